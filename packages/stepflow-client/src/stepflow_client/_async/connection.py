@@ -268,7 +268,7 @@ class Connection:
             if self.spread is not None and response.server is not None and request.operation is api.create_run:
                 self.spread.remember_server(cast("Any", answer).run_id, response.server)
             if span is not None:
-                span.record_run_id(answer)
+                span.record_attributes(run_id=getattr(answer, "run_id", None))
             return answer
         except StepflowClientError as error:
             error.run_id = error.run_id or run_id

@@ -76,9 +76,6 @@ class OperationSpan:
         """
         return request
 
-    def record_run_id(self, answer: object) -> None:
-        """Record the run ID of the result returned to the caller, if it has one."""
-
     def record_attributes(self, **attributes: object) -> None:
         """Record string and integer attributes, using the keys of `_ATTRIBUTE_NAMES` as names. Ignores other values."""
 
@@ -244,9 +241,6 @@ class _RecordedSpan(OperationSpan):
         query = f"?{request.query}" if request.query else ""
         self.record_attributes(method=request.method, url=f"{url}{API_PATH}{request.path}{query}", run_id=run_id)
         return request._replace(headers=headers)
-
-    def record_run_id(self, answer: object) -> None:
-        self.record_attributes(run_id=getattr(answer, "run_id", None))
 
     def record_attributes(self, **attributes: object) -> None:
         for name, value in attributes.items():
