@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 import uvloop
-from stepflow_client._concurrency import AsyncTaskPool, async_gather, sync_gather
+from stepflow_client._concurrency import AsyncTaskPool, async_gather, sync_call_with_timeout, sync_gather
 
 from tests.unit.both_twins import HEALTH, RUN_ID, SUMMARY, TWINS, ask
 
@@ -125,3 +125,7 @@ def test_a_wait_does_not_end_before_its_deadline() -> None:
     # Loops that count milliseconds wake up too early, and callers take that for the timeout of a request.
     assert max(uvloop.run(waits_until_the_deadline())) <= 0
     assert max(asyncio.run(waits_until_the_deadline())) <= 0
+
+
+def test_a_deadline_may_lie_beyond_what_threads_can_wait_for() -> None:
+    assert sync_call_with_timeout(lambda: "done", 1e12, may_abandon=True) == "done"

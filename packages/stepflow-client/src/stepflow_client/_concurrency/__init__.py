@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from .._base.lazy import lazy_module
 from .._base.long_computations import Slices, pause_garbage_collector, run_in_slices, slices
-from .._http.settings import MAX_TIMEOUT
 from .._rules.timeouts import current_deadline, get_seconds_left, has_passed
 from ..errors import InvalidArgumentError, RequestTimeoutError
 
@@ -112,8 +111,10 @@ class SyncTaskPool(Generic[Result]):
         Raises:
             TimeoutError: If none finishes by the deadline (in `time.monotonic()` time).
         """
+        left = get_seconds_left(deadline)
         try:
-            result, error = self._ended.get(timeout=get_seconds_left(deadline))
+            # A longer timeout would be an error.
+            result, error = self._ended.get(timeout=None if left is None else min(left, threading.TIMEOUT_MAX))
         except queue.Empty:
             raise TimeoutError from None
         self._running -= 1
@@ -166,7 +167,7 @@ def sync_call_with_timeout(call: Callable[[], Result], seconds: float, *, may_ab
         return call()
     threads: SyncTaskPool[Result] = SyncTaskPool()
     threads.start(call)
-    return threads.wait_for_result(time.monotonic() + min(seconds, MAX_TIMEOUT))
+    return threads.wait_for_result(time.monotonic() + seconds)
 
 
 _END = object()
