@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 from stepflow_client import ErrorCode, ExecutionStatus, FlowError, RunAccount, RunDetails, StepDetails
-from stepflow_client._runs.causes import NOT_KNOWN, ItemRecord
+from stepflow_client._runs.causes import ItemRecord
 from stepflow_client._runs.explanation import (
     add_explanations as with_states,
     explain_item,
     explain_items,
     find_component_needing_schema,
 )
-from stepflow_client._runs.failure_hints import FailureHintFinder, may_return_value
-from stepflow_client.flows.interpreter import apply_valid_overrides
+from stepflow_client._runs.failure_hints import find_error_hint, may_return_value
+from stepflow_client.flows.interpreter import NOT_KNOWN, apply_valid_overrides
 from stepflow_client.types import RunItem
 from stepflow_client.types.account import StepAccount, format_state, get_displayed_state
 from stepflow_client.types.runs import RunSnapshot
@@ -43,7 +43,7 @@ def explained(content: Any, message: str | None, *steps: StepDetails, **more: An
 
 
 def hint_of(content: Any, step_id: str, given: Any, variables: Any) -> str | None:
-    return FailureHintFinder(content, variables).find_hint(FlowError(message="it failed", step_id=step_id), given)
+    return find_error_hint(FlowError(message="it failed", step_id=step_id), content, given, variables)
 
 
 def s(name: str, path: str | None = None) -> dict[str, Any]:

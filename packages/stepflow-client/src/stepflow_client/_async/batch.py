@@ -48,7 +48,6 @@ from .flows import CheckedFlow, StoredCopy
 
 if TYPE_CHECKING:
     from .._codec.requests import RunArguments, Variables
-    from .._runs.failure_hints import FailureHintFinder
     from .._stores.journal import Journal
     from ..flows.reading import FlowSource
     from ..flows.run_requirements import ValueValidator
@@ -132,7 +131,7 @@ class Batch:
     """The arguments all runs share, i.e. without the inputs."""
     _declared: dict[str, FlowVariable]
     _record: BatchRecorder
-    _hints: FailureHintFinder | None = None
+    _effective_flow: Mapping[str, Any] | None = None
 
     def __init__(
         self,
@@ -560,13 +559,13 @@ class Batch:
         """Add hints to an input's error: what to change, and where the step is defined in Python, if known."""
         if error is None:
             return None
-        if self._hints is None:
-            from .._runs.failure_hints import FailureHintFinder
+        from .._runs.failure_hints import find_error_hint
+
+        if self._effective_flow is None:
             from ..flows.interpreter import apply_valid_overrides
 
-            flow = apply_valid_overrides(self._content, {"steps": self._arguments.overrides or {}})
-            self._hints = FailureHintFinder(flow, self._arguments.variables)
-        hint = error.hint or self._hints.find_hint(error, value)
+            self._effective_flow = apply_valid_overrides(self._content, {"steps": self._arguments.overrides or {}})
+        hint = error.hint or find_error_hint(error, self._effective_flow, value, self._arguments.variables)
         return add_step_place_to_hint(replace(error, hint=hint) if hint != error.hint else error, self._flow)
 
 

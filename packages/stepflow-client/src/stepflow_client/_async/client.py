@@ -1809,7 +1809,7 @@ def _add_failure_hint(result: FlowResult, flow: FlowSource, input: Any, override
     source = resolve_flow_argument(flow)
     if isinstance(source, StoredFlowId) or result.error is None:
         return result
-    from .._runs.failure_hints import FailureHintFinder
+    from .._runs.failure_hints import find_error_hint
     from ..flows.interpreter import NOT_KNOWN, apply_valid_overrides
     from ..flows.nodes import describe_step_place
 
@@ -1818,7 +1818,7 @@ def _add_failure_hint(result: FlowResult, flow: FlowSource, input: Any, override
         effective = apply_valid_overrides(load_flow(source), overrides)
         # A list holds the only input, because a bare list would be a batch.
         value = input[0] if isinstance(input, (list, tuple)) else input
-        hint = FailureHintFinder(effective, values).find_hint(result.error, value)
+        hint = find_error_hint(result.error, effective, value, values)
     except FlowFileError:
         # The file is gone, but what matters here is the run's failure.
         return result

@@ -41,7 +41,7 @@ def add_failed_steps(
         steps: Steps by item index.
         flow: The run's flow, or an empty mapping if unknown or not needed.
     """
-    from .._runs.causes import ItemFailureTracer, ItemRecord
+    from .._runs.causes import ItemRecord
     from ..flows.graph import FlowSteps
 
     items = make_lazy_items(listed)
@@ -52,7 +52,7 @@ def add_failed_steps(
         item_steps, error = steps.get(item.index, ()), item.error
         if error is None or not item_steps:
             continue
-        cause = ItemFailureTracer(ItemRecord(flow, item.status, error, item_steps, flow_steps=flow_steps)).cause
+        cause = ItemRecord(flow, item.status, error, item_steps, flow_steps=flow_steps).cause
         failed = next((step for step in item_steps if step.step_id == cause.step_id), None)
         if failed is None:
             if cause.kind == "output" or (flow and error.step_id not in {step.step_id for step in item_steps}):

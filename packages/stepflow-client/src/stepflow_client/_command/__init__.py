@@ -56,8 +56,7 @@ if TYPE_CHECKING:
     from .._rules.run_search import QUERY_FIELDS, RunQuery, parse_run_query, quote_word
     from .._rules.timeouts import compute_deadline, deadline_scope
     from .._rules.transport_errors import ANOTHER_SERVICE, get_refused_hint
-    from .._runs.causes import ItemFailureTracer
-    from .._runs.failure_hints import FailureHintFinder, ResolvedInput
+    from .._runs.failure_hints import ResolvedInput, find_error_hint
     from .._runs.initial_progress import build_initial_progress
     from .._runs.run_differences import ABSENT, find_value_changes
     from .._runs.stored_flow import collect_examples, convert_to_stored_form, remove_cases
@@ -70,22 +69,22 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ABSENT", "ANOTHER_SERVICE", "MAX_GROUPS_SHOWN", "PLAIN", "QUERY_FIELDS", "SKIP_HINT", "BatchCount", "BoundedDict",
-    "FailureGroup", "FailureGroups", "FailureHintFinder", "FlowAnalysis", "FlowTypes", "ItemFailureTracer", "ItemTime",
-    "ItemTimes", "Journal", "OutcomeFormat", "OutputDecoder", "Read", "ResolvedInput", "RunQuery", "RunReader",
-    "RunUpdate", "RunWatcher", "ServerConfig", "SnapshotReader", "StepTime", "StepTimes", "StepTypes",
-    "add_account_hint", "add_env_variables", "apply_patch", "async_run_check", "build_initial_progress", "check_config",
-    "check_json", "check_run_id", "check_source", "check_text", "check_timeout", "collect_examples",
-    "complete_arguments", "compute_deadline", "convert_to_stored_form", "correct_flow", "deadline_scope",
-    "describe_certificate_problem", "encode", "expectation_of", "explain_missing_file", "find_open_marks",
-    "find_recovery_warnings", "find_subflow", "find_value_changes", "find_value_edits", "format_junit_xml",
-    "format_type", "get_logger", "get_refused_hint", "get_subflow_node", "group_failures", "infer_flow_types",
-    "infer_from_text", "infer_input_from_uses", "infer_variable_type", "install_command", "is_data_object",
-    "is_given_up", "is_loopback", "is_lost", "is_read_once", "list_ids_and_components", "list_server_aliases",
-    "listen_to_lines", "listen_to_warnings", "look_up_reference", "make_edit", "make_excerpt", "make_flow_result",
-    "make_merge_patch", "make_result", "make_suppression_check", "may_execute", "merge_overrides",
-    "parse_declared_variables", "parse_run_arguments", "parse_run_query", "parse_tests", "parse_toml", "parse_url",
-    "pause_garbage_collector", "quote_word", "read_environment_settings", "read_outcomes", "remove_cases",
-    "resolve_output_format", "suggest_nearest_file", "sync_gather", "user_folder", "write_yaml",
+    "FailureGroup", "FailureGroups", "FlowAnalysis", "FlowTypes", "ItemTime", "ItemTimes", "Journal", "OutcomeFormat",
+    "OutputDecoder", "Read", "ResolvedInput", "RunQuery", "RunReader", "RunUpdate", "RunWatcher", "ServerConfig",
+    "SnapshotReader", "StepTime", "StepTimes", "StepTypes", "add_account_hint", "add_env_variables", "apply_patch",
+    "async_run_check", "build_initial_progress", "check_config", "check_json", "check_run_id", "check_source",
+    "check_text", "check_timeout", "collect_examples", "complete_arguments", "compute_deadline",
+    "convert_to_stored_form", "correct_flow", "deadline_scope", "describe_certificate_problem", "encode",
+    "expectation_of", "explain_missing_file", "find_error_hint", "find_open_marks", "find_recovery_warnings",
+    "find_subflow", "find_value_changes", "find_value_edits", "format_junit_xml", "format_type", "get_logger",
+    "get_refused_hint", "get_subflow_node", "group_failures", "infer_flow_types", "infer_from_text",
+    "infer_input_from_uses", "infer_variable_type", "install_command", "is_data_object", "is_given_up", "is_loopback",
+    "is_lost", "is_read_once", "list_ids_and_components", "list_server_aliases", "listen_to_lines",
+    "listen_to_warnings", "look_up_reference", "make_edit", "make_excerpt", "make_flow_result", "make_merge_patch",
+    "make_result", "make_suppression_check", "may_execute", "merge_overrides", "parse_declared_variables",
+    "parse_run_arguments", "parse_run_query", "parse_tests", "parse_toml", "parse_url", "pause_garbage_collector",
+    "quote_word", "read_environment_settings", "read_outcomes", "remove_cases", "resolve_output_format",
+    "suggest_nearest_file", "sync_gather", "user_folder", "write_yaml",
 ]  # fmt: skip
 
 __getattr__, __dir__ = make_lazy_exports(
@@ -135,8 +134,7 @@ __getattr__, __dir__ = make_lazy_exports(
         "._rules.run_search": ["QUERY_FIELDS", "RunQuery", "quote_word", "parse_run_query"],
         "._rules.timeouts": ["compute_deadline", "deadline_scope"],
         "._rules.transport_errors": ["ANOTHER_SERVICE", "get_refused_hint"],
-        "._runs.causes": ["ItemFailureTracer"],
-        "._runs.failure_hints": ["FailureHintFinder", "ResolvedInput"],
+        "._runs.failure_hints": ["find_error_hint", "ResolvedInput"],
         "._runs.initial_progress": ["build_initial_progress"],
         "._runs.run_differences": ["ABSENT", "find_value_changes"],
         "._runs.stored_flow": ["convert_to_stored_form", "collect_examples", "remove_cases"],

@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..flows.graph import FlowSteps
 from ..flows.interpreter import BROKEN, NOT_KNOWN, Failure, NotKnownError, RecordedEvaluation, StepRun
@@ -24,11 +24,14 @@ from ..types.statuses import FAILED_STATUSES, FAILED_STEP, NO_REASON, ExecutionS
 if TYPE_CHECKING:
     from ..types import FlowError, StepDetails
 
-__all__ = ["NOT_KNOWN"]
-
 _STALLED = re.compile(r"^Step (?P<id>.+) not completed$")
 _EXPRESSION = re.compile(r"^(Input path|Path) .* not found$|^Undefined variable: ", re.DOTALL)
 _LOST = (ErrorCode.LOST, ErrorCode.LOST_BEFORE_START)
+
+
+def names_only_step(error: FlowError) -> bool:
+    """Return whether an error says only that a step failed."""
+    return error.message == NO_REASON or FAILED_STEP.match(error.message) is not None
 
 
 class Cause(NamedTuple):
@@ -38,17 +41,9 @@ class Cause(NamedTuple):
     step_id: str | None = None
 
 
-class _FailureSource(NamedTuple):
-    """Where a step's failure came from."""
-
-    kind: Literal["own", "read", "unknown"]
-    step_id: str | None = None
-    """For `read`, the failed step that was read."""
-
-
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class ItemRecord:
-    """The information recorded about a single item of a run."""
+    """The information recorded about a single item of a run, and what it says about the item's failures."""
 
     flow: Mapping[str, Any]
     """The flow with the run's overrides applied, or an empty mapping if unknown."""
@@ -67,48 +62,37 @@ class ItemRecord:
     kept: Collection[str] = ()
     """Steps whose outputs a rerun kept. The server lists such a step only if another step or the output needs it."""
 
-
-def names_only_step(error: FlowError) -> bool:
-    """Return whether an error says only that a step failed."""
-    return error.message == NO_REASON or FAILED_STEP.match(error.message) is not None
-
-
-class ItemFailureTracer:
-    """Traces an item's failures."""
-
-    def __init__(self, record: ItemRecord) -> None:
-        self.record = record
-        self._flow_steps = record.flow_steps or FlowSteps(record.flow)
+    def __post_init__(self) -> None:
+        """Prepare to evaluate the flow with the recorded outcomes."""
+        self._flow_steps = self.flow_steps or FlowSteps(self.flow)
         self.definitions = {name: step.value for name, step in self._flow_steps.by_id.items()}
-        self.listed = {step.step_id: step for step in record.steps}
-        self.has_outputs = any(step.output is not None for step in record.steps)
+        self.listed = {step.step_id: step for step in self.steps}
+        self.has_outputs = any(step.output is not None for step in self.steps)
         ended: dict[str, StepRun] = {}
         for name, step in self.listed.items():
             if step.status is ExecutionStatus.COMPLETED:
                 ended[name] = StepRun({}, 0, output=step.output if self.has_outputs else NOT_KNOWN)
             elif step.status in FAILED_STATUSES:
                 ended[name] = StepRun({}, 0, failure=Failure(0, step.error.message if step.error else NO_REASON))
-        self.evaluation = RecordedEvaluation(
-            record.flow, record.input, record.variables, ended, is_over=self.is_over and record.has_steps
-        )
-        self._sources: dict[str, _FailureSource] = {}
+        is_complete = self.is_over and self.has_steps
+        self.evaluation = RecordedEvaluation(self.flow, self.input, self.variables, ended, is_over=is_complete)
+        self._sources: dict[str, str | None] = {}
 
     @property
     def is_over(self) -> bool:
         """Whether the item ended normally, so that no more steps will start."""
-        record = self.record
-        is_lost = record.error is not None and record.error.code in _LOST
-        return record.status is ExecutionStatus.COMPLETED or (record.status in FAILED_STATUSES and not is_lost)
+        is_lost = self.error is not None and self.error.code in _LOST
+        return self.status is ExecutionStatus.COMPLETED or (self.status in FAILED_STATUSES and not is_lost)
 
-    def find_expression_failures(self, expression: Any) -> list[Failure] | bool:
-        """Return an expression's failures, True if it has a value, or False if neither can be determined."""
+    def _find_expression_failures(self, expression: Any) -> list[Failure] | None:
+        """Return an expression's failures. Empty if it has a value, and None if that can't be determined."""
         try:
             self.evaluation.evaluate(expression)
         except Failure as failure:
             return [failure, *failure.others]
         except (NotKnownError, *BROKEN):
-            return False
-        return True
+            return None
+        return []
 
     def _find_failed_reads(self, reader: str | None) -> list[str]:
         """Return the failed steps that may have caused a step (or the output, if None) to fail, ignoring conditions."""
@@ -124,69 +108,63 @@ class ItemFailureTracer:
         """Return a step's error in comparable form, or None if the server doesn't report it."""
         return _get_error_key(self.listed[step_id].error)
 
-    def find_source(self, step_id: str) -> _FailureSource:
-        """Return where a step's failure came from."""
+    def find_source(self, step_id: str) -> str | None:
+        """Return the step that made a step fail: the step itself, a failed step it reads, or None if unknown."""
         if step_id not in self._sources:
             self._sources[step_id] = self._trace_failure_source(step_id)
         return self._sources[step_id]
 
-    def _trace_failure_source(self, step_id: str) -> _FailureSource:
+    def _trace_failure_source(self, step_id: str) -> str | None:
         error = self.listed[step_id].error
         if step_id not in self.definitions:
             # Without the flow, the message is the only clue to the step it may have read.
             named = FAILED_STEP.match(error.message) if error is not None else None
             if named is None:
-                return _FailureSource("unknown")
-            other = named["id"]
-            is_read = other != step_id and other in self.listed and self._has_failed(other)
-            return _FailureSource("read", other) if is_read else _FailureSource("own")
+                return None
+            return named["id"] if named["id"] in self.listed and self._has_failed(named["id"]) else step_id
         key = _get_error_key(error)
-        evaluated = self.find_expression_failures(self.definitions[step_id].get("input"))
-        if evaluated is True:
-            return _FailureSource("own")
-        failures = evaluated if isinstance(evaluated, list) else []
+        failures = self._find_expression_failures(self.definitions[step_id].get("input"))
+        if failures == []:
+            return step_id
         if key is None:
             if failures and failures[0].is_sure:
-                first = failures[0].step
-                return _FailureSource("own") if first is None else _FailureSource("read", first)
-            return _FailureSource("unknown" if self._find_failed_reads(step_id) else "own")
+                return failures[0].step or step_id
+            return None if self._find_failed_reads(step_id) else step_id
         # Does the input fail with the step's own error, or does it read a step with that error? Either way, the step
         # never ran.
-        for failure in sorted(failures, key=lambda failure: failure.step is None):
+        for failure in sorted(failures or (), key=lambda failure: failure.step is None):
             if failure.step is None and failure.message == key[0]:
-                return _FailureSource("own")
+                return step_id
             if failure.step is not None and self._get_step_error_key(failure.step) in (key, None):
-                return _FailureSource("read", failure.step)
+                return failure.step
         same = [name for name in self._find_failed_reads(step_id) if self._get_step_error_key(name) in (key, None)]
-        return _FailureSource("read", same[0]) if same else _FailureSource("own")
+        return same[0] if same else step_id
 
     def find_root_step(self, step_id: str) -> str:
         """Trace a step's failure to the step where it began, as far as possible."""
         seen = [step_id]
-        while (source := self.find_source(seen[-1])).step_id is not None and source.step_id not in seen:
-            seen.append(source.step_id)
+        while (source := self.find_source(seen[-1])) is not None and source not in seen:
+            seen.append(source)
         return seen[-1]
 
     @cached_property
     def cause(self) -> Cause:
         """Why the item didn't succeed, and which step failed first."""
-        record = self.record
-        if record.status is ExecutionStatus.CANCELLED:
+        if self.status is ExecutionStatus.CANCELLED:
             return Cause("cancelled")
-        if record.status not in FAILED_STATUSES or record.error is None:
+        if self.status not in FAILED_STATUSES or self.error is None:
             return Cause(None)
-        if record.error.code in _LOST:
+        if self.error.code in _LOST:
             return Cause("lost")
-        if not record.flow:
-            return self._find_cause_by_errors()
-        if not record.has_steps:
+        if not self.flow:
+            return self._find_cause_by_errors(self.error)
+        if not self.has_steps:
             named = self._step_named_by_server
             return Cause("step", named) if named else Cause("stall" if self.stalled_step else "unknown")
-        evaluated = self.find_expression_failures(record.flow.get("output"))
-        failures = evaluated if isinstance(evaluated, list) else []
+        failures = self._find_expression_failures(self.flow.get("output")) or []
         roots = [None if failure.step is None else self.find_root_step(failure.step) for failure in failures]
         for failure, root in zip(failures, roots, strict=True):
-            if root is None and failure.message == record.error.message:
+            if root is None and failure.message == self.error.message:
                 return Cause("stall" if self.stalled_step else "output")
             if (
                 root is not None
@@ -211,50 +189,45 @@ class ItemFailureTracer:
         return Cause("output" if self._is_expression_error else "unknown")
 
     def _make_step_cause(self, step_id: str) -> Cause:
-        return Cause("step", step_id) if self.find_source(step_id).kind == "own" else Cause("unknown")
+        return Cause("step", step_id) if self.find_source(step_id) == step_id else Cause("unknown")
 
     @property
     def _step_named_by_server(self) -> str | None:
         """The step named by the item's error, unless a sub-flow uses the same step ID."""
-        error = self.record.error
-        named = None if error is None else error.step_id
+        named = None if self.error is None else self.error.step_id
         return named if named in self.definitions and named not in self._flow_steps.inner_step_ids else None
 
     def _has_error_of_step(self, step_id: str) -> bool | None:
         """Return whether the item's error came from a step, or None if unknown."""
-        error = self.record.error
-        assert error is not None
+        assert self.error is not None
         key = self._get_step_error_key(step_id)
         if key is not None:
-            return key == _get_error_key(error)
+            return key == _get_error_key(self.error)
         if self._step_named_by_server is not None:
             return self._step_named_by_server == step_id
-        failures = self.find_expression_failures(self.definitions.get(step_id, {}).get("input"))
-        if isinstance(failures, list) and failures[0].is_sure and all(failure.step is None for failure in failures):
-            return any(failure.message == error.message for failure in failures)
+        failures = self._find_expression_failures(self.definitions.get(step_id, {}).get("input"))
+        if failures and failures[0].is_sure and all(failure.step is None for failure in failures):
+            return any(failure.message == self.error.message for failure in failures)
         # Any other message could have come from the step's component.
         return None if self._is_expression_error else True
 
     @property
     def _is_expression_error(self) -> bool:
         """Whether the item's error is about an expression that couldn't be evaluated."""
-        error = self.record.error
-        return error is not None and _EXPRESSION.match(error.message) is not None
+        return self.error is not None and _EXPRESSION.match(self.error.message) is not None
 
     @property
     def stalled_step(self) -> str | None:
         """The step that the output needs but the server never started, if that's why the item failed."""
-        error = self.record.error
-        match = None if error is None else _STALLED.match(error.message)
+        match = None if self.error is None else _STALLED.match(self.error.message)
         name = None if match is None else match["id"]
         return name if name in self.definitions and name not in self.listed else None
 
-    def _find_cause_by_errors(self) -> Cause:
+    def _find_cause_by_errors(self, error: FlowError) -> Cause:
         """Find the cause without the flow: the first step with the item's error."""
-        error = self.record.error
         key = _get_error_key(error)
         failed = [name for name in self.listed if self._has_failed(name)]
-        named = FAILED_STEP.match(error.message) if error is not None else None
+        named = FAILED_STEP.match(error.message)
         if named is not None and named["id"] in failed:
             return Cause("step", named["id"])
         same = [name for name in failed if key is not None and self._get_step_error_key(name) == key]

@@ -6,12 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from .._data.secrets import is_hidden
+from ..flows.components import BUILTINS
 from ..flows.graph import FlowSteps
-from ..flows.interpreter import apply_valid_overrides
+from ..flows.interpreter import NOT_KNOWN, apply_valid_overrides
 from ..types import ErrorCode
 from ..types.account import FailedChild, RunAccount, StepAccount, StepState, count_failed_in_sub_runs
 from ..types.statuses import FAILED_STATUSES, FAILED_STEP, NO_REASON, ExecutionStatus, is_given_up
-from .causes import NOT_KNOWN, ItemFailureTracer, ItemRecord, names_only_step
+from .causes import ItemRecord, names_only_step
 
 if TYPE_CHECKING:
     from ..types import RunItem, StepDetails
@@ -19,36 +21,35 @@ if TYPE_CHECKING:
 
 
 def explain_item(
-    run_id: str, item_index: int, record: ItemRecord, schemas: Mapping[str, Any] | None = None
+    run_id: str, item_index: int, item: ItemRecord, schemas: Mapping[str, Any] | None = None
 ) -> RunAccount:
     """Explain a single item of a run.
 
     Args:
         run_id: The run's ID.
         item_index: The item's index.
-        record: The information recorded about the item.
+        item: The information recorded about the item.
         schemas: Component input schemas by path, in addition to those of builtin components.
     """
-    item = _ExplainedItem(record)
-    cause = item.cause
-    steps = list(map(item.explain_step, dict.fromkeys([*item.definitions, *item.listed])))
-    error = record.error
+    from .failure_hints import find_failure_hint
+
+    cause, error, definition = item.cause, item.error, item.definitions.get(item.cause.step_id or "")
+    steps = [_explain_step(item, name) for name in dict.fromkeys([*item.definitions, *item.listed])]
     failed = item.listed.get(cause.step_id or "")
-    if error is not None:
-        error = replace(error, step_id=cause.step_id)
-        reason = failed.error if failed is not None else None
-        if reason is not None and names_only_step(error) and not names_only_step(reason):
-            error = replace(error, message=reason.message)
+    reason = (failed.error if failed is not None else None) or error
+    if error is not None and reason is not None:
+        says_more = names_only_step(error) and not names_only_step(reason)
+        error = replace(error, step_id=cause.step_id, message=reason.message if says_more else error.message)
     return RunAccount(
         run_id=run_id,
         item_index=item_index,
-        status=record.status,
+        status=item.status,
         kind=cause.kind,
         cause=cause.step_id,
         error=error,
-        hint=item.find_hint(schemas or {}),
+        hint=find_failure_hint(item.evaluation, definition, reason.message if reason else "", schemas),
         steps=steps,
-        unknown=tuple(item.iter_unknown_facts(steps)),
+        unknown=tuple(_iter_unknown_facts(item, steps)),
     )
 
 
@@ -56,10 +57,8 @@ def explain_items(
     snapshot: RunSnapshot, items: Iterable[RunItem] | None = None, schemas: Mapping[str, Any] | None = None
 ) -> dict[int, RunAccount]:
     """Explain a run's items (by default, all of them) and return the accounts, keyed by index."""
-    return {
-        index: explain_item(snapshot.run_id, index, record, schemas)
-        for index, record in collect_item_records(snapshot, items).items()
-    }
+    records = collect_item_records(snapshot, items)
+    return {index: explain_item(snapshot.run_id, index, record, schemas) for index, record in records.items()}
 
 
 def explain_steps(snapshot: RunSnapshot, items: Iterable[RunItem] | None = None) -> dict[tuple[int, str], StepAccount]:
@@ -108,8 +107,6 @@ def collect_item_records(
 
     With `is_masked`, recorded arguments are used even if their secrets are masked. Only use this for display.
     """
-    from .._data.secrets import is_hidden
-
     def recorded(value: Any) -> Any:
         return NOT_KNOWN if not is_masked and is_hidden(value) else value
 
@@ -136,8 +133,6 @@ def collect_item_records(
 
 def find_component_needing_schema(account: RunAccount) -> str | None:
     """Return the component whose schema may explain a failure better than its error does, or None."""
-    from ..flows.components import BUILTINS
-
     cause = account.step(account.cause or "")
     error = account.error
     if cause is None or cause.component is None or error is None or cause.component in BUILTINS:
@@ -145,85 +140,71 @@ def find_component_needing_schema(account: RunAccount) -> str | None:
     return cause.component if names_only_step(error) or error.code is ErrorCode.INVALID_INPUT else None
 
 
-class _ExplainedItem(ItemFailureTracer):
-    """An item along with the accounts of its steps."""
+def _explain_step(item: ItemRecord, name: str) -> StepAccount:
+    """Explain the state of one of an item's steps."""
+    definition, listed = item.definitions.get(name, {}), item.listed.get(name)
+    component = (listed.component if listed else None) or definition.get("component")
+    if listed is None:
+        state = _infer_unlisted_state(item, name)
+        error = item.error if state == "failed" else None
+        return StepAccount(name, state, component, error=error, is_kept=name in item.kept)
+    base = StepAccount(name, "unknown", component, listed.status)
+    if listed.status is ExecutionStatus.COMPLETED:
+        is_kept, children = listed.is_kept, list(iter_failed_children(component, listed.output))
+        is_default = not is_kept and _has_used_default(item, definition, listed)
+        return replace(base, state="completed", is_default=is_default, failed_children=children, is_kept=is_kept)
+    if listed.status in FAILED_STATUSES:
+        source = item.find_source(name)
+        if source not in (name, None):
+            return replace(base, state="not_run", because_of=item.find_root_step(name))
+        is_own = source == name or item.cause.step_id == name
+        return replace(base, state="failed" if is_own else "unknown", error=listed.error)
+    states: dict[ExecutionStatus, StepState] = {
+        ExecutionStatus.RUNNING: "running",
+        ExecutionStatus.CANCELLED: "cancelled",
+    }
+    return replace(base, state=states.get(listed.status, "unknown"))
 
-    def explain_step(self, name: str) -> StepAccount:
-        """Explain the state of a step."""
-        definition, listed = self.definitions.get(name, {}), self.listed.get(name)
-        component = (listed.component if listed else None) or definition.get("component")
-        if listed is None:
-            state = self._infer_unlisted_state(name)
-            error = self.record.error if state == "failed" else None
-            return StepAccount(name, state, component, error=error, is_kept=name in self.record.kept)
-        base = StepAccount(name, "unknown", component, listed.status)
-        if listed.status is ExecutionStatus.COMPLETED:
-            is_kept, children = listed.is_kept, list(iter_failed_children(component, listed.output))
-            is_default = not is_kept and self._has_used_default(definition, listed)
-            return replace(base, state="completed", is_default=is_default, failed_children=children, is_kept=is_kept)
-        if listed.status in FAILED_STATUSES:
-            source = self.find_source(name)
-            if source.kind == "read":
-                return replace(base, state="not_run", because_of=self.find_root_step(name))
-            if source.kind == "own" or self.cause.step_id == name:
-                return replace(base, state="failed", error=listed.error)
-            return replace(base, error=listed.error)
-        states: dict[ExecutionStatus, StepState] = {
-            ExecutionStatus.RUNNING: "running",
-            ExecutionStatus.CANCELLED: "cancelled",
-        }
-        return replace(base, state=states.get(listed.status, "unknown"))
 
-    def _infer_unlisted_state(self, name: str) -> StepState:
-        if name in self.record.kept:
-            return "completed"
-        if name == self.stalled_step:
-            return "not_run"
-        if not self.record.has_steps:
-            return "failed" if name == self.cause.step_id else "unknown"
-        return "not_needed" if self.is_over else "not_started"
+def _infer_unlisted_state(item: ItemRecord, name: str) -> StepState:
+    """Return the state of a step that the server doesn't list."""
+    if name in item.kept:
+        return "completed"
+    if name == item.stalled_step:
+        return "not_run"
+    if not item.has_steps:
+        return "failed" if name == item.cause.step_id else "unknown"
+    return "not_needed" if item.is_over else "not_started"
 
-    def _has_used_default(self, definition: Mapping[str, Any], listed: StepDetails) -> bool | None:
-        rule = definition.get("onError")
-        if not isinstance(rule, Mapping) or rule.get("action") != "useDefault":
-            return False
-        if not self.has_outputs:
-            return None
-        if listed.output != rule.get("defaultValue"):
-            return False
-        from .failure_hints import may_return_value
 
-        return None if may_return_value(str(definition.get("component")), listed.output) else True
+def _has_used_default(item: ItemRecord, definition: Mapping[str, Any], listed: StepDetails) -> bool | None:
+    """Return whether a completed step failed and fell back to its default, or None if there is no way to tell."""
+    rule = definition.get("onError")
+    if not isinstance(rule, Mapping) or rule.get("action") != "useDefault":
+        return False
+    if not item.has_outputs:
+        return None
+    if listed.output != rule.get("defaultValue"):
+        return False
+    from .failure_hints import may_return_value
 
-    def find_hint(self, schemas: Mapping[str, Any]) -> str | None:
-        """Suggest what to change, based on the step that caused the failure."""
-        from .failure_hints import find_failure_hint
+    return None if may_return_value(str(definition.get("component")), listed.output) else True
 
-        record, step_id = self.record, self.cause.step_id or ""
-        failed = self.listed.get(step_id)
-        error = (failed.error if failed is not None else None) or record.error
-        message = error.message if error is not None else ""
-        return find_failure_hint(
-            record.flow, self.definitions.get(step_id), message, record.input, self.evaluation, schemas
-        )
 
-    def iter_unknown_facts(self, steps: Sequence[StepAccount]) -> Iterator[str]:
-        """Describe everything that couldn't be determined."""
-        record = self.record
-        if not record.has_steps:
-            yield "this server does not report the steps of this item"
-        if not record.flow:
-            yield "this run's flow, and therefore which step reads which"
-        if self.cause.kind == "unknown":
-            yield "which step failed first"
-        names = [step.step_id for step in steps if step.state == "unknown" and step.status in FAILED_STATUSES]
-        if names:
-            yield f"whether {', '.join(names)} failed or did not run"
-        if any(step.is_default is None for step in steps):
-            names = [step.step_id for step in steps if step.is_default is None]
-            yield f"whether the output of {', '.join(names)} is its default"
-        if record.status is ExecutionStatus.CANCELLED and not record.has_steps:
-            yield "which steps may still be executing (cancelling a run does not stop its steps)"
+def _iter_unknown_facts(item: ItemRecord, steps: Sequence[StepAccount]) -> Iterator[str]:
+    """Describe everything that couldn't be determined."""
+    if not item.has_steps:
+        yield "this server does not report the steps of this item"
+    if not item.flow:
+        yield "this run's flow, and therefore which step reads which"
+    if item.cause.kind == "unknown":
+        yield "which step failed first"
+    if names := [step.step_id for step in steps if step.state == "unknown" and step.status in FAILED_STATUSES]:
+        yield f"whether {', '.join(names)} failed or did not run"
+    if names := [step.step_id for step in steps if step.is_default is None]:
+        yield f"whether the output of {', '.join(names)} is its default"
+    if item.status is ExecutionStatus.CANCELLED and not item.has_steps:
+        yield "which steps may still be executing (cancelling a run does not stop its steps)"
 
 
 RUNS_FLOWS = ("/builtin/map", "/builtin/eval")

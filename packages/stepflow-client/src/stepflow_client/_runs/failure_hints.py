@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from .._base.text import cut, find_nearest
@@ -18,7 +17,7 @@ from ..types.statuses import NO_ROUTE
 
 if TYPE_CHECKING:
     from ..types.results import FlowError
-    from .causes import ItemFailureTracer
+    from .causes import ItemRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +32,7 @@ class ResolvedInput(Record):
     """Why parts of the input have no value, e.g. `Path $.card not found` or `charge_card failed`."""
 
 
-def resolve_input(item: ItemFailureTracer, step_id: str) -> ResolvedInput:
+def resolve_input(item: ItemRecord, step_id: str) -> ResolvedInput:
     """Resolve the references in a step's input, using the recorded outcomes of other steps."""
     definition = item.definitions.get(step_id)
     if definition is None:
@@ -69,45 +68,31 @@ def may_return_value(component: str, value: Any) -> bool:
     return _find_mismatch(value, schema) is None
 
 
-class FailureHintFinder:
-    """Explains failures of a flow's runs, based on the flow, the input and the error.
+def find_error_hint(error: FlowError, flow: Mapping[str, Any], input: Any, variables: Any) -> str | None:
+    """Suggest what to change after a run has failed, based on its flow, arguments and error, or return None.
 
     Args:
-        flow: The flow, with the runs' overrides applied.
-        variables: The runs' variables, or `NOT_KNOWN`.
+        error: The run's error.
+        flow: The flow, with the run's overrides applied.
+        input: The run's input.
+        variables: The run's variables, or `NOT_KNOWN`.
     """
-
-    def __init__(self, flow: Mapping[str, Any], variables: Any) -> None:
-        self._flow = flow
-        self._variables = variables
-
-    def find_hint(self, error: FlowError, input: Any) -> str | None:
-        """Return a hint for the error of a run with this input, or None."""
-        evaluation = RecordedEvaluation(self._flow, input, self._variables, {}, is_over=False)
-        step = None if error.step_id is None else self._steps.get(error.step_id)
-        return find_failure_hint(self._flow, step, error.message, input, evaluation)
-
-    @cached_property
-    def _steps(self) -> dict[str, Mapping[str, Any]]:
-        return get_steps_by_id(self._flow)
+    evaluation = RecordedEvaluation(flow, input, variables, {}, is_over=False)
+    return find_failure_hint(evaluation, get_steps_by_id(flow).get(error.step_id or ""), error.message)
 
 
 def find_failure_hint(
-    flow: Mapping[str, Any],
+    evaluation: RecordedEvaluation,
     step: Mapping[str, Any] | None,
     message: str,
-    input: Any,
-    evaluation: RecordedEvaluation,
     schemas: Mapping[str, Any] | None = None,
 ) -> str | None:
     """Suggest what to change after a step has failed, or return None if we don't know of a fix.
 
     Args:
-        flow: The flow, with the run's overrides applied.
+        evaluation: Evaluates the step's input.
         step: The failed step, or None if unknown.
         message: The error message.
-        input: The run's input.
-        evaluation: Evaluates the step's input.
         schemas: Component input schemas by path, in addition to those of builtin components.
     """
     if "no heartbeat received" in message:
@@ -123,7 +108,7 @@ def find_failure_hint(
     try:
         value = evaluation.evaluate(step.get("input"))
     except (Failure, NotKnownError, *BROKEN):
-        return _find_missing_field_hint(step, input)
+        return _find_missing_field_hint(step, evaluation.input)
     schema = BUILTINS[component][0] if component in BUILTINS else (schemas or {}).get(component)
     mismatch = _find_mismatch(value, schema)
     if mismatch is None:
@@ -135,7 +120,8 @@ def find_failure_hint(
     rejected = f"component {component} rejects its input: {reason} (at {mismatch.path})"
     try:
         # If the input is invalid even when only the flow is known, the value must be in the flow itself.
-        literal = RecordedEvaluation(flow, NOT_KNOWN, NOT_KNOWN, {}, is_over=False).evaluate(step.get("input"))
+        with_flow_only = RecordedEvaluation(evaluation.flow, NOT_KNOWN, NOT_KNOWN, {}, is_over=False)
+        literal = with_flow_only.evaluate(step.get("input"))
         is_literal = _find_mismatch(literal, schema) is not None
     except (Failure, NotKnownError, *BROKEN):
         is_literal = False

@@ -17,7 +17,7 @@ from .._codec.requests import RunId, add_env_variables, parse_declared_variables
 from .._data.arguments import argument_error, check_instance, check_integer, check_text
 from .._data.secrets import Secrets, find_secrets, hide_flow_secrets
 from .._rules.timeouts import call_scope
-from .._runs.causes import ItemFailureTracer
+from .._runs.causes import ItemRecord
 from .._runs.explanation import collect_item_records, explain_items
 from .._runs.failure_hints import ResolvedInput, resolve_input
 from ..errors import InvalidArgumentError
@@ -84,16 +84,15 @@ class RunReport(Shown):
             InvalidArgumentError: If the run has no such item.
         """
         check_text(step_id, "step_id")
-        if check_integer(item_index, "item_index", least=0) not in self._item_causes:
+        if check_integer(item_index, "item_index", least=0) not in self._item_records:
             items = [item for item in self.items if item.index == item_index]
             if not items:
                 raise InvalidArgumentError(f"the run has no item {item_index}")
-            record = collect_item_records(self.snapshot, items, is_masked=True)[item_index]
-            self._item_causes[item_index] = ItemFailureTracer(record)
-        return resolve_input(self._item_causes[item_index], step_id)
+            self._item_records.update(collect_item_records(self.snapshot, items, is_masked=True))
+        return resolve_input(self._item_records[item_index], step_id)
 
     @cached_property
-    def _item_causes(self) -> dict[int, ItemFailureTracer]:
+    def _item_records(self) -> dict[int, ItemRecord]:
         return {}
 
     def was_run(self, step: StepDetails | StepTime) -> bool:

@@ -205,7 +205,6 @@ def eval_command(run_id: str, expression: str, item: int, server: ServerOptions,
     The value is printed as JSON. Use -o for a record that contains it.
     """
     from stepflow_client._base.text import describe_missing_item
-    from stepflow_client._command import ItemFailureTracer
     from stepflow_client._rules.releases import require_capability
     from stepflow_client._runs.explanation import collect_item_records
     from stepflow_client.flows.expressions import find_references
@@ -222,17 +221,17 @@ def eval_command(run_id: str, expression: str, item: int, server: ServerOptions,
         items = run.items or ()
         if item >= len(items):
             raise usage(describe_missing_item(run_id, item, len(items)))
-        causes = ItemFailureTracer(collect_item_records(run, [items[item]], is_masked=True)[item])
+        record = collect_item_records(run, [items[item]], is_masked=True)[item]
         for reference in find_references(parsed):
-            if reference.step is not None and reference.step not in causes.definitions:
-                steps = ", ".join(causes.definitions) or "none"
-                hint = suggest(reference.step, causes.definitions) or f"its steps are {steps}"
+            if reference.step is not None and reference.step not in record.definitions:
+                steps = ", ".join(record.definitions) or "none"
+                hint = suggest(reference.step, record.definitions) or f"its steps are {steps}"
                 raise usage(f"the run's flow has no step {reference.step}", hint)
         try:
-            value = causes.evaluation.evaluate(parsed)
+            value = record.evaluation.evaluate(parsed)
         except Failure as failure:
             message = failure.message
-            if failure.step is not None and (step := causes.listed.get(failure.step)) is not None and step.error:
+            if failure.step is not None and (step := record.listed.get(failure.step)) is not None and step.error:
                 message = f"{message}: {step.error.message}"
             if failure.code == _NOT_RUN:
                 message = f"{message}: the run did not need it"
