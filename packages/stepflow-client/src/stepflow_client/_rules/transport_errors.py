@@ -7,22 +7,8 @@ from collections.abc import Mapping
 from errno import ECONNREFUSED, EHOSTDOWN, EHOSTUNREACH, ENETDOWN, ENETUNREACH
 from urllib.parse import urlsplit
 
+from .._http import messages
 from .._http.connecting import explain_certificate_rejection, iter_causes
-from .._http.messages import (
-    TLS_RESPONSE,
-    CannotSend,
-    ConnectFailed,
-    ConnectTimeout,
-    HttpError,
-    HttpRequest,
-    NameTimeout,
-    NotHttp,
-    PoolTimeout,
-    ReadTimeout,
-    TooLarge,
-    Unreadable,
-    WriteTimeout,
-)
 from .._http.settings import API_PATH, is_loopback, parse_url
 from ..errors import (
     InvalidArgumentError,
@@ -134,7 +120,7 @@ def _replace_scheme(url: str, scheme: str) -> str:
 
 
 def convert_error(
-    error: Exception, request: HttpRequest, url: str, proxy: str | None, run_id: str | None
+    error: Exception, request: messages.HttpRequest, url: str, proxy: str | None, run_id: str | None
 ) -> TransportError | InvalidArgumentError:
     """Convert an exception raised by the transport to a client error.
 
@@ -145,50 +131,45 @@ def convert_error(
         proxy: The proxy URL without its password, or None if no proxy is used.
         run_id: The ID of the run the request is about, if any.
     """
-    converted = _build_error(error, request, url, proxy)
+    converted: TransportError | InvalidArgumentError
+    reason = str(error) or type(error).__name__
+    limit = request.timeout
+    match error:
+        case messages.PoolTimeout():
+            message = f"{request} waited {limit.pool:.3g} s for a free connection"
+            converted = RequestTimeoutError(message, hint="to allow more connections, set limits=")
+        case messages.NameTimeout():
+            message = f"the name of {url} was not resolved within {limit.connect:.3g} s"
+            converted = ServerConnectionError(message, hint=NO_NAME_SERVER)
+        case messages.ConnectTimeout():
+            message = f"{url} did not accept a connection within {limit.connect:.3g} s"
+            converted = ServerConnectionError(message, hint=NO_RESPONSE)
+        case messages.ConnectFailed():
+            through = f" through the proxy {proxy}" if proxy else ""
+            reason, hint = explain_certificate_rejection(error) or (reason, get_unreachable_hint(error, url, proxy))
+            message = f"{url} cannot be reached{through}: {reason}"
+            converted = ServerConnectionError(message, hint=hint)
+        case messages.ReadTimeout() | messages.WriteTimeout():
+            seconds = limit.write if isinstance(error, messages.WriteTimeout) else limit.read
+            message = f"{request} got no response from {url} within {seconds:.3g} s"
+            converted = RequestTimeoutError(message, hint=SLOW)
+        case messages.CannotSend():
+            converted = InvalidArgumentError(f"{request} cannot be sent: {reason}")
+        case messages.TooLarge():
+            message = f"the response to {request} is too large: {reason}"
+            converted = InvalidResponseError(message, hint="to allow larger responses, set max_response_bytes=")
+        case messages.NotHttp():
+            is_tls = reason == messages.TLS_RESPONSE
+            hint = f"the server speaks https: write {_replace_scheme(url, 'https')}" if is_tls else ANOTHER_SERVICE
+            converted = InvalidResponseError(f"{url} does not speak HTTP: {reason}", hint=hint)
+        case messages.HttpError() | OSError() if not isinstance(error, messages.Unreadable):
+            reason, advice = explain_certificate_rejection(error) or (reason, get_broken_hint(reason, url))
+            converted = ServerConnectionError(f"the connection to {url} broke: {reason}", hint=advice)
+        case _:
+            converted = InvalidResponseError(f"the response to {request} cannot be read: {reason}")
     converted.run_id = run_id
-    if isinstance(error, HttpError):
+    if isinstance(error, messages.HttpError):
         converted.attempts = error.attempts
     if isinstance(converted, TransportError):
         converted.was_sent = not was_not_processed(error)
     return converted
-
-
-def _build_error(
-    error: Exception, request: HttpRequest, url: str, proxy: str | None
-) -> TransportError | InvalidArgumentError:
-    reason = str(error) or type(error).__name__
-    limit = request.timeout
-    match error:
-        case PoolTimeout():
-            message = f"{request} waited {limit.pool:.3g} s for a free connection"
-            return RequestTimeoutError(message, hint="to allow more connections, set limits=")
-        case NameTimeout():
-            message = f"the name of {url} was not resolved within {limit.connect:.3g} s"
-            return ServerConnectionError(message, hint=NO_NAME_SERVER)
-        case ConnectTimeout():
-            message = f"{url} did not accept a connection within {limit.connect:.3g} s"
-            return ServerConnectionError(message, hint=NO_RESPONSE)
-        case ConnectFailed():
-            through = f" through the proxy {proxy}" if proxy else ""
-            reason, hint = explain_certificate_rejection(error) or (reason, get_unreachable_hint(error, url, proxy))
-            message = f"{url} cannot be reached{through}: {reason}"
-            return ServerConnectionError(message, hint=hint)
-        case ReadTimeout() | WriteTimeout():
-            seconds = limit.write if isinstance(error, WriteTimeout) else limit.read
-            message = f"{request} got no response from {url} within {seconds:.3g} s"
-            return RequestTimeoutError(message, hint=SLOW)
-        case CannotSend():
-            return InvalidArgumentError(f"{request} cannot be sent: {reason}")
-        case TooLarge():
-            message = f"the response to {request} is too large: {reason}"
-            return InvalidResponseError(message, hint="to allow larger responses, set max_response_bytes=")
-        case NotHttp():
-            is_tls = reason == TLS_RESPONSE
-            hint = f"the server speaks https: write {_replace_scheme(url, 'https')}" if is_tls else ANOTHER_SERVICE
-            return InvalidResponseError(f"{url} does not speak HTTP: {reason}", hint=hint)
-        case HttpError() | OSError() if not isinstance(error, Unreadable):
-            reason, advice = explain_certificate_rejection(error) or (reason, get_broken_hint(reason, url))
-            return ServerConnectionError(f"the connection to {url} broke: {reason}", hint=advice)
-        case _:
-            return InvalidResponseError(f"the response to {request} cannot be read: {reason}")
