@@ -428,10 +428,11 @@ class Listing(Model, Records, Generic[Entry]):
 
     __slots__ = ()
     _shown: ClassVar[tuple[str, ...]] = ()
-    """The columns to show in notebooks, followed by the noun for the entries."""
+    """The columns to show in notebooks, followed by the name of the field that holds the entries."""
 
     def _entries(self) -> Sequence[Entry]:
-        raise NotImplementedError
+        entries: Sequence[Entry] = getattr(self, self._shown[-1])
+        return entries
 
     def _columns(self) -> Sequence[str]:
         return self._shown

@@ -60,20 +60,40 @@ if TYPE_CHECKING:
 
     OutputT = typing_extensions.TypeVar("OutputT", default=Any)
 
-    class Typed(Generic[OutputT]):
-        """Base of classes generic in their output type."""
-
+    class _Generic(Generic[OutputT]): ...
 else:
     FlowErrorOrNone = FlowError | None
     KINDS["FlowErrorOrNone"] = FlowError
     OutputT = TypeVar("OutputT")
 
-    class Typed:
+    class _Generic:
         __slots__ = ()
 
         def __class_getitem__(cls, output: Any) -> type:
             # No check needed here, because the output is validated when it's decoded.
             return cls
+
+
+class Typed(_Generic[OutputT]):
+    """Base of the results of items, which are generic in their output type."""
+
+    __slots__ = ()
+    status: ExecutionStatus
+
+    @property
+    def is_success(self) -> bool:
+        """True if the item completed."""
+        return self.status is ExecutionStatus.COMPLETED
+
+    @property
+    def is_failed(self) -> bool:
+        """True if the item failed, or if the server could not recover its run."""
+        return self.status in FAILED_STATUSES
+
+    @property
+    def is_cancelled(self) -> bool:
+        """True if the item was cancelled."""
+        return self.status is ExecutionStatus.CANCELLED
 
 
 _NO_OUTPUT: Any = None
@@ -90,10 +110,7 @@ class FlowResult(Typed[OutputT], Model, Shown):
     run_id: str = ""
     """The run ID, a UUID string. Empty if the result did not come from a server."""
     status: ExecutionStatus
-    if TYPE_CHECKING:
-        output: OutputT = _NO_OUTPUT
-    else:
-        output: Any = None
+    output: OutputT = _NO_OUTPUT
     """The flow's output (any JSON value), or None if the item did not succeed.
 
     Current servers return object keys in random order. If this client started the run, keys are restored to the order
@@ -115,21 +132,6 @@ class FlowResult(Typed[OutputT], Model, Shown):
 
     That version is usually older, but it may be newer while two versions are in use. Not included in `to_dict`.
     """
-
-    @property
-    def is_success(self) -> bool:
-        """True if the item completed."""
-        return self.status is ExecutionStatus.COMPLETED
-
-    @property
-    def is_failed(self) -> bool:
-        """True if the item failed, or if the server could not recover its run."""
-        return self.status in FAILED_STATUSES
-
-    @property
-    def is_cancelled(self) -> bool:
-        """True if the item was cancelled."""
-        return self.status is ExecutionStatus.CANCELLED
 
     @property
     def is_skipped(self) -> bool:
@@ -217,10 +219,7 @@ class Outcome(Typed[OutputT], Model, Shown):
     run_id: str | None
     """The ID of the run that executed the input, or None if the input could not be sent."""
     status: ExecutionStatus
-    if TYPE_CHECKING:
-        output: OutputT = _NO_OUTPUT
-    else:
-        output: Any = None
+    output: OutputT = _NO_OUTPUT
     """The flow's output, or None if the input did not succeed."""
     error: FlowErrorOrNone = None
     """Why the input failed, or None if it didn't."""
@@ -234,21 +233,6 @@ class Outcome(Typed[OutputT], Model, Shown):
     """How many times the input ran. More than 1 only with `max_attempts`, and 0 if the input could not be sent."""
     item_index: int | None = field(default=None, compare=False, metadata=LOCAL)
     """The item's index within its run, from 0, or None if the input could not be sent."""
-
-    @property
-    def is_success(self) -> bool:
-        """True if the input completed."""
-        return self.status is ExecutionStatus.COMPLETED
-
-    @property
-    def is_failed(self) -> bool:
-        """True if the input failed, or if the server could not recover its run."""
-        return self.status in FAILED_STATUSES
-
-    @property
-    def is_cancelled(self) -> bool:
-        """True if the input's run was cancelled."""
-        return self.status is ExecutionStatus.CANCELLED
 
     @property
     def result(self) -> FlowResult:

@@ -192,9 +192,6 @@ class ListItemsResponse(Listing[RunItem]):
     items: Sequence[RunItem]
     """A sequence of `RunItem`, each decoded from the response on first access."""
 
-    def _entries(self) -> Sequence[RunItem]:
-        return self.items
-
 
 # Statuses that are also step states.
 _KNOWN_STATES = ("completed", "running", "cancelled")
@@ -239,9 +236,6 @@ class ListStepsResponse(Listing[StepDetails]):
     _timed: ClassVar = (*_shown[:4], "started_at", "duration", "attempts", *_shown[4:])
     run_id: str
     steps: list[StepDetails]
-
-    def _entries(self) -> Sequence[StepDetails]:
-        return self.steps
 
     def _columns(self) -> Sequence[str]:
         return self._timed if any(step.started_at is not None for step in self.steps) else self._shown
@@ -324,9 +318,6 @@ class ListRunsResponse(Listing[RunDetails]):
 
     _shown: ClassVar = ("run_id", "flow_name", "status", "items.total", "created_at", "runs")
     runs: list[RunDetails]
-
-    def _entries(self) -> Sequence[RunDetails]:
-        return self.runs
 
 
 SnapshotPart = Literal["items", "steps", "flow", "arguments", "account", "counts"]
