@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from .._base.not_given import NOT_GIVEN
@@ -12,22 +12,22 @@ from .._codec.idempotency_markers import check_key
 from .._codec.requests import Variables
 from .._data.arguments import argument_error, check_choice, check_flags, check_instances, check_integer, check_texts
 from .._data.flow_declarations import collect_declared_variables
-from .._data.secrets import HIDDEN, get_hidden_mark, is_hidden
+from .._data.secrets import get_hidden_mark, is_hidden
 from .._data.values import merge_overrides
-from .._runs.stored_flow import RerunOrigin
+from .._rules.releases import Server, require_capability
 from ..errors import InvalidArgumentError
 from ..flows.expressions import Reference, find_references, parse_portable_path
 from ..flows.graph import FlowSteps, cut_flow, get_steps_by_id, require_step
 from ..flows.interpreter import apply_valid_overrides
 from ..flows.matching import is_json_equal, may_equal_masked
 from ..flows.run_requirements import check_variables
-from ..types.reruns import Keep
+from ..types.reruns import Keep, RerunItem, RerunPlan
 
 if TYPE_CHECKING:
     from .._codec.requests import RunId
     from ..flows.reading import FlowSource
     from ..types import FlowResult, StepDetails
-    from ..types.reruns import KeepOption, RerunItem
+    from ..types.reruns import KeepOption
     from ..types.runs import HistoryEntry
 
 _FORCE = "to keep it anyway, set force; to execute it, start from an earlier step"
@@ -37,8 +37,8 @@ _FORCE = "to keep it anyway, set force; to execute it, start from an earlier ste
 class RecordedArguments:
     """The earlier run's arguments, as recorded in the history."""
 
-    has_input: bool = False
-    input: Any = None
+    input: Any = NOT_GIVEN
+    """The input, or `NOT_GIVEN` if unknown."""
     variables: Mapping[str, Any] | None = None
     """The variables, or None if unknown."""
     hidden: Mapping[str, Any] = field(default_factory=dict)
@@ -47,18 +47,6 @@ class RecordedArguments:
     """The overrides, or None if unknown."""
     flow_file: str | None = None
     """The path of the flow's file."""
-
-    def select_inherited(self, inherit: Collection[str]) -> RecordedArguments:
-        """Return only the inherited arguments. Variables and overrides that aren't inherited count as empty, not
-        unknown."""
-        return RecordedArguments(
-            has_input=self.has_input and "input" in inherit,
-            input=self.input,
-            variables=self.variables if "variables" in inherit else {},
-            hidden=self.hidden if "variables" in inherit else {},
-            overrides=self.overrides if "overrides" in inherit else {},
-            flow_file=self.flow_file,
-        )
 
 
 def read_recorded_arguments(entry: HistoryEntry | None, flow: Mapping[str, Any]) -> RecordedArguments:
@@ -69,14 +57,14 @@ def read_recorded_arguments(entry: HistoryEntry | None, flow: Mapping[str, Any])
     if entry is None:
         return RecordedArguments()
     mark = get_hidden_mark(entry.flow)
+    is_input_known = "input" not in entry.omitted and not is_hidden(entry.input, mark)
     variables = entry.variables or {}
     hidden = {name: value for name, value in variables.items() if is_hidden(value, mark)}
     visible = {name: value for name, value in variables.items() if name not in hidden}
     steps = get_steps_by_id(flow)
     overrides = {step: change for step, change in (merge_overrides(entry.overrides) or {}).items() if step in steps}
     return RecordedArguments(
-        has_input="input" not in entry.omitted and not is_hidden(entry.input, mark),
-        input=entry.input,
+        input=entry.input if is_input_known else NOT_GIVEN,
         variables=None if "variables" in entry.omitted else visible,
         hidden=hidden,
         overrides=None if "overrides" in entry.omitted or is_hidden(overrides, mark) else overrides,
@@ -89,7 +77,7 @@ def has_hidden_secrets(flow: Mapping[str, Any]) -> bool:
     return is_hidden(flow, get_hidden_mark(flow))
 
 
-def check_recorded_variables(new_run: NewRun, items: Sequence[RerunItem]) -> None:
+def _check_recorded_variables(new_run: NewRun, items: Sequence[RerunItem]) -> None:
     """Check that every secret variable read by an executed step or the output is passed again.
 
     Raises:
@@ -105,38 +93,7 @@ def check_recorded_variables(new_run: NewRun, items: Sequence[RerunItem]) -> Non
         )
 
 
-def check_item_indexes(items: Any) -> None:
-    """Check the indexes of the items to rerun.
-
-    Raises:
-        InvalidArgumentError: If any isn't a non-negative integer.
-    """
-    for index in () if items is None else check_instances(items, "items", int):
-        check_integer(index, "items", least=0)
-
-
-def resolve_item_indexes(items: Iterable[int] | None, total: int, run_id: str) -> list[int]:
-    """Return the chosen item indexes in order, or all of them if `items` is None.
-
-    Raises:
-        InvalidArgumentError: If the run has no such item.
-    """
-    chosen = list(range(total)) if items is None else sorted(set(items))
-    if chosen and chosen[-1] >= total:
-        raise InvalidArgumentError(f"run {run_id} has no item {chosen[-1]}", hint=f"it has {total}, counted from 0")
-    return chosen
-
-
-def find_executed_steps(flow: Mapping[str, Any], kept: Collection[str]) -> list[str]:
-    """Return the executed steps, in flow order.
-
-    Inputs of kept steps aren't evaluated, so a step read only by kept steps doesn't execute.
-    """
-    needed = FlowSteps(flow).find_steps_to_run(unread=kept)
-    return [step for step in get_steps_by_id(flow) if step in needed and step not in kept]
-
-
-def check_kept_steps(new_run: NewRun, items: Sequence[RerunItem]) -> None:
+def _check_kept_steps(new_run: NewRun, items: Sequence[RerunItem]) -> None:
     """Check that no kept output could be stale.
 
     Raises:
@@ -155,7 +112,7 @@ def check_kept_steps(new_run: NewRun, items: Sequence[RerunItem]) -> None:
         raise InvalidArgumentError(f"step {stale!r} is kept, but reads a step that has changed", hint=_FORCE)
 
 
-def find_changed_steps(old: Mapping[str, Any], new: Mapping[str, Any]) -> set[str]:
+def _find_changed_steps(old: Mapping[str, Any], new: Mapping[str, Any]) -> set[str]:
     """Return the steps that are new or defined differently compared to an older version of the flow."""
     before = get_steps_by_id(old)
     return {
@@ -188,20 +145,20 @@ def needs_input(flow: Mapping[str, Any], items: Sequence[RerunItem]) -> bool:
     return bool(_find_references(flow, items, "input"))
 
 
-def find_inherited_arguments(new_run: NewRun, items: Sequence[RerunItem]) -> list[str]:
+def _find_inherited_arguments(new_run: NewRun, items: Sequence[RerunItem]) -> list[str]:
     """Return which recorded arguments (`input`, `variables`, `overrides`) the rerun actually uses."""
     if not items:
         return []
     recorded, is_input_given = new_run.earlier.recorded, new_run.request.input is not NOT_GIVEN
     is_taken = {
-        "input": recorded.has_input and not is_input_given and needs_input(new_run.effective, items),
+        "input": recorded.input is not NOT_GIVEN and not is_input_given and needs_input(new_run.effective, items),
         "variables": bool(set(recorded.variables or ()) - new_run.new_variables.keys()),
         "overrides": any(step not in item.kept for item in items for step in recorded.overrides or ()),
     }
     return [name for name, taken in is_taken.items() if taken]
 
 
-def find_unknown_arguments(new_run: NewRun, items: Sequence[RerunItem]) -> list[str]:
+def _find_unknown_arguments(new_run: NewRun, items: Sequence[RerunItem]) -> list[str]:
     """Return which of the earlier run's arguments (`variables`, `overrides`) are unknown but may affect the rerun."""
     request, recorded = new_run.request, new_run.earlier.recorded
     is_unknown = request.variables is None and recorded.variables is None
@@ -221,40 +178,36 @@ def _find_steps_reading_changes(new_run: NewRun, index: int, *, cautious: bool =
     after: dict[str, Any] = {} if new_run.inputs is None else {"input": new_run.inputs[index]}
     if new_run.new_variables or recorded.variables is not None:
         after["variables"] = {**_get_variable_defaults(flow), **recorded.hidden, **new_run.variables}
-    changed = set()
+    changed = set[str]()
     for name, step in get_steps_by_id(flow).items():
         reads = {"input": _find_read_fields(step, "input"), "variables": _find_read_fields(step, "variable")}
         if not any(reads[what] for what in after):
             continue
-        executed = new_run.earlier.source(index, name)
-        if executed is None and not cautious:
+        executed = _find_executing_run(new_run.earlier, index, name)
+        if executed is None:
+            changed |= {name} if cautious else set()
             continue
+        entry, item = executed
         before: dict[str, Any] = {}
-        mark = HIDDEN
-        if executed is not None:
-            entry, item = executed
-            mark = get_hidden_mark(entry.flow)
-            inputs = entry.input if isinstance(entry.input, list) else [entry.input]
-            if "input" not in entry.omitted and item < len(inputs):
-                before["input"] = inputs[item]
-            if "variables" not in entry.omitted:
-                before["variables"] = _get_variable_defaults(entry.flow or {}) | dict(entry.variables or {})
-        if _has_changed_read(before, after, reads, mark, cautious=cautious):
+        inputs = entry.input if isinstance(entry.input, list) else [entry.input]
+        if "input" not in entry.omitted and item < len(inputs):
+            before["input"] = inputs[item]
+        if "variables" not in entry.omitted:
+            before["variables"] = _get_variable_defaults(entry.flow or {}) | dict(entry.variables or {})
+        if _has_changed_read(before, after, reads, get_hidden_mark(entry.flow), cautious=cautious):
             changed.add(name)
     return changed
 
 
-def find_executing_run(
-    recorded: Callable[[str], HistoryEntry | None], run_id: str, index: int, step: str
-) -> tuple[HistoryEntry, int] | None:
+def _find_executing_run(earlier: EarlierRun, index: int, step: str) -> tuple[HistoryEntry, int] | None:
     """Return the recorded run that executed an item's step, and the item's index in it, or None if unknown.
 
     A rerun may have kept the step's output from an earlier run, which may itself be a rerun that kept it.
     """
-    seen: set[str] = set()
+    run_id, seen = earlier.run_id, set[str]()
     while run_id not in seen:
         seen.add(run_id)
-        entry = recorded(run_id)
+        entry = earlier.find_entry(run_id)
         if entry is None:
             return None
         if entry.rerun_of is None or step not in entry.kept:
@@ -316,22 +269,6 @@ KEEPS: Mapping[str, Keep] = {
 """The meaning of each string that can be passed as `keep`."""
 
 
-def parse_keep(option: KeepOption) -> Keep:
-    """Convert the `keep` option to a `Keep`.
-
-    Raises:
-        InvalidArgumentError: If it isn't a `Keep` or one of the strings in `KEEPS`.
-    """
-    if isinstance(option, Keep):
-        return option
-    hint = None
-    if isinstance(option, str):
-        if option in KEEPS:
-            return KEEPS[option]
-        hint = f"to keep the steps before a step, pass keep=Keep(before={option!r})"
-    raise argument_error("keep", f"{', '.join(map(repr, KEEPS))} or a Keep", option, hint)
-
-
 @dataclass(frozen=True, slots=True)
 class RerunRequest:
     """The arguments of `rerun`: the run to rerun, and how."""
@@ -351,11 +288,23 @@ class RerunRequest:
 
     @classmethod
     def from_arguments(cls, run_id: RunId, keep: KeepOption = "nothing", **arguments: Any) -> Self:
-        """Create a request from the arguments of `rerun`."""
-        return cls(run_id, parse_keep(keep), **arguments)
+        """Create a request from the arguments of `rerun`.
+
+        Raises:
+            InvalidArgumentError: If `keep` isn't a `Keep` or one of the strings in `KEEPS`.
+        """
+        if not isinstance(keep, Keep):
+            if not isinstance(keep, str) or keep not in KEEPS:
+                is_text = isinstance(keep, str)
+                hint = f"to keep the steps before a step, pass keep=Keep(before={keep!r})" if is_text else None
+                raise argument_error("keep", f"{', '.join(map(repr, KEEPS))} or a Keep", keep, hint)
+            keep = KEEPS[keep]
+        return cls(run_id, keep, **arguments)
 
     def __post_init__(self) -> None:
-        """Check the flags, and reject contradictory combinations."""
+        """Check the items, the flags and the key, and reject contradictory combinations."""
+        for index in () if self.items is None else check_instances(self.items, "items", int):
+            check_integer(index, "items", least=0)
         for text in check_texts(self.inherit, "inherit"):
             check_choice(text, "inherit", INHERITED)
         if self.idempotency_key is not None:
@@ -366,43 +315,58 @@ class RerunRequest:
         if self.force and self.keep.all_except is not None:
             raise InvalidArgumentError("force has no effect with Keep(all_except=...), which executes only one step")
 
-    @property
-    def covers_all_items(self) -> bool:
-        """Whether all items are rerun, so none of the earlier results carry over."""
-        return not self.keep.succeeded_items and self.items is None
-
-    @property
-    def keeps_outputs(self) -> bool:
-        """Whether to keep any step outputs."""
-        return self.keep.steps != "nothing"
-
-    @property
-    def needs_outputs(self) -> bool:
-        """Whether the rerun can't work without the earlier step outputs."""
-        return self.keeps_outputs and self.keep != KEEPS["succeeded"]
-
 
 class EarlierRun(NamedTuple):
     """The run being rerun."""
 
     run_id: str
     flow: Mapping[str, Any]
-    """The server's copy of the flow, without the client's additions."""
-    written: Mapping[str, Any]
-    """The flow as its author wrote it, if the history has it."""
-    origin: RerunOrigin | None
-    """If the run is itself a rerun, what it kept and from which run."""
-    total: int
-    """The number of items."""
-    results: Sequence[FlowResult]
-    """The items' results. Empty if the server doesn't have the run."""
+    """The server's copy of the flow, without the client's additions, or the recorded one."""
+    effective: Mapping[str, Any]
+    """The flow as its author wrote it, if the history has it, with the recorded overrides applied."""
     recorded: RecordedArguments
-    source: Callable[[int, str], tuple[HistoryEntry, int] | None]
-    """Looks up the recorded run that executed an item's step, and the item's index in that run."""
+    """The recorded arguments that the new run inherits."""
+    find_entry: Callable[[str], HistoryEntry | None]
+    """Looks up a run in the history."""
+    outputs: Sequence[Mapping[str, Any]]
+    """The step outputs known without `steps`, for each item: those the run itself kept (servers don't list a kept step
+    unless an executed step reads it), or all of them if they are from the history."""
+    results: Sequence[FlowResult] | None = None
+    """The items' results, or None if the server doesn't have the run."""
     steps: Sequence[StepDetails] = ()
     """The run's steps. Empty if not loaded."""
-    outputs: Sequence[Mapping[str, Any]] | None = None
-    """Each item's step outputs, if the history has them."""
+
+
+def make_earlier_run(
+    request: RerunRequest,
+    new: Mapping[str, Any] | None,
+    run_id: str,
+    flow: Mapping[str, Any],
+    find_entry: Callable[[str], HistoryEntry | None],
+    outputs: Sequence[Mapping[str, Any]],
+    **more: Any,
+) -> EarlierRun:
+    """Combine a run with its recorded arguments.
+
+    Args:
+        request: The request, which says what to inherit.
+        new: The flow to run instead of the run's own, or None.
+        run_id: The run ID.
+        flow: The run's flow.
+        find_entry: Looks up a run in the history.
+        outputs: The step outputs known without the steps, for each item.
+        **more: Further fields of `EarlierRun`.
+    """
+    entry, inherit = find_entry(run_id), request.inherit
+    recorded = read_recorded_arguments(entry, flow if new is None else new)
+    is_written = entry is not None and isinstance(entry.flow, Mapping) and not has_hidden_secrets(entry.flow)
+    written = entry.flow if entry is not None and is_written and new is not None else flow
+    effective = apply_valid_overrides(written, recorded.overrides)
+    # Variables and overrides that aren't inherited count as empty, not unknown.
+    changes: dict[str, Any] = {} if "input" in inherit else {"input": NOT_GIVEN}
+    changes |= {} if "variables" in inherit else {"variables": {}, "hidden": {}}
+    changes |= {} if "overrides" in inherit else {"overrides": {}}
+    return EarlierRun(run_id, flow, effective, replace(recorded, **changes), find_entry, outputs, **more)
 
 
 class NewRun(NamedTuple):
@@ -423,8 +387,8 @@ class NewRun(NamedTuple):
     """The flow with overrides applied."""
     source: Any
     """The flow as passed by the caller, or its recorded file. None when running a single step."""
-    changed: Set[str] = frozenset()
-    """Steps that have changed since the earlier run."""
+    changed: Set[str]
+    """The steps that are new or defined differently compared to the earlier run."""
 
 
 def plan_new_run(request: RerunRequest, earlier: EarlierRun, flow: Mapping[str, Any]) -> NewRun:
@@ -445,6 +409,7 @@ def plan_new_run(request: RerunRequest, earlier: EarlierRun, flow: Mapping[str, 
     if alone is not None:
         flow, overrides = cut_flow(flow, alone, overrides)
         flow["steps"] = [{key: step[key] for key in step if key != "mustExecute"} for step in flow["steps"]]
+    effective = apply_valid_overrides(flow, overrides)
     return NewRun(
         request=request,
         earlier=earlier,
@@ -453,8 +418,9 @@ def plan_new_run(request: RerunRequest, earlier: EarlierRun, flow: Mapping[str, 
         variables={**(recorded.variables or {}), **new_variables},
         overrides=overrides,
         inputs=_select_inputs(earlier, request),
-        effective=apply_valid_overrides(flow, overrides),
+        effective=effective,
         source=None if alone is not None else recorded.flow_file if request.flow is None else request.flow,
+        changed=_find_changed_steps(earlier.effective, effective),
     )
 
 
@@ -464,13 +430,12 @@ def _select_inputs(earlier: EarlierRun, request: RerunRequest) -> dict[int, Any]
     Raises:
         InvalidArgumentError: If the input isn't a list with one input per item.
     """
-    total, input, chosen = earlier.total, request.input, request.items
+    total, input, chosen = len(earlier.outputs), request.input, request.items
     if total > 1 and chosen is not None and input is not NOT_GIVEN:
         inputs = list(input) if isinstance(input, (list, tuple)) else [input]
         if len(inputs) == len(chosen):
             return dict(zip(chosen, inputs, strict=True))
-    if input is NOT_GIVEN and earlier.recorded.has_input:
-        input = earlier.recorded.input
+    input = earlier.recorded.input if input is NOT_GIVEN else input
     if input is NOT_GIVEN:
         return None
     if total == 1:
@@ -484,7 +449,7 @@ def _select_inputs(earlier: EarlierRun, request: RerunRequest) -> dict[int, Any]
     return dict(enumerate(input))
 
 
-def select_kept_outputs(new_run: NewRun, index: int, steps: Sequence[StepDetails]) -> dict[str, Any]:
+def _select_kept_outputs(new_run: NewRun, index: int, steps: Sequence[StepDetails]) -> dict[str, Any]:
     """Return the outputs to keep for an item, by step ID.
 
     Completed steps are kept unless they must execute again, or depend (even indirectly) on a step that must or that
@@ -499,13 +464,9 @@ def select_kept_outputs(new_run: NewRun, index: int, steps: Sequence[StepDetails
         InvalidArgumentError: If a step is to run alone but reads a step whose output is unknown.
     """
     flow, earlier, keep = new_run.effective, new_run.earlier, new_run.request.keep
-    # Add the outputs the earlier run itself kept: servers don't list a kept step unless an executed step reads it.
-    pinned: Mapping[str, Any] = {} if earlier.origin is None else earlier.origin.kept
-    if earlier.outputs is not None:
-        pinned = earlier.outputs[index]
-    defined = get_steps_by_id(flow)
+    known, defined = earlier.outputs[index], get_steps_by_id(flow)
     if keep.all_except is not None:
-        outputs = {**pinned, **{step.step_id: step.output for step in steps if step.status.value == "completed"}}
+        outputs = {**known, **{step.step_id: step.output for step in steps if step.status.value == "completed"}}
         reads = [name for name in defined if name in FlowSteps(flow).reads_by_step[keep.all_except]]
         for name in reads:
             if name not in outputs:
@@ -521,14 +482,57 @@ def select_kept_outputs(new_run: NewRun, index: int, steps: Sequence[StepDetails
     if keep.steps == "unchanged":
         again |= new_run.changed | _find_steps_reading_changes(new_run, index, cautious=True)
     dependent = FlowSteps(flow).find_downstream_steps(again)
-    outputs = {**pinned, **{step.step_id: step.output for step in steps}}
+    outputs = {**known, **{step.step_id: step.output for step in steps}}
     return {step: output for step, output in outputs.items() if step in defined and step not in dependent}
 
 
-def find_outdated_steps(new_run: NewRun, items: Sequence[RerunItem]) -> list[str]:
+def _find_outdated_steps(new_run: NewRun, items: Sequence[RerunItem]) -> list[str]:
     """Return the kept steps whose outputs would differ if the whole flow ran again."""
     outdated = set[str]()
     for item in items:
         changed = new_run.changed | _find_steps_reading_changes(new_run, item.index)
         outdated |= FlowSteps(new_run.effective).find_downstream_steps(changed) & item.kept.keys()
     return [step for step in get_steps_by_id(new_run.flow) if step in outdated]
+
+
+def make_rerun_plan(new_run: NewRun, server: Server) -> RerunPlan:
+    """Decide which items and steps to execute, and which outputs to keep.
+
+    Raises:
+        InvalidArgumentError: If the run has no such item, a kept output could be stale, or a secret is missing.
+        UnsupportedByServerError: If outputs must be kept but the server doesn't return them.
+    """
+    request, earlier, flow = new_run.request, new_run.earlier, new_run.effective
+    total, results = len(earlier.outputs), earlier.results
+    indexes = list(range(total)) if request.items is None else sorted(set(request.items))
+    if indexes and indexes[-1] >= total:
+        message = f"run {earlier.run_id} has no item {indexes[-1]}"
+        raise InvalidArgumentError(message, hint=f"it has {total}, counted from 0")
+    if request.keep.succeeded_items and results is not None:
+        indexes = [index for index in indexes if not results[index].is_success]
+    keeps_outputs = request.keep.steps != "nothing"
+    if results is not None and keeps_outputs and request.keep != KEEPS["succeeded"]:
+        require_capability(server, "step_outputs", "keeping the outputs of steps")
+    keeps_outputs = keeps_outputs and (results is None or server.capabilities["step_outputs"])
+    steps: dict[int, list[StepDetails]] = {}
+    for step in earlier.steps:
+        steps.setdefault(step.item_index, []).append(step)
+    items = []
+    for index in indexes:
+        kept = _select_kept_outputs(new_run, index, steps.get(index, ())) if keeps_outputs else {}
+        # Inputs of kept steps aren't evaluated, so a step read only by kept steps doesn't execute.
+        needed = FlowSteps(flow).find_steps_to_run(unread=kept) - kept.keys()
+        items.append(RerunItem(index, kept, [name for name in get_steps_by_id(flow) if name in needed]))
+    if not (request.force or request.keep.all_except is not None):
+        _check_kept_steps(new_run, items)
+    if not request.variables_from_env:
+        _check_recorded_variables(new_run, items)
+    return RerunPlan(
+        run_id=earlier.run_id,
+        flow=new_run.flow,
+        items=items,
+        total=total,
+        unknown=_find_unknown_arguments(new_run, items),
+        recorded=_find_inherited_arguments(new_run, items),
+        outdated=_find_outdated_steps(new_run, items),
+    )
