@@ -12,6 +12,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from stepflow_client._rules.run_progress import StepTimes
 from stepflow_client._runs.explanation import add_explanations
 from stepflow_client.drawing import (
     DrawingUnavailableError,
@@ -23,7 +24,7 @@ from stepflow_client.drawing import (
     to_mermaid,
     to_text,
 )
-from stepflow_client.drawing.charts import StepTime, collect_item_times, collect_step_times
+from stepflow_client.drawing.charts import StepTime, collect_item_times
 from stepflow_client.drawing.html import json_tree
 from stepflow_client.drawing.report_data import mask_arguments
 from stepflow_client.events import StepCompletedEvent, StepStartedEvent
@@ -297,10 +298,14 @@ def test_times_from_events() -> None:
         return kind(run_id="r", sequence_number=second, cursor=str(second), timestamp=time, step_id="a", **fields)
 
     events = [event(StepStartedEvent, 0), event(StepStartedEvent, 2, attempt=2), event(StepCompletedEvent, 5, status=3)]
-    (step,) = collect_step_times(events, "r")
+    times, others = StepTimes("r"), StepTimes("another")
+    for each in events:
+        times.add_event(each)
+        others.add_event(each)
+    (step,) = times.times
     assert (len(step.attempts), step.duration, step.status) == (2, 5.0, "failed")
     assert [item.duration for item in collect_item_times([step])] == [5.0]
-    assert collect_step_times(events, "another") == []
+    assert others.times == []
 
 
 def test_trees_are_bounded() -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from .._base.not_given import NOT_GIVEN
 from .._codec import requests
 from .._codec.idempotency_markers import check_key
-from .._codec.requests import Variables
+from .._codec.requests import RunId, Variables
 from .._data.arguments import argument_error, check_choice, check_flags, check_instances, check_integer, check_texts
 from .._data.flow_declarations import collect_declared_variables
 from .._data.secrets import get_hidden_mark, is_hidden
@@ -20,15 +20,11 @@ from ..flows.expressions import Reference, find_references, parse_portable_path
 from ..flows.graph import FlowSteps, cut_flow, get_steps_by_id, require_step
 from ..flows.interpreter import apply_valid_overrides
 from ..flows.matching import is_json_equal, may_equal_masked
+from ..flows.reading import FlowSource
 from ..flows.run_requirements import check_variables
-from ..types.reruns import Keep, RerunItem, RerunPlan
-
-if TYPE_CHECKING:
-    from .._codec.requests import RunId
-    from ..flows.reading import FlowSource
-    from ..types import FlowResult, StepDetails
-    from ..types.reruns import KeepOption
-    from ..types.runs import HistoryEntry
+from ..types import FlowResult, StepDetails
+from ..types.reruns import Keep, KeepOption, RerunItem, RerunPlan
+from ..types.runs import HistoryEntry
 
 _FORCE = "to keep it anyway, set force; to execute it, start from an earlier step"
 
@@ -185,7 +181,8 @@ def _find_steps_reading_changes(new_run: NewRun, index: int, *, cautious: bool =
             continue
         executed = _find_executing_run(new_run.earlier, index, name)
         if executed is None:
-            changed |= {name} if cautious else set()
+            if cautious:
+                changed.add(name)
             continue
         entry, item = executed
         before: dict[str, Any] = {}
@@ -194,8 +191,22 @@ def _find_steps_reading_changes(new_run: NewRun, index: int, *, cautious: bool =
             before["input"] = inputs[item]
         if "variables" not in entry.omitted:
             before["variables"] = _get_variable_defaults(entry.flow or {}) | dict(entry.variables or {})
-        if _has_changed_read(before, after, reads, get_hidden_mark(entry.flow), cautious=cautious):
-            changed.add(name)
+        mark = get_hidden_mark(entry.flow)
+        for what in after:
+            if what not in before:
+                if cautious and reads[what]:
+                    changed.add(name)
+                continue
+            for root in reads[what]:
+                # Compare whole values if the path doesn't start with a field name.
+                old, new = (
+                    value.get(root) if isinstance(value, Mapping) and root is not None else value
+                    for value in (before[what], after[what])
+                )
+                # Ignore secrets masked in the history, or be cautious: the new one may be different.
+                is_unknown = cautious and what == "input" and is_hidden(old, mark)
+                if is_unknown or not may_equal_masked(old, new, mark):
+                    changed.add(name)
     return changed
 
 
@@ -228,34 +239,6 @@ def _get_variable_defaults(flow: Mapping[str, Any]) -> dict[str, Any]:
     """Return the default values of a flow's variables."""
     declared = collect_declared_variables(flow)
     return {name: variable["default"] for name, variable in declared.items() if "default" in variable["value_schema"]}
-
-
-def _has_changed_read(
-    before: Mapping[str, Any],
-    after: Mapping[str, Any],
-    reads: Mapping[str, set[str | None]],
-    mark: str,
-    *,
-    cautious: bool,
-) -> bool:
-    """Return whether anything the step reads has changed, ignoring secrets masked in the history.
-
-    With `cautious`, an input with masked secrets counts as changed.
-    """
-    for what in after:
-        if what not in before and reads[what] and cautious:
-            return True
-        for root in reads[what] if what in before else ():
-            # Compare whole values if the path doesn't start with a field name.
-            old, new = (
-                value.get(root) if isinstance(value, Mapping) and root is not None else value
-                for value in (before[what], after[what])
-            )
-            # Be cautious: the recorded secret is hidden, so the new one may be different.
-            is_unknown = cautious and what == "input" and is_hidden(old, mark)
-            if is_unknown or not may_equal_masked(old, new, mark):
-                return True
-    return False
 
 
 INHERITED = ("input", "variables", "overrides")

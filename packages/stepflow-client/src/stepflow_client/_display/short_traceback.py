@@ -12,13 +12,11 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakSet
 
+from .._base.basic_errors import StepflowClientError
 from .._base.text import visible
-
-if TYPE_CHECKING:
-    from ..errors import StepflowClientError
 
 _PACKAGE_DIR = str(Path(__file__).parents[1])
 # IPython's default traceback mode. In any other mode, users get that mode's full traceback.

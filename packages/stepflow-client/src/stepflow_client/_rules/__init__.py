@@ -7,6 +7,5 @@ from typing import TYPE_CHECKING
 from .._base.lazy import lazy_module
 
 if not TYPE_CHECKING:
-    # Lazy, because many programs need none of these.
-    chunks = lazy_module(f"{__name__}.chunks")
+    # Lazy, because only older servers need it.
     dialect = lazy_module(f"{__name__}.dialect")

@@ -7,12 +7,9 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from ..types import ExecutionStatus, RunItem
-    from ..types.account import FailedItems
-    from ..types.results import FlowError
+from ..types import ExecutionStatus, FlowError, RunItem
+from ..types.account import FailedItems
 
 MAX_GROUPS_SHOWN = 5
 """Maximum number of groups to list in views. Any others are just counted."""
@@ -62,8 +59,6 @@ class FailureGroup:
 
     def to_failed_items(self) -> FailedItems:
         """Convert the group to its public type."""
-        from ..types.account import FailedItems
-
         return FailedItems(
             text=str(self),
             total=len(self.indexes),

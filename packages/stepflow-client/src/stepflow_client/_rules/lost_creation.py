@@ -135,7 +135,7 @@ class RunRegistry:
     """Tracks one client's flows and runs within a process, and its calls still waiting for their run."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._tag = os.urandom(16).hex()
         self._shared: BoundedDict[bytes, str] = BoundedDict(_MAX_FLOWS)
         self._claimed: set[bytes] = set()
@@ -226,7 +226,7 @@ class RunRegistry:
         """
         with self._lock:
             if run_id is not None:
-                self._claim_run(call.flow_id, run_id)
+                self.claim_run(call.flow_id, run_id)
             if not is_settled:
                 self._ours.pop(call.flow_id, None)
             if call.sends > 1:
@@ -249,20 +249,17 @@ class RunRegistry:
     def claim_run(self, flow_id: str, run_id: str) -> bool:
         """Record that a run belongs to a call. Return False if it already belongs to a different call."""
         with self._lock:
-            return self._claim_run(flow_id, run_id)
-
-    def _claim_run(self, flow_id: str, run_id: str) -> bool:
-        if run_id in self._owned:
-            return False
-        self._owned[run_id] = None
-        if len(self._owned) > _MAX_OWNED:
-            self._owned.popitem(last=False)
-        newest = self._newest.get(flow_id)
-        if newest is None:
-            self._newest.put_newest(flow_id, run_id)
-        elif run_id > newest:
-            self._newest[flow_id] = run_id
-        return True
+            if run_id in self._owned:
+                return False
+            self._owned[run_id] = None
+            if len(self._owned) > _MAX_OWNED:
+                self._owned.popitem(last=False)
+            newest = self._newest.get(flow_id)
+            if newest is None:
+                self._newest.put_newest(flow_id, run_id)
+            elif run_id > newest:
+                self._newest[flow_id] = run_id
+            return True
 
 
 class RunRegistries:

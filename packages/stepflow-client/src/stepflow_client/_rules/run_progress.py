@@ -240,14 +240,6 @@ class StepTimes:
         return replace(step, **changes)
 
 
-def collect_step_times(events: Iterable[RunEvent], run_id: str) -> list[StepTime]:
-    """Return the times of a run's steps, in the order they started. Events of other runs are ignored."""
-    times = StepTimes(run_id)
-    for event in events:
-        times.add_event(event)
-    return times.times
-
-
 FlowOutline = tuple[str | None, Mapping[int, str]]
 """A flow's name (if known) and its known step IDs by position."""
 

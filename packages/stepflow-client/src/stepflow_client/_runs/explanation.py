@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .._data.secrets import is_hidden
 from ..flows.components import BUILTINS
 from ..flows.graph import FlowSteps
 from ..flows.interpreter import NOT_KNOWN, apply_valid_overrides
-from ..types import ErrorCode
+from ..types import ErrorCode, RunItem, StepDetails
 from ..types.account import FailedChild, RunAccount, StepAccount, StepState, count_failed_in_sub_runs
+from ..types.runs import RunSnapshot
 from ..types.statuses import FAILED_STATUSES, FAILED_STEP, NO_REASON, ExecutionStatus, is_given_up
 from .causes import ItemRecord, names_only_step
-
-if TYPE_CHECKING:
-    from ..types import RunItem, StepDetails
-    from ..types.runs import RunSnapshot
 
 
 def explain_item(

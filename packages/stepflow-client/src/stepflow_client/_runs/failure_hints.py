@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .._base.text import cut, find_nearest
 from ..flows.components import BUILTINS
@@ -13,11 +13,9 @@ from ..flows.graph import get_steps_by_id
 from ..flows.interpreter import BROKEN, NOT_KNOWN, Failure, NotKnownError, RecordedEvaluation
 from ..flows.json_schema import Mismatch, find_mismatches, get_defs, short_repr
 from ..types.models import Record
+from ..types.results import FlowError
 from ..types.statuses import NO_ROUTE
-
-if TYPE_CHECKING:
-    from ..types.results import FlowError
-    from .causes import ItemRecord
+from .causes import ItemRecord
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .._rules.run_progress import RunProgress
 from ..flows.graph import get_steps_by_id
-
-if TYPE_CHECKING:
-    from ..types.runs import RunSnapshot
+from ..types.runs import RunSnapshot
 
 
 def build_initial_progress(snapshot: RunSnapshot, **more: Any) -> RunProgress:

@@ -21,13 +21,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .._data.arguments import check_mapping, check_text
 from ..errors import InvalidArgumentError
-
-if TYPE_CHECKING:
-    from ..types import ErrorCode
+from ..types.statuses import ErrorCode
 
 PIN_COMPONENT = "/builtin/create_messages"
 """Component used by steps pinned with `pinned_flow`. It exists on every release and fails immediately without input."""
@@ -150,9 +148,3 @@ def _build_failing_input(fails: Fails, seconds: float) -> dict[str, Any]:
         delay = {"duration_ms": max(1, round(seconds * 1000))}
         flow["steps"] = [{"id": "delay", "component": "/builtin/sleep", "input": delay, "mustExecute": True}]
     return {"flow": {"$literal": flow}, "initial_input": {}}
-
-
-def get_pinned_output(step: Mapping[str, Any]) -> Any:
-    """Return the output of a step pinned with `pinned_flow`."""
-    on_error = step.get("onError")
-    return on_error.get("defaultValue") if isinstance(on_error, Mapping) else None

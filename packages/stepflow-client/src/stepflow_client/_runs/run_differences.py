@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 from .._data.arguments import check_texts
 from .._data.secrets import HIDDEN, find_flow_secrets, hide_flow_secrets
@@ -16,11 +16,9 @@ from ..flows.graph import FlowSteps, find_reachable, get_steps_by_id
 from ..flows.matching import is_json_equal
 from ..types.models import to_plain_data
 from ..types.reruns import RunDifference
+from ..types.results import FlowError
+from ..types.runs import RunSnapshot
 from .stored_flow import read_rerun_origin
-
-if TYPE_CHECKING:
-    from ..types import FlowError
-    from ..types.runs import RunSnapshot
 
 
 def _index_items(snapshot: RunSnapshot) -> dict[int, dict[str, Any]]:
@@ -60,12 +58,28 @@ def select_item(snapshot: RunSnapshot, index: int) -> RunSnapshot:
 
 
 def find_run_differences(a: RunSnapshot, b: RunSnapshot, ignored: Sequence[Path] = ()) -> list[RunDifference]:
-    """Compare two runs: first their status and flow, then each item. Ignored paths are skipped."""
+    """Compare two runs: first their status and flow, then each item. Ignored paths are skipped.
+
+    Secrets from both flows are masked. A difference that repeats one in an upstream step's output links to it.
+    """
     flows = [snapshot.flow or {} for snapshot in (a, b)]
-    shown = _DifferenceMasker(*flows)
+    masked_flows = [{"flow": _index_steps(hide_flow_secrets(flow))} for flow in flows]
+    secrets = [find_flow_secrets(flow) for flow in flows]
+
+    def make_difference(change: Change, **more: Any) -> RunDifference:
+        kind = "added" if change.a is ABSENT else "removed" if change.b is ABSENT else "changed"
+        values: list[Any] = []
+        for flow, value in zip(masked_flows, (change.a, change.b), strict=True):
+            # Within the flow itself, we know where secrets are, so even short ones can be masked.
+            shown = _get_value_or_mask(flow, change.path) if change.path[0] == "flow" else value
+            shown = None if value is ABSENT else shown
+            for known in secrets:
+                shown = known.hide_in(shown)
+            values.append(shown)
+        return RunDifference(format_path(change.path), kind, *values, **more)  # type: ignore[arg-type]
+
     before, after = ({"status": run.details.status.value, "flow": _index_steps(run.flow or {})} for run in (a, b))
-    changes = [change for change in find_value_changes(before, after) if not is_ignored_path(change.path, ignored)]
-    differences = [*map(shown.make_masked_difference, changes)]
+    differences = [make_difference(change) for change in find_value_changes(before, after, (), ignored)]
     items = [_index_items(snapshot) for snapshot in (a, b)]
     is_batch = any(len(item) > 1 for item in items)
     for item in () if is_batch else (*items[0].values(), *items[1].values()):
@@ -81,50 +95,22 @@ def find_run_differences(a: RunSnapshot, b: RunSnapshot, ignored: Sequence[Path]
     for index in sorted({*items[0], *items[1]}):
         one, other = (item.get(index, ABSENT) for item in items)
         path: Path = ("items", index) if is_batch else ()
-        every_change = find_value_changes(one, other, path)
-        differing = [change for change in every_change if not is_ignored_path(change.path, ignored)]
-        differences += _iter_item_differences(differing, len(path), index, reads, shown)
+        seen: dict[str, dict[str, str]] = {}
+        for change in find_value_changes(one, other, path, ignored):
+            inside = change.path[len(path) :]
+            step = str(inside[1]) if len(inside) > 1 and inside[0] == "steps" else None
+            difference = make_difference(change, item_index=index, step_id=step)
+            differences.append(difference)
+            if inside[-1:] == ("status",) and len(inside) in (1, 3):
+                continue
+            pair = json.dumps([None if value is ABSENT else [value] for value in (change.a, change.b)], sort_keys=True)
+            paths = seen.setdefault(pair, {})
+            origins = [origin for name, origin in paths.items() if name in reads.get(step, ())]
+            if origins:
+                differences[-1] = replace(difference, origin=origins[0])
+            elif step is not None:
+                paths.setdefault(step, difference.path)
     return differences
-
-
-class _DifferenceMasker:
-    """Converts changes to differences, masking secrets from both flows."""
-
-    def __init__(self, a: Mapping[str, Any], b: Mapping[str, Any]) -> None:
-        self._flows = [{"flow": _index_steps(hide_flow_secrets(flow))} for flow in (a, b)]
-        self._secrets = [find_flow_secrets(flow) for flow in (a, b)]
-
-    def make_masked_difference(self, change: Change) -> RunDifference:
-        kind = "added" if change.a is ABSENT else "removed" if change.b is ABSENT else "changed"
-        values: list[Any] = []
-        for flow, value in zip(self._flows, (change.a, change.b), strict=True):
-            # Within the flow itself, we know where secrets are, so even short ones can be masked.
-            shown = _get_value_or_mask(flow, change.path) if change.path[0] == "flow" else value
-            shown = None if value is ABSENT else shown
-            for secrets in self._secrets:
-                shown = secrets.hide_in(shown)
-            values.append(shown)
-        return RunDifference(path=format_path(change.path), kind=kind, a=values[0], b=values[1])  # type: ignore[arg-type]
-
-
-def _iter_item_differences(
-    differing: Sequence[Change], depth: int, index: int, reads: Mapping[str | None, set[str]], shown: _DifferenceMasker
-) -> Iterator[RunDifference]:
-    """Yield an item's differences. One that repeats an earlier difference links to it."""
-    seen: dict[str, dict[str, str]] = {}
-    for change in differing:
-        inside = change.path[depth:]
-        step = str(inside[1]) if len(inside) > 1 and inside[0] == "steps" else None
-        difference = replace(shown.make_masked_difference(change), item_index=index, step_id=step)
-        if inside[-1:] == ("status",) and len(inside) in (1, 3):
-            yield difference
-            continue
-        pair = json.dumps([None if value is ABSENT else [value] for value in (change.a, change.b)], sort_keys=True)
-        paths = seen.setdefault(pair, {})
-        origins = [path for name, path in paths.items() if name in reads.get(step, ())]
-        if step is not None and not origins:
-            paths.setdefault(step, difference.path)
-        yield replace(difference, origin=origins[0] if origins else None)
 
 
 def _index_steps(flow: Mapping[str, Any]) -> dict[str, Any]:
@@ -153,8 +139,7 @@ ABSENT: Any = object()
 """Marks a value that exists only on the other side."""
 
 
-@dataclass(frozen=True)
-class Change:
+class Change(NamedTuple):
     """A path at which two values differ."""
 
     path: Path
@@ -162,17 +147,19 @@ class Change:
     b: Any
 
 
-def find_value_changes(a: Any, b: Any, path: Path = ()) -> Iterator[Change]:
-    """Yield the innermost paths at which two JSON values differ.
+def find_value_changes(a: Any, b: Any, path: Path = (), ignored: Sequence[Path] = ()) -> Iterator[Change]:
+    """Yield the innermost paths at which two JSON values differ, except those that match an ignored path.
 
     Objects are compared key by key in any order, and lists element by element. `3` equals `3.0`.
     """
+    if _is_ignored_path(path, ignored):
+        return
     if isinstance(a, Mapping) and isinstance(b, Mapping):
         for key in dict.fromkeys([*a, *b]):
-            yield from find_value_changes(a.get(key, ABSENT), b.get(key, ABSENT), (*path, key))
+            yield from find_value_changes(a.get(key, ABSENT), b.get(key, ABSENT), (*path, key), ignored)
     elif isinstance(a, list) and isinstance(b, list):
         for index, (one, other) in enumerate(zip_longest(a, b, fillvalue=ABSENT)):
-            yield from find_value_changes(one, other, (*path, index))
+            yield from find_value_changes(one, other, (*path, index), ignored)
     elif a is ABSENT or b is ABSENT or not is_json_equal(a, b):
         yield Change(path, a, b)
 
@@ -198,7 +185,7 @@ def parse_ignored_paths(patterns: str | Iterable[str]) -> list[Path]:
     return paths
 
 
-def is_ignored_path(path: Path, patterns: Sequence[Path]) -> bool:
+def _is_ignored_path(path: Path, patterns: Sequence[Path]) -> bool:
     """Return whether a path or one of its parents matches a pattern."""
     return any(
         len(pattern) <= len(path) and all(part in ("*", actual) for part, actual in zip(pattern, path, strict=False))

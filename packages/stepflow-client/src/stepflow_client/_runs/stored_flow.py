@@ -18,14 +18,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .._base.lazy import lazy_module
 from ..flows.graph import get_steps_by_id
 
 if TYPE_CHECKING:
     from ..types import StepDetails
-    from . import pins
-else:
-    pins = lazy_module("stepflow_client._runs.pins")
 
 # Metadata key. The value is the tag or, for a rerun, an object containing the tag.
 _KEY = "stepflow-client"
@@ -55,7 +51,9 @@ def add_tag_to_flow(flow: dict[str, Any], tag: str, origin: RerunOrigin | None =
     if origin is not None:
         steps = get_steps_by_id(flow)
         added = {"tag": tag, "rerun_of": origin.run_id, "steps": {name: steps[name] for name in origin.kept}}
-        flow = pins.pinned_flow(flow, origin.kept)
+        from .pins import pinned_flow
+
+        flow = pinned_flow(flow, origin.kept)
     return {**flow, "metadata": {**(metadata or {}), _KEY: added}}
 
 
@@ -83,7 +81,8 @@ def read_rerun_origin(flow: Mapping[str, Any]) -> RerunOrigin | None:
     if not isinstance(added, Mapping) or not isinstance(added.get("rerun_of"), str):
         return None
     definitions, steps = _get_kept_definitions(added), get_steps_by_id(flow)
-    kept = {name: pins.get_pinned_output(steps[name]) for name in definitions if name in steps}
+    handling = {name: steps[name].get("onError") for name in definitions if name in steps}
+    kept = {name: each.get("defaultValue") if isinstance(each, Mapping) else None for name, each in handling.items()}
     return RerunOrigin(added["rerun_of"], kept)
 
 

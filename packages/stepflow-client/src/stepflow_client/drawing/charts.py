@@ -9,11 +9,11 @@ from html import escape
 from typing import NamedTuple
 
 from .._base.text import duration_text
-from .._rules.run_progress import ItemTime, ItemTimes, StepTime, collect_step_times
+from .._rules.run_progress import ItemTime, ItemTimes, StepTime
 from .drawn_graph import cut_label
 from .html import escape_html, format_px
 
-__all__ = ["ItemTime", "StepTime", "collect_step_times"]
+__all__ = ["ItemTime", "StepTime"]
 
 
 def collect_item_times(steps: Iterable[StepTime]) -> list[ItemTime]:
