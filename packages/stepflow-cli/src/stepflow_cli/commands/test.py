@@ -185,7 +185,7 @@ def command(
 
 
 def _note_missing_recordings(plan: Sequence[FileCases], replay: Recording) -> None:
-    from stepflow_client._command import may_execute
+    from stepflow_client.testing.case_runs import may_execute
 
     runnable = [(file.tests, case) for file in plan for case in file.cases if not case.fault]
     missing = [case.name for tests, case in runnable if may_execute(tests, case, replay)]

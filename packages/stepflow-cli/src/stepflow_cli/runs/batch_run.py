@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stepflow_client import FlowFileError, InvalidArgumentError, RunTimeoutError, TransportError, write_outcomes
-from stepflow_client._command import BatchCount, FailureGroups, Journal, read_outcomes, resolve_output_format
+from stepflow_client._command import FailureGroups, Journal, read_outcomes, resolve_output_format
+from stepflow_client._rules.run_progress import BatchCount
 from stepflow_client._stores.user_files import replace_atomically
 
 from ..errors import Problem, interrupted_problem, to_problem, usage

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from stepflow_client import ApiError, NotFoundError, RunTimeoutError
-from stepflow_client._command import is_given_up
+from stepflow_client.types.statuses import is_given_up
 
 from ..errors import ExitCode, Problem, current_session, interrupted_problem, to_problem
 from ..output.columns import View

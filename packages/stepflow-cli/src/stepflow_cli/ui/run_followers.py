@@ -13,16 +13,8 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from stepflow_client import FlowError, RunDetails, StepflowClient, StepflowClientError, TransportError
-from stepflow_client._command import (
-    ItemTime,
-    ItemTimes,
-    RunWatcher,
-    SnapshotReader,
-    StepTime,
-    StepTimes,
-    build_initial_progress,
-)  # fmt: skip
-from stepflow_client._rules.run_progress import RunProgress
+from stepflow_client._command import RunWatcher, SnapshotReader, build_initial_progress
+from stepflow_client._rules.run_progress import ItemStates, ItemTime, ItemTimes, RunProgress, StepTime, StepTimes
 from stepflow_client.events import RunEvent
 from stepflow_client.flows.graph import get_steps_by_id
 from stepflow_client.progress import Progress
@@ -30,7 +22,6 @@ from stepflow_client.types.statuses import FAILED_STATUSES
 
 if TYPE_CHECKING:
     from stepflow_client import RunItem
-    from stepflow_client._rules.run_progress import ItemStates
 
 STATES = ("waiting", "running", "completed", "failed", "cancelled")
 """Item states, by code. Keep in sync with the list in `batch.js`."""

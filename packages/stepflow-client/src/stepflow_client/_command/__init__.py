@@ -52,7 +52,6 @@ if TYPE_CHECKING:
     from .._records.junit_xml import format_junit_xml
     from .._records.outcome_files import OutcomeFormat, read_outcomes, resolve_output_format
     from .._rules.failure_groups import MAX_GROUPS_SHOWN, FailureGroup, FailureGroups, group_failures
-    from .._rules.run_progress import BatchCount, ItemTime, ItemTimes, StepTime, StepTimes
     from .._rules.run_search import QUERY_FIELDS, RunQuery, parse_run_query, quote_word
     from .._rules.timeouts import compute_deadline, deadline_scope
     from .._rules.transport_errors import ANOTHER_SERVICE, get_refused_hint
@@ -64,24 +63,21 @@ if TYPE_CHECKING:
     from .._stores.user_files import user_folder
     from .._sync.watching import RunUpdate
     from .._telemetry.recorder import list_server_aliases
-    from ..testing.case_runs import may_execute
-    from ..types.statuses import is_given_up
 
 __all__ = [
-    "ABSENT", "ANOTHER_SERVICE", "MAX_GROUPS_SHOWN", "PLAIN", "QUERY_FIELDS", "SKIP_HINT", "BatchCount", "BoundedDict",
-    "FailureGroup", "FailureGroups", "FlowAnalysis", "FlowTypes", "ItemTime", "ItemTimes", "Journal", "OutcomeFormat",
-    "OutputDecoder", "Read", "ResolvedInput", "RunQuery", "RunReader", "RunUpdate", "RunWatcher", "ServerConfig",
-    "SnapshotReader", "StepTime", "StepTimes", "StepTypes", "add_account_hint", "add_env_variables", "apply_patch",
-    "async_run_check", "build_initial_progress", "check_config", "check_json", "check_run_id", "check_source",
-    "check_text", "check_timeout", "collect_examples", "complete_arguments", "compute_deadline",
-    "convert_to_stored_form", "correct_flow", "deadline_scope", "describe_certificate_problem", "encode",
-    "expectation_of", "explain_missing_file", "find_error_hint", "find_open_marks", "find_recovery_warnings",
-    "find_subflow", "find_value_changes", "find_value_edits", "format_junit_xml", "format_type", "get_logger",
-    "get_refused_hint", "get_subflow_node", "group_failures", "infer_flow_types", "infer_from_text",
-    "infer_input_from_uses", "infer_variable_type", "install_command", "is_data_object", "is_given_up", "is_loopback",
-    "is_lost", "is_read_once", "list_ids_and_components", "list_server_aliases", "listen_to_lines",
-    "listen_to_warnings", "look_up_reference", "make_edit", "make_excerpt", "make_flow_result", "make_merge_patch",
-    "make_result", "make_suppression_check", "may_execute", "merge_overrides", "parse_declared_variables",
+    "ABSENT", "ANOTHER_SERVICE", "MAX_GROUPS_SHOWN", "PLAIN", "QUERY_FIELDS", "SKIP_HINT", "BoundedDict",
+    "FailureGroup", "FailureGroups", "FlowAnalysis", "FlowTypes", "Journal", "OutcomeFormat", "OutputDecoder", "Read",
+    "ResolvedInput", "RunQuery", "RunReader", "RunUpdate", "RunWatcher", "ServerConfig", "SnapshotReader", "StepTypes",
+    "add_account_hint", "add_env_variables", "apply_patch", "async_run_check", "build_initial_progress", "check_config",
+    "check_json", "check_run_id", "check_source", "check_text", "check_timeout", "collect_examples",
+    "complete_arguments", "compute_deadline", "convert_to_stored_form", "correct_flow", "deadline_scope",
+    "describe_certificate_problem", "encode", "expectation_of", "explain_missing_file", "find_error_hint",
+    "find_open_marks", "find_recovery_warnings", "find_subflow", "find_value_changes", "find_value_edits",
+    "format_junit_xml", "format_type", "get_logger", "get_refused_hint", "get_subflow_node", "group_failures",
+    "infer_flow_types", "infer_from_text", "infer_input_from_uses", "infer_variable_type", "install_command",
+    "is_data_object", "is_loopback", "is_lost", "is_read_once", "list_ids_and_components", "list_server_aliases",
+    "listen_to_lines", "listen_to_warnings", "look_up_reference", "make_edit", "make_excerpt", "make_flow_result",
+    "make_merge_patch", "make_result", "make_suppression_check", "merge_overrides", "parse_declared_variables",
     "parse_run_arguments", "parse_run_query", "parse_tests", "parse_toml", "parse_url", "pause_garbage_collector",
     "quote_word", "read_environment_settings", "read_outcomes", "remove_cases", "resolve_output_format",
     "suggest_nearest_file", "sync_gather", "user_folder", "write_yaml",
@@ -130,7 +126,6 @@ __getattr__, __dir__ = make_lazy_exports(
         "._records.junit_xml": ["format_junit_xml"],
         "._records.outcome_files": ["OutcomeFormat", "resolve_output_format", "read_outcomes"],
         "._rules.failure_groups": ["FailureGroup", "FailureGroups", "MAX_GROUPS_SHOWN", "group_failures"],
-        "._rules.run_progress": ["BatchCount", "ItemTime", "ItemTimes", "StepTime", "StepTimes"],
         "._rules.run_search": ["QUERY_FIELDS", "RunQuery", "quote_word", "parse_run_query"],
         "._rules.timeouts": ["compute_deadline", "deadline_scope"],
         "._rules.transport_errors": ["ANOTHER_SERVICE", "get_refused_hint"],
@@ -142,7 +137,5 @@ __getattr__, __dir__ = make_lazy_exports(
         "._stores.user_files": ["user_folder"],
         "._sync.watching": ["RunUpdate"],
         "._telemetry.recorder": ["list_server_aliases"],
-        ".testing.case_runs": ["may_execute"],
-        ".types.statuses": ["is_given_up"],
     },
 )  # fmt: skip
