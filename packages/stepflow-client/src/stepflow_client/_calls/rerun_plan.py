@@ -80,7 +80,7 @@ def _check_recorded_variables(new_run: NewRun, items: Sequence[RerunItem]) -> No
         InvalidArgumentError: If one is missing.
     """
     read = {reference.variable for reference in _find_references(new_run.effective, items, "variable")}
-    missing = sorted((new_run.earlier.recorded.hidden.keys() & read) - new_run.new_variables.keys())
+    missing = sorted((new_run.recorded.hidden.keys() & read) - new_run.new_variables.keys())
     if missing:
         names = ", ".join(map(repr, missing))
         raise InvalidArgumentError(
@@ -145,7 +145,7 @@ def _find_inherited_arguments(new_run: NewRun, items: Sequence[RerunItem]) -> li
     """Return which recorded arguments (`input`, `variables`, `overrides`) the rerun actually uses."""
     if not items:
         return []
-    recorded, is_input_given = new_run.earlier.recorded, new_run.request.input is not NOT_GIVEN
+    recorded, is_input_given = new_run.recorded, new_run.request.input is not NOT_GIVEN
     is_taken = {
         "input": recorded.input is not NOT_GIVEN and not is_input_given and needs_input(new_run.effective, items),
         "variables": bool(set(recorded.variables or ()) - new_run.new_variables.keys()),
@@ -156,7 +156,7 @@ def _find_inherited_arguments(new_run: NewRun, items: Sequence[RerunItem]) -> li
 
 def _find_unknown_arguments(new_run: NewRun, items: Sequence[RerunItem]) -> list[str]:
     """Return which of the earlier run's arguments (`variables`, `overrides`) are unknown but may affect the rerun."""
-    request, recorded = new_run.request, new_run.earlier.recorded
+    request, recorded = new_run.request, new_run.recorded
     is_unknown = request.variables is None and recorded.variables is None
     missing = ["variables"] if is_unknown and _find_references(new_run.effective, items, "variable") else []
     return missing + (["overrides"] if request.overrides is None and recorded.overrides is None else [])
@@ -170,7 +170,7 @@ def _find_steps_reading_changes(new_run: NewRun, index: int, *, cautious: bool =
         index: The item's index in the earlier run.
         cautious: Whether to include steps whose earlier input or variables are unknown.
     """
-    flow, recorded = new_run.effective, new_run.earlier.recorded
+    flow, recorded = new_run.effective, new_run.recorded
     after: dict[str, Any] = {} if new_run.inputs is None else {"input": new_run.inputs[index]}
     if new_run.new_variables or recorded.variables is not None:
         after["variables"] = {**_get_variable_defaults(flow), **recorded.hidden, **new_run.variables}
@@ -305,10 +305,6 @@ class EarlierRun(NamedTuple):
     run_id: str
     flow: Mapping[str, Any]
     """The server's copy of the flow, without the client's additions, or the recorded one."""
-    effective: Mapping[str, Any]
-    """The flow as its author wrote it, if the history has it, with the recorded overrides applied."""
-    recorded: RecordedArguments
-    """The recorded arguments that the new run inherits."""
     find_entry: Callable[[str], HistoryEntry | None]
     """Looks up a run in the history."""
     outputs: Sequence[Mapping[str, Any]]
@@ -320,43 +316,13 @@ class EarlierRun(NamedTuple):
     """The run's steps. Empty if not loaded."""
 
 
-def make_earlier_run(
-    request: RerunRequest,
-    new: Mapping[str, Any] | None,
-    run_id: str,
-    flow: Mapping[str, Any],
-    find_entry: Callable[[str], HistoryEntry | None],
-    outputs: Sequence[Mapping[str, Any]],
-    **more: Any,
-) -> EarlierRun:
-    """Combine a run with its recorded arguments.
-
-    Args:
-        request: The request, which says what to inherit.
-        new: The flow to run instead of the run's own, or None.
-        run_id: The run ID.
-        flow: The run's flow.
-        find_entry: Looks up a run in the history.
-        outputs: The step outputs known without the steps, for each item.
-        **more: Further fields of `EarlierRun`.
-    """
-    entry, inherit = find_entry(run_id), request.inherit
-    recorded = read_recorded_arguments(entry, flow if new is None else new)
-    is_written = entry is not None and isinstance(entry.flow, Mapping) and not has_hidden_secrets(entry.flow)
-    written = entry.flow if entry is not None and is_written and new is not None else flow
-    effective = apply_valid_overrides(written, recorded.overrides)
-    # Variables and overrides that aren't inherited count as empty, not unknown.
-    changes: dict[str, Any] = {} if "input" in inherit else {"input": NOT_GIVEN}
-    changes |= {} if "variables" in inherit else {"variables": {}, "hidden": {}}
-    changes |= {} if "overrides" in inherit else {"overrides": {}}
-    return EarlierRun(run_id, flow, effective, replace(recorded, **changes), find_entry, outputs, **more)
-
-
 class NewRun(NamedTuple):
     """The run to create."""
 
     request: RerunRequest
     earlier: EarlierRun
+    recorded: RecordedArguments
+    """The recorded arguments that the new run inherits."""
     flow: Mapping[str, Any]
     new_variables: dict[str, Any]
     """The variables passed in the request."""
@@ -374,17 +340,32 @@ class NewRun(NamedTuple):
     """The steps that are new or defined differently compared to the earlier run."""
 
 
-def plan_new_run(request: RerunRequest, earlier: EarlierRun, flow: Mapping[str, Any]) -> NewRun:
+def plan_new_run(request: RerunRequest, earlier: EarlierRun, new: Mapping[str, Any] | None) -> NewRun:
     """Plan the run to create.
+
+    Args:
+        request: The request.
+        earlier: The run being rerun.
+        new: The flow to run instead of the earlier run's, or None.
 
     Raises:
         InvalidArgumentError: If the flow lacks a requested step or variable, or the input doesn't fit the run.
     """
     before, alone = request.keep.before, request.keep.all_except
+    flow, written, entry = earlier.flow if new is None else new, earlier.flow, earlier.find_entry(earlier.run_id)
     for step in (before, alone):
         if step is not None:
             require_step(flow, step)
-    recorded = earlier.recorded
+    if new is not None and entry is not None and isinstance(entry.flow, Mapping) and not has_hidden_secrets(entry.flow):
+        # Compare with the flow as its author wrote it.
+        written = entry.flow
+    recorded = read_recorded_arguments(entry, flow)
+    old = apply_valid_overrides(written, recorded.overrides)
+    # Variables and overrides that aren't inherited count as empty, not unknown.
+    dropped: dict[str, Any] = {} if "input" in request.inherit else {"input": NOT_GIVEN}
+    dropped |= {} if "variables" in request.inherit else {"variables": {}, "hidden": {}}
+    dropped |= {} if "overrides" in request.inherit else {"overrides": {}}
+    recorded = replace(recorded, **dropped)
     changes = request.overrides if isinstance(request.overrides, (list, tuple)) else [request.overrides]
     overrides: Any = [change for change in (recorded.overrides, *changes) if change] or None
     new_variables = requests.parse_run_variables(request.variables)
@@ -396,18 +377,19 @@ def plan_new_run(request: RerunRequest, earlier: EarlierRun, flow: Mapping[str, 
     return NewRun(
         request=request,
         earlier=earlier,
+        recorded=recorded,
         flow=flow,
         new_variables=new_variables,
         variables={**(recorded.variables or {}), **new_variables},
         overrides=overrides,
-        inputs=_select_inputs(earlier, request),
+        inputs=_select_inputs(earlier, request, recorded),
         effective=effective,
         source=None if alone is not None else recorded.flow_file if request.flow is None else request.flow,
-        changed=_find_changed_steps(earlier.effective, effective),
+        changed=_find_changed_steps(old, effective),
     )
 
 
-def _select_inputs(earlier: EarlierRun, request: RerunRequest) -> dict[int, Any] | None:
+def _select_inputs(earlier: EarlierRun, request: RerunRequest, recorded: RecordedArguments) -> dict[int, Any] | None:
     """Return the input for each item to rerun, by index, or None if unknown.
 
     Raises:
@@ -418,7 +400,7 @@ def _select_inputs(earlier: EarlierRun, request: RerunRequest) -> dict[int, Any]
         inputs = list(input) if isinstance(input, (list, tuple)) else [input]
         if len(inputs) == len(chosen):
             return dict(zip(chosen, inputs, strict=True))
-    input = earlier.recorded.input if input is NOT_GIVEN else input
+    input = recorded.input if input is NOT_GIVEN else input
     if input is NOT_GIVEN:
         return None
     if total == 1:

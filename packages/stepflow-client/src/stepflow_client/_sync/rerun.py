@@ -4,13 +4,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from .._calls import rerun_plan as rules
-from .._calls.rerun_plan import NewRun, RerunRequest
+from .._calls.rerun_plan import EarlierRun, NewRun, RerunRequest
 from .._calls.run_call import RunCall
 from .._codec import requests, responses
 from .._codec.idempotency_markers import make_rerun_scope
@@ -105,19 +105,19 @@ class Rerunner:
         new = None if request.flow is None else self._flows.load_or_fetch_flow(request.flow)
         run_id = requests.check_run_id(request.run_id)
         try:
-            earlier = self._read_earlier_run(run_id, new, request)
+            earlier = self._read_earlier_run(run_id, keeps_outputs=request.keep.steps != "nothing")
         except NotFoundError:
             covers_all_items = not request.keep.succeeded_items and request.items is None
-            recorded_run = self._find_recorded_run(run_id, new, request) if covers_all_items else None
+            recorded_run = self._find_recorded_run(run_id, has_flow=new is not None) if covers_all_items else None
             if recorded_run is None:
                 raise
             earlier = recorded_run
-        new_run = rules.plan_new_run(request, earlier, earlier.flow if new is None else new)
+        new_run = rules.plan_new_run(request, earlier, new)
         return rules.make_rerun_plan(new_run, self._connection.detect_server()), new_run
 
-    def _read_earlier_run(self, run_id: str, new: Mapping[str, Any] | None, request: RerunRequest) -> rules.EarlierRun:
+    def _read_earlier_run(self, run_id: str, *, keeps_outputs: bool) -> EarlierRun:
         can = self._snapshots.get_capabilities()
-        has_steps = request.keep.steps != "nothing" and can["step_outputs"]
+        has_steps = keeps_outputs and can["step_outputs"]
         run = self._snapshots.read_snapshot(run_id, ["items", "flow", *(["steps"] if has_steps else [])])
         status = run.details.status
         items = ListItemsResponse(run_id=run_id, items=run.items or ())
@@ -130,23 +130,23 @@ class Rerunner:
         results = responses.read_results(items, status, self._connection.get_decoder(run_id))
         origin = read_rerun_origin(run._stored or {})
         outputs = [{} if origin is None else origin.kept] * len(results)
-        find_entry = cache(self._recorder.find_history_entry)
-        return rules.make_earlier_run(
-            request, new, run_id, flow, find_entry, outputs, results=results, steps=run.steps or ()
-        )
+        return EarlierRun(run_id, flow, cache(self._recorder.find_history_entry), outputs, results, run.steps or ())
 
-    def _find_recorded_run(
-        self, run_id: str, new: Mapping[str, Any] | None, request: RerunRequest
-    ) -> rules.EarlierRun | None:
+    def _find_recorded_run(self, run_id: str, *, has_flow: bool) -> EarlierRun | None:
         """Return a run that's gone from the server but in the history, or None if the history doesn't have enough of
-        it."""
+        it.
+
+        Args:
+            run_id: The run ID.
+            has_flow: Whether the request has a flow, so that the recorded one may be incomplete.
+        """
         find_entry = cache(self._recorder.find_history_entry)
         entry, outputs = find_entry(run_id), self._recorder.find_kept_outputs(run_id)
         if entry is None or outputs is None or entry.flow is None:
             return None
-        if new is None and rules.has_hidden_secrets(entry.flow):
+        if not has_flow and rules.has_hidden_secrets(entry.flow):
             return None
-        return rules.make_earlier_run(request, new, run_id, entry.flow, find_entry, outputs)
+        return EarlierRun(run_id, entry.flow, find_entry, outputs)
 
     def _run_item_group(self, new_run: NewRun, part: int, group: Sequence[RerunItem]) -> dict[int, FlowResult]:
         """Execute items that keep the same outputs in a single run, and return their results by index."""
