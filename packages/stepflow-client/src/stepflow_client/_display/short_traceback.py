@@ -38,8 +38,7 @@ def render_error(error: StepflowClientError) -> list[str]:
         return list(_iter_error_lines(error, shell))
     if shell is None:
         return traceback.format_exception(error)
-    whole: list[str] = shell.InteractiveTB.structured_traceback(type(error), error, error.__traceback__)
-    return whole
+    return list(shell.InteractiveTB.structured_traceback(type(error), error, error.__traceback__))
 
 
 def _iter_error_lines(error: StepflowClientError, shell: Any) -> Iterator[str]:

@@ -273,8 +273,7 @@ class InputRetryRule:
         if retry_on is not None and self._function is None:
             self._codes = set()
             known = [code.value for code in ErrorCode]
-            texts: Any = retry_on
-            for text in check_texts(texts, "retry_on"):
+            for text in check_texts(retry_on, "retry_on"):
                 if text not in known and not re.fullmatch(_NEWER_CODE, text):
                     hint = suggest_nearest(text, known) or f"the codes are {', '.join(known)}"
                     raise InvalidArgumentError(f"retry_on contains {text!r}, which is not an error code", hint=hint)

@@ -7,16 +7,10 @@ from collections.abc import Mapping
 from errno import ECONNREFUSED, EHOSTDOWN, EHOSTUNREACH, ENETDOWN, ENETUNREACH
 from urllib.parse import urlsplit
 
+from .. import errors
 from .._http import messages
 from .._http.connecting import explain_certificate_rejection, iter_causes
 from .._http.settings import API_PATH, is_loopback, parse_url
-from ..errors import (
-    InvalidArgumentError,
-    InvalidResponseError,
-    RequestTimeoutError,
-    ServerConnectionError,
-    TransportError,
-)
 from .retries import was_not_processed
 
 ANOTHER_SERVICE = "another service is at this address: correct the host, port or path of the URL"
@@ -82,7 +76,9 @@ def get_broken_hint(reason: str, url: str) -> str | None:
     return f"check that the server is running{secure}"
 
 
-def build_not_stepflow_error(url: str, status: int, headers: Mapping[str, str], content: bytes) -> InvalidResponseError:
+def build_not_stepflow_error(
+    url: str, status: int, headers: Mapping[str, str], content: bytes
+) -> errors.InvalidResponseError:
     """Build the error for a health response that can't be from a Stepflow server.
 
     Args:
@@ -112,7 +108,7 @@ def build_not_stepflow_error(url: str, status: int, headers: Mapping[str, str], 
         # Current servers respond to unknown paths with application/grpc.
         hint = f"a Stepflow server has no path unless a proxy adds one: write {url.removesuffix(path)}"
     message = f"{url} responds, but not like a Stepflow server {summary}"
-    return InvalidResponseError(message, status_code=status, hint=hint)
+    return errors.InvalidResponseError(message, status_code=status, hint=hint)
 
 
 def _replace_scheme(url: str, scheme: str) -> str:
@@ -121,7 +117,7 @@ def _replace_scheme(url: str, scheme: str) -> str:
 
 def convert_error(
     error: Exception, request: messages.HttpRequest, url: str, proxy: str | None, run_id: str | None
-) -> TransportError | InvalidArgumentError:
+) -> errors.TransportError | errors.InvalidArgumentError:
     """Convert an exception raised by the transport to a client error.
 
     Args:
@@ -131,45 +127,45 @@ def convert_error(
         proxy: The proxy URL without its password, or None if no proxy is used.
         run_id: The ID of the run the request is about, if any.
     """
-    converted: TransportError | InvalidArgumentError
+    converted: errors.TransportError | errors.InvalidArgumentError
     reason = str(error) or type(error).__name__
     limit = request.timeout
     match error:
         case messages.PoolTimeout():
             message = f"{request} waited {limit.pool:.3g} s for a free connection"
-            converted = RequestTimeoutError(message, hint="to allow more connections, set limits=")
+            converted = errors.RequestTimeoutError(message, hint="to allow more connections, set limits=")
         case messages.NameTimeout():
             message = f"the name of {url} was not resolved within {limit.connect:.3g} s"
-            converted = ServerConnectionError(message, hint=NO_NAME_SERVER)
+            converted = errors.ServerConnectionError(message, hint=NO_NAME_SERVER)
         case messages.ConnectTimeout():
             message = f"{url} did not accept a connection within {limit.connect:.3g} s"
-            converted = ServerConnectionError(message, hint=NO_RESPONSE)
+            converted = errors.ServerConnectionError(message, hint=NO_RESPONSE)
         case messages.ConnectFailed():
             through = f" through the proxy {proxy}" if proxy else ""
             reason, hint = explain_certificate_rejection(error) or (reason, get_unreachable_hint(error, url, proxy))
             message = f"{url} cannot be reached{through}: {reason}"
-            converted = ServerConnectionError(message, hint=hint)
+            converted = errors.ServerConnectionError(message, hint=hint)
         case messages.ReadTimeout() | messages.WriteTimeout():
             seconds = limit.write if isinstance(error, messages.WriteTimeout) else limit.read
             message = f"{request} got no response from {url} within {seconds:.3g} s"
-            converted = RequestTimeoutError(message, hint=SLOW)
+            converted = errors.RequestTimeoutError(message, hint=SLOW)
         case messages.CannotSend():
-            converted = InvalidArgumentError(f"{request} cannot be sent: {reason}")
+            converted = errors.InvalidArgumentError(f"{request} cannot be sent: {reason}")
         case messages.TooLarge():
             message = f"the response to {request} is too large: {reason}"
-            converted = InvalidResponseError(message, hint="to allow larger responses, set max_response_bytes=")
+            converted = errors.InvalidResponseError(message, hint="to allow larger responses, set max_response_bytes=")
         case messages.NotHttp():
             is_tls = reason == messages.TLS_RESPONSE
             hint = f"the server speaks https: write {_replace_scheme(url, 'https')}" if is_tls else ANOTHER_SERVICE
-            converted = InvalidResponseError(f"{url} does not speak HTTP: {reason}", hint=hint)
+            converted = errors.InvalidResponseError(f"{url} does not speak HTTP: {reason}", hint=hint)
         case messages.HttpError() | OSError() if not isinstance(error, messages.Unreadable):
             reason, advice = explain_certificate_rejection(error) or (reason, get_broken_hint(reason, url))
-            converted = ServerConnectionError(f"the connection to {url} broke: {reason}", hint=advice)
+            converted = errors.ServerConnectionError(f"the connection to {url} broke: {reason}", hint=advice)
         case _:
-            converted = InvalidResponseError(f"the response to {request} cannot be read: {reason}")
+            converted = errors.InvalidResponseError(f"the response to {request} cannot be read: {reason}")
     converted.run_id = run_id
     if isinstance(error, messages.HttpError):
         converted.attempts = error.attempts
-    if isinstance(converted, TransportError):
+    if isinstance(converted, errors.TransportError):
         converted.was_sent = not was_not_processed(error)
     return converted

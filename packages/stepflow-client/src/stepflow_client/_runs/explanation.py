@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from .._data.secrets import is_hidden
 from ..flows.components import BUILTINS
 from ..flows.graph import FlowSteps
 from ..flows.interpreter import NOT_KNOWN, apply_valid_overrides
-from ..types import ErrorCode, RunItem, StepDetails
+from ..types import ErrorCode, RunArguments, RunItem, StepDetails
 from ..types.account import FailedChild, RunAccount, StepAccount, StepState, count_failed_in_sub_runs
 from ..types.runs import RunSnapshot
 from ..types.statuses import FAILED_STATUSES, FAILED_STEP, NO_REASON, ExecutionStatus, is_given_up
@@ -67,20 +68,21 @@ def explain_steps(snapshot: RunSnapshot, items: Iterable[RunItem] | None = None)
 def add_explanations(snapshot: RunSnapshot) -> RunSnapshot:
     """Add states to a snapshot's steps, and a count of the failed items in its sub-runs."""
     steps, flow, details = snapshot.steps, snapshot.flow, snapshot.details
-    counts, items = details.items, snapshot.items
-    is_lost = items is not None and is_given_up(details.status, counts.running)
-    if is_lost and all(item.status.is_finished for item in items or ()):
+    items, counts = snapshot.items, details.items
+    if items is None:
+        return snapshot
+    if is_given_up(details.status, counts.running) and all(item.status.is_finished for item in items):
         # The server lost these items but still counts them as running.
         details = replace(details, items=replace(counts, running=0, failed=counts.failed + counts.running))
     snapshot = replace(snapshot, details=details)
-    if snapshot.items is None or steps is None or flow is None:
+    if steps is None or flow is None:
         return snapshot
     # Skip items where each step's state is simply its status.
     special = {
         step.id for step in FlowSteps(flow).all if "onError" in step.value or step.value.get("component") in RUNS_FLOWS
     }
     indexes = {step.item_index for step in steps if step.status in FAILED_STATUSES or step.step_id in special}
-    accounts = explain_steps(snapshot, [item for item in snapshot.items if item.index in indexes])
+    accounts = explain_steps(snapshot, [item for item in items if item.index in indexes])
     if details.status is ExecutionStatus.COMPLETED:
         details = replace(details, failed_in_sub_runs=count_failed_in_sub_runs(accounts.values()))
     return replace(snapshot, details=details, steps=add_step_states(steps, accounts))
@@ -104,27 +106,30 @@ def collect_item_records(
 
     With `is_masked`, recorded arguments are used even if their secrets are masked. Only use this for display.
     """
+
     def recorded(value: Any) -> Any:
         return NOT_KNOWN if not is_masked and is_hidden(value) else value
 
-    run, steps, arguments = snapshot.details, snapshot.steps, snapshot.arguments
+    run, steps = snapshot.details, snapshot.steps
+    arguments = snapshot.arguments or RunArguments(run_id=run.run_id)
     by_item: dict[int, list[StepDetails]] = {}
     for step in steps or ():
         by_item.setdefault(step.item_index, []).append(step)
-    flow = apply_valid_overrides(snapshot.flow or {}, arguments.overrides if arguments else None)
-    has_steps = steps is not None and snapshot.has_all_steps
-    kept = arguments.kept if arguments is not None else ()
-    base = ItemRecord(flow, run.status, None, (), has_steps=has_steps, flow_steps=FlowSteps(flow), kept=kept)
-    if arguments is not None and arguments.variables is not None:
-        base = replace(base, variables=recorded(arguments.variables))
-    inputs = (arguments.inputs if arguments is not None else None) or []
+    flow, inputs = apply_valid_overrides(snapshot.flow or {}, arguments.overrides), arguments.inputs or []
+    make_record = partial(
+        ItemRecord,
+        flow,
+        variables=NOT_KNOWN if arguments.variables is None else recorded(arguments.variables),
+        has_steps=steps is not None and snapshot.has_all_steps,
+        flow_steps=FlowSteps(flow),
+        kept=arguments.kept,
+    )
     records: dict[int, ItemRecord] = {}
     for item in snapshot.items or () if items is None else items:
         # If the run was cancelled, its items never finish, so use the run's status.
         status = item.status if item.status.is_finished else run.status
         input = recorded(inputs[item.index]) if item.index < len(inputs) else NOT_KNOWN
-        item_steps = by_item.get(item.index, [])
-        records[item.index] = replace(base, status=status, error=item.error, steps=item_steps, input=input)
+        records[item.index] = make_record(status, item.error, by_item.get(item.index, ()), input)
     return records
 
 

@@ -34,12 +34,10 @@ class Shown:
     __slots__ = ()
 
     def _repr_html_(self) -> str:
-        html: str = _notebook.format_html(self)
-        return html
+        return str(_notebook.format_html(self))
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        bundle: dict[str, str] = _notebook.build_mime_bundle(self)
-        return bundle
+        return dict(_notebook.build_mime_bundle(self))
 
 
 class Record:
@@ -431,8 +429,7 @@ class Listing(Model, Records, Generic[Entry]):
     """The columns to show in notebooks, followed by the name of the field that holds the entries."""
 
     def _entries(self) -> Sequence[Entry]:
-        entries: Sequence[Entry] = getattr(self, self._shown[-1])
-        return entries
+        return cast("Sequence[Entry]", getattr(self, self._shown[-1]))
 
     def _columns(self) -> Sequence[str]:
         return self._shown
