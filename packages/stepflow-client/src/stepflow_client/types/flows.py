@@ -127,8 +127,7 @@ class StoredFlow(Model, Shown):
         return replace(self, flow=hide_flow_secrets(self.flow))
 
     def _iter_shown_fields(self) -> Iterator[tuple[str, Any]]:
-        for name, value in Model._iter_shown_fields(self):
-            yield name, self.without_secrets().flow if name == "flow" else value
+        return Model._iter_shown_fields(self.without_secrets())
 
 
 @record
@@ -149,13 +148,11 @@ class FlowVariable(Model):
         # The schema alone may not show that the variable is secret, since that can also come from a schema it
         # references.
         schema = self.value_schema | ({"is_secret": True} if self.is_secret and self.value_schema else {})
-        hidden = hide_schema(schema)
-        for name, value in Model._iter_shown_fields(self):
-            if name == "default" and value is not None:
-                value = HIDDEN if self.is_secret else hidden.get("default", value)
-            elif name == "value_schema":
-                value = hidden
-            yield name, value
+        shown = replace(self, value_schema=hide_schema(schema))
+        if self.default is not None:
+            default = HIDDEN if self.is_secret else shown.value_schema.get("default", self.default)
+            shown = replace(shown, default=default)
+        return Model._iter_shown_fields(shown)
 
 
 @record
