@@ -23,7 +23,7 @@ from fastapi.testclient import TestClient
 from stepflow_client import Outcome, OutcomeStream, SyncOutcomeStream, types
 from stepflow_client._codec.requests import parse_declared_variables
 from stepflow_client.errors import InvalidArgumentError, RunFailedError
-from stepflow_client.events import RunCompletedEvent, RunEvent, UnknownEvent, read_event
+from stepflow_client.events import RunCompletedEvent, RunEvent, UnknownEvent, decode_event
 from stepflow_client.types import (
     ComponentInfo,
     ComponentList,
@@ -326,11 +326,11 @@ def test_html_is_cut() -> None:
 def test_an_event_does_not_decide_what_the_client_does() -> None:
     own = {"cursor": "e9.9", "inferred": True, "type": "heartbeat", "sequence_number": 9, "sequenceNumber": 9}
     answer = {"sequenceNumber": 1, "event": {"RunCompleted": {"runId": RUN_ID, "status": 2, **own}}}
-    event = read_event("another", answer, "e1.1")
+    event = decode_event("another", answer, "e1.1")
     assert isinstance(event, RunCompletedEvent)
     assert (event.cursor, event.inferred, event.type, event.sequence_number) == ("e1.1", False, "run_completed", 1)
     assert isinstance(event, RunEvent)
-    new = read_event(RUN_ID, {"sequenceNumber": 1, "event": {"ItemCompleted": {"itemIndex": 3}}}, "e1.1")
+    new = decode_event(RUN_ID, {"sequenceNumber": 1, "event": {"ItemCompleted": {"itemIndex": 3}}}, "e1.1")
     assert isinstance(new, UnknownEvent)
     assert (new.type, new.name, new.run_id, new.data) == ("unknown", "item_completed", RUN_ID, {"itemIndex": 3})
     assert pickle.loads(pickle.dumps(new)) == new

@@ -8,11 +8,11 @@ import httpx
 import pytest
 from stepflow_client import SyncStepflowClient, UnsupportedByServerError
 from stepflow_client._rules.dialect import (
+    AlreadyCurrentError,
     DecodedRequest,
     DecodedResponse,
-    ShapeChangedError,
-    convert_components,
-    translate,
+    rename_component_fields,
+    translate_request,
 )
 from stepflow_client._rules.releases import make_pinned_server
 
@@ -33,7 +33,7 @@ def drive(
     release: str, request: DecodedRequest, *replies: DecodedResponse
 ) -> tuple[list[DecodedRequest], DecodedResponse]:
     """Send a request through the translation; give what the old server is sent and the answer."""
-    translation = translate(make_pinned_server("http://server", release), request)
+    translation = translate_request(make_pinned_server("http://server", release), request)
     waiting = iter(replies)
     sent: list[DecodedRequest] = []
     try:
@@ -183,7 +183,7 @@ def test_errors_come_in_the_envelope() -> None:
     ],
 )
 def test_an_answer_of_the_current_shape_is_recognised(request_: DecodedRequest, current: dict[str, Any]) -> None:
-    with pytest.raises(ShapeChangedError):
+    with pytest.raises(AlreadyCurrentError):
         drive("0.11", request_, DecodedResponse(200, current))
 
 
@@ -213,7 +213,7 @@ def test_components_get_the_current_names() -> None:
     )
     assert sent[0].params == {"includeSchemas": "false"}
     assert (reply.body["complete"], reply.body["failedPlugins"]) == (True, [])
-    (component,) = convert_components(old)["components"]
+    (component,) = rename_component_fields(old)["components"]
     assert (component["componentId"], component["path"], component["inputSchema"]) == ("/a", "/a", {})
 
 

@@ -89,7 +89,7 @@ def test_lines_name_the_largest_groups_and_count_the_others() -> None:
     for index, word in enumerate(words, 4990):
         groups.add(index, FlowError(message=word), ExecutionStatus.FAILED)
     groups.add(4996, None, ExecutionStatus.CANCELLED)
-    assert groups.format_lines() == [
+    assert groups.format_group_lines() == [
         "4,990 x step 'ask': no name … (items 0, 1, 2, ...)",
         *(f"1 x {word} (item {index})" for index, word in enumerate(words[:4], 4990)),
         "2 x 2 more errors",

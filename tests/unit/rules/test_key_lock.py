@@ -339,8 +339,8 @@ class NoSearch(KeyLock):
 
 
 class ClaimWithoutLook(KeyLock):
-    def _is_taken(self, turn: int) -> Steps[bool]:
-        yield from super()._is_taken(turn)
+    def _is_turn_taken(self, turn: int) -> Steps[bool]:
+        yield from super()._is_turn_taken(turn)
         return False
 
 

@@ -29,8 +29,8 @@ from stepflow_client._rules.lost_creation import (
     RunRegistry,
     get_creation_time,
     get_process_token,
-    may_have_created,
-    was_processed,
+    may_have_created_run,
+    was_processed_by_server,
 )
 
 MOMENT = 1_795_000_000.0
@@ -88,7 +88,7 @@ OWN = {"error": {"code": 13, "message": "it broke", "status": "INTERNAL"}}
     ids=lambda value: f"{type(value).__name__}-{value.status_code}" if isinstance(value, StepflowClientError) else "",
 )
 def test_what_leaves_open_whether_a_run_was_created(error: StepflowClientError, expected: bool) -> None:
-    assert may_have_created(error) is expected
+    assert may_have_created_run(error) is expected
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_what_leaves_open_whether_a_run_was_created(error: StepflowClientError, 
     ],
 )
 def test_a_server_that_has_failed_creates_no_run_later(status: int, details: Any, expected: bool) -> None:
-    assert was_processed(ServerFaultError("failed", status_code=status, details=details)) is expected
+    assert was_processed_by_server(ServerFaultError("failed", status_code=status, details=details)) is expected
 
 
 # When a run was created

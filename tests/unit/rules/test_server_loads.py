@@ -31,7 +31,7 @@ def test_one_that_is_back_takes_its_turn_and_no_more() -> None:
 def test_the_server_with_the_fewest_runs_comes_first() -> None:
     spread = ServerLoads(2)
     spread.remember_server("long", 0)
-    with spread.counting_waited_run("long"), ExitStack() as open_runs:
+    with spread.count_waited_run("long"), ExitStack() as open_runs:
         chosen = [open_runs.enter_context(spread.place_run((0, 1))) for _ in range(5)]
     assert chosen == [1, 0, 1, 0, 1]
     assert sorted(one_after_the_other(spread, 2, (0, 1))) == [0, 1]
@@ -41,7 +41,7 @@ def test_a_fork_does_not_count_the_runs_of_its_parent(monkeypatch: pytest.Monkey
     spread = ServerLoads(2)
     spread.remember_server("of the parent", 0)
     # Nothing of the parent ends in a fork: neither does this context.
-    waiting = spread.counting_waited_run("of the parent")
+    waiting = spread.count_waited_run("of the parent")
     waiting.__enter__()
     assert one_after_the_other(spread, 3, (0, 1)) == [1, 1, 1]
     monkeypatch.setattr("stepflow_client._rules.server_loads.get_process_token", lambda: "a fork")
@@ -50,10 +50,10 @@ def test_a_fork_does_not_count_the_runs_of_its_parent(monkeypatch: pytest.Monkey
 
 def test_a_run_of_somebody_else_is_nobodys_load() -> None:
     spread = ServerLoads(2)
-    with spread.counting_waited_run("unknown"):
+    with spread.count_waited_run("unknown"):
         assert one_after_the_other(spread, 2, (0, 1)) == [0, 1]
-    assert spread.find_server("unknown") is None
-    assert spread.find_server(None) is None
+    assert spread.find_server_of_run("unknown") is None
+    assert spread.find_server_of_run(None) is None
 
 
 @given(st.integers(1, 5), st.lists(st.booleans(), max_size=60))

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from stepflow_client._runs.stored_flow import RerunOrigin, add_tag_to_flow, read_rerun_origin, restore_flow
+from stepflow_client._runs.stored_flow import RerunOrigin, add_tag_to_flow, parse_rerun_origin, restore_flow
 
 FLOW: dict[str, Any] = {
     "steps": [
@@ -30,7 +30,7 @@ def test_a_tag_comes_off_again(flow: dict[str, Any]) -> None:
     assert repr(restore_flow(made)) == before
     assert repr(restore_flow(flow)) == before
     assert restore_flow(add_tag_to_flow(made, "other")) == flow
-    assert read_rerun_origin(made) is None
+    assert parse_rerun_origin(made) is None
 
 
 @pytest.mark.parametrize("metadata", ["text", ["a"], 5, False])
@@ -46,18 +46,18 @@ def test_pins_come_off_again_and_can_be_read(kept: dict[str, Any]) -> None:
     stored = json.loads(json.dumps(add_tag_to_flow(FLOW, "t", RerunOrigin("run", kept, [3]))))
     assert repr(FLOW) == before
     assert repr(restore_flow(stored)) == before
-    assert read_rerun_origin(stored) == RerunOrigin("run", kept)
+    assert parse_rerun_origin(stored) == RerunOrigin("run", kept)
     changed = [step.get("id") for step, was in zip(stored["steps"], FLOW["steps"], strict=True) if step != was]
     assert changed == list(kept)
     again = add_tag_to_flow(restore_flow(stored), "u", RerunOrigin("another", {"b": 5}))
-    assert (restore_flow(again), read_rerun_origin(again)) == (FLOW, RerunOrigin("another", {"b": 5}))
+    assert (restore_flow(again), parse_rerun_origin(again)) == (FLOW, RerunOrigin("another", {"b": 5}))
 
 
 def test_a_pinned_flow_that_someone_runs_as_theirs_is_theirs() -> None:
     stored = add_tag_to_flow(FLOW, "t", RerunOrigin("run", {"a": 1}))
     theirs = add_tag_to_flow(stored, "u")
     assert restore_flow(theirs)["steps"] == stored["steps"]
-    assert read_rerun_origin(theirs) is None
+    assert parse_rerun_origin(theirs) is None
 
 
 @pytest.mark.parametrize(
@@ -67,5 +67,5 @@ def test_a_pinned_flow_that_someone_runs_as_theirs_is_theirs() -> None:
 def test_additions_of_another_shape_do_no_harm(added: Any) -> None:
     flow = {**FLOW, "metadata": {"stepflow-client": added}}
     assert restore_flow(flow)["steps"] == FLOW["steps"]
-    found = read_rerun_origin(flow)
+    found = parse_rerun_origin(flow)
     assert found is None or found.kept == {}

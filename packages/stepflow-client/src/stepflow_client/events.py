@@ -195,7 +195,7 @@ def parse_sequence_number(response: Mapping[str, Any]) -> int:
     return number
 
 
-def read_event(run_id: str, response: Mapping[str, Any], cursor: str, decoder: OutputDecoder = PLAIN) -> RunEvent:
+def decode_event(run_id: str, response: Mapping[str, Any], cursor: str, decoder: OutputDecoder = PLAIN) -> RunEvent:
     """Decode one event from the server's stream.
 
     Args:

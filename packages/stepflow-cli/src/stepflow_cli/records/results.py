@@ -103,7 +103,7 @@ def print_results(run_ids: Sequence[str], results: Sequence[Outcome], output: Ou
         groups = FailureGroups()
         for result in failed:
             groups.add(result.index, result.error, result.status)
-        for line in groups.format_lines():
+        for line in groups.format_group_lines():
             note(line)
         raise failed_batch_problem(len(failed), len(results), {result.run_id for result in failed})
 

@@ -121,7 +121,7 @@ class BatchProgress(BatchCount):
                 percentiles = {percent: self._latencies.percentile(percent / 100) for percent in (50, 95, 99)}
                 shown = (f"p{percent} {duration_text(seconds)}" for percent, seconds in percentiles.items())
                 note(f"  latency of runs: {', '.join(shown)}")
-        for line in self._failures.format_lines():
+        for line in self._failures.format_group_lines():
             note(f"{indent}{line}")
         if self.failed:
             raise failed_batch_problem(self.failed, self.done, self._failed_runs, self._hint)

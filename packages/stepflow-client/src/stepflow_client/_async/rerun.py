@@ -15,7 +15,7 @@ from .._codec.idempotency_markers import make_rerun_scope
 from .._codec.requests import parse_declared_variables
 from .._concurrency import async_gather, async_run_check
 from .._rules.timeouts import compute_deadline, deadline_scope
-from .._runs.stored_flow import RerunOrigin, add_tag_to_flow, read_rerun_origin
+from .._runs.stored_flow import RerunOrigin, add_tag_to_flow, parse_rerun_origin
 from .._telemetry.recorder import CreatedRun
 from ..errors import ConflictError, InvalidArgumentError, NotFoundError
 from ..flows.run_requirements import find_requirements
@@ -126,7 +126,7 @@ class Rerunner:
         # Without its flow, the run can't be executed again, so raise the server's error.
         flow = run.flow or (await self._runs.get_run_flow(run_id)).flow
         results = responses.read_results(items, status, self._connection.get_decoder(run_id))
-        origin = read_rerun_origin(run._stored or {})
+        origin = parse_rerun_origin(run._stored or {})
         outputs = [{} if origin is None else origin.kept] * len(results)
         return EarlierRun(run_id, flow, cache(self._recorder.find_history_entry), outputs, results, run.steps or ())
 

@@ -101,7 +101,7 @@ class RunWatcher:
                 await self._waiter.wait_run(progress.run_id)
             ended = await self._snapshots.read_snapshot(progress.run_id)
         run = ended.details
-        progress.record_end(run.status.value, run.completed_at)
+        progress.record_run_end(run.status.value, run.completed_at)
         progress.reported = None if run.items.running or run.items.cancelled else run.items
         if run.status in FAILED_STATUSES:
             progress.mark_running_as_failed()

@@ -69,7 +69,7 @@ class StepflowClientError(Exception):
 
     def _render_traceback_(self) -> list[str]:
         # IPython's hook for custom tracebacks.
-        lines: list[str] = _short_traceback.render_error(self)
+        lines: list[str] = _short_traceback.render_short_traceback(self)
         return lines
 
     def __reduce__(self) -> tuple[Any, ...]:

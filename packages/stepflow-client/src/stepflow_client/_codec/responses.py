@@ -20,7 +20,7 @@ from .._data.values import PLAIN, OutputDecoder, decode, restore_integers
 from .._rules.transport_errors import ANOTHER_SERVICE, PROXY
 from ..types import ComponentInfo, ComponentList, FailedPlugin
 from ..types.models import decode_model
-from ..types.statuses import FAILED_STATUSES, FAILED_STEP, NO_REASON, STATUS_NUMBERS, ExecutionStatus, read_status
+from ..types.statuses import FAILED_STATUSES, FAILED_STEP, NO_REASON, STATUS_NUMBERS, ExecutionStatus, parse_status
 from .requests import RUN_ID
 
 if TYPE_CHECKING:
@@ -321,7 +321,7 @@ class StartedRun(NamedTuple):
         """True if the status is final and, if the run failed, all its items have ended too."""
         if self.status not in FAILED_STATUSES:
             return self.status.is_finished
-        return bool(self.answers) and all(read_status(answer["status"]).is_finished for answer in self.answers)
+        return bool(self.answers) and all(parse_status(answer["status"]).is_finished for answer in self.answers)
 
 
 def read_started_run(answer: dict[str, Any]) -> StartedRun:
@@ -331,9 +331,9 @@ def read_started_run(answer: dict[str, Any]) -> StartedRun:
     run_id = summary["runId"]
     run_id = run_id if RUN_ID.fullmatch(run_id) else _parse_run_id(run_id)
     status = summary["status"]
-    # Hot path: skip `read_status` for known numbers. (Check the type because `True == 1`.)
+    # Hot path: skip `parse_status` for known numbers. (Check the type because `True == 1`.)
     member = STATUS_NUMBERS.get(status) if type(status) is int else None
-    return StartedRun(run_id, member or read_status(status), items, summary=summary)
+    return StartedRun(run_id, member or parse_status(status), items, summary=summary)
 
 
 def check_raw_items(answers: Any) -> list[dict[str, Any]]:
@@ -350,7 +350,7 @@ def check_raw_items(answers: Any) -> list[dict[str, Any]]:
     if not set(map(type, statuses)) <= {int, str}:
         raise TypeError("an item's status is neither a number nor a string")
     for status in set(statuses).difference(STATUS_NUMBERS):
-        read_status(status)
+        parse_status(status)
     return answers
 
 
@@ -451,7 +451,7 @@ def read_items(run_id: str, answers: Any, decoder: OutputDecoder = PLAIN) -> typ
 
 def read_item(run_id: str, answer: dict[str, Any], decoder: OutputDecoder = PLAIN) -> types.RunItem:
     """Read a single item. Running items have neither output nor error."""
-    status = read_status(answer["status"])
+    status = parse_status(answer["status"])
     output = decoder.decode_flow_output(answer.get("output")) if status.is_finished else None
     error = read_error(answer, decoder) if status in FAILED_STATUSES else None
     return decode_model(
@@ -557,7 +557,7 @@ def read_steps(
 
 def read_step(answer: dict[str, Any], decoder: OutputDecoder = PLAIN) -> types.StepDetails:
     """Read a single step."""
-    error = read_error(answer, decoder) if read_status(answer["status"]) is ExecutionStatus.FAILED else None
+    error = read_error(answer, decoder) if parse_status(answer["status"]) is ExecutionStatus.FAILED else None
     fields: dict[str, Any] = {"component": answer.get("component") or None, "error": error}
     if answer.get("journalSeqno") == 0:
         # 0 marks a step translated from an older server, which doesn't send this time.

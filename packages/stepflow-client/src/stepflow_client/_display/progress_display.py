@@ -23,7 +23,7 @@ _WIDTH = 30
 _BAR_UNITS = 1_000
 
 
-class Display:
+class ProgressDisplay:
     """Shows a run's or batch's progress."""
 
     def show(self, progress: Progress) -> None:
@@ -34,7 +34,7 @@ class Display:
         """Close the display, leaving the last progress visible."""
 
 
-def check_progress(progress: object) -> None:
+def check_progress_option(progress: object) -> None:
     """Check a call's `progress` argument.
 
     Raises:
@@ -57,7 +57,7 @@ def show_progress(progress: ProgressOption) -> Iterator[Callable[[Progress], obj
     if progress is not True:
         yield progress
         return
-    display: Display | None = None
+    display: ProgressDisplay | None = None
     is_broken = False
 
     def show(now: Progress) -> None:
@@ -78,7 +78,7 @@ def show_progress(progress: ProgressOption) -> Iterator[Callable[[Progress], obj
                 display.close()
 
 
-def _create_display() -> Display:
+def _create_display() -> ProgressDisplay:
     if _get_kernel_display() is not None:
         return _NotebookDisplay()
     if sys.stderr is None or not sys.stderr.isatty():
@@ -119,7 +119,7 @@ class _NotebookView:
         return f"{_format_title(self._progress)}: {self._progress}"
 
 
-class _NotebookDisplay(Display):
+class _NotebookDisplay(ProgressDisplay):
     """A cell output updated in place. All kernels and frontends support this, even without ipywidgets."""
 
     def __init__(self) -> None:
@@ -134,7 +134,7 @@ class _NotebookDisplay(Display):
             self._handle.update(_NotebookView(progress))
 
 
-class _LogLineDisplay(Display):
+class _LogLineDisplay(ProgressDisplay):
     """Prints a line every few seconds, for logs."""
 
     def __init__(self) -> None:
@@ -148,7 +148,7 @@ class _LogLineDisplay(Display):
             print(f"{_format_title(progress)}: {progress}", file=sys.stderr, flush=True)
 
 
-class _TerminalLineDisplay(Display):
+class _TerminalLineDisplay(ProgressDisplay):
     """A terminal line rewritten on each update."""
 
     def __init__(self) -> None:
@@ -168,7 +168,7 @@ class _TerminalLineDisplay(Display):
         sys.stderr.flush()
 
 
-class _RichDisplay(Display):
+class _RichDisplay(ProgressDisplay):
     """A rich progress bar."""
 
     def __init__(self) -> None:
@@ -190,7 +190,7 @@ class _RichDisplay(Display):
         self._bars.stop()
 
 
-class _TqdmDisplay(Display):
+class _TqdmDisplay(ProgressDisplay):
     """A tqdm progress bar."""
 
     def __init__(self) -> None:

@@ -24,7 +24,7 @@ _DEFAULT_MODE = "Context"
 _shown: WeakSet[BaseException] = WeakSet()
 
 
-def render_error(error: StepflowClientError) -> list[str]:
+def render_short_traceback(error: StepflowClientError) -> list[str]:
     """Return the lines IPython shows for an error.
 
     The lines are short the first time. To see the full traceback, use `%tb`, which shows the last error again, or pick

@@ -20,17 +20,17 @@ _COMPONENT_FAILED, _ORCHESTRATOR = 3, 9
 _STEP_IN_TEXT = re.compile(r"""\bstep ["'](?P<id>[^"']+)["']""")
 
 
-class ShapeChangedError(Exception):
+class AlreadyCurrentError(Exception):
     """The response is already in the current format, so the URL now points to a different server."""
 
 
-def convert_health(body: dict[str, Any]) -> dict[str, Any]:
+def add_missing_health_fields(body: dict[str, Any]) -> dict[str, Any]:
     """Add the fields missing from an older server's health response, with empty build information."""
     unknown = {"gitVersion": "", "dirty": False, "rustcVersion": "", "profile": "", "features": [], "target": ""}
     return {"build": unknown, **body}
 
 
-def convert_components(body: dict[str, Any]) -> dict[str, Any]:
+def rename_component_fields(body: dict[str, Any]) -> dict[str, Any]:
     """Rename component fields (0.12 and older use different names)."""
     names = {"component": "componentId", "input_schema": "inputSchema", "output_schema": "outputSchema"}
     components = [{names.get(key, key): value for key, value in old.items()} for old in body.get("components") or []]
@@ -41,11 +41,11 @@ def convert_components(body: dict[str, Any]) -> dict[str, Any]:
     return {**body, "components": components}
 
 
-def check_flat_run(body: Any) -> dict[str, Any]:
+def require_flat_run(body: Any) -> dict[str, Any]:
     """Return a run's fields, which older servers don't nest."""
     if not isinstance(body, dict) or "runId" not in body:
         if isinstance(body, dict) and "summary" in body:
-            raise ShapeChangedError
+            raise AlreadyCurrentError
         return {}
     return body
 
@@ -151,12 +151,12 @@ Translation = Generator[DecodedRequest, DecodedResponse, DecodedResponse]
 _GRPC_STATUS = {400: "INVALID_ARGUMENT", 404: "NOT_FOUND", 409: "FAILED_PRECONDITION", 500: "INTERNAL"}
 
 
-def translate(server: Server, request: DecodedRequest) -> Translation:
+def translate_request(server: Server, request: DecodedRequest) -> Translation:
     """Return a generator that translates a current-format request for an older server.
 
     Raises:
         UnsupportedByServerError: While running the generator, if the server does not support the request.
-        ShapeChangedError: While running the generator, if a response is already in the current format.
+        AlreadyCurrentError: While running the generator, if a response is already in the current format.
     """
     operation = find_operation(request.method, request.path)
     if operation is not None and operation.capability is not None:
@@ -184,12 +184,12 @@ def translate(server: Server, request: DecodedRequest) -> Translation:
 
 
 def _convert_created_run(body: Any) -> dict[str, Any]:
-    run = check_flat_run(body)
+    run = require_flat_run(body)
     return {"summary": convert_summary(run), "results": [convert_item(item) for item in run.get("results") or []]}
 
 
 def _convert_run(body: Any) -> dict[str, Any]:
-    run = check_flat_run(body)
+    run = require_flat_run(body)
     details = run.get("itemDetails") or []
     steps = [
         convert_step(run, step, item["itemIndex"], index)
@@ -205,7 +205,7 @@ def _convert_run(body: Any) -> dict[str, Any]:
 
 def _convert_run_items(body: Any) -> dict[str, Any]:
     if "items" not in body:
-        raise ShapeChangedError
+        raise AlreadyCurrentError
     return {"results": [convert_item(item) for item in body["items"]]}
 
 
@@ -222,7 +222,7 @@ _CONVERTERS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "create_run": _convert_created_run,
     "get_run": _convert_run,
     "delete_run": lambda body: {},
-    "cancel_run": lambda body: {"summary": convert_summary(check_flat_run(body))},
+    "cancel_run": lambda body: {"summary": convert_summary(require_flat_run(body))},
     "get_run_items": _convert_run_items,
     "store_flow": _convert_stored_flow,
     # Old servers omit the field when there are no examples.
@@ -247,7 +247,7 @@ def _translate_list_runs(server: Server, request: DecodedRequest) -> Translation
         return reply
     runs = reply.body["runs"]
     if (runs and "runId" not in runs[0]) or any(isinstance(run.get("status"), int) for run in runs):
-        raise ShapeChangedError
+        raise AlreadyCurrentError
     return DecodedResponse(200, {"runs": [convert_summary(run) for run in runs]})
 
 
@@ -256,7 +256,7 @@ def _translate_get_run_steps(server: Server, request: DecodedRequest) -> Transla
     reply = yield DecodedRequest("GET", f"/runs/{run_id}")
     if reply.is_error:
         return reply
-    run = check_flat_run(reply.body)
+    run = require_flat_run(reply.body)
     total = run["items"]["total"]
     reply = yield DecodedRequest("GET", f"/runs/{run_id}/steps")
     if reply.is_error:
@@ -322,7 +322,7 @@ def _translate_list_components(server: Server, request: DecodedRequest) -> Trans
     reply = yield replace(request, params=params)
     if reply.is_error:
         return reply
-    return DecodedResponse(200, {"complete": True, "failedPlugins": [], **convert_components(reply.body)})
+    return DecodedResponse(200, {"complete": True, "failedPlugins": [], **rename_component_fields(reply.body)})
 
 
 def _translate_get_blob(server: Server, request: DecodedRequest) -> Translation:

@@ -125,7 +125,7 @@ class FailureGroups:
         group.indexes.append(index)
         if error.message != group.error.message:
             words = group.words or _split_words(group.error.message)
-            group.words = _keep_shared_words(words, _split_words(error.message))
+            group.words = _mask_differing_words(words, _split_words(error.message))
 
     def build_groups(self) -> list[FailureGroup]:
         """Return the groups, largest first.
@@ -143,14 +143,14 @@ class FailureGroups:
                 words = named.words
                 if named.message != unnamed.message:
                     both = [group.words or _split_words(group.error.message) for group in (named, unnamed)]
-                    words = _keep_shared_words(*both)
+                    words = _mask_differing_words(*both)
                 indexes = sorted(named.indexes + unnamed.indexes)
                 groups.append(replace(named, error=first.error, indexes=indexes, words=words))
             else:
                 groups += by_step.values()
         return sorted(groups, key=lambda group: (-len(group.indexes), group.indexes[0]))
 
-    def format_lines(self) -> list[str]:
+    def format_group_lines(self) -> list[str]:
         """Describe the largest groups, one per line, then count the rest, and any inputs without an error by status."""
         groups = self.build_groups()
         lines = [str(group) for group in groups[:MAX_GROUPS_SHOWN]]
@@ -178,7 +178,7 @@ def _split_words(message: str) -> list[str]:
     return words if len(words) <= _MAX_WORDS else [*words[:_MAX_WORDS], " ".join(words[_MAX_WORDS:])]
 
 
-def _keep_shared_words(ours: Sequence[str], theirs: Sequence[str]) -> list[str]:
+def _mask_differing_words(ours: Sequence[str], theirs: Sequence[str]) -> list[str]:
     if len(ours) != len(theirs):
         return ["…"]
     return [our if our == their else "…" for our, their in zip(ours, theirs, strict=True)]

@@ -29,7 +29,7 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 from uuid import uuid4
 
 from ..errors import AmbiguousRunError, StepflowClientError
-from .lost_creation import may_have_created
+from .lost_creation import may_have_created_run
 from .retries import Backoff, compute_random_delay
 
 # Lease length as a multiple of the mean round trip, so that slow ones count in full.
@@ -234,7 +234,7 @@ class KeyLock:
         if turn and (yield from self._read_mark(claim)) is not None:
             return False
         yield from self._store_mark(claim, owner)
-        if not (yield from self._is_taken(turn)):
+        if not (yield from self._is_turn_taken(turn)):
             yield from self._mark_turn_taken(turn)
             if (yield from self._read_mark(claim)) == owner:
                 self._call = self._call._replace(owner=owner)
@@ -245,7 +245,7 @@ class KeyLock:
         """Create a run unless an earlier owner has. Return None if this caller has lost its turn."""
         yield from self._find_rival(turn)
         if self._rival is not None:
-            yield from self._poll_for_run_until(self._lease_end(), *self._rival)
+            yield from self._poll_for_run_until(self._get_lease_end(), *self._rival)
         if self._published:
             run: KeyRun | None = yield FindRecord()
             if run is not None:
@@ -276,7 +276,7 @@ class KeyLock:
                 try:
                     created = yield CreateRun()
                 except StepflowClientError as error:
-                    may_exist = may_exist or may_have_created(error) or isinstance(error, AmbiguousRunError)
+                    may_exist = may_exist or may_have_created_run(error) or isinstance(error, AmbiguousRunError)
                     raise
                 may_exist = True
         except StepflowClientError:
@@ -306,7 +306,7 @@ class KeyLock:
                 self._rival = earlier, call
                 self._published.append(call)
                 self.obstacle = _NOT_RESPONDING
-                if not (yield from self._is_gone(earlier, call)):
+                if not (yield from self._is_owner_gone(earlier, call)):
                     return
                 break
         self._rival, self._settled = None, turn
@@ -325,12 +325,12 @@ class KeyLock:
         if run is not None:
             return run
         # The only caller that claimed the turn may have died before taking it, so mark it as taken.
-        if turn not in self._taken and not (yield from self._is_taken(turn)):
+        if turn not in self._taken and not (yield from self._is_turn_taken(turn)):
             yield from self._mark_turn_taken(turn)
         mark, has_paused = ("call", turn), False
         while (call := PublishedCall.parse(name := (yield from self._read_mark(mark)) or "")) is None:
             # Give the owner time, since it may itself be waiting for an earlier owner's lease to end.
-            if (end := self._lease_end()) > self._clock():
+            if (end := self._get_lease_end()) > self._clock():
                 self.obstacle = _NOT_RESPONDING
                 if (run := (yield from self._poll_for_run_until(end))) is not None:
                     return run
@@ -340,11 +340,11 @@ class KeyLock:
             has_paused = True
         self._rival = turn, call
         self._published.append(call)
-        if (yield from self._is_gone(turn, call)):
+        if (yield from self._is_owner_gone(turn, call)):
             return None
         self.obstacle = "another call is creating its run"
         run = yield from self._poll_for_run_until(self._get_first_seen_time(mark, name) + call.lease * _PATIENCE)
-        if run is not None or (yield from self._is_gone(turn, call)) or (yield CompareCall(call)):
+        if run is not None or (yield from self._is_owner_gone(turn, call)) or (yield CompareCall(call)):
             return run
         return next(iter((yield from self._search_published_runs())), KeyRun(None, call.digest))
 
@@ -357,7 +357,7 @@ class KeyLock:
             run: KeyRun | None = yield FindRecord()
             if run is not None:
                 return run
-            if call is not None and (yield from self._is_gone(turn, call)):
+            if call is not None and (yield from self._is_owner_gone(turn, call)):
                 break
         return None
 
@@ -367,7 +367,7 @@ class KeyLock:
         Args:
             turn: The first turn whose call isn't known.
         """
-        while (yield from self._is_taken(turn)):
+        while (yield from self._is_turn_taken(turn)):
             call = PublishedCall.parse((yield from self._read_mark(("call", turn))))
             self._published += [] if call is None else [call]
             turn += 1
@@ -381,7 +381,7 @@ class KeyLock:
         """Return the lease to publish."""
         return max(self._floor, _LEASE * sum(self._times) / len(self._times))
 
-    def _lease_end(self) -> float:
+    def _get_lease_end(self) -> float:
         """Return when the last owner's lease ends, after which it can no longer be creating a run."""
         return 0.0 if self._rival is None else self._taken[self._rival[0] + 1] + self._rival[1].lease
 
@@ -391,16 +391,16 @@ class KeyLock:
 
     def _is_turn_lost(self, turn: int) -> Steps[bool]:
         """Return whether a turn's owner must no longer create a run."""
-        return (yield from self._is_taken(turn + 1))
+        return (yield from self._is_turn_taken(turn + 1))
 
-    def _is_gone(self, turn: int, call: PublishedCall) -> Steps[bool]:
+    def _is_owner_gone(self, turn: int, call: PublishedCall) -> Steps[bool]:
         """Return whether a turn's owner has declared that it won't create a run."""
         if (yield from self._read_mark(("gone", turn, call.owner))) is None:
             return False
         self._rival, self._settled = None, max(self._settled, turn + 1)
         return True
 
-    def _is_taken(self, turn: int) -> Steps[bool]:
+    def _is_turn_taken(self, turn: int) -> Steps[bool]:
         mark = ("taken", turn)
         name = yield from self._read_mark(mark)
         if name is not None:

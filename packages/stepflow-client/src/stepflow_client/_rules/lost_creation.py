@@ -21,7 +21,7 @@ _VERSION_7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}
 _MAX_OWNED, _MAX_FLOWS = 50_000, 1_000
 
 
-def may_have_created(error: StepflowClientError) -> bool:
+def may_have_created_run(error: StepflowClientError) -> bool:
     """Return whether the server may have created a run even though the request failed with this error.
 
     If a server's store fails during a creation, it responds with 500 but may still execute the run.
@@ -31,7 +31,7 @@ def may_have_created(error: StepflowClientError) -> bool:
     return isinstance(error, InvalidResponseError | ServerFaultError)
 
 
-def was_processed(error: StepflowClientError) -> bool:
+def was_processed_by_server(error: StepflowClientError) -> bool:
     """Return whether the error came from the server itself, which means it won't create a run later.
 
     Errors from a proxy (502, 503, 504) don't show whether the server processed the request.

@@ -331,19 +331,19 @@ class StepProgress:
         self.attempt = attempt
         # Steps may start and end again after a server restart.
         self.ended.pop(item, None)
-        self._forget_why_not_run(item)
+        self._clear_not_run_reason(item)
         self.running.setdefault(item, time)
         self.first = self.first or time
 
     def record_item_end(self, item: int, time: datetime | None, status: str) -> float | None:
         """Record that an item has ended. Return how many seconds it took, or None if unknown."""
         started = self.running.pop(item, None)
-        self._forget_why_not_run(item)
+        self._clear_not_run_reason(item)
         self.ended[item] = status
         self.last = time or self.last
         return _seconds_between(started, time)
 
-    def _forget_why_not_run(self, item: int) -> None:
+    def _clear_not_run_reason(self, item: int) -> None:
         self.not_run.pop(item, None)
         self.unclear.discard(item)
 
@@ -446,7 +446,7 @@ class RunProgress:
         """Return how many seconds the run took, or has taken so far."""
         return _seconds_between(self.created_at, self.completed_at if self.is_over else now)
 
-    def get_run_of_event(self, event: RunEvent) -> RunProgress:
+    def get_or_add_run_of_event(self, event: RunEvent) -> RunProgress:
         """Return the run an event belongs to, either this one or a sub-run."""
         if event.run_id == self.run_id:
             return self
@@ -464,7 +464,7 @@ class RunProgress:
             How many seconds the step or run that ended with this event took, or None if nothing ended or the server
             does not send times.
         """
-        run = self.get_run_of_event(event)
+        run = self.get_or_add_run_of_event(event)
         match event.type:
             case "run_created":
                 run.total = getattr(event, "item_count", run.total)
@@ -475,16 +475,16 @@ class RunProgress:
                     run._get_or_add_step(step_id)
             case "step_started":
                 item, attempt = getattr(event, "item_index", 0), getattr(event, "attempt", 1)
-                run.get_step_of_event(event).record_item_start(item, event.timestamp, attempt)
+                run.get_or_add_step_of_event(event).record_item_start(item, event.timestamp, attempt)
             case "step_completed":
                 item, status = getattr(event, "item_index", 0), str(getattr(event, "status", "completed"))
-                return run.get_step_of_event(event).record_item_end(item, event.timestamp, status)
+                return run.get_or_add_step_of_event(event).record_item_end(item, event.timestamp, status)
             case "run_completed":
-                run.record_end(str(getattr(event, "status", "completed")), event.timestamp)
+                run.record_run_end(str(getattr(event, "status", "completed")), event.timestamp)
                 return _seconds_between(run.created_at, event.timestamp)
         return None
 
-    def record_end(self, status: str, time: datetime | None) -> None:
+    def record_run_end(self, status: str, time: datetime | None) -> None:
         """Record that the run has ended."""
         self.status, self.is_over, self.completed_at = status, True, time
 
@@ -495,10 +495,10 @@ class RunProgress:
                 step.record_item_end(item, None, "failed")
         for sub_run in self.sub_runs.values():
             if not sub_run.is_over:
-                sub_run.record_end("failed", None)
+                sub_run.record_run_end("failed", None)
                 sub_run.mark_running_as_failed()
 
-    def get_step_of_event(self, event: RunEvent) -> StepProgress:
+    def get_or_add_step_of_event(self, event: RunEvent) -> StepProgress:
         """Return the step an event of this run belongs to."""
         index, step_id = getattr(event, "step_index", None), getattr(event, "step_id", None)
         if step_id and not self._is_sub_run:

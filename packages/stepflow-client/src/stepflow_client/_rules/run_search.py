@@ -116,7 +116,7 @@ def get_creation_second(run: RunDetails) -> int:
     return int(run.created_at.timestamp() if run.created_at is not None else _get_creation_time(run))
 
 
-def has_whole_seconds(runs: Iterable[RunDetails]) -> bool:
+def has_only_whole_seconds(runs: Iterable[RunDetails]) -> bool:
     """Return whether the server only stores whole seconds, e.g. because it uses SQLite.
 
     If so, it may list runs created within the same second oldest first.

@@ -44,7 +44,7 @@ class ServerLoads:
         with self._lock:
             self._homes.put_newest(run_id, number)
 
-    def find_server(self, run_id: str | None) -> int | None:
+    def find_server_of_run(self, run_id: str | None) -> int | None:
         """Return the server that created a run, or None if unknown.
 
         Other servers don't notice right away when the run ends.
@@ -52,9 +52,9 @@ class ServerLoads:
         return None if run_id is None else self._homes.get(run_id)
 
     @contextmanager
-    def counting_waited_run(self, run_id: str) -> Iterator[None]:
+    def count_waited_run(self, run_id: str) -> Iterator[None]:
         """Count a run on its server while the client waits for it."""
-        number = self.find_server(run_id)
+        number = self.find_server_of_run(run_id)
         if number is None:
             yield
             return

@@ -26,7 +26,7 @@ _EXPRESSION = re.compile(r"^(Input path|Path) .* not found$|^Undefined variable:
 _LOST = (ErrorCode.LOST, ErrorCode.LOST_BEFORE_START)
 
 
-def names_only_step(error: FlowError) -> bool:
+def says_only_step_failed(error: FlowError) -> bool:
     """Return whether an error says only that a step failed."""
     return error.message == NO_REASON or FAILED_STEP.match(error.message) is not None
 
@@ -105,7 +105,7 @@ class ItemRecord:
         """Return a step's error in comparable form, or None if the server doesn't report it."""
         return _get_error_key(self.listed[step_id].error)
 
-    def find_source(self, step_id: str) -> str | None:
+    def find_failure_source(self, step_id: str) -> str | None:
         """Return the step that made a step fail: the step itself, a failed step it reads, or None if unknown."""
         if step_id not in self._sources:
             self._sources[step_id] = self._trace_failure_source(step_id)
@@ -140,7 +140,7 @@ class ItemRecord:
     def find_root_step(self, step_id: str) -> str:
         """Trace a step's failure to the step where it began, as far as possible."""
         seen = [step_id]
-        while (source := self.find_source(seen[-1])) is not None and source not in seen:
+        while (source := self.find_failure_source(seen[-1])) is not None and source not in seen:
             seen.append(source)
         return seen[-1]
 
@@ -186,7 +186,7 @@ class ItemRecord:
         return Cause("output" if self._is_expression_error else "unknown")
 
     def _make_step_cause(self, step_id: str) -> Cause:
-        return Cause("step", step_id) if self.find_source(step_id) == step_id else Cause("unknown")
+        return Cause("step", step_id) if self.find_failure_source(step_id) == step_id else Cause("unknown")
 
     @property
     def _step_named_by_server(self) -> str | None:

@@ -15,7 +15,7 @@ from ..types import ErrorCode, RunArguments, RunItem, StepDetails
 from ..types.account import FailedChild, RunAccount, StepAccount, StepState, count_failed_in_sub_runs
 from ..types.runs import RunSnapshot
 from ..types.statuses import FAILED_STATUSES, FAILED_STEP, NO_REASON, ExecutionStatus, is_given_up
-from .causes import ItemRecord, names_only_step
+from .causes import ItemRecord, says_only_step_failed
 
 
 def explain_item(
@@ -36,7 +36,7 @@ def explain_item(
     failed = item.listed.get(cause.step_id or "")
     reason = (failed.error if failed is not None else None) or error
     if error is not None and reason is not None:
-        says_more = names_only_step(error) and not names_only_step(reason)
+        says_more = says_only_step_failed(error) and not says_only_step_failed(reason)
         error = replace(error, step_id=cause.step_id, message=reason.message if says_more else error.message)
     return RunAccount(
         run_id=run_id,
@@ -139,7 +139,7 @@ def find_component_needing_schema(account: RunAccount) -> str | None:
     error = account.error
     if cause is None or cause.component is None or error is None or cause.component in BUILTINS:
         return None
-    return cause.component if names_only_step(error) or error.code is ErrorCode.INVALID_INPUT else None
+    return cause.component if says_only_step_failed(error) or error.code is ErrorCode.INVALID_INPUT else None
 
 
 def _explain_step(item: ItemRecord, name: str) -> StepAccount:
@@ -156,7 +156,7 @@ def _explain_step(item: ItemRecord, name: str) -> StepAccount:
         is_default = not is_kept and _has_used_default(item, definition, listed)
         return replace(base, state="completed", is_default=is_default, failed_children=children, is_kept=is_kept)
     if listed.status in FAILED_STATUSES:
-        source = item.find_source(name)
+        source = item.find_failure_source(name)
         if source not in (name, None):
             return replace(base, state="not_run", because_of=item.find_root_step(name))
         is_own = source == name or item.cause.step_id == name

@@ -18,7 +18,7 @@ from ..types.models import to_plain_data
 from ..types.reruns import RunDifference
 from ..types.results import FlowError
 from ..types.runs import RunSnapshot
-from .stored_flow import read_rerun_origin
+from .stored_flow import parse_rerun_origin
 
 
 def _index_items(snapshot: RunSnapshot) -> dict[int, dict[str, Any]]:
@@ -27,7 +27,7 @@ def _index_items(snapshot: RunSnapshot) -> dict[int, dict[str, Any]]:
     A step that didn't run because another step failed gets the status `not_run` and no error. Steps kept by a rerun are
     added, because servers don't list them unless other steps read them.
     """
-    origin = read_rerun_origin(snapshot._stored or {})
+    origin = parse_rerun_origin(snapshot._stored or {})
     pinned: Mapping[str, Any] = {} if origin is None else origin.kept
     kept = {name: {"status": "completed", "output": output, "error": None} for name, output in pinned.items()}
     items: dict[int, dict[str, Any]] = {}

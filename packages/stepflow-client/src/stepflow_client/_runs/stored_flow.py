@@ -74,7 +74,7 @@ def restore_flow(flow: dict[str, Any]) -> dict[str, Any]:
     return written
 
 
-def read_rerun_origin(flow: Mapping[str, Any]) -> RerunOrigin | None:
+def parse_rerun_origin(flow: Mapping[str, Any]) -> RerunOrigin | None:
     """Read a rerun's origin from its stored flow, or return None for any other flow."""
     metadata = flow.get("metadata")
     added = metadata.get(_KEY) if isinstance(metadata, Mapping) else None
@@ -88,7 +88,7 @@ def read_rerun_origin(flow: Mapping[str, Any]) -> RerunOrigin | None:
 
 def mark_kept_steps(steps: Sequence[StepDetails], stored: Mapping[str, Any]) -> list[StepDetails]:
     """Mark the steps kept by a rerun, and restore their original components."""
-    origin = read_rerun_origin(stored)
+    origin = parse_rerun_origin(stored)
     if origin is None:
         return list(steps)
     written = get_steps_by_id(restore_flow(dict(stored)))

@@ -1826,6 +1826,6 @@ def _add_failure_hint(result: FlowResult, flow: FlowSource, input: Any, override
 def _check_progress(progress: object) -> None:
     # Import the progress code only if progress is shown.
     if progress is not False:
-        from .._display.progress_display import check_progress
+        from .._display.progress_display import check_progress_option
 
-        check_progress(progress)
+        check_progress_option(progress)

@@ -341,9 +341,9 @@ class Connection:
                             return
                     yield item
 
-    def counting_waited_run(self, run_id: str) -> AbstractContextManager[None]:
+    def count_waited_run(self, run_id: str) -> AbstractContextManager[None]:
         """Return a context manager that counts a run toward its server's load while waiting for the run."""
-        return _NO_COUNTING if self.spread is None else self.spread.counting_waited_run(run_id)
+        return _NO_COUNTING if self.spread is None else self.spread.count_waited_run(run_id)
 
     def build_request(self, request: OperationRequest, timeouts: Timeouts) -> HttpRequest:
         """Build the request to send, with its headers, timeouts, size limit and deadline.
@@ -377,7 +377,7 @@ class Connection:
             operation.is_idempotent,
             deadline,
             self.max_response_bytes,
-            None if self.spread is None else self.spread.find_server(request.run_id),
+            None if self.spread is None else self.spread.find_server_of_run(request.run_id),
             operation.name,
             request.is_retried,
         )

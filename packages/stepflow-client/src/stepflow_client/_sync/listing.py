@@ -12,7 +12,7 @@ from .._base.not_given import NOT_GIVEN, NotGiven
 from .._codec import requests, responses
 from .._data.arguments import argument_error, check_flag, check_integer, check_text
 from .._rules import releases as api
-from .._rules.run_search import CreationWindow, get_creation_second, has_whole_seconds, sort_newest_first
+from .._rules.run_search import CreationWindow, get_creation_second, has_only_whole_seconds, sort_newest_first
 from .._rules.timeouts import call_scope
 from ..errors import InvalidResponseError
 from ..types.statuses import ExecutionStatus, get_status_number
@@ -65,7 +65,7 @@ class RunLister:
         request = self._build_request(status, filters)
         if request.window.is_unlimited and request.ids is None:
             listed = self._request_page(request, limit, start)
-            if not has_whole_seconds(listed):
+            if not has_only_whole_seconds(listed):
                 return listed
             if limit is None and not start:
                 return sort_newest_first(listed)

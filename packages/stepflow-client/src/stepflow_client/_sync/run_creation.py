@@ -24,9 +24,9 @@ from .._rules.lost_creation import (
     CreationCall,
     RunRegistry,
     get_creation_time,
-    may_have_created,
+    may_have_created_run,
     may_still_be_processed,
-    was_processed,
+    was_processed_by_server,
 )
 from .._rules.releases import Server
 from .._rules.retries import Backoff, compute_random_delay
@@ -86,7 +86,7 @@ class LostRunSearch:
         """The last request's deadline, possibly later than the caller's because finding the run is worth the delay."""
         # The server may still be processing the request, so search for as long as we waited for the response.
         processing = min(now - call.sent, timings.search_after_timeout) if may_still_be_processed(error) else 0.0
-        self.is_processed = was_processed(error)
+        self.is_processed = was_processed_by_server(error)
         """Whether the server is done processing the request."""
         # If it isn't, the request may still be on its way.
         end = now if self.is_processed else now + max(timings.arrival_delay, processing)
@@ -443,7 +443,7 @@ class RunCreator:
         If it must not be resent, raises the request's error.
         """
         call, error = search.call, search.error
-        call.is_settled = not may_have_created(error)
+        call.is_settled = not may_have_created_run(error)
         try:
             if call.is_settled:
                 raise error

@@ -22,7 +22,7 @@ from .._rules.timeouts import call_scope
 from .._runs.explanation import add_explanations, explain_items, find_component_needing_schema
 from .._runs.initial_progress import build_initial_progress
 from .._runs.pins import PIN_COMPONENT
-from .._runs.stored_flow import mark_kept_steps, read_rerun_origin, restore_flow
+from .._runs.stored_flow import mark_kept_steps, parse_rerun_origin, restore_flow
 from ..errors import InvalidArgumentError, NotFoundError, StepflowClientError, UnsupportedByServerError
 from ..flows.components import Components, find_component_schemas, parse_components
 from ..types.runs import RunSnapshot, SnapshotPart
@@ -134,7 +134,7 @@ class _RunParts:
     def read_arguments(self) -> RunArguments:
         """Return the run's arguments, from the server if it reports them, or else from the history."""
         entry = self._context.recorder.find_history_entry(self.state.run_id)
-        origin = read_rerun_origin(self.read_stored_flow()) if entry is None else None
+        origin = parse_rerun_origin(self.read_stored_flow()) if entry is None else None
         return responses.make_run_arguments(self.state.run_id, self.read_reported_arguments(), entry, origin)
 
     def explain_items(self, steps: Sequence[StepDetails] | None) -> Sequence[RunItem]:

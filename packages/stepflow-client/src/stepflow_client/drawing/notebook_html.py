@@ -124,8 +124,8 @@ def _format_validation_result(result: types.ValidationResult) -> str:
 # Register explicitly, because `Listing[Any]` is a separate class that no listing derives from.
 @format_html.register(Listing)
 def _format_listing(listing: Listing[Any]) -> str:
-    *columns, what = listing._columns()
-    return _format_records_table(listing._entries(), columns, what)
+    *columns, what = listing._get_columns()
+    return _format_records_table(listing._get_entries(), columns, what)
 
 
 @format_html.register

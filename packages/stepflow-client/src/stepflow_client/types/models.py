@@ -17,7 +17,7 @@ from .._base.lazy import lazy_module
 from .._base.text import format_rfc3339, suggest_or_list
 from .._data.arguments import argument_error
 from .._data.json_encoding import encode_fields, encode_scalar, is_data_object, is_scalar
-from .statuses import ENUMS, read_enum
+from .statuses import ENUMS, parse_enum_member
 
 __all__ = [
     "KINDS", "LOCAL", "Listing", "Model", "Record", "Records", "Shown", "decode_model", "field",
@@ -361,7 +361,7 @@ def _convert_field_value(name: str, field_type: type[Any], entries: type[Any] | 
             if field_type is not Sequence or not isinstance(value, (str, bytes)):
                 return value
         elif issubclass(field_type, Enum):
-            return read_enum(field_type, value)
+            return parse_enum_member(field_type, value)
         elif issubclass(field_type, Model) and isinstance(value, Mapping):
             return field_type(**value)
         elif field_type is datetime and isinstance(value, str):
@@ -428,22 +428,22 @@ class Listing(Model, Records, Generic[Entry]):
     _shown: ClassVar[tuple[str, ...]] = ()
     """The columns to show in notebooks, followed by the name of the field that holds the entries."""
 
-    def _entries(self) -> Sequence[Entry]:
+    def _get_entries(self) -> Sequence[Entry]:
         return cast("Sequence[Entry]", getattr(self, self._shown[-1]))
 
-    def _columns(self) -> Sequence[str]:
+    def _get_columns(self) -> Sequence[str]:
         return self._shown
 
     def __iter__(self) -> Iterator[Entry]:
-        return iter(self._entries())
+        return iter(self._get_entries())
 
     def __len__(self) -> int:
-        return len(self._entries())
+        return len(self._get_entries())
 
     @overload
     def __getitem__(self, index: int) -> Entry: ...
     @overload
     def __getitem__(self, index: slice) -> list[Entry]: ...
     def __getitem__(self, index: int | slice) -> Entry | list[Entry]:
-        entries = self._entries()
+        entries = self._get_entries()
         return list(entries[index]) if isinstance(index, slice) else entries[index]

@@ -11,7 +11,7 @@ from .._data.secrets import is_hidden
 from .account import FailedItems, RunAccount, StepAccount, format_state
 from .models import Listing, Model, Records, Shown, field, record
 from .results import FlowErrorOrNone, FlowResult
-from .statuses import ExecutionStatus, read_status
+from .statuses import ExecutionStatus, parse_status
 
 __all__ = [
     "CreateRunResponse", "HistoryEntry", "ItemCounts", "ListItemsResponse", "ListRunsResponse", "ListStepsResponse",
@@ -138,7 +138,7 @@ class RunItems(Records, Sequence[RunItem]):
         return [
             place
             for place, entry in enumerate(self._entries)
-            if is_chosen(entry.status if isinstance(entry, RunItem) else read_status(entry["status"]))
+            if is_chosen(entry.status if isinstance(entry, RunItem) else parse_status(entry["status"]))
         ]
 
     def _find_unfinished_places(self) -> list[int]:
@@ -237,7 +237,7 @@ class ListStepsResponse(Listing[StepDetails]):
     run_id: str
     steps: list[StepDetails]
 
-    def _columns(self) -> Sequence[str]:
+    def _get_columns(self) -> Sequence[str]:
         return self._timed if any(step.started_at is not None for step in self.steps) else self._shown
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 __all__ = [
     "ENUMS", "FAILED_STATUSES", "STATUS_NUMBERS", "UNSUCCESSFUL_STATUSES", "DiagnosticLevel", "ErrorCode",
-    "ExecutionStatus", "get_status_number", "read_enum", "read_status",
+    "ExecutionStatus", "get_status_number", "parse_enum_member", "parse_status",
 ]  # fmt: skip
 
 # Maximum number of members per enum, including those added for values sent by newer servers.
@@ -111,7 +111,7 @@ _NUMBERS: dict[type[Enum], dict[int, Any]] = {
 ENUMS: dict[str, type[Enum]] = {kind.__name__: kind for kind in _NUMBERS}
 
 
-def read_enum(kind: type[Enum], value: object) -> Any:
+def parse_enum_member(kind: type[Enum], value: object) -> Any:
     """Return the enum member for a wire number or a name.
 
     Raises:
@@ -125,11 +125,11 @@ def read_enum(kind: type[Enum], value: object) -> Any:
     raise ValueError(f"it is neither a name nor a number of {kind.__name__}")
 
 
-def read_status(value: object) -> ExecutionStatus:
-    """Return the status for a wire number or a name; see `read_enum`."""
+def parse_status(value: object) -> ExecutionStatus:
+    """Return the status for a wire number or a name; see `parse_enum_member`."""
     # Inlined because this runs for every run and item. (Check the type: `True == 1`.)
     member = STATUS_NUMBERS.get(value) if type(value) is int else None
-    return read_enum(ExecutionStatus, value) if member is None else member
+    return parse_enum_member(ExecutionStatus, value) if member is None else member
 
 
 def get_status_number(status: ExecutionStatus | str) -> int | None:

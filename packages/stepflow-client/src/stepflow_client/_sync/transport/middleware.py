@@ -255,7 +255,7 @@ class Dialect(Middleware):
         if response.status == 200 and isinstance(body, dict):
             # Rename fields to match the current server's.
             with suppress(TypeError, AttributeError, ValueError, RecursionError):
-                return response._replace(content=encode(dialect.convert_components(body)))
+                return response._replace(content=encode(dialect.rename_component_fields(body)))
         return response
 
     def _request_health(self, request: HttpRequest) -> tuple[HttpResponse, Server | None]:
@@ -267,7 +267,7 @@ class Dialect(Middleware):
         server = self.server if self.pinned else releases.identify_server(self.url, health)
         self.server = server
         if "build" not in health:
-            response = response._replace(content=_encode_response(request, dialect.convert_health(health)))
+            response = response._replace(content=_encode_response(request, dialect.add_missing_health_fields(health)))
         return response, server
 
     def _detect_server(self, request: HttpRequest) -> tuple[HttpResponse, Server | None]:
@@ -299,7 +299,7 @@ class Dialect(Middleware):
         is_json = request.headers.get("content-type", "").startswith("application/json")
         body = _parse_json(request.content) if is_json else None
         current = dialect.DecodedRequest(request.method, unquote(request.path), dict(parse_qsl(request.query)), body)
-        translation = dialect.translate(server, current)
+        translation = dialect.translate_request(server, current)
         response: HttpResponse | None = None
         reply: dialect.DecodedResponse | None = None
         try:
@@ -315,7 +315,7 @@ class Dialect(Middleware):
                 raise
             # The request itself got a response, so it was a follow-up request that failed.
             raise ConnectionBroken(str(error)) from error
-        except dialect.ShapeChangedError:
+        except dialect.AlreadyCurrentError:
             self.forget_server()
             assert response is not None
             return response

@@ -31,7 +31,7 @@ from ..._data.arguments import (
     check_labels,
     check_text,
 )
-from ..._display.progress_display import check_progress, show_progress
+from ..._display.progress_display import check_progress_option, show_progress
 from ..._rules.retries import InputRetryRule, RetryOn
 from ..._rules.run_progress import BatchCount, ItemTimes
 from ..._rules.timeouts import has_passed
@@ -508,7 +508,7 @@ async def evaluate(
         check_flag(include_durations, "include_durations")
     if labels is not None:
         check_labels(labels)
-    check_progress(progress)
+    check_progress_option(progress)
     # The report needs numpy, so fail now instead of hours later.
     import_numpy()
     content = load_flow(flow)
