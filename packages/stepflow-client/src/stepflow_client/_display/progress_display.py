@@ -5,13 +5,13 @@ from __future__ import annotations
 import inspect
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from html import escape
 from importlib import import_module
 from importlib.util import find_spec
 from shutil import get_terminal_size
-from typing import Any
+from typing import Any, TypeAlias
 
 from .._data.arguments import argument_error
 from ..progress import Progress, ProgressOption
@@ -23,15 +23,8 @@ _WIDTH = 30
 _BAR_UNITS = 1_000
 
 
-class ProgressDisplay:
-    """Shows a run's or batch's progress."""
-
-    def show(self, progress: Progress) -> None:
-        """Show the current progress."""
-        raise NotImplementedError
-
-    def close(self) -> None:
-        """Close the display, leaving the last progress visible."""
+ProgressDisplay: TypeAlias = Generator[None, Progress, None]
+"""Shows each progress sent to it. Closing it leaves the last one visible."""
 
 
 def check_progress_option(progress: object) -> None:
@@ -64,8 +57,10 @@ def show_progress(progress: ProgressOption) -> Iterator[Callable[[Progress], obj
         nonlocal display, is_broken
         if not is_broken:
             try:
-                display = display or _create_display()
-                display.show(now)
+                if display is None:
+                    display = _create_display()
+                    next(display)
+                display.send(now)
             except (OSError, ValueError):
                 # The reader is gone or the stream is closed. Let the run continue.
                 is_broken = True
@@ -79,13 +74,14 @@ def show_progress(progress: ProgressOption) -> Iterator[Callable[[Progress], obj
 
 
 def _create_display() -> ProgressDisplay:
-    if _get_kernel_display() is not None:
-        return _NotebookDisplay()
+    display_cell = _get_kernel_display()
+    if display_cell is not None:
+        return _show_in_notebook(display_cell)
     if sys.stderr is None or not sys.stderr.isatty():
-        return _LogLineDisplay()
+        return _print_log_lines()
     if find_spec("rich") is not None:
-        return _RichDisplay()
-    return _TqdmDisplay() if find_spec("tqdm") is not None else _TerminalLineDisplay()
+        return _show_rich_bar()
+    return _show_tqdm_bar() if find_spec("tqdm") is not None else _rewrite_terminal_line()
 
 
 def _get_kernel_display() -> Callable[..., Any] | None:
@@ -119,87 +115,62 @@ class _NotebookView:
         return f"{_format_title(self._progress)}: {self._progress}"
 
 
-class _NotebookDisplay(ProgressDisplay):
-    """A cell output updated in place. All kernels and frontends support this, even without ipywidgets."""
-
-    def __init__(self) -> None:
-        self._handle: Any = None
-
-    def show(self, progress: Progress) -> None:
-        if self._handle is None:
-            display = _get_kernel_display()
-            assert display is not None
-            self._handle = display(_NotebookView(progress), display_id=True)
-        else:
-            self._handle.update(_NotebookView(progress))
+def _show_in_notebook(display_cell: Callable[..., Any]) -> ProgressDisplay:
+    """Update a cell output in place. All kernels and frontends support this, even without ipywidgets."""
+    handle = display_cell(_NotebookView((yield)), display_id=True)
+    while True:
+        handle.update(_NotebookView((yield)))
 
 
-class _LogLineDisplay(ProgressDisplay):
-    """Prints a line every few seconds, for logs."""
-
-    def __init__(self) -> None:
-        self._last = time.monotonic()
-
-    def show(self, progress: Progress) -> None:
+def _print_log_lines() -> ProgressDisplay:
+    """Print a line every few seconds, for logs."""
+    last = time.monotonic()
+    while True:
+        progress = yield
         # Programs without a console have no stderr.
-        is_due = progress.is_finished or time.monotonic() - self._last >= _INTERVAL
+        is_due = progress.is_finished or time.monotonic() - last >= _INTERVAL
         if sys.stderr is not None and is_due:
-            self._last = time.monotonic()
+            last = time.monotonic()
             print(f"{_format_title(progress)}: {progress}", file=sys.stderr, flush=True)
 
 
-class _TerminalLineDisplay(ProgressDisplay):
-    """A terminal line rewritten on each update."""
-
-    def __init__(self) -> None:
-        self._length = 0
-
-    def show(self, progress: Progress) -> None:
-        part = progress.fraction or 0.0
-        bar = ("#" * round(part * _WIDTH)).ljust(_WIDTH, "-")
-        # Fit the terminal: a wrapped line can't be overwritten.
-        text = f"{_format_title(progress)} [{bar}] {progress}"[: get_terminal_size().columns - 1]
-        sys.stderr.write(f"\r{text}{' ' * max(0, self._length - len(text))}")
-        sys.stderr.flush()
-        self._length = len(text)
-
-    def close(self) -> None:
+def _rewrite_terminal_line() -> ProgressDisplay:
+    """Rewrite a terminal line on each update."""
+    length = 0
+    try:
+        while True:
+            progress = yield
+            bar = ("#" * round((progress.fraction or 0.0) * _WIDTH)).ljust(_WIDTH, "-")
+            # Fit the terminal: a wrapped line can't be overwritten.
+            text = f"{_format_title(progress)} [{bar}] {progress}"[: get_terminal_size().columns - 1]
+            sys.stderr.write(f"\r{text}{' ' * max(0, length - len(text))}")
+            sys.stderr.flush()
+            length = len(text)
+    finally:
         sys.stderr.write("\n")
         sys.stderr.flush()
 
 
-class _RichDisplay(ProgressDisplay):
-    """A rich progress bar."""
+def _show_rich_bar() -> ProgressDisplay:
+    """Show a rich progress bar."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress as Bars, TextColumn
 
-    def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress as Bars, TextColumn
-
-        name, text = TextColumn("{task.description}", markup=False), TextColumn("{task.fields[text]}", markup=False)
-        self._bars = Bars(name, BarColumn(), text, console=Console(stderr=True))
-        self._task = self._bars.add_task("", total=None, text="")
-        self._bars.start()
-
-    def show(self, progress: Progress) -> None:
-        part = progress.fraction
-        total, completed = (None, 0) if part is None else (_BAR_UNITS, round(part * _BAR_UNITS))
-        title, text = _format_title(progress), str(progress)
-        self._bars.update(self._task, description=title, total=total, completed=completed, text=text)
-
-    def close(self) -> None:
-        self._bars.stop()
+    name, text = TextColumn("{task.description}", markup=False), TextColumn("{task.fields[text]}", markup=False)
+    with Bars(name, BarColumn(), text, console=Console(stderr=True)) as bars:
+        task = bars.add_task("", total=None, text="")
+        while True:
+            progress = yield
+            part, title = progress.fraction, _format_title(progress)
+            total, completed = (None, 0) if part is None else (_BAR_UNITS, round(part * _BAR_UNITS))
+            bars.update(task, description=title, total=total, completed=completed, text=str(progress))
 
 
-class _TqdmDisplay(ProgressDisplay):
-    """A tqdm progress bar."""
-
-    def __init__(self) -> None:
-        self._bar = import_module("tqdm").tqdm(total=_BAR_UNITS, bar_format="{desc} |{bar}| {postfix}", leave=True)
-
-    def show(self, progress: Progress) -> None:
-        self._bar.set_description_str(_format_title(progress), refresh=False)
-        self._bar.n = round((progress.fraction or 0.0) * _BAR_UNITS)
-        self._bar.set_postfix_str(str(progress))
-
-    def close(self) -> None:
-        self._bar.close()
+def _show_tqdm_bar() -> ProgressDisplay:
+    """Show a tqdm progress bar."""
+    with import_module("tqdm").tqdm(total=_BAR_UNITS, bar_format="{desc} |{bar}| {postfix}", leave=True) as bar:
+        while True:
+            progress = yield
+            bar.set_description_str(_format_title(progress), refresh=False)
+            bar.n = round((progress.fraction or 0.0) * _BAR_UNITS)
+            bar.set_postfix_str(str(progress))
