@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from typing import NamedTuple
 
@@ -134,45 +132,61 @@ def get_earlier_deadline(deadline: float | None, seconds: float) -> float:
 
 
 class deadline_scope:
-    """A context manager that sets the deadline for requests in its block. An earlier outer deadline still applies.
+    """A context manager that sets the deadline, and possibly the timeouts, for requests in its block.
 
     Args:
-        deadline: The deadline, by `time.monotonic()`. None has no effect.
+        deadline: The deadline, by `time.monotonic()`, unless an outer one is earlier. None has no effect.
+        timeouts: The timeouts that replace the client's. None has no effect.
+        overrides_outer: Whether the deadline applies regardless of any outer one. Defaults to False.
     """
 
     # A class, because every call enters one and generator-based context managers are several times slower.
-    __slots__ = ("_deadline", "_token")
+    __slots__ = ("_deadline", "_deadline_token", "_overrides_outer", "_timeouts", "_timeouts_token")
 
-    def __init__(self, deadline: float | None) -> None:
-        self._deadline = deadline
-        self._token: Token[float | None] | None = None
+    def __init__(
+        self, deadline: float | None, timeouts: Timeouts | None = None, *, overrides_outer: bool = False
+    ) -> None:
+        self._deadline, self._timeouts, self._overrides_outer = deadline, timeouts, overrides_outer
+        self._deadline_token: Token[float | None] | None = None
+        self._timeouts_token: Token[Timeouts | None] | None = None
 
     def __enter__(self) -> None:
-        """Set the deadline, unless an outer one is earlier."""
-        if self._deadline is None:
-            return
-        outer = _deadline.get()
-        if outer is None or self._deadline < outer:
-            self._token = _deadline.set(self._deadline)
+        """Set the deadline and the timeouts."""
+        outer = None if self._overrides_outer else _deadline.get()
+        if self._deadline is not None and (outer is None or self._deadline < outer):
+            self._deadline_token = _deadline.set(self._deadline)
+        if self._timeouts is not None:
+            self._timeouts_token = _timeouts.set(self._timeouts)
 
     def __exit__(self, *exception: object) -> None:
-        """Restore the outer deadline."""
-        if self._token is not None:
-            _deadline.reset(self._token)
+        """Restore the outer deadline and timeouts."""
+        if self._deadline_token is not None:
+            _deadline.reset(self._deadline_token)
+        if self._timeouts_token is not None:
+            _timeouts.reset(self._timeouts_token)
 
 
-@contextmanager
-def deadline_override(deadline: float) -> Iterator[None]:
-    """Set the deadline for requests in the block, regardless of any outer deadline.
+def deadline_override(deadline: float) -> deadline_scope:
+    """Return a context manager that sets the deadline for requests in its block, regardless of any outer one."""
+    return deadline_scope(deadline, overrides_outer=True)
+
+
+def call_scope(timeout: float | NotGiven | None, *, limits_requests: bool = True) -> deadline_scope:
+    """Return a context manager that limits the total duration of a call, whether it sends one request or several.
 
     Args:
-        deadline: The deadline, by `time.monotonic()`.
+        timeout: Seconds for the entire call, replacing the client's per-phase timeouts, or None for no limit.
+            `NOT_GIVEN` has no effect. An object with per-phase timeouts only limits the individual requests.
+        limits_requests: Whether a number also replaces the client's timeout for each request. Defaults to True.
+
+    Raises:
+        InvalidArgumentError: If the timeout is invalid; see `check_timeout`.
     """
-    token = _deadline.set(deadline)
-    try:
-        yield
-    finally:
-        _deadline.reset(token)
+    timeouts: Timeouts | None = None
+    if not isinstance(timeout, NotGiven) and (limits_requests or timeout is None):
+        timeouts = check_timeout(timeout, of_a_call=True)
+    has_phases = limits_requests and hasattr(timeout, "as_dict")
+    return deadline_scope(None if has_phases else compute_deadline(timeout), timeouts)
 
 
 def get_seconds_left(deadline: float | None) -> float | None:
@@ -188,38 +202,3 @@ def has_passed(deadline: float | None) -> bool:
 def limit_by_deadline(deadline: float | None, seconds: float) -> float:
     """Return `seconds`, or the seconds left until the deadline if that is less."""
     return seconds if deadline is None else max(0.0, min(seconds, deadline - time.monotonic()))
-
-
-class call_scope(deadline_scope):
-    """A context manager that limits the total duration of a call, whether it sends one request or several.
-
-    Args:
-        timeout: Seconds for the entire call, replacing the client's per-phase timeouts, or None for no limit.
-            `NOT_GIVEN` has no effect. An object with per-phase timeouts only limits the individual requests.
-        limits_requests: Whether a number also replaces the client's timeout for each request. Defaults to True.
-
-    Raises:
-        InvalidArgumentError: If the timeout is invalid; see `check_timeout`.
-    """
-
-    __slots__ = ("_outer", "_timeouts")
-
-    def __init__(self, timeout: float | NotGiven | None, *, limits_requests: bool = True) -> None:
-        self._timeouts: Timeouts | None = None
-        if not isinstance(timeout, NotGiven) and (limits_requests or timeout is None):
-            self._timeouts = check_timeout(timeout, of_a_call=True)
-        self._outer: Token[Timeouts | None] | None = None
-        has_phases = limits_requests and hasattr(timeout, "as_dict")
-        super().__init__(None if has_phases else compute_deadline(timeout))
-
-    def __enter__(self) -> None:
-        """Set the request timeouts, and the deadline unless an outer one is earlier."""
-        super().__enter__()
-        if self._timeouts is not None:
-            self._outer = _timeouts.set(self._timeouts)
-
-    def __exit__(self, *exception: object) -> None:
-        """Restore the outer deadline and timeouts."""
-        super().__exit__()
-        if self._outer is not None:
-            _timeouts.reset(self._outer)
