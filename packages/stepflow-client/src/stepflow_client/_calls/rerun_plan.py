@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
 from .._base.not_given import NOT_GIVEN
@@ -29,15 +29,14 @@ from ..types.runs import HistoryEntry
 _FORCE = "to keep it anyway, set force; to execute it, start from an earlier step"
 
 
-@dataclass(frozen=True, slots=True)
-class RecordedArguments:
+class RecordedArguments(NamedTuple):
     """The earlier run's arguments, as recorded in the history."""
 
     input: Any = NOT_GIVEN
     """The input, or `NOT_GIVEN` if unknown."""
     variables: Mapping[str, Any] | None = None
     """The variables, or None if unknown."""
-    hidden: Mapping[str, Any] = field(default_factory=dict)
+    hidden: Mapping[str, Any] = {}
     """Variables masked in the history because they contain secrets. The real values aren't stored anywhere."""
     overrides: Mapping[str, Any] | None = None
     """The overrides, or None if unknown."""
@@ -365,7 +364,7 @@ def plan_new_run(request: RerunRequest, earlier: EarlierRun, new: Mapping[str, A
     dropped: dict[str, Any] = {} if "input" in request.inherit else {"input": NOT_GIVEN}
     dropped |= {} if "variables" in request.inherit else {"variables": {}, "hidden": {}}
     dropped |= {} if "overrides" in request.inherit else {"overrides": {}}
-    recorded = replace(recorded, **dropped)
+    recorded = recorded._replace(**dropped)
     changes = request.overrides if isinstance(request.overrides, (list, tuple)) else [request.overrides]
     overrides: Any = [change for change in (recorded.overrides, *changes) if change] or None
     new_variables = requests.parse_run_variables(request.variables)

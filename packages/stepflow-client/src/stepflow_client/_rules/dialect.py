@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Generator, Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..types.statuses import NO_ROUTE
 from .releases import Server, find_operation, require_capability
@@ -122,19 +121,17 @@ def drop_none(**values: Any) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not None}
 
 
-@dataclass(frozen=True)
-class DecodedRequest:
+class DecodedRequest(NamedTuple):
     """An API request with its body decoded."""
 
     method: str
     path: str
     """The path, without the leading `/api/v1`."""
-    params: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, str] = {}
     body: Any = None
 
 
-@dataclass(frozen=True)
-class DecodedResponse:
+class DecodedResponse(NamedTuple):
     """A response with its body decoded, or None if the body isn't JSON."""
 
     status: int
@@ -177,7 +174,7 @@ def translate_request(server: Server, request: DecodedRequest) -> Translation:
     status = _GRPC_STATUS.get(reply.status, "UNKNOWN")
     stack = [entry.get("error") for entry in body.get("stack") or [] if isinstance(entry, dict)]
     error = drop_none(code=reply.status, message=body["message"], status=status, stack=stack or None)
-    return replace(reply, body={"error": error})
+    return reply._replace(body={"error": error})
 
 
 # Responses to requests sent unchanged
@@ -242,7 +239,7 @@ def _translate_list_runs(server: Server, request: DecodedRequest) -> Translation
             # Runs on this server can't have this status.
             return DecodedResponse(200, {"runs": []})
         params["status"] = word
-    reply = yield replace(request, params=params)
+    reply = yield request._replace(params=params)
     if reply.is_error:
         return reply
     runs = reply.body["runs"]
@@ -319,7 +316,7 @@ def _translate_list_components(server: Server, request: DecodedRequest) -> Trans
     params = dict(request.params)
     if params.pop("excludeSchemas", None) == "true":
         params["includeSchemas"] = "false"
-    reply = yield replace(request, params=params)
+    reply = yield request._replace(params=params)
     if reply.is_error:
         return reply
     return DecodedResponse(200, {"complete": True, "failedPlugins": [], **rename_component_fields(reply.body)})
