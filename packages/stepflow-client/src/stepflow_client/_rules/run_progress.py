@@ -308,12 +308,8 @@ class StepProgress:
             return status
         if len(self.unclear) == self.failed:
             return "failed or not run"
-        return f"not run ({self.because_of} failed)" if self.because_of else status
-
-    @property
-    def because_of(self) -> str | None:
-        """The failed step that kept this one from running, or None if it ran or failed itself."""
-        return next(iter(self.not_run.values()), None) if self.failed == len(self.not_run) else None
+        # If the step ran for no item, name the failed step that kept it from running.
+        return f"not run ({next(iter(self.not_run.values()))} failed)" if self.failed == len(self.not_run) else status
 
     def get_duration(self, now: datetime) -> float | None:
         """Return the seconds from the first start to the last end, or to now while items are running.

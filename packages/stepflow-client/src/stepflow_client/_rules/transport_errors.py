@@ -63,19 +63,6 @@ def get_refused_hint(url: str) -> str:
     return f"nothing is listening on port {root.port} of {root.host}: start the server, or correct the URL"
 
 
-def get_broken_hint(reason: str, url: str) -> str | None:
-    """Return the hint for a dropped connection, or None if the response had already started.
-
-    Args:
-        reason: Why the connection was dropped.
-        url: The server URL.
-    """
-    if not reason.endswith("without a response"):
-        return None
-    secure = f"; if it speaks https, write {_replace_scheme(url, 'https')}" if url.startswith("http://") else ""
-    return f"check that the server is running{secure}"
-
-
 def build_not_stepflow_error(
     url: str, status: int, headers: Mapping[str, str], content: bytes
 ) -> errors.InvalidResponseError:
@@ -159,7 +146,12 @@ def convert_error(
             hint = f"the server speaks https: write {_replace_scheme(url, 'https')}" if is_tls else ANOTHER_SERVICE
             converted = errors.InvalidResponseError(f"{url} does not speak HTTP: {reason}", hint=hint)
         case messages.HttpError() | OSError() if not isinstance(error, messages.Unreadable):
-            reason, advice = explain_certificate_rejection(error) or (reason, get_broken_hint(reason, url))
+            advice: str | None = None
+            if reason.endswith("without a response"):
+                advice = "check that the server is running"
+                if url.startswith("http://"):
+                    advice += f"; if it speaks https, write {_replace_scheme(url, 'https')}"
+            reason, advice = explain_certificate_rejection(error) or (reason, advice)
             converted = errors.ServerConnectionError(f"the connection to {url} broke: {reason}", hint=advice)
         case _:
             converted = errors.InvalidResponseError(f"the response to {request} cannot be read: {reason}")
