@@ -97,29 +97,20 @@ def _format_title(progress: Progress) -> str:
     return "batch" if progress.run_id is None else f"run {progress.run_id[:13]}"
 
 
-class _NotebookView:
-    """Progress in a notebook: a bar and a line, or just the line if HTML isn't supported."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-
-    def _repr_html_(self) -> str:
-        now = self._progress
-        value = "" if now.fraction is None else f' value="{now.fraction:.3f}"'
-        name = escape(_format_title(now), quote=True)
-        style = "vertical-align:middle;max-width:40%"
-        bar = f'<progress max="1"{value} aria-label="{name}" style="{style}"></progress>'
-        return f"<div>{bar} {name}: {escape(str(now))}</div>"
-
-    def __repr__(self) -> str:
-        return f"{_format_title(self._progress)}: {self._progress}"
+def _format_for_notebook(progress: Progress) -> dict[str, str]:
+    """Return a bar and a line as HTML, and just the line for frontends without HTML."""
+    value = "" if progress.fraction is None else f' value="{progress.fraction:.3f}"'
+    line, name = f"{_format_title(progress)}: {progress}", escape(_format_title(progress), quote=True)
+    style = "vertical-align:middle;max-width:40%"
+    bar = f'<progress max="1"{value} aria-label="{name}" style="{style}"></progress>'
+    return {"text/html": f"<div>{bar} {escape(line)}</div>", "text/plain": line}
 
 
 def _show_in_notebook(display_cell: Callable[..., Any]) -> ProgressDisplay:
     """Update a cell output in place. All kernels and frontends support this, even without ipywidgets."""
-    handle = display_cell(_NotebookView((yield)), display_id=True)
+    handle = display_cell(_format_for_notebook((yield)), raw=True, display_id=True)
     while True:
-        handle.update(_NotebookView((yield)))
+        handle.update(_format_for_notebook((yield)), raw=True)
 
 
 def _print_log_lines() -> ProgressDisplay:
