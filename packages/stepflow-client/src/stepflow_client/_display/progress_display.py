@@ -51,19 +51,15 @@ def show_progress(progress: ProgressOption) -> Iterator[Callable[[Progress], obj
         yield progress
         return
     display: ProgressDisplay | None = None
-    is_broken = False
 
     def show(now: Progress) -> None:
-        nonlocal display, is_broken
-        if not is_broken:
-            try:
-                if display is None:
-                    display = _create_display()
-                    next(display)
-                display.send(now)
-            except (OSError, ValueError):
-                # The reader is gone or the stream is closed. Let the run continue.
-                is_broken = True
+        nonlocal display
+        # If the reader is gone or the stream is closed, the display ends. Let the run continue.
+        with suppress(OSError, ValueError, StopIteration):
+            if display is None:
+                display = _create_display()
+                next(display)
+            display.send(now)
 
     try:
         yield show
