@@ -25,6 +25,7 @@ from __future__ import annotations
 from bisect import insort
 from collections.abc import Callable, Generator, MutableMapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 from uuid import uuid4
 
@@ -150,6 +151,7 @@ class KeyOutcome(NamedTuple):
     """Whether the run was recorded before the call."""
 
 
+@dataclass(eq=False, repr=False)
 class KeyLock:
     """One caller competing for a key.
 
@@ -162,33 +164,25 @@ class KeyLock:
         server_time: Returns a recent time by the server's clock, as in `PublishedCall.since`.
     """
 
-    def __init__(
-        self,
-        call: PublishedCall,
-        first_seen: FirstSeen,
-        min_lease: float,
-        clock: Callable[[], float],
-        server_time: Callable[[], float],
-    ) -> None:
-        self._call = call
-        self._sights = first_seen
-        self._floor = min_lease
-        self._clock = clock
-        self._server_time = server_time
-        self._times: list[float] = []
-        """How long each request to read or store a mark took, sorted."""
-        self._losses = 0
-        """How many turns this caller has lost."""
-        self._taken: dict[int, float] = {}
-        """When each turn was first seen to be taken."""
-        self._rival: tuple[int, PublishedCall] | None = None
-        """The last turn whose owner is known to have published a call and so may have created a run."""
-        self._published: list[PublishedCall] = []
-        """All calls known to be published, except this caller's."""
-        self._settled = 0
-        """The first turn whose owner may have created a run, or may still do so."""
-        self.obstacle = ""
-        """Why this caller is waiting, for use in messages. Empty if it has no rivals."""
+    call: PublishedCall
+    first_seen: FirstSeen
+    min_lease: float
+    clock: Callable[[], float]
+    server_time: Callable[[], float]
+    obstacle: str = field(default="", init=False)
+    """Why this caller is waiting, for use in messages. Empty if it has no rivals."""
+    _times: list[float] = field(default_factory=list, init=False)
+    """How long each request to read or store a mark took, sorted."""
+    _losses: int = field(default=0, init=False)
+    """How many turns this caller has lost."""
+    _taken: dict[int, float] = field(default_factory=dict, init=False)
+    """When each turn was first seen to be taken."""
+    _rival: tuple[int, PublishedCall] | None = field(default=None, init=False)
+    """The last turn whose owner is known to have published a call and so may have created a run."""
+    _published: list[PublishedCall] = field(default_factory=list, init=False)
+    """All calls known to be published, except this caller's."""
+    _settled: int = field(default=0, init=False)
+    """The first turn whose owner may have created a run, or may still do so."""
 
     @property
     def request_count(self) -> int:
@@ -237,7 +231,7 @@ class KeyLock:
         if not (yield from self._is_turn_taken(turn)):
             yield from self._mark_turn_taken(turn)
             if (yield from self._read_mark(claim)) == owner:
-                self._call = self._call._replace(owner=owner)
+                self.call = self.call._replace(owner=owner)
                 return True
         return False
 
@@ -255,19 +249,19 @@ class KeyLock:
             if self._rival is not None and not (yield CompareCall(self._rival[1])):
                 return KeyOutcome(KeyRun(None, self._rival[1].digest))
         lease = self._compute_lease()
-        self._call = self._call._replace(lease=lease, since=self._server_time())
-        gone, may_exist = StoreMark(("gone", turn, self._call.owner), "gone"), False
+        self.call = self.call._replace(lease=lease, since=self.server_time())
+        gone, may_exist = StoreMark(("gone", turn, self.call.owner), "gone"), False
         created: KeyRun | None = None
-        checked = self._clock()
+        checked = self.clock()
         try:
-            yield from self._store_mark(("call", turn), self._call.mark_name)
+            yield from self._store_mark(("call", turn), self.call.mark_name)
             while created is None:
-                checked = self._clock()
+                checked = self.clock()
                 is_lost = yield from self._is_turn_lost(turn)
-                if not is_lost and self._clock() - checked > lease / 2:
+                if not is_lost and self.clock() - checked > lease / 2:
                     # The process was suspended or the response was slow. Check again, so that creation still fits in
                     # the lease.
-                    checked = self._clock()
+                    checked = self.clock()
                     is_lost = yield from self._is_turn_lost(turn)
                 if is_lost:
                     if not may_exist:
@@ -285,7 +279,7 @@ class KeyLock:
                     yield gone
             raise
         runs = [created]
-        if self._published or self._clock() - checked >= lease:
+        if self._published or self.clock() - checked >= lease:
             # Another turn's owner may also have created a run, if its creation took longer than its lease.
             with suppress(StepflowClientError):
                 recorded: KeyRun | None = yield FindRecord()
@@ -330,7 +324,7 @@ class KeyLock:
         mark, has_paused = ("call", turn), False
         while (call := PublishedCall.parse(name := (yield from self._read_mark(mark)) or "")) is None:
             # Give the owner time, since it may itself be waiting for an earlier owner's lease to end.
-            if (end := self._get_lease_end()) > self._clock():
+            if (end := self._get_lease_end()) > self.clock():
                 self.obstacle = _NOT_RESPONDING
                 if (run := (yield from self._poll_for_run_until(end))) is not None:
                     return run
@@ -352,7 +346,7 @@ class KeyLock:
         """Wait for the run until `end`. Return None if it hasn't appeared by then, or once the turn's owner is gone."""
         step = self.round_trip
         backoff = Backoff(step, max(_MAX_POLL * step, _MAX_SHORT_POLL), 1.5, jitter=True)
-        while (left := end - self._clock()) > 0:
+        while (left := end - self.clock()) > 0:
             yield Pause(min(backoff.next_delay(), left))
             run: KeyRun | None = yield FindRecord()
             if run is not None:
@@ -379,7 +373,7 @@ class KeyLock:
 
     def _compute_lease(self) -> float:
         """Return the lease to publish."""
-        return max(self._floor, _LEASE * sum(self._times) / len(self._times))
+        return max(self.min_lease, _LEASE * sum(self._times) / len(self._times))
 
     def _get_lease_end(self) -> float:
         """Return when the last owner's lease ends, after which it can no longer be creating a run."""
@@ -414,7 +408,7 @@ class KeyLock:
 
     def _get_first_seen_time(self, mark: Mark, name: str) -> float:
         """Return when this process first saw a mark under this name."""
-        return self._sights.setdefault((mark, name), self._clock())
+        return self.first_seen.setdefault((mark, name), self.clock())
 
     def _read_mark(self, mark: Mark) -> Steps[str | None]:
         name: str | None = yield from self._time_mark_request(ReadMark(mark))
@@ -424,7 +418,7 @@ class KeyLock:
         yield from self._time_mark_request(StoreMark(mark, name))
 
     def _time_mark_request(self, step: ReadMark | StoreMark) -> Steps[Any]:
-        began = self._clock()
+        began = self.clock()
         result = yield step
-        insort(self._times, self._clock() - began)
+        insort(self._times, self.clock() - began)
         return result

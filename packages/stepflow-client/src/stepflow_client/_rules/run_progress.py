@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, InitVar, dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -344,6 +344,7 @@ class StepProgress:
         self.unclear.discard(item)
 
 
+@dataclass(eq=False, repr=False)
 class RunProgress:
     """The progress of a run, its steps and its sub-runs.
 
@@ -357,32 +358,27 @@ class RunProgress:
         kept: The IDs of the steps kept by a rerun.
     """
 
-    def __init__(
-        self,
-        run_id: str,
-        outline: FlowOutline = (None, {}),
-        *,
-        total: int = 1,
-        created_at: datetime | None = None,
-        flow_of: Callable[[str, int], FlowOutline] = lambda run_id, item: (None, {}),
-        kept: Collection[str] = (),
-    ) -> None:
-        self._kept = frozenset(kept)
-        self.run_id = run_id
+    run_id: str
+    outline: InitVar[FlowOutline] = (None, {})
+    _: KW_ONLY
+    total: int = 1
+    created_at: datetime | None = None
+    flow_of: Callable[[str, int], FlowOutline] = lambda run_id, item: (None, {})
+    kept: Collection[str] = ()
+    status: str = field(default="running", init=False)
+    is_over: bool = field(default=False, init=False)
+    completed_at: datetime | None = field(default=None, init=False)
+    sub_runs: dict[str, RunProgress] = field(default_factory=dict, init=False)
+    """All sub-runs at any depth, by ID."""
+    reported: ItemCounts | None = field(default=None, init=False)
+    """The server's item counts: from the start if it doesn't have events, otherwise once the run has ended."""
+    _is_sub_run: bool = field(default=False, init=False)
+    _steps: dict[str, StepProgress] = field(default_factory=dict, init=False)
+    _needed: set[str] = field(default_factory=set, init=False)
+
+    def __post_init__(self, outline: FlowOutline) -> None:
+        """Store the outline of the flow."""
         self.flow_name, self._step_ids = outline[0], dict(outline[1])
-        self.total = total
-        self.status = "running"
-        self.is_over = False
-        self.created_at = created_at
-        self.completed_at: datetime | None = None
-        self.sub_runs: dict[str, RunProgress] = {}
-        """All sub-runs at any depth, by ID."""
-        self.reported: ItemCounts | None = None
-        """The server's item counts: from the start if it doesn't have events, otherwise once the run has ended."""
-        self._is_sub_run = False
-        self._steps: dict[str, StepProgress] = {}
-        self._needed: set[str] = set()
-        self._flow_of = flow_of
 
     @property
     def steps(self) -> list[StepProgress]:
@@ -448,7 +444,7 @@ class RunProgress:
             return self
         if event.run_id not in self.sub_runs:
             total = getattr(event, "item_count", 1)
-            sub_run = RunProgress(event.run_id, total=total, created_at=event.timestamp, flow_of=self._flow_of)
+            sub_run = RunProgress(event.run_id, total=total, created_at=event.timestamp, flow_of=self.flow_of)
             sub_run._is_sub_run = True
             self.sub_runs[event.run_id] = sub_run
         return self.sub_runs[event.run_id]
@@ -501,14 +497,14 @@ class RunProgress:
             return self._get_or_add_step(step_id)
         # For sub-runs, servers send the wrong step ID or none, but the position in the flow is always right.
         if index is not None and index not in self._step_ids:
-            self.flow_name, step_ids = self._flow_of(self.run_id, getattr(event, "item_index", 0))
+            self.flow_name, step_ids = self.flow_of(self.run_id, getattr(event, "item_index", 0))
             # Remember unknown positions, so they aren't requested again.
             self._step_ids = {index: f"#{index}", **self._step_ids, **step_ids}
         known_id = None if index is None else self._step_ids.get(index)
         return self._get_or_add_step(known_id or step_id or f"#{index}")
 
     def _get_or_add_step(self, step_id: str) -> StepProgress:
-        return self._steps.setdefault(step_id, StepProgress(step_id, kept=step_id in self._kept))
+        return self._steps.setdefault(step_id, StepProgress(step_id, kept=step_id in self.kept))
 
 
 def _seconds_between(start: datetime | None, end: datetime | None) -> float | None:
