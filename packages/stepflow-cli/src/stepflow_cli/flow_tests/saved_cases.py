@@ -18,7 +18,6 @@ from stepflow_client._editing.text_edits import (
     Edit,
     NotEditableError,
     detect_json_indent,
-    detect_newline,
     edit_file,
     find_line_end,
     format_block,
@@ -144,20 +143,20 @@ def _build_append_edit(text: str, root: Node, case: dict[str, Any]) -> Edit:
         return _replace_empty_value(text, test, "cases", [case])
     if cases.original is not None or not cases.elements:
         raise NotEditableError
-    last, newline = cases.elements[-1], detect_newline(text)
+    last = cases.elements[-1]
     if not cases.is_flow:
         end = find_line_end(text, cases.last)
-        return end, end, newline + _format_element(text, last, case)[1]
+        return end, end, "\n" + _format_element(text, last, case)[1]
     start = text.rfind("\n", 0, last.start) + 1
     before = text[start : last.start]
-    between = ", " if before.strip() else f",{newline}{before}"
-    lines = write_json(case, None if before.strip() else detect_json_indent(text)).split("\n")
-    return last.end, last.end, between + (newline + before).join(lines)
+    between = ", " if before.strip() else f",\n{before}"
+    written = write_json(case, None if before.strip() else detect_json_indent(text))
+    return last.end, last.end, between + written.replace("\n", "\n" + before)
 
 
 def _replace_empty_value(text: str, parent: Node, name: str, value: Any) -> Edit:
     """Return an edit that replaces null or an empty collection."""
-    key, node, newline = parent.keys[name], parent.items[name], detect_newline(text)
+    key, node = parent.keys[name], parent.items[name]
     if key.start < 0 or node.original is not None:
         raise NotEditableError
     colon = text.index(":", key.end) + 1
@@ -166,7 +165,7 @@ def _replace_empty_value(text: str, parent: Node, name: str, value: Any) -> Edit
         return colon, end, f" {write_json(value)}"
     if "#" in text[colon : find_line_end(text, end)]:
         raise NotEditableError
-    return colon, end, newline + format_block(value, key.column + 1, newline)
+    return colon, end, "\n" + format_block(value, key.column + 1)
 
 
 def _format_element(text: str, sibling: Node, case: Mapping[str, Any]) -> tuple[int, str]:
@@ -175,7 +174,7 @@ def _format_element(text: str, sibling: Node, case: Mapping[str, Any]) -> tuple[
     if not before.endswith("-"):
         raise NotEditableError
     indent = len(before) - 1 - (before.rfind("\n") + 1)
-    written = format_block([case], indent, detect_newline(text))
+    written = format_block([case], indent)
     if written.lstrip().startswith("["):
         # Some text in it can't be written in block style.
         written = f"{' ' * indent}- {write_json(case)}"

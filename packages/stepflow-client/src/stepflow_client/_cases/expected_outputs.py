@@ -17,7 +17,6 @@ from .._data.arguments import argument_error, check_instance, check_mapping, che
 from .._data.values import check_json
 from .._editing.text_edits import (
     Edit,
-    detect_newline,
     edit_file,
     find_line_end,
     format_block,
@@ -228,7 +227,6 @@ def find_value_edits(text: str, parent: Node, key: Key | None, node: Node, new: 
 
 
 def _make_value_replacement(text: str, parent: Node, key: Key, node: Node, value: Any) -> Edit:
-    newline = detect_newline(text)
     colon = text.index(":", key.end) + 1
     is_simple = not isinstance(value, (dict, list)) or not value
     is_collection = isinstance(node.value, (dict, list)) and node.original is None
@@ -236,11 +234,11 @@ def _make_value_replacement(text: str, parent: Node, key: Key, node: Node, value
         # An empty value has no text, and its position is somewhere after the colon.
         if parent.is_flow or is_simple:
             return colon, colon, f" {write_json(value)}"
-        return colon, colon, newline + format_block(value, key.column + 1, newline)
+        return colon, colon, "\n" + format_block(value, key.column + 1)
     if parent.is_flow or (node.is_flow and is_collection):
         is_one_line = "\n" not in text[node.start : node.end]
         keeps_line = is_one_line and not (is_simple or text.lstrip().startswith("{"))
-        return node.start, node.end, format_flow_style_value(text, key, value, newline, one_line=keeps_line)
+        return node.start, node.end, format_flow_style_value(text, key, value, one_line=keeps_line)
     if is_simple and not is_collection:
         if isinstance(value, str) and "\n" in value and text[node.end : find_line_end(text, node.end)].strip():
             # Don't use a literal block, because a comment after the value would become part of it.
@@ -250,12 +248,12 @@ def _make_value_replacement(text: str, parent: Node, key: Key, node: Node, value
         if block and all(map(str.isprintable, lines)) and lines[0][:1].strip() and lines[-1]:
             # Write multi-line strings as literal blocks.
             margin, style = " " * (key.column + 1), "|" if block.endswith("\n") else "|-"
-            return node.start, node.end, newline.join([style, *(margin + line if line else line for line in lines)])
+            return node.start, node.end, "\n".join([style, *(margin + line if line else line for line in lines)])
         is_plain = not block and (not isinstance(value, str) or value.isprintable())
         return node.start, node.end, format_yaml(value) if is_plain else write_json(value)
     if "\n" not in text[key.end : node.start]:
-        return colon, node.end, newline + format_block(value, key.column + 1, newline)
+        return colon, node.end, "\n" + format_block(value, key.column + 1)
     # The value is on separate lines, so keep any comments between it and the key. Only lists may be indented no deeper
     # than their key.
     indent = (node.column if node.column > key.column else key.column + 2) - 1
-    return node.start, node.end, " " * (indent - node.column + 1) + format_block(value, indent, newline).lstrip(" ")
+    return node.start, node.end, " " * (indent - node.column + 1) + format_block(value, indent).lstrip(" ")

@@ -20,7 +20,6 @@ from .text_edits import (
     Edit,
     add_key,
     combine_edits,
-    detect_newline,
     format_inline,
     format_inline_yaml,
     move_element,
@@ -321,9 +320,8 @@ class _FindingRewriter:
             text = format_inline(self.text, {"$step": step, "path": path})[1:-1].split(": ", 1)[1]
         else:
             indent = " " * (holder.keys["$step"].column - 1)
-            newline = detect_newline(self.text)
-            text = f"{format_inline(self.text, step)}{newline}{indent}path: {format_inline(self.text, path)}"
-        return finding._replace(fix=Fix(at.start, at.end, self.text[at.start : at.end], text))
+            text = f"{format_inline(self.text, step)}\n{indent}path: {format_inline(self.text, path)}"
+        return finding._replace(fix=combine_edits(self.text, [(at.start, at.end, text)]))
 
 
 def _convert_from_keyword(node: Node) -> dict[str, str] | None:

@@ -10,7 +10,6 @@ from ..flows.source import Key, Node
 from .text_edits import (
     Edit,
     NotEditableError,
-    detect_newline,
     edit_file,
     find_line_end,
     format_block_key,
@@ -83,15 +82,14 @@ def _add_missing_schemas(text: str, mapping: Node, added: Schemas, *, is_root: b
 
 def _fill_empty_value(text: str, parent: Node, key: Key, node: Node, value: Any) -> Iterator[Edit]:
     """Yield the edits that replace null or an empty mapping with a value. Comments on the same line are kept."""
-    newline = detect_newline(text)
     if parent.is_flow:
         one_line = "\n" not in text[parent.start : parent.end]
-        written = format_flow_style_value(text, key, value, newline, one_line=one_line)
+        written = format_flow_style_value(text, key, value, one_line=one_line)
         yield node.start, node.end, written if node.start > key.end + 1 else f" {written}"
         return
     yield node.start, node.end, ""
     end = find_line_end(text, node.end)
-    yield end, end, newline + _format_block_mapping(value, key.column + 1, newline)
+    yield end, end, "\n" + _format_block_mapping(value, key.column + 1)
 
 
 def _add_before_steps(text: str, root: Node, values: Schemas) -> Edit:
@@ -103,11 +101,10 @@ def _add_before_steps(text: str, root: Node, values: Schemas) -> Edit:
         return make_addition(text, root, values, _format_block_mapping)
     while start and text[:start].splitlines()[-1].lstrip().startswith("#"):
         start = text.rfind("\n", 0, start - 1) + 1
-    newline = detect_newline(text)
-    return start, start, _format_block_mapping(values, steps.column - 1, newline) + newline
+    return start, start, _format_block_mapping(values, steps.column - 1) + "\n"
 
 
-def _format_block_mapping(values: Schemas, indent: int, newline: str) -> str:
+def _format_block_mapping(values: Schemas, indent: int) -> str:
     """Format keys in block style, keeping schemas on one line if they fit."""
     lines = list[str]()
     for key, value in values.items():
@@ -117,12 +114,12 @@ def _format_block_mapping(values: Schemas, indent: int, newline: str) -> str:
         if is_short or not value or not isinstance(value, (Mapping, list)):
             lines.append(short)
         elif isinstance(value, Mapping):
-            lines += [start, _format_block_mapping(value, indent + 2, newline)]
+            lines += [start, _format_block_mapping(value, indent + 2)]
         else:
             lines.append(start)
             for element in value:
                 line = f"{' ' * (indent + 2)}- {format_inline_yaml(element)}"
                 if len(line) > _LINE and element and isinstance(element, Mapping):
-                    line = f"{' ' * (indent + 2)}- {_format_block_mapping(element, indent + 4, newline).lstrip(' ')}"
+                    line = f"{' ' * (indent + 2)}- {_format_block_mapping(element, indent + 4).lstrip(' ')}"
                 lines.append(line)
-    return newline.join(lines)
+    return "\n".join(lines)

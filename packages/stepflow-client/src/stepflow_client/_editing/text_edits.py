@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from codecs import BOM_UTF8
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -22,15 +23,21 @@ _RESERVED = ("null", "true", "false", "yes", "no", "on", "off", "y", "n")
 
 Edit = tuple[int, int, str]
 """A replacement: start offset, end offset, and new text."""
-Write = Callable[[Mapping[str, Any], int, str], str]
-"""A function that formats keys and values in block style, using an indent and a line ending."""
+Write = Callable[[Mapping[str, Any], int], str]
+"""A function that formats keys and values in block style, using an indent."""
 
 
-def apply_edits(text: str, edits: list[Edit]) -> str:
+def apply_edits(text: str, edits: Iterable[Edit]) -> str:
     """Apply edits to text."""
     for start, end, new in sorted(edits, reverse=True):
         text = text[:start] + new + text[end:]
     return text
+
+
+def adapt_line_endings(text: str, edits: Iterable[Edit]) -> Iterator[Edit]:
+    """Yield edits with the line endings used in the text."""
+    for start, end, new in edits:
+        yield start, end, re.sub("\r?\n", "\r\n", new) if "\r\n" in text else new
 
 
 class NotEditableError(Exception):
@@ -48,52 +55,41 @@ def edit_file(
         change: Accepts the text and its tree, and returns the edits along with the value they should result in.
         problem: Message of the FlowFileError to raise if the result is invalid or has a different value.
     """
-    # Just check that it's UTF-8: the result would lack the byte order mark.
-    decode_text(content, source)
-    text = content.decode("utf-8")
-    mark = "\ufeff" if text.startswith("\ufeff") else ""
-    text = text.removeprefix("\ufeff")
+    text = decode_text(content, source)
+    mark = BOM_UTF8 if content.startswith(BOM_UTF8) else b""
     edits, wanted = change(text, parse_tree(text, source))
     with suppress(NotEditableError, FlowFileError):
-        changed = apply_edits(text, list(edits))
+        changed = apply_edits(text, adapt_line_endings(text, edits))
         if parse_tree(changed, source).value == wanted:
-            return (mark + changed).encode()
+            return mark + changed.encode()
     raise FlowFileError(f"{source}: {problem}", path=source)
 
 
-def detect_newline(text: str) -> str:
-    """Return the line ending used in text."""
-    return "\r\n" if "\r\n" in text else "\n"
+def format_block_keys(values: Mapping[str, Any], indent: int) -> str:
+    """Format keys and values in block style. Each value is an object or list."""
+    margin = " " * indent
+    return "\n".join(f"{margin}{format_block_key(key)}:\n{format_block(values[key], indent + 2)}" for key in values)
 
 
-def make_addition(text: str, mapping: Node, values: Mapping[str, Any], write: Write | None = None) -> Edit:
+def make_addition(text: str, mapping: Node, values: Mapping[str, Any], write: Write = format_block_keys) -> Edit:
     """Return the edit that adds keys to the end of a non-empty mapping.
 
-    Each value is an object or list. `write` formats them in block style and defaults to `format_block_keys`.
+    Each value is an object or list. `write` formats them in block style.
     """
-    newline = detect_newline(text)
     first, last = mapping.written_keys[0], mapping.written_keys[-1]
     if mapping.is_flow:
         is_one_line = "\n" not in text[first.start : mapping.last]
         before = text[: last.start].rpartition("\n")[2]
         # Keep tabs in the indentation.
-        between = ", " if is_one_line else "," + newline + (" " * len(before) if before.strip() else before)
+        between = ", " if is_one_line else ",\n" + (" " * len(before) if before.strip() else before)
         is_json = text.lstrip().startswith("{")
         added = ""
         for key, value in values.items():
             name = key if key.isidentifier() and key.isascii() and not is_json else write_json(key)
-            added += f"{between}{name}: {format_flow_style_value(text, last, value, newline)}"
+            added += f"{between}{name}: {format_flow_style_value(text, last, value)}"
         return mapping.last, mapping.last, added
     end = find_line_end(text, mapping.last)
-    return end, end, newline + (write or format_block_keys)(values, first.column - 1, newline)
-
-
-def format_block_keys(values: Mapping[str, Any], indent: int, newline: str) -> str:
-    """Format keys and values in block style. Each value is an object or list."""
-    return newline.join(
-        f"{' ' * indent}{format_block_key(key)}:{newline}{format_block(value, indent + 2, newline)}"
-        for key, value in values.items()
-    )
+    return end, end, "\n" + write(values, first.column - 1)
 
 
 def format_block_key(key: str) -> str:
@@ -136,12 +132,12 @@ def find_line_end(text: str, position: int) -> int:
     return end - 1 if text[end - 1] == "\r" else end
 
 
-def format_flow_style_value(text: str, key: Key, value: Any, newline: str, *, one_line: bool = False) -> str:
+def format_flow_style_value(text: str, key: Key, value: Any, *, one_line: bool = False) -> str:
     """Format a value as JSON. If the key starts its line, the value spans several lines, indented like the file."""
     before = text[text.rfind("\n", 0, key.start) + 1 : key.start]
     if one_line or before.strip():
         return write_json(value)
-    return (newline + before).join(write_json(value, detect_json_indent(text)).split("\n"))
+    return write_json(value, detect_json_indent(text)).replace("\n", "\n" + before)
 
 
 def detect_json_indent(text: str) -> str:
@@ -150,14 +146,14 @@ def detect_json_indent(text: str) -> str:
     return step[1] if step else "  "
 
 
-def format_block(value: Any, indent: int, newline: str) -> str:
+def format_block(value: Any, indent: int) -> str:
     """Format a value in block style with an indent."""
     text = format_yaml(value)
     lines = text.split("\n")
     if "\\" in text or not all(map(str.isprintable, lines)):
         # Block style would split strings with unprintable characters across lines.
         lines = [write_json(value)]
-    return newline.join(" " * indent + line if line else line for line in lines)
+    return "\n".join(" " * indent + line if line else line for line in lines)
 
 
 def combine_edits(text: str, edits: Sequence[Edit]) -> Fix | None:
@@ -166,7 +162,7 @@ def combine_edits(text: str, edits: Sequence[Edit]) -> Fix | None:
     if not edits or any(start < 0 for start, _, _ in edits):
         return None
     start, end = min(edit[0] for edit in edits), max(edit[1] for edit in edits)
-    moved = [(first - start, last - start, new) for first, last, new in edits]
+    moved = [(first - start, last - start, new) for first, last, new in adapt_line_endings(text, edits)]
     return Fix(start, end, text[start:end], apply_edits(text[start:end], moved))
 
 
@@ -186,7 +182,7 @@ def add_key(text: str, mapping: Node, key: str, value: Any) -> list[Edit]:
         return []
     if mapping.is_flow and "\n" not in text[mapping.start : mapping.last]:
         return [(mapping.last, mapping.last, f", {entry}")]
-    return [make_addition(text, mapping, {key: value}, lambda _values, indent, _newline: " " * indent + entry)]
+    return [make_addition(text, mapping, {key: value}, lambda _values, indent: " " * indent + entry)]
 
 
 def remove_key(text: str, mapping: Node, key: str) -> list[Edit]:
@@ -229,9 +225,8 @@ def wrap_value(text: str, node: Node, key: str) -> list[Edit]:
         return []
     if node.is_flow:
         return [(node.start, node.start, f"{{{format_inline(text, key)}: "), (node.end, node.end, "}")]
-    newline, end = detect_newline(text), node.last
-    body = re.sub(r"(\n)(?=[^\r\n])", r"\1  ", text[node.start : end])
-    return [(node.start, end, f"{key}:{newline}{' ' * (node.column + 1)}{body}")]
+    body = re.sub(r"\n(?=[^\r\n])", "\n  ", text[node.start : node.last])
+    return [(node.start, node.last, f"{key}:\n{' ' * (node.column + 1)}{body}")]
 
 
 def move_element(text: str, holder: Node, index: int, before: int) -> list[Edit]:
