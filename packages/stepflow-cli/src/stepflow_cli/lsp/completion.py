@@ -307,8 +307,8 @@ def _iter_steps(place: NodeContext) -> Iterator[Candidate]:
 def _iter_variables(flow: FlowTypes | None, prefix: str) -> Iterator[Candidate]:
     if flow is None:
         return
-    for name, schema in (flow.scope.variables or {}).items():
-        type = infer_variable_type(schema, flow.scope.defs)
+    for name, schema in flow.model.variables[0].items():
+        type = infer_variable_type(schema, flow.model.defs)
         yield Candidate(name, Kind.Variable, format_type(type, 80), _get_description(schema))
         if not prefix or prefix.startswith(("$.", name)):
             yield from (path._replace(value=f"$.{name}{path.value[1:]}") for path in _iter_paths(type, ""))

@@ -66,7 +66,7 @@ def _describe_name(analysis: Analysis, place: NodeContext, mention: Mention) -> 
     elif mention.kind != "step" and scope is not None:
         schema = _find_declared_schema(analysis, same)
         if schema is not None:
-            lines.append(f"type: {_format_type(infer_variable_type(schema, scope.scope.defs))}")
+            lines.append(f"type: {_format_type(infer_variable_type(schema, scope.model.defs))}")
             lines += _escape_paragraph(schema.get("description"))
         if schema is None or mention.text != mention.name:
             lines += _describe_value(place)
@@ -107,7 +107,7 @@ def _describe_value(place: NodeContext) -> list[str]:
         return next(filter(None, (_escape_paragraph(schema.get("description")) for schema in listing)), [])
     if not place.is_expression or place.reads is None:
         return []
-    result = look_up_reference(holder, word, place.reads.scope)
+    result = look_up_reference(holder, word, place.reads)
     if result.problem is not None:
         return _escape_paragraph(result.problem)
     type, path = result.type, parse_portable_path(node.value)

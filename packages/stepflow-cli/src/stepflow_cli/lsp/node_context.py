@@ -71,7 +71,7 @@ class NodeContext:
         """The type of the flow's input according to its schema or, failing that, to the steps that read it."""
         if self.reads is None:
             return UNKNOWN
-        declared = self.reads.scope.input
+        declared = self.reads.input
         return infer_input_from_uses(self.reads) if is_unknown(declared) else declared
 
     @property

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from typing import Any, NamedTuple
 
+from .._data.flow_declarations import get_declared_schema, get_fields
 from ..flows import graph
 from ..flows.expressions import Reference
 from ..flows.nodes import NodeCopy
@@ -121,6 +123,11 @@ class FlowAnalysis:
         """The flow's shared schemas."""
         node = self.root.at("schemas", "$defs")
         return node.value if node is not None and isinstance(node.value, Mapping) else {}
+
+    @cached_property
+    def variables(self) -> tuple[Mapping[str, Any], list[str]]:
+        """The schemas of the flow's variables by name, and the names of the required ones."""
+        return get_fields(get_declared_schema(self.root.value, "variables"))
 
     @property
     def cases(self) -> Iterable[Node]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from .._base.not_given import NOT_GIVEN
-from .._data.flow_declarations import get_declared_schema, get_fields, get_unset_value
+from .._data.flow_declarations import get_unset_value
 from ..flows.components import ComponentCatalog
 from ..flows.expressions import REFERENCE_KEYWORDS, Path, get_keyword, is_expression, parse_portable_path
 from ..flows.json_types import (
@@ -42,22 +42,6 @@ _MAX_EXPRESSION_DEPTH = 60
 _MAX_ELEMENTS = 200
 
 
-@dataclass
-class Scope:
-    """The types visible to a flow's expressions."""
-
-    input: Type = UNKNOWN
-    steps: dict[str, Type] = field(default_factory=dict)
-    """Step output types inferred so far, by step ID."""
-    variables: Mapping[str, Any] = field(default_factory=dict)
-    """Schemas of the declared variables, by name."""
-    required: Collection[str] = ()
-    """Variables that every run must set."""
-    defs: Mapping[str, Any] = field(default_factory=dict)
-    true_conditions: tuple[Any, ...] = ()
-    """Conditions of enclosing `then` branches, where they can't be null or false."""
-
-
 class TypedPart(NamedTuple):
     """One part of an expression."""
 
@@ -75,16 +59,18 @@ class TypedPart(NamedTuple):
 
 def infer_type(
     node: Node | None,
-    scope: Scope,
+    types: FlowTypes,
     expected: Type = UNKNOWN,
     typed_parts: list[TypedPart] | None = None,
     where: str = "",
     is_certain: bool = True,
     depth: int = 0,
+    true_conditions: tuple[Any, ...] = (),
 ) -> Type:
     """Infer the type of an expression, or null if there isn't one.
 
-    Its parts, down to references and plain values, are appended to `typed_parts` along with their expected types.
+    Its parts, down to references and plain values, are appended to `typed_parts` along with their expected types. In
+    the `then` branches of `true_conditions`, the conditions can't be null or false.
     """
     if node is None:
         return NULL
@@ -92,42 +78,43 @@ def infer_type(
         return UNKNOWN
     typed_parts = [] if typed_parts is None else typed_parts
 
-    def infer_part(part: Node | None, expected: Type, where: str, is_certain: bool, inner: Scope = scope) -> Type:
-        return infer_type(part, inner, expected, typed_parts, where, is_certain, depth + 1)
+    def infer_part(
+        part: Node | None, expected: Type, where: str, is_certain: bool, conditions: tuple[Any, ...] = true_conditions
+    ) -> Type:
+        return infer_type(part, types, expected, typed_parts, where, is_certain, depth + 1, conditions)
 
     keyword = get_keyword(node.items)
     match keyword:
         case "$if":
             condition = infer_part(node.items["$if"], UNKNOWN, where, is_certain)
-            if_true = replace(scope, true_conditions=(*scope.true_conditions, node.items["$if"].value))
-            branches = _find_possible_branches(node, condition, scope)
-            types = []
+            branches = _find_possible_branches(node, condition, types)
+            results = []
             for name, branch in branches:
                 if branch is None:
                     typed_parts.append(TypedPart(node, NULL, expected, False, where, is_missing=True))
-                inner = if_true if name == "then" else scope
-                types.append(infer_part(branch, expected, where, is_certain and len(branches) == 1, inner))
-            return make_union(types)
+                known = (*true_conditions, node.items["$if"].value) if name == "then" else true_conditions
+                results.append(infer_part(branch, expected, where, is_certain and len(branches) == 1, known))
+            return make_union(results)
         case "$coalesce" if isinstance(node.items["$coalesce"].value, (list, tuple)):
             alternatives = node.items["$coalesce"].elements
-            types = [NEVER]
+            results = [NEVER]
             for index, alternative in enumerate(alternatives):
                 accepted = expected if index == len(alternatives) - 1 else make_union([expected, NULL])
                 type = infer_part(alternative, accepted, where, is_certain and not index)
-                types.append(remove_null(type))
+                results.append(remove_null(type))
                 if not may_be_null(type):
-                    return make_union(types)
-            return make_union([*types, NULL])
+                    return make_union(results)
+            return make_union([*results, NULL])
         case None if isinstance(node.value, dict):
             objects = [member for member in expected.members if isinstance(member, ObjectOf)]
-            known = objects[0] if len(objects) == 1 else ObjectOf({}, UNKNOWN)
+            wanted = objects[0] if len(objects) == 1 else ObjectOf({}, UNKNOWN)
             if len(objects) < 2 and not is_unknown(expected):
                 # Only compare field names. The fields' types are checked separately.
                 shallow = Type((ObjectOf({name: Field(UNKNOWN) for name in node.items}, None),))
                 typed_parts.append(TypedPart(node, shallow, expected, is_certain, where))
             fields = {}
             for name, item in node.items.items():
-                part = known.fields.get(name, Field(known.extra or UNKNOWN))
+                part = wanted.fields.get(name, Field(wanted.extra or UNKNOWN))
                 fields[name] = Field(infer_part(item, part.type, f"{where}.{name}" if where else name, is_certain))
             type = Type((ObjectOf(fields, None),))
             if len(objects) > 1:
@@ -147,8 +134,8 @@ def infer_type(
         case "$step" | "$input" | "$variable":
             has_default = keyword == "$variable" and "default" in node.items
             default = infer_part(node.items["default"], UNKNOWN, where, False) if has_default else UNKNOWN
-            type = look_up_reference(node, keyword, scope, default).type
-            type = _narrow_to_truthy(type) if node.value in scope.true_conditions else type
+            type = look_up_reference(node, keyword, types, default).type
+            type = _narrow_to_truthy(type) if node.value in true_conditions else type
         case "$literal" | None:
             type = value_to_type(node.value if keyword is None else node.items[keyword].value)
         case _:
@@ -157,21 +144,21 @@ def infer_type(
     return type
 
 
-def collect_typed_parts(node: Node | None, expected: Type, scope: Scope) -> list[TypedPart]:
+def collect_typed_parts(node: Node | None, expected: Type, types: FlowTypes) -> list[TypedPart]:
     """Split an expression into parts with their expected types, given the type expected of the whole."""
-    slots = list[TypedPart]()
-    infer_type(node, scope, expected, slots)
-    return slots
+    parts = list[TypedPart]()
+    infer_type(node, types, expected, parts)
+    return parts
 
 
-def _find_possible_branches(node: Node, condition: Type, scope: Scope) -> list[tuple[str, Node | None]]:
+def _find_possible_branches(node: Node, condition: Type, types: FlowTypes) -> list[tuple[str, Node | None]]:
     """Return the branches an `$if` may take, using None for a missing `else`.
 
     A condition counts as possibly false if its path may not exist, but not just because its step may fail.
     """
     keyword = get_keyword(node.items["$if"].items)
     is_reference = keyword in REFERENCE_KEYWORDS
-    may_fail = is_reference and look_up_reference(node.items["$if"], str(keyword), scope, UNKNOWN).may_be_missing
+    may_fail = is_reference and look_up_reference(node.items["$if"], str(keyword), types, UNKNOWN).may_be_missing
     is_false = bool(condition.members) and all(
         isinstance(member, Scalar)
         and (member.kind == "null" or (member.kind == "boolean" and member.values == (False,)))
@@ -190,33 +177,33 @@ def _narrow_to_truthy(type: Type) -> Type:
     return type._replace(members=tuple(members)) if members else type
 
 
-def look_up_reference(node: Node, keyword: str, scope: Scope, default: Type | None = None) -> Lookup:
+def look_up_reference(node: Node, keyword: str, types: FlowTypes, default: Type | None = None) -> Lookup:
     """Look up the type of a `$step`, `$input` or `$variable` reference, or the problem with its path.
 
     `default` is the type of a `$variable` default, or None if it hasn't been inferred yet.
     """
     target = node.items[keyword].value
     if keyword == "$step":
-        whole = scope.steps.get(target, UNKNOWN) if isinstance(target, str) else UNKNOWN
-        path = node.get("path")
+        step, path = types.steps.get(target) if isinstance(target, str) else None, node.get("path")
         parts = parse_portable_path(path.value if path is not None else None)
-        return Lookup(UNKNOWN) if parts is None else look_up_path(whole, parts, keeps_null=True)
+        return Lookup(UNKNOWN) if parts is None or step is None else look_up_path(step.output, parts, keeps_null=True)
     parts = parse_portable_path(target)
     if parts is None:
         return Lookup(UNKNOWN)
     if keyword == "$input":
-        return look_up_path(scope.input, parts)
-    if not parts or not isinstance(parts[0], str) or parts[0] not in scope.variables:
+        return look_up_path(types.input, parts)
+    declared, required = types.model.variables
+    if not parts or not isinstance(parts[0], str) or parts[0] not in declared:
         return Lookup(UNKNOWN)
-    schema, is_required = scope.variables[parts[0]], parts[0] in scope.required
-    lookup = look_up_path(infer_variable_type(schema, scope.defs, is_required=is_required), parts[1:])
+    schema, is_required = declared[parts[0]], parts[0] in required
+    lookup = look_up_path(infer_variable_type(schema, types.model.defs, is_required=is_required), parts[1:])
     has_value = get_unset_value(schema, is_required=is_required) is not NOT_GIVEN
     if "default" not in node.items:
         return lookup if has_value or is_required else lookup._replace(may_be_missing=True)
     # Servers only use the default if part of the path is missing or the variable has no value.
     if has_value and len(parts) == 1:
         return lookup
-    return Lookup(make_union([lookup.type, infer_type(node.items["default"], scope) if default is None else default]))
+    return Lookup(make_union([lookup.type, infer_type(node.items["default"], types) if default is None else default]))
 
 
 def infer_variable_type(schema: Any, defs: Mapping[str, Any], *, is_required: bool = True) -> Type:
@@ -262,15 +249,20 @@ class FlowTypes:
     """A flow's types."""
 
     model: FlowAnalysis
-    scope: Scope
+    given_input: Type
+    """Type of the input passed in by the enclosing flow."""
+    declared_input: Type | None = None
+    declared_output: Type | None = None
     steps: dict[str, StepTypes] = field(default_factory=dict)
     """Step types by step ID, in file order."""
     output: Type = UNKNOWN
     """Type of the output expression."""
-    declared_input: Type | None = None
-    declared_output: Type | None = None
-    given_input: Type = UNKNOWN
-    """Type of the input passed in by the enclosing flow."""
+
+    @property
+    def input(self) -> Type:
+        """Type of the input as declared or, if that's unknown, as passed in."""
+        declared = self.declared_input
+        return self.given_input if declared is None or is_unknown(declared) else declared
 
 
 def infer_flow_types(root: Node, given: Type, known: ComponentCatalog, depth: int = 0) -> FlowTypes:
@@ -283,33 +275,24 @@ def infer_flow_types(root: Node, given: Type, known: ComponentCatalog, depth: in
             return None
         return schema_to_type(schema.value, model.defs, is_source=is_source)
 
-    declared = declared_type("input", is_source=True)
-    variables = model.find_schema("variables", "properties")
-    scope = Scope(
-        input=given if declared is None or is_unknown(declared) else declared,
-        variables=variables.value if variables is not None and isinstance(variables.value, dict) else {},
-        required=get_fields(get_declared_schema(model.root.value, "variables"))[1],
-        defs=model.defs,
-    )
-    types = FlowTypes(model, scope, declared_input=declared, given_input=given)
+    types = FlowTypes(model, given, declared_type("input", is_source=True))
     if depth > _MAX_DEPTH:
         return types
     for step in model.steps:
         if step.id not in types.steps:
-            types.steps[step.id] = typed = _infer_step_types(step, model, scope, known, depth)
-            scope.steps[step.id] = typed.output
-    types.output = infer_type(root.get("output"), scope)
+            types.steps[step.id] = _infer_step_types(step, types, known, depth)
+    types.output = infer_type(root.get("output"), types)
     types.declared_output = declared_type("output", is_source=False)
     return types
 
 
-def _infer_step_types(step: Step, model: FlowAnalysis, scope: Scope, known: ComponentCatalog, depth: int) -> StepTypes:
-    types = known.find_types(step.component) if step.component is not None else None
-    expected_input, returned = types or (UNKNOWN, UNKNOWN)
-    returned, inner = _infer_builtin_output(step, scope, known, depth) or (returned, None)
-    own = model.find_schema("steps", "properties", step.id)
+def _infer_step_types(step: Step, types: FlowTypes, known: ComponentCatalog, depth: int) -> StepTypes:
+    component_types = known.find_types(step.component) if step.component is not None else None
+    expected_input, returned = component_types or (UNKNOWN, UNKNOWN)
+    returned, inner = _infer_builtin_output(step, types, known, depth) or (returned, None)
+    own = types.model.find_schema("steps", "properties", step.id)
     source: Literal["flow", "component", "unknown"] = "unknown" if is_unknown(returned) else "component"
-    output = schema_to_type(own.value, model.defs, is_source=True) if own is not None else UNKNOWN
+    output = schema_to_type(own.value, types.model.defs, is_source=True) if own is not None else UNKNOWN
     if not is_unknown(output):
         source = "flow"
     elif step.uses_default:
@@ -317,12 +300,12 @@ def _infer_step_types(step: Step, model: FlowAnalysis, scope: Scope, known: Comp
         output = make_union([returned, NULL if default is None else value_to_type(default.value)])
     else:
         output = returned
-    input = infer_type(step.node.get("input"), scope)
-    return StepTypes(step, input, expected_input, returned, output, source, is_known=types is not None, inner=inner)
+    input, is_known = infer_type(step.node.get("input"), types), component_types is not None
+    return StepTypes(step, input, expected_input, returned, output, source, is_known, inner)
 
 
 def _infer_builtin_output(
-    step: Step, scope: Scope, known: ComponentCatalog, depth: int
+    step: Step, types: FlowTypes, known: ComponentCatalog, depth: int
 ) -> tuple[Type, FlowTypes | None] | None:
     """Infer a builtin component's output type, along with the types of the flow inside the step.
 
@@ -331,7 +314,7 @@ def _infer_builtin_output(
 
     def type_at(*path: str) -> Type:
         node = step.node.at("input", *path)
-        return UNKNOWN if node is None else infer_type(node, scope)
+        return UNKNOWN if node is None else infer_type(node, types)
 
     flow, inner = find_subflow(step.node), None
     match step.component:
@@ -364,7 +347,7 @@ def _infer_builtin_output(
             blob = _get_blob_of_id(type_at("blob_id"))
             return (make_object_type({"data": blob.content}), None) if blob else None
         case "/builtin/noop":
-            return widen_type(infer_type(step.node.get("input"), scope)), None
+            return widen_type(infer_type(step.node.get("input"), types)), None
         case "/builtin/sleep":
             return make_object_type({"duration_ms": INTEGER}, {"passthrough": widen_type(type_at("passthrough"))}), None
     return None
@@ -443,7 +426,7 @@ def find_input_uses(types: FlowTypes) -> Iterator[InputUse]:
     users = [(f"step {step.step.id!r}", step.step.node.get("input"), step.expected_input) for step in steps]
     users.append(("the output", types.model.root.get("output"), types.declared_output or UNKNOWN))
     for user, node, expected in users:
-        for slot in collect_typed_parts(node, expected, types.scope):
+        for slot in collect_typed_parts(node, expected, types):
             if get_keyword(slot.node.items) == "$input" and not slot.is_missing:
                 parts = parse_portable_path(slot.node.items["$input"].value)
                 if parts is not None:

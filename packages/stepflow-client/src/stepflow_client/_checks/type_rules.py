@@ -29,7 +29,6 @@ from .type_comparison import Conflict, find_conflict, format_noun, format_type, 
 from .type_inference import (
     FlowTypes,
     InputUse,
-    Scope,
     StepTypes,
     TypedPart,
     collect_typed_parts,
@@ -73,8 +72,8 @@ class _TypeCheck:
         read_steps = {read.step for read in types.model.reads}
         for typed in types.steps.values():
             step, component = typed.step, typed.step.component
-            self._check_reads(step.reads, types.scope)
-            slots = collect_typed_parts(step.node.get("input"), typed.expected_input, types.scope)
+            self._check_reads(step.reads, types)
+            slots = collect_typed_parts(step.node.get("input"), typed.expected_input, types)
             self._check_typed_parts(slots, component or "the component")
             mismatch = find_conflict(typed.returned, typed.output) if typed.source == "flow" else None
             declared = types.model.find_schema("steps", "properties", step.id)
@@ -95,9 +94,9 @@ class _TypeCheck:
             if typed.inner is not None:
                 self._check_subflow_input(types, typed, typed.inner)
                 self.check_flow(typed.inner)
-        self._check_reads(types.model.output_reads, types.scope)
+        self._check_reads(types.model.output_reads, types)
         if types.declared_output is not None:
-            slots = collect_typed_parts(types.model.root.get("output"), types.declared_output, types.scope)
+            slots = collect_typed_parts(types.model.root.get("output"), types.declared_output, types)
             self._check_typed_parts(slots, "the flow's output schema")
         else:
             schema, by = type_to_schema(types.output), "according to the types of its steps"
@@ -119,9 +118,9 @@ class _TypeCheck:
             self.findings.add(rule, level, node, format_mismatch(slot, mismatch, consumer), suggest_fix(slot, mismatch),
                               key="$if" if slot.is_missing else None)  # fmt: skip
 
-    def _check_reads(self, reads: list[Read], scope: Scope) -> None:
+    def _check_reads(self, reads: list[Read], types: FlowTypes) -> None:
         for read in reads:
-            lookup = look_up_reference(read.node, f"${read.kind}", scope, UNKNOWN)
+            lookup = look_up_reference(read.node, f"${read.kind}", types, UNKNOWN)
             if lookup.problem is None:
                 continue
             at = read.node.items["path"] if read.kind == "step" else read.target
@@ -137,13 +136,13 @@ class _TypeCheck:
             return
         consumer = "the input schema of the flow within"
         if key != "items":
-            self._check_typed_parts(collect_typed_parts(node, expected, types.scope), consumer)
+            self._check_typed_parts(collect_typed_parts(node, expected, types), consumer)
             return
         if get_keyword(node.items) is not None:
-            item = TypedPart(node, get_element_type(infer_type(node, types.scope)), expected, True, "each item")
+            item = TypedPart(node, get_element_type(infer_type(node, types)), expected, True, "each item")
             self._check_typed_parts([item], consumer)
         for element in node.elements:
-            self._check_typed_parts(collect_typed_parts(element, expected, types.scope), consumer)
+            self._check_typed_parts(collect_typed_parts(element, expected, types), consumer)
 
 
 def check_input_use_conflicts(types: FlowTypes, findings: Findings) -> None:
