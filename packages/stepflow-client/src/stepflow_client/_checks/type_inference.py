@@ -410,16 +410,6 @@ class InputUse(NamedTuple):
     parts: Path
 
 
-@dataclass
-class _InputPart:
-    """Part of the flow's input."""
-
-    expected: Type = UNKNOWN
-    is_required: bool = False
-    fields: dict[str, _InputPart] = field(default_factory=dict)
-    items: _InputPart | None = None
-
-
 def find_input_uses(types: FlowTypes) -> Iterator[InputUse]:
     """Yield every use of the flow's own input."""
     steps = [step for step in types.steps.values() if any(read.kind == "input" for read in step.step.reads)]
@@ -435,31 +425,28 @@ def find_input_uses(types: FlowTypes) -> Iterator[InputUse]:
 
 def infer_input_from_uses(types: FlowTypes) -> Type:
     """Infer the type of a flow's input from how it's used."""
-    root = _InputPart()
-    for use in find_input_uses(types):
-        part = root
-        for key in use.parts:
-            if isinstance(key, int):
-                part.items = part.items or _InputPart()
-                part = part.items
-            else:
-                part = part.fields.setdefault(key, _InputPart())
-            part.is_required = part.is_required or use.slot.is_certain
-        if is_unknown(part.expected):
-            part.expected = use.slot.expected
-    return _build_part_type(root)
+    return _infer_type_from_uses([(use.parts, use.slot) for use in find_input_uses(types)])
 
 
-def _build_part_type(part: _InputPart) -> Type:
-    if part.fields and part.items is None:
-        own = next((member for member in part.expected.members if isinstance(member, ObjectOf)), ObjectOf({}, UNKNOWN))
-        fields = dict(own.fields)
-        for name, child in part.fields.items():
-            type = _build_part_type(child)
-            field = fields.get(name, Field(type, is_required=False))
-            is_required = child.is_required or field.is_required
-            fields[name] = Field(field.type if is_unknown(type) else type, is_required)
-        return Type((ObjectOf(fields, UNKNOWN if own.extra is None else own.extra),), part.expected.is_secret)
-    if part.items is not None and not part.fields:
-        return Type((ListOf(_build_part_type(part.items)),), part.expected.is_secret)
-    return part.expected
+def _infer_type_from_uses(uses: list[tuple[Path, TypedPart]]) -> Type:
+    """Infer a type from the paths at which its values are read, and where each part is used."""
+    own, by_part = UNKNOWN, dict[str | int, list[tuple[Path, TypedPart]]]()
+    for parts, slot in uses:
+        if parts:
+            # All elements of a list have the same type.
+            part = 0 if isinstance(parts[0], int) else parts[0]
+            by_part.setdefault(part, []).append((parts[1:], slot))
+        elif is_unknown(own):
+            own = slot.expected
+    if by_part.keys() == {0}:
+        return Type((ListOf(_infer_type_from_uses(by_part[0])),), own.is_secret)
+    if 0 in by_part or not by_part:
+        return own
+    known = next((member for member in own.members if isinstance(member, ObjectOf)), ObjectOf({}, UNKNOWN))
+    fields = dict(known.fields)
+    for name, uses_of_field in by_part.items():
+        type = _infer_type_from_uses(uses_of_field)
+        field = fields.get(str(name), Field(type, is_required=False))
+        is_required = field.is_required or any(slot.is_certain for _, slot in uses_of_field)
+        fields[str(name)] = Field(field.type if is_unknown(type) else type, is_required)
+    return Type((ObjectOf(fields, UNKNOWN if known.extra is None else known.extra),), own.is_secret)
