@@ -7,7 +7,7 @@ from typing import Any
 
 from .._base.not_given import NOT_GIVEN
 from .._base.text import short_json, suggest_or_list
-from .._data.flow_declarations import get_fields, get_unset_value
+from .._data.flow_declarations import get_declared_schema, get_unset_value
 from ..flows.expressions import format_path, parse_portable_path
 from ..flows.findings import Findings
 from ..flows.json_types import ObjectOf, Type, look_up_path, schema_to_type
@@ -24,11 +24,17 @@ def check_reads_against_declarations(model: FlowAnalysis, findings: Findings, *,
         for read in model.reads:
             if read.kind == "input":
                 _check_input_read(read, type, findings)
-    variables = _VariableRules(model, findings, is_subflow=is_subflow)
     for read in model.reads:
         if read.kind == "variable":
-            variables.check_read(read)
-    variables.check_unused()
+            _check_variable_read(read, model, findings, is_subflow)
+    # Reads in flows inside steps count as well.
+    reads = [read.reference for flow in model.all_flows for read in flow.reads if read.kind == "variable"]
+    properties, used = model.find_schema("variables", "properties"), {read.variable for read in reads}
+    if properties is not None and not any(read.path in ("", "$") for read in reads):
+        for name in model.variables[0]:
+            if name not in used:
+                findings.add("unused-variable", "warning", properties, f"variable {name!r} is never read", "remove it",
+                             key=name)  # fmt: skip
 
 
 def lower_level_in_condition(read: Read, level: str) -> str:
@@ -75,82 +81,56 @@ def _check_ineffective_defaults(schema: Node, findings: Findings) -> None:
         _check_ineffective_defaults(node, findings)
 
 
-class _VariableRules:
-    """A flow's variables. A flow inside a step only has its own, because its runs don't receive the outer flow's
-    variables."""
+def _check_variable_read(read: Read, model: FlowAnalysis, findings: Findings, is_subflow: bool) -> None:
+    """Check a reference to a variable. A flow inside a step only has its own variables, not those of the outer flow."""
+    parts = parse_portable_path(read.reference.path)
+    if not parts:
+        return
+    name, has_default = str(parts[0]), "default" in read.reference.expression
+    declared, required = model.variables
+    schema = get_declared_schema(model.root.value, "variables")
+    has_schema, is_required = isinstance(schema, Mapping), name in required
+    if name in declared:
+        type = schema_to_type(declared[name], model.defs, is_source=True)
+        lookup = look_up_path(type, parts[1:])
+        if lookup.problem:
+            level = lower_level_in_condition(read, lookup.level)
+            findings.add("variable-path", level, read.target, lookup.problem, lookup.hint)
+    elif has_schema and not is_subflow and _is_undeclared(name, schema, model.defs):
+        # Servers pass undeclared variables on, but this client rejects them.
+        findings.add("undeclared-variable", "warning" if has_default else "error", read.target,
+                     f"variable {name!r} is not declared", suggest_or_list(name, declared, "declared are"))  # fmt: skip
+        return
+    value = get_unset_value(declared.get(name), is_required=is_required)
+    if value is not NOT_GIVEN:
+        if has_default and len(parts) == 1:
+            used = "the default in its schema" if "default" in declared[name] else short_json(value)
+            findings.add("dead-default", "warning", read.node, "this default is never used: in runs that do not set "
+                         f"{name!r}, its value is {used}", "write the default into the schema of the variable",
+                         key="default")  # fmt: skip
+    elif has_default or _tolerates_missing_value(read):
+        return
+    elif is_subflow:
+        level = "error" if findings.in_unchecked and read.reference.is_certain else "warning"
+        schemas = f"{{properties: {{variables: {{properties: {{{name}: {{default: {{$variable: {name}}}}}}}}}}}}}"
+        findings.add("unset-variable", level, read.target, "this fails: a flow inside a step does not get the run's "
+                     f"variables, and {name!r} has no default here", f"add schemas: {schemas} to this flow, and put "
+                     "$literal around its steps and its output instead of around the flow")  # fmt: skip
+    elif has_schema and not is_required:
+        findings.add("unset-variable", "warning", read.target, f"this fails in runs that do not set {name!r}: servers "
+                     "derive a value for it only from a plain 'type'", "add a default to its schema or next to "
+                     "$variable, or add it to 'required'")  # fmt: skip
 
-    def __init__(self, model: FlowAnalysis, findings: Findings, *, is_subflow: bool) -> None:
-        self.model, self.findings, self.is_subflow = model, findings, is_subflow
-        node = model.find_schema("variables")
-        self.properties = node.get("properties") if node is not None else None
-        self.schema: Mapping[str, Any] | None = None
-        """None if the flow doesn't declare variables."""
-        if node is not None and isinstance(node.value, Mapping):
-            self.schema = node.value
-        self.declared, self.required = get_fields(self.schema)
 
-    def check_read(self, read: Read) -> None:
-        """Check one reference to a variable."""
-        parts = parse_portable_path(read.reference.path)
-        if not parts:
-            return
-        name, has_default = str(parts[0]), "default" in read.reference.expression
-        if name in self.declared:
-            type = schema_to_type(self.declared[name], self.model.defs, is_source=True)
-            lookup = look_up_path(type, parts[1:])
-            if lookup.problem:
-                level = lower_level_in_condition(read, lookup.level)
-                self.findings.add("variable-path", level, read.target, lookup.problem, lookup.hint)
-        elif self.schema is not None and not self.is_subflow and self._is_undeclared(name):
-            # Servers pass undeclared variables on, but this client rejects them.
-            level = "warning" if has_default else "error"
-            self.findings.add("undeclared-variable", level, read.target, f"variable {name!r} is not declared",
-                              suggest_or_list(name, self.declared, "declared are"))  # fmt: skip
-            return
-        is_required = name in self.required
-        value = get_unset_value(self.declared.get(name), is_required=is_required)
-        if value is not NOT_GIVEN:
-            if has_default and len(parts) == 1:
-                is_explicit = "default" in self.declared[name]
-                used = "the default in its schema" if is_explicit else short_json(value)
-                self.findings.add("dead-default", "warning", read.node, "this default is never used: in runs that do "
-                                  f"not set {name!r}, its value is {used}", "write the default into the schema of the "
-                                  "variable", key="default")  # fmt: skip
-        elif has_default or _tolerates_missing_value(read):
-            return
-        elif self.is_subflow:
-            level = "error" if self.findings.in_unchecked and read.reference.is_certain else "warning"
-            schemas = f"{{properties: {{variables: {{properties: {{{name}: {{default: {{$variable: {name}}}}}}}}}}}}}"
-            self.findings.add("unset-variable", level, read.target, "this fails: a flow inside a step does not get "
-                              f"the run's variables, and {name!r} has no default here", f"add schemas: {schemas} to "
-                              "this flow, and put $literal around its steps and its output instead of around the "
-                              "flow")  # fmt: skip
-        elif self.schema is not None and not is_required:
-            self.findings.add("unset-variable", "warning", read.target, "this fails in runs that do not set "
-                              f"{name!r}: servers derive a value for it only from a plain 'type'", "add a default to "
-                              "its schema or next to $variable, or add it to 'required'")  # fmt: skip
-
-    def _is_undeclared(self, name: str) -> bool:
-        """Return whether neither the schema nor any schema it refers to allows a name."""
-        schema = self.schema or {}
-        if schema.get("patternProperties") or isinstance(schema.get("additionalProperties"), Mapping):
-            return False
-        type = schema_to_type(schema, self.model.defs, is_source=True)
-        objects = [member for member in type.members if isinstance(member, ObjectOf)]
-        if not objects:
-            return schema.keys().isdisjoint(("$ref", "allOf", "anyOf", "oneOf"))
-        return not any(name in member.fields or (member.is_open and member.fields) for member in objects)
-
-    def check_unused(self) -> None:
-        """Report variables that are never read. Flows inside steps are checked separately."""
-        reads = [read.reference for flow in self.model.all_flows for read in flow.reads if read.kind == "variable"]
-        if self.properties is None or any(read.path in ("", "$") for read in reads):
-            return
-        used = {read.variable for read in reads}
-        for name in self.declared:
-            if name not in used:
-                self.findings.add("unused-variable", "warning", self.properties, f"variable {name!r} is never read",
-                                  "remove it", key=name)  # fmt: skip
+def _is_undeclared(name: str, schema: Mapping[str, Any], defs: Mapping[str, Any]) -> bool:
+    """Return whether neither the variables' schema nor any schema it refers to allows a name."""
+    if schema.get("patternProperties") or isinstance(schema.get("additionalProperties"), Mapping):
+        return False
+    type = schema_to_type(schema, defs, is_source=True)
+    objects = [member for member in type.members if isinstance(member, ObjectOf)]
+    if not objects:
+        return schema.keys().isdisjoint(("$ref", "allOf", "anyOf", "oneOf"))
+    return not any(name in member.fields or (member.is_open and member.fields) for member in objects)
 
 
 # Maximum number of steps to list in a message about a cycle.
