@@ -15,16 +15,8 @@ from typing import Any
 
 from .._data.arguments import argument_error, check_instance, check_mapping, check_text
 from .._data.values import check_json
-from .._editing.text_edits import (
-    Edit,
-    edit_file,
-    find_line_end,
-    format_block,
-    format_flow_style_value,
-    format_yaml,
-    make_addition,
-    write_json,
-)
+from .._editing import text_edits
+from .._editing.text_edits import Edit
 from ..errors import FlowFileError
 from ..flows.matching import compare, get_error_code_name, is_matcher, is_run_id, resembles_matcher
 from ..flows.source import Key, Node
@@ -187,7 +179,7 @@ def update_expected(content: bytes, expected: Mapping[int, Any], source: str) ->
             wanted["test"]["cases"][index]["output"] = value
         return edits, wanted
 
-    return edit_file(content, source, change, "the expected outputs cannot be updated without other changes")
+    return text_edits.edit_file(content, source, change, "the expected outputs cannot be updated without other changes")
 
 
 def _replace_output(text: str, root: Node, index: int, value: Any, source: str) -> Iterator[Edit]:
@@ -198,7 +190,7 @@ def _replace_output(text: str, root: Node, index: int, value: Any, source: str) 
         raise FlowFileError(f"{source}: test case {index} is an alias; write it out to update it", path=source)
     key, node = case.keys.get("output"), case.get("output")
     if key is None or node is None or key.start < 0:
-        yield make_addition(text, case, {"output": value})
+        yield text_edits.make_addition(text, case, {"output": value})
         return
     inside = {id(part) for part in node.walk()}
     for alias in root.walk():
@@ -218,7 +210,7 @@ def find_value_edits(text: str, parent: Node, key: Key | None, node: Node, new: 
         for name, part in node.items.items():
             yield from find_value_edits(text, node, node.keys[name], part, new[name])
     elif key is None:
-        yield node.start, node.end, write_json(new)
+        yield node.start, node.end, text_edits.write_json(new)
     elif is_own and old and isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         for part, after in zip(node.elements, new, strict=True):
             yield from find_value_edits(text, node, None, part, after)
@@ -233,27 +225,27 @@ def _make_value_replacement(text: str, parent: Node, key: Key, node: Node, value
     if node.start == node.end:
         # An empty value has no text, and its position is somewhere after the colon.
         if parent.is_flow or is_simple:
-            return colon, colon, f" {write_json(value)}"
-        return colon, colon, "\n" + format_block(value, key.column + 1)
+            return colon, colon, f" {text_edits.write_json(value)}"
+        return colon, colon, "\n" + text_edits.format_block(value, key.column + 1)
     if parent.is_flow or (node.is_flow and is_collection):
         is_one_line = "\n" not in text[node.start : node.end]
         keeps_line = is_one_line and not (is_simple or text.lstrip().startswith("{"))
-        return node.start, node.end, format_flow_style_value(text, key, value, one_line=keeps_line)
+        return node.start, node.end, text_edits.format_flow_style_value(text, key, value, one_line=keeps_line)
     if is_simple and not is_collection:
-        if isinstance(value, str) and "\n" in value and text[node.end : find_line_end(text, node.end)].strip():
-            # Don't use a literal block, because a comment after the value would become part of it.
-            return node.start, node.end, write_json(value)
         block = value if isinstance(value, str) and "\n" in value else ""
+        if block and text[node.end : text_edits.find_line_end(text, node.end)].strip():
+            # Don't use a literal block, because a comment after the value would become part of it.
+            return node.start, node.end, text_edits.write_json(value)
         lines = block.removesuffix("\n").split("\n")
         if block and all(map(str.isprintable, lines)) and lines[0][:1].strip() and lines[-1]:
             # Write multi-line strings as literal blocks.
             margin, style = " " * (key.column + 1), "|" if block.endswith("\n") else "|-"
             return node.start, node.end, "\n".join([style, *(margin + line if line else line for line in lines)])
         is_plain = not block and (not isinstance(value, str) or value.isprintable())
-        return node.start, node.end, format_yaml(value) if is_plain else write_json(value)
+        return node.start, node.end, text_edits.format_yaml(value) if is_plain else text_edits.write_json(value)
     if "\n" not in text[key.end : node.start]:
-        return colon, node.end, "\n" + format_block(value, key.column + 1)
+        return colon, node.end, "\n" + text_edits.format_block(value, key.column + 1)
     # The value is on separate lines, so keep any comments between it and the key. Only lists may be indented no deeper
     # than their key.
     indent = (node.column if node.column > key.column else key.column + 2) - 1
-    return node.start, node.end, " " * (indent - node.column + 1) + format_block(value, indent).lstrip(" ")
+    return node.start, node.end, " " * (indent - node.column + 1) + text_edits.format_block(value, indent).lstrip(" ")

@@ -10,31 +10,8 @@ from .._base.not_given import NOT_GIVEN
 from .._data.flow_declarations import get_unset_value
 from ..flows.components import ComponentCatalog
 from ..flows.expressions import REFERENCE_KEYWORDS, Path, get_keyword, is_expression, parse_portable_path
-from ..flows.json_types import (
-    BOOLEAN,
-    INTEGER,
-    NEVER,
-    NULL,
-    TEXT,
-    UNKNOWN,
-    Blob,
-    Field,
-    ListOf,
-    Lookup,
-    ObjectOf,
-    Scalar,
-    Type,
-    is_unknown,
-    look_up_path,
-    make_object_type,
-    make_union,
-    may_be_false,
-    may_be_null,
-    remove_null,
-    schema_to_type,
-    value_to_type,
-    widen_type,
-)
+from ..flows import json_types
+from ..flows.json_types import UNKNOWN, Field, ListOf, Lookup, ObjectOf, Scalar, Type, is_unknown, make_union
 from ..flows.source import Node
 from .flow_analysis import FlowAnalysis, Step, find_subflow
 
@@ -73,7 +50,7 @@ def infer_type(
     the `then` branches of `true_conditions`, the conditions can't be null or false.
     """
     if node is None:
-        return NULL
+        return json_types.NULL
     if depth > _MAX_EXPRESSION_DEPTH:
         return UNKNOWN
     typed_parts = [] if typed_parts is None else typed_parts
@@ -91,20 +68,20 @@ def infer_type(
             results = []
             for name, branch in branches:
                 if branch is None:
-                    typed_parts.append(TypedPart(node, NULL, expected, False, where, is_missing=True))
+                    typed_parts.append(TypedPart(node, json_types.NULL, expected, False, where, is_missing=True))
                 known = (*true_conditions, node.items["$if"].value) if name == "then" else true_conditions
                 results.append(infer_part(branch, expected, where, is_certain and len(branches) == 1, known))
             return make_union(results)
         case "$coalesce" if isinstance(node.items["$coalesce"].value, (list, tuple)):
             alternatives = node.items["$coalesce"].elements
-            results = [NEVER]
+            results = [json_types.NEVER]
             for index, alternative in enumerate(alternatives):
-                accepted = expected if index == len(alternatives) - 1 else make_union([expected, NULL])
+                accepted = expected if index == len(alternatives) - 1 else make_union([expected, json_types.NULL])
                 type = infer_part(alternative, accepted, where, is_certain and not index)
-                results.append(remove_null(type))
-                if not may_be_null(type):
+                results.append(json_types.remove_null(type))
+                if not json_types.may_be_null(type):
                     return make_union(results)
-            return make_union([*results, NULL])
+            return make_union([*results, json_types.NULL])
         case None if isinstance(node.value, dict):
             objects = [member for member in expected.members if isinstance(member, ObjectOf)]
             wanted = objects[0] if len(objects) == 1 else ObjectOf({}, UNKNOWN)
@@ -137,7 +114,7 @@ def infer_type(
             type = look_up_reference(node, keyword, types, default).type
             type = _narrow_to_truthy(type) if node.value in true_conditions else type
         case "$literal" | None:
-            type = value_to_type(node.value if keyword is None else node.items[keyword].value)
+            type = json_types.value_to_type(node.value if keyword is None else node.items[keyword].value)
         case _:
             type = UNKNOWN
     typed_parts.append(TypedPart(node, type, expected, is_certain, where))
@@ -165,7 +142,7 @@ def _find_possible_branches(node: Node, condition: Type, types: FlowTypes) -> li
         for member in condition.members
     )
     branches = [] if is_false or "then" not in node.items else [("then", node.items.get("then"))]
-    if is_false or may_fail or may_be_false(condition):
+    if is_false or may_fail or json_types.may_be_false(condition):
         branches.append(("else", node.get("else")))
     return branches
 
@@ -173,7 +150,7 @@ def _find_possible_branches(node: Node, condition: Type, types: FlowTypes) -> li
 def _narrow_to_truthy(type: Type) -> Type:
     """Narrow a type to values that are neither null nor false."""
     members = [Scalar("boolean", (True,)) if isinstance(member, Scalar) and member.kind == "boolean" else member
-               for member in remove_null(type).members]  # fmt: skip
+               for member in json_types.remove_null(type).members]  # fmt: skip
     return type._replace(members=tuple(members)) if members else type
 
 
@@ -186,33 +163,37 @@ def look_up_reference(node: Node, keyword: str, types: FlowTypes, default: Type 
     if keyword == "$step":
         step, path = types.steps.get(target) if isinstance(target, str) else None, node.get("path")
         parts = parse_portable_path(path.value if path is not None else None)
-        return Lookup(UNKNOWN) if parts is None or step is None else look_up_path(step.output, parts, keeps_null=True)
+        if parts is None or step is None:
+            return Lookup(UNKNOWN)
+        return json_types.look_up_path(step.output, parts, keeps_null=True)
     parts = parse_portable_path(target)
     if parts is None:
         return Lookup(UNKNOWN)
     if keyword == "$input":
-        return look_up_path(types.input, parts)
+        return json_types.look_up_path(types.input, parts)
     declared, required = types.model.variables
     if not parts or not isinstance(parts[0], str) or parts[0] not in declared:
         return Lookup(UNKNOWN)
     schema, is_required = declared[parts[0]], parts[0] in required
-    lookup = look_up_path(infer_variable_type(schema, types.model.defs, is_required=is_required), parts[1:])
+    lookup = json_types.look_up_path(infer_variable_type(schema, types.model.defs, is_required=is_required), parts[1:])
     has_value = get_unset_value(schema, is_required=is_required) is not NOT_GIVEN
     if "default" not in node.items:
         return lookup if has_value or is_required else lookup._replace(may_be_missing=True)
     # Servers only use the default if part of the path is missing or the variable has no value.
     if has_value and len(parts) == 1:
         return lookup
-    return Lookup(make_union([lookup.type, infer_type(node.items["default"], types) if default is None else default]))
+    default = infer_type(node.items["default"], types) if default is None else default
+    return Lookup(make_union([lookup.type, default]))
 
 
 def infer_variable_type(schema: Any, defs: Mapping[str, Any], *, is_required: bool = True) -> Type:
     """Return a variable's type based on its schema, including the value it has in runs that don't set it."""
-    type, value = schema_to_type(schema, defs, is_source=True), get_unset_value(schema, is_required=is_required)
+    type = json_types.schema_to_type(schema, defs, is_source=True)
+    value = get_unset_value(schema, is_required=is_required)
     # Ignore expressions: they are evaluated in the outer flow.
     if value is NOT_GIVEN or is_expression(value):
         return type
-    return make_union([type, value_to_type(value, is_literal=False)])
+    return make_union([type, json_types.value_to_type(value, is_literal=False)])
 
 
 _MAX_DEPTH = 20
@@ -273,7 +254,7 @@ def infer_flow_types(root: Node, given: Type, known: ComponentCatalog, depth: in
         schema = model.find_schema(name)
         if schema is None or schema.value is None:
             return None
-        return schema_to_type(schema.value, model.defs, is_source=is_source)
+        return json_types.schema_to_type(schema.value, model.defs, is_source=is_source)
 
     types = FlowTypes(model, given, declared_type("input", is_source=True))
     if depth > _MAX_DEPTH:
@@ -292,12 +273,12 @@ def _infer_step_types(step: Step, types: FlowTypes, known: ComponentCatalog, dep
     returned, inner = _infer_builtin_output(step, types, known, depth) or (returned, None)
     own = types.model.find_schema("steps", "properties", step.id)
     source: Literal["flow", "component", "unknown"] = "unknown" if is_unknown(returned) else "component"
-    output = schema_to_type(own.value, types.model.defs, is_source=True) if own is not None else UNKNOWN
+    output = json_types.schema_to_type(own.value, types.model.defs, is_source=True) if own is not None else UNKNOWN
     if not is_unknown(output):
         source = "flow"
     elif step.uses_default:
         default = step.node.at("onError", "defaultValue")
-        output = make_union([returned, NULL if default is None else value_to_type(default.value)])
+        output = make_union([returned, json_types.NULL if default is None else json_types.value_to_type(default.value)])
     else:
         output = returned
     input, is_known = infer_type(step.node.get("input"), types), component_types is not None
@@ -320,37 +301,39 @@ def _infer_builtin_output(
     match step.component:
         case "/builtin/map":
             if flow is not None:
-                item = widen_type(get_element_type(type_at("items")))
+                item = json_types.widen_type(get_element_type(type_at("items")))
                 inner = infer_flow_types(flow, item if item.members else UNKNOWN, known, depth + 1)
             results = Type((ListOf(_build_result_type(inner)),))
-            return make_object_type({"results": results, "successful": INTEGER, "failed": INTEGER}), inner
+            fields = {"results": results, "successful": json_types.INTEGER, "failed": json_types.INTEGER}
         case "/builtin/iterate":
             result = UNKNOWN
             if flow is not None:
-                inner = _infer_iteration_types(flow, widen_type(type_at("initial_input")), known, depth)
+                inner = _infer_iteration_types(flow, json_types.widen_type(type_at("initial_input")), known, depth)
                 result, following = _split_iteration_output(inner.output)
                 # Without a result, iteration only ends at the limit.
                 result = result if result.members else following if following.members else UNKNOWN
-            return make_object_type({"result": result, "iterations": INTEGER, "terminated": BOOLEAN}), inner
+            fields = {"result": result, "iterations": json_types.INTEGER, "terminated": json_types.BOOLEAN}
         case "/builtin/eval":
             blob = _get_blob_of_id(type_at("flow_id"))
             if blob is not None and blob.flow is not None:
                 inner = infer_flow_types(blob.flow, type_at("input"), known, depth + 1)
-            return make_object_type({"result": _build_result_type(inner), "run_id": TEXT}), inner
+            fields = {"result": _build_result_type(inner), "run_id": json_types.TEXT}
         case "/builtin/put_blob":
             kind = step.node.at("input", "blob_type")
             if flow is not None:
                 inner = infer_flow_types(flow, UNKNOWN, known, depth + 1)
-            content = widen_type(type_at("data")) if kind is not None and kind.value == "data" else UNKNOWN
-            return make_object_type({"blob_id": Type((Scalar("string", blob=Blob(content, flow)),))}), inner
-        case "/builtin/get_blob":
-            blob = _get_blob_of_id(type_at("blob_id"))
-            return (make_object_type({"data": blob.content}), None) if blob else None
+            content = json_types.widen_type(type_at("data")) if kind is not None and kind.value == "data" else UNKNOWN
+            fields = {"blob_id": Type((Scalar("string", blob=json_types.Blob(content, flow)),))}
+        case "/builtin/get_blob" if blob := _get_blob_of_id(type_at("blob_id")):
+            fields = {"data": blob.content}
         case "/builtin/noop":
-            return widen_type(infer_type(step.node.get("input"), types)), None
+            return json_types.widen_type(infer_type(step.node.get("input"), types)), None
         case "/builtin/sleep":
-            return make_object_type({"duration_ms": INTEGER}, {"passthrough": widen_type(type_at("passthrough"))}), None
-    return None
+            passed = {"passthrough": json_types.widen_type(type_at("passthrough"))}
+            return json_types.make_object_type({"duration_ms": json_types.INTEGER}, passed), None
+        case _:
+            return None
+    return json_types.make_object_type(fields), inner
 
 
 def get_element_type(type: Type) -> Type:
@@ -362,17 +345,18 @@ def get_element_type(type: Type) -> Type:
 
 def _build_result_type(inner: FlowTypes | None) -> Type:
     output = UNKNOWN if inner is None else inner.output
-    done = {"outcome": value_to_type("success", is_literal=False), "result": output}
-    error = ObjectOf({"code": Field(UNKNOWN), "message": Field(TEXT), "data": Field(UNKNOWN, False)}, UNKNOWN)
-    failed = {"outcome": value_to_type("failed", is_literal=False), "error": Type((error,))}
-    return make_union([make_object_type(done), make_object_type(failed)])
+    done = {"outcome": json_types.value_to_type("success", is_literal=False), "result": output}
+    fields = {"code": Field(UNKNOWN), "message": Field(json_types.TEXT), "data": Field(UNKNOWN, is_required=False)}
+    error = Type((ObjectOf(fields, UNKNOWN),))
+    failed = {"outcome": json_types.value_to_type("failed", is_literal=False), "error": error}
+    return make_union([json_types.make_object_type(done), json_types.make_object_type(failed)])
 
 
 def _infer_iteration_types(flow: Node, given: Type, known: ComponentCatalog, depth: int) -> FlowTypes:
     """Infer the types of a flow whose input is either the initial input or `next` from an earlier iteration."""
     for _ in range(_MAX_ITERATIONS if depth < _MAX_ITERATION_DEPTH else 0):
         types = infer_flow_types(flow, given, known, depth + 1)
-        wider = widen_type(make_union([given, _split_iteration_output(types.output)[1]]))
+        wider = json_types.widen_type(make_union([given, _split_iteration_output(types.output)[1]]))
         if wider == given:
             return types
         given = wider
@@ -383,7 +367,7 @@ def _split_iteration_output(output: Type) -> tuple[Type, Type]:
     """Return the types that an iteration's `result` and `next` may have."""
     if is_unknown(output):
         return UNKNOWN, UNKNOWN
-    results, following = [NEVER], [NEVER]
+    results, following = [json_types.NEVER], [json_types.NEVER]
     for member in output.members:
         if not isinstance(member, ObjectOf):
             continue
@@ -397,7 +381,7 @@ def _split_iteration_output(output: Type) -> tuple[Type, Type]:
     return make_union(results), make_union(following)
 
 
-def _get_blob_of_id(type: Type) -> Blob | None:
+def _get_blob_of_id(type: Type) -> json_types.Blob | None:
     member = type.members[0] if len(type.members) == 1 else None
     return member.blob if isinstance(member, Scalar) else None
 

@@ -9,35 +9,15 @@ from .._editing.text_edits import format_inline_yaml
 from ..flows.components import ComponentCatalog
 from ..flows.expressions import REFERENCE_KEYWORDS, Path, format_path, get_keyword
 from ..flows.findings import Findings
-from ..flows.json_types import (
-    UNKNOWN,
-    ListOf,
-    ObjectOf,
-    Scalar,
-    Type,
-    is_unknown,
-    iter_typed_paths,
-    may_be_null,
-    remove_null,
-    type_to_schema,
-)
+from ..flows import json_types
+from ..flows.json_types import UNKNOWN, ListOf, ObjectOf, Scalar, Type, is_unknown
 from ..flows.source import Node
 from .flow_analysis import Read
 from .reference_rules import lower_level_in_condition
 from .schema_rules import check_case_output
 from .type_comparison import Conflict, find_conflict, format_noun, format_type, is_compatible
-from .type_inference import (
-    FlowTypes,
-    InputUse,
-    StepTypes,
-    TypedPart,
-    collect_typed_parts,
-    find_input_uses,
-    get_element_type,
-    infer_flow_types,
-    infer_type,
-    look_up_reference,
-)
+from . import type_inference
+from .type_inference import FlowTypes, InputUse, StepTypes, TypedPart, collect_typed_parts
 
 _PATH_RULES = {"step": "unknown-output-path", "input": "unknown-input", "variable": "variable-path"}
 # The step input field that is passed to the inner flow, by component.
@@ -49,7 +29,7 @@ def check_types(root: Node, catalog: ComponentCatalog, findings: Findings, *, st
 
     Problems already reported by other rules are not repeated.
     """
-    _TypeCheck(findings, strict).check_flow(infer_flow_types(root, UNKNOWN, catalog))
+    _TypeCheck(findings, strict).check_flow(type_inference.infer_flow_types(root, UNKNOWN, catalog))
 
 
 class _TypeCheck:
@@ -99,7 +79,7 @@ class _TypeCheck:
             slots = collect_typed_parts(types.model.root.get("output"), types.declared_output, types)
             self._check_typed_parts(slots, "the flow's output schema")
         else:
-            schema, by = type_to_schema(types.output), "according to the types of its steps"
+            schema, by = json_types.type_to_schema(types.output), "according to the types of its steps"
             for case in types.model.cases:
                 check_case_output(case, schema, {}, self.findings, by)
         if types.declared_input is None and is_unknown(types.given_input):
@@ -120,7 +100,7 @@ class _TypeCheck:
 
     def _check_reads(self, reads: list[Read], types: FlowTypes) -> None:
         for read in reads:
-            lookup = look_up_reference(read.node, f"${read.kind}", types, UNKNOWN)
+            lookup = type_inference.look_up_reference(read.node, f"${read.kind}", types, UNKNOWN)
             if lookup.problem is None:
                 continue
             at = read.node.items["path"] if read.kind == "step" else read.target
@@ -139,8 +119,8 @@ class _TypeCheck:
             self._check_typed_parts(collect_typed_parts(node, expected, types), consumer)
             return
         if get_keyword(node.items) is not None:
-            item = TypedPart(node, get_element_type(infer_type(node, types)), expected, True, "each item")
-            self._check_typed_parts([item], consumer)
+            item = type_inference.get_element_type(type_inference.infer_type(node, types))
+            self._check_typed_parts([TypedPart(node, item, expected, True, "each item")], consumer)
         for element in node.elements:
             self._check_typed_parts(collect_typed_parts(element, expected, types), consumer)
 
@@ -148,7 +128,7 @@ class _TypeCheck:
 def check_input_use_conflicts(types: FlowTypes, findings: Findings) -> None:
     """Report parts of the input that can never be valid because two steps require different types."""
     first_uses: dict[Path, InputUse] = {}
-    for use in find_input_uses(types):
+    for use in type_inference.find_input_uses(types):
         if is_unknown(use.slot.expected):
             continue
         first = first_uses.setdefault(use.parts, use)
@@ -194,7 +174,7 @@ def format_mismatch(slot: TypedPart, mismatch: Conflict, consumer: str) -> str:
 
 def _describe_type(expected: Type) -> str:
     """Describe an expected type as a noun, only mentioning null if it's the only type."""
-    return format_noun(remove_null(expected) if len(expected.members) > 1 else expected)
+    return format_noun(json_types.remove_null(expected) if len(expected.members) > 1 else expected)
 
 
 def suggest_fix(slot: TypedPart, mismatch: Conflict) -> str:
@@ -205,12 +185,12 @@ def suggest_fix(slot: TypedPart, mismatch: Conflict) -> str:
     if mismatch.missing is not None:
         return _suggest_field(slot, mismatch.missing, keyword)
     as_written = _format_extended_reference(slot, str(keyword), "$") if keyword in ("$step", "$input") else "this"
-    is_nullable = may_be_null(slot.actual) and not is_unknown(slot.actual)
-    if is_nullable and is_compatible(remove_null(slot.actual), slot.expected):
+    is_nullable = json_types.may_be_null(slot.actual) and not is_unknown(slot.actual)
+    if is_nullable and is_compatible(json_types.remove_null(slot.actual), slot.expected):
         return f"write {{$coalesce: [{as_written}, a value in place of null]}}"
     if keyword in REFERENCE_KEYWORDS:
         if not mismatch.path:
-            paths = iter_typed_paths(slot.actual)
+            paths = json_types.iter_typed_paths(slot.actual)
             part = next((path for path, type in paths if is_compatible(type, slot.expected)), None)
             if part is not None:
                 or_map = ", or handle each element with /builtin/map" if part.startswith("$[") else ""
@@ -231,7 +211,7 @@ def _suggest_field(slot: TypedPart, name: str, keyword: str | None) -> str:
         return f"add {name}: ..."
     expected = [member.fields[name].type for member in slot.expected.members
               if isinstance(member, ObjectOf) and name in member.fields]  # fmt: skip
-    for path, type in iter_typed_paths(slot.actual) if expected and not is_unknown(expected[0]) else ():
+    for path, type in json_types.iter_typed_paths(slot.actual) if expected and not is_unknown(expected[0]) else ():
         if not is_unknown(type) and is_compatible(type, expected[0]):
             return f"write an object: {{{name}: {_format_extended_reference(slot, str(keyword), path)}}}"
     fields = [field for member in slot.actual.members if isinstance(member, ObjectOf) for field in member.fields]

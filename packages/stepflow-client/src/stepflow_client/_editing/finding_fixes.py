@@ -16,17 +16,8 @@ from ..flows.findings import Finding, Fix
 from ..flows.json_schema import JSON_TYPES
 from ..flows.reading import parse_yaml
 from ..flows.source import FlowText, Key, Node
-from .text_edits import (
-    Edit,
-    add_key,
-    combine_edits,
-    format_inline,
-    format_inline_yaml,
-    move_element,
-    remove_element,
-    remove_key,
-    wrap_value,
-)
+from . import text_edits
+from .text_edits import Edit, add_key, format_inline, remove_key
 
 # Minimum similarity between a misspelled word and the suggested name for an automatic fix.
 _CLEAR = 0.75
@@ -127,14 +118,14 @@ class _FindingRewriter:
                     finding = finding._replace(hint=_SHAPES.get(str(at.part)))
                 case "wrong-type" if finding.hint == _IN_QUOTES and at.start >= 0 and at.original is None:
                     edits = self.make_replacement(at, json.dumps(text[at.start : at.end]))
-                    finding = finding._replace(fix=combine_edits(text, edits))
+                    finding = finding._replace(fix=text_edits.combine_edits(text, edits))
         if finding.fix is not None or at is None:
             return finding
         if (name := parse_suggested_name(finding.hint)) is not None:
             fix, is_safe = self.find_rename_fix(finding, at, name)
         else:
             edits, is_safe = self.find_edits(finding, at, finding.hint or "")
-            fix = combine_edits(text, edits)
+            fix = text_edits.combine_edits(text, edits)
         return finding._replace(fix=fix) if is_safe else finding._replace(suggestion=fix)
 
     def find_edits(self, finding: Finding, at: Node, hint: str) -> tuple[Sequence[Edit], bool]:
@@ -173,14 +164,14 @@ class _FindingRewriter:
                 names = [element.value for element in required.elements] if required is not None else []
                 edits = remove_key(text, at, key)
                 if required is not None and key in names:
-                    edits += remove_element(text, required, names.index(key))
+                    edits += text_edits.remove_element(text, required, names.index(key))
                 return edits, False
             case "unused-step" if holder is not None and holder.parent is not None:
                 if at.value in _find_ids_read_in_flow(at):
                     return add_key(text, holder, "mustExecute", True), False
-                return remove_element(text, holder.parent, int(holder.part)), False
+                return text_edits.remove_element(text, holder.parent, int(holder.part)), False
             case "unescaped-subflow":
-                return wrap_value(text, at, "$literal"), False
+                return text_edits.wrap_value(text, at, "$literal"), False
             case "component-slash" if match := re.fullmatch(r"write (\S+)", hint):
                 return self.make_replacement(at, match[1]), True
             case "later-step" if match := re.fullmatch(r"move '(.+)' before '(.+)'", hint):
@@ -188,7 +179,7 @@ class _FindingRewriter:
             case "not-a-schema" if at.value in JSON_TYPES and at.part != "type":
                 return self.make_replacement(at, format_inline(text, {"type": at.value})), True
             case "misplaced-schema" if at.items and (not key or "properties" not in at.items):
-                return wrap_value(text, at, "properties"), True
+                return text_edits.wrap_value(text, at, "properties"), True
             case "unused-key" if (match := re.fullmatch(r"use action: (\w+)", hint)) and "action" in at.items:
                 return self.make_replacement(at.items["action"], match[1]), False
             case "ignored-key" if hint.startswith("keys next to"):
@@ -283,11 +274,11 @@ class _FindingRewriter:
             self._positions[id(holder)] = positions
         if later not in positions or step not in positions:
             return ()
-        return move_element(self.text, holder, positions[later], positions[step])
+        return text_edits.move_element(self.text, holder, positions[later], positions[step])
 
     def find_rename_fix(self, finding: Finding, at: Node, name: str) -> tuple[Fix | None, bool]:
         """Return the fix that renames a misspelled key or name as the hint suggests, and whether it is certain."""
-        if format_inline_yaml(name) != name:
+        if text_edits.format_inline_yaml(name) != name:
             return None, False
         if finding.key is not None:
             key = at.keys.get(finding.key)
@@ -321,7 +312,7 @@ class _FindingRewriter:
         else:
             indent = " " * (holder.keys["$step"].column - 1)
             text = f"{format_inline(self.text, step)}\n{indent}path: {format_inline(self.text, path)}"
-        return finding._replace(fix=combine_edits(self.text, [(at.start, at.end, text)]))
+        return finding._replace(fix=text_edits.combine_edits(self.text, [(at.start, at.end, text)]))
 
 
 def _convert_from_keyword(node: Node) -> dict[str, str] | None:
