@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from .._data.flow_declarations import get_declared_schema, get_fields
+from .._data.flow_declarations import get_declared_schema, get_defs, get_fields
 from ..flows import graph
 from ..flows.expressions import Reference
 from ..flows.nodes import NodeCopy
@@ -118,11 +118,11 @@ class FlowAnalysis:
             if inner is not None:
                 yield from FlowAnalysis(inner).all_flows
 
-    @property
+    @cached_property
     def defs(self) -> Mapping[str, Any]:
         """The flow's shared schemas."""
-        node = self.root.at("schemas", "$defs")
-        return node.value if node is not None and isinstance(node.value, Mapping) else {}
+        schemas = self.root.get("schemas")
+        return get_defs(schemas.value if schemas is not None else None)
 
     @cached_property
     def variables(self) -> tuple[Mapping[str, Any], list[str]]:

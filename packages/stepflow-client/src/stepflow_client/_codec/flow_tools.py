@@ -12,21 +12,15 @@ from types import MappingProxyType
 from typing import Any
 
 from .._base.text import cut, format_json, suggest_or_list, visible, visible_lines
-from .._data.flow_declarations import get_declared_schema
+from .._data.flow_declarations import get_declared_defs, get_declared_schema
 from .._data.secrets import Secrets, find_flow_secrets, find_secrets
 from .._data.values import check_json
 from ..errors import InvalidArgumentError, StepflowClientError
 from ..flows.graph import FlowSteps
 from ..flows.json_schema import Mismatch, Validator, find_mismatches, get_defs, short_repr
 from ..flows.run_requirements import RunRequirements, find_required_input_paths, find_requirements, find_unread_fields
-from ..flows.tool_schemas import (
-    WRAPPER,
-    inline_schema,
-    is_plain_object,
-    iter_fields_and_keywords,
-    require_fields_at_paths,
-    wrap_schema,
-)
+from ..flows import tool_schemas
+from ..flows.tool_schemas import WRAPPER
 from ..types import FlowResult
 from ..types.server import ToolResult
 from .requests import parse_declared_variables
@@ -135,7 +129,7 @@ class FlowToolSpec:
     def is_valid_output(self, output: Any) -> bool:
         """Return whether an output matches the tool's published schema."""
         schema = get_declared_schema(self.flow, "output")
-        return not find_mismatches(output, schema, get_defs(schema, _get_defs(self.flow)))
+        return not find_mismatches(output, schema, get_declared_defs(self.flow, "output"))
 
 
 def _format_fault(fault: Mismatch) -> str:
@@ -167,24 +161,25 @@ def make_tool_spec(flow: Mapping[str, Any], name: str) -> FlowToolSpec:
     declared = get_declared_schema(flow, "input")
     if not isinstance(declared, (Mapping, bool)) or declared in ({}, True):
         declared = _infer_input_schema(flow)
-    schema = inline_schema(declared, get_defs(declared, _get_defs(flow)))
+    schema = tool_schemas.inline_schema(declared, get_declared_defs(flow, "input"))
     if "type" not in schema and "properties" in schema:
         schema = {"type": "object", **schema}
-    is_wrapped = not is_plain_object(schema)
+    is_wrapped = not tool_schemas.is_plain_object(schema)
     if not is_wrapped:
         # Servers don't apply an input schema's defaults, so a missing field makes the run fail.
-        schema = require_fields_at_paths(schema, find_required_input_paths(flow))
+        schema = tool_schemas.require_fields_at_paths(schema, find_required_input_paths(flow))
     output = get_declared_schema(flow, "output")
-    output = {} if output is None else inline_schema(output, get_defs(output, _get_defs(flow)), checkable_only=True)
-    hidden = next((field for field in iter_fields_and_keywords([schema, output]) if visible(field) != field), None)
-    if hidden is not None:
+    defs = get_declared_defs(flow, "output")
+    output = {} if output is None else tool_schemas.inline_schema(output, defs, checkable_only=True)
+    fields = tool_schemas.iter_fields_and_keywords([schema, output])
+    if (hidden := next((field for field in fields if visible(field) != field), None)) is not None:
         problem = f"its field name {visible(hidden)!r} contains control or invisible characters"
         hint = "rename the field in the flow's schemas"
         raise InvalidArgumentError(f"the flow cannot be a tool: {problem}", hint=hint)
     return FlowToolSpec(
         name=name,
         description=_format_tool_description(flow, name),
-        input_schema=wrap_schema(schema) if is_wrapped else schema,
+        input_schema=tool_schemas.wrap_schema(schema) if is_wrapped else schema,
         output_schema=build_outcome_schema(output),
         is_wrapped=is_wrapped,
         flow=flow,
@@ -204,11 +199,6 @@ def _infer_input_schema(flow: Mapping[str, Any]) -> Any:
         schema = {}
     # Allow additional fields: the schema is only inferred, and unread fields do no harm.
     return {key: value for key, value in schema.items() if key != "additionalProperties"}
-
-
-def _get_defs(flow: Mapping[str, Any]) -> Any:
-    schemas = flow.get("schemas")
-    return schemas.get("$defs") if isinstance(schemas, Mapping) else None
 
 
 def _format_tool_description(flow: Mapping[str, Any], name: str) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .._base.lazy import lazy_module
 from .._base.not_given import NOT_GIVEN
 from .._base.text import suggest_nearest
-from .._data.flow_declarations import get_declared_schema, get_fields, get_unset_value, is_secret
+from .._data.flow_declarations import get_declared_defs, get_declared_schema, get_fields, get_unset_value, is_secret
 from ..errors import InvalidArgumentError
 from .expressions import Reference, find_references, parse_portable_path
 from .graph import FlowSteps, find_reachable
@@ -161,7 +161,7 @@ def check_variables(
 
 def _make_variable_checks(flow: Mapping[str, Any]) -> dict[str, ValueValidator]:
     declared = get_declared_schema(flow, "variables")
-    shared = json_schema.get_defs(declared, flow["schemas"].get("$defs")) if isinstance(declared, Mapping) else {}
+    shared = get_declared_defs(flow, "variables")
     checks = {name: ValueValidator.for_schema(value, shared) for name, value in get_fields(declared)[0].items()}
     return {name: check for name, check in checks.items() if check is not None}
 
@@ -259,7 +259,7 @@ def find_unread_fields(flow: Mapping[str, Any], input: Any) -> list[json_schema.
     reads = (*steps.output_reads, *(read for step in steps.all for read in step.reads))
     paths = [parse_portable_path(read.path) for read in reads if read.kind == "input"]
     schema = get_declared_schema(flow, "input")
-    defs = json_schema.get_defs(schema, flow["schemas"].get("$defs") if schema is not None else None)
+    defs = get_declared_defs(flow, "input")
     return list(_iter_unread_fields(input, schema, defs, paths, find_required_input_paths(flow), ()))
 
 
@@ -318,7 +318,7 @@ class ValueValidator(NamedTuple):
     def for_flow_input(cls, flow: Mapping[str, Any]) -> ValueValidator | None:
         """Return the check for a flow's inputs, or None if the flow accepts any input."""
         schema = get_declared_schema(flow, "input")
-        return None if schema is None else cls.for_schema(schema, flow["schemas"].get("$defs"))
+        return cls.for_schema(schema, get_declared_defs(flow, "input"))
 
     @classmethod
     def for_schema(cls, schema: Any, shared: Any) -> ValueValidator | None:
