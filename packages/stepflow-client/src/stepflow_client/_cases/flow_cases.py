@@ -261,14 +261,8 @@ def parse_tests(text: FlowText, name: str) -> FlowTests:
         if not fault and any(before.name == case.name for before in cases):
             case = replace(case, fault=f"two test cases are named {case.name!r}")
         cases.append(case)
-    return FlowTests(
-        path=Path(name),
-        flow=remove_cases(root.value),
-        cases=tuple(cases),
-        config=config,
-        config_file=test.get("configFile"),
-        step_ids=tuple(str(step.get("id")) for step in root.value.get("steps") or () if isinstance(step, Mapping)),
-    )
+    step_ids = tuple(str(step.get("id")) for step in root.value.get("steps") or () if isinstance(step, Mapping))
+    return FlowTests(Path(name), remove_cases(root.value), tuple(cases), config, test.get("configFile"), step_ids)
 
 
 def collect_tests(path: str | PathLike[str]) -> FlowTests:

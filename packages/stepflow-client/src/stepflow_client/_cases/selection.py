@@ -142,16 +142,15 @@ class _CaseExpressionParser:
         return matches
 
     def _parse_alternatives(self) -> _Matches:
-        parts = [self._parse_conditions()]
-        while self._take("or"):
-            parts.append(self._parse_conditions())
-        return lambda case: any(part(case) for part in parts)
+        return self._parse_joined("or", any, lambda: self._parse_joined("and", all, self._parse_condition))
 
-    def _parse_conditions(self) -> _Matches:
-        parts = [self._parse_condition()]
-        while self._take("and"):
-            parts.append(self._parse_condition())
-        return lambda case: all(part(case) for part in parts)
+    def _parse_joined(
+        self, word: str, combine: Callable[[Iterable[bool]], bool], parse_part: Callable[[], _Matches]
+    ) -> _Matches:
+        parts = [parse_part()]
+        while self._take(word):
+            parts.append(parse_part())
+        return lambda case: combine(part(case) for part in parts)
 
     def _parse_condition(self) -> _Matches:
         if self._take("not"):
@@ -199,26 +198,14 @@ def touching(tests: FlowTests, names: Sequence[str]) -> list[FlowCase]:
 
 
 def find_case_steps(tests: FlowTests, case: FlowCase) -> Iterator[Mapping[str, Any]]:
-    """Yield the steps that a case could execute or that it mocks. See `find_reachable_steps`."""
-    return find_reachable_steps(tests.flow, case.input, get_case_variables(tests, case), case.mocks)
+    """Yield the steps that a case could execute or that it mocks, including those in sub-flows.
 
-
-def find_reachable_steps(
-    flow: Mapping[str, Any], input: Any, variables: Mapping[str, Any], mocked: Collection[str] = ()
-) -> Iterator[Mapping[str, Any]]:
-    """Yield the steps that a run could execute, including those in sub-flows.
-
-    Steps are left out if nothing needs them. If a condition depends only on the input and variables, steps needed just
-    for the other branch are left out too. If a condition reads a step, both branches are followed.
-
-    Args:
-        flow: The flow.
-        input: The run's input.
-        variables: The run's variables.
-        mocked: IDs of mocked steps. These are yielded, but steps that only they read aren't.
+    Steps are left out if nothing needs them, or only a mocked step reads them. If a condition depends only on the input
+    and variables, steps needed just for the other branch are left out too. If a condition reads a step, both branches
+    are followed.
     """
-    steps = FlowSteps(flow)
-    evaluation = RecordedEvaluation(flow, input, variables, {}, is_over=False)
+    steps = FlowSteps(tests.flow)
+    evaluation = RecordedEvaluation(tests.flow, case.input, get_case_variables(tests, case), {}, is_over=False)
 
     def may_be_read(reference: Reference) -> bool:
         for branch in reference.branches:
@@ -231,12 +218,12 @@ def find_reachable_steps(
                     return False
         return True
 
-    reached = steps.find_steps_to_run(may_read=may_be_read, unread=mocked)
+    reached = steps.find_steps_to_run(may_read=may_be_read, unread=case.mocks)
     for step in steps.all:
         if step.id in reached:
             yield step.value
             inner = find_inner_flow(step.value)
-            if inner is not None and step.id not in mocked:
+            if inner is not None and step.id not in case.mocks:
                 yield from iter_steps(inner.flow, needed=True)
 
 

@@ -91,8 +91,8 @@ def check_shape(flow: Node, findings: Findings) -> None:
         test = _get_non_null(flow, "test")
         if test is not None and _check_mapping(test, "test", _TEST, (), findings):
             _check_test(test, findings)
-    schemas = _get_non_null(flow, "schemas")
-    if schemas is not None:
+    schemas = flow.get("schemas")
+    if schemas is not None and isinstance(schemas.value, dict):
         _check_schemas(schemas, findings)
 
 
@@ -226,9 +226,6 @@ def _check_outcome_keys(node: Node, what: str, known: tuple[str, ...], findings:
 
 
 def _check_schemas(schemas: Node, findings: Findings) -> None:
-    if not isinstance(schemas.value, dict):
-        findings.add("wrong-type", "fatal", schemas, "schemas must be an object")
-        return
     for key in schemas.items:
         if key in _PROPERTIES:
             level = "error"

@@ -14,13 +14,12 @@ from ..errors import StepflowClientError
 
 MEDIA_TYPE = "application/problem+json"
 
-_STATUSES: tuple[tuple[type[StepflowClientError], HTTPStatus, str], ...] = (
+_INVALID = (errors.InvalidArgumentError, errors.IdempotencyConflictError, errors.InvalidRequestError)
+_STATUSES: tuple[tuple[type[StepflowClientError] | tuple[type[StepflowClientError], ...], HTTPStatus, str], ...] = (
     # The first matching class wins. Errors that aren't the caller's fault have a sentence to show instead of the
     # message, which may contain internal addresses and file names.
     (errors.FlowFileError, HTTPStatus.INTERNAL_SERVER_ERROR, "The workflow cannot be read."),
-    (errors.InvalidArgumentError, HTTPStatus.UNPROCESSABLE_ENTITY, ""),
-    (errors.IdempotencyConflictError, HTTPStatus.UNPROCESSABLE_ENTITY, ""),
-    (errors.InvalidRequestError, HTTPStatus.UNPROCESSABLE_ENTITY, ""),
+    (_INVALID, HTTPStatus.UNPROCESSABLE_ENTITY, ""),
     (errors.NotFoundError, HTTPStatus.NOT_FOUND, ""),
     (errors.ConflictError, HTTPStatus.CONFLICT, ""),
     (errors.RateLimitError, HTTPStatus.TOO_MANY_REQUESTS, "The workflow server is receiving too many requests."),

@@ -224,9 +224,9 @@ def parse_run_variables(variables: Variables | None, *, exact_integers: bool = T
     if variables is None:
         return {}
     values = load_file(variables) if isinstance(variables, (str, PathLike)) else variables
-    if not isinstance(values, Mapping) and not is_data_object(values):
-        raise InvalidArgumentError(f"variables must be a mapping from name to value, not {type(values).__name__}")
-    checked = check_json(values, "variables", exact_integers=exact_integers)
+    checked = None
+    if isinstance(values, Mapping) or is_data_object(values):
+        checked = check_json(values, "variables", exact_integers=exact_integers)
     if not isinstance(checked, dict):
         raise InvalidArgumentError(f"variables must be a mapping from name to value, not {type(values).__name__}")
     return dict(checked)

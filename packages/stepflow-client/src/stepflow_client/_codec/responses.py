@@ -143,13 +143,9 @@ def add_component_paths(listed: ComponentList, routes: Mapping[str, Any]) -> Com
 
 
 _ERRORS: dict[int, type[errors.ApiError]] = {
-    401: errors.AuthenticationError,
-    403: errors.AuthenticationError,
-    404: errors.NotFoundError,
-    407: errors.AuthenticationError,
-    409: errors.ConflictError,
-    410: errors.NotFoundError,
-    412: errors.ConflictError,
+    **dict.fromkeys((401, 403, 407), errors.AuthenticationError),
+    **dict.fromkeys((404, 410), errors.NotFoundError),
+    **dict.fromkeys((409, 412), errors.ConflictError),
     429: errors.RateLimitError,
 }
 _CREDENTIALS = "set one with STEPFLOW_TOKEN, or with auth= in Python"
@@ -160,9 +156,7 @@ _HINTS = {
     413: "the server, or a proxy in front of it, limits the size of requests; store large values as blobs",
     429: "send fewer requests at once, or wait",
     500: "see the server's log for the reason",
-    502: PROXY,
-    503: PROXY,
-    504: PROXY,
+    **dict.fromkeys((502, 503, 504), PROXY),
 }
 # Requests for a specific flow or blob. Servers only reject these because of a malformed ID.
 _BY_CONTENT = re.compile(r"/(flows|blobs)/[^/]+$")
@@ -440,10 +434,7 @@ def read_flow(answer: dict[str, Any], flow_id: str | None = None) -> types.Store
 
 def read_items(run_id: str, answers: Any, decoder: OutputDecoder = PLAIN) -> types.ListItemsResponse:
     """Read a run's items, in input order. Each item is built on first access."""
-    answers = check_raw_items(answers)
-    order = [answer["itemIndex"] for answer in answers]
-    if order != list(range(len(order))):
-        answers = sorted(answers, key=lambda answer: int(answer["itemIndex"]))
+    answers = sorted(check_raw_items(answers), key=_INDEX_OF)
     convert = partial(read_item, run_id, decoder=decoder)
     read = partial(build_from_response, convert, request=f"GET /runs/{run_id}/items")
     return types.ListItemsResponse(run_id=run_id, items=types.RunItems(answers, read))

@@ -13,6 +13,7 @@ from .._base.text import find_nearest, parse_suggested_name
 from ..errors import FlowFileError
 from ..flows.expressions import get_keyword
 from ..flows.findings import Finding, Fix
+from ..flows.graph import FlowSteps
 from ..flows.json_schema import JSON_TYPES
 from ..flows.reading import parse_yaml
 from ..flows.source import FlowText, Key, Node
@@ -142,8 +143,6 @@ class _FindingRewriter:
                 return self.make_scalar_correction(at), True
             case "large-integer":
                 return self.make_replacement(at, json.dumps(text[at.start : at.end])), False
-            case "ambiguous-path" if match := re.fullmatch(r"write (\$\..+)", hint):
-                return self.make_replacement(at, format_inline(text, match[1])), True
             case "component-input" if match := re.fullmatch(r"write (\d+) without quotes", hint):
                 return self.make_replacement(at, match[1]), True
             case "malformed-path" if isinstance(at.value, str) and re.match(r"\$[A-Za-z_]", at.value):
@@ -264,14 +263,10 @@ class _FindingRewriter:
         holder = _find_flow(at).get("steps")
         if holder is None:
             return ()
-        positions = self._positions.get(id(holder))
-        if positions is None:
-            # Look up all positions just once, since a flow may have thousands of these findings.
-            positions = {}
-            for index, part in enumerate(holder.elements):
-                if (name := part.get("id")) is not None and isinstance(name.value, str):
-                    positions.setdefault(name.value, index)
-            self._positions[id(holder)] = positions
+        # Look up all positions just once, since a flow may have thousands of these findings.
+        if (positions := self._positions.get(id(holder))) is None:
+            steps = FlowSteps({"steps": holder.value}).by_id
+            positions = self._positions[id(holder)] = {name: step.index for name, step in steps.items()}
         if later not in positions or step not in positions:
             return ()
         return text_edits.move_element(self.text, holder, positions[later], positions[step])
