@@ -15,7 +15,7 @@ from ..flows.json_schema import find_mismatches, get_defs
 from ..flows.json_types import look_up_path, schema_to_type
 from ..flows.source import Node
 from .flow_analysis import FlowAnalysis, Step, get_subflow_node
-from .reference_rules import lower_level_in_condition
+from .reference_rules import report_missing_path
 
 # Step keys that are rarely input fields of a component.
 _STEP_KEYS = {"onerror": "onError", "mustexecute": "mustExecute"}
@@ -68,15 +68,13 @@ def check_output_paths(model: FlowAnalysis, catalog: ComponentCatalog, findings:
         if step is None or not isinstance(path, str) or step.uses_default:
             continue
         if (own := declared.get(step.id)) is not None:
-            type, source = schema_to_type(own.value, model.defs, is_source=True), f"the schema of step {step.id!r}"
+            type, source = schema_to_type(own.value, model.defs, is_source=True), f" (the schema of step {step.id!r})"
         elif component_types := catalog.find_types(step.component or ""):
-            type, source = component_types[1], f"the output of {step.component}"
+            type, source = component_types[1], f" (the output of {step.component})"
         else:
             continue
         lookup = look_up_path(type, parse_portable_path(path) or (), keeps_null=True)
-        if lookup.problem:
-            findings.add("unknown-output-path", lower_level_in_condition(read, lookup.level), read.node.items["path"],
-                         f"{lookup.problem} ({source})", lookup.hint)  # fmt: skip
+        report_missing_path(read, lookup, source, findings)
 
 
 def _suggest_component(component: str, known: Components) -> str:

@@ -10,7 +10,7 @@ from .._base.text import short_json, suggest_or_list
 from .._data.flow_declarations import get_declared_schema, get_unset_value
 from ..flows.expressions import format_path, parse_portable_path
 from ..flows.findings import Findings
-from ..flows.json_types import ObjectOf, Type, look_up_path, schema_to_type
+from ..flows.json_types import Lookup, ObjectOf, Type, look_up_path, schema_to_type
 from ..flows.source import Node
 from .flow_analysis import FlowAnalysis, Read, Step
 
@@ -37,9 +37,16 @@ def check_reads_against_declarations(model: FlowAnalysis, findings: Findings, *,
                              key=name)  # fmt: skip
 
 
-def lower_level_in_condition(read: Read, level: str) -> str:
-    """Lower the level of an invalid path inside a condition, since it just makes the condition false."""
-    return "warning" if read.reference.is_in_condition else level
+_PATH_RULES = {"step": "unknown-output-path", "input": "unknown-input", "variable": "variable-path"}
+
+
+def report_missing_path(read: Read, lookup: Lookup, source: str, findings: Findings) -> None:
+    """Report a reference whose path doesn't exist. `source` describes the type in which it was looked up."""
+    if lookup.problem is not None:
+        # An invalid path inside a condition just makes the condition false.
+        level = "warning" if read.reference.is_in_condition else lookup.level
+        at = read.node.items["path"] if read.kind == "step" else read.target
+        findings.add(_PATH_RULES[read.kind], level, at, f"{lookup.problem}{source}", lookup.hint)
 
 
 def _tolerates_missing_value(read: Read) -> bool:
@@ -50,10 +57,7 @@ def _tolerates_missing_value(read: Read) -> bool:
 
 def _check_input_read(read: Read, type: Type, findings: Findings) -> None:
     parts = parse_portable_path(read.reference.path) or ()
-    lookup = look_up_path(type, parts)
-    if lookup.problem:
-        message = f"{lookup.problem} (the flow's input schema)"
-        findings.add("unknown-input", lower_level_in_condition(read, lookup.level), read.target, message, lookup.hint)
+    report_missing_path(read, look_up_path(type, parts), " (the flow's input schema)", findings)
     if _tolerates_missing_value(read):
         return
     for index, part in enumerate(parts):
@@ -92,10 +96,7 @@ def _check_variable_read(read: Read, model: FlowAnalysis, findings: Findings, is
     has_schema, is_required = isinstance(schema, Mapping), name in required
     if name in declared:
         type = schema_to_type(declared[name], model.defs, is_source=True)
-        lookup = look_up_path(type, parts[1:])
-        if lookup.problem:
-            level = lower_level_in_condition(read, lookup.level)
-            findings.add("variable-path", level, read.target, lookup.problem, lookup.hint)
+        report_missing_path(read, look_up_path(type, parts[1:]), "", findings)
     elif has_schema and not is_subflow and _is_undeclared(name, schema, model.defs):
         # Servers pass undeclared variables on, but this client rejects them.
         findings.add("undeclared-variable", "warning" if has_default else "error", read.target,

@@ -13,13 +13,12 @@ from ..flows import json_types
 from ..flows.json_types import UNKNOWN, ListOf, ObjectOf, Scalar, Type, is_unknown
 from ..flows.source import Node
 from .flow_analysis import Read
-from .reference_rules import lower_level_in_condition
+from .reference_rules import report_missing_path
 from .schema_rules import check_case_output
 from .type_comparison import Conflict, find_conflict, format_noun, format_type, is_compatible
 from . import type_inference
 from .type_inference import FlowTypes, InputUse, StepTypes, TypedPart, collect_typed_parts
 
-_PATH_RULES = {"step": "unknown-output-path", "input": "unknown-input", "variable": "variable-path"}
 # The step input field that is passed to the inner flow, by component.
 _SUBFLOW_INPUTS = {"/builtin/map": "items", "/builtin/iterate": "initial_input", "/builtin/eval": "input"}
 
@@ -101,12 +100,8 @@ class _TypeCheck:
     def _check_reads(self, reads: list[Read], types: FlowTypes) -> None:
         for read in reads:
             lookup = type_inference.look_up_reference(read.node, f"${read.kind}", types, UNKNOWN)
-            if lookup.problem is None:
-                continue
-            at = read.node.items["path"] if read.kind == "step" else read.target
             source = {"step": f" (the output of step {read.step!r})", "input": " (the flow's input)"}.get(read.kind, "")
-            level = lower_level_in_condition(read, lookup.level)
-            self.findings.add(_PATH_RULES[read.kind], level, at, f"{lookup.problem}{source}", lookup.hint)
+            report_missing_path(read, lookup, source, self.findings)
 
     def _check_subflow_input(self, types: FlowTypes, step: StepTypes, inner: FlowTypes) -> None:
         """Report elements (or an initial input) that don't match the inner flow's input schema."""
