@@ -12,7 +12,6 @@ from ..flows.findings import Findings
 from ..flows import json_types
 from ..flows.json_types import UNKNOWN, ListOf, ObjectOf, Scalar, Type, is_unknown
 from ..flows.source import Node
-from .flow_analysis import Read
 from .reference_rules import report_missing_path
 from .schema_rules import check_case_output
 from .type_comparison import Conflict, find_conflict, format_noun, format_type, is_compatible
@@ -49,9 +48,12 @@ class _TypeCheck:
 
     def check_flow(self, types: FlowTypes) -> None:
         read_steps = {read.step for read in types.model.reads}
+        for read in types.model.reads:
+            lookup = type_inference.look_up_reference(read.node, f"${read.kind}", types, UNKNOWN)
+            source = {"step": f" (the output of step {read.step!r})", "input": " (the flow's input)"}.get(read.kind, "")
+            report_missing_path(read, lookup, source, self.findings)
         for typed in types.steps.values():
             step, component = typed.step, typed.step.component
-            self._check_reads(step.reads, types)
             slots = collect_typed_parts(step.node.get("input"), typed.expected_input, types)
             self._check_typed_parts(slots, component or "the component")
             mismatch = find_conflict(typed.returned, typed.output) if typed.source == "flow" else None
@@ -73,7 +75,6 @@ class _TypeCheck:
             if typed.inner is not None:
                 self._check_subflow_input(types, typed, typed.inner)
                 self.check_flow(typed.inner)
-        self._check_reads(types.model.output_reads, types)
         if types.declared_output is not None:
             slots = collect_typed_parts(types.model.root.get("output"), types.declared_output, types)
             self._check_typed_parts(slots, "the flow's output schema")
@@ -96,12 +97,6 @@ class _TypeCheck:
             rule, level = ("type-mismatch", "error") if is_certain else ("possible-mismatch", "warning")
             self.findings.add(rule, level, node, format_mismatch(slot, mismatch, consumer), suggest_fix(slot, mismatch),
                               key="$if" if slot.is_missing else None)  # fmt: skip
-
-    def _check_reads(self, reads: list[Read], types: FlowTypes) -> None:
-        for read in reads:
-            lookup = type_inference.look_up_reference(read.node, f"${read.kind}", types, UNKNOWN)
-            source = {"step": f" (the output of step {read.step!r})", "input": " (the flow's input)"}.get(read.kind, "")
-            report_missing_path(read, lookup, source, self.findings)
 
     def _check_subflow_input(self, types: FlowTypes, step: StepTypes, inner: FlowTypes) -> None:
         """Report elements (or an initial input) that don't match the inner flow's input schema."""
@@ -177,8 +172,10 @@ def suggest_fix(slot: TypedPart, mismatch: Conflict) -> str:
     keyword = get_keyword(slot.node.items)
     if slot.is_missing:
         return f"add else: with {_describe_type(slot.expected)}"
+    if mismatch.missing is not None and keyword not in REFERENCE_KEYWORDS:
+        return f"add {mismatch.missing}: ..."
     if mismatch.missing is not None:
-        return _suggest_field(slot, mismatch.missing, keyword)
+        return _suggest_object(slot, str(keyword), mismatch.missing)
     as_written = _format_extended_reference(slot, str(keyword), "$") if keyword in ("$step", "$input") else "this"
     is_nullable = json_types.may_be_null(slot.actual) and not is_unknown(slot.actual)
     if is_nullable and is_compatible(json_types.remove_null(slot.actual), slot.expected):
@@ -201,14 +198,13 @@ def suggest_fix(slot: TypedPart, mismatch: Conflict) -> str:
     return f"write {_describe_type(mismatch.expected) if mismatch.path == () else format_type(slot.expected, 60)}"
 
 
-def _suggest_field(slot: TypedPart, name: str, keyword: str | None) -> str:
-    if keyword not in REFERENCE_KEYWORDS:
-        return f"add {name}: ..."
+def _suggest_object(slot: TypedPart, keyword: str, name: str) -> str:
+    """Suggest an object with a missing field in place of a reference."""
     expected = [member.fields[name].type for member in slot.expected.members
               if isinstance(member, ObjectOf) and name in member.fields]  # fmt: skip
     for path, type in json_types.iter_typed_paths(slot.actual) if expected and not is_unknown(expected[0]) else ():
         if not is_unknown(type) and is_compatible(type, expected[0]):
-            return f"write an object: {{{name}: {_format_extended_reference(slot, str(keyword), path)}}}"
+            return f"write an object: {{{name}: {_format_extended_reference(slot, keyword, path)}}}"
     fields = [field for member in slot.actual.members if isinstance(member, ObjectOf) for field in member.fields]
     available = f"; this has {', '.join(fields[:8])}" if fields else ""
     return f"write an object with {name} in place of {keyword}{available}"

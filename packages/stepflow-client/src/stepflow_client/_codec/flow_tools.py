@@ -176,15 +176,9 @@ def make_tool_spec(flow: Mapping[str, Any], name: str) -> FlowToolSpec:
         problem = f"its field name {visible(hidden)!r} contains control or invisible characters"
         hint = "rename the field in the flow's schemas"
         raise InvalidArgumentError(f"the flow cannot be a tool: {problem}", hint=hint)
-    return FlowToolSpec(
-        name=name,
-        description=_format_tool_description(flow, name),
-        input_schema=tool_schemas.wrap_schema(schema) if is_wrapped else schema,
-        output_schema=build_outcome_schema(output),
-        is_wrapped=is_wrapped,
-        flow=flow,
-        needs=find_requirements(flow, parse_declared_variables(flow)),
-    )
+    description, needs = _format_tool_description(flow, name), find_requirements(flow, parse_declared_variables(flow))
+    schema = tool_schemas.wrap_schema(schema) if is_wrapped else schema
+    return FlowToolSpec(name, description, schema, build_outcome_schema(output), is_wrapped, flow, needs)
 
 
 def _infer_input_schema(flow: Mapping[str, Any]) -> Any:
