@@ -13,12 +13,8 @@ from ..flows.components import ComponentCatalog, Components, parse_components
 from ..flows.findings import Finding, Findings, Release, make_syntax_finding
 from ..flows.reading import FlowSource
 from ..flows.source import FlowText, Node
-from .component_rules import check_component, check_output_paths, find_checked_subflow
-from .expression_rules import check_expression
+from . import component_rules, expression_rules, reference_rules, schema_rules, shape_rules
 from .flow_analysis import FlowAnalysis
-from .reference_rules import check_dependencies, check_reads_against_declarations
-from .schema_rules import check_schemas
-from .shape_rules import check_shape, check_step_shape
 
 if TYPE_CHECKING:
     from ..types import ValidationResult
@@ -104,8 +100,6 @@ def check_source(
         from .._editing.corrections import add_syntax_fix
 
         results = [add_syntax_fix(flow, make_syntax_finding(flow.name, flow.error))]
-    if not results:
-        return []
     lines, is_suppressed = flow.lines, make_suppression_check(flow)
     results = [
         finding._replace(excerpt=make_excerpt(lines, finding.line, finding.column), file=flow.name, at=None, key=None)
@@ -147,24 +141,24 @@ def parse_target(target: str | None) -> Release | None:
 
 def _check_flow(root: Node, catalog: ComponentCatalog, findings: Findings, depth: int) -> None:
     with findings.treat_as_unchecked(depth > 0):
-        check_shape(root, findings)
+        shape_rules.check_shape(root, findings)
     if not isinstance(root.value, dict):
         return
     model = FlowAnalysis(root)
     by_index = {step.index: step for step in model.steps}
     for index, node in enumerate(root.elements_at("steps")):
         with findings.treat_as_unchecked(depth > 0):
-            check_step_shape(node, findings)
+            shape_rules.check_step_shape(node, findings)
         if (step_input := node.get("input")) is not None:
-            check_expression(step_input, findings, model.by_id)
+            expression_rules.check_expression(step_input, findings, model.by_id)
         if index in by_index:
-            check_component(by_index[index], catalog, findings)
+            component_rules.check_component(by_index[index], catalog, findings)
     if (output := root.get("output")) is not None:
-        check_expression(output, findings, model.by_id)
-    check_dependencies(model, findings, is_subflow=depth > 0)
-    check_schemas(model, findings)
-    check_reads_against_declarations(model, findings, is_subflow=depth > 0)
-    check_output_paths(model, catalog, findings)
+        expression_rules.check_expression(output, findings, model.by_id)
+    reference_rules.check_dependencies(model, findings, is_subflow=depth > 0)
+    schema_rules.check_schemas(model, findings)
+    reference_rules.check_reads_against_declarations(model, findings, is_subflow=depth > 0)
+    component_rules.check_output_paths(model, catalog, findings)
     if depth == 0:
         for node in root.walk():
             if node.merges:
@@ -174,7 +168,7 @@ def _check_flow(root: Node, catalog: ComponentCatalog, findings: Findings, depth
                 findings.add("large-integer", "warning", node, "servers convert an integer this large to a float, "
                              "losing digits", "put it in quotes")  # fmt: skip
     for step in model.steps if depth < _MAX_DEPTH else ():
-        inner = find_checked_subflow(step, findings)
+        inner = component_rules.find_checked_subflow(step, findings)
         if inner is not None:
             with findings.treat_as_unchecked(not inner[1]):
                 _check_flow(inner[0], catalog, findings, depth + 1)

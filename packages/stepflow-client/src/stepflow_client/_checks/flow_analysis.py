@@ -94,12 +94,9 @@ class FlowAnalysis:
         """Collect the steps, skipping invalid ones."""
         self.root = root
         self.graph = graph.FlowSteps(root.value if isinstance(root.value, Mapping) else {})
-        self.steps: list[Step] = []
-        self.by_id: dict[str, Step] = {}
-        for graph_step in self.graph.all:
-            step = Step(graph_step, root.items["steps"].elements[graph_step.index])
-            self.steps.append(step)
-            self.by_id.setdefault(step.id, step)
+        self.steps = [Step(step, root.items["steps"].elements[step.index]) for step in self.graph.all]
+        # Keep the first of several steps with an ID.
+        self.by_id = {step.id: step for step in self.steps if step.index == self.graph.by_id[step.id].index}
         self.output_reads = [Read(output_read, root, "output") for output_read in self.graph.output_reads]
 
     @property

@@ -39,8 +39,7 @@ _ACTIONS = ("fail", "useDefault", "retry")
 
 _EARLIER = {
     "skip": "a step runs only if something needs it; put the condition into an $if where its output is read",
-    "skipif": "put the condition into an $if where the step's output is read",
-    "onskip": "put the condition into an $if where the step's output is read",
+    **dict.fromkeys(("skipif", "onskip"), "put the condition into an $if where the step's output is read"),
     "defaultoutput": "write onError: {action: useDefault, defaultValue: ...}",
     "dependson": "a step waits for the steps that its input reads with {$step: id}",
     "inputschema": "write schemas: {properties: {input: ...}}",
@@ -52,20 +51,16 @@ _EARLIER = {
     "includes": "use a file for each flow",
     "timeout": "no release supports it",
     "retry": "write onError: {action: retry, maxRetries: 3}",
-    "uses": "write 'component'",
-    "run": "write 'component'",
-    "with": "write 'input'",
-    "inputs": "write 'input'",
+    **dict.fromkeys(("uses", "run"), "write 'component'"),
+    **dict.fromkeys(("with", "inputs"), "write 'input'"),
 }
 
-_EXPECTS = "write output: {outcome: success, result: ...}"
 _EARLIER_IN_CASES = {
     "skip": "to skip a case, use stepflow test -k 'not NAME'",
     "timeout": "to limit the cases of a file, use stepflow test --timeout",
-    "expect": _EXPECTS,
-    "expected": _EXPECTS,
-    "expectedoutput": _EXPECTS,
-    "result": _EXPECTS,
+    **dict.fromkeys(
+        ("expect", "expected", "expectedoutput", "result"), "write output: {outcome: success, result: ...}"
+    ),
     "error": "write output: {outcome: failed, error: {code: ..., message: ...}}",
     "mock": "write mocks: {STEP: {outcome: success, result: ...}}",
 }

@@ -136,11 +136,8 @@ def _find_possible_branches(node: Node, condition: Type, types: FlowTypes) -> li
     keyword = get_keyword(node.items["$if"].items)
     is_reference = keyword in REFERENCE_KEYWORDS
     may_fail = is_reference and look_up_reference(node.items["$if"], str(keyword), types, UNKNOWN).may_be_missing
-    is_false = bool(condition.members) and all(
-        isinstance(member, Scalar)
-        and (member.kind == "null" or (member.kind == "boolean" and member.values == (False,)))
-        for member in condition.members
-    )
+    kinds = [(member.kind, member.values) if isinstance(member, Scalar) else None for member in condition.members]
+    is_false = bool(kinds) and all(kind in (("null", None), ("boolean", (False,))) for kind in kinds)
     branches = [] if is_false or "then" not in node.items else [("then", node.items.get("then"))]
     if is_false or may_fail or json_types.may_be_false(condition):
         branches.append(("else", node.get("else")))

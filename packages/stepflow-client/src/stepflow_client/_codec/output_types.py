@@ -166,11 +166,11 @@ def _set_alias_names(kind: Any, *, is_within: bool = False) -> None:
         return
     names = get_field_names(kind) or {}
     is_named = is_within or any(field != name for field, name in names.items())
-    if is_named and "alias_generator" in getattr(kind, "__pydantic_config__", {}):
+    config = getattr(kind, "__pydantic_config__", {})
+    if is_named and "alias_generator" in config:
         return
     _KNOWN_NAMES.add(kind)
     if is_named:
-        config = getattr(kind, "__pydantic_config__", {})
         kind.__pydantic_config__ = {**config, "alias_generator": names.__getitem__}
     with suppress(Exception):
         # Evaluating string annotations may raise anything.

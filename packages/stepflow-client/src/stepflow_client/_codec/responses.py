@@ -18,7 +18,6 @@ from .._base.long_computations import pause_garbage_collector
 from .._base.text import cut
 from .._data.values import PLAIN, OutputDecoder, decode, restore_integers
 from .._rules.transport_errors import ANOTHER_SERVICE, PROXY
-from ..types import ComponentInfo, ComponentList, FailedPlugin
 from ..types.models import decode_model
 from ..types.statuses import FAILED_STATUSES, FAILED_STEP, NO_REASON, STATUS_NUMBERS, ExecutionStatus, parse_status
 from .requests import RUN_ID
@@ -94,11 +93,11 @@ def build_from_response(
     raise errors.InvalidResponseError(message, details=answer, hint="the server may be a newer release")
 
 
-def read_components(answer: dict[str, Any]) -> ComponentList:
+def read_components(answer: dict[str, Any]) -> types.ComponentList:
     """Read a server's components."""
-    failed = [decode_model(FailedPlugin, plugin) for plugin in answer.get("failedPlugins") or []]
+    failed = [decode_model(types.FailedPlugin, plugin) for plugin in answer.get("failedPlugins") or []]
     components = [
-        ComponentInfo(
+        types.ComponentInfo(
             name=str(component.get("path") or component.get("componentId") or component["component"]).strip("/"),
             plugin=component.get("plugin") or None,
             description=component.get("description"),
@@ -107,10 +106,10 @@ def read_components(answer: dict[str, Any]) -> ComponentList:
         )
         for component in answer["components"]
     ]
-    return ComponentList(components, failed)
+    return types.ComponentList(components, failed)
 
 
-def add_component_paths(listed: ComponentList, routes: Mapping[str, Any]) -> ComponentList:
+def add_component_paths(listed: types.ComponentList, routes: Mapping[str, Any]) -> types.ComponentList:
     """Add the paths used in flows to components, if the configured routes determine them.
 
     Args:
@@ -125,7 +124,7 @@ def add_component_paths(listed: ComponentList, routes: Mapping[str, Any]) -> Com
                 rules_by_plugin.setdefault(rule["plugin"], []).append((route.partition("{")[0].rstrip("/"), rule))
     only = next(iter(rules_by_plugin.values())) if len(rules_by_plugin) == 1 else []
 
-    def add_path(component: ComponentInfo) -> ComponentInfo:
+    def add_path(component: types.ComponentInfo) -> types.ComponentInfo:
         # Older servers don't report the plugin. If there is only one, the prefix is clear anyway.
         for prefix, rule in only if component.plugin is None else rules_by_plugin.get(component.plugin, []):
             name, path = f"/{component.name}", f"{prefix}/{component.name}"
@@ -139,7 +138,7 @@ def add_component_paths(listed: ComponentList, routes: Mapping[str, Any]) -> Com
                 return replace(component, path=path)
         return component
 
-    return ComponentList(map(add_path, listed), listed.failed_plugins)
+    return types.ComponentList(map(add_path, listed), listed.failed_plugins)
 
 
 _ERRORS: dict[int, type[errors.ApiError]] = {
