@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from .._data.arguments import check_instance, check_instances, check_text, check_texts
 from .._runs.causes import ItemRecord
@@ -37,16 +37,6 @@ class StepCoverage(Record):
     def is_reached(self) -> bool:
         """Whether any case reaches the step, even if only with a mock."""
         return self.state != "not_reached"
-
-
-class FlowExecution(NamedTuple):
-    """A single execution of a flow, or of a sub-flow in one of its steps."""
-
-    within: tuple[str, ...]
-    """IDs of the steps containing the flow. Empty for the flow itself."""
-    record: ItemRecord
-    mocked: Collection[str] = ()
-    """IDs of mocked steps."""
 
 
 class FlowCoverage:
@@ -82,12 +72,15 @@ class FlowCoverage:
             if inner is not None and isinstance(inner.flow, Mapping):
                 self._add_flow_steps(inner.flow, path, (*place, *inner.at))
 
-    def _add_execution(self, case: str, execution: FlowExecution) -> None:
-        for account in explain_item("", 0, execution.record).steps:
-            step = self._steps.get((*execution.within, account.step_id))
+    def _add_execution(
+        self, case: str, within: tuple[str, ...], record: ItemRecord, mocked: Collection[str] = ()
+    ) -> None:
+        """Add an execution of the flow, or of a sub-flow in the steps `within`, with some steps mocked."""
+        for account in explain_item("", 0, record).steps:
+            step = self._steps.get((*within, account.step_id))
             if step is None or account.state not in ("completed", "failed"):
                 continue
-            is_mocked = account.step_id in execution.mocked and step.state != "reached"
+            is_mocked = account.step_id in mocked and step.state != "reached"
             cases = tuple(dict.fromkeys((*step.cases, case)))
             self._steps[step.path] = replace(step, state="mocked" if is_mocked else "reached", cases=cases)
 
@@ -113,7 +106,7 @@ def select_cases(
         InvalidArgumentError: If the expression is malformed.
     """
     patterns, tags = check_texts(patterns, "patterns"), check_texts(tags, "tags")
-    matches = None if expression is None else _CaseExpressionParser(check_text(expression, "expression")).parse()
+    matches = None if expression is None else _parse_case_expression(check_text(expression, "expression"))
     return [
         case
         for case in check_instances(cases, "cases", FlowCase)
@@ -123,62 +116,58 @@ def select_cases(
     ]
 
 
-class _CaseExpressionParser:
-    """Parser for expressions made of text, `and`, `or`, `not` and parentheses. Consecutive words form a single text."""
+def _parse_case_expression(text: str) -> _Matches:
+    """Return a function that tells whether a case matches an expression made of text, `and`, `or`, `not` and
+    parentheses. Consecutive words form a single text.
 
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self._tokens = _TOKENS.findall(text)
+    Raises:
+        InvalidArgumentError: If the expression is malformed.
+    """
+    tokens: list[str] = _TOKENS.findall(text)
 
-    def parse(self) -> _Matches:
-        """Return a function that checks whether a case matches.
+    def take(token: str) -> bool:
+        is_next = bool(tokens) and tokens[0].lower() == token
+        if is_next:
+            tokens.pop(0)
+        return is_next
 
-        Raises:
-            InvalidArgumentError: If the expression is malformed.
-        """
-        matches = self._parse_alternatives()
-        if self._tokens:
-            raise self._make_error()
-        return matches
-
-    def _parse_alternatives(self) -> _Matches:
-        return self._parse_joined("or", any, lambda: self._parse_joined("and", all, self._parse_condition))
-
-    def _parse_joined(
-        self, word: str, combine: Callable[[Iterable[bool]], bool], parse_part: Callable[[], _Matches]
+    def parse_joined(
+        word: str, combine: Callable[[Iterable[bool]], bool], parse_part: Callable[[], _Matches]
     ) -> _Matches:
         parts = [parse_part()]
-        while self._take(word):
+        while take(word):
             parts.append(parse_part())
         return lambda case: combine(part(case) for part in parts)
 
-    def _parse_condition(self) -> _Matches:
-        if self._take("not"):
-            negated = self._parse_condition()
+    def parse_alternatives() -> _Matches:
+        return parse_joined("or", any, lambda: parse_joined("and", all, parse_condition))
+
+    def parse_condition() -> _Matches:
+        if take("not"):
+            negated = parse_condition()
             return lambda case: not negated(case)
-        if self._take("("):
-            inner = self._parse_alternatives()
-            if not self._take(")"):
-                raise self._make_error()
+        if take("("):
+            inner = parse_alternatives()
+            if not take(")"):
+                raise make_error()
             return inner
         words: list[str] = []
-        while self._tokens and self._tokens[0].lower() not in ("and", "or", "not", "(", ")"):
-            words.append(self._tokens.pop(0).lower())
+        while tokens and tokens[0].lower() not in ("and", "or", "not", "(", ")"):
+            words.append(tokens.pop(0).lower())
         if not words:
-            raise self._make_error()
-        text = " ".join(words)
-        return lambda case: any(text in tag.lower() for tag in (case.name, *case.tags))
+            raise make_error()
+        wanted = " ".join(words)
+        return lambda case: any(wanted in name.lower() for name in (case.name, *case.tags))
 
-    def _take(self, token: str) -> bool:
-        if self._tokens and self._tokens[0].lower() == token:
-            self._tokens.pop(0)
-            return True
-        return False
-
-    def _make_error(self) -> InvalidArgumentError:
-        at = f"before {self._tokens[0]!r}" if self._tokens else "at its end"
+    def make_error() -> InvalidArgumentError:
+        at = f"before {tokens[0]!r}" if tokens else "at its end"
         hint = "combine words with and, or, not and parentheses: tea and not slow"
-        return InvalidArgumentError(f"the expression {self._text!r} is incomplete {at}", hint=hint)
+        return InvalidArgumentError(f"the expression {text!r} is incomplete {at}", hint=hint)
+
+    matches = parse_alternatives()
+    if tokens:
+        raise make_error()
+    return matches
 
 
 def touching(tests: FlowTests, names: Sequence[str]) -> list[FlowCase]:

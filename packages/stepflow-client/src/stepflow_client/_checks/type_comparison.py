@@ -136,7 +136,44 @@ _MAX_LENGTH = 1_000
 
 def format_type(type: Type, max_length: int = 200) -> str:
     """Format a type as one line of text, cut to `max_length` characters. Unknown parts become `unknown`."""
-    return cut(_TypeFormatter().render(type, 0), max_length)
+    texts: dict[tuple[int, int], str] = {}
+    """The texts of parts, which may be repeated, by `id()` and depth."""
+
+    def render(type: Type, depth: int) -> str:
+        mark = " [secret]" if type.is_secret else ""
+        if is_unknown(type):
+            return f"unknown{mark}"
+        if not type.members:
+            return "nothing"
+        key = (id(type), depth)
+        if key not in texts:
+            members = make_union([widen_type(type)]).members
+            text = " | ".join(dict.fromkeys(render_member(member, depth) for member in members))
+            texts[key] = cut(text, _MAX_LENGTH) + mark
+        return texts[key]
+
+    def render_member(member: Member, depth: int) -> str:
+        match member:
+            case Scalar(kind, None):
+                return kind
+            case Scalar(_, values):
+                shown = " | ".join(json.dumps(value, ensure_ascii=False) for value in (values or ())[:_SHOWN_VALUES])
+                return f"{shown} | …" if len(values or ()) > _SHOWN_VALUES else shown
+            case ListOf(items):
+                if is_unknown(items) or not items.members or depth >= _MAX_DEPTH:
+                    return "array"
+                return f"[{render(items, depth + 1)}]"
+            case ObjectOf(fields, extra):
+                if not fields or depth >= _MAX_DEPTH:
+                    return "object" if fields or extra is not None else "{}"
+                parts = []
+                for name, field in [*fields.items()][:_SHOWN_FIELDS]:
+                    shown = name if re.fullmatch(r"[\w-]+", name) else json.dumps(name, ensure_ascii=False)
+                    parts.append(f"{shown}{'' if field.is_required else '?'}: {render(field.type, depth + 1)}")
+                return f"{{{', '.join(parts)}{', …' if len(fields) > _SHOWN_FIELDS else ''}}}"
+        return "unknown"
+
+    return cut(render(type, 0), max_length)
 
 
 def format_noun(type: Type) -> str:
@@ -155,45 +192,3 @@ def format_noun(type: Type) -> str:
             case _:
                 return format_type(type, 80)
     return " or ".join(nouns) if 0 < len(nouns) <= 3 else format_type(type, 80)
-
-
-class _TypeFormatter:
-    """Formats types as text, caching repeated parts."""
-
-    def __init__(self) -> None:
-        self._texts: dict[tuple[int, int], str] = {}
-
-    def render(self, type: Type, depth: int) -> str:
-        """Format a type as one line of text."""
-        mark = " [secret]" if type.is_secret else ""
-        if is_unknown(type):
-            return f"unknown{mark}"
-        if not type.members:
-            return "nothing"
-        key = (id(type), depth)
-        if key not in self._texts:
-            members = make_union([widen_type(type)]).members
-            text = " | ".join(dict.fromkeys(self._render_member(member, depth) for member in members))
-            self._texts[key] = cut(text, _MAX_LENGTH) + mark
-        return self._texts[key]
-
-    def _render_member(self, member: Member, depth: int) -> str:
-        match member:
-            case Scalar(kind, None):
-                return kind
-            case Scalar(_, values):
-                shown = " | ".join(json.dumps(value, ensure_ascii=False) for value in (values or ())[:_SHOWN_VALUES])
-                return f"{shown} | …" if len(values or ()) > _SHOWN_VALUES else shown
-            case ListOf(items):
-                if is_unknown(items) or not items.members or depth >= _MAX_DEPTH:
-                    return "array"
-                return f"[{self.render(items, depth + 1)}]"
-            case ObjectOf(fields, extra):
-                if not fields or depth >= _MAX_DEPTH:
-                    return "object" if fields or extra is not None else "{}"
-                texts = []
-                for name, field in [*fields.items()][:_SHOWN_FIELDS]:
-                    shown = name if re.fullmatch(r"[\w-]+", name) else json.dumps(name, ensure_ascii=False)
-                    texts.append(f"{shown}{'' if field.is_required else '?'}: {self.render(field.type, depth + 1)}")
-                return f"{{{', '.join(texts)}{', …' if len(fields) > _SHOWN_FIELDS else ''}}}"
-        return "unknown"

@@ -383,51 +383,43 @@ def _get_blob_of_id(type: Type) -> json_types.Blob | None:
     return member.blob if isinstance(member, Scalar) else None
 
 
-class InputUse(NamedTuple):
-    """A use of the flow's input, or of part of it."""
-
-    slot: TypedPart
-    user: str
-    parts: Path
-
-
-def find_input_uses(types: FlowTypes) -> Iterator[InputUse]:
-    """Yield every use of the flow's own input."""
+def find_input_uses(types: FlowTypes) -> Iterator[tuple[Path, TypedPart, str]]:
+    """Yield every use of the flow's own input: the path to the part of the input, the use, and who uses it."""
     steps = [step for step in types.steps.values() if any(read.kind == "input" for read in step.step.reads)]
     users = [(f"step {step.step.id!r}", step.step.node.get("input"), step.expected_input) for step in steps]
     users.append(("the output", types.model.root.get("output"), types.declared_output or UNKNOWN))
     for user, node, expected in users:
-        for slot in collect_typed_parts(node, expected, types):
-            if get_keyword(slot.node.items) == "$input" and not slot.is_missing:
-                parts = parse_portable_path(slot.node.items["$input"].value)
-                if parts is not None:
-                    yield InputUse(slot, user, parts)
+        for part in collect_typed_parts(node, expected, types):
+            if get_keyword(part.node.items) == "$input" and not part.is_missing:
+                path = parse_portable_path(part.node.items["$input"].value)
+                if path is not None:
+                    yield path, part, user
 
 
 def infer_input_from_uses(types: FlowTypes) -> Type:
     """Infer the type of a flow's input from how it's used."""
-    return _infer_type_from_uses([(use.parts, use.slot) for use in find_input_uses(types)])
+    return _infer_type_from_uses([(path, part) for path, part, _ in find_input_uses(types)])
 
 
 def _infer_type_from_uses(uses: list[tuple[Path, TypedPart]]) -> Type:
     """Infer a type from the paths at which its values are read, and where each part is used."""
-    own, by_part = UNKNOWN, dict[str | int, list[tuple[Path, TypedPart]]]()
-    for parts, slot in uses:
-        if parts:
+    own, by_key = UNKNOWN, dict[str | int, list[tuple[Path, TypedPart]]]()
+    for path, part in uses:
+        if path:
             # All elements of a list have the same type.
-            part = 0 if isinstance(parts[0], int) else parts[0]
-            by_part.setdefault(part, []).append((parts[1:], slot))
+            key = 0 if isinstance(path[0], int) else path[0]
+            by_key.setdefault(key, []).append((path[1:], part))
         elif is_unknown(own):
-            own = slot.expected
-    if by_part.keys() == {0}:
-        return Type((ListOf(_infer_type_from_uses(by_part[0])),), own.is_secret)
-    if 0 in by_part or not by_part:
+            own = part.expected
+    if by_key.keys() == {0}:
+        return Type((ListOf(_infer_type_from_uses(by_key[0])),), own.is_secret)
+    if 0 in by_key or not by_key:
         return own
     known = next((member for member in own.members if isinstance(member, ObjectOf)), ObjectOf({}, UNKNOWN))
     fields = dict(known.fields)
-    for name, uses_of_field in by_part.items():
+    for name, uses_of_field in by_key.items():
         type = _infer_type_from_uses(uses_of_field)
         field = fields.get(str(name), Field(type, is_required=False))
-        is_required = field.is_required or any(slot.is_certain for _, slot in uses_of_field)
+        is_required = field.is_required or any(part.is_certain for _, part in uses_of_field)
         fields[str(name)] = Field(field.type if is_unknown(type) else type, is_required)
     return Type((ObjectOf(fields, UNKNOWN if known.extra is None else known.extra),), own.is_secret)

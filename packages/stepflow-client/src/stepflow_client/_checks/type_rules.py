@@ -16,7 +16,7 @@ from .reference_rules import report_missing_path
 from .schema_rules import check_case_output
 from .type_comparison import Conflict, find_conflict, format_noun, format_type, is_compatible
 from . import type_inference
-from .type_inference import FlowTypes, InputUse, StepTypes, TypedPart, collect_typed_parts
+from .type_inference import FlowTypes, StepTypes, TypedPart, collect_typed_parts
 
 # The step input field that is passed to the inner flow, by component.
 _SUBFLOW_INPUTS = {"/builtin/map": "items", "/builtin/iterate": "initial_input", "/builtin/eval": "input"}
@@ -117,19 +117,19 @@ class _TypeCheck:
 
 def check_input_use_conflicts(types: FlowTypes, findings: Findings) -> None:
     """Report parts of the input that can never be valid because two steps require different types."""
-    first_uses: dict[Path, InputUse] = {}
-    for use in type_inference.find_input_uses(types):
-        if is_unknown(use.slot.expected):
+    first_uses: dict[Path, tuple[TypedPart, str]] = {}
+    for path, part, user in type_inference.find_input_uses(types):
+        if is_unknown(part.expected):
             continue
-        first = first_uses.setdefault(use.parts, use)
-        types_of_both = (first.slot.expected, use.slot.expected)
+        first, first_user = first_uses.setdefault(path, (part, user))
+        types_of_both = (first.expected, part.expected)
         conflicts = find_conflict(*types_of_both), find_conflict(*types_of_both[::-1])
         if any(conflict is not None and conflict.is_certain for conflict in conflicts):
             earlier, later = (format_type(type, 60) for type in types_of_both)
-            message = f"{use.user} expects {later}, but {first.user} expects {earlier} for the same input"
-            findings.add("input-conflict", "warning", use.slot.node, f"{message}: no value matches both",
+            message = f"{user} expects {later}, but {first_user} expects {earlier} for the same input"
+            findings.add("input-conflict", "warning", part.node, f"{message}: no value matches both",
                          "read another field, or convert it in an earlier step (the other use is on line "
-                         f"{first.slot.node.line})")  # fmt: skip
+                         f"{first.node.line})")  # fmt: skip
 
 
 def format_mismatch(slot: TypedPart, mismatch: Conflict, consumer: str) -> str:

@@ -44,8 +44,7 @@ def add_syntax_fix(flow: FlowText, finding: Finding) -> Finding:
 def _iter_candidates(text: str, finding: Finding, begin: int, start: int) -> Iterator[Edit]:
     """Yield edits the hint may refer to. `begin` is the start of the line, `start` that of the error."""
     hint, end = finding.hint or "", find_line_end(text, start)
-    content = re.match(r"[ \t]*", text[begin:end])
-    depth = content.end() if content is not None else 0
+    depth = end - begin - len(text[begin:end].lstrip(" \t"))
     above = text[: max(begin - 1, 0)].rpartition("\n")[2]
     indent = len(above) - len(above.lstrip(" "))
     if found := re.match(r"write ([}\]]) after", hint):

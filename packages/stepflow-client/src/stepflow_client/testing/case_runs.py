@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 
 from .._base.text import short_json
 from .._cases.flow_cases import FlowCase, FlowTests, compute_verdict, get_case_variables, make_flow_result, parse_mock
-from .._cases.selection import FlowCoverage, FlowExecution, StepCoverage, find_case_steps
+from .._cases.selection import FlowCoverage, StepCoverage, find_case_steps
 from .._data.arguments import check_flag, check_function, check_instance, check_instances, check_integer
 from .._rules.releases import require_capability
 from .._runs.causes import ItemRecord
@@ -233,11 +233,11 @@ class _CaseRunner:
                 assert inner is not None
                 flow = inner.flow
             record = ItemRecord(flow, run.result.status, run.result.error, steps, run.input, run.variables or {})
-            self.coverage._add_execution(case.name, FlowExecution(run.within, record, run.mocked))
+            self.coverage._add_execution(case.name, run.within, record, run.mocked)
             executed -= run.mocked
             executed -= {other.within[-1] for other in runs if other.within[:-1] == run.within != other.within}
-            for execution in find_sub_executions(self.client, run.result.run_id, run.within, flow, executed):
-                self.coverage._add_execution(case.name, execution)
+            for within, record in find_sub_executions(self.client, run.result.run_id, run.within, flow, executed):
+                self.coverage._add_execution(case.name, within, record)
         return [step_id for step_id in case.mocks if step_id not in used]
 
     def _make_error_result(self, attempt: CaseResult, error: StepflowClientError, started: float) -> CaseResult:
@@ -323,8 +323,8 @@ def failure_text(done: CaseResult, *, limit: int = 20) -> str:
 
 def find_sub_executions(
     client: SyncStepflowClient, run_id: str, within: tuple[str, ...], flow: Mapping[str, Any], executed: Collection[str]
-) -> Iterator[FlowExecution]:
-    """Yield executions of sub-flows that the server ran as separate runs.
+) -> Iterator[tuple[tuple[str, ...], ItemRecord]]:
+    """Yield executions of sub-flows that the server ran as separate runs, each with the steps containing the sub-flow.
 
     Servers don't report which step created a run, so it is attributed to every step whose flow has a matching name and
     steps.
@@ -352,7 +352,7 @@ def find_sub_executions(
                 continue
             for item in read.items or ():
                 own = [step for step in steps if step.item_index == item.index]
-                yield FlowExecution((*within, step_id), ItemRecord(below, item.status, item.error, own))
+                yield (*within, step_id), ItemRecord(below, item.status, item.error, own)
             yield from find_sub_executions(client, child.run_id, (*within, step_id), below, executed_steps)
 
 
