@@ -8,7 +8,7 @@ from glob import escape
 
 from lsprotocol import types
 from pygls.exceptions import JsonRpcInvalidParams
-from stepflow_client._command import FlowAnalysis, find_subflow, format_type, infer_variable_type, look_up_reference
+from stepflow_client._command import FlowAnalysis, format_type, infer_variable_type, look_up_reference
 from stepflow_client._data.flow_declarations import get_fields
 from stepflow_client.flows.expressions import get_keyword, parse_portable_path
 from stepflow_client.flows.json_schema import get_type_names, resolve_ref
@@ -221,9 +221,8 @@ def _build_outline(model: FlowAnalysis, text: DocumentText) -> list[types.Docume
             add(name, Kind.Variable, node, variables.keys[name])
     for step in model.steps:
         symbol = add(step.id, Kind.Function, step.node, step.node.items["id"], step.component)
-        inner = find_subflow(step.node)
-        if symbol is not None and inner is not None:
-            symbol.children = _build_outline(FlowAnalysis(inner), text)
+        if symbol is not None and step.subflow is not None:
+            symbol.children = _build_outline(FlowAnalysis(step.subflow), text)
     if (output := model.root.get("output")) is not None:
         add("output", Kind.Property, output, model.root.keys["output"])
     for case in model.cases:

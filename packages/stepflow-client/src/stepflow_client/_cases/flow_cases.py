@@ -14,12 +14,10 @@ from .._data.arguments import file_path
 from .._runs.pins import Delayed, Fails
 from .._runs.stored_flow import remove_cases
 from ..errors import FlowFileError, InvalidArgumentError
+from ..flows import graph, interpreter, reading
 from ..flows.expressions import Path as Place, parse_path
 from ..flows.findings import Findings
-from ..flows.graph import SUBFLOW_INPUTS
-from ..flows.interpreter import RETRIED, get_max_attempts
 from ..flows.matching import ERROR_CODES, Difference, compare, get_error_code_name, is_matcher
-from ..flows.reading import require_flow
 from ..flows.source import FlowText, Node
 from ..types import ErrorCode, FlowError, FlowResult
 from ..types.models import Record
@@ -69,11 +67,11 @@ def get_mock_outcome(mock: Mock, given: Any) -> Any:
 def resolve_final_outcome(mock: Mock, given: Any, step: Mapping[str, Any]) -> Any:
     """Return a step's final outcome after the attempts its `onError` allows, with their delays added up."""
     outcome, seconds = None, 0.0
-    for _ in range(get_max_attempts(step)):
+    for _ in range(interpreter.get_max_attempts(step)):
         outcome = get_mock_outcome(mock, given)
         if isinstance(outcome, Delayed):
             outcome, seconds = outcome.outcome, seconds + outcome.delay
-        if not isinstance(outcome, Fails) or get_error_number(outcome.error_code) not in RETRIED:
+        if not isinstance(outcome, Fails) or get_error_number(outcome.error_code) not in interpreter.RETRIED:
             break
     return Delayed(outcome, seconds) if seconds else outcome
 
@@ -135,7 +133,7 @@ RunAll = Callable[[Any, Sequence[Any]], list[dict[str, Any]]]
 def run_subflow(component: str, step_id: str, step_input: Any, run: RunAll) -> Any:
     """Return the outcome of a step that runs a sub-flow: its output, or `Fails`."""
     rejected = Fails("UNREACHABLE", f'step "{step_id}" failed')
-    flow = step_input.get(SUBFLOW_INPUTS[component]) if isinstance(step_input, Mapping) else None
+    flow = step_input.get(graph.SUBFLOW_INPUTS[component]) if isinstance(step_input, Mapping) else None
     if not isinstance(flow, Mapping):
         return rejected
     if component == "/builtin/map":
@@ -225,7 +223,7 @@ def read_tests(path: str | PathLike[str]) -> FlowTests:
     """
     name = str(file_path(path, "path"))
     text = FlowText.from_source(name)
-    require_flow(text.root.value, name)
+    reading.require_flow(text.root.value, name)
     return parse_tests(text, name)
 
 

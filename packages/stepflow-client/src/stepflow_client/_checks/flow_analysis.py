@@ -45,17 +45,6 @@ class Read(NamedTuple):
         return self.node.items["$" + self.reference.kind]
 
 
-def find_subflow(step: Node) -> Node | None:
-    """Return the flow in a step's input, or None if there isn't one or its expressions belong to the outer flow.
-
-    Expressions in an inner flow are evaluated in the outer one unless they are below $literal.
-    """
-    inner = graph.find_inner_flow(step.value)
-    if inner is None or not isinstance(inner.flow, Mapping) or not inner.is_as_written:
-        return None
-    return get_subflow_node(step, inner)
-
-
 def get_subflow_node(step: Node, inner: graph.InnerFlow) -> Node | None:
     """Return the node of a flow in a step's input, leaving out any `$literal` around its steps and output."""
     node = step.at(*inner.at)
@@ -79,6 +68,17 @@ class Step:
         """The component's path, or None if it isn't a string."""
         component = self.value.get("component")
         return component if isinstance(component, str) else None
+
+    @cached_property
+    def subflow(self) -> Node | None:
+        """The flow in the step's input, or None if there isn't one or its expressions belong to the outer flow.
+
+        Expressions in an inner flow are evaluated in the outer one unless they are below $literal.
+        """
+        inner = graph.find_inner_flow(self.value)
+        if inner is None or not isinstance(inner.flow, Mapping) or not inner.is_as_written:
+            return None
+        return get_subflow_node(self.node, inner)
 
     @property
     def uses_default(self) -> bool:
@@ -111,9 +111,8 @@ class FlowAnalysis:
         """The flow itself and all flows inside its steps, at any depth."""
         yield self
         for step in self.steps:
-            inner = find_subflow(step.node)
-            if inner is not None:
-                yield from FlowAnalysis(inner).all_flows
+            if step.subflow is not None:
+                yield from FlowAnalysis(step.subflow).all_flows
 
     @cached_property
     def defs(self) -> Mapping[str, Any]:

@@ -174,9 +174,8 @@ def check_dependencies(model: FlowAnalysis, findings: Findings, *, is_subflow: b
                              "the output nor a step that runs needs it", "refer to it in the output, set mustExecute: "
                              "true, or remove it")  # fmt: skip
     certain = model.graph.find_steps_to_run(certainly=True)
-    _check_stalls(model, None, model.output_reads, certain, is_subflow, findings)
-    for step in model.steps:
-        _check_stalls(model, step, step.reads, certain, is_subflow, findings)
+    for user, reads in ((None, model.output_reads), *((step, step.reads) for step in model.steps)):
+        _check_stalls(model, user, reads, certain, is_subflow, findings)
 
 
 def _check_step_order(model: FlowAnalysis, step: Step, other: Step, read: Read, findings: Findings) -> None:

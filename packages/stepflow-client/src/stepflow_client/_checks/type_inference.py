@@ -13,7 +13,7 @@ from ..flows.expressions import REFERENCE_KEYWORDS, Path, get_keyword, is_expres
 from ..flows import json_types
 from ..flows.json_types import UNKNOWN, Field, ListOf, Lookup, ObjectOf, Scalar, Type, is_unknown, make_union
 from ..flows.source import Node
-from .flow_analysis import FlowAnalysis, Step, find_subflow
+from .flow_analysis import FlowAnalysis, Step
 
 _MAX_EXPRESSION_DEPTH = 60
 _MAX_ELEMENTS = 200
@@ -294,7 +294,7 @@ def _infer_builtin_output(
         node = step.node.at("input", *path)
         return UNKNOWN if node is None else infer_type(node, types)
 
-    flow, inner = find_subflow(step.node), None
+    flow, inner = step.subflow, None
     match step.component:
         case "/builtin/map":
             if flow is not None:

@@ -8,7 +8,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePath
-from types import MappingProxyType
 from typing import Any
 
 from .._base.text import cut, format_json, suggest_or_list, visible, visible_lines
@@ -143,7 +142,7 @@ def _format_fault(fault: Mismatch) -> str:
 
 
 def make_tool_without_flow(
-    name: str, description: str, fields: Mapping[str, Any] = MappingProxyType({}), required: Sequence[str] = ()
+    name: str, description: str, fields: Mapping[str, Any], required: Sequence[str]
 ) -> FlowToolSpec:
     """Make a tool that doesn't run a flow, with the given argument fields."""
     schema = {"type": "object", "properties": fields, "required": [*required], "additionalProperties": False}

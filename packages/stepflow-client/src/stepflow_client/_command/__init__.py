@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .._cases.flow_cases import is_lost, make_flow_result, parse_tests
     from .._cases.selection import list_ids_and_components
     from .._checks.checker import check_config, check_source, make_excerpt, make_result, make_suppression_check
-    from .._checks.flow_analysis import FlowAnalysis, Read, find_subflow, get_subflow_node
+    from .._checks.flow_analysis import FlowAnalysis, Read, get_subflow_node
     from .._checks.inferred_flow import infer_from_text
     from .._checks.type_comparison import format_type
     from .._checks.type_inference import (
@@ -72,7 +72,7 @@ __all__ = [
     "check_json", "check_run_id", "check_source", "check_text", "check_timeout", "collect_examples",
     "complete_arguments", "compute_deadline", "convert_to_stored_form", "correct_flow", "deadline_scope",
     "describe_certificate_problem", "encode", "expectation_of", "explain_missing_file", "find_error_hint",
-    "find_open_marks", "find_recovery_warnings", "find_subflow", "find_value_changes", "find_value_edits",
+    "find_open_marks", "find_recovery_warnings", "find_value_changes", "find_value_edits",
     "format_junit_xml", "format_type", "get_logger", "get_refused_hint", "get_subflow_node", "group_failures",
     "infer_flow_types", "infer_from_text", "infer_input_from_uses", "infer_variable_type", "install_command",
     "is_data_object", "is_loopback", "is_lost", "is_read_once", "list_ids_and_components", "list_server_aliases",
@@ -98,7 +98,7 @@ __getattr__, __dir__ = make_lazy_exports(
         "._cases.flow_cases": ["is_lost", "parse_tests", "make_flow_result"],
         "._cases.selection": ["list_ids_and_components"],
         "._checks.checker": ["make_excerpt", "check_source", "check_config", "make_result", "make_suppression_check"],
-        "._checks.flow_analysis": ["FlowAnalysis", "Read", "find_subflow", "get_subflow_node"],
+        "._checks.flow_analysis": ["FlowAnalysis", "Read", "get_subflow_node"],
         "._checks.inferred_flow": ["infer_from_text"],
         "._checks.type_comparison": ["format_type"],
         "._checks.type_inference": [
