@@ -149,9 +149,8 @@ def run_subflow(component: str, step_id: str, step_input: Any, run: RunAll) -> A
         return rejected
     # A failed iteration does fail the step.
     value, turns = step_input["initial_input"], 0
-    while turns < limit:
+    for turns in range(1, limit + 1):
         (result,) = run(flow, [value])
-        turns += 1
         if result["outcome"] == "failed":
             return parse_mock(result)
         output = result["result"] if isinstance(result["result"], Mapping) else {}

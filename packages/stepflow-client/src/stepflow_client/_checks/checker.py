@@ -155,9 +155,9 @@ def _check_flow(root: Node, catalog: ComponentCatalog, findings: Findings, depth
             component_rules.check_component(by_index[index], catalog, findings)
     if (output := root.get("output")) is not None:
         expression_rules.check_expression(output, findings, model.by_id)
-    reference_rules.check_dependencies(model, findings, is_subflow=depth > 0)
+    reference_rules.check_dependencies(model, findings)
     schema_rules.check_schemas(model, findings)
-    reference_rules.check_reads_against_declarations(model, findings, is_subflow=depth > 0)
+    reference_rules.check_reads_against_declarations(model, findings)
     component_rules.check_output_paths(model, catalog, findings)
     if depth == 0:
         for node in root.walk():

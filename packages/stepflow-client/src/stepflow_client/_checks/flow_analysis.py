@@ -92,7 +92,7 @@ class FlowAnalysis:
 
     def __init__(self, root: Node) -> None:
         """Collect the steps, skipping invalid ones."""
-        self.root = root
+        self.root, self.is_subflow = root, root.parent is not None
         self.graph = graph.FlowSteps(root.value if isinstance(root.value, Mapping) else {})
         self.steps = [Step(step, root.items["steps"].elements[step.index]) for step in self.graph.all]
         # Keep the first of several steps with an ID.

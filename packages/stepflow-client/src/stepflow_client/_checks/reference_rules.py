@@ -15,7 +15,7 @@ from ..flows.source import Node
 from .flow_analysis import FlowAnalysis, Read, Step
 
 
-def check_reads_against_declarations(model: FlowAnalysis, findings: Findings, *, is_subflow: bool) -> None:
+def check_reads_against_declarations(model: FlowAnalysis, findings: Findings) -> None:
     """Report reads of inputs and variables that fail, or may fail, according to the flow's own schemas."""
     schema = model.find_schema("input")
     if schema is not None:
@@ -26,7 +26,7 @@ def check_reads_against_declarations(model: FlowAnalysis, findings: Findings, *,
                 _check_input_read(read, type, findings)
     for read in model.reads:
         if read.kind == "variable":
-            _check_variable_read(read, model, findings, is_subflow)
+            _check_variable_read(read, model, findings)
     # Reads in flows inside steps count as well.
     reads = [read.reference for flow in model.all_flows for read in flow.reads if read.kind == "variable"]
     properties, used = model.find_schema("variables", "properties"), {read.variable for read in reads}
@@ -85,7 +85,7 @@ def _check_ineffective_defaults(schema: Node, findings: Findings) -> None:
         _check_ineffective_defaults(node, findings)
 
 
-def _check_variable_read(read: Read, model: FlowAnalysis, findings: Findings, is_subflow: bool) -> None:
+def _check_variable_read(read: Read, model: FlowAnalysis, findings: Findings) -> None:
     """Check a reference to a variable. A flow inside a step only has its own variables, not those of the outer flow."""
     parts = parse_portable_path(read.reference.path)
     if not parts:
@@ -97,7 +97,7 @@ def _check_variable_read(read: Read, model: FlowAnalysis, findings: Findings, is
     if name in declared:
         type = schema_to_type(declared[name], model.defs, is_source=True)
         report_missing_path(read, look_up_path(type, parts[1:]), "", findings)
-    elif has_schema and not is_subflow and _is_undeclared(name, schema, model.defs):
+    elif has_schema and not model.is_subflow and _is_undeclared(name, schema, model.defs):
         # Servers pass undeclared variables on, but this client rejects them.
         findings.add("undeclared-variable", "warning" if has_default else "error", read.target,
                      f"variable {name!r} is not declared", suggest_or_list(name, declared, "declared are"))  # fmt: skip
@@ -111,7 +111,7 @@ def _check_variable_read(read: Read, model: FlowAnalysis, findings: Findings, is
                          key="default")  # fmt: skip
     elif has_default or _tolerates_missing_value(read):
         return
-    elif is_subflow:
+    elif model.is_subflow:
         level = "error" if findings.in_unchecked and read.reference.is_certain else "warning"
         schemas = f"{{properties: {{variables: {{properties: {{{name}: {{default: {{$variable: {name}}}}}}}}}}}}}"
         findings.add("unset-variable", level, read.target, "this fails: a flow inside a step does not get the run's "
@@ -140,7 +140,7 @@ _MAX_SHOWN = 12
 _HIDING = ("undefined-step", "unknown-keyword", "from-expression", "template")
 
 
-def check_dependencies(model: FlowAnalysis, findings: Findings, *, is_subflow: bool = False) -> None:
+def check_dependencies(model: FlowAnalysis, findings: Findings) -> None:
     """Report problems in the dependency graph of a flow, or of a flow inside a step."""
     for step in model.steps:
         # Servers don't check inner flows up front, so any step ID is fine there.
@@ -175,7 +175,7 @@ def check_dependencies(model: FlowAnalysis, findings: Findings, *, is_subflow: b
                              "true, or remove it")  # fmt: skip
     certain = model.graph.find_steps_to_run(certainly=True)
     for user, reads in ((None, model.output_reads), *((step, step.reads) for step in model.steps)):
-        _check_stalls(model, user, reads, certain, is_subflow, findings)
+        _check_stalls(model, user, reads, certain, findings)
 
 
 def _check_step_order(model: FlowAnalysis, step: Step, other: Step, read: Read, findings: Findings) -> None:
@@ -194,7 +194,7 @@ def _check_step_order(model: FlowAnalysis, step: Step, other: Step, read: Read, 
 
 
 def _check_stalls(
-    model: FlowAnalysis, step: Step | None, reads: list[Read], certain: set[str], is_subflow: bool, findings: Findings
+    model: FlowAnalysis, step: Step | None, reads: list[Read], certain: set[str], findings: Findings
 ) -> None:
     own = {read.step for read in reads if read.reference.is_certain}
     plain = {read.step for read in reads if not read.reference.is_in_default}
@@ -218,7 +218,7 @@ def _check_stalls(
             effect = "hangs for 30 s or forever"
             if step is None:
                 effect = "fails with 'not completed'"
-            elif is_subflow:
+            elif model.is_subflow:
                 effect = "never ends"
             steps = " and ".join(f"step {step_id!r}" for step_id in sorted(after))
             branch = next((part for part in reversed(read.reference.branches) if part.kind in ("then", "else")), None)

@@ -140,15 +140,11 @@ def format_mismatch(slot: TypedPart, mismatch: Conflict, consumer: str) -> str:
         expected = _describe_type(slot.expected)
         return f"{consumer} expects {expected}{here}, but without 'else' this is null if the condition is false"
     source = "this"
-    if keyword == "$step":
-        path = node.get("path")
-        source = f"step {node.items[keyword].value!r}"
-        source += f" at {path.value}" if path is not None and path.value not in (None, "", "$") else ""
-    elif keyword == "$input":
-        path = node.items[keyword]
-        source = "the flow's input" + (f" at {path.value}" if path.value not in (None, "", "$") else "")
-    elif keyword == "$variable":
-        source = f"variable {node.items[keyword].value!r}"
+    if keyword in REFERENCE_KEYWORDS:
+        target, path = node.items[str(keyword)].value, node.get("path" if keyword == "$step" else "$input")
+        at = f" at {path.value}" if path is not None and path.value not in (None, "", "$") else ""
+        sources = {"$step": f"step {target!r}{at}", "$input": f"the flow's input{at}"}
+        source = sources.get(str(keyword), f"variable {target!r}")
     if mismatch.missing is not None:
         field = f"{where}.{mismatch.missing}" if where else mismatch.missing
         if keyword is None:

@@ -131,8 +131,7 @@ class _InputSchemaConverter:
 
     def _convert_plain_value(self, schema: Mapping[str, Any], depth: int) -> Schema:
         plain: Schema = {key: schema[key] for key in _KEPT if key in schema and is_valid_keyword(key, schema[key])}
-        for key in ("enum", "const"):
-            values = schema.get(key) if key == "enum" else [schema.get(key)]
+        for key, values in (("enum", schema.get("enum")), ("const", [schema.get("const")])):
             # Skip objects and lists, which may contain expressions.
             if key in schema and isinstance(values, list) and not any(isinstance(v, (dict, list)) for v in values):
                 plain[key] = schema[key]

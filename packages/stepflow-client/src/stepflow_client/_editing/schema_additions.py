@@ -34,13 +34,12 @@ def add_schemas(content: bytes, schemas: Schemas, source: str) -> bytes:
     if "steps" in framed:
         framed["steps"] = _SchemaContainer(properties=_SchemaContainer(framed["steps"]["properties"]))
     added = {"schemas": _SchemaContainer(properties=framed)}
-    message = "schemas cannot be added without changing more of the file; write 'schemas' as a mapping of its own, "
-    message += "without aliases"
 
     def change(text: str, root: Node) -> tuple[Iterable[Edit], Any]:
         return _add_missing_schemas(text, root, added, is_root=True), _merge_missing_schemas(root.value, added)
 
-    return text_edits.edit_file(content, source, change, message)
+    return text_edits.edit_file(content, source, change, "schemas cannot be added without changing more of the file; "
+                                "write 'schemas' as a mapping of its own, without aliases")  # fmt: skip
 
 
 def _merge_missing_schemas(value: Any, added: Any) -> Any:
