@@ -232,16 +232,14 @@ def _make_value_replacement(text: str, parent: Node, key: Key, node: Node, value
         keeps_line = is_one_line and not (is_simple or text.lstrip().startswith("{"))
         return node.start, node.end, text_edits.format_flow_style_value(text, key, value, one_line=keeps_line)
     if is_simple and not is_collection:
-        block = value if isinstance(value, str) and "\n" in value else ""
-        if block and text[node.end : text_edits.find_line_end(text, node.end)].strip():
-            # Don't use a literal block, because a comment after the value would become part of it.
-            return node.start, node.end, text_edits.write_json(value)
-        lines = block.removesuffix("\n").split("\n")
-        if block and all(map(str.isprintable, lines)) and lines[0][:1].strip() and lines[-1]:
-            # Write multi-line strings as literal blocks.
-            margin, style = " " * (key.column + 1), "|" if block.endswith("\n") else "|-"
-            return node.start, node.end, "\n".join([style, *(margin + line if line else line for line in lines)])
-        is_plain = not block and (not isinstance(value, str) or value.isprintable())
+        following = text[node.end : text_edits.find_line_end(text, node.end)].strip()
+        if isinstance(value, str) and "\n" in value and not following:
+            # Write multi-line strings as literal blocks, except before a comment, which would become part of the block.
+            lines = value.removesuffix("\n").split("\n")
+            if all(map(str.isprintable, lines)) and lines[0][:1].strip() and lines[-1]:
+                margin, style = " " * (key.column + 1), "|" if value.endswith("\n") else "|-"
+                return node.start, node.end, "\n".join([style, *(margin + line if line else line for line in lines)])
+        is_plain = not isinstance(value, str) or value.isprintable()
         return node.start, node.end, text_edits.format_yaml(value) if is_plain else text_edits.write_json(value)
     if "\n" not in text[key.end : node.start]:
         return colon, node.end, "\n" + text_edits.format_block(value, key.column + 1)

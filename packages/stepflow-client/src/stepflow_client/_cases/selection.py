@@ -9,8 +9,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from .._data.arguments import check_instance, check_instances, check_text, check_texts
-from .._runs.causes import ItemRecord
-from .._runs.explanation import explain_item
+from .._runs import causes, explanation
 from ..errors import InvalidArgumentError
 from ..flows.expressions import Path, Reference
 from ..flows.graph import FlowSteps, find_inner_flow, iter_steps
@@ -73,10 +72,10 @@ class FlowCoverage:
                 self._add_flow_steps(inner.flow, path, (*place, *inner.at))
 
     def _add_execution(
-        self, case: str, within: tuple[str, ...], record: ItemRecord, mocked: Collection[str] = ()
+        self, case: str, within: tuple[str, ...], record: causes.ItemRecord, mocked: Collection[str] = ()
     ) -> None:
         """Add an execution of the flow, or of a sub-flow in the steps `within`, with some steps mocked."""
-        for account in explain_item("", 0, record).steps:
+        for account in explanation.explain_item("", 0, record).steps:
             step = self._steps.get((*within, account.step_id))
             if step is None or account.state not in ("completed", "failed"):
                 continue

@@ -14,9 +14,7 @@ from ..flows.json_types import UNKNOWN, is_unknown, type_to_schema
 from ..flows.reading import FlowSource, require_flow
 from ..flows.source import FlowText, Node
 from ..types.models import Record
-from .checker import check_source, make_result
-from .type_comparison import format_type
-from .type_inference import infer_flow_types, infer_input_from_uses
+from . import checker, type_comparison, type_inference
 
 if TYPE_CHECKING:
     from ..types import ValidationResult
@@ -62,7 +60,7 @@ class InferredFlow(Record):
     @property
     def result(self) -> ValidationResult:
         """The findings, in the form returned by `check`."""
-        return make_result(self._findings)
+        return checker.make_result(self._findings)
 
     def annotated(self, content: bytes, source: str) -> bytes:
         """Return the flow's file with the missing schemas added and everything else unchanged.
@@ -110,14 +108,15 @@ def infer_from_text(flow: FlowText, components: Components | None = None, *, str
         FlowFileError: If the text is neither YAML nor JSON, or isn't a flow.
     """
     require_flow(flow.root.value, flow.name)
-    findings = check_source(flow, components, type_check=True, strict=strict)
-    types = infer_flow_types(flow.root, UNKNOWN, ComponentCatalog(components, fallback_schemas=flow.component_schemas))
-    input_type = infer_input_from_uses(types) if types.declared_input is None else types.declared_input
+    findings = checker.check_source(flow, components, type_check=True, strict=strict)
+    catalog = ComponentCatalog(components, fallback_schemas=flow.component_schemas)
+    types = type_inference.infer_flow_types(flow.root, UNKNOWN, catalog)
+    input_type = type_inference.infer_input_from_uses(types) if types.declared_input is None else types.declared_input
     steps = []
     for step in types.steps.values():
         parts = {"input": step.input, "takes": step.expected_input, "output": step.output}
         schemas = {name: type_to_schema(type) for name, type in parts.items()}
-        summary = {name: format_type(type) for name, type in parts.items()}
+        summary = {name: type_comparison.format_type(type) for name, type in parts.items()}
         id, component, line = step.step.id, step.step.component, step.step.node.items["id"].line
         steps.append(InferredStep(id, component, **schemas, source=step.source, line=line, summary=summary))
     missing: dict[str, Any] = {}
@@ -135,6 +134,6 @@ def infer_from_text(flow: FlowText, components: Components | None = None, *, str
         output=type_to_schema(types.output),
         steps=steps,
         missing=missing | ({"steps": {"properties": undeclared}} if undeclared else {}),
-        summary={"input": format_type(input_type), "output": format_type(types.output)},
+        summary={"input": type_comparison.format_type(input_type), "output": type_comparison.format_type(types.output)},
         _findings=[finding for finding in findings if finding.rule in _RULES or finding.level == "fatal"],
     )

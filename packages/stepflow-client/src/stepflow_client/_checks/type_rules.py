@@ -12,10 +12,8 @@ from ..flows.findings import Findings
 from ..flows import json_types
 from ..flows.json_types import UNKNOWN, ListOf, ObjectOf, Scalar, Type, is_unknown
 from ..flows.source import Node
-from .reference_rules import report_missing_path
-from .schema_rules import check_case_output
 from .type_comparison import Conflict, find_conflict, format_noun, format_type, is_compatible
-from . import type_inference
+from . import reference_rules, schema_rules, type_inference
 from .type_inference import FlowTypes, StepTypes, TypedPart, collect_typed_parts
 
 # The step input field that is passed to the inner flow, by component.
@@ -51,7 +49,7 @@ class _TypeCheck:
         for read in types.model.reads:
             lookup = type_inference.look_up_reference(read.node, f"${read.kind}", types, UNKNOWN)
             source = {"step": f" (the output of step {read.step!r})", "input": " (the flow's input)"}.get(read.kind, "")
-            report_missing_path(read, lookup, source, self.findings)
+            reference_rules.report_missing_path(read, lookup, source, self.findings)
         for typed in types.steps.values():
             step, component = typed.step, typed.step.component
             slots = collect_typed_parts(step.node.get("input"), typed.expected_input, types)
@@ -81,7 +79,7 @@ class _TypeCheck:
         else:
             schema, by = json_types.type_to_schema(types.output), "according to the types of its steps"
             for case in types.model.cases:
-                check_case_output(case, schema, {}, self.findings, by)
+                schema_rules.check_case_output(case, schema, {}, self.findings, by)
         if types.declared_input is None and is_unknown(types.given_input):
             check_input_use_conflicts(types, self.findings)
 

@@ -332,10 +332,9 @@ def prepare_dry_run(flow: dict[str, Any]) -> dict[str, Any]:
     steps = []
     for step in flow["steps"] if isinstance(flow.get("steps"), list) else ():
         handler = step.get("onError") if isinstance(step, dict) else None
-        if isinstance(handler, dict):
-            retries = handler.get("maxRetries")
-            if type(retries) is int and 0 <= retries < 2**32:
-                step = {**step, "onError": {key: value for key, value in handler.items() if key != "maxRetries"}}
+        retries = handler.get("maxRetries") if isinstance(handler, dict) else None
+        if isinstance(handler, dict) and type(retries) is int and 0 <= retries < 2**32:
+            step = {**step, "onError": {key: value for key, value in handler.items() if key != "maxRetries"}}
         steps.append(step)
     return {**flow, "steps": steps} if steps else flow
 
