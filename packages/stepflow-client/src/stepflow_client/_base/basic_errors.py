@@ -179,10 +179,16 @@ class FlowFileError(StepflowClientError):
     """
 
     def __init__(
-        self, message: str, *, path: str | None = None, line: int | None = None, column: int | None = None
+        self,
+        message: str,
+        *,
+        path: str | None = None,
+        line: int | None = None,
+        column: int | None = None,
+        hint: str | None = None,
     ) -> None:
-        """Store the message and the position."""
-        super().__init__(message)
+        """Store the message, the position, and a hint on what to do."""
+        super().__init__(message, hint=hint)
         self.path = path
         self.line = line
         self.column = column
@@ -207,13 +213,8 @@ class NotAFlowError(FlowFileError, InvalidArgumentError):
 class AuthoringError(FlowFileError, TypeError):
     """A function that defines a Python flow does something a flow can't express. Also a TypeError.
 
-    `path`, `line` and `column` point to the offending code.
+    `path`, `line` and `column` point to the offending code. The hint says what to use instead.
     """
-
-    def __init__(self, message: str, *, hint: str | None = None, **place: Any) -> None:
-        """Store the message, a hint on what to use instead, and the position."""
-        super().__init__(message, **place)
-        self.hint = hint
 
 
 class RunTimeoutError(StepflowClientError, TimeoutError):

@@ -35,9 +35,8 @@ class Fault(NamedTuple):
     def make_error(self, source: str, what: str) -> FlowFileError:
         """Return an error about a file. `what` completes the sentence, e.g. `is not YAML`."""
         where = f" (line {self.line}, column {self.column})" if self.line is not None else ""
-        error = FlowFileError(f"{source} {what}: {self.reason}{where}", path=source, line=self.line, column=self.column)
-        error.hint = self.hint
-        return error
+        message = f"{source} {what}: {self.reason}{where}"
+        return FlowFileError(message, path=source, line=self.line, column=self.column, hint=self.hint)
 
 
 def build_fault(text: str, index: int, reason: str, hint: str | None = None) -> Fault:

@@ -101,9 +101,8 @@ def read_yaml(text: str, source: str, convert: Callable[[YamlReader, yaml.Node |
     except yaml.MarkedYAMLError as error:
         raise syntax_faults.explain_yaml_error(text, error, _Loader).make_error(source, "is not YAML") from None
     except yaml.reader.ReaderError as error:
-        invalid = FlowFileError(f"{source} is not YAML: {error.reason} (position {error.position})", path=source)
-        invalid.hint = "remove the character, or name a text file"
-        raise invalid from None
+        message = f"{source} is not YAML: {error.reason} (position {error.position})"
+        raise FlowFileError(message, path=source, hint="remove the character, or name a text file") from None
     except UnicodeEncodeError as error:
         reason = "half of a surrogate pair is not a character"
         raise FlowFileError(f"{source} is not YAML: {reason} (position {error.start})", path=source) from None

@@ -250,9 +250,8 @@ def _read_config_text(path: Path) -> str:
     try:
         return read_file_bytes(path)[:_MAX_BYTES].decode("utf-8", "replace")
     except FlowFileNotFoundError as error:
-        missing = FlowFileNotFoundError(f"the configuration file {path} does not exist", path=str(path))
-        missing.hint = error.hint
-        raise missing from None
+        message = f"the configuration file {path} does not exist"
+        raise FlowFileNotFoundError(message, path=str(path), hint=error.hint) from None
 
 
 def _parse_config_text(text: str, path: Path) -> dict[str, Any]:
@@ -331,9 +330,8 @@ def explain_config_error(reason: str, config: ServerConfig) -> FlowFileError | N
     message, node, hint = fault
     reported = _LINE.search(reason)
     line = node.line or (int(reported[1]) if reported is not None and path is not None else 0)
-    error = FlowFileError(f"{name}:{line}: {message}" if line else f"{name}: {message}", path=name, line=line or None)
-    error.hint = hint
-    return error
+    message = f"{name}:{line}: {message}" if line else f"{name}: {message}"
+    return FlowFileError(message, path=name, line=line or None, hint=hint)
 
 
 def _explain_rejection(reason: str, root: Node) -> tuple[str, Node, str | None] | None:

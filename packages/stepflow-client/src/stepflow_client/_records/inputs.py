@@ -91,7 +91,7 @@ class InputStream(Iterator[Any]):
             message = f"{self._name}, {self._unit} {number}, cannot be read: {value}"
             if not isinstance(value, _BadHeader):
                 hint = "; ".join(filter(None, (hint, SKIP_HINT)))
-            raise _make_file_error(message, self._name, line=number, hint=hint)
+            raise FlowFileError(message, path=self._name, line=number, hint=hint)
         return ValueError(f"{self._unit} {number} cannot be read: {value}{f' ({hint})' if hint else ''}")
 
     def close(self) -> None:
@@ -122,7 +122,7 @@ class InputStream(Iterator[Any]):
         """Yield a file's lines, each limited to the maximum size of a whole file."""
         while line := file.readline(reading.MAX_FILE_BYTES):
             if len(line) == reading.MAX_FILE_BYTES and not line.endswith("\n"):
-                raise _make_file_error(reading.format_file_too_large(self._name), self._name)
+                raise FlowFileError(reading.format_file_too_large(self._name), path=self._name)
             yield line
 
     def _open_text(self, source: Any) -> IO[str]:
@@ -133,7 +133,7 @@ class InputStream(Iterator[Any]):
             except FileNotFoundError:
                 raise reading.make_missing_file_error(source) from None
             except OSError as error:
-                raise _make_file_error(f"{source} cannot be read: {error.strerror}", source) from None
+                raise FlowFileError(f"{source} cannot be read: {error.strerror}", path=source) from None
         elif hasattr(source, "encoding"):
             file = source
         else:
@@ -207,14 +207,6 @@ def _get_file_name(file: Any) -> str:
     return str(getattr(file, "name", "the file"))
 
 
-def _make_file_error(
-    message: str, name: str | None = None, *, line: int | None = None, hint: str | None = None
-) -> FlowFileError:
-    error = FlowFileError(message, path=name, line=line)
-    error.hint = hint
-    return error
-
-
 def _read_list(source: Any, name: str, form: InputFormat) -> list[Any]:
     """Return the elements of a list in a YAML or JSON file, or else the values from JSON Lines.
 
@@ -241,7 +233,7 @@ def _read_list(source: Any, name: str, form: InputFormat) -> list[Any]:
         value = reading.parse_yaml(text, name) if text.lstrip()[:1] in ("[", "-") else _parse_lines(text, name)
     if not isinstance(value, list):
         hint = "for lines of JSON, use the extension .jsonl"
-        raise _make_file_error(f"{name} is not a list of inputs", name, hint=hint)
+        raise FlowFileError(f"{name} is not a list of inputs", path=name, hint=hint)
     return value
 
 
@@ -255,7 +247,7 @@ def _parse_lines(text: str, name: str) -> list[Any]:
             except FlowFileError as error:
                 # The parser only sees this line, so it always says line 1.
                 message = error.message.replace("(line 1, column", "(column")
-                raise _make_file_error(message, name, line=number, hint=error.hint) from None
+                raise FlowFileError(message, path=name, line=number, hint=error.hint) from None
     return values
 
 
@@ -363,7 +355,7 @@ def import_pyarrow() -> Any:
         import pyarrow
         import pyarrow.parquet
     except ImportError:
-        raise _make_file_error("Parquet needs pyarrow", hint=install_command("stepflow-client", "parquet")) from None
+        raise FlowFileError("Parquet needs pyarrow", hint=install_command("stepflow-client", "parquet")) from None
     return pyarrow
 
 
@@ -375,7 +367,7 @@ def _converting_parquet_errors(name: str) -> Iterator[None]:
     except (OSError, arrow.ArrowException) as error:
         reason = getattr(error, "strerror", None) or error
         hint = "the file is damaged, or not a Parquet file"
-        raise _make_file_error(f"{name} cannot be read: {reason}", name, hint=hint) from None
+        raise FlowFileError(f"{name} cannot be read: {reason}", path=name, hint=hint) from None
 
 
 def open_parquet_rows(source: Any, name: str) -> tuple[int, Iterator[dict[str, Any]]]:

@@ -253,9 +253,7 @@ class _ProjectReader:
 
 
 def _make_error(file: Path, message: str, hint: str | None = None) -> FlowFileError:
-    error = FlowFileError(message, path=str(file))
-    error.hint = hint
-    return error
+    return FlowFileError(message, path=str(file), hint=hint)
 
 
 def require_existing_file(project: Project, key: str, path: Path) -> Path:

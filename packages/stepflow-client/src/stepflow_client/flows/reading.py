@@ -70,10 +70,9 @@ def decode_text(content: bytes, name: str) -> str:
     except UnicodeDecodeError as error:
         before = error.object[: error.start].decode("utf-8").split("\n")
         message, column = f"{name} is not UTF-8 text (byte {error.start})", len(before[-1]) + 1
-        wrong = FlowFileError(message, path=name, line=len(before), column=column)
         is_utf_16 = content.startswith((BOM_UTF16_LE, BOM_UTF16_BE))
-        wrong.hint = "it is UTF-16 text: save it as UTF-8" if is_utf_16 else "save it as UTF-8"
-        raise wrong from None
+        hint = "it is UTF-16 text: save it as UTF-8" if is_utf_16 else "save it as UTF-8"
+        raise FlowFileError(message, path=name, line=len(before), column=column, hint=hint) from None
 
 
 def read_file_bytes(path: str | PathLike[str]) -> bytes:
@@ -95,9 +94,8 @@ def read_file_bytes(path: str | PathLike[str]) -> bytes:
     except FileNotFoundError:
         raise make_missing_file_error(name) from None
     except IsADirectoryError:
-        directory = FlowFileError(f"{name} is a folder, not a file", path=name)
-        directory.hint = explain_missing_file(os.path.join(name, "*.yaml"))
-        raise directory from None
+        hint = explain_missing_file(os.path.join(name, "*.yaml"))
+        raise FlowFileError(f"{name} is a folder, not a file", path=name, hint=hint) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise FlowFileError(f"{name} cannot be read: {reason}", path=name) from None
@@ -106,9 +104,7 @@ def read_file_bytes(path: str | PathLike[str]) -> bytes:
 def make_missing_file_error(name: str) -> FlowFileNotFoundError:
     """Return the error for a missing file, with a hint suggesting the closest name in its folder."""
     fault = "is a URL, not a file" if "://" in name else "does not exist"
-    error = FlowFileNotFoundError(f"{name} {fault}", path=name)
-    error.hint = explain_missing_file(name)
-    return error
+    return FlowFileNotFoundError(f"{name} {fault}", path=name, hint=explain_missing_file(name))
 
 
 def _read_open_file(file: FileIO, name: str) -> bytes:
@@ -354,9 +350,7 @@ def require_flow(content: Any, name: str) -> dict[str, Any]:
         message, hint = f"{name}: {explained[0]}", explained[1]
     else:
         return content
-    error = NotAFlowError(message, path=name)
-    error.hint = hint
-    raise error
+    raise NotAFlowError(message, path=name, hint=hint)
 
 
 def explain_not_a_flow(document: Mapping[str, Any]) -> tuple[str, str] | None:
