@@ -117,9 +117,6 @@ class _FindingRewriter:
                     finding = finding._replace(hint="write $step, $input or $variable")
                 case "wrong-type" if finding.hint is None:
                     finding = finding._replace(hint=_SHAPES.get(str(at.part)))
-                case "wrong-type" if finding.hint == _IN_QUOTES and at.start >= 0 and at.original is None:
-                    edits = self.make_replacement(at, json.dumps(text[at.start : at.end]))
-                    finding = finding._replace(fix=text_edits.combine_edits(text, edits))
         if finding.fix is not None or at is None:
             return finding
         if (name := parse_suggested_name(finding.hint)) is not None:
@@ -139,6 +136,8 @@ class _FindingRewriter:
                 return self.make_expression_replacement(at, match[1] or at.value.strip()), True
             case "type-mismatch" | "possible-mismatch" if match := re.fullmatch(r"write (\{\$.+\})", hint):
                 return self.make_expression_replacement(at, match[1]), False
+            case "wrong-type" if hint == _IN_QUOTES and at.original is None:
+                return self.make_replacement(at, json.dumps(text[at.start : at.end])), True
             case "wrong-type":
                 return self.make_scalar_correction(at), True
             case "large-integer":
