@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from .._data.flow_declarations import get_declared_schema, get_defs, get_fields
 from ..flows import graph
@@ -62,12 +62,11 @@ class Step:
     def __init__(self, step: graph.Step, node: Node) -> None:
         self.index, self.id, self.value, self.node = step.index, step.id, step.value, node
         self.reads = [Read(read, node, "input") for read in step.reads]
-
-    @property
-    def component(self) -> str | None:
+        component, handler = step.value.get("component"), step.value.get("onError")
+        self.component = component if isinstance(component, str) else None
         """The component's path, or None if it isn't a string."""
-        component = self.value.get("component")
-        return component if isinstance(component, str) else None
+        self.uses_default = isinstance(handler, Mapping) and handler.get("action") == "useDefault"
+        """Whether the step falls back to a default output when it fails."""
 
     @cached_property
     def subflow(self) -> Node | None:
@@ -79,12 +78,6 @@ class Step:
         if inner is None or not isinstance(inner.flow, Mapping) or not inner.is_as_written:
             return None
         return get_subflow_node(self.node, inner)
-
-    @property
-    def uses_default(self) -> bool:
-        """Whether the step falls back to a default output when it fails."""
-        handler = self.value.get("onError")
-        return isinstance(handler, Mapping) and handler.get("action") == "useDefault"
 
 
 class FlowAnalysis:
@@ -98,13 +91,15 @@ class FlowAnalysis:
         # Keep the first of several steps with an ID.
         self.by_id = {step.id: step for step in self.steps if step.index == self.graph.by_id[step.id].index}
         self.output_reads = [Read(output_read, root, "output") for output_read in self.graph.output_reads]
-
-    @property
-    def reads(self) -> Iterator[Read]:
+        self.reads = [*(read for step in self.steps for read in step.reads), *self.output_reads]
         """All references in the flow."""
-        for step in self.steps:
-            yield from step.reads
-        yield from self.output_reads
+        self.variables = get_fields(get_declared_schema(root.value, "variables"))
+        """The schemas of the flow's variables by name, and the names of the required ones."""
+        schemas = root.get("schemas")
+        self.defs = get_defs(schemas.value if schemas is not None else None)
+        """The flow's shared schemas."""
+        self.cases = root.elements_at("test", "cases")
+        """The flow's test cases."""
 
     @property
     def all_flows(self) -> Iterator[FlowAnalysis]:
@@ -113,22 +108,6 @@ class FlowAnalysis:
         for step in self.steps:
             if step.subflow is not None:
                 yield from FlowAnalysis(step.subflow).all_flows
-
-    @cached_property
-    def defs(self) -> Mapping[str, Any]:
-        """The flow's shared schemas."""
-        schemas = self.root.get("schemas")
-        return get_defs(schemas.value if schemas is not None else None)
-
-    @cached_property
-    def variables(self) -> tuple[Mapping[str, Any], list[str]]:
-        """The schemas of the flow's variables by name, and the names of the required ones."""
-        return get_fields(get_declared_schema(self.root.value, "variables"))
-
-    @property
-    def cases(self) -> Iterable[Node]:
-        """The flow's test cases."""
-        return self.root.elements_at("test", "cases")
 
     def find_schema(self, *path: str) -> Node | None:
         """Return the schema of `input`, `output`, `variables` or `steps` (or part of it), or None if not declared."""

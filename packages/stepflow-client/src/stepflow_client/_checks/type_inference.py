@@ -8,9 +8,9 @@ from typing import Any, Literal, NamedTuple
 
 from .._base.not_given import NOT_GIVEN
 from .._data.flow_declarations import get_unset_value
+from ..flows import json_types
 from ..flows.components import ComponentCatalog
 from ..flows.expressions import REFERENCE_KEYWORDS, Path, get_keyword, is_expression, parse_portable_path
-from ..flows import json_types
 from ..flows.json_types import UNKNOWN, Field, ListOf, Lookup, ObjectOf, Scalar, Type, is_unknown, make_union
 from ..flows.source import Node
 from .flow_analysis import FlowAnalysis, Step

@@ -6,14 +6,14 @@ from collections.abc import Iterable
 
 from .._base.text import suggest_or_list
 from .._editing.text_edits import format_inline_yaml
+from ..flows import json_types
 from ..flows.components import ComponentCatalog
 from ..flows.expressions import REFERENCE_KEYWORDS, Path, format_path, get_keyword
 from ..flows.findings import Findings
-from ..flows import json_types
 from ..flows.json_types import UNKNOWN, ListOf, ObjectOf, Scalar, Type, is_unknown
 from ..flows.source import Node
-from .type_comparison import Conflict, find_conflict, format_noun, format_type, is_compatible
 from . import reference_rules, schema_rules, type_inference
+from .type_comparison import Conflict, find_conflict, format_noun, format_type, is_compatible
 from .type_inference import FlowTypes, StepTypes, TypedPart, collect_typed_parts
 
 # The step input field that is passed to the inner flow, by component.

@@ -15,10 +15,10 @@ from .._data.flow_declarations import get_declared_defs, get_declared_schema
 from .._data.secrets import Secrets, find_flow_secrets, find_secrets
 from .._data.values import check_json
 from ..errors import InvalidArgumentError, StepflowClientError
+from ..flows import tool_schemas
 from ..flows.graph import FlowSteps
 from ..flows.json_schema import Mismatch, Validator, find_mismatches, get_defs, short_repr
 from ..flows.run_requirements import RunRequirements, find_required_input_paths, find_requirements, find_unread_fields
-from ..flows import tool_schemas
 from ..flows.tool_schemas import WRAPPER
 from ..types import FlowResult
 from ..types.server import ToolResult

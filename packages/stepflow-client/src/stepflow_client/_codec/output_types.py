@@ -24,13 +24,18 @@ from ..types.results import Outcome, OutputTypeError
 _GENERICS: tuple[Any, ...] = (list, dict, tuple, set, frozenset, Union, types.UnionType)
 
 
-def check_output_type(output_type: Any) -> None:
-    """Check that outputs can be converted to a type. Call this before creating a run.
+def check_output_type(output_type: Any) -> TypeAdapter[Any]:
+    """Check that outputs can be converted to a type, and return the adapter that does. Call this before creating a run.
 
     Raises:
         InvalidArgumentError: If they can't.
     """
-    _get_adapter(output_type)
+    try:
+        return _make_adapter(output_type)
+    except Exception as error:
+        # Evaluating string annotations may raise anything.
+        hint = str(error).partition("\n")[0]
+        raise argument_error("output_type", "a supported output type", output_type, hint) from error
 
 
 def convert_output(result: FlowResult[Any], output_type: Any) -> FlowResult[Any]:
@@ -61,7 +66,7 @@ def convert_outcome(outcome: Outcome[Any], output_type: Any) -> Outcome[Any]:
 
 def _convert_value(result: FlowResult[Any], output_type: Any) -> Any:
     try:
-        return _get_adapter(output_type).validate_python(result.output)
+        return check_output_type(output_type).validate_python(result.output)
     except ValidationError as error:
         reported = error.errors(include_input=False)
         faults = [{"path": format_path(fault["loc"]), "message": fault["msg"]} for fault in reported]
@@ -70,15 +75,6 @@ def _convert_value(result: FlowResult[Any], output_type: Any) -> Any:
         problem = f"does not fit {name}: {faults[0]['path']}: {faults[0]['message']}{more}"
         message = f"the output of run {result.run_id} {problem}"
         raise OutputTypeError(message, run_id=result.run_id, details=faults, result=result) from None
-
-
-def _get_adapter(output_type: Any) -> TypeAdapter[Any]:
-    try:
-        return _make_adapter(output_type)
-    except Exception as error:
-        # Evaluating string annotations may raise anything.
-        hint = str(error).partition("\n")[0]
-        raise argument_error("output_type", "a supported output type", output_type, hint) from error
 
 
 @functools.lru_cache(maxsize=256)

@@ -35,7 +35,6 @@ _SHAPES = {
     "$defs": "write each definition as NAME: {type: ...}",
     "maxRetries": "write maxRetries: 3",
 }
-_IN_QUOTES = "put it in quotes"
 _BOOLEANS = {"yes": True, "true": True, "on": True, "y": True, "no": False, "false": False, "off": False, "n": False}
 # A sample value of each type.
 _EMPTY: Mapping[str, Any] = {"string": "", "integer": 0, "number": 0, "boolean": False, "array": [], "object": {}}
@@ -136,7 +135,7 @@ class _FindingRewriter:
                 return self.make_expression_replacement(at, match[1] or at.value.strip()), True
             case "type-mismatch" | "possible-mismatch" if match := re.fullmatch(r"write (\{\$.+\})", hint):
                 return self.make_expression_replacement(at, match[1]), False
-            case "wrong-type" if hint == _IN_QUOTES and at.original is None:
+            case "wrong-type" if hint == "put it in quotes" and at.original is None:
                 return self.make_replacement(at, json.dumps(text[at.start : at.end])), True
             case "wrong-type":
                 return self.make_scalar_correction(at), True
