@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from stepflow_client import ExecutionStatus, FlowResult
-from stepflow_client._cases.expected_outputs import expectation_of, replace_volatile
+from stepflow_client._cases.expected_outputs import expectation_of, replace_volatile_strings
 from stepflow_client.flows.matching import compare
 
 AT = datetime(2026, 11, 27, 12, tzinfo=UTC)
@@ -29,7 +29,7 @@ BLOB = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
     ],
 )
 def test_noise_becomes_a_matcher(value: Any, again: Any) -> None:
-    expected = replace_volatile(value, at=AT)
+    expected = replace_volatile_strings(value, at=AT)
     assert compare(expected, value) == compare(expected, again) == []
     assert compare(value, again) != [] or "run_id" in value
 
@@ -49,21 +49,21 @@ def test_noise_becomes_a_matcher(value: Any, again: Any) -> None:
     ],
 )
 def test_the_rest_stays_as_it_is(value: Any) -> None:
-    assert replace_volatile(value, at=AT) == value
+    assert replace_volatile_strings(value, at=AT) == value
 
 
 def test_what_the_run_was_given_is_no_noise() -> None:
     given: tuple[Any, ...] = ({"order": OTHER.lower(), "since": TIME}, {"steps": []})
-    assert replace_volatile({"order": OTHER, "text": f"{OTHER} since {TIME}"}, given, AT) == {
+    assert replace_volatile_strings({"order": OTHER, "text": f"{OTHER} since {TIME}"}, given, AT) == {
         "order": OTHER,
         "text": f"{OTHER} since {TIME}",
     }
-    assert replace_volatile({"order": OTHER, "id": ID}, given, AT)["id"] == {"$regex": "^[0-9a-fA-F-]{36}$"}
+    assert replace_volatile_strings({"order": OTHER, "id": ID}, given, AT)["id"] == {"$regex": "^[0-9a-fA-F-]{36}$"}
 
 
 @pytest.mark.parametrize("value", [{"$any": True}, {"$regx": "x"}, {"$equals": {"a": 1}}])
 def test_an_output_that_looks_like_a_matcher_is_expected_as_it_is(value: Any) -> None:
-    expected = replace_volatile([value])
+    expected = replace_volatile_strings([value])
     assert compare(expected, [value]) == []
     assert compare(expected, ["anything"]) != []
 

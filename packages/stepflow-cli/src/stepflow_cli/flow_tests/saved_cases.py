@@ -17,12 +17,12 @@ from stepflow_client._data.secrets import is_hidden
 from stepflow_client._editing.text_edits import (
     Edit,
     NotEditableError,
+    build_keys_addition,
     detect_json_indent,
+    dump_json,
     edit_file,
     find_line_end,
     format_block,
-    make_addition,
-    write_json,
 )
 from stepflow_client.flows.expressions import PathError, format_path, parse_path
 from stepflow_client.flows.graph import get_steps_by_id
@@ -113,7 +113,7 @@ def _build_replace_edits(text: str, root: Node, index: int, case: Mapping[str, A
     if not case.keys() >= node.items.keys():
         # A key is being removed, so rewrite the whole case.
         if node.is_flow:
-            yield node.start, node.end, write_json(case)
+            yield node.start, node.end, dump_json(case)
         else:
             indent, written = _format_element(text, node, case)
             yield text.rindex("-", 0, node.start) - indent, find_line_end(text, node.last), written
@@ -122,7 +122,7 @@ def _build_replace_edits(text: str, root: Node, index: int, case: Mapping[str, A
         yield from find_value_edits(text, node, node.keys[name], part, case[name])
     new = {name: value for name, value in case.items() if name not in node.items}
     if new:
-        yield make_addition(text, node, new)
+        yield build_keys_addition(text, node, new)
 
 
 def _build_append_edit(text: str, root: Node, case: dict[str, Any]) -> Edit:
@@ -131,14 +131,14 @@ def _build_append_edit(text: str, root: Node, case: dict[str, Any]) -> Edit:
         # JSON that isn't valid YAML, e.g. because of very long keys, has no positions.
         raise NotEditableError
     if test is None:
-        return make_addition(text, root, {"test": {"cases": [case]}})
+        return build_keys_addition(text, root, {"test": {"cases": [case]}})
     if test.value in (None, {}):
         return _replace_empty_value(text, root, "test", {"cases": [case]})
     if not isinstance(test.value, dict) or test.original is not None:
         raise NotEditableError
     cases = test.get("cases")
     if cases is None:
-        return make_addition(text, test, {"cases": [case]})
+        return build_keys_addition(text, test, {"cases": [case]})
     if cases.value in (None, []):
         return _replace_empty_value(text, test, "cases", [case])
     if cases.original is not None or not cases.elements:
@@ -150,7 +150,7 @@ def _build_append_edit(text: str, root: Node, case: dict[str, Any]) -> Edit:
     start = text.rfind("\n", 0, last.start) + 1
     before = text[start : last.start]
     between = ", " if before.strip() else f",\n{before}"
-    written = write_json(case, None if before.strip() else detect_json_indent(text))
+    written = dump_json(case, None if before.strip() else detect_json_indent(text))
     return last.end, last.end, between + written.replace("\n", "\n" + before)
 
 
@@ -162,7 +162,7 @@ def _replace_empty_value(text: str, parent: Node, name: str, value: Any) -> Edit
     colon = text.index(":", key.end) + 1
     end = max(colon, node.end)
     if parent.is_flow:
-        return colon, end, f" {write_json(value)}"
+        return colon, end, f" {dump_json(value)}"
     if "#" in text[colon : find_line_end(text, end)]:
         raise NotEditableError
     return colon, end, "\n" + format_block(value, key.column + 1)
@@ -177,7 +177,7 @@ def _format_element(text: str, sibling: Node, case: Mapping[str, Any]) -> tuple[
     written = format_block([case], indent)
     if written.lstrip().startswith("["):
         # Some text in it can't be written in block style.
-        written = f"{' ' * indent}- {write_json(case)}"
+        written = f"{' ' * indent}- {dump_json(case)}"
     return indent, written
 
 

@@ -20,9 +20,9 @@ from stepflow_client._command import (
     FlowAnalysis,
     FlowTypes,
     check_config,
+    convert_fix_to_edit,
     correct_flow,
     infer_flow_types,
-    make_edit,
     pause_garbage_collector,
 )
 from stepflow_client._data.flow_declarations import get_fields
@@ -322,7 +322,7 @@ def _is_requested(kind: str, kinds: Sequence[str] | None) -> bool:
 
 def _build_quick_fix(analysis: Analysis, uri: str, finding: Finding) -> Iterator[types.CodeAction]:
     fix = finding.fix or finding.suggestion
-    edit = make_edit(analysis.text.text, fix) if fix is not None else None
+    edit = convert_fix_to_edit(analysis.text.text, fix) if fix is not None else None
     if fix is None or edit is None:
         return
     old, new = (cut(" ".join(words.split()), _MAX_TITLE) for words in (fix.old, fix.text))

@@ -97,9 +97,9 @@ class _MentionReader:
             yield self.make_mention("step", key, name)
 
     def iter_reference_mentions(self, read: Read, user: str | None) -> Iterator[Mention]:
-        written = read.target.value
+        written = read.operand.value
         if read.kind == "step" and read.step is not None:
-            yield self.make_mention("step", read.target, read.step, user=user, is_read=True)
+            yield self.make_mention("step", read.operand, read.step, user=user, is_read=True)
         elif read.kind != "step" and isinstance(written, str):
             path: Path = ()
             schema = self.input if read.kind == "input" else self.variables
@@ -107,7 +107,7 @@ class _MentionReader:
                 if isinstance(part, str):
                     kind: Kind = "variable" if read.kind == "variable" and not path else "field"
                     scope = self.get_scope(schema, path, read.kind)
-                    yield self.make_mention(kind, read.target, written, at, part, scope, user=user, is_read=True)
+                    yield self.make_mention(kind, read.operand, written, at, part, scope, user=user, is_read=True)
                 schema, path = self.get_part_schema(schema, part), (*path, part)
 
     def iter_declared(self, schema: Node | None, *, is_top: bool = False) -> Iterator[Mention]:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from stepflow_client import FlowFileError
 from stepflow_client._data.flow_declarations import get_fields as properties_of
-from stepflow_client._editing.text_edits import write_json
+from stepflow_client._editing.text_edits import dump_json
 from stepflow_client.flows.json_schema import find_mismatches, is_number, resolve_ref
 from stepflow_client.flows.reading import parse_json, parse_yaml
 
@@ -50,7 +50,7 @@ def _describe_limits(schema: Mapping[str, Any], kind: str) -> str:
     parts += [f"format {shape}"] if isinstance(shape, str) and shape != kind else []
     parts += ["UTC"] if kind == "date-time" else []
     if isinstance(examples, list) and examples:
-        parts.append(f"for example {examples[0] if isinstance(examples[0], str) else write_json(examples[0])}")
+        parts.append(f"for example {examples[0] if isinstance(examples[0], str) else dump_json(examples[0])}")
     return "; ".join(part for part in parts if part)
 
 
@@ -71,7 +71,7 @@ def _format_value(kind: str, value: Any) -> str | None:
         return value.removesuffix("Z") if kind == "date-time" and _LOCAL.fullmatch(value.removesuffix("Z")) else value
     if kind == "boolean" and not isinstance(value, bool):
         return None
-    return write_json(value, "  " if kind in ("json", "list") else None)
+    return dump_json(value, "  " if kind in ("json", "list") else None)
 
 
 def _parse_field_text(kind: str, text: str) -> Any:
@@ -116,7 +116,7 @@ def _validate_format(kind: str, text: str) -> str:
 
 def format_json(value: Any) -> str:
     """Return a value as editable JSON without invisible characters, or an empty string for null."""
-    return "" if value is None else write_json(value, "  ")
+    return "" if value is None else dump_json(value, "  ")
 
 
 def _parse_json_text(text: str) -> Any:

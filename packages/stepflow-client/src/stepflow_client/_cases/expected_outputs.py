@@ -35,7 +35,7 @@ _VOLATILE = re.compile(
 _MAX_DISTANCE = timedelta(days=1)
 
 
-def replace_volatile(value: Any, given: Iterable[Any] = (), at: datetime | None = None) -> Any:
+def replace_volatile_strings(value: Any, given: Iterable[Any] = (), at: datetime | None = None) -> Any:
     """Return an expected value that matches both an actual value and the values in later runs.
 
     Strings containing a UUID or a time close to the run become a `$regex`. A UUID under the key `run_id` becomes all
@@ -111,7 +111,7 @@ def expectation_of(
     given = [check_json(value, "given") for value in given]
     if at is not None:
         check_instance(at, "at", datetime)
-    from_actual = partial(replace_volatile, given=tuple(given), at=at)
+    from_actual = partial(replace_volatile_strings, given=tuple(given), at=at)
     is_like = before.get("outcome") == ("success" if result.is_success else "failed")
     if result.is_success:
         if is_like and "result" in before:
@@ -175,14 +175,14 @@ def update_expected(content: bytes, expected: Mapping[int, Any], source: str) ->
     def change(text: str, root: Node) -> tuple[list[Edit], Any]:
         wanted, edits = copy.deepcopy(root.value), list[Edit]()
         for index, value in expected.items():
-            edits += _replace_output(text, root, index, value, source)
+            edits += _find_output_edits(text, root, index, value, source)
             wanted["test"]["cases"][index]["output"] = value
         return edits, wanted
 
     return text_edits.edit_file(content, source, change, "the expected outputs cannot be updated without other changes")
 
 
-def _replace_output(text: str, root: Node, index: int, value: Any, source: str) -> Iterator[Edit]:
+def _find_output_edits(text: str, root: Node, index: int, value: Any, source: str) -> Iterator[Edit]:
     """Yield the edits that replace a case's expected output."""
     case = root.at("test", "cases", index)
     holders = [root.at("test"), root.at("test", "cases"), case]
@@ -190,7 +190,7 @@ def _replace_output(text: str, root: Node, index: int, value: Any, source: str) 
         raise FlowFileError(f"{source}: test case {index} is an alias; write it out to update it", path=source)
     key, node = case.keys.get("output"), case.get("output")
     if key is None or node is None or key.start < 0:
-        yield text_edits.make_addition(text, case, {"output": value})
+        yield text_edits.build_keys_addition(text, case, {"output": value})
         return
     inside = {id(part) for part in node.walk()}
     for alias in root.walk():
@@ -210,7 +210,7 @@ def find_value_edits(text: str, parent: Node, key: Key | None, node: Node, new: 
         for name, part in node.items.items():
             yield from find_value_edits(text, node, node.keys[name], part, new[name])
     elif key is None:
-        yield node.start, node.end, text_edits.write_json(new)
+        yield node.start, node.end, text_edits.dump_json(new)
     elif is_own and old and isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         for part, after in zip(node.elements, new, strict=True):
             yield from find_value_edits(text, node, None, part, after)
@@ -225,7 +225,7 @@ def _make_value_replacement(text: str, parent: Node, key: Key, node: Node, value
     if node.start == node.end:
         # An empty value has no text, and its position is somewhere after the colon.
         if parent.is_flow or is_simple:
-            return colon, colon, f" {text_edits.write_json(value)}"
+            return colon, colon, f" {text_edits.dump_json(value)}"
         return colon, colon, "\n" + text_edits.format_block(value, key.column + 1)
     if parent.is_flow or (node.is_flow and is_collection):
         is_one_line = "\n" not in text[node.start : node.end]
@@ -240,7 +240,7 @@ def _make_value_replacement(text: str, parent: Node, key: Key, node: Node, value
                 margin, style = " " * (key.column + 1), "|" if value.endswith("\n") else "|-"
                 return node.start, node.end, "\n".join([style, *(margin + line if line else line for line in lines)])
         is_plain = not isinstance(value, str) or value.isprintable()
-        return node.start, node.end, text_edits.format_yaml(value) if is_plain else text_edits.write_json(value)
+        return node.start, node.end, text_edits.format_yaml(value) if is_plain else text_edits.dump_json(value)
     if "\n" not in text[key.end : node.start]:
         return colon, node.end, "\n" + text_edits.format_block(value, key.column + 1)
     # The value is on separate lines, so keep any comments between it and the key. Only lists may be indented no deeper

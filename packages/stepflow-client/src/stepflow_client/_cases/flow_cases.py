@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .._base.text import short_json
-from .._checks.shape_rules import check_shape
+from .._checks.shape_rules import check_flow_shape
 from .._data.arguments import file_path
 from .._runs.pins import Delayed, Fails
 from .._runs.stored_flow import remove_cases
@@ -282,7 +282,7 @@ def _find_case_faults(root: Node, name: str) -> dict[int, str]:
         FlowFileError: If the steps, `test` or the list of cases are malformed.
     """
     findings, faults = Findings(), dict[int, str]()
-    check_shape(root, findings)
+    check_flow_shape(root, findings)
     for finding in findings.all.values():
         place = parse_path(finding.path)
         case = next(iter(place[2:]), None) if place[:2] == ("test", "cases") else None

@@ -141,7 +141,7 @@ def parse_target(target: str | None) -> Release | None:
 
 def _check_flow(root: Node, catalog: ComponentCatalog, findings: Findings, depth: int) -> None:
     with findings.treat_as_unchecked(depth > 0):
-        shape_rules.check_shape(root, findings)
+        shape_rules.check_flow_shape(root, findings)
     if not isinstance(root.value, dict):
         return
     model = FlowAnalysis(root)
@@ -155,10 +155,10 @@ def _check_flow(root: Node, catalog: ComponentCatalog, findings: Findings, depth
             component_rules.check_component(by_index[index], catalog, findings)
     if (output := root.get("output")) is not None:
         expression_rules.check_expression(output, findings, model.by_id)
-    reference_rules.check_dependencies(model, findings)
+    reference_rules.check_step_dependencies(model, findings)
     schema_rules.check_schemas(model, findings)
     reference_rules.check_reads_against_declarations(model, findings)
-    component_rules.check_output_paths(model, catalog, findings)
+    component_rules.check_paths_into_step_outputs(model, catalog, findings)
     if depth == 0:
         for node in root.walk():
             if node.merges:
@@ -168,7 +168,7 @@ def _check_flow(root: Node, catalog: ComponentCatalog, findings: Findings, depth
                 findings.add("large-integer", "warning", node, "servers convert an integer this large to a float, "
                              "losing digits", "put it in quotes")  # fmt: skip
     for step in model.steps if depth < _MAX_DEPTH else ():
-        inner = component_rules.find_checked_subflow(step, findings)
+        inner = component_rules.check_and_find_subflow(step, findings)
         if inner is not None:
             with findings.treat_as_unchecked(not inner[1]):
                 _check_flow(inner[0], catalog, findings, depth + 1)

@@ -57,7 +57,7 @@ def check_component(step: Step, catalog: ComponentCatalog, findings: Findings) -
         _check_misplaced_keys(step, {}, findings)
 
 
-def check_output_paths(model: FlowAnalysis, catalog: ComponentCatalog, findings: Findings) -> None:
+def check_paths_into_step_outputs(model: FlowAnalysis, catalog: ComponentCatalog, findings: Findings) -> None:
     """Report paths that don't exist in a step's output."""
     declared = model.find_schema("steps", "properties") or Node(None)
     for read in model.reads:
@@ -126,7 +126,7 @@ def _check_misplaced_keys(step: Step, schema: Mapping[str, Any], findings: Findi
     return [*misplaced]
 
 
-def find_checked_subflow(step: Step, findings: Findings) -> tuple[Node, bool] | None:
+def check_and_find_subflow(step: Step, findings: Findings) -> tuple[Node, bool] | None:
     """Return a map, iterate or put_blob step's inner flow and whether servers check it, or None if it has no inner
     flow.
 

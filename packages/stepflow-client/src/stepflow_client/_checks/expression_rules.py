@@ -87,7 +87,7 @@ def check_expression(node: Node, findings: Findings, steps: Container[str] = ())
 
 
 def _check_plain_data(node: Node, findings: Findings, steps: Container[str]) -> None:
-    if (name := _find_forgotten_keyword(node, steps)) is not None:
+    if (name := _find_keyword_without_dollar(node, steps)) is not None:
         findings.add("unknown-keyword", "error", node, f"{name!r} without $ is not a keyword: the object is passed on "
                      "as data", f"write ${name}", key=name)  # fmt: skip
         return
@@ -106,7 +106,7 @@ def _check_plain_data(node: Node, findings: Findings, steps: Container[str]) -> 
         _check_template_text(node, findings)
 
 
-def _find_forgotten_keyword(node: Node, steps: Container[str]) -> str | None:
+def _find_keyword_without_dollar(node: Node, steps: Container[str]) -> str | None:
     """Return the keyword that seems to lack its `$`, or None if the object could be data."""
     keys = node.items.keys()
     name = next(iter(keys), "")
@@ -179,7 +179,7 @@ def _check_template_text(node: Node, findings: Findings) -> None:
     reference = re.search(_READ, text, re.VERBOSE)
     if reference is not None:
         is_whole, shown = reference[0].strip() == text.strip(), repr(reference[0].strip())
-        hint = f"write {_translate_reference(reference[reference.lastgroup or 0])} in place of the text"
+        hint = f"write {_convert_reference_to_expression(reference[reference.lastgroup or 0])} in place of the text"
         hint += "" if is_whole else ": use a component to concatenate strings"
         # Only a warning otherwise: the component may evaluate templates itself, and a single word may be data.
         level = "error" if is_whole and reference.lastgroup != "whole" else "warning"
@@ -193,7 +193,7 @@ def _check_template_text(node: Node, findings: Findings) -> None:
         findings.add("template", level, node, f"text is never evaluated: {shown} reaches the component unchanged", hint)
 
 
-def _translate_reference(reference: str) -> str:
+def _convert_reference_to_expression(reference: str) -> str:
     """Translate a reference such as `input.x` or `steps.a.output.x` to an expression."""
     name = re.match(_NAME, reference)
     assert name is not None

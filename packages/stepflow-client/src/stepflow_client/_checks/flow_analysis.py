@@ -40,7 +40,7 @@ class Read(NamedTuple):
         return self.reference.step
 
     @property
-    def target(self) -> Node:
+    def operand(self) -> Node:
         """The keyword's value."""
         return self.node.items["$" + self.reference.kind]
 

@@ -45,11 +45,11 @@ def report_missing_path(read: Read, lookup: Lookup, source: str, findings: Findi
     if lookup.problem is not None:
         # An invalid path inside a condition just makes the condition false.
         level = "warning" if read.reference.is_in_condition else lookup.level
-        at = read.node.items["path"] if read.kind == "step" else read.target
+        at = read.node.items["path"] if read.kind == "step" else read.operand
         findings.add(_PATH_RULES[read.kind], level, at, f"{lookup.problem}{source}", lookup.hint)
 
 
-def _tolerates_missing_value(read: Read) -> bool:
+def _is_missing_value_harmless(read: Read) -> bool:
     """Return whether a missing value is harmless, because it's read in a condition or guarded by the same condition."""
     guards = [branch.condition for branch in read.reference.branches if branch.kind == "then"]
     return read.reference.is_in_condition or read.reference.expression in guards
@@ -58,7 +58,7 @@ def _tolerates_missing_value(read: Read) -> bool:
 def _check_input_read(read: Read, type: Type, findings: Findings) -> None:
     parts = parse_portable_path(read.reference.path) or ()
     report_missing_path(read, look_up_path(type, parts), " (the flow's input schema)", findings)
-    if _tolerates_missing_value(read):
+    if _is_missing_value_harmless(read):
         return
     for index, part in enumerate(parts):
         holder = look_up_path(type, parts[:index]).type
@@ -68,7 +68,7 @@ def _check_input_read(read: Read, type: Type, findings: Findings) -> None:
             guarded = f"{{$if: {{$input: {shown}}}, then: {{$input: {shown}}}, else: ...}}"
             is_alternative = any(branch.kind == "coalesce" for branch in read.reference.branches)
             reason = ": $coalesce tries the next value only after null" if is_alternative else ""
-            findings.add("optional-input", "warning", read.target, f"without {shown} in the input, this fails{reason}",
+            findings.add("optional-input", "warning", read.operand, f"without {shown} in the input, this fails{reason}",
                          f"add {str(part)!r} to 'required', or write {guarded}: a condition that fails is "
                          "false")  # fmt: skip
             return
@@ -99,7 +99,7 @@ def _check_variable_read(read: Read, model: FlowAnalysis, findings: Findings) ->
         report_missing_path(read, look_up_path(type, parts[1:]), "", findings)
     elif has_schema and not model.is_subflow and _is_undeclared(name, schema, model.defs):
         # Servers pass undeclared variables on, but this client rejects them.
-        findings.add("undeclared-variable", "warning" if has_default else "error", read.target,
+        findings.add("undeclared-variable", "warning" if has_default else "error", read.operand,
                      f"variable {name!r} is not declared", suggest_or_list(name, declared, "declared are"))  # fmt: skip
         return
     value = get_unset_value(declared.get(name), is_required=is_required)
@@ -109,16 +109,16 @@ def _check_variable_read(read: Read, model: FlowAnalysis, findings: Findings) ->
             findings.add("dead-default", "warning", read.node, "this default is never used: in runs that do not set "
                          f"{name!r}, its value is {used}", "write the default into the schema of the variable",
                          key="default")  # fmt: skip
-    elif has_default or _tolerates_missing_value(read):
+    elif has_default or _is_missing_value_harmless(read):
         return
     elif model.is_subflow:
         level = "error" if findings.in_unchecked and read.reference.is_certain else "warning"
         schemas = f"{{properties: {{variables: {{properties: {{{name}: {{default: {{$variable: {name}}}}}}}}}}}}}"
-        findings.add("unset-variable", level, read.target, "this fails: a flow inside a step does not get the run's "
+        findings.add("unset-variable", level, read.operand, "this fails: a flow inside a step does not get the run's "
                      f"variables, and {name!r} has no default here", f"add schemas: {schemas} to this flow, and put "
                      "$literal around its steps and its output instead of around the flow")  # fmt: skip
     elif has_schema and not is_required:
-        findings.add("unset-variable", "warning", read.target, f"this fails in runs that do not set {name!r}: servers "
+        findings.add("unset-variable", "warning", read.operand, f"this fails in runs that do not set {name!r}: servers "
                      "derive a value for it only from a plain 'type'", "add a default to its schema or next to "
                      "$variable, or add it to 'required'")  # fmt: skip
 
@@ -140,7 +140,7 @@ _MAX_SHOWN = 12
 _HIDING = ("undefined-step", "unknown-keyword", "from-expression", "template")
 
 
-def check_dependencies(model: FlowAnalysis, findings: Findings) -> None:
+def check_step_dependencies(model: FlowAnalysis, findings: Findings) -> None:
     """Report problems in the dependency graph of a flow, or of a flow inside a step."""
     for step in model.steps:
         # Servers don't check inner flows up front, so any step ID is fine there.
@@ -160,7 +160,7 @@ def check_dependencies(model: FlowAnalysis, findings: Findings) -> None:
                 where = f"step {user.id!r}" if user is not None else "the output"
                 none = "the flow has no steps" if user is None else "no step is defined before this one"
                 hint = suggest_or_list(read.step, known, "steps are") if known else none
-                findings.add("undefined-step", "fatal", read.target, f"{where} refers to step {read.step!r}, which "
+                findings.add("undefined-step", "fatal", read.operand, f"{where} refers to step {read.step!r}, which "
                              "does not exist", hint)  # fmt: skip
             elif read.step is not None and user is not None:
                 _check_step_order(model, user, model.by_id[read.step], read, findings)
@@ -175,25 +175,25 @@ def check_dependencies(model: FlowAnalysis, findings: Findings) -> None:
                              "true, or remove it")  # fmt: skip
     certain = model.graph.find_steps_to_run(certainly=True)
     for user, reads in ((None, model.output_reads), *((step, step.reads) for step in model.steps)):
-        _check_stalls(model, user, reads, certain, findings)
+        _check_reads_that_stall(model, user, reads, certain, findings)
 
 
 def _check_step_order(model: FlowAnalysis, step: Step, other: Step, read: Read, findings: Findings) -> None:
     if other is step:
-        findings.add("self-reference", "fatal", read.target, f"step {step.id!r} reads its own output")
+        findings.add("self-reference", "fatal", read.operand, f"step {step.id!r} reads its own output")
     elif other.index >= step.index:
         cyclic = model.graph.cyclic_steps
         is_cycle = other.id in cyclic and step.id in cyclic and not read.reference.is_in_default
         if is_cycle and (path := model.graph.find_shortest_path(other.id, step.id)):
             shown = [step.id, *path] if len(path) < _MAX_SHOWN else [step.id, *path[:5], "...", *path[-5:]]
-            findings.add("cycle", "fatal", read.target, f"steps wait for each other: {' -> '.join(shown)}",
+            findings.add("cycle", "fatal", read.operand, f"steps wait for each other: {' -> '.join(shown)}",
                          "remove one of these references")  # fmt: skip
         elif not findings.in_unchecked:
-            findings.add("later-step", "fatal", read.target, f"step {step.id!r} refers to {other.id!r}, which is "
+            findings.add("later-step", "fatal", read.operand, f"step {step.id!r} refers to {other.id!r}, which is "
                          "defined later", f"move {other.id!r} before {step.id!r}")  # fmt: skip
 
 
-def _check_stalls(
+def _check_reads_that_stall(
     model: FlowAnalysis, step: Step | None, reads: list[Read], certain: set[str], findings: Findings
 ) -> None:
     own = {read.step for read in reads if read.reference.is_certain}
@@ -204,14 +204,14 @@ def _check_stalls(
         hint = f"also refer to {read.step!r} outside the default"
         if read.reference.is_in_default and step is not None:
             if read.step not in model.graph.find_upstream_steps(step_id for step_id in plain if step_id):
-                findings.add("default-step", "warning", read.target, f"step {step.id!r} does not wait for step "
+                findings.add("default-step", "warning", read.operand, f"step {step.id!r} does not wait for step "
                              f"{read.step!r} in the default of a variable: without a value for the variable, it may "
                              "fail with 'not completed'", hint)  # fmt: skip
         elif read.step in certain:
             continue
         elif read.reference.is_in_default:
             if read.step not in plain:
-                findings.add("default-step", "warning", read.target, f"the default of a variable does not make step "
+                findings.add("default-step", "warning", read.operand, f"the default of a variable does not make step "
                              f"{read.step!r} run: without a value for the variable, it fails with 'not completed'",
                              hint)  # fmt: skip
         elif (after := read.reference.after) and read.step not in after:
@@ -226,6 +226,6 @@ def _check_stalls(
                 condition = f"if {steps} {'returns' if len(after) == 1 else 'return'} null"
             else:
                 condition = f"if the condition on {steps} is {'true' if branch.kind == 'then' else 'false'}"
-            findings.add("conditional-stall", "warning", read.target, f"{condition}, the run {effect}, because nothing "
-                         f"else makes step {read.step!r} run", f"set mustExecute: true on {read.step!r}, or refer to "
-                         "it outside the condition")  # fmt: skip
+            findings.add("conditional-stall", "warning", read.operand, f"{condition}, the run {effect}, because "
+                         f"nothing else makes step {read.step!r} run", f"set mustExecute: true on {read.step!r}, or "
+                         "refer to it outside the condition")  # fmt: skip

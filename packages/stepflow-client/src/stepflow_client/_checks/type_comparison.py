@@ -33,10 +33,10 @@ def is_compatible(actual: Type, expected: Type) -> bool:
 
 def find_conflict(actual: Type, expected: Type) -> Conflict | None:
     """Return the conflict between a type and the expected type, or None if they match or can't be compared."""
-    return _Comparison().find_conflict(actual, expected, 0)
+    return _TypeComparison().find_conflict(actual, expected, 0)
 
 
-class _Comparison:
+class _TypeComparison:
     """Compares two types, visiting repeated parts only once."""
 
     def __init__(self) -> None:
@@ -176,7 +176,7 @@ def format_type(type: Type, max_length: int = 200) -> str:
     return cut(render(type, 0), max_length)
 
 
-def format_noun(type: Type) -> str:
+def format_type_as_noun(type: Type) -> str:
     """Format a type as a noun phrase, e.g. `a string or null`, falling back to `format_type`."""
     nouns = []
     for member in type.members:

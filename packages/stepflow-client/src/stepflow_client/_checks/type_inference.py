@@ -112,7 +112,7 @@ def infer_type(
             has_default = keyword == "$variable" and "default" in node.items
             default = infer_part(node.items["default"], UNKNOWN, where, False) if has_default else UNKNOWN
             type = look_up_reference(node, keyword, types, default).type
-            type = _narrow_to_truthy(type) if node.value in true_conditions else type
+            type = _narrow_type_to_truthy(type) if node.value in true_conditions else type
         case "$literal" | None:
             type = json_types.value_to_type(node.value if keyword is None else node.items[keyword].value)
         case _:
@@ -144,7 +144,7 @@ def _find_possible_branches(node: Node, condition: Type, types: FlowTypes) -> li
     return branches
 
 
-def _narrow_to_truthy(type: Type) -> Type:
+def _narrow_type_to_truthy(type: Type) -> Type:
     """Narrow a type to values that are neither null nor false."""
     members = [Scalar("boolean", (True,)) if isinstance(member, Scalar) and member.kind == "boolean" else member
                for member in json_types.remove_null(type).members]  # fmt: skip
@@ -300,13 +300,13 @@ def _infer_builtin_output(
             if flow is not None:
                 item = json_types.widen_type(get_element_type(type_at("items")))
                 inner = infer_flow_types(flow, item if item.members else UNKNOWN, known, depth + 1)
-            results = Type((ListOf(_build_result_type(inner)),))
+            results = Type((ListOf(_build_flow_result_type(inner)),))
             fields = {"results": results, "successful": json_types.INTEGER, "failed": json_types.INTEGER}
         case "/builtin/iterate":
             result = UNKNOWN
             if flow is not None:
                 inner = _infer_iteration_types(flow, json_types.widen_type(type_at("initial_input")), known, depth)
-                result, following = _split_iteration_output(inner.output)
+                result, following = _get_result_and_next_types(inner.output)
                 # Without a result, iteration only ends at the limit.
                 result = result if result.members else following if following.members else UNKNOWN
             fields = {"result": result, "iterations": json_types.INTEGER, "terminated": json_types.BOOLEAN}
@@ -314,7 +314,7 @@ def _infer_builtin_output(
             blob = _get_blob_of_id(type_at("flow_id"))
             if blob is not None and blob.flow is not None:
                 inner = infer_flow_types(blob.flow, type_at("input"), known, depth + 1)
-            fields = {"result": _build_result_type(inner), "run_id": json_types.TEXT}
+            fields = {"result": _build_flow_result_type(inner), "run_id": json_types.TEXT}
         case "/builtin/put_blob":
             kind = step.node.at("input", "blob_type")
             if flow is not None:
@@ -340,7 +340,7 @@ def get_element_type(type: Type) -> Type:
     return make_union(member.items for member in type.members if isinstance(member, ListOf))
 
 
-def _build_result_type(inner: FlowTypes | None) -> Type:
+def _build_flow_result_type(inner: FlowTypes | None) -> Type:
     output = UNKNOWN if inner is None else inner.output
     done = {"outcome": json_types.value_to_type("success", is_literal=False), "result": output}
     fields = {"code": Field(UNKNOWN), "message": Field(json_types.TEXT), "data": Field(UNKNOWN, is_required=False)}
@@ -353,14 +353,14 @@ def _infer_iteration_types(flow: Node, given: Type, known: ComponentCatalog, dep
     """Infer the types of a flow whose input is either the initial input or `next` from an earlier iteration."""
     for _ in range(_MAX_ITERATIONS if depth < _MAX_ITERATION_DEPTH else 0):
         types = infer_flow_types(flow, given, known, depth + 1)
-        wider = json_types.widen_type(make_union([given, _split_iteration_output(types.output)[1]]))
+        wider = json_types.widen_type(make_union([given, _get_result_and_next_types(types.output)[1]]))
         if wider == given:
             return types
         given = wider
     return infer_flow_types(flow, UNKNOWN, known, depth + 1)
 
 
-def _split_iteration_output(output: Type) -> tuple[Type, Type]:
+def _get_result_and_next_types(output: Type) -> tuple[Type, Type]:
     """Return the types that an iteration's `result` and `next` may have."""
     if is_unknown(output):
         return UNKNOWN, UNKNOWN

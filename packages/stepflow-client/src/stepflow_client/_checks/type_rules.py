@@ -13,7 +13,7 @@ from ..flows.findings import Findings
 from ..flows.json_types import UNKNOWN, ListOf, ObjectOf, Scalar, Type, is_unknown
 from ..flows.source import Node
 from . import reference_rules, schema_rules, type_inference
-from .type_comparison import Conflict, find_conflict, format_noun, format_type, is_compatible
+from .type_comparison import Conflict, find_conflict, format_type, format_type_as_noun, is_compatible
 from .type_inference import FlowTypes, StepTypes, TypedPart, collect_typed_parts
 
 # The step input field that is passed to the inner flow, by component.
@@ -25,7 +25,7 @@ def check_types(root: Node, catalog: ComponentCatalog, findings: Findings, *, st
 
     Problems already reported by other rules are not repeated.
     """
-    _TypeCheck(findings, strict).check_flow(type_inference.infer_flow_types(root, UNKNOWN, catalog))
+    _TypeCheck(findings, strict).check_flow_types(type_inference.infer_flow_types(root, UNKNOWN, catalog))
 
 
 class _TypeCheck:
@@ -44,7 +44,7 @@ class _TypeCheck:
                 finding = finding._replace(at=finding.at.parent)
                 self.holders.add(id(finding.at))
 
-    def check_flow(self, types: FlowTypes) -> None:
+    def check_flow_types(self, types: FlowTypes) -> None:
         read_steps = {read.step for read in types.model.reads}
         for read in types.model.reads:
             lookup = type_inference.look_up_reference(read.node, f"${read.kind}", types, UNKNOWN)
@@ -72,7 +72,7 @@ class _TypeCheck:
                 self.findings.add("untyped-output", level, at, f"{message}: {component} {reason}", hint)
             if typed.inner is not None:
                 self._check_subflow_input(types, typed, typed.inner)
-                self.check_flow(typed.inner)
+                self.check_flow_types(typed.inner)
         if types.declared_output is not None:
             slots = collect_typed_parts(types.model.root.get("output"), types.declared_output, types)
             self._check_typed_parts(slots, "the flow's output schema")
@@ -81,7 +81,7 @@ class _TypeCheck:
             for case in types.model.cases:
                 schema_rules.check_case_output(case, schema, {}, self.findings, by)
         if types.declared_input is None and is_unknown(types.given_input):
-            check_input_use_conflicts(types, self.findings)
+            _check_conflicting_input_uses(types, self.findings)
 
     def _check_typed_parts(self, slots: Iterable[TypedPart], consumer: str) -> None:
         for slot in slots:
@@ -93,8 +93,8 @@ class _TypeCheck:
                 continue
             is_certain = mismatch.is_certain and not slot.is_missing
             rule, level = ("type-mismatch", "error") if is_certain else ("possible-mismatch", "warning")
-            self.findings.add(rule, level, node, format_mismatch(slot, mismatch, consumer), suggest_fix(slot, mismatch),
-                              key="$if" if slot.is_missing else None)  # fmt: skip
+            message, hint = _describe_mismatch(slot, mismatch, consumer), _suggest_mismatch_fix(slot, mismatch)
+            self.findings.add(rule, level, node, message, hint, key="$if" if slot.is_missing else None)
 
     def _check_subflow_input(self, types: FlowTypes, step: StepTypes, inner: FlowTypes) -> None:
         """Report elements (or an initial input) that don't match the inner flow's input schema."""
@@ -113,7 +113,7 @@ class _TypeCheck:
             self._check_typed_parts(collect_typed_parts(element, expected, types), consumer)
 
 
-def check_input_use_conflicts(types: FlowTypes, findings: Findings) -> None:
+def _check_conflicting_input_uses(types: FlowTypes, findings: Findings) -> None:
     """Report parts of the input that can never be valid because two steps require different types."""
     first_uses: dict[Path, tuple[TypedPart, str]] = {}
     for path, part, user in type_inference.find_input_uses(types):
@@ -130,7 +130,7 @@ def check_input_use_conflicts(types: FlowTypes, findings: Findings) -> None:
                          f"{first.node.line})")  # fmt: skip
 
 
-def format_mismatch(slot: TypedPart, mismatch: Conflict, consumer: str) -> str:
+def _describe_mismatch(slot: TypedPart, mismatch: Conflict, consumer: str) -> str:
     """Describe a mismatch with the type required by `consumer` (a component or schema) in one sentence."""
     where = format_path(mismatch.path, slot.where).removeprefix(".")
     here, keyword, node = f" for {where}" if where else "", get_keyword(slot.node.items), slot.node
@@ -152,16 +152,16 @@ def format_mismatch(slot: TypedPart, mismatch: Conflict, consumer: str) -> str:
     verb = "returns" if keyword == "$step" else "is"
     if not mismatch.is_certain:
         verb = "may return" if keyword == "$step" else "may be"
-    expected, actual = _describe_type(mismatch.expected), format_noun(mismatch.actual)
+    expected, actual = _describe_type(mismatch.expected), format_type_as_noun(mismatch.actual)
     return f"{consumer} expects {expected}{here}, but {source} {verb} {actual}"
 
 
 def _describe_type(expected: Type) -> str:
     """Describe an expected type as a noun, only mentioning null if it's the only type."""
-    return format_noun(json_types.remove_null(expected) if len(expected.members) > 1 else expected)
+    return format_type_as_noun(json_types.remove_null(expected) if len(expected.members) > 1 else expected)
 
 
-def suggest_fix(slot: TypedPart, mismatch: Conflict) -> str:
+def _suggest_mismatch_fix(slot: TypedPart, mismatch: Conflict) -> str:
     """Suggest how to fix a mismatch, e.g. by adding a value or reading a different part."""
     keyword = get_keyword(slot.node.items)
     if slot.is_missing:

@@ -177,7 +177,7 @@ def make_tool_spec(flow: Mapping[str, Any], name: str) -> FlowToolSpec:
         raise InvalidArgumentError(f"the flow cannot be a tool: {problem}", hint=hint)
     description, needs = _format_tool_description(flow, name), find_requirements(flow, parse_declared_variables(flow))
     schema = tool_schemas.wrap_schema(schema) if is_wrapped else schema
-    return FlowToolSpec(name, description, schema, build_outcome_schema(output), is_wrapped, flow, needs)
+    return FlowToolSpec(name, description, schema, _build_outcome_schema(output), is_wrapped, flow, needs)
 
 
 def _infer_input_schema(flow: Mapping[str, Any]) -> Any:
@@ -205,7 +205,7 @@ def _format_tool_description(flow: Mapping[str, Any], name: str) -> str:
     return cut(visible(f"Run the flow {name}{what}."), _MAX_DESCRIPTION_LENGTH)
 
 
-def build_outcome_schema(output: Mapping[str, Any]) -> dict[str, Any]:
+def _build_outcome_schema(output: Mapping[str, Any]) -> dict[str, Any]:
     """Build the schema for a tool call's result (an output, an error or an unfinished run).
 
     Args:
@@ -259,7 +259,7 @@ def format_unknown_tool(name: object, names: Collection[str]) -> str:
     return f"unknown tool {visible(cut(str(name), _MAX_NAME_LENGTH))!r}; {suggest_or_list(str(name), names, 'tools')}"
 
 
-def format_run_result(result: FlowResult, output: str) -> str:
+def _format_run_result(result: FlowResult, output: str) -> str:
     """Describe a finished run to a model.
 
     Args:
@@ -292,7 +292,7 @@ def make_tool_result(result: FlowResult, spec: FlowToolSpec | None, secrets: Ite
         error = {key: visible(value) for key, value in parts.items() if value is not None}
     for secret in secrets:
         output, error = secret.hide_in(output), secret.hide_in(error)
-    text = format_run_result(result, format_json(output))
+    text = _format_run_result(result, format_json(output))
     for secret in secrets:
         text = secret.hide_in_text(text)
     structured: dict[str, Any] = {"run_id": result.run_id, "status": result.status.value}

@@ -32,7 +32,7 @@ def add_syntax_fix(flow: FlowText, finding: Finding) -> Finding:
     if len(flow.text) > _MAX_LENGTH:
         return finding
     helpful: list[tuple[float, Fix]] = []
-    for first, last, new in _iter_candidates(flow.text, finding, lines[line], start):
+    for first, last, new in _iter_syntax_edits(flow.text, finding, lines[line], start):
         error = FlowText(apply_edits(flow.text, [(first, last, new)]), flow.name).error
         # Prefer the candidate that lets the parser get furthest before the next error.
         reached = math.inf if error is None else error.line or 0
@@ -41,7 +41,7 @@ def add_syntax_fix(flow: FlowText, finding: Finding) -> Finding:
     return finding._replace(suggestion=max(helpful, key=lambda candidate: candidate[0])[1]) if helpful else finding
 
 
-def _iter_candidates(text: str, finding: Finding, begin: int, start: int) -> Iterator[Edit]:
+def _iter_syntax_edits(text: str, finding: Finding, begin: int, start: int) -> Iterator[Edit]:
     """Yield edits the hint may refer to. `begin` is the start of the line, `start` that of the error."""
     hint, end = finding.hint or "", find_line_end(text, start)
     depth = end - begin - len(text[begin:end].lstrip(" \t"))
@@ -101,7 +101,9 @@ def correct_flow(flow: FlowText, find: Find) -> CorrectedFlow:
         # Try fixes together with any follow-up fixes they enable, then each one alone without them.
         choices = [(part, _MAX_ROUNDS) for part in parts] + [([fix], 1) for fix in fixes]
         attempts = (_apply_fixes(state, chosen, find, rounds) for chosen, rounds in choices)
-        better = next((attempt for attempt in attempts if attempt is not None and not _is_worse(attempt, state)), None)
+        better = next(
+            (attempt for attempt in attempts if attempt is not None and not _is_worse_flow(attempt, state)), None
+        )
         if better is None:
             break
         state = better
@@ -113,7 +115,7 @@ def _apply_fixes(state: CorrectedFlow, fixes: Collection[Fix], find: Find, round
     before = state.flow.text
     old = {(known.old, known.text) for known in _collect_fixes(state)}
     for _ in range(rounds):
-        edits = [edit for fix in fixes if (edit := make_edit(state.flow.text, fix)) is not None]
+        edits = [edit for fix in fixes if (edit := convert_fix_to_edit(state.flow.text, fix)) is not None]
         flow = FlowText(apply_edits(state.flow.text, edits), state.flow.name)
         state = CorrectedFlow(flow, find(flow), state.number + len(edits))
         fixes = [fix for fix in _collect_fixes(state) if (fix.old, fix.text) not in old]
@@ -126,12 +128,12 @@ def _collect_fixes(state: CorrectedFlow) -> list[Fix]:
     """Return the fixes for a flow's findings in file order, dropping any that overlap an earlier one."""
     chosen: list[Fix] = []
     for fix in sorted({finding.fix for finding in state.remaining_findings if finding.fix is not None}):
-        if make_edit(state.flow.text, fix) is not None and (not chosen or fix.start >= chosen[-1].end):
+        if convert_fix_to_edit(state.flow.text, fix) is not None and (not chosen or fix.start >= chosen[-1].end):
             chosen.append(fix)
     return chosen
 
 
-def make_edit(text: str, fix: Fix) -> Edit | None:
+def convert_fix_to_edit(text: str, fix: Fix) -> Edit | None:
     """Return a fix's edit, or None if the text is written differently, e.g. with escapes."""
     written = text[fix.start : fix.end]
     if written == fix.old:
@@ -141,7 +143,7 @@ def make_edit(text: str, fix: Fix) -> Edit | None:
     return None
 
 
-def _is_worse(new: CorrectedFlow, old: CorrectedFlow) -> bool:
+def _is_worse_flow(new: CorrectedFlow, old: CorrectedFlow) -> bool:
     if new.flow.error is not None or old.flow.error is not None:
         return new.flow.error is not None
     for levels in ({"fatal"}, {"fatal", "error"}, {"fatal", "error", "warning"}):

@@ -51,11 +51,11 @@ def schema(kind: Literal["flow", "config"] = "flow", *, components: Any = None) 
     file = files("stepflow_client._editing") / "schemas" / f"{kind}.json"
     loaded: dict[str, Any] = json.loads(file.read_text("utf-8"))
     if kind == "flow":
-        _add_components(loaded["$defs"], parse_components(components))
+        _add_component_schemas(loaded["$defs"], parse_components(components))
     return loaded
 
 
-def _add_components(definitions: Schema, components: Components | None) -> None:
+def _add_component_schemas(definitions: Schema, components: Components | None) -> None:
     """Add schemas for the known components. If `components` is None, these are just the builtin ones."""
     known = add_builtin_components(components)
     paths = sorted(name for name in known if name.startswith("/"))

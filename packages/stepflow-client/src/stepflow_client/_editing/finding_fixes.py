@@ -18,7 +18,7 @@ from ..flows.json_schema import JSON_TYPES
 from ..flows.reading import parse_yaml
 from ..flows.source import FlowText, Key, Node
 from . import text_edits
-from .text_edits import Edit, add_key, format_inline, remove_key
+from .text_edits import Edit, build_key_addition, build_key_removal, format_inline
 
 # Minimum similarity between a misspelled word and the suggested name for an automatic fix.
 _CLEAR = 0.75
@@ -49,7 +49,7 @@ def add_hints_and_fixes(flow: FlowText, findings: Sequence[Finding]) -> list[Fin
     """Add exact hints and fixes to a flow's findings, dropping findings that just repeat another finding."""
     rewriter = _FindingRewriter(flow)
     better = [
-        rewriter.rewrite(finding)
+        rewriter.add_hint_and_fix(finding)
         for finding in findings
         # Drop ignored keys next to a `$from`: rewriting it removes them anyway.
         if finding.rule != "ignored-key" or finding.at is None or get_keyword(finding.at.items) != "$from" or
@@ -65,7 +65,7 @@ def add_hints_and_fixes(flow: FlowText, findings: Sequence[Finding]) -> list[Fin
     return [finding._replace(fix=None) if key and number[key] > 1 else finding for finding, key in pairs]
 
 
-def _find_flow(node: Node | None) -> Node:
+def _find_enclosing_flow(node: Node | None) -> Node:
     """Return the innermost flow containing a node, or an empty node."""
     while node is not None and not node.get("steps"):
         node = node.parent
@@ -74,13 +74,13 @@ def _find_flow(node: Node | None) -> Node:
 
 def _find_step_ids(node: Node) -> list[str]:
     """Return the step IDs in the innermost flow containing a node."""
-    ids = (step.get("id") for step in _find_flow(node).elements_at("steps"))
+    ids = (step.get("id") for step in _find_enclosing_flow(node).elements_at("steps"))
     return [node.value for node in ids if node is not None and isinstance(node.value, str)]
 
 
 def _find_ids_read_in_flow(node: Node) -> list[str]:
     """Return the IDs of all steps read in the innermost flow containing a node."""
-    return [str(node.value) for node in _find_flow(node).walk() if node.part == "$step"]
+    return [str(node.value) for node in _find_enclosing_flow(node).walk() if node.part == "$step"]
 
 
 def _suggest_step_id(node: Node) -> str:
@@ -89,8 +89,8 @@ def _suggest_step_id(node: Node) -> str:
     return next((step for step in _find_ids_read_in_flow(node) if step not in known), f"step_{node.line}")
 
 
-def _find_input_schema(node: Node, *path: str) -> Node | None:
-    return _find_flow(node).at("schemas", "properties", "input", "properties", *path)
+def _find_input_field_schema(node: Node, *path: str) -> Node | None:
+    return _find_enclosing_flow(node).at("schemas", "properties", "input", "properties", *path)
 
 
 class _FindingRewriter:
@@ -101,7 +101,7 @@ class _FindingRewriter:
         self._positions: dict[int, dict[str, int]] = {}
         """For each list of steps (keyed by its `id()`), the positions of the steps by ID."""
 
-    def rewrite(self, finding: Finding) -> Finding:
+    def add_hint_and_fix(self, finding: Finding) -> Finding:
         at, text = finding.at, self.text
         if at is not None:
             match finding.rule:
@@ -111,7 +111,7 @@ class _FindingRewriter:
                     fix = None if "#" in old else Fix(at.start, at.end, old, format_inline(text, new))
                     finding = finding._replace(hint=f"write {format_inline(text, new)}", fix=fix)
                 case "undefined-step":
-                    finding = self.rewrite_dotted_step(finding, at)
+                    finding = self.fix_dotted_step(finding, at)
                 case "unknown-keyword" if parse_suggested_name(finding.hint) == "$from":
                     finding = finding._replace(hint="write $step, $input or $variable")
                 case "wrong-type" if finding.hint is None:
@@ -147,7 +147,7 @@ class _FindingRewriter:
                 return self.make_replacement(at, format_inline(text, f"$.{at.value[1:]}")), True
             case "unknown-key" if match := re.fullmatch(r"write schemas: \{properties: \{(\w+): ...\}\}", hint):
                 value = {"properties": {match[1]: at.items[key].value}}
-                edits = [*remove_key(text, at, key), *add_key(text, at, "schemas", value)]
+                edits = [*build_key_removal(text, at, key), *build_key_addition(text, at, "schemas", value)]
                 return edits if "schemas" not in at.items else (), False
             case "missing-key" | "missing-then" | "component-input" | "case-input" if match := re.fullmatch(
                 r"add (\S+): (.+)", hint
@@ -155,20 +155,20 @@ class _FindingRewriter:
                 return self.make_key_addition(at, match[1], match[2], finding.rule), False
             case "no-output":
                 ids = _find_step_ids(at)
-                return add_key(text, at, "output", {"$step": ids[-1]}) if ids else (), False
+                return build_key_addition(text, at, "output", {"$step": ids[-1]}) if ids else (), False
             case "unused-variable":
                 required = holder.get("required") if holder is not None else None
                 names = [element.value for element in required.elements] if required is not None else []
-                edits = remove_key(text, at, key)
+                edits = build_key_removal(text, at, key)
                 if required is not None and key in names:
-                    edits += text_edits.remove_element(text, required, names.index(key))
+                    edits += text_edits.build_element_removal(text, required, names.index(key))
                 return edits, False
             case "unused-step" if holder is not None and holder.parent is not None:
                 if at.value in _find_ids_read_in_flow(at):
-                    return add_key(text, holder, "mustExecute", True), False
-                return text_edits.remove_element(text, holder.parent, int(holder.part)), False
+                    return build_key_addition(text, holder, "mustExecute", True), False
+                return text_edits.build_element_removal(text, holder.parent, int(holder.part)), False
             case "unescaped-subflow":
-                return text_edits.wrap_value(text, at, "$literal"), False
+                return text_edits.build_value_wrapping(text, at, "$literal"), False
             case "component-slash" if match := re.fullmatch(r"write (\S+)", hint):
                 return self.make_replacement(at, match[1]), True
             case "later-step" if match := re.fullmatch(r"move '(.+)' before '(.+)'", hint):
@@ -176,11 +176,11 @@ class _FindingRewriter:
             case "not-a-schema" if at.value in JSON_TYPES and at.part != "type":
                 return self.make_replacement(at, format_inline(text, {"type": at.value})), True
             case "misplaced-schema" if at.items and (not key or "properties" not in at.items):
-                return text_edits.wrap_value(text, at, "properties"), True
+                return text_edits.build_value_wrapping(text, at, "properties"), True
             case "unused-key" if (match := re.fullmatch(r"use action: (\w+)", hint)) and "action" in at.items:
                 return self.make_replacement(at.items["action"], match[1]), False
             case "ignored-key" if hint.startswith("keys next to"):
-                return remove_key(text, at, key), False
+                return build_key_removal(text, at, key), False
             case "ignored-key" if "as the value of $input" in hint and isinstance(at.items[key].value, str):
                 whole = at.items["$input"].value in ("$", "", None) and len(at.items) == 2 and at.is_flow
                 moved = format_inline(text, {"$input": at.items[key].value})
@@ -189,13 +189,14 @@ class _FindingRewriter:
                 if at.part == "outcome":
                     return self.make_replacement(at, format_inline(text, "success")), False
                 if "result" in at.items or "error" in at.items:
-                    return add_key(text, at, "outcome", "success" if "result" in at.items else "failed"), False
+                    outcome = "success" if "result" in at.items else "failed"
+                    return build_key_addition(text, at, "outcome", outcome), False
                 expected = format_inline(text, {"outcome": "success", "result": at.value})
                 return self.make_replacement(at, expected) if at.is_flow else (), False
             case "conditional-stall" | "default-step" if match := re.search(r"set mustExecute: true on '(.+?)'", hint):
-                steps = _find_flow(at).elements_at("steps")
+                steps = _find_enclosing_flow(at).elements_at("steps")
                 named = [step for step in steps if step.get("id") and step.items["id"].value == match[1]]
-                return add_key(text, named[0], "mustExecute", True) if named else (), False
+                return build_key_addition(text, named[0], "mustExecute", True) if named else (), False
             case "duplicate-case":
                 return self.make_replacement(at, format_inline(text, f"{at.value}_{at.line}")), False
             case "duplicate-id" | "empty-id":
@@ -204,11 +205,11 @@ class _FindingRewriter:
                 return [(at.start, at.start, "["), (at.end, at.end, "]")], False
             case "misplaced-key" if holder is not None and (match := re.match(r"(\w+) belongs to the step", hint)):
                 value = at.items[key].value
-                return [*remove_key(text, at, key), *add_key(text, holder, match[1], value)], False
+                return [*build_key_removal(text, at, key), *build_key_addition(text, holder, match[1], value)], False
             case "ambiguous-path" if isinstance(at.value, str) and not at.value.strip().startswith("$"):
                 return self.make_replacement(at, format_inline(text, f"$.{at.value.strip()}")), True
             case "duplicate-key" | "config-twice" if key:
-                return remove_key(text, at, key), False
+                return build_key_removal(text, at, key), False
         return (), False
 
     def make_replacement(self, where: Node | Key, new: str) -> Sequence[Edit]:
@@ -242,23 +243,23 @@ class _FindingRewriter:
     def make_key_addition(self, at: Node, key: str, wanted: str, rule: str) -> Sequence[Edit]:
         """Return the edit that adds a missing key with an initial value. For a component, this is a field from the
         flow's input."""
-        is_field = _find_input_schema(at) is None or _find_input_schema(at, key) is not None
+        is_field = _find_input_field_schema(at) is None or _find_input_field_schema(at, key) is not None
         value = _VALUES.get(key, {"$input": f"$.{key}" if is_field else "$"})
         if choice := re.match(r"'([^']*)'", wanted):
             value = choice[1]
         value = _suggest_step_id(at) if key == "id" else value
         if rule == "case-input":
-            declared = _find_input_schema(at, key, "type")
+            declared = _find_input_field_schema(at, key, "type")
             value = _EMPTY.get(str(declared.value)) if declared is not None else None
         if at.value is None and at.part == key and at.parent is not None:
             end = self.text.find(":", at.parent.keys[key].end) + 1
             return [(end, end, f" {format_inline(self.text, value)}")]
         if at.start < 0 and at.parent is not None and at.part == "input":
-            return add_key(self.text, at.parent, "input", {key: value})
-        return add_key(self.text, at, key, value)
+            return build_key_addition(self.text, at.parent, "input", {key: value})
+        return build_key_addition(self.text, at, key, value)
 
     def make_step_move(self, at: Node, later: str, step: str) -> Sequence[Edit]:
-        holder = _find_flow(at).get("steps")
+        holder = _find_enclosing_flow(at).get("steps")
         if holder is None:
             return ()
         # Look up all positions just once, since a flow may have thousands of these findings.
@@ -267,7 +268,7 @@ class _FindingRewriter:
             positions = self._positions[id(holder)] = {name: step.index for name, step in steps.items()}
         if later not in positions or step not in positions:
             return ()
-        return text_edits.move_element(self.text, holder, positions[later], positions[step])
+        return text_edits.build_element_move(self.text, holder, positions[later], positions[step])
 
     def find_rename_fix(self, finding: Finding, at: Node, name: str) -> tuple[Fix | None, bool]:
         """Return the fix that renames a misspelled key or name as the hint suggests, and whether it is certain."""
@@ -290,7 +291,7 @@ class _FindingRewriter:
                 return Fix(at.start, at.end, old, old.replace(parts[0], name)), True
         return Fix(at.start, at.end, old, name), False
 
-    def rewrite_dotted_step(self, finding: Finding, at: Node) -> Finding:
+    def fix_dotted_step(self, finding: Finding, at: Node) -> Finding:
         holder, steps = at.parent, _find_step_ids(at)
         names = [step for step in steps if re.match(rf"{re.escape(step)}[.\[]", at.value)]
         if holder is None or "path" in holder.items or not names or at.value in steps:

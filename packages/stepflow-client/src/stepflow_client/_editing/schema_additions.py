@@ -68,7 +68,7 @@ def _add_missing_schemas(text: str, mapping: Node, added: Schemas, *, is_root: b
     if missing and is_root:
         yield _add_before_steps(text, mapping, missing)
     elif missing:
-        yield text_edits.make_addition(text, mapping, missing, _format_block_mapping)
+        yield text_edits.build_keys_addition(text, mapping, missing, _format_block_mapping)
 
 
 def _fill_empty_value(text: str, parent: Node, key: Key, node: Node, value: Any) -> Iterator[Edit]:
@@ -89,7 +89,7 @@ def _add_before_steps(text: str, root: Node, values: Schemas) -> Edit:
     above = text[: steps.start] if steps is not None else ""
     start = above.rfind("\n") + 1
     if steps is None or root.is_flow or steps == root.written_keys[0] or above[start:].strip():
-        return text_edits.make_addition(text, root, values, _format_block_mapping)
+        return text_edits.build_keys_addition(text, root, values, _format_block_mapping)
     while start and text[:start].splitlines()[-1].lstrip().startswith("#"):
         start = text.rfind("\n", 0, start - 1) + 1
     return start, start, _format_block_mapping(values, steps.column - 1) + "\n"

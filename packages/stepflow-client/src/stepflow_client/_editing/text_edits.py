@@ -71,7 +71,7 @@ def format_block_keys(values: Mapping[str, Any], indent: int) -> str:
     return "\n".join(f"{margin}{format_block_key(key)}:\n{format_block(values[key], indent + 2)}" for key in values)
 
 
-def make_addition(text: str, mapping: Node, values: Mapping[str, Any], write: Write = format_block_keys) -> Edit:
+def build_keys_addition(text: str, mapping: Node, values: Mapping[str, Any], write: Write = format_block_keys) -> Edit:
     """Return the edit that adds keys to the end of a non-empty mapping.
 
     Each value is an object or list. `write` formats them in block style.
@@ -85,7 +85,7 @@ def make_addition(text: str, mapping: Node, values: Mapping[str, Any], write: Wr
         is_json = text.lstrip().startswith("{")
         added = ""
         for key, value in values.items():
-            name = key if key.isidentifier() and key.isascii() and not is_json else write_json(key)
+            name = key if key.isidentifier() and key.isascii() and not is_json else dump_json(key)
             added += f"{between}{name}: {format_flow_style_value(text, last, value)}"
         return mapping.last, mapping.last, added
     end = find_line_end(text, mapping.last)
@@ -94,10 +94,10 @@ def make_addition(text: str, mapping: Node, values: Mapping[str, Any], write: Wr
 
 def format_block_key(key: str) -> str:
     """Format a key in block style."""
-    return format_yaml(key) if key.isprintable() and "\\" not in key else write_json(key)
+    return format_yaml(key) if key.isprintable() and "\\" not in key else dump_json(key)
 
 
-def write_json(value: Any, indent: str | None = None) -> str:
+def dump_json(value: Any, indent: str | None = None) -> str:
     """Format a value as JSON that is also valid YAML, i.e. without surrogate pairs and with unprintable characters
     escaped."""
     text = json.dumps(value, ensure_ascii=False, indent=indent)
@@ -114,7 +114,7 @@ def format_inline_yaml(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(format_inline_yaml, value))}]"
     is_plain = isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _RESERVED
-    return str(value) if is_plain else write_json(value)
+    return str(value) if is_plain else dump_json(value)
 
 
 def format_yaml(value: Any) -> str:
@@ -136,8 +136,8 @@ def format_flow_style_value(text: str, key: Key, value: Any, *, one_line: bool =
     """Format a value as JSON. If the key starts its line, the value spans several lines, indented like the file."""
     before = text[text.rfind("\n", 0, key.start) + 1 : key.start]
     if one_line or before.strip():
-        return write_json(value)
-    return write_json(value, detect_json_indent(text)).replace("\n", "\n" + before)
+        return dump_json(value)
+    return dump_json(value, detect_json_indent(text)).replace("\n", "\n" + before)
 
 
 def detect_json_indent(text: str) -> str:
@@ -152,7 +152,7 @@ def format_block(value: Any, indent: int) -> str:
     lines = text.split("\n")
     if "\\" in text or not all(map(str.isprintable, lines)):
         # Block style would split strings with unprintable characters across lines.
-        lines = [write_json(value)]
+        lines = [dump_json(value)]
     return "\n".join(" " * indent + line if line else line for line in lines)
 
 
@@ -168,10 +168,10 @@ def combine_edits(text: str, edits: Sequence[Edit]) -> Fix | None:
 
 def format_inline(text: str, value: Any) -> str:
     """Format a value on one line, as JSON or YAML depending on the text."""
-    return write_json(value) if text.lstrip()[:1] == "{" else format_inline_yaml(value)
+    return dump_json(value) if text.lstrip()[:1] == "{" else format_inline_yaml(value)
 
 
-def add_key(text: str, mapping: Node, key: str, value: Any) -> list[Edit]:
+def build_key_addition(text: str, mapping: Node, key: str, value: Any) -> list[Edit]:
     """Return the edits that add a key to the end of a mapping, or none if that isn't possible."""
     entry = f"{format_inline(text, key)}: {format_inline(text, value)}"
     if mapping.original is not None or mapping.start < 0 or not isinstance(mapping.value, dict):
@@ -182,25 +182,25 @@ def add_key(text: str, mapping: Node, key: str, value: Any) -> list[Edit]:
         return []
     if mapping.is_flow and "\n" not in text[mapping.start : mapping.last]:
         return [(mapping.last, mapping.last, f", {entry}")]
-    return [make_addition(text, mapping, {key: value}, lambda _values, indent: " " * indent + entry)]
+    return [build_keys_addition(text, mapping, {key: value}, lambda _values, indent: " " * indent + entry)]
 
 
-def remove_key(text: str, mapping: Node, key: str) -> list[Edit]:
+def build_key_removal(text: str, mapping: Node, key: str) -> list[Edit]:
     """Return the edits that remove a key and its value."""
     where = mapping.keys.get(key)
     if where is None or where.start < 0:
         return []
     keys = mapping.written_keys
-    return _remove_entry(text, mapping, [key.start for key in keys], keys.index(where))
+    return _build_entry_removal(text, mapping, [key.start for key in keys], keys.index(where))
 
 
-def remove_element(text: str, holder: Node, index: int) -> list[Edit]:
+def build_element_removal(text: str, holder: Node, index: int) -> list[Edit]:
     """Return the edits that remove a list element."""
     starts = [element.start if holder.is_flow else text.rfind("-", 0, element.start) for element in holder.elements]
-    return _remove_entry(text, holder, starts, index)
+    return _build_entry_removal(text, holder, starts, index)
 
 
-def _remove_entry(text: str, holder: Node, starts: Sequence[int], index: int) -> list[Edit]:
+def _build_entry_removal(text: str, holder: Node, starts: Sequence[int], index: int) -> list[Edit]:
     if holder.original is not None or -1 in starts:
         return []
     if len(starts) == 1:
@@ -219,7 +219,7 @@ def _remove_entry(text: str, holder: Node, starts: Sequence[int], index: int) ->
     return [(len(before), max(holder.last, starts[index]), "")]
 
 
-def wrap_value(text: str, node: Node, key: str) -> list[Edit]:
+def build_value_wrapping(text: str, node: Node, key: str) -> list[Edit]:
     """Return the edits that nest a value under a new key, in place."""
     if node.original is not None or node.start < 0:
         return []
@@ -229,7 +229,7 @@ def wrap_value(text: str, node: Node, key: str) -> list[Edit]:
     return [(node.start, node.last, f"{key}:\n{' ' * (node.column + 1)}{body}")]
 
 
-def move_element(text: str, holder: Node, index: int, before: int) -> list[Edit]:
+def build_element_move(text: str, holder: Node, index: int, before: int) -> list[Edit]:
     """Return the edits that move a list element before an earlier one, leaving the separators in place."""
     parts = holder.elements[before : index + 1]
     if holder.original is not None or any(part.start < 0 or part.original is not None for part in parts):
