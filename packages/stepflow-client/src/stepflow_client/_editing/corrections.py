@@ -101,9 +101,7 @@ def correct_flow(flow: FlowText, find: Find) -> CorrectedFlow:
         # Try fixes together with any follow-up fixes they enable, then each one alone without them.
         choices = [(part, _MAX_ROUNDS) for part in parts] + [([fix], 1) for fix in fixes]
         attempts = (_apply_fixes(state, chosen, find, rounds) for chosen, rounds in choices)
-        better = next(
-            (attempt for attempt in attempts if attempt is not None and not _is_worse_flow(attempt, state)), None
-        )
+        better = next((attempt for attempt in filter(None, attempts) if not _is_worse_flow(attempt, state)), None)
         if better is None:
             break
         state = better
