@@ -145,14 +145,13 @@ def _check_flow(root: Node, catalog: ComponentCatalog, findings: Findings, depth
     if not isinstance(root.value, dict):
         return
     model = FlowAnalysis(root)
-    by_index = {step.index: step for step in model.steps}
-    for index, node in enumerate(root.elements_at("steps")):
+    for node in root.elements_at("steps"):
         with findings.treat_as_unchecked(depth > 0):
             shape_rules.check_step_shape(node, findings)
         if (step_input := node.get("input")) is not None:
             expression_rules.check_expression(step_input, findings, model.by_id)
-        if index in by_index:
-            component_rules.check_component(by_index[index], catalog, findings)
+    for step in model.steps:
+        component_rules.check_component(step, catalog, findings)
     if (output := root.get("output")) is not None:
         expression_rules.check_expression(output, findings, model.by_id)
     reference_rules.check_step_dependencies(model, findings)

@@ -151,10 +151,8 @@ def check_step_dependencies(model: FlowAnalysis, findings: Findings) -> None:
             findings.add("duplicate-id", level, step.node.items["id"], f"two steps have the ID {step.id!r}; the first "
                          f"is on line {line}", "rename one of them")  # fmt: skip
     ids = [step.id for step in model.steps]
-    for user, reads, known in (
-        *((step, step.reads, ids[: step.index]) for step in model.steps),
-        (None, model.output_reads, ids),
-    ):
+    users = [*((step, step.reads, ids[: step.index]) for step in model.steps), (None, model.output_reads, ids)]
+    for user, reads, known in users:
         for read in reads:
             if read.step is not None and read.step not in model.by_id:
                 where = f"step {user.id!r}" if user is not None else "the output"
@@ -174,7 +172,7 @@ def check_step_dependencies(model: FlowAnalysis, findings: Findings) -> None:
                              "the output nor a step that runs needs it", "refer to it in the output, set mustExecute: "
                              "true, or remove it")  # fmt: skip
     certain = model.graph.find_steps_to_run(certainly=True)
-    for user, reads in ((None, model.output_reads), *((step, step.reads) for step in model.steps)):
+    for user, reads, _ in (users[-1], *users[:-1]):
         _check_reads_that_stall(model, user, reads, certain, findings)
 
 

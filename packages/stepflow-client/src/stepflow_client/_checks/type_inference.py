@@ -227,6 +227,8 @@ class FlowTypes:
     """A flow's types."""
 
     model: FlowAnalysis
+    input: Type
+    """Type of the input as declared or, if that's unknown, as passed in."""
     given_input: Type
     """Type of the input passed in by the enclosing flow."""
     declared_input: Type | None = None
@@ -235,12 +237,6 @@ class FlowTypes:
     """Step types by step ID, in file order."""
     output: Type = UNKNOWN
     """Type of the output expression."""
-
-    @property
-    def input(self) -> Type:
-        """Type of the input as declared or, if that's unknown, as passed in."""
-        declared = self.declared_input
-        return self.given_input if declared is None or is_unknown(declared) else declared
 
 
 def infer_flow_types(root: Node, given: Type, known: ComponentCatalog, depth: int = 0) -> FlowTypes:
@@ -253,7 +249,8 @@ def infer_flow_types(root: Node, given: Type, known: ComponentCatalog, depth: in
             return None
         return json_types.schema_to_type(schema.value, model.defs, is_source=is_source)
 
-    types = FlowTypes(model, given, declared_type("input", is_source=True))
+    declared = declared_type("input", is_source=True)
+    types = FlowTypes(model, given if declared is None or is_unknown(declared) else declared, given, declared)
     if depth > _MAX_DEPTH:
         return types
     for step in model.steps:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -44,12 +43,9 @@ def add_schemas(content: bytes, schemas: Schemas, source: str) -> bytes:
 
 def _merge_missing_schemas(value: Any, added: Any) -> Any:
     """Return a value with any missing parts added."""
-    if value is None or not isinstance(value, Mapping) or not isinstance(added, Mapping):
-        return copy.deepcopy(added) if value is None else value
-    whole = dict(value)
-    for key, part in added.items():
-        whole[key] = _merge_missing_schemas(whole.get(key), part)
-    return whole
+    if not isinstance(value, Mapping) or not isinstance(added, Mapping):
+        return added if value is None else value
+    return {**value, **{key: _merge_missing_schemas(value.get(key), part) for key, part in added.items()}}
 
 
 def _add_missing_schemas(text: str, mapping: Node, added: Schemas, *, is_root: bool = False) -> Iterator[Edit]:
