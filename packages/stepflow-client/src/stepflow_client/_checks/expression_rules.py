@@ -35,7 +35,6 @@ _CONDITION_HINTS = {
 }
 _NO_OPERATORS = "there are no operators: compare values in a component, and use its output as the condition"
 _ALIASES = {"$var": "$variable", "$vars": "$variable"}
-_ITEMS = ("$item", "$items", "$each")
 # Names for a step's output in other workflow formats.
 _OUTPUTS = ("output", "outputs", "result")
 
@@ -95,7 +94,7 @@ def _check_plain_data(node: Node, findings: Findings, steps: Container[str]) -> 
         if key.startswith("$") and key not in SCHEMA_KEYWORDS:
             similar = _ALIASES.get(key) or find_nearest(key, KEYWORDS, 0.75)
             hint = format_name_suggestion(similar) if similar else None
-            hint = "in the flow of map, $input is the item" if key in _ITEMS else hint
+            hint = "in the flow of map, $input is the item" if key in ("$item", "$items", "$each") else hint
             findings.add("unknown-keyword", "error" if hint else "warning", node, f"{key!r} is not a keyword: the "
                          "object is passed on as data", hint or f"expressions are: {', '.join(KEYWORDS)}",
                          key=key)  # fmt: skip

@@ -23,9 +23,6 @@ _STEP = {
     "id": "text", "component": "text", "input": "", "onError": "an object", "mustExecute": "a boolean",
     "metadata": "an object",
 }  # fmt: skip
-_NOT_NULL = ("steps", "metadata")
-# Keys from other kinds of documents that resemble flow keys.
-_COMMON = ("apiVersion",)
 _ON_ERROR = {"action": "text", "defaultValue": "", "maxRetries": ""}
 _TEST = {"configFile": "text", "config": "", "stepflow_config": "", "cases": "a list"}
 _CASE = {
@@ -70,7 +67,8 @@ def check_flow_shape(flow: Node, findings: Findings) -> None:
     """Report invalid keys and types at every level of a flow, except inside steps and expressions."""
     reason = explain_not_a_flow(flow.value) if isinstance(flow.value, dict) else None
     if reason is not None:
-        unknown = [key for key, node in flow.items.items() if key not in {*_FLOW, *_COMMON} and not _is_empty(node)]
+        # The key of other kinds of documents, apiVersion, resembles a flow's.
+        unknown = [key for key, node in flow.items.items() if key not in {*_FLOW, "apiVersion"} and not _is_empty(node)]
         # If it's just a typo, report that instead.
         if not any(_find_key(key, _FLOW) or find_nearest(key, _FLOW) or _fold_key(key) in _EARLIER for key in unknown):
             findings.add("no-flow", "error", flow, *reason, key="flow" if "flow" in flow.items else None)
@@ -255,7 +253,7 @@ def _check_mapping(node: Node, what: str, known: dict[str, str], required: tuple
             _report_unknown_key(node, key, what, known, findings)
             continue
         kind = known[key]
-        if child.value is None and key in _NOT_NULL:
+        if child.value is None and key in ("steps", "metadata"):
             findings.add("wrong-type", "fatal", child, f"servers before 0.11 reject null for {key}",
                          f"write a value, or remove {key}", before=(0, 11))  # fmt: skip
         if kind and child.value is not None and not isinstance(child.value, _TYPES[kind]):

@@ -33,80 +33,80 @@ def is_compatible(actual: Type, expected: Type) -> bool:
 
 def find_conflict(actual: Type, expected: Type) -> Conflict | None:
     """Return the conflict between a type and the expected type, or None if they match or can't be compared."""
-    return _TypeComparison().find_conflict(actual, expected, 0)
+    return _compare_types(actual, expected, 0, {})
 
 
-class _TypeComparison:
-    """Compares two types, visiting repeated parts only once."""
+_Results = dict[tuple[int, int], Conflict | None]
 
-    def __init__(self) -> None:
-        self._results: dict[tuple[int, int], Conflict | None] = {}
 
-    def find_conflict(self, actual: Type, expected: Type, depth: int) -> Conflict | None:
-        if depth > _MAX_COMPARED_DEPTH or is_unknown(actual) or is_unknown(expected):
-            return None
-        key = (id(actual), id(expected))
-        if key not in self._results:
-            reasons = [self._find_closest_conflict(member, expected, depth) for member in actual.members]
-            conflicts = [reason for reason in reasons if reason is not None]
-            result = conflicts[0] if len(conflicts) == 1 else None
-            if len(conflicts) > 1:
-                members = zip(actual.members, reasons, strict=True)
-                result = Conflict(expected, Type(tuple(member for member, reason in members if reason is not None)))
-            if result is not None:
-                is_certain = len(conflicts) == len(reasons) and all(conflict.is_certain for conflict in conflicts)
-                result = result._replace(is_certain=is_certain)
-            self._results[key] = result
-        return self._results[key]
+def _compare_types(actual: Type, expected: Type, depth: int, results: _Results) -> Conflict | None:
+    """Return the conflict between two types. `results` are those of parts, which may be repeated."""
+    if depth > _MAX_COMPARED_DEPTH or is_unknown(actual) or is_unknown(expected):
+        return None
+    key = (id(actual), id(expected))
+    if key not in results:
+        reasons = [_find_closest_conflict(member, expected, depth, results) for member in actual.members]
+        conflicts = [reason for reason in reasons if reason is not None]
+        result = conflicts[0] if len(conflicts) == 1 else None
+        if len(conflicts) > 1:
+            members = zip(actual.members, reasons, strict=True)
+            result = Conflict(expected, Type(tuple(member for member, reason in members if reason is not None)))
+        if result is not None:
+            is_certain = len(conflicts) == len(reasons) and all(conflict.is_certain for conflict in conflicts)
+            result = result._replace(is_certain=is_certain)
+        results[key] = result
+    return results[key]
 
-    def _find_closest_conflict(self, member: Member, expected: Type, depth: int) -> Conflict | None:
-        """Return the conflict with the closest expected member, or None if any of them matches."""
-        conflicts = list[Conflict]()
-        for candidate in expected.members:
-            if type(candidate) is type(member):
-                conflicts_of_member = self._find_member_conflicts(member, candidate, depth)
-                if not conflicts_of_member:
-                    return None
-                # Prefer conflicts that are certain.
-                conflicts.append(min(conflicts_of_member, key=lambda conflict: not conflict.is_certain))
-        whole = Conflict(expected, Type((member,)))
-        near = [conflict for conflict in conflicts if conflict.path or conflict.missing or not conflict.is_certain]
-        if len(near) == 1:
-            # Report the details only if this is clearly the closest member.
-            return near[0] if len(conflicts) == 1 or not near[0].is_certain else whole
-        return whole._replace(is_certain=all(conflict.is_certain for conflict in conflicts))
 
-    def _find_member_conflicts(self, actual: Any, expected: Any, depth: int) -> list[Conflict]:
-        conflicts = list[Conflict]()
-        match actual:
-            case Scalar():
-                conflict = _find_scalar_conflict(actual, expected)
-                return [] if conflict is None else [conflict]
-            case ListOf():
-                for index, part in enumerate(actual.first if actual.elements is None else actual.elements):
-                    element = expected.first[index] if index < len(expected.first) else expected.items
-                    reason = self.find_conflict(part, element, depth + 1)
+def _find_closest_conflict(member: Member, expected: Type, depth: int, results: _Results) -> Conflict | None:
+    """Return the conflict with the closest expected member, or None if any of them matches."""
+    conflicts = list[Conflict]()
+    for candidate in expected.members:
+        if type(candidate) is type(member):
+            conflicts_of_member = _find_member_conflicts(member, candidate, depth, results)
+            if not conflicts_of_member:
+                return None
+            # Prefer conflicts that are certain.
+            conflicts.append(min(conflicts_of_member, key=lambda conflict: not conflict.is_certain))
+    whole = Conflict(expected, Type((member,)))
+    near = [conflict for conflict in conflicts if conflict.path or conflict.missing or not conflict.is_certain]
+    if len(near) == 1:
+        # Report the details only if this is clearly the closest member.
+        return near[0] if len(conflicts) == 1 or not near[0].is_certain else whole
+    return whole._replace(is_certain=all(conflict.is_certain for conflict in conflicts))
+
+
+def _find_member_conflicts(actual: Any, expected: Any, depth: int, results: _Results) -> list[Conflict]:
+    conflicts = list[Conflict]()
+    match actual:
+        case Scalar():
+            conflict = _find_scalar_conflict(actual, expected)
+            return [] if conflict is None else [conflict]
+        case ListOf():
+            for index, part in enumerate(actual.first if actual.elements is None else actual.elements):
+                element = expected.first[index] if index < len(expected.first) else expected.items
+                reason = _compare_types(part, element, depth + 1, results)
+                if reason is not None:
+                    # Lists may be too short to have this element.
+                    is_certain = reason.is_certain and (not index or actual.elements is not None)
+                    conflicts.append(reason._replace(path=(index, *reason.path), is_certain=is_certain))
+            if actual.elements is None and not actual.first:
+                reason = _compare_types(actual.items, expected.items, depth + 1, results)
+                if reason is not None:
+                    conflicts.append(reason._replace(path=(0, *reason.path)))
+        case ObjectOf():
+            for name, field in expected.fields.items():
+                given = actual.fields.get(name)
+                if given is not None:
+                    reason = _compare_types(given.type, field.type, depth + 1, results)
                     if reason is not None:
-                        # Lists may be too short to have this element.
-                        is_certain = reason.is_certain and (not index or actual.elements is not None)
-                        conflicts.append(reason._replace(path=(index, *reason.path), is_certain=is_certain))
-                if actual.elements is None and not actual.first:
-                    reason = self.find_conflict(actual.items, expected.items, depth + 1)
-                    if reason is not None:
-                        conflicts.append(reason._replace(path=(0, *reason.path)))
-            case ObjectOf():
-                for name, field in expected.fields.items():
-                    given = actual.fields.get(name)
-                    if given is not None:
-                        reason = self.find_conflict(given.type, field.type, depth + 1)
-                        if reason is not None:
-                            is_certain = reason.is_certain and given.is_required
-                            conflicts.append(reason._replace(path=(name, *reason.path), is_certain=is_certain))
-                    # If the schema names some fields, assume that it names all that matter, and report this one.
-                    elif field.is_required and (actual.extra is None or (actual.fields and is_unknown(actual.extra))):
-                        whole = Conflict(Type((expected,)), Type((actual,)), missing=name)
-                        conflicts.append(whole._replace(is_certain=actual.extra is None))
-        return conflicts
+                        is_certain = reason.is_certain and given.is_required
+                        conflicts.append(reason._replace(path=(name, *reason.path), is_certain=is_certain))
+                # If the schema names some fields, assume that it names all that matter, and report this one.
+                elif field.is_required and (actual.extra is None or (actual.fields and is_unknown(actual.extra))):
+                    whole = Conflict(Type((expected,)), Type((actual,)), missing=name)
+                    conflicts.append(whole._replace(is_certain=actual.extra is None))
+    return conflicts
 
 
 def _find_scalar_conflict(actual: Scalar, expected: Scalar) -> Conflict | None:

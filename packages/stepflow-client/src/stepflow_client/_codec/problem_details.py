@@ -12,8 +12,6 @@ from typing import Any
 from .. import errors
 from ..errors import StepflowClientError
 
-MEDIA_TYPE = "application/problem+json"
-
 _INVALID = (errors.InvalidArgumentError, errors.IdempotencyConflictError, errors.InvalidRequestError)
 _STATUSES: tuple[tuple[type[StepflowClientError] | tuple[type[StepflowClientError], ...], HTTPStatus, str], ...] = (
     # The first matching class wins. Errors that aren't the caller's fault have a sentence to show instead of the
@@ -97,7 +95,7 @@ def problem_details(
     # The kind is the class name in snake case. For an application's own subclass, use our base class.
     name = next(kind.__name__ for kind in type(error).__mro__ if kind.__module__ == errors.__name__)
     kind = re.sub(r"(?<!^)(?=[A-Z])", "_", name.removesuffix("Error")).lower()
-    headers = {"content-type": MEDIA_TYPE, "cache-control": "no-store"}
+    headers = {"content-type": "application/problem+json", "cache-control": "no-store"}
     if error.retry_after is not None:
         headers["retry-after"] = str(max(0, math.ceil(error.retry_after)))
     body: dict[str, Any] = {

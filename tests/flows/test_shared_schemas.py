@@ -1,0 +1,38 @@
+"""Shared schemas are found under both of their names, by the checks, by tools and before a run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from stepflow_client import InvalidArgumentError
+from stepflow_client._codec.flow_tools import make_tool_spec
+from stepflow_client._codec.requests import parse_declared_variables
+from stepflow_client.flows import check
+from stepflow_client.flows.run_requirements import find_requirements
+
+
+@pytest.mark.parametrize("name", ["$defs", "definitions"])
+def test_a_reference_finds_a_shared_schema(name: str) -> None:
+    shared = {"City": {"type": "object", "properties": {"zip": {"type": "string"}}, "required": ["zip"]}}
+    reference = {"$ref": f"#/schemas/{name}/City"}
+    properties = dict.fromkeys(("input", "output"), reference) | {"variables": {"properties": {"home": reference}}}
+    flow: dict[str, Any] = {
+        "schemas": {name: shared, "properties": properties},
+        "steps": [],
+        "output": {"$input": "$.zpi"},
+        "examples": [{"name": "wrong", "input": {"zip": 1}}],
+    }
+    rules = {finding.rule for finding in check(flow, ignore=["unknown-key"]).diagnostics}
+    assert rules >= {"unknown-input", "case-input"}
+    assert "dangling-ref" not in rules
+    spec = make_tool_spec(flow, "city")
+    assert "zip" in spec.input_schema["properties"]
+    assert spec.is_valid_output({"zip": "1"})
+    assert not spec.is_valid_output({"zip": 1})
+    needs = find_requirements(flow, parse_declared_variables(flow))
+    assert needs.input_check is not None
+    with pytest.raises(InvalidArgumentError, match="expects string"):
+        needs.input_check.check_value({"zip": 1})
+    with pytest.raises(InvalidArgumentError, match="'home' does not match"):
+        needs.check_variables({"home": {"zip": 1}}, None, from_env=False, check_values=True)
