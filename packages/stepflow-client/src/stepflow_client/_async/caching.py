@@ -10,9 +10,8 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .._calls.run_call import RunCall
 from .._codec import requests
-from .._codec.requests import parse_declared_variables
+from .._codec.requests import RunCall, parse_declared_variables
 from .._concurrency import async_run_check, async_wait_for_future
 from .._data.secrets import contains_secret
 from .._rules.timeouts import current_deadline, has_passed

@@ -9,10 +9,9 @@ from uuid import uuid4
 
 from .._calls import rerun_plan as rules
 from .._calls.rerun_plan import EarlierRun, NewRun, RerunRequest
-from .._calls.run_call import RunCall
 from .._codec import requests, responses
 from .._codec.idempotency_markers import make_rerun_scope
-from .._codec.requests import parse_declared_variables
+from .._codec.requests import RunCall, parse_declared_variables
 from .._concurrency import async_gather, async_run_check
 from .._rules.timeouts import compute_deadline, deadline_scope
 from .._runs.stored_flow import RerunOrigin, add_tag_to_flow, parse_rerun_origin

@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
 from .. import types
-from .._calls.run_call import RunCall
 from .._codec import output_types, requests, responses
 from .._codec.idempotency_markers import check_key
-from .._codec.requests import parse_declared_variables
+from .._codec.requests import RunCall, parse_declared_variables
 from .._concurrency import SyncInputReader, SyncTaskPool, sync_run_check
 from .._data.arguments import check_choice, check_flags, check_function, check_integer
 from .._data.values import INPUT_DEPTH, check_json, encode, encode_if_plain

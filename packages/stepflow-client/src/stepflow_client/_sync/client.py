@@ -17,9 +17,8 @@ from .._base.lazy import lazy_module
 from .._base.not_given import NOT_GIVEN, NotGiven
 from .._base.pickling import Picklable
 from .._base.suggestions import SuggestsNames, reject_unknown_arguments, suggest_argument_names
-from .._calls.run_call import RunCall
 from .._codec import output_types, requests, responses
-from .._codec.requests import FlowId, RunId, Variables
+from .._codec.requests import FlowId, RunCall, RunId, Variables
 from .._data.arguments import check_choice, check_flag, check_flags, check_seconds
 from .._data.json_encoding import StoredFlowId
 from .._http import settings as _settings

@@ -16,7 +16,6 @@ from .._base.bounded_dict import BoundedDict
 from .._base.logging import logger
 from .._base.text import duration_text
 from .._calls.rerun_plan import drop_kept_overrides
-from .._calls.run_call import RunCall
 from .._codec import requests, responses
 from .._codec.idempotency_markers import (
     RunMarkerName,
@@ -26,7 +25,7 @@ from .._codec.idempotency_markers import (
     make_marker,
     make_scoped_key,
 )
-from .._codec.requests import RunArguments, parse_declared_variables
+from .._codec.requests import RunArguments, RunCall, parse_declared_variables
 from .._concurrency import sync_run_check
 from .._rules.key_lock import (
     CompareCall,

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._base.bounded_dict import BoundedDict
 from .._base.logging import logger
-from .._calls.run_call import RunCall
 from .._codec import requests, responses
-from .._codec.requests import RunArguments
+from .._codec.requests import RunArguments, RunCall
 from .._concurrency import sync_run_check
 from .._data.arguments import check_flag
 from .._data.secrets import find_secrets
