@@ -218,7 +218,7 @@ async def test_a_follower_keeps_a_few_numbers_per_item() -> None:
             run = RunDetails(run_id=run_id, flow_id="f", status=status, items=ItemCounts(total=10_000))
             return RunSnapshot(details=run, flow={"name": "big", "steps": [{"id": each} for each in "abc"]})
 
-        async def follow_with_timer(self, asked: Any, timer: Any) -> AsyncIterator[Any]:
+        async def follow_with_timer(self, asked: Any) -> AsyncIterator[Any]:
             at = datetime.now(UTC)
             common: dict[str, Any] = {"run_id": asked.run_id, "timestamp": at, "sequence_number": 0, "cursor": "e0.1"}
             for item in range(10_000):

@@ -13,7 +13,7 @@ import stepflow_client
 
 CLIENT, COMMAND = (Path(str(package.__file__)).parent for package in (stepflow_client, stepflow_cli))
 ROOM = "stepflow_client/_async"
-FOLLOWER = {f"{ROOM}/{name}.py" for name in ("following", "event_stream")}
+FOLLOWER = {f"{ROOM}/following.py"}
 TIMES = {"event_late", "event_look", "event_outage", "event_silence", "event_silence_after_end", "lost_grace"}
 EVENTS = {"run_events", "follow", "timed", "RunWatcher", "StreamedRun"}
 """What yields events."""
@@ -65,7 +65,7 @@ def test_the_times_of_the_follower_are_its_own() -> None:
 
 def test_one_function_decides_whether_a_run_is_lost() -> None:
     assert users("decide_ending") == {f"{ROOM}/runs.py"}
-    assert users("Ending") <= {"stepflow_client/types/statuses.py", f"{ROOM}/runs.py", f"{ROOM}/event_stream.py"}
+    assert users("Ending") <= {"stepflow_client/types/statuses.py", f"{ROOM}/runs.py"} | FOLLOWER
 
 
 def test_only_the_follower_infers_an_end() -> None:
@@ -75,7 +75,7 @@ def test_only_the_follower_infers_an_end() -> None:
         for node in ast.walk(tree)
         if isinstance(node, ast.Call) and "RunCompletedEvent" in names_in(node.func)
     }
-    assert calls == {f"{ROOM}/event_stream.py"}
+    assert calls == FOLLOWER
 
 
 def test_one_place_turns_events_into_progress() -> None:

@@ -19,7 +19,7 @@ from stepflow_client import (
     SyncStepflowClient,
 )
 from stepflow_client._rules import releases
-from stepflow_client._sync.event_stream import read_event_stream
+from stepflow_client._sync.following import read_event_stream
 
 from tests.scripted_server import Answer, decoded, listening, message
 from tests.unit.both_twins import EVENT, HEALTH, TWINS, call

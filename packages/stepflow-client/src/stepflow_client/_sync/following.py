@@ -10,35 +10,45 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Unpack
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
+from .. import errors
 from .._base.lazy import lazy_module
 from .._base.logging import logger
 from .._base.not_given import NotGiven
-from .._codec import requests
+from .._codec import requests, responses
 from .._data.arguments import check_flag, check_seconds
-from .._rules.releases import require_capability
+from .._http.messages import MIN_TIMEOUT, EventDecoder, HttpError, HttpRequest
+from .._rules import releases as api
+from .._rules.releases import OperationRequest, require_capability
 from .._rules.retries import TRANSIENT_ERRORS, Backoff
 from .._rules.run_progress import Cursor
 from .._rules.timeouts import compute_deadline, current_deadline, deadline_scope, has_passed
+from .._rules.transport_errors import convert_error
 from .._telemetry.tracing import annotate_operation
-from ..errors import RequestTimeoutError, RunTimeoutError, TransportError
-from ..types.statuses import is_given_up
-from .event_stream import FollowRequest, Idle, StreamedRun, infer_run_end, sleep_with_idles
+from ..types.statuses import Ending, ExecutionStatus, is_given_up
+from .connection import Connection
+from .runs import RunReader
+from .transport.base import Stream
 
 if TYPE_CHECKING:
     from .. import events
     from .._calls.call_options import EventOptions
     from .._codec.requests import RunId
     from .._rules.run_progress import StepTimes
-    from ..events import RunEvent
+    from ..events import RunCompletedEvent, RunEvent
     from ..types import RunDetails, StepDetails
     from .context import ClientContext
 else:
     events = lazy_module("stepflow_client.events")
+
+_EVENTS = "text/event-stream"
+# Maximum number of bytes to read from a response that isn't an event stream.
+_MAX_ERROR_LENGTH = 64 * 1024
 
 
 class IdleTimer:
@@ -61,6 +71,43 @@ class IdleTimer:
     def seconds_left(self) -> float:
         """Return the number of seconds until the next `Idle`."""
         return min(self._last + self._every, self.until) - time.monotonic()
+
+
+class FollowRequest(NamedTuple):
+    """The run to follow, and the options for its stream."""
+
+    run_id: str
+    after: str | int | None = None
+    """The cursor of the last event that was handled, or a sequence number, or None for all events."""
+    include_results: bool = False
+    include_sub_runs: bool = False
+    needs_stream: bool = False
+    """Whether to fail if the server doesn't support event streams, instead of polling the run."""
+    timer: IdleTimer = IdleTimer()
+    """When the next `Idle` is due, unless an event arrives first."""
+    event_types: frozenset[str] | None = None
+    """The event types the caller wants, or None for all."""
+
+    def is_wanted(self, event: RunEvent) -> bool:
+        """Return whether the caller wants an event."""
+        return self.event_types is None or event.type in self.event_types
+
+
+class Idle(NamedTuple):
+    """Signals that no event has arrived for a while."""
+
+    position: Cursor
+    """The position after the last event."""
+    run: RunDetails | None = None
+    """The run's state, if it was just requested, all past events have been yielded, and the run hasn't ended."""
+
+
+def sleep_with_idles(seconds: float, request: FollowRequest, position: Cursor) -> Generator[Idle, None, None]:
+    """Sleep for `seconds`, yielding an `Idle` whenever one is due and at the end."""
+    end = time.monotonic() + seconds
+    while (remaining := end - time.monotonic()) > 0:
+        time.sleep(min(remaining, max(request.timer.seconds_left(), 0.0)))
+        yield Idle(position)
 
 
 class Follower:
@@ -115,15 +162,17 @@ class Follower:
             for idle in sleep_with_idles(pause, request, position):
                 yield idle
 
-    def follow_with_timer(self, request: FollowRequest, timer: IdleTimer) -> Generator[RunEvent | Idle, None, None]:
+    def follow_with_timer(self, request: FollowRequest) -> Generator[RunEvent | Idle, None, None]:
         """Yield a run's events until it has ended, with an `Idle` whenever its state is known or the timer is due.
 
         Raises:
             RunTimeoutError: If the run doesn't end in time.
         """
+        timer = request.timer
         until = None if timer.until == math.inf else timer.until
-        late = RunTimeoutError(f"run {request.run_id} has not ended yet", run_id=request.run_id, hint="it continues")
-        with closing(self.follow(request._replace(next_idle=timer.seconds_left))) as sequence:
+        message = f"run {request.run_id} has not ended yet"
+        late = errors.RunTimeoutError(message, run_id=request.run_id, hint="it continues")
+        with closing(self.follow(request)) as sequence:
             while True:
                 try:
                     # Apply the deadline to requests as well, in case the server doesn't respond.
@@ -131,7 +180,7 @@ class Follower:
                         update = next(sequence)
                 except StopIteration:
                     return
-                except TransportError as error:
+                except errors.TransportError as error:
                     if not has_passed(until):
                         raise
                     raise late from error
@@ -150,10 +199,10 @@ class Follower:
         Returns:
             None if the run may still be executing at the caller's deadline.
         """
-        timer = IdleTimer(until=current_deadline() or math.inf)
+        request = FollowRequest(run.run_id, timer=IdleTimer(until=current_deadline() or math.inf))
         logger.info("run %s is marked as failed while its items are running; following it", run.run_id)
-        with suppress(RunTimeoutError):
-            with closing(self.follow_with_timer(FollowRequest(run.run_id), timer)) as sequence:
+        with suppress(errors.RunTimeoutError):
+            with closing(self.follow_with_timer(request)) as sequence:
                 for update in sequence:
                     if not isinstance(update, Idle) and update.type == "run_completed":
                         now = self._runs.get_run_without_steps(run.run_id)
@@ -172,11 +221,12 @@ class Follower:
         event_types = None if types is None else events.check_event_types(types)
         heartbeat, until = options.get("heartbeat"), compute_deadline(options.get("timeout")) or math.inf
         seconds = math.inf if heartbeat is None else check_seconds(heartbeat, "heartbeat")
-        request = FollowRequest(run_id, after, *flags, needs_stream=True, event_types=event_types)
-        return self._iterate_events(request, IdleTimer(seconds, until))
+        timer = IdleTimer(seconds, until)
+        request = FollowRequest(run_id, after, *flags, needs_stream=True, timer=timer, event_types=event_types)
+        return self._iterate_events(request)
 
-    def _iterate_events(self, request: FollowRequest, timer: IdleTimer) -> Generator[RunEvent, None, None]:
-        with closing(self.follow_with_timer(request, timer)) as followed:
+    def _iterate_events(self, request: FollowRequest) -> Generator[RunEvent, None, None]:
+        with closing(self.follow_with_timer(request)) as followed:
             for update in followed:
                 if not isinstance(update, Idle):
                     if update.type == "run_completed" and update.run_id == request.run_id:
@@ -184,7 +234,7 @@ class Follower:
                         self._recorder.record_end(update.run_id, update.status)
                     if request.is_wanted(update):
                         yield update
-                elif timer.seconds_left() <= 0:
+                elif request.timer.seconds_left() <= 0:
                     yield events.HeartbeatEvent(
                         run_id=request.run_id,
                         sequence_number=update.position.number,
@@ -216,12 +266,12 @@ class Follower:
         with deadline_scope(deadline):
             if not steps or not (self._connection.detect_server()).capabilities["events"]:
                 return times
-            limit = math.inf if deadline is None else deadline
-            request = FollowRequest(run_id, next_idle=lambda: limit - time.monotonic())
+            request = FollowRequest(run_id, timer=IdleTimer(until=deadline or math.inf))
             with closing(self.follow(request)) as sequence:
                 for update in sequence:
                     if has_passed(deadline):
-                        raise RequestTimeoutError(f"timed out waiting for events of run {run_id}", run_id=run_id)
+                        message = f"timed out waiting for events of run {run_id}"
+                        raise errors.RequestTimeoutError(message, run_id=run_id)
                     if isinstance(update, Idle):
                         if update.run is not None:
                             break
@@ -230,3 +280,285 @@ class Follower:
                     if times.is_after_listed_steps(update):
                         break
         return times
+
+
+class _FetchedState(NamedTuple):
+    """A run's state at the time it was requested."""
+
+    run: RunDetails
+    ending: Ending
+
+    @property
+    def has_end_event(self) -> bool:
+        """Whether the server sends an event when a run ends like this."""
+        statuses = (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED)
+        return self.ending is Ending.ENDED and self.run.status in statuses
+
+
+class StreamedRun:
+    """A run whose events are read over as many connections as it takes.
+
+    Args:
+        connection: The connection.
+        runs: Reads runs.
+        request: The run to follow, and the options for its stream.
+        position: Where to start.
+    """
+
+    def __init__(self, connection: Connection, runs: RunReader, request: FollowRequest, position: Cursor) -> None:
+        self._connection = connection
+        self._timings = timings = connection.timings
+        self._runs = runs
+        self._request = request
+        self._begin = self._position = position
+        self._latest: datetime | None = None
+        """The last event's time, by the server's clock."""
+        self._last_event = time.monotonic()
+        """When the last new event arrived."""
+        self._backoff = Backoff(timings.event_first_pause, timings.event_longest_pause)
+        self._failures = 0
+        """How many times the stream has failed since the server last responded."""
+        self._ended: _FetchedState | None = None
+        """How the run ended, if we knew that before opening the stream."""
+        self._state: _FetchedState | None = None
+        """The run's state when last requested alongside the stream, unless an event has arrived since."""
+        self._is_silent = False
+        """Whether nothing has arrived since this stream's last event."""
+        self._has_event = False
+        """Whether this stream has delivered any event, even one already seen."""
+        self._has_read_state = False
+        """Whether the run's state has been requested alongside this stream."""
+        self._quiet_since = self._last_event
+        self._is_over = False
+        """Whether the server has sent the event for the run's end, possibly as a repeat."""
+
+    def follow(self) -> Generator[RunEvent | Idle, None, None]:
+        """Yield events until the run has ended, with an `Idle` whenever there are none."""
+        run_id = self._request.run_id
+        while True:
+            before = self._position
+            try:
+                with closing(self._read_connection()) as stream:
+                    for update in stream:
+                        yield update
+                if self._is_over:
+                    return
+                state = self._state or self._request_run_state()
+            except TRANSIENT_ERRORS as error:
+                if not error.is_retryable or self._connection.closed:
+                    raise
+                self._failures += 1
+                if self._failures == 1:
+                    self._backoff.deadline = time.monotonic() + self._timings.event_outage
+                if self._backoff.is_over:
+                    raise _make_broken_error(run_id, error.message, self._position) from error
+                # Warn once per outage, to explain why no events arrive.
+                log = logger.warning if self._failures == 1 else logger.info
+                log("the event stream of run %s broke: %s; reconnecting", run_id, error.message)
+                for idle in sleep_with_idles(self._backoff.next_delay(), self._request, self._position):
+                    yield idle
+                continue
+            self._reset_failures()
+            has_new_events, has_ended = self._position != before, state.ending.is_finished
+            if not has_new_events and has_ended and self._ended is not None and self._has_all_events(state):
+                yield infer_run_end(state.run, self._position)
+                return
+            if self._is_silent and self._has_event and not has_ended:
+                yield Idle(self._position, state.run)
+            if not has_new_events and has_ended == (self._ended is not None) and not self._is_silent:
+                # Back off after a connection without new events, instead of reconnecting immediately.
+                for idle in sleep_with_idles(self._backoff.next_delay(), self._request, self._position):
+                    yield idle
+            self._ended = state if has_ended else None
+            logger.info("the event stream of run %s ended before the run; reconnecting", run_id)
+
+    def _has_all_events(self, state: _FetchedState) -> bool:
+        """Return whether all events have been yielded, for a run that had ended before a stream without any new ones.
+
+        Raises:
+            ServerConnectionError: If the events repeatedly end before the run does.
+        """
+        # If the server repeated the last event, or sent nothing for a while, it has sent them all. An empty stream that
+        # closes immediately doesn't prove anything.
+        beyond = isinstance(self._request.after, int) and self._position == self._begin
+        if self._is_silent or self._has_event or beyond or not state.has_end_event:
+            return True
+        if time.monotonic() - self._last_event > self._timings.event_outage:
+            raise _make_broken_error(self._request.run_id, "it ended before the run", self._position)
+        return False
+
+    def _read_connection(self) -> Generator[RunEvent | Idle, None, None]:
+        """Yield one connection's new events, requesting the run's state separately while the stream is silent.
+
+        Ends with the stream, with the event for the run's end, or once the state shows that the run has ended.
+        """
+        request, run_id, before = self._request, self._request.run_id, self._position
+        self._state, self._is_silent, self._has_event, self._has_read_state = None, False, False, False
+        self._quiet_since = time.monotonic()
+        silence = self._timings.event_silence if self._ended is None else self._timings.event_silence_after_end
+        skip = self._position.handled
+        frames = read_event_stream(
+            self._connection,
+            api.get_run_events(
+                run_id,
+                since=self._position.number or None,
+                include_results=request.include_results or None,
+                include_sub_runs=request.include_sub_runs or None,
+            ),
+            silence,
+            lambda: min(self._get_state_delay(), request.timer.seconds_left()),
+        )
+        with closing(frames):
+            for frame in frames:
+                if frame is not None:
+                    number = responses.build_from_response(events.parse_sequence_number, frame, "an event")
+                    is_repeated = number == self._position.number and skip > 0
+                    skip = skip - 1 if is_repeated else 0
+                    position = self._position if is_repeated else self._position.advance_to(number)
+                    decoder = self._connection.get_decoder(run_id)
+                    read = partial(events.read_event, run_id, cursor=str(position), decoder=decoder)
+                    event = responses.build_from_response(read, frame, "an event")
+                    self._latest, self._state, self._is_silent = event.timestamp or self._latest, None, False
+                    self._position = position
+                    if not is_repeated:
+                        yield event
+                    # Do this after the yield, because the caller may take a long time to handle the event.
+                    self._has_event, self._quiet_since = True, time.monotonic()
+                    if self._position != before:
+                        self._reset_failures()
+                        self._last_event = time.monotonic()
+                        self._backoff.reset()
+                    self._is_over = event.type == "run_completed" and event.run_id == run_id
+                    if self._is_over:
+                        return
+                    continue
+                self._is_silent = True
+                if self._get_state_delay() > 0:
+                    yield Idle(self._position)
+                    continue
+                try:
+                    self._state = self._request_run_state()
+                except errors.StepflowClientError:
+                    if self._connection.closed:
+                        raise
+                    # Ignore this: the state is requested again when the stream ends.
+                self._has_read_state, self._quiet_since = True, time.monotonic()
+                if self._state is not None and self._state.ending.is_finished:
+                    return
+                yield Idle(self._position, self._state.run if self._state is not None and self._has_event else None)
+
+    def _request_run_state(self) -> _FetchedState:
+        run = self._runs.get_run_without_steps(self._request.run_id)
+        return _FetchedState(run, self._runs.determine_ending(run, self._latest))
+
+    def _get_state_delay(self) -> float:
+        """Return how many seconds to wait for events before requesting the run's state alongside the stream."""
+        if self._ended is not None and (self._ended.has_end_event or not self._has_event):
+            return math.inf
+        is_first = self._has_event and not self._has_read_state
+        seconds = self._timings.event_late if is_first else self._timings.event_look
+        return self._quiet_since + seconds - time.monotonic()
+
+    def _reset_failures(self) -> None:
+        """Reset the failure count, because the server has responded."""
+        self._failures, self._backoff.deadline = 0, None
+
+
+def _make_broken_error(run_id: str, reason: str, position: Cursor) -> errors.ServerConnectionError:
+    message = f"the event stream of run {run_id} broke: {reason}"
+    hint = "to continue after the last event, use run_events(after=cursor)"
+    return errors.ServerConnectionError(message, run_id=run_id, details={"cursor": str(position)}, hint=hint)
+
+
+def infer_run_end(run: RunDetails, position: Cursor) -> RunCompletedEvent:
+    """Create the event for a run's end, for servers that don't send one."""
+    return events.RunCompletedEvent(
+        run_id=run.run_id,
+        status=run.status,
+        sequence_number=position.number,
+        timestamp=run.completed_at,
+        cursor=str(position),
+        inferred=True,
+    )
+
+
+def read_event_stream(
+    connection: Connection,
+    request: OperationRequest,
+    max_silence: float,
+    get_idle_delay: Callable[[], float] = lambda: math.inf,
+) -> Generator[dict[str, Any] | None, None, None]:
+    """Yield JSON objects from a stream of server-sent events, until it ends or is silent for too long.
+
+    Also yields None now and then while no event arrives. If the stream is abandoned due to silence, the last value is
+    None.
+
+    Args:
+        connection: The connection to open the stream with.
+        request: The request.
+        max_silence: Seconds without an event after which to abandon the stream. Keep-alive comments don't count as
+            events.
+        get_idle_delay: Returns the maximum number of seconds until the next None (over httpx, only its first value
+            counts).
+
+    Raises:
+        TransportError: If the connection fails or breaks, or the response isn't an event stream.
+        ApiError: If the server responds with an error.
+    """
+    from .transport.httpx_bridge import decompress
+
+    sent = connection.build_request(request, connection.timeout.for_stream(max_silence))
+    sent = sent._replace(headers=sent.headers | {"accept": _EVENTS, "cache-control": "no-store"})
+    with connection.trace(request.operation.name, is_current=False) as span:
+        sent = span.prepare_request(sent, connection.url, request.run_id)
+        try:
+            with connection.dialect.stream(sent) as stream:
+                span.record_attributes(status_code=stream.status)
+                stream.remaining = max(MIN_TIMEOUT, min(max_silence, get_idle_delay()))
+                with closing(decompress(stream.chunks, stream.headers.get("content-encoding", ""))) as chunks:
+                    content_type = stream.headers.get("content-type", "")
+                    is_event_stream = content_type.partition(";")[0].strip().lower() == _EVENTS
+                    if stream.status != 200 or not is_event_stream:
+                        longest = sent.limit_to_deadline(min(max_silence, connection.timeout.read))
+                        problem = _read_error_response(sent, stream, chunks, longest)
+                        problem.run_id = request.run_id
+                        raise problem
+                    decoder = EventDecoder(min(connection.timings.max_event_bytes, connection.max_response_bytes))
+                    last_event = time.monotonic()
+                    for chunk in chunks:
+                        received = decoder.feed(chunk)
+                        for event in received:
+                            yield responses.parse_object(event, str(sent))
+                            last_event = time.monotonic()
+                        left = max_silence - (time.monotonic() - last_event)
+                        if not received:
+                            yield None
+                        if left <= 0:
+                            return
+                        stream.remaining = max(MIN_TIMEOUT, min(left, get_idle_delay()))
+        except (HttpError, OSError, ValueError) as error:
+            if isinstance(error, errors.StepflowClientError):
+                raise
+            url = connection.get_failed_url(error)
+            raise convert_error(error, sent, url, connection.proxy, request.run_id) from error
+
+
+def _read_error_response(
+    sent: HttpRequest, stream: Stream, chunks: Iterator[bytes], limit: float
+) -> errors.StepflowClientError:
+    """Return the error for a response that isn't an event stream.
+
+    Args:
+        sent: The request.
+        stream: The response.
+        chunks: The response body.
+        limit: Maximum number of seconds to spend reading the body.
+    """
+    content, until = b"", time.monotonic() + limit
+    for chunk in chunks:
+        content += chunk
+        if not chunk or len(content) > _MAX_ERROR_LENGTH or has_passed(until):
+            break
+    content_type = stream.headers.get("content-type", "")
+    problem = responses.find_status_error(stream.status, content_type, content, str(sent))
+    return problem or errors.InvalidResponseError(f"{sent} did not return an event stream")

@@ -20,8 +20,7 @@ from .._runs.initial_progress import build_initial_progress
 from ..errors import RunTimeoutError, StepflowClientError
 from ..progress import Progress, ProgressOption
 from ..types.statuses import FAILED_STATUSES, is_given_up
-from .event_stream import FollowRequest, Idle
-from .following import Follower, IdleTimer
+from .following import Follower, FollowRequest, Idle, IdleTimer
 from .snapshot_reader import SnapshotReader
 from .waiting import Waiter
 
@@ -87,9 +86,9 @@ class RunWatcher:
             RunTimeoutError: If the run doesn't end in time.
         """
         timer = IdleTimer(every, until)
-        request = FollowRequest(progress.run_id, after, include_sub_runs=include_sub_runs)
+        request = FollowRequest(progress.run_id, after, include_sub_runs=include_sub_runs, timer=timer)
         yield RunUpdate(progress)
-        with closing(self._follower.follow_with_timer(request, timer)) as sequence:
+        with closing(self._follower.follow_with_timer(request)) as sequence:
             for update in sequence:
                 if not isinstance(update, Idle):
                     yield RunUpdate(progress, update, progress.apply_event(update))
