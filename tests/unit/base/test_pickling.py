@@ -131,7 +131,7 @@ def test_credentials_travel(twin: str, way: str) -> None:
 @pytest.mark.parametrize("way", WAYS)
 def test_what_a_client_has_made_for_its_own_use_does_not_travel(twin: str, way: str) -> None:
     client = CLIENTS[twin](URL)
-    parts = ("keyed_runs", "follower", "reporter", "cached_runs")
+    parts = ("keyed_runs", "follower", "watcher", "cached_runs")
     made = {name: getattr(client._services, name) for name in parts}
     again = WAYS[way](client)
     assert again.url == client.url

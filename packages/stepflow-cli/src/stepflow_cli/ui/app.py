@@ -123,7 +123,7 @@ def build_application(
         async with create_client() as opened:
             health = ServerHealth(opened)
             runs = RunReader(opened._connection, as_sent=True)
-            snapshots = SnapshotReader(opened._services, lambda: opened._services.follower, runs)
+            snapshots = SnapshotReader(opened._services, runs)
             followers = Followers(opened, health, snapshots)
             app.state.site = Site(
                 opened, snapshots, build_environment(), forms, followers, health, RunLists(opened), RunFinder(opened),

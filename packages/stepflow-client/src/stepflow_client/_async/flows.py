@@ -96,6 +96,8 @@ class FlowStore:
         self._copies: BoundedDict[str, dict[str, Any]] = BoundedDict(_MAX_COPIES)
         # The requirements of a flow's runs, by the flow's digest and by its ID.
         self._needs: BoundedDict[bytes | str, RunRequirements] = BoundedDict(_MAX_FLOWS)
+        self.seen_components: set[str] = set()
+        """Components that an earlier run has already waited for, so later runs don't."""
 
     def with_connection(self, connection: Connection) -> Self:
         """Return a store that uses a different connection but shares everything this one remembers."""

@@ -21,48 +21,39 @@ if TYPE_CHECKING:
     from ..types.server import ComponentList
 
 
-class ComponentWaiter:
-    """Waits until a server has the components that flows need.
+async def wait_for_flow_components(
+    connection: Connection, flows: FlowStore, flow: FlowSource, overrides: Any, seconds: float
+) -> None:
+    """Wait until the components for a run of a flow are available. Builtin ones always are.
 
     Args:
         connection: The connection.
         flows: The client's flows.
+        flow: The flow, or a stored flow's ID.
+        overrides: Changes to the flow's steps.
+        seconds: Overall timeout in seconds.
     """
+    needed: Set[str] = frozenset()
+    if overrides is not None:
+        from ..flows.interpreter import apply_valid_overrides
 
-    def __init__(self, connection: Connection, flows: FlowStore) -> None:
-        self._connection = connection
-        self._flows = flows
-        self._seen: set[str] = set()
-        """Components that an earlier run has already waited for, so later runs don't."""
-
-    async def wait_for_flow_components(self, flow: FlowSource, overrides: Any, seconds: float) -> None:
-        """Wait until the components for a run of a flow are available. Builtin ones always are.
-
-        Args:
-            flow: The flow, or a stored flow's ID.
-            overrides: Changes to the flow's steps.
-            seconds: Overall timeout in seconds.
-        """
-        needed: Set[str] = frozenset()
-        if overrides is not None:
-            from ..flows.interpreter import apply_valid_overrides
-
-            content = await self._flows.load_or_fetch_flow(flow)
-            needed = FlowSteps(apply_valid_overrides(content, overrides)).find_components()
+        content = await flows.load_or_fetch_flow(flow)
+        needed = FlowSteps(apply_valid_overrides(content, overrides)).find_components()
+    else:
+        checked = flows.check_flow_or_id(flow)
+        if isinstance(checked, str):
+            # Request the flow if the client doesn't know it yet.
+            await flows.get_declared_variables(checked)
+            needs = flows.find_requirements_by_id(checked)
         else:
-            checked = self._flows.check_flow_or_id(flow)
-            if isinstance(checked, str):
-                # Request the flow if the client doesn't know it yet.
-                await self._flows.get_declared_variables(checked)
-                needs = self._flows.find_requirements_by_id(checked)
-            else:
-                needs = self._flows.get_requirements(checked)
-            if needs is not None:
-                needed = needs.components
-        missing = {path for path in needed - self._seen if path.startswith("/") and not path.startswith("/builtin/")}
-        if missing:
-            await wait_until_components_listed(self._connection, sorted(missing), seconds)
-            self._seen.update(missing)
+            needs = flows.get_requirements(checked)
+        if needs is not None:
+            needed = needs.components
+    unseen = needed - flows.seen_components
+    missing = {path for path in unseen if path.startswith("/") and not path.startswith("/builtin/")}
+    if missing:
+        await wait_until_components_listed(connection, sorted(missing), seconds)
+        flows.seen_components.update(missing)
 
 
 async def wait_until_components_listed(

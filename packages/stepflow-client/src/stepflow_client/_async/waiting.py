@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from .._codec.requests import RunId
     from ..types import FlowResult, ListItemsResponse, RunDetails
     from .context import ClientContext
-    from .following import Follower
     from .snapshot_reader import SnapshotReader
 
 # For runs with more items, only request the summary: servers would return every step of every item.
@@ -45,17 +44,13 @@ class Waiter:
 
     Args:
         context: The state shared by the client's services.
-        follower: Returns the service that follows runs a server has given up on.
         snapshots: Returns the service that explains failed runs.
     """
 
-    def __init__(
-        self, context: ClientContext, follower: Callable[[], Follower], snapshots: Callable[[], SnapshotReader]
-    ) -> None:
+    def __init__(self, context: ClientContext, snapshots: Callable[[], SnapshotReader]) -> None:
+        self._context = context
         self._connection = context.connection
         self._runs = context.runs
-        self._recorder = context.recorder
-        self._follower = follower
         self._snapshots = snapshots
 
     async def wait_run(self, run_id: RunId, *, timeout: float | None = None) -> RunDetails:
@@ -110,7 +105,9 @@ class Waiter:
             request = api.get_run(run_id, wait=bool(held) or None, timeout_secs=held or None)._replace(held=held)
             run = await self._connection.call(request, partial(responses.read_run, run_id=run_id))
         if is_given_up(run.status, run.items.running):
-            return await self._follower().follow_given_up_run(run)
+            from .following import Follower
+
+            return await Follower(self._context).follow_given_up_run(run)
         return run if run.is_finished else None
 
     async def wait_for_result(self, run: responses.StartedRun) -> FlowResult:
@@ -176,7 +173,7 @@ class Waiter:
         with self._connection.trace(name, kind="INTERNAL") as span:
             run, answer = await self.wait_and_read(run_id, read, **options)
             span.record_attributes(run_id=run.run_id, run_status=run.status.value)
-        self._recorder.record_end(run.run_id, run.status)
+        self._context.recorder.record_end(run.run_id, run.status)
         return run, answer
 
     async def wait_and_read(

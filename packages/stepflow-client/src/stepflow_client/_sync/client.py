@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack
 
 from .. import types
@@ -33,7 +33,7 @@ from ..flows.reading import load_flow, resolve_flow_argument
 from ..types.models import register_list_formatter
 from ..types.statuses import ExecutionStatus
 from .connection import Connection, ConnectionSettings
-from .services import Services
+from .context import ClientContext
 
 if TYPE_CHECKING:
     import ssl
@@ -74,8 +74,16 @@ if TYPE_CHECKING:
     from ..types.reruns import KeepOption, RerunPlan, RerunResult, RunComparison
     from ..types.runs import RunSnapshot, SnapshotPart
     from . import streams
+    from .caching import CachedRuns
+    from .following import Follower
     from .handle import SyncRunHandle
+    from .idempotency import KeyedRuns
+    from .rerun import Rerunner
+    from .run_creation import RunCreator
+    from .snapshot_reader import SnapshotReader
     from .streams import SyncEventStream, SyncOutcomeStream, SyncRunPager
+    from .waiting import Waiter
+    from .watching import RunWatcher
 
     Start = Callable[..., responses.StartedRun]
     """Creates a run."""
@@ -581,7 +589,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
                 if result is None:
                     result = self._services.waiter.wait_for_result(run)
             else:
-                result = self._services.reporter.wait_for_result(run, began, progress)
+                result = self._services.watcher.wait_for_result(run, began, progress)
         except SyncCancelled:
             if hold is None:
                 # Stay within the time a cancelled call has left.
@@ -605,7 +613,9 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         seconds = self._connection.timings.ready_limit
         if wait_for_components is not True:
             seconds = check_seconds(wait_for_components, "wait_for_components")
-        return partial(self._services.component_waiter.wait_for_flow_components, flow, overrides, seconds)
+        from .readiness import wait_for_flow_components
+
+        return partial(wait_for_flow_components, self._connection, self._services.flows, flow, overrides, seconds)
 
     def submit(
         self,
@@ -901,7 +911,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
                 out by making the same call later.
             TransportError: If the server can't be reached.
         """
-        from .batch import BatchOptions
+        from .batch import Batch, BatchOptions
 
         _check_progress(progress)
         if output_type is not None:
@@ -928,9 +938,13 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             on_lost=on_lost,
             on_cancel=on_cancel,
         )
-        outcomes = self._services.make_batch(flow, inputs, options).iterate_outcomes(compute_deadline(timeout))
+        services = self._services
+        batch = Batch(services, services.creator, services.waiter, lambda: services.keyed_runs, flow, inputs, options)
+        outcomes = batch.iterate_outcomes(compute_deadline(timeout))
         if progress is not False:
-            outcomes = self._services.reporter.report_outcomes(outcomes, inputs, progress, expected)
+            from .watching import report_outcomes
+
+            outcomes = report_outcomes(outcomes, inputs, progress, expected)
         return streams.SyncOutcomeStream(self._connection.trace_stream("map", outcomes))
 
     def get_result(
@@ -1461,7 +1475,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             if progress is False:
                 run = self._services.waiter.wait_run(run_id, timeout=timeout)
             else:
-                run = self._services.reporter.wait_run(run_id, timeout, progress)
+                run = self._services.watcher.wait_run(run_id, timeout, progress)
             span.record_attributes(run_id=run.run_id, run_status=run.status.value)
         self._recorder.record_end(run.run_id, run.status)
         return run
@@ -1795,6 +1809,66 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             account = (self._services.snapshots.read_snapshot(run_id, ("account",), item_index)).account
             assert account is not None
             return account
+
+
+class Services(ClientContext):
+    """The services behind a client's methods, each imported and created on first use, plus the state they share."""
+
+    @cached_property
+    def creator(self) -> RunCreator:
+        """Creates runs."""
+        from .run_creation import RunCreator
+
+        return RunCreator(self)
+
+    @cached_property
+    def keyed_runs(self) -> KeyedRuns:
+        """Creates and finds runs under idempotency keys."""
+        from .idempotency import KeyedRuns
+
+        return KeyedRuns(self, self.creator)
+
+    @cached_property
+    def cached_runs(self) -> CachedRuns:
+        """Runs flows, or returns their cached results."""
+        from .caching import CachedRuns
+
+        return CachedRuns(self.flows)
+
+    @cached_property
+    def rerunner(self) -> Rerunner:
+        """Reruns finished runs."""
+        from .rerun import Rerunner
+
+        return Rerunner(self, self.creator, self.waiter, self.snapshots, lambda: self.keyed_runs)
+
+    @cached_property
+    def waiter(self) -> Waiter:
+        """Waits for runs to end."""
+        from .waiting import Waiter
+
+        return Waiter(self, lambda: self.snapshots)
+
+    @cached_property
+    def follower(self) -> Follower:
+        """Follows runs."""
+        from .following import Follower
+
+        return Follower(self)
+
+    @cached_property
+    def snapshots(self) -> SnapshotReader:
+        """Reads everything that's known about runs."""
+        from .snapshot_reader import SnapshotReader
+
+        return SnapshotReader(self)
+
+    @cached_property
+    def watcher(self) -> RunWatcher:
+        """Follows runs and reports their progress."""
+        from .watching import RunWatcher
+
+        return RunWatcher(self.follower, self.snapshots, self.waiter)
 
 
 def _add_failure_hint(result: FlowResult, flow: FlowSource, input: Any, overrides: Any, variables: Any) -> FlowResult:

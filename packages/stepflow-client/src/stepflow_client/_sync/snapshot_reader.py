@@ -27,7 +27,7 @@ from ..errors import InvalidArgumentError, NotFoundError, StepflowClientError, U
 from ..flows.components import Components, find_component_schemas, parse_components
 from ..types.runs import RunSnapshot, SnapshotPart
 from ..types.statuses import FAILED_STATUSES, ExecutionStatus, is_given_up
-from .event_stream import FollowRequest, Idle
+from .following import Follower, FollowRequest, Idle
 from .runs import ENDS_ITEMS, MAX_ITEMS_FOR_STEPS, MAX_ITEMS_REQUESTED
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from ..types.account import RunAccount
     from ..types.reruns import RunComparison
     from .context import ClientContext
-    from .following import Follower
     from .runs import RunReader
 
 # Seconds to wait for component schemas, since a plugin may not respond.
@@ -174,13 +173,11 @@ class SnapshotReader:
 
     Args:
         context: The state shared by the client's services.
-        follower: Returns the service that follows running runs.
         runs: The reader for the runs' parts. Defaults to the client's.
     """
 
-    def __init__(self, context: ClientContext, follower: Callable[[], Follower], runs: RunReader | None = None) -> None:
+    def __init__(self, context: ClientContext, runs: RunReader | None = None) -> None:
         self._context = context
-        self._follower = follower
         self._runs = runs or context.runs
         self._ended: BoundedDict[str, _RunParts] = BoundedDict(_MAX_RUNS)
         self._flows: BoundedDict[str, dict[str, Any]] = BoundedDict(_MAX_FLOWS)
@@ -339,7 +336,7 @@ class SnapshotReader:
             return state.items
         now = self._runs.get_server_time()
         progress = build_initial_progress(RunSnapshot(details=state, flow=restore_flow(run.read_stored_flow())))
-        with closing(self._follower().follow(FollowRequest(state.run_id))) as sequence:
+        with closing(Follower(self._context).follow(FollowRequest(state.run_id))) as sequence:
             for update in sequence:
                 if isinstance(update, Idle):
                     is_past = update.run is not None

@@ -55,7 +55,7 @@ class RunUpdate(NamedTuple):
 
 
 class RunWatcher:
-    """Follows runs and tracks their progress."""
+    """Follows runs and tracks their progress, or waits for runs while reporting it."""
 
     def __init__(self, follower: Follower, snapshots: SnapshotReader, waiter: Waiter) -> None:
         self._follower = follower
@@ -108,15 +108,6 @@ class RunWatcher:
             progress.mark_running_as_failed()
         yield RunUpdate(progress, snapshot=ended)
 
-
-class ProgressReporter:
-    """Waits for runs and batches while reporting their progress."""
-
-    def __init__(self, snapshots: SnapshotReader, watcher: RunWatcher, waiter: Waiter) -> None:
-        self._snapshots = snapshots
-        self._watcher = watcher
-        self._waiter = waiter
-
     def wait_for_result(self, run: responses.StartedRun, began: float, progress: ProgressOption) -> FlowResult:
         """Wait for a newly created single-item run to end and return its result.
 
@@ -145,36 +136,6 @@ class ProgressReporter:
             seconds = time.monotonic() - began
             report(Progress(run_id, run.status.value, total, completed, total - completed, duration=seconds))
         return run
-
-    def report_outcomes(
-        self, outcomes: Generator[list[Outcome], None], inputs: Any, progress: ProgressOption, total: int | None
-    ) -> Generator[list[Outcome], None, None]:
-        """Yield a batch's outcomes, reporting how many there have been so far.
-
-        Args:
-            outcomes: The outcomes, in lists.
-            inputs: The inputs. Their number is known if they have a length, and estimated if they're from a file.
-            progress: How to report progress.
-            total: The number of inputs, if the caller passed it.
-        """
-        count = BatchCount(len(inputs) if total is None and isinstance(inputs, Sized) else total)
-        file = inputs if count.expected is None and isinstance(inputs, InputStream) else None
-        if file is not None:
-            count.expected, count.is_estimated = file.expected, file.total is None
-        with show_progress(progress) as report:
-            report(count.make_progress())
-            last_report = time.monotonic()
-            with closing(outcomes) as chunks:
-                for chunk in chunks:
-                    for outcome in chunk:
-                        count.add_outcome(outcome)
-                    if time.monotonic() - last_report >= _MIN_INTERVAL:
-                        if file is not None:
-                            count.expected, count.is_estimated = file.expected, file.total is None
-                        report(count.make_progress())
-                        last_report = time.monotonic()
-                    yield chunk
-            report(count.make_progress(is_over=True))
 
     def _report_until_ended(self, run_id: str, report: Callable[[Progress], object], began: float) -> None:
         """Report a run's progress until it has ended or the caller's deadline has passed.
@@ -205,9 +166,40 @@ class ProgressReporter:
             if details.is_finished and not is_given_up(details.status, details.items.running):
                 return
             until = math.inf if deadline is None else deadline
-            followed = self._watcher.follow(build_initial_progress(run), every=_IDLE_INTERVAL, until=until)
+            followed = self.follow(build_initial_progress(run), every=_IDLE_INTERVAL, until=until)
             with closing(followed) as updates:
                 for update in updates:
                     yield update
         except StepflowClientError as error:
             logger.info("the progress of run %s is no longer reported: %s", run_id, error.message)
+
+
+def report_outcomes(
+    outcomes: Generator[list[Outcome], None], inputs: Any, progress: ProgressOption, total: int | None
+) -> Generator[list[Outcome], None, None]:
+    """Yield a batch's outcomes, reporting how many there have been so far.
+
+    Args:
+        outcomes: The outcomes, in lists.
+        inputs: The inputs. Their number is known if they have a length, and estimated if they're from a file.
+        progress: How to report progress.
+        total: The number of inputs, if the caller passed it.
+    """
+    count = BatchCount(len(inputs) if total is None and isinstance(inputs, Sized) else total)
+    file = inputs if count.expected is None and isinstance(inputs, InputStream) else None
+    if file is not None:
+        count.expected, count.is_estimated = file.expected, file.total is None
+    with show_progress(progress) as report:
+        report(count.make_progress())
+        last_report = time.monotonic()
+        with closing(outcomes) as chunks:
+            for chunk in chunks:
+                for outcome in chunk:
+                    count.add_outcome(outcome)
+                if time.monotonic() - last_report >= _MIN_INTERVAL:
+                    if file is not None:
+                        count.expected, count.is_estimated = file.expected, file.total is None
+                    report(count.make_progress())
+                    last_report = time.monotonic()
+                yield chunk
+        report(count.make_progress(is_over=True))
