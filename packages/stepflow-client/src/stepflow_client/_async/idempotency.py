@@ -26,26 +26,11 @@ from .._codec.idempotency_markers import (
 )
 from .._codec.requests import RunArguments, RunCall, parse_declared_variables
 from .._concurrency import async_run_check
-from .._rules.key_lock import (
-    CompareCall,
-    CreateRun,
-    FindRecord,
-    FirstSeen,
-    KeyLock,
-    KeyRun,
-    Mark,
-    Pause,
-    PublishedCall,
-    ReadMark,
-    RecordRun,
-    SearchRuns,
-    Step,
-    Steps,
-    StoreMark,
-)
+from .._rules import key_lock
+from .._rules.key_lock import KeyLock, KeyRun, PublishedCall
 from .._rules.retries import TRANSIENT_ERRORS, parse_date
 from .._rules.timeouts import current_deadline, has_passed, limit_by_deadline
-from .._runs.stored_flow import RerunOrigin, add_tag_to_flow
+from .._runs.stored_flow import add_tag_to_flow
 from .._telemetry.recorder import CreatedRun
 from .._telemetry.tracing import annotate_operation
 from ..errors import (
@@ -73,8 +58,8 @@ _PAGE = 500
 _CLOCK_DIFFERENCE = 60.0
 
 
-class _KeyedFlow(NamedTuple):
-    """A key, plus the flow of the call that uses it."""
+class _KeyedCall(NamedTuple):
+    """A call with a key, and what it runs. A call that only looks for a run has no arguments."""
 
     key: str
     scope: str | None
@@ -83,23 +68,18 @@ class _KeyedFlow(NamedTuple):
     """The flow, or an empty dict if the call doesn't have one."""
     flow_id: str
     """The ID of the flow's copy that carries the key, or an empty string if the call has no flow."""
+    call: RunCall = RunCall({})
+    arguments: RunArguments = RunArguments([], {}, None, None)
+    """The arguments as passed by the caller."""
+    wait: int | None = None
+    """Seconds the server may hold the creation request until the run ends."""
+    sent_overrides: dict[str, Any] | None = None
+    """Overrides for the steps that are executed, leaving out any steps that a rerun keeps."""
 
     @property
     def uniqueness_key(self) -> str:
         """The flow ID or scoped key that the marks are stored under. It has at most one run."""
         return self.flow_id if self.scope is None else make_scoped_key(self.scope, self.key)
-
-
-class _KeyedCall(NamedTuple):
-    """A call and its arguments."""
-
-    call: RunCall
-    arguments: RunArguments
-    """The arguments as passed by the caller."""
-    wait: int | None
-    """Seconds the server may hold the creation request until the run ends."""
-    sent_overrides: dict[str, Any] | None
-    """Overrides for the steps that are executed, leaving out any steps that a rerun keeps."""
 
     def add_env_variables(self, declared: Mapping[str, FlowVariable]) -> RunArguments:
         """Return the arguments for a run of a flow that declares these variables."""
@@ -137,7 +117,7 @@ class KeyedRuns:
         """The date of the last response about a mark, according to the server's clock."""
         self._was_last_key_new = False
         """Whether the last call's key was new. If so, the next call skips looking for a run first."""
-        self._sights: BoundedDict[str, FirstSeen] = BoundedDict(_MAX_SIGHTS)
+        self._sights: BoundedDict[str, key_lock.FirstSeen] = BoundedDict(_MAX_SIGHTS)
         """The marks seen by calls that failed, by uniqueness key."""
         self.older_flows: BoundedDict[str, str] = BoundedDict(_MAX_OLDER)
         """The flow IDs of existing runs that turned out to use a different version, by run ID."""
@@ -150,10 +130,10 @@ class KeyedRuns:
                 "without an idempotency_scope, a key is tied to the flow's content: pass the flow to find_run"
             )
         checked = None if flow is None else self._flows.check_flow(flow, "an idempotency key")
+        keyed = _KeyedCall(key, scope, {}, "")
         if scope is None and checked is not None:
-            keyed = await self._store_keyed_flow(checked, key, None)
-        else:
-            keyed = _KeyedFlow(key, scope, {}, "")
+            flow_id = await self._store_copy_with_key(checked, keyed)
+            keyed = keyed._replace(flow=checked.content, flow_id=flow_id)
         lock = self._make_lock(keyed, "", {})
         key_run: KeyRun | None = await self._execute_lock_steps(keyed, lock, lock.find_run())
         return None if key_run is None else key_run.run
@@ -174,17 +154,17 @@ class KeyedRuns:
         if call.check_input:
             call = call._replace(input=await self._flows.check_input(checked, call.input))
         arguments = await self._creator.check_arguments(call)
-        keyed_call = _KeyedCall(call, arguments, hold_seconds, arguments.overrides)
+        overrides = arguments.overrides
         if origin is None:
             needs = self._flows.get_requirements(checked)
             # Reject arguments that don't fit the flow.
             await async_run_check(partial(call.complete_arguments, arguments, needs))
         else:
             # Skip the check, because a rerun has already checked its arguments.
-            sent = drop_kept_overrides(arguments.overrides, origin.kept)
-            keyed_call = keyed_call._replace(sent_overrides=sent or None)
+            overrides = drop_kept_overrides(overrides, origin.kept) or None
+        keyed = _KeyedCall(key, scope, checked.content, "", call, arguments, hold_seconds, overrides)
         for again in (True, False):
-            keyed = await self._store_keyed_flow(checked, key, scope, origin)
+            keyed = keyed._replace(flow_id=await self._store_copy_with_key(checked, keyed))
             registry = self._flows.registries.current
             turn, is_first = b"key " + keyed.uniqueness_key.encode(), True
             while not registry.try_claim(turn):
@@ -196,7 +176,7 @@ class KeyedRuns:
                 await asyncio.sleep(self._connection.timings.key_poll)
             try:
                 should_look_up = not (self._was_last_key_new and is_first)
-                run = await self._find_or_create_run(keyed, keyed_call, should_look_up=should_look_up)
+                run = await self._find_or_create_run(keyed, should_look_up=should_look_up)
             except NotFoundError:
                 # The server was restarted without a persistent store, so it no longer has the flow.
                 self._flows.forget_flow(keyed.flow_id)
@@ -204,7 +184,7 @@ class KeyedRuns:
                     raise
             else:
                 annotate_operation(run_id=run.run_id)
-                await self._record_in_history(keyed, run, keyed_call)
+                await self._record_in_history(keyed, run)
                 return run
             finally:
                 registry.release_claim(turn)
@@ -214,14 +194,11 @@ class KeyedRuns:
         check_key(key)
         return self._scope if scope is None else check_key(scope, "idempotency_scope")
 
-    async def _store_keyed_flow(
-        self, checked: CheckedFlow, key: str, scope: str | None, origin: RerunOrigin | None = None
-    ) -> _KeyedFlow:
-        copy = add_tag_to_flow(checked.content, make_key_tag(key, scope), origin)
-        flow_id = await self._flows.validate_and_store_copy(checked, copy)
-        return _KeyedFlow(key, scope, checked.content, flow_id)
+    async def _store_copy_with_key(self, checked: CheckedFlow, keyed: _KeyedCall) -> str:
+        copy = add_tag_to_flow(checked.content, make_key_tag(keyed.key, keyed.scope), keyed.call.origin)
+        return await self._flows.validate_and_store_copy(checked, copy)
 
-    async def _record_in_history(self, keyed: _KeyedFlow, run: responses.StartedRun, keyed_call: _KeyedCall) -> None:
+    async def _record_in_history(self, keyed: _KeyedCall, run: responses.StartedRun) -> None:
         """Record a run and its own flow in the history, and log if the call's flow is a different one."""
         older = run.older_flow_id
         self.older_flows.pop(run.run_id, None)
@@ -235,29 +212,28 @@ class KeyedRuns:
             return
         # Whichever call created the run, this client's user asked for it, with these arguments.
         if older is None:
-            arguments = keyed_call.add_env_variables(parse_declared_variables(keyed.flow))
-            self._recorder.record_run(run.run_id, _make_history_record(keyed, arguments, keyed_call))
+            arguments = keyed.add_env_variables(parse_declared_variables(keyed.flow))
+            self._recorder.record_run(run.run_id, _make_history_record(keyed, arguments))
             return
         # Return the run even if its flow can't be read.
         with suppress(StepflowClientError):
             flow = (await self._flows.get_flow(older)).flow
-            recorded = CreatedRun(older, keyed_call.add_env_variables(parse_declared_variables(flow)), flow=flow)
+            recorded = CreatedRun(older, keyed.add_env_variables(parse_declared_variables(flow)), flow=flow)
             self._recorder.record_run(run.run_id, recorded)
 
-    async def _find_or_create_run(
-        self, keyed: _KeyedFlow, keyed_call: _KeyedCall, *, should_look_up: bool
-    ) -> responses.StartedRun:
-        should_look_up = should_look_up or keyed_call.call.ready is not None
+    async def _find_or_create_run(self, keyed: _KeyedCall, *, should_look_up: bool) -> responses.StartedRun:
+        ready = keyed.call.ready
+        should_look_up = should_look_up or ready is not None
         key_run = await self._find_run_by_marker(keyed) if should_look_up else None
         self._was_last_key_new = key_run is None
         if key_run is None:
-            if keyed_call.call.ready is not None:
-                await keyed_call.call.ready()
+            if ready is not None:
+                await ready()
             sights = self._sights.pop(keyed.uniqueness_key, {})
-            lock = self._make_lock(keyed, await self._compute_digest(keyed, keyed_call, keyed.flow_id), sights)
+            lock = self._make_lock(keyed, await self._compute_digest(keyed, keyed.flow_id), sights)
             steps = lock.obtain_run(has_looked=should_look_up)
             try:
-                outcome = await self._execute_lock_steps(keyed, lock, steps, keyed_call)
+                outcome = await self._execute_lock_steps(keyed, lock, steps)
             except StepflowClientError:
                 self._sights.put_newest(keyed.uniqueness_key, sights)
                 raise
@@ -268,7 +244,7 @@ class KeyedRuns:
         run = key_run.run
         if isinstance(run, responses.StartedRun):
             return run
-        if run is None or key_run.digest != await self._compute_digest(keyed, keyed_call, run.flow_id):
+        if run is None or key_run.digest != await self._compute_digest(keyed, run.flow_id):
             # `run` is None if the other call hasn't created one (yet).
             used, run_id = f"the idempotency key {keyed.key!r} was already used", None
             if run is not None:
@@ -278,71 +254,68 @@ class KeyedRuns:
             raise IdempotencyConflictError(message, run_id=run_id, hint=hint)
         return responses.StartedRun(run.run_id, run.status, [], None if run.flow_id == keyed.flow_id else run.flow_id)
 
-    def _make_lock(self, keyed: _KeyedFlow, digest: str, sights: FirstSeen) -> KeyLock:
+    def _make_lock(self, keyed: _KeyedCall, digest: str, sights: key_lock.FirstSeen) -> KeyLock:
         floor, server_time = self._connection.timings.key_lease, self._get_last_response_time
         return KeyLock(PublishedCall(keyed.flow_id, digest), sights, floor, time.monotonic, server_time)
 
-    async def _compute_digest(self, keyed: _KeyedFlow, keyed_call: _KeyedCall, flow_id: str) -> str:
+    async def _compute_digest(self, keyed: _KeyedCall, flow_id: str) -> str:
         """Return the digest of the call's arguments, as a call with this version of the flow would compute it."""
         own = flow_id == keyed.flow_id
         declared = parse_declared_variables(keyed.flow) if own else await self._flows.get_declared_variables(flow_id)
-        return keyed_call.compute_digest(declared)
+        return keyed.compute_digest(declared)
 
-    async def _execute_lock_steps(
-        self, keyed: _KeyedFlow, lock: KeyLock, steps: Steps[Any], keyed_call: _KeyedCall | None = None
-    ) -> Any:
-        """Carry out a lock's steps and return their result. `keyed_call` is only needed to create a run."""
+    async def _execute_lock_steps(self, keyed: _KeyedCall, lock: KeyLock, steps: key_lock.Steps[Any]) -> Any:
+        """Carry out a lock's steps and return their result."""
         sends = 0
         try:
             step = next(steps)
             while True:
+                is_creation = isinstance(step, key_lock.CreateRun)
+                sends += is_creation
                 try:
-                    if isinstance(step, CreateRun) and keyed_call is not None:
-                        sends += 1
-                        result: Any = await self._try_create_run(keyed, keyed_call, sends)
-                    elif isinstance(step, CompareCall) and keyed_call is not None:
-                        result = step.call.digest == await self._compute_digest(keyed, keyed_call, step.call.flow_id)
-                    else:
-                        result = await self._execute_lock_step(keyed, step)
+                    result = await self._execute_lock_step(keyed, step, sends)
                 except StepflowClientError as error:
                     is_late = isinstance(error, RequestTimeoutError) and has_passed(current_deadline())
-                    if is_late and not isinstance(step, CreateRun):
-                        step = steps.throw(_make_timeout_error(keyed.key, lock, error))
-                    else:
-                        step = steps.throw(error)
+                    replaced = is_late and not is_creation
+                    step = steps.throw(_make_timeout_error(keyed.key, lock, error) if replaced else error)
                 else:
                     step = steps.send(result)
         except StopIteration as end:
             return end.value
 
-    async def _execute_lock_step(self, keyed: _KeyedFlow, step: Step) -> Any:
+    async def _execute_lock_step(self, keyed: _KeyedCall, step: key_lock.Step, sends: int) -> Any:
+        """Carry out a step and return its result. `sends` is the number of requests to create the run, so far."""
         match step:
-            case ReadMark():
+            case key_lock.CreateRun():
+                return await self._try_create_run(keyed, sends)
+            case key_lock.CompareCall():
+                return step.call.digest == await self._compute_digest(keyed, step.call.flow_id)
+            case key_lock.ReadMark():
                 return await self._read_mark(keyed, step.mark)
-            case StoreMark():
+            case key_lock.StoreMark():
                 return await self._store_mark(keyed, step.mark, step.name)
-            case FindRecord():
+            case key_lock.FindRecord():
                 return await self._find_run_by_marker(keyed)
-            case SearchRuns():
+            case key_lock.SearchRuns():
                 return await self._search_runs(keyed, step.calls)
-            case RecordRun():
+            case key_lock.RecordRun():
                 note = RunMarkerName(step.run.run.run_id, step.run.digest)
                 return await self._store_mark(keyed, ("run",), note.text)
-            case Pause():
+            case key_lock.Pause():
                 deadline = current_deadline()
                 await asyncio.sleep(limit_by_deadline(deadline, step.seconds))
                 if has_passed(deadline):
                     raise RequestTimeoutError("timed out")
 
-    async def _read_mark(self, keyed: _KeyedFlow, mark: Mark) -> str | None:
+    async def _read_mark(self, keyed: _KeyedCall, mark: key_lock.Mark) -> str | None:
         """Return the name stored with a mark, or None if the mark doesn't exist."""
         name, self._last_date = await self._blobs.find_blob_name(make_marker(keyed.uniqueness_key, *mark).blob_id)
         return name
 
-    async def _store_mark(self, keyed: _KeyedFlow, mark: Mark, name: str) -> None:
+    async def _store_mark(self, keyed: _KeyedCall, mark: key_lock.Mark, name: str) -> None:
         await self._blobs.store_blob(make_marker(keyed.uniqueness_key, *mark).content, filename=name)
 
-    async def _find_run_by_marker(self, keyed: _KeyedFlow) -> KeyRun | None:
+    async def _find_run_by_marker(self, keyed: _KeyedCall) -> KeyRun | None:
         """Return a key's recorded run, or None if there isn't one or the server has lost it."""
         note = RunMarkerName.parse(await self._read_mark(keyed, ("run",)))
         if note is None:
@@ -352,7 +325,7 @@ class KeyedRuns:
         except (NotFoundError, InvalidArgumentError):
             return None
 
-    async def _search_runs(self, keyed: _KeyedFlow, calls: Sequence[PublishedCall]) -> list[KeyRun]:
+    async def _search_runs(self, keyed: _KeyedCall, calls: Sequence[PublishedCall]) -> list[KeyRun]:
         """Return the runs that callers have created under a key, oldest first.
 
         That's every run of these flows, since a flow that carries a key has no other runs.
@@ -387,17 +360,17 @@ class KeyedRuns:
         date = parse_date(self._last_date)
         return 0.0 if date is None else date.timestamp()
 
-    async def _try_create_run(self, keyed: _KeyedFlow, keyed_call: _KeyedCall, sends: int) -> KeyRun | None:
+    async def _try_create_run(self, keyed: _KeyedCall, sends: int) -> KeyRun | None:
         """Send a single request to create the run and return it, or None if it can be sent again."""
         declared = parse_declared_variables(keyed.flow)
         self._flows.registries.current.record_private_flow(keyed.flow_id)
         copy = StoredCopy(keyed.flow_id, declared, keyed.flow.get("output"))
-        arguments = keyed_call.add_env_variables(declared)
-        call = PublishedCall(keyed.flow_id, keyed_call.compute_digest(declared))
+        arguments = keyed.add_env_variables(declared)
+        call = PublishedCall(keyed.flow_id, keyed.compute_digest(declared))
         try:
-            recorded = _make_history_record(keyed, arguments, keyed_call)
-            sent = arguments._replace(overrides=keyed_call.sent_overrides)
-            run = await self._creator.create_from_copy(copy, sent, keyed_call.wait, is_single=True, recorded=recorded)
+            recorded = _make_history_record(keyed, arguments)
+            sent = arguments._replace(overrides=keyed.sent_overrides)
+            run = await self._creator.create_from_copy(copy, sent, keyed.wait, is_single=True, recorded=recorded)
             return KeyRun(run, call.digest)
         except AmbiguousRunError as error:
             # Use the oldest run of these flows, since they all belong to this key, whichever call created them.
@@ -413,9 +386,9 @@ class KeyedRuns:
             return None
 
 
-def _make_history_record(keyed: _KeyedFlow, arguments: RunArguments, keyed_call: _KeyedCall) -> CreatedRun:
+def _make_history_record(keyed: _KeyedCall, arguments: RunArguments) -> CreatedRun:
     """Return the history record for a run under a key."""
-    call = keyed_call.call
+    call = keyed.call
     # A rerun of a single step has no source.
     source = call.original_flow if call.origin is None else call.source
     return CreatedRun(keyed.flow_id, arguments, source, keyed.flow, call.origin, has_own_flow=True)
