@@ -12,31 +12,17 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar, cast
 from urllib.parse import urlencode
 
+from .. import errors
 from .._base.bounded_dict import BoundedDict
 from .._base.logging import logger
 from .._base.text import duration_text
 from .._codec import responses
 from .._data.arguments import check_choice, check_integer
 from .._data.values import PLAIN, PLAIN_UNORDERED, OutputDecoder, decode, decode_raw, encode
+from .._http import settings as http_settings
 from .._http.connecting import build_ssl_context
 from .._http.messages import MIN_TIMEOUT, HeaderItems, HttpError, HttpRequest, HttpResponse
-from .._http.settings import (
-    API_PATH,
-    PoolLimits,
-    ServerUrl,
-    Timeouts,
-    TokenAuth,
-    build_static_authorization,
-    check_auth,
-    check_headers,
-    check_pool_limits,
-    check_proxy,
-    check_timeout,
-    find_environment_proxy,
-    format_proxy,
-    is_httpx_auth,
-    parse_urls,
-)
+from .._http.settings import API_PATH, PoolLimits, ServerUrl, Timeouts
 from .._rules import releases as api, timeouts
 from .._rules.releases import Operation, OperationRequest, Server, identify_server, make_pinned_server
 from .._rules.retries import parse_retry_after
@@ -44,14 +30,7 @@ from .._rules.server_loads import ServerLoads
 from .._rules.timeouts import current_deadline, current_timeouts, get_earlier_deadline
 from .._rules.transport_errors import convert_error
 from .._telemetry.tracing import Kind, OperationSpan, is_untraced, trace_operation
-from ..errors import (
-    ApiError,
-    ClientClosedError,
-    InvalidArgumentError,
-    InvalidResponseError,
-    NotFoundError,
-    StepflowClientError,
-)
+from ..errors import ApiError, StepflowClientError
 from .transport.base import Transport
 from .transport.failover import Failover
 from .transport.middleware import Dialect, HttpxAuth, Retry, StaticAuthorization, TokenAuthorization
@@ -98,15 +77,15 @@ class Connection:
     """Sends a client's operations. No connection is opened until the first request."""
 
     def __init__(self, settings: ConnectionSettings) -> None:
-        roots = parse_urls(settings.base_url)
+        roots = http_settings.parse_urls(settings.base_url)
         strategy = check_choice(settings.strategy, "strategy", ("failover", "spread"))
         is_spread = strategy == "spread" and len(roots) > 1
         root = roots[0]
-        credentials = check_auth(settings.auth)
+        credentials = http_settings.check_auth(settings.auth)
         self.root = root
         self.url = str(root)
         self._urls = [str(url) for url in roots]
-        self.timeout = check_timeout(settings.timeout)
+        self.timeout = http_settings.check_timeout(settings.timeout)
         max_bytes = settings.max_response_bytes
         self.max_response_bytes = check_integer(max_bytes, "max_response_bytes", least=1, most=sys.maxsize)
         self.is_shared = len(roots) > 1
@@ -124,17 +103,17 @@ class Connection:
         self.headers = {"accept": "*/*", "user-agent": "stepflow-client"}
         """Headers to send with every request. A request with additional headers gets its own dict."""
         server = None if settings.server_release is None else make_pinned_server(self.url, settings.server_release)
-        settings = settings._replace(proxy=check_proxy(settings.proxy))
+        settings = settings._replace(proxy=http_settings.check_proxy(settings.proxy))
         # Credentials in a URL are sent only to that server, and `str(root)` leaves them out.
-        header = build_static_authorization(credentials or (root.user if len(roots) == 1 else None))
+        header = http_settings.build_static_authorization(credentials or (root.user if len(roots) == 1 else None))
         self._signed = {} if header is None else {"authorization": header}
-        self._add_headers(check_headers(settings.headers) or {})
+        self._add_headers(http_settings.check_headers(settings.headers) or {})
         senders = [build_server_transport(url, settings) for url in roots]
         if header is None:
             pairs = zip(senders, roots, strict=True)
             senders = [wrap_with_authorization(sender, credentials, url) for sender, url in pairs]
-        proxy = None if settings.transport is not None else settings.proxy or find_environment_proxy(root)
-        self.proxy = format_proxy(proxy)
+        proxy = None if settings.transport is not None else settings.proxy or http_settings.find_environment_proxy(root)
+        self.proxy = http_settings.format_proxy(proxy)
         """The URL of the (first) server's proxy, without its password, or None if there isn't one."""
         sender = senders[0] if len(senders) == 1 else Failover(senders, self.spread)
         self.dialect = Dialect(Retry(sender, settings.retry), self.url, server)
@@ -261,7 +240,7 @@ class Connection:
             try:
                 body = responses.parse_object(response.content, sent, parse)
                 answer = responses.build_from_response(convert_response, body, sent)
-            except InvalidResponseError:
+            except errors.InvalidResponseError:
                 # Detect the release again next time, since the URL may lead to a different server by now.
                 self.dialect.forget_server()
                 raise
@@ -302,7 +281,7 @@ class Connection:
             if response.status == 404 and problem.details is None:
                 # The response doesn't say what's missing, so explain it here.
                 problem.hint = operation.not_found or None
-        if isinstance(problem, NotFoundError) and operation is api.create_run and self.spread is not None:
+        if isinstance(problem, errors.NotFoundError) and operation is api.create_run and self.spread is not None:
             problem.hint = "do the servers share one store? strategy='spread' requires it"
         raise problem
 
@@ -353,7 +332,7 @@ class Connection:
             ClientClosedError: If the client is closed.
         """
         if self.dialect.closed:
-            raise ClientClosedError("the client is closed", hint="create a new one")
+            raise errors.ClientClosedError("the client is closed", hint="create a new one")
         deadline = current_deadline()
         if timeouts.whole != math.inf:
             deadline = get_earlier_deadline(deadline, timeouts.whole)
@@ -388,10 +367,10 @@ def build_server_transport(root: ServerUrl, settings: ConnectionSettings) -> Tra
     """Return a server's transport: our own pool, unless there's a custom transport or a proxy to use with httpx."""
     limits, transport = settings.limits, settings.transport
     tls = build_ssl_context(root, settings.verify, settings.cert)
-    via = settings.proxy or find_environment_proxy(root)
+    via = settings.proxy or http_settings.find_environment_proxy(root)
     sender: Transport
     if transport is None and via is None:
-        sender = Pool(root, tls, PoolLimits() if limits is None else check_pool_limits(limits))
+        sender = Pool(root, tls, PoolLimits() if limits is None else http_settings.check_pool_limits(limits))
     else:
         import httpx
 
@@ -406,7 +385,7 @@ def build_server_transport(root: ServerUrl, settings: ConnectionSettings) -> Tra
                     via = httpx.Proxy(via, ssl_context=proxy_tls)
                 transport = ForkSafeTransport(verify=tls or False, proxy=via, limits=bounds)
             except (TypeError, ValueError, AttributeError, ImportError, httpx.InvalidURL) as error:
-                raise InvalidArgumentError(f"the proxy cannot be used: {error}") from None
+                raise errors.InvalidArgumentError(f"the proxy cannot be used: {error}") from None
         sender = HttpxTransport(transport, root)
     if settings.event_hooks is None:
         return sender
@@ -417,12 +396,12 @@ def build_server_transport(root: ServerUrl, settings: ConnectionSettings) -> Tra
 
 
 def wrap_with_authorization(
-    sender: Transport, credentials: httpx.Auth | TokenAuth | tuple[str, str] | None, root: ServerUrl
+    sender: Transport, credentials: httpx.Auth | http_settings.TokenAuth | tuple[str, str] | None, root: ServerUrl
 ) -> Transport:
     """Wrap a transport to add a server's credentials, either the client's or those in the server's URL."""
-    if isinstance(credentials, TokenAuth):
+    if isinstance(credentials, http_settings.TokenAuth):
         return TokenAuthorization(sender, credentials)
-    if is_httpx_auth(credentials):
+    if http_settings.is_httpx_auth(credentials):
         return HttpxAuth(sender, credentials, root)
-    header = build_static_authorization(root.user)
+    header = http_settings.build_static_authorization(root.user)
     return sender if header is None else StaticAuthorization(sender, header)

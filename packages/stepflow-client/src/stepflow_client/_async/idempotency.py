@@ -11,19 +11,12 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .. import errors
 from .._base.bounded_dict import BoundedDict
 from .._base.logging import logger
 from .._base.text import duration_text
 from .._calls.rerun_plan import drop_kept_overrides
-from .._codec import requests, responses
-from .._codec.idempotency_markers import (
-    RunMarkerName,
-    check_key,
-    hash_arguments,
-    make_key_tag,
-    make_marker,
-    make_scoped_key,
-)
+from .._codec import idempotency_markers as markers, requests, responses
 from .._codec.requests import RunArguments, RunCall, parse_declared_variables
 from .._concurrency import async_run_check
 from .._rules import key_lock
@@ -33,14 +26,7 @@ from .._rules.timeouts import current_deadline, has_passed, limit_by_deadline
 from .._runs.stored_flow import add_tag_to_flow
 from .._telemetry.recorder import CreatedRun
 from .._telemetry.tracing import annotate_operation
-from ..errors import (
-    AmbiguousRunError,
-    IdempotencyConflictError,
-    InvalidArgumentError,
-    NotFoundError,
-    RequestTimeoutError,
-    StepflowClientError,
-)
+from ..errors import NotFoundError, RequestTimeoutError, StepflowClientError
 from ..types.statuses import is_given_up
 from .flows import CheckedFlow, StoredCopy
 
@@ -79,7 +65,7 @@ class _KeyedCall(NamedTuple):
     @property
     def uniqueness_key(self) -> str:
         """The flow ID or scoped key that the marks are stored under. It has at most one run."""
-        return self.flow_id if self.scope is None else make_scoped_key(self.scope, self.key)
+        return self.flow_id if self.scope is None else markers.make_scoped_key(self.scope, self.key)
 
     def add_env_variables(self, declared: Mapping[str, FlowVariable]) -> RunArguments:
         """Return the arguments for a run of a flow that declares these variables."""
@@ -90,7 +76,7 @@ class _KeyedCall(NamedTuple):
 
     def compute_digest(self, declared: Mapping[str, FlowVariable]) -> str:
         """Return a digest of the arguments for a run of a flow that declares these variables."""
-        return hash_arguments(self.add_env_variables(declared), declared, self.call.origin)
+        return markers.hash_arguments(self.add_env_variables(declared), declared, self.call.origin)
 
 
 class KeyedRuns:
@@ -126,7 +112,7 @@ class KeyedRuns:
         """Return the run that exists under a key, if any. With a scope, the flow can be omitted."""
         scope = self._resolve_scope(key, scope)
         if flow is None and scope is None:
-            raise InvalidArgumentError(
+            raise errors.InvalidArgumentError(
                 "without an idempotency_scope, a key is tied to the flow's content: pass the flow to find_run"
             )
         checked = None if flow is None else self._flows.check_flow(flow, "an idempotency key")
@@ -191,11 +177,11 @@ class KeyedRuns:
         raise AssertionError("unreachable")  # pragma: no cover - the loop returns or raises
 
     def _resolve_scope(self, key: str, scope: str | None) -> str | None:
-        check_key(key)
-        return self._scope if scope is None else check_key(scope, "idempotency_scope")
+        markers.check_key(key)
+        return self._scope if scope is None else markers.check_key(scope, "idempotency_scope")
 
     async def _store_copy_with_key(self, checked: CheckedFlow, keyed: _KeyedCall) -> str:
-        copy = add_tag_to_flow(checked.content, make_key_tag(keyed.key, keyed.scope), keyed.call.origin)
+        copy = add_tag_to_flow(checked.content, markers.make_key_tag(keyed.key, keyed.scope), keyed.call.origin)
         return await self._flows.validate_and_store_copy(checked, copy)
 
     async def _record_in_history(self, keyed: _KeyedCall, run: responses.StartedRun) -> None:
@@ -251,7 +237,7 @@ class KeyedRuns:
                 used, run_id = f"run {run.run_id} already exists for the idempotency key {keyed.key!r}", run.run_id
             message = f"{used}, with different input, variables or overrides"
             hint = "use a new key for a different call, or find_run() to get the existing run"
-            raise IdempotencyConflictError(message, run_id=run_id, hint=hint)
+            raise errors.IdempotencyConflictError(message, run_id=run_id, hint=hint)
         return responses.StartedRun(run.run_id, run.status, [], None if run.flow_id == keyed.flow_id else run.flow_id)
 
     def _make_lock(self, keyed: _KeyedCall, digest: str, sights: key_lock.FirstSeen) -> KeyLock:
@@ -299,7 +285,7 @@ class KeyedRuns:
             case key_lock.SearchRuns():
                 return await self._search_runs(keyed, step.calls)
             case key_lock.RecordRun():
-                note = RunMarkerName(step.run.run.run_id, step.run.digest)
+                note = markers.RunMarkerName(step.run.run.run_id, step.run.digest)
                 return await self._store_mark(keyed, ("run",), note.text)
             case key_lock.Pause():
                 deadline = current_deadline()
@@ -309,20 +295,21 @@ class KeyedRuns:
 
     async def _read_mark(self, keyed: _KeyedCall, mark: key_lock.Mark) -> str | None:
         """Return the name stored with a mark, or None if the mark doesn't exist."""
-        name, self._last_date = await self._blobs.find_blob_name(make_marker(keyed.uniqueness_key, *mark).blob_id)
+        marker = markers.make_marker(keyed.uniqueness_key, *mark)
+        name, self._last_date = await self._blobs.find_blob_name(marker.blob_id)
         return name
 
     async def _store_mark(self, keyed: _KeyedCall, mark: key_lock.Mark, name: str) -> None:
-        await self._blobs.store_blob(make_marker(keyed.uniqueness_key, *mark).content, filename=name)
+        await self._blobs.store_blob(markers.make_marker(keyed.uniqueness_key, *mark).content, filename=name)
 
     async def _find_run_by_marker(self, keyed: _KeyedCall) -> KeyRun | None:
         """Return a key's recorded run, or None if there isn't one or the server has lost it."""
-        note = RunMarkerName.parse(await self._read_mark(keyed, ("run",)))
+        note = markers.RunMarkerName.parse(await self._read_mark(keyed, ("run",)))
         if note is None:
             return None
         try:
             return KeyRun(await self._runs.get_run_without_steps(requests.check_run_id(note.run_id)), note.digest)
-        except (NotFoundError, InvalidArgumentError):
+        except (NotFoundError, errors.InvalidArgumentError):
             return None
 
     async def _search_runs(self, keyed: _KeyedCall, calls: Sequence[PublishedCall]) -> list[KeyRun]:
@@ -372,7 +359,7 @@ class KeyedRuns:
             sent = arguments._replace(overrides=keyed.sent_overrides)
             run = await self._creator.create_from_copy(copy, sent, keyed.wait, is_single=True, recorded=recorded)
             return KeyRun(run, call.digest)
-        except AmbiguousRunError as error:
+        except errors.AmbiguousRunError as error:
             # Use the oldest run of these flows, since they all belong to this key, whichever call created them.
             oldest = await self._search_runs(keyed, [call]) if error.candidates else []
             if not oldest:

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
-from .. import types
+from .. import errors, types
 from .._codec import output_types, requests, responses
 from .._codec.idempotency_markers import check_key
 from .._codec.requests import RunCall, parse_declared_variables
@@ -30,18 +30,7 @@ from .._rules.timeouts import deadline_override, deadline_scope, has_passed
 from .._runs.stored_flow import add_tag_to_flow
 from .._telemetry.recorder import BatchRecorder
 from .._telemetry.tracing import annotate_operation, measure_chunk
-from ..errors import (
-    AmbiguousRunError,
-    IdempotencyConflictError,
-    InvalidArgumentError,
-    InvalidRequestError,
-    JournalError,
-    NotFoundError,
-    RunTimeoutError,
-    ServerFaultError,
-    StepflowClientError,
-    TransportError,
-)
+from ..errors import InvalidArgumentError, NotFoundError, StepflowClientError
 from ..flows.nodes import add_step_place_to_hint
 from ..types.results import Outcome
 from ..types.statuses import ExecutionStatus
@@ -66,6 +55,8 @@ MAX_BYTES, MAX_BYTES_OLD = 8 << 20, 1_750_000
 _MANY = 100
 # How many chunks may be started but not yet yielded if outcomes are ordered (or one per lane, if that's more).
 _MAX_CHUNKS_AHEAD = 8
+# Errors after which the batch can be continued, if it has a journal or keys.
+_RESUMABLE_ERRORS = (errors.AmbiguousRunError, errors.RunTimeoutError, errors.ServerFaultError, errors.TransportError)
 # Options that can't be combined with idempotency keys, each with its no-op value and the reason.
 _EXCLUDED_BY_KEYS = {
     "journal": (None, "no journal is needed: after a crash, the same call with the same keys finds the runs"),
@@ -208,7 +199,7 @@ class Batch:
                     # This also catches timeouts from requests that share the deadline.
                     if not has_passed(deadline):
                         raise
-                    raise RunTimeoutError("timed out waiting for the batch; its runs continue") from None
+                    raise errors.RunTimeoutError("timed out waiting for the batch; its runs continue") from None
                 self._finished_outcomes[chunk.number] = chunk.outcomes or []
                 ready: list[Outcome] = []
                 while self._finished_outcomes and (not options.ordered or self._next in self._finished_outcomes):
@@ -229,7 +220,7 @@ class Batch:
             if self._journal is not None:
                 self._journal.record_batch_end()
             self._record.record_end(status)
-        except (AmbiguousRunError, RunTimeoutError, ServerFaultError, TransportError) as error:
+        except _RESUMABLE_ERRORS as error:
             continuation = None
             if options.journal is not None:
                 continuation = f"to continue the batch, repeat the call with the journal {os.fsdecode(options.journal)}"
@@ -338,7 +329,7 @@ class Batch:
                 chunk.count = 0
                 return chunk
             if chunk.digest != recorded.digest:
-                raise JournalError(
+                raise errors.JournalError(
                     f"inputs {recorded.first} to {recorded.first + recorded.count - 1} do not match the journal",
                     hint="pass the same inputs in the same order to continue a batch",
                 )
@@ -453,9 +444,9 @@ class Batch:
         else:
             try:
                 run = self._find_or_create_run(chunk, lane)
-            except IdempotencyConflictError as error:
+            except errors.IdempotencyConflictError as error:
                 return [_make_refused_outcome(chunk.first, chunk.keys[0], error.message, error.hint)]
-            except InvalidRequestError:
+            except errors.InvalidRequestError:
                 rejected = self._creator.find_rejected_inputs(chunk.values)
                 if not rejected:
                     raise
@@ -502,12 +493,12 @@ class Batch:
                 ]
             results = responses.read_results(listed, status, decoder)
         seconds = time.monotonic() - began
-        errors = [self._explain_error(result.error, value) for result, value in zip(results, chunk.values, strict=True)]
-        every = zip(chunk.indexes, chunk.keys, results, errors, range(len(results)), strict=True)
-        return [
-            Outcome(index, key, run_id, result.status, result.output, error, seconds, chunk.attempt, item)
-            for index, key, result, error, item in every
-        ]
+        outcomes: list[Outcome] = []
+        for index, key, value, result in zip(chunk.indexes, chunk.keys, chunk.values, results, strict=True):
+            ending = result.status, result.output, self._explain_error(result.error, value)
+            item = len(outcomes)
+            outcomes.append(Outcome(index, key, run_id, *ending, seconds, chunk.attempt, item))
+        return outcomes
 
     def _find_or_create_run(self, chunk: Chunk, lane: int) -> responses.StartedRun:
         """Create a chunk's run, or return the run created before a crash or under the same key."""

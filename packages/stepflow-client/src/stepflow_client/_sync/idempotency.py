@@ -12,19 +12,13 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .. import errors
 from .._base.bounded_dict import BoundedDict
 from .._base.logging import logger
 from .._base.text import duration_text
 from .._calls.rerun_plan import drop_kept_overrides
+from .._codec import idempotency_markers as markers
 from .._codec import requests, responses
-from .._codec.idempotency_markers import (
-    RunMarkerName,
-    check_key,
-    hash_arguments,
-    make_key_tag,
-    make_marker,
-    make_scoped_key,
-)
 from .._codec.requests import RunArguments, RunCall, parse_declared_variables
 from .._concurrency import sync_run_check
 from .._rules import key_lock
@@ -34,14 +28,7 @@ from .._rules.timeouts import current_deadline, has_passed, limit_by_deadline
 from .._runs.stored_flow import add_tag_to_flow
 from .._telemetry.recorder import CreatedRun
 from .._telemetry.tracing import annotate_operation
-from ..errors import (
-    AmbiguousRunError,
-    IdempotencyConflictError,
-    InvalidArgumentError,
-    NotFoundError,
-    RequestTimeoutError,
-    StepflowClientError,
-)
+from ..errors import NotFoundError, RequestTimeoutError, StepflowClientError
 from ..types.statuses import is_given_up
 from .flows import CheckedFlow, StoredCopy
 
@@ -80,7 +67,7 @@ class _KeyedCall(NamedTuple):
     @property
     def uniqueness_key(self) -> str:
         """The flow ID or scoped key that the marks are stored under. It has at most one run."""
-        return self.flow_id if self.scope is None else make_scoped_key(self.scope, self.key)
+        return self.flow_id if self.scope is None else markers.make_scoped_key(self.scope, self.key)
 
     def add_env_variables(self, declared: Mapping[str, FlowVariable]) -> RunArguments:
         """Return the arguments for a run of a flow that declares these variables."""
@@ -91,7 +78,7 @@ class _KeyedCall(NamedTuple):
 
     def compute_digest(self, declared: Mapping[str, FlowVariable]) -> str:
         """Return a digest of the arguments for a run of a flow that declares these variables."""
-        return hash_arguments(self.add_env_variables(declared), declared, self.call.origin)
+        return markers.hash_arguments(self.add_env_variables(declared), declared, self.call.origin)
 
 
 class KeyedRuns:
@@ -127,7 +114,7 @@ class KeyedRuns:
         """Return the run that exists under a key, if any. With a scope, the flow can be omitted."""
         scope = self._resolve_scope(key, scope)
         if flow is None and scope is None:
-            raise InvalidArgumentError(
+            raise errors.InvalidArgumentError(
                 "without an idempotency_scope, a key is tied to the flow's content: pass the flow to find_run"
             )
         checked = None if flow is None else self._flows.check_flow(flow, "an idempotency key")
@@ -192,11 +179,11 @@ class KeyedRuns:
         raise AssertionError("unreachable")  # pragma: no cover - the loop returns or raises
 
     def _resolve_scope(self, key: str, scope: str | None) -> str | None:
-        check_key(key)
-        return self._scope if scope is None else check_key(scope, "idempotency_scope")
+        markers.check_key(key)
+        return self._scope if scope is None else markers.check_key(scope, "idempotency_scope")
 
     def _store_copy_with_key(self, checked: CheckedFlow, keyed: _KeyedCall) -> str:
-        copy = add_tag_to_flow(checked.content, make_key_tag(keyed.key, keyed.scope), keyed.call.origin)
+        copy = add_tag_to_flow(checked.content, markers.make_key_tag(keyed.key, keyed.scope), keyed.call.origin)
         return self._flows.validate_and_store_copy(checked, copy)
 
     def _record_in_history(self, keyed: _KeyedCall, run: responses.StartedRun) -> None:
@@ -252,7 +239,7 @@ class KeyedRuns:
                 used, run_id = f"run {run.run_id} already exists for the idempotency key {keyed.key!r}", run.run_id
             message = f"{used}, with different input, variables or overrides"
             hint = "use a new key for a different call, or find_run() to get the existing run"
-            raise IdempotencyConflictError(message, run_id=run_id, hint=hint)
+            raise errors.IdempotencyConflictError(message, run_id=run_id, hint=hint)
         return responses.StartedRun(run.run_id, run.status, [], None if run.flow_id == keyed.flow_id else run.flow_id)
 
     def _make_lock(self, keyed: _KeyedCall, digest: str, sights: key_lock.FirstSeen) -> KeyLock:
@@ -300,7 +287,7 @@ class KeyedRuns:
             case key_lock.SearchRuns():
                 return self._search_runs(keyed, step.calls)
             case key_lock.RecordRun():
-                note = RunMarkerName(step.run.run.run_id, step.run.digest)
+                note = markers.RunMarkerName(step.run.run.run_id, step.run.digest)
                 return self._store_mark(keyed, ("run",), note.text)
             case key_lock.Pause():
                 deadline = current_deadline()
@@ -310,20 +297,21 @@ class KeyedRuns:
 
     def _read_mark(self, keyed: _KeyedCall, mark: key_lock.Mark) -> str | None:
         """Return the name stored with a mark, or None if the mark doesn't exist."""
-        name, self._last_date = self._blobs.find_blob_name(make_marker(keyed.uniqueness_key, *mark).blob_id)
+        marker = markers.make_marker(keyed.uniqueness_key, *mark)
+        name, self._last_date = self._blobs.find_blob_name(marker.blob_id)
         return name
 
     def _store_mark(self, keyed: _KeyedCall, mark: key_lock.Mark, name: str) -> None:
-        self._blobs.store_blob(make_marker(keyed.uniqueness_key, *mark).content, filename=name)
+        self._blobs.store_blob(markers.make_marker(keyed.uniqueness_key, *mark).content, filename=name)
 
     def _find_run_by_marker(self, keyed: _KeyedCall) -> KeyRun | None:
         """Return a key's recorded run, or None if there isn't one or the server has lost it."""
-        note = RunMarkerName.parse(self._read_mark(keyed, ("run",)))
+        note = markers.RunMarkerName.parse(self._read_mark(keyed, ("run",)))
         if note is None:
             return None
         try:
             return KeyRun(self._runs.get_run_without_steps(requests.check_run_id(note.run_id)), note.digest)
-        except (NotFoundError, InvalidArgumentError):
+        except (NotFoundError, errors.InvalidArgumentError):
             return None
 
     def _search_runs(self, keyed: _KeyedCall, calls: Sequence[PublishedCall]) -> list[KeyRun]:
@@ -373,7 +361,7 @@ class KeyedRuns:
             sent = arguments._replace(overrides=keyed.sent_overrides)
             run = self._creator.create_from_copy(copy, sent, keyed.wait, is_single=True, recorded=recorded)
             return KeyRun(run, call.digest)
-        except AmbiguousRunError as error:
+        except errors.AmbiguousRunError as error:
             # Use the oldest run of these flows, since they all belong to this key, whichever call created them.
             oldest = self._search_runs(keyed, [call]) if error.candidates else []
             if not oldest:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .. import errors
 from .._base.bounded_dict import BoundedDict
 from .._base.logging import logger
 from .._codec import requests, responses
@@ -18,28 +19,15 @@ from .._concurrency import sync_run_check
 from .._data.arguments import check_flag
 from .._data.secrets import find_secrets
 from .._data.values import PLAIN, OutputDecoder, encode, make_output_decoder
+from .._rules import lost_creation
 from .._rules import releases as api
-from .._rules.lost_creation import (
-    CreationCall,
-    RunRegistry,
-    get_creation_time,
-    may_have_created_run,
-    may_still_be_processed,
-    was_processed_by_server,
-)
+from .._rules.lost_creation import CreationCall, RunRegistry
 from .._rules.releases import Server
 from .._rules.retries import Backoff, compute_random_delay
 from .._rules.timeouts import current_deadline, deadline_override, has_passed, limit_by_deadline
 from .._telemetry.recorder import CreatedRun
 from .._telemetry.tracing import annotate_operation, count_started_run, is_untraced
-from ..errors import (
-    AmbiguousRunError,
-    ApiError,
-    InvalidArgumentError,
-    InvalidRequestError,
-    NotFoundError,
-    StepflowClientError,
-)
+from ..errors import NotFoundError, StepflowClientError
 from ..types.statuses import ExecutionStatus, is_given_up
 from .connection import Connection
 from .flows import StoredCopy
@@ -84,8 +72,9 @@ class LostRunSearch:
         self._last_request = max(self._give_up_at, now + timings.last_search)
         """The last request's deadline, possibly later than the caller's because finding the run is worth the delay."""
         # The server may still be processing the request, so search for as long as we waited for the response.
-        processing = min(now - call.sent, timings.search_after_timeout) if may_still_be_processed(error) else 0.0
-        self.is_processed = was_processed_by_server(error)
+        is_open = lost_creation.may_still_be_processed(error)
+        processing = min(now - call.sent, timings.search_after_timeout) if is_open else 0.0
+        self.is_processed = lost_creation.was_processed(error)
         """Whether the server is done processing the request."""
         # If it isn't, the request may still be on its way.
         end = now if self.is_processed else now + max(timings.arrival_delay, processing)
@@ -130,7 +119,7 @@ class LostRunSearch:
         limit = timings.searched_runs
         while True:
             runs = self._connection.call(api.list_runs(roots_only=True, limit=limit), _get_summaries_by_run)
-            times = [time for time in map(get_creation_time, runs) if time is not None]
+            times = [time for time in map(lost_creation.get_creation_time, runs) if time is not None]
             # The call's run can't be older than the call itself. Ages are relative to the newest run listed.
             oldest = max(times, default=0.0) - (time.monotonic() - call.began) - timings.clock_difference
             if len(runs) < limit or (times and min(times) < oldest):
@@ -139,7 +128,7 @@ class LostRunSearch:
             limit *= 4
         own_runs = {}
         for run_id, summary in runs.items():
-            if summary["flowId"] != call.flow_id or (get_creation_time(run_id) or oldest) < oldest:
+            if summary["flowId"] != call.flow_id or (lost_creation.get_creation_time(run_id) or oldest) < oldest:
                 continue
             if self.is_processed:
                 run = responses.read_run({"summary": summary})
@@ -173,11 +162,11 @@ class LostRunSearch:
             # Wait for the other call's response, which shows whether one of the runs is its own.
             time.sleep(self._connection.timings.arrival_delay / 6)
 
-    def _make_ambiguous_error(self, candidates: Sequence[str]) -> AmbiguousRunError:
+    def _make_ambiguous_error(self, candidates: Sequence[str]) -> errors.AmbiguousRunError:
         names = ", ".join(candidates[:5]) or "none was seen"
         flow = f"{self.call.flow_id[:12]}…"
         exact = "private_copy=True makes this exact"
-        return AmbiguousRunError(
+        return errors.AmbiguousRunError(
             f"a run of flow {flow} may have been created, but its response was lost ({self.error.message}): {names}",
             candidates=list(candidates),
             hint=f"check the candidates before starting it again; {exact if self._is_ours else _SHARED_FLOW_HINT}",
@@ -287,7 +276,7 @@ class RunCreator:
                 shared = None
                 if not again:
                     raise
-        raise InvalidArgumentError("the flow cannot be stored")  # pragma: no cover - the loop returns or raises
+        raise errors.InvalidArgumentError("the flow cannot be stored")  # pragma: no cover - the loop returns or raises
 
     def _create_run_by_flow_id(self, flow_id: str, call: RunCall, hold_seconds: int | None) -> responses.StartedRun:
         arguments = self.check_arguments(call)
@@ -339,13 +328,13 @@ class RunCreator:
         prepared = prepared._replace(on_lost=on_lost, is_single=is_single)
         return self._create_exactly_once(prepared, arguments, self._flows.registries.current, recorded)
 
-    def find_rejected_inputs(self, inputs: list[Any]) -> dict[int, InvalidRequestError]:
+    def find_rejected_inputs(self, inputs: list[Any]) -> dict[int, errors.InvalidRequestError]:
         """Return the errors for inputs the server rejects, by position. Empty if it also rejects null.
 
         This takes at most 2n requests for n inputs and doesn't create a run, because the requests refer to a
         nonexistent flow. Servers read the inputs first, so they only return a 404 if they accept them.
         """
-        rejections: dict[int, InvalidRequestError] = {}
+        rejections: dict[int, errors.InvalidRequestError] = {}
         parts = [] if self._find_rejection([None]) else [(0, len(inputs))]
         while parts:
             start, end = parts.pop()
@@ -357,11 +346,11 @@ class RunCreator:
                 parts += [(start, middle), (middle, end)]
         return rejections
 
-    def _find_rejection(self, inputs: list[Any]) -> InvalidRequestError | None:
+    def _find_rejection(self, inputs: list[Any]) -> errors.InvalidRequestError | None:
         """Return the server's error for inputs it rejects, or None if it accepts them."""
         try:
             self._connection.send(_CHECK_INPUTS(body={"flowId": _NO_FLOW, "input": inputs}), may_be_missing=True)
-        except InvalidRequestError as error:
+        except errors.InvalidRequestError as error:
             return error
         return None
 
@@ -434,7 +423,7 @@ class RunCreator:
             # A call that's cancelled, for example, isn't settled: no other call may claim a run it left behind.
             registry.end_call(call, is_settled=call.is_settled, run_id=run_id)
             if entry is not None:
-                self._recorder.complete_history_entry(entry, made_id, is_settled=call.is_settled)
+                self._recorder.complete_entry(entry, made_id, is_settled=call.is_settled)
 
     def _find_lost_run(self, search: LostRunSearch, template: _RunTemplate) -> responses.StartedRun | None:
         """Return the run created by a failed request, or None if there isn't one and the request should be resent.
@@ -442,7 +431,7 @@ class RunCreator:
         If it must not be resent, raises the request's error.
         """
         call, error = search.call, search.error
-        call.is_settled = not may_have_created_run(error)
+        call.is_settled = not lost_creation.may_have_created(error)
         try:
             if call.is_settled:
                 raise error
@@ -465,7 +454,7 @@ class RunCreator:
         """Wait before resending a request that didn't create a run, or raise its error if it can't be resent."""
         timings = self._connection.timings
         pause = compute_random_delay(timings.resend_first_pause, timings.resend_longest_pause, sends)
-        if isinstance(error, ApiError) and error.retry_after is not None:
+        if isinstance(error, errors.ApiError) and error.retry_after is not None:
             pause = max(pause, error.retry_after)
         if sends >= _MAX_SENDS or pause >= limit_by_deadline(current_deadline(), timings.resend_longest_pause):
             raise error

@@ -14,20 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from .._base.not_given import NOT_GIVEN, NotGiven
 from .._base.text import suggest_or_list
-from .._codec.flow_tools import (
-    WAIT_RUN,
-    WAIT_RUN_DESCRIPTION,
-    WAIT_RUN_FIELDS,
-    FlowToolSpec,
-    format_unknown_tool,
-    make_error_result,
-    make_tool_name,
-    make_tool_result,
-    make_tool_spec,
-    make_tool_without_flow,
-    make_unfinished_result,
-    make_unique_name,
-)
+from .._codec import flow_tools
+from .._codec.flow_tools import WAIT_RUN, FlowToolSpec
 from .._codec.requests import Variables, parse_run_variables
 from .._concurrency import sync_run_check
 from .._data.arguments import check_choice, check_client, check_instance, check_labels, check_mapping, check_seconds
@@ -149,11 +137,11 @@ class SyncFlowTool:
 
     def _make_failure_result(self, error: StepflowClientError) -> ToolResult:
         if not isinstance(error, RunTimeoutError) or error.run_id is None:
-            return make_error_result(error, self._secrets)
-        return make_unfinished_result(error.run_id, self._tools._remember_unfinished(error.run_id, self))
+            return flow_tools.make_error_result(error, self._secrets)
+        return flow_tools.make_unfinished_result(error.run_id, self._tools._remember_unfinished(error.run_id, self))
 
     def _make_result(self, result: Any) -> ToolResult:
-        return sync_run_check(partial(make_tool_result, result, self._spec, self._secrets))
+        return sync_run_check(partial(flow_tools.make_tool_result, result, self._spec, self._secrets))
 
 
 class SyncFlowTools(Sequence[SyncFlowTool]):
@@ -209,17 +197,18 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
         """The tools whose runs took longer than the call, by run ID."""
         self._wait_tool = None
         if self._max_wait is not None:
-            self._wait_tool = make_tool_without_flow(WAIT_RUN, WAIT_RUN_DESCRIPTION, WAIT_RUN_FIELDS, ["run_id"])
+            description, fields = flow_tools.WAIT_RUN_DESCRIPTION, flow_tools.WAIT_RUN_FIELDS
+            self._wait_tool = flow_tools.make_tool_without_flow(WAIT_RUN, description, fields, ["run_id"])
         self._tools: dict[str, SyncFlowTool] = {}
         for name, flow in _pair_flows_with_names(flows):
             loaded = load_flow(flow)
             path = get_flow_path(flow)
             if name is None:
-                name = make_tool_name(loaded, None if path is None else fsdecode(path))
+                name = flow_tools.make_tool_name(loaded, None if path is None else fsdecode(path))
             else:
-                name = make_tool_name({"name": name})
+                name = flow_tools.make_tool_name({"name": name})
             taken = {*self._tools} if self._wait_tool is None else {*self._tools, WAIT_RUN}
-            spec = make_tool_spec(loaded, make_unique_name(name, taken))
+            spec = flow_tools.make_tool_spec(loaded, flow_tools.make_unique_name(name, taken))
             self._tools[spec.name] = SyncFlowTool(self, spec)
 
     @overload
@@ -265,7 +254,7 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
             return self._wait_run(self._wait_tool, arguments, max_wait)
         if tool is None:
             names = [description["name"] for description in self._describe_tools()]
-            return make_error_result(InvalidArgumentError(format_unknown_tool(name, names)))
+            return flow_tools.make_error_result(InvalidArgumentError(flow_tools.format_unknown_tool(name, names)))
         return tool.call(
             arguments, max_wait=max_wait, idempotency_key=idempotency_key, labels=labels, progress=progress
         )
@@ -282,7 +271,7 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
                     hint=suggest_or_list(run_id, self._unfinished, "runs are"),
                 )
         except InvalidArgumentError as error:
-            return make_error_result(error)
+            return flow_tools.make_error_result(error)
         seconds = min(limit or math.inf, values.get("seconds", math.inf))
         try:
             result = add_account_hint(self.client, self.client.get_result(run_id, timeout=seconds))

@@ -22,26 +22,11 @@ import httpx
 
 from ..._concurrency import async_call_with_timeout
 from ..._data.arguments import check_instance
+from ..._http import messages
 from ..._http.async_socket import async_get_connection_owner
 from ..._http.decompression import Decompressor
 from ..._http.limits import Hook, async_call_hooks
-from ..._http.messages import (
-    MAX_BYTES,
-    CannotSend,
-    ConnectFailed,
-    ConnectionBroken,
-    ConnectTimeout,
-    HttpError,
-    HttpRequest,
-    HttpResponse,
-    NotHttp,
-    PoolTimeout,
-    ReadTimeout,
-    TooLarge,
-    Unreadable,
-    WriteTimeout,
-    normalize_headers,
-)
+from ..._http.messages import HttpError, HttpRequest, HttpResponse
 from ..._http.settings import API_PATH, MAX_TIMEOUT, ServerUrl, Timeouts, check_headers
 from ..._rules.releases import find_operation, get_run_events
 from ...errors import InvalidArgumentError, StepflowClientError
@@ -83,7 +68,7 @@ class HttpxTransport(Transport):
                 async for piece in body:
                     size += len(piece)
                     if size > request.max_response_bytes:
-                        raise TooLarge(f"it has more than {request.max_response_bytes} bytes")
+                        raise messages.TooLarge(f"it has more than {request.max_response_bytes} bytes")
                     pieces.append(piece)
         return HttpResponse(response.status_code, headers, b"".join(pieces))
 
@@ -107,7 +92,7 @@ class HttpxTransport(Transport):
                 async for chunk in chunks:
                     if chunk:
                         yield chunk
-        except ReadTimeout:
+        except messages.ReadTimeout:
             yield b""
 
     @asynccontextmanager
@@ -119,7 +104,7 @@ class HttpxTransport(Transport):
             send = partial(self._transport.handle_async_request, sent)
             response = await async_call_with_timeout(send, request.limit_to_deadline(longest) + _GRACE)
             if not isinstance(response, httpx.Response):
-                raise Unreadable(f"the transport returned {type(response).__name__}")
+                raise messages.Unreadable(f"the transport returned {type(response).__name__}")
         try:
             yield response
         finally:
@@ -129,7 +114,7 @@ class HttpxTransport(Transport):
 
 
 def _get_headers(response: httpx.Response) -> dict[str, str]:
-    headers = normalize_headers(response.headers.multi_items())
+    headers = messages.normalize_headers(response.headers.multi_items())
     if _get_loaded_content(response) is not None:
         headers.pop("content-encoding", None)
     return headers
@@ -200,7 +185,7 @@ class TransportBridge(httpx.AsyncBaseTransport):
         max_response_bytes: Maximum size of a response body, in bytes.
     """
 
-    def __init__(self, sender: Transport, root: ServerUrl, max_response_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, sender: Transport, root: ServerUrl, max_response_bytes: int = messages.MAX_BYTES) -> None:
         self._sender = sender
         self._max_response_bytes = max_response_bytes
         self._root_path = root.path + API_PATH
@@ -238,7 +223,7 @@ class TransportBridge(httpx.AsyncBaseTransport):
         except HttpError as error:
             self._sender.forget_server()
             kind: type[httpx.TransportError] = httpx.RemoteProtocolError
-            if not isinstance(error, (NotHttp, TooLarge, Unreadable)):
+            if not isinstance(error, (messages.NotHttp, messages.TooLarge, messages.Unreadable)):
                 kind = next((theirs for theirs, ours in _ERRORS if isinstance(error, ours)), httpx.ReadError)
             raise kind(str(error), request=request) from error
 
@@ -261,7 +246,7 @@ class _EventStreamBody(httpx.AsyncByteStream):
             async with aclosing(self._stream.chunks) as chunks:
                 async for chunk in chunks:
                     if not chunk:
-                        raise ReadTimeout("no event arrived in time")
+                        raise messages.ReadTimeout("no event arrived in time")
                     yield chunk
 
     async def aclose(self) -> None:
@@ -322,27 +307,27 @@ def _convert_errors() -> Iterator[None]:
 def _choose_error_type(error: Exception) -> type[HttpError]:
     if isinstance(error, httpx.RemoteProtocolError):
         is_broken = "disconnected" in str(error) or "peer closed" in str(error)
-        return ConnectionBroken if is_broken else NotHttp
+        return messages.ConnectionBroken if is_broken else messages.NotHttp
     if isinstance(error, httpx.HTTPError):
-        return next((ours for theirs, ours in _ERRORS if isinstance(error, theirs)), Unreadable)
+        return next((ours for theirs, ours in _ERRORS if isinstance(error, theirs)), messages.Unreadable)
     if isinstance(error, httpx.InvalidURL):
-        return CannotSend
+        return messages.CannotSend
     if isinstance(error, TimeoutError):
-        return ReadTimeout
-    return ConnectionBroken if isinstance(error, OSError) else Unreadable
+        return messages.ReadTimeout
+    return messages.ConnectionBroken if isinstance(error, OSError) else messages.Unreadable
 
 
 _ERRORS: list[tuple[type[httpx.TransportError], type[HttpError]]] = [
-    (httpx.ConnectTimeout, ConnectTimeout),
-    (httpx.PoolTimeout, PoolTimeout),
-    (httpx.WriteTimeout, WriteTimeout),
-    (httpx.ReadTimeout, ReadTimeout),
-    (httpx.ConnectError, ConnectFailed),
-    (httpx.ProxyError, ConnectFailed),
-    (httpx.LocalProtocolError, CannotSend),
-    (httpx.UnsupportedProtocol, CannotSend),
-    (httpx.ReadError, ConnectionBroken),
-    (httpx.NetworkError, ConnectionBroken),
+    (httpx.ConnectTimeout, messages.ConnectTimeout),
+    (httpx.PoolTimeout, messages.PoolTimeout),
+    (httpx.WriteTimeout, messages.WriteTimeout),
+    (httpx.ReadTimeout, messages.ReadTimeout),
+    (httpx.ConnectError, messages.ConnectFailed),
+    (httpx.ProxyError, messages.ConnectFailed),
+    (httpx.LocalProtocolError, messages.CannotSend),
+    (httpx.UnsupportedProtocol, messages.CannotSend),
+    (httpx.ReadError, messages.ConnectionBroken),
+    (httpx.NetworkError, messages.ConnectionBroken),
 ]
 
 
@@ -388,7 +373,7 @@ def convert_to_httpx(request: HttpRequest, api: str) -> httpx.Request:
             extensions={"timeout": _RemainingTimeouts(request)},
         )
     except (httpx.InvalidURL, ValueError, TypeError) as error:
-        raise CannotSend(str(error)) from error
+        raise messages.CannotSend(str(error)) from error
 
 
 def copy_headers_from(request: HttpRequest, signed: object) -> HttpRequest:
@@ -405,7 +390,7 @@ def copy_headers_from(request: HttpRequest, signed: object) -> HttpRequest:
 
 
 def _get_end_to_end_headers(request: httpx.Request) -> dict[str, str]:
-    return {k: v for k, v in normalize_headers(request.headers.multi_items()).items() if k not in _CONNECTION}
+    return {k: v for k, v in messages.normalize_headers(request.headers.multi_items()).items() if k not in _CONNECTION}
 
 
 class Hooks(Middleware):

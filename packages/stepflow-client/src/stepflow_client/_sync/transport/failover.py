@@ -8,16 +8,8 @@ import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 
-from ..._http.messages import (
-    ConnectFailed,
-    ConnectionBroken,
-    HttpError,
-    HttpRequest,
-    HttpResponse,
-    PoolTimeout,
-    ReadTimeout,
-    WriteTimeout,
-)
+from ..._http import messages
+from ..._http.messages import HttpError, HttpRequest, HttpResponse
 from ..._rules.server_loads import ServerLoads
 from ..._rules.timeouts import has_passed
 from .base import Stream, Transport, build_health_request
@@ -28,7 +20,7 @@ _TRIAL = 3.0
 # Statuses a proxy returns when its server is unavailable.
 _UNAVAILABLE = frozenset({502, 503, 504})
 # Errors that mean a server is down or unresponsive.
-_FAILURES = (ConnectFailed, ConnectionBroken, ReadTimeout, WriteTimeout)
+_FAILURES = (messages.ConnectFailed, messages.ConnectionBroken, messages.ReadTimeout, messages.WriteTimeout)
 
 
 class Failover(Transport):
@@ -69,7 +61,7 @@ class Failover(Transport):
                     continue
                 try:
                     response = self._servers[number].send(_limit_to_share(request, len(left)))
-                except PoolTimeout:
+                except messages.PoolTimeout:
                     # All connections to the server are busy, which means it's responding.
                     if not left:
                         raise
@@ -77,9 +69,9 @@ class Failover(Transport):
                     error.server = number
                     self._note_failure(number)
                     # Leave broken connections to the retry policy, which backs off first.
-                    is_repeatable = request.idempotent and not isinstance(error, ConnectionBroken)
+                    is_repeatable = request.idempotent and not isinstance(error, messages.ConnectionBroken)
                     may_repeat = is_repeatable and not has_passed(request.deadline)
-                    if not left or not (may_repeat or isinstance(error, ConnectFailed)):
+                    if not left or not (may_repeat or isinstance(error, messages.ConnectFailed)):
                         raise
                 else:
                     self._note_response(number, response.status)
@@ -98,7 +90,7 @@ class Failover(Transport):
         except _FAILURES as error:
             error.server = number
             # An open stream can be silent just because there are no events.
-            if not (is_open and isinstance(error, ReadTimeout)):
+            if not (is_open and isinstance(error, messages.ReadTimeout)):
                 self._note_failure(number)
             raise
 

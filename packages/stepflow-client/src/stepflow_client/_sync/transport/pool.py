@@ -11,16 +11,9 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ..._http.limits import SyncRequestSlots
-from ..._http.messages import (
-    ConnectionBroken,
-    HeaderItems,
-    HttpError,
-    HttpRequest,
-    HttpResponse,
-    ReadTimeout,
-    encode_head,
-)
+from ..._http import messages
+from ..._http.limits import SyncSlots
+from ..._http.messages import HttpError, HttpRequest, HttpResponse
 from ..._http.settings import API_PATH, PoolLimits, ServerUrl
 from ..._http.sockets import SyncSocket, count_forks
 from ...errors import ClientClosedError
@@ -52,14 +45,14 @@ class Pool(Transport):
         self._port = root.port
         self._host = root.netloc.encode("ascii")
         self._path = root.path + API_PATH
-        self._headers: dict[HeaderItems, bytes] = {}
+        self._headers: dict[messages.HeaderItems, bytes] = {}
         self._tls = tls
         self._idle: list[SyncSocket] = []
         self._max_idle = limits.max_keepalive_connections
         self._max_idle_seconds = float("inf") if limits.keepalive_expiry is None else limits.keepalive_expiry
         self._max_connections = limits.max_connections
         self._busy: set[SyncSocket] = set()
-        self._slots = SyncRequestSlots(self._max_connections)
+        self._slots = SyncSlots(self._max_connections)
         self._forks = count_forks()
         self._closed = False
         # The event loop holds references to open connections, which would otherwise outlive an unclosed pool.
@@ -76,7 +69,7 @@ class Pool(Transport):
 
     def send(self, request: HttpRequest) -> HttpResponse:
         """Send a request and return the complete response."""
-        head = encode_head(request, self._host, self._path, self._headers)
+        head = messages.encode_head(request, self._host, self._path, self._headers)
         connection: SyncSocket | None = None
         done, slot = False, None
         if self._forks != count_forks():
@@ -99,7 +92,7 @@ class Pool(Transport):
                     connection.drain(seconds)
                 connection.read_response(request, request.timeout.read)
                 done = reader.keep_alive and not reader.extra
-            except ConnectionBroken as error:
+            except messages.ConnectionBroken as error:
                 if reader.complete or len(request.content) <= _MAX_SINGLE_SEND:
                     raise
                 # Look for an early response: servers may reject a large body before they've read all of it.
@@ -116,7 +109,7 @@ class Pool(Transport):
     @contextmanager
     def stream(self, request: HttpRequest) -> Generator[Stream, None, None]:
         """Send a request and return the response as it arrives. The connection is closed, not reused."""
-        head = encode_head(request, self._host, self._path, self._headers)
+        head = messages.encode_head(request, self._host, self._path, self._headers)
         # Streams can stay open for hours, so they don't take up one of the slots for calls.
         connection = self._connect(request)
         try:
@@ -142,7 +135,7 @@ class Pool(Transport):
                 return
             try:
                 received = connection.receive(stream.remaining)
-            except ReadTimeout:
+            except messages.ReadTimeout:
                 yield b""
             else:
                 reader.feed(received)
@@ -153,7 +146,7 @@ class Pool(Transport):
         _abandon_all((*self._idle, *self._busy))
         self._idle.clear()
         self._busy.clear()
-        self._slots = SyncRequestSlots(self._max_connections)
+        self._slots = SyncSlots(self._max_connections)
 
     def _connect(self, request: HttpRequest) -> SyncSocket:
         if not self._closed:
