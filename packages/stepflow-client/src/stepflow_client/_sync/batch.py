@@ -7,11 +7,11 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from .. import errors, types
@@ -19,16 +19,15 @@ from .._codec import output_types, requests, responses
 from .._codec.idempotency_markers import check_key
 from .._codec.requests import RunCall, parse_declared_variables
 from .._concurrency import SyncInputReader, SyncTaskPool, sync_run_check
-from .._data.arguments import check_choice, check_flags, check_function, check_integer
+from .._data.arguments import check_choice, check_flag, check_flags, check_function, check_integer
 from .._data.values import INPUT_DEPTH, check_json, encode, encode_if_plain
 from .._rules import chunks
 from .._rules import releases as api
 from .._rules.chunks import Chunk
 from .._rules.lost_creation import get_creation_time
-from .._rules.retries import Backoff, InputRetryRule, RetryOn
+from .._rules.retries import Backoff, InputRetryRule
 from .._rules.timeouts import deadline_override, deadline_scope, has_passed
 from .._runs.stored_flow import add_tag_to_flow
-from .._telemetry.recorder import BatchRecorder
 from .._telemetry.tracing import annotate_operation, measure_chunk
 from ..errors import InvalidArgumentError, NotFoundError, StepflowClientError
 from ..flows.nodes import add_step_place_to_hint
@@ -37,8 +36,11 @@ from ..types.statuses import ExecutionStatus
 from .flows import CheckedFlow, StoredCopy
 
 if TYPE_CHECKING:
-    from .._codec.requests import RunArguments, Variables
+    from .._calls.call_options import MapOptions
+    from .._codec.requests import RunArguments
+    from .._runs.failure_hints import FailureHintFinder
     from .._stores.journal import Journal
+    from .._telemetry.recorder import BatchRecorder
     from ..flows.reading import FlowSource
     from ..flows.run_requirements import ValueValidator
     from ..types import FlowVariable
@@ -65,45 +67,6 @@ _EXCLUDED_BY_KEYS = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class BatchOptions:
-    """A batch's options as the caller passed them. See `SyncStepflowClient.map`."""
-
-    max_concurrency: int | None
-    chunk_size: int | None
-    ordered: bool
-    on_error: Literal["yield", "raise"]
-    variables: Variables | None
-    variables_from_env: bool
-    overrides: Any
-    output_type: Any
-    check_input: bool
-    max_attempts: int | None
-    retry_on: RetryOn | None
-    idempotency_key: Callable[[Any], str | None] | None
-    idempotency_scope: str | None
-    labels: Mapping[str, str] | None
-    journal: str | os.PathLike[str] | None
-    on_lost: Literal["fail", "rerun"]
-    on_cancel: Literal["detach", "cancel"]
-
-    def __post_init__(self) -> None:
-        """Check the options that `Batch` doesn't.
-
-        Raises:
-            InvalidArgumentError: If an option is invalid, or can't be combined with another.
-        """
-        check_choice(self.on_error, "on_error", ("yield", "raise"))
-        check_choice(self.on_cancel, "on_cancel", ("detach", "cancel"))
-        check_choice(self.on_lost, "on_lost", ("fail", "rerun"))
-        check_flags(check_input=self.check_input, ordered=self.ordered, variables_from_env=self.variables_from_env)
-        if check_function(self.idempotency_key, "idempotency_key") is None:
-            return
-        for name, (usual, hint) in _EXCLUDED_BY_KEYS.items():
-            if getattr(self, name) not in (None, usual):
-                raise InvalidArgumentError(f"idempotency_key and {name} cannot be used together", hint=hint)
-
-
 class Batch:
     """A single batch.
 
@@ -114,7 +77,11 @@ class Batch:
         keyed: Returns the service that creates runs under idempotency keys.
         flow: The flow, as the caller passed it.
         inputs: The inputs.
-        options: The options.
+        output_type: The type of the outputs, or None for plain JSON.
+        options: The options, all of them present.
+
+    Raises:
+        InvalidArgumentError: If an option is invalid, or can't be combined with another.
     """
 
     _checked: CheckedFlow
@@ -123,7 +90,7 @@ class Batch:
     """The arguments all runs share, i.e. without the inputs."""
     _declared: dict[str, FlowVariable]
     _record: BatchRecorder
-    _effective_flow: Mapping[str, Any] | None = None
+    _hints: FailureHintFinder | None = None
 
     def __init__(
         self,
@@ -133,8 +100,18 @@ class Batch:
         keyed: Callable[[], KeyedRuns],
         flow: FlowSource,
         inputs: BatchInputs,
-        options: BatchOptions,
+        output_type: Any,
+        options: MapOptions,
     ) -> None:
+        check_choice(options["on_error"], "on_error", ("yield", "raise"))
+        check_choice(options["on_cancel"], "on_cancel", ("detach", "cancel"))
+        check_choice(options["on_lost"], "on_lost", ("fail", "rerun"))
+        check_flag(options["check_input"], "check_input")
+        check_flags(ordered=options["ordered"], variables_from_env=options["variables_from_env"])
+        is_keyed = check_function(options["idempotency_key"], "idempotency_key") is not None
+        for name, (usual, hint) in _EXCLUDED_BY_KEYS.items() if is_keyed else ():
+            if options.get(name) not in (None, usual):
+                raise InvalidArgumentError(f"idempotency_key and {name} cannot be used together", hint=hint)
         self._connection = connection = context.connection
         self._flows = context.flows
         self._runs = context.runs
@@ -142,13 +119,13 @@ class Batch:
         self._creator, self._waiter, self._keyed = creator, waiter, keyed
         self._flow = flow
         self._options = options
-        self._retries = InputRetryRule(options.max_attempts, options.retry_on)
+        self._output_type = output_type
+        self._retries = InputRetryRule(options["max_attempts"], options["retry_on"])
         self._input_check: ValueValidator | None = None
         """Checks inputs against the flow's schema."""
-        size = None if options.chunk_size is None else check_integer(options.chunk_size, "chunk_size", least=1)
-        is_keyed = options.idempotency_key is not None
+        size = None if options["chunk_size"] is None else check_integer(options["chunk_size"], "chunk_size", least=1)
         self._sizer = chunks.ChunkSizer(1 if is_keyed else size)
-        self._limit = requests.check_concurrency(options.max_concurrency)
+        self._limit = requests.check_concurrency(options["max_concurrency"])
         self._lanes = chunks.split_concurrency(self._limit, connection.places, single=is_keyed)
         self._free_lanes = list(range(len(self._lanes)))
         self._lane_flows: dict[int, str] = {}
@@ -181,8 +158,8 @@ class Batch:
             # Never yield inside a scope, or it would also apply to the caller's code.
             with deadline_scope(deadline):
                 self._prepare_flow()
-                if options.journal is not None:
-                    self._open_journal(options.journal)
+                if options["journal"] is not None:
+                    self._open_journal(options["journal"])
             while True:
                 with deadline_scope(deadline):
                     while self._can_start_chunk() and (chunk := self._read_chunk()).count:
@@ -202,15 +179,15 @@ class Batch:
                     raise errors.RunTimeoutError("timed out waiting for the batch; its runs continue") from None
                 self._finished_outcomes[chunk.number] = chunk.outcomes or []
                 ready: list[Outcome] = []
-                while self._finished_outcomes and (not options.ordered or self._next in self._finished_outcomes):
-                    number = self._next if options.ordered else next(iter(self._finished_outcomes))
+                while self._finished_outcomes and (not options["ordered"] or self._next in self._finished_outcomes):
+                    number = self._next if options["ordered"] else next(iter(self._finished_outcomes))
                     ready += self._finished_outcomes.pop(number)
                     self._next = max(self._next, number + 1)
                 if not all(outcome.is_success for outcome in ready):
                     status = ExecutionStatus.FAILED
                 ready = self._apply_output_type(ready)
                 failed = next((place for place, outcome in enumerate(ready) if not outcome.is_success), len(ready))
-                count = len(ready) if options.on_error == "yield" else failed
+                count = len(ready) if options["on_error"] == "yield" else failed
                 if count:
                     yield ready[:count]
                 if count < len(ready):
@@ -222,16 +199,16 @@ class Batch:
             self._record.record_end(status)
         except _RESUMABLE_ERRORS as error:
             continuation = None
-            if options.journal is not None:
-                continuation = f"to continue the batch, repeat the call with the journal {os.fsdecode(options.journal)}"
-            elif options.idempotency_key is not None:
+            if (journal := options["journal"]) is not None:
+                continuation = f"to continue the batch, repeat the call with the journal {os.fsdecode(journal)}"
+            elif options["idempotency_key"] is not None:
                 continuation = "to continue the batch, repeat the call: its keys find their runs"
             error.hint = "; ".join(filter(None, (error.hint, continuation))) or None
             raise
         finally:
             self._is_closed = True
             self._workers.close()
-            if options.on_cancel == "cancel" and self._in_flight:
+            if options["on_cancel"] == "cancel" and self._in_flight:
                 with deadline_override(time.monotonic() + self._connection.timings.cancel_limit):
                     for run_id in list(self._in_flight.values()):
                         with suppress(StepflowClientError):
@@ -247,14 +224,14 @@ class Batch:
         can = (self._connection.detect_server()).capabilities
         self._has_exact_numbers = can["exact_numbers"] or not self._creator.exact_integers
         self._read_ahead.max_bytes = MAX_BYTES if can["events"] else MAX_BYTES_OLD
-        from_env, check = options.variables_from_env, options.check_input
-        call = RunCall(flow, [], options.overrides, options.variables, from_env, check_input=check)
+        from_env, check = options["variables_from_env"], options["check_input"]
+        call = RunCall(flow, [], options["overrides"], options["variables"], from_env, check_input=check)
         needs = self._flows.get_requirements(self._checked)
         self._arguments = self._creator.check_arguments(call, needs)
         self._declared = parse_declared_variables(self._content)
-        with self._recorder.label_created_runs(options.labels):
-            self._record = BatchRecorder(self._recorder, self._content, self._arguments, flow)
-        if options.check_input:
+        with self._recorder.label_created_runs(options["labels"]):
+            self._record = self._recorder.create_batch_recorder(self._content, self._arguments, flow)
+        if options["check_input"]:
             self._input_check = needs.input_check
 
     def _open_journal(self, path: str | os.PathLike[str]) -> None:
@@ -262,7 +239,7 @@ class Batch:
 
         self._journal = journal = Journal(path)
         settings: dict[str, Any] = {"flow": self._content, "variables": self._arguments.variables}
-        settings |= {"overrides": self._arguments.overrides, "check_input": self._options.check_input}
+        settings |= {"overrides": self._arguments.overrides, "check_input": self._options["check_input"]}
         digests = {name: hashlib.sha256(encode(value)).hexdigest() for name, value in settings.items()}
         self._tag = journal.begin_batch(digests)
         if (first := journal.get_or_set_first_run()) is not None:
@@ -288,7 +265,7 @@ class Batch:
         is_ended = not self._unread and (self._source.ended or self._failure is not None)
         if is_ended or not self._free_lanes or len(self._workers) >= len(self._lanes):
             return False
-        return not self._options.ordered or self._number - self._next < max(_MAX_CHUNKS_AHEAD, len(self._lanes))
+        return not self._options["ordered"] or self._number - self._next < max(_MAX_CHUNKS_AHEAD, len(self._lanes))
 
     def _read_chunk(self) -> Chunk:
         """Read the next chunk's inputs, or exactly as many as last time if the chunk is in the journal.
@@ -314,9 +291,9 @@ class Batch:
             if fitting < len(values):
                 self._unread = values[fitting:] + self._unread
                 break
-            if self._options.idempotency_key is not None and chunk.values:
+            if self._options["idempotency_key"] is not None and chunk.values:
                 try:
-                    key = self._options.idempotency_key(values[0])
+                    key = self._options["idempotency_key"](values[0])
                     chunk.idempotency_key = None if key is None else check_key(key)
                 except Exception as error:
                     # Treat this like an exception from the inputs: raise it after the outcomes of all earlier inputs.
@@ -476,7 +453,7 @@ class Batch:
                 status = ended.status
             self._recorder.record_end(run_id, status, is_part=is_part)
         except NotFoundError as error:
-            if self._options.on_lost == "rerun" and chunk.run_id is not None:
+            if self._options["on_lost"] == "rerun" and chunk.run_id is not None:
                 chunk.run_id = None
                 return self._run_chunk_once(chunk, lane)
             # The server was restarted without its store.
@@ -502,7 +479,7 @@ class Batch:
 
     def _find_or_create_run(self, chunk: Chunk, lane: int) -> responses.StartedRun:
         """Create a chunk's run, or return the run created before a crash or under the same key."""
-        hold = self._connection.timings.get_creation_hold(self._options.on_cancel)
+        hold = self._connection.timings.get_creation_hold(self._options["on_cancel"])
         # If this is the batch's only run, it can use the whole limit.
         is_only = self._number == 1 and self._source.ended and not self._unread
         concurrency = self._limit if is_only else self._lanes[lane]
@@ -510,9 +487,9 @@ class Batch:
         if chunk.idempotency_key is not None:
             overrides = None if arguments.overrides is None else {"steps": arguments.overrides}
             call = RunCall(self._content, chunk.values, overrides, arguments.variables, max_concurrency=concurrency)
-            scope = self._options.idempotency_scope
+            scope = self._options["idempotency_scope"]
             call = call._replace(idempotency_key=chunk.idempotency_key, idempotency_scope=scope, source=self._flow)
-            with self._recorder.label_created_runs(self._options.labels):
+            with self._recorder.label_created_runs(self._options["labels"]):
                 return self._keyed().start_run(call, hold)
         arguments = arguments._replace(inputs=chunk.values, max_concurrency=concurrency, text=b",".join(chunk.texts))
         for again in (self._connection.spread is None, False):
@@ -544,20 +521,20 @@ class Batch:
             self._journal.record_chunk_repeat(chunk)
 
     def _apply_output_type(self, outcomes: list[Outcome]) -> list[Outcome]:
-        kind = self._options.output_type
+        kind = self._output_type
         return outcomes if kind is None else [output_types.convert_outcome(outcome, kind) for outcome in outcomes]
 
     def _explain_error(self, error: types.FlowError | None, value: Any) -> types.FlowError | None:
         """Add hints to an input's error: what to change, and where the step is defined in Python, if known."""
         if error is None:
             return None
-        from .._runs.failure_hints import find_error_hint
-
-        if self._effective_flow is None:
+        if self._hints is None:
+            from .._runs.failure_hints import FailureHintFinder
             from ..flows.interpreter import apply_valid_overrides
 
-            self._effective_flow = apply_valid_overrides(self._content, {"steps": self._arguments.overrides or {}})
-        hint = error.hint or find_error_hint(error, self._effective_flow, value, self._arguments.variables)
+            flow = apply_valid_overrides(self._content, {"steps": self._arguments.overrides or {}})
+            self._hints = FailureHintFinder(flow, self._arguments.variables)
+        hint = error.hint or self._hints.find_hint(error, value)
         return add_step_place_to_hint(replace(error, hint=hint) if hint != error.hint else error, self._flow)
 
 

@@ -183,23 +183,8 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         # Call this first, while `locals()` still contains only the arguments.
         self._keep_arguments(SyncStepflowClient, locals())
         register_list_formatter()
-        settings = ConnectionSettings(
-            base_url,
-            timeout=timeout,
-            headers=headers,
-            auth=auth,
-            verify=verify,
-            cert=cert,
-            proxy=proxy,
-            limits=limits,
-            transport=transport,
-            server_release=server_release,
-            strategy=strategy,
-            retry=resolve_retry_policy(retry),
-            max_response_bytes=max_response_bytes,
-            event_hooks=event_hooks,
-        )
-        self._connection = Connection(settings)
+        settings = ConnectionSettings(**{name: self._init_arguments[name] for name in ConnectionSettings._fields})
+        self._connection = Connection(settings._replace(retry=resolve_retry_policy(retry)))
         if idempotency_scope is not None:
             from .._codec.idempotency_markers import check_key
 
@@ -911,7 +896,10 @@ class SyncStepflowClient(SuggestsNames, Picklable):
                 out by making the same call later.
             TransportError: If the server can't be reached.
         """
-        from .batch import Batch, BatchOptions
+        # Call this first, while `locals()` still contains only the arguments.
+        arguments = dict(locals())
+        from .._calls.call_options import MapOptions
+        from .batch import Batch
 
         _check_progress(progress)
         if output_type is not None:
@@ -919,27 +907,11 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         expected = requests.check_limit(total, "total")
         if labels is not None:
             self._recorder.check_labels(labels)
-        options = BatchOptions(
-            max_concurrency=max_concurrency,
-            chunk_size=chunk_size,
-            ordered=ordered,
-            on_error=on_error,
-            variables=variables,
-            variables_from_env=variables_from_env,
-            overrides=overrides,
-            output_type=output_type,
-            check_input=check_input,
-            max_attempts=max_attempts,
-            retry_on=retry_on,
-            idempotency_key=idempotency_key,
-            idempotency_scope=idempotency_scope,
-            labels=labels,
-            journal=journal,
-            on_lost=on_lost,
-            on_cancel=on_cancel,
-        )
+        options: Any = {name: arguments[name] for name in MapOptions.__annotations__}
         services = self._services
-        batch = Batch(services, services.creator, services.waiter, lambda: services.keyed_runs, flow, inputs, options)
+        batch = Batch(
+            services, services.creator, services.waiter, lambda: services.keyed_runs, flow, inputs, output_type, options
+        )
         outcomes = batch.iterate_outcomes(compute_deadline(timeout))
         if progress is not False:
             from .watching import report_outcomes
