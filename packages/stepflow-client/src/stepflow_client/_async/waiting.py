@@ -36,7 +36,6 @@ _Ended = Union["RunDetails", "responses.StartedRun"]
 # The server's data about a run's items, if already requested.
 _Items = list[dict[str, Any]] | None
 _Read = Callable[[str, ExecutionStatus, _Items], Awaitable[Answer]]
-_ENDED = (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED)
 
 
 class Waiter:
@@ -206,18 +205,18 @@ class Waiter:
         with deadline_scope(compute_deadline(timeout)):
             detect = self._connection.detect_server
             server = await (self._retry_request(detect, run_id) if wait else detect())
-            if started is not None and started.answers and started.has_ended:
-                end = partial(read, run_id, started.status, started.answers)
-                return started, await self._retry_request(end, run_id, _NO_RESULT)
+            if not (started and started.answers and started.has_ended):
+                started = None
             status: ExecutionStatus | None = None
-            if wait and single and not server.needs_translation:
+            if started is None and wait and single and not server.needs_translation:
                 # Servers report an item's end along with the run's, so a short run takes just one request.
                 answers = await self._retry_request(partial(self._runs.list_raw_items, run_id), run_id, _NO_ITEMS)
                 status = parse_status(answers[0]["status"]) if len(answers) == 1 else None
-                if status is not None and status in _ENDED:
-                    end = partial(read, run_id, status, answers)
+                if status in (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED):
                     started = responses.StartedRun(run_id, status, answers)
-                    return started, await self._retry_request(end, run_id, _NO_RESULT)
+            if started is not None:
+                end = partial(read, run_id, started.status, started.answers)
+                return started, await self._retry_request(end, run_id, _NO_RESULT)
             if status is ExecutionStatus.RUNNING:
                 run = await self.wait_until_ended(run_id, total=1)
             else:

@@ -52,6 +52,8 @@ class Chunk:
     """The number of the current attempt, which runs only the inputs left in `values`."""
     settled: list[Outcome] = field(default_factory=list)
     """The outcomes settled by earlier attempts."""
+    lane: int = 0
+    """Which of the batch's concurrent runs it is."""
     idempotency_key: str | None = None
     """For a chunk of one input, the caller's key for that input, if any."""
 

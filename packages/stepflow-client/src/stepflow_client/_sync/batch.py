@@ -17,7 +17,7 @@ from uuid import uuid4
 from .. import errors, types
 from .._codec import output_types, requests, responses
 from .._codec.idempotency_markers import check_key
-from .._codec.requests import RunCall, parse_declared_variables
+from .._codec.requests import RunCall
 from .._concurrency import SyncInputReader, SyncTaskPool, sync_run_check
 from .._data.arguments import check_choice, check_flag, check_flags, check_function, check_integer
 from .._data.values import INPUT_DEPTH, check_json, encode, encode_if_plain
@@ -42,8 +42,7 @@ if TYPE_CHECKING:
     from .._stores.journal import Journal
     from .._telemetry.recorder import BatchRecorder
     from ..flows.reading import FlowSource
-    from ..flows.run_requirements import ValueValidator
-    from ..types import FlowVariable
+    from ..flows.run_requirements import RunRequirements, ValueValidator
     from .context import ClientContext
     from .idempotency import KeyedRuns
     from .run_creation import RunCreator
@@ -88,7 +87,7 @@ class Batch:
     _content: dict[str, Any]
     _arguments: RunArguments
     """The arguments all runs share, i.e. without the inputs."""
-    _declared: dict[str, FlowVariable]
+    _needs: RunRequirements
     _record: BatchRecorder
     _hints: FailureHintFinder | None = None
 
@@ -122,7 +121,7 @@ class Batch:
         self._output_type = output_type
         self._retries = InputRetryRule(options["max_attempts"], options["retry_on"])
         self._input_check: ValueValidator | None = None
-        """Checks inputs against the flow's schema."""
+        """Checks inputs against the flow's schema, if they are checked."""
         size = None if options["chunk_size"] is None else check_integer(options["chunk_size"], "chunk_size", least=1)
         self._sizer = chunks.ChunkSizer(1 if is_keyed else size)
         self._limit = requests.check_concurrency(options["max_concurrency"])
@@ -165,7 +164,8 @@ class Batch:
                     while self._can_start_chunk() and (chunk := self._read_chunk()).count:
                         if chunk.outcomes is None and self._journal is not None:
                             self._journal.record_chunk_begin(chunk)
-                        self._workers.start(partial(self._run_chunk, chunk, self._free_lanes.pop()))
+                        chunk.lane = self._free_lanes.pop()
+                        self._workers.start(partial(self._run_chunk, chunk))
                 if not len(self._workers):
                     break
                 try:
@@ -177,6 +177,7 @@ class Batch:
                     if not has_passed(deadline):
                         raise
                     raise errors.RunTimeoutError("timed out waiting for the batch; its runs continue") from None
+                self._free_lanes.append(chunk.lane)
                 self._finished_outcomes[chunk.number] = chunk.outcomes or []
                 ready: list[Outcome] = []
                 while self._finished_outcomes and (not options["ordered"] or self._next in self._finished_outcomes):
@@ -226,13 +227,12 @@ class Batch:
         self._read_ahead.max_bytes = MAX_BYTES if can["events"] else MAX_BYTES_OLD
         from_env, check = options["variables_from_env"], options["check_input"]
         call = RunCall(flow, [], options["overrides"], options["variables"], from_env, check_input=check)
-        needs = self._flows.get_requirements(self._checked)
-        self._arguments = self._creator.check_arguments(call, needs)
-        self._declared = parse_declared_variables(self._content)
+        self._needs = self._flows.get_requirements(self._checked)
+        self._arguments = self._creator.check_arguments(call, self._needs)
         with self._recorder.label_created_runs(options["labels"]):
             self._record = self._recorder.create_batch_recorder(self._content, self._arguments, flow)
         if options["check_input"]:
-            self._input_check = needs.input_check
+            self._input_check = self._needs.input_check
 
     def _open_journal(self, path: str | os.PathLike[str]) -> None:
         from .._stores.journal import Journal
@@ -263,7 +263,7 @@ class Batch:
     def _can_start_chunk(self) -> bool:
         """Return whether there's room to start another chunk."""
         is_ended = not self._unread and (self._source.ended or self._failure is not None)
-        if is_ended or not self._free_lanes or len(self._workers) >= len(self._lanes):
+        if is_ended or not self._free_lanes:
             return False
         return not self._options["ordered"] or self._number - self._next < max(_MAX_CHUNKS_AHEAD, len(self._lanes))
 
@@ -377,17 +377,16 @@ class Batch:
             return value, text, error
         return value, text, None
 
-    def _run_chunk(self, chunk: Chunk, lane: int) -> Chunk:
+    def _run_chunk(self, chunk: Chunk) -> Chunk:
         """Run a chunk's inputs, retrying some of them if necessary, and return the chunk with its outcomes."""
         if chunk.outcomes is not None:
             # The outcomes are already in the journal.
-            self._free_lanes.append(lane)
             return chunk
         began = time.monotonic()
         outcomes: list[Outcome] = []
         if chunk.values:
             with measure_chunk(len(chunk.values)):
-                outcomes = self._run_chunk_once(chunk, lane)
+                outcomes = self._run_chunk_once(chunk)
         seconds = time.monotonic() - began
         timings = self._connection.timings
         backoff = Backoff(timings.retry_first_pause, timings.retry_longest_pause, jitter=True)
@@ -402,7 +401,7 @@ class Batch:
             if self._is_closed:
                 # A sleeping thread can't be cancelled, so check once it wakes up.
                 raise StepflowClientError("the batch has ended")
-            outcomes = self._run_chunk_once(chunk, lane)
+            outcomes = self._run_chunk_once(chunk)
         if chunk.refused or chunk.settled:
             outcomes = sorted([*outcomes, *chunk.settled, *chunk.refused], key=lambda outcome: outcome.index)
         if self._journal is not None:
@@ -410,17 +409,16 @@ class Batch:
         self._in_flight.pop(chunk.number, None)
         chunk.outcomes = outcomes
         self._sizer.record_chunk_duration(chunk.count, seconds)
-        self._free_lanes.append(lane)
         return chunk
 
-    def _run_chunk_once(self, chunk: Chunk, lane: int) -> list[Outcome]:
+    def _run_chunk_once(self, chunk: Chunk) -> list[Outcome]:
         """Run a chunk's inputs once and return their outcomes."""
         began = time.monotonic()
         if chunk.run_id is not None:
             run = responses.StartedRun(chunk.run_id, ExecutionStatus.RUNNING, [])
         else:
             try:
-                run = self._find_or_create_run(chunk, lane)
+                run = self._find_or_create_run(chunk)
             except errors.IdempotencyConflictError as error:
                 return [_make_refused_outcome(chunk.first, chunk.keys[0], error.message, error.hint)]
             except errors.InvalidRequestError:
@@ -434,7 +432,7 @@ class Batch:
                     index, key = chunk.indexes[place], chunk.keys[place]
                     settled.append(_make_refused_outcome(index, key, message, rejection.hint))
                 self._begin_chunk_attempt(chunk, chunk.attempt, settled)
-                return self._run_chunk_once(chunk, lane) if chunk.values else []
+                return self._run_chunk_once(chunk) if chunk.values else []
             if self._journal is not None:
                 self._journal.record_run(chunk.number, run.run_id)
         run_id = self._in_flight[chunk.number] = run.run_id
@@ -455,7 +453,7 @@ class Batch:
         except NotFoundError as error:
             if self._options["on_lost"] == "rerun" and chunk.run_id is not None:
                 chunk.run_id = None
-                return self._run_chunk_once(chunk, lane)
+                return self._run_chunk_once(chunk)
             # The server was restarted without its store.
             lost = types.FlowError(message=f"the server has lost the run: {error.message}", code=types.ErrorCode.LOST)
             results = [types.FlowResult(run_id=run_id, status=ExecutionStatus.FAILED, error=lost)] * len(chunk.values)
@@ -477,12 +475,12 @@ class Batch:
             outcomes.append(Outcome(index, key, run_id, *ending, seconds, chunk.attempt, item))
         return outcomes
 
-    def _find_or_create_run(self, chunk: Chunk, lane: int) -> responses.StartedRun:
+    def _find_or_create_run(self, chunk: Chunk) -> responses.StartedRun:
         """Create a chunk's run, or return the run created before a crash or under the same key."""
         hold = self._connection.timings.get_creation_hold(self._options["on_cancel"])
         # If this is the batch's only run, it can use the whole limit.
         is_only = self._number == 1 and self._source.ended and not self._unread
-        concurrency = self._limit if is_only else self._lanes[lane]
+        concurrency = self._limit if is_only else self._lanes[chunk.lane]
         arguments = self._arguments
         if chunk.idempotency_key is not None:
             overrides = None if arguments.overrides is None else {"steps": arguments.overrides}
@@ -495,22 +493,22 @@ class Batch:
         for again in (self._connection.spread is None, False):
             # With a journal, each chunk gets its own copy of the flow, so that its run can be found after a crash.
             # Otherwise, a lane's consecutive chunks share a copy until a response is lost.
-            flow_id = self._lane_flows.get(lane)
+            flow_id = self._lane_flows.get(chunk.lane)
             if flow_id is None:
                 copy = add_tag_to_flow(self._content, chunk.run_tag)
                 flow_id = self._flows.validate_and_store_copy(self._checked, copy)
                 if self._journal is None:
-                    self._lane_flows[lane] = flow_id
+                    self._lane_flows[chunk.lane] = flow_id
             if (existing := self._existing.get(flow_id)) is not None:
                 return responses.StartedRun(existing, ExecutionStatus.RUNNING, [])
             self._flows.registries.current.record_private_flow(flow_id)
             try:
-                stored = StoredCopy(flow_id, self._declared, self._content.get("output"))
-                on_lost = partial(self._lane_flows.pop, lane, None)
+                stored = StoredCopy(flow_id, self._needs.declared, self._content.get("output"))
+                on_lost = partial(self._lane_flows.pop, chunk.lane, None)
                 return self._creator.create_from_copy(stored, arguments, hold, on_lost)
             except NotFoundError:
                 # The server must have lost the flow in a restart, so store it again.
-                self._lane_flows.pop(lane, None)
+                self._lane_flows.pop(chunk.lane, None)
                 if not again:
                     raise
         raise AssertionError("unreachable")  # pragma: no cover - the loop returns or raises

@@ -93,8 +93,7 @@ class FlowStore:
         self._stored: BoundedDict[bytes, StoreFlowResponse] = BoundedDict(_MAX_FLOWS)
         self._checked: BoundedDict[object, CheckedFlow] = BoundedDict(_MAX_CHECKED)
         """Checked flows, by the file's stamp or the content of the flow passed by the caller."""
-        self._declared: BoundedDict[str, Mapping[str, FlowVariable]] = BoundedDict(_MAX_FLOWS)
-        self._outputs: BoundedDict[str, Any] = BoundedDict(_MAX_FLOWS)
+        self._known: BoundedDict[str, StoredCopy] = BoundedDict(_MAX_FLOWS)
         self._copies: BoundedDict[str, dict[str, Any]] = BoundedDict(_MAX_COPIES)
         # The requirements of a flow's runs, by the flow's digest and by its ID.
         self._needs: BoundedDict[bytes | str, RunRequirements] = BoundedDict(_MAX_FLOWS)
@@ -132,7 +131,7 @@ class FlowStore:
 
     def get_stored_copy(self, flow_id: str) -> StoredCopy:
         """Return whatever this client knows about a stored flow."""
-        return StoredCopy(flow_id, self._declared.get(flow_id), self._outputs.get(flow_id))
+        return self._known.get(flow_id) or StoredCopy(flow_id, None, None)
 
     def find_requirements_by_id(self, flow_id: str) -> RunRequirements | None:
         """Return the requirements of a stored flow's runs, or None if this client doesn't know the flow."""
@@ -219,7 +218,8 @@ class FlowStore:
                 return self._remember_flow(flow_id, content)._replace(flow=copy)
             # Another call is already storing this flow, so wait for it instead of sending the flow twice.
             time.sleep(self._connection.timings.store_poll)
-        return StoredCopy(shared_id, self._declared.get(shared_id), content.get("output"), self._copies.get(shared_id))
+        stored = self.get_stored_copy(shared_id)
+        return stored._replace(output=content.get("output"), flow=self._copies.get(shared_id))
 
     def store_private_copy(self, flow: CheckedFlow, copy: dict[str, Any]) -> StoredCopy:
         """Store a copy of a flow that only a single call runs, and return the copy."""
@@ -251,10 +251,10 @@ class FlowStore:
     def _remember_flow(self, flow_id: str, flow: Mapping[str, Any]) -> StoredCopy:
         """Remember what a flow's runs need and how to read them."""
         declared = responses.build_from_response(lambda _: parse_declared_variables(flow), {}, f"GET /flows/{flow_id}")
-        self._declared.put_newest(flow_id, declared)
-        self._outputs.put_newest(flow_id, flow.get("output"))
+        known = StoredCopy(flow_id, declared, flow.get("output"))
+        self._known.put_newest(flow_id, known)
         self._needs.put_newest(flow_id, run_requirements.find_requirements(flow, declared))
-        return StoredCopy(flow_id, declared, flow.get("output"))
+        return known
 
     def _fetch_diagnostics(self, flow: dict[str, Any]) -> list[dict[str, Any]]:
         """Ask the server to check a flow and return its raw diagnostics."""
@@ -303,10 +303,10 @@ class FlowStore:
 
     def get_declared_variables(self, flow_id: str) -> Mapping[str, FlowVariable]:
         """Return the variables a stored flow declares, requesting the flow only once."""
-        declared = self._declared.get(flow_id)
-        if declared is None:
-            declared = self._remember_flow(flow_id, (self.get_flow(flow_id)).flow).declared or {}
-        return declared
+        known = self._known.get(flow_id)
+        if known is None:
+            known = self._remember_flow(flow_id, (self.get_flow(flow_id)).flow)
+        return known.declared or {}
 
     def check(self, flow: FlowSource, *, offline: bool, type_check: bool, target: str | None) -> ValidationResult:
         """Check a flow with the offline rules from `stepflow_client.flows.check` and the server's components."""

@@ -16,7 +16,7 @@ from .._rules import releases as api
 from .._rules.retries import TRANSIENT_ERRORS, Backoff
 from .._rules.timeouts import compute_deadline, current_deadline, deadline_scope, limit_by_deadline
 from ..errors import ApiError, InvalidArgumentError, RunTimeoutError, ServerConnectionError, StepflowClientError
-from ..types.statuses import ExecutionStatus, is_given_up, parse_status
+from ..types.statuses import ExecutionStatus, is_given_up, read_status
 
 if TYPE_CHECKING:
     from .._codec.requests import RunId
@@ -37,7 +37,6 @@ _Ended = Union["RunDetails", "responses.StartedRun"]
 # The server's data about a run's items, if already requested.
 _Items = list[dict[str, Any]] | None
 _Read = Callable[[str, ExecutionStatus, _Items], Answer]
-_ENDED = (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED)
 
 
 class Waiter:
@@ -62,7 +61,7 @@ class Waiter:
 
     def wait_until_ended(self, run_id: str, total: int | None = None) -> RunDetails:
         """Wait for a run of `total` items to end, or until the caller's deadline, and return its state."""
-        with self._connection.count_waited_run(run_id):
+        with self._connection.counting_waited_run(run_id):
             if total is None:
                 # Don't wait on the first request: older servers respond with a 500 (not a 404) if the run is unknown.
                 first = self._retry_request(partial(self._runs.get_run_without_steps, run_id), run_id)
@@ -203,18 +202,18 @@ class Waiter:
         with deadline_scope(compute_deadline(timeout)):
             detect = self._connection.detect_server
             server = self._retry_request(detect, run_id) if wait else detect()
-            if started is not None and started.answers and started.has_ended:
-                end = partial(read, run_id, started.status, started.answers)
-                return started, self._retry_request(end, run_id, _NO_RESULT)
+            if not (started and started.answers and started.has_ended):
+                started = None
             status: ExecutionStatus | None = None
-            if wait and single and not server.needs_translation:
+            if started is None and wait and single and not server.needs_translation:
                 # Servers report an item's end along with the run's, so a short run takes just one request.
                 answers = self._retry_request(partial(self._runs.list_raw_items, run_id), run_id, _NO_ITEMS)
-                status = parse_status(answers[0]["status"]) if len(answers) == 1 else None
-                if status is not None and status in _ENDED:
-                    end = partial(read, run_id, status, answers)
+                status = read_status(answers[0]["status"]) if len(answers) == 1 else None
+                if status in (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED):
                     started = responses.StartedRun(run_id, status, answers)
-                    return started, self._retry_request(end, run_id, _NO_RESULT)
+            if started is not None:
+                end = partial(read, run_id, started.status, started.answers)
+                return started, self._retry_request(end, run_id, _NO_RESULT)
             if status is ExecutionStatus.RUNNING:
                 run = self.wait_until_ended(run_id, total=1)
             else:
