@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
     from stepflow_api import Client
 
+    from .._calls import call_options, rerun_plan
     from .._calls.call_options import ClientOptions, PlanOptions, RerunOptions, RunFilters, SubmitOptions
     from .._rules.retries import RetryOn
     from ..flows.reading import FlowSource
@@ -88,6 +89,8 @@ if TYPE_CHECKING:
     Start = Callable[..., responses.StartedRun]
     """Creates a run."""
 else:
+    call_options = lazy_module("stepflow_client._calls.call_options")
+    rerun_plan = lazy_module("stepflow_client._calls.rerun_plan")
     streams = lazy_module("stepflow_client._sync.streams")
 
 Run = TypeVar("Run", "responses.StartedRun", "FlowResult[Any]")
@@ -307,9 +310,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         Raises:
             InvalidArgumentError: If an option doesn't exist.
         """
-        from .._calls.call_options import bind_options
-
-        return bind_options(self, options)
+        return call_options.bind_options(self, options)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r})"
@@ -664,22 +665,10 @@ class SyncStepflowClient(SuggestsNames, Picklable):
                 has been created, this is a RequestTimeoutError.
             UnsupportedByServerError: If the input is an empty list and the server is older than 0.11.
         """
-        run = self._submit(
-            flow,
-            input,
-            overrides,
-            variables=variables,
-            variables_from_env=variables_from_env,
-            max_concurrency=max_concurrency,
-            timeout=timeout,
-            private_copy=private_copy,
-            idempotency_key=idempotency_key,
-            idempotency_scope=idempotency_scope,
-            wait_for_components=wait_for_components,
-            check_input=check_input,
-            labels=labels,
-        )
-        return run.run_id
+        # Call this first, while `locals()` still contains only the arguments.
+        arguments = dict(locals())
+        del arguments["self"]
+        return (self._submit(**arguments)).run_id
 
     def start_run(
         self,
@@ -711,9 +700,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         Raises:
             StepflowClientError: The same errors as `submit`.
         """
-        from .._calls.call_options import OPTIONS_OF
-
-        reject_unknown_arguments(options, ("flow", "input", "output_type", *OPTIONS_OF["submit"]))
+        reject_unknown_arguments(options, ("flow", "input", "output_type", *call_options.OPTIONS_OF["submit"]))
         if output_type is not None:
             output_types.check_output_type(output_type)
         # With a hold of 0, the response includes the result if the run ends at once. Not for batches: they may have
@@ -898,7 +885,6 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         """
         # Call this first, while `locals()` still contains only the arguments.
         arguments = dict(locals())
-        from .._calls.call_options import MapOptions
         from .batch import Batch
 
         _check_progress(progress)
@@ -907,7 +893,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         expected = requests.check_limit(total, "total")
         if labels is not None:
             self._recorder.check_labels(labels)
-        options: Any = {name: arguments[name] for name in MapOptions.__annotations__}
+        options: Any = {name: arguments[name] for name in call_options.MapOptions.__annotations__}
         services = self._services
         batch = Batch(
             services, services.creator, services.waiter, lambda: services.keyed_runs, flow, inputs, output_type, options
@@ -1389,20 +1375,11 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         Raises:
             InvalidArgumentError: If an argument is invalid. (Servers ignore filters they can't read and list all runs.)
         """
+        # Call this first, while `locals()` still contains only the arguments.
+        arguments = dict(locals())
+        del arguments["self"]
         with call_scope(timeout):
-            runs = self._services.lister.list_runs(
-                status,
-                limit,
-                offset,
-                flow_name=flow_name,
-                root_run_id=root_run_id,
-                parent_run_id=parent_run_id,
-                roots_only=roots_only,
-                since=since,
-                until=until,
-                labels=labels,
-                timeout=timeout,
-            )
+            runs = self._services.lister.list_runs(**arguments)
             return types.ListRunsResponse(runs=runs)
 
     def iter_runs(
@@ -1419,9 +1396,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             filters: The remaining filters of `list_runs`. Iteration stops at `since`. `timeout` is the overall timeout
                 for each request in seconds, or None for no limit. Default: the client's timeout.
         """
-        from .._calls.call_options import RunFilters
-
-        reject_unknown_arguments(filters, ("status", "page_size", *RunFilters.__annotations__))
+        reject_unknown_arguments(filters, ("status", "page_size", *call_options.RunFilters.__annotations__))
         return streams.SyncRunPager(self._services.lister.iter_runs(status, page_size=page_size, **filters))
 
     # Waiting
@@ -1506,15 +1481,10 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             ServerConnectionError: If the server can't be reached for a minute.
             UnsupportedByServerError: If the server doesn't support event streams.
         """
-        events = self._services.follower.run_events(
-            run_id,
-            after=after,
-            include_results=include_results,
-            include_sub_runs=include_sub_runs,
-            event_types=event_types,
-            heartbeat=heartbeat,
-            timeout=timeout,
-        )
+        # Call this first, while `locals()` still contains only the arguments.
+        arguments = dict(locals())
+        del arguments["self"]
+        events = self._services.follower.run_events(**arguments)
         run_id = requests.check_run_id(run_id)
         return streams.SyncEventStream(self._connection.trace_stream("run_events", events, run_id))
 
@@ -1568,13 +1538,10 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         Raises:
             StepflowClientError: The same errors as `rerun`.
         """
-        from .._calls.call_options import PlanOptions
-        from .._calls.rerun_plan import RerunRequest
-
-        reject_unknown_arguments(options, ("run_id", *PlanOptions.__annotations__))
+        reject_unknown_arguments(options, ("run_id", *call_options.PlanOptions.__annotations__))
         arguments: dict[str, Any] = {**options}
         timeout = arguments.pop("timeout", None)
-        request = RerunRequest.from_arguments(run_id, **arguments, variables_from_env=True)
+        request = rerun_plan.RerunRequest.from_arguments(run_id, **arguments, variables_from_env=True)
         return self._services.rerunner.plan(request, timeout=timeout)
 
     def rerun(
@@ -1653,22 +1620,11 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             UnsupportedByServerError: If the server doesn't return step outputs (before 0.12).
             RunTimeoutError: If the new runs don't end in time. They continue.
         """
-        from .._calls.rerun_plan import RerunRequest
-
-        request = RerunRequest.from_arguments(
-            run_id,
-            keep=keep,
-            input=input,
-            variables=variables,
-            overrides=overrides,
-            flow=flow,
-            force=force,
-            items=items,
-            inherit=inherit,
-            max_concurrency=max_concurrency,
-            variables_from_env=variables_from_env,
-            idempotency_key=idempotency_key,
-        )
+        # Call this first, while `locals()` still contains only the arguments.
+        arguments = dict(locals())
+        del arguments["self"]
+        del arguments["labels"], arguments["timeout"]
+        request = rerun_plan.RerunRequest.from_arguments(**arguments)
         with self._recorder.label_created_runs(labels):
             return self._services.rerunner.run(request, timeout=timeout)
 
@@ -1690,13 +1646,10 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         Raises:
             StepflowClientError: The same errors as `rerun`.
         """
-        from .._calls.call_options import RerunOptions
-        from .._calls.rerun_plan import RerunRequest
-
-        reject_unknown_arguments(options, ("run_id", *RerunOptions.__annotations__))
+        reject_unknown_arguments(options, ("run_id", *call_options.RerunOptions.__annotations__))
         arguments: dict[str, Any] = {**options}
         labels, timeout = arguments.pop("labels", None), arguments.pop("timeout", None)
-        request = RerunRequest.from_arguments(run_id, **arguments)
+        request = rerun_plan.RerunRequest.from_arguments(run_id, **arguments)
         with self._recorder.label_created_runs(labels):
             run_ids = self._services.rerunner.start(request, timeout=timeout)
         return [self.handle(run_id) for run_id in run_ids]
