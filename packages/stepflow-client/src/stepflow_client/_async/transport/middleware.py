@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from abc import abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qsl, quote, unquote, urlencode
@@ -78,26 +79,36 @@ class Retry(Middleware):
 Signed = TypeVar("Signed")
 
 
-class StaticAuthorization(Middleware):
+class Authorization(Middleware):
+    """Adds credentials to each request."""
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        """Send a request with the credentials."""
+        return await self.inner.send(await self._add_credentials(request))
+
+    @asynccontextmanager
+    async def stream(self, request: HttpRequest) -> AsyncGenerator[Stream, None]:
+        """Send a request with the credentials, returning the response as it arrives."""
+        async with self.inner.stream(await self._add_credentials(request)) as stream:
+            yield stream
+
+    @abstractmethod
+    async def _add_credentials(self, request: HttpRequest) -> HttpRequest:
+        """Return the request with the credentials."""
+
+
+class StaticAuthorization(Authorization):
     """Adds one server's credentials, which are never sent to any other server."""
 
     def __init__(self, inner: Transport, header: str) -> None:
         super().__init__(inner)
         self._header = header
 
-    def send(self, request: HttpRequest) -> Awaitable[HttpResponse]:
-        """Send a request with the credentials."""
-        return self.inner.send(self._add_authorization(request))
-
-    def stream(self, request: HttpRequest) -> AbstractAsyncContextManager[Stream]:
-        """Send a request with the credentials, returning the response as it arrives."""
-        return self.inner.stream(self._add_authorization(request))
-
-    def _add_authorization(self, request: HttpRequest) -> HttpRequest:
+    async def _add_credentials(self, request: HttpRequest) -> HttpRequest:
         return request._replace(headers={**request.headers, "authorization": self._header})
 
 
-class TokenAuthorization(Middleware):
+class TokenAuthorization(Authorization):
     """Adds a bearer token, fetched from user code before each request.
 
     Args:
@@ -109,17 +120,7 @@ class TokenAuthorization(Middleware):
         super().__init__(inner)
         self._auth = auth
 
-    async def send(self, request: HttpRequest) -> HttpResponse:
-        """Send a request with the token."""
-        return await self.inner.send(await self._add_authorization(request))
-
-    @asynccontextmanager
-    async def stream(self, request: HttpRequest) -> AsyncGenerator[Stream, None]:
-        """Send a request with the token, returning the response as it arrives."""
-        async with self.inner.stream(await self._add_authorization(request)) as stream:
-            yield stream
-
-    async def _add_authorization(self, request: HttpRequest) -> HttpRequest:
+    async def _add_credentials(self, request: HttpRequest) -> HttpRequest:
         signed = request._replace(headers=dict(request.headers))
         flow = self._auth.async_auth_flow(signed)
         async with aclosing(flow):
@@ -127,8 +128,8 @@ class TokenAuthorization(Middleware):
         return signed
 
 
-class HttpxAuth(Middleware):
-    """Adds credentials from an `httpx.Auth`, which may need to see responses.
+class HttpxAuth(Authorization):
+    """Adds credentials from an `httpx.Auth`, which may need to see responses (but not those of streams).
 
     Args:
         inner: The transport to send requests with.
@@ -158,16 +159,12 @@ class HttpxAuth(Middleware):
                     return response
                 signed = following
 
-    @asynccontextmanager
-    async def stream(self, request: HttpRequest) -> AsyncGenerator[Stream, None]:
-        """Send a request with the `httpx.Auth`'s initial credentials. It doesn't get to see the response."""
+    async def _add_credentials(self, request: HttpRequest) -> HttpRequest:
         from .httpx_bridge import convert_to_httpx, copy_headers_from
 
         flow = self._auth.async_auth_flow(convert_to_httpx(request, self._api))
         async with aclosing(flow):
-            signed = await _run_auth_step(flow.__anext__, request)
-        async with self.inner.stream(copy_headers_from(request, signed)) as stream:
-            yield stream
+            return copy_headers_from(request, await _run_auth_step(flow.__anext__, request))
 
 
 async def _run_auth_step(step: Callable[[], Awaitable[Signed]], request: HttpRequest) -> Signed | None:

@@ -8,12 +8,7 @@ import math
 import re
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import (
-    AbstractContextManager,
-    closing,
-    contextmanager,
-    suppress,
-)
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -206,42 +201,40 @@ class TransportBridge(httpx.BaseTransport):
             max_response_bytes=self._max_response_bytes,
             operation="" if operation is None else operation.name,
         )
-        with self._convert_to_httpx_errors(request):
+        with _convert_to_httpx_errors(self._sender, request):
             if operation is get_run_events:
                 opened = self._sender.stream(ours)
                 stream = opened.__enter__()
-                body = _EventStreamBody(opened, stream, partial(self._convert_to_httpx_errors, request))
+                body = _EventStreamBody(self._sender, request, opened, stream)
                 return httpx.Response(stream.status, headers=stream.headers, stream=body, request=request)
             response = self._sender.send(ours)
         return httpx.Response(response.status, headers=response.headers, content=response.content, request=request)
 
-    @contextmanager
-    def _convert_to_httpx_errors(self, request: httpx.Request) -> Iterator[None]:
-        try:
-            yield
-        except HttpError as error:
-            self._sender.forget_server()
-            kind: type[httpx.TransportError] = httpx.RemoteProtocolError
-            if not isinstance(error, (messages.NotHttp, messages.TooLarge, messages.Unreadable)):
-                kind = next((theirs for theirs, ours in _ERRORS if isinstance(error, ours)), httpx.ReadError)
-            raise kind(str(error), request=request) from error
+
+@contextmanager
+def _convert_to_httpx_errors(sender: Transport, request: httpx.Request) -> Iterator[None]:
+    """Convert our errors to those of httpx."""
+    try:
+        yield
+    except HttpError as error:
+        sender.forget_server()
+        kind: type[httpx.TransportError] = httpx.RemoteProtocolError
+        if not isinstance(error, (messages.NotHttp, messages.TooLarge, messages.Unreadable)):
+            kind = next((theirs for theirs, ours in _ERRORS if isinstance(error, ours)), httpx.ReadError)
+        raise kind(str(error), request=request) from error
 
 
 class _EventStreamBody(httpx.SyncByteStream):
     """An event stream's body, read as it arrives."""
 
     def __init__(
-        self,
-        opened: AbstractContextManager[Stream],
-        stream: Stream,
-        httpx_errors: Callable[[], AbstractContextManager[None]],
+        self, sender: Transport, request: httpx.Request, opened: AbstractContextManager[Stream], stream: Stream
     ) -> None:
-        self._open_response = opened
-        self._stream = stream
-        self._convert_to_httpx_errors = httpx_errors
+        self._sender, self._request = sender, request
+        self._open_response, self._stream = opened, stream
 
     def __iter__(self) -> Iterator[bytes]:
-        with self._convert_to_httpx_errors():
+        with _convert_to_httpx_errors(self._sender, self._request):
             with closing(self._stream.chunks) as chunks:
                 for chunk in chunks:
                     if not chunk:

@@ -5,8 +5,9 @@
 from __future__ import annotations
 
 import time
+from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Generator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qsl, quote, unquote, urlencode
@@ -79,26 +80,36 @@ class Retry(Middleware):
 Signed = TypeVar("Signed")
 
 
-class StaticAuthorization(Middleware):
+class Authorization(Middleware):
+    """Adds credentials to each request."""
+
+    def send(self, request: HttpRequest) -> HttpResponse:
+        """Send a request with the credentials."""
+        return self.inner.send(self._add_credentials(request))
+
+    @contextmanager
+    def stream(self, request: HttpRequest) -> Generator[Stream, None, None]:
+        """Send a request with the credentials, returning the response as it arrives."""
+        with self.inner.stream(self._add_credentials(request)) as stream:
+            yield stream
+
+    @abstractmethod
+    def _add_credentials(self, request: HttpRequest) -> HttpRequest:
+        """Return the request with the credentials."""
+
+
+class StaticAuthorization(Authorization):
     """Adds one server's credentials, which are never sent to any other server."""
 
     def __init__(self, inner: Transport, header: str) -> None:
         super().__init__(inner)
         self._header = header
 
-    def send(self, request: HttpRequest) -> HttpResponse:
-        """Send a request with the credentials."""
-        return self.inner.send(self._add_authorization(request))
-
-    def stream(self, request: HttpRequest) -> AbstractContextManager[Stream]:
-        """Send a request with the credentials, returning the response as it arrives."""
-        return self.inner.stream(self._add_authorization(request))
-
-    def _add_authorization(self, request: HttpRequest) -> HttpRequest:
+    def _add_credentials(self, request: HttpRequest) -> HttpRequest:
         return request._replace(headers={**request.headers, "authorization": self._header})
 
 
-class TokenAuthorization(Middleware):
+class TokenAuthorization(Authorization):
     """Adds a bearer token, fetched from user code before each request.
 
     Args:
@@ -110,17 +121,7 @@ class TokenAuthorization(Middleware):
         super().__init__(inner)
         self._auth = auth
 
-    def send(self, request: HttpRequest) -> HttpResponse:
-        """Send a request with the token."""
-        return self.inner.send(self._add_authorization(request))
-
-    @contextmanager
-    def stream(self, request: HttpRequest) -> Generator[Stream, None, None]:
-        """Send a request with the token, returning the response as it arrives."""
-        with self.inner.stream(self._add_authorization(request)) as stream:
-            yield stream
-
-    def _add_authorization(self, request: HttpRequest) -> HttpRequest:
+    def _add_credentials(self, request: HttpRequest) -> HttpRequest:
         signed = request._replace(headers=dict(request.headers))
         flow = self._auth.sync_auth_flow(signed)
         with closing(flow):
@@ -128,8 +129,8 @@ class TokenAuthorization(Middleware):
         return signed
 
 
-class HttpxAuth(Middleware):
-    """Adds credentials from an `httpx.Auth`, which may need to see responses.
+class HttpxAuth(Authorization):
+    """Adds credentials from an `httpx.Auth`, which may need to see responses (but not those of streams).
 
     Args:
         inner: The transport to send requests with.
@@ -159,16 +160,12 @@ class HttpxAuth(Middleware):
                     return response
                 signed = following
 
-    @contextmanager
-    def stream(self, request: HttpRequest) -> Generator[Stream, None, None]:
-        """Send a request with the `httpx.Auth`'s initial credentials. It doesn't get to see the response."""
+    def _add_credentials(self, request: HttpRequest) -> HttpRequest:
         from .httpx_bridge import convert_to_httpx, copy_headers_from
 
         flow = self._auth.sync_auth_flow(convert_to_httpx(request, self._api))
         with closing(flow):
-            signed = _run_auth_step(flow.__next__, request)
-        with self.inner.stream(copy_headers_from(request, signed)) as stream:
-            yield stream
+            return copy_headers_from(request, _run_auth_step(flow.__next__, request))
 
 
 def _run_auth_step(step: Callable[[], Signed], request: HttpRequest) -> Signed | None:
