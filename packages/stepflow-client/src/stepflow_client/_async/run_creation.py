@@ -116,7 +116,7 @@ class LostRunSearch:
         timings, call = self._connection.timings, self.call
         limit = timings.searched_runs
         while True:
-            runs = await self._connection.call(api.list_runs(roots_only=True, limit=limit), _get_summaries_by_run)
+            runs = await self._connection.call(api.list_runs(roots_only=True, limit=limit), get_summaries_by_run)
             times = [time for time in map(lost_creation.get_creation_time, runs) if time is not None]
             # The call's run can't be older than the call itself. Ages are relative to the newest run listed.
             oldest = max(times, default=0.0) - (time.monotonic() - call.began) - timings.clock_difference
@@ -171,7 +171,7 @@ class LostRunSearch:
         )
 
 
-def _get_summaries_by_run(response: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def get_summaries_by_run(response: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the summaries from a list of runs, by run ID."""
     summaries = {run["runId"]: run for run in response["runs"]}
     if not all(isinstance(run_id, str) and isinstance(run["flowId"], str) for run_id, run in summaries.items()):

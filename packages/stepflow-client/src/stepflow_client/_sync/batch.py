@@ -34,6 +34,7 @@ from ..flows.nodes import add_step_place_to_hint
 from ..types.results import Outcome
 from ..types.statuses import ExecutionStatus
 from .flows import CheckedFlow, StoredCopy
+from .run_creation import RunCreator, get_summaries_by_run
 
 if TYPE_CHECKING:
     from .._calls.call_options import MapOptions
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
     from ..flows.run_requirements import RunRequirements, ValueValidator
     from .context import ClientContext
     from .idempotency import KeyedRuns
-    from .run_creation import RunCreator
     from .waiting import Waiter
 
     BatchInputs = Iterable[Any] | SyncInputReader
@@ -245,7 +245,7 @@ class Batch:
         if (first := journal.get_or_set_first_run()) is not None:
             self._record.record_resumed(first)
         # Remember the newest run so far: all runs of the batch will be newer, going by the server's clock.
-        newest = self._connection.call(api.list_runs(roots_only=True, limit=1), _get_flow_ids_by_run)
+        newest = self._connection.call(api.list_runs(roots_only=True, limit=1), get_summaries_by_run)
         since = journal.get_or_set_start_time(max((get_creation_time(run_id) or 0.0 for run_id in newest), default=0.0))
         if not journal.has_lost_run():
             return
@@ -253,12 +253,12 @@ class Batch:
         time.sleep(self._connection.timings.orphan_arrival_delay)
         limit = 1000
         while True:
-            runs = self._connection.call(api.list_runs(roots_only=True, limit=limit), _get_flow_ids_by_run)
+            runs = self._connection.call(api.list_runs(roots_only=True, limit=limit), get_summaries_by_run)
             oldest = min((get_creation_time(run_id) or 0.0 for run_id in runs), default=0.0)
             if len(runs) < limit or oldest < since - self._connection.timings.clock_difference:
                 break
             limit *= 4
-        self._existing = {flow_id: run_id for run_id, flow_id in runs.items()}
+        self._existing = {run["flowId"]: run_id for run_id, run in runs.items()}
 
     def _can_start_chunk(self) -> bool:
         """Return whether there's room to start another chunk."""
@@ -534,11 +534,6 @@ class Batch:
             self._hints = FailureHintFinder(flow, self._arguments.variables)
         hint = error.hint or self._hints.find_hint(error, value)
         return add_step_place_to_hint(replace(error, hint=hint) if hint != error.hint else error, self._flow)
-
-
-def _get_flow_ids_by_run(response: dict[str, Any]) -> dict[str, str]:
-    """Return the flow IDs from a list of runs, by run ID."""
-    return {str(run["runId"]): str(run["flowId"]) for run in response["runs"]}
 
 
 def _make_refused_outcome(index: int, key: str | int | None, message: str, hint: str | None) -> Outcome:
