@@ -140,7 +140,7 @@ class Batch:
         self._in_flight: dict[int, str] = {}
         """Ids of runs that haven't ended, by chunk number."""
         self._finished_outcomes: dict[int, list[Outcome]] = {}
-        """Outcomes of finished chunks that are still to be yielded, by chunk number."""
+        """Outcomes of finished chunks that are still to be yielded, by their place in the order of yielding."""
         self._failure: Exception | None = None
         """The exception raised by the inputs, if any."""
         self._is_closed = False
@@ -148,7 +148,7 @@ class Batch:
         self._unread: list[Any] = []
         """Inputs that were read but didn't fit into a chunk."""
         self._number = self._index = self._next = 0
-        """The next chunk's number, the next input's index, and the number of the next chunk to yield."""
+        """The next chunk's number, the next input's index, and the place of the next outcomes to yield."""
 
     def iterate_outcomes(self, deadline: float | None) -> Generator[list[Outcome], None, None]:
         """Run the flow on all inputs and yield their outcomes in lists, grouping inputs that ended together."""
@@ -178,12 +178,11 @@ class Batch:
                         raise
                     raise errors.RunTimeoutError("timed out waiting for the batch; its runs continue") from None
                 self._free_lanes.append(chunk.lane)
-                self._finished_outcomes[chunk.number] = chunk.outcomes or []
+                self._finished_outcomes[chunk.number if options["ordered"] else self._next] = chunk.outcomes or []
                 ready: list[Outcome] = []
-                while self._finished_outcomes and (not options["ordered"] or self._next in self._finished_outcomes):
-                    number = self._next if options["ordered"] else next(iter(self._finished_outcomes))
-                    ready += self._finished_outcomes.pop(number)
-                    self._next = max(self._next, number + 1)
+                while self._next in self._finished_outcomes:
+                    ready += self._finished_outcomes.pop(self._next)
+                    self._next += 1
                 if not all(outcome.is_success for outcome in ready):
                     status = ExecutionStatus.FAILED
                 ready = self._apply_output_type(ready)
