@@ -72,24 +72,24 @@ if TYPE_CHECKING:
     from ..types.account import RunAccount
     from ..types.reruns import KeepOption, RerunPlan, RerunResult, RunComparison
     from ..types.runs import RunSnapshot, SnapshotPart
-    from . import streams
-    from .caching import CachedRuns
-    from .following import Follower
+    from . import caching, following, idempotency, rerun, run_creation, snapshot_reader, streams, waiting, watching
     from .handle import RunHandle
-    from .idempotency import KeyedRuns
-    from .rerun import Rerunner
-    from .run_creation import RunCreator
-    from .snapshot_reader import SnapshotReader
     from .streams import EventStream, OutcomeStream, RunPager
-    from .waiting import Waiter
-    from .watching import RunWatcher
 
     Start = Callable[..., Awaitable[responses.StartedRun]]
     """Creates a run."""
 else:
     call_options = lazy_module("stepflow_client._calls.call_options")
     rerun_plan = lazy_module("stepflow_client._calls.rerun_plan")
+    caching = lazy_module("stepflow_client._async.caching")
+    following = lazy_module("stepflow_client._async.following")
+    idempotency = lazy_module("stepflow_client._async.idempotency")
+    rerun = lazy_module("stepflow_client._async.rerun")
+    run_creation = lazy_module("stepflow_client._async.run_creation")
+    snapshot_reader = lazy_module("stepflow_client._async.snapshot_reader")
     streams = lazy_module("stepflow_client._async.streams")
+    waiting = lazy_module("stepflow_client._async.waiting")
+    watching = lazy_module("stepflow_client._async.watching")
 
 Run = TypeVar("Run", "responses.StartedRun", "FlowResult[Any]")
 
@@ -899,9 +899,7 @@ class StepflowClient(SuggestsNames, Picklable):
         )
         outcomes = batch.iterate_outcomes(compute_deadline(timeout))
         if progress is not False:
-            from .watching import report_outcomes
-
-            outcomes = report_outcomes(outcomes, inputs, progress, expected)
+            outcomes = watching.report_outcomes(outcomes, inputs, progress, expected)
         return streams.OutcomeStream(self._connection.trace_stream("map", outcomes))
 
     async def get_result(
@@ -1743,60 +1741,44 @@ class Services(ClientContext):
     """The services behind a client's methods, each imported and created on first use, plus the state they share."""
 
     @cached_property
-    def creator(self) -> RunCreator:
+    def creator(self) -> run_creation.RunCreator:
         """Creates runs."""
-        from .run_creation import RunCreator
-
-        return RunCreator(self)
+        return run_creation.RunCreator(self)
 
     @cached_property
-    def keyed_runs(self) -> KeyedRuns:
+    def keyed_runs(self) -> idempotency.KeyedRuns:
         """Creates and finds runs under idempotency keys."""
-        from .idempotency import KeyedRuns
-
-        return KeyedRuns(self, self.creator)
+        return idempotency.KeyedRuns(self, self.creator)
 
     @cached_property
-    def cached_runs(self) -> CachedRuns:
+    def cached_runs(self) -> caching.CachedRuns:
         """Runs flows, or returns their cached results."""
-        from .caching import CachedRuns
-
-        return CachedRuns(self.flows)
+        return caching.CachedRuns(self.flows)
 
     @cached_property
-    def rerunner(self) -> Rerunner:
+    def rerunner(self) -> rerun.Rerunner:
         """Reruns finished runs."""
-        from .rerun import Rerunner
-
-        return Rerunner(self, self.creator, self.waiter, self.snapshots, lambda: self.keyed_runs)
+        return rerun.Rerunner(self, self.creator, self.waiter, self.snapshots, lambda: self.keyed_runs)
 
     @cached_property
-    def waiter(self) -> Waiter:
+    def waiter(self) -> waiting.Waiter:
         """Waits for runs to end."""
-        from .waiting import Waiter
-
-        return Waiter(self, lambda: self.snapshots)
+        return waiting.Waiter(self, lambda: self.snapshots)
 
     @cached_property
-    def follower(self) -> Follower:
+    def follower(self) -> following.Follower:
         """Follows runs."""
-        from .following import Follower
-
-        return Follower(self)
+        return following.Follower(self)
 
     @cached_property
-    def snapshots(self) -> SnapshotReader:
+    def snapshots(self) -> snapshot_reader.SnapshotReader:
         """Reads everything that's known about runs."""
-        from .snapshot_reader import SnapshotReader
-
-        return SnapshotReader(self)
+        return snapshot_reader.SnapshotReader(self)
 
     @cached_property
-    def watcher(self) -> RunWatcher:
+    def watcher(self) -> watching.RunWatcher:
         """Follows runs and reports their progress."""
-        from .watching import RunWatcher
-
-        return RunWatcher(self.follower, self.snapshots, self.waiter)
+        return watching.RunWatcher(self.follower, self.snapshots, self.waiter)
 
 
 def _add_failure_hint(result: FlowResult, flow: FlowSource, input: Any, overrides: Any, variables: Any) -> FlowResult:
