@@ -1758,7 +1758,7 @@ class Services(ClientContext):
     @cached_property
     def rerunner(self) -> rerun.Rerunner:
         """Reruns finished runs."""
-        return rerun.Rerunner(self, self.creator, self.waiter, self.snapshots, lambda: self.keyed_runs)
+        return rerun.Rerunner(self, self.keyed_runs, self.waiter, self.snapshots)
 
     @cached_property
     def waiter(self) -> waiting.Waiter:

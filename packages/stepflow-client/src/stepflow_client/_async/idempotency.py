@@ -93,7 +93,7 @@ class KeyedRuns:
     def __init__(self, context: ClientContext, creator: RunCreator) -> None:
         self._connection = context.connection
         self._flows = context.flows
-        self._creator = creator
+        self.creator = creator
         self._runs = context.runs
         self._lister = context.lister
         self._blobs = context.blobs
@@ -139,7 +139,7 @@ class KeyedRuns:
         annotate_operation(flow_name=checked.content.get("name"))
         if call.check_input:
             call = call._replace(input=await self._flows.check_input(checked, call.input))
-        arguments = await self._creator.check_arguments(call)
+        arguments = await self.creator.check_arguments(call)
         overrides = arguments.overrides
         if origin is None:
             needs = self._flows.get_requirements(checked)
@@ -357,7 +357,7 @@ class KeyedRuns:
         try:
             recorded = _make_history_record(keyed, arguments)
             sent = arguments._replace(overrides=keyed.sent_overrides)
-            run = await self._creator.create_from_copy(copy, sent, keyed.wait, is_single=True, recorded=recorded)
+            run = await self.creator.create_from_copy(copy, sent, keyed.wait, is_single=True, recorded=recorded)
             return KeyRun(run, call.digest)
         except errors.AmbiguousRunError as error:
             # Use the oldest run of these flows, since they all belong to this key, whichever call created them.
@@ -369,7 +369,7 @@ class KeyedRuns:
         except TRANSIENT_ERRORS as error:
             if not error.is_retryable:
                 raise
-            await self._creator.pause_before_resend(keyed.flow_id, error, sends)
+            await self.creator.pause_before_resend(keyed.flow_id, error, sends)
             return None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache, partial
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from ..types.reruns import RerunItem, RerunPlan
     from .context import ClientContext
     from .idempotency import KeyedRuns
-    from .run_creation import RunCreator
     from .snapshot_reader import SnapshotReader
     from .waiting import Waiter
 
@@ -40,28 +39,21 @@ class Rerunner:
 
     Args:
         context: The state shared by the client's services.
-        creator: Creates the runs.
+        keyed_runs: Creates the runs, under idempotency keys if the caller wants.
         waiter: Waits for the runs.
         snapshots: Reads the earlier runs.
-        keyed: Returns the service that creates runs under idempotency keys.
     """
 
     def __init__(
-        self,
-        context: ClientContext,
-        creator: RunCreator,
-        waiter: Waiter,
-        snapshots: SnapshotReader,
-        keyed: Callable[[], KeyedRuns],
+        self, context: ClientContext, keyed_runs: KeyedRuns, waiter: Waiter, snapshots: SnapshotReader
     ) -> None:
         self._connection = context.connection
         self._flows = context.flows
-        self._creator = creator
+        self._keyed_runs, self._creator = keyed_runs, keyed_runs.creator
         self._runs = context.runs
         self._recorder = context.recorder
         self._waiter = waiter
         self._snapshots = snapshots
-        self._keyed = keyed
 
     async def plan(self, request: RerunRequest, *, timeout: float | None) -> RerunPlan:
         """Return what `run` would keep and what it would execute, without starting it."""
@@ -189,7 +181,7 @@ class Rerunner:
             if (key := request.idempotency_key) is not None:
                 scope = make_rerun_scope(origin.run_id, part)
                 call = call._replace(idempotency_key=key, idempotency_scope=scope, origin=origin, source=new_run.source)
-                run = await self._keyed().start_run(call, hold)
+                run = await self._keyed_runs.start_run(call, hold)
                 self._runs.started_flows.append((run.run_id, copy))
             else:
                 stored = await self._flows.store_private_copy(checked, copy)

@@ -53,24 +53,15 @@ _ACCOUNT_PARTS = {"items", "flow", "arguments"}
 class _RunParts:
     """A run whose parts are requested when first needed."""
 
-    def __init__(
-        self,
-        context: ClientContext,
-        runs: RunReader,
-        flows: BoundedDict[str, dict[str, Any]],
-        state: RunDetails,
-        steps: Sequence[StepDetails] | None = None,
-    ) -> None:
-        self._context = context
-        self._runs = runs
-        self._flows = flows
+    def __init__(self, reader: SnapshotReader, state: RunDetails, steps: Sequence[StepDetails] | None) -> None:
+        self._context, self._runs, self._flows = reader._context, reader._runs, reader._flows
         self.items: ListItemsResponse | None = None
         """The items as reported by the server, or None if they haven't been read."""
         self._steps: dict[int | None, Sequence[StepDetails] | None] = {} if steps is None else {None: steps}
         self._stored: dict[str, Any] | None = None
         self._arguments: dict[str, Any] | None = None
         self.state = state
-        self.server = context.connection.dialect.server
+        self.server = self._context.connection.dialect.server
         """The server that has the run. A different one may replace it at the same URL."""
 
     @property
@@ -319,7 +310,7 @@ class SnapshotReader:
             raise
         if known is not None and known.state == state:
             return known
-        run = _RunParts(self._context, self._runs, self._flows, state, steps)
+        run = _RunParts(self, state, steps)
         if run.state.is_finished:
             self._context.recorder.record_status(run_id, run.state.status)
         if run.is_cacheable:

@@ -113,8 +113,7 @@ class Connection:
         self._add_headers(http_settings.check_headers(settings.headers) or {})
         senders = [build_server_transport(url, settings) for url in roots]
         if header is None:
-            pairs = zip(senders, roots, strict=True)
-            senders = [wrap_with_authorization(sender, credentials, url) for sender, url in pairs]
+            senders = [wrap_with_authorization(*pair, credentials) for pair in zip(senders, roots, strict=True)]
         proxy = None if settings.transport is not None else settings.proxy or http_settings.find_environment_proxy(root)
         self.proxy = http_settings.format_proxy(proxy)
         """The URL of the (first) server's proxy, without its password, or None if there isn't one."""
@@ -399,7 +398,7 @@ def build_server_transport(root: ServerUrl, settings: ConnectionSettings) -> Tra
 
 
 def wrap_with_authorization(
-    sender: Transport, credentials: httpx.Auth | http_settings.TokenAuth | tuple[str, str] | None, root: ServerUrl
+    sender: Transport, root: ServerUrl, credentials: httpx.Auth | http_settings.TokenAuth | tuple[str, str] | None
 ) -> Transport:
     """Wrap a transport to add a server's credentials, either the client's or those in the server's URL."""
     if isinstance(credentials, http_settings.TokenAuth):

@@ -95,7 +95,7 @@ class KeyedRuns:
     def __init__(self, context: ClientContext, creator: RunCreator) -> None:
         self._connection = context.connection
         self._flows = context.flows
-        self._creator = creator
+        self.creator = creator
         self._runs = context.runs
         self._lister = context.lister
         self._blobs = context.blobs
@@ -141,7 +141,7 @@ class KeyedRuns:
         annotate_operation(flow_name=checked.content.get("name"))
         if call.check_input:
             call = call._replace(input=self._flows.check_input(checked, call.input))
-        arguments = self._creator.check_arguments(call)
+        arguments = self.creator.check_arguments(call)
         overrides = arguments.overrides
         if origin is None:
             needs = self._flows.get_requirements(checked)
@@ -359,7 +359,7 @@ class KeyedRuns:
         try:
             recorded = _make_history_record(keyed, arguments)
             sent = arguments._replace(overrides=keyed.sent_overrides)
-            run = self._creator.create_from_copy(copy, sent, keyed.wait, is_single=True, recorded=recorded)
+            run = self.creator.create_from_copy(copy, sent, keyed.wait, is_single=True, recorded=recorded)
             return KeyRun(run, call.digest)
         except errors.AmbiguousRunError as error:
             # Use the oldest run of these flows, since they all belong to this key, whichever call created them.
@@ -371,7 +371,7 @@ class KeyedRuns:
         except TRANSIENT_ERRORS as error:
             if not error.is_retryable:
                 raise
-            self._creator.pause_before_resend(keyed.flow_id, error, sends)
+            self.creator.pause_before_resend(keyed.flow_id, error, sends)
             return None
 
 
