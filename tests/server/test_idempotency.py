@@ -140,11 +140,11 @@ KILLED = """
 import os, sys
 from stepflow_client import SyncStepflowClient
 from stepflow_client._sync.run_creation import RunCreator
-create = RunCreator.create_from_copy
+create = RunCreator.create_run_of_copy
 def and_die(*args, **more):
     print(create(*args, **more).run_id, flush=True)
     os.kill(os.getpid(), 9)
-RunCreator.create_from_copy = and_die
+RunCreator.create_run_of_copy = and_die
 with SyncStepflowClient(sys.argv[1]) as client:
     client.run({"name": sys.argv[2], "steps": [], "output": {"$input": "n"}}, {"n": 1}, idempotency_key="doc-42")
 """

@@ -139,12 +139,12 @@ KILLED = """
 import os, sys
 from stepflow_client import SyncStepflowClient
 from stepflow_client._sync.run_creation import RunCreator
-create = RunCreator.create_from_copy
+create = RunCreator.create_run_of_copy
 def and_die(*args, **more):
     if sys.argv[3] == "after":
         print(create(*args, **more).run_id, flush=True)
     os.kill(os.getpid(), 9)
-RunCreator.create_from_copy = and_die
+RunCreator.create_run_of_copy = and_die
 with SyncStepflowClient(sys.argv[1], idempotency_scope="ticket") as client:
     flow = {"name": sys.argv[2], "steps": [], "output": {"version": 1, "n": {"$input": "n"}}}
     client.run(flow, {"n": 1}, idempotency_key="doc-42")

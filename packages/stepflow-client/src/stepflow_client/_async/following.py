@@ -51,7 +51,7 @@ _MAX_ERROR_LENGTH = 64 * 1024
 
 
 class IdleTimer:
-    """Tracks when the next `Idle` is due.
+    """Tracks when the next `IdleSignal` is due.
 
     Args:
         interval: Seconds without an event after which one is due.
@@ -68,8 +68,15 @@ class IdleTimer:
         self._last = time.monotonic()
 
     def seconds_left(self) -> float:
-        """Return the number of seconds until the next `Idle`."""
+        """Return the number of seconds until the next `IdleSignal`."""
         return min(self._last + self._every, self.until) - time.monotonic()
+
+    async def sleep_with_signals(self, seconds: float, position: Cursor) -> AsyncGenerator[IdleSignal, None]:
+        """Sleep for `seconds`, yielding an `IdleSignal` whenever one is due and at the end."""
+        end = time.monotonic() + seconds
+        while (remaining := end - time.monotonic()) > 0:
+            await asyncio.sleep(min(remaining, max(self.seconds_left(), 0.0)))
+            yield IdleSignal(position)
 
 
 class FollowRequest(NamedTuple):
@@ -83,7 +90,7 @@ class FollowRequest(NamedTuple):
     needs_stream: bool = False
     """Whether to fail if the server doesn't support event streams, instead of polling the run."""
     timer: IdleTimer = IdleTimer()
-    """When the next `Idle` is due, unless an event arrives first."""
+    """When the next `IdleSignal` is due, unless an event arrives first."""
     event_types: frozenset[str] | None = None
     """The event types the caller wants, or None for all."""
 
@@ -92,21 +99,13 @@ class FollowRequest(NamedTuple):
         return self.event_types is None or event.type in self.event_types
 
 
-class Idle(NamedTuple):
+class IdleSignal(NamedTuple):
     """Signals that no event has arrived for a while."""
 
     position: Cursor
     """The position after the last event."""
     run: RunDetails | None = None
     """The run's state, if it was just requested, all past events have been yielded, and the run hasn't ended."""
-
-
-async def sleep_with_idles(seconds: float, request: FollowRequest, position: Cursor) -> AsyncGenerator[Idle, None]:
-    """Sleep for `seconds`, yielding an `Idle` whenever one is due and at the end."""
-    end = time.monotonic() + seconds
-    while (remaining := end - time.monotonic()) > 0:
-        await asyncio.sleep(min(remaining, max(request.timer.seconds_left(), 0.0)))
-        yield Idle(position)
 
 
 class Follower:
@@ -117,8 +116,8 @@ class Follower:
         self._runs = context.runs
         self._recorder = context.recorder
 
-    async def follow(self, request: FollowRequest) -> AsyncGenerator[RunEvent | Idle, None]:
-        """Yield a run's events until it has ended, with an `Idle` whenever there are none.
+    async def follow(self, request: FollowRequest) -> AsyncGenerator[RunEvent | IdleSignal, None]:
+        """Yield a run's events until it has ended, with an `IdleSignal` whenever there are none.
 
         Each event is yielded exactly once. The last is a `run_completed`, inferred if the server doesn't send one. If
         the server doesn't support event streams, it's also the only one.
@@ -131,14 +130,14 @@ class Follower:
             require_capability(server, "events", "a stream of events")
         position = Cursor.parse(request.after, "s" if request.include_sub_runs else "e")
         if server.capabilities["events"]:
-            followed = StreamedRun(self._connection, self._runs, request, position).follow()
+            followed = EventStreamReader(self._connection, self._runs, request, position).read_until_run_ends()
         else:
-            followed = self._poll_states(request, position)
+            followed = self._poll_run(request, position)
         async with aclosing(followed) as sequence:
             async for update in sequence:
                 yield update
 
-    async def _poll_states(self, request: FollowRequest, position: Cursor) -> AsyncGenerator[RunEvent | Idle, None]:
+    async def _poll_run(self, request: FollowRequest, position: Cursor) -> AsyncGenerator[RunEvent | IdleSignal, None]:
         """Poll the run's state until it has ended, yielding each state and finally the inferred end."""
         timings = self._connection.timings
         outage = Backoff(timings.event_first_pause, timings.event_longest_pause)
@@ -156,13 +155,13 @@ class Follower:
                 if ending.is_finished:
                     yield infer_run_end(run, position)
                     return
-                yield Idle(position, run)
+                yield IdleSignal(position, run)
                 pause = backoff.next_delay()
-            async for idle in sleep_with_idles(pause, request, position):
+            async for idle in request.timer.sleep_with_signals(pause, position):
                 yield idle
 
-    async def follow_with_timer(self, request: FollowRequest) -> AsyncGenerator[RunEvent | Idle, None]:
-        """Yield a run's events until it has ended, with an `Idle` whenever its state is known or the timer is due.
+    async def follow_with_timer(self, request: FollowRequest) -> AsyncGenerator[RunEvent | IdleSignal, None]:
+        """Yield a run's events until it has ended, with an `IdleSignal` when its state is known or the timer is due.
 
         Raises:
             RunTimeoutError: If the run doesn't end in time.
@@ -185,9 +184,9 @@ class Follower:
                     raise late from error
                 if has_passed(until):
                     raise late
-                if not isinstance(update, Idle) or timer.seconds_left() <= 0:
+                if not isinstance(update, IdleSignal) or timer.seconds_left() <= 0:
                     yield update
-                    if isinstance(update, Idle) or request.is_wanted(update):
+                    if isinstance(update, IdleSignal) or request.is_wanted(update):
                         timer.restart()
                 elif update.run is not None:
                     yield update
@@ -203,7 +202,7 @@ class Follower:
         with suppress(errors.RunTimeoutError):
             async with aclosing(self.follow_with_timer(request)) as sequence:
                 async for update in sequence:
-                    if not isinstance(update, Idle) and update.type == "run_completed":
+                    if not isinstance(update, IdleSignal) and update.type == "run_completed":
                         now = await self._runs.get_run_without_steps(run.run_id)
                         is_settled = update.inferred or not is_given_up(now.status, now.items.running)
                         return now if now.is_finished and is_settled else None
@@ -227,7 +226,7 @@ class Follower:
     async def _iterate_events(self, request: FollowRequest) -> AsyncGenerator[RunEvent, None]:
         async with aclosing(self.follow_with_timer(request)) as followed:
             async for update in followed:
-                if not isinstance(update, Idle):
+                if not isinstance(update, IdleSignal):
                     if update.type == "run_completed" and update.run_id == request.run_id:
                         annotate_operation(run_status=update.status.value)
                         self._recorder.record_end(update.run_id, update.status)
@@ -271,7 +270,7 @@ class Follower:
                     if has_passed(deadline):
                         message = f"timed out waiting for events of run {run_id}"
                         raise errors.RequestTimeoutError(message, run_id=run_id)
-                    if isinstance(update, Idle):
+                    if isinstance(update, IdleSignal):
                         if update.run is not None:
                             break
                         continue
@@ -281,7 +280,7 @@ class Follower:
         return times
 
 
-class _FetchedState(NamedTuple):
+class _RequestedState(NamedTuple):
     """A run's state at the time it was requested."""
 
     run: RunDetails
@@ -294,7 +293,7 @@ class _FetchedState(NamedTuple):
         return self.ending is Ending.ENDED and self.run.status in statuses
 
 
-class StreamedRun:
+class EventStreamReader:
     """A run whose events are read over as many connections as it takes.
 
     Args:
@@ -317,9 +316,9 @@ class StreamedRun:
         self._backoff = Backoff(timings.event_first_pause, timings.event_longest_pause)
         self._failures = 0
         """How many times the stream has failed since the server last responded."""
-        self._ended: _FetchedState | None = None
+        self._ended: _RequestedState | None = None
         """How the run ended, if we knew that before opening the stream."""
-        self._state: _FetchedState | None = None
+        self._state: _RequestedState | None = None
         """The run's state when last requested alongside the stream, unless an event has arrived since."""
         self._is_silent = False
         """Whether nothing has arrived since this stream's last event."""
@@ -331,13 +330,13 @@ class StreamedRun:
         self._is_over = False
         """Whether the server has sent the event for the run's end, possibly as a repeat."""
 
-    async def follow(self) -> AsyncGenerator[RunEvent | Idle, None]:
-        """Yield events until the run has ended, with an `Idle` whenever there are none."""
+    async def read_until_run_ends(self) -> AsyncGenerator[RunEvent | IdleSignal, None]:
+        """Yield events until the run has ended, with an `IdleSignal` whenever there are none."""
         run_id = self._request.run_id
         while True:
             before = self._position
             try:
-                async with aclosing(self._read_connection()) as stream:
+                async with aclosing(self._read_until_disconnected()) as stream:
                     async for update in stream:
                         yield update
                 if self._is_over:
@@ -350,11 +349,11 @@ class StreamedRun:
                 if self._failures == 1:
                     self._backoff.deadline = time.monotonic() + self._timings.event_outage
                 if self._backoff.is_over:
-                    raise _make_broken_error(run_id, error.message, self._position) from error
+                    raise _make_broken_stream_error(run_id, error.message, self._position) from error
                 # Warn once per outage, to explain why no events arrive.
                 log = logger.warning if self._failures == 1 else logger.info
                 log("the event stream of run %s broke: %s; reconnecting", run_id, error.message)
-                async for idle in sleep_with_idles(self._backoff.next_delay(), self._request, self._position):
+                async for idle in self._request.timer.sleep_with_signals(self._backoff.next_delay(), self._position):
                     yield idle
                 continue
             self._reset_failures()
@@ -363,15 +362,15 @@ class StreamedRun:
                 yield infer_run_end(state.run, self._position)
                 return
             if self._is_silent and self._has_event and not has_ended:
-                yield Idle(self._position, state.run)
+                yield IdleSignal(self._position, state.run)
             if not has_new_events and has_ended == (self._ended is not None) and not self._is_silent:
                 # Back off after a connection without new events, instead of reconnecting immediately.
-                async for idle in sleep_with_idles(self._backoff.next_delay(), self._request, self._position):
+                async for idle in self._request.timer.sleep_with_signals(self._backoff.next_delay(), self._position):
                     yield idle
             self._ended = state if has_ended else None
             logger.info("the event stream of run %s ended before the run; reconnecting", run_id)
 
-    def _has_all_events(self, state: _FetchedState) -> bool:
+    def _has_all_events(self, state: _RequestedState) -> bool:
         """Return whether all events have been yielded, for a run that had ended before a stream without any new ones.
 
         Raises:
@@ -383,10 +382,10 @@ class StreamedRun:
         if self._is_silent or self._has_event or beyond or not state.has_end_event:
             return True
         if time.monotonic() - self._last_event > self._timings.event_outage:
-            raise _make_broken_error(self._request.run_id, "it ended before the run", self._position)
+            raise _make_broken_stream_error(self._request.run_id, "it ended before the run", self._position)
         return False
 
-    async def _read_connection(self) -> AsyncGenerator[RunEvent | Idle, None]:
+    async def _read_until_disconnected(self) -> AsyncGenerator[RunEvent | IdleSignal, None]:
         """Yield one connection's new events, requesting the run's state separately while the stream is silent.
 
         Ends with the stream, with the event for the run's end, or once the state shows that the run has ended.
@@ -405,7 +404,7 @@ class StreamedRun:
                 include_sub_runs=request.include_sub_runs or None,
             ),
             silence,
-            lambda: min(self._get_state_delay(), request.timer.seconds_left()),
+            lambda: min(self._get_delay_before_state_request(), request.timer.seconds_left()),
         )
         async with aclosing(frames):
             async for frame in frames:
@@ -432,8 +431,8 @@ class StreamedRun:
                         return
                     continue
                 self._is_silent = True
-                if self._get_state_delay() > 0:
-                    yield Idle(self._position)
+                if self._get_delay_before_state_request() > 0:
+                    yield IdleSignal(self._position)
                     continue
                 try:
                     self._state = await self._request_run_state()
@@ -444,13 +443,14 @@ class StreamedRun:
                 self._has_read_state, self._quiet_since = True, time.monotonic()
                 if self._state is not None and self._state.ending.is_finished:
                     return
-                yield Idle(self._position, self._state.run if self._state is not None and self._has_event else None)
+                run = self._state.run if self._state is not None and self._has_event else None
+                yield IdleSignal(self._position, run)
 
-    async def _request_run_state(self) -> _FetchedState:
+    async def _request_run_state(self) -> _RequestedState:
         run = await self._runs.get_run_without_steps(self._request.run_id)
-        return _FetchedState(run, await self._runs.determine_ending(run, self._latest))
+        return _RequestedState(run, await self._runs.determine_ending(run, self._latest))
 
-    def _get_state_delay(self) -> float:
+    def _get_delay_before_state_request(self) -> float:
         """Return how many seconds to wait for events before requesting the run's state alongside the stream."""
         if self._ended is not None and (self._ended.has_end_event or not self._has_event):
             return math.inf
@@ -463,7 +463,7 @@ class StreamedRun:
         self._failures, self._backoff.deadline = 0, None
 
 
-def _make_broken_error(run_id: str, reason: str, position: Cursor) -> errors.ServerConnectionError:
+def _make_broken_stream_error(run_id: str, reason: str, position: Cursor) -> errors.ServerConnectionError:
     message = f"the event stream of run {run_id} broke: {reason}"
     hint = "to continue after the last event, use run_events(after=cursor)"
     return errors.ServerConnectionError(message, run_id=run_id, details={"cursor": str(position)}, hint=hint)

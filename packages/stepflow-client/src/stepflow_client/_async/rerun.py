@@ -187,5 +187,5 @@ class Rerunner:
                 stored = await self._flows.store_private_copy(checked, copy)
                 arguments = sent._replace(overrides=original.overrides)
                 recorded = CreatedRun(stored.flow_id, arguments, new_run.source, flow, origin, has_own_flow=True)
-                run = await self._creator.create_from_copy(stored, sent, hold, recorded=recorded)
+                run = await self._creator.create_run_of_copy(stored, sent, hold, recorded=recorded)
             return run

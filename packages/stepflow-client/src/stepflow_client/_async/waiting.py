@@ -89,7 +89,7 @@ class Waiter:
                         return ended
                     last_contact, is_lost, pause = time.monotonic(), False, 0.0
                 if pauses.is_over:
-                    raise _make_timeout_error(run_id)
+                    raise _make_run_timeout_error(run_id)
                 if not held or time.monotonic() - started < held / 2:
                     # The server responded early, either because it doesn't hold requests or wasn't asked to.
                     await asyncio.sleep(pauses.next_delay(pause))
@@ -152,7 +152,7 @@ class Waiter:
                     if isinstance(error, ServerConnectionError):
                         # More helpful than a timeout: it says that the server is unreachable.
                         raise
-                    raise _make_timeout_error(run_id, timeout_texts) from error
+                    raise _make_run_timeout_error(run_id, timeout_texts) from error
                 if not is_lost:
                     is_lost = True
                     logger.warning("run %s: %s; retrying", run_id, error.message)
@@ -224,13 +224,13 @@ class Waiter:
                 # If the caller isn't waiting for the run, don't wait for its server either.
                 run = await self._retry_request(read_state, run_id) if wait else await read_state()
             if single:
-                _check_single(run)
+                _require_single_item(run)
             if not wait and not (await self._runs.determine_ending(run)).is_finished:
-                raise _make_timeout_error(run_id)
+                raise _make_run_timeout_error(run_id)
             if not run.is_finished or is_given_up(run.status, run.items.running):
                 run = await self.wait_until_ended(run_id, total=run.items.total)
                 if single:
-                    _check_single(run)
+                    _require_single_item(run)
             if wait:
                 end = partial(read, run_id, run.status, None)
                 return run, await self._retry_request(end, run_id, _NO_RESULT)
@@ -278,7 +278,7 @@ class Waiter:
         return await self._runs.explain_items(listed, status)
 
 
-def _check_single(run: RunDetails) -> None:
+def _require_single_item(run: RunDetails) -> None:
     # After a restart, servers list a run without its items until they have recovered it.
     if run.items.total != 1 and (run.items.total or run.is_finished):
         message = f"run {run.run_id} is a batch of {run.items.total} items"
@@ -286,6 +286,6 @@ def _check_single(run: RunDetails) -> None:
         raise InvalidArgumentError(message, run_id=run.run_id, hint=hint)
 
 
-def _make_timeout_error(run_id: str, timeout_texts: tuple[str, str] = _NOT_ENDED) -> RunTimeoutError:
+def _make_run_timeout_error(run_id: str, timeout_texts: tuple[str, str] = _NOT_ENDED) -> RunTimeoutError:
     state, hint = timeout_texts
     return RunTimeoutError(f"run {run_id} {state}", run_id=run_id, hint=hint)

@@ -504,7 +504,7 @@ class Batch:
             try:
                 stored = StoredCopy(flow_id, self._needs.declared, self._content.get("output"))
                 on_lost = partial(self._lane_flows.pop, chunk.lane, None)
-                return self._creator.create_from_copy(stored, arguments, hold, on_lost)
+                return self._creator.create_run_of_copy(stored, arguments, hold, on_lost)
             except NotFoundError:
                 # The server must have lost the flow in a restart, so store it again.
                 self._lane_flows.pop(chunk.lane, None)

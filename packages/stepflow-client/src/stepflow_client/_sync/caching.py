@@ -68,7 +68,7 @@ class CachedRuns:
         Raises:
             StepflowClientError: The same errors as `SyncStepflowClient.run`.
         """
-        prepared = self._prepare_call(cache, call)
+        prepared = self._complete_call(cache, call)
         # Include the pid: a fork doesn't have the threads that would finish its parent's calls.
         place = (os.getpid(), cache.path, cache.refresh, prepared.key)
         while True:
@@ -119,7 +119,7 @@ class CachedRuns:
         shared.set_result(copy.deepcopy(result))
         return result
 
-    def _prepare_call(self, cache: ResultCache, call: RunCall) -> _CacheableCall:
+    def _complete_call(self, cache: ResultCache, call: RunCall) -> _CacheableCall:
         """Read a call's arguments and work out its cache key.
 
         Raises:

@@ -546,15 +546,15 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         creator = self._services.creator if idempotency_key is None else self._services.keyed_runs
         # Inlines `get_creation_hold`, because this is the hot path.
         hold = None if on_cancel == "cancel" else self._connection.timings.creation_hold
-        run = partial(self._run_to_end, creator.start_run, hold, began, progress)
+        run = partial(self._start_and_wait_for_result, creator.start_run, hold, began, progress)
         running = partial(run, call) if cache is None else partial(self._services.cached_runs.run, cache, call, run)
         is_plain = deadline is None and labels is None and is_untraced()
-        result = running() if is_plain else self._call_in_scope("run", deadline, running, labels)
+        result = running() if is_plain else self._make_traced_call("run", deadline, running, labels)
         if result.error is not None and result.older_flow_id is None:
             result = _add_failure_hint(result, flow, input, overrides, variables)
         return result if output_type is None else output_types.convert_output(result, output_type)
 
-    def _call_in_scope(
+    def _make_traced_call(
         self, name: str, deadline: float | None, call: Callable[[], Run], labels: Mapping[str, str] | None
     ) -> Run:
         """Make a call with its labels, deadline and span."""
@@ -564,7 +564,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             span.record_attributes(run_id=started.run_id, run_status=started.status.value if name == "run" else None)
             return started
 
-    def _run_to_end(
+    def _start_and_wait_for_result(
         self, start: Start, hold: int | None, began: float, progress: ProgressOption, call: RunCall
     ) -> FlowResult:
         """Start a run and return its result. If the caller is cancelled and there's no `hold`, cancel the run."""
@@ -729,7 +729,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             call = call._replace(ready=self._make_readiness_check(flow, overrides, wait_for_components))
         creator = self._services.creator if call.idempotency_key is None else self._services.keyed_runs
         with call_scope(timeout, limits_requests=False):
-            return self._call_in_scope("submit", None, partial(creator.start_run, call, hold), labels)
+            return self._make_traced_call("submit", None, partial(creator.start_run, call, hold), labels)
 
     def handle(
         self, run_id: RunId, output_type: type[OutputT] | TypeAdapter[OutputT] | None = None

@@ -110,7 +110,7 @@ class Connection:
         # Credentials in a URL are sent only to that server, and `str(root)` leaves them out.
         header = http_settings.build_static_authorization(credentials or (root.user if len(roots) == 1 else None))
         self._signed = {} if header is None else {"authorization": header}
-        self._add_headers(http_settings.check_headers(settings.headers) or {})
+        self._set_default_headers(http_settings.check_headers(settings.headers) or {})
         senders = [build_server_transport(url, settings) for url in roots]
         if header is None:
             senders = [wrap_with_authorization(*pair, credentials) for pair in zip(senders, roots, strict=True)]
@@ -145,11 +145,11 @@ class Connection:
     def with_headers(self, headers: Mapping[str, str]) -> Self:
         """Return a connection with additional headers that shares everything else with this one."""
         twin = copy.copy(self)
-        twin._add_headers(headers)
+        twin._set_default_headers(headers)
         twin._api = None
         return twin
 
-    def _add_headers(self, headers: Mapping[str, str]) -> None:
+    def _set_default_headers(self, headers: Mapping[str, str]) -> None:
         self.headers = {**self.headers, **{name.lower(): value for name, value in headers.items()}, **self._signed}
         self._merge_headers = lru_cache(maxsize=8)(partial(_merge_headers, self.headers))
 

@@ -52,7 +52,7 @@ _MAX_ERROR_LENGTH = 64 * 1024
 
 
 class IdleTimer:
-    """Tracks when the next `Idle` is due.
+    """Tracks when the next `IdleSignal` is due.
 
     Args:
         interval: Seconds without an event after which one is due.
@@ -69,8 +69,15 @@ class IdleTimer:
         self._last = time.monotonic()
 
     def seconds_left(self) -> float:
-        """Return the number of seconds until the next `Idle`."""
+        """Return the number of seconds until the next `IdleSignal`."""
         return min(self._last + self._every, self.until) - time.monotonic()
+
+    def sleep_with_signals(self, seconds: float, position: Cursor) -> Generator[IdleSignal, None, None]:
+        """Sleep for `seconds`, yielding an `IdleSignal` whenever one is due and at the end."""
+        end = time.monotonic() + seconds
+        while (remaining := end - time.monotonic()) > 0:
+            time.sleep(min(remaining, max(self.seconds_left(), 0.0)))
+            yield IdleSignal(position)
 
 
 class FollowRequest(NamedTuple):
@@ -84,7 +91,7 @@ class FollowRequest(NamedTuple):
     needs_stream: bool = False
     """Whether to fail if the server doesn't support event streams, instead of polling the run."""
     timer: IdleTimer = IdleTimer()
-    """When the next `Idle` is due, unless an event arrives first."""
+    """When the next `IdleSignal` is due, unless an event arrives first."""
     event_types: frozenset[str] | None = None
     """The event types the caller wants, or None for all."""
 
@@ -93,21 +100,13 @@ class FollowRequest(NamedTuple):
         return self.event_types is None or event.type in self.event_types
 
 
-class Idle(NamedTuple):
+class IdleSignal(NamedTuple):
     """Signals that no event has arrived for a while."""
 
     position: Cursor
     """The position after the last event."""
     run: RunDetails | None = None
     """The run's state, if it was just requested, all past events have been yielded, and the run hasn't ended."""
-
-
-def sleep_with_idles(seconds: float, request: FollowRequest, position: Cursor) -> Generator[Idle, None, None]:
-    """Sleep for `seconds`, yielding an `Idle` whenever one is due and at the end."""
-    end = time.monotonic() + seconds
-    while (remaining := end - time.monotonic()) > 0:
-        time.sleep(min(remaining, max(request.timer.seconds_left(), 0.0)))
-        yield Idle(position)
 
 
 class Follower:
@@ -118,8 +117,8 @@ class Follower:
         self._runs = context.runs
         self._recorder = context.recorder
 
-    def follow(self, request: FollowRequest) -> Generator[RunEvent | Idle, None, None]:
-        """Yield a run's events until it has ended, with an `Idle` whenever there are none.
+    def follow(self, request: FollowRequest) -> Generator[RunEvent | IdleSignal, None, None]:
+        """Yield a run's events until it has ended, with an `IdleSignal` whenever there are none.
 
         Each event is yielded exactly once. The last is a `run_completed`, inferred if the server doesn't send one. If
         the server doesn't support event streams, it's also the only one.
@@ -132,14 +131,14 @@ class Follower:
             require_capability(server, "events", "a stream of events")
         position = Cursor.parse(request.after, "s" if request.include_sub_runs else "e")
         if server.capabilities["events"]:
-            followed = StreamedRun(self._connection, self._runs, request, position).follow()
+            followed = EventStreamReader(self._connection, self._runs, request, position).read_until_run_ends()
         else:
-            followed = self._poll_states(request, position)
+            followed = self._poll_run(request, position)
         with closing(followed) as sequence:
             for update in sequence:
                 yield update
 
-    def _poll_states(self, request: FollowRequest, position: Cursor) -> Generator[RunEvent | Idle, None, None]:
+    def _poll_run(self, request: FollowRequest, position: Cursor) -> Generator[RunEvent | IdleSignal, None, None]:
         """Poll the run's state until it has ended, yielding each state and finally the inferred end."""
         timings = self._connection.timings
         outage = Backoff(timings.event_first_pause, timings.event_longest_pause)
@@ -157,13 +156,13 @@ class Follower:
                 if ending.is_finished:
                     yield infer_run_end(run, position)
                     return
-                yield Idle(position, run)
+                yield IdleSignal(position, run)
                 pause = backoff.next_delay()
-            for idle in sleep_with_idles(pause, request, position):
+            for idle in request.timer.sleep_with_signals(pause, position):
                 yield idle
 
-    def follow_with_timer(self, request: FollowRequest) -> Generator[RunEvent | Idle, None, None]:
-        """Yield a run's events until it has ended, with an `Idle` whenever its state is known or the timer is due.
+    def follow_with_timer(self, request: FollowRequest) -> Generator[RunEvent | IdleSignal, None, None]:
+        """Yield a run's events until it has ended, with an `IdleSignal` when its state is known or the timer is due.
 
         Raises:
             RunTimeoutError: If the run doesn't end in time.
@@ -186,9 +185,9 @@ class Follower:
                     raise late from error
                 if has_passed(until):
                     raise late
-                if not isinstance(update, Idle) or timer.seconds_left() <= 0:
+                if not isinstance(update, IdleSignal) or timer.seconds_left() <= 0:
                     yield update
-                    if isinstance(update, Idle) or request.is_wanted(update):
+                    if isinstance(update, IdleSignal) or request.is_wanted(update):
                         timer.restart()
                 elif update.run is not None:
                     yield update
@@ -204,7 +203,7 @@ class Follower:
         with suppress(errors.RunTimeoutError):
             with closing(self.follow_with_timer(request)) as sequence:
                 for update in sequence:
-                    if not isinstance(update, Idle) and update.type == "run_completed":
+                    if not isinstance(update, IdleSignal) and update.type == "run_completed":
                         now = self._runs.get_run_without_steps(run.run_id)
                         is_settled = update.inferred or not is_given_up(now.status, now.items.running)
                         return now if now.is_finished and is_settled else None
@@ -228,7 +227,7 @@ class Follower:
     def _iterate_events(self, request: FollowRequest) -> Generator[RunEvent, None, None]:
         with closing(self.follow_with_timer(request)) as followed:
             for update in followed:
-                if not isinstance(update, Idle):
+                if not isinstance(update, IdleSignal):
                     if update.type == "run_completed" and update.run_id == request.run_id:
                         annotate_operation(run_status=update.status.value)
                         self._recorder.record_end(update.run_id, update.status)
@@ -272,7 +271,7 @@ class Follower:
                     if has_passed(deadline):
                         message = f"timed out waiting for events of run {run_id}"
                         raise errors.RequestTimeoutError(message, run_id=run_id)
-                    if isinstance(update, Idle):
+                    if isinstance(update, IdleSignal):
                         if update.run is not None:
                             break
                         continue
@@ -282,7 +281,7 @@ class Follower:
         return times
 
 
-class _FetchedState(NamedTuple):
+class _RequestedState(NamedTuple):
     """A run's state at the time it was requested."""
 
     run: RunDetails
@@ -295,7 +294,7 @@ class _FetchedState(NamedTuple):
         return self.ending is Ending.ENDED and self.run.status in statuses
 
 
-class StreamedRun:
+class EventStreamReader:
     """A run whose events are read over as many connections as it takes.
 
     Args:
@@ -318,9 +317,9 @@ class StreamedRun:
         self._backoff = Backoff(timings.event_first_pause, timings.event_longest_pause)
         self._failures = 0
         """How many times the stream has failed since the server last responded."""
-        self._ended: _FetchedState | None = None
+        self._ended: _RequestedState | None = None
         """How the run ended, if we knew that before opening the stream."""
-        self._state: _FetchedState | None = None
+        self._state: _RequestedState | None = None
         """The run's state when last requested alongside the stream, unless an event has arrived since."""
         self._is_silent = False
         """Whether nothing has arrived since this stream's last event."""
@@ -332,13 +331,13 @@ class StreamedRun:
         self._is_over = False
         """Whether the server has sent the event for the run's end, possibly as a repeat."""
 
-    def follow(self) -> Generator[RunEvent | Idle, None, None]:
-        """Yield events until the run has ended, with an `Idle` whenever there are none."""
+    def read_until_run_ends(self) -> Generator[RunEvent | IdleSignal, None, None]:
+        """Yield events until the run has ended, with an `IdleSignal` whenever there are none."""
         run_id = self._request.run_id
         while True:
             before = self._position
             try:
-                with closing(self._read_connection()) as stream:
+                with closing(self._read_until_disconnected()) as stream:
                     for update in stream:
                         yield update
                 if self._is_over:
@@ -351,11 +350,11 @@ class StreamedRun:
                 if self._failures == 1:
                     self._backoff.deadline = time.monotonic() + self._timings.event_outage
                 if self._backoff.is_over:
-                    raise _make_broken_error(run_id, error.message, self._position) from error
+                    raise _make_broken_stream_error(run_id, error.message, self._position) from error
                 # Warn once per outage, to explain why no events arrive.
                 log = logger.warning if self._failures == 1 else logger.info
                 log("the event stream of run %s broke: %s; reconnecting", run_id, error.message)
-                for idle in sleep_with_idles(self._backoff.next_delay(), self._request, self._position):
+                for idle in self._request.timer.sleep_with_signals(self._backoff.next_delay(), self._position):
                     yield idle
                 continue
             self._reset_failures()
@@ -364,15 +363,15 @@ class StreamedRun:
                 yield infer_run_end(state.run, self._position)
                 return
             if self._is_silent and self._has_event and not has_ended:
-                yield Idle(self._position, state.run)
+                yield IdleSignal(self._position, state.run)
             if not has_new_events and has_ended == (self._ended is not None) and not self._is_silent:
                 # Back off after a connection without new events, instead of reconnecting immediately.
-                for idle in sleep_with_idles(self._backoff.next_delay(), self._request, self._position):
+                for idle in self._request.timer.sleep_with_signals(self._backoff.next_delay(), self._position):
                     yield idle
             self._ended = state if has_ended else None
             logger.info("the event stream of run %s ended before the run; reconnecting", run_id)
 
-    def _has_all_events(self, state: _FetchedState) -> bool:
+    def _has_all_events(self, state: _RequestedState) -> bool:
         """Return whether all events have been yielded, for a run that had ended before a stream without any new ones.
 
         Raises:
@@ -384,10 +383,10 @@ class StreamedRun:
         if self._is_silent or self._has_event or beyond or not state.has_end_event:
             return True
         if time.monotonic() - self._last_event > self._timings.event_outage:
-            raise _make_broken_error(self._request.run_id, "it ended before the run", self._position)
+            raise _make_broken_stream_error(self._request.run_id, "it ended before the run", self._position)
         return False
 
-    def _read_connection(self) -> Generator[RunEvent | Idle, None, None]:
+    def _read_until_disconnected(self) -> Generator[RunEvent | IdleSignal, None, None]:
         """Yield one connection's new events, requesting the run's state separately while the stream is silent.
 
         Ends with the stream, with the event for the run's end, or once the state shows that the run has ended.
@@ -406,7 +405,7 @@ class StreamedRun:
                 include_sub_runs=request.include_sub_runs or None,
             ),
             silence,
-            lambda: min(self._get_state_delay(), request.timer.seconds_left()),
+            lambda: min(self._get_delay_before_state_request(), request.timer.seconds_left()),
         )
         with closing(frames):
             for frame in frames:
@@ -433,8 +432,8 @@ class StreamedRun:
                         return
                     continue
                 self._is_silent = True
-                if self._get_state_delay() > 0:
-                    yield Idle(self._position)
+                if self._get_delay_before_state_request() > 0:
+                    yield IdleSignal(self._position)
                     continue
                 try:
                     self._state = self._request_run_state()
@@ -445,13 +444,14 @@ class StreamedRun:
                 self._has_read_state, self._quiet_since = True, time.monotonic()
                 if self._state is not None and self._state.ending.is_finished:
                     return
-                yield Idle(self._position, self._state.run if self._state is not None and self._has_event else None)
+                run = self._state.run if self._state is not None and self._has_event else None
+                yield IdleSignal(self._position, run)
 
-    def _request_run_state(self) -> _FetchedState:
+    def _request_run_state(self) -> _RequestedState:
         run = self._runs.get_run_without_steps(self._request.run_id)
-        return _FetchedState(run, self._runs.determine_ending(run, self._latest))
+        return _RequestedState(run, self._runs.determine_ending(run, self._latest))
 
-    def _get_state_delay(self) -> float:
+    def _get_delay_before_state_request(self) -> float:
         """Return how many seconds to wait for events before requesting the run's state alongside the stream."""
         if self._ended is not None and (self._ended.has_end_event or not self._has_event):
             return math.inf
@@ -464,7 +464,7 @@ class StreamedRun:
         self._failures, self._backoff.deadline = 0, None
 
 
-def _make_broken_error(run_id: str, reason: str, position: Cursor) -> errors.ServerConnectionError:
+def _make_broken_stream_error(run_id: str, reason: str, position: Cursor) -> errors.ServerConnectionError:
     message = f"the event stream of run {run_id} broke: {reason}"
     hint = "to continue after the last event, use run_events(after=cursor)"
     return errors.ServerConnectionError(message, run_id=run_id, details={"cursor": str(position)}, hint=hint)

@@ -122,7 +122,7 @@ class KeyedRuns:
         if scope is None and checked is not None:
             flow_id = self._store_copy_with_key(checked, keyed)
             keyed = keyed._replace(flow=checked.content, flow_id=flow_id)
-        lock = self._make_lock(keyed, "", {})
+        lock = self._make_key_lock(keyed, "", {})
         key_run: KeyRun | None = self._execute_lock_steps(keyed, lock, lock.find_run())
         return None if key_run is None else key_run.run
 
@@ -218,7 +218,7 @@ class KeyedRuns:
             if ready is not None:
                 ready()
             sights = self._sights.pop(keyed.uniqueness_key, {})
-            lock = self._make_lock(keyed, self._compute_digest(keyed, keyed.flow_id), sights)
+            lock = self._make_key_lock(keyed, self._compute_digest(keyed, keyed.flow_id), sights)
             steps = lock.obtain_run(has_looked=should_look_up)
             try:
                 outcome = self._execute_lock_steps(keyed, lock, steps)
@@ -242,7 +242,7 @@ class KeyedRuns:
             raise errors.IdempotencyConflictError(message, run_id=run_id, hint=hint)
         return responses.StartedRun(run.run_id, run.status, [], None if run.flow_id == keyed.flow_id else run.flow_id)
 
-    def _make_lock(self, keyed: _KeyedCall, digest: str, sights: key_lock.FirstSeen) -> KeyLock:
+    def _make_key_lock(self, keyed: _KeyedCall, digest: str, sights: key_lock.FirstSeen) -> KeyLock:
         floor, server_time = self._connection.timings.key_lease, self._get_last_response_time
         return KeyLock(PublishedCall(keyed.flow_id, digest), sights, floor, time.monotonic, server_time)
 
@@ -265,7 +265,7 @@ class KeyedRuns:
                 except StepflowClientError as error:
                     is_late = isinstance(error, RequestTimeoutError) and has_passed(current_deadline())
                     replaced = is_late and not is_creation
-                    step = steps.throw(_make_timeout_error(keyed.key, lock, error) if replaced else error)
+                    step = steps.throw(_make_undecided_key_error(keyed.key, lock, error) if replaced else error)
                 else:
                     step = steps.send(result)
         except StopIteration as end:
@@ -359,7 +359,7 @@ class KeyedRuns:
         try:
             recorded = _make_history_record(keyed, arguments)
             sent = arguments._replace(overrides=keyed.sent_overrides)
-            run = self.creator.create_from_copy(copy, sent, keyed.wait, is_single=True, recorded=recorded)
+            run = self.creator.create_run_of_copy(copy, sent, keyed.wait, is_single=True, recorded=recorded)
             return KeyRun(run, call.digest)
         except errors.AmbiguousRunError as error:
             # Use the oldest run of these flows, since they all belong to this key, whichever call created them.
@@ -383,7 +383,7 @@ def _make_history_record(keyed: _KeyedCall, arguments: RunArguments) -> CreatedR
     return CreatedRun(keyed.flow_id, arguments, source, keyed.flow, call.origin, has_own_flow=True)
 
 
-def _make_timeout_error(key: str, lock: KeyLock, error: StepflowClientError) -> RequestTimeoutError:
+def _make_undecided_key_error(key: str, lock: KeyLock, error: StepflowClientError) -> RequestTimeoutError:
     """Return the error for a call that ran out of time before its key's run was known."""
     slow = f"{error.message}, after {lock.request_count} requests of {duration_text(lock.round_trip)} each"
     return RequestTimeoutError(

@@ -62,7 +62,7 @@ class RunLister:
         """Return runs, newest first."""
         start = requests.check_limit(offset, "offset") or 0
         limit = requests.check_limit(limit, "limit")
-        request = self._build_request(status, filters)
+        request = self._parse_filters(status, filters)
         if request.window.is_unlimited and request.ids is None:
             listed = self._request_page(request, limit, start)
             if not has_only_whole_seconds(listed):
@@ -86,9 +86,9 @@ class RunLister:
     ) -> Generator[RunDetails, None, None]:
         """Iterate over runs, newest first, fetching them page by page."""
         check_integer(page_size, "page_size", least=2)
-        return self._iterate_matching_runs(self._build_request(status, filters)._replace(page_size=page_size))
+        return self._iterate_matching_runs(self._parse_filters(status, filters)._replace(page_size=page_size))
 
-    def _build_request(self, status: ExecutionStatus | str | None, filters: RunFilters) -> _ListRequest:
+    def _parse_filters(self, status: ExecutionStatus | str | None, filters: RunFilters) -> _ListRequest:
         """Check the filters and build a request from them."""
         name, only, labels = filters.get("flow_name"), filters.get("roots_only"), filters.get("labels")
         root, parent = filters.get("root_run_id"), filters.get("parent_run_id")
@@ -118,7 +118,7 @@ class RunLister:
             return
         # Runs are listed newest first, so stop at the first one that's too old.
         min_run_id = "" if ids is None else ids.min_run_id
-        with closing(self._iterate_window(request)) as runs:
+        with closing(self._iterate_runs_in_window(request)) as runs:
             for run in runs:
                 if run.run_id < min_run_id:
                     return
@@ -127,10 +127,10 @@ class RunLister:
                         self._recorder.complete_history_entry(entry.run_id, run.run_id, is_settled=True)
                     yield run
 
-    def _iterate_window(self, request: _ListRequest) -> Generator[RunDetails, None, None]:
+    def _iterate_runs_in_window(self, request: _ListRequest) -> Generator[RunDetails, None, None]:
         """Iterate over a window's runs, newest first, sorting runs from the same second ourselves."""
         held: list[RunDetails] = []
-        with closing(self._iterate_pages(request)) as runs:
+        with closing(self._iterate_runs_of_all_pages(request)) as runs:
             for run in runs:
                 if held and get_creation_second(run) != get_creation_second(held[0]):
                     for held_run in sort_newest_first(held):
@@ -143,7 +143,7 @@ class RunLister:
         for held_run in sort_newest_first(held):
             yield held_run
 
-    def _iterate_pages(self, request: _ListRequest) -> Generator[RunDetails, None, None]:
+    def _iterate_runs_of_all_pages(self, request: _ListRequest) -> Generator[RunDetails, None, None]:
         """Iterate over runs in the server's order, without duplicates."""
         seen: set[str] = set()
         page_size = request.page_size

@@ -102,7 +102,7 @@ class LostRunSearch:
                         raise self._make_ambiguous_error([]) from failure
                     time.sleep(timings.arrival_delay)
                     continue
-                run_id = self._pick_run(runs)
+                run_id = self._identify_run(runs)
                 if run_id is not None:
                     return runs[run_id]
                 if began >= self._search_until:
@@ -138,7 +138,7 @@ class LostRunSearch:
             own_runs[run_id] = summary
         return own_runs
 
-    def _pick_run(self, runs: Mapping[str, object]) -> str | None:
+    def _identify_run(self, runs: Mapping[str, object]) -> str | None:
         """Return the ID of the run the call created, or None if all runs belong to other calls.
 
         Raises:
@@ -237,7 +237,7 @@ class RunCreator:
         if not is_untraced():
             annotate_operation(flow_name=content.get("name"))
         if hold_seconds and current_deadline() is not None:
-            hold_seconds = _limit_hold(hold_seconds)
+            hold_seconds = _limit_hold_by_deadline(hold_seconds)
         limit = call.max_concurrency
         if limit is not None:
             requests.check_concurrency(limit)
@@ -255,7 +255,7 @@ class RunCreator:
                 arguments = self.check_arguments(call, flows.get_requirements(checked))
                 copy = flows.store_tagged_copy(checked, is_single=call.private_copy)
                 # Storing the flow may have used up some of the time.
-                prepared = self._make_template(copy, arguments, _limit_hold(hold_seconds))
+                prepared = self._make_run_template(copy, arguments, _limit_hold_by_deadline(hold_seconds))
                 if key is not None and prepared.wait == hold_seconds:
                     server = self._connection.detect_server()
                     exact = server.capabilities["exact_numbers"] or not self.exact_integers
@@ -286,7 +286,7 @@ class RunCreator:
         if needs is not None:
             arguments = sync_run_check(partial(call.complete_arguments, arguments, needs))
         copy, recorded = self._flows.get_stored_copy(flow_id), CreatedRun(flow_id, arguments)
-        return self.create_from_copy(copy, arguments, hold_seconds, recorded=recorded)
+        return self.create_run_of_copy(copy, arguments, hold_seconds, recorded=recorded)
 
     def create_run(self, flow_id: str, call: RunCall) -> CreateRunResponse:
         """Start a run of a stored flow and return it, usually while it's still running."""
@@ -306,7 +306,7 @@ class RunCreator:
             return arguments
         return sync_run_check(partial(call.complete_arguments, arguments, needs))
 
-    def create_from_copy(
+    def create_run_of_copy(
         self,
         copy: StoredCopy,
         arguments: RunArguments,
@@ -324,7 +324,7 @@ class RunCreator:
 
         With `is_single`, the request is sent once, without delay, and its error is raised if there's no run.
         """
-        prepared = self._make_template(copy, arguments, _limit_hold(hold_seconds))
+        prepared = self._make_run_template(copy, arguments, _limit_hold_by_deadline(hold_seconds))
         prepared = prepared._replace(on_lost=on_lost, is_single=is_single)
         return self._create_exactly_once(prepared, arguments, self._flows.registries.current, recorded)
 
@@ -355,7 +355,7 @@ class RunCreator:
         return None
 
     @staticmethod
-    def _make_template(copy: StoredCopy, arguments: RunArguments, hold_seconds: int | None) -> _RunTemplate:
+    def _make_run_template(copy: StoredCopy, arguments: RunArguments, hold_seconds: int | None) -> _RunTemplate:
         """Prepare everything that runs with these arguments have in common, whatever their inputs."""
         fields = {
             "flowId": copy.flow_id,
@@ -462,7 +462,7 @@ class RunCreator:
         time.sleep(pause)
 
 
-def _limit_hold(hold_seconds: int | None) -> int | None:
+def _limit_hold_by_deadline(hold_seconds: int | None) -> int | None:
     """Return how many seconds the server may hold a creation request, or 0 if the deadline might pass first."""
     deadline = current_deadline()
     if hold_seconds and deadline is not None and deadline - time.monotonic() < 2 * hold_seconds:

@@ -27,7 +27,7 @@ from ..errors import InvalidArgumentError, NotFoundError, StepflowClientError, U
 from ..flows.components import Components, find_component_schemas, parse_components
 from ..types.runs import RunSnapshot, SnapshotPart
 from ..types.statuses import FAILED_STATUSES, ExecutionStatus, is_given_up
-from .following import Follower, FollowRequest, Idle
+from .following import Follower, FollowRequest, IdleSignal
 from .runs import ENDS_ITEMS, MAX_ITEMS_FOR_STEPS, MAX_ITEMS_REQUESTED
 
 if TYPE_CHECKING:
@@ -329,7 +329,7 @@ class SnapshotReader:
         progress = build_initial_progress(RunSnapshot(details=state, flow=restore_flow(run.read_stored_flow())))
         with closing(Follower(self._context).follow(FollowRequest(state.run_id))) as sequence:
             for update in sequence:
-                if isinstance(update, Idle):
+                if isinstance(update, IdleSignal):
                     is_past = update.run is not None
                 else:
                     progress.apply_event(update)

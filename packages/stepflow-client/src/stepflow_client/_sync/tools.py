@@ -132,15 +132,15 @@ class SyncFlowTool:
             input, options = self._prepare_run(arguments, idempotency_key, labels)
             result = self._client.run(self._spec.flow, [input], timeout=limit, progress=progress, **options)
         except StepflowClientError as error:
-            return self._make_failure_result(error)
-        return self._make_result(result)
+            return self._make_error_result(error)
+        return self._make_tool_result(result)
 
-    def _make_failure_result(self, error: StepflowClientError) -> ToolResult:
+    def _make_error_result(self, error: StepflowClientError) -> ToolResult:
         if not isinstance(error, RunTimeoutError) or error.run_id is None:
             return flow_tools.make_error_result(error, self._secrets)
         return flow_tools.make_unfinished_result(error.run_id, self._tools._remember_unfinished(error.run_id, self))
 
-    def _make_result(self, result: Any) -> ToolResult:
+    def _make_tool_result(self, result: Any) -> ToolResult:
         return sync_run_check(partial(flow_tools.make_tool_result, result, self._spec, self._secrets))
 
 
@@ -276,8 +276,8 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
         try:
             result = add_account_hint(self.client, self.client.get_result(run_id, timeout=seconds))
         except StepflowClientError as error:
-            return tool._make_failure_result(error)
-        return tool._make_result(result)
+            return tool._make_error_result(error)
+        return tool._make_tool_result(result)
 
     def _remember_unfinished(self, run_id: str, tool: SyncFlowTool) -> str:
         """Remember an unfinished run, and return what the model should do about it."""

@@ -20,7 +20,7 @@ from .._runs.initial_progress import build_initial_progress
 from ..errors import RunTimeoutError, StepflowClientError
 from ..progress import Progress, ProgressOption
 from ..types.statuses import FAILED_STATUSES, is_given_up
-from .following import Follower, FollowRequest, Idle, IdleTimer
+from .following import Follower, FollowRequest, IdleSignal, IdleTimer
 from .snapshot_reader import SnapshotReader
 from .waiting import Waiter
 
@@ -90,7 +90,7 @@ class RunWatcher:
         yield RunUpdate(progress)
         with closing(self._follower.follow_with_timer(request)) as sequence:
             for update in sequence:
-                if not isinstance(update, Idle):
+                if not isinstance(update, IdleSignal):
                     yield RunUpdate(progress, update, progress.apply_event(update))
                     continue
                 if update.run is not None:

@@ -12,7 +12,7 @@ from ..._rules.server_loads import ServerLoads
 from ..._rules.timeouts import has_passed
 from .base import Stream, Transport, build_health_request
 
-_MIN_REST_SECONDS, _MAX_REST_SECONDS = 0.5, 30.0
+_MIN_BACKOFF, _MAX_BACKOFF = 0.5, 30.0
 # Seconds a failed server has to respond to a health check before it's given a new run.
 _TRIAL = 3.0
 # Statuses a proxy returns when its server is unavailable.
@@ -34,8 +34,8 @@ class Failover(Transport):
         self._servers = servers
         self._spread = spread
         self._current = 0
-        self._rest_seconds = [_MIN_REST_SECONDS] * len(servers)
-        self._rest_until = [0.0] * len(servers)
+        self._backoff_seconds = [_MIN_BACKOFF] * len(servers)
+        self._backoff_until = [0.0] * len(servers)
 
     async def aclose(self) -> None:
         """Close the connections to all servers."""
@@ -58,21 +58,21 @@ class Failover(Transport):
                 if left and is_doubtful and not await self._passes_health_check(request, number):
                     continue
                 try:
-                    response = await self._servers[number].send(_limit_to_share(request, len(left)))
+                    response = await self._servers[number].send(_limit_to_share_of_time_left(request, len(left)))
                 except messages.PoolTimeout:
                     # All connections to the server are busy, which means it's responding.
                     if not left:
                         raise
                 except _FAILURES as error:
                     error.server = number
-                    self._note_failure(number)
+                    self._record_failure(number)
                     # Leave broken connections to the retry policy, which backs off first.
                     is_repeatable = request.idempotent and not isinstance(error, messages.ConnectionBroken)
                     may_repeat = is_repeatable and not has_passed(request.deadline)
                     if not left or not (may_repeat or isinstance(error, messages.ConnectFailed)):
                         raise
                 else:
-                    self._note_response(number, response.status)
+                    self._record_response(number, response.status)
                     return response._replace(server=number)
 
     @asynccontextmanager
@@ -82,29 +82,29 @@ class Failover(Transport):
         is_open = False
         try:
             async with self._servers[number].stream(request) as stream:
-                self._note_response(number, stream.status)
+                self._record_response(number, stream.status)
                 is_open = True
                 yield stream
         except _FAILURES as error:
             error.server = number
             # An open stream can be silent just because there are no events.
             if not (is_open and isinstance(error, messages.ReadTimeout)):
-                self._note_failure(number)
+                self._record_failure(number)
             raise
 
     def _order_servers(self, first: int | None) -> list[int]:
-        """Return the servers in the order to try them: starting at `first` or the current one, resting ones last."""
+        """Return the servers in the order to try them: starting at `first` or the current one, failed ones last."""
         count = len(self._servers)
         # Don't prefer a failed server until it has responded again.
         first = self._current if first is None or self._has_failed(first) else first
         around = [(first + step) % count for step in range(count)]
-        return sorted(around, key=self._is_resting)
+        return sorted(around, key=self._is_backing_off)
 
     def _has_failed(self, number: int) -> bool:
-        return self._rest_seconds[number] > _MIN_REST_SECONDS
+        return self._backoff_seconds[number] > _MIN_BACKOFF
 
-    def _is_resting(self, number: int) -> bool:
-        return self._rest_until[number] > time.monotonic()
+    def _is_backing_off(self, number: int) -> bool:
+        return self._backoff_until[number] > time.monotonic()
 
     @contextmanager
     def _choose_server(self, request: HttpRequest, untried: list[int]) -> Iterator[int]:
@@ -112,41 +112,41 @@ class Failover(Transport):
         if self._spread is None or request.idempotent:
             yield untried[0]
             return
-        live = [number for number in untried if not self._is_resting(number)]
+        live = [number for number in untried if not self._is_backing_off(number)]
         with self._spread.place_run(live or untried) as number:
             yield number
 
     async def _passes_health_check(self, request: HttpRequest, number: int) -> bool:
-        """Return whether a failed server passes a health check. It rests during the check, so other requests avoid it.
+        """Return whether a failed server passes a health check. Meanwhile, other requests avoid it.
 
         Args:
             request: The request to send to the server next.
             number: The server's index.
         """
-        self._rest_until[number] = time.monotonic() + self._rest_seconds[number]
+        self._backoff_until[number] = time.monotonic() + self._backoff_seconds[number]
         try:
             response = await self._servers[number].send(build_health_request(request, request.timeout.at_most(_TRIAL)))
         except HttpError:
-            self._note_failure(number)
+            self._record_failure(number)
             return False
-        self._note_response(number, response.status)
+        self._record_response(number, response.status)
         return not self._has_failed(number)
 
-    def _note_failure(self, number: int) -> None:
-        self._rest_until[number] = time.monotonic() + self._rest_seconds[number]
-        self._rest_seconds[number] = min(self._rest_seconds[number] * 2, _MAX_REST_SECONDS)
+    def _record_failure(self, number: int) -> None:
+        self._backoff_until[number] = time.monotonic() + self._backoff_seconds[number]
+        self._backoff_seconds[number] = min(self._backoff_seconds[number] * 2, _MAX_BACKOFF)
 
-    def _note_response(self, number: int, status: int) -> None:
+    def _record_response(self, number: int, status: int) -> None:
         if status in _UNAVAILABLE:
-            self._note_failure(number)
+            self._record_failure(number)
             return
-        if self._spread is None or self._is_resting(self._current):
+        if self._spread is None or self._is_backing_off(self._current):
             self._current = number
-        self._rest_seconds[number] = _MIN_REST_SECONDS
-        self._rest_until[number] = 0.0
+        self._backoff_seconds[number] = _MIN_BACKOFF
+        self._backoff_until[number] = 0.0
 
 
-def _limit_to_share(request: HttpRequest, others: int) -> HttpRequest:
+def _limit_to_share_of_time_left(request: HttpRequest, others: int) -> HttpRequest:
     """Limit a request to a fair share of the time left, so that one server can't use it all up.
 
     Args:

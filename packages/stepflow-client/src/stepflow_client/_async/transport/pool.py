@@ -55,7 +55,7 @@ class Pool(Transport):
         self._forks = count_forks()
         self._closed = False
         # The event loop holds references to open connections, which would otherwise outlive an unclosed pool.
-        weakref.finalize(self, _abandon_all, self._idle).atexit = False
+        weakref.finalize(self, _abandon_connections, self._idle).atexit = False
 
     async def aclose(self) -> None:
         """Close all connections, including any in use, and refuse to open new ones."""
@@ -72,11 +72,11 @@ class Pool(Transport):
         connection: AsyncSocket | None = None
         done, slot = False, None
         if self._forks != count_forks():
-            self._abandon_inherited()
+            self._abandon_inherited_connections()
         slots = self._slots
         try:
             slot = slots.try_take() or await slots.wait_and_take(request.limit_to_deadline(request.timeout.pool))
-            connection = self._take_idle() or await self._connect(request)
+            connection = self._take_idle_connection() or await self._connect(request)
             reader = connection.reader
             try:
                 seconds = request.timeout.write
@@ -102,7 +102,7 @@ class Pool(Transport):
             return HttpResponse(reader.status, reader.headers, reader.take_body())
         finally:
             if connection is not None:
-                self._release(connection, done)
+                self._release_connection(connection, done)
             slots.release(slot)
 
     @asynccontextmanager
@@ -119,13 +119,13 @@ class Pool(Transport):
                 reader.feed(await connection.receive(request.limit_to_deadline(request.timeout.read)))
                 if not reader.headers_complete:
                     request.check_deadline()
-            yield Stream(reader.status, reader.headers, partial(self._iterate_chunks, connection), request.timeout.read)
+            yield Stream(reader.status, reader.headers, partial(self._read_body, connection), request.timeout.read)
         finally:
             self._busy.discard(connection)
             await connection.aclose()
 
     @staticmethod
-    async def _iterate_chunks(connection: AsyncSocket, stream: Stream) -> AsyncGenerator[bytes, None]:
+    async def _read_body(connection: AsyncSocket, stream: Stream) -> AsyncGenerator[bytes, None]:
         reader = connection.reader
         while True:
             if chunk := reader.take_body():
@@ -139,10 +139,10 @@ class Pool(Transport):
             else:
                 reader.feed(received)
 
-    def _abandon_inherited(self) -> None:
+    def _abandon_inherited_connections(self) -> None:
         """Abandon connections inherited from a fork, or parent and child would read each other's responses."""
         self._forks = count_forks()
-        _abandon_all((*self._idle, *self._busy))
+        _abandon_connections((*self._idle, *self._busy))
         self._idle.clear()
         self._busy.clear()
         self._slots = AsyncRequestSlots(self._max_connections)
@@ -159,7 +159,7 @@ class Pool(Transport):
             connection.close()
         raise ClientClosedError("the client is closed", hint="create a new one")
 
-    def _take_idle(self) -> AsyncSocket | None:
+    def _take_idle_connection(self) -> AsyncSocket | None:
         while self._idle:
             try:
                 connection = self._idle.pop()
@@ -172,7 +172,7 @@ class Pool(Transport):
             connection.close()
         return None
 
-    def _release(self, connection: AsyncSocket, reusable: bool) -> None:
+    def _release_connection(self, connection: AsyncSocket, reusable: bool) -> None:
         self._busy.discard(connection)
         now = connection.idle_since = time.monotonic()
         # Idle connections are sorted, longest idle first.
@@ -186,6 +186,6 @@ class Pool(Transport):
         connection.close()
 
 
-def _abandon_all(connections: Iterable[AsyncSocket]) -> None:
+def _abandon_connections(connections: Iterable[AsyncSocket]) -> None:
     for connection in connections:
         connection.abandon()

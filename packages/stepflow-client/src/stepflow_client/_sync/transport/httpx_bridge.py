@@ -49,7 +49,7 @@ class HttpxTransport(Transport):
         """Send a request and return the complete response."""
         if request.deadline is None:
             return self._send_and_read_body(request)
-        with _convert_errors():
+        with _convert_from_httpx_errors():
             send, seconds = partial(self._send_and_read_body, request), request.limit_to_deadline(math.inf) + _GRACE
             return sync_call_with_timeout(send, seconds, may_abandon=self._may_run_in_thread)
 
@@ -71,11 +71,11 @@ class HttpxTransport(Transport):
         """Send a request and return the response as it arrives, possibly compressed (see `decompress`)."""
         sent = convert_to_httpx(request, self._api)
         with self._open_response(request, sent) as response:
-            read = partial(self._iterate_chunks, response, request, sent.extensions["timeout"])
+            read = partial(self._read_body, response, request, sent.extensions["timeout"])
             yield Stream(response.status_code, _get_headers(response), read, request.timeout.read)
 
     @staticmethod
-    def _iterate_chunks(
+    def _read_body(
         response: httpx.Response, request: HttpRequest, limits: dict[str, float], stream: Stream
     ) -> Generator[bytes, None, None]:
         # Transports read this only once, when the first chunk is requested.
@@ -94,7 +94,7 @@ class HttpxTransport(Transport):
         """Send a request and return the response as soon as its head has been read."""
         # Allow for all phases, plus time to upload a large body over a slow connection.
         longest = sum(request.timeout.as_dict().values()) + len(request.content) / _SLOWEST
-        with _convert_errors():
+        with _convert_from_httpx_errors():
             send = partial(self._transport.handle_request, sent)
             response = sync_call_with_timeout(send, request.limit_to_deadline(longest) + _GRACE)
             if not isinstance(response, httpx.Response):
@@ -103,7 +103,7 @@ class HttpxTransport(Transport):
             yield response
         finally:
             # Don't let an error while closing discard a response that's already been read.
-            with suppress(HttpError), _convert_errors():
+            with suppress(HttpError), _convert_from_httpx_errors():
                 sync_call_with_timeout(response.close, _GRACE)
 
 
@@ -137,10 +137,10 @@ def _iterate_raw_body(
         return
     # Avoid `aiter_raw`, which fails if closing the stream fails, even when the body is complete.
     stream: Any = response.stream
-    with _convert_errors():
+    with _convert_from_httpx_errors():
         chunks: Iterator[bytes] = stream.__iter__()
     while True:
-        with _convert_errors():
+        with _convert_from_httpx_errors():
             seconds = request.limit_to_deadline(request.timeout.read) + _GRACE
             try:
                 chunk = sync_call_with_timeout(chunks.__next__, seconds)
@@ -282,7 +282,7 @@ _ERRNO = re.compile(r"^\[Errno -?\d+\] ")
 
 
 @contextmanager
-def _convert_errors() -> Iterator[None]:
+def _convert_from_httpx_errors() -> Iterator[None]:
     """Convert any error from a transport to ours, even if it isn't one of httpx's."""
     try:
         yield

@@ -238,7 +238,7 @@ class Dialect(Middleware):
     def _detect_and_send(self, request: HttpRequest) -> HttpResponse:
         if request.operation == releases.health_check.name:
             response, server = self._request_health(request)
-            self._check_is_stepflow(response, server)
+            self._require_stepflow_response(response, server)
             return response
         server = self.server
         if server is None:
@@ -282,12 +282,12 @@ class Dialect(Middleware):
                 raise
             # Whatever went wrong with the health check, the request itself was never sent.
             raise _make_not_sent_error(str(error), error.attempts) from error
-        self._check_is_stepflow(response, server)
+        self._require_stepflow_response(response, server)
         if server is None and not request.idempotent and is_transient_status(response.status):
             raise _make_not_sent_error(f"it returned {response.status}", response.attempts)
         return response, server
 
-    def _check_is_stepflow(self, response: HttpResponse, server: Server | None) -> None:
+    def _require_stepflow_response(self, response: HttpResponse, server: Server | None) -> None:
         """Raise unless the health response is from a Stepflow server, or from a proxy that may have one behind it."""
         if server is None and response.status not in _UNAUTHORIZED and not is_transient_status(response.status):
             raise build_not_stepflow_error(self.url, response.status, response.headers, response.content)
@@ -302,7 +302,7 @@ class Dialect(Middleware):
         try:
             translated = next(translation)
             while True:
-                response = self.inner.send(_build_request(request, current, translated))
+                response = self.inner.send(_build_translated_request(request, current, translated))
                 reply = dialect.DecodedResponse(response.status, _parse_json(response.content))
                 translated = translation.send(reply)
         except StopIteration as done:
@@ -332,7 +332,7 @@ class Dialect(Middleware):
         return HttpResponse(final.status, headers, content, response.attempts, response.server)
 
 
-def _build_request(
+def _build_translated_request(
     request: HttpRequest, current: dialect.DecodedRequest, translated: dialect.DecodedRequest
 ) -> HttpRequest:
     """Build the translated request, keeping the original headers and limits."""

@@ -56,7 +56,7 @@ class Pool(Transport):
         self._forks = count_forks()
         self._closed = False
         # The event loop holds references to open connections, which would otherwise outlive an unclosed pool.
-        weakref.finalize(self, _abandon_all, self._idle).atexit = False
+        weakref.finalize(self, _abandon_connections, self._idle).atexit = False
 
     def close(self) -> None:
         """Close all connections, including any in use, and refuse to open new ones."""
@@ -73,11 +73,11 @@ class Pool(Transport):
         connection: SyncSocket | None = None
         done, slot = False, None
         if self._forks != count_forks():
-            self._abandon_inherited()
+            self._abandon_inherited_connections()
         slots = self._slots
         try:
             slot = slots.try_take() or slots.wait_and_take(request.limit_to_deadline(request.timeout.pool))
-            connection = self._take_idle() or self._connect(request)
+            connection = self._take_idle_connection() or self._connect(request)
             reader = connection.reader
             try:
                 seconds = request.timeout.write
@@ -103,7 +103,7 @@ class Pool(Transport):
             return HttpResponse(reader.status, reader.headers, reader.take_body())
         finally:
             if connection is not None:
-                self._release(connection, done)
+                self._release_connection(connection, done)
             slots.release(slot)
 
     @contextmanager
@@ -120,13 +120,13 @@ class Pool(Transport):
                 reader.feed(connection.receive(request.limit_to_deadline(request.timeout.read)))
                 if not reader.headers_complete:
                     request.check_deadline()
-            yield Stream(reader.status, reader.headers, partial(self._iterate_chunks, connection), request.timeout.read)
+            yield Stream(reader.status, reader.headers, partial(self._read_body, connection), request.timeout.read)
         finally:
             self._busy.discard(connection)
             connection.close()
 
     @staticmethod
-    def _iterate_chunks(connection: SyncSocket, stream: Stream) -> Generator[bytes, None, None]:
+    def _read_body(connection: SyncSocket, stream: Stream) -> Generator[bytes, None, None]:
         reader = connection.reader
         while True:
             if chunk := reader.take_body():
@@ -140,10 +140,10 @@ class Pool(Transport):
             else:
                 reader.feed(received)
 
-    def _abandon_inherited(self) -> None:
+    def _abandon_inherited_connections(self) -> None:
         """Abandon connections inherited from a fork, or parent and child would read each other's responses."""
         self._forks = count_forks()
-        _abandon_all((*self._idle, *self._busy))
+        _abandon_connections((*self._idle, *self._busy))
         self._idle.clear()
         self._busy.clear()
         self._slots = SyncSlots(self._max_connections)
@@ -160,7 +160,7 @@ class Pool(Transport):
             connection.close()
         raise ClientClosedError("the client is closed", hint="create a new one")
 
-    def _take_idle(self) -> SyncSocket | None:
+    def _take_idle_connection(self) -> SyncSocket | None:
         while self._idle:
             try:
                 connection = self._idle.pop()
@@ -173,7 +173,7 @@ class Pool(Transport):
             connection.close()
         return None
 
-    def _release(self, connection: SyncSocket, reusable: bool) -> None:
+    def _release_connection(self, connection: SyncSocket, reusable: bool) -> None:
         self._busy.discard(connection)
         now = connection.idle_since = time.monotonic()
         # Idle connections are sorted, longest idle first.
@@ -187,6 +187,6 @@ class Pool(Transport):
         connection.close()
 
 
-def _abandon_all(connections: Iterable[SyncSocket]) -> None:
+def _abandon_connections(connections: Iterable[SyncSocket]) -> None:
     for connection in connections:
         connection.abandon()
