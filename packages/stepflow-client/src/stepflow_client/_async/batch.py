@@ -36,7 +36,6 @@ from .flows import CheckedFlow, StoredCopy
 from .run_creation import RunCreator, get_summaries_by_run
 
 if TYPE_CHECKING:
-    from .._calls.call_options import MapOptions
     from .._codec.requests import RunArguments
     from .._stores.journal import Journal
     from ..flows.reading import FlowSource
@@ -74,7 +73,7 @@ class Batch:
         flow: The flow, as the caller passed it.
         inputs: The inputs.
         output_type: The type of the outputs, or None for plain JSON.
-        options: The options, all of them present.
+        options: The options, all of them present (see `MapOptions`).
 
     Raises:
         InvalidArgumentError: If an option is invalid, or can't be combined with another.
@@ -97,7 +96,7 @@ class Batch:
         flow: FlowSource,
         inputs: BatchInputs,
         output_type: Any,
-        options: MapOptions,
+        options: Mapping[str, Any],
     ) -> None:
         check_choice(options["on_error"], "on_error", ("yield", "raise"))
         check_choice(options["on_cancel"], "on_cancel", ("detach", "cancel"))
@@ -106,7 +105,7 @@ class Batch:
         check_flags(ordered=options["ordered"], variables_from_env=options["variables_from_env"])
         is_keyed = check_function(options["idempotency_key"], "idempotency_key") is not None
         for name, (usual, hint) in _EXCLUDED_BY_KEYS.items() if is_keyed else ():
-            if options.get(name) not in (None, usual):
+            if options[name] not in (None, usual):
                 raise InvalidArgumentError(f"idempotency_key and {name} cannot be used together", hint=hint)
         self._connection = connection = context.connection
         self._flows = context.flows

@@ -212,7 +212,7 @@ class Waiter:
                 # Servers report an item's end along with the run's, so a short run takes just one request.
                 answers = await self._retry_request(partial(self._runs.list_raw_items, run_id), run_id, _NO_ITEMS)
                 status = parse_status(answers[0]["status"]) if len(answers) == 1 else None
-                if status in (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED):
+                if status is not None and status in (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED):
                     started = responses.StartedRun(run_id, status, answers)
             if started is not None:
                 end = partial(read, run_id, started.status, started.answers)

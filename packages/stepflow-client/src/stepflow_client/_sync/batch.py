@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -37,7 +37,6 @@ from .flows import CheckedFlow, StoredCopy
 from .run_creation import RunCreator, get_summaries_by_run
 
 if TYPE_CHECKING:
-    from .._calls.call_options import MapOptions
     from .._codec.requests import RunArguments
     from .._runs.failure_hints import FailureHintFinder
     from .._stores.journal import Journal
@@ -77,7 +76,7 @@ class Batch:
         flow: The flow, as the caller passed it.
         inputs: The inputs.
         output_type: The type of the outputs, or None for plain JSON.
-        options: The options, all of them present.
+        options: The options, all of them present (see `MapOptions`).
 
     Raises:
         InvalidArgumentError: If an option is invalid, or can't be combined with another.
@@ -100,7 +99,7 @@ class Batch:
         flow: FlowSource,
         inputs: BatchInputs,
         output_type: Any,
-        options: MapOptions,
+        options: Mapping[str, Any],
     ) -> None:
         check_choice(options["on_error"], "on_error", ("yield", "raise"))
         check_choice(options["on_cancel"], "on_cancel", ("detach", "cancel"))
@@ -109,7 +108,7 @@ class Batch:
         check_flags(ordered=options["ordered"], variables_from_env=options["variables_from_env"])
         is_keyed = check_function(options["idempotency_key"], "idempotency_key") is not None
         for name, (usual, hint) in _EXCLUDED_BY_KEYS.items() if is_keyed else ():
-            if options.get(name) not in (None, usual):
+            if options[name] not in (None, usual):
                 raise InvalidArgumentError(f"idempotency_key and {name} cannot be used together", hint=hint)
         self._connection = connection = context.connection
         self._flows = context.flows

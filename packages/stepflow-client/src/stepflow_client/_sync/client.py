@@ -893,7 +893,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         expected = requests.check_limit(total, "total")
         if labels is not None:
             self._recorder.check_labels(labels)
-        options: Any = {name: arguments[name] for name in call_options.MapOptions.__annotations__}
+        options = {name: arguments[name] for name in call_options.MapOptions.__annotations__}
         services = self._services
         batch = Batch(
             services, services.creator, services.waiter, lambda: services.keyed_runs, flow, inputs, output_type, options
