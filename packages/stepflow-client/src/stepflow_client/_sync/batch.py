@@ -28,6 +28,7 @@ from .._rules.lost_creation import get_creation_time
 from .._rules.retries import Backoff, InputRetryRule
 from .._rules.timeouts import deadline_override, deadline_scope, has_passed
 from .._runs.stored_flow import add_tag_to_flow
+from .._telemetry.recorder import BatchRecorder
 from .._telemetry.tracing import annotate_operation, measure_chunk
 from ..errors import InvalidArgumentError, NotFoundError, StepflowClientError
 from ..flows.nodes import add_step_place_to_hint
@@ -38,9 +39,7 @@ from .run_creation import RunCreator, get_summaries_by_run
 
 if TYPE_CHECKING:
     from .._codec.requests import RunArguments
-    from .._runs.failure_hints import FailureHintFinder
     from .._stores.journal import Journal
-    from .._telemetry.recorder import BatchRecorder
     from ..flows.reading import FlowSource
     from ..flows.run_requirements import RunRequirements, ValueValidator
     from .context import ClientContext
@@ -88,7 +87,7 @@ class Batch:
     """The arguments all runs share, i.e. without the inputs."""
     _needs: RunRequirements
     _record: BatchRecorder
-    _hints: FailureHintFinder | None = None
+    _effective_flow: Mapping[str, Any] | None = None
 
     def __init__(
         self,
@@ -228,7 +227,7 @@ class Batch:
         self._needs = self._flows.get_requirements(self._checked)
         self._arguments = self._creator.check_arguments(call, self._needs)
         with self._recorder.label_created_runs(options["labels"]):
-            self._record = self._recorder.create_batch_recorder(self._content, self._arguments, flow)
+            self._record = BatchRecorder(self._recorder, self._content, self._arguments, flow)
         if options["check_input"]:
             self._input_check = self._needs.input_check
 
@@ -524,13 +523,13 @@ class Batch:
         """Add hints to an input's error: what to change, and where the step is defined in Python, if known."""
         if error is None:
             return None
-        if self._hints is None:
-            from .._runs.failure_hints import FailureHintFinder
+        from .._runs.failure_hints import find_error_hint
+
+        if self._effective_flow is None:
             from ..flows.interpreter import apply_valid_overrides
 
-            flow = apply_valid_overrides(self._content, {"steps": self._arguments.overrides or {}})
-            self._hints = FailureHintFinder(flow, self._arguments.variables)
-        hint = error.hint or self._hints.find_hint(error, value)
+            self._effective_flow = apply_valid_overrides(self._content, {"steps": self._arguments.overrides or {}})
+        hint = error.hint or find_error_hint(error, self._effective_flow, value, self._arguments.variables)
         return add_step_place_to_hint(replace(error, hint=hint) if hint != error.hint else error, self._flow)
 
 

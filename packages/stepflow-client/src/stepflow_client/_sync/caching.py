@@ -9,11 +9,9 @@ import os
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
-from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .. import types
 from .._codec import requests
 from .._codec.requests import RunCall, parse_declared_variables
 from .._concurrency import sync_run_check, sync_wait_for_future
@@ -21,7 +19,6 @@ from .._data.secrets import contains_secret
 from .._rules.timeouts import current_deadline, has_passed
 from ..errors import InvalidArgumentError, RequestTimeoutError, RunTimeoutError, StepflowClientError
 from ..result_cache import ResultCache
-from ..types.statuses import ExecutionStatus
 from .flows import FlowStore
 
 if TYPE_CHECKING:
@@ -72,10 +69,9 @@ class CachedRuns:
         # Include the pid: a fork doesn't have the threads that would finish its parent's calls.
         place = (os.getpid(), cache.path, cache.refresh, prepared.key)
         while True:
-            cached = None if cache.refresh else cache._file.find_result(prepared.key)
+            cached = None if cache.refresh else cache._find_result(prepared.key)
             if cached is not None:
-                status, time = ExecutionStatus.COMPLETED, datetime.fromtimestamp(cached.created, UTC)
-                return types.FlowResult(run_id=cached.run_id, status=status, output=cached.output, cached_at=time)
+                return cached
             own: Future[Outcome] = Future()
             shared = self._outcomes.setdefault(place, own)
             if shared is own:
@@ -114,7 +110,7 @@ class CachedRuns:
                     declared = self._flows.get_declared_variables(prepared.flow)
             # Outputs that quote a secret variable must not be cached, and we can't tell without the flow's variables.
             if declared is not None and not contains_secret(result.output, prepared.variables, declared, content):
-                cache._file.store_result(prepared.key, result.run_id, result.output)
+                cache._store_result(prepared.key, result.run_id, result.output)
         # Share a copy, because the caller is free to modify its own.
         shared.set_result(copy.deepcopy(result))
         return result
@@ -153,4 +149,4 @@ class CachedRuns:
         completed = call._replace(flow=flow, input=arguments.inputs, overrides=overrides, variables=arguments.variables)
         # These arguments have been checked, and include the variables from the environment.
         completed = completed._replace(variables_from_env=False, check_input=False, source=call.flow)
-        return _CacheableCall(completed, flow, arguments.variables, cache._file.compute_key(flow, arguments))
+        return _CacheableCall(completed, flow, arguments.variables, cache._compute_key(flow, arguments))

@@ -415,7 +415,7 @@ class EventStreamReader:
                     skip = skip - 1 if is_repeated else 0
                     position = self._position if is_repeated else self._position.advance_to(number)
                     decoder = self._connection.get_decoder(run_id)
-                    read = partial(events.read_event, run_id, cursor=str(position), decoder=decoder)
+                    read = partial(events.decode_event, run_id, cursor=str(position), decoder=decoder)
                     event = responses.build_from_response(read, frame, "an event")
                     self._latest, self._state, self._is_silent = event.timestamp or self._latest, None, False
                     self._position = position

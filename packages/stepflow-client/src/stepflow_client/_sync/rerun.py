@@ -4,30 +4,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from .._calls import rerun_plan as rules
-from .._calls.rerun_plan import EarlierRun, NewRun, RerunRequest, find_outdated_steps, plan_new_run, select_kept_outputs
+from .._calls.rerun_plan import EarlierRun, NewRun, RerunRequest
 from .._codec import requests, responses
 from .._codec.idempotency_markers import make_rerun_scope
 from .._codec.requests import RunCall, parse_declared_variables
 from .._concurrency import sync_gather, sync_run_check
-from .._rules.releases import require_capability
 from .._rules.timeouts import compute_deadline, deadline_scope
-from .._runs.stored_flow import RerunOrigin, add_tag_to_flow, read_rerun_origin
+from .._runs.stored_flow import RerunOrigin, add_tag_to_flow, parse_rerun_origin
 from .._telemetry.recorder import CreatedRun
 from ..errors import ConflictError, InvalidArgumentError, NotFoundError
-from ..flows.interpreter import apply_valid_overrides
 from ..flows.run_requirements import find_requirements
 from ..types import ListItemsResponse
-from ..types.reruns import RerunItem, RerunPlan, RerunResult
+from ..types.reruns import RerunResult
 from ..types.statuses import FAILED_STATUSES
 
 if TYPE_CHECKING:
-    from ..types import FlowResult, StepDetails
+    from ..types import FlowResult
+    from ..types.reruns import RerunItem, RerunPlan
     from .context import ClientContext
     from .idempotency import KeyedRuns
     from .snapshot_reader import SnapshotReader
@@ -69,7 +68,7 @@ class Rerunner:
         with deadline_scope(compute_deadline(timeout)):
             plan, new_run = self._make_executable_plan(request)
             calls = [partial(self._run_item_group, new_run, part, group) for part, group in enumerate(plan.groups)]
-            results = dict(enumerate(new_run.earlier.results))
+            results = dict(enumerate(new_run.earlier.results or ()))
             for part_results in sync_gather(calls, _AT_ONCE):
                 results |= part_results
             return RerunResult(plan=plan, results=[results[index] for index in range(plan.total)])
@@ -94,40 +93,23 @@ class Rerunner:
         return plan, new_run
 
     def _make_plan(self, request: RerunRequest) -> tuple[RerunPlan, NewRun]:
-        rules.check_item_indexes(request.items)
         new = None if request.flow is None else self._flows.load_or_fetch_flow(request.flow)
         run_id = requests.check_run_id(request.run_id)
         try:
-            earlier = self._read_earlier_run(run_id, new, keeps=request.keeps_outputs)
+            earlier = self._read_earlier_run(run_id, keeps_outputs=request.keep.steps != "nothing")
         except NotFoundError:
-            recorded_run = self._read_recorded_run(run_id, new) if request.covers_all_items else None
+            covers_all_items = not request.keep.succeeded_items and request.items is None
+            recorded_run = self._find_recorded_run(run_id, has_flow=new is not None) if covers_all_items else None
             if recorded_run is None:
                 raise
             earlier = recorded_run
-        old = apply_valid_overrides(earlier.written, earlier.recorded.overrides)
-        earlier = earlier._replace(recorded=earlier.recorded.select_inherited(request.inherit))
-        new_run = plan_new_run(request, earlier, earlier.flow if new is None else new)
-        new_run = new_run._replace(changed=rules.find_changed_steps(old, new_run.effective))
-        items = self._build_rerun_items(new_run)
-        if not (request.force or request.keep.all_except is not None):
-            rules.check_kept_steps(new_run, items)
-        if not request.variables_from_env:
-            rules.check_recorded_variables(new_run, items)
-        plan = RerunPlan(
-            run_id=earlier.run_id,
-            flow=new_run.flow,
-            items=items,
-            total=earlier.total,
-            unknown=rules.find_unknown_arguments(new_run, items),
-            recorded=rules.find_inherited_arguments(new_run, items),
-            outdated=find_outdated_steps(new_run, items),
-        )
-        return plan, new_run
+        new_run = rules.plan_new_run(request, earlier, new)
+        return rules.make_rerun_plan(new_run, self._connection.detect_server()), new_run
 
-    def _read_earlier_run(self, run_id: str, new: Mapping[str, Any] | None, *, keeps: bool) -> EarlierRun:
+    def _read_earlier_run(self, run_id: str, *, keeps_outputs: bool) -> EarlierRun:
         can = self._snapshots.get_capabilities()
-        parts = ["items", "flow", *(["steps"] if keeps and can["step_outputs"] else [])]
-        run = self._snapshots.read_snapshot(run_id, parts)
+        has_steps = keeps_outputs and can["step_outputs"]
+        run = self._snapshots.read_snapshot(run_id, ["items", "flow", *(["steps"] if has_steps else [])])
         status = run.details.status
         items = ListItemsResponse(run_id=run_id, items=run.items or ())
         # If a failed run's items still count as running, it may still be executing.
@@ -137,47 +119,25 @@ class Rerunner:
         # Without its flow, the run can't be executed again, so raise the server's error.
         flow = run.flow or (self._runs.get_run_flow(run_id)).flow
         results = responses.read_results(items, status, self._connection.get_decoder(run_id))
-        entries = cache(self._recorder.find_history_entry)
-        entry = entries(run_id)
-        recorded = rules.read_recorded_arguments(entry, flow if new is None else new)
-        source = partial(rules.find_executing_run, entries, run_id)
-        is_written = new is not None and entry is not None and isinstance(entry.flow, Mapping)
-        written = entry.flow if is_written and entry is not None and not rules.has_hidden_secrets(entry.flow) else flow
-        origin, steps = read_rerun_origin(run._stored or {}), run.steps or ()
-        return EarlierRun(run_id, flow, written, origin, len(results), results, recorded, source, steps)
+        origin = parse_rerun_origin(run._stored or {})
+        outputs = [{} if origin is None else origin.kept] * len(results)
+        return EarlierRun(run_id, flow, cache(self._recorder.find_history_entry), outputs, results, run.steps or ())
 
-    def _read_recorded_run(self, run_id: str, new: Mapping[str, Any] | None) -> EarlierRun | None:
+    def _find_recorded_run(self, run_id: str, *, has_flow: bool) -> EarlierRun | None:
         """Return a run that's gone from the server but in the history, or None if the history doesn't have enough of
-        it."""
-        entries = cache(self._recorder.find_history_entry)
-        entry, outputs = entries(run_id), self._recorder.find_kept_outputs(run_id)
+        it.
+
+        Args:
+            run_id: The run ID.
+            has_flow: Whether the request has a flow, so that the recorded one may be incomplete.
+        """
+        find_entry = cache(self._recorder.find_history_entry)
+        entry, outputs = find_entry(run_id), self._recorder.find_kept_outputs(run_id)
         if entry is None or outputs is None or entry.flow is None:
             return None
-        if new is None and rules.has_hidden_secrets(entry.flow):
+        if not has_flow and rules.has_hidden_secrets(entry.flow):
             return None
-        recorded = rules.read_recorded_arguments(entry, entry.flow if new is None else new)
-        source = partial(rules.find_executing_run, entries, run_id)
-        return EarlierRun(run_id, entry.flow, entry.flow, None, len(outputs), (), recorded, source, outputs=outputs)
-
-    def _build_rerun_items(self, new_run: NewRun) -> list[RerunItem]:
-        """Return the items to run again, each with the outputs to keep."""
-        request, earlier = new_run.request, new_run.earlier
-        chosen = rules.resolve_item_indexes(request.items, earlier.total, earlier.run_id)
-        skips = request.keep.succeeded_items
-        indexes = [index for index in chosen if not (skips and earlier.results[index].is_success)]
-        is_known = earlier.outputs is not None
-        server = self._connection.detect_server()
-        if request.needs_outputs and not is_known:
-            require_capability(server, "step_outputs", "keeping the outputs of steps")
-        readable = is_known or server.capabilities["step_outputs"]
-        keeps = request.keeps_outputs and readable and bool(indexes)
-        steps: dict[int, list[StepDetails]] = {index: [] for index in indexes}
-        for step in earlier.steps:
-            if step.item_index in steps:
-                steps[step.item_index].append(step)
-        kept = {index: select_kept_outputs(new_run, index, steps[index]) if keeps else {} for index in indexes}
-        flow = new_run.effective
-        return [RerunItem(index, keep, rules.find_executed_steps(flow, keep)) for index, keep in kept.items()]
+        return EarlierRun(run_id, entry.flow, find_entry, outputs)
 
     def _run_item_group(self, new_run: NewRun, part: int, group: Sequence[RerunItem]) -> dict[int, FlowResult]:
         """Execute items that keep the same outputs in a single run, and return their results by index."""

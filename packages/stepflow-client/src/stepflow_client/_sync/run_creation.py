@@ -74,7 +74,7 @@ class LostRunSearch:
         # The server may still be processing the request, so search for as long as we waited for the response.
         is_open = lost_creation.may_still_be_processed(error)
         processing = min(now - call.sent, timings.search_after_timeout) if is_open else 0.0
-        self.is_processed = lost_creation.was_processed(error)
+        self.is_processed = lost_creation.was_processed_by_server(error)
         """Whether the server is done processing the request."""
         # If it isn't, the request may still be on its way.
         end = now if self.is_processed else now + max(timings.arrival_delay, processing)
@@ -423,7 +423,7 @@ class RunCreator:
             # A call that's cancelled, for example, isn't settled: no other call may claim a run it left behind.
             registry.end_call(call, is_settled=call.is_settled, run_id=run_id)
             if entry is not None:
-                self._recorder.complete_entry(entry, made_id, is_settled=call.is_settled)
+                self._recorder.complete_history_entry(entry, made_id, is_settled=call.is_settled)
 
     def _find_lost_run(self, search: LostRunSearch, template: _RunTemplate) -> responses.StartedRun | None:
         """Return the run created by a failed request, or None if there isn't one and the request should be resent.
@@ -431,7 +431,7 @@ class RunCreator:
         If it must not be resent, raises the request's error.
         """
         call, error = search.call, search.error
-        call.is_settled = not lost_creation.may_have_created(error)
+        call.is_settled = not lost_creation.may_have_created_run(error)
         try:
             if call.is_settled:
                 raise error

@@ -16,7 +16,7 @@ from .._rules import releases as api
 from .._rules.retries import TRANSIENT_ERRORS, Backoff
 from .._rules.timeouts import compute_deadline, current_deadline, deadline_scope, limit_by_deadline
 from ..errors import ApiError, InvalidArgumentError, RunTimeoutError, ServerConnectionError, StepflowClientError
-from ..types.statuses import ExecutionStatus, is_given_up, read_status
+from ..types.statuses import ExecutionStatus, is_given_up, parse_status
 
 if TYPE_CHECKING:
     from .._codec.requests import RunId
@@ -61,7 +61,7 @@ class Waiter:
 
     def wait_until_ended(self, run_id: str, total: int | None = None) -> RunDetails:
         """Wait for a run of `total` items to end, or until the caller's deadline, and return its state."""
-        with self._connection.counting_waited_run(run_id):
+        with self._connection.count_waited_run(run_id):
             if total is None:
                 # Don't wait on the first request: older servers respond with a 500 (not a 404) if the run is unknown.
                 first = self._retry_request(partial(self._runs.get_run_without_steps, run_id), run_id)
@@ -208,7 +208,7 @@ class Waiter:
             if started is None and wait and single and not server.needs_translation:
                 # Servers report an item's end along with the run's, so a short run takes just one request.
                 answers = self._retry_request(partial(self._runs.list_raw_items, run_id), run_id, _NO_ITEMS)
-                status = read_status(answers[0]["status"]) if len(answers) == 1 else None
+                status = parse_status(answers[0]["status"]) if len(answers) == 1 else None
                 if status is not None and status in (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED):
                     started = responses.StartedRun(run_id, status, answers)
             if started is not None:

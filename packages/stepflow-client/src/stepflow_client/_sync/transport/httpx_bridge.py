@@ -15,13 +15,14 @@ from typing import Any
 
 import httpx
 
+from ..._concurrency import sync_call_with_timeout
 from ..._data.arguments import check_instance
 from ..._http import messages
 from ..._http.decompression import Decompressor
-from ..._http.limits import Hook, sync_call_hooks, sync_call_with_timeout
+from ..._http.limits import Hook, sync_call_hooks
 from ..._http.messages import HttpError, HttpRequest, HttpResponse
 from ..._http.settings import API_PATH, MAX_TIMEOUT, ServerUrl, Timeouts, check_headers
-from ..._http.sockets import sync_get_owner
+from ..._http.sockets import sync_get_connection_owner
 from ..._rules.releases import find_operation, get_run_events
 from ...errors import InvalidArgumentError, StepflowClientError
 from .base import Middleware, Stream, Transport
@@ -264,7 +265,7 @@ class ForkSafeTransport(httpx.HTTPTransport):
         super().close()
 
     def _reset_for_new_owner(self) -> None:
-        home = sync_get_owner()
+        home = sync_get_connection_owner()
         if self._home is not None and home != self._home:
             super().__init__(**self._settings)
         self._home = home

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ..._http import messages
-from ..._http.limits import SyncSlots
+from ..._http.limits import SyncRequestSlots
 from ..._http.messages import HttpError, HttpRequest, HttpResponse
 from ..._http.settings import API_PATH, PoolLimits, ServerUrl
 from ..._http.sockets import SyncSocket, count_forks
@@ -52,7 +52,7 @@ class Pool(Transport):
         self._max_idle_seconds = float("inf") if limits.keepalive_expiry is None else limits.keepalive_expiry
         self._max_connections = limits.max_connections
         self._busy: set[SyncSocket] = set()
-        self._slots = SyncSlots(self._max_connections)
+        self._slots = SyncRequestSlots(self._max_connections)
         self._forks = count_forks()
         self._closed = False
         # The event loop holds references to open connections, which would otherwise outlive an unclosed pool.
@@ -146,7 +146,7 @@ class Pool(Transport):
         _abandon_connections((*self._idle, *self._busy))
         self._idle.clear()
         self._busy.clear()
-        self._slots = SyncSlots(self._max_connections)
+        self._slots = SyncRequestSlots(self._max_connections)
 
     def _connect(self, request: HttpRequest) -> SyncSocket:
         if not self._closed:
