@@ -74,16 +74,7 @@ class StepflowClientError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The default would call the class with just `args`, dropping its keyword-only arguments.
-        return (_unpickle_error, (type(self), self.args, self.__dict__.copy()))
-
-
-def _unpickle_error(
-    cls: type[StepflowClientError], args: tuple[Any, ...], state: dict[str, Any]
-) -> StepflowClientError:
-    error = cls.__new__(cls, *args)
-    error.args = args
-    error.__dict__.update(state)
-    return error
+        return type(self).__new__, (type(self),), {**self.__dict__, "args": self.args}
 
 
 class TransportError(StepflowClientError):
