@@ -42,17 +42,11 @@ class Picklable:
         made_by.__init__(self, **arguments)
         vars(self).update(additions)
 
-    def __copy__(self) -> Self:
-        return self._recreate(self._get_added_attributes())
-
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         # Share the arguments: they are settings that never change, and SSL contexts and transports can't be
         # deep-copied.
-        return self._recreate(copy.deepcopy(self._get_added_attributes(), memo))
-
-    def _recreate(self, additions: dict[str, Any]) -> Self:
-        twin = type(self).__new__(type(self))
-        twin.__setstate__((self._init_class, self._init_arguments, additions))
+        twin = copy.copy(self)
+        vars(twin).update(copy.deepcopy(self._get_added_attributes(), memo))
         return twin
 
     def _get_added_attributes(self) -> dict[str, Any]:
