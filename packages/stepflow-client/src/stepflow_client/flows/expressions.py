@@ -23,6 +23,7 @@ _KINDS: dict[str, Literal["step", "input", "variable"]] = {
 
 Path = tuple[str | int, ...]
 """Keys and indexes leading to a value."""
+_PATH_PART = re.compile(r"\.(?P<name>[^.\[]*)|\[(?P<inner>[^\]]*)\]")
 _DIGITS = re.compile(r"\+?[0-9]+")
 _PLAIN = re.compile(r"""[^\s.\[\]"'*]+""")
 
@@ -157,28 +158,23 @@ def parse_path(text: str | None) -> Path:
     trimmed = text.strip()
     if not trimmed.startswith("$"):
         return (text,)
-    rest, parts = trimmed[1:], list[str | int]()
-    while rest:
-        if rest[0] == ".":
-            stop = re.search(r"[.\[]", rest[1:])
-            end = stop.start() + 1 if stop else len(rest)
-            if rest[1:end]:
-                parts.append(rest[1:end])
-            rest = rest[end:]
-        elif rest[0] == "[":
-            close = rest.find("]")
-            if close < 0:
-                raise PathError("a [ is not closed")
-            inner = rest[1:close].strip()
-            if _DIGITS.fullmatch(inner):
-                parts.append(int(inner))
-            elif len(inner) >= 2 and inner[0] == inner[-1] and inner[0] in "'\"":
-                parts.append(inner[1:-1])
-            else:
-                raise PathError(f"[{inner}] is neither an index ([0]) nor a quoted name (['x'])")
-            rest = rest[close + 1 :]
+    end, parts = 1, list[str | int]()
+    while end < len(trimmed):
+        match = _PATH_PART.match(trimmed, end)
+        if match is None and trimmed[end] == "[":
+            raise PathError("a [ is not closed")
+        if match is None:
+            where = "$ must be followed by . or [, not {!r}" if not parts else "{!r} after ]"
+            raise PathError(where.format(trimmed[end]))
+        name, inner, end = match["name"], (match["inner"] or "").strip(), match.end()
+        if name is not None:
+            parts += [name] if name else []
+        elif _DIGITS.fullmatch(inner):
+            parts.append(int(inner))
+        elif len(inner) >= 2 and inner[0] == inner[-1] and inner[0] in "'\"":
+            parts.append(inner[1:-1])
         else:
-            raise PathError(f"$ must be followed by . or [, not {rest[0]!r}" if not parts else f"{rest[0]!r} after ]")
+            raise PathError(f"[{inner}] is neither an index ([0]) nor a quoted name (['x'])")
     return tuple(parts)
 
 
