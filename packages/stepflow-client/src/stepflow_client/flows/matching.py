@@ -243,18 +243,11 @@ def may_equal_masked(masked: Any, value: Any, mark: str = HIDDEN) -> bool:
 
 
 def _may_equal_masked_text(hidden: str, text: str, mark: str) -> bool:
-    before, after = mark.split(HIDDEN)
-    first, *between, last = (f"{after}{part}{before}" for part in hidden.split(mark))
-    first, last = first.removeprefix(after), last.removesuffix(before)
-    place, end = len(first), len(text) - len(last)
-    if not (text.startswith(first) and text.endswith(last)):
-        return False
-    for part in between:
-        place = text.find(part, place, max(place, end))
-        if place < 0:
-            return False
-        place += len(part)
-    return place <= end
+    before, after = map(re.escape, mark.split(HIDDEN))
+    first, *between, last = map(re.escape, hidden.split(mark))
+    # Atomic groups match each part at the first possible place, so the time stays linear.
+    parts = "".join(f"(?>.*?{after}{part}{before})" for part in between)
+    return re.fullmatch(f"{first}{before}{parts}.*{after}{last}", text, re.DOTALL) is not None
 
 
 def _count_elements(values: list[Any]) -> str:
