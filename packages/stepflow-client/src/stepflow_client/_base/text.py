@@ -89,9 +89,7 @@ def format_name_suggestion(name: str) -> str:
 
 def parse_suggested_name(hint: str | None) -> str | None:
     """Return the name a hint suggests, or None if it doesn't suggest exactly one."""
-    if hint is None or not hint.startswith(("did you mean ", "write ")):
-        return None
-    match = re.fullmatch(r"""(?:did you mean|write) (['"])(.+)\1\??""", hint)
+    match = re.fullmatch(r"""(?:did you mean|write) (['"])(.+)\1\??""", hint or "")
     return match[2] if match else None
 
 
@@ -132,12 +130,10 @@ def duration_text(seconds: object) -> str:
     if seconds < 10 and seconds != int(seconds):
         return f"{seconds:.1f}s"
     whole = int(seconds)
-    if whole < 60:
-        return f"{whole}s"
-    for size, unit, smaller, its_unit in ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "m")):
+    for size, unit, smaller, its_unit in ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "m"), (60, "m", 1, "s")):
         if whole >= size:
             return f"{whole // size}{unit}{whole % size // smaller:02d}{its_unit}"
-    return f"{whole // 60}m{whole % 60:02d}s"
+    return f"{whole}s"
 
 
 def compute_rate(done: int, seconds: float) -> float | None:

@@ -14,7 +14,6 @@ from .._base.basic_errors import InvalidArgumentError
 from .._base.text import cut
 from .values import check_json
 
-Chosen = TypeVar("Chosen")
 Kind = TypeVar("Kind")
 
 

@@ -373,30 +373,22 @@ def _name_kind(value: Any) -> str:
     return {str: "text", list: "a list", bool: "a boolean"}.get(type(value), "a number")
 
 
-def _drop_nulls(flow: dict[str, Any]) -> dict[str, Any]:
-    """Remove optional keys that are null.
+# The parts of a flow with optional keys. Everything else is data.
+_FLOW_PARTS: Mapping[str, Any] = {
+    "steps": {"onError": {}}, "examples": {}, "schemas": {"properties": {}}, "test": {"cases": {}},
+}  # fmt: skip
+
+
+def _drop_nulls(value: Any, parts: Mapping[str, Any] = _FLOW_PARTS) -> Any:
+    """Remove a flow's optional keys that are null.
 
     Servers treat null like a missing key, but releases before 0.11 reject some nulls. Nulls inside inputs and outputs
     are kept.
     """
-    whole: dict[str, Any] = _drop_null_keys(flow)
-    for key, inner in (("steps", "onError"), ("examples", None)):
-        if isinstance(whole.get(key), list):
-            whole[key] = [_drop_null_keys(element, inner) for element in whole[key]]
-    for key, inner in (("schemas", "properties"), ("test", None)):
-        if key in whole:
-            whole[key] = _drop_null_keys(whole[key], inner)
-    test = whole.get("test")
-    if isinstance(test, dict) and isinstance(test.get("cases"), list):
-        test["cases"] = [_drop_null_keys(case) for case in test["cases"]]
-    return whole
-
-
-def _drop_null_keys(value: Any, inner: str | None = None) -> Any:
+    if isinstance(value, list):
+        return [_drop_nulls(element, parts) for element in value]
     if not isinstance(value, dict):
         return value
     # Keep a null input, because servers reject examples without an input.
     kept = {key: part for key, part in value.items() if part is not None or key == "input"}
-    if inner in kept:
-        kept[inner] = _drop_null_keys(kept[inner])
-    return kept
+    return kept | {key: _drop_nulls(kept[key], inner) for key, inner in parts.items() if key in kept}
