@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import quote
 
 from .._base.basic_errors import StepflowClientError
@@ -33,16 +33,6 @@ _MIN_SUBSTRING_LENGTH = 4
 _MAX_CUT_LENGTH = 1_000
 # JSON schema keys that hold values.
 _VALUE_KEYS = ("default", "const", "enum", "examples", "example")
-
-
-class _DeclaredVariable(Protocol):
-    """The declaration of a variable in a flow."""
-
-    @property
-    def is_secret(self) -> bool: ...
-
-    @property
-    def value_schema(self) -> dict[str, Any]: ...
 
 
 class Secrets:
@@ -134,13 +124,13 @@ def get_hidden_mark(flow: Mapping[str, Any] | None) -> str:
     return HIDDEN if has_secrets else HIDDEN_IN_URL
 
 
-def find_secrets(variables: Mapping[str, Any], declared: Mapping[str, _DeclaredVariable] | None) -> Secrets:
+def find_secrets(variables: Mapping[str, Any], declared: Mapping[str, Any] | None) -> Secrets:
     """Return the secrets among a run's variables, including the defaults of secret variables.
 
     Args:
         variables: The variables' values.
-        declared: Their declarations in the flow. If None, every value of four or more characters is secret, except
-            booleans.
+        declared: Their declarations in the flow (each a `FlowVariable`). If None, every value of four or more
+            characters is secret, except booleans.
     """
     if declared is None:
         return Secrets(variables.values(), include_short=False) if variables else NO_SECRETS
@@ -154,7 +144,7 @@ def find_secrets(variables: Mapping[str, Any], declared: Mapping[str, _DeclaredV
 
 
 def contains_secret(
-    value: Any, variables: Mapping[str, Any], declared: Mapping[str, _DeclaredVariable], flow: Mapping[str, Any]
+    value: Any, variables: Mapping[str, Any], declared: Mapping[str, Any], flow: Mapping[str, Any]
 ) -> bool:
     """Return whether a JSON value contains a secret variable's value or default.
 

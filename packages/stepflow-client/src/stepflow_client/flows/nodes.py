@@ -5,7 +5,7 @@ from __future__ import annotations
 import linecache
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .expressions import Path, format_path_part
 
@@ -142,39 +142,10 @@ def to_node(value: Any) -> Node:
     return node
 
 
-class Place(Protocol):
-    """A position in a Python file."""
-
-    @property
-    def file(self) -> str:
-        """The file's path."""
-        ...
-
-    @property
-    def line(self) -> int:
-        """The 1-based line."""
-        ...
-
-    @property
-    def column(self) -> int:
-        """The 1-based column."""
-        ...
-
-    @property
-    def shown_file(self) -> str:
-        """The path to show to users."""
-        ...
-
-
-def get_places(flow: object) -> Mapping[Path, Place]:
-    """Return the positions of a flow's parts, keyed by path, or an empty mapping if the flow isn't written in
-    Python."""
+def get_python_places(flow: object) -> Mapping[Path, Any]:
+    """Return the positions of a flow's parts (`authoring.Place`), keyed by path, or an empty mapping if the flow isn't
+    written in Python."""
     return flow.places if hasattr(type(flow), "places") else {}  # type: ignore[attr-defined]
-
-
-def get_component_schemas(flow: object) -> Mapping[str, tuple[Any, Any]]:
-    """Return the input and output schemas of a flow's components, derived from the Python functions it calls."""
-    return flow.component_schemas if hasattr(type(flow), "component_schemas") else {}  # type: ignore[attr-defined]
 
 
 def set_node_places(root: Node, flow: object) -> tuple[str, str]:
@@ -182,7 +153,7 @@ def set_node_places(root: Node, flow: object) -> tuple[str, str]:
 
     Nodes defined in other files get no position. Both strings are empty if the flow isn't written in Python.
     """
-    places = get_places(flow)
+    places = get_python_places(flow)
     if not places:
         return "", ""
     whole = places[()]
@@ -205,11 +176,10 @@ def add_step_place_to_hint(error: FlowError | None, flow: object) -> FlowError |
 
 def describe_step_place(flow: object, step_id: str | None) -> str | None:
     """Describe where a flow's step is written in Python (or its output, without a step), or return None if unknown."""
+    places, what = get_python_places(flow), "the output" if step_id is None else f"step {step_id!r}"
     path: Path = ("output",)
-    what = "the output"
-    if step_id is not None and get_places(flow):
+    if step_id is not None and places:
         steps = flow.to_dict().get("steps", [])  # type: ignore[attr-defined]
-        path = next((("steps", index) for index, step in enumerate(steps) if step["id"] == step_id), ())
-        what = f"step {step_id!r}"
-    place = get_places(flow).get(path) if path else None
+        path = next((("steps", index) for index, step in enumerate(steps) if step["id"] == step_id), ("steps", -1))
+    place = places.get(path)
     return f"{what} is written at {place.shown_file}:{place.line}" if place is not None else None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .._base.lazy import lazy_module
 from .._data.values import check_json
 from ..errors import FlowFileError
-from .nodes import Key, Node, NodeCopy, get_component_schemas, set_node_places, to_node
+from .nodes import Key, Node, NodeCopy, set_node_places, to_node
 from .reading import (
     MAX_YAML_LENGTH,
     FlowSource,
@@ -71,7 +71,8 @@ class FlowText:
     @property
     def component_schemas(self) -> Mapping[str, tuple[Any, Any]]:
         """Component schemas derived from function signatures, if the flow is written in Python."""
-        return get_component_schemas(self._flow)
+        has_schemas = hasattr(type(self._flow), "component_schemas")
+        return self._flow.component_schemas if has_schemas else {}  # type: ignore[attr-defined]
 
     @classmethod
     def from_bytes(cls, content: bytes, name: str) -> FlowText:
@@ -171,7 +172,6 @@ class _TreeBuilder:
     def __init__(self, text: str, reader: yaml_format.YamlReader, value: Any) -> None:
         self.text = text
         self.reader = reader
-        self.value = value
         self.is_json = value is not _NOT_JSON
         self.is_shared = not self.is_json and ("*" in text or "<<" in text)
         self.aliases = yaml_format.find_aliases(text) if self.is_shared else iter(())
@@ -180,11 +180,21 @@ class _TreeBuilder:
 
     def build_node(self, node: yaml.Node, value: Any, key: Key | None) -> Node:
         if self.is_shared and id(node) in self.known:
-            return self.copy_alias(self.known[id(node)])
+            copy = NodeCopy(self.known[id(node)])
+            copy.start, copy.end = next(self.aliases)
+            copy.is_flow, copy.merges, copy.last, copy.original = True, (), -1, copy.source
+            return copy
         start = node.start_mark
         made = Node(value, start.line + 1, start.column + 1, start.index, node.end_mark.index)
         if isinstance(node, yaml.ScalarNode):
-            self.fill_scalar(made, node, key)
+            if not self.is_json:
+                made.value = self.reader.read_value(node)
+            # PyYAML includes trailing blank lines in a block scalar's end.
+            if node.style in ("|", ">"):
+                made.end = made.start + len(self.text[made.start : made.end].rstrip())
+            if made.value is None and not node.value and key is not None:
+                # PyYAML places an empty value at the next token. The key's position is more useful.
+                made.line, made.column = key.line, key.column
         else:
             assert isinstance(node, yaml.CollectionNode)
             if node.tag != _TAGS[type(node).__name__]:
@@ -198,22 +208,6 @@ class _TreeBuilder:
                 made.end = made.last
         if self.is_shared:
             self.known[id(node)] = made
-        return made
-
-    def fill_scalar(self, made: Node, node: yaml.ScalarNode, key: Key | None) -> None:
-        if not self.is_json:
-            made.value = self.reader.read_value(node)
-        # PyYAML includes trailing blank lines in a block scalar's end.
-        if node.style in ("|", ">"):
-            made.end = made.start + len(self.text[made.start : made.end].rstrip())
-        if made.value is None and not node.value and key is not None:
-            # PyYAML places an empty value at the next token. The key's position is more useful.
-            made.line, made.column = key.line, key.column
-
-    def copy_alias(self, original: Node) -> Node:
-        made = NodeCopy(original)
-        made.start, made.end = next(self.aliases)
-        made.is_flow, made.merges, made.last, made.original = True, (), -1, original
         return made
 
     def fill_mapping(self, made: Node, node: yaml.MappingNode) -> int:
