@@ -253,9 +253,11 @@ def _check_mapping(node: Node, what: str, known: dict[str, str], required: tuple
             _report_unknown_key(node, key, what, known, findings)
             continue
         kind = known[key]
-        if child.value is None and key in ("steps", "metadata"):
-            findings.add("wrong-type", "fatal", child, f"servers before 0.11 reject null for {key}",
-                         f"write a value, or remove {key}", before=(0, 11))  # fmt: skip
+        is_older = findings.target is None or findings.target < (0, 11)
+        if child.value is None and key in ("steps", "metadata") and is_older:
+            level = "warning" if findings.target is None else "fatal"
+            findings.add("wrong-type", level, child, f"servers before 0.11 reject null for {key}",
+                         f"write a value, or remove {key}")  # fmt: skip
         if kind and child.value is not None and not isinstance(child.value, _TYPES[kind]):
             # Not fatal in examples and tests, which are never sent to servers.
             level = "fatal" if key not in ("examples", "test") else "warning" if _is_empty(child) else "error"

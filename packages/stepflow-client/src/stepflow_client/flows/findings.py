@@ -106,7 +106,6 @@ class Findings:
         hint: str | None = None,
         *,
         key: str | None = None,
-        before: Release | None = None,
     ) -> None:
         """Add a finding about a value or one of its keys.
 
@@ -117,12 +116,7 @@ class Findings:
             message: One sentence describing the problem.
             hint: How to fix it.
             key: The key, if that's where the problem is.
-            before: The first release without the problem. If the target is unknown, the finding is just a warning.
         """
-        if before is not None and self.target is None:
-            level = "warning"
-        elif before is not None and self.target is not None and self.target >= before:
-            return
         level = "error" if level == "fatal" and self.in_unchecked else level
         where = at if key is None else at.keys.get(key) or at.merges[0][0]
         # Like servers, name the expression rather than its keyword.
