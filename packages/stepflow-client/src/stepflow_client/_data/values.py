@@ -41,14 +41,11 @@ def make_merge_patch(before: Any, after: Any) -> Any:
     for key, value in after.items():
         if value is None and (key not in old or old[key] is not None):
             raise ValueError(f"{key!r} cannot become null: an override with null removes the key")
-        if key not in old or _serialize_for_comparison(old[key]) != _serialize_for_comparison(value):
+        # Compare as text, so that true and 1 differ.
+        is_same = json.dumps(old.get(key), sort_keys=True) == json.dumps(value, sort_keys=True)
+        if key not in old or not is_same:
             patch[key] = make_merge_patch(old.get(key), value)
     return patch
-
-
-def _serialize_for_comparison(value: Any) -> str:
-    """Serialize a value for comparison, so that true and 1 differ."""
-    return json.dumps(value, sort_keys=True)
 
 
 LARGEST_EXACT_INTEGER = 2**53
@@ -135,8 +132,6 @@ def _order_keys(value: dict[str, Any], shape: Mapping[str, Any]) -> list[str]:
 
 def _get_order_template(order_template: Any) -> Mapping[str, Any]:
     """Return the object in an expression, or an empty one if the expression's value comes from elsewhere."""
-    if order_template is None:
-        return {}
     while isinstance(order_template, Mapping) and "$literal" in order_template:
         order_template = order_template["$literal"]
         if is_expression(order_template):
@@ -394,9 +389,7 @@ class OutputDecoder(NamedTuple):
 
     def decode_flow_output(self, value: Any) -> Any:
         """Return the flow's output with numbers and key order as the flow's author wrote them."""
-        if self.as_sent:
-            return value
-        return restore_integers(value) if self.keeps_order else restore_order(value, self.like)
+        return value if self.as_sent else self.restore_value(value)
 
     def decode_step_output(self, value: Any) -> Any:
         """Return a step's output. Keys are sorted if the server returns them in arbitrary order."""
