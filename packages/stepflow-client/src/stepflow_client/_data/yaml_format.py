@@ -11,13 +11,7 @@ import yaml
 import yaml.composer
 
 from .._base.basic_errors import FlowFileError
-from .._base.lazy import lazy_module
 from .._base.text import cut
-
-if TYPE_CHECKING:
-    from . import syntax_faults
-else:
-    syntax_faults = lazy_module("stepflow_client._data.syntax_faults")
 
 # Maximum number of values repeated by aliases and merges. Otherwise, aliases of aliases could expand a small file
 # without limit.
@@ -99,7 +93,9 @@ def read_yaml(text: str, source: str, convert: Callable[[YamlReader, yaml.Node |
             return convert(reader, node)
         return None if node is None else reader.read_value(node)
     except yaml.MarkedYAMLError as error:
-        raise syntax_faults.explain_yaml_error(text, error, _Loader).make_error(source, "is not YAML") from None
+        from .syntax_faults import explain_yaml_error
+
+        raise explain_yaml_error(text, error, _Loader).make_error(source, "is not YAML") from None
     except yaml.reader.ReaderError as error:
         message = f"{source} is not YAML: {error.reason} (position {error.position})"
         raise FlowFileError(message, path=source, hint="remove the character, or name a text file") from None
@@ -249,8 +245,10 @@ class YamlReader:
         return number
 
     def raise_fault(self, node: yaml.Node, reason: str, hint: str | None = None) -> NoReturn:
+        from .syntax_faults import Fault
+
         mark = node.start_mark
-        fault = syntax_faults.Fault(reason, hint, mark.line + 1, mark.column + 1)
+        fault = Fault(reason, hint, mark.line + 1, mark.column + 1)
         raise fault.make_error(self.source, "cannot be used") from None
 
 

@@ -10,16 +10,13 @@ from operator import ge, gt, le, lt
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
-from .._base.lazy import lazy_module
 from .._base.long_computations import SLICE, Slices, slices
 from .._base.text import cut, find_nearest, suggest_nearest, suggest_or_list
 from .._data.flow_declarations import get_defs as get_defs, get_fields
 from .expressions import format_path, is_expression
 
 if TYPE_CHECKING:
-    from . import linear_patterns
-else:
-    linear_patterns = lazy_module("stepflow_client.flows.linear_patterns")
+    from .linear_patterns import LinearPattern
 
 _MAX_DEPTH = 30
 _REFERENCE = r"#/(?:schemas/)?(?:\$defs|definitions)/(.*)"
@@ -164,7 +161,7 @@ class Validator:
 
     def __init__(self, schema: Any, defs: Mapping[str, Any], *, evaluated: bool = False) -> None:
         self.schema, self.defs, self.is_evaluated = schema, defs, evaluated
-        self.patterns: dict[str, linear_patterns.LinearPattern | None] = {}
+        self.patterns: dict[str, LinearPattern | None] = {}
         self.nullable = set[int]()
         """The `id()` of each schema that also allows null."""
         self._rules: dict[int, _Rules] = {}
@@ -266,8 +263,10 @@ class _Validation:
         """Return whether a string matches a pattern, or None if the pattern can't be matched in linear time."""
         known = self.validator.patterns
         if pattern not in known:
+            from .linear_patterns import compile_linear
+
             self.slices.spend(SLICE)
-            known[pattern] = linear_patterns.compile_linear(pattern)
+            known[pattern] = compile_linear(pattern)
         compiled = known[pattern]
         if compiled is None:
             return None

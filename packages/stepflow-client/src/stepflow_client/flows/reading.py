@@ -14,20 +14,14 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from io import FileIO
 from os import PathLike, fsdecode
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
-from .._base.lazy import lazy_module
 from .._base.suggestions import explain_missing_file
 from .._base.text import cut
 from .._data.json_encoding import Builder, FlowLike, HasSteps, StoredFlowId, call_builder, is_data_object
 from .._data.values import check_json
 from .._rules.timeouts import current_deadline, limit_by_deadline
 from ..errors import FlowFileError, FlowFileNotFoundError, InvalidArgumentError, NotAFlowError
-
-if TYPE_CHECKING:
-    from .._data import syntax_faults
-else:
-    syntax_faults = lazy_module("stepflow_client._data.syntax_faults")
 
 MAX_FILE_BYTES = 256 * 2**20
 """Maximum file size in bytes. Servers accept requests of up to 250 MiB (2 MiB on older ones)."""
@@ -181,7 +175,9 @@ def parse_json(text: str, source: str = "the JSON text") -> Any:
     try:
         return _parse_strict_json(text)
     except json.JSONDecodeError as error:
-        raise syntax_faults.explain_json_error(error).make_error(source, "is not JSON") from None
+        from .._data.syntax_faults import explain_json_error
+
+        raise explain_json_error(error).make_error(source, "is not JSON") from None
     except RecursionError:
         raise FlowFileError(f"{source} is nested too deeply", path=source) from None
     except ValueError as error:
@@ -190,7 +186,9 @@ def parse_json(text: str, source: str = "the JSON text") -> Any:
     # locate anything else.
     for token in _STRING_OR_CONSTANT.finditer(text):
         if token[1]:
-            fault = syntax_faults.build_fault(text, token.start(), reason, "write null, or a text in double quotes")
+            from .._data.syntax_faults import build_fault
+
+            fault = build_fault(text, token.start(), reason, "write null, or a text in double quotes")
             raise fault.make_error(source, "is not JSON")
     from .._data.yaml_format import read_yaml
 

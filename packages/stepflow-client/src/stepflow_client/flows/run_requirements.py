@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .._base.lazy import lazy_module
 from .._base.not_given import NOT_GIVEN
 from .._base.text import suggest_nearest
 from .._data.flow_declarations import get_declared_defs, get_declared_schema, get_fields, get_unset_value, is_secret
@@ -19,9 +18,7 @@ from .graph import FlowSteps, find_reachable
 
 if TYPE_CHECKING:
     from ..types import FlowVariable
-    from . import json_schema
-else:
-    json_schema = lazy_module("stepflow_client.flows.json_schema")
+    from .json_schema import Mismatch, Validator
 
 STEP_KEYS = ("id", "component", "input", "onError", "mustExecute", "metadata")
 """The keys of a step. Servers silently ignore any others."""
@@ -250,7 +247,7 @@ def find_required_input_paths(flow: Mapping[str, Any]) -> list[Sequence[str | in
     return [path for path in paths if path]
 
 
-def find_unread_fields(flow: Mapping[str, Any], input: Any) -> list[json_schema.Mismatch]:
+def find_unread_fields(flow: Mapping[str, Any], input: Any) -> list[Mismatch]:
     """Return an input's fields, at any depth, that a flow neither declares nor reads.
 
     Any field is fine in an object that the flow reads as a whole, or whose schema allows additional fields.
@@ -270,7 +267,7 @@ def _iter_unread_fields(
     paths: Sequence[Any],
     needed: Sequence[Sequence[str | int]],
     parts: tuple[str, ...],
-) -> Iterator[json_schema.Mismatch]:
+) -> Iterator[Mismatch]:
     if not isinstance(value, Mapping) or _allows_unlisted_names(schema) or not all(paths):
         return
     declared, required = get_fields(schema)
@@ -281,9 +278,11 @@ def _iter_unread_fields(
             certain = [path[1:] for path in needed if path[0] == name and path[1:]]
             yield from _iter_unread_fields(inner, declared.get(name), defs, read, certain, (*parts, name))
         else:
+            from .json_schema import Mismatch, describe_fields
+
             names = {*required, *(str(path[0]) for path in needed)}
-            hint = suggest_nearest(str(name), fields) or json_schema.describe_fields(fields, names, defs)
-            yield json_schema.Mismatch(value, f"unknown field {name!r}", hint, str(name), parts)
+            hint = suggest_nearest(str(name), fields) or describe_fields(fields, names, defs)
+            yield Mismatch(value, f"unknown field {name!r}", hint, str(name), parts)
 
 
 def check_inputs(
