@@ -13,7 +13,7 @@ from typing import Any
 from .._base.text import visible_lines
 from .._data.flow_declarations import get_fields, is_secret, iter_mappings
 from .graph import find_reachable
-from .json_schema import get_list_schemas, get_type_names, parse_ref
+from .json_schema import get_list_schemas, get_type_names, parse_ref, resolve_ref
 from .json_types import COUNTS, WITH_LIST, WITH_MAPPING, WITH_SCHEMA, is_valid_keyword
 
 WRAPPER = "input"
@@ -139,16 +139,8 @@ class _SchemaInliner:
 
     def build_schema(self) -> dict[str, Any]:
         """Return the finished schema, including `$defs`."""
-        root = self._schema
         # APIs don't accept a top-level reference.
-        for _ in range(_MAX_DEPTH):
-            name = _parse_ref_name(root.get("$ref")) if isinstance(root, Mapping) else None
-            if name is None or name not in self._defs:
-                break
-            rest = {key: value for key, value in root.items() if key != "$ref"}
-            target = self._defs[name]
-            root = {**target, **rest} if isinstance(target, Mapping) else target
-        schema = self._inline_part(root, 0)
+        schema = self._inline_part(resolve_ref(self._schema, self._defs), 0)
         written: dict[str, Any] = {} if schema is True or self._decided else {"not": {}}
         if isinstance(schema, dict):
             written = schema
