@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import count, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._base.text import suggest_or_list
@@ -252,23 +253,18 @@ def iter_fields_and_elements(type: Type) -> Iterator[tuple[str | int, Type]]:
 def iter_typed_paths(type: Type) -> Iterator[tuple[str, Type]]:
     """Yield the paths into a type along with their types, shortest first. Reading one only ever fails because of a
     null."""
-    waiting, number = [("$", type, 0)], 0
-    for path, outer, depth in waiting:
+    waiting = [("$", type, 0)]
+    for path, outer, depth in islice(waiting, _MAX_PATHS + 1):
+        if depth:
+            yield path, outer
         members = remove_null(outer).members
-        inner: list[tuple[str, Type]] = []
         match members[0] if len(members) == 1 and depth < _MAX_PATH_DEPTH else None:
             case ObjectOf(fields):
                 for name, field in fields.items():
                     if name.isidentifier() and field.is_required and not is_unknown(field.type):
-                        inner.append((f"{path}.{name}", field.type))
+                        waiting.append((f"{path}.{name}", field.type, depth + 1))
             case ListOf(items) if items.members:
-                inner.append((f"{path}[0]", items))
-        for inner_path, inner_type in inner:
-            number += 1
-            if number > _MAX_PATHS:
-                return
-            yield inner_path, inner_type
-            waiting.append((inner_path, inner_type, depth + 1))
+                waiting.append((f"{path}[0]", items, depth + 1))
 
 
 WITH_SCHEMA = ("items", "additionalProperties", "contains", "not", "if", "then", "else", "propertyNames",
@@ -493,50 +489,48 @@ def value_to_type(value: Any, *, is_literal: bool = True, depth: int = 0) -> Typ
 
 def type_to_schema(type: Type) -> Any:
     """Convert a type to a JSON Schema. Unknown types, and excess parts of a very large type, become `{}`."""
-    return _TypeConverter().convert(type, 0)
+    return _convert_type(type, 0, count(1))
 
 
-class _TypeConverter:
-    """Generates a schema, repeating shared parts wherever they're used."""
+def _convert_type(type: Type, depth: int, parts: Iterator[int]) -> Any:
+    """Convert a type or part of one, repeating shared parts wherever they're used. `parts` numbers the parts."""
+    is_too_large = next(parts) > _MAX_WRITTEN
+    secret = {"is_secret": True} if type.is_secret else {}
+    if is_unknown(type) or depth > _MAX_DEPTH or is_too_large:
+        return secret
+    if not type.members:
+        return {"not": {}, **secret}
+    # Members can end up with the same schema, e.g. an empty list and any other list of unknown elements.
+    schemas: list[dict[str, Any]] = []
+    for member in make_union([widen_type(type)]).members:
+        schema = _convert_member(member, depth, parts)
+        if schema not in schemas:
+            schemas.append(schema)
+    if len(schemas) == 1:
+        return {**schemas[0], **secret}
+    if all(schema.keys() == {"type"} for schema in schemas):
+        return {"type": [schema["type"] for schema in schemas], **secret}
+    return {"anyOf": schemas, **secret}
 
-    def __init__(self) -> None:
-        self._parts = 0
 
-    def convert(self, type: Type, depth: int) -> Any:
-        self._parts += 1
-        secret = {"is_secret": True} if type.is_secret else {}
-        if is_unknown(type) or depth > _MAX_DEPTH or self._parts > _MAX_WRITTEN:
-            return secret
-        if not type.members:
-            return {"not": {}, **secret}
-        # Members can end up with the same schema, e.g. an empty list and any other list of unknown elements.
-        schemas: list[dict[str, Any]] = []
-        for member in make_union([widen_type(type)]).members:
-            schema = self._convert_member(member, depth)
-            if schema not in schemas:
-                schemas.append(schema)
-        if len(schemas) == 1:
-            return {**schemas[0], **secret}
-        if all(schema.keys() == {"type"} for schema in schemas):
-            return {"type": [schema["type"] for schema in schemas], **secret}
-        return {"anyOf": schemas, **secret}
-
-    def _convert_member(self, member: Member, depth: int) -> dict[str, Any]:
-        match member:
-            case Scalar(kind, values):
-                return {"type": kind} if values is None else {"type": kind, "enum": list(values)}
-            case ListOf():
-                items = self.convert(member.items, depth + 1)
-                return {"type": "array", "items": items} if items and member.items.members else {"type": "array"}
-            case ObjectOf(fields, extra):
-                made: dict[str, Any] = {"type": "object"}
-                if fields:
-                    made["properties"] = {name: self.convert(field.type, depth + 1) for name, field in fields.items()}
-                required = [name for name, field in fields.items() if field.is_required]
-                made |= {"required": required} if required else {}
-                if extra is None:
-                    made["additionalProperties"] = False
-                elif not is_unknown(extra):
-                    made["additionalProperties"] = self.convert(extra, depth + 1)
-                return made
-        return {}
+def _convert_member(member: Member, depth: int, parts: Iterator[int]) -> dict[str, Any]:
+    match member:
+        case Scalar(kind, values):
+            return {"type": kind} if values is None else {"type": kind, "enum": list(values)}
+        case ListOf():
+            items = _convert_type(member.items, depth + 1, parts)
+            return {"type": "array", "items": items} if items and member.items.members else {"type": "array"}
+        case ObjectOf(fields, extra):
+            made: dict[str, Any] = {"type": "object"}
+            if fields:
+                made["properties"] = {
+                    name: _convert_type(field.type, depth + 1, parts) for name, field in fields.items()
+                }
+            required = [name for name, field in fields.items() if field.is_required]
+            made |= {"required": required} if required else {}
+            if extra is None:
+                made["additionalProperties"] = False
+            elif not is_unknown(extra):
+                made["additionalProperties"] = _convert_type(extra, depth + 1, parts)
+            return made
+    return {}
