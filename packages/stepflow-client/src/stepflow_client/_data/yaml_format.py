@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import yaml
 import yaml.composer
@@ -27,13 +27,8 @@ _BASED = re.compile(r"[-+]?0[xob]")
 
 _Pairs = dict[str, yaml.Node]
 
-if TYPE_CHECKING:
-    _BASE = yaml.SafeLoader
-else:
-    _BASE = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-
-class _Loader(_BASE):
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """PyYAML's loader, with Stepflow's rules for plain scalars."""
 
 

@@ -328,7 +328,7 @@ def is_valid_keyword(keyword: str, value: Any) -> bool:
     return keyword in KEYWORDS and is_of_kind(value, KEYWORDS[keyword]) and (keyword != "enum" or bool(value))
 
 
-_OF_OBJECTS = ("properties", "required", "additionalProperties")
+_TYPE_KEYWORDS = ("type", "properties", "required", "additionalProperties", "items")
 # An `anyOf` alternative with one of these keywords defines a type of its own.
 _TELLING = frozenset({"type", "properties", "$ref", "enum", "const", "anyOf", "oneOf", "allOf", "items"})
 _MAX_DEPTH = 30
@@ -465,7 +465,7 @@ def _needs_sibling_keywords(part: Any) -> bool:
 
 def _keep_type_keywords(schema: Mapping[str, Any], key: str) -> dict[str, Any]:
     """Keep only the keywords that define a schema's type, except for `key`."""
-    return {name: schema[name] for name in ("type", *_OF_OBJECTS, "items") if name in schema and name != key}
+    return {name: schema[name] for name in _TYPE_KEYWORDS if name in schema and name != key}
 
 
 def value_to_type(value: Any, *, is_literal: bool = True, depth: int = 0) -> Type:
