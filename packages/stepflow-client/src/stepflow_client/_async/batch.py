@@ -38,8 +38,9 @@ from .run_creation import RunCreator, get_summaries_by_run
 if TYPE_CHECKING:
     from .._codec.requests import RunArguments
     from .._stores.journal import Journal
+    from ..flows.json_schema import Validator
     from ..flows.reading import FlowSource
-    from ..flows.run_requirements import RunRequirements, ValueValidator
+    from ..flows.run_requirements import RunRequirements
     from .context import ClientContext
     from .idempotency import KeyedRuns
     from .waiting import Waiter
@@ -116,7 +117,7 @@ class Batch:
         self._options = options
         self._output_type = output_type
         self._retries = InputRetryRule(options["max_attempts"], options["retry_on"])
-        self._input_check: ValueValidator | None = None
+        self._input_check: Validator | None = None
         """Checks inputs against the flow's schema, if they are checked."""
         size = None if options["chunk_size"] is None else check_integer(options["chunk_size"], "chunk_size", least=1)
         self._sizer = chunks.ChunkSizer(1 if is_keyed else size)
@@ -367,7 +368,7 @@ class Batch:
             value = check_json(value, "the input", exact_integers=self._has_exact_numbers, max_depth=INPUT_DEPTH)
             text = encode(value)
             if self._input_check is not None:
-                self._input_check.check_value(value)
+                self._input_check.check_input(value)
         except InvalidArgumentError as error:
             return value, text, error
         return value, text, None

@@ -94,7 +94,7 @@ class FlowToolSpec:
         if not self.is_wrapped or WRAPPER in arguments:
             value = arguments[WRAPPER] if self.is_wrapped else arguments
             # The published schema is less strict: it omits keywords that models or their APIs reject.
-            own = () if self.needs.input_check is None else self.needs.input_check.validator.find_mismatches(value)
+            own = () if self.needs.input_check is None else self.needs.input_check.find_mismatches(value)
             below = (WRAPPER,) if self.is_wrapped else ()
             own_faults = (*find_unread_fields(self.flow, value), *own)
             faults += [fault._replace(parts=(*below, *fault.parts)) for fault in own_faults]

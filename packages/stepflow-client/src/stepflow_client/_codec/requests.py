@@ -19,8 +19,9 @@ from ..flows.reading import load_file, parse_json
 
 if TYPE_CHECKING:
     from .._runs.stored_flow import RerunOrigin
+    from ..flows.json_schema import Validator
     from ..flows.reading import FlowSource
-    from ..flows.run_requirements import RunRequirements, ValueValidator
+    from ..flows.run_requirements import RunRequirements
     from ..types import FlowVariable
 
 
@@ -203,7 +204,7 @@ def require_single_input(value: Any) -> None:
         raise InvalidArgumentError(message, hint=hint)
 
 
-def check_inputs_against_schema(value: Any, check: ValueValidator) -> list[Any]:
+def check_inputs_against_schema(value: Any, validator: Validator) -> list[Any]:
     """Return item inputs (the elements of a list, or else the value itself), after checking them against the flow's
     input schema.
 
@@ -212,7 +213,7 @@ def check_inputs_against_schema(value: Any, check: ValueValidator) -> list[Any]:
     """
     plain = check_json(value, "the input")
     items = plain if isinstance(plain, list) else [plain]
-    check.check_all(items, "use check_input=False to send it anyway")
+    validator.check_inputs(items, "use check_input=False to send it anyway")
     return items
 
 

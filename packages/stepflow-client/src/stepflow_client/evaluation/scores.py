@@ -24,7 +24,7 @@ from ..flows.expressions import Path, PathError, format_path, parse_path
 from ..flows.json_schema import find_mismatches, get_defs, is_number
 from ..flows.matching import is_json_equal
 from ..flows.reading import FlowSource, load_flow
-from ..flows.run_requirements import ValueValidator
+from ..flows.run_requirements import make_input_validator
 from .records import EvaluationItem, ScoreValue
 
 MISSING = object()
@@ -430,10 +430,10 @@ class FlowScore:
             TransportError: If the server cannot be reached.
         """
         value = self._build_input(item)
-        check = ValueValidator.for_flow_input(self.flow)
-        if check is not None:
+        validator = make_input_validator(self.flow)
+        if validator is not None:
             try:
-                await async_run_check(partial(check.check_value, value))
+                await async_run_check(partial(validator.check_input, value))
             except InvalidArgumentError as error:
                 raise ScoreFailedError(error.message) from None
         result = client.run(self.flow, value, variables=self.variables, idempotency_key=key)

@@ -10,6 +10,7 @@ from operator import ge, gt, le, lt
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
+from .._base.basic_errors import InvalidArgumentError
 from .._base.long_computations import SLICE, Slices, slices
 from .._base.text import cut, find_nearest, suggest_nearest, suggest_or_list
 from .._data.flow_declarations import get_defs as get_defs, get_fields
@@ -176,6 +177,35 @@ class Validator:
         except RecursionError:
             return ()
 
+    def accepts_all(self, values: Sequence[Any]) -> bool:
+        """Return whether all values match."""
+        return not any(self.find_mismatches(value, 1) for value in values)
+
+    def check_input(self, value: Any, which: str = "the input") -> None:
+        """Check one of a flow's inputs, called `which` in the message.
+
+        Raises:
+            InvalidArgumentError: If it doesn't match.
+        """
+        for mismatch in self.find_mismatches(value, 1):
+            message = f"{which} does not match the flow's schema: {mismatch.message} (at {mismatch.path})"
+            raise InvalidArgumentError(message, hint=mismatch.hint)
+
+    def check_inputs(self, inputs: Sequence[Any], advice: str | None = None, file: str | None = None) -> None:
+        """Check all inputs of a run, which may come from a file.
+
+        Raises:
+            InvalidArgumentError: If one doesn't match. The hint includes the advice.
+        """
+        where = "" if file is None else f" in {file}"
+        for index, value in enumerate(inputs):
+            which = f"the input{where}" if len(inputs) == 1 else f"input {index}{where} (counting from 0)"
+            try:
+                self.check_input(value, which)
+            except InvalidArgumentError as error:
+                error.hint = "; ".join(filter(None, (error.hint, advice)))
+                raise
+
     def get_schema_text(self, schema: Any) -> str:
         """Describe a schema in words. See `describe_schema`."""
         if id(schema) not in self._texts:
@@ -237,8 +267,7 @@ class _Validation:
     def __init__(self, validator: Validator, most: int) -> None:
         self.validator, self.most, self.slices = validator, most, slices.get() or Slices()
         self.results: dict[tuple[str | None, int], tuple[Any, Mismatches]] = {}
-        """Results by shared schema and the value's `id()`. Keeping the value alive prevents its `id()` from being
-        reused."""
+        """Results by shared schema and the value's `id()`, which stays unique because the value is kept alive."""
 
     def apply_schema(self, schema: Any, value: Any) -> Mismatches:
         if self.validator.is_evaluated and is_expression(value):

@@ -38,9 +38,9 @@ class RunRequirements(NamedTuple):
     """The variables the flow declares or reads, or None if others are allowed."""
     components: frozenset[str]
     """Components used by the steps that run, including steps of inner flows."""
-    input_check: ValueValidator | None
+    input_check: Validator | None
     """Checks a run's inputs, or None if the flow accepts any input."""
-    variable_checks: Mapping[str, ValueValidator]
+    variable_checks: Mapping[str, Validator]
     """Checks variable values, by name. Variables that accept any value are left out."""
 
     def check_overrides(self, overrides: Mapping[str, Any] | None) -> None:
@@ -122,7 +122,7 @@ def find_requirements(
         steps=steps,
         names=None if any_variable else find_allowed_variables(steps),
         components=frozenset(steps.find_components()),
-        input_check=ValueValidator.for_flow_input(flow),
+        input_check=make_input_validator(flow),
         variable_checks=_make_variable_checks(flow),
     )
 
@@ -156,16 +156,31 @@ def check_variables(
         _check_variable_values(_make_variable_checks(flow), given, advice)
 
 
-def _make_variable_checks(flow: Mapping[str, Any]) -> dict[str, ValueValidator]:
+def make_input_validator(flow: Mapping[str, Any]) -> Validator | None:
+    """Return the validator of a flow's inputs, or None if the flow accepts any input."""
+    return _make_validator(get_declared_schema(flow, "input"), get_declared_defs(flow, "input"))
+
+
+def _make_validator(schema: Any, shared: Any) -> Validator | None:
+    """Return the validator of a schema, which may refer to shared schemas, or None if any value is valid."""
+    if not isinstance(schema, Mapping):
+        return None
+    from .json_schema import Validator, get_defs
+
+    validator = Validator(schema, get_defs(schema, shared))
+    return validator if validator.get_rules(schema) else None
+
+
+def _make_variable_checks(flow: Mapping[str, Any]) -> dict[str, Validator]:
     declared = get_declared_schema(flow, "variables")
     shared = get_declared_defs(flow, "variables")
-    checks = {name: ValueValidator.for_schema(value, shared) for name, value in get_fields(declared)[0].items()}
+    checks = {name: _make_validator(value, shared) for name, value in get_fields(declared)[0].items()}
     return {name: check for name, check in checks.items() if check is not None}
 
 
-def _check_variable_values(checks: Mapping[str, ValueValidator], given: Mapping[str, Any], advice: str | None) -> None:
+def _check_variable_values(checks: Mapping[str, Validator], given: Mapping[str, Any], advice: str | None) -> None:
     for name in checks.keys() & given.keys():
-        validator, value = checks[name].validator, given[name]
+        validator, value = checks[name], given[name]
         # Null is always allowed: it stands for a variable without a value.
         for mismatch in () if value is None else validator.find_mismatches(value, 1):
             message = f"variable {name!r} does not match the flow's schema"
@@ -177,11 +192,10 @@ def _check_variable_values(checks: Mapping[str, ValueValidator], given: Mapping[
 
 
 def _check_variable_names(names: frozenset[str] | None, given: Iterable[str], overrides: Any) -> None:
-    unknown = [] if names is None else [name for name in given if name not in names]
-    if names is None or not unknown:
+    if names is None or names.issuperset(given):
         return
     names |= {reference.variable for reference in find_references(overrides) if reference.variable}
-    for name in unknown:
+    for name in given:
         if name not in names:
             hint = _suggest_name(name, sorted(names), "it has", "variables")
             raise InvalidArgumentError(f"the flow has no variable {name!r}", hint=hint)
@@ -303,55 +317,6 @@ def check_inputs(
     Raises:
         InvalidArgumentError: If an input doesn't match. The message says where, and the hint suggests a fix.
     """
-    check = ValueValidator.for_flow_input(flow)
-    if check is not None:
-        check.check_all(inputs, advice, file)
-
-
-class ValueValidator(NamedTuple):
-    """Checks values against one of a flow's schemas, like `check_inputs` does."""
-
-    validator: json_schema.Validator
-
-    @classmethod
-    def for_flow_input(cls, flow: Mapping[str, Any]) -> ValueValidator | None:
-        """Return the check for a flow's inputs, or None if the flow accepts any input."""
-        schema = get_declared_schema(flow, "input")
-        return cls.for_schema(schema, get_declared_defs(flow, "input"))
-
-    @classmethod
-    def for_schema(cls, schema: Any, shared: Any) -> ValueValidator | None:
-        """Return the check for a schema, which may refer to shared schemas, or None if any value is valid."""
-        if not isinstance(schema, Mapping):
-            return None
-        validator = json_schema.Validator(schema, json_schema.get_defs(schema, shared))
-        return cls(validator) if validator.get_rules(schema) else None
-
-    def accepts_all(self, values: Sequence[Any]) -> bool:
-        """Return whether all inputs match."""
-        return not any(self.validator.find_mismatches(value, 1) for value in values)
-
-    def check_value(self, value: Any, which: str = "the input") -> None:
-        """Check a single input, called `which` in the message.
-
-        Raises:
-            InvalidArgumentError: If it doesn't match.
-        """
-        for mismatch in self.validator.find_mismatches(value, 1):
-            message = f"{which} does not match the flow's schema: {mismatch.message} (at {mismatch.path})"
-            raise InvalidArgumentError(message, hint=mismatch.hint)
-
-    def check_all(self, inputs: Sequence[Any], advice: str | None = None, file: str | None = None) -> None:
-        """Check all of a run's inputs.
-
-        Raises:
-            InvalidArgumentError: If one doesn't match. The hint includes the advice.
-        """
-        where = "" if file is None else f" in {file}"
-        for index, value in enumerate(inputs):
-            which = f"the input{where}" if len(inputs) == 1 else f"input {index}{where} (counting from 0)"
-            try:
-                self.check_value(value, which)
-            except InvalidArgumentError as error:
-                error.hint = "; ".join(filter(None, (error.hint, advice)))
-                raise
+    validator = make_input_validator(flow)
+    if validator is not None:
+        validator.check_inputs(inputs, advice, file)
