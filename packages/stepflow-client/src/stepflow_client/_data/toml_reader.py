@@ -9,12 +9,8 @@ from .._base.basic_errors import FlowFileError
 
 # Maximum nesting depth of tables and lists. Settings need four levels.
 _MAX_DEPTH = 20
-# The parser's messages about duplicate names, with readable replacements.
-_DUPLICATE_MESSAGES = (
-    ("Cannot overwrite a value", "a key is defined twice in one table"),
-    ("Cannot declare", "a table is defined twice"),
-    ("Duplicate inline table key", "a key is defined twice in one table"),
-)
+# The parser's messages about duplicate keys and tables.
+_DUPLICATE = re.compile(r"Cannot overwrite a value|Duplicate inline table key|Cannot declare(?: \((.*?),?\) twice)?")
 
 
 def parse_toml(content: bytes, name: str) -> dict[str, Any]:
@@ -36,12 +32,11 @@ def parse_toml(content: bytes, name: str) -> dict[str, Any]:
         raise FlowFileError(f"{name} is not UTF-8 text (byte {error.start})", path=name) from None
     except ValueError as error:
         reason = str(error)
-        for start, meaning in _DUPLICATE_MESSAGES:
-            if reason.startswith(start):
-                table = re.search(r"declare \((.*?),?\) twice", reason)
-                names = ".".join(re.findall(r"'([^']*)'", table[1])) if table else ""
-                _, at, place = reason.partition(" (at ")
-                reason = (f"the table {names} is defined twice" if names else meaning) + at + place
+        if (match := _DUPLICATE.match(reason)) is not None:
+            names = ".".join(re.findall(r"'([^']*)'", match[1] or ""))
+            table = f"the table {names} is defined twice" if names else "a table is defined twice"
+            _, at, place = reason.partition(" (at ")
+            reason = (table if "declare" in match[0] else "a key is defined twice in one table") + at + place
         raise FlowFileError(f"{name} is not TOML: {reason}", path=name) from None
     except RecursionError:
         raise FlowFileError(f"{name} is nested too deeply", path=name) from None
