@@ -14,7 +14,7 @@ from stepflow_client._data.flow_declarations import get_fields
 from stepflow_client._editing.text_edits import format_inline_yaml
 from stepflow_client.flows.expressions import Path, PathError, format_path, format_path_part, parse_path
 from stepflow_client.flows.json_schema import JSON_TYPES, get_type_names, resolve_ref
-from stepflow_client.flows.json_types import Type, is_unknown, iter_fields_and_elements, iter_typed_paths, look_up_path
+from stepflow_client.flows.json_types import ListOf, ObjectOf, Type, is_unknown, iter_typed_paths, look_up_path
 from stepflow_client.flows.matching import MATCHERS
 from stepflow_client.flows.project import find_top_level_keys
 from stepflow_client.flows.reading import parse_yaml
@@ -231,7 +231,7 @@ def _iter_keys(place: NodeContext, present: Iterable[str], typed: TypedWord) -> 
         for variable in _iter_variables(place.types, "$"):
             if variable.value not in present:
                 yield variable._replace(is_key=True)
-    for part, type in iter_fields_and_elements(place.test_data_type):
+    for part, type in _iter_typed_parts(place.test_data_type):
         if isinstance(part, str) and part not in present:
             yield Candidate(part, Kind.Field, format_type(type, 80), is_key=True)
     if place.is_expected and not present:
@@ -317,7 +317,7 @@ def _iter_variables(flow: FlowTypes | None, prefix: str) -> Iterator[Candidate]:
 def _iter_expressions(place: NodeContext) -> Iterator[Candidate]:
     """Yield expressions that read a step, input field or variable. Those containing the field's name rank first."""
     steps = [{"$step": step.value} for step in islice(_iter_steps(place), _MAX_READS)]
-    parts = islice(iter_fields_and_elements(place.flow_input_type), _MAX_READS)
+    parts = islice(_iter_typed_parts(place.flow_input_type), _MAX_READS)
     fields = [{"$input": format_path([part])} for part, _ in parts]
     variables = [{"$variable": variable.value} for variable in _iter_variables(place.reads, "$")]
     for value in (*steps, *fields, {"$input": "$"}, *variables):
@@ -334,10 +334,20 @@ def _iter_paths(type: Type, text: str) -> Iterator[Candidate]:
             inner = look_up_path(type, parse_path(begin)).type
         except PathError:
             return
-    following = [(f"{begin or '$'}{format_path_part(part)}", each) for part, each in iter_fields_and_elements(inner)]
+    following = [(f"{begin or '$'}{format_path_part(part)}", each) for part, each in _iter_typed_parts(inner)]
     certain = [(path, each) for path, each in iter_typed_paths(type) if path.startswith(begin)]
     for path, each in (*following, *certain):
         yield Candidate(path, Kind.Field, "" if is_unknown(each) else format_type(each, 80))
+
+
+def _iter_typed_parts(type: Type) -> Iterator[tuple[str | int, Type]]:
+    """Yield each field, and the first element of each list, with its type, for all union members."""
+    for member in type.members:
+        match member:
+            case ObjectOf(fields):
+                yield from ((name, field.type) for name, field in fields.items())
+            case ListOf(items):
+                yield 0, items
 
 
 def _get_description(schema: Any) -> str:

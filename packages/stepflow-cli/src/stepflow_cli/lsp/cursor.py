@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import NamedTuple
 
+import yaml
 from lsprotocol import types
-from stepflow_client._command import find_open_marks
 from stepflow_client.flows.source import FlowText, Node
 
 _BREAK = re.compile(r"\r\n|\n|\r")
@@ -156,7 +156,7 @@ def find_typed_word(text: str, name: str, offset: int) -> TypedWord | None:
     parts = [(_find_json_part if is_json else _find_yaml_part)(text, offset) or whole, whole]
     for part in parts if len(text) < _LARGE else parts[:1]:
         before, after = part.head + text[part.start : offset], text[offset : part.end] + part.foot
-        marks = find_open_marks(before)
+        marks = _find_open_marks(before)
         quote = marks.pop() if marks and marks[-1] in _QUOTES else ""
         path = _PATH.search(before) if not quote and marks else None
         if path is not None:
@@ -177,6 +177,25 @@ def find_typed_word(text: str, name: str, offset: int) -> TypedWord | None:
                     typed = typed._replace(is_quoted=quote != "")
                     return typed if path is None else typed._replace(text=path[0], start=offset - len(path[0]))
     return None
+
+
+def _find_open_marks(text: str) -> list[str]:
+    """Return the brackets still open at the end of a YAML or JSON text, plus the quote if one is open."""
+    marks: list[str] = []
+    try:
+        for token in yaml.scan(text.replace("\t", " "), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+            if isinstance(token, (yaml.FlowMappingStartToken, yaml.FlowSequenceStartToken)):
+                marks.append(text[token.start_mark.index])
+            elif isinstance(token, (yaml.FlowMappingEndToken, yaml.FlowSequenceEndToken)) and marks:
+                marks.pop()
+    except yaml.MarkedYAMLError as error:
+        if error.context_mark is not None and "quoted scalar" in (error.context or ""):
+            # The scanner buffers possible keys and drops them on error, so scan the text before the quote again.
+            start = error.context_mark.index
+            return [*_find_open_marks(text[:start]), text[start]]
+    except yaml.reader.ReaderError:
+        pass
+    return marks
 
 
 def _find_yaml_part(text: str, offset: int) -> _TextPart:

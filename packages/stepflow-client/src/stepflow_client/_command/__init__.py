@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from .._data.json_encoding import is_data_object
     from .._data.toml_reader import parse_toml
     from .._data.values import PLAIN, OutputDecoder, apply_patch, check_json, encode, make_merge_patch, merge_overrides
-    from .._data.yaml_format import find_open_marks, write_yaml
+    from .._data.yaml_format import write_yaml
     from .._editing.corrections import convert_fix_to_edit, correct_flow
     from .._embedded.config import ServerConfig, find_recovery_warnings, is_read_once
     from .._embedded.server_logs import listen_to_lines
@@ -72,7 +72,7 @@ __all__ = [
     "check_json", "check_run_id", "check_source", "check_text", "check_timeout", "collect_examples",
     "complete_arguments", "compute_deadline", "convert_fix_to_edit", "convert_to_stored_form", "correct_flow",
     "deadline_scope", "describe_certificate_problem", "encode", "expectation_of", "explain_missing_file",
-    "find_error_hint", "find_open_marks", "find_recovery_warnings", "find_value_changes", "find_value_edits",
+    "find_error_hint", "find_recovery_warnings", "find_value_changes", "find_value_edits",
     "format_junit_xml", "format_type", "get_logger", "get_refused_hint", "get_subflow_node", "group_failures",
     "infer_flow_types", "infer_from_text", "infer_input_from_uses", "infer_variable_type", "install_command",
     "is_data_object", "is_loopback", "is_lost", "is_read_once", "list_ids_and_components", "list_server_aliases",
@@ -116,7 +116,7 @@ __getattr__, __dir__ = make_lazy_exports(
         "._data.values": [
             "make_merge_patch", "apply_patch", "check_json", "encode", "merge_overrides", "PLAIN", "OutputDecoder",
         ],
-        "._data.yaml_format": ["find_open_marks", "write_yaml"],
+        "._data.yaml_format": ["write_yaml"],
         "._editing.corrections": ["correct_flow", "convert_fix_to_edit"],
         "._embedded.config": ["ServerConfig", "is_read_once", "find_recovery_warnings"],
         "._embedded.server_logs": ["listen_to_lines"],

@@ -108,25 +108,6 @@ def find_aliases(text: str) -> Iterator[tuple[int, int]]:
             yield token.start_mark.index, token.end_mark.index
 
 
-def find_open_marks(text: str) -> list[str]:
-    """Return the brackets still open at the end of a YAML or JSON text, plus the quote if one is open."""
-    marks: list[str] = []
-    try:
-        for token in yaml.scan(text.replace("\t", " "), Loader=_Loader):
-            if isinstance(token, (yaml.FlowMappingStartToken, yaml.FlowSequenceStartToken)):
-                marks.append(text[token.start_mark.index])
-            elif isinstance(token, (yaml.FlowMappingEndToken, yaml.FlowSequenceEndToken)) and marks:
-                marks.pop()
-    except yaml.MarkedYAMLError as error:
-        if error.context_mark is not None and "quoted scalar" in (error.context or ""):
-            # The scanner buffers possible keys and drops them on error, so scan the text before the quote again.
-            start = error.context_mark.index
-            return [*find_open_marks(text[:start]), text[start]]
-    except yaml.reader.ReaderError:
-        pass
-    return marks
-
-
 class YamlReader:
     """Converts YAML nodes to values. Counts them first, because aliases and merges can repeat values."""
 

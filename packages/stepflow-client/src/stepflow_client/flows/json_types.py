@@ -240,16 +240,6 @@ def _look_up_part(member: Member, part: str | int) -> Lookup:
     return Lookup(UNKNOWN, _MISMATCH, None, True)
 
 
-def iter_fields_and_elements(type: Type) -> Iterator[tuple[str | int, Type]]:
-    """Yield each field, and the first element of each list, with its type, for all union members."""
-    for member in type.members:
-        match member:
-            case ObjectOf(fields):
-                yield from ((name, field.type) for name, field in fields.items())
-            case ListOf(items):
-                yield 0, items
-
-
 def iter_typed_paths(type: Type) -> Iterator[tuple[str, Type]]:
     """Yield the paths into a type along with their types, shortest first. Reading one only ever fails because of a
     null."""
