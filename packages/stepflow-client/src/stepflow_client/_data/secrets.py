@@ -273,11 +273,6 @@ def _iter_scalars(value: Any) -> Iterator[Any]:
 
 def _get_written_forms(text: str) -> set[str]:
     """Return the forms a string may appear in: as is, quoted by a server, in a URL, or on a single line."""
-    forms = {
-        text,
-        json.dumps(text, ensure_ascii=False)[1:-1],
-        json.dumps(text)[1:-1],
-        quote(text, safe=""),
-        " ".join(text.split()),
-    }
+    quoted = (json.dumps(text, ensure_ascii=is_ascii)[1:-1] for is_ascii in (False, True))
+    forms = {text, *quoted, quote(text, safe=""), " ".join(text.split())}
     return {form for form in forms if form.strip()}

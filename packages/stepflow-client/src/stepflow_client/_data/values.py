@@ -384,8 +384,7 @@ class OutputDecoder(NamedTuple):
     keeps_order: bool = True
     """Whether the server preserves the flow's key order, as older servers do."""
     as_sent: bool = False
-    """Whether to leave outputs as the server sent them. For callers that show only a small part of a large output and
-    decode just that part, using `iter_entries` and `restore_value`."""
+    """Whether to leave outputs as sent, for callers that decode just the small part they show (see `iter_entries`)."""
 
     def decode_flow_output(self, value: Any) -> Any:
         """Return the flow's output with numbers and key order as the flow's author wrote them."""

@@ -19,8 +19,7 @@ _MAX_VALUES = 1_000_000
 
 _NULLS: dict[str, bool | None] = dict.fromkeys(("~", "null", "Null", "NULL", ""))
 _BOOLEANS: dict[str, bool | None] = {
-    **dict.fromkeys(("true", "True", "TRUE"), True),
-    **dict.fromkeys(("false", "False", "FALSE"), False),
+    word: word.lower() == "true" for word in ("true", "True", "TRUE", "false", "False", "FALSE")
 }
 
 _BASED = re.compile(r"[-+]?0[xob]")

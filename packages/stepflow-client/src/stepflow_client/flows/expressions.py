@@ -12,8 +12,7 @@ from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 KEYWORDS = ("$literal", "$if", "$coalesce", "$from", "$step", "$input", "$variable")
-"""Expression keywords in order of precedence. If an object has several, the first one wins and other keys are
-ignored."""
+"""Expression keywords in order of precedence: an object's first one wins, and its other keys are ignored."""
 REFERENCE_KEYWORDS = ("$step", "$input", "$variable")
 """Keywords that read a value from elsewhere."""
 _KEYWORDS = frozenset(KEYWORDS)

@@ -85,8 +85,7 @@ class Findings:
         self.target = target
         self.all: dict[tuple[str, int, int, str], Finding] = {}
         self.in_unchecked = False
-        """Whether servers only read the current part of the flow at run time, so problems there won't get it
-        rejected."""
+        """Whether servers only read the current part of the flow at run time, so problems don't get it rejected."""
         self.is_checking_types = False
         """Whether types are currently being checked."""
 
@@ -98,14 +97,7 @@ class Findings:
         self.in_unchecked = before
 
     def add(
-        self,
-        rule: str,
-        level: str,
-        at: Node,
-        message: str,
-        hint: str | None = None,
-        *,
-        key: str | None = None,
+        self, rule: str, level: str, at: Node, message: str, hint: str | None = None, *, key: str | None = None
     ) -> None:
         """Add a finding about a value or one of its keys.
 

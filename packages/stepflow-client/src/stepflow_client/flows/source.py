@@ -12,17 +12,8 @@ from typing import TYPE_CHECKING, Any
 from .._base.lazy import lazy_module
 from .._data.values import check_json
 from ..errors import FlowFileError
+from . import reading
 from .nodes import Key, Node, NodeCopy, set_node_places, to_node
-from .reading import (
-    MAX_YAML_LENGTH,
-    FlowSource,
-    decode_text,
-    get_flow_path,
-    load_flow,
-    parse_json,
-    parse_yaml,
-    read_file_bytes,
-)
 
 if TYPE_CHECKING:
     import yaml
@@ -50,18 +41,18 @@ class FlowText:
         self.text, self.name = text, name
 
     @classmethod
-    def from_source(cls, flow: FlowSource) -> FlowText:
+    def from_source(cls, flow: reading.FlowSource) -> FlowText:
         """Return the text of a flow's file or Python module. For any other flow, the text is empty.
 
         Raises:
             FlowFileError: If the file can't be read.
             InvalidArgumentError: If `flow` is neither a path nor a flow.
         """
-        path = get_flow_path(flow)
+        path = reading.get_flow_path(flow)
         if path is not None:
             name = fsdecode(path)
-            return cls.from_bytes(read_file_bytes(name), name)
-        root = to_node(check_json(load_flow(flow), "the flow"))
+            return cls.from_bytes(reading.read_file_bytes(name), name)
+        root = to_node(check_json(reading.load_flow(flow), "the flow"))
         made = cls(*set_node_places(root, flow))
         made._parsed, made._flow = root, flow
         return made
@@ -78,7 +69,7 @@ class FlowText:
     def from_bytes(cls, content: bytes, name: str) -> FlowText:
         """Decode a file's content. If it isn't UTF-8, `error` says so."""
         try:
-            return cls(decode_text(content, name), name)
+            return cls(reading.decode_text(content, name), name)
         except FlowFileError as error:
             made = cls(content.decode("utf-8-sig", "replace"), name)
             made._parsed = error
@@ -134,8 +125,8 @@ def parse_tree(text: str, source: str) -> Node:
         FlowFileError: If the text is invalid. The error includes the line and column.
     """
     value = _parse_if_json(text, source)
-    if value is _NOT_JSON and len(text) > MAX_YAML_LENGTH:
-        return to_node(parse_yaml(text, source))
+    if value is _NOT_JSON and len(text) > reading.MAX_YAML_LENGTH:
+        return to_node(reading.parse_yaml(text, source))
     if value is not _NOT_JSON:
         # JSON is YAML, except for tabs between tokens and escaped surrogates. We only need the positions from YAML.
         text = _HALF_PAIR.sub(r"\\u0020", text.replace("\t", " "))
@@ -153,11 +144,11 @@ def parse_tree(text: str, source: str) -> Node:
 def _parse_if_json(text: str, source: str) -> Any:
     """Return a JSON text's value, or `_NOT_JSON` if the text must be parsed as YAML."""
     if source.lower().endswith(".json"):
-        return parse_json(text, source)
+        return reading.parse_json(text, source)
     if text.lstrip()[:1] in ("{", "[", '"'):
         # As in `parse_yaml`, accept JSON that YAML doesn't support.
         with suppress(FlowFileError):
-            return parse_json(text, source)
+            return reading.parse_json(text, source)
     return _NOT_JSON
 
 
