@@ -408,20 +408,15 @@ class OutputDecoder(NamedTuple):
 
         Scalars are decoded; nested objects and lists are left as they are.
         """
-        # Each entry's key or index, value, and the expression that defines its own order, if any.
-        entries: Iterable[tuple[str | int, Any, Any]]
-        if not isinstance(value, dict):
-            shapes = self.like if isinstance(self.like, list) and len(self.like) == len(value) else None
-            places = range(len(value))[start:end]
-            entries = ((place, value[place], shapes[place] if shapes else None) for place in places)
-        elif self.keeps_order:
-            entries = islice(((key, part, None) for key, part in value.items()), start, end)
-        else:
-            shape = _get_order_template(self.like)
-            entries = ((key, value[key], shape.get(key)) for key in _order_keys(value, shape)[start:end])
-        for key, part, like in entries:
-            decoder = self if like is self.like else self._replace(like=like)
-            yield key, part if isinstance(part, (dict, list)) else restore_integers(part), decoder
+        keys: Iterable[Any] = value if isinstance(value, dict) else range(len(value))
+        if isinstance(value, dict) and not self.keeps_order:
+            keys = _order_keys(value, _get_order_template(self.like))
+        # The template of a list only applies if it has the same length, as in `restore_order`.
+        is_other_list = isinstance(self.like, list) and len(self.like) != len(value)
+        decoder = self._replace(like=None) if is_other_list else self
+        for key in islice(keys, start, end):
+            part, inner = value[key], decoder if decoder.like is None else decoder.get_decoder_at([key])
+            yield key, part if isinstance(part, (dict, list)) else restore_integers(part), inner
 
     def get_decoder_at(self, path: Iterable[str | int]) -> OutputDecoder:
         """Return the decoder for the part of a value at a path."""
