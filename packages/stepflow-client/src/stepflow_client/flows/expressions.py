@@ -177,24 +177,14 @@ def parse_path(text: str | None) -> Path:
     return tuple(parts)
 
 
-def _name_survives_round_trip(name: str) -> bool:
-    """Return whether a name stays the same when a server serializes the flow and parses it again.
-
-    Servers write names without quotes, so `["a.b"]` becomes `.a.b` and empty names vanish.
-    """
-    try:
-        return parse_path(f"$.{name}.") == (name,)
-    except PathError:
-        return False
-
-
 def explain_ambiguous_path(text: str) -> str | None:
     """Explain why a path may not mean what its author intended, or return None if it's unambiguous."""
     is_bare = not text.strip().startswith("$")
     if re.search(r"\.\*|\.\.|\[\*\]", text) and not is_bare:
         return f"{text!r} has no wildcards or descent: * is a field name and empty names are dropped"
     for part in parse_path(text):
-        if isinstance(part, str) and not _name_survives_round_trip(part):
+        # Servers write names without quotes, so `["a.b"]` becomes `.a.b` and empty names vanish.
+        if isinstance(part, str) and (not part or "." in part or "[" in part):
             if is_bare:
                 return f"{text!r} is a single field name; write {'$.' + text!r} for a path"
             return f"the quoted name {part!r} is read as a path if a step is overridden; rename the field"
