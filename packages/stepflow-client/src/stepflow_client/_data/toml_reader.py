@@ -28,6 +28,8 @@ def parse_toml(content: bytes, name: str) -> dict[str, Any]:
     try:
         # Accept a byte order mark, since some Windows editors add one.
         document = tomllib.loads(content.decode("utf-8-sig"))
+        if _is_too_deep(document):
+            raise RecursionError
     except UnicodeDecodeError as error:
         raise FlowFileError(f"{name} is not UTF-8 text (byte {error.start})", path=name) from None
     except ValueError as error:
@@ -40,8 +42,6 @@ def parse_toml(content: bytes, name: str) -> dict[str, Any]:
         raise FlowFileError(f"{name} is not TOML: {reason}", path=name) from None
     except RecursionError:
         raise FlowFileError(f"{name} is nested too deeply", path=name) from None
-    if _is_too_deep(document):
-        raise FlowFileError(f"{name} is nested too deeply", path=name)
     return document
 
 
