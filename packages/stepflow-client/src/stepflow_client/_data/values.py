@@ -223,19 +223,14 @@ def is_plain(value: Any, max_depth: int = FIELD_DEPTH, *, any_text: bool = False
         any_text: Whether to accept non-ASCII text unchecked.
     """
     kind = type(value)
+    children = value if kind is dict or kind is list else (value,)
+    if children is value and not max_depth:
+        return False
     if kind is dict:
-        if not max_depth:
-            return False
         for key in value:
             if type(key) is not str or not (any_text or key.isascii()):
                 return False
         children = value.values()
-    elif kind is list:
-        if not max_depth:
-            return False
-        children = value
-    else:
-        children = (value,)
     if len(children) > _SLICE_THRESHOLD:
         _count_check_steps(len(children))
     for child in children:
