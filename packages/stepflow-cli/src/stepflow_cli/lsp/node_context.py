@@ -109,7 +109,7 @@ class NodeContext:
         if self.step is not None and self.path[2:3] == ("input",):
             component = self.step.get("component")
             name = component.value if component is not None and isinstance(component.value, str) else ""
-            declared = self.analysis.catalog.find_schemas(name)
+            declared = self.analysis.catalog.known.find_schemas(name)
             field = _remove_expression_parts(self.step.at("input"), self.path[3:])
             if declared is not None and field is not None:
                 schemas += find_schemas(declared[0], field, {}, get_defs(declared[0]))

@@ -104,7 +104,7 @@ def find_failure_hint(
 def _find_reason(message: str, flow: Mapping[str, Any], step: Mapping[str, Any], listed: ComponentList) -> str | None:
     """Return the explanation that a server's message about a step lacks, worded like `stepflow validate`."""
     from stepflow_client._command import check_source
-    from stepflow_client.flows.components import Components, find_component_schemas, parse_components
+    from stepflow_client.flows.components import Components, parse_components
     from stepflow_client.flows.source import FlowText
 
     components = parse_components(listed)
@@ -115,7 +115,7 @@ def _find_reason(message: str, flow: Mapping[str, Any], step: Mapping[str, Any],
         if finding is not None:
             return f"{finding.message}; {finding.hint}" if finding.hint else finding.message
         return describe_missing(listed) or f"unknown component {step['component']!r}; see 'stepflow components list'"
-    given, schemas = step.get("input"), find_component_schemas(str(step.get("component")), components or Components())
+    given, schemas = step.get("input"), (components or Components()).find_schemas(str(step.get("component")))
     required = (schemas[0] or {}).get("required") or [] if schemas else []
     if not isinstance(given, dict | None) or any(key.startswith("$") for key in given or {}):
         return None

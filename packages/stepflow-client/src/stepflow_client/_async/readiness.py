@@ -11,7 +11,7 @@ from .._data.arguments import argument_error
 from .._rules.retries import TRANSIENT_ERRORS, Backoff
 from .._rules.timeouts import call_scope, compute_deadline, current_deadline, deadline_scope
 from ..errors import RequestTimeoutError, ServerConnectionError, TransportError
-from ..flows.components import add_builtin_components, find_component_schemas, parse_components
+from ..flows.components import add_builtin_components, parse_components
 from ..flows.graph import FlowSteps
 from .connection import Connection
 from .flows import FlowStore
@@ -89,7 +89,7 @@ async def wait_until_components_listed(
         else:
             kind = RequestTimeoutError
             known = add_builtin_components(parse_components(listed))
-            absent = [path for path in paths if find_component_schemas(path, known) is None]
+            absent = [path for path in paths if known.find_schemas(path) is None]
             # If every component we need is there, it doesn't matter whether other plugins have workers.
             away = [] if paths and not absent else listed.failed_plugins
             if not absent and not away:

@@ -43,7 +43,7 @@ def check_component(step: Step, catalog: ComponentCatalog, findings: Findings) -
         hint = format_name_suggestion(dotted) if dotted in known else suggest_or_list(node.value, named)
         findings.add("component-slash", "error", node, f"component {node.value!r} does not begin with /: it has no "
                      "route", hint)  # fmt: skip
-    elif schemas := catalog.find_schemas(step.component):
+    elif schemas := known.find_schemas(step.component):
         _check_component_input(step, schemas[0], findings)
     else:
         plugin, hint = parts[1], _suggest_component(node.value, known)

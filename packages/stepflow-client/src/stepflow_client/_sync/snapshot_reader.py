@@ -24,7 +24,7 @@ from .._runs.initial_progress import build_initial_progress
 from .._runs.pins import PIN_COMPONENT
 from .._runs.stored_flow import mark_kept_steps, parse_rerun_origin, restore_flow
 from ..errors import InvalidArgumentError, NotFoundError, StepflowClientError, UnsupportedByServerError
-from ..flows.components import Components, find_component_schemas, parse_components
+from ..flows.components import Components, parse_components
 from ..types.runs import RunSnapshot, SnapshotPart
 from ..types.statuses import FAILED_STATUSES, ExecutionStatus, is_given_up
 from .following import Follower, FollowRequest, IdleSignal
@@ -351,7 +351,7 @@ class SnapshotReader:
         with suppress(StepflowClientError):
             with call_scope(_COMPONENTS_TIMEOUT):
                 listed = self._context.connection.list_components()
-            pair = find_component_schemas(component, parse_components(listed) or Components())
+            pair = (parse_components(listed) or Components()).find_schemas(component)
             if pair is not None:
                 schemas[component] = pair[0]
         return explain_items(snapshot, [items[index]], schemas)[index]

@@ -105,6 +105,33 @@ class Components(dict[str, tuple[Any, Any]]):
         self.denied: set[str] = set()
         """Names of components the server has but doesn't expose through any known route."""
 
+    def find_listed_name(self, component: str) -> str | None:
+        """Return the name under which a component is listed, or None if it doesn't exist.
+
+        If servers don't report routes, that's the rest of the path after some prefix, which may be a different
+        component.
+        """
+        if component in self or component.startswith("/builtin/"):
+            return component if component in self else None
+        return next((name for name in _list_names_without_prefix(component) if name in self), None)
+
+    def find_schemas(self, component: str) -> tuple[Any, Any] | None:
+        """Return a component's input and output schemas by its path, or None if it doesn't exist.
+
+        If servers don't report routes, a component with the right name may still be a different one. In that case, use
+        its schemas only if the path starts with its plugin's name; otherwise treat them as unknown.
+        """
+        name = self.find_listed_name(component)
+        if name is None or name == component:
+            return None if name is None else self[name]
+        return self[name] if self.plugins.get(name) == component.strip("/").split("/")[0] else ({}, {})
+
+
+def _list_names_without_prefix(component: str) -> list[str]:
+    """Return the names a component may have, one for each prefix its route may have."""
+    parts = component.strip("/").split("/")
+    return ["/".join(parts[index:]) for index in range(1, len(parts))]
+
 
 def parse_components(components: Any) -> Components | None:
     """Convert components (`ComponentInfo` or the equivalent JSON) to the form the checks use. Returns None for None.
@@ -156,34 +183,6 @@ def add_builtin_components(components: Components | None, release: tuple[int, in
     return known
 
 
-def find_listed_name(component: str, known: Components) -> str | None:
-    """Return the name under which a component is listed, or None if it doesn't exist.
-
-    If servers don't report routes, that's the rest of the path after some prefix, which may be a different component.
-    """
-    if component in known or component.startswith("/builtin/"):
-        return component if component in known else None
-    return next((name for name in _list_names_without_prefix(component) if name in known), None)
-
-
-def _list_names_without_prefix(component: str) -> list[str]:
-    """Return the names a component may have, one for each prefix its route may have."""
-    parts = component.strip("/").split("/")
-    return ["/".join(parts[index:]) for index in range(1, len(parts))]
-
-
-def find_component_schemas(component: str, known: Components) -> tuple[Any, Any] | None:
-    """Return a component's schemas by its path, or None if it doesn't exist.
-
-    If servers don't report routes, a component with the right name may still be a different one. In that case, use its
-    schemas only if the path starts with its plugin's name; otherwise treat them as unknown.
-    """
-    name = find_listed_name(component, known)
-    if name is None or name == component:
-        return None if name is None else known[name]
-    return known[name] if known.plugins.get(name) == component.strip("/").split("/")[0] else ({}, {})
-
-
 class ComponentCatalog:
     """The components available to a flow, with their types. Each schema is parsed just once.
 
@@ -198,20 +197,15 @@ class ComponentCatalog:
     ) -> None:
         """`fallback_schemas` are for components whose schemas would otherwise be unknown."""
         self._stubs = fallback_schemas or {}
-        self.given = components
         self.known = add_builtin_components(components, release)
         self.listed: Components = components or Components()
         self.is_complete = components is not None and components.is_complete
         """Whether unlisted components definitely don't exist."""
         self._types: dict[str, tuple[Type, Type] | None] = {}
 
-    def find_schemas(self, component: str) -> tuple[Any, Any] | None:
-        """Return a component's input and output schemas, or None if there's no such component."""
-        return find_component_schemas(component, self.known)
-
     def find_description(self, component: str) -> str | None:
         """Return a component's description, or None if it has none."""
-        name = find_listed_name(component, self.known)
+        name = self.known.find_listed_name(component)
         description = self.known.descriptions.get(name) if name is not None else None
         return description or BUILTIN_TEXTS.get(component)
 
@@ -225,7 +219,7 @@ class ComponentCatalog:
         if component not in self._types:
             from .json_types import schema_to_type
 
-            pair = self.find_schemas(component)
+            pair = self.known.find_schemas(component)
             if pair in (None, ({}, {})):
                 pair = self._stubs.get(component, pair)
             self._types[component] = pair and (schema_to_type(pair[0]), schema_to_type(pair[1], is_source=True))
