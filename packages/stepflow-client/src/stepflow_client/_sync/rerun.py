@@ -177,7 +177,7 @@ class Rerunner:
             copy = add_tag_to_flow(checked.content_with_examples, uuid4().hex, origin)
             sent = original._replace(overrides=rules.drop_kept_overrides(original.overrides, origin.kept) or None)
             # Kept steps don't read their variables, and recorded ones may be from an earlier version of the flow.
-            needs = find_requirements(copy, parse_declared_variables(copy), any_variable=True)
+            needs = find_requirements(copy, parse_declared_variables(copy))._replace(names=None)
             # This only completes the arguments: the variables in the request have been checked already.
             sent = sync_run_check(partial(call.complete_arguments, sent, needs))
             if (key := request.idempotency_key) is not None:

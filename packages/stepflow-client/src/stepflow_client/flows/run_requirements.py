@@ -60,12 +60,7 @@ class RunRequirements(NamedTuple):
                     raise InvalidArgumentError(f"the override of step {step!r} has the unknown key {key!r}", hint=hint)
 
     def check_variables(
-        self,
-        given: Mapping[str, Any],
-        overrides: Mapping[str, Any] | None,
-        *,
-        from_env: bool = False,
-        check_values: bool = True,
+        self, given: Mapping[str, Any], overrides: Any, *, from_env: bool = False, check_values: bool = True
     ) -> None:
         """Check that the flow knows every variable passed, and that no variable it needs is missing.
 
@@ -103,13 +98,8 @@ class RunRequirements(NamedTuple):
             _check_variable_values(self.variable_checks, given, "use check_input=False to send it anyway")
 
 
-def find_requirements(
-    flow: Mapping[str, Any], declared: Mapping[str, FlowVariable], *, any_variable: bool = False
-) -> RunRequirements:
-    """Find what a flow requires of its runs, ignoring any parts that servers would reject.
-
-    With `any_variable`, variables the flow doesn't have are allowed.
-    """
+def find_requirements(flow: Mapping[str, Any], declared: Mapping[str, FlowVariable]) -> RunRequirements:
+    """Find what a flow requires of its runs, ignoring any parts that servers would reject."""
     schemas, required = get_fields(get_declared_schema(flow, "variables"))
     steps = FlowSteps(flow)
     return RunRequirements(
@@ -120,7 +110,7 @@ def find_requirements(
             if get_unset_value(schemas.get(name), is_required=name in required) is NOT_GIVEN
         ),
         steps=steps,
-        names=None if any_variable else find_allowed_variables(steps),
+        names=find_allowed_variables(steps),
         components=frozenset(steps.find_components()),
         input_check=make_input_validator(flow),
         variable_checks=_make_variable_checks(flow),
@@ -275,12 +265,7 @@ def find_unread_fields(flow: Mapping[str, Any], input: Any) -> list[Mismatch]:
 
 
 def _iter_unread_fields(
-    value: Any,
-    schema: Any,
-    defs: Mapping[str, Any],
-    paths: Sequence[Any],
-    needed: Sequence[Sequence[str | int]],
-    parts: tuple[str, ...],
+    value: Any, schema: Any, defs: Mapping[str, Any], paths: Sequence[Any], needed: Sequence[Any], at: tuple[str, ...]
 ) -> Iterator[Mismatch]:
     if not isinstance(value, Mapping) or _allows_unlisted_names(schema) or not all(paths):
         return
@@ -290,13 +275,13 @@ def _iter_unread_fields(
         if not fields or name in fields:
             read = [path[1:] for path in paths if path[0] == name]
             certain = [path[1:] for path in needed if path[0] == name and path[1:]]
-            yield from _iter_unread_fields(inner, declared.get(name), defs, read, certain, (*parts, name))
+            yield from _iter_unread_fields(inner, declared.get(name), defs, read, certain, (*at, name))
         else:
             from .json_schema import Mismatch, describe_fields
 
             names = {*required, *(str(path[0]) for path in needed)}
             hint = suggest_nearest(str(name), fields) or describe_fields(fields, names, defs)
-            yield Mismatch(value, f"unknown field {name!r}", hint, str(name), parts)
+            yield Mismatch(value, f"unknown field {name!r}", hint, str(name), at)
 
 
 def check_inputs(
