@@ -29,7 +29,7 @@ from stepflow_client._data.values import (
     encode_if_plain,
     is_plain,
     merge_overrides,
-    restore_order,
+    restore_key_order,
 )
 from stepflow_client.errors import InvalidArgumentError
 from stepflow_client.types import ExecutionStatus, FlowResult
@@ -369,7 +369,7 @@ def test_keys_of_outputs_are_sorted_and_whole_numbers_are_integers_wherever_they
         4.0,
         [5.0],
     ]
-    assert written([restore_order(output) for output in told]) == (
+    assert written([restore_key_order(output) for output in told]) == (
         '[{"a": [2, {"c": 3.5, "d": -0.0}], "b": 1}, {"a": null, "b": {"x": [], "y": 1}}, {"z": 1}, 4, [5]]'
     )
 
@@ -377,7 +377,7 @@ def test_keys_of_outputs_are_sorted_and_whole_numbers_are_integers_wherever_they
 @pytest.mark.parametrize("output", ["[1e999]", '{"a": 1e999}', '{"a": [1e999]}', '{"a": {"b": [[-1e999]]}}'])
 def test_numbers_beyond_every_float_are_refused_while_ordering(output: str) -> None:
     with pytest.raises(ValueError, match="too large"):
-        restore_order(decode_raw(output.encode()))
+        restore_key_order(decode_raw(output.encode()))
 
 
 @QUICK

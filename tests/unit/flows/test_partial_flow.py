@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from stepflow_client import InvalidArgumentError
-from stepflow_client.flows.graph import cut_flow
+from stepflow_client.flows.graph import cut_flow_to_step
 
 
 def step(name: str, *reads: str) -> dict[str, Any]:
@@ -23,7 +23,7 @@ FLOW: dict[str, Any] = {
 
 @pytest.mark.parametrize(("until", "kept"), [("a", "a"), ("b", "ab"), ("c", "c"), ("d", "abd"), ("e", "abcde")])
 def test_the_step_and_what_it_reads_stay(until: str, kept: str) -> None:
-    flow, overrides = cut_flow(FLOW, until)
+    flow, overrides = cut_flow_to_step(FLOW, until)
     assert "".join(each["id"] for each in flow["steps"]) == kept
     assert (flow["output"], overrides) == ({"$step": until}, None)
     assert flow["schemas"] == {"properties": {"input": {"type": "object"}}}
@@ -32,11 +32,11 @@ def test_the_step_and_what_it_reads_stay(until: str, kept: str) -> None:
 
 def test_overrides_of_other_steps_go_and_those_that_read_others_count() -> None:
     changes = [{"b": {"input": {"$step": "c"}}}, {"e": {"input": 1}}, {"unknown": {"input": 1}}]
-    flow, overrides = cut_flow(FLOW, "b", changes)
+    flow, overrides = cut_flow_to_step(FLOW, "b", changes)
     assert [each["id"] for each in flow["steps"]] == ["a", "b", "c"]
     assert sorted(overrides) == ["b", "unknown"]
 
 
 def test_an_unknown_step_is_refused() -> None:
     with pytest.raises(InvalidArgumentError, match="no step 'f'"):
-        cut_flow(FLOW, "f")
+        cut_flow_to_step(FLOW, "f")

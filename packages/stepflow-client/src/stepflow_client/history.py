@@ -34,7 +34,7 @@ from ._data.arguments import (
     check_texts,
     file_path,
 )
-from ._data.flow_declarations import holds_secret
+from ._data.flow_declarations import has_secret_part
 from ._data.secrets import HIDDEN, HIDDEN_IN_URL, Secrets, find_flow_secrets, get_variable_schemas, hide_flow_secrets
 from ._rules.run_search import RunQuery, parse_run_query
 from ._stores.sqlite import SharedFile
@@ -566,7 +566,7 @@ def _hide_secrets(
 ) -> dict[str, Any]:
     """Return the values to record, with secrets replaced by `***`."""
     schemas = get_variable_schemas(flow)
-    names = {name for name in variables or {} if flow is None or holds_secret(schemas.get(name))}
+    names = {name for name in variables or {} if flow is None or has_secret_part(schemas.get(name))}
     secrets = Secrets([value for name, value in (variables or {}).items() if name in names], include_short=False)
     hidden: dict[str, Any] = secrets.hide_in(entry | {"flow": None if flow is None else hide_flow_secrets(flow)})
     if variables is not None:

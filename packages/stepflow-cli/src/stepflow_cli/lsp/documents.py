@@ -30,7 +30,7 @@ from stepflow_client.flows import schema
 from stepflow_client.flows.components import ComponentCatalog
 from stepflow_client.flows.findings import RULES, Finding
 from stepflow_client.flows.json_types import UNKNOWN
-from stepflow_client.flows.project import Project, find_top_level_keys, is_config_name, is_flow_text
+from stepflow_client.flows.project import Project, find_top_level_keys, is_flow_text, is_server_config_name
 from stepflow_client.flows.source import FlowText, Node
 
 from ..errors import Problem
@@ -131,7 +131,7 @@ def analyze_document(name: str, text: DocumentText, rules: CheckRules) -> Analys
         rules: The rules for the file.
     """
     kind: Kind | None = None
-    if is_config_name(name.replace("\\", "/").rpartition("/")[2]):
+    if is_server_config_name(name.replace("\\", "/").rpartition("/")[2]):
         kind = "config"
     elif is_flow_text(text.text):
         kind = "flow"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from stepflow_client._command import add_env_variables, merge_overrides, parse_declared_variables
-from stepflow_client.flows.graph import cut_flow, flow_of_step
+from stepflow_client.flows.graph import cut_flow_to_step, flow_of_step
 from stepflow_client.flows.reading import is_flow_id
 from stepflow_client.flows.run_requirements import check_inputs, check_variables
 
@@ -117,12 +117,12 @@ def read_job_values(job: Job, text: FlowText | None = None) -> None:
     job.variables = values.read_variables(job.flow)
     whole_flow, all_overrides, variables = job.flow, job.overrides, job.all_variables
     if options.up_to is not None:
-        job.flow, merged = cut_flow(job.flow, options.up_to, job.overrides)
+        job.flow, merged = cut_flow_to_step(job.flow, options.up_to, job.overrides)
         job.flow_id, job.overrides = None, None if merged is None else [merged]
     if text is not None:
         part: Mapping[str, Any] = job.flow
         if reuse.only_step is not None:
-            part = cut_flow(job.flow, reuse.only_step, job.overrides)[0]
+            part = cut_flow_to_step(job.flow, reuse.only_step, job.overrides)[0]
         is_part = options.up_to is not None or reuse.only_step is not None
         changed = {step for override in all_overrides or () for step in override}
         check_before_run(text, options.flow, part, changed=changed, is_part=is_part)

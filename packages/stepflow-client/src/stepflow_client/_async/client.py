@@ -183,7 +183,7 @@ class StepflowClient(SuggestsNames, Picklable):
     ) -> None:
         """Store the settings without sending a request."""
         # Call this first, while `locals()` still contains only the arguments.
-        self._keep_arguments(StepflowClient, locals())
+        self._store_arguments(StepflowClient, locals())
         register_list_formatter()
         settings = ConnectionSettings(**{name: self._init_arguments[name] for name in ConnectionSettings._fields})
         self._connection = Connection(settings._replace(retry=resolve_retry_policy(retry)))

@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import Any
 
 
-class _Lazy:
+class _LazyModule:
     """A placeholder for a module.
 
     (importlib's LazyLoader can expose a partially executed module to another thread.)
@@ -34,7 +34,7 @@ def lazy_module(name: str) -> Any:
     Args:
         name: The full name of an existing module.
     """
-    return sys.modules.get(name) or _Lazy(name)
+    return sys.modules.get(name) or _LazyModule(name)
 
 
 def make_lazy_exports(

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import logging
 
 
-class _Logger:
+class _ClientLogger:
     """The logger `stepflow.client`. Doesn't import `logging`: a program that reads the log has already done so."""
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class _Logger:
             get_logger("client").warning(message, *args, stacklevel=2)
 
 
-logger = _Logger()
+logger = _ClientLogger()
 """The clients' logger."""
 
 

@@ -65,7 +65,7 @@ class Slices:
     """Called after each slice. Raise an exception to stop the computation."""
     left: int = SLICE
 
-    def spend(self, steps: int) -> None:
+    def count_steps(self, steps: int) -> None:
         """Count steps about to run."""
         self.left -= steps
         if self.left <= 0:

@@ -17,7 +17,7 @@ class Picklable:
     _init_class: type[Picklable]
     _init_arguments: dict[str, Any]
 
-    def _keep_arguments(self, made_by: type[Picklable], arguments: Mapping[str, Any]) -> None:
+    def _store_arguments(self, made_by: type[Picklable], arguments: Mapping[str, Any]) -> None:
         """Store the arguments for recreating the object.
 
         Args:

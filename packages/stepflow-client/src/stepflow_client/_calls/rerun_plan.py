@@ -17,7 +17,7 @@ from .._data.values import merge_overrides
 from .._rules.releases import Server, require_capability
 from ..errors import InvalidArgumentError
 from ..flows.expressions import Reference, find_references, parse_portable_path
-from ..flows.graph import FlowSteps, cut_flow, get_steps_by_id, require_step
+from ..flows.graph import FlowSteps, cut_flow_to_step, get_steps_by_id, require_step
 from ..flows.interpreter import apply_valid_overrides
 from ..flows.matching import is_json_equal, may_equal_masked
 from ..flows.reading import FlowSource
@@ -370,7 +370,7 @@ def plan_new_run(request: RerunRequest, earlier: EarlierRun, new: Mapping[str, A
     new_variables = requests.parse_run_variables(request.variables)
     check_variables(flow, new_variables, [merge_overrides(request.overrides), recorded.overrides])
     if alone is not None:
-        flow, overrides = cut_flow(flow, alone, overrides)
+        flow, overrides = cut_flow_to_step(flow, alone, overrides)
         flow["steps"] = [{key: step[key] for key in step if key != "mustExecute"} for step in flow["steps"]]
     effective = apply_valid_overrides(flow, overrides)
     return NewRun(

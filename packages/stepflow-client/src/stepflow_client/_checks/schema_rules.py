@@ -10,7 +10,7 @@ from .._base.text import find_nearest, format_name_suggestion, suggest_or_list
 from .._data.flow_declarations import is_secret_marker
 from ..flows.findings import Findings
 from ..flows.json_schema import JSON_TYPES, find_mismatches, get_defs, parse_ref
-from ..flows.json_types import KEYWORDS, WITH_LIST, WITH_MAPPING, WITH_SCHEMA, is_of_kind
+from ..flows.json_types import KEYWORDS, WITH_LIST, WITH_MAPPING, WITH_SCHEMA, is_value_of_kind
 from ..flows.linear_patterns import compile_linear
 from ..flows.source import Node
 from .flow_analysis import FlowAnalysis
@@ -127,14 +127,14 @@ def _check_keywords(node: Node, findings: Findings) -> None:
         if key in KEYWORDS:
             kind = _WIDER_KINDS.get(KEYWORDS[key], KEYWORDS[key])
             # Skip keywords that have their own checks.
-            if key not in ("required", "type") and not is_of_kind(child.value, kind):
+            if key not in ("required", "type") and not is_value_of_kind(child.value, kind):
                 findings.add("not-a-schema", "error", child, f"{key} must be {kind}", _HINTS.get(kind))
         elif (name := _find_misspelled_keyword(key)) is not None and name not in node.items:
             if name == "is_secret":
                 findings.add("unknown-key", "error", node, f"unknown schema keyword {key!r}: this client hides the "
                              "values anyway, but other programs do not", format_name_suggestion(name),
                              key=key)  # fmt: skip
-            elif is_of_kind(child.value, _WIDER_KINDS.get(KEYWORDS[name], KEYWORDS[name])):
+            elif is_value_of_kind(child.value, _WIDER_KINDS.get(KEYWORDS[name], KEYWORDS[name])):
                 level = "error" if name in _OF_RUNS else "warning"
                 findings.add("unknown-key", level, node, f"unknown schema keyword {key!r}: it has no effect",
                              format_name_suggestion(name), key=key)  # fmt: skip

@@ -86,16 +86,16 @@ def is_secret(schema: Any, defs: Mapping[str, Any] | None = None) -> bool:
     """
     if not isinstance(schema, Mapping):
         return False
-    if _is_marked(schema):
+    if _has_secret_marker(schema):
         return True
     alternatives = [schema[key] for key in ALTERNATIVES if key in schema]
-    return any(map(holds_secret, [*alternatives, *find_referred_schemas(schema, get_defs(schema, defs))]))
+    return any(map(has_secret_part, [*alternatives, *find_referred_schemas(schema, get_defs(schema, defs))]))
 
 
-def holds_secret(schema: Any) -> bool:
+def has_secret_part(schema: Any) -> bool:
     """Return whether a schema, or any part of it, is marked as secret."""
     # Don't call `is_secret`, which also searches alternatives: nested ones would take exponential time.
-    return any(map(_is_marked, iter_mappings(schema)))
+    return any(map(_has_secret_marker, iter_mappings(schema)))
 
 
 def iter_mappings(value: Any) -> Iterator[Mapping[str, Any]]:
@@ -108,7 +108,7 @@ def iter_mappings(value: Any) -> Iterator[Mapping[str, Any]]:
             yield from iter_mappings(part)
 
 
-def _is_marked(schema: Mapping[str, Any]) -> bool:
+def _has_secret_marker(schema: Mapping[str, Any]) -> bool:
     return any(is_secret_marker(key) for key, value in schema.items() if value is not False and value is not None)
 
 

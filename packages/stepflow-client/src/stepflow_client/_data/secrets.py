@@ -19,7 +19,7 @@ from .flow_declarations import (
     get_declared_defs,
     get_declared_schema,
     get_fields,
-    holds_secret,
+    has_secret_part,
     is_secret,
     iter_mappings,
 )
@@ -46,7 +46,7 @@ class Secrets:
 
     def __init__(self, values: Iterable[Any] = (), *, include_short: bool = True) -> None:
         scalars = [scalar for value in values for scalar in _iter_scalars(value)]
-        texts = {form for scalar in scalars if isinstance(scalar, str) for form in _get_written_forms(scalar)}
+        texts = {form for scalar in scalars if isinstance(scalar, str) for form in _list_text_forms(scalar)}
         whole = {text for text in texts if len(text) < _MIN_SUBSTRING_LENGTH and include_short}
         others = [scalar for scalar in scalars if not isinstance(scalar, str)]
         if not include_short:
@@ -120,7 +120,7 @@ def get_hidden_mark(flow: Mapping[str, Any] | None) -> str:
 
     If a flow has no secret variables, a plain `***` is data, and only URLs have hidden parts.
     """
-    has_secrets = flow is None or any(map(holds_secret, get_variable_schemas(flow).values()))
+    has_secrets = flow is None or any(map(has_secret_part, get_variable_schemas(flow).values()))
     return HIDDEN if has_secrets else HIDDEN_IN_URL
 
 
@@ -167,9 +167,9 @@ def hide_flow_secrets(flow: Mapping[str, Any]) -> dict[str, Any]:
     if secrets is NO_SECRETS:
         return dict(flow)
     names = {name for name, value in declared.items() if is_secret(value)}
-    hidden: dict[str, Any] = secrets.hide_in(_hide_defaults(flow, names))
+    hidden: dict[str, Any] = secrets.hide_in(_hide_expression_defaults(flow, names))
     hidden["schemas"]["properties"]["variables"]["properties"] = {
-        name: secrets.hide_in(hide_schema(schema) if isinstance(schema, Mapping) else schema)
+        name: secrets.hide_in(hide_in_schema(schema) if isinstance(schema, Mapping) else schema)
         for name, schema in declared.items()
     }
     return hidden
@@ -186,7 +186,7 @@ def find_flow_secrets(flow: Mapping[str, Any]) -> Secrets:
     # Expressions such as `{$variable: key, default: ...}` have defaults of their own.
     names = {name for name, value in declared.items() if is_secret(value)}
     for expression in iter_mappings(flow):
-        if "default" in expression and _refers_to_any(expression.get("$variable"), names):
+        if "default" in expression and _reads_any_variable(expression.get("$variable"), names):
             parts.append(expression["default"])
     return Secrets(parts, include_short=False) if parts else NO_SECRETS
 
@@ -200,26 +200,26 @@ def get_variable_schemas(flow: Any) -> dict[str, Any]:
     }
 
 
-def _hide_defaults(value: Any, names: set[str]) -> Any:
+def _hide_expression_defaults(value: Any, names: set[str]) -> Any:
     """Return a flow with the defaults hidden in expressions for secret variables, whatever the defaults' type."""
     if isinstance(value, Mapping):
-        shown = {key: _hide_defaults(part, names) for key, part in value.items()}
-        is_secret = "default" in value and _refers_to_any(value.get("$variable"), names)
+        shown = {key: _hide_expression_defaults(part, names) for key, part in value.items()}
+        is_secret = "default" in value and _reads_any_variable(value.get("$variable"), names)
         return {**shown, "default": HIDDEN} if is_secret else shown
-    return [_hide_defaults(part, names) for part in value] if isinstance(value, list) else value
+    return [_hide_expression_defaults(part, names) for part in value] if isinstance(value, list) else value
 
 
-def _refers_to_any(path: Any, names: set[str]) -> bool:
+def _reads_any_variable(path: Any, names: set[str]) -> bool:
     """Return whether the path in an expression such as `$variable: key` refers to any of these variables."""
     return isinstance(path, str) and not names.isdisjoint(re.split(r"[.\[\]\"'$]+", path))
 
 
-def hide_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
+def hide_in_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
     """Return a variable's JSON schema with values in its secret parts replaced by `***`."""
     secret = is_secret(schema)
 
     def inner(part: Any) -> Any:
-        return hide_schema({**part, "is_secret": True} if secret else part) if isinstance(part, Mapping) else part
+        return hide_in_schema({**part, "is_secret": True} if secret else part) if isinstance(part, Mapping) else part
 
     shown: dict[str, Any] = {}
     for key, value in schema.items():
@@ -271,7 +271,7 @@ def _iter_scalars(value: Any) -> Iterator[Any]:
         yield value
 
 
-def _get_written_forms(text: str) -> set[str]:
+def _list_text_forms(text: str) -> set[str]:
     """Return the forms a string may appear in: as is, quoted by a server, in a URL, or on a single line."""
     quoted = (json.dumps(text, ensure_ascii=is_ascii)[1:-1] for is_ascii in (False, True))
     forms = {text, *quoted, quote(text, safe=""), " ".join(text.split())}

@@ -44,7 +44,7 @@ def build_fault(text: str, index: int, reason: str, hint: str | None = None) -> 
     return Fault(reason, hint, text.count("\n", 0, index) + 1, index - text.rfind("\n", 0, index))
 
 
-def _build_unclosed_fault(text: str, index: int) -> Fault:
+def _build_unclosed_bracket_fault(text: str, index: int) -> Fault:
     sign = text[index]
     return build_fault(text, index, f"this {sign} is not closed", f"write {_CLOSERS[sign]} after its last part")
 
@@ -66,7 +66,7 @@ def explain_json_error(error: json.JSONDecodeError) -> Fault:
         elif token[0] in "]}" and opened:
             opened.pop()
     if opened and (not rest or (rest[0] in "]}" and "','" in error.msg)):
-        return _build_unclosed_fault(text, opened[-1])
+        return _build_unclosed_bracket_fault(text, opened[-1])
     is_before = rest[:1] in ("]", "}", ",") and before.endswith(",")
     if is_before or error.msg.startswith("Illegal trailing comma"):
         return build_fault(text, len(before) - 1 if is_before else at, "trailing comma", "remove the comma")
@@ -110,7 +110,7 @@ def _explain_common_mistake(text: str, problem: str, context: yaml.Mark, mark: y
     line = text[start:].partition("\n")[0].rstrip("\r")
     sign = text[at : at + 1]
     if "unexpected end of stream" in problem:
-        return _build_open_quote_fault(text, context)
+        return _build_unclosed_quote_fault(text, context)
     if sign == "\t" and ("tab" in problem or "cannot start any token" in problem):
         return build_fault(text, at, "a tab cannot be used for indentation", "indent with spaces")
     if ("cannot start any token" in problem and sign.strip()) or "alphabetic or numeric" in problem:
@@ -128,7 +128,7 @@ def _explain_common_mistake(text: str, problem: str, context: yaml.Mark, mark: y
             return build_fault(text, begin, f"text with {sign} inside of braces needs quotes", f"quote it: {quoted}")
         outer = text[text.rfind("\n", 0, context.index) + 1 :].partition("\n")[0]
         if at >= len(text.rstrip()) or (mark.line > context.line and _get_indent(line) <= _get_indent(outer)):
-            return _build_unclosed_fault(text, context.index)
+            return _build_unclosed_bracket_fault(text, context.index)
     if "mapping values are not allowed" in problem:
         pair = _PAIR.fullmatch(_COMMENT.sub("", line).rstrip())
         if pair is not None and start + pair.end("key") < at:
@@ -137,7 +137,7 @@ def _explain_common_mistake(text: str, problem: str, context: yaml.Mark, mark: y
         hint = "indent it like the line above, or put text of several lines in quotes"
         return build_fault(text, start + _get_indent(line), "this line is indented deeper than its mapping", hint)
     if "node content" in problem and sign != "," and (opened := _find_open_brackets(text, mark, loader)[0]):
-        return _build_unclosed_fault(text, opened[-1])
+        return _build_unclosed_bracket_fault(text, opened[-1])
     if any(each in problem for each in ("expected '-' indicator", "did not find expected key", "<block end>")):
         return _explain_misplaced_line(text, context, mark, loader)
     return None
@@ -155,7 +155,7 @@ def _explain_misplaced_line(text: str, context: yaml.Mark, mark: yaml.Mark, load
         return build_fault(text, mark.index, reason, f"indent it to column {column}")
     _, last = _find_open_brackets(text, mark, loader)
     if last is not None and not last.plain and last.start_mark.line < mark.line:
-        return _build_open_quote_fault(text, last.start_mark)
+        return _build_unclosed_quote_fault(text, last.start_mark)
     return None
 
 
@@ -174,7 +174,7 @@ def _find_open_brackets(text: str, mark: yaml.Mark, loader: Any) -> tuple[list[i
     return opened, last
 
 
-def _build_open_quote_fault(text: str, mark: yaml.Mark) -> Fault:
+def _build_unclosed_quote_fault(text: str, mark: yaml.Mark) -> Fault:
     return build_fault(text, mark.index, "this quote is not closed", "close it at the end of the text")
 
 

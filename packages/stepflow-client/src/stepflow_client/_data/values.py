@@ -79,7 +79,7 @@ def restore_integers(value: Any) -> Any:
     """
     kind = type(value)
     if kind is float:
-        return _to_integer(value)
+        return _restore_integer(value)
     if kind is dict:
         for key, part in value.items():
             if type(part) in _MAY_CHANGE:
@@ -91,7 +91,7 @@ def restore_integers(value: Any) -> Any:
     return value
 
 
-def restore_order(value: Any, order_template: Any = None) -> Any:
+def restore_key_order(value: Any, order_template: Any = None) -> Any:
     """Like `restore_integers`, but return a value whose keys are in a fixed order.
 
     Args:
@@ -103,29 +103,29 @@ def restore_order(value: Any, order_template: Any = None) -> Any:
     """
     kind = type(value)
     if kind is float:
-        return _to_integer(value)
+        return _restore_integer(value)
     if kind is dict:
         # `_get_order_template` also accepts None, but skipping the call is faster for most values.
         shape = {} if order_template is None else _get_order_template(order_template)
         ordered = {}
-        for key in _order_keys(value, shape) if shape else sorted(value):
+        for key in _order_keys_by_template(value, shape) if shape else sorted(value):
             part = value[key]
             kind = type(part)
             if kind is float:
                 # Fast path: most numbers are small and whole, but the server writes them as floats.
-                part = int(part) if 0.0 < part < 1e15 and part.is_integer() else _to_integer(part)
+                part = int(part) if 0.0 < part < 1e15 and part.is_integer() else _restore_integer(part)
             elif kind is list or kind is dict:
-                part = restore_order(part, shape.get(key))
+                part = restore_key_order(part, shape.get(key))
             ordered[key] = part
         return ordered
     if kind is list:
         if isinstance(order_template, list) and len(order_template) == len(value):
-            return [restore_order(entry, shape) for entry, shape in zip(value, order_template, strict=True)]
-        return [restore_order(entry) if type(entry) in _MAY_CHANGE else entry for entry in value]
+            return [restore_key_order(entry, shape) for entry, shape in zip(value, order_template, strict=True)]
+        return [restore_key_order(entry) if type(entry) in _MAY_CHANGE else entry for entry in value]
     return value
 
 
-def _order_keys(value: dict[str, Any], shape: Mapping[str, Any]) -> list[str]:
+def _order_keys_by_template(value: dict[str, Any], shape: Mapping[str, Any]) -> list[str]:
     """Return an object's keys: first those in the shape, in the same order, then all others, sorted."""
     return [key for key in shape if key in value] + sorted(key for key in value if key not in shape)
 
@@ -139,7 +139,7 @@ def _get_order_template(order_template: Any) -> Mapping[str, Any]:
     return order_template if isinstance(order_template, Mapping) and not is_expression(order_template) else {}
 
 
-def _to_integer(number: float) -> int | float:
+def _restore_integer(number: float) -> int | float:
     if number.is_integer():
         # Keep -0.0 as a float, since an integer would lose its sign.
         if abs(number) < LARGEST_EXACT_INTEGER and (number or math.copysign(1, number) > 0):
@@ -166,7 +166,7 @@ def encode(value: Any) -> bytes:
     return _ENCODER.encode(value).encode()
 
 
-_DECODER = json.JSONDecoder(parse_float=lambda text: _to_integer(float(text)), parse_constant=reject_json_constant)
+_DECODER = json.JSONDecoder(parse_float=lambda text: _restore_integer(float(text)), parse_constant=reject_json_constant)
 _RAW_DECODER = json.JSONDecoder(parse_constant=reject_json_constant)
 
 
@@ -181,7 +181,7 @@ def decode(content: bytes) -> Any:
 
 
 def decode_raw(content: bytes) -> Any:
-    """Like `decode`, but leave the numbers to `restore_order`."""
+    """Like `decode`, but leave the numbers to `restore_key_order`."""
     return _RAW_DECODER.decode(content.decode())
 
 
@@ -256,7 +256,7 @@ def _count_check_steps(values: int) -> None:
     """Count the steps for checking several values."""
     current = slices.get()
     if current is not None:
-        current.spend(values // 2)
+        current.count_steps(values // 2)
 
 
 class _JsonChecker:
@@ -357,16 +357,16 @@ def merge_overrides(overrides: Any) -> dict[str, Any] | None:
                     raise InvalidArgumentError(f"the override of step {step!r} {problem}")
                 change = change["value"]
             patches[step] = {"value": change}
-        merged = _deep_merge(merged, patches)
+        merged = _merge_nested_objects(merged, patches)
     # One level less than a field, since the request nests overrides under `steps`.
     return check_json(merged, "overrides", max_depth=FIELD_DEPTH - 1) or None
 
 
-def _deep_merge(left: dict[str, Any], right: dict[str, Any]) -> dict[str, Any]:
+def _merge_nested_objects(left: dict[str, Any], right: dict[str, Any]) -> dict[str, Any]:
     both = dict(left)
     for key, value in right.items():
         old = both.get(key)
-        both[key] = _deep_merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+        both[key] = _merge_nested_objects(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
     return both
 
 
@@ -396,7 +396,7 @@ class OutputDecoder(NamedTuple):
 
     def restore_value(self, value: Any) -> Any:
         """Restore the numbers and key order of a value from the server."""
-        return restore_integers(value) if self.keeps_order else restore_order(value, self.like)
+        return restore_integers(value) if self.keeps_order else restore_key_order(value, self.like)
 
     def iter_entries(self, value: Any, start: int, end: int) -> Iterator[tuple[str | int, Any, OutputDecoder]]:
         """Yield the entries of an object or list from the server, each with its own decoder.
@@ -405,8 +405,8 @@ class OutputDecoder(NamedTuple):
         """
         keys: Iterable[Any] = value if isinstance(value, dict) else range(len(value))
         if isinstance(value, dict) and not self.keeps_order:
-            keys = _order_keys(value, _get_order_template(self.like))
-        # The template of a list only applies if it has the same length, as in `restore_order`.
+            keys = _order_keys_by_template(value, _get_order_template(self.like))
+        # The template of a list only applies if it has the same length, as in `restore_key_order`.
         is_other_list = isinstance(self.like, list) and len(self.like) != len(value)
         decoder = self._replace(like=None) if is_other_list else self
         for key in islice(keys, start, end):

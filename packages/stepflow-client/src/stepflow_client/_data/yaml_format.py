@@ -259,7 +259,7 @@ class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[mi
         return True
 
 
-def _represent_text(dumper: _Dumper, text: str) -> yaml.Node:
+def _represent_string(dumper: _Dumper, text: str) -> yaml.Node:
     if not text.isascii():
         # UTF-8 can't encode lone surrogates.
         text = text.encode("utf-8", "backslashreplace").decode()
@@ -269,7 +269,7 @@ def _represent_text(dumper: _Dumper, text: str) -> yaml.Node:
     return node
 
 
-_Dumper.add_representer(str, _represent_text)
+_Dumper.add_representer(str, _represent_string)
 # Patterns for plain scalars that aren't strings, keyed by first character.
 _patterns = (yaml.SafeDumper.yaml_implicit_resolvers, _Loader.yaml_implicit_resolvers)
 _Dumper.yaml_implicit_resolvers = {

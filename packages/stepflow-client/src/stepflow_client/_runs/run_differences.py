@@ -12,7 +12,7 @@ from .._data.arguments import check_texts
 from .._data.secrets import HIDDEN, find_flow_secrets, hide_flow_secrets
 from ..errors import InvalidArgumentError
 from ..flows.expressions import Path, PathError, format_path, parse_path
-from ..flows.graph import FlowSteps, find_reachable, get_steps_by_id
+from ..flows.graph import FlowSteps, find_reachable_names, get_steps_by_id
 from ..flows.matching import is_json_equal
 from ..types.models import to_plain_data
 from ..types.reruns import RunDifference
@@ -90,7 +90,7 @@ def find_run_differences(a: RunSnapshot, b: RunSnapshot, ignored: Sequence[Path]
     for flow in flows:
         for name, names in FlowSteps(flow).reads_by_step.items():
             direct.setdefault(name, set()).update(names)
-    reads: dict[str | None, set[str]] = {name: find_reachable(names, direct) for name, names in direct.items()}
+    reads: dict[str | None, set[str]] = {name: find_reachable_names(names, direct) for name, names in direct.items()}
     reads[None] = {*direct}
     for index in sorted({*items[0], *items[1]}):
         one, other = (item.get(index, ABSENT) for item in items)

@@ -184,7 +184,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
     ) -> None:
         """Store the settings without sending a request."""
         # Call this first, while `locals()` still contains only the arguments.
-        self._keep_arguments(SyncStepflowClient, locals())
+        self._store_arguments(SyncStepflowClient, locals())
         register_list_formatter()
         settings = ConnectionSettings(**{name: self._init_arguments[name] for name in ConnectionSettings._fields})
         self._connection = Connection(settings._replace(retry=resolve_retry_policy(retry)))

@@ -78,7 +78,7 @@ def get_steps_by_id(flow: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     return {name: step.value for name, step in FlowSteps(flow).by_id.items()}
 
 
-def find_reachable(starts: Iterable[str], following: Mapping[str, Collection[str]]) -> set[str]:
+def find_reachable_names(starts: Iterable[str], following: Mapping[str, Collection[str]]) -> set[str]:
     """Return the starting points and everything reachable from them."""
     reached, waiting = set[str](), list(starts)
     while waiting:
@@ -168,7 +168,7 @@ class FlowSteps:
 
         needs = {name: needed_by(step.reads) for name, step in self.by_id.items() if name not in unread}
         starts = {name for name, step in self.by_id.items() if step.must_execute}
-        return find_reachable(starts | needed_by(self.output_reads), needs) & self.by_id.keys()
+        return find_reachable_names(starts | needed_by(self.output_reads), needs) & self.by_id.keys()
 
     def find_components(self) -> set[str]:
         """Return the components used by the steps that run, including steps of inner flows."""
@@ -177,11 +177,11 @@ class FlowSteps:
 
     def find_upstream_steps(self, names: Iterable[str]) -> set[str]:
         """Return these steps and all their direct or indirect dependencies."""
-        return find_reachable(names, self.reads_by_step)
+        return find_reachable_names(names, self.reads_by_step)
 
     def find_downstream_steps(self, names: Iterable[str]) -> set[str]:
         """Return these steps and every step that may read them, directly or indirectly."""
-        return find_reachable(names, _invert_edges(self.reads_by_step))
+        return find_reachable_names(names, _invert_edges(self.reads_by_step))
 
     @cached_property
     def _wait_dependencies(self) -> dict[str, list[str]]:
@@ -251,7 +251,7 @@ def require_step(flow: Mapping[str, Any], step: str) -> None:
         raise InvalidArgumentError(f"the flow has no step {step!r}", hint=hint)
 
 
-def cut_flow(flow: Mapping[str, Any], step: str, overrides: Any = None) -> tuple[dict[str, Any], Any]:
+def cut_flow_to_step(flow: Mapping[str, Any], step: str, overrides: Any = None) -> tuple[dict[str, Any], Any]:
     """Cut a flow down to a step and its dependencies, along with the overrides that apply to them.
 
     The step's output becomes the flow's output. Overrides may add dependencies.
@@ -266,7 +266,7 @@ def cut_flow(flow: Mapping[str, Any], step: str, overrides: Any = None) -> tuple
         patch = change.get("value")
         reads_of_patch = find_references(patch.get("input")) if isinstance(patch, Mapping) else []
         reads[name] = reads.get(name, set()) | {read.step for read in reads_of_patch if read.step}
-    needed = find_reachable([step], reads)
+    needed = find_reachable_names([step], reads)
     kept_steps = [definition for name, definition in steps.items() if name in needed]
     cut = {**flow, "steps": kept_steps, "output": {"$step": step}}
     if isinstance(properties := get_declared_schema(flow), Mapping):

@@ -120,7 +120,7 @@ def make_comparison_key(value: Any, slices: Slices | None = None) -> Hashable:
         key: Hashable = value
         return key
     if slices is not None:
-        slices.spend(1 + len(value) // 4)
+        slices.count_steps(1 + len(value) // 4)
     if isinstance(value, (list, tuple)):
         return tuple(make_comparison_key(element, slices) for element in value)
     return frozenset((name, make_comparison_key(part, slices)) for name, part in value.items())
@@ -173,7 +173,7 @@ class Validator:
     def find_mismatches(self, value: Any, max_count: int = _MAX_MISMATCHES) -> Mismatches:
         """Return the first mismatches, or none if the value is nested too deeply to check."""
         try:
-            return _Validation(self, max_count).apply_schema(self.schema, value)[:max_count]
+            return _ValueCheck(self, max_count).apply_schema(self.schema, value)[:max_count]
         except RecursionError:
             return ()
 
@@ -218,7 +218,7 @@ class Validator:
             self._texts[id(properties)] = describe_fields(properties, required, self.defs)
         return self._texts[id(properties)]
 
-    def get_rules(self, schema: Any) -> _Rules:
+    def get_schema_rules(self, schema: Any) -> _Rules:
         """Return a schema's supported keywords with their arguments. Empty if the schema allows any value."""
         if id(schema) not in self._rules:
             self._rules[id(schema)] = self._build_schema_rules(schema)
@@ -245,7 +245,7 @@ class Validator:
         if any(fields[:3]) or others is False or isinstance(others, Mapping):
             rules.append((_check_object, fields))
         first, rest = get_list_schemas(schema)
-        if first or (rest is not True and self.get_rules(rest)):
+        if first or (rest is not True and self.get_schema_rules(rest)):
             rules.append((_check_list, (first, rest)))
         if "$ref" in schema:
             rules.append((_check_reference, parse_ref(schema["$ref"])))
@@ -261,7 +261,7 @@ class Validator:
         return rules
 
 
-class _Validation:
+class _ValueCheck:
     """A check of a single value."""
 
     def __init__(self, validator: Validator, most: int) -> None:
@@ -273,8 +273,8 @@ class _Validation:
         if self.validator.is_evaluated and is_expression(value):
             literal = find_mismatches(value["$literal"], schema, self.validator.defs) if "$literal" in value else ()
             return _prefix_paths("$literal", literal)
-        self.slices.spend(1)
-        rules = self.validator.get_rules(schema)
+        self.slices.count_steps(1)
+        rules = self.validator.get_schema_rules(schema)
         if value is None and id(schema) in self.validator.nullable:
             return ()
         results: Mismatches = ()
@@ -294,16 +294,16 @@ class _Validation:
         if pattern not in known:
             from .linear_patterns import compile_linear
 
-            self.slices.spend(SLICE)
+            self.slices.count_steps(SLICE)
             known[pattern] = compile_linear(pattern)
         compiled = known[pattern]
         if compiled is None:
             return None
-        self.slices.spend(compiled.length * len(text) // _STEP_OF_PATTERN)
+        self.slices.count_steps(compiled.length * len(text) // _STEP_OF_PATTERN)
         return compiled.is_found_in(text)
 
 
-_Rules = list[tuple[Callable[[_Validation, Any, Any], Mismatches], Any]]
+_Rules = list[tuple[Callable[[_ValueCheck, Any, Any], Mismatches], Any]]
 
 
 def _prefix_paths(part: str | int, part_mismatches: Mismatches) -> Mismatches:
@@ -311,11 +311,11 @@ def _prefix_paths(part: str | int, part_mismatches: Mismatches) -> Mismatches:
     return [mismatch._replace(parts=(part, *mismatch.parts)) for mismatch in part_mismatches]
 
 
-def _reject_any_value(check: _Validation, _: None, value: Any) -> Mismatches:
+def _reject_any_value(check: _ValueCheck, _: None, value: Any) -> Mismatches:
     return [Mismatch(value, "no value is allowed here")]
 
 
-def _check_type(check: _Validation, wanted: tuple[list[str], Mapping[str, Any]], value: Any) -> Mismatches:
+def _check_type(check: _ValueCheck, wanted: tuple[list[str], Mapping[str, Any]], value: Any) -> Mismatches:
     names, schema = wanted
     for name in names:
         if _TYPES[name](value):
@@ -327,22 +327,22 @@ def _check_type(check: _Validation, wanted: tuple[list[str], Mapping[str, Any]],
     return [Mismatch(value, f"the schema expects {' or '.join(names)}, not {get_json_type(value)}", hint)]
 
 
-def _has_expressions(check: _Validation, value: Any) -> bool:
+def _has_expressions(check: _ValueCheck, value: Any) -> bool:
     """Return whether any part of a value is unknown until evaluated."""
     parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
     return check.validator.is_evaluated and any(map(is_expression, parts))
 
 
-def _check_enum(check: _Validation, allowed: tuple[list[Any], set[Hashable]], value: Any) -> Mismatches:
+def _check_enum(check: _ValueCheck, allowed: tuple[list[Any], set[Hashable]], value: Any) -> Mismatches:
     choices, keys = allowed
     if make_comparison_key(value, check.slices) in keys or _has_expressions(check, value):
         return ()
-    check.slices.spend(_MAX_NAMES)
+    check.slices.count_steps(_MAX_NAMES)
     hint = suggest_or_list(value if isinstance(value, str) else short_repr(value), choices[:_MAX_NAMES], "one of")
     return [Mismatch(value, f"{short_repr(value)} is not one of the allowed values", hint)]
 
 
-def _check_const(check: _Validation, wanted: tuple[Any, Hashable], value: Any) -> Mismatches:
+def _check_const(check: _ValueCheck, wanted: tuple[Any, Hashable], value: Any) -> Mismatches:
     if make_comparison_key(value, check.slices) == wanted[1] or _has_expressions(check, value):
         return ()
     return [Mismatch(value, f"the schema expects {short_repr(wanted[0])}")]
@@ -397,14 +397,14 @@ def _format_fields(fields: Mapping[str, Any], required: Collection[str], defs: M
     return ", ".join([*texts, "..."] if len(fields) > _MAX_CHOICES else texts)
 
 
-def _check_limit(check: _Validation, limit: tuple[Any, ...], value: Any) -> Mismatches:
+def _check_limit(check: _ValueCheck, limit: tuple[Any, ...], value: Any) -> Mismatches:
     is_limited, size_of, is_within, words, unit, bound = limit
     if not is_limited(value) or is_within(size_of(value), bound):
         return ()
     return [Mismatch(value, f"the schema expects {words} {bound}{unit}, not {size_of(value)}")]
 
 
-def _check_multiple(check: _Validation, step: float, value: Any) -> Mismatches:
+def _check_multiple(check: _ValueCheck, step: float, value: Any) -> Mismatches:
     if not is_number(value):
         return ()
     try:
@@ -415,25 +415,25 @@ def _check_multiple(check: _Validation, step: float, value: Any) -> Mismatches:
     return () if is_multiple else [Mismatch(value, f"the schema expects a multiple of {step}, not {value}")]
 
 
-def _check_pattern(check: _Validation, pattern: str, value: Any) -> Mismatches:
+def _check_pattern(check: _ValueCheck, pattern: str, value: Any) -> Mismatches:
     if not isinstance(value, str) or check.matches_pattern(pattern, value) is not False:
         return ()
     return [Mismatch(value, f"the schema expects a string that matches {cut(pattern, _MAX_TEXT)}")]
 
 
 def _check_object(
-    check: _Validation, fields: tuple[Mapping[str, Any], list[str], Mapping[str, Any], Any], value: Any
+    check: _ValueCheck, fields: tuple[Mapping[str, Any], list[str], Mapping[str, Any], Any], value: Any
 ) -> Mismatches:
     if not isinstance(value, (dict, Mapping)):
         return ()
-    check.slices.spend(len(value) // 8)
+    check.slices.count_steps(len(value) // 8)
     properties, required, patterns, others = fields
     missing = [name for name in required if name not in value]
     unlisted = [name for name in value if name not in properties] if missing else []
     misspelt: dict[str, str] = {}
     """Missing names by the (probably misspelled) name used instead."""
     if 0 < len(missing) * len(unlisted) <= _MAX_NAMES:
-        check.slices.spend(_MAX_NAMES)
+        check.slices.count_steps(_MAX_NAMES)
         misspelt = {name: meant for name in unlisted if (meant := find_nearest(name, missing)) is not None}
     results: list[Mismatch] = []
     for name, child in value.items():
@@ -444,7 +444,7 @@ def _check_object(
             is_known = is_known or is_match is not False
             schemas += (patterns[pattern],) if is_match else ()
         if not is_known and (others is False or name in misspelt):
-            check.slices.spend(_MAX_NAMES)
+            check.slices.count_steps(_MAX_NAMES)
             hint = suggest_nearest(name, list(properties)[:_MAX_NAMES])
             hint = hint or check.validator.get_fields_hint(properties, required)
             results.append(Mismatch(value, f"unknown field {short_repr(name)}", hint, name))
@@ -463,7 +463,7 @@ def _check_object(
     return results
 
 
-def _check_list(check: _Validation, schemas: tuple[list[Any], Any], value: Any) -> Mismatches:
+def _check_list(check: _ValueCheck, schemas: tuple[list[Any], Any], value: Any) -> Mismatches:
     first, rest = schemas
     results: list[Mismatch] = []
     for index, part in enumerate(value if isinstance(value, (list, tuple)) else ()):
@@ -474,7 +474,7 @@ def _check_list(check: _Validation, schemas: tuple[list[Any], Any], value: Any) 
     return results
 
 
-def _check_reference(check: _Validation, name: str | None, value: Any) -> Mismatches:
+def _check_reference(check: _ValueCheck, name: str | None, value: Any) -> Mismatches:
     key = name, id(value)
     if key not in check.results:
         # Assume a match for now, so that recursive references end here.
@@ -483,7 +483,7 @@ def _check_reference(check: _Validation, name: str | None, value: Any) -> Mismat
     return check.results[key][1]
 
 
-def _check_all_of(check: _Validation, parts: list[Any], value: Any) -> Mismatches:
+def _check_all_of(check: _ValueCheck, parts: list[Any], value: Any) -> Mismatches:
     results: dict[Any, Mismatch] = {}
     for part in parts:
         results |= {(wrong.parts, wrong.message): wrong for wrong in check.apply_schema(part, value)}
@@ -492,7 +492,7 @@ def _check_all_of(check: _Validation, parts: list[Any], value: Any) -> Mismatche
     return list(results.values())
 
 
-def _check_any_of(check: _Validation, parts: list[Any], value: Any) -> Mismatches:
+def _check_any_of(check: _ValueCheck, parts: list[Any], value: Any) -> Mismatches:
     """Explain why a value matches none of the alternatives, in detail if just one of them allows its type."""
     results: list[Mismatches] = []
     for part in parts:
@@ -514,7 +514,7 @@ def _check_any_of(check: _Validation, parts: list[Any], value: Any) -> Mismatche
     return [Mismatch(value, cut(f"does not match any of the {len(parts)} allowed forms: {reasons}", _MAX_TEXT), hint)]
 
 
-def _check_condition(check: _Validation, parts: tuple[Any, Any, Any], value: Any) -> Mismatches:
+def _check_condition(check: _ValueCheck, parts: tuple[Any, Any, Any], value: Any) -> Mismatches:
     condition, then, otherwise = parts
     return check.apply_schema(otherwise if check.apply_schema(condition, value) else then, value)
 

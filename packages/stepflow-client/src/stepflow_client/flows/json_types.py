@@ -288,7 +288,7 @@ KEYWORDS = {
 """The kind of value each keyword expects, or an empty string if anything goes."""
 
 
-def is_of_kind(value: Any, kind: str) -> bool:
+def is_value_of_kind(value: Any, kind: str) -> bool:
     """Return whether a keyword's value is of the expected kind."""
     match kind:
         case "a type":
@@ -309,13 +309,13 @@ def is_of_kind(value: Any, kind: str) -> bool:
             is_list = isinstance(value, list) and all(isinstance(name, str) for name in value)
             return is_list and len({*value}) == len(value)
         case "names by name":
-            return isinstance(value, Mapping) and all(is_of_kind(part, "names") for part in value.values())
+            return isinstance(value, Mapping) and all(is_value_of_kind(part, "names") for part in value.values())
     return isinstance(value, _CLASSES[kind])
 
 
 def is_valid_keyword(keyword: str, value: Any) -> bool:
     """Return whether a keyword is known and has a valid value."""
-    return keyword in KEYWORDS and is_of_kind(value, KEYWORDS[keyword]) and (keyword != "enum" or bool(value))
+    return keyword in KEYWORDS and is_value_of_kind(value, KEYWORDS[keyword]) and (keyword != "enum" or bool(value))
 
 
 _TYPE_KEYWORDS = ("type", "properties", "required", "additionalProperties", "items")

@@ -57,16 +57,16 @@ def compile_linear(pattern: str) -> LinearPattern | None:
             return _FOLDED_COST
         return max((_CLASS_COSTS.get(kind, 1) for kind in re.findall(r"\\(.)", part)), default=1)
 
-    if _measure_length(pattern, cost) > _MAX_COST:
+    if _measure_pattern_length(pattern, cost) > _MAX_COST:
         return None
     try:
         validator = pydantic_core.SchemaValidator({"type": "str", "pattern": pattern})
     except pydantic_core.SchemaError:
         return None
-    return LinearPattern(validator.isinstance_python, _measure_length(pattern, lambda _: 1))
+    return LinearPattern(validator.isinstance_python, _measure_pattern_length(pattern, lambda _: 1))
 
 
-def _measure_length(pattern: str, length_of: Callable[[str], int]) -> int:
+def _measure_pattern_length(pattern: str, length_of: Callable[[str], int]) -> int:
     """Return the total length of a pattern's characters and classes, with repetitions expanded."""
     before, last = [0], 0
     for token in _TOKEN.finditer(pattern):

@@ -38,7 +38,7 @@ def is_flow_file(path: Path) -> bool:
 
     Hidden files, server configurations and unreadable files are never flows.
     """
-    if path.name.startswith(".") or path.suffix.lower() not in FLOW_SUFFIXES or is_config_name(path.name):
+    if path.name.startswith(".") or path.suffix.lower() not in FLOW_SUFFIXES or is_server_config_name(path.name):
         return False
     try:
         content = path.read_bytes() if path.is_file() else b""
@@ -47,7 +47,7 @@ def is_flow_file(path: Path) -> bool:
     return any(mark in content for mark in _MARKS) and is_flow_text(content.decode("utf-8-sig", "replace"))
 
 
-def is_config_name(name: str) -> bool:
+def is_server_config_name(name: str) -> bool:
     """Return whether a file name is that of a server configuration, e.g. `stepflow-config.yml`."""
     path = Path(name)
     return path.stem.replace("_", "-").startswith("stepflow-config") and path.suffix.lower() in FLOW_SUFFIXES
@@ -193,8 +193,8 @@ class _ProjectReader:
         Raises:
             FlowFileError: If a key is unknown or a value is invalid.
         """
-        facts = self._table("", facts)
-        test, validate = (self._table(name, facts.get(name, {})) for name in ("test", "validate"))
+        facts = self._check_table("", facts)
+        test, validate = (self._check_table(name, facts.get(name, {})) for name in ("test", "validate"))
         target, fail_on = facts.get("target"), validate.get("fail-on")
         if target is not None and parse_target_release(target) is None:
             hint = None if isinstance(target, str) else 'write it as text: "0.13"'
@@ -206,15 +206,15 @@ class _ProjectReader:
             raise self._make_value_error("type-check", "true or false", type_check)
         return Project(
             file=self._file,
-            flows=tuple(self._path("flows", text) for text in self._texts("flows", facts)),
-            components=self._path("components", facts["components"]) if "components" in facts else None,
+            flows=tuple(self._parse_path("flows", text) for text in self._parse_texts("flows", facts)),
+            components=self._parse_path("components", facts["components"]) if "components" in facts else None,
             target=target,
-            config=self._path("config", facts["config"]) if "config" in facts else None,
-            test_config=self._path("test.config", test["config"]) if "config" in test else None,
-            rules=CheckRules(self._texts("select", validate), self._texts("ignore", validate), fail_on, type_check),
+            config=self._parse_path("config", facts["config"]) if "config" in facts else None,
+            test_config=self._parse_path("test.config", test["config"]) if "config" in test else None,
+            rules=CheckRules(*(self._parse_texts(key, validate) for key in ("select", "ignore")), fail_on, type_check),
         )
 
-    def _table(self, name: str, value: Any) -> Mapping[str, Any]:
+    def _check_table(self, name: str, value: Any) -> Mapping[str, Any]:
         if not isinstance(value, dict):
             raise self._make_value_error(name or "stepflow", "a table", value)
         for key in value:
@@ -229,13 +229,13 @@ class _ProjectReader:
             raise _make_error(self._file, f"{self._file}: unknown key {f'{name}.{key}' if name else key}", hint)
         return value
 
-    def _texts(self, key: str, table: Mapping[str, Any]) -> tuple[str, ...]:
+    def _parse_texts(self, key: str, table: Mapping[str, Any]) -> tuple[str, ...]:
         value = table.get(key, [])
         if not isinstance(value, list) or not all(isinstance(element, str) for element in value):
             raise self._make_value_error(key, "a list of strings", value)
         return tuple(value)
 
-    def _path(self, key: str, value: Any) -> Path:
+    def _parse_path(self, key: str, value: Any) -> Path:
         """Return the path to a file or folder inside the project."""
         if not isinstance(value, str) or not value.strip() or "\0" in value:
             raise self._make_value_error(key, "a path", value)

@@ -202,7 +202,7 @@ def parse_json(text: str, source: str = "the JSON text") -> Any:
 
 
 def _parse_strict_json(text: str) -> Any:
-    return json.loads(text, object_pairs_hook=_build_object, parse_constant=_parse_finite, parse_float=_parse_finite)
+    return json.loads(text, object_pairs_hook=_build_object, parse_constant=_parse_number, parse_float=_parse_number)
 
 
 def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -214,7 +214,7 @@ def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return value
 
 
-def _parse_finite(text: str) -> float:
+def _parse_number(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
         raise ValueError(f"{cut(text, 40)} is not a number that JSON can represent")
@@ -321,9 +321,9 @@ def load_flow(flow: FlowSource) -> dict[str, Any]:
     if not isinstance(source, Mapping):
         content = check_json(source, "the flow")
         if not isinstance(content, dict):
-            problem = f"is not a flow: it yields {_name_kind(content)}, not a mapping"
+            problem = f"is not a flow: it yields {_name_json_kind(content)}, not a mapping"
             raise InvalidArgumentError(f"{type(source).__name__} {problem}", hint=FLOW_HINT)
-        content = _drop_nulls(content)
+        content = _drop_optional_nulls(content)
     reason = explain_not_a_flow(content)
     if reason is not None:
         name = "" if isinstance(source, Mapping) else f"{type(source).__name__}: "
@@ -342,7 +342,7 @@ def require_flow(content: Any, name: str) -> dict[str, Any]:
         NotAFlowError: If it isn't a flow.
     """
     if not isinstance(content, dict):
-        reason = "it is empty" if content is None else f"it contains {_name_kind(content)}, not a mapping"
+        reason = "it is empty" if content is None else f"it contains {_name_json_kind(content)}, not a mapping"
         message, hint = f"{name} is not a flow: {reason}", FLOW_HINT
     elif (explained := explain_not_a_flow(content)) is not None:
         message, hint = f"{name}: {explained[0]}", explained[1]
@@ -365,7 +365,7 @@ def explain_not_a_flow(document: Mapping[str, Any]) -> tuple[str, str] | None:
     return f"this is {f'{what}, not a flow' if what else 'not a flow'}: it {reason}", FLOW_HINT
 
 
-def _name_kind(value: Any) -> str:
+def _name_json_kind(value: Any) -> str:
     if value is None:
         return "nothing"
     return {str: "text", list: "a list", bool: "a boolean"}.get(type(value), "a number")
@@ -377,16 +377,16 @@ _FLOW_PARTS: Mapping[str, Any] = {
 }  # fmt: skip
 
 
-def _drop_nulls(value: Any, parts: Mapping[str, Any] = _FLOW_PARTS) -> Any:
+def _drop_optional_nulls(value: Any, parts: Mapping[str, Any] = _FLOW_PARTS) -> Any:
     """Remove a flow's optional keys that are null.
 
     Servers treat null like a missing key, but releases before 0.11 reject some nulls. Nulls inside inputs and outputs
     are kept.
     """
     if isinstance(value, list):
-        return [_drop_nulls(element, parts) for element in value]
+        return [_drop_optional_nulls(element, parts) for element in value]
     if not isinstance(value, dict):
         return value
     # Keep a null input, because servers reject examples without an input.
     kept = {key: part for key, part in value.items() if part is not None or key == "input"}
-    return kept | {key: _drop_nulls(kept[key], inner) for key, inner in parts.items() if key in kept}
+    return kept | {key: _drop_optional_nulls(kept[key], inner) for key, inner in parts.items() if key in kept}

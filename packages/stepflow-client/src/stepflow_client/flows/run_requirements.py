@@ -14,7 +14,7 @@ from .._base.text import suggest_nearest
 from .._data.flow_declarations import get_declared_defs, get_declared_schema, get_fields, get_unset_value, is_secret
 from ..errors import InvalidArgumentError
 from .expressions import Reference, find_references, parse_portable_path
-from .graph import FlowSteps, find_reachable
+from .graph import FlowSteps, find_reachable_names
 
 if TYPE_CHECKING:
     from ..types import FlowVariable
@@ -158,7 +158,7 @@ def _make_validator(schema: Any, shared: Any) -> Validator | None:
     from .json_schema import Validator, get_defs
 
     validator = Validator(schema, get_defs(schema, shared))
-    return validator if validator.get_rules(schema) else None
+    return validator if validator.get_schema_rules(schema) else None
 
 
 def _make_variable_checks(flow: Mapping[str, Any]) -> dict[str, Validator]:
@@ -241,7 +241,7 @@ def find_certain_reads(
     if with_must_execute:
         starts |= {name for name, step in steps.by_id.items() if step.must_execute}
     steps_read = {name: {read.step for read in step_reads if read.step} for name, step_reads in reads.items()}
-    run = find_reachable(starts, steps_read)
+    run = find_reachable_names(starts, steps_read)
     return output + [read for name, step_reads in reads.items() if name in run for read in step_reads]
 
 

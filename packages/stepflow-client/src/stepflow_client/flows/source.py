@@ -208,7 +208,7 @@ class _TreeBuilder:
         given = iter(made.value.items() if self.is_json else ())
         for name_node, value_node in node.value:
             name, value = next(given, (name_node.value, _NOT_JSON))
-            key = self.build_key(name_node)
+            key = self.build_key_position(name_node)
             child = self.build_node(value_node, value, key)
             last = max(last, key.end, child.end)
             child.attach_to(made, name)
@@ -226,7 +226,7 @@ class _TreeBuilder:
             made.value = {name: part.value for name, part in own.items()}
         return last
 
-    def build_key(self, node: yaml.Node) -> Key:
+    def build_key_position(self, node: yaml.Node) -> Key:
         mark = node.start_mark
         if self.is_shared and id(node) in self.known:
             return Key(mark.line + 1, mark.column + 1, *next(self.aliases))

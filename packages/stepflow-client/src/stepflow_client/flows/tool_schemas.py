@@ -12,7 +12,7 @@ from typing import Any
 
 from .._base.text import visible_lines
 from .._data.flow_declarations import get_fields, is_secret, iter_mappings
-from .graph import find_reachable
+from .graph import find_reachable_names
 from .json_schema import get_list_schemas, get_type_names, parse_ref, resolve_ref
 from .json_types import COUNTS, WITH_LIST, WITH_MAPPING, WITH_SCHEMA, is_valid_keyword
 
@@ -113,7 +113,7 @@ def _find_recursive_schemas(schemas: Mapping[str, Any], *, in_place: bool = Fals
     """Return the names of shared schemas that refer to themselves, directly or indirectly."""
     reads = {name: {reference for reference in _iter_ref_names(schema, in_place=in_place) if reference in schemas}
              for name, schema in schemas.items()}  # fmt: skip
-    return frozenset(name for name, direct in reads.items() if name in find_reachable(direct, reads))
+    return frozenset(name for name, direct in reads.items() if name in find_reachable_names(direct, reads))
 
 
 def _parse_ref_name(reference: Any) -> str | None:

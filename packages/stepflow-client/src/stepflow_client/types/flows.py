@@ -8,8 +8,8 @@ from typing import Any, Self
 
 from .._base.basic_errors import ApiError, InvalidArgumentError
 from .._data.json_encoding import StoredFlowId
-from .._data.secrets import HIDDEN, hide_flow_secrets, hide_schema
-from .._data.values import restore_order
+from .._data.secrets import HIDDEN, hide_flow_secrets, hide_in_schema
+from .._data.values import restore_key_order
 from .models import LOCAL, Model, Shown, field, record
 from .statuses import DiagnosticLevel
 
@@ -120,7 +120,7 @@ class StoredFlow(Model, Shown):
 
     def __flow__(self) -> dict[str, Any]:
         # Servers may return keys in a different order each time, but idempotency keys and caches need a stable order.
-        return dict(restore_order(self.flow))
+        return dict(restore_key_order(self.flow))
 
     def without_secrets(self) -> Self:
         """Return a copy that's safe to show, with the values of secret variables (e.g. defaults) replaced by `***`."""
@@ -148,7 +148,7 @@ class FlowVariable(Model):
         # The schema alone may not show that the variable is secret, since that can also come from a schema it
         # references.
         schema = self.value_schema | ({"is_secret": True} if self.is_secret and self.value_schema else {})
-        shown = replace(self, value_schema=hide_schema(schema))
+        shown = replace(self, value_schema=hide_in_schema(schema))
         if self.default is not None:
             default = HIDDEN if self.is_secret else shown.value_schema.get("default", self.default)
             shown = replace(shown, default=default)
