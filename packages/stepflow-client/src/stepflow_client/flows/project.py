@@ -204,6 +204,7 @@ class _ProjectReader:
         type_check = validate.get("type-check", False)
         if not isinstance(type_check, bool):
             raise self._make_value_error("type-check", "true or false", type_check)
+        select, ignore = (self._parse_texts(key, validate) for key in ("select", "ignore"))
         return Project(
             file=self._file,
             flows=tuple(self._parse_path("flows", text) for text in self._parse_texts("flows", facts)),
@@ -211,7 +212,7 @@ class _ProjectReader:
             target=target,
             config=self._parse_path("config", facts["config"]) if "config" in facts else None,
             test_config=self._parse_path("test.config", test["config"]) if "config" in test else None,
-            rules=CheckRules(*(self._parse_texts(key, validate) for key in ("select", "ignore")), fail_on, type_check),
+            rules=CheckRules(select, ignore, fail_on, type_check),
         )
 
     def _check_table(self, name: str, value: Any) -> Mapping[str, Any]:
