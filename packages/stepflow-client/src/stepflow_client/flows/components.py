@@ -111,9 +111,8 @@ class Components(dict[str, tuple[Any, Any]]):
         If servers don't report routes, that's the rest of the path after some prefix, which may be a different
         component.
         """
-        if component in self or component.startswith("/builtin/"):
-            return component if component in self else None
-        return next((name for name in _list_names_without_prefix(component) if name in self), None)
+        others = [] if component.startswith("/builtin/") else _list_names_without_prefix(component)
+        return next((name for name in (component, *others) if name in self), None)
 
     def find_schemas(self, component: str) -> tuple[Any, Any] | None:
         """Return a component's input and output schemas by its path, or None if it doesn't exist.
@@ -174,11 +173,10 @@ def add_builtin_components(components: Components | None, release: tuple[int, in
         left_out = NEW_BUILTINS if release is not None and release < (0, 13) else ()
         return Components({name: schemas for name, schemas in BUILTINS.items() if name not in left_out})
     listed = {name.rpartition("/")[2] for name in components if not name.startswith("/") or name in BUILTINS}
-    names = [path.rpartition("/")[2] for path in BUILTINS]
-    has_builtins = components.is_complete and "put_blob" in listed
-    missing = {f"/builtin/{name}" for name in names if name not in listed} if has_builtins else set()
+    may_be_unlisted = not components.is_complete or "put_blob" not in listed
+    own = {path: pair for path, pair in BUILTINS.items() if may_be_unlisted or path.rpartition("/")[2] in listed}
     # Prefer our own schemas, which are more detailed than what servers report.
-    known = Components(components | {name: schemas for name, schemas in BUILTINS.items() if name not in missing})
+    known = Components(components | own)
     known.plugins, known.denied, known.descriptions = components.plugins, components.denied, components.descriptions
     return known
 

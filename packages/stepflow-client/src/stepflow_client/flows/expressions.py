@@ -207,11 +207,9 @@ def format_path(parts: Iterable[str | int], start: str = "$") -> str:
     return start + "".join(map(format_path_part, parts))
 
 
+@lru_cache(maxsize=4096)
 def format_path_part(part: str | int) -> str:
     """Format one part of a path: `.steps`, `[0]` or `["a b"]`."""
-    return f"[{part}]" if isinstance(part, int) else _format_name(part)
-
-
-@lru_cache(maxsize=4096)
-def _format_name(name: str) -> str:
-    return f".{name}" if _PLAIN.fullmatch(name) else f"[{json.dumps(name, ensure_ascii=False)}]"
+    if isinstance(part, str) and _PLAIN.fullmatch(part):
+        return f".{part}"
+    return f"[{json.dumps(part, ensure_ascii=False)}]"
