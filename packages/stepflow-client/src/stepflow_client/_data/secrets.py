@@ -13,16 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from .._base.basic_errors import StepflowClientError
-from .flow_declarations import (
-    ALTERNATIVES,
-    find_referred_schemas,
-    get_declared_defs,
-    get_declared_schema,
-    get_fields,
-    has_secret_part,
-    is_secret,
-    iter_mappings,
-)
+from . import flow_declarations as declarations
 
 HIDDEN = "***"
 HIDDEN_IN_URL = f"://{HIDDEN}@"
@@ -120,7 +111,7 @@ def get_hidden_mark(flow: Mapping[str, Any] | None) -> str:
 
     If a flow has no secret variables, a plain `***` is data, and only URLs have hidden parts.
     """
-    has_secrets = flow is None or any(map(has_secret_part, get_variable_schemas(flow).values()))
+    has_secrets = flow is None or any(map(declarations.has_secret_part, get_variable_schemas(flow).values()))
     return HIDDEN if has_secrets else HIDDEN_IN_URL
 
 
@@ -166,7 +157,7 @@ def hide_flow_secrets(flow: Mapping[str, Any]) -> dict[str, Any]:
     declared, secrets = get_variable_schemas(flow), find_flow_secrets(flow)
     if secrets is NO_SECRETS:
         return dict(flow)
-    names = {name for name, value in declared.items() if is_secret(value)}
+    names = {name for name, value in declared.items() if declarations.is_secret(value)}
     hidden: dict[str, Any] = secrets.hide_in(_hide_expression_defaults(flow, names))
     hidden["schemas"]["properties"]["variables"]["properties"] = {
         name: secrets.hide_in(hide_in_schema(schema) if isinstance(schema, Mapping) else schema)
@@ -181,11 +172,11 @@ def find_flow_secrets(flow: Mapping[str, Any]) -> Secrets:
     Short values are skipped: hiding every `1` would leave nothing readable.
     """
     declared = get_variable_schemas(flow)
-    shared = find_referred_schemas(declared, get_declared_defs(flow, "variables"))
+    shared = declarations.find_referred_schemas(declared, declarations.get_declared_defs(flow, "variables"))
     parts = [part for schema in (*declared.values(), *shared) for part in _find_schema_secrets(schema)]
     # Expressions such as `{$variable: key, default: ...}` have defaults of their own.
-    names = {name for name, value in declared.items() if is_secret(value)}
-    for expression in iter_mappings(flow):
+    names = {name for name, value in declared.items() if declarations.is_secret(value)}
+    for expression in declarations.iter_mappings(flow):
         if "default" in expression and _reads_any_variable(expression.get("$variable"), names):
             parts.append(expression["default"])
     return Secrets(parts, include_short=False) if parts else NO_SECRETS
@@ -193,10 +184,10 @@ def find_flow_secrets(flow: Mapping[str, Any]) -> Secrets:
 
 def get_variable_schemas(flow: Any) -> dict[str, Any]:
     """Return a flow's variable schemas. Those that are only secret because of a nested schema get marked."""
-    defs = get_declared_defs(flow, "variables")
+    defs = declarations.get_declared_defs(flow, "variables")
     return {
-        name: {**value, "is_secret": True} if is_secret(value, defs) else value
-        for name, value in get_fields(get_declared_schema(flow, "variables"))[0].items()
+        name: {**value, "is_secret": True} if declarations.is_secret(value, defs) else value
+        for name, value in declarations.get_fields(declarations.get_declared_schema(flow, "variables"))[0].items()
     }
 
 
@@ -216,7 +207,7 @@ def _reads_any_variable(path: Any, names: set[str]) -> bool:
 
 def hide_in_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
     """Return a variable's JSON schema with values in its secret parts replaced by `***`."""
-    secret = is_secret(schema)
+    secret = declarations.is_secret(schema)
 
     def inner(part: Any) -> Any:
         return hide_in_schema({**part, "is_secret": True} if secret else part) if isinstance(part, Mapping) else part
@@ -225,7 +216,7 @@ def hide_in_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in schema.items():
         if key == "properties" and isinstance(value, Mapping):
             shown[key] = {name: inner(item) for name, item in value.items()}
-        elif key in ALTERNATIVES and isinstance(value, list):
+        elif key in declarations.ALTERNATIVES and isinstance(value, list):
             shown[key] = [inner(part) for part in value]
         elif key in _VALUE_KEYS:
             shown[key] = HIDDEN if secret else Secrets(_find_secret_parts(value, schema)).hide_in(value)
@@ -238,7 +229,7 @@ def _find_secret_parts(value: Any, schema: Any) -> Iterator[Any]:
     """Yield the parts of a value that its schema marks as secret: the whole value, or some properties and items."""
     if not isinstance(schema, Mapping):
         return
-    if is_secret(schema):
+    if declarations.is_secret(schema):
         yield value
     elif isinstance(value, Mapping) and isinstance(schema.get("properties"), Mapping):
         for name, part in schema["properties"].items():
@@ -258,8 +249,8 @@ def _find_schema_secrets(schema: Any) -> Iterator[Any]:
             values = schema[key] if key in ("enum", "examples") and isinstance(schema[key], list) else [schema[key]]
             for value in values:
                 yield from _find_secret_parts(value, schema)
-    alternatives = [part for key in ALTERNATIVES if isinstance(schema.get(key), list) for part in schema[key]]
-    for part in (*get_fields(schema)[0].values(), *alternatives):
+    forms = [form for key in declarations.ALTERNATIVES if isinstance(schema.get(key), list) for form in schema[key]]
+    for part in (*declarations.get_fields(schema)[0].values(), *forms):
         yield from _find_schema_secrets(part)
 
 
