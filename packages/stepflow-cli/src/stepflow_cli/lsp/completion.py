@@ -21,6 +21,7 @@ from stepflow_client.flows.reading import parse_yaml
 
 from .cursor import DocumentText, TypedWord, find_typed_word
 from .documents import Analysis, should_offer_completions
+from .navigation import find_description
 from .node_context import NodeContext, find_node_context
 
 _STEP = "id: ${1:name}\ncomponent: ${2:/builtin/noop}\ninput: $3"
@@ -295,7 +296,7 @@ def _iter_components(place: NodeContext) -> Iterator[Candidate]:
         if path is not None:
             declared = catalog.find_types(path)
             detail = f"{format_type(declared[0], 60)} -> {format_type(declared[1], 60)}" if declared is not None else ""
-            yield Candidate(path, Kind.Function, detail, catalog.find_description(path) or "")
+            yield Candidate(path, Kind.Function, detail, find_description(catalog, path) or "")
 
 
 def _iter_steps(place: NodeContext) -> Iterator[Candidate]:

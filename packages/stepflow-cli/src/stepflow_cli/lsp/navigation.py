@@ -10,6 +10,7 @@ from lsprotocol import types
 from pygls.exceptions import JsonRpcInvalidParams
 from stepflow_client._command import FlowAnalysis, format_type, infer_variable_type, look_up_reference
 from stepflow_client._data.flow_declarations import get_fields
+from stepflow_client.flows.components import ComponentCatalog
 from stepflow_client.flows.expressions import get_keyword, parse_portable_path
 from stepflow_client.flows.json_schema import get_type_names, resolve_ref
 from stepflow_client.flows.json_types import Type, is_unknown, look_up_path
@@ -21,6 +22,26 @@ from .mentions import Mention, find_mention, find_same_mentions, list_rename_edi
 from .node_context import NodeContext, find_node_context
 
 _MAX_LENGTH = 600
+# Descriptions of the builtin components.
+_BUILTIN_TEXTS = {
+    "/builtin/create_messages": "Build a list of chat messages from a prompt and instructions.",
+    "/builtin/put_blob": "Store a value, and return its ID.",
+    "/builtin/get_blob": "Return a blob's value.",
+    "/builtin/load_file": "Read a JSON, YAML or text file on the server.",
+    "/builtin/map": "Run a flow for each element of a list. Failed elements do not fail the step.",
+    "/builtin/iterate": "Run a flow again with the `next` of its output, until it returns a `result`.",
+    "/builtin/eval": "Run a stored flow.",
+    "/builtin/openai": "Send messages to a chat model.",
+    "/builtin/noop": "Return the input (from 0.13 on).",
+    "/builtin/sleep": "Wait (from 0.13 on).",
+}
+
+
+def find_description(catalog: ComponentCatalog, component: str) -> str | None:
+    """Return a component's description, or None if it has none."""
+    name = catalog.known.find_listed_name(component)
+    description = catalog.known.descriptions.get(name) if name is not None else None
+    return description or _BUILTIN_TEXTS.get(component)
 
 
 def build_hover(analysis: Analysis, position: types.Position) -> types.Hover | None:
@@ -50,7 +71,7 @@ def _describe_name(analysis: Analysis, place: NodeContext, mention: Mention) -> 
         if declared_types is None:
             return []
         given, returned = declared_types
-        description = _escape_paragraph(analysis.catalog.find_description(mention.name))
+        description = _escape_paragraph(find_description(analysis.catalog, mention.name))
         return [*lines, *description, f"input: {_format_type(given)}", f"output: {_format_type(returned)}"]
     scope = place.types if place.types is not None and place.types.model.root is mention.flow else place.reads
     same = find_same_mentions(analysis.mentions, mention)
@@ -60,7 +81,7 @@ def _describe_name(analysis: Analysis, place: NodeContext, mention: Mention) -> 
         if component:
             lines += [
                 f"component: {_format_code(component)}",
-                *_escape_paragraph(analysis.catalog.find_description(component)),
+                *_escape_paragraph(find_description(analysis.catalog, component)),
             ]
         lines.append(f"output: {_format_type(step.output)}")
     elif mention.kind != "step" and scope is not None:

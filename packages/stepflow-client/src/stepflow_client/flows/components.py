@@ -69,20 +69,6 @@ BUILTINS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 """Input and output schemas by component path. Some components require a recent release."""
 
-BUILTIN_TEXTS = {
-    "/builtin/create_messages": "Build a list of chat messages from a prompt and instructions.",
-    "/builtin/put_blob": "Store a value, and return its ID.",
-    "/builtin/get_blob": "Return a blob's value.",
-    "/builtin/load_file": "Read a JSON, YAML or text file on the server.",
-    "/builtin/map": "Run a flow for each element of a list. Failed elements do not fail the step.",
-    "/builtin/iterate": "Run a flow again with the `next` of its output, until it returns a `result`.",
-    "/builtin/eval": "Run a stored flow.",
-    "/builtin/openai": "Send messages to a chat model.",
-    "/builtin/noop": "Return the input (from 0.13 on).",
-    "/builtin/sleep": "Wait (from 0.13 on).",
-}
-"""One-line descriptions of the builtin components."""
-
 NEW_BUILTINS = frozenset({"/builtin/noop", "/builtin/sleep"})
 """Builtin components added in 0.13."""
 
@@ -200,12 +186,6 @@ class ComponentCatalog:
         self.is_complete = components is not None and components.is_complete
         """Whether unlisted components definitely don't exist."""
         self._types: dict[str, tuple[Type, Type] | None] = {}
-
-    def find_description(self, component: str) -> str | None:
-        """Return a component's description, or None if it has none."""
-        name = self.known.find_listed_name(component)
-        description = self.known.descriptions.get(name) if name is not None else None
-        return description or BUILTIN_TEXTS.get(component)
 
     def is_denied(self, component: str) -> bool:
         """Return whether the server has a component that its routes don't expose."""
