@@ -259,11 +259,10 @@ def _count_check_steps(values: int) -> None:
         current.count_steps(values // 2)
 
 
-class _JsonChecker:
-    def __init__(self, what: str, exact_integers: bool, max_depth: int) -> None:
-        self.what = what
-        self.exact_integers = exact_integers
-        self.max_depth = max_depth
+class _JsonChecker(NamedTuple):
+    what: str
+    exact_integers: bool
+    max_depth: int
 
     def check_value(self, value: Any, path: tuple[str | int, ...]) -> Any:
         kind = type(value)

@@ -16,9 +16,6 @@ KEYWORDS = ("$literal", "$if", "$coalesce", "$from", "$step", "$input", "$variab
 REFERENCE_KEYWORDS = ("$step", "$input", "$variable")
 """Keywords that read a value from elsewhere."""
 _KEYWORDS = frozenset(KEYWORDS)
-_KINDS: dict[str, Literal["step", "input", "variable"]] = {
-    "$step": "step", "$input": "input", "$variable": "variable",
-}  # fmt: skip
 
 Path = tuple[str | int, ...]
 """Keys and indexes leading to a value."""
@@ -56,7 +53,8 @@ class Branch(NamedTuple):
 class Reference(NamedTuple):
     """A `$step`, `$input` or `$variable` within an expression."""
 
-    kind: Literal["step", "input", "variable"]
+    kind: str
+    """`step`, `input` or `variable`."""
     expression: Mapping[str, Any]
     """The object containing the keyword."""
     at: Path
@@ -122,9 +120,9 @@ def _collect_references(
     elif keyword is None:
         for key, part in value.items():
             _collect_references(part, collected, (*at, str(key)), (*field, str(key)), branches, after)
-    elif keyword in _KINDS:
+    elif keyword in REFERENCE_KEYWORDS:
         name = value[keyword] if keyword == "$step" and isinstance(value[keyword], str) else None
-        collected.append(Reference(_KINDS[keyword], value, at, field, branches, after, name))
+        collected.append(Reference(keyword[1:], value, at, field, branches, after, name))
         if keyword == "$variable":
             _collect_references(
                 value.get("default"), collected, (*at, "default"), field, (*branches, Branch("default")), after

@@ -162,7 +162,8 @@ class FlowSteps:
         """
 
         def needed_by(reads: Iterable[Reference]) -> set[str]:
-            reads = reads if may_read is None else filter(may_read, reads)
+            # Without a function, the filter keeps all references.
+            reads = filter(may_read, reads)
             followed = (read for read in reads if (read.is_certain if certainly else not read.is_in_default))
             return {read.step for read in followed if read.step}
 

@@ -17,18 +17,10 @@ from ..types.models import Record
 from .expressions import format_path
 from .json_schema import JSON_TYPES, is_json_type, is_number
 
-ERROR_CODES = {
-    "TIMEOUT": ErrorCode.TIMEOUT,
-    "INVALID_INPUT": ErrorCode.INVALID_INPUT,
-    "COMPONENT_FAILED": ErrorCode.COMPONENT_FAILED,
-    "CANCELLED": ErrorCode.CANCELLED,
-    "UNREACHABLE": ErrorCode.UNREACHABLE,
-    "COMPONENT_NOT_FOUND": ErrorCode.COMPONENT_NOT_FOUND,
-    "RESOURCE_UNAVAILABLE": ErrorCode.RESOURCE_UNAVAILABLE,
-    "EXPRESSION_FAILURE": ErrorCode.EXPRESSION_FAILED,
-    "ORCHESTRATOR_ERROR": ErrorCode.ORCHESTRATOR,
-    "WORKER_ERROR": ErrorCode.WORKER,
-}
+# The names in flow files that differ from this package's.
+_RENAMED = {"EXPRESSION_FAILED": "EXPRESSION_FAILURE", "ORCHESTRATOR": "ORCHESTRATOR_ERROR", "WORKER": "WORKER_ERROR"}
+# Only servers' own codes have a number. They come first.
+ERROR_CODES: dict[str, ErrorCode] = {_RENAMED.get(code.name, code.name): code for code in [*ErrorCode][:10]}
 """Error codes by their name in flow files, ordered by wire number (starting at 1)."""
 
 
