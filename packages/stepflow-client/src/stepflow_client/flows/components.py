@@ -69,9 +69,6 @@ BUILTINS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 """Input and output schemas by component path. Some components require a recent release."""
 
-NEW_BUILTINS = frozenset({"/builtin/noop", "/builtin/sleep"})
-"""Builtin components added in 0.13."""
-
 
 class Components(dict[str, tuple[Any, Any]]):
     """Input and output schemas by component path. An unknown schema is `{}` or None.
@@ -156,7 +153,8 @@ def parse_components(components: Any) -> Components | None:
 def add_builtin_components(components: Components | None, release: tuple[int, int] | None = None) -> Components:
     """Add the builtin components available in the server's release."""
     if components is None:
-        left_out = NEW_BUILTINS if release is not None and release < (0, 13) else ()
+        # These were added in 0.13.
+        left_out = ("/builtin/noop", "/builtin/sleep") if release is not None and release < (0, 13) else ()
         return Components({name: schemas for name, schemas in BUILTINS.items() if name not in left_out})
     listed = {name.rpartition("/")[2] for name in components if not name.startswith("/") or name in BUILTINS}
     may_be_unlisted = not components.is_complete or "put_blob" not in listed
