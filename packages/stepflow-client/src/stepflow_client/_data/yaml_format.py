@@ -51,14 +51,12 @@ class _Composer(yaml.composer.Composer):
         super().__init__()
         for name in ("check_event", "get_event", "peek_event", "resolve", "descend_resolver", "ascend_resolver"):
             setattr(self, name, getattr(loader, name))
-        self.peek: Callable[[], yaml.Event] = loader.peek_event
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        event = self.peek()
+        event = self.peek_event()  # type: ignore[attr-defined]
         if isinstance(event, yaml.NodeEvent) and not isinstance(event, yaml.AliasEvent):
             self.anchors.pop(event.anchor, None)
-        node: yaml.Node | None = super().compose_node(parent, index)
-        return node
+        return super().compose_node(parent, index)
 
 
 def read_yaml(text: str, source: str, convert: Callable[[YamlReader, yaml.Node | None], Any] | None = None) -> Any:
