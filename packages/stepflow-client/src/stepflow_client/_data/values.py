@@ -382,7 +382,10 @@ class OutputDecoder(NamedTuple):
 
     def decode_flow_output(self, value: Any) -> Any:
         """Return the flow's output with numbers and key order as the flow's author wrote them."""
-        return value if self.as_sent else self.restore_value(value)
+        if self.as_sent:
+            return value
+        # Don't call `restore_value`: this is the hot path.
+        return restore_integers(value) if self.keeps_order else restore_key_order(value, self.like)
 
     def decode_step_output(self, value: Any) -> Any:
         """Return a step's output. Keys are sorted if the server returns them in arbitrary order."""
