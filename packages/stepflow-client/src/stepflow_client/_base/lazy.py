@@ -53,8 +53,7 @@ def make_lazy_exports(
         home = home_of.get(name)
         if home is None:
             # With `obj`, Python can suggest a similar name.
-            module = sys.modules[package]
-            raise AttributeError(f"module {package!r} has no attribute {name!r}", name=name, obj=module)
+            raise AttributeError(f"module {package!r} has no attribute {name!r}", name=name, obj=sys.modules[package])
         value = getattr(import_module(f".{home}", package), name)
         setattr(sys.modules[package], name, value)
         return value

@@ -240,8 +240,8 @@ def _find_cyclic_names(following: Mapping[str, Collection[str]]) -> set[str]:
     return {*following}.difference(free)
 
 
-def require_step(flow: Mapping[str, Any], step: str) -> None:
-    """Check that the flow has a step.
+def require_step(flow: Mapping[str, Any], step: str) -> dict[str, Mapping[str, Any]]:
+    """Return the flow's steps keyed by ID, after checking that it has this one.
 
     Raises:
         InvalidArgumentError: If the step doesn't exist. The hint suggests the closest step ID, or lists them all.
@@ -250,6 +250,7 @@ def require_step(flow: Mapping[str, Any], step: str) -> None:
     if check_text(step, "step") not in steps:
         hint = suggest_nearest(step, steps) or f"it has {', '.join(steps) or 'no steps'}"
         raise InvalidArgumentError(f"the flow has no step {step!r}", hint=hint)
+    return steps
 
 
 def cut_flow_to_step(flow: Mapping[str, Any], step: str, overrides: Any = None) -> tuple[dict[str, Any], Any]:
@@ -260,8 +261,7 @@ def cut_flow_to_step(flow: Mapping[str, Any], step: str, overrides: Any = None) 
     Raises:
         InvalidArgumentError: If the flow has no such step, or the overrides are malformed.
     """
-    require_step(flow, step)
-    steps, changes = get_steps_by_id(flow), merge_overrides(overrides) or {}
+    steps, changes = require_step(flow, step), merge_overrides(overrides) or {}
     reads = dict(FlowSteps(flow).reads_by_step)
     for name, change in changes.items():
         patch = change.get("value")
@@ -299,8 +299,7 @@ def flow_of_step(flow: FlowSource, step_id: str) -> dict[str, Any]:
         InvalidArgumentError: If the flow has no such step.
     """
     content = load_flow(flow)
-    require_step(content, step_id)
-    alone = {**get_steps_by_id(content)[step_id], "input": {"$input": "$"}}
+    alone = {**require_step(content, step_id)[step_id], "input": {"$input": "$"}}
     # Leave out the schemas: they describe the whole flow's input and output.
     kept: dict[str, Any] = {key: content[key] for key in ("description", "version", "metadata") if key in content}
     named = {"name": f"{content['name']}/{step_id}"} if isinstance(content.get("name"), str) else {}

@@ -366,9 +366,7 @@ def explain_not_a_flow(document: Mapping[str, Any]) -> tuple[str, str] | None:
 
 
 def _name_json_kind(value: Any) -> str:
-    if value is None:
-        return "nothing"
-    return {str: "text", list: "a list", bool: "a boolean"}.get(type(value), "a number")
+    return {type(None): "nothing", str: "text", list: "a list", bool: "a boolean"}.get(type(value), "a number")
 
 
 # The parts of a flow with optional keys. Everything else is data.
