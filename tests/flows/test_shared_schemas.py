@@ -33,6 +33,6 @@ def test_a_reference_finds_a_shared_schema(name: str) -> None:
     needs = find_requirements(flow, parse_declared_variables(flow))
     assert needs.input_check is not None
     with pytest.raises(InvalidArgumentError, match="expects string"):
-        needs.input_check.check_value({"zip": 1})
+        needs.input_check.check_input({"zip": 1})
     with pytest.raises(InvalidArgumentError, match="'home' does not match"):
         needs.check_variables({"home": {"zip": 1}}, None, from_env=False, check_values=True)
