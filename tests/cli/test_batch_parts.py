@@ -11,48 +11,48 @@ from pathlib import Path
 
 import pytest
 from stepflow_cli.errors import Problem
-from stepflow_cli.inputs.values import choose_sample, select_positions, take_range
+from stepflow_cli.inputs.values import sample_inputs, select_inputs_at_positions, slice_inputs
 from stepflow_cli.output.messages import Spinner
 from stepflow_cli.params.flow import RETRY_CODES
-from stepflow_cli.runs.batch_run import BatchProgress, Latencies
+from stepflow_cli.runs.batch_run import BatchProgress, LatencyCounts
 from stepflow_client import ErrorCode, ExecutionStatus, Outcome, read_inputs
 
 
 def test_a_sample_is_uniform_and_in_order() -> None:
     counts = [0] * 10
     for seed in range(2000):
-        found = [position for position, _ in choose_sample(enumerate("abcdefghij"), 3, seed)]
+        found = [position for position, _ in sample_inputs(enumerate("abcdefghij"), 3, seed)]
         assert found == sorted(set(found))
         assert len(found) == 3
         for position in found:
             counts[position] += 1
     # 600 each; the standard deviation is 20.
     assert all(500 < count < 700 for count in counts)
-    assert list(choose_sample(enumerate("ab"), 5, 0)) == [(0, "a"), (1, "b")]
+    assert list(sample_inputs(enumerate("ab"), 5, 0)) == [(0, "a"), (1, "b")]
 
 
 def test_parts_keep_their_positions() -> None:
-    assert list(take_range(enumerate("abcde"), 1, 2)) == [(1, "b"), (2, "c")]
-    assert list(take_range(enumerate("abc"), 1, None)) == [(1, "b"), (2, "c")]
+    assert list(slice_inputs(enumerate("abcde"), 1, 2)) == [(1, "b"), (2, "c")]
+    assert list(slice_inputs(enumerate("abc"), 1, None)) == [(1, "b"), (2, "c")]
 
 
 def test_inputs_are_chosen_again_and_reading_ends_behind_the_last() -> None:
     inputs = enumerate("abcdef")
-    assert list(select_positions(inputs, {1: None, 3: None})) == [(1, "b"), (3, "d")]
+    assert list(select_inputs_at_positions(inputs, {1: None, 3: None})) == [(1, "b"), (3, "d")]
     assert next(inputs) == (4, "e")
     with pytest.raises(LookupError, match="no input 7"):
-        list(select_positions(enumerate("abc"), {1: None, 7: None}))
+        list(select_inputs_at_positions(enumerate("abc"), {1: None, 7: None}))
 
 
 def test_percentiles() -> None:
     values = [random.Random(1).lognormvariate(0, 2) for _ in range(10_000)]
-    latencies = Latencies()
+    latencies = LatencyCounts()
     for value in values:
         latencies[value] += 1
     values.sort()
     for share in (0.5, 0.95, 0.99):
         assert latencies.percentile(share) == values[round(share * len(values)) - 1]
-    assert Latencies().percentile(0.5) is None
+    assert LatencyCounts().percentile(0.5) is None
 
 
 @pytest.mark.exhaustive
@@ -120,15 +120,15 @@ def test_the_progress_has_what_runs_and_the_time_left(monkeypatch: pytest.Monkey
     for index in range(10):
         progress.add_outcome(outcome(40 + index))
     now = 105.0
-    assert progress.is_due()
-    assert not progress.is_due()
-    progress.show(spinner)
+    assert progress.is_update_due()
+    assert not progress.is_update_due()
+    progress.update_spinner(spinner)
     assert spinner._text == "50/1,100 done, 5s, 2.0/s, 8m45s left, 10 running"
     progress.is_estimated = True
-    progress.show(spinner)
+    progress.update_spinner(spinner)
     assert spinner._text.startswith("50/~1,100 done, ")
     progress.expected = None
-    progress.show(spinner)
+    progress.update_spinner(spinner)
     assert "left" not in spinner._text
 
 

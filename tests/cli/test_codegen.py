@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
-from stepflow_cli.codegen.names import UniqueNames, camel_name, snake_name
+from stepflow_cli.codegen.names import UniqueNames, make_variable_name, to_camel_case
 from stepflow_client import (
     InvalidArgumentError,
     OutputTypeError,
@@ -116,7 +116,7 @@ def written(stepflow: Stepflow, *names: str, output: str = "flows.py") -> list[s
     """Write the flows, and their module; return the names of their files."""
     files = []
     for name in names:
-        path = stepflow.folder / "flows" / f"{snake_name(name)}.json"
+        path = stepflow.folder / "flows" / f"{make_variable_name(name)}.json"
         path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps(flow_of(name)))
         files.append(f"flows/{path.name}")
@@ -171,7 +171,7 @@ def test_type_checkers_accept_what_is_written_and_refuse_wrong_calls(stepflow: S
 def test_values_survive_their_types(all_flows: Path) -> None:
     module = imported(all_flows)
     for name, (_, values) in FLOWS.items():
-        kind = TypeAdapter(getattr(module, f"{camel_name(snake_name(name))}Input", Any))
+        kind = TypeAdapter(getattr(module, f"{to_camel_case(make_variable_name(name))}Input", Any))
         for value in values:
             assert check_json(kind.validate_python(value), name) == value, name
 
@@ -369,15 +369,21 @@ def test_no_name_is_taken_twice(all_flows: Path) -> None:
     flows = [each for each in vars(module).values() if isinstance(each, TypedFlow)]
     assert len(flows) == len(FLOWS)
     # Everything imported is reserved, also if no field of these flows renames it.
-    assert all(snake_name(each) != each for each in imports)
+    assert all(make_variable_name(each) != each for each in imports)
 
 
 def test_names() -> None:
-    assert [snake_name(each) for each in ("Order tea!", "orderTea", "class", "1st", "名前", "a--b")] == [
+    assert [make_variable_name(each) for each in ("Order tea!", "orderTea", "class", "1st", "名前", "a--b")] == [
         "order_tea", "order_tea", "flow_class", "flow_1st", "flow", "a_b",
     ]  # fmt: skip
-    assert [camel_name(each) for each in ("order-tea", "orderTea", "ünder", "1st", "$")] == [
+    assert [to_camel_case(each) for each in ("order-tea", "orderTea", "ünder", "1st", "$")] == [
         "OrderTea", "OrderTea", "Under", "1st", "",
     ]  # fmt: skip
     names = UniqueNames()
-    assert [names.take(each) for each in ("FlowModel", "A", "A", "a", "a")] == ["FlowModel2", "A", "A2", "a", "a_2"]
+    assert [names.make_unique(each) for each in ("FlowModel", "A", "A", "a", "a")] == [
+        "FlowModel2",
+        "A",
+        "A2",
+        "a",
+        "a_2",
+    ]

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 from pydantic import TypeAdapter
-from stepflow_cli.codegen.module import generate_module
-from stepflow_cli.codegen.names import camel_name, snake_name
+from stepflow_cli.codegen.flow_module import generate_flow_module
+from stepflow_cli.codegen.names import make_variable_name, to_camel_case
 from stepflow_client._data.values import check_json
 
 from tests.cli.codegen_flows import FLOWS, flow_of
@@ -35,7 +35,7 @@ HAVE_DATES = ("formats", "dates")
 
 def type_name(name: str, part: str) -> str:
     """Return the name of the type of a part of a flow."""
-    return camel_name(snake_name(name)) + camel_name(part)
+    return to_camel_case(make_variable_name(name)) + to_camel_case(part)
 
 
 def schema_of(name: str, part: str) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def write_flows(folder: Path) -> Path:
     for file, name in zip(files, FLOWS, strict=True):
         file.write_text(json.dumps(flow_of(name)))
     path = folder / "flows.py"
-    path.write_text(generate_module(map(str, files), str(path)))
+    path.write_text(generate_flow_module(map(str, files), str(path)))
     return path
 
 

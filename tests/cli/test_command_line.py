@@ -12,7 +12,7 @@ from collections.abc import Callable
 import click
 import pytest
 from stepflow_cli import entry
-from stepflow_cli.inputs.values import parse_scalar
+from stepflow_cli.inputs.values import parse_assigned_value
 from stepflow_cli.main import cli
 from stepflow_cli.params.parsing import Command, LazyGroup, get_full_help, get_summary
 
@@ -122,8 +122,8 @@ def test_options_before_the_command_and_after_it(stepflow: Stepflow) -> None:
     ],
 )
 def test_the_value_of_one_option(text: str, value: object) -> None:
-    assert parse_scalar(text) == value
-    assert type(parse_scalar(text)) is type(value)
+    assert parse_assigned_value(text) == value
+    assert type(parse_assigned_value(text)) is type(value)
 
 
 @pytest.mark.parametrize("flag", ["--url", "--profile", "--config"])

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from stepflow_cli.codegen.stubs import generate_stubs
+from stepflow_cli.codegen.component_stubs import generate_stubs
 from stepflow_client.authoring import flow, literal, on_error
 
 from tests.cli.codegen_components import COMPONENTS, many

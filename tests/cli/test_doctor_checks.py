@@ -23,7 +23,7 @@ def info(release: str | None, commit: str | None = None) -> ServerInfo:
 
 @pytest.mark.parametrize("known", releases.RELEASES)
 def test_every_release_is_supported(known: str) -> None:
-    assert server._check_release(info(known)) == doctor.ok("release", f"{known} is supported")
+    assert server._check_server_release(info(known)) == doctor.ok("release", f"{known} is supported")
 
 
 @pytest.mark.parametrize(
@@ -36,13 +36,13 @@ def test_every_release_is_supported(known: str) -> None:
     ],
 )
 def test_other_releases(other: str | None, commit: str | None, said: str) -> None:
-    check = server._check_release(info(other, commit))
+    check = server._check_server_release(info(other, commit))
     assert (check.status, check.message) == ("warning", said)
     assert check.hint
 
 
 def test_a_clock_that_is_not_told() -> None:
-    assert server._check_clock(HealthResponse(status="healthy"), 0, 1).status == "skipped"
+    assert server._check_clock_difference(HealthResponse(status="healthy"), 0, 1).status == "skipped"
 
 
 @pytest.mark.parametrize(("before", "after", "status"), [(-4, 4, "ok"), (-20, -10, "warning"), (10, 20, "warning")])
@@ -50,7 +50,7 @@ def test_a_clock_within_the_time_of_the_answer(before: float, after: float, stat
     now = datetime.now(UTC)
     health = HealthResponse(status="healthy", timestamp=now)
     span = [(now + timedelta(seconds=each)).timestamp() for each in (before, after)]
-    assert server._check_clock(health, *span).status == status
+    assert server._check_clock_difference(health, *span).status == status
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from stepflow_cli.errors import ExitCode, to_problem
+from stepflow_cli.errors import ExitCode, convert_to_problem
 from stepflow_client import StepflowRuntime, errors
 
 from tests.cli.command import Done, Stepflow
@@ -162,7 +162,7 @@ CODES = {
 
 def test_the_code_of_an_error() -> None:
     for code, names in CODES.items():
-        found = {name: to_problem(getattr(errors, name)("message")).exit_code for name in names.split()}
+        found = {name: convert_to_problem(getattr(errors, name)("message")).exit_code for name in names.split()}
         assert found == dict.fromkeys(names.split(), code)
 
 
@@ -248,7 +248,7 @@ def test_a_missing_extra_has_one_code_in_every_command(stepflow: Stepflow) -> No
 
 
 def test_the_code_of_ctrl_c() -> None:
-    assert to_problem(KeyboardInterrupt()).exit_code == 130
+    assert convert_to_problem(KeyboardInterrupt()).exit_code == 130
 
 
 def test_every_code_is_in_the_manual() -> None:

@@ -11,7 +11,7 @@ import pytest
 from stepflow_cli._version import VERSION
 from stepflow_cli.main import cli
 from stepflow_cli.params.examples import EXAMPLES
-from stepflow_cli.params.options import Option
+from stepflow_cli.params.options import SectionedOption
 from stepflow_cli.params.parsing import LazyGroup
 
 from tests.cli.command import Stepflow
@@ -128,7 +128,7 @@ def _is_listed(name: str) -> bool:
 
 def _is_visible(param: click.Parameter) -> bool:
     return (
-        isinstance(param, Option)
+        isinstance(param, SectionedOption)
         and not param.hidden
         and param.section != "Messages"
         and "--help-all" not in param.opts

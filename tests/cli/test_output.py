@@ -9,9 +9,9 @@ import pytest
 import yaml
 from stepflow_cli.errors import Problem, wants_json
 from stepflow_cli.output import tables
-from stepflow_cli.output.columns import Column, View, select_fields
+from stepflow_cli.output.columns import Column, View, select_record_fields
+from stepflow_cli.output.printing import Output, format_safe_json
 from stepflow_cli.output.terminal import escape
-from stepflow_cli.output.view import Output, format_json
 
 VIEW = View(columns=(Column("id", kind="id"), Column("n", kind="number"), Column("at", kind="time")), name="id")
 RECORDS: list[dict[str, Any]] = [
@@ -57,16 +57,16 @@ def test_nothing_in_every_format(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_fields() -> None:
-    assert list(select_fields(RECORDS, ["more.x", "id"], VIEW)) == [
+    assert list(select_record_fields(RECORDS, ["more.x", "id"], VIEW)) == [
         {"more": {"x": [1]}, "id": "a"},
         {"more": {"x": None}, "id": "long"},
     ]
-    assert list(select_fields([], ["n"], VIEW)) == []
+    assert list(select_record_fields([], ["n"], VIEW)) == []
     for unknown in ("no", "more.y", "id.x", ""):
         with pytest.raises(Problem):
-            list(select_fields(RECORDS[:1], [unknown], VIEW))
+            list(select_record_fields(RECORDS[:1], [unknown], VIEW))
     with pytest.raises(Problem, match="unknown field idd") as raised:
-        list(select_fields([], ["idd"], VIEW))
+        list(select_record_fields([], ["idd"], VIEW))
     assert raised.value.hint == "did you mean id?"
 
 
@@ -80,8 +80,8 @@ def test_a_file(tmp_path: Any) -> None:
 
 
 def test_text_that_no_encoding_holds() -> None:
-    assert format_json("\ud800") == '"\\ud800"'
-    assert format_json("ä😀") == '"ä😀"'
+    assert format_safe_json("\ud800") == '"\\ud800"'
+    assert format_safe_json("ä😀") == '"ä😀"'
 
 
 def test_what_a_terminal_would_obey_is_shown_instead() -> None:

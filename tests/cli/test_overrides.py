@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from stepflow_cli.errors import Problem
-from stepflow_cli.inputs.flow import load_flow_file
-from stepflow_cli.inputs.values import ValueArgument, Values
+from stepflow_cli.inputs.flow import load_flow_argument
+from stepflow_cli.inputs.values import RunValues, ValueArgument
 
 from tests.cli.command import Stepflow
 
@@ -68,7 +68,7 @@ def test_a_value_takes_the_place_of_an_expression(text: str, output: object, ste
 def test_what_would_change_nothing_is_refused(option: str, text: str, message: str, hint: str) -> None:
     form = "set" if option == "--set" else "json"
     with pytest.raises(Problem) as caught:
-        Values(overrides=(ValueArgument(option, form, text),)).read_overrides(load_flow_file(FLOW))  # type: ignore[arg-type]
+        RunValues(overrides=(ValueArgument(option, form, text),)).read_overrides(load_flow_argument(FLOW))  # type: ignore[arg-type]
     assert (caught.value.exit_code, caught.value.message, caught.value.hint) == (2, message, hint)
 
 
@@ -82,7 +82,7 @@ def test_what_would_change_nothing_is_refused(option: str, text: str, message: s
 )
 def test_what_changes_something_is_taken_as_it_is(text: str) -> None:
     given = ValueArgument("--overrides-json", "json", text)
-    assert Values(overrides=(given,)).read_overrides(load_flow_file(FLOW)) == [json.loads(text)]
+    assert RunValues(overrides=(given,)).read_overrides(load_flow_argument(FLOW)) == [json.loads(text)]
 
 
 def test_a_misspelt_variable(stepflow: Stepflow) -> None:

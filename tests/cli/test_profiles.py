@@ -34,7 +34,7 @@ def test_a_file(tmp_path: Path) -> None:
     )
     read = profiles.load_profiles(path)
     assert read.current == "prod"
-    profile = read.get("prod")
+    profile = read.get_profile("prod")
     assert profile.read_token() == "secret"
     assert profile.get_client_settings() == {"timeout": 60, "verify": str(tmp_path / "ca.pem")}
 
@@ -45,9 +45,9 @@ def test_no_file_has_no_profiles(tmp_path: Path) -> None:
 
 def test_where_the_file_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("STEPFLOW_CONFIG_FILE", str(tmp_path / "mine.toml"))
-    assert profiles.config_path() == tmp_path / "mine.toml"
+    assert profiles.get_config_path() == tmp_path / "mine.toml"
     monkeypatch.delenv("STEPFLOW_CONFIG_FILE")
-    assert profiles.config_path().name == "config.toml"
+    assert profiles.get_config_path().name == "config.toml"
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_where_the_file_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
 def test_a_wrong_file_is_one_sentence(text: str, said: str, tmp_path: Path) -> None:
     path = written(tmp_path, text)
     with pytest.raises(Problem) as raised:
-        profiles.load_profiles(path).get("a")
+        profiles.load_profiles(path).get_profile("a")
     assert said in raised.value.message
     assert str(path) in raised.value.message
     assert raised.value.exit_code is ExitCode.USAGE

@@ -201,7 +201,7 @@ def test_an_unexpected_error(stepflow: Stepflow) -> None:
         "import stepflow_cli.runs.execute\n"
         "def broken(*args, **more):\n"
         "    raise LookupError('out of order')\n"
-        "stepflow_cli.runs.execute.read_job = broken\n"
+        "stepflow_cli.runs.execute.read_job_from_options = broken\n"
     )
     done = stepflow("run", "hello.yaml")
     assert (done.code, done.stdout) == (1, "")

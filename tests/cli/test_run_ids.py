@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 
 import pytest
-from stepflow_cli.output.tables import shorten_ids
+from stepflow_cli.output.tables import shorten_run_ids
 
 from tests.cli.command import Stepflow
 from tests.cli.runs import Start
@@ -56,8 +56,8 @@ def test_texts_that_begin_no_run_id_are_refused(stepflow: Stepflow, server: str,
 
 def test_ids_are_shortened_as_far_as_they_differ() -> None:
     ids = ["01a2b3c4-d5e6-7000-8000-000000000001", "01a2b3c4-d5e7-7000-8000-000000000001"]
-    assert list(shorten_ids(ids).values()) == ["01a2b3c4-d5e6", "01a2b3c4-d5e7"]
-    assert list(shorten_ids(ids[:1]).values()) == ["01a2b3c4"]
+    assert list(shorten_run_ids(ids).values()) == ["01a2b3c4-d5e6", "01a2b3c4-d5e7"]
+    assert list(shorten_run_ids(ids[:1]).values()) == ["01a2b3c4"]
 
 
 @pytest.mark.parametrize("more", [[], ["--all"]])

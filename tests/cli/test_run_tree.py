@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 from rich.console import Console
-from stepflow_cli.runs.watch import build_tree
+from stepflow_cli.runs.watch import build_run_tree
 from stepflow_client._rules.run_progress import RunProgress
 from stepflow_client.events import StepsNeededEvent
 
@@ -30,7 +30,7 @@ def progress(done: int, failed: tuple[int, ...] = (), running: tuple[int, ...] =
 def lines(run: RunProgress, height: int | None) -> list[str]:
     console = Console(file=io.StringIO(), width=80, color_system=None)
     with console.capture() as captured:
-        console.print(build_tree(run, START + timedelta(seconds=60), height=height))
+        console.print(build_run_tree(run, START + timedelta(seconds=60), height=height))
     return captured.get().splitlines()
 
 

@@ -7,7 +7,7 @@ import os
 
 import pytest
 import yaml
-from stepflow_cli.flow_tests.saved_cases import rate_match
+from stepflow_cli.flow_tests.saved_cases import rate_flow_match
 
 from tests.cli.command import Done, Stepflow
 from tests.cli.golden import Golden
@@ -160,8 +160,8 @@ def test_the_flow_of_a_run_is_compared_in_the_form_that_servers_return() -> None
     written = {"name": "f", "schemas": {"properties": {"input": {}}}, "steps": [step], "test": {"cases": []}}
     stored = {**step, "input": {"n": 1.0, "who": {"$input": "$.name"}}}
     flow = {"name": "f", "schemas": {"type": "object", "properties": {"input": {}}}, "steps": [stored], "output": None}
-    assert rate_match(written, flow) == 4
-    assert rate_match(written, {**flow, "steps": [{**stored, "input": {"n": 2}}]}) == 3
-    assert rate_match(written, {**flow, "steps": [{**stored, "id": "b"}]}) == 2
-    assert rate_match({**written, "steps": [step, "no step"]}, flow) == 3
-    assert rate_match({**written, "steps": 5}, {**flow, "name": "g"}) == 0
+    assert rate_flow_match(written, flow) == 4
+    assert rate_flow_match(written, {**flow, "steps": [{**stored, "input": {"n": 2}}]}) == 3
+    assert rate_flow_match(written, {**flow, "steps": [{**stored, "id": "b"}]}) == 2
+    assert rate_flow_match({**written, "steps": [step, "no step"]}, flow) == 3
+    assert rate_flow_match({**written, "steps": 5}, {**flow, "name": "g"}) == 0

@@ -9,7 +9,7 @@ import pytest
 from stepflow_cli import stdio
 
 
-@pytest.mark.parametrize("kind", [stdio._ResultStream, stdio._MessageStream])
+@pytest.mark.parametrize("kind", [stdio._StrictStdout, stdio._LenientStderr])
 def test_a_stream_is_closed_after_its_module_is_gone(
     kind: type[TextIOWrapper], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -17,7 +17,7 @@ def test_a_stream_is_closed_after_its_module_is_gone(
     kept = io.BytesIO()
     stream = kind(kept, encoding="utf-8")
     stream.write("printed")
-    for name in ("suppress", "reporting_lost_output"):
+    for name in ("suppress", "converting_output_errors"):
         monkeypatch.setattr(stdio, name, None)
     stream.flush()
     assert kept.getvalue() == b"printed"

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 from stepflow_cli.output.columns import Column, View, format_json_cell
-from stepflow_cli.output.tables import cell_width, format_terminal_table, truncate_to_width
+from stepflow_cli.output.tables import format_terminal_table, get_display_width, truncate_to_width
 
 from tests.cli.command import Stepflow
 from tests.cli.runs import Start
@@ -75,7 +75,7 @@ def test_widths(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("COLUMNS", str(width))
         lines = format_terminal_table([record], view, color=False).splitlines()
         assert len(lines) == 2
-        assert max(map(cell_width, lines)) <= width
+        assert max(map(get_display_width, lines)) <= width
         assert lines[1].count("…") == 2
         assert lines[1].endswith("7")
     assert (truncate_to_width("日本語", 6), truncate_to_width("日本語", 5), truncate_to_width("abc", 2)) == (
@@ -93,7 +93,7 @@ def test_data_are_json_but_for_texts() -> None:
         *("[]", '["a"]', '{"ok": true, "no": false}')
     ]
     view = View((Column("run_id"),), open_fields=("output",))
-    named = view.select_columns(["output", "output.ok", "outputs"]).columns
+    named = view.with_selected_columns(["output", "output.ok", "outputs"]).columns
     assert [column.show for column in named] == [format_json_cell, format_json_cell, None]
 
 

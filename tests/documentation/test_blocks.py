@@ -195,7 +195,7 @@ class Session:
             read = profiles.load_profiles(self._folder / "config.toml")
             assert read.current in read.tables
             for name in read.tables:
-                read.get(name)
+                read.get_profile(name)
 
     async def _in_shell(self, text: str) -> subprocess.CompletedProcess[str]:
         # `stepflow` is the one of this environment; a server is named only where the page does it.

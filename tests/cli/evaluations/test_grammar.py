@@ -13,8 +13,8 @@ from stepflow_cli.evaluations.options import (
     check_gate_names,
     get_variant_flows,
     load_scores,
-    parse_limits,
-    parse_worst,
+    parse_score_limits,
+    parse_worst_cases,
 )
 from stepflow_client.evaluation import FlowScore
 from stepflow_client.evaluation.gates import GateRules, Limit
@@ -173,24 +173,27 @@ def test_files_of_scores_that_cannot_be_used(folder: Path) -> None:
 
 
 def test_limits() -> None:
-    assert parse_limits(["exact.category=0.9", "v2:failed=0.01"], "--fail-below") == [
+    assert parse_score_limits(["exact.category=0.9", "v2:failed=0.01"], "--fail-below") == [
         Limit("exact.category", 0.9),
         Limit("failed", 0.01, "v2"),
     ]
-    assert parse_limits(["0.02"], "--tolerance", needs_score=False) == [Limit(None, 0.02)]
-    assert (parse_worst("20"), parse_worst("length.kind=login=3")) == (Limit(None, 20), Limit("length.kind=login", 3))
+    assert parse_score_limits(["0.02"], "--tolerance", needs_score=False) == [Limit(None, 0.02)]
+    assert (parse_worst_cases("20"), parse_worst_cases("length.kind=login=3")) == (
+        Limit(None, 20),
+        Limit("length.kind=login", 3),
+    )
 
 
 @pytest.mark.parametrize("word", ["exact", "exact=", "=1", "0.5", "exact=nan", "exact=inf", ":exact=1", "v2:=1"])
 def test_wrong_limits(word: str) -> None:
     with pytest.raises(Problem, match="--fail-below"):
-        parse_limits([word], "--fail-below")
+        parse_score_limits([word], "--fail-below")
 
 
 @pytest.mark.parametrize("word", ["0", "-1", "1.5", "x", "exact="])
 def test_wrong_numbers_of_worst_cases(word: str) -> None:
     with pytest.raises(Problem, match="--worst"):
-        parse_worst(word)
+        parse_worst_cases(word)
 
 
 def test_names_are_checked_before_anything_runs() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from stepflow_cli.flow_tests.saved_cases import add_case, build_case
+from stepflow_cli.flow_tests.saved_cases import add_case_to_content, build_test_case
 from stepflow_client import FlowFileError, FlowResult, InvalidArgumentError
 
 CASE = {
@@ -43,7 +43,7 @@ FILES = {
 @pytest.mark.parametrize(("end", "mark"), [("\n", ""), ("\r\n", "\ufeff")], ids=["plain", "of Windows"])
 def test_only_the_case_is_added(text: str, end: str, mark: str) -> None:
     before = (mark + text.replace("\n", end)).encode()
-    after = add_case(before, CASE, "flow.yaml").decode()
+    after = add_case_to_content(before, CASE, "flow.yaml").decode()
     assert after.startswith(mark)
     was, now = (yaml.safe_load(each.removeprefix("\ufeff")) for each in (before.decode(), after))
     cases = ((was.get("test") or {}).get("cases") or []) + [CASE]
@@ -56,7 +56,7 @@ def test_only_the_case_is_added(text: str, end: str, mark: str) -> None:
         if "test: {" not in line and "cases" not in line and "{" not in line
     ]
     assert [line for line in kept if line not in left] == []
-    again = add_case(after.encode(), {**CASE, "name": "kept too"}, "flow.yaml").decode()
+    again = add_case_to_content(after.encode(), {**CASE, "name": "kept too"}, "flow.yaml").decode()
     assert [each["name"] for each in yaml.safe_load(again.removeprefix("\ufeff"))["test"]["cases"]][-2:] == [
         "kept",
         "kept too",
@@ -75,13 +75,13 @@ def test_only_the_case_is_added(text: str, end: str, mark: str) -> None:
 )
 def test_what_cannot_be_changed_on_its_own_is_refused(text: str) -> None:
     with pytest.raises(FlowFileError, match=r"flow.yaml: cannot add a test case"):
-        add_case(text.encode(), CASE, "flow.yaml")
+        add_case_to_content(text.encode(), CASE, "flow.yaml")
 
 
 def test_a_name_stands_once() -> None:
-    after = add_case(STEPS.encode(), CASE, "flow.yaml")
+    after = add_case_to_content(STEPS.encode(), CASE, "flow.yaml")
     with pytest.raises(InvalidArgumentError, match="already has a test case 'kept'"):
-        add_case(after, CASE, "flow.yaml")
+        add_case_to_content(after, CASE, "flow.yaml")
 
 
 NEW = {**CASE, "input": [5], "output": {"outcome": "success", "result": "other\ntext\n"}}
@@ -99,18 +99,22 @@ KEPT = [
 @pytest.mark.parametrize("text", [FILES[name] for name in KEPT], ids=KEPT)
 @pytest.mark.parametrize("mocks", [{}, {"mocks": {"a": {"outcome": "success", "result": [1]}}}], ids=["", "mocks"])
 def test_a_case_is_replaced(text: str, mocks: dict[str, Any]) -> None:
-    once = add_case(text.encode(), {**CASE, **mocks, "tags": ["mine"]}, "flow.yaml")
-    both = add_case(once, {**CASE, "name": "next"}, "flow.yaml")
+    once = add_case_to_content(text.encode(), {**CASE, **mocks, "tags": ["mine"]}, "flow.yaml")
+    both = add_case_to_content(once, {**CASE, "name": "next"}, "flow.yaml")
     for new in (NEW, {**NEW, "mocks": {"a": {"outcome": "success", "result": 2}}}):
-        after = yaml.safe_load(add_case(both, new, "flow.yaml", replace=True))
+        after = yaml.safe_load(add_case_to_content(both, new, "flow.yaml", replace=True))
         before = yaml.safe_load(both)
         index = [each["name"] for each in before["test"]["cases"]].index("kept")
         before["test"]["cases"][index] = {**new, "tags": ["mine"]}
         assert after == before
         # Without a case of this name, it is added.
-        assert add_case(text.encode(), new, "f.yaml", replace=True) == add_case(text.encode(), new, "f.yaml")
+        assert add_case_to_content(text.encode(), new, "f.yaml", replace=True) == add_case_to_content(
+            text.encode(), new, "f.yaml"
+        )
     comments = [line for line in both.decode().splitlines() if "#" in line]
-    assert [line for line in comments if line not in add_case(both, NEW, "f.yaml", replace=True).decode()] == []
+    assert [
+        line for line in comments if line not in add_case_to_content(both, NEW, "f.yaml", replace=True).decode()
+    ] == []
 
 
 def result(**more: Any) -> FlowResult:
@@ -118,20 +122,20 @@ def result(**more: Any) -> FlowResult:
 
 
 def test_the_expectation_is_the_output_or_the_error() -> None:
-    assert build_case("a", {"n": 1}, result(output=[1])) == {
+    assert build_test_case("a", {"n": 1}, result(output=[1])) == {
         "name": "a",
         "input": {"n": 1},
         "output": {"outcome": "success", "result": [1]},
     }
     error = {"message": "no such page", "code": "component_failed"}
-    failed = build_case("a", None, result(status="failed", error=error))
+    failed = build_test_case("a", None, result(status="failed", error=error))
     assert failed["output"]["outcome"] == "failed"
     assert failed["output"]["error"]["message"] == "no such page"
     with pytest.raises(InvalidArgumentError, match="cancelled"):
-        build_case("a", None, result(status="cancelled"))
+        build_test_case("a", None, result(status="cancelled"))
     for code in ("lost", "lost_before_start"):
         with pytest.raises(InvalidArgumentError, match="lost"):
-            build_case("a", None, result(status="failed", error={"message": "gone", "code": code}))
+            build_test_case("a", None, result(status="failed", error={"message": "gone", "code": code}))
 
 
 def test_what_differs_from_run_to_run_is_expected_as_a_matcher() -> None:
@@ -139,7 +143,7 @@ def test_what_differs_from_run_to_run_is_expected_as_a_matcher() -> None:
     output = {"order": order, "id": other, "in flow": other.replace("1199", "2199"), "run_id": other}
     flow = {"output": output["in flow"], "test": {"cases": [{"name": other}]}}
     mocks = {"a": {"outcome": "success", "result": 1}}
-    case = build_case("a", {"order": order}, result(output=output), flow=flow, mocks=mocks)
+    case = build_test_case("a", {"order": order}, result(output=output), flow=flow, mocks=mocks)
     assert case["mocks"] == mocks
     assert case["output"]["result"] == {
         "order": order,

@@ -11,10 +11,10 @@ import click
 import pytest
 from stepflow_cli.errors import Problem, Session
 from stepflow_cli.inputs.flow import (
-    import_flow,
+    import_python_flow,
     is_python_flow,
-    list_module_files,
-    load_flow_file,
+    list_python_flow_files,
+    load_flow_argument,
     load_flow_or_id,
     load_flow_text,
 )
@@ -82,20 +82,20 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 @pytest.mark.parametrize("word", ["shop:hello", "shop.py:hello", "./shop.py:hello", "shop:built", "shop:converted"])
 def test_what_is_a_flow(project: Path, word: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert is_python_flow(word)
-    assert load_flow_file(word) == {"name": "hello", "steps": [], "output": {"$input": "$.name"}}
-    assert load_flow_or_id(word) == load_flow_text(word).root.value == load_flow_file(word)
+    assert load_flow_argument(word) == {"name": "hello", "steps": [], "output": {"$input": "$.name"}}
+    assert load_flow_or_id(word) == load_flow_text(word).root.value == load_flow_argument(word)
     # What the module prints is no part of a result; it is imported once.
     assert capsys.readouterr() == ("", "imported\n")
 
 
 def test_other_objects_and_places(project: Path) -> None:
-    assert load_flow_file("shop:data") == {"name": "data", "steps": []}
-    assert load_flow_file("shop:Group.inner") == {"name": "inner", "output": 1}
-    assert load_flow_file("parts.inner.flows:flow") == {"output": "first"}
-    assert load_flow_file("parts/inner/flows.py:flow") == {"output": "first"}
+    assert load_flow_argument("shop:data") == {"name": "data", "steps": []}
+    assert load_flow_argument("shop:Group.inner") == {"name": "inner", "output": 1}
+    assert load_flow_argument("parts.inner.flows:flow") == {"output": "first"}
+    assert load_flow_argument("parts/inner/flows.py:flow") == {"output": "first"}
     # A file whose name is that of another module is not mixed up with it.
     (project / "json.py").write_text("flow = {'output': 'own'}\n")
-    assert load_flow_file("json.py:flow") == {"output": "own"}
+    assert load_flow_argument("json.py:flow") == {"output": "own"}
     assert hasattr(sys.modules["json"], "dumps")
 
 
@@ -103,7 +103,7 @@ def test_what_is_no_flow_of_python(project: Path) -> None:
     (project / "odd:name").write_text("output: file\n")
     for word in ("odd:name", "flow.yaml:x", "a b:c", "shop", "shop:", ":hello", "shop.py", "-", "http://a:1", "a:1b"):
         assert not is_python_flow(word), word
-    assert load_flow_file("odd:name") == {"output": "file"}
+    assert load_flow_argument("odd:name") == {"output": "file"}
 
 
 _NAMED = "its flows are hello, built, converted, data, broken"
@@ -153,7 +153,7 @@ def test_what_is_said_of_wrong_words(project: Path) -> None:
     (project / "behind.py").write_text("import wrong\n")
     for word, (message, hint) in _ERRORS.items():
         with pytest.raises(Problem) as raised:
-            load_flow_file(word)
+            load_flow_argument(word)
         found = raised.value
         assert (found.message, found.hint) == (message, "to see the traceback, use -vv" if hint is ... else hint), word
         assert (found.kind, found.exit_code) == ("usage", 2)
@@ -169,28 +169,28 @@ def _write_alike(file: Path, text: str) -> None:
 
 def test_a_changed_module_is_imported_again(project: Path) -> None:
     word = "parts.inner.flows:flow"
-    assert import_flow(word) is import_flow(word)
+    assert import_python_flow(word) is import_python_flow(word)
     names = project / "parts" / "inner" / "names.py"
     _write_alike(names, "NAME = 'other'\n")
-    assert load_flow_file(word) == {"output": "other"}
+    assert load_flow_argument(word) == {"output": "other"}
     assert not list(project.rglob("*.pyc"))
     names.write_text("NAME = undefined\n")
     with pytest.raises(Problem, match=r"name 'undefined' is not defined \(parts/inner/names.py:1\)"):
-        load_flow_file(word)
+        load_flow_argument(word)
     # The file at fault is watched too.
-    assert os.path.join("parts", "inner", "names.py") in list_module_files(word)
+    assert os.path.join("parts", "inner", "names.py") in list_python_flow_files(word)
     names.write_text("NAME = 'third'\n")
-    assert load_flow_file(word) == {"output": "third"}
+    assert load_flow_argument(word) == {"output": "third"}
     assert "stepflow_cli" in sys.modules
 
 
 def test_the_files_of_a_flow(project: Path) -> None:
-    assert list_module_files("shop:hello") == list_module_files("shop.py:hello") == ["shop.py"]
-    assert list_module_files("parts.inner:x") == [os.path.join("parts", "inner", "__init__.py")]
-    assert list_module_files("zzz:x") == []
-    load_flow_file("parts.inner.flows:flow")
+    assert list_python_flow_files("shop:hello") == list_python_flow_files("shop.py:hello") == ["shop.py"]
+    assert list_python_flow_files("parts.inner:x") == [os.path.join("parts", "inner", "__init__.py")]
+    assert list_python_flow_files("zzz:x") == []
+    load_flow_argument("parts.inner.flows:flow")
     inner = [os.path.join("parts", "inner", each) for each in ("flows.py", "names.py", "__init__.py")]
-    assert {*inner} <= {*list_module_files("parts.inner.flows:flow")}
+    assert {*inner} <= {*list_python_flow_files("parts.inner.flows:flow")}
 
 
 _CASES = """

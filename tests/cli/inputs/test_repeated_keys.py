@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from stepflow_cli.inputs.server_config import find_repeated_keys
+from stepflow_cli.inputs.server_config import find_duplicate_keys
 
 from tests.cli.command import Stepflow
 from tests.cli.golden import Golden
@@ -43,7 +43,7 @@ JSON = """\
     ],
 )
 def test_repeated_keys(text: str, found: list[tuple[str, int, int]]) -> None:
-    assert find_repeated_keys(text) == found
+    assert find_duplicate_keys(text) == found
 
 
 @pytest.mark.parametrize("name", ["config.yml", "config.json"])

@@ -35,10 +35,10 @@ def wanted(name: str, text: str) -> tuple[Any, Any]:
     # Importing these takes half a second, and every process of a test run collects these tests.
     from pygls.protocol import default_converter
     from stepflow_cli.lsp.cursor import DocumentText
-    from stepflow_cli.lsp.documents import ProjectRules, analyze_document, build_diagnostics
+    from stepflow_cli.lsp.documents import ProjectRulesCache, analyze_document, build_diagnostics
     from stepflow_cli.lsp.navigation import list_symbols
 
-    analysis = analyze_document(name, DocumentText(text), ProjectRules().get_rules(name)).infer_types()
+    analysis = analyze_document(name, DocumentText(text), ProjectRulesCache().get_rules(name)).infer_types()
     convert = default_converter().unstructure
     return convert(build_diagnostics(analysis)), convert(list_symbols(analysis))
 

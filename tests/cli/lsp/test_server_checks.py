@@ -74,19 +74,19 @@ def test_a_save(how: str, shop: StepflowRuntime, stepflow: Stepflow) -> None:
 
 def test_a_server_that_does_not_answer_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     from stepflow_cli.lsp.cursor import DocumentText
-    from stepflow_cli.lsp.documents import ServerChecks, analyze_document
+    from stepflow_cli.lsp.documents import ServerChecker, analyze_document
 
-    checks, analysis = ServerChecks(), analyze_document("buys.yaml", DocumentText(FLOW), CheckRules())
+    checks, analysis = ServerChecker(), analyze_document("buys.yaml", DocumentText(FLOW), CheckRules())
     checks.url = "http://127.0.0.1:9"
-    assert [checks.check(analysis) for _ in range(3)] == [None] * 3
+    assert [checks.check_flow(analysis) for _ in range(3)] == [None] * 3
     [said] = caplog.messages
     assert said.startswith("the server does not check saved flows: ")
     checks.url = "nonsense"
-    assert checks.check(analysis) is None
+    assert checks.check_flow(analysis) is None
     assert len(caplog.messages) == 2
-    checks.stop()
+    checks.abort_requests()
     checks.url = "http://127.0.0.1:8"
-    assert checks.check(analysis) is None
+    assert checks.check_flow(analysis) is None
     assert len(caplog.messages) == 2
 
 

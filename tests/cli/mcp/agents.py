@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from stepflow_cli.inputs.values import Values
-from stepflow_cli.mcp.runs import Bounds
+from stepflow_cli.inputs.values import RunValues
+from stepflow_cli.mcp.agent_runs import AgentLimits
 from stepflow_cli.server.connect import connect
 from stepflow_cli.settings.server_choice import ServerOptions
 
@@ -75,12 +75,12 @@ def write(folder: Path, *flows: Mapping[str, Any]) -> Path:
 @asynccontextmanager
 async def serving(url: str, folder: Path, *, var: tuple[str, ...] = (), **options: Any) -> AsyncIterator[AgentServer]:
     """Serve the flows of a folder, on a server."""
-    from stepflow_cli.mcp.serving import ServiceOptions, load_catalog, open_agent_server
+    from stepflow_cli.mcp.serving import ServiceOptions, load_flow_catalog, open_agent_server
 
-    options["bounds"] = Bounds(**options.get("bounds", {}))
-    service = ServiceOptions([str(folder)], Values(single_variables=var), **options)
-    with connect(ServerOptions(url=url, default="server")) as target, target.history.recording():
-        catalog = load_catalog(service)
+    options["bounds"] = AgentLimits(**options.get("bounds", {}))
+    service = ServiceOptions([str(folder)], RunValues(single_variables=var), **options)
+    with connect(ServerOptions(url=url, default="server")) as target, target.history.recording_runs():
+        catalog = load_flow_catalog(service)
         async with open_agent_server(target, service, catalog) as made:
             yield made
 

@@ -7,54 +7,54 @@ from pathlib import Path
 
 import pytest
 from stepflow_cli.errors import Problem
-from stepflow_cli.inputs.values import Values
-from stepflow_cli.mcp.catalog import Catalog
+from stepflow_cli.inputs.values import RunValues
+from stepflow_cli.mcp.flow_catalog import FlowCatalog
 from stepflow_client import InvalidArgumentError
 
 from tests.cli.mcp.agents import GREET, SECRETIVE, SLOW, write
 
 
-def names(catalog: Catalog) -> list[str]:
+def names(catalog: FlowCatalog) -> list[str]:
     return list(catalog.tools)
 
 
 def test_files_of_a_folder_come_change_and_go(tmp_path: Path) -> None:
-    catalog = Catalog([str(write(tmp_path / "flows", GREET))])
-    assert (names(catalog), catalog.refresh()) == (["greet"], False)
+    catalog = FlowCatalog([str(write(tmp_path / "flows", GREET))])
+    assert (names(catalog), catalog.reload_changed_files()) == (["greet"], False)
     spec = catalog.tools["greet"]
     write(tmp_path / "flows", SLOW)
-    assert (catalog.refresh(), names(catalog)) == (True, ["greet", "slow"])
+    assert (catalog.reload_changed_files(), names(catalog)) == (True, ["greet", "slow"])
     assert catalog.tools["greet"] is spec
     write(tmp_path / "flows", {**GREET, "description": "Says hello."})
-    assert (catalog.refresh(), catalog.tools["greet"].description) == (True, "Says hello.")
+    assert (catalog.reload_changed_files(), catalog.tools["greet"].description) == (True, "Says hello.")
     (tmp_path / "flows" / "greet.json").unlink()
-    assert (catalog.refresh(), names(catalog)) == (True, ["slow"])
+    assert (catalog.reload_changed_files(), names(catalog)) == (True, ["slow"])
 
 
 def test_a_file_that_is_broken_for_a_while_is_served_as_it_was(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = write(tmp_path / "flows", GREET) / "greet.json"
-    catalog = Catalog([str(path)])
+    catalog = FlowCatalog([str(path)])
     path.write_text("{")
-    assert (catalog.refresh(), names(catalog)) == (False, ["greet"])
+    assert (catalog.reload_changed_files(), names(catalog)) == (False, ["greet"])
     assert "it is not served" in capsys.readouterr().err
     path.write_text(json.dumps({**GREET, "description": "Back."}))
-    assert (catalog.refresh(), catalog.tools["greet"].description) == (True, "Back.")
+    assert (catalog.reload_changed_files(), catalog.tools["greet"].description) == (True, "Back.")
     path.unlink()
-    assert (catalog.refresh(), names(catalog)) == (True, [])
+    assert (catalog.reload_changed_files(), names(catalog)) == (True, [])
 
 
 def test_a_file_that_is_named_must_be_a_flow(tmp_path: Path) -> None:
     for named in ("missing.yaml", "-"):
         with pytest.raises(Problem):
-            Catalog([str(tmp_path / named) if named != "-" else named])
+            FlowCatalog([str(tmp_path / named) if named != "-" else named])
 
 
 def test_a_flow_that_is_nested_too_deeply_is_not_served(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     deep = json.loads("[" * 300 + "]" * 300)
     folder = write(tmp_path / "flows", GREET, {**SLOW, "metadata": {"deep": deep}})
-    assert names(Catalog([str(folder)])) == ["greet"]
+    assert names(FlowCatalog([str(folder)])) == ["greet"]
     said = capsys.readouterr().err
     assert "slow.json cannot be sent: it is nested too deeply" in said
     assert said.endswith("it is not served\n")
@@ -63,20 +63,20 @@ def test_a_flow_that_is_nested_too_deeply_is_not_served(tmp_path: Path, capsys: 
 def test_a_flow_with_a_hidden_field_is_not_served(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     hidden = {"type": "object", "properties": {"a\u202eb": {"type": "string"}}}
     folder = write(tmp_path / "flows", GREET, {**SLOW, "schemas": {"properties": {"input": hidden}}})
-    catalog = Catalog([str(folder)])
+    catalog = FlowCatalog([str(folder)])
     assert names(catalog) == ["greet"]
     said = capsys.readouterr().err
     assert "slow.json: the flow cannot be a tool: its field name 'a·b' contains" in said
-    assert (catalog.refresh(), capsys.readouterr().err) == (False, "")
+    assert (catalog.reload_changed_files(), capsys.readouterr().err) == (False, "")
     with pytest.raises(InvalidArgumentError, match="cannot be a tool"):
-        Catalog([str(folder / "slow.json")])
+        FlowCatalog([str(folder / "slow.json")])
     write(tmp_path / "flows", SLOW)
-    assert (catalog.refresh(), names(catalog)) == (True, ["greet", "slow"])
+    assert (catalog.reload_changed_files(), names(catalog)) == (True, ["greet", "slow"])
 
 
 def test_each_flow_gets_its_own_variables(tmp_path: Path) -> None:
     folder = write(tmp_path / "flows", GREET, SECRETIVE)
-    catalog = Catalog([str(folder)], Values(single_variables=("key=1.10",)))
+    catalog = FlowCatalog([str(folder)], RunValues(single_variables=("key=1.10",)))
     # A secret of one flow would not be one in the history of another.
     assert catalog.variables["greet"] == {}
     assert catalog.variables["secretive"] == {"key": "1.10"}

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 from stepflow_cli.mcp import diagnosis
-from stepflow_cli.mcp.runs import MAX_ARGUMENT_BYTES, RateLimiter
-from stepflow_cli.server.logs import KeptLine
+from stepflow_cli.mcp.agent_runs import MAX_ARGUMENT_BYTES, RateLimiter
+from stepflow_cli.server.logs import KeptLogLine
 from stepflow_client import StepflowClient
 
 from tests.cli.mcp.agents import GREET, SECRETIVE, SLOW, agent, protocol_error, run_of, serving, text_of, write
@@ -181,10 +181,10 @@ async def test_no_beginning_of_a_secret_is_left_where_a_diagnosis_is_cut(
     given = {"a": "x" * 3_974, "key": {"$step": "a", "path": "key"}, "lacks": {"$step": "a", "path": "nothing"}}
     failing = {**SECRETIVE, "steps": [*SECRETIVE["steps"], {"id": "b", "component": "/builtin/noop", "input": given}]}
     folder = write(tmp_path / "flows", {**failing, "output": {"$step": "b"}})
-    line = KeptLine(
+    line = KeptLogLine(
         "2026-11-25T00:00:00Z", "error", "", f"{'x' * 265}hunter2-is-secret", exception=f"{'x' * 292}hunter2-is-secret"
     )
-    monkeypatch.setattr(diagnosis, "read_run_lines", lambda _: [line])
+    monkeypatch.setattr(diagnosis, "read_run_log_lines", lambda _: [line])
     async with agent(url, folder, mode, var=("key=hunter2-is-secret",), tools=["diagnose"]) as client:
         run_id = run_of(await client.call_tool("secretive", {}))
         told = text_of(await client.call_tool("diagnose_run", {"run_id": run_id}))

@@ -56,7 +56,7 @@ async def test_a_busy_flow_hides_no_other(
     folder = FlowFolder(tmp_path / "flows")
     monkeypatch.setattr(flow_list, "_PAGE", 3)
     monkeypatch.setattr(flow_list, "_MAX_PAGES", 2)
-    found = await flow_list.list_flows(client, LazyRunHistory(), folder)
+    found = await flow_list.search_flows(client, LazyRunHistory(), folder)
     assert found.read == 6
     assert found.since is not None
     assert {each.name for each in found.flows} >= {names["busy"], names["rare"], names["filed"]}
@@ -64,9 +64,9 @@ async def test_a_busy_flow_hides_no_other(
     (busy,) = [each for each in found.flows if each.name == names["busy"]]
     assert [each.status.value for each in busy.latest_runs] == ["failed", *["completed"] * 5]
     assert busy.success_rate == pytest.approx(5 / 6)
-    assert busy.median_seconds is not None
+    assert busy.median_duration is not None
     assert [
-        each.name for each in (await flow_list.list_flows(client, LazyRunHistory(), None, names["rare"][:7])).flows
+        each.name for each in (await flow_list.search_flows(client, LazyRunHistory(), None, names["rare"][:7])).flows
     ] == [names["rare"]]
 
 
@@ -84,7 +84,7 @@ async def test_flows_that_steps_run_are_listed_apart(client: StepflowClient, nam
         "output": {"$step": "each"},
     }
     await run(client, outer, None)
-    found = await flow_list.list_flows(client, LazyRunHistory())
+    found = await flow_list.search_flows(client, LazyRunHistory())
     assert names["inner"] in {each.name for each in found.sub_flows}
     assert names["inner"] not in {each.name for each in found.flows}
     assert names["outer"] in {each.name for each in found.flows}

@@ -6,18 +6,18 @@ import re
 from typing import Any
 
 import pytest
-from stepflow_cli.ui.forms import (
-    FormError,
-    build_fields,
+from stepflow_cli.ui.schema_forms import (
+    InvalidFormError,
+    build_schema_fields,
     fill_field,
-    fill_fields,
+    fill_fields_from_object,
     get_field_texts,
     hash_form_contents,
     is_raw_text_used,
-    parse_value,
-    read_form_value,
+    parse_json_or_yaml,
+    parse_submitted_object,
 )
-from stepflow_cli.ui.security import MalformedFormError, read_form
+from stepflow_cli.ui.security import MalformedFormError, parse_form_body
 from stepflow_cli.ui.views.flows import build_flow_fields
 from stepflow_client import StoredFlow
 
@@ -35,7 +35,7 @@ SCHEMA: dict[str, Any] = {
         "text": {"type": "string", "maxLength": 5000},
     },
 }
-FIELDS = build_fields(SCHEMA, {"Of": {"type": "integer", "description": "Of what"}})
+FIELDS = build_schema_fields(SCHEMA, {"Of": {"type": "integer", "description": "Of what"}})
 NAMED = {each.key: each for each in FIELDS}
 
 
@@ -62,12 +62,12 @@ def test_the_kinds_of_fields() -> None:
 
 def test_names_are_the_same_whatever_the_order_of_properties() -> None:
     turned = {**SCHEMA, "properties": dict(reversed(SCHEMA["properties"].items()))}
-    found = build_fields(turned, {"Of": {"type": "integer", "description": "Of what"}})
+    found = build_schema_fields(turned, {"Of": {"type": "integer", "description": "Of what"}})
     assert [each.name for each in reversed(found)] == [each.name for each in FIELDS]
 
 
 def test_names_of_properties_are_no_names_of_fields() -> None:
-    (field,) = build_fields({"properties": {'"><script>': {"title": 3, "description": []}}})
+    (field,) = build_schema_fields({"properties": {'"><script>': {"title": 3, "description": []}}})
     assert (field.title, field.description) == ('"><script>', "")
     assert re.fullmatch(r"input-[0-9a-f]{16}", field.name)
 
@@ -76,29 +76,29 @@ def test_names_of_properties_are_no_names_of_fields() -> None:
     "schema", [None, True, [], "x", {}, {"properties": []}, {"properties": {}}, {"$ref": "#/$defs/None"}]
 )
 def test_what_a_form_cannot_show(schema: Any) -> None:
-    assert build_fields(schema) == []
+    assert build_schema_fields(schema) == []
 
 
 def test_odd_schemas_are_fields_for_json() -> None:
     odd = [True, None, 3, {"type": 3}, {"type": ["string", "integer"]}, {"enum": []}, {"enum": 3}, {"anyOf": []}, {}]
-    found = build_fields({"required": 3, "properties": {str(place): each for place, each in enumerate(odd)}})
+    found = build_schema_fields({"required": 3, "properties": {str(place): each for place, each in enumerate(odd)}})
     assert {each.kind for each in found} == {"json"}
     loop = {"A": {"$ref": "#/$defs/A"}}
-    assert [each.kind for each in build_fields({"properties": {"a": {"$ref": "#/$defs/A"}}}, loop)] == ["json"]
+    assert [each.kind for each in build_schema_fields({"properties": {"a": {"$ref": "#/$defs/A"}}}, loop)] == ["json"]
 
 
 def test_a_nullable_field_can_be_null() -> None:
-    (shown,) = fill_fields([NAMED["share"]], {"share": None})
+    (shown,) = fill_fields_from_object([NAMED["share"]], {"share": None})
     texts = get_field_texts([shown])
     assert texts == {shown.name: "", f"{shown.name}-null": "1"}
-    assert read_form_value([shown], texts) == {"share": None}
-    assert read_form_value([shown], {shown.name: "2"}) == {"share": 2}
-    (counted,) = fill_fields([NAMED["count"]], {"count": None}) or [None]
+    assert parse_submitted_object([shown], texts) == {"share": None}
+    assert parse_submitted_object([shown], {shown.name: "2"}) == {"share": 2}
+    (counted,) = fill_fields_from_object([NAMED["count"]], {"count": None}) or [None]
     assert counted is None, "a field that is not nullable cannot show null"
 
 
 def test_a_changed_text_is_used_and_a_conflict_is_refused() -> None:
-    fields = fill_fields(FIELDS, {"topic": "tea", "count": 3})
+    fields = fill_fields_from_object(FIELDS, {"topic": "tea", "count": 3})
     texts, before = get_field_texts(fields), hash_form_contents(fields, '{\n  "topic": "tea"\n}')
     unchanged, changed = '{\r\n  "topic": "tea"\r\n}', '{"topic": "coffee"}'
     other = texts | sent(topic="milk")
@@ -114,7 +114,7 @@ def test_a_changed_text_is_used_and_a_conflict_is_refused() -> None:
 
 def test_values_of_a_form() -> None:
     form = sent(topic="a\r\nb", style="2", count="4", share="1.5", loud="false", tags='["x"]', of="", text="")
-    assert read_form_value(FIELDS, form) == {
+    assert parse_submitted_object(FIELDS, form) == {
         "topic": "a\nb",
         "style": True,
         "count": 4,
@@ -125,7 +125,7 @@ def test_values_of_a_form() -> None:
 
 
 def test_an_empty_text_that_is_required_is_a_text() -> None:
-    assert read_form_value(FIELDS, sent(count="1")) == {"topic": "", "count": 1}
+    assert parse_submitted_object(FIELDS, sent(count="1")) == {"topic": "", "count": 1}
 
 
 @pytest.mark.parametrize(
@@ -143,8 +143,8 @@ def test_an_empty_text_that_is_required_is_a_text() -> None:
     ],
 )
 def test_wrong_values_of_a_form(key: str, text: str, words: str) -> None:
-    with pytest.raises(FormError) as caught:
-        read_form_value(FIELDS, {**sent(count="1"), **sent(**{key: text})})
+    with pytest.raises(InvalidFormError) as caught:
+        parse_submitted_object(FIELDS, {**sent(count="1"), **sent(**{key: text})})
     wrong = {each.key: each.error for each in caught.value.fields if each.error}
     assert list(wrong) == [key]
     assert words in wrong[key]
@@ -155,7 +155,7 @@ def test_wrong_values_of_a_form(key: str, text: str, words: str) -> None:
 def test_values_that_are_known_are_filled_in() -> None:
     values = {"topic": "a", "style": True, "count": 7, "loud": True, "tags": ["b"], "share": 2.5}
     fields = [fill_field(each, values[each.key]) if each.key in values else each for each in FIELDS]
-    assert read_form_value(fields, {each.name: each.value for each in fields}) == values
+    assert parse_submitted_object(fields, {each.name: each.value for each in fields}) == values
     assert fill_field(NAMED["topic"], 3).value == ""
     assert fill_field(NAMED["style"], 1).value == ""
 
@@ -186,7 +186,7 @@ ORDER: dict[str, Any] = {
         },
     },
 }
-FORM = build_fields(ORDER)
+FORM = build_schema_fields(ORDER)
 
 
 def entered(**values: str) -> dict[str, str]:
@@ -209,7 +209,7 @@ def test_nested_objects_lists_and_formats() -> None:
         ("share", "number"), ("code", "text"), ("customer", "object"), ("lines", "list"),
     ]  # fmt: skip
     form = entered(day="2026-01-31", at="2026-01-31T10:00", customer__name="Ada", lines='[{"sku": "x"}]')
-    assert read_form_value(FORM, form) == {
+    assert parse_submitted_object(FORM, form) == {
         "day": "2026-01-31",
         "at": "2026-01-31T10:00:00Z",
         "customer": {"name": "Ada"},
@@ -244,8 +244,8 @@ def test_nested_objects_lists_and_formats() -> None:
 )
 def test_the_error_is_at_the_field(change: dict[str, str], where: str, words: str) -> None:
     form = entered(day="2026-01-31", customer__name="Ada") | entered(**change)
-    with pytest.raises(FormError) as caught:
-        read_form_value(FORM, form)
+    with pytest.raises(InvalidFormError) as caught:
+        parse_submitted_object(FORM, form)
     assert str(caught.value).startswith(f"{where}: ")
     assert words in str(caught.value)
 
@@ -258,40 +258,40 @@ def test_a_form_shows_a_value_only_if_it_shows_all_of_it() -> None:
         "customer": {"name": "Ada", "address": {"zip": 5}},
         "lines": [{"sku": "x"}],
     }
-    shown = fill_fields(FORM, value)
-    assert read_form_value(shown, get_field_texts(shown)) == value
+    shown = fill_fields_from_object(FORM, value)
+    assert parse_submitted_object(shown, get_field_texts(shown)) == value
     assert next(each for each in shown if each.key == "at").input_type == "datetime-local"
-    offset = fill_fields(FORM, {**value, "at": "2026-01-31T10:00:00+02:00"})
+    offset = fill_fields_from_object(FORM, {**value, "at": "2026-01-31T10:00:00+02:00"})
     assert next(each for each in offset if each.key == "at").input_type == "text"
     for other in ({"more": 1}, {"customer": {"name": "Ada", "age": 5}}, {"customer": 5}, {"count": "3"}, {"lines": {}}):
-        assert fill_fields(FORM, {**value, **other}) == []
-    assert fill_fields(FORM, []) == fill_fields(FORM, None) == []
+        assert fill_fields_from_object(FORM, {**value, **other}) == []
+    assert fill_fields_from_object(FORM, []) == fill_fields_from_object(FORM, None) == []
 
 
 def test_an_optional_object_that_is_left_empty_is_omitted() -> None:
-    fields = build_fields(
+    fields = build_schema_fields(
         {"properties": {"a": {"type": "object", "required": ["b"], "properties": {"b": {"type": "string"}}}}}
     )
-    assert read_form_value(fields, {}) == {}
-    assert read_form_value(fields, {fields[0].parts[0].name: "x"}) == {"a": {"b": "x"}}
+    assert parse_submitted_object(fields, {}) == {}
+    assert parse_submitted_object(fields, {fields[0].parts[0].name: "x"}) == {"a": {"b": "x"}}
 
 
 def test_fields_are_bounded() -> None:
     deep: dict[str, Any] = {"type": "string"}
     for _ in range(10):
         deep = {"type": "object", "properties": {"a": deep}}
-    (field,) = build_fields({"properties": {"a": deep}})
+    (field,) = build_schema_fields({"properties": {"a": deep}})
     depth = 0
     while field.kind == "object":
         (field,), depth = field.parts, depth + 1
     assert (field.kind, depth) == ("json", 4)
     wide = {"type": "object", "properties": {str(number): {"type": "string"} for number in range(60)}}
-    found = build_fields({"properties": {"a": wide, "b": wide}})
+    found = build_schema_fields({"properties": {"a": wide, "b": wide}})
     assert [each.kind for each in found] == ["object", "json"]
     loop = {
         "Tree": {"type": "object", "properties": {"left": {"$ref": "#/$defs/Tree"}, "right": {"$ref": "#/$defs/Tree"}}}
     }
-    assert build_fields({"$ref": "#/$defs/Tree"}, loop)
+    assert build_schema_fields({"$ref": "#/$defs/Tree"}, loop)
 
 
 def test_a_variable_is_secret_if_the_schema_it_refers_to_is() -> None:
@@ -302,12 +302,14 @@ def test_a_variable_is_secret_if_the_schema_it_refers_to_is() -> None:
 
 
 def test_a_secret_is_not_shown_again() -> None:
-    (field, other) = build_fields({"properties": {"key": {"default": "k"}, "n": {"type": "integer"}}}, secret=["key"])
+    (field, other) = build_schema_fields(
+        {"properties": {"key": {"default": "k"}, "n": {"type": "integer"}}}, secret=["key"]
+    )
     assert field.kind == "secret"
     assert field.value == ""
     assert fill_field(field, "k").value == ""
-    with pytest.raises(FormError) as caught:
-        read_form_value([field, other], {field.name: "hush", other.name: "x"})
+    with pytest.raises(InvalidFormError) as caught:
+        parse_submitted_object([field, other], {field.name: "hush", other.name: "x"})
     assert caught.value.fields[0].value == ""
 
 
@@ -316,17 +318,17 @@ def test_a_secret_is_not_shown_again() -> None:
     [("", None), (" \n", None), ('{"a": 1}', {"a": 1}), ("a: 1\nb: [x]", {"a": 1, "b": ["x"]}), ("3", 3), ("[1]", [1])],
 )
 def test_values_as_text(text: str, value: Any) -> None:
-    assert parse_value(text) == value
+    assert parse_json_or_yaml(text) == value
 
 
 @pytest.mark.parametrize("text", ['{"a": 1,, }', "a: [", "a: 1\na: 2", "!!python/object:os.system x", "NaN: .nan"])
 def test_texts_that_are_no_values(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
-        parse_value(text)
+        parse_json_or_yaml(text)
 
 
 def test_urlencoded_forms() -> None:
-    assert read_form("application/x-www-form-urlencoded; charset=utf-8", b"a=1&b=%C3%A4+x&c=&a=2") == {
+    assert parse_form_body("application/x-www-form-urlencoded; charset=utf-8", b"a=1&b=%C3%A4+x&c=&a=2") == {
         "a": "2",
         "b": "ä x",
         "c": "",
@@ -339,7 +341,7 @@ def test_forms_in_parts() -> None:
         b'--x\r\nContent-Disposition: form-data; name="file"; filename="f.yaml"\r\n'
         b"Content-Type: application/octet-stream\r\n\r\n\xef\xbb\xbfname: \xc3\xa4\r\nsteps: []\r\n\r\n--x--\r\n"
     )
-    assert read_form("multipart/form-data; boundary=x", body) == {"csrf": "t", "file": "name: ä\r\nsteps: []\r\n"}
+    assert parse_form_body("multipart/form-data; boundary=x", body) == {"csrf": "t", "file": "name: ä\r\nsteps: []\r\n"}
 
 
 @pytest.mark.parametrize(
@@ -359,4 +361,4 @@ def test_forms_in_parts() -> None:
 )
 def test_what_is_no_form(kind: str, body: bytes) -> None:
     with pytest.raises(MalformedFormError):
-        read_form(kind, body)
+        parse_form_body(kind, body)

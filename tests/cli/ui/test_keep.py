@@ -164,8 +164,8 @@ def test_links_do_not_lead_out_of_the_folder(tmp_path: Path) -> None:
     (inside / "loop.yaml").symlink_to(inside / "loop.yaml")
     (inside / "same.yaml").symlink_to(inside / "a.yaml")
     folder = FlowFolder(inside)
-    assert [each.name for each in folder.files()] == ["a.yaml"]
-    (file,) = folder.files()
+    assert [each.name for each in folder.list_flow_files()] == ["a.yaml"]
+    (file,) = folder.list_flow_files()
     (inside / "a.yaml").unlink()
     (inside / "a.yaml").symlink_to(outside / "a.yaml")
     with pytest.raises(OSError, match="outside"):
@@ -177,7 +177,7 @@ def test_a_folder_that_is_a_link_is_the_folder_it_leads_to(tmp_path: Path) -> No
     (tmp_path / "real").mkdir()
     (tmp_path / "real" / "a.yaml").write_text(FLOW)
     os.symlink(tmp_path / "real", tmp_path / "link")
-    (file,) = FlowFolder(tmp_path / "link").files()
+    (file,) = FlowFolder(tmp_path / "link").list_flow_files()
     assert file.name == "a.yaml"
 
 

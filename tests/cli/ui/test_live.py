@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 from stepflow_cli.ui import run_followers
-from stepflow_cli.ui.run_followers import STATES, Followers, RunFollower, ServerHealth, format_state_ranges
+from stepflow_cli.ui.run_followers import STATES, RunFollower, RunFollowers, ServerHealth, format_state_ranges
 from stepflow_client import ExecutionStatus, LogConfig, RunDetails, StepflowRuntime
 from stepflow_client.events import StepCompletedEvent, StepStartedEvent
 from stepflow_client.types import ItemCounts
@@ -235,7 +235,7 @@ async def test_a_follower_keeps_a_few_numbers_per_item() -> None:
     kept, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert len(await follower.read_step_times()) == 2_000
-    assert follower.get_state_codes() == bytes([STATES.index("completed")]) * 10_000
+    assert follower.get_item_state_codes() == bytes([STATES.index("completed")]) * 10_000
     assert len(follower.get_item_times()) == 10_000
     # 60,000 events would be three times that.
     assert kept < 15_000_000, kept
@@ -256,8 +256,8 @@ async def test_requests_remove_idle_followers_at_the_same_time(monkeypatch: pyte
             await asyncio.sleep(0)
 
     monkeypatch.setattr(run_followers, "RunFollower", IdleFollower)
-    followers: Any = Followers(None, None, None)  # type: ignore[arg-type]
+    followers: Any = RunFollowers(None, None, None)  # type: ignore[arg-type]
     followers._runs = {name: IdleFollower(None, name, None, None) for name in ("a", "b")}
-    await asyncio.gather(followers.get_or_create("c"), followers.get_or_create("d"))
+    await asyncio.gather(followers.get_or_create_follower("c"), followers.get_or_create_follower("d"))
     assert sorted(closed) == ["a", "b", "c"]
     assert list(followers._runs) == ["d"]

@@ -50,34 +50,34 @@ def test_a_token_opens_one_session() -> None:
     told: list[str] = []
     sessions = Sessions(told.append)
     token = sessions.token
-    session = sessions.begin_with_token(token)
+    session = sessions.open_session(token)
     assert session is not None
     assert sessions.has_session(session)
-    assert sessions.begin_with_token(token) is None
+    assert sessions.open_session(token) is None
     assert told == [sessions.token] != [token]
     assert not sessions.has_session("")
-    assert sessions.begin_with_token("ä") is None
-    assert sessions.begin_with_token("") is None
+    assert sessions.open_session("ä") is None
+    assert sessions.open_session("") is None
 
 
 def test_sessions_are_bounded() -> None:
     sessions = Sessions()
-    first = sessions.begin_with_token(sessions.token)
+    first = sessions.open_session(sessions.token)
     for _ in range(100):
-        sessions.begin_with_token(sessions.token)
+        sessions.open_session(sessions.token)
     assert not sessions.has_session(first or "")
 
 
 def test_a_form_is_sent_once() -> None:
     forms = FormTokens()
-    token = forms.issue("a", "/runs/1/cancel")
+    token = forms.issue_token("a", "/runs/1/cancel")
     assert forms.verify_and_consume("a", "/runs/1/cancel", token)
     assert not forms.verify_and_consume("a", "/runs/1/cancel", token)
 
 
 def test_a_form_belongs_to_its_session_and_path() -> None:
     forms = FormTokens()
-    token = forms.issue("a", "/runs/1/cancel")
+    token = forms.issue_token("a", "/runs/1/cancel")
     assert not forms.verify_and_consume("b", "/runs/1/cancel", token)
     assert not forms.verify_and_consume("a", "/runs/2/cancel", token)
     assert not FormTokens().verify_and_consume("a", "/runs/1/cancel", token)
@@ -89,7 +89,7 @@ def test_a_form_belongs_to_its_session_and_path() -> None:
 def test_a_form_is_too_old_after_12_hours() -> None:
     now = [1000.0]
     forms = FormTokens(lambda: now[0])
-    token = forms.issue("a", "/")
+    token = forms.issue_token("a", "/")
     assert forms.verify_and_consume("a", "/", token, is_reusable=True)
     now[0] += 12 * 3600 + 1
     assert not forms.verify_and_consume("a", "/", token, is_reusable=True)
@@ -99,10 +99,10 @@ def test_used_forms_are_bounded_and_none_is_good_twice_for_it() -> None:
     now = [0.0]
     forms = FormTokens(lambda: now[0])
     forms._used = {str(number): 0.0 for number in range(10_000)}
-    token = forms.issue("a", "/")
+    token = forms.issue_token("a", "/")
     assert not forms.verify_and_consume("a", "/", token)
     now[0] += 12 * 3600 + 1
-    assert forms.verify_and_consume("a", "/", forms.issue("a", "/"))
+    assert forms.verify_and_consume("a", "/", forms.issue_token("a", "/"))
     assert len(forms._used) == 1
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from stepflow_cli.ui.run_list import Order
+from stepflow_cli.ui.run_list import SortOrder
 from stepflow_client import StepflowRuntime
 
 NOOP = "/builtin/noop"
@@ -25,15 +25,18 @@ PATH = {
 
 def test_rows_without_a_value_come_last_in_both_directions() -> None:
     keys = {"duration": lambda row: row}
-    assert Order.parse("duration", keys).sort([2, None, 1], keys) == [1, 2, None]
-    assert Order.parse("-duration", keys).sort([2, None, 1], keys) == [2, 1, None]
-    assert Order.parse("nonsense", keys).sort([2, None, 1], keys) == [2, None, 1]
+    assert SortOrder.parse("duration", keys).sort_rows([2, None, 1], keys) == [1, 2, None]
+    assert SortOrder.parse("-duration", keys).sort_rows([2, None, 1], keys) == [2, 1, None]
+    assert SortOrder.parse("nonsense", keys).sort_rows([2, None, 1], keys) == [2, None, 1]
 
 
 def test_a_second_click_turns_the_order_around() -> None:
     columns = ("step", "duration")
-    assert [Order().toggle(each) for each in columns] == ["step", "-duration"]
-    assert [Order.parse("-duration", columns).toggle(each) for each in columns] == ["step", "duration"]
+    assert [SortOrder().get_order_after_click(each) for each in columns] == ["step", "-duration"]
+    assert [SortOrder.parse("-duration", columns).get_order_after_click(each) for each in columns] == [
+        "step",
+        "duration",
+    ]
 
 
 def rows(page: httpx.Response, part: str) -> list[str]:

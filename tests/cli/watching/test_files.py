@@ -89,8 +89,8 @@ def test_what_changed_files_name_is_watched_too(tmp_path: Path) -> None:
     paths.append(tmp_path / "b.yaml")
     # A change while the command was running is not lost.
     paths[0].write_text("x")
-    files.refresh()
-    assert files.count == 2
+    files.refresh_file_list()
+    assert files.file_count == 2
     assert files.wait_for_changes() == [str(paths[0])]
     paths[1].write_text("x")
     assert files.wait_for_changes() == [str(paths[1])]

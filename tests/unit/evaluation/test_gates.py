@@ -9,8 +9,8 @@ from xml.etree import ElementTree
 
 import pytest
 from stepflow_cli.errors import Problem
-from stepflow_cli.evaluations.report import format_gates, raise_failed_gates
-from stepflow_cli.output.view import Output
+from stepflow_cli.evaluations.report import format_gates_table, raise_failed_gates
+from stepflow_cli.output.printing import Output
 from stepflow_client.evaluation import EvaluationItem, EvaluationReport
 from stepflow_client.evaluation.gates import GateRules, Limit, evaluate_gates
 
@@ -129,7 +129,7 @@ def test_all_say_the_same(situation: str) -> None:
     for each in gates:
         assert [child.tag for child in cases[each.condition]] == [marks[each.outcome]]
     assert sum(int(suite.attrib["failures"]) for suite in suites) == len(failures)
-    table = format_gates(gates, Output()).splitlines()
+    table = format_gates_table(gates, Output()).splitlines()
     # Without a demand, only the gate that items completed is left, and no table.
     assert len(table) == (len(gates) + 2 if len(gates) > len(found.variants) else 0)
     for line, each in zip(table[2:], gates, strict=bool(table)):

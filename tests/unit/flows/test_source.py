@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from stepflow_cli.validation.flow_checks import locate_node
+from stepflow_cli.validation.flow_checks import locate_diagnostic_node
 from stepflow_client import FlowFileError
 from stepflow_client._base.long_computations import pause_garbage_collector
 from stepflow_client._checks.checker import check_source
@@ -151,7 +151,7 @@ def test_server_diagnostics_have_a_place() -> None:
         ("$.output[7]", 2, 3),
         ("$not a path", 1, 1),
     ):
-        node = locate_node(root, path)
+        node = locate_diagnostic_node(root, path)
         assert (node.line, node.column) == (line, column), path
 
 
@@ -166,7 +166,7 @@ def test_a_file_is_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     flow = FlowText("name: f\noutput: {$step: a}\n", "f.yaml")
     for _ in range(2):
         assert check_source(flow, type_check=True)
-        locate_node(flow.root, "$.output")
+        locate_diagnostic_node(flow.root, "$.output")
     assert len(composed) == 1
 
 

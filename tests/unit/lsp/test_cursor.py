@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from stepflow_cli.lsp.cursor import blank_invalid_lines, find_key_or_value, find_typed_word
+from stepflow_cli.lsp.cursor import blank_invalid_lines, find_key_or_value_at, find_typed_word
 from stepflow_cli.lsp.mentions import find_mentions, list_rename_edits
 from stepflow_client._checks.flow_analysis import FlowAnalysis
 from stepflow_client.flows.source import FlowText
@@ -79,7 +79,7 @@ def test_what_is_at_an_offset() -> None:
     text = "a: {b: [1, two]}\nc: &x hello\nd: *x\n"
     root = FlowText(text, "x.yaml").root
     for part, path, key in (("b:", "$.a", "b"), ("two", "$.a.b[1]", None), ("hello", "$.c", None), ("*x", "$.d", None)):
-        spot = find_key_or_value(root, text.index(part))
+        spot = find_key_or_value_at(root, text.index(part))
         assert (spot.node.path, spot.key) == (path, key)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from stepflow_cli.errors import Problem
 from stepflow_cli.server.logs import keeping_logs
-from stepflow_cli.settings.profiles import config_path
+from stepflow_cli.settings.profiles import get_config_path
 from stepflow_client import InvalidArgumentError, ResultCache, StepflowClientError
 from stepflow_client.result_cache import default_path
 
@@ -245,7 +245,7 @@ def test_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     with pytest.raises(StepflowClientError, match="no home folder"):
         ResultCache().clear()
     with pytest.raises(Problem, match="no home folder"):
-        config_path()
+        get_config_path()
     monkeypatch.setenv("STEPFLOW_CONFIG_FILE", str(tmp_path / "config.toml"))
     with keeping_logs():
         assert logging.getLogger("stepflow.server").handlers == [], "a note, and the run goes on"

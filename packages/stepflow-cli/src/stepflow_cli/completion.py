@@ -56,8 +56,7 @@ def _make_completer(list_items: Callable[[click.Context, str], Iterable[Completi
     return complete
 
 
-def _get_argument(ctx: click.Context, name: str) -> object:
-    """Return the command's first argument, if it precedes the word to complete."""
+def _get_first_argument(ctx: click.Context, name: str) -> object:
     # When completing an option's value, click hasn't parsed the arguments before it.
     return ctx.params.get(name) or (ctx.args[0] if ctx.args else None)
 
@@ -72,7 +71,7 @@ def complete_run_ids(ctx: click.Context, incomplete: str) -> Iterable[Completion
     After `@`, return history positions instead.
     """
     if incomplete.startswith("@"):
-        return _list_positions(_list_recorded_runs(ctx))
+        return _list_position_items(_list_recorded_runs(ctx))
     listed = _query_server(ctx, lambda client: client.list_runs(limit=_NEWEST, timeout=_TIMEOUT).runs)
     return [CompletionItem(run.run_id, help=f"{run.status.value}, {run.flow_name or 'unnamed flow'}") for run in listed]
 
@@ -91,7 +90,9 @@ def complete_recorded_runs(ctx: click.Context, incomplete: str) -> Iterable[Comp
     from .settings.history import open_history
 
     entries = open_history().search(limit=_NEWEST)
-    return _list_positions(entries) + [CompletionItem(each.run_id, help=_describe_entry(each)) for each in entries]
+    return _list_position_items(entries) + [
+        CompletionItem(each.run_id, help=_describe_recorded_run(each)) for each in entries
+    ]
 
 
 def _list_recorded_runs(ctx: click.Context) -> list[HistoryEntry]:
@@ -104,14 +105,14 @@ def _list_recorded_runs(ctx: click.Context) -> list[HistoryEntry]:
     return open_history().search(server=None if url is None else list_equivalent_urls(url), limit=_PLACES)
 
 
-def _list_positions(entries: list[HistoryEntry]) -> list[CompletionItem]:
+def _list_position_items(entries: list[HistoryEntry]) -> list[CompletionItem]:
     return [
-        CompletionItem("@last" if number == 1 else f"@{number}", help=_describe_entry(entry))
+        CompletionItem("@last" if number == 1 else f"@{number}", help=_describe_recorded_run(entry))
         for number, entry in enumerate(entries[:_PLACES], start=1)
     ]
 
 
-def _describe_entry(entry: HistoryEntry) -> str:
+def _describe_recorded_run(entry: HistoryEntry) -> str:
     name = entry.flow.get("name") if isinstance(entry.flow, Mapping) else None
     return ", ".join(part for part in (entry.status or "started", name or "unnamed flow", entry.note) if part)
 
@@ -120,18 +121,17 @@ def _describe_entry(entry: HistoryEntry) -> str:
 def complete_steps_of_run(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
     """Return the steps of the run on the command line."""
     from .inputs.flow import list_step_ids
-    from .runs.find import parse_position, resolve_run_id
+    from .runs.find_runs import parse_history_position, resolve_run_id
 
-    run = str(_get_argument(ctx, "run_id"))
+    run = str(_get_first_argument(ctx, "run_id"))
     if run.startswith("@"):
-        entries = _list_recorded_runs(ctx)[parse_position(run) :]
+        entries = _list_recorded_runs(ctx)[parse_history_position(run) :]
         return [CompletionItem(step) for entry in entries[:1] for step in list_step_ids(entry.flow)]
     flows = _query_server(ctx, lambda client: [client.get_run_flow(resolve_run_id(client, run), timeout=_TIMEOUT).flow])
     return [CompletionItem(step) for flow in flows for step in list_step_ids(flow)]
 
 
 def _read_server_options(ctx: click.Context) -> ServerOptions:
-    """Return the command line's server options."""
     from .settings.server_choice import ServerOptions
 
     names = ("url", "profile", "local", "config")
@@ -141,7 +141,7 @@ def _read_server_options(ctx: click.Context) -> ServerOptions:
 def _query_server(ctx: click.Context, question: Callable[[SyncStepflowClient], Iterable[Any]]) -> tuple[Any, ...]:
     """Return the server's responses, if they arrive before the timeout."""
     from .errors import Session
-    from .server.connect import connect, get_kept_server
+    from .server.connect import connect, get_session_server
     from .settings.server_choice import choose_server
 
     options = _read_server_options(ctx)
@@ -150,7 +150,7 @@ def _query_server(ctx: click.Context, question: Callable[[SyncStepflowClient], I
     asks = choice.profile is not None and bool(choice.profile.token_command)
     # Look this up here: the thread below has no click context.
     session = ctx.find_root().obj
-    kept = get_kept_server(options, session if isinstance(session, Session) else None)
+    kept = get_session_server(options, session if isinstance(session, Session) else None)
     if (choice.is_embedded or asks) and kept is None:
         return ()
     # Import before the timeout starts. It's meant for the server.
@@ -158,12 +158,12 @@ def _query_server(ctx: click.Context, question: Callable[[SyncStepflowClient], I
 
     answers: list[Any] = []
 
-    def ask() -> None:
+    def collect_answers() -> None:
         with suppress(Exception), nullcontext(kept) if kept else connect(options) as target:
             answers.extend(question(target.client))
 
     # Use a thread, because request timeouts limit each read rather than the whole request.
-    asking = threading.Thread(target=ask, daemon=True)
+    asking = threading.Thread(target=collect_answers, daemon=True)
     asking.start()
     asking.join(_TIMEOUT)
     return tuple(answers)
@@ -187,21 +187,21 @@ def complete_flow_files(ctx: click.Context, incomplete: str) -> Iterable[Complet
 
 
 def _load_named_flow(ctx: click.Context) -> Mapping[str, Any]:
-    """Return the flow named on the command line before the word to complete."""
-    from .inputs.flow import is_python_flow, load_flow_file
+    """Empty if the command line names no flow file so far."""
+    from .inputs.flow import is_python_flow, load_flow_argument
 
-    name = _get_argument(ctx, "flow") or ctx.params.get("flow_option")
+    name = _get_first_argument(ctx, "flow") or ctx.params.get("flow_option")
     # Standard input belongs to the shell, and completion must not execute modules.
     is_file = isinstance(name, str) and name != "-" and not is_python_flow(name)
-    return load_flow_file(os.path.expanduser(str(name))) if is_file else {}
+    return load_flow_argument(os.path.expanduser(str(name))) if is_file else {}
 
 
 @_make_completer
 def complete_examples(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
     """Return the names of the flow's examples and test cases."""
-    from .inputs.flow import list_case_names
+    from .inputs.flow import list_example_names
 
-    return [CompletionItem(name) for name in list_case_names(_load_named_flow(ctx))]
+    return [CompletionItem(name) for name in list_example_names(_load_named_flow(ctx))]
 
 
 @_make_completer
@@ -279,15 +279,14 @@ VARIABLE = "_STEPFLOW_COMPLETE"
 """The environment variable set by the shell when it requests completions."""
 
 
-def _replace_texts(template: str, changes: Mapping[str, str]) -> str:
-    """Replace text in one of click's scripts."""
+def _patch_script(template: str, changes: Mapping[str, str]) -> str:
     for old, new in changes.items():
         template = template.replace(old, new)
     return template
 
 
-class _Bash(BashComplete):
-    source_template = _replace_texts(
+class _BashCompletion(BashComplete):
+    source_template = _patch_script(
         BashComplete.source_template,
         {
             "read type value": "read -r type value",
@@ -321,8 +320,8 @@ class _Bash(BashComplete):
         return f"{item.type},{quoted}"
 
 
-class _Zsh(ZshComplete):
-    source_template = _replace_texts(
+class _ZshCompletion(ZshComplete):
+    source_template = _patch_script(
         ZshComplete.source_template,
         {
             '        elif [[ "$type" == "dir" ]]': '        elif [[ "$type" == "part" ]]; then\n'
@@ -337,9 +336,9 @@ class _Zsh(ZshComplete):
         return super().format_completion(item)
 
 
-class _Fish(FishComplete):
+class _FishCompletion(FishComplete):
     # Field lists contain commas, and text after an open quote is a single word.
-    source_template = _replace_texts(
+    source_template = _patch_script(
         FishComplete.source_template,
         {
             'split ","': 'split -m 1 ","',
@@ -355,11 +354,11 @@ class _Fish(FishComplete):
         return super().format_completion(item)
 
 
-SHELLS: dict[str, Any] = {"bash": _Bash, "zsh": _Zsh, "fish": _Fish}
+SHELLS: dict[str, Any] = {"bash": _BashCompletion, "zsh": _ZshCompletion, "fish": _FishCompletion}
 """Supported shells by name."""
 
 
-def register_shells() -> None:
+def register_completion_shells() -> None:
     """Register these shells with click, and suppress messages that would garble the line being typed."""
     sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     for name, shell in SHELLS.items():

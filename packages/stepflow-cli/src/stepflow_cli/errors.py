@@ -52,12 +52,12 @@ class Session:
     def start_logging(self) -> None:
         """Enable logging for the client and an embedded server, if the command line requests it."""
         level = self.log_level or ("debug" if self.verbosity > 1 else "info" if self.verbosity else None)
-        level = level or _parse_log_variable(self.log_variable)
+        level = level or _parse_log_level_variable(self.log_variable)
         if level == "off" or (level is None and self.log_file is None):
             return
         import logging
 
-        from .output.log import LineFormatter
+        from .output.log_format import OneLineFormatter
 
         try:
             handler = logging.FileHandler(self.log_file, encoding="utf-8") if self.log_file else logging.StreamHandler()
@@ -65,7 +65,7 @@ class Session:
             raise usage(f"the log file {self.log_file} cannot be written: {error.strerror}") from None
         # Don't print a traceback if the log can't be written.
         logging.raiseExceptions = False
-        handler.setFormatter(LineFormatter())
+        handler.setFormatter(OneLineFormatter())
         names = {"trace": "DEBUG", "warn": "WARNING"}
         # Set the handler's level too, because another handler may lower the logger's level for server messages.
         handler.setLevel(names.get(level or "info", (level or "info").upper()))
@@ -74,7 +74,7 @@ class Session:
         logger.setLevel(handler.level)
 
 
-def _parse_log_variable(text: str) -> str | None:
+def _parse_log_level_variable(text: str) -> str | None:
     """Return the log level from STEPFLOW_LOG, or None if unset.
 
     Raises:
@@ -260,7 +260,7 @@ def missing_extra_problem(what: str, extra: str) -> Problem:
     return Problem(message, kind="not_installed", exit_code=ExitCode.USAGE, hint=hint)
 
 
-def to_problem(error: BaseException, *, hint: str | None = None) -> Problem:
+def convert_to_problem(error: BaseException, *, hint: str | None = None) -> Problem:
     """Convert any exception to a problem.
 
     Args:
@@ -278,7 +278,7 @@ def to_problem(error: BaseException, *, hint: str | None = None) -> Problem:
     if isinstance(error, StepflowClientError):
         name = _NAMES.get(type(error).__name__, type(error).__name__)
         kind = re.sub(r"(?<!^)(?=[A-Z])", "_", name.removesuffix("Error")).lower()
-        code, hint = ExitCode.for_error(error), hint or _get_client_hint(error)
+        code, hint = ExitCode.for_error(error), hint or _adapt_client_hint(error)
         return Problem(error.message, kind=kind, exit_code=code, run_id=error.run_id, hint=hint)
     if isinstance(error, FileNotFoundError):
         try:
@@ -298,8 +298,8 @@ _LISTS = {
 }
 
 
-def _get_client_hint(error: StepflowClientError) -> str | None:
-    """Return a client error's hint, replacing client arguments with command options."""
+def _adapt_client_hint(error: StepflowClientError) -> str | None:
+    """The client's hints name its arguments. Here, they have to name options."""
     hint = re.sub(r"^add (\w+) to the variables\b", r"set it with --var \1=VALUE", error.hint or "")
     hint = re.sub(r"or read (\w+) from the environment$", r"or read \1 with --variables-from-env", hint)
     candidates: Sequence[str] = getattr(error, "candidates", ())
@@ -315,7 +315,7 @@ def _convert_click_error(error: click.ClickException) -> Problem:
     # Turn click's suggestions, which it appends to the message, into the hint.
     message = error.message if hasattr(error, "possibilities") else error.format_message()
     context = getattr(error, "ctx", None)
-    hint = _hint_for_option(error, context) or getattr(error, "hint", None) or _hint_for_value(error)
+    hint = _hint_similar_option(error, context) or getattr(error, "hint", None) or _hint_valid_values(error)
     if hint is None and context is not None:
         hint = f"to list the options, run '{context.command_path} --help'"
     message = " ".join(message.split()).rstrip(".")
@@ -324,8 +324,8 @@ def _convert_click_error(error: click.ClickException) -> Problem:
     return usage(message[:1].lower() + message[1:], hint)
 
 
-def _hint_for_value(error: click.ClickException) -> str | None:
-    """Return a hint with a parameter's valid values, unless the message already has them."""
+def _hint_valid_values(error: click.ClickException) -> str | None:
+    """None if the message already says which values are valid."""
     param = getattr(error, "param", None)
     if isinstance(error, click.MissingParameter) and isinstance(param, click.Argument):
         return ARGUMENTS.get(param.make_metavar(error.ctx).strip("[].") if error.ctx is not None else "")
@@ -342,17 +342,17 @@ def _hint_for_value(error: click.ClickException) -> str | None:
     return None
 
 
-def has_file_option(command: click.Command) -> bool:
+def has_output_option(command: click.Command) -> bool:
     """Return whether a command can write its output to a file with -O/--output."""
     return any("-O" in param.opts for param in command.params)
 
 
-def _hint_for_option(error: click.ClickException, context: click.Context | None) -> str | None:
+def _hint_similar_option(error: click.ClickException, context: click.Context | None) -> str | None:
     """Return a hint for an option or value that exists elsewhere, or else the most similar option.
 
     Options that change or delete things are never suggested.
     """
-    from .params.foreign_words import option_hint
+    from .params.unknown_word_hints import find_option_hint
 
     if context is None:
         return None
@@ -361,13 +361,13 @@ def _hint_for_option(error: click.ClickException, context: click.Context | None)
     if not isinstance(error, click.NoSuchOption):
         param, value = getattr(error, "param", None), getattr(error, "value", None)
         words = [f"{name} {value}" for name in param.opts] if isinstance(param, click.Option) and value else []
-        return option_hint(command.name or "", words, names)
+        return find_option_hint(command.name or "", words, names)
     option = error.option_name
-    if hint := option_hint(command.name or "", [option], names):
+    if hint := find_option_hint(command.name or "", [option], names):
         return hint
-    if option == "-o" and has_file_option(command):
+    if option == "-o" and has_output_option(command):
         return "for a file, use -O FILE"
-    if option in ("-O", "--output") and not has_file_option(command) and "-o" in names:
+    if option in ("-O", "--output") and not has_output_option(command) and "-o" in names:
         return "for a file, add > FILE"
     if not option.startswith("--"):
         return None

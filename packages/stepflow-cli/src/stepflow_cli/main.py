@@ -11,9 +11,9 @@ from pathlib import Path
 import click
 
 from ._version import VERSION
-from .errors import EXIT_CODES_HELP, SERVER_FAILURES, ExitCode, Session, to_problem, usage, wants_json
+from .errors import EXIT_CODES_HELP, SERVER_FAILURES, ExitCode, Session, convert_to_problem, usage, wants_json
 from .params.parsing import LazyGroup, session_options
-from .stdio import flush_quietly, prepare_streams
+from .stdio import flush_stdout_quietly, prepare_standard_streams
 
 _COMMANDS = {
     "run": "Run a flow and print its output.",
@@ -74,8 +74,8 @@ def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> No
         ctx.exit()
 
 
-def _suggest_commands() -> None:
-    """On a terminal, print commands for flows in the working folder."""
+def _suggest_first_commands() -> None:
+    """On a terminal, `stepflow` alone also suggests commands for the flows in the working folder."""
     if not sys.stdout.isatty():
         return
     from itertools import islice
@@ -107,7 +107,7 @@ cli = LazyGroup(
     },
     groups=("components", "flows", "blobs", "config", "runs", "history", "mcp"),
     sections=SECTIONS,
-    more_help=_suggest_commands,
+    more_help=_suggest_first_commands,
     help="""Run Stepflow flows on a server, remote or embedded.
 
     Only results go to standard output; everything else goes to standard error.
@@ -131,7 +131,7 @@ cli = LazyGroup(
 @cli.command("help")
 @click.argument("words", nargs=-1, metavar="[COMMAND...]")
 @click.pass_context
-def _help(ctx: click.Context, words: tuple[str, ...]) -> None:
+def _show_help(ctx: click.Context, words: tuple[str, ...]) -> None:
     """Show a command's help.
 
     Without a command, show the help for stepflow itself. 'stepflow help runs list' is the same as 'stepflow runs list
@@ -150,19 +150,19 @@ def _help(ctx: click.Context, words: tuple[str, ...]) -> None:
 
 
 @cli.command("version")
-def _version() -> None:
+def _print_version() -> None:
     """Show the version."""
     click.echo(f"stepflow {VERSION}")
 
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line and exit."""
-    prepare_streams()
+    prepare_standard_streams()
     words = sys.argv[1:] if args is None else list(args)
     if "_STEPFLOW_COMPLETE" in os.environ:
-        from .completion import register_shells
+        from .completion import register_completion_shells
 
-        register_shells()
+        register_completion_shells()
         cli.main(words, prog_name="stepflow")
     try:
         code = run_command_line(words, Session(json_errors=wants_json(words)))
@@ -170,7 +170,7 @@ def main(args: Sequence[str] | None = None) -> None:
         # The output's reader closed the pipe, so keep the interpreter from flushing it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = ExitCode.OK
-    flush_quietly()
+    flush_stdout_quietly()
     sys.exit(code)
 
 
@@ -201,7 +201,7 @@ def run_command_line(args: list[str], session: Session) -> int:
     except (Exception, KeyboardInterrupt) as error:
         from .output.messages import print_problem
 
-        problem = to_problem(error)
+        problem = convert_to_problem(error)
         if problem.kind in SERVER_FAILURES:
             problem.server = session.server
         if session.verbosity > 1:
@@ -211,5 +211,5 @@ def run_command_line(args: list[str], session: Session) -> int:
 
             print(escape_traceback(traceback.format_exception(error)), end="", file=sys.stderr)
         print_problem(problem, as_json=session.json_errors, color=session.color)
-        flush_quietly()
+        flush_stdout_quietly()
         return problem.exit_code

@@ -17,7 +17,7 @@ from .errors import Problem, usage
 
 
 @contextmanager
-def reporting_lost_output() -> Iterator[None]:
+def converting_output_errors() -> Iterator[None]:
     """Convert failures to write standard output to a problem, unless the reader closed the pipe.
 
     Raises:
@@ -34,20 +34,20 @@ def reporting_lost_output() -> Iterator[None]:
 # Replace the text layer rather than the raw streams: if a signal handler raises during a raw `write`, the buffer above
 # writes the same data again. At exit, these may be flushed after the interpreter has cleared this module's names, so a
 # successful flush must not use any.
-class _ResultStream(TextIOWrapper):
+class _StrictStdout(TextIOWrapper):
     def write(self, text: str, /) -> int:
-        with reporting_lost_output():
+        with converting_output_errors():
             return super().write(text)
 
     def flush(self) -> None:
         try:
             super().flush()
         except OSError:
-            with reporting_lost_output():
+            with converting_output_errors():
                 raise
 
 
-class _MessageStream(TextIOWrapper):
+class _LenientStderr(TextIOWrapper):
     def write(self, text: str, /) -> int:
         with suppress(OSError):
             return super().write(text)
@@ -60,14 +60,14 @@ class _MessageStream(TextIOWrapper):
             pass
 
 
-class _UnwritableStdout(TextIOWrapper):
+class _ClosedStdout(TextIOWrapper):
     def write(self, text: str, /) -> int:
         if text:
             raise usage("standard output cannot be written: it is closed")
         return 0
 
 
-def prepare_streams() -> None:
+def prepare_standard_streams() -> None:
     """Adapt the standard streams, leaving alone any that a test or another program has replaced."""
     is_closed = sys.stdout is None
     for number, name in enumerate(("stdin", "stdout", "stderr")):
@@ -78,8 +78,8 @@ def prepare_streams() -> None:
                 os.dup2(opened, number)
                 os.close(opened)
             setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8", closefd=False))  # noqa: SIM115
-    sys.stdout = _reopen_stream(sys.stdout, _UnwritableStdout if is_closed else _ResultStream)
-    sys.stderr = _reopen_stream(sys.stderr, _MessageStream)
+    sys.stdout = _reopen_stream(sys.stdout, _ClosedStdout if is_closed else _StrictStdout)
+    sys.stderr = _reopen_stream(sys.stderr, _LenientStderr)
 
 
 def read_stdin_bytes() -> bytes:
@@ -97,7 +97,7 @@ def read_stdin_bytes() -> bytes:
         raise usage(error.message, error.hint) from None
 
 
-def read_stdin() -> str:
+def read_stdin_text() -> str:
     """Read UTF-8 text from standard input.
 
     Raises:
@@ -109,8 +109,8 @@ def read_stdin() -> str:
         raise usage(f"standard input is not UTF-8 text (byte {error.start})") from None
 
 
-def flush_quietly() -> None:
-    """Flush standard output if possible, so that the interpreter's own flush at exit can't fail."""
+def flush_stdout_quietly() -> None:
+    """If this fails, so would the interpreter's own flush at exit, which would print a traceback."""
     try:
         sys.stdout.flush()
     except (OSError, Problem):

@@ -15,12 +15,12 @@ from typing import Any
 import click
 from stepflow_client.flows.reading import is_flow_id
 
-from .errors import current_session, to_problem, usage
-from .inputs.files import DATA_SUFFIXES, Signature, get_signature
-from .inputs.flow import find_flow_project, is_python_flow, list_module_files
+from .errors import convert_to_problem, current_session, usage
+from .inputs.files import DATA_SUFFIXES, Signature, get_file_signature
+from .inputs.flow import find_flow_project, is_python_flow, list_python_flow_files
 from .inputs.server_config import read_config_content
 from .output.messages import note, print_problem
-from .output.terminal import format_diff_line, has_color
+from .output.terminal import format_diff_line, uses_color
 from .server.connect import Target, connect
 from .settings.server_choice import ServerOptions, choose_server
 
@@ -41,32 +41,31 @@ class WatchedFiles:
     """
 
     def __init__(self, find: Callable[[], Iterable[str]]) -> None:
-        """Read the files' times and sizes."""
         self._find = find
         self._paths = list(find())
         self._known: dict[str, Signature] = {}
         self._known = self._read_signatures()
 
     @property
-    def count(self) -> int:
+    def file_count(self) -> int:
         """The number of files."""
         return len(self._known)
 
     def wait_for_changes(self) -> list[str]:
         """Wait until files have changed since the last call and are fully written, then return their names."""
         while (now := self._read_signatures()) == self._known:
-            self._pause()
+            self._wait_between_polls()
         since = time.monotonic()
         while time.monotonic() - since < _SETTLED_SECONDS:
-            self._pause()
+            self._wait_between_polls()
             later = self._read_signatures()
             if later != now:
                 now, since = later, time.monotonic()
         before, self._known = self._known, now
         return sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
 
-    def refresh(self) -> None:
-        """Update the list of files, since changed files may refer to new ones. Pending changes are kept."""
+    def refresh_file_list(self) -> None:
+        """Update the list of files, since changed files can refer to new ones. Pending changes are kept."""
         paths = list(self._find())
         if paths != self._paths:
             self._paths = paths
@@ -77,7 +76,7 @@ class WatchedFiles:
         signatures: dict[str, Signature] = {}
         for path in self._paths:
             for name in _iter_data_files(path) if os.path.isdir(path) else (path,):
-                now = get_signature(name)
+                now = get_file_signature(name)
                 if now is None or now[1]:
                     signatures[name] = now
                 elif name in self._known:
@@ -88,7 +87,7 @@ class WatchedFiles:
         self._cost = time.monotonic() - started
         return signatures
 
-    def _pause(self) -> None:
+    def _wait_between_polls(self) -> None:
         time.sleep(max(_SECONDS, self._cost / _SHARE))
 
 
@@ -109,7 +108,7 @@ def list_watched_files(flow: str, server: ServerOptions | None = None) -> Iterat
         Problem, FlowFileError: If the project's settings are invalid.
     """
     if is_python_flow(flow):
-        yield from list_module_files(flow)
+        yield from list_python_flow_files(flow)
     elif not is_flow_id(flow):
         yield flow
     project = find_flow_project(flow)
@@ -136,7 +135,7 @@ def check_no_stdin(flows: Iterable[str]) -> None:
         raise usage("--watch needs files, because standard input can be read only once")
 
 
-def watch_files(
+def rerun_on_changes(
     command: Callable[[], None], find_files: Callable[[], Iterable[str]], *, noise: re.Pattern[str] | None = None
 ) -> None:
     """Run a command now and whenever a file changes, until Ctrl-C (which is not a failure here).
@@ -153,13 +152,13 @@ def watch_files(
             result = _run_and_capture(command)
             result = result if noise is None else noise.sub("", result)
             if before is not None:
-                _show_difference(before, result)
+                _print_result_difference(before, result)
             before = result
             # Keep the old list if any of the files can't be read.
             with suppress(Exception):
-                files.refresh()
-            noun = "file" if files.count == 1 else "files"
-            note(f"watching {files.count} {noun}; Ctrl-C stops")
+                files.refresh_file_list()
+            noun = "file" if files.file_count == 1 else "files"
+            note(f"watching {files.file_count} {noun}; Ctrl-C stops")
             changed = files.wait_for_changes()
             more = f" and {len(changed) - _MAX_NAMES} more" if len(changed) > _MAX_NAMES else ""
             note(f"{time.strftime('%H:%M:%S')} {', '.join(changed[:_MAX_NAMES])}{more} changed")
@@ -198,7 +197,7 @@ def _run_and_capture(command: Callable[[], None]) -> str:
         try:
             command()
         except Exception as error:
-            failure = to_problem(error)
+            failure = convert_to_problem(error)
         printed.flush()
     text = click.unstyle(copied.copy.decode(encoding, "replace"))
     if failure is None:
@@ -208,7 +207,7 @@ def _run_and_capture(command: Callable[[], None]) -> str:
     return f"{text}{failure.message}\n"
 
 
-def _show_difference(before: str, after: str) -> None:
+def _print_result_difference(before: str, after: str) -> None:
     if before == after:
         note("same result as before")
         return
@@ -220,13 +219,13 @@ def _show_difference(before: str, after: str) -> None:
     session = current_session()
     for line in lines[:_MAX_SHOWN] if not session.json_errors and not session.quiet else ():
         text = format_diff_line(line, sys.stderr, session.color)
-        click.echo(text, err=True, color=has_color(sys.stderr, session.color))
+        click.echo(text, err=True, color=uses_color(sys.stderr, session.color))
     if len(lines) > _MAX_SHOWN:
         note(f"{len(lines) - _MAX_SHOWN} more lines differ")
 
 
 @contextmanager
-def keeping_server(
+def keeping_embedded_server(
     options: ServerOptions, flow: str | None = None
 ) -> Iterator[Callable[[], AbstractContextManager[ServerOptions]]]:
     """Yield a function that opens a round of a watched command, keeping its embedded server running between rounds.

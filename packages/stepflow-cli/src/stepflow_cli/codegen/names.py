@@ -19,7 +19,7 @@ RESERVED_NAMES = frozenset((*dir(builtins), *keyword.kwlist, *_IMPORTED, *(f"{na
 """Names the module must not define. A field with the name of an import makes the generator rename the import."""
 
 
-def snake_name(text: str) -> str:
+def make_variable_name(text: str) -> str:
     """Convert a flow's name to a variable name, e.g. `Order tea!` to `order_tea`.
 
     Invalid and reserved names get the prefix `flow`.
@@ -28,7 +28,7 @@ def snake_name(text: str) -> str:
     return f"flow_{name}".strip("_") if not name or name[0].isdigit() or name in RESERVED_NAMES else name
 
 
-def snake_name_or_reserved(text: str, noun: str) -> str:
+def make_identifier(text: str, noun: str) -> str:
     """Convert text to a function or field name, e.g. `X-rate` to `x_rate`. The result may be a reserved name.
 
     Args:
@@ -45,7 +45,7 @@ def _to_snake_case(text: str) -> str:
     return re.sub(r"[^0-9a-zA-Z]+", "_", words).strip("_").lower()
 
 
-def camel_name(text: str) -> str:
+def to_camel_case(text: str) -> str:
     """Convert text to part of a class name, e.g. `order-tea` to `OrderTea`. The result may be empty."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     return "".join(part[:1].upper() + part[1:] for part in re.split(r"[^0-9a-zA-Z]+", plain))
@@ -62,8 +62,8 @@ class UniqueNames:
         """
         self._taken = {*RESERVED_NAMES, *taken}
 
-    def take(self, name: str) -> str:
-        """Return the name, with a number (starting at 2) appended if it's already taken."""
+    def make_unique(self, name: str) -> str:
+        """Claim a name. If it's already taken, append a number, starting at 2."""
         number, tried = 1, name
         while tried in self._taken:
             number += 1
@@ -75,14 +75,14 @@ class UniqueNames:
 _WIDTH = 100
 
 
-def quote_text(text: str) -> str:
-    """Return a string literal, in double quotes unless the text contains some."""
+def quote_string(text: str) -> str:
+    """Write text as a string literal, in double quotes unless the text contains some."""
     written = repr(text)
     return written if '"' in text or written.startswith('"') else f'"{written[1:-1]}"'
 
 
 def format_docstring(description: object, arguments: Iterable[tuple[str, object]] = ()) -> str:
-    """Return a docstring, indented by four spaces, or an empty string if there is no text.
+    """Write a docstring, indented by four spaces. If there's nothing to say, the result is empty.
 
     Args:
         description: The description. Ignored unless it is a string.
@@ -100,7 +100,6 @@ def format_docstring(description: object, arguments: Iterable[tuple[str, object]
 
 
 def _wrap_description(description: object, indent: str) -> str:
-    """Wrap a description's paragraphs for use in a docstring."""
     if not isinstance(description, str):
         return ""
     text = escape_lines_for_terminal(description.strip().expandtabs()).replace("\\", "\\\\").replace('"""', '\\"\\"\\"')

@@ -30,10 +30,10 @@ _LENGTHS = ("minLength", "maxLength", "minItems", "maxItems")
 _MAX_SIZE = 2**31
 
 
-def get_constraints(schema: Mapping[str, Any], kinds: Sequence[str]) -> dict[str, Any]:
+def get_type_constraints(schema: Mapping[str, Any], kinds: Sequence[str]) -> dict[str, Any]:
     """Return the schema keywords that constrain values of these types."""
     values = _list_allowed_values(schema)
-    result: dict[str, Any] = {"enum": values} if values and _is_expressible(values) else {}
+    result: dict[str, Any] = {"enum": values} if values and _fits_literal(values) else {}
     for kind in kinds:
         for key in _CONSTRAINTS.get(kind, ()):
             if _is_valid_constraint(key, schema.get(key)):
@@ -41,10 +41,10 @@ def get_constraints(schema: Mapping[str, Any], kinds: Sequence[str]) -> dict[str
     return result
 
 
-def list_inexpressible_kinds(schema: Mapping[str, Any]) -> list[str]:
-    """Return the types of a schema's allowed values if Python's types can't express those values."""
+def list_inexpressible_types(schema: Mapping[str, Any]) -> list[str]:
+    """If a `Literal` can't express a schema's allowed values, return their types instead."""
     values = _list_allowed_values(schema)
-    return [] if _is_expressible(values) else list(dict.fromkeys(get_json_type(value) for value in values))
+    return [] if _fits_literal(values) else list(dict.fromkeys(get_json_type(value) for value in values))
 
 
 def _list_allowed_values(schema: Mapping[str, Any]) -> list[Any]:
@@ -53,8 +53,8 @@ def _list_allowed_values(schema: Mapping[str, Any]) -> list[Any]:
     return values if isinstance(values, list) and values != [None] else []
 
 
-def _is_expressible(values: list[Any]) -> bool:
-    """Return whether these values can be used in a `Literal`."""
+def _fits_literal(values: list[Any]) -> bool:
+    """A `Literal` can't hold floats, lists or objects."""
     return all(value is None or isinstance(value, (str, int)) for value in values)
 
 
@@ -79,15 +79,15 @@ def drop_invalid_defaults(named: Mapping[str, Any]) -> dict[str, Any]:
     """
     # The validator looks for shared schemas in $defs.
     defs = json.loads(json.dumps(named).replace('"#/components/schemas/', '"#/$defs/'))
-    return {name: _check_defaults(schema, defs[name], defs) for name, schema in named.items()}
+    return {name: _drop_defaults(schema, defs[name], defs) for name, schema in named.items()}
 
 
-def _check_defaults(schema: Mapping[str, Any], validated: Mapping[str, Any], defs: Mapping[str, Any]) -> dict[str, Any]:
-    """Check a schema's defaults. `validated` is the same schema with its references pointing into `defs`."""
+def _drop_defaults(schema: Mapping[str, Any], validated: Mapping[str, Any], defs: Mapping[str, Any]) -> dict[str, Any]:
+    """`validated` is the same schema, except that its references point into `defs`."""
     result = dict(schema)
     if "properties" in schema:
         result["properties"] = properties = {
-            key: _check_defaults(each, validated["properties"][key], defs) for key, each in schema["properties"].items()
+            key: _drop_defaults(each, validated["properties"][key], defs) for key, each in schema["properties"].items()
         }
         for key, each in properties.items():
             is_optional = key not in schema.get("required", ()) and "default" not in each
@@ -111,7 +111,7 @@ def _check_defaults(schema: Mapping[str, Any], validated: Mapping[str, Any], def
 _STRING_DEFAULT_TYPES = ("UUID", "datetime", "date")
 
 
-def import_generator() -> Any:
+def import_model_generator() -> Any:
     """Import and return `datamodel_code_generator`.
 
     Raises:
@@ -125,7 +125,7 @@ def import_generator() -> Any:
 
 
 def generate_models(schemas: Mapping[str, Any], imports: list[str]) -> str:
-    """Return the source of a module with a class per schema.
+    """Generate a module with a class for each schema.
 
     Args:
         schemas: The schemas by class name, with OpenAPI references.
@@ -165,7 +165,7 @@ def _find_untyped_defaults(text: str) -> Iterator[ast.expr]:
 
 
 def _run_model_generator(schemas: Mapping[str, Any], imports: list[str]) -> str:
-    generator = import_generator()
+    generator = import_model_generator()
     components = {"schemas": dict(schemas)}
     document = {"openapi": "3.1.0", "info": {"title": "flows", "version": "1"}, "paths": {}, "components": components}
     # Don't pick up a pyproject.toml from the working directory.

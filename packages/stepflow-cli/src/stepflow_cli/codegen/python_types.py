@@ -12,7 +12,7 @@ from typing import Any
 
 from stepflow_client.flows.json_schema import get_type_names
 
-from .names import UniqueNames, format_docstring, quote_text, snake_name_or_reserved
+from .names import UniqueNames, format_docstring, make_identifier, quote_string
 from .schemas import PREFIX
 
 _PLAIN = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None"}
@@ -25,7 +25,7 @@ _TYPE_WORDS = {
 _MAGIC_PREFIXES = ("__", "_repr_", "_ipython_")
 
 
-class PythonTypes:
+class PythonTypeGenerator:
     """Generates types and the classes they depend on.
 
     Args:
@@ -43,7 +43,7 @@ class PythonTypes:
 
     def annotate(self, schema: Mapping[str, Any]) -> str:
         """Return the type annotation for a schema."""
-        return " | ".join(dict.fromkeys(self._list_members(schema)))
+        return " | ".join(dict.fromkeys(self._iter_union_members(schema)))
 
     def generate_pending_classes(self) -> Iterator[str]:
         """Yield the source of each class that types have started using since the last call."""
@@ -51,14 +51,14 @@ class PythonTypes:
             name = self._waiting.pop(0)
             yield self._write_class(name) if self._is_object(name) else self._write_alias(name)
 
-    def fields(self, schema: Mapping[str, Any]) -> list[Field]:
+    def list_fields(self, schema: Mapping[str, Any]) -> list[Field]:
         """Return an object's fields, required ones first.
 
         The optional ones are sorted, because servers return them in a different order each time.
         """
         required = list(schema.get("required", ()))
         # Inside a class, fields shadow globals.
-        names = choose_python_names(schema["properties"], {*_TYPE_WORDS, *self._named})
+        names = choose_field_names(schema["properties"], {*_TYPE_WORDS, *self._named})
         fields = [
             Field(names[key], key, self.annotate(each), key in required, each.get("description"), each.get("default"))
             for key, each in sorted(schema["properties"].items())
@@ -69,17 +69,17 @@ class PythonTypes:
     def _is_object(self, name: str) -> bool:
         return "properties" in self._named[name]
 
-    def _list_members(self, schema: Mapping[str, Any]) -> Iterator[str]:
+    def _iter_union_members(self, schema: Mapping[str, Any]) -> Iterator[str]:
         if "$ref" in schema:
-            yield from self._list_referenced_types(schema["$ref"].removeprefix(PREFIX))
+            yield from self._iter_referenced_types(schema["$ref"].removeprefix(PREFIX))
         elif "enum" in schema:
             values = [value for value in schema["enum"] if value is not None]
             if values:
-                yield f"Literal[{', '.join(map(literal, values))}]"
+                yield f"Literal[{', '.join(map(to_literal, values))}]"
             if len(values) < len(schema["enum"]):
                 yield "None"
         elif "anyOf" in schema:
-            options = [option for alternative in schema["anyOf"] for option in self._list_members(alternative)]
+            options = [option for alternative in schema["anyOf"] for option in self._iter_union_members(alternative)]
             # A union with Any is just Any.
             yield from ["Any"] if "Any" in options else sorted(options, key=lambda member: member == "None")
         else:
@@ -90,10 +90,10 @@ class PythonTypes:
             if not kinds:
                 yield "Any"
 
-    def _list_referenced_types(self, name: str) -> Iterator[str]:
+    def _iter_referenced_types(self, name: str) -> Iterator[str]:
         if not self._is_object(name) and name not in self._within:
             self._within.append(name)
-            inner = list(self._list_members(self._named[name]))
+            inner = list(self._iter_union_members(self._named[name]))
             self._within.pop()
             if name not in self._written:
                 yield from inner
@@ -112,7 +112,7 @@ class PythonTypes:
     def _get_final_name(self, name: str) -> str:
         """Return the final name of a class or alias in the module."""
         if name not in self._final:
-            self._final[name] = self._names.take(name)
+            self._final[name] = self._names.make_unique(name)
         return self._final[name]
 
     def _annotate_list(self, schema: Mapping[str, Any]) -> str:
@@ -136,11 +136,13 @@ class PythonTypes:
         self._within.append(name)
         inner = self.annotate(self._named[name])
         self._within.pop()
-        return f"{self._get_final_name(f'{name}Input') if self._is_input else name}: TypeAlias = {quote_text(inner)}\n"
+        return (
+            f"{self._get_final_name(f'{name}Input') if self._is_input else name}: TypeAlias = {quote_string(inner)}\n"
+        )
 
     def _write_class(self, name: str) -> str:
         schema = self._named[name]
-        fields = self.fields(schema)
+        fields = self.list_fields(schema)
         description = format_docstring(schema.get("description"))
         description += "\n" if description and fields else ""
         if not self._is_input:
@@ -149,7 +151,7 @@ class PythonTypes:
         # The protocol has only the required fields, or all fields if none is required.
         properties = []
         for field in [field for field in fields if field.is_required] or fields:
-            kind = field.kind if field.is_required else field.optional_kind
+            kind = field.kind if field.is_required else field.optional_type
             properties.append(f"    @property\n    def {field.name}(self) -> {kind}: ...\n")
         return f"{typed}\n\nclass {self._get_final_name(f'{name}Like')}(Protocol):\n{chr(10).join(properties)}"
 
@@ -170,16 +172,16 @@ class Field:
     """The default, or None if the field may be absent."""
 
     @property
-    def optional_kind(self) -> str:
+    def optional_type(self) -> str:
         """The type, made optional."""
         return self.kind if self.kind == "Any" or self.kind.endswith("None") else f"{self.kind} | None"
 
-    def annotation(self, kind: str) -> str:
-        """Return a type, annotated with the JSON name if that differs."""
-        return kind if self.name == self.key else f"Annotated[{kind}, Name({literal(self.key)})]"
+    def annotate_json_name(self, kind: str) -> str:
+        """Annotate a type with the JSON name, if that isn't also the Python name."""
+        return kind if self.name == self.key else f"Annotated[{kind}, Name({to_literal(self.key)})]"
 
 
-def choose_python_names(keys: Iterable[str], taken: Collection[str] = ()) -> dict[str, str]:
+def choose_field_names(keys: Iterable[str], taken: Collection[str] = ()) -> dict[str, str]:
     """Choose Python names for an object's fields. Names that are already valid stay as they are."""
 
     def is_valid(key: str) -> bool:
@@ -192,7 +194,7 @@ def choose_python_names(keys: Iterable[str], taken: Collection[str] = ()) -> dic
     used = {*taken, *names}
     for key in keys:
         if key not in names:
-            name = snake_name_or_reserved(key, "field")
+            name = make_identifier(key, "field")
             name = f"{name}_" if name in used or keyword.iskeyword(name) else name
             number, unique = 1, name
             while unique in used:
@@ -203,9 +205,9 @@ def choose_python_names(keys: Iterable[str], taken: Collection[str] = ()) -> dic
     return names
 
 
-def literal(value: Any) -> str:
-    """Return a value as a Python literal."""
-    return quote_text(value) if isinstance(value, str) else repr(value)
+def to_literal(value: Any) -> str:
+    """Like `repr`, but with strings in double quotes."""
+    return quote_string(value) if isinstance(value, str) else repr(value)
 
 
 def _write_dataclass(name: str, fields: list[Field], description: str) -> str:
@@ -213,9 +215,9 @@ def _write_dataclass(name: str, fields: list[Field], description: str) -> str:
     for field in fields:
         # If an optional field has a default, it's never None, so leave `| None` out of its type.
         has_kind = field.is_required or field.default is not None
-        lines.append(f"    {field.name}: {field.annotation(field.kind if has_kind else field.optional_kind)}")
+        lines.append(f"    {field.name}: {field.annotate_json_name(field.kind if has_kind else field.optional_type)}")
         has_value = not field.is_required and (field.default is None or isinstance(field.default, (str, int, float)))
-        lines.append(f" = {literal(field.default)}\n" if has_value else "\n")
+        lines.append(f" = {to_literal(field.default)}\n" if has_value else "\n")
         lines.append(format_docstring(field.description))
     if not fields and not description:
         lines.append("    pass\n")
@@ -228,5 +230,7 @@ def _write_typed_dict(name: str, fields: list[Field], description: str) -> str:
         lines = (f"    {field.key}: {kind}\n{format_docstring(field.description)}" for field, kind in typed)
         body = "".join(lines) or ("" if description else "    pass\n")
         return f"class {name}(TypedDict):\n{description}{body}"
-    body = "".join(f"        {literal(field.key)}: {literal(kind)},\n" for field, kind in typed)
-    return f"{name} = TypedDict(\n    {literal(name)},\n    {{\n{body}    }},\n)\n{description.replace('    ', '', 1)}"
+    body = "".join(f"        {to_literal(field.key)}: {to_literal(kind)},\n" for field, kind in typed)
+    return (
+        f"{name} = TypedDict(\n    {to_literal(name)},\n    {{\n{body}    }},\n)\n{description.replace('    ', '', 1)}"
+    )

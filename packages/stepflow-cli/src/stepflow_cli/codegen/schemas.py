@@ -14,8 +14,8 @@ from stepflow_client._data.flow_declarations import get_declared_schema
 from stepflow_client.flows.json_schema import get_type_names
 
 from ..errors import Problem, usage
-from .names import UniqueNames, camel_name
-from .pydantic_models import NAMED_CONSTRAINTS, get_constraints, list_inexpressible_kinds
+from .names import UniqueNames, to_camel_case
+from .pydantic_models import NAMED_CONSTRAINTS, get_type_constraints, list_inexpressible_types
 
 BESIDE = ("description", "default")
 """Keywords that may accompany a reference."""
@@ -38,7 +38,7 @@ class SchemaDocument:
         """Create an error about the schema."""
         return usage(f"{self.label}: {message}", hint)
 
-    def lookup(self, reference: Any) -> tuple[str, Any]:
+    def look_up_reference(self, reference: Any) -> tuple[str, Any]:
         """Return the name and schema that a reference points to.
 
         Raises:
@@ -56,20 +56,20 @@ class SchemaDocument:
                 return (parts[-1] if parts else ""), target
         raise self.make_error(f"$ref leads nowhere: {reference}", "refer to a schema in schemas.$defs")
 
-    def resolve(self, reference: Any) -> tuple[str, Any]:
+    def resolve_reference(self, reference: Any) -> tuple[str, Any]:
         """Return the name and schema a reference points to, following chains of references."""
         seen: list[Any] = []
         while True:
             seen.append(reference)
-            name, target = self.lookup(reference)
+            name, target = self.look_up_reference(reference)
             if not isinstance(target, Mapping) or set(target) != {"$ref"}:
                 return name, target
             reference = target["$ref"]
             if reference in seen:
                 raise self.make_error(f"$ref refers to itself: {reference}")
 
-    def compute_identity(self, schema: Any) -> str:
-        """Return a string that is the same for equivalent schemas, including everything they refer to."""
+    def compute_schema_identity(self, schema: Any) -> str:
+        """Equivalent schemas have the same identity, which covers everything they refer to."""
         reached: dict[str, Any] = {}
         waiting = [schema]
         while waiting:
@@ -78,7 +78,7 @@ class SchemaDocument:
                 waiting += each.values()
                 reference = each.get("$ref")
                 if isinstance(reference, str) and reference not in reached:
-                    reached[reference] = self.lookup(reference)[1]
+                    reached[reference] = self.look_up_reference(reference)[1]
                     waiting.append(reached[reference])
             elif isinstance(each, list):
                 waiting += each
@@ -87,9 +87,9 @@ class SchemaDocument:
     def merge_all_of(self, schema: Mapping[str, Any], seen: tuple[str, ...] = ()) -> dict[str, Any]:
         """Return a schema with its `allOf` parts merged in."""
         parts = [*schema["allOf"], {key: each for key, each in schema.items() if key != "allOf"}]
-        return _intersect_schemas(piece for part in parts for piece in self._iter_parts(part, seen))
+        return _intersect_schemas(piece for part in parts for piece in self._iter_all_of_parts(part, seen))
 
-    def _iter_parts(self, part: Any, seen: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+    def _iter_all_of_parts(self, part: Any, seen: tuple[str, ...]) -> Iterator[dict[str, Any]]:
         if not isinstance(part, Mapping):
             return
         reference = part.get("$ref")
@@ -97,26 +97,27 @@ class SchemaDocument:
             if reference in seen:
                 raise self.make_error(f"allOf refers to itself: {reference}")
             if reference not in self.resolved_references:
-                target = self.lookup(reference)[1]
-                self.resolved_references[reference] = _intersect_schemas(self._iter_parts(target, (*seen, reference)))
+                target = self.look_up_reference(reference)[1]
+                self.resolved_references[reference] = _intersect_schemas(
+                    self._iter_all_of_parts(target, (*seen, reference))
+                )
             yield self.resolved_references[reference]
         rest = {key: each for key, each in part.items() if key != "$ref"}
         yield self.merge_all_of(rest, seen) if isinstance(rest.get("allOf"), list) else rest
 
 
-class LenientDocument(SchemaDocument):
+class LenientSchemaDocument(SchemaDocument):
     """A document in which unresolved references allow any value. Servers omit definitions for builtin components."""
 
-    def lookup(self, reference: Any) -> tuple[str, Any]:
+    def look_up_reference(self, reference: Any) -> tuple[str, Any]:
         """Return the name and schema that a reference points to."""
         try:
-            return super().lookup(reference)
+            return super().look_up_reference(reference)
         except Problem:
             return "", True
 
 
 def _intersect_schemas(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Combine schemas into one that requires all of them."""
     joined: dict[str, Any] = {}
     for part in parts:
         properties = dict(joined.get("properties", {}))
@@ -130,8 +131,8 @@ def _intersect_schemas(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     return joined
 
 
-def unwrap_single_part(schema: Any) -> Any:
-    """Return the only part of an `allOf` without other conditions, or else the schema itself."""
+def unwrap_single_all_of(schema: Any) -> Any:
+    """If an `allOf` has a single part and nothing else restricts the value, return that part."""
     parts = schema.get("allOf") if isinstance(schema, Mapping) else None
     if not isinstance(parts, list) or len(parts) != 1 or not isinstance(parts[0], Mapping):
         return schema
@@ -161,7 +162,7 @@ class NamedSchemas:
         self.aliases: dict[str, str] = {}
         """Additional class names, for parts of flows that refer to a shared schema."""
 
-    def add_flow(self, flow: Mapping[str, Any], prefix: str, label: str, parts: Mapping[str, str]) -> None:
+    def add_flow_schemas(self, flow: Mapping[str, Any], prefix: str, label: str, parts: Mapping[str, str]) -> None:
         """Add a flow's schemas.
 
         Args:
@@ -177,9 +178,9 @@ class NamedSchemas:
         for part, name in parts.items():
             schema = flow["schemas"]["properties"][part]
             place = SchemaDocument(f"{label}: schemas.properties.{part}", schema, flow["schemas"])
-            _SchemaNormalizer(self, prefix, place, known).define_part(schema, name)
+            _SchemaNormalizer(self, prefix, place, known).define_flow_part(schema, name)
 
-    def normalize(self, schema: Any, name: str, document: SchemaDocument) -> dict[str, Any]:
+    def normalize_schema(self, schema: Any, name: str, document: SchemaDocument) -> dict[str, Any]:
         """Return a schema in the form used for code generation, with its objects turned into named schemas.
 
         Args:
@@ -192,9 +193,9 @@ class NamedSchemas:
         """
         return _SchemaNormalizer(self, "", document, self._known).normalize(schema, name)
 
-    def add_class(self, name: str, *, is_taken: bool = False) -> str:
+    def add_empty_class(self, name: str, *, is_taken: bool = False) -> str:
         """Add a class and return its name. The caller must then set its schema in `named`."""
-        name = name if is_taken else self._names.take(name)
+        name = name if is_taken else self._names.make_unique(name)
         self.named[name] = {}
         return name
 
@@ -224,34 +225,33 @@ class _SchemaNormalizer:
     own_name: str | None = None
     """The part's reserved name, until its class is defined."""
 
-    def define_part(self, schema: Any, name: str) -> None:
-        """Define an entire part of the flow under its reserved name."""
-        self.own_name = name if self._has_class(schema, name) else None
+    def define_flow_part(self, schema: Any, name: str) -> None:
+        """A part gets its own name even if all it does is refer to a shared schema."""
+        self.own_name = name if self._becomes_named_class(schema, name) else None
         read = self.normalize(schema, name)
         class_name = str(read.get("$ref", "")).removeprefix(PREFIX)
         if class_name == name:
             return
-        if class_name and "$ref" in unwrap_single_part(schema):
+        if class_name and "$ref" in unwrap_single_all_of(schema):
             self.schemas.aliases[name] = class_name
             return
-        self.schemas.add_class(name, is_taken=True)
+        self.schemas.add_empty_class(name, is_taken=True)
         # Identical parts still get separate classes, under their own names.
         self.schemas.named[name] = self.schemas.named[class_name] if class_name else read
 
-    def _has_class(self, schema: Any, name: str) -> bool:
-        """Return whether the part's schema becomes a class that can take this name."""
-        part = unwrap_single_part(schema)
+    def _becomes_named_class(self, schema: Any, name: str) -> bool:
+        part = unwrap_single_all_of(schema)
         if isinstance(part, Mapping) and "$ref" in part:
-            target_name, part = self.document.resolve(part["$ref"])
-            name = name if self.prefix + camel_name(target_name) == name else ""
+            target_name, part = self.document.resolve_reference(part["$ref"])
+            name = name if self.prefix + to_camel_case(target_name) == name else ""
         elif isinstance(part, Mapping) and isinstance(part.get("allOf"), list):
             part = self.document.merge_all_of(part)
-        return bool(name) and _is_object(part) and part.get("type", "object") in ("object", ["object"])
+        return bool(name) and _is_class_schema(part) and part.get("type", "object") in ("object", ["object"])
 
-    def _define_class(self, name: str) -> str:
+    def _add_named_class(self, name: str) -> str:
         is_own = name == self.own_name
         self.own_name = None if is_own else self.own_name
-        return self.schemas.add_class(name, is_taken=is_own)
+        return self.schemas.add_empty_class(name, is_taken=is_own)
 
     def normalize(self, schema: Any, name: str) -> dict[str, Any]:
         """Return a schema in the form used for code generation, replacing objects with references to named schemas.
@@ -270,12 +270,12 @@ class _SchemaNormalizer:
         if "$ref" in schema:
             return self._normalize_reference(schema)
         if isinstance(schema.get("allOf"), list):
-            part = unwrap_single_part(schema)
+            part = unwrap_single_all_of(schema)
             if part is schema:
                 return self.normalize(self.document.merge_all_of(schema), name)
             return self.normalize(part, name) | {key: schema[key] for key in BESIDE if key in schema}
-        kinds = self._list_types(schema) or list_inexpressible_kinds(schema)
-        if _is_object(schema):
+        kinds = self._list_types(schema) or list_inexpressible_types(schema)
+        if _is_class_schema(schema):
             reference = {"$ref": PREFIX + self._define_object_class(schema, name)}
             default = {"default": schema["default"]} if "default" in schema else {}
             others = [{"type": kind} for kind in kinds if kind != "object"]
@@ -284,18 +284,18 @@ class _SchemaNormalizer:
         if kinds == ["null"]:
             # Don't type fields that can only be null.
             return read
-        if len(set(kinds) - {"null"}) > 1 and get_constraints(schema, kinds).keys() - {"enum"}:
+        if len(set(kinds) - {"null"}) > 1 and get_type_constraints(schema, kinds).keys() - {"enum"}:
             # Split the types, since a constraint only applies to one of them.
             return read | {"anyOf": self._normalize_union([{**schema, "type": kind} for kind in kinds], name)}
         if kinds:
             read["type"] = kinds[0] if len(kinds) == 1 else kinds
-        read |= get_constraints(schema, kinds)
+        read |= get_type_constraints(schema, kinds)
         if "string" in kinds and schema.get("format") in _FORMATS:
             read["format"] = schema["format"]
         if "array" in kinds:
             read |= self._normalize_list(schema, name)
         if "object" in kinds and "additionalProperties" in schema:
-            read["additionalProperties"] = self._read_inner(schema["additionalProperties"], f"{name}Value") or True
+            read["additionalProperties"] = self._nested_type(schema["additionalProperties"], f"{name}Value") or True
         for key in ("anyOf", "oneOf"):
             if isinstance(schema.get(key), list) and not kinds:
                 options = self._normalize_union(schema[key], name)
@@ -306,17 +306,16 @@ class _SchemaNormalizer:
         """Return the distinct types in a union, flattening nested unions."""
         options: list[dict[str, Any]] = []
         for number, each in enumerate(listed, 1):
-            is_null = isinstance(each, Mapping) and self._is_null(each)
-            read: dict[str, Any] = _NULL if is_null else self._read_inner(each, f"{name}{number}")
+            is_null = isinstance(each, Mapping) and self._allows_only_null(each)
+            read: dict[str, Any] = _NULL if is_null else self._nested_type(each, f"{name}{number}")
             for option in read["anyOf"] if set(read) == {"anyOf"} else [read]:
                 if option not in options:
                     options.append(option)
         return options
 
-    def _is_null(self, schema: Mapping[str, Any]) -> bool:
-        """Return whether a schema allows only null."""
+    def _allows_only_null(self, schema: Mapping[str, Any]) -> bool:
         if "$ref" in schema:
-            schema = self.document.resolve(schema["$ref"])[1]
+            schema = self.document.resolve_reference(schema["$ref"])[1]
         if not isinstance(schema, Mapping):
             return False
         values = [schema["const"]] if "const" in schema else schema.get("enum")
@@ -331,18 +330,18 @@ class _SchemaNormalizer:
         return kinds
 
     def _define_object_class(self, schema: Mapping[str, Any], name: str) -> str:
-        """Return the class name for an object with properties."""
-        text = self.document.compute_identity(schema)
+        """Equal schemas share a class. Returns its name."""
+        text = self.document.compute_schema_identity(schema)
         if text in self.known:
             return self.known[text]
-        class_name = self.known[text] = self._define_class(name)
-        properties = {key: schema["properties"][key] for key in _sort_properties(schema["properties"])}
+        class_name = self.known[text] = self._add_named_class(name)
+        properties = {key: schema["properties"][key] for key in _order_property_names(schema["properties"])}
         required = schema.get("required")
         read: dict[str, Any] = {"type": "object"}
         if "description" in schema:
             read["description"] = schema["description"]
         read["properties"] = {
-            key: self.normalize(each, _class_name_of_title(each, self.prefix) or class_name + camel_name(key))
+            key: self.normalize(each, _get_titled_class_name(each, self.prefix) or class_name + to_camel_case(key))
             for key, each in properties.items()
         }
         if isinstance(required, list):
@@ -352,48 +351,48 @@ class _SchemaNormalizer:
         self.schemas.named[class_name] = read
         return class_name
 
-    def _read_inner(self, schema: Any, name: str) -> dict[str, Any]:
-        """Return a type nested in a union, list or mapping. If it has constraints, it gets a name."""
-        name = _class_name_of_title(schema, self.prefix) or name
+    def _nested_type(self, schema: Any, name: str) -> dict[str, Any]:
+        """In a union, list or mapping, a type can only have constraints if it is named."""
+        name = _get_titled_class_name(schema, self.prefix) or name
         read = self.normalize(schema, name)
         if not read.keys() & NAMED_CONSTRAINTS:
             return read
-        if not all(self.schemas.named[target] for target in _list_referred_names(read)):
+        if not all(self.schemas.named[target] for target in _list_referenced_names(read)):
             # If it were named, its definition would precede the recursive type it refers to.
-            return _without_constraints(read)
-        return self._make_reference(json.dumps(read, sort_keys=True), name, read)
+            return _drop_constraints(read)
+        return self._refer_to_named_type(json.dumps(read, sort_keys=True), name, read)
 
-    def _make_reference(self, identity: str, name: str, read: dict[str, Any]) -> dict[str, Any]:
-        """Return a reference to a type, naming the type first if necessary."""
+    def _refer_to_named_type(self, identity: str, name: str, read: dict[str, Any]) -> dict[str, Any]:
+        """If the type has no name yet, it gets one."""
         if identity not in self.known:
-            type_name = self.known[identity] = self._define_class(name)
+            type_name = self.known[identity] = self._add_named_class(name)
             self.schemas.named[type_name] = read
         return {"$ref": PREFIX + self.known[identity]}
 
     def _normalize_list(self, schema: Mapping[str, Any], name: str) -> dict[str, Any]:
         first, rest = schema.get("prefixItems"), schema.get("items")
         if isinstance(first, list) and schema.get("minItems") == schema.get("maxItems") == len(first):
-            return {"prefixItems": [self._read_inner(each, f"{name}{number}") for number, each in enumerate(first, 1)]}
+            return {"prefixItems": [self._nested_type(each, f"{name}{number}") for number, each in enumerate(first, 1)]}
         if first is not None or rest is None or isinstance(rest, (bool, list)):
             return {"items": {}}
-        return {"items": self._read_inner(rest, f"{name}Item")}
+        return {"items": self._nested_type(rest, f"{name}Item")}
 
     def _normalize_reference(self, schema: Mapping[str, Any]) -> dict[str, Any]:
         reference = str(schema["$ref"])
         if reference not in self.normalized_references:
-            target_name, target = self.document.resolve(schema["$ref"])
-            name = self.prefix + (camel_name(target_name) or "Part")
-            if reference in self.expanding and not _is_object(target):
+            target_name, target = self.document.resolve_reference(schema["$ref"])
+            name = self.prefix + (to_camel_case(target_name) or "Part")
+            if reference in self.expanding and not _is_class_schema(target):
                 # Name the type even if it isn't an object, because it has to refer to itself.
-                read = self._normalize_recursive(reference, target, name)
+                read = self._normalize_recursive_type(reference, target, name)
             else:
-                read = self.normalized_references[reference] = self._expand_reference(reference, target, name)
+                read = self.normalized_references[reference] = self._inline_or_name_target(reference, target, name)
         else:
             read = self.normalized_references[reference]
         return read | {key: schema[key] for key in BESIDE if key in schema}
 
-    def _expand_reference(self, reference: str, target: Any, name: str) -> dict[str, Any]:
-        """Return a reference's target: inline if it's small, otherwise as a named type."""
+    def _inline_or_name_target(self, reference: str, target: Any, name: str) -> dict[str, Any]:
+        """Repeat a small target wherever it is used, but give a large one a name."""
         self.expanding.append(reference)
         try:
             read = self.normalize(target, name)
@@ -401,42 +400,40 @@ class _SchemaNormalizer:
             self.expanding.pop()
         if _count_types(read) <= _MAX_INLINE:
             return read
-        length = 1 + max((self.chains.get(name, 0) for name in _list_referred_names(read)), default=0)
+        length = 1 + max((self.chains.get(name, 0) for name in _list_referenced_names(read)), default=0)
         if length > _MAX_CHAIN_LENGTH:
             return {}
-        named = self._make_reference(self.document.compute_identity({"$ref": reference}), name, read)
-        self.chains |= dict.fromkeys(_list_referred_names(named), length)
+        named = self._refer_to_named_type(self.document.compute_schema_identity({"$ref": reference}), name, read)
+        self.chains |= dict.fromkeys(_list_referenced_names(named), length)
         return named
 
-    def _normalize_recursive(self, reference: str, target: Any, name: str) -> dict[str, Any]:
-        text = self.document.compute_identity({"$ref": reference})
+    def _normalize_recursive_type(self, reference: str, target: Any, name: str) -> dict[str, Any]:
+        text = self.document.compute_schema_identity({"$ref": reference})
         if text not in self.known:
-            type_name = self.known[text] = self._define_class(name)
-            read = _without_constraints(self.normalize(target, name))
+            type_name = self.known[text] = self._add_named_class(name)
+            read = _drop_constraints(self.normalize(target, name))
             # The generator supports recursion in unions but not in lists.
             options = [_NULL if kind == "null" else read | {"type": kind} for kind in get_type_names(read)]
             self.schemas.named[type_name] = {"anyOf": options} if options else read
         return {"$ref": PREFIX + self.known[text]}
 
 
-def _without_constraints(read: Mapping[str, Any]) -> dict[str, Any]:
+def _drop_constraints(read: Mapping[str, Any]) -> dict[str, Any]:
     return {key: each for key, each in read.items() if key not in NAMED_CONSTRAINTS}
 
 
-def _list_referred_names(read: Mapping[str, Any]) -> list[str]:
-    """Return the names of all types that a schema refers to."""
+def _list_referenced_names(read: Mapping[str, Any]) -> list[str]:
     return re.findall(rf'"{PREFIX}(\w+)"', json.dumps(read))
 
 
 def _count_types(read: Any) -> int:
-    """Return the number of types in a schema."""
     if isinstance(read, dict):
         return 1 + sum(_count_types(each) for key, each in read.items() if key != "default")
     return sum(map(_count_types, read)) if isinstance(read, list) else 0
 
 
-def _is_object(schema: Any) -> bool:
-    """Return whether a schema describes an object with known properties, which becomes a class."""
+def _is_class_schema(schema: Any) -> bool:
+    """Only objects with known properties become classes."""
     if not isinstance(schema, Mapping) or not isinstance(schema.get("properties"), Mapping):
         return False
     kinds = schema.get("type", "object")
@@ -444,14 +441,13 @@ def _is_object(schema: Any) -> bool:
     return allows_objects and "$ref" not in schema and "allOf" not in schema
 
 
-def _sort_properties(properties: Mapping[str, Any]) -> list[str]:
-    """Return the property names. If their Python names collide, valid names go first and thus stay unchanged."""
+def _order_property_names(properties: Mapping[str, Any]) -> list[str]:
+    """If Python names collide, put those that are valid as they are first, because the first one stays unchanged."""
     made = [re.sub(r"\W", "_", key).strip("_").lower() for key in properties]
     return sorted(properties, key=lambda key: not key.isidentifier()) if len(set(made)) < len(made) else [*properties]
 
 
-def _class_name_of_title(schema: Any, prefix: str) -> str | None:
-    """Return the class name derived from a schema's title, if any."""
+def _get_titled_class_name(schema: Any, prefix: str) -> str | None:
     title = schema.get("title") if isinstance(schema, Mapping) else None
-    name = camel_name(title) if isinstance(title, str) and len(title) <= 40 else ""
+    name = to_camel_case(title) if isinstance(title, str) and len(title) <= 40 else ""
     return prefix + name if name else None

@@ -11,23 +11,23 @@ import click
 from stepflow_client import InvalidRequestError, NotFoundError
 from stepflow_client._command import convert_to_stored_form
 
-from ..errors import ARGUMENTS, to_problem, usage
+from ..errors import ARGUMENTS, convert_to_problem, usage
 from ..inputs.files import DATA_SUFFIXES, read_bytes
-from ..inputs.flow import load_flow_file
-from ..inputs.values import ValueArgument, read_value
+from ..inputs.flow import load_flow_argument
+from ..inputs.values import ValueArgument, read_value_argument
 from ..output.columns import View, columns
-from ..output.view import Output, write_document
+from ..output.printing import Output, write_document
 from ..params.options import FILE, Choice, file_output_options, option, record_options, running_server_options
 from ..params.parsing import LazyGroup
-from ..params.runs import id_type
+from ..params.runs import stored_id_type
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions
 from ..stdio import read_stdin_bytes
 
 command = LazyGroup("blobs")
 
-_STORED = View(columns=columns("blob_id:id", "blob_type=TYPE", "filename"), name="blob_id")
-_BLOB = View(columns=columns("blob_id:id", "blob_type=TYPE", "filename", "size:number"), name="blob_id")
+_STORED = View(columns("blob_id:id", "blob_type=TYPE", "filename"), name="blob_id")
+_BLOB = View(columns("blob_id:id", "blob_type=TYPE", "filename", "size:number"), name="blob_id")
 
 
 @command.command("put")
@@ -42,7 +42,7 @@ _BLOB = View(columns=columns("blob_id:id", "blob_type=TYPE", "filename", "size:n
 @option("--filename NAME", "Store this file name with the blob. [default: FILE's name]")
 @running_server_options
 @record_options
-def _put(file: str, blob_type: str | None, filename: str | None, server: ServerOptions, output: Output) -> None:
+def _store_blob(file: str, blob_type: str | None, filename: str | None, server: ServerOptions, output: Output) -> None:
     """Store a file or a JSON value on a server and print its ID.
 
     .json, .yaml and .yml files are stored as JSON values, with their numbers unchanged. Other files, and standard input
@@ -53,9 +53,9 @@ def _put(file: str, blob_type: str | None, filename: str | None, server: ServerO
     kind = blob_type or ("data" if file.lower().endswith(DATA_SUFFIXES) else "binary")
     data: Any
     if kind == "flow":
-        data = convert_to_stored_form(load_flow_file(file))
+        data = convert_to_stored_form(load_flow_argument(file))
     elif kind == "data":
-        data = read_value(ValueArgument("FILE", "file", file))
+        data = read_value_argument(ValueArgument("FILE", "file", file))
     else:
         data = read_stdin_bytes() if file == "-" else read_bytes(file)
     name = filename or (None if file == "-" else os.path.basename(file))
@@ -68,10 +68,10 @@ def _put(file: str, blob_type: str | None, filename: str | None, server: ServerO
 
 
 @command.command("get")
-@click.argument("blob_id", metavar="BLOB_ID", type=id_type("blob", ARGUMENTS["BLOB_ID"]))
+@click.argument("blob_id", metavar="BLOB_ID", type=stored_id_type("blob", ARGUMENTS["BLOB_ID"]))
 @running_server_options
 @file_output_options
-def _get(blob_id: str, server: ServerOptions, output: Output) -> None:
+def _print_blob(blob_id: str, server: ServerOptions, output: Output) -> None:
     """Print a blob, or write it to a file.
 
     JSON values are printed as JSON, or written as YAML if the output is a .yaml file. Bytes are written unchanged to
@@ -85,10 +85,10 @@ def _get(blob_id: str, server: ServerOptions, output: Output) -> None:
         except NotFoundError as error:
             # Servers respond without a message.
             error.message, error.hint = f"the server has no blob {blob_id}", None
-            raise to_problem(error) from None
+            raise convert_to_problem(error) from None
         except InvalidRequestError as error:
             hint = "a blob ID has 64 hexadecimal digits, as 'stepflow blobs put' prints"
-            raise to_problem(error, hint=hint) from error
+            raise convert_to_problem(error, hint=hint) from error
     data, is_binary = blob.data, isinstance(blob.data, bytes)
     if output.format:
         record = {

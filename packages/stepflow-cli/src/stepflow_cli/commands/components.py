@@ -11,29 +11,29 @@ import click
 
 from ..errors import Problem, usage
 from ..inputs.flow import find_flow_project
-from ..inputs.values import Values
+from ..inputs.values import RunValues
 from ..output.columns import View, columns
 from ..output.messages import note
-from ..output.terminal import escape_json
-from ..output.view import GeneratedFile, Output, write_document
+from ..output.printing import GeneratedFile, Output, write_document
+from ..output.terminal import escape_json_for_terminal
 from ..params.flow import input_options, one_input
 from ..params.options import (
     FILE,
     SERVER_NAMES,
-    Wait,
+    WaitOptions,
     check_needs_file,
     check_option,
     complete_with,
     excludes,
     file_option,
     file_output_options,
-    formatted_output,
+    formatted_output_options,
     option,
     server_options,
     wait_options,
 )
 from ..params.parsing import LazyGroup
-from ..server.connect import Target, connect, describe_missing, fetch_components
+from ..server.connect import Target, connect, describe_missing_workers, fetch_components
 from ..settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ _COMPONENTS = View(
     default=True,
 )
 @server_options(default="embedded", reads_project=True)
-@formatted_output(pretty="table")
+@formatted_output_options(pretty="table")
 def list_components_command(
     schemas: bool | None, hide_unreachable: bool, server: ServerOptions, output: Output
 ) -> None:
@@ -111,27 +111,27 @@ def _write_lock_file(server: ServerOptions, output: str | None, check: bool) -> 
     if not check:
         Output(path=output).check_file_writable()
     with connect(server) as target:
-        records = _read_complete_records(target)
+        records = _fetch_complete_records(target)
     if check:
         _check_lock_file(output, records)
     else:
         # Sort keys because servers return them in a different order each time.
         text = json.dumps(records, indent=2, ensure_ascii=False, sort_keys=True)
-        write_document(f"{escape_json(text)}\n".encode(), output)
+        write_document(f"{escape_json_for_terminal(text)}\n".encode(), output)
         if output != "-":
             note(f"wrote {len(records)} components to {output}")
         if output == _FILE and named is None:
             note(f'all checks of the project use them with components = "{_FILE}" in stepflow.toml')
 
 
-def _read_complete_records(target: Target) -> list[Mapping[str, Any]]:
+def _fetch_complete_records(target: Target) -> list[Mapping[str, Any]]:
     """Return a server's components, without unreachable ones if routes are known.
 
     Raises:
         Problem: If a plugin did not list its components.
     """
     listed = fetch_components(target)
-    if (missing := describe_missing(listed)) is not None:
+    if (missing := describe_missing_workers(listed)) is not None:
         hint = "nothing was written; to see the others, run 'stepflow components list'"
         raise Problem(missing, kind="incomplete", hint=hint)
     return list(_list_records(listed, True, target.runtime is not None))
@@ -150,7 +150,7 @@ def _check_lock_file(path: str, records: Sequence[Mapping[str, Any]]) -> None:
 
     if not Path(path).exists():
         raise Problem(f"{path} does not exist", kind="outdated", hint="to write it, leave out --check")
-    before, now = _index_by_path(load_component_records(path)), _index_by_path(records)
+    before, now = _index_components_by_path(load_component_records(path)), _index_components_by_path(records)
     changed: list[str] = []
     for name in sorted(now.keys() & before.keys()):
         # Sort keys because servers return them in a different order each time.
@@ -171,8 +171,8 @@ def _check_lock_file(path: str, records: Sequence[Mapping[str, Any]]) -> None:
     note(f"{path} is up to date")
 
 
-def _index_by_path(records: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    """Index components by path, or by plugin and name if the path is unknown."""
+def _index_components_by_path(records: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Where the path is unknown, plugin and name take its place."""
     return {
         str(record.get("path") or "/".join(filter(None, (record.get("plugin"), record["name"])))): record
         for record in records
@@ -203,7 +203,7 @@ def _write_stubs(
     """
     from stepflow_client.flows.project import require_existing_file
 
-    from ..codegen.stubs import generate_stubs
+    from ..codegen.component_stubs import generate_stubs
     from ..validation.flow_checks import load_component_records
 
     file = GeneratedFile(output, check=check)
@@ -214,7 +214,7 @@ def _write_stubs(
         records: Sequence[Mapping[str, Any]] = load_component_records(locked)
     else:
         with connect(server) as target:
-            records = _read_complete_records(target)
+            records = _fetch_complete_records(target)
     file.write_or_compare(generate_stubs(records, only), "leave out --check")
 
 
@@ -224,7 +224,9 @@ def _write_stubs(
 @server_options(default="embedded", reads_project=True)
 @wait_options
 @file_output_options
-def _call_component(component: str, values: Values, server: ServerOptions, wait: Wait, output: Output) -> None:
+def _call_component(
+    component: str, values: RunValues, server: ServerOptions, wait: WaitOptions, output: Output
+) -> None:
     """Call one component, without a flow, and print its output.
 
     PATH is the path that a step would use as its `component`, such as /builtin/create_messages. You can pass the input
@@ -239,7 +241,7 @@ def _call_component(component: str, values: Values, server: ServerOptions, wait:
 
     if not component.startswith("/"):
         raise usage(f"{component} is not a component path", "start it with a slash: /builtin/create_messages")
-    values.check_conflicts(flow="")
+    values.check_value_conflicts(flow="")
     steps = [{"id": "call", "component": component, "input": {"$input": "$"}}]
     flow = {"name": component, "steps": steps, "output": {"$step": "call"}}
     job = Job(RunOptions("", values, server, wait, output), flow, input=values.read_input({}))

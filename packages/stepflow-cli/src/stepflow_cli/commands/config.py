@@ -11,8 +11,8 @@ from stepflow_client._base.text import remove_url_credentials
 from ..errors import Problem, suggest, usage
 from ..output.columns import View, columns
 from ..output.messages import note
+from ..output.printing import Output
 from ..output.terminal import escape
-from ..output.view import Output
 from ..params.options import (
     changed_profile_option,
     complete_with,
@@ -47,24 +47,24 @@ command = LazyGroup(
     """,
 )
 
-_SETTINGS = View(columns=columns("name", "value", "origin"), name="name", folds=True)
+_SETTINGS = View(columns("name", "value", "origin"), name="name", folds=True)
 
 
 @command.command("list")
 @option("--show-origin", "Also show where each value comes from.")
 @running_server_options
 @output_options
-def _list(show_origin: bool, server: ServerOptions, output: Output) -> None:
+def _list_effective_settings(show_origin: bool, server: ServerOptions, output: Output) -> None:
     """Show the settings in effect, such as the server that commands use.
 
     They include the environment and this command's flags. A token is never shown, only its source.
     """
-    from ..settings.display import abbreviate_home, list_settings
+    from ..settings.display import abbreviate_home_folder, list_settings
 
     settings = list_settings(server)
     records = [setting._asdict() for setting in settings]
     if output.format in (None, "table"):
-        records = [{name: abbreviate_home(value) for name, value in record.items()} for record in records]
+        records = [{name: abbreviate_home_folder(value) for name, value in record.items()} for record in records]
     if show_origin or output.fields:
         output.print_records(records, _SETTINGS)
     else:
@@ -79,7 +79,7 @@ def _list(show_origin: bool, server: ServerOptions, output: Output) -> None:
 @click.argument("key", metavar="KEY", shell_complete=complete_with("settings"))
 @running_server_options
 @record_options
-def _get(key: str, server: ServerOptions, output: Output) -> None:
+def _print_setting(key: str, server: ServerOptions, output: Output) -> None:
     """Print one setting.
 
     For the value in effect, use a KEY from 'stepflow config list' (url, profile, token, timeout, history, target and so
@@ -88,12 +88,12 @@ def _get(key: str, server: ServerOptions, output: Output) -> None:
     The exit code is 1 if the setting isn't set. A token is never shown, only its source.
     """
     from ..settings.display import list_settings
-    from ..settings.edit import parse_key
+    from ..settings.edit_config_file import parse_setting_key
 
     value: Any
     if key == "current" or key.startswith("profiles."):
         profiles = load_profiles()
-        path, origin = parse_key(key, None, profiles), str(profiles.path)
+        path, origin = parse_setting_key(key, None, profiles), str(profiles.path)
         if path.profile is None:
             value = profiles.current
         else:
@@ -122,7 +122,7 @@ def _get(key: str, server: ServerOptions, output: Output) -> None:
         output.print_value(value)
 
 
-_CHANGED = View(columns=columns("name", "value", "file"), name="name")
+_CHANGED = View(columns("name", "value", "file"), name="name")
 
 
 @command.command("set")
@@ -130,7 +130,7 @@ _CHANGED = View(columns=columns("name", "value", "file"), name="name")
 @click.argument("value", metavar="VALUE")
 @changed_profile_option
 @record_options
-def _set(key: str, value: str, profile: str | None, output: Output) -> None:
+def _change_setting(key: str, value: str, profile: str | None, output: Output) -> None:
     """Set a profile key, the history, or the release to check flows for.
 
     KEY is profiles.NAME.KEY, or just KEY for the --profile you select or the current one. To create a profile, set its
@@ -143,38 +143,38 @@ def _set(key: str, value: str, profile: str | None, output: Output) -> None:
     Tokens are never written to the file. Instead, name a variable that holds the token (token_env), a file that others
     can't read (token_file), or a command that prints it (token_command). Comments in the file are kept.
     """
-    from ..settings.edit import parse_key, set_value
+    from ..settings.edit_config_file import change_setting, parse_setting_key
 
     profiles = load_profiles(missing_ok=True)
-    path = parse_key(key, profile, profiles)
-    stored = set_value(path, value, profiles)
+    path = parse_setting_key(key, profile, profiles)
+    stored = change_setting(path, value, profiles)
     if output.format:
         output.print_record({"name": str(path), "value": stored, "file": str(profiles.path)}, _CHANGED)
 
 
-_REMOVED = View(columns=columns("name", "file"), name="name")
+_REMOVED = View(columns("name", "file"), name="name")
 
 
 @command.command("unset")
 @click.argument("key", metavar="KEY", shell_complete=complete_with("config_keys"))
 @changed_profile_option
 @record_options
-def _unset(key: str, profile: str | None, output: Output) -> None:
+def _remove_setting(key: str, profile: str | None, output: Output) -> None:
     """Remove a profile key, or a whole profile.
 
     KEY is profiles.NAME.KEY, profiles.NAME for the whole profile, current, history, or just KEY, as in 'config set'. If
     you remove the current profile, no profile is current.
     """
-    from ..settings.edit import parse_key, unset_value
+    from ..settings.edit_config_file import parse_setting_key, remove_setting
 
     profiles = load_profiles(missing_ok=True)
-    path = parse_key(key, profile, profiles)
-    unset_value(path, profiles)
+    path = parse_setting_key(key, profile, profiles)
+    remove_setting(path, profiles)
     if output.format:
         output.print_record({"name": str(path), "file": str(profiles.path)}, _REMOVED)
 
 
-_USED = View(columns=columns("profile", "url", "file"), name="profile")
+_USED = View(columns("profile", "url", "file"), name="profile")
 
 
 @command.command("use")
@@ -185,11 +185,11 @@ def _use_profile(name: str, output: Output) -> None:
 
     Commands then use its server, unless a flag, STEPFLOW_URL or STEPFLOW_PROFILE selects a different one.
     """
-    from ..settings.edit import use_profile
+    from ..settings.edit_config_file import make_profile_current
 
     profiles = load_profiles(missing_ok=True)
-    name = use_profile(name, profiles)
-    url = profiles.get(name).url
+    name = make_profile_current(name, profiles)
+    url = profiles.get_profile(name).url
     if output.format:
         output.print_record({"profile": name, "url": url, "file": str(profiles.path)}, _USED)
     else:

@@ -9,10 +9,10 @@ from pathlib import PurePath
 import click
 
 from ..errors import current_session, usage
-from ..inputs.flow import find_flow_project, import_flow, is_python_flow, load_flow_file
+from ..inputs.flow import find_flow_project, import_python_flow, is_python_flow, load_flow_argument
 from ..output.messages import note
-from ..output.terminal import escape_json
-from ..output.view import GeneratedFile, write_document
+from ..output.printing import GeneratedFile, write_document
+from ..output.terminal import escape_json_for_terminal
 from ..params.flow import flow_argument, flows_argument
 from ..params.options import (
     OUTPUT,
@@ -26,7 +26,7 @@ from ..params.options import (
     server_options,
 )
 from ..params.parsing import Command
-from ..server.connect import connect, describe_missing, fetch_components
+from ..server.connect import connect, describe_missing_workers, fetch_components
 from ..settings.server_choice import ServerOptions
 
 _FORMATS = ("yaml", "json")
@@ -54,10 +54,10 @@ def command(flow: str, form: str | None, output: str | None, check: bool) -> Non
         hint = f"use one of {', '.join(_ENDINGS)}, or name the format with --to"
         raise usage(f"{output}: unknown format {ending}", hint)
     form = form or _ENDINGS.get(ending, "yaml")
-    content = load_flow_file(flow)
-    commented = getattr(import_flow(flow).value, "to_yaml", None) if is_python_flow(flow) else None
+    content = load_flow_argument(flow)
+    commented = getattr(import_python_flow(flow).value, "to_yaml", None) if is_python_flow(flow) else None
     if form == "json":
-        text = escape_json(json.dumps(content, indent=2, ensure_ascii=False)) + "\n"
+        text = escape_json_for_terminal(json.dumps(content, indent=2, ensure_ascii=False)) + "\n"
     else:
         text = str(commented()) if callable(commented) else write_yaml(content)
     file.write_or_compare(text, shlex.join(["stepflow", "convert", flow, "--to", form, "-O", str(file.path)]))
@@ -76,18 +76,18 @@ def codegen_command(flows: list[str], output: str | None, check: bool) -> None:
     The module needs only stepflow-client. The same flows always produce exactly the same module with the same release
     of datamodel-code-generator, which comes with the stepflow-cli[codegen] extra.
     """
-    from ..validation.flow_checks import expand_flow_files
+    from ..validation.flow_checks import expand_folders
 
     file = GeneratedFile(output, check=check)
-    flows = expand_flow_files(flows)
+    flows = expand_folders(flows)
     if "-" in flows:
         raise usage("a flow from standard input has no path for the module to refer to", "write it to a file first")
-    from ..codegen.module import generate_module
-    from ..codegen.pydantic_models import import_generator
+    from ..codegen.flow_module import generate_flow_module
+    from ..codegen.pydantic_models import import_model_generator
 
-    import_generator()
+    import_model_generator()
     again = shlex.join(["stepflow", "codegen", *flows, "-O", str(file.path)])
-    file.write_or_compare(generate_module(flows, file.path), again)
+    file.write_or_compare(generate_flow_module(flows, file.path), again)
 
 
 @click.command("schema", cls=Command, conflicts=[excludes("--components", SERVER_NAMES)])
@@ -113,7 +113,7 @@ def schema_command(kind: str, components: str | None, server: ServerOptions, out
     elif names_server or (components is None and current_session().kept is not None):
         with connect(server) as target:
             listed = fetch_components(target)
-        if (missing := describe_missing(listed)) is not None:
+        if (missing := describe_missing_workers(listed)) is not None:
             note(missing)
         document = schema("flow", components=listed)
     else:

@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING
 import click
 from stepflow_client.types.models import to_plain_data
 
-from ..errors import ExitCode, Problem, current_session, to_problem
+from ..errors import ExitCode, Problem, convert_to_problem, current_session
 from ..output.columns import View, columns
 from ..output.messages import show_spinner
-from ..output.view import Output
+from ..output.printing import Output
 from ..params.options import DURATION, WAITING, option, output_options, record_options, server_options
 from ..params.parsing import Command
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions, choose_server
 
 if TYPE_CHECKING:
-    from ..doctor import Check
+    from ..doctor import CheckResult
 
 # Timeout in seconds for checking components without --wait. Each unreachable worker adds 5 s.
 _CHECK_TIMEOUT = 10.0
 
-_HEALTH = View(columns=columns("url", "status:status", "release", "commit", "time:time", "capabilities"), name="url")
+_HEALTH = View(columns("url", "status:status", "release", "commit", "time:time", "capabilities"), name="url")
 
 
 @click.command("health", cls=Command)
@@ -60,9 +60,9 @@ def health_command(components: tuple[str, ...], wait: float | None, server: Serv
         raise Problem(f"the server is {health.status}", kind="unhealthy")
 
 
-_CHECKS = View(columns=columns("check", "status:status", "message"), name="check", fields=("hint",))
+_CHECKS = View(columns("check", "status:status", "message"), name="check", fields=("hint",))
 # Human-readable table, where `found` combines the message and hint.
-_TABLE = View(columns=columns("check", "status:status", "found"), folds=True)
+_TABLE = View(columns("check", "status:status", "found"), folds=True)
 
 
 @click.command("doctor", cls=Command)
@@ -84,17 +84,17 @@ def command(no_run: bool, server: ServerOptions, output: Output) -> None:
 
     The exit code is 0 if no check fails, 4 if there's no server or it rejects the credentials, and 1 otherwise.
     """
-    from ..settings.display import abbreviate_home
+    from ..settings.display import abbreviate_home_folder
 
     with show_spinner("running the checks") as spinner:
-        checks: list[Check] = []
+        checks: list[CheckResult] = []
         for check in _run_checks(server, measure=not no_run):
             checks.append(check)
             spinner.update(f"{check.check}: {check.status}")
     records = [{name: getattr(check, name) for name in ("check", "status", "message", "hint")} for check in checks]
     if output.format in (None, "table") and not output.fields:
         for record in records:
-            record["found"] = abbreviate_home("; ".join(filter(None, (record["message"], record["hint"]))))
+            record["found"] = abbreviate_home_folder("; ".join(filter(None, (record["message"], record["hint"]))))
         output.print_records(records, _TABLE)
     else:
         output.print_records(records, _CHECKS)
@@ -108,7 +108,7 @@ def command(no_run: bool, server: ServerOptions, output: Output) -> None:
         raise Problem(message, kind="unhealthy", exit_code=code, hint=hint)
 
 
-def _run_checks(server: ServerOptions, *, measure: bool) -> Iterator[Check]:
+def _run_checks(server: ServerOptions, *, measure: bool) -> Iterator[CheckResult]:
     from ..doctor import error, network
     from ..doctor.server import check_server
 
@@ -127,21 +127,21 @@ def _run_checks(server: ServerOptions, *, measure: bool) -> Iterator[Check]:
     yield from network.check_server_config(choice)
     if not choice.is_embedded:
         yield network.check_embedded_server()
-    yield network.check_server_choice(choice)
+    yield network.report_server_choice(choice)
     if not choice.is_embedded:
         proxy, proxy_url = network.check_proxy(choice)
         yield proxy
-        for check in network.check_network(choice, proxy_url):
+        for check in network.check_server_network(choice, proxy_url):
             yield check
             if check.status == "error":
                 return
     try:
         with connect(server) as target:
             if choice.is_embedded:
-                yield network.check_embedded_release(target.client)
+                yield network.report_embedded_release(target.client)
             yield from check_server(target.client, choice, skip_reason=None if measure else "--no-run")
     except Exception as raised:
-        failure = to_problem(raised)
+        failure = convert_to_problem(raised)
         # A profile's invalid token is detected before contacting the server.
         name = "authorization" if isinstance(raised, Problem) else "stepflow"
         name = "embedded server" if choice.is_embedded else name

@@ -35,9 +35,9 @@ def lsp_command(components: str | None, type_check: bool, stdio: bool) -> None:
         from ..validation.flow_checks import load_component_types
 
         load_component_types(components)
-    from ..lsp.server import serve
+    from ..lsp.server import serve_editor
 
-    serve(components, type_check=type_check)
+    serve_editor(components, type_check=type_check)
 
 
 @click.command("completion", cls=Command)

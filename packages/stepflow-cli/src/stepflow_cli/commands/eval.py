@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from ..evaluations.options import EvalOptions, classify_output_paths, parse_limits, parse_worst
-from ..output.view import Output
+from ..evaluations.options import EvalOptions, classify_output_paths, parse_score_limits, parse_worst_cases
+from ..output.printing import Output
 from ..params.flow import (
     INPUT_FORMATS,
     flow_argument,
@@ -25,14 +25,14 @@ from ..params.options import (
     OUTPUT,
     Choice,
     Section,
-    formatted_output,
+    formatted_output_options,
     grouped,
-    label_option,
+    labels_option,
     limit_option,
     server_options,
 )
 from ..params.parsing import Command
-from ..runs.run_options import Retry
+from ..runs.run_options import RetryOptions
 from ..settings.server_choice import ServerOptions
 
 _MAIN = "--cases --variant --score --repeat --output --resume --baseline --fail-below --worst --url --config --format"
@@ -41,8 +41,8 @@ _MAIN = "--cases --variant --score --repeat --output --resume --baseline --fail-
 _CASES, _GATES, _SCORES, _VARIANTS = map(Section, ("Cases", "Gates", "Scores", "Variants"))
 
 
-def _build_eval_options(paths: Sequence[str], worst: str | None, retry: Retry, **given: Any) -> EvalOptions:
-    limit = None if worst is None else parse_worst(worst)
+def _build_eval_options(paths: Sequence[str], worst: str | None, retry: RetryOptions, **given: Any) -> EvalOptions:
+    limit = None if worst is None else parse_worst_cases(worst)
     return EvalOptions(files=classify_output_paths(paths), worst=limit, retry=retry.map_options, **given)
 
 
@@ -98,8 +98,8 @@ _what = (
         "Maximum number of items to execute at once, across all variants. [default: the server decides]",
         type=click.IntRange(1),
     ),
-    grouped("retry", Retry, *retry_options),
-    label_option("Record this label with the runs in the history; repeatable.", section=HISTORY),
+    grouped("retry", RetryOptions, *retry_options),
+    labels_option("Record this label with the runs in the history; repeatable.", section=HISTORY),
 )
 _results = (
     OUTPUT.option(
@@ -143,7 +143,7 @@ _results = (
 )
 @_GATES.option("--strict", "Also fail if there are too few cases to tell whether a score is worse than --baseline.")
 @server_options(default="embedded", reads_project=True)
-@formatted_output(html="html", junit="junit")
+@formatted_output_options(html="html", junit="junit")
 def command(
     options: EvalOptions,
     below: tuple[str, ...],
@@ -172,5 +172,5 @@ def command(
 
     from ..evaluations.execute import run_evaluation
 
-    limits = parse_limits(below, "--fail-below"), parse_limits(tolerances, "--tolerance", needs_score=False)
+    limits = parse_score_limits(below, "--fail-below"), parse_score_limits(tolerances, "--tolerance", needs_score=False)
     run_evaluation(options, GateRules(*limits, strict=strict), server, output)

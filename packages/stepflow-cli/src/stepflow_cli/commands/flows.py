@@ -13,9 +13,9 @@ from stepflow_client._data.secrets import find_flow_secrets, hide_flow_secrets
 from stepflow_client.types.models import to_plain_data
 
 from ..errors import current_session
-from ..inputs.flow import load_flow_file, load_flow_or_id
+from ..inputs.flow import load_flow_argument, load_flow_or_id
 from ..output.columns import View, columns
-from ..output.view import Output
+from ..output.printing import Output
 from ..params.flow import flow_argument, flows_argument
 from ..params.options import (
     TIME,
@@ -31,8 +31,8 @@ from ..params.options import (
     watch_option,
 )
 from ..params.parsing import LazyGroup
-from ..params.runs import id_type
-from ..runs.wait import check_deletion, note_kept_objects
+from ..params.runs import stored_id_type
+from ..runs.wait import get_deletion_status, note_undeleted_objects
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions
 
@@ -53,15 +53,15 @@ _FLOW = View(
 @running_server_options
 @watch_option
 @output_options
-def _list(since: str | None, limit: int | None, server: ServerOptions, watch: bool, output: Output) -> None:
+def _list_flows(since: str | None, limit: int | None, server: ServerOptions, watch: bool, output: Output) -> None:
     """List the flows of recent runs, most recent first.
 
     Servers can't list their flows, so this command lists the flows of the server's newest 1,000 runs. RUNS counts only
     those runs, and flows that never ran are missing.
     """
-    from ..output.live import check_watch, watch_records
+    from ..output.live import check_redrawable, show_live_table
 
-    def read() -> list[dict[str, Any]]:
+    def read_recent_flows() -> list[dict[str, Any]]:
         flows: dict[str, dict[str, Any]] = {}
         for run in islice(target.client.iter_runs(since=since, page_size=_RUNS), _RUNS):
             newest = {
@@ -76,23 +76,23 @@ def _list(since: str | None, limit: int | None, server: ServerOptions, watch: bo
         return list(flows.values())[: limit or _LIMIT]
 
     if watch:
-        check_watch(output)
+        check_redrawable(output)
     with connect(server) as target:
         if watch:
-            watch_records(read, _FLOW, output)
+            show_live_table(read_recent_flows, _FLOW, output)
             return
-        records = read()
+        records = read_recent_flows()
     output.print_records(records, _FLOW)
 
 
-_STORED = View(columns=columns("flow", "flow_id:id", "name"), name="flow_id")
+_STORED = View(columns("flow", "flow_id:id", "name"), name="flow_id")
 
 
 @command.command("store")
 @flows_argument(of_project=False)
 @running_server_options
 @record_options
-def _store(flows: list[str], server: ServerOptions, output: Output) -> None:
+def _store_flows(flows: list[str], server: ServerOptions, output: Output) -> None:
     """Store flows on a server and print their IDs.
 
     FLOW can be a YAML or JSON file, or - to read standard input. A flow has the same ID on every server.
@@ -100,9 +100,9 @@ def _store(flows: list[str], server: ServerOptions, output: Output) -> None:
     Diagnostics go to standard error. If the server refuses a flow, the other flows are still stored, and the exit code
     is 3.
     """
-    from ..records.diagnostics import InvalidFlow, diagnostic_records, display_name, print_diagnostics
+    from ..records.diagnostics import InvalidFlow, diagnostic_records, flow_label, print_diagnostics
 
-    contents = [(flow, load_flow_file(flow)) for flow in flows]
+    contents = [(flow, load_flow_argument(flow)) for flow in flows]
     records: list[dict[str, Any]] = []
     refused: dict[str, list[dict[str, Any]]] = {}
     with connect(server) as target:
@@ -123,7 +123,7 @@ def _store(flows: list[str], server: ServerOptions, output: Output) -> None:
     if records or not refused:
         output.print_records(records, _STORED, default="name")
     if refused:
-        names = ", ".join(map(display_name, refused))
+        names = ", ".join(map(flow_label, refused))
         raise InvalidFlow(f"the server refused {names}", [record for group in refused.values() for record in group])
 
 
@@ -132,7 +132,7 @@ _VARIABLES = View(
     name="name",
     folds=True,
 )
-_EXAMPLES = View(columns=columns("name", "description", "input"), name="name")
+_EXAMPLES = View(columns("name", "description", "input"), name="name")
 
 
 @command.command("get", conflicts=[excludes("--examples --variables")])
@@ -141,7 +141,7 @@ _EXAMPLES = View(columns=columns("name", "description", "input"), name="name")
 @option("--variables", "List the variables that the flow declares, instead.")
 @running_server_options
 @file_output_options
-def _get(flow: str, examples: bool, variables: bool, server: ServerOptions, output: Output) -> None:
+def _print_flow(flow: str, examples: bool, variables: bool, server: ServerOptions, output: Output) -> None:
     """Print a flow from a server or a file.
 
     FLOW can be the ID of a flow on a server, the path to a YAML or JSON file, or - to read standard input. You need a
@@ -188,7 +188,7 @@ def _get(flow: str, examples: bool, variables: bool, server: ServerOptions, outp
         print_flow(content, output, flow_id)
 
 
-_DELETED = View(columns=columns("flow_id:id", "status:status"), name="flow_id", folds=True)
+_DELETED = View(columns("flow_id:id", "status:status"), name="flow_id", folds=True)
 
 
 @command.command("delete")
@@ -197,12 +197,12 @@ _DELETED = View(columns=columns("flow_id:id", "status:status"), name="flow_id", 
     nargs=-1,
     required=True,
     metavar="FLOW_ID...",
-    type=id_type("flow", "to list the flows of recent runs, run 'stepflow flows list'"),
+    type=stored_id_type("flow", "to list the flows of recent runs, run 'stepflow flows list'"),
 )
 @confirm_option
 @running_server_options
 @record_options
-def _delete(flow_ids: tuple[str, ...], confirm: Confirm, server: ServerOptions, output: Output) -> None:
+def _delete_flows(flow_ids: tuple[str, ...], confirm: Confirm, server: ServerOptions, output: Output) -> None:
     """Request the deletion of flows.
 
     Released servers accept the request but don't delete anything, so the command then checks what happened. The
@@ -217,6 +217,6 @@ def _delete(flow_ids: tuple[str, ...], confirm: Confirm, server: ServerOptions, 
         for name in names:
             target.client.delete_flow(name)
         get = target.client.get_flow
-        records = [{"flow_id": name, "status": check_deletion(partial(get, name))} for name in names]
+        records = [{"flow_id": name, "status": get_deletion_status(partial(get, name))} for name in names]
     output.print_records(records, _DELETED)
-    note_kept_objects(records)
+    note_undeleted_objects(records)

@@ -9,12 +9,12 @@ from stepflow_client._base.text import duration_text
 
 from ..errors import Problem, usage
 from ..output.columns import View, columns
-from ..output.view import Output
+from ..output.printing import Output
 from ..params.options import (
     DURATION,
     Confirm,
     confirm_option,
-    label_option,
+    labels_option,
     limit_option,
     option,
     output_options,
@@ -23,7 +23,7 @@ from ..params.options import (
 from ..params.parsing import LazyGroup
 from ..params.runs import optional_recorded_run_argument, query_argument, recorded_run_argument, status_option
 from ..records.runs import ENTRY, ENTRY_IN_FULL, build_history_record
-from ..runs.find import parse_position
+from ..runs.find_runs import parse_history_position
 from ..settings.history import open_history
 
 if TYPE_CHECKING:
@@ -55,11 +55,13 @@ _LIMIT = 30
 
 @command.command("list")
 @query_argument
-@label_option("List only runs with this label; repeatable.")
+@labels_option("List only runs with this label; repeatable.")
 @status_option("runs")
 @limit_option("runs", default=_LIMIT)
 @output_options
-def _list(query: RunQuery, labels: dict[str, str], status: tuple[str, ...], limit: int | None, output: Output) -> None:
+def _list_runs(
+    query: RunQuery, labels: dict[str, str], status: tuple[str, ...], limit: int | None, output: Output
+) -> None:
     """List the recorded runs, or those that match QUERY, newest first.
 
     All words of QUERY must match, for example flow:order status:failed customer=42 since:tuesday until:1h "not found".
@@ -78,7 +80,7 @@ def _list(query: RunQuery, labels: dict[str, str], status: tuple[str, ...], limi
 @command.command("show")
 @recorded_run_argument
 @record_options
-def _show(run_id: str, output: Output) -> None:
+def _show_recorded_run(run_id: str, output: Output) -> None:
     """Show a recorded run: its input, variables, overrides and flow.
 
     You don't need a server: @last, @2 and so on count the recorded runs of all servers. Values of secret variables are
@@ -95,7 +97,7 @@ def _get_recorded_entry(run_id: str) -> HistoryEntry:
     """
     history = open_history()
     if run_id.startswith("@"):
-        entries = history.search(limit=1, offset=parse_position(run_id))
+        entries = history.search(limit=1, offset=parse_history_position(run_id))
     else:
         entries = history.search(run_id=run_id, confirmed=None, limit=2)
     if len(entries) > 1:
@@ -106,7 +108,7 @@ def _get_recorded_entry(run_id: str) -> HistoryEntry:
     return entries[0]
 
 
-_CLEARED = View(columns=columns("removed:number", "file"), name="removed")
+_CLEARED = View(columns("removed:number", "file"), name="removed")
 
 
 @command.command("clear")
@@ -114,14 +116,14 @@ _CLEARED = View(columns=columns("removed:number", "file"), name="removed")
 @option("--max-age TIME", "Keep runs up to this age: 90s, 15m, 1h or 2d. [default: keep none]", type=DURATION)
 @confirm_option
 @record_options
-def _clear(run_id: str | None, max_age: float | None, confirm: Confirm, output: Output) -> None:
+def _clear_recorded_runs(run_id: str | None, max_age: float | None, confirm: Confirm, output: Output) -> None:
     """Remove all recorded runs, or only RUN, for example to erase its input.
 
     The data is overwritten in the file; in a database, the tables are rewritten. Without RUN, the command also removes
     the logs that 'runs logs' prints, even if their server is still running. Servers keep their runs: use 'stepflow runs
     delete' to delete a run there.
     """
-    from ..server.logs import clear_logs
+    from ..server.logs import delete_old_logs
 
     if run_id is not None and max_age is not None:
         raise usage("RUN and --max-age cannot be used together")
@@ -134,6 +136,6 @@ def _clear(run_id: str | None, max_age: float | None, confirm: Confirm, output: 
         age = max_age or 0.0
         which = "all recorded runs" if not age else f"the runs recorded more than {duration_text(age)} ago"
         confirm(f"remove {which}")
-        clear_logs(age)
+        delete_old_logs(age)
         removed = history.clear(max_age=age)
     output.print_record({"removed": removed, "file": history.location}, _CLEARED)

@@ -8,15 +8,15 @@ import click
 
 from ..errors import current_session, usage
 from ..inputs.files import write_bytes
-from ..inputs.flow import find_flow_project, import_flow, is_python_flow, read_flow_content
+from ..inputs.flow import find_flow_project, import_python_flow, is_python_flow, read_flow_content
+from ..output.printing import Output, write_document
 from ..output.terminal import escape
-from ..output.view import Output, write_document
 from ..params.flow import flow_argument
 from ..params.options import (
     OUTPUT,
     components_option,
     file_option,
-    formatted_output,
+    formatted_output_options,
     offline_option,
     option,
     server_options,
@@ -44,7 +44,7 @@ _BESIDE = os.path.join(os.devnull, "")
 )
 @OUTPUT.option("--show-step-inputs", "Show the input each step receives and expects.")
 @server_options(default="embedded")
-@formatted_output()
+@formatted_output_options()
 def command(
     flow: str,
     offline: bool,
@@ -69,11 +69,11 @@ def command(
     from ..records.diagnostics import (
         InvalidFlow,
         build_types_object,
-        display_name,
         finding_records,
+        flow_label,
         format_counts,
-        format_source_text,
-        get_type_view,
+        format_like_compiler,
+        get_type_table_view,
         list_type_records,
     )
     from ..validation.flow_checks import CheckOptions, fetch_known_components
@@ -82,11 +82,11 @@ def command(
     if written == _BESIDE:
         if flow == "-":
             raise usage("--output needs a file name, because the flow comes from standard input")
-        stem, ending = (import_flow(flow).name, "") if is_python_flow(flow) else os.path.splitext(flow)
+        stem, ending = (import_python_flow(flow).name, "") if is_python_flow(flow) else os.path.splitext(flow)
         path = f"{stem}.inferred{ending or '.yaml'}"
     Output(path=path).check_file_writable()
     content, source = read_flow_content(flow)
-    text = import_flow(flow).text if is_python_flow(flow) else FlowText(decode_text(content, source), source)
+    text = import_python_flow(flow).text if is_python_flow(flow) else FlowText(decode_text(content, source), source)
     options = CheckOptions(components, reads_components=offline or not server.has_server_option)
     known = options.load_known_components(find_flow_project(flow))
     if known is None and not offline:
@@ -107,14 +107,14 @@ def command(
             records = list_type_records(inferred)
             if output.format == "name":
                 records = [record for record in records if record["part"] == "step"]
-            output.print_records(records, get_type_view(has_inputs=show_step_inputs))
+            output.print_records(records, get_type_table_view(has_inputs=show_step_inputs))
     is_read = output.format in (None, "table")
     if is_read:
-        click.echo(format_source_text(findings), err=True, nl=False)
+        click.echo(format_like_compiler(findings), err=True, nl=False)
     if any(finding["level"] != "warning" for finding in findings):
-        raise InvalidFlow(f"{display_name(flow)} is invalid: {format_counts(findings)}", [] if is_read else findings)
+        raise InvalidFlow(f"{flow_label(flow)} is invalid: {format_counts(findings)}", [] if is_read else findings)
     if is_read and not current_session().quiet:
         typed = sum(step.source != "unknown" for step in inferred.steps)
         counts = f"; {format_counts(findings)}" if findings else ""
-        message = f"{display_name(flow)}: outputs with a type: {typed} of {len(inferred.steps)}{counts}"
+        message = f"{flow_label(flow)}: outputs with a type: {typed} of {len(inferred.steps)}{counts}"
         click.echo(escape(message), err=True)

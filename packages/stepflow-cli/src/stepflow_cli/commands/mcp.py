@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from ..errors import require_extra, usage
-from ..inputs.values import ValueArgument, Values
-from ..mcp.runs import Bounds
+from ..inputs.values import RunValues, ValueArgument
+from ..mcp.agent_runs import AgentLimits
 from ..output.messages import note
 from ..params.options import FILE, Choice, Section, complete_with, grouped, host_option, option, server_options
 from ..params.parsing import LazyGroup
@@ -55,19 +55,19 @@ HOSTS = {
 }
 
 
-def _build_values(variables: str | None, var: Sequence[str]) -> Values:
+def _build_variable_values(variables: str | None, var: Sequence[str]) -> RunValues:
     if variables == "-":
         raise usage("--variables - would read the agent's messages", "name a file")
     files = [ValueArgument("--variables", "file", variables)] if variables is not None else []
-    return Values(variables=files, single_variables=var)
+    return RunValues(variables=files, single_variables=var)
 
 
-def _build_service(tools: str, **options: Any) -> ServiceOptions:
+def _build_service_options(tools: str, **options: Any) -> ServiceOptions:
     require_extra(*_EXTRA)
     from ..mcp.serving import ServiceOptions
 
     service = ServiceOptions(tools=[name for part in tools.split(",") if (name := part.strip())], **options)
-    service.check_tools()
+    service.check_tool_names()
     return service
 
 
@@ -75,11 +75,11 @@ def _build_service(tools: str, **options: Any) -> ServiceOptions:
 @server_options(default="server")
 @grouped(
     "service",
-    _build_service,
+    _build_service_options,
     click.argument("flows", nargs=-1, required=True, metavar="FLOW|DIR...", shell_complete=complete_with("flow_files")),
     grouped(
         "values",
-        _build_values,
+        _build_variable_values,
         _FLOWS.option("--variables FILE", "Read the flows' variables from this file.", type=FILE),
         _FLOWS.option(
             "--var NAME=VALUE", "Set a variable of the flows; agents cannot set any. Repeatable.", multiple=True
@@ -98,7 +98,7 @@ def _build_service(tools: str, **options: Any) -> ServiceOptions:
     _AGENTS.option("--all-runs", "Let agents see and cancel all runs of the server."),
     grouped(
         "bounds",
-        Bounds,
+        AgentLimits,
         _AGENTS.option(
             "--max-wait SECONDS",
             "Let a call wait this long for its run before it returns the run's ID. [default: 50]",
@@ -128,7 +128,7 @@ def _build_service(tools: str, **options: Any) -> ServiceOptions:
     type=click.IntRange(0, 65_535),
 )
 @host_option(_HTTP)
-def _serve(service: ServiceOptions, server: ServerOptions, port: int | None, host: str) -> None:
+def _serve_agents(service: ServiceOptions, server: ServerOptions, port: int | None, host: str) -> None:
     """Serve flows as tools for agents, over the Model Context Protocol.
 
     The agent's host starts this command and talks to it over standard input and output. To configure a host, run
@@ -162,14 +162,16 @@ def _print_host_config(ctx: click.Context, arguments: tuple[str, ...], host: str
     profile. File paths become absolute. The file to add the entry to is printed on standard error. The entry is printed
     only if 'mcp serve' can serve the flows.
     """
-    from ..mcp.serving import load_catalog
+    from ..mcp.serving import load_flow_catalog
 
     # Report errors here, not in the host.
-    params = _serve.make_context("serve", list(arguments), ctx.parent).params
-    values = _build_values(params["variables"], params["var"])
-    load_catalog(_build_service(params["tools"], flows=params["flows"], values=values, read_only=params["read_only"]))
+    params = _serve_agents.make_context("serve", list(arguments), ctx.parent).params
+    values = _build_variable_values(params["variables"], params["var"])
+    load_flow_catalog(
+        _build_service_options(params["tools"], flows=params["flows"], values=values, read_only=params["read_only"])
+    )
     names = ("url", "profile", "local", "config")
-    server, environment = _server_arguments(ServerOptions(**{key: params[key] for key in names}, default="server"))
+    server, environment = _get_server_arguments(ServerOptions(**{key: params[key] for key in names}, default="server"))
     words: list[str] = []
     for word in arguments:
         option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
@@ -179,7 +181,7 @@ def _print_host_config(ctx: click.Context, arguments: tuple[str, ...], host: str
     note(f"add this to {HOSTS[host].file}")
 
 
-def _server_arguments(server: ServerOptions) -> tuple[list[str], dict[str, str]]:
+def _get_server_arguments(server: ServerOptions) -> tuple[list[str], dict[str, str]]:
     """Return the options and variables a host needs to use the same server from a different environment and folder.
 
     Raises:

@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from ..errors import usage
-from ..inputs.files import convert_write_errors, write_bytes
+from ..inputs.files import converting_write_errors, write_bytes
 from ..output.messages import note
 from ..output.terminal import escape
 from ..params.options import Choice, option
@@ -54,20 +54,20 @@ def command(flow: Path, template: str) -> None:
         if path.exists() or path.is_symlink():
             raise usage(f"{path} already exists", "nothing was written; choose a different name or folder")
     for path, text in contents.items():
-        with convert_write_errors(str(path)):
+        with converting_write_errors(str(path)):
             path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(str(path), text.encode(), expected_content=None)
         click.echo(escape(str(path)))
     install = ""
-    if template == "worker" and not _can_run_python("import stepflow_py"):
-        tool = "python -m pip install" if _can_run_python("import pip") else "uv pip install --python python"
+    if template == "worker" and not _runs_in_python("import stepflow_py"):
+        tool = "python -m pip install" if _runs_in_python("import pip") else "uv pip install --python python"
         install = f"{tool} stepflow-py && "
         with suppress(PackageNotFoundError):
             install = f"{tool} stepflow-py=={version('stepflow-orchestrator')} && "
     note(f"next: {install}stepflow test {shlex.quote(str(flow))}")
 
 
-def _can_run_python(program: str) -> bool:
+def _runs_in_python(program: str) -> bool:
     with suppress(OSError, subprocess.SubprocessError):
         # Use `python` from PATH, as the generated configuration does.
         return subprocess.run(["python", "-c", program], capture_output=True, timeout=30).returncode == 0  # noqa: S607

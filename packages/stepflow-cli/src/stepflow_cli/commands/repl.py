@@ -16,7 +16,7 @@ import click
 from click.shell_completion import ShellComplete
 
 from .._version import VERSION
-from ..errors import ExitCode, current_session, to_problem, usage, wants_json
+from ..errors import ExitCode, convert_to_problem, current_session, usage, wants_json
 from ..output.messages import print_problem
 from ..params.options import server_options
 from ..params.parsing import Command
@@ -61,7 +61,7 @@ def _run_lines(lines: Iterator[str], *, is_script: bool) -> int:
         try:
             args = [] if line.lstrip().startswith("#") else shlex.split(line)
         except ValueError as error:
-            print_problem(to_problem(usage(f"cannot parse the line: {str(error).lower()}")), as_json=False)
+            print_problem(convert_to_problem(usage(f"cannot parse the line: {str(error).lower()}")), as_json=False)
             failed = ExitCode.USAGE
             continue
         args = args[1:] if args[:1] == ["stepflow"] else args
@@ -106,7 +106,7 @@ def _set_up_readline() -> Callable[[], None]:
 
     path, context = user_folder("state") / "repl_history", click.get_current_context().find_root()
 
-    def complete(text: str, state: int) -> str | None:
+    def complete_word(text: str, state: int) -> str | None:
         words = shlex.split(readline.get_line_buffer()[: readline.get_begidx()])
         words = words[1:] if words[:1] == ["stepflow"] else words
         # Use a copy, because parsing options on the line would change the session.
@@ -115,7 +115,7 @@ def _set_up_readline() -> Callable[[], None]:
             return dict(enumerate(glob(f"{text}*"))).get(state)
         return dict(enumerate(f"{item.value} " for item in items)).get(state)
 
-    readline.set_completer(complete)
+    readline.set_completer(complete_word)
     readline.set_completer_delims(" ")
     readline.parse_and_bind("bind ^I rl_complete" if "libedit" in (readline.__doc__ or "") else "tab: complete")
     with suppress(OSError):

@@ -6,7 +6,7 @@ import re
 
 import click
 
-from ..output.view import FORMATS
+from ..output.printing import FORMATS
 from ..params.flow import (
     INPUT_FORMATS,
     batch_conflicts,
@@ -19,9 +19,9 @@ from ..params.flow import (
 )
 from ..params.options import (
     WAITING,
-    file_output,
     file_output_options,
     grouped,
+    make_file_output_options,
     running_server_options,
     server_options,
     wait_options,
@@ -43,10 +43,10 @@ def submit_command(options: RunOptions) -> None:
     """This is like 'run', but never starts a server. The run continues after this command exits, so Ctrl-C and
     --timeout only stop waiting.
     """
-    from ..runs.execute import execute
+    from ..runs.execute import execute_run_command
 
     # Submitted runs ignore the project's configuration. This prints a note saying so.
-    execute(options._replace(server=options.server._replace(reads_project=True)))
+    execute_run_command(options._replace(server=options.server._replace(reads_project=True)))
 
 
 @click.command("run", cls=Command, main_options=_RUN_MAIN, conflicts=run_conflicts)
@@ -81,23 +81,23 @@ def command(options: RunOptions) -> None:
     With --ui, the run's page opens immediately and is served until Ctrl-C; an embedded server keeps running until then.
     The result is printed when the run ends. See 'stepflow ui'.
     """
-    from ..runs.execute import execute
+    from ..runs.execute import execute_run_command
 
     if not options.watch:
-        execute(options)
+        execute_run_command(options)
         return
-    from ..watching import check_no_stdin, keeping_server, list_watched_files, watch_files
+    from ..watching import check_no_stdin, keeping_embedded_server, list_watched_files, rerun_on_changes
 
     flow, values, server = options.flow, options.values, options.server
-    check_no_stdin([flow, *values.files])
+    check_no_stdin([flow, *values.value_files])
     watched = options._replace(values=values._replace(reads_stdin=False))
-    with keeping_server(server, flow) as open_round:
+    with keeping_embedded_server(server, flow) as open_round:
 
         def run_round() -> None:
             with open_round() as session_options:
-                execute(watched._replace(server=session_options))
+                execute_run_command(watched._replace(server=session_options))
 
-        watch_files(run_round, lambda: [*list_watched_files(flow, server), *values.files], noise=_RUN_ID)
+        rerun_on_changes(run_round, lambda: [*list_watched_files(flow, server), *values.value_files], noise=_RUN_ID)
 
 
 _BATCH_MAIN = (
@@ -114,7 +114,7 @@ _BATCH_MAIN = (
     server_options(default="embedded", reads_project=True),
     detach_option,
     wait_options,
-    file_output(dict.fromkeys((*FORMATS, *INPUT_FORMATS))),
+    make_file_output_options(dict.fromkeys((*FORMATS, *INPUT_FORMATS))),
 )
 def batch_command(options: RunOptions) -> None:
     """INPUTS can be a file with one input per line (.jsonl), a CSV or Parquet file, a list in a YAML or JSON file, or -
@@ -128,6 +128,6 @@ def batch_command(options: RunOptions) -> None:
 
     With --detach, all inputs become one run on a server, and the command prints its ID.
     """
-    from ..runs.execute import execute
+    from ..runs.execute import execute_run_command
 
-    execute(options)
+    execute_run_command(options)

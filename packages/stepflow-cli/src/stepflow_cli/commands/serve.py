@@ -14,14 +14,14 @@ import click
 from ..errors import ExitCode, Problem, current_session, usage
 from ..output.columns import View, columns
 from ..output.messages import note, noting_worker_warnings, show_spinner
+from ..output.printing import Output
 from ..output.terminal import escape_lines_for_terminal
-from ..output.view import Output
 from ..params.options import FILE, SECONDS, SERVER, port_option, record_options
 from ..params.parsing import Command
 from ..settings.server_choice import DEFAULT_PORT
 from ..signals import STOP, handling_stop_signals
 
-_SERVER = View(columns=columns("url", "pid:number"), name="url")
+_SERVER = View(columns("url", "pid:number"), name="url")
 _IN_USE = ("address already in use", "address in use", "os error 98", "os error 48")
 
 
@@ -75,7 +75,7 @@ def command(
     from stepflow_client import LogConfig, RestartPolicy, ServerStartError, StepflowRuntime
     from stepflow_client.flows.project import find_server_config
 
-    from ..inputs.server_config import find_recovery_warnings, note_repeated_keys
+    from ..inputs.server_config import find_recovery_warnings, note_duplicate_config_keys
     from ..server.logs import keeping_logs
 
     level, policy = current_session().server_log_level, RestartPolicy(restart.replace("-", "_"))
@@ -85,7 +85,7 @@ def command(
     if allow_load_file and config is not None:
         raise usage(f"--allow-load-file only works without a configuration; {config} defines what flows can use")
     if config is not None:
-        note_repeated_keys(config)
+        note_duplicate_config_keys(config)
         for hazard, hint in find_recovery_warnings(config):
             note(f"{config}: {hazard}; {hint}")
     try:

@@ -12,8 +12,8 @@ import click
 from ..errors import Problem
 from ..inputs.flow import find_flow_project, list_project_flows
 from ..output.messages import note
+from ..output.printing import Output
 from ..output.terminal import escape
-from ..output.view import Output
 from ..params.flow import rounds_option
 from ..params.options import (
     FILE,
@@ -21,7 +21,7 @@ from ..params.options import (
     Section,
     complete_with,
     excludes,
-    formatted_output,
+    formatted_output_options,
     needs,
     server_options,
     time_limit_option,
@@ -97,7 +97,7 @@ _TIMES = re.compile(r" \([<\d][\d.dhmsµ]*\)")
 @server_options(default="embedded", reads_project=True)
 @rounds_option
 @OUTPUT.option("--diff", "Show failed cases as a diff of expected and actual output.")
-@formatted_output(github="github")
+@formatted_output_options(github="github")
 def command(
     paths: tuple[str, ...],
     update: bool,
@@ -121,8 +121,8 @@ def command(
     from stepflow_client.testing import Recording
 
     from ..flow_tests.case_filter import CaseFilter, select_file_cases
-    from ..flow_tests.execute import CaseRunSettings, open_clients
-    from ..flow_tests.report import check_coverage
+    from ..flow_tests.execute import CaseRunSettings, open_test_clients
+    from ..flow_tests.report import check_minimum_coverage
 
     named = paths or list_project_flows("pass at least one flow file or folder as PATH")
     choice = CaseFilter(how["patterns"], how["tags"], how["expression"], how["touched"], how["last_failed"])
@@ -152,10 +152,10 @@ def command(
             _note_missing_recordings(plan, settings.replay)
         if not all(case.fault for file in plan for case in file.cases):
             clients.check_server()
-        done = _run_and_report(plan, clients, settings, output, diff=diff, junit=junit)
+        done = _run_and_print_results(plan, clients, settings, output, diff=diff, junit=junit)
         if how["record"]:
             _save_recordings(how["record"], done)
-        updated = _update_files(done) if update else set()
+        updated = _update_expected_outputs(done) if update else set()
         cases = [(file.file.name, result) for file in done for result in file.results]
         failed = [each for name, each in cases if each.is_failed and (name, each.case.name) not in updated]
         if failed:
@@ -165,13 +165,13 @@ def command(
             message = f"{len(failed)} of {len(cases)} test case{'s' * (len(cases) != 1)} failed"
             raise Problem(message, kind="test_failed", hint=hint if has_outputs and not updated else None)
         if how["least"] is not None:
-            check_coverage(done, how["least"])
+            check_minimum_coverage(done, how["least"])
 
-    with open_clients(server) as clients:
+    with open_test_clients(server) as clients:
         if not watch:
             run_cases(clients)
             return
-        from ..watching import list_watched_files, watch_files
+        from ..watching import list_watched_files, rerun_on_changes
 
         def run_next_round() -> None:
             clients.stop_if_config_changed()
@@ -181,7 +181,7 @@ def command(
             # Configurations are only known once servers have started.
             return [*(file for path in named for file in list_watched_files(path)), *clients.config_files]
 
-        watch_files(run_next_round, list_files_to_watch, noise=_TIMES)
+        rerun_on_changes(run_next_round, list_files_to_watch, noise=_TIMES)
 
 
 def _note_missing_recordings(plan: Sequence[FileCases], replay: Recording) -> None:
@@ -193,7 +193,7 @@ def _note_missing_recordings(plan: Sequence[FileCases], replay: Recording) -> No
         note(f"{replay.path} has no recording of {', '.join(missing)}; executing their steps")
 
 
-def _run_and_report(
+def _run_and_print_results(
     plan: Sequence[FileCases],
     clients: TestClients,
     settings: CaseRunSettings,
@@ -204,25 +204,25 @@ def _run_and_report(
 ) -> list[FileResults]:
     """Run the cases, printing each file's results as soon as they're available, then coverage and a summary."""
     from ..flow_tests.case_filter import save_failed_cases
-    from ..flow_tests.execute import run_files
+    from ..flow_tests.execute import run_file_cases
     from ..flow_tests.report import (
         CASES,
         STEPS,
         format_coverage,
-        format_file,
+        format_file_results,
         format_github_annotations,
         format_github_unreached_steps,
         format_summary,
         list_case_records,
         list_step_records,
-        write_junit,
+        write_junit_report,
     )
 
     started = time.monotonic()
     done: list[FileResults] = []
 
     def results() -> Iterator[FileResults]:
-        for file in run_files(plan, clients, settings):
+        for file in run_file_cases(plan, clients, settings):
             done.append(file)
             yield file
 
@@ -230,7 +230,9 @@ def _run_and_report(
         output.write_all((line + "\n" for file in results() for line in format_github_annotations(file)), flush=True)
         output.write_all((line + "\n" for line in format_github_unreached_steps(done)), flush=True)
     elif output.format is None and not output.fields:
-        output.write_all((line + "\n" for file in results() for line in format_file(file, diff=diff)), flush=True)
+        output.write_all(
+            (line + "\n" for file in results() for line in format_file_results(file, diff=diff)), flush=True
+        )
         output.write_all((line + "\n" for line in format_coverage(done)), flush=True)
     elif settings.coverage:
         output.print_records((record for file in results() for record in list_step_records(file)), STEPS, flush=True)
@@ -240,7 +242,7 @@ def _run_and_report(
     for file in done:
         save_failed_cases(file.file.tests, file.results)
     if junit is not None:
-        write_junit(junit, done, seconds)
+        write_junit_report(junit, done, seconds)
     if output.format in (None, "table", "github"):
         click.echo(escape(format_summary(done, seconds)), err=True)
     return done
@@ -265,8 +267,8 @@ def _save_recordings(path: str, done: Iterable[FileResults]) -> None:
     note(f"recorded {count} step outcomes in {path}")
 
 
-def _update_files(done: Iterable[FileResults]) -> set[tuple[str, str]]:
-    """Save actual outputs to the files, and return the file and name of each updated case."""
+def _update_expected_outputs(done: Iterable[FileResults]) -> set[tuple[str, str]]:
+    """Returns the file and name of each updated case."""
     from ..flow_tests.execute import update_expected_outputs
 
     updated: set[tuple[str, str]] = set()

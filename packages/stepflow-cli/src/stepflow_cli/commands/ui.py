@@ -8,7 +8,7 @@ from ..errors import require_extra
 from ..params.options import Section, host_option, port_option, server_options
 from ..params.parsing import Command
 from ..params.runs import RUN_ID
-from ..runs.find import connect_to_runs
+from ..runs.find_runs import connect_to_runs
 from ..settings.server_choice import ServerOptions
 
 _PAGES = Section("Pages")

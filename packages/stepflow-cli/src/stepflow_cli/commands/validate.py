@@ -11,18 +11,18 @@ import click
 from stepflow_client._base.text import suggest_or_list
 
 from .._version import VERSION
-from ..errors import Problem, current_session, to_problem, usage
+from ..errors import Problem, convert_to_problem, current_session, usage
 from ..inputs.files import read_bytes, write_bytes
 from ..inputs.flow import is_python_flow
 from ..output.messages import note, print_problem
+from ..output.printing import Output
 from ..output.terminal import escape
-from ..output.view import Output
 from ..params.flow import flows_argument, rounds_option
 from ..params.options import (
     Choice,
     components_option,
     excludes,
-    formatted_output,
+    formatted_output_options,
     grouped,
     offline_option,
     option,
@@ -41,9 +41,8 @@ _LEVELS = ("fatal", "error", "warning")
 def _build_check_options(
     fail_on: str | None, strict: bool, select: Sequence[str], ignore: Sequence[str], **more: Any
 ) -> dict[str, Any]:
-    """Return the arguments for `CheckOptions`."""
     level = "warning" if strict else fail_on
-    return {"fail_on": level, "select": _split_names(select), "ignore": _split_names(ignore), **more}
+    return {"fail_on": level, "select": _split_rule_names(select), "ignore": _split_rule_names(ignore), **more}
 
 
 @click.command(
@@ -72,7 +71,7 @@ def _build_check_options(
 @option("--fix", "Fix the files where the intent is clear, and leave everything else unchanged.", is_risky=True)
 @server_options(default="embedded")
 @rounds_option
-@formatted_output(sarif="sarif", github="github")
+@formatted_output_options(sarif="sarif", github="github")
 def command(
     flows: list[str],
     offline: bool,
@@ -97,27 +96,27 @@ def command(
     options = CheckOptions(reads_components=offline or not server.has_server_option, **rules)
     named_server = None if offline else server
     if not watch:
-        _validate(flows, options, output, named_server, fix=fix)
+        _check_and_print(flows, options, output, named_server, fix=fix)
         return
-    from ..watching import check_no_stdin, keeping_server, list_watched_files, watch_files
+    from ..watching import check_no_stdin, keeping_embedded_server, list_watched_files, rerun_on_changes
 
     check_no_stdin(flows)
     own = [] if options.components is None else [options.components]
-    with keeping_server(server, flows[0]) as open_round:
+    with keeping_embedded_server(server, flows[0]) as open_round:
 
         def validate_round() -> None:
             if offline:
-                _validate(flows, replace(options), output, None)
+                _check_and_print(flows, replace(options), output, None)
                 return
             with open_round() as session_options:
-                _validate(flows, replace(options), output, session_options)
+                _check_and_print(flows, replace(options), output, session_options)
 
-        watch_files(
+        rerun_on_changes(
             validate_round, lambda: [*own, *(file for flow in flows for file in list_watched_files(flow, named_server))]
         )
 
 
-def _validate(
+def _check_and_print(
     flows: list[str], options: CheckOptions, output: Output, server: ServerOptions | None, *, fix: bool = False
 ) -> None:
     """Check flows, print the findings, and fail if any flow is invalid.
@@ -135,37 +134,37 @@ def _validate(
     from stepflow_client.flows.findings import RULES
 
     from ..records.diagnostics import finding_records
-    from ..validation.flow_checks import check_flow, check_on_server, expand_flow_files, recheck_with_components
+    from ..validation.flow_checks import add_server_findings, check_offline, expand_folders, recheck_with_components
 
-    rules = {name: options.get_rules(name) for name in expand_flow_files(flows)}
+    rules = {name: options.get_flow_rules(name) for name in expand_folders(flows)}
     for rule in (rule for flow_rules in rules.values() for rule in (*flow_rules.select, *flow_rules.ignore)):
         # Server rules are spelled differently, e.g. unreachableStep.
         if rule not in RULES and rule == rule.lower():
             raise usage(f"unknown rule {rule!r}", suggest_or_list(rule, sorted(RULES), "the rules are"))
-    checked = [check_flow(name, each) for name, each in rules.items()]
+    checked = [check_offline(name, each) for name, each in rules.items()]
     if fix:
         checked = [_fix_file(flow) for flow in checked]
     failure = None
-    if server is not None and any(flow.is_readable for flow in checked):
+    if server is not None and any(flow.is_parseable for flow in checked):
         try:
             with connect(server, flow=checked[0].name) as target:
                 recheck_with_components(checked, target)
                 for flow in checked:
-                    check_on_server(flow, target.client)
+                    add_server_findings(flow, target.client)
         except Exception as error:
-            failure = to_problem(error)
+            failure = convert_to_problem(error)
     findings: dict[str, list[Mapping[str, Any]]] = {}
     order = {level: place for place, level in enumerate(_LEVELS)}
     for flow in checked:
-        records = flow.filter_records([*finding_records(flow.name, flow.findings), *flow.records])
+        records = flow.filter_reported_records([*finding_records(flow.name, flow.findings), *flow.records])
         findings[flow.name] = sorted(records, key=lambda record: order.get(record["level"], len(order)))
     _print_findings([record for records in findings.values() for record in records], output, len(findings))
     if unchecked := sum(flow.unchecked for flow in checked):
         note(f"the server did not check {unchecked} field access{'es' * (unchecked != 1)}")
-    _report_verdicts(findings, {flow.name: flow.rules.fail_on for flow in checked}, failure, output)
+    _print_verdicts(findings, {flow.name: flow.rules.fail_on for flow in checked}, failure, output)
 
 
-def _split_names(values: Sequence[str]) -> list[str]:
+def _split_rule_names(values: Sequence[str]) -> list[str]:
     return [name.strip() for value in values for name in value.split(",") if name.strip()]
 
 
@@ -173,7 +172,7 @@ def _fix_file(checked: CheckedFlow) -> CheckedFlow:
     """Correct a file, and return what is left to report."""
     from stepflow_client._command import correct_flow
 
-    from ..validation.flow_checks import find_offline
+    from ..validation.flow_checks import find_offline_findings
 
     if checked.flow is None:
         return checked
@@ -181,7 +180,7 @@ def _fix_file(checked: CheckedFlow) -> CheckedFlow:
         raise usage("--fix changes files, not standard input")
     if is_python_flow(checked.name):
         raise usage(f"--fix changes flow files, not flows in Python: {checked.name}")
-    done = correct_flow(checked.flow, lambda flow: find_offline(flow, checked.rules))
+    done = correct_flow(checked.flow, lambda flow: find_offline_findings(flow, checked.rules))
     if done.number:
         before, after = checked.flow.text.encode(), done.flow.text.encode()
         if read_bytes(checked.name).startswith(BOM_UTF8):
@@ -198,29 +197,29 @@ def _format_count(number: int, noun: str) -> str:
 
 
 def _print_findings(records: list[Mapping[str, Any]], output: Output, flows: int) -> None:
-    from ..records.diagnostics import DIAGNOSTICS, format_github, format_sarif, format_source_text
+    from ..records.diagnostics import DIAGNOSTICS, format_github_diagnostics, format_like_compiler, format_sarif_log
 
     match output.format:
         case None if not output.fields:
-            output.write(format_source_text(records))
+            output.write(format_like_compiler(records))
         case "github":
-            output.write(format_github(records))
+            output.write(format_github_diagnostics(records))
         case "sarif":
-            output.write(format_sarif(records, VERSION))
+            output.write(format_sarif_log(records, VERSION))
         case _ if records or output.fields or output.format not in (None, "table"):
             # With a single flow, don't repeat its name on every line.
             columns = DIAGNOSTICS.columns[1:] if flows == 1 else DIAGNOSTICS.columns
             output.print_records(records, DIAGNOSTICS._replace(columns=columns))
 
 
-def _report_verdicts(
+def _print_verdicts(
     findings: Mapping[str, Sequence[Mapping[str, Any]]],
     lowest: Mapping[str, str],
     failure: Problem | None,
     output: Output,
 ) -> None:
-    """Print which flows are valid. Fail if one isn't, or if the server couldn't be queried."""
-    from ..records.diagnostics import InvalidFlow, display_name, format_counts
+    """Also raises if a flow is invalid, or if the server couldn't be queried."""
+    from ..records.diagnostics import InvalidFlow, flow_label, format_counts
 
     is_shown = output.format in (None, "table") and not current_session().quiet
     levels = {flow: _LEVELS[: _LEVELS.index(level) + 1] for flow, level in lowest.items()}
@@ -232,7 +231,7 @@ def _report_verdicts(
         from ..output.tables import format_plain_table
 
         rows = [
-            {"flow": display_name(flow), "verdict": "invalid" if flow in invalid else "valid"}
+            {"flow": flow_label(flow), "verdict": "invalid" if flow in invalid else "valid"}
             | {level: sum(record["level"] == level for record in findings[flow]) or "" for level in _LEVELS}
             for flow in shown
         ]
@@ -244,7 +243,7 @@ def _report_verdicts(
             # Depending on --fail-on, a flow can pass despite having errors.
             has_errors = any(record["level"] in ("fatal", "error") for record in findings[flow])
             verdict = f"{'passes' if has_errors else 'is valid'}{f': {counts}' if counts else ''}"
-            click.echo(f"{escape(display_name(flow))} {verdict}", err=True)
+            click.echo(f"{escape(flow_label(flow))} {verdict}", err=True)
     if invalid:
         if failure is not None:
             print_problem(failure, as_json=False)
@@ -253,6 +252,6 @@ def _report_verdicts(
         if len(findings) > 1:
             be = "is" if len(invalid) == 1 else "are"
             raise InvalidFlow(f"{len(invalid)} of {len(findings)} flows {be} invalid", hint=hint)
-        raise InvalidFlow(f"{display_name(invalid[0])} is invalid: {format_counts(findings[invalid[0]])}", hint=hint)
+        raise InvalidFlow(f"{flow_label(invalid[0])} is invalid: {format_counts(findings[invalid[0]])}", hint=hint)
     if failure is not None:
         raise failure

@@ -8,9 +8,9 @@ from pathlib import PurePath
 import click
 
 from ..errors import usage
-from ..inputs.flow import load_flow_file
+from ..inputs.flow import load_flow_argument
 from ..output.messages import note
-from ..output.view import Output, open_in_browser, write_document
+from ..output.printing import Output, open_in_browser, write_document
 from ..params.flow import flow_argument
 from ..params.options import OUTPUT, file_option, format_option, needs
 from ..params.parsing import Command
@@ -52,7 +52,7 @@ def command(
             names = ", ".join(f".{name}" for name in _ENDINGS)
             raise usage(f"{output}: unknown format {ending}", f"use one of {names}, or name the format with -o")
         form = _ENDINGS.get(ending[1:], "text" if output is None and sys.stdout.isatty() else "svg")
-    flow_content = load_flow_file(flow)
+    flow_content = load_flow_argument(flow)
     if write := {"text": to_text, "dot": to_dot, "mermaid": to_mermaid}.get(form):
         document: str | bytes = write(flow_content, include_details=not no_details)
     else:

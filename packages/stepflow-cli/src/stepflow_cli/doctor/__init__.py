@@ -7,7 +7,7 @@ from typing import Literal
 
 
 @dataclass(frozen=True)
-class Check:
+class CheckResult:
     """The result of a single check."""
 
     check: str
@@ -21,21 +21,21 @@ class Check:
     """The exit code on error: 4 if there is no server or it rejects the credentials."""
 
 
-def ok(check: str, message: str) -> Check:
-    """Return a passed check."""
-    return Check(check, "ok", message)
+def ok(check: str, message: str) -> CheckResult:
+    """The check passed."""
+    return CheckResult(check, "ok", message)
 
 
-def skipped(check: str, message: str) -> Check:
-    """Return a skipped check, with the reason."""
-    return Check(check, "skipped", message)
+def skipped(check: str, message: str) -> CheckResult:
+    """The check wasn't made. The message says why not."""
+    return CheckResult(check, "skipped", message)
 
 
-def warning(check: str, message: str, hint: str | None = None) -> Check:
-    """Return a check that found a potential problem."""
-    return Check(check, "warning", message, hint)
+def warning(check: str, message: str, hint: str | None = None) -> CheckResult:
+    """The check found something that could cause trouble."""
+    return CheckResult(check, "warning", message, hint)
 
 
-def error(check: str, message: str, hint: str | None = None, *, exit_code: int = 1) -> Check:
-    """Return a check that found an error that keeps commands from working."""
-    return Check(check, "error", message, hint, exit_code)
+def error(check: str, message: str, hint: str | None = None, *, exit_code: int = 1) -> CheckResult:
+    """The check found something that keeps commands from working."""
+    return CheckResult(check, "error", message, hint, exit_code)

@@ -21,10 +21,10 @@ from stepflow_client._command import describe_certificate_problem
 
 from ..errors import Problem
 from ..inputs.server_config import find_recovery_warnings
-from ..server.connect import add_url_origins
-from ..settings.profiles import Profiles, find_environment_proxy, load_profiles, split_url
-from ..settings.server_choice import DEFAULT_URL, ServerChoice, ServerOptions, choose_server, describe_origin
-from . import Check, error, ok, warning
+from ..server.connect import add_url_origins_to_hint
+from ..settings.profiles import Profiles, find_environment_proxy, load_profiles, split_server_url
+from ..settings.server_choice import DEFAULT_URL, ServerChoice, ServerOptions, choose_server, format_setting_origin
+from . import CheckResult, error, ok, warning
 
 if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient
@@ -35,7 +35,7 @@ _OURS = ("stepflow-cli", "stepflow-client", "stepflow-api")
 _OTHERS = ("httpx", "pydantic", "click")
 
 
-def check_versions() -> Iterator[Check]:
+def check_versions() -> Iterator[CheckResult]:
     """Check Python and package versions, and which `stepflow` a shell would run."""
     versions: dict[str, str | None] = dict.fromkeys((*_OURS, *_OTHERS))
     for name in versions:
@@ -61,7 +61,7 @@ def check_versions() -> Iterator[Check]:
         yield ok("command", f"{first} is the first stepflow on PATH")
 
 
-def check_profiles() -> tuple[Check, Profiles | None]:
+def check_profiles() -> tuple[CheckResult, Profiles | None]:
     """Check the configuration file, including all profiles."""
     try:
         profiles = load_profiles()
@@ -72,7 +72,7 @@ def check_profiles() -> tuple[Check, Profiles | None]:
         return ok("configuration", f"{profiles.path} {state}"), profiles
     for name in profiles.tables:
         try:
-            profiles.get(name)
+            profiles.get_profile(name)
         except Problem as problem:
             return warning("configuration", problem.message, problem.hint or "fix it in an editor"), profiles
     if profiles.current is not None and profiles.current not in profiles.tables:
@@ -81,7 +81,7 @@ def check_profiles() -> tuple[Check, Profiles | None]:
     return ok("configuration", f"{profiles.path}: profiles {', '.join(profiles.tables)}"), profiles
 
 
-def check_server_config(choice: ServerChoice) -> Iterator[Check]:
+def check_server_config(choice: ServerChoice) -> Iterator[CheckResult]:
     """Check the embedded server's configuration, if any."""
     try:
         config = (choice if choice.is_embedded else choose_server(ServerOptions(local=True, reads_project=True))).config
@@ -92,15 +92,15 @@ def check_server_config(choice: ServerChoice) -> Iterator[Check]:
         hazards = find_recovery_warnings(config.value)
         yield from (warning("server configuration", f"{config.value}: {hazard}", hint) for hazard, hint in hazards)
         if not hazards:
-            yield ok("server configuration", f"{config.value} ({describe_origin(config.origin)})")
+            yield ok("server configuration", f"{config.value} ({format_setting_origin(config.origin)})")
 
 
-def check_server_choice(choice: ServerChoice) -> Check:
+def report_server_choice(choice: ServerChoice) -> CheckResult:
     """Report the server that commands use and where that setting comes from."""
     url, origin = choice.url.value, choice.url.origin
     if url is None:
         others = f"; runs, flows and blobs use {DEFAULT_URL}" if origin == "default" else ""
-        return ok("server", f"an embedded one ({describe_origin(origin)}){others}")
+        return ok("server", f"an embedded one ({format_setting_origin(origin)}){others}")
     shown = choice.url_without_password
     ignored = [name for name in ("STEPFLOW_URL", "STEPFLOW_PROFILE") if os.environ.get(name) and name not in origin]
     if ignored and choice.profile is None:
@@ -108,7 +108,7 @@ def check_server_choice(choice: ServerChoice) -> Check:
     return ok("server", f"{shown}, from {origin}")
 
 
-def check_proxy(choice: ServerChoice) -> tuple[Check, str | None]:
+def check_proxy(choice: ServerChoice) -> tuple[CheckResult, str | None]:
     """Return the check for the server's proxy, with the proxy's URL if there is one."""
     url = str(choice.url.value)
     if choice.profile is not None and choice.profile.proxy:
@@ -123,18 +123,18 @@ def check_proxy(choice: ServerChoice) -> tuple[Check, str | None]:
     return ok("proxy", message), os.environ[proxy.variable]
 
 
-def check_embedded_server() -> Check:
+def check_embedded_server() -> CheckResult:
     """Try to start an embedded server (even though 'run' would not use one), then stop it."""
     from stepflow_client import StepflowClientError, StepflowRuntime
 
     try:
         with StepflowRuntime.start() as runtime:
-            return check_embedded_release(runtime.sync_client)
+            return report_embedded_release(runtime.sync_client)
     except StepflowClientError as problem:
         return warning("embedded server", problem.message, problem.hint)
 
 
-def check_embedded_release(client: SyncStepflowClient) -> Check:
+def report_embedded_release(client: SyncStepflowClient) -> CheckResult:
     """Report a running embedded server's release and where it comes from."""
     named, info = os.environ.get("STEPFLOW_SERVER_BINARY"), client.server_info()
     whose = "from the package stepflow-orchestrator"
@@ -148,13 +148,13 @@ _TIMEOUT = 5.0
 _SOON = 14 * 86_400.0
 
 
-def check_network(choice: ServerChoice, proxy: str | None) -> Iterator[Check]:
+def check_server_network(choice: ServerChoice, proxy: str | None) -> Iterator[CheckResult]:
     """Check the server's name, port and certificate, or its proxy's name and port."""
     from stepflow_client._command import get_refused_hint
 
     url = str(choice.url.value)
     try:
-        scheme, host, port = split_url(proxy or url)
+        scheme, host, port = split_server_url(proxy or url)
     except ValueError as problem:
         yield error("name", f"{remove_url_credentials(proxy or url)} is not a URL: {problem}", "use http://HOST:PORT")
         return
@@ -162,7 +162,7 @@ def check_network(choice: ServerChoice, proxy: str | None) -> Iterator[Check]:
     yield named
     if named.status == "error":
         return
-    hint = "start the proxy, or correct its URL" if proxy else add_url_origins(get_refused_hint(url), choice)
+    hint = "start the proxy, or correct its URL" if proxy else add_url_origins_to_hint(get_refused_hint(url), choice)
     reached = _check_port(host, port, hint)
     yield reached
     if reached.status == "error" or scheme != "https":
@@ -171,7 +171,7 @@ def check_network(choice: ServerChoice, proxy: str | None) -> Iterator[Check]:
         yield _check_certificate(host, port, choice.profile)
 
 
-def _check_host_name(host: str, port: int) -> Check:
+def _check_host_name(host: str, port: int) -> CheckResult:
     with suppress(ValueError):
         ip_address(host.partition("%")[0])
         return ok("name", f"{host} is an IP address")
@@ -184,7 +184,7 @@ def _check_host_name(host: str, port: int) -> Check:
     return ok("name", f"{host} is {', '.join(sorted(addresses))}")
 
 
-def _check_port(host: str, port: int, hint: str | None) -> Check:
+def _check_port(host: str, port: int, hint: str | None) -> CheckResult:
     started = time.monotonic()
     try:
         with socket.create_connection((host, port), timeout=_TIMEOUT):
@@ -197,7 +197,7 @@ def _check_port(host: str, port: int, hint: str | None) -> Check:
         return error("port", f"{host}:{port} cannot be reached: {reason}", hint, exit_code=4)
 
 
-def _load_tls_context(profile: Profile | None) -> ssl.SSLContext | Check:
+def _load_tls_context(profile: Profile | None) -> ssl.SSLContext | CheckResult:
     """Return the client's TLS context, or the error in one of the profile's files."""
     import httpx
 
@@ -216,14 +216,14 @@ def _load_tls_context(profile: Profile | None) -> ssl.SSLContext | Check:
     return context
 
 
-def _unreadable_file(keys: str, files: Sequence[str], problem: Exception) -> Check:
+def _unreadable_file(keys: str, files: Sequence[str], problem: Exception) -> CheckResult:
     reason = (problem.strerror if isinstance(problem, OSError) else None) or str(problem)
     return error("certificate", f"{' and '.join(files)} cannot be loaded: {reason}", f"correct {keys} in the profile")
 
 
-def _check_certificate(host: str, port: int, profile: Profile | None) -> Check:
+def _check_certificate(host: str, port: int, profile: Profile | None) -> CheckResult:
     context = _load_tls_context(profile)
-    if isinstance(context, Check):
+    if isinstance(context, CheckResult):
         return context
     try:
         with (
@@ -247,19 +247,19 @@ def _check_certificate(host: str, port: int, profile: Profile | None) -> Check:
     return ok("certificate", f"{spoken}; valid until {certificate['notAfter']}")
 
 
-def _build_certificate_error(problem: ssl.SSLCertVerificationError, host: str, port: int) -> Check:
+def _build_certificate_error(problem: ssl.SSLCertVerificationError, host: str, port: int) -> CheckResult:
     reason, hint = describe_certificate_problem(problem, host)
     hint = hint or "if you trust it, set ca_file in a profile, or SSL_CERT_FILE in the environment"
     return error("certificate", f"the certificate of {host}:{port} {reason}", hint, exit_code=4)
 
 
-def is_speaking_tls(url: str) -> bool:
+def speaks_tls(url: str) -> bool:
     """Return whether a server configured with http speaks TLS."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     try:
-        _, host, port = split_url(url)
+        _, host, port = split_server_url(url)
         with (
             socket.create_connection((host, port), timeout=_TIMEOUT) as plain,
             context.wrap_socket(plain, server_hostname=host),

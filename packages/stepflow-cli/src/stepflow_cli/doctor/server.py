@@ -12,10 +12,10 @@ from stepflow_client import AuthenticationError, StepflowClientError
 from stepflow_client._command import ANOTHER_SERVICE
 from stepflow_client._rules.releases import NEWEST, parse_release
 
-from ..server.connect import add_url_origins, describe_missing
+from ..server.connect import add_url_origins_to_hint, describe_missing_workers
 from ..settings.server_choice import ServerChoice
-from . import Check, error, ok, skipped, warning
-from .network import is_speaking_tls
+from . import CheckResult, error, ok, skipped, warning
+from .network import speaks_tls
 
 if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient
@@ -28,7 +28,7 @@ _SKEW = 5.0
 _SLEEP = 1.5
 
 
-def check_server(client: SyncStepflowClient, choice: ServerChoice, *, skip_reason: str | None) -> Iterator[Check]:
+def check_server(client: SyncStepflowClient, choice: ServerChoice, *, skip_reason: str | None) -> Iterator[CheckResult]:
     """Check the server, as far as possible.
 
     Args:
@@ -45,13 +45,13 @@ def check_server(client: SyncStepflowClient, choice: ServerChoice, *, skip_reaso
         yield _build_credentials_error(problem, choice)
         return
     except StepflowClientError as problem:
-        hint = add_url_origins(problem.hint or ANOTHER_SERVICE, choice)
-        if client.url.startswith("http://") and is_speaking_tls(client.url):
+        hint = add_url_origins_to_hint(problem.hint or ANOTHER_SERVICE, choice)
+        if client.url.startswith("http://") and speaks_tls(client.url):
             hint = f"it speaks TLS: use https{client.url.removeprefix('http')}"
         yield error("stepflow", problem.message, hint, exit_code=4)
         return
     yield ok("stepflow", f"{client.url} is a Stepflow server, and {health.status}")
-    yield _check_release(info)
+    yield _check_server_release(info)
     try:
         client.list_runs(limit=1, timeout=_TIMEOUT)
     except AuthenticationError as problem:
@@ -62,7 +62,7 @@ def check_server(client: SyncStepflowClient, choice: ServerChoice, *, skip_reaso
         return
     credentials = choice.credentials_description
     yield ok("authorization", f"accepted, with {credentials}" if credentials else "no credentials are needed")
-    yield _check_clock(health, before, after)
+    yield _check_clock_difference(health, before, after)
     check = check_workers(client)
     yield check
     if check.status == "error" and skip_reason is None:
@@ -70,10 +70,10 @@ def check_server(client: SyncStepflowClient, choice: ServerChoice, *, skip_reaso
     if choice.is_embedded:
         yield skipped("events", "not applicable to an embedded server")
     else:
-        yield skipped("events", f"not measured: {skip_reason}") if skip_reason else _check_event_stream(client, info)
+        yield skipped("events", f"not measured: {skip_reason}") if skip_reason else _check_event_delay(client, info)
 
 
-def _build_credentials_error(problem: StepflowClientError, choice: ServerChoice) -> Check:
+def _build_credentials_error(problem: StepflowClientError, choice: ServerChoice) -> CheckResult:
     if problem.status_code == 407:
         hint = "add the proxy's user and password to its URL"
         return error("authorization", "the proxy requires credentials (407)", hint, exit_code=4)
@@ -87,7 +87,7 @@ def _build_credentials_error(problem: StepflowClientError, choice: ServerChoice)
     return error("authorization", message, hint, exit_code=4)
 
 
-def _check_release(info: ServerInfo) -> Check:
+def _check_server_release(info: ServerInfo) -> CheckResult:
     if info.release is None:
         message = f"it does not report its release, and its commit {info.commit or '-'} is unknown"
         return warning("release", f"{message}; treated as {info.dialect}", "upgrade stepflow-cli if it is newer")
@@ -99,7 +99,7 @@ def _check_release(info: ServerInfo) -> Check:
     return ok("release", f"{info.release} is supported")
 
 
-def _check_clock(health: HealthResponse, before: float, after: float) -> Check:
+def _check_clock_difference(health: HealthResponse, before: float, after: float) -> CheckResult:
     if health.timestamp is None:
         return skipped("clock", "the server does not report its time")
     # The server read its clock sometime between `before` and `after`.
@@ -113,7 +113,7 @@ def _check_clock(health: HealthResponse, before: float, after: float) -> Check:
     return warning("clock", message, hint)
 
 
-def _check_event_stream(client: SyncStepflowClient, info: ServerInfo) -> Check:
+def _check_event_delay(client: SyncStepflowClient, info: ServerInfo) -> CheckResult:
     """Check whether anything delays events, by timing the first event of a run that sleeps."""
     if not info.capabilities.get("events"):
         return ok("events", "this release has no event stream; commands poll runs instead")
@@ -146,13 +146,13 @@ _HOSTS = ("localhost", "127.0.0.1", "::1")
 _HINT = "start it, or check its log; a run that needs it waits for about 30 s, and may then fail"
 
 
-def check_workers(client: SyncStepflowClient) -> Check:
+def check_workers(client: SyncStepflowClient) -> CheckResult:
     """Check that all of the server's plugins have a worker."""
     try:
         listed = client.list_components(include_schemas=False, timeout=_ALL_WORKERS)
     except StepflowClientError as problem:
         return error("workers", f"cannot list components: {problem.message}", problem.hint)
-    if (missing := describe_missing(listed)) is not None:
+    if (missing := describe_missing_workers(listed)) is not None:
         return error("workers", missing, _HINT)
     dead = list(describe_dead_workers(client.url))
     if dead:
@@ -173,13 +173,13 @@ def describe_dead_workers(url: str) -> Iterator[str]:
 
     # Start with dead processes: there are few, and listing every server's connections is far slower.
     for child in psutil.process_iter(["status", "ppid"]):
-        if child.info["status"] != psutil.STATUS_ZOMBIE or not _is_listening_server(child.info["ppid"], parts.port):
+        if child.info["status"] != psutil.STATUS_ZOMBIE or not _is_stepflow_server(child.info["ppid"], parts.port):
             continue
-        if (end := _describe_exit(child.pid)) is not None:
+        if (end := _describe_process_exit(child.pid)) is not None:
             yield f"worker {child.pid} {end}"
 
 
-def _is_listening_server(pid: int, port: int) -> bool:
+def _is_stepflow_server(pid: int, port: int) -> bool:
     """Return whether a process is one of this user's Stepflow servers, listening on a local port."""
     import psutil
 
@@ -194,10 +194,10 @@ def _is_listening_server(pid: int, port: int) -> bool:
     return False
 
 
-def _describe_exit(pid: int) -> str | None:
+def _describe_process_exit(pid: int) -> str | None:
     """Describe how an unreaped process ended, as far as the system reports it.
 
-    Returns None for exit code 0, since the process may have moved its work to the background.
+    Returns None for exit code 0, since the process could have moved its work to the background.
     """
     import os
 

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any
 from stepflow_client import FlowFileError, TransportError
 from stepflow_client._command import merge_overrides
 
-from ..errors import interrupted_problem, require_extra, to_problem, usage
-from ..inputs.flow import list_case_names, load_flow_file
-from ..inputs.values import open_inputs
+from ..errors import convert_to_problem, interrupted_problem, require_extra, usage
+from ..inputs.flow import list_example_names, load_flow_argument
+from ..inputs.values import open_input_stream
 from ..output.messages import note, show_spinner
-from ..output.view import Output
-from ..params.runs import parse_query
+from ..output.printing import Output
+from ..params.runs import parse_user_query
 from ..server.connect import Target, connect
 from ..settings.history import open_history
 from ..settings.server_choice import ServerOptions
 from .options import EvalOptions, build_variants, check_gate_names, get_variant_flows, load_scores
-from .report import print_trend, show_report
+from .report import print_and_write_report, print_score_trend
 
 if TYPE_CHECKING:
     from stepflow_client.evaluation import EvaluationCase, EvaluationReport, Variant
@@ -43,18 +43,18 @@ def run_evaluation(options: EvalOptions, gate_rules: GateRules, server: ServerOp
     options.check_options(gate_rules)
     require_extra("an evaluation", "eval", "numpy")
     if options.has_several_evaluations:
-        print_trend(options, output)
+        print_score_trend(options, output)
     elif options.is_stored:
         report = EvaluationReport.load(options.flow)
         check_gate_names(gate_rules, report.scores, report.variants)
-        show_report(report, options, gate_rules, output)
+        print_and_write_report(report, options, gate_rules, output)
     else:
         plan = EvaluationPlan(options)
         check_gate_names(gate_rules, plan.scores, ["flow"] if plan.variants is None else plan.variants)
         with connect(server, flow=options.flow) as target:
             report = plan.run(target)
             plan.note_empty_scores(report)
-            show_report(report, options, gate_rules, output, target)
+            print_and_write_report(report, options, gate_rules, output, target)
 
 
 class EvaluationPlan:
@@ -70,9 +70,9 @@ class EvaluationPlan:
         Raises:
             Problem, FlowFileError: If any of them can't be read.
         """
-        options.values.check_conflicts(flow=options.flow, inputs=options.cases, option="--cases")
+        options.values.check_value_conflicts(flow=options.flow, inputs=options.cases, option="--cases")
         self._options = options
-        self._flow = load_flow_file(options.flow)
+        self._flow = load_flow_argument(options.flow)
         self._variables = options.values.read_variables(self._flow)
         self._overrides = options.values.read_overrides(self._flow)
         self.variants: Mapping[str, Variant] | None = build_variants(options.variants, self._flow)
@@ -80,7 +80,7 @@ class EvaluationPlan:
         if options.history_query is not None and not self.scores:
             # Expect the recorded outputs.
             self.scores = load_scores(["exact"])
-        if options.cases is None and not list_case_names({"test": self._flow.get("test")}):
+        if options.cases is None and not list_example_names({"test": self._flow.get("test")}):
             raise usage("the flow has no test cases to evaluate", "pass the cases with --cases FILE")
         if options.check:
             # Check the flows before anything runs: once they're corrected, the evaluation's folder can't be reused.
@@ -92,7 +92,7 @@ class EvaluationPlan:
             variant_files = get_variant_flows(options.variants, options.flow).values()
             for file in dict.fromkeys([options.flow, *variant_files]):
                 if file != "-":
-                    check_before_run(load_mapping_flow_text(file), file, load_flow_file(file), changed=changed)
+                    check_before_run(load_mapping_flow_text(file), file, load_flow_argument(file), changed=changed)
 
     def run(self, target: Target) -> EvaluationReport:
         """Run the evaluation and return its report.
@@ -106,7 +106,7 @@ class EvaluationPlan:
         options = self._options
         # The history only records a file, not a flow ID.
         file = options.flow if os.path.isfile(options.flow) else None
-        recording = target.history.recording(flow=self._flow, flow_file=file, labels=options.labels)
+        recording = target.history.recording_runs(flow=self._flow, flow_file=file, labels=options.labels)
         folder = options.files.folder
         continuation = None if folder is None else "to continue, run the same command with --resume"
         done: list[int] = [0]
@@ -115,7 +115,7 @@ class EvaluationPlan:
             printed = redirect_stdout(sys.stderr)
             with show_spinner("starting the evaluation") as spinner, printed, recording, self._open_cases() as cases:
 
-                def show(progress: Any) -> None:
+                def show_progress(progress: Any) -> None:
                     done[0] = progress.done
                     spinner.update(str(progress))
 
@@ -138,13 +138,13 @@ class EvaluationPlan:
                     on_lost="rerun" if target.ends_with_command else "fail",
                     on_cancel="cancel" if folder is None else "detach",
                     labels=options.labels if target.history.is_on else None,
-                    progress=show,
+                    progress=show_progress,
                     **options.retry,
                 )
         except KeyboardInterrupt:
             raise interrupted_problem(f"interrupted after {done[0]:,} items", continuation) from None
         except TransportError as error:
-            raise to_problem(error, hint=continuation or error.hint) from None
+            raise convert_to_problem(error, hint=continuation or error.hint) from None
 
     @contextmanager
     def _open_cases(self) -> Iterator[Any]:
@@ -157,7 +157,7 @@ class EvaluationPlan:
             yield read_recorded_cases(query, self._variables, options.limit)
         else:
             try:
-                with open_inputs(options.cases, options.cases_format, self._flow) as rows:
+                with open_input_stream(options.cases, options.cases_format, self._flow) as rows:
                     yield islice(rows, options.limit)
             except FlowFileError as error:
                 # The client's hint refers to a function argument.
@@ -188,7 +188,7 @@ def read_recorded_cases(query: str, variables: Mapping[str, Any] | None, limit: 
     from stepflow_client import SyncStepflowClient
     from stepflow_client.evaluation import sync_history_cases
 
-    history, search = open_history(), str(parse_query(query)) or None
+    history, search = open_history(), str(parse_user_query(query)) or None
     runs = history.search(search, status="completed", limit=limit or _MAX_RUNS)
     servers = {run.server for run in runs if not run.is_embedded and run.server is not None}
     if len(servers) != 1:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import Problem, suggest, usage
 from ..inputs.files import DATA_SUFFIXES
-from ..inputs.flow import get_project_modules, load_flow_file, load_flow_or_id
-from ..inputs.values import ValueArgument, Values
+from ..inputs.flow import get_project_modules, load_flow_argument, load_flow_or_id
+from ..inputs.values import RunValues, ValueArgument
 
 if TYPE_CHECKING:
     from stepflow_client.evaluation import Variant
@@ -51,7 +51,7 @@ def load_scores(words: Iterable[str]) -> dict[str, Any]:
     for word in words:
         named = _NAMED.fullmatch(word)
         name, text = (named["name"], named["rest"]) if named is not None else ("", word)
-        listed = [(own_name or build_scorers([score])[0].name, score) for own_name, score in _parse_score(text)]
+        listed = [(own_name or build_scorers([score])[0].name, score) for own_name, score in _parse_score_option(text)]
         for own_name, score in listed:
             key = f"{name}.{own_name}" if name and len(listed) > 1 else name or own_name
             if key in scores:
@@ -60,7 +60,7 @@ def load_scores(words: Iterable[str]) -> dict[str, Any]:
     return scores
 
 
-def _parse_score(text: str) -> Iterator[tuple[str, Any]]:
+def _parse_score_option(text: str) -> Iterator[tuple[str, Any]]:
     """Yield (name, score) pairs for an argument. The name is "" if the score has its own."""
     from stepflow_client import InvalidArgumentError
     from stepflow_client.evaluation import FlowScore
@@ -76,7 +76,7 @@ def _parse_score(text: str) -> Iterator[tuple[str, Any]]:
             raise usage(f"--score {text}: this score is written as {BUILTIN[kind]}")
         yield "", score
     elif text.lower().endswith(DATA_SUFFIXES):
-        flow = load_flow_file(text)
+        flow = load_flow_argument(text)
         yield "", FlowScore(flow, name=None if flow.get("name") else os.path.basename(text).partition(".")[0])
     else:
         source, _, name = text.rpartition(":") if ":" in text else (text, "", "")
@@ -124,7 +124,7 @@ def _import_scores(source: str, name: str, word: str) -> Iterator[tuple[str, Any
         problem.message = f"--score {word}: {problem.message}"
         raise
     if not name:
-        functions = _list_scores(module)
+        functions = _list_module_scores(module)
         if not functions:
             hint = "define a function of input, output and expected whose name does not start with _"
             raise usage(f"{source} has no score: it defines no public function", hint)
@@ -136,8 +136,8 @@ def _import_scores(source: str, name: str, word: str) -> Iterator[tuple[str, Any
     yield name, getattr(module, name)
 
 
-def _list_scores(module: ModuleType) -> list[tuple[str, Any]]:
-    """Return a module's scores: those listed in `scores`, otherwise its public functions and scores."""
+def _list_module_scores(module: ModuleType) -> list[tuple[str, Any]]:
+    """A list or mapping called `scores` takes precedence over the module's public functions and scores."""
     listed = getattr(module, "scores", None)
     if isinstance(listed, Mapping):
         return [(str(name), score) for name, score in listed.items()]
@@ -165,7 +165,7 @@ _FORMS = "NAME, NAME:VARIABLE=VALUE, NAME:STEP.input.KEY=VALUE or NAME=FLOW"
 
 
 @dataclass
-class _VariantParts:
+class _VariantDescription:
     """A variant as described by one or more `--variant` options."""
 
     flow: str | None = None
@@ -192,7 +192,7 @@ def build_variants(words: Iterable[str], flow: Mapping[str, Any]) -> dict[str, V
         own_flow = None if parts.flow is None else _load_variant_flow(name, parts.flow)
         varied = flow if own_flow is None else own_flow
         arguments = [ValueArgument(f"--variant {name}", "set", override) for override in parts.overrides]
-        values = Values(single_variables=parts.variables, overrides=arguments)
+        values = RunValues(single_variables=parts.variables, overrides=arguments)
         overrides = merge_overrides(values.read_overrides(varied))
         variants[name] = Variant(flow=own_flow, variables=values.read_variables(varied), overrides=overrides)
     return variants or None
@@ -203,8 +203,8 @@ def get_variant_flows(words: Iterable[str], flow: str) -> dict[str, str]:
     return {name: parts.flow or flow for name, parts in _parse_variant_options(words).items()}
 
 
-def _parse_variant_options(words: Iterable[str]) -> dict[str, _VariantParts]:
-    variants: dict[str, _VariantParts] = {}
+def _parse_variant_options(words: Iterable[str]) -> dict[str, _VariantDescription]:
+    variants: dict[str, _VariantDescription] = {}
     for word in words:
         # The name ends at the first `:` or `=`.
         end = next((place for place, letter in enumerate(word) if letter in ":="), len(word))
@@ -212,7 +212,7 @@ def _parse_variant_options(words: Iterable[str]) -> dict[str, _VariantParts]:
         if not _NAME.fullmatch(name):
             fault = f": a variant name may have letters, digits, spaces and -._, so {name!r} is invalid"
             raise usage(f"--variant {word!r}{fault if name else ' has no name'}", f"write {_FORMS}")
-        variant = variants.setdefault(name, _VariantParts())
+        variant = variants.setdefault(name, _VariantDescription())
         if sign == "=":
             if not rest:
                 hint = f"use {name}=FLOW for another flow, {name} for the flow as is"
@@ -279,7 +279,7 @@ class EvalOptions(NamedTuple):
     scores: Sequence[str]
     repeat: int
     check: bool
-    values: Values
+    values: RunValues
     max_concurrency: int | None
     max_scores: int
     retry: dict[str, Any]
@@ -300,12 +300,16 @@ class EvalOptions(NamedTuple):
     @property
     def is_stored(self) -> bool:
         """Whether FLOW is an earlier evaluation."""
-        return is_evaluation(self.flow)
+        return is_evaluation_folder(self.flow)
 
     @property
     def has_several_evaluations(self) -> bool:
         """Whether FLOW is a folder of evaluations rather than an evaluation itself."""
-        return os.path.isdir(self.flow) and not self.is_stored and any(map(is_evaluation, Path(self.flow).iterdir()))
+        return (
+            os.path.isdir(self.flow)
+            and not self.is_stored
+            and any(map(is_evaluation_folder, Path(self.flow).iterdir()))
+        )
 
     def single_evaluation_problem(self, option: str) -> Problem:
         """Return the problem for an option that trends don't support."""
@@ -320,13 +324,13 @@ class EvalOptions(NamedTuple):
         Raises:
             Problem: If it finds any.
         """
-        from ..output.view import Output
+        from ..output.printing import Output
 
         if self.resume and self.files.folder is None:
             raise usage("--resume needs --output FOLDER: it continues the evaluation in it")
         if any(kind == "cases" for kind, _ in self.files.reports) and self.worst is None:
             raise usage("a .jsonl file keeps the worst cases: --output FILE.jsonl needs --worst N")
-        if self.baseline is not None and not is_evaluation(self.baseline):
+        if self.baseline is not None and not is_evaluation_folder(self.baseline):
             raise usage(f"--baseline {self.baseline}: no evaluation in this folder", _WHERE)
         if self.is_stored or self.has_several_evaluations:
             unused = {
@@ -353,15 +357,15 @@ class EvalOptions(NamedTuple):
         elif os.path.isdir(self.flow):
             raise usage(f"{self.flow} is a folder without an evaluation", f"FLOW is a file; {_WHERE}")
         elif self.files.folder is not None:
-            self._check_folder(self.files.folder)
+            self._check_output_folder(self.files.folder)
         for _, path in self.files.reports:
             Output(path=path).check_file_writable()
 
-    def _check_folder(self, folder: str) -> None:
+    def _check_output_folder(self, folder: str) -> None:
         if os.path.lexists(folder) and not os.path.isdir(folder):
             hint = "a report file ends with .html, .json, .xml (JUnit) or .jsonl (the worst cases)"
             raise usage(f"--output {folder} is a file, not a folder", hint)
-        if is_evaluation(folder):
+        if is_evaluation_folder(folder):
             if not _has_started_runs(folder):
                 # The flow or cases must have been invalid, so start over.
                 for path in (*Path(folder).glob("evaluation.db*"), *Path(folder, "runs").glob("*.journal*")):
@@ -376,7 +380,7 @@ class EvalOptions(NamedTuple):
             raise usage(f"{folder} is not empty and has no evaluation", "name a new folder")
 
 
-def is_evaluation(path: str | Path) -> bool:
+def is_evaluation_folder(path: str | Path) -> bool:
     """Return whether a path is an evaluation's folder."""
     if not os.path.isdir(path):
         return False
@@ -418,16 +422,16 @@ def classify_output_paths(paths: Iterable[str]) -> OutputPaths:
     return OutputPaths(next(iter(folders), None), reports)
 
 
-def parse_limits(words: Iterable[str], option: str, *, needs_score: bool = True) -> list[Limit]:
+def parse_score_limits(words: Iterable[str], option: str, *, needs_score: bool = True) -> list[Limit]:
     """Parse an option's limits.
 
     Raises:
         Problem: If one is malformed.
     """
-    return [_parse_limit(word, option, needs_score=needs_score) for word in words]
+    return [_parse_score_limit(word, option, needs_score=needs_score) for word in words]
 
 
-def _parse_limit(word: str, option: str, *, needs_score: bool = False) -> Limit:
+def _parse_score_limit(word: str, option: str, *, needs_score: bool = False) -> Limit:
     """Parse a limit, with its score and variant: `[[VARIANT:]SCORE=]NUMBER`.
 
     Raises:
@@ -449,13 +453,13 @@ def _parse_limit(word: str, option: str, *, needs_score: bool = False) -> Limit:
     return Limit(score or None, number, variant if colon else None)
 
 
-def parse_worst(word: str) -> Limit:
+def parse_worst_cases(word: str) -> Limit:
     """Parse how many of the worst cases to print, and by which score.
 
     Raises:
         Problem: If it is malformed.
     """
-    worst = _parse_limit(word, "--worst")
+    worst = _parse_score_limit(word, "--worst")
     if worst.number < 1 or worst.number != int(worst.number):
         raise usage(f"--worst {word}: {worst.number:g} is not a number of cases", "write it as --worst 20")
     return worst

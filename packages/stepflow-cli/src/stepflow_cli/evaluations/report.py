@@ -16,8 +16,8 @@ import click
 from ..errors import Problem
 from ..inputs.files import write_bytes
 from ..output.columns import View, columns
+from ..output.printing import Output, format_safe_json
 from ..output.terminal import escape, is_terminal
-from ..output.view import Output, format_json
 from ..server.connect import Target
 from .options import get_variant_flows
 
@@ -38,7 +38,7 @@ _SCORES = View(
 # The table for a single variant, without columns for changes.
 _SINGLE = View(columns(*_SCORES.columns[:3], _INTERVAL), name="score")
 _WORST = View(columns("case", "before?:number", "value:number=NOW", "run_id:id", "item_index:number=ITEM", "output?"))
-_GATES = View(columns=columns("condition:words=GATE", "outcome:status", "message:words=NUMBERS"), name="condition")
+_GATES = View(columns("condition:words=GATE", "outcome:status", "message:words=NUMBERS"), name="condition")
 _SLICES = View(
     columns(
         *("value:words=SLICE", "score:words", "variant:words", "cases:number", "mean:number", "change:number"),
@@ -64,7 +64,7 @@ _REPORT = View(
 )
 
 
-def show_report(
+def print_and_write_report(
     report: EvaluationReport, options: EvalOptions, gate_rules: GateRules, output: Output, target: Target | None = None
 ) -> None:
     """Print a report as tables or as a single record, write the `--output` files, and fail if a gate fails.
@@ -98,13 +98,13 @@ def show_report(
     elif output.format == "junit":
         output.write(report.to_junit(gates=gates))
     elif output.format in (None, "table") and not output.fields:
-        output.write(_format_summary(report.summary(), output) + format_gates(gates, output))
+        output.write(_format_summary_table(report.summary(), output) + format_gates_table(gates, output))
         if slices:
             names = ("value", "score", "variant", "cases", "mean", "change", "interval", "verdict")
             rows: list[dict[str, str]] = [dict(zip(names, format_slice_cells(score), strict=True)) for score in slices]
             output.write(f"\n{output.format_table(rows, _SLICES)}")
         if worst is not None:
-            output.write(_format_worst(report, worst, output, _build_save_commands(target, worst, options)))
+            output.write(_format_worst_cases(report, worst, output, _build_save_commands(target, worst, options)))
     else:
         more = {} if options.slice_by is None else {"slices": [score.to_dict() for score in slices]}
         output.print_record(record | more, _REPORT, default="json")
@@ -116,19 +116,20 @@ def show_report(
             case "junit":
                 text = report.to_junit(gates=gates)
             case "json":
-                text = format_json(record, indent=2) + "\n"
+                text = format_safe_json(record, indent=2) + "\n"
             case _:
                 # Lines that `--cases` can read.
                 text = "".join(
-                    format_json({"name": case.case, "input": case.item.input, "expected": case.item.expected}) + "\n"
+                    format_safe_json({"name": case.case, "input": case.item.input, "expected": case.item.expected})
+                    + "\n"
                     for case in worst or ()
                 )
-        _write_text(path, text)
+        _write_report_text(path, text)
     raise_failed_gates(gates)
 
 
-def format_gates(gates: Sequence[Gate], output: Output) -> str:
-    """Return a table of gates, or "" if the only gate is the default one (that all items completed)."""
+def format_gates_table(gates: Sequence[Gate], output: Output) -> str:
+    """One gate always applies: it fails if all items of a variant failed. If it's the only one, there's no table."""
     rows = [gate.to_dict() for gate in gates]
     return f"\n{output.format_table(rows, _GATES)}" if len(rows) > len({gate.variant for gate in gates}) else ""
 
@@ -144,7 +145,7 @@ def raise_failed_gates(gates: Sequence[Gate]) -> None:
         raise Problem("; ".join(failures), kind="evaluation_failed")
 
 
-def print_trend(options: EvalOptions, output: Output) -> None:
+def print_score_trend(options: EvalOptions, output: Output) -> None:
     """Print the scores of several evaluations in a folder, and write their page.
 
     Raises:
@@ -168,18 +169,18 @@ def print_trend(options: EvalOptions, output: Output) -> None:
     else:
         output.print_records(records, _TREND, default="json")
     for kind, path in options.files.reports:
-        text = render_trend_page(points) if kind == "html" else format_json(records) + "\n"
-        _write_text(path, text)
+        text = render_trend_page(points) if kind == "html" else format_safe_json(records) + "\n"
+        _write_report_text(path, text)
 
 
-def _write_text(path: str, text: str) -> None:
+def _write_report_text(path: str, text: str) -> None:
     if path == "-":
         click.echo(text, nl=False)
     else:
         write_bytes(path, text.encode())
 
 
-def _format_summary(summary: EvaluationSummary, output: Output) -> str:
+def _format_summary_table(summary: EvaluationSummary, output: Output) -> str:
     from stepflow_client.evaluation.report_text import format_title, iter_summary_rows
 
     names: list[str] = ["score", "variant", "mean", "interval", "change", "change_interval", "cases"]
@@ -202,7 +203,7 @@ def _format_summary(summary: EvaluationSummary, output: Output) -> str:
     return "\n".join([*lines, ""]) if len(lines) > 1 else lines[0]
 
 
-def _format_worst(
+def _format_worst_cases(
     report: EvaluationReport, worst: Sequence[WorstCase], output: Output, commands: Mapping[str, str]
 ) -> str:
     from stepflow_client.evaluation.report_text import format_number
@@ -216,7 +217,7 @@ def _format_worst(
             "value": "-" if case.value is None else format_number(case.value),
             "run_id": case.item.run_id,
             "item_index": case.item.item_index,
-            "output": report.hidden(case.item.error) or format_json(report.hidden(case.item.output)),
+            "output": report.hidden(case.item.error) or format_safe_json(report.hidden(case.item.output)),
         }
         for case in worst
     ]
@@ -235,6 +236,6 @@ def _build_save_commands(target: Target | None, worst: Sequence[WorstCase], opti
         value, flow = json.dumps(case.item.input, ensure_ascii=False), flows.get(case.item.variant, options.flow)
         if case.item.run_id is not None and len(value) <= _MAX_INPUT_LENGTH and flow != "-":
             item = "" if case.item.item_index is None else f" --item {case.item.item_index}"
-            words = f"{target.return_command('runs save', case.item.run_id)}{item} {shlex.quote(flow)}"
+            words = f"{target.build_return_command('runs save', case.item.run_id)}{item} {shlex.quote(flow)}"
             commands[case.case] = f"{words} --as {shlex.quote(case.case)} --input-json {shlex.quote(value)}"
     return commands

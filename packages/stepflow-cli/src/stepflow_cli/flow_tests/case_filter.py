@@ -18,18 +18,18 @@ from stepflow_client.flows.project import find_flow_files
 from stepflow_client.testing import collect_tests, select_cases, touching
 
 from ..errors import suggest, usage
-from ..inputs.flow import check_flow_exists, import_flow, is_python_flow
-from ..inputs.values import Values
+from ..inputs.flow import check_flow_exists, import_python_flow, is_python_flow
+from ..inputs.values import RunValues
 from ..output.messages import note
 
 if TYPE_CHECKING:
     from stepflow_client.testing import CaseResult, FlowCase, FlowTests
 
 
-def load_failed_cases(flow: Path) -> set[str]:
-    """Return the names of a flow file's cases that failed in their last run."""
+def load_last_failed_cases(flow: Path) -> set[str]:
+    """Names of the cases in a flow file that failed when they last ran."""
     with suppress(OSError, ValueError, KeyError, TypeError):
-        kept = json.loads(_get_state_file(flow).read_text("utf-8"))
+        kept = json.loads(_get_failed_cases_file(flow).read_text("utf-8"))
         # The file also stores the path, for human readers. Check that it matches.
         return {str(name) for name in kept["failed"]} if kept["flow"] == str(flow.resolve()) else set()
     return set()
@@ -39,12 +39,12 @@ def save_failed_cases(tests: FlowTests, results: Sequence[CaseResult]) -> None:
     """Save which cases in a flow file failed. Cases that weren't run keep their state."""
     ran = {result.case.name for result in results}
     failed = {result.case.name for result in results if result.is_failed}
-    before = load_failed_cases(tests.path)
+    before = load_last_failed_cases(tests.path)
     after = failed | ((before & {case.name for case in tests.cases}) - ran)
     if after == before:
         return
     with suppress(OSError, RuntimeError):
-        file = _get_state_file(tests.path)
+        file = _get_failed_cases_file(tests.path)
         if not after:
             file.unlink(missing_ok=True)
             return
@@ -53,7 +53,7 @@ def save_failed_cases(tests: FlowTests, results: Sequence[CaseResult]) -> None:
         write_file(file, json.dumps(content, ensure_ascii=False).encode())
 
 
-def _get_state_file(flow: Path) -> Path:
+def _get_failed_cases_file(flow: Path) -> Path:
     try:
         folder = user_folder("cache")
     except StepflowClientError as error:
@@ -89,7 +89,7 @@ class CaseFilter:
     last_failed: bool = False
     """Whether to run only cases that failed last time, or all if none did."""
 
-    def check(self, files: Sequence[FlowTests]) -> None:
+    def check_conditions_match(self, files: Sequence[FlowTests]) -> None:
         """Check that every condition can be met.
 
         Raises:
@@ -113,7 +113,7 @@ class CaseFilter:
             if name not in names:
                 raise usage(f"no flow here has a step or component {name}", suggest(name, names))
 
-    def select(self, tests: FlowTests) -> list[FlowCase]:
+    def select_flow_cases(self, tests: FlowTests) -> list[FlowCase]:
         """Return a flow's cases that meet the conditions, ignoring `last_failed`."""
         cases = touching(tests, self.touching) if self.touching else tests.cases
         return select_cases(cases, self.patterns, self.tags, expression=self.expression)
@@ -140,12 +140,12 @@ def select_file_cases(
     files: dict[str, FlowTests] = {}
     for path in paths:
         if is_python_flow(path):
-            read = [parse_tests(import_flow(path).text, path)]
+            read = [parse_tests(import_python_flow(path).text, path)]
         else:
             check_flow_exists(path)
             read = [collect_tests(file) for file in (find_flow_files(path) if os.path.isdir(path) else [path])]
         files |= {str(tests.path.resolve()): tests for tests in read}
-    flows = _set_variables(list(files.values()), variables)
+    flows = _set_declared_variables(list(files.values()), variables)
     readable = [tests for tests in flows if not tests.is_broken]
     if not any(tests.cases for tests in flows):
         raise usage(f"there are no test cases in {', '.join(paths)}", "define cases in test.cases of a flow")
@@ -153,8 +153,8 @@ def select_file_cases(
         if not tests.cases and str(tests.path) in paths:
             note(f"{tests.path} has no test cases")
     if any(tests.cases for tests in readable):
-        choice.check(readable)
-    plan = [FileCases(tests, tests.cases if tests.is_broken else choice.select(tests)) for tests in flows]
+        choice.check_conditions_match(readable)
+    plan = [FileCases(tests, tests.cases if tests.is_broken else choice.select_flow_cases(tests)) for tests in flows]
     untested = [file for file in plan if not file.tests.cases]
     plan = [file for file in plan if file.cases]
     if not plan:
@@ -162,7 +162,7 @@ def select_file_cases(
     if choice.last_failed:
         failed = []
         for file in plan:
-            names = load_failed_cases(file.tests.path)
+            names = load_last_failed_cases(file.tests.path)
             cases = [case for case in file.cases if file.tests.is_broken or case.name in names]
             failed += [FileCases(file.tests, cases)] if cases else []
         if not failed:
@@ -171,14 +171,14 @@ def select_file_cases(
     return plan + (untested if with_untested else [])
 
 
-def _set_variables(flows: list[FlowTests], variables: Sequence[str]) -> list[FlowTests]:
+def _set_declared_variables(flows: list[FlowTests], variables: Sequence[str]) -> list[FlowTests]:
     from stepflow_client.flows.graph import FlowSteps
     from stepflow_client.flows.run_requirements import find_allowed_variables
 
     if not variables:
         return flows
     names = [find_allowed_variables(FlowSteps(tests.flow)) for tests in flows]
-    values_of_flows = [Values(single_variables=variables).read_variables(tests.flow) or {} for tests in flows]
+    values_of_flows = [RunValues(single_variables=variables).read_variables(tests.flow) or {} for tests in flows]
     every = {name for declared in names for name in declared or ()}
     for name in (name for values in values_of_flows[:1] for name in values):
         if name not in every and None not in names:

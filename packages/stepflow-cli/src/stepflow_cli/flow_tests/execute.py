@@ -28,9 +28,9 @@ from stepflow_client.testing import (
 from ..errors import current_session, usage
 from ..inputs.files import read_bytes, write_bytes
 from ..inputs.flow import is_python_flow
-from ..inputs.server_config import note_repeated_keys, read_config_content
+from ..inputs.server_config import note_duplicate_config_keys, read_config_content
 from ..output.messages import note, show_spinner
-from ..server.connect import connect, get_kept_server
+from ..server.connect import connect, get_session_server
 from ..settings.server_choice import ServerOptions, choose_server
 from .case_filter import FileCases
 
@@ -96,13 +96,13 @@ class TestClients:
 
 
 @contextmanager
-def open_clients(server: ServerOptions) -> Iterator[TestClients]:
+def open_test_clients(server: ServerOptions) -> Iterator[TestClients]:
     """Yield clients for test cases, stopping embedded servers at the end of the block.
 
     Raises:
         Problem, StepflowClientError: If the server can't be reached or started.
     """
-    if get_kept_server(server) is not None or not choose_server(server).is_embedded:
+    if get_session_server(server) is not None or not choose_server(server).is_embedded:
         with connect(server) as target:
             yield TestClients(target.client)
         return
@@ -110,7 +110,7 @@ def open_clients(server: ServerOptions) -> Iterator[TestClients]:
     log_config = LogConfig(level="warn") if level is None else LogConfig(level=level)  # type: ignore[arg-type]
     with Servers(log_config) as servers:
         if server.config is not None:
-            note_repeated_keys(server.config)
+            note_duplicate_config_keys(server.config)
             # Start the server now, so that a failure isn't reported for every case.
             servers.get(TestConfig(path=Path(server.config)))
         yield TestClients(None, servers, server.config)
@@ -148,39 +148,39 @@ class FileResults:
     """The flow's steps and the cases that reach them, if collected."""
 
 
-def run_files(plan: Sequence[FileCases], clients: TestClients, settings: CaseRunSettings) -> Iterator[FileResults]:
+def run_file_cases(plan: Sequence[FileCases], clients: TestClients, settings: CaseRunSettings) -> Iterator[FileResults]:
     """Run the files' cases, yielding results in file order as soon as they're available."""
     cases = sum(len(file.cases) for file in plan) * settings.repeat
     failed = threading.Event()
     ended: dict[int, int] = {}
     with show_spinner(f"running {cases} test cases") as spinner:
 
-        def run(place: int) -> FileResults:
+        def run_nth_file(place: int) -> FileResults:
             file = plan[place]
             coverage = FlowCoverage(file.tests.flow) if settings.coverage else None
             if settings.fail_fast and failed.is_set():
                 return FileResults(file, [], steps=coverage.steps if coverage else ())
 
-            def report(count: int) -> None:
+            def show_progress(count: int) -> None:
                 ended[place] = count
                 spinner.update(f"{sum(list(ended.values()))} of {cases} test cases done")
 
             started = time.monotonic()
-            results = _run_file(file, clients, settings, coverage, report if spinner.is_shown else None)
+            results = _run_one_file(file, clients, settings, coverage, show_progress if spinner.is_shown else None)
             if any(result.is_failed for result in results):
                 failed.set()
-            report(len(results))
+            show_progress(len(results))
             return FileResults(file, results, time.monotonic() - started, coverage.steps if coverage else ())
 
         pool = ThreadPoolExecutor(settings.jobs, thread_name_prefix="stepflow-test")
         try:
-            yield from pool.map(run, range(len(plan)))
+            yield from pool.map(run_nth_file, range(len(plan)))
         finally:
             # Don't wait for runs after Ctrl-C: their server stops, which ends the threads.
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _run_file(
+def _run_one_file(
     file: FileCases,
     clients: TestClients,
     settings: CaseRunSettings,
@@ -225,7 +225,7 @@ def update_expected_outputs(done: FileResults) -> list[str]:
         # Cancelled and lost runs have no result for a test to expect.
         is_ended = result.result is not None and not result.result.is_cancelled and not is_lost(result.result)
         if is_ended and result.verdict in ("failed", "unchecked"):
-            changed[result.case.index] = build_expectation(done, result)
+            changed[result.case.index] = build_expected_output(done, result)
     if not changed:
         return []
     path = str(done.file.tests.path)
@@ -238,7 +238,7 @@ def update_expected_outputs(done: FileResults) -> list[str]:
     return [case.name for case in done.file.cases if case.index in changed]
 
 
-def build_expectation(done: FileResults, each: CaseResult) -> dict[str, Any]:
+def build_expected_output(done: FileResults, each: CaseResult) -> dict[str, Any]:
     """Return the expected output that `--update` writes for an executed case."""
     assert each.result is not None
     case, tests = each.case, done.file.tests

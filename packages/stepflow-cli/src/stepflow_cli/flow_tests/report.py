@@ -17,8 +17,8 @@ from ..errors import Problem
 from ..inputs.files import write_bytes
 from ..output.columns import View, columns
 from ..output.terminal import escape
-from ..records.diagnostics import format_github_command
-from .execute import FileResults, build_expectation
+from ..records.diagnostics import format_github_annotation
+from .execute import FileResults, build_expected_output
 
 CASES = View(
     columns("file", "case", "verdict:status", "duration:number", "message?"),
@@ -50,7 +50,7 @@ def list_case_records(done: FileResults) -> list[dict[str, Any]]:
     ]
 
 
-def format_file(done: FileResults, *, diff: bool) -> list[str]:
+def format_file_results(done: FileResults, *, diff: bool) -> list[str]:
     """Describe a file's results in one line, followed by any cases that need attention.
 
     With `diff`, add a line-by-line YAML diff of the expected and actual output.
@@ -73,7 +73,7 @@ def format_file(done: FileResults, *, diff: bool) -> list[str]:
             continue
         lines = failure_text(result).splitlines()
         if diff and result.result is not None:
-            values = result.case.expected or {}, build_expectation(done, result)
+            values = result.case.expected or {}, build_expected_output(done, result)
             before, after = (write_yaml(value).splitlines() for value in values)
             lines = [line for difference in result.differences for line in str(difference).splitlines()]
             lines += difflib.unified_diff(before, after, "expected", "actual", n=3, lineterm="")
@@ -111,7 +111,7 @@ def format_github_annotations(done: FileResults) -> list[str]:
         level = "warning" if record["verdict"] == "unchecked" else "error"
         message = record["message"] or "the case has no expected output"
         place = {"file": record["file"], "line": record["line"] or 1, "title": record["case"]}
-        lines.append(format_github_command(level, message, **place))
+        lines.append(format_github_annotation(level, message, **place))
     return lines
 
 
@@ -119,10 +119,10 @@ def format_github_unreached_steps(done: Sequence[FileResults]) -> Iterator[str]:
     """Yield a GitHub annotation for each step that no case reaches."""
     for step in (step for file in done for step in list_step_records(file) if step["state"] == "not_reached"):
         message = f"no test case reaches step {step['step']}"
-        yield format_github_command("notice", message, file=step["file"], line=step["line"] or 1)
+        yield format_github_annotation("notice", message, file=step["file"], line=step["line"] or 1)
 
 
-def write_junit(path: str, done: Sequence[FileResults], seconds: float) -> None:
+def write_junit_report(path: str, done: Sequence[FileResults], seconds: float) -> None:
     """Write the results as JUnit XML, with one suite per file.
 
     Raises:
@@ -166,7 +166,7 @@ def format_coverage(done: Sequence[FileResults]) -> Iterator[str]:
         yield from map(escape, iter_coverage_lines(file.file.tests.path, file.steps))
 
 
-def check_coverage(done: Sequence[FileResults], least: float) -> None:
+def check_minimum_coverage(done: Sequence[FileResults], least: float) -> None:
     """Check that enough steps are reached.
 
     Raises:

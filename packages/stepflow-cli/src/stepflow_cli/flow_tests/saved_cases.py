@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from stepflow_client.types.runs import RunSnapshot
 
 
-def build_case(
+def build_test_case(
     name: str,
     input: Any,
     result: FlowResult,
@@ -66,12 +66,12 @@ def build_case(
     return {"name": name, "input": input, **pinned, "output": expectation_of(result, given=given, at=at)}
 
 
-def add_case(content: bytes, case: Mapping[str, Any], source: str, *, replace: bool = False) -> bytes:
+def add_case_to_content(content: bytes, case: Mapping[str, Any], source: str, *, replace: bool = False) -> bytes:
     """Return a flow file's content with a case appended to `test.cases`.
 
     Args:
         content: The file's content, YAML or JSON in UTF-8.
-        case: The case, as returned by `build_case`.
+        case: The case, as returned by `build_test_case`.
         source: The file's name.
         replace: Whether to update the input, variables, mocks and expected output of an existing case with this name,
             keeping its other keys. Defaults to False.
@@ -96,16 +96,16 @@ def add_case(content: bytes, case: Mapping[str, Any], source: str, *, replace: b
             dropped = {"variables", "mocks"} - added.keys()
             old = {key: value for key, value in cases[same[0]].items() if key not in dropped}
             cases[same[0]] = old | added
-            return _build_replace_edits(text, root, same[0], cases[same[0]]), changed
+            return _build_case_replacement_edits(text, root, same[0], cases[same[0]]), changed
         changed["test"] = {**test, "cases": [*cases, added]}
         # Stay lazy: `edit_file` only handles errors raised while it reads the edits.
-        return map(partial(_build_append_edit, text, root), [added]), changed
+        return map(partial(_build_case_append_edit, text, root), [added]), changed
 
     problem = "cannot add a test case without changing more of the file; write test.cases as a separate list"
     return edit_file(content, source, build_edits, problem)
 
 
-def _build_replace_edits(text: str, root: Node, index: int, case: Mapping[str, Any]) -> Iterator[Edit]:
+def _build_case_replacement_edits(text: str, root: Node, index: int, case: Mapping[str, Any]) -> Iterator[Edit]:
     node = root.at("test", "cases", index)
     around = [root.at("test"), root.at("test", "cases"), node]
     if node is None or any(part is None or part.original is not None or part.merges for part in around):
@@ -115,7 +115,7 @@ def _build_replace_edits(text: str, root: Node, index: int, case: Mapping[str, A
         if node.is_flow:
             yield node.start, node.end, dump_json(case)
         else:
-            indent, written = _format_element(text, node, case)
+            indent, written = _format_list_element(text, node, case)
             yield text.rindex("-", 0, node.start) - indent, find_line_end(text, node.last), written
         return
     for name, part in node.items.items():
@@ -125,7 +125,7 @@ def _build_replace_edits(text: str, root: Node, index: int, case: Mapping[str, A
         yield build_keys_addition(text, node, new)
 
 
-def _build_append_edit(text: str, root: Node, case: dict[str, Any]) -> Edit:
+def _build_case_append_edit(text: str, root: Node, case: dict[str, Any]) -> Edit:
     test = root.get("test")
     if not root.written_keys:
         # JSON that isn't valid YAML, e.g. because of very long keys, has no positions.
@@ -146,7 +146,7 @@ def _build_append_edit(text: str, root: Node, case: dict[str, Any]) -> Edit:
     last = cases.elements[-1]
     if not cases.is_flow:
         end = find_line_end(text, cases.last)
-        return end, end, "\n" + _format_element(text, last, case)[1]
+        return end, end, "\n" + _format_list_element(text, last, case)[1]
     start = text.rfind("\n", 0, last.start) + 1
     before = text[start : last.start]
     between = ", " if before.strip() else f",\n{before}"
@@ -168,8 +168,8 @@ def _replace_empty_value(text: str, parent: Node, name: str, value: Any) -> Edit
     return colon, end, "\n" + format_block(value, key.column + 1)
 
 
-def _format_element(text: str, sibling: Node, case: Mapping[str, Any]) -> tuple[int, str]:
-    """Return the indentation of a block-style list element, and a case formatted as one."""
+def _format_list_element(text: str, sibling: Node, case: Mapping[str, Any]) -> tuple[int, str]:
+    """Match the indentation of a sibling. Returns that indentation too."""
     before = text[: sibling.start].rstrip()
     if not before.endswith("-"):
         raise NotEditableError
@@ -212,12 +212,12 @@ class ItemToSave:
         return warnings
 
     @property
-    def name(self) -> str:
+    def default_case_name(self) -> str:
         """A name for the case, made unique by the run ID."""
         what = "works" if self.result.is_success else "fails"
         return f"{what} as in {self.run.run_id[:8]}{f' item {self.index}' if self.total > 1 else ''}"
 
-    def to_case(self, name: str, mocked: Iterable[str] = ()) -> dict[str, Any]:
+    def to_test_case(self, name: str, mocked: Iterable[str] = ()) -> dict[str, Any]:
         """Return the test case, with mocks for some of its steps.
 
         Raises:
@@ -228,7 +228,7 @@ class ItemToSave:
         variables = self.arguments.variables or {}
         variables = {name: value for name, value in variables.items() if not is_hidden(value)}
         known: dict[str, Any] = {"variables": variables, "mocks": mocks, "flow": self.flow}
-        return build_case(name, self.input, self.result, **known, at=self.run.created_at)
+        return build_test_case(name, self.input, self.result, **known, at=self.run.created_at)
 
 
 def build_item_to_save(snapshot: RunSnapshot, index: int) -> ItemToSave:
@@ -265,13 +265,13 @@ def build_item_to_save(snapshot: RunSnapshot, index: int) -> ItemToSave:
     return ItemToSave(run, index, len(items), flow, arguments, input, item.result, outcomes)
 
 
-def diff_lines(before: bytes, after: bytes) -> tuple[str, ...]:
+def diff_contents(before: bytes, after: bytes) -> tuple[str, ...]:
     """Return a file's changed lines with some context in `diff -u` format, without the file names."""
     was, now = (content.decode("utf-8", "replace").splitlines() for content in (before, after))
     return tuple(unified_diff(was, now, lineterm=""))[2:]
 
 
-def rate_match(file_flow: Mapping[str, Any], flow: Mapping[str, Any]) -> int:
+def rate_flow_match(file_flow: Mapping[str, Any], flow: Mapping[str, Any]) -> int:
     """Rate how well a flow matches the one in a file, from 0 (different) to 4 (identical)."""
     from stepflow_client.flows.matching import is_json_equal
 
@@ -294,15 +294,14 @@ def _normalize_flow(flow: Mapping[str, Any]) -> dict[str, Any]:
             else step
             for step in result["steps"]
         ]
-    return {key: _normalize_paths(each) for key, each in result.items()}
+    return {key: _normalize_expression_paths(each) for key, each in result.items()}
 
 
-def _normalize_paths(value: Any, key: object = None) -> Any:
-    """Normalize the spelling of paths in a value's expressions."""
+def _normalize_expression_paths(value: Any, key: object = None) -> Any:
     if isinstance(value, list):
-        return [_normalize_paths(element) for element in value]
+        return [_normalize_expression_paths(element) for element in value]
     if isinstance(value, Mapping):
-        return {name: _normalize_paths(each, name) for name, each in value.items()}
+        return {name: _normalize_expression_paths(each, name) for name, each in value.items()}
     if isinstance(value, str) and key in ("path", "$input", "$variable"):
         with suppress(PathError):
             return format_path(parse_path(value))

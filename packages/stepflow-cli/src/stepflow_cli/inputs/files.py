@@ -12,7 +12,7 @@ from typing import Any
 
 from ..errors import usage
 from ..output.messages import note
-from ..stdio import read_stdin
+from ..stdio import read_stdin_text
 
 DATA_SUFFIXES = (".yaml", ".yml", ".json")
 """Extensions of files that contain a YAML or JSON value."""
@@ -20,8 +20,8 @@ Signature = tuple[int, int, int] | None
 """A file's modification time, size and inode, for detecting changes. None if the file doesn't exist."""
 
 
-def get_signature(path: str) -> Signature:
-    """Return a file's signature."""
+def get_file_signature(path: str) -> Signature:
+    """None if there's no such file."""
     try:
         status = os.stat(path)
     except OSError:
@@ -58,12 +58,12 @@ def write_bytes(path: str, content: bytes, **options: Any) -> None:
     """
     from stepflow_client._stores.user_files import write_file
 
-    with convert_write_errors(path):
+    with converting_write_errors(path):
         write_file(path, content, **options)
 
 
 @contextmanager
-def convert_write_errors(path: str) -> Iterator[None]:
+def converting_write_errors(path: str) -> Iterator[None]:
     """Convert errors from writing a file to a `Problem`, except when a pipe's reader has closed it.
 
     Raises:
@@ -110,7 +110,7 @@ def read_piped_value(stdin_format: str | None = None) -> tuple[Any] | None:
     # On Windows, select only works with sockets.
     if os.name == "posix" and not select.select([sys.stdin], [], [], _SILENCE)[0]:
         note("reading the input from standard input; to ignore it, use --no-stdin")
-    text = read_stdin()
+    text = read_stdin_text()
     if not text.strip():
         return None
     if stdin_format == "yaml":

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ..errors import current_session, suggest, usage
-from ..stdio import read_stdin, read_stdin_bytes
+from ..stdio import read_stdin_bytes, read_stdin_text
 from .files import DATA_SUFFIXES
 
 if TYPE_CHECKING:
@@ -36,8 +36,7 @@ class PythonFlow:
     """
 
     def __init__(self, word: str, modules: ProjectModules) -> None:
-        """Import the flow."""
-        source, self.name = _split_word(word)
+        source, self.name = _split_flow_argument(word)
         module = modules.import_module(source)
         self.value = _find_flow_in_module(module, source, self.name)
         self._word, self._modules = word, modules
@@ -57,19 +56,19 @@ class PythonFlow:
 
 
 def is_python_flow(word: str) -> bool:
-    """Return whether an argument is a flow in a Python module. An existing file with that name takes precedence."""
-    module, name = _split_word(word)
+    """Return whether an argument has the form `module:function`, and isn't the name of an existing file."""
+    module, name = _split_flow_argument(word)
     is_module = all(part.isidentifier() for part in module.split(".")) and not module.lower().endswith(DATA_SUFFIXES)
     return bool(name) and (module.lower().endswith(".py") or is_module) and not os.path.lexists(word)
 
 
-def _split_word(word: str) -> tuple[str, str]:
-    """Split an argument into a module or file and the name inside it, or an empty string if there's no name."""
+def _split_flow_argument(word: str) -> tuple[str, str]:
+    """Returns the module or file, and the name in it (or an empty string)."""
     match = _WORD.fullmatch(word)
     return (match["module"], match["name"]) if match is not None else (word, "")
 
 
-def import_flow(word: str) -> PythonFlow:
+def import_python_flow(word: str) -> PythonFlow:
     """Import a flow, reimporting it if any of its files have changed.
 
     Raises:
@@ -82,12 +81,12 @@ def import_flow(word: str) -> PythonFlow:
     return flow
 
 
-def list_module_files(word: str) -> list[str]:
-    """Return the flow's files, as far as known without importing it (i.e. its module plus any imported earlier)."""
-    source = _split_word(word)[0]
+def list_python_flow_files(word: str) -> list[str]:
+    """Without importing the flow, only its module's file is known, plus whatever was imported earlier."""
+    source = _split_flow_argument(word)[0]
     stem = source.removesuffix(".py") if source.endswith(".py") else source.replace(".", os.sep)
     own = [path for path in (f"{stem}.py", os.path.join(stem, "__init__.py")) if os.path.isfile(path)]
-    return list(dict.fromkeys([*own, *get_project_modules().files]))
+    return list(dict.fromkeys([*own, *get_project_modules().imported_files]))
 
 
 def get_project_modules() -> ProjectModules:
@@ -100,25 +99,24 @@ def get_project_modules() -> ProjectModules:
 
 
 def _find_flow_in_module(module: ModuleType, source: str, name: str) -> Any:
-    """Look up a flow in a module by name."""
     value: Any = module
     for part in name.split("."):
         if not hasattr(value, part):
-            raise usage(f"{source} has no flow {name}", _hint_flows(module, name))
+            raise usage(f"{source} has no flow {name}", _hint_module_flows(module, name))
         value = getattr(value, part)
     # Accept any mapping: if it isn't a flow, reading it will explain why.
-    if _is_flow(value) or isinstance(value, Mapping):
+    if _is_flow_object(value) or isinstance(value, Mapping):
         return value
     if isinstance(value, type):
-        raise usage(f"{source}:{name} is a class, not a flow", _hint_flows(module, name))
+        raise usage(f"{source}:{name} is a class, not a flow", _hint_module_flows(module, name))
     if callable(value):
         hint = "decorate the function with @flow from stepflow_client.authoring"
         raise usage(f"{source}:{name} is not a flow, but a function", hint)
-    raise usage(f"{source}:{name} is not a flow, but of type {type(value).__name__}", _hint_flows(module, name))
+    raise usage(f"{source}:{name} is not a flow, but of type {type(value).__name__}", _hint_module_flows(module, name))
 
 
-def _is_flow(value: object) -> bool:
-    """Return whether a value is a flow, a builder, or an object with a flow's fields, without building anything."""
+def _is_flow_object(value: object) -> bool:
+    """Flows, builders and objects with a flow's fields count. Nothing is built to find out."""
     from stepflow_client._command import is_data_object
     from stepflow_client.flows.reading import explain_not_a_flow
 
@@ -130,15 +128,14 @@ def _is_flow(value: object) -> bool:
     return is_built or (is_data_object(value) and (hasattr(value, "steps") or hasattr(value, "output")))
 
 
-def _hint_flows(module: ModuleType, name: str) -> str:
-    """Return a hint listing the module's flows."""
-    names = [key for key, value in vars(module).items() if not key.startswith("_") and _is_flow(value)]
+def _hint_module_flows(module: ModuleType, name: str) -> str:
+    names = [key for key, value in vars(module).items() if not key.startswith("_") and _is_flow_object(value)]
     shown = ", ".join(names[:_MAX_NAMES]) + (", ..." if len(names) > _MAX_NAMES else "")
     listed = f"its flows are {shown}" if names else "it has no flow; decorate a function with @flow to make one"
     return suggest(name, names) or listed
 
 
-def load_flow_file(path: str) -> dict[str, Any]:
+def load_flow_argument(path: str) -> dict[str, Any]:
     """Load a flow from a file, a Python module, or stdin for `-`.
 
     Raises:
@@ -149,9 +146,9 @@ def load_flow_file(path: str) -> dict[str, Any]:
     from stepflow_client.flows.reading import load_flow, parse_yaml, require_flow
 
     if is_python_flow(path):
-        return dict(import_flow(path).text.root.value)
+        return dict(import_python_flow(path).text.root.value)
     if path == "-":
-        return require_flow(parse_yaml(read_stdin(), "standard input"), "standard input")
+        return require_flow(parse_yaml(read_stdin_text(), "standard input"), "standard input")
     check_flow_exists(path)
     return load_flow(path)
 
@@ -180,7 +177,7 @@ def load_flow_text(name: str) -> FlowText:
     """
     from stepflow_client.flows.source import FlowText
 
-    return import_flow(name).text if is_python_flow(name) else FlowText.from_bytes(*read_flow_content(name))
+    return import_python_flow(name).text if is_python_flow(name) else FlowText.from_bytes(*read_flow_content(name))
 
 
 def read_flow_content(name: str) -> tuple[bytes, str]:
@@ -196,7 +193,7 @@ def read_flow_content(name: str) -> tuple[bytes, str]:
     if is_python_flow(name):
         from stepflow_client._command import write_yaml
 
-        return write_yaml(load_flow_file(name)).encode(), name
+        return write_yaml(load_flow_argument(name)).encode(), name
     if name == "-":
         return read_stdin_bytes(), "standard input"
     check_flow_exists(name)
@@ -207,7 +204,7 @@ def load_flow_or_id(name: str) -> dict[str, Any] | str:
     """Load a flow from a file or stdin. If `name` is the ID of a stored flow, return the ID itself.
 
     Raises:
-        Problem, FlowFileError: As for `load_flow_file`.
+        Problem, FlowFileError: As for `load_flow_argument`.
     """
     from stepflow_client._command import suggest_nearest_file
     from stepflow_client.flows.reading import is_flow_id
@@ -217,10 +214,10 @@ def load_flow_or_id(name: str) -> dict[str, Any] | str:
     if name != "-" and not Path(name).suffix and not os.path.lexists(name) and not is_python_flow(name):
         ids = "an ID has 64 hexadecimal digits; to see those of recent runs, run 'stepflow flows list'"
         raise usage(f"{name} is neither a flow file nor a flow ID", suggest_nearest_file(name) or ids)
-    return load_flow_file(name)
+    return load_flow_argument(name)
 
 
-def list_case_names(flow: Mapping[str, Any]) -> list[str]:
+def list_example_names(flow: Mapping[str, Any]) -> list[str]:
     """Return the names of a flow's examples, followed by its test cases."""
     from stepflow_client._command import collect_examples
 
@@ -250,15 +247,15 @@ _STEP_ORDER = ("id", "component", "input")
 def sort_flow_keys(flow: Mapping[str, Any]) -> dict[str, Any]:
     """Return a flow with its keys in the usual order, because servers return them in a different order each time."""
 
-    def ordered(value: Any, first: tuple[str, ...] = ()) -> Any:
+    def sort_keys(value: Any, first: tuple[str, ...] = ()) -> Any:
         if isinstance(value, list):
-            return [ordered(element, first) for element in value]
+            return [sort_keys(element, first) for element in value]
         if not isinstance(value, Mapping):
             return value
         keys = sorted(value, key=lambda key: (first.index(key) if key in first else len(first), key))
-        return {key: ordered(value[key]) for key in keys}
+        return {key: sort_keys(value[key]) for key in keys}
 
-    whole = ordered(flow, _READING_ORDER)
+    whole = sort_keys(flow, _READING_ORDER)
     test = whole.get("test")
     for holder, name, first in (
         (whole, "steps", _STEP_ORDER),
@@ -266,7 +263,7 @@ def sort_flow_keys(flow: Mapping[str, Any]) -> dict[str, Any]:
         (test if isinstance(test, dict) else {}, "cases", _READING_ORDER),
     ):
         if name in holder:
-            holder[name] = ordered(holder[name], first)
+            holder[name] = sort_keys(holder[name], first)
     return dict(whole)
 
 
@@ -286,8 +283,8 @@ def get_example_input(flow: Mapping[str, Any], name: str) -> Any:
     raise usage(f"the flow has no example or test case {name}", suggest(name, names) or known)
 
 
-def get_example_variables(flow: Mapping[str, Any], name: str | None) -> dict[str, Any]:
-    """Return a test case's variables, or an empty dict if it has none or doesn't exist."""
+def get_case_variables(flow: Mapping[str, Any], name: str | None) -> dict[str, Any]:
+    """Empty if there's no such test case, or if it sets no variables."""
     test = flow.get("test")
     cases = test.get("cases") if isinstance(test, Mapping) else None
     named = (case for case in cases or () if isinstance(case, Mapping) and case.get("name") == name)

@@ -16,7 +16,7 @@ from stepflow_client._command import explain_missing_file
 
 from ..errors import suggest, usage
 from ..output.terminal import escape
-from .files import Signature, get_signature
+from .files import Signature, get_file_signature
 
 
 class ProjectModules:
@@ -31,14 +31,14 @@ class ProjectModules:
         """Flows found in the modules, by their name on the command line."""
 
     @property
-    def files(self) -> list[str]:
+    def imported_files(self) -> list[str]:
         """The files imported, including those that failed to import."""
-        return list(map(relative_to_cwd, self._files))
+        return list(map(format_relative_path, self._files))
 
     @property
     def have_changed(self) -> bool:
         """Whether any file has changed since it was imported."""
-        return any(get_signature(file) != known for file, known in self._files.items())
+        return any(get_file_signature(file) != known for file, known in self._files.items())
 
     def forget_imports(self) -> None:
         """Discard all imports, so that modules are imported again."""
@@ -85,7 +85,7 @@ class ProjectModules:
                 file = getattr(sys.modules[name], "__file__", None)
                 if file and _is_project_file(file) and name.partition(".")[0] not in others:
                     self._imported[name] = file
-                    self._files[file] = get_signature(file)
+                    self._files[file] = get_file_signature(file)
 
     @contextmanager
     def running_user_code(self, source: str, failure: str, *, module: str | None = None) -> Iterator[None]:
@@ -107,14 +107,14 @@ class ProjectModules:
         except (Exception, SystemExit) as error:
             missing = error.name if isinstance(error, ModuleNotFoundError) else None
             if module is not None and missing is not None and f"{module}.".startswith(f"{missing}."):
-                raise usage(f"no module named {module}", _suggest_module(module)) from None
+                raise usage(f"no module named {module}", _suggest_module_name(module)) from None
             cause = error.__cause__ or error
             place = _find_project_frames(cause)
             for file, _ in place:
-                self._files.setdefault(file, get_signature(file))
+                self._files.setdefault(file, get_file_signature(file))
             if isinstance(cause, StepflowClientError):
                 raise usage(cause.message, cause.hint) from error
-            at = f" ({relative_to_cwd(place[-1][0])}:{place[-1][1]})" if place else ""
+            at = f" ({format_relative_path(place[-1][0])}:{place[-1][1]})" if place else ""
             reason = escape(" ".join(traceback.format_exception_only(cause)[-1].split()))
             hint = suggest(cause.name or "", dir(cause.obj)) if isinstance(cause, AttributeError) else None
             raise usage(f"{source} {failure}: {reason}{at}", hint or "to see the traceback, use -vv") from error
@@ -174,7 +174,7 @@ def _find_project_frames(error: BaseException) -> list[tuple[str, int]]:
     return [frame for frame in frames if _is_project_file(frame[0]) and not frame[0].startswith(own)]
 
 
-def _suggest_module(module: str) -> str:
+def _suggest_module_name(module: str) -> str:
     prefix, dot, _ = module.rpartition(".")
     folder = Path(*prefix.split(".")) if prefix else Path()
     names = []
@@ -185,7 +185,7 @@ def _suggest_module(module: str) -> str:
     return near or "modules are looked up in the working folder and in this command's environment"
 
 
-def relative_to_cwd(file: str) -> str:
-    """Return a path as a person would write it, i.e. relative if it's in the working directory."""
+def format_relative_path(file: str) -> str:
+    """Shorten a path the way a person would, i.e. if it's in the working directory."""
     path = Path(file)
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else file

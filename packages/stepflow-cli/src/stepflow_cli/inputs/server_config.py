@@ -14,7 +14,7 @@ _MAX_BYTES = 1024 * 1024
 _MAX_NOTES = 5
 
 
-def note_repeated_keys(path: str) -> None:
+def note_duplicate_config_keys(path: str) -> None:
     """Print a note for every duplicate mapping key in a configuration file. Servers silently use the last one.
 
     Args:
@@ -30,7 +30,7 @@ def note_repeated_keys(path: str) -> None:
             text = file.read(_MAX_BYTES + 1)
     except (OSError, ValueError):
         return
-    repeated = find_repeated_keys(text) if len(text) <= _MAX_BYTES else []
+    repeated = find_duplicate_keys(text) if len(text) <= _MAX_BYTES else []
     for key, first, again in repeated[:_MAX_NOTES]:
         note(f"{path}:{again}: duplicate key {key}, first in line {first}; the last one is used")
     if len(repeated) > _MAX_NOTES:
@@ -60,7 +60,7 @@ def find_recovery_warnings(path: str) -> list[tuple[str, str]]:
     return [*find_recovery_warnings(ServerConfig(path=Path(path)).load_or_empty())] if Path(path).is_file() else []
 
 
-def find_repeated_keys(text: str) -> list[tuple[str, int, int]]:
+def find_duplicate_keys(text: str) -> list[tuple[str, int, int]]:
     """Return duplicate mapping keys, each with the lines of its first and repeated occurrence."""
     import yaml
 

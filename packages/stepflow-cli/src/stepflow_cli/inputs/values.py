@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 from ..errors import suggest, usage
 from ..output.messages import note
-from ..stdio import read_stdin
+from ..stdio import read_stdin_text
 from .files import read_piped_value
-from .flow import get_example_input, get_example_variables, list_case_names, list_required_fields, list_step_ids
+from .flow import get_case_variables, get_example_input, list_example_names, list_required_fields, list_step_ids
 
 if TYPE_CHECKING:
     from stepflow_client import InputStream
@@ -34,8 +34,8 @@ class ValueArgument(NamedTuple):
     """A file name, JSON, YAML, or `name=value`."""
 
 
-class Values(NamedTuple):
-    """A run's input, variables and overrides, as passed on the command line."""
+class RunValues(NamedTuple):
+    """The input, variables and overrides that the command line passes to a run."""
 
     input: Sequence[ValueArgument] = ()
     example: str | None = None
@@ -51,16 +51,16 @@ class Values(NamedTuple):
     """Whether to read the input from stdin if it's a pipe or file and no other input was passed."""
 
     @property
-    def files(self) -> list[str]:
+    def value_files(self) -> list[str]:
         """The files to read values from."""
         arguments = (*self.input, *self.variables, *self.overrides)
         return [argument.text for argument in arguments if argument.form == "file"]
 
-    def check_conflicts(self, *, flow: str, inputs: str | None = None, option: str = "--inputs") -> None:
+    def check_value_conflicts(self, *, flow: str, inputs: str | None = None, option: str = "--inputs") -> None:
         """Check for contradictory options before reading anything.
 
         Args:
-            flow: The flow file, which may be `-`.
+            flow: The flow file. Can be `-`.
             inputs: The file with a batch's inputs, if any.
             option: The option or argument used for `inputs`.
 
@@ -77,7 +77,7 @@ class Values(NamedTuple):
         if len(readers) > 1:
             raise usage(f"{' and '.join(readers)} cannot both be read from standard input")
 
-    def read_given_input(self, flow: Mapping[str, Any]) -> tuple[Any] | None:
+    def read_explicit_or_piped_input(self, flow: Mapping[str, Any]) -> tuple[Any] | None:
         """Return the explicit or piped input as a 1-tuple, or None if there is neither.
 
         Raises:
@@ -86,7 +86,7 @@ class Values(NamedTuple):
         if self.example is not None:
             return (get_example_input(flow, self.example),)
         if self.input:
-            return (read_value(self.input[0], self.stdin_format),)
+            return (read_value_argument(self.input[0], self.stdin_format),)
         taken = any(argument.form == "file" and argument.text == "-" for argument in (*self.variables, *self.overrides))
         return read_piped_value(self.stdin_format) if self.reads_stdin and not taken else None
 
@@ -96,7 +96,7 @@ class Values(NamedTuple):
         Raises:
             Problem, FlowFileError: If the input can't be read, or the flow requires one and it is missing.
         """
-        given = self.read_given_input(flow)
+        given = self.read_explicit_or_piped_input(flow)
         if given is not None:
             return given[0]
         required = list_required_fields(flow)
@@ -120,20 +120,20 @@ class Values(NamedTuple):
         """
         from stepflow_client._data.flow_declarations import collect_declared_variables
 
-        of_example = get_example_variables(flow, self.example)
+        of_example = get_case_variables(flow, self.example)
         if not self.variables and not self.single_variables:
             return of_example or None
-        value = read_value(self.variables[0], self.stdin_format) if self.variables else {}
+        value = read_value_argument(self.variables[0], self.stdin_format) if self.variables else {}
         if not isinstance(value, dict):
             option = self.variables[0].option
             raise usage(f"{option} is not a mapping of names to values", 'use {"name": "value"}, or --var name=value')
         value = of_example | value
         declared = collect_declared_variables(flow)
         for variable in self.single_variables:
-            name, text = _split_pair(variable, "--var", "name=value")
+            name, text = _split_name_and_value(variable, "--var", "name=value")
             # Don't convert values of string variables: 1.10 would become a number.
             is_text = name in declared and declared[name]["value_schema"].get("type") == "string"
-            value[name] = text if is_text else parse_scalar(text)
+            value[name] = text if is_text else parse_assigned_value(text)
         return value
 
     def read_overrides(self, flow: Mapping[str, Any]) -> list[Any] | None:
@@ -148,15 +148,17 @@ class Values(NamedTuple):
         read = []
         for override in self.overrides:
             is_set = override.form == "set"
-            value = _parse_override(override.text, flow) if is_set else read_value(override, self.stdin_format)
+            value = (
+                _parse_set_override(override.text, flow) if is_set else read_value_argument(override, self.stdin_format)
+            )
             if not isinstance(value, dict):
                 raise usage(f"{override.option} is not a mapping of steps to their changes")
-            _check_overrides(override, value, flow)
+            _check_override_targets(override, value, flow)
             read.append(value)
         return read or None
 
 
-def read_value(given: ValueArgument, stdin_format: str | None = None) -> Any:
+def read_value_argument(given: ValueArgument, stdin_format: str | None = None) -> Any:
     """Read a value from a file, stdin (`-`), or the command line itself.
 
     Args:
@@ -170,27 +172,27 @@ def read_value(given: ValueArgument, stdin_format: str | None = None) -> Any:
     from stepflow_client.flows.reading import load_file, parse_json, parse_yaml
 
     if given.form == "json":
-        return _parse_json_text(_decode_utf_8(given.text), given.option)
+        return _parse_json_argument(_decode_utf_8(given.text), given.option)
     if given.form == "yaml":
         return parse_yaml(_decode_utf_8(given.text), given.option)
     if given.text == "-":
         parse = parse_json if stdin_format == "json" else parse_yaml
-        return parse(read_stdin(), "standard input")
+        return parse(read_stdin_text(), "standard input")
     if given.option == "--input" and given.text.lower().endswith((".csv", ".parquet")):
-        raise usage(f"{given.text} is a file of many inputs, but --input accepts only one", _batch_hint(given.text))
+        raise usage(f"{given.text} is a file of many inputs, but --input accepts only one", _hint_batch(given.text))
     try:
         return load_file(given.text)
     except FlowFileError as error:
         if given.option == "--input" and given.text.lower().endswith((".jsonl", ".ndjson")):
-            error.hint = _batch_hint(given.text)
+            error.hint = _hint_batch(given.text)
         raise
 
 
-def _batch_hint(path: str) -> str:
+def _hint_batch(path: str) -> str:
     return f"to run the flow once per input, use 'stepflow batch FLOW {shlex.quote(path)}'"
 
 
-def _parse_json_text(text: str, option: str) -> Any:
+def _parse_json_argument(text: str, option: str) -> Any:
     """Parse JSON from the command line, or a YAML mapping or list in block style.
 
     Raises:
@@ -206,7 +208,7 @@ def _parse_json_text(text: str, option: str) -> Any:
         if os.path.isfile(file):
             error.hint = f"to read the file, use {option.removesuffix('-json')} {shlex.quote(file)}"
         elif pair is not None:
-            error.hint = f"use {_suggest_json(option, pair)}"
+            error.hint = f"use {_suggest_json_option(option, pair)}"
         elif text.lstrip()[:1] in ("{", "["):
             # Don't try YAML: this is JSON with a mistake, and {"a": None} would turn into text.
             error.hint = error.hint or "put names and text in double quotes"
@@ -218,12 +220,12 @@ def _parse_json_text(text: str, option: str) -> Any:
         raise
 
 
-def _suggest_json(option: str, pair: re.Match[str]) -> str:
+def _suggest_json_option(option: str, pair: re.Match[str]) -> str:
     """Return the option with `name=value` converted to a JSON object, for a hint."""
-    return f"{option} {shlex.quote(json.dumps({pair[1]: parse_scalar(pair[2])}, ensure_ascii=False))}"
+    return f"{option} {shlex.quote(json.dumps({pair[1]: parse_assigned_value(pair[2])}, ensure_ascii=False))}"
 
 
-def parse_scalar(text: str) -> Any:
+def parse_assigned_value(text: str) -> Any:
     """Parse the value in `name=value` as JSON or a YAML number, boolean, null, list or mapping. Anything else is text.
 
     Text is kept verbatim, including surrounding whitespace and anything YAML would treat as a comment, anchor or tag.
@@ -257,12 +259,12 @@ def _decode_utf_8(text: str) -> str:
 
 def _hint_input_options(flow: Mapping[str, Any], required: Sequence[str]) -> str:
     sample = json.dumps(dict.fromkeys(required, "..."), ensure_ascii=False)
-    names = list_case_names(flow)
+    names = list_example_names(flow)
     way = f"pass --input-json {shlex.quote(sample)}"
     return f"{way}, --input FILE, or --example NAME: {', '.join(names)}" if names else f"{way} or --input FILE"
 
 
-def note_unread_fields(flow: Mapping[str, Any], input: Any) -> None:
+def note_unread_input_fields(flow: Mapping[str, Any], input: Any) -> None:
     """Print a note about input fields the flow neither declares nor reads. The flow must have its overrides applied."""
     from stepflow_client.flows.run_requirements import find_unread_fields
 
@@ -284,42 +286,42 @@ def _check_not_json(given: ValueArgument) -> None:
         hint = f"use {given.option}-json {shlex.quote(given.text)}"
         raise usage(f"{given.option} expects a file name, not JSON", hint)
     if pair is not None and given.option == "--input":
-        hint = f"use {_suggest_json('--input-json', pair)}"
+        hint = f"use {_suggest_json_option('--input-json', pair)}"
         raise usage(f"--input expects a file name, not {given.text}", hint)
 
 
-def _split_pair(text: str, option: str, form: str) -> tuple[str, str]:
+def _split_name_and_value(text: str, option: str, form: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name:
-        raise usage(f"{option} expects {form}, not {text!r}", _hint_pair(option, name))
+        raise usage(f"{option} expects {form}, not {text!r}", _hint_pair_syntax(option, name))
     return name, value
 
 
-def _hint_pair(option: str, name: str) -> str:
+def _hint_pair_syntax(option: str, name: str) -> str:
     value = f"{name or 'NAME'}=VALUE" if option == "--var" else f"{name.partition('.')[0] or 'STEP'}.input.KEY=VALUE"
     return f"use {option} {shlex.quote(value)}"
 
 
-def _parse_override(text: str, flow: Mapping[str, Any]) -> dict[str, Any]:
+def _parse_set_override(text: str, flow: Mapping[str, Any]) -> dict[str, Any]:
     """Parse a `step.input.key=value` override."""
     form = "STEP.input.KEY=VALUE"
-    path, value = _split_pair(text, "--set", form)
+    path, value = _split_name_and_value(text, "--set", form)
     # Dots within names are escaped with a backslash.
     parts = [part.replace("\0", ".") for part in path.replace("\\.", "\0").split(".")]
     if len(parts) < 2 or not all(parts):
-        raise usage(f"--set expects {form}, not {text!r}", _hint_pair("--set", parts[0]))
-    override, current = parse_scalar(value), _get_current_value(parts, flow)
+        raise usage(f"--set expects {form}, not {text!r}", _hint_pair_syntax("--set", parts[0]))
+    override, current = parse_assigned_value(value), _get_overridden_value(parts, flow)
     if isinstance(override, dict) and isinstance(current, Mapping):
         # Set the remaining keys to null, which removes them. Otherwise the override would be merged with the old value.
         override = {**dict.fromkeys(str(key) for key in current if key not in override), **override}
     if parts[1] == "input" and len(parts) > 2:
-        _check_input_key(parts[0], parts[2], flow)
+        _check_step_input_key(parts[0], parts[2], flow)
     for part in reversed(parts):
         override = {part: override}
     return dict(override)
 
 
-def _check_input_key(step: str, key: str, flow: Mapping[str, Any]) -> None:
+def _check_step_input_key(step: str, key: str, flow: Mapping[str, Any]) -> None:
     """Check an input key used with `--set`.
 
     Raises:
@@ -327,10 +329,10 @@ def _check_input_key(step: str, key: str, flow: Mapping[str, Any]) -> None:
     """
     from stepflow_client.flows.components import BUILTINS
 
-    current = _get_current_value([step, "input"], flow)
+    current = _get_overridden_value([step, "input"], flow)
     if not isinstance(current, Mapping) or not current or key in current:
         return
-    schema, _ = BUILTINS.get(str(_get_current_value([step, "component"], flow)), ({}, {}))
+    schema, _ = BUILTINS.get(str(_get_overridden_value([step, "component"], flow)), ({}, {}))
     known = [*dict.fromkeys((*current, *schema.get("properties", ())))]
     if key in known:
         return
@@ -340,7 +342,7 @@ def _check_input_key(step: str, key: str, flow: Mapping[str, Any]) -> None:
     note(f"the input of step {step} has no {key} in the flow; adding it")
 
 
-def _get_current_value(parts: Sequence[str], flow: Mapping[str, Any]) -> Any:
+def _get_overridden_value(parts: Sequence[str], flow: Mapping[str, Any]) -> Any:
     """Return the flow's current value at an override's path, or None if there is none.
 
     Raises:
@@ -363,7 +365,7 @@ def _get_current_value(parts: Sequence[str], flow: Mapping[str, Any]) -> Any:
 _STEP_KEYS = ("component", "input", "onError", "mustExecute", "metadata")
 
 
-def _check_overrides(given: ValueArgument, overrides: Mapping[str, Any], flow: Mapping[str, Any]) -> None:
+def _check_override_targets(given: ValueArgument, overrides: Mapping[str, Any], flow: Mapping[str, Any]) -> None:
     """Check for overrides that would have no effect.
 
     Raises:
@@ -382,7 +384,7 @@ def _check_overrides(given: ValueArgument, overrides: Mapping[str, Any], flow: M
                 raise usage(f"{given.option}: unknown key {key} for step {step}", known)
 
 
-def open_inputs(
+def open_input_stream(
     path: str, form: str | None, flow: Mapping[str, Any] | None = None, *, stops: bool = True
 ) -> InputStream:
     """Open a file of inputs.
@@ -408,7 +410,7 @@ def read_batch_inputs(path: str, form: str | None, flow: Mapping[str, Any] | Non
     from stepflow_client import FlowFileError
 
     try:
-        with open_inputs(path, form, flow) as inputs:
+        with open_input_stream(path, form, flow) as inputs:
             values = list(inputs)
     except FlowFileError as error:
         raise usage(error.message, adapt_hint(error.hint)) from None
@@ -430,12 +432,12 @@ IndexedInput = tuple[int, Any]
 """An input preceded by its zero-based position in the file."""
 
 
-def take_range(inputs: Iterable[IndexedInput], skip: int, limit: int | None) -> Iterator[IndexedInput]:
+def slice_inputs(inputs: Iterable[IndexedInput], skip: int, limit: int | None) -> Iterator[IndexedInput]:
     """Skip the first `skip` inputs and return up to `limit` of the rest, or all of them if None."""
     return islice(inputs, skip, None if limit is None else skip + limit)
 
 
-def choose_sample(inputs: Iterable[IndexedInput], size: int, seed: int) -> Iterator[IndexedInput]:
+def sample_inputs(inputs: Iterable[IndexedInput], size: int, seed: int) -> Iterator[IndexedInput]:
     """Yield a random sample of `size` inputs in their original order. The same inputs and seed give the same sample.
 
     Reads all inputs before yielding the first, but only keeps the sample in memory.
@@ -452,7 +454,7 @@ def choose_sample(inputs: Iterable[IndexedInput], size: int, seed: int) -> Itera
     yield from sorted(held, key=lambda entry: entry[0])
 
 
-def select_positions(inputs: Iterable[IndexedInput], wanted: Mapping[int, Any]) -> Iterator[IndexedInput]:
+def select_inputs_at_positions(inputs: Iterable[IndexedInput], wanted: Mapping[int, Any]) -> Iterator[IndexedInput]:
     """Yield the inputs at the wanted positions. Stops reading after the last one.
 
     Raises:

@@ -22,7 +22,7 @@ from stepflow_client.flows.reading import parse_yaml
 from .cursor import DocumentText, TypedWord, find_typed_word
 from .documents import Analysis, should_offer_completions
 from .navigation import find_description
-from .node_context import NodeContext, find_node_context
+from .node_context import NodeContext, build_node_context
 
 _STEP = "id: ${1:name}\ncomponent: ${2:/builtin/noop}\ninput: $3"
 _CASE = "name: ${1:usual}\ninput: {$2}\noutput: {outcome: success, result: $3}"
@@ -35,7 +35,9 @@ def _nest_under_key(key: str, body: str) -> str:
 
 
 def to_list_element(body: str) -> str:
-    """Return a body as a list element."""
+    """>>> format_as_list_element("id: a")
+    '- id: a'
+    """
     return "- " + body.replace("\n", "\n  ")
 
 
@@ -145,7 +147,7 @@ def list_completions(
     typed = find_typed_word(text.text, analysis.name, offset) if should_offer_completions(analysis, text) else None
     if typed is None:
         return types.CompletionList(is_incomplete=False, items=[])
-    place = find_node_context(analysis, typed.target.node, typed.first_step)
+    place = build_node_context(analysis, typed.target.node, typed.first_step)
     is_json = analysis.name.lower().endswith(".json") or text.text.lstrip()[:1] == "{"
     chosen = dict[tuple[str, bool], Candidate]()
     candidates = _iter_candidates(place, typed, text, is_json=is_json)
@@ -216,12 +218,12 @@ def _iter_candidates(place: NodeContext, typed: TypedWord, text: DocumentText, *
         if element is not None and not typed.is_quoted and (typed.opens_line or is_json):
             label = "- " + element.partition(":")[0]
             yield Candidate(label, Kind.Snippet, snippet=element if is_json else to_list_element(element))
-        yield from _iter_values(place, typed)
+        yield from _iter_value_candidates(place, typed)
     if key is not None or typed.opens_line:
-        yield from _iter_keys(place, present, typed)
+        yield from _iter_key_candidates(place, present, typed)
 
 
-def _iter_keys(place: NodeContext, present: Iterable[str], typed: TypedWord) -> Iterator[Candidate]:
+def _iter_key_candidates(place: NodeContext, present: Iterable[str], typed: TypedWord) -> Iterator[Candidate]:
     path, defs, present = place.path, place.analysis.schema.get("$defs", {}), [*present]
     is_mocks = path[:1] == ("test",) and path[-1:] == ("mocks",)
     if place.types is not None and (is_mocks or path == ("schemas", "properties", "steps", "properties")):
@@ -229,13 +231,13 @@ def _iter_keys(place: NodeContext, present: Iterable[str], typed: TypedWord) -> 
             if step_id not in present:
                 yield Candidate(step_id, Kind.Reference, step.step.component or "", is_key=True)
     if path[:2] == ("test", "cases") and path[3:] == ("variables",):
-        for variable in _iter_variables(place.types, "$"):
+        for variable in _iter_variable_candidates(place.types, "$"):
             if variable.value not in present:
                 yield variable._replace(is_key=True)
     for part, type in _iter_typed_parts(place.test_data_type):
         if isinstance(part, str) and part not in present:
             yield Candidate(part, Kind.Field, format_type(type, 80), is_key=True)
-    if place.is_expected and not present:
+    if place.is_expected_output and not present:
         for name, description in MATCHERS.items():
             yield Candidate(name, Kind.Keyword, "matcher", description, is_key=True, rank=2)
     # Inside braces, only offer single-line snippets.
@@ -250,28 +252,30 @@ def _iter_keys(place: NodeContext, present: Iterable[str], typed: TypedWord) -> 
             snippet = get_key_snippet(path, name, is_expression=place.is_expression, is_first=not present)
             snippet = snippet if is_block or "\n" not in snippet else ""
             kinds = " | ".join(map(str, get_type_names(inner))) if isinstance(inner, Mapping) else ""
-            yield Candidate(name, Kind.Property, kinds, _get_description(inner), True, rank, snippet)
+            yield Candidate(name, Kind.Property, kinds, _get_schema_description(inner), True, rank, snippet)
 
 
-def _iter_values(place: NodeContext, typed: TypedWord) -> Iterator[Candidate]:
+def _iter_value_candidates(place: NodeContext, typed: TypedWord) -> Iterator[Candidate]:
     holder, part = typed.target.node.parent, typed.target.node.part
     if place.path[:1] == ("steps",) and place.path[2:] == ("component",):
-        yield from _iter_components(place)
+        yield from _iter_component_candidates(place)
     elif place.is_expression and holder is not None and part == "$step":
-        yield from _iter_steps(place)
+        yield from _iter_step_candidates(place)
     elif place.is_expression and holder is not None and part == "path" and "$step" in holder.items:
-        step = next((earlier for earlier in place.steps if earlier.step.id == holder.items["$step"].value), None)
-        yield from _iter_paths(step.output, typed.text) if step is not None else ()
+        step = next(
+            (earlier for earlier in place.readable_steps if earlier.step.id == holder.items["$step"].value), None
+        )
+        yield from _iter_path_candidates(step.output, typed.text) if step is not None else ()
     elif place.is_expression and part == "$input":
-        yield from _iter_paths(place.flow_input_type, typed.text)
+        yield from _iter_path_candidates(place.flow_input_type, typed.text)
     elif place.is_expression and part == "$variable":
-        yield from _iter_variables(place.reads, typed.text)
+        yield from _iter_variable_candidates(place.reads, typed.text)
     elif part == "$ref" and place.types is not None:
         yield from (Candidate(f"#/$defs/{name}", Kind.Reference) for name in place.types.model.defs)
     elif holder is not None and holder.part == "required" and holder.parent is not None:
         properties = holder.parent.get("properties")
-        yield from (Candidate(name, Kind.Property) for name in properties.items) if properties is not None else ()
-    elif part == "$type" and place.is_expected:
+        yield from ((Candidate(name, Kind.Property) for name in properties.items) if properties is not None else ())
+    elif part == "$type" and place.is_expected_output:
         yield from (Candidate(name, Kind.EnumMember) for name in JSON_TYPES)
     else:
         # What's typed at the start of a line is more likely a key than a value.
@@ -283,12 +287,12 @@ def _iter_values(place: NodeContext, typed: TypedWord) -> Iterator[Candidate]:
             for value in values:
                 kind = Kind.EnumMember if isinstance(value, str) else Kind.Constant
                 if not isinstance(value, (dict, list)):
-                    yield Candidate(value, kind, documentation=_get_description(schema), rank=rank)
+                    yield Candidate(value, kind, documentation=_get_schema_description(schema), rank=rank)
         if place.is_expression and not typed.is_quoted:
-            yield from _iter_expressions(place)
+            yield from _iter_expression_candidates(place)
 
 
-def _iter_components(place: NodeContext) -> Iterator[Candidate]:
+def _iter_component_candidates(place: NodeContext) -> Iterator[Candidate]:
     catalog = place.analysis.catalog
     for name in sorted(catalog.known, key=lambda word: (word.startswith("/builtin/"), word)):
         plugin = catalog.known.plugins.get(name)
@@ -299,34 +303,34 @@ def _iter_components(place: NodeContext) -> Iterator[Candidate]:
             yield Candidate(path, Kind.Function, detail, find_description(catalog, path) or "")
 
 
-def _iter_steps(place: NodeContext) -> Iterator[Candidate]:
+def _iter_step_candidates(place: NodeContext) -> Iterator[Candidate]:
     # Nearest first, since most steps read from the one just before.
-    for step in reversed(place.steps):
+    for step in reversed(place.readable_steps):
         yield Candidate(step.step.id, Kind.Reference, format_type(step.output, 80), step.step.component or "")
 
 
-def _iter_variables(flow: FlowTypes | None, prefix: str) -> Iterator[Candidate]:
+def _iter_variable_candidates(flow: FlowTypes | None, prefix: str) -> Iterator[Candidate]:
     if flow is None:
         return
     for name, schema in flow.model.variables[0].items():
         type = infer_variable_type(schema, flow.model.defs)
-        yield Candidate(name, Kind.Variable, format_type(type, 80), _get_description(schema))
+        yield Candidate(name, Kind.Variable, format_type(type, 80), _get_schema_description(schema))
         if not prefix or prefix.startswith(("$.", name)):
-            yield from (path._replace(value=f"$.{name}{path.value[1:]}") for path in _iter_paths(type, ""))
+            yield from (path._replace(value=f"$.{name}{path.value[1:]}") for path in _iter_path_candidates(type, ""))
 
 
-def _iter_expressions(place: NodeContext) -> Iterator[Candidate]:
-    """Yield expressions that read a step, input field or variable. Those containing the field's name rank first."""
-    steps = [{"$step": step.value} for step in islice(_iter_steps(place), _MAX_READS)]
+def _iter_expression_candidates(place: NodeContext) -> Iterator[Candidate]:
+    """Offer whole expressions too, ranking any that mention the name of the field being filled in first."""
+    steps = [{"$step": step.value} for step in islice(_iter_step_candidates(place), _MAX_READS)]
     parts = islice(_iter_typed_parts(place.flow_input_type), _MAX_READS)
     fields = [{"$input": format_path([part])} for part, _ in parts]
-    variables = [{"$variable": variable.value} for variable in _iter_variables(place.reads, "$")]
+    variables = [{"$variable": variable.value} for variable in _iter_variable_candidates(place.reads, "$")]
     for value in (*steps, *fields, {"$input": "$"}, *variables):
         has_same_name = isinstance(place.node.part, str) and place.node.part in "".join(value.values())
         yield Candidate(value, Kind.Reference, rank=0 if has_same_name else 1)
 
 
-def _iter_paths(type: Type, text: str) -> Iterator[Candidate]:
+def _iter_path_candidates(type: Type, text: str) -> Iterator[Candidate]:
     """Yield paths into a type: those that continue the typed text, plus any that certainly exist."""
     begin = text[: max(text.rfind("."), text.rfind("["))] if text.startswith("$") else ""
     inner = type
@@ -351,6 +355,6 @@ def _iter_typed_parts(type: Type) -> Iterator[tuple[str | int, Type]]:
                 yield 0, items
 
 
-def _get_description(schema: Any) -> str:
+def _get_schema_description(schema: Any) -> str:
     text = schema.get("description") if isinstance(schema, Mapping) else None
     return text if isinstance(text, str) else ""

@@ -34,7 +34,7 @@ class DocumentText:
         if position.line >= len(self.line_starts):
             return len(self.text)
         start = self.line_starts[position.line]
-        line = self._line(position.line)
+        line = self._get_line(position.line)
         if line.isascii():
             return start + min(position.character, len(line))
         units = line.encode(self._codec, "surrogatepass")[: position.character * self._unit]
@@ -52,15 +52,15 @@ class DocumentText:
         """Return the range between two offsets."""
         return types.Range(self.to_position(start), self.to_position(end))
 
-    def line_end(self, offset: int) -> int:
+    def get_line_end(self, offset: int) -> int:
         """Return the offset of the end of the line containing `offset`."""
         line = bisect_right(self.line_starts, offset) - 1
-        return self.line_starts[line] + len(self._line(line))
+        return self.line_starts[line] + len(self._get_line(line))
 
-    def rest_of_line(self, line: int, column: int) -> tuple[int, int]:
+    def get_rest_of_line(self, line: int, column: int) -> tuple[int, int]:
         """Return the start and end offsets of a line from `column` on. Both arguments are 1-based."""
         line = min(max(line, 1), len(self.line_starts)) - 1
-        end = self.line_starts[line] + len(self._line(line))
+        end = self.line_starts[line] + len(self._get_line(line))
         return min(self.line_starts[line] + max(column, 1) - 1, end), end
 
     def apply_changes(self, changes: Iterable[types.TextDocumentContentChangeEvent]) -> DocumentText:
@@ -74,7 +74,7 @@ class DocumentText:
             text = DocumentText(new, self.encoding)
         return text
 
-    def _line(self, line: int) -> str:
+    def _get_line(self, line: int) -> str:
         end = self.line_starts[line + 1] if line + 1 < len(self.line_starts) else len(self.text)
         return self.text[self.line_starts[line] : end].rstrip("\r\n")
 
@@ -101,7 +101,7 @@ class KeyOrValue(NamedTuple):
     """The key at the offset, if any."""
 
 
-def find_key_or_value(root: Node, offset: int) -> KeyOrValue:
+def find_key_or_value_at(root: Node, offset: int) -> KeyOrValue:
     """Return the innermost key or value at an offset."""
     node = root
     while node.original is None:
@@ -134,7 +134,7 @@ class TypedWord(NamedTuple):
     """Whether the value comes first on its line and could therefore become a key."""
 
 
-class _TextPart(NamedTuple):
+class _ParseableSection(NamedTuple):
     """Part of a text that can be parsed on its own."""
 
     start: int
@@ -152,8 +152,8 @@ def find_typed_word(text: str, name: str, offset: int) -> TypedWord | None:
     Parses just the surrounding step or section if possible, adding any missing colon, quote or bracket.
     """
     is_json = name.lower().endswith(".json") or text.lstrip()[:1] == "{"
-    whole = _TextPart(0, len(text))
-    parts = [(_find_json_part if is_json else _find_yaml_part)(text, offset) or whole, whole]
+    whole = _ParseableSection(0, len(text))
+    parts = [(_find_json_step if is_json else _find_yaml_section)(text, offset) or whole, whole]
     for part in parts if len(text) < _LARGE else parts[:1]:
         before, after = part.head + text[part.start : offset], text[offset : part.end] + part.foot
         marks = _find_open_marks(before)
@@ -173,7 +173,7 @@ def find_typed_word(text: str, name: str, offset: int) -> TypedWord | None:
             for head in dict.fromkeys(heads):
                 flow = FlowText(before + head + tail, name)
                 at = len(before) + head.index(_CARET)
-                if flow.error is None and (typed := _read_typed_word(flow, at, offset, part)) is not None:
+                if flow.error is None and (typed := _extract_typed_word(flow, at, offset, part)) is not None:
                     typed = typed._replace(is_quoted=quote != "")
                     return typed if path is None else typed._replace(text=path[0], start=offset - len(path[0]))
     return None
@@ -198,7 +198,7 @@ def _find_open_marks(text: str) -> list[str]:
     return marks
 
 
-def _find_yaml_part(text: str, offset: int) -> _TextPart:
+def _find_yaml_section(text: str, offset: int) -> _ParseableSection:
     """Return the YAML section around an offset. If it contains a list (e.g. the steps), return just one element."""
     line = text.rfind("\n", 0, offset) + 1
     lines = f"\n{text}"
@@ -207,59 +207,58 @@ def _find_yaml_part(text: str, offset: int) -> _TextPart:
     end = min((position for position in starts if position > line), default=len(text))
     first = re.compile(r"^( *)-(?=[ \r\n])", re.MULTILINE).search(text, start, end)
     if first is None or text[text.find("\n", start) : first.start()].strip() or first.start() > offset:
-        return _TextPart(start, end)
+        return _ParseableSection(start, end)
     dash = re.compile(rf"\n{first[1]}-(?=[ \r\n]|\Z)")
     elements = [dash_match.start() for dash_match in dash.finditer(lines, start, end + 1)]
     index = sum(element <= line for element in elements) - 1
     last = elements[index + 1] if index + 1 < len(elements) else end
-    return _TextPart(elements[index], last, text[start : first.start()], index)
+    return _ParseableSection(elements[index], last, text[start : first.start()], index)
 
 
-def _find_json_part(text: str, offset: int) -> _TextPart | None:
-    """Return the JSON step around an offset, even if it's invalid. Returns None outside of steps."""
-    for index, (start, end) in enumerate(_iter_json_steps(text)):
+def _find_json_step(text: str, offset: int) -> _ParseableSection | None:
+    """The step itself doesn't have to be valid. None outside of steps."""
+    for index, (start, end) in enumerate(_iter_json_step_ranges(text)):
         if end is None:
             line = text[text.rfind("\n", 0, start) + 1 : start]
             closed = re.compile(rf"\n{line}\}}").search(text, start) if not line.strip() else None
             end = closed.end() if closed is not None else len(text)
         if start <= offset <= end:
-            return _TextPart(start, end, '{"steps": [', index, "]}")
+            return _ParseableSection(start, end, '{"steps": [', index, "]}")
     return None
 
 
-def _iter_json_steps(text: str) -> Iterator[tuple[int, int | None]]:
+def _iter_json_step_ranges(text: str) -> Iterator[tuple[int, int | None]]:
     """Yield the start and end of each step in a JSON text. Stops at an invalid step, whose end is None."""
-    read, at = json.JSONDecoder().raw_decode, _skip_space(text, 0)
+    read, at = json.JSONDecoder().raw_decode, _skip_whitespace(text, 0)
     try:
         while text[at : at + 1] in ("{", ","):
-            key, at = read(text, _skip_space(text, at + 1))
-            at = _skip_space(text, _skip_space(text, at) + 1)
+            key, at = read(text, _skip_whitespace(text, at + 1))
+            at = _skip_whitespace(text, _skip_whitespace(text, at) + 1)
             if key == "steps" and text[at : at + 1] == "[":
                 break
-            at = _skip_space(text, read(text, at)[1])
+            at = _skip_whitespace(text, read(text, at)[1])
         else:
             return
     except (ValueError, RecursionError):
         return
     while text[at : at + 1] in ("[", ","):
-        start = _skip_space(text, at + 1)
+        start = _skip_whitespace(text, at + 1)
         try:
             end = read(text, start)[1]
         except (ValueError, RecursionError):
             yield start, None
             return
         yield start, end
-        at = _skip_space(text, end)
+        at = _skip_whitespace(text, end)
 
 
-def _skip_space(text: str, at: int) -> int:
-    """Return the offset of the next non-whitespace character in a JSON text."""
+def _skip_whitespace(text: str, at: int) -> int:
     match = _WHITESPACE.match(text, at)
     return match.end() if match is not None else at
 
 
-def _read_typed_word(flow: FlowText, at: int, offset: int, part: _TextPart) -> TypedWord | None:
-    spot = find_key_or_value(flow.root, at)
+def _extract_typed_word(flow: FlowText, at: int, offset: int, part: _ParseableSection) -> TypedWord | None:
+    spot = find_key_or_value_at(flow.root, at)
     where = spot.node.keys[spot.key] if spot.key is not None else spot.node
     word = flow.text[where.start : where.end]
     content = spot.key if spot.key is not None else spot.node.value

@@ -34,7 +34,7 @@ from stepflow_client.flows.project import Project, find_top_level_keys, is_flow_
 from stepflow_client.flows.source import FlowText, Node
 
 from ..errors import Problem
-from ..inputs.files import get_signature
+from ..inputs.files import get_file_signature
 from ..inputs.flow import find_flow_project
 from ..server.connect import Target, build_client_arguments
 from ..settings.history import LazyRunHistory
@@ -43,8 +43,8 @@ from ..validation.flow_checks import (
     CheckedFlow,
     CheckOptions,
     CheckRules,
-    check_on_server,
-    find_offline,
+    add_server_findings,
+    find_offline_findings,
     recheck_with_components,
 )
 from .cursor import DocumentText, blank_invalid_lines
@@ -109,8 +109,8 @@ class Analysis:
             self.types = infer_flow_types(self.root, UNKNOWN, self.catalog)
         return self
 
-    def should_replace(self, other: Analysis | None) -> bool:
-        """Return whether completions should use this analysis from now on. False if a syntax error hides some steps."""
+    def should_serve_completions(self, other: Analysis | None) -> bool:
+        """False if a syntax error hides some steps, in which case completions keep using the last analysis."""
         if self.types is None or other is None or other.types is None:
             return self.types is not None or self.kind != "flow"
         return not self.has_skipped_lines or len(self.types.steps) >= len(other.types.steps)
@@ -151,15 +151,17 @@ def analyze_document(name: str, text: DocumentText, rules: CheckRules) -> Analys
     else:
         # Always check types, but report the findings as mere notes unless the settings enable type checks.
         omitted = () if rules.type_check else ("untyped-output",)
-        findings = find_offline(flow, replace(rules, type_check=True))
-        analysis.findings = [each for each in findings if rules.is_reported(each.rule) and each.rule not in omitted]
+        findings = find_offline_findings(flow, replace(rules, type_check=True))
+        analysis.findings = [
+            each for each in findings if rules.is_rule_reported(each.rule) and each.rule not in omitted
+        ]
     return analysis
 
 
 log = logging.getLogger(__name__)
 
 
-class ProjectRules:
+class ProjectRulesCache:
     """The rules for each project, which are only reloaded if its project file or components change.
 
     Args:
@@ -179,7 +181,7 @@ class ProjectRules:
             log.warning("%s", error)
             project = Project()
         files = [str(file) for file in (project.file, self._components or project.components) if file is not None]
-        state = [(file, get_signature(file)) for file in files]
+        state = [(file, get_file_signature(file)) for file in files]
         cached_state, rules = self._cache.get(project.file, (None, CheckRules()))
         if cached_state != state:
             rules = CheckRules(type_check=self._type_check)
@@ -195,7 +197,7 @@ class ProjectRules:
         return rules
 
 
-class ServerChecks:
+class ServerChecker:
     """Checks flows on the server from the environment, a profile or the editor's settings (never from a project)."""
 
     def __init__(self) -> None:
@@ -206,7 +208,7 @@ class ServerChecks:
         self._failure = ""
         """The last message logged, so that it isn't repeated on every save."""
 
-    def check(self, analysis: Analysis) -> CheckedFlow | None:
+    def check_flow(self, analysis: Analysis) -> CheckedFlow | None:
         """Return a flow with the server's findings, or None without a server or a response (logged).
 
         Blocks until the server responds, so call it in a thread.
@@ -218,14 +220,14 @@ class ServerChecks:
         checked = CheckedFlow(analysis.name, analysis.rules, flow, list(analysis.findings))
         try:
             choice = choose_server(ServerOptions(url=self.url))
-            if choice.is_embedded or not checked.is_readable:
+            if choice.is_embedded or not checked.is_parseable:
                 return None
             settings = build_client_arguments(choice)
             with SyncStepflowClient(**settings) as client:
                 self._clients.add(client)
                 try:
                     recheck_with_components([checked], Target(client, choice, LazyRunHistory(), arguments=settings))
-                    check_on_server(checked, client)
+                    add_server_findings(checked, client)
                 finally:
                     self._clients.discard(client)
         except (Problem, StepflowClientError) as error:
@@ -235,11 +237,11 @@ class ServerChecks:
                 log.warning("%s", message)
             return None
         self._failure = ""
-        checked.findings = [finding for finding in checked.findings if checked.rules.is_reported(finding.rule)]
-        checked.records = [dict(record) for record in checked.filter_records(checked.records)]
+        checked.findings = [finding for finding in checked.findings if checked.rules.is_rule_reported(finding.rule)]
+        checked.records = [dict(record) for record in checked.filter_reported_records(checked.records)]
         return checked
 
-    def stop(self) -> None:
+    def abort_requests(self) -> None:
         """Abort pending requests."""
         self._is_stopped = True
         for client in [*self._clients]:
@@ -260,8 +262,8 @@ def build_diagnostics(analysis: Analysis) -> list[types.Diagnostic]:
     for record in analysis.server_findings:
         diagnostics.append(
             types.Diagnostic(
-                range=text.to_range(*text.rest_of_line(record["line"], record["column"])),
-                message=_format_message(record["message"], record.get("hint")),
+                range=text.to_range(*text.get_rest_of_line(record["line"], record["column"])),
+                message=_join_message_and_hint(record["message"], record.get("hint")),
                 severity=_get_severity(record["level"]),
                 code=record["kind"],
                 source=f"{SOURCE} server",
@@ -275,8 +277,8 @@ def _build_diagnostic(finding: Finding, analysis: Analysis) -> types.Diagnostic:
     is_note = finding.is_type_finding and not analysis.rules.type_check
     page = types.CodeDescription(f"{RULES_PAGE}#{finding.rule}") if RULES_PAGE and finding.rule in RULES else None
     return types.Diagnostic(
-        range=analysis.text.to_range(*_get_span(finding, analysis.text)),
-        message=_format_message(finding.message, finding.hint),
+        range=analysis.text.to_range(*_get_finding_span(finding, analysis.text)),
+        message=_join_message_and_hint(finding.message, finding.hint),
         severity=types.DiagnosticSeverity.Information if is_note else _get_severity(finding.level),
         code=finding.rule,
         code_description=page,
@@ -285,7 +287,7 @@ def _build_diagnostic(finding: Finding, analysis: Analysis) -> types.Diagnostic:
     )
 
 
-def _format_message(message: str, hint: str | None) -> str:
+def _join_message_and_hint(message: str, hint: str | None) -> str:
     return f"{message} ({hint})" if hint else message
 
 
@@ -293,11 +295,11 @@ def _get_severity(level: str) -> types.DiagnosticSeverity:
     return types.DiagnosticSeverity.Warning if level == "warning" else types.DiagnosticSeverity.Error
 
 
-def _get_span(finding: Finding, text: DocumentText) -> tuple[int, int]:
-    """Return a finding's start and end offsets. Ends with the first line."""
+def _get_finding_span(finding: Finding, text: DocumentText) -> tuple[int, int]:
+    """Findings are marked on their first line only."""
     if finding.start < 0:
-        return text.rest_of_line(finding.line, finding.column)
-    return finding.start, max(finding.start, min(finding.end, text.line_end(finding.start)))
+        return text.get_rest_of_line(finding.line, finding.column)
+    return finding.start, max(finding.start, min(finding.end, text.get_line_end(finding.start)))
 
 
 def list_code_actions(analysis: Analysis, params: types.CodeActionParams) -> list[types.CodeAction]:
@@ -305,18 +307,18 @@ def list_code_actions(analysis: Analysis, params: types.CodeActionParams) -> lis
     text, uri, kinds = analysis.text, params.text_document.uri, params.context.only
     start, end = text.to_offset(params.range.start), text.to_offset(params.range.end)
     actions: list[types.CodeAction] = []
-    if _is_requested(types.CodeActionKind.QuickFix, kinds):
+    if _is_kind_requested(types.CodeActionKind.QuickFix, kinds):
         for finding in analysis.findings:
-            first, last = _get_span(finding, text)
+            first, last = _get_finding_span(finding, text)
             if first <= end and start <= last:
                 actions.extend(_build_quick_fix(analysis, uri, finding))
     # Only offer to fix everything when requested, because it means rechecking the whole flow.
-    if kinds is not None and _is_requested(FIX_ALL, kinds) and analysis.kind == "flow":
-        actions.extend(_build_fix_all(analysis, uri))
+    if kinds is not None and _is_kind_requested(FIX_ALL, kinds) and analysis.kind == "flow":
+        actions.extend(_build_fix_all_action(analysis, uri))
     return actions
 
 
-def _is_requested(kind: str, kinds: Sequence[str] | None) -> bool:
+def _is_kind_requested(kind: str, kinds: Sequence[str] | None) -> bool:
     return kinds is None or any(kind == requested or kind.startswith(f"{requested}.") for requested in kinds)
 
 
@@ -343,9 +345,9 @@ def _build_quick_fix(analysis: Analysis, uri: str, finding: Finding) -> Iterator
     )
 
 
-def _build_fix_all(analysis: Analysis, uri: str) -> Iterator[types.CodeAction]:
+def _build_fix_all_action(analysis: Analysis, uri: str) -> Iterator[types.CodeAction]:
     old = analysis.text.text
-    new = correct_flow(FlowText(old, analysis.name), lambda flow: find_offline(flow, analysis.rules)).flow.text
+    new = correct_flow(FlowText(old, analysis.name), lambda flow: find_offline_findings(flow, analysis.rules)).flow.text
     if new == old:
         return
     # Replace just the part that differs. That way, editors keep the cursor and folds elsewhere.
@@ -388,7 +390,7 @@ class Document:
         """The task waiting for the server to check the saved text."""
 
 
-class Documents:
+class OpenDocuments:
     """The open documents.
 
     Args:
@@ -397,7 +399,7 @@ class Documents:
         server: Checks saved documents.
     """
 
-    def __init__(self, projects: ProjectRules, publish: Publish, server: ServerChecks) -> None:
+    def __init__(self, projects: ProjectRulesCache, publish: Publish, server: ServerChecker) -> None:
         self._projects, self._publish, self._server = projects, publish, server
         self._documents: dict[str, Document] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="stepflow-checks")
@@ -415,7 +417,10 @@ class Documents:
             self._schedule_analysis(document, _PAUSE)
 
     def check_saved(self, uri: str) -> None:
-        """Have the server check a saved document. Reanalyze all documents, because settings may have changed."""
+        """Have the server check a saved document.
+
+        It could be a settings file, so all documents are reanalyzed as well.
+        """
         self.reanalyze_all()
         document = self._documents.get(uri)
         if document is not None:
@@ -439,7 +444,7 @@ class Documents:
     def stop(self) -> None:
         """Stop all checks and close all documents."""
         self._documents.clear()
-        self._server.stop()
+        self._server.abort_requests()
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def get_current_analysis(self, uri: str) -> Analysis | None:
@@ -484,7 +489,7 @@ class Documents:
             if text is document.text:
                 self._publish(document, analysis)
             document.latest = await run(_infer_types_or_log, analysis)
-            if analysis.should_replace(document.typed):
+            if analysis.should_serve_completions(document.typed):
                 document.typed = analysis
             if text is document.saved and text is document.text:
                 document.server_task = loop.create_task(self._check_on_server(document, analysis))
@@ -492,7 +497,7 @@ class Documents:
         document.is_being_checked = False
 
     async def _check_on_server(self, document: Document, analysis: Analysis) -> None:
-        checked = await asyncio.to_thread(self._server.check, analysis)
+        checked = await asyncio.to_thread(self._server.check_flow, analysis)
         if checked is not None and document.text is analysis.text:
             analysis.findings, analysis.server_findings = checked.findings, checked.records
             self._publish(document, analysis)

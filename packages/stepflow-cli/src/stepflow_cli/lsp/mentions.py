@@ -48,13 +48,11 @@ def find_mentions(model: FlowAnalysis, text: str) -> Iterator[Mention]:
     """Yield all mentions in a flow and its nested flows."""
     for flow in model.all_flows:
         # Skip merged values, since they are elsewhere in the text.
-        mentions = [mention for mention in _MentionReader(flow, text).iter_mentions() if mention.start >= 0]
+        mentions = [mention for mention in _MentionCollector(flow, text).iter_mentions() if mention.start >= 0]
         yield from {(mention.start, mention.end): mention for mention in mentions}.values()
 
 
-class _MentionReader:
-    """Collects the mentions in a single flow."""
-
+class _MentionCollector:
     def __init__(self, model: FlowAnalysis, text: str) -> None:
         self.model, self.flow, self.text = model, model.root, text
         self.input, self.variables = model.find_schema("input"), model.find_schema("variables")
@@ -71,13 +69,13 @@ class _MentionReader:
         for read in self.model.output_reads:
             yield from self.iter_reference_mentions(read, None)
         for schema in (self.input, self.variables, *self.shared.values()):
-            yield from self.iter_declared(schema, is_top=schema is self.variables)
-        yield from self.iter_step_keys(self.model.find_schema("steps", "properties"))
+            yield from self.iter_declared_fields(schema, is_top=schema is self.variables)
+        yield from self.iter_step_key_mentions(self.model.find_schema("steps", "properties"))
         examples = self.flow.get("examples")
         for case in (*self.model.cases, *(examples.elements if examples is not None else ())):
-            yield from self.iter_step_keys(case.get("mocks"))
-            yield from self.iter_data(case.get("input"), self.input, "input")
-            yield from self.iter_data(case.get("variables"), self.variables, "variable")
+            yield from self.iter_step_key_mentions(case.get("mocks"))
+            yield from self.iter_test_data_fields(case.get("input"), self.input, "input")
+            yield from self.iter_test_data_fields(case.get("variables"), self.variables, "variable")
 
     def make_mention(
         self, kind: Kind, node: Node | Key, text: str, span: tuple[int, int] | None = None, name: str | None = None,
@@ -92,7 +90,7 @@ class _MentionReader:
         scope = scope or (kind if kind == "component" else (kind, id(self.flow)))
         return Mention(kind, name, scope, start, end, node, text, span, self.flow, **more)
 
-    def iter_step_keys(self, node: Node | None) -> Iterator[Mention]:
+    def iter_step_key_mentions(self, node: Node | None) -> Iterator[Mention]:
         for name, key in node.keys.items() if node is not None else ():
             yield self.make_mention("step", key, name)
 
@@ -103,14 +101,14 @@ class _MentionReader:
         elif read.kind != "step" and isinstance(written, str):
             path: Path = ()
             schema = self.input if read.kind == "input" else self.variables
-            for part, at in _split_path(written):
+            for part, at in _split_path_with_ranges(written):
                 if isinstance(part, str):
                     kind: Kind = "variable" if read.kind == "variable" and not path else "field"
-                    scope = self.get_scope(schema, path, read.kind)
+                    scope = self.get_field_scope(schema, path, read.kind)
                     yield self.make_mention(kind, read.operand, written, at, part, scope, user=user, is_read=True)
                 schema, path = self.get_part_schema(schema, part), (*path, part)
 
-    def iter_declared(self, schema: Node | None, *, is_top: bool = False) -> Iterator[Mention]:
+    def iter_declared_fields(self, schema: Node | None, *, is_top: bool = False) -> Iterator[Mention]:
         """Yield the fields declared in a schema. At the top of the variables schema, the fields are variables."""
         if schema is None:
             return
@@ -118,42 +116,41 @@ class _MentionReader:
         properties, required = schema.get("properties"), schema.get("required")
         if properties is not None and schema.original is None:
             for name, key in properties.keys.items():
-                yield self.make_mention(kind, key, name, scope=_fields_scope(properties), is_definition=True)
+                yield self.make_mention(kind, key, name, scope=_make_fields_scope(properties), is_definition=True)
             for element in required.elements if required is not None else ():
                 if isinstance(element.value, str):
-                    yield self.make_mention(kind, element, element.value, scope=_fields_scope(properties))
+                    yield self.make_mention(kind, element, element.value, scope=_make_fields_scope(properties))
         for keyword in ("properties", "items", "additionalProperties", "anyOf", "oneOf", "allOf"):
             node = schema.get(keyword)
             if node is not None:
                 for inner in node.items.values() if keyword == "properties" else node.elements or [node]:
-                    yield from self.iter_declared(inner)
+                    yield from self.iter_declared_fields(inner)
 
-    def iter_data(self, node: Node | None, schema: Node | None, reads: Reads, path: Path = ()) -> Iterator[Mention]:
-        """Yield the fields in a test case's input or variables."""
+    def iter_test_data_fields(
+        self, node: Node | None, schema: Node | None, reads: Reads, path: Path = ()
+    ) -> Iterator[Mention]:
         if node is None:
             return
         kind: Kind = "variable" if reads == "variable" and not path else "field"
         for name, child in node.items.items():
-            yield self.make_mention(kind, node.keys[name], name, scope=self.get_scope(schema, path, reads))
-            yield from self.iter_data(child, self.get_part_schema(schema, name), reads, (*path, name))
+            yield self.make_mention(kind, node.keys[name], name, scope=self.get_field_scope(schema, path, reads))
+            yield from self.iter_test_data_fields(child, self.get_part_schema(schema, name), reads, (*path, name))
         for child in node.elements:
-            yield from self.iter_data(child, self.get_part_schema(schema, 0), reads, (*path, 0))
+            yield from self.iter_test_data_fields(child, self.get_part_schema(schema, 0), reads, (*path, 0))
 
-    def get_scope(self, schema: Node | None, path: Path, reads: str) -> Hashable:
-        """Return the scope for a schema's fields. For undeclared fields, it is their path."""
+    def get_field_scope(self, schema: Node | None, path: Path, reads: str) -> Hashable:
+        """Undeclared fields have no schema to share, so their path serves as the scope."""
         schema = self.resolve_schema_reference(schema)
         properties = schema.get("properties") if schema is not None else None
-        return (reads, id(self.flow), path) if properties is None else _fields_scope(properties)
+        return (reads, id(self.flow), path) if properties is None else _make_fields_scope(properties)
 
     def get_part_schema(self, schema: Node | None, part: str | int) -> Node | None:
-        """Return the schema of a field or list element."""
         schema = self.resolve_schema_reference(schema)
         if schema is None:
             return None
         return schema.get("items") if isinstance(part, int) else schema.at("properties", part)
 
     def resolve_schema_reference(self, schema: Node | None) -> Node | None:
-        """Resolve a schema's reference, if there is one."""
         for _ in range(len(self.shared) + 1):
             reference = schema.get("$ref") if schema is not None else None
             if reference is None:
@@ -162,11 +159,11 @@ class _MentionReader:
         return schema
 
 
-def _fields_scope(properties: Node) -> Hashable:
+def _make_fields_scope(properties: Node) -> Hashable:
     return "fields", (properties.original or properties).start
 
 
-def _split_path(path: str) -> list[tuple[str | int, tuple[int, int]]]:
+def _split_path_with_ranges(path: str) -> list[tuple[str | int, tuple[int, int]]]:
     """Return a path's parts with their ranges, or an empty list if `_TOKEN` doesn't cover its syntax."""
     try:
         parts = parse_path(path)
@@ -181,7 +178,7 @@ def _split_path(path: str) -> list[tuple[str | int, tuple[int, int]]]:
     return tokens if tuple(part for part, _ in tokens) == parts else []
 
 
-def find_mention(mentions: Iterable[Mention], offset: int) -> Mention | None:
+def find_mention_at(mentions: Iterable[Mention], offset: int) -> Mention | None:
     """Return the mention at an offset, if any."""
     return next((mention for mention in mentions if mention.start <= offset <= mention.end), None)
 
@@ -208,10 +205,10 @@ def list_rename_edits(text: str, mentions: Iterable[Mention], mention: Mention, 
         raise ValueError(f"there is already a {mention.kind} {name!r}")
     if mention.kind == "field" and mention.flow.parent is not None and not any(other.is_definition for other in same):
         raise ValueError("the step around this flow creates its input, which has no schema")
-    return [_rename_edit(text, other, name) for other in same]
+    return [_build_rename_edit(text, other, name) for other in same]
 
 
-def _rename_edit(text: str, mention: Mention, name: str) -> Edit:
+def _build_rename_edit(text: str, mention: Mention, name: str) -> Edit:
     whole, written = mention.node, text[mention.node.start : mention.node.end]
     quote = written[:1] if written[:1] in ("'", '"') and len(written) > 1 else ""
     if written != f"{quote}{mention.text}{quote}":

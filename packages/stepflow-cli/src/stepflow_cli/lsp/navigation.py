@@ -16,10 +16,10 @@ from stepflow_client.flows.json_schema import get_type_names, resolve_ref
 from stepflow_client.flows.json_types import Type, is_unknown, look_up_path
 from stepflow_client.flows.source import Key, Node
 
-from .cursor import DocumentText, find_key_or_value
+from .cursor import DocumentText, find_key_or_value_at
 from .documents import Analysis
-from .mentions import Mention, find_mention, find_same_mentions, list_rename_edits
-from .node_context import NodeContext, find_node_context
+from .mentions import Mention, find_mention_at, find_same_mentions, list_rename_edits
+from .node_context import NodeContext, build_node_context
 
 _MAX_LENGTH = 600
 # Descriptions of the builtin components.
@@ -49,11 +49,11 @@ def build_hover(analysis: Analysis, position: types.Position) -> types.Hover | N
     if analysis.root is None:
         return None
     text, offset = analysis.text, analysis.text.to_offset(position)
-    mention = find_mention(analysis.mentions, offset)
-    spot = find_key_or_value(analysis.root, offset)
-    place = find_node_context(analysis, spot.node)
+    mention = find_mention_at(analysis.mentions, offset)
+    spot = find_key_or_value_at(analysis.root, offset)
+    place = build_node_context(analysis, spot.node)
     if mention is not None and (place.types is None or mention.flow is place.types.model.root or spot.key is None):
-        lines, start, end = _describe_name(analysis, place, mention), mention.start, mention.end
+        lines, start, end = _describe_mention(analysis, place, mention), mention.start, mention.end
     elif spot.key is not None:
         key = spot.node.keys[spot.key]
         lines, start, end = _describe_key(place, spot.key), key.start, key.end
@@ -64,14 +64,14 @@ def build_hover(analysis: Analysis, position: types.Position) -> types.Hover | N
     return types.Hover(types.MarkupContent(types.MarkupKind.Markdown, "\n\n".join(lines)), text.to_range(start, end))
 
 
-def _describe_name(analysis: Analysis, place: NodeContext, mention: Mention) -> list[str]:
-    lines = [f"**{mention.kind}** {_format_code(mention.name)}"]
+def _describe_mention(analysis: Analysis, place: NodeContext, mention: Mention) -> list[str]:
+    lines = [f"**{mention.kind}** {_format_inline_code(mention.name)}"]
     if mention.kind == "component":
         declared_types = analysis.catalog.find_types(mention.name)
         if declared_types is None:
             return []
         given, returned = declared_types
-        description = _escape_paragraph(find_description(analysis.catalog, mention.name))
+        description = _escape_markdown(find_description(analysis.catalog, mention.name))
         return [*lines, *description, f"input: {_format_type(given)}", f"output: {_format_type(returned)}"]
     scope = place.types if place.types is not None and place.types.model.root is mention.flow else place.reads
     same = find_same_mentions(analysis.mentions, mention)
@@ -80,18 +80,18 @@ def _describe_name(analysis: Analysis, place: NodeContext, mention: Mention) -> 
         component = step.step.component
         if component:
             lines += [
-                f"component: {_format_code(component)}",
-                *_escape_paragraph(find_description(analysis.catalog, component)),
+                f"component: {_format_inline_code(component)}",
+                *_escape_markdown(find_description(analysis.catalog, component)),
             ]
         lines.append(f"output: {_format_type(step.output)}")
     elif mention.kind != "step" and scope is not None:
         schema = _find_declared_schema(analysis, same)
         if schema is not None:
             lines.append(f"type: {_format_type(infer_variable_type(schema, scope.model.defs))}")
-            lines += _escape_paragraph(schema.get("description"))
+            lines += _escape_markdown(schema.get("description"))
         if schema is None or mention.text != mention.name:
             lines += _describe_value(place)
-    readers = (_format_code(other.user) if other.user else "the output" for other in same if other.is_read)
+    readers = (_format_inline_code(other.user) if other.user else "the output" for other in same if other.is_read)
     lines.append(f"read by {', '.join(dict.fromkeys(readers)) or 'nothing'}")
     return lines
 
@@ -100,7 +100,7 @@ def _find_declared_schema(analysis: Analysis, mentions: list[Mention]) -> Mappin
     definition = next((mention for mention in mentions if mention.is_definition), None)
     if definition is None or analysis.root is None:
         return None
-    spot = find_key_or_value(analysis.root, definition.start)
+    spot = find_key_or_value_at(analysis.root, definition.start)
     schema = spot.node.items[spot.key].value if spot.key is not None else None
     return schema if isinstance(schema, Mapping) else None
 
@@ -112,11 +112,11 @@ def _describe_key(place: NodeContext, key: str) -> list[str]:
     if not schemas:
         return []
     schema = next((declared for declared in schemas if declared.get("description")), schemas[0])
-    kinds, description = get_type_names(schema), _escape_paragraph(schema.get("description"))
+    kinds, description = get_type_names(schema), _escape_markdown(schema.get("description"))
     if not kinds and not description:
         return []
-    kind = f": {_format_code(' | '.join(map(str, kinds)))}" if kinds else ""
-    return [f"**{''.join(_escape_paragraph(key))}**{kind}", *description]
+    kind = f": {_format_inline_code(' | '.join(map(str, kinds)))}" if kinds else ""
+    return [f"**{''.join(_escape_markdown(key))}**{kind}", *description]
 
 
 def _describe_value(place: NodeContext) -> list[str]:
@@ -125,12 +125,12 @@ def _describe_value(place: NodeContext) -> list[str]:
     if holder is None or word not in ("$step", "$input", "$variable") or node.part not in (word, "path"):
         # A value listed in a schema, e.g. an onError action.
         listing = (schema for schema in place.applicable_schemas if "enum" in schema)
-        return next(filter(None, (_escape_paragraph(schema.get("description")) for schema in listing)), [])
+        return next(filter(None, (_escape_markdown(schema.get("description")) for schema in listing)), [])
     if not place.is_expression or place.reads is None:
         return []
     result = look_up_reference(holder, word, place.reads)
     if result.problem is not None:
-        return _escape_paragraph(result.problem)
+        return _escape_markdown(result.problem)
     type, path = result.type, parse_portable_path(node.value)
     if word == "$input" and is_unknown(type) and path is not None:
         # Without an input schema, use the type expected by the flow's steps.
@@ -139,19 +139,19 @@ def _describe_value(place: NodeContext) -> list[str]:
 
 
 def _format_type(type: Type) -> str:
-    return _format_code(format_type(type, _MAX_LENGTH))
+    return _format_inline_code(format_type(type, _MAX_LENGTH))
 
 
-def _format_code(text: str) -> str:
-    """Format text as inline Markdown code, with as many backticks as it needs."""
+def _format_inline_code(text: str) -> str:
+    """A span with backticks in it needs a longer fence around it."""
     line = " ".join(text.split())
     ticks = "`" * (max(map(len, re.findall("`+", line)), default=0) + 1)
     space = " " if len(ticks) > 1 else ""
     return f"{ticks}{space}{line}{space}{ticks}"
 
 
-def _escape_paragraph(text: object) -> list[str]:
-    """Return any text as a paragraph. Escapes Markdown, as a server's text may contain links or images."""
+def _escape_markdown(text: object) -> list[str]:
+    """Text from a server could contain links or images, so escape all Markdown in it."""
     return [re.sub(r"([\\`*_{}\[\]<>()#+!|~])", r"\\\1", text)] if isinstance(text, str) and text else []
 
 
@@ -162,18 +162,18 @@ RUN_CASE = "stepflow.runCase"
 
 def find_definition(analysis: Analysis, params: types.DefinitionParams) -> list[types.Location]:
     """Return the definition of the step, variable or field at a position."""
-    return _find_locations(analysis, params, definitions=True, uses=False)
+    return _find_mention_locations(analysis, params, definitions=True, uses=False)
 
 
 def find_references(analysis: Analysis, params: types.ReferenceParams) -> list[types.Location]:
     """Return all references to the name at a position."""
-    return _find_locations(analysis, params, definitions=params.context.include_declaration, uses=True)
+    return _find_mention_locations(analysis, params, definitions=params.context.include_declaration, uses=True)
 
 
-def _find_locations(
+def _find_mention_locations(
     analysis: Analysis, params: types.DefinitionParams | types.ReferenceParams, *, definitions: bool, uses: bool
 ) -> list[types.Location]:
-    mention = find_mention(analysis.mentions, analysis.text.to_offset(params.position))
+    mention = find_mention_at(analysis.mentions, analysis.text.to_offset(params.position))
     same = find_same_mentions(analysis.mentions, mention) if mention is not None else []
     chosen = [mention for mention in same if (definitions if mention.is_definition else uses)]
     uri, to_range = params.text_document.uri, analysis.text.to_range
@@ -182,7 +182,7 @@ def _find_locations(
 
 def prepare_rename(analysis: Analysis, params: types.PrepareRenameParams) -> types.PrepareRenamePlaceholder | None:
     """Return the name at a position and its range, or None if there's nothing to rename."""
-    mention = find_mention(analysis.mentions, analysis.text.to_offset(params.position))
+    mention = find_mention_at(analysis.mentions, analysis.text.to_offset(params.position))
     if mention is None:
         return None
     return types.PrepareRenamePlaceholder(analysis.text.to_range(mention.start, mention.end), mention.name)
@@ -194,7 +194,7 @@ def build_rename(analysis: Analysis, params: types.RenameParams) -> types.Worksp
     Raises:
         JsonRpcInvalidParams: If it can't be renamed. The message says why.
     """
-    mention = find_mention(analysis.mentions, analysis.text.to_offset(params.position))
+    mention = find_mention_at(analysis.mentions, analysis.text.to_offset(params.position))
     if mention is None:
         raise JsonRpcInvalidParams("no step, variable, input field or component here")
     try:
@@ -205,7 +205,7 @@ def build_rename(analysis: Analysis, params: types.RenameParams) -> types.Worksp
     return types.WorkspaceEdit({params.text_document.uri: changes})
 
 
-def list_case_lenses(analysis: Analysis) -> list[types.CodeLens]:
+def list_test_case_lenses(analysis: Analysis) -> list[types.CodeLens]:
     """Return a "run this case" lens for each test case. The editor's command receives arguments for `stepflow test`."""
     result = []
     for case in analysis.model.cases if analysis.model is not None else ():
@@ -224,7 +224,7 @@ def list_symbols(analysis: Analysis) -> list[types.DocumentSymbol]:
 def _build_outline(model: FlowAnalysis, text: DocumentText) -> list[types.DocumentSymbol]:
     result: list[types.DocumentSymbol] = []
 
-    def add(
+    def add_symbol(
         name: str, kind: types.SymbolKind, node: Node, label: Node | Key, detail: str | None = None
     ) -> types.DocumentSymbol | None:
         """Add a symbol. Skips merged nodes (they're elsewhere in the text) and empty names (editors reject them)."""
@@ -239,15 +239,15 @@ def _build_outline(model: FlowAnalysis, text: DocumentText) -> list[types.Docume
     variables = model.find_schema("variables", "properties")
     if variables is not None:
         for name, node in variables.items.items():
-            add(name, Kind.Variable, node, variables.keys[name])
+            add_symbol(name, Kind.Variable, node, variables.keys[name])
     for step in model.steps:
-        symbol = add(step.id, Kind.Function, step.node, step.node.items["id"], step.component)
+        symbol = add_symbol(step.id, Kind.Function, step.node, step.node.items["id"], step.component)
         if symbol is not None and step.subflow is not None:
             symbol.children = _build_outline(FlowAnalysis(step.subflow), text)
     if (output := model.root.get("output")) is not None:
-        add("output", Kind.Property, output, model.root.keys["output"])
+        add_symbol("output", Kind.Property, output, model.root.keys["output"])
     for case in model.cases:
         label = case.get("name")
         if label is not None and isinstance(label.value, str):
-            add(label.value, Kind.Event, case, label, "test case")
+            add_symbol(label.value, Kind.Event, case, label, "test case")
     return sorted(result, key=lambda symbol: (symbol.range.start.line, symbol.range.start.character))

@@ -24,7 +24,7 @@ Schemas = list[Mapping[str, Any]]
 class NodeContext:
     """A place in a flow.
 
-    The tree may cover only part of the text, but types and schemas come from an analysis of all of it.
+    The tree can cover just part of the text, but types and schemas come from an analysis of all of it.
     """
 
     analysis: Analysis
@@ -54,7 +54,7 @@ class NodeContext:
         return is_evaluated and "$literal" not in self.path
 
     @cached_property
-    def steps(self) -> list[StepTypes]:
+    def readable_steps(self) -> list[StepTypes]:
         """The steps that can be read from here (those before the node's own step)."""
         if self.reads is None:
             return []
@@ -75,8 +75,8 @@ class NodeContext:
         return infer_input_from_uses(self.reads) if is_unknown(declared) else declared
 
     @property
-    def is_expected(self) -> bool:
-        """Whether the node is part of a test case's expected result or error, which may contain matchers."""
+    def is_expected_output(self) -> bool:
+        """Whether the node is part of a test case's expected result or error, where matchers are allowed."""
         return self.path[:2] == ("test", "cases") and self.path[3:4] == ("output",) and len(self.path) > 4
 
     @property
@@ -138,7 +138,7 @@ def _remove_expression_parts(node: Node | None, path: Sequence[str | int]) -> Pa
     return tuple(result)
 
 
-def find_node_context(analysis: Analysis, node: Node, first_step: int = 0) -> NodeContext:
+def build_node_context(analysis: Analysis, node: Node, first_step: int = 0) -> NodeContext:
     """Return the place of a node, in the tree of a whole document or of a part.
 
     Args:
@@ -185,7 +185,7 @@ def find_schemas(schema: Any, path: Iterable[str | int], value: Any, defs: Mappi
             current = current[part]
         except (LookupError, TypeError):
             current = None
-        inner = [subschema for schema in schemas for subschema in _iter_subschemas(schema, part)]
+        inner = [subschema for schema in schemas for subschema in _iter_part_schemas(schema, part)]
         schemas = _expand_schemas(inner, current, defs)
     return schemas
 
@@ -209,7 +209,7 @@ def _expand_schemas(schemas: list[Any], value: Any, defs: Mapping[str, Any]) -> 
     return list(result.values())
 
 
-def _iter_subschemas(schema: Mapping[str, Any], part: str | int) -> Iterator[Any]:
+def _iter_part_schemas(schema: Mapping[str, Any], part: str | int) -> Iterator[Any]:
     if isinstance(part, int):
         first, rest = get_list_schemas(schema)
         yield first[part] if part < len(first) else rest

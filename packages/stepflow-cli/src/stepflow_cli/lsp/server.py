@@ -22,9 +22,9 @@ from .documents import (
     FIX_ALL,
     Analysis,
     Document,
-    Documents,
-    ProjectRules,
-    ServerChecks,
+    OpenDocuments,
+    ProjectRulesCache,
+    ServerChecker,
     build_diagnostics,
     list_code_actions,
 )
@@ -45,20 +45,20 @@ class _DocumentlessProtocol(LanguageServerProtocol):
         yield self.fm.features[types.TEXT_DOCUMENT_DID_CHANGE], (params,), None
 
 
-class StepflowServer(LanguageServer):
+class StepflowLanguageServer(LanguageServer):
     """A language server for flows and server configurations."""
 
-    def __init__(self, projects: ProjectRules) -> None:
+    def __init__(self, projects: ProjectRulesCache) -> None:
         super().__init__("stepflow", VERSION, protocol_cls=_DocumentlessProtocol)
-        self.server_checks = ServerChecks()
+        self.server_checks = ServerChecker()
         self.can_run_cases = False
         """Whether the editor has a command to run test cases."""
-        self.documents = Documents(projects, self._publish_analysis, self.server_checks)
+        self.documents = OpenDocuments(projects, self._publish_analysis, self.server_checks)
         _add_document_handlers(self)
         _add_request_handlers(self)
 
     @property
-    def has_snippets(self) -> bool:
+    def supports_snippets(self) -> bool:
         """Whether the client supports snippets."""
         document = self.client_capabilities.text_document
         item = document.completion.completion_item if document is not None and document.completion is not None else None
@@ -77,14 +77,14 @@ class StepflowServer(LanguageServer):
         self.text_document_publish_diagnostics(params)
 
 
-def serve(components: str | None = None, *, type_check: bool = False) -> None:
+def serve_editor(components: str | None = None, *, type_check: bool = False) -> None:
     """Serve an editor over stdin and stdout until it ends the session.
 
     Args:
         components: A file listing the components flows may use. Defaults to the one from each flow's project.
         type_check: Whether to check types even if the settings don't enable it.
     """
-    server = StepflowServer(ProjectRules(components, type_check=type_check))
+    server = StepflowLanguageServer(ProjectRulesCache(components, type_check=type_check))
     # Checks run in other threads while requests are handled. With the default of 5 ms, thread switches would be
     # noticeable.
     sys.setswitchinterval(0.001)
@@ -97,7 +97,7 @@ def serve(components: str | None = None, *, type_check: bool = False) -> None:
         server.start_io(requests, responses)
 
 
-def _add_document_handlers(server: StepflowServer) -> None:
+def _add_document_handlers(server: StepflowLanguageServer) -> None:
     documents = server.documents
 
     @server.feature(types.INITIALIZE)
@@ -140,7 +140,7 @@ def _add_document_handlers(server: StepflowServer) -> None:
         documents.stop()
 
 
-def _add_request_handlers(server: StepflowServer) -> None:
+def _add_request_handlers(server: StepflowLanguageServer) -> None:
     documents = server.documents
 
     def register_handler(method: str, respond: Callable[[Analysis, Any], Any], options: Any = None) -> None:
@@ -159,7 +159,7 @@ def _add_request_handlers(server: StepflowServer) -> None:
     register_handler(types.TEXT_DOCUMENT_DOCUMENT_SYMBOL, lambda analysis, params: navigation.list_symbols(analysis))
     register_handler(
         types.TEXT_DOCUMENT_CODE_LENS,
-        lambda analysis, params: navigation.list_case_lenses(analysis) if server.can_run_cases else [],
+        lambda analysis, params: navigation.list_test_case_lenses(analysis) if server.can_run_cases else [],
     )
 
     @server.feature(types.TEXT_DOCUMENT_COMPLETION, types.CompletionOptions(trigger_characters=TRIGGERS))
@@ -167,7 +167,9 @@ def _add_request_handlers(server: StepflowServer) -> None:
         recent = await documents.get_recent_analysis(params.text_document.uri)
         if recent is None:
             return None
-        return await asyncio.to_thread(list_completions, *recent, params.position, has_snippets=server.has_snippets)
+        return await asyncio.to_thread(
+            list_completions, *recent, params.position, has_snippets=server.supports_snippets
+        )
 
     action_kinds = [types.CodeActionKind.QuickFix, FIX_ALL]
 

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from stepflow_client import ComponentInfo
     from stepflow_client.tools import ToolResult
 
-    from .calls import Call
-    from .catalog import Catalog
+    from .calls import ToolCall
+    from .flow_catalog import FlowCatalog
 
 _MAX_DIAGNOSTICS = 30
 
 
-def _parse_flow(call: Call) -> dict[str, Any]:
+def _parse_flow_argument(call: ToolCall) -> dict[str, Any]:
     """Parse the flow in the arguments.
 
     Raises:
@@ -34,11 +34,11 @@ def _parse_flow(call: Call) -> dict[str, Any]:
     return require_flow(parse_yaml(call.arguments["flow"], "the flow"), "the flow")
 
 
-async def validate_flow(call: Call) -> ToolResult:
+async def validate_flow(call: ToolCall) -> ToolResult:
     """Check a flow."""
     from stepflow_client.tools import ToolResult
 
-    flow = await asyncio.to_thread(_parse_flow, call)
+    flow = await asyncio.to_thread(_parse_flow_argument, call)
     diagnostics = list((await call.runs.client.check(flow)).diagnostics)
     messages = {diagnostic.message for diagnostic in diagnostics}
     found = (await call.runs.client.validate(flow)).diagnostics
@@ -53,13 +53,13 @@ async def validate_flow(call: Call) -> ToolResult:
     return ToolResult(text, {"is_valid": not is_error, "diagnostics": records})
 
 
-async def list_components(call: Call) -> ToolResult:
+async def list_components(call: ToolCall) -> ToolResult:
     """List all components, or show a single one."""
     from stepflow_client.tools import ToolResult
 
     name = call.arguments.get("component")
     listing = await asyncio.to_thread(fetch_components, call.target)
-    components = {_infer_path(component, call.catalog): component for component in listing}
+    components = {_infer_component_path(component, call.catalog): component for component in listing}
     if name is None:
         lines = [visible(f"{path}: {each.description or ''}".removesuffix(": ")) for path, each in components.items()]
         if any(path.startswith(_UNKNOWN_ROUTE) for path in components):
@@ -79,7 +79,7 @@ async def list_components(call: Call) -> ToolResult:
 _UNKNOWN_ROUTE = "/ROUTE"
 
 
-def _infer_path(component: ComponentInfo, catalog: Catalog) -> str:
+def _infer_component_path(component: ComponentInfo, catalog: FlowCatalog) -> str:
     """Return the path that steps use to refer to a component.
 
     Servers don't report their routes. An embedded server's are in its configuration; any other server's are inferred
@@ -93,14 +93,14 @@ def _infer_path(component: ComponentInfo, catalog: Catalog) -> str:
     return next((path for path in paths if path.endswith(ending)), f"{_UNKNOWN_ROUTE}{ending}")
 
 
-async def run_flow_text(call: Call) -> ToolResult:
+async def run_flow_text(call: ToolCall) -> ToolResult:
     """Run a flow passed as text."""
-    flow = await asyncio.to_thread(_parse_flow, call)
+    flow = await asyncio.to_thread(_parse_flow_argument, call)
     value, limit = call.arguments.get("input", {}), call.runs.bounds.max_wait
     await async_run_check(partial(make_tool_spec(flow, "the flow").check_input, value))
 
-    async def create() -> str:
+    async def create_run() -> str:
         client, key = call.runs.client, call.idempotency_key
         return str(await client.submit(flow, [value], labels=call.labels, idempotency_key=key, timeout=limit))
 
-    return await call.wait_for_outcome(await call.start_run(create), limit)
+    return await call.wait_for_outcome(await call.start_run(create_run), limit)

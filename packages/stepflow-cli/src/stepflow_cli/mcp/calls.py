@@ -20,26 +20,26 @@ from stepflow_client import (
 from stepflow_client._codec.flow_tools import make_tool_result, make_unfinished_result
 from stepflow_client._command import async_run_check, check_run_id
 
-from .runs import MAX_ANSWER_LENGTH, AgentRuns, Report
+from .agent_runs import MAX_ANSWER_LENGTH, AgentRuns, Report
 
 if TYPE_CHECKING:
     from stepflow_client._codec.flow_tools import FlowToolSpec
     from stepflow_client.tools import ToolResult
 
     from ..server.connect import Target
-    from .catalog import Catalog
+    from .flow_catalog import FlowCatalog
 
 # Number of characters of a truncated output to include in the response.
 _TRUNCATED_LENGTH = 4_000
 _OUTPUTS = ("output", "unexpected_output")
 
 
-def output_uri(run_id: str, item: int, offset: int = 0) -> str:
+def build_output_uri(run_id: str, item: int, offset: int = 0) -> str:
     """Return the URI of an item's output, starting at `offset` in its JSON text."""
     return f"stepflow://runs/{run_id}/items/{item}/output{f'?offset={offset}' if offset else ''}"
 
 
-def build_response(result: ToolResult, item: int = 0) -> CallToolResult:
+def build_tool_response(result: ToolResult, item: int = 0) -> CallToolResult:
     """Return the response to a call.
 
     Args:
@@ -49,7 +49,7 @@ def build_response(result: ToolResult, item: int = 0) -> CallToolResult:
     text, structured = result.text, result.structured
     content: list[Any] = []
     if len(text) > MAX_ANSWER_LENGTH and result.run_id is not None and structured is not None:
-        uri = output_uri(result.run_id, item)
+        uri = build_output_uri(result.run_id, item)
         more = f"Call get_run with run_id {result.run_id} and offset {_TRUNCATED_LENGTH}, or read {uri}."
         text = f"{text[:_TRUNCATED_LENGTH]}\n[cut off after {_TRUNCATED_LENGTH:,} of {len(text):,} characters] {more}"
         structured = {key: value for key, value in structured.items() if key not in _OUTPUTS}
@@ -65,12 +65,12 @@ def build_response(result: ToolResult, item: int = 0) -> CallToolResult:
 
 
 @dataclass
-class Call:
+class ToolCall:
     """A tool call."""
 
     arguments: Mapping[str, Any]
     runs: AgentRuns
-    catalog: Catalog
+    catalog: FlowCatalog
     target: Target
     """The server, for use in threads."""
     offered: Collection[str]
@@ -91,14 +91,14 @@ class Call:
         try:
             run_id = check_run_id(self.arguments["run_id"])
         except InvalidArgumentError as error:
-            error.hint = error.hint or self.suggest_tools(list_runs="to see run IDs")
+            error.hint = error.hint or self.suggest_offered_tools(list_runs="to see run IDs")
             raise
         if not self.runs.is_accessible(run_id):
-            hint = self.suggest_tools(list_runs="to see the runs that were")
+            hint = self.suggest_offered_tools(list_runs="to see the runs that were")
             raise InvalidArgumentError(f"run {run_id} was not started by an agent on this machine", hint=hint)
         return run_id
 
-    def suggest_tools(self, **purposes: str) -> str | None:
+    def suggest_offered_tools(self, **purposes: str) -> str | None:
         """Return a sentence suggesting whichever of the tools are offered, or None if none are."""
         offered = [f"{name} {purpose}" for name, purpose in purposes.items() if name in self.offered]
         return f"Call {', or '.join(offered)}." if offered else None
@@ -115,11 +115,11 @@ class Call:
         except StepflowClientError as error:
             advice = None
             if isinstance(error, RateLimitError):
-                advice = self.suggest_tools(wait_run="to wait for one of them", cancel_run="to cancel one")
+                advice = self.suggest_offered_tools(wait_run="to wait for one of them", cancel_run="to cancel one")
             elif isinstance(error, AmbiguousRunError):
-                advice = self.suggest_tools(list_runs="to look for the run before you repeat the call")
+                advice = self.suggest_offered_tools(list_runs="to look for the run before you repeat the call")
             elif isinstance(error, ConflictError) and error.run_id is not None:
-                advice = self.suggest_tools(wait_run=f"with run_id {error.run_id} first")
+                advice = self.suggest_offered_tools(wait_run=f"with run_id {error.run_id} first")
             elif isinstance(error, (TransportError, ServerFaultError)) and error.run_id is None:
                 # Without a run ID, these errors are only raised if no run can have been created.
                 advice = "No run was started: you may repeat the call."
@@ -132,7 +132,7 @@ class Call:
         purposes = {"wait_run": f"with run_id {run_id} for its result", "cancel_run": "to cancel it"}
         if "wait_run" not in self.offered:
             purposes = {"get_run": f"with run_id {run_id} for its state", "cancel_run": "to cancel it"}
-        return self.suggest_tools(**purposes) or "You can use this ID to read its result later."
+        return self.suggest_offered_tools(**purposes) or "You can use this ID to read its result later."
 
     async def wait_for_outcome(self, run_id: str, seconds: float, spec: FlowToolSpec | None = None) -> ToolResult:
         """Wait up to `seconds` for a run, and return its result or current state."""
@@ -145,7 +145,9 @@ class Call:
             return make_unfinished_result(run_id, self.suggest_follow_up_tools(run_id))
         spec = spec or self.catalog.tools.get(self.runs.find_tool_name(run_id) or "")
         response = await async_run_check(partial(make_tool_result, result, spec, self.catalog.secrets))
-        more = self.suggest_tools(diagnose_run=f"with run_id {run_id} for its cause") if result.is_failed else None
+        more = (
+            self.suggest_offered_tools(diagnose_run=f"with run_id {run_id} for its cause") if result.is_failed else None
+        )
         if more is None:
             return response
         structured = {**(response.structured or {}), "next": more}

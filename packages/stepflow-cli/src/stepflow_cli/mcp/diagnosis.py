@@ -17,14 +17,14 @@ from stepflow_client.flows.interpreter import apply_valid_overrides
 from stepflow_client.tools import ToolResult
 
 from ..runs.failures import MAX_EXPLAINED_ITEMS
-from ..server.logs import read_run_lines
+from ..server.logs import read_run_log_lines
 
 if TYPE_CHECKING:
     from stepflow_client import RunAccount
     from stepflow_client.types.runs import SnapshotPart
 
-    from ..server.logs import KeptLine
-    from .calls import Call
+    from ..server.logs import KeptLogLine
+    from .calls import ToolCall
 
 _MAX_LINES = 20
 _MAX_TRACEBACK_LINES = 8
@@ -34,7 +34,7 @@ _MAX_LINE = 300
 _TIMING_PREFIX = "TIMING: "
 
 
-async def diagnose(call: Call) -> ToolResult:
+async def diagnose_run(call: ToolCall) -> ToolResult:
     """Explain why a run failed."""
     run_id = call.get_run_id()
     parts: list[SnapshotPart] = ["counts", "account"]
@@ -44,15 +44,15 @@ async def diagnose(call: Call) -> ToolResult:
     snapshot = await call.runs.client.snapshot(run_id, include=parts, item_index=call.arguments.get("item"))
     account = snapshot.account
     assert account is not None
-    lines, mask = await asyncio.to_thread(read_run_lines, run_id), call.catalog.hide_secrets
+    lines, mask = await asyncio.to_thread(read_run_log_lines, run_id), call.catalog.hide_secrets
     # Hide secrets before truncating lines: part of a secret wouldn't be recognized.
-    log = list(_select_log_lines(lines, mask))
+    log = list(_select_relevant_log_lines(lines, mask))
     text = "\n".join(map(mask, _explain_run(account, RunReport(mask_snapshot(snapshot)), log, mask)))
     return ToolResult(visible_lines(text), mask(snapshot.details.to_dict()), run_id)
 
 
-def _select_log_lines(lines: Iterable[KeptLine], mask: Callable[[Any], Any]) -> Iterator[str]:
-    """Yield worker output and server warnings. Leaves out routine lines that can't explain a failure."""
+def _select_relevant_log_lines(lines: Iterable[KeptLogLine], mask: Callable[[Any], Any]) -> Iterator[str]:
+    """Keep worker output and server warnings; routine lines don't explain a failure."""
     for line in lines:
         if (not line.target or line.level != "info") and not line.message.startswith(_TIMING_PREFIX):
             yield f"{line.time} {line.level} {mask(line.message)}"
@@ -88,7 +88,7 @@ def _explain_run(account: RunAccount, report: RunReport, log: list[str], mask: C
         )
 
 
-async def rerun(call: Call) -> ToolResult:
+async def rerun(call: ToolCall) -> ToolResult:
     """Rerun a run and wait for the result."""
     run_id = call.get_run_id()
     options: dict[str, Any] = {}
@@ -110,7 +110,7 @@ async def rerun(call: Call) -> ToolResult:
     if tool is not None:
         options["variables"] = call.catalog.variables[tool.name] or None
 
-    async def create() -> str:
+    async def create_reruns() -> str:
         client, key = call.runs.client, call.idempotency_key
         handles = await client.start_rerun(run_id, labels=labels, idempotency_key=key, **options)
         if not handles:
@@ -119,4 +119,4 @@ async def rerun(call: Call) -> ToolResult:
             call.runs.track_run(handle.run_id)
         return handles[0].run_id
 
-    return await call.wait_for_outcome(await call.start_run(create), call.runs.bounds.max_wait)
+    return await call.wait_for_outcome(await call.start_run(create_reruns), call.runs.bounds.max_wait)

@@ -16,8 +16,8 @@ from .._version import VERSION
 if TYPE_CHECKING:
     from stepflow_client._codec.flow_tools import FlowToolSpec
 
-    from .catalog import Catalog
-    from .run_tools import RunTool
+    from .builtin_tools import BuiltinTool
+    from .flow_catalog import FlowCatalog
 
 VERSIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 """The protocol versions whose handshake can be answered here."""
@@ -30,7 +30,7 @@ _CAPABILITIES = {
 _MAX_READ_AHEAD = 10
 
 
-class ToolOffer:
+class OfferedTools:
     """The offered tools, and their descriptions as JSON.
 
     Args:
@@ -39,7 +39,7 @@ class ToolOffer:
         read_only: Flows (as tool names or files) that have no side effects outside the server.
     """
 
-    def __init__(self, catalog: Catalog, tools: Sequence[RunTool], read_only: Collection[str] = ()) -> None:
+    def __init__(self, catalog: FlowCatalog, tools: Sequence[BuiltinTool], read_only: Collection[str] = ()) -> None:
         self.catalog = catalog
         self.run_tools = {tool.name: tool for tool in tools}
         self._read_only = frozenset(read_only)
@@ -56,11 +56,11 @@ class ToolOffer:
         text += ". A response without a result names the run"
         return f"{text}, and wait_run gets the result." if "wait_run" in self.run_tools else f"{text}."
 
-    def list_tools(self) -> list[dict[str, Any]]:
+    def describe_tools(self) -> list[dict[str, Any]]:
         """Return the tools in the protocol's format."""
         tools = []
         for spec in self.catalog.tools.values():
-            is_read_only = not self._read_only.isdisjoint((spec.name, self.catalog.get_file(spec.name)))
+            is_read_only = not self._read_only.isdisjoint((spec.name, self.catalog.get_flow_file(spec.name)))
             # Assume that flows are destructive unless the user says otherwise: we can't tell from the steps.
             tools.append(_describe_tool(spec, is_read_only=is_read_only, is_destructive=not is_read_only))
         for tool in self.run_tools.values():
@@ -81,7 +81,7 @@ def _describe_tool(spec: FlowToolSpec, *, is_read_only: bool, is_destructive: bo
     }
 
 
-class LineReader:
+class ThreadedLineReader:
     """Reads lines from a file in a thread until the file ends or `close` is called.
 
     No signal interrupts a thread that is waiting for a line, so the waiting is done in a separate one.
@@ -113,7 +113,7 @@ class LineReader:
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._lines.put_nowait, line)
 
-    async def read_line(self) -> str | None:
+    async def read_nonblank_line(self) -> str | None:
         """Return the next line that isn't blank, or None at the end."""
         while (line := await self._lines.get()) is not None:
             self._room.release()
@@ -123,7 +123,7 @@ class LineReader:
         return None
 
 
-class Handshake:
+class EarlyHandshake:
     """Answers a handshake and the first `tools/list` requests.
 
     Args:
@@ -131,7 +131,7 @@ class Handshake:
         offer: The tools.
     """
 
-    def __init__(self, lines: LineReader, offer: ToolOffer) -> None:
+    def __init__(self, lines: ThreadedLineReader, offer: OfferedTools) -> None:
         self._lines = lines
         self._offer = offer
         self._replayed: list[str] = []
@@ -141,7 +141,7 @@ class Handshake:
     async def answer_until_imported(self, importing: asyncio.Future[Any]) -> None:
         """Answer lines until one needs the MCP package, or until the import is done."""
         while not importing.done():
-            waiting = asyncio.ensure_future(self._lines.read_line())
+            waiting = asyncio.ensure_future(self._lines.read_nonblank_line())
             await asyncio.wait((waiting, importing), return_when=asyncio.FIRST_COMPLETED)
             if not waiting.done():
                 waiting.cancel()
@@ -151,15 +151,15 @@ class Handshake:
                 self._replayed += [] if line is None else [line]
                 return
 
-    async def iterate_remaining_lines(self) -> AsyncIterator[str]:
+    async def iter_lines_for_package(self) -> AsyncIterator[str]:
         """Yield the remaining lines, starting with the handshake, which the MCP package also needs to see."""
         for replayed in self._replayed:
             yield replayed
-        while (line := await self._lines.read_line()) is not None:
+        while (line := await self._lines.read_nonblank_line()) is not None:
             yield line
 
     def _answer_if_possible(self, line: str) -> bool:
-        message = _parse_message(line)
+        message = _parse_jsonrpc_message(line)
         method, request_id = message.get("method"), message.get("id")
         if method == "notifications/initialized" and self.answered_id is not None and "id" not in message:
             self._replayed.append(line)
@@ -175,12 +175,12 @@ class Handshake:
             _write_response(request_id, {**result, "instructions": self._offer.instructions})
             return True
         if method == "tools/list" and self.answered_id is not None and not message.get("params"):
-            _write_response(request_id, {"tools": self._offer.list_tools()})
+            _write_response(request_id, {"tools": self._offer.describe_tools()})
             return True
         return False
 
 
-def _parse_message(line: str) -> dict[str, Any]:
+def _parse_jsonrpc_message(line: str) -> dict[str, Any]:
     with suppress(ValueError, RecursionError):
         message = json.loads(line)
         if isinstance(message, dict) and message.get("jsonrpc") == "2.0":

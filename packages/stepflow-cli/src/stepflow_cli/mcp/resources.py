@@ -33,30 +33,30 @@ from stepflow_client._base.text import format_json, visible
 from stepflow_client._command import check_run_id, collect_examples
 from stepflow_client._data.secrets import hide_flow_secrets
 
-from .calls import output_uri
-from .catalog import Catalog
-from .run_tools import PAGE_LENGTH, read_output_text
-from .runs import AGENT_LABEL, AgentRuns
+from .agent_runs import AGENT_LABEL, AgentRuns
+from .builtin_tools import PAGE_LENGTH, read_output_text
+from .calls import build_output_uri
+from .flow_catalog import FlowCatalog
 
 if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient
     from stepflow_client._codec.flow_tools import FlowToolSpec
 
 
-class Prompts:
+class PromptHandlers:
     """Handles prompt requests."""
 
-    def __init__(self, catalog: Catalog) -> None:
+    def __init__(self, catalog: FlowCatalog) -> None:
         self._catalog = catalog
 
-    async def list(self, _: Any, params: PaginatedRequestParams | None) -> ListPromptsResult:
+    async def list_prompts(self, _: Any, params: PaginatedRequestParams | None) -> ListPromptsResult:
         """List the prompts."""
-        prompts = [Prompt(name=name, description=description) for name, description, *_ in self._iterate_prompts()]
+        prompts = [Prompt(name=name, description=description) for name, description, *_ in self._iter_example_prompts()]
         return ListPromptsResult(prompts=prompts)
 
-    async def get(self, _: Any, params: GetPromptRequestParams) -> GetPromptResult:
+    async def get_prompt(self, _: Any, params: GetPromptRequestParams) -> GetPromptResult:
         """Return the text of a prompt."""
-        for name, description, spec, value in self._iterate_prompts():
+        for name, description, spec, value in self._iter_example_prompts():
             if name == params.name:
                 arguments = json.loads(format_json({"input": value} if spec.is_wrapped else value))
                 shown = format_json(self._catalog.hide_secrets(arguments))
@@ -65,7 +65,7 @@ class Prompts:
                 return GetPromptResult(description=description, messages=[message])
         raise MCPError(INVALID_PARAMS, "unknown prompt")
 
-    def _iterate_prompts(self) -> Iterator[tuple[str, str | None, FlowToolSpec, Any]]:
+    def _iter_example_prompts(self) -> Iterator[tuple[str, str | None, FlowToolSpec, Any]]:
         """Yield each prompt's name, description, tool and flow input."""
         for spec in self._catalog.tools.values():
             for example in collect_examples(spec.flow):
@@ -84,7 +84,7 @@ _TEMPLATES = (
 )
 
 
-class Resources:
+class ResourceHandlers:
     """Handles resource requests.
 
     Args:
@@ -93,12 +93,12 @@ class Resources:
         reader: A client for use in threads.
     """
 
-    def __init__(self, runs: AgentRuns, catalog: Catalog, reader: SyncStepflowClient) -> None:
+    def __init__(self, runs: AgentRuns, catalog: FlowCatalog, reader: SyncStepflowClient) -> None:
         self._runs = runs
         self._catalog = catalog
         self._reader = reader
 
-    async def list(self, _: Any, params: PaginatedRequestParams | None) -> ListResourcesResult:
+    async def list_resources(self, _: Any, params: PaginatedRequestParams | None) -> ListResourcesResult:
         """List the flows, and the most recent runs started by agents."""
         resources = [
             Resource(name=spec.name, uri=f"stepflow://flows/{spec.name}", description=spec.description, mime_type=_JSON)
@@ -120,7 +120,9 @@ class Resources:
         ]
         return ListResourcesResult(resources=resources)
 
-    async def list_templates(self, _: Any, params: PaginatedRequestParams | None) -> ListResourceTemplatesResult:
+    async def list_resource_templates(
+        self, _: Any, params: PaginatedRequestParams | None
+    ) -> ListResourceTemplatesResult:
         """List the URI templates."""
         templates = [
             ResourceTemplate(name=name, uri_template=uri, description=description, mime_type=kind)
@@ -128,7 +130,7 @@ class Resources:
         ]
         return ListResourceTemplatesResult(resource_templates=templates)
 
-    async def read(self, _: Any, params: ReadResourceRequestParams) -> ReadResourceResult:
+    async def read_resource(self, _: Any, params: ReadResourceRequestParams) -> ReadResourceResult:
         """Return the content of a resource."""
         uri = str(params.uri)
         match = _URI.fullmatch(uri)
@@ -154,16 +156,16 @@ class Resources:
         if not self._runs.is_accessible(run_id):
             raise MCPError(INVALID_PARAMS, "no such run started by an agent")
         if part == "report":
-            return await asyncio.to_thread(self._render_report, run_id), _HTML, None
+            return await asyncio.to_thread(self._render_masked_report, run_id), _HTML, None
         if part is None:
             details = (await self._runs.client.snapshot(run_id, include="account")).details.to_dict()
             return format_json(self._catalog.hide_secrets(details)), _JSON, None
         text = await read_output_text(self._runs, self._catalog, run_id, item)
         offset = next((int(text) for text in parse_qs(query).get("offset", []) if text.isdecimal()), 0)
         end = offset + PAGE_LENGTH
-        return text[offset:end], _JSON, output_uri(run_id, item, end) if end < len(text) else None
+        return text[offset:end], _JSON, build_output_uri(run_id, item, end) if end < len(text) else None
 
-    def _render_report(self, run_id: str) -> str:
+    def _render_masked_report(self, run_id: str) -> str:
         from stepflow_client.drawing import gather
         from stepflow_client.drawing.report_data import mask_snapshot
 

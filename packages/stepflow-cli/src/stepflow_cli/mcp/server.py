@@ -22,10 +22,10 @@ from stepflow_client._command import async_run_check
 
 from .._version import VERSION
 from ..output.messages import note
-from .calls import Call, build_response
-from .handshake import ToolOffer
-from .resources import Prompts, Resources
-from .runs import AGENT_LABEL, MAX_ARGUMENT_BYTES, AgentRuns, RateLimiter
+from .agent_runs import AGENT_LABEL, MAX_ARGUMENT_BYTES, AgentRuns, RateLimiter
+from .calls import ToolCall, build_tool_response
+from .handshake import OfferedTools
+from .resources import PromptHandlers, ResourceHandlers
 
 if TYPE_CHECKING:
     from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
@@ -48,7 +48,7 @@ _NOTIFICATION_TIMEOUT = 1.0
 _MAX_LABEL_LENGTH = 60
 
 
-class _McpServer(Server[Any]):
+class _ChangeAdvertisingServer(Server[Any]):
     """The server, advertising that its lists of tools and prompts may change."""
 
     def create_initialization_options(self, *args: Any, **more: Any) -> InitializationOptions:
@@ -64,7 +64,7 @@ class AgentServer:
         target: The server, for use in threads.
     """
 
-    def __init__(self, runs: AgentRuns, offer: ToolOffer, target: Target) -> None:
+    def __init__(self, runs: AgentRuns, offer: OfferedTools, target: Target) -> None:
         self._runs = runs
         self._offer = offer
         self._catalog = catalog = offer.catalog
@@ -74,9 +74,9 @@ class AgentServer:
         self._bus = InMemorySubscriptionBus()
         self._listening: dict[Any, Any] = {}
         """Sessions that use older protocol versions, in which clients must be notified of changes."""
-        self._resources = Resources(runs, catalog, target.client)
-        self._prompts = Prompts(catalog)
-        self.protocol: Server[Any] = _McpServer(
+        self._resources = ResourceHandlers(runs, catalog, target.client)
+        self._prompts = PromptHandlers(catalog)
+        self.protocol: Server[Any] = _ChangeAdvertisingServer(
             "stepflow",
             version=VERSION,
             title="Stepflow",
@@ -84,11 +84,11 @@ class AgentServer:
             lifespan=_create_connection_name,
             on_list_tools=self._list_tools,
             on_call_tool=self._call_tool,
-            on_list_resources=self._resources.list,
-            on_list_resource_templates=self._resources.list_templates,
-            on_read_resource=self._resources.read,
-            on_list_prompts=self._prompts.list,
-            on_get_prompt=self._prompts.get,
+            on_list_resources=self._resources.list_resources,
+            on_list_resource_templates=self._resources.list_resource_templates,
+            on_read_resource=self._resources.read_resource,
+            on_list_prompts=self._prompts.list_prompts,
+            on_get_prompt=self._prompts.get_prompt,
             on_subscriptions_listen=ListenHandler(self._bus),
         )
         self.protocol.middleware.append(self._remember_session)
@@ -111,7 +111,7 @@ class AgentServer:
             await asyncio.sleep(max(_MIN_INTERVAL, _INTERVAL_FACTOR * took))
             began = time.monotonic()
             try:
-                is_changed = await asyncio.to_thread(self._catalog.refresh)
+                is_changed = await asyncio.to_thread(self._catalog.reload_changed_files)
             except Exception as error:
                 # Keep serving the flows as they were before.
                 note(f"cannot reload the flows: {error}")
@@ -136,7 +136,7 @@ class AgentServer:
         return await call_next(ctx)
 
     async def _list_tools(self, _: Context, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
-        tools = [types.Tool.model_validate(tool) for tool in self._offer.list_tools()]
+        tools = [types.Tool.model_validate(tool) for tool in self._offer.describe_tools()]
         return types.ListToolsResult(tools=tools)
 
     async def _call_tool(self, ctx: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
@@ -151,7 +151,7 @@ class AgentServer:
                 raise InvalidArgumentError(message, hint=hint)
             return await _run_until_closed(ctx, self._run_tool(ctx, params))
         except StepflowClientError as error:
-            return build_response(make_error_result(error, self._catalog.secrets))
+            return build_tool_response(make_error_result(error, self._catalog.secrets))
 
     async def _run_tool(self, ctx: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
         connection = _get_connection_name(ctx)
@@ -162,7 +162,7 @@ class AgentServer:
             names.append((IDEMPOTENCY_META, params.name, key))
         client = ctx.session.client_params
         agent = _format_label(client.client_info.name if client is not None else "")
-        call = Call(
+        call = ToolCall(
             arguments={},
             runs=self._runs,
             catalog=self._catalog,
@@ -176,14 +176,14 @@ class AgentServer:
         if params.name in self._tools:
             tool = self._tools[params.name]
             call.arguments = await async_run_check(partial(tool.spec.parse_input, params.arguments))
-            return build_response(await tool.handler(call), call.arguments.get("item", 0))
+            return build_tool_response(await tool.handler(call), call.arguments.get("item", 0))
         flow_spec = self._catalog.tools.get(params.name)
         if flow_spec is None:
             raise InvalidArgumentError(format_unknown_tool(params.name, [*self._catalog.tools, *self._tools]))
         until = time.monotonic() + self._runs.bounds.max_wait
         value = await async_run_check(partial(flow_spec.parse_input, params.arguments))
 
-        async def create() -> str:
+        async def create_run() -> str:
             return str(
                 await self._runs.client.submit(
                     dict(flow_spec.flow),
@@ -195,8 +195,8 @@ class AgentServer:
                 )
             )
 
-        run_id = await call.start_run(create)
-        return build_response(await call.wait_for_outcome(run_id, max(0.0, until - time.monotonic()), flow_spec))
+        run_id = await call.start_run(create_run)
+        return build_tool_response(await call.wait_for_outcome(run_id, max(0.0, until - time.monotonic()), flow_spec))
 
 
 async def _run_until_closed(ctx: Context, calling: Coroutine[Any, Any, types.CallToolResult]) -> types.CallToolResult:
@@ -242,7 +242,6 @@ class _ProgressReporter:
         self._words = ""
 
     async def report(self, progress: Progress) -> None:
-        """Send the progress if it has changed."""
         done = float(progress.finished_steps if progress.total == 1 else progress.done)
         total = progress.steps if progress.total == 1 else progress.total
         words = f"at {', '.join(progress.running_steps)}" if progress.running_steps else progress.status

@@ -23,17 +23,17 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..errors import current_session, usage
-from ..inputs.values import Values
+from ..inputs.values import RunValues
 from ..output.messages import note
 from ..output.terminal import is_terminal
 from ..server.connect import Target
-from ..server.listening import AcceptedAddresses, group_headers, listen
+from ..server.listening import AcceptedAddresses, group_headers_by_name, open_listening_socket
 from ..settings.history import get_history_setting
 from ..signals import handling_stop_signals
-from .catalog import Catalog
-from .handshake import Handshake, LineReader, ToolOffer
-from .run_tools import GROUPS, TOOLS, select_tools
-from .runs import MAX_ARGUMENT_BYTES, AgentRuns, Bounds
+from .agent_runs import MAX_ARGUMENT_BYTES, AgentLimits, AgentRuns
+from .builtin_tools import GROUPS, TOOLS, select_builtin_tools
+from .flow_catalog import FlowCatalog
+from .handshake import EarlyHandshake, OfferedTools, ThreadedLineReader
 from .server import CLOSED
 
 if TYPE_CHECKING:
@@ -52,13 +52,13 @@ async def _filter_valid_messages(messages: Any, responses: Any) -> AsyncIterator
             if isinstance(message, SessionMessage):
                 yield message
             else:
-                await responses.send(SessionMessage(_build_error(message)))
+                await responses.send(SessionMessage(_build_error_response(message)))
     finally:
         await messages.aclose()
 
 
-def _build_error(failure: ValidationError) -> JSONRPCError:
-    """Return the error response to an invalid line, including the request's ID if it's legible."""
+def _build_error_response(failure: ValidationError) -> JSONRPCError:
+    """The response has the request's ID if it can be made out."""
     first, *more = failure.errors(include_url=False)
     # An object without a result is reported as an incomplete response.
     code, line = INVALID_REQUEST, next((error["input"] for error in more if error["type"] == "missing"), None)
@@ -74,7 +74,7 @@ def _build_error(failure: ValidationError) -> JSONRPCError:
     return JSONRPCError(jsonrpc="2.0", id=request_id if is_legible else None, error=data)
 
 
-class _HandshakeFilter:
+class _HandshakeResponseFilter:
     """A response stream that drops the response to the handshake if that was already answered.
 
     Args:
@@ -94,7 +94,7 @@ class _HandshakeFilter:
         else:
             await self._responses.send(message)
 
-    async def __aenter__(self) -> _HandshakeFilter:
+    async def __aenter__(self) -> _HandshakeResponseFilter:
         await self._responses.__aenter__()
         return self
 
@@ -103,10 +103,10 @@ class _HandshakeFilter:
 
 
 @asynccontextmanager
-async def open_streams(handshake: Handshake) -> AsyncIterator[tuple[Any, Any]]:
+async def open_streams(handshake: EarlyHandshake) -> AsyncIterator[tuple[Any, Any]]:
     """Yield the read and write message streams, picking up where the handshake left off."""
-    async with stdio_server(stdin=cast("Any", handshake.iterate_remaining_lines())) as (messages, responses):
-        yield _filter_valid_messages(messages, responses), _HandshakeFilter(responses, handshake.answered_id)
+    async with stdio_server(stdin=cast("Any", handshake.iter_lines_for_package())) as (messages, responses):
+        yield _filter_valid_messages(messages, responses), _HandshakeResponseFilter(responses, handshake.answered_id)
 
 
 PATH = "/mcp"
@@ -115,7 +115,7 @@ PATH = "/mcp"
 AgentServerContext = AbstractAsyncContextManager["AgentServer"]
 
 
-def build_app(open_server: Callable[[], AgentServerContext], addresses: AcceptedAddresses, token: str) -> ASGIApp:
+def build_http_app(open_server: Callable[[], AgentServerContext], addresses: AcceptedAddresses, token: str) -> ASGIApp:
     """Return the ASGI application. `open_server` creates the agent server. Agents must send the token."""
     managers: list[StreamableHTTPSessionManager] = []
 
@@ -138,8 +138,8 @@ def build_app(open_server: Callable[[], AgentServerContext], addresses: Accepted
     expected = f"Bearer {token}".encode()
 
     def build_refusal(scope: Scope) -> PlainTextResponse | None:
-        headers = group_headers(scope["headers"])
-        refusal = addresses.get_refusal(headers["host"], headers["origin"])
+        headers = group_headers_by_name(scope["headers"])
+        refusal = addresses.get_refusal_reason(headers["host"], headers["origin"])
         if refusal is not None:
             return PlainTextResponse(f"{refusal}\n", 403)
         if scope["path"].rstrip("/") != PATH:
@@ -169,15 +169,15 @@ class ServiceOptions:
 
     flows: Sequence[str]
     """Flow files, or folders of flow files."""
-    values: Values = field(default_factory=Values)
+    values: RunValues = field(default_factory=RunValues)
     """The values of the flows' variables."""
     read_only: Sequence[str] = ()
     tools: Sequence[str] = ("runs",)
     """Which tools to offer in addition to the flows: groups or individual names."""
     all_runs: bool = False
-    bounds: Bounds = field(default_factory=Bounds)
+    bounds: AgentLimits = field(default_factory=AgentLimits)
 
-    def check_tools(self) -> None:
+    def check_tool_names(self) -> None:
         """Check that all tool names are valid.
 
         Raises:
@@ -188,13 +188,15 @@ class ServiceOptions:
             if name not in known:
                 raise usage(f"unknown tools {name}", f"--tools accepts {', '.join(known)}")
 
-    def build_offer(self, catalog: Catalog) -> ToolOffer:
+    def build_offered_tools(self, catalog: FlowCatalog) -> OfferedTools:
         """Return the tools to offer."""
-        return ToolOffer(catalog, select_tools(self.tools), self.read_only)
+        return OfferedTools(catalog, select_builtin_tools(self.tools), self.read_only)
 
 
 @asynccontextmanager
-async def open_agent_server(target: Target, service: ServiceOptions, catalog: Catalog) -> AsyncIterator[AgentServer]:
+async def open_agent_server(
+    target: Target, service: ServiceOptions, catalog: FlowCatalog
+) -> AsyncIterator[AgentServer]:
     """Yield the agent server. Its client is closed at the end of the block.
 
     Args:
@@ -204,23 +206,23 @@ async def open_agent_server(target: Target, service: ServiceOptions, catalog: Ca
     """
     from .server import AgentServer
 
-    async with target.async_client() as client:
+    async with target.create_async_client() as client:
         runs = AgentRuns(client, target.history, service.bounds, all_runs=service.all_runs)
-        agents = AgentServer(runs, service.build_offer(catalog), target)
+        agents = AgentServer(runs, service.build_offered_tools(catalog), target)
         async with agents.watching_flow_files():
             yield agents
 
 
-def load_catalog(service: ServiceOptions) -> Catalog:
+def load_flow_catalog(service: ServiceOptions) -> FlowCatalog:
     """Load the flows to serve.
 
     Raises:
         Problem, FlowFileError: If a flow can't be served.
     """
-    service.check_tools()
-    catalog = Catalog(service.flows, service.values, [tool.name for tool in select_tools(service.tools)])
+    service.check_tool_names()
+    catalog = FlowCatalog(service.flows, service.values, [tool.name for tool in select_builtin_tools(service.tools)])
     for name in service.read_only:
-        if name not in catalog.tools and name not in map(catalog.get_file, catalog.tools):
+        if name not in catalog.tools and name not in map(catalog.get_flow_file, catalog.tools):
             raise usage(f"--read-only names {name}, which is not served", f"tools are {', '.join(catalog.tools)}")
     if get_history_setting().value == "off":
         note("the history is off: agents see only the runs started by this process, and runs have no labels")
@@ -241,25 +243,25 @@ def _import_mcp_package() -> None:
 
 def serve_stdio(target: Target, service: ServiceOptions) -> None:
     """Serve an agent over stdio until it closes the streams, or until SIGINT, SIGTERM or SIGHUP."""
-    catalog = load_catalog(service)
+    catalog = load_flow_catalog(service)
     if is_terminal(sys.stdin):
         note("waiting for an agent on standard input; to configure its host, run 'stepflow mcp config'")
 
-    async def serve() -> None:
+    async def serve_until_closed() -> None:
         # Open stdin separately: at exit, the interpreter can't close `sys.stdin` while a thread is reading it.
-        lines = LineReader(open(0, "rb", closefd=False))  # noqa: SIM115, ASYNC230 - it is read by the thread
+        lines = ThreadedLineReader(open(0, "rb", closefd=False))  # noqa: SIM115, ASYNC230 - it is read by the thread
         # A stop signal ends the messages just as if the agent had closed stdin.
         with handling_stop_signals(lines.close):
             importing = asyncio.ensure_future(asyncio.to_thread(_import_mcp_package))
-            opening = Handshake(lines, service.build_offer(catalog))
+            opening = EarlyHandshake(lines, service.build_offered_tools(catalog))
             await opening.answer_until_imported(importing)
             await importing
 
             async with open_agent_server(target, service, catalog) as agents, open_streams(opening) as (read, write):
                 await agents.protocol.run(read, write, agents.protocol.create_initialization_options())
 
-    with target.history.recording():
-        asyncio.run(serve())
+    with target.history.recording_runs():
+        asyncio.run(serve_until_closed())
 
 
 def serve_http(target: Target, service: ServiceOptions, host: str, port: int) -> None:
@@ -268,15 +270,15 @@ def serve_http(target: Target, service: ServiceOptions, host: str, port: int) ->
     Raises:
         Problem: If the port can't be used.
     """
-    with listen(host, port) as listening, target.history.recording():
-        catalog = load_catalog(service)
-        from ..server.asgi import serve_application
+    with open_listening_socket(host, port) as listening, target.history.recording_runs():
+        catalog = load_flow_catalog(service)
+        from ..server.asgi import serve_asgi
 
         addresses = AcceptedAddresses.from_socket(listening, host)
         token = os.environ.get(TOKEN_VARIABLE) or secrets.token_urlsafe(32)
         is_new = TOKEN_VARIABLE not in os.environ
 
-        def announce() -> None:
+        def print_url_and_token() -> None:
             name = f"[{host}]" if ":" in host else host
             url = f"http://{name}:{addresses.port}{PATH}"
             if not current_session().quiet:
@@ -284,5 +286,5 @@ def serve_http(target: Target, service: ServiceOptions, host: str, port: int) ->
             how = f"Authorization: Bearer {token}" if is_new else f"The token is the value of {TOKEN_VARIABLE}."
             print(how, file=sys.stderr, flush=True)
 
-        app = build_app(lambda: open_agent_server(target, service, catalog), addresses, token)
-        serve_application(app, listening, asyncio.Event(), announce)
+        app = build_http_app(lambda: open_agent_server(target, service, catalog), addresses, token)
+        serve_asgi(app, listening, asyncio.Event(), print_url_and_token)

@@ -77,8 +77,8 @@ class View(NamedTuple):
         """The fields known to exist."""
         return tuple(dict.fromkeys([*(column.field for column in self.columns), self.name, *self.fields]))
 
-    def select_columns(self, fields: Sequence[str]) -> View:
-        """Return a view with just these fields as columns."""
+    def with_selected_columns(self, fields: Sequence[str]) -> View:
+        """Keep just these fields, in this order, as the table's columns."""
         # Never leave out a field the user asked for.
         known = {column.field: column._replace(optional=False) for column in self.columns}
         columns = []
@@ -91,7 +91,9 @@ class View(NamedTuple):
 _MISSING = object()
 
 
-def select_fields(records: Sequence[Mapping[str, Any]], fields: Sequence[str], view: View) -> Iterator[dict[str, Any]]:
+def select_record_fields(
+    records: Sequence[Mapping[str, Any]], fields: Sequence[str], view: View
+) -> Iterator[dict[str, Any]]:
     """Yield each record with only the selected fields, in the order selected, keeping the nesting.
 
     Args:
@@ -103,7 +105,7 @@ def select_fields(records: Sequence[Mapping[str, Any]], fields: Sequence[str], v
         Problem: If a field is neither in the view nor in any record.
     """
     for name in fields:
-        _check_field(name, records, view)
+        _check_field_exists(name, records, view)
     for record in records:
         selected: dict[str, Any] = {}
         for name in fields:
@@ -114,11 +116,11 @@ def select_fields(records: Sequence[Mapping[str, Any]], fields: Sequence[str], v
                 if not isinstance(inner, dict):
                     inner = target[part] = {}
                 target = inner
-            target[last] = get_field(record, name)
+            target[last] = get_nested_field(record, name)
         yield selected
 
 
-def get_field(record: Mapping[str, Any], name: str, default: Any = None) -> Any:
+def get_nested_field(record: Mapping[str, Any], name: str, default: Any = None) -> Any:
     """Return the value of a dotted field, or the default if it doesn't exist."""
     value: Any = record
     for part in name.split("."):
@@ -128,28 +130,28 @@ def get_field(record: Mapping[str, Any], name: str, default: Any = None) -> Any:
     return value
 
 
-def _check_field(name: str, records: Sequence[Mapping[str, Any]], view: View) -> None:
+def _check_field_exists(name: str, records: Sequence[Mapping[str, Any]], view: View) -> None:
     if not name:
         raise usage("--fields expects fields such as a,b.c, but one of them is empty")
-    if name in view.known_fields or any(get_field(record, name, _MISSING) is not _MISSING for record in records):
+    if name in view.known_fields or any(get_nested_field(record, name, _MISSING) is not _MISSING for record in records):
         return
     if any(name.startswith(f"{field}.") for field in view.open_fields):
         # The content (e.g. an output) is up to the user, so a missing field is just null.
         return
     parent = name.rpartition(".")[0]
-    if parent and any(get_field(record, parent, _MISSING) is None for record in records):
+    if parent and any(get_nested_field(record, parent, _MISSING) is None for record in records):
         # The parent is null, so its fields are unknown.
         return
     if not records and name.partition(".")[0] in {field.partition(".")[0] for field in view.known_fields}:
         # Nested fields are unknown until there's a record.
         return
-    known = {*view.known_fields, *(path for record in records for path in _iter_field_names(record))}
+    known = {*view.known_fields, *(path for record in records for path in _iter_nested_field_names(record))}
     top = sorted({path for path in known if "." not in path})
     raise usage(f"unknown field {name}", suggest(name, known) or f"the fields are {', '.join(top)}")
 
 
-def _iter_field_names(value: Any, before: str = "", depth: int = 3) -> Iterator[str]:
+def _iter_nested_field_names(value: Any, before: str = "", depth: int = 3) -> Iterator[str]:
     if isinstance(value, Mapping) and depth:
         for key, inner in value.items():
             yield f"{before}{key}"
-            yield from _iter_field_names(inner, f"{before}{key}.", depth - 1)
+            yield from _iter_nested_field_names(inner, f"{before}{key}.", depth - 1)

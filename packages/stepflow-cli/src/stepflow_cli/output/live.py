@@ -16,13 +16,13 @@ from stepflow_client import TransportError
 from ..errors import current_session, usage
 from ..signals import TERMINATION
 from .columns import View
-from .terminal import has_color, is_terminal
+from .terminal import is_terminal, uses_color
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.text import Text
 
-    from .view import Output
+    from .printing import Output
 
 
 @contextmanager
@@ -32,8 +32,8 @@ def restoring_cursor(stream: TextIO) -> Iterator[None]:
         yield
         return
 
-    def end(number: int, frame: Any) -> None:
-        # Bypass the stream: the signal may have interrupted a write, and writes can't be nested.
+    def show_cursor_and_exit(number: int, frame: Any) -> None:
+        # Bypass the stream: the signal could have interrupted a write, and writes can't be nested.
         with suppress(OSError, ValueError):
             os.write(stream.fileno(), b"\x1b[?25h")
         signal.signal(number, signal.SIG_DFL)
@@ -42,7 +42,7 @@ def restoring_cursor(stream: TextIO) -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in TERMINATION}
     ours = [number for number, handler in before.items() if handler == signal.SIG_DFL]
     for number in ours:
-        signal.signal(number, end)
+        signal.signal(number, show_cursor_and_exit)
     try:
         yield
     finally:
@@ -87,7 +87,7 @@ def live_display(
     from rich.live import Live
 
     screen: TextIO = sys.stdout if stream is None else stream
-    colored = has_color(screen, color or current_session().color)
+    colored = uses_color(screen, color or current_session().color)
     console = Console(
         # Write each frame at once, including the codes that erase the previous one.
         file=cast("TextIO", _SynchronizedStream(screen)),
@@ -110,7 +110,7 @@ def live_display(
 _SECONDS = 2.0
 
 
-def check_watch(output: Output) -> None:
+def check_redrawable(output: Output) -> None:
     """Check that the output can be redrawn.
 
     Raises:
@@ -123,7 +123,7 @@ def check_watch(output: Output) -> None:
         raise usage("--watch needs a terminal, but standard output is not one", hint)
 
 
-def watch_records(fetch: Callable[[], Sequence[Mapping[str, Any]]], view: View, output: Output) -> None:
+def show_live_table(fetch: Callable[[], Sequence[Mapping[str, Any]]], view: View, output: Output) -> None:
     """Show a live table of records until Ctrl-C, which counts as success. The final table stays on screen.
 
     Args:
@@ -134,7 +134,7 @@ def watch_records(fetch: Callable[[], Sequence[Mapping[str, Any]]], view: View, 
     with suppress(KeyboardInterrupt):
         records, away = fetch(), False
 
-        def draw(height: int | None) -> Text:
+        def draw_table(height: int | None) -> Text:
             from rich.text import Text
 
             lines = output.format_table(records, view).splitlines()
@@ -147,7 +147,7 @@ def watch_records(fetch: Callable[[], Sequence[Mapping[str, Any]]], view: View, 
             # The cells already have their final width.
             return Text("\n", no_wrap=True, overflow="crop").join([Text.from_ansi(line) for line in lines])
 
-        with live_display(draw) as refresh:
+        with live_display(draw_table) as refresh:
             while True:
                 with _delaying_interrupt():
                     refresh()
@@ -166,11 +166,11 @@ def _delaying_interrupt() -> Iterator[None]:
         return
     held = False
 
-    def hold(number: int, frame: Any) -> None:
+    def remember_interrupt(number: int, frame: Any) -> None:
         nonlocal held
         held = True
 
-    before = signal.signal(signal.SIGINT, hold)
+    before = signal.signal(signal.SIGINT, remember_interrupt)
     try:
         yield
     finally:

@@ -13,7 +13,7 @@ import click
 
 from ..errors import Problem, current_session
 from ..output.terminal import escape
-from .terminal import has_color, is_terminal
+from .terminal import is_terminal, uses_color
 
 
 def note(text: str) -> None:
@@ -47,7 +47,7 @@ def print_problem(problem: Problem, *, as_json: bool, color: str = "auto") -> No
             width = max(shutil.get_terminal_size().columns, 20)
             # Indent continuation lines so that text from a server can't pass for the command's own output.
             text = textwrap.fill(text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
-        if has_color(sys.stderr, color):
+        if uses_color(sys.stderr, color):
             text = f"\x1b[1;{style}m{title}\x1b[0m{text[len(title) :]}"
         print(text, file=sys.stderr, flush=True)
 
@@ -60,7 +60,6 @@ class Spinner:
     """A line showing what the command is doing. Created by `show_spinner`."""
 
     def __init__(self, text: str, *, is_shown: bool = True) -> None:
-        """Store the text without showing anything yet."""
         self.is_shown = is_shown
         """Whether the line is shown if the command takes long enough."""
         self._text = text
@@ -124,7 +123,7 @@ def show_spinner(text: str) -> Iterator[Spinner]:
         return
 
     ended = threading.Event()
-    color = has_color(sys.stderr, current_session().color)
+    color = uses_color(sys.stderr, current_session().color)
     threading.Thread(target=spinner.show_after_delay, args=(color, ended), daemon=True).start()
     try:
         with report_outages_with(spinner.print_above):
@@ -144,7 +143,7 @@ def reporting_outages() -> Iterator[None]:
         yield
         return
 
-    def report(warning: str) -> None:
+    def print_outage(warning: str) -> None:
         reporters = session.reporters
         text = f"stepflow: {escape(warning)}"
         if reporters:
@@ -152,7 +151,7 @@ def reporting_outages() -> Iterator[None]:
         else:
             click.echo(text, err=True)
 
-    with listen_to_warnings(report):
+    with listen_to_warnings(print_outage):
         yield
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from .columns import Column, View, get_field
+from .columns import Column, View, get_nested_field
 from .terminal import escape, is_terminal
 
 STATUS_STYLES = {
@@ -39,7 +39,7 @@ def format_plain_table(records: Sequence[Mapping[str, Any]], view: View, *, vert
         view: The columns.
         vertical: Whether to show just the first record, one field per line.
     """
-    rows = [[_plain_cell(record, column) for column in view.columns] for record in records]
+    rows = [[_format_plain_cell(record, column) for column in view.columns] for record in records]
     headings = [column.heading for column in view.columns]
     if vertical:
         return _format_aligned_rows([[heading, cell] for heading, cell in zip(headings, rows[0], strict=True)], set())
@@ -48,12 +48,12 @@ def format_plain_table(records: Sequence[Mapping[str, Any]], view: View, *, vert
 
 
 def _format_aligned_rows(rows: Sequence[Sequence[str]], right: set[int]) -> str:
-    widths = [max(map(cell_width, cells)) for cells in zip(*rows, strict=True)]
+    widths = [max(map(get_display_width, cells)) for cells in zip(*rows, strict=True)]
     text = ""
     for row in rows:
         cells = []
         for place, (cell, width) in enumerate(zip(row, widths, strict=True)):
-            space = " " * (width - cell_width(cell))
+            space = " " * (width - get_display_width(cell))
             cells.append(space + cell if place in right else cell + space)
         text += "  ".join(cells).rstrip() + "\n"
     return text
@@ -82,21 +82,21 @@ def format_terminal_table(
         table.add_column(no_wrap=True, style="bold")
         table.add_column(overflow="fold")
         for column in view.columns:
-            table.add_row(column.heading, Text(*_styled_cell(records[0], column)))
+            table.add_row(column.heading, Text(*_format_styled_cell(records[0], column)))
         return _render_table(table, color, width)
     if wide:
-        columns = [(column, [_one_line_cell(record, column) for record in records]) for column in view.columns]
-        width = max(width, _needed_width(columns, whole=True))
+        columns = [(column, [_format_one_line_cell(record, column) for record in records]) for column in view.columns]
+        width = max(width, _compute_needed_width(columns, whole=True))
     else:
-        columns = _fit_columns(records, view, width)
+        columns = _fit_columns_to_width(records, view, width)
     for column, texts in columns:
         # People copy IDs, so avoid truncating them as long as there's room for the remaining columns.
-        shrinks = column.kind == "text" or (column.kind == "id" and _column_width(column, texts) > width - 24)
+        shrinks = column.kind == "text" or (column.kind == "id" and _compute_column_width(column, texts) > width - 24)
         folds = view.folds and not wide and column.kind in ("text", "time", "id")
         table.add_column(
             Text(column.heading),
             justify="right" if column.kind == "number" else "left",
-            min_width=None if view.folds else cell_width(column.heading),
+            min_width=None if view.folds else get_display_width(column.heading),
             no_wrap=not (folds or shrinks) or wide,
             overflow="fold" if folds else "ellipsis",
         )
@@ -113,43 +113,43 @@ _TEXT_WIDTH = 12
 _Cells = list[tuple[str, str]]
 
 
-def _fit_columns(records: Sequence[Mapping[str, Any]], view: View, width: int) -> list[tuple[Column, _Cells]]:
+def _fit_columns_to_width(records: Sequence[Mapping[str, Any]], view: View, width: int) -> list[tuple[Column, _Cells]]:
     """Return the columns that fit the terminal, with their text and styles.
 
     On a narrow terminal, times are first reduced to an age, then run IDs are shortened, and finally optional columns
     are left out.
     """
-    cell = _styled_cell if view.folds else _one_line_cell
+    cell = _format_styled_cell if view.folds else _format_one_line_cell
     fitting = [(column, [cell(record, column) for record in records]) for column in view.columns]
-    if _needed_width(fitting) > width:
+    if _compute_needed_width(fitting) > width:
         for place, column in enumerate(view.columns):
             if column.kind == "time":
                 fitting[place] = column, [cell(record, column, short=True) for record in records]
     for place, (column, texts) in enumerate(fitting):
-        if column.kind == "id" and _needed_width(fitting) > width:
-            short = shorten_ids([text for text, _ in texts if re.fullmatch(_RUN_ID, text)])
+        if column.kind == "id" and _compute_needed_width(fitting) > width:
+            short = shorten_run_ids([text for text, _ in texts if re.fullmatch(_RUN_ID, text)])
             fitting[place] = column, [(short.get(text, text), style) for text, style in texts]
     for column in reversed(view.columns):
-        if column.optional and _needed_width(fitting) > width:
+        if column.optional and _compute_needed_width(fitting) > width:
             fitting = [entry for entry in fitting if entry[0] is not column]
     return fitting
 
 
-def _one_line_cell(record: Mapping[str, Any], column: Column, *, short: bool = False) -> tuple[str, str]:
-    text, style = _styled_cell(record, column, short=short)
+def _format_one_line_cell(record: Mapping[str, Any], column: Column, *, short: bool = False) -> tuple[str, str]:
+    text, style = _format_styled_cell(record, column, short=short)
     return text.replace("\n", "\\n").replace("\t", " "), style
 
 
-def _needed_width(columns: Sequence[tuple[Column, _Cells]], *, whole: bool = False) -> int:
+def _compute_needed_width(columns: Sequence[tuple[Column, _Cells]], *, whole: bool = False) -> int:
     total = 2 * (len(columns) - 1)
     for column, texts in columns:
-        longest = _column_width(column, texts)
+        longest = _compute_column_width(column, texts)
         total += min(longest, max(_TEXT_WIDTH, len(column.heading))) if column.kind == "text" and not whole else longest
     return total
 
 
-def _column_width(column: Column, texts: _Cells) -> int:
-    return max(len(column.heading), *(cell_width(text) for text, _ in texts), 0)
+def _compute_column_width(column: Column, texts: _Cells) -> int:
+    return max(len(column.heading), *(get_display_width(text) for text, _ in texts), 0)
 
 
 def _render_table(table: Any, color: bool, width: int) -> str:
@@ -185,10 +185,10 @@ def format_local_time(text: str, *, relative: bool = True) -> str:
         time = datetime.fromisoformat(text).astimezone()
     except ValueError:
         return text
-    return f"{time:%Y-%m-%d %H:%M:%S} ({_format_distance(time)})" if relative else time.isoformat(timespec="seconds")
+    return f"{time:%Y-%m-%d %H:%M:%S} ({_format_ago(time)})" if relative else time.isoformat(timespec="seconds")
 
 
-def format_line_time(text: str) -> str:
+def format_log_line_time(text: str) -> str:
     """Format an RFC 3339 time as date and time on a terminal, or with the local UTC offset otherwise."""
     if is_terminal(sys.stdout):
         return format_local_time(text).partition(" (")[0]
@@ -197,12 +197,12 @@ def format_line_time(text: str) -> str:
 
 def _format_age(text: str) -> str:
     try:
-        return _format_distance(datetime.fromisoformat(text))
+        return _format_ago(datetime.fromisoformat(text))
     except ValueError:
         return text
 
 
-def _format_distance(time: datetime) -> str:
+def _format_ago(time: datetime) -> str:
     ago = (datetime.now(UTC) - time.astimezone(UTC)).total_seconds()
     seconds, direction = abs(ago), "ago" if ago >= -1 else "ahead"
     for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):
@@ -211,7 +211,7 @@ def _format_distance(time: datetime) -> str:
     return f"{int(seconds)}s {direction}"
 
 
-def _format_value(value: Any) -> str:
+def _format_cell_value(value: Any) -> str:
     if value is None:
         return "-"
     if isinstance(value, bool):
@@ -224,19 +224,19 @@ def _format_value(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _plain_cell(record: Mapping[str, Any], column: Column) -> str:
-    value = get_field(record, column.field)
+def _format_plain_cell(record: Mapping[str, Any], column: Column) -> str:
+    value = get_nested_field(record, column.field)
     if column.kind == "time" and isinstance(value, str):
         return escape(format_local_time(value, relative=False))
     return escape(_format_cell(record, column, value)).replace("\t", " ")
 
 
 def _format_cell(record: Mapping[str, Any], column: Column, value: Any) -> str:
-    return column.row(record) if column.row is not None else (column.show or _format_value)(value)
+    return column.row(record) if column.row is not None else (column.show or _format_cell_value)(value)
 
 
-def _styled_cell(record: Mapping[str, Any], column: Column, *, short: bool = False) -> tuple[str, str]:
-    value = get_field(record, column.field)
+def _format_styled_cell(record: Mapping[str, Any], column: Column, *, short: bool = False) -> tuple[str, str]:
+    value = get_nested_field(record, column.field)
     if column.kind == "time" and isinstance(value, str):
         return escape(_format_age(value) if short else format_local_time(value)), ""
     shown = escape(_format_cell(record, column, value))
@@ -249,7 +249,7 @@ def _styled_cell(record: Mapping[str, Any], column: Column, *, short: bool = Fal
 _MIN_LENGTH = 8
 
 
-def cell_width(text: str) -> int:
+def get_display_width(text: str) -> int:
     """Return the text's width in terminal columns. Some characters take up two columns, others none."""
     # Below U+0300, each character takes up one. Durations have a µ, and importing rich takes 3 ms.
     if text.isascii() or max(text) < "\u0300":
@@ -261,15 +261,15 @@ def cell_width(text: str) -> int:
 
 def truncate_to_width(text: str, width: int) -> str:
     """Truncate text to a width in terminal columns, ending it with an ellipsis if necessary."""
-    if cell_width(text) <= width:
+    if get_display_width(text) <= width:
         return text
     from rich.cells import set_cell_size
 
     return f"{set_cell_size(text, max(width - 1, 0)).rstrip()}\N{HORIZONTAL ELLIPSIS}"
 
 
-def shorten_ids(ids: Sequence[str]) -> dict[str, str]:
-    """Return the shortest unique prefixes of the IDs, all of the same length, by ID."""
+def shorten_run_ids(ids: Sequence[str]) -> dict[str, str]:
+    """Map each ID to a prefix that still tells them all apart. All prefixes have the same length."""
     for length in range(_MIN_LENGTH, max(map(len, ids), default=0)):
         short = {run_id: run_id[:length].rstrip("-") for run_id in ids}
         if len(set(short.values())) == len(set(ids)):

@@ -17,7 +17,7 @@ def is_terminal(stream: TextIO) -> bool:
     return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
-def has_color(stream: TextIO, when: str = "auto") -> bool:
+def uses_color(stream: TextIO, when: str = "auto") -> bool:
     """Return whether to use colors.
 
     Args:
@@ -35,7 +35,7 @@ def format_diff_line(line: str, stream: TextIO, when: str = "auto") -> str:
         stream: The output stream.
         when: `auto`, `always` or `never`.
     """
-    color = _DIFFERENCES.get(line[:1]) if has_color(stream, when) else None
+    color = _DIFFERENCES.get(line[:1]) if uses_color(stream, when) else None
     return click.style(escape(line), fg=color) if color else escape(line)
 
 
@@ -46,7 +46,7 @@ _SHORT = {"\n": "\\n", "\r": "\\r"}
 
 def escape(text: str) -> str:
     """Return text as a single line, escaping anything a terminal would interpret except tabs."""
-    return text if _is_plain(text) else re.sub(_UNSAFE, _escape, text)
+    return text if _is_printable_ascii(text) else re.sub(_UNSAFE, _escape_match, text)
 
 
 def escape_lines_for_terminal(text: str) -> str:
@@ -66,18 +66,18 @@ def escape_traceback(chunks: Iterable[str]) -> str:
     )
 
 
-def escape_json(document: str) -> str:
+def escape_json_for_terminal(document: str) -> str:
     """Escape a JSON document for the terminal, using `\\uXXXX` sequences."""
-    if _is_plain(document.replace("\n", "")):
+    if _is_printable_ascii(document.replace("\n", "")):
         return document
     return re.sub(_UNSAFE_IN_DOCUMENT, lambda match: f"\\u{ord(match[0]):04x}", document)
 
 
-def _is_plain(text: str) -> bool:
+def _is_printable_ascii(text: str) -> bool:
     """Return whether text is printable ASCII. Most text is, so this usually avoids compiling a pattern."""
     return text.isascii() and text.isprintable()
 
 
-def _escape(match: re.Match[str]) -> str:
+def _escape_match(match: re.Match[str]) -> str:
     char = match[0]
     return _SHORT.get(char) or (f"\\x{ord(char):02x}" if ord(char) < 0x100 else f"\\u{ord(char):04x}")

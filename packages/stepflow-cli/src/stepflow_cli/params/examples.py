@@ -241,7 +241,7 @@ EXAMPLES = {
 """Two to five lines per command, keyed by the words after `stepflow`."""
 
 
-def get_examples(ctx: click.Context) -> tuple[str, ...]:
+def get_command_examples(ctx: click.Context) -> tuple[str, ...]:
     """Return the examples for a context's command, if it has any."""
     words: list[str] = []
     context: click.Context | None = ctx

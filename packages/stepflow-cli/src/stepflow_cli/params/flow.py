@@ -8,8 +8,8 @@ import click
 
 from ..errors import ARGUMENTS, usage
 from ..inputs.flow import list_project_flows
-from ..inputs.values import Form, ValueArgument, Values
-from ..runs.run_options import CacheOptions, Retry, Reuse
+from ..inputs.values import Form, RunValues, ValueArgument
+from ..runs.run_options import CacheOptions, RetryOptions, ReuseOptions
 from ..settings.history import check_history_enabled
 from .options import (
     BATCH,
@@ -25,12 +25,12 @@ from .options import (
     VARIABLES,
     WAITING,
     Choice,
-    Decorator,
+    ParameterDecorator,
     Section,
     complete_with,
     excludes,
     grouped,
-    label_option,
+    labels_option,
     limit_option,
     needs,
 )
@@ -91,7 +91,7 @@ stream_options = (
 """Options for selecting a batch's inputs and writing its records."""
 
 
-def _choose_flow(flow: str | None, flow_option: str | None) -> str:
+def _choose_flow_argument(flow: str | None, flow_option: str | None) -> str:
     if flow is not None and flow_option is not None:
         raise usage("pass only one flow", f"the argument is {flow}, --flow names {flow_option}")
     if flow is None and flow_option is None:
@@ -101,7 +101,7 @@ def _choose_flow(flow: str | None, flow_option: str | None) -> str:
 
 flow_argument = grouped(
     "flow",
-    _choose_flow,
+    _choose_flow_argument,
     click.argument("flow", required=False, metavar="FLOW", shell_complete=complete_with("flow_files")),
     # The upstream command has this option.
     FLOW.option(
@@ -118,14 +118,14 @@ NO_FLOW = "pass at least one flow file as FLOW"
 """The error if FLOW is missing and there's no fallback to the project's."""
 
 
-def flows_argument(*, of_project: bool) -> Decorator:
+def flows_argument(*, of_project: bool) -> ParameterDecorator:
     """Return a decorator that adds `FLOW...` and a hidden `--flow FILE`, passed to the command as a list, `flows`.
 
     Args:
         of_project: Whether to default to the project's flows. `-` is standard input.
     """
 
-    def build(flows: tuple[str, ...], flow_option: tuple[str, ...]) -> list[str]:
+    def choose_flows(flows: tuple[str, ...], flow_option: tuple[str, ...]) -> list[str]:
         named = list(dict.fromkeys([*flows, *flow_option]))
         if named:
             return named
@@ -136,7 +136,7 @@ def flows_argument(*, of_project: bool) -> Decorator:
     metavar = "[FLOW]..." if of_project else "FLOW..."
     return grouped(
         "flows",
-        build,
+        choose_flows,
         click.argument("flows", nargs=-1, metavar=metavar, shell_complete=complete_with("flow_files")),
         FLOW.option(
             "--flow FILE",
@@ -213,14 +213,14 @@ def _collect_value_arguments(kind: str, given: dict[str, Any]) -> list[ValueArgu
     ]
 
 
-def _build_values(**given: Any) -> Values:
+def _build_values(**given: Any) -> RunValues:
     forms: dict[str, tuple[str, Form]] = {
         f"overrides{end}": (f"--overrides{end.replace('_', '-')}", form) for end, form in _FORMS.items()
     }
     forms["set_"] = ("--set", "set")
     texts = {name: iter(given.get(name, ())) for name in forms}
     order = get_option_order(click.get_current_context(), list(forms))
-    return Values(
+    return RunValues(
         input=_collect_value_arguments("input", given),
         example=given.get("example"),
         variables=_collect_value_arguments("variables", given),
@@ -240,7 +240,7 @@ input_options = grouped("values", _build_values, *_INPUT, *_STDIN)
 """Adds options for an input that isn't tied to a flow, passed to the command as `values`, a `Values`."""
 
 
-def no_check_option(section: Section) -> Decorator:
+def no_check_option(section: Section) -> ParameterDecorator:
     """Return an option that skips the checks before a run, passed to the command as `check`."""
     return section.option(
         "--no-check",
@@ -300,7 +300,7 @@ def _build_history_data(**given: Any) -> dict[str, Any]:
 history_options = grouped(
     "about",
     _build_history_data,
-    label_option("Record this label with the run in the history; repeatable.", HISTORY),
+    labels_option("Record this label with the run in the history; repeatable.", HISTORY),
     HISTORY.option("--note TEXT", "Record a note with the run, so that you can find it later."),
 )
 """Adds --label and --note, passed to the command as `about`, a dict with `labels` and `note` if set."""
@@ -355,14 +355,14 @@ run_options = (
         "--wait-for-components",
         "Wait up to 60 s for workers, and create the run once the server has the components that the flow needs.",
     ),
-    grouped("reuse", Reuse, *_REUSE),
+    grouped("reuse", ReuseOptions, *_REUSE),
     history_options,
 )
 """Options for `run` and `submit`, apart from the cache, that make up `RunOptions`."""
 batch_options = (
     click.argument("flow", metavar="FLOW", shell_complete=complete_with("flow_files")),
     click.argument("inputs", metavar="INPUTS", type=FILE),
-    grouped("retry", Retry, *retry_options),
+    grouped("retry", RetryOptions, *retry_options),
     *stream_options,
     BATCH.option(*_CONCURRENCY, type=click.IntRange(min=1)),
     setting_options,

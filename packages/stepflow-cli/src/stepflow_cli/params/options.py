@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar
 import click
 from click.core import ParameterSource
 
-from ..errors import current_session, has_file_option, suggest, usage
+from ..errors import current_session, has_output_option, suggest, usage
+from ..output.printing import FORMATS, Output
 from ..output.terminal import escape
-from ..output.view import FORMATS, Output
 from ..settings.server_choice import DEFAULT_URL, Default, ServerOptions
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ FILE = click.Path(readable=False)
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-class Decorator(Protocol):
+class ParameterDecorator(Protocol):
     """Adds parameters to a command."""
 
     def __call__(self, function: Function, /) -> Function:
@@ -71,7 +71,7 @@ class Choice(click.Choice[str]):
             raise
 
 
-class Option(click.Option):
+class SectionedOption(click.Option):
     """An option that `--help` lists under a heading.
 
     Args:
@@ -100,12 +100,12 @@ class Section:
     def __init__(self, heading: str) -> None:
         self.heading = heading
 
-    def option(self, usage: str, help: str, to: str | None = None, **settings: Any) -> Decorator:
-        """Return a decorator that adds an option to a command, with the same arguments as `parameter`."""
+    def option(self, usage: str, help: str, to: str | None = None, **settings: Any) -> ParameterDecorator:
+        """Return a decorator that adds an option to a command, with the same arguments as `build_option`."""
         # Give each command its own option.
-        return click.option(cls=lambda _: self.parameter(usage, help, to, **settings))  # type: ignore[arg-type]
+        return click.option(cls=lambda _: self.build_option(usage, help, to, **settings))  # type: ignore[arg-type]
 
-    def parameter(self, usage: str, help: str, to: str | None = None, **settings: Any) -> Option:
+    def build_option(self, usage: str, help: str, to: str | None = None, **settings: Any) -> SectionedOption:
         """Return an option under this heading.
 
         Args:
@@ -113,7 +113,7 @@ class Section:
                 or `count`, it is a flag.
             help: The description.
             to: The command's argument. Defaults to the first long spelling.
-            **settings: Additional arguments for `Option`.
+            **settings: Additional arguments for `SectionedOption`.
         """
         *names, last = usage.split(", ")
         name, _, value = last.partition(" ")
@@ -122,19 +122,19 @@ class Section:
             settings["metavar"] = value
         elif "type" not in settings and "count" not in settings:
             settings["is_flag"] = True
-        return Option(names, section=self.heading, help=help, **settings)
+        return SectionedOption(names, section=self.heading, help=help, **settings)
 
 
 def complete_with(name: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
     """Return the `complete_NAME` function from `completion`, imported only once a shell asks for completions."""
 
-    def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    def import_and_complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         from .. import completion
 
         items: list[CompletionItem] = getattr(completion, f"complete_{name}")(ctx, param, incomplete)
         return items
 
-    return complete
+    return import_and_complete
 
 
 OPTIONS = Section("Options")
@@ -164,7 +164,7 @@ def needs(options: str, other: str, hint: str | None = None) -> Conflict:
     return Conflict(options, other, True, hint)
 
 
-def check_conflicts(ctx: click.Context, conflicts: Sequence[Conflict]) -> None:
+def check_option_conflicts(ctx: click.Context, conflicts: Sequence[Conflict]) -> None:
     """Check the command line for options that cannot be used together or lack one they need.
 
     Raises:
@@ -216,10 +216,10 @@ def parse_time(text: str) -> str:
     """
     word = text.strip().lower()
     if word in _DAYS_BEFORE:
-        return _start_of_day(_DAYS_BEFORE[word])
+        return _format_start_of_day(_DAYS_BEFORE[word])
     weekday = next((place for place, name in enumerate(_WEEKDAYS) if word in (name, name[:3])), None)
     if weekday is not None:
-        return _start_of_day((datetime.now().astimezone().weekday() - weekday) % 7)
+        return _format_start_of_day((datetime.now().astimezone().weekday() - weekday) % 7)
     span = parse_duration(word.removesuffix("ago"))
     if span is not None:
         try:
@@ -234,7 +234,7 @@ def parse_time(text: str) -> str:
     return text
 
 
-def _start_of_day(before: int | None) -> str:
+def _format_start_of_day(before: int | None) -> str:
     now = datetime.now().astimezone()
     if before is None:
         return now.isoformat()
@@ -269,9 +269,7 @@ SECONDS = TextType(_parse_seconds_option)
 
 
 class _GroupedParameters:
-    """Adds parameters to a command, but passes it a single argument for all of them."""
-
-    def __init__(self, argument: str, build: Callable[..., Any], decorators: Sequence[Decorator]) -> None:
+    def __init__(self, argument: str, build: Callable[..., Any], decorators: Sequence[ParameterDecorator]) -> None:
         self.argument = argument
         self._build, self._decorators = build, decorators
         self._names: list[str] = []
@@ -285,23 +283,23 @@ class _GroupedParameters:
         """Return the command with the parameters added."""
 
         @wraps(function)
-        def call(**values: Any) -> Any:
+        def call_with_group(**values: Any) -> Any:
             values[self.argument] = self._build(**{name: values.pop(name) for name in self._names})
             return function(**values)
 
-        decorated: Any = call
+        decorated: Any = call_with_group
         for decorator in reversed(self._decorators):
             decorated = decorator(decorated)
         return decorated  # type: ignore[no-any-return]
 
 
-def grouped(argument: str, build: Callable[..., Any], *decorators: Decorator) -> Decorator:
+def grouped(argument: str, build: Callable[..., Any], *decorators: ParameterDecorator) -> ParameterDecorator:
     """Return a decorator that adds parameters and passes the command the result of calling `build` with their values.
 
     Args:
         argument: The command's argument.
         build: Called with the values by name.
-        decorators: Add the parameters. They may be grouped themselves.
+        decorators: Add the parameters. They can be groups themselves.
     """
     return _GroupedParameters(argument, build, decorators)
 
@@ -309,7 +307,7 @@ def grouped(argument: str, build: Callable[..., Any], *decorators: Decorator) ->
 _CONFIG = {False: "", True: "config in stepflow.toml, else "}
 
 
-def _server_name_options(default: str, *, is_needed: bool = True) -> tuple[Decorator, Decorator]:
+def _server_name_options(default: str, *, is_needed: bool = True) -> tuple[ParameterDecorator, ParameterDecorator]:
     url = f" [env: STEPFLOW_URL; default: {default}]" if is_needed else ""
     profile = " [env: STEPFLOW_PROFILE]" if is_needed else ""
     return (
@@ -330,7 +328,7 @@ running_server_options = grouped(
 """Adds --url and --profile for commands about a server's contents, passed as `server`, a `ServerOptions`."""
 
 
-def server_options(default: Default, *, is_needed: bool = True, reads_project: bool = False) -> Decorator:
+def server_options(default: Default, *, is_needed: bool = True, reads_project: bool = False) -> ParameterDecorator:
     """Add --url, --profile, --local and --config, passed as `server`, a `ServerOptions` for `connect`.
 
     Args:
@@ -365,7 +363,7 @@ def _set_json_errors(ctx: click.Context, param: click.Parameter, value: str | bo
     return value
 
 
-def file_option(help: str, name: str = "output", *, metavar: str = "FILE", **more: Any) -> Decorator:
+def file_option(help: str, name: str = "output", *, metavar: str = "FILE", **more: Any) -> ParameterDecorator:
     """Return a decorator that adds -O/--output FILE, passed as the file's name or None."""
     return OUTPUT.option(f"-O, --output {metavar}", help, name, type=FILE, **more)
 
@@ -377,7 +375,7 @@ SERVER_NAMES = "--url --profile --local --config"
 """Options that select a server."""
 
 
-def format_option(names: Sequence[str], help: str, **more: Any) -> Decorator:
+def format_option(names: Sequence[str], help: str, **more: Any) -> ParameterDecorator:
     """Return a decorator that adds -o/--format FORMAT, passed as the format's name or None."""
     return OUTPUT.option("-o, --format FORMAT", help, type=_FormatChoice(names), **more)
 
@@ -392,7 +390,7 @@ class _FormatChoice(Choice):
         except click.BadParameter as error:
             if ctx is not None and any(mark in str(value) for mark in "./"):
                 file = shlex.quote(str(value))
-                way = f"for a file, use -O {file}" if has_file_option(ctx.command) else f"for a file, add > {file}"
+                way = f"for a file, use -O {file}" if has_output_option(ctx.command) else f"for a file, add > {file}"
                 error.hint = f"-o is the format; {way}"  # type: ignore[attr-defined]
             raise
 
@@ -403,7 +401,7 @@ def _output_options(
     aliases: Mapping[str, str] | None = None,
     table: bool = False,
     file: bool = False,
-) -> Decorator:
+) -> ParameterDecorator:
     """Add -o/--format and a hidden --json, passed as `output`, an `Output`.
 
     Args:
@@ -413,7 +411,7 @@ def _output_options(
         file: Whether to add -O/--output FILE.
     """
 
-    def build(format: str | None, json: str | bool | None, path: str | None = None, **more: Any) -> Output:
+    def build_output(format: str | None, json: str | bool | None, path: str | None = None, **more: Any) -> Output:
         is_json = json not in (None, False)
         if is_json and format not in (None, "json"):
             raise usage(f"--json is -o json and cannot be used with -o {format}")
@@ -441,10 +439,10 @@ def _output_options(
         ]
     else:
         decorators.append(OUTPUT.option("--json", "Same as -o json.", callback=_set_json_errors, hidden=True))
-    return grouped("output", build, *decorators)
+    return grouped("output", build_output, *decorators)
 
 
-def formatted_output(**aliases: str) -> Decorator:
+def formatted_output_options(**aliases: str) -> ParameterDecorator:
     """Add -o/--format, --fields and --wide, passed as `output`, an `Output`.
 
     Args:
@@ -453,16 +451,16 @@ def formatted_output(**aliases: str) -> Decorator:
     return _output_options(aliases=aliases, table=True)
 
 
-def file_output(formats: Iterable[str] = FORMATS) -> Decorator:
+def make_file_output_options(formats: Iterable[str] = FORMATS) -> ParameterDecorator:
     """Add -O/--output FILE and -o/--format, passed as `output`, an `Output` that writes to the file."""
     return _output_options(formats, file=True)
 
 
 record_options = _output_options()
 """Adds -o/--format for commands that print one record, passed as `output`, an `Output`."""
-output_options = formatted_output()
+output_options = formatted_output_options()
 """Adds -o/--format, --fields and --wide for commands that print a table, passed as `output`, an `Output`."""
-file_output_options = file_output()
+file_output_options = make_file_output_options()
 """Adds -O/--output FILE and -o/--format, passed as `output`, an `Output` that writes to the file."""
 
 components_option = option(
@@ -475,7 +473,7 @@ offline_option = option(
 """Adds --offline, passed as `offline`."""
 
 
-def port_option(default: int, section: Section) -> Decorator:
+def port_option(default: int, section: Section) -> ParameterDecorator:
     """Return a decorator that adds --port, passed as `port`."""
     return section.option(
         "--port PORT",
@@ -485,7 +483,7 @@ def port_option(default: int, section: Section) -> Decorator:
     )
 
 
-def host_option(section: Section) -> Decorator:
+def host_option(section: Section) -> ParameterDecorator:
     """Return a decorator that adds --host, passed as `host`."""
     return section.option(
         "--host HOST",
@@ -495,7 +493,7 @@ def host_option(section: Section) -> Decorator:
     )
 
 
-def limit_option(what: str, *, default: int | None = None, section: Section = OPTIONS) -> Decorator:
+def limit_option(what: str, *, default: int | None = None, section: Section = OPTIONS) -> ParameterDecorator:
     """Return a decorator that adds -n/--limit, passed as `limit`, the number or None.
 
     Args:
@@ -511,7 +509,7 @@ watch_option = OUTPUT.option("--watch", "Redraw the table every 2 seconds until 
 """Adds --watch, passed as `watch`. The command must call `output.watching.check_watch` before sending requests."""
 
 
-def time_limit_option(help: str, section: Section = WAITING) -> Decorator:
+def time_limit_option(help: str, section: Section = WAITING) -> ParameterDecorator:
     """Return a decorator that adds --timeout, passed as `timeout`, in seconds or None."""
     return section.option("--timeout SECONDS", help, type=SECONDS)
 
@@ -521,7 +519,7 @@ _TIMEOUT = time_limit_option(
 )
 
 
-class Wait(NamedTuple):
+class WaitOptions(NamedTuple):
     """How a command waits for a run."""
 
     timeout: float | None = None
@@ -530,11 +528,11 @@ class Wait(NamedTuple):
     """Whether Ctrl-C leaves the run running or cancels it."""
 
 
-timeout_option = grouped("wait", Wait, _TIMEOUT)
-"""Adds --timeout, passed as `wait`, a `Wait`. Ctrl-C stops the wait but not the run."""
+timeout_option = grouped("wait", WaitOptions, _TIMEOUT)
+"""Adds --timeout, passed as `wait`, a `WaitOptions`. Ctrl-C stops the wait but not the run."""
 wait_options = grouped(
     "wait",
-    Wait,
+    WaitOptions,
     _TIMEOUT,
     WAITING.option(
         "--on-interrupt",
@@ -549,7 +547,7 @@ Confirm = Callable[[str], None]
 """Asks before destroying something: `confirm("delete run ...")` returns on yes and raises a `Problem` on no."""
 
 
-def _confirm(yes: bool, deed: str) -> None:
+def _confirm_or_raise(yes: bool, deed: str) -> None:
     if yes:
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
@@ -569,13 +567,13 @@ def _confirm(yes: bool, deed: str) -> None:
 
 confirm_option = grouped(
     "confirm",
-    lambda yes: partial(_confirm, yes),
+    lambda yes: partial(_confirm_or_raise, yes),
     OUTPUT.option("-y, --yes", "Do not ask for confirmation.", is_risky=True),
 )
 """Adds -y/--yes, passed as `confirm`, which the command calls with a description of the action."""
 
 
-def label_option(help: str, section: Section = OPTIONS) -> Decorator:
+def labels_option(help: str, section: Section = OPTIONS) -> ParameterDecorator:
     """Return a decorator that adds --label, passed as a dict, `labels`."""
     return section.option("--label NAME=VALUE", help, "labels", multiple=True, callback=_parse_labels)
 

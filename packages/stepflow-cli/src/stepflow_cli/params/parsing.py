@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import Session, usage
-from .options import FILE, Choice, Conflict, Option, Section, check_conflicts
+from .options import FILE, Choice, Conflict, Section, SectionedOption, check_option_conflicts
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -37,7 +37,9 @@ def session_options() -> list[click.Parameter]:
         setattr(session, param.name, value)
 
     def add(usage: str, help: str, to: str | None = None, **settings: Any) -> None:
-        options.append(_MESSAGES.parameter(usage, help, to, callback=store_in_session, expose_value=False, **settings))
+        options.append(
+            _MESSAGES.build_option(usage, help, to, callback=store_in_session, expose_value=False, **settings)
+        )
 
     options: list[click.Parameter] = []
     levels = Choice(["trace", "debug", "info", "warn", "error", "off"])
@@ -65,7 +67,7 @@ class Command(click.Command):
         super().__init__(*args, **kwargs)
         self.main_options = main_options.split()
         self.conflicts = conflicts
-        self.params.extend([_help_all_option(), *session_options()])
+        self.params.extend([_build_help_all_option(), *session_options()])
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the arguments, check for conflicts, and record the options' order, which click discards."""
@@ -75,7 +77,7 @@ class Command(click.Command):
                 _, _, ctx.meta[_ORDER] = self.make_parser(ctx).parse_args(args=list(given))
             args = super().parse_args(ctx, args)
             if not ctx.resilient_parsing:
-                check_conflicts(ctx, self.conflicts)
+                check_option_conflicts(ctx, self.conflicts)
             return args
         except click.BadOptionUsage as error:
             both = [[*param.opts, *param.secondary_opts] for param in self.params if param.secondary_opts]
@@ -86,11 +88,11 @@ class Command(click.Command):
             error.ctx = error.ctx or ctx
             raise
         except click.UsageError as error:
-            from .foreign_words import extra_hint
+            from .unknown_word_hints import find_extra_argument_hint
 
             extra = re.search(r"unexpected extra arguments? \((.*)\)", error.message, re.DOTALL)
             is_of_run = any(param.name == "var" for param in self.params)
-            hint = extra_hint(extra[1], given) if extra is not None and is_of_run else None
+            hint = find_extra_argument_hint(extra[1], given) if extra is not None and is_of_run else None
             if hint is None:
                 raise
             raise usage(error.message[:1].lower() + error.message[1:], hint) from None
@@ -104,7 +106,7 @@ class Command(click.Command):
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples, then the description (just its first two paragraphs on a short page)."""
-        _format_examples(ctx, formatter)
+        _write_examples(ctx, formatter)
         whole = self.help
         try:
             if self._shows_short_help(ctx):
@@ -139,14 +141,14 @@ class Command(click.Command):
         return bool(self.main_options) and not ctx.meta.get(_WHOLE)
 
 
-def _help_all_option() -> Option:
-    def show(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+def _build_help_all_option() -> SectionedOption:
+    def show_full_help(ctx: click.Context, param: click.Parameter, value: bool) -> None:
         if value and not ctx.resilient_parsing:
             click.echo(get_full_help(ctx))
             ctx.exit()
 
     names, help = ["--help-all"], "Show all options, and exit."
-    return Option(names, is_flag=True, is_eager=True, expose_value=False, callback=show, help=help)
+    return SectionedOption(names, is_flag=True, is_eager=True, expose_value=False, callback=show_full_help, help=help)
 
 
 def get_full_help(ctx: click.Context) -> str:
@@ -155,10 +157,10 @@ def get_full_help(ctx: click.Context) -> str:
     return ctx.get_help()
 
 
-def _format_examples(ctx: click.Context, formatter: click.HelpFormatter) -> None:
-    from .examples import get_examples
+def _write_examples(ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    from .examples import get_command_examples
 
-    lines = get_examples(ctx)
+    lines = get_command_examples(ctx)
     if lines:
         with formatter.section("Examples"):
             for line in lines:
@@ -213,7 +215,7 @@ class LazyGroup(click.Group):
     ) -> None:
         kwargs.setdefault("context_settings", _SETTINGS)
         super().__init__(name, no_args_is_help=False, **kwargs)
-        self.params.append(_help_all_option())
+        self.params.append(_build_help_all_option())
         self.groups = groups
         self._summaries = dict(summaries or {})
         self._package = package
@@ -285,10 +287,10 @@ class LazyGroup(click.Group):
         """
         name = args[0]
         if name not in self.summaries and name not in self.aliases and not ctx.resilient_parsing:
-            from .foreign_words import command_hint
+            from .unknown_word_hints import find_command_hint
 
             typed = f"{ctx.command_path} {name}"
-            hint = command_hint(typed) or _suggest_command(name, ctx)
+            hint = find_command_hint(typed) or _suggest_command(name, ctx)
             raise usage(f"unknown command {typed}", hint or (f"to list the commands, run '{ctx.command_path} --help'"))
         resolved, command, rest = super().resolve_command(ctx, args)
         # Messages should use the command's real name, not an alias.
@@ -296,7 +298,7 @@ class LazyGroup(click.Group):
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples, then the description."""
-        _format_examples(ctx, formatter)
+        _write_examples(ctx, formatter)
         super().format_help_text(ctx, formatter)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -11,16 +11,16 @@ from uuid import UUID
 import click
 
 from ..errors import usage
-from ..runs.find import is_id_prefix
-from ..stdio import read_stdin
-from .options import Choice, Decorator, TextType, complete_with, grouped, option, parse_time
+from ..runs.find_runs import is_run_id_prefix
+from ..stdio import read_stdin_text
+from .options import Choice, ParameterDecorator, TextType, complete_with, grouped, option, parse_time
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
     from stepflow_client._command import RunQuery
 
 
-class _RunId(TextType):
+class _RunIdType(TextType):
     """A run ID in the server's format, an ID prefix, or `@N`."""
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -33,20 +33,20 @@ def _parse_run_id(text: str, listing: str) -> str:
     return "@last" if text == "-" else parse_run_id(text, listing=listing)
 
 
-RUN_ID = _RunId(lambda text, name: _parse_run_id(text, "runs list"))
+RUN_ID = _RunIdType(lambda text, name: _parse_run_id(text, "runs list"))
 # Also accepts unconfirmed history entries.
 _RECORDED = TextType(lambda text, name: text if text.startswith("pending:") else _parse_run_id(text, "history list"))
 
 
-def id_type(what: str, hint: str) -> TextType:
+def stored_id_type(what: str, hint: str) -> TextType:
     """Return the type for a stored flow's or blob's ID, which is a content digest."""
 
-    def parse(text: str, name: str) -> str:
+    def parse_stored_id(text: str, name: str) -> str:
         if re.fullmatch("[0-9a-fA-F]{64}", text) is None:
             raise usage(f"a {what} ID has 64 hexadecimal digits, unlike {text!r}", hint)
         return text
 
-    return TextType(parse)
+    return TextType(parse_stored_id)
 
 
 def parse_run_id(text: str, where: str = "", listing: str = "runs list") -> str:
@@ -68,7 +68,7 @@ def parse_run_id(text: str, where: str = "", listing: str = "runs list") -> str:
             return lower
         if re.fullmatch(r"@[1-9][0-9]{0,5}", text):
             return text
-        if is_id_prefix(lower):
+        if is_run_id_prefix(lower):
             return lower
         hint = f"to see them, run 'stepflow {listing}'; use at least the first four digits, or @last, @2 ..."
         raise usage(f"{where}a run ID must be a UUID, not {text!r}", hint) from None
@@ -83,7 +83,7 @@ optional_recorded_run_argument = _recorded(metavar="[RUN]", required=False)
 """Adds an optional RUN. If missing, `run_id` is None."""
 
 
-def status_option(what: str) -> Decorator:
+def status_option(what: str) -> ParameterDecorator:
     """Return a decorator that adds -s/--status, passed as `status`, a tuple.
 
     Args:
@@ -92,10 +92,10 @@ def status_option(what: str) -> Decorator:
     from ..records.runs import STATUSES
 
     text = f"List only {what} with this status, or several separated by commas: {', '.join(STATUSES)}."
-    return option("-s, --status STATUS", text, type=_Statuses(STATUSES), default="")
+    return option("-s, --status STATUS", text, type=_StatusListChoice(STATUSES), default="")
 
 
-class _Statuses(Choice):
+class _StatusListChoice(Choice):
     """Comma-separated statuses, ignoring case."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
@@ -121,7 +121,7 @@ def _parse_run_ids(runs: Sequence[str]) -> list[str]:
         if run != "-":
             ids.append(parse_run_id(run))
             continue
-        for number, line in enumerate(read_stdin().splitlines(), start=1):
+        for number, line in enumerate(read_stdin_text().splitlines(), start=1):
             if line.strip():
                 ids.append(parse_run_id(line.strip(), f"standard input, line {number}: "))
     return list(dict.fromkeys(ids))
@@ -140,7 +140,7 @@ def describe_runs(ids: Sequence[str]) -> str:
     return f"run {ids[0]}" if len(ids) == 1 else f"{len(ids)} runs"
 
 
-def parse_query(text: str) -> RunQuery:
+def parse_user_query(text: str) -> RunQuery:
     """Parse a user's query, converting times to ISO 8601.
 
     Raises:
@@ -164,6 +164,6 @@ def parse_query(text: str) -> RunQuery:
 
 
 query_argument = click.argument(
-    "query", nargs=-1, metavar="[QUERY]...", callback=lambda ctx, param, words: parse_query(" ".join(words))
+    "query", nargs=-1, metavar="[QUERY]...", callback=lambda ctx, param, words: parse_user_query(" ".join(words))
 )
 """Adds QUERY, passed as `query`."""

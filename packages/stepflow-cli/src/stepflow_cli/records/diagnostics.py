@@ -11,17 +11,17 @@ import click
 from stepflow_client._data.flow_declarations import collect_declared_variables
 
 from ..errors import ExitCode, Problem, usage
-from ..inputs.flow import list_case_names, list_step_ids, sort_flow_keys
+from ..inputs.flow import list_example_names, list_step_ids, sort_flow_keys
 from ..output.columns import Column, View, columns
+from ..output.printing import Output
 from ..output.terminal import escape
-from ..output.view import Output
 
 if TYPE_CHECKING:
     from stepflow_client import Diagnostic
     from stepflow_client.flows import InferredFlow
     from stepflow_client.flows.findings import Finding
 
-_FLOW = View(columns=columns("flow_id:id", "name", "description", "steps", "variables", "examples"), name="flow_id")
+_FLOW = View(columns("flow_id:id", "name", "description", "steps", "variables", "examples"), name="flow_id")
 
 
 def print_flow(flow: Mapping[str, Any], output: Output, flow_id: str | None) -> None:
@@ -42,7 +42,7 @@ def print_flow(flow: Mapping[str, Any], output: Output, flow_id: str | None) -> 
             "description": flow.get("description"),
             "steps": list_step_ids(flow),
             "variables": list(collect_declared_variables(flow)),
-            "examples": list_case_names(flow),
+            "examples": list_example_names(flow),
         }
         output.print_record(outline, _FLOW)
     else:
@@ -58,7 +58,7 @@ _TYPES = View(
 )
 
 
-def get_type_view(*, has_inputs: bool) -> View:
+def get_type_table_view(*, has_inputs: bool) -> View:
     """Return the view for type records.
 
     Args:
@@ -151,7 +151,7 @@ def finding_records(flow: str, findings: Sequence[Finding]) -> list[dict[str, An
     return [record | {"file": flow if flow == "-" else record["file"] or flow} for record in records]
 
 
-def display_name(flow: str) -> str:
+def flow_label(flow: str) -> str:
     """Return a flow's name for messages: its file, or `standard input`."""
     return "standard input" if flow == "-" else flow
 
@@ -168,7 +168,7 @@ def format_counts(records: Iterable[Mapping[str, Any]]) -> str:
 def print_diagnostics(records: Iterable[Mapping[str, Any]]) -> None:
     """Print diagnostics to standard error, one per line."""
     for record in records:
-        text = f"{record['level']}: {display_name(record['flow'])}: {record['message']} at {record['path']}"
+        text = f"{record['level']}: {flow_label(record['flow'])}: {record['message']} at {record['path']}"
         click.echo(escape(f"{text} ({record['kind']})".replace("\n", " ")), err=True)
 
 
@@ -176,12 +176,12 @@ Record = Mapping[str, Any]
 _SEVERITIES = {"fatal": "error", "error": "error", "warning": "warning"}
 
 
-def format_source_text(records: Iterable[Record]) -> str:
+def format_like_compiler(records: Iterable[Record]) -> str:
     """Format diagnostics like a compiler, with the position, message, marked line and suggested fix."""
     blocks = []
     for record in records:
         line, column = record.get("line"), record.get("column")
-        place = f"{_get_file(record)}:{line}:{column}" if line else record["flow"]
+        place = f"{_get_diagnostic_file(record)}:{line}:{column}" if line else record["flow"]
         at = "" if record.get("rule") else f" at {record['path']}"
         lines = [f"{place}: {record['level']}: {record['message']}{at} [{record['kind']}]"]
         number = str(line)
@@ -194,39 +194,41 @@ def format_source_text(records: Iterable[Record]) -> str:
     return "".join(blocks)
 
 
-def _get_file(record: Record) -> str:
-    """Return a diagnostic's file. For a Python flow, it differs from the flow's name."""
+def _get_diagnostic_file(record: Record) -> str:
+    """A Python flow's name (`module:function`) isn't its file."""
     return str(record.get("file") or record["flow"])
 
 
-def format_github(records: Iterable[Record]) -> str:
+def format_github_diagnostics(records: Iterable[Record]) -> str:
     """Format diagnostics as GitHub Actions commands that annotate the files."""
     lines = []
     for record in records:
         hint = f" ({record['hint']})" if record.get("hint") else ""
         position = {"line": record["line"], "col": record["column"]} if record.get("line") else {}
-        properties = {"file": _get_file(record), **position, "title": record["kind"]}
-        command = format_github_command(_SEVERITIES[record["level"]], f"{record['message']}{hint}", **properties)
+        properties = {"file": _get_diagnostic_file(record), **position, "title": record["kind"]}
+        command = format_github_annotation(_SEVERITIES[record["level"]], f"{record['message']}{hint}", **properties)
         lines.append(f"{command}\n")
     return "".join(lines)
 
 
-def format_github_command(level: str, message: str, **properties: Any) -> str:
+def format_github_annotation(level: str, message: str, **properties: Any) -> str:
     """Return a GitHub Actions command that annotates a position."""
 
-    def escape(text: str) -> str:
+    def escape_value(text: str) -> str:
         return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
-    values = {name: escape(str(value)).replace(":", "%3A").replace(",", "%2C") for name, value in properties.items()}
-    return f"::{level} {','.join(f'{name}={value}' for name, value in values.items())}::{escape(message)}"
+    values = {
+        name: escape_value(str(value)).replace(":", "%3A").replace(",", "%2C") for name, value in properties.items()
+    }
+    return f"::{level} {','.join(f'{name}={value}' for name, value in values.items())}::{escape_value(message)}"
 
 
-def format_sarif(records: Iterable[Record], version: str) -> str:
+def format_sarif_log(records: Iterable[Record], version: str) -> str:
     """Return diagnostics as a SARIF 2.1.0 log."""
     results, rules = [], dict[str, dict[str, Any]]()
     for record in records:
         rules.setdefault(record["kind"], {"id": record["kind"]})
-        physical: dict[str, Any] = {"artifactLocation": {"uri": _get_file(record).replace("\\", "/")}}
+        physical: dict[str, Any] = {"artifactLocation": {"uri": _get_diagnostic_file(record).replace("\\", "/")}}
         if record.get("line"):
             physical["region"] = {"startLine": record["line"], "startColumn": record["column"]}
         hint = f" ({record['hint']})" if record.get("hint") else ""

@@ -12,7 +12,7 @@ from stepflow_client._base.text import format_rfc3339
 from ..errors import ExitCode, Problem
 from ..output.columns import View, columns
 from ..output.messages import note
-from ..output.view import Output
+from ..output.printing import Output
 from .runs import OUTPUT
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ BATCH_RESULT = View(columns("index:number", "status:status", OUTPUT, "error.mess
 """The result of one input in a batch."""
 
 
-def print_result(result: FlowResult, output: Output) -> None:
+def print_run_result(result: FlowResult, output: Output) -> None:
     """Print just the output of a successful run, or the full result if a format is set.
 
     Raises:
@@ -41,24 +41,24 @@ def print_result(result: FlowResult, output: Output) -> None:
         output.print_record(record, RESULT, default="json")
     elif result.is_success:
         output.print_value(result.output)
-    problem = get_result_problem(result)
+    problem = build_result_problem(result)
     if problem is not None:
         raise problem
 
 
-def cancelled_run_problem(run_id: str) -> Problem:
-    """Return the problem for a cancelled run."""
+def build_cancelled_run_problem(run_id: str) -> Problem:
+    """The hint mentions steps, because servers don't stop those."""
     hint = f"steps may still be executing; to see which, run 'stepflow runs get {run_id}'"
     exit_code = ExitCode.CANCELLED
     return Problem(f"run {run_id} is cancelled", kind="run_cancelled", exit_code=exit_code, run_id=run_id, hint=hint)
 
 
-def get_result_problem(result: FlowResult) -> Problem | None:
+def build_result_problem(result: FlowResult) -> Problem | None:
     """Return the problem for an unsuccessful result, or None if it succeeded."""
     if result.is_success:
         return None
     if result.is_cancelled:
-        return cancelled_run_problem(result.run_id)
+        return build_cancelled_run_problem(result.run_id)
     try:
         result.raise_for_failure()
     except RunFailedError as error:
@@ -81,7 +81,7 @@ def to_outcomes(results: Iterable[FlowResult]) -> list[Outcome]:
     ]
 
 
-def print_results(run_ids: Sequence[str], results: Sequence[Outcome], output: Output) -> None:
+def print_batch_results(run_ids: Sequence[str], results: Sequence[Outcome], output: Output) -> None:
     """Print a record for each item in a batch.
 
     Args:

@@ -27,17 +27,17 @@ def _format_item_counts(items: object) -> str:
     return f"{sum(items[name] for name in ('completed', 'failed', 'cancelled'))}/{items['total']}"
 
 
-def _format_status(record: Mapping[str, Any]) -> str:
+def _format_run_status(record: Mapping[str, Any]) -> str:
     from stepflow_client.types.account import format_state
 
     return format_state(record["status"], failed_children=record["failed_in_sub_runs"] or 0)
 
 
-_RUN_STATUS = Column("status", kind="status", row=_format_status)
+_RUN_STATUS = Column("status", kind="status", row=_format_run_status)
 _ITEMS = Column("items", kind="number", show=_format_item_counts)
 
 
-def get_seconds_so_far(record: Mapping[str, Any]) -> float | None:
+def get_run_seconds_so_far(record: Mapping[str, Any]) -> float | None:
     """Return a run's duration in seconds, or the time since its creation if it hasn't ended."""
     if record["duration"] is not None or record["created_at"] is None or record["status"] in _ENDED:
         return record["duration"]  # type: ignore[no-any-return]
@@ -46,7 +46,7 @@ def get_seconds_so_far(record: Mapping[str, Any]) -> float | None:
 
 
 _ENDED = ("completed", "failed", "cancelled", "recovery_failed")
-_TOOK = Column("duration", kind="number", row=lambda record: duration_text(get_seconds_so_far(record)))
+_TOOK = Column("duration", kind="number", row=lambda record: duration_text(get_run_seconds_so_far(record)))
 _MORE = ("flow_id", "completed_at", "root_run_id", "parent_run_id", "orchestrator_id")
 _COUNTS = tuple(f"items.{name}" for name in ("total", "completed", "running", "failed", "cancelled"))
 
@@ -72,13 +72,13 @@ RUN_IN_FULL = View(
 """A single run."""
 
 
-def _format_cause(record: Mapping[str, Any]) -> str:
+def _format_failure_cause(record: Mapping[str, Any]) -> str:
     account = record["account"]
     item = f"item {account['item_index']}: " if record["items"]["total"] != 1 else ""
     return f"{item}{account['text']}"
 
 
-def _format_not_run(not_run: object) -> str:
+def _format_skipped_steps(not_run: object) -> str:
     if not isinstance(not_run, Mapping):
         return "-"
     return ", ".join(f"{step} ({cause} failed)" if cause else str(step) for step, cause in not_run.items()) or "-"
@@ -86,8 +86,8 @@ def _format_not_run(not_run: object) -> str:
 
 # Columns for unsuccessful runs, keyed by the part of the account they show.
 _REASONS = {
-    "cause": Column("account", title="CAUSE", row=_format_cause),
-    "not_run": Column("account.not_run", title="NOT RUN", show=_format_not_run),
+    "cause": Column("account", title="CAUSE", row=_format_failure_cause),
+    "not_run": Column("account.not_run", title="NOT RUN", show=_format_skipped_steps),
     "hint": Column("account.hint", title="HINT"),
     "unknown": Column("account.unknown", title="NOT KNOWN"),
 }
@@ -107,7 +107,7 @@ _LINKS = {
 }
 
 
-def get_run_view(account: RunAccount | None, links: Collection[str] = ()) -> View:
+def get_single_run_view(account: RunAccount | None, links: Collection[str] = ()) -> View:
     """Return the view for a single run.
 
     Args:

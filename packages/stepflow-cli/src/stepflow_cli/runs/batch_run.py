@@ -19,24 +19,24 @@ from stepflow_client._command import FailureGroups, Journal, read_outcomes, reso
 from stepflow_client._rules.run_progress import BatchCount
 from stepflow_client._stores.user_files import replace_atomically
 
-from ..errors import Problem, interrupted_problem, to_problem, usage
-from ..inputs.files import convert_write_errors
+from ..errors import Problem, convert_to_problem, interrupted_problem, usage
+from ..inputs.files import converting_write_errors
 from ..inputs.values import (
     IndexedInput,
     adapt_hint,
-    choose_sample,
-    note_unread_fields,
-    open_inputs,
-    select_positions,
-    take_range,
+    note_unread_input_fields,
+    open_input_stream,
+    sample_inputs,
+    select_inputs_at_positions,
+    slice_inputs,
 )
 from ..output.messages import Spinner, note, show_spinner
-from ..output.view import FORMATS, Output
+from ..output.printing import FORMATS, Output
 from ..records.results import BATCH_RESULT, failed_batch_problem
 from ..records.runs import duration_text
 from ..server.connect import Target
 from .job import Job
-from .single_run import add_run_id, complete_job
+from .single_run import add_run_id, complete_job_from_server
 
 if TYPE_CHECKING:
     from stepflow_client import InputStream, Outcome
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 _EVERY = 0.2
 
 
-class Latencies(Counter[float]):
+class LatencyCounts(Counter[float]):
     """Counts inputs by their run's latency in seconds, which keeps the number of keys small."""
 
     def percentile(self, share: float) -> float | None:
@@ -69,7 +69,7 @@ class BatchProgress(BatchCount):
         self._runs: set[str | None] = set()
         self._failed_runs: set[str | None] = set()
         """The runs with failed inputs, out of all `_runs`. None stands for inputs that were never sent."""
-        self._latencies = Latencies()
+        self._latencies = LatencyCounts()
         self._shown = time.monotonic()
 
     def add_outcome(self, outcome: Outcome) -> None:
@@ -90,7 +90,7 @@ class BatchProgress(BatchCount):
         """The run ID, if the whole batch is a single run."""
         return next(iter(self._runs)) if len(self._runs) == 1 else None
 
-    def is_due(self) -> bool:
+    def is_update_due(self) -> bool:
         """Return whether it is time to update the progress."""
         now = time.monotonic()
         if now - self._shown <= _EVERY:
@@ -98,7 +98,7 @@ class BatchProgress(BatchCount):
         self._shown = now
         return True
 
-    def show(self, spinner: Spinner) -> None:
+    def update_spinner(self, spinner: Spinner) -> None:
         """Show the progress."""
         running = self.begun - self.done
         spinner.update(str(self.make_progress()) + (f", {running:,} running" if running > 0 else ""))
@@ -146,7 +146,7 @@ class BatchRun:
         self._positions: dict[int, int] = {}
         """File positions of the inputs in progress, keyed by their number in the batch."""
         output = job.options.output
-        self._format: OutcomeFormat | None = _choose_format(output)
+        self._format: OutcomeFormat | None = _choose_record_format(output)
         """The record format for a file or for CSV, or None if `output` prints the records."""
         self._path = "" if output.path in (None, "-") else str(output.path)
         """The output file, or "" for standard output."""
@@ -155,7 +155,7 @@ class BatchRun:
         self._source = source
         # Fail early if the inputs can't be read or existing files would be overwritten.
         if os.path.isfile(os.path.realpath(source)) or (not os.path.lexists(source) and source != "-"):
-            with open_inputs(source, options.input_format, stops=False) as inputs:
+            with open_input_stream(source, options.input_format, stops=False) as inputs:
                 next(inputs, None)
         if self._journal is None:
             return
@@ -179,20 +179,22 @@ class BatchRun:
             Problem: If not all inputs succeeded, or the batch is interrupted.
         """
         if self._options.retry_failed:
-            self._retry_failed(target)
+            self._retry_failed_inputs(target)
             return
-        complete_job(target, self._job)
+        complete_job_from_server(target, self._job)
         options = self._options
-        chosen = take_range(self._iter_inputs(), options.skip, options.limit)
+        chosen = slice_inputs(self._iter_inputs(), options.skip, options.limit)
         if options.sample is not None:
-            chosen = choose_sample(chosen, options.sample, options.seed or 0)
+            chosen = sample_inputs(chosen, options.sample, options.seed or 0)
         with self._hinting_continuation(target, "--resume" if self._journal else None):
             if self._format is None:
                 # Send a small batch as a single run, with one ID and records in input order.
                 first = list(islice(chosen, _ONE_RUN + 1))
                 # A chunk size above the batch's tells the client that no other run shares --max-concurrency.
                 size = _ONE_RUN + 1 if len(first) <= _ONE_RUN else None
-                records = self._run_inputs(target, chain(first, chosen), self._journal, chunk_size=size, ordered=True)
+                records = self._iter_run_records(
+                    target, chain(first, chosen), self._journal, chunk_size=size, ordered=True
+                )
                 with closing(records):
                     printed = _iter_first_per_run(records) if options.output.format == "name" else records
                     options.output.print_records(printed, BATCH_RESULT, default="jsonl", flush=True)
@@ -205,8 +207,8 @@ class BatchRun:
             note(f"no inputs in {'standard input' if self._source == '-' else self._source}")
         self.progress.print_summary(is_brief=not self._path)
 
-    def _retry_failed(self, target: Target) -> None:
-        """Retry an output's failed inputs, and replace their records once all have ended."""
+    def _retry_failed_inputs(self, target: Target) -> None:
+        """The output's records are replaced all at once, after the last input has ended."""
         output, form = self._path, self._format
         assert form is not None
         if self._journal is not None and os.path.exists(self._journal):
@@ -214,7 +216,7 @@ class BatchRun:
                 if not written.has_ended():
                     # A retry would drop the remaining inputs from the output.
                     raise usage(f"the batch of {output} was interrupted", "continue it with --resume first")
-        records = (record for record in _read_records(output, form) if record["status"] != "completed")
+        records = (record for record in _read_written_records(output, form) if record["status"] != "completed")
         failed = {record["index"]: (record.get("key"), record["run_id"]) for record in records}
         if not failed:
             note(f"no input of {output} has failed")
@@ -222,13 +224,13 @@ class BatchRun:
         # Name the journal after its inputs, so that a different retry doesn't reuse it.
         name = hashlib.sha256(repr(sorted(failed.items())).encode()).hexdigest()[:8]
         journal = f"{output}.retry-{name}.journal"
-        complete_job(target, self._job)
+        complete_job_from_server(target, self._job)
         self.progress.expected = len(failed)
         chosen = self._iter_failed_inputs(failed)
         with self._hinting_continuation(target, "--retry-failed"):
-            with convert_write_errors(output), replace_atomically(output) as merged:
+            with converting_write_errors(output), replace_atomically(output) as merged:
                 with write_outcomes(merged, flow=self._job.flow, format=form) as file:
-                    for record in _read_records(output, form):
+                    for record in _read_written_records(output, form):
                         if record["index"] not in failed:
                             file.write(record)
                     self._write_records(target, chosen, journal, file)
@@ -240,7 +242,7 @@ class BatchRun:
     def _iter_failed_inputs(self, failed: Mapping[int, tuple[Any, Any]]) -> Iterator[IndexedInput]:
         """Yield the failed inputs, checking that their keys match the recorded ones."""
         try:
-            for position, value in select_positions(self._iter_inputs(), failed):
+            for position, value in select_inputs_at_positions(self._iter_inputs(), failed):
                 key = failed[position][0]
                 keys = {str(value.get(name)) for name in ("id", "key")} if isinstance(value, dict) else set()
                 # Keys in CSV and Parquet files are text, and an unreadable line has none.
@@ -256,7 +258,7 @@ class BatchRun:
         # By default, a malformed line is a failed record in an output file, but stops a batch that prints its records.
         stops = options.on_bad_line == "stop" or (options.on_bad_line is None and not self._path)
         try:
-            with open_inputs(self._source, options.input_format, self._job.flow, stops=stops) as self._inputs:
+            with open_input_stream(self._source, options.input_format, self._job.flow, stops=stops) as self._inputs:
                 yield from enumerate(self._inputs)
         except FlowFileError as error:
             raise usage(error.message, adapt_hint(error.hint, "to continue anyway, use --on-bad-line fail")) from None
@@ -267,16 +269,16 @@ class BatchRun:
             if not number and isinstance(value, dict):
                 # Ignore the input's key: it's copied to the record, so the flow doesn't have to read it.
                 fields = {name: field for name, field in value.items() if name not in ("id", "key")}
-                note_unread_fields(self._job.flow_with_overrides, fields)
+                note_unread_input_fields(self._job.flow_with_overrides, fields)
             self.progress.begun += 1
             yield value
 
     def _write_records(self, target: Target, chosen: Iterable[IndexedInput], journal: str | None, file: Any) -> None:
-        with closing(self._run_inputs(target, chosen, journal)) as records:
+        with closing(self._iter_run_records(target, chosen, journal)) as records:
             for record in records:
                 file.write(record)
 
-    def _run_inputs(
+    def _iter_run_records(
         self,
         target: Target,
         chosen: Iterable[IndexedInput],
@@ -301,15 +303,15 @@ class BatchRun:
             on_cancel=options.wait.on_interrupt,
             timeout=options.wait.timeout,
         )
-        recording = target.history.recording(flow=job.flow, **job.about)
+        recording = target.history.recording_runs(flow=job.flow, **job.about)
         with show_spinner("running the batch") as spinner, recording, closing(outcomes):
             for numbered in outcomes:
                 outcome = replace(numbered, index=self._positions.pop(numbered.index))
                 yield outcome.to_dict()
                 self.progress.add_outcome(outcome)
-                if self.progress.is_due():
+                if self.progress.is_update_due():
                     self._estimate_total()
-                    self.progress.show(spinner)
+                    self.progress.update_spinner(spinner)
 
     def _estimate_total(self) -> None:
         options, inputs = self._options, self._inputs
@@ -324,7 +326,6 @@ class BatchRun:
 
     @contextmanager
     def _hinting_continuation(self, target: Target, option: str | None) -> Iterator[None]:
-        """If the block exits early, add a hint for continuing the batch."""
         hint = None if option is None else f"to continue, run the same command with {option}"
         try:
             yield
@@ -332,17 +333,17 @@ class BatchRun:
             message = f"interrupted after {self.progress.done} inputs"
             if self._options.wait.on_interrupt == "detach" and not target.ends_with_command and self.progress.begun:
                 message += "; runs that have begun continue on the server"
-                hint = hint or target.return_command("runs watch", "@last")
+                hint = hint or target.build_return_command("runs watch", "@last")
             raise interrupted_problem(message, hint) from None
         except (RunTimeoutError, TransportError) as error:
-            raise to_problem(error, hint=hint) from None
+            raise convert_to_problem(error, hint=hint) from None
         except Problem as problem:
             if self.progress.run_id is not None:
                 add_run_id(problem, target, self.progress.run_id)
             raise
 
 
-def _choose_format(output: Output) -> OutcomeFormat | None:
+def _choose_record_format(output: Output) -> OutcomeFormat | None:
     path, form = output.path, output.format
     if path in (None, "-"):
         if form == "parquet":
@@ -365,7 +366,7 @@ def _iter_first_per_run(records: Iterable[dict[str, Any]]) -> Iterator[dict[str,
             yield record
 
 
-def _read_records(path: str, form: OutcomeFormat) -> Iterator[dict[str, Any]]:
+def _read_written_records(path: str, form: OutcomeFormat) -> Iterator[dict[str, Any]]:
     try:
         yield from read_outcomes(path, form)
     except FlowFileError as error:

@@ -14,8 +14,8 @@ from stepflow_client.flows.run_requirements import find_requirements
 
 from ..errors import usage
 from ..output.messages import note
-from ..records.results import print_result
-from ..server.connect import get_kept_server
+from ..records.results import print_run_result
+from ..server.connect import get_session_server
 from ..settings.server_choice import ServerOptions, choose_server
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .run_options import CacheOptions
 
 
-def open_cache(options: CacheOptions, server: ServerOptions, flow: str) -> JobCache:
+def open_result_cache(options: CacheOptions, server: ServerOptions, flow: str) -> JobCache:
     """Return this user's cache, which opens its file on first lookup.
 
     Args:
@@ -39,15 +39,15 @@ def open_cache(options: CacheOptions, server: ServerOptions, flow: str) -> JobCa
     from stepflow_client import ResultCache
 
     more: dict[str, Any] = {} if options.max_age is None else {"max_age": options.max_age}
-    namespace = _server_identity(server, flow)
+    namespace = _compute_server_identity(server, flow)
     return JobCache(ResultCache(namespace=namespace, refresh=options.refresh, on_failure=note, **more))
 
 
-def _server_identity(server: ServerOptions, flow: str) -> str:
+def _compute_server_identity(server: ServerOptions, flow: str) -> str:
     """Return a string that identifies a server: its URL, or a digest of an embedded server's configuration."""
     from stepflow_client._command import is_read_once
 
-    kept = get_kept_server(server)
+    kept = get_session_server(server)
     if kept is not None and kept.runtime is None:
         return f"server {kept.client.url}"
     if kept is not None and kept.runtime is not None:
@@ -75,30 +75,30 @@ class JobCache:
     def __init__(self, cache: ResultCache) -> None:
         self._cache = cache
 
-    def find(self, job: Job) -> FlowResult | None:
+    def find_result(self, job: Job) -> FlowResult | None:
         """Return a job's cached result, or None if there isn't one or the job's flow hasn't been fetched."""
         if self._cache.refresh or job.has_unloaded_flow:
             return None
-        return self._cache._find_result(self._compute_key(job)[0])
+        return self._cache._find_result(self._compute_cache_key(job)[0])
 
-    def print_result(self, job: Job) -> bool:
+    def print_cached_result(self, job: Job) -> bool:
         """Print a job's cached result and return True, or return False if there is none."""
-        result = self.find(job)
+        result = self.find_result(job)
         if result is None:
             return False
-        print_result(result, job.options.output)
+        print_run_result(result, job.options.output)
         note(f"this is the result of run {result.run_id}, from the cache; to run the flow again, use --refresh")
         return True
 
-    def store(self, job: Job, result: FlowResult) -> None:
+    def store_result(self, job: Job, result: FlowResult) -> None:
         """Cache a successful run's result, unless the output contains a secret."""
-        key, variables = self._compute_key(job)
+        key, variables = self._compute_cache_key(job)
         declared = parse_declared_variables(job.flow)
         if result.is_success and not contains_secret(result.output, variables, declared, job.flow):
             self._cache._store_result(key, result.run_id, result.output)
 
-    def _compute_key(self, job: Job) -> tuple[str, dict[str, Any]]:
-        """Return a job's cache key and the variables it runs with."""
+    def _compute_cache_key(self, job: Job) -> tuple[str, dict[str, Any]]:
+        """The variables that the run would have are returned too, since they're part of the key."""
         given = parse_run_arguments([job.input], job.variables, job.overrides, None)
         needs = find_requirements(job.flow, parse_declared_variables(job.flow))
         environment = os.environ if job.options.values.variables_from_env else None

@@ -10,19 +10,19 @@ from stepflow_client._data.flow_declarations import get_declared_defs, get_decla
 from ..errors import current_session
 from ..output.columns import View, columns
 from ..output.messages import note, show_spinner
-from ..records.diagnostics import InvalidFlow, diagnostic_records, display_name, format_counts, print_diagnostics
+from ..records.diagnostics import InvalidFlow, diagnostic_records, flow_label, format_counts, print_diagnostics
 from ..server.connect import Target
 from .caching import JobCache
 from .job import Job
-from .reuse import plan_reuse, print_plan
-from .single_run import complete_job
+from .reuse import plan_reuse, print_rerun_plan
+from .single_run import complete_job_from_server
 
 _MASK = "***"
 
 _REQUEST = View(columns("server", "flow", "input", "inputs", "variables", "overrides", "max_concurrency"), name="flow")
 
 
-def dry_run(target: Target, job: Job, cache: JobCache | None = None) -> None:
+def print_dry_run(target: Target, job: Job, cache: JobCache | None = None) -> None:
     """Validate a job's flow and print what would be sent, masking values that the flow's schema marks as secret.
 
     Args:
@@ -35,23 +35,23 @@ def dry_run(target: Target, job: Job, cache: JobCache | None = None) -> None:
     """
     name, output = job.options.flow, job.options.output
     with show_spinner("validating"):
-        complete_job(target, job)
+        complete_job_from_server(target, job)
         diagnostics = diagnostic_records(name, target.client.validate(job.flow).diagnostics)
         plan = plan_reuse(target, job) if any(job.reuse) else None
     if any(record["level"] in ("fatal", "error") for record in diagnostics):
-        raise InvalidFlow(f"{display_name(name)} is invalid: {format_counts(diagnostics)}", diagnostics)
+        raise InvalidFlow(f"{flow_label(name)} is invalid: {format_counts(diagnostics)}", diagnostics)
     session = current_session()
     if diagnostics and not (session.json_errors or session.quiet):
         print_diagnostics(diagnostics)
     if plan is not None:
-        print_plan(plan, output)
+        print_rerun_plan(plan, output)
     else:
         from stepflow_client._data.secrets import find_secrets
         from stepflow_client.drawing.report_data import read_flow_env_variables
 
         declared, environment = read_flow_env_variables(job.flow)
         input, variables = (
-            _mask_secrets(value, get_declared_schema(job.flow, part), get_declared_defs(job.flow, part))
+            _mask_schema_secrets(value, get_declared_schema(job.flow, part), get_declared_defs(job.flow, part))
             for part, value in (("input", job.input), ("variables", job.variables))
         )
         # Inputs and overrides may repeat secret variables.
@@ -67,21 +67,20 @@ def dry_run(target: Target, job: Job, cache: JobCache | None = None) -> None:
             "max_concurrency": job.options.max_concurrency,
         }
         if cache is not None:
-            cached = cache.find(job)
+            cached = cache.find_result(job)
             request["cache"] = {"hit": cached is not None, "run_id": None if cached is None else cached.run_id}
         output.print_record(request, _REQUEST, default="yaml")
     note("nothing was stored or run (--dry-run)")
 
 
-def _mask_secrets(value: Any, schema: Any, defs: Mapping[str, Any]) -> Any:
-    """Mask the parts of a value that its schema marks as secret."""
+def _mask_schema_secrets(value: Any, schema: Any, defs: Mapping[str, Any]) -> Any:
     if not isinstance(schema, Mapping) or value is None:
         return value
     if is_secret(schema, defs):
         return _MASK
     if isinstance(value, list):
-        return [_mask_secrets(element, schema.get("items"), defs) for element in value]
+        return [_mask_schema_secrets(element, schema.get("items"), defs) for element in value]
     properties = schema.get("properties")
     if not isinstance(value, Mapping) or not isinstance(properties, Mapping):
         return value
-    return {name: _mask_secrets(each, properties.get(name), defs) for name, each in value.items()}
+    return {name: _mask_schema_secrets(each, properties.get(name), defs) for name, each in value.items()}

@@ -5,14 +5,14 @@ from __future__ import annotations
 from ..errors import require_extra
 from ..output.columns import Column, View
 from ..server.connect import connect
-from .job import read_job
+from .job import read_job_from_options
 from .run_options import RunOptions
-from .single_run import adding_run_id, run_job, serve_run_page, start_run
+from .single_run import adding_run_id, run_job, serve_run_page, start_job
 
 _RUN_ID = View(columns=(Column("run_id", kind="id"),))
 
 
-def execute(options: RunOptions) -> None:
+def execute_run_command(options: RunOptions) -> None:
     """Run a flow with the command's options.
 
     Raises:
@@ -25,26 +25,26 @@ def execute(options: RunOptions) -> None:
     server = options.server
     if options.detach:
         server = server._replace(default="server", may_stop_on_exit=False)
-    job, batch, cache = read_job(options), None, None
+    job, batch, cache = read_job_from_options(options), None, None
     if options.inputs is not None and not (options.detach or options.dry_run):
         from .batch_run import BatchRun
 
         batch = BatchRun(job)
     elif options.caching.is_on:
-        from .caching import open_cache
+        from .caching import open_result_cache
 
-        cache = open_cache(options.caching, server, options.flow)
-        if not options.dry_run and cache.print_result(job):
+        cache = open_result_cache(options.caching, server, options.flow)
+        if not options.dry_run and cache.print_cached_result(job):
             return
     with connect(server, flow=options.flow) as target:
         if options.dry_run:
-            from .dry_run import dry_run
+            from .dry_run import print_dry_run
 
-            dry_run(target, job, cache)
+            print_dry_run(target, job, cache)
         elif batch is not None:
             batch.run(target)
         elif options.detach:
-            run_id = start_run(target, job).run_id
+            run_id = start_job(target, job).run_id
             with adding_run_id(target, run_id):
                 options.output.print_record({"run_id": run_id}, _RUN_ID, default="name")
             job.note_unread_input()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from stepflow_client import StepflowClientError
 
-from ..server.connect import describe_missing, fetch_components
+from ..server.connect import describe_missing_workers, fetch_components
 
 if TYPE_CHECKING:
     from stepflow_client import ComponentList, FlowResult, RunDetails, StepDetails, SyncStepflowClient
@@ -19,7 +19,7 @@ MAX_EXPLAINED_ITEMS = 1000
 """For larger runs, steps are not fetched to explain items or to count failed items in sub-runs."""
 
 
-def explain_steps(
+def explain_step_failures(
     client: SyncStepflowClient, run_id: str, steps: Sequence[StepDetails], item_index: int | None = None
 ) -> Sequence[StepDetails]:
     """Return steps with their states, fetching more of the run only if a step or its sub-runs failed."""
@@ -44,7 +44,7 @@ def add_failed_sub_run_counts(client: SyncStepflowClient, run: RunDetails) -> Ru
     return client.snapshot(run.run_id, include=("items", "steps", "flow", "arguments")).details
 
 
-def explain_run(client: SyncStepflowClient, run_id: str) -> RunDetails:
+def read_explained_run(client: SyncStepflowClient, run_id: str) -> RunDetails:
     """Return a run with the reason for its failure, or with its failed sub-run item count if it succeeded."""
     from stepflow_client.types.statuses import UNSUCCESSFUL_STATUSES
 
@@ -95,14 +95,16 @@ def find_failure_hint(
     try:
         if error.message.startswith(_SWALLOWED):
             hint = target.client.explain_run(result.run_id).hint
-        return hint or _find_reason(error.message, flow, step, fetch_components(target, timeout=_TIMEOUT))
+        return hint or _explain_message(error.message, flow, step, fetch_components(target, timeout=_TIMEOUT))
     except StepflowClientError:
         # Report the run's failure instead of this one.
         return None
 
 
-def _find_reason(message: str, flow: Mapping[str, Any], step: Mapping[str, Any], listed: ComponentList) -> str | None:
-    """Return the explanation that a server's message about a step lacks, worded like `stepflow validate`."""
+def _explain_message(
+    message: str, flow: Mapping[str, Any], step: Mapping[str, Any], listed: ComponentList
+) -> str | None:
+    """Say what `stepflow validate` would about the step, because the server's own message gives no reason."""
     from stepflow_client._command import check_source
     from stepflow_client.flows.components import Components, parse_components
     from stepflow_client.flows.source import FlowText
@@ -114,7 +116,10 @@ def _find_reason(message: str, flow: Mapping[str, Any], step: Mapping[str, Any],
         finding = next((finding for finding in findings if finding.path == place), None)
         if finding is not None:
             return f"{finding.message}; {finding.hint}" if finding.hint else finding.message
-        return describe_missing(listed) or f"unknown component {step['component']!r}; see 'stepflow components list'"
+        return (
+            describe_missing_workers(listed)
+            or f"unknown component {step['component']!r}; see 'stepflow components list'"
+        )
     given, schemas = step.get("input"), (components or Components()).find_schemas(str(step.get("component")))
     required = (schemas[0] or {}).get("required") or [] if schemas else []
     if not isinstance(given, dict | None) or any(key.startswith("$") for key in given or {}):

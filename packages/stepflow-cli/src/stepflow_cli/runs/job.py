@@ -13,10 +13,10 @@ from stepflow_client.flows.reading import is_flow_id
 from stepflow_client.flows.run_requirements import check_inputs, check_variables
 
 from ..errors import usage
-from ..inputs.flow import load_flow_file
-from ..inputs.values import note_unread_fields, read_batch_inputs
+from ..inputs.flow import load_flow_argument
+from ..inputs.values import note_unread_input_fields, read_batch_inputs
 from ..validation.before_run import check_before_run, load_mapping_flow_text
-from .run_options import Reuse, RunOptions
+from .run_options import ReuseOptions, RunOptions
 
 if TYPE_CHECKING:
     from stepflow_client.flows.source import FlowText
@@ -40,7 +40,7 @@ class Job:
     """The inputs of a batch that is sent as one run or only checked. Other batches read theirs as they run."""
     overrides: list[Any] | None = None
     variables: dict[str, Any] | None = None
-    reuse: Reuse = field(default_factory=Reuse)
+    reuse: ReuseOptions = field(default_factory=ReuseOptions)
 
     @property
     def has_unloaded_flow(self) -> bool:
@@ -77,10 +77,10 @@ class Job:
     def note_unread_input(self) -> None:
         """Print a note about fields of a single input that the flow neither declares nor reads."""
         if self.options.inputs is None and self.has_input:
-            note_unread_fields(self.flow_with_overrides, self.input)
+            note_unread_input_fields(self.flow_with_overrides, self.input)
 
 
-def read_job(options: RunOptions) -> Job:
+def read_job_from_options(options: RunOptions) -> Job:
     """Read the flow and its values before anything is sent or started.
 
     For a stored flow, `read_job_values` reads the values once the flow is known.
@@ -89,14 +89,14 @@ def read_job(options: RunOptions) -> Job:
         Problem, FlowFileError: If the flow or a value is invalid.
     """
     name = options.flow
-    options.values.check_conflicts(flow=name, inputs=options.inputs, option="INPUTS")
+    options.values.check_value_conflicts(flow=name, inputs=options.inputs, option="INPUTS")
     if is_flow_id(name):
         if options.idempotency_key is not None:
             raise usage("--idempotency-key needs the flow's file, not its ID, because the flow carries the key")
         return Job(options, {}, flow_id=name, about=dict(options.about), reuse=options.reuse)
     about = options.about if name == "-" else {**options.about, "flow_file": name}
     text = load_mapping_flow_text(name) if options.check else None
-    flow = load_flow_file(name) if text is None else dict(text.without_positions.root.value)
+    flow = load_flow_argument(name) if text is None else dict(text.without_positions.root.value)
     job = Job(options, flow, about=dict(about), reuse=options.reuse)
     read_job_values(job, text)
     return job
@@ -135,7 +135,7 @@ def read_job_values(job: Job, text: FlowText | None = None) -> None:
             return
         job.batch = read_batch_inputs(options.inputs, options.input_format, job.flow)
     elif any(reuse):
-        given = values.read_given_input(job.flow)
+        given = values.read_explicit_or_piped_input(job.flow)
         job.has_input, job.input = given is not None, given and given[0]
     else:
         job.input = values.read_input(job.flow)
@@ -149,7 +149,7 @@ def read_job_values(job: Job, text: FlowText | None = None) -> None:
             raise usage(f"the input of step {step} is passed as a whole, so an override of it would have no effect")
         job.flow = flow_of_step(job.flow_with_overrides, step)
         job.flow_id = job.overrides = job.variables = None
-        job.reuse = Reuse()
+        job.reuse = ReuseOptions()
         # Leave the file out, so that `--reuse @last` skips this run, which only executes one step.
         job.about.pop("flow_file", None)
     if options.check and job.has_input:

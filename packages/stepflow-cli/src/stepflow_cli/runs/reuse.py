@@ -13,20 +13,20 @@ from stepflow_client._command import parse_declared_variables
 from stepflow_client._data.secrets import contains_secret
 
 from ..errors import Problem, usage
-from ..inputs.values import Values
+from ..inputs.values import RunValues
 from ..output.columns import View, columns
 from ..output.messages import note
-from ..output.view import Output
+from ..output.printing import Output
 from ..server.connect import Target
 from ..settings.history import open_history
-from .find import is_complete_id, parse_position, resolve_run_id
+from .find_runs import is_complete_run_id, parse_history_position, resolve_run_id
 from .job import Job
-from .run_options import Reuse
+from .run_options import ReuseOptions
 
 if TYPE_CHECKING:
     from stepflow_client import RerunPlan, SyncRunHandle
 
-_PLAN = View(columns=columns("index:number", "kept", "executed"))
+_PLAN = View(columns("index:number", "kept", "executed"))
 # How many of a flow's runs to search for available step outputs.
 _MAX_RUNS = 200
 
@@ -43,10 +43,10 @@ def resolve_earlier_run(target: Target, job: Job) -> None:
     text = reuse.run or "@last"
     run_id: str | None
     if text.startswith("@"):
-        run_id = next(islice(_iter_earlier_runs(target, job), parse_position(text), None), None)
+        run_id = next(islice(_iter_reusable_runs(target, job), parse_history_position(text), None), None)
     else:
         recorded = []
-        if target.runtime is not None and not is_complete_id(text):
+        if target.runtime is not None and not is_complete_run_id(text):
             recorded = target.history.search(run_id=text.lower(), limit=2)
         run_id = recorded[0].run_id if len(recorded) == 1 else resolve_run_id(target.client, text)
     if run_id is not None:
@@ -58,15 +58,15 @@ def resolve_earlier_run(target: Target, job: Job) -> None:
         note("no earlier run of the flow: executing all of it")
         if not job.has_input:
             # Raise if the flow needs an input.
-            Values(reads_stdin=False).read_input(job.flow)
-        job.reuse = Reuse()
+            RunValues(reads_stdin=False).read_input(job.flow)
+        job.reuse = ReuseOptions()
     else:
         where = "" if target.runtime else f" on {target.client.url}"
         hint = "run the whole flow first, or pass the step's input" if reuse.only_step else None
         raise Problem(f"the history has no run {text} of this flow{where}", kind="not_found", hint=hint)
 
 
-def _iter_earlier_runs(target: Target, job: Job) -> Iterator[str]:
+def _iter_reusable_runs(target: Target, job: Job) -> Iterator[str]:
     """Yield a flow's recorded runs with reusable outputs, newest first, matched by file or else by name."""
     from stepflow_client._command import list_server_aliases
 
@@ -75,7 +75,7 @@ def _iter_earlier_runs(target: Target, job: Job) -> Iterator[str]:
     if not entries and isinstance(name, str):
         matches = target.history.search(name, limit=_MAX_RUNS)
         entries = [match for match in matches if isinstance(match.flow, Mapping) and match.flow.get("name") == name]
-    servers, config = list_server_aliases(target.client.url), _digest_config(target)
+    servers, config = list_server_aliases(target.client.url), _compute_config_digest(target)
     for entry in entries:
         is_kept = config is not None and target.history.kept_outputs(entry.run_id, server=config) is not None
         # A single input that's a list is recorded inside another list.
@@ -85,7 +85,6 @@ def _iter_earlier_runs(target: Target, job: Job) -> Iterator[str]:
 
 
 def _build_rerun_arguments(job: Job) -> dict[str, Any]:
-    """Return the arguments for the client's `start_rerun`."""
     arguments = {"flow": job.flow, **job.start_arguments}
     if job.has_input:
         # Inherit nothing from the earlier run: the command line describes the whole run.
@@ -108,23 +107,23 @@ def plan_reuse(target: Target, job: Job) -> RerunPlan:
     return target.client.plan_rerun(job.reuse.run or "", **arguments)
 
 
-def start_reusing(target: Target, job: Job) -> SyncRunHandle[Any]:
+def start_reusing_outputs(target: Target, job: Job) -> SyncRunHandle[Any]:
     """Start a single-input job that reuses outputs from an earlier run, and return the new run."""
     plan = plan_reuse(target, job)
     if plan.total != 1:
         hint = f"to run the batch again, use 'stepflow runs rerun {plan.run_id} --only-changed --flow FLOW'"
         raise usage(f"run {plan.run_id} is a batch of {plan.total} items, but this is one run", hint)
-    note_plan(plan)
+    note_rerun_plan(plan)
     (handle,) = target.client.start_rerun(job.reuse.run or "", **_build_rerun_arguments(job))
     return handle
 
 
-def keep_outputs(target: Target, job: Job, run_id: str) -> None:
+def save_step_outputs(target: Target, job: Job, run_id: str) -> None:
     """Save a run's step outputs in the history if its embedded server stops when the command exits.
 
     Outputs that contain a secret variable's value are left out.
     """
-    kept = _list_inherited_outputs(target, run_id)
+    kept = _get_inherited_outputs(target, run_id)
     with suppress(StepflowClientError):
         if not target.client.server_info().capabilities["step_outputs"]:
             return
@@ -133,11 +132,11 @@ def keep_outputs(target: Target, job: Job, run_id: str) -> None:
             is_public = not contains_secret(step.output, variables, declared, job.flow)
             if step.status.value == "completed" and is_public:
                 kept[step.step_id] = step.output
-        open_history().keep_outputs(run_id, [kept], server=_digest_config(target) or "")
+        open_history().keep_outputs(run_id, [kept], server=_compute_config_digest(target) or "")
 
 
-def _digest_config(target: Target) -> str | None:
-    """Return a digest of an embedded server's configuration (which affects component results), or None otherwise."""
+def _compute_config_digest(target: Target) -> str | None:
+    """What components return depends on the configuration. None for a server that isn't embedded."""
     if target.runtime is None:
         return None
     from hashlib import sha256
@@ -145,8 +144,8 @@ def _digest_config(target: Target) -> str | None:
     return sha256(json.dumps(target.runtime.config, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _list_inherited_outputs(target: Target, run_id: str) -> dict[str, Any]:
-    """Return the outputs a run kept from an earlier one. Servers don't list kept steps that no executed step reads."""
+def _get_inherited_outputs(target: Target, run_id: str) -> dict[str, Any]:
+    """Servers don't list a kept step if no executed step reads it, so look in the history."""
     entry = target.history.get(run_id)
     earlier = None if entry is None or entry.rerun_of is None else target.history.kept_outputs(entry.rerun_of)
     if entry is None or earlier is None or len(entry.rerun_items) != 1:
@@ -155,7 +154,7 @@ def _list_inherited_outputs(target: Target, run_id: str) -> dict[str, Any]:
     return {name: earlier[item][name] for name in entry.kept if name in earlier[item]}
 
 
-def print_plan(plan: RerunPlan, output: Output) -> None:
+def print_rerun_plan(plan: RerunPlan, output: Output) -> None:
     """Print the kept and executed steps for each item."""
     records = [{"index": item.index, "kept": list(item.kept), "executed": list(item.executed)} for item in plan.items]
     output.print_records(records, _PLAN, default="jsonl")
@@ -169,7 +168,7 @@ def _summarize_plan(plan: RerunPlan, attempt: int | None = None) -> str:
     return text + (f", in {count} runs" if count > 1 else "")
 
 
-def count_attempts(target: Target, run_id: str) -> int | None:
+def get_attempt_number(target: Target, run_id: str) -> int | None:
     """Return the attempt number for a rerun of this run, or None if the run isn't in the history."""
     entry, attempt = target.history.get(run_id), 1
     while entry is not None:
@@ -178,7 +177,7 @@ def count_attempts(target: Target, run_id: str) -> int | None:
     return attempt if attempt > 1 else None
 
 
-def note_plan(plan: RerunPlan, attempt: int | None = None) -> None:
+def note_rerun_plan(plan: RerunPlan, attempt: int | None = None) -> None:
     """Print the items and steps that will be executed to standard error."""
     if not plan.items:
         note(f"nothing to run again: all items of run {plan.run_id} succeeded")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ..inputs.values import Values
-from ..output.view import Output
-from ..params.options import Wait
+from ..inputs.values import RunValues
+from ..output.printing import Output
+from ..params.options import WaitOptions
 from ..settings.server_choice import ServerOptions
 
 
-class Retry(NamedTuple):
+class RetryOptions(NamedTuple):
     """How often to retry a batch's failed inputs."""
 
     retries: int | None = None
@@ -27,7 +27,7 @@ class Retry(NamedTuple):
         return {"max_attempts": self.retries + 1, "retry_on": self.codes or None}
 
 
-class Reuse(NamedTuple):
+class ReuseOptions(NamedTuple):
     """Outputs reused from an earlier run of the flow. If every field is None, nothing is reused."""
 
     run: str | None = None
@@ -52,9 +52,9 @@ class RunOptions(NamedTuple):
 
     flow: str
     """The flow's file, or a stored flow's ID."""
-    values: Values
+    values: RunValues
     server: ServerOptions
-    wait: Wait
+    wait: WaitOptions
     output: Output
     """Where to print the result or run ID."""
     about: Mapping[str, Any] = {}
@@ -68,7 +68,7 @@ class RunOptions(NamedTuple):
     """Use this step's output as the result, without executing later steps."""
     max_concurrency: int | None = None
 
-    reuse: Reuse = Reuse()
+    reuse: ReuseOptions = ReuseOptions()
     caching: CacheOptions = CacheOptions()
     idempotency_key: str | None = None
     idempotency_scope: str | None = None
@@ -81,7 +81,7 @@ class RunOptions(NamedTuple):
     inputs: str | None = None
     """The file with a batch's inputs."""
     input_format: str | None = None
-    retry: Retry = Retry()
+    retry: RetryOptions = RetryOptions()
     resume: bool = False
     retry_failed: bool = False
     skip: int = 0

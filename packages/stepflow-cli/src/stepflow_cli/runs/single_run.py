@@ -15,15 +15,15 @@ from stepflow_client import InvalidFlowError, NotFoundError, StepflowClientError
 from stepflow_client._base.text import format_counts
 from stepflow_client.flows.graph import FlowSteps
 
-from ..errors import Problem, current_session, interrupted_problem, to_problem
-from ..inputs.flow import import_flow, is_python_flow
+from ..errors import Problem, convert_to_problem, current_session, interrupted_problem
+from ..inputs.flow import import_python_flow, is_python_flow
 from ..output.messages import note, report_outages_with, show_spinner
 from ..output.terminal import escape, is_terminal
-from ..records.results import print_result
+from ..records.results import print_run_result
 from ..server.connect import Target
 from .failures import find_failure_hint
 from .job import Job, read_job_values
-from .wait import add_view_commands, hinting_return
+from .wait import add_view_commands_hint, hinting_return
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -61,7 +61,9 @@ def showing_progress(target: Target, run_id: str) -> Iterator[None]:
     logs = session.verbosity > 0 or session.log_level is not None
     draws = is_terminal(sys.stderr) and (not logs or session.log_file is not None)
     shown = _ProgressDisplay(target, run_id, color=session.color)
-    thread = threading.Thread(target=shown.draw if draws else shown.print_lines, name="stepflow-live", daemon=True)
+    thread = threading.Thread(
+        target=shown.draw_live_view if draws else shown.print_progress_lines, name="stepflow-live", daemon=True
+    )
     with ExitStack() as stack:
         if draws:
             from ..output.live import restoring_cursor
@@ -77,8 +79,6 @@ def showing_progress(target: Target, run_id: str) -> Iterator[None]:
 
 
 class _ProgressDisplay:
-    """A progress display that runs in a thread."""
-
     def __init__(self, target: Target, run_id: str, *, color: str) -> None:
         self.ended = threading.Event()
         self._target, self._run_id, self._color = target, run_id, color
@@ -95,33 +95,32 @@ class _ProgressDisplay:
             self._last_message = text
             print(escape(text), file=sys.stderr, flush=True)
 
-    def draw(self) -> None:
+    def draw_live_view(self) -> None:
         """Draw the run until it ends. Errors are ignored here because the caller reports them."""
         with suppress(Exception), self._watch_after_delay(_QUIET) as watch:
             from ..output.live import live_display
 
-            def picture(height: int | None) -> Any:
+            def draw_tree(height: int | None) -> Any:
                 return watch.build_tree(height, *([self._format_counts(watch)] if watch.run.items.total > 1 else []))
 
-            with live_display(picture, stream=sys.stderr, color=self._color, stays=False) as refresh:
+            with live_display(draw_tree, stream=sys.stderr, color=self._color, stays=False) as refresh:
                 self._watch = watch
                 try:
                     watch.follow(refresh=partial(self._refresh_unless_ended, refresh), sub_runs=True)
                 finally:
                     self._watch = None
 
-    def print_lines(self) -> None:
-        """Print a line every 10 s until the run ends."""
+    def print_progress_lines(self) -> None:
         with suppress(Exception), self._watch_after_delay(_LINE) as watch:
             last = time.monotonic() - _LINE
 
-            def line() -> None:
+            def print_line_if_due() -> None:
                 nonlocal last
                 if time.monotonic() - last >= _LINE and watch.progress.steps:
                     last = time.monotonic()
                     print(f"stepflow: run {self._run_id}: {self._format_counts(watch)}", file=sys.stderr, flush=True)
 
-            watch.follow(refresh=partial(self._refresh_unless_ended, line))
+            watch.follow(refresh=partial(self._refresh_unless_ended, print_line_if_due))
 
     @contextmanager
     def _watch_after_delay(self, seconds: float) -> Iterator[RunWatch]:
@@ -130,7 +129,7 @@ class _ProgressDisplay:
             raise _WaitEnded
         from .watch import RunWatch
 
-        with self._target.create_another_client() as client:
+        with self._target.create_sync_client() as client:
             yield RunWatch(self._target._replace(client=client), self._run_id)
 
     def _refresh_unless_ended(self, refresh: Callable[[], None]) -> None:
@@ -143,7 +142,7 @@ class _ProgressDisplay:
         return format_counts(watch.run.items.total, completed, failed, time.monotonic() - self._began)
 
 
-def complete_job(target: Target, job: Job) -> None:
+def complete_job_from_server(target: Target, job: Job) -> None:
     """Add whatever depends on the server to a job, i.e. a stored flow with its values and the earlier run to reuse.
 
     Raises:
@@ -154,7 +153,7 @@ def complete_job(target: Target, job: Job) -> None:
             job.flow = target.client.get_flow(str(job.flow_id)).flow
         except NotFoundError as error:
             hint = "this embedded server only has the flows in its own store; to use another server, pass --url"
-            raise to_problem(error, hint=hint if target.runtime else None) from None
+            raise convert_to_problem(error, hint=hint if target.runtime else None) from None
         read_job_values(job)
     if any(job.reuse):
         from .reuse import resolve_earlier_run
@@ -170,22 +169,22 @@ def run_job(target: Target, job: Job, cache: JobCache | None = None) -> None:
     """
     if cache is not None:
         with show_spinner("reading the flow"):
-            complete_job(target, job)
-        if cache.print_result(job):
+            complete_job_from_server(target, job)
+        if cache.print_cached_result(job):
             return
-    run, wait = start_run(target, job), job.options.wait
+    run, wait = start_job(target, job), job.options.wait
     run_id = run.run_id
     with adding_run_id(target, run_id), hinting_return(target, run_id, wait), showing_progress(target, run_id):
         result = run.result(timeout=wait.timeout)
     if target.runtime is not None and target.history.is_on:
-        from .reuse import keep_outputs
+        from .reuse import save_step_outputs
 
-        keep_outputs(target, job, run_id)
+        save_step_outputs(target, job, run_id)
     if cache is not None:
-        cache.store(job, result)
+        cache.store_result(job, result)
     with adding_run_id(target, run_id):
         try:
-            print_result(result, job.options.output)
+            print_run_result(result, job.options.output)
         except Problem as problem:
             if problem.kind == "run_failed":
                 flow, name = job.flow_with_overrides, str(job.about.get("flow_file", ""))
@@ -193,14 +192,14 @@ def run_job(target: Target, job: Job, cache: JobCache | None = None) -> None:
                 if result.error is not None and is_python_flow(name):
                     from stepflow_client.flows.nodes import describe_step_place
 
-                    place = describe_step_place(import_flow(name).value, result.error.step_id)
+                    place = describe_step_place(import_python_flow(name).value, result.error.step_id)
                 problem.hint = "; ".join(filter(None, (hint, place))) or None
             raise
     # Only do this on success: failures have their own hint.
     job.note_unread_input()
 
 
-def start_run(target: Target, job: Job) -> SyncRunHandle[Any]:
+def start_job(target: Target, job: Job) -> SyncRunHandle[Any]:
     """Start a job's run and return it.
 
     Raises:
@@ -209,12 +208,12 @@ def start_run(target: Target, job: Job) -> SyncRunHandle[Any]:
     options = job.options
     try:
         with show_spinner("submitting"):
-            complete_job(target, job)
-            with target.history.recording(flow=job.flow, **job.about):
+            complete_job_from_server(target, job)
+            with target.history.recording_runs(flow=job.flow, **job.about):
                 if any(job.reuse):
-                    from .reuse import start_reusing
+                    from .reuse import start_reusing_outputs
 
-                    return start_reusing(target, job)
+                    return start_reusing_outputs(target, job)
                 run = target.client.start_run(
                     job.flow_id or job.flow,
                     # Wrap the input, because a bare list would be treated as a batch.
@@ -230,11 +229,11 @@ def start_run(target: Target, job: Job) -> SyncRunHandle[Any]:
         cycle = FlowSteps(job.flow).find_cycle()
         if not cycle:
             raise
-        raise to_problem(error, hint=f"the steps form a cycle: {' -> '.join(cycle)}") from error
+        raise convert_to_problem(error, hint=f"the steps form a cycle: {' -> '.join(cycle)}") from error
     except KeyboardInterrupt:
         if target.ends_with_command:
             raise
-        hint = f"to see the newest, run '{target.return_command('runs list --limit', '5')}'"
+        hint = f"to see the newest, run '{target.build_return_command('runs list --limit', '5')}'"
         raise interrupted_problem("interrupted; a run may have been created, and would then continue", hint) from None
     if run.older_flow_id is not None:
         note(f"run {run.run_id} has this idempotency key, but ran another version of the flow: {run.older_flow_id}")
@@ -247,12 +246,12 @@ def serve_run_page(target: Target, job: Job) -> None:
 
     from ..ui.serving import serve_pages
 
-    run_id = start_run(target, job).run_id
+    run_id = start_job(target, job).run_id
     printed: Future[None] = Future()
 
     def print_at_end() -> None:
         try:
-            print_result(target.client.get_result(run_id), job.options.output)
+            print_run_result(target.client.get_result(run_id), job.options.output)
             sys.stdout.flush()
         except BaseException as error:
             printed.set_exception(error)
@@ -282,7 +281,7 @@ def adding_run_id(target: Target, run_id: str) -> Iterator[None]:
         raise
     except Problem as problem:
         add_run_id(problem, target, run_id)
-        add_view_commands(problem, target, run_id)
+        add_view_commands_hint(problem, target, run_id)
         raise
 
 
@@ -291,4 +290,4 @@ def add_run_id(problem: Problem, target: Target, run_id: str) -> None:
     if problem.run_id is None:
         problem.run_id = run_id
         if problem.hint is None and not target.ends_with_command:
-            problem.hint = f"run {run_id} was created: {target.return_command('runs result', run_id)}"
+            problem.hint = f"run {run_id} was created: {target.build_return_command('runs result', run_id)}"

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from stepflow_client import ApiError, NotFoundError, RunTimeoutError
 from stepflow_client.types.statuses import is_given_up
 
-from ..errors import ExitCode, Problem, current_session, interrupted_problem, to_problem
+from ..errors import ExitCode, Problem, convert_to_problem, current_session, interrupted_problem
 from ..output.columns import View
 from ..output.messages import note, print_problem
+from ..output.printing import Output, Record
 from ..output.terminal import is_terminal
-from ..output.view import Output, Record
-from ..params.options import Wait
+from ..params.options import WaitOptions
 from ..records.runs import RUN
 from ..server.connect import Target
 
@@ -43,7 +43,7 @@ def for_each_run(ids: Sequence[str], act: Callable[[str], Answer], problems: lis
         try:
             answer = act(run_id)
         except ApiError as error:
-            problem = to_problem(error)
+            problem = convert_to_problem(error)
             if problem.exit_code != ExitCode.FAILED:
                 # For example, the user isn't authorized, so the remaining runs would fail too.
                 raise
@@ -52,7 +52,7 @@ def for_each_run(ids: Sequence[str], act: Callable[[str], Answer], problems: lis
             yield answer
 
 
-def raise_worst(problems: Sequence[Problem]) -> None:
+def raise_worst_problem(problems: Sequence[Problem]) -> None:
     """Show all problems and exit with the worst one's code, or do nothing if there are none.
 
     Raises:
@@ -67,7 +67,7 @@ def raise_worst(problems: Sequence[Problem]) -> None:
     raise worst
 
 
-def print_done(output: Output, records: Iterable[Record], view: View) -> None:
+def print_processed_runs(output: Output, records: Iterable[Record], view: View) -> None:
     """Print the processed runs, each as it arrives if the format allows. An empty table is omitted."""
     if output.format in (None, "table"):
         records = list(records)
@@ -76,8 +76,8 @@ def print_done(output: Output, records: Iterable[Record], view: View) -> None:
     output.print_records(records, view, flush=True)
 
 
-def check_deletion(fetch: Callable[[], object]) -> str:
-    """Return `deleted` if the object is gone from the server, otherwise `kept`.
+def get_deletion_status(fetch: Callable[[], object]) -> str:
+    """Fetch an object that should be gone. The status is `deleted` if it is, otherwise `kept`.
 
     Args:
         fetch: Fetches the object.
@@ -89,7 +89,7 @@ def check_deletion(fetch: Callable[[], object]) -> str:
     return "kept"
 
 
-def note_kept_objects(deletions: Iterable[Mapping[str, Any]]) -> None:
+def note_undeleted_objects(deletions: Iterable[Mapping[str, Any]]) -> None:
     """Print a note if anything still exists.
 
     Args:
@@ -99,17 +99,17 @@ def note_kept_objects(deletions: Iterable[Mapping[str, Any]]) -> None:
         note("the server accepted the request but deleted nothing")
 
 
-def add_view_commands(problem: Problem, target: Target, run_id: str) -> None:
+def add_view_commands_hint(problem: Problem, target: Target, run_id: str) -> None:
     """Add the commands that show a failed run to its problem, if standard error is a terminal."""
     if problem.kind == "run_failed" and not target.ends_with_command and is_terminal(sys.stderr):
-        page = target.return_command("ui --open", run_id)
-        report = target.return_command("runs report", run_id)
+        page = target.build_return_command("ui --open", run_id)
+        report = target.build_return_command("runs report", run_id)
         views = f"to see the run, use '{page}'; to save a report, use '{report} -O report.html'"
         problem.hint = f"{problem.hint}; {views}" if problem.hint else views
 
 
 @contextmanager
-def hinting_return(target: Target, run_id: str, wait: Wait, again: str | None = None) -> Iterator[None]:
+def hinting_return(target: Target, run_id: str, wait: WaitOptions, again: str | None = None) -> Iterator[None]:
     """If the block exits early, add a hint about how to return to the run.
 
     Args:
@@ -123,7 +123,7 @@ def hinting_return(target: Target, run_id: str, wait: Wait, again: str | None = 
     """
     from stepflow_client import RunTimeoutError, StepflowClientError, TransportError
 
-    hint = None if target.ends_with_command else again or target.return_command("runs watch", run_id)
+    hint = None if target.ends_with_command else again or target.build_return_command("runs watch", run_id)
     try:
         yield
     except KeyboardInterrupt:
@@ -141,18 +141,18 @@ def hinting_return(target: Target, run_id: str, wait: Wait, again: str | None = 
             outcome = "continues"
         raise interrupted_problem(f"interrupted; run {run_id} {outcome}", hint, run_id=run_id) from None
     except RunTimeoutError as error:
-        raise to_problem(error, hint=hint or "the embedded server has stopped, and the run with it") from error
+        raise convert_to_problem(error, hint=hint or "the embedded server has stopped, and the run with it") from error
     except TransportError as error:
         if target.runtime:
             raise
-        raise to_problem(error, hint=hint) from error
+        raise convert_to_problem(error, hint=hint) from error
 
 
 # Timeout for fetching a run's state once the time for waiting is (nearly) up.
 _LAST_REQUEST_SECONDS = 5.0
 
 
-def wait_and_print(target: Target, ids: list[str], wait: Wait, output: Output) -> None:
+def wait_and_print_runs(target: Target, ids: list[str], wait: WaitOptions, output: Output) -> None:
     """Wait for runs and print those that end in time, in the order given.
 
     Raises:
@@ -165,12 +165,12 @@ def wait_and_print(target: Target, ids: list[str], wait: Wait, output: Output) -
     late: list[str] = []
     deadline = None if wait.timeout is None else time.monotonic() + wait.timeout
 
-    def watch_command(run_ids: list[str]) -> str:
-        return target.return_command("runs watch -q", " ".join(run_ids))
+    def build_watch_command(run_ids: list[str]) -> str:
+        return target.build_return_command("runs watch -q", " ".join(run_ids))
 
-    def wait_for(run_id: str) -> RunDetails | None:
+    def wait_for_run(run_id: str) -> RunDetails | None:
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
-        with hinting_return(target, run_id, wait, watch_command(late + ids[ids.index(run_id) :])):
+        with hinting_return(target, run_id, wait, build_watch_command(late + ids[ids.index(run_id) :])):
             run = None
             if left != 0:
                 with suppress(RunTimeoutError):
@@ -189,11 +189,11 @@ def wait_and_print(target: Target, ids: list[str], wait: Wait, output: Output) -
 
     # Make sure the server is reachable first. Otherwise there's nothing to return to.
     target.client.server_info()
-    runs = for_each_run(ids, wait_for, problems)
-    print_done(output, (run.to_dict() for run in runs if run is not None), RUN)
+    runs = for_each_run(ids, wait_for_run, problems)
+    print_processed_runs(output, (run.to_dict() for run in runs if run is not None), RUN)
     if late:
         subject = f"run {late[0]}" if len(ids) == 1 else f"{len(late)} of {len(ids)} runs"
         message = f"{subject} {'has' if len(late) == 1 else 'have'} not ended yet"
-        one, hint = late[0] if len(late) == 1 else None, watch_command(late) if target.runtime is None else None
+        one, hint = late[0] if len(late) == 1 else None, build_watch_command(late) if target.runtime is None else None
         problems.append(Problem(message, kind="run_timeout", exit_code=ExitCode.TIMED_OUT, run_id=one, hint=hint))
-    raise_worst(problems)
+    raise_worst_problem(problems)

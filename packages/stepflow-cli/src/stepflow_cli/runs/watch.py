@@ -23,8 +23,8 @@ from stepflow_client.types.statuses import FAILED_STATUSES, ExecutionStatus
 from ..errors import Problem
 from ..output.tables import STATUS_STYLES, truncate_to_width
 from ..output.terminal import escape, escape_lines_for_terminal
-from ..records.results import cancelled_run_problem, get_result_problem
-from ..records.runs import duration_text, get_seconds_so_far
+from ..records.results import build_cancelled_run_problem, build_result_problem
+from ..records.runs import duration_text, get_run_seconds_so_far
 from ..server.connect import Target
 from .failures import MAX_EXPLAINED_ITEMS, add_failed_sub_run_counts
 
@@ -118,7 +118,7 @@ class RunningRunsFollower:
             # Keep the old counts on errors. The list request already shows whether the server is reachable.
             with suppress(StepflowClientError):
                 self._read_events(run_id)
-        return [self._add_progress(record) for record in records]
+        return [self._add_record_progress(record) for record in records]
 
     def _stop_following_others(self, run_ids: set[str]) -> None:
         for run_id in self._followed.keys() - run_ids:
@@ -137,8 +137,8 @@ class RunningRunsFollower:
             if update.event is None or time.monotonic() > end:
                 return
 
-    def _add_progress(self, record: Mapping[str, Any]) -> Mapping[str, Any]:
-        items, seconds = record["items"], get_seconds_so_far(record) or 0.0
+    def _add_record_progress(self, record: Mapping[str, Any]) -> Mapping[str, Any]:
+        items, seconds = record["items"], get_run_seconds_so_far(record) or 0.0
         progress = self._progress.get(record["run_id"])
         if progress is not None:
             items = items | progress.get_item_counts()
@@ -155,7 +155,7 @@ _MIN_ROWS = 3
 _SUB_RUNS = 8
 
 
-def build_tree(
+def build_run_tree(
     run: RunProgress, now: datetime, note: str | None = None, *, height: int | None = None, failed_below: int = 0
 ) -> Tree:
     """Return a tree that shows a run's current state.
@@ -169,7 +169,9 @@ def build_tree(
     """
     state = format_state(run.status, failed_children=failed_below if run.status == "completed" else 0)
     status = state, STATUS_STYLES.get(run.status, "")
-    title = _format_line(f"run {escape(run.run_id)}\n{_format_name(run)} ", status, _format_time(run.get_duration(now)))
+    title = _join_line(
+        f"run {escape(run.run_id)}\n{_format_flow_name(run)} ", status, _format_duration(run.get_duration(now))
+    )
     if run.total != 1:
         title.append(f"  {run.total} items")
     tree = Tree(title)
@@ -178,22 +180,22 @@ def build_tree(
     if height is not None:
         # Reserve lines for the title, note and count.
         height = max(_MIN_ROWS, height - 3 - 2 * min(len(below), _SUB_RUNS))
-    _add_steps(tree, run, now, height, shown_errors)
+    _add_step_lines(tree, run, now, height, shown_errors)
     # Running sub-runs plus the newest finished ones, in order of creation.
     places = sorted(range(len(below)), key=lambda place: (below[place].is_over, -place))
     for sub_run in [below[place] for place in sorted(places[:_SUB_RUNS])]:
         status = sub_run.status, STATUS_STYLES.get(sub_run.status, "")
-        title = _format_line(f"sub-run {sub_run.run_id} ", status, _format_time(sub_run.get_duration(now)))
-        title.append(f"  {_format_name(sub_run)}")
-        _add_steps(tree.add(title), sub_run, now, None if height is None else 1, shown_errors)
+        title = _join_line(f"sub-run {sub_run.run_id} ", status, _format_duration(sub_run.get_duration(now)))
+        title.append(f"  {_format_flow_name(sub_run)}")
+        _add_step_lines(tree.add(title), sub_run, now, None if height is None else 1, shown_errors)
     if len(below) > _SUB_RUNS:
-        tree.add(_format_line(f"{len(below)} sub-runs in all: {_format_counts([sub_run.status for sub_run in below])}"))
+        tree.add(_join_line(f"{len(below)} sub-runs in all: {_count_statuses([sub_run.status for sub_run in below])}"))
     if note:
-        tree.add(_format_line(note))
+        tree.add(_join_line(note))
     return tree
 
 
-def _add_steps(tree: Tree, run: RunProgress, now: datetime, most: int | None, shown_errors: list[str]) -> None:
+def _add_step_lines(tree: Tree, run: RunProgress, now: datetime, most: int | None, shown_errors: list[str]) -> None:
     """Add a line for each step in a run.
 
     Args:
@@ -204,38 +206,38 @@ def _add_steps(tree: Tree, run: RunProgress, now: datetime, most: int | None, sh
         shown_errors: Errors already shown, so they aren't repeated. New ones are added.
     """
     every = run.steps
-    steps = every if most is None or len(every) <= most else _select_steps(every, run, most)
+    steps = every if most is None or len(every) <= most else _select_shown_steps(every, run, most)
     width = min(_WIDEST_ID, max((cell_len(escape(step.step_id)) for step in steps), default=0))
     widest = max((cell_len(escape(step.get_state_text(run.total, run.is_over))) for step in steps), default=0)
     for step in steps:
-        line = _format_step(step, run, now, width, widest)
+        line = _format_step_line(step, run, now, width, widest)
         if step.error and step.failed > len(step.not_run) and not any(step.error in error for error in shown_errors):
             shown_errors.append(step.error)
             line.append(f"  {escape(step.error)}")
         tree.add(line)
     if len(steps) < len(every):
         left_out = [step.get_state_text(run.total, run.is_over) for step in every if step not in steps]
-        tree.add(_format_line(f"… and {_format_counts(left_out)}"))
+        tree.add(_join_line(f"… and {_count_statuses(left_out)}"))
 
 
-def _select_steps(steps: Sequence[StepProgress], run: RunProgress, most: int) -> list[StepProgress]:
-    """Return the most interesting steps if they don't all fit: running steps, failed ones, then the next in line."""
+def _select_shown_steps(steps: Sequence[StepProgress], run: RunProgress, most: int) -> list[StepProgress]:
+    """If they don't all fit, prefer running steps, then failed ones, then whatever is next in line."""
     order = {"running": 0, "failed": 1, "waiting": 2}
 
-    def rank(place: int) -> tuple[int, int]:
+    def rank_step(place: int) -> tuple[int, int]:
         status = steps[place].get_status(run.total, run.is_over)
         # Within a status, prefer later steps, or earlier ones if they're waiting.
         return order.get(status, 3), place if status == "waiting" else -place
 
-    return [steps[place] for place in sorted(sorted(range(len(steps)), key=rank)[:most])]
+    return [steps[place] for place in sorted(sorted(range(len(steps)), key=rank_step)[:most])]
 
 
-def _format_step(step: StepProgress, run: RunProgress, now: datetime, width: int, widest: int) -> Text:
+def _format_step_line(step: StepProgress, run: RunProgress, now: datetime, width: int, widest: int) -> Text:
     name = set_cell_size(truncate_to_width(escape(step.step_id), width), width)
     status = escape(step.get_state_text(run.total, run.is_over))
-    text = _format_line(f"{name}  ", (set_cell_size(status, widest), STATUS_STYLES.get(status, "dim")))
+    text = _join_line(f"{name}  ", (set_cell_size(status, widest), STATUS_STYLES.get(status, "dim")))
     is_run = not step.kept and (len(step.not_run) < len(step.ended) or not step.not_run)
-    text.append(f"{_format_time(step.get_duration(now) if is_run else None):>8}")
+    text.append(f"{_format_duration(step.get_duration(now) if is_run else None):>8}")
     if run.total != 1:
         failed = step.failed - len(step.not_run) - len(step.unclear)
         text.append(f"  {failed + step.count_items('completed')} of {run.total} done")
@@ -248,20 +250,20 @@ def _format_step(step: StepProgress, run: RunProgress, now: datetime, width: int
     return Text(text.plain.rstrip(), spans=text.spans, no_wrap=True, overflow="ellipsis")
 
 
-def _format_line(*parts: str | tuple[str, str]) -> Text:
+def _join_line(*parts: str | tuple[str, str]) -> Text:
     safe = (escape_lines_for_terminal(part) if isinstance(part, str) else (escape(part[0]), part[1]) for part in parts)
     return Text.assemble(*safe, no_wrap=True, overflow="ellipsis")
 
 
-def _format_name(run: RunProgress) -> str:
+def _format_flow_name(run: RunProgress) -> str:
     return escape(run.flow_name or "unnamed flow")
 
 
-def _format_time(seconds: float | None) -> str:
+def _format_duration(seconds: float | None) -> str:
     return "" if seconds is None else f"  {duration_text(seconds)}"
 
 
-def _format_counts(statuses: Sequence[str]) -> str:
+def _count_statuses(statuses: Sequence[str]) -> str:
     return ", ".join(f"{statuses.count(status)} {status}" for status in dict.fromkeys(statuses))
 
 
@@ -292,7 +294,7 @@ class RunWatch:
         self._message: str | None = None
         self._accounts: dict[tuple[int, str], StepAccount] = {}
         """Each step's outcome, once the run has ended."""
-        self.progress = build_initial_progress(self.snapshot, flow_of=self._get_flow_outline)
+        self.progress = build_initial_progress(self.snapshot, flow_of=self._fetch_flow_outline)
         if self.run.is_finished:
             self._deadline = None
             self._read_final_state()
@@ -315,7 +317,7 @@ class RunWatch:
             messages += ("this server reports no events: the steps are not shown",)
         now = datetime.now(UTC) + self._clock_difference
         failed_below = self.run.failed_in_sub_runs or 0
-        return build_tree(self.progress, now, "; ".join(messages) or None, height=height, failed_below=failed_below)
+        return build_run_tree(self.progress, now, "; ".join(messages) or None, height=height, failed_below=failed_below)
 
     def follow(
         self,
@@ -344,7 +346,7 @@ class RunWatch:
             for now in followed:
                 if now.event is not None:
                     self._message = None
-                    show(now.event, now.seconds, self._find_step_error(now.event))
+                    show(now.event, now.seconds, self._fetch_step_error(now.event))
                 self.snapshot = now.snapshot or self.snapshot
                 if now.event is None or time.monotonic() - drawn >= _REFRESH_SECONDS:
                     refresh()
@@ -355,12 +357,12 @@ class RunWatch:
         errors: dict[str | None, str] = {}
         for item in self.snapshot.items or ():
             if item.error is not None:
-                errors.setdefault(item.error.step_id, _first_line(item.error.message))
+                errors.setdefault(item.error.step_id, _get_first_line(item.error.message))
         for step in self.progress.steps:
             if step.failed and step.error is None:
                 step.error = errors.get(step.step_id)
         for (index, _), account in self._accounts.items():
-            self._record_account(index, account)
+            self._record_skipped_step(index, account)
 
     def _read_final_state(self) -> None:
         """Fetch the parts of the run that explain why items failed, unless it's too large."""
@@ -378,8 +380,8 @@ class RunWatch:
         self.snapshot = replace(snapshot, details=details)
         self._accounts = explain_steps(self.snapshot) if "steps" in parts else {}
 
-    def _record_account(self, item: int, account: StepAccount) -> None:
-        """Record that a step was skipped because of another step's failure, or may have been."""
+    def _record_skipped_step(self, item: int, account: StepAccount) -> None:
+        """For steps that were, or could have been, skipped because another step failed."""
         step = next((step for step in self.progress.steps if step.step_id == account.step_id), None)
         if step is None or item not in step.ended:
             return
@@ -388,8 +390,8 @@ class RunWatch:
         elif account.state == "unknown" and account.status is ExecutionStatus.FAILED:
             step.unclear.add(item)
 
-    def _find_step_error(self, event: RunEvent) -> str | None:
-        """Fetch the reason for a step's failure. (Only once per step, because batches can be large.)"""
+    def _fetch_step_error(self, event: RunEvent) -> str | None:
+        """Only the first failure of each step is looked up: a batch can have thousands."""
         if event.type != "step_completed" or getattr(event, "status", None) != "failed":
             return None
         run = self.progress.get_or_add_run_of_event(event)
@@ -401,11 +403,11 @@ class RunWatch:
             is_small = self.run.items.total <= _FEW_ITEMS
             others = [other for other in run.steps if other is not step and item in other.ended and other.failed]
             if account is not None:
-                self._record_account(item, account)
+                self._record_skipped_step(item, account)
             elif item not in step.not_run and is_small and others:
                 with suppress(StepflowClientError):
                     for explained in self._target.client.explain_run(run.run_id, item_index=item).steps:
-                        self._record_account(item, explained)
+                        self._record_skipped_step(item, explained)
         if item in step.not_run or step.error is not None:
             return None
         error = None if account is None else account.error
@@ -413,11 +415,11 @@ class RunWatch:
             # Don't stop following just because this request failed.
             with suppress(StepflowClientError):
                 error = self._target.client.get_run_step(run.run_id, step.step_id, item_index=item).error
-        step.error = None if error is None else _first_line(error.message)
+        step.error = None if error is None else _get_first_line(error.message)
         return step.error
 
-    def _get_flow_outline(self, run_id: str, item: int) -> FlowOutline:
-        # A sub-run's flow may not be stored, so fetch the run instead.
+    def _fetch_flow_outline(self, run_id: str, item: int) -> FlowOutline:
+        # A sub-run's flow isn't always stored, so fetch the run instead.
         if len(self.progress.sub_runs) > _MAX_FLOWS:
             return None, {}
         try:
@@ -433,12 +435,12 @@ def build_failure_problem(target: Target, run: RunDetails) -> Problem | None:
     if run.status == "completed":
         return None
     if run.status == "cancelled":
-        return cancelled_run_problem(run.run_id)
+        return build_cancelled_run_problem(run.run_id)
     parts: list[SnapshotPart] = ["items"] if run.items.total <= _MAX_ITEMS else []
     items = target.client.snapshot(run.run_id, include=parts).items or ()
     results = [item.result for item in items if item.result is not None]
     if run.items.total == 1 and results:
-        return get_result_problem(results[0])
+        return build_result_problem(results[0])
     # Items still marked as running were lost by the server.
     failed = run.items.failed + run.items.running
     message = f"{failed} of {run.items.total} items of run {run.run_id} failed"
@@ -448,5 +450,5 @@ def build_failure_problem(target: Target, run: RunDetails) -> Problem | None:
     return Problem(message, kind="run_failed", run_id=run.run_id)
 
 
-def _first_line(text: str) -> str:
+def _get_first_line(text: str) -> str:
     return text.strip().partition("\n")[0]

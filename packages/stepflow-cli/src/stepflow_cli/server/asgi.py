@@ -16,7 +16,7 @@ from ..signals import handling_stop_signals
 _GRACE_SECONDS = 2
 
 
-def serve_application(app: Any, listening: socket.socket, stopping: asyncio.Event, ready: Callable[[], object]) -> None:
+def serve_asgi(app: Any, listening: socket.socket, stopping: asyncio.Event, ready: Callable[[], object]) -> None:
     """Serve an ASGI application until SIGINT, SIGTERM or SIGHUP.
 
     Args:
@@ -52,12 +52,10 @@ class _StoppableServer(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Handle the command's stop signals while the block runs."""
         with handling_stop_signals(self.handle_exit):
             yield
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin shutting down."""
         self.should_exit = True
         if self.stopping is not None:
             self.stopping.set()

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..errors import NamedServer, Session, current_session, to_problem
+from ..errors import NamedServer, Session, convert_to_problem, current_session
 from ..output.messages import note, reporting_outages, show_spinner
 from ..settings.history import LazyRunHistory
 from ..settings.server_choice import (
@@ -19,7 +19,7 @@ from ..settings.server_choice import (
     ServerChoice,
     ServerOptions,
     choose_server,
-    describe_origin,
+    format_setting_origin,
 )
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ _NO_LASTING_SERVER = "start one with 'stepflow serve', or name one with --url or
 _NO_CREDENTIALS = "no credentials were sent: set STEPFLOW_TOKEN, or token_env, token_file or token_command in a profile"
 
 
-def get_hint(error: TransportError | AuthenticationError, choice: ServerChoice) -> str | None:
+def get_connection_hint(error: TransportError | AuthenticationError, choice: ServerChoice) -> str | None:
     """Return a hint for an error from a named server, or None.
 
     Args:
@@ -49,7 +49,7 @@ def get_hint(error: TransportError | AuthenticationError, choice: ServerChoice) 
 
     if isinstance(error, AuthenticationError):
         if error.status_code == 407:
-            return add_url_origins(error.hint, choice)
+            return add_url_origins_to_hint(error.hint, choice)
         if choice.credentials_description is None:
             return _NO_CREDENTIALS
         failure = "have expired, or be for another server" if error.status_code == 401 else "not allow this"
@@ -59,11 +59,11 @@ def get_hint(error: TransportError | AuthenticationError, choice: ServerChoice) 
         if choice.url.origin == "default":
             return _NO_SERVER if choice.options.may_stop_on_exit else _NO_LASTING_SERVER
         if "the URL" in (error.hint or "") and "'stepflow serve" not in (error.hint or ""):
-            return add_url_origins(f"{error.hint}; to check the connection, run 'stepflow doctor'", choice)
-    return add_url_origins(error.hint, choice)
+            return add_url_origins_to_hint(f"{error.hint}; to check the connection, run 'stepflow doctor'", choice)
+    return add_url_origins_to_hint(error.hint, choice)
 
 
-def describe_missing(listed: ComponentList) -> str | None:
+def describe_missing_workers(listed: ComponentList) -> str | None:
     """Describe which of a server's plugins have no worker, or return None if all have one."""
     failed = listed.failed_plugins
     if not failed:
@@ -74,8 +74,8 @@ def describe_missing(listed: ComponentList) -> str | None:
     return f"{message} ({errors})" if errors else message
 
 
-def add_url_origins(hint: str | None, choice: ServerChoice) -> str | None:
-    """Return a client's hint with the origins of the server's and proxy's URLs added."""
+def add_url_origins_to_hint(hint: str | None, choice: ServerChoice) -> str | None:
+    """A hint about a URL helps only if you know where the URL comes from, so say so."""
     if hint is None:
         return None
     origin = choice.url.origin
@@ -89,7 +89,7 @@ def add_url_origins(hint: str | None, choice: ServerChoice) -> str | None:
     if origin.startswith(("profile ", "@")):
         url = f"the url of {origin}" if origin.startswith("profile ") else f"the URL of {origin}"
     else:
-        url = "the URL" if origin == "default" else describe_origin(origin).removeprefix("from ")
+        url = "the URL" if origin == "default" else format_setting_origin(origin).removeprefix("from ")
     return hint.replace("the URL", url)
 
 
@@ -112,30 +112,30 @@ class Target(NamedTuple):
         """Whether the server and all its runs end with the command."""
         return self.runtime is not None and not self.is_kept
 
-    def create_another_client(self) -> SyncStepflowClient:
-        """Return a new client for this server, to use in a different thread. The caller must close it."""
+    def create_sync_client(self) -> SyncStepflowClient:
+        """Clients can't be shared between threads. The caller must close this one."""
         from stepflow_client import SyncStepflowClient
 
         client = SyncStepflowClient(**self.arguments)
-        client._connection.dialect.server = self._known_server
+        client._connection.dialect.server = self._known_release
         return client
 
-    def async_client(self) -> StepflowClient:
-        """Return an async client for this server with the same history. The caller must close it."""
+    def create_async_client(self) -> StepflowClient:
+        """It shares the command's history. The caller must close it."""
         from stepflow_client import StepflowClient
 
-        client = StepflowClient(**self.arguments, history=self.history.for_client)
+        client = StepflowClient(**self.arguments, history=self.history.as_client_history)
         if self.runtime is not None:
             client._recorder.is_embedded = True
-        client._connection.dialect.server = self._known_server
+        client._connection.dialect.server = self._known_release
         return client
 
     @property
-    def _known_server(self) -> Server | None:
+    def _known_release(self) -> Server | None:
         """The server's release, if already fetched."""
         return self.client._connection.dialect.server
 
-    def return_command(self, words: str, run_id: str) -> str:
+    def build_return_command(self, words: str, run_id: str) -> str:
         """Return a shell command for continuing with a run on this server.
 
         Args:
@@ -164,16 +164,16 @@ def connect(server: ServerOptions, *, flow: str | None = None) -> Iterator[Targe
     Raises:
         Problem: If the options are invalid, or the server can't be reached.
     """
-    kept = get_kept_server(server)
+    kept = get_session_server(server)
     choice = choose_server(server, flow) if kept is None else kept.choice
     session = current_session()
     if session.verbosity:
         note(choice.explanation)
-    if choice.ignored_config is not None:
-        note(choice.ignored_config)
+    if choice.ignored_config_message is not None:
+        note(choice.ignored_config_message)
     if not choice.is_embedded:
         # Name the server in its errors.
-        session.server = NamedServer(choice.url_without_password, describe_origin(choice.url.origin))
+        session.server = NamedServer(choice.url_without_password, format_setting_origin(choice.url.origin))
     from stepflow_client import (
         AuthenticationError,
         EmbeddedServerError,
@@ -198,15 +198,15 @@ def connect(server: ServerOptions, *, flow: str | None = None) -> Iterator[Targe
     # Skip pydantic's search for plugins: it reads every installed package's metadata, and none are used here.
     # (No child process inherits this variable.)
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    with reporting_outages(), SyncStepflowClient(**arguments, history=history.for_client) as client:
+    with reporting_outages(), SyncStepflowClient(**arguments, history=history.as_client_history) as client:
         try:
             yield Target(client, choice, history, arguments=arguments)
         except (TransportError, AuthenticationError) as error:
-            error.hint = get_hint(error, choice)
+            error.hint = get_connection_hint(error, choice)
             raise
 
 
-def get_kept_server(server: ServerOptions, session: Session | None = None) -> Target | None:
+def get_session_server(server: ServerOptions, session: Session | None = None) -> Target | None:
     """Return the server kept in a session (by default, the current one), unless the options name a server."""
     kept = (session or current_session()).kept
     return kept if isinstance(kept, Target) and not server.has_server_option else None
@@ -238,8 +238,8 @@ def build_client_arguments(choice: ServerChoice) -> dict[str, Any]:
     return arguments
 
 
-def is_listening(host: str, port: int) -> bool:
-    """Return whether anything is listening on a port."""
+def is_port_open(host: str, port: int) -> bool:
+    """Return whether anything accepts connections on a port."""
     import socket
 
     try:
@@ -253,22 +253,22 @@ def is_listening(host: str, port: int) -> bool:
 def _start_embedded_server(choice: ServerChoice) -> Iterator[Target]:
     from stepflow_client import EmbeddedServerError, LogConfig, ServerStartError, StepflowClientError, StepflowRuntime
 
-    from ..inputs.server_config import note_repeated_keys
+    from ..inputs.server_config import note_duplicate_config_keys
     from .logs import keeping_logs
 
-    if choice.url.origin == "default" and sys.stderr.isatty() and is_listening("localhost", DEFAULT_PORT):
+    if choice.url.origin == "default" and sys.stderr.isatty() and is_port_open("localhost", DEFAULT_PORT):
         note(f"this runs on an embedded server; to use the one running at {DEFAULT_URL}, use --url local")
     config: str | None = choice.config.value
     if choice.config.origin.endswith(".toml"):
         note(f"the embedded server uses configuration {config}, set in {choice.config.origin}")
     if config is not None:
-        note_repeated_keys(config)
+        note_duplicate_config_keys(config)
     # Use level info so that 'runs logs' has lines for this command's runs.
     level = current_session().server_log_level or "info"
     exit_codes: list[int] = []
     clients: list[SyncStepflowClient] = []
 
-    def on_exit(exit_code: int) -> None:
+    def abort_requests(exit_code: int) -> None:
         # Abort pending requests, because the server won't be restarted.
         exit_codes.append(exit_code)
         for client in clients:
@@ -278,7 +278,9 @@ def _start_embedded_server(choice: ServerChoice) -> Iterator[Target]:
     history = LazyRunHistory()
     with ExitStack() as stack:
         stack.enter_context(keeping_logs())
-        runtime = StepflowRuntime.start(config, on_crash=on_exit, log_config=log_config, history=history.for_client)
+        runtime = StepflowRuntime.start(
+            config, on_crash=abort_requests, log_config=log_config, history=history.as_client_history
+        )
         try:
             with show_spinner("starting the embedded server"):
                 stack.enter_context(runtime)
@@ -287,7 +289,7 @@ def _start_embedded_server(choice: ServerChoice) -> Iterator[Target]:
             if config is None:
                 raise
             # Name the file, since the user may not have.
-            raise to_problem(error, hint=error.hint or f"its configuration is {config}") from error
+            raise convert_to_problem(error, hint=error.hint or f"its configuration is {config}") from error
         try:
             yield Target(clients[0], choice, history, runtime, arguments={"base_url": runtime.url})
         except StepflowClientError as error:
@@ -314,11 +316,11 @@ def fetch_components(target: Target, *, schemas: bool = True, timeout: float | N
         return target.client.list_components(include_schemas=schemas, **limit)
     import asyncio
 
-    async def ask() -> ComponentList:
+    async def list_and_close() -> ComponentList:
         try:
             return await runtime.list_components(include_schemas=schemas)
         finally:
             await runtime.client.aclose()
 
     # Only the runtime knows the routes, and hence the paths. It has no sync version of this call.
-    return asyncio.run(ask())
+    return asyncio.run(list_and_close())

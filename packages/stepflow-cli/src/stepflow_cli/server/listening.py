@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from ..errors import ExitCode, Problem, usage
 
 
-def listen(host: str, port: int) -> socket.socket:
+def open_listening_socket(host: str, port: int) -> socket.socket:
     """Open a listening socket.
 
     Raises:
@@ -39,7 +39,7 @@ def listen(host: str, port: int) -> socket.socket:
         raise Problem(f"port {port} is {state}", kind="port_in_use", exit_code=code, hint=hint) from None
 
 
-def group_headers(headers: Iterable[tuple[bytes, bytes]]) -> defaultdict[str, list[str]]:
+def group_headers_by_name(headers: Iterable[tuple[bytes, bytes]]) -> defaultdict[str, list[str]]:
     """Group header values by lowercase name."""
     heads: defaultdict[str, list[str]] = defaultdict(list)
     for name, value in headers:
@@ -72,7 +72,7 @@ class AcceptedAddresses:
         is_exposed = not ipaddress.ip_address(address).is_loopback
         return cls(port, {host, socket.gethostname()} if is_exposed else {host}, is_exposed=is_exposed)
 
-    def get_refusal(self, hosts: list[str], origins: list[str]) -> str | None:
+    def get_refusal_reason(self, hosts: list[str], origins: list[str]) -> str | None:
         """Return why to refuse a request with these `Host` and `Origin` headers, or None to accept it."""
         host = hosts[0] if len(hosts) == 1 else ""
         if not self.accepts_host(host):

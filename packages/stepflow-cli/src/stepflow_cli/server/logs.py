@@ -38,7 +38,7 @@ _MAX_BYTES = 10 * 2**20
 
 
 @dataclass(frozen=True)
-class KeptLine:
+class KeptLogLine:
     """A line from a server or one of its workers."""
 
     time: str
@@ -63,13 +63,13 @@ def keeping_logs() -> Iterator[None]:
     with ExitStack() as stack:
         try:
             if get_history_setting().value != "off":
-                stack.enter_context(listen_to_lines(_LogWriter().write))
+                stack.enter_context(listen_to_lines(_LogWriter().append_lines))
         except (OSError, Problem, StepflowClientError) as error:
             note(f"the server's log is not kept: {getattr(error, 'strerror', None) or error}")
         yield
 
 
-def read_run_lines(run_id: str, *, include_other_runs: bool = False) -> list[KeptLine]:
+def read_run_log_lines(run_id: str, *, include_other_runs: bool = False) -> list[KeptLogLine]:
     """Return the lines between the first and last mention of a run, oldest first.
 
     Args:
@@ -81,11 +81,11 @@ def read_run_lines(run_id: str, *, include_other_runs: bool = False) -> list[Kep
     """
     from stepflow_client import logs
 
-    def get_timestamp(line: KeptLine) -> float:
+    def get_timestamp(line: KeptLogLine) -> float:
         return datetime.fromisoformat(line.time).timestamp()
 
-    lines: list[KeptLine] = []
-    for log in _iter_logs_with(run_id):
+    lines: list[KeptLogLine] = []
+    for log in _iter_logs_containing(run_id):
         lines += logs.find_run_lines(log, run_id, get_timestamp, include_other_runs=include_other_runs)
     merged = []
     for _, repeated in groupby(lines, key=lambda line: (line.level, line.target, line.message, line.exception)):
@@ -94,21 +94,21 @@ def read_run_lines(run_id: str, *, include_other_runs: bool = False) -> list[Kep
     return merged
 
 
-def find_run_ids(text: str) -> list[str]:
+def find_logged_run_ids(text: str) -> list[str]:
     """Return the IDs of logged runs with a given prefix, newest first."""
-    ids = {run_id for lines in _iter_logs_with(text) for line in lines for run_id in line.run_ids}
+    ids = {run_id for lines in _iter_logs_containing(text) for line in lines for run_id in line.run_ids}
     # IDs start with the run's creation time.
     return sorted((run_id for run_id in ids if run_id.startswith(text)), reverse=True)
 
 
-def clear_logs(max_age: float = 0.0) -> None:
+def delete_old_logs(max_age: float = 0.0) -> None:
     """Delete log files.
 
     Args:
         max_age: Only delete files last written more than this many seconds ago. Defaults to 0 (all files).
     """
     begin = time.time() - max_age
-    for path in _list_files():
+    for path in _list_log_files():
         with suppress(OSError):
             if not max_age or path.stat().st_mtime < begin:
                 path.unlink()
@@ -118,19 +118,19 @@ class _LogWriter:
     """Writes lines to a new file that only its owner can read."""
 
     def __init__(self) -> None:
-        folder = _get_folder()
+        folder = _get_log_folder()
         for path in (folder.parent, folder):
             # `parents=True` creates missing parents with default permissions, so create each folder separately.
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for path in _list_files()[: 1 - _MAX_FILES]:
+        for path in _list_log_files()[: 1 - _MAX_FILES]:
             with suppress(OSError):
                 path.unlink()
         self._path = folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{os.getpid()}.jsonl"
         self._failed = False
 
-    def write(self, lines: Sequence[RawLine]) -> None:
+    def append_lines(self, lines: Sequence[RawLine]) -> None:
         """Append lines. If that fails, print a note and stop logging."""
-        data = b"".join(_encode_line(line) for line in lines if line.level in LEVELS)
+        data = b"".join(_encode_log_line(line) for line in lines if line.level in LEVELS)
         if self._failed or not data:
             return
         try:
@@ -146,7 +146,7 @@ class _LogWriter:
             note(f"no longer keeping the server's log: {self._path} cannot be written")
 
 
-def _encode_line(line: RawLine) -> bytes:
+def _encode_log_line(line: RawLine) -> bytes:
     if line.is_record:
         return line.data + b"\n"
     # Lines from a worker have no timestamp, or one in the worker's own format.
@@ -156,14 +156,14 @@ def _encode_line(line: RawLine) -> bytes:
     return json.dumps(record).encode() + b"\n"
 
 
-def _get_folder() -> Path:
+def _get_log_folder() -> Path:
     return user_folder("state") / "logs"
 
 
-def _list_files() -> list[Path]:
-    """Return all log files, most recently written last."""
+def _list_log_files() -> list[Path]:
+    """The file last written to comes last."""
     aged = []
-    for path in _get_folder().glob("*.jsonl*"):
+    for path in _get_log_folder().glob("*.jsonl*"):
         # Skip e.g. pipes: reading one might never end.
         with suppress(OSError):
             if path.is_file():
@@ -171,9 +171,9 @@ def _list_files() -> list[Path]:
     return [path for _, path in sorted(aged)]
 
 
-def _iter_logs_with(text: str) -> Iterator[list[KeptLine]]:
+def _iter_logs_containing(text: str) -> Iterator[list[KeptLogLine]]:
     """Yield the lines of each log that contains a string, including its rotated file."""
-    files = set(_list_files())
+    files = set(_list_log_files())
     for path in sorted(path for path in files if path.suffix == ".jsonl"):
         data = b""
         for part in (Path(f"{path}.1"), path):
@@ -185,11 +185,11 @@ def _iter_logs_with(text: str) -> Iterator[list[KeptLine]]:
             for line in data.split(b"\n"):
                 # Skip invalid lines, e.g. a truncated last one.
                 with suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):
-                    lines.append(_parse_line(line))
+                    lines.append(_parse_log_line(line))
             yield lines
 
 
-def _parse_line(line: bytes) -> KeptLine:
+def _parse_log_line(line: bytes) -> KeptLogLine:
     from stepflow_client.logs import LogEntry, parse_line
 
     record = json.loads(line.decode("utf-8", "replace"))
@@ -201,4 +201,4 @@ def _parse_line(line: bytes) -> KeptLine:
         entry = LogEntry(datetime.fromisoformat(record["time"]), level, message, target, fields=record)  # type: ignore[arg-type]
     time, exception = format_rfc3339(entry.timestamp), entry.fields.get("exception")
     exception = exception if isinstance(exception, str) else None
-    return KeptLine(time, entry.level, entry.target, entry.message, run_ids=entry.run_ids, exception=exception)
+    return KeptLogLine(time, entry.level, entry.target, entry.message, run_ids=entry.run_ids, exception=exception)

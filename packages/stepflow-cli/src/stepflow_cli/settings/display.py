@@ -46,7 +46,7 @@ def _mask_setting(setting: Setting, url: str | None) -> Setting:
     return setting
 
 
-def abbreviate_home(value: Any) -> Any:
+def abbreviate_home_folder(value: Any) -> Any:
     """Replace the user's home folder with `~` in text, for people. Other values are returned unchanged."""
     home = os.path.expanduser("~")
     return value.replace(home + os.sep, f"~{os.sep}") if isinstance(value, str) and home != os.sep else value

@@ -55,7 +55,7 @@ def check_history_enabled() -> None:
 
 
 def open_history() -> History:
-    """Return the history. It is opened on first use, and created when the first run is recorded.
+    """Opening is lazy: the file is read on first use, and created when the first run is recorded.
 
     Raises:
         Problem: If the setting is invalid.
@@ -69,19 +69,19 @@ def open_history() -> History:
 class LazyRunHistory:
     """The history for a command's client. Nothing is imported or read until a run is created.
 
-    Only runs created inside `recording` are recorded, so not the ones from `doctor` or test cases.
+    Only runs created inside `recording_runs` are recorded, so not the ones from `doctor` or test cases.
     """
 
     def __init__(self) -> None:
         self._about: Mapping[str, Any] | None = None
 
     @property
-    def for_client(self) -> History:
+    def as_client_history(self) -> History:
         """This object, typed as the client expects."""
         return cast("History", self)
 
     @contextmanager
-    def recording(
+    def recording_runs(
         self,
         *,
         flow: Mapping[str, Any] | None = None,

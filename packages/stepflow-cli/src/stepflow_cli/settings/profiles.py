@@ -28,7 +28,7 @@ class EnvironmentProxy(NamedTuple):
     """If there is no proxy to use, why the variable doesn't apply."""
 
 
-def split_url(url: str) -> tuple[str, str, int]:
+def split_server_url(url: str) -> tuple[str, str, int]:
     """Split a server's URL into scheme, host and port. A bare `host:port` is treated as http.
 
     Raises:
@@ -47,7 +47,7 @@ def find_environment_proxy(url: str) -> EnvironmentProxy | None:
         None if no variable sets a proxy for it.
     """
     try:
-        scheme, host, _ = split_url(url)
+        scheme, host, _ = split_server_url(url)
     except ValueError:
         return None
     names = [name for kind in (scheme, "all") for name in (f"{kind}_proxy", f"{kind}_proxy".upper())]
@@ -194,7 +194,7 @@ class Profiles(NamedTuple):
     target: str | None = None
     """The server release that flows target, or None if the file doesn't specify it."""
 
-    def get(self, name: str) -> Profile:
+    def get_profile(self, name: str) -> Profile:
         """Return a profile.
 
         Raises:
@@ -210,8 +210,8 @@ class Profiles(NamedTuple):
         return parse_profile(name, self.tables[name], self.path)
 
 
-def config_path() -> Path:
-    """Return the path of the configuration file, which may not exist.
+def get_config_path() -> Path:
+    """Return the path of the configuration file, whether or not it exists.
 
     Raises:
         Problem: If the user has no home folder.
@@ -229,7 +229,7 @@ def config_path() -> Path:
         raise usage("this user has no home folder", f"set HOME, or {CONFIG_VARIABLE} to a file") from error
 
 
-def check_config_file() -> None:
+def check_named_config_exists() -> None:
     """If the environment names a configuration file, check that it exists.
 
     Raises:
@@ -255,8 +255,8 @@ def load_profiles(path: Path | None = None, *, missing_ok: bool = False) -> Prof
     from stepflow_client._command import parse_toml
 
     if path is None and not missing_ok:
-        check_config_file()
-    path = path or config_path()
+        check_named_config_exists()
+    path = path or get_config_path()
     try:
         text = path.read_bytes()
     except FileNotFoundError:
@@ -273,7 +273,7 @@ def load_profiles(path: Path | None = None, *, missing_ok: bool = False) -> Prof
     current, tables = content.get("current"), content.get("profiles", {})
     history = content.get("history")
     if history is not None:
-        history = parse_stored_history(str(history), f"{path}: history")
+        history = parse_history_without_password(str(history), f"{path}: history")
     if current is not None and not isinstance(current, str):
         raise usage(f"{path}: current must be the name of a profile, not {current!r}")
     if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
@@ -295,7 +295,7 @@ def parse_history_value(text: str, name: str) -> str:
     return "on" if _BOOLEANS[text.lower()] else "off"
 
 
-def parse_stored_history(text: str, name: str) -> str:
+def parse_history_without_password(text: str, name: str) -> str:
     """Parse the value of `history` in the file.
 
     Raises:
@@ -332,33 +332,33 @@ def parse_profile(name: str, table: Mapping[str, Any], path: Path) -> Profile:
     values = dict(table)
     command = values.get("token_command")
     if command is not None:
-        values["token_command"] = tuple(_split_command(command))
+        values["token_command"] = tuple(_split_token_command(command))
     return Profile(name=name, folder=path.parent, **values)
 
 
-def _check_url(value: Any) -> str | None:
+def _explain_invalid_url(value: Any) -> str | None:
     if not isinstance(value, str) or not value or any(letter.isspace() for letter in value):
         return "the URL of a server"
     try:
-        split_url(value)
+        split_server_url(value)
         secret = urlsplit(value if "//" in value else f"//{value}").password
     except ValueError:
         return "the http or https URL of a server"
     return "a URL without a password; a token belongs in token_env, token_file or token_command" if secret else None
 
 
-def _check_timeout(value: Any) -> str | None:
+def _explain_invalid_timeout(value: Any) -> str | None:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return None if is_number and 0 < value < 2_000_000 else "a positive number of seconds"
 
 
-def _check_command(value: Any) -> str | None:
-    words = _split_command(value)
+def _explain_invalid_command(value: Any) -> str | None:
+    words = _split_token_command(value)
     return None if words and all(isinstance(word, str) for word in words) else "a command: a list of words, or text"
 
 
-def _split_command(command: Any) -> list[Any]:
-    """Split a command into words. Returns an empty list for unbalanced quotes, or if it's neither a list nor text."""
+def _split_token_command(command: Any) -> list[Any]:
+    """Empty if quotes don't match, or if it's neither a list nor text."""
     if isinstance(command, str):
         with suppress(ValueError):
             return list(shlex.split(command))
@@ -367,8 +367,8 @@ def _split_command(command: Any) -> list[Any]:
 
 _CHECKS: dict[str, Callable[[Any], str | None]] = {
     **dict.fromkeys(KEYS, lambda value: None if isinstance(value, str) and value else "a non-empty string"),
-    "url": _check_url,
-    "timeout": _check_timeout,
+    "url": _explain_invalid_url,
+    "timeout": _explain_invalid_timeout,
     "verify": lambda value: None if isinstance(value, bool) else "true or false",
-    "token_command": _check_command,
+    "token_command": _explain_invalid_command,
 }

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ..errors import usage
-from .profiles import Profiles, check_config_file, load_profiles, parse_history_value
+from .profiles import Profiles, check_named_config_exists, load_profiles, parse_history_value
 
 if TYPE_CHECKING:
     from stepflow_client.flows.project import Project
@@ -94,7 +94,7 @@ class ServerChoice:
         return Setting("config", file and str(file), origin if file else "default")
 
     @property
-    def ignored_config(self) -> str | None:
+    def ignored_config_message(self) -> str | None:
         """A one-line message if the command ignores a configuration meant for an embedded server, or else None.
 
         Users who explicitly choose a server know that it has its own configuration, so they don't get a message.
@@ -102,7 +102,7 @@ class ServerChoice:
         is_submitted = self.options.reads_project and not self.options.may_stop_on_exit
         if not is_submitted or self.url.origin != "default" or self.config.value is None:
             return None
-        named = f"{self.config.value} ({describe_origin(self.config.origin)})"
+        named = f"{self.config.value} ({format_setting_origin(self.config.origin)})"
         return f"{named} is not used: it configures an embedded server, and {self.url_without_password} has its own"
 
     @property
@@ -116,10 +116,10 @@ class ServerChoice:
     def explanation(self) -> str:
         """A one-line description of the choice and its origin."""
         if not self.is_embedded:
-            return f"server {self.url_without_password} ({describe_origin(self.url.origin)})"
+            return f"server {self.url_without_password} ({format_setting_origin(self.url.origin)})"
         config = self.config
-        named = f"{config.value} ({describe_origin(config.origin)})" if config.value else "the builtin components"
-        return f"embedded server ({describe_origin(self.url.origin)}) with {named}"
+        named = f"{config.value} ({format_setting_origin(config.origin)})" if config.value else "the builtin components"
+        return f"embedded server ({format_setting_origin(self.url.origin)}) with {named}"
 
     @property
     def is_embedded(self) -> bool:
@@ -144,24 +144,24 @@ def choose_server(options: ServerOptions, flow: str | None = None, *, profiles: 
 
     Args:
         options: The command line's server options.
-        flow: The flow's file, `-`, or a flow ID. Its project or folder may contain the embedded server's configuration.
+        flow: The flow's file, `-`, or a flow ID. Its project or folder can have the embedded server's configuration.
         profiles: The profiles. By default, the user's file is read if needed.
 
     Raises:
         Problem: If settings contradict each other, or a profile is missing or invalid.
     """
-    _check_options(options)
+    _check_server_options(options)
     profile = chosen = None
     if options.local or options.config is not None:
         url = Setting("url", None, "flag --local" if options.local else "flag --config")
     elif options.url:
-        url = Setting("url", _expand_local(options.url), "flag --url")
+        url = Setting("url", _expand_local_url(options.url), "flag --url")
     elif options.run_server is not None:
         url, profiles = options.run_server, profiles or load_profiles()
         urls = {name: list_equivalent_urls(str(table.get("url"))) for name, table in profiles.tables.items()}
-        profile = next((profiles.get(name) for name, aliases in urls.items() if url.value in aliases), None)
+        profile = next((profiles.get_profile(name) for name, aliases in urls.items() if url.value in aliases), None)
     elif os.environ.get("STEPFLOW_URL"):
-        url = Setting("url", _expand_local(os.environ["STEPFLOW_URL"]), _variable_origin("STEPFLOW_URL"))
+        url = Setting("url", _expand_local_url(os.environ["STEPFLOW_URL"]), _variable_origin("STEPFLOW_URL"))
     else:
         name, origin = options.profile, "flag --profile"
         if not name:
@@ -170,7 +170,7 @@ def choose_server(options: ServerOptions, flow: str | None = None, *, profiles: 
         if not name:
             name, origin = profiles.current, f"current in {profiles.path}"
         if name:
-            profile, chosen = profiles.get(name), Setting("profile", name, origin)
+            profile, chosen = profiles.get_profile(name), Setting("profile", name, origin)
             url = Setting("url", profile.url, f"profile {name} in {profiles.path}")
         else:
             url = Setting("url", DEFAULT_URL if options.default == "server" else None, "default")
@@ -208,7 +208,7 @@ def list_equivalent_urls(url: str) -> list[str]:
         return []
 
 
-def describe_origin(origin: str) -> str:
+def format_setting_origin(origin: str) -> str:
     """Format a setting's origin for messages, e.g. `from --url`, `from profile prod` or `default`."""
     if origin.startswith("profile "):
         return f"from {origin.partition(' in ')[0]}"
@@ -217,17 +217,16 @@ def describe_origin(origin: str) -> str:
     return origin if origin == "default" else f"from {origin}"
 
 
-def _expand_local(url: str) -> str:
-    """Replace the word `local` with the URL for `stepflow serve`."""
+def _expand_local_url(url: str) -> str:
     return DEFAULT_URL if url.strip().lower() == "local" else url
 
 
-def _check_options(options: ServerOptions) -> None:
+def _check_server_options(options: ServerOptions) -> None:
     for flag, value in (("--url", options.url), ("--profile", options.profile), ("--config", options.config)):
         if value is not None and not value.strip():
             # Most likely an unset shell variable. Don't let that silently send the command to a different server.
             raise usage(f"{flag} is empty", "leave it out, or set the shell variable it uses")
-    check_config_file()
+    check_named_config_exists()
     if history := os.environ.get("STEPFLOW_HISTORY", "").strip():
         parse_history_value(history, "STEPFLOW_HISTORY")
     for variable in ("STEPFLOW_URL", "STEPFLOW_PROFILE"):

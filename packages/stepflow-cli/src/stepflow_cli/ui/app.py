@@ -25,11 +25,11 @@ from stepflow_client.drawing.svg import STYLE
 from ..server.listening import AcceptedAddresses
 from ..settings.history import LazyRunHistory
 from .flow_list import FlowFolder
-from .reports import draw_flow_graph
-from .run_followers import Followers, ServerHealth
-from .run_list import RunFinder, RunLists
-from .security import CHECK_PATH, FormTokens, Guard, Sessions
-from .site import Site, build_environment, get_site
+from .item_reports import draw_flow_graph
+from .run_followers import RunFollowers, ServerHealth
+from .run_list import RunFinder, RunListCache
+from .security import CHECK_PATH, FormTokens, RequestGuard, Sessions
+from .site import Site, build_template_environment, get_site
 from .views import actions, change, compare, flows, live, run, runs, values
 
 _STATIC = Path(__file__).parent / "static"
@@ -37,7 +37,7 @@ _SMALL_FLOW = {"steps": [{"id": "a", "component": "/a"}], "output": {"$step": "a
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
-class _IdPrefixConvertor(Convertor[str]):
+class _RunIdPrefixConvertor(Convertor[str]):
     """A run ID prefix, as accepted on the command line. Full IDs don't match."""
 
     regex = "[0-9A-Fa-f-]{4,35}"
@@ -49,7 +49,7 @@ class _IdPrefixConvertor(Convertor[str]):
         return value
 
 
-async def _serve_static(request: Request) -> Response:
+async def _serve_static_file(request: Request) -> Response:
     # Files are served from memory, so nothing in a request is ever used as a file path.
     content, media_type = request.app.state.files.get(request.path_params["name"], (None, ""))
     if content is None:
@@ -57,13 +57,13 @@ async def _serve_static(request: Request) -> Response:
     return Response(content, media_type=media_type)
 
 
-register_url_convertor("prefix", _IdPrefixConvertor())
+register_url_convertor("prefix", _RunIdPrefixConvertor())
 _ROUTES = [
     Route("/", runs.redirect_to_landing_page),
     Route("/runs", runs.runs_page),
-    Route("/runs/chosen", actions.act_on_selection, methods=["POST"]),
-    Route("/runs/{prefix:prefix}", runs.redirect_id_prefix),
-    Route("/runs/{prefix:prefix}/{rest:path}", runs.redirect_id_prefix),
+    Route("/runs/chosen", actions.act_on_selected_runs, methods=["POST"]),
+    Route("/runs/{prefix:prefix}", runs.redirect_run_id_prefix),
+    Route("/runs/{prefix:prefix}/{rest:path}", runs.redirect_run_id_prefix),
     Route("/runs/{run_id}", run.run_page),
     Route("/runs/{run_id}/items/{index:int}", run.item_page),
     Route("/runs/{run_id}/steps/{step:path}", run.step_page),
@@ -72,26 +72,26 @@ _ROUTES = [
     Route("/runs/{run_id}/flow", run.run_flow_page),
     Route("/runs/{run_id}/cancel", actions.cancel_run, methods=["POST"]),
     Route("/runs/{run_id}/rerun", actions.rerun_failed_parts, methods=["POST"]),
-    Route("/runs/{run_id}/report.html", run.download_report),
-    Route("/runs/{run_id}/change", change.change_page),
+    Route("/runs/{run_id}/report.html", run.download_run_report),
+    Route("/runs/{run_id}/change", change.change_form_page),
     Route("/runs/{run_id}/change", change.plan_or_run_change, methods=["POST"]),
-    Route("/runs/{run_id}/compare", compare.compare_page),
-    Route("/runs/{run_id}/keep", actions.save_case_page),
-    Route("/runs/{run_id}/keep", actions.write_case, methods=["POST"]),
-    Route("/reruns/{key}", actions.rerun_page),
+    Route("/runs/{run_id}/compare", compare.compare_runs_page),
+    Route("/runs/{run_id}/keep", actions.preview_saved_case),
+    Route("/runs/{run_id}/keep", actions.write_case_to_file, methods=["POST"]),
+    Route("/reruns/{key}", actions.started_runs_page),
     Route("/flows", flows.flows_page),
     Route("/flows", flows.store_flow, methods=["POST"]),
     Route("/flows/new", flows.new_flow_page),
-    Route(CHECK_PATH, flows.check_flow, methods=["POST"]),
+    Route(CHECK_PATH, flows.check_flow_while_typing, methods=["POST"]),
     Route("/flows/{flow_id}", flows.flow_page),
     Route("/flows/{flow_id}/start", flows.start_flow, methods=["POST"]),
     Route("/components", flows.components_page),
     Route("/link", actions.show_access_link, methods=["POST"]),
     Route("/live", live.stream_server_health),
-    Route("/live/runs", live.stream_list_changes),
+    Route("/live/runs", live.stream_run_list_changes),
     Route("/live/runs/{run_id}", live.stream_run_changes),
     Route("/live/reruns/{key}", live.stream_rerun_changes),
-    Route("/static/{name}", _serve_static),
+    Route("/static/{name}", _serve_static_file),
 ]
 
 
@@ -115,8 +115,8 @@ def build_application(
     """
     forms = FormTokens()
 
-    async def handle_exception(request: Request, error: Exception) -> Response:
-        return get_site(request).render_failure(request, error)
+    async def render_error(request: Request, error: Exception) -> Response:
+        return get_site(request).render_error_page(request, error)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -124,10 +124,10 @@ def build_application(
             health = ServerHealth(opened)
             runs = RunReader(opened._connection, as_sent=True)
             snapshots = SnapshotReader(opened._services, runs)
-            followers = Followers(opened, health, snapshots)
+            followers = RunFollowers(opened, health, snapshots)
             app.state.site = Site(
-                opened, snapshots, build_environment(), forms, followers, health, RunLists(opened), RunFinder(opened),
-                history=history, flows=folder,
+                opened, snapshots, build_template_environment(), forms, followers, health, RunListCache(opened),
+                RunFinder(opened), history=history, flows=folder,
             )  # fmt: skip
             # Drawing the first picture takes a second, so draw one up front, before anyone opens a run.
             warming = asyncio.create_task(run_in_threadpool(draw_flow_graph, _SMALL_FLOW))
@@ -137,7 +137,7 @@ def build_application(
                 await followers.close()
                 await warming
 
-    handlers = {StepflowClientError: handle_exception, 404: handle_exception}
+    handlers = {StepflowClientError: render_error, 404: render_error}
     app = Starlette(routes=_ROUTES, lifespan=lifespan, exception_handlers=handlers)
     app.state.files, app.state.stopping = _load_static_files(), stopping
     app.state.sessions, app.state.addresses = sessions, addresses
@@ -150,7 +150,7 @@ def build_application(
         is_value = scope["type"] == "http" and scope["path"].endswith("/output.json")
         await (app if is_value else small)(scope, receive, send)
 
-    return Guard(compress_except_values, addresses, sessions, forms)
+    return RequestGuard(compress_except_values, addresses, sessions, forms)
 
 
 def _load_static_files() -> dict[str, tuple[bytes, str]]:
@@ -171,7 +171,7 @@ def _load_static_files() -> dict[str, tuple[bytes, str]]:
     return files
 
 
-def build_link(host: str, port: int, token: str, run_id: str | None = None) -> str:
-    """Return the URL that opens the list of runs, or the page for `run_id`."""
+def build_access_link(host: str, port: int, token: str, run_id: str | None = None) -> str:
+    """The link opens the list of runs, or the page for `run_id`. Its token works for one browser."""
     name = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(host, host)  # noqa: S104
     return f"http://{f'[{name}]' if ':' in name else name}:{port}/?token={token}{f'&run={run_id}' if run_id else ''}"

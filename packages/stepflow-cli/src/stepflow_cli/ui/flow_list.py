@@ -19,7 +19,7 @@ from stepflow_client._stores.user_files import write_file
 from stepflow_client.flows.project import find_flow_files
 from stepflow_client.flows.reading import load_flow
 
-from ..flow_tests.saved_cases import rate_match
+from ..flow_tests.saved_cases import rate_flow_match
 from ..settings.history import LazyRunHistory
 
 _MAX_FILES = 2_000
@@ -53,29 +53,28 @@ class FlowFolder:
     """
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
-        """Resolve the folder. Doesn't read any files yet."""
         self.root = Path(root).resolve(strict=True)
         self._read: dict[Path, tuple[_Version, FlowFile | None]] = {}
 
-    def files(self) -> list[FlowFile]:
-        """Return the flows, sorted by file name. Files that haven't changed aren't read again."""
-        files = map(self._read_flow_file, islice(find_flow_files(self.root), _MAX_FILES))
+    def list_flow_files(self) -> list[FlowFile]:
+        """Sorted by file name. Files that haven't changed aren't read again."""
+        files = map(self._load_if_changed, islice(find_flow_files(self.root), _MAX_FILES))
         return [file for file in files if file is not None]
 
-    def find_file(self, name: str) -> FlowFile | None:
+    def find_file_by_name(self, name: str) -> FlowFile | None:
         """Return the file with this name, or None if the folder has no such flow."""
-        return next((file for file in self.files() if file.name == name), None)
+        return next((file for file in self.list_flow_files() if file.name == name), None)
 
     def rank_source_files(self, flow: Mapping[str, Any], recorded: str | None = None) -> list[FlowFile]:
-        """Return the files a flow may have come from, most likely first.
+        """Return the files a flow could be from, most likely first.
 
         Args:
             flow: The flow as its author wrote it.
             recorded: The path recorded when its run was started, if known.
         """
         ranked = []
-        for file in self.files():
-            score = rate_match(file.flow, flow)
+        for file in self.list_flow_files():
+            score = rate_flow_match(file.flow, flow)
             is_recorded = score > 0 and recorded is not None and Path(recorded) == file.path
             ranked.append((score + 10 * is_recorded, file))
         return [file for score, file in sorted(ranked, key=lambda pair: -pair[0]) if score]
@@ -87,19 +86,19 @@ class FlowFolder:
             FileChangedError: If the file has changed.
             OSError: If the file can't be written, or is no longer a regular file inside the folder.
         """
-        if not self._is_inside(file.path):
+        if not self._is_inside_folder(file.path):
             raise OSError(f"{file.name} is outside {self.root}")
         write_file(file.path, content, expected_content=expected_content)
 
-    def _is_inside(self, path: Path) -> bool:
+    def _is_inside_folder(self, path: Path) -> bool:
         try:
             return path.resolve(strict=True) == path and path.is_relative_to(self.root)
         except OSError:
             return False
 
-    def _read_flow_file(self, path: Path) -> FlowFile | None:
-        # Skip symbolic links, since they may point outside the folder.
-        if not self._is_inside(path):
+    def _load_if_changed(self, path: Path) -> FlowFile | None:
+        # Skip symbolic links, since they could point outside the folder.
+        if not self._is_inside_folder(path):
             return None
         status = path.stat()
         version = (status.st_mtime_ns, status.st_size)
@@ -123,14 +122,14 @@ _MARKS = 12
 
 
 @dataclass
-class ListedFlow:
-    """A flow and the runs read for it, newest first."""
+class FlowWithRuns:
+    """A flow with its runs, newest first, as far as they were read."""
 
     name: str
     runs: list[RunDetails] = field(default_factory=list)
 
     @property
-    def newest(self) -> RunDetails:
+    def newest_run(self) -> RunDetails:
         """The most recent run."""
         return self.runs[0]
 
@@ -146,18 +145,18 @@ class ListedFlow:
         return sum(run.status.value == "completed" for run in ended) / len(ended) if ended else None
 
     @property
-    def median_seconds(self) -> float | None:
+    def median_duration(self) -> float | None:
         """The (low) median duration of completed runs, or None if no runs have completed."""
         durations = [run.duration for run in self.runs if run.status.value == "completed" and run.duration is not None]
         return median_low(durations) if durations else None
 
 
 @dataclass
-class FlowList:
+class FlowsPageContents:
     """The contents of the flows page."""
 
-    flows: list[ListedFlow]
-    sub_flows: list[ListedFlow]
+    flows: list[FlowWithRuns]
+    sub_flows: list[FlowWithRuns]
     files: list[FlowFile]
     """Files whose flows have no runs."""
     read: int
@@ -166,9 +165,9 @@ class FlowList:
     """Creation time of the oldest run read, or None if all runs were read."""
 
 
-async def list_flows(
+async def search_flows(
     client: StepflowClient, history: LazyRunHistory, folder: FlowFolder | None = None, text: str = ""
-) -> FlowList:
+) -> FlowsPageContents:
     """Return a server's flows whose names contain `text`.
 
     Flows come from the newest 5,000 runs, the history and the folder. That way, a busy flow can't crowd out flows that
@@ -182,19 +181,19 @@ async def list_flows(
         runs += page
         is_all = len(page) < _PAGE
     sub_runs = [run for run in (await client.list_runs(limit=_MAX_SUB_RUNS)).runs if run.parent_run_id is not None]
-    flows, sub_flows = _group_by_flow(runs), _group_by_flow(sub_runs)
-    files = await run_in_threadpool(folder.files) if folder is not None else []
+    flows, sub_flows = _group_runs_by_flow(runs), _group_runs_by_flow(sub_runs)
+    files = await run_in_threadpool(folder.list_flow_files) if folder is not None else []
     if not is_all:
-        names = await run_in_threadpool(_list_recorded_names, history, client.url)
+        names = await run_in_threadpool(_list_recorded_flow_names, history, client.url)
         names += [file.flow_name for file in files]
         missing = [name for name in dict.fromkeys(names) if name and name not in flows]
         for name in missing[:_MAX_SEPARATE]:
             flow_runs = (await client.list_runs(limit=_MARKS, flow_name=name, roots_only=True)).runs
             if flow_runs:
-                flows[name] = ListedFlow(name, flow_runs)
+                flows[name] = FlowWithRuns(name, flow_runs)
     word = text.lower()
     files = [file for file in files if file.flow_name not in flows and word in f"{file.flow_name} {file.name}".lower()]
-    return FlowList(
+    return FlowsPageContents(
         flows=[flow for flow in flows.values() if word in flow.name.lower()],
         sub_flows=[flow for flow in sub_flows.values() if word in flow.name.lower()],
         files=files,
@@ -203,15 +202,15 @@ async def list_flows(
     )
 
 
-def _group_by_flow(runs: Iterable[RunDetails]) -> dict[str, ListedFlow]:
-    flows: dict[str, ListedFlow] = {}
+def _group_runs_by_flow(runs: Iterable[RunDetails]) -> dict[str, FlowWithRuns]:
+    flows: dict[str, FlowWithRuns] = {}
     for run in runs:
         name = run.flow_name or run.flow_id
-        flows.setdefault(name, ListedFlow(name)).runs.append(run)
+        flows.setdefault(name, FlowWithRuns(name)).runs.append(run)
     return flows
 
 
-def _list_recorded_names(history: LazyRunHistory, url: str) -> list[str]:
+def _list_recorded_flow_names(history: LazyRunHistory, url: str) -> list[str]:
     """Return the names of flows that the history says were run on this server, newest first."""
     try:
         entries = history.search(server=list_server_aliases(url), limit=_MAX_RECORDED)

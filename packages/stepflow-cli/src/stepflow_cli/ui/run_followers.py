@@ -96,8 +96,8 @@ class ServerHealth:
         """The current time on the server's clock, as far as that's known."""
         return datetime.now(UTC) + self._offset
 
-    async def is_up(self) -> bool:
-        """Return whether the server is responding. The result may be up to a second old."""
+    async def is_server_up(self) -> bool:
+        """Return whether the server responds. The answer can be up to a second old."""
         async with self._lock:
             if time.monotonic() - self._checked_at > _HEALTH_SECONDS:
                 try:
@@ -158,7 +158,7 @@ class RunFollower:
         return not self.pages and time.monotonic() - self.used > _IDLE_SECONDS
 
     @contextmanager
-    def mark_in_use(self) -> Iterator[None]:
+    def counting_page(self) -> Iterator[None]:
         """Mark the follower as used by a page within the block."""
         self.pages += 1
         try:
@@ -203,12 +203,12 @@ class RunFollower:
         is_quiet = self._health.now - self._last > max(timedelta(seconds=_QUIET_SECONDS), 2 * self._longest_pause)
         return self._last if is_quiet else None
 
-    def get_errors(self) -> dict[int, FlowError]:
+    def get_item_errors(self) -> dict[int, FlowError]:
         """Return the errors read so far for a running batch's failed items, by item index."""
         failed = self._progress.get_item_states().failed if self._progress is not None else set()
         return {index: error for index, error in self._errors.items() if error is not None and index in failed}
 
-    def get_state_codes(self) -> bytes:
+    def get_item_state_codes(self) -> bytes:
         """Return one state code per item (see `STATES`). Empty if nothing is known yet."""
         if self._progress is not None and self._codes[0] != self.version:
             self._codes = self.version, encode_item_states(self._progress.get_item_states(), self._progress.total)
@@ -304,7 +304,7 @@ class RunFollower:
         self._changed = asyncio.Event()
 
 
-class Followers:
+class RunFollowers:
     """The followed runs. Includes up to 64 that no page is listening to."""
 
     def __init__(self, client: StepflowClient, health: ServerHealth, snapshots: SnapshotReader) -> None:
@@ -313,8 +313,8 @@ class Followers:
         self._snapshots = snapshots
         self._runs: dict[str, RunFollower] = {}
 
-    async def get_or_create(self, run_id: str) -> RunFollower:
-        """Return the follower for a run, creating it if needed."""
+    async def get_or_create_follower(self, run_id: str) -> RunFollower:
+        """Also closes followers that no page has used for a while."""
         follower = self._runs.pop(run_id, None) or RunFollower(self._client, run_id, self._health, self._snapshots)
         follower.used = time.monotonic()
         # Keep the most recently used follower last.
@@ -326,11 +326,11 @@ class Followers:
             await closing.close()
         return follower
 
-    def find(self, run_id: str) -> RunFollower | None:
+    def find_follower(self, run_id: str) -> RunFollower | None:
         """Return a run's follower, or None if there isn't one yet."""
         return self._runs.get(run_id)
 
-    async def get_live_path(self, run: RunDetails, seconds: float = CATCH_UP_SECONDS) -> str:
+    async def get_live_stream_path(self, run: RunDetails, seconds: float = CATCH_UP_SECONDS) -> str:
         """Return the path of the stream for a run's page, or an empty string if the page is already complete.
 
         Waits up to `seconds` for a finished run's events. The stream only reports later changes, so call this before
@@ -338,7 +338,7 @@ class Followers:
         """
         is_complete = not (await self._client.server_info()).capabilities.get("events")
         if not is_complete:
-            follower = await self.get_or_create(run.run_id)
+            follower = await self.get_or_create_follower(run.run_id)
             await follower.wait_for_past_events(seconds if run.is_finished else 0.0)
             # Keep following a cancelled run while steps are running, since it may even complete.
             is_complete = follower.has_ended and not (run.status.value == "cancelled" and follower.has_running_steps)

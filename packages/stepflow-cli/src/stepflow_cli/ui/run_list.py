@@ -18,7 +18,7 @@ from stepflow_client.drawing.report_data import mask_snapshot
 from stepflow_client.flows.graph import get_steps_by_id
 from stepflow_client.history import HistoryEntry
 
-from ..runs.find import is_id_prefix, matches_query_word, parse_creation_range
+from ..runs.find_runs import is_run_id_prefix, matches_query_word, parse_creation_time_range
 
 _Row = TypeVar("_Row")
 # Columns whose first click sorts in descending order.
@@ -26,33 +26,33 @@ _NUMBERS = ("duration", "attempts")
 
 
 @dataclass(frozen=True)
-class Order:
+class SortOrder:
     """A table's sort order. If there's no column, rows stay in their original order."""
 
     column: str = ""
     is_descending: bool = False
 
     @classmethod
-    def parse(cls, text: str, columns: Iterable[str]) -> Order:
+    def parse(cls, text: str, columns: Iterable[str]) -> SortOrder:
         """Parse an order from a URL. Unknown columns mean the original order."""
         column = text.removeprefix("-")
         return cls(column, text.startswith("-")) if column in columns else cls()
 
     @property
-    def text(self) -> str:
+    def url_text(self) -> str:
         """The order as it appears in URLs."""
         return f"-{self.column}" if self.is_descending else self.column
 
-    def toggle(self, column: str) -> str:
-        """Return the order to apply when a column heading is clicked."""
+    def get_order_after_click(self, column: str) -> str:
+        """A click on the sort column reverses it. Numbers start with the largest."""
         is_descending = not self.is_descending if column == self.column else column in _NUMBERS
-        return Order(column, is_descending).text
+        return SortOrder(column, is_descending).url_text
 
     def get_aria_sort(self, column: str) -> str:
         """Return a column's `aria-sort` value. Empty unless it is the sort column."""
         return "" if column != self.column else "descending" if self.is_descending else "ascending"
 
-    def sort(self, rows: Iterable[_Row], keys: Mapping[str, Callable[[_Row], Any]]) -> list[_Row]:
+    def sort_rows(self, rows: Iterable[_Row], keys: Mapping[str, Callable[[_Row], Any]]) -> list[_Row]:
         """Return the sorted rows. Rows whose key is None go last.
 
         Args:
@@ -104,10 +104,10 @@ class RunFinder:
         self._reading: dict[str, asyncio.Task[None]] = {}
         self._limit = asyncio.Semaphore(_CONCURRENT_READS)
 
-    async def find_ids_with_prefix(self, text: str, limit: int = 2) -> list[str]:
+    async def find_run_ids_with_prefix(self, text: str, limit: int = 2) -> list[str]:
         """Return up to `limit` run IDs that start with `text`, newest first."""
         text = text.lower()
-        span = parse_creation_range(text) if is_id_prefix(text) else None
+        span = parse_creation_time_range(text) if is_run_id_prefix(text) else None
         matching: list[str] = []
         if span is not None:
             async for run in self._client.iter_runs(since=span[0], until=span[1]):
@@ -117,11 +117,11 @@ class RunFinder:
                     break
         return matching
 
-    async def find(self, words: Sequence[str], filters: Mapping[str, str]) -> SearchResult:
+    async def search_runs(self, words: Sequence[str], filters: Mapping[str, str]) -> SearchResult:
         """Return the runs that match all words, from among the newest runs that pass the filters."""
-        runs = (await self._client.list_runs(limit=_MAX_RUNS, **build_list_arguments(filters))).runs
+        runs = (await self._client.list_runs(limit=_MAX_RUNS, **list_runs_arguments(filters))).runs
         listed = {run.run_id for run in runs}
-        ids = await self.find_ids_with_prefix(words[0], _MAX_OLDER) if len(words) == 1 else []
+        ids = await self.find_run_ids_with_prefix(words[0], _MAX_OLDER) if len(words) == 1 else []
         runs = runs + [await self._client.get_run(run_id) for run_id in ids if run_id not in listed]
         recorded = {word: await run_in_threadpool(self._search_history, word) for word in words}
         flow_ids = list(dict.fromkeys(run.flow_id for run in runs))[:_MAX_FLOWS]
@@ -131,8 +131,8 @@ class RunFinder:
             reasons = {word: self._find_match_reason(run, word, recorded[word]) for word in words}
             missing[run.run_id] = [word.casefold() for word, reason in reasons.items() if reason is None]
             result.reasons[run.run_id] = next((reason for reason in reasons.values() if reason), "")
-        failed = [run for run in runs if missing[run.run_id] and has_failed(run)][:_MAX_FAILED]
-        for run_id, text in (await self._wait_for_errors(failed)).items():
+        failed = [run for run in runs if missing[run.run_id] and has_ended_with_failures(run)][:_MAX_FAILED]
+        for run_id, text in (await self._fetch_run_errors(failed)).items():
             line = next((line for line in text.splitlines() if missing[run_id][0] in line.casefold()), "")
             if all(word in text.casefold() for word in missing[run_id]):
                 result.reasons[run_id], missing[run_id] = line, []
@@ -173,14 +173,14 @@ class RunFinder:
         components = {str(step.get("component") or "") for step in get_steps_by_id(flow).values()}
         self._components.put_newest(flow_id, components)
 
-    async def read_first_errors(self, runs: Iterable[RunDetails]) -> dict[str, str]:
+    async def read_first_error_lines(self, runs: Iterable[RunDetails]) -> dict[str, str]:
         """Return the first line of each failed run's first error. Leaves out errors that can't be read in time."""
-        errors = await self._wait_for_errors(runs, _ERROR_WAIT_SECONDS)
+        errors = await self._fetch_run_errors(runs, _ERROR_WAIT_SECONDS)
         return {run_id: text.partition("\n")[0].strip() for run_id, text in errors.items()}
 
-    async def _wait_for_errors(self, runs: Iterable[RunDetails], timeout: float | None = None) -> dict[str, str]:
-        """Return the errors of failed runs by run ID, one error per line, with secrets masked."""
-        run_ids = [run.run_id for run in runs if has_failed(run) and run.items.total <= MAX_ITEMS]
+    async def _fetch_run_errors(self, runs: Iterable[RunDetails], timeout: float | None = None) -> dict[str, str]:
+        """By run ID, one error per line, with secrets masked. Runs that haven't failed are skipped."""
+        run_ids = [run.run_id for run in runs if has_ended_with_failures(run) and run.items.total <= MAX_ITEMS]
         for run_id in run_ids:
             if run_id not in self._errors and run_id not in self._reading:
                 self._reading[run_id] = asyncio.create_task(self._cache_run_errors(run_id))
@@ -202,7 +202,7 @@ class RunFinder:
         self._errors.put_newest(run_id, "\n".join(lines))
 
 
-def has_failed(run: RunDetails) -> bool:
+def has_ended_with_failures(run: RunDetails) -> bool:
     """Return whether a run has ended and at least one of its items did not complete."""
     return run.is_finished and (run.status.value != "completed" or run.items.failed > 0)
 
@@ -218,7 +218,7 @@ _MAX_PAUSE = timedelta(minutes=10)
 _MAX_ATTEMPTS = 50
 
 
-def build_list_arguments(fields: Mapping[str, str]) -> dict[str, Any]:
+def list_runs_arguments(fields: Mapping[str, str]) -> dict[str, Any]:
     """Return the `list_runs` arguments for a validated query's fields."""
     return {
         "status": fields.get("status"),
@@ -229,7 +229,7 @@ def build_list_arguments(fields: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-class RunLists:
+class RunListCache:
     """The lists of runs shown by pages, cached per set of filters."""
 
     def __init__(self, client: StepflowClient) -> None:
@@ -239,11 +239,11 @@ class RunLists:
 
     async def read_page(self, filters: Mapping[str, str], page: int) -> list[RunDetails]:
         """Return a page of runs, plus one more if there is a next page."""
-        listed = await self._client.list_runs(limit=PAGE + 1, offset=(page - 1) * PAGE, **build_list_arguments(filters))
+        listed = await self._client.list_runs(limit=PAGE + 1, offset=(page - 1) * PAGE, **list_runs_arguments(filters))
         return listed.runs
 
-    async def read_newest(self, filters: Mapping[str, str]) -> list[RunDetails]:
-        """Return the first page of runs, fetched at most once per second no matter how many pages are open."""
+    async def read_newest_runs(self, filters: Mapping[str, str]) -> list[RunDetails]:
+        """The first page of runs. It's fetched at most once per second, however many browsers have it open."""
         key = tuple(sorted(filters.items()))
         async with self._locks[key]:
             at, runs = self._newest.pop(key, (float("-inf"), []))
@@ -312,7 +312,7 @@ def build_run_rows(
     for run in runs:
         entry = entries.get(run.run_id)
         labels = dict(entry.labels) if entry is not None else {}
-        key = _fold_key(run, entries) if folds else ""
+        key = _get_fold_group_key(run, entries) if folds else ""
         head = heads.get(key) if key else None
         if head is not None and head.is_evaluation:
             last = (head.folded_runs or [head.run])[-1]
@@ -328,8 +328,8 @@ def build_run_rows(
     return rows
 
 
-def _fold_key(run: RunDetails, entries: Mapping[str, HistoryEntry]) -> str:
-    """Return the key of a run's evaluation or rerun chain. A chain's key is its first attempt."""
+def _get_fold_group_key(run: RunDetails, entries: Mapping[str, HistoryEntry]) -> str:
+    """Runs of the same evaluation, or in the same chain of reruns, share a key."""
     entry, first = entries.get(run.run_id), run.run_id
     if entry is not None and _EVALUATION in entry.labels:
         return f"{_EVALUATION}:{entry.labels[_EVALUATION]}"

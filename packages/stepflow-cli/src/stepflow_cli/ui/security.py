@@ -21,7 +21,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from stepflow_client._command import BoundedDict
 
-from ..server.listening import AcceptedAddresses, group_headers
+from ..server.listening import AcceptedAddresses, group_headers_by_name
 
 CHECK_PATH = "/flows/check"
 """Checks text while the user is typing. Without side effects, so its form token can be reused."""
@@ -37,14 +37,14 @@ _MAX_PARTS = 2_000
 _PAGE = re.compile(r"/(runs|flows|components|reruns)([/?][\w\-.~%/?=&+:,@!$'()*;]*)?", re.ASCII)
 
 
-def match_page_path(text: str) -> str | None:
-    """Return the path and query if they belong to a page, or None otherwise, e.g. if the URL is on another host."""
+def validate_page_path(text: str) -> str | None:
+    """Let a link lead only to our own pages. None for anything else, such as a URL on another host."""
     return text if _PAGE.fullmatch(text) else None
 
 
 def choose_landing_path(query: Mapping[str, str]) -> str:
     """Return the path that a link leads to: the run or page it names, or else the list of runs."""
-    page = match_page_path(query.get("to", ""))
+    page = validate_page_path(query.get("to", ""))
     if page is not None:
         return page
     try:
@@ -54,14 +54,14 @@ def choose_landing_path(query: Mapping[str, str]) -> str:
         return "/runs"
 
 
-def get_form_fields(request: Request) -> Mapping[str, str]:
+def get_verified_form(request: Request) -> Mapping[str, str]:
     """Return the fields of a form that the guard has accepted."""
     form = request.scope["stepflow.form"]
     assert isinstance(form, Mapping)
     return form
 
 
-class Guard:
+class RequestGuard:
     """Checks every request and adds headers to every response.
 
     It checks, in this order, the `Host`, `Origin`, method and session, and for a form also its size and token. Views
@@ -95,34 +95,34 @@ class Guard:
         await (refusal or self._app)(scope, receive, send_with_headers)
 
     async def _check_request(self, scope: Scope, receive: Receive) -> Response | None:
-        headers = group_headers(scope["headers"])
-        refusal = self._addresses.get_refusal(headers["host"], headers["origin"])
+        headers = group_headers_by_name(scope["headers"])
+        refusal = self._addresses.get_refusal_reason(headers["host"], headers["origin"])
         if refusal is not None:
-            return _refusal(403, refusal)
+            return _refuse(403, refusal)
         method, path = scope["method"], scope["path"]
         if method not in ("GET", "HEAD", "POST"):
-            return _refusal(405, "Only GET and POST are served.")
+            return _refuse(405, "Only GET and POST are served.")
         if method == "POST" and "cross-site" in headers["sec-fetch-site"]:
-            return _refusal(403, "Pages of other origins are not served.")
+            return _refuse(403, "Pages of other origins are not served.")
         if path.startswith("/static/"):
-            return None if method != "POST" else _refusal(405, "Files are only read.")
+            return None if method != "POST" else _refuse(405, "Files are only read.")
         query = dict(parse_qsl(scope["query_string"].decode("latin-1"))) if path == "/" else {}
-        session = self._find_session(headers["cookie"])
+        session = self._find_session_cookie(headers["cookie"])
         if "token" in query and method == "GET" and session is None:
-            session = self._sessions.begin_with_token(query["token"])
+            session = self._sessions.open_session(query["token"])
             if session is None:
-                return _refusal(403, "This link was already used, or is for another server. Open the one printed last.")
+                return _refuse(403, "This link was already used, or is for another server. Open the one printed last.")
             # Use a page that refreshes instead of a redirect. Browsers withhold a strict cookie from cross-site
             # requests, and a redirect counts as initiated by the page with the link.
             response = HTMLResponse(_SESSION_OPENED.format(path=escape(choose_landing_path(query))))
             response.set_cookie(self._cookie, session, httponly=True, samesite="strict", path="/")
             return response
         if session is None:
-            return _refusal(401, "Open the link that 'stepflow ui' printed last; each link opens one browser.")
+            return _refuse(401, "Open the link that 'stepflow ui' printed last; each link opens one browser.")
         scope["stepflow.session"] = session
-        return await self._check_form(scope, receive, headers, session) if method == "POST" else None
+        return await self._read_and_verify_form(scope, receive, headers, session) if method == "POST" else None
 
-    def _find_session(self, cookies: list[str]) -> str | None:
+    def _find_session_cookie(self, cookies: list[str]) -> str | None:
         for text in cookies:
             try:
                 morsel = SimpleCookie(text).get(self._cookie)
@@ -132,25 +132,25 @@ class Guard:
                 return morsel.value
         return None
 
-    async def _check_form(
+    async def _read_and_verify_form(
         self, scope: Scope, receive: Receive, headers: dict[str, list[str]], session: str
     ) -> Response | None:
         body, has_more = bytearray(), True
         while has_more:
             message = await receive()
             if message["type"] == "http.disconnect":
-                return _refusal(400, "The form is incomplete.")
+                return _refuse(400, "The form is incomplete.")
             body += message.get("body", b"")
             has_more = message.get("more_body", False)
             if len(body) > MAX_BODY_BYTES:
-                return _refusal(413, f"A form may be up to {MAX_BODY_BYTES // 2**20} MiB.")
+                return _refuse(413, f"A form may be up to {MAX_BODY_BYTES // 2**20} MiB.")
         try:
-            form = read_form(next(iter(headers["content-type"]), ""), bytes(body))
+            form = parse_form_body(next(iter(headers["content-type"]), ""), bytes(body))
         except MalformedFormError:
-            return _refusal(400, "The form cannot be read.")
+            return _refuse(400, "The form cannot be read.")
         path = scope["path"]
         if not self._forms.verify_and_consume(session, path, form.get("csrf", ""), is_reusable=path == CHECK_PATH):
-            return _refusal(403, "This form was already sent, or is too old. Go back, reload the page and try again.")
+            return _refuse(403, "This form was already sent, or is too old. Go back, reload the page and try again.")
         scope["stepflow.form"] = form
         return None
 
@@ -159,7 +159,7 @@ class MalformedFormError(ValueError):
     """The request body isn't a valid form."""
 
 
-def read_form(content_type: str, body: bytes) -> Mapping[str, str]:
+def parse_form_body(content_type: str, body: bytes) -> Mapping[str, str]:
     """Parse a form's fields. If a name is repeated, its last value wins. Files become text fields.
 
     Raises:
@@ -187,7 +187,7 @@ def read_form(content_type: str, body: bytes) -> Mapping[str, str]:
         raise MalformedFormError(str(error)) from None
 
 
-def _refusal(status: int, words: str) -> Response:
+def _refuse(status: int, words: str) -> Response:
     return HTMLResponse(
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Stepflow</title>'
         '<link rel="icon" href="/static/icon.svg">'
@@ -229,7 +229,7 @@ class Sessions:
         self.token = secrets.token_urlsafe(32)
         """The token for the next browser."""
 
-    def begin_with_token(self, token: str) -> str | None:
+    def open_session(self, token: str) -> str | None:
         """Open a session. Returns None if the token isn't the current one."""
         if not hmac.compare_digest(token.encode("utf-8", "replace"), self.token.encode()):
             return None
@@ -254,7 +254,7 @@ class FormTokens:
         self._key = secrets.token_bytes(32)
         self._used: dict[str, float] = {}
 
-    def issue(self, session: str, path: str) -> str:
+    def issue_token(self, session: str, path: str) -> str:
         """Return a new token for a form that posts to this path."""
         ticket = f"{self._clock():.0f}.{secrets.token_urlsafe(16)}"
         return f"{ticket}.{self._sign(session, path, ticket)}"

@@ -7,7 +7,7 @@ import sys
 
 from ..errors import current_session
 from ..server.connect import Target
-from ..server.listening import AcceptedAddresses, listen
+from ..server.listening import AcceptedAddresses, open_listening_socket
 
 EXTRA = ("jinja2", "starlette", "uvicorn")
 """The packages required by the pages."""
@@ -35,8 +35,8 @@ def serve_pages(
     Raises:
         Problem: If the port can't be used.
     """
-    from ..server.asgi import serve_application
-    from .app import build_application, build_link
+    from ..server.asgi import serve_asgi
+    from .app import build_access_link, build_application
     from .flow_list import FlowFolder
     from .security import Sessions
 
@@ -44,7 +44,7 @@ def serve_pages(
 
     def print_link(token: str) -> None:
         nonlocal is_first
-        url = build_link(host, addresses.port, token, run_id)
+        url = build_access_link(host, addresses.port, token, run_id)
         if not is_first:
             print(f"Another browser: {url}", file=sys.stderr, flush=True)
             return
@@ -59,9 +59,9 @@ def serve_pages(
             if not webbrowser.open(url):
                 print("Could not start a browser: open the link yourself.", file=sys.stderr, flush=True)
 
-    with listen(host, port) as listening, target.history.recording():
+    with open_listening_socket(host, port) as listening, target.history.recording_runs():
         addresses = AcceptedAddresses.from_socket(listening, host)
         flows = FlowFolder(folder) if folder is not None else None
         sessions, stopping = Sessions(print_link), asyncio.Event()
-        app = build_application(target.async_client, target.history, flows, addresses, sessions, stopping)
-        serve_application(app, listening, stopping, lambda: print_link(sessions.token))
+        app = build_application(target.create_async_client, target.history, flows, addresses, sessions, stopping)
+        serve_asgi(app, listening, stopping, lambda: print_link(sessions.token))

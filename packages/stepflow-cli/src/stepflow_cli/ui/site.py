@@ -30,13 +30,13 @@ from stepflow_client.drawing.html import STATUSES, json_tree
 from stepflow_client.history import HistoryEntry
 from stepflow_client.types.runs import RunSnapshot
 
-from ..output.tables import shorten_ids
+from ..output.tables import shorten_run_ids
 from ..settings.history import LazyRunHistory
 from .flow_list import FlowFolder
-from .forms import hash_form_contents, is_raw_edited
-from .links import Commands, build_query
-from .run_followers import Followers, ServerHealth
-from .run_list import RunFinder, RunLists
+from .links import CommandBuilder, build_query_string
+from .run_followers import RunFollowers, ServerHealth
+from .run_list import RunFinder, RunListCache
+from .schema_forms import hash_form_contents, is_raw_edited
 from .security import FormTokens
 
 _MAX_INPUTS = 1_000
@@ -52,9 +52,9 @@ class Site:
     """Reads runs, but leaves outputs as sent: reordering a large output takes longer than parsing it."""
     templates: Environment
     forms: FormTokens
-    followers: Followers
+    followers: RunFollowers
     health: ServerHealth
-    run_lists: RunLists
+    run_lists: RunListCache
     finder: RunFinder
     inputs: BoundedDict[str, Any] = field(default_factory=lambda: BoundedDict(_MAX_INPUTS))
     """Inputs of the newest runs started here, for when the history is off."""
@@ -74,7 +74,7 @@ class Site:
         session = request.scope.get("stepflow.session", "")
 
         def build_token_input(path: str) -> Markup:
-            value = self.forms.issue(session, path)
+            value = self.forms.issue_token(session, path)
             return Markup('<input type="hidden" name="csrf" value="{}">').format(value)
 
         # Even when a script fetches just a part, links must point to the whole page.
@@ -84,14 +84,14 @@ class Site:
             server=self.client.url,
             path=request.url.path,
             address=f"{address}?{urlencode(query)}" if query else address,
-            commands=Commands(self.client.url),
+            commands=CommandBuilder(self.client.url),
             csrf=build_token_input,
-            token_for=lambda path: self.forms.issue(session, path),
+            token_for=lambda path: self.forms.issue_token(session, path),
             **{"live": "", **values},
         )
         return HTMLResponse(text, status_code=status)
 
-    def render_failure(self, request: Request, error: Exception) -> HTMLResponse:
+    def render_error_page(self, request: Request, error: Exception) -> HTMLResponse:
         """Render an error page. Any error other than a `StepflowClientError` means that the page doesn't exist."""
         if not isinstance(error, StepflowClientError):
             return self.render(request, "failure", 404, error=None, is_away=False)
@@ -100,7 +100,7 @@ class Site:
         code = next((code for kind, code in status.items() if isinstance(error, kind)), 502)
         return self.render(request, "failure", code, error=error, is_away=is_away, live="/live" if is_away else "")
 
-    async def read_run(self, run_id: str) -> RunDetails:
+    async def read_run_details(self, run_id: str) -> RunDetails:
         """Return a run's current state."""
         return (await self.snapshots.read_snapshot(run_id, is_current=True)).details
 
@@ -113,16 +113,16 @@ class Site:
         value = self.inputs[run_id]
         return replace(snapshot, arguments=replace(arguments, inputs=value if isinstance(value, list) else [value]))
 
-    async def read_arguments(self, run_id: str) -> RunArguments:
+    async def read_run_arguments(self, run_id: str) -> RunArguments:
         """Return a run's arguments from the server, the history, or what was stored when it was started here."""
         arguments = (await self.read_snapshot(run_id, "arguments")).arguments
         assert arguments is not None
         return arguments
 
-    async def restore_key_order(self, stored: StoredFlow) -> StoredFlow:
+    async def restore_schema_key_order(self, stored: StoredFlow) -> StoredFlow:
         """Return a flow with its schema properties in their original order.
 
-        Servers may return them in a different order each time, but not in the flow's blob.
+        Servers return them in a different order each time, except in the flow's blob.
         """
         try:
             data = (await self.client.get_blob(stored.flow_id)).data
@@ -132,8 +132,8 @@ class Site:
         schemas = _reorder_keys(stored.flow.get("schemas"), written)
         return replace(stored, flow={**stored.flow, "schemas": schemas})
 
-    def list_reruns(self, run_id: str, limit: int) -> list[HistoryEntry]:
-        """Return a run's recorded reruns, or none if the history can't be read."""
+    def list_recorded_reruns(self, run_id: str, limit: int) -> list[HistoryEntry]:
+        """A history that can't be read counts as empty."""
         try:
             return self.history.search(rerun_of=run_id, limit=limit)
         except StepflowClientError:
@@ -157,13 +157,13 @@ def get_site(request: Request) -> Site:
     return site
 
 
-def parse_index(query: Mapping[str, str], name: str) -> int | None:
+def parse_query_index(query: Mapping[str, str], name: str) -> int | None:
     """Parse a non-negative integer from a query or form. Returns None if missing or invalid."""
     text = query.get(name, "")
     return int(text) if text.isdecimal() and len(text) < 8 else None
 
 
-def build_environment() -> Environment:
+def build_template_environment() -> Environment:
     """Create the template environment. All values are escaped, and filters show control and bidi characters as `·`."""
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -182,11 +182,11 @@ def build_environment() -> Environment:
     # `json_tree` has already escaped its values, and `visible` doesn't change the HTML around them.
     templates.filters["tree"] = lambda value, limit=300, **more: Markup(visible(json_tree(value, limit=limit, **more)))  # noqa: S704
     templates.filters["short"] = lambda value, longest=100: visible(short_json(value, longest))
-    templates.filters["query"] = format_query
-    templates.filters["short_ids"] = shorten_ids
+    templates.filters["query"] = build_changed_query
+    templates.filters["short_ids"] = shorten_run_ids
     return templates
 
 
-def format_query(values: Mapping[str, Any], **changes: Any) -> str:
-    """Return a URL query string, leaving out empty values."""
-    return build_query(**{**values, **changes}) or "?"
+def build_changed_query(values: Mapping[str, Any], **changes: Any) -> str:
+    """Build a query string from `values` with some `changes`. Templates use it for links that change one parameter."""
+    return build_query_string(**{**values, **changes}) or "?"

@@ -13,10 +13,10 @@ from stepflow_client.drawing.charts import StepTime
 from stepflow_client.flows.graph import FlowSteps, find_inner_flow, get_steps_by_id
 from stepflow_client.types.account import get_displayed_state
 
-from ..server.logs import KeptLine
+from ..server.logs import KeptLogLine
+from .item_reports import ItemReport
 from .links import ItemUrls
-from .reports import ItemReport
-from .run_list import Order
+from .run_list import SortOrder
 from .site import Site
 
 _MAX_ATTEMPTS = 50
@@ -30,14 +30,14 @@ async def find_creating_step(site: Site, run: RunDetails) -> tuple[str, str] | N
         parent = await site.read_snapshot(run.parent_run_id, ("flow", "steps"))
     except NotFoundError:
         return None
-    step_id = infer_creator(run, parent.flow or {}, parent.steps or ())
+    step_id = infer_creating_step(run, parent.flow or {}, parent.steps or ())
     if step_id is None or parent.details.items.total != 1:
         # In a batch, there's no telling which item created the sub-run.
         return None
     return ItemUrls(parent.run_id, 0, is_batch=False).step(step_id), step_id
 
 
-def infer_creator(run: RunDetails, flow: Mapping[str, Any], steps: Sequence[StepDetails]) -> str | None:
+def infer_creating_step(run: RunDetails, flow: Mapping[str, Any], steps: Sequence[StepDetails]) -> str | None:
     """Infer which of the parent's steps created a sub-run. Returns None if that's ambiguous.
 
     Servers don't report this. The output of `/builtin/eval` contains the run ID. Otherwise, it must be the only
@@ -56,7 +56,7 @@ def infer_creator(run: RunDetails, flow: Mapping[str, Any], steps: Sequence[Step
 
 
 @dataclass(frozen=True)
-class Attempt:
+class ItemAttempt:
     """One attempt at an item, made by a run or by one of its reruns."""
 
     run_id: str
@@ -69,7 +69,7 @@ class Attempt:
     """Whether this is the attempt being shown."""
 
 
-async def list_attempts(site: Site, run_id: str, index: int, total: int, status: str) -> list[Attempt]:
+async def list_item_attempts(site: Site, run_id: str, index: int, total: int, status: str) -> list[ItemAttempt]:
     """Return all attempts at an item that the history knows, in start order, always including the one being shown.
 
     Args:
@@ -79,7 +79,7 @@ async def list_attempts(site: Site, run_id: str, index: int, total: int, status:
         total: The number of items in the run.
         status: The item's status.
     """
-    shown = Attempt(run_id, index, item_path(run_id, index, total), status, is_shown=True)
+    shown = ItemAttempt(run_id, index, get_item_page_path(run_id, index, total), status, is_shown=True)
     first, visited = (run_id, index), set[str]()
     while first[0] not in visited:
         visited.add(first[0])
@@ -89,21 +89,21 @@ async def list_attempts(site: Site, run_id: str, index: int, total: int, status:
         first = entry.rerun_of, entry.rerun_items[first[1]]
     places = [first]
     for earlier_id, item in places:
-        reruns = site.list_reruns(earlier_id, _MAX_ATTEMPTS)
+        reruns = site.list_recorded_reruns(earlier_id, _MAX_ATTEMPTS)
         later = [(rerun.run_id, rerun.rerun_items.index(item)) for rerun in reruns if item in rerun.rerun_items]
         places += later[: _MAX_ATTEMPTS - len(places)]
     # Run IDs start with a timestamp, so this sorts attempts by time.
     places = sorted({*places, (run_id, index)})
-    return [shown if place == (run_id, index) else await _read_attempt(site, *place) for place in places]
+    return [shown if place == (run_id, index) else await _read_item_attempt(site, *place) for place in places]
 
 
-def item_path(run_id: str, index: int, total: int) -> str:
-    """Return the path of an item's page."""
+def get_item_page_path(run_id: str, index: int, total: int) -> str:
+    """A run with a single item has no separate page for it."""
     return f"/runs/{run_id}" if total == 1 else f"/runs/{run_id}/items/{index}"
 
 
-async def _read_attempt(site: Site, run_id: str, index: int) -> Attempt:
-    attempt = Attempt(run_id, index, f"/runs/{run_id}", "unknown", is_shown=False)
+async def _read_item_attempt(site: Site, run_id: str, index: int) -> ItemAttempt:
+    attempt = ItemAttempt(run_id, index, f"/runs/{run_id}", "unknown", is_shown=False)
     try:
         run = (await site.read_snapshot(run_id, ())).details
         if run.items.total == 1:
@@ -113,7 +113,7 @@ async def _read_attempt(site: Site, run_id: str, index: int) -> Attempt:
         # Show the attempt as recorded, since the run may have been deleted.
         return attempt
     status = next((item.status.value for item in items if item.index == index), "unknown")
-    return replace(attempt, status=status, path=item_path(run_id, index, len(items)))
+    return replace(attempt, status=status, path=get_item_page_path(run_id, index, len(items)))
 
 
 MAX_ROWS = 100
@@ -146,7 +146,7 @@ class SelectedStep(StepRow):
     reads: Sequence[str]
     read_by: Sequence[str]
     sub_runs: Sequence[RunDetails]
-    lines: Sequence[KeptLine]
+    lines: Sequence[KeptLogLine]
 
 
 STEP_KEYS: Mapping[str, Callable[[StepRow], Any]] = {
@@ -160,31 +160,31 @@ STEP_KEYS: Mapping[str, Callable[[StepRow], Any]] = {
 
 
 def build_step_rows(
-    item_report: ItemReport, selected: str | None, order: Order, *, shows_all: bool
+    item_report: ItemReport, selected: str | None, order: SortOrder, *, shows_all: bool
 ) -> tuple[list[StepRow], int, StepRow | None]:
     """Return the table rows, the number of steps left out, and (if several steps ran) the slowest one.
 
     The table has the first 100 steps, plus any later steps that failed, are running, or are selected.
     """
     steps = item_report.account.steps if item_report.account else ()
-    rows = order.sort((StepRow(step, item_report.times.get(step.step_id)) for step in steps), STEP_KEYS)
+    rows = order.sort_rows((StepRow(step, item_report.step_times.get(step.step_id)) for step in steps), STEP_KEYS)
     shown = [
         row
         for place, row in enumerate(rows)
         if shows_all or place < MAX_ROWS or row.icon_state in ("failed", "running") or row.account.step_id == selected
     ]
     timed = [row for row in rows if row.time is not None and row.time.duration is not None]
-    slowest = Order("duration", is_descending=True).sort(timed, STEP_KEYS)[0] if len(timed) > 1 else None
+    slowest = SortOrder("duration", is_descending=True).sort_rows(timed, STEP_KEYS)[0] if len(timed) > 1 else None
     return shown, len(rows) - len(shown), slowest
 
 
-def find_step(item_report: ItemReport, step_id: str) -> SelectedStep | None:
+def find_selected_step(item_report: ItemReport, step_id: str) -> SelectedStep | None:
     """Return a step and its details, or None if the item doesn't have the step."""
     account, report = item_report.account, item_report.report
     step = account.step(step_id) if account is not None else None
     if account is None or step is None:
         return None
-    flow, time = FlowSteps(report.flow), item_report.times.get(step_id)
+    flow, time = FlowSteps(report.flow), item_report.step_times.get(step_id)
     # Include the lines that the run or a worker logged while the step ran, plus any that mention the step.
     begin = time.attempts[0] - _LOG_TOLERANCE if time is not None and time.attempts else None
     end = time.end + _LOG_TOLERANCE if time is not None and time.end is not None else None
@@ -204,6 +204,8 @@ def find_step(item_report: ItemReport, step_id: str) -> SelectedStep | None:
         hint=account.hint if account.cause == step_id else None,
         reads=[name for name in flow.by_id if name in flow.reads_by_step.get(step_id, ())],
         read_by=[name for name, reads in flow.reads_by_step.items() if step_id in reads],
-        sub_runs=[run for run in item_report.sub_runs if infer_creator(run, report.flow, report.steps) == step_id],
+        sub_runs=[
+            run for run in item_report.sub_runs if infer_creating_step(run, report.flow, report.steps) == step_id
+        ],
         lines=lines,
     )

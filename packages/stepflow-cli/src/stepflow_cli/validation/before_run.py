@@ -60,7 +60,7 @@ def check_before_run(
         text: The flow.
         name: Its name on the command line.
         run: The flow to run, possibly with some steps removed.
-        changed: Steps with overrides, which may fix errors in them.
+        changed: Steps with overrides, which could fix their errors.
         is_part: Whether only part of the flow is run, with a different output.
 
     Raises:
@@ -95,14 +95,14 @@ def check_before_run(
             cache = user_folder("cache")
             cache.mkdir(parents=True, exist_ok=True)
             (cache / "checked").write_text("\n".join([*clean[1 - _MAX_REMEMBERED :], digest]), "utf-8")
-    if not any(_filter_relevant(every, flow, kept, is_part=is_part)):
+    if not any(_filter_relevant_findings(every, flow, kept, is_part=is_part)):
         return
-    from ..records.diagnostics import InvalidFlow, display_name, finding_records, format_counts, format_source_text
+    from ..records.diagnostics import InvalidFlow, finding_records, flow_label, format_counts, format_like_compiler
 
     chosen, ignored = project.rules.select, project.rules.ignore
     reported = [
         finding
-        for finding in _filter_relevant(check_source(text, target=target), flow, kept, is_part=is_part)
+        for finding in _filter_relevant_findings(check_source(text, target=target), flow, kept, is_part=is_part)
         if (not chosen or finding.rule in chosen) and finding.rule not in ignored
     ]
     errors = [finding for finding in reported if finding.level != "warning"]
@@ -113,17 +113,17 @@ def check_before_run(
     records = finding_records(name, errors)
     as_json = current_session().json_errors
     if not as_json:
-        click.echo(format_source_text(records), err=True, nl=False)
-    message = f"{display_name(name)} is invalid: {format_counts(records)}"
+        click.echo(format_like_compiler(records), err=True, nl=False)
+    message = f"{flow_label(name)} is invalid: {format_counts(records)}"
     raise InvalidFlow(message, records if as_json else [], hint="use --no-check to send it anyway")
 
 
-def _filter_relevant(
+def _filter_relevant_findings(
     findings: Collection[Finding], flow: Mapping[str, Any], kept: Collection[str], *, is_part: bool
 ) -> Iterator[Finding]:
     """Yield the findings that affect the run, excluding test cases and steps that are overridden or not run.
 
-    Unknown components are skipped because a newer server may have more of them.
+    Unknown components are skipped because a newer server could have more of them.
     """
     for finding in findings:
         is_elsewhere = _CASES.match(finding.path) or (is_part and _OUTPUT.match(finding.path))

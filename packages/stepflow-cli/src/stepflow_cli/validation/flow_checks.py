@@ -18,7 +18,7 @@ from ..errors import usage
 from ..inputs.flow import find_flow_project, load_flow_text
 from ..output.messages import note
 from ..records.diagnostics import diagnostic_records
-from ..server.connect import describe_missing, fetch_components
+from ..server.connect import describe_missing_workers, fetch_components
 from ..settings.server_choice import get_target_setting
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class CheckRules:
     fail_on: str = "error"
     """The lowest level that makes the flow invalid."""
 
-    def is_reported(self, rule: str) -> bool:
+    def is_rule_reported(self, rule: str) -> bool:
         """Return whether a rule's findings are reported."""
         return (not self.select or rule in self.select) and rule not in self.ignore
 
@@ -83,7 +83,7 @@ class CheckOptions:
     _projects: dict[str, Project] = field(default_factory=dict, init=False)
     """Projects by folder."""
 
-    def get_rules(self, flow: str) -> CheckRules:
+    def get_flow_rules(self, flow: str) -> CheckRules:
         """Return the rules for a flow.
 
         Raises:
@@ -142,17 +142,17 @@ class CheckedFlow:
     """Number of field accesses the server reports as unchecked."""
 
     @property
-    def is_readable(self) -> bool:
+    def is_parseable(self) -> bool:
         """Whether the text can be parsed."""
         return self.flow is None or self.flow.error is None
 
-    def filter_records(self, records: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    def filter_reported_records(self, records: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         """Drop records whose rules aren't selected or are ignored."""
-        return [record for record in records if self.rules.is_reported(record["kind"])]
+        return [record for record in records if self.rules.is_rule_reported(record["kind"])]
 
 
-def expand_flow_files(names: Sequence[str]) -> list[str]:
-    """Return the flow files, replacing folders with the flow files in them.
+def expand_folders(names: Sequence[str]) -> list[str]:
+    """Replace folders with the flow files in them.
 
     Raises:
         Problem: If a folder contains none.
@@ -170,7 +170,7 @@ def expand_flow_files(names: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(files))
 
 
-def check_flow(name: str, rules: CheckRules) -> CheckedFlow:
+def check_offline(name: str, rules: CheckRules) -> CheckedFlow:
     """Check a flow offline. A stored flow is only checked once the server is queried.
 
     Raises:
@@ -179,27 +179,27 @@ def check_flow(name: str, rules: CheckRules) -> CheckedFlow:
     if is_flow_id(name):
         return CheckedFlow(name, rules)
     flow = load_flow_text(name)
-    return CheckedFlow(name, rules, flow, find_offline(flow, rules))
+    return CheckedFlow(name, rules, flow, find_offline_findings(flow, rules))
 
 
-def find_offline(flow: FlowText, rules: CheckRules) -> list[Finding]:
+def find_offline_findings(flow: FlowText, rules: CheckRules) -> list[Finding]:
     """Return the offline findings for a flow."""
     return check_source(flow, rules.components, type_check=rules.type_check, target=rules.target)
 
 
 def recheck_with_components(checked: Sequence[CheckedFlow], target: Target) -> None:
     """Recheck flows that have no component list, using the server's. If it has none, print a note."""
-    read = [flow for flow in checked if flow.is_readable and flow.flow is not None and flow.rules.components is None]
+    read = [flow for flow in checked if flow.is_parseable and flow.flow is not None and flow.rules.components is None]
     components = fetch_known_components(target) if read else None
     for flow in read if components is not None else ():
         if flow.flow is not None:
-            flow.findings = find_offline(flow.flow, replace(flow.rules, components=components))
+            flow.findings = find_offline_findings(flow.flow, replace(flow.rules, components=components))
 
 
 def fetch_known_components(target: Target) -> Any:
     """Return a server's components in the form used by checks, or None (with a note) if it can't list them.
 
-    Also prints a note for plugins that don't respond. Components that may belong to them aren't checked.
+    Also prints a note for plugins that don't respond. Components that could belong to them aren't checked.
 
     Raises:
         ServerConnectionError: If the server can't be reached.
@@ -211,14 +211,14 @@ def fetch_known_components(target: Target) -> Any:
     except StepflowClientError as error:
         note(f"the server's components are unknown and were not checked: {error.message}")
         return None
-    if (missing := describe_missing(listed)) is not None:
+    if (missing := describe_missing_workers(listed)) is not None:
         note(f"{missing}; its components are not checked")
     return parse_components(listed)
 
 
-def check_on_server(checked: CheckedFlow, client: SyncStepflowClient) -> None:
+def add_server_findings(checked: CheckedFlow, client: SyncStepflowClient) -> None:
     """Add the server's findings, except those already found offline."""
-    if not checked.is_readable:
+    if not checked.is_parseable:
         return
     flow = checked.flow
     if flow is not None and not isinstance(flow.root.value, dict):
@@ -236,8 +236,8 @@ def check_on_server(checked: CheckedFlow, client: SyncStepflowClient) -> None:
             # Unreachable steps are found offline, and the server ignores mustExecute here.
             if record["kind"] == "unreachableStep":
                 continue
-            node = locate_node(flow.root, record["path"])
-            # Flows from Python may have no file, in which case there's no line to point to.
+            node = locate_diagnostic_node(flow.root, record["path"])
+            # A flow from Python doesn't always have a file, in which case there's no line to point to.
             line, column = (node.line or 1, node.column or 1) if flow.name else (0, 0)
             rules = (record["kind"], *_SAME.get(record["kind"], ()))
             same = [finding for finding in checked.findings if finding.rule in rules]
@@ -274,7 +274,7 @@ def load_component_records(path: str) -> list[dict[str, Any]]:
     return listed
 
 
-def locate_node(root: Node, path: str) -> Node:
+def locate_diagnostic_node(root: Node, path: str) -> Node:
     """Return the node that a server's diagnostic refers to, or the nearest enclosing one.
 
     Diagnostic paths, such as `$.steps[0].input.name`, leave out the keywords `$if` and `$coalesce`.

@@ -14,12 +14,12 @@ import click
 from stepflow_client._command import quote_word, sync_gather
 
 from ...output.messages import note
+from ...output.printing import Output
 from ...output.terminal import is_terminal
-from ...output.view import Output
 from ...params.options import (
     TIME,
     excludes,
-    label_option,
+    labels_option,
     limit_option,
     option,
     output_options,
@@ -30,7 +30,7 @@ from ...params.parsing import Command
 from ...params.runs import RUN_ID, query_argument, status_option
 from ...records.runs import RUN, WATCHED_RUN
 from ...runs.failures import add_failed_sub_run_counts
-from ...runs.find import connect_to_runs, matches_query_word
+from ...runs.find_runs import connect_to_runs, matches_query_word
 from ...settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ _MAX_SEARCHED = 300
 @option("--root RUN", "List only this run and its sub-runs, at any depth.", type=RUN_ID)
 @option("--parent RUN", "List only runs created by a step of this run.", type=RUN_ID)
 @option("--roots-only", "Leave out runs that steps created.")
-@label_option("List only runs that have this label in this machine's history; repeatable.")
+@labels_option("List only runs that have this label in this machine's history; repeatable.")
 @option("--since TIME", "List only runs created since this time: 2026-11-25, or 1h for an hour ago.", type=TIME)
 @option("--until TIME", "List only runs created before this time (local unless it has a time zone).", type=TIME)
 @limit_option("runs", default=_LIMIT)
@@ -85,9 +85,9 @@ def command(
     running runs at once, it comes from their events, if the server has them.
     """
     if watch:
-        from ...output.live import check_watch
+        from ...output.live import check_redrawable
 
-        check_watch(output)
+        check_redrawable(output)
     fields = query.fields
     status = status or ((fields["status"],) if "status" in fields else ())
     filters = {
@@ -110,26 +110,26 @@ def command(
             output.print_records((run.to_dict() for run in matching), RUN)
             return
         if watch:
-            from ...output.live import watch_records
+            from ...output.live import show_live_table
             from ...runs.watch import RunningRunsFollower
 
-            def fetch() -> list[Mapping[str, Any]]:
+            def fetch_with_progress() -> list[Mapping[str, Any]]:
                 runs = _list_newest_runs(client, query.words, status, filters, limit)
                 return running.add_progress([run.to_dict() for run in runs])
 
             with closing(RunningRunsFollower(client)) as running:
-                watch_records(fetch, WATCHED_RUN, output)
+                show_live_table(fetch_with_progress, WATCHED_RUN, output)
             return
         # Fetch one extra run to find out whether there are more.
         runs = _list_newest_runs(client, query.words, status, filters, limit + 1)
-        shown = runs[:limit] if output.format == "name" else _add_counts(client, runs[:limit])
+        shown = runs[:limit] if output.format == "name" else _add_current_counts(client, runs[:limit])
     output.print_records([run.to_dict() for run in shown], RUN)
     if len(runs) > limit and is_terminal(sys.stderr):
         newest = "the newest run is" if limit == 1 else f"the newest {limit} runs are"
         note(f"only {newest} shown; use -n N for more, or --all for all")
 
 
-def _add_counts(client: SyncStepflowClient, runs: Sequence[RunDetails]) -> list[RunDetails]:
+def _add_current_counts(client: SyncStepflowClient, runs: Sequence[RunDetails]) -> list[RunDetails]:
     """Add current item counts to the newest running batches, and failed sub-run items to the newest completed runs."""
     detailed = {run.run_id: run for run in runs}
     completed = [run for run in runs if run.status.value == "completed"]
@@ -138,10 +138,10 @@ def _add_counts(client: SyncStepflowClient, runs: Sequence[RunDetails]) -> list[
     parents = {run.parent_run_id for run in created if run.items.failed}
     counted = [run.run_id for run in runs if run.items.total > 1 and (run.items.running or run.items.cancelled)]
 
-    def with_counts(run_id: str) -> RunDetails:
+    def fetch_counted_run(run_id: str) -> RunDetails:
         return client.snapshot(run_id, include="counts").details
 
-    reads = [partial(with_counts, run_id) for run_id in counted[:_MAX_COUNTED]]
+    reads = [partial(fetch_counted_run, run_id) for run_id in counted[:_MAX_COUNTED]]
     with_sub_runs = [run for run in completed if run.run_id in parents]
     reads += [partial(add_failed_sub_run_counts, client, run) for run in with_sub_runs[:_MAX_COUNTED]]
     detailed |= {run.run_id: run for run in (sync_gather(reads, _MAX_COUNTED) if reads else ())}

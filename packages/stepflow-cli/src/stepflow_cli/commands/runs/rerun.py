@@ -11,16 +11,16 @@ from stepflow_client import StepflowClientError
 
 from ...errors import Problem
 from ...inputs.flow import load_flow_or_id
-from ...inputs.values import Values, read_batch_inputs
+from ...inputs.values import RunValues, read_batch_inputs
 from ...output.columns import View, columns
 from ...output.messages import note, show_spinner
-from ...output.view import Output
+from ...output.printing import Output
 from ...params.flow import history_options, one_input, one_mapping, value_options
 from ...params.options import (
     FILE,
     Confirm,
     Section,
-    Wait,
+    WaitOptions,
     complete_with,
     confirm_option,
     excludes,
@@ -32,12 +32,19 @@ from ...params.options import (
 )
 from ...params.parsing import Command
 from ...params.runs import describe_runs, run_argument, runs_argument
-from ...records.results import print_result, print_results, to_outcomes
+from ...records.results import print_batch_results, print_run_result, to_outcomes
 from ...records.runs import RUN
 from ...runs.failures import find_failure_hint
-from ...runs.find import check_same_flow, connect_to_run, connect_to_runs
-from ...runs.reuse import count_attempts, note_plan, print_plan
-from ...runs.wait import check_deletion, for_each_run, hinting_return, note_kept_objects, print_done, raise_worst
+from ...runs.find_runs import check_same_flow, connect_to_run, connect_to_runs
+from ...runs.reuse import get_attempt_number, note_rerun_plan, print_rerun_plan
+from ...runs.wait import (
+    for_each_run,
+    get_deletion_status,
+    hinting_return,
+    note_undeleted_objects,
+    print_processed_runs,
+    raise_worst_problem,
+)
 from ...server.connect import Target
 from ...settings.server_choice import ServerOptions
 
@@ -58,12 +65,12 @@ class _RerunOptions(NamedTuple):
     dry_run: bool
     idempotency_key: str | None
     inputs: str | None
-    values: Values
+    values: RunValues
     about: dict[str, Any]
     """Labels and a note for the history."""
 
 
-def _build_keep(
+def _choose_steps_to_keep(
     *, before: str | None, all_except: str | None, failed: bool, only_missing: bool, only_changed: bool
 ) -> Keep:
     from stepflow_client import Keep
@@ -95,7 +102,7 @@ _MAIN = "--from --failed --only-missing --flow --dry-run --input-json --var --se
     run_argument,
     grouped(
         "keep",
-        _build_keep,
+        _choose_steps_to_keep,
         _RERUN.option("--from STEP", "Execute this step and all that depend on it.", to="before"),
         _RERUN.option("--failed", "Rerun only items that did not succeed."),
         _RERUN.option("--only-missing", "Execute only steps that did not complete or are new."),
@@ -127,7 +134,7 @@ _MAIN = "--from --failed --only-missing --flow --dry-run --input-json --var --se
 @timeout_option
 @running_server_options
 @file_output_options
-def command(options: _RerunOptions, wait: Wait, server: ServerOptions, output: Output) -> None:
+def command(options: _RerunOptions, wait: WaitOptions, server: ServerOptions, output: Output) -> None:
     """Kept steps aren't executed: they return their earlier output. Without --from, --failed or --only-missing,
     everything is executed. --failed alone keeps the completed steps of the failed items. While you edit a flow, use
     'stepflow run FLOW --reuse @last'.
@@ -141,18 +148,18 @@ def command(options: _RerunOptions, wait: Wait, server: ServerOptions, output: O
     The command prints the same as 'run'. For a batch, it prints one line for each item of the earlier run, including
     kept ones. With --item, it prints only that item, and the exit code and a new input apply to it.
     """
-    options.values.check_conflicts(flow=options.flow or "", inputs=options.inputs)
+    options.values.check_value_conflicts(flow=options.flow or "", inputs=options.inputs)
     changed = None if options.flow is None else load_flow_or_id(options.flow)
     with connect_to_run(server, options.run_id, announce_runs=True) as (target, run_id):
-        arguments = _build_arguments(target, run_id, options, changed)
+        arguments = _build_rerun_arguments(target, run_id, options, changed)
         plan = target.client.plan_rerun(run_id, **arguments)
         if options.dry_run:
-            print_plan(plan, output)
+            print_rerun_plan(plan, output)
             return
-        note_plan(plan, count_attempts(target, run_id))
-        again = target.return_command("runs list --limit", "5")
+        note_rerun_plan(plan, get_attempt_number(target, run_id))
+        again = target.build_return_command("runs list --limit", "5")
         with (
-            target.history.recording(**options.about),
+            target.history.recording_runs(**options.about),
             hinting_return(target, run_id, wait, again),
             show_spinner(f"rerunning {run_id}"),
         ):
@@ -166,11 +173,11 @@ def command(options: _RerunOptions, wait: Wait, server: ServerOptions, output: O
         # An outcome's index is the item's index in the earlier run.
         outcomes = [each for each in to_outcomes(rerun.results) if not options.items or each.index in options.items]
         if len(outcomes) != 1:
-            print_results(rerun.run_ids, outcomes, output)
+            print_batch_results(rerun.run_ids, outcomes, output)
             return
         result = outcomes[0].result
         try:
-            print_result(result, output)
+            print_run_result(result, output)
         except Problem as problem:
             if problem.kind == "run_failed" and problem.hint is None:
                 snapshot = target.client.snapshot(result.run_id, include=["items", "flow", "arguments"])
@@ -180,7 +187,7 @@ def command(options: _RerunOptions, wait: Wait, server: ServerOptions, output: O
             raise
 
 
-def _build_arguments(
+def _build_rerun_arguments(
     target: Target, run_id: str, options: _RerunOptions, flow: dict[str, Any] | str | None
 ) -> dict[str, Any]:
     """Return the arguments for the client's `plan_rerun`. Parsing values requires the flow."""
@@ -205,7 +212,7 @@ def _build_arguments(
     return arguments
 
 
-_DELETION = View(columns=columns("run_id:id", "status:status"))
+_DELETION = View(columns("run_id:id", "status:status"))
 
 
 @click.command("cancel", cls=Command)
@@ -229,12 +236,12 @@ def cancel_command(ids: list[str], confirm: Confirm, server: ServerOptions, outp
             # Ignore errors here: the run has been cancelled, and its steps are only needed for the message.
             with suppress(StepflowClientError):
                 executing = target.client.explain_run(cancelled[0].run_id).may_be_executing
-    print_done(output, [run.to_dict() for run in cancelled], RUN)
+    print_processed_runs(output, [run.to_dict() for run in cancelled], RUN)
     if cancelled:
         note("marked as cancelled; released servers do not stop a run, so it continues to its end")
     if executing:
         note(f"steps that may still be executing: {', '.join(executing)}")
-    raise_worst(problems)
+    raise_worst_problem(problems)
 
 
 @click.command("delete", cls=Command)
@@ -252,13 +259,13 @@ def delete_command(ids: list[str], confirm: Confirm, server: ServerOptions, outp
     with connect_to_runs(server, ids, announce_runs=True) as (target, ids):
         if ids:
             confirm(f"delete {describe_runs(ids)}")
-        deletions = list(for_each_run(ids, partial(delete_run, target.client), problems))
-    print_done(output, deletions, _DELETION)
-    note_kept_objects(deletions)
-    raise_worst(problems)
+        deletions = list(for_each_run(ids, partial(request_run_deletion, target.client), problems))
+    print_processed_runs(output, deletions, _DELETION)
+    note_undeleted_objects(deletions)
+    raise_worst_problem(problems)
 
 
-def delete_run(client: SyncStepflowClient, run_id: str) -> dict[str, Any]:
+def request_run_deletion(client: SyncStepflowClient, run_id: str) -> dict[str, Any]:
     """Request a run's deletion and return what happened."""
     client.delete_run(run_id)
-    return {"run_id": run_id, "status": check_deletion(lambda: client.get_run(run_id))}
+    return {"run_id": run_id, "status": get_deletion_status(lambda: client.get_run(run_id))}

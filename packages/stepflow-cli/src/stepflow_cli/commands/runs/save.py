@@ -16,14 +16,14 @@ from stepflow_client.flows.reading import load_flow
 from ...errors import current_session, suggest, usage
 from ...inputs.files import read_bytes, write_bytes
 from ...inputs.flow import check_flow_exists
-from ...inputs.values import ValueArgument, read_value
+from ...inputs.values import ValueArgument, read_value_argument
 from ...output.messages import note
-from ...output.terminal import format_diff_line, has_color
-from ...output.view import Output, open_in_browser, write_document
+from ...output.printing import Output, open_in_browser, write_document
+from ...output.terminal import format_diff_line, uses_color
 from ...params.options import OUTPUT, Section, complete_with, file_option, needs, running_server_options
 from ...params.parsing import Command
 from ...params.runs import run_argument, runs_argument
-from ...runs.find import check_same_flow, connect_to_run, connect_to_runs
+from ...runs.find_runs import check_same_flow, connect_to_run, connect_to_runs
 from ...settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def command(
         raise usage("--as needs a name")
     if flow is not None:
         check_flow_exists(flow)
-    from ...flow_tests.saved_cases import add_case, build_item_to_save, diff_lines, rate_match
+    from ...flow_tests.saved_cases import add_case_to_content, build_item_to_save, diff_contents, rate_flow_match
 
     with connect_to_run(server, run_id, announce_runs=True) as (target, run_id):
         parts: list[SnapshotPart] = ["items", "flow", "arguments"]
@@ -87,7 +87,7 @@ def command(
         if index is None and total > 1:
             raise usage(f"run {run_id} has {total} items", "choose one with --item N, counted from 0")
         if input_json is not None and snapshot.arguments is not None:
-            input = read_value(ValueArgument("--input-json", "json", input_json))
+            input = read_value_argument(ValueArgument("--input-json", "json", input_json))
             snapshot = replace(snapshot, arguments=replace(snapshot.arguments, inputs=[input] * total))
         kept = build_item_to_save(snapshot, index or 0)
         path = flow
@@ -97,18 +97,18 @@ def command(
                 raise usage("pass the flow's file as FLOW", "the history does not name the one of this run")
             path = entry.flow_file
             check_flow_exists(path)
-    case = kept.to_case(name or kept.name, _select_steps_to_mock(kept, mocked))
+    case = kept.to_test_case(name or kept.default_case_name, _select_steps_to_mock(kept, mocked))
     before = read_bytes(path)
     try:
-        after = add_case(before, case, path, replace=replaces)
+        after = add_case_to_content(before, case, path, replace=replaces)
     except InvalidArgumentError as error:
         raise usage(error.message, "choose another name with --as, or replace this case with --replace") from None
     written = load_flow(path)
     check_same_flow(target, run_id, kept.flow, written, path)
     color = current_session().color
-    for line in diff_lines(before, after):
-        click.echo(format_diff_line(line, sys.stdout, color), color=has_color(sys.stdout, color))
-    if kept.flow and rate_match(written, kept.flow) < 4:
+    for line in diff_contents(before, after):
+        click.echo(format_diff_line(line, sys.stdout, color), color=uses_color(sys.stdout, color))
+    if kept.flow and rate_flow_match(written, kept.flow) < 4:
         note(f"warning: {path} differs from the run's flow, so the case may fail")
     for warning in kept.warnings:
         note(f"warning: {warning}")

@@ -8,12 +8,12 @@ from typing import Any, TypeVar
 import click
 from stepflow_client import NotFoundError, StepflowClientError
 
-from ...errors import Problem, suggest, to_problem, usage
+from ...errors import Problem, convert_to_problem, suggest, usage
 from ...output.columns import Column, View, columns, format_json_cell
 from ...output.messages import note, show_spinner
-from ...output.view import Output
+from ...output.printing import Output
 from ...params.options import (
-    Wait,
+    WaitOptions,
     complete_with,
     excludes,
     file_output_options,
@@ -25,10 +25,10 @@ from ...params.options import (
 )
 from ...params.parsing import Command
 from ...params.runs import run_argument, status_option
-from ...records.results import print_result, print_results, to_outcomes
-from ...records.runs import ENTRY_IN_FULL, ITEM, STEP, TIMED_STEP, build_history_record, get_run_view
-from ...runs.failures import explain_run, explain_steps
-from ...runs.find import StoppedServerError, connect_to_run
+from ...records.results import print_batch_results, print_run_result, to_outcomes
+from ...records.runs import ENTRY_IN_FULL, ITEM, STEP, TIMED_STEP, build_history_record, get_single_run_view
+from ...runs.failures import explain_step_failures, read_explained_run
+from ...runs.find_runs import StoppedServerError, connect_to_run
 from ...runs.wait import hinting_return
 from ...settings.server_choice import ServerOptions
 
@@ -56,7 +56,7 @@ def get_command(run_id: str, server: ServerOptions, output: Output) -> None:
     links: dict[str, Any] = {}
     try:
         with connect_to_run(server, run_id) as (target, run_id):
-            run = explain_run(target.client, run_id)
+            run = read_explained_run(target.client, run_id)
             entry = target.history.get(run_id)
             if entry is not None and entry.rerun_of is not None:
                 links |= {"rerun_of": entry.rerun_of, "rerun_items": list(entry.rerun_items)}
@@ -67,7 +67,7 @@ def get_command(run_id: str, server: ServerOptions, output: Output) -> None:
         note(f"{ended.message}; showing what the history has")
         output.print_record(build_history_record(ended.entry, full=True), ENTRY_IN_FULL)
         return
-    output.print_record(run.to_dict() | links, get_run_view(run.account, links))
+    output.print_record(run.to_dict() | links, get_single_run_view(run.account, links))
 
 
 @click.command("flow", cls=Command)
@@ -129,16 +129,18 @@ def steps_command(
             except NotFoundError as error:
                 ids = {listed.step_id for listed in target.client.get_run_steps(run_id, item_index=item or 0).steps}
                 hint = suggest(step, ids) or f"it has {', '.join(sorted(ids))}"
-                raise to_problem(error, hint=hint if ids else None) from None
-            output.print_record(explain_steps(target.client, run_id, [step_details], item or 0)[0].to_dict(), STEP)
+                raise convert_to_problem(error, hint=hint if ids else None) from None
+            output.print_record(
+                explain_step_failures(target.client, run_id, [step_details], item or 0)[0].to_dict(), STEP
+            )
             return
         # Fetch more of the run only if errors need explaining.
         steps = None if include_times else target.client.snapshot(run_id, include="steps", item_index=item).steps
         if steps is None:
             steps = target.client.get_run_steps(run_id, item_index=item, include_times=include_times).steps
         if not steps and item:
-            _get_item(list(target.client.get_run_items(run_id).items), item, run_id)
-        steps = explain_steps(target.client, run_id, steps, item)
+            _get_item_or_raise(list(target.client.get_run_items(run_id).items), item, run_id)
+        steps = explain_step_failures(target.client, run_id, steps, item)
     output.print_records((step.to_dict() for step in steps), TIMED_STEP if include_times else STEP)
 
 
@@ -150,7 +152,7 @@ def steps_command(
 @running_server_options
 @file_output_options
 def result_command(
-    run_id: str, item: int | None, no_wait: bool, wait: Wait, server: ServerOptions, output: Output
+    run_id: str, item: int | None, no_wait: bool, wait: WaitOptions, server: ServerOptions, output: Output
 ) -> None:
     """For a run with one item, the command prints only the output, as 'run' does. Use -o to print the whole result,
     even if the run failed. For a batch, it prints a line of JSON for each item, in input order.
@@ -159,22 +161,22 @@ def result_command(
         with connect_to_run(server, run_id) as (target, run_id):
             # Make sure the server is reachable first. Otherwise there's nothing to return to.
             target.client.server_info()
-            again = target.return_command("runs result", run_id)
+            again = target.build_return_command("runs result", run_id)
             with hinting_return(target, run_id, wait, again), show_spinner(f"waiting for run {run_id}"):
                 # A batch of one item can't be told apart from a single run, so it's printed like one.
                 results = target.client.get_results(run_id, wait=not no_wait, timeout=wait.timeout)
     except StoppedServerError as ended:
         note(f"{ended.message}; showing what the history has")
-        run_id, results = ended.entry.run_id, ended.compute_results()
+        run_id, results = ended.entry.run_id, ended.compute_recorded_results()
     if item is not None:
-        print_result(_get_item(results, item, run_id), output)
+        print_run_result(_get_item_or_raise(results, item, run_id), output)
     elif len(results) == 1:
-        print_result(results[0], output)
+        print_run_result(results[0], output)
     else:
-        print_results([run_id], to_outcomes(results), output)
+        print_batch_results([run_id], to_outcomes(results), output)
 
 
-def _get_item(results: list[Each], item: int, run_id: str) -> Each:
+def _get_item_or_raise(results: list[Each], item: int, run_id: str) -> Each:
     if item < len(results):
         return results[item]
     hint = f"it has {len(results)} item{'s' * (len(results) != 1)}, counted from 0"

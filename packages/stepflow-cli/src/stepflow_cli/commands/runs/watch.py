@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 from stepflow_client import StepflowClientError, TransportError
 
-from ...errors import Problem, current_session, interrupted_problem, to_problem, usage
+from ...errors import Problem, convert_to_problem, current_session, interrupted_problem, usage
 from ...output.columns import View, columns
 from ...output.messages import note, report_outages_with, show_spinner
-from ...output.tables import format_line_time
+from ...output.printing import Output
+from ...output.tables import format_log_line_time
 from ...output.terminal import escape, is_terminal
-from ...output.view import Output
 from ...params.options import (
     SECONDS,
     Choice,
-    Wait,
+    WaitOptions,
     grouped,
     limit_option,
     option,
@@ -29,12 +29,12 @@ from ...params.options import (
 )
 from ...params.parsing import Command
 from ...params.runs import recorded_run_argument, run_argument, runs_argument
-from ...records.runs import EVENT, build_event_record, get_run_view
-from ...runs.failures import explain_run
-from ...runs.find import connect_to_run, connect_to_runs, find_recorded_run, is_complete_id
-from ...runs.wait import add_view_commands, hinting_return
+from ...records.runs import EVENT, build_event_record, get_single_run_view
+from ...runs.failures import read_explained_run
+from ...runs.find_runs import connect_to_run, connect_to_runs, find_recorded_run, is_complete_run_id
+from ...runs.wait import add_view_commands_hint, hinting_return
 from ...server.connect import Target
-from ...server.logs import LEVELS, KeptLine, find_run_ids, read_run_lines
+from ...server.logs import LEVELS, KeptLogLine, find_logged_run_ids, read_run_log_lines
 from ...settings.history import get_history_setting
 from ...settings.server_choice import ServerOptions
 
@@ -52,7 +52,7 @@ _QUIET = ("run_created", "steps_needed", "step_ready")
 @wait_options
 @running_server_options
 @output_options
-def command(ids: list[str], wait: Wait, server: ServerOptions, output: Output) -> None:
+def command(ids: list[str], wait: WaitOptions, server: ServerOptions, output: Output) -> None:
     """On a terminal, the command shows a tree; elsewhere, it prints a line for each change. Use -o jsonl to print the
     events, or -o json or yaml to print the run when it has ended. Use -q to print only how runs ended. You can then
     pass several runs, or - as RUN to read IDs from standard input, one per line.
@@ -68,9 +68,9 @@ def command(ids: list[str], wait: Wait, server: ServerOptions, output: Output) -
         raise usage("--on-interrupt cancel accepts only one run")
     with connect_to_runs(server, ids) as (target, ids):
         if quiet or not ids:
-            from ...runs.wait import wait_and_print
+            from ...runs.wait import wait_and_print_runs
 
-            wait_and_print(target, ids, wait, output)
+            wait_and_print_runs(target, ids, wait, output)
             return
         from ...runs.watch import RunWatch, build_failure_problem
 
@@ -82,8 +82,8 @@ def command(ids: list[str], wait: Wait, server: ServerOptions, output: Output) -
             elif output.format in ("json", "yaml", "name") or output.fields:
                 with show_spinner(f"watching run {run_id}"):
                     watch.follow()
-                run = explain_run(target.client, run_id)
-                output.print_record(run.to_dict(), get_run_view(run.account))
+                run = read_explained_run(target.client, run_id)
+                output.print_record(run.to_dict(), get_single_run_view(run.account))
             elif is_terminal(sys.stdout):
                 from ...output.live import live_display
 
@@ -93,19 +93,19 @@ def command(ids: list[str], wait: Wait, server: ServerOptions, output: Output) -
                 _print_event_lines(watch, output)
             problem = build_failure_problem(target, watch.run)
         if problem is not None:
-            add_view_commands(problem, target, run_id)
+            add_view_commands_hint(problem, target, run_id)
             raise problem
 
 
 def _print_event_lines(watch: RunWatch, output: Output) -> None:
     from ...runs.watch import describe_event
 
-    def show(event: RunEvent, seconds: float | None, error: str | None) -> None:
+    def print_event_line(event: RunEvent, seconds: float | None, error: str | None) -> None:
         if event.type not in _QUIET or (event.type == "run_created" and event.run_id == watch.run.run_id):
             line = describe_event(event, watch.progress, seconds, error)
             output.write_all([f"{escape(line)}\n"], flush=True)
 
-    watch.follow(show, sub_runs=True)
+    watch.follow(print_event_line, sub_runs=True)
     if watch.run.failed_in_sub_runs:
         output.write_all([f"{watch.run.text}\n"])
 
@@ -168,10 +168,9 @@ def _stream_events(target: Target, run_id: str, options: _EventOptions) -> Itera
     cursor = options.after
 
     def build_continuation_command() -> str | None:
-        """Return the command that continues after the last event."""
         if target.ends_with_command:
             return None
-        words = [target.return_command("runs events", run_id)]
+        words = [target.build_return_command("runs events", run_id)]
         words += ["--include-results"] * options.include_results + ["--include-sub-runs"] * options.include_sub_runs
         words += [] if options.heartbeat is None else [f"--heartbeat {options.heartbeat:g}"]
         words += [f"--type {shlex.quote(kind)}" for kind in options.types]
@@ -195,7 +194,7 @@ def _stream_events(target: Target, run_id: str, options: _EventOptions) -> Itera
         raise interrupted_problem(f"interrupted; run {run_id} continues", hint, run_id=run_id) from None
     except StepflowClientError as error:
         was_cut_off = isinstance(error, TransportError) or cursor not in (None, options.after)
-        raise to_problem(error, hint=build_continuation_command() if was_cut_off else None) from error
+        raise convert_to_problem(error, hint=build_continuation_command() if was_cut_off else None) from error
 
 
 def _format_event_line(event: RunEvent, run_id: str) -> str:
@@ -218,7 +217,7 @@ def _format_event_line(event: RunEvent, run_id: str) -> str:
         parts.append(f"attempt {record['attempt']}")
     if is_below or event.type in ("run_created", "run_completed"):
         parts.append(f"run {event.run_id}")
-    return escape(f"{event.cursor:<6}  {format_line_time(record['timestamp'] or '-')}  {'  '.join(parts)}") + "\n"
+    return escape(f"{event.cursor:<6}  {format_log_line_time(record['timestamp'] or '-')}  {'  '.join(parts)}") + "\n"
 
 
 _FIELDS = ("time", "level", "target", "message", "times", "exception")
@@ -246,12 +245,12 @@ def logs_command(run_id: str, level: str, limit: int | None, everything: bool, o
     """
     if run_id.startswith("@"):
         run_id = find_recorded_run(run_id).run_id
-    elif not is_complete_id(run_id):
-        ids = find_run_ids(run_id)
+    elif not is_complete_run_id(run_id):
+        ids = find_logged_run_ids(run_id)
         if len(ids) > 1:
             raise usage(f"several run IDs begin with {run_id}", f"it may be {', '.join(ids[:5])}")
         run_id = ids[0] if ids else run_id
-    lines = read_run_lines(run_id, include_other_runs=everything)
+    lines = read_run_log_lines(run_id, include_other_runs=everything)
     if not lines:
         hint = (
             "only logs of servers started by this command, such as 'stepflow serve', are kept; without workers, it "
@@ -270,8 +269,8 @@ def logs_command(run_id: str, level: str, limit: int | None, everything: bool, o
         output.print_records(({name: getattr(line, name) for name in _FIELDS} for line in shown), _LINE)
 
 
-def _format_log_line(line: KeptLine) -> str:
+def _format_log_line(line: KeptLogLine) -> str:
     again = f"  (repeated {line.times} times)" if line.times > 1 else ""
-    first = f"{format_line_time(line.time)}  {line.level:<5}  {line.message}{again}"
+    first = f"{format_log_line_time(line.time)}  {line.level:<5}  {line.message}{again}"
     indented = (f"  {text}" for text in (line.exception or "").splitlines())
     return "".join(f"{escape(text)}\n" for text in (first, *indented))

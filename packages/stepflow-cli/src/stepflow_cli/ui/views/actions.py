@@ -21,11 +21,11 @@ from stepflow_client._stores.user_files import FileChangedError
 from stepflow_client.flows.reading import read_file_bytes
 from stepflow_client.types.statuses import UNSUCCESSFUL_STATUSES
 
-from ...flow_tests.saved_cases import ItemToSave, add_case, build_item_to_save, diff_lines
-from ...inputs.flow import list_case_names
+from ...flow_tests.saved_cases import ItemToSave, add_case_to_content, build_item_to_save, diff_contents
+from ...inputs.flow import list_example_names
 from ..flow_list import FlowFile
-from ..security import get_form_fields, match_page_path
-from ..site import Site, format_query, get_site, parse_index
+from ..security import get_verified_form, validate_page_path
+from ..site import Site, build_changed_query, get_site, parse_query_index
 
 _MAX_LINES = 1_000
 
@@ -44,43 +44,45 @@ class CaseDraft:
     problem: str = ""
 
     @property
-    def digest(self) -> str:
+    def content_digest(self) -> str:
         """A hash of the new content, to make sure that what gets written is exactly what was shown."""
         return hashlib.sha256(self.content).hexdigest()
 
 
-async def save_case_page(request: Request) -> Response:
+async def preview_saved_case(request: Request) -> Response:
     """Preview saving a run as a test case, with a diff of its flow file."""
     site, query = get_site(request), request.query_params
-    item, files = await _read_item_and_files(site, request.path_params["run_id"], query)
-    return await _render_save_case_page(request, site, item, files, query)
+    item, files = await _read_item_and_source_files(site, request.path_params["run_id"], query)
+    return await _render_case_preview(request, site, item, files, query)
 
 
-async def write_case(request: Request) -> Response:
+async def write_case_to_file(request: Request) -> Response:
     """Write the test case to the flow file, if the result is still the same as in the preview."""
-    site, form = get_site(request), get_form_fields(request)
-    item, files = await _read_item_and_files(site, request.path_params["run_id"], form)
-    draft = await run_in_threadpool(_build_draft, item, files, form)
+    site, form = get_site(request), get_verified_form(request)
+    item, files = await _read_item_and_source_files(site, request.path_params["run_id"], form)
+    draft = await run_in_threadpool(_build_case_draft, item, files, form)
     if draft.file is None or draft.problem or draft.file.name != form.get("file"):
-        return await _render_save_case_page(request, site, item, files, form, 400)
+        return await _render_case_preview(request, site, item, files, form, 400)
     assert site.flows is not None
     try:
-        if draft.digest != form.get("digest"):
+        if draft.content_digest != form.get("digest"):
             raise FileChangedError
         await run_in_threadpool(site.flows.write_if_unchanged, draft.file, draft.content, expected_content=draft.before)
     except FileChangedError:
         problem = "The file has changed. This is what would change now."
-        return await _render_save_case_page(request, site, item, files, form, 409, problem=problem)
+        return await _render_case_preview(request, site, item, files, form, 409, problem=problem)
     except OSError as error:
         problem = f"{draft.file.name} cannot be written: {error.strerror or error}"
-        return await _render_save_case_page(request, site, item, files, form, 400, problem=problem)
+        return await _render_case_preview(request, site, item, files, form, 400, problem=problem)
     place = {"item": item.index if item.total > 1 else None, "file": draft.file.name, "kept": draft.name}
-    return RedirectResponse(f"/runs/{item.run.run_id}/keep{format_query(place)}", status_code=303)
+    return RedirectResponse(f"/runs/{item.run.run_id}/keep{build_changed_query(place)}", status_code=303)
 
 
-async def _read_item_and_files(site: Site, run_id: str, place: Mapping[str, str]) -> tuple[ItemToSave, list[FlowFile]]:
-    """Return the item to save and the files its flow may come from, most likely first."""
-    index = parse_index(place, "item") if place.get("item") else 0
+async def _read_item_and_source_files(
+    site: Site, run_id: str, place: Mapping[str, str]
+) -> tuple[ItemToSave, list[FlowFile]]:
+    """The files are those that its flow could be from, most likely first."""
+    index = parse_query_index(place, "item") if place.get("item") else 0
     if index is None:
         raise NotFoundError(f"run {run_id} has no item {place['item']}", status_code=404)
     snapshot = await site.read_snapshot(run_id, ("items", "flow", "arguments"))
@@ -93,10 +95,10 @@ async def _read_item_and_files(site: Site, run_id: str, place: Mapping[str, str]
     return item, files
 
 
-def _build_draft(item: ItemToSave, files: Sequence[FlowFile], form: Mapping[str, str]) -> CaseDraft:
-    name = form.get("name", "").strip() or item.name
+def _build_case_draft(item: ItemToSave, files: Sequence[FlowFile], form: Mapping[str, str]) -> CaseDraft:
+    name = form.get("name", "").strip() or item.default_case_name
     try:
-        case = item.to_case(name)
+        case = item.to_test_case(name)
     except StepflowClientError as error:
         return CaseDraft(name, "", problem=error.message)
     text = write_yaml({"test": {"cases": [case]}})
@@ -105,13 +107,13 @@ def _build_draft(item: ItemToSave, files: Sequence[FlowFile], form: Mapping[str,
         return CaseDraft(name, text)
     try:
         before = read_file_bytes(str(file.path))
-        after = add_case(before, case, file.name)
+        after = add_case_to_content(before, case, file.name)
     except StepflowClientError as error:
         return CaseDraft(name, text, file, problem=error.message)
-    return CaseDraft(name, text, file, diff_lines(before, after), before, after)
+    return CaseDraft(name, text, file, diff_contents(before, after), before, after)
 
 
-async def _render_save_case_page(
+async def _render_case_preview(
     request: Request,
     site: Site,
     item: ItemToSave,
@@ -123,8 +125,8 @@ async def _render_save_case_page(
 ) -> Response:
     done = form.get("kept", "")
     file = next((file for file in files if file.name == form.get("file")), None)
-    names = list_case_names({"test": file.flow.get("test")}) if file is not None else []
-    draft = await run_in_threadpool(_build_draft, item, files, form)
+    names = list_example_names({"test": file.flow.get("test")}) if file is not None else []
+    draft = await run_in_threadpool(_build_case_draft, item, files, form)
     kinds = {"+": "added", "-": "removed", "@": "place"}
     return site.render(
         request,
@@ -161,7 +163,7 @@ class MultiRunRerun:
     """The runs that were rerun."""
     run_ids: Sequence[str]
 
-    async def fetch_runs(self, site: Site) -> list[RunDetails]:
+    async def fetch_started_runs(self, site: Site) -> list[RunDetails]:
         """Fetch the runs it started."""
         return [await site.client.get_run(run_id) for run_id in self.run_ids[:_MAX_RUNS]]
 
@@ -170,10 +172,10 @@ async def rerun_failed_parts(request: Request) -> Response:
     """Rerun the failed parts of a run, keeping the outputs of completed steps."""
     site, run_id = get_site(request), request.path_params["run_id"]
     handles = await site.client.start_rerun(run_id, keep="succeeded")
-    return redirect_to_rerun(site, [run_id], [handle.run_id for handle in handles])
+    return redirect_to_started_runs(site, [run_id], [handle.run_id for handle in handles])
 
 
-def redirect_to_rerun(site: Site, earlier_ids: Sequence[str], run_ids: Sequence[str]) -> Response:
+def redirect_to_started_runs(site: Site, earlier_ids: Sequence[str], run_ids: Sequence[str]) -> Response:
     """Redirect to the run that the rerun started, or to a list unless there is exactly one."""
     if len(run_ids) == 1:
         return RedirectResponse(f"/runs/{run_ids[0]}", status_code=303)
@@ -182,20 +184,20 @@ def redirect_to_rerun(site: Site, earlier_ids: Sequence[str], run_ids: Sequence[
     return RedirectResponse(f"/reruns/{key}", status_code=303)
 
 
-async def rerun_page(request: Request) -> Response:
+async def started_runs_page(request: Request) -> Response:
     """List the runs of a rerun."""
     site, key = get_site(request), request.path_params["key"]
     again = site.reruns.get(key)
     if again is None:
         raise NotFoundError("no run was rerun under this address", status_code=404)
-    runs = await again.fetch_runs(site)
+    runs = await again.fetch_started_runs(site)
     live = "" if all(run.is_finished for run in runs) else f"/live/reruns/{key}"
     return site.render(request, "rerun", again=again, runs=runs, live=live)
 
 
-async def act_on_selection(request: Request) -> Response:
+async def act_on_selected_runs(request: Request) -> Response:
     """Compare, cancel or rerun the selected runs, depending on which button was pressed."""
-    site, form = get_site(request), get_form_fields(request)
+    site, form = get_site(request), get_verified_form(request)
     try:
         # Each checkbox is named after its run ID.
         run_ids = [str(UUID(name)) for name in form if name not in ("csrf", "action")]
@@ -211,7 +213,7 @@ async def act_on_selection(request: Request) -> Response:
         raise InvalidArgumentError("the form has no action")
     if not run_ids:
         raise InvalidArgumentError("no run is selected")
-    runs = [await site.read_run(run_id) for run_id in run_ids]
+    runs = [await site.read_run_details(run_id) for run_id in run_ids]
     running = [run.run_id for run in runs if not run.is_finished]
     if action == "cancel":
         if not running:
@@ -227,13 +229,13 @@ async def act_on_selection(request: Request) -> Response:
         is_unsuccessful = run.status in UNSUCCESSFUL_STATUSES
         handles = await site.client.start_rerun(run.run_id, keep="succeeded" if is_unsuccessful else "nothing")
         started += [handle.run_id for handle in handles]
-    return redirect_to_rerun(site, run_ids, started)
+    return redirect_to_started_runs(site, run_ids, started)
 
 
 async def show_access_link(request: Request) -> Response:
     """Show a link to a page. It includes a token for the next browser."""
-    to = get_form_fields(request).get("to", "")
-    if match_page_path(to) is None:
+    to = get_verified_form(request).get("to", "")
+    if validate_page_path(to) is None:
         raise InvalidArgumentError("the form has no page")
     state = request.app.state
     link = f"{request.base_url}?{urlencode({'token': state.sessions.token, 'to': to})}"

@@ -13,27 +13,34 @@ from stepflow_client import NotFoundError, RerunPlan, StepflowClientError, Store
 from stepflow_client._command import group_failures
 from stepflow_client.drawing.report_data import mask_arguments
 
-from ..changes import ChangeError, ChangeForm, ChangeSubject, build_rerun_arguments, prefill_form, refill_form
-from ..security import get_form_fields
-from ..site import Site, format_query, get_site
-from .actions import redirect_to_rerun
+from ..change_form import (
+    ChangeForm,
+    InvalidChangeError,
+    ItemsToChange,
+    build_rerun_arguments,
+    prefill_change_form,
+    refill_form,
+)
+from ..security import get_verified_form
+from ..site import Site, build_changed_query, get_site
+from .actions import redirect_to_started_runs
 from .flows import build_flow_fields
 
 
-async def change_page(request: Request) -> Response:
+async def change_form_page(request: Request) -> Response:
     """Show the form for changing a run."""
     site = get_site(request)
-    subject = await _read_subject(site, request.path_params["run_id"], request.query_params)
+    subject = await _read_items_to_change(site, request.path_params["run_id"], request.query_params)
     tried = request.query_params.get("tried", "")
     sent = site.trials.get(tried)
-    form = prefill_form(subject) if sent is None else refill_form(subject, sent)
+    form = prefill_change_form(subject) if sent is None else refill_form(subject, sent)
     return await _render_form(request, site, subject, form, tried=tried if sent is not None else "")
 
 
 async def plan_or_run_change(request: Request) -> Response:
     """Plan or run a change. `do` is `plan`, `try` (run it on one item) or `run`."""
-    site, form = get_site(request), get_form_fields(request)
-    subject = await _read_subject(site, request.path_params["run_id"], form)
+    site, form = get_site(request), get_verified_form(request)
+    subject = await _read_items_to_change(site, request.path_params["run_id"], form)
     tried = form.get("tried", "") if form.get("tried") in site.trials else ""
     try:
         # Pages never echo secrets, so take any missing ones from the trial.
@@ -47,19 +54,19 @@ async def plan_or_run_change(request: Request) -> Response:
         if form.get("do") == "try":
             arguments["items"] = [subject.index]
         run_ids = [handle.run_id for handle in await site.client.start_rerun(subject.run.run_id, **arguments)]
-    except ChangeError as error:
+    except InvalidChangeError as error:
         return await _render_form(request, site, subject, error.form, 400, problem=str(error), tried=tried)
     except StepflowClientError as error:
         problem = f"{error.message}{f' ({error.hint})' if error.hint else ''}"
         return await _render_form(request, site, subject, refill_form(subject, form), 400, problem=problem, tried=tried)
     if form.get("do") != "try" or len(run_ids) != 1:
-        return redirect_to_rerun(site, [subject.run.run_id], run_ids)
+        return redirect_to_started_runs(site, [subject.run.run_id], run_ids)
     site.trials.put_newest(run_ids[0], dict(form))
-    query = format_query(subject.query_parameters, tried=run_ids[0])
+    query = build_changed_query(subject.query_parameters, tried=run_ids[0])
     return RedirectResponse(f"/runs/{subject.run.run_id}/change{query}", status_code=303)
 
 
-async def _read_subject(site: Site, run_id: str, place: Mapping[str, str]) -> ChangeSubject:
+async def _read_items_to_change(site: Site, run_id: str, place: Mapping[str, str]) -> ItemsToChange:
     snapshot = await site.read_snapshot(run_id, ("items", "flow", "arguments"))
     run, items, given = snapshot.details, snapshot.items or (), snapshot.arguments
     assert given is not None
@@ -76,7 +83,7 @@ async def _read_subject(site: Site, run_id: str, place: Mapping[str, str]) -> Ch
     if not 0 <= index < len(items):
         raise NotFoundError(f"run {run.run_id} has no item {text}", status_code=404)
     step = place.get("step", "")
-    subject = ChangeSubject(
+    subject = ItemsToChange(
         run,
         stored,
         given,
@@ -95,7 +102,7 @@ async def _read_subject(site: Site, run_id: str, place: Mapping[str, str]) -> Ch
 async def _render_form(
     request: Request,
     site: Site,
-    subject: ChangeSubject,
+    subject: ItemsToChange,
     form: ChangeForm,
     status: int = 200,
     *,

@@ -13,15 +13,15 @@ from stepflow_client.drawing import RunReport
 from stepflow_client.drawing.report_data import mask_differences
 from stepflow_client.flows.expressions import format_path
 
-from ..reports import PARTS, build_report
-from ..site import Site, get_site, parse_index
-from ..steps import item_path
+from ..item_reports import PARTS, build_masked_report
+from ..site import Site, get_site, parse_query_index
+from ..steps import get_item_page_path
 
 _MAX_STEPS = 500
 
 
 @dataclass(frozen=True)
-class Side:
+class ComparedItem:
     """One of the two runs being compared, or one of its items."""
 
     run: RunDetails
@@ -51,14 +51,14 @@ class Side:
         return next((step for step in steps if (step.item_index, step.step_id) == (self.index, step_id)), None)
 
 
-async def compare_page(request: Request) -> Response:
+async def compare_runs_page(request: Request) -> Response:
     """Show the differences between two runs, or between an item of each."""
     site, one = get_site(request), request.path_params["run_id"]
     other = request.query_params.get("with", "")
     if not other:
         return RedirectResponse(f"/runs/{one}", status_code=303)
-    mine, theirs = (parse_index(request.query_params, name) for name in ("item", "with_item"))
-    runs = [await site.read_run(run_id) for run_id in (other, one)]
+    mine, theirs = (parse_query_index(request.query_params, name) for name in ("item", "with_item"))
+    runs = [await site.read_run_details(run_id) for run_id in (other, one)]
     if mine is None and all(run.items.total == 1 for run in runs):
         mine = 0
     # The run in the path goes on the right, since it's the newer one.
@@ -76,7 +76,7 @@ async def compare_page(request: Request) -> Response:
                 items.setdefault(difference.item_index, []).append(difference)
         rest = [difference for difference in compared.differences if difference.item_index is None]
         return site.render(request, "compare", compared=compared, batch=list(items.items())[:_MAX_STEPS], rest=rest)
-    before, after = [await _read_side(site, run, index) for run, index in zip(runs, pair, strict=True)]
+    before, after = [await _read_compared_item(site, run, index) for run, index in zip(runs, pair, strict=True)]
     by_step: dict[str, list[RunDifference]] = {}
     rest = []
     for difference in compared.every_difference:
@@ -89,7 +89,7 @@ async def compare_page(request: Request) -> Response:
             differences.append(difference)
     steps = list(dict.fromkeys(step_id for side in (after, before) for _, step_id in side.report.step_accounts))
     given = {
-        name: _list_differences(getattr(before.given, name) or {}, getattr(after.given, name) or {})
+        name: _list_value_differences(getattr(before.given, name) or {}, getattr(after.given, name) or {})
         for name in ("variables", "overrides")
     }
     return site.render(
@@ -98,7 +98,7 @@ async def compare_page(request: Request) -> Response:
         before=before,
         after=after,
         compared=compared,
-        given={"input": _list_differences(before.input, after.input), **given},
+        given={"input": _list_value_differences(before.input, after.input), **given},
         flow=[difference for difference in rest if difference.path.startswith("$.flow")],
         ends=[difference for difference in rest if not difference.path.startswith(("$.flow", "$.status"))],
         steps=steps[:_MAX_STEPS],
@@ -107,21 +107,23 @@ async def compare_page(request: Request) -> Response:
     )
 
 
-async def _read_side(site: Site, run: RunDetails, index: int) -> Side:
+async def _read_compared_item(site: Site, run: RunDetails, index: int) -> ComparedItem:
     snapshot = await site.read_snapshot(run.run_id, PARTS, index)
     items = snapshot.items or ()
     item = next((item for item in items if item.index == index), None)
     if item is None:
         raise InvalidArgumentError("one of the runs does not have this item")
-    report = await build_report(site, replace(snapshot, items=[item]))
+    report = await build_masked_report(site, replace(snapshot, items=[item]))
     assert report.given is not None
     inputs = report.given.inputs
     value = inputs[index] if inputs is not None and len(inputs) == len(items) else None
-    return Side(run, index, item_path(run.run_id, index, len(items)), item.status.value, report, report.given, value)
+    return ComparedItem(
+        run, index, get_item_page_path(run.run_id, index, len(items)), item.status.value, report, report.given, value
+    )
 
 
-def _list_differences(before: Any, after: Any) -> list[RunDifference]:
-    """Return the differences between two values, as `compare_runs` does for outputs."""
+def _list_value_differences(before: Any, after: Any) -> list[RunDifference]:
+    """Like `compare_runs` does for outputs."""
     return [
         RunDifference(
             path=format_path(change.path) if change.path else "$",

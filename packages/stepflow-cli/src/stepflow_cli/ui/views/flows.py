@@ -14,21 +14,21 @@ from stepflow_client.flows.reading import parse_yaml
 from stepflow_client.flows.run_requirements import check_inputs
 from stepflow_client.flows.source import FlowText
 
-from ..flow_list import list_flows
-from ..forms import (
+from ..flow_list import search_flows
+from ..item_reports import draw_flow_graph, format_flow_yaml_lines
+from ..schema_forms import (
     Field,
-    FormError,
-    build_fields,
+    InvalidFormError,
+    build_schema_fields,
     fill_field,
-    fill_fields,
-    format_json,
+    fill_fields_from_object,
+    format_editable_json,
     is_raw_text_used,
-    parse_value,
-    read_form_value,
-    refill_fields,
+    parse_json_or_yaml,
+    parse_submitted_object,
+    restore_submitted_texts,
 )
-from ..reports import draw_flow_graph, format_flow_lines
-from ..security import get_form_fields
+from ..security import get_verified_form
 from ..site import Site, get_site
 
 _MAX_COMPONENTS = 200
@@ -39,18 +39,18 @@ async def flows_page(request: Request) -> Response:
     """Show flows with their latest runs, flows that ran as sub-runs, and files that have never been run."""
     site = get_site(request)
     text = request.query_params.get("q", "").strip()
-    listed = await list_flows(site.client, site.history, site.flows, text)
+    listed = await search_flows(site.client, site.history, site.flows, text)
     return site.render(request, "flows", listed=listed, text=text, has_folder=bool(site.flows), live="/live/runs")
 
 
 async def flow_page(request: Request) -> Response:
     """Show a flow, with a form to start it."""
     site = get_site(request)
-    stored = await site.restore_key_order(await site.client.get_flow(request.path_params["flow_id"]))
+    stored = await site.restore_schema_key_order(await site.client.get_flow(request.path_params["flow_id"]))
     query, values = request.query_params, dict[str, Any]()
     if query.get("again"):
         # Fill in the form with an earlier run's arguments.
-        given = await site.read_arguments(query["again"])
+        given = await site.read_run_arguments(query["again"])
         values = {"again": query["again"], "is_known": given.inputs is not None, "hidden": given.hidden}
         if given.inputs is not None:
             is_batch = len(given.inputs) != 1
@@ -64,16 +64,18 @@ async def flow_page(request: Request) -> Response:
         values = {"input": stored.examples[index].input} if index < len(stored.examples) else {}
     elif stored.examples:
         values["input"] = stored.examples[0].input
-    return await _render_flow(request, site, stored, **values)
+    return await _render_flow_page(request, site, stored, **values)
 
 
-async def _render_flow(request: Request, site: Site, stored: StoredFlow, status: int = 200, **values: Any) -> Response:
-    """Render the flow's page. Its form contains `input`, or the submitted values and their errors."""
+async def _render_flow_page(
+    request: Request, site: Site, stored: StoredFlow, status: int = 200, **values: Any
+) -> Response:
+    """The form shows `input`, or else the submitted values with their errors."""
     inputs, variables = build_flow_fields(stored)
     given = values.pop("input", None)
     if given is not None:
         # Fall back to JSON for values the fields can't show.
-        inputs = fill_fields(inputs, given)
+        inputs = fill_fields_from_object(inputs, given)
     shown = stored.without_secrets().flow
     return site.render(
         request,
@@ -81,12 +83,12 @@ async def _render_flow(request: Request, site: Site, stored: StoredFlow, status:
         status,
         stored=stored,
         flow=shown,
-        lines=format_flow_lines(shown),
+        lines=format_flow_yaml_lines(shown),
         picture=await run_in_threadpool(draw_flow_graph, shown),
         **{
             "inputs": inputs,
             "variables": variables,
-            "raw": format_json(given),
+            "raw": format_editable_json(given),
             "again": "",
             "is_known": False,
             "hidden": [],
@@ -104,26 +106,30 @@ def build_flow_fields(stored: StoredFlow) -> tuple[list[Field], list[Field]]:
     definitions = get_defs(stored.flow.get("schemas"))
     input, variables = (get_declared_schema(stored.flow, part) for part in ("input", "variables"))
     secret = [name for name, each in collect_declared_variables(stored.flow).items() if each["is_secret"]]
-    variable_fields = build_fields(variables, definitions, prefix="variable", secret=secret)
-    return build_fields(input, definitions), variable_fields
+    variable_fields = build_schema_fields(variables, definitions, prefix="variable", secret=secret)
+    return build_schema_fields(input, definitions), variable_fields
 
 
 async def start_flow(request: Request) -> Response:
     """Start a flow with the submitted values."""
-    site, form = get_site(request), get_form_fields(request)
-    stored = await site.restore_key_order(await site.client.get_flow(request.path_params["flow_id"]))
+    site, form = get_site(request), get_verified_form(request)
+    stored = await site.restore_schema_key_order(await site.client.get_flow(request.path_params["flow_id"]))
     inputs, variables = build_flow_fields(stored)
     raw = form.get("raw", "").replace("\r\n", "\n")
     sent = {"raw": raw, "is_batch": bool(form.get("batch")), "before": form.get("before")}
 
     async def render_with_problem(problem: object, **values: Any) -> Response:
-        return await _render_flow(request, site, stored, 400, **sent, **values, problem=str(problem))
+        return await _render_flow_page(request, site, stored, 400, **sent, **values, problem=str(problem))
 
-    filled_in = {"inputs": refill_fields(inputs, form), "variables": refill_fields(variables, form)}
+    filled_in = {"inputs": restore_submitted_texts(inputs, form), "variables": restore_submitted_texts(variables, form)}
     try:
         is_text = is_raw_text_used(inputs, form)
-        given = parse_value(form.get("raw", "")) if is_text else await run_in_threadpool(read_form_value, inputs, form)
-    except FormError as error:
+        given = (
+            parse_json_or_yaml(form.get("raw", ""))
+            if is_text
+            else await run_in_threadpool(parse_submitted_object, inputs, form)
+        )
+    except InvalidFormError as error:
         return await render_with_problem(error, inputs=error.fields)
     except ValueError as error:
         return await render_with_problem(f"input: {error}", **filled_in)
@@ -134,11 +140,11 @@ async def start_flow(request: Request) -> Response:
         given = [given]
     try:
         await run_in_threadpool(check_inputs, stored.flow, given if isinstance(given, list) else [given])
-        values = await run_in_threadpool(read_form_value, variables, form)
+        values = await run_in_threadpool(parse_submitted_object, variables, form)
         earlier = form.get("overrides_of", "")
-        overrides = (await site.read_arguments(earlier)).overrides if earlier else None
+        overrides = (await site.read_run_arguments(earlier)).overrides if earlier else None
         run_id = await site.client.submit(stored.flow, given, overrides, variables=values or None)
-    except FormError as error:
+    except InvalidFormError as error:
         return await render_with_problem(error, variables=error.fields)
     except StepflowClientError as error:
         return await render_with_problem(error.message, **filled_in)
@@ -170,14 +176,14 @@ async def new_flow_page(request: Request) -> Response:
     """Show the form for a new flow, optionally loaded from a file in the folder."""
     site, text = get_site(request), ""
     if site.flows is not None and "file" in request.query_params:
-        file = await run_in_threadpool(site.flows.find_file, request.query_params["file"])
+        file = await run_in_threadpool(site.flows.find_file_by_name, request.query_params["file"])
         text = file.path.read_text("utf-8-sig", "replace") if file is not None else ""
     return site.render(request, "new", text=text, findings=[], problem="")
 
 
 async def store_flow(request: Request) -> Response:
     """Store a pasted or uploaded flow, and redirect to its page."""
-    site, form = get_site(request), get_form_fields(request)
+    site, form = get_site(request), get_verified_form(request)
     text = form.get("file", "") if form.get("file", "").strip() else form.get("text", "")
     try:
         flow = await run_in_threadpool(parse_yaml, text, "the flow")
@@ -185,18 +191,18 @@ async def store_flow(request: Request) -> Response:
             return site.render(request, "new", 400, text=text, findings=[], problem="a flow must be a mapping")
         stored = await site.client.store_flow(flow)
     except StepflowClientError as error:
-        findings = await run_in_threadpool(_check_text, text)
+        findings = await run_in_threadpool(_list_flow_findings, text)
         return site.render(request, "new", 400, text=text, findings=findings, problem=error.message)
     return RedirectResponse(f"/flows/{stored.flow_id}", status_code=303)
 
 
-async def check_flow(request: Request) -> Response:
+async def check_flow_while_typing(request: Request) -> Response:
     """Check a flow while the user is typing. Doesn't store anything or send it to the server."""
-    text = get_form_fields(request).get("text", "")
-    return JSONResponse({"findings": await run_in_threadpool(_check_text, text) if text.strip() else []})
+    text = get_verified_form(request).get("text", "")
+    return JSONResponse({"findings": await run_in_threadpool(_list_flow_findings, text) if text.strip() else []})
 
 
-def _check_text(text: str) -> list[dict[str, Any]]:
+def _list_flow_findings(text: str) -> list[dict[str, Any]]:
     try:
         findings = check_source(FlowText(text.replace("\r\n", "\n"), "the flow"))
     except StepflowClientError as error:

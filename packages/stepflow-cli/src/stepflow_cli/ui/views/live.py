@@ -17,9 +17,9 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from stepflow_client import StepflowClientError
 
-from ...params.runs import parse_query
+from ...params.runs import parse_user_query
 from ..site import Site, get_site
-from .runs import parse_list_query, parse_number, read_progress
+from .runs import parse_number_parameter, parse_run_list_query, read_batch_progress
 
 # Minimum seconds between messages, since thousands of events may arrive at once.
 _MIN_INTERVAL = 0.5
@@ -55,26 +55,26 @@ async def stream_server_health(request: Request) -> Response:
         await asyncio.sleep(_POLL_SECONDS)
         return False
 
-    return _build_stream_response(request, has_changed)
+    return _build_event_stream_response(request, has_changed)
 
 
-async def stream_list_changes(request: Request) -> Response:
+async def stream_run_list_changes(request: Request) -> Response:
     """Send an event when a list's newest runs change or its running batches make progress."""
-    site, query = get_site(request), parse_list_query(request)
+    site, query = get_site(request), parse_run_list_query(request)
 
     async def read_shown_state() -> Any:
-        runs = await site.run_lists.read_newest(parse_query(str(query)).fields)
-        return [(run.run_id, run.status.value, run.items) for run in runs], await read_progress(site, runs)
+        runs = await site.run_lists.read_newest_runs(parse_user_query(str(query)).fields)
+        return [(run.run_id, run.status.value, run.items) for run in runs], await read_batch_progress(site, runs)
 
-    return _build_stream_response(request, _make_change_detector(read_shown_state))
+    return _build_event_stream_response(request, _make_change_detector(read_shown_state))
 
 
 async def stream_run_changes(request: Request) -> Response:
     """Send an event when a run changes or goes quiet. With `item`, only consider that item."""
     site = get_site(request)
-    run = await site.read_run(request.path_params["run_id"])
-    follower = await site.followers.get_or_create(run.run_id)
-    is_item, index = "item" in request.query_params, parse_number(request, "item", 0)
+    run = await site.read_run_details(request.path_params["run_id"])
+    follower = await site.followers.get_or_create_follower(run.run_id)
+    is_item, index = "item" in request.query_params, parse_number_parameter(request, "item", 0)
     version, seen = -1, None
 
     async def has_changed() -> bool:
@@ -83,13 +83,13 @@ async def stream_run_changes(request: Request) -> Response:
         state: Any = version
         if is_item:
             # After cancelling, the steps still being executed don't send a final event.
-            state = follower.list_started_steps(index), (await site.read_run(run.run_id)).status
-        # Even after a run's last event, the server may still report it as running.
+            state = follower.list_started_steps(index), (await site.read_run_details(run.run_id)).status
+        # Even after a run's last event, the server can still report it as running.
         ended = time.monotonic() // _FINAL_INTERVAL if follower.has_ended else None
         before, seen = seen, (state, ended, follower.quiet_since)
         return bool(seen != before)
 
-    return _build_stream_response(request, has_changed, follower.mark_in_use())
+    return _build_event_stream_response(request, has_changed, follower.counting_page())
 
 
 async def stream_rerun_changes(request: Request) -> Response:
@@ -98,19 +98,19 @@ async def stream_rerun_changes(request: Request) -> Response:
     again = site.reruns.get(request.path_params["key"])
 
     async def read_statuses() -> list[str]:
-        return [] if again is None else [run.status.value for run in await again.fetch_runs(site)]
+        return [] if again is None else [run.status.value for run in await again.fetch_started_runs(site)]
 
-    return _build_stream_response(request, _make_change_detector(read_statuses))
+    return _build_event_stream_response(request, _make_change_detector(read_statuses))
 
 
-def _build_stream_response(
+def _build_event_stream_response(
     request: Request, has_changed: HasChanged, watching: AbstractContextManager[None] | None = None
 ) -> Response:
-    messages = _iterate_messages(get_site(request), has_changed, watching or nullcontext(), request.app.state.stopping)
+    messages = _iter_messages(get_site(request), has_changed, watching or nullcontext(), request.app.state.stopping)
     return StreamingResponse(messages, media_type="text/event-stream")
 
 
-async def _iterate_messages(
+async def _iter_messages(
     site: Site, has_changed: HasChanged, watching: AbstractContextManager[None], stopping: asyncio.Event
 ) -> AsyncIterator[str]:
     was_up: bool | None = None
@@ -118,7 +118,7 @@ async def _iterate_messages(
     yield "retry: 1000\n\n"
     with watching:
         while not stopping.is_set():
-            is_up = await site.health.is_up()
+            is_up = await site.health.is_server_up()
             if is_up != was_up:
                 yield f"event: server\ndata: {'up' if is_up else 'down'}\n\n"
                 was_up, quiet = is_up, 0

@@ -18,24 +18,24 @@ from stepflow_client.drawing.report_page import summarize_latency
 from stepflow_client.types.account import count_failed_in_sub_runs
 from stepflow_client.types.statuses import UNSUCCESSFUL_STATUSES
 
-from ..links import ItemUrls
-from ..reports import (
+from ..item_reports import (
     MAX_DRAWN_ITEMS,
     PARTS,
     ItemReport,
-    build_report,
+    build_masked_report,
     draw_item_graph,
     draw_run_graph,
     draw_run_timeline,
-    format_flow_lines,
-    parse_span,
-    read_item,
+    format_flow_yaml_lines,
+    parse_timeline_span,
+    read_item_report,
 )
+from ..links import ItemUrls
 from ..run_followers import STATES, format_state_ranges, merge_item_states
-from ..run_list import PAGE, Order
-from ..site import Site, get_site, parse_index
-from ..steps import STEP_KEYS, SelectedStep, build_step_rows, find_creating_step, find_step, list_attempts
-from .runs import parse_number
+from ..run_list import PAGE, SortOrder
+from ..site import Site, get_site, parse_query_index
+from ..steps import STEP_KEYS, SelectedStep, build_step_rows, find_creating_step, find_selected_step, list_item_attempts
+from .runs import parse_number_parameter
 
 MAX_RERUNS = 20
 """Maximum number of reruns to list on a page."""
@@ -43,23 +43,23 @@ MAX_RERUNS = 20
 _CATCH_UP_SECONDS = 0.5
 
 
-async def show_batch(request: Request, site: Site, run: RunDetails) -> Response:
+async def render_batch_page(request: Request, site: Site, run: RunDetails) -> Response:
     """Show a run that doesn't have exactly one item."""
-    live = await site.followers.get_live_path(run, _CATCH_UP_SECONDS)
-    follower = await site.followers.get_or_create(run.run_id)
+    live = await site.followers.get_live_stream_path(run, _CATCH_UP_SECONDS)
+    follower = await site.followers.get_or_create_follower(run.run_id)
     await follower.wait_for_past_events(_CATCH_UP_SECONDS)
     is_small, is_finished = run.items.total <= MAX_DRAWN_ITEMS, run.is_finished
     # Servers don't report items until the whole run has ended, so don't request a large batch's items before that.
     left_out = [*(() if is_small or is_finished else ("items",)), *(() if is_small else ("steps",))]
     snapshot = await site.read_snapshot(run.run_id, [part for part in PARTS if part not in left_out])
-    progress, followed, times = follower.get_progress(), follower.get_state_codes(), follower.get_item_times()
+    progress, followed, times = follower.get_progress(), follower.get_item_state_codes(), follower.get_item_times()
     items = list(snapshot.items or ())
     if not is_finished:
         # Until the run ends, errors are fetched separately.
-        total, errors = max(run.items.total, len(followed)), follower.get_errors()
+        total, errors = max(run.items.total, len(followed)), follower.get_item_errors()
         items = items or [RunItem(index=index, status=run.status) for index in range(total)]
         items = [replace(item, error=errors.get(item.index, item.error)) for item in items]
-    report = await build_report(site, replace(snapshot, items=items))
+    report = await build_masked_report(site, replace(snapshot, items=items))
     items, given, steps = list(report.items), report.given, report.steps
     codes = merge_item_states(items, followed, is_cancelled=run.status.value == "cancelled")
     groups = group_failures(items)
@@ -71,15 +71,15 @@ async def show_batch(request: Request, site: Site, run: RunDetails) -> Response:
     inputs = given.inputs if given and given.inputs is not None and len(given.inputs) == len(items) else None
     seconds = {time.index: time.duration for time in times}
     # Select the items for the table by group or status, then sort them.
-    keys = _build_sort_keys(items, codes, seconds, inputs or ())
-    query, number = request.query_params, parse_number(request, "page")
-    order, group, status = Order.parse(query.get("sort", ""), keys), query.get("group", ""), query.get("status", "")
+    keys = _build_item_sort_keys(items, codes, seconds, inputs or ())
+    query, number = request.query_params, parse_number_parameter(request, "page")
+    order, group, status = SortOrder.parse(query.get("sort", ""), keys), query.get("group", ""), query.get("status", "")
     places: Sequence[int] = range(len(codes))
     if group:
         places, status = next((failed.indexes for failed in groups if failed.key == group), []), ""
     elif status:
         places = [place for place, code in enumerate(codes) if STATES[code] == status]
-    places = order.sort(places, keys)
+    places = order.sort_rows(places, keys)
     # Until the run ends, also list states that no item is in so far.
     counts, may_come = Counter(codes), () if is_finished else STATES[:-1]
     durations = summarize_latency(times, lambda item: f"/runs/{run.run_id}/items/{item.index}") if is_finished else ""
@@ -96,7 +96,7 @@ async def show_batch(request: Request, site: Site, run: RunDetails) -> Response:
         groups=groups[:MAX_GROUPS_SHOWN],
         group_count=len(groups),
         numbers_of=numbers_of if len(numbers_of) == len(items) else (),
-        reruns=site.list_reruns(run.run_id, MAX_RERUNS),
+        reruns=site.list_recorded_reruns(run.run_id, MAX_RERUNS),
         unread=0 if is_finished else codes.count(STATES.index("failed")) - sum(len(each.indexes) for each in groups),
         seconds=seconds,
         # Safe, since `summarize_latency` only emits numbers, and a run's path needs no quoting.
@@ -107,7 +107,7 @@ async def show_batch(request: Request, site: Site, run: RunDetails) -> Response:
         states=STATES,
         ranges=format_state_ranges(codes),
         counts=[(state, counts[code]) for code, state in enumerate(STATES) if counts[code] or state in may_come],
-        chosen={"status": status, "group": group, "sort": order.text},
+        chosen={"status": status, "group": group, "sort": order.url_text},
         item_count=len(places),
         order=order,
         number=number,
@@ -120,11 +120,9 @@ async def show_batch(request: Request, site: Site, run: RunDetails) -> Response:
     )
 
 
-def _build_sort_keys(
+def _build_item_sort_keys(
     items: Sequence[RunItem], codes: bytes, seconds: Mapping[int, float], inputs: Sequence[Any]
 ) -> dict[str, Callable[[int], Any]]:
-    """Return the sort keys for the table of items, by column."""
-
     def get_result_text(place: int) -> str | None:
         item = items[place]
         text = short_json(item.output, 160) if item.status.is_finished else ""
@@ -146,81 +144,81 @@ _MARKS = {"completed": "✓", "failed": "✗", "recovery_failed": "✗", "runnin
 async def run_page(request: Request) -> Response:
     """Show a run: for a single item, its graph, timeline and selected step; for a batch, its items."""
     site = get_site(request)
-    run = await site.read_run(request.path_params["run_id"])
+    run = await site.read_run_details(request.path_params["run_id"])
     if run.items.total != 1:
         items = (await site.read_snapshot(run.run_id, "items")).items or ()
         if len(items) != 1:
-            return await show_batch(request, site, run)
-    return await _render_item(request, site, run, 0)
+            return await render_batch_page(request, site, run)
+    return await _render_item_page(request, site, run, 0)
 
 
 async def item_page(request: Request) -> Response:
     """Show one item of a run."""
     site = get_site(request)
-    run = await site.read_run(request.path_params["run_id"])
-    return await _render_item(request, site, run, request.path_params["index"])
+    run = await site.read_run_details(request.path_params["run_id"])
+    return await _render_item_page(request, site, run, request.path_params["index"])
 
 
 async def step_page(request: Request) -> Response:
     """Show an item, with a step in the panel."""
     site = get_site(request)
-    run = await site.read_run(request.path_params["run_id"])
-    return await _render_item(request, site, run, parse_item_index(request), request.path_params["step"])
+    run = await site.read_run_details(request.path_params["run_id"])
+    return await _render_item_page(request, site, run, parse_item_index(request), request.path_params["step"])
 
 
 async def run_flow_page(request: Request) -> Response:
     """Show a run's flow with line numbers."""
     site = get_site(request)
-    run = await site.read_run(request.path_params["run_id"])
+    run = await site.read_run_details(request.path_params["run_id"])
     stored = (await site.client.get_run_flow(run.run_id)).without_secrets()
-    return site.render(request, "run_flow", run=run, lines=format_flow_lines(stored.flow))
+    return site.render(request, "run_flow", run=run, lines=format_flow_yaml_lines(stored.flow))
 
 
 def parse_item_index(request: Request) -> int:
     """Return the item index from the URL. Defaults to the first item."""
-    return parse_index(request.query_params, "item") or 0
+    return parse_query_index(request.query_params, "item") or 0
 
 
-async def download_report(request: Request) -> Response:
+async def download_run_report(request: Request) -> Response:
     """Download a run's report as a self-contained HTML file, with secrets masked."""
     site = get_site(request)
     snapshot = await site.read_snapshot(request.path_params["run_id"], (*PARTS, "counts"))
-    report = await build_report(site, snapshot)
+    report = await build_masked_report(site, snapshot)
     # The ID is a UUID, so there's nothing to quote.
     headers = {"content-disposition": f'attachment; filename="report-{snapshot.run_id}.html"'}
     return HTMLResponse(await run_in_threadpool(report.html), headers=headers)
 
 
-async def require_item(site: Site, run: RunDetails, index: int) -> ItemReport:
-    """Return an item of a run.
+async def read_item_or_404(site: Site, run: RunDetails, index: int) -> ItemReport:
+    """Like `read_item_report`, but a missing item is an error.
 
     Raises:
         NotFoundError: If the run has no such item.
     """
-    item_report = await read_item(site, run, index)
+    item_report = await read_item_report(site, run, index)
     if item_report is None:
         raise NotFoundError(f"run {run.run_id} has no item {index}", status_code=404)
     return item_report
 
 
-async def _render_item(
+async def _render_item_page(
     request: Request, site: Site, run: RunDetails, index: int, step_id: str | None = None
 ) -> Response:
-    live = await site.followers.get_live_path(run)
-    item_report = await require_item(site, run, index)
+    live = await site.followers.get_live_stream_path(run)
+    item_report = await read_item_or_404(site, run, index)
     query = request.query_params
-    order = Order.parse(query.get("sort", ""), STEP_KEYS)
-    span = query.get("span", "") if parse_span(query.get("span", "")) else ""
-    urls = ItemUrls(run.run_id, index, item_report.total != 1, query.get("show") == "all", order.text, span)
+    order = SortOrder.parse(query.get("sort", ""), STEP_KEYS)
+    span = query.get("span", "") if parse_timeline_span(query.get("span", "")) else ""
+    urls = ItemUrls(run.run_id, index, item_report.total != 1, query.get("show") == "all", order.url_text, span)
     account = item_report.account
     has_failed = account is not None and account.kind not in (None, "cancelled")
     if step_id is None and query.get("panel") != "run" and account is not None and has_failed:
         # Open at the cause of the failure.
         step_id = account.cause
-    step = find_step(item_report, step_id) if step_id is not None else None
+    step = find_selected_step(item_report, step_id) if step_id is not None else None
     if step_id is not None and step is None:
         raise NotFoundError(f"the run has no step {step_id!r}", status_code=404)
-    panel = await _build_panel(site, item_report, urls, step)
+    panel = await _build_panel_values(site, item_report, urls, step)
     if query.get("part") == "panel":
         # Send only the panel, because the browser already has the rest of the page.
         return site.render(request, "panel", **panel)
@@ -236,25 +234,25 @@ async def _render_item(
         order=order,
         picture=await run_in_threadpool(draw_item_graph, item_report.report, urls, step_id),
         timeline=await run_in_threadpool(draw_run_timeline, item_report.report, urls, shown, step_id),
-        attempts=await list_attempts(site, run.run_id, index, item_report.total, panel["status_of_item"]),
+        attempts=await list_item_attempts(site, run.run_id, index, item_report.total, panel["status_of_item"]),
         creator=await find_creating_step(site, run),
-        reruns=[entry.run_id for entry in site.list_reruns(run.run_id, MAX_RERUNS)],
+        reruns=[entry.run_id for entry in site.list_recorded_reruns(run.run_id, MAX_RERUNS)],
         can_rerun=run.is_finished and run.status in UNSUCCESSFUL_STATUSES,
         live=live and (f"{live}?item={index}" if urls.is_batch else live),
     )
 
 
-async def _build_panel(
+async def _build_panel_values(
     site: Site, item_report: ItemReport, urls: ItemUrls, step: SelectedStep | None
 ) -> dict[str, Any]:
     run, item, given = item_report.report.run, item_report.item, item_report.report.given
-    follower = site.followers.find(run.run_id)
+    follower = site.followers.find_follower(run.run_id)
     inputs = given.inputs if given is not None and given.inputs is not None else ()
     status, began, ended = run.status.value, run.created_at, run.completed_at
     if item_report.total != 1:
         # Servers don't report items until the whole run has ended, and item times not at all.
-        follower = await site.followers.get_or_create(run.run_id)
-        code = follower.get_state_codes()[item.index : item.index + 1]
+        follower = await site.followers.get_or_create_follower(run.run_id)
+        code = follower.get_item_state_codes()[item.index : item.index + 1]
         state = STATES[merge_item_states([item], code, is_cancelled=status == "cancelled")[0]]
         has_ended = state in _MARKS and state != "running"
         status = state if has_ended or not run.is_finished else status
@@ -270,7 +268,7 @@ async def _build_panel(
         "total": item_report.total,
         "urls": urls,
         "given": given,
-        "decoder_of": item_report.get_decoder,
+        "decoder_of": item_report.get_output_decoder,
         "input": inputs[item.index] if item.index < len(inputs) else None,
         "is_input_known": item.index < len(inputs),
         "account": item_report.account,

@@ -13,12 +13,12 @@ from stepflow_client._command import QUERY_FIELDS, RunQuery, parse_run_query
 from stepflow_client.progress import Progress
 
 from ...errors import Problem
-from ...output.tables import shorten_ids
-from ...params.runs import parse_query
+from ...output.tables import shorten_run_ids
+from ...params.runs import parse_user_query
 from ...records.runs import STATUSES
 from ..run_list import PAGE, SearchResult, build_run_rows
 from ..security import choose_landing_path
-from ..site import Site, format_query, get_site, parse_index
+from ..site import Site, build_changed_query, get_site, parse_query_index
 
 _MAX_FLOWS = 5
 # Maximum number of a list's running batches to follow.
@@ -30,35 +30,35 @@ async def redirect_to_landing_page(request: Request) -> Response:
     return RedirectResponse(choose_landing_path(request.query_params), status_code=303)
 
 
-def parse_list_query(request: Request) -> RunQuery:
+def parse_run_list_query(request: Request) -> RunQuery:
     """Parse the list's query from the URL, combining `q` with the per-field parameters."""
     words, fields = parse_run_query(request.query_params.get("q", ""))
     parameters = {name: request.query_params.get(name, "").strip() for name in QUERY_FIELDS}
     return RunQuery(words, {**fields, **{name: value for name, value in parameters.items() if value}})
 
 
-def parse_number(request: Request, name: str, least: int = 1) -> int:
+def parse_number_parameter(request: Request, name: str, least: int = 1) -> int:
     """Parse a number from the URL. If it's missing or invalid, return `least`."""
-    return max(least, parse_index(request.query_params, name) or least)
+    return max(least, parse_query_index(request.query_params, name) or least)
 
 
-async def read_progress(site: Site, runs: list[RunDetails]) -> dict[str, tuple[Progress, datetime | None]]:
+async def read_batch_progress(site: Site, runs: list[RunDetails]) -> dict[str, tuple[Progress, datetime | None]]:
     """Follow a list's running batches, and return their known progress by run ID."""
     running = [run for run in runs[:PAGE] if not run.is_finished and run.items.total > 1][:_MAX_FOLLOWED]
-    progress = {run.run_id: (await site.followers.get_or_create(run.run_id)).get_progress() for run in running}
+    progress = {run.run_id: (await site.followers.get_or_create_follower(run.run_id)).get_progress() for run in running}
     return {run_id: numbers for run_id, numbers in progress.items() if numbers is not None}
 
 
 async def runs_page(request: Request) -> Response:
     """Show runs, newest first."""
-    site, query, page = get_site(request), parse_list_query(request), parse_number(request, "page")
+    site, query, page = get_site(request), parse_run_list_query(request), parse_number_parameter(request, "page")
     problem = ""
     result = SearchResult()
     try:
         # Parse this separately, so that the URL keeps relative times such as 1h.
-        fields = parse_query(str(query)).fields
+        fields = parse_user_query(str(query)).fields
         if query.words:
-            result = await site.finder.find(query.words, fields)
+            result = await site.finder.search_runs(query.words, fields)
             runs = result.runs[(page - 1) * PAGE :]
         else:
             runs = await site.run_lists.read_page(fields, page)
@@ -75,24 +75,23 @@ async def runs_page(request: Request) -> Response:
         400 if problem else 200,
         rows=rows,
         opened=opened,
-        errors=await site.finder.read_first_errors(row.run for row in rows),
-        short=shorten_ids([run.run_id for run in runs[:PAGE]]),
+        errors=await site.finder.read_first_error_lines(row.run for row in rows),
+        short=shorten_run_ids([run.run_id for run in runs[:PAGE]]),
         has_more=len(runs) > PAGE,
         number=page,
         text=str(query),
         run_query=query,
-        suggestions=_suggest_filters(query, runs),
+        suggestions=_suggest_query_filters(query, runs),
         problem=problem,
         found=result,
-        progress=await read_progress(site, runs),
+        progress=await read_batch_progress(site, runs),
         now=site.health.now,
         # Search results aren't updated live: repeating the search for every new run would be too expensive.
-        live="/live" if query.words or problem else f"/live/runs{format_query({'q': str(query)})}",
+        live="/live" if query.words or problem else f"/live/runs{build_changed_query({'q': str(query)})}",
     )
 
 
-def _suggest_filters(query: RunQuery, runs: list[RunDetails]) -> list[str]:
-    """Return filters that could be added to a query."""
+def _suggest_query_filters(query: RunQuery, runs: list[RunDetails]) -> list[str]:
     flows = list(dict.fromkeys(run.flow_name for run in runs if run.flow_name))[:_MAX_FLOWS]
     times = ("1h", "today", "yesterday", "monday")
     fields = {"status": STATUSES, "flow": flows, "since": times, "include": ["sub-runs"]}
@@ -100,10 +99,10 @@ def _suggest_filters(query: RunQuery, runs: list[RunDetails]) -> list[str]:
     return [str(RunQuery((), {name: value})) for name, value in new]
 
 
-async def redirect_id_prefix(request: Request) -> Response:
+async def redirect_run_id_prefix(request: Request) -> Response:
     """Redirect from a run ID prefix to the run, or to a list if several match."""
     prefix, rest = request.path_params["prefix"], request.path_params.get("rest")
-    run_ids = await get_site(request).finder.find_ids_with_prefix(prefix)
+    run_ids = await get_site(request).finder.find_run_ids_with_prefix(prefix)
     if not run_ids:
         raise NotFoundError(f"no run ID begins with {prefix}", status_code=404)
     if len(run_ids) > 1:

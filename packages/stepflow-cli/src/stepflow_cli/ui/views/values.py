@@ -15,10 +15,10 @@ from stepflow_client._command import OutputDecoder, encode
 from stepflow_client.flows.expressions import Path, PathError, format_path, parse_path
 from stepflow_client.flows.interpreter import get_value_at_path
 
+from ..item_reports import ItemReport
 from ..links import ItemUrls
-from ..reports import ItemReport
-from ..site import get_site, parse_index
-from .run import parse_item_index, require_item
+from ..site import get_site, parse_query_index
+from .run import parse_item_index, read_item_or_404
 
 _MAX_FOUND = 100
 # Maximum number of values to search.
@@ -40,11 +40,11 @@ class RequestedValue(NamedTuple):
 
 async def value_page(request: Request) -> Response:
     """Show part of an output or input (starting at a given entry), or search it."""
-    shown = await _read_value(request)
+    shown = await _read_requested_value(request)
     text = request.query_params.get("find", "").strip()
     places: list[tuple[Path, Any]] = []
     if text:
-        matches = find_places(shown.value, text, shown.path, shown.decoder)
+        matches = search_value(shown.value, text, shown.path, shown.decoder)
         places = await run_in_threadpool(
             lambda: [(place, decoder.restore_value(value)) for place, value, decoder in islice(matches, _MAX_FOUND)]
         )
@@ -59,7 +59,7 @@ async def value_page(request: Request) -> Response:
         above=[(format_path(shown.path[:end]), shown.path[:end]) for end in range(len(shown.path) + 1)],
         value=shown.value,
         decoder=shown.decoder,
-        start=parse_index(request.query_params, "from") or 0,
+        start=parse_query_index(request.query_params, "from") or 0,
         text=text,
         places=places,
         limit=_MAX_FOUND,
@@ -68,7 +68,7 @@ async def value_page(request: Request) -> Response:
 
 async def stream_value_json(request: Request) -> Response:
     """Stream part of an output or input as JSON, because it can be as large as 50 MB."""
-    shown = await _read_value(request)
+    shown = await _read_requested_value(request)
     headers = {}
     if request.query_params.get("download"):
         # None of the name's characters have a special meaning in headers.
@@ -77,10 +77,10 @@ async def stream_value_json(request: Request) -> Response:
     return StreamingResponse(_encode_chunks(shown.value, shown.decoder), media_type="application/json", headers=headers)
 
 
-async def _read_value(request: Request) -> RequestedValue:
+async def _read_requested_value(request: Request) -> RequestedValue:
     site, query = get_site(request), request.query_params
-    run = await site.read_run(request.path_params["run_id"])
-    item_report = await require_item(site, run, parse_item_index(request))
+    run = await site.read_run_details(request.path_params["run_id"])
+    item_report = await read_item_or_404(site, run, parse_item_index(request))
     step_id, of = query.get("step") or None, query.get("of") or "output"
     try:
         path = parse_path(query.get("path", ""))
@@ -104,11 +104,13 @@ async def _read_value(request: Request) -> RequestedValue:
     except LookupError:
         raise NotFoundError(f"there is nothing at {format_path(path)}", status_code=404) from None
     urls = ItemUrls(run.run_id, index, item_report.total != 1)
-    decoder = item_report.get_decoder(step_id, of).get_decoder_at(path)
+    decoder = item_report.get_output_decoder(step_id, of).get_decoder_at(path)
     return RequestedValue(item_report, urls, step_id, of, path, value, decoder)
 
 
-def find_places(value: Any, text: str, path: Path, decoder: OutputDecoder) -> Iterator[tuple[Path, Any, OutputDecoder]]:
+def search_value(
+    value: Any, text: str, path: Path, decoder: OutputDecoder
+) -> Iterator[tuple[Path, Any, OutputDecoder]]:
     """Yield the places whose key or value contains `text` (ignoring case), level by level."""
     text = text.casefold()
     if not isinstance(value, (dict, list)) and text in _get_search_text(decoder.restore_value(value)):
@@ -130,7 +132,6 @@ def find_places(value: Any, text: str, path: Path, decoder: OutputDecoder) -> It
 
 
 def _get_search_text(value: Any) -> str:
-    """Return the searchable text of a scalar value."""
     if isinstance(value, str):
         return value.casefold()
     # For numbers this equals `json.dumps`, but it's faster.

@@ -9,7 +9,7 @@ from typing import Any
 from .terminal import escape, escape_traceback
 
 
-class LineFormatter(logging.Formatter):
+class OneLineFormatter(logging.Formatter):
     """Time, level, logger and message on one line. In tracebacks, each exception message takes up a single line."""
 
     def __init__(self) -> None:

@@ -12,8 +12,8 @@ from stepflow_client._command import check_json
 from stepflow_client.flows.project import find_flow_files
 
 from ..errors import Problem, usage
-from ..inputs.flow import load_flow_file
-from ..inputs.values import Values
+from ..inputs.flow import load_flow_argument
+from ..inputs.values import RunValues
 from ..output.messages import note
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _MAX_FLOWS = 500
 _Version = tuple[int, int] | None
 
 
-class Catalog:
+class FlowCatalog:
     """The flows in files and folders, as tools.
 
     Args:
@@ -37,12 +37,11 @@ class Catalog:
             tool. In folders, such files are skipped with a note.
     """
 
-    def __init__(self, sources: Sequence[str], values: Values | None = None, reserved: Collection[str] = ()) -> None:
-        """Load the flows."""
+    def __init__(self, sources: Sequence[str], values: RunValues | None = None, reserved: Collection[str] = ()) -> None:
         if "-" in sources:
             raise usage("a flow on standard input cannot be served", "name its file")
         self._sources = sources
-        self._values = values or Values()
+        self._values = values or RunValues()
         self.variables: Mapping[str, Mapping[str, Any]] = {}
         """Each flow's variable values, by tool name."""
         self._reserved = reserved
@@ -53,12 +52,12 @@ class Catalog:
         self.secrets: Sequence[Secrets] = ()
         """Secrets to hide in all responses."""
         self._files: dict[str, str] = {}
-        self.refresh()
+        self.reload_changed_files()
         if not self.tools:
             raise usage("no flows to serve", "name flow files, or a folder of them")
         self._is_starting = False
 
-    def get_file(self, name: str) -> str:
+    def get_flow_file(self, name: str) -> str:
         """Return the file containing a tool's flow."""
         return self._files[name]
 
@@ -68,14 +67,14 @@ class Catalog:
             value = secret.hide_in(value)
         return value
 
-    def refresh(self) -> bool:
+    def reload_changed_files(self) -> bool:
         """Reload changed files. Return whether any flows were added, changed or removed."""
         from stepflow_client._codec.flow_tools import make_tool_name, make_tool_spec, make_unique_name
 
         tools: dict[str, FlowToolSpec] = {}
         files: dict[str, str] = {}
-        for path in self._iterate_paths():
-            flow = self._read_flow(path)
+        for path in self._iter_flow_paths():
+            flow = self._load_if_changed(path)
             if flow is not None and len(tools) < _MAX_FLOWS:
                 name = make_unique_name(make_tool_name(flow, path), {*self._reserved, *tools})
                 spec = self.tools.get(name)
@@ -83,7 +82,7 @@ class Catalog:
                     try:
                         spec = make_tool_spec(flow, name)
                     except InvalidArgumentError as error:
-                        self._skip_file(path, error)
+                        self._skip_or_raise(path, error)
                         self._read[path] = (self._read[path][0], None)
                         continue
                 tools[name], files[name] = spec, path
@@ -94,14 +93,14 @@ class Catalog:
             self.secrets = [secret for name, spec in tools.items() for secret in spec.get_secrets(self.variables[name])]
         return is_changed
 
-    def _iterate_paths(self) -> Iterator[str]:
+    def _iter_flow_paths(self) -> Iterator[str]:
         for source in self._sources:
             if os.path.isdir(source):
                 yield from map(str, find_flow_files(source))
             else:
                 yield source
 
-    def _read_flow(self, path: str) -> dict[str, Any] | None:
+    def _load_if_changed(self, path: str) -> dict[str, Any] | None:
         try:
             status = Path(path).stat()
             version: _Version = (status.st_mtime_ns, status.st_size)
@@ -111,15 +110,15 @@ class Catalog:
         if read is None or read[0] != version:
             flow: dict[str, Any] | None
             try:
-                flow = check_json(load_flow_file(path), path)
+                flow = check_json(load_flow_argument(path), path)
             except (FlowFileError, InvalidArgumentError, Problem) as error:
-                self._skip_file(path, error)
-                # The file may still be being written, so keep serving the previous version.
+                self._skip_or_raise(path, error)
+                # It could be half written, so keep serving the previous version.
                 flow = read[1] if read is not None and version is not None else None
             read = self._read[path] = (version, flow)
         return read[1]
 
-    def _skip_file(self, path: str, error: FlowFileError | InvalidArgumentError | Problem) -> None:
+    def _skip_or_raise(self, path: str, error: FlowFileError | InvalidArgumentError | Problem) -> None:
         """Note why a file isn't served. If it was passed explicitly and this is startup, raise the error instead."""
         if self._is_starting and path in self._sources:
             raise error

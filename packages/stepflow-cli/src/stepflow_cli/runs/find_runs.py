@@ -12,7 +12,7 @@ from uuid import UUID
 
 from ..errors import ExitCode, Problem, usage
 from ..output.messages import note
-from ..server.connect import Target, connect, get_kept_server, is_listening
+from ..server.connect import Target, connect, get_session_server, is_port_open
 from ..settings.history import get_history_setting, open_history
 from ..settings.server_choice import ServerOptions, Setting, choose_server, list_equivalent_urls
 
@@ -31,8 +31,8 @@ _DASHES = (8, 13, 18, 23)
 _CLOCK = timedelta(seconds=2)
 
 
-def is_complete_id(text: str) -> bool:
-    """Return whether a string is a complete run ID."""
+def is_complete_run_id(text: str) -> bool:
+    """Return whether a string is a whole run ID, not just its first digits."""
     try:
         UUID(text)
     except ValueError:
@@ -40,7 +40,7 @@ def is_complete_id(text: str) -> bool:
     return True
 
 
-def parse_position(text: str) -> int:
+def parse_history_position(text: str) -> int:
     """Return the history position for `@last`, `@2` and so on, where 0 is the newest run."""
     return 0 if text == "@last" else int(text[1:]) - 1
 
@@ -49,12 +49,12 @@ class StoppedServerError(Problem):
     """The run's embedded server has since stopped, so only the history still has the run."""
 
     def __init__(self, text: str, entry: HistoryEntry) -> None:
-        message = f"{text} is {_describe_entry(entry)} on an embedded server, which has stopped"
+        message = f"{text} is {_describe_recorded_run(entry)} on an embedded server, which has stopped"
         hint = "to see what is recorded, run 'stepflow history show'; a run on 'stepflow serve' can be used again"
         super().__init__(message, kind="server_stopped", exit_code=ExitCode.NO_SERVER, run_id=entry.run_id, hint=hint)
         self.entry = entry
 
-    def compute_results(self) -> list[FlowResult]:
+    def compute_recorded_results(self) -> list[FlowResult]:
         """Compute the results of the run's items from step outputs in the history.
 
         Raises:
@@ -115,7 +115,7 @@ def connect_to_runs(
         (one, first), (other, second), *_ = servers.items()
         raise usage(f"{first} is a run on {one}, {second} one on {other}", "use runs of one server")
     for url, text in servers.items():
-        kept = get_kept_server(server)
+        kept = get_session_server(server)
         current = kept.client.url if kept is not None else choose_server(server).url.value
         if url not in list_equivalent_urls(str(current)):
             server = server._replace(run_server=Setting("url", url, text))
@@ -126,7 +126,7 @@ def connect_to_runs(
             if entry.is_embedded and _has_server_stopped(target, entry):
                 raise StoppedServerError(text, entry)
             if announce_runs:
-                note(f"{text} is {_describe_entry(entry)} on {target.choice.explanation}")
+                note(f"{text} is {_describe_recorded_run(entry)} on {target.choice.explanation}")
         ids = [entries[text].run_id if text in entries else resolve_run_id(target.client, text) for text in texts]
         yield target, list(dict.fromkeys(ids))
 
@@ -170,12 +170,12 @@ def _has_server_stopped(target: Target, entry: HistoryEntry) -> bool:
     """Return whether a run's embedded server has stopped. Another program may now be using its port."""
     from stepflow_client import NotFoundError, TransportError
 
-    from ..settings.profiles import split_url
+    from ..settings.profiles import split_server_url
 
     if target.runtime is not None and target.runtime.url == entry.server:
         return False
-    _, host, port = split_url(entry.server or "")
-    if not is_listening(host, port):
+    _, host, port = split_server_url(entry.server or "")
+    if not is_port_open(host, port):
         return True
     try:
         target.client.get_run(entry.run_id, timeout=_TIMEOUT)
@@ -184,7 +184,7 @@ def _has_server_stopped(target: Target, entry: HistoryEntry) -> bool:
     return False
 
 
-def _describe_entry(entry: HistoryEntry) -> str:
+def _describe_recorded_run(entry: HistoryEntry) -> str:
     name = entry.flow.get("name") if entry.flow else None
     flow = name or (entry.flow_file and PurePath(entry.flow_file).name) or (entry.flow_id or "")[:12]
     return f"run {entry.run_id}{f' of flow {flow}' if flow else ''}"
@@ -196,10 +196,10 @@ def resolve_run_id(client: SyncStepflowClient, text: str) -> str:
     Raises:
         Problem: If no run ID starts with the text (exit code 1), or several do (exit code 2, and the hint lists them).
     """
-    if is_complete_id(text):
+    if is_complete_run_id(text):
         return text
     ids: list[str] = []
-    span = parse_creation_range(text)
+    span = parse_creation_time_range(text)
     if span is not None:
         runs = client.iter_runs(since=span[0], until=span[1])
         ids = list(islice((run.run_id for run in runs if run.run_id.startswith(text)), _CANDIDATES + 1))
@@ -219,7 +219,7 @@ def find_recorded_run(text: str, url: str | None = None) -> HistoryEntry:
         Problem: If the history has too few runs, or the run is unconfirmed or a batch of several runs.
     """
     servers = None if url is None else list_equivalent_urls(url)
-    entries = open_history().search(server=servers, limit=1, offset=parse_position(text))
+    entries = open_history().search(server=servers, limit=1, offset=parse_history_position(text))
     if not entries:
         hint = "to see the recorded runs, run 'stepflow history list'"
         if get_history_setting().value == "off":
@@ -236,7 +236,7 @@ def find_recorded_run(text: str, url: str | None = None) -> HistoryEntry:
     return entry
 
 
-def is_id_prefix(text: str) -> bool:
+def is_run_id_prefix(text: str) -> bool:
     """Return whether a lowercase string is a run ID prefix with at least four digits."""
     return 4 <= len(text) < 36 and all(
         each == "-" if place in _DASHES else each in "0123456789abcdef" for place, each in enumerate(text)
@@ -248,10 +248,10 @@ def matches_query_word(run: RunDetails, word: str) -> bool:
     text = word.casefold()
     if text in (run.flow_name or "").casefold() or text in (run.flow_id, run.run_id):
         return True
-    return is_id_prefix(text) and run.run_id.startswith(text)
+    return is_run_id_prefix(text) and run.run_id.startswith(text)
 
 
-def parse_creation_range(prefix: str) -> tuple[datetime, datetime | None] | None:
+def parse_creation_time_range(prefix: str) -> tuple[datetime, datetime | None] | None:
     """Return the range of creation times for run IDs with this prefix, or None if no run ID can have it.
 
     Run IDs start with their creation time.

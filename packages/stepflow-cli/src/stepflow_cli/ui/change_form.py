@@ -14,18 +14,18 @@ from stepflow_client.flows.graph import get_steps_by_id
 from stepflow_client.flows.interpreter import apply_valid_overrides
 from stepflow_client.flows.run_requirements import check_inputs
 
-from .forms import (
+from .schema_forms import (
     Field,
-    FormError,
+    InvalidFormError,
     clear_field,
     fill_field,
-    fill_fields,
-    format_json,
+    fill_fields_from_object,
+    format_editable_json,
     get_field_texts,
     is_raw_text_used,
-    parse_value,
-    read_form_value,
-    refill_fields,
+    parse_json_or_yaml,
+    parse_submitted_object,
+    restore_submitted_texts,
 )
 
 ALL, FAILED, CHANGED, FROM = "all", "failed", "changed", "from:"
@@ -34,8 +34,8 @@ the steps that read from it."""
 
 
 @dataclass(frozen=True)
-class ChangeSubject:
-    """What to change, either an item of a run or a group of its failed items."""
+class ItemsToChange:
+    """A run's item, or a group of its failed items, that the user wants to change and rerun."""
 
     run: RunDetails
     stored: StoredFlow
@@ -53,7 +53,7 @@ class ChangeSubject:
     """The step whose input can be edited."""
 
     @property
-    def indexes(self) -> list[int]:
+    def item_indexes(self) -> list[int]:
         """The items to change."""
         return [self.index] if self.group is None else self.group.indexes
 
@@ -97,27 +97,27 @@ class ChangeForm:
     """Error messages by text box: `input`, `step` or `overrides`."""
 
 
-def prefill_form(subject: ChangeSubject) -> ChangeForm:
-    """Return the form filled in with the run's arguments."""
+def prefill_change_form(subject: ItemsToChange) -> ChangeForm:
+    """Start from the run's own arguments."""
     (inputs, variables), given = subject.fields, subject.masked_arguments
     has_inputs, values = given.inputs is not None, given.variables or {}
     known = {name: value for name, value in values.items() if f"variables.{name}" not in given.hidden}
     start = CHANGED if subject.step else ALL if subject.total == 1 else FAILED
     return ChangeForm(
-        inputs=fill_fields(inputs, subject.input) if has_inputs else list(map(clear_field, inputs)),
+        inputs=fill_fields_from_object(inputs, subject.input) if has_inputs else list(map(clear_field, inputs)),
         variables=[fill_field(each, known[each.key]) if each.key in known else clear_field(each) for each in variables],
-        raw=format_json(subject.input),
-        step_text=format_json(subject.step_input),
+        raw=format_editable_json(subject.input),
+        step_text=format_editable_json(subject.step_input),
         start=start,
     )
 
 
-def refill_form(subject: ChangeSubject, form: Mapping[str, str]) -> ChangeForm:
-    """Return the form filled in with the submitted values, except for secrets."""
+def refill_form(subject: ItemsToChange, form: Mapping[str, str]) -> ChangeForm:
+    """Show what was submitted, except for secrets: pages never echo those."""
     inputs, variables = subject.fields
     return ChangeForm(
-        inputs=refill_fields(inputs, form),
-        variables=refill_fields(variables, form),
+        inputs=restore_submitted_texts(inputs, form),
+        variables=restore_submitted_texts(variables, form),
         raw=form.get("raw", "").replace("\r\n", "\n"),
         step_text=form.get("step_input", ""),
         overrides=form.get("overrides", ""),
@@ -126,7 +126,7 @@ def refill_form(subject: ChangeSubject, form: Mapping[str, str]) -> ChangeForm:
     )
 
 
-class ChangeError(ValueError):
+class InvalidChangeError(ValueError):
     """An invalid change, along with the form showing an error next to each invalid field."""
 
     def __init__(self, message: str, form: ChangeForm) -> None:
@@ -134,14 +134,14 @@ class ChangeError(ValueError):
         self.form = form
 
 
-def build_rerun_arguments(subject: ChangeSubject, form: Mapping[str, str]) -> dict[str, Any]:
+def build_rerun_arguments(subject: ItemsToChange, form: Mapping[str, str]) -> dict[str, Any]:
     """Return the `rerun` arguments that apply a change to the subject's items.
 
     Raises:
-        ChangeError: If a value is invalid.
+        InvalidChangeError: If a value is invalid.
     """
     shown = refill_form(subject, form)
-    arguments: dict[str, Any] = {"items": subject.indexes}
+    arguments: dict[str, Any] = {"items": subject.item_indexes}
     start = form.get("start", ALL)
     if start == FAILED:
         arguments["keep"] = "succeeded"
@@ -151,49 +151,49 @@ def build_rerun_arguments(subject: ChangeSubject, form: Mapping[str, str]) -> di
     elif start.startswith(FROM):
         arguments["keep"] = Keep(before=start.removeprefix(FROM))
     try:
-        inputs = _change_inputs(subject, form)
+        inputs = _apply_input_edits(subject, form)
         if inputs is not None:
             if inputs is not subject.arguments.inputs:
-                check_inputs(subject.stored.flow, [inputs[index] for index in subject.indexes])
+                check_inputs(subject.stored.flow, [inputs[index] for index in subject.item_indexes])
             arguments["input"] = inputs
-    except FormError as error:
-        raise ChangeError(str(error), replace(shown, inputs=error.fields)) from None
+    except InvalidFormError as error:
+        raise InvalidChangeError(str(error), replace(shown, inputs=error.fields)) from None
     except (ValueError, InvalidArgumentError) as error:
-        raise ChangeError(f"input: {error}", replace(shown, errors={"input": str(error)})) from None
+        raise InvalidChangeError(f"input: {error}", replace(shown, errors={"input": str(error)})) from None
     try:
-        variables = read_form_value([replace(variable, required=False) for variable in subject.fields[1]], form)
-    except FormError as error:
-        raise ChangeError(str(error), replace(shown, variables=error.fields)) from None
+        variables = parse_submitted_object([replace(variable, required=False) for variable in subject.fields[1]], form)
+    except InvalidFormError as error:
+        raise InvalidChangeError(str(error), replace(shown, variables=error.fields)) from None
     # Any variable not passed to a rerun keeps its original value.
     known = subject.arguments.variables or {}
     changed = {name: value for name, value in variables.items() if name not in known or known[name] != value}
     arguments["variables"] = changed or None
     overrides, name = [], "overrides"
     try:
-        further = parse_value(form.get("overrides", ""))
+        further = parse_json_or_yaml(form.get("overrides", ""))
         if further is not None:
             if not isinstance(further, dict):
                 raise ValueError("use a mapping from step IDs to their changes")
             overrides.append(further)
         name = "step"
         if subject.step in subject.steps:
-            before, after = subject.step_input, parse_value(form.get("step_input", ""))
+            before, after = subject.step_input, parse_json_or_yaml(form.get("step_input", ""))
             if before != after:
                 _reject_masked_value(after)
                 overrides.append({subject.step: {"input": make_merge_patch(before, after)}})
     except ValueError as error:
-        raise ChangeError(f"{name}: {error}", replace(shown, errors={name: str(error)})) from None
+        raise InvalidChangeError(f"{name}: {error}", replace(shown, errors={name: str(error)})) from None
     return {**arguments, "overrides": overrides or None}
 
 
-def _change_inputs(subject: ChangeSubject, form: Mapping[str, str]) -> list[Any] | None:
-    """Return all items' changed inputs, or None if they are unknown and none was entered."""
+def _apply_input_edits(subject: ItemsToChange, form: Mapping[str, str]) -> list[Any] | None:
+    """Returns the inputs of all items. None if they're unknown and none was entered."""
     known, fields = subject.arguments.inputs, subject.fields[0]
     entered = None
     if is_raw_text_used(fields, form):
-        entered = parse_value(form.get("raw", ""))
+        entered = parse_json_or_yaml(form.get("raw", ""))
     elif any(form.get(name) for name in get_field_texts(fields)):
-        entered = read_form_value(fields, form)
+        entered = parse_submitted_object(fields, form)
     if known is None:
         return None if entered is None else [entered] * subject.total
     if entered == subject.input:
@@ -203,7 +203,7 @@ def _change_inputs(subject: ChangeSubject, form: Mapping[str, str]) -> list[Any]
         return [entered if index == subject.index else value for index, value in enumerate(known)]
     # The items have different inputs, so apply only the edits made to the displayed one.
     patch = make_merge_patch(subject.input, entered)
-    return [apply_patch(value, patch) if index in subject.indexes else value for index, value in enumerate(known)]
+    return [apply_patch(value, patch) if index in subject.item_indexes else value for index, value in enumerate(known)]
 
 
 def _reject_masked_value(value: Any) -> None:

@@ -24,7 +24,7 @@ MAX_ANSWER_LENGTH = 40_000
 
 
 @dataclass(frozen=True)
-class Bounds:
+class AgentLimits:
     """Limits on what agents may do."""
 
     runs: int = 20
@@ -78,7 +78,7 @@ class AgentRuns:
         all_runs: Whether agents may also see and change runs that no agent started.
     """
 
-    def __init__(self, client: StepflowClient, history: LazyRunHistory, bounds: Bounds, *, all_runs: bool) -> None:
+    def __init__(self, client: StepflowClient, history: LazyRunHistory, bounds: AgentLimits, *, all_runs: bool) -> None:
         self.client = client
         self.bounds = bounds
         self.all_runs = all_runs
@@ -111,9 +111,9 @@ class AgentRuns:
             RateLimitError: If the maximum number of concurrent runs is reached.
             StepflowClientError: If the run can't be started.
         """
-        if self._find_request(names) is None and not await self._can_start_run():
+        if self._find_repeated_request(names) is None and not await self._can_start_run():
             raise RateLimitError(f"{self.bounds.runs} runs are in progress, which is the maximum")
-        creation = self._find_request(names)
+        creation = self._find_repeated_request(names)
         if creation is None:
             creation = asyncio.ensure_future(self._create_and_track_run(create))
             self._requests.update(dict.fromkeys(names or [creation], creation))
@@ -127,7 +127,7 @@ class AgentRuns:
                 del self._requests[name]
             raise
 
-    def _find_request(self, names: list[Any]) -> asyncio.Task[str] | None:
+    def _find_repeated_request(self, names: list[Any]) -> asyncio.Task[str] | None:
         return next((self._requests[name] for name in names if name in self._requests), None)
 
     async def _create_and_track_run(self, create: Callable[[], Awaitable[str]]) -> str:
@@ -147,7 +147,6 @@ class AgentRuns:
         self._unfinished.add(run_id)
 
     async def _can_start_run(self) -> bool:
-        """Return whether the limits allow another run."""
         starting = sum(not request.done() for request in set(self._requests.values()))
         if len(self._unfinished) + starting < self.bounds.runs:
             return True
@@ -175,7 +174,7 @@ class AgentRuns:
             elif report is None:
                 result = await handle.result(timeout=seconds)
             else:
-                result = await _wait_with_reports(handle, seconds, report)
+                result = await _wait_reporting_progress(handle, seconds, report)
         except RunTimeoutError:
             return None
         self._unfinished.discard(run_id)
@@ -189,7 +188,7 @@ class AgentRuns:
             await asyncio.wait(set(self._requests.values()), timeout=10)
 
 
-async def _wait_with_reports(handle: RunHandle[Any], seconds: float, report: Report) -> FlowResult:
+async def _wait_reporting_progress(handle: RunHandle[Any], seconds: float, report: Report) -> FlowResult:
     """Wait for a run, reporting its latest progress. A slow receiver gets fewer reports."""
     newest: list[Progress] = []
     changed = asyncio.Event()

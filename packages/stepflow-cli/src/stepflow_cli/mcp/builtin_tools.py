@@ -23,33 +23,33 @@ from stepflow_client._codec.flow_tools import (
 from stepflow_client.tools import ToolResult
 
 from ..records.runs import STATUSES
-from .calls import Call
-from .runs import AGENT_LABEL, AgentRuns
+from .agent_runs import AGENT_LABEL, AgentRuns
+from .calls import ToolCall
 
 if TYPE_CHECKING:
     from stepflow_client._codec.flow_tools import FlowToolSpec
 
-    from .catalog import Catalog
+    from .flow_catalog import FlowCatalog
 
 GROUPS = ("runs", "diagnose", "author")
 _ITEM = {"type": "integer", "minimum": 0, "description": "The item of a batch, counted from 0. Default 0."}
 
 
-Handler = Callable[[Call], Awaitable["ToolResult"]]
+Handler = Callable[[ToolCall], Awaitable["ToolResult"]]
 
 
-def _import_when_called(module: str, name: str) -> Handler:
-    """Return a handler that imports its module on first call, since startup needs neither reports nor checks."""
+def _make_lazy_handler(module: str, name: str) -> Handler:
+    """Startup needs neither reports nor checks, so put off importing a handler's module until its first call."""
 
-    async def handle(call: Call) -> ToolResult:
+    async def import_and_handle(call: ToolCall) -> ToolResult:
         handler: Handler = getattr(import_module(f".{module}", __package__), name)
         return await handler(call)
 
-    return handle
+    return import_and_handle
 
 
 @dataclass(frozen=True)
-class RunTool:
+class BuiltinTool:
     """A tool that isn't a flow."""
 
     name: str
@@ -69,7 +69,7 @@ class RunTool:
         return make_tool_without_flow(self.name, self.description, self.properties, self.required)
 
 
-async def _get_run(call: Call) -> ToolResult:
+async def _get_run(call: ToolCall) -> ToolResult:
     run_id, item = call.get_run_id(), call.arguments.get("item", 0)
     run = await call.runs.client.get_run(run_id)
     if not run.is_finished:
@@ -93,7 +93,7 @@ PAGE_LENGTH = 20_000
 """Page size for outputs, in characters."""
 
 
-async def read_output_text(runs: AgentRuns, catalog: Catalog, run_id: str, item: int) -> str:
+async def read_output_text(runs: AgentRuns, catalog: FlowCatalog, run_id: str, item: int) -> str:
     """Return an item's output as JSON, or its error, with secrets hidden.
 
     Raises:
@@ -107,7 +107,7 @@ async def read_output_text(runs: AgentRuns, catalog: Catalog, run_id: str, item:
     return format_json((response.structured or {})["output"]) if results[item].is_success else response.text
 
 
-async def _wait_run(call: Call) -> ToolResult:
+async def _wait_run(call: ToolCall) -> ToolResult:
     seconds = min(float(call.arguments.get("seconds", call.runs.bounds.max_wait)), call.runs.bounds.max_wait)
     run_id = call.get_run_id()
     run = await call.runs.client.get_run(run_id)
@@ -118,7 +118,7 @@ async def _wait_run(call: Call) -> ToolResult:
     return await _get_run(call)
 
 
-async def _cancel_run(call: Call) -> ToolResult:
+async def _cancel_run(call: ToolCall) -> ToolResult:
     run_id = call.get_run_id()
     run = await call.runs.client.cancel_run(run_id)
     account = await call.runs.client.explain_run(run_id)
@@ -128,11 +128,11 @@ async def _cancel_run(call: Call) -> ToolResult:
         "steps may start."
     )
     structured = {"run_id": run_id, "status": run.status.value}
-    more = call.suggest_tools(get_run=f"with run_id {run_id} to see how it ends")
+    more = call.suggest_offered_tools(get_run=f"with run_id {run_id} to see how it ends")
     return ToolResult(text, structured if more is None else {**structured, "next": more}, run_id)
 
 
-async def _list_runs(call: Call) -> ToolResult:
+async def _list_runs(call: ToolCall) -> ToolResult:
     filters: dict[str, Any] = {} if call.runs.all_runs else {"labels": AGENT_LABEL}
     status = call.arguments.get("status")
     runs = (await call.runs.client.list_runs(status, call.arguments.get("limit", 20), roots_only=True, **filters)).runs
@@ -141,7 +141,7 @@ async def _list_runs(call: Call) -> ToolResult:
 
 
 TOOLS = (
-    RunTool(
+    BuiltinTool(
         "get_run",
         "runs",
         "Get the state of a run and, if it has ended, its result. Large outputs are read in parts, with an offset.",
@@ -149,8 +149,8 @@ TOOLS = (
         _get_run,
         ("run_id",),
     ),
-    RunTool(WAIT_RUN, "runs", WAIT_RUN_DESCRIPTION, WAIT_RUN_FIELDS, _wait_run, ("run_id",), has_outcome=True),
-    RunTool(
+    BuiltinTool(WAIT_RUN, "runs", WAIT_RUN_DESCRIPTION, WAIT_RUN_FIELDS, _wait_run, ("run_id",), has_outcome=True),
+    BuiltinTool(
         "cancel_run",
         "runs",
         "Mark a run as cancelled. Steps that are being executed are not stopped.",
@@ -160,7 +160,7 @@ TOOLS = (
         is_read_only=False,
         is_destructive=True,
     ),
-    RunTool(
+    BuiltinTool(
         "list_runs",
         "runs",
         "List the runs started by agents, newest first, with their states.",
@@ -170,15 +170,15 @@ TOOLS = (
         },
         _list_runs,
     ),
-    RunTool(
+    BuiltinTool(
         "diagnose_run",
         "diagnose",
         "Explain why a run failed: the step that caused it, the step's input, log lines, and what to try.",
         {"run_id": RUN_ID, "item": _ITEM},
-        _import_when_called("diagnosis", "diagnose"),
+        _make_lazy_handler("diagnosis", "diagnose_run"),
         ("run_id",),
     ),
-    RunTool(
+    BuiltinTool(
         "rerun",
         "diagnose",
         "Rerun a finished run from a step on, reusing the outputs of earlier steps. The input and step settings can "
@@ -189,27 +189,27 @@ TOOLS = (
             "input": {"description": "The whole input of the flow. Default: the run's input."},
             "overrides": {"type": "object", "description": 'Changes to steps: {"step": {"value": {"input": {...}}}}'},
         },
-        _import_when_called("diagnosis", "rerun"),
+        _make_lazy_handler("diagnosis", "rerun"),
         ("run_id",),
         is_read_only=False,
         has_outcome=True,
     ),
-    RunTool(
+    BuiltinTool(
         "validate_flow",
         "author",
         "Check a flow's text without running it.",
         {"flow": {"type": "string", "description": "The flow, as YAML or JSON."}},
-        _import_when_called("authoring", "validate_flow"),
+        _make_lazy_handler("authoring", "validate_flow"),
         ("flow",),
     ),
-    RunTool(
+    BuiltinTool(
         "list_components",
         "author",
         "List the components that steps of flows may name, or show the schemas of one.",
         {"component": {"type": "string", "description": "The component whose schemas to show."}},
-        _import_when_called("authoring", "list_components"),
+        _make_lazy_handler("authoring", "list_components"),
     ),
-    RunTool(
+    BuiltinTool(
         "run_flow_text",
         "run_flow_text",
         "Run a flow passed as text, with any of the server's components.",
@@ -217,7 +217,7 @@ TOOLS = (
             "flow": {"type": "string", "description": "The flow, as YAML or JSON."},
             "input": {"description": "The input of the flow."},
         },
-        _import_when_called("authoring", "run_flow_text"),
+        _make_lazy_handler("authoring", "run_flow_text"),
         ("flow",),
         is_read_only=False,
         is_destructive=True,
@@ -226,6 +226,6 @@ TOOLS = (
 )
 
 
-def select_tools(names: Sequence[str]) -> list[RunTool]:
+def select_builtin_tools(names: Sequence[str]) -> list[BuiltinTool]:
     """Select tools by group or name. Larger groups leave out `run_flow_text`, so it must be named explicitly."""
     return [tool for tool in TOOLS if tool.group in names or tool.name in names]

@@ -26,7 +26,7 @@ from stepflow_client.drawing.svg import Look, draw_svg
 from stepflow_client.types.runs import RunSnapshot
 
 from ..inputs.flow import sort_flow_keys
-from ..server.logs import KeptLine, read_run_lines
+from ..server.logs import KeptLogLine, read_run_log_lines
 from .links import ItemUrls
 from .site import Site
 
@@ -50,7 +50,7 @@ class ItemReport:
     """The number of items in the run."""
     sub_runs: list[RunDetails] = field(default_factory=list)
     """Up to 100 sub-runs created by the run's steps, for any item, oldest first."""
-    lines: list[KeptLine] = field(default_factory=list)
+    lines: list[KeptLogLine] = field(default_factory=list)
     """The run's log lines, if its server was started on this machine."""
 
     @property
@@ -58,7 +58,7 @@ class ItemReport:
         """The item."""
         return self.report.items[0]
 
-    def get_decoder(self, step_id: str | None, part: str) -> OutputDecoder:
+    def get_output_decoder(self, step_id: str | None, part: str) -> OutputDecoder:
         """Return the decoder for a step's `input` or `output`. If there's no step, return the flow's."""
         if step_id is not None:
             return self.decoder.step_decoder
@@ -71,18 +71,18 @@ class ItemReport:
         return next(iter(self.report.accounts.values()), None)
 
     @cached_property
-    def times(self) -> dict[str, StepTime]:
+    def step_times(self) -> dict[str, StepTime]:
         """Times of the steps that ran, by step ID."""
         return {time.step_id: time for time in self.report.times if self.report._has_time(time)}
 
 
-async def read_item(site: Site, run: RunDetails, index: int) -> ItemReport | None:
+async def read_item_report(site: Site, run: RunDetails, index: int) -> ItemReport | None:
     """Return an item of a run, or None if there is no such item.
 
     The last finished item is cached: people tend to look at several of its steps, and outputs can be large.
     """
     last: ItemReport | None = site.last_item
-    follower = site.followers.find(run.run_id)
+    follower = site.followers.find_follower(run.run_id)
     if last is not None and last.report.run == run and last.item.index == index:
         # Labels and notes may have changed since.
         snapshot = await site.read_snapshot(run.run_id, ("flow", "arguments"))
@@ -95,16 +95,16 @@ async def read_item(site: Site, run: RunDetails, index: int) -> ItemReport | Non
         snapshot, sub_runs, lines = await asyncio.gather(
             site.read_snapshot(run.run_id, PARTS, index),
             site.client.list_runs(None, _MAX_SUB_RUNS, parent_run_id=run.run_id),
-            run_in_threadpool(read_run_lines, run.run_id),
+            run_in_threadpool(read_run_log_lines, run.run_id),
         )
     items = snapshot.items or ()
     if index >= len(items):
         return None
-    item, follower = items[index], site.followers.find(run.run_id)
-    if not run.is_finished and follower is not None and (error := follower.get_errors().get(index)) is not None:
+    item, follower = items[index], site.followers.find_follower(run.run_id)
+    if not run.is_finished and follower is not None and (error := follower.get_item_errors().get(index)) is not None:
         # Servers don't report any item's error until the whole run has ended.
         item = replace(item, status=ExecutionStatus.FAILED, error=error)
-    report = await build_report(site, replace(snapshot, items=[item]), is_timed=len(items) <= MAX_DRAWN_ITEMS)
+    report = await build_masked_report(site, replace(snapshot, items=[item]), is_timed=len(items) <= MAX_DRAWN_ITEMS)
     report = replace(report, times=[time for time in report.times if time.item_index == index])
     decoder, oldest_first = site.snapshots.get_decoder(run.run_id), list(reversed(sub_runs.runs))
     item_report = ItemReport(report, decoder, len(items), oldest_first, lines)
@@ -124,11 +124,11 @@ def _pause_garbage_collector() -> Iterator[None]:
             gc.unfreeze()
 
 
-async def build_report(site: Site, snapshot: RunSnapshot, *, is_timed: bool = True) -> RunReport:
+async def build_masked_report(site: Site, snapshot: RunSnapshot, *, is_timed: bool = True) -> RunReport:
     """Return a run's report for display, with secrets masked."""
     times = []
     if is_timed and snapshot.steps and (await site.client.server_info()).capabilities.get("events"):
-        times = await (await site.followers.get_or_create(snapshot.run_id)).read_step_times()
+        times = await (await site.followers.get_or_create_follower(snapshot.run_id)).read_step_times()
     return RunReport(mask_snapshot(snapshot), times)
 
 
@@ -155,7 +155,7 @@ def draw_run_timeline(
     # `draw_timeline` escapes its values.
     if urls is None:
         return Markup(draw_timeline(bars, right_edge=right_edge))  # noqa: S704
-    span = parse_span(urls.span)
+    span = parse_timeline_span(urls.span)
     began: dict[str, str] = {}
     if is_live and span is None:
         began = {time.step_id: time.attempts[0].isoformat() for time in report.times if time.attempts and not time.end}
@@ -165,12 +165,12 @@ def draw_run_timeline(
     ]
 
     def build_zoom_url(begin: float, end: float) -> str:
-        return urls.change_view(selected, span=f"{begin:.6g}-{end:.6g}") + "#timeline"
+        return urls.build_view_url(selected, span=f"{begin:.6g}-{end:.6g}") + "#timeline"
 
     return Markup(draw_timeline(bars, right_edge=right_edge, span=span, zoom=build_zoom_url))  # noqa: S704
 
 
-def parse_span(text: str) -> tuple[float, float] | None:
+def parse_timeline_span(text: str) -> tuple[float, float] | None:
     """Parse a timeline span in seconds, such as `0.2-0.4`. Returns None if it's invalid."""
     begin, _, end = text.partition("-")
     try:
@@ -181,7 +181,7 @@ def parse_span(text: str) -> tuple[float, float] | None:
 
 
 @dataclass(frozen=True)
-class Picture:
+class GraphPicture:
     """A drawing of a flow's graph."""
 
     svg: str
@@ -192,14 +192,14 @@ class Picture:
     """The ID of the selected step's box."""
 
 
-def draw_item_graph(report: RunReport, urls: ItemUrls, selected: str | None) -> Picture:
+def draw_item_graph(report: RunReport, urls: ItemUrls, selected: str | None) -> GraphPicture:
     """Draw an item's graph, linking each box to its step.
 
     Unless `urls` requests all steps, equivalent steps share a box and nested flows in large flows are collapsed.
     """
     if not report.flow.get("steps"):
-        return Picture("")
-    folded, layout = _lay_out(report.flow, is_whole=urls.shows_all)
+        return GraphPicture("")
+    folded, layout = _get_cached_layout(report.flow, is_whole=urls.shows_all)
     states = find_worst_step_states(report)
     boxes = folded.find_box_states(states)
     links = {}
@@ -217,7 +217,7 @@ def draw_item_graph(report: RunReport, urls: ItemUrls, selected: str | None) -> 
     box = folded.find_box(selected) if selected else ""
     children = {name: count for name, count in failed.items() if count}
     look = Look(boxes, style=False, links=links, failed_children=children, selected=box)
-    return Picture(_draw_svg(folded, layout, look), folded.hidden_count, box)
+    return GraphPicture(_draw_graph_svg(folded, layout, look), folded.hidden_count, box)
 
 
 def draw_run_graph(report: RunReport) -> str:
@@ -229,14 +229,14 @@ def draw_flow_graph(flow: Mapping[str, Any], statuses: Mapping[str, str] | None 
     """Draw a flow's graph as SVG, colored by step status. Returns an empty string if it can't be drawn."""
     if not flow.get("steps"):
         return ""
-    folded, layout = _lay_out(flow, is_whole=False)
-    return _draw_svg(folded, layout, Look(folded.find_box_states(statuses or {}), style=False))
+    folded, layout = _get_cached_layout(flow, is_whole=False)
+    return _draw_graph_svg(folded, layout, Look(folded.find_box_states(statuses or {}), style=False))
 
 
 _layouts: BoundedDict[tuple[str, bool], tuple[FoldedGraph, Layout | None]] = BoundedDict(32)
 
 
-def _lay_out(flow: Mapping[str, Any], *, is_whole: bool) -> tuple[FoldedGraph, Layout | None]:
+def _get_cached_layout(flow: Mapping[str, Any], *, is_whole: bool) -> tuple[FoldedGraph, Layout | None]:
     """Return a flow's graph and layout. They're cached, since they don't depend on statuses.
 
     The layout is None if the graph can't be drawn. Thread-safe.
@@ -254,11 +254,11 @@ def _lay_out(flow: Mapping[str, Any], *, is_whole: bool) -> tuple[FoldedGraph, L
     return drawing
 
 
-def _draw_svg(folded: FoldedGraph, layout: Layout | None, look: Look) -> str:
+def _draw_graph_svg(folded: FoldedGraph, layout: Layout | None, look: Look) -> str:
     # `svg` escapes its values.
     return Markup(draw_svg(folded.graph, look, layout)) if layout is not None else ""  # noqa: S704
 
 
-def format_flow_lines(flow: Mapping[str, Any]) -> list[str]:
-    """Return a flow as lines of YAML. Keys are sorted, because servers return them in a different order each time."""
+def format_flow_yaml_lines(flow: Mapping[str, Any]) -> list[str]:
+    """Sorts the keys, because servers return them in a different order each time."""
     return write_yaml(sort_flow_keys(flow)).splitlines()

@@ -39,9 +39,9 @@ _ATTRIBUTES |= dict.fromkeys(("long", "email", "uri"), _ATTRIBUTES["text"])
 def _describe_limits(schema: Mapping[str, Any], kind: str) -> str:
     """Describe a value's limits in words, adding the schema's first example."""
     parts = [
-        _format_range(schema, "minLength", "maxLength", " characters"),
-        _format_range(schema, "minItems", "maxItems", " elements"),
-        _format_range(schema, "minimum", "maximum", ""),
+        _describe_range(schema, "minLength", "maxLength", " characters"),
+        _describe_range(schema, "minItems", "maxItems", " elements"),
+        _describe_range(schema, "minimum", "maximum", ""),
     ]
     limits = {"exclusiveMinimum": "more than", "exclusiveMaximum": "less than", "multipleOf": "a multiple of"}
     parts += [f"{words} {schema[name]}" for name, words in limits.items() if is_number(schema.get(name))]
@@ -54,7 +54,7 @@ def _describe_limits(schema: Mapping[str, Any], kind: str) -> str:
     return "; ".join(part for part in parts if part)
 
 
-def _format_range(schema: Mapping[str, Any], least: str, most: str, unit: str) -> str:
+def _describe_range(schema: Mapping[str, Any], least: str, most: str, unit: str) -> str:
     low, high = (schema[name] if is_number(schema.get(name)) else None for name in (least, most))
     if low is not None and high is not None:
         return f"{low} to {high}{unit}"
@@ -63,8 +63,8 @@ def _format_range(schema: Mapping[str, Any], least: str, most: str, unit: str) -
     return "" if high is None else f"at most {high}{unit}"
 
 
-def _format_value(kind: str, value: Any) -> str | None:
-    """Return a value as text, or None if the field can't show it."""
+def _format_field_value(kind: str, value: Any) -> str | None:
+    """None if this kind of field can't show the value."""
     if kind in ("text", "long", *FORMATS):
         if not isinstance(value, str):
             return None
@@ -83,7 +83,7 @@ def _parse_field_text(kind: str, text: str) -> Any:
     if kind in ("text", "long", "secret"):
         return text
     if kind in FORMATS:
-        return _validate_format(kind, text.strip())
+        return _check_string_format(kind, text.strip())
     value = _parse_json_text(text)
     if kind == "integer" and not (is_number(value) and value == int(value)):
         raise ValueError("is not an integer")
@@ -96,7 +96,7 @@ def _parse_field_text(kind: str, text: str) -> Any:
     return value
 
 
-def _validate_format(kind: str, text: str) -> str:
+def _check_string_format(kind: str, text: str) -> str:
     try:
         match kind:
             case "date":
@@ -114,8 +114,8 @@ def _validate_format(kind: str, text: str) -> str:
     raise ValueError(_FORMAT_ERRORS[kind])
 
 
-def format_json(value: Any) -> str:
-    """Return a value as editable JSON without invisible characters, or an empty string for null."""
+def format_editable_json(value: Any) -> str:
+    """Format a value for a text box: invisible characters are escaped, and null is an empty box."""
     return "" if value is None else dump_json(value, "  ")
 
 
@@ -131,7 +131,7 @@ def _parse_json_text(text: str) -> Any:
         raise ValueError(error.message.removeprefix("the value ")) from None
 
 
-def parse_value(text: str) -> Any:
+def parse_json_or_yaml(text: str) -> Any:
     """Parse JSON or YAML text. Blank text is null.
 
     Raises:
@@ -208,23 +208,23 @@ class Field:
         return bool(self.error) or any(part.has_error for part in self.parts)
 
 
-class FormError(ValueError):
-    """The submitted values don't match the schema. Every invalid field has an error."""
+class InvalidFormError(ValueError):
+    """The submitted values don't match the schema. Each invalid field says why."""
 
     def __init__(self, fields: Sequence[Field]) -> None:
-        super().__init__("; ".join(_list_errors(fields)))
+        super().__init__("; ".join(_list_error_messages(fields)))
         self.fields = list(fields)
 
 
-def _list_errors(fields: Sequence[Field], prefix: str = "") -> list[str]:
+def _list_error_messages(fields: Sequence[Field], prefix: str = "") -> list[str]:
     errors = []
     for field in fields:
         errors += [f"{prefix}{field.key}: {field.error}"] if field.error else []
-        errors += _list_errors(field.parts, f"{prefix}{field.key}.")
+        errors += _list_error_messages(field.parts, f"{prefix}{field.key}.")
     return errors
 
 
-def build_fields(
+def build_schema_fields(
     schema: Any, definitions: Mapping[str, Any] | None = None, *, prefix: str = "input", secret: Sequence[str] = ()
 ) -> list[Field]:
     """Return the fields for an object schema, in schema order, or an empty list if a form can't represent it.
@@ -235,13 +235,11 @@ def build_fields(
         prefix: A prefix for field names.
         secret: Properties whose values must be hidden.
     """
-    builder = _FormBuilder(definitions or {})
-    return list(builder.build_fields(builder.resolve_schema(schema), prefix, 0, secret))
+    builder = _FieldBuilder(definitions or {})
+    return list(builder.object_fields(builder.resolve_schema(schema), prefix, 0, secret))
 
 
-class _FormBuilder:
-    """Builds form fields, up to 100."""
-
+class _FieldBuilder:
     def __init__(self, definitions: Mapping[str, Any]) -> None:
         self._definitions = definitions
         self._left = _MAX_FIELDS
@@ -250,7 +248,7 @@ class _FormBuilder:
         target = resolve_ref(schema, self._definitions)
         return target if isinstance(target, Mapping) else {}
 
-    def build_fields(
+    def object_fields(
         self, schema: Mapping[str, Any], prefix: str, depth: int, secret: Sequence[str] = ()
     ) -> tuple[Field, ...]:
         """Return an object's fields, or none if there are too many."""
@@ -265,12 +263,12 @@ class _FormBuilder:
 
     def _build_field(self, name: str, key: str, schema: Any, depth: int, required: bool, secret: bool) -> Field:
         target = self.resolve_schema(schema)
-        kind, options = _choose_kind(target)
+        kind, options = _choose_field_kind(target)
         parts: tuple[Field, ...] = ()
         if kind in ("object", "list") and not secret:
             if depth < _MAX_DEPTH:
                 is_object = kind == "object"
-                parts = self.build_fields(target, name, depth + 1) if is_object else self._build_elements(target, name)
+                parts = self.object_fields(target, name, depth + 1) if is_object else self._build_elements(target, name)
             kind = kind if parts else "json"
         types, limits = target.get("type"), {} if secret else _ATTRIBUTES.get(kind, {})
         is_simple = kind not in ("choice", "json", "object", "list") and not secret
@@ -279,8 +277,8 @@ class _FormBuilder:
             key,
             "secret" if secret else kind,
             required,
-            title=_get_string(target, "title") or key,
-            description=_get_string(target, "description"),
+            title=_get_schema_string(target, "title") or key,
+            description=_get_schema_string(target, "description"),
             hint="" if secret else _describe_limits(target, kind),
             attributes={limits[name]: str(target[name]) for name in limits if is_number(target.get(name))},
             options=options,
@@ -294,14 +292,14 @@ class _FormBuilder:
     def _build_elements(self, schema: Mapping[str, Any], name: str) -> tuple[Field, ...]:
         """Return the fields for a list element. Empty unless the element is a simple value or a flat object."""
         element = self.resolve_schema(schema.get("items"))
-        if _choose_kind(element)[0] == "object":
-            parts = self.build_fields(element, f"{name}-row", _MAX_DEPTH)
+        if _choose_field_kind(element)[0] == "object":
+            parts = self.object_fields(element, f"{name}-row", _MAX_DEPTH)
         else:
             parts = (self._build_field(f"{name}-row", "", element, _MAX_DEPTH, True, False),)
         return parts if all(part.kind != "json" for part in parts) else ()
 
 
-def _get_string(schema: Mapping[str, Any], name: str) -> str:
+def _get_schema_string(schema: Mapping[str, Any], name: str) -> str:
     value = schema.get(name)
     return value if isinstance(value, str) else ""
 
@@ -310,7 +308,7 @@ def _hash_text(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-def _choose_kind(schema: Mapping[str, Any]) -> tuple[str, tuple[Any, ...]]:
+def _choose_field_kind(schema: Mapping[str, Any]) -> tuple[str, tuple[Any, ...]]:
     options = schema.get("enum")
     if isinstance(options, list) and 0 < len(options) <= _MAX_FIELDS:
         return "choice", tuple(options)
@@ -345,7 +343,7 @@ def fill_field(field: Field, value: Any) -> Field:
         # In Python, True == 1, but it must not match a numeric choice.
         places = [str(i) for i, option in enumerate(field.options) if option == value and type(option) is type(value)]
         return replace(field, value=places[0]) if places else field
-    shown = _format_value(field.kind, value)
+    shown = _format_field_value(field.kind, value)
     return field if shown is None else replace(field, value=shown)
 
 
@@ -355,26 +353,26 @@ def clear_field(field: Field) -> Field:
     return replace(field, value="", parts=parts, is_null=False)
 
 
-def read_form_value(fields: Sequence[Field], form: Mapping[str, str]) -> dict[str, Any]:
+def parse_submitted_object(fields: Sequence[Field], form: Mapping[str, str]) -> dict[str, Any]:
     """Return the submitted object. Optional fields left empty are omitted.
 
     Raises:
-        FormError: If a field's value is invalid.
+        InvalidFormError: If a field's value is invalid.
     """
     value: dict[str, Any] = {}
     entered = [_parse_submitted_field(value, field, form) for field in fields]
     if any(field.has_error for field in entered):
-        raise FormError(entered)
+        raise InvalidFormError(entered)
     checked = []
     for field in entered:
         # The same check that `run` does.
         if field.key in value and field.kind != "secret":
             for mismatch in find_mismatches(value[field.key], field.schema, field.definitions):
                 path = mismatch.parts if mismatch.key is None else (*mismatch.parts, mismatch.key)
-                field = _add_error(field, path, mismatch.message)
+                field = _add_error_at_path(field, path, mismatch.message)
         checked.append(field)
     if any(field.has_error for field in checked):
-        raise FormError(checked)
+        raise InvalidFormError(checked)
     return value
 
 
@@ -382,12 +380,12 @@ def _parse_submitted_field(value: dict[str, Any], field: Field, form: Mapping[st
     """Add a submitted value to the object. Return the field with its text and, if it's invalid, an error."""
     if field.kind == "object":
         inner: dict[str, Any] = {}
-        if not field.required and not _is_entered(field, form):
+        if not field.required and not _has_submitted_value(field, form):
             return clear_field(field)
         parts = tuple(_parse_submitted_field(inner, part, form) for part in field.parts)
         value[field.key] = inner
         return replace(field, parts=parts)
-    text = _get_sent_text(form, field.name)
+    text = _get_submitted_text(form, field.name)
     field = replace(field, is_null=field.is_nullable and bool(form.get(_get_null_checkbox_name(field))))
     if field.is_null:
         value[field.key] = None
@@ -407,18 +405,17 @@ def _parse_submitted_field(value: dict[str, Any], field: Field, form: Mapping[st
     return shown
 
 
-def _is_entered(field: Field, form: Mapping[str, str]) -> bool:
+def _has_submitted_value(field: Field, form: Mapping[str, str]) -> bool:
     if field.kind == "object":
-        return any(_is_entered(part, form) for part in field.parts)
+        return any(_has_submitted_value(part, form) for part in field.parts)
     return bool(form.get(field.name) or form.get(_get_null_checkbox_name(field)))
 
 
 def _get_null_checkbox_name(field: Field) -> str:
-    """Return the name of the checkbox that sets a field to null."""
     return f"{field.name}-null"
 
 
-def _get_sent_text(form: Mapping[str, str], name: str) -> str:
+def _get_submitted_text(form: Mapping[str, str], name: str) -> str:
     return form.get(name, "").replace("\r\n", "\n")
 
 
@@ -442,38 +439,38 @@ def is_raw_text_used(fields: Sequence[Field], form: Mapping[str, str]) -> bool:
         return not fields
     names = get_field_texts(map(clear_field, fields))
     before = form.get("before") or hash_form_contents(list(map(clear_field, fields)), "")
-    if not is_raw_edited(before, _get_sent_text(form, "raw")):
+    if not is_raw_edited(before, _get_submitted_text(form, "raw")):
         return False
-    sent = {name: _get_sent_text(form, name) for name in names}
+    sent = {name: _get_submitted_text(form, name) for name in names}
     if not names.keys().isdisjoint(form) and not before.startswith(f"{_hash_text(json.dumps(sent))} "):
         raise ValueError("both the fields and the text below them were changed: change only one of them")
     return True
 
 
-def _add_error(field: Field, path: Sequence[Any], message: str) -> Field:
+def _add_error_at_path(field: Field, path: Sequence[Any], message: str) -> Field:
     """Return the field with an error on the part at `path`."""
     if field.kind == "object" and path and any(part.key == path[0] for part in field.parts):
-        inner = (_add_error(part, path[1:], message) if part.key == path[0] else part for part in field.parts)
+        inner = (_add_error_at_path(part, path[1:], message) if part.key == path[0] else part for part in field.parts)
         return replace(field, parts=tuple(inner))
     where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
     return replace(field, error=field.error or (f"{where}: {message}" if where else message))
 
 
-def refill_fields(fields: Sequence[Field], form: Mapping[str, str]) -> list[Field]:
-    """Return the fields with the submitted text, except for secrets."""
+def restore_submitted_texts(fields: Sequence[Field], form: Mapping[str, str]) -> list[Field]:
+    """Put the submitted text back into the fields, except for secrets."""
     return [
         replace(
             field,
             value="" if field.kind == "secret" else form.get(field.name, field.value),
             is_null=field.is_nullable and bool(form.get(_get_null_checkbox_name(field))),
-            parts=tuple(refill_fields(field.parts, form)) if field.kind == "object" else field.parts,
+            parts=tuple(restore_submitted_texts(field.parts, form)) if field.kind == "object" else field.parts,
         )
         for field in fields
     ]
 
 
-def fill_fields(fields: Sequence[Field], value: Any) -> list[Field]:
-    """Return the fields filled in from an object, or an empty list if they can't show all of it."""
+def fill_fields_from_object(fields: Sequence[Field], value: Any) -> list[Field]:
+    """Fill in all fields from an object. If they can't show all of it, there are none."""
     if not isinstance(value, Mapping):
         return []
     shown = [fill_field(field, value[field.key]) if field.key in value else clear_field(field) for field in fields]

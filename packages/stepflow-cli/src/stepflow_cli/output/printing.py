@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import Problem, current_session, usage
-from ..inputs.files import convert_write_errors, write_bytes
+from ..inputs.files import converting_write_errors, write_bytes
 from ..output.terminal import escape
-from ..stdio import reporting_lost_output
+from ..stdio import converting_output_errors
 from . import terminal as colors
-from .columns import View, select_fields
+from .columns import View, select_record_fields
 from .messages import note
-from .terminal import escape_json
+from .terminal import escape_json_for_terminal
 
 FORMATS = ("table", "json", "jsonl", "yaml", "name")
 
@@ -55,7 +55,7 @@ class Output(NamedTuple):
         if not os.path.isdir(folder):
             hint = "create the folder, or name a different file"
             raise usage(f"{path} cannot be written: folder {folder} does not exist", hint)
-        with convert_write_errors(path):
+        with converting_write_errors(path):
             check_writable(path)
 
     @property
@@ -75,9 +75,9 @@ class Output(NamedTuple):
             case "table":
                 self.write(self.format_table([record], view, vertical=True))
             case "json":
-                self.write(format_json(self._select_fields(record, view), indent=2) + "\n")
+                self.write(format_safe_json(self._select_fields(record, view), indent=2) + "\n")
             case form:
-                self.write(self._format_line(form, record, view))
+                self.write(self._format_record_line(form, record, view))
 
     def print_records(
         self, records: Iterable[Record], view: View, default: str = "table", *, flush: bool = False
@@ -92,26 +92,26 @@ class Output(NamedTuple):
         """
         form = self.format or self.value_format or default
         if form in ("jsonl", "name"):
-            self.write_all((self._format_line(form, record, view) for record in records), flush)
+            self.write_all((self._format_record_line(form, record, view) for record in records), flush)
             return
         everything = list(records)
         if form == "table":
             self.write(self.format_table(everything, view))
             return
-        selected = list(select_fields(everything, self.fields, view)) if self.fields else everything
-        self.write(format_json(selected, indent=2) + "\n" if form == "json" else _format_yaml(selected))
+        selected = list(select_record_fields(everything, self.fields, view)) if self.fields else everything
+        self.write(format_safe_json(selected, indent=2) + "\n" if form == "json" else _format_yaml(selected))
 
     def format_table(self, records: Sequence[Record], view: View, *, vertical: bool = False) -> str:
         """Format records as a table of the selected fields. If `vertical`, show just the first, one field per line."""
         from . import tables
 
         if self.fields:
-            list(select_fields(records, self.fields, view))  # raises on unknown fields
-            view = view.select_columns(self.fields)
+            list(select_record_fields(records, self.fields, view))  # raises on unknown fields
+            view = view.with_selected_columns(self.fields)
         on_terminal = self.path in (None, "-") and colors.is_terminal(sys.stdout)
         color = current_session().color
         if on_terminal or color == "always":
-            has_color = colors.has_color(sys.stdout, color)
+            has_color = colors.uses_color(sys.stdout, color)
             return tables.format_terminal_table(records, view, vertical=vertical, color=has_color, wide=self.wide)
         return tables.format_plain_table(records, view, vertical=vertical)
 
@@ -121,7 +121,7 @@ class Output(NamedTuple):
         if form == "yaml":
             self.write(_format_yaml(value))
         else:
-            self.write(format_json(value, indent=None if form == "jsonl" else 2) + "\n")
+            self.write(format_safe_json(value, indent=None if form == "jsonl" else 2) + "\n")
 
     def write(self, text: str) -> None:
         """Write text to the output."""
@@ -143,29 +143,28 @@ class Output(NamedTuple):
         sys.stdout.flush()
 
     def _select_fields(self, record: Record, view: View) -> Record:
-        return next(select_fields([record], self.fields, view)) if self.fields else record
+        return next(select_record_fields([record], self.fields, view)) if self.fields else record
 
-    def _format_line(self, form: str, record: Record, view: View) -> str:
-        """Format a record for a format that has no enclosing structure."""
+    def _format_record_line(self, form: str, record: Record, view: View) -> str:
+        """For formats where records simply follow each other."""
         selected = self._select_fields(record, view)
         if form == "jsonl":
-            return format_json(selected) + "\n"
+            return format_safe_json(selected) + "\n"
         if form == "yaml":
             return _format_yaml(selected)
-        names = _list_leaves(selected) if self.fields else [record.get(view.name)]
+        names = _list_leaf_values(selected) if self.fields else [record.get(view.name)]
         return "\t".join(escape(str(name)) for name in names) + "\n"
 
 
-def _list_leaves(value: Any) -> list[Any]:
-    """Return the leaf values of the selected fields."""
+def _list_leaf_values(value: Any) -> list[Any]:
     if isinstance(value, dict):
-        return [leaf for inner in value.values() for leaf in _list_leaves(inner)]
-    return ["" if value is None else format_json(value) if isinstance(value, (list, bool)) else value]
+        return [leaf for inner in value.values() for leaf in _list_leaf_values(inner)]
+    return ["" if value is None else format_safe_json(value) if isinstance(value, (list, bool)) else value]
 
 
-def format_json(value: Any, *, indent: int | None = None) -> str:
+def format_safe_json(value: Any, *, indent: int | None = None) -> str:
     """Format a value as JSON, escaping anything a terminal would interpret or stdout can't encode."""
-    text = escape_json(json.dumps(value, ensure_ascii=False, indent=indent))
+    text = escape_json_for_terminal(json.dumps(value, ensure_ascii=False, indent=indent))
     try:
         text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
     except UnicodeEncodeError:
@@ -190,7 +189,7 @@ def write_document(content: bytes, path: str | None) -> None:
         if path is None and sys.stdout.isatty() and b"\x00" in content:
             raise usage("not printing a PNG picture to a terminal", "to save it, use --output FILE")
         sys.stdout.flush()
-        with reporting_lost_output():
+        with converting_output_errors():
             sys.stdout.buffer.write(content)
             sys.stdout.buffer.flush()
         return

@@ -71,7 +71,7 @@ _COMMANDS = {
 }
 
 
-def command_hint(words: str) -> str | None:
+def find_command_hint(words: str) -> str | None:
     """Return a hint for a command that doesn't exist.
 
     Args:
@@ -80,7 +80,7 @@ def command_hint(words: str) -> str | None:
     return _COMMANDS.get(words.partition(" ")[2])
 
 
-def option_hint(command: str, options: Iterable[str], known: Collection[str]) -> str | None:
+def find_option_hint(command: str, options: Iterable[str], known: Collection[str]) -> str | None:
     """Return a hint for an option that doesn't exist.
 
     Args:
@@ -100,7 +100,7 @@ _FILES = (".json", ".yaml", ".yml")
 _BATCHES = (".jsonl", ".ndjson", ".csv", ".parquet")
 
 
-def extra_hint(extra: str, args: Sequence[str]) -> str | None:
+def find_extra_argument_hint(extra: str, args: Sequence[str]) -> str | None:
     """Return the option to use instead of extra arguments to a command that runs a flow, or None if unknown.
 
     Args:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import Problem, suggest, usage
-from ..inputs.files import convert_write_errors
-from ..inputs.values import parse_scalar
-from .profiles import KEYS, TOKEN_KEYS, Profiles, parse_profile, parse_stored_history
+from ..inputs.files import converting_write_errors
+from ..inputs.values import parse_assigned_value
+from .profiles import KEYS, TOKEN_KEYS, Profiles, parse_history_without_password, parse_profile
 from .server_choice import check_target_release
 
 # Keys outside profiles.
@@ -20,7 +20,7 @@ _SECRETS = ("token", "password", "api_key", "secret", "auth", "authorization")
 
 
 @dataclass(frozen=True)
-class KeyPath:
+class SettingPath:
     """The location of a value in the file."""
 
     profile: str | None
@@ -34,7 +34,7 @@ class KeyPath:
         return f"profiles.{self.profile}" + (f".{self.key}" if self.key else "")
 
 
-def parse_key(key: str, profile: str | None, profiles: Profiles) -> KeyPath:
+def parse_setting_key(key: str, profile: str | None, profiles: Profiles) -> SettingPath:
     """Parse the path to a key.
 
     Accepts `current`, `history`, `target`, `profiles.NAME.KEY`, `profiles.NAME`, or a key of the selected profile.
@@ -54,24 +54,24 @@ def parse_key(key: str, profile: str | None, profiles: Profiles) -> KeyPath:
         # Profile names may contain dots.
         name, dot, own_key = rest.rpartition(".")
         if rest and (rest in profiles.tables or not dot):
-            return KeyPath(rest, None)
+            return SettingPath(rest, None)
         if not name:
             raise usage(f"{key} names no profile", "use profiles.NAME.KEY")
         if own_key not in KEYS:
-            raise _unknown_key(own_key, key, KEYS)
-        return KeyPath(name, own_key)
+            raise _build_unknown_key_problem(own_key, key, KEYS)
+        return SettingPath(name, own_key)
     if key in _TOP and profile is None:
-        return KeyPath(None, key)
+        return SettingPath(None, key)
     if key not in KEYS:
-        raise _unknown_key(key, key, [*KEYS, *_TOP])
+        raise _build_unknown_key_problem(key, key, [*KEYS, *_TOP])
     current = profile or profiles.current
     if current is None:
         hint = f"use profiles.dev.{key}, for a profile dev; to make it the default, run 'stepflow config use dev'"
         raise usage(f"{key} belongs to a profile, and none is named", hint)
-    return KeyPath(current, key)
+    return SettingPath(current, key)
 
 
-def _unknown_key(key: str, whole: str, known: Sequence[str]) -> Problem:
+def _build_unknown_key_problem(key: str, whole: str, known: Sequence[str]) -> Problem:
     if key in _SECRETS:
         message = f"{whole} cannot be set: tokens are never written to the file, where others could find them"
         hint = "name its source: token_env (a variable), token_file (a file) or token_command (a command)"
@@ -79,27 +79,27 @@ def _unknown_key(key: str, whole: str, known: Sequence[str]) -> Problem:
     return usage(f"unknown key {whole}", suggest(key, known) or f"the keys are {', '.join(known)}")
 
 
-def set_value(path: KeyPath, text: str, profiles: Profiles) -> Any:
+def change_setting(path: SettingPath, text: str, profiles: Profiles) -> Any:
     """Parse a key's new value from text, save it, and return it.
 
     Raises:
         Problem: If the value is invalid or the file can't be changed.
     """
     if path.profile is None and path.key == "history":
-        history = parse_stored_history(text, "history")
-        return _set_top_level("history", {"on": True, "off": False}.get(history, history), profiles)
+        history = parse_history_without_password(text, "history")
+        return _set_top_level_key("history", {"on": True, "off": False}.get(history, history), profiles)
     if path.profile is None and path.key == "target":
         check_target_release(text, "target")
-        return _set_top_level("target", text, profiles)
+        return _set_top_level_key("target", text, profiles)
     if path.profile is None:
-        return use_profile(text, profiles)
+        return make_profile_current(text, profiles)
     if not path.profile:
         raise usage("a profile has a name", "use profiles.NAME.KEY")
     if path.key is None:
         raise usage(f"{path} is a profile, not a key", f"its keys are {', '.join(KEYS)}")
     name, key = path.profile, path.key
     is_json = key in ("timeout", "verify") or (key == "token_command" and text.lstrip().startswith("["))
-    value = parse_scalar(text) if is_json else text
+    value = parse_assigned_value(text) if is_json else text
     table = profiles.tables.get(name)
     if table is None and key != "url":
         words = shlex.quote(f"profiles.{name}.url")
@@ -123,16 +123,16 @@ def set_value(path: KeyPath, text: str, profiles: Profiles) -> Any:
             tables[name] = tomlkit.inline_table() if isinstance(tables, InlineTable) else tomlkit.table()
         tables[name][key] = value
 
-    _edit_file(profiles.path, set_in_document)
+    _edit_config_file(profiles.path, set_in_document)
     return value
 
 
-def _set_top_level(key: str, value: Any, profiles: Profiles) -> Any:
-    _edit_file(profiles.path, lambda document: document.update({key: value}))
+def _set_top_level_key(key: str, value: Any, profiles: Profiles) -> Any:
+    _edit_config_file(profiles.path, lambda document: document.update({key: value}))
     return value
 
 
-def unset_value(path: KeyPath, profiles: Profiles) -> None:
+def remove_setting(path: SettingPath, profiles: Profiles) -> None:
     """Remove a key or a whole profile from the file.
 
     Raises:
@@ -166,20 +166,20 @@ def unset_value(path: KeyPath, profiles: Profiles) -> None:
         if document.get("current") == path.profile:
             del document["current"]
 
-    _edit_file(profiles.path, remove_from_document)
+    _edit_config_file(profiles.path, remove_from_document)
 
 
-def use_profile(name: str, profiles: Profiles) -> str:
+def make_profile_current(name: str, profiles: Profiles) -> str:
     """Make a profile the current one and return its name.
 
     Raises:
         Problem: If the profile doesn't exist or is invalid.
     """
-    profiles.get(name)
-    return str(_set_top_level("current", name, profiles))
+    profiles.get_profile(name)
+    return str(_set_top_level_key("current", name, profiles))
 
 
-def _edit_file(path: Path, edit: Callable[[Any], None]) -> None:
+def _edit_config_file(path: Path, edit: Callable[[Any], None]) -> None:
     """Edit the file, leaving it readable only by its owner. Follows symbolic links.
 
     Args:
@@ -208,6 +208,6 @@ def _edit_file(path: Path, edit: Callable[[Any], None]) -> None:
     if not is_done:
         # Refuse rather than lose content, e.g. if a table is split up.
         raise usage(f"{path} is written in a way that cannot be edited here", "edit it in an editor")
-    with convert_write_errors(str(path)):
+    with converting_write_errors(str(path)):
         path.resolve().parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_file(path, changed.encode(), expected_content=before, mode=0o600)

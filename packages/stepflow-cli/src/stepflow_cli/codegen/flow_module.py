@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..errors import usage
-from ..inputs.flow import is_python_flow, load_flow_file
-from .names import UniqueNames, camel_name, quote_text, snake_name
+from ..inputs.flow import is_python_flow, load_flow_argument
+from .names import UniqueNames, make_variable_name, quote_string, to_camel_case
 from .pydantic_models import drop_invalid_defaults, generate_models
 from .schemas import NamedSchemas, list_typed_parts
 
@@ -29,8 +29,8 @@ _UNTYPED = {"input": "Any", "output": "Any", "variables": "Variables"}
 _IMPORTS = {"Any": "typing.Any", "Variables": "stepflow_client.Variables"}
 
 
-def generate_module(files: Iterable[str], output: str | None) -> str:
-    """Return the source of a module for flows. It doesn't depend on the order of the files.
+def generate_flow_module(files: Iterable[str], output: str | None) -> str:
+    """Generate the module for some flows. It's the same in whichever order their files are listed.
 
     Args:
         files: The flow files.
@@ -44,20 +44,20 @@ def generate_module(files: Iterable[str], output: str | None) -> str:
     schemas, typed, flows = NamedSchemas(names), [], []
     python_imports: list[str] = []
     for path, file in sorted((_relative_path(file, folder), file) for file in files):
-        flow = load_flow_file(file)
+        flow = load_flow_argument(file)
         title = flow.get("name")
         title = title if isinstance(title, str) and title.strip() else Path(file).stem
-        name = names.take(snake_name(title))
-        parts = {part: names.take(camel_name(name) + camel_name(part)) for part in list_typed_parts(flow)}
-        typed.append((flow, camel_name(name), file, parts))
-        source = f"Path(__file__).parent / {quote_text(path)}"
+        name = names.make_unique(make_variable_name(title))
+        parts = {part: names.make_unique(to_camel_case(name) + to_camel_case(part)) for part in list_typed_parts(flow)}
+        typed.append((flow, to_camel_case(name), file, parts))
+        source = f"Path(__file__).parent / {quote_string(path)}"
         if is_python_flow(file):
             module, _, attribute = file.rpartition(":")
             if module.lower().endswith(".py"):
                 hint = f"use the import path instead: {Path(module).stem}:{attribute}"
                 raise usage(f"the module cannot import {file} by its file path", hint)
             first, dot, rest = attribute.partition(".")
-            alias = names.take(f"{name}_flow")
+            alias = names.make_unique(f"{name}_flow")
             python_imports.append(f"from {module} import {first} as {alias}\n")
             source = f"{alias}{dot}{rest}"
         # Drop backslashes and quotes, which would break the docstring.
@@ -66,7 +66,7 @@ def generate_module(files: Iterable[str], output: str | None) -> str:
         flows.append(_FLOW.format(**(_UNTYPED | parts), name=name, source=source, title=shown, output_type=output_type))
     # Reserve the names of all inputs and outputs before naming nested classes.
     for arguments in typed:
-        schemas.add_flow(*arguments)
+        schemas.add_flow_schemas(*arguments)
     untyped = {kind for *_, parts in typed for part, kind in _UNTYPED.items() if part not in parts}
     imports = ["stepflow_client.flow_models.TypedFlow", *(_IMPORTS[part] for part in untyped)]
     imports += ["pathlib.Path"] if len(python_imports) < len(flows) else []

@@ -12,9 +12,9 @@ from stepflow_client.flows.components import BUILTINS
 
 from ..errors import Problem, usage
 from ..output.messages import note
-from .names import RESERVED_NAMES, UniqueNames, camel_name, format_docstring, snake_name_or_reserved
-from .python_types import PythonTypes, choose_python_names, literal
-from .schemas import LenientDocument, NamedSchemas
+from .names import RESERVED_NAMES, UniqueNames, format_docstring, make_identifier, to_camel_case
+from .python_types import PythonTypeGenerator, choose_field_names, to_literal
+from .schemas import LenientSchemaDocument, NamedSchemas
 
 _HEAD = '''"""Components as functions, for flows in Python.
 
@@ -69,13 +69,13 @@ class ComponentStub(NamedTuple):
         if path in BUILTINS:
             # Our own schemas are more precise, so use the server's only for descriptions.
             own_given, own_returned = BUILTINS[path]
-            given = _copy_descriptions(own_given, given) if own_given else given
-            returned = _copy_descriptions(own_returned, returned) if own_returned else returned
+            given = _copy_field_descriptions(own_given, given) if own_given else given
+            returned = _copy_field_descriptions(own_returned, returned) if own_returned else returned
         return cls(path, record.get("description"), given, returned, is_guessed=not record.get("path"))
 
 
-def _copy_descriptions(schema: Mapping[str, Any], sent: Any) -> dict[str, Any]:
-    """Return an object schema with the field descriptions from another schema."""
+def _copy_field_descriptions(schema: Mapping[str, Any], sent: Any) -> dict[str, Any]:
+    """Our schemas are more precise, but the server's have the better descriptions."""
     sent_fields = sent.get("properties") if isinstance(sent, Mapping) else None
     fields = {}
     for key, each in schema.get("properties", {}).items():
@@ -87,7 +87,7 @@ def _copy_descriptions(schema: Mapping[str, Any], sent: Any) -> dict[str, Any]:
 
 
 def generate_stubs(records: Iterable[Mapping[str, Any]], only: Sequence[str]) -> str:
-    """Return the source of a module with a function per component.
+    """Generate a module with a function for each component.
 
     Args:
         records: The components, as `ComponentInfo` JSON objects.
@@ -116,52 +116,50 @@ def generate_stubs(records: Iterable[Mapping[str, Any]], only: Sequence[str]) ->
     if not chosen:
         raise usage("found only builtin components", "for these, use: from stepflow_client.authoring import builtin")
     writer = _StubWriter()
-    source = writer.generate_module(chosen)
+    source = writer.generate_stub_module(chosen)
     for message in writer.invalid_schemas.values():
         note(f"{message}; any value is accepted there")
     return source
 
 
 class _StubWriter:
-    """Generates functions for components."""
-
     def __init__(self) -> None:
         self._names = names = UniqueNames(_RESERVED)
         # Input classes get renamed later, so they don't reserve names in the module.
         self._inputs, self._outputs = NamedSchemas(UniqueNames()), NamedSchemas(names)
-        self._input_types = PythonTypes(self._inputs.named, names, is_input=True)
-        self._output_types = PythonTypes(self._outputs.named, names, is_input=False)
+        self._input_types = PythonTypeGenerator(self._inputs.named, names, is_input=True)
+        self._output_types = PythonTypeGenerator(self._outputs.named, names, is_input=False)
         self.invalid_schemas: dict[str, str] = {}
         """Why schemas were ignored, by component path."""
 
-    def generate_module(self, components: Iterable[ComponentStub]) -> str:
-        """Return the source of a module with a function per component, regardless of their order."""
+    def generate_stub_module(self, components: Iterable[ComponentStub]) -> str:
+        """The order in which a server lists its components makes no difference."""
         chosen = sorted(component for component in components if component.path not in _SKIPPED_COMPONENTS)
         # Name each function after the last part of its path, or the whole path if that's ambiguous.
-        lasts = [snake_name_or_reserved(stub.path.rpartition("/")[2], "component") for stub in chosen]
+        lasts = [make_identifier(stub.path.rpartition("/")[2], "component") for stub in chosen]
         names = []
         for stub, last in zip(chosen, lasts, strict=True):
-            name = last if lasts.count(last) == 1 else snake_name_or_reserved(stub.path, "component")
-            names.append(self._names.take(f"{name}_" if name in RESERVED_NAMES else name))
-        parts = [part for stub, name in zip(chosen, names, strict=True) for part in self._write_function(stub, name)]
+            name = last if lasts.count(last) == 1 else make_identifier(stub.path, "component")
+            names.append(self._names.make_unique(f"{name}_" if name in RESERVED_NAMES else name))
+        parts = [part for stub, name in zip(chosen, names, strict=True) for part in self._generate_function(stub, name)]
         body = "\n\n".join(parts)
-        return f"{_HEAD}{_write_imports(body)}{'' if not body else chr(10) * 2}{body}"
+        return f"{_HEAD}{_generate_imports(body)}{'' if not body else chr(10) * 2}{body}"
 
-    def _write_function(self, stub: ComponentStub, name: str) -> list[str]:
-        """Return the source of a component's function, preceded by any new classes it needs."""
-        prefix = camel_name(name)
-        given = self._normalize_schema(self._inputs, stub, stub.input_schema, f"{prefix}Input")
-        returned = self._normalize_schema(self._outputs, stub, stub.output_schema, f"{prefix}Output")
+    def _generate_function(self, stub: ComponentStub, name: str) -> list[str]:
+        """Any class that the function is the first to need comes before it."""
+        prefix = to_camel_case(name)
+        given = self._normalize_or_any(self._inputs, stub, stub.input_schema, f"{prefix}Input")
+        returned = self._normalize_or_any(self._outputs, stub, stub.output_schema, f"{prefix}Output")
         output = self._output_types.annotate(returned)
         schema = self._inputs.named.get(str(given.get("$ref", "")).rpartition("/")[2], {})
         descriptions: list[tuple[str, object]] = []
         options = _OPTIONS.format(output=output).splitlines()
         if "properties" in schema:
-            names = choose_python_names(schema["properties"], _OPTION_NAMES)
+            names = choose_field_names(schema["properties"], _OPTION_NAMES)
             parameters = ["*"]
-            for field in self._input_types.fields(schema):
+            for field in self._input_types.list_fields(schema):
                 field.name = names[field.key]
-                kind = field.annotation(field.kind if field.is_required else field.optional_kind)
+                kind = field.annotate_json_name(field.kind if field.is_required else field.optional_type)
                 parameters.append(f"{field.name}: {kind}{'' if field.is_required else ' = None'}")
                 descriptions.append((field.name, field.description))
             parameters += options
@@ -174,14 +172,16 @@ class _StubWriter:
                 parameters = [f"given: {kind}", "/", "*", *options]
         listed = "".join(f"    {parameter},\n" for parameter in parameters)
         documentation = format_docstring(stub.description, descriptions)
-        head = f"@component({literal(stub.path)})\ndef {name}(\n{listed}) -> {output}:\n"
+        head = f"@component({to_literal(stub.path)})\ndef {name}(\n{listed}) -> {output}:\n"
         classes = [*self._input_types.generate_pending_classes(), *self._output_types.generate_pending_classes()]
         return [*classes, f"{head}{documentation}    raise NotImplementedError\n"]
 
-    def _normalize_schema(self, schemas: NamedSchemas, stub: ComponentStub, schema: Any, name: str) -> dict[str, Any]:
-        """Return a schema in the form used for code generation. If it's invalid, any value is allowed."""
+    def _normalize_or_any(self, schemas: NamedSchemas, stub: ComponentStub, schema: Any, name: str) -> dict[str, Any]:
+        """One component with a broken schema shouldn't keep the others from getting stubs, so allow any value there."""
         try:
-            return schemas.normalize(schema if schema is not None else {}, name, LenientDocument(stub.path, schema, {}))
+            return schemas.normalize_schema(
+                schema if schema is not None else {}, name, LenientSchemaDocument(stub.path, schema, {})
+            )
         except Problem as problem:
             self.invalid_schemas[stub.path] = problem.message
         except RecursionError:
@@ -189,8 +189,8 @@ class _StubWriter:
         return {}
 
 
-def _write_imports(body: str) -> str:
-    """Return the imports needed by a module."""
+def _generate_imports(body: str) -> str:
+    """Import only what the module uses."""
     words = set()
     for node in ast.walk(ast.parse(body)):
         match node:
