@@ -40,7 +40,7 @@ Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]
 
 
 def _make_completer(list_items: Callable[[click.Context, str], Iterable[CompletionItem]]) -> Completer:
-    """Return a completer that filters items by prefix and returns none if anything fails."""
+    """Keep only the items that start with what was typed. If anything fails, there are none."""
 
     @functools.wraps(list_items)
     def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -78,7 +78,7 @@ def complete_run_ids(ctx: click.Context, incomplete: str) -> Iterable[Completion
 
 @_make_completer
 def complete_components(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
-    """Return the builtin components' paths, since servers don't report any others."""
+    """Offer only the builtin components: servers don't report the paths of any others."""
     from stepflow_client.flows.components import BUILTINS
 
     return [CompletionItem(path) for path in BUILTINS]
@@ -96,7 +96,7 @@ def complete_recorded_runs(ctx: click.Context, incomplete: str) -> Iterable[Comp
 
 
 def _list_recorded_runs(ctx: click.Context) -> list[HistoryEntry]:
-    """Return the newest recorded runs, limited to the command line's server if it names one."""
+    """If the command line names a server, only its runs."""
     from .settings.history import open_history
     from .settings.server_choice import choose_server, list_equivalent_urls
 
@@ -139,14 +139,14 @@ def _read_server_options(ctx: click.Context) -> ServerOptions:
 
 
 def _query_server(ctx: click.Context, question: Callable[[SyncStepflowClient], Iterable[Any]]) -> tuple[Any, ...]:
-    """Return the server's responses, if they arrive before the timeout."""
+    """Nothing is returned if the server takes longer than a second."""
     from .errors import Session
     from .server.connect import connect, get_session_server
     from .settings.server_choice import choose_server
 
     options = _read_server_options(ctx)
     choice = choose_server(options)
-    # Don't run a token command, because it may prompt on the terminal while the shell is using it.
+    # Don't run a token command, because it could prompt on the terminal while the shell is using it.
     asks = choice.profile is not None and bool(choice.profile.token_command)
     # Look this up here: the thread below has no click context.
     session = ctx.find_root().obj
@@ -244,7 +244,7 @@ def _escape_dots(name: str) -> str:
 
 @_make_completer
 def complete_profiles(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
-    """Return the profiles with their servers."""
+    """Each profile is described by its server's URL."""
     from .settings.profiles import load_profiles
 
     return [CompletionItem(name, help=str(table.get("url") or "")) for name, table in load_profiles().tables.items()]
@@ -252,13 +252,13 @@ def complete_profiles(ctx: click.Context, incomplete: str) -> Iterable[Completio
 
 @_make_completer
 def complete_config_keys(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
-    """Return the keys that `config set` and `config unset` accept."""
+    """For `config set` and `config unset`."""
     return [CompletionItem(key) for key in _list_config_keys()]
 
 
 @_make_completer
 def complete_settings(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
-    """Return the keys that `config get` accepts."""
+    """For `config get`, which also knows settings that aren't in the file."""
     connection = ("verify", "ca_file", "cert_file", "key_file", "proxy")
     names = ["url", "profile", "token", "timeout", *connection, "history", "target", "profiles", "file"]
     return [CompletionItem(name) for name in dict.fromkeys([*names, *_list_config_keys(short=False)])]
@@ -300,7 +300,7 @@ class _BashCompletion(BashComplete):
     )
 
     def source(self) -> str:
-        """Return the script. Don't check the local bash version, since the script may be for a different one."""
+        """Return the script. Don't check the local bash version, since the script could be for a different one."""
         return ShellComplete.source(self)
 
     _is_behind_at = False

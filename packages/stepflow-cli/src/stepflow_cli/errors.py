@@ -67,7 +67,7 @@ class Session:
         logging.raiseExceptions = False
         handler.setFormatter(OneLineFormatter())
         names = {"trace": "DEBUG", "warn": "WARNING"}
-        # Set the handler's level too, because another handler may lower the logger's level for server messages.
+        # Set the handler's level too, because another handler can lower the logger's level for server messages.
         handler.setLevel(names.get(level or "info", (level or "info").upper()))
         logger = logging.getLogger("stepflow")
         logger.addHandler(handler)
@@ -91,7 +91,7 @@ def _parse_log_level_variable(text: str) -> str | None:
 
 
 def current_session() -> Session:
-    """Return the running command's session, or a new one if no command is running."""
+    """The session of the running command. Outside of commands (in tests, say), it's a new one."""
     context = click.get_current_context(silent=True)
     session = context.find_root().obj if context is not None else None
     return session if isinstance(session, Session) else Session()
@@ -230,7 +230,7 @@ def usage(message: str, hint: str | None = None) -> Problem:
 
 
 def interrupted_problem(message: str, hint: str | None = None, *, run_id: str | None = None) -> Problem:
-    """Return the problem for Ctrl-C."""
+    """For Ctrl-C."""
     return Problem(message, kind="interrupted", exit_code=ExitCode.INTERRUPTED, run_id=run_id, hint=hint)
 
 
@@ -252,7 +252,7 @@ def require_extra(what: str, extra: str, *packages: str) -> None:
 
 
 def missing_extra_problem(what: str, extra: str) -> Problem:
-    """Return the problem for a command that needs an extra of stepflow-cli."""
+    """The hint has the command that installs the extra."""
     from stepflow_client._command import install_command
 
     message = f"{what} needs the extra stepflow-cli[{extra}], which is not installed"
@@ -381,7 +381,7 @@ def _hint_similar_option(error: click.ClickException, context: click.Context | N
 
 
 def suggest(word: str, known: Iterable[str]) -> str | None:
-    """Return a `did you mean ...?` hint for a misspelled word, or None if nothing is close."""
+    """Ask `did you mean ...?` about a misspelled word. None if nothing is close."""
     from stepflow_client._base.text import find_nearest
 
     name = find_nearest(word, known)
@@ -389,7 +389,7 @@ def suggest(word: str, known: Iterable[str]) -> str | None:
 
 
 def wants_json(args: Sequence[str]) -> bool:
-    """Return whether a command line asks for JSON, even if it's invalid or hasn't been parsed."""
+    """Return whether a command line asks for JSON, even if it's invalid: errors in it must be JSON too."""
     for word, after in zip(args, [*args[1:], ""], strict=False):
         if word == "--":
             return False

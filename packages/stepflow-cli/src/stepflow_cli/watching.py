@@ -80,7 +80,7 @@ class WatchedFiles:
                 if now is None or now[1]:
                     signatures[name] = now
                 elif name in self._known:
-                    # Editors may truncate a file before they write it, so ignore a change to an empty file.
+                    # Some editors truncate a file before they write it, so ignore a change to an empty file.
                     signatures[name] = self._known[name]
                 if len(signatures) >= _MAX_FILES:
                     break
@@ -188,7 +188,7 @@ class _CopyingStream(io.RawIOBase):
 
 
 def _run_and_capture(command: Callable[[], None]) -> str:
-    """Run a command and return its printed result, including any failure."""
+    """What's printed still goes to standard output. A failure is part of the result."""
     copied = _CopyingStream()
     encoding, errors = sys.stdout.encoding, sys.stdout.errors
     printed = io.TextIOWrapper(io.BufferedWriter(copied), encoding, errors, newline="", write_through=True)

@@ -80,7 +80,7 @@ def generate_flow_module(files: Iterable[str], output: str | None) -> str:
 
 
 def _relative_path(file: str, folder: Path) -> str:
-    """Return a file's path relative to a folder (absolute if on a different drive), with forward slashes."""
+    """The result has forward slashes. On Windows, a file on a different drive keeps its absolute path."""
     try:
         return Path(os.path.relpath(file, folder)).as_posix()
     except ValueError:

@@ -52,7 +52,7 @@ def to_camel_case(text: str) -> str:
 
 
 class UniqueNames:
-    """Hands out unique names."""
+    """Keeps names in a module from colliding."""
 
     def __init__(self, taken: Iterable[str] = ()) -> None:
         """Reserve names.

@@ -48,7 +48,7 @@ def list_inexpressible_types(schema: Mapping[str, Any]) -> list[str]:
 
 
 def _list_allowed_values(schema: Mapping[str, Any]) -> list[Any]:
-    """Return a schema's allowed values, or an empty list if only null is allowed."""
+    """From `const` or `enum`. Empty if the schema has neither, or if null is all it allows."""
     values = [schema["const"]] if "const" in schema else schema.get("enum")
     return values if isinstance(values, list) and values != [None] else []
 
@@ -59,7 +59,7 @@ def _fits_literal(values: list[Any]) -> bool:
 
 
 def _is_valid_constraint(key: str, value: Any) -> bool:
-    """Return whether pydantic accepts a constraint. It rejects negative lengths, multiples of 0 and some patterns."""
+    """pydantic rejects negative lengths, multiples of 0 and some patterns."""
     if key == "pattern":
         return isinstance(value, str) and compile_linear(value) is not None
     if not isinstance(value, (int, float)) or isinstance(value, bool):

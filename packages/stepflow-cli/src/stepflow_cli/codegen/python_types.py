@@ -110,7 +110,7 @@ class PythonTypeGenerator:
             yield self._get_final_name(f"{name}Input")
 
     def _get_final_name(self, name: str) -> str:
-        """Return the final name of a class or alias in the module."""
+        """A name that's taken gets a number, and keeps it for the rest of the module."""
         if name not in self._final:
             self._final[name] = self._names.make_unique(name)
         return self._final[name]

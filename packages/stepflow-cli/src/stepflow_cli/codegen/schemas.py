@@ -18,7 +18,7 @@ from .names import UniqueNames, to_camel_case
 from .pydantic_models import NAMED_CONSTRAINTS, get_type_constraints, list_inexpressible_types
 
 BESIDE = ("description", "default")
-"""Keywords that may accompany a reference."""
+"""Keywords that can stand next to a reference."""
 # Keywords that don't affect which values a schema allows.
 _ANNOTATIONS = {*BESIDE, "title", "examples", "deprecated", "$defs", "definitions", "$schema", "$id", "$comment"}
 
@@ -85,7 +85,7 @@ class SchemaDocument:
         return json.dumps([schema, reached], sort_keys=True)
 
     def merge_all_of(self, schema: Mapping[str, Any], seen: tuple[str, ...] = ()) -> dict[str, Any]:
-        """Return a schema with its `allOf` parts merged in."""
+        """Merge a schema's `allOf` parts into the schema itself."""
         parts = [*schema["allOf"], {key: each for key, each in schema.items() if key != "allOf"}]
         return _intersect_schemas(piece for part in parts for piece in self._iter_all_of_parts(part, seen))
 
@@ -303,7 +303,7 @@ class _SchemaNormalizer:
         return read
 
     def _normalize_union(self, listed: Sequence[Any], name: str) -> list[dict[str, Any]]:
-        """Return the distinct types in a union, flattening nested unions."""
+        """Unions within the union are flattened, and duplicates dropped."""
         options: list[dict[str, Any]] = []
         for number, each in enumerate(listed, 1):
             is_null = isinstance(each, Mapping) and self._allows_only_null(each)

@@ -53,7 +53,7 @@ def command(server: ServerOptions) -> int:
 
 
 def _run_lines(lines: Iterator[str], *, is_script: bool) -> int:
-    """Run lines until one exits. Return the exit code of the last line that failed, or 0."""
+    """Stops at `exit` or `quit`. Returns the exit code of the last line that failed, or 0."""
     from ..main import run_command_line
 
     session, logger, failed = current_session(), logging.getLogger("stepflow"), 0
@@ -120,7 +120,7 @@ def _set_up_readline() -> Callable[[], None]:
     readline.parse_and_bind("bind ^I rl_complete" if "libedit" in (readline.__doc__ or "") else "tab: complete")
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        # Keep the file private, because lines may contain secrets.
+        # Keep the file private, because lines can contain secrets.
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         readline.read_history_file(path)
     return partial(readline.write_history_file, path)

@@ -134,7 +134,7 @@ def command(
 
 
 class _Stopped(BaseException):
-    """The process was asked to stop."""
+    """Raised by a stop signal. Not an `Exception`, so that nothing handles it on the way out."""
 
 
 def _raise_stopped(number: int, frame: Any) -> None:

@@ -169,7 +169,7 @@ def _split_rule_names(values: Sequence[str]) -> list[str]:
 
 
 def _fix_file(checked: CheckedFlow) -> CheckedFlow:
-    """Correct a file, and return what is left to report."""
+    """Corrects the file in place. What's left to report is in the result."""
     from stepflow_client._command import correct_flow
 
     from ..validation.flow_checks import find_offline_findings
@@ -224,7 +224,7 @@ def _print_verdicts(
     is_shown = output.format in (None, "table") and not current_session().quiet
     levels = {flow: _LEVELS[: _LEVELS.index(level) + 1] for flow, level in lowest.items()}
     invalid = [flow for flow, records in findings.items() if any(record["level"] in levels[flow] for record in records)]
-    # Without the server, flows without findings may still be invalid.
+    # Without the server, flows without findings could still be invalid.
     shown = [flow for flow in findings if flow in invalid or failure is None]
     if is_shown and len(findings) > 1:
         from ..output.columns import View, columns

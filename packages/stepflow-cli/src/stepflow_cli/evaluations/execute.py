@@ -111,7 +111,7 @@ class EvaluationPlan:
         continuation = None if folder is None else "to continue, run the same command with --resume"
         done: list[int] = [0]
         try:
-            # Scores may print. Keep that out of standard output, which is for the report.
+            # Scores can print. Keep that out of standard output, which is for the report.
             printed = redirect_stdout(sys.stderr)
             with show_spinner("starting the evaluation") as spinner, printed, recording, self._open_cases() as cases:
 

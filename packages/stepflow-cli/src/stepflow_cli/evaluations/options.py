@@ -147,7 +147,7 @@ def _list_module_scores(module: ModuleType) -> list[tuple[str, Any]]:
 
 
 def _find_module_scores(module: ModuleType) -> dict[str, Any]:
-    """Return the functions that a module defines, and its other scores, by name."""
+    """Functions count only if the module defines them itself; imported ones don't."""
     from stepflow_client.evaluation import FlowScore
     from stepflow_client.evaluation.scorers import is_evaluator
     from stepflow_client.evaluation.scores import Score
@@ -312,7 +312,7 @@ class EvalOptions(NamedTuple):
         )
 
     def single_evaluation_problem(self, option: str) -> Problem:
-        """Return the problem for an option that trends don't support."""
+        """For options that need one evaluation, where FLOW is a folder of several."""
         return usage(f"{self.flow} has several evaluations: {option} needs a single one", "name its folder")
 
     def check_options(self, gate_rules: GateRules) -> None:

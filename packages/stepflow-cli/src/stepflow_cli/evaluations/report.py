@@ -227,7 +227,7 @@ def _format_worst_cases(
 
 
 def _build_save_commands(target: Target | None, worst: Sequence[WorstCase], options: EvalOptions) -> dict[str, str]:
-    """Return commands that save cases as tests, keyed by case, or nothing if the runs end with this command."""
+    """Keyed by case. Empty if the runs are gone once this command exits."""
     if target is None or target.ends_with_command:
         return {}
     flows = get_variant_flows(options.variants, options.flow)

@@ -199,7 +199,7 @@ class ItemToSave:
 
     @property
     def warnings(self) -> list[str]:
-        """Reasons why the case may not pass as is."""
+        """Reasons why the case might not pass as is."""
         error, warnings = self.result.error, list[str]()
         if self.arguments.overrides:
             warnings.append("the run had overrides of steps; a test case has none, so its result may differ")
@@ -283,7 +283,7 @@ def rate_flow_match(file_flow: Mapping[str, Any], flow: Mapping[str, Any]) -> in
 
 
 def _normalize_flow(flow: Mapping[str, Any]) -> dict[str, Any]:
-    """Normalize defaults and path spelling, which servers change when storing a flow."""
+    """Servers change defaults and the spelling of paths when they store a flow."""
     result = {key: each for key, each in flow.items() if each not in (None, [], {})}
     if isinstance(result.get("schemas"), Mapping):
         result["schemas"] = {"type": "object", **result["schemas"]}

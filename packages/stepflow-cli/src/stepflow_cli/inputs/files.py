@@ -85,7 +85,7 @@ _SILENCE = 2.0
 
 
 def is_stdin_piped() -> bool:
-    """Return whether stdin is a pipe or a regular file, as opposed to a terminal or a device such as /dev/null."""
+    """A pipe or a regular file counts; a terminal, or a device such as /dev/null, doesn't."""
     try:
         mode = os.fstat(sys.stdin.fileno()).st_mode
     except (OSError, ValueError, AttributeError):

@@ -90,7 +90,7 @@ def list_python_flow_files(word: str) -> list[str]:
 
 
 def get_project_modules() -> ProjectModules:
-    """Return the modules imported by the current invocation."""
+    """One per session, so that `--watch` and the repl can tell which files have changed."""
     from .python_modules import ProjectModules
 
     session = current_session()
@@ -245,7 +245,7 @@ _STEP_ORDER = ("id", "component", "input")
 
 
 def sort_flow_keys(flow: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a flow with its keys in the usual order, because servers return them in a different order each time."""
+    """Put a flow's keys in their usual order, because servers return them in a different order each time."""
 
     def sort_keys(value: Any, first: tuple[str, ...] = ()) -> Any:
         if isinstance(value, list):

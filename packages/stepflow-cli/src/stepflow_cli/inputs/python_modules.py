@@ -153,7 +153,7 @@ def _import_file(name: str, file: str) -> ModuleType:
 
 
 def _is_project_file(file: str) -> bool:
-    """Return whether a file is part of the user's project, as opposed to an installed package."""
+    """Anything that isn't installed, and isn't part of Python, is taken for the user's own code."""
     import sysconfig
 
     folders = (os.path.join(path, "") for path in sysconfig.get_paths().values())
@@ -162,7 +162,7 @@ def _is_project_file(file: str) -> bool:
 
 
 def _find_project_frames(error: BaseException) -> list[tuple[str, int]]:
-    """Return the project files and lines in an error's traceback, innermost last."""
+    """The innermost frame comes last, and frames in this command or the client are left out."""
     import traceback
 
     import stepflow_client

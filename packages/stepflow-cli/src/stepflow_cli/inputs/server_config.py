@@ -38,7 +38,7 @@ def note_duplicate_config_keys(path: str) -> None:
 
 
 def read_config_content(path: str | Path | None) -> bytes:
-    """Return a configuration file's bytes, or b"" if it can't be read (the server will report that)."""
+    """If the file can't be read, return b"" and leave it to the server to report that."""
     from stepflow_client._command import is_read_once
 
     if path is None or is_read_once(path):

@@ -250,7 +250,7 @@ def parse_assigned_value(text: str) -> Any:
 
 
 def _decode_utf_8(text: str) -> str:
-    """Decode text from the command line as UTF-8 if Python decoded it as ASCII, e.g. in the C locale."""
+    """In the C locale, Python decodes arguments as ASCII and turns all other bytes into surrogates."""
     if any("\udc80" <= letter <= "\udcff" for letter in text):
         with suppress(UnicodeError):
             return os.fsencode(text).decode()

@@ -35,9 +35,7 @@ def _nest_under_key(key: str, body: str) -> str:
 
 
 def to_list_element(body: str) -> str:
-    """>>> format_as_list_element("id: a")
-    '- id: a'
-    """
+    """Put a dash before a body, and indent the lines below it to match."""
     return "- " + body.replace("\n", "\n  ")
 
 
@@ -142,7 +140,7 @@ class Candidate(NamedTuple):
 def list_completions(
     analysis: Analysis, text: DocumentText, position: types.Position, *, has_snippets: bool = False
 ) -> types.CompletionList:
-    """Return the completions at a position. The document's text may be newer than the analysis."""
+    """Return the completions at a position. The text can be newer than the analysis."""
     offset = text.to_offset(position)
     typed = find_typed_word(text.text, analysis.name, offset) if should_offer_completions(analysis, text) else None
     if typed is None:

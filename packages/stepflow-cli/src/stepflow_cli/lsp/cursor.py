@@ -64,7 +64,7 @@ class DocumentText:
         return min(self.line_starts[line] + max(column, 1) - 1, end), end
 
     def apply_changes(self, changes: Iterable[types.TextDocumentContentChangeEvent]) -> DocumentText:
-        """Return the text after applying the client's changes in order."""
+        """Each change refers to the text as the one before left it."""
         text = self
         for change in changes:
             new = change.text
@@ -273,7 +273,7 @@ def _extract_typed_word(flow: FlowText, at: int, offset: int, part: _ParseableSe
 
 
 def blank_invalid_lines(flow: FlowText) -> FlowText:
-    """Return the flow with its invalid lines blanked out. All positions stay the same."""
+    """Replace invalid lines with spaces, which leaves the positions of all other lines as they are."""
     for _ in range(_MAX_REMOVED_LINES):
         line = flow.error.line if flow.error is not None else None
         if line is None:

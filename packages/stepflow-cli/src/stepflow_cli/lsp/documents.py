@@ -257,7 +257,7 @@ _MAX_TITLE = 40
 
 
 def build_diagnostics(analysis: Analysis) -> list[types.Diagnostic]:
-    """Return a document's diagnostics: first the offline findings, then the server's."""
+    """Offline findings come first, then the server's."""
     text, diagnostics = analysis.text, [_build_diagnostic(finding, analysis) for finding in analysis.findings]
     for record in analysis.server_findings:
         diagnostics.append(
@@ -303,7 +303,7 @@ def _get_finding_span(finding: Finding, text: DocumentText) -> tuple[int, int]:
 
 
 def list_code_actions(analysis: Analysis, params: types.CodeActionParams) -> list[types.CodeAction]:
-    """Return the code actions for a range: a fix for each finding, and one to fix everything."""
+    """Offer a fix for each finding in a range, and one that fixes everything."""
     text, uri, kinds = analysis.text, params.text_document.uri, params.context.only
     start, end = text.to_offset(params.range.start), text.to_offset(params.range.end)
     actions: list[types.CodeAction] = []

@@ -221,7 +221,7 @@ def _build_rename_edit(text: str, mention: Mention, name: str) -> Edit:
             raise ValueError(f"the name is written with escapes or as an alias: {written}")
     if _SIMPLE.fullmatch(name) and mention.start > whole.start + len(quote):
         return mention.start, mention.end, name
-    # Prefer single quotes in paths, because double quotes may need escaping.
+    # Prefer single quotes in paths, because double quotes could need escaping.
     part = format_path_part(name)
     part = f"['{name}']" if part[0] == "[" and "'" not in name else part
     begin, end = mention.span

@@ -217,7 +217,7 @@ def list_test_case_lenses(analysis: Analysis) -> list[types.CodeLens]:
 
 
 def list_symbols(analysis: Analysis) -> list[types.DocumentSymbol]:
-    """Return a flow's outline: variables, steps, output and test cases."""
+    """The outline has the flow's variables, steps, output and test cases."""
     return _build_outline(analysis.model, analysis.text) if analysis.model is not None else []
 
 

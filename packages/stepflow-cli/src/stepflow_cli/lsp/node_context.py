@@ -81,7 +81,7 @@ class NodeContext:
 
     @property
     def _test_data_path(self) -> Path:
-        """The path within a test case or example, or empty elsewhere."""
+        """Relative to the test case or example. Empty elsewhere."""
         if self.path[:2] == ("test", "cases"):
             return self.path[3:]
         return self.path[2:] if self.path[:1] == ("examples",) else ()

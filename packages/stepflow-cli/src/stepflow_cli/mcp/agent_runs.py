@@ -89,7 +89,7 @@ class AgentRuns:
         self._own: set[str] = set()
 
     def is_accessible(self, run_id: str) -> bool:
-        """Return whether agents may see a run."""
+        """Return whether agents are allowed to see a run."""
         if self.all_runs or run_id in self._own:
             return True
         entry = self._history.get(run_id)

@@ -65,7 +65,7 @@ async def list_components(call: ToolCall) -> ToolResult:
         if any(path.startswith(_UNKNOWN_ROUTE) for path in components):
             lines.append(f"The server does not report its routes: replace {_UNKNOWN_ROUTE} with the plugin's route.")
         return ToolResult("\n".join(lines), {"components": list(components)})
-    # Accept the name without its route, which models may not know.
+    # Accept the name without its route, which models don't always know.
     path = next((path for path in components if path == name or path.endswith(f"/{name}")), None)
     if path is None:
         hint = suggest_nearest(name.rpartition("/")[2], [path.rpartition("/")[2] for path in components])

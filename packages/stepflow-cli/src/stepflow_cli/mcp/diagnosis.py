@@ -104,7 +104,7 @@ async def rerun(call: ToolCall) -> ToolResult:
         if tool is not None:
             spec = tool
             if "overrides" in options:
-                # The overridden step may read different fields.
+                # The overridden step could read different fields.
                 spec = make_tool_spec(apply_valid_overrides(tool.flow, options["overrides"]), tool.name)
             await async_run_check(partial(spec.check_input, value))
     if tool is not None:

@@ -189,7 +189,7 @@ def _parse_jsonrpc_message(line: str) -> dict[str, Any]:
 
 
 def _is_valid_handshake(params: Any) -> bool:
-    """Return whether the MCP package would accept the handshake's parameters."""
+    """The MCP package has the last word, so be as strict as it is."""
     if not isinstance(params, dict) or params.get("protocolVersion") not in VERSIONS:
         return False
     client = params.get("clientInfo")

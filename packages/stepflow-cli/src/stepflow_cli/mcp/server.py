@@ -43,7 +43,7 @@ CLOSED = "stepflow.closed"
 _MIN_INTERVAL = 1.0
 # The interval is also at least this many times the duration of a check.
 _INTERVAL_FACTOR = 20
-# Number of seconds a connection may take to accept a notification.
+# How many seconds a connection can take to accept a notification.
 _NOTIFICATION_TIMEOUT = 1.0
 _MAX_LABEL_LENGTH = 60
 
@@ -130,7 +130,7 @@ class AgentServer:
                     self._listening.pop(name, None)
 
     async def _remember_session(self, ctx: Context, call_next: CallNext) -> HandlerResult:
-        """Remember the session, so it can be notified of changes."""
+        """Clients that use older protocol versions must be notified of changes."""
         if ctx.method == "notifications/initialized":
             self._listening[_get_connection_name(ctx)] = ctx.session
         return await call_next(ctx)
@@ -234,7 +234,7 @@ def _format_label(text: str) -> str:
 
 
 class _ProgressReporter:
-    """Reports a run's progress, with a value that increases every time."""
+    """The protocol requires a value that increases with every report."""
 
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx

@@ -25,7 +25,7 @@ Record = Mapping[str, Any]
 
 
 class Output(NamedTuple):
-    """Where a command prints its data, and in which format."""
+    """How and where a command prints its data."""
 
     format: str | None = None
     """One of `FORMATS`, or None if not specified."""
@@ -139,7 +139,7 @@ class Output(NamedTuple):
             return
         for text in texts:
             print(text, end="", flush=flush)
-        # Messages on stderr that follow may go to the same pipe or file.
+        # Messages on stderr can go to the same pipe or file, and come after this.
         sys.stdout.flush()
 
     def _select_fields(self, record: Record, view: View) -> Record:

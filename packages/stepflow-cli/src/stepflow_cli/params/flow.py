@@ -61,7 +61,7 @@ retry_options = (
         type=Choice(RETRY_CODES),
     ),
 )
-"""Options that make up a `Retry`."""
+"""Options that make up a `RetryOptions`."""
 
 stream_options = (
     BATCH.option(
@@ -233,11 +233,11 @@ def _build_values(**given: Any) -> RunValues:
 
 
 value_options = grouped("values", _build_values, *_INPUT, _EXAMPLE, *_STDIN, *_VARIABLES, *_OVERRIDES)
-"""Adds options for input, variables and overrides, passed to the command as `values`, a `Values`."""
+"""Adds options for input, variables and overrides, passed to the command as `values`, a `RunValues`."""
 setting_options = grouped("values", _build_values, *_VARIABLES, *_OVERRIDES)
-"""Adds options for variables and overrides but no input, passed to the command as `values`, a `Values`."""
+"""Adds options for variables and overrides but no input, passed to the command as `values`, a `RunValues`."""
 input_options = grouped("values", _build_values, *_INPUT, *_STDIN)
-"""Adds options for an input that isn't tied to a flow, passed to the command as `values`, a `Values`."""
+"""Adds options for an input that isn't tied to a flow, passed to the command as `values`, a `RunValues`."""
 
 
 def no_check_option(section: Section) -> ParameterDecorator:

@@ -155,12 +155,12 @@ class Conflict(NamedTuple):
 
 
 def excludes(options: str, others: str = "", hint: str | None = None) -> Conflict:
-    """Return a rule that the options exclude the others, or each other by default."""
+    """None of the options can be used with any of the others. By default, they exclude each other."""
     return Conflict(options, others or options, False, hint)
 
 
 def needs(options: str, other: str, hint: str | None = None) -> Conflict:
-    """Return a rule that each of the options requires the other option."""
+    """Each of the options can only be used with the other one."""
     return Conflict(options, other, True, hint)
 
 
@@ -357,7 +357,7 @@ changed_profile_option = SERVER.option(
 
 
 def _set_json_errors(ctx: click.Context, param: click.Parameter, value: str | bool | None) -> str | bool | None:
-    """Print errors as JSON if the results are JSON."""
+    """A program that reads results as JSON wants errors as JSON too."""
     if value not in (None, False):
         current_session().json_errors = param.name == "json" or value in ("json", "jsonl")
     return value
@@ -506,7 +506,7 @@ def limit_option(what: str, *, default: int | None = None, section: Section = OP
 
 
 watch_option = OUTPUT.option("--watch", "Redraw the table every 2 seconds until Ctrl-C; needs a terminal.")
-"""Adds --watch, passed as `watch`. The command must call `output.watching.check_watch` before sending requests."""
+"""Adds --watch, passed as `watch`. The command must call `output.live.check_redrawable` before sending requests."""
 
 
 def time_limit_option(help: str, section: Section = WAITING) -> ParameterDecorator:
@@ -541,7 +541,7 @@ wait_options = grouped(
         default="detach",
     ),
 )
-"""Adds --timeout and --on-interrupt, passed as `wait`, a `Wait`."""
+"""Adds --timeout and --on-interrupt, passed as `wait`, a `WaitOptions`."""
 
 Confirm = Callable[[str], None]
 """Asks before destroying something: `confirm("delete run ...")` returns on yes and raises a `Problem` on no."""

@@ -350,6 +350,6 @@ def _suggest_command(word: str, ctx: click.Context) -> str | None:
     ranked = sorted(ranks, key=lambda full: ranks[full], reverse=True)
     if not ranked:
         return None
-    # Several groups may have the same word, e.g. `list`.
+    # Several groups can have the same word, such as `list`.
     best = [full for full in ranked if ranks[full] == ranks[ranked[0]]][:3]
     return f"did you mean {' or '.join(best)}?"

@@ -41,7 +41,7 @@ def get_run_seconds_so_far(record: Mapping[str, Any]) -> float | None:
     """Return a run's duration in seconds, or the time since its creation if it hasn't ended."""
     if record["duration"] is not None or record["created_at"] is None or record["status"] in _ENDED:
         return record["duration"]  # type: ignore[no-any-return]
-    # Clamp at 0, since clocks may differ between machines.
+    # Clamp at 0, since clocks can differ between machines.
     return max(0.0, (datetime.now(UTC) - datetime.fromisoformat(record["created_at"])).total_seconds())
 
 

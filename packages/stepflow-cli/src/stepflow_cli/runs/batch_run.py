@@ -240,7 +240,7 @@ class BatchRun:
         self.progress.print_summary()
 
     def _iter_failed_inputs(self, failed: Mapping[int, tuple[Any, Any]]) -> Iterator[IndexedInput]:
-        """Yield the failed inputs, checking that their keys match the recorded ones."""
+        """The input file could have changed in the meantime, so compare keys with the recorded ones."""
         try:
             for position, value in select_inputs_at_positions(self._iter_inputs(), failed):
                 key = failed[position][0]
@@ -253,7 +253,7 @@ class BatchRun:
             raise usage(f"{self._source} has changed: {error.args[0]}, which has failed") from None
 
     def _iter_inputs(self) -> Iterator[IndexedInput]:
-        """Yield all inputs in the file with their positions, reading on demand."""
+        """Reads on demand: the file can be larger than memory, or a pipe."""
         options = self._options
         # By default, a malformed line is a failed record in an output file, but stops a batch that prints its records.
         stops = options.on_bad_line == "stop" or (options.on_bad_line is None and not self._path)

@@ -54,7 +54,7 @@ def print_dry_run(target: Target, job: Job, cache: JobCache | None = None) -> No
             _mask_schema_secrets(value, get_declared_schema(job.flow, part), get_declared_defs(job.flow, part))
             for part, value in (("input", job.input), ("variables", job.variables))
         )
-        # Inputs and overrides may repeat secret variables.
+        # Inputs and overrides can repeat secret variables.
         hide = find_secrets({**environment, **(job.variables or {})}, declared).hide_in
         request = {
             "server": "embedded" if target.runtime is not None else target.client.url,

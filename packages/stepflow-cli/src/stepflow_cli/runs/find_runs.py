@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # Number of runs listed for an ambiguous prefix.
 _CANDIDATES = 5
-# Timeout in seconds for an embedded server, which may have stopped.
+# Timeout in seconds for an embedded server, which could have stopped.
 _TIMEOUT = 2.0
 _OTHER_RUN = "name a run of this flow; to see runs with their flows, run 'stepflow history list'"
 # Positions of the dashes in a run ID.
@@ -167,7 +167,7 @@ def check_same_flow(target: Target, run_id: str, flow: Mapping[str, Any], other:
 
 
 def _has_server_stopped(target: Target, entry: HistoryEntry) -> bool:
-    """Return whether a run's embedded server has stopped. Another program may now be using its port."""
+    """Return whether a run's embedded server has stopped. Another program could be using its port by now."""
     from stepflow_client import NotFoundError, TransportError
 
     from ..settings.profiles import split_server_url

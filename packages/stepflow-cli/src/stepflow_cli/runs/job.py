@@ -127,7 +127,7 @@ def read_job_values(job: Job, text: FlowText | None = None) -> None:
         changed = {step for override in all_overrides or () for step in override}
         check_before_run(text, options.flow, part, changed=changed, is_part=is_part)
     advice = "use --no-check to run it anyway"
-    # Be lenient with a variables file: several flows may share it.
+    # Be lenient with a variables file: several flows can share it.
     strict = options.check and bool(values.single_variables) and not values.variables
     check_variables(whole_flow, variables, all_overrides, check_values=options.check, is_strict=strict, advice=advice)
     if options.inputs is not None:

@@ -365,7 +365,7 @@ class RunWatch:
             self._record_skipped_step(index, account)
 
     def _read_final_state(self) -> None:
-        """Fetch the parts of the run that explain why items failed, unless it's too large."""
+        """Once the run has ended, find out why items failed (unless there are too many)."""
         from stepflow_client._runs.explanation import explain_steps
 
         run = self.run

@@ -113,7 +113,7 @@ class Target(NamedTuple):
         return self.runtime is not None and not self.is_kept
 
     def create_sync_client(self) -> SyncStepflowClient:
-        """Clients can't be shared between threads. The caller must close this one."""
+        """Return a second client, for use in another thread. The caller must close it."""
         from stepflow_client import SyncStepflowClient
 
         client = SyncStepflowClient(**self.arguments)
@@ -121,7 +121,7 @@ class Target(NamedTuple):
         return client
 
     def create_async_client(self) -> StepflowClient:
-        """It shares the command's history. The caller must close it."""
+        """Return an async client that shares the command's history. The caller must close it."""
         from stepflow_client import StepflowClient
 
         client = StepflowClient(**self.arguments, history=self.history.as_client_history)

@@ -67,7 +67,7 @@ class AcceptedAddresses:
 
     @classmethod
     def from_socket(cls, listening: socket.socket, host: str) -> AcceptedAddresses:
-        """Return the accepted values for a socket listening on a host."""
+        """Accept requests for the host that a socket listens on."""
         address, port = listening.getsockname()[:2]
         is_exposed = not ipaddress.ip_address(address).is_loopback
         return cls(port, {host, socket.gethostname()} if is_exposed else {host}, is_exposed=is_exposed)
@@ -99,5 +99,5 @@ class AcceptedAddresses:
         return self.is_exposed or address.is_loopback
 
     def accepts_origin(self, origin: str | None, host: str) -> bool:
-        """Return whether a request with this `Origin`, if any, may come from one of this server's pages."""
+        """Return whether this `Origin` is the server's own. Requests without one are accepted too."""
         return origin is None or origin.lower() == f"http://{host.lower()}"

@@ -134,7 +134,7 @@ class _LogWriter:
         if self._failed or not data:
             return
         try:
-            # Reopen it every time, because 'history clear' or another command may have deleted the file.
+            # Reopen it every time, because 'history clear' or another command could have deleted the file.
             with suppress(FileNotFoundError):
                 if self._path.stat().st_size + len(data) > _MAX_BYTES:
                     self._path.replace(f"{self._path}.1")

@@ -40,7 +40,7 @@ def _mask_setting(setting: Setting, url: str | None) -> Setting:
         if proxy is not None and proxy.url is not None:
             return Setting("proxy", proxy.url, f"environment variable {proxy.variable}")
     if setting.name in ("url", "proxy", "history") and setting.value is not None:
-        # Database URL parameters may include a password.
+        # The parameters of a database URL can include a password.
         value = setting.value.partition("?")[0] if setting.name == "history" else setting.value
         return Setting(setting.name, remove_url_credentials(value), setting.origin)
     return setting

@@ -51,7 +51,7 @@ def parse_setting_key(key: str, profile: str | None, profiles: Profiles) -> Sett
         if profile is not None:
             raise usage(f"{key} and --profile both name a profile; use only one of them")
         rest = key.removeprefix("profiles.")
-        # Profile names may contain dots.
+        # Profile names can contain dots.
         name, dot, own_key = rest.rpartition(".")
         if rest and (rest in profiles.tables or not dot):
             return SettingPath(rest, None)

@@ -148,7 +148,7 @@ class LazyRunHistory:
         return open_history().kept_outputs(run_id, server=server)
 
     def search(self, text: str | None = None, **conditions: Any) -> list[HistoryEntry]:
-        """Return the recorded runs that match, even if recording is off."""
+        """Works even if recording is off."""
         return open_history().search(text, **conditions)
 
     def get(self, run_id: str) -> HistoryEntry | None:

@@ -75,7 +75,7 @@ _TOP = ("current", "history", "target", "profiles")
 DATABASE_SCHEMES = ("postgresql://", "postgres://")
 """URL prefixes of databases that can store a history."""
 _BOOLEANS = {"on": True, "true": True, "yes": True, "1": True, "off": False, "false": False, "no": False, "0": False}
-# Timeout for token commands in seconds. They may prompt the user to log in.
+# Timeout for token commands in seconds. They can prompt the user to log in.
 _TOKEN_SECONDS = 120.0
 TOKEN_KEYS = ("token_env", "token_file", "token_command")
 """Keys that specify where to get a token."""
@@ -290,7 +290,7 @@ def parse_history_value(text: str, name: str) -> str:
     if text.startswith(DATABASE_SCHEMES):
         return text
     if text.lower() not in _BOOLEANS:
-        # Show only the scheme, because a URL may contain a password.
+        # Show only the scheme, because a URL can contain a password.
         raise usage(f"{name} must be on, off or postgresql://HOST/DATABASE, not {text.partition('://')[0]!r}")
     return "on" if _BOOLEANS[text.lower()] else "off"
 

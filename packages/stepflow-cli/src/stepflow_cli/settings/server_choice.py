@@ -69,7 +69,7 @@ class ServerChoice:
     """All settings with their origins, for display."""
     options: ServerOptions
     flow: str | None
-    """The flow file. Its project or folder may contain the configuration."""
+    """The flow file. Its project or folder can have the configuration."""
 
     @cached_property
     def config(self) -> Setting:

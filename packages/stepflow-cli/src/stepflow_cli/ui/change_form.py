@@ -1,4 +1,4 @@
-"""Changing a run: the form, and the arguments to rerun it with."""
+"""The form for changing a run, and the arguments to rerun it with."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ async def read_item_report(site: Site, run: RunDetails, index: int) -> ItemRepor
     last: ItemReport | None = site.last_item
     follower = site.followers.find_follower(run.run_id)
     if last is not None and last.report.run == run and last.item.index == index:
-        # Labels and notes may have changed since.
+        # Labels and notes could have changed since.
         snapshot = await site.read_snapshot(run.run_id, ("flow", "arguments"))
         assert snapshot.arguments is not None
         given = mask_arguments(snapshot.flow or {}, snapshot.arguments)
@@ -115,7 +115,7 @@ async def read_item_report(site: Site, run: RunDetails, index: int) -> ItemRepor
 
 @contextmanager
 def _pause_garbage_collector() -> Iterator[None]:
-    """Keep the garbage collector from traversing a large output again and again when it stays alive anyway."""
+    """A large output stays alive, so there's no point in having the collector go through it again and again."""
     with pause_garbage_collector():
         yield
         if gc.get_count()[0] > _MANY_OBJECTS:

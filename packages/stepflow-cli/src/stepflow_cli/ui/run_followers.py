@@ -174,7 +174,7 @@ class RunFollower:
         return self.is_caught_up
 
     async def read_step_times(self) -> list[StepTime]:
-        """Return the step times known so far, after a short wait for past events."""
+        """Waits briefly for past events. The times are those known by then."""
         await self.wait_for_past_events()
         return self._steps.times
 
@@ -276,7 +276,7 @@ class RunFollower:
         self._announce_change()
 
     def _schedule_error_fetch(self, event: RunEvent) -> None:
-        """Fetch an item's error when its first step fails, because events don't include errors."""
+        """Events don't include errors. One request per item is enough, so this only acts on the first failed step."""
         if event.type == "step_started" and event.attempt > 1:
             self._errors.pop(event.item_index, None)
         if event.type != "step_completed" or event.status not in FAILED_STATUSES or event.step_id is None:

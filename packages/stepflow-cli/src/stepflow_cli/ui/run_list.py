@@ -145,7 +145,7 @@ class RunFinder:
         return result
 
     def _search_history(self, word: str) -> dict[str, str]:
-        """Search the history for a word. Return the text that matched, by run ID."""
+        """Returns what matched, by run ID."""
         reasons, text = {}, word.casefold()
         for entry in self._client._recorder.search_entries(quote_word(word)):
             labels = (f"{name}={value}" for name, value in entry.labels.items())
@@ -155,7 +155,7 @@ class RunFinder:
         return reasons
 
     def _find_match_reason(self, run: RunDetails, word: str, recorded: Mapping[str, str]) -> str | None:
-        """Return what matched a word, empty if the list shows it. If None, only the run's error can still match."""
+        """Empty if the list already shows the match. None if only the run's error can still match."""
         if matches_query_word(run, word):
             return ""
         components = self._components.get(run.flow_id, ())

@@ -37,7 +37,7 @@ _ATTRIBUTES |= dict.fromkeys(("long", "email", "uri"), _ATTRIBUTES["text"])
 
 
 def _describe_limits(schema: Mapping[str, Any], kind: str) -> str:
-    """Describe a value's limits in words, adding the schema's first example."""
+    """For people: `1 to 5; for example 3`."""
     parts = [
         _describe_range(schema, "minLength", "maxLength", " characters"),
         _describe_range(schema, "minItems", "maxItems", " elements"),
@@ -161,7 +161,7 @@ class Field:
     """A form field."""
 
     name: str
-    """The field's name in the HTML form. Not the property name, since that may be any string."""
+    """The field's name in the HTML form. Not the property name, since that can be any string."""
     key: str
     """The property the field sets."""
     kind: str
@@ -251,7 +251,7 @@ class _FieldBuilder:
     def object_fields(
         self, schema: Mapping[str, Any], prefix: str, depth: int, secret: Sequence[str] = ()
     ) -> tuple[Field, ...]:
-        """Return an object's fields, or none if there are too many."""
+        """A form has room for 100 fields. Beyond that, objects get none and are edited as JSON."""
         properties, required = properties_of(schema)
         if not 0 < len(properties) <= self._left:
             return ()
@@ -290,7 +290,7 @@ class _FieldBuilder:
         return fill_field(field, target["default"]) if "default" in target and not secret else field
 
     def _build_elements(self, schema: Mapping[str, Any], name: str) -> tuple[Field, ...]:
-        """Return the fields for a list element. Empty unless the element is a simple value or a flat object."""
+        """Only simple values and flat objects get fields; for anything else, the list is edited as JSON."""
         element = self.resolve_schema(schema.get("items"))
         if _choose_field_kind(element)[0] == "object":
             parts = self.object_fields(element, f"{name}-row", _MAX_DEPTH)
@@ -481,7 +481,7 @@ def fill_fields_from_object(fields: Sequence[Field], value: Any) -> list[Field]:
 
 
 def get_field_texts(fields: Iterable[Field]) -> dict[str, str]:
-    """Return the fields' text by name, as a browser would submit it."""
+    """This is what a browser would submit for these fields."""
     texts: dict[str, str] = {}
     for field in fields:
         texts |= get_field_texts(field.parts) if field.kind == "object" else {field.name: field.value}

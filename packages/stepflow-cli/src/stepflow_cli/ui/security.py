@@ -77,7 +77,7 @@ class RequestGuard:
         self._cookie = f"stepflow_ui_{addresses.port}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request or reject it."""
+        """Pass a request on to the application, or refuse it."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return

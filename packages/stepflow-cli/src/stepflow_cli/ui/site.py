@@ -45,7 +45,7 @@ _MAX_RECENT = 50
 
 @dataclass
 class Site:
-    """The Stepflow server being shown, and related state."""
+    """State that all pages share: the client for the server being shown, templates, form tokens and caches."""
 
     client: StepflowClient
     snapshots: SnapshotReader
@@ -59,7 +59,7 @@ class Site:
     inputs: BoundedDict[str, Any] = field(default_factory=lambda: BoundedDict(_MAX_INPUTS))
     """Inputs of the newest runs started here, for when the history is off."""
     last_item: Any = None
-    """The last finished item shown (cached by `reports`)."""
+    """The last finished item shown (cached by `item_reports`)."""
     reruns: BoundedDict[str, Any] = field(default_factory=lambda: BoundedDict(_MAX_RECENT))
     """Reruns that consist of several runs, by a random key."""
     trials: BoundedDict[str, Any] = field(default_factory=lambda: BoundedDict(_MAX_RECENT))
@@ -141,7 +141,7 @@ class Site:
 
 
 def _reorder_keys(value: Any, reference: Any) -> Any:
-    """Return a value with its mapping keys in the order of `reference`."""
+    """Keys that `reference` doesn't have go last."""
     if isinstance(value, Mapping) and isinstance(reference, Mapping):
         keys = [*(key for key in reference if key in value), *(key for key in value if key not in reference)]
         return {key: _reorder_keys(value[key], reference.get(key)) for key in keys}

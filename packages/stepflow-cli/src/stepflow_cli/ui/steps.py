@@ -110,7 +110,7 @@ async def _read_item_attempt(site: Site, run_id: str, index: int) -> ItemAttempt
             return replace(attempt, status=run.status.value)
         items = (await site.read_snapshot(run_id, "items")).items or ()
     except StepflowClientError:
-        # Show the attempt as recorded, since the run may have been deleted.
+        # Show the attempt as recorded, since the run could have been deleted.
         return attempt
     status = next((item.status.value for item in items if item.index == index), "unknown")
     return replace(attempt, status=status, path=get_item_page_path(run_id, index, len(items)))

@@ -151,7 +151,7 @@ def _add_current_counts(client: SyncStepflowClient, runs: Sequence[RunDetails]) 
 def _iter_matching_runs(
     client: SyncStepflowClient, words: Sequence[str], status: tuple[str, ...], filters: dict[str, Any]
 ) -> Iterator[RunDetails]:
-    """Yield the runs matching all words, newest first. Servers filter by a single status, so listings are merged."""
+    """Newest first. Servers filter by just one status, so with several, listings are merged."""
     recorded = {word: {entry.run_id for entry in client._recorder.search_entries(quote_word(word))} for word in words}
     listings = [client.iter_runs(status=state, **filters) for state in status or (None,)]
     for run in merge(*listings, key=lambda run: run.run_id, reverse=True) if len(listings) > 1 else listings[0]:

@@ -190,7 +190,7 @@ def command(options: _RerunOptions, wait: WaitOptions, server: ServerOptions, ou
 def _build_rerun_arguments(
     target: Target, run_id: str, options: _RerunOptions, flow: dict[str, Any] | str | None
 ) -> dict[str, Any]:
-    """Return the arguments for the client's `plan_rerun`. Parsing values requires the flow."""
+    """For the client's `plan_rerun`. The flow is fetched if it wasn't passed, since parsing values depends on it."""
     arguments: dict[str, Any] = {"keep": options.keep, "flow": flow, "items": options.items or None}
     arguments["force"] = options.force
     if flow is None:

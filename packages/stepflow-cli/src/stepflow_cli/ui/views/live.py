@@ -21,7 +21,7 @@ from ...params.runs import parse_user_query
 from ..site import Site, get_site
 from .runs import parse_number_parameter, parse_run_list_query, read_batch_progress
 
-# Minimum seconds between messages, since thousands of events may arrive at once.
+# Minimum seconds between messages, since thousands of events can arrive at once.
 _MIN_INTERVAL = 0.5
 _POLL_SECONDS = 1.5
 # Seconds between changes to a page that is still open after its run's last event.
@@ -35,7 +35,7 @@ HasChanged = Callable[[], Awaitable[bool]]
 
 
 def _make_change_detector(read_state: Callable[[], Awaitable[Any]]) -> HasChanged:
-    """Detect changes by calling `read_state` repeatedly. The first call always counts as a change."""
+    """Polls `read_state`. The first call always counts as a change."""
     seen: Any = None
 
     async def has_changed() -> bool:
