@@ -125,6 +125,17 @@ def test_its_items_are_still_running(twin: str) -> None:
 
 
 @pytest.mark.parametrize("twin", TWINS)
+@pytest.mark.parametrize("max_items", [1000, 0])
+def test_its_items_are_still_running_in_a_snapshot(max_items: int, twin: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even if it has so many items that their steps are not read."""
+    for package in ("_async", "_sync"):
+        monkeypatch.setattr(f"stepflow_client.{package}.snapshot_reader.MAX_ITEMS_FOR_STEPS", max_items)
+    with GivingUp(lambda number: held(STREAM), age=29.0) as server:
+        snapshot = call(twin, None, lambda client: client.snapshot(RUN_ID, include=["items"]), server.url)
+    assert [(item.status, item.result) for item in snapshot.items] == [("running", None)]
+
+
+@pytest.mark.parametrize("twin", TWINS)
 def test_the_deadline_holds_meanwhile(twin: str) -> None:
     with GivingUp(lambda number: held(STREAM, STARTED)) as server:
         began = time.monotonic()

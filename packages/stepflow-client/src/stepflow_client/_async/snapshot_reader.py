@@ -139,7 +139,7 @@ class _RunParts:
             with suppress(StepflowClientError):
                 steps = await self.read_steps(None)
         if steps is None:
-            return (await self._runs.explain_items(listed, run.status if lost or run.is_finished else None)).items
+            return (await self._runs.explain_items(listed, run.status if lost else None)).items
         by_item: dict[int, list[StepDetails]] = {}
         for step in steps:
             by_item.setdefault(step.item_index, []).append(step)

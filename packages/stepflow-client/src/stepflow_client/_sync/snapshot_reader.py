@@ -141,7 +141,7 @@ class _RunParts:
             with suppress(StepflowClientError):
                 steps = self.read_steps(None)
         if steps is None:
-            return (self._runs.explain_items(listed, run.status if lost or run.is_finished else None)).items
+            return (self._runs.explain_items(listed, run.status if lost else None)).items
         by_item: dict[int, list[StepDetails]] = {}
         for step in steps:
             by_item.setdefault(step.item_index, []).append(step)
