@@ -220,6 +220,39 @@ def test_async_use_leaves_the_loop_free() -> None:
     asyncio.run(_use_async())
 
 
+AFTER_THE_MAIN_THREAD = """
+import asyncio, threading
+from stepflow_client import StepflowRuntime
+
+async def use():
+    async with StepflowRuntime.start() as runtime:
+        while main.is_alive():
+            await asyncio.sleep(0.1)
+    print(runtime.is_alive)
+
+main = threading.main_thread()
+threading.Thread(target=lambda: asyncio.run(use())).start()
+"""
+AT_EXIT = """
+import asyncio, atexit
+from stepflow_client import StepflowRuntime
+
+def close():
+    asyncio.run(runtime.aclose())
+    print(runtime.is_alive)
+
+runtime = StepflowRuntime.start()
+runtime.wait_ready()
+atexit.register(close)
+"""
+
+
+@pytest.mark.parametrize("program", [AFTER_THE_MAIN_THREAD, AT_EXIT])
+def test_it_is_closed_while_the_interpreter_shuts_down(program: str) -> None:
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "False\n", "")
+
+
 def test_a_cancelled_start_stops_the_server(fake_server: Callable[[str], None]) -> None:
     fake_server("time.sleep(60)")
 

@@ -8,6 +8,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import Future
 from functools import update_wrapper, wraps
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Concatenate, NoReturn, ParamSpec, Self, TypeVar, Unpack
@@ -384,17 +385,26 @@ class StepflowRuntime(SuggestsNames):
 
     async def aclose(self) -> None:
         """Like `stop`, without blocking the event loop."""
-        from concurrent.futures import ThreadPoolExecutor
-
         client = self._clients.pop(asyncio.get_running_loop(), None)
         if client is not None:
             await client.aclose()
         self._close_sync_client()
-        # Don't use the loop's default executor, since the caller's own work may have filled it up.
-        threads = ThreadPoolExecutor(1, thread_name_prefix="stepflow-runtime-stop")
-        stopping = threads.submit(self._supervisor.stop)
-        threads.shutdown(wait=False)
-        await asyncio.shield(asyncio.wrap_future(stopping))
+        stopped: Future[None] = Future()
+        # Mark it as running, so that a caller that gives up doesn't cancel it: the thread still sets the result.
+        stopped.set_running_or_notify_cancel()
+
+        def stop() -> None:
+            try:
+                self._supervisor.stop()
+            except BaseException as error:
+                stopped.set_exception(error)
+            else:
+                stopped.set_result(None)
+
+        # Don't use an executor: once the interpreter shuts down, they refuse calls, even from threads that still run.
+        # And the loop's default executor may be filled up by the caller's own work.
+        threading.Thread(target=stop, name="stepflow-runtime-stop", daemon=True).start()
+        await asyncio.shield(asyncio.wrap_future(stopped))
 
     def __enter__(self) -> Self:
         """Wait until the runtime is ready, and stop it if that fails."""
