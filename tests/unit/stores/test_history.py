@@ -245,6 +245,11 @@ def test_what_goes_wrong_is_a_warning_to_runs_and_an_error_to_readers(
         history.search()
 
 
+def test_a_path_that_cannot_be_looked_up_is_an_error_of_the_client() -> None:
+    with pytest.raises(StepflowClientError, match=r"cannot read the history .*: .*File name too long"):
+        History("a" * 300).search()
+
+
 def test_values_that_are_no_json_are_a_warning(location: str, caplog: pytest.LogCaptureFixture) -> None:
     History(location).record("1", input=object())
     assert "not JSON serializable" in caplog.text

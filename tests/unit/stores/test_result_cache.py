@@ -131,6 +131,11 @@ def test_a_file_of_another_program_is_left_alone(path: Path, caplog: pytest.LogC
         cache.clear()
 
 
+def test_a_path_that_cannot_be_looked_up_is_an_error_of_the_client() -> None:
+    with pytest.raises(StepflowClientError, match=r"cannot change the result cache .*: .*File name too long"):
+        ResultCache("a" * 300).clear()
+
+
 def _is_locked(path: Path) -> bool:
     """Return whether another process has the lock that SQLite takes for as long as a file is open."""
     with path.open("r+b") as file:

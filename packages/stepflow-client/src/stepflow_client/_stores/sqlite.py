@@ -231,9 +231,9 @@ class SharedFile(FailureReporter):
         Raises:
             StepflowClientError: If the file can't be used.
         """
-        if not self.path.exists():
-            return missing
         try:
+            if not self.path.exists():
+                return missing
             with self.locked_connection() as connection:
                 return action(connection)
         except (*DATABASE_ERRORS, OSError) as error:
