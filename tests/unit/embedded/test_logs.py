@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -157,6 +158,17 @@ def test_an_endless_line_is_cut_and_the_next_is_whole() -> None:
     for _ in range(1000):
         assert splitter.feed(b"x" * 100) == []
     assert splitter.feed(b"y\nnext\n") == [b"x" * 10, b"next"]
+
+
+def test_the_pieces_of_a_long_line_are_copied_once() -> None:
+    splitter = LineSplitter(2**25)
+    piece = b"x" * 2**16
+    begin = time.process_time()
+    for _ in range(600):
+        splitter.feed(piece)
+    # It takes 20 ms, or several seconds if each piece copies those before it.
+    assert time.process_time() - begin < 2
+    assert len(splitter.flush()) == 2**25
 
 
 def test_the_reason_is_taken_from_the_report() -> None:

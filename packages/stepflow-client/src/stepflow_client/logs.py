@@ -246,18 +246,28 @@ class LineSplitter:
 
     def __init__(self, max_length: int) -> None:
         self._max_length = max_length
-        self._unfinished = b""
+        self._held = bytearray()
 
     def feed(self, data: bytes) -> list[bytes]:
         """Return the lines completed by `data`, without line endings."""
-        *finished, rest = (self._unfinished + data).split(b"\n")
-        self._unfinished = rest[: self._max_length]
-        return [line[: self._max_length].removesuffix(b"\r") for line in finished]
+        first, *others = data.split(b"\n")
+        self._hold(first)
+        if not others:
+            return []
+        *finished, rest = others
+        lines = [self.flush(), *(piece[: self._max_length].removesuffix(b"\r") for piece in finished)]
+        self._hold(rest)
+        return lines
 
     def flush(self) -> bytes:
         """Clear the buffer and return its contents as a line, even if unfinished."""
-        line, self._unfinished = self._unfinished, b""
+        line = bytes(self._held)
+        self._held.clear()
         return line.removesuffix(b"\r")
+
+    def _hold(self, piece: bytes) -> None:
+        # Don't build a new string for every piece: a long line arrives in many.
+        self._held += piece[: self._max_length - len(self._held)]
 
 
 def parse_port(line: bytes) -> int | None:
