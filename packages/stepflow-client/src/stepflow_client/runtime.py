@@ -330,7 +330,8 @@ class StepflowRuntime(SuggestsNames):
 
     async def await_ready(self) -> None:
         """Like `wait_ready`, without blocking the event loop."""
-        await asyncio.shield(asyncio.wrap_future(self._supervisor.ready_future))
+        # This future can't be cancelled, so it needs no shield. (That would report the error of a caller that gave up.)
+        await asyncio.wrap_future(self._supervisor.ready_future)
         self._supervisor.check_not_stopped()
 
     @property
@@ -404,7 +405,7 @@ class StepflowRuntime(SuggestsNames):
         # Don't use an executor: once the interpreter shuts down, they refuse calls, even from threads that still run.
         # And the loop's default executor may be filled up by the caller's own work.
         threading.Thread(target=stop, name="stepflow-runtime-stop", daemon=True).start()
-        await asyncio.shield(asyncio.wrap_future(stopped))
+        await asyncio.wrap_future(stopped)
 
     def __enter__(self) -> Self:
         """Wait until the runtime is ready, and stop it if that fails."""
