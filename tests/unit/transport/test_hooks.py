@@ -83,6 +83,17 @@ def test_views_share_connections_and_stored_flows() -> None:
             client.health_check()
 
 
+def test_a_view_with_other_headers_waits_for_components_itself() -> None:
+    server = Server()
+    server.answers["GET /components"] = httpx.Response(200, json={"components": [{"path": "/x", "plugin": "python"}]})
+    flow = {"steps": [{"id": "a", "component": "/python/x"}], "output": {"$step": "a"}}
+    with SyncStepflowClient(URL, transport=httpx.MockTransport(server), server_release="0.13.0") as client:
+        for each in (client, client.with_options(headers={"x-tenant": "a"}), client.with_options(timeout=9)):
+            each.run(flow, 1, wait_for_components=5)
+    listed = [each for each in server.requests if each.url.path.endswith("/components")]
+    assert [each.headers.get("x-tenant") for each in listed] == [None, "a"]
+
+
 @pytest.mark.parametrize("headers", [{"a b": "c"}, {"a": 1}, ["a"], {"a": "b\n"}])
 def test_invalid_headers_are_refused(headers: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="header"):

@@ -101,9 +101,11 @@ class FlowStore:
         """Components that an earlier run has already waited for, so later runs don't."""
 
     def with_connection(self, connection: Connection) -> Self:
-        """Return a store that uses a different connection but shares everything this one remembers."""
+        """Return a store that uses a different connection but shares the flows this one remembers."""
         twin = copy.copy(self)
         twin._connection = connection
+        # A proxy may send requests with other headers to a server whose workers haven't connected yet.
+        twin.seen_components = set()
         return twin
 
     def store_flow(self, flow: FlowSource) -> StoreFlowResponse:
