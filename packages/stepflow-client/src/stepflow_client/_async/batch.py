@@ -18,7 +18,7 @@ from .._codec import output_types, requests, responses
 from .._codec.idempotency_markers import check_key
 from .._codec.requests import RunCall
 from .._concurrency import AsyncInputReader, AsyncTaskPool, async_run_check
-from .._data.arguments import check_choice, check_flag, check_flags, check_function, check_integer
+from .._data.arguments import check_choice, check_flags, check_function, check_integer
 from .._data.values import INPUT_DEPTH, check_json, encode, encode_if_plain
 from .._rules import chunks, releases as api
 from .._rules.chunks import Chunk
@@ -102,11 +102,10 @@ class Batch:
         check_choice(options["on_error"], "on_error", ("yield", "raise"))
         check_choice(options["on_cancel"], "on_cancel", ("detach", "cancel"))
         check_choice(options["on_lost"], "on_lost", ("fail", "rerun"))
-        check_flag(options["check_input"], "check_input")
-        check_flags(ordered=options["ordered"], variables_from_env=options["variables_from_env"])
+        check_flags(**{name: options[name] for name in ("check_input", "ordered", "variables_from_env")})
         is_keyed = check_function(options["idempotency_key"], "idempotency_key") is not None
-        for name, (usual, hint) in _EXCLUDED_BY_KEYS.items() if is_keyed else ():
-            if options[name] not in (None, usual):
+        for name, (usual, hint) in _EXCLUDED_BY_KEYS.items():
+            if is_keyed and options[name] not in (None, usual):
                 raise InvalidArgumentError(f"idempotency_key and {name} cannot be used together", hint=hint)
         self._connection = connection = context.connection
         self._flows = context.flows
@@ -466,9 +465,9 @@ class Batch:
         seconds = time.monotonic() - began
         outcomes: list[Outcome] = []
         for index, key, value, result in zip(chunk.indexes, chunk.keys, chunk.values, results, strict=True):
-            ending = result.status, result.output, self._explain_error(result.error, value)
-            item = len(outcomes)
-            outcomes.append(Outcome(index, key, run_id, *ending, seconds, chunk.attempt, item))
+            explained, item = self._explain_error(result.error, value), len(outcomes)
+            outcome = Outcome(index, key, run_id, result.status, result.output, explained, seconds, chunk.attempt, item)
+            outcomes.append(outcome)
         return outcomes
 
     async def _find_or_create_run(self, chunk: Chunk) -> responses.StartedRun:

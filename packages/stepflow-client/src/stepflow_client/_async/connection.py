@@ -110,7 +110,8 @@ class Connection:
         self._set_default_headers(http_settings.check_headers(settings.headers) or {})
         senders = [build_server_transport(url, settings) for url in roots]
         if header is None:
-            senders = [wrap_with_authorization(*pair, credentials) for pair in zip(senders, roots, strict=True)]
+            pairs = zip(senders, roots, strict=True)
+            senders = [wrap_with_authorization(sender, url, credentials) for sender, url in pairs]
         proxy = None if settings.transport is not None else settings.proxy or http_settings.find_environment_proxy(root)
         self.proxy = http_settings.format_proxy(proxy)
         """The URL of the (first) server's proxy, without its password, or None if there isn't one."""

@@ -361,10 +361,12 @@ def plan_new_run(request: RerunRequest, earlier: EarlierRun, new: Mapping[str, A
     recorded = read_recorded_arguments(entry, flow)
     old = apply_valid_overrides(written, recorded.overrides)
     # Variables and overrides that aren't inherited count as empty, not unknown.
-    dropped: dict[str, Any] = {} if "input" in request.inherit else {"input": NOT_GIVEN}
-    dropped |= {} if "variables" in request.inherit else {"variables": {}, "hidden": {}}
-    dropped |= {} if "overrides" in request.inherit else {"overrides": {}}
-    recorded = recorded._replace(**dropped)
+    if "input" not in request.inherit:
+        recorded = recorded._replace(input=NOT_GIVEN)
+    if "variables" not in request.inherit:
+        recorded = recorded._replace(variables={}, hidden={})
+    if "overrides" not in request.inherit:
+        recorded = recorded._replace(overrides={})
     changes = request.overrides if isinstance(request.overrides, (list, tuple)) else [request.overrides]
     overrides: Any = [change for change in (recorded.overrides, *changes) if change] or None
     new_variables = requests.parse_run_variables(request.variables)
