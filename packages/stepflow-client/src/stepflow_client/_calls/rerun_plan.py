@@ -284,9 +284,7 @@ class RerunRequest:
         return cls(run_id, keep, **arguments)
 
     def __post_init__(self) -> None:
-        """Check the items, the flags and the key, and reject contradictory combinations."""
-        for index in () if self.items is None else check_instances(self.items, "items", int):
-            check_integer(index, "items", least=0)
+        """Check the arguments, and reject contradictory combinations."""
         for text in check_texts(self.inherit, "inherit"):
             check_choice(text, "inherit", INHERITED)
         if self.idempotency_key is not None:
@@ -296,6 +294,8 @@ class RerunRequest:
             raise InvalidArgumentError("force keeps steps that have changed, and keep='unchanged' executes them")
         if self.force and self.keep.all_except is not None:
             raise InvalidArgumentError("force has no effect with Keep(all_except=...), which executes only one step")
+        for index in () if self.items is None else check_instances(self.items, "items", int):
+            check_integer(index, "items", least=0)
 
 
 class EarlierRun(NamedTuple):
