@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from typing import Any
+from weakref import WeakSet
 
 import pytest
 from stepflow_client import ErrorCode, ExecutionStatus, FlowError, RunAccount, RunDetails, StepDetails
+from stepflow_client._runs import explanation
 from stepflow_client._runs.causes import ItemRecord
 from stepflow_client._runs.explanation import (
     add_explanations as with_states,
@@ -333,6 +335,25 @@ def test_several_items() -> None:
         "not run (a failed)",
         "not run (a failed)",
     ]
+
+
+def test_a_large_batch_is_explained_item_by_item(monkeypatch: pytest.MonkeyPatch) -> None:
+    alive: WeakSet[ItemRecord] = WeakSet()
+    most = 0
+
+    class CountedRecord(ItemRecord):
+        def __post_init__(self) -> None:
+            nonlocal most
+            super().__post_init__()
+            alive.add(self)
+            most = max(most, len(alive))
+
+    monkeypatch.setattr(explanation, "ItemRecord", CountedRecord)
+    items = [RunItem(index=index, status=ExecutionStatus.COMPLETED) for index in range(100)]
+    run = RunDetails(run_id=RUN, flow_id="f", status=ExecutionStatus.COMPLETED)
+    found = explain_items(RunSnapshot(details=run, items=items, steps=[], flow=CHAIN))
+    assert list(found) == list(range(100))
+    assert 0 < most <= 2
 
 
 def test_accounts_are_json_and_html() -> None:

@@ -55,8 +55,8 @@ def explain_items(
     snapshot: RunSnapshot, items: Iterable[RunItem] | None = None, schemas: Mapping[str, Any] | None = None
 ) -> dict[int, RunAccount]:
     """Explain a run's items (by default, all of them) and return the accounts, keyed by index."""
-    records = collect_item_records(snapshot, items)
-    return {index: explain_item(snapshot.run_id, index, record, schemas) for index, record in records.items()}
+    records = iter_item_records(snapshot, items)
+    return {index: explain_item(snapshot.run_id, index, record, schemas) for index, record in records}
 
 
 def explain_steps(snapshot: RunSnapshot, items: Iterable[RunItem] | None = None) -> dict[tuple[int, str], StepAccount]:
@@ -99,10 +99,10 @@ def add_step_states(steps: Iterable[StepDetails], accounts: Mapping[tuple[int, s
     return explained
 
 
-def collect_item_records(
+def iter_item_records(
     snapshot: RunSnapshot, items: Iterable[RunItem] | None = None, *, is_masked: bool = False
-) -> dict[int, ItemRecord]:
-    """Collect the records of a run's items, by index. See `explain_items`.
+) -> Iterator[tuple[int, ItemRecord]]:
+    """Yield each item's index and record, one at a time, because records are large. See `explain_items`.
 
     With `is_masked`, recorded arguments are used even if their secrets are masked. Only use this for display.
     """
@@ -124,13 +124,11 @@ def collect_item_records(
         flow_steps=FlowSteps(flow),
         kept=arguments.kept,
     )
-    records: dict[int, ItemRecord] = {}
     for item in snapshot.items or () if items is None else items:
         # If the run was cancelled, its items never finish, so use the run's status.
         status = item.status if item.status.is_finished else run.status
         input = recorded(inputs[item.index]) if item.index < len(inputs) else NOT_KNOWN
-        records[item.index] = make_record(status, item.error, by_item.get(item.index, ()), input)
-    return records
+        yield item.index, make_record(status, item.error, by_item.get(item.index, ()), input)
 
 
 def find_component_needing_schema(account: RunAccount) -> str | None:

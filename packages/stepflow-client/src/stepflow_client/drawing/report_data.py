@@ -18,7 +18,7 @@ from .._data.arguments import argument_error, check_instance, check_integer, che
 from .._data.secrets import Secrets, find_secrets, hide_flow_secrets
 from .._rules.timeouts import call_scope
 from .._runs.causes import ItemRecord
-from .._runs.explanation import collect_item_records, explain_items
+from .._runs.explanation import explain_items, iter_item_records
 from .._runs.failure_hints import ResolvedInput, resolve_input
 from ..errors import InvalidArgumentError
 from ..types import FlowVariable, ListItemsResponse, RunArguments, RunDetails, RunItem, RunSnapshot, StepDetails
@@ -88,7 +88,7 @@ class RunReport(Shown):
             items = [item for item in self.items if item.index == item_index]
             if not items:
                 raise InvalidArgumentError(f"the run has no item {item_index}")
-            self._item_records.update(collect_item_records(self.snapshot, items, is_masked=True))
+            self._item_records.update(iter_item_records(self.snapshot, items, is_masked=True))
         return resolve_input(self._item_records[item_index], step_id)
 
     @cached_property

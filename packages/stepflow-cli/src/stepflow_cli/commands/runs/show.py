@@ -208,7 +208,7 @@ def eval_command(run_id: str, expression: str, item: int, server: ServerOptions,
     """
     from stepflow_client._base.text import describe_missing_item
     from stepflow_client._rules.releases import require_capability
-    from stepflow_client._runs.explanation import collect_item_records
+    from stepflow_client._runs.explanation import iter_item_records
     from stepflow_client.flows.expressions import find_references
     from stepflow_client.flows.interpreter import BROKEN, Failure, NotKnownError
     from stepflow_client.flows.reading import parse_yaml
@@ -223,7 +223,7 @@ def eval_command(run_id: str, expression: str, item: int, server: ServerOptions,
         items = run.items or ()
         if item >= len(items):
             raise usage(describe_missing_item(run_id, item, len(items)))
-        record = collect_item_records(run, [items[item]], is_masked=True)[item]
+        ((_, record),) = iter_item_records(run, [items[item]], is_masked=True)
         for reference in find_references(parsed):
             if reference.step is not None and reference.step not in record.definitions:
                 steps = ", ".join(record.definitions) or "none"
