@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import inspect
 import re
 import tomllib
 from pathlib import Path
@@ -67,6 +68,17 @@ def test_every_public_name_is_in_the_reference() -> None:
             except ModuleNotFoundError:
                 entries.add(entry.rpartition(".")[2])
     assert set(stepflow_client.__all__) - entries == set()
+
+
+def test_the_reference_shows_properties_that_types_share() -> None:
+    text, hidden = (ROOT / "docs" / "reference" / "types.md").read_text("utf-8"), set()
+    for entry, options in re.findall(r"^::: (\S+)\n((?: +.+\n)+)", text, re.M):
+        module, shown = importlib.import_module(entry), re.findall(r"inherited_members: (.*)", options)[0]
+        for kind in filter(inspect.isclass, map(vars(module).get, module.__all__)):
+            bases = [base for base in kind.__mro__ if base.__module__ == entry and base.__name__ not in module.__all__]
+            shared = {name for base in bases for name, part in vars(base).items() if isinstance(part, property)}
+            hidden |= {f"{entry}.{kind.__name__}.{name}" for name in shared - {*re.findall(r"\w+", shown)}}
+    assert hidden == set()
 
 
 def test_signatures_show_the_values_of_their_defaults() -> None:
