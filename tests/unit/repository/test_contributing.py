@@ -30,3 +30,11 @@ def test_the_files_that_answer_a_question_exist() -> None:
         if not any((room / base / path).exists() for room in PACKAGES for base in ("", folder))
     ]
     assert missing == []
+
+
+def test_the_files_in_the_instructions_exist() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    _, _, instructions = text.partition("## Finding your way around")[2].partition("\n## ")
+    named = re.findall(r"`([a-z_]+/[a-z_/]+\.py)`", instructions)
+    rooms = [ROOT, *PACKAGES, *(package.parent for package in PACKAGES)]
+    assert [path for path in named if not any((room / path).exists() for room in rooms)] == []
