@@ -10,7 +10,7 @@ from hypothesis import given, settings, strategies as st
 from jsonschema import Draft202012Validator
 from stepflow_cli.lsp.node_context import find_schemas
 from stepflow_client import InvalidArgumentError
-from stepflow_client._base.long_computations import run_in_slices
+from stepflow_client._base.long_computations import run_interruptibly
 from stepflow_client.flows.json_schema import find_mismatches
 from stepflow_client.flows.run_requirements import check_inputs
 
@@ -135,7 +135,7 @@ def chain(length: int, link: Callable[[Any], Any]) -> dict[str, Any]:
 )
 def test_nested_references_are_followed_once(length: int, link: Callable[[Any], Any]) -> None:
     defs, slices = chain(length, link), list[int]()
-    found = run_in_slices(lambda: find_mismatches(5, {"$ref": "#/$defs/T0"}, defs), lambda: slices.append(1))
+    found = run_interruptibly(lambda: find_mismatches(5, {"$ref": "#/$defs/T0"}, defs), lambda: slices.append(1))
     assert found
     assert not find_mismatches("x", {"$ref": "#/$defs/T0"}, defs)
     assert find_schemas({"properties": {"a": {"$ref": "#/$defs/T0"}}}, ("a",), {"a": "x"}, defs)
@@ -149,7 +149,7 @@ def test_nested_values_are_compared_once_with_each_shared_schema() -> None:
     for _ in range(60):
         value = {"a": value}
     slices: list[int] = []
-    assert run_in_slices(lambda: find_mismatches(value, tree, {"Tree": {"anyOf": both}}), lambda: slices.append(1))
+    assert run_interruptibly(lambda: find_mismatches(value, tree, {"Tree": {"anyOf": both}}), lambda: slices.append(1))
     assert not slices
 
 

@@ -35,7 +35,14 @@ from ._data.arguments import (
     file_path,
 )
 from ._data.flow_declarations import has_secret_part
-from ._data.secrets import HIDDEN, HIDDEN_IN_URL, Secrets, find_flow_secrets, get_variable_schemas, hide_flow_secrets
+from ._data.secrets import (
+    HIDDEN,
+    HIDDEN_IN_URL,
+    Secrets,
+    find_secret_values_in_flow,
+    get_variable_schemas,
+    hide_flow_secrets,
+)
 from ._rules.run_search import RunQuery, parse_run_query
 from ._stores.sqlite import SharedFile
 from ._stores.user_files import user_folder
@@ -572,7 +579,7 @@ def _hide_secrets(
     if variables is not None:
         hidden["variables"] = {k: HIDDEN if k in names else secrets.hide_in(v) for k, v in variables.items()}
     # Also hide defaults from the flow.
-    return hidden if flow is None else find_flow_secrets(flow).hide_in(hidden)
+    return hidden if flow is None else find_secret_values_in_flow(flow).hide_in(hidden)
 
 
 def _encode_row(run_id: str, entry: Mapping[str, Any]) -> tuple[Any, ...]:

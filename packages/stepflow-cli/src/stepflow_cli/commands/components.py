@@ -146,11 +146,11 @@ def _check_lock_file(path: str, records: Sequence[Mapping[str, Any]]) -> None:
     from stepflow_client._command import ABSENT, find_value_changes
     from stepflow_client.flows.expressions import format_path
 
-    from ..validation.flow_checks import load_component_records
+    from ..validation.flow_checks import read_component_file
 
     if not Path(path).exists():
         raise Problem(f"{path} does not exist", kind="outdated", hint="to write it, leave out --check")
-    before, now = _index_components_by_path(load_component_records(path)), _index_components_by_path(records)
+    before, now = _index_components_by_path(read_component_file(path)), _index_components_by_path(records)
     changed: list[str] = []
     for name in sorted(now.keys() & before.keys()):
         # Sort keys because servers return them in a different order each time.
@@ -204,14 +204,14 @@ def _write_stubs(
     from stepflow_client.flows.project import require_existing_file
 
     from ..codegen.component_stubs import generate_stubs
-    from ..validation.flow_checks import load_component_records
+    from ..validation.flow_checks import read_component_file
 
     file = GeneratedFile(output, check=check)
     project = find_flow_project(None)
     if locked is None and not server.has_server_option and project.components is not None:
         locked = str(require_existing_file(project, "components", project.components))
     if locked is not None:
-        records: Sequence[Mapping[str, Any]] = load_component_records(locked)
+        records: Sequence[Mapping[str, Any]] = read_component_file(locked)
     else:
         with connect(server) as target:
             records = _fetch_complete_records(target)

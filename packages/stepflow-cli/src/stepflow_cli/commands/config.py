@@ -59,7 +59,7 @@ def _list_effective_settings(show_origin: bool, server: ServerOptions, output: O
 
     They include the environment and this command's flags. A token is never shown, only its source.
     """
-    from ..settings.display import abbreviate_home_folder, list_settings
+    from ..settings.list_settings import abbreviate_home_folder, list_settings
 
     settings = list_settings(server)
     records = [setting._asdict() for setting in settings]
@@ -87,8 +87,8 @@ def _print_setting(key: str, server: ServerOptions, output: Output) -> None:
 
     The exit code is 1 if the setting isn't set. A token is never shown, only its source.
     """
-    from ..settings.display import list_settings
     from ..settings.edit_config_file import parse_setting_key
+    from ..settings.list_settings import list_settings
 
     value: Any
     if key == "current" or key.startswith("profiles."):

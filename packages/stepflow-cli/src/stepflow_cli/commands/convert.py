@@ -102,7 +102,7 @@ def schema_command(kind: str, components: str | None, server: ServerOptions, out
     from stepflow_client.flows import schema
     from stepflow_client.flows.project import require_existing_file
 
-    from ..validation.flow_checks import load_component_records
+    from ..validation.flow_checks import read_component_file
 
     names_server = server.has_server_option
     if kind == "config" and (names_server or components is not None):
@@ -121,5 +121,5 @@ def schema_command(kind: str, components: str | None, server: ServerOptions, out
         if components is None and project.components is not None:
             components = str(require_existing_file(project, "components", project.components))
             note(f"the schema includes the components of {components}, set in {project.file}")
-        document = schema("flow", components=None if components is None else load_component_records(components))
+        document = schema("flow", components=None if components is None else read_component_file(components))
     write_document((json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode(), output)

@@ -84,7 +84,7 @@ def command(no_run: bool, server: ServerOptions, output: Output) -> None:
 
     The exit code is 0 if no check fails, 4 if there's no server or it rejects the credentials, and 1 otherwise.
     """
-    from ..settings.display import abbreviate_home_folder
+    from ..settings.list_settings import abbreviate_home_folder
 
     with show_spinner("running the checks") as spinner:
         checks: list[CheckResult] = []

@@ -9,7 +9,7 @@ from typing import Any
 import click
 from stepflow_client import InvalidFlowError
 from stepflow_client._data.flow_declarations import collect_declared_variables
-from stepflow_client._data.secrets import find_flow_secrets, hide_flow_secrets
+from stepflow_client._data.secrets import find_secret_values_in_flow, hide_flow_secrets
 from stepflow_client.types.models import to_plain_data
 
 from ..errors import current_session
@@ -168,7 +168,7 @@ def _print_flow(flow: str, examples: bool, variables: bool, server: ServerOption
         output.print_records(records, _EXAMPLES, default="yaml")
     elif variables:
         # Also hide secret parts of defaults that are objects.
-        hide = find_flow_secrets(content).hide_in
+        hide = find_secret_values_in_flow(content).hide_in
         declared = {name: hide(each) for name, each in collect_declared_variables(hide_flow_secrets(content)).items()}
         records = [
             {

@@ -231,7 +231,7 @@ class RunFollower:
     async def _follow_events(self) -> None:
         while not self.has_ended:
             try:
-                await self._read_events()
+                await self._read_new_events()
             except TransportError:
                 # The server is unreachable, even after the client's retries.
                 self._caught_up.set()
@@ -243,7 +243,7 @@ class RunFollower:
             self.has_ended = True
             self._announce_change()
 
-    async def _read_events(self) -> None:
+    async def _read_new_events(self) -> None:
         if self._progress is None:
             snapshot = await self._snapshots.read_snapshot(self._run_id, "flow")
             self._progress = build_initial_progress(snapshot)

@@ -257,10 +257,10 @@ def load_component_types(path: str) -> Any:
         Problem: If the file contains no components.
         FlowFileError: If it can't be read.
     """
-    return parse_components(load_component_records(path))
+    return parse_components(read_component_file(path))
 
 
-def load_component_records(path: str) -> list[dict[str, Any]]:
+def read_component_file(path: str) -> list[dict[str, Any]]:
     """Load the components in a file written by `components lock` or `components list -o json`.
 
     Raises:

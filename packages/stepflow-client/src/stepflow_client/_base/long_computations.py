@@ -78,7 +78,7 @@ slices: ContextVar[Slices | None] = ContextVar("stepflow_slices", default=None)
 """The slices shared by all computations in a context, or None if they can't be interrupted."""
 
 
-def run_in_slices(compute: Callable[[], Result], on_end: Callable[[], object]) -> Result:
+def run_interruptibly(compute: Callable[[], Result], on_end: Callable[[], object]) -> Result:
     """Return a computation's result, calling `on_end` after each slice."""
     before = slices.set(Slices(on_end))
     try:

@@ -82,7 +82,7 @@ def find_nearest(word: str, known: Iterable[str], similarity: float = 0.6) -> st
     return lowered[matches[0]] if matches else None
 
 
-def format_name_suggestion(name: str) -> str:
+def format_did_you_mean(name: str) -> str:
     """Return a hint that suggests a name."""
     return f"did you mean {name!r}?"
 
@@ -96,7 +96,7 @@ def parse_suggested_name(hint: str | None) -> str | None:
 def suggest_nearest(word: str, known: Iterable[str]) -> str | None:
     """Return a hint with the closest known name, or None if nothing is similar."""
     name = find_nearest(word, known)
-    return None if name is None else format_name_suggestion(name)
+    return None if name is None else format_did_you_mean(name)
 
 
 def suggest_or_list(word: str, known: Iterable[Any], what: str = "known") -> str:

@@ -452,7 +452,7 @@ def _select_kept_outputs(new_run: NewRun, index: int, steps: Sequence[StepDetail
     return {step: output for step, output in outputs.items() if step in defined and step not in dependent}
 
 
-def _find_outdated_steps(new_run: NewRun, items: Sequence[RerunItem]) -> list[str]:
+def _find_kept_outdated_steps(new_run: NewRun, items: Sequence[RerunItem]) -> list[str]:
     """Return the kept steps whose outputs would differ if the whole flow ran again."""
     outdated = set[str]()
     for item in items:
@@ -500,5 +500,5 @@ def make_rerun_plan(new_run: NewRun, server: Server) -> RerunPlan:
         total=total,
         unknown=_find_unknown_arguments(new_run, items),
         recorded=_find_inherited_arguments(new_run, items),
-        outdated=_find_outdated_steps(new_run, items),
+        outdated=_find_kept_outdated_steps(new_run, items),
     )

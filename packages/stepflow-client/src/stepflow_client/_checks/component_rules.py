@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .._base.text import find_nearest, format_name_suggestion, suggest_or_list
+from .._base.text import find_nearest, format_did_you_mean, suggest_or_list
 from .._data.flow_declarations import get_fields
 from ..flows.components import ComponentCatalog, Components
 from ..flows.expressions import find_references, get_keyword, parse_portable_path
@@ -40,7 +40,7 @@ def check_component(step: Step, catalog: ComponentCatalog, findings: Findings) -
     elif not step.component.startswith("/"):
         dotted = "/" + step.component.replace(".", "/")
         named = [name for name in known if name.endswith(f"/{node.value}")] or [*known, "/" + node.value]
-        hint = format_name_suggestion(dotted) if dotted in known else suggest_or_list(node.value, named)
+        hint = format_did_you_mean(dotted) if dotted in known else suggest_or_list(node.value, named)
         findings.add("component-slash", "error", node, f"component {node.value!r} does not begin with /: it has no "
                      "route", hint)  # fmt: skip
     elif schemas := known.find_schemas(step.component):
@@ -84,10 +84,10 @@ def _suggest_component(component: str, known: Components) -> str:
     # Compare just the names, since any two paths with the same prefix are similar.
     similar = find_nearest(name, same) if same else find_nearest(component, known)
     if similar is not None:
-        return format_name_suggestion(f"{prefix}/{similar}" if same else similar)
+        return format_did_you_mean(f"{prefix}/{similar}" if same else similar)
     similar = find_nearest(name, {path for path in known if not path.startswith("/")})
     if similar is not None:
-        return format_name_suggestion(f"{prefix}/{similar}")
+        return format_did_you_mean(f"{prefix}/{similar}")
     plugin = component.strip("/").split("/", 1)[0]
     paths = sorted(path for path in known if path.startswith("/")) or [*known]
     listed = [path for path in paths if path.startswith(f"/{plugin}/")] or paths

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Container
 
-from .._base.text import find_nearest, format_name_suggestion, suggest_or_list
+from .._base.text import find_nearest, format_did_you_mean, suggest_or_list
 from .._editing.text_edits import format_inline_yaml
 from ..flows.expressions import KEYWORDS, PathError, explain_ambiguous_path, format_path, get_keyword, parse_path
 from ..flows.findings import Findings
@@ -93,7 +93,7 @@ def _check_plain_data(node: Node, findings: Findings, steps: Container[str]) -> 
     for key, child in node.items.items():
         if key.startswith("$") and key not in SCHEMA_KEYWORDS:
             similar = _ALIASES.get(key) or find_nearest(key, KEYWORDS, 0.75)
-            hint = format_name_suggestion(similar) if similar else None
+            hint = format_did_you_mean(similar) if similar else None
             hint = "in the flow of map, $input is the item" if key in ("$item", "$items", "$each") else hint
             findings.add("unknown-keyword", "error" if hint else "warning", node, f"{key!r} is not a keyword: the "
                          "object is passed on as data", hint or f"expressions are: {', '.join(KEYWORDS)}",

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from .._base.text import find_nearest, format_name_suggestion, suggest_or_list
+from .._base.text import find_nearest, format_did_you_mean, suggest_or_list
 from .._data.flow_declarations import is_secret_marker
 from ..flows.findings import Findings
 from ..flows.json_schema import JSON_TYPES, find_mismatches, get_defs, parse_ref
@@ -132,12 +132,12 @@ def _check_keywords(node: Node, findings: Findings) -> None:
         elif (name := _find_misspelled_keyword(key)) is not None and name not in node.items:
             if name == "is_secret":
                 findings.add("unknown-key", "error", node, f"unknown schema keyword {key!r}: this client hides the "
-                             "values anyway, but other programs do not", format_name_suggestion(name),
+                             "values anyway, but other programs do not", format_did_you_mean(name),
                              key=key)  # fmt: skip
             elif is_value_of_kind(child.value, _WIDER_KINDS.get(KEYWORDS[name], KEYWORDS[name])):
                 level = "error" if name in _OF_RUNS else "warning"
                 findings.add("unknown-key", level, node, f"unknown schema keyword {key!r}: it has no effect",
-                             format_name_suggestion(name), key=key)  # fmt: skip
+                             format_did_you_mean(name), key=key)  # fmt: skip
 
 
 @lru_cache(maxsize=1024)

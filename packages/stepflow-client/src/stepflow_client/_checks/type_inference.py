@@ -64,7 +64,7 @@ def infer_type(
     match keyword:
         case "$if":
             condition = infer_part(node.items["$if"], UNKNOWN, where, is_certain)
-            branches = _find_possible_branches(node, condition, types)
+            branches = _find_possible_if_branches(node, condition, types)
             results = []
             for name, branch in branches:
                 if branch is None:
@@ -128,7 +128,7 @@ def collect_typed_parts(node: Node | None, expected: Type, types: FlowTypes) -> 
     return parts
 
 
-def _find_possible_branches(node: Node, condition: Type, types: FlowTypes) -> list[tuple[str, Node | None]]:
+def _find_possible_if_branches(node: Node, condition: Type, types: FlowTypes) -> list[tuple[str, Node | None]]:
     """Return the branches an `$if` may take, using None for a missing `else`.
 
     A condition counts as possibly false if its path may not exist, but not just because its step may fail.

@@ -12,7 +12,7 @@ from typing import Any
 
 from .._base.text import cut, format_json, suggest_or_list, visible, visible_lines
 from .._data.flow_declarations import get_declared_defs, get_declared_schema
-from .._data.secrets import Secrets, find_flow_secrets, find_secrets
+from .._data.secrets import Secrets, find_secret_values_in_flow, find_secrets
 from .._data.values import check_json
 from ..errors import InvalidArgumentError, StepflowClientError
 from ..flows import tool_schemas
@@ -122,7 +122,10 @@ class FlowToolSpec:
 
     def get_secrets(self, variables: Mapping[str, Any]) -> tuple[Secrets, ...]:
         """Return the secrets that models must not see."""
-        groups = (find_secrets(self.select_variables(variables), self.needs.declared), find_flow_secrets(self.flow))
+        groups = (
+            find_secrets(self.select_variables(variables), self.needs.declared),
+            find_secret_values_in_flow(self.flow),
+        )
         return tuple(secrets for secrets in groups if secrets)
 
     def is_valid_output(self, output: Any) -> bool:

@@ -15,7 +15,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from .._base.lazy import lazy_module
-from .._base.long_computations import Slices, pause_garbage_collector, run_in_slices, slices
+from .._base.long_computations import Slices, pause_garbage_collector, run_interruptibly, slices
 from .._rules.timeouts import current_deadline, get_seconds_left, has_passed
 from ..errors import InvalidArgumentError, RequestTimeoutError
 
@@ -297,7 +297,7 @@ async def async_run_check(check: Callable[[], Result], *, is_long: bool = False)
         RequestTimeoutError: If the call's deadline passes.
     """
     if not is_long:
-        # Inlined `run_in_slices`, to save a call on the hot path.
+        # Inlined `run_interruptibly`, to save a call on the hot path.
         before = slices.set(Slices(_raise_check_too_long))
         try:
             return check()
@@ -309,7 +309,7 @@ async def async_run_check(check: Callable[[], Result], *, is_long: bool = False)
     try:
         left = None if deadline is None else deadline - time.monotonic()
         # Pause the collector, which would stop all threads to traverse a large input over and over.
-        paused = pause_garbage_collector()(run_in_slices)
+        paused = pause_garbage_collector()(run_interruptibly)
         checking = asyncio.to_thread(paused, check, lambda: stopped.is_set() and _raise_check_too_long())
         return await asyncio.wait_for(checking, left)
     except TimeoutError:
@@ -334,7 +334,7 @@ def sync_run_check(check: Callable[[], Result], *, is_long: bool = False) -> Res
         if has_passed(deadline):
             raise _make_check_timeout_error()
 
-    return check() if deadline is None else run_in_slices(check, stop)
+    return check() if deadline is None else run_interruptibly(check, stop)
 
 
 def _raise_check_too_long() -> NoReturn:

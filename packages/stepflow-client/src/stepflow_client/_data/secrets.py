@@ -145,7 +145,7 @@ def contains_secret(
         declared: Their declarations in the flow.
         flow: The flow, or as much of it as is known.
     """
-    known = (find_secrets(variables, declared), find_flow_secrets(flow))
+    known = (find_secrets(variables, declared), find_secret_values_in_flow(flow))
     return any(secrets.hide_in(value) != value for secrets in known)
 
 
@@ -154,7 +154,7 @@ def hide_flow_secrets(flow: Mapping[str, Any]) -> dict[str, Any]:
 
     This includes their defaults in schemas and expressions, plus anything else that quotes those defaults.
     """
-    declared, secrets = get_variable_schemas(flow), find_flow_secrets(flow)
+    declared, secrets = get_variable_schemas(flow), find_secret_values_in_flow(flow)
     if secrets is NO_SECRETS:
         return dict(flow)
     names = {name for name, value in declared.items() if declarations.is_secret(value)}
@@ -166,7 +166,7 @@ def hide_flow_secrets(flow: Mapping[str, Any]) -> dict[str, Any]:
     return hidden
 
 
-def find_flow_secrets(flow: Mapping[str, Any]) -> Secrets:
+def find_secret_values_in_flow(flow: Mapping[str, Any]) -> Secrets:
     """Return the secret variables' values found in the flow itself (e.g. defaults), or `NO_SECRETS` if there are none.
 
     Short values are skipped: hiding every `1` would leave nothing readable.

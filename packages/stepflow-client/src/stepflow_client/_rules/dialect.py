@@ -97,7 +97,9 @@ def drop_waiting_steps(steps: Iterable[Mapping[str, Any]]) -> list[Mapping[str, 
     return [step for step in steps if step.get("status") in STATUSES]
 
 
-def convert_step(run: Mapping[str, Any], step: Mapping[str, Any], item_index: int, step_index: int) -> dict[str, Any]:
+def convert_step_record(
+    run: Mapping[str, Any], step: Mapping[str, Any], item_index: int, step_index: int
+) -> dict[str, Any]:
     """Translate a step.
 
     Some current fields are missing on older servers. A `journalSeqno` of 0 means that `updatedAt` is made up.
@@ -189,7 +191,7 @@ def _convert_run(body: Any) -> dict[str, Any]:
     run = require_flat_run(body)
     details = run.get("itemDetails") or []
     steps = [
-        convert_step(run, step, item["itemIndex"], index)
+        convert_step_record(run, step, item["itemIndex"], index)
         for item in details
         for index, step in enumerate(drop_waiting_steps(item.get("steps") or []))
     ]
@@ -268,7 +270,7 @@ def _translate_get_run_steps(server: Server, request: DecodedRequest) -> Transla
     else:
         items = [(0, list(by_id.values()))]
     steps = [
-        convert_step(run, step, item_index, index)
+        convert_step_record(run, step, item_index, index)
         for item_index, item_steps in items
         if only_item is None or str(item_index) == only_item
         for index, step in enumerate(drop_waiting_steps(item_steps))

@@ -9,7 +9,7 @@ from itertools import zip_longest
 from typing import Any, NamedTuple
 
 from .._data.arguments import check_texts
-from .._data.secrets import HIDDEN, find_flow_secrets, hide_flow_secrets
+from .._data.secrets import HIDDEN, find_secret_values_in_flow, hide_flow_secrets
 from ..errors import InvalidArgumentError
 from ..flows.expressions import Path, PathError, format_path, parse_path
 from ..flows.graph import FlowSteps, find_reachable_names, get_steps_by_id
@@ -64,7 +64,7 @@ def find_run_differences(a: RunSnapshot, b: RunSnapshot, ignored: Sequence[Path]
     """
     flows = [snapshot.flow or {} for snapshot in (a, b)]
     masked_flows = [{"flow": _index_steps(hide_flow_secrets(flow))} for flow in flows]
-    secrets = [find_flow_secrets(flow) for flow in flows]
+    secrets = [find_secret_values_in_flow(flow) for flow in flows]
 
     def make_difference(change: Change, **more: Any) -> RunDifference:
         kind = "added" if change.a is ABSENT else "removed" if change.b is ABSENT else "changed"

@@ -32,7 +32,7 @@ def run_graphviz(source: str) -> bytes:
 
 
 @atexit.register
-def _release_engine() -> None:
+def _free_engine_at_exit() -> None:
     """Free the engine while its library is still loaded. During interpreter shutdown, its destructors would fail."""
     # Don't let a thread that is still drawing keep the process alive.
     if _ONE_AT_A_TIME.acquire(timeout=1):

@@ -52,7 +52,7 @@ from .variant_comparison import (
     compare_variants,
     compute_score_mean,
     compute_slice_scores,
-    group_cases_by,
+    group_case_names_by,
     summarize_durations,
 )
 
@@ -451,7 +451,7 @@ class EvaluationReport(ShownAsTable):
         Raises:
             InvalidArgumentError: If no case has the field or a tag.
         """
-        groups = group_cases_by(self._items, check_text(field, "field"))
+        groups = group_case_names_by(self._items, check_text(field, "field"))
         if not groups:
             raise InvalidArgumentError(f"no case has {'tags' if field in ('tag', 'tags') else f'the field {field!r}'}")
         return {

@@ -38,7 +38,7 @@ class SliceScore(Record):
     """The verdict on the change, using Holm's method to correct for the number of scores and slices."""
 
 
-def group_cases_by(items: Iterable[EvaluationItem], field: str) -> dict[str, frozenset[str]]:
+def group_case_names_by(items: Iterable[EvaluationItem], field: str) -> dict[str, frozenset[str]]:
     """Group case names by tag, or by the value of a field."""
     path = None if field in _TAGS else parse_output_path(field)
     groups: dict[str, set[str]] = {}
