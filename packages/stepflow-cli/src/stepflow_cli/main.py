@@ -50,17 +50,7 @@ _MAX_FILES = 200
 
 SECTIONS = {
     "Run flows": ("run", "batch", "components"),
-    "Write flows": (
-        "new",
-        "validate",
-        "infer",
-        "test",
-        "eval",
-        "visualize",
-        "schema",
-        "codegen",
-        "convert",
-    ),
+    "Write flows": ("new", "validate", "infer", "test", "eval", "visualize", "schema", "codegen", "convert"),
     "On a server": ("runs", "history", "flows", "blobs", "health"),
     "Servers": ("serve", "ui", "mcp"),
     "Setup": ("config", "doctor", "completion"),

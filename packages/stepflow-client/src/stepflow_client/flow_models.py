@@ -25,12 +25,7 @@ class FlowModel(BaseModel):
     schema allows null.
     """
 
-    model_config = ConfigDict(
-        extra="allow",
-        populate_by_name=True,
-        protected_namespaces=(),
-        validate_default=True,
-    )
+    model_config = ConfigDict(extra="allow", populate_by_name=True, protected_namespaces=(), validate_default=True)
 
     @model_serializer(mode="wrap")
     def _serialize_without_unset(

@@ -315,9 +315,7 @@ def _server_name_options(default: str, *, is_needed: bool = True) -> tuple[Param
             "--url URL", f"Use the server at this URL, or local for the server started by 'stepflow serve'.{url}"
         ),
         SERVER.option(
-            "--profile NAME",
-            f"Use the server of this profile.{profile}",
-            shell_complete=complete_with("profiles"),
+            "--profile NAME", f"Use the server of this profile.{profile}", shell_complete=complete_with("profiles")
         ),
     )
 

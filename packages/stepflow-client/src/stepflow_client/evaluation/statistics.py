@@ -115,11 +115,7 @@ class ResampledMean:
 def _student_quantile(part: float, degrees_of_freedom: int) -> float:
     """Approximate a quantile of Student's t by expanding around the normal distribution (3% off at 4, less above)."""
     z = NormalDist().inv_cdf(part)
-    terms = (
-        (z**3 + z) / 4,
-        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
-        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
-    )
+    terms = ((z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96, (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384)
     return z + math.fsum(term / float(degrees_of_freedom**power) for power, term in enumerate(terms, 1))
 
 
