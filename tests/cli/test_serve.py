@@ -171,8 +171,8 @@ def test_a_server_that_ends_is_started_again_if_somebody_says_so(serve: Serve, s
     for _ in range(2):
         (pid,) = [each.pid for each in psutil.Process(process.pid).children() if each.name() == "stepflow-server"]
         os.kill(pid, signal.SIGKILL)
-        done = stepflow("run", "echo.yaml", "--input-json", "1", "--url", url, "--timeout", "30")
-        assert done.stdout == "1\n"
+        done = stepflow("run", "echo.yaml", "--input-json", "1", "--url", url, "--timeout", "60")
+        assert done.stdout == "1\n", done.stderr
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 0

@@ -383,8 +383,9 @@ def _make_history_record(keyed: _KeyedCall, arguments: RunArguments) -> CreatedR
 
 def _make_undecided_key_error(key: str, lock: KeyLock, error: StepflowClientError) -> RequestTimeoutError:
     """Return the error for a call that ran out of time before its key's run was known."""
-    slow = f"{error.message}, after {lock.request_count} requests of {duration_text(lock.round_trip)} each"
+    count = lock.request_count
+    slow = f"{error.message}, after {count} requests of {duration_text(lock.round_trip)} each"
     return RequestTimeoutError(
-        f"no run found yet for the idempotency key {key!r}: {lock.obstacle or slow}",
+        f"no run found yet for the idempotency key {key!r}: {lock.obstacle or (slow if count else error.message)}",
         hint="repeat the call, possibly with a longer timeout=, to get or create the run",
     )
