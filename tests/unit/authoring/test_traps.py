@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import linecache
 import pickle
@@ -280,6 +281,23 @@ def test_a_value_that_cannot_be_sent(value: Any, message: str) -> None:
 
     with pytest.raises(AuthoringError, match=rf"test_traps\.py:\d+: the flow unsent .* {message}.*\.output\.a\[1\]"):
         unsent.to_dict()
+
+
+def test_a_variable_is_only_declared_as_a_default() -> None:
+    @flow
+    def misplaced(given: str) -> Any:
+        return price_of(sku=authoring.variable(default="tea"))
+
+    with pytest.raises(AuthoringError, match="Variable cannot be represented in JSON"):
+        misplaced.to_dict()
+
+
+def test_a_signature_does_not_show_the_default_of_a_secret_variable() -> None:
+    @flow
+    def signed(given: str, *, key: str = authoring.variable(default="sesame", secret=True)) -> Any:
+        return price_of(sku=key)
+
+    assert "sesame" not in str(inspect.signature(signed))
 
 
 @pytest.mark.parametrize("given", [None, 1, partial(nested, 1)])

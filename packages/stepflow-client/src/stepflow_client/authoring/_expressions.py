@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, ParamSpec, TypeVar, overload
+from typing import Any, ParamSpec, TypeVar, overload
 
 from .._base.not_given import NOT_GIVEN
 from ._lazy_modules import arguments, fields as field_types, text
@@ -191,19 +191,24 @@ def construct(kind: Callable[P, T], /, *arguments: P.args, **fields: P.kwargs) -
     return Value(Record(kind, given))  # type: ignore[return-value]
 
 
-class Variable(NamedTuple):
-    """A flow variable declared with `variable`."""
+class Variable:
+    """A flow variable declared with `variable`.
 
-    default: Any = NOT_GIVEN
-    description: str | None = None
-    env_var: str | None = None
-    secret: bool = False
-    required: bool = True
+    Not a tuple, which would be a list in a step's input, nor a class whose repr shows the default, which may be secret.
+    """
 
-    @property
-    def is_required(self) -> bool:
+    def __init__(
+        self,
+        default: Any = NOT_GIVEN,
+        description: str | None = None,
+        env_var: str | None = None,
+        secret: bool = False,
+        required: bool = True,
+    ) -> None:
+        """Use `variable` instead."""
+        self.default, self.description, self.env_var, self.secret = default, description, env_var, secret
+        self.is_required = required and default is NOT_GIVEN
         """Whether every run must set the variable."""
-        return self.required and not self.has_default
 
     @property
     def has_default(self) -> bool:
