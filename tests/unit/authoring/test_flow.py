@@ -341,6 +341,17 @@ def test_flows_and_components_are_pickled_by_name() -> None:
         assert copy.deepcopy(each_one) is each_one
 
 
+def test_attributes_of_the_function_hide_nothing() -> None:
+    def body(given: Any) -> Any:
+        return given
+
+    vars(body).update(run="other", schemas="other", _built="other")
+    made = flow(body)
+    assert (made.__name__, made.to_dict()["output"]) == ("body", {"$input": "$"})
+    assert callable(made.run)
+    assert component("/a/b")(body).schemas[0]["type"] == "object"  # type: ignore[attr-defined]
+
+
 def test_what_is_changed_after_a_call_is_not_in_the_flow() -> None:
     @flow
     def changed(given: Any) -> Any:

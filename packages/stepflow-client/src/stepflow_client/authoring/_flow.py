@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
-from functools import cached_property, update_wrapper
+from functools import cached_property
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
 
@@ -58,12 +58,14 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
             options: The arguments passed to `flow`.
             names: Names that annotations may use in addition to the module's own.
         """
-        update_wrapper(self, function)
         self.function = function
         self._options, self._local_names = options, names
         self._examples: list[dict[str, Any]] = []
         self._cases: list[dict[str, Any]] = []
         self.name: str = options["name"] or function.__name__
+        # Don't use `update_wrapper`: the function's own attributes would hide the methods.
+        self.__name__, self.__qualname__ = function.__name__, function.__qualname__
+        self.__doc__, self.__module__, self.__wrapped__ = function.__doc__, function.__module__, function
 
     def __repr__(self) -> str:
         """Return a representation with the flow's name."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property, update_wrapper
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Generic, NamedTuple, Never, ParamSpec, TypeVar, get_origin
 
 from .._base.lazy import lazy_module
@@ -46,8 +46,10 @@ class Component:
 
     def __init__(self, path: str, function: Callable[..., Any]) -> None:
         """Use `component` instead."""
-        update_wrapper(self, function)
         self.path, self.function = path, function
+        # Don't use `update_wrapper`: the function's own attributes would hide `schemas`.
+        self.__name__, self.__qualname__ = function.__name__, function.__qualname__
+        self.__doc__, self.__module__, self.__wrapped__ = function.__doc__, function.__module__, function
 
     def __repr__(self) -> str:
         """Return a representation with the component's path."""
