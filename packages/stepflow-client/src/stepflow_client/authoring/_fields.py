@@ -88,7 +88,7 @@ def _find_by_index(kind: Any, index: int) -> Field | PartNotFound:
 def _find_by_key(kind: Any, key: str) -> Field | PartNotFound:
     if is_typeddict(get_origin(kind) or kind):
         origin = get_origin(kind) or kind
-        keys: Mapping[str, Field] = {name: Field(name, hint) for name, hint in get_hints(origin).items()}
+        keys = _get_typeddict_fields(origin)
         keys = _substitute_fields(keys, origin, kind) if get_args(kind) else keys
         return _get_named_field(kind, key, keys)
     if _is_mapping(kind):
@@ -106,6 +106,11 @@ def get_fields_by_attribute(kind: Any) -> Mapping[str, Field] | None:
         return None
     attributes = _get_class_fields(origin)
     return attributes if attributes is None or not get_args(kind) else _substitute_fields(attributes, origin, kind)
+
+
+@lru_cache(maxsize=1024)
+def _get_typeddict_fields(kind: Any) -> Mapping[str, Field]:
+    return {name: Field(name, hint) for name, hint in get_hints(kind).items()}
 
 
 @lru_cache(maxsize=1024)

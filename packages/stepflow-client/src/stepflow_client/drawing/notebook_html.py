@@ -15,6 +15,7 @@ from .._base.text import cut, duration_text, short_json
 from .._rules.failure_groups import MAX_GROUPS_SHOWN, group_failures
 from .._sync.handle import SyncRunHandle
 from ..types.models import Listing
+from ..types.runs import ITEM_COLUMNS
 from . import draw
 from .html import TREE_STYLE, json_tree
 from .report_data import RunReport, mask_snapshot
@@ -33,7 +34,6 @@ _MARKS = {
 }
 _MAX_PLAIN_LENGTH = 10_000
 _COMPONENTS = ("name", "plugin", "description")
-_ITEM_COLUMNS = types.ListItemsResponse._shown[:-1]
 _LEFT = "style='text-align:left;vertical-align:top'"
 
 
@@ -130,7 +130,7 @@ def _format_listing(listing: Listing[Any]) -> str:
 
 @format_html.register
 def _format_run_items(items: types.RunItems) -> str:
-    return _format_records_table(items, _ITEM_COLUMNS, "items")
+    return _format_records_table(items, ITEM_COLUMNS, "items")
 
 
 @format_html.register
@@ -160,7 +160,7 @@ def _format_outcome(outcome: types.Outcome) -> str:
 _LISTS: dict[type, tuple[Sequence[str], str]] = {
     types.Outcome: (("index", "key", "status", "duration", "output", "error.message"), "outcomes"),
     types.FlowResult: (("run_id", "status", "output", "error.message"), "results"),
-    types.RunItem: (_ITEM_COLUMNS, "items"),
+    types.RunItem: (ITEM_COLUMNS, "items"),
     types.RunDetails: (types.ListRunsResponse._shown[:-1], "runs"),
     types.StepDetails: (types.ListStepsResponse._timed[:-1], "steps"),
     types.ComponentInfo: (_COMPONENTS, "components"),
