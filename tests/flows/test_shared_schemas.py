@@ -1,4 +1,4 @@
-"""Shared schemas are found under both of their names, by the checks, by tools and before a run."""
+"""The checks, tools and runs find the same shared schemas: those that servers keep."""
 
 from __future__ import annotations
 
@@ -12,18 +12,22 @@ from stepflow_client.flows import check
 from stepflow_client.flows.run_requirements import find_requirements
 
 
-@pytest.mark.parametrize("name", ["$defs", "definitions"])
-def test_a_reference_finds_a_shared_schema(name: str) -> None:
+def _flow(name: str) -> dict[str, Any]:
+    """A flow with a shared schema under `name`, which describes its input, output and variable."""
     shared = {"City": {"type": "object", "properties": {"zip": {"type": "string"}}, "required": ["zip"]}}
     reference = {"$ref": f"#/schemas/{name}/City"}
     properties = dict.fromkeys(("input", "output"), reference) | {"variables": {"properties": {"home": reference}}}
-    flow: dict[str, Any] = {
+    return {
         "schemas": {name: shared, "properties": properties},
         "steps": [],
         "output": {"$input": "$.zpi"},
         "examples": [{"name": "wrong", "input": {"zip": 1}}],
     }
-    rules = {finding.rule for finding in check(flow, ignore=["unknown-key"]).diagnostics}
+
+
+def test_a_reference_finds_a_shared_schema() -> None:
+    flow = _flow("$defs")
+    rules = {finding.rule for finding in check(flow).diagnostics}
     assert rules >= {"unknown-input", "case-input"}
     assert "dangling-ref" not in rules
     spec = make_tool_spec(flow, "city")
@@ -36,3 +40,15 @@ def test_a_reference_finds_a_shared_schema(name: str) -> None:
         needs.input_check.check_input({"zip": 1})
     with pytest.raises(InvalidArgumentError, match="'home' does not match"):
         needs.check_variables({"home": {"zip": 1}}, None, from_env=False, check_values=True)
+
+
+def test_a_reference_to_what_servers_drop_is_dangling() -> None:
+    flow = _flow("definitions")
+    rules = {finding.rule for finding in check(flow).diagnostics}
+    assert rules >= {"unknown-key", "dangling-ref"}
+    assert not rules & {"unknown-input", "case-input"}
+    assert make_tool_spec(flow, "city").is_valid_output({"zip": 1})
+    needs = find_requirements(flow, parse_declared_variables(flow))
+    assert needs.input_check is not None
+    needs.input_check.check_input({"zip": 1})
+    needs.check_variables({"home": {"zip": 1}}, None, from_env=False, check_values=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from .._data.flow_declarations import get_declared_schema, get_defs, get_fields
+from .._data.flow_declarations import get_declared_schema, get_fields
 from ..flows import graph
 from ..flows.expressions import Reference
 from ..flows.nodes import NodeCopy
@@ -95,8 +95,8 @@ class FlowAnalysis:
         """All references in the flow."""
         self.variables = get_fields(get_declared_schema(root.value, "variables"))
         """The schemas of the flow's variables by name, and the names of the required ones."""
-        schemas = root.get("schemas")
-        self.defs = get_defs(schemas.value if schemas is not None else None)
+        shared = root.at("schemas", "$defs")
+        self.defs: Mapping[str, Any] = shared.value if shared is not None and isinstance(shared.value, Mapping) else {}
         """The flow's shared schemas."""
         self.cases = root.elements_at("test", "cases")
         """The flow's test cases."""

@@ -11,7 +11,7 @@ from pathlib import PurePath
 from typing import Any
 
 from .._base.text import cut, format_json, suggest_or_list, visible, visible_lines
-from .._data.flow_declarations import get_declared_defs, get_declared_schema
+from .._data.flow_declarations import get_declared_schema, get_stored_defs
 from .._data.secrets import Secrets, find_secret_values_in_flow, find_secrets
 from .._data.values import check_json
 from ..errors import InvalidArgumentError, StepflowClientError
@@ -131,7 +131,7 @@ class FlowToolSpec:
     def is_valid_output(self, output: Any) -> bool:
         """Return whether an output matches the tool's published schema."""
         schema = get_declared_schema(self.flow, "output")
-        return not find_mismatches(output, schema, get_declared_defs(self.flow, "output"))
+        return not find_mismatches(output, schema, get_stored_defs(self.flow, "output"))
 
 
 def _format_fault(fault: Mismatch) -> str:
@@ -163,7 +163,7 @@ def make_tool_spec(flow: Mapping[str, Any], name: str) -> FlowToolSpec:
     declared = get_declared_schema(flow, "input")
     if not isinstance(declared, (Mapping, bool)) or declared in ({}, True):
         declared = _infer_input_schema(flow)
-    schema = tool_schemas.inline_schema(declared, get_declared_defs(flow, "input"))
+    schema = tool_schemas.inline_schema(declared, get_stored_defs(flow, "input"))
     if "type" not in schema and "properties" in schema:
         schema = {"type": "object", **schema}
     is_wrapped = not tool_schemas.is_plain_object(schema)
@@ -171,7 +171,7 @@ def make_tool_spec(flow: Mapping[str, Any], name: str) -> FlowToolSpec:
         # Servers don't apply an input schema's defaults, so a missing field makes the run fail.
         schema = tool_schemas.require_fields_at_paths(schema, find_required_input_paths(flow))
     output = get_declared_schema(flow, "output")
-    defs = get_declared_defs(flow, "output")
+    defs = get_stored_defs(flow, "output")
     output = {} if output is None else tool_schemas.inline_schema(output, defs, checkable_only=True)
     fields = tool_schemas.iter_fields_and_keywords([schema, output])
     if (hidden := next((field for field in fields if visible(field) != field), None)) is not None:

@@ -40,9 +40,18 @@ def get_defs(schema: Any, defs: Any = None) -> dict[str, Any]:
 
 
 def get_declared_defs(flow: Any, part: str) -> dict[str, Any]:
-    """Return the shared schemas that a flow's `input`, `output` or `variables` schema can refer to."""
+    """Return the shared schemas that a flow's `input`, `output` or `variables` schema may refer to.
+
+    Use these to find secrets. They include `schemas.definitions`, which servers drop: see `get_stored_defs`.
+    """
     schemas = flow.get("schemas") if isinstance(flow, Mapping) else None
     return get_defs(get_declared_schema(flow, part), get_defs(schemas))
+
+
+def get_stored_defs(flow: Any, part: str) -> dict[str, Any]:
+    """Return the shared schemas that a flow's `input`, `output` or `variables` schema refers to on a server."""
+    schemas = flow.get("schemas") if isinstance(flow, Mapping) else None
+    return get_defs(get_declared_schema(flow, part), schemas.get("$defs") if isinstance(schemas, Mapping) else None)
 
 
 def collect_declared_variables(flow: Any) -> dict[str, dict[str, Any]]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._base.not_given import NOT_GIVEN
 from .._base.text import suggest_nearest
-from .._data.flow_declarations import get_declared_defs, get_declared_schema, get_fields, get_unset_value, is_secret
+from .._data.flow_declarations import get_declared_schema, get_fields, get_stored_defs, get_unset_value, is_secret
 from ..errors import InvalidArgumentError
 from .expressions import Reference, find_references, parse_portable_path
 from .graph import FlowSteps, find_reachable_names
@@ -148,7 +148,7 @@ def check_variables(
 
 def make_input_validator(flow: Mapping[str, Any]) -> Validator | None:
     """Return the validator of a flow's inputs, or None if the flow accepts any input."""
-    return _make_validator(get_declared_schema(flow, "input"), get_declared_defs(flow, "input"))
+    return _make_validator(get_declared_schema(flow, "input"), get_stored_defs(flow, "input"))
 
 
 def _make_validator(schema: Any, shared: Any) -> Validator | None:
@@ -163,7 +163,7 @@ def _make_validator(schema: Any, shared: Any) -> Validator | None:
 
 def _make_variable_checks(flow: Mapping[str, Any]) -> dict[str, Validator]:
     declared = get_declared_schema(flow, "variables")
-    shared = get_declared_defs(flow, "variables")
+    shared = get_stored_defs(flow, "variables")
     checks = {name: _make_validator(value, shared) for name, value in get_fields(declared)[0].items()}
     return {name: check for name, check in checks.items() if check is not None}
 
@@ -260,7 +260,7 @@ def find_unread_fields(flow: Mapping[str, Any], input: Any) -> list[Mismatch]:
     reads = (*steps.output_reads, *(read for step in steps.all for read in step.reads))
     paths = [parse_portable_path(read.path) for read in reads if read.kind == "input"]
     schema = get_declared_schema(flow, "input")
-    defs = get_declared_defs(flow, "input")
+    defs = get_stored_defs(flow, "input")
     return list(_iter_unread_fields(input, schema, defs, paths, find_required_input_paths(flow), ()))
 
 
