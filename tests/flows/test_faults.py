@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
 from stepflow_client._checks.checker import check_source
-from stepflow_client.flows.findings import RULES, TYPE_RULES
+from stepflow_client._checks.flow_analysis import FlowAnalysis
+from stepflow_client._checks.reference_rules import check_step_dependencies
+from stepflow_client.flows.findings import RULES, TYPE_RULES, Findings
+from stepflow_client.flows.nodes import to_node
 from stepflow_client.flows.source import FlowText
 
 from tests.flows.faults import FAULTS, Fault
@@ -103,6 +107,20 @@ def test_the_order_of_the_steps_costs_nothing() -> None:
         times.append(time.process_time() - start)
     assert len(found) == 1499
     assert times[1] < 5 * times[0], times
+
+
+def test_memory_does_not_grow_with_the_square_of_the_steps() -> None:
+    steps: list[object] = [{"id": "s0", "component": "/builtin/noop"}]
+    steps += [{"id": f"s{i}", "component": "/builtin/noop", "input": {"$step": f"s{i - 1}"}} for i in range(1, 3000)]
+    model, findings = FlowAnalysis(to_node({"steps": steps, "output": {"$step": "s2999"}})), Findings()
+    tracemalloc.start()
+    try:
+        check_step_dependencies(model, findings)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert not findings.all
+    assert peak < 10_000_000, peak
 
 
 def test_a_cycle_is_told_once_for_each_reference_to_a_later_step() -> None:

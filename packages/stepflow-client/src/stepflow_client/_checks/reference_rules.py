@@ -151,10 +151,10 @@ def check_step_dependencies(model: FlowAnalysis, findings: Findings) -> None:
             findings.add("duplicate-id", level, step.node.items["id"], f"two steps have the ID {step.id!r}; the first "
                          f"is on line {line}", "rename one of them")  # fmt: skip
     ids = [step.id for step in model.steps]
-    users = [*((step, step.reads, ids[: step.index]) for step in model.steps), (None, model.output_reads, ids)]
-    for user, reads, known in users:
-        for read in reads:
+    for user in (*model.steps, None):
+        for read in model.output_reads if user is None else user.reads:
             if read.step is not None and read.step not in model.by_id:
+                known = ids if user is None else ids[: user.index]
                 where = f"step {user.id!r}" if user is not None else "the output"
                 none = "the flow has no steps" if user is None else "no step is defined before this one"
                 hint = suggest_or_list(read.step, known, "steps are") if known else none
@@ -172,8 +172,9 @@ def check_step_dependencies(model: FlowAnalysis, findings: Findings) -> None:
                              "the output nor a step that runs needs it", "refer to it in the output, set mustExecute: "
                              "true, or remove it")  # fmt: skip
     certain = model.graph.find_steps_to_run(certainly=True)
-    for user, reads, _ in (users[-1], *users[:-1]):
-        _check_reads_that_stall(model, user, reads, certain, findings)
+    _check_reads_that_stall(model, None, model.output_reads, certain, findings)
+    for step in model.steps:
+        _check_reads_that_stall(model, step, step.reads, certain, findings)
 
 
 def _check_step_order(model: FlowAnalysis, step: Step, other: Step, read: Read, findings: Findings) -> None:
