@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from stepflow_client.drawing import to_dot, to_mermaid, to_text
 from stepflow_client.drawing.drawn_graph import build_graph
 
 
@@ -95,3 +96,12 @@ def test_faulty_flows_have_a_graph() -> None:
     assert [(node.label, node.kind) for node in graph.nodes] == [("output", "output"), ("gone", "missing")]
     cycle = {"steps": [{"id": "a", "component": "/x", "input": {"$step": "a"}}], "output": {"$step": "a"}}
     assert ("a", "a", "plain", "") in edges(cycle)
+
+
+def test_a_step_without_a_name_that_runs_a_flow() -> None:
+    inner = {"steps": [{"id": "a", "component": "/x/a"}], "output": {"$step": "a"}}
+    step = {"id": "", "component": "/builtin/map", "input": {"items": [], "workflow": inner}}
+    flow = {"steps": [step], "output": {"$step": ""}}
+    assert "/builtin/map" in to_text(flow)
+    assert "/builtin/map" in to_dot(flow)
+    assert "/builtin/map" in to_mermaid(flow)

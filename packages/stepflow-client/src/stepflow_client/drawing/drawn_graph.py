@@ -219,6 +219,9 @@ def _add_flow(graph: FlowGraph, flow: Mapping[str, Any], group: str, depth: int)
         nested = inner.flow if inner is not None else None
         if not isinstance(nested, Mapping) or not isinstance(nested.get("steps"), list) or depth >= _MAX_DEPTH:
             continue
+        if not name:
+            # The group of its nodes would be the flow itself. (Checks report an empty ID.)
+            continue
         graph.sub_flows.append(SubFlow(prefix + name, str(nested.get("name") or name), group))
         first = len(graph.nodes)
         _add_flow(graph, nested, prefix + name, depth + 1)
