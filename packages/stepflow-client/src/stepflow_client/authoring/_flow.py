@@ -292,9 +292,12 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
 
     @cached_property
     def _built(self) -> building.BuiltFlow:
+        test: dict[str, Any] = {}
         config = self._options.get("test_config")
-        parts = {"configFile" if isinstance(config, str) else "config": config, "cases": self._cases}
-        test = {key: part for key, part in parts.items() if part not in (None, [])}
+        if config is not None:
+            test["configFile" if isinstance(config, str) else "config"] = config
+        if self._cases:
+            test["cases"] = self._cases
         options = {**self._options, "test": test, "examples": self._examples}
         return building.build_flow(self.name, self._signature, self._call_function, options)
 
