@@ -3,8 +3,6 @@
 Submodules are imported lazily, when one of their names is first used.
 """
 
-# ruff: noqa: F403, F405
-
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
@@ -12,14 +10,42 @@ from typing import TYPE_CHECKING
 from .._base.lazy import make_lazy_exports
 
 if TYPE_CHECKING:
-    from .account import *
-    from .flows import *
-    from .reruns import *
-    from .results import *
-    from .results import OutputT  # assigned under a condition, so the documentation's tools don't find it behind `*`
-    from .runs import *
-    from .server import *
-    from .statuses import *
+    from .account import FailedChild, FailedItems, RunAccount, StepAccount
+    from .flows import (
+        Diagnostic,
+        DiagnosticLevel,
+        FlowExample,
+        FlowVariable,
+        FlowVariables,
+        StoredFlow,
+        StoreFlowResponse,
+        ValidationResult,
+    )
+    from .reruns import Keep, RerunItem, RerunPlan, RerunResult, RunComparison, RunDifference
+    from .results import ErrorCode, FlowError, FlowResult, Outcome, OutputT
+    from .runs import (
+        CreateRunResponse,
+        ItemCounts,
+        ListItemsResponse,
+        ListRunsResponse,
+        ListStepsResponse,
+        RunArguments,
+        RunDetails,
+        RunItem,
+        RunItems,
+        RunSnapshot,
+        StepDetails,
+    )
+    from .server import (
+        BlobContent,
+        ComponentInfo,
+        ComponentList,
+        FailedPlugin,
+        HealthResponse,
+        ServerInfo,
+        StoreBlobResponse,
+    )
+    from .statuses import ExecutionStatus
 
 __all__ = [
     "BlobContent", "ComponentInfo", "ComponentList", "CreateRunResponse", "Diagnostic", "DiagnosticLevel", "ErrorCode",
