@@ -81,8 +81,8 @@ def serve_editor(components: str | None = None, *, type_check: bool = False) -> 
     """Serve an editor over stdin and stdout until it ends the session.
 
     Args:
-        components: A file listing the components flows may use. Defaults to the one from each flow's project.
-        type_check: Whether to check types even if the settings don't enable it.
+        components: A file listing the components that flows may use. Defaults to the one from each flow's project.
+        type_check: Whether to check types even if the settings don't.
     """
     server = StepflowLanguageServer(ProjectRulesCache(components, type_check=type_check))
     # Checks run in other threads while requests are handled. With the default of 5 ms, thread switches would be

@@ -260,7 +260,7 @@ def get_display_width(text: str) -> int:
 
 
 def truncate_to_width(text: str, width: int) -> str:
-    """Truncate text to a width in terminal columns, ending it with an ellipsis if necessary."""
+    """Truncate text to a width in terminal columns, adding an ellipsis if necessary."""
     if get_display_width(text) <= width:
         return text
     from rich.cells import set_cell_size

@@ -1,4 +1,4 @@
-"""Terminal colors, and escaping untrusted text from servers, workers and files."""
+"""Colors for terminals, and escaping for text from servers, workers and files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _DIFFERENCES = {"+": "green", "-": "red", "@": "cyan"}
 
 
 def is_terminal(stream: TextIO) -> bool:
-    """Return whether a stream is a terminal that supports more than plain lines."""
+    """Return whether a stream is a terminal that supports escape sequences."""
     return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 

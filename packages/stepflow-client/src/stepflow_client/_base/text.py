@@ -9,14 +9,14 @@ from datetime import UTC, datetime
 from typing import Any
 from unicodedata import category
 
-# Longest word to look up. Comparison time grows at least quadratically with length.
+# Maximum length of a word to look up. Comparison time grows at least quadratically with length.
 _MAX_NAME_LENGTH = 200
 # Seconds before a rate becomes meaningful.
 _MIN_RATE_SECONDS = 3.0
 
 
 def cut(text: str, max_width: int, width: Callable[[str], int] = len) -> str:
-    """Truncate text to a maximum width (in characters, by default), ending it with `…` if anything was cut."""
+    """Truncate text to a maximum width (in characters, by default), appending `…` if anything was cut."""
     if width(text) <= max_width:
         return text
     from bisect import bisect_right

@@ -31,7 +31,7 @@ def count_columns(text: str) -> int:
 
 
 def cut_label(text: str, longest: int = _MAX_NAME_LENGTH) -> str:
-    """Truncate text to a maximum number of columns, ending it with `…` if cut. Escapes invisible characters."""
+    """Truncate text to a maximum number of columns, appending `…` if anything was cut. Escapes invisible characters."""
     return cut(visible(text), longest, count_columns)
 
 

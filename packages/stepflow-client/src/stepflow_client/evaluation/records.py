@@ -403,8 +403,8 @@ def choose_chunk_size(items: int, variants: int) -> int | None:
 
 
 class RunLabeler:
-    """Labels an evaluation's runs: all runs with `eval` and `variant`, and finished runs with their cases and repeats
-    as well.
+    """Labels an evaluation's runs. Each gets the labels `eval` and `variant`, and once it has finished, also its cases
+    and repeats.
 
     Args:
         client: The client. If it has no history, its runs don't get labels.
@@ -416,7 +416,7 @@ class RunLabeler:
         self._history: Any = getattr(client, "history", None)
         self._server = getattr(client, "url", None)
         self._held: dict[str, list[tuple[PlannedVariant, ItemBlock]]] = {}
-        """Each variant's first block, held back because `map` records its first run again when it creates the next."""
+        """Each variant's first block, held back because `map` records that run again when it creates the next one."""
         # Pass on explicit labels even if there's no history, so that `map` raises an error explaining the problem.
         self._common = None if self._history is None and more is None else {"eval": name, **(more or {})}
 

@@ -110,7 +110,7 @@ class Project(NamedTuple):
     flows: tuple[Path, ...] = ()
     """Flow files, or folders containing them."""
     components: Path | None = None
-    """The components flows may use, in a file written by `stepflow components lock`."""
+    """The components that flows may use, in a file written by `stepflow components lock`."""
     target: str | None = None
     """The server release that flows target."""
     config: Path | None = None
