@@ -250,7 +250,7 @@ def parse_assigned_value(text: str) -> Any:
 
 
 def _decode_utf_8(text: str) -> str:
-    """In the C locale, Python decodes arguments as ASCII and turns all other bytes into surrogates."""
+    """In the C locale, Python decodes arguments as ASCII and maps non-ASCII bytes to surrogates."""
     if any("\udc80" <= letter <= "\udcff" for letter in text):
         with suppress(UnicodeError):
             return os.fsencode(text).decode()
@@ -265,7 +265,7 @@ def _hint_input_options(flow: Mapping[str, Any], required: Sequence[str]) -> str
 
 
 def note_unread_input_fields(flow: Mapping[str, Any], input: Any) -> None:
-    """Print a note about input fields the flow neither declares nor reads. The flow must have its overrides applied."""
+    """Print a note about input fields that a flow, with its overrides, neither declares nor reads."""
     from stepflow_client.flows.run_requirements import find_unread_fields
 
     for field in find_unread_fields(flow, input):

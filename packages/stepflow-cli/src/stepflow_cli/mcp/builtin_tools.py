@@ -1,4 +1,4 @@
-"""The tools other than flows: managing runs, diagnosing failures, and authoring flows."""
+"""The tools that aren't flows: they manage runs, diagnose failures and edit flows."""
 
 from __future__ import annotations
 

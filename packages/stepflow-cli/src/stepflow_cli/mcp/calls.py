@@ -74,7 +74,7 @@ class ToolCall:
     target: Target
     """The server, for use in threads."""
     offered: Collection[str]
-    """The names of the offered tools other than flows. Responses don't mention any tool that isn't offered."""
+    """The names of the tools on offer that aren't flows. Responses only mention tools that are offered."""
     labels: Mapping[str, str]
     key: str | None = None
     """The idempotency key sent by the agent."""

@@ -35,7 +35,7 @@ class OfferedTools:
 
     Args:
         catalog: The flows.
-        tools: The tools other than flows.
+        tools: The tools that aren't flows.
         read_only: Flows (as tool names or files) that have no side effects outside the server.
     """
 

@@ -195,7 +195,7 @@ def format_like_compiler(records: Iterable[Record]) -> str:
 
 
 def _get_diagnostic_file(record: Record) -> str:
-    """A Python flow's name (`module:function`) isn't its file."""
+    """For a Python flow, the name is `module:function` rather than the path."""
     return str(record.get("file") or record["flow"])
 
 
@@ -212,7 +212,7 @@ def format_github_diagnostics(records: Iterable[Record]) -> str:
 
 
 def format_github_annotation(level: str, message: str, **properties: Any) -> str:
-    """Return a GitHub Actions command that annotates a position."""
+    """Return a GitHub Actions command that annotates a line."""
 
     def escape_value(text: str) -> str:
         return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")

@@ -53,7 +53,7 @@ class ServerLoads:
 
     @contextmanager
     def count_waited_run(self, run_id: str) -> Iterator[None]:
-        """Count a run on its server while the client waits for it."""
+        """Count a run towards its server's load while the client waits for it."""
         number = self.find_server_of_run(run_id)
         if number is None:
             yield

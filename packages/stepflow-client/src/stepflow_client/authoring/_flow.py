@@ -126,7 +126,7 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
     __flow__ = to_dict
 
     def to_yaml(self) -> str:
-        """Return the flow as YAML, with a comment before each step pointing to its line in Python.
+        """Return the flow as YAML, with a comment before each step that gives its line in the Python source.
 
         Raises:
             AuthoringError: If the function does something a flow can't do.

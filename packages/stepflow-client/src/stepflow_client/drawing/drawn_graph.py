@@ -55,7 +55,7 @@ class GraphNode:
     """The fallback output if `on_error` is `default`."""
     must_execute: bool = False
     is_needed: bool = True
-    """Whether the output or a `mustExecute` step needs this step. Otherwise, it never runs."""
+    """Whether the output or a `mustExecute` step needs this step. If not, it never runs."""
     group: str = ""
     """The sub-flow the node belongs to. Empty for the top-level flow."""
     count: int = 1

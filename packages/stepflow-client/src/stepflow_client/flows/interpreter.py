@@ -193,7 +193,7 @@ class RecordedEvaluation(Evaluation):
         """Evaluate an expression.
 
         Raises:
-            Failure: If it fails. A failing part takes precedence over an unknown one.
+            Failure: If it fails. If one part fails and another is unknown, the failure wins.
             NotKnownError: If the value depends on something unknown.
         """
         if isinstance(expression, list):
