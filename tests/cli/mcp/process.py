@@ -15,10 +15,10 @@ TOKEN = "a-token-of-the-test"
 class Process:
     """The command, and its protocol as lines of JSON."""
 
-    def __init__(self, arguments: list[str], stepflow: Stepflow) -> None:
+    def __init__(self, arguments: list[str], stepflow: Stepflow, token: str = TOKEN) -> None:
         self.process = subprocess.Popen(
             [str(FORKED), "mcp", "serve", *arguments],
-            env={**stepflow.environment, **forked(), "STEPFLOW_MCP_TOKEN": TOKEN},
+            env={**stepflow.environment, **forked(), "STEPFLOW_MCP_TOKEN": token},
             cwd=stepflow.folder,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

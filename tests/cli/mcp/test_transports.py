@@ -31,8 +31,8 @@ def start(stepflow: Stepflow, server: str) -> Iterator[Start]:
     folder = write(stepflow.folder / "tools", GREET, SLOW, BROKEN)
     started: list[Process] = []
 
-    def begin(*arguments: str) -> Process:
-        started.append(Process([str(folder), *arguments], stepflow))
+    def begin(*arguments: str, token: str = TOKEN) -> Process:
+        started.append(Process([str(folder), *arguments], stepflow, token))
         return started[-1]
 
     yield begin
@@ -277,6 +277,13 @@ def test_http_is_for_those_with_the_token_at_this_address(start: Start) -> None:
         assert large.status_code == 413
         # It still works.
         assert client.post(url, headers=good, json=begin).status_code == 200
+
+
+def test_an_empty_token_is_replaced_by_a_new_one(start: Start) -> None:
+    process = start("--http", "0", token="").process
+    assert process.stderr is not None
+    printed = next(line for line in process.stderr if line.startswith("Authorization"))
+    assert re.fullmatch(r"Authorization: Bearer [\w-]{43}\n", printed)
 
 
 @pytest.mark.exhaustive

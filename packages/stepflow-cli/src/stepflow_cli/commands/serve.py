@@ -62,8 +62,8 @@ def command(
 ) -> None:
     """The server has no authentication: anyone who reaches the port can run flows with every configured component, and
     read all runs and blobs. On Linux (5.7 and newer), only this machine can reach it, unless you pass --all-interfaces.
-    On macOS, and in containers that forbid the necessary system calls, it listens on all interfaces and prints a
-    warning. Without a configuration, /builtin/load_file is denied because it can read any file. Client variables, such
+    On macOS, and in containers that forbid the necessary system calls, it listens on all interfaces, and says
+    so. Without a configuration, /builtin/load_file is denied because it can read any file. Client variables, such
     as STEPFLOW_TOKEN, aren't passed to the server.
 
     Unless you configure a store, flows and runs are lost when the server stops. With an SQLite store, it resumes

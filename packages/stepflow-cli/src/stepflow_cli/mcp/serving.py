@@ -276,7 +276,7 @@ def serve_http(target: Target, service: ServiceOptions, host: str, port: int) ->
 
         addresses = AcceptedAddresses.from_socket(listening, host)
         token = os.environ.get(TOKEN_VARIABLE) or secrets.token_urlsafe(32)
-        is_new = TOKEN_VARIABLE not in os.environ
+        is_new = not os.environ.get(TOKEN_VARIABLE)
 
         def print_url_and_token() -> None:
             name = f"[{host}]" if ":" in host else host

@@ -111,7 +111,7 @@ class CachedRuns:
             # Outputs that quote a secret variable must not be cached, and we can't tell without the flow's variables.
             if declared is not None and not contains_secret(result.output, prepared.variables, declared, content):
                 cache._store_result(prepared.key, result.run_id, result.output)
-        # Share a copy, because the caller is free to modify its own.
+        # Share a copy, since the caller can modify the result it gets.
         shared.set_result(copy.deepcopy(result))
         return result
 
