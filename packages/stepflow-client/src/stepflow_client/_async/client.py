@@ -303,8 +303,8 @@ class StepflowClient(SuggestsNames, Picklable):
         Args:
             **options: Any option of `run` (except `output_type`) or `submit`, plus `max_attempts` and `retry_on` from
                 `map`. Methods ignore options they don't have. An argument passed to a call replaces the option, but
-                `variables` are merged. `headers` are sent with every request, including those made through `api`, in
-                addition to this client's own.
+                `variables` and `labels` are merged. `headers` are sent with every request, including those made through
+                `api`, in addition to this client's own.
 
         Raises:
             InvalidArgumentError: If an option doesn't exist.
