@@ -104,7 +104,7 @@ def find_failure_hint(
 def _explain_message(
     message: str, flow: Mapping[str, Any], step: Mapping[str, Any], listed: ComponentList
 ) -> str | None:
-    """Say what `stepflow validate` would about the step, because the server's own message gives no reason."""
+    """Return the explanation that `stepflow validate` would give, for a server message without a reason."""
     from stepflow_client._command import check_source
     from stepflow_client.flows.components import Components, parse_components
     from stepflow_client.flows.source import FlowText
