@@ -165,7 +165,7 @@ class Stepflow:
 
     def _run_here(self, args: tuple[str, ...], environment: Mapping[str, str]) -> Done:
         """Run the command in this process, as its prompt runs a line. A fork takes several times as long."""
-        from stepflow_cli.main import main
+        from stepflow_cli.main import run_command_line_and_exit
 
         _refuse_default_server()
         code = 0
@@ -180,7 +180,7 @@ class Stepflow:
                     patch.setenv(name, value)
                 time.tzset()
                 try:
-                    main(args)
+                    run_command_line_and_exit(args)
                 except SystemExit as end:
                     code = int(end.code or 0)
             time.tzset()

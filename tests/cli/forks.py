@@ -391,7 +391,7 @@ def _warm_up() -> None:
     The interpreter's caches are in the memory of the code. Forks that find them filled copy fewer pages and take a
     fourth less time.
     """
-    from stepflow_cli.main import main
+    from stepflow_cli.main import run_command_line_and_exit
     from stepflow_client.testing import fake_server
 
     transport = fake_server().transport
@@ -430,7 +430,7 @@ def _warm_up() -> None:
         Path("flow.yaml").write_text(_FLOW)
         for line in 12 * _COMMANDS:
             with redirect_stdout(nowhere), redirect_stderr(nowhere), suppress(SystemExit):
-                main(line.split())
+                run_command_line_and_exit(line.split())
         os.chdir(folder)
         fake.shutdown()
         serving.join()

@@ -64,7 +64,7 @@ def test_ctrl_c_before_a_command_has_begun(monkeypatch: pytest.MonkeyPatch, caps
         raise KeyboardInterrupt
 
     monkeypatch.setattr("sys.argv", ["stepflow", "health"])
-    monkeypatch.setattr("stepflow_cli.main.main", interrupted)
+    monkeypatch.setattr("stepflow_cli.main.run_command_line_and_exit", interrupted)
     with pytest.raises(SystemExit) as end:
         entry.main()
     assert (end.value.code, capsys.readouterr().err) == (130, "stepflow: interrupted\n")

@@ -212,10 +212,10 @@ _WITHOUT_EXTRAS = """
 import os, sys
 extras = "mcp mcp_types pygls uvicorn starlette datamodel_code_generator pyarrow wasmtime resvg_py numpy"
 sys.modules |= dict.fromkeys(extras.split())
-from stepflow_cli.main import main
+from stepflow_cli.main import run_command_line_and_exit
 for line in sys.argv[1:]:
     if not os.fork():
-        main(line.split())
+        run_command_line_and_exit(line.split())
     print(line, os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
 """
 

@@ -62,7 +62,10 @@ def test_a_broken_flow_of_a_folder_is_left_out(stepflow: Stepflow) -> None:
 
 
 def test_without_the_extra_it_says_what_to_install(stepflow: Stepflow) -> None:
-    program = "import sys; sys.modules['mcp'] = None; from stepflow_cli.main import main; main(['mcp', 'serve', 'a'])"
+    program = (
+        "import sys; sys.modules['mcp'] = None; from stepflow_cli.main import run_command_line_and_exit\n"
+        "run_command_line_and_exit(['mcp', 'serve', 'a'])"
+    )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=stepflow.environment)
     assert done.returncode == 2
     assert re.search(r"pip install .*stepflow-cli\[mcp\]'", done.stderr)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import httpx
 import pytest
-from stepflow_cli.commands.runs.rerun import request_run_deletion
+from stepflow_cli.commands.runs.rerun import delete_run_and_get_status
 from stepflow_client import SyncStepflowClient
 
 from tests.cli.command import Stepflow
@@ -117,7 +117,7 @@ def test_a_server_that_deletes() -> None:
         return httpx.Response(404, json={"error": {"code": 404, "message": "not found", "status": "NOT_FOUND"}})
 
     with SyncStepflowClient("http://server", transport=httpx.MockTransport(answer), server_release="0.13.0") as client:
-        assert request_run_deletion(client, UNKNOWN) == {"run_id": UNKNOWN, "status": "deleted"}
+        assert delete_run_and_get_status(client, UNKNOWN) == {"run_id": UNKNOWN, "status": "deleted"}
 
 
 def test_confirmation(terminal: Callable[..., Terminal], ada: str, failed: str, long: Start, golden: Golden) -> None:

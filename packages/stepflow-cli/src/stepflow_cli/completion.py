@@ -71,7 +71,7 @@ def complete_run_ids(ctx: click.Context, incomplete: str) -> Iterable[Completion
     After `@`, return history positions instead.
     """
     if incomplete.startswith("@"):
-        return _list_position_items(_list_recorded_runs(ctx))
+        return _build_history_position_items(_list_recorded_runs(ctx))
     listed = _query_server(ctx, lambda client: client.list_runs(limit=_NEWEST, timeout=_TIMEOUT).runs)
     return [CompletionItem(run.run_id, help=f"{run.status.value}, {run.flow_name or 'unnamed flow'}") for run in listed]
 
@@ -90,7 +90,7 @@ def complete_recorded_runs(ctx: click.Context, incomplete: str) -> Iterable[Comp
     from .settings.history import open_history
 
     entries = open_history().search(limit=_NEWEST)
-    return _list_position_items(entries) + [
+    return _build_history_position_items(entries) + [
         CompletionItem(each.run_id, help=_describe_recorded_run(each)) for each in entries
     ]
 
@@ -105,7 +105,7 @@ def _list_recorded_runs(ctx: click.Context) -> list[HistoryEntry]:
     return open_history().search(server=None if url is None else list_equivalent_urls(url), limit=_PLACES)
 
 
-def _list_position_items(entries: list[HistoryEntry]) -> list[CompletionItem]:
+def _build_history_position_items(entries: list[HistoryEntry]) -> list[CompletionItem]:
     return [
         CompletionItem("@last" if number == 1 else f"@{number}", help=_describe_recorded_run(entry))
         for number, entry in enumerate(entries[:_PLACES], start=1)
@@ -257,7 +257,7 @@ def complete_config_keys(ctx: click.Context, incomplete: str) -> Iterable[Comple
 
 
 @_make_completer
-def complete_settings(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
+def complete_setting_names(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
     """For `config get`, which also knows settings that aren't in the file."""
     connection = ("verify", "ca_file", "cert_file", "key_file", "proxy")
     names = ["url", "profile", "token", "timeout", *connection, "history", "target", "profiles", "file"]

@@ -11,9 +11,9 @@ def main() -> None:
     try:
         # Imports create many objects but little garbage, and by default every 700th object triggers a collection.
         gc.set_threshold(50_000)
-        from .main import main as run
+        from .main import run_command_line_and_exit
 
-        run()
+        run_command_line_and_exit()
     except KeyboardInterrupt:
         # Ctrl-C before the command could handle it, or a second one during its exit.
         print("stepflow: interrupted", file=sys.stderr)

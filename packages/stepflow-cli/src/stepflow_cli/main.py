@@ -121,7 +121,7 @@ cli = LazyGroup(
 @cli.command("help")
 @click.argument("words", nargs=-1, metavar="[COMMAND...]")
 @click.pass_context
-def _show_help(ctx: click.Context, words: tuple[str, ...]) -> None:
+def help_command(ctx: click.Context, words: tuple[str, ...]) -> None:
     """Show a command's help.
 
     Without a command, show the help for stepflow itself. 'stepflow help runs list' is the same as 'stepflow runs list
@@ -140,12 +140,12 @@ def _show_help(ctx: click.Context, words: tuple[str, ...]) -> None:
 
 
 @cli.command("version")
-def _print_version() -> None:
+def version_command() -> None:
     """Show the version."""
     click.echo(f"stepflow {VERSION}")
 
 
-def main(args: Sequence[str] | None = None) -> None:
+def run_command_line_and_exit(args: Sequence[str] | None = None) -> None:
     """Run the command line and exit."""
     prepare_standard_streams()
     words = sys.argv[1:] if args is None else list(args)

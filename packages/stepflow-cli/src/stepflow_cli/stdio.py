@@ -60,7 +60,7 @@ class _LenientStderr(TextIOWrapper):
             pass
 
 
-class _ClosedStdout(TextIOWrapper):
+class _UnwritableStdout(TextIOWrapper):
     def write(self, text: str, /) -> int:
         if text:
             raise usage("standard output cannot be written: it is closed")
@@ -78,7 +78,7 @@ def prepare_standard_streams() -> None:
                 os.dup2(opened, number)
                 os.close(opened)
             setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8", closefd=False))  # noqa: SIM115
-    sys.stdout = _reopen_stream(sys.stdout, _ClosedStdout if is_closed else _StrictStdout)
+    sys.stdout = _reopen_stream(sys.stdout, _UnwritableStdout if is_closed else _StrictStdout)
     sys.stderr = _reopen_stream(sys.stderr, _LenientStderr)
 
 

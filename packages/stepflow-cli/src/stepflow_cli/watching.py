@@ -17,8 +17,8 @@ from stepflow_client.flows.reading import is_flow_id
 
 from .errors import convert_to_problem, current_session, usage
 from .inputs.files import DATA_SUFFIXES, Signature, get_file_signature
-from .inputs.flow import find_flow_project, is_python_flow, list_python_flow_files
-from .inputs.server_config import read_config_content
+from .inputs.flow import find_flow_project, is_python_flow, list_files_of_python_flow
+from .inputs.server_config import read_config_bytes
 from .output.messages import note, print_problem
 from .output.terminal import format_diff_line, uses_color
 from .server.connect import Target, connect
@@ -75,7 +75,7 @@ class WatchedFiles:
         started = time.monotonic()
         signatures: dict[str, Signature] = {}
         for path in self._paths:
-            for name in _iter_data_files(path) if os.path.isdir(path) else (path,):
+            for name in _iter_yaml_and_json_files(path) if os.path.isdir(path) else (path,):
                 now = get_file_signature(name)
                 if now is None or now[1]:
                     signatures[name] = now
@@ -91,7 +91,7 @@ class WatchedFiles:
         time.sleep(max(_SECONDS, self._cost / _SHARE))
 
 
-def _iter_data_files(folder: str) -> Iterable[str]:
+def _iter_yaml_and_json_files(folder: str) -> Iterable[str]:
     for inside, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "node_modules")
         yield from (os.path.join(inside, name) for name in names if os.path.splitext(name)[1].lower() in DATA_SUFFIXES)
@@ -108,7 +108,7 @@ def list_watched_files(flow: str, server: ServerOptions | None = None) -> Iterat
         Problem, FlowFileError: If the project's settings are invalid.
     """
     if is_python_flow(flow):
-        yield from list_python_flow_files(flow)
+        yield from list_files_of_python_flow(flow)
     elif not is_flow_id(flow):
         yield flow
     project = find_flow_project(flow)
@@ -249,7 +249,7 @@ def keeping_embedded_server(
             return
         path = choose_server(options, flow).config.value
         # Read this before the server starts, so that a change during startup triggers a restart in the next round.
-        current = (path, read_config_content(path))
+        current = (path, read_config_bytes(path))
         is_running = target is not None and target.runtime is not None and target.runtime.is_alive
         if not is_running or config != current:
             target = None

@@ -73,13 +73,13 @@ def list_components_command(
         schemas = output.format in ("json", "jsonl", "yaml") or any("schema" in field for field in output.fields)
     with connect(server) as target:
         listed = fetch_components(target, schemas=schemas)
-        records = _list_records(listed, schemas, hide_unreachable and target.runtime is not None)
+        records = _build_component_records(listed, schemas, hide_unreachable and target.runtime is not None)
         output.print_records(records, _COMPONENTS)
     for failed in listed.failed_plugins:
         note(f"cannot list the components of plugin {failed.plugin}: {failed.error}")
 
 
-def _list_records(listed: ComponentList, schemas: bool, hide_unreachable: bool) -> Iterator[Mapping[str, Any]]:
+def _build_component_records(listed: ComponentList, schemas: bool, hide_unreachable: bool) -> Iterator[dict[str, Any]]:
     for component in sorted(listed, key=lambda entry: (entry.plugin or "", entry.name)):
         if hide_unreachable and component.path is None:
             continue
@@ -111,7 +111,7 @@ def _write_lock_file(server: ServerOptions, output: str | None, check: bool) -> 
     if not check:
         Output(path=output).check_file_writable()
     with connect(server) as target:
-        records = _fetch_complete_records(target)
+        records = _fetch_records_of_all_plugins(target)
     if check:
         _check_lock_file(output, records)
     else:
@@ -124,7 +124,7 @@ def _write_lock_file(server: ServerOptions, output: str | None, check: bool) -> 
             note(f'all checks of the project use them with components = "{_FILE}" in stepflow.toml')
 
 
-def _fetch_complete_records(target: Target) -> list[Mapping[str, Any]]:
+def _fetch_records_of_all_plugins(target: Target) -> list[Mapping[str, Any]]:
     """Return a server's components, without unreachable ones if routes are known.
 
     Raises:
@@ -134,7 +134,7 @@ def _fetch_complete_records(target: Target) -> list[Mapping[str, Any]]:
     if (missing := describe_missing_workers(listed)) is not None:
         hint = "nothing was written; to see the others, run 'stepflow components list'"
         raise Problem(missing, kind="incomplete", hint=hint)
-    return list(_list_records(listed, True, target.runtime is not None))
+    return list(_build_component_records(listed, True, target.runtime is not None))
 
 
 def _check_lock_file(path: str, records: Sequence[Mapping[str, Any]]) -> None:
@@ -214,7 +214,7 @@ def _write_stubs(
         records: Sequence[Mapping[str, Any]] = read_component_file(locked)
     else:
         with connect(server) as target:
-            records = _fetch_complete_records(target)
+            records = _fetch_records_of_all_plugins(target)
     file.write_or_compare(generate_stubs(records, only), "leave out --check")
 
 

@@ -76,7 +76,7 @@ def _list_effective_settings(show_origin: bool, server: ServerOptions, output: O
 
 
 @command.command("get")
-@click.argument("key", metavar="KEY", shell_complete=complete_with("settings"))
+@click.argument("key", metavar="KEY", shell_complete=complete_with("setting_names"))
 @running_server_options
 @record_options
 def _print_setting(key: str, server: ServerOptions, output: Output) -> None:

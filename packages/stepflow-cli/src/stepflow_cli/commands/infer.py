@@ -88,7 +88,7 @@ def command(
     content, source = read_flow_content(flow)
     text = import_python_flow(flow).text if is_python_flow(flow) else FlowText(decode_text(content, source), source)
     options = CheckOptions(components, reads_components=offline or not server.has_server_option)
-    known = options.load_known_components(find_flow_project(flow))
+    known = options.load_components_for_project(find_flow_project(flow))
     if known is None and not offline:
         with connect(server, flow=flow) as target:
             known = fetch_known_components(target)

@@ -171,7 +171,8 @@ def _print_host_config(ctx: click.Context, arguments: tuple[str, ...], host: str
         _build_service_options(params["tools"], flows=params["flows"], values=values, read_only=params["read_only"])
     )
     names = ("url", "profile", "local", "config")
-    server, environment = _get_server_arguments(ServerOptions(**{key: params[key] for key in names}, default="server"))
+    selected = ServerOptions(**{key: params[key] for key in names}, default="server")
+    server, environment = _get_server_flags_and_environment(selected)
     words: list[str] = []
     for word in arguments:
         option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
@@ -181,7 +182,7 @@ def _print_host_config(ctx: click.Context, arguments: tuple[str, ...], host: str
     note(f"add this to {HOSTS[host].file}")
 
 
-def _get_server_arguments(server: ServerOptions) -> tuple[list[str], dict[str, str]]:
+def _get_server_flags_and_environment(server: ServerOptions) -> tuple[list[str], dict[str, str]]:
     """Return the options and variables a host needs to use the same server from a different environment and folder.
 
     Raises:

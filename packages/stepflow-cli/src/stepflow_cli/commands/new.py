@@ -59,16 +59,16 @@ def command(flow: Path, template: str) -> None:
         write_bytes(str(path), text.encode(), expected_content=None)
         click.echo(escape(str(path)))
     install = ""
-    if template == "worker" and not _runs_in_python("import stepflow_py"):
-        tool = "python -m pip install" if _runs_in_python("import pip") else "uv pip install --python python"
+    if template == "worker" and not _can_python_on_path_import("stepflow_py"):
+        tool = "python -m pip install" if _can_python_on_path_import("pip") else "uv pip install --python python"
         install = f"{tool} stepflow-py && "
         with suppress(PackageNotFoundError):
             install = f"{tool} stepflow-py=={version('stepflow-orchestrator')} && "
     note(f"next: {install}stepflow test {shlex.quote(str(flow))}")
 
 
-def _runs_in_python(program: str) -> bool:
+def _can_python_on_path_import(module: str) -> bool:
     with suppress(OSError, subprocess.SubprocessError):
         # Use `python` from PATH, as the generated configuration does.
-        return subprocess.run(["python", "-c", program], capture_output=True, timeout=30).returncode == 0  # noqa: S607
+        return subprocess.run(["python", "-c", f"import {module}"], capture_output=True, timeout=30).returncode == 0  # noqa: S607
     return False

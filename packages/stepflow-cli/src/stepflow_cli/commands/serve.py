@@ -89,7 +89,7 @@ def command(
         for hazard, hint in find_recovery_warnings(config):
             note(f"{config}: {hazard}; {hint}")
     try:
-        with suppress(_Stopped), handling_stop_signals(_raise_stopped), keeping_logs(), noting_worker_warnings():
+        with suppress(_Stopped), handling_stop_signals(_raise_on_signal), keeping_logs(), noting_worker_warnings():
             runtime = StepflowRuntime.start(
                 config,
                 port=port or None,
@@ -137,7 +137,7 @@ class _Stopped(BaseException):
     """Raised by a stop signal. Not an `Exception`, so that nothing handles it on the way out."""
 
 
-def _raise_stopped(number: int, frame: Any) -> None:
+def _raise_on_signal(number: int, frame: Any) -> None:
     # Don't let a second signal interrupt the shutdown.
     for ignored in STOP:
         signal.signal(ignored, signal.SIG_IGN)

@@ -120,7 +120,7 @@ def command(
 
     from stepflow_client.testing import Recording
 
-    from ..flow_tests.case_filter import CaseFilter, select_file_cases
+    from ..flow_tests.case_filter import CaseFilter, select_cases_by_file
     from ..flow_tests.execute import CaseRunSettings, open_test_clients
     from ..flow_tests.report import check_minimum_coverage
 
@@ -144,7 +144,7 @@ def command(
     )
 
     def run_cases(clients: TestClients) -> None:
-        plan = select_file_cases(named, choice, how["var"], with_untested=settings.coverage)
+        plan = select_cases_by_file(named, choice, how["var"], with_untested=settings.coverage)
         for file in plan:
             # Report an invalid project once, rather than for every case.
             find_flow_project(file.name)
@@ -204,7 +204,7 @@ def _run_and_print_results(
 ) -> list[FileResults]:
     """Run the cases, printing each file's results as soon as they're available, then coverage and a summary."""
     from ..flow_tests.case_filter import save_failed_cases
-    from ..flow_tests.execute import run_file_cases
+    from ..flow_tests.execute import run_test_files
     from ..flow_tests.report import (
         CASES,
         STEPS,
@@ -214,7 +214,7 @@ def _run_and_print_results(
         format_github_unreached_steps,
         format_summary,
         list_case_records,
-        list_step_records,
+        list_coverage_records,
         write_junit_report,
     )
 
@@ -222,7 +222,7 @@ def _run_and_print_results(
     done: list[FileResults] = []
 
     def results() -> Iterator[FileResults]:
-        for file in run_file_cases(plan, clients, settings):
+        for file in run_test_files(plan, clients, settings):
             done.append(file)
             yield file
 
@@ -235,7 +235,7 @@ def _run_and_print_results(
         )
         output.write_all((line + "\n" for line in format_coverage(done)), flush=True)
     elif settings.coverage:
-        output.print_records((record for file in results() for record in list_step_records(file)), STEPS, flush=True)
+        output.print_records((each for file in results() for each in list_coverage_records(file)), STEPS, flush=True)
     else:
         output.print_records((record for file in results() for record in list_case_records(file)), CASES, flush=True)
     seconds = time.monotonic() - started

@@ -173,13 +173,13 @@ def describe_dead_workers(url: str) -> Iterator[str]:
 
     # Start with dead processes: there are few, and listing every server's connections is far slower.
     for child in psutil.process_iter(["status", "ppid"]):
-        if child.info["status"] != psutil.STATUS_ZOMBIE or not _is_stepflow_server(child.info["ppid"], parts.port):
+        if child.info["status"] != psutil.STATUS_ZOMBIE or not _is_server_process(child.info["ppid"], parts.port):
             continue
         if (end := _describe_process_exit(child.pid)) is not None:
             yield f"worker {child.pid} {end}"
 
 
-def _is_stepflow_server(pid: int, port: int) -> bool:
+def _is_server_process(pid: int, port: int) -> bool:
     """Return whether a process is one of this user's Stepflow servers, listening on a local port."""
     import psutil
 

@@ -44,7 +44,7 @@ def run_evaluation(options: EvalOptions, gate_rules: GateRules, server: ServerOp
     require_extra("an evaluation", "eval", "numpy")
     if options.has_several_evaluations:
         print_score_trend(options, output)
-    elif options.is_stored:
+    elif options.is_for_earlier_evaluation:
         report = EvaluationReport.load(options.flow)
         check_gate_names(gate_rules, report.scores, report.variants)
         print_and_write_report(report, options, gate_rules, output)
@@ -77,14 +77,14 @@ class EvaluationPlan:
         self._overrides = options.values.read_overrides(self._flow)
         self.variants: Mapping[str, Variant] | None = build_variants(options.variants, self._flow)
         self.scores = load_scores(options.scores)
-        if options.history_query is not None and not self.scores:
+        if options.history_cases_query is not None and not self.scores:
             # Expect the recorded outputs.
             self.scores = load_scores(["exact"])
         if options.cases is None and not list_example_names({"test": self._flow.get("test")}):
             raise usage("the flow has no test cases to evaluate", "pass the cases with --cases FILE")
         if options.check:
             # Check the flows before anything runs: once they're corrected, the evaluation's folder can't be reused.
-            from ..validation.before_run import check_before_run, load_mapping_flow_text
+            from ..validation.before_run import check_before_run, read_mapping_flow_source
 
             changed = set(merge_overrides(self._overrides) or {})
             for variant in (self.variants or {}).values():
@@ -92,7 +92,7 @@ class EvaluationPlan:
             variant_files = get_variant_flows(options.variants, options.flow).values()
             for file in dict.fromkeys([options.flow, *variant_files]):
                 if file != "-":
-                    check_before_run(load_mapping_flow_text(file), file, load_flow_argument(file), changed=changed)
+                    check_before_run(read_mapping_flow_source(file), file, load_flow_argument(file), changed=changed)
 
     def run(self, target: Target) -> EvaluationReport:
         """Run the evaluation and return its report.
@@ -149,12 +149,12 @@ class EvaluationPlan:
     @contextmanager
     def _open_cases(self) -> Iterator[Any]:
         """Yield the cases, or None if `evaluate` should read the flow's own."""
-        options, query = self._options, self._options.history_query
+        options, query = self._options, self._options.history_cases_query
         if options.cases is None:
             # `evaluate` reads cases from the flow's file, and its errors include line numbers.
             yield None
         elif query is not None:
-            yield read_recorded_cases(query, self._variables, options.limit)
+            yield load_cases_from_history(query, self._variables, options.limit)
         else:
             try:
                 with open_input_stream(options.cases, options.cases_format, self._flow) as rows:
@@ -178,7 +178,7 @@ class EvaluationPlan:
                 note(f"{name} has no value: {why}")
 
 
-def read_recorded_cases(query: str, variables: Mapping[str, Any] | None, limit: int | None) -> list[EvaluationCase]:
+def load_cases_from_history(query: str, variables: Mapping[str, Any] | None, limit: int | None) -> list[EvaluationCase]:
     """Return the completed runs for `--cases history:QUERY`, possibly from a different server than the evaluation's.
 
     Raises:

@@ -124,7 +124,7 @@ def _import_scores(source: str, name: str, word: str) -> Iterator[tuple[str, Any
         problem.message = f"--score {word}: {problem.message}"
         raise
     if not name:
-        functions = _list_module_scores(module)
+        functions = _get_declared_or_public_scores(module)
         if not functions:
             hint = "define a function of input, output and expected whose name does not start with _"
             raise usage(f"{source} has no score: it defines no public function", hint)
@@ -136,7 +136,7 @@ def _import_scores(source: str, name: str, word: str) -> Iterator[tuple[str, Any
     yield name, getattr(module, name)
 
 
-def _list_module_scores(module: ModuleType) -> list[tuple[str, Any]]:
+def _get_declared_or_public_scores(module: ModuleType) -> list[tuple[str, Any]]:
     """A list or mapping called `scores` takes precedence over the module's public functions and scores."""
     listed = getattr(module, "scores", None)
     if isinstance(listed, Mapping):
@@ -292,13 +292,13 @@ class EvalOptions(NamedTuple):
     worst: Limit | None
 
     @property
-    def history_query(self) -> str | None:
+    def history_cases_query(self) -> str | None:
         """The query for recorded runs to use as cases, or None for other cases."""
         is_query = self.cases is not None and self.cases.startswith(_HISTORY) and not os.path.exists(self.cases)
         return self.cases.removeprefix(_HISTORY).strip() if self.cases is not None and is_query else None
 
     @property
-    def is_stored(self) -> bool:
+    def is_for_earlier_evaluation(self) -> bool:
         """Whether FLOW is an earlier evaluation."""
         return is_evaluation_folder(self.flow)
 
@@ -307,11 +307,11 @@ class EvalOptions(NamedTuple):
         """Whether FLOW is a folder of evaluations rather than an evaluation itself."""
         return (
             os.path.isdir(self.flow)
-            and not self.is_stored
+            and not self.is_for_earlier_evaluation
             and any(map(is_evaluation_folder, Path(self.flow).iterdir()))
         )
 
-    def single_evaluation_problem(self, option: str) -> Problem:
+    def build_needs_single_evaluation_problem(self, option: str) -> Problem:
         """For options that need one evaluation, where FLOW is a folder of several."""
         return usage(f"{self.flow} has several evaluations: {option} needs a single one", "name its folder")
 
@@ -332,7 +332,7 @@ class EvalOptions(NamedTuple):
             raise usage("a .jsonl file keeps the worst cases: --output FILE.jsonl needs --worst N")
         if self.baseline is not None and not is_evaluation_folder(self.baseline):
             raise usage(f"--baseline {self.baseline}: no evaluation in this folder", _WHERE)
-        if self.is_stored or self.has_several_evaluations:
+        if self.is_for_earlier_evaluation or self.has_several_evaluations:
             unused = {
                 "--cases": self.cases,
                 "--variant": self.variants,
@@ -353,7 +353,7 @@ class EvalOptions(NamedTuple):
                 "--output FILE.xml": any(kind == "junit" for kind, _ in self.files.reports),
             }
             for name in (name for name, value in of_one.items() if value and self.has_several_evaluations):
-                raise self.single_evaluation_problem(name)
+                raise self.build_needs_single_evaluation_problem(name)
         elif os.path.isdir(self.flow):
             raise usage(f"{self.flow} is a folder without an evaluation", f"FLOW is a file; {_WHERE}")
         elif self.files.folder is not None:
@@ -366,7 +366,7 @@ class EvalOptions(NamedTuple):
             hint = "a report file ends with .html, .json, .xml (JUnit) or .jsonl (the worst cases)"
             raise usage(f"--output {folder} is a file, not a folder", hint)
         if is_evaluation_folder(folder):
-            if not _has_started_runs(folder):
+            if not _has_evaluation_started_runs(folder):
                 # The flow or cases must have been invalid, so start over.
                 for path in (*Path(folder).glob("evaluation.db*"), *Path(folder, "runs").glob("*.journal*")):
                     path.unlink()
@@ -389,7 +389,7 @@ def is_evaluation_folder(path: str | Path) -> bool:
     return EvaluationStore.exists(path)
 
 
-def _has_started_runs(folder: str) -> bool:
+def _has_evaluation_started_runs(folder: str) -> bool:
     """Return whether the evaluation in a folder has started a run."""
     from stepflow_client._command import Journal
     from stepflow_client.evaluation.store import EvaluationStore

@@ -157,7 +157,7 @@ def print_score_trend(options: EvalOptions, output: Output) -> None:
     from stepflow_client.evaluation.report import TREND_HEADS, format_trend_cells
 
     if output.format == "junit":
-        raise options.single_evaluation_problem("-o junit")
+        raise options.build_needs_single_evaluation_problem("-o junit")
     points = trend(options.flow, limit=options.limit or 10)
     records = [point.to_dict() for point in points]
     if output.format == "html":

@@ -119,7 +119,7 @@ class CaseFilter:
         return select_cases(cases, self.patterns, self.tags, expression=self.expression)
 
 
-def select_file_cases(
+def select_cases_by_file(
     paths: Sequence[str], choice: CaseFilter, variables: Sequence[str] = (), *, with_untested: bool = False
 ) -> list[FileCases]:
     """Return the files that have selected cases, along with those cases.
@@ -145,7 +145,7 @@ def select_file_cases(
             check_flow_exists(path)
             read = [collect_tests(file) for file in (find_flow_files(path) if os.path.isdir(path) else [path])]
         files |= {str(tests.path.resolve()): tests for tests in read}
-    flows = _set_declared_variables(list(files.values()), variables)
+    flows = _set_variables_in_declaring_flows(list(files.values()), variables)
     readable = [tests for tests in flows if not tests.is_broken]
     if not any(tests.cases for tests in flows):
         raise usage(f"there are no test cases in {', '.join(paths)}", "define cases in test.cases of a flow")
@@ -171,7 +171,7 @@ def select_file_cases(
     return plan + (untested if with_untested else [])
 
 
-def _set_declared_variables(flows: list[FlowTests], variables: Sequence[str]) -> list[FlowTests]:
+def _set_variables_in_declaring_flows(flows: list[FlowTests], variables: Sequence[str]) -> list[FlowTests]:
     from stepflow_client.flows.graph import FlowSteps
     from stepflow_client.flows.run_requirements import find_allowed_variables
 

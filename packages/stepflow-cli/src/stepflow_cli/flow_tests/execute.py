@@ -28,7 +28,7 @@ from stepflow_client.testing import (
 from ..errors import current_session, usage
 from ..inputs.files import read_bytes, write_bytes
 from ..inputs.flow import is_python_flow
-from ..inputs.server_config import note_duplicate_config_keys, read_config_content
+from ..inputs.server_config import note_duplicate_config_keys, read_config_bytes
 from ..output.messages import note, show_spinner
 from ..server.connect import connect, get_session_server
 from ..settings.server_choice import ServerOptions, choose_server
@@ -82,7 +82,7 @@ class TestClients:
             return self._server
         config = config_of(tests, self._config)
         if config.path is not None and config.path not in self._contents:
-            self._contents[config.path] = read_config_content(config.path)
+            self._contents[config.path] = read_config_bytes(config.path)
             if config.project is not None:
                 note(f"the embedded server uses configuration {config.label}, set in {config.project}")
         return self._servers.get(config).sync_client
@@ -90,7 +90,7 @@ class TestClients:
     def stop_if_config_changed(self) -> None:
         """Stop the embedded servers if any of their configuration files changed. `get_client` restarts them."""
         contents = self._contents.items()
-        if self._servers is not None and any(read_config_content(path) != content for path, content in contents):
+        if self._servers is not None and any(read_config_bytes(path) != content for path, content in contents):
             self._servers.close()
             self._contents.clear()
 
@@ -148,7 +148,7 @@ class FileResults:
     """The flow's steps and the cases that reach them, if collected."""
 
 
-def run_file_cases(plan: Sequence[FileCases], clients: TestClients, settings: CaseRunSettings) -> Iterator[FileResults]:
+def run_test_files(plan: Sequence[FileCases], clients: TestClients, settings: CaseRunSettings) -> Iterator[FileResults]:
     """Run the files' cases, yielding results in file order as soon as they're available."""
     cases = sum(len(file.cases) for file in plan) * settings.repeat
     failed = threading.Event()

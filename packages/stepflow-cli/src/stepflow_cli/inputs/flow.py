@@ -81,7 +81,7 @@ def import_python_flow(word: str) -> PythonFlow:
     return flow
 
 
-def list_python_flow_files(word: str) -> list[str]:
+def list_files_of_python_flow(word: str) -> list[str]:
     """Without importing the flow, only its module's file is known, plus whatever was imported earlier."""
     source = _split_flow_argument(word)[0]
     stem = source.removesuffix(".py") if source.endswith(".py") else source.replace(".", os.sep)
@@ -169,7 +169,7 @@ def check_flow_exists(path: str) -> None:
         raise usage(f"{path} is a Python file, not a flow", f"name the flow in it: {path}:FUNCTION")
 
 
-def load_flow_text(name: str) -> FlowText:
+def read_flow_source(name: str) -> FlowText:
     """Return a flow's text, whose `error` explains why it can't be parsed. Python flows have Python line numbers.
 
     Raises:

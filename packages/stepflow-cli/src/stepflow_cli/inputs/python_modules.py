@@ -61,7 +61,7 @@ class ProjectModules:
         is_file = source.lower().endswith(".py")
         if is_file and not os.path.isfile(source):
             raise usage(f"{source} does not exist", explain_missing_file(source))
-        folder, name = _locate_module(Path(os.path.abspath(source))) if is_file else (Path.cwd(), source)
+        folder, name = _get_import_folder_and_name(Path(os.path.abspath(source))) if is_file else (Path.cwd(), source)
         if str(folder) not in sys.path:
             sys.path.insert(0, str(folder))
         module = None if is_file else name
@@ -120,7 +120,7 @@ class ProjectModules:
             raise usage(f"{source} {failure}: {reason}{at}", hint or "to see the traceback, use -vv") from error
 
 
-def _locate_module(file: Path) -> tuple[Path, str]:
+def _get_import_folder_and_name(file: Path) -> tuple[Path, str]:
     """Return the folder to import a file from, and its module name. Files in packages get a dotted name."""
     folder, names = file.parent, [] if file.stem == "__init__" else [file.stem]
     while (folder / "__init__.py").is_file():

@@ -37,7 +37,7 @@ def note_duplicate_config_keys(path: str) -> None:
         note(f"{path}: {len(repeated) - _MAX_NOTES} more duplicate keys")
 
 
-def read_config_content(path: str | Path | None) -> bytes:
+def read_config_bytes(path: str | Path | None) -> bytes:
     """If the file can't be read, return b"" and leave it to the server to report that."""
     from stepflow_client._command import is_read_once
 

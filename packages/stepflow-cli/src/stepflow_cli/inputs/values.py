@@ -71,7 +71,7 @@ class RunValues(NamedTuple):
             raise usage(f"{option} expects a file name, not JSON", "put one value on each line of a .jsonl file")
         given = [*self.input, *self.variables, *self.overrides]
         for argument in given:
-            _check_not_json(argument)
+            _check_file_argument_is_not_json(argument)
         readers = [argument.option for argument in given if argument.form == "file" and argument.text == "-"]
         readers += ["FLOW"] * (flow == "-") + [option] * (inputs == "-")
         if len(readers) > 1:
@@ -172,9 +172,9 @@ def read_value_argument(given: ValueArgument, stdin_format: str | None = None) -
     from stepflow_client.flows.reading import load_file, parse_json, parse_yaml
 
     if given.form == "json":
-        return _parse_json_argument(_decode_utf_8(given.text), given.option)
+        return _parse_json_argument(_redecode_argument_as_utf_8(given.text), given.option)
     if given.form == "yaml":
-        return parse_yaml(_decode_utf_8(given.text), given.option)
+        return parse_yaml(_redecode_argument_as_utf_8(given.text), given.option)
     if given.text == "-":
         parse = parse_json if stdin_format == "json" else parse_yaml
         return parse(read_stdin_text(), "standard input")
@@ -233,7 +233,7 @@ def parse_assigned_value(text: str) -> Any:
     from stepflow_client import FlowFileError
     from stepflow_client.flows.reading import parse_json, parse_yaml
 
-    text = _decode_utf_8(text)
+    text = _redecode_argument_as_utf_8(text)
     with suppress(FlowFileError):
         return parse_json(text)
     is_collection = text.lstrip()[:1] in ("{", "[")
@@ -249,7 +249,7 @@ def parse_assigned_value(text: str) -> Any:
     return text
 
 
-def _decode_utf_8(text: str) -> str:
+def _redecode_argument_as_utf_8(text: str) -> str:
     """In the C locale, Python decodes arguments as ASCII and maps non-ASCII bytes to surrogates."""
     if any("\udc80" <= letter <= "\udcff" for letter in text):
         with suppress(UnicodeError):
@@ -273,7 +273,7 @@ def note_unread_input_fields(flow: Mapping[str, Any], input: Any) -> None:
         note(f"the input has {name!r}, which the flow neither declares nor reads; {field.hint}")
 
 
-def _check_not_json(given: ValueArgument) -> None:
+def _check_file_argument_is_not_json(given: ValueArgument) -> None:
     """Check that JSON isn't passed where a file name is expected.
 
     Raises:
@@ -315,13 +315,13 @@ def _parse_set_override(text: str, flow: Mapping[str, Any]) -> dict[str, Any]:
         # Set the remaining keys to null, which removes them. Otherwise the override would be merged with the old value.
         override = {**dict.fromkeys(str(key) for key in current if key not in override), **override}
     if parts[1] == "input" and len(parts) > 2:
-        _check_step_input_key(parts[0], parts[2], flow)
+        _check_step_has_input_key(parts[0], parts[2], flow)
     for part in reversed(parts):
         override = {part: override}
     return dict(override)
 
 
-def _check_step_input_key(step: str, key: str, flow: Mapping[str, Any]) -> None:
+def _check_step_has_input_key(step: str, key: str, flow: Mapping[str, Any]) -> None:
     """Check an input key used with `--set`.
 
     Raises:

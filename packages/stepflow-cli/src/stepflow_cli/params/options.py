@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar
 import click
 from click.core import ParameterSource
 
-from ..errors import current_session, has_output_option, suggest, usage
+from ..errors import can_write_to_file, current_session, suggest, usage
 from ..output.printing import FORMATS, Output
 from ..output.terminal import escape
 from ..settings.server_choice import DEFAULT_URL, Default, ServerOptions
@@ -388,7 +388,7 @@ class _FormatChoice(Choice):
         except click.BadParameter as error:
             if ctx is not None and any(mark in str(value) for mark in "./"):
                 file = shlex.quote(str(value))
-                way = f"for a file, use -O {file}" if has_output_option(ctx.command) else f"for a file, add > {file}"
+                way = f"for a file, use -O {file}" if can_write_to_file(ctx.command) else f"for a file, add > {file}"
                 error.hint = f"-o is the format; {way}"  # type: ignore[attr-defined]
             raise
 

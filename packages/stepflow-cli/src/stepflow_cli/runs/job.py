@@ -15,7 +15,7 @@ from stepflow_client.flows.run_requirements import check_inputs, check_variables
 from ..errors import usage
 from ..inputs.flow import load_flow_argument
 from ..inputs.values import note_unread_input_fields, read_batch_inputs
-from ..validation.before_run import check_before_run, load_mapping_flow_text
+from ..validation.before_run import check_before_run, read_mapping_flow_source
 from .run_options import ReuseOptions, RunOptions
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def read_job_from_options(options: RunOptions) -> Job:
             raise usage("--idempotency-key needs the flow's file, not its ID, because the flow carries the key")
         return Job(options, {}, flow_id=name, about=dict(options.about), reuse=options.reuse)
     about = options.about if name == "-" else {**options.about, "flow_file": name}
-    text = load_mapping_flow_text(name) if options.check else None
+    text = read_mapping_flow_source(name) if options.check else None
     flow = load_flow_argument(name) if text is None else dict(text.without_positions.root.value)
     job = Job(options, flow, about=dict(about), reuse=options.reuse)
     read_job_values(job, text)

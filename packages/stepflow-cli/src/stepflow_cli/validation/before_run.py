@@ -18,7 +18,7 @@ from stepflow_client.flows.reading import require_flow
 
 from .._version import VERSION
 from ..errors import current_session
-from ..inputs.flow import find_flow_project, is_python_flow, list_step_ids, load_flow_text
+from ..inputs.flow import find_flow_project, is_python_flow, list_step_ids, read_flow_source
 from ..output.messages import note
 from ..settings.server_choice import get_target_setting
 
@@ -34,13 +34,13 @@ _NOTED = ("unknown-keyword", "template")
 _MAX_REMEMBERED = 1000
 
 
-def load_mapping_flow_text(name: str) -> FlowText:
+def read_mapping_flow_source(name: str) -> FlowText:
     """Return a flow's text.
 
     Raises:
         Problem, FlowFileError: If it can't be read or isn't a mapping.
     """
-    text = load_flow_text(name)
+    text = read_flow_source(name)
     value = text.without_positions.root.value
     # The checks report all other errors, with positions.
     if not isinstance(value, dict):

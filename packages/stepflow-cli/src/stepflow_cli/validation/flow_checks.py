@@ -15,7 +15,7 @@ from stepflow_client.flows.project import find_flow_files as files_in, require_e
 from stepflow_client.flows.reading import is_flow_id, load_file
 
 from ..errors import usage
-from ..inputs.flow import find_flow_project, load_flow_text
+from ..inputs.flow import find_flow_project, read_flow_source
 from ..output.messages import note
 from ..records.diagnostics import diagnostic_records
 from ..server.connect import describe_missing_workers, fetch_components
@@ -104,7 +104,7 @@ class CheckOptions:
         """
         defaults = project.rules
         return CheckRules(
-            self.load_known_components(project),
+            self.load_components_for_project(project),
             type_check=self.type_check or defaults.type_check,
             target=get_target_setting(flag=self.target, project=project).value,
             select=self.select or defaults.select,
@@ -112,7 +112,7 @@ class CheckOptions:
             fail_on=self.fail_on or defaults.fail_on or "error",
         )
 
-    def load_known_components(self, project: Project) -> Any:
+    def load_components_for_project(self, project: Project) -> Any:
         """Return the components available to a project's flows, or None if no file lists them.
 
         Raises:
@@ -123,7 +123,7 @@ class CheckOptions:
         if path is None and self.reads_components and project.components is not None:
             path = str(require_existing_file(project, "components", project.components))
         if path is not None and path not in self._read:
-            self._read[path] = load_component_types(path)
+            self._read[path] = load_component_types_from_file(path)
         return None if path is None else self._read[path]
 
 
@@ -178,7 +178,7 @@ def check_offline(name: str, rules: CheckRules) -> CheckedFlow:
     """
     if is_flow_id(name):
         return CheckedFlow(name, rules)
-    flow = load_flow_text(name)
+    flow = read_flow_source(name)
     return CheckedFlow(name, rules, flow, find_offline_findings(flow, rules))
 
 
@@ -250,7 +250,7 @@ def add_server_findings(checked: CheckedFlow, client: SyncStepflowClient) -> Non
         checked.records.append(record)
 
 
-def load_component_types(path: str) -> Any:
+def load_component_types_from_file(path: str) -> Any:
     """Load the components in a file written by `components lock`, in the form used by checks.
 
     Raises:

@@ -259,13 +259,13 @@ def delete_command(ids: list[str], confirm: Confirm, server: ServerOptions, outp
     with connect_to_runs(server, ids, announce_runs=True) as (target, ids):
         if ids:
             confirm(f"delete {describe_runs(ids)}")
-        deletions = list(for_each_run(ids, partial(request_run_deletion, target.client), problems))
+        deletions = list(for_each_run(ids, partial(delete_run_and_get_status, target.client), problems))
     print_processed_runs(output, deletions, _DELETION)
     note_undeleted_objects(deletions)
     raise_worst_problem(problems)
 
 
-def request_run_deletion(client: SyncStepflowClient, run_id: str) -> dict[str, Any]:
+def delete_run_and_get_status(client: SyncStepflowClient, run_id: str) -> dict[str, Any]:
     """Request a run's deletion and return what happened."""
     client.delete_run(run_id)
     return {"run_id": run_id, "status": get_deletion_status(lambda: client.get_run(run_id))}
