@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import click
 from stepflow_cli.main import SECTIONS, cli
-from stepflow_cli.params.parsing import get_full_help
+from stepflow_cli.params.click_commands import get_full_help
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "cli.md"

@@ -14,7 +14,7 @@ import pytest
 from stepflow_cli import entry
 from stepflow_cli.inputs.values import parse_assigned_value
 from stepflow_cli.main import cli
-from stepflow_cli.params.parsing import Command, LazyGroup, get_full_help, get_summary
+from stepflow_cli.params.click_commands import Command, LazyGroup, get_full_help, get_summary
 
 from scripts.write_cli_page import walk
 from tests.cli.command import FORKED, Stepflow

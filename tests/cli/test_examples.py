@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from stepflow_cli.main import cli
-from stepflow_cli.params.examples import EXAMPLES
+from stepflow_cli.params.help_examples import EXAMPLES
 from stepflow_client import StepflowRuntime
 
 from scripts.write_cli_page import WIDTH, walk

@@ -10,9 +10,9 @@ import click
 import pytest
 from stepflow_cli._version import VERSION
 from stepflow_cli.main import cli
-from stepflow_cli.params.examples import EXAMPLES
+from stepflow_cli.params.click_commands import LazyGroup
+from stepflow_cli.params.help_examples import EXAMPLES
 from stepflow_cli.params.options import SectionedOption
-from stepflow_cli.params.parsing import LazyGroup
 
 from tests.cli.command import Stepflow
 from tests.cli.command_tree import commands

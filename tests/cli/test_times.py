@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import click
 import pytest
 from click.testing import CliRunner
+from stepflow_cli.params.click_commands import Command
 from stepflow_cli.params.options import SECONDS, option, parse_time
-from stepflow_cli.params.parsing import Command
 
 from tests.cli.command import Stepflow
 

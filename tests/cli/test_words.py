@@ -11,8 +11,8 @@ from pathlib import Path
 import click
 import pytest
 from stepflow_cli.main import cli
+from stepflow_cli.params.click_commands import Command
 from stepflow_cli.params.options import Conflict
-from stepflow_cli.params.parsing import Command
 
 from scripts.write_cli_page import walk
 from tests.cli.command import Stepflow

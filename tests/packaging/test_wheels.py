@@ -185,7 +185,7 @@ run(stepflow, "visualize", flow, "--output", "flow.png")
 assert Path("flow.png").read_bytes()[1:4] == b"PNG"
 assert "class" in run(stepflow, "codegen", flow)
 assert "mcpServers" in run(stepflow, "mcp", "config", flow, "--client", "claude-code")
-for module in ("lsp.server", "mcp.server", "ui.app"):
+for module in ("lsp.server", "mcp.agent_server", "ui.app"):
     import_module(f"stepflow_cli.{module}")
 run(sys.executable, "-m", "stepflow_api.regenerate", "--output", "own_bindings")
 """

@@ -18,7 +18,7 @@ from stepflow_cli.settings.server_choice import ServerOptions
 if TYPE_CHECKING:
     from mcp import Client
     from mcp_types import CallToolResult
-    from stepflow_cli.mcp.server import AgentServer
+    from stepflow_cli.mcp.agent_server import AgentServer
 
 WHO = {"type": "object", "properties": {"who": {"type": "string"}}, "required": ["who"], "additionalProperties": False}
 TEXT = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}
@@ -75,7 +75,7 @@ def write(folder: Path, *flows: Mapping[str, Any]) -> Path:
 @asynccontextmanager
 async def serving(url: str, folder: Path, *, var: tuple[str, ...] = (), **options: Any) -> AsyncIterator[AgentServer]:
     """Serve the flows of a folder, on a server."""
-    from stepflow_cli.mcp.serving import ServiceOptions, load_flow_catalog, open_agent_server
+    from stepflow_cli.mcp.transports import ServiceOptions, load_flow_catalog, open_agent_server
 
     options["bounds"] = AgentLimits(**options.get("bounds", {}))
     service = ServiceOptions([str(folder)], RunValues(single_variables=var), **options)

@@ -352,7 +352,7 @@ def _hint_similar_option(error: click.ClickException, context: click.Context | N
 
     Options that change or delete things are never suggested.
     """
-    from .params.misplaced_words import find_option_hint
+    from .params.usage_error_hints import find_option_hint
 
     if context is None:
         return None

@@ -12,7 +12,7 @@ import click
 
 from ._version import VERSION
 from .errors import EXIT_CODES_HELP, SERVER_FAILURES, ExitCode, Session, convert_to_problem, usage, wants_json
-from .params.parsing import LazyGroup, session_options
+from .params.click_commands import LazyGroup, session_options
 from .stdio import flush_stdout_quietly, prepare_standard_streams
 
 _COMMANDS = {

@@ -17,8 +17,8 @@ from ..inputs.flow import load_flow_argument
 from ..inputs.values import ValueArgument, read_value_argument
 from ..output.columns import View, columns
 from ..output.printing import Output, write_document
+from ..params.click_commands import LazyGroup
 from ..params.options import FILE, Choice, file_output_options, option, record_options, running_server_options
-from ..params.parsing import LazyGroup
 from ..params.runs import stored_id_type
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions

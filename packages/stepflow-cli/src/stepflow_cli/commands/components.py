@@ -16,6 +16,7 @@ from ..output.columns import View, columns
 from ..output.messages import note
 from ..output.printing import GeneratedFile, Output, write_document
 from ..output.terminal import escape_json_for_terminal
+from ..params.click_commands import LazyGroup
 from ..params.flow import input_options, one_input
 from ..params.options import (
     FILE,
@@ -32,7 +33,6 @@ from ..params.options import (
     server_options,
     wait_options,
 )
-from ..params.parsing import LazyGroup
 from ..server.connect import Target, connect, describe_missing_workers, fetch_components
 from ..settings.server_choice import ServerOptions
 

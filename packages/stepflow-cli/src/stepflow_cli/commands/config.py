@@ -13,6 +13,7 @@ from ..output.columns import View, columns
 from ..output.messages import note
 from ..output.printing import Output
 from ..output.terminal import escape
+from ..params.click_commands import LazyGroup
 from ..params.options import (
     changed_profile_option,
     complete_with,
@@ -21,7 +22,6 @@ from ..params.options import (
     record_options,
     running_server_options,
 )
-from ..params.parsing import LazyGroup
 from ..settings.profiles import load_profiles
 from ..settings.server_choice import ServerOptions
 

@@ -13,6 +13,7 @@ from ..inputs.flow import find_flow_project, import_python_flow, is_python_flow,
 from ..output.messages import note
 from ..output.printing import GeneratedFile, write_document
 from ..output.terminal import escape_json_for_terminal
+from ..params.click_commands import Command
 from ..params.flow import flow_argument, flows_argument
 from ..params.options import (
     OUTPUT,
@@ -25,7 +26,6 @@ from ..params.options import (
     file_option,
     server_options,
 )
-from ..params.parsing import Command
 from ..server.connect import connect, describe_missing_workers, fetch_components
 from ..settings.server_choice import ServerOptions
 

@@ -12,8 +12,8 @@ from ..errors import ExitCode, Problem, convert_to_problem, current_session
 from ..output.columns import View, columns
 from ..output.messages import show_spinner
 from ..output.printing import Output
+from ..params.click_commands import Command
 from ..params.options import DURATION, WAITING, option, output_options, record_options, server_options
-from ..params.parsing import Command
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions, choose_server
 

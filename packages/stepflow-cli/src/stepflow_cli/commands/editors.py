@@ -7,8 +7,8 @@ import click
 from ..completion import SHELLS, VARIABLE
 from ..errors import require_extra
 from ..main import cli
+from ..params.click_commands import Command
 from ..params.options import Choice, components_option, option
-from ..params.parsing import Command
 
 
 @click.command("lsp", cls=Command)

@@ -9,6 +9,7 @@ import click
 
 from ..evaluations.options import EvalOptions, classify_output_paths, parse_score_limits, parse_worst_cases
 from ..output.printing import Output
+from ..params.click_commands import Command
 from ..params.flow import (
     INPUT_FORMATS,
     flow_argument,
@@ -31,7 +32,6 @@ from ..params.options import (
     limit_option,
     server_options,
 )
-from ..params.parsing import Command
 from ..runs.run_options import RetryOptions
 from ..settings.server_choice import ServerOptions
 

@@ -16,6 +16,7 @@ from ..errors import current_session
 from ..inputs.flow import load_flow_argument, load_flow_or_id
 from ..output.columns import View, columns
 from ..output.printing import Output
+from ..params.click_commands import LazyGroup
 from ..params.flow import flow_argument, flows_argument
 from ..params.options import (
     TIME,
@@ -30,9 +31,8 @@ from ..params.options import (
     running_server_options,
     watch_option,
 )
-from ..params.parsing import LazyGroup
 from ..params.runs import stored_id_type
-from ..runs.wait import get_deletion_status, note_undeleted_objects
+from ..runs.multiple_runs import get_deletion_status, note_undeleted_objects
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions
 

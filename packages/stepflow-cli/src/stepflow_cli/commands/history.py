@@ -10,6 +10,7 @@ from stepflow_client._base.text import duration_text
 from ..errors import Problem, usage
 from ..output.columns import View, columns
 from ..output.printing import Output
+from ..params.click_commands import LazyGroup
 from ..params.options import (
     DURATION,
     Confirm,
@@ -20,7 +21,6 @@ from ..params.options import (
     output_options,
     record_options,
 )
-from ..params.parsing import LazyGroup
 from ..params.runs import optional_recorded_run_argument, query_argument, recorded_run_argument, status_option
 from ..records.runs import ENTRY, ENTRY_IN_FULL, build_history_record
 from ..runs.find_runs import parse_history_position

@@ -11,6 +11,7 @@ from ..inputs.files import write_bytes
 from ..inputs.flow import find_flow_project, import_python_flow, is_python_flow, read_flow_content
 from ..output.printing import Output, write_document
 from ..output.terminal import escape
+from ..params.click_commands import Command
 from ..params.flow import flow_argument
 from ..params.options import (
     OUTPUT,
@@ -21,7 +22,6 @@ from ..params.options import (
     option,
     server_options,
 )
-from ..params.parsing import Command
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions
 

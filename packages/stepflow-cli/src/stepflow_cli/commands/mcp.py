@@ -15,13 +15,13 @@ from ..errors import require_extra, usage
 from ..inputs.values import RunValues, ValueArgument
 from ..mcp.agent_runs import AgentLimits
 from ..output.messages import note
+from ..params.click_commands import LazyGroup
 from ..params.options import FILE, Choice, Section, complete_with, grouped, host_option, option, server_options
-from ..params.parsing import LazyGroup
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions, choose_server
 
 if TYPE_CHECKING:
-    from ..mcp.serving import ServiceOptions
+    from ..mcp.transports import ServiceOptions
 
 command = LazyGroup("mcp")
 _SECONDS = click.FloatRange(0, min_open=True)
@@ -64,7 +64,7 @@ def _build_variable_values(variables: str | None, var: Sequence[str]) -> RunValu
 
 def _build_service_options(tools: str, **options: Any) -> ServiceOptions:
     require_extra(*_EXTRA)
-    from ..mcp.serving import ServiceOptions
+    from ..mcp.transports import ServiceOptions
 
     service = ServiceOptions(tools=[name for part in tools.split(",") if (name := part.strip())], **options)
     service.check_tool_names()
@@ -141,7 +141,7 @@ def _serve_agents(service: ServiceOptions, server: ServerOptions, port: int | No
 
     This requires the stepflow-cli[mcp] extra.
     """
-    from ..mcp.serving import serve_http, serve_stdio
+    from ..mcp.transports import serve_http, serve_stdio
 
     with connect(server) as target:
         if port is None:
@@ -162,7 +162,7 @@ def _print_host_config(ctx: click.Context, arguments: tuple[str, ...], host: str
     profile. File paths become absolute. The file to add the entry to is printed on standard error. The entry is printed
     only if 'mcp serve' can serve the flows.
     """
-    from ..mcp.serving import load_flow_catalog
+    from ..mcp.transports import load_flow_catalog
 
     # Report errors here, not in the host.
     params = _serve_agents.make_context("serve", list(arguments), ctx.parent).params

@@ -16,8 +16,8 @@ from ..errors import usage
 from ..inputs.files import converting_write_errors, write_bytes
 from ..output.messages import note
 from ..output.terminal import escape
+from ..params.click_commands import Command
 from ..params.options import Choice, option
-from ..params.parsing import Command
 
 _TEMPLATES = Path(__file__).parents[1] / "flow_templates"
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")

@@ -18,8 +18,8 @@ from click.shell_completion import ShellComplete
 from .._version import VERSION
 from ..errors import ExitCode, convert_to_problem, current_session, usage, wants_json
 from ..output.messages import print_problem
+from ..params.click_commands import Command
 from ..params.options import server_options
-from ..params.parsing import Command
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions
 

@@ -7,6 +7,7 @@ import re
 import click
 
 from ..output.printing import FORMATS
+from ..params.click_commands import Command
 from ..params.flow import (
     INPUT_FORMATS,
     batch_conflicts,
@@ -26,7 +27,6 @@ from ..params.options import (
     server_options,
     wait_options,
 )
-from ..params.parsing import Command
 from ..runs.run_options import RunOptions
 
 _RUN_ID = re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")

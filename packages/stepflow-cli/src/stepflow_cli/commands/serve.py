@@ -16,8 +16,8 @@ from ..output.columns import View, columns
 from ..output.messages import note, noting_worker_warnings, show_spinner
 from ..output.printing import Output
 from ..output.terminal import escape_lines_for_terminal
+from ..params.click_commands import Command
 from ..params.options import FILE, SECONDS, SERVER, port_option, record_options
-from ..params.parsing import Command
 from ..settings.server_choice import DEFAULT_PORT
 from ..signals import STOP, handling_stop_signals
 

@@ -14,6 +14,7 @@ from ..inputs.flow import find_flow_project, list_project_flows
 from ..output.messages import note
 from ..output.printing import Output
 from ..output.terminal import escape
+from ..params.click_commands import Command
 from ..params.flow import rounds_option
 from ..params.options import (
     FILE,
@@ -26,7 +27,6 @@ from ..params.options import (
     server_options,
     time_limit_option,
 )
-from ..params.parsing import Command
 from ..settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from ..errors import require_extra
+from ..params.click_commands import Command
 from ..params.options import Section, host_option, port_option, server_options
-from ..params.parsing import Command
 from ..params.runs import RUN_ID
 from ..runs.find_runs import connect_to_runs
 from ..settings.server_choice import ServerOptions

@@ -17,6 +17,7 @@ from ..inputs.flow import is_python_flow
 from ..output.messages import note, print_problem
 from ..output.printing import Output
 from ..output.terminal import escape
+from ..params.click_commands import Command
 from ..params.flow import flows_argument, rounds_option
 from ..params.options import (
     Choice,
@@ -28,7 +29,6 @@ from ..params.options import (
     option,
     server_options,
 )
-from ..params.parsing import Command
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions
 

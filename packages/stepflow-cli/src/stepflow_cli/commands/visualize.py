@@ -11,9 +11,9 @@ from ..errors import usage
 from ..inputs.flow import load_flow_argument
 from ..output.messages import note
 from ..output.printing import Output, open_in_browser, write_document
+from ..params.click_commands import Command
 from ..params.flow import flow_argument
 from ..params.options import OUTPUT, file_option, format_option, needs
-from ..params.parsing import Command
 
 _FORMATS = ("svg", "png", "html", "text", "dot", "mermaid")
 _ENDINGS = {name: name for name in ("svg", "png", "html", "dot")}

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from stepflow_client import ComponentInfo
     from stepflow_client.tools import ToolResult
 
-    from .calls import ToolCall
     from .flow_catalog import FlowCatalog
+    from .tool_calls import ToolCall
 
 _MAX_DIAGNOSTICS = 30
 

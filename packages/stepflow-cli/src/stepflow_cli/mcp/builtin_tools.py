@@ -24,7 +24,7 @@ from stepflow_client.tools import ToolResult
 
 from ..records.runs import STATUSES
 from .agent_runs import AGENT_LABEL, AgentRuns
-from .calls import ToolCall
+from .tool_calls import ToolCall
 
 if TYPE_CHECKING:
     from stepflow_client._codec.flow_tools import FlowToolSpec

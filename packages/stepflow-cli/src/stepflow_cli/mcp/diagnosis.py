@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from stepflow_client.types.runs import SnapshotPart
 
     from ..server.logs import KeptLogLine
-    from .calls import ToolCall
+    from .tool_calls import ToolCall
 
 _MAX_LINES = 20
 _MAX_TRACEBACK_LINES = 8

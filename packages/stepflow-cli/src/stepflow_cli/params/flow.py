@@ -11,6 +11,7 @@ from ..inputs.flow import list_project_flows
 from ..inputs.values import Form, RunValues, ValueArgument
 from ..runs.run_options import CacheOptions, RetryOptions, ReuseOptions
 from ..settings.history import check_history_enabled
+from .click_commands import get_option_order
 from .options import (
     BATCH,
     CACHE,
@@ -34,7 +35,6 @@ from .options import (
     limit_option,
     needs,
 )
-from .parsing import get_option_order
 from .runs import RUN_ID
 
 INPUT_FORMATS = ["jsonl", "csv", "json", "yaml", "parquet"]

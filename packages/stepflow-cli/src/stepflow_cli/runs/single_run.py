@@ -23,7 +23,7 @@ from ..records.results import print_run_result
 from ..server.connect import Target
 from .failures import find_failure_hint
 from .job import Job, read_job_values
-from .wait import add_view_commands_hint, hinting_return
+from .multiple_runs import add_view_commands_hint, hinting_return
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...params.parsing import LazyGroup
+from ...params.click_commands import LazyGroup
 
 _COMMANDS = {
     "list": "List runs, newest first.",

@@ -7,8 +7,8 @@ import click
 from ...errors import ExitCode, usage
 from ...output.messages import note
 from ...output.printing import Output
+from ...params.click_commands import Command
 from ...params.options import TextType, option, output_options, running_server_options
-from ...params.parsing import Command
 from ...params.runs import RUN_ID
 from ...records.runs import DIFFERENCE, duration_text
 from ...runs.find_runs import connect_to_runs

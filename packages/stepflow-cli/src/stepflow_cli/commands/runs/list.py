@@ -16,6 +16,7 @@ from stepflow_client._command import quote_word, sync_gather
 from ...output.messages import note
 from ...output.printing import Output
 from ...output.terminal import is_terminal
+from ...params.click_commands import Command
 from ...params.options import (
     TIME,
     excludes,
@@ -26,7 +27,6 @@ from ...params.options import (
     running_server_options,
     watch_option,
 )
-from ...params.parsing import Command
 from ...params.runs import RUN_ID, query_argument, status_option
 from ...records.runs import RUN, WATCHED_RUN
 from ...runs.failures import add_failed_sub_run_counts

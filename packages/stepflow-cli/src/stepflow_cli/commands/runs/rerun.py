@@ -15,6 +15,7 @@ from ...inputs.values import RunValues, read_batch_inputs
 from ...output.columns import View, columns
 from ...output.messages import note, show_spinner
 from ...output.printing import Output
+from ...params.click_commands import Command
 from ...params.flow import history_options, one_input, one_mapping, value_options
 from ...params.options import (
     FILE,
@@ -30,14 +31,12 @@ from ...params.options import (
     running_server_options,
     timeout_option,
 )
-from ...params.parsing import Command
 from ...params.runs import describe_runs, run_argument, runs_argument
 from ...records.results import print_batch_results, print_run_result, to_outcomes
 from ...records.runs import RUN
 from ...runs.failures import find_failure_hint
 from ...runs.find_runs import check_same_flow, connect_to_run, connect_to_runs
-from ...runs.reuse import get_attempt_number, note_rerun_plan, print_rerun_plan
-from ...runs.wait import (
+from ...runs.multiple_runs import (
     for_each_run,
     get_deletion_status,
     hinting_return,
@@ -45,6 +44,7 @@ from ...runs.wait import (
     print_processed_runs,
     raise_worst_problem,
 )
+from ...runs.reuse import get_attempt_number, note_rerun_plan, print_rerun_plan
 from ...server.connect import Target
 from ...settings.server_choice import ServerOptions
 

@@ -20,8 +20,8 @@ from ...inputs.values import ValueArgument, read_value_argument
 from ...output.messages import note
 from ...output.printing import Output, open_in_browser, write_document
 from ...output.terminal import format_diff_line, uses_color
+from ...params.click_commands import Command
 from ...params.options import OUTPUT, Section, complete_with, file_option, needs, running_server_options
-from ...params.parsing import Command
 from ...params.runs import run_argument, runs_argument
 from ...runs.find_runs import check_same_flow, connect_to_run, connect_to_runs
 from ...settings.server_choice import ServerOptions

@@ -12,6 +12,7 @@ from ...errors import Problem, convert_to_problem, suggest, usage
 from ...output.columns import Column, View, columns, format_json_cell
 from ...output.messages import note, show_spinner
 from ...output.printing import Output
+from ...params.click_commands import Command
 from ...params.options import (
     WaitOptions,
     complete_with,
@@ -23,13 +24,12 @@ from ...params.options import (
     running_server_options,
     timeout_option,
 )
-from ...params.parsing import Command
 from ...params.runs import run_argument, status_option
 from ...records.results import print_batch_results, print_run_result, to_outcomes
 from ...records.runs import ENTRY_IN_FULL, ITEM, STEP, TIMED_STEP, build_history_record, get_single_run_view
 from ...runs.failures import explain_step_failures, read_explained_run
 from ...runs.find_runs import StoppedServerError, connect_to_run
-from ...runs.wait import hinting_return
+from ...runs.multiple_runs import hinting_return
 from ...settings.server_choice import ServerOptions
 
 Each = TypeVar("Each")

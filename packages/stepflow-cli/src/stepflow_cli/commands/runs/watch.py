@@ -16,6 +16,7 @@ from ...output.messages import note, report_outages_with, show_spinner
 from ...output.printing import Output
 from ...output.tables import format_log_line_time
 from ...output.terminal import escape, is_terminal
+from ...params.click_commands import Command
 from ...params.options import (
     SECONDS,
     Choice,
@@ -27,12 +28,11 @@ from ...params.options import (
     running_server_options,
     wait_options,
 )
-from ...params.parsing import Command
 from ...params.runs import recorded_run_argument, run_argument, runs_argument
 from ...records.runs import EVENT, build_event_record, get_single_run_view
 from ...runs.failures import read_explained_run
 from ...runs.find_runs import connect_to_run, connect_to_runs, find_recorded_run, is_complete_run_id
-from ...runs.wait import add_view_commands_hint, hinting_return
+from ...runs.multiple_runs import add_view_commands_hint, hinting_return
 from ...server.connect import Target
 from ...server.logs import LEVELS, KeptLogLine, find_logged_run_ids, read_run_log_lines
 from ...settings.history import get_history_setting
@@ -68,7 +68,7 @@ def command(ids: list[str], wait: WaitOptions, server: ServerOptions, output: Ou
         raise usage("--on-interrupt cancel accepts only one run")
     with connect_to_runs(server, ids) as (target, ids):
         if quiet or not ids:
-            from ...runs.wait import wait_and_print_runs
+            from ...runs.multiple_runs import wait_and_print_runs
 
             wait_and_print_runs(target, ids, wait, output)
             return

@@ -88,7 +88,7 @@ class Command(click.Command):
             error.ctx = error.ctx or ctx
             raise
         except click.UsageError as error:
-            from .misplaced_words import find_extra_argument_hint
+            from .usage_error_hints import find_extra_argument_hint
 
             extra = re.search(r"unexpected extra arguments? \((.*)\)", error.message, re.DOTALL)
             is_of_run = any(param.name == "var" for param in self.params)
@@ -158,7 +158,7 @@ def get_full_help(ctx: click.Context) -> str:
 
 
 def _write_examples(ctx: click.Context, formatter: click.HelpFormatter) -> None:
-    from .examples import get_command_examples
+    from .help_examples import get_command_examples
 
     lines = get_command_examples(ctx)
     if lines:
@@ -287,7 +287,7 @@ class LazyGroup(click.Group):
         """
         name = args[0]
         if name not in self.summaries and name not in self.aliases and not ctx.resilient_parsing:
-            from .misplaced_words import find_command_hint
+            from .usage_error_hints import find_command_hint
 
             typed = f"{ctx.command_path} {name}"
             hint = find_command_hint(typed) or _suggest_command(name, ctx)

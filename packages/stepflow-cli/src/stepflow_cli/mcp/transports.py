@@ -31,15 +31,15 @@ from ..server.listening import AcceptedAddresses, group_headers_by_name, open_li
 from ..settings.history import get_history_setting
 from ..signals import handling_stop_signals
 from .agent_runs import MAX_ARGUMENT_BYTES, AgentLimits, AgentRuns
+from .agent_server import CLOSED
 from .builtin_tools import GROUPS, TOOLS, select_builtin_tools
 from .flow_catalog import FlowCatalog
 from .handshake import EarlyHandshake, OfferedTools, ThreadedLineReader
-from .server import CLOSED
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
-    from .server import AgentServer
+    from .agent_server import AgentServer
 
 # Number of digits to read of any number when looking for the ID of an invalid request.
 _MAX_DIGITS = 20
@@ -204,7 +204,7 @@ async def open_agent_server(
         service: What to serve.
         catalog: The flows.
     """
-    from .server import AgentServer
+    from .agent_server import AgentServer
 
     async with target.create_async_client() as client:
         runs = AgentRuns(client, target.history, service.bounds, all_runs=service.all_runs)
@@ -235,7 +235,7 @@ def _import_mcp_package() -> None:
     # Collecting garbage would only slow this down: the import creates many objects that all stay alive.
     gc.disable()
     try:
-        from . import server  # noqa: F401 - imported for its time
+        from . import agent_server  # noqa: F401 - imported for its time
     finally:
         gc.freeze()
         gc.enable()

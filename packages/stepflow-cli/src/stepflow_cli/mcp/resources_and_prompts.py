@@ -35,8 +35,8 @@ from stepflow_client._data.secrets import hide_flow_secrets
 
 from .agent_runs import AGENT_LABEL, AgentRuns
 from .builtin_tools import PAGE_LENGTH, read_output_text
-from .calls import build_output_uri
 from .flow_catalog import FlowCatalog
+from .tool_calls import build_output_uri
 
 if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient

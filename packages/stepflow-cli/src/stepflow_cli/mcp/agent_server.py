@@ -23,9 +23,9 @@ from stepflow_client._command import async_run_check
 from .._version import VERSION
 from ..output.messages import note
 from .agent_runs import AGENT_LABEL, MAX_ARGUMENT_BYTES, AgentRuns, RateLimiter
-from .calls import ToolCall, build_tool_response
 from .handshake import OfferedTools
-from .resources import PromptHandlers, ResourceHandlers
+from .resources_and_prompts import PromptHandlers, ResourceHandlers
+from .tool_calls import ToolCall, build_tool_response
 
 if TYPE_CHECKING:
     from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
