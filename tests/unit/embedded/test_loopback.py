@@ -35,7 +35,7 @@ def test_a_number_that_is_a_file_by_now_is_passed_over(
     server: tuple[int, int, int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pid, file, listening, port = server
-    monkeypatch.setattr(process, "_list_sockets", lambda pid: [file, listening])
+    monkeypatch.setattr(process, "_list_socket_descriptors", lambda pid: [file, listening])
     before = os.listdir("/dev/fd")
-    assert process.bind_sockets_to_loopback(pid) == {port}
+    assert process.bind_child_sockets_to_loopback(pid) == {port}
     assert len(os.listdir("/dev/fd")) == len(before)

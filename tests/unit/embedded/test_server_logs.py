@@ -71,7 +71,7 @@ def test_a_listener_gets_every_line_and_the_logger_its_own(
     assert heard == lines
     assert [record.getMessage() for record in caplog.records] == ["slow", "broken", "of another server"]
     assert [entry.message for entry in store.get_recent_entries(2)] == ["slow", "broken"]
-    assert [entry.message for entry in store.get_tail_entries()] == ["begins", "slow", "broken"]
+    assert [entry.message for entry in store.get_current_process_entries()] == ["begins", "slow", "broken"]
 
 
 def test_a_slow_handler_loses_lines_and_says_how_many(logger: logging.Logger) -> None:

@@ -23,7 +23,7 @@ from ..flows.reading import load_file, read_file_bytes
 from ..flows.source import FlowText
 
 # Current servers reject the old route form with this message; older servers accept the new form but ignore it.
-REJECTED_ROUTE_MESSAGE = "Invalid prefix"
+_REJECTED_ROUTE_MESSAGE = "Invalid prefix"
 _FIRST_WITH_PREFIXES = (0, 13)
 # Maximum amount read from a configuration file, in bytes.
 _MAX_BYTES = 16 * 1024 * 1024
@@ -59,6 +59,11 @@ class ServerConfig:
         """Return the bytes for the server's stdin, or None."""
         return None if self.document is None else json.dumps(self.document).encode()
 
+    def get_fallback_after(self, message: str) -> ServerConfig | None:
+        """Return the configuration to try if a server failed with this message, or None."""
+        is_used = self.fallback is not None and _REJECTED_ROUTE_MESSAGE in message
+        return ServerConfig(document=self.fallback) if is_used else None
+
     def load(self) -> dict[str, Any]:
         """Return the configuration as a new dict. Keys that aren't strings become JSON text.
 
@@ -93,7 +98,7 @@ def resolve_config_source(config: ConfigSource) -> ServerConfig:
         FlowFileError: If the file can't be read.
     """
     if isinstance(config, (str, os.PathLike)):
-        return _resolve_config_path(config)
+        return _build_config_from_path(config)
     try:
         config = call_builder(config)
     except Exception as error:
@@ -129,7 +134,7 @@ def is_read_once(path: str | os.PathLike[str]) -> bool:
     return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
 
 
-def _resolve_config_path(source: str | os.PathLike[str]) -> ServerConfig:
+def _build_config_from_path(source: str | os.PathLike[str]) -> ServerConfig:
     try:
         # Use an absolute path. Workers start in the file's folder, which the server gets wrong for relative paths.
         path = file_path(source, "config").expanduser().absolute()

@@ -155,7 +155,7 @@ _PIDFD_GETFD = 438
 _INTERNET = (socket.AF_INET, socket.AF_INET6)
 
 
-def bind_sockets_to_loopback(pid: int) -> frozenset[int]:
+def bind_child_sockets_to_loopback(pid: int) -> frozenset[int]:
     """Bind all of a child process's listening TCP sockets to the loopback interface.
 
     Returns:
@@ -170,7 +170,7 @@ def bind_sockets_to_loopback(pid: int) -> frozenset[int]:
     library = ctypes.CDLL(None, use_errno=True)
     process = os.pidfd_open(pid)
     try:
-        for fd in _list_sockets(pid):
+        for fd in _list_socket_descriptors(pid):
             duplicate = library.syscall(*map(ctypes.c_long, (_PIDFD_GETFD, process, fd, 0)))
             if duplicate < 0:
                 if (number := ctypes.get_errno()) != errno.EBADF:
@@ -192,7 +192,7 @@ def bind_sockets_to_loopback(pid: int) -> frozenset[int]:
     return frozenset(ports)
 
 
-def _list_sockets(pid: int) -> list[int]:
+def _list_socket_descriptors(pid: int) -> list[int]:
     """Return a process's socket file descriptors."""
     sockets = []
     for name in os.listdir(f"/proc/{pid}/fd"):
@@ -241,7 +241,7 @@ class ServerProcess:
         self._logs = logs
         self.port: int | None = None
         self.port_known = threading.Event()
-        logs.clear_tail()
+        logs.clear_current_process_entries()
         # Use a file: unlike a pipe, it can hold any amount of data that the server doesn't read.
         with tempfile.TemporaryFile() as file:
             file.write(stdin or b"")
@@ -263,7 +263,7 @@ class ServerProcess:
         try:
             # Don't rely on the ID alone: it may be reused once the process has been reaped.
             self.leader = psutil.Process(self.pid)
-            self._pipe_reader = PipeReader(pipes, max_line_length, self._store_lines)
+            self._pipe_reader = PipeReader(pipes, max_line_length, self._detect_port_and_store_lines)
         except BaseException:
             self._popen.kill()
             self._popen.communicate()
@@ -283,7 +283,7 @@ class ServerProcess:
         """Close the port to other machines once the server is listening, if the system allows it."""
         if self._loopback and not self._confined:
             try:
-                self._confined = bind_sockets_to_loopback(self.pid)
+                self._confined = bind_child_sockets_to_loopback(self.pid)
             except OSError:
                 self._loopback = False
 
@@ -329,7 +329,7 @@ class ServerProcess:
             self.wait_for_exit(1.0)
         kill_processes(workers)
 
-    def _store_lines(self, lines: list[bytes], stream: Stream) -> None:
+    def _detect_port_and_store_lines(self, lines: list[bytes], stream: Stream) -> None:
         for index, line in enumerate(lines if stream == "stdout" and self.port is None else ()):
             if (port := parse_port(line)) is not None:
                 self.port = port

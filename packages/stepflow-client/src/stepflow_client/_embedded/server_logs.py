@@ -191,12 +191,12 @@ class LogStore:
             lines = [*self._tail, *self._recent]
         return next((line.data for line in reversed(lines) if text in line.data), None)
 
-    def clear_tail(self) -> None:
+    def clear_current_process_entries(self) -> None:
         """Clear the tail. An earlier process's output can't explain why the next one exited."""
         with self._lock:
             self._tail.clear()
 
-    def get_tail_entries(self) -> list[LogEntry]:
+    def get_current_process_entries(self) -> list[LogEntry]:
         """Return the current process's last entries. They're kept even if capturing is off."""
         with self._lock:
             lines = list(self._tail)

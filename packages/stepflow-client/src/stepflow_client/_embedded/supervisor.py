@@ -24,23 +24,10 @@ from .._data.arguments import check_function
 from .._http.messages import HttpError, HttpRequest, encode_head
 from .._http.settings import API_PATH
 from .._http.sockets import SyncSocket
-from ..errors import (
-    EmbeddedServerError,
-    InvalidArgumentError,
-    ServerStartError,
-    ServerStartTimeoutError,
-    StepflowClientError,
-)
+from ..errors import EmbeddedServerError, InvalidArgumentError, ServerStartError, ServerStartTimeoutError
 from ..logs import LogConfig, LogEntry, find_failure_reason, find_worker_message
 from . import watchdog
-from .config import (
-    REJECTED_ROUTE_MESSAGE,
-    ServerConfig,
-    explain_config_error,
-    find_recovery_warnings,
-    find_store_path,
-    find_worker_plugins,
-)
+from .config import ServerConfig, explain_config_error, find_recovery_warnings, find_store_path, find_worker_plugins
 from .process import ServerProcess, build_server_environment, collect_inherited_environment
 from .server_logs import LogStore
 
@@ -162,12 +149,17 @@ def _try_lock_file(lock: int) -> bool:
     """
     import fcntl
 
+    import psutil
+
     end = time.monotonic() + _ORPHAN_SECONDS
     while True:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if time.monotonic() > end or _is_lock_holder_alive(_read_lock_holder(lock)):
+            content = _read_lock_holder(lock)
+            # A process that just locked the file may not have written its ID yet.
+            is_written = len(content) == 2 and content[1].isdigit()
+            if time.monotonic() > end or not is_written or psutil.pid_exists(int(content[1])):
                 return False
             time.sleep(_LEASE_POLL_SECONDS)
         else:
@@ -176,13 +168,6 @@ def _try_lock_file(lock: int) -> bool:
 
 def _read_lock_holder(lock: int) -> list[str]:
     return os.pread(lock, 200, 0).decode("ascii", "replace").split()
-
-
-def _is_lock_holder_alive(content: list[str]) -> bool:
-    """Return whether the process that wrote the file is running, or True if the file hasn't been written yet."""
-    import psutil
-
-    return len(content) != 2 or not content[1].isdigit() or psutil.pid_exists(int(content[1]))
 
 
 _POLL_SECONDS = 0.005
@@ -204,7 +189,7 @@ class NotReadyError(Exception):
         """The worker that exited, if that is the reason."""
 
 
-def _poll_responses(process: ServerProcess, request: HttpRequest, timeout: float) -> Iterator[dict[str, Any] | None]:
+def _send_repeatedly(process: ServerProcess, request: HttpRequest, timeout: float) -> Iterator[dict[str, Any] | None]:
     """Send a request to a local server over and over, without blocking.
 
     Args:
@@ -321,7 +306,7 @@ class Supervisor:
         self.logs = LogStore(plan.log_config)
         self.port = plan.port
         self.port_settled = threading.Event()
-        self.failure: StepflowClientError | None = None
+        self.failure: EmbeddedServerError | None = None
         self.restarts = 0
         self.crashed = False
         self._name: OrchestratorName | None = None
@@ -449,14 +434,14 @@ class Supervisor:
                 return error
             except OSError as error:
                 return ServerStartError(f"the server cannot be executed: {error}")
-        return self._await_startup()
+        return self._publish_port_once_ready()
 
     def _supervise(self) -> None:
-        error: StepflowClientError
+        error: EmbeddedServerError
         try:
-            failure = self._await_startup()
-            if failure and self.config.fallback and REJECTED_ROUTE_MESSAGE in failure.message:
-                self.config = ServerConfig(document=self.config.fallback)
+            failure = self._publish_port_once_ready()
+            if failure and (fallback := self.config.get_fallback_after(failure.message)):
+                self.config = fallback
                 failure = self._start_next_process()
             # Run even after `stop`, because a process that became ready just before has pipes and workers to clean up.
             while failure is None:
@@ -506,7 +491,7 @@ class Supervisor:
             failure = self._start_next_process()
         return failure
 
-    def _await_startup(self) -> ServerStartError | None:
+    def _publish_port_once_ready(self) -> ServerStartError | None:
         """Wait until the process is ready and publish its port. On failure, stop the process and return the error."""
         process = self._process
         try:
@@ -528,21 +513,22 @@ class Supervisor:
             return None
         exit_code, worker = process.poll(), loss.worker
         # Read the log before stopping the server: its other workers then log that they've lost it.
-        entries = None if worker is None else self.logs.get_tail_entries()
+        entries = None if worker is None else self.logs.get_current_process_entries()
         process.stop(_STOP_SECONDS)
         self._clean_up_process()
         if exit_code is None:
-            name = "" if worker is None else f"{self._get_worker_name(worker.pid)} "
+            name = "" if worker is None else f"{self._describe_worker(worker.pid)} "
             return self._build_start_error(f"{name}{loss}", None, entries)
         failure = self._build_start_error(f"The server did not start (exit code {exit_code})", exit_code)
-        fault = explain_config_error(find_failure_reason(self.logs.get_tail_entries()) or "", self.config)
+        entries = self.logs.get_current_process_entries()
+        fault = explain_config_error(find_failure_reason(entries) or "", self.config)
         if fault is not None:
             explained = ServerStartError(fault.message, exit_code=exit_code, log_tail=failure.log_tail)
             explained.hint, explained.__cause__ = fault.hint, fault
             return explained
         # Without workers, only the server itself writes to stderr.
         own = () if self._workers.started else ("stderr",)
-        words = find_worker_message([entry for entry in self.logs.get_tail_entries() if entry.stream not in own])
+        words = find_worker_message([entry for entry in entries if entry.stream not in own])
         if words and words not in failure.message:
             failure.hint = f"the last line of its worker: {words}"
         return failure
@@ -559,10 +545,10 @@ class Supervisor:
         deadline = time.monotonic() + plan.startup_timeout
         late = f"The server was not ready within {plan.startup_timeout:g} s"
         self._poll_condition(lambda: process.port is not None, deadline, late)
-        health = _poll_responses(process, HttpRequest("GET", "/health"), _HEALTH_SECONDS)
+        health = _send_repeatedly(process, HttpRequest("GET", "/health"), _HEALTH_SECONDS)
         self._poll_condition(lambda: next(health) is not None, deadline, late)
         request = HttpRequest("GET", "/components", "excludeSchemas=true")
-        components = _poll_responses(process, request, _COMPONENTS_SECONDS)
+        components = _send_repeatedly(process, request, _COMPONENTS_SECONDS)
 
         def are_workers_connected(ignored: frozenset[str] = frozenset()) -> bool:
             response = next(components)
@@ -620,14 +606,14 @@ class Supervisor:
                 return
             for worker in ended:
                 if worker.pid not in reported:
-                    name = self._get_worker_name(worker.pid)
+                    name = self._describe_worker(worker.pid)
                     with suppress(Exception):
                         # Use a child logger, for programs that only show these messages.
                         logger = get_logger("runtime.workers")
                         logger.warning("%s ended %s; %s", name, worker.exit_description, _RESTART)
             reported = {worker.pid for worker in ended}
 
-    def _get_worker_name(self, pid: int) -> str:
+    def _describe_worker(self, pid: int) -> str:
         """Return a worker's name for messages, including its plugin if the server logged the worker's start."""
         workers = self._workers
         line = self.logs.find_last_line(b"subprocess spawned (pid=Some(%d), queue=" % pid)
@@ -643,7 +629,7 @@ class Supervisor:
     ) -> ServerStartError:
         """Return the error for a server that exited or, if there's no exit code, wasn't ready in time."""
         kind = ServerStartTimeoutError if exit_code is None else ServerStartError
-        entries = self.logs.get_tail_entries() if worker_entries is None else worker_entries
+        entries = self.logs.get_current_process_entries() if worker_entries is None else worker_entries
         reason = find_failure_reason(entries) if worker_entries is None else find_worker_message(entries)
         if reason is None and worker_entries is not None:
             message += ", without a reason on standard error"
