@@ -12,8 +12,8 @@ import httpx
 import pytest
 import stepflow_client
 from stepflow_client import RetryPolicy, SyncStepflowClient
-from stepflow_client._http.limits import SyncRequestSlots
 from stepflow_client._http.messages import PoolTimeout
+from stepflow_client._http.sockets import SyncRequestSlots
 
 from tests.raw_server import HEALTHY, RawServer, answers
 from tests.unit.http.test_sockets import connections
@@ -25,7 +25,6 @@ SENDING = {
         "_http/connecting.py",
         "_http/messages.py",
         "_http/sockets.py",
-        "_http/limits.py",
     )
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from stepflow_client._http.limits import AsyncRequestSlots
+from stepflow_client._http.async_socket import AsyncRequestSlots
 from stepflow_client._http.messages import PoolTimeout
 
 

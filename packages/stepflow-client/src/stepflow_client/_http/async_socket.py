@@ -1,13 +1,15 @@
-"""A connection in an event loop (asyncio's, or one with the same interface)."""
+"""A connection in an event loop (asyncio's, or one with the same interface), and how many requests use one at once."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import socket
 import ssl
 import sys
 import time
+from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from typing import Self, cast
 
@@ -18,6 +20,7 @@ from .messages import (
     ConnectTimeout,
     HttpError,
     HttpRequest,
+    PoolTimeout,
     ReadTimeout,
     ResponseReader,
     WriteTimeout,
@@ -315,3 +318,69 @@ def _fail_future(future: asyncio.Future[None], error: HttpError) -> None:
     future.set_exception(error)
     # Mark the exception as retrieved, since the waiting call may have been cancelled at the same moment.
     future.exception()
+
+
+class _LoopSlots:
+    """One event loop's free slots, and the calls waiting for one."""
+
+    def __init__(self, free: float, loop: asyncio.AbstractEventLoop) -> None:
+        self.free = free
+        self.loop = loop
+        self.waiting: deque[asyncio.Future[None]] = deque()
+
+
+class AsyncRequestSlots:
+    """Limits how many requests run concurrently in an event loop.
+
+    Args:
+        limit: Maximum number of requests, or None for no limit.
+    """
+
+    def __init__(self, limit: int | None) -> None:
+        self._limit = math.inf if limit is None else limit
+        self._slots: _LoopSlots | None = None
+
+    def try_take(self) -> _LoopSlots | None:
+        """Take a slot if one is free. Pass it to `release` when done."""
+        slots, loop = self._slots, asyncio.get_running_loop()
+        if slots is None or slots.loop is not loop:
+            # Start over in a new event loop, since the futures of waiting calls belong to the old one.
+            slots = self._slots = _LoopSlots(self._limit, loop)
+        if not slots.free:
+            return None
+        slots.free -= 1
+        return slots
+
+    async def wait_and_take(self, timeout: float) -> _LoopSlots:
+        """Wait up to `timeout` seconds for a slot and take it, if `try_take` returned None. Calls are served in order.
+
+        Raises:
+            PoolTimeout: If no slot becomes free in time.
+        """
+        slots = self._slots
+        assert slots is not None
+        waiter: asyncio.Future[None] = slots.loop.create_future()
+        slots.waiting.append(waiter)
+        try:
+            async with asyncio.timeout(timeout):
+                await waiter
+        except BaseException as error:
+            if waiter.done() and not waiter.cancelled():
+                # Return the slot that the call got just as it was cancelled or timed out.
+                self.release(slots)
+            if isinstance(error, TimeoutError):
+                raise PoolTimeout(f"no connection was free within {timeout:g} s") from None
+            raise
+        return slots
+
+    @staticmethod
+    def release(slots: _LoopSlots | None) -> None:
+        """Release a slot, handing it to the call that has waited longest."""
+        if slots is None:
+            return
+        while slots.waiting:
+            waiter = slots.waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+        slots.free += 1

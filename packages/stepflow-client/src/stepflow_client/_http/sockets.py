@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import queue
 import select
 import socket
+import threading
 import time
+import weakref
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Self
@@ -23,6 +26,7 @@ from .messages import (
     ConnectionBroken,
     ConnectTimeout,
     HttpRequest,
+    PoolTimeout,
     ReadTimeout,
     ResponseReader,
     WriteTimeout,
@@ -194,3 +198,63 @@ def describe_failure(error: BaseException) -> str:
         # Don't use the exception's message, which event loops replace with their own.
         return os.strerror(error.errno).lower()
     return str(error) or type(error).__name__
+
+
+class SyncRequestSlots:
+    """Limits how many requests run concurrently in threads.
+
+    Slots that are no longer referenced are replaced, so a KeyboardInterrupt never loses one, no matter where it hits.
+
+    Args:
+        limit: Maximum number of requests, or None for no limit.
+    """
+
+    def __init__(self, limit: int | None) -> None:
+        # Not a semaphore, because those are written in Python and a KeyboardInterrupt can leave them locked.
+        self._free: queue.SimpleQueue[_SelfReplacingSlot] | None = None if limit is None else queue.SimpleQueue()
+        for _ in range(limit or 0):
+            self.add_slot()
+
+    def add_slot(self) -> None:
+        """Add a slot."""
+        if self._free is not None:
+            self._free.put(_SelfReplacingSlot(weakref.ref(self)))
+
+    def try_take(self) -> _SelfReplacingSlot | None:
+        """Take a slot if one is free. Pass it to `release` when done."""
+        try:
+            return _UNLIMITED if self._free is None else self._free.get_nowait()
+        except queue.Empty:
+            return None
+
+    def wait_and_take(self, timeout: float) -> _SelfReplacingSlot:
+        """Wait up to `timeout` seconds for a slot and take it, if `try_take` returned None.
+
+        Raises:
+            PoolTimeout: If no slot becomes free in time.
+        """
+        assert self._free is not None
+        try:
+            return self._free.get(timeout=min(timeout, threading.TIMEOUT_MAX))
+        except queue.Empty:
+            raise PoolTimeout(f"no connection was free within {timeout:g} s") from None
+
+    def release(self, slot: _SelfReplacingSlot | None) -> None:
+        """Release a slot."""
+        if self._free is not None and slot is not None:
+            self._free.put(slot)
+
+
+class _SelfReplacingSlot:
+    """A slot that is replaced with a new one when garbage-collected."""
+
+    def __init__(self, slots: Callable[[], SyncRequestSlots | None]) -> None:
+        self._slots = slots
+
+    def __del__(self) -> None:
+        slots = self._slots()
+        if slots is not None:
+            slots.add_slot()
+
+
+_UNLIMITED = _SelfReplacingSlot(lambda: None)

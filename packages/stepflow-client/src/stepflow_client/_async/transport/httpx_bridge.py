@@ -18,7 +18,7 @@ from ..._data.arguments import check_instance
 from ..._http import messages
 from ..._http.async_socket import async_get_connection_owner
 from ..._http.decompression import Decompressor
-from ..._http.limits import Hook, async_call_hooks
+from ..._http.event_hooks import Hook, async_call_hooks
 from ..._http.messages import HttpError, HttpRequest, HttpResponse
 from ..._http.settings import API_PATH, MAX_TIMEOUT, ServerUrl, Timeouts, check_headers
 from ..._rules.releases import find_operation, get_run_events

@@ -10,8 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ..._http import messages
-from ..._http.async_socket import AsyncSocket
-from ..._http.limits import AsyncRequestSlots
+from ..._http.async_socket import AsyncRequestSlots, AsyncSocket
 from ..._http.messages import HttpError, HttpRequest, HttpResponse
 from ..._http.settings import API_PATH, PoolLimits, ServerUrl
 from ..._http.sockets import count_forks

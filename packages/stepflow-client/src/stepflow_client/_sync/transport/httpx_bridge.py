@@ -19,7 +19,7 @@ from ..._concurrency import sync_call_with_timeout
 from ..._data.arguments import check_instance
 from ..._http import messages
 from ..._http.decompression import Decompressor
-from ..._http.limits import Hook, sync_call_hooks
+from ..._http.event_hooks import Hook, sync_call_hooks
 from ..._http.messages import HttpError, HttpRequest, HttpResponse
 from ..._http.settings import API_PATH, MAX_TIMEOUT, ServerUrl, Timeouts, check_headers
 from ..._http.sockets import sync_get_connection_owner
