@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from ._codec.requests import FlowId, RunId, Variables
     from ._records.inputs import InputStream, read_inputs
     from ._records.outcome_files import OutcomeWriter, write_outcomes
-    from ._rules.retries import RetryOn, RetryPolicy
+    from ._rules.chunks import RetryOn
+    from ._rules.retries import RetryPolicy
     from ._sync.client import SyncStepflowClient
     from ._sync.handle import SyncRunHandle
     from ._sync.streams import SyncEventStream, SyncOutcomeStream, SyncRunPager
@@ -107,7 +108,8 @@ _find, _names = make_lazy_exports(
         "_codec.requests": ["FlowId", "RunId", "Variables"],
         "_records.inputs": ["InputStream", "read_inputs"],
         "_records.outcome_files": ["OutcomeWriter", "write_outcomes"],
-        "_rules.retries": ["RetryOn", "RetryPolicy"],
+        "_rules.chunks": ["RetryOn"],
+        "_rules.retries": ["RetryPolicy"],
         "_calls.call_options": [
             "ClientOptions", "EventOptions", "MapOptions", "PlanOptions", "RerunOptions", "RunFilters", "RunOptions",
             "SubmitOptions",

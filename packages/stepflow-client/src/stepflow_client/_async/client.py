@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from .._calls import call_options, rerun_plan
     from .._calls.call_options import ClientOptions, PlanOptions, RerunOptions, RunFilters, SubmitOptions
-    from .._rules.retries import RetryOn
+    from .._rules.chunks import RetryOn
     from ..flows.reading import FlowSource
     from ..history import History
     from ..logs import LogEntry

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import typing_extensions
 
     from .._codec.requests import RunId, Variables
-    from .._rules.retries import RetryOn
+    from .._rules.chunks import RetryOn
     from ..flows.reading import FlowSource
     from ..progress import ProgressOption
     from ..result_cache import ResultCache

@@ -1,12 +1,17 @@
-"""Splits batches into runs."""
+"""Splits batches into runs, and decides which inputs run again."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
+from .._base.text import suggest_nearest
+from .._data.arguments import check_function, check_integer, check_texts
 from .._data.values import encode
-from ..types.results import Outcome
+from ..errors import InvalidArgumentError
+from ..types.results import ErrorCode, Outcome
 
 # Initial and maximum number of inputs per run. Servers take quadratic time in a run's number of items.
 _FIRST_SIZE, _MAX_SIZE = 32, 400
@@ -141,3 +146,59 @@ def get_id_or_key(value: Any) -> str | int | None:
             if isinstance(key, int) and not isinstance(key, bool) and key.bit_length() < 1024:
                 return key
     return None
+
+
+RetryOn: TypeAlias = "Iterable[ErrorCode | str] | Callable[[Outcome[Any]], bool]"
+"""Error codes after which to rerun an input, or a function that decides based on its outcome."""
+
+_NEWER_CODE = r"unknown_\d+"
+
+
+class InputRetryRule:
+    """Decides which inputs to run again.
+
+    Args:
+        max_attempts: Maximum number of runs per input. None means 1.
+        retry_on: Error codes after which to rerun an input, or a function that decides based on its outcome. None
+            means all retryable errors.
+
+    Raises:
+        InvalidArgumentError: If an argument is invalid or `retry_on` is passed without `max_attempts`.
+    """
+
+    def __init__(self, max_attempts: int | None, retry_on: RetryOn | None) -> None:
+        if max_attempts is None and retry_on is not None:
+            raise InvalidArgumentError("retry_on needs max_attempts", hint="max_attempts=3 runs an input up to 3 times")
+        self._max_attempts = 1 if max_attempts is None else check_integer(max_attempts, "max_attempts", least=1)
+        self._function = check_function(retry_on, "retry_on") if callable(retry_on) else None
+        self._codes: set[ErrorCode] | None = None
+        if retry_on is not None and self._function is None:
+            self._codes = set()
+            known = [code.value for code in ErrorCode]
+            for text in check_texts(retry_on, "retry_on"):
+                if text not in known and not re.fullmatch(_NEWER_CODE, text):
+                    hint = suggest_nearest(text, known) or f"the codes are {', '.join(known)}"
+                    raise InvalidArgumentError(f"retry_on contains {text!r}, which is not an error code", hint=hint)
+                self._codes.add(ErrorCode(text))
+        self.is_enabled = self._max_attempts > 1
+        """Whether inputs may run more than once."""
+
+    def find_retried_inputs(self, outcomes: Iterable[Outcome[Any]], attempt: int) -> set[int]:
+        """Return the indexes of the inputs that should run again.
+
+        Args:
+            outcomes: The outcomes of inputs that ran.
+            attempt: The attempt number, from 1.
+        """
+        if attempt >= self._max_attempts:
+            return set()
+        return {outcome.index for outcome in outcomes if not outcome.is_success and self._is_retried(outcome)}
+
+    def _is_retried(self, outcome: Outcome[Any]) -> bool:
+        if self._function is not None:
+            return bool(self._function(outcome))
+        error = outcome.error
+        if self._codes is None:
+            return error is not None and error.is_retryable
+        code = error.code if error is not None else ErrorCode.CANCELLED if outcome.is_cancelled else None
+        return code in self._codes

@@ -1,29 +1,23 @@
-"""Retry logic: which failed requests to resend and inputs to rerun, how long to wait, and when to give up.
+"""Retry logic: which failed requests to resend, how long to wait, and when to give up.
 
 Deterministic, apart from random jitter.
 """
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING
 
 from .._base.lazy import lazy_module
-from .._base.text import suggest_nearest
-from .._data.arguments import argument_error, check_function, check_integer, check_texts
+from .._data.arguments import argument_error, check_integer
 from .._http.messages import CannotSend, ConnectFailed, ConnectionBroken, HttpError, HttpResponse, PoolTimeout
-from ..errors import InvalidArgumentError, RateLimitError, ServerFaultError, TransportError
-from ..types.results import ErrorCode
+from ..errors import RateLimitError, ServerFaultError, TransportError
 from .timeouts import has_passed, limit_by_deadline
 
 if TYPE_CHECKING:
     import random
-
-    from ..types.results import Outcome
 else:
     # Only needed after a failure.
     random = lazy_module("random")
@@ -244,59 +238,3 @@ def describe_attempt(outcome: HttpError | HttpResponse) -> str:
 def is_transient_status(status: int) -> bool:
     """Return whether any server or proxy may return this status, whatever the request."""
     return status in TRANSIENT_STATUSES or status >= 500
-
-
-RetryOn: TypeAlias = "Iterable[ErrorCode | str] | Callable[[Outcome[Any]], bool]"
-"""Error codes after which to rerun an input, or a function that decides based on its outcome."""
-
-_NEWER_CODE = r"unknown_\d+"
-
-
-class InputRetryRule:
-    """Decides which inputs to run again.
-
-    Args:
-        max_attempts: Maximum number of runs per input. None means 1.
-        retry_on: Error codes after which to rerun an input, or a function that decides based on its outcome. None
-            means all retryable errors.
-
-    Raises:
-        InvalidArgumentError: If an argument is invalid or `retry_on` is passed without `max_attempts`.
-    """
-
-    def __init__(self, max_attempts: int | None, retry_on: RetryOn | None) -> None:
-        if max_attempts is None and retry_on is not None:
-            raise InvalidArgumentError("retry_on needs max_attempts", hint="max_attempts=3 runs an input up to 3 times")
-        self._max_attempts = 1 if max_attempts is None else check_integer(max_attempts, "max_attempts", least=1)
-        self._function = check_function(retry_on, "retry_on") if callable(retry_on) else None
-        self._codes: set[ErrorCode] | None = None
-        if retry_on is not None and self._function is None:
-            self._codes = set()
-            known = [code.value for code in ErrorCode]
-            for text in check_texts(retry_on, "retry_on"):
-                if text not in known and not re.fullmatch(_NEWER_CODE, text):
-                    hint = suggest_nearest(text, known) or f"the codes are {', '.join(known)}"
-                    raise InvalidArgumentError(f"retry_on contains {text!r}, which is not an error code", hint=hint)
-                self._codes.add(ErrorCode(text))
-        self.is_enabled = self._max_attempts > 1
-        """Whether inputs may run more than once."""
-
-    def find_retried_inputs(self, outcomes: Iterable[Outcome[Any]], attempt: int) -> set[int]:
-        """Return the indexes of the inputs that should run again.
-
-        Args:
-            outcomes: The outcomes of inputs that ran.
-            attempt: The attempt number, from 1.
-        """
-        if attempt >= self._max_attempts:
-            return set()
-        return {outcome.index for outcome in outcomes if not outcome.is_success and self._is_retried(outcome)}
-
-    def _is_retried(self, outcome: Outcome[Any]) -> bool:
-        if self._function is not None:
-            return bool(self._function(outcome))
-        error = outcome.error
-        if self._codes is None:
-            return error is not None and error.is_retryable
-        code = error.code if error is not None else ErrorCode.CANCELLED if outcome.is_cancelled else None
-        return code in self._codes

@@ -33,7 +33,7 @@ from ..._data.arguments import (
     check_text,
 )
 from ..._display.progress_display import check_progress_option, show_progress
-from ..._rules.retries import InputRetryRule, RetryOn
+from ..._rules.chunks import InputRetryRule, RetryOn
 from ..._rules.run_progress import BatchCount, ItemTimes
 from ..._rules.timeouts import has_passed
 from ...errors import InvalidArgumentError, JournalError, NotFoundError, StepflowClientError
