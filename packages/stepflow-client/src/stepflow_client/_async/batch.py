@@ -21,9 +21,9 @@ from .._concurrency import AsyncInputReader, AsyncTaskPool, async_run_check
 from .._data.arguments import check_choice, check_flags, check_function, check_integer
 from .._data.values import INPUT_DEPTH, check_json, encode, encode_if_plain
 from .._rules import chunks, releases as api
-from .._rules.chunks import Chunk
+from .._rules.chunks import Chunk, InputRetryRule
 from .._rules.lost_creation import get_creation_time
-from .._rules.retries import Backoff, InputRetryRule
+from .._rules.retries import Backoff
 from .._rules.timeouts import deadline_override, deadline_scope, has_passed
 from .._runs.stored_flow import add_tag_to_flow
 from .._telemetry.recorder import BatchRecorder
@@ -383,12 +383,12 @@ class Batch:
             with measure_chunk(len(chunk.values)):
                 outcomes = await self._run_chunk_once(chunk)
         seconds = time.monotonic() - began
-        timings = self._connection.timings
-        backoff = Backoff(timings.retry_first_pause, timings.retry_longest_pause, jitter=True)
+        timings, backoff = self._connection.timings, None
         while self._retries.is_enabled:
             again = self._retries.find_retried_inputs(self._apply_output_type(outcomes), chunk.attempt)
             if not again:
                 break
+            backoff = backoff or Backoff(timings.retry_first_pause, timings.retry_longest_pause, jitter=True)
             settled = [outcome for outcome in outcomes if outcome.index not in again]
             self._begin_chunk_attempt(chunk, chunk.attempt + 1, settled)
             self._in_flight.pop(chunk.number, None)
@@ -434,16 +434,15 @@ class Batch:
         is_part = chunk.idempotency_key is None
         if is_part and self._record.record_created(run_id, chunk.values) and self._journal is not None:
             self._journal.get_or_set_first_run(run_id)
+        status, listed = run.status, None
         try:
-            if run.has_ended and len(run.answers) == len(chunk.values):
-                status = run.status
-                listed = responses.read_items(run_id, run.answers, self._connection.get_decoder(run_id))
-                # If the run completed, so did every item.
-                if status is not ExecutionStatus.COMPLETED:
-                    listed = await self._runs.explain_items(listed, status)
-            else:
+            if not (run.has_ended and len(run.answers) == len(chunk.values)):
                 ended, listed = await self._waiter.wait_and_read(run_id, self._waiter.read_items)
                 status = ended.status
+            # If the run completed, so did every item.
+            elif status is not ExecutionStatus.COMPLETED:
+                listed = responses.read_items(run_id, run.answers, self._connection.get_decoder(run_id))
+                listed = await self._runs.explain_items(listed, status)
             self._recorder.record_end(run_id, status, is_part=is_part)
         except NotFoundError as error:
             if self._options["on_lost"] == "rerun" and chunk.run_id is not None:
@@ -454,13 +453,16 @@ class Batch:
             results = [types.FlowResult(run_id=run_id, status=ExecutionStatus.FAILED, error=lost)] * len(chunk.values)
         else:
             decoder = self._connection.get_decoder(run_id)
-            outputs = responses.read_completed_outputs(listed, decoder)
+            items = run.answers if listed is None else listed.items
+            outputs = responses.read_completed_outputs(run_id, items, decoder)
             if outputs is not None and len(outputs) == len(chunk.values):
                 seconds, completed = time.monotonic() - began, ExecutionStatus.COMPLETED
                 return [
                     Outcome._make(index, key, run_id, completed, output, None, seconds, chunk.attempt, item)
                     for item, (index, key, output) in enumerate(zip(chunk.indexes, chunk.keys, outputs, strict=True))
                 ]
+            if listed is None:
+                listed = responses.read_items(run_id, run.answers, decoder)
             results = responses.read_results(listed, status, decoder)
         seconds = time.monotonic() - began
         outcomes: list[Outcome] = []
@@ -498,7 +500,7 @@ class Batch:
                 return responses.StartedRun(existing, ExecutionStatus.RUNNING, [])
             self._flows.registries.current.record_private_flow(flow_id)
             try:
-                stored = StoredCopy(flow_id, self._needs.declared, self._content.get("output"))
+                stored = StoredCopy(flow_id, self._needs)
                 on_lost = partial(self._lane_flows.pop, chunk.lane, None)
                 return await self._creator.create_run_of_copy(stored, arguments, hold, on_lost)
             except NotFoundError:

@@ -282,10 +282,10 @@ class RunCreator:
         arguments = await self.check_arguments(call)
         if call.variables_from_env:
             await self._flows.get_declared_variables(flow_id)
-        needs = self._flows.find_requirements_by_id(flow_id)
-        if needs is not None:
-            arguments = await async_run_check(partial(call.complete_arguments, arguments, needs))
-        copy, recorded = self._flows.get_stored_copy(flow_id), CreatedRun(flow_id, arguments)
+        copy = self._flows.get_stored_copy(flow_id)
+        if copy.needs is not None:
+            arguments = await async_run_check(partial(call.complete_arguments, arguments, copy.needs))
+        recorded = CreatedRun(flow_id, arguments)
         return await self.create_run_of_copy(copy, arguments, hold_seconds, recorded=recorded)
 
     async def create_run(self, flow_id: str, call: RunCall) -> CreateRunResponse:
@@ -368,7 +368,10 @@ class RunCreator:
         body = {name: value for name, value in fields.items() if value is not None}
         request = api.create_run(body=body)
         request.parts["content"] = encode(request.parts.pop("json"))[:-1] + b',"input":['
-        decoder = make_output_decoder(copy.output, find_secrets(arguments.variables, copy.declared))
+        if copy.needs is not None:
+            decoder = copy.needs.make_decoder(arguments.variables)
+        else:
+            decoder = make_output_decoder(None, find_secrets(arguments.variables, None))
         return _RunTemplate(copy, request, hold_seconds, decoder)
 
     async def _create_exactly_once(

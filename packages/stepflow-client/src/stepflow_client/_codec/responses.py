@@ -19,7 +19,15 @@ from .._base.text import cut
 from .._data.values import PLAIN, OutputDecoder, decode, restore_integers
 from .._rules.transport_errors import ANOTHER_SERVICE, PROXY
 from ..types.models import decode_model
-from ..types.statuses import FAILED_STATUSES, FAILED_STEP, NO_REASON, STATUS_NUMBERS, ExecutionStatus, parse_status
+from ..types.statuses import (
+    FAILED_STATUSES,
+    FAILED_STEP,
+    FINAL_STATUSES,
+    NO_REASON,
+    STATUS_NUMBERS,
+    ExecutionStatus,
+    parse_status,
+)
 from .requests import RUN_ID
 
 if TYPE_CHECKING:
@@ -313,7 +321,7 @@ class StartedRun(NamedTuple):
     def has_ended(self) -> bool:
         """True if the status is final and, if the run failed, all its items have ended too."""
         if self.status not in FAILED_STATUSES:
-            return self.status.is_finished
+            return self.status in FINAL_STATUSES
         return bool(self.answers) and all(parse_status(answer["status"]).is_finished for answer in self.answers)
 
 
@@ -330,7 +338,7 @@ def read_started_run(answer: dict[str, Any]) -> StartedRun:
 
 
 def check_raw_items(answers: Any) -> list[dict[str, Any]]:
-    """Return a response's items, after checking that each has an index and a status.
+    """Return a response's items in input order, after checking that each has an index and a status.
 
     Items are built lazily, so this is the only check for those that are never accessed.
     """
@@ -344,7 +352,7 @@ def check_raw_items(answers: Any) -> list[dict[str, Any]]:
         raise TypeError("an item's status is neither a number nor a string")
     for status in set(statuses).difference(STATUS_NUMBERS):
         parse_status(status)
-    return answers
+    return sorted(answers, key=_INDEX_OF)
 
 
 def read_reported_arguments(answer: dict[str, Any]) -> dict[str, Any]:
@@ -433,7 +441,7 @@ def read_flow(answer: dict[str, Any], flow_id: str | None = None) -> types.Store
 
 def read_items(run_id: str, answers: Any, decoder: OutputDecoder = PLAIN) -> types.ListItemsResponse:
     """Read a run's items, in input order. Each item is built on first access."""
-    answers = sorted(check_raw_items(answers), key=_INDEX_OF)
+    answers = check_raw_items(answers)
     convert = partial(read_item, run_id, decoder=decoder)
     read = partial(build_from_response, convert, request=f"GET /runs/{run_id}/items")
     return types.ListItemsResponse(run_id=run_id, items=types.RunItems(answers, read))
@@ -478,14 +486,20 @@ def read_results(
 _COMPLETED = frozenset({2, "completed"})
 
 
-def read_completed_outputs(listed: types.ListItemsResponse, decoder: OutputDecoder = PLAIN) -> list[Any] | None:
-    """Return each item's output without building any items, or None unless all of them have completed."""
-    entries: Sequence[Any] = listed.items._entries if isinstance(listed.items, types.RunItems) else listed.items
+def read_completed_outputs(run_id: str, items: Sequence[Any], decoder: OutputDecoder = PLAIN) -> list[Any] | None:
+    """Return each item's output without building any items, or None unless all of them have completed.
+
+    Args:
+        run_id: The run ID.
+        items: The run's items, as sent or as returned by `read_items`.
+        decoder: How to decode the run's responses.
+    """
+    entries = items._entries if isinstance(items, types.RunItems) else items
     if not all(type(entry) is dict and entry["status"] in _COMPLETED for entry in entries):
         return None
     with pause_garbage_collector() if len(entries) > _MANY else nullcontext():
         read = decoder.decode_flow_output
-        request = f"GET /runs/{listed.run_id}/items"
+        request = f"GET /runs/{run_id}/items"
         return build_from_response(lambda _: [read(entry.get("output")) for entry in entries], {}, request)
 
 

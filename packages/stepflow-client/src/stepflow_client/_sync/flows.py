@@ -71,13 +71,11 @@ class CheckedFlow(NamedTuple):
 
 
 class StoredCopy(NamedTuple):
-    """A stored flow, with the details needed to read responses about its runs."""
+    """A stored flow, with what this client knows about it."""
 
     flow_id: str
-    declared: Mapping[str, FlowVariable] | None
-    """The variables the flow declares, or None if unknown."""
-    output: Any
-    """The flow's `output`, or None if unknown."""
+    needs: RunRequirements | None = None
+    """What the flow's runs need, or None if unknown."""
     flow: dict[str, Any] | None = None
     """The flow as this client stored it, or None if it didn't or no longer has it."""
 
@@ -95,8 +93,8 @@ class FlowStore:
         """Checked flows, by the file's stamp or the content of the flow passed by the caller."""
         self._known: BoundedDict[str, StoredCopy] = BoundedDict(_MAX_FLOWS)
         self._copies: BoundedDict[str, dict[str, Any]] = BoundedDict(_MAX_COPIES)
-        # The requirements of a flow's runs, by the flow's digest and by its ID.
-        self._needs: BoundedDict[bytes | str, RunRequirements] = BoundedDict(_MAX_FLOWS)
+        # The requirements of a flow's runs, by the flow's digest.
+        self._needs: BoundedDict[bytes, RunRequirements] = BoundedDict(_MAX_FLOWS)
         self.seen_components: set[str] = set()
         """Components that an earlier run has already waited for, so later runs don't."""
 
@@ -120,7 +118,7 @@ class FlowStore:
             diagnostics = _build_validation(self._accepted.get(checked.digest, [])).diagnostics
             stored = types.StoreFlowResponse(flow_id=flow_id, diagnostics=diagnostics)
             self._stored.put_newest(key, stored)
-            self._remember_flow(flow_id, checked.content)
+            self._remember_flow(flow_id, self.get_requirements(checked))
         return stored
 
     def get_requirements(self, flow: CheckedFlow) -> RunRequirements:
@@ -133,11 +131,7 @@ class FlowStore:
 
     def get_stored_copy(self, flow_id: str) -> StoredCopy:
         """Return whatever this client knows about a stored flow."""
-        return self._known.get(flow_id) or StoredCopy(flow_id, None, None)
-
-    def find_requirements_by_id(self, flow_id: str) -> RunRequirements | None:
-        """Return the requirements of a stored flow's runs, or None if this client doesn't know the flow."""
-        return self._needs.get(flow_id)
+        return self._known.get(flow_id) or StoredCopy(flow_id)
 
     def check_input(self, flow: CheckedFlow | str, value: Any) -> Any:
         """Check a run's input and return it. (If `flow` is just an ID, the client may not know the schema.)
@@ -145,7 +139,7 @@ class FlowStore:
         Raises:
             InvalidArgumentError: If the input doesn't match the flow's input schema.
         """
-        needs = self.find_requirements_by_id(flow) if isinstance(flow, str) else self.get_requirements(flow)
+        needs = self.get_stored_copy(flow).needs if isinstance(flow, str) else self.get_requirements(flow)
         if needs is None or needs.input_check is None:
             return value
         return sync_run_check(partial(requests.check_inputs_against_schema, value, needs.input_check))
@@ -201,7 +195,7 @@ class FlowStore:
             flow: The flow.
             is_single: Whether the copy is for a single call. Otherwise all of the client's calls share it.
         """
-        content, digest, _ = flow
+        digest, needs = flow.digest, self.get_requirements(flow)
         if is_single:
             copy = stored_flow.add_tag_to_flow(flow.content_with_examples, os.urandom(16).hex())
             return self.store_private_copy(flow, copy)
@@ -217,17 +211,16 @@ class FlowStore:
                 finally:
                     if is_first:
                         registry.release_claim(digest)
-                return self._remember_flow(flow_id, content)._replace(flow=copy)
+                return self._remember_flow(flow_id, needs)._replace(flow=copy)
             # Another call is already storing this flow, so wait for it instead of sending the flow twice.
             time.sleep(self._connection.timings.store_poll)
-        stored = self.get_stored_copy(shared_id)
-        return stored._replace(output=content.get("output"), flow=self._copies.get(shared_id))
+        return StoredCopy(shared_id, needs, self._copies.get(shared_id))
 
     def store_private_copy(self, flow: CheckedFlow, copy: dict[str, Any]) -> StoredCopy:
         """Store a copy of a flow that only a single call runs, and return the copy."""
         flow_id = self.validate_and_store_copy(flow, copy)
         self.registries.current.record_private_flow(flow_id)
-        return self._remember_flow(flow_id, flow.content)._replace(flow=copy)
+        return self._remember_flow(flow_id, self.get_requirements(flow))._replace(flow=copy)
 
     def validate_and_store_copy(self, flow: CheckedFlow, copy: dict[str, Any]) -> str:
         """Store a copy of a flow once the server has accepted the flow, and return the copy's ID.
@@ -250,12 +243,9 @@ class FlowStore:
         request = api.store_blob(body={"data": copy, "blobType": "flow"})
         return self._connection.call(request, partial(responses.read_flow_id, key="blobId"))
 
-    def _remember_flow(self, flow_id: str, flow: Mapping[str, Any]) -> StoredCopy:
-        """Remember what a flow's runs need and how to read them."""
-        declared = responses.build_from_response(lambda _: parse_declared_variables(flow), {}, f"GET /flows/{flow_id}")
-        known = StoredCopy(flow_id, declared, flow.get("output"))
+    def _remember_flow(self, flow_id: str, needs: RunRequirements) -> StoredCopy:
+        known = StoredCopy(flow_id, needs)
         self._known.put_newest(flow_id, known)
-        self._needs.put_newest(flow_id, run_requirements.find_requirements(flow, declared))
         return known
 
     def _fetch_diagnostics(self, flow: dict[str, Any]) -> list[dict[str, Any]]:
@@ -305,10 +295,14 @@ class FlowStore:
 
     def get_declared_variables(self, flow_id: str) -> Mapping[str, FlowVariable]:
         """Return the variables a stored flow declares, requesting the flow only once."""
-        known = self._known.get(flow_id)
-        if known is None:
-            known = self._remember_flow(flow_id, (self.get_flow(flow_id)).flow)
-        return known.declared or {}
+        needs = self.get_stored_copy(flow_id).needs
+        if needs is None:
+            flow = (self.get_flow(flow_id)).flow
+            request = f"GET /flows/{flow_id}"
+            declared = responses.build_from_response(lambda _: parse_declared_variables(flow), {}, request)
+            needs = run_requirements.find_requirements(flow, declared)
+            self._remember_flow(flow_id, needs)
+        return needs.declared
 
     def check(self, flow: FlowSource, *, offline: bool, type_check: bool, target: str | None) -> ValidationResult:
         """Check a flow with the offline rules from `stepflow_client.flows.check` and the server's components."""

@@ -34,6 +34,7 @@ from .flows import CheckedFlow, StoredCopy
 
 if TYPE_CHECKING:
     from ..flows.reading import FlowSource
+    from ..flows.run_requirements import RunRequirements
     from ..types import FlowVariable, RunDetails
     from .context import ClientContext
     from .run_creation import RunCreator
@@ -63,6 +64,8 @@ class _KeyedCall(NamedTuple):
     """Seconds the server may hold the creation request until the run ends."""
     sent_overrides: dict[str, Any] | None = None
     """Overrides for the steps that are executed, leaving out any steps that a rerun keeps."""
+    needs: RunRequirements | None = None
+    """What the flow's runs need, or None if the call doesn't have a flow."""
 
     @property
     def uniqueness_key(self) -> str:
@@ -142,15 +145,14 @@ class KeyedRuns:
         if call.check_input:
             call = call._replace(input=self._flows.check_input(checked, call.input))
         arguments = self.creator.check_arguments(call)
-        overrides = arguments.overrides
+        overrides, needs = arguments.overrides, self._flows.get_requirements(checked)
         if origin is None:
-            needs = self._flows.get_requirements(checked)
             # Reject arguments that don't fit the flow.
             sync_run_check(partial(call.complete_arguments, arguments, needs))
         else:
             # Skip the check, because a rerun has already checked its arguments.
             overrides = drop_kept_overrides(overrides, origin.kept) or None
-        keyed = _KeyedCall(key, scope, checked.content, "", call, arguments, hold_seconds, overrides)
+        keyed = _KeyedCall(key, scope, checked.content, "", call, arguments, hold_seconds, overrides, needs)
         for again in (True, False):
             keyed = keyed._replace(flow_id=self._store_copy_with_key(checked, keyed))
             registry = self._flows.registries.current
@@ -351,9 +353,11 @@ class KeyedRuns:
 
     def _try_create_run(self, keyed: _KeyedCall, sends: int) -> KeyRun | None:
         """Send a single request to create the run and return it, or None if it can be sent again."""
-        declared = parse_declared_variables(keyed.flow)
+        needs = keyed.needs
+        assert needs is not None
+        declared = needs.declared
         self._flows.registries.current.record_private_flow(keyed.flow_id)
-        copy = StoredCopy(keyed.flow_id, declared, keyed.flow.get("output"))
+        copy = StoredCopy(keyed.flow_id, needs)
         arguments = keyed.add_env_variables(declared)
         call = PublishedCall(keyed.flow_id, keyed.compute_digest(declared))
         try:

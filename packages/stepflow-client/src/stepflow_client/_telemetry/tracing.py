@@ -143,7 +143,7 @@ def count_ended_run(run_id: str, status: ExecutionStatus) -> None:
         run_id: The run.
         status: The run's status. Ignored unless final.
     """
-    if not status.is_finished or (instruments := _get_instruments()) is None:
+    if (instruments := _get_instruments()) is None or not status.is_finished:
         return
     with _newest_lock:
         is_new = run_id not in _newest_runs

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .._base.not_given import NOT_GIVEN
 from .._base.text import suggest_nearest
 from .._data.flow_declarations import get_declared_schema, get_fields, get_stored_defs, get_unset_value, is_secret
+from .._data.secrets import find_secrets
+from .._data.values import OutputDecoder, make_output_decoder
 from ..errors import InvalidArgumentError
 from .expressions import Reference, find_references, parse_portable_path
 from .graph import FlowSteps, find_reachable_names
@@ -42,6 +44,12 @@ class RunRequirements(NamedTuple):
     """Checks a run's inputs, or None if the flow accepts any input."""
     variable_checks: Mapping[str, Validator]
     """Checks variable values, by name. Variables that accept any value are left out."""
+    decoder: OutputDecoder
+    """Decodes responses about runs without variables."""
+
+    def make_decoder(self, variables: Mapping[str, Any]) -> OutputDecoder:
+        """Return a decoder for responses about runs with these variables."""
+        return self.decoder._replace(secrets=find_secrets(variables, self.declared)) if variables else self.decoder
 
     def check_overrides(self, overrides: Mapping[str, Any] | None) -> None:
         """Reject overrides with an unknown step (which servers also reject) or an unknown key (which they ignore).
@@ -114,6 +122,7 @@ def find_requirements(flow: Mapping[str, Any], declared: Mapping[str, FlowVariab
         components=frozenset(steps.find_components()),
         input_check=make_input_validator(flow),
         variable_checks=_make_variable_checks(flow),
+        decoder=make_output_decoder(flow.get("output"), find_secrets({}, declared)),
     )
 
 

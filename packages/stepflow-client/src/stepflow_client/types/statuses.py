@@ -45,14 +45,15 @@ class ExecutionStatus(_OpenEnum):
     @property
     def is_finished(self) -> bool:
         """True for final statuses: completed, failed, cancelled and recovery_failed."""
-        return self in _FINAL
+        return self in FINAL_STATUSES
 
 
 FAILED_STATUSES = frozenset({ExecutionStatus.FAILED, ExecutionStatus.RECOVERY_FAILED})
 """Statuses that mean failure."""
 UNSUCCESSFUL_STATUSES = FAILED_STATUSES | {ExecutionStatus.CANCELLED}
 """Final statuses of runs that did not succeed."""
-_FINAL = UNSUCCESSFUL_STATUSES | {ExecutionStatus.COMPLETED}
+FINAL_STATUSES = UNSUCCESSFUL_STATUSES | {ExecutionStatus.COMPLETED}
+"""Statuses that a run keeps once it has one of them."""
 
 NO_ROUTE = "error routing component"
 """The message (in every release) if no plugin can execute a component because it's unknown or its worker is away."""
