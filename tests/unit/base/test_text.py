@@ -1,4 +1,4 @@
-"""Texts for people: cut, visible, durations, near names, URLs without passwords."""
+"""Texts for people: cut, visible, durations, URLs without passwords."""
 
 from __future__ import annotations
 
@@ -44,11 +44,6 @@ def test_what_cannot_be_seen_is_shown_as_a_dot() -> None:
 )
 def test_durations(seconds: float | None, shown: str) -> None:
     assert text.duration_text(seconds) == shown
-
-
-@pytest.mark.parametrize(("word", "found"), [("ste", "set"), ("USEE", "use"), ("unlike", None)])
-def test_the_nearest_word(word: str, found: str | None) -> None:
-    assert text.find_nearest(word, ["use", "set", "list"]) == found
 
 
 @pytest.mark.parametrize(

@@ -382,7 +382,7 @@ def _hint_similar_option(error: click.ClickException, context: click.Context | N
 
 def suggest(word: str, known: Iterable[str]) -> str | None:
     """Ask `did you mean ...?` about a misspelled word. None if nothing is close."""
-    from stepflow_client._base.text import find_nearest
+    from stepflow_client._command import find_nearest
 
     name = find_nearest(word, known)
     return f"did you mean {name}?" if name else None

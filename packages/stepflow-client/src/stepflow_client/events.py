@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, get_args
 
 from ._base.basic_errors import InvalidArgumentError
-from ._base.text import suggest_or_list
+from ._base.suggestions import suggest_or_list
 from ._data.arguments import check_texts
 from ._data.values import PLAIN, OutputDecoder
 from .types.models import Model, decode_model, field, record

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
-from stepflow_client._base.text import suggest_or_list
+from stepflow_client._command import suggest_or_list
 
 from .._version import VERSION
 from ..errors import Problem, convert_to_problem, current_session, usage

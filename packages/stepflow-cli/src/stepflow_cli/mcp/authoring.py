@@ -7,9 +7,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from stepflow_client import InvalidArgumentError
-from stepflow_client._base.text import format_json, suggest_nearest, suggest_or_list, visible
+from stepflow_client._base.text import format_json, visible
 from stepflow_client._codec.flow_tools import make_tool_spec
-from stepflow_client._command import async_run_check
+from stepflow_client._command import async_run_check, suggest_nearest, suggest_or_list
 from stepflow_client.flows.components import BUILTINS
 from stepflow_client.flows.reading import parse_yaml, require_flow
 

@@ -1,8 +1,9 @@
-"""Hints for unknown attributes, arguments, files and packages, such as a similar name or an install command."""
+"""Hints for misspelled names, unknown arguments, and missing files and packages."""
 
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import sys
 from collections.abc import Callable, Collection, Iterable
@@ -14,7 +15,47 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
-from .text import find_nearest, suggest_or_list
+# Maximum length of a word to look up. Comparison time grows at least quadratically with length.
+_MAX_NAME_LENGTH = 200
+
+
+def find_nearest(word: str, known: Iterable[str], similarity: float = 0.6) -> str | None:
+    """Return the known name closest to a word, ignoring case, or None if nothing is similar enough."""
+    from difflib import get_close_matches
+
+    if len(word) > _MAX_NAME_LENGTH:
+        return None
+    lowered = {name.lower(): name for name in known}
+    matches = get_close_matches(word.lower(), lowered, n=3, cutoff=similarity)
+    # Prefer names with the same first letter, e.g. `set` over `use` for `ste`.
+    matches.sort(key=lambda name: name[:1] != word[:1].lower())
+    return lowered[matches[0]] if matches else None
+
+
+def format_did_you_mean(name: str) -> str:
+    """Return a hint that suggests a name."""
+    return f"did you mean {name!r}?"
+
+
+def parse_suggested_name(hint: str | None) -> str | None:
+    """Return the name a hint suggests, or None if it doesn't suggest exactly one."""
+    match = re.fullmatch(r"""(?:did you mean|write) (['"])(.+)\1\??""", hint or "")
+    return match[2] if match else None
+
+
+def suggest_nearest(word: str, known: Iterable[str]) -> str | None:
+    """Return a hint with the closest known name, or None if nothing is similar."""
+    name = find_nearest(word, known)
+    return None if name is None else format_did_you_mean(name)
+
+
+def suggest_or_list(word: str, known: Iterable[Any], what: str = "known") -> str:
+    """Return a hint with the closest known name, or else a list of all of them."""
+    names = list(map(str, known))
+    if not names:
+        return f"{what}: none"
+    listed = f"{what}: {', '.join(names[:12])}{', ...' if len(names) > 12 else ''}"
+    return suggest_nearest(word, names) or listed
 
 
 def install_command(package: str, extra: str) -> str:

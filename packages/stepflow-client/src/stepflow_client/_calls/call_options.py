@@ -177,7 +177,7 @@ def bind_options(client: Client, options: ClientOptions) -> Client:
     names = {"headers"}.union(*OPTIONS_OF.values())
     unknown = sorted(set(options) - names)
     if unknown:
-        from .._base.text import suggest_or_list
+        from .._base.suggestions import suggest_or_list
 
         raise InvalidArgumentError(f"unknown option {unknown[0]!r}", hint=suggest_or_list(unknown[0], sorted(names)))
     base: Any = type(client)

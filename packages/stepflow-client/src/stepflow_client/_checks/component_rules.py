@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .._base.text import find_nearest, format_did_you_mean, suggest_or_list
+from .._base.suggestions import find_nearest, format_did_you_mean, suggest_or_list
 from .._data.flow_declarations import get_fields
 from ..flows.components import ComponentCatalog, Components
 from ..flows.expressions import find_references, get_keyword, parse_portable_path

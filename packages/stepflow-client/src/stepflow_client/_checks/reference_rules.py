@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from .._base.not_given import NOT_GIVEN
-from .._base.text import short_json, suggest_or_list
+from .._base.suggestions import suggest_or_list
+from .._base.text import short_json
 from .._data.flow_declarations import get_declared_schema, get_unset_value
 from ..flows.expressions import format_path, parse_portable_path
 from ..flows.findings import Findings

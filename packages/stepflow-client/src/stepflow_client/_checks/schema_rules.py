@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from .._base.text import find_nearest, format_did_you_mean, suggest_or_list
+from .._base.suggestions import find_nearest, format_did_you_mean, suggest_or_list
 from .._data.flow_declarations import is_secret_marker
 from ..flows.findings import Findings
 from ..flows.json_schema import JSON_TYPES, find_mismatches, get_defs, parse_ref

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from .._base.text import find_nearest, suggest_or_list
+from .._base.suggestions import find_nearest, suggest_or_list
 from ..errors import InvalidArgumentError
 from ..flows.expressions import REFERENCE_KEYWORDS
 from ..flows.findings import Findings

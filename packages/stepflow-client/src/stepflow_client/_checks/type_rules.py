@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .._base.text import suggest_or_list
+from .._base.suggestions import suggest_or_list
 from .._editing.text_edits import format_inline_yaml
 from ..flows import json_types
 from ..flows.components import ComponentCatalog

@@ -10,7 +10,8 @@ from functools import cached_property
 from pathlib import PurePath
 from typing import Any
 
-from .._base.text import cut, format_json, suggest_or_list, visible, visible_lines
+from .._base.suggestions import suggest_or_list
+from .._base.text import cut, format_json, visible, visible_lines
 from .._data.flow_declarations import get_declared_schema, get_stored_defs
 from .._data.secrets import Secrets, find_secret_values_in_flow, find_secrets
 from .._data.values import check_json

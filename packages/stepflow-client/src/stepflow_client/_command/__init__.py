@@ -14,7 +14,14 @@ if TYPE_CHECKING:
     from .._base.bounded_dict import BoundedDict
     from .._base.logging import get_logger, listen_to_warnings
     from .._base.long_computations import pause_garbage_collector
-    from .._base.suggestions import explain_missing_file, install_command, suggest_nearest_file
+    from .._base.suggestions import (
+        explain_missing_file,
+        find_nearest,
+        install_command,
+        suggest_nearest,
+        suggest_nearest_file,
+        suggest_or_list,
+    )
     from .._cases.expected_outputs import expectation_of, find_value_edits
     from .._cases.flow_cases import is_lost, make_flow_result, parse_tests
     from .._cases.selection import list_ids_and_components
@@ -72,7 +79,7 @@ __all__ = [
     "check_json", "check_run_id", "check_source", "check_text", "check_timeout", "collect_examples",
     "complete_arguments", "compute_deadline", "convert_fix_to_edit", "convert_to_stored_form", "correct_flow",
     "deadline_scope", "describe_certificate_problem", "encode", "expectation_of", "explain_missing_file",
-    "find_error_hint", "find_recovery_warnings", "find_value_changes", "find_value_edits",
+    "find_error_hint", "find_nearest", "find_recovery_warnings", "find_value_changes", "find_value_edits",
     "format_junit_xml", "format_type", "get_logger", "get_refused_hint", "get_subflow_node", "group_failures",
     "infer_flow_types", "infer_from_text", "infer_input_from_uses", "infer_variable_type", "install_command",
     "is_data_object", "is_loopback", "is_lost", "is_read_once", "list_ids_and_components", "list_server_aliases",
@@ -80,7 +87,7 @@ __all__ = [
     "make_merge_patch", "make_result", "make_suppression_check", "merge_overrides", "parse_declared_variables",
     "parse_run_arguments", "parse_run_query", "parse_tests", "parse_toml", "parse_url", "pause_garbage_collector",
     "quote_word", "read_environment_settings", "read_outcomes", "remove_cases", "resolve_output_format",
-    "suggest_nearest_file", "sync_gather", "user_folder", "write_yaml",
+    "suggest_nearest", "suggest_nearest_file", "suggest_or_list", "sync_gather", "user_folder", "write_yaml",
 ]  # fmt: skip
 
 __getattr__, __dir__ = make_lazy_exports(
@@ -93,7 +100,10 @@ __getattr__, __dir__ = make_lazy_exports(
         "._base.bounded_dict": ["BoundedDict"],
         "._base.logging": ["listen_to_warnings", "get_logger"],
         "._base.long_computations": ["pause_garbage_collector"],
-        "._base.suggestions": ["install_command", "explain_missing_file", "suggest_nearest_file"],
+        "._base.suggestions": [
+            "find_nearest", "suggest_nearest", "suggest_or_list", "install_command", "explain_missing_file",
+            "suggest_nearest_file",
+        ],
         "._cases.expected_outputs": ["find_value_edits", "expectation_of"],
         "._cases.flow_cases": ["is_lost", "parse_tests", "make_flow_result"],
         "._cases.selection": ["list_ids_and_components"],

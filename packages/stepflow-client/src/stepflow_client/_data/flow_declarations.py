@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from .._base.not_given import NOT_GIVEN
-from .._base.text import find_nearest
+from .._base.suggestions import find_nearest
 
 # The values of unset variables, by schema type.
 _EMPTY = {"string": "", "number": 0, "integer": 0, "boolean": False}

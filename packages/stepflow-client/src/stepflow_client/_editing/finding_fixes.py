@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .._base.text import find_nearest, parse_suggested_name
+from .._base.suggestions import find_nearest, parse_suggested_name
 from ..errors import FlowFileError
 from ..flows.expressions import get_keyword
 from ..flows.findings import Finding, Fix

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from .._base.text import find_nearest, suggest_or_list
+from .._base.suggestions import find_nearest, suggest_or_list
 from .._data.arguments import file_path
 from .._data.json_encoding import Builder, DataObject, call_builder, is_data_object
 from .._data.values import check_json

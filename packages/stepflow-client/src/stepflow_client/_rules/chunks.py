@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from .._base.text import suggest_nearest
+from .._base.suggestions import suggest_nearest
 from .._data.arguments import check_function, check_integer, check_texts
 from .._data.values import encode
 from ..errors import InvalidArgumentError

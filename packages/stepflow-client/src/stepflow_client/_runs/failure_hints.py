@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .._base.text import cut, find_nearest
+from .._base.suggestions import find_nearest
+from .._base.text import cut
 from ..flows.components import BUILTINS
 from ..flows.expressions import find_references, get_keyword, parse_portable_path
 from ..flows.graph import get_steps_by_id

@@ -13,7 +13,7 @@ from os import fsdecode
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from .._base.not_given import NOT_GIVEN, NotGiven
-from .._base.text import suggest_or_list
+from .._base.suggestions import suggest_or_list
 from .._codec import flow_tools
 from .._codec.flow_tools import WAIT_RUN, FlowToolSpec
 from .._codec.requests import Variables, parse_run_variables

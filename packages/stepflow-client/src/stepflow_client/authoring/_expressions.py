@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar, overload
 
 from .._base.not_given import NOT_GIVEN
-from ._lazy_modules import arguments, fields as field_types, text
+from ._lazy_modules import arguments, fields as field_types, suggestions
 from ._scopes import encode_data, get_current_scope
 from ._values import Coalesce, Condition, Literal, Read, Record, Value, authoring_error, make_element_expression
 
@@ -185,7 +185,7 @@ def construct(kind: Callable[P, T], /, *arguments: P.args, **fields: P.kwargs) -
     attribute = {declaration.name: name for name, declaration in declared.items()} | {name: name for name in declared}
     for name in fields:
         if name not in attribute:
-            hint = text.suggest_or_list(name, declared, "its fields are")
+            hint = suggestions.suggest_or_list(name, declared, "its fields are")
             raise authoring_error(f"{field_types.get_type_name(kind)} has no field {name!r}", hint)
     given = {attribute[name]: field for name, field in fields.items()}
     return Value(Record(kind, given))  # type: ignore[return-value]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar, get_args, get_origin, is_typeddict
 
-from .._base.text import suggest_or_list
+from .._base.suggestions import suggest_or_list
 from .._data.json_encoding import get_field_names, get_json_name as get_json_name
 
 _TEXTS = (str, bytes)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol
 from .._base.lazy import lazy_module
 from .._base.not_given import NOT_GIVEN
 from ..errors import InvalidArgumentError
-from ._lazy_modules import arguments, text
+from ._lazy_modules import arguments, suggestions
 from ._methods import FlowMethods, InputT, OutputT
 from ._places import Place, find_caller, set_in_block
 from ._scopes import check_decorated_function, encode_data, get_current_scope
@@ -303,7 +303,7 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
 
 
 def _suggest(name: str, names: Mapping[str, str]) -> str:
-    return text.suggest_or_list(name, names, "its variables are")
+    return suggestions.suggest_or_list(name, names, "its variables are")
 
 
 class FlowDecorator(Protocol):

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import inspect
     import linecache
 
-    from .._base import text
+    from .._base import suggestions
     from .._data import arguments, json_encoding, values
     from ..flows import expressions
     from . import _fields as fields
@@ -22,10 +22,10 @@ else:
     arguments = lazy_module("stepflow_client._data.arguments")
     expressions = lazy_module("stepflow_client.flows.expressions")
     json_encoding = lazy_module("stepflow_client._data.json_encoding")
-    text = lazy_module("stepflow_client._base.text")
+    suggestions = lazy_module("stepflow_client._base.suggestions")
     values = lazy_module("stepflow_client._data.values")
     fields = lazy_module("stepflow_client.authoring._fields")
 
 __all__ = [
-    "arguments", "ast", "expressions", "fields", "inspect", "json_encoding", "linecache", "text", "values",
+    "arguments", "ast", "expressions", "fields", "inspect", "json_encoding", "linecache", "suggestions", "values",
 ]  # fmt: skip

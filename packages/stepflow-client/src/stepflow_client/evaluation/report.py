@@ -15,7 +15,8 @@ from typing import Any
 
 from .._base.lazy import lazy_module
 from .._base.logging import logger
-from .._base.text import short_json, suggest_or_list
+from .._base.suggestions import suggest_or_list
+from .._base.text import short_json
 from .._data.arguments import (
     argument_error,
     check_flag,

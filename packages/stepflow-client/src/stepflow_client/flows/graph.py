@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from .._base.text import suggest_nearest
+from .._base.suggestions import suggest_nearest
 from .._data.arguments import check_text
 from .._data.flow_declarations import get_declared_schema, iter_mappings
 from .._data.values import merge_overrides

@@ -12,7 +12,8 @@ from urllib.parse import unquote
 
 from .._base.basic_errors import InvalidArgumentError
 from .._base.long_computations import SLICE, Slices, slices
-from .._base.text import cut, find_nearest, suggest_nearest, suggest_or_list
+from .._base.suggestions import find_nearest, suggest_nearest, suggest_or_list
+from .._base.text import cut
 from .._data.flow_declarations import get_defs as get_defs, get_fields
 from .expressions import format_path, is_expression
 

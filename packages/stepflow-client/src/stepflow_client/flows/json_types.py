@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import count, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .._base.text import suggest_or_list
+from .._base.suggestions import suggest_or_list
 from .._data.flow_declarations import get_fields, is_secret
 from .json_schema import JSON_TYPES, get_defs, get_list_schemas, get_type_names, is_number, parse_ref
 

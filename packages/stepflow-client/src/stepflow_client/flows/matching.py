@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .._base.text import find_nearest, short_json, suggest_or_list
+from .._base.suggestions import find_nearest, suggest_or_list
+from .._base.text import short_json
 from .._data.arguments import check_text
 from .._data.secrets import HIDDEN, is_hidden
 from .._data.values import LOCAL_DEPTH, check_json

@@ -11,7 +11,8 @@ from os import PathLike
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, NamedTuple
 
-from .._base.text import cut, suggest_nearest
+from .._base.suggestions import suggest_nearest
+from .._base.text import cut
 from .._data.toml_reader import parse_toml
 from .._rules.releases import TARGETS, parse_target_release
 from ..errors import FlowFileError

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._base.not_given import NOT_GIVEN
-from .._base.text import suggest_nearest
+from .._base.suggestions import suggest_nearest
 from .._data.flow_declarations import get_declared_schema, get_fields, get_stored_defs, get_unset_value, is_secret
 from .._data.secrets import find_secrets
 from .._data.values import OutputDecoder, make_output_decoder

@@ -21,7 +21,7 @@ from typing import Any
 import httpx
 
 from .._async.client import StepflowClient
-from .._base.text import suggest_or_list
+from .._base.suggestions import suggest_or_list
 from .._cases.flow_cases import get_error_number, get_mock_outcome, run_subflow
 from .._data.arguments import check_mapping, check_seconds
 from .._runs.pins import Delayed, Fails

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .._base.not_given import NOT_GIVEN
-from .._base.text import short_json, suggest_or_list
+from .._base.suggestions import suggest_or_list
+from .._base.text import short_json
 from .._cases.flow_cases import (
     Mock,
     get_mock_outcome,

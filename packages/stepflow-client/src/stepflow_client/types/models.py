@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Self, Type
 
 from .._base.basic_errors import InvalidArgumentError
 from .._base.lazy import lazy_module
-from .._base.text import format_rfc3339, suggest_or_list
+from .._base.suggestions import suggest_or_list
+from .._base.text import format_rfc3339
 from .._data.arguments import argument_error
 from .._data.json_encoding import encode_fields, encode_scalar, is_data_object, is_scalar
 from .statuses import ENUMS, parse_enum_member

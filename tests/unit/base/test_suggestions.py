@@ -1,13 +1,18 @@
-"""What is said of a missing file: the nearest name in its folder, or what is there."""
+"""The nearest of several names. What is said of a missing file: the nearest name in its folder, or what is there."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from stepflow_client._base.suggestions import explain_missing_file, suggest_nearest_file
+from stepflow_client._base.suggestions import explain_missing_file, find_nearest, suggest_nearest_file
 
 FILES = ("below.yaml", "hello.yaml", "other.json", "flow.py", "inputs.jsonl", "notes.txt")
+
+
+@pytest.mark.parametrize(("word", "found"), [("ste", "set"), ("USEE", "use"), ("unlike", None)])
+def test_the_nearest_word(word: str, found: str | None) -> None:
+    assert find_nearest(word, ["use", "set", "list"]) == found
 
 
 @pytest.mark.parametrize(
