@@ -63,7 +63,7 @@ WORKBENCH = {"_editing", "_checks", "_cases", "authoring", "flow_models", "drawi
 """What surrounds the core: calling flows, and reading their runs."""
 EXCEPTED = {
     # Notebooks show objects of lower layers, which look up by name how.
-    ("_base.basic_errors", "_display.short_traceback"), ("types.models", "drawing.notebook_html"),
+    ("_base.error_classes", "_display.short_traceback"), ("types.models", "drawing.notebook_html"),
     # Methods of the client that belong to the workbench: `check`, and flows as tools.
     ("_async.flows", "_checks.checker"), ("_sync.flows", "_checks.checker"),
     ("_codec.flow_tools", "_checks.inferred_flow"),

@@ -35,13 +35,13 @@ Every error can be pickled. `str()` returns one sentence, plus a hint on what to
 IPython show only your line of code, the message and the hint; use `%tb` for the full traceback.
 """
 
-# ruff: noqa: F403, F405 - `basic_errors` exports nothing but errors
+# ruff: noqa: F403, F405 - `error_classes` exports nothing but errors
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ._base.basic_errors import *
+from ._base.error_classes import *
 from ._base.lazy import make_lazy_exports
 
 if TYPE_CHECKING:

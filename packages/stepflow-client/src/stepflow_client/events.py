@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, get_args
 
-from ._base.basic_errors import InvalidArgumentError
+from ._base.error_classes import InvalidArgumentError
 from ._base.suggestions import suggest_or_list
 from ._data.arguments import check_texts
 from ._data.values import PLAIN, OutputDecoder

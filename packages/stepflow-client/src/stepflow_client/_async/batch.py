@@ -24,7 +24,7 @@ from .._rules import chunks, releases as api
 from .._rules.chunks import Chunk, InputRetryRule
 from .._rules.lost_creation import get_creation_time
 from .._rules.retries import Backoff
-from .._rules.timeouts import deadline_override, deadline_scope, has_passed
+from .._rules.timeouts import deadline_scope, has_passed
 from .._runs.stored_flow import add_tag_to_flow
 from .._telemetry.recorder import BatchRecorder
 from .._telemetry.tracing import annotate_operation, measure_chunk
@@ -205,7 +205,7 @@ class Batch:
             self._is_closed = True
             await self._workers.aclose()
             if options["on_cancel"] == "cancel" and self._in_flight:
-                with deadline_override(time.monotonic() + self._connection.timings.cancel_limit):
+                with deadline_scope(time.monotonic() + self._connection.timings.cancel_limit, overrides_outer=True):
                     for run_id in list(self._in_flight.values()):
                         with suppress(StepflowClientError):
                             await self._runs.cancel_run(run_id)
@@ -474,7 +474,7 @@ class Batch:
 
     async def _find_or_create_run(self, chunk: Chunk) -> responses.StartedRun:
         """Create a chunk's run, or return the run created before a crash or under the same key."""
-        hold = self._connection.timings.get_creation_hold(self._options["on_cancel"])
+        hold = None if self._options["on_cancel"] == "cancel" else self._connection.timings.creation_hold
         # If this is the batch's only run, it can use the whole limit.
         is_only = self._number == 1 and self._source.ended and not self._unread
         concurrency = self._limit if is_only else self._lanes[chunk.lane]

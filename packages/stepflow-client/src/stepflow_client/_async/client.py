@@ -23,7 +23,7 @@ from .._http import settings as _settings
 from .._http.async_socket import AsyncCancelled
 from .._http.settings import Token
 from .._rules.retries import RetryPolicy, resolve_retry_policy
-from .._rules.timeouts import call_scope, compute_deadline, deadline_override, deadline_scope
+from .._rules.timeouts import call_scope, compute_deadline, deadline_scope
 from .._telemetry.recorder import Recorder
 from .._telemetry.tracing import is_untraced
 from ..errors import FlowFileError, StepflowClientError
@@ -543,7 +543,7 @@ class StepflowClient(SuggestsNames, Picklable):
             None if wait_for_components is False else self._make_readiness_check(flow, overrides, wait_for_components),
         )
         creator = self._services.creator if idempotency_key is None else self._services.keyed_runs
-        # Inlines `get_creation_hold`, because this is the hot path.
+        # If cancelling needs the run's ID right away, the server must not hold the request.
         hold = None if on_cancel == "cancel" else self._connection.timings.creation_hold
         run = partial(self._start_and_wait_for_result, creator.start_run, hold, began, progress)
         running = partial(run, call) if cache is None else partial(self._services.cached_runs.run, cache, call, run)
@@ -579,7 +579,7 @@ class StepflowClient(SuggestsNames, Picklable):
             if hold is None:
                 # Stay within the time a cancelled call has left.
                 until = time.monotonic() + self._connection.timings.cancel_limit
-                with suppress(StepflowClientError), deadline_override(until):
+                with suppress(StepflowClientError), deadline_scope(until, overrides_outer=True):
                     await self.cancel_run(run.run_id)
             raise
         except StepflowClientError as error:

@@ -10,7 +10,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
 
-from .._base.basic_errors import InvalidArgumentError
+from .._base.error_classes import InvalidArgumentError
 from .._base.text import cut
 from .values import check_json
 

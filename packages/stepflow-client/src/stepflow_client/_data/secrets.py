@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from .._base.basic_errors import StepflowClientError
+from .._base.error_classes import StepflowClientError
 from . import flow_declarations as declarations
 
 HIDDEN = "***"

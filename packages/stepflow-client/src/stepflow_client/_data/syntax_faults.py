@@ -7,7 +7,7 @@ import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .._base.basic_errors import FlowFileError
+from .._base.error_classes import FlowFileError
 from .._base.lazy import lazy_module
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from .._base.basic_errors import FlowFileError
+from .._base.error_classes import FlowFileError
 
 # Maximum nesting depth of tables and lists. Settings need four levels.
 _MAX_DEPTH = 20

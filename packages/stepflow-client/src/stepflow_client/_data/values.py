@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, NamedTuple, NoReturn
 
-from .._base.basic_errors import InvalidArgumentError, StepflowClientError
+from .._base.error_classes import InvalidArgumentError, StepflowClientError
 from .._base.long_computations import slices
 from ..flows.expressions import format_path, is_expression
 from .json_encoding import encode_fields, encode_scalar, is_data_object, is_scalar

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import yaml
 import yaml.composer
 
-from .._base.basic_errors import FlowFileError
+from .._base.error_classes import FlowFileError
 from .._base.text import cut
 
 # Maximum number of values repeated by aliases and merges. Otherwise, aliases of aliases could expand a small file

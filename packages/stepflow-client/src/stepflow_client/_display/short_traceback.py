@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any
 from weakref import WeakSet
 
-from .._base.basic_errors import StepflowClientError
+from .._base.error_classes import StepflowClientError
 from .._base.text import visible
 
 _PACKAGE_DIR = str(Path(__file__).parents[1])

@@ -24,7 +24,7 @@ from .._rules import releases as api
 from .._rules.lost_creation import CreationCall, RunRegistry
 from .._rules.releases import Server
 from .._rules.retries import Backoff, compute_random_delay
-from .._rules.timeouts import current_deadline, deadline_override, has_passed, limit_by_deadline
+from .._rules.timeouts import current_deadline, deadline_scope, has_passed, limit_by_deadline
 from .._telemetry.recorder import CreatedRun
 from .._telemetry.tracing import annotate_operation, count_started_run, is_untraced
 from ..errors import NotFoundError, StepflowClientError
@@ -95,7 +95,7 @@ class LostRunSearch:
             while True:
                 began = time.monotonic()
                 try:
-                    with deadline_override(self._last_request):
+                    with deadline_scope(self._last_request, overrides_outer=True):
                         runs = self._list_candidate_runs()
                 except StepflowClientError as failure:
                     if not failure.is_retryable or has_passed(self._give_up_at):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .._base.basic_errors import InvalidArgumentError
+from .._base.error_classes import InvalidArgumentError
 from .._data.flow_declarations import get_declared_schema
 from .._data.values import apply_patch, merge_overrides
 from .expressions import PathError, find_references, get_keyword, parse_path

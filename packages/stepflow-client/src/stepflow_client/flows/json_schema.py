@@ -10,7 +10,7 @@ from operator import ge, gt, le, lt
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
-from .._base.basic_errors import InvalidArgumentError
+from .._base.error_classes import InvalidArgumentError
 from .._base.long_computations import SLICE, Slices, slices
 from .._base.suggestions import find_nearest, suggest_nearest, suggest_or_list
 from .._base.text import cut

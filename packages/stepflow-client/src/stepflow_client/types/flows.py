@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Self
 
-from .._base.basic_errors import ApiError, InvalidArgumentError
+from .._base.error_classes import ApiError, InvalidArgumentError
 from .._data.json_encoding import StoredFlowId
 from .._data.secrets import HIDDEN, hide_flow_secrets, hide_in_schema
 from .._data.values import restore_key_order

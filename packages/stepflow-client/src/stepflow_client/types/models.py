@@ -12,7 +12,7 @@ from functools import cache, partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Self, TypeVar, cast, dataclass_transform, overload
 
-from .._base.basic_errors import InvalidArgumentError
+from .._base.error_classes import InvalidArgumentError
 from .._base.lazy import lazy_module
 from .._base.suggestions import suggest_or_list
 from .._base.text import format_rfc3339
@@ -118,7 +118,7 @@ def get_data_frame_maker() -> Callable[[Sequence[Mapping[str, Any]]], Any]:
     try:
         import polars  # pyright: ignore[reportMissingImports]
     except ImportError:
-        from .._base.basic_errors import StepflowClientError
+        from .._base.error_classes import StepflowClientError
 
         message = "data frames need pandas or polars; neither is installed"
         raise StepflowClientError(message, hint="pip install pandas; to_dicts() needs neither") from None

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, Literal
 
-from .._base.basic_errors import InvalidArgumentError
+from .._base.error_classes import InvalidArgumentError
 from .._data.arguments import check_choice, check_flags, check_text
 from .models import Model, Shown, field, record
 from .results import FlowResult

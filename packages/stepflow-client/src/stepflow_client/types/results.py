@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-from .._base.basic_errors import StepflowClientError
+from .._base.error_classes import StepflowClientError
 from .models import KINDS, LOCAL, Model, Shown, field, record
 from .statuses import FAILED_STATUSES, NO_REASON, NO_ROUTE, ErrorCode, ExecutionStatus
 

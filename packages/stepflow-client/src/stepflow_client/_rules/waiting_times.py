@@ -1,0 +1,97 @@
+"""How long clients pause, wait, search and retry: delays and limits that callers can't set."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from .._http.settings import MAX_EVENT_BYTES
+
+
+class Timings(NamedTuple):
+    """A client's timings and limits, in seconds unless stated otherwise."""
+
+    event_late: float = 0.5
+    """How long servers may delay events. If a new connection stays quiet this long, it has delivered all past
+    events."""
+    event_look: float = 1.5
+    """How often to request the run's state while the open stream is quiet, because cancelled runs send no event."""
+    event_silence: float = 10.0
+    """Seconds without an event before reopening the stream, because a dead connection is silent. Servers only send a
+    keep-alive comment every 15 s."""
+    event_silence_after_end: float = 3.0
+    """Same, but for a run that has ended and whose last event hasn't been repeated."""
+    lost_grace: float = 30.0
+    """Seconds without a sign of life before a run its server gave up on counts as lost. By default, servers look for
+    abandoned runs at this interval."""
+    event_outage: float = 60.0
+    """Seconds without a response before following a run's events fails."""
+    event_first_pause: float = 0.1
+    """Delay before reopening an event stream for the first time. Increases each time."""
+    event_longest_pause: float = 2.0
+    """Maximum delay before reopening an event stream."""
+    max_event_bytes: int = MAX_EVENT_BYTES
+    """Maximum event size in bytes."""
+
+    longest_hold: float = 25.0
+    """How long a server may hold a request while waiting for a run to end. Proxies close connections that are silent
+    for longer, often after 30 or 60 s."""
+    longest_shared_hold: float = 2.0
+    """Same, but with several servers: while holding a request, a server doesn't notice that a run on another one has
+    ended."""
+    wait_first_pause: float = 0.02
+    """Delay before checking again on a run that hasn't ended, or whose server did not respond. Increases each time."""
+    wait_longest_pause: float = 1.0
+    """Maximum delay between these checks."""
+    wait_outage: float = 120.0
+    """Seconds without a response before waiting for a run fails, unless the caller has set a timeout."""
+
+    creation_hold: int = 1
+    """How long a server may hold the request that creates a run. Short flows end within this time and take just one
+    round trip, while longer runs still return their ID quickly."""
+    resend_first_pause: float = 0.1
+    """Maximum delay before resending a creation request for the first time. Doubles each time."""
+    resend_longest_pause: float = 5.0
+    """If a server asks for a longer delay than this, the request is not resent."""
+    search_outage: float = 60.0
+    """How long to search for a lost run and wait for other calls running the same flow."""
+    search_after_timeout: float = 30.0
+    """Same, but if the server may still be processing a request that timed out."""
+    last_search: float = 1.0
+    """How far the last search may overrun the caller's deadline. Finding the run is worth the delay."""
+    arrival_delay: float = 0.3
+    """How long a request may remain in transit to the server after its connection breaks."""
+    orphan_arrival_delay: float = 0.5
+    """Same, but for requests from a process that was killed."""
+    searched_runs: int = 1000
+    """How many runs to list at first when searching for a lost run. List more if these are all too new."""
+    clock_difference: float = 10.0
+    """Maximum clock skew between servers that share a store. Only used to limit the search."""
+
+    retry_first_pause: float = 1.0
+    """Delay before rerunning batch inputs for the first time. Increases each time."""
+    retry_longest_pause: float = 30.0
+    """Maximum delay before rerunning batch inputs."""
+
+    key_lease: float = 5.0
+    """Minimum time for which nobody else creates an idempotency key's run after a call that may be creating it has lost
+    its turn. Longer if requests are slow (see `key_lock`)."""
+
+    key_poll: float = 0.01
+    """How often to check whether another of the client's calls with the same idempotency key has finished."""
+    store_poll: float = 0.005
+    """How often to check whether another call has stored the same flow."""
+    ready_poll: float = 0.2
+    """Delay between requests for a server's components. Such a request may take 5 s per disconnected worker."""
+    ready_request: float = 30.0
+    """Timeout for requests for a server's components."""
+    ready_limit: float = 60.0
+    """How long a run waits for its components by default."""
+    log_poll: float = 0.02
+    """How often to check an embedded server's log for the lines of a run that has ended."""
+    log_delay: float = 0.5
+    """How long to wait for these lines, which may be written after the response that ends the run arrives."""
+    cancel_limit: float = 5.0
+    """How long a cancelled task or batch has to cancel its runs."""
+
+
+DEFAULT = Timings()
