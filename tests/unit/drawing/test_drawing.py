@@ -17,6 +17,7 @@ from stepflow_client._runs.explanation import add_explanations
 from stepflow_client.drawing import (
     DrawingUnavailableError,
     RunReport,
+    StepTime,
     draw,
     layout,
     report_page,
@@ -24,8 +25,8 @@ from stepflow_client.drawing import (
     to_mermaid,
     to_text,
 )
-from stepflow_client.drawing.charts import StepTime, collect_item_times
-from stepflow_client.drawing.html import json_tree
+from stepflow_client.drawing.charts import collect_item_times
+from stepflow_client.drawing.json_tree import json_tree
 from stepflow_client.drawing.report_data import mask_arguments
 from stepflow_client.events import StepCompletedEvent, StepStartedEvent
 from stepflow_client.types import RunArguments, RunDetails, RunItem, RunSnapshot, StepDetails

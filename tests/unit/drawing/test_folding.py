@@ -30,7 +30,7 @@ def test_branches_of_a_fan_out_are_one_box_for_each_of_their_steps() -> None:
     assert folded.hidden_count == 38
     assert folded.find_box("b7") == "b0"
     states = {"begin": "completed", "a3": "failed", "b3": "not_run", "b4": "completed"}
-    assert folded.find_box_states(states) == {"begin": "completed", "a0": "failed", "b0": "not_run"}
+    assert folded.find_worst_box_states(states) == {"begin": "completed", "a0": "failed", "b0": "not_run"}
     assert "20 equal steps" in draw_svg(folded.graph, Look(links={"a0": "/runs/x/steps/a3"}))
 
 

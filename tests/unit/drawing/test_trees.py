@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from html import unescape
 
-from stepflow_client.drawing.html import json_tree
+from stepflow_client.drawing.json_tree import json_tree
 
 
 def test_each_outer_entry_is_shown_before_parts_of_an_inner_one() -> None:

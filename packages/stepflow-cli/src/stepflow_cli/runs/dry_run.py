@@ -47,9 +47,9 @@ def print_dry_run(target: Target, job: Job, cache: JobCache | None = None) -> No
         print_rerun_plan(plan, output)
     else:
         from stepflow_client._data.secrets import find_secrets
-        from stepflow_client.drawing.report_data import read_flow_env_variables
+        from stepflow_client.drawing.report_data import read_variables_and_env_values
 
-        declared, environment = read_flow_env_variables(job.flow)
+        declared, environment = read_variables_and_env_values(job.flow)
         input, variables = (
             _mask_schema_secrets(value, get_declared_schema(job.flow, part), get_declared_defs(job.flow, part))
             for part, value in (("input", job.input), ("variables", job.variables))

@@ -19,7 +19,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from stepflow_client import StepflowClient, StepflowClientError
 from stepflow_client._command import RunReader, SnapshotReader
 from stepflow_client.drawing.charts import CHART_STYLE
-from stepflow_client.drawing.html import MARK, STATUS_STYLE, THEME_STYLE, TREE_STYLE
+from stepflow_client.drawing.html_page import MARK, STATUS_STYLE, THEME_STYLE
+from stepflow_client.drawing.json_tree import TREE_STYLE
 from stepflow_client.drawing.svg import STYLE
 
 from ..server.listening import AcceptedAddresses

@@ -16,12 +16,12 @@ from markupsafe import Markup
 from starlette.concurrency import run_in_threadpool
 from stepflow_client import ExecutionStatus, RunAccount, RunDetails, RunItem, StepflowClientError
 from stepflow_client._command import PLAIN, BoundedDict, OutputDecoder, pause_garbage_collector, write_yaml
-from stepflow_client.drawing import RunReport
-from stepflow_client.drawing.charts import StepTime, draw_timeline
+from stepflow_client.drawing import RunReport, StepTime
+from stepflow_client.drawing.charts import draw_timeline
 from stepflow_client.drawing.drawn_graph import FoldedGraph, build_graph, fold_graph
 from stepflow_client.drawing.layout import Layout, lay_out
 from stepflow_client.drawing.report_data import mask_arguments, mask_snapshot
-from stepflow_client.drawing.report_page import build_bars, find_worst_step_states
+from stepflow_client.drawing.report_page import build_timeline_bars, find_worst_step_states
 from stepflow_client.drawing.svg import Look, draw_svg
 from stepflow_client.types.runs import RunSnapshot
 
@@ -73,7 +73,7 @@ class ItemReport:
     @cached_property
     def step_times(self) -> dict[str, StepTime]:
         """Times of the steps that ran, by step ID."""
-        return {time.step_id: time for time in self.report.times if self.report._has_time(time)}
+        return {time.step_id: time for time in self.report.times if self.report._was_executed_not_kept(time)}
 
 
 async def read_item_report(site: Site, run: RunDetails, index: int) -> ItemReport | None:
@@ -144,7 +144,7 @@ def draw_run_timeline(
         selected: The step whose bar is marked as the current link, if any.
     """
     is_live = not report.run.is_finished
-    bars = build_bars(report, until=datetime.now(UTC) if is_live else None)
+    bars = build_timeline_bars(report, until=datetime.now(UTC) if is_live else None)
     if shown is not None:
         by_step = {bar.label: bar for bar in bars}
         bars = [by_step[step_id] for step_id in shown if step_id in by_step]
@@ -201,7 +201,7 @@ def draw_item_graph(report: RunReport, urls: ItemUrls, selected: str | None) -> 
         return GraphPicture("")
     folded, layout = _get_cached_layout(report.flow, is_whole=urls.shows_all)
     states = find_worst_step_states(report)
-    boxes = folded.find_box_states(states)
+    boxes = folded.find_worst_box_states(states)
     links = {}
     for node in folded.graph.nodes:
         if node.kind == "step":
@@ -230,7 +230,7 @@ def draw_flow_graph(flow: Mapping[str, Any], statuses: Mapping[str, str] | None 
     if not flow.get("steps"):
         return ""
     folded, layout = _get_cached_layout(flow, is_whole=False)
-    return _draw_graph_svg(folded, layout, Look(folded.find_box_states(statuses or {}), style=False))
+    return _draw_graph_svg(folded, layout, Look(folded.find_worst_box_states(statuses or {}), style=False))
 
 
 _layouts: BoundedDict[tuple[str, bool], tuple[FoldedGraph, Layout | None]] = BoundedDict(32)

@@ -26,7 +26,8 @@ from stepflow_client import (
 from stepflow_client._base.text import duration_text, short_json, visible, visible_lines
 from stepflow_client._command import BoundedDict, SnapshotReader
 from stepflow_client.drawing.drawn_graph import cut_label
-from stepflow_client.drawing.html import STATUSES, json_tree
+from stepflow_client.drawing.html_page import STATUSES
+from stepflow_client.drawing.json_tree import json_tree
 from stepflow_client.history import HistoryEntry
 from stepflow_client.types.runs import RunSnapshot
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from stepflow_client import NotFoundError, RunDetails, StepAccount, StepDetails, StepflowClientError
 from stepflow_client._command import ResolvedInput
-from stepflow_client.drawing.charts import StepTime
+from stepflow_client.drawing import StepTime
 from stepflow_client.flows.graph import FlowSteps, find_inner_flow, get_steps_by_id
 from stepflow_client.types.account import get_displayed_state
 

@@ -16,12 +16,12 @@ from html import escape
 from .._data.arguments import check_flag, check_integer, check_mapping
 from .._data.secrets import hide_flow_secrets
 from .._data.values import check_json
+from .._rules.run_progress import StepTime
 from .._runs.failure_hints import ResolvedInput
 from ..flows.reading import FlowSource, load_flow
-from . import graph_formats
-from .charts import StepTime
+from . import graph_text_formats
 from .drawn_graph import FlowGraph, build_graph, fold_graph
-from .html import PAGE_STYLE, build_page, escape_html
+from .html_page import PAGE_STYLE, build_page, escape_html
 from .layout import DrawingUnavailableError
 from .report_data import RunReport, gather
 from .report_page import report_page
@@ -52,9 +52,9 @@ class Drawing:
         for name in ("include_servers", "include_details", "include_all_steps"):
             check_flag(getattr(self, name), name)
 
-    def _svg(self, *, style: bool) -> str:
+    def _draw_svg(self, *, style: bool) -> str:
         folded = fold_graph(self._graph, is_whole=self.include_all_steps)
-        states = folded.find_box_states(self.statuses)
+        states = folded.find_worst_box_states(self.statuses)
         return draw_svg(folded.graph, Look(states, self.include_servers, self.include_details, style))
 
     def svg(self) -> str:
@@ -63,7 +63,7 @@ class Drawing:
         Raises:
             DrawingUnavailableError: If the `stepflow-client[draw]` extra isn't installed.
         """
-        return self._svg(style=True)
+        return self._draw_svg(style=True)
 
     def html(self) -> str:
         """Return the drawing as a self-contained HTML page.
@@ -72,7 +72,7 @@ class Drawing:
             DrawingUnavailableError: If the `stepflow-client[draw]` extra isn't installed.
         """
         name = self._graph.name or "flow"
-        body = f'<h1>{escape_html(name)}</h1><div class="scroll">{self._svg(style=False)}</div>'
+        body = f'<h1>{escape_html(name)}</h1><div class="scroll">{self._draw_svg(style=False)}</div>'
         return build_page(name, body, PAGE_STYLE + STYLE)
 
     def png(self, *, scale: int = 2) -> bytes:
@@ -95,7 +95,7 @@ class Drawing:
         try:
             return self.svg()
         except DrawingUnavailableError:
-            return f"<pre>{escape(graph_formats.write_mermaid(self._graph))}</pre>"
+            return f"<pre>{escape(graph_text_formats.write_mermaid(self._graph))}</pre>"
 
 
 def draw(
@@ -124,26 +124,26 @@ def draw(
         InvalidArgumentError: If `flow` isn't a flow.
     """
     shown = {} if statuses is None else check_mapping(statuses, "statuses")
-    return Drawing(_build_masked_graph(flow), shown, include_servers, include_details, include_all_steps)
+    return Drawing(_build_masked_flow_graph(flow), shown, include_servers, include_details, include_all_steps)
 
 
 def to_dot(flow: FlowSource, *, include_details: bool = True) -> str:
     """Return a flow's graph in DOT, the Graphviz language. See `draw`."""
     check_flag(include_details, "include_details")
-    return graph_formats.write_dot(_build_masked_graph(flow), details=include_details)
+    return graph_text_formats.write_dot(_build_masked_flow_graph(flow), details=include_details)
 
 
 def to_mermaid(flow: FlowSource, *, include_details: bool = True) -> str:
     """Return a flow's graph as a Mermaid flowchart. See `draw`."""
     check_flag(include_details, "include_details")
-    return graph_formats.write_mermaid(_build_masked_graph(flow), details=include_details)
+    return graph_text_formats.write_mermaid(_build_masked_flow_graph(flow), details=include_details)
 
 
 def to_text(flow: FlowSource, *, include_details: bool = True) -> str:
     """Return a flow as an indented outline of its steps, their references, and the flows they run. See `draw`."""
     check_flag(include_details, "include_details")
-    return graph_formats.write_outline(_build_masked_graph(flow), details=include_details)
+    return graph_text_formats.write_outline(_build_masked_flow_graph(flow), details=include_details)
 
 
-def _build_masked_graph(flow: FlowSource) -> FlowGraph:
+def _build_masked_flow_graph(flow: FlowSource) -> FlowGraph:
     return build_graph(hide_flow_secrets(check_json(load_flow(flow), "the flow")))

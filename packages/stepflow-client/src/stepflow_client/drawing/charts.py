@@ -11,9 +11,7 @@ from typing import NamedTuple
 from .._base.text import duration_text
 from .._rules.run_progress import ItemTime, ItemTimes, StepTime
 from .drawn_graph import cut_label
-from .html import escape_html, format_px
-
-__all__ = ["ItemTime", "StepTime"]
+from .html_page import escape_html, format_px
 
 
 def collect_item_times(steps: Iterable[StepTime]) -> list[ItemTime]:
@@ -209,7 +207,7 @@ class Estimate(NamedTuple):
     """`better` or `worse`, which determines the color. Empty for neither."""
 
 
-def draw_share_chart(name: str, estimates: Sequence[Estimate]) -> str:
+def draw_variant_rate_bars(name: str, estimates: Sequence[Estimate]) -> str:
     """Draw a bar from 0 to 1 for each variant, with its interval."""
 
     def draw(estimate: Estimate, y: int) -> str:
@@ -259,14 +257,22 @@ def _draw_confidence_interval(estimate: Estimate, y: int, place: Callable[[float
     return f'<line class="whisker" x1="{low}" y1="{y + 7}" x2="{high}" y2="{y + 7}"/>{ends}'
 
 
-def draw_histogram_rows(name: str, values: Sequence[tuple[str, Sequence[float]]], text: Callable[[float], str]) -> str:
-    """Draw a histogram per variant, stacked, with shared bins and scale. `text` formats the values."""
-    numbers = [value for _, estimate in values for value in estimate]
+def draw_variant_histograms(
+    name: str, data: Sequence[tuple[str, Sequence[float]]], text: Callable[[float], str]
+) -> str:
+    """Draw a histogram per variant, stacked, with shared bins and scale.
+
+    Args:
+        name: What the values are, for the title.
+        data: Each variant and its values.
+        text: Formats a value.
+    """
+    numbers = [value for _, estimate in data for value in estimate]
     low, high = min(numbers), max(numbers)
     step = (high - low) / _BINS or 1.0
-    counted = [(label, count_bins(estimate, low, step, _BINS)) for label, estimate in values]
+    counted = [(label, count_bins(estimate, low, step, _BINS)) for label, estimate in data]
     most = max(max(counts) for _, counts in counted) or 1
-    width, height = _SCORES_LEFT + _BINS * 18 + 10, len(values) * (_TALL + 8) + 22
+    width, height = _SCORES_LEFT + _BINS * 18 + 10, len(data) * (_TALL + 8) + 22
     parts = [make_chart_start(width, height, f"histograms: {escape_html(name)}")]
     for row, (label, counts) in enumerate(counted):
         bottom = (row + 1) * (_TALL + 8)
@@ -279,6 +285,6 @@ def draw_histogram_rows(name: str, values: Sequence[tuple[str, Sequence[float]]]
             parts.append(f"<g><title>{escape_html(about)}</title><rect {at}/></g>" if count else "")
     for index in range(0, _BINS + 1, 6):
         anchor = ' text-anchor="end"' if index == _BINS else ""
-        at = f'x="{_SCORES_LEFT + index * 18}" y="{len(values) * (_TALL + 8) + 16}"{anchor}'
+        at = f'x="{_SCORES_LEFT + index * 18}" y="{len(data) * (_TALL + 8) + 16}"{anchor}'
         parts.append(f'<text class="soft" {at}>{escape(text(low + index * step))}</text>')
     return "".join(parts) + "</svg>"

@@ -69,10 +69,10 @@ class GraphNode:
             return [cut_label(self.label), "no such step"]
         if self.kind != "step" or not details:
             return [cut_label(self.label)]
-        marks = ", ".join(self.iter_marks())
+        marks = ", ".join(self.iter_property_labels())
         return [cut_label(self.label), cut_label(self.component), *([cut_label(marks)] if marks else [])]
 
-    def iter_marks(self) -> Iterator[str]:
+    def iter_property_labels(self) -> Iterator[str]:
         """Yield a step's special properties, e.g. `must run`."""
         if self.count > 1:
             yield f"{self.count} equal steps"
@@ -92,7 +92,7 @@ class GraphNode:
         lines = [self.label]
         if self.component and self.component not in shown:
             lines.append(f"component: {self.component}")
-        lines += self.iter_marks()
+        lines += self.iter_property_labels()
         if self.on_error == "default":
             lines.append(f"default: {short_json(self.default)}")
         return lines
@@ -147,7 +147,7 @@ def build_graph(flow: Mapping[str, Any]) -> FlowGraph:
     return graph
 
 
-def _get_kind_and_label(read: Reference) -> tuple[EdgeKind, str]:
+def _get_edge_kind_and_label(read: Reference) -> tuple[EdgeKind, str]:
     """Return an edge's kind and label, based on the innermost branch."""
     kind: EdgeKind = "plain"
     label = ""
@@ -205,8 +205,8 @@ def _add_flow(graph: FlowGraph, flow: Mapping[str, Any], group: str, depth: int)
                 name = str(read.expression["$step"])
                 source = prefix + name if name in steps.by_id else get_or_add_node("missing", name)
             path = "$" if read.path in (None, "") else str(read.path)
-            goal = format_path(read.field, "").removeprefix(".")
-            edges.append(GraphEdge(source, target, *_get_kind_and_label(read), f"{path} → {goal}" if goal else path))
+            to = format_path(read.field, "").removeprefix(".")
+            edges.append(GraphEdge(source, target, *_get_edge_kind_and_label(read), f"{path} → {to}" if to else path))
 
     for name, step in steps.by_id.items():
         add_edges(prefix + name, step.reads)
@@ -276,7 +276,7 @@ class FoldedGraph(NamedTuple):
         """Return the box that represents a node, or the node's own ID if there is none."""
         return next((box for box, members in self.members.items() if node_id in members), node_id)
 
-    def find_box_states(self, states: Mapping[str, str]) -> dict[str, str]:
+    def find_worst_box_states(self, states: Mapping[str, str]) -> dict[str, str]:
         """Return the worst state within each box, given the states of the steps."""
         shown = {box: get_worst_state(states.get(node, "") for node in nodes) for box, nodes in self.members.items()}
         return {box: state for box, state in shown.items() if state}
@@ -306,7 +306,7 @@ def fold_graph(graph: FlowGraph, *, is_whole: bool = False) -> FoldedGraph:
         outer_edges = [edge for edge in graph.edges if edge.source in members and edge.target in members]
         graph = FlowGraph(graph.name, outer_nodes, outer_edges)
     groups: dict[int, list[GraphNode]] = defaultdict(list)
-    kinds = _classify_nodes(graph)
+    kinds = _number_equivalent_nodes(graph)
     for node in graph.nodes:
         groups[kinds[node.id]].append(node)
     box_of = {node.id: node.id for node in graph.nodes}
@@ -326,7 +326,7 @@ def fold_graph(graph: FlowGraph, *, is_whole: bool = False) -> FoldedGraph:
     return FoldedGraph(FlowGraph(graph.name, [*boxes.values()], list(reversed(edges.values())), sub_flows), members)
 
 
-def _classify_nodes(graph: FlowGraph) -> dict[str, int]:
+def _number_equivalent_nodes(graph: FlowGraph) -> dict[str, int]:
     """Assign each node a number, which is the same for nodes that are equivalent and have equivalent neighbors."""
     holders = {sub.step for sub in graph.sub_flows}
     looks: dict[str, object] = {}

@@ -17,7 +17,7 @@ from .._sync.handle import SyncRunHandle
 from ..types.models import Listing
 from ..types.runs import ITEM_COLUMNS
 from . import draw
-from .html import TREE_STYLE, json_tree
+from .json_tree import TREE_STYLE, json_tree
 from .report_data import RunReport, mask_snapshot
 from .report_page import find_worst_step_states
 
@@ -188,7 +188,7 @@ def _format_run_report(report: RunReport) -> str:
     else:
         causes = [str(group) for group in group_failures(report.items)[:MAX_GROUPS_SHOWN]]
     rows: list[tuple[str, object]] = [("run", run.run_id), ("flow", run.flow_name or run.flow_id)]
-    rows.append(("status", _describe_status(run.status, report.run.text)))
+    rows.append(("status", run.status if run.text == run.status.value else run.text))
     rows += [("items", len(report.items)), ("duration", run.duration)]
     rows += [("cause", text) for text in causes]
     if report.flow:
@@ -197,7 +197,8 @@ def _format_run_report(report: RunReport) -> str:
     steps = []
     for step in report.steps:
         shown = {"step_id": step.step_id, "item_index": step.item_index}
-        shown["status"] = _describe_status(step.status, step.text)
+        # Show the text only if it says more than the status.
+        shown["status"] = step.status if step.text == step.status.value else step.text
         if report.was_run(step):
             shown |= {"duration": took.get((step.item_index, step.step_id)), "output": step.output, "error": step.error}
         steps.append(SimpleNamespace(**shown))
@@ -205,11 +206,6 @@ def _format_run_report(report: RunReport) -> str:
     table = _format_records_table(steps, columns if len(report.items) == 1 else ("item_index", *columns), "steps")
     left = _MAX_BYTES - len((fields := _format_fields_table(rows)).encode()) - len(table.encode())
     return fields + (graph if len(graph.encode()) < left else "") + table
-
-
-def _describe_status(status: types.ExecutionStatus, text: str) -> types.ExecutionStatus | str:
-    """Return the status, or the text if it says more."""
-    return status if text == status.value else text
 
 
 @format_html.register
@@ -226,17 +222,17 @@ def _format_fields_table(fields: Iterable[tuple[str, object]]) -> str:
     """Format fields as a table. Text is shown as is, JSON values as trees."""
     rows = ""
     for name, value in fields:
-        value = _format_duration(name, value)
+        value = _format_if_duration(name, value)
         if isinstance(value, (dict, list)):
             cell = json_tree(value, limit=200, longest=_MAX_CELL_LENGTH)
         else:
-            cell = _format_status(value) or escape(_format_value(value, 2_000))
+            cell = _format_status(value) or escape(_format_value_as_text(value, 2_000))
         rows += f"<tr><th {_LEFT}>{escape(name)}</th><td {_LEFT}>{cell}</td></tr>"
     style = f"<style>{TREE_STYLE}</style>" if '<div class="js">' in rows else ""
     return f"<table>{rows}</table>{style}"
 
 
-def _format_duration(name: str, value: object) -> object:
+def _format_if_duration(name: str, value: object) -> object:
     """Format a duration for people. Returns other values unchanged."""
     return duration_text(value) if name in ("duration", "seconds") and value is not None else value
 
@@ -249,7 +245,7 @@ def _format_status(value: object) -> str:
     return f"<b style='color:{color}'>{mark}</b> {escape(value.value)}" if mark else escape(value.value)
 
 
-def _format_value(value: object, longest: int) -> str:
+def _format_value_as_text(value: object, longest: int) -> str:
     if isinstance(value, datetime):
         return f"{value.astimezone():%Y-%m-%d %H:%M:%S %Z}"
     text = value if isinstance(value, str) else "" if value is None else short_json(value, longest)
@@ -270,8 +266,8 @@ def _format_records_table(records: Sequence[Any], columns: Sequence[str], what: 
             value = records[place]
             for part in name.split("."):
                 value = getattr(value, part, None)
-            value = _format_duration(name, value)
-            text = _format_value(value, size)
+            value = _format_if_duration(name, value)
+            text = _format_value_as_text(value, size)
             cell = _format_status(value) or escape(text)
             if len(text) > _MAX_LINE_LENGTH:
                 # Collapse long text to its beginning.

@@ -16,6 +16,7 @@ from .._codec import failed_items
 from .._codec.requests import RunId, add_env_variables, parse_declared_variables
 from .._data.arguments import argument_error, check_instance, check_integer, check_text
 from .._data.secrets import Secrets, find_secrets, hide_flow_secrets
+from .._rules.run_progress import StepTime
 from .._rules.timeouts import call_scope
 from .._runs.causes import ItemRecord
 from .._runs.explanation import explain_items, iter_item_records
@@ -23,7 +24,6 @@ from .._runs.failure_hints import ResolvedInput, resolve_input
 from ..errors import InvalidArgumentError
 from ..types import FlowVariable, ListItemsResponse, RunArguments, RunDetails, RunItem, RunSnapshot, StepDetails
 from ..types.models import Shown
-from .charts import StepTime
 
 if TYPE_CHECKING:
     from .._sync.client import SyncStepflowClient
@@ -102,7 +102,7 @@ class RunReport(Shown):
         account = self.step_accounts.get((step.item_index, step.step_id))
         return account is None or account.state != "not_run"
 
-    def _has_time(self, step: StepTime) -> bool:
+    def _was_executed_not_kept(self, step: StepTime) -> bool:
         """Return whether a step's time is for running its component. False if a rerun just kept its output."""
         account = self.step_accounts.get((step.item_index, step.step_id))
         return self.was_run(step) and not (account is not None and account.is_kept)
@@ -186,11 +186,11 @@ def mask_snapshot(snapshot: RunSnapshot, secrets: Secrets | None = None) -> RunS
 
 
 def _collect_secrets(flow: Mapping[str, Any]) -> Secrets:
-    variables, values = read_flow_env_variables(flow)
+    variables, values = read_variables_and_env_values(flow)
     return find_secrets(values, variables)
 
 
-def read_flow_env_variables(flow: Mapping[str, Any]) -> tuple[dict[str, FlowVariable], dict[str, Any]]:
+def read_variables_and_env_values(flow: Mapping[str, Any]) -> tuple[dict[str, FlowVariable], dict[str, Any]]:
     """Return a stored flow's variables, and the values of those set in the environment."""
     variables = parse_declared_variables(flow)
     values: dict[str, Any] = {}

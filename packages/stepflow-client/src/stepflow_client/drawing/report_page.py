@@ -12,12 +12,14 @@ from typing import Any
 from .._base.text import cut, duration_text, quantile, short_json, visible_lines
 from .._data.arguments import check_instances
 from .._rules.failure_groups import MAX_GROUPS_SHOWN, group_failures
+from .._rules.run_progress import ItemTime, StepTime
 from ..types import RunArguments, RunItem, StepDetails
 from ..types.account import get_displayed_state
-from .charts import CHART_STYLE, Bar, ItemTime, StepTime, collect_item_times, draw_duration_histogram, draw_timeline
+from .charts import CHART_STYLE, Bar, collect_item_times, draw_duration_histogram, draw_timeline
 from .drawn_graph import build_graph, fold_graph, get_worst_state
-from .graph_formats import write_mermaid
-from .html import HIDDEN_MARK, PAGE_STYLE, STATUS_STYLE, STATUSES, TREE_STYLE, build_page, escape_html, json_tree
+from .graph_text_formats import write_mermaid
+from .html_page import HIDDEN_MARK, PAGE_STYLE, STATUS_STYLE, STATUSES, build_page, escape_html
+from .json_tree import TREE_STYLE, json_tree
 from .layout import DrawingUnavailableError
 from .report_data import RunReport
 from .svg import STYLE, Look, draw_svg
@@ -135,7 +137,7 @@ def report_page(reports: Sequence[RunReport]) -> str:
     if len(reports) > 1:
         parts.append(_write_comparison(reports))
     parts.append(f'<div class="{"runs two" if len(reports) == 2 else "runs"}">')
-    charts = [build_bars(report) for report in reports]
+    charts = [build_timeline_bars(report) for report in reports]
     # Use the same scale for all, so that durations can be compared by eye.
     right_edge = max((bar.end for bars in charts for bar in bars), default=0.0)
     for number, (report, bars) in enumerate(zip(reports, charts, strict=True)):
@@ -158,7 +160,7 @@ def _write_sections(report: RunReport, bars: Sequence[Bar], right_edge: float, n
         graph = build_graph(report.flow)
         drawn = fold_graph(graph)
         try:
-            look = Look(drawn.find_box_states(find_worst_step_states(report)), style=False, name=f"run{number}")
+            look = Look(drawn.find_worst_box_states(find_worst_step_states(report)), style=False, name=f"run{number}")
             picture = draw_svg(drawn.graph, look)
         except DrawingUnavailableError:
             hint = "Pictures need <code>pip install 'stepflow-client[draw]'</code>; this is the graph in Mermaid."
@@ -202,11 +204,12 @@ def _write_result(report: RunReport) -> str:
         error = result.error
         step = f"Step <code>{escape_html(error.step_id)}</code>: " if error.step_id else ""
         code = f' <span class="soft">({escape_html(error.code.value)})</span>' if error.code else ""
-        content = f'<p class="problem">{step}{escape_multiline(error.message)}{code}</p>{_write_details(error.details)}'
+        content = f'<p class="problem">{step}{escape_multiline(error.message)}{code}</p>'
+        content += _collapse_error_details(error.details)
     return content + "".join(f'<p class="soft">{escape_multiline(note)}</p>' for note in notes)
 
 
-def _write_details(details: object) -> str:
+def _collapse_error_details(details: object) -> str:
     return f"<details><summary>Details</summary>{json_tree(details)}</details>" if details else ""
 
 
@@ -262,14 +265,14 @@ def find_worst_step_states(report: RunReport) -> dict[str, str]:
     return {name: state for name, state in worst.items() if state not in ("", "not_started")}
 
 
-def build_bars(report: RunReport, *, until: datetime | None = None) -> list[Bar]:
+def build_timeline_bars(report: RunReport, *, until: datetime | None = None) -> list[Bar]:
     """Return a run's timeline rows: its steps, or the 40 slowest items of a batch. Empty if there are no times.
 
     Args:
         report: The run's report.
         until: Where the bars of running steps end, if that's after the last event.
     """
-    started = [step for step in report.times if step.attempts and report._has_time(step)]
+    started = [step for step in report.times if step.attempts and report._was_executed_not_kept(step)]
     if not started:
         return []
     begin = min(step.attempts[0] for step in started)
@@ -299,7 +302,7 @@ def _write_errors(items: Sequence[RunItem]) -> str:
     groups = group_failures(items)
     for group in groups[:MAX_GROUPS_SHOWN]:
         which = ", ".join(map(str, group.indexes[:10])) + (", …" if len(group.indexes) > 10 else "")
-        text = f"<div>{escape_multiline(group.message[:1000])}</div>{_write_details(group.error.details)}"
+        text = f"<div>{escape_multiline(group.message[:1000])}</div>{_collapse_error_details(group.error.details)}"
         count, step, code = str(len(group.indexes)), escape_html(group.step_id or ""), escape_html(group.code)
         rows.append(build_row(count, step, code, text, f"<span>{which}</span>"))
     if not rows:
@@ -329,7 +332,7 @@ def summarize_latency(times: Sequence[ItemTime], url: Callable[[ItemTime], str] 
     return shown + wrap_in_scroller(draw_duration_histogram(seconds), "histogram")
 
 
-def _format_state_counts(report: RunReport, steps: Sequence[StepDetails]) -> str:
+def _format_step_state_counts(report: RunReport, steps: Sequence[StepDetails]) -> str:
     """Format how many steps are in each state."""
     counts = Counter(_format_step_state(report, step) for step in steps)
     return ", ".join(f"{state} {count}" for state, count in counts.items())
@@ -347,7 +350,7 @@ def _write_steps(report: RunReport) -> str:
             groups[step.step_id].append(step)
         for name, steps in groups.items():
             repeated = sum(len(time.attempts) > 1 for time in times[name])
-            cells = [escape_html(name), escape_html(steps[0].component or ""), _format_state_counts(report, steps)]
+            cells = [escape_html(name), escape_html(steps[0].component or ""), _format_step_state_counts(report, steps)]
             rows.append(build_row(*cells, str(repeated), *_format_percentiles(times[name])))
         return build_table(("Step", "Component", "Status", "Repeated", "Median", "95 %", "Slowest"), rows)
     for step in report.steps:
@@ -401,7 +404,7 @@ def _write_comparison(reports: Sequence[RunReport]) -> str:
     for name in names:
         cells = [escape_html(name)]
         for report in reports:
-            counted = _format_state_counts(report, [step for step in report.steps if step.step_id == name]) or "-"
+            counted = _format_step_state_counts(report, [step for step in report.steps if step.step_id == name]) or "-"
             times = [time for time in report.times if time.step_id == name and report.was_run(time)]
             cells += [counted, _format_percentiles(times)[0]]
         rows.append(build_row(*cells))

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from .._base.suggestions import install_command
 from .drawn_graph import FlowGraph, GraphEdge, GraphNode, count_columns, cut_label
-from .html import DARK, LIGHT, MONO, escape_html, format_css_properties, format_px
+from .html_page import DARK, LIGHT, MONO, escape_html, format_css_variables, format_px
 from .layout import COLUMN, LINE, Box, DrawingUnavailableError, Layout, Route, lay_out
 
 _COLORS = ("#2563eb", "#c2410c", "#15803d", "#9333ea", "#be123c", "#0e7490", "#a16207", "#4b5563")
@@ -22,19 +22,13 @@ def _color_properties(theme: Mapping[str, str]) -> str:
     names = {"bg": "surface", "box": "bg", "line": "edge", "text": "text", "soft": "soft", "group": "panel"}
     for status, color in _STATUS_COLORS.items():
         names |= {status: color, f"{status}_soft": f"{color}-soft" if f"{color}-soft" in theme else "bg"}
-    return format_css_properties({name: theme[color] for name, color in names.items()}, "sf-")
+    return format_css_variables({name: theme[color] for name, color in names.items()}, "sf-")
 
 
 STYLE = (
+    f"\n.sf{{{_color_properties(LIGHT)}background:var(--sf-bg);font-size:12px;font-family:{MONO}}}\n"
+    f"@media (prefers-color-scheme:dark){{.sf{{{_color_properties(DARK)}}}}}"
     """
-.sf{"""
-    + _color_properties(LIGHT)
-    + """background:var(--sf-bg);font-size:12px;font-family:"""
-    + MONO
-    + """}
-@media (prefers-color-scheme:dark){.sf{"""
-    + _color_properties(DARK)
-    + """}}
 .sf text{fill:var(--sf-text);text-anchor:middle;dominant-baseline:central}
 .sf .sf-soft,.sf .sf-edge text{fill:var(--sf-soft);font-size:11px}
 .sf .sf-node text{font-weight:600}.sf .sf-node .sf-soft{font-weight:400}

@@ -15,8 +15,9 @@ from typing import Any
 
 from .._base.text import duration_text, short_json
 from .._runs.run_differences import ABSENT, find_value_changes
-from ..drawing import charts, html
-from ..drawing.html import escape_html
+from ..drawing import charts, html_page
+from ..drawing.html_page import escape_html
+from ..drawing.json_tree import TREE_STYLE, json_tree
 from ..drawing.report_page import (
     NUMBER,
     REPORT_STYLE,
@@ -204,7 +205,7 @@ class CasesSection:
         return f'<span class="values{kind}">{escape_html(score)} {shown}</span>'
 
     def _render_json_tree(self, value: Any) -> str:
-        return html.json_tree(self._secrets.hide_in(value), limit=60, longest=_MAX_TEXT_LENGTH)
+        return json_tree(self._secrets.hide_in(value), limit=60, longest=_MAX_TEXT_LENGTH)
 
     def _render_variant(self, items: Sequence[EvaluationItem], before: EvaluationItem | None) -> str:
         """Render a case's repeats for one variant, grouping those with the same output and scores.
@@ -329,13 +330,13 @@ _STYLE = """
 .remarks{margin:var(--space-3) 0 0;padding-left:1.2em}.remarks li{overflow-wrap:anywhere}
 .scores tr.first>*{border-top:1px solid var(--edge)}.scores td{white-space:nowrap}.scores td:not(.n){min-width:0}
 """
-_PAGE_STYLE = html.PAGE_STYLE + html.STATUS_STYLE + charts.CHART_STYLE + html.TREE_STYLE
+_PAGE_STYLE = html_page.PAGE_STYLE + html_page.STATUS_STYLE + charts.CHART_STYLE + TREE_STYLE
 _PAGE_STYLE += REPORT_STYLE + charts.SCORE_STYLE + _STYLE
 _MARKS = {"better": "completed", "worse": "failed", "higher": "", "lower": "", "unclear": "not_run", "equal": "not_run"}
 _MARKS |= {"passed": "completed", "failed": "failed", "inconclusive": "not_run"}
 
 
-_LIGHT, _DARK = html.format_css_properties(html.LIGHT), html.format_css_properties(html.DARK)
+_LIGHT, _DARK = html_page.format_css_variables(html_page.LIGHT), html_page.format_css_variables(html_page.DARK)
 _NOTEBOOK_STYLE = (
     f".sfe{{{_LIGHT}}}@media (prefers-color-scheme:dark){{.sfe{{{_DARK}}}}}"
     ".sfe{display:flex;flex-wrap:wrap;gap:8px 24px}.sfe .ch{max-width:100%}"
@@ -359,7 +360,7 @@ def render_report_page(
     facts = [("cases", f"{summary.cases:,}"), ("repeats", str(summary.repeats))]
     facts.append(("variants", escape_html(", ".join(summary.variants) or "none")))
     about = build_facts_list(facts) + _render_remarks(summary)
-    brand = f'<div class="brand">{html.HIDDEN_MARK}<h1>{escape_html(title)}</h1></div>'
+    brand = f'<div class="brand">{html_page.HIDDEN_MARK}<h1>{escape_html(title)}</h1></div>'
     parts = [brand, build_section("Summary", about)]
     if gates:
         rows = []
@@ -381,7 +382,7 @@ def render_report_page(
     if distributions:
         parts.append(build_section("Distributions", _render_charts(distributions)))
     parts.append(build_section("Cases", CasesSection(report, ui_url).render()))
-    return html.build_page(title, "".join(parts), _PAGE_STYLE + CASES_STYLE, CASES_SCRIPT)
+    return html_page.build_page(title, "".join(parts), _PAGE_STYLE + CASES_STYLE, CASES_SCRIPT)
 
 
 def render_for_notebook(value: EvaluationReport | EvaluationSummary | Comparison) -> str:
@@ -405,7 +406,7 @@ def render_for_notebook(value: EvaluationReport | EvaluationSummary | Comparison
 def render_trend_page(points: Sequence[TrendPoint]) -> str:
     """Render a page with the trend across several evaluations."""
     table = _render_scores_table([TREND_HEADS, *map(format_trend_cells, points)])
-    return html.build_page("Evaluations", f"<h1>Evaluations</h1>{build_section('Trend', table)}", _PAGE_STYLE)
+    return html_page.build_page("Evaluations", f"<h1>Evaluations</h1>{build_section('Trend', table)}", _PAGE_STYLE)
 
 
 def _render_remarks(summary: EvaluationSummary) -> str:
@@ -467,14 +468,14 @@ def iter_distribution_charts(report: EvaluationReport, summary: EvaluationSummar
         if kind == "number":
             columns = {name: variant.scores[score] for name, variant in variants.items() if score in variant.scores}
             numbers = [(name, column.means()) for name, column in columns.items()]
-            yield score, charts.draw_histogram_rows(score, numbers, report_text.format_number)
+            yield score, charts.draw_variant_histograms(score, numbers, report_text.format_number)
             continue
         estimates = []
         for mean in [mean for mean in summary.means if mean.score == score]:
             interval = report_text.format_interval(mean.low, mean.high, scale=mean.mean)
             text = f"{report_text.format_number(mean.mean)} ({interval})"
             estimates.append(charts.Estimate(mean.variant, mean.mean, mean.low, mean.high, text))
-        yield score, charts.draw_share_chart(score, estimates)
+        yield score, charts.draw_variant_rate_bars(score, estimates)
     times = [(name, variant.times) for name, variant in variants.items() if variant.times]
     if times:
-        yield "time", charts.draw_histogram_rows("time", times, duration_text)
+        yield "time", charts.draw_variant_histograms("time", times, duration_text)

@@ -40,7 +40,7 @@ from .._data.secrets import NO_SECRETS, Secrets, find_secrets
 from .._data.values import encode
 from .._rules.chunks import ReadAhead
 from .._stores.sqlite import DATABASE_ERRORS, LOCK_EXCLUSIVELY, open_private
-from ..drawing.report_data import read_flow_env_variables
+from ..drawing.report_data import read_variables_and_env_values
 from ..errors import InvalidArgumentError, JournalError
 from .records import EvaluationCase, EvaluationItem, ItemBlock, ItemResults, build_item, decode_case, encode_cases
 
@@ -428,7 +428,7 @@ def collect_secrets(flows: Iterable[Mapping[str, Any]], variables: Sequence[Mapp
     values: dict[str, Any] = {}
     for number, flow in enumerate(flows):
         # A variable may be secret in just one of the flows.
-        declarations, defaults = read_flow_env_variables(flow)
+        declarations, defaults = read_variables_and_env_values(flow)
         passed = variables[number] if number < len(variables) else {}
         declared |= {f"{number}.{name}": declaration for name, declaration in declarations.items()}
         values |= {f"{number}.{name}": value for name, value in {**defaults, **passed}.items()}

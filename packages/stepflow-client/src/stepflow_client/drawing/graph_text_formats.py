@@ -89,7 +89,7 @@ def write_outline(graph: FlowGraph, *, details: bool = True) -> str:
         for node in graph.nodes:
             if node.group != group or node.kind not in ("step", "output"):
                 continue
-            more = [visible(node.component), *node.iter_marks()] if details and node.kind == "step" else []
+            more = [visible(node.component), *node.iter_property_labels()] if details and node.kind == "step" else []
             yield f"{indent}{labels[node.id]}{'  ' + ', '.join(more) if more else ''}"
             if node.id in reads:
                 yield f"{indent}  reads {', '.join(reads[node.id])}"
