@@ -118,10 +118,10 @@ async def test_no_more_runs_than_allowed(url: str, folder: Path, mode: str) -> N
 def test_the_rate_allows_bursts_and_then_one_call_at_a_time() -> None:
     now = [0.0]
     rate = RateLimiter(2.0, lambda: now[0])
-    assert [rate.try_acquire() for _ in range(20)] == [0.0] * 20
-    assert rate.try_acquire() == 0.5
+    assert [rate.acquire_or_get_delay() for _ in range(20)] == [0.0] * 20
+    assert rate.acquire_or_get_delay() == 0.5
     now[0] += 0.5
-    assert (rate.try_acquire(), rate.try_acquire()) == (0.0, 0.5)
+    assert (rate.acquire_or_get_delay(), rate.acquire_or_get_delay()) == (0.0, 0.5)
 
 
 async def test_a_flood_of_calls_is_refused_in_a_sentence(url: str, folder: Path, recorded: Recorded) -> None:

@@ -121,13 +121,13 @@ def _describe_recorded_run(entry: HistoryEntry) -> str:
 def complete_steps_of_run(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
     """Return the steps of the run on the command line."""
     from .inputs.flow import list_step_ids
-    from .runs.find_runs import parse_history_position, resolve_run_id
+    from .runs.find_runs import expand_run_id, parse_history_position
 
     run = str(_get_first_argument(ctx, "run_id"))
     if run.startswith("@"):
         entries = _list_recorded_runs(ctx)[parse_history_position(run) :]
         return [CompletionItem(step) for entry in entries[:1] for step in list_step_ids(entry.flow)]
-    flows = _query_server(ctx, lambda client: [client.get_run_flow(resolve_run_id(client, run), timeout=_TIMEOUT).flow])
+    flows = _query_server(ctx, lambda client: [client.get_run_flow(expand_run_id(client, run), timeout=_TIMEOUT).flow])
     return [CompletionItem(step) for flow in flows for step in list_step_ids(flow)]
 
 
@@ -141,7 +141,7 @@ def _read_server_options(ctx: click.Context) -> ServerOptions:
 def _query_server(ctx: click.Context, question: Callable[[SyncStepflowClient], Iterable[Any]]) -> tuple[Any, ...]:
     """Nothing is returned if the server takes longer than a second."""
     from .errors import Session
-    from .server.connect import connect, get_session_server
+    from .server.connect import connect, get_server_kept_in_session
     from .settings.server_choice import choose_server
 
     options = _read_server_options(ctx)
@@ -150,7 +150,7 @@ def _query_server(ctx: click.Context, question: Callable[[SyncStepflowClient], I
     asks = choice.profile is not None and bool(choice.profile.token_command)
     # Look this up here: the thread below has no click context.
     session = ctx.find_root().obj
-    kept = get_session_server(options, session if isinstance(session, Session) else None)
+    kept = get_server_kept_in_session(options, session if isinstance(session, Session) else None)
     if (choice.is_embedded or asks) and kept is None:
         return ()
     # Import before the timeout starts. It's meant for the server.

@@ -352,7 +352,7 @@ def _hint_similar_option(error: click.ClickException, context: click.Context | N
 
     Options that change or delete things are never suggested.
     """
-    from .params.usage_error_hints import find_option_hint
+    from .params.usage_error_hints import find_unknown_option_hint
 
     if context is None:
         return None
@@ -361,9 +361,9 @@ def _hint_similar_option(error: click.ClickException, context: click.Context | N
     if not isinstance(error, click.NoSuchOption):
         param, value = getattr(error, "param", None), getattr(error, "value", None)
         words = [f"{name} {value}" for name in param.opts] if isinstance(param, click.Option) and value else []
-        return find_option_hint(command.name or "", words, names)
+        return find_unknown_option_hint(command.name or "", words, names)
     option = error.option_name
-    if hint := find_option_hint(command.name or "", [option], names):
+    if hint := find_unknown_option_hint(command.name or "", [option], names):
         return hint
     if option == "-o" and can_write_to_file(command):
         return "for a file, use -O FILE"

@@ -12,7 +12,7 @@ import click
 
 from ._version import VERSION
 from .errors import EXIT_CODES_HELP, SERVER_FAILURES, ExitCode, Session, convert_to_problem, usage, wants_json
-from .params.click_commands import LazyGroup, session_options
+from .params.click_commands import LazyGroup, list_options_of_every_command
 from .stdio import flush_stdout_quietly, prepare_standard_streams
 
 _COMMANDS = {
@@ -112,7 +112,7 @@ cli = LazyGroup(
             callback=_show_version,
             help="Show the version.",
         ),
-        *session_options(),
+        *list_options_of_every_command(),
     ],
 )
 """The group behind the `stepflow` command."""

@@ -24,12 +24,12 @@ from ..params.options import (
     WaitOptions,
     check_needs_file,
     check_option,
-    complete_with,
     excludes,
-    file_option,
     file_output_options,
     formatted_output_options,
+    lazy_complete,
     option,
+    output_file_option,
     server_options,
     wait_options,
 )
@@ -95,7 +95,9 @@ _MAX_KEYS = 5
 
 @command.command("lock")
 @server_options(default="embedded", reads_project=True)
-@file_option(f"Write to this file, or - for standard output. [default: components in stepflow.toml, else {_FILE}]")
+@output_file_option(
+    f"Write to this file, or - for standard output. [default: components in stepflow.toml, else {_FILE}]"
+)
 @check_option
 def _write_lock_file(server: ServerOptions, output: str | None, check: bool) -> None:
     """Write a server's components and their schemas to a file.
@@ -192,7 +194,7 @@ def _index_components_by_path(records: Sequence[Mapping[str, Any]]) -> dict[str,
     multiple=True,
 )
 @server_options(default="embedded", reads_project=True)
-@file_option("Write the module to this file, or - for standard output.")
+@output_file_option("Write the module to this file, or - for standard output.")
 @check_option
 def _write_stubs(
     locked: str | None, only: tuple[str, ...], server: ServerOptions, output: str | None, check: bool
@@ -219,7 +221,7 @@ def _write_stubs(
 
 
 @command.command("call", conflicts=[one_input])
-@click.argument("component", metavar="PATH", shell_complete=complete_with("components"))
+@click.argument("component", metavar="PATH", shell_complete=lazy_complete("components"))
 @input_options
 @server_options(default="embedded", reads_project=True)
 @wait_options

@@ -16,7 +16,7 @@ from ..output.terminal import escape
 from ..params.click_commands import LazyGroup
 from ..params.options import (
     changed_profile_option,
-    complete_with,
+    lazy_complete,
     option,
     output_options,
     record_options,
@@ -76,7 +76,7 @@ def _list_effective_settings(show_origin: bool, server: ServerOptions, output: O
 
 
 @command.command("get")
-@click.argument("key", metavar="KEY", shell_complete=complete_with("setting_names"))
+@click.argument("key", metavar="KEY", shell_complete=lazy_complete("setting_names"))
 @running_server_options
 @record_options
 def _print_setting(key: str, server: ServerOptions, output: Output) -> None:
@@ -126,7 +126,7 @@ _CHANGED = View(columns("name", "value", "file"), name="name")
 
 
 @command.command("set")
-@click.argument("key", metavar="KEY", shell_complete=complete_with("config_keys"))
+@click.argument("key", metavar="KEY", shell_complete=lazy_complete("config_keys"))
 @click.argument("value", metavar="VALUE")
 @changed_profile_option
 @record_options
@@ -156,7 +156,7 @@ _REMOVED = View(columns("name", "file"), name="name")
 
 
 @command.command("unset")
-@click.argument("key", metavar="KEY", shell_complete=complete_with("config_keys"))
+@click.argument("key", metavar="KEY", shell_complete=lazy_complete("config_keys"))
 @changed_profile_option
 @record_options
 def _remove_setting(key: str, profile: str | None, output: Output) -> None:
@@ -178,7 +178,7 @@ _USED = View(columns("profile", "url", "file"), name="profile")
 
 
 @command.command("use")
-@click.argument("name", metavar="NAME", shell_complete=complete_with("profiles"))
+@click.argument("name", metavar="NAME", shell_complete=lazy_complete("profiles"))
 @record_options
 def _use_profile(name: str, output: Output) -> None:
     """Make a profile the current one.

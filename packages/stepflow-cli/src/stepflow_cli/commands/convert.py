@@ -23,7 +23,7 @@ from ..params.options import (
     check_option,
     components_option,
     excludes,
-    file_option,
+    output_file_option,
     server_options,
 )
 from ..server.connect import connect, describe_missing_workers, fetch_components
@@ -38,7 +38,7 @@ _ENDINGS = {".yaml": "yaml", ".yml": "yaml", ".json": "json"}
 @OUTPUT.option(
     "--to", "Write yaml or json. [default: from the extension of --output, else yaml]", to="form", type=Choice(_FORMATS)
 )
-@file_option("Write the flow to this file, or - for standard output.")
+@output_file_option("Write the flow to this file, or - for standard output.")
 @check_option
 def command(flow: str, form: str | None, output: str | None, check: bool) -> None:
     """FLOW can be a YAML or JSON file, - to read standard input, or MODULE:FUNCTION for a flow in Python. The same flow
@@ -65,7 +65,7 @@ def command(flow: str, form: str | None, output: str | None, check: bool) -> Non
 
 @click.command("codegen", cls=Command, conflicts=[check_needs_file])
 @flows_argument(of_project=True)
-@file_option("Write the module to this file, or - for standard output; it locates the flows relative to it.")
+@output_file_option("Write the module to this file, or - for standard output; it locates the flows relative to it.")
 @check_option
 def codegen_command(flows: list[str], output: str | None, check: bool) -> None:
     """FLOW can be a YAML or JSON file, or a folder of them. By default, the project's flows are used.
@@ -94,7 +94,7 @@ def codegen_command(flows: list[str], output: str | None, check: bool) -> None:
 @click.argument("kind", type=Choice(["flow", "config"]), default="flow", metavar="[flow|config]")
 @components_option
 @server_options(default="embedded", is_needed=False)
-@file_option("Write the schema to this file, or - for standard output.")
+@output_file_option("Write the schema to this file, or - for standard output.")
 def schema_command(kind: str, components: str | None, server: ServerOptions, output: str | None) -> None:
     """If you select a server (--url, --profile, --local or --config), the schema includes its components' names and
     inputs. Otherwise, it includes the builtin components and those in the project's `components` file.

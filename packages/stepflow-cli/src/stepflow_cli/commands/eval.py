@@ -26,8 +26,8 @@ from ..params.options import (
     OUTPUT,
     Choice,
     Section,
+    as_one_argument,
     formatted_output_options,
-    grouped,
     labels_option,
     limit_option,
     server_options,
@@ -98,7 +98,7 @@ _what = (
         "Maximum number of items to execute at once, across all variants. [default: the server decides]",
         type=click.IntRange(1),
     ),
-    grouped("retry", RetryOptions, *retry_options),
+    as_one_argument("retry", RetryOptions, *retry_options),
     labels_option("Record this label with the runs in the history; repeatable.", section=HISTORY),
 )
 _results = (
@@ -127,7 +127,7 @@ _results = (
 
 
 @click.command("eval", cls=Command, main_options=_MAIN, conflicts=[one_mapping, retry_needed])
-@grouped("options", _build_eval_options, *_cases, *_what, *_results)
+@as_one_argument("options", _build_eval_options, *_cases, *_what, *_results)
 @_GATES.option(
     "--fail-below SCORE=NUMBER",
     "Fail if a score's mean is below this, or above it if lower is better: failed=0.01. Repeatable; use "

@@ -31,7 +31,7 @@ from ..params.options import (
     running_server_options,
     watch_option,
 )
-from ..params.runs import stored_id_type
+from ..params.runs import flow_or_blob_id_type
 from ..runs.multiple_runs import get_deletion_status, note_undeleted_objects
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions
@@ -102,7 +102,7 @@ def _store_flows(flows: list[str], server: ServerOptions, output: Output) -> Non
     Diagnostics go to standard error. If the server refuses a flow, the other flows are still stored, and the exit code
     is 3.
     """
-    from ..records.diagnostics import InvalidFlow, diagnostic_records, flow_label, print_diagnostics
+    from ..records.diagnostics import InvalidFlow, diagnostic_records, flow_label, note_diagnostics
 
     contents = [(flow, load_flow_argument(flow)) for flow in flows]
     records: list[dict[str, Any]] = []
@@ -116,7 +116,7 @@ def _store_flows(flows: list[str], server: ServerOptions, output: Output) -> Non
             except InvalidFlowError as error:
                 diagnostics = diagnostic_records(flow, error.diagnostics)
             if not current_session().json_errors:
-                print_diagnostics(diagnostics)
+                note_diagnostics(diagnostics)
             if flow_id is None:
                 refused[flow] = diagnostics
             else:
@@ -157,7 +157,7 @@ def _print_flow(flow: str, examples: bool, variables: bool, server: ServerOption
     """
     from stepflow_client._command import collect_examples
 
-    from ..records.diagnostics import print_flow
+    from ..records.flows import print_flow
 
     content, flow_id = load_flow_or_id(flow), None
     if isinstance(content, str):
@@ -199,7 +199,7 @@ _DELETED = View(columns("flow_id:id", "status:status"), name="flow_id", folds=Tr
     nargs=-1,
     required=True,
     metavar="FLOW_ID...",
-    type=stored_id_type("flow", "to list the flows of recent runs, run 'stepflow flows list'"),
+    type=flow_or_blob_id_type("flow", "to list the flows of recent runs, run 'stepflow flows list'"),
 )
 @confirm_option
 @running_server_options

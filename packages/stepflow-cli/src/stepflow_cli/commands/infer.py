@@ -16,10 +16,10 @@ from ..params.flow import flow_argument
 from ..params.options import (
     OUTPUT,
     components_option,
-    file_option,
     formatted_output_options,
     offline_option,
     option,
+    output_file_option,
     server_options,
 )
 from ..server.connect import connect
@@ -34,7 +34,7 @@ _BESIDE = os.path.join(os.devnull, "")
 @offline_option
 @components_option
 @option("--strict", "Report outputs without a type as errors, not warnings.", hidden=True)
-@file_option(
+@output_file_option(
     "Write the flow with its missing schemas to this file, or - for standard output; without a file name, to "
     "FLOW.inferred.yaml. Comments and layout are kept.",
     "written",
@@ -66,16 +66,8 @@ def command(
     from stepflow_client.flows.reading import decode_text
     from stepflow_client.flows.source import FlowText
 
-    from ..records.diagnostics import (
-        InvalidFlow,
-        build_types_object,
-        finding_records,
-        flow_label,
-        format_counts,
-        format_like_compiler,
-        get_type_table_view,
-        list_type_records,
-    )
+    from ..records.diagnostics import InvalidFlow, finding_records, flow_label, format_counts, format_like_compiler
+    from ..records.flows import build_types_object, get_type_table_view, list_type_records
     from ..validation.flow_checks import CheckOptions, fetch_known_components
 
     path = written

@@ -20,8 +20,8 @@ from ..params.flow import (
 )
 from ..params.options import (
     WAITING,
+    as_one_argument,
     file_output_options,
-    grouped,
     make_file_output_options,
     running_server_options,
     server_options,
@@ -38,7 +38,9 @@ _SUBMIT_MAIN = "--input --input-json --example --var --set --idempotency-key --u
 
 
 @click.command("submit", cls=Command, main_options=_SUBMIT_MAIN, conflicts=run_conflicts)
-@grouped("options", RunOptions, *run_options, running_server_options, detach_option, wait_options, file_output_options)
+@as_one_argument(
+    "options", RunOptions, *run_options, running_server_options, detach_option, wait_options, file_output_options
+)
 def submit_command(options: RunOptions) -> None:
     """This is like 'run', but never starts a server. The run continues after this command exits, so Ctrl-C and
     --timeout only stop waiting.
@@ -50,7 +52,7 @@ def submit_command(options: RunOptions) -> None:
 
 
 @click.command("run", cls=Command, main_options=_RUN_MAIN, conflicts=run_conflicts)
-@grouped(
+@as_one_argument(
     "options",
     RunOptions,
     *run_options,
@@ -107,7 +109,7 @@ _BATCH_MAIN = (
 
 
 @click.command("batch", cls=Command, main_options=_BATCH_MAIN, conflicts=batch_conflicts)
-@grouped(
+@as_one_argument(
     "options",
     RunOptions,
     *batch_options,

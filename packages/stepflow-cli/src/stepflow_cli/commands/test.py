@@ -20,9 +20,9 @@ from ..params.options import (
     FILE,
     OUTPUT,
     Section,
-    complete_with,
     excludes,
     formatted_output_options,
+    lazy_complete,
     needs,
     server_options,
     time_limit_option,
@@ -50,7 +50,7 @@ _TIMES = re.compile(r" \([<\d][\d.dhmsµ]*\)")
         excludes("--watch", "--update --record"),
     ),
 )
-@click.argument("paths", nargs=-1, metavar="[PATH]...", shell_complete=complete_with("flow_files"))
+@click.argument("paths", nargs=-1, metavar="[PATH]...", shell_complete=lazy_complete("flow_files"))
 @_CASES.option("--case GLOB", "Run only cases with this name; repeatable.", to="patterns", multiple=True)
 @_CASES.option("--tag TAG", "Run only cases with this tag; repeatable.", to="tags", multiple=True)
 @_CASES.option(

@@ -21,10 +21,10 @@ from ..params.click_commands import Command
 from ..params.flow import flows_argument, rounds_option
 from ..params.options import (
     Choice,
+    as_one_argument,
     components_option,
     excludes,
     formatted_output_options,
-    grouped,
     offline_option,
     option,
     server_options,
@@ -52,7 +52,7 @@ def _build_check_options(
 )
 @flows_argument(of_project=True)
 @offline_option
-@grouped(
+@as_one_argument(
     "rules",
     _build_check_options,
     components_option,

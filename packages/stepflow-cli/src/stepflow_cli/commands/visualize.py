@@ -13,7 +13,7 @@ from ..output.messages import note
 from ..output.printing import Output, open_in_browser, write_document
 from ..params.click_commands import Command
 from ..params.flow import flow_argument
-from ..params.options import OUTPUT, file_option, format_option, needs
+from ..params.options import OUTPUT, needs, output_file_option, output_format_option
 
 _FORMATS = ("svg", "png", "html", "text", "dot", "mermaid")
 _ENDINGS = {name: name for name in ("svg", "png", "html", "dot")}
@@ -22,11 +22,11 @@ _ENDINGS |= {"htm": "html", "txt": "text", "gv": "dot", "mmd": "mermaid"}
 
 @click.command("visualize", cls=Command, conflicts=[needs("--open", "--output")])
 @flow_argument
-@format_option(
+@output_format_option(
     _FORMATS,
     f"Output format: {', '.join(_FORMATS)}. [default: from the extension of --output; text on a terminal, else svg]",
 )
-@file_option("Write the picture to this file, or - for standard output.")
+@output_file_option("Write the picture to this file, or - for standard output.")
 @OUTPUT.option("--open", "Show the file in the browser; needs --output.", to="show")
 @OUTPUT.option("--no-servers", "Omit the plugins' colors and legend.")
 @OUTPUT.option("--no-details", "Show steps by name only, without component and marks.")

@@ -22,7 +22,7 @@ from stepflow_client._command import describe_certificate_problem
 from ..errors import Problem
 from ..inputs.server_config import find_recovery_warnings
 from ..server.connect import add_url_origins_to_hint
-from ..settings.profiles import Profiles, find_environment_proxy, load_profiles, split_server_url
+from ..settings.profiles import Profiles, find_environment_proxy, load_profiles, split_scheme_host_and_port
 from ..settings.server_choice import DEFAULT_URL, ServerChoice, ServerOptions, choose_server, format_setting_origin
 from . import CheckResult, error, ok, warning
 
@@ -154,7 +154,7 @@ def check_server_network(choice: ServerChoice, proxy: str | None) -> Iterator[Ch
 
     url = str(choice.url.value)
     try:
-        scheme, host, port = split_server_url(proxy or url)
+        scheme, host, port = split_scheme_host_and_port(proxy or url)
     except ValueError as problem:
         yield error("name", f"{remove_url_credentials(proxy or url)} is not a URL: {problem}", "use http://HOST:PORT")
         return
@@ -259,7 +259,7 @@ def speaks_tls(url: str) -> bool:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     try:
-        _, host, port = split_server_url(url)
+        _, host, port = split_scheme_host_and_port(url)
         with (
             socket.create_connection((host, port), timeout=_TIMEOUT) as plain,
             context.wrap_socket(plain, server_hostname=host),

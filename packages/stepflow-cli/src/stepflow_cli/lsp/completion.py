@@ -21,7 +21,7 @@ from stepflow_client.flows.reading import parse_yaml
 
 from .cursor import DocumentText, TypedWord, find_typed_word
 from .documents import Analysis, should_offer_completions
-from .navigation import find_description
+from .navigation import find_component_description
 from .node_context import NodeContext, build_node_context
 
 _STEP = "id: ${1:name}\ncomponent: ${2:/builtin/noop}\ninput: $3"
@@ -34,7 +34,7 @@ def _nest_under_key(key: str, body: str) -> str:
     return f"{key}:\n  " + body.replace("\n", "\n  ")
 
 
-def to_list_element(body: str) -> str:
+def _add_list_dash(body: str) -> str:
     """Put a dash before a body, and indent the lines below it to match."""
     return "- " + body.replace("\n", "\n  ")
 
@@ -61,14 +61,14 @@ ELEMENTS: Mapping[Path, str] = {("steps",): _STEP, ("test", "cases"): _CASE}
 _KEYS: Mapping[tuple[Path, str], str] = {
     # In these paths, list indexes are replaced by 0.
     ((), "schemas"): _nest_under_key("schemas", _nest_under_key("properties", _nest_under_key("input", _OBJECT))),
-    ((), "steps"): _nest_under_key("steps", to_list_element(_STEP)),
-    ((), "test"): _nest_under_key("test", _nest_under_key("cases", to_list_element(_CASE))),
-    ((), "examples"): _nest_under_key("examples", to_list_element("name: ${1:usual}\ninput: {$2}")),
+    ((), "steps"): _nest_under_key("steps", _add_list_dash(_STEP)),
+    ((), "test"): _nest_under_key("test", _nest_under_key("cases", _add_list_dash(_CASE))),
+    ((), "examples"): _nest_under_key("examples", _add_list_dash("name: ${1:usual}\ninput: {$2}")),
     (("schemas", "properties"), "input"): _nest_under_key("input", _OBJECT),
     (("schemas", "properties"), "output"): _nest_under_key("output", _OBJECT),
     (("schemas", "properties"), "variables"): _nest_under_key("variables", _OBJECT),
     (("steps", 0), "onError"): "onError: {action: ${1:retry}, maxRetries: ${2:3}}",
-    (("test",), "cases"): _nest_under_key("cases", to_list_element(_CASE)),
+    (("test",), "cases"): _nest_under_key("cases", _add_list_dash(_CASE)),
     (("test", "cases", 0), "output"): "output: {outcome: ${1:success}, result: $2}",
 }
 _EXPRESSIONS = {"$if": "\\$if: $1\nthen: $2\nelse: $3", "$coalesce": "\\$coalesce: [$1]"}
@@ -91,7 +91,7 @@ def get_key_snippet(path: Path, key: str, *, is_expression: bool, is_first: bool
     return _KEYS.get(place) or (_EXPRESSIONS.get(key, "") if is_expression else "")
 
 
-def expand_snippet(body: str, text: DocumentText, start: int, *, is_json: bool, is_supported: bool) -> tuple[str, bool]:
+def render_snippet(body: str, text: DocumentText, start: int, *, is_json: bool, is_supported: bool) -> tuple[str, bool]:
     """Return the text to insert for a snippet, and whether it has placeholders.
 
     Args:
@@ -172,7 +172,7 @@ def _build_item(
     start, end = typed.start, typed.end
     has_placeholders = False
     if snippet and (not candidate.is_key or (not is_json and _lacks_value(text, start, end))):
-        new, has_placeholders = expand_snippet(snippet, text, start, is_json=is_json, is_supported=has_snippets)
+        new, has_placeholders = render_snippet(snippet, text, start, is_json=is_json, is_supported=has_snippets)
     elif typed.is_quoted:
         quote = text.text[start - 1]
         new = json.dumps(label, ensure_ascii=False)[1:-1] if quote == '"' else label.replace("'", "''")
@@ -215,7 +215,7 @@ def _iter_candidates(place: NodeContext, typed: TypedWord, text: DocumentText, *
         element = ELEMENTS.get(place.path[:-1] if in_list else place.path)
         if element is not None and not typed.is_quoted and (typed.opens_line or is_json):
             label = "- " + element.partition(":")[0]
-            yield Candidate(label, Kind.Snippet, snippet=element if is_json else to_list_element(element))
+            yield Candidate(label, Kind.Snippet, snippet=element if is_json else _add_list_dash(element))
         yield from _iter_value_candidates(place, typed)
     if key is not None or typed.opens_line:
         yield from _iter_key_candidates(place, present, typed)
@@ -232,7 +232,7 @@ def _iter_key_candidates(place: NodeContext, present: Iterable[str], typed: Type
         for variable in _iter_variable_candidates(place.types, "$"):
             if variable.value not in present:
                 yield variable._replace(is_key=True)
-    for part, type in _iter_typed_parts(place.test_data_type):
+    for part, type in _iter_fields_of_type(place.test_data_type):
         if isinstance(part, str) and part not in present:
             yield Candidate(part, Kind.Field, format_type(type, 80), is_key=True)
     if place.is_expected_output and not present:
@@ -247,7 +247,7 @@ def _iter_key_candidates(place: NodeContext, present: Iterable[str], typed: Type
                 continue
             inner = resolve_ref(unresolved, defs)
             rank = 0 if name in required else 2 + _KEYS_LISTED_LAST.index(name) if name in _KEYS_LISTED_LAST else 1
-            snippet = get_key_snippet(path, name, is_expression=place.is_expression, is_first=not present)
+            snippet = get_key_snippet(path, name, is_expression=place.allows_expressions, is_first=not present)
             snippet = snippet if is_block or "\n" not in snippet else ""
             kinds = " | ".join(map(str, get_type_names(inner))) if isinstance(inner, Mapping) else ""
             yield Candidate(name, Kind.Property, kinds, _get_schema_description(inner), True, rank, snippet)
@@ -257,16 +257,14 @@ def _iter_value_candidates(place: NodeContext, typed: TypedWord) -> Iterator[Can
     holder, part = typed.target.node.parent, typed.target.node.part
     if place.path[:1] == ("steps",) and place.path[2:] == ("component",):
         yield from _iter_component_candidates(place)
-    elif place.is_expression and holder is not None and part == "$step":
+    elif place.allows_expressions and holder is not None and part == "$step":
         yield from _iter_step_candidates(place)
-    elif place.is_expression and holder is not None and part == "path" and "$step" in holder.items:
-        step = next(
-            (earlier for earlier in place.readable_steps if earlier.step.id == holder.items["$step"].value), None
-        )
+    elif place.allows_expressions and holder is not None and part == "path" and "$step" in holder.items:
+        step = next((each for each in place.readable_steps if each.step.id == holder.items["$step"].value), None)
         yield from _iter_path_candidates(step.output, typed.text) if step is not None else ()
-    elif place.is_expression and part == "$input":
+    elif place.allows_expressions and part == "$input":
         yield from _iter_path_candidates(place.flow_input_type, typed.text)
-    elif place.is_expression and part == "$variable":
+    elif place.allows_expressions and part == "$variable":
         yield from _iter_variable_candidates(place.reads, typed.text)
     elif part == "$ref" and place.types is not None:
         yield from (Candidate(f"#/$defs/{name}", Kind.Reference) for name in place.types.model.defs)
@@ -286,7 +284,7 @@ def _iter_value_candidates(place: NodeContext, typed: TypedWord) -> Iterator[Can
                 kind = Kind.EnumMember if isinstance(value, str) else Kind.Constant
                 if not isinstance(value, (dict, list)):
                     yield Candidate(value, kind, documentation=_get_schema_description(schema), rank=rank)
-        if place.is_expression and not typed.is_quoted:
+        if place.allows_expressions and not typed.is_quoted:
             yield from _iter_expression_candidates(place)
 
 
@@ -298,7 +296,7 @@ def _iter_component_candidates(place: NodeContext) -> Iterator[Candidate]:
         if path is not None:
             declared = catalog.find_types(path)
             detail = f"{format_type(declared[0], 60)} -> {format_type(declared[1], 60)}" if declared is not None else ""
-            yield Candidate(path, Kind.Function, detail, find_description(catalog, path) or "")
+            yield Candidate(path, Kind.Function, detail, find_component_description(catalog, path) or "")
 
 
 def _iter_step_candidates(place: NodeContext) -> Iterator[Candidate]:
@@ -320,7 +318,7 @@ def _iter_variable_candidates(flow: FlowTypes | None, prefix: str) -> Iterator[C
 def _iter_expression_candidates(place: NodeContext) -> Iterator[Candidate]:
     """Offer whole expressions too, ranking any that mention the name of the field being filled in first."""
     steps = [{"$step": step.value} for step in islice(_iter_step_candidates(place), _MAX_READS)]
-    parts = islice(_iter_typed_parts(place.flow_input_type), _MAX_READS)
+    parts = islice(_iter_fields_of_type(place.flow_input_type), _MAX_READS)
     fields = [{"$input": format_path([part])} for part, _ in parts]
     variables = [{"$variable": variable.value} for variable in _iter_variable_candidates(place.reads, "$")]
     for value in (*steps, *fields, {"$input": "$"}, *variables):
@@ -337,13 +335,13 @@ def _iter_path_candidates(type: Type, text: str) -> Iterator[Candidate]:
             inner = look_up_path(type, parse_path(begin)).type
         except PathError:
             return
-    following = [(f"{begin or '$'}{format_path_part(part)}", each) for part, each in _iter_typed_parts(inner)]
+    following = [(f"{begin or '$'}{format_path_part(part)}", each) for part, each in _iter_fields_of_type(inner)]
     certain = [(path, each) for path, each in iter_typed_paths(type) if path.startswith(begin)]
     for path, each in (*following, *certain):
         yield Candidate(path, Kind.Field, "" if is_unknown(each) else format_type(each, 80))
 
 
-def _iter_typed_parts(type: Type) -> Iterator[tuple[str | int, Type]]:
+def _iter_fields_of_type(type: Type) -> Iterator[tuple[str | int, Type]]:
     """Yield each field, and the first element of each list, with its type, for all union members."""
     for member in type.members:
         match member:

@@ -57,7 +57,7 @@ class DocumentText:
         line = bisect_right(self.line_starts, offset) - 1
         return self.line_starts[line] + len(self._get_line(line))
 
-    def get_rest_of_line(self, line: int, column: int) -> tuple[int, int]:
+    def get_span_to_line_end(self, line: int, column: int) -> tuple[int, int]:
         """Return the start and end offsets of a line from `column` on. Both arguments are 1-based."""
         line = min(max(line, 1), len(self.line_starts)) - 1
         end = self.line_starts[line] + len(self._get_line(line))

@@ -109,7 +109,7 @@ class Analysis:
             self.types = infer_flow_types(self.root, UNKNOWN, self.catalog)
         return self
 
-    def should_serve_completions(self, other: Analysis | None) -> bool:
+    def is_complete_enough_for_completions(self, other: Analysis | None) -> bool:
         """False if a syntax error hides some steps, in which case completions keep using the last analysis."""
         if self.types is None or other is None or other.types is None:
             return self.types is not None or self.kind != "flow"
@@ -262,7 +262,7 @@ def build_diagnostics(analysis: Analysis) -> list[types.Diagnostic]:
     for record in analysis.server_findings:
         diagnostics.append(
             types.Diagnostic(
-                range=text.to_range(*text.get_rest_of_line(record["line"], record["column"])),
+                range=text.to_range(*text.get_span_to_line_end(record["line"], record["column"])),
                 message=_join_message_and_hint(record["message"], record.get("hint")),
                 severity=_get_severity(record["level"]),
                 code=record["kind"],
@@ -298,7 +298,7 @@ def _get_severity(level: str) -> types.DiagnosticSeverity:
 def _get_finding_span(finding: Finding, text: DocumentText) -> tuple[int, int]:
     """Findings are marked on their first line only."""
     if finding.start < 0:
-        return text.get_rest_of_line(finding.line, finding.column)
+        return text.get_span_to_line_end(finding.line, finding.column)
     return finding.start, max(finding.start, min(finding.end, text.get_line_end(finding.start)))
 
 
@@ -489,7 +489,7 @@ class OpenDocuments:
             if text is document.text:
                 self._publish(document, analysis)
             document.latest = await run(_infer_types_or_log, analysis)
-            if analysis.should_serve_completions(document.typed):
+            if analysis.is_complete_enough_for_completions(document.typed):
                 document.typed = analysis
             if text is document.saved and text is document.text:
                 document.server_task = loop.create_task(self._check_on_server(document, analysis))

@@ -37,7 +37,7 @@ _BUILTIN_TEXTS = {
 }
 
 
-def find_description(catalog: ComponentCatalog, component: str) -> str | None:
+def find_component_description(catalog: ComponentCatalog, component: str) -> str | None:
     """Return a component's description, or None if it has none."""
     name = catalog.known.find_listed_name(component)
     description = catalog.known.descriptions.get(name) if name is not None else None
@@ -71,7 +71,7 @@ def _describe_mention(analysis: Analysis, place: NodeContext, mention: Mention) 
         if declared_types is None:
             return []
         given, returned = declared_types
-        description = _escape_markdown(find_description(analysis.catalog, mention.name))
+        description = _escape_markdown(find_component_description(analysis.catalog, mention.name))
         return [*lines, *description, f"input: {_format_type(given)}", f"output: {_format_type(returned)}"]
     scope = place.types if place.types is not None and place.types.model.root is mention.flow else place.reads
     same = find_same_mentions(analysis.mentions, mention)
@@ -81,7 +81,7 @@ def _describe_mention(analysis: Analysis, place: NodeContext, mention: Mention) 
         if component:
             lines += [
                 f"component: {_format_inline_code(component)}",
-                *_escape_markdown(find_description(analysis.catalog, component)),
+                *_escape_markdown(find_component_description(analysis.catalog, component)),
             ]
         lines.append(f"output: {_format_type(step.output)}")
     elif mention.kind != "step" and scope is not None:
@@ -126,7 +126,7 @@ def _describe_value(place: NodeContext) -> list[str]:
         # A value listed in a schema, e.g. an onError action.
         listing = (schema for schema in place.applicable_schemas if "enum" in schema)
         return next(filter(None, (_escape_markdown(schema.get("description")) for schema in listing)), [])
-    if not place.is_expression or place.reads is None:
+    if not place.allows_expressions or place.reads is None:
         return []
     result = look_up_reference(holder, word, place.reads)
     if result.problem is not None:

@@ -48,7 +48,7 @@ class NodeContext:
         return None
 
     @property
-    def is_expression(self) -> bool:
+    def allows_expressions(self) -> bool:
         """Whether the value is evaluated, i.e. part of a step's input or the flow's output."""
         is_evaluated = self.path[:1] == ("output",) or (self.path[:1] == ("steps",) and self.path[2:3] == ("input",))
         return is_evaluated and "$literal" not in self.path

@@ -50,7 +50,7 @@ class RateLimiter:
         self._available = self._capacity
         self._updated = clock()
 
-    def try_acquire(self) -> float:
+    def acquire_or_get_delay(self) -> float:
         """Count a call. Return 0 if it's allowed, otherwise the number of seconds to wait."""
         now = self._clock()
         self._available = min(self._capacity, self._available + (now - self._updated) * self._per_second)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -141,7 +141,7 @@ class AgentServer:
 
     async def _call_tool(self, ctx: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
         try:
-            seconds = self._rate.try_acquire()
+            seconds = self._rate.acquire_or_get_delay()
             if seconds:
                 raise RateLimitError(f"too many calls: wait {seconds:.1f} seconds", hint="call one tool at a time")
             size = len(json.dumps(params.arguments, ensure_ascii=False, default=str))
@@ -149,7 +149,7 @@ class AgentServer:
                 message = f"the arguments have {size:,} characters of JSON, but only {MAX_ARGUMENT_BYTES:,} are allowed"
                 hint = "pass a reference to the data, such as a path or a URL, if the flow accepts one"
                 raise InvalidArgumentError(message, hint=hint)
-            return await _run_until_closed(ctx, self._run_tool(ctx, params))
+            return await _await_call_until_stream_closes(ctx, self._run_tool(ctx, params))
         except StepflowClientError as error:
             return build_tool_response(make_error_result(error, self._catalog.secrets))
 
@@ -161,7 +161,7 @@ class AgentServer:
         if isinstance(key, str) and key:
             names.append((IDEMPOTENCY_META, params.name, key))
         client = ctx.session.client_params
-        agent = _format_label(client.client_info.name if client is not None else "")
+        agent = _sanitize_label_value(client.client_info.name if client is not None else "")
         call = ToolCall(
             arguments={},
             runs=self._runs,
@@ -169,7 +169,7 @@ class AgentServer:
             target=self._target,
             offered=self._tools,
             key=key if isinstance(key, str) and key else None,
-            labels={**AGENT_LABEL, "agent": agent, "session": _format_label(connection or "none")},
+            labels={**AGENT_LABEL, "agent": agent, "session": _sanitize_label_value(connection or "none")},
             request_ids=names,
             report=_ProgressReporter(ctx).report if "progressToken" in meta else None,
         )
@@ -184,27 +184,26 @@ class AgentServer:
         value = await async_run_check(partial(flow_spec.parse_input, params.arguments))
 
         async def create_run() -> str:
-            return str(
-                await self._runs.client.submit(
-                    dict(flow_spec.flow),
-                    [value],
-                    variables=self._catalog.variables[flow_spec.name] or None,
-                    idempotency_key=call.idempotency_key,
-                    labels={**call.labels, "tool": flow_spec.name},
-                    timeout=self._runs.bounds.max_wait,
-                )
+            run_id = await self._runs.client.submit(
+                dict(flow_spec.flow),
+                [value],
+                variables=self._catalog.variables[flow_spec.name] or None,
+                idempotency_key=call.idempotency_key,
+                labels={**call.labels, "tool": flow_spec.name},
+                timeout=self._runs.bounds.max_wait,
             )
+            return str(run_id)
 
         run_id = await call.start_run(create_run)
         return build_tool_response(await call.wait_for_outcome(run_id, max(0.0, until - time.monotonic()), flow_spec))
 
 
-async def _run_until_closed(ctx: Context, calling: Coroutine[Any, Any, types.CallToolResult]) -> types.CallToolResult:
+async def _await_call_until_stream_closes(ctx: Context, work: Awaitable[types.CallToolResult]) -> types.CallToolResult:
     """Await a call, but give up if the client closes the stream. The run continues; only the response is dropped."""
     closed = None if ctx.request is None else ctx.request.scope.get(CLOSED)
     if closed is None:
-        return await calling
-    call, closing = asyncio.ensure_future(calling), asyncio.ensure_future(closed.wait())
+        return await work
+    call, closing = asyncio.ensure_future(work), asyncio.ensure_future(closed.wait())
     try:
         await asyncio.wait((call, closing), return_when=asyncio.FIRST_COMPLETED)
         if not call.done():
@@ -229,7 +228,7 @@ def _get_connection_name(ctx: Context) -> str | None:
     return session
 
 
-def _format_label(text: str) -> str:
+def _sanitize_label_value(text: str) -> str:
     return visible(cut(text, _MAX_LABEL_LENGTH)) or "unknown"
 
 

@@ -145,9 +145,8 @@ class ToolCall:
             return make_unfinished_result(run_id, self.suggest_follow_up_tools(run_id))
         spec = spec or self.catalog.tools.get(self.runs.find_tool_name(run_id) or "")
         response = await async_run_check(partial(make_tool_result, result, spec, self.catalog.secrets))
-        more = (
-            self.suggest_offered_tools(diagnose_run=f"with run_id {run_id} for its cause") if result.is_failed else None
-        )
+        purposes = {"diagnose_run": f"with run_id {run_id} for its cause"} if result.is_failed else {}
+        more = self.suggest_offered_tools(**purposes)
         if more is None:
             return response
         structured = {**(response.structured or {}), "next": more}

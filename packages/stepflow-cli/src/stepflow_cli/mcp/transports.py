@@ -229,7 +229,7 @@ def load_flow_catalog(service: ServiceOptions) -> FlowCatalog:
     return catalog
 
 
-def _import_mcp_package() -> None:
+def _import_mcp_package_without_gc() -> None:
     """Import the MCP package, which takes longer than everything else."""
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     # Collecting garbage would only slow this down: the import creates many objects that all stay alive.
@@ -252,7 +252,7 @@ def serve_stdio(target: Target, service: ServiceOptions) -> None:
         lines = ThreadedLineReader(open(0, "rb", closefd=False))  # noqa: SIM115, ASYNC230 - it is read by the thread
         # A stop signal ends the messages just as if the agent had closed stdin.
         with handling_stop_signals(lines.close):
-            importing = asyncio.ensure_future(asyncio.to_thread(_import_mcp_package))
+            importing = asyncio.ensure_future(asyncio.to_thread(_import_mcp_package_without_gc))
             opening = EarlyHandshake(lines, service.build_offered_tools(catalog))
             await opening.answer_until_imported(importing)
             await importing

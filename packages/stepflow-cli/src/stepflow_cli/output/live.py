@@ -50,7 +50,7 @@ def restoring_cursor(stream: TextIO) -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL)
 
 
-class _SynchronizedStream:
+class _FlickerFreeStream:
     """A terminal stream that uses synchronized output, so that redrawing doesn't flicker.
 
     Terminals without support for it ignore the escape sequences.
@@ -90,7 +90,7 @@ def live_display(
     colored = uses_color(screen, color or current_session().color)
     console = Console(
         # Write each frame at once, including the codes that erase the previous one.
-        file=cast("TextIO", _SynchronizedStream(screen)),
+        file=cast("TextIO", _FlickerFreeStream(screen)),
         no_color=not colored,
         color_system="standard" if colored else None,
         highlight=False,

@@ -86,7 +86,7 @@ def format_terminal_table(
         return _render_table(table, color, width)
     if wide:
         columns = [(column, [_format_one_line_cell(record, column) for record in records]) for column in view.columns]
-        width = max(width, _compute_needed_width(columns, whole=True))
+        width = max(width, _compute_table_width(columns, whole=True))
     else:
         columns = _fit_columns_to_width(records, view, width)
     for column, texts in columns:
@@ -121,16 +121,16 @@ def _fit_columns_to_width(records: Sequence[Mapping[str, Any]], view: View, widt
     """
     cell = _format_styled_cell if view.folds else _format_one_line_cell
     fitting = [(column, [cell(record, column) for record in records]) for column in view.columns]
-    if _compute_needed_width(fitting) > width:
+    if _compute_table_width(fitting) > width:
         for place, column in enumerate(view.columns):
             if column.kind == "time":
                 fitting[place] = column, [cell(record, column, short=True) for record in records]
     for place, (column, texts) in enumerate(fitting):
-        if column.kind == "id" and _compute_needed_width(fitting) > width:
+        if column.kind == "id" and _compute_table_width(fitting) > width:
             short = shorten_run_ids([text for text, _ in texts if re.fullmatch(_RUN_ID, text)])
             fitting[place] = column, [(short.get(text, text), style) for text, style in texts]
     for column in reversed(view.columns):
-        if column.optional and _compute_needed_width(fitting) > width:
+        if column.optional and _compute_table_width(fitting) > width:
             fitting = [entry for entry in fitting if entry[0] is not column]
     return fitting
 
@@ -140,7 +140,7 @@ def _format_one_line_cell(record: Mapping[str, Any], column: Column, *, short: b
     return text.replace("\n", "\\n").replace("\t", " "), style
 
 
-def _compute_needed_width(columns: Sequence[tuple[Column, _Cells]], *, whole: bool = False) -> int:
+def _compute_table_width(columns: Sequence[tuple[Column, _Cells]], *, whole: bool = False) -> int:
     total = 2 * (len(columns) - 1)
     for column, texts in columns:
         longest = _compute_column_width(column, texts)

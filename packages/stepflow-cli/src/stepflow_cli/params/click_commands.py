@@ -25,7 +25,7 @@ _MESSAGES = Section("Messages")
 _SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
-def session_options() -> list[click.Parameter]:
+def list_options_of_every_command() -> list[click.Parameter]:
     """Return the options that every command accepts, and that `stepflow` itself accepts before the command."""
 
     def store_in_session(ctx: click.Context, param: click.Parameter, value: Any) -> None:
@@ -67,7 +67,7 @@ class Command(click.Command):
         super().__init__(*args, **kwargs)
         self.main_options = main_options.split()
         self.conflicts = conflicts
-        self.params.extend([_build_help_all_option(), *session_options()])
+        self.params.extend([_build_help_all_option(), *list_options_of_every_command()])
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the arguments, check for conflicts, and record the options' order, which click discards."""
@@ -168,7 +168,7 @@ def _write_examples(ctx: click.Context, formatter: click.HelpFormatter) -> None:
                 formatter.write(f"  {line}\n")
 
 
-def get_option_order(ctx: click.Context, names: Sequence[str]) -> list[str]:
+def list_parameters_in_command_line_order(ctx: click.Context, names: Sequence[str]) -> list[str]:
     """Return the names of these parameters in command-line order, including repeats."""
     return [param.name for param in ctx.meta.get(_ORDER, ()) if param.name in names]
 
@@ -287,10 +287,10 @@ class LazyGroup(click.Group):
         """
         name = args[0]
         if name not in self.summaries and name not in self.aliases and not ctx.resilient_parsing:
-            from .usage_error_hints import find_command_hint
+            from .usage_error_hints import find_unknown_command_hint
 
             typed = f"{ctx.command_path} {name}"
-            hint = find_command_hint(typed) or _suggest_command(name, ctx)
+            hint = find_unknown_command_hint(typed) or _suggest_command(name, ctx)
             raise usage(f"unknown command {typed}", hint or (f"to list the commands, run '{ctx.command_path} --help'"))
         resolved, command, rest = super().resolve_command(ctx, args)
         # Messages should use the command's real name, not an alias.

@@ -10,8 +10,8 @@ from ..errors import ARGUMENTS, usage
 from ..inputs.flow import list_project_flows
 from ..inputs.values import Form, RunValues, ValueArgument
 from ..runs.run_options import CacheOptions, RetryOptions, ReuseOptions
-from ..settings.history import check_history_enabled
-from .click_commands import get_option_order
+from ..settings.history import HISTORY_VARIABLE, get_history_setting
+from .click_commands import list_parameters_in_command_line_order
 from .options import (
     BATCH,
     CACHE,
@@ -28,10 +28,10 @@ from .options import (
     Choice,
     ParameterDecorator,
     Section,
-    complete_with,
+    as_one_argument,
     excludes,
-    grouped,
     labels_option,
+    lazy_complete,
     limit_option,
     needs,
 )
@@ -91,7 +91,7 @@ stream_options = (
 """Options for selecting a batch's inputs and writing its records."""
 
 
-def _choose_flow_argument(flow: str | None, flow_option: str | None) -> str:
+def _choose_flow_argument_or_option(flow: str | None, flow_option: str | None) -> str:
     if flow is not None and flow_option is not None:
         raise usage("pass only one flow", f"the argument is {flow}, --flow names {flow_option}")
     if flow is None and flow_option is None:
@@ -99,16 +99,16 @@ def _choose_flow_argument(flow: str | None, flow_option: str | None) -> str:
     return flow or flow_option or ""
 
 
-flow_argument = grouped(
+flow_argument = as_one_argument(
     "flow",
-    _choose_flow_argument,
-    click.argument("flow", required=False, metavar="FLOW", shell_complete=complete_with("flow_files")),
+    _choose_flow_argument_or_option,
+    click.argument("flow", required=False, metavar="FLOW", shell_complete=lazy_complete("flow_files")),
     # The upstream command has this option.
     FLOW.option(
         "--flow FILE",
         "Run this flow, instead of FLOW.",
         to="flow_option",
-        shell_complete=complete_with("flow_files"),
+        shell_complete=lazy_complete("flow_files"),
         hidden=True,
     ),
 )
@@ -134,17 +134,17 @@ def flows_argument(*, of_project: bool) -> ParameterDecorator:
         return list_project_flows(NO_FLOW)
 
     metavar = "[FLOW]..." if of_project else "FLOW..."
-    return grouped(
+    return as_one_argument(
         "flows",
         choose_flows,
-        click.argument("flows", nargs=-1, metavar=metavar, shell_complete=complete_with("flow_files")),
+        click.argument("flows", nargs=-1, metavar=metavar, shell_complete=lazy_complete("flow_files")),
         FLOW.option(
             "--flow FILE",
             "Add a flow, like FLOW; repeatable.",
             to="flow_option",
             multiple=True,
             hidden=True,
-            shell_complete=complete_with("flow_files"),
+            shell_complete=lazy_complete("flow_files"),
         ),
     )
 
@@ -158,7 +158,7 @@ _INPUT = (
 _EXAMPLE = INPUT.option(
     "--example NAME",
     "Use the input of one of the flow's examples, or the input and variables of a test case.",
-    shell_complete=complete_with("examples"),
+    shell_complete=lazy_complete("examples"),
 )
 _STDIN = (
     INPUT.option(
@@ -180,7 +180,7 @@ _VARIABLES = (
         "--var NAME=VALUE",
         "Set one variable; takes precedence over the others; repeatable.",
         multiple=True,
-        shell_complete=complete_with("variables"),
+        shell_complete=lazy_complete("variables"),
     ),
     VARIABLES.option(
         "--variables-from-env",
@@ -198,14 +198,14 @@ _OVERRIDES = (
         "Override one value: JSON, a YAML scalar, or else text; write a dot in a name as \\.",
         to="set_",
         multiple=True,
-        shell_complete=complete_with("overrides"),
+        shell_complete=lazy_complete("overrides"),
     ),
 )
 
 _FORMS: dict[str, Form] = {"": "file", "_json": "json", "_yaml": "yaml"}
 
 
-def _collect_value_arguments(kind: str, given: dict[str, Any]) -> list[ValueArgument]:
+def _collect_file_json_and_yaml_options(kind: str, given: dict[str, Any]) -> list[ValueArgument]:
     return [
         ValueArgument(f"--{kind}{end.replace('_', '-')}", form, given[kind + end])
         for end, form in _FORMS.items()
@@ -219,11 +219,11 @@ def _build_values(**given: Any) -> RunValues:
     }
     forms["set_"] = ("--set", "set")
     texts = {name: iter(given.get(name, ())) for name in forms}
-    order = get_option_order(click.get_current_context(), list(forms))
+    order = list_parameters_in_command_line_order(click.get_current_context(), list(forms))
     return RunValues(
-        input=_collect_value_arguments("input", given),
+        input=_collect_file_json_and_yaml_options("input", given),
         example=given.get("example"),
-        variables=_collect_value_arguments("variables", given),
+        variables=_collect_file_json_and_yaml_options("variables", given),
         single_variables=given.get("var", ()),
         variables_from_env=given.get("variables_from_env", False),
         overrides=[ValueArgument(*forms[name], next(texts[name])) for name in order],
@@ -232,11 +232,11 @@ def _build_values(**given: Any) -> RunValues:
     )
 
 
-value_options = grouped("values", _build_values, *_INPUT, _EXAMPLE, *_STDIN, *_VARIABLES, *_OVERRIDES)
+value_options = as_one_argument("values", _build_values, *_INPUT, _EXAMPLE, *_STDIN, *_VARIABLES, *_OVERRIDES)
 """Adds options for input, variables and overrides, passed to the command as `values`, a `RunValues`."""
-setting_options = grouped("values", _build_values, *_VARIABLES, *_OVERRIDES)
+setting_options = as_one_argument("values", _build_values, *_VARIABLES, *_OVERRIDES)
 """Adds options for variables and overrides but no input, passed to the command as `values`, a `RunValues`."""
-input_options = grouped("values", _build_values, *_INPUT, *_STDIN)
+input_options = as_one_argument("values", _build_values, *_INPUT, *_STDIN)
 """Adds options for an input that isn't tied to a flow, passed to the command as `values`, a `RunValues`."""
 
 
@@ -292,12 +292,13 @@ batch_conflicts = (
 
 def _build_history_data(**given: Any) -> dict[str, Any]:
     about = {name: value for name, value in given.items() if value}
-    if about:
-        check_history_enabled()
+    if about and (setting := get_history_setting()).value == "off":
+        hint = f"unset {HISTORY_VARIABLE}" if HISTORY_VARIABLE in setting.origin else "stepflow config set history on"
+        raise usage("--label and --note are kept in the history, which is off", hint)
     return about
 
 
-history_options = grouped(
+history_options = as_one_argument(
     "about",
     _build_history_data,
     labels_option("Record this label with the run in the history; repeatable.", HISTORY),
@@ -317,21 +318,21 @@ _REUSE = (
         "--from STEP",
         "Execute this step and all that depend on it, even if they have not changed. [default: --reuse @last]",
         to="from_step",
-        shell_complete=complete_with("steps"),
+        shell_complete=lazy_complete("steps"),
     ),
     REUSE.option(
         "--step STEP",
         "Execute only this step and print its output. The outputs it reads come from the run of --reuse, by default "
         "@last. If you pass an input, it becomes the step's input, and no run is needed.",
         to="only_step",
-        shell_complete=complete_with("steps"),
+        shell_complete=lazy_complete("steps"),
     ),
 )
 _DRY_RUN = FLOW.option("--dry-run", "Validate the flow and print what would be sent, without secrets; run nothing.")
 _UP_TO = FLOW.option(
     "--up-to STEP",
     "Run only this step and the steps it depends on, and return its output.",
-    shell_complete=complete_with("steps"),
+    shell_complete=lazy_complete("steps"),
 )
 _CONCURRENCY = "--max-concurrency N", "Maximum number of steps to execute at once. [default: the server decides]"
 run_options = (
@@ -355,14 +356,14 @@ run_options = (
         "--wait-for-components",
         "Wait up to 60 s for workers, and create the run once the server has the components that the flow needs.",
     ),
-    grouped("reuse", ReuseOptions, *_REUSE),
+    as_one_argument("reuse", ReuseOptions, *_REUSE),
     history_options,
 )
 """Options for `run` and `submit`, apart from the cache, that make up `RunOptions`."""
 batch_options = (
-    click.argument("flow", metavar="FLOW", shell_complete=complete_with("flow_files")),
+    click.argument("flow", metavar="FLOW", shell_complete=lazy_complete("flow_files")),
     click.argument("inputs", metavar="INPUTS", type=FILE),
-    grouped("retry", RetryOptions, *retry_options),
+    as_one_argument("retry", RetryOptions, *retry_options),
     *stream_options,
     BATCH.option(*_CONCURRENCY, type=click.IntRange(min=1)),
     setting_options,
@@ -386,7 +387,7 @@ detach_option = WAITING.option(
 )
 """Adds --detach, passed as `detach`."""
 
-cache_options = grouped(
+cache_options = as_one_argument(
     "caching",
     CacheOptions,
     CACHE.option(

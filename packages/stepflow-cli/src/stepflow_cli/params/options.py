@@ -38,7 +38,7 @@ class ParameterDecorator(Protocol):
         ...
 
 
-class TextType(click.ParamType):  # type: ignore[type-arg]  # The first releases of click 8 have no type arguments.
+class ParsedText(click.ParamType):  # type: ignore[type-arg]  # The first releases of click 8 have no type arguments.
     """A value parsed from text.
 
     Args:
@@ -125,7 +125,7 @@ class Section:
         return SectionedOption(names, section=self.heading, help=help, **settings)
 
 
-def complete_with(name: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
+def lazy_complete(name: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
     """Return the `complete_NAME` function from `completion`, imported only once a shell asks for completions."""
 
     def import_and_complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -216,10 +216,10 @@ def parse_time(text: str) -> str:
     """
     word = text.strip().lower()
     if word in _DAYS_BEFORE:
-        return _format_start_of_day(_DAYS_BEFORE[word])
+        return _format_midnight_days_ago(_DAYS_BEFORE[word])
     weekday = next((place for place, name in enumerate(_WEEKDAYS) if word in (name, name[:3])), None)
     if weekday is not None:
-        return _format_start_of_day((datetime.now().astimezone().weekday() - weekday) % 7)
+        return _format_midnight_days_ago((datetime.now().astimezone().weekday() - weekday) % 7)
     span = parse_duration(word.removesuffix("ago"))
     if span is not None:
         try:
@@ -234,7 +234,7 @@ def parse_time(text: str) -> str:
     return text
 
 
-def _format_start_of_day(before: int | None) -> str:
+def _format_midnight_days_ago(before: int | None) -> str:
     now = datetime.now().astimezone()
     if before is None:
         return now.isoformat()
@@ -260,11 +260,11 @@ def _parse_seconds_option(text: str, name: str) -> float:
     return seconds
 
 
-TIME = TextType(lambda text, name: parse_time(text))
+TIME = ParsedText(lambda text, name: parse_time(text))
 """A point in time, as ISO 8601."""
-DURATION = TextType(_parse_duration_option)
+DURATION = ParsedText(_parse_duration_option)
 """Seconds, from a duration with a unit."""
-SECONDS = TextType(_parse_seconds_option)
+SECONDS = ParsedText(_parse_seconds_option)
 """Seconds, from a plain number or a duration with a unit."""
 
 
@@ -293,7 +293,7 @@ class _GroupedParameters:
         return decorated  # type: ignore[no-any-return]
 
 
-def grouped(argument: str, build: Callable[..., Any], *decorators: ParameterDecorator) -> ParameterDecorator:
+def as_one_argument(argument: str, build: Callable[..., Any], *decorators: ParameterDecorator) -> ParameterDecorator:
     """Return a decorator that adds parameters and passes the command the result of calling `build` with their values.
 
     Args:
@@ -307,7 +307,7 @@ def grouped(argument: str, build: Callable[..., Any], *decorators: ParameterDeco
 _CONFIG = {False: "", True: "config in stepflow.toml, else "}
 
 
-def _server_name_options(default: str, *, is_needed: bool = True) -> tuple[ParameterDecorator, ParameterDecorator]:
+def _url_and_profile_options(default: str, *, is_needed: bool = True) -> tuple[ParameterDecorator, ParameterDecorator]:
     url = f" [env: STEPFLOW_URL; default: {default}]" if is_needed else ""
     profile = " [env: STEPFLOW_PROFILE]" if is_needed else ""
     return (
@@ -315,13 +315,13 @@ def _server_name_options(default: str, *, is_needed: bool = True) -> tuple[Param
             "--url URL", f"Use the server at this URL, or local for the server started by 'stepflow serve'.{url}"
         ),
         SERVER.option(
-            "--profile NAME", f"Use the server of this profile.{profile}", shell_complete=complete_with("profiles")
+            "--profile NAME", f"Use the server of this profile.{profile}", shell_complete=lazy_complete("profiles")
         ),
     )
 
 
-running_server_options = grouped(
-    "server", partial(ServerOptions, default="server", may_stop_on_exit=False), *_server_name_options(DEFAULT_URL)
+running_server_options = as_one_argument(
+    "server", partial(ServerOptions, default="server", may_stop_on_exit=False), *_url_and_profile_options(DEFAULT_URL)
 )
 """Adds --url and --profile for commands about a server's contents, passed as `server`, a `ServerOptions`."""
 
@@ -334,10 +334,10 @@ def server_options(default: Default, *, is_needed: bool = True, reads_project: b
         is_needed: Whether the command contacts a server even if no option names one.
         reads_project: Whether an embedded server may use the project's configuration.
     """
-    return grouped(
+    return as_one_argument(
         "server",
         partial(ServerOptions, default=default, reads_project=reads_project),
-        *_server_name_options("embedded" if default == "embedded" else DEFAULT_URL, is_needed=is_needed),
+        *_url_and_profile_options("embedded" if default == "embedded" else DEFAULT_URL, is_needed=is_needed),
         SERVER.option("--local", "Start an embedded server, and stop it when the command exits."),
         SERVER.option(
             "--config FILE",
@@ -349,7 +349,7 @@ def server_options(default: Default, *, is_needed: bool = True, reads_project: b
 
 
 changed_profile_option = SERVER.option(
-    "--profile NAME", "Change this profile. [default: the current one]", shell_complete=complete_with("profiles")
+    "--profile NAME", "Change this profile. [default: the current one]", shell_complete=lazy_complete("profiles")
 )
 """Adds --profile for commands that change a profile, passed as `profile`, its name or None."""
 
@@ -361,7 +361,7 @@ def _set_json_errors(ctx: click.Context, param: click.Parameter, value: str | bo
     return value
 
 
-def file_option(help: str, name: str = "output", *, metavar: str = "FILE", **more: Any) -> ParameterDecorator:
+def output_file_option(help: str, name: str = "output", *, metavar: str = "FILE", **more: Any) -> ParameterDecorator:
     """Return a decorator that adds -O/--output FILE, passed as the file's name or None."""
     return OUTPUT.option(f"-O, --output {metavar}", help, name, type=FILE, **more)
 
@@ -373,7 +373,7 @@ SERVER_NAMES = "--url --profile --local --config"
 """Options that select a server."""
 
 
-def format_option(names: Sequence[str], help: str, **more: Any) -> ParameterDecorator:
+def output_format_option(names: Sequence[str], help: str, **more: Any) -> ParameterDecorator:
     """Return a decorator that adds -o/--format FORMAT, passed as the format's name or None."""
     return OUTPUT.option("-o, --format FORMAT", help, type=_FormatChoice(names), **more)
 
@@ -424,9 +424,9 @@ def _output_options(
 
     names = [*formats, *(aliases or ())]
     help = f"Output format: {', '.join(names)}. With json and jsonl, errors are JSON too."
-    decorators = [format_option(names, help, callback=_set_json_errors)]
+    decorators = [output_format_option(names, help, callback=_set_json_errors)]
     if file:
-        decorators.insert(0, file_option("Write the result to this file, or - for standard output.", "path"))
+        decorators.insert(0, output_file_option("Write the result to this file, or - for standard output.", "path"))
     if table:
         # As in other commands, a word after --json names fields.
         json_option: dict[str, Any] = {"callback": _set_json_errors, "hidden": True, "is_flag": False, "flag_value": ""}
@@ -437,7 +437,7 @@ def _output_options(
         ]
     else:
         decorators.append(OUTPUT.option("--json", "Same as -o json.", callback=_set_json_errors, hidden=True))
-    return grouped("output", build_output, *decorators)
+    return as_one_argument("output", build_output, *decorators)
 
 
 def formatted_output_options(**aliases: str) -> ParameterDecorator:
@@ -526,9 +526,9 @@ class WaitOptions(NamedTuple):
     """Whether Ctrl-C leaves the run running or cancels it."""
 
 
-timeout_option = grouped("wait", WaitOptions, _TIMEOUT)
+timeout_option = as_one_argument("wait", WaitOptions, _TIMEOUT)
 """Adds --timeout, passed as `wait`, a `WaitOptions`. Ctrl-C stops the wait but not the run."""
-wait_options = grouped(
+wait_options = as_one_argument(
     "wait",
     WaitOptions,
     _TIMEOUT,
@@ -563,7 +563,7 @@ def _confirm_or_raise(yes: bool, deed: str) -> None:
         raise usage(f"not confirmed: did not {deed}")
 
 
-confirm_option = grouped(
+confirm_option = as_one_argument(
     "confirm",
     lambda yes: partial(_confirm_or_raise, yes),
     OUTPUT.option("-y, --yes", "Do not ask for confirmation.", is_risky=True),

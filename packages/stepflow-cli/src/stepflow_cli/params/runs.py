@@ -13,32 +13,32 @@ import click
 from ..errors import usage
 from ..runs.find_runs import is_run_id_prefix
 from ..stdio import read_stdin_text
-from .options import Choice, ParameterDecorator, TextType, complete_with, grouped, option, parse_time
+from .options import Choice, ParameterDecorator, ParsedText, as_one_argument, lazy_complete, option, parse_time
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
     from stepflow_client._command import RunQuery
 
 
-class _RunIdType(TextType):
+class _RunIdType(ParsedText):
     """A run ID in the server's format, an ID prefix, or `@N`."""
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """Return the server's newest runs."""
-        return complete_with("run_ids")(ctx, param, incomplete)
+        return lazy_complete("run_ids")(ctx, param, incomplete)
 
 
-def _parse_run_id(text: str, listing: str) -> str:
+def _parse_one_run_id(text: str, listing: str) -> str:
     # Where a single run is expected, `-` is not standard input but the last run, as in `cd -`.
     return "@last" if text == "-" else parse_run_id(text, listing=listing)
 
 
-RUN_ID = _RunIdType(lambda text, name: _parse_run_id(text, "runs list"))
+RUN_ID = _RunIdType(lambda text, _: _parse_one_run_id(text, "runs list"))
 # Also accepts unconfirmed history entries.
-_RECORDED = TextType(lambda text, name: text if text.startswith("pending:") else _parse_run_id(text, "history list"))
+_RECORDED = ParsedText(lambda text, _: text if text.startswith("pending:") else _parse_one_run_id(text, "history list"))
 
 
-def stored_id_type(what: str, hint: str) -> TextType:
+def flow_or_blob_id_type(what: str, hint: str) -> ParsedText:
     """Return the type for a stored flow's or blob's ID, which is a content digest."""
 
     def parse_stored_id(text: str, name: str) -> str:
@@ -46,7 +46,7 @@ def stored_id_type(what: str, hint: str) -> TextType:
             raise usage(f"a {what} ID has 64 hexadecimal digits, unlike {text!r}", hint)
         return text
 
-    return TextType(parse_stored_id)
+    return ParsedText(parse_stored_id)
 
 
 def parse_run_id(text: str, where: str = "", listing: str = "runs list") -> str:
@@ -76,7 +76,7 @@ def parse_run_id(text: str, where: str = "", listing: str = "runs list") -> str:
 
 run_argument = click.argument("run_id", metavar="RUN", type=RUN_ID)
 """Adds RUN, passed as `run_id`: an ID in the server's format, an ID prefix, or `@N`."""
-_recorded = partial(click.argument, "run_id", type=_RECORDED, shell_complete=complete_with("recorded_runs"))
+_recorded = partial(click.argument, "run_id", type=_RECORDED, shell_complete=lazy_complete("recorded_runs"))
 recorded_run_argument = _recorded(metavar="RUN")
 """Adds RUN like `run_argument`, but completed by the shell from the history."""
 optional_recorded_run_argument = _recorded(metavar="[RUN]", required=False)
@@ -127,10 +127,10 @@ def _parse_run_ids(runs: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(ids))
 
 
-runs_argument = grouped(
+runs_argument = as_one_argument(
     "ids",
     _parse_run_ids,
-    click.argument("runs", metavar="RUN...", nargs=-1, required=True, shell_complete=complete_with("run_ids")),
+    click.argument("runs", metavar="RUN...", nargs=-1, required=True, shell_complete=lazy_complete("run_ids")),
 )
 """Adds RUN..., passed as `ids`, without duplicates. `-` reads them from standard input."""
 

@@ -71,7 +71,7 @@ _COMMANDS = {
 }
 
 
-def find_command_hint(words: str) -> str | None:
+def find_unknown_command_hint(words: str) -> str | None:
     """Return a hint for a command that doesn't exist.
 
     Args:
@@ -80,7 +80,7 @@ def find_command_hint(words: str) -> str | None:
     return _COMMANDS.get(words.partition(" ")[2])
 
 
-def find_option_hint(command: str, options: Iterable[str], known: Collection[str]) -> str | None:
+def find_unknown_option_hint(command: str, options: Iterable[str], known: Collection[str]) -> str | None:
     """Return a hint for an option that doesn't exist.
 
     Args:

@@ -36,7 +36,7 @@ from ..records.results import BATCH_RESULT, failed_batch_problem
 from ..records.runs import duration_text
 from ..server.connect import Target
 from .job import Job
-from .single_run import add_run_id, complete_job_from_server
+from .single_run import add_run_id_to_problem, complete_job_from_server
 
 if TYPE_CHECKING:
     from stepflow_client import InputStream, Outcome
@@ -192,7 +192,7 @@ class BatchRun:
                 first = list(islice(chosen, _ONE_RUN + 1))
                 # A chunk size above the batch's tells the client that no other run shares --max-concurrency.
                 size = _ONE_RUN + 1 if len(first) <= _ONE_RUN else None
-                records = self._iter_run_records(
+                records = self._run_inputs_yielding_records(
                     target, chain(first, chosen), self._journal, chunk_size=size, ordered=True
                 )
                 with closing(records):
@@ -274,11 +274,11 @@ class BatchRun:
             yield value
 
     def _write_records(self, target: Target, chosen: Iterable[IndexedInput], journal: str | None, file: Any) -> None:
-        with closing(self._iter_run_records(target, chosen, journal)) as records:
+        with closing(self._run_inputs_yielding_records(target, chosen, journal)) as records:
             for record in records:
                 file.write(record)
 
-    def _iter_run_records(
+    def _run_inputs_yielding_records(
         self,
         target: Target,
         chosen: Iterable[IndexedInput],
@@ -339,7 +339,7 @@ class BatchRun:
             raise convert_to_problem(error, hint=hint) from None
         except Problem as problem:
             if self.progress.run_id is not None:
-                add_run_id(problem, target, self.progress.run_id)
+                add_run_id_to_problem(problem, target, self.progress.run_id)
             raise
 
 

@@ -10,7 +10,7 @@ from stepflow_client._data.flow_declarations import get_declared_defs, get_decla
 from ..errors import current_session
 from ..output.columns import View, columns
 from ..output.messages import note, show_spinner
-from ..records.diagnostics import InvalidFlow, diagnostic_records, flow_label, format_counts, print_diagnostics
+from ..records.diagnostics import InvalidFlow, diagnostic_records, flow_label, format_counts, note_diagnostics
 from ..server.connect import Target
 from .caching import JobCache
 from .job import Job
@@ -42,7 +42,7 @@ def print_dry_run(target: Target, job: Job, cache: JobCache | None = None) -> No
         raise InvalidFlow(f"{flow_label(name)} is invalid: {format_counts(diagnostics)}", diagnostics)
     session = current_session()
     if diagnostics and not (session.json_errors or session.quiet):
-        print_diagnostics(diagnostics)
+        note_diagnostics(diagnostics)
     if plan is not None:
         print_rerun_plan(plan, output)
     else:

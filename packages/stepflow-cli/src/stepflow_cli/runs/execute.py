@@ -47,7 +47,7 @@ def execute_run_command(options: RunOptions) -> None:
             run_id = start_job(target, job).run_id
             with adding_run_id(target, run_id):
                 options.output.print_record({"run_id": run_id}, _RUN_ID, default="name")
-            job.note_unread_input()
+            job.note_unread_input_fields()
         elif options.ui:
             serve_run_page(target, job)
         else:

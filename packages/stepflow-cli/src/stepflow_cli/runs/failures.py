@@ -19,7 +19,7 @@ MAX_EXPLAINED_ITEMS = 1000
 """For larger runs, steps are not fetched to explain items or to count failed items in sub-runs."""
 
 
-def explain_step_failures(
+def add_step_states_after_failure(
     client: SyncStepflowClient, run_id: str, steps: Sequence[StepDetails], item_index: int | None = None
 ) -> Sequence[StepDetails]:
     """Return steps with their states, fetching more of the run only if a step or its sub-runs failed."""
@@ -31,7 +31,7 @@ def explain_step_failures(
     return add_step_states(steps, {(step.item_index, step.step_id): step for step in run.steps or ()})
 
 
-def add_failed_sub_run_counts(client: SyncStepflowClient, run: RunDetails) -> RunDetails:
+def add_failed_sub_run_count(client: SyncStepflowClient, run: RunDetails) -> RunDetails:
     """Add the number of failed sub-run items to a completed run. Other runs are returned unchanged."""
     from stepflow_client._runs.explanation import RUNS_FLOWS
     from stepflow_client.flows.graph import FlowSteps
@@ -52,7 +52,7 @@ def read_explained_run(client: SyncStepflowClient, run_id: str) -> RunDetails:
     # Check the items as well as the status, because a sub-run completes even if some of its items failed.
     if run.items.total and (run.status in UNSUCCESSFUL_STATUSES or run.items.failed):
         return client.snapshot(run_id, include=("counts", "account")).details
-    return add_failed_sub_run_counts(client, run)
+    return add_failed_sub_run_count(client, run)
 
 
 _NO_ROUTE = "error routing component"
@@ -116,10 +116,8 @@ def _explain_message(
         finding = next((finding for finding in findings if finding.path == place), None)
         if finding is not None:
             return f"{finding.message}; {finding.hint}" if finding.hint else finding.message
-        return (
-            describe_missing_workers(listed)
-            or f"unknown component {step['component']!r}; see 'stepflow components list'"
-        )
+        unknown = f"unknown component {step['component']!r}; see 'stepflow components list'"
+        return describe_missing_workers(listed) or unknown
     given, schemas = step.get("input"), (components or Components()).find_schemas(str(step.get("component")))
     required = (schemas[0] or {}).get("required") or [] if schemas else []
     if not isinstance(given, dict | None) or any(key.startswith("$") for key in given or {}):

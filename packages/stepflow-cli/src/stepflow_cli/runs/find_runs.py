@@ -12,7 +12,7 @@ from uuid import UUID
 
 from ..errors import ExitCode, Problem, usage
 from ..output.messages import note
-from ..server.connect import Target, connect, get_session_server, is_port_open
+from ..server.connect import Target, connect, get_server_kept_in_session, is_port_open
 from ..settings.history import get_history_setting, open_history
 from ..settings.server_choice import ServerOptions, Setting, choose_server, list_equivalent_urls
 
@@ -54,7 +54,7 @@ class StoppedServerError(Problem):
         super().__init__(message, kind="server_stopped", exit_code=ExitCode.NO_SERVER, run_id=entry.run_id, hint=hint)
         self.entry = entry
 
-    def compute_recorded_results(self) -> list[FlowResult]:
+    def compute_results_from_history(self) -> list[FlowResult]:
         """Compute the results of the run's items from step outputs in the history.
 
         Raises:
@@ -106,28 +106,28 @@ def connect_to_runs(
 
     Raises:
         Problem: If a run can't be found, if the runs are on different servers, or as for `connect` and
-            `resolve_run_id`.
+            `expand_run_id`.
     """
     is_named = server.has_server_option
-    entries = {} if is_named else {text: find_recorded_run(text) for text in texts if text.startswith("@")}
+    entries = {} if is_named else {text: find_run_in_history(text) for text in texts if text.startswith("@")}
     servers = {entry.server: text for text, entry in entries.items() if entry.server is not None}
     if len(servers) > 1:
         (one, first), (other, second), *_ = servers.items()
         raise usage(f"{first} is a run on {one}, {second} one on {other}", "use runs of one server")
     for url, text in servers.items():
-        kept = get_session_server(server)
+        kept = get_server_kept_in_session(server)
         current = kept.client.url if kept is not None else choose_server(server).url.value
         if url not in list_equivalent_urls(str(current)):
             server = server._replace(run_server=Setting("url", url, text))
     with connect(server) as target:
         if is_named:
-            entries = {text: find_recorded_run(text, target.client.url) for text in texts if text.startswith("@")}
+            entries = {text: find_run_in_history(text, target.client.url) for text in texts if text.startswith("@")}
         for text, entry in entries.items():
             if entry.is_embedded and _has_server_stopped(target, entry):
                 raise StoppedServerError(text, entry)
             if announce_runs:
                 note(f"{text} is {_describe_recorded_run(entry)} on {target.choice.explanation}")
-        ids = [entries[text].run_id if text in entries else resolve_run_id(target.client, text) for text in texts]
+        ids = [entries[text].run_id if text in entries else expand_run_id(target.client, text) for text in texts]
         yield target, list(dict.fromkeys(ids))
 
 
@@ -142,7 +142,9 @@ def connect_to_run(server: ServerOptions, text: str, *, announce_runs: bool = Fa
         yield target, run_id
 
 
-def check_same_flow(target: Target, run_id: str, flow: Mapping[str, Any], other: Mapping[str, Any], name: str) -> None:
+def check_flow_matches_run(
+    target: Target, run_id: str, flow: Mapping[str, Any], other: Mapping[str, Any], name: str
+) -> None:
     """Check that a flow is the run's, or a later version of it.
 
     Args:
@@ -170,11 +172,11 @@ def _has_server_stopped(target: Target, entry: HistoryEntry) -> bool:
     """Return whether a run's embedded server has stopped. Another program could be using its port by now."""
     from stepflow_client import NotFoundError, TransportError
 
-    from ..settings.profiles import split_server_url
+    from ..settings.profiles import split_scheme_host_and_port
 
     if target.runtime is not None and target.runtime.url == entry.server:
         return False
-    _, host, port = split_server_url(entry.server or "")
+    _, host, port = split_scheme_host_and_port(entry.server or "")
     if not is_port_open(host, port):
         return True
     try:
@@ -190,7 +192,7 @@ def _describe_recorded_run(entry: HistoryEntry) -> str:
     return f"run {entry.run_id}{f' of flow {flow}' if flow else ''}"
 
 
-def resolve_run_id(client: SyncStepflowClient, text: str) -> str:
+def expand_run_id(client: SyncStepflowClient, text: str) -> str:
     """Return the run ID with this prefix. A complete ID needs no request.
 
     Raises:
@@ -199,7 +201,7 @@ def resolve_run_id(client: SyncStepflowClient, text: str) -> str:
     if is_complete_run_id(text):
         return text
     ids: list[str] = []
-    span = parse_creation_time_range(text)
+    span = get_creation_times_of_id_prefix(text)
     if span is not None:
         runs = client.iter_runs(since=span[0], until=span[1])
         ids = list(islice((run.run_id for run in runs if run.run_id.startswith(text)), _CANDIDATES + 1))
@@ -212,7 +214,7 @@ def resolve_run_id(client: SyncStepflowClient, text: str) -> str:
     return ids[0]
 
 
-def find_recorded_run(text: str, url: str | None = None) -> HistoryEntry:
+def find_run_in_history(text: str, url: str | None = None) -> HistoryEntry:
     """Return the run that `@last`, `@2` and so on refer to, counting only the server at `url` if set.
 
     Raises:
@@ -251,7 +253,7 @@ def matches_query_word(run: RunDetails, word: str) -> bool:
     return is_run_id_prefix(text) and run.run_id.startswith(text)
 
 
-def parse_creation_time_range(prefix: str) -> tuple[datetime, datetime | None] | None:
+def get_creation_times_of_id_prefix(prefix: str) -> tuple[datetime, datetime | None] | None:
     """Return the range of creation times for run IDs with this prefix, or None if no run ID can have it.
 
     Run IDs start with their creation time.

@@ -74,7 +74,7 @@ class Job:
             "max_concurrency": self.options.max_concurrency,
         }
 
-    def note_unread_input(self) -> None:
+    def note_unread_input_fields(self) -> None:
         """Print a note about fields of a single input that the flow neither declares nor reads."""
         if self.options.inputs is None and self.has_input:
             note_unread_input_fields(self.flow_with_overrides, self.input)

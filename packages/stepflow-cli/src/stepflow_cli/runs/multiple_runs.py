@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from stepflow_client import ApiError, NotFoundError, RunTimeoutError
+from stepflow_client import ApiError, NotFoundError, RunTimeoutError, StepflowClientError, TransportError
 from stepflow_client.types.statuses import is_given_up
 
 from ..errors import ExitCode, Problem, convert_to_problem, current_session, interrupted_problem
@@ -121,8 +121,6 @@ def hinting_return(target: Target, run_id: str, wait: WaitOptions, again: str | 
     Raises:
         Problem: If the block is interrupted or times out, or the server is lost.
     """
-    from stepflow_client import RunTimeoutError, StepflowClientError, TransportError
-
     hint = None if target.ends_with_command else again or target.build_return_command("runs watch", run_id)
     try:
         yield

@@ -19,7 +19,7 @@ from ..output.messages import note
 from ..output.printing import Output
 from ..server.connect import Target
 from ..settings.history import open_history
-from .find_runs import is_complete_run_id, parse_history_position, resolve_run_id
+from .find_runs import expand_run_id, is_complete_run_id, parse_history_position
 from .job import Job
 from .run_options import ReuseOptions
 
@@ -48,7 +48,7 @@ def resolve_earlier_run(target: Target, job: Job) -> None:
         recorded = []
         if target.runtime is not None and not is_complete_run_id(text):
             recorded = target.history.search(run_id=text.lower(), limit=2)
-        run_id = recorded[0].run_id if len(recorded) == 1 else resolve_run_id(target.client, text)
+        run_id = recorded[0].run_id if len(recorded) == 1 else expand_run_id(target.client, text)
     if run_id is not None:
         job.reuse = reuse._replace(run=run_id)
         if reuse.only_step is not None:
@@ -168,7 +168,7 @@ def _summarize_plan(plan: RerunPlan, attempt: int | None = None) -> str:
     return text + (f", in {count} runs" if count > 1 else "")
 
 
-def get_attempt_number(target: Target, run_id: str) -> int | None:
+def get_next_attempt_number(target: Target, run_id: str) -> int | None:
     """Return the attempt number for a rerun of this run, or None if the run isn't in the history."""
     entry, attempt = target.history.get(run_id), 1
     while entry is not None:

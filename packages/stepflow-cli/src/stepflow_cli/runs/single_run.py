@@ -101,7 +101,7 @@ class _ProgressDisplay:
             from ..output.live import live_display
 
             def draw_tree(height: int | None) -> Any:
-                return watch.build_tree(height, *([self._format_counts(watch)] if watch.run.items.total > 1 else []))
+                return watch.build_tree(height, *([self._format_counts(watch)] if watch.progress.total > 1 else []))
 
             with live_display(draw_tree, stream=sys.stderr, color=self._color, stays=False) as refresh:
                 self._watch = watch
@@ -139,7 +139,7 @@ class _ProgressDisplay:
 
     def _format_counts(self, watch: RunWatch) -> str:
         completed, failed = watch.progress.count_ended_items()
-        return format_counts(watch.run.items.total, completed, failed, time.monotonic() - self._began)
+        return format_counts(watch.details.items.total, completed, failed, time.monotonic() - self._began)
 
 
 def complete_job_from_server(target: Target, job: Job) -> None:
@@ -196,7 +196,7 @@ def run_job(target: Target, job: Job, cache: JobCache | None = None) -> None:
                 problem.hint = "; ".join(filter(None, (hint, place))) or None
             raise
     # Only do this on success: failures have their own hint.
-    job.note_unread_input()
+    job.note_unread_input_fields()
 
 
 def start_job(target: Target, job: Job) -> SyncRunHandle[Any]:
@@ -280,12 +280,12 @@ def adding_run_id(target: Target, run_id: str) -> Iterator[None]:
         error.run_id = error.run_id or run_id
         raise
     except Problem as problem:
-        add_run_id(problem, target, run_id)
+        add_run_id_to_problem(problem, target, run_id)
         add_view_commands_hint(problem, target, run_id)
         raise
 
 
-def add_run_id(problem: Problem, target: Target, run_id: str) -> None:
+def add_run_id_to_problem(problem: Problem, target: Target, run_id: str) -> None:
     """Add a run ID, and how to get its result, to a problem."""
     if problem.run_id is None:
         problem.run_id = run_id

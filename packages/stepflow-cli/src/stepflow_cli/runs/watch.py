@@ -26,7 +26,7 @@ from ..output.terminal import escape, escape_lines_for_terminal
 from ..records.results import build_cancelled_run_problem, build_result_problem
 from ..records.runs import duration_text, get_run_seconds_so_far
 from ..server.connect import Target
-from .failures import MAX_EXPLAINED_ITEMS, add_failed_sub_run_counts
+from .failures import MAX_EXPLAINED_ITEMS, add_failed_sub_run_count
 
 if TYPE_CHECKING:
     from stepflow_client import RunDetails, StepAccount, SyncStepflowClient
@@ -189,7 +189,7 @@ def build_run_tree(
         title.append(f"  {_format_flow_name(sub_run)}")
         _add_step_lines(tree.add(title), sub_run, now, None if height is None else 1, shown_errors)
     if len(below) > _SUB_RUNS:
-        tree.add(_join_line(f"{len(below)} sub-runs in all: {_count_statuses([sub_run.status for sub_run in below])}"))
+        tree.add(_join_line(f"{len(below)} sub-runs in all: {_format_counts([sub_run.status for sub_run in below])}"))
     if note:
         tree.add(_join_line(note))
     return tree
@@ -217,7 +217,7 @@ def _add_step_lines(tree: Tree, run: RunProgress, now: datetime, most: int | Non
         tree.add(line)
     if len(steps) < len(every):
         left_out = [step.get_state_text(run.total, run.is_over) for step in every if step not in steps]
-        tree.add(_join_line(f"… and {_count_statuses(left_out)}"))
+        tree.add(_join_line(f"… and {_format_counts(left_out)}"))
 
 
 def _select_shown_steps(steps: Sequence[StepProgress], run: RunProgress, most: int) -> list[StepProgress]:
@@ -263,7 +263,7 @@ def _format_duration(seconds: float | None) -> str:
     return "" if seconds is None else f"  {duration_text(seconds)}"
 
 
-def _count_statuses(statuses: Sequence[str]) -> str:
+def _format_counts(statuses: Sequence[str]) -> str:
     return ", ".join(f"{statuses.count(status)} {status}" for status in dict.fromkeys(statuses))
 
 
@@ -295,12 +295,12 @@ class RunWatch:
         self._accounts: dict[tuple[int, str], StepAccount] = {}
         """Each step's outcome, once the run has ended."""
         self.progress = build_initial_progress(self.snapshot, flow_of=self._fetch_flow_outline)
-        if self.run.is_finished:
+        if self.details.is_finished:
             self._deadline = None
             self._read_final_state()
 
     @property
-    def run(self) -> RunDetails:
+    def details(self) -> RunDetails:
         """The run as of the last fetch."""
         return self.snapshot.details
 
@@ -316,7 +316,7 @@ class RunWatch:
         elif not self._target.client.server_info().capabilities["events"]:
             messages += ("this server reports no events: the steps are not shown",)
         now = datetime.now(UTC) + self._clock_difference
-        failed_below = self.run.failed_in_sub_runs or 0
+        failed_below = self.details.failed_in_sub_runs or 0
         return build_run_tree(self.progress, now, "; ".join(messages) or None, height=height, failed_below=failed_below)
 
     def follow(
@@ -337,7 +337,7 @@ class RunWatch:
             RunTimeoutError: If the run does not end in time.
         """
         # For a sub-run, servers would send its parent's events, with wrong step IDs.
-        sub_runs = sub_runs and self.run.parent_run_id is None
+        sub_runs = sub_runs and self.details.parent_run_id is None
         drawn, until = -math.inf, self._deadline or math.inf
         follow = self._target.client._services.watcher.follow
         followed = follow(self.progress, every=_REFRESH_SECONDS, until=until, include_sub_runs=sub_runs)
@@ -368,7 +368,7 @@ class RunWatch:
         """Once the run has ended, find out why items failed (unless there are too many)."""
         from stepflow_client._runs.explanation import explain_steps
 
-        run = self.run
+        run = self.details
         has_failed = run.status in FAILED_STATUSES
         parts: list[SnapshotPart] = ["counts"]
         if run.items.total <= MAX_EXPLAINED_ITEMS and (has_failed or any(step.failed for step in self.progress.steps)):
@@ -376,7 +376,7 @@ class RunWatch:
         elif has_failed and run.items.total <= _MAX_ITEMS:
             parts.append("items")
         snapshot = self._target.client.snapshot(run.run_id, include=parts)
-        details = add_failed_sub_run_counts(self._target.client, snapshot.details)
+        details = add_failed_sub_run_count(self._target.client, snapshot.details)
         self.snapshot = replace(snapshot, details=details)
         self._accounts = explain_steps(self.snapshot) if "steps" in parts else {}
 
@@ -400,7 +400,7 @@ class RunWatch:
         if run is self.progress:
             account = self._accounts.get((item, step.step_id))
             # In large runs, skipped steps are known only at the end.
-            is_small = self.run.items.total <= _FEW_ITEMS
+            is_small = self.details.items.total <= _FEW_ITEMS
             others = [other for other in run.steps if other is not step and item in other.ended and other.failed]
             if account is not None:
                 self._record_skipped_step(item, account)

@@ -164,7 +164,7 @@ def connect(server: ServerOptions, *, flow: str | None = None) -> Iterator[Targe
     Raises:
         Problem: If the options are invalid, or the server can't be reached.
     """
-    kept = get_session_server(server)
+    kept = get_server_kept_in_session(server)
     choice = choose_server(server, flow) if kept is None else kept.choice
     session = current_session()
     if session.verbosity:
@@ -206,7 +206,7 @@ def connect(server: ServerOptions, *, flow: str | None = None) -> Iterator[Targe
             raise
 
 
-def get_session_server(server: ServerOptions, session: Session | None = None) -> Target | None:
+def get_server_kept_in_session(server: ServerOptions, session: Session | None = None) -> Target | None:
     """Return the server kept in a session (by default, the current one), unless the options name a server."""
     kept = (session or current_session()).kept
     return kept if isinstance(kept, Target) and not server.has_server_option else None

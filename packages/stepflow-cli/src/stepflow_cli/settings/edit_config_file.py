@@ -11,8 +11,8 @@ from typing import Any
 from ..errors import Problem, suggest, usage
 from ..inputs.files import converting_write_errors
 from ..inputs.values import parse_assigned_value
-from .profiles import KEYS, TOKEN_KEYS, Profiles, parse_history_without_password, parse_profile
-from .server_choice import check_target_release
+from .profiles import KEYS, TOKEN_KEYS, Profiles, parse_history_rejecting_password, parse_profile
+from .server_choice import check_valid_release
 
 # Keys outside profiles.
 _TOP = ("current", "history", "target")
@@ -86,10 +86,10 @@ def change_setting(path: SettingPath, text: str, profiles: Profiles) -> Any:
         Problem: If the value is invalid or the file can't be changed.
     """
     if path.profile is None and path.key == "history":
-        history = parse_history_without_password(text, "history")
+        history = parse_history_rejecting_password(text, "history")
         return _set_top_level_key("history", {"on": True, "off": False}.get(history, history), profiles)
     if path.profile is None and path.key == "target":
-        check_target_release(text, "target")
+        check_valid_release(text, "target")
         return _set_top_level_key("target", text, profiles)
     if path.profile is None:
         return make_profile_current(text, profiles)

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
-from ..errors import Problem, usage
+from ..errors import Problem
 from ..output.messages import note as warn
 from .profiles import DATABASE_SCHEMES, Profiles, load_profiles, parse_history_value
 from .server_choice import Setting
@@ -40,18 +40,6 @@ def get_history_setting(profiles: Profiles | None = None) -> Setting:
     if profiles.history is not None:
         return Setting("history", profiles.history, str(profiles.path))
     return Setting("history", "on", "default")
-
-
-def check_history_enabled() -> None:
-    """Check that the history is enabled.
-
-    Raises:
-        Problem: If it is off.
-    """
-    setting = get_history_setting()
-    if setting.value == "off":
-        hint = f"unset {HISTORY_VARIABLE}" if HISTORY_VARIABLE in setting.origin else "stepflow config set history on"
-        raise usage("--label and --note are kept in the history, which is off", hint)
 
 
 def open_history() -> History:

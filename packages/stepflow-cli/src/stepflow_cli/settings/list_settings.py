@@ -10,7 +10,7 @@ from stepflow_client.flows.project import find_project
 
 from .history import get_history_setting
 from .profiles import CONFIG_VARIABLE, find_environment_proxy, load_profiles
-from .server_choice import ServerOptions, Setting, choose_server, get_target_setting
+from .server_choice import ServerOptions, Setting, choose_server, get_target_release_setting
 
 
 def list_settings(server: ServerOptions) -> list[Setting]:
@@ -24,9 +24,9 @@ def list_settings(server: ServerOptions) -> list[Setting]:
     """
     profiles = load_profiles()
     choice = choose_server(server, profiles=profiles)
-    settings = [_mask_setting(setting, choice.url.value) for setting in choice.settings]
-    settings.append(_mask_setting(get_history_setting(profiles), None))
-    settings.append(get_target_setting(profiles, project=find_project()))
+    settings = [_remove_password_and_add_proxy(setting, choice.url.value) for setting in choice.settings]
+    settings.append(_remove_password_and_add_proxy(get_history_setting(profiles), None))
+    settings.append(get_target_release_setting(profiles, project=find_project()))
     names = sorted(profiles.tables)
     settings.append(Setting("profiles", names, str(profiles.path) if names else "default"))
     named = "environment variable STEPFLOW_CONFIG_FILE" if os.environ.get(CONFIG_VARIABLE) else "default"
@@ -34,7 +34,7 @@ def list_settings(server: ServerOptions) -> list[Setting]:
     return settings
 
 
-def _mask_setting(setting: Setting, url: str | None) -> Setting:
+def _remove_password_and_add_proxy(setting: Setting, url: str | None) -> Setting:
     if setting.name == "proxy" and setting.value is None and url is not None:
         proxy = find_environment_proxy(url)
         if proxy is not None and proxy.url is not None:

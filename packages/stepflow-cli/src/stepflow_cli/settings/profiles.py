@@ -28,7 +28,7 @@ class EnvironmentProxy(NamedTuple):
     """If there is no proxy to use, why the variable doesn't apply."""
 
 
-def split_server_url(url: str) -> tuple[str, str, int]:
+def split_scheme_host_and_port(url: str) -> tuple[str, str, int]:
     """Split a server's URL into scheme, host and port. A bare `host:port` is treated as http.
 
     Raises:
@@ -47,7 +47,7 @@ def find_environment_proxy(url: str) -> EnvironmentProxy | None:
         None if no variable sets a proxy for it.
     """
     try:
-        scheme, host, _ = split_server_url(url)
+        scheme, host, _ = split_scheme_host_and_port(url)
     except ValueError:
         return None
     names = [name for kind in (scheme, "all") for name in (f"{kind}_proxy", f"{kind}_proxy".upper())]
@@ -273,7 +273,7 @@ def load_profiles(path: Path | None = None, *, missing_ok: bool = False) -> Prof
     current, tables = content.get("current"), content.get("profiles", {})
     history = content.get("history")
     if history is not None:
-        history = parse_history_without_password(str(history), f"{path}: history")
+        history = parse_history_rejecting_password(str(history), f"{path}: history")
     if current is not None and not isinstance(current, str):
         raise usage(f"{path}: current must be the name of a profile, not {current!r}")
     if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
@@ -295,7 +295,7 @@ def parse_history_value(text: str, name: str) -> str:
     return "on" if _BOOLEANS[text.lower()] else "off"
 
 
-def parse_history_without_password(text: str, name: str) -> str:
+def parse_history_rejecting_password(text: str, name: str) -> str:
     """Parse the value of `history` in the file.
 
     Raises:
@@ -340,7 +340,7 @@ def _explain_invalid_url(value: Any) -> str | None:
     if not isinstance(value, str) or not value or any(letter.isspace() for letter in value):
         return "the URL of a server"
     try:
-        split_server_url(value)
+        split_scheme_host_and_port(value)
         secret = urlsplit(value if "//" in value else f"//{value}").password
     except ValueError:
         return "the http or https URL of a server"

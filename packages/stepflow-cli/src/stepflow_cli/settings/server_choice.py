@@ -250,7 +250,7 @@ def _variable_origin(name: str) -> str:
 TARGET_VARIABLE = "STEPFLOW_TARGET"
 
 
-def get_target_setting(
+def get_target_release_setting(
     profiles: Profiles | None = None, *, flag: str | None = None, project: Project | None = None
 ) -> Setting:
     """Return the release that flows target (None for all), and the setting's origin.
@@ -274,11 +274,11 @@ def get_target_setting(
         is_set = profiles.target is not None
         setting = Setting("target", profiles.target, str(profiles.path) if is_set else "default")
     if setting.value is not None:
-        check_target_release(setting.value, setting.origin.removeprefix("flag ").removeprefix("environment variable "))
+        check_valid_release(setting.value, setting.origin.removeprefix("flag ").removeprefix("environment variable "))
     return setting
 
 
-def check_target_release(value: Any, where: str) -> None:
+def check_valid_release(value: Any, where: str) -> None:
     """Check that a value is a valid release. `where` is its origin, for messages.
 
     Raises:

@@ -20,7 +20,7 @@ from .._version import VERSION
 from ..errors import current_session
 from ..inputs.flow import find_flow_project, is_python_flow, list_step_ids, read_flow_source
 from ..output.messages import note
-from ..settings.server_choice import get_target_setting
+from ..settings.server_choice import get_target_release_setting
 
 if TYPE_CHECKING:
     from stepflow_client.flows.findings import Finding
@@ -72,7 +72,7 @@ def check_before_run(
     from binascii import crc32
 
     project = find_flow_project(name)
-    target = get_target_setting(project=project).value
+    target = get_target_release_setting(project=project).value
     is_json = text.name.lower().endswith(".json")
     # For a Python flow, the text is only one of several files.
     content = json.dumps(text.root.value) if is_python_flow(name) else text.text

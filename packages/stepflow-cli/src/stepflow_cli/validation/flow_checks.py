@@ -19,7 +19,7 @@ from ..inputs.flow import find_flow_project, read_flow_source
 from ..output.messages import note
 from ..records.diagnostics import diagnostic_records
 from ..server.connect import describe_missing_workers, fetch_components
-from ..settings.server_choice import get_target_setting
+from ..settings.server_choice import get_target_release_setting
 
 if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient
@@ -106,7 +106,7 @@ class CheckOptions:
         return CheckRules(
             self.load_components_for_project(project),
             type_check=self.type_check or defaults.type_check,
-            target=get_target_setting(flag=self.target, project=project).value,
+            target=get_target_release_setting(flag=self.target, project=project).value,
             select=self.select or defaults.select,
             ignore=[*self.ignore, *defaults.ignore],
             fail_on=self.fail_on or defaults.fail_on or "error",

@@ -8,7 +8,7 @@ from ...errors import ExitCode, usage
 from ...output.messages import note
 from ...output.printing import Output
 from ...params.click_commands import Command
-from ...params.options import TextType, option, output_options, running_server_options
+from ...params.options import ParsedText, option, output_options, running_server_options
 from ...params.runs import RUN_ID
 from ...records.runs import DIFFERENCE, duration_text
 from ...runs.find_runs import connect_to_runs
@@ -31,7 +31,7 @@ def _parse_item_pair(text: str, name: str) -> tuple[int, int]:
     "--item N[:M]",
     "Compare only item N of A with item M of B, counted from 0. [default of M: N]",
     to="items",
-    type=TextType(_parse_item_pair),
+    type=ParsedText(_parse_item_pair),
 )
 @option("--all", "Also show differences that repeat one from an earlier step.", to="every")
 @running_server_options

@@ -22,11 +22,11 @@ from ...params.options import (
     Confirm,
     Section,
     WaitOptions,
-    complete_with,
+    as_one_argument,
     confirm_option,
     excludes,
     file_output_options,
-    grouped,
+    lazy_complete,
     output_options,
     running_server_options,
     timeout_option,
@@ -35,7 +35,7 @@ from ...params.runs import describe_runs, run_argument, runs_argument
 from ...records.results import print_batch_results, print_run_result, to_outcomes
 from ...records.runs import RUN
 from ...runs.failures import find_failure_hint
-from ...runs.find_runs import check_same_flow, connect_to_run, connect_to_runs
+from ...runs.find_runs import check_flow_matches_run, connect_to_run, connect_to_runs
 from ...runs.multiple_runs import (
     for_each_run,
     get_deletion_status,
@@ -44,7 +44,7 @@ from ...runs.multiple_runs import (
     print_processed_runs,
     raise_worst_problem,
 )
-from ...runs.reuse import get_attempt_number, note_rerun_plan, print_rerun_plan
+from ...runs.reuse import get_next_attempt_number, note_rerun_plan, print_rerun_plan
 from ...server.connect import Target
 from ...settings.server_choice import ServerOptions
 
@@ -96,11 +96,11 @@ _MAIN = "--from --failed --only-missing --flow --dry-run --input-json --var --se
         excludes("--only-changed --force"),
     ),
 )
-@grouped(
+@as_one_argument(
     "options",
     _RerunOptions,
     run_argument,
-    grouped(
+    as_one_argument(
         "keep",
         _choose_steps_to_keep,
         _RERUN.option("--from STEP", "Execute this step and all that depend on it.", to="before"),
@@ -119,7 +119,7 @@ _MAIN = "--from --failed --only-missing --flow --dry-run --input-json --var --se
     _RERUN.option(
         "--flow FILE",
         "Use this changed version of the flow: a file or an ID.",
-        shell_complete=complete_with("flow_files"),
+        shell_complete=lazy_complete("flow_files"),
     ),
     _RERUN.option("--force", "Keep steps even if they have changed.", is_risky=True),
     _RERUN.option("--dry-run", "Run nothing: print what would be kept and executed."),
@@ -156,7 +156,7 @@ def command(options: _RerunOptions, wait: WaitOptions, server: ServerOptions, ou
         if options.dry_run:
             print_rerun_plan(plan, output)
             return
-        note_rerun_plan(plan, get_attempt_number(target, run_id))
+        note_rerun_plan(plan, get_next_attempt_number(target, run_id))
         again = target.build_return_command("runs list --limit", "5")
         with (
             target.history.recording_runs(**options.about),
@@ -200,7 +200,7 @@ def _build_rerun_arguments(
     elif isinstance(flow, str):
         flow = target.client.get_flow(flow).flow
     if options.flow is not None:
-        check_same_flow(target, run_id, target.client.get_run_flow(run_id).flow, flow, options.flow)
+        check_flow_matches_run(target, run_id, target.client.get_run_flow(run_id).flow, flow, options.flow)
     values = options.values
     arguments |= {"overrides": values.read_overrides(flow), "variables": values.read_variables(flow)}
     if options.inputs is not None:

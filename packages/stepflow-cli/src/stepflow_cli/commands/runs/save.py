@@ -21,9 +21,9 @@ from ...output.messages import note
 from ...output.printing import Output, open_in_browser, write_document
 from ...output.terminal import format_diff_line, uses_color
 from ...params.click_commands import Command
-from ...params.options import OUTPUT, Section, complete_with, file_option, needs, running_server_options
+from ...params.options import OUTPUT, Section, lazy_complete, needs, output_file_option, running_server_options
 from ...params.runs import run_argument, runs_argument
-from ...runs.find_runs import check_same_flow, connect_to_run, connect_to_runs
+from ...runs.find_runs import check_flow_matches_run, connect_to_run, connect_to_runs
 from ...settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ _CASE = Section("Case")
 
 @click.command("save", cls=Command)
 @run_argument
-@click.argument("flow", required=False, metavar="[FLOW]", shell_complete=complete_with("flow_files"))
+@click.argument("flow", required=False, metavar="[FLOW]", shell_complete=lazy_complete("flow_files"))
 @_CASE.option("--as NAME", "Name the case. [default: 'works as in' or 'fails as in', and the run]", to="name")
 @_CASE.option("--item N", "Save this item of a batch, counted from 0.", to="index", type=click.IntRange(min=0))
 @_CASE.option(
@@ -49,7 +49,7 @@ _CASE = Section("Case")
     "except those read only by mocked steps.",
     to="mocked",
     multiple=True,
-    shell_complete=complete_with("steps_of_run"),
+    shell_complete=lazy_complete("steps_of_run"),
 )
 @_CASE.option("--replace", "Replace an existing case with this name.", to="replaces", is_risky=True)
 @OUTPUT.option("--dry-run", "Show the change without writing it.")
@@ -104,7 +104,7 @@ def command(
     except InvalidArgumentError as error:
         raise usage(error.message, "choose another name with --as, or replace this case with --replace") from None
     written = load_flow(path)
-    check_same_flow(target, run_id, kept.flow, written, path)
+    check_flow_matches_run(target, run_id, kept.flow, written, path)
     color = current_session().color
     for line in diff_contents(before, after):
         click.echo(format_diff_line(line, sys.stdout, color), color=uses_color(sys.stdout, color))
@@ -146,7 +146,7 @@ def _select_steps_to_mock(kept: ItemToSave, mocked: Sequence[str]) -> list[str]:
 @click.command("report", cls=Command, conflicts=[needs("--open", "--output")])
 @runs_argument
 @running_server_options
-@file_option("Write the page to this file, or - for standard output.")
+@output_file_option("Write the page to this file, or - for standard output.")
 @OUTPUT.option("--open", "Show the file in the browser; needs --output.", to="show")
 def report_command(ids: list[str], server: ServerOptions, output: str | None, show: bool) -> None:
     """The page shows the flow's graph colored by status, a timeline, the steps, grouped errors and collapsible

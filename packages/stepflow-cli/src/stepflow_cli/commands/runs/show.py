@@ -15,9 +15,9 @@ from ...output.printing import Output
 from ...params.click_commands import Command
 from ...params.options import (
     WaitOptions,
-    complete_with,
     excludes,
     file_output_options,
+    lazy_complete,
     option,
     output_options,
     record_options,
@@ -27,7 +27,7 @@ from ...params.options import (
 from ...params.runs import run_argument, status_option
 from ...records.results import print_batch_results, print_run_result, to_outcomes
 from ...records.runs import ENTRY_IN_FULL, ITEM, STEP, TIMED_STEP, build_history_record, get_single_run_view
-from ...runs.failures import explain_step_failures, read_explained_run
+from ...runs.failures import add_step_states_after_failure, read_explained_run
 from ...runs.find_runs import StoppedServerError, connect_to_run
 from ...runs.multiple_runs import hinting_return
 from ...settings.server_choice import ServerOptions
@@ -78,7 +78,7 @@ def flow_command(run_id: str, server: ServerOptions, output: Output) -> None:
     """The flow is printed as the server stores it, without comments and unknown keys. Values of secret variables are
     shown as ***; use 'stepflow flows get' to print them.
     """
-    from ...records.diagnostics import print_flow
+    from ...records.flows import print_flow
 
     with connect_to_run(server, run_id) as (target, run_id):
         stored = target.client.get_run_flow(run_id).without_secrets()
@@ -109,7 +109,7 @@ def items_command(run_id: str, status: tuple[str, ...], failed: bool, server: Se
 @option(
     "--step ID",
     "Show only this step, from the first item or the one that --item names.",
-    shell_complete=complete_with("steps_of_run"),
+    shell_complete=lazy_complete("steps_of_run"),
 )
 @option("--include-times", "Add start, duration and attempts, from the run's events.")
 @running_server_options
@@ -131,7 +131,7 @@ def steps_command(
                 hint = suggest(step, ids) or f"it has {', '.join(sorted(ids))}"
                 raise convert_to_problem(error, hint=hint if ids else None) from None
             output.print_record(
-                explain_step_failures(target.client, run_id, [step_details], item or 0)[0].to_dict(), STEP
+                add_step_states_after_failure(target.client, run_id, [step_details], item or 0)[0].to_dict(), STEP
             )
             return
         # Fetch more of the run only if errors need explaining.
@@ -140,7 +140,7 @@ def steps_command(
             steps = target.client.get_run_steps(run_id, item_index=item, include_times=include_times).steps
         if not steps and item:
             _get_item_or_raise(list(target.client.get_run_items(run_id).items), item, run_id)
-        steps = explain_step_failures(target.client, run_id, steps, item)
+        steps = add_step_states_after_failure(target.client, run_id, steps, item)
     output.print_records((step.to_dict() for step in steps), TIMED_STEP if include_times else STEP)
 
 
@@ -167,7 +167,7 @@ def result_command(
                 results = target.client.get_results(run_id, wait=not no_wait, timeout=wait.timeout)
     except StoppedServerError as ended:
         note(f"{ended.message}; showing what the history has")
-        run_id, results = ended.entry.run_id, ended.compute_recorded_results()
+        run_id, results = ended.entry.run_id, ended.compute_results_from_history()
     if item is not None:
         print_run_result(_get_item_or_raise(results, item, run_id), output)
     elif len(results) == 1:

@@ -21,7 +21,7 @@ from ...params.options import (
     SECONDS,
     Choice,
     WaitOptions,
-    grouped,
+    as_one_argument,
     limit_option,
     option,
     output_options,
@@ -31,7 +31,7 @@ from ...params.options import (
 from ...params.runs import recorded_run_argument, run_argument, runs_argument
 from ...records.runs import EVENT, build_event_record, get_single_run_view
 from ...runs.failures import read_explained_run
-from ...runs.find_runs import connect_to_run, connect_to_runs, find_recorded_run, is_complete_run_id
+from ...runs.find_runs import connect_to_run, connect_to_runs, find_run_in_history, is_complete_run_id
 from ...runs.multiple_runs import add_view_commands_hint, hinting_return
 from ...server.connect import Target
 from ...server.logs import LEVELS, KeptLogLine, find_logged_run_ids, read_run_log_lines
@@ -91,7 +91,7 @@ def command(ids: list[str], wait: WaitOptions, server: ServerOptions, output: Ou
                     watch.follow(refresh=refresh, sub_runs=True)
             else:
                 _print_event_lines(watch, output)
-            problem = build_failure_problem(target, watch.run)
+            problem = build_failure_problem(target, watch.details)
         if problem is not None:
             add_view_commands_hint(problem, target, run_id)
             raise problem
@@ -101,13 +101,13 @@ def _print_event_lines(watch: RunWatch, output: Output) -> None:
     from ...runs.watch import describe_event
 
     def print_event_line(event: RunEvent, seconds: float | None, error: str | None) -> None:
-        if event.type not in _QUIET or (event.type == "run_created" and event.run_id == watch.run.run_id):
+        if event.type not in _QUIET or (event.type == "run_created" and event.run_id == watch.details.run_id):
             line = describe_event(event, watch.progress, seconds, error)
             output.write_all([f"{escape(line)}\n"], flush=True)
 
     watch.follow(print_event_line, sub_runs=True)
-    if watch.run.failed_in_sub_runs:
-        output.write_all([f"{watch.run.text}\n"])
+    if watch.details.failed_in_sub_runs:
+        output.write_all([f"{watch.details.text}\n"])
 
 
 TYPES = (
@@ -126,7 +126,7 @@ class _EventOptions(NamedTuple):
 
 @click.command("events", cls=Command)
 @run_argument
-@grouped(
+@as_one_argument(
     "options",
     _EventOptions,
     option("--after CURSOR", "Print only events after this cursor, or from this number on."),
@@ -244,7 +244,7 @@ def logs_command(run_id: str, level: str, limit: int | None, everything: bool, o
     workers writes only warnings and errors, unless you start it with --log-level info.
     """
     if run_id.startswith("@"):
-        run_id = find_recorded_run(run_id).run_id
+        run_id = find_run_in_history(run_id).run_id
     elif not is_complete_run_id(run_id):
         ids = find_logged_run_ids(run_id)
         if len(ids) > 1:
