@@ -178,9 +178,9 @@ class AgentRuns:
         except RunTimeoutError:
             return None
         self._unfinished.discard(run_id)
-        from stepflow_client._command import add_account_hint
+        from stepflow_client._command import add_explanation_hint
 
-        return await add_account_hint(self.client, result)
+        return await add_explanation_hint(self.client, result)
 
     async def wait_for_starting_runs(self) -> None:
         """Wait until all runs now being started have been labeled."""

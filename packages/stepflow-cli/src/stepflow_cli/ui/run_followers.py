@@ -173,7 +173,7 @@ class RunFollower:
             await asyncio.wait_for(self._caught_up.wait(), self._began + seconds - time.monotonic())
         return self.is_caught_up
 
-    async def read_step_times(self) -> list[StepTime]:
+    async def read_step_times_from_events(self) -> list[StepTime]:
         """Waits briefly for past events. The times are those known by then."""
         await self.wait_for_past_events()
         return self._steps.times

@@ -66,7 +66,7 @@ class _KeyedCall(NamedTuple):
     """What the flow's runs need, or None if the call doesn't have a flow."""
 
     @property
-    def uniqueness_key(self) -> str:
+    def flow_id_or_scoped_key(self) -> str:
         """The flow ID or scoped key that the marks are stored under. It has at most one run."""
         return self.flow_id if self.scope is None else markers.make_scoped_key(self.scope, self.key)
 
@@ -77,7 +77,7 @@ class _KeyedCall(NamedTuple):
             values = requests.add_env_variables(values, declared, os.environ)
         return self.arguments._replace(variables=values)
 
-    def compute_digest(self, declared: Mapping[str, FlowVariable]) -> str:
+    def hash_arguments(self, declared: Mapping[str, FlowVariable]) -> str:
         """Return a digest of the arguments for a run of a flow that declares these variables."""
         return markers.hash_arguments(self.add_env_variables(declared), declared, self.call.origin)
 
@@ -113,7 +113,7 @@ class KeyedRuns:
 
     async def find_run(self, flow: FlowSource | None, key: str, scope: str | None) -> RunDetails | None:
         """Return the run that exists under a key, if any. With a scope, the flow can be omitted."""
-        scope = self._resolve_scope(key, scope)
+        scope = self._check_key_and_get_scope(key, scope)
         if flow is None and scope is None:
             raise errors.InvalidArgumentError(
                 "without an idempotency_scope, a key is tied to the flow's content: pass the flow to find_run"
@@ -124,7 +124,7 @@ class KeyedRuns:
             flow_id = await self._store_copy_with_key(checked, keyed)
             keyed = keyed._replace(flow=checked.content, flow_id=flow_id)
         lock = self._make_key_lock(keyed, "", {})
-        key_run: KeyRun | None = await self._execute_lock_steps(keyed, lock, lock.find_run())
+        key_run: KeyRun | None = await self._execute_key_lock_steps(keyed, lock, lock.find_run())
         return None if key_run is None else key_run.run
 
     async def start_run(self, call: RunCall, hold_seconds: int | None) -> responses.StartedRun:
@@ -137,7 +137,7 @@ class KeyedRuns:
         """
         key, origin = call.idempotency_key, call.origin
         assert key is not None
-        scope = self._resolve_scope(key, call.idempotency_scope)
+        scope = self._check_key_and_get_scope(key, call.idempotency_scope)
         checked = self._flows.check_flow(call.flow, "an idempotency key")
         annotate_operation(flow_name=checked.content.get("name"))
         if call.check_input:
@@ -154,7 +154,7 @@ class KeyedRuns:
         for again in (True, False):
             keyed = keyed._replace(flow_id=await self._store_copy_with_key(checked, keyed))
             registry = self._flows.registries.current
-            turn, is_first = b"key " + keyed.uniqueness_key.encode(), True
+            turn, is_first = b"key " + keyed.flow_id_or_scoped_key.encode(), True
             while not registry.try_claim(turn):
                 # Calls from the same client take turns.
                 is_first = False
@@ -178,7 +178,7 @@ class KeyedRuns:
                 registry.release_claim(turn)
         raise AssertionError("unreachable")  # pragma: no cover - the loop returns or raises
 
-    def _resolve_scope(self, key: str, scope: str | None) -> str | None:
+    def _check_key_and_get_scope(self, key: str, scope: str | None) -> str | None:
         markers.check_key(key)
         return self._scope if scope is None else markers.check_key(scope, "idempotency_scope")
 
@@ -217,13 +217,13 @@ class KeyedRuns:
         if key_run is None:
             if ready is not None:
                 await ready()
-            sights = self._sights.pop(keyed.uniqueness_key, {})
-            lock = self._make_key_lock(keyed, await self._compute_digest(keyed, keyed.flow_id), sights)
+            sights = self._sights.pop(keyed.flow_id_or_scoped_key, {})
+            lock = self._make_key_lock(keyed, await self._hash_arguments_for_flow(keyed, keyed.flow_id), sights)
             steps = lock.obtain_run(has_looked=should_look_up)
             try:
-                outcome = await self._execute_lock_steps(keyed, lock, steps)
+                outcome = await self._execute_key_lock_steps(keyed, lock, steps)
             except StepflowClientError:
-                self._sights.put_newest(keyed.uniqueness_key, sights)
+                self._sights.put_newest(keyed.flow_id_or_scoped_key, sights)
                 raise
             key_run, self._was_last_key_new = outcome.run, not outcome.was_recorded
             for other in outcome.others:
@@ -232,7 +232,7 @@ class KeyedRuns:
         run = key_run.run
         if isinstance(run, responses.StartedRun):
             return run
-        if run is None or key_run.digest != await self._compute_digest(keyed, run.flow_id):
+        if run is None or key_run.digest != await self._hash_arguments_for_flow(keyed, run.flow_id):
             # `run` is None if the other call hasn't created one (yet).
             used, run_id = f"the idempotency key {keyed.key!r} was already used", None
             if run is not None:
@@ -243,16 +243,16 @@ class KeyedRuns:
         return responses.StartedRun(run.run_id, run.status, [], None if run.flow_id == keyed.flow_id else run.flow_id)
 
     def _make_key_lock(self, keyed: _KeyedCall, digest: str, sights: key_lock.FirstSeen) -> KeyLock:
-        floor, server_time = self._connection.timings.key_lease, self._get_last_response_time
+        floor, server_time = self._connection.timings.key_lease, self._get_server_time_of_last_response
         return KeyLock(PublishedCall(keyed.flow_id, digest), sights, floor, time.monotonic, server_time)
 
-    async def _compute_digest(self, keyed: _KeyedCall, flow_id: str) -> str:
+    async def _hash_arguments_for_flow(self, keyed: _KeyedCall, flow_id: str) -> str:
         """Return the digest of the call's arguments, as a call with this version of the flow would compute it."""
         own = flow_id == keyed.flow_id
         declared = parse_declared_variables(keyed.flow) if own else await self._flows.get_declared_variables(flow_id)
-        return keyed.compute_digest(declared)
+        return keyed.hash_arguments(declared)
 
-    async def _execute_lock_steps(self, keyed: _KeyedCall, lock: KeyLock, steps: key_lock.Steps[Any]) -> Any:
+    async def _execute_key_lock_steps(self, keyed: _KeyedCall, lock: KeyLock, steps: key_lock.Steps[Any]) -> Any:
         """Carry out a lock's steps and return their result."""
         sends = 0
         try:
@@ -261,7 +261,7 @@ class KeyedRuns:
                 is_creation = isinstance(step, key_lock.CreateRun)
                 sends += is_creation
                 try:
-                    result = await self._execute_lock_step(keyed, step, sends)
+                    result = await self._execute_key_lock_step(keyed, step, sends)
                 except StepflowClientError as error:
                     is_late = isinstance(error, RequestTimeoutError) and has_passed(current_deadline())
                     replaced = is_late and not is_creation
@@ -271,13 +271,13 @@ class KeyedRuns:
         except StopIteration as end:
             return end.value
 
-    async def _execute_lock_step(self, keyed: _KeyedCall, step: key_lock.Step, sends: int) -> Any:
+    async def _execute_key_lock_step(self, keyed: _KeyedCall, step: key_lock.Step, sends: int) -> Any:
         """Carry out a step and return its result. `sends` is the number of requests to create the run, so far."""
         match step:
             case key_lock.CreateRun():
                 return await self._try_create_run(keyed, sends)
             case key_lock.CompareCall():
-                return step.call.digest == await self._compute_digest(keyed, step.call.flow_id)
+                return step.call.digest == await self._hash_arguments_for_flow(keyed, step.call.flow_id)
             case key_lock.ReadMark():
                 return await self._read_mark(keyed, step.mark)
             case key_lock.StoreMark():
@@ -297,12 +297,12 @@ class KeyedRuns:
 
     async def _read_mark(self, keyed: _KeyedCall, mark: key_lock.Mark) -> str | None:
         """Return the name stored with a mark, or None if the mark doesn't exist."""
-        marker = markers.make_marker(keyed.uniqueness_key, *mark)
+        marker = markers.make_marker(keyed.flow_id_or_scoped_key, *mark)
         name, self._last_date = await self._blobs.find_blob_name(marker.blob_id)
         return name
 
     async def _store_mark(self, keyed: _KeyedCall, mark: key_lock.Mark, name: str) -> None:
-        await self._blobs.store_blob(markers.make_marker(keyed.uniqueness_key, *mark).content, filename=name)
+        await self._blobs.store_blob(markers.make_marker(keyed.flow_id_or_scoped_key, *mark).content, filename=name)
 
     async def _find_run_by_marker(self, keyed: _KeyedCall) -> KeyRun | None:
         """Return a key's recorded run, or None if there isn't one or the server has lost it."""
@@ -344,7 +344,7 @@ class KeyedRuns:
         # Sort by ID, which starts with the creation time and is more precise than `created_at`.
         return [KeyRun(run, digests[run.flow_id]) for run in sorted(runs, key=lambda run: run.run_id)]
 
-    def _get_last_response_time(self) -> float:
+    def _get_server_time_of_last_response(self) -> float:
         """Return the server's time as of the last response, in seconds since 1970, or 0 if it had no date."""
         date = parse_date(self._last_date)
         return 0.0 if date is None else date.timestamp()
@@ -357,7 +357,7 @@ class KeyedRuns:
         self._flows.registries.current.record_private_flow(keyed.flow_id)
         copy = StoredCopy(keyed.flow_id, needs)
         arguments = keyed.add_env_variables(declared)
-        call = PublishedCall(keyed.flow_id, keyed.compute_digest(declared))
+        call = PublishedCall(keyed.flow_id, keyed.hash_arguments(declared))
         try:
             recorded = _make_history_record(keyed, arguments)
             sent = arguments._replace(overrides=keyed.sent_overrides)

@@ -101,7 +101,7 @@ class Rerunner:
             if recorded_run is None:
                 raise
             earlier = recorded_run
-        new_run = rules.plan_new_run(request, earlier, new)
+        new_run = rules.combine_with_earlier_run(request, earlier, new)
         return rules.make_rerun_plan(new_run, await self._connection.detect_server()), new_run
 
     async def _read_earlier_run(self, run_id: str, *, keeps_outputs: bool) -> EarlierRun:
@@ -133,7 +133,7 @@ class Rerunner:
         entry, outputs = find_entry(run_id), self._recorder.find_kept_outputs(run_id)
         if entry is None or outputs is None or entry.flow is None:
             return None
-        if not has_flow and rules.has_hidden_secrets(entry.flow):
+        if not has_flow and rules.is_flow_masked(entry.flow):
             return None
         return EarlierRun(run_id, entry.flow, find_entry, outputs)
 

@@ -274,7 +274,7 @@ class FlowTools(Sequence[FlowTool]):
             return flow_tools.make_error_result(error)
         seconds = min(limit or math.inf, values.get("seconds", math.inf))
         try:
-            result = await add_account_hint(self.client, await self.client.get_result(run_id, timeout=seconds))
+            result = await add_explanation_hint(self.client, await self.client.get_result(run_id, timeout=seconds))
         except StepflowClientError as error:
             return tool._make_error_result(error)
         return await tool._make_tool_result(result)
@@ -316,7 +316,7 @@ class FlowTools(Sequence[FlowTool]):
         return self._describe_tools()
 
 
-async def add_account_hint(client: Any, result: FlowResult) -> FlowResult:
+async def add_explanation_hint(client: Any, result: FlowResult) -> FlowResult:
     """Add the hint from the run's account to a failed result, if there is one.
 
     `StepflowClient.run` adds hints itself, but a result read by its run ID doesn't have any.

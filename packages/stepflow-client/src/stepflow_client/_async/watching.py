@@ -172,7 +172,7 @@ class RunWatcher:
             logger.info("the progress of run %s is no longer reported: %s", run_id, error.message)
 
 
-async def report_outcomes(
+async def yield_outcomes_and_report_progress(
     outcomes: AsyncGenerator[list[Outcome], None], inputs: Any, progress: ProgressOption, total: int | None
 ) -> AsyncGenerator[list[Outcome], None]:
     """Yield a batch's outcomes, reporting how many there have been so far.

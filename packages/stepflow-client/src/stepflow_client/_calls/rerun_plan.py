@@ -67,18 +67,18 @@ def read_recorded_arguments(entry: HistoryEntry | None, flow: Mapping[str, Any])
     )
 
 
-def has_hidden_secrets(flow: Mapping[str, Any]) -> bool:
+def is_flow_masked(flow: Mapping[str, Any]) -> bool:
     """Return whether parts of a recorded flow are hidden."""
     return is_hidden(flow, get_hidden_mark(flow))
 
 
-def _check_recorded_variables(new_run: NewRun, items: Sequence[RerunItem]) -> None:
+def _require_secret_variables(new_run: NewRun, items: Sequence[RerunItem]) -> None:
     """Check that every secret variable read by an executed step or the output is passed again.
 
     Raises:
         InvalidArgumentError: If one is missing.
     """
-    read = {reference.variable for reference in _find_references(new_run.effective, items, "variable")}
+    read = {reference.variable for reference in _find_executed_references(new_run.effective, items, "variable")}
     missing = sorted((new_run.recorded.hidden.keys() & read) - new_run.new_variables.keys())
     if missing:
         names = ", ".join(map(repr, missing))
@@ -88,7 +88,7 @@ def _check_recorded_variables(new_run: NewRun, items: Sequence[RerunItem]) -> No
         )
 
 
-def _check_kept_steps(new_run: NewRun, items: Sequence[RerunItem]) -> None:
+def _reject_stale_kept_steps(new_run: NewRun, items: Sequence[RerunItem]) -> None:
     """Check that no kept output could be stale.
 
     Raises:
@@ -113,11 +113,11 @@ def _find_changed_steps(old: Mapping[str, Any], new: Mapping[str, Any]) -> set[s
     return {
         name
         for name, step in get_steps_by_id(new).items()
-        if name not in before or not is_json_equal(_get_definition(before[name]), _get_definition(step))
+        if name not in before or not is_json_equal(_get_compared_fields(before[name]), _get_compared_fields(step))
     }
 
 
-def _get_definition(step: Mapping[str, Any]) -> list[Any]:
+def _get_compared_fields(step: Mapping[str, Any]) -> list[Any]:
     """Return the parts of a step that determine its output."""
     on_error = step.get("onError") or {"action": "fail"}
     return [step.get("component"), step.get("input"), {k: v for k, v in on_error.items() if v is not None}]
@@ -128,7 +128,7 @@ def drop_kept_overrides(overrides: Any, kept: Mapping[str, Any]) -> dict[str, An
     return {step: change for step, change in (merge_overrides(overrides) or {}).items() if step not in kept}
 
 
-def _find_references(flow: Mapping[str, Any], items: Sequence[RerunItem], kind: str) -> list[Reference]:
+def _find_executed_references(flow: Mapping[str, Any], items: Sequence[RerunItem], kind: str) -> list[Reference]:
     steps = get_steps_by_id(flow)
     executed = {step for item in items for step in item.executed}
     inputs = [steps[step].get("input") for step in executed if step in steps]
@@ -137,7 +137,7 @@ def _find_references(flow: Mapping[str, Any], items: Sequence[RerunItem], kind: 
 
 def needs_input(flow: Mapping[str, Any], items: Sequence[RerunItem]) -> bool:
     """Return whether an executed step or the output may read the flow's input."""
-    return bool(_find_references(flow, items, "input"))
+    return bool(_find_executed_references(flow, items, "input"))
 
 
 def _find_inherited_arguments(new_run: NewRun, items: Sequence[RerunItem]) -> list[str]:
@@ -157,11 +157,11 @@ def _find_unknown_arguments(new_run: NewRun, items: Sequence[RerunItem]) -> list
     """Return which of the earlier run's arguments (`variables`, `overrides`) are unknown but may affect the rerun."""
     request, recorded = new_run.request, new_run.recorded
     is_unknown = request.variables is None and recorded.variables is None
-    missing = ["variables"] if is_unknown and _find_references(new_run.effective, items, "variable") else []
+    missing = ["variables"] if is_unknown and _find_executed_references(new_run.effective, items, "variable") else []
     return missing + (["overrides"] if request.overrides is None and recorded.overrides is None else [])
 
 
-def _find_steps_reading_changes(new_run: NewRun, index: int, *, cautious: bool = False) -> set[str]:
+def _find_steps_reading_changed_arguments(new_run: NewRun, index: int, *, cautious: bool = False) -> set[str]:
     """Return an item's steps for which part of the input, or a variable, has changed since they ran.
 
     Args:
@@ -175,7 +175,7 @@ def _find_steps_reading_changes(new_run: NewRun, index: int, *, cautious: bool =
         after["variables"] = {**_get_variable_defaults(flow), **recorded.hidden, **new_run.variables}
     changed = set[str]()
     for name, step in get_steps_by_id(flow).items():
-        reads = {"input": _find_read_fields(step, "input"), "variables": _find_read_fields(step, "variable")}
+        reads = {"input": _find_step_reads(step, "input"), "variables": _find_step_reads(step, "variable")}
         if not any(reads[what] for what in after):
             continue
         executed = _find_executing_run(new_run.earlier, index, name)
@@ -228,7 +228,7 @@ def _find_executing_run(earlier: EarlierRun, index: int, step: str) -> tuple[His
     return None
 
 
-def _find_read_fields(step: Mapping[str, Any], kind: str) -> set[str | None]:
+def _find_step_reads(step: Mapping[str, Any], kind: str) -> set[str | None]:
     """Return the input fields or variables a step reads. None stands for all of them."""
     paths = (parse_portable_path(read.path) for read in find_references(step.get("input")) if read.kind == kind)
     return {path[0] if path and isinstance(path[0], str) else None for path in paths}
@@ -339,8 +339,8 @@ class NewRun(NamedTuple):
     """The steps that are new or defined differently compared to the earlier run."""
 
 
-def plan_new_run(request: RerunRequest, earlier: EarlierRun, new: Mapping[str, Any] | None) -> NewRun:
-    """Plan the run to create.
+def combine_with_earlier_run(request: RerunRequest, earlier: EarlierRun, new: Mapping[str, Any] | None) -> NewRun:
+    """Combine a request with the earlier run, and return the run to create.
 
     Args:
         request: The request.
@@ -355,7 +355,7 @@ def plan_new_run(request: RerunRequest, earlier: EarlierRun, new: Mapping[str, A
     for step in (before, alone):
         if step is not None:
             require_step(flow, step)
-    if new is not None and entry is not None and isinstance(entry.flow, Mapping) and not has_hidden_secrets(entry.flow):
+    if new is not None and entry is not None and isinstance(entry.flow, Mapping) and not is_flow_masked(entry.flow):
         # Compare with the flow as its author wrote it.
         written = entry.flow
     recorded = read_recorded_arguments(entry, flow)
@@ -446,7 +446,7 @@ def _select_kept_outputs(new_run: NewRun, index: int, steps: Sequence[StepDetail
     if keep.before is not None:
         again.add(keep.before)
     if keep.steps == "unchanged":
-        again |= new_run.changed | _find_steps_reading_changes(new_run, index, cautious=True)
+        again |= new_run.changed | _find_steps_reading_changed_arguments(new_run, index, cautious=True)
     dependent = FlowSteps(flow).find_downstream_steps(again)
     outputs = {**known, **{step.step_id: step.output for step in steps}}
     return {step: output for step, output in outputs.items() if step in defined and step not in dependent}
@@ -456,7 +456,7 @@ def _find_kept_outdated_steps(new_run: NewRun, items: Sequence[RerunItem]) -> li
     """Return the kept steps whose outputs would differ if the whole flow ran again."""
     outdated = set[str]()
     for item in items:
-        changed = new_run.changed | _find_steps_reading_changes(new_run, item.index)
+        changed = new_run.changed | _find_steps_reading_changed_arguments(new_run, item.index)
         outdated |= FlowSteps(new_run.effective).find_downstream_steps(changed) & item.kept.keys()
     return [step for step in get_steps_by_id(new_run.flow) if step in outdated]
 
@@ -490,9 +490,9 @@ def make_rerun_plan(new_run: NewRun, server: Server) -> RerunPlan:
         needed = FlowSteps(flow).find_steps_to_run(unread=kept) - kept.keys()
         items.append(RerunItem(index, kept, [name for name in get_steps_by_id(flow) if name in needed]))
     if not (request.force or request.keep.all_except is not None):
-        _check_kept_steps(new_run, items)
+        _reject_stale_kept_steps(new_run, items)
     if not request.variables_from_env:
-        _check_recorded_variables(new_run, items)
+        _require_secret_variables(new_run, items)
     return RerunPlan(
         run_id=earlier.run_id,
         flow=new_run.flow,

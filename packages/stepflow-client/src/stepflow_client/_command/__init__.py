@@ -9,7 +9,7 @@ from .._base.lazy import make_lazy_exports
 if TYPE_CHECKING:
     from .._async.runs import RunReader
     from .._async.snapshot_reader import SnapshotReader
-    from .._async.tools import add_account_hint
+    from .._async.tools import add_explanation_hint
     from .._async.watching import RunWatcher
     from .._base.bounded_dict import BoundedDict
     from .._base.logging import get_logger, listen_to_warnings
@@ -75,8 +75,8 @@ __all__ = [
     "ABSENT", "ANOTHER_SERVICE", "MAX_GROUPS_SHOWN", "PLAIN", "QUERY_FIELDS", "SKIP_HINT", "BoundedDict",
     "FailureGroup", "FailureGroups", "FlowAnalysis", "FlowTypes", "Journal", "OutcomeFormat", "OutputDecoder", "Read",
     "ResolvedInput", "RunQuery", "RunReader", "RunUpdate", "RunWatcher", "ServerConfig", "SnapshotReader", "StepTypes",
-    "add_account_hint", "add_env_variables", "apply_patch", "async_run_check", "build_initial_progress", "check_config",
-    "check_json", "check_run_id", "check_source", "check_text", "check_timeout", "collect_examples",
+    "add_env_variables", "add_explanation_hint", "apply_patch", "async_run_check", "build_initial_progress",
+    "check_config", "check_json", "check_run_id", "check_source", "check_text", "check_timeout", "collect_examples",
     "complete_arguments", "compute_deadline", "convert_fix_to_edit", "convert_to_stored_form", "correct_flow",
     "deadline_scope", "describe_certificate_problem", "encode", "expectation_of", "explain_missing_file",
     "find_error_hint", "find_nearest", "find_recovery_warnings", "find_value_changes", "find_value_edits",
@@ -95,7 +95,7 @@ __getattr__, __dir__ = make_lazy_exports(
     {
         "._async.runs": ["RunReader"],
         "._async.snapshot_reader": ["SnapshotReader"],
-        "._async.tools": ["add_account_hint"],
+        "._async.tools": ["add_explanation_hint"],
         "._async.watching": ["RunWatcher"],
         "._base.bounded_dict": ["BoundedDict"],
         "._base.logging": ["listen_to_warnings", "get_logger"],

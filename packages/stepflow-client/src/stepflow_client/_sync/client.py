@@ -199,7 +199,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         self._services = Services(self._connection, self._recorder, exact, idempotency_scope)
         self._runs = self._services.runs
 
-    def _find_older_flow_id(self, run_id: str) -> str | None:
+    def _find_older_flow_of_keyed_run(self, run_id: str) -> str | None:
         """Return the flow ID of a run found under a key, if it ran a different version of the flow."""
         return self._services.keyed_runs.older_flows.get(run_id) if "keyed_runs" in vars(self._services) else None
 
@@ -541,7 +541,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             private_copy,
             idempotency_key,
             idempotency_scope,
-            None if wait_for_components is False else self._make_readiness_check(flow, overrides, wait_for_components),
+            None if wait_for_components is False else self._build_component_wait(flow, overrides, wait_for_components),
         )
         creator = self._services.creator if idempotency_key is None else self._services.keyed_runs
         # If cancelling needs the run's ID right away, the server must not hold the request.
@@ -549,12 +549,12 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         run = partial(self._start_and_wait_for_result, creator.start_run, hold, began, progress)
         running = partial(run, call) if cache is None else partial(self._services.cached_runs.run, cache, call, run)
         is_plain = deadline is None and labels is None and is_untraced()
-        result = running() if is_plain else self._make_traced_call("run", deadline, running, labels)
+        result = running() if is_plain else self._call_with_labels_in_span("run", deadline, running, labels)
         if result.error is not None and result.older_flow_id is None:
             result = _add_failure_hint(result, flow, input, overrides, variables)
         return result if output_type is None else output_types.convert_output(result, output_type)
 
-    def _make_traced_call(
+    def _call_with_labels_in_span(
         self, name: str, deadline: float | None, call: Callable[[], Run], labels: Mapping[str, str] | None
     ) -> Run:
         """Make a call with its labels, deadline and span."""
@@ -592,7 +592,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             result = replace(result, older_flow_id=run.older_flow_id)
         return result
 
-    def _make_readiness_check(
+    def _build_component_wait(
         self, flow: FlowSource, overrides: Any, wait_for_components: bool | float
     ) -> Callable[[], None]:
         """Return a function that waits until the flow's components are available."""
@@ -726,10 +726,10 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         call = RunCall(flow, input, overrides, check_input=check_input, **options)
         check_flags(variables_from_env=call.variables_from_env, private_copy=call.private_copy, check_input=check_input)
         if wait_for_components is not False:
-            call = call._replace(ready=self._make_readiness_check(flow, overrides, wait_for_components))
+            call = call._replace(ready=self._build_component_wait(flow, overrides, wait_for_components))
         creator = self._services.creator if call.idempotency_key is None else self._services.keyed_runs
         with call_scope(timeout, limits_requests=False):
-            return self._make_traced_call("submit", None, partial(creator.start_run, call, hold), labels)
+            return self._call_with_labels_in_span("submit", None, partial(creator.start_run, call, hold), labels)
 
     def handle(
         self, run_id: RunId, output_type: type[OutputT] | TypeAdapter[OutputT] | None = None
@@ -900,7 +900,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         )
         outcomes = batch.iterate_outcomes(compute_deadline(timeout))
         if progress is not False:
-            outcomes = watching.report_outcomes(outcomes, inputs, progress, expected)
+            outcomes = watching.yield_outcomes_and_report_progress(outcomes, inputs, progress, expected)
         return streams.SyncOutcomeStream(self._connection.trace_stream("map", outcomes))
 
     def get_result(
@@ -934,7 +934,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         run, result = waiter.wait_and_record(
             "get_result", run_id, waiter.read_result, wait=wait, timeout=timeout, single=True, started=started
         )
-        older = self._find_older_flow_id(run.run_id)
+        older = self._find_older_flow_of_keyed_run(run.run_id)
         result = result if older is None else replace(result, older_flow_id=older)
         return result if output_type is None else output_types.convert_output(result, output_type)
 
@@ -1243,7 +1243,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             listed = self._runs.get_run_steps(run_id, item_index=item_index)
             steps = self._runs.mark_kept_steps(listed.run_id, listed.steps)
             if include_times:
-                times = self._services.follower.read_step_times(listed.run_id, steps, timeout)
+                times = self._services.follower.read_step_times_from_events(listed.run_id, steps, timeout)
                 steps = [times.add_times_to(step) for step in steps]
             return replace(listed, steps=steps)
 

@@ -72,7 +72,7 @@ class IdleTimer:
         """Return the number of seconds until the next `IdleSignal`."""
         return min(self._last + self._every, self.until) - time.monotonic()
 
-    def sleep_with_signals(self, seconds: float, position: Cursor) -> Generator[IdleSignal, None, None]:
+    def yield_idle_signals(self, seconds: float, position: Cursor) -> Generator[IdleSignal, None, None]:
         """Sleep for `seconds`, yielding an `IdleSignal` whenever one is due and at the end."""
         end = time.monotonic() + seconds
         while (remaining := end - time.monotonic()) > 0:
@@ -154,11 +154,11 @@ class Follower:
             else:
                 outage.reset()
                 if ending.is_finished:
-                    yield infer_run_end(run, position)
+                    yield make_inferred_end_event(run, position)
                     return
                 yield IdleSignal(position, run)
                 pause = backoff.next_delay()
-            for idle in request.timer.sleep_with_signals(pause, position):
+            for idle in request.timer.yield_idle_signals(pause, position):
                 yield idle
 
     def follow_with_timer(self, request: FollowRequest) -> Generator[RunEvent | IdleSignal, None, None]:
@@ -192,7 +192,7 @@ class Follower:
                 elif update.run is not None:
                     yield update
 
-    def follow_given_up_run(self, run: RunDetails) -> RunDetails | None:
+    def follow_run_given_up_by_server(self, run: RunDetails) -> RunDetails | None:
         """Follow a run that its server has given up on, and return its state once it has ended or is lost.
 
         Returns:
@@ -222,9 +222,9 @@ class Follower:
         seconds = math.inf if heartbeat is None else check_seconds(heartbeat, "heartbeat")
         timer = IdleTimer(seconds, until)
         request = FollowRequest(run_id, after, *flags, needs_stream=True, timer=timer, event_types=event_types)
-        return self._iterate_events(request)
+        return self._yield_wanted_events_and_heartbeats(request)
 
-    def _iterate_events(self, request: FollowRequest) -> Generator[RunEvent, None, None]:
+    def _yield_wanted_events_and_heartbeats(self, request: FollowRequest) -> Generator[RunEvent, None, None]:
         with closing(self.follow_with_timer(request)) as followed:
             for update in followed:
                 if not isinstance(update, IdleSignal):
@@ -242,7 +242,7 @@ class Follower:
                         inferred=True,
                     )
 
-    def read_step_times(
+    def read_step_times_from_events(
         self, run_id: str, steps: Sequence[StepDetails], timeout: float | NotGiven | None = None
     ) -> StepTimes:
         """Return the times of steps that the server has just listed. Empty if it doesn't support event streams.
@@ -288,7 +288,7 @@ class _RequestedState(NamedTuple):
     ending: Ending
 
     @property
-    def has_end_event(self) -> bool:
+    def expects_end_event(self) -> bool:
         """Whether the server sends an event when a run ends like this."""
         statuses = (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED)
         return self.ending is Ending.ENDED and self.run.status in statuses
@@ -354,19 +354,19 @@ class EventStreamReader:
                 # Warn once per outage, to explain why no events arrive.
                 log = logger.warning if self._failures == 1 else logger.info
                 log("the event stream of run %s broke: %s; reconnecting", run_id, error.message)
-                for idle in self._request.timer.sleep_with_signals(self._backoff.next_delay(), self._position):
+                for idle in self._request.timer.yield_idle_signals(self._backoff.next_delay(), self._position):
                     yield idle
                 continue
             self._reset_failures()
             has_new_events, has_ended = self._position != before, state.ending.is_finished
             if not has_new_events and has_ended and self._ended is not None and self._has_all_events(state):
-                yield infer_run_end(state.run, self._position)
+                yield make_inferred_end_event(state.run, self._position)
                 return
             if self._is_silent and self._has_event and not has_ended:
                 yield IdleSignal(self._position, state.run)
             if not has_new_events and has_ended == (self._ended is not None) and not self._is_silent:
                 # Back off after a connection without new events, instead of reconnecting immediately.
-                for idle in self._request.timer.sleep_with_signals(self._backoff.next_delay(), self._position):
+                for idle in self._request.timer.yield_idle_signals(self._backoff.next_delay(), self._position):
                     yield idle
             self._ended = state if has_ended else None
             logger.info("the event stream of run %s ended before the run; reconnecting", run_id)
@@ -380,7 +380,7 @@ class EventStreamReader:
         # If the server repeated the last event, or sent nothing for a while, it has sent them all. An empty stream that
         # closes immediately doesn't prove anything.
         beyond = isinstance(self._request.after, int) and self._position == self._begin
-        if self._is_silent or self._has_event or beyond or not state.has_end_event:
+        if self._is_silent or self._has_event or beyond or not state.expects_end_event:
             return True
         if time.monotonic() - self._last_event > self._timings.event_outage:
             raise _make_broken_stream_error(self._request.run_id, "it ended before the run", self._position)
@@ -453,7 +453,7 @@ class EventStreamReader:
 
     def _get_delay_before_state_request(self) -> float:
         """Return how many seconds to wait for events before requesting the run's state alongside the stream."""
-        if self._ended is not None and (self._ended.has_end_event or not self._has_event):
+        if self._ended is not None and (self._ended.expects_end_event or not self._has_event):
             return math.inf
         is_first = self._has_event and not self._has_read_state
         seconds = self._timings.event_late if is_first else self._timings.event_look
@@ -470,7 +470,7 @@ def _make_broken_stream_error(run_id: str, reason: str, position: Cursor) -> err
     return errors.ServerConnectionError(message, run_id=run_id, details={"cursor": str(position)}, hint=hint)
 
 
-def infer_run_end(run: RunDetails, position: Cursor) -> RunCompletedEvent:
+def make_inferred_end_event(run: RunDetails, position: Cursor) -> RunCompletedEvent:
     """Create the event for a run's end, for servers that don't send one."""
     return events.RunCompletedEvent(
         run_id=run.run_id,
@@ -539,7 +539,7 @@ def read_event_stream(
         except (HttpError, OSError, ValueError) as error:
             if isinstance(error, errors.StepflowClientError):
                 raise
-            url = connection.get_failed_url(error)
+            url = connection.get_url_of_failed_server(error)
             raise convert_error(error, sent, url, connection.proxy, request.run_id) from error
 
 

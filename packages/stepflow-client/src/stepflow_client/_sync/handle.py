@@ -84,7 +84,7 @@ class SyncRunHandle(SuggestsNames, Shown, Generic[OutputT]):
 
         None otherwise, or if a different client found the run.
         """
-        return self.client._find_older_flow_id(self.run_id)
+        return self.client._find_older_flow_of_keyed_run(self.run_id)
 
     def result(
         self, *, wait: bool = True, timeout: float | NotGiven | None = NOT_GIVEN, progress: ProgressOption = False

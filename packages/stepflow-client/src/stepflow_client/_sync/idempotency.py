@@ -68,7 +68,7 @@ class _KeyedCall(NamedTuple):
     """What the flow's runs need, or None if the call doesn't have a flow."""
 
     @property
-    def uniqueness_key(self) -> str:
+    def flow_id_or_scoped_key(self) -> str:
         """The flow ID or scoped key that the marks are stored under. It has at most one run."""
         return self.flow_id if self.scope is None else markers.make_scoped_key(self.scope, self.key)
 
@@ -79,7 +79,7 @@ class _KeyedCall(NamedTuple):
             values = requests.add_env_variables(values, declared, os.environ)
         return self.arguments._replace(variables=values)
 
-    def compute_digest(self, declared: Mapping[str, FlowVariable]) -> str:
+    def hash_arguments(self, declared: Mapping[str, FlowVariable]) -> str:
         """Return a digest of the arguments for a run of a flow that declares these variables."""
         return markers.hash_arguments(self.add_env_variables(declared), declared, self.call.origin)
 
@@ -115,7 +115,7 @@ class KeyedRuns:
 
     def find_run(self, flow: FlowSource | None, key: str, scope: str | None) -> RunDetails | None:
         """Return the run that exists under a key, if any. With a scope, the flow can be omitted."""
-        scope = self._resolve_scope(key, scope)
+        scope = self._check_key_and_get_scope(key, scope)
         if flow is None and scope is None:
             raise errors.InvalidArgumentError(
                 "without an idempotency_scope, a key is tied to the flow's content: pass the flow to find_run"
@@ -126,7 +126,7 @@ class KeyedRuns:
             flow_id = self._store_copy_with_key(checked, keyed)
             keyed = keyed._replace(flow=checked.content, flow_id=flow_id)
         lock = self._make_key_lock(keyed, "", {})
-        key_run: KeyRun | None = self._execute_lock_steps(keyed, lock, lock.find_run())
+        key_run: KeyRun | None = self._execute_key_lock_steps(keyed, lock, lock.find_run())
         return None if key_run is None else key_run.run
 
     def start_run(self, call: RunCall, hold_seconds: int | None) -> responses.StartedRun:
@@ -139,7 +139,7 @@ class KeyedRuns:
         """
         key, origin = call.idempotency_key, call.origin
         assert key is not None
-        scope = self._resolve_scope(key, call.idempotency_scope)
+        scope = self._check_key_and_get_scope(key, call.idempotency_scope)
         checked = self._flows.check_flow(call.flow, "an idempotency key")
         annotate_operation(flow_name=checked.content.get("name"))
         if call.check_input:
@@ -156,7 +156,7 @@ class KeyedRuns:
         for again in (True, False):
             keyed = keyed._replace(flow_id=self._store_copy_with_key(checked, keyed))
             registry = self._flows.registries.current
-            turn, is_first = b"key " + keyed.uniqueness_key.encode(), True
+            turn, is_first = b"key " + keyed.flow_id_or_scoped_key.encode(), True
             while not registry.try_claim(turn):
                 # Calls from the same client take turns.
                 is_first = False
@@ -180,7 +180,7 @@ class KeyedRuns:
                 registry.release_claim(turn)
         raise AssertionError("unreachable")  # pragma: no cover - the loop returns or raises
 
-    def _resolve_scope(self, key: str, scope: str | None) -> str | None:
+    def _check_key_and_get_scope(self, key: str, scope: str | None) -> str | None:
         markers.check_key(key)
         return self._scope if scope is None else markers.check_key(scope, "idempotency_scope")
 
@@ -219,13 +219,13 @@ class KeyedRuns:
         if key_run is None:
             if ready is not None:
                 ready()
-            sights = self._sights.pop(keyed.uniqueness_key, {})
-            lock = self._make_key_lock(keyed, self._compute_digest(keyed, keyed.flow_id), sights)
+            sights = self._sights.pop(keyed.flow_id_or_scoped_key, {})
+            lock = self._make_key_lock(keyed, self._hash_arguments_for_flow(keyed, keyed.flow_id), sights)
             steps = lock.obtain_run(has_looked=should_look_up)
             try:
-                outcome = self._execute_lock_steps(keyed, lock, steps)
+                outcome = self._execute_key_lock_steps(keyed, lock, steps)
             except StepflowClientError:
-                self._sights.put_newest(keyed.uniqueness_key, sights)
+                self._sights.put_newest(keyed.flow_id_or_scoped_key, sights)
                 raise
             key_run, self._was_last_key_new = outcome.run, not outcome.was_recorded
             for other in outcome.others:
@@ -234,7 +234,7 @@ class KeyedRuns:
         run = key_run.run
         if isinstance(run, responses.StartedRun):
             return run
-        if run is None or key_run.digest != self._compute_digest(keyed, run.flow_id):
+        if run is None or key_run.digest != self._hash_arguments_for_flow(keyed, run.flow_id):
             # `run` is None if the other call hasn't created one (yet).
             used, run_id = f"the idempotency key {keyed.key!r} was already used", None
             if run is not None:
@@ -245,16 +245,16 @@ class KeyedRuns:
         return responses.StartedRun(run.run_id, run.status, [], None if run.flow_id == keyed.flow_id else run.flow_id)
 
     def _make_key_lock(self, keyed: _KeyedCall, digest: str, sights: key_lock.FirstSeen) -> KeyLock:
-        floor, server_time = self._connection.timings.key_lease, self._get_last_response_time
+        floor, server_time = self._connection.timings.key_lease, self._get_server_time_of_last_response
         return KeyLock(PublishedCall(keyed.flow_id, digest), sights, floor, time.monotonic, server_time)
 
-    def _compute_digest(self, keyed: _KeyedCall, flow_id: str) -> str:
+    def _hash_arguments_for_flow(self, keyed: _KeyedCall, flow_id: str) -> str:
         """Return the digest of the call's arguments, as a call with this version of the flow would compute it."""
         own = flow_id == keyed.flow_id
         declared = parse_declared_variables(keyed.flow) if own else self._flows.get_declared_variables(flow_id)
-        return keyed.compute_digest(declared)
+        return keyed.hash_arguments(declared)
 
-    def _execute_lock_steps(self, keyed: _KeyedCall, lock: KeyLock, steps: key_lock.Steps[Any]) -> Any:
+    def _execute_key_lock_steps(self, keyed: _KeyedCall, lock: KeyLock, steps: key_lock.Steps[Any]) -> Any:
         """Carry out a lock's steps and return their result."""
         sends = 0
         try:
@@ -263,7 +263,7 @@ class KeyedRuns:
                 is_creation = isinstance(step, key_lock.CreateRun)
                 sends += is_creation
                 try:
-                    result = self._execute_lock_step(keyed, step, sends)
+                    result = self._execute_key_lock_step(keyed, step, sends)
                 except StepflowClientError as error:
                     is_late = isinstance(error, RequestTimeoutError) and has_passed(current_deadline())
                     replaced = is_late and not is_creation
@@ -273,13 +273,13 @@ class KeyedRuns:
         except StopIteration as end:
             return end.value
 
-    def _execute_lock_step(self, keyed: _KeyedCall, step: key_lock.Step, sends: int) -> Any:
+    def _execute_key_lock_step(self, keyed: _KeyedCall, step: key_lock.Step, sends: int) -> Any:
         """Carry out a step and return its result. `sends` is the number of requests to create the run, so far."""
         match step:
             case key_lock.CreateRun():
                 return self._try_create_run(keyed, sends)
             case key_lock.CompareCall():
-                return step.call.digest == self._compute_digest(keyed, step.call.flow_id)
+                return step.call.digest == self._hash_arguments_for_flow(keyed, step.call.flow_id)
             case key_lock.ReadMark():
                 return self._read_mark(keyed, step.mark)
             case key_lock.StoreMark():
@@ -299,12 +299,12 @@ class KeyedRuns:
 
     def _read_mark(self, keyed: _KeyedCall, mark: key_lock.Mark) -> str | None:
         """Return the name stored with a mark, or None if the mark doesn't exist."""
-        marker = markers.make_marker(keyed.uniqueness_key, *mark)
+        marker = markers.make_marker(keyed.flow_id_or_scoped_key, *mark)
         name, self._last_date = self._blobs.find_blob_name(marker.blob_id)
         return name
 
     def _store_mark(self, keyed: _KeyedCall, mark: key_lock.Mark, name: str) -> None:
-        self._blobs.store_blob(markers.make_marker(keyed.uniqueness_key, *mark).content, filename=name)
+        self._blobs.store_blob(markers.make_marker(keyed.flow_id_or_scoped_key, *mark).content, filename=name)
 
     def _find_run_by_marker(self, keyed: _KeyedCall) -> KeyRun | None:
         """Return a key's recorded run, or None if there isn't one or the server has lost it."""
@@ -346,7 +346,7 @@ class KeyedRuns:
         # Sort by ID, which starts with the creation time and is more precise than `created_at`.
         return [KeyRun(run, digests[run.flow_id]) for run in sorted(runs, key=lambda run: run.run_id)]
 
-    def _get_last_response_time(self) -> float:
+    def _get_server_time_of_last_response(self) -> float:
         """Return the server's time as of the last response, in seconds since 1970, or 0 if it had no date."""
         date = parse_date(self._last_date)
         return 0.0 if date is None else date.timestamp()
@@ -359,7 +359,7 @@ class KeyedRuns:
         self._flows.registries.current.record_private_flow(keyed.flow_id)
         copy = StoredCopy(keyed.flow_id, needs)
         arguments = keyed.add_env_variables(declared)
-        call = PublishedCall(keyed.flow_id, keyed.compute_digest(declared))
+        call = PublishedCall(keyed.flow_id, keyed.hash_arguments(declared))
         try:
             recorded = _make_history_record(keyed, arguments)
             sent = arguments._replace(overrides=keyed.sent_overrides)

@@ -254,9 +254,9 @@ class RunReader:
 
     def get_run_without_steps(self, run_id: str) -> RunDetails:
         """Return a run's current state, if possible without its steps, since there can be many."""
-        return self.find_root_run(run_id) or self.get_run(run_id)
+        return self.find_run_if_root(run_id) or self.get_run(run_id)
 
-    def find_root_run(self, run_id: str) -> RunDetails | None:
+    def find_run_if_root(self, run_id: str) -> RunDetails | None:
         """Return a root run's state without its steps, or None for a sub-run or an unknown run."""
         request = api.list_runs(root_run_id=run_id, roots_only=True, limit=1)._replace(run_id=run_id)
         listed = self._connection.call(request, responses.read_runs)

@@ -274,7 +274,7 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
             return flow_tools.make_error_result(error)
         seconds = min(limit or math.inf, values.get("seconds", math.inf))
         try:
-            result = add_account_hint(self.client, self.client.get_result(run_id, timeout=seconds))
+            result = add_explanation_hint(self.client, self.client.get_result(run_id, timeout=seconds))
         except StepflowClientError as error:
             return tool._make_error_result(error)
         return tool._make_tool_result(result)
@@ -316,7 +316,7 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
         return self._describe_tools()
 
 
-def add_account_hint(client: Any, result: FlowResult) -> FlowResult:
+def add_explanation_hint(client: Any, result: FlowResult) -> FlowResult:
     """Add the hint from the run's account to a failed result, if there is one.
 
     `SyncStepflowClient.run` adds hints itself, but a result read by its run ID doesn't have any.

@@ -100,14 +100,14 @@ class Waiter:
 
         If the server has given up on the run, this only returns once its fate is settled.
         """
-        run = self._runs.find_root_run(run_id) if total > _LARGE else None
+        run = self._runs.find_run_if_root(run_id) if total > _LARGE else None
         if run is None:
             request = api.get_run(run_id, wait=bool(held) or None, timeout_secs=held or None)._replace(held=held)
             run = self._connection.call(request, partial(responses.read_run, run_id=run_id))
         if is_given_up(run.status, run.items.running):
             from .following import Follower
 
-            return Follower(self._context).follow_given_up_run(run)
+            return Follower(self._context).follow_run_given_up_by_server(run)
         return run if run.is_finished else None
 
     def wait_for_result(self, run: responses.StartedRun) -> FlowResult:

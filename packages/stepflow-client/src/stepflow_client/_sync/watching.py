@@ -174,7 +174,7 @@ class RunWatcher:
             logger.info("the progress of run %s is no longer reported: %s", run_id, error.message)
 
 
-def report_outcomes(
+def yield_outcomes_and_report_progress(
     outcomes: Generator[list[Outcome], None], inputs: Any, progress: ProgressOption, total: int | None
 ) -> Generator[list[Outcome], None, None]:
     """Yield a batch's outcomes, reporting how many there have been so far.

@@ -139,7 +139,7 @@ def gather(client: SyncStepflowClient, run_id: RunId, *, timeout: float | NotGiv
     check_instance(client, "client", SyncStepflowClient)
     with call_scope(timeout):
         snapshot = client._services.snapshots.read_snapshot(run_id, ("items", "steps", "flow", "arguments", "counts"))
-        times = client._services.follower.read_step_times(snapshot.run_id, list(snapshot.steps or ())).times
+        times = client._services.follower.read_step_times_from_events(snapshot.run_id, list(snapshot.steps or ())).times
     return RunReport(mask_snapshot(snapshot), times)
 
 

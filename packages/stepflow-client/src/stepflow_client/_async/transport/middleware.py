@@ -144,13 +144,13 @@ class HttpxAuth(Authorization):
 
     async def send(self, request: HttpRequest) -> HttpResponse:
         """Send a request as many times as the `httpx.Auth` asks for."""
-        from .httpx_bridge import convert_to_httpx, copy_headers_from
+        from .httpx_bridge import convert_request_to_httpx, copy_headers_from_httpx_request
 
-        flow = self._auth.async_auth_flow(convert_to_httpx(request, self._api))
+        flow = self._auth.async_auth_flow(convert_request_to_httpx(request, self._api))
         async with aclosing(flow):
             signed = await _run_auth_step(flow.__anext__, request)
             while True:
-                response = await self.inner.send(copy_headers_from(request, signed))
+                response = await self.inner.send(copy_headers_from_httpx_request(request, signed))
                 answer = httpx.Response(
                     response.status, headers=response.headers, content=response.content, request=signed
                 )
@@ -160,11 +160,11 @@ class HttpxAuth(Authorization):
                 signed = following
 
     async def _add_credentials(self, request: HttpRequest) -> HttpRequest:
-        from .httpx_bridge import convert_to_httpx, copy_headers_from
+        from .httpx_bridge import convert_request_to_httpx, copy_headers_from_httpx_request
 
-        flow = self._auth.async_auth_flow(convert_to_httpx(request, self._api))
+        flow = self._auth.async_auth_flow(convert_request_to_httpx(request, self._api))
         async with aclosing(flow):
-            return copy_headers_from(request, await _run_auth_step(flow.__anext__, request))
+            return copy_headers_from_httpx_request(request, await _run_auth_step(flow.__anext__, request))
 
 
 async def _run_auth_step(step: Callable[[], Awaitable[Signed]], request: HttpRequest) -> Signed | None:

@@ -118,13 +118,13 @@ class Pool(Transport):
                 reader.feed(await connection.receive(request.limit_to_deadline(request.timeout.read)))
                 if not reader.headers_complete:
                     request.check_deadline()
-            yield Stream(reader.status, reader.headers, partial(self._read_body, connection), request.timeout.read)
+            yield Stream(reader.status, reader.headers, partial(self._iterate_body, connection), request.timeout.read)
         finally:
             self._busy.discard(connection)
             await connection.aclose()
 
     @staticmethod
-    async def _read_body(connection: AsyncSocket, stream: Stream) -> AsyncGenerator[bytes, None]:
+    async def _iterate_body(connection: AsyncSocket, stream: Stream) -> AsyncGenerator[bytes, None]:
         reader = connection.reader
         while True:
             if chunk := reader.take_body():

@@ -55,8 +55,8 @@ class HttpxTransport(Transport):
             return sync_call_with_timeout(send, seconds, may_abandon=self._may_run_in_thread)
 
     def _send_and_read_body(self, request: HttpRequest) -> HttpResponse:
-        with self._open_response(request, convert_to_httpx(request, self._api)) as response:
-            headers = _get_headers(response)
+        with self._open_response(request, convert_request_to_httpx(request, self._api)) as response:
+            headers = _get_response_headers(response)
             raw = _iterate_raw_body(response, request, request.check_deadline)
             size, pieces = 0, []
             with closing(raw), closing(decompress(raw, headers.pop("content-encoding", ""))) as body:
@@ -70,13 +70,13 @@ class HttpxTransport(Transport):
     @contextmanager
     def stream(self, request: HttpRequest) -> Generator[Stream, None, None]:
         """Send a request and return the response as it arrives, possibly compressed (see `decompress`)."""
-        sent = convert_to_httpx(request, self._api)
+        sent = convert_request_to_httpx(request, self._api)
         with self._open_response(request, sent) as response:
-            read = partial(self._read_body, response, request, sent.extensions["timeout"])
-            yield Stream(response.status_code, _get_headers(response), read, request.timeout.read)
+            read = partial(self._iterate_body, response, request, sent.extensions["timeout"])
+            yield Stream(response.status_code, _get_response_headers(response), read, request.timeout.read)
 
     @staticmethod
-    def _read_body(
+    def _iterate_body(
         response: httpx.Response, request: HttpRequest, limits: dict[str, float], stream: Stream
     ) -> Generator[bytes, None, None]:
         # Transports read this only once, when the first chunk is requested.
@@ -108,14 +108,14 @@ class HttpxTransport(Transport):
                 sync_call_with_timeout(response.close, _GRACE)
 
 
-def _get_headers(response: httpx.Response) -> dict[str, str]:
+def _get_response_headers(response: httpx.Response) -> dict[str, str]:
     headers = messages.normalize_headers(response.headers.multi_items())
-    if _get_loaded_content(response) is not None:
+    if _get_loaded_response_body(response) is not None:
         headers.pop("content-encoding", None)
     return headers
 
 
-def _get_loaded_content(response: httpx.Response) -> bytes | None:
+def _get_loaded_response_body(response: httpx.Response) -> bytes | None:
     """Return the body (decompressed by httpx) if the response was created with it, or None if it has yet to be read."""
     try:
         return response.content
@@ -133,7 +133,7 @@ def _iterate_raw_body(
         request: The request, which limits how long each chunk may take.
         check: Called after each chunk. May raise.
     """
-    if (content := _get_loaded_content(response)) is not None:
+    if (content := _get_loaded_response_body(response)) is not None:
         yield content
         return
     # Avoid `aiter_raw`, which fails if closing the stream fails, even when the body is complete.
@@ -294,10 +294,10 @@ def _convert_from_httpx_errors() -> Iterator[None]:
         message = _ERRNO.sub("", str(error)) or type(error).__name__
         if not isinstance(error, (httpx.HTTPError, OSError)):
             message = f"{type(error).__name__}: {error}"
-        raise _choose_error_type(error)(message) from error
+        raise _choose_client_error_for_httpx_error(error)(message) from error
 
 
-def _choose_error_type(error: Exception) -> type[HttpError]:
+def _choose_client_error_for_httpx_error(error: Exception) -> type[HttpError]:
     if isinstance(error, httpx.RemoteProtocolError):
         is_broken = "disconnected" in str(error) or "peer closed" in str(error)
         return messages.ConnectionBroken if is_broken else messages.NotHttp
@@ -346,7 +346,7 @@ class _RemainingTimeouts(dict[str, float]):
             return default
 
 
-def convert_to_httpx(request: HttpRequest, api: str) -> httpx.Request:
+def convert_request_to_httpx(request: HttpRequest, api: str) -> httpx.Request:
     """Convert a request to an `httpx.Request`.
 
     Args:
@@ -369,7 +369,7 @@ def convert_to_httpx(request: HttpRequest, api: str) -> httpx.Request:
         raise messages.CannotSend(str(error)) from error
 
 
-def copy_headers_from(request: HttpRequest, signed: object) -> HttpRequest:
+def copy_headers_from_httpx_request(request: HttpRequest, signed: object) -> HttpRequest:
     """Return the request with the headers an `httpx.Auth` has set.
 
     Raises:
@@ -404,7 +404,7 @@ class Hooks(Middleware):
         """Send a request with any headers set by the hooks."""
         began = time.monotonic()
         sent = self._call_request_hooks(request)
-        response = self.inner.send(copy_headers_from(request, sent))
+        response = self.inner.send(copy_headers_from_httpx_request(request, sent))
         converted = httpx.Response(response.status, headers=response.headers, content=response.content, request=sent)
         self._call_response_hooks(request, converted, began)
         return response
@@ -414,13 +414,13 @@ class Hooks(Middleware):
         """Send a request with any headers set by the hooks, which see only the head of the response."""
         began = time.monotonic()
         sent = self._call_request_hooks(request)
-        with self.inner.stream(copy_headers_from(request, sent)) as stream:
+        with self.inner.stream(copy_headers_from_httpx_request(request, sent)) as stream:
             converted = httpx.Response(stream.status, headers=stream.headers, request=sent)
             self._call_response_hooks(request, converted, began)
             yield stream
 
     def _call_request_hooks(self, request: HttpRequest) -> httpx.Request:
-        sent = convert_to_httpx(request, self._api)
+        sent = convert_request_to_httpx(request, self._api)
         sync_call_hooks("request", self._hooks["request"], sent, request)
         return sent
 

@@ -145,13 +145,13 @@ class HttpxAuth(Authorization):
 
     def send(self, request: HttpRequest) -> HttpResponse:
         """Send a request as many times as the `httpx.Auth` asks for."""
-        from .httpx_bridge import convert_to_httpx, copy_headers_from
+        from .httpx_bridge import convert_request_to_httpx, copy_headers_from_httpx_request
 
-        flow = self._auth.sync_auth_flow(convert_to_httpx(request, self._api))
+        flow = self._auth.sync_auth_flow(convert_request_to_httpx(request, self._api))
         with closing(flow):
             signed = _run_auth_step(flow.__next__, request)
             while True:
-                response = self.inner.send(copy_headers_from(request, signed))
+                response = self.inner.send(copy_headers_from_httpx_request(request, signed))
                 answer = httpx.Response(
                     response.status, headers=response.headers, content=response.content, request=signed
                 )
@@ -161,11 +161,11 @@ class HttpxAuth(Authorization):
                 signed = following
 
     def _add_credentials(self, request: HttpRequest) -> HttpRequest:
-        from .httpx_bridge import convert_to_httpx, copy_headers_from
+        from .httpx_bridge import convert_request_to_httpx, copy_headers_from_httpx_request
 
-        flow = self._auth.sync_auth_flow(convert_to_httpx(request, self._api))
+        flow = self._auth.sync_auth_flow(convert_request_to_httpx(request, self._api))
         with closing(flow):
-            return copy_headers_from(request, _run_auth_step(flow.__next__, request))
+            return copy_headers_from_httpx_request(request, _run_auth_step(flow.__next__, request))
 
 
 def _run_auth_step(step: Callable[[], Signed], request: HttpRequest) -> Signed | None:

@@ -119,13 +119,13 @@ class Pool(Transport):
                 reader.feed(connection.receive(request.limit_to_deadline(request.timeout.read)))
                 if not reader.headers_complete:
                     request.check_deadline()
-            yield Stream(reader.status, reader.headers, partial(self._read_body, connection), request.timeout.read)
+            yield Stream(reader.status, reader.headers, partial(self._iterate_body, connection), request.timeout.read)
         finally:
             self._busy.discard(connection)
             connection.close()
 
     @staticmethod
-    def _read_body(connection: SyncSocket, stream: Stream) -> Generator[bytes, None, None]:
+    def _iterate_body(connection: SyncSocket, stream: Stream) -> Generator[bytes, None, None]:
         reader = connection.reader
         while True:
             if chunk := reader.take_body():
