@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import httpx
 import pytest
-from stepflow_cli.commands.runs.rerun import delete_run_and_get_status
+from stepflow_cli.commands.runs.rerun_cancel_delete import delete_run_and_get_status
 from stepflow_client import SyncStepflowClient
 
 from tests.cli.command import Stepflow

@@ -108,7 +108,7 @@ def test_who_reads_events_has_no_clock_for_silence() -> None:
         (f"{ROOM}/watching.py", "_IDLE_INTERVAL"),
         # When a fast run's display appears, and which events have no line.
         ("stepflow_cli/runs/single_run.py", "_QUIET"),
-        ("stepflow_cli/commands/runs/watch.py", "_QUIET"),
+        ("stepflow_cli/commands/runs/watch_events_logs.py", "_QUIET"),
         # After how long a page asks whether a worker is running.
         ("stepflow_cli/ui/run_followers.py", "_QUIET_SECONDS"),
     }

@@ -28,10 +28,10 @@ command = LazyGroup(
     summaries=_COMMANDS,
     package=__name__,
     shared={
-        **dict.fromkeys(("get", "flow", "items", "steps", "result", "eval"), "show"),
-        **dict.fromkeys(("events", "logs"), "watch"),
-        **dict.fromkeys(("cancel", "delete"), "rerun"),
-        "report": "save",
+        **dict.fromkeys(("get", "flow", "items", "steps", "result", "eval"), "print_run_parts"),
+        **dict.fromkeys(("watch", "events", "logs"), "watch_events_logs"),
+        **dict.fromkeys(("rerun", "cancel", "delete"), "rerun_cancel_delete"),
+        **dict.fromkeys(("save", "report"), "save_and_report"),
     },
 )
 """The group. Its commands are modules in this package."""

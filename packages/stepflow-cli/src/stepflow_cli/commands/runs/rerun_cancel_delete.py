@@ -134,7 +134,7 @@ _MAIN = "--from --failed --only-missing --flow --dry-run --input-json --var --se
 @timeout_option
 @running_server_options
 @file_output_options
-def command(options: _RerunOptions, wait: WaitOptions, server: ServerOptions, output: Output) -> None:
+def rerun_command(options: _RerunOptions, wait: WaitOptions, server: ServerOptions, output: Output) -> None:
     """Kept steps aren't executed: they return their earlier output. Without --from, --failed or --only-missing,
     everything is executed. --failed alone keeps the completed steps of the failed items. While you edit a flow, use
     'stepflow run FLOW --reuse @last'.

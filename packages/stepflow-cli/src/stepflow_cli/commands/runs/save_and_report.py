@@ -54,7 +54,7 @@ _CASE = Section("Case")
 @_CASE.option("--replace", "Replace an existing case with this name.", to="replaces", is_risky=True)
 @OUTPUT.option("--dry-run", "Show the change without writing it.")
 @running_server_options
-def command(
+def save_command(
     run_id: str,
     flow: str | None,
     name: str | None,

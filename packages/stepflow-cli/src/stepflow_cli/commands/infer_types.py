@@ -45,7 +45,7 @@ _BESIDE = os.path.join(os.devnull, "")
 @OUTPUT.option("--show-step-inputs", "Show the input each step receives and expects.")
 @server_options(default="embedded")
 @formatted_output_options()
-def command(
+def infer_command(
     flow: str,
     offline: bool,
     components: str | None,

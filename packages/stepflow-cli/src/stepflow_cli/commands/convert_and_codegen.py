@@ -1,4 +1,4 @@
-"""`stepflow convert`, `codegen` and `schema`: generate files from flows, or for writing them."""
+"""`stepflow convert` and `stepflow codegen`: write flows in another format, or as Python code."""
 
 from __future__ import annotations
 
@@ -8,26 +8,13 @@ from pathlib import PurePath
 
 import click
 
-from ..errors import current_session, usage
-from ..inputs.flow import find_flow_project, import_python_flow, is_python_flow, load_flow_argument
-from ..output.messages import note
-from ..output.printing import GeneratedFile, write_document
+from ..errors import usage
+from ..inputs.flow import import_python_flow, is_python_flow, load_flow_argument
+from ..output.printing import GeneratedFile
 from ..output.terminal import escape_json_for_terminal
 from ..params.click_commands import Command
 from ..params.flow import flow_argument, flows_argument
-from ..params.options import (
-    OUTPUT,
-    SERVER_NAMES,
-    Choice,
-    check_needs_file,
-    check_option,
-    components_option,
-    excludes,
-    output_file_option,
-    server_options,
-)
-from ..server.connect import connect, describe_missing_workers, fetch_components
-from ..settings.server_choice import ServerOptions
+from ..params.options import OUTPUT, Choice, check_needs_file, check_option, output_file_option
 
 _FORMATS = ("yaml", "json")
 _ENDINGS = {".yaml": "yaml", ".yml": "yaml", ".json": "json"}
@@ -40,7 +27,7 @@ _ENDINGS = {".yaml": "yaml", ".yml": "yaml", ".json": "json"}
 )
 @output_file_option("Write the flow to this file, or - for standard output.")
 @check_option
-def command(flow: str, form: str | None, output: str | None, check: bool) -> None:
+def convert_command(flow: str, form: str | None, output: str | None, check: bool) -> None:
     """FLOW can be a YAML or JSON file, - to read standard input, or MODULE:FUNCTION for a flow in Python. The same flow
     always produces the same file. Nothing runs, and you don't need a server.
 
@@ -88,38 +75,3 @@ def codegen_command(flows: list[str], output: str | None, check: bool) -> None:
     import_model_generator()
     again = shlex.join(["stepflow", "codegen", *flows, "-O", str(file.path)])
     file.write_or_compare(generate_flow_module(flows, file.path), again)
-
-
-@click.command("schema", cls=Command, conflicts=[excludes("--components", SERVER_NAMES)])
-@click.argument("kind", type=Choice(["flow", "config"]), default="flow", metavar="[flow|config]")
-@components_option
-@server_options(default="embedded", is_needed=False)
-@output_file_option("Write the schema to this file, or - for standard output.")
-def schema_command(kind: str, components: str | None, server: ServerOptions, output: str | None) -> None:
-    """If you select a server (--url, --profile, --local or --config), the schema includes its components' names and
-    inputs. Otherwise, it includes the builtin components and those in the project's `components` file.
-    """
-    from stepflow_client.flows import schema
-    from stepflow_client.flows.project import require_existing_file
-
-    from ..validation.flow_checks import read_component_file
-
-    names_server = server.has_server_option
-    if kind == "config" and (names_server or components is not None):
-        raise usage("a configuration's schema has no components", "leave out the server and --components")
-    if kind == "config":
-        document = schema("config")
-    # Within a repl, all commands use its server.
-    elif names_server or (components is None and current_session().kept is not None):
-        with connect(server) as target:
-            listed = fetch_components(target)
-        if (missing := describe_missing_workers(listed)) is not None:
-            note(missing)
-        document = schema("flow", components=listed)
-    else:
-        project = find_flow_project(None)
-        if components is None and project.components is not None:
-            components = str(require_existing_file(project, "components", project.components))
-            note(f"the schema includes the components of {components}, set in {project.file}")
-        document = schema("flow", components=None if components is None else read_component_file(components))
-    write_document((json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode(), output)

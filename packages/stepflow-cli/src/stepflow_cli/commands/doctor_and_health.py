@@ -69,7 +69,7 @@ _TABLE = View(columns("check", "status:status", "found"), folds=True)
 @option("--no-run", "Do not create a run to measure the event stream.")
 @server_options(default="embedded", reads_project=True)
 @output_options
-def command(no_run: bool, server: ServerOptions, output: Output) -> None:
+def doctor_command(no_run: bool, server: ServerOptions, output: Output) -> None:
     """These checks cover the server that 'run' would use, with its configuration:
 
     \b

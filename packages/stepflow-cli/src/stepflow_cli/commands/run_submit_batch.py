@@ -64,7 +64,7 @@ def submit_command(options: RunOptions) -> None:
     wait_options,
     file_output_options,
 )
-def command(options: RunOptions) -> None:
+def run_command(options: RunOptions) -> None:
     """FLOW can be a YAML or JSON file, MODULE:FUNCTION for a flow in Python, - to read standard input, or the ID of a
     flow on the server. You can pass the input with an option or pipe it in as JSON; otherwise, it's null.
 

@@ -52,7 +52,7 @@ _QUIET = ("run_created", "steps_needed", "step_ready")
 @wait_options
 @running_server_options
 @output_options
-def command(ids: list[str], wait: WaitOptions, server: ServerOptions, output: Output) -> None:
+def watch_command(ids: list[str], wait: WaitOptions, server: ServerOptions, output: Output) -> None:
     """On a terminal, the command shows a tree; elsewhere, it prints a line for each change. Use -o jsonl to print the
     events, or -o json or yaml to print the run when it has ended. Use -q to print only how runs ended. You can then
     pass several runs, or - as RUN to read IDs from standard input, one per line.
