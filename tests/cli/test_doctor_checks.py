@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from stepflow_cli import doctor
-from stepflow_cli.doctor import network, server
+from stepflow_cli.doctor import local_setup, network, server
 from stepflow_client.types import HealthResponse, ServerInfo
 
 from tests import releases
@@ -96,12 +96,12 @@ def test_a_connection_that_breaks_while_tls_begins(monkeypatch: pytest.MonkeyPat
 
 
 def test_packages_of_different_versions(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(network, "version", lambda name: "0.1.0" if name == "stepflow-api" else "0.2.0")
-    check = next(iter(network.check_versions()))
+    monkeypatch.setattr(local_setup, "version", lambda name: "0.1.0" if name == "stepflow-api" else "0.2.0")
+    check = next(iter(local_setup.check_versions()))
     assert (check.status, check.message.endswith("the stepflow packages have different versions")) == ("warning", True)
 
 
 def test_no_stepflow_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
-    check = list(network.check_versions())[1]
+    check = list(local_setup.check_versions())[1]
     assert (check.status, check.message) == ("warning", "stepflow is not on PATH")

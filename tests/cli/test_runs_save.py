@@ -7,7 +7,7 @@ import os
 
 import pytest
 import yaml
-from stepflow_cli.flow_tests.saved_cases import rate_flow_match
+from stepflow_cli.flow_tests.save_run_as_case import rate_flow_match
 
 from tests.cli.command import Done, Stepflow
 from tests.cli.golden import Golden

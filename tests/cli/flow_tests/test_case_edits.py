@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from stepflow_cli.flow_tests.saved_cases import add_case_to_content, build_test_case
+from stepflow_cli.flow_tests.save_run_as_case import add_case_to_content, build_test_case
 from stepflow_client import FlowFileError, FlowResult, InvalidArgumentError
 
 CASE = {

@@ -21,7 +21,7 @@ from click.shell_completion import (
     add_completion_class,
 )
 
-from .inputs.files import DATA_SUFFIXES
+from .inputs.file_io import DATA_SUFFIXES
 from .output.terminal import escape
 
 if TYPE_CHECKING:

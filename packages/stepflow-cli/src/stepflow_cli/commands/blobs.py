@@ -12,7 +12,7 @@ from stepflow_client import InvalidRequestError, NotFoundError
 from stepflow_client._command import convert_to_stored_form
 
 from ..errors import ARGUMENTS, convert_to_problem, usage
-from ..inputs.files import DATA_SUFFIXES, read_bytes
+from ..inputs.file_io import DATA_SUFFIXES, read_bytes
 from ..inputs.flow import load_flow_argument
 from ..inputs.values import ValueArgument, read_value_argument
 from ..output.columns import View, columns

@@ -109,25 +109,25 @@ def doctor_command(no_run: bool, server: ServerOptions, output: Output) -> None:
 
 
 def _run_checks(server: ServerOptions, *, measure: bool) -> Iterator[CheckResult]:
-    from ..doctor import error, network
+    from ..doctor import error, local_setup, network
     from ..doctor.server import check_server
 
-    yield from network.check_versions()
-    configuration, profiles = network.check_profiles()
+    yield from local_setup.check_versions()
+    configuration, profiles = local_setup.check_profiles()
     yield configuration
     try:
         # If the file is invalid, a flag or the environment may still select the server.
         choice = choose_server(server, profiles=profiles)
     except Problem as problem:
         if profiles is None:
-            yield network.check_embedded_server()
+            yield local_setup.check_embedded_server()
             return
         yield error("server", problem.message, problem.hint, exit_code=problem.exit_code)
         return
-    yield from network.check_server_config(choice)
+    yield from local_setup.check_server_config(choice)
     if not choice.is_embedded:
-        yield network.check_embedded_server()
-    yield network.report_server_choice(choice)
+        yield local_setup.check_embedded_server()
+    yield local_setup.report_server_choice(choice)
     if not choice.is_embedded:
         proxy, proxy_url = network.check_proxy(choice)
         yield proxy
@@ -138,7 +138,7 @@ def _run_checks(server: ServerOptions, *, measure: bool) -> Iterator[CheckResult
     try:
         with connect(server) as target:
             if choice.is_embedded:
-                yield network.report_embedded_release(target.client)
+                yield local_setup.report_embedded_release(target.client)
             yield from check_server(target.client, choice, skip_reason=None if measure else "--no-run")
     except Exception as raised:
         failure = convert_to_problem(raised)

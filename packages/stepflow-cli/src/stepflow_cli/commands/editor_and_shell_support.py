@@ -69,13 +69,12 @@ def schema_command(kind: str, components: str | None, server: ServerOptions, out
 
     from ..validation.flow_checks import read_component_file
 
-    names_server = server.has_server_option
-    if kind == "config" and (names_server or components is not None):
+    if kind == "config" and (server.has_server_option or components is not None):
         raise usage("a configuration's schema has no components", "leave out the server and --components")
     if kind == "config":
         document = schema("config")
     # Within a repl, all commands use its server.
-    elif names_server or (components is None and current_session().kept is not None):
+    elif server.has_server_option or (components is None and current_session().kept is not None):
         with connect(server) as target:
             listed = fetch_components(target)
         if (missing := describe_missing_workers(listed)) is not None:

@@ -170,7 +170,7 @@ def command(
     """
     from stepflow_client.evaluation.gates import GateRules
 
-    from ..evaluations.execute import run_evaluation
+    from ..evaluations.run_evaluation import run_evaluation
 
     limits = parse_score_limits(below, "--fail-below"), parse_score_limits(tolerances, "--tolerance", needs_score=False)
     run_evaluation(options, GateRules(*limits, strict=strict), server, output)

@@ -7,7 +7,7 @@ import os
 import click
 
 from ..errors import current_session, usage
-from ..inputs.files import write_bytes
+from ..inputs.file_io import write_bytes
 from ..inputs.flow import find_flow_project, import_python_flow, is_python_flow, read_flow_content
 from ..output.printing import Output, write_document
 from ..output.terminal import escape

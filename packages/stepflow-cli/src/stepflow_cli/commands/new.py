@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from ..errors import usage
-from ..inputs.files import converting_write_errors, write_bytes
+from ..inputs.file_io import converting_write_errors, write_bytes
 from ..output.messages import note
 from ..output.terminal import escape
 from ..params.click_commands import Command

@@ -88,7 +88,7 @@ def run_command(options: RunOptions) -> None:
     if not options.watch:
         execute_run_command(options)
         return
-    from ..watching import check_no_stdin, keeping_embedded_server, list_watched_files, rerun_on_changes
+    from ..file_watching import check_no_stdin, keeping_embedded_server, list_watched_files, rerun_on_changes
 
     flow, values, server = options.flow, options.values, options.server
     check_no_stdin([flow, *values.value_files])

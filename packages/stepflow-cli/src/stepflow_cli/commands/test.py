@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from stepflow_client.testing import Recording
 
     from ..flow_tests.case_filter import FileCases
-    from ..flow_tests.execute import CaseRunSettings, FileResults, TestClients
+    from ..flow_tests.run_test_files import CaseRunSettings, FileResults, TestClients
 
 _CASES, _FILES = map(Section, ("Cases", "Files"))
 _TIMES = re.compile(r" \([<\d][\d.dhmsµ]*\)")
@@ -121,8 +121,8 @@ def command(
     from stepflow_client.testing import Recording
 
     from ..flow_tests.case_filter import CaseFilter, select_cases_by_file
-    from ..flow_tests.execute import CaseRunSettings, open_test_clients
     from ..flow_tests.report import check_minimum_coverage
+    from ..flow_tests.run_test_files import CaseRunSettings, open_test_clients
 
     named = paths or list_project_flows("pass at least one flow file or folder as PATH")
     choice = CaseFilter(how["patterns"], how["tags"], how["expression"], how["touched"], how["last_failed"])
@@ -171,7 +171,7 @@ def command(
         if not watch:
             run_cases(clients)
             return
-        from ..watching import list_watched_files, rerun_on_changes
+        from ..file_watching import list_watched_files, rerun_on_changes
 
         def run_next_round() -> None:
             clients.stop_if_config_changed()
@@ -204,7 +204,6 @@ def _run_and_print_results(
 ) -> list[FileResults]:
     """Run the cases, printing each file's results as soon as they're available, then coverage and a summary."""
     from ..flow_tests.case_filter import save_failed_cases
-    from ..flow_tests.execute import run_test_files
     from ..flow_tests.report import (
         CASES,
         STEPS,
@@ -217,6 +216,7 @@ def _run_and_print_results(
         list_coverage_records,
         write_junit_report,
     )
+    from ..flow_tests.run_test_files import run_test_files
 
     started = time.monotonic()
     done: list[FileResults] = []
@@ -269,7 +269,7 @@ def _save_recordings(path: str, done: Iterable[FileResults]) -> None:
 
 def _update_expected_outputs(done: Iterable[FileResults]) -> set[tuple[str, str]]:
     """Returns the file and name of each updated case."""
-    from ..flow_tests.execute import update_expected_outputs
+    from ..flow_tests.run_test_files import update_expected_outputs
 
     updated: set[tuple[str, str]] = set()
     for file in done:

@@ -12,7 +12,7 @@ from stepflow_client._command import suggest_or_list
 
 from .._version import VERSION
 from ..errors import Problem, convert_to_problem, current_session, usage
-from ..inputs.files import read_bytes, write_bytes
+from ..inputs.file_io import read_bytes, write_bytes
 from ..inputs.flow import is_python_flow
 from ..output.messages import note, print_problem
 from ..output.printing import Output
@@ -98,7 +98,7 @@ def command(
     if not watch:
         _check_and_print(flows, options, output, named_server, fix=fix)
         return
-    from ..watching import check_no_stdin, keeping_embedded_server, list_watched_files, rerun_on_changes
+    from ..file_watching import check_no_stdin, keeping_embedded_server, list_watched_files, rerun_on_changes
 
     check_no_stdin(flows)
     own = [] if options.components is None else [options.components]

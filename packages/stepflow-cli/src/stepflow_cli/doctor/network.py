@@ -1,111 +1,30 @@
-"""Checks of this machine and its network connection to the server."""
+"""Checks of the network connection to the server."""
 
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import ssl
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
 from ipaddress import ip_address
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stepflow_client import FlowFileError
 from stepflow_client._base.text import remove_url_credentials
 from stepflow_client._command import describe_certificate_problem
 
-from ..errors import Problem
-from ..inputs.server_config import find_recovery_warnings
 from ..server.connect import add_url_origins_to_hint
-from ..settings.profiles import Profiles, find_environment_proxy, load_profiles, split_scheme_host_and_port
-from ..settings.server_choice import DEFAULT_URL, ServerChoice, ServerOptions, choose_server, format_setting_origin
+from ..settings.profiles import find_environment_proxy, split_scheme_host_and_port
+from ..settings.server_choice import ServerChoice
 from . import CheckResult, error, ok, warning
 
 if TYPE_CHECKING:
-    from stepflow_client import SyncStepflowClient
-
     from ..settings.profiles import Profile
 
-_OURS = ("stepflow-cli", "stepflow-client", "stepflow-api")
-_OTHERS = ("httpx", "pydantic", "click")
-
-
-def check_versions() -> Iterator[CheckResult]:
-    """Check Python and package versions, and which `stepflow` a shell would run."""
-    versions: dict[str, str | None] = dict.fromkeys((*_OURS, *_OTHERS))
-    for name in versions:
-        with suppress(PackageNotFoundError):
-            versions[name] = version(name)
-    listed = ", ".join(f"{name} {number or 'missing'}" for name, number in versions.items())
-    message = f"Python {sys.version.split()[0]}, {listed}"
-    if len({versions[name] for name in _OURS}) > 1:
-        hint = f"upgrade them together: pip install --upgrade {' '.join(_OURS)}"
-        yield warning("versions", f"{message}: the stepflow packages have different versions", hint)
-    else:
-        yield ok("versions", message)
-    first = shutil.which("stepflow")
-    own = Path(sys.executable).with_name("stepflow")
-    if Path(sys.argv[0]).name == "stepflow":
-        own = Path(shutil.which(sys.argv[0]) or sys.argv[0]).absolute()
-    if first is None:
-        yield warning("command", "stepflow is not on PATH", f"add {own.parent} to PATH, or use its full path")
-    elif Path(first).resolve() != own.resolve():
-        hint = f"put {own.parent} before {Path(first).parent} on PATH, or remove the other one"
-        yield warning("command", f"a different stepflow comes first on PATH: {first}, and this one is {own}", hint)
-    else:
-        yield ok("command", f"{first} is the first stepflow on PATH")
-
-
-def check_profiles() -> tuple[CheckResult, Profiles | None]:
-    """Check the configuration file, including all profiles."""
-    try:
-        profiles = load_profiles()
-    except Problem as problem:
-        return error("configuration", problem.message, problem.hint or "fix it in an editor"), None
-    if not profiles.tables:
-        state = "has no profiles" if profiles.path.exists() else "does not exist, so there are no profiles"
-        return ok("configuration", f"{profiles.path} {state}"), profiles
-    for name in profiles.tables:
-        try:
-            profiles.get_profile(name)
-        except Problem as problem:
-            return warning("configuration", problem.message, problem.hint or "fix it in an editor"), profiles
-    if profiles.current is not None and profiles.current not in profiles.tables:
-        message = f"{profiles.path}: the current profile {profiles.current} does not exist"
-        return error("configuration", message, "to select a different one, run 'stepflow config use NAME'"), profiles
-    return ok("configuration", f"{profiles.path}: profiles {', '.join(profiles.tables)}"), profiles
-
-
-def check_server_config(choice: ServerChoice) -> Iterator[CheckResult]:
-    """Check the embedded server's configuration, if any."""
-    try:
-        config = (choice if choice.is_embedded else choose_server(ServerOptions(local=True, reads_project=True))).config
-    except FlowFileError as fault:
-        yield warning("server configuration", fault.message, fault.hint)
-        return
-    if config.value is not None:
-        hazards = find_recovery_warnings(config.value)
-        yield from (warning("server configuration", f"{config.value}: {hazard}", hint) for hazard, hint in hazards)
-        if not hazards:
-            yield ok("server configuration", f"{config.value} ({format_setting_origin(config.origin)})")
-
-
-def report_server_choice(choice: ServerChoice) -> CheckResult:
-    """Report the server that commands use and where that setting comes from."""
-    url, origin = choice.url.value, choice.url.origin
-    if url is None:
-        others = f"; runs, flows and blobs use {DEFAULT_URL}" if origin == "default" else ""
-        return ok("server", f"an embedded one ({format_setting_origin(origin)}){others}")
-    shown = choice.url_without_password
-    ignored = [name for name in ("STEPFLOW_URL", "STEPFLOW_PROFILE") if os.environ.get(name) and name not in origin]
-    if ignored and choice.profile is None:
-        return ok("server", f"{shown}, from {origin} ({', '.join(ignored)} ignored)")
-    return ok("server", f"{shown}, from {origin}")
+_TIMEOUT = 5.0
+# Warn if a certificate expires within this many seconds.
+_SOON = 14 * 86_400.0
 
 
 def check_proxy(choice: ServerChoice) -> tuple[CheckResult, str | None]:
@@ -121,31 +40,6 @@ def check_proxy(choice: ServerChoice) -> tuple[CheckResult, str | None]:
         return ok("proxy", f"none: {proxy.why_not} ({proxy.variable} is set)"), None
     message = f"{proxy.url}, from {proxy.variable}; to bypass it, set NO_PROXY=HOST"
     return ok("proxy", message), os.environ[proxy.variable]
-
-
-def check_embedded_server() -> CheckResult:
-    """Try to start an embedded server (even though 'run' would not use one), then stop it."""
-    from stepflow_client import StepflowClientError, StepflowRuntime
-
-    try:
-        with StepflowRuntime.start() as runtime:
-            return report_embedded_release(runtime.sync_client)
-    except StepflowClientError as problem:
-        return warning("embedded server", problem.message, problem.hint)
-
-
-def report_embedded_release(client: SyncStepflowClient) -> CheckResult:
-    """Report a running embedded server's release and where it comes from."""
-    named, info = os.environ.get("STEPFLOW_SERVER_BINARY"), client.server_info()
-    whose = "from the package stepflow-orchestrator"
-    if named:
-        whose = f"{named}, from environment variable STEPFLOW_SERVER_BINARY"
-    return ok("embedded server", f"it starts: release {info.release or info.commit}, {whose}")
-
-
-_TIMEOUT = 5.0
-# Warn if a certificate expires within this many seconds.
-_SOON = 14 * 86_400.0
 
 
 def check_server_network(choice: ServerChoice, proxy: str | None) -> Iterator[CheckResult]:

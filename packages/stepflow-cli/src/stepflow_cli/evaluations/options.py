@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import Problem, suggest, usage
-from ..inputs.files import DATA_SUFFIXES
+from ..inputs.file_io import DATA_SUFFIXES
 from ..inputs.flow import get_project_modules, load_flow_argument, load_flow_or_id
 from ..inputs.values import RunValues, ValueArgument
 
@@ -305,11 +305,9 @@ class EvalOptions(NamedTuple):
     @property
     def has_several_evaluations(self) -> bool:
         """Whether FLOW is a folder of evaluations rather than an evaluation itself."""
-        return (
-            os.path.isdir(self.flow)
-            and not self.is_for_earlier_evaluation
-            and any(map(is_evaluation_folder, Path(self.flow).iterdir()))
-        )
+        if self.is_for_earlier_evaluation or not os.path.isdir(self.flow):
+            return False
+        return any(map(is_evaluation_folder, Path(self.flow).iterdir()))
 
     def build_needs_single_evaluation_problem(self, option: str) -> Problem:
         """For options that need one evaluation, where FLOW is a folder of several."""

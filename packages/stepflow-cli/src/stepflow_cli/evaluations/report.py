@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import Problem
-from ..inputs.files import write_bytes
+from ..inputs.file_io import write_bytes
 from ..output.columns import View, columns
 from ..output.printing import Output, format_safe_json
 from ..output.terminal import escape, is_terminal

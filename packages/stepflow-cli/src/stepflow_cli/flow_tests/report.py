@@ -14,11 +14,11 @@ from stepflow_client.testing import failure_text
 from stepflow_client.testing.case_runs import get_reached_percent, iter_coverage_lines, make_line_finder
 
 from ..errors import Problem
-from ..inputs.files import write_bytes
+from ..inputs.file_io import write_bytes
 from ..output.columns import View, columns
 from ..output.terminal import escape
 from ..records.diagnostics import format_github_annotation
-from .execute import FileResults, build_expected_output
+from .run_test_files import FileResults, build_expected_output
 
 CASES = View(
     columns("file", "case", "verdict:status", "duration:number", "message?"),

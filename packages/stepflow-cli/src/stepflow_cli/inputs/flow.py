@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import current_session, suggest, usage
 from ..stdio import read_stdin_bytes, read_stdin_text
-from .files import DATA_SUFFIXES
+from .file_io import DATA_SUFFIXES
 
 if TYPE_CHECKING:
     from stepflow_client.flows.project import Project
@@ -37,10 +37,8 @@ class PythonFlow:
 
     def __init__(self, word: str, modules: ProjectModules) -> None:
         source, self.name = _split_flow_argument(word)
-        module = modules.import_module(source)
-        self.value = _find_flow_in_module(module, source, self.name)
+        self.value = _find_flow_in_module(modules.import_module(source), source, self.name)
         self._word, self._modules = word, modules
-        self.module = module.__name__
 
     @cached_property
     def text(self) -> FlowText:

@@ -16,7 +16,7 @@ from stepflow_client._command import explain_missing_file
 
 from ..errors import suggest, usage
 from ..output.terminal import escape
-from .files import Signature, get_file_signature
+from .file_io import Signature, get_file_signature
 
 
 class ProjectModules:
@@ -181,8 +181,7 @@ def _suggest_module_name(module: str) -> str:
     for entry in sorted(folder.iterdir()) if folder.is_dir() else ():
         if entry.suffix == ".py" or (entry / "__init__.py").is_file():
             names.append(f"{prefix}{dot}{entry.stem}")
-    near = suggest(module, names)
-    return near or "modules are looked up in the working folder and in this command's environment"
+    return suggest(module, names) or "modules are looked up in the working folder and in this command's environment"
 
 
 def format_relative_path(file: str) -> str:

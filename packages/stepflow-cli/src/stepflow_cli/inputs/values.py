@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 from ..errors import suggest, usage
 from ..output.messages import note
 from ..stdio import read_stdin_text
-from .files import read_piped_value
+from .file_io import read_piped_value
 from .flow import get_case_variables, get_example_input, list_example_names, list_required_fields, list_step_ids
 
 if TYPE_CHECKING:

@@ -34,7 +34,7 @@ from stepflow_client.flows.project import Project, find_top_level_keys, is_flow_
 from stepflow_client.flows.source import FlowText, Node
 
 from ..errors import Problem
-from ..inputs.files import get_file_signature
+from ..inputs.file_io import get_file_signature
 from ..inputs.flow import find_flow_project
 from ..server.connect import Target, build_client_arguments
 from ..settings.history import LazyRunHistory

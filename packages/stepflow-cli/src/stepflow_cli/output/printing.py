@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import Problem, current_session, usage
-from ..inputs.files import converting_write_errors, write_bytes
+from ..inputs.file_io import converting_write_errors, write_bytes
 from ..output.terminal import escape
 from ..stdio import converting_output_errors
 from . import terminal as colors

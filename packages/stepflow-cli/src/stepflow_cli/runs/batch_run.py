@@ -20,7 +20,7 @@ from stepflow_client._rules.run_progress import BatchCount
 from stepflow_client._stores.user_files import replace_atomically
 
 from ..errors import Problem, convert_to_problem, interrupted_problem, usage
-from ..inputs.files import converting_write_errors
+from ..inputs.file_io import converting_write_errors
 from ..inputs.values import (
     IndexedInput,
     adapt_hint,

@@ -19,7 +19,7 @@ from stepflow_client._stores.user_files import write_file
 from stepflow_client.flows.project import find_flow_files
 from stepflow_client.flows.reading import load_flow
 
-from ..flow_tests.saved_cases import rate_flow_match
+from ..flow_tests.save_run_as_case import rate_flow_match
 from ..settings.history import LazyRunHistory
 
 _MAX_FILES = 2_000

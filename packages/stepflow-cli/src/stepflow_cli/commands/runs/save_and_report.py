@@ -14,7 +14,7 @@ from stepflow_client import InvalidArgumentError
 from stepflow_client.flows.reading import load_flow
 
 from ...errors import current_session, suggest, usage
-from ...inputs.files import read_bytes, write_bytes
+from ...inputs.file_io import read_bytes, write_bytes
 from ...inputs.flow import check_flow_exists
 from ...inputs.values import ValueArgument, read_value_argument
 from ...output.messages import note
@@ -29,7 +29,7 @@ from ...settings.server_choice import ServerOptions
 if TYPE_CHECKING:
     from stepflow_client.types.runs import SnapshotPart
 
-    from ...flow_tests.saved_cases import ItemToSave
+    from ...flow_tests.save_run_as_case import ItemToSave
 
 _CASE = Section("Case")
 
@@ -76,7 +76,7 @@ def save_command(
         raise usage("--as needs a name")
     if flow is not None:
         check_flow_exists(flow)
-    from ...flow_tests.saved_cases import add_case_to_content, build_item_to_save, diff_contents, rate_flow_match
+    from ...flow_tests.save_run_as_case import add_case_to_content, build_item_to_save, diff_contents, rate_flow_match
 
     with connect_to_run(server, run_id, announce_runs=True) as (target, run_id):
         parts: list[SnapshotPart] = ["items", "flow", "arguments"]

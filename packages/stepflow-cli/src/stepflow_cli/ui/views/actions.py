@@ -21,7 +21,7 @@ from stepflow_client._stores.user_files import FileChangedError
 from stepflow_client.flows.reading import read_file_bytes
 from stepflow_client.types.statuses import UNSUCCESSFUL_STATUSES
 
-from ...flow_tests.saved_cases import ItemToSave, add_case_to_content, build_item_to_save, diff_contents
+from ...flow_tests.save_run_as_case import ItemToSave, add_case_to_content, build_item_to_save, diff_contents
 from ...inputs.flow import list_example_names
 from ..flow_list import FlowFile
 from ..security import get_verified_form, validate_page_path

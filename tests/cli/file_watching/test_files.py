@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from stepflow_cli.watching import WatchedFiles
+from stepflow_cli.file_watching import WatchedFiles
 
 
 def watched(*paths: Path) -> WatchedFiles:

@@ -16,7 +16,7 @@ import click
 from stepflow_client.flows.reading import is_flow_id
 
 from .errors import convert_to_problem, current_session, usage
-from .inputs.files import DATA_SUFFIXES, Signature, get_file_signature
+from .inputs.file_io import DATA_SUFFIXES, Signature, get_file_signature
 from .inputs.flow import find_flow_project, is_python_flow, list_files_of_python_flow
 from .inputs.server_config import read_config_bytes
 from .output.messages import note, print_problem

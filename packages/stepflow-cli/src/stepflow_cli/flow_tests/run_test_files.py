@@ -26,7 +26,7 @@ from stepflow_client.testing import (
 )
 
 from ..errors import current_session, usage
-from ..inputs.files import read_bytes, write_bytes
+from ..inputs.file_io import read_bytes, write_bytes
 from ..inputs.flow import is_python_flow
 from ..inputs.server_config import note_duplicate_config_keys, read_config_bytes
 from ..output.messages import note, show_spinner
