@@ -53,9 +53,7 @@ _FLOW = View(
 @running_server_options
 @watch_option
 @output_options
-def _list_recent_flows(
-    since: str | None, limit: int | None, server: ServerOptions, watch: bool, output: Output
-) -> None:
+def _list_used_flows(since: str | None, limit: int | None, server: ServerOptions, watch: bool, output: Output) -> None:
     """List the flows of recent runs, most recent first.
 
     Servers can't list their flows, so this command lists the flows of the server's newest 1,000 runs. RUNS counts only

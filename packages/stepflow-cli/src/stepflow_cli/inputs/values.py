@@ -146,14 +146,12 @@ class RunValues(NamedTuple):
             Problem, FlowFileError: If they can't be read or aren't a mapping.
         """
         read = []
-        for override in self.overrides:
-            is_set = override.form == "set"
-            value = (
-                _parse_set_override(override.text, flow) if is_set else read_value_argument(override, self.stdin_format)
-            )
+        for given in self.overrides:
+            is_set = given.form == "set"
+            value = _parse_set_override(given.text, flow) if is_set else read_value_argument(given, self.stdin_format)
             if not isinstance(value, dict):
-                raise usage(f"{override.option} is not a mapping of steps to their changes")
-            _check_override_targets(override, value, flow)
+                raise usage(f"{given.option} is not a mapping of steps to their changes")
+            _check_override_targets(given, value, flow)
             read.append(value)
         return read or None
 

@@ -130,9 +130,8 @@ def steps_command(
                 ids = {listed.step_id for listed in target.client.get_run_steps(run_id, item_index=item or 0).steps}
                 hint = suggest(step, ids) or f"it has {', '.join(sorted(ids))}"
                 raise convert_to_problem(error, hint=hint if ids else None) from None
-            output.print_record(
-                add_step_states_after_failure(target.client, run_id, [step_details], item or 0)[0].to_dict(), STEP
-            )
+            explained = add_step_states_after_failure(target.client, run_id, [step_details], item or 0)[0]
+            output.print_record(explained.to_dict(), STEP)
             return
         # Fetch more of the run only if errors need explaining.
         steps = None if include_times else target.client.snapshot(run_id, include="steps", item_index=item).steps
