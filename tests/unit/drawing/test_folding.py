@@ -31,7 +31,7 @@ def test_branches_of_a_fan_out_are_one_box_for_each_of_their_steps() -> None:
     assert folded.find_box("b7") == "b0"
     states = {"begin": "completed", "a3": "failed", "b3": "not_run", "b4": "completed"}
     assert folded.find_worst_box_states(states) == {"begin": "completed", "a0": "failed", "b0": "not_run"}
-    assert "20 equal steps" in draw_svg(folded.graph, Look(links={"a0": "/runs/x/steps/a3"}))
+    assert "20 equal steps" in draw_svg(folded.graph, Look(urls_by_node_id={"a0": "/runs/x/steps/a3"}))
 
 
 def test_steps_that_differ_keep_their_boxes() -> None:
@@ -63,7 +63,7 @@ def test_the_worst_state() -> None:
 
 def test_boxes_are_links_and_tell_of_failed_children() -> None:
     flow = {"steps": [step('a"<b')], "output": {"$step": 'a"<b'}}
-    picture = draw_svg(build_graph(flow), Look(links={'a"<b': "/x?a=1&b=2"}, failed_children={'a"<b': 3}))
+    picture = draw_svg(build_graph(flow), Look(urls_by_node_id={'a"<b': "/x?a=1&b=2"}, failed_children={'a"<b': 3}))
     assert '<a class="sf-node sf-step" href="/x?a=1&amp;b=2" data-step="a&quot;&lt;b"' in picture
     assert "3 failed in sub-runs" in picture
     assert "3✗" in picture

@@ -207,7 +207,7 @@ def draw_item_graph(report: RunReport, urls: ItemUrls, selected: str | None) -> 
         if node.kind == "step":
             # Link to the first step with the status the box shows. A step in a nested flow belongs to a sub-run, so in
             # that case link to the step that runs the nested flow.
-            members = folded.members[node.id]
+            members = folded.nodes_by_box[node.id]
             first = next((member for member in members if states.get(member) == boxes.get(node.id)), members[0])
             links[node.id] = urls.step(first.partition("\x00")[0])
         elif node.kind in ("input", "output") and not node.group:
@@ -216,7 +216,7 @@ def draw_item_graph(report: RunReport, urls: ItemUrls, selected: str | None) -> 
     failed = {step.step_id: len(step.failed_children) for step in (account.steps if account else ())}
     box = folded.find_box(selected) if selected else ""
     children = {name: count for name, count in failed.items() if count}
-    look = Look(boxes, style=False, links=links, failed_children=children, selected=box)
+    look = Look(boxes, style=False, urls_by_node_id=links, failed_children=children, current_node_id=box)
     return GraphPicture(_draw_graph_svg(folded, layout, look), folded.hidden_count, box)
 
 

@@ -76,18 +76,16 @@ class ServerConfig:
 
     def load_or_empty(self) -> dict[str, Any]:
         """Return the configuration as a dict, or an empty one if it can't be read."""
-        try:
+        with suppress(FlowFileError):
             return self.load()
-        except FlowFileError:
-            return {}
+        return {}
 
     def find_env_variables(self) -> frozenset[str]:
         """Return the environment variables the configuration refers to as `${NAME}` or `${NAME:-default}`."""
-        try:
+        with suppress(FlowFileError):
             text = json.dumps(self.document) if self.path is None else _read_config_text(self.path)
-        except FlowFileError:
-            return frozenset()
-        return frozenset(_VARIABLE.findall(text))
+            return frozenset(_VARIABLE.findall(text))
+        return frozenset()
 
 
 def resolve_config_source(config: ConfigSource) -> ServerConfig:
@@ -191,8 +189,7 @@ class WorkerPlugins:
     external: frozenset[str]
     """Plugins whose workers start elsewhere and connect to the server."""
 
-    queues: Mapping[str, str] = field(default_factory=dict)
-    """The plugins in `started`, by queue name."""
+    started_by_queue_name: Mapping[str, str] = field(default_factory=dict)
 
     others: tuple[str, ...] = ()
     """Plugins of other types that start a process (e.g. MCP servers)."""

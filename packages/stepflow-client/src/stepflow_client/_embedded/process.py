@@ -133,12 +133,11 @@ def build_telemetry_environment(endpoint: str) -> Mapping[str, str]:
         InvalidArgumentError: If it isn't an http or https URL without a path. A server would accept anything, then
             silently export nothing.
     """
-    try:
+    is_valid = False
+    with suppress(ValueError):
         parsed = urlsplit(endpoint if isinstance(endpoint, str) else "")
         is_address = bool(parsed.hostname) and parsed.port != 0 and not parsed.query
         is_valid = is_address and parsed.scheme in ("http", "https") and parsed.path in ("", "/")
-    except ValueError:
-        is_valid = False
     if not is_valid or not endpoint.isprintable() or " " in endpoint:
         expected = "the URL of a collector, such as http://localhost:4317"
         hint = "the server sends OTLP over gRPC, so the URL has no path"

@@ -185,8 +185,7 @@ class NotReadyError(Exception):
 
     def __init__(self, message: str = "", *, worker: EndedWorker | None = None) -> None:
         super().__init__(message)
-        self.worker = worker
-        """The worker that exited, if that is the reason."""
+        self.ended_worker = worker
 
 
 def _send_repeatedly(process: ServerProcess, request: HttpRequest, timeout: float) -> Iterator[dict[str, Any] | None]:
@@ -511,7 +510,7 @@ class Supervisor:
                     target=self._warn_about_ended_workers, args=(process,), name="stepflow-runtime-workers", daemon=True
                 ).start()
             return None
-        exit_code, worker = process.poll(), loss.worker
+        exit_code, worker = process.poll(), loss.ended_worker
         # Read the log before stopping the server: its other workers then log that they've lost it.
         entries = None if worker is None else self.logs.get_current_process_entries()
         process.stop(_STOP_SECONDS)
@@ -622,7 +621,7 @@ class Supervisor:
             is_logged = not workers.started or self.logs.find_last_line(b"subprocess spawned (pid=Some(") is not None
             return f"The worker of {workers.others[0]}" if is_logged and len(workers.others) == 1 else "A worker"
         queue = line.partition(b", queue=")[2].partition(b")")[0].decode("utf-8", "replace")
-        return f"The worker of {workers.queues.get(queue, queue)}"
+        return f"The worker of {workers.started_by_queue_name.get(queue, queue)}"
 
     def _build_start_error(
         self, message: str, exit_code: int | None, worker_entries: list[LogEntry] | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from typing import NamedTuple
 
@@ -46,24 +46,23 @@ class Bar(NamedTuple):
     start: float
     end: float
     status: str
-    attempts: tuple[float, ...] = ()
-    """When later attempts started."""
+    later_attempts: tuple[float, ...] = ()
     href: str = ""
-    """The URL the row links to, if any."""
     is_selected: bool = False
     """Whether this is the current link."""
     since: str = ""
     """For a row that is still running on a live page, its start time in ISO 8601."""
 
 
+_MAX_TICKS = 8
 _MINUTES, _HOURS = (1, 2, 5, 10, 15, 30), (1, 2, 3, 6, 12)
 # Intervals for a time axis, in seconds. Shorter ones are 1, 2 or 5 times a power of ten; longer ones are whole days.
 _ROUND = (1, 2, 5, 10, 15, 30, *(60 * count for count in _MINUTES), *(3600 * count for count in _HOURS))
 
 
-def choose_ticks(end: float, most: int = 8, begin: float = 0.0) -> list[tuple[float, str]]:
+def choose_ticks(end: float, begin: float = 0.0) -> list[tuple[float, str]]:
     """Choose round times for a timeline's axis and label them, e.g. 0, 20ms, 40ms or 0, 1m, 2m."""
-    least = max(end - begin, 1e-6) / most
+    least = max(end - begin, 1e-6) / _MAX_TICKS
     if least <= 1 or least > _ROUND[-1]:
         unit = 1.0 if least <= 1 else 86_400.0
         power = unit * 10.0 ** math.floor(math.log10(least / unit) + 1e-9) if least <= 1 or least > unit else unit
@@ -113,7 +112,7 @@ def draw_timeline(
 
     role = "group" if zoom is not None or any(bar.href for bar in bars) else "img"
     parts = [make_chart_start(width, height, "timeline", role, f' data-scale="{scale:.6g}"')]
-    marks = choose_ticks(end, begin=begin)
+    marks = choose_ticks(end, begin)
     following = [*marks[1:], (end, duration_text(end))]
     for (time, label), (next_time, next_label) in zip(marks, following, strict=True):
         edge = format_px(x(time))
@@ -130,7 +129,7 @@ def draw_timeline(
         y, left, wide = _TOP - 2 + number * _ROW, x(bar.start), max(2.0, x(bar.end) - x(bar.start))
         took = duration_text(bar.end - bar.start)
         about = f"{bar.label}: {bar.status}, {took}"
-        about += f", {len(bar.attempts) + 1} attempts" if bar.attempts else ""
+        about += f", {len(bar.later_attempts) + 1} attempts" if bar.later_attempts else ""
         since = f' data-since="{escape(bar.since)}"' if bar.since else ""
         kind = "".join(letter for letter in bar.status if letter.isalnum() or letter == "_")
         place = f'x="{format_px(left)}" y="{y}" width="{format_px(wide)}" height="16"'
@@ -138,7 +137,7 @@ def draw_timeline(
         area = f'<rect class="row" y="{y - 4}" width="{width}" height="{_ROW}"/>' if bar.href else ""
         row = f'{area}<title>{escape_html(about)}</title><text y="{y + 12}">{escape(cut_label(bar.label))}</text>'
         row += f'<rect class="span {kind}" {place} rx="2"{since}/>'
-        for time in bar.attempts:
+        for time in bar.later_attempts:
             at = format_px(x(time))
             row += f'<line class="attempt" x1="{at}" y1="{y}" x2="{at}" y2="{y + 16}"/>'
         row += f'<text class="soft" x="{format_px(left + wide + 5)}" y="{y + 12}"{since}>{took}</text>'
@@ -148,11 +147,11 @@ def draw_timeline(
     return "".join(parts) + "</svg>"
 
 
-def draw_duration_histogram(values: Sequence[float], bins: int = 24) -> str:
+def draw_duration_histogram(values: Sequence[float]) -> str:
     """Draw a histogram of durations, with bins of equal width."""
     low, high = min(values), max(values)
-    step = (high - low) / bins or 1.0
-    counts = count_bins(values, low, step, bins)
+    step = (high - low) / _BINS or 1.0
+    counts = count_bins(values, low, step)
     most = max(counts)
     parts = [make_chart_start(760, 170, "histogram of durations")]
     for index, count in enumerate(counts):
@@ -162,18 +161,18 @@ def draw_duration_histogram(values: Sequence[float], bins: int = 24) -> str:
         rect = f'x="{index * 30 + 10}" y="{140 - tall:.1f}" width="27" height="{tall:.1f}"'
         text = f'<text class="soft" x="{index * 30 + 10}" y="{134 - tall:.1f}">{count}</text>' if count else ""
         parts.append(f"<g><title>{about}</title><rect {rect}/>{text}</g>")
-    for index in range(0, bins + 1, 6):
+    for index in range(0, _BINS + 1, 6):
         # Keep the last label inside the right edge.
-        place = f'x="{index * 30 + 10}"' if index < bins else 'x="757" text-anchor="end"'
+        place = f'x="{index * 30 + 10}"' if index < _BINS else 'x="757" text-anchor="end"'
         parts.append(f'<text class="soft" {place} y="160">{duration_text(low + index * step)}</text>')
     return "".join(parts) + "</svg>"
 
 
-def count_bins(values: Iterable[float], low: float, step: float, bins: int) -> list[int]:
+def count_bins(values: Iterable[float], low: float, step: float) -> list[int]:
     """Count the values in each bin of a histogram."""
-    counts = [0] * bins
+    counts = [0] * _BINS
     for value in values:
-        counts[min(bins - 1, int((value - low) / step))] += 1
+        counts[min(_BINS - 1, int((value - low) / step))] += 1
     return counts
 
 
@@ -257,22 +256,20 @@ def _draw_confidence_interval(estimate: Estimate, y: int, place: Callable[[float
     return f'<line class="whisker" x1="{low}" y1="{y + 7}" x2="{high}" y2="{y + 7}"/>{ends}'
 
 
-def draw_variant_histograms(
-    name: str, data: Sequence[tuple[str, Sequence[float]]], text: Callable[[float], str]
-) -> str:
+def draw_variant_histograms(name: str, values: Mapping[str, Sequence[float]], text: Callable[[float], str]) -> str:
     """Draw a histogram per variant, stacked, with shared bins and scale.
 
     Args:
         name: What the values are, for the title.
-        data: Each variant and its values.
+        values: The values of each variant.
         text: Formats a value.
     """
-    numbers = [value for _, estimate in data for value in estimate]
+    numbers = [value for of_variant in values.values() for value in of_variant]
     low, high = min(numbers), max(numbers)
     step = (high - low) / _BINS or 1.0
-    counted = [(label, count_bins(estimate, low, step, _BINS)) for label, estimate in data]
+    counted = [(label, count_bins(of_variant, low, step)) for label, of_variant in values.items()]
     most = max(max(counts) for _, counts in counted) or 1
-    width, height = _SCORES_LEFT + _BINS * 18 + 10, len(data) * (_TALL + 8) + 22
+    width, height = _SCORES_LEFT + _BINS * 18 + 10, len(values) * (_TALL + 8) + 22
     parts = [make_chart_start(width, height, f"histograms: {escape_html(name)}")]
     for row, (label, counts) in enumerate(counted):
         bottom = (row + 1) * (_TALL + 8)
@@ -285,6 +282,6 @@ def draw_variant_histograms(
             parts.append(f"<g><title>{escape_html(about)}</title><rect {at}/></g>" if count else "")
     for index in range(0, _BINS + 1, 6):
         anchor = ' text-anchor="end"' if index == _BINS else ""
-        at = f'x="{_SCORES_LEFT + index * 18}" y="{len(data) * (_TALL + 8) + 16}"{anchor}'
+        at = f'x="{_SCORES_LEFT + index * 18}" y="{len(values) * (_TALL + 8) + 16}"{anchor}'
         parts.append(f'<text class="soft" {at}>{escape(text(low + index * step))}</text>')
     return "".join(parts) + "</svg>"

@@ -264,21 +264,20 @@ class FoldedGraph(NamedTuple):
     """A graph whose boxes may each represent several nodes."""
 
     graph: FlowGraph
-    members: Mapping[str, list[str]]
-    """The IDs of the nodes each box represents, by box ID."""
+    nodes_by_box: Mapping[str, list[str]]
 
     @property
     def hidden_count(self) -> int:
         """How many nodes don't have a box of their own."""
-        return sum(len(member) - 1 for member in self.members.values())
+        return sum(len(member) - 1 for member in self.nodes_by_box.values())
 
     def find_box(self, node_id: str) -> str:
         """Return the box that represents a node, or the node's own ID if there is none."""
-        return next((box for box, members in self.members.items() if node_id in members), node_id)
+        return next((box for box, members in self.nodes_by_box.items() if node_id in members), node_id)
 
     def find_worst_box_states(self, states: Mapping[str, str]) -> dict[str, str]:
         """Return the worst state within each box, given the states of the steps."""
-        shown = {box: get_worst_state(states.get(node, "") for node in nodes) for box, nodes in self.members.items()}
+        shown = {box: get_worst_state(states.get(node, "") for node in ids) for box, ids in self.nodes_by_box.items()}
         return {box: state for box, state in shown.items() if state}
 
 

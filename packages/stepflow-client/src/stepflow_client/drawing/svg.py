@@ -71,12 +71,10 @@ class Look(NamedTuple):
     """Whether to embed the style. Otherwise, the page must contain `STYLE`."""
     name: str = "flow"
     """A name that is unique within the page."""
-    links: Mapping[str, str] = {}
-    """Link URLs by node ID."""
+    urls_by_node_id: Mapping[str, str] = {}
     failed_children: Mapping[str, int] = {}
     """The number of a completed step's failed sub-run items, by node ID."""
-    selected: str = ""
-    """The ID of the node marked as the current link."""
+    current_node_id: str = ""
 
 
 def draw_svg(graph: FlowGraph, look: Look, layout: Layout | None = None) -> str:
@@ -91,7 +89,7 @@ def draw_svg(graph: FlowGraph, look: Look, layout: Layout | None = None) -> str:
     width = max(layout.width, *(count_columns(cut_label(plugin)) * COLUMN + 50 for plugin in plugins), 120.0)
     name = escape_html(graph.name or "flow")
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="sf" role="{"group" if look.links else "img"}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="sf" role="{"group" if look.urls_by_node_id else "img"}" '
         f'aria-label="{name}" width="{width:.0f}" height="{height:.0f}" '
         f'viewBox="0 0 {width:.1f} {height:.1f}"><title>{name}</title>',
         f"<style>{STYLE}</style>" if look.style else "",
@@ -162,7 +160,7 @@ def _shape_svg(box: Box, plugin: int | None, status: str) -> str:
 
 def _node_svg(node: GraphNode, box: Box, plugin: int | None, look: Look, shapes: dict[str, int]) -> str:
     """Draw a node. Its shape is added to `shapes` and numbered, unless another node has the same one."""
-    status, href = look.statuses.get(node.id, ""), look.links.get(node.id, "")
+    status, href = look.statuses.get(node.id, ""), look.urls_by_node_id.get(node.id, "")
     children = look.failed_children.get(node.id, 0)
     classes = ["sf-node", f"sf-{node.kind}"]
     classes += [f"sf-is-{status}"] if status in _MARKS or status == "not_needed" else []
@@ -172,7 +170,7 @@ def _node_svg(node: GraphNode, box: Box, plugin: int | None, look: Look, shapes:
     words = [status.replace("_", " ")] if status else []
     words += [f"{children} failed in sub-runs"] if children else []
     link = f' href="{escape(href)}" data-step="{escape_html(node.id)}"' if href else ""
-    link += ' aria-current="true"' if href and node.id == look.selected else ""
+    link += ' aria-current="true"' if href and node.id == look.current_node_id else ""
     tag = "a" if href else "g"
     place = f"translate({format_px(box.x + box.width / 2)} {format_px(box.y + box.height / 2)})"
     parts = [f'<{tag} class="{" ".join(classes)}"{link} transform="{place}">']

@@ -466,9 +466,8 @@ def iter_distribution_charts(report: EvaluationReport, summary: EvaluationSummar
     variants = report._columns.variants
     for score, kind in report._columns.kinds.items():
         if kind == "number":
-            columns = {name: variant.scores[score] for name, variant in variants.items() if score in variant.scores}
-            numbers = [(name, column.means()) for name, column in columns.items()]
-            yield score, charts.draw_variant_histograms(score, numbers, report_text.format_number)
+            means = {name: column.scores[score].means() for name, column in variants.items() if score in column.scores}
+            yield score, charts.draw_variant_histograms(score, means, report_text.format_number)
             continue
         estimates = []
         for mean in [mean for mean in summary.means if mean.score == score]:
@@ -476,6 +475,6 @@ def iter_distribution_charts(report: EvaluationReport, summary: EvaluationSummar
             text = f"{report_text.format_number(mean.mean)} ({interval})"
             estimates.append(charts.Estimate(mean.variant, mean.mean, mean.low, mean.high, text))
         yield score, charts.draw_variant_rate_bars(score, estimates)
-    times = [(name, variant.times) for name, variant in variants.items() if variant.times]
+    times = {name: variant.times for name, variant in variants.items() if variant.times}
     if times:
         yield "time", charts.draw_variant_histograms("time", times, duration_text)
