@@ -54,7 +54,7 @@ TOKENS = {
     "aread": "read",
     "asend": "send",
     "async_auth_flow": "sync_auth_flow",
-    "async_run_check": "sync_run_check",
+    "async_compute": "sync_compute",
     "async_run_scorer": "sync_run_scorer",
     "async_gather": "sync_gather",
     "async_call_with_timeout": "sync_call_with_timeout",

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from stepflow_client import InvalidArgumentError, RequestTimeoutError
-from stepflow_client._concurrency import async_run_check, sync_run_check
+from stepflow_client._concurrency import async_compute, sync_compute
 from stepflow_client._rules.timeouts import deadline_scope
 from stepflow_client.flows.json_schema import find_mismatches
 
@@ -38,7 +38,7 @@ class Endless:
 def test_a_check_ends_at_the_deadline(twin: str) -> None:
     endless = Endless()
     with deadline_scope(time.monotonic() + 0.1), pytest.raises(RequestTimeoutError, match="while checking"):
-        sync_run_check(endless) if twin == "sync" else asyncio.run(async_run_check(endless))
+        sync_compute(endless) if twin == "sync" else asyncio.run(async_compute(endless))
     assert endless.ended.wait(10)
 
 
@@ -46,7 +46,7 @@ def test_a_check_nobody_waits_for_ends() -> None:
     endless = Endless()
 
     async def cancelled() -> None:
-        task = asyncio.ensure_future(async_run_check(endless))
+        task = asyncio.ensure_future(async_compute(endless))
         await asyncio.sleep(0.05)
         endless.ended.clear()
         task.cancel()
@@ -59,7 +59,7 @@ def test_a_check_nobody_waits_for_ends() -> None:
 
 def test_the_event_loop_goes_on_during_a_long_check() -> None:
     async def turns() -> int:
-        check = asyncio.ensure_future(async_run_check(lambda: find_mismatches([1] * 200_000, NUMBERS, {})))
+        check = asyncio.ensure_future(async_compute(lambda: find_mismatches([1] * 200_000, NUMBERS, {})))
         count = 0
         while not check.done():
             await asyncio.sleep(0)
@@ -77,8 +77,8 @@ def test_short_checks_share_a_slice() -> None:
         return threading.current_thread().name
 
     here = threading.current_thread().name
-    assert asyncio.run(async_run_check(lambda: thread_of(1))) == here
-    assert asyncio.run(async_run_check(lambda: thread_of(1_000))) != here
+    assert asyncio.run(async_compute(lambda: thread_of(1))) == here
+    assert asyncio.run(async_compute(lambda: thread_of(1_000))) != here
 
 
 NESTED = r"^(\w+\s?)*$"

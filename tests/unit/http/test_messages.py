@@ -53,11 +53,11 @@ def test_what_is_no_answer() -> None:
 
 
 def test_the_deadline_limits_each_phase() -> None:
-    assert HttpRequest("GET", "/health").limit_to_deadline(30.0) == 30.0
+    assert HttpRequest("GET", "/health").get_seconds_allowed(30.0) == 30.0
     now = time.monotonic()
-    assert 10 < HttpRequest("GET", "/health", deadline=now + 20).limit_to_deadline(30.0) <= 20
-    assert HttpRequest("GET", "/health", deadline=now + 60).limit_to_deadline(30.0) == 30.0
-    assert 0 < HttpRequest("GET", "/health", deadline=now - 60).limit_to_deadline(30.0) < 0.01
+    assert 10 < HttpRequest("GET", "/health", deadline=now + 20).get_seconds_allowed(30.0) <= 20
+    assert HttpRequest("GET", "/health", deadline=now + 60).get_seconds_allowed(30.0) == 30.0
+    assert 0 < HttpRequest("GET", "/health", deadline=now - 60).get_seconds_allowed(30.0) < 0.01
 
 
 def test_no_phase_is_longer_than_the_whole() -> None:

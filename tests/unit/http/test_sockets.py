@@ -18,13 +18,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-from stepflow_client import (
-    RequestTimeoutError,
-    RetryPolicy,
-    ServerConnectionError,
-    StepflowClient,
-    SyncStepflowClient,
-)
+from stepflow_client import RequestTimeoutError, RetryPolicy, ServerConnectionError, StepflowClient, SyncStepflowClient
 from stepflow_client._http import connecting
 from stepflow_client._http.async_socket import AsyncSocket
 from stepflow_client._http.messages import HttpRequest
@@ -108,7 +102,7 @@ async def test_a_large_response_that_comes_before_it_is_awaited_is_read_to_its_e
         # By then it has told the event loop to stop reading.
         while len(connection._unread) < 1024 * 1024:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
-        await connection.read_response(HttpRequest("GET", "/"), 30)
+        await connection.read_whole_response(HttpRequest("GET", "/"), 30)
         assert connection.reader.take_body() == body
         await connection.aclose()
 

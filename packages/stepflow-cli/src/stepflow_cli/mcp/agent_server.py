@@ -18,7 +18,7 @@ from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, Too
 from stepflow_client import InvalidArgumentError, RateLimitError, ServerConnectionError, StepflowClientError
 from stepflow_client._base.text import cut, visible
 from stepflow_client._codec.flow_tools import format_unknown_tool, make_error_result
-from stepflow_client._command import async_run_check
+from stepflow_client._command import async_compute
 
 from .._version import VERSION
 from ..output.messages import note
@@ -175,13 +175,13 @@ class AgentServer:
         )
         if params.name in self._tools:
             tool = self._tools[params.name]
-            call.arguments = await async_run_check(partial(tool.spec.parse_input, params.arguments))
+            call.arguments = await async_compute(partial(tool.spec.parse_input, params.arguments))
             return build_tool_response(await tool.handler(call), call.arguments.get("item", 0))
         flow_spec = self._catalog.tools.get(params.name)
         if flow_spec is None:
             raise InvalidArgumentError(format_unknown_tool(params.name, [*self._catalog.tools, *self._tools]))
         until = time.monotonic() + self._runs.bounds.max_wait
-        value = await async_run_check(partial(flow_spec.parse_input, params.arguments))
+        value = await async_compute(partial(flow_spec.parse_input, params.arguments))
 
         async def create_run() -> str:
             run_id = await self._runs.client.submit(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from stepflow_client import InvalidArgumentError
 from stepflow_client._base.text import format_json, visible
 from stepflow_client._codec.flow_tools import make_tool_spec
-from stepflow_client._command import async_run_check, suggest_nearest, suggest_or_list
+from stepflow_client._command import async_compute, suggest_nearest, suggest_or_list
 from stepflow_client.flows.components import BUILTINS
 from stepflow_client.flows.reading import parse_yaml, require_flow
 
@@ -97,7 +97,7 @@ async def run_flow_text(call: ToolCall) -> ToolResult:
     """Run a flow passed as text."""
     flow = await asyncio.to_thread(_parse_flow_argument, call)
     value, limit = call.arguments.get("input", {}), call.runs.bounds.max_wait
-    await async_run_check(partial(make_tool_spec(flow, "the flow").check_input, value))
+    await async_compute(partial(make_tool_spec(flow, "the flow").check_input, value))
 
     async def create_run() -> str:
         client, key = call.runs.client, call.idempotency_key

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from stepflow_client import InvalidArgumentError, Keep
 from stepflow_client._base.text import cut, short_json, visible, visible_lines
 from stepflow_client._codec.flow_tools import make_tool_spec
-from stepflow_client._command import async_run_check
+from stepflow_client._command import async_compute
 from stepflow_client.drawing import RunReport
 from stepflow_client.drawing.report_data import mask_snapshot
 from stepflow_client.flows.interpreter import apply_valid_overrides
@@ -106,7 +106,7 @@ async def rerun(call: ToolCall) -> ToolResult:
             if "overrides" in options:
                 # The overridden step could read different fields.
                 spec = make_tool_spec(apply_valid_overrides(tool.flow, options["overrides"]), tool.name)
-            await async_run_check(partial(spec.check_input, value))
+            await async_compute(partial(spec.check_input, value))
     if tool is not None:
         options["variables"] = call.catalog.variables[tool.name] or None
 

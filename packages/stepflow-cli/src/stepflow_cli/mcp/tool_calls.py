@@ -18,7 +18,7 @@ from stepflow_client import (
     TransportError,
 )
 from stepflow_client._codec.flow_tools import make_tool_result, make_unfinished_result
-from stepflow_client._command import async_run_check, check_run_id
+from stepflow_client._command import async_compute, check_run_id
 
 from .agent_runs import MAX_ANSWER_LENGTH, AgentRuns, Report
 
@@ -144,7 +144,7 @@ class ToolCall:
         if result is None:
             return make_unfinished_result(run_id, self.suggest_follow_up_tools(run_id))
         spec = spec or self.catalog.tools.get(self.runs.find_tool_name(run_id) or "")
-        response = await async_run_check(partial(make_tool_result, result, spec, self.catalog.secrets))
+        response = await async_compute(partial(make_tool_result, result, spec, self.catalog.secrets))
         purposes = {"diagnose_run": f"with run_id {run_id} for its cause"} if result.is_failed else {}
         more = self.suggest_offered_tools(**purposes)
         if more is None:

@@ -17,7 +17,7 @@ from .. import errors, types
 from .._codec import output_types, requests, responses
 from .._codec.idempotency_markers import check_key
 from .._codec.requests import RunCall
-from .._concurrency import AsyncInputReader, AsyncTaskPool, async_run_check
+from .._concurrency import AsyncInputReader, AsyncTaskPool, async_compute
 from .._data.arguments import check_choice, check_flags, check_function, check_integer
 from .._data.values import INPUT_DEPTH, check_json, encode, encode_if_plain
 from .._rules import chunks, releases as api
@@ -152,7 +152,7 @@ class Batch:
         try:
             # Never yield inside a scope, or it would also apply to the caller's code.
             with deadline_scope(deadline):
-                await self._prepare_flow()
+                await self._check_flow_and_arguments()
                 if options["journal"] is not None:
                     await self._open_journal(options["journal"])
             while True:
@@ -192,7 +192,7 @@ class Batch:
                 raise self._failure
             if self._journal is not None:
                 self._journal.record_batch_end()
-            self._record.record_end(status)
+            self._record.record_batch_end(status)
         except _RESUMABLE_ERRORS as error:
             continuation = None
             if (journal := options["journal"]) is not None:
@@ -212,7 +212,7 @@ class Batch:
             if self._journal is not None:
                 self._journal.close()
 
-    async def _prepare_flow(self) -> None:
+    async def _check_flow_and_arguments(self) -> None:
         options, flow = self._options, self._flow
         self._checked = self._flows.check_flow(flow, "map()")
         self._content = self._checked.content
@@ -224,7 +224,7 @@ class Batch:
         call = RunCall(flow, [], options["overrides"], options["variables"], from_env, check_input=check)
         self._needs = self._flows.get_requirements(self._checked)
         self._arguments = await self._creator.check_arguments(call, self._needs)
-        with self._recorder.label_created_runs(options["labels"]):
+        with self._recorder.label_runs_created_in_block(options["labels"]):
             self._record = BatchRecorder(self._recorder, self._content, self._arguments, flow)
         if options["check_input"]:
             self._input_check = self._needs.input_check
@@ -282,7 +282,7 @@ class Batch:
                 break
             if not values:
                 break
-            fitting = await self._add_inputs(chunk, values, digest, is_recorded=recorded is not None)
+            fitting = await self._add_inputs_to_chunk(chunk, values, digest, is_recorded=recorded is not None)
             if fitting < len(values):
                 self._unread = values[fitting:] + self._unread
                 break
@@ -312,7 +312,7 @@ class Batch:
             self._number += 1
         return chunk
 
-    async def _add_inputs(self, chunk: Chunk, values: list[Any], digest: Any, *, is_recorded: bool) -> int:
+    async def _add_inputs_to_chunk(self, chunk: Chunk, values: list[Any], digest: Any, *, is_recorded: bool) -> int:
         """Add inputs to a chunk and return how many fit.
 
         Args:
@@ -325,7 +325,7 @@ class Batch:
         text = encode_if_plain(values)
         if text is not None and self._input_check is not None:
             fits_all = partial(self._input_check.accepts_all, values)
-            text = text if await async_run_check(fits_all, is_long=len(values) > _MANY) else None
+            text = text if await async_compute(fits_all, is_long=len(values) > _MANY) else None
         if text is not None and (is_recorded or chunk.size + len(text) <= self._read_ahead.max_bytes):
             count, text = len(values), text[1:-1]
             self._read_ahead.record_input_size(count, len(text))
@@ -339,7 +339,7 @@ class Batch:
             self._index += count
             return count
         count, size = len(chunk.values), chunk.size
-        for place, (value, text, error) in enumerate(await async_run_check(lambda: [*map(self._check_input, values)])):
+        for place, (value, text, error) in enumerate(await async_compute(lambda: [*map(self._check_input, values)])):
             added = len(text) if error is None else 0
             if not is_recorded and chunk.count and chunk.size + added > self._read_ahead.max_bytes:
                 return place
@@ -390,7 +390,7 @@ class Batch:
                 break
             backoff = backoff or Backoff(timings.retry_first_pause, timings.retry_longest_pause, jitter=True)
             settled = [outcome for outcome in outcomes if outcome.index not in again]
-            self._begin_chunk_attempt(chunk, chunk.attempt + 1, settled)
+            self._drop_settled_inputs(chunk, chunk.attempt + 1, settled)
             self._in_flight.pop(chunk.number, None)
             await asyncio.sleep(backoff.next_delay())
             if self._is_closed:
@@ -426,7 +426,7 @@ class Batch:
                     message = f"the server rejected the input: {rejection.message}"
                     index, key = chunk.indexes[place], chunk.keys[place]
                     settled.append(_make_refused_outcome(index, key, message, rejection.hint))
-                self._begin_chunk_attempt(chunk, chunk.attempt, settled)
+                self._drop_settled_inputs(chunk, chunk.attempt, settled)
                 return await self._run_chunk_once(chunk) if chunk.values else []
             if self._journal is not None:
                 self._journal.record_run(chunk.number, run.run_id)
@@ -441,7 +441,7 @@ class Batch:
                 status = ended.status
             # If the run completed, so did every item.
             elif status is not ExecutionStatus.COMPLETED:
-                listed = responses.read_items(run_id, run.answers, self._connection.get_decoder(run_id))
+                listed = responses.read_items(run_id, run.answers, self._connection.get_run_decoder(run_id))
                 listed = await self._runs.explain_items(listed, status)
             self._recorder.record_end(run_id, status, is_part=is_part)
         except NotFoundError as error:
@@ -452,7 +452,7 @@ class Batch:
             lost = types.FlowError(message=f"the server has lost the run: {error.message}", code=types.ErrorCode.LOST)
             results = [types.FlowResult(run_id=run_id, status=ExecutionStatus.FAILED, error=lost)] * len(chunk.values)
         else:
-            decoder = self._connection.get_decoder(run_id)
+            decoder = self._connection.get_run_decoder(run_id)
             items = run.answers if listed is None else listed.items
             outputs = responses.read_completed_outputs(run_id, items, decoder)
             if outputs is not None and len(outputs) == len(chunk.values):
@@ -467,7 +467,7 @@ class Batch:
         seconds = time.monotonic() - began
         outcomes: list[Outcome] = []
         for index, key, value, result in zip(chunk.indexes, chunk.keys, chunk.values, results, strict=True):
-            explained, item = self._explain_error(result.error, value), len(outcomes)
+            explained, item = self._add_hint_to_error(result.error, value), len(outcomes)
             outcome = Outcome(index, key, run_id, result.status, result.output, explained, seconds, chunk.attempt, item)
             outcomes.append(outcome)
         return outcomes
@@ -484,7 +484,7 @@ class Batch:
             call = RunCall(self._content, chunk.values, overrides, arguments.variables, max_concurrency=concurrency)
             scope = self._options["idempotency_scope"]
             call = call._replace(idempotency_key=chunk.idempotency_key, idempotency_scope=scope, source=self._flow)
-            with self._recorder.label_created_runs(self._options["labels"]):
+            with self._recorder.label_runs_created_in_block(self._options["labels"]):
                 return await self._keyed().start_run(call, hold)
         arguments = arguments._replace(inputs=chunk.values, max_concurrency=concurrency, text=b",".join(chunk.texts))
         for again in (self._connection.spread is None, False):
@@ -510,7 +510,7 @@ class Batch:
                     raise
         raise AssertionError("unreachable")  # pragma: no cover - the loop returns or raises
 
-    def _begin_chunk_attempt(self, chunk: Chunk, attempt: int, settled: list[Outcome]) -> None:
+    def _drop_settled_inputs(self, chunk: Chunk, attempt: int, settled: list[Outcome]) -> None:
         chunk.begin_attempt(attempt, [*chunk.settled, *settled])
         if self._journal is not None:
             self._journal.record_chunk_repeat(chunk)
@@ -519,7 +519,7 @@ class Batch:
         kind = self._output_type
         return outcomes if kind is None else [output_types.convert_outcome(outcome, kind) for outcome in outcomes]
 
-    def _explain_error(self, error: types.FlowError | None, value: Any) -> types.FlowError | None:
+    def _add_hint_to_error(self, error: types.FlowError | None, value: Any) -> types.FlowError | None:
         """Add hints to an input's error: what to change, and where the step is defined in Python, if known."""
         if error is None:
             return None

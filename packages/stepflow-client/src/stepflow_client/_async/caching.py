@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._codec import requests
 from .._codec.requests import RunCall, parse_declared_variables
-from .._concurrency import async_run_check, async_wait_for_future
+from .._concurrency import async_compute, async_wait_for_future
 from .._data.secrets import contains_secret
 from .._rules.timeouts import current_deadline, has_passed
 from ..errors import InvalidArgumentError, RequestTimeoutError, RunTimeoutError, StepflowClientError
@@ -142,7 +142,7 @@ class CachedRuns:
         else:
             flow = checked.content
             needs = self._flows.get_requirements(checked)
-            arguments = await async_run_check(partial(call.complete_arguments, arguments, needs))
+            arguments = await async_compute(partial(call.complete_arguments, arguments, needs))
         overrides = None if arguments.overrides is None else {"steps": arguments.overrides}
         completed = call._replace(flow=flow, input=arguments.inputs, overrides=overrides, variables=arguments.variables)
         # These arguments have been checked, and include the variables from the environment.

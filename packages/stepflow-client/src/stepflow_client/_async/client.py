@@ -558,7 +558,7 @@ class StepflowClient(SuggestsNames, Picklable):
     ) -> Run:
         """Make a call with its labels, deadline and span."""
         traced = self._connection.trace(name, kind="INTERNAL")
-        with self._recorder.label_created_runs(labels), deadline_scope(deadline), traced as span:
+        with self._recorder.label_runs_created_in_block(labels), deadline_scope(deadline), traced as span:
             started = await call()
             span.record_attributes(run_id=started.run_id, run_status=started.status.value if name == "run" else None)
             return started
@@ -570,7 +570,7 @@ class StepflowClient(SuggestsNames, Picklable):
         run = await start(call, hold)
         try:
             if progress is False:
-                result = responses.read_immediate_result(run, self._connection.get_decoder(run.run_id))
+                result = responses.read_immediate_result(run, self._connection.get_run_decoder(run.run_id))
                 if result is None:
                     result = await self._services.waiter.wait_for_result(run)
             else:
@@ -1640,7 +1640,7 @@ class StepflowClient(SuggestsNames, Picklable):
         del arguments["self"]
         del arguments["labels"], arguments["timeout"]
         request = rerun_plan.RerunRequest.from_arguments(**arguments)
-        with self._recorder.label_created_runs(labels):
+        with self._recorder.label_runs_created_in_block(labels):
             return await self._services.rerunner.run(request, timeout=timeout)
 
     async def start_rerun(self, run_id: RunId, **options: Unpack[RerunOptions]) -> list[RunHandle]:
@@ -1665,7 +1665,7 @@ class StepflowClient(SuggestsNames, Picklable):
         arguments: dict[str, Any] = {**options}
         labels, timeout = arguments.pop("labels", None), arguments.pop("timeout", None)
         request = rerun_plan.RerunRequest.from_arguments(run_id, **arguments)
-        with self._recorder.label_created_runs(labels):
+        with self._recorder.label_runs_created_in_block(labels):
             run_ids = await self._services.rerunner.start(request, timeout=timeout)
         return [self.handle(run_id) for run_id in run_ids]
 

@@ -169,7 +169,7 @@ class Connection:
         answer = await self.request_health()
         return self.dialect.server or identify_server(self.url, answer)
 
-    def get_decoder(self, run_id: str | None) -> OutputDecoder:
+    def get_run_decoder(self, run_id: str | None) -> OutputDecoder:
         """Return the decoder for responses about a run."""
         decoder, server = self.decoders.get(run_id, PLAIN), self.dialect.server
         if server is not None and server.capabilities["exact_numbers"]:
@@ -218,7 +218,7 @@ class Connection:
             limit = current_timeouts() or self.timeout
             sent = self.build_request(request, limit.for_long_poll(request.held) if request.held else limit)
             if span is not None:
-                sent = span.prepare_request(sent, self.url, run_id)
+                sent = span.add_trace_headers(sent, self.url, run_id)
             started = time.monotonic()
             try:
                 response = await self.dialect.send(sent)

@@ -14,7 +14,7 @@ from .._base.bounded_dict import BoundedDict
 from .._base.lazy import lazy_module
 from .._codec import requests, responses
 from .._codec.requests import parse_declared_variables
-from .._concurrency import async_run_check
+from .._concurrency import async_compute
 from .._data.arguments import check_flags
 from .._data.json_encoding import StoredFlowId
 from .._data.values import FIELD_DEPTH, check_json, is_plain
@@ -140,7 +140,7 @@ class FlowStore:
         needs = self.get_stored_copy(flow).needs if isinstance(flow, str) else self.get_requirements(flow)
         if needs is None or needs.input_check is None:
             return value
-        return await async_run_check(partial(requests.check_inputs_against_schema, value, needs.input_check))
+        return await async_compute(partial(requests.check_inputs_against_schema, value, needs.input_check))
 
     def check_flow(self, flow: FlowSource, what: str) -> CheckedFlow:
         """Check a flow and return it in a form that can be sent.
@@ -313,7 +313,7 @@ class FlowStore:
             request = api.list_components()
             components = await self._connection.call(request, responses.read_components)
         rules = partial(check, flow, components=components, type_check=type_check, target=target)
-        return await async_run_check(rules, is_long=True)
+        return await async_compute(rules, is_long=True)
 
     async def validate(self, flow: FlowSource) -> ValidationResult:
         """Ask the server to check a flow without storing it."""

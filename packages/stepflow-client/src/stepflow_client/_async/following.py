@@ -413,7 +413,7 @@ class EventStreamReader:
                     is_repeated = number == self._position.number and skip > 0
                     skip = skip - 1 if is_repeated else 0
                     position = self._position if is_repeated else self._position.advance_to(number)
-                    decoder = self._connection.get_decoder(run_id)
+                    decoder = self._connection.get_run_decoder(run_id)
                     read = partial(events.decode_event, run_id, cursor=str(position), decoder=decoder)
                     event = responses.build_from_response(read, frame, "an event")
                     self._latest, self._state, self._is_silent = event.timestamp or self._latest, None, False
@@ -509,7 +509,7 @@ async def read_event_stream(
     sent = connection.build_request(request, connection.timeout.for_stream(max_silence))
     sent = sent._replace(headers=sent.headers | {"accept": _EVENTS, "cache-control": "no-store"})
     with connection.trace(request.operation.name, is_current=False) as span:
-        sent = span.prepare_request(sent, connection.url, request.run_id)
+        sent = span.add_trace_headers(sent, connection.url, request.run_id)
         try:
             async with connection.dialect.stream(sent) as stream:
                 span.record_attributes(status_code=stream.status)
@@ -518,7 +518,7 @@ async def read_event_stream(
                     content_type = stream.headers.get("content-type", "")
                     is_event_stream = content_type.partition(";")[0].strip().lower() == _EVENTS
                     if stream.status != 200 or not is_event_stream:
-                        longest = sent.limit_to_deadline(min(max_silence, connection.timeout.read))
+                        longest = sent.get_seconds_allowed(min(max_silence, connection.timeout.read))
                         problem = await _read_error_response(sent, stream, chunks, longest)
                         problem.run_id = request.run_id
                         raise problem

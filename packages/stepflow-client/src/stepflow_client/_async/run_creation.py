@@ -14,7 +14,7 @@ from .._base.bounded_dict import BoundedDict
 from .._base.logging import logger
 from .._codec import requests, responses
 from .._codec.requests import RunArguments, RunCall
-from .._concurrency import async_run_check
+from .._concurrency import async_compute
 from .._data.arguments import check_flag
 from .._data.secrets import find_secrets
 from .._data.values import PLAIN, OutputDecoder, encode, make_output_decoder
@@ -260,7 +260,7 @@ class RunCreator:
                     self._templates.put_newest(key, prepared._replace(server=server, has_exact_numbers=exact))
             else:
                 read = partial(requests.normalize_run_inputs, call.input, exact_integers=prepared.has_exact_numbers)
-                inputs = await async_run_check(read)
+                inputs = await async_compute(read)
                 arguments = RunArguments(inputs, {}, None, limit)
             recorded = None
             if self._recorder.is_on:
@@ -284,7 +284,7 @@ class RunCreator:
             await self._flows.get_declared_variables(flow_id)
         copy = self._flows.get_stored_copy(flow_id)
         if copy.needs is not None:
-            arguments = await async_run_check(partial(call.complete_arguments, arguments, copy.needs))
+            arguments = await async_compute(partial(call.complete_arguments, arguments, copy.needs))
         recorded = CreatedRun(flow_id, arguments)
         return await self.create_run_of_copy(copy, arguments, hold_seconds, recorded=recorded)
 
@@ -301,10 +301,10 @@ class RunCreator:
         """
         server = await self._connection.detect_server()
         exact = server.capabilities["exact_numbers"] or not self.exact_integers
-        arguments = await async_run_check(partial(call.check_arguments, exact_integers=exact))
+        arguments = await async_compute(partial(call.check_arguments, exact_integers=exact))
         if needs is None:
             return arguments
-        return await async_run_check(partial(call.complete_arguments, arguments, needs))
+        return await async_compute(partial(call.complete_arguments, arguments, needs))
 
     async def create_run_of_copy(
         self,

@@ -163,7 +163,7 @@ class Waiter:
     ) -> list[FlowResult]:
         """Return a run's results, like the client's `get_results`."""
         run, listed = await self.wait_and_record("get_results", run_id, self.read_items, wait=wait, timeout=timeout)
-        return responses.read_results(listed, run.status, self._connection.get_decoder(run.run_id))
+        return responses.read_results(listed, run.status, self._connection.get_run_decoder(run.run_id))
 
     async def wait_and_record(
         self, name: str, run_id: RunId, read: _Read[Answer], **options: Any
@@ -260,7 +260,7 @@ class Waiter:
     async def read_result(self, run_id: str, status: ExecutionStatus, answers: _Items = None) -> FlowResult:
         """Return the result of a finished single-item run."""
         answers = await self._runs.list_raw_items(run_id) if answers is None else answers
-        decoder = self._connection.get_decoder(run_id)
+        decoder = self._connection.get_run_decoder(run_id)
         result = responses.read_immediate_result(responses.StartedRun(run_id, status, answers), decoder)
         if result is None:
             listed = responses.read_items(run_id, answers, decoder)
@@ -274,7 +274,7 @@ class Waiter:
     async def read_items(self, run_id: str, status: ExecutionStatus, answers: _Items = None) -> ListItemsResponse:
         """Return the items of a finished run."""
         answers = await self._runs.list_raw_items(run_id) if answers is None else answers
-        listed = responses.read_items(run_id, answers, self._runs.get_decoder(run_id))
+        listed = responses.read_items(run_id, answers, self._runs.get_run_decoder(run_id))
         return await self._runs.explain_items(listed, status)
 
 

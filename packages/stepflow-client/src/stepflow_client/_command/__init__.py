@@ -44,7 +44,7 @@ if TYPE_CHECKING:
         parse_declared_variables,
         parse_run_arguments,
     )
-    from .._concurrency import async_run_check, sync_gather
+    from .._concurrency import async_compute, sync_gather
     from .._data.arguments import check_text
     from .._data.json_encoding import is_data_object
     from .._data.toml_reader import parse_toml
@@ -75,7 +75,7 @@ __all__ = [
     "ABSENT", "ANOTHER_SERVICE", "MAX_GROUPS_SHOWN", "PLAIN", "QUERY_FIELDS", "SKIP_HINT", "BoundedDict",
     "FailureGroup", "FailureGroups", "FlowAnalysis", "FlowTypes", "Journal", "OutcomeFormat", "OutputDecoder", "Read",
     "ResolvedInput", "RunQuery", "RunReader", "RunUpdate", "RunWatcher", "ServerConfig", "SnapshotReader", "StepTypes",
-    "add_env_variables", "add_explanation_hint", "apply_patch", "async_run_check", "build_initial_progress",
+    "add_env_variables", "add_explanation_hint", "apply_patch", "async_compute", "build_initial_progress",
     "check_config", "check_json", "check_run_id", "check_source", "check_text", "check_timeout", "collect_examples",
     "complete_arguments", "compute_deadline", "convert_fix_to_edit", "convert_to_stored_form", "correct_flow",
     "deadline_scope", "describe_certificate_problem", "encode", "expectation_of", "explain_missing_file",
@@ -119,7 +119,7 @@ __getattr__, __dir__ = make_lazy_exports(
             "check_run_id", "complete_arguments", "add_env_variables", "parse_run_arguments",
             "parse_declared_variables",
         ],
-        "._concurrency": ["async_run_check", "sync_gather"],
+        "._concurrency": ["async_compute", "sync_gather"],
         "._data.arguments": ["check_text"],
         "._data.json_encoding": ["is_data_object"],
         "._data.toml_reader": ["parse_toml"],

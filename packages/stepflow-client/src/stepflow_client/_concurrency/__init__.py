@@ -1,4 +1,4 @@
-"""Async and blocking versions of concurrent calls, background calls, time limits, lazy inputs and long checks.
+"""Async and blocking versions of concurrent calls, background calls, time limits, lazy inputs and long computations.
 
 Both are handwritten, like the socket code.
 """
@@ -280,28 +280,28 @@ def sync_wait_for_future(future: Future[Any], deadline: float | None) -> None:
     wait([future], timeout=get_seconds_left(deadline))
 
 
-class _CheckTooLong(BaseException):
-    """Raised when a check takes longer than a slice, or its caller stops waiting."""
+class _ComputationTooLong(BaseException):
+    """Raised when a computation takes longer than a slice, or its caller stops waiting."""
 
     # Not an Exception: checks catch whatever a value's own code raises.
 
 
-async def async_run_check(check: Callable[[], Result], *, is_long: bool = False) -> Result:
-    """Return a check's result, moving a long check to a thread so that it doesn't block the event loop.
+async def async_compute(compute: Callable[[], Result], *, is_long: bool = False) -> Result:
+    """Return a computation's result, moving a long one to a thread so that it doesn't block the event loop.
 
     Args:
-        check: The check. Called again in the thread if it turns out to be long.
-        is_long: Whether the check is already known to be long.
+        compute: The computation, such as a check. Called again in the thread if it turns out to be long.
+        is_long: Whether the computation is already known to be long.
 
     Raises:
         RequestTimeoutError: If the call's deadline passes.
     """
     if not is_long:
         # Inlined `run_interruptibly`, to save a call on the hot path.
-        before = slices.set(Slices(_raise_check_too_long))
+        before = slices.set(Slices(_raise_computation_too_long))
         try:
-            return check()
-        except _CheckTooLong:
+            return compute()
+        except _ComputationTooLong:
             pass
         finally:
             slices.reset(before)
@@ -310,20 +310,20 @@ async def async_run_check(check: Callable[[], Result], *, is_long: bool = False)
         left = None if deadline is None else deadline - time.monotonic()
         # Pause the collector, which would stop all threads to traverse a large input over and over.
         paused = pause_garbage_collector()(run_interruptibly)
-        checking = asyncio.to_thread(paused, check, lambda: stopped.is_set() and _raise_check_too_long())
-        return await asyncio.wait_for(checking, left)
+        computing = asyncio.to_thread(paused, compute, lambda: stopped.is_set() and _raise_computation_too_long())
+        return await asyncio.wait_for(computing, left)
     except TimeoutError:
         raise _make_check_timeout_error() from None
     finally:
         stopped.set()
 
 
-def sync_run_check(check: Callable[[], Result], *, is_long: bool = False) -> Result:
-    """Return a check's result.
+def sync_compute(compute: Callable[[], Result], *, is_long: bool = False) -> Result:
+    """Return a computation's result.
 
     Args:
-        check: The check.
-        is_long: Ignored. Only here to match `async_run_check`.
+        compute: The computation.
+        is_long: Ignored. Only here to match `async_compute`.
 
     Raises:
         RequestTimeoutError: If the call's deadline passes.
@@ -334,11 +334,11 @@ def sync_run_check(check: Callable[[], Result], *, is_long: bool = False) -> Res
         if has_passed(deadline):
             raise _make_check_timeout_error()
 
-    return check() if deadline is None else run_interruptibly(check, stop)
+    return compute() if deadline is None else run_interruptibly(compute, stop)
 
 
-def _raise_check_too_long() -> NoReturn:
-    raise _CheckTooLong
+def _raise_computation_too_long() -> NoReturn:
+    raise _ComputationTooLong
 
 
 def _make_check_timeout_error() -> RequestTimeoutError:

@@ -211,7 +211,7 @@ def _send_repeatedly(process: ServerProcess, request: HttpRequest, timeout: floa
             while connection.is_usable and time.monotonic() <= end:
                 yield None
             if not connection.is_usable:
-                connection.read_response(request, _HEALTH_SECONDS)
+                connection.read_whole_response(request, _HEALTH_SECONDS)
                 if connection.reader.status == 200:
                     value = json.loads(connection.reader.take_body())
             connection.close()

@@ -139,7 +139,7 @@ class AsyncSocket(asyncio.Protocol):
         finally:
             timer.cancel()
 
-    def read_response(self, request: HttpRequest, timeout: float) -> asyncio.Future[None]:
+    def read_whole_response(self, request: HttpRequest, timeout: float) -> asyncio.Future[None]:
         """Read the response to a request into `reader`, waiting at most `timeout` seconds for each part.
 
         Returns:
@@ -154,7 +154,7 @@ class AsyncSocket(asyncio.Protocol):
             if self._ended:
                 self._handle_connection_end()
         else:
-            self._set_read_deadline(request.limit_to_deadline(timeout))
+            self._set_read_deadline(request.get_seconds_allowed(timeout))
         return waiter
 
     async def receive(self, timeout: float) -> bytes:
@@ -234,7 +234,7 @@ class AsyncSocket(asyncio.Protocol):
                 self.reader.feed(data)
                 if not self.reader.complete:
                     request.check_deadline()
-                    self._set_read_deadline(request.limit_to_deadline(self._read_timeout))
+                    self._set_read_deadline(request.get_seconds_allowed(self._read_timeout))
                     return
             except HttpError as error:
                 _fail_future(waiter, error)

@@ -132,7 +132,7 @@ def describe_certificate_problem(
     return problem.replace("{host}", host), hint
 
 
-def explain_certificate_rejection(error: BaseException) -> tuple[str, str] | None:
+def explain_certificate_error(error: BaseException) -> tuple[str, str] | None:
     """Explain why a certificate was rejected and how to fix it, or return None if something else went wrong.
 
     Args:
@@ -323,7 +323,7 @@ def _sync_connect_to_fastest(addresses: list[_Address], end: float) -> socket.so
             while left or attempts.get_map():
                 if left:
                     try:
-                        attempts.register(_start_connecting(left.pop()), selectors.EVENT_WRITE)
+                        attempts.register(_start_nonblocking_connect(left.pop()), selectors.EVENT_WRITE)
                     except OSError as error:
                         failure = error
                         continue
@@ -344,7 +344,7 @@ def _sync_connect_to_fastest(addresses: list[_Address], end: float) -> socket.so
     raise failure
 
 
-def _start_connecting(address: _Address) -> socket.socket:
+def _start_nonblocking_connect(address: _Address) -> socket.socket:
     """Start connecting to an address without waiting, and return the socket.
 
     Raises:

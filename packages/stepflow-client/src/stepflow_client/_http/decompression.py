@@ -54,7 +54,7 @@ class Decompressor:
                 data = self._unpacking.unused_data
                 self._unpacking = zlib.decompressobj(self._formats[0])
 
-    def finish(self) -> None:
+    def check_body_is_complete(self) -> None:
         """Check, once the body has ended, that nothing is missing.
 
         Raises:

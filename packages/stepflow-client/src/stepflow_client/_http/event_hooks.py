@@ -44,7 +44,7 @@ async def async_call_hooks(kind: str, hooks: Sequence[Hook], value: object, requ
         StepflowClientError: If a hook fails.
     """
     for hook in hooks:
-        limit = asyncio.timeout(request.limit_to_deadline(request.timeout.read))
+        limit = asyncio.timeout(request.get_seconds_allowed(request.timeout.read))
         try:
             async with limit:
                 if inspect.isawaitable(called := hook(value)):

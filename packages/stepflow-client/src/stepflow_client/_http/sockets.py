@@ -138,12 +138,12 @@ class SyncSocket:
         except OSError as error:
             raise ConnectionBroken(describe_failure(error)) from error
 
-    def read_response(self, request: HttpRequest, timeout: float) -> None:
+    def read_whole_response(self, request: HttpRequest, timeout: float) -> None:
         """Read the response to a request into `reader`, waiting at most `timeout` seconds for each part."""
         reader = self.reader
         reader.begin_response(request.method, request.max_response_bytes)
         while not reader.complete:
-            reader.feed(self.receive(request.limit_to_deadline(timeout)))
+            reader.feed(self.receive(request.get_seconds_allowed(timeout)))
             if not reader.complete:
                 request.check_deadline()
 

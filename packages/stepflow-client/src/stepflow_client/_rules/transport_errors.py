@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from .. import errors
 from .._http import messages
-from .._http.connecting import explain_certificate_rejection, iter_causes
+from .._http.connecting import explain_certificate_error, iter_causes
 from .._http.settings import API_PATH, is_loopback, parse_url
 from .retries import was_not_processed
 
@@ -129,7 +129,7 @@ def convert_error(
             converted = errors.ServerConnectionError(message, hint=NO_RESPONSE)
         case messages.ConnectFailed():
             through = f" through the proxy {proxy}" if proxy else ""
-            reason, hint = explain_certificate_rejection(error) or (reason, get_unreachable_hint(error, url, proxy))
+            reason, hint = explain_certificate_error(error) or (reason, get_unreachable_hint(error, url, proxy))
             message = f"{url} cannot be reached{through}: {reason}"
             converted = errors.ServerConnectionError(message, hint=hint)
         case messages.ReadTimeout() | messages.WriteTimeout():
@@ -151,7 +151,7 @@ def convert_error(
                 advice = "check that the server is running"
                 if url.startswith("http://"):
                     advice += f"; if it speaks https, write {_replace_scheme(url, 'https')}"
-            reason, advice = explain_certificate_rejection(error) or (reason, advice)
+            reason, advice = explain_certificate_error(error) or (reason, advice)
             converted = errors.ServerConnectionError(f"the connection to {url} broke: {reason}", hint=advice)
         case _:
             converted = errors.InvalidResponseError(f"the response to {request} cannot be read: {reason}")

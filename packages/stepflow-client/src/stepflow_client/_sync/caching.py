@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._codec import requests
 from .._codec.requests import RunCall, parse_declared_variables
-from .._concurrency import sync_run_check, sync_wait_for_future
+from .._concurrency import sync_compute, sync_wait_for_future
 from .._data.secrets import contains_secret
 from .._rules.timeouts import current_deadline, has_passed
 from ..errors import InvalidArgumentError, RequestTimeoutError, RunTimeoutError, StepflowClientError
@@ -144,7 +144,7 @@ class CachedRuns:
         else:
             flow = checked.content
             needs = self._flows.get_requirements(checked)
-            arguments = sync_run_check(partial(call.complete_arguments, arguments, needs))
+            arguments = sync_compute(partial(call.complete_arguments, arguments, needs))
         overrides = None if arguments.overrides is None else {"steps": arguments.overrides}
         completed = call._replace(flow=flow, input=arguments.inputs, overrides=overrides, variables=arguments.variables)
         # These arguments have been checked, and include the variables from the environment.

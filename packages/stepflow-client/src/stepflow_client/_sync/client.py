@@ -559,7 +559,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
     ) -> Run:
         """Make a call with its labels, deadline and span."""
         traced = self._connection.trace(name, kind="INTERNAL")
-        with self._recorder.label_created_runs(labels), deadline_scope(deadline), traced as span:
+        with self._recorder.label_runs_created_in_block(labels), deadline_scope(deadline), traced as span:
             started = call()
             span.record_attributes(run_id=started.run_id, run_status=started.status.value if name == "run" else None)
             return started
@@ -571,7 +571,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         run = start(call, hold)
         try:
             if progress is False:
-                result = responses.read_immediate_result(run, self._connection.get_decoder(run.run_id))
+                result = responses.read_immediate_result(run, self._connection.get_run_decoder(run.run_id))
                 if result is None:
                     result = self._services.waiter.wait_for_result(run)
             else:
@@ -1637,7 +1637,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         del arguments["self"]
         del arguments["labels"], arguments["timeout"]
         request = rerun_plan.RerunRequest.from_arguments(**arguments)
-        with self._recorder.label_created_runs(labels):
+        with self._recorder.label_runs_created_in_block(labels):
             return self._services.rerunner.run(request, timeout=timeout)
 
     def start_rerun(self, run_id: RunId, **options: Unpack[RerunOptions]) -> list[SyncRunHandle]:
@@ -1662,7 +1662,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         arguments: dict[str, Any] = {**options}
         labels, timeout = arguments.pop("labels", None), arguments.pop("timeout", None)
         request = rerun_plan.RerunRequest.from_arguments(run_id, **arguments)
-        with self._recorder.label_created_runs(labels):
+        with self._recorder.label_runs_created_in_block(labels):
             run_ids = self._services.rerunner.start(request, timeout=timeout)
         return [self.handle(run_id) for run_id in run_ids]
 

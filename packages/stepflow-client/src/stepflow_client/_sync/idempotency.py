@@ -20,7 +20,7 @@ from .._calls.rerun_plan import drop_kept_overrides
 from .._codec import idempotency_markers as markers
 from .._codec import requests, responses
 from .._codec.requests import RunArguments, RunCall, parse_declared_variables
-from .._concurrency import sync_run_check
+from .._concurrency import sync_compute
 from .._rules import key_lock
 from .._rules.key_lock import KeyLock, KeyRun, PublishedCall
 from .._rules.retries import TRANSIENT_ERRORS, parse_date
@@ -148,7 +148,7 @@ class KeyedRuns:
         overrides, needs = arguments.overrides, self._flows.get_requirements(checked)
         if origin is None:
             # Reject arguments that don't fit the flow.
-            sync_run_check(partial(call.complete_arguments, arguments, needs))
+            sync_compute(partial(call.complete_arguments, arguments, needs))
         else:
             # Skip the check, because a rerun has already checked its arguments.
             overrides = drop_kept_overrides(overrides, origin.kept) or None

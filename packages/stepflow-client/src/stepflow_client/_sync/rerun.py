@@ -14,7 +14,7 @@ from .._calls.rerun_plan import EarlierRun, NewRun, RerunRequest
 from .._codec import requests, responses
 from .._codec.idempotency_markers import make_rerun_scope
 from .._codec.requests import RunCall, parse_declared_variables
-from .._concurrency import sync_gather, sync_run_check
+from .._concurrency import sync_compute, sync_gather
 from .._rules.timeouts import compute_deadline, deadline_scope
 from .._runs.stored_flow import RerunOrigin, add_tag_to_flow, parse_rerun_origin
 from .._telemetry.recorder import CreatedRun
@@ -118,7 +118,7 @@ class Rerunner:
             raise ConflictError(f"run {run_id} has not ended yet: it is {status.value}", run_id=run_id)
         # Without its flow, the run can't be executed again, so raise the server's error.
         flow = run.flow or (self._runs.get_run_flow(run_id)).flow
-        results = responses.read_results(items, status, self._connection.get_decoder(run_id))
+        results = responses.read_results(items, status, self._connection.get_run_decoder(run_id))
         origin = parse_rerun_origin(run._stored or {})
         outputs = [{} if origin is None else origin.kept] * len(results)
         return EarlierRun(run_id, flow, cache(self._recorder.find_history_entry), outputs, results, run.steps or ())
@@ -132,7 +132,7 @@ class Rerunner:
             has_flow: Whether the request has a flow, so that the recorded one may be incomplete.
         """
         find_entry = cache(self._recorder.find_history_entry)
-        entry, outputs = find_entry(run_id), self._recorder.find_kept_outputs(run_id)
+        entry, outputs = find_entry(run_id), self._recorder.find_recorded_step_outputs(run_id)
         if entry is None or outputs is None or entry.flow is None:
             return None
         if not has_flow and rules.is_flow_masked(entry.flow):
@@ -179,7 +179,7 @@ class Rerunner:
             # Kept steps don't read their variables, and recorded ones may be from an earlier version of the flow.
             needs = find_requirements(copy, parse_declared_variables(copy))._replace(names=None)
             # This only completes the arguments: the variables in the request have been checked already.
-            sent = sync_run_check(partial(call.complete_arguments, sent, needs))
+            sent = sync_compute(partial(call.complete_arguments, sent, needs))
             if (key := request.idempotency_key) is not None:
                 scope = make_rerun_scope(origin.run_id, part)
                 call = call._replace(idempotency_key=key, idempotency_scope=scope, origin=origin, source=new_run.source)

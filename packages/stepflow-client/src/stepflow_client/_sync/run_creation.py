@@ -15,7 +15,7 @@ from .._base.bounded_dict import BoundedDict
 from .._base.logging import logger
 from .._codec import requests, responses
 from .._codec.requests import RunArguments, RunCall
-from .._concurrency import sync_run_check
+from .._concurrency import sync_compute
 from .._data.arguments import check_flag
 from .._data.secrets import find_secrets
 from .._data.values import PLAIN, OutputDecoder, encode, make_output_decoder
@@ -262,7 +262,7 @@ class RunCreator:
                     self._templates.put_newest(key, prepared._replace(server=server, has_exact_numbers=exact))
             else:
                 read = partial(requests.normalize_run_inputs, call.input, exact_integers=prepared.has_exact_numbers)
-                inputs = sync_run_check(read)
+                inputs = sync_compute(read)
                 arguments = RunArguments(inputs, {}, None, limit)
             recorded = None
             if self._recorder.is_on:
@@ -284,7 +284,7 @@ class RunCreator:
             self._flows.get_declared_variables(flow_id)
         copy = self._flows.get_stored_copy(flow_id)
         if copy.needs is not None:
-            arguments = sync_run_check(partial(call.complete_arguments, arguments, copy.needs))
+            arguments = sync_compute(partial(call.complete_arguments, arguments, copy.needs))
         recorded = CreatedRun(flow_id, arguments)
         return self.create_run_of_copy(copy, arguments, hold_seconds, recorded=recorded)
 
@@ -301,10 +301,10 @@ class RunCreator:
         """
         server = self._connection.detect_server()
         exact = server.capabilities["exact_numbers"] or not self.exact_integers
-        arguments = sync_run_check(partial(call.check_arguments, exact_integers=exact))
+        arguments = sync_compute(partial(call.check_arguments, exact_integers=exact))
         if needs is None:
             return arguments
-        return sync_run_check(partial(call.complete_arguments, arguments, needs))
+        return sync_compute(partial(call.complete_arguments, arguments, needs))
 
     def create_run_of_copy(
         self,

@@ -52,9 +52,9 @@ class RunReader:
         self.started_flows: deque[tuple[str, dict[str, Any]]] = deque(maxlen=_MAX_FLOWS)
         """The most recent runs created by this client, with their flows as stored. Used to explain failures."""
 
-    def get_decoder(self, run_id: str) -> OutputDecoder:
+    def get_run_decoder(self, run_id: str) -> OutputDecoder:
         """Return the decoder for responses about a run."""
-        decoder = self._connection.get_decoder(run_id)
+        decoder = self._connection.get_run_decoder(run_id)
         return decoder._replace(as_sent=True) if self._as_sent else decoder
 
     def get_run(self, run_id: RunId) -> RunDetails:
@@ -64,7 +64,7 @@ class RunReader:
 
     def get_run_with_steps(self, run_id: str) -> tuple[RunDetails, list[StepDetails]]:
         """Return a run's state and steps, which current servers return together."""
-        request, decoder = api.get_run(run_id)._replace(operation=_WITH_STEPS), self.get_decoder(run_id)
+        request, decoder = api.get_run(run_id)._replace(operation=_WITH_STEPS), self.get_run_decoder(run_id)
 
         def read(answer: dict[str, Any]) -> tuple[RunDetails, list[StepDetails]]:
             return responses.read_run(answer, run_id), responses.read_steps(run_id, answer["steps"], decoder).steps
@@ -118,7 +118,7 @@ class RunReader:
 
     def list_items(self, run_id: str) -> ListItemsResponse:
         """Return a run's items as reported by the server."""
-        return responses.read_items(run_id, self.list_raw_items(run_id), self.get_decoder(run_id))
+        return responses.read_items(run_id, self.list_raw_items(run_id), self.get_run_decoder(run_id))
 
     def list_raw_items(self, run_id: str) -> list[dict[str, Any]]:
         """Return the server's raw data about a run's items, for `responses.read_items`."""
@@ -189,7 +189,7 @@ class RunReader:
         """Return the steps as reported by the server, or an empty list for an unknown run."""
         return self._connection.call(
             api.get_run_steps(run_id, item_index=item_index),
-            lambda answer: responses.read_steps(run_id, answer["steps"], self.get_decoder(run_id)),
+            lambda answer: responses.read_steps(run_id, answer["steps"], self.get_run_decoder(run_id)),
         )
 
     def get_run_steps(self, run_id: RunId, *, item_index: int | None = None) -> ListStepsResponse:
@@ -224,7 +224,9 @@ class RunReader:
         path_id, index = requests.check_path_id(step_id, "step_id"), requests.check_limit(item_index, "item_index")
         return self._connection.call(
             api.get_run_step(run_id, path_id, item_index=index),
-            lambda answer: responses.read_requested_step(answer["step"], step_id, item_index, self.get_decoder(run_id)),
+            lambda answer: responses.read_requested_step(
+                answer["step"], step_id, item_index, self.get_run_decoder(run_id)
+            ),
         )
 
     def get_run_flow(self, run_id: RunId) -> StoredFlow:

@@ -275,9 +275,9 @@ class SnapshotReader:
             arguments = responses.make_run_arguments(run_id, {}, entry)
         return arguments
 
-    def get_decoder(self, run_id: str) -> OutputDecoder:
+    def get_run_decoder(self, run_id: str) -> OutputDecoder:
         """Return the decoder for responses about a run."""
-        return self._runs.get_decoder(run_id)
+        return self._runs.get_run_decoder(run_id)
 
     def explain_only_item(self, run_id: str, listed: ListItemsResponse) -> ListItemsResponse:
         """Return a run's only item, which has failed, along with its step's error.

@@ -17,7 +17,7 @@ from .._base.suggestions import suggest_or_list
 from .._codec import flow_tools
 from .._codec.flow_tools import WAIT_RUN, FlowToolSpec
 from .._codec.requests import Variables, parse_run_variables
-from .._concurrency import sync_run_check
+from .._concurrency import sync_compute
 from .._data.arguments import check_choice, check_client, check_instance, check_labels, check_mapping, check_seconds
 from .._data.json_encoding import is_data_object
 from ..errors import InvalidArgumentError, RunTimeoutError, StepflowClientError
@@ -105,7 +105,7 @@ class SyncFlowTool:
         """Return a run's input and options."""
         both = {**(self._tools._labels or {}), **({} if labels is None else check_labels(labels))}
         options = {"variables": self._variables or None, "idempotency_key": idempotency_key, "labels": both or None}
-        return sync_run_check(partial(self._spec.parse_input, arguments)), options
+        return sync_compute(partial(self._spec.parse_input, arguments)), options
 
     def call(
         self,
@@ -141,7 +141,7 @@ class SyncFlowTool:
         return flow_tools.make_unfinished_result(error.run_id, self._tools._remember_unfinished(error.run_id, self))
 
     def _make_tool_result(self, result: Any) -> ToolResult:
-        return sync_run_check(partial(flow_tools.make_tool_result, result, self._spec, self._secrets))
+        return sync_compute(partial(flow_tools.make_tool_result, result, self._spec, self._secrets))
 
 
 class SyncFlowTools(Sequence[SyncFlowTool]):
@@ -262,7 +262,7 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
     def _wait_run(self, spec: FlowToolSpec, arguments: Any, max_wait: float | None) -> ToolResult:
         limit = self._max_wait if max_wait is None else check_seconds(max_wait, "max_wait")
         try:
-            values = sync_run_check(partial(spec.parse_input, arguments))
+            values = sync_compute(partial(spec.parse_input, arguments))
             run_id = values["run_id"]
             tool = self._unfinished.get(run_id)
             if tool is None:

@@ -162,7 +162,7 @@ class Waiter:
     def wait_for_results(self, run_id: RunId, *, wait: bool = True, timeout: float | None = None) -> list[FlowResult]:
         """Return a run's results, like the client's `get_results`."""
         run, listed = self.wait_and_record("get_results", run_id, self.read_items, wait=wait, timeout=timeout)
-        return responses.read_results(listed, run.status, self._connection.get_decoder(run.run_id))
+        return responses.read_results(listed, run.status, self._connection.get_run_decoder(run.run_id))
 
     def wait_and_record(self, name: str, run_id: RunId, read: _Read[Answer], **options: Any) -> tuple[_Ended, Answer]:
         """Call `wait_and_read` with these options in a span with this name, and record how the run ended."""
@@ -257,7 +257,7 @@ class Waiter:
     def read_result(self, run_id: str, status: ExecutionStatus, answers: _Items = None) -> FlowResult:
         """Return the result of a finished single-item run."""
         answers = self._runs.list_raw_items(run_id) if answers is None else answers
-        decoder = self._connection.get_decoder(run_id)
+        decoder = self._connection.get_run_decoder(run_id)
         result = responses.read_immediate_result(responses.StartedRun(run_id, status, answers), decoder)
         if result is None:
             listed = responses.read_items(run_id, answers, decoder)
@@ -271,7 +271,7 @@ class Waiter:
     def read_items(self, run_id: str, status: ExecutionStatus, answers: _Items = None) -> ListItemsResponse:
         """Return the items of a finished run."""
         answers = self._runs.list_raw_items(run_id) if answers is None else answers
-        listed = responses.read_items(run_id, answers, self._runs.get_decoder(run_id))
+        listed = responses.read_items(run_id, answers, self._runs.get_run_decoder(run_id))
         return self._runs.explain_items(listed, status)
 
 

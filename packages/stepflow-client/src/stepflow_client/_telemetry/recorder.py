@@ -90,7 +90,7 @@ class Recorder:
         """Whether anything is recorded."""
 
     @contextmanager
-    def label_created_runs(self, labels: Mapping[str, str] | None) -> Iterator[None]:
+    def label_runs_created_in_block(self, labels: Mapping[str, str] | None) -> Iterator[None]:
         """Record runs created in the block with these labels.
 
         Raises:
@@ -177,7 +177,7 @@ class Recorder:
         """Return a run's entry, or None if it's missing or unreadable, or there's no history."""
         return self._read_history(lambda history: history.get(run_id))
 
-    def find_kept_outputs(self, run_id: str) -> list[dict[str, Any]] | None:
+    def find_recorded_step_outputs(self, run_id: str) -> list[dict[str, Any]] | None:
         """Return each item's step outputs for a recorded run, or None if they aren't in the history."""
         return self._read_history(lambda history: history.kept_outputs(run_id))
 
@@ -254,7 +254,7 @@ class BatchRecorder:
             about["input"] = self._inputs
         self._history.record(run_id, has_more_runs=has_more, **about)
 
-    def record_end(self, status: ExecutionStatus) -> None:
+    def record_batch_end(self, status: ExecutionStatus) -> None:
         """Record the batch's status after all its runs have ended."""
         if self._history is not None and self._first is not None:
             self._history.update(self._first, status=status.value)

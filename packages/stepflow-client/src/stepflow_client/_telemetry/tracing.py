@@ -66,7 +66,7 @@ class OperationSpan:
         """
         return _NO_MEASUREMENT
 
-    def prepare_request(self, request: HttpRequest, url: str, run_id: str | None) -> HttpRequest:
+    def add_trace_headers(self, request: HttpRequest, url: str, run_id: str | None) -> HttpRequest:
         """Record a request, and return it with a `traceparent` header.
 
         Args:
@@ -233,7 +233,7 @@ class _RecordedSpan(OperationSpan):
         context.detach(self._tokens[0])
         _innermost.reset(self._tokens[1])
 
-    def prepare_request(self, request: HttpRequest, url: str, run_id: str | None) -> HttpRequest:
+    def add_trace_headers(self, request: HttpRequest, url: str, run_id: str | None) -> HttpRequest:
         from opentelemetry.propagate import inject
 
         headers = dict(request.headers)

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 from .._base.text import cut, short_json
 from .._codec.requests import Variables, parse_run_variables
-from .._concurrency import async_run_check
+from .._concurrency import async_compute
 from .._data.arguments import argument_error, check_flag, check_text
 from .._data.values import check_json, encode
 from .._runs.stored_flow import remove_cases
@@ -433,7 +433,7 @@ class FlowScore:
         validator = make_input_validator(self.flow)
         if validator is not None:
             try:
-                await async_run_check(partial(validator.check_input, value))
+                await async_compute(partial(validator.check_input, value))
             except InvalidArgumentError as error:
                 raise ScoreFailedError(error.message) from None
         result = client.run(self.flow, value, variables=self.variables, idempotency_key=key)

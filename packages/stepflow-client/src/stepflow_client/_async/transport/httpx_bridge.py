@@ -49,7 +49,7 @@ class HttpxTransport(Transport):
         if request.deadline is None:
             return await self._send_and_read_body(request)
         with _convert_from_httpx_errors():
-            send, seconds = partial(self._send_and_read_body, request), request.limit_to_deadline(math.inf) + _GRACE
+            send, seconds = partial(self._send_and_read_body, request), request.get_seconds_allowed(math.inf) + _GRACE
             return await async_call_with_timeout(send, seconds, may_abandon=self._may_run_in_thread)
 
     async def _send_and_read_body(self, request: HttpRequest) -> HttpResponse:
@@ -95,7 +95,7 @@ class HttpxTransport(Transport):
         longest = sum(request.timeout.as_dict().values()) + len(request.content) / _SLOWEST
         with _convert_from_httpx_errors():
             send = partial(self._transport.handle_async_request, sent)
-            response = await async_call_with_timeout(send, request.limit_to_deadline(longest) + _GRACE)
+            response = await async_call_with_timeout(send, request.get_seconds_allowed(longest) + _GRACE)
             if not isinstance(response, httpx.Response):
                 raise messages.Unreadable(f"the transport returned {type(response).__name__}")
         try:
@@ -140,7 +140,7 @@ async def _iterate_raw_body(
         chunks: AsyncIterator[bytes] = stream.__aiter__()
     while True:
         with _convert_from_httpx_errors():
-            seconds = request.limit_to_deadline(request.timeout.read) + _GRACE
+            seconds = request.get_seconds_allowed(request.timeout.read) + _GRACE
             try:
                 chunk = await async_call_with_timeout(chunks.__anext__, seconds)
             except StopAsyncIteration:
@@ -166,7 +166,7 @@ async def decompress(chunks: AsyncIterator[bytes], encoding: str) -> AsyncGenera
             yield chunk
         for piece in unpacker.feed(chunk):
             yield piece
-    unpacker.finish()
+    unpacker.check_body_is_complete()
 
 
 class TransportBridge(httpx.AsyncBaseTransport):
@@ -334,7 +334,7 @@ class _RemainingTimeouts(dict[str, float]):
         self._request = request
 
     def __getitem__(self, phase: str) -> float:
-        return self._request.limit_to_deadline(super().__getitem__(phase))
+        return self._request.get_seconds_allowed(super().__getitem__(phase))
 
     def get(self, phase: str, default: Any = None) -> Any:
         """Return the timeout for a phase that starts now, in seconds."""

@@ -61,7 +61,7 @@ class Retry(Middleware):
             except HttpError as error:
                 outcome = error
             attempts.append(describe_attempt(outcome))
-            left = request.limit_to_deadline(request.timeout.read - (time.monotonic() - started))
+            left = request.get_seconds_allowed(request.timeout.read - (time.monotonic() - started))
             delay = compute_retry_delay(
                 self._policy, len(attempts), outcome, idempotent=request.idempotent, time_left=left
             )
@@ -181,7 +181,7 @@ async def _run_auth_step(step: Callable[[], Awaitable[Signed]], request: HttpReq
     """
     from ..._concurrency import async_call_with_timeout
 
-    seconds = request.limit_to_deadline(request.timeout.connect)
+    seconds = request.get_seconds_allowed(request.timeout.connect)
     try:
         signed = await async_call_with_timeout(step, seconds)
         if has_passed(request.deadline):

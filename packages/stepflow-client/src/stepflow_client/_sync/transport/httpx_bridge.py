@@ -51,7 +51,7 @@ class HttpxTransport(Transport):
         if request.deadline is None:
             return self._send_and_read_body(request)
         with _convert_from_httpx_errors():
-            send, seconds = partial(self._send_and_read_body, request), request.limit_to_deadline(math.inf) + _GRACE
+            send, seconds = partial(self._send_and_read_body, request), request.get_seconds_allowed(math.inf) + _GRACE
             return sync_call_with_timeout(send, seconds, may_abandon=self._may_run_in_thread)
 
     def _send_and_read_body(self, request: HttpRequest) -> HttpResponse:
@@ -97,7 +97,7 @@ class HttpxTransport(Transport):
         longest = sum(request.timeout.as_dict().values()) + len(request.content) / _SLOWEST
         with _convert_from_httpx_errors():
             send = partial(self._transport.handle_request, sent)
-            response = sync_call_with_timeout(send, request.limit_to_deadline(longest) + _GRACE)
+            response = sync_call_with_timeout(send, request.get_seconds_allowed(longest) + _GRACE)
             if not isinstance(response, httpx.Response):
                 raise messages.Unreadable(f"the transport returned {type(response).__name__}")
         try:
@@ -142,7 +142,7 @@ def _iterate_raw_body(
         chunks: Iterator[bytes] = stream.__iter__()
     while True:
         with _convert_from_httpx_errors():
-            seconds = request.limit_to_deadline(request.timeout.read) + _GRACE
+            seconds = request.get_seconds_allowed(request.timeout.read) + _GRACE
             try:
                 chunk = sync_call_with_timeout(chunks.__next__, seconds)
             except StopIteration:
@@ -168,7 +168,7 @@ def decompress(chunks: Iterator[bytes], encoding: str) -> Generator[bytes, None,
             yield chunk
         for piece in unpacker.feed(chunk):
             yield piece
-    unpacker.finish()
+    unpacker.check_body_is_complete()
 
 
 class TransportBridge(httpx.BaseTransport):
@@ -336,7 +336,7 @@ class _RemainingTimeouts(dict[str, float]):
         self._request = request
 
     def __getitem__(self, phase: str) -> float:
-        return self._request.limit_to_deadline(super().__getitem__(phase))
+        return self._request.get_seconds_allowed(super().__getitem__(phase))
 
     def get(self, phase: str, default: Any = None) -> Any:
         """Return the timeout for a phase that starts now, in seconds."""

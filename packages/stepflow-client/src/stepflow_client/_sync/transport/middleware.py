@@ -62,7 +62,7 @@ class Retry(Middleware):
             except HttpError as error:
                 outcome = error
             attempts.append(describe_attempt(outcome))
-            left = request.limit_to_deadline(request.timeout.read - (time.monotonic() - started))
+            left = request.get_seconds_allowed(request.timeout.read - (time.monotonic() - started))
             delay = compute_retry_delay(
                 self._policy, len(attempts), outcome, idempotent=request.idempotent, time_left=left
             )
@@ -182,7 +182,7 @@ def _run_auth_step(step: Callable[[], Signed], request: HttpRequest) -> Signed |
     """
     from ..._concurrency import sync_call_with_timeout
 
-    seconds = request.limit_to_deadline(request.timeout.connect)
+    seconds = request.get_seconds_allowed(request.timeout.connect)
     try:
         signed = sync_call_with_timeout(step, seconds)
         if has_passed(request.deadline):

@@ -75,13 +75,13 @@ class Pool(Transport):
             self._abandon_inherited_connections()
         slots = self._slots
         try:
-            slot = slots.try_take() or slots.wait_and_take(request.limit_to_deadline(request.timeout.pool))
+            slot = slots.try_take() or slots.wait_and_take(request.get_seconds_allowed(request.timeout.pool))
             connection = self._take_idle_connection() or self._connect(request)
             reader = connection.reader
             try:
                 seconds = request.timeout.write
                 if request.deadline is not None:
-                    seconds = request.limit_to_deadline(seconds)
+                    seconds = request.get_seconds_allowed(seconds)
                 if len(request.content) <= _MAX_SINGLE_SEND:
                     connection.send(head + request.content, seconds)
                 else:
@@ -89,14 +89,14 @@ class Pool(Transport):
                     connection.send(request.content, seconds)
                 if connection.is_full:
                     connection.drain(seconds)
-                connection.read_response(request, request.timeout.read)
+                connection.read_whole_response(request, request.timeout.read)
                 done = reader.keep_alive and not reader.extra
             except messages.ConnectionBroken as error:
                 if reader.complete or len(request.content) <= _MAX_SINGLE_SEND:
                     raise
                 # Look for an early response: servers may reject a large body before they've read all of it.
                 try:
-                    connection.read_response(request, _EARLY_RESPONSE_TIMEOUT)
+                    connection.read_whole_response(request, _EARLY_RESPONSE_TIMEOUT)
                 except HttpError:
                     raise error from error.__cause__
             return HttpResponse(reader.status, reader.headers, reader.take_body())
@@ -112,11 +112,11 @@ class Pool(Transport):
         # Streams can stay open for hours, so they don't take up one of the slots for calls.
         connection = self._connect(request)
         try:
-            connection.send(head + request.content, request.limit_to_deadline(request.timeout.write))
+            connection.send(head + request.content, request.get_seconds_allowed(request.timeout.write))
             reader = connection.reader
             reader.begin_response(request.method)
             while not reader.headers_complete:
-                reader.feed(connection.receive(request.limit_to_deadline(request.timeout.read)))
+                reader.feed(connection.receive(request.get_seconds_allowed(request.timeout.read)))
                 if not reader.headers_complete:
                     request.check_deadline()
             yield Stream(reader.status, reader.headers, partial(self._iterate_body, connection), request.timeout.read)
@@ -149,7 +149,7 @@ class Pool(Transport):
 
     def _connect(self, request: HttpRequest) -> SyncSocket:
         if not self._closed:
-            timeout = request.limit_to_deadline(request.timeout.connect)
+            timeout = request.get_seconds_allowed(request.timeout.connect)
             connection = SyncSocket.connect(self._name, self._port, self._tls, timeout)
             self._busy.add(connection)
             if not self._closed:
