@@ -58,13 +58,12 @@ class Rerunner:
     async def plan(self, request: RerunRequest, *, timeout: float | None) -> RerunPlan:
         """Return what `run` would keep and what it would execute, without starting it."""
         with deadline_scope(compute_deadline(timeout)):
-            plan, _ = await self._make_plan(request)
-            return plan
+            return (await self._make_plan(request, is_executed=False))[0]
 
     async def run(self, request: RerunRequest, *, timeout: float | None) -> RerunResult:
         """Run a finished run again, reusing step outputs, and return all results."""
         with deadline_scope(compute_deadline(timeout)):
-            plan, new_run = await self._make_executable_plan(request)
+            plan, new_run = await self._make_plan(request, is_executed=True)
             calls = [partial(self._run_item_group, new_run, part, group) for part, group in enumerate(plan.groups)]
             results = dict(enumerate(new_run.earlier.results or ()))
             for part_results in await async_gather(calls, _AT_ONCE):
@@ -74,23 +73,16 @@ class Rerunner:
     async def start(self, request: RerunRequest, *, timeout: float | None) -> list[str]:
         """Start a rerun's runs and return their IDs, without waiting for them to end."""
         with deadline_scope(compute_deadline(timeout)):
-            plan, new_run = await self._make_executable_plan(request)
+            plan, new_run = await self._make_plan(request, is_executed=True)
             calls = [partial(self._start_item_group, new_run, part, group) for part, group in enumerate(plan.groups)]
             return [run.run_id for run in await async_gather(calls, _AT_ONCE)]
 
-    async def _make_executable_plan(self, request: RerunRequest) -> tuple[RerunPlan, NewRun]:
-        """Make a plan that can be executed, and return it with the run to create."""
-        plan, new_run = await self._make_plan(request)
-        if plan.items and new_run.inputs is None and rules.needs_input(new_run.effective, plan.items):
-            raise InvalidArgumentError(
-                "the executed steps read the flow's input, which the server does not return "
-                "and the history does not contain",
-                run_id=plan.run_id,
-                hint="pass the input again (for a batch, all its inputs)",
-            )
-        return plan, new_run
+    async def _make_plan(self, request: RerunRequest, *, is_executed: bool) -> tuple[RerunPlan, NewRun]:
+        """Return the plan and the run to create.
 
-    async def _make_plan(self, request: RerunRequest) -> tuple[RerunPlan, NewRun]:
+        Raises:
+            InvalidArgumentError: If the plan is to be executed, but the input it needs is unknown.
+        """
         new = None if request.flow is None else await self._flows.load_or_fetch_flow(request.flow)
         run_id = requests.check_run_id(request.run_id)
         try:
@@ -102,7 +94,16 @@ class Rerunner:
                 raise
             earlier = recorded_run
         new_run = rules.combine_with_earlier_run(request, earlier, new)
-        return rules.make_rerun_plan(new_run, await self._connection.detect_server()), new_run
+        plan = rules.make_rerun_plan(new_run, await self._connection.detect_server())
+        is_input_unknown = is_executed and plan.items and new_run.inputs is None
+        if is_input_unknown and rules.needs_input(new_run.effective, plan.items):
+            raise InvalidArgumentError(
+                "the executed steps read the flow's input, which the server does not return "
+                "and the history does not contain",
+                run_id=plan.run_id,
+                hint="pass the input again (for a batch, all its inputs)",
+            )
+        return plan, new_run
 
     async def _read_earlier_run(self, run_id: str, *, keeps_outputs: bool) -> EarlierRun:
         can = await self._snapshots.get_capabilities()
