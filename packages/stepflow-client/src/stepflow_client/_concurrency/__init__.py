@@ -8,7 +8,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from contextvars import copy_context
 from itertools import islice
@@ -183,7 +183,7 @@ class AsyncInputReader:
     def __init__(self, inputs: Any) -> None:
         """Store the inputs without reading any."""
         self._async: AsyncIterator[Any] | None = aiter(inputs) if isinstance(inputs, AsyncIterable) else None
-        self._sync: Iterator[Any] = iter(()) if self._async is not None else _iterate_inputs(inputs)
+        self._sync = SyncInputReader(inputs if self._async is None else ())
         self.ended = False
 
     async def take_inputs(self, max_count: int) -> tuple[list[Any], Exception | None]:
@@ -192,7 +192,7 @@ class AsyncInputReader:
         Fewer than `max_count` inputs means there are no more.
         """
         if self._async is None:
-            values, failure = _take_inputs(self._sync, max_count)
+            values, failure = self._sync.take_inputs(max_count)
         else:
             values, failure = [], None
             try:
@@ -213,7 +213,9 @@ class SyncInputReader:
 
     def __init__(self, inputs: Any) -> None:
         """Store the inputs without reading any."""
-        self._sync = _iterate_inputs(inputs)
+        if not isinstance(inputs, Iterable) or isinstance(inputs, (str, bytes, dict)):
+            raise InvalidArgumentError(f"inputs must be an iterable of inputs, not {type(inputs).__name__}")
+        self._inputs = iter(inputs)
         self.ended = False
 
     def take_inputs(self, max_count: int) -> tuple[list[Any], Exception | None]:
@@ -221,26 +223,16 @@ class SyncInputReader:
 
         Fewer than `max_count` inputs means there are no more.
         """
-        values, failure = _take_inputs(self._sync, max_count)
+        values: list[Any] = []
+        failure = None
+        try:
+            # Append one by one, so that a failure doesn't lose the inputs before it.
+            for value in islice(self._inputs, max_count):
+                values.append(value)
+        except Exception as error:
+            failure = error
         self.ended = len(values) < max_count
         return values, failure
-
-
-def _take_inputs(inputs: Iterator[Any], max_count: int) -> tuple[list[Any], Exception | None]:
-    values: list[Any] = []
-    try:
-        # Append one by one, so that a failure doesn't lose the inputs before it.
-        for value in islice(inputs, max_count):
-            values.append(value)
-    except Exception as error:
-        return values, error
-    return values, None
-
-
-def _iterate_inputs(inputs: Any) -> Iterator[Any]:
-    if not isinstance(inputs, Iterable) or isinstance(inputs, (str, bytes, dict)):
-        raise InvalidArgumentError(f"inputs must be an iterable of inputs, not {type(inputs).__name__}")
-    return iter(inputs)
 
 
 async def async_gather(calls: Sequence[Callable[[], Awaitable[Result]]], max_concurrency: int) -> list[Result]:
