@@ -7,7 +7,7 @@ import math
 import sys
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, aclosing, nullcontext
+from contextlib import aclosing
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar, cast
 from urllib.parse import urlencode
@@ -49,7 +49,6 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 Item = TypeVar("Item")
-_NO_COUNTING = nullcontext()
 # How many runs a client remembers decoders for.
 _MAX_DECODERS = 10_000
 
@@ -316,10 +315,6 @@ class Connection:
                         except StopAsyncIteration:
                             return
                     yield item
-
-    def count_waited_run(self, run_id: str) -> AbstractContextManager[None]:
-        """Return a context manager that counts a run toward its server's load while waiting for the run."""
-        return _NO_COUNTING if self.spread is None else self.spread.count_waited_run(run_id)
 
     def build_request(self, request: OperationRequest, timeouts: Timeouts) -> HttpRequest:
         """Build the request to send, with its headers, timeouts, size limit and deadline.

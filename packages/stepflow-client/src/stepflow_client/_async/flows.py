@@ -310,8 +310,7 @@ class FlowStore:
         check_flags(offline=offline, type_check=type_check)
         components = None
         if not offline:
-            request = api.list_components()
-            components = await self._connection.call(request, responses.read_components)
+            components = await self._connection.call(api.list_components(), responses.read_components)
         rules = partial(check, flow, components=components, type_check=type_check, target=target)
         return await async_compute(rules, is_long=True)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, Union
 
@@ -60,7 +61,8 @@ class Waiter:
 
     async def wait_until_ended(self, run_id: str, total: int | None = None) -> RunDetails:
         """Wait for a run of `total` items to end, or until the caller's deadline, and return its state."""
-        with self._connection.count_waited_run(run_id):
+        spread = self._connection.spread
+        with nullcontext() if spread is None else spread.count_waited_run(run_id):
             if total is None:
                 # Don't wait on the first request: older servers respond with a 500 (not a 404) if the run is unknown.
                 first = await self._retry_request(partial(self._runs.get_run_without_steps, run_id), run_id)
@@ -231,10 +233,8 @@ class Waiter:
                 run = await self.wait_until_ended(run_id, total=run.items.total)
                 if single:
                     _require_single_item(run)
-            if wait:
-                end = partial(read, run_id, run.status, None)
-                return run, await self._retry_request(end, run_id, _NO_RESULT)
-            return run, await read(run_id, run.status, None)
+            end = partial(read, run_id, run.status, None)
+            return run, await (self._retry_request(end, run_id, _NO_RESULT) if wait else end())
 
     def _raise_unless_retryable(self, error: StepflowClientError, run_id: str, last_contact: float) -> None:
         """Raise an error, unless it's transient and we can keep waiting for the run.

@@ -9,7 +9,7 @@ import math
 import sys
 import time
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import closing
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar, cast
 from urllib.parse import urlencode
@@ -52,7 +52,6 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 Item = TypeVar("Item")
-_NO_COUNTING = nullcontext()
 # How many runs a client remembers decoders for.
 _MAX_DECODERS = 10_000
 
@@ -319,10 +318,6 @@ class Connection:
                         except StopIteration:
                             return
                     yield item
-
-    def count_waited_run(self, run_id: str) -> AbstractContextManager[None]:
-        """Return a context manager that counts a run toward its server's load while waiting for the run."""
-        return _NO_COUNTING if self.spread is None else self.spread.count_waited_run(run_id)
 
     def build_request(self, request: OperationRequest, timeouts: Timeouts) -> HttpRequest:
         """Build the request to send, with its headers, timeouts, size limit and deadline.
