@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 from stepflow_client import InvalidArgumentError, NotAFlowError, SyncStepflowClient, read_inputs
-from stepflow_client._cases.selection import FlowCoverage
 from stepflow_client.authoring import flow as flow_in_python
 from stepflow_client.drawing import draw, to_dot, to_mermaid, to_text
 from stepflow_client.evaluation import FlowScore, Variant
@@ -19,7 +18,7 @@ from stepflow_client.evaluation.records import plan_variants
 from stepflow_client.flow_models import TypedFlow
 from stepflow_client.flows import check, flow_of_step, infer
 from stepflow_client.flows.reading import load_flow, resolve_flow_argument
-from stepflow_client.testing import StepflowMock, read_tests, run_mocked
+from stepflow_client.testing import FlowCoverage, StepflowMock, read_tests, run_mocked
 from stepflow_client.types import FlowResult, StoredFlow, StoreFlowResponse
 
 ID = "0123456789abcdef" * 4

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
         suggest_nearest_file,
         suggest_or_list,
     )
+    from .._cases.case_selection import list_step_ids_and_components
     from .._cases.expected_outputs import expectation_of, find_value_edits
     from .._cases.flow_cases import is_lost, make_flow_result, parse_tests
-    from .._cases.selection import list_ids_and_components
     from .._checks.checker import check_config, check_source, make_excerpt, make_result, make_suppression_check
     from .._checks.flow_analysis import FlowAnalysis, Read, get_subflow_node
     from .._checks.inferred_flow import infer_from_text
@@ -82,7 +82,7 @@ __all__ = [
     "find_error_hint", "find_nearest", "find_recovery_warnings", "find_value_changes", "find_value_edits",
     "format_junit_xml", "format_type", "get_logger", "get_refused_hint", "get_subflow_node", "group_failures",
     "infer_flow_types", "infer_from_text", "infer_input_from_uses", "infer_variable_type", "install_command",
-    "is_data_object", "is_loopback", "is_lost", "is_read_once", "list_ids_and_components", "list_server_aliases",
+    "is_data_object", "is_loopback", "is_lost", "is_read_once", "list_server_aliases", "list_step_ids_and_components",
     "listen_to_lines", "listen_to_warnings", "look_up_reference", "make_excerpt", "make_flow_result",
     "make_merge_patch", "make_result", "make_suppression_check", "merge_overrides", "parse_declared_variables",
     "parse_run_arguments", "parse_run_query", "parse_tests", "parse_toml", "parse_url", "pause_garbage_collector",
@@ -106,7 +106,7 @@ __getattr__, __dir__ = make_lazy_exports(
         ],
         "._cases.expected_outputs": ["find_value_edits", "expectation_of"],
         "._cases.flow_cases": ["is_lost", "parse_tests", "make_flow_result"],
-        "._cases.selection": ["list_ids_and_components"],
+        "._cases.case_selection": ["list_step_ids_and_components"],
         "._checks.checker": ["make_excerpt", "check_source", "check_config", "make_result", "make_suppression_check"],
         "._checks.flow_analysis": ["FlowAnalysis", "Read", "get_subflow_node"],
         "._checks.inferred_flow": ["infer_from_text"],

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from .._base.text import short_json
+from .._cases.case_selection import find_steps_case_may_reach
 from .._cases.flow_cases import FlowCase, FlowTests, compute_verdict, get_case_variables, make_flow_result, parse_mock
-from .._cases.selection import FlowCoverage, StepCoverage, find_case_steps
 from .._data.arguments import check_flag, check_function, check_instance, check_instances, check_integer
 from .._rules.releases import require_capability
 from .._runs.causes import ItemRecord
 from .._sync.client import SyncStepflowClient
-from ..errors import FlowFileError, InvalidArgumentError, RunTimeoutError, StepflowClientError
+from ..errors import InvalidArgumentError, RunTimeoutError, StepflowClientError
 from ..flows.graph import find_inner_flow, get_steps_by_id
 from ..flows.matching import Difference
 from ..types import FlowResult, StepDetails
 from ..types.models import Record
+from .flow_coverage import FlowCoverage, find_sub_executions
 from .mocks import NO_MOCK, MockedFlowRunner, MockedRun, Recording, make_mock_finder
 
 
@@ -124,7 +124,7 @@ def run_cases(
 
 def may_execute(tests: FlowTests, case: FlowCase, replay: Recording) -> bool:
     """Return whether a case without recorded outcomes could execute an unmocked step."""
-    steps = () if replay.steps(tests.path, case.name) else find_case_steps(tests, case)
+    steps = () if replay.steps(tests.path, case.name) else find_steps_case_may_reach(tests, case)
     return any(step.get("id") not in case.mocks for step in steps)
 
 
@@ -233,11 +233,11 @@ class _CaseRunner:
                 assert inner is not None
                 flow = inner.flow
             record = ItemRecord(flow, run.result.status, run.result.error, steps, run.input, run.variables or {})
-            self.coverage._add_execution(case.name, run.within, record, run.mocked)
+            self.coverage._add_run(case.name, run.within, record, run.mocked)
             executed -= run.mocked
             executed -= {other.within[-1] for other in runs if other.within[:-1] == run.within != other.within}
             for within, record in find_sub_executions(self.client, run.result.run_id, run.within, flow, executed):
-                self.coverage._add_execution(case.name, within, record)
+                self.coverage._add_run(case.name, within, record)
         return [step_id for step_id in case.mocks if step_id not in used]
 
     def _make_error_result(self, attempt: CaseResult, error: StepflowClientError, started: float) -> CaseResult:
@@ -319,73 +319,3 @@ def failure_text(done: CaseResult, *, limit: int = 20) -> str:
     if done.result is not None and done.result.is_success and done.differences:
         lines.append(f"the output was {short_json(done.result.output, 500)}")
     return "\n".join(lines)
-
-
-def find_sub_executions(
-    client: SyncStepflowClient, run_id: str, within: tuple[str, ...], flow: Mapping[str, Any], executed: Collection[str]
-) -> Iterator[tuple[tuple[str, ...], ItemRecord]]:
-    """Yield executions of sub-flows that the server ran as separate runs, each with the steps containing the sub-flow.
-
-    Servers don't report which step created a run, so it is attributed to every step whose flow has a matching name and
-    steps.
-
-    Args:
-        client: A client for the server.
-        run_id: The run.
-        within: IDs of the steps containing its flow.
-        flow: The run's flow.
-        executed: The steps that may have created runs.
-    """
-    steps_by_id = get_steps_by_id(flow)
-    sub_flows = {step_id: find_inner_flow(step) for step_id, step in steps_by_id.items() if step_id in executed}
-    inner = {step_id: sub.flow for step_id, sub in sub_flows.items() if sub and isinstance(sub.flow, Mapping)}
-    for child in client.list_runs(parent_run_id=run_id).runs if inner else ():
-        read = client.snapshot(child.run_id, include=("items", "steps"))
-        steps = read.steps
-        if steps is None:
-            # Older servers don't list the steps of sub-runs.
-            continue
-        executed_steps = {step.step_id: step.component for step in steps}
-        for step_id, below in inner.items():
-            declared = {name: definition.get("component") for name, definition in get_steps_by_id(below).items()}
-            if below.get("name") != child.flow_name or not executed_steps.items() <= declared.items():
-                continue
-            for item in read.items or ():
-                own = [step for step in steps if step.item_index == item.index]
-                yield (*within, step_id), ItemRecord(below, item.status, item.error, own)
-            yield from find_sub_executions(client, child.run_id, (*within, step_id), below, executed_steps)
-
-
-def iter_coverage_lines(path: Path, steps: Sequence[StepCoverage]) -> Iterator[str]:
-    """Yield the number of steps reached, followed by each step that was only mocked or not reached at all."""
-    if not steps:
-        return
-    reached, noun = sum(step.is_reached for step in steps), "step" if len(steps) == 1 else "steps"
-    yield f"{path}: {reached} of {len(steps)} {noun} reached ({int(get_reached_percent(steps))} %)"
-    line_of = make_line_finder(path)
-    for step in steps:
-        if step.state != "reached":
-            state = "not reached" if step.state == "not_reached" else "only mocked"
-            yield f"  {state}: step {'/'.join(step.path)} at {path}:{line_of(step) or 1}"
-
-
-def get_reached_percent(steps: Sequence[StepCoverage]) -> float:
-    """Return the percentage of steps that were reached, from 0 to 100."""
-    return 100 * sum(step.is_reached for step in steps) / len(steps) if steps else 100.0
-
-
-def make_line_finder(path: Path) -> Callable[[StepCoverage], int | None]:
-    """Return a function that looks up a step's line in the file, or None if unknown."""
-    from ..flows.source import FlowText
-
-    try:
-        root = FlowText.from_source(str(path)).root
-    except FlowFileError:
-        # The file has changed since.
-        return lambda step: None
-
-    def line(step: StepCoverage) -> int | None:
-        node = root.at(*step.at)
-        return (node.line or None) if node is not None else None
-
-    return line

@@ -70,7 +70,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.write_line(f"stepflow: {text}")
     covered = config.stash.get(_COVERAGE, {})
     if covered:
-        from .case_runs import iter_coverage_lines
+        from .flow_coverage import iter_coverage_lines
 
         terminalreporter.section("coverage of flows")
         for path, coverage in covered.items():

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 from stepflow_client import InvalidArgumentError
+from stepflow_client._cases.case_selection import list_step_ids_and_components, select_cases, touching
 from stepflow_client._cases.flow_cases import FlowCase, FlowTests
-from stepflow_client._cases.selection import list_ids_and_components, select_cases, touching
 
 NAMES = {"green tea": ("quick",), "black tea": ("slow",), "coffee": (), "no article": ("slow", "error")}
 CASES = [FlowCase(name, index, None, None, tags) for index, (name, tags) in enumerate(NAMES.items())]
@@ -100,4 +100,4 @@ def test_a_case_touches_what_its_run_may_execute(name: str, chosen: str) -> None
 
 
 def test_all_steps_and_components_have_names() -> None:
-    assert {"idle", "/shop/idle", "unneeded", "/builtin/map"} <= list_ids_and_components(with_cases())
+    assert {"idle", "/shop/idle", "unneeded", "/builtin/map"} <= list_step_ids_and_components(with_cases())

@@ -1,88 +1,18 @@
-"""Selects test cases and determines which of a flow's steps they reach."""
+"""Selects test cases by name, tag or expression, or by the steps and components they may reach."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Any, Literal
+from typing import Any
 
 from .._data.arguments import check_instance, check_instances, check_text, check_texts
-from .._runs import causes, explanation
 from ..errors import InvalidArgumentError
-from ..flows.expressions import Path, Reference
+from ..flows.expressions import Reference
 from ..flows.graph import FlowSteps, find_inner_flow, iter_steps
 from ..flows.interpreter import BROKEN, Failure, NotKnownError, RecordedEvaluation
-from ..flows.reading import FlowSource, load_flow
-from ..types.models import Record
 from .flow_cases import FlowCase, FlowTests, get_case_variables
-
-
-@dataclass(frozen=True)
-class StepCoverage(Record):
-    """A step and the cases that reach it."""
-
-    path: tuple[str, ...]
-    """The step's ID, preceded by the IDs of the steps containing its flow."""
-    at: Path
-    """Path to the step within the flow."""
-    state: Literal["reached", "mocked", "not_reached"] = "not_reached"
-    """`mocked` means the step was never executed, only replaced with a mock."""
-    cases: tuple[str, ...] = ()
-    """The cases that reach the step."""
-
-    @property
-    def is_reached(self) -> bool:
-        """Whether any case reaches the step, even if only with a mock."""
-        return self.state != "not_reached"
-
-
-class FlowCoverage:
-    """Collects which of a flow's steps are reached.
-
-    Args:
-        flow: The flow, as a path, mapping or object.
-    """
-
-    def __init__(self, flow: FlowSource) -> None:
-        """List the steps.
-
-        Raises:
-            FlowFileError: If the file cannot be read.
-            InvalidArgumentError: If it isn't a flow.
-        """
-        self._steps: dict[tuple[str, ...], StepCoverage] = {}
-        try:
-            self._add_flow_steps(load_flow(flow), (), ())
-        except RecursionError:
-            raise InvalidArgumentError("the flow is nested too deeply") from None
-
-    @property
-    def steps(self) -> list[StepCoverage]:
-        """The steps, in flow order."""
-        return list(self._steps.values())
-
-    def _add_flow_steps(self, flow: Mapping[str, Any], within: tuple[str, ...], at: Path) -> None:
-        for step in FlowSteps(flow).by_id.values():
-            path, place = (*within, step.id), (*at, "steps", step.index)
-            self._steps[path] = StepCoverage(path, place)
-            inner = find_inner_flow(step.value)
-            if inner is not None and isinstance(inner.flow, Mapping):
-                self._add_flow_steps(inner.flow, path, (*place, *inner.at))
-
-    def _add_execution(
-        self, case: str, within: tuple[str, ...], record: causes.ItemRecord, mocked: Collection[str] = ()
-    ) -> None:
-        """Add an execution of the flow, or of a sub-flow in the steps `within`, with some steps mocked."""
-        for account in explanation.explain_item("", 0, record).steps:
-            step = self._steps.get((*within, account.step_id))
-            if step is None or account.state not in ("completed", "failed"):
-                continue
-            is_mocked = account.step_id in mocked and step.state != "reached"
-            cases = tuple(dict.fromkeys((*step.cases, case)))
-            self._steps[step.path] = replace(step, state="mocked" if is_mocked else "reached", cases=cases)
-
 
 _TOKENS = re.compile(r"\(|\)|[^\s()]+")
 _Matches = Callable[[FlowCase], bool]
@@ -130,12 +60,10 @@ def _parse_case_expression(text: str) -> _Matches:
             tokens.pop(0)
         return is_next
 
-    def parse_joined(
-        word: str, combine: Callable[[Iterable[bool]], bool], parse_part: Callable[[], _Matches]
-    ) -> _Matches:
-        parts = [parse_part()]
+    def parse_joined(word: str, combine: Callable[[Iterable[bool]], bool], parse: Callable[[], _Matches]) -> _Matches:
+        parts = [parse()]
         while take(word):
-            parts.append(parse_part())
+            parts.append(parse())
         return lambda case: combine(part(case) for part in parts)
 
     def parse_alternatives() -> _Matches:
@@ -181,11 +109,11 @@ def touching(tests: FlowTests, names: Sequence[str]) -> list[FlowCase]:
     return [
         case
         for case in tests.cases
-        if wanted & (_collect_ids_and_components(find_case_steps(tests, case)) | case.mocks.keys())
+        if wanted & (_get_step_ids_and_components(find_steps_case_may_reach(tests, case)) | case.mocks.keys())
     ]
 
 
-def find_case_steps(tests: FlowTests, case: FlowCase) -> Iterator[Mapping[str, Any]]:
+def find_steps_case_may_reach(tests: FlowTests, case: FlowCase) -> Iterator[Mapping[str, Any]]:
     """Yield the steps that a case could execute or that it mocks, including those in sub-flows.
 
     Steps are left out if nothing needs them, or only a mocked step reads them. If a condition depends only on the input
@@ -215,10 +143,10 @@ def find_case_steps(tests: FlowTests, case: FlowCase) -> Iterator[Mapping[str, A
                 yield from iter_steps(inner.flow, needed=True)
 
 
-def _collect_ids_and_components(steps: Iterable[Mapping[str, Any]]) -> set[str]:
+def _get_step_ids_and_components(steps: Iterable[Mapping[str, Any]]) -> set[str]:
     return {str(step[key]) for step in steps for key in ("id", "component") if key in step}
 
 
-def list_ids_and_components(tests: FlowTests) -> set[str]:
+def list_step_ids_and_components(tests: FlowTests) -> set[str]:
     """Return the IDs and components of all of a flow's steps, including those in sub-flows."""
-    return _collect_ids_and_components(iter_steps(tests.flow))
+    return _get_step_ids_and_components(iter_steps(tests.flow))
