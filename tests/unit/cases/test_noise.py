@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from stepflow_client import ExecutionStatus, FlowResult
-from stepflow_client._cases.expected_outputs import expectation_of, replace_volatile_strings
-from stepflow_client.flows.matching import compare
+from stepflow_client._cases.expected_output_updates import expectation_of, replace_volatile_strings
+from stepflow_client.flows.expected_results import compare
 
 AT = datetime(2026, 11, 27, 12, tzinfo=UTC)
 ID, OTHER = "0199d3a0-0000-7000-8000-00000000abcd", "1199d3a0-1111-7000-8000-00000000ABCD"

@@ -218,12 +218,12 @@ def update_expected_outputs(done: FileResults) -> list[str]:
         Problem: If the file can't be written, or has changed since it was read.
         FlowFileError: If an expected output can't be replaced without other changes.
     """
-    from stepflow_client._command import is_lost
+    from stepflow_client.flows.expected_results import was_run_lost
 
     changed = {}
     for result in done.results:
         # Cancelled and lost runs have no result for a test to expect.
-        is_ended = result.result is not None and not result.result.is_cancelled and not is_lost(result.result)
+        is_ended = result.result is not None and not result.result.is_cancelled and not was_run_lost(result.result)
         if is_ended and result.verdict in ("failed", "unchecked"):
             changed[result.case.index] = build_expected_output(done, result)
     if not changed:

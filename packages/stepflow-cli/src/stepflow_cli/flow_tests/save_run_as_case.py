@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from stepflow_client import FlowResult, InvalidArgumentError, NotFoundError
-from stepflow_client._command import check_text, expectation_of, find_value_edits, is_lost, remove_cases
+from stepflow_client._command import check_text, expectation_of, remove_cases
 from stepflow_client._data.secrets import is_hidden
 from stepflow_client._editing.text_edits import (
     Edit,
@@ -23,7 +23,9 @@ from stepflow_client._editing.text_edits import (
     edit_file,
     find_line_end,
     format_block,
+    iter_value_replacements,
 )
+from stepflow_client.flows.expected_results import is_json_equal, was_run_lost
 from stepflow_client.flows.expressions import PathError, format_path, parse_path
 from stepflow_client.flows.graph import get_steps_by_id
 from stepflow_client.flows.source import Node
@@ -58,7 +60,7 @@ def build_test_case(
         InvalidArgumentError: If the item was cancelled, or lost by the server.
     """
     check_text(name, "name")
-    if result.is_cancelled or is_lost(result):
+    if result.is_cancelled or was_run_lost(result):
         state = "cancelled" if result.is_cancelled else "lost"
         raise InvalidArgumentError(f"a {state} run cannot become a test case: it has neither an output nor an error")
     pinned = {name: dict(each) for name, each in (("variables", variables), ("mocks", mocks)) if each}
@@ -119,7 +121,7 @@ def _build_case_replacement_edits(text: str, root: Node, index: int, case: Mappi
             yield text.rindex("-", 0, node.start) - indent, find_line_end(text, node.last), written
         return
     for name, part in node.items.items():
-        yield from find_value_edits(text, node, node.keys[name], part, case[name])
+        yield from iter_value_replacements(text, node, node.keys[name], part, case[name])
     new = {name: value for name, value in case.items() if name not in node.items}
     if new:
         yield build_keys_addition(text, node, new)
@@ -273,7 +275,6 @@ def diff_contents(before: bytes, after: bytes) -> tuple[str, ...]:
 
 def rate_flow_match(file_flow: Mapping[str, Any], flow: Mapping[str, Any]) -> int:
     """Rate how well a flow matches the one in a file, from 0 (different) to 4 (identical)."""
-    from stepflow_client.flows.matching import is_json_equal
 
     if is_json_equal(_normalize_flow(remove_cases(file_flow)), _normalize_flow(remove_cases(flow))):
         return 4

@@ -12,10 +12,10 @@ from lsprotocol import types
 from stepflow_client._command import FlowTypes, format_type, infer_variable_type
 from stepflow_client._data.flow_declarations import get_fields
 from stepflow_client._editing.text_edits import format_inline_yaml
+from stepflow_client.flows.expected_results import MATCHERS
 from stepflow_client.flows.expressions import Path, PathError, format_path, format_path_part, parse_path
 from stepflow_client.flows.json_schema import JSON_TYPES, get_type_names, resolve_ref
 from stepflow_client.flows.json_types import ListOf, ObjectOf, Type, is_unknown, iter_typed_paths, look_up_path
-from stepflow_client.flows.matching import MATCHERS
 from stepflow_client.flows.project import find_top_level_keys
 from stepflow_client.flows.reading import parse_yaml
 

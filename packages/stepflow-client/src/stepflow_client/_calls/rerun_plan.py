@@ -16,10 +16,10 @@ from .._data.secrets import get_hidden_mark, is_hidden
 from .._data.values import merge_overrides
 from .._rules.releases import Server, require_capability
 from ..errors import InvalidArgumentError
+from ..flows.expected_results import is_json_equal, may_equal_masked
 from ..flows.expressions import Reference, find_references, parse_portable_path
 from ..flows.graph import FlowSteps, cut_flow_to_step, get_steps_by_id, require_step
 from ..flows.interpreter import apply_valid_overrides
-from ..flows.matching import is_json_equal, may_equal_masked
 from ..flows.reading import FlowSource
 from ..flows.run_requirements import check_variables
 from ..types import FlowResult, StepDetails

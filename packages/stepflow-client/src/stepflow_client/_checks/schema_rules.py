@@ -175,7 +175,7 @@ def check_case_output(
     result = case.at("output", "result")
     if result is None:
         return
-    from ..flows.matching import MATCHERS, is_matcher
+    from ..flows.expected_results import MATCHERS, is_matcher
 
     for mismatch in find_mismatches(result.value, schema, defs):
         # Expected objects may be partial, and a matcher can match many values.

@@ -160,7 +160,7 @@ def _check_test_section(test: Node, findings: Findings) -> None:
 
 
 def _check_mock_outcome(node: Node, findings: Findings) -> None:
-    from ..flows.matching import parse_error_code
+    from ..flows.expected_results import parse_error_code
 
     outcome, error = node.get("outcome"), node.get("error")
     if outcome is not None and outcome.value == "success" and "result" in node.items:
@@ -179,7 +179,7 @@ def _check_mock_outcome(node: Node, findings: Findings) -> None:
 
 
 def _check_expected_output(expected: Node, findings: Findings) -> None:
-    from ..flows.matching import check_matchers
+    from ..flows.expected_results import check_matchers
 
     outcome = expected.get("outcome")
     if outcome is None or outcome.value not in ("success", "failed"):

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
         suggest_or_list,
     )
     from .._cases.case_selection import list_step_ids_and_components
-    from .._cases.expected_outputs import expectation_of, find_value_edits
-    from .._cases.flow_cases import is_lost, make_flow_result, parse_tests
+    from .._cases.expected_output_updates import expectation_of
+    from .._cases.flow_cases import parse_tests
+    from .._cases.step_mocks import make_flow_result
     from .._checks.checker import check_config, check_source, make_excerpt, make_result, make_suppression_check
     from .._checks.flow_analysis import FlowAnalysis, Read, get_subflow_node
     from .._checks.inferred_flow import infer_from_text
@@ -79,10 +80,10 @@ __all__ = [
     "check_config", "check_json", "check_run_id", "check_source", "check_text", "check_timeout", "collect_examples",
     "complete_arguments", "compute_deadline", "convert_fix_to_edit", "convert_to_stored_form", "correct_flow",
     "deadline_scope", "describe_certificate_problem", "encode", "expectation_of", "explain_missing_file",
-    "find_error_hint", "find_nearest", "find_recovery_warnings", "find_value_changes", "find_value_edits",
+    "find_error_hint", "find_nearest", "find_recovery_warnings", "find_value_changes",
     "format_junit_xml", "format_type", "get_logger", "get_refused_hint", "get_subflow_node", "group_failures",
     "infer_flow_types", "infer_from_text", "infer_input_from_uses", "infer_variable_type", "install_command",
-    "is_data_object", "is_loopback", "is_lost", "is_read_once", "list_server_aliases", "list_step_ids_and_components",
+    "is_data_object", "is_loopback", "is_read_once", "list_server_aliases", "list_step_ids_and_components",
     "listen_to_lines", "listen_to_warnings", "look_up_reference", "make_excerpt", "make_flow_result",
     "make_merge_patch", "make_result", "make_suppression_check", "merge_overrides", "parse_declared_variables",
     "parse_run_arguments", "parse_run_query", "parse_tests", "parse_toml", "parse_url", "pause_garbage_collector",
@@ -104,8 +105,9 @@ __getattr__, __dir__ = make_lazy_exports(
             "find_nearest", "suggest_nearest", "suggest_or_list", "install_command", "explain_missing_file",
             "suggest_nearest_file",
         ],
-        "._cases.expected_outputs": ["find_value_edits", "expectation_of"],
-        "._cases.flow_cases": ["is_lost", "parse_tests", "make_flow_result"],
+        "._cases.expected_output_updates": ["expectation_of"],
+        "._cases.flow_cases": ["parse_tests"],
+        "._cases.step_mocks": ["make_flow_result"],
         "._cases.case_selection": ["list_step_ids_and_components"],
         "._checks.checker": ["make_excerpt", "check_source", "check_config", "make_result", "make_suppression_check"],
         "._checks.flow_analysis": ["FlowAnalysis", "Read", "get_subflow_node"],

@@ -229,6 +229,54 @@ def build_value_wrapping(text: str, node: Node, key: str) -> list[Edit]:
     return [(node.start, node.last, f"{key}:\n{' ' * (node.column + 1)}{body}")]
 
 
+def iter_value_replacements(text: str, parent: Node, key: Key | None, node: Node, new: Any) -> Iterator[Edit]:
+    """Yield minimal edits that keep the layout and comments of unchanged values. For list elements, `key` is None."""
+    old, is_own = node.value, node.original is None and not node.merges
+    if old == new and json.dumps(old) == json.dumps(new):
+        return
+    if is_own and old and isinstance(old, dict) and isinstance(new, dict) and [*old] == [*new]:
+        for name, part in node.items.items():
+            yield from iter_value_replacements(text, node, node.keys[name], part, new[name])
+    elif key is None:
+        yield node.start, node.end, dump_json(new)
+    elif is_own and old and isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for part, after in zip(node.elements, new, strict=True):
+            yield from iter_value_replacements(text, node, None, part, after)
+    else:
+        yield _build_whole_value_replacement(text, parent, key, node, new)
+
+
+def _build_whole_value_replacement(text: str, parent: Node, key: Key, node: Node, value: Any) -> Edit:
+    colon = text.index(":", key.end) + 1
+    is_simple = not isinstance(value, (dict, list)) or not value
+    is_collection = isinstance(node.value, (dict, list)) and node.original is None
+    if node.start == node.end:
+        # An empty value has no text, and its position is somewhere after the colon.
+        if parent.is_flow or is_simple:
+            return colon, colon, f" {dump_json(value)}"
+        return colon, colon, "\n" + format_block(value, key.column + 1)
+    if parent.is_flow or (node.is_flow and is_collection):
+        is_one_line = "\n" not in text[node.start : node.end]
+        keeps_line = is_one_line and not (is_simple or text.lstrip().startswith("{"))
+        return node.start, node.end, format_flow_style_value(text, key, value, one_line=keeps_line)
+    if is_simple and not is_collection:
+        following = text[node.end : find_line_end(text, node.end)].strip()
+        if isinstance(value, str) and "\n" in value and not following:
+            # Write multi-line strings as literal blocks, except before a comment, which would become part of the block.
+            lines = value.removesuffix("\n").split("\n")
+            if all(map(str.isprintable, lines)) and lines[0][:1].strip() and lines[-1]:
+                margin, style = " " * (key.column + 1), "|" if value.endswith("\n") else "|-"
+                return node.start, node.end, "\n".join([style, *(margin + line if line else line for line in lines)])
+        is_plain = not isinstance(value, str) or value.isprintable()
+        return node.start, node.end, format_yaml(value) if is_plain else dump_json(value)
+    if "\n" not in text[key.end : node.start]:
+        return colon, node.end, "\n" + format_block(value, key.column + 1)
+    # The value is on separate lines, so keep any comments between it and the key. Only lists may be indented no deeper
+    # than their key.
+    indent = (node.column if node.column > key.column else key.column + 2) - 1
+    return node.start, node.end, " " * (indent - node.column + 1) + format_block(value, indent).lstrip(" ")
+
+
 def build_element_move(text: str, holder: Node, index: int, before: int) -> list[Edit]:
     """Return the edits that move a list element before an earlier one, leaving the separators in place."""
     parts = holder.elements[before : index + 1]

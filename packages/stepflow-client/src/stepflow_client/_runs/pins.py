@@ -58,7 +58,7 @@ class Fails:
     @property
     def error_code(self) -> ErrorCode:
         """The code as an `ErrorCode`."""
-        from ..flows.matching import parse_error_code
+        from ..flows.expected_results import parse_error_code
 
         return parse_error_code(self.code)
 

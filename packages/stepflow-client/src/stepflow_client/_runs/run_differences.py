@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 from .._data.arguments import check_texts
 from .._data.secrets import HIDDEN, find_secret_values_in_flow, hide_flow_secrets
 from ..errors import InvalidArgumentError
+from ..flows.expected_results import is_json_equal
 from ..flows.expressions import Path, PathError, format_path, parse_path
 from ..flows.graph import FlowSteps, find_reachable_names, get_steps_by_id
-from ..flows.matching import is_json_equal
 from ..types.models import to_plain_data
 from ..types.reruns import RunDifference
 from ..types.results import FlowError

@@ -264,7 +264,7 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
         if variables:
             more["variables"] = encode_data(variables, "the variables of a test case")
         if mocks:
-            from .._cases.flow_cases import format_mock
+            from .._cases.step_mocks import format_mock
 
             outcomes = {step: format_mock(mock) for step, mock in arguments.check_mapping(mocks, "mocks").items()}
             more["mocks"] = encode_data(outcomes, "the mocks of a test case")

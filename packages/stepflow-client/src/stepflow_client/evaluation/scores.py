@@ -20,9 +20,9 @@ from .._data.arguments import argument_error, check_flag, check_text
 from .._data.values import check_json, encode
 from .._runs.stored_flow import remove_cases
 from ..errors import InvalidArgumentError
+from ..flows.expected_results import is_json_equal
 from ..flows.expressions import Path, PathError, format_path, parse_path
 from ..flows.json_schema import find_mismatches, get_defs, is_number
-from ..flows.matching import is_json_equal
 from ..flows.reading import FlowSource, load_flow
 from ..flows.run_requirements import make_input_validator
 from .records import EvaluationItem, ScoreValue

@@ -14,10 +14,11 @@ from .._base.lazy import make_lazy_exports
 
 if TYPE_CHECKING:
     from .._cases.case_selection import select_cases, touching
-    from .._cases.expected_outputs import expectation_of, update_expected
-    from .._cases.flow_cases import FlowCase, FlowTests, InTurn, collect_tests, read_tests
+    from .._cases.expected_output_updates import expectation_of, update_expected
+    from .._cases.flow_cases import FlowCase, FlowTests, collect_tests, read_tests
+    from .._cases.step_mocks import InTurn
     from .._runs.pins import Delayed, Fails, pin_overrides, pinned_flow
-    from ..flows.matching import Difference, compare
+    from ..flows.expected_results import Difference, compare
     from .case_runs import CaseResult, StepRecord, failure_text, run_cases
     from .fake import FakeServer, fake_server
     from .flow_coverage import FlowCoverage, StepCoverage
@@ -35,11 +36,12 @@ __all__ = [
 __getattr__, __dir__ = make_lazy_exports(
     __name__,
     {
-        "._cases.flow_cases": ["FlowCase", "FlowTests", "collect_tests", "read_tests", "InTurn"],
+        "._cases.flow_cases": ["FlowCase", "FlowTests", "collect_tests", "read_tests"],
+        "._cases.step_mocks": ["InTurn"],
         "._cases.case_selection": ["select_cases", "touching"],
-        ".flows.matching": ["Difference", "compare"],
+        ".flows.expected_results": ["Difference", "compare"],
         "._runs.pins": ["Delayed", "Fails", "pin_overrides", "pinned_flow"],
-        "._cases.expected_outputs": ["expectation_of", "update_expected"],
+        "._cases.expected_output_updates": ["expectation_of", "update_expected"],
         "case_runs": ["CaseResult", "StepRecord", "failure_text", "run_cases"],
         "fake": ["FakeServer", "fake_server"],
         "flow_coverage": ["FlowCoverage", "StepCoverage"],

@@ -13,14 +13,15 @@ from typing import Any, Literal, NamedTuple
 
 from .._base.text import short_json
 from .._cases.case_selection import find_steps_case_may_reach
-from .._cases.flow_cases import FlowCase, FlowTests, compute_verdict, get_case_variables, make_flow_result, parse_mock
+from .._cases.flow_cases import FlowCase, FlowTests, get_case_variables
+from .._cases.step_mocks import make_flow_result, parse_mock
 from .._data.arguments import check_flag, check_function, check_instance, check_instances, check_integer
 from .._rules.releases import require_capability
 from .._runs.causes import ItemRecord
 from .._sync.client import SyncStepflowClient
 from ..errors import InvalidArgumentError, RunTimeoutError, StepflowClientError
+from ..flows.expected_results import Difference, compute_verdict
 from ..flows.graph import find_inner_flow, get_steps_by_id
-from ..flows.matching import Difference
 from ..types import FlowResult, StepDetails
 from ..types.models import Record
 from .flow_coverage import FlowCoverage, find_sub_executions
@@ -299,7 +300,7 @@ class _CaseRunner:
 
 def _judge_case(attempt: CaseResult, result: FlowResult, seconds: float, steps: Mapping[str, StepRecord]) -> CaseResult:
     """Fill in the result of a case that ran."""
-    verdict, differences = compute_verdict(attempt.case, result)
+    verdict, differences = compute_verdict(attempt.case.expected, result)
     return replace(attempt, verdict=verdict, differences=differences, result=result, duration=seconds, steps=steps)
 
 

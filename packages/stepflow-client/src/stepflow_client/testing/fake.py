@@ -22,16 +22,16 @@ import httpx
 
 from .._async.client import StepflowClient
 from .._base.suggestions import suggest_or_list
-from .._cases.flow_cases import get_error_number, get_mock_outcome, run_subflow
+from .._cases.step_mocks import get_mock_outcome, run_map_or_iterate
 from .._data.arguments import check_mapping, check_seconds
 from .._runs.pins import Delayed, Fails
 from .._runs.stored_flow import collect_examples
 from .._sync.client import SyncStepflowClient
 from ..errors import InvalidArgumentError
+from ..flows.expected_results import ERROR_CODES, get_error_number
 from ..flows.expressions import find_references
 from ..flows.graph import FlowSteps
 from ..flows.interpreter import BROKEN, Evaluation, Failure, StepRun, apply_overrides
-from ..flows.matching import ERROR_CODES
 
 _RUNNING, _COMPLETED, _FAILED, _CANCELLED = 1, 2, 3, 4
 
@@ -255,7 +255,7 @@ class _FakeItem(Evaluation):
             return results
 
         if path != "/builtin/eval":
-            return _convert_fails(run_subflow(path, step_id, given, run_or_hold))
+            return _convert_fails(run_map_or_iterate(path, step_id, given, run_or_hold))
         try:
             (result,) = run_or_hold(server._flows[given["flow_id"]], [given["input"]])
         except BROKEN:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from .._runs.causes import ItemRecord
 from .._runs.explanation import explain_item
 from ..errors import FlowFileError, InvalidArgumentError
-from ..flows.expressions import Path as Place
+from ..flows.expressions import Path
 from ..flows.graph import FlowSteps, find_inner_flow, get_steps_by_id
 from ..flows.reading import FlowSource, load_flow
 from ..types.models import Record
@@ -25,7 +25,7 @@ class StepCoverage(Record):
 
     path: tuple[str, ...]
     """The step's ID, preceded by the IDs of the steps containing its flow."""
-    at: Place
+    at: Path
     """Path to the step within the flow."""
     state: Literal["reached", "mocked", "not_reached"] = "not_reached"
     """`mocked` means the step was never executed, only replaced with a mock."""
@@ -63,7 +63,7 @@ class FlowCoverage:
         """The steps, in flow order."""
         return list(self._steps.values())
 
-    def _add_flow_steps(self, flow: Mapping[str, Any], within: tuple[str, ...], at: Place) -> None:
+    def _add_flow_steps(self, flow: Mapping[str, Any], within: tuple[str, ...], at: Path) -> None:
         for step in FlowSteps(flow).by_id.values():
             path, place = (*within, step.id), (*at, "steps", step.index)
             self._steps[path] = StepCoverage(path, place)
@@ -117,7 +117,7 @@ def find_sub_executions(
             yield from find_sub_executions(client, child.run_id, (*within, step_id), below, executed_steps)
 
 
-def iter_coverage_lines(path: Path, steps: Sequence[StepCoverage]) -> Iterator[str]:
+def iter_coverage_lines(path: pathlib.Path, steps: Sequence[StepCoverage]) -> Iterator[str]:
     """Yield the number of steps reached, followed by each step that was only mocked or not reached at all."""
     if not steps:
         return
@@ -135,7 +135,7 @@ def get_reached_percent(steps: Sequence[StepCoverage]) -> float:
     return 100 * sum(step.is_reached for step in steps) / len(steps) if steps else 100.0
 
 
-def make_line_finder(path: Path) -> Callable[[StepCoverage], int | None]:
+def make_line_finder(path: pathlib.Path) -> Callable[[StepCoverage], int | None]:
     """Return a function that looks up a step's line in the file, or None if unknown."""
     from ..flows.source import FlowText
 

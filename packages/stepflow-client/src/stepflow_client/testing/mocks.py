@@ -15,14 +15,14 @@ from typing import Any, NamedTuple
 from .._base.not_given import NOT_GIVEN
 from .._base.suggestions import suggest_or_list
 from .._base.text import short_json
-from .._cases.flow_cases import (
+from .._cases.step_mocks import (
     Mock,
     get_mock_outcome,
-    is_computed_mock,
+    get_mock_outcome_after_retries,
+    is_function_or_sequence_mock,
     make_flow_result,
     parse_mock,
-    resolve_final_outcome,
-    run_subflow,
+    run_map_or_iterate,
 )
 from .._codec.requests import Variables
 from .._data.arguments import argument_error, check_instance, check_mapping, check_seconds, check_text, file_path
@@ -257,7 +257,7 @@ class StepflowMock:
             def compute_delayed(given: Any) -> Delayed:
                 return Delayed(get_mock_outcome(mock, given), delay)
 
-            outcome = compute_delayed if is_computed_mock(mock) else Delayed(mock, delay)
+            outcome = compute_delayed if is_function_or_sequence_mock(mock) else Delayed(mock, delay)
         self._mocks[name] = outcome
 
     def run(
@@ -279,7 +279,7 @@ class StepflowMock:
                 self.calls.append((str(step.get("id")), input))
                 return get_mock_outcome(mock, input)
 
-            return call if is_computed_mock(mock) else mock
+            return call if is_function_or_sequence_mock(mock) else mock
 
         return MockedFlowRunner(self._client, find_recorded, timeout).run(content, input, variables)
 
@@ -326,11 +326,11 @@ class MockedFlowRunner:
             mock = self._find_mock_or_sub_flow(step, within)
             if mock is NO_MOCK:
                 continue
-            if is_computed_mock(mock):
+            if is_function_or_sequence_mock(mock):
                 computed = self.compute_step_input(flow, step, input, outcomes, variables)
                 if not computed.is_success:
                     continue
-                mock = resolve_final_outcome(mock, computed.output, step)
+                mock = get_mock_outcome_after_retries(mock, computed.output, step)
             outcomes[step_id] = mock
         result = self._run_pinned(flow, input, outcomes, variables)
         mocked = frozenset(step_id for step_id in outcomes if self._has_mock(steps[step_id]))
@@ -395,4 +395,4 @@ class MockedFlowRunner:
             return [make_flow_result(done.output, done.error) for done in results]
 
         # Take the flow from the step's computed input, where its variable defaults are already evaluated.
-        return lambda given: run_subflow(str(component), str(name), given, run_inner_flow)
+        return lambda given: run_map_or_iterate(str(component), str(name), given, run_inner_flow)

@@ -1,11 +1,11 @@
-"""Compares values and error codes for Stepflow's tests, with matchers for values that vary between runs."""
+"""Decides whether a result is the one a test case expects, with matchers for values that vary between runs."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from .._base.suggestions import find_nearest, suggest_or_list
 from .._base.text import short_json
@@ -13,7 +13,7 @@ from .._data.arguments import check_text
 from .._data.secrets import HIDDEN, is_hidden
 from .._data.values import LOCAL_DEPTH, check_json
 from ..errors import InvalidArgumentError
-from ..types import ErrorCode, FlowError
+from ..types import ErrorCode, FlowError, FlowResult
 from ..types.models import Record
 from .expressions import format_path
 from .json_schema import JSON_TYPES, is_json_type, is_number
@@ -41,6 +41,35 @@ def parse_error_code(code: ErrorCode | str) -> ErrorCode:
 def get_error_code_name(error: FlowError) -> str:
     """Return an error code's name in flow files, or `UNSPECIFIED` if the error has no code."""
     return next((word for word, code in ERROR_CODES.items() if code == error.code), "UNSPECIFIED")
+
+
+def get_error_number(code: ErrorCode) -> int:
+    """Return an error code's number on the wire."""
+    return list(ErrorCode).index(code) + 1
+
+
+def has_error_code(expected: Any, error: FlowError | None) -> bool:
+    """Return whether a failure has the error code a flow file expects.
+
+    Names from the file format (`COMPONENT_FAILED`) or this package (`component_failed`) work with every release and
+    ignore case. A number can be the server's own code, as on older servers, or the number of one of these codes.
+    Matchers are compared with the file format's name.
+    """
+    if error is None or error.code is None:
+        return False
+    if is_matcher(expected):
+        return not compare(expected, get_error_code_name(error))
+    if isinstance(expected, str):
+        return ERROR_CODES.get(expected.upper(), expected.lower()) == error.code
+    details = error.details if isinstance(error.details, Mapping) else {}
+    own = [details.get(key) for key in ("code", "errorCode")]
+    return expected in own or (error.code in ERROR_CODES.values() and get_error_number(error.code) == int(expected))
+
+
+def get_error_data(error: FlowError | None) -> Any:
+    """Return the data a worker attached to a failure, or None."""
+    details = error.details if error and isinstance(error.details, Mapping) else {}
+    return details.get("data", details.get("errorData"))
 
 
 MATCHERS = {
@@ -88,6 +117,53 @@ def compare(expected: Any, actual: Any, path: str = "$") -> list[Difference]:
     check_text(path, "path")
     wanted = check_json(expected, "expected", max_depth=LOCAL_DEPTH)
     return list(_find_differences(wanted, check_json(actual, "actual", max_depth=LOCAL_DEPTH), path))
+
+
+Verdict = Literal["passed", "failed", "unchecked"]
+
+
+def compute_verdict(expected: Mapping[str, Any] | None, result: FlowResult) -> tuple[Verdict, list[Difference]]:
+    """Judge a test case's result and return the verdict with any differences from its expected output.
+
+    Without an expected output, a case is `unchecked` if its run succeeded, otherwise `failed`.
+    """
+    error = result.error
+    ending = f'"{result.status.value}"'
+    if error is not None:
+        ending += f": {error.message}" + (f" ({error.code.value})" if error.code else "")
+    if expected is None:
+        return ("unchecked", []) if result.is_success else ("failed", [Difference("$.outcome", '"success"', ending)])
+    outcome = expected["outcome"]
+    # Cancelled and lost runs don't count as failed.
+    has_failed = error is not None and not result.is_cancelled and not was_run_lost(result)
+    if result.is_success != (outcome == "success") or not (result.is_success or has_failed):
+        actual = f'"success" with {short_json(result.output)}' if result.is_success else ending
+        return "failed", [Difference("$.outcome", short_json(outcome), actual)]
+    if result.is_success:
+        differences = compare(expected["result"], result.output, "$.result")
+    else:
+        differences = _compare_error(expected["error"], error)
+    return ("failed" if differences else "passed"), differences
+
+
+def was_run_lost(result: FlowResult) -> bool:
+    """Return whether the server lost the run, leaving it without a result."""
+    return result.error is not None and result.error.code in (ErrorCode.LOST, ErrorCode.LOST_BEFORE_START)
+
+
+def _compare_error(expected: Mapping[str, Any], error: FlowError | None) -> list[Difference]:
+    differences: list[Difference] = []
+    if "code" in expected and not has_error_code(expected["code"], error):
+        code = error.code.value.upper() if error and error.code else "none"
+        differences.append(Difference("$.error.code", short_json(expected["code"]), code))
+    if "message" in expected:
+        differences += compare(expected["message"], error.message if error else "", "$.error.message")
+    wanted, data = expected.get("data"), get_error_data(error)
+    if wanted is not None and data is None:
+        differences.append(Difference("$.error.data", short_json(wanted), "nothing: the server sends no data"))
+    elif wanted is not None:
+        differences += compare(wanted, data, "$.error.data")
+    return differences
 
 
 def resembles_matcher(value: object) -> bool:

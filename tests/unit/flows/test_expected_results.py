@@ -1,13 +1,16 @@
-"""How expected values are compared with actual ones."""
+"""How expected values are compared with actual ones, and when a test case passes."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from stepflow_client import InvalidArgumentError
+from stepflow_client import ErrorCode, ExecutionStatus, FlowError, FlowResult, InvalidArgumentError
 from stepflow_client._data.secrets import HIDDEN_IN_URL
-from stepflow_client.flows.matching import check_matchers, compare, may_equal_masked
+from stepflow_client.flows.expected_results import check_matchers, compare, compute_verdict, may_equal_masked
+
+COMPLETED, FAILED = ExecutionStatus.COMPLETED, ExecutionStatus.FAILED
 
 
 @pytest.mark.parametrize(
@@ -119,3 +122,41 @@ def test_ids_of_runs_are_equal_and_other_values_are_not() -> None:
     assert compare(one, other) == []
     assert [difference.path for difference in compare(one, {"run_id": "r"})] == ["$.run_id"]
     assert [difference.path for difference in compare({"run_id": "r"}, one)] == ["$.run_id"]
+
+
+def verdict(wanted: Any, **result: Any) -> tuple[str, list[str]]:
+    found, differences = compute_verdict(wanted, FlowResult(run_id="r", **result))
+    return found, [str(each) for each in differences]
+
+
+ANY_FAILURE = {"outcome": "failed", "error": {"message": {"$any": True}}}
+
+
+def test_a_run_that_was_cancelled_or_lost_is_no_failure_of_the_flow() -> None:
+    boom = FlowError(message="boom", code=ErrorCode.COMPONENT_FAILED)
+    assert verdict(ANY_FAILURE, status=FAILED, error=boom) == ("passed", [])
+    assert verdict(ANY_FAILURE, status=ExecutionStatus.CANCELLED)[0] == "failed"
+    for code in (ErrorCode.LOST, ErrorCode.LOST_BEFORE_START):
+        assert verdict(ANY_FAILURE, status=FAILED, error=FlowError(message="gone", code=code))[0] == "failed"
+
+
+def test_data_of_an_error_is_compared_where_the_server_sends_it() -> None:
+    def expecting(data: Any) -> dict[str, Any]:
+        return {"outcome": "failed", "error": {"code": "COMPONENT_FAILED", "data": data}}
+
+    bare = FlowError(message="boom", code=ErrorCode.COMPONENT_FAILED)
+    sent = replace(bare, details={"data": {"kind": "ValueError", "line": 3}})
+    assert verdict(expecting({"kind": "ValueError"}), status=FAILED, error=sent) == ("passed", [])
+    assert verdict(expecting({"line": {"$range": [1, 2]}}), status=FAILED, error=sent)[0] == "failed"
+    for data in ({"$any": True}, {"kind": {"$any": True}}):
+        found, told = verdict(expecting(data), status=FAILED, error=bare)
+        assert (found, told[0].endswith("got nothing: the server sends no data")) == ("failed", True)
+    # As for servers, null is no expectation.
+    assert verdict(expecting(None), status=FAILED, error=bare) == ("passed", [])
+
+
+def test_an_expected_null_is_an_expectation() -> None:
+    null = {"outcome": "success", "result": None}
+    assert verdict(null, status=COMPLETED, output=None) == ("passed", [])
+    assert verdict(null, status=COMPLETED, output=0)[0] == "failed"
+    assert verdict({"outcome": "success", "result": {}}, status=COMPLETED, output={"a": 1})[0] == "failed"

@@ -18,10 +18,10 @@ from .._data.values import check_json
 from .._editing import text_edits
 from .._editing.text_edits import Edit
 from ..errors import FlowFileError
-from ..flows.matching import compare, get_error_code_name, is_matcher, is_run_id, resembles_matcher
-from ..flows.source import Key, Node
-from ..types import FlowResult
-from .flow_cases import get_error_data, has_error_code
+from ..flows import expected_results
+from ..flows.expected_results import compare, is_matcher, is_run_id
+from ..flows.source import Node
+from ..types import FlowError, FlowResult
 
 _NO_RUN = "00000000-0000-0000-0000-000000000000"
 # The patterns to put in matchers.
@@ -61,7 +61,7 @@ def replace_volatile_strings(value: Any, given: Iterable[Any] = (), at: datetime
             return False
 
     def replaced(value: Any) -> Any:
-        if resembles_matcher(value):
+        if expected_results.resembles_matcher(value):
             return {"$equals": value}
         if isinstance(value, Mapping):
             stable = [key for key in value if not any(map(is_volatile, _VOLATILE.finditer(key)))]
@@ -117,17 +117,17 @@ def expectation_of(
         if is_like and "result" in before:
             return {**before, "result": _adapt_expected(before["result"], result.output, from_actual)}
         return {"outcome": "success", "result": from_actual(result.output)}
-    error = result.error
-    actual = {"code": get_error_code_name(error) if error else "UNSPECIFIED", "message": error.message if error else ""}
+    error = result.error or FlowError(message="")
+    actual = {"code": expected_results.get_error_code_name(error), "message": error.message}
     if not is_like or not isinstance(before.get("error"), Mapping):
         return {"outcome": "failed", "error": from_actual(actual)}
     kept = dict(before["error"])
-    if "code" in kept and not has_error_code(kept["code"], error):
+    if "code" in kept and not expected_results.has_error_code(kept["code"], error):
         kept["code"] = actual["code"]
     if "message" in kept:
         kept["message"] = _adapt_expected(kept["message"], actual["message"], from_actual)
-    if kept.get("data") is not None and get_error_data(error) is not None:
-        kept["data"] = _adapt_expected(kept["data"], get_error_data(error), from_actual)
+    if kept.get("data") is not None and expected_results.get_error_data(error) is not None:
+        kept["data"] = _adapt_expected(kept["data"], expected_results.get_error_data(error), from_actual)
     return {**before, "error": kept}
 
 
@@ -198,52 +198,4 @@ def _find_output_edits(text: str, root: Node, index: int, value: Any, source: st
             name, line = text[alias.start + 1 : alias.end], text.count("\n", 0, alias.start) + 1
             message = f"{source}: line {node.line}: the expected output holds the anchor &{name}, which line {line} "
             raise FlowFileError(message + "uses; write it out there", path=source, line=node.line)
-    yield from find_value_edits(text, case, key, node, value)
-
-
-def find_value_edits(text: str, parent: Node, key: Key | None, node: Node, new: Any) -> Iterator[Edit]:
-    """Yield minimal edits that keep the layout and comments of unchanged values. For list elements, `key` is None."""
-    old, is_own = node.value, node.original is None and not node.merges
-    if old == new and json.dumps(old) == json.dumps(new):
-        return
-    if is_own and old and isinstance(old, dict) and isinstance(new, dict) and [*old] == [*new]:
-        for name, part in node.items.items():
-            yield from find_value_edits(text, node, node.keys[name], part, new[name])
-    elif key is None:
-        yield node.start, node.end, text_edits.dump_json(new)
-    elif is_own and old and isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        for part, after in zip(node.elements, new, strict=True):
-            yield from find_value_edits(text, node, None, part, after)
-    else:
-        yield _make_value_replacement(text, parent, key, node, new)
-
-
-def _make_value_replacement(text: str, parent: Node, key: Key, node: Node, value: Any) -> Edit:
-    colon = text.index(":", key.end) + 1
-    is_simple = not isinstance(value, (dict, list)) or not value
-    is_collection = isinstance(node.value, (dict, list)) and node.original is None
-    if node.start == node.end:
-        # An empty value has no text, and its position is somewhere after the colon.
-        if parent.is_flow or is_simple:
-            return colon, colon, f" {text_edits.dump_json(value)}"
-        return colon, colon, "\n" + text_edits.format_block(value, key.column + 1)
-    if parent.is_flow or (node.is_flow and is_collection):
-        is_one_line = "\n" not in text[node.start : node.end]
-        keeps_line = is_one_line and not (is_simple or text.lstrip().startswith("{"))
-        return node.start, node.end, text_edits.format_flow_style_value(text, key, value, one_line=keeps_line)
-    if is_simple and not is_collection:
-        following = text[node.end : text_edits.find_line_end(text, node.end)].strip()
-        if isinstance(value, str) and "\n" in value and not following:
-            # Write multi-line strings as literal blocks, except before a comment, which would become part of the block.
-            lines = value.removesuffix("\n").split("\n")
-            if all(map(str.isprintable, lines)) and lines[0][:1].strip() and lines[-1]:
-                margin, style = " " * (key.column + 1), "|" if value.endswith("\n") else "|-"
-                return node.start, node.end, "\n".join([style, *(margin + line if line else line for line in lines)])
-        is_plain = not isinstance(value, str) or value.isprintable()
-        return node.start, node.end, text_edits.format_yaml(value) if is_plain else text_edits.dump_json(value)
-    if "\n" not in text[key.end : node.start]:
-        return colon, node.end, "\n" + text_edits.format_block(value, key.column + 1)
-    # The value is on separate lines, so keep any comments between it and the key. Only lists may be indented no deeper
-    # than their key.
-    indent = (node.column if node.column > key.column else key.column + 2) - 1
-    return node.start, node.end, " " * (indent - node.column + 1) + text_edits.format_block(value, indent).lstrip(" ")
+    yield from text_edits.iter_value_replacements(text, case, key, node, value)

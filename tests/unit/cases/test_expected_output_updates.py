@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings, strategies
 from stepflow_client import ErrorCode, ExecutionStatus, FlowError, FlowFileError, FlowResult
-from stepflow_client._cases.expected_outputs import expectation_of, update_expected
+from stepflow_client._cases.expected_output_updates import expectation_of, update_expected
 from stepflow_client.flows.reading import parse_json, parse_yaml
 
 SUCCESS = {"outcome": "success"}
