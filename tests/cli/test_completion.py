@@ -14,7 +14,7 @@ from typing import Any
 
 import pexpect
 import pytest
-from stepflow_cli.completion import SHELLS
+from stepflow_cli.shell_completion import SHELLS
 
 from tests.cli.command import Done, Stepflow
 from tests.cli.golden import Golden

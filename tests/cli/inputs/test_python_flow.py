@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import pytest
 from stepflow_cli.errors import Problem, Session
-from stepflow_cli.inputs.flow import (
+from stepflow_cli.inputs.flow_loading import (
     import_python_flow,
     is_python_flow,
     list_files_of_python_flow,

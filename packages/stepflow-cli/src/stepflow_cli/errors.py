@@ -342,7 +342,7 @@ def _hint_valid_values(error: click.ClickException) -> str | None:
     return None
 
 
-def can_write_to_file(command: click.Command) -> bool:
+def has_output_file_option(command: click.Command) -> bool:
     """Return whether a command can write its output to a file with -O/--output."""
     return any("-O" in param.opts for param in command.params)
 
@@ -365,9 +365,9 @@ def _hint_similar_option(error: click.ClickException, context: click.Context | N
     option = error.option_name
     if hint := find_unknown_option_hint(command.name or "", [option], names):
         return hint
-    if option == "-o" and can_write_to_file(command):
+    if option == "-o" and has_output_file_option(command):
         return "for a file, use -O FILE"
-    if option in ("-O", "--output") and not can_write_to_file(command) and "-o" in names:
+    if option in ("-O", "--output") and not has_output_file_option(command) and "-o" in names:
         return "for a file, add > FILE"
     if not option.startswith("--"):
         return None

@@ -151,7 +151,7 @@ def run_command_line_and_exit(args: Sequence[str] | None = None) -> None:
     prepare_standard_streams()
     words = sys.argv[1:] if args is None else list(args)
     if "_STEPFLOW_COMPLETE" in os.environ:
-        from .completion import register_completion_shells
+        from .shell_completion import register_completion_shells
 
         register_completion_shells()
         cli.main(words, prog_name="stepflow")

@@ -14,7 +14,7 @@ STOP = (signal.SIGINT, *TERMINATION)
 
 
 @contextmanager
-def handling_stop_signals(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
+def using_stop_signal_handler(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
     """Handle the `STOP` signals while the block runs. Ignored signals, e.g. under nohup, stay ignored."""
     before = {number: signal.getsignal(number) for number in STOP if signal.getsignal(number) is not signal.SIG_IGN}
     for number in before:

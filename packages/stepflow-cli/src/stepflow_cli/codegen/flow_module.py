@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..errors import usage
-from ..inputs.flow import is_python_flow, load_flow_argument
+from ..inputs.flow_loading import is_python_flow, load_flow_argument
 from .names import UniqueNames, make_variable_name, quote_string, to_camel_case
 from .pydantic_models import drop_invalid_defaults, generate_models
 from .schemas import NamedSchemas, list_typed_parts

@@ -13,7 +13,7 @@ from stepflow_client._command import convert_to_stored_form
 
 from ..errors import ARGUMENTS, convert_to_problem, usage
 from ..inputs.file_io import DATA_SUFFIXES, read_bytes
-from ..inputs.flow import load_flow_argument
+from ..inputs.flow_loading import load_flow_argument
 from ..inputs.values import ValueArgument, read_value_argument
 from ..output.columns import View, columns
 from ..output.printing import Output, write_document

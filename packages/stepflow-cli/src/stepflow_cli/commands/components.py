@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import Problem, usage
-from ..inputs.flow import find_flow_project
+from ..inputs.flow_loading import load_project_settings
 from ..inputs.values import RunValues
 from ..output.columns import View, columns
 from ..output.messages import note
@@ -106,7 +106,7 @@ def _write_lock_file(server: ServerOptions, output: str | None, check: bool) -> 
     project's stepflow.toml. With --check, the exit code is 1 if the server's components have changed, and the message
     lists them with the keys that differ.
     """
-    named = find_flow_project(None).components
+    named = load_project_settings(None).components
     output = output or str(named or _FILE)
     if check and output == "-":
         raise usage("--check needs a file to compare with", "name it with -O FILE")
@@ -209,7 +209,7 @@ def _write_stubs(
     from ..validation.flow_checks import read_component_file
 
     file = GeneratedFile(output, check=check)
-    project = find_flow_project(None)
+    project = load_project_settings(None)
     if locked is None and not server.has_server_option and project.components is not None:
         locked = str(require_existing_file(project, "components", project.components))
     if locked is not None:

@@ -9,7 +9,7 @@ from pathlib import PurePath
 import click
 
 from ..errors import usage
-from ..inputs.flow import import_python_flow, is_python_flow, load_flow_argument
+from ..inputs.flow_loading import import_python_flow, is_python_flow, load_flow_argument
 from ..output.printing import GeneratedFile
 from ..output.terminal import escape_json_for_terminal
 from ..params.click_commands import Command

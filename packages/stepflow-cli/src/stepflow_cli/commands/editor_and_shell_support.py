@@ -6,9 +6,8 @@ import json
 
 import click
 
-from ..completion import SHELLS, VARIABLE
 from ..errors import current_session, require_extra, usage
-from ..inputs.flow import find_flow_project
+from ..inputs.flow_loading import load_project_settings
 from ..main import cli
 from ..output.messages import note
 from ..output.printing import write_document
@@ -24,6 +23,7 @@ from ..params.options import (
 )
 from ..server.connect import connect, describe_missing_workers, fetch_components
 from ..settings.server_choice import ServerOptions
+from ..shell_completion import SHELLS, VARIABLE
 
 
 @click.command("lsp", cls=Command)
@@ -81,7 +81,7 @@ def schema_command(kind: str, components: str | None, server: ServerOptions, out
             note(missing)
         document = schema("flow", components=listed)
     else:
-        project = find_flow_project(None)
+        project = load_project_settings(None)
         if components is None and project.components is not None:
             components = str(require_existing_file(project, "components", project.components))
             note(f"the schema includes the components of {components}, set in {project.file}")

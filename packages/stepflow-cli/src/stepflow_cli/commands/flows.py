@@ -13,7 +13,7 @@ from stepflow_client._data.secrets import find_secret_values_in_flow, hide_flow_
 from stepflow_client.types.models import to_plain_data
 
 from ..errors import current_session
-from ..inputs.flow import load_flow_argument, load_flow_or_id
+from ..inputs.flow_loading import load_flow_argument, load_flow_or_id
 from ..output.columns import View, columns
 from ..output.printing import Output
 from ..params.click_commands import LazyGroup

@@ -8,7 +8,7 @@ import click
 
 from ..errors import current_session, usage
 from ..inputs.file_io import write_bytes
-from ..inputs.flow import find_flow_project, import_python_flow, is_python_flow, read_flow_content
+from ..inputs.flow_loading import import_python_flow, is_python_flow, load_project_settings, read_flow_content
 from ..output.printing import Output, write_document
 from ..output.terminal import escape
 from ..params.click_commands import Command
@@ -80,7 +80,7 @@ def infer_command(
     content, source = read_flow_content(flow)
     text = import_python_flow(flow).text if is_python_flow(flow) else FlowText(decode_text(content, source), source)
     options = CheckOptions(components, reads_components=offline or not server.has_server_option)
-    known = options.load_components_for_project(find_flow_project(flow))
+    known = options.load_components_for_project(load_project_settings(flow))
     if known is None and not offline:
         with connect(server, flow=flow) as target:
             known = fetch_known_components(target)

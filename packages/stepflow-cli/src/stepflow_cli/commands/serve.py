@@ -19,7 +19,7 @@ from ..output.terminal import escape_lines_for_terminal
 from ..params.click_commands import Command
 from ..params.options import FILE, SECONDS, SERVER, port_option, record_options
 from ..settings.server_choice import DEFAULT_PORT
-from ..signals import STOP, handling_stop_signals
+from ..signals import STOP, using_stop_signal_handler
 
 _SERVER = View(columns("url", "pid:number"), name="url")
 _IN_USE = ("address already in use", "address in use", "os error 98", "os error 48")
@@ -89,7 +89,7 @@ def command(
         for hazard, hint in find_recovery_warnings(config):
             note(f"{config}: {hazard}; {hint}")
     try:
-        with suppress(_Stopped), handling_stop_signals(_raise_on_signal), keeping_logs(), noting_worker_warnings():
+        with suppress(_Stopped), using_stop_signal_handler(_raise_on_signal), keeping_logs(), noting_worker_warnings():
             runtime = StepflowRuntime.start(
                 config,
                 port=port or None,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import Problem
-from ..inputs.flow import find_flow_project, list_project_flows
+from ..inputs.flow_loading import list_project_flows, load_project_settings
 from ..output.messages import note
 from ..output.printing import Output
 from ..output.terminal import escape
@@ -147,7 +147,7 @@ def command(
         plan = select_cases_by_file(named, choice, how["var"], with_untested=settings.coverage)
         for file in plan:
             # Report an invalid project once, rather than for every case.
-            find_flow_project(file.name)
+            load_project_settings(file.name)
         if settings.replay is not None and not settings.replay_only:
             _note_missing_recordings(plan, settings.replay)
         if not all(case.fault for file in plan for case in file.cases):

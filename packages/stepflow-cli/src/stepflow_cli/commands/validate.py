@@ -13,7 +13,7 @@ from stepflow_client._command import suggest_or_list
 from .._version import VERSION
 from ..errors import Problem, convert_to_problem, current_session, usage
 from ..inputs.file_io import read_bytes, write_bytes
-from ..inputs.flow import is_python_flow
+from ..inputs.flow_loading import is_python_flow
 from ..output.messages import note, print_problem
 from ..output.printing import Output
 from ..output.terminal import escape

@@ -8,7 +8,7 @@ from pathlib import PurePath
 import click
 
 from ..errors import usage
-from ..inputs.flow import load_flow_argument
+from ..inputs.flow_loading import load_flow_argument
 from ..output.messages import note
 from ..output.printing import Output, open_in_browser, write_document
 from ..params.click_commands import Command

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import Problem, suggest, usage
 from ..inputs.file_io import DATA_SUFFIXES
-from ..inputs.flow import get_project_modules, load_flow_argument, load_flow_or_id
+from ..inputs.flow_loading import get_project_modules, load_flow_argument, load_flow_or_id
 from ..inputs.values import RunValues, ValueArgument
 
 if TYPE_CHECKING:

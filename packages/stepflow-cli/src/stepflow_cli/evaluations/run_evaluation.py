@@ -13,7 +13,7 @@ from stepflow_client import FlowFileError, TransportError
 from stepflow_client._command import merge_overrides
 
 from ..errors import convert_to_problem, interrupted_problem, require_extra, usage
-from ..inputs.flow import list_example_names, load_flow_argument
+from ..inputs.flow_loading import list_example_names, load_flow_argument
 from ..inputs.values import open_input_stream
 from ..output.messages import note, show_spinner
 from ..output.printing import Output

@@ -16,7 +16,7 @@ from ..errors import suggest, usage
 from ..output.messages import note
 from ..stdio import read_stdin_text
 from .file_io import read_piped_value
-from .flow import get_case_variables, get_example_input, list_example_names, list_required_fields, list_step_ids
+from .flow_loading import get_case_variables, get_example_input, list_example_names, list_required_fields, list_step_ids
 
 if TYPE_CHECKING:
     from stepflow_client import InputStream

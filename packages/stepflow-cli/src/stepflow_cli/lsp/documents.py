@@ -35,7 +35,7 @@ from stepflow_client.flows.source import FlowText, Node
 
 from ..errors import Problem
 from ..inputs.file_io import get_file_signature
-from ..inputs.flow import find_flow_project
+from ..inputs.flow_loading import load_project_settings
 from ..server.connect import Target, build_client_arguments
 from ..settings.history import LazyRunHistory
 from ..settings.server_choice import ServerOptions, choose_server
@@ -176,7 +176,7 @@ class ProjectRulesCache:
     def get_rules(self, path: str) -> CheckRules:
         """Return the rules for a file. Invalid project settings are logged, then ignored."""
         try:
-            project = find_flow_project(path)
+            project = load_project_settings(path)
         except StepflowClientError as error:
             log.warning("%s", error)
             project = Project()

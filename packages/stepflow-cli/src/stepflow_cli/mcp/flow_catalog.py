@@ -12,7 +12,7 @@ from stepflow_client._command import check_json
 from stepflow_client.flows.project import find_flow_files
 
 from ..errors import Problem, usage
-from ..inputs.flow import load_flow_argument
+from ..inputs.flow_loading import load_flow_argument
 from ..inputs.values import RunValues
 from ..output.messages import note
 

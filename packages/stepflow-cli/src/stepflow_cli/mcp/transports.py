@@ -29,7 +29,7 @@ from ..output.terminal import is_terminal
 from ..server.connect import Target
 from ..server.listening import AcceptedAddresses, group_headers_by_name, open_listening_socket
 from ..settings.history import get_history_setting
-from ..signals import handling_stop_signals
+from ..signals import using_stop_signal_handler
 from .agent_runs import MAX_ARGUMENT_BYTES, AgentLimits, AgentRuns
 from .agent_server import CLOSED
 from .builtin_tools import GROUPS, TOOLS, select_builtin_tools
@@ -251,7 +251,7 @@ def serve_stdio(target: Target, service: ServiceOptions) -> None:
         # Open stdin separately: at exit, the interpreter can't close `sys.stdin` while a thread is reading it.
         lines = ThreadedLineReader(open(0, "rb", closefd=False))  # noqa: SIM115, ASYNC230 - it is read by the thread
         # A stop signal ends the messages just as if the agent had closed stdin.
-        with handling_stop_signals(lines.close):
+        with using_stop_signal_handler(lines.close):
             importing = asyncio.ensure_future(asyncio.to_thread(_import_mcp_package_without_gc))
             opening = EarlyHandshake(lines, service.build_offered_tools(catalog))
             await opening.answer_until_imported(importing)

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from ..errors import ARGUMENTS, usage
-from ..inputs.flow import list_project_flows
+from ..inputs.flow_loading import list_project_flows
 from ..inputs.values import Form, RunValues, ValueArgument
 from ..runs.run_options import CacheOptions, RetryOptions, ReuseOptions
 from ..settings.history import HISTORY_VARIABLE, get_history_setting

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar
 import click
 from click.core import ParameterSource
 
-from ..errors import can_write_to_file, current_session, suggest, usage
+from ..errors import current_session, has_output_file_option, suggest, usage
 from ..output.printing import FORMATS, Output
 from ..output.terminal import escape
 from ..settings.server_choice import DEFAULT_URL, Default, ServerOptions
@@ -126,12 +126,12 @@ class Section:
 
 
 def lazy_complete(name: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
-    """Return the `complete_NAME` function from `completion`, imported only once a shell asks for completions."""
+    """Return the `complete_NAME` function from `shell_completion`, imported only once a shell asks for completions."""
 
     def import_and_complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        from .. import completion
+        from .. import shell_completion
 
-        items: list[CompletionItem] = getattr(completion, f"complete_{name}")(ctx, param, incomplete)
+        items: list[CompletionItem] = getattr(shell_completion, f"complete_{name}")(ctx, param, incomplete)
         return items
 
     return import_and_complete
@@ -388,8 +388,8 @@ class _FormatChoice(Choice):
         except click.BadParameter as error:
             if ctx is not None and any(mark in str(value) for mark in "./"):
                 file = shlex.quote(str(value))
-                way = f"for a file, use -O {file}" if can_write_to_file(ctx.command) else f"for a file, add > {file}"
-                error.hint = f"-o is the format; {way}"  # type: ignore[attr-defined]
+                way = f"use -O {file}" if has_output_file_option(ctx.command) else f"add > {file}"
+                error.hint = f"-o is the format; for a file, {way}"  # type: ignore[attr-defined]
             raise
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from stepflow_client._data.flow_declarations import collect_declared_variables
 
 from ..errors import usage
-from ..inputs.flow import list_example_names, list_step_ids, sort_flow_keys
+from ..inputs.flow_loading import list_example_names, list_step_ids, sort_flow_keys
 from ..output.columns import Column, View, columns
 from ..output.printing import Output
 

@@ -16,7 +16,7 @@ from stepflow_client._base.text import format_counts
 from stepflow_client.flows.graph import FlowSteps
 
 from ..errors import Problem, convert_to_problem, current_session, interrupted_problem
-from ..inputs.flow import import_python_flow, is_python_flow
+from ..inputs.flow_loading import import_python_flow, is_python_flow
 from ..output.messages import note, report_outages_with, show_spinner
 from ..output.terminal import escape, is_terminal
 from ..records.results import print_run_result

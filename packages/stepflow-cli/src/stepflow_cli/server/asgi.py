@@ -11,7 +11,7 @@ from typing import Any
 
 import uvicorn
 
-from ..signals import handling_stop_signals
+from ..signals import using_stop_signal_handler
 
 _GRACE_SECONDS = 2
 
@@ -52,7 +52,7 @@ class _StoppableServer(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        with handling_stop_signals(self.handle_exit):
+        with using_stop_signal_handler(self.handle_exit):
             yield
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

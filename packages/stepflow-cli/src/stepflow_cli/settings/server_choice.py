@@ -80,11 +80,11 @@ class ServerChoice:
         """
         from stepflow_client.flows.project import find_server_config, require_existing_file
 
-        from ..inputs.flow import find_flow_project
+        from ..inputs.flow_loading import load_project_settings
 
         if self.options.config is not None:
             return Setting("config", self.options.config, "flag --config")
-        project = find_flow_project(self.flow) if self.options.reads_project else None
+        project = load_project_settings(self.flow) if self.options.reads_project else None
         if project is not None and project.config is not None:
             path = require_existing_file(project, "config", project.config)
             return Setting("config", str(path), str(project.file))

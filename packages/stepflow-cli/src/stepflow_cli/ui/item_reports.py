@@ -25,7 +25,7 @@ from stepflow_client.drawing.report_page import build_timeline_bars, find_worst_
 from stepflow_client.drawing.svg import Look, draw_svg
 from stepflow_client.types.runs import RunSnapshot
 
-from ..inputs.flow import sort_flow_keys
+from ..inputs.flow_loading import sort_flow_keys
 from ..server.logs import KeptLogLine, read_run_log_lines
 from .links import ItemUrls
 from .site import Site

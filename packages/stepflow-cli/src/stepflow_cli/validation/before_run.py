@@ -18,7 +18,7 @@ from stepflow_client.flows.reading import require_flow
 
 from .._version import VERSION
 from ..errors import current_session
-from ..inputs.flow import find_flow_project, is_python_flow, list_step_ids, read_flow_source
+from ..inputs.flow_loading import is_python_flow, list_step_ids, load_project_settings, read_flow_source
 from ..output.messages import note
 from ..settings.server_choice import get_target_release_setting
 
@@ -71,7 +71,7 @@ def check_before_run(
     import json
     from binascii import crc32
 
-    project = find_flow_project(name)
+    project = load_project_settings(name)
     target = get_target_release_setting(project=project).value
     is_json = text.name.lower().endswith(".json")
     # For a Python flow, the text is only one of several files.

@@ -15,7 +15,7 @@ from stepflow_client.flows.project import find_flow_files as files_in, require_e
 from stepflow_client.flows.reading import is_flow_id, load_file
 
 from ..errors import usage
-from ..inputs.flow import find_flow_project, read_flow_source
+from ..inputs.flow_loading import load_project_settings, read_flow_source
 from ..output.messages import note
 from ..records.diagnostics import diagnostic_records
 from ..server.connect import describe_missing_workers, fetch_components
@@ -92,7 +92,7 @@ class CheckOptions:
         """
         folder = os.path.dirname(flow)
         if folder not in self._projects:
-            self._projects[folder] = find_flow_project(flow)
+            self._projects[folder] = load_project_settings(flow)
         return self.get_project_rules(self._projects[folder])
 
     def get_project_rules(self, project: Project) -> CheckRules:

@@ -10,7 +10,7 @@ import click
 from stepflow_client import StepflowClientError
 
 from ...errors import Problem
-from ...inputs.flow import load_flow_or_id
+from ...inputs.flow_loading import load_flow_or_id
 from ...inputs.values import RunValues, read_batch_inputs
 from ...output.columns import View, columns
 from ...output.messages import note, show_spinner

@@ -22,7 +22,7 @@ from stepflow_client.flows.reading import read_file_bytes
 from stepflow_client.types.statuses import UNSUCCESSFUL_STATUSES
 
 from ...flow_tests.save_run_as_case import ItemToSave, add_case_to_content, build_item_to_save, diff_contents
-from ...inputs.flow import list_example_names
+from ...inputs.flow_loading import list_example_names
 from ..flow_list import FlowFile
 from ..security import get_verified_form, validate_page_path
 from ..site import Site, build_changed_query, get_site, parse_query_index

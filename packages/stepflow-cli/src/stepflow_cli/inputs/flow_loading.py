@@ -289,7 +289,7 @@ def get_case_variables(flow: Mapping[str, Any], name: str | None) -> dict[str, A
     return dict(next(named, {}).get("variables") or {})
 
 
-def find_flow_project(flow: str | None) -> Project:
+def load_project_settings(flow: str | None) -> Project:
     """Return the project settings for a flow. For stdin and stored flows, use the current directory's project.
 
     Raises:
@@ -311,7 +311,7 @@ def list_project_flows(missing: str) -> list[str]:
         Problem: If the project lists no flows, or one doesn't exist.
         FlowFileError: If the project file is invalid.
     """
-    project = find_flow_project(None)
+    project = load_project_settings(None)
     if not project.flows:
         raise usage(missing, 'or name them in stepflow.toml: flows = ["flows"]')
     for path in project.flows:

@@ -120,7 +120,7 @@ def _describe_recorded_run(entry: HistoryEntry) -> str:
 @_make_completer
 def complete_steps_of_run(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
     """Return the steps of the run on the command line."""
-    from .inputs.flow import list_step_ids
+    from .inputs.flow_loading import list_step_ids
     from .runs.find_runs import expand_run_id, parse_history_position
 
     run = str(_get_first_argument(ctx, "run_id"))
@@ -188,7 +188,7 @@ def complete_flow_files(ctx: click.Context, incomplete: str) -> Iterable[Complet
 
 def _load_named_flow(ctx: click.Context) -> Mapping[str, Any]:
     """Empty if the command line names no flow file so far."""
-    from .inputs.flow import is_python_flow, load_flow_argument
+    from .inputs.flow_loading import is_python_flow, load_flow_argument
 
     name = _get_first_argument(ctx, "flow") or ctx.params.get("flow_option")
     # Standard input belongs to the shell, and completion must not execute modules.
@@ -199,7 +199,7 @@ def _load_named_flow(ctx: click.Context) -> Mapping[str, Any]:
 @_make_completer
 def complete_examples(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
     """Return the names of the flow's examples and test cases."""
-    from .inputs.flow import list_example_names
+    from .inputs.flow_loading import list_example_names
 
     return [CompletionItem(name) for name in list_example_names(_load_named_flow(ctx))]
 
@@ -207,7 +207,7 @@ def complete_examples(ctx: click.Context, incomplete: str) -> Iterable[Completio
 @_make_completer
 def complete_steps(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
     """Return the flow's step IDs."""
-    from .inputs.flow import list_step_ids
+    from .inputs.flow_loading import list_step_ids
 
     return [CompletionItem(step) for step in list_step_ids(_load_named_flow(ctx))]
 
