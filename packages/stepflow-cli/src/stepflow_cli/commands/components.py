@@ -221,12 +221,14 @@ def _write_stubs(
 
 
 @command.command("call", conflicts=[one_input])
-@click.argument("path", metavar="PATH", shell_complete=lazy_complete("components"))
+@click.argument("component", metavar="PATH", shell_complete=lazy_complete("components"))
 @input_options
 @server_options(default="embedded", reads_project=True)
 @wait_options
 @file_output_options
-def _call_component(path: str, values: RunValues, server: ServerOptions, wait: WaitOptions, output: Output) -> None:
+def _call_component(
+    component: str, values: RunValues, server: ServerOptions, wait: WaitOptions, output: Output
+) -> None:
     """Call one component, without a flow, and print its output.
 
     PATH is the path that a step would use as its `component`, such as /builtin/create_messages. You can pass the input
@@ -239,11 +241,11 @@ def _call_component(path: str, values: RunValues, server: ServerOptions, wait: W
     from ..runs.run_options import RunOptions
     from ..runs.single_run import run_job
 
-    if not path.startswith("/"):
-        raise usage(f"{path} is not a component path", "start it with a slash: /builtin/create_messages")
+    if not component.startswith("/"):
+        raise usage(f"{component} is not a component path", "start it with a slash: /builtin/create_messages")
     values.check_value_conflicts(flow="")
-    steps = [{"id": "call", "component": path, "input": {"$input": "$"}}]
-    flow = {"name": path, "steps": steps, "output": {"$step": "call"}}
+    steps = [{"id": "call", "component": component, "input": {"$input": "$"}}]
+    flow = {"name": component, "steps": steps, "output": {"$step": "call"}}
     job = Job(RunOptions("", values, server, wait, output), flow, input=values.read_input({}))
     with connect(server) as target:
         run_job(target, job)
