@@ -14,7 +14,7 @@ import httpx
 from stepflow_client import StepflowClient
 from stepflow_client._checks.checker import check_source
 from stepflow_client._codec import responses
-from stepflow_client._data.values import decode_raw
+from stepflow_client._data.values import decode_keeping_floats
 from stepflow_client.flows.source import FlowText
 
 from benchmarks.workload import large_input, steps_in_order
@@ -60,7 +60,9 @@ def _decoders(content: bytes) -> dict[str, Callable[[], Any]]:
     client = StepflowClient(_URL, transport=answer, server_release=_SERVER)
 
     def listed() -> Any:
-        return responses.read_items(_RUN_ID, responses.parse_object(content, "GET /items", decode_raw)["results"])
+        return responses.read_items(
+            _RUN_ID, responses.parse_object(content, "GET /items", decode_keeping_floats)["results"]
+        )
 
     def called() -> Any:
         return _LOOP.run_until_complete(client.get_run_items(_RUN_ID))

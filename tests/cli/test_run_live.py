@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
-from stepflow_client._base.text import format_counts
+from stepflow_client._base.text import format_progress
 from stepflow_client._rules.run_progress import RunProgress
 from stepflow_client.events import StepCompletedEvent
 
@@ -72,10 +72,10 @@ def test_a_line_every_ten_seconds_without_a_terminal(stepflow: Stepflow, server:
 
 
 def test_how_far_a_batch_is_in_words() -> None:
-    assert format_counts(2000, 1200, 3, 12.0) == "1,203/2,000 done, 3 failed, 12s, 100/s, 8.0s left"
-    assert format_counts(2000, 0, 0, 12.0) == "0/2,000 done, 12s"
-    assert format_counts(10, 4, 0, 8.0) == "4/10 done, 8s, 0.5/s, 12s left"
-    assert format_counts(1, 0, 0, 12.0) == "running for 12s"
+    assert format_progress(2000, 1200, 3, 12.0) == "1,203/2,000 done, 3 failed, 12s, 100/s, 8.0s left"
+    assert format_progress(2000, 0, 0, 12.0) == "0/2,000 done, 12s"
+    assert format_progress(10, 4, 0, 8.0) == "4/10 done, 8s, 0.5/s, 12s left"
+    assert format_progress(1, 0, 0, 12.0) == "running for 12s"
 
 
 def test_items_are_counted_by_their_steps() -> None:

@@ -60,7 +60,7 @@ def test_a_second_attempt_goes_on_with_the_time_of_the_first() -> None:
     run.apply_event(again)
     assert describe_event(again, run) == "step a: running, attempt 2"
     assert run.apply_event(ended("a", 0, 6)) == 5
-    assert run.steps[0].count_items("completed") == 1
+    assert run.steps[0].count_items_with_status("completed") == 1
 
 
 def test_the_items_of_a_batch_are_counted() -> None:
@@ -77,7 +77,7 @@ def test_the_items_of_a_batch_are_counted() -> None:
     run.apply_event(started("a", 0, 2, item=1))
     assert (step.failed, step.get_status(3, False)) == (0, "running")
     run.apply_event(ended("a", 0, 3, item=1))
-    assert (step.count_items("completed"), step.get_status(3, False)) == (3, "completed")
+    assert (step.count_items_with_status("completed"), step.get_status(3, False)) == (3, "completed")
 
 
 def test_steps_of_runs_below_are_named_by_their_place() -> None:

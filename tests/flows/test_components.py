@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from stepflow_client import ComponentInfo
-from stepflow_client._codec.responses import add_component_paths
+from stepflow_client._codec.responses import add_component_paths_from_routes
 from stepflow_client.flows import check
 from stepflow_client.flows.components import BUILTINS
 from stepflow_client.types import ComponentList, FailedPlugin
@@ -85,7 +85,7 @@ def test_components_that_the_configuration_excludes_are_found(reports_plugins: b
     allowed: dict[str, Any] = {"/builtin": [{"plugin": "builtin", "componentAllow": ["/create_messages", "/put_blob"]}]}
     exact: dict[str, Any] = {"/builtin/{*component}": [{"plugin": "builtin"}], "/builtin/load_file": []}
     for routes in [denied, allowed] if reports_plugins else [exact]:
-        known = add_component_paths(listed, routes)
+        known = add_component_paths_from_routes(listed, routes)
         assert [each.path for each in known] == ["/builtin/create_messages", "/builtin/put_blob", None]
         assert [each[:2] for each in _found("/builtin/load_file", known, {"path": "x"})] == [
             ("unknown-component", "error")

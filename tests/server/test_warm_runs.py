@@ -119,7 +119,7 @@ with SyncStepflowClient({server_url!r}) as client:
 
 async def test_what_it_takes_does_not_depend_on_how_many_there_were(server_url: str) -> None:
     async with StepflowClient(server_url) as client:
-        registry = client._services.flows.registries.current
+        registry = client._services.flows.registries.of_current_process
         await client.run(FLOW, INPUT)
         for number in range(60_000):
             registry.claim_run("f", str(number))

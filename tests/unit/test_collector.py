@@ -12,7 +12,7 @@ import pytest
 from stepflow_client import ExecutionStatus
 from stepflow_client._base.long_computations import pause_garbage_collector
 from stepflow_client._codec import responses
-from stepflow_client._data.values import decode_raw
+from stepflow_client._data.values import decode_keeping_floats
 
 
 @pytest.fixture(autouse=True)
@@ -106,7 +106,7 @@ def test_a_large_answer_is_read_without_it() -> None:
 
     gc.callbacks.append(note)
     try:
-        listed = responses.read_items("r", responses.parse_object(content, "GET /", decode_raw)["results"])
+        listed = responses.read_items("r", responses.parse_object(content, "GET /", decode_keeping_floats)["results"])
         results = responses.read_results(listed, ExecutionStatus.COMPLETED)
     finally:
         gc.callbacks.remove(note)

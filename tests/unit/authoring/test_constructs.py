@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from pydantic import TypeAdapter
-from stepflow_client._codec.output_types import convert_for_pydantic
+from stepflow_client._codec.output_types import convert_type_for_pydantic
 from stepflow_client.flows import check
 from stepflow_client.flows.reading import load_file, parse_yaml
 from stepflow_client.testing import fake_server
@@ -30,7 +30,7 @@ def test_runs_on_the_server_in_memory() -> None:
             done = flow.run(client, run["input"], variables=run.get("variables"))
             expected = run["output"]
             if flow.output_type is not None:
-                expected = TypeAdapter(convert_for_pydantic(flow.output_type)).validate_python(expected)
+                expected = TypeAdapter(convert_type_for_pydantic(flow.output_type)).validate_python(expected)
             assert done.output == expected, name
 
 

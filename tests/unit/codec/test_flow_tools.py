@@ -15,7 +15,7 @@ from stepflow_client import (
     InvalidArgumentError,
     ServerConnectionError,
 )
-from stepflow_client._base.text import format_json
+from stepflow_client._base.text import format_json_line
 from stepflow_client._codec.flow_tools import (
     make_error_result,
     make_tool_name,
@@ -84,7 +84,7 @@ def check_outputs(written: Written) -> None:
     for output in [*written.good, *written.bad, None, [], {}, "x", 1, {"a": [{"b": None}]}]:
         said = make_tool_result(FlowResult(run_id="r", status=ExecutionStatus.COMPLETED, output=output), spec)
         validator.validate(said.structured)
-        assert said.text.endswith(format_json(output))
+        assert said.text.endswith(format_json_line(output))
     # A schema that consists of itself decides nothing, so the output is said to be another one than expected.
     for output in [] if "Loop" in written.defs else written.good:
         said = make_tool_result(FlowResult(run_id="r", status=ExecutionStatus.COMPLETED, output=output), spec)
@@ -182,10 +182,7 @@ ORDER = {
             {"item": "tea", "count": 1, "to": "Bonn"},
             ['to: the schema expects object, not string (got "Bonn"); fields are: city (string, required)'],
         ),
-        (
-            {"count": 1},
-            ["the arguments: the required field 'item' is missing; add item: 'tea' or 'coffee'"],
-        ),
+        ({"count": 1}, ["the arguments: the required field 'item' is missing; add item: 'tea' or 'coffee'"]),
         ({"item": "tee", "count": 1}, ["item: 'tee' is not one of the allowed values; did you mean 'tea'?"]),
         (
             {"item": "tea", "count": "2", "to": {}},
@@ -194,10 +191,7 @@ ORDER = {
                 "to: the required field 'city' is missing; add city: string",
             ],
         ),
-        (
-            {"item": "tea", "count": 1, "cuont": 1},
-            ["cuont: unknown field 'cuont'; did you mean 'count'?"],
-        ),
+        ({"item": "tea", "count": 1, "cuont": 1}, ["cuont: unknown field 'cuont'; did you mean 'count'?"]),
     ],
 )
 def test_faults_say_where_what_is_wanted_and_what_is_there(arguments: Any, lines: list[str]) -> None:

@@ -106,9 +106,9 @@ def test_what_is_no_input(value: Any) -> None:
 @pytest.mark.parametrize("value", [[], [1, 2], (1, 2, 3)])
 def test_one_result_needs_one_input(value: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="batch of"):
-        requests.require_single_input(value)
-    requests.require_single_input([[1, 2]])
-    requests.require_single_input({"a": 1})
+        requests.reject_batch_input(value)
+    requests.reject_batch_input([[1, 2]])
+    requests.reject_batch_input({"a": 1})
 
 
 def test_variables_are_a_mapping_or_a_file(tmp_path: Path) -> None:
@@ -191,14 +191,14 @@ def test_a_digest_tells_flows_apart() -> None:
 )
 def test_the_dry_run_leaves_right_retry_counts_out(handler: Any, checked: Any) -> None:
     flow = {"steps": [{"id": "a", "onError": handler}, {"id": "b"}, "nonsense"], "output": 1}
-    sent = requests.prepare_dry_run(flow)
+    sent = requests.remove_valid_retry_counts(flow)
     assert sent == {"steps": [{"id": "a", "onError": checked}, {"id": "b"}, "nonsense"], "output": 1}
     assert flow["steps"][0] == {"id": "a", "onError": handler}
 
 
 @pytest.mark.parametrize("flow", [{}, {"steps": None}, {"steps": {"a": 1}}, {"steps": "x"}])
 def test_a_flow_of_another_shape_is_checked_as_it_is(flow: dict[str, Any]) -> None:
-    assert requests.prepare_dry_run(flow) == flow
+    assert requests.remove_valid_retry_counts(flow) == flow
 
 
 def test_numbers_in_messages_are_those_of_the_flow() -> None:

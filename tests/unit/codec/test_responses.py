@@ -429,7 +429,7 @@ def test_items_of_a_failed_run_that_have_not_ended_are_lost(
         for index, status in enumerate(statuses or [])
     ]
     started = {} if statuses is None else {1: responses.read_steps(RUN_ID, answers).steps}
-    lost = failed_items.add_lost_item_errors(listed, ExecutionStatus.FAILED, started)
+    lost = failed_items.add_lost_run_errors(listed, ExecutionStatus.FAILED, started)
     assert lost.items[0] == listed.items[0]
     result = lost.items[1].result
     assert (lost.items[1].status, result and result.status) == ("failed", "failed")
@@ -514,7 +514,7 @@ def test_required_may_be_nonsense(required: Any) -> None:
     ],
 )
 def test_overrides_of_a_run_are_read_as_callers_write_them(sent: Any, read: Any) -> None:
-    assert responses.make_run_arguments(RUN_ID, {"overrides": sent}, None).overrides == read
+    assert responses.combine_run_arguments(RUN_ID, {"overrides": sent}, None).overrides == read
 
 
 def test_components_by_any_of_their_names() -> None:
@@ -555,7 +555,7 @@ def test_paths_of_components(routes: dict[str, Any], paths: list[str | None]) ->
         [ComponentInfo(name="x", plugin="b"), ComponentInfo(name="y", plugin="p"), ComponentInfo(name="z")],
         [FailedPlugin(plugin="q", error="e")],
     )
-    found = responses.add_component_paths(listed, routes)
+    found = responses.add_component_paths_from_routes(listed, routes)
     assert [component.path for component in found] == paths
     assert found.failed_plugins == listed.failed_plugins
 

@@ -24,12 +24,12 @@ from stepflow_client._data.values import (
     OutputDecoder,
     check_json,
     decode,
-    decode_raw,
+    decode_keeping_floats,
     encode,
     encode_if_plain,
     is_plain,
-    merge_overrides,
     restore_key_order,
+    unify_overrides,
 )
 from stepflow_client.errors import InvalidArgumentError
 from stepflow_client.types import ExecutionStatus, FlowResult
@@ -266,10 +266,7 @@ def test_what_is_sent_comes_back_equal(value: Any) -> None:
         ({"steps": {"a": {"value": {"input": 1}}}}, {"a": {"value": {"input": 1}}}),
         ({"steps": {"a": {"input": 1}}}, {"a": {"value": {"input": 1}}}),
         # A step may be called `steps`, beside another.
-        (
-            {"steps": {"input": 1}, "b": {"input": 2}},
-            {"steps": {"value": {"input": 1}}, "b": {"value": {"input": 2}}},
-        ),
+        ({"steps": {"input": 1}, "b": {"input": 2}}, {"steps": {"value": {"input": 1}}, "b": {"value": {"input": 2}}}),
         ({"a": {"value": 1, "input": 2}}, {"a": {"value": {"value": 1, "input": 2}}}),
         ({"a": {}}, {"a": {"value": {}}}),
         (
@@ -283,7 +280,7 @@ def test_what_is_sent_comes_back_equal(value: Any) -> None:
     ],
 )
 def test_the_forms_of_overrides(overrides: Any, merged: Any) -> None:
-    assert merge_overrides(overrides) == merged
+    assert unify_overrides(overrides) == merged
 
 
 @pytest.mark.parametrize(
@@ -307,12 +304,12 @@ def test_the_forms_of_overrides(overrides: Any, merged: Any) -> None:
 )
 def test_what_are_no_overrides(overrides: Any) -> None:
     with pytest.raises(InvalidArgumentError):
-        merge_overrides(overrides)
+        unify_overrides(overrides)
 
 
 def test_merging_leaves_what_was_given_alone() -> None:
     first, second = {"a": {"input": {"x": 1}}}, {"a": {"input": {"y": 2}}}
-    merge_overrides([first, second])
+    unify_overrides([first, second])
     assert first == {"a": {"input": {"x": 1}}}
     assert second == {"a": {"input": {"y": 2}}}
 
@@ -377,7 +374,7 @@ def test_keys_of_outputs_are_sorted_and_whole_numbers_are_integers_wherever_they
 @pytest.mark.parametrize("output", ["[1e999]", '{"a": 1e999}', '{"a": [1e999]}', '{"a": {"b": [[-1e999]]}}'])
 def test_numbers_beyond_every_float_are_refused_while_ordering(output: str) -> None:
     with pytest.raises(ValueError, match="too large"):
-        restore_key_order(decode_raw(output.encode()))
+        restore_key_order(decode_keeping_floats(output.encode()))
 
 
 @QUICK

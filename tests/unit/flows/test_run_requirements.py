@@ -12,7 +12,7 @@ import httpx
 import pytest
 from stepflow_client import InvalidArgumentError
 from stepflow_client._codec.requests import parse_declared_variables
-from stepflow_client._data.values import merge_overrides
+from stepflow_client._data.values import unify_overrides
 from stepflow_client.flows.graph import FlowSteps
 from stepflow_client.flows.run_requirements import (
     RunRequirements,
@@ -96,9 +96,9 @@ def test_variables_with_defaults_and_overridden_steps_need_nothing() -> None:
     needs(KEY, key={"type": "string", "default": "x"}).check_variables({}, None)
     # What an overridden step reads cannot be told from the flow.
     found = needs({"$step": "first"}, FIRST)
-    found.check_variables({}, merge_overrides({"first": {"input": {"deep": 1}}}))
+    found.check_variables({}, unify_overrides({"first": {"input": {"deep": 1}}}))
     with pytest.raises(InvalidArgumentError):
-        found.check_variables({}, merge_overrides({"second": {"input": 1}}))
+        found.check_variables({}, unify_overrides({"second": {"input": 1}}))
 
 
 def test_the_hint_has_the_nearest_name() -> None:
@@ -130,16 +130,16 @@ def test_the_hint_has_the_nearest_name() -> None:
 def test_overrides_of_what_the_flow_does_not_have(overrides: Any, message: str) -> None:
     found = needs(1, FIRST, {"id": "second"})
     with pytest.raises(InvalidArgumentError, match=message):
-        found.check_overrides(merge_overrides(overrides))
+        found.check_overrides(unify_overrides(overrides))
 
 
 def test_overrides_of_what_it_has() -> None:
     found = needs(1, FIRST, {"id": "second"})
     change = {"id": "first", "component": "/b", "input": {"any": 1}, "onError": None, "mustExecute": True}
     for overrides in (None, {}, {"first": {**change, "metadata": {"x": 1}}}, [{"first": change}, {"second": {}}]):
-        found.check_overrides(merge_overrides(overrides))
+        found.check_overrides(unify_overrides(overrides))
     with pytest.raises(InvalidArgumentError, match="it has no steps"):
-        needs(1).check_overrides(merge_overrides({"first": {}}))
+        needs(1).check_overrides(unify_overrides({"first": {}}))
 
 
 @pytest.mark.parametrize(
@@ -219,11 +219,7 @@ DECLARED = {
             "did you mean 'kind'?",
         ),
         ({"turns": 0}, "'turns' does not match the flow's schema: the schema expects at least 1, not 0", None),
-        (
-            {"server": {"port": "80"}},
-            r"'server' .*: the schema expects integer, not string \(at \$.port\)",
-            None,
-        ),
+        ({"server": {"port": "80"}}, r"'server' .*: the schema expects integer, not string \(at \$.port\)", None),
         (
             {"key": "abc"},
             "variable 'key' does not match the flow's schema$",

@@ -143,51 +143,51 @@ def _name(number: int) -> str:
 
 
 def test_no_two_clients_have_the_same_tag() -> None:
-    assert len({RunRegistry().choose_shared_tag(b"d") for _ in range(100)}) == 100
+    assert len({RunRegistry().choose_flow_tag(b"d") for _ in range(100)}) == 100
 
 
 def test_a_flow_is_stored_once_and_again_under_the_same_tag_if_the_server_has_lost_it() -> None:
     registry = RunRegistry()
-    assert registry.find_shared_flow(b"d") is None
-    tag = registry.choose_shared_tag(b"d")
+    assert registry.find_shared_flow_id(b"d") is None
+    tag = registry.choose_flow_tag(b"d")
     registry.record_shared_flow(b"d", "f")
-    assert registry.find_shared_flow(b"d") == "f"
-    assert registry.is_exclusive_flow("f")
-    assert not registry.is_exclusive_flow("g")
+    assert registry.find_shared_flow_id(b"d") == "f"
+    assert registry.is_flow_only_run_by_this_client("f")
+    assert not registry.is_flow_only_run_by_this_client("g")
     registry.forget_flow("f")
-    assert registry.find_shared_flow(b"d") is None
-    assert registry.choose_shared_tag(b"d") == tag
+    assert registry.find_shared_flow_id(b"d") is None
+    assert registry.choose_flow_tag(b"d") == tag
 
 
 def test_a_flow_with_a_run_that_nobody_owns_gets_another_tag() -> None:
     registry = RunRegistry()
-    tag = registry.choose_shared_tag(b"d")
+    tag = registry.choose_flow_tag(b"d")
     registry.record_shared_flow(b"d", "f")
     registry.record_shared_flow(b"e", "g")
     registry.end_call(registry.begin_call("f"), is_settled=False)
-    assert not registry.is_exclusive_flow("f")
+    assert not registry.is_flow_only_run_by_this_client("f")
     # Neither does it come back because a server has lost it.
     registry.forget_flow("f")
-    assert registry.find_shared_flow(b"d") is None
-    assert registry.choose_shared_tag(b"d") != tag
+    assert registry.find_shared_flow_id(b"d") is None
+    assert registry.choose_flow_tag(b"d") != tag
     registry.record_shared_flow(b"d", "f2")
-    assert registry.find_shared_flow(b"d") == "f2"
-    assert registry.find_shared_flow(b"e") == "g", "others keep theirs"
+    assert registry.find_shared_flow_id(b"d") == "f2"
+    assert registry.find_shared_flow_id(b"e") == "g", "others keep theirs"
 
 
 def test_only_so_many_flows_are_remembered() -> None:
     registry = RunRegistry()
     for number in range(1_050):
         registry.record_shared_flow(str(number).encode(), f"f{number}")
-    assert registry.find_shared_flow(b"49") is None
-    assert registry.find_shared_flow(b"50") == "f50"
+    assert registry.find_shared_flow_id(b"49") is None
+    assert registry.find_shared_flow_id(b"50") == "f50"
 
 
 def test_the_flow_of_a_single_call_is_ours_and_shared_by_none() -> None:
     registry = RunRegistry()
     registry.record_private_flow("f")
-    assert registry.is_exclusive_flow("f")
-    assert registry.find_shared_flow(b"d") is None
+    assert registry.is_flow_only_run_by_this_client("f")
+    assert registry.find_shared_flow_id(b"d") is None
 
 
 # Calls and their runs

@@ -12,10 +12,10 @@ from stepflow_client._stores.journal import Journal
 
 def test_a_chunk_that_has_begun_can_be_read(tmp_path: Path) -> None:
     with closing(Journal(tmp_path / "batch.journal")) as journal:
-        assert not journal.has_begun()
+        assert not journal.has_begun_any_chunk()
         chunk = Chunk(0, first=0, tag="t", count=2, digest="d")
         journal.record_chunk_begin(chunk)
-        assert journal.has_begun()
+        assert journal.has_begun_any_chunk()
         assert journal.find_chunk(0, 0) == chunk
         assert journal.find_chunk(1, 2) is None
 

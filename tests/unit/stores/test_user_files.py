@@ -23,7 +23,13 @@ from typing import Any
 import pytest
 from stepflow_client import FlowFileError
 from stepflow_client._stores import user_files
-from stepflow_client._stores.user_files import FileChangedError, replace_atomically, user_folder, write_file, write_text
+from stepflow_client._stores.user_files import (
+    FileChangedError,
+    get_stepflow_user_folder,
+    replace_atomically,
+    write_file,
+    write_text,
+)
 
 OLD = b"name: flow\nsteps: []\noutput: " + b"x" * 8000 + b"\n"
 NEW = OLD + b"test: {cases: []}\n"
@@ -331,6 +337,6 @@ def test_files_are_where_each_platform_has_them(
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in (f"XDG_{kind.upper()}_HOME", "LOCALAPPDATA"):
         monkeypatch.delenv(name, raising=False)
-    assert user_folder(kind) == tmp_path / parent / "stepflow"
+    assert get_stepflow_user_folder(kind) == tmp_path / parent / "stepflow"
     monkeypatch.setenv("LOCALAPPDATA" if platform == "win32" else f"XDG_{kind.upper()}_HOME", str(tmp_path / "own"))
-    assert user_folder(kind) == tmp_path / ("own" if platform != "darwin" else parent) / "stepflow"
+    assert get_stepflow_user_folder(kind) == tmp_path / ("own" if platform != "darwin" else parent) / "stepflow"

@@ -25,7 +25,7 @@ from stepflow_client._http.messages import (
     ReadTimeout,
     WriteTimeout,
 )
-from stepflow_client._rules.retries import RetryBudget, compute_retry_delay, describe_attempt, was_not_processed
+from stepflow_client._rules.retries import RetryBudget, compute_retry_delay, describe_outcome, was_not_processed
 
 from tests.unit.both_twins import HEALTH, RUN_ID, TWINS, URL, Server
 
@@ -191,9 +191,9 @@ def test_the_longer_of_both_waits_counts(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_attempts_are_described() -> None:
-    assert describe_attempt(HttpResponse(503, {})) == "status 503"
-    assert describe_attempt(ConnectionBroken("reset by peer")) == "reset by peer"
-    assert describe_attempt(ReadTimeout()) == "ReadTimeout"
+    assert describe_outcome(HttpResponse(503, {})) == "status 503"
+    assert describe_outcome(ConnectionBroken("reset by peer")) == "reset by peer"
+    assert describe_outcome(ReadTimeout()) == "ReadTimeout"
 
 
 @pytest.mark.parametrize(

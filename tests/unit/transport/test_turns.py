@@ -21,8 +21,8 @@ def test_a_call_without_time_takes_no_turn_away(twin: str, key: str | None, monk
         waited.append(turn)
         return False
 
-    monkeypatch.setattr(RunRegistry, "try_claim", is_taken)
-    monkeypatch.setattr(RunRegistry, "release_claim", lambda registry, turn: ended.append(turn))
+    monkeypatch.setattr(RunRegistry, "try_claim_flow_or_key", is_taken)
+    monkeypatch.setattr(RunRegistry, "release_flow_or_key", lambda registry, turn: ended.append(turn))
     server = Server()
     # Who has the turn of a key may be creating its run; a flow may be stored twice.
     with pytest.raises(RequestTimeoutError, match="idempotency key 'doc-42'") if key else nullcontext():

@@ -45,7 +45,7 @@ from ._data.secrets import (
 )
 from ._rules.run_search import RunQuery, parse_run_query
 from ._stores.sqlite import SharedFile
-from ._stores.user_files import user_folder
+from ._stores.user_files import get_stepflow_user_folder
 from .errors import InvalidArgumentError
 from .types.statuses import ExecutionStatus
 
@@ -120,7 +120,7 @@ def default_path() -> Path:
     On Linux, this is `$XDG_STATE_HOME/stepflow/history.db` (`~/.local/state` if unset). The folder is under
     `~/Library/Application Support` on macOS and `%LOCALAPPDATA%` on Windows.
     """
-    return user_folder("state") / _FILE_NAME
+    return get_stepflow_user_folder("state") / _FILE_NAME
 
 
 class History:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from ._base.text import compute_rate, duration_text, estimate_seconds_left, format_counts, visible
+from ._base.text import compute_rate, duration_text, estimate_seconds_left, format_progress, visible
 from .types.models import Record
 
 __all__ = ["Progress", "ProgressOption"]
@@ -81,7 +81,7 @@ class Progress(Record):
     def _format(self) -> str:
         if self.total != 1:
             numbers = self.total, self.completed, self.failed, self.duration
-            counts = format_counts(*numbers, known=self.known, is_estimated=self.is_estimated)
+            counts = format_progress(*numbers, known=self.known, is_estimated=self.is_estimated)
             return f"{self.status}: {counts}" if self.is_finished else counts
         if self.is_finished:
             return f"{self.status} after {duration_text(self.duration)}"

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from . import types
 from ._data.arguments import check_flag, check_instance, check_integer, check_seconds
 from ._stores.sqlite import SharedFile
-from ._stores.user_files import user_folder
+from ._stores.user_files import get_stepflow_user_folder
 from .types.statuses import ExecutionStatus
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def default_path() -> Path:
     On Linux, this is `$XDG_CACHE_HOME/stepflow/results.db` (`~/.cache` if unset). The folder is under
     `~/Library/Caches` on macOS and `%LOCALAPPDATA%` on Windows.
     """
-    return user_folder("cache") / _FILE_NAME
+    return get_stepflow_user_folder("cache") / _FILE_NAME
 
 
 class ResultCache:

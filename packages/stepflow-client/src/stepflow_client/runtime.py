@@ -14,7 +14,7 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Concatenate, NoReturn, ParamSpec, Self, TypeVar, Unpack
 
 from ._async.client import StepflowClient
-from ._base.suggestions import SuggestsNames, suggest_argument_names
+from ._base.suggestions import SuggestsNames, with_argument_suggestions
 from ._data.arguments import (
     argument_error,
     check_choice,
@@ -131,7 +131,7 @@ class StepflowRuntime(SuggestsNames):
         weakref.finalize(self, supervisor.stop_in_background).atexit = False
 
     @classmethod
-    @suggest_argument_names
+    @with_argument_suggestions
     def start(
         cls,
         config: ConfigSource | None = None,

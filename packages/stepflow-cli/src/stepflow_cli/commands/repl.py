@@ -102,9 +102,9 @@ def _set_up_readline() -> Callable[[], None]:
         import readline
     except ImportError:  # Windows
         return lambda: None
-    from stepflow_client._command import user_folder
+    from stepflow_client._command import get_stepflow_user_folder
 
-    path, context = user_folder("state") / "repl_history", click.get_current_context().find_root()
+    path, context = get_stepflow_user_folder("state") / "repl_history", click.get_current_context().find_root()
 
     def complete_word(text: str, state: int) -> str | None:
         words = shlex.split(readline.get_line_buffer()[: readline.get_begidx()])

@@ -184,7 +184,7 @@ def build_variants(words: Iterable[str], flow: Mapping[str, Any]) -> dict[str, V
         Problem: If an argument is malformed or refers to an invalid flow, variable or step.
         FlowFileError: If a flow file can't be read.
     """
-    from stepflow_client._command import merge_overrides
+    from stepflow_client._command import unify_overrides
     from stepflow_client.evaluation import Variant
 
     variants = {}
@@ -193,7 +193,7 @@ def build_variants(words: Iterable[str], flow: Mapping[str, Any]) -> dict[str, V
         varied = flow if own_flow is None else own_flow
         arguments = [ValueArgument(f"--variant {name}", "set", override) for override in parts.overrides]
         values = RunValues(single_variables=parts.variables, overrides=arguments)
-        overrides = merge_overrides(values.read_overrides(varied))
+        overrides = unify_overrides(values.read_overrides(varied))
         variants[name] = Variant(flow=own_flow, variables=values.read_variables(varied), overrides=overrides)
     return variants or None
 
@@ -397,7 +397,7 @@ def _has_evaluation_started_runs(folder: str) -> bool:
             return True
     for path in Path(folder, "runs").glob("*.journal"):
         with closing(Journal(path)) as journal:
-            if journal.has_begun():
+            if journal.has_begun_any_chunk():
                 return True
     return False
 

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from stepflow_client import FlowFileError, TransportError
-from stepflow_client._command import merge_overrides
+from stepflow_client._command import unify_overrides
 
 from ..errors import convert_to_problem, interrupted_problem, require_extra, usage
 from ..inputs.flow_loading import list_example_names, load_flow_argument
@@ -86,7 +86,7 @@ class EvaluationPlan:
             # Check the flows before anything runs: once they're corrected, the evaluation's folder can't be reused.
             from ..validation.before_run import check_before_run, read_mapping_flow_source
 
-            changed = set(merge_overrides(self._overrides) or {})
+            changed = set(unify_overrides(self._overrides) or {})
             for variant in (self.variants or {}).values():
                 changed |= set(variant.overrides or {})
             variant_files = get_variant_flows(options.variants, options.flow).values()

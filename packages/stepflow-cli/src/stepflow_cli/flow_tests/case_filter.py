@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stepflow_client import StepflowClientError
-from stepflow_client._command import user_folder
+from stepflow_client._command import get_stepflow_user_folder
 from stepflow_client._stores.user_files import write_file
 from stepflow_client.flows.project import find_flow_files
 from stepflow_client.testing import collect_tests, select_cases, touching
@@ -55,7 +55,7 @@ def save_failed_cases(tests: FlowTests, results: Sequence[CaseResult]) -> None:
 
 def _get_failed_cases_file(flow: Path) -> Path:
     try:
-        folder = user_folder("cache")
+        folder = get_stepflow_user_folder("cache")
     except StepflowClientError as error:
         raise OSError(error.message) from None
     return folder / "failed-cases" / f"{hashlib.sha256(str(flow.resolve()).encode()).hexdigest()[:32]}.json"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from stepflow_client import FlowResult, InvalidArgumentError, NotFoundError
 from stepflow_client._command import check_text, expectation_of, remove_cases
-from stepflow_client._data.secrets import is_hidden
+from stepflow_client._data.secrets import has_hidden_part
 from stepflow_client._editing.text_edits import (
     Edit,
     NotEditableError,
@@ -205,11 +205,11 @@ class ItemToSave:
         error, warnings = self.result.error, list[str]()
         if self.arguments.overrides:
             warnings.append("the run had overrides of steps; a test case has none, so its result may differ")
-        secret = [name for name, value in (self.arguments.variables or {}).items() if is_hidden(value)]
+        secret = [name for name, value in (self.arguments.variables or {}).items() if has_hidden_part(value)]
         if secret:
             ways = " ".join(f"--var {name}=VALUE" for name in secret)
             warnings.append(f"secret variables are left out: set them with 'stepflow test {ways}'")
-        if is_hidden([self.input, self.result.output, *([error.message, error.details] if error else [])]):
+        if has_hidden_part([self.input, self.result.output, *([error.message, error.details] if error else [])]):
             warnings.append("secrets are ***: replace them in the case with their values, or others")
         return warnings
 
@@ -228,7 +228,7 @@ class ItemToSave:
 
         mocks = {step_id: self.outcomes[step_id] for step_id in mocked}
         variables = self.arguments.variables or {}
-        variables = {name: value for name, value in variables.items() if not is_hidden(value)}
+        variables = {name: value for name, value in variables.items() if not has_hidden_part(value)}
         known: dict[str, Any] = {"variables": variables, "mocks": mocks, "flow": self.flow}
         return build_test_case(name, self.input, self.result, **known, at=self.run.created_at)
 

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from stepflow_client import InvalidArgumentError
-from stepflow_client._base.text import format_json, visible
+from stepflow_client._base.text import format_json_line, visible
 from stepflow_client._codec.flow_tools import make_tool_spec
 from stepflow_client._command import async_compute, suggest_nearest, suggest_or_list
 from stepflow_client.flows.components import BUILTINS
@@ -73,7 +73,7 @@ async def list_components(call: ToolCall) -> ToolResult:
         raise InvalidArgumentError(f"unknown component {name!r}", hint=hint)
     fields = ("description", "input_schema", "output_schema")
     description = {"component": path, **{field: getattr(components[path], field) for field in fields}}
-    return ToolResult(format_json(description), description)
+    return ToolResult(format_json_line(description), description)
 
 
 _UNKNOWN_ROUTE = "/ROUTE"

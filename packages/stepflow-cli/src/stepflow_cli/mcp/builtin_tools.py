@@ -10,14 +10,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from stepflow_client import InvalidArgumentError, RunTimeoutError
-from stepflow_client._base.text import describe_missing_item, format_json, visible
+from stepflow_client._base.text import describe_missing_item, format_json_line, visible
 from stepflow_client._codec.flow_tools import (
     RUN_ID,
     WAIT_RUN,
     WAIT_RUN_DESCRIPTION,
     WAIT_RUN_FIELDS,
     make_tool_result,
-    make_tool_without_flow,
+    make_tool_that_runs_no_flow,
     make_unfinished_result,
 )
 from stepflow_client.tools import ToolResult
@@ -66,7 +66,7 @@ class BuiltinTool:
     @cached_property
     def spec(self) -> FlowToolSpec:
         """The tool's spec, with the schema for its arguments and their validation."""
-        return make_tool_without_flow(self.name, self.description, self.properties, self.required)
+        return make_tool_that_runs_no_flow(self.name, self.description, self.properties, self.required)
 
 
 async def _get_run(call: ToolCall) -> ToolResult:
@@ -104,7 +104,7 @@ async def read_output_text(runs: AgentRuns, catalog: FlowCatalog, run_id: str, i
     if item >= len(results):
         raise InvalidArgumentError(describe_missing_item(run_id, item, len(results)))
     response = make_tool_result(results[item], None, catalog.secrets)
-    return format_json((response.structured or {})["output"]) if results[item].is_success else response.text
+    return format_json_line((response.structured or {})["output"]) if results[item].is_success else response.text
 
 
 async def _wait_run(call: ToolCall) -> ToolResult:

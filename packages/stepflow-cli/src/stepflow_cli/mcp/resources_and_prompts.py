@@ -29,7 +29,7 @@ from mcp_types import (
     TextResourceContents,
 )
 from stepflow_client import StepflowClientError
-from stepflow_client._base.text import format_json, visible
+from stepflow_client._base.text import format_json_line, visible
 from stepflow_client._command import check_run_id, collect_examples
 from stepflow_client._data.secrets import hide_flow_secrets
 
@@ -58,8 +58,8 @@ class PromptHandlers:
         """Return the text of a prompt."""
         for name, description, spec, value in self._iter_example_prompts():
             if name == params.name:
-                arguments = json.loads(format_json({"input": value} if spec.is_wrapped else value))
-                shown = format_json(self._catalog.hide_secrets(arguments))
+                arguments = json.loads(format_json_line({"input": value} if spec.is_wrapped else value))
+                shown = format_json_line(self._catalog.hide_secrets(arguments))
                 text = f"Call the tool {spec.name} with these arguments, and tell me the result:\n{shown}"
                 message = PromptMessage(role="user", content=TextContent(text=text))
                 return GetPromptResult(description=description, messages=[message])
@@ -142,7 +142,7 @@ class ResourceHandlers:
             if kind == "runs":
                 text, media, more = await self._read_run(name, int(item or 0), part, query or "")
             elif name in self._catalog.tools:
-                text, media = format_json(hide_flow_secrets(self._catalog.tools[name].flow)), _JSON
+                text, media = format_json_line(hide_flow_secrets(self._catalog.tools[name].flow)), _JSON
             else:
                 raise MCPError(INVALID_PARAMS, "unknown flow")
         except StepflowClientError as error:
@@ -159,7 +159,7 @@ class ResourceHandlers:
             return await asyncio.to_thread(self._render_masked_report, run_id), _HTML, None
         if part is None:
             details = (await self._runs.client.snapshot(run_id, include="account")).details.to_dict()
-            return format_json(self._catalog.hide_secrets(details)), _JSON, None
+            return format_json_line(self._catalog.hide_secrets(details)), _JSON, None
         text = await read_output_text(self._runs, self._catalog, run_id, item)
         offset = next((int(text) for text in parse_qs(query).get("offset", []) if text.isdecimal()), 0)
         end = offset + PAGE_LENGTH

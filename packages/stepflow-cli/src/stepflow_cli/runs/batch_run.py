@@ -213,7 +213,7 @@ class BatchRun:
         assert form is not None
         if self._journal is not None and os.path.exists(self._journal):
             with closing(Journal(self._journal)) as written:
-                if not written.has_ended():
+                if not written.has_batch_ended():
                     # A retry would drop the remaining inputs from the output.
                     raise usage(f"the batch of {output} was interrupted", "continue it with --resume first")
         records = (record for record in _read_written_records(output, form) if record["status"] != "completed")

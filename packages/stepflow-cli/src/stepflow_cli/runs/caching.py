@@ -8,7 +8,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from stepflow_client._base.text import remove_url_credentials
-from stepflow_client._command import complete_arguments, parse_declared_variables, parse_run_arguments
+from stepflow_client._command import check_and_complete_arguments, parse_declared_variables, parse_run_arguments
 from stepflow_client._data.secrets import contains_secret
 from stepflow_client.flows.run_requirements import find_requirements
 
@@ -103,5 +103,5 @@ class JobCache:
         needs = find_requirements(job.flow, parse_declared_variables(job.flow))
         environment = os.environ if job.options.values.variables_from_env else None
         # Values were already checked when they were read.
-        arguments = complete_arguments(given, needs, environment, check_values=False)
+        arguments = check_and_complete_arguments(given, needs, environment, check_values=False)
         return self._cache._compute_key(job.flow_id or job.flow, arguments), arguments.variables

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from stepflow_client._command import add_env_variables, merge_overrides, parse_declared_variables
+from stepflow_client._command import add_env_variables, parse_declared_variables, unify_overrides
 from stepflow_client.flows.graph import cut_flow_to_step, flow_of_step
 from stepflow_client.flows.reading import is_flow_id
 from stepflow_client.flows.run_requirements import check_inputs, check_variables
@@ -144,7 +144,7 @@ def read_job_values(job: Job, text: FlowText | None = None) -> None:
         step = reuse.only_step
         if reuse.run is not None:
             raise usage("--step reads its input from the run of --reuse, or from an option: use one of them")
-        overrides = merge_overrides(job.overrides) or {}
+        overrides = unify_overrides(job.overrides) or {}
         if "input" in (overrides.get(step) or {}).get("value", {}):
             raise usage(f"the input of step {step} is passed as a whole, so an override of it would have no effect")
         job.flow = flow_of_step(job.flow_with_overrides, step)

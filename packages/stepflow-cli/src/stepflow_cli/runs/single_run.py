@@ -12,7 +12,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from stepflow_client import InvalidFlowError, NotFoundError, StepflowClientError
-from stepflow_client._base.text import format_counts
+from stepflow_client._base.text import format_progress
 from stepflow_client.flows.graph import FlowSteps
 
 from ..errors import Problem, convert_to_problem, current_session, interrupted_problem
@@ -139,7 +139,7 @@ class _ProgressDisplay:
 
     def _format_counts(self, watch: RunWatch) -> str:
         completed, failed = watch.progress.count_ended_items()
-        return format_counts(watch.details.items.total, completed, failed, time.monotonic() - self._began)
+        return format_progress(watch.details.items.total, completed, failed, time.monotonic() - self._began)
 
 
 def complete_job_from_server(target: Target, job: Job) -> None:

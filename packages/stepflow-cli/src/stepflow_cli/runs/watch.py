@@ -211,7 +211,11 @@ def _add_step_lines(tree: Tree, run: RunProgress, now: datetime, most: int | Non
     widest = max((cell_len(escape(step.get_state_text(run.total, run.is_over))) for step in steps), default=0)
     for step in steps:
         line = _format_step_line(step, run, now, width, widest)
-        if step.error and step.failed > len(step.not_run) and not any(step.error in error for error in shown_errors):
+        if (
+            step.error
+            and step.failed_count > len(step.not_run)
+            and not any(step.error in each for each in shown_errors)
+        ):
             shown_errors.append(step.error)
             line.append(f"  {escape(step.error)}")
         tree.add(line)
@@ -239,8 +243,8 @@ def _format_step_line(step: StepProgress, run: RunProgress, now: datetime, width
     is_run = not step.kept and (len(step.not_run) < len(step.ended) or not step.not_run)
     text.append(f"{_format_duration(step.get_duration(now) if is_run else None):>8}")
     if run.total != 1:
-        failed = step.failed - len(step.not_run) - len(step.unclear)
-        text.append(f"  {failed + step.count_items('completed')} of {run.total} done")
+        failed = step.failed_count - len(step.not_run) - len(step.unclear)
+        text.append(f"  {failed + step.count_items_with_status('completed')} of {run.total} done")
         text.append(f", {len(step.running)} running" if step.running else "")
         text.append(f", {failed} failed" if failed else "")
         text.append(f", {len(step.unclear)} failed or not run" if step.unclear else "")
@@ -359,7 +363,7 @@ class RunWatch:
             if item.error is not None:
                 errors.setdefault(item.error.step_id, _get_first_line(item.error.message))
         for step in self.progress.steps:
-            if step.failed and step.error is None:
+            if step.failed_count and step.error is None:
                 step.error = errors.get(step.step_id)
         for (index, _), account in self._accounts.items():
             self._record_skipped_step(index, account)
@@ -371,7 +375,8 @@ class RunWatch:
         run = self.details
         has_failed = run.status in FAILED_STATUSES
         parts: list[SnapshotPart] = ["counts"]
-        if run.items.total <= MAX_EXPLAINED_ITEMS and (has_failed or any(step.failed for step in self.progress.steps)):
+        has_failed_step = any(step.failed_count for step in self.progress.steps)
+        if run.items.total <= MAX_EXPLAINED_ITEMS and (has_failed or has_failed_step):
             parts += ("items", "steps", "flow", "arguments")
         elif has_failed and run.items.total <= _MAX_ITEMS:
             parts.append("items")
@@ -401,7 +406,7 @@ class RunWatch:
             account = self._accounts.get((item, step.step_id))
             # In large runs, skipped steps are known only at the end.
             is_small = self.details.items.total <= _FEW_ITEMS
-            others = [other for other in run.steps if other is not step and item in other.ended and other.failed]
+            others = [other for other in run.steps if other is not step and item in other.ended and other.failed_count]
             if account is not None:
                 self._record_skipped_step(item, account)
             elif item not in step.not_run and is_small and others:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from stepflow_client import StepflowClientError
 from stepflow_client._base.text import format_rfc3339
-from stepflow_client._command import user_folder
+from stepflow_client._command import get_stepflow_user_folder
 
 from ..errors import Problem
 from ..output.messages import note
@@ -157,7 +157,7 @@ def _encode_log_line(line: RawLine) -> bytes:
 
 
 def _get_log_folder() -> Path:
-    return user_folder("state") / "logs"
+    return get_stepflow_user_folder("state") / "logs"
 
 
 def _list_log_files() -> list[Path]:

@@ -218,13 +218,13 @@ def get_config_path() -> Path:
     """
     from pathlib import Path
 
-    from stepflow_client._command import user_folder
+    from stepflow_client._command import get_stepflow_user_folder
 
     named = os.environ.get(CONFIG_VARIABLE)
     if named:
         return Path(named).expanduser().absolute()
     try:
-        return user_folder("config") / "config.toml"
+        return get_stepflow_user_folder("config") / "config.toml"
     except Exception as error:
         raise usage("this user has no home folder", f"set HOME, or {CONFIG_VARIABLE} to a file") from error
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from stepflow_client import InvalidArgumentError, Keep, RunArguments, RunDetails, StoredFlow
 from stepflow_client._command import FailureGroup, apply_patch, make_merge_patch
-from stepflow_client._data.secrets import is_hidden
+from stepflow_client._data.secrets import has_hidden_part
 from stepflow_client.flows.graph import get_steps_by_id
 from stepflow_client.flows.interpreter import apply_valid_overrides
 from stepflow_client.flows.run_requirements import check_inputs
@@ -207,5 +207,5 @@ def _apply_input_edits(subject: ItemsToChange, form: Mapping[str, str]) -> list[
 
 
 def _reject_masked_value(value: Any) -> None:
-    if is_hidden(value):
+    if has_hidden_part(value):
         raise ValueError("*** stands for a secret value: enter the value itself")

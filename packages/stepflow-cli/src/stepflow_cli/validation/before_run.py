@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from stepflow_client import StepflowClientError
-from stepflow_client._command import user_folder
+from stepflow_client._command import get_stepflow_user_folder
 from stepflow_client.flows.reading import require_flow
 
 from .._version import VERSION
@@ -81,7 +81,7 @@ def check_before_run(
     digest = f"{len(key)}-{crc32(key):08x}"
     clean: list[str] = []
     with suppress(OSError, UnicodeError, StepflowClientError):
-        clean = (user_folder("cache") / "checked").read_text("utf-8").split()
+        clean = (get_stepflow_user_folder("cache") / "checked").read_text("utf-8").split()
     if digest in clean:
         return
     from stepflow_client._command import check_source
@@ -92,7 +92,7 @@ def check_before_run(
     if all(finding.level == "warning" and finding.rule not in _NOTED for finding in every):
         # If two commands write at once, one digest is lost at worst.
         with suppress(OSError, StepflowClientError):
-            cache = user_folder("cache")
+            cache = get_stepflow_user_folder("cache")
             cache.mkdir(parents=True, exist_ok=True)
             (cache / "checked").write_text("\n".join([*clean[1 - _MAX_REMEMBERED :], digest]), "utf-8")
     if not any(_filter_relevant_findings(every, flow, kept, is_part=is_part)):

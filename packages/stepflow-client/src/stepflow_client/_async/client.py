@@ -14,7 +14,7 @@ from .. import types
 from .._base.lazy import lazy_module
 from .._base.not_given import NOT_GIVEN, NotGiven
 from .._base.pickling import Picklable
-from .._base.suggestions import SuggestsNames, reject_unknown_arguments, suggest_argument_names
+from .._base.suggestions import SuggestsNames, reject_unknown_arguments, with_argument_suggestions
 from .._codec import output_types, requests, responses
 from .._codec.requests import FlowId, RunCall, RunId, Variables
 from .._data.arguments import check_choice, check_flag, check_flags, check_seconds
@@ -159,7 +159,7 @@ class StepflowClient(SuggestsNames, Picklable):
         InvalidArgumentError: If a setting is invalid.
     """
 
-    @suggest_argument_names
+    @with_argument_suggestions
     def __init__(
         self,
         base_url: str | httpx.URL | Sequence[str | httpx.URL] = "http://localhost:7837",
@@ -203,7 +203,7 @@ class StepflowClient(SuggestsNames, Picklable):
         return self._services.keyed_runs.older_flows.get(run_id) if "keyed_runs" in vars(self._services) else None
 
     @classmethod
-    @suggest_argument_names
+    @with_argument_suggestions
     def from_env(
         cls,
         base_url: str | httpx.URL | Sequence[str | httpx.URL] | None = None,
@@ -519,7 +519,7 @@ class StepflowClient(SuggestsNames, Picklable):
         """
         began, deadline = time.monotonic(), None if timeout is None else compute_deadline(timeout)
         if isinstance(input, (list, tuple)):
-            requests.require_single_input(input)
+            requests.reject_batch_input(input)
         if output_type is not None:
             output_types.check_output_type(output_type)
         if progress is not False:

@@ -163,7 +163,7 @@ class FlowStore:
         if isinstance(flow, StoredFlowId):
             return flow
         # Dumping a mapping is cheaper than checking it.
-        dump = requests.dump_flow(flow) if type(flow) is dict else None
+        dump = requests.marshal_flow(flow) if type(flow) is dict else None
         stamp = requests.get_file_stamp(flow) if dump is None else dump
         cached = self._checked.get(stamp)
         if cached is not None:
@@ -171,7 +171,7 @@ class FlowStore:
         loaded = load_flow(flow)
         if dump is not None and is_plain(loaded, any_text=True):
             # Keep our own copy, so that it doesn't change along with the caller's flow.
-            loaded = requests.load_dumped_flow(dump)
+            loaded = requests.unmarshal_flow(dump)
         elif dump is not None:
             stamp = None
         content = stored_flow.remove_cases(loaded)
@@ -197,18 +197,18 @@ class FlowStore:
         if is_single:
             copy = stored_flow.add_tag_to_flow(flow.content_with_examples, os.urandom(16).hex())
             return await self.store_private_copy(flow, copy)
-        registry = self.registries.current
-        while (shared_id := registry.find_shared_flow(digest)) is None:
-            is_first = registry.try_claim(digest)
+        registry = self.registries.of_current_process
+        while (shared_id := registry.find_shared_flow_id(digest)) is None:
+            is_first = registry.try_claim_flow_or_key(digest)
             if is_first or has_passed(current_deadline()):
                 try:
-                    copy = stored_flow.add_tag_to_flow(flow.content_with_examples, registry.choose_shared_tag(digest))
+                    copy = stored_flow.add_tag_to_flow(flow.content_with_examples, registry.choose_flow_tag(digest))
                     flow_id = await self.validate_and_store_copy(flow, copy)
                     registry.record_shared_flow(digest, flow_id)
                     self._copies.put_newest(flow_id, copy)
                 finally:
                     if is_first:
-                        registry.release_claim(digest)
+                        registry.release_flow_or_key(digest)
                 return self._remember_flow(flow_id, needs)._replace(flow=copy)
             # Another call is already storing this flow, so wait for it instead of sending the flow twice.
             await asyncio.sleep(self._connection.timings.store_poll)
@@ -217,7 +217,7 @@ class FlowStore:
     async def store_private_copy(self, flow: CheckedFlow, copy: dict[str, Any]) -> StoredCopy:
         """Store a copy of a flow that only a single call runs, and return the copy."""
         flow_id = await self.validate_and_store_copy(flow, copy)
-        self.registries.current.record_private_flow(flow_id)
+        self.registries.of_current_process.record_private_flow(flow_id)
         return self._remember_flow(flow_id, self.get_requirements(flow))._replace(flow=copy)
 
     async def validate_and_store_copy(self, flow: CheckedFlow, copy: dict[str, Any]) -> str:
@@ -249,7 +249,7 @@ class FlowStore:
     async def _fetch_diagnostics(self, flow: dict[str, Any]) -> list[dict[str, Any]]:
         """Ask the server to check a flow and return its raw diagnostics."""
         server = await self._connection.detect_server()
-        sent = flow if server.capabilities["exact_numbers"] else requests.prepare_dry_run(flow)
+        sent = flow if server.capabilities["exact_numbers"] else requests.remove_valid_retry_counts(flow)
         request = api.store_flow(body={"flow": sent, "dryRun": True})
         try:
             return await self._connection.call(request, partial(_read_true_diagnostics, flow=flow))
@@ -260,7 +260,7 @@ class FlowStore:
 
     def forget_flow(self, flow_id: str) -> None:
         """Forget a flow that the server may not have anymore."""
-        self.registries.current.forget_flow(flow_id)
+        self.registries.of_current_process.forget_flow(flow_id)
         # Also check flows again, since the new server's release may not accept the same ones.
         self._accepted.clear()
         for key, stored in list(self._stored.items()):

@@ -178,7 +178,7 @@ class Rerunner:
             # Kept steps don't read their variables, and recorded ones may be from an earlier version of the flow.
             needs = find_requirements(copy, parse_declared_variables(copy))._replace(names=None)
             # This only completes the arguments: the variables in the request have been checked already.
-            sent = await async_compute(partial(call.complete_arguments, sent, needs))
+            sent = await async_compute(partial(call.check_and_complete_arguments, sent, needs))
             if (key := request.idempotency_key) is not None:
                 scope = make_rerun_scope(origin.run_id, part)
                 call = call._replace(idempotency_key=key, idempotency_scope=scope, origin=origin, source=new_run.source)

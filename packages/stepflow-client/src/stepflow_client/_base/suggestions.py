@@ -106,7 +106,7 @@ class SuggestsNames:
             raise AttributeError(message, name=name)
 
 
-def suggest_argument_names(function: Function) -> Function:
+def with_argument_suggestions(function: Function) -> Function:
     """Decorate a function so that its unknown-argument errors suggest the closest name."""
     code = function.__code__
     known = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
@@ -154,7 +154,7 @@ def explain_missing_file(path: str) -> str:
     names = _list_sibling_files(path)
     where = "the working folder" if folder == Path() else f"the folder {folder}"
     if not names:
-        return f"{where} has no file that ends in {' or '.join(_get_similar_endings(path))}"
+        return f"{where} has no file that ends in {' or '.join(_get_interchangeable_extensions(path))}"
     return f"{where} has {', '.join(names[:_MAX_SHOWN])}{', ...' if len(names) > _MAX_SHOWN else ''}"
 
 
@@ -172,7 +172,7 @@ def suggest_nearest_file(path: str) -> str | None:
 
 def _list_sibling_files(path: str) -> list[str]:
     """Return the names of files with a similar extension in the same folder."""
-    endings = _get_similar_endings(path)
+    endings = _get_interchangeable_extensions(path)
     try:
         entries = list(islice(Path(path).parent.iterdir(), _MAX_ENTRIES))
     except (OSError, ValueError):
@@ -180,6 +180,6 @@ def _list_sibling_files(path: str) -> list[str]:
     return sorted(entry.name for entry in entries if entry.suffix.lower() in endings)
 
 
-def _get_similar_endings(path: str) -> tuple[str, ...]:
+def _get_interchangeable_extensions(path: str) -> tuple[str, ...]:
     ending = Path(path).suffix.lower()
     return next((endings for endings in _SIMILAR_EXTENSIONS if ending in endings), (ending,) if ending else _VALUES)

@@ -41,7 +41,7 @@ def short_json(value: Any, max_width: int = 200) -> str:
     return cut(json.dumps(value, ensure_ascii=False, default=str), max_width)
 
 
-def format_json(value: Any) -> str:
+def format_json_line(value: Any) -> str:
     """Format a value as one line of JSON, escaping characters that terminals or readers would interpret."""
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if visible(text) == text else json.dumps(value, default=str).replace("\x7f", "\\u007f")
@@ -113,7 +113,7 @@ def estimate_seconds_left(total: int | None, done: int, seconds: float, *, known
     return (total - done) / rate if total is not None and rate and done < total else None
 
 
-def format_counts(
+def format_progress(
     total: int | None, completed: int, failed: int, seconds: float, *, known: int = 0, is_estimated: bool = False
 ) -> str:
     """Format a run's progress, e.g. `1,203/2,000 done, 3 failed, 12s, 100/s, 8.0s left`.

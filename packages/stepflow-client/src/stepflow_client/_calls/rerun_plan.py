@@ -12,8 +12,8 @@ from .._codec.idempotency_markers import check_key
 from .._codec.requests import RunId, Variables
 from .._data.arguments import argument_error, check_choice, check_flags, check_instances, check_integer, check_texts
 from .._data.flow_declarations import collect_declared_variables
-from .._data.secrets import get_hidden_mark, is_hidden
-from .._data.values import merge_overrides
+from .._data.secrets import get_hidden_mark, has_hidden_part
+from .._data.values import unify_overrides
 from .._rules.releases import Server, require_capability
 from ..errors import InvalidArgumentError
 from ..flows.expected_results import is_json_equal, may_equal_masked
@@ -52,24 +52,24 @@ def read_recorded_arguments(entry: HistoryEntry | None, flow: Mapping[str, Any])
     if entry is None:
         return RecordedArguments()
     mark = get_hidden_mark(entry.flow)
-    is_input_known = "input" not in entry.omitted and not is_hidden(entry.input, mark)
+    is_input_known = "input" not in entry.omitted and not has_hidden_part(entry.input, mark)
     variables = entry.variables or {}
-    hidden = {name: value for name, value in variables.items() if is_hidden(value, mark)}
+    hidden = {name: value for name, value in variables.items() if has_hidden_part(value, mark)}
     visible = {name: value for name, value in variables.items() if name not in hidden}
     steps = get_steps_by_id(flow)
-    overrides = {step: change for step, change in (merge_overrides(entry.overrides) or {}).items() if step in steps}
+    overrides = {step: change for step, change in (unify_overrides(entry.overrides) or {}).items() if step in steps}
     return RecordedArguments(
         input=entry.input if is_input_known else NOT_GIVEN,
         variables=None if "variables" in entry.omitted else visible,
         hidden=hidden,
-        overrides=None if "overrides" in entry.omitted or is_hidden(overrides, mark) else overrides,
+        overrides=None if "overrides" in entry.omitted or has_hidden_part(overrides, mark) else overrides,
         flow_file=entry.flow_file,
     )
 
 
 def is_flow_masked(flow: Mapping[str, Any]) -> bool:
     """Return whether parts of a recorded flow are hidden."""
-    return is_hidden(flow, get_hidden_mark(flow))
+    return has_hidden_part(flow, get_hidden_mark(flow))
 
 
 def _require_secret_variables(new_run: NewRun, items: Sequence[RerunItem]) -> None:
@@ -95,7 +95,7 @@ def _reject_stale_kept_steps(new_run: NewRun, items: Sequence[RerunItem]) -> Non
         InvalidArgumentError: If a kept step, or a step it reads, has changed in the flow or is overridden.
     """
     kept = {step for item in items for step in item.kept}
-    changed, overridden = new_run.changed, merge_overrides(new_run.request.overrides) or {}
+    changed, overridden = new_run.changed, unify_overrides(new_run.request.overrides) or {}
     for step in get_steps_by_id(new_run.effective):
         if step in kept & changed & overridden.keys():
             raise InvalidArgumentError(f"step {step!r} is kept, so its override would have no effect", hint=_FORCE)
@@ -125,7 +125,7 @@ def _get_compared_fields(step: Mapping[str, Any]) -> list[Any]:
 
 def drop_kept_overrides(overrides: Any, kept: Mapping[str, Any]) -> dict[str, Any]:
     """Return the overrides except those for kept steps."""
-    return {step: change for step, change in (merge_overrides(overrides) or {}).items() if step not in kept}
+    return {step: change for step, change in (unify_overrides(overrides) or {}).items() if step not in kept}
 
 
 def _find_executed_references(flow: Mapping[str, Any], items: Sequence[RerunItem], kind: str) -> list[Reference]:
@@ -203,7 +203,7 @@ def _find_steps_reading_changed_arguments(new_run: NewRun, index: int, *, cautio
                     for value in (before[what], after[what])
                 )
                 # Ignore secrets masked in the history, or be cautious: the new one may be different.
-                is_unknown = cautious and what == "input" and is_hidden(old, mark)
+                is_unknown = cautious and what == "input" and has_hidden_part(old, mark)
                 if is_unknown or not may_equal_masked(old, new, mark):
                     changed.add(name)
     return changed
@@ -370,7 +370,7 @@ def combine_with_earlier_run(request: RerunRequest, earlier: EarlierRun, new: Ma
     changes = request.overrides if isinstance(request.overrides, (list, tuple)) else [request.overrides]
     overrides: Any = [change for change in (recorded.overrides, *changes) if change] or None
     new_variables = requests.parse_run_variables(request.variables)
-    check_variables(flow, new_variables, [merge_overrides(request.overrides), recorded.overrides])
+    check_variables(flow, new_variables, [unify_overrides(request.overrides), recorded.overrides])
     if alone is not None:
         flow, overrides = cut_flow_to_step(flow, alone, overrides)
         flow["steps"] = [{key: step[key] for key in step if key != "mustExecute"} for step in flow["steps"]]
@@ -405,7 +405,7 @@ def _select_inputs(earlier: EarlierRun, request: RerunRequest, recorded: Recorde
     if input is NOT_GIVEN:
         return None
     if total == 1:
-        requests.require_single_input(input)
+        requests.reject_batch_input(input)
         return {0: input[0] if isinstance(input, (list, tuple)) else input}
     if not isinstance(input, (list, tuple)) or len(input) != total:
         raise InvalidArgumentError(

@@ -13,7 +13,7 @@ StepsByItem: TypeAlias = Mapping[int, Sequence[StepDetails]]
 """Steps by item index."""
 
 
-def make_lazy_items(listed: ListItemsResponse) -> RunItems:
+def convert_to_run_items(listed: ListItemsResponse) -> RunItems:
     """Return a response's items as `RunItems`, which builds each item on first access."""
     items = listed.items
     return items if isinstance(items, RunItems) else RunItems(items)
@@ -21,7 +21,7 @@ def make_lazy_items(listed: ListItemsResponse) -> RunItems:
 
 def is_first_failure_ambiguous(listed: ListItemsResponse, places: Iterable[int], steps: StepsByItem) -> bool:
     """Return whether it takes the flow to tell which step failed first (several did, or the errors differ)."""
-    items = make_lazy_items(listed)
+    items = convert_to_run_items(listed)
     for place in places:
         failed = [step for step in steps.get(items[place].index, ()) if step.error is not None]
         error, errors = items[place].error, {(step.error.message, step.error.code) for step in failed if step.error}
@@ -44,7 +44,7 @@ def add_failed_steps(
     from .._runs.causes import ItemRecord
     from ..flows.graph import FlowSteps
 
-    items = make_lazy_items(listed)
+    items = convert_to_run_items(listed)
     flow_steps = FlowSteps(flow)
     explained: dict[int, RunItem] = {}
     for place in places:
@@ -66,7 +66,7 @@ def add_failed_steps(
     return replace(listed, items=items._with_replaced_items(explained))
 
 
-def add_lost_item_errors(listed: ListItemsResponse, status: ExecutionStatus, started: StepsByItem) -> ListItemsResponse:
+def add_lost_run_errors(listed: ListItemsResponse, status: ExecutionStatus, started: StepsByItem) -> ListItemsResponse:
     """Add an error to a lost run's unfinished items.
 
     If the server's store fails, even a completed run may lack an item's output.
@@ -76,7 +76,7 @@ def add_lost_item_errors(listed: ListItemsResponse, status: ExecutionStatus, sta
         status: The run's final status.
         started: The steps that had started, by item index, for items whose steps were requested.
     """
-    items = make_lazy_items(listed)
+    items = convert_to_run_items(listed)
     lost: dict[int, RunItem] = {}
     message = "the server lost the run before this item ended"
     if status == ExecutionStatus.COMPLETED:

@@ -11,7 +11,7 @@ from pathlib import PurePath
 from typing import Any
 
 from .._base.suggestions import suggest_or_list
-from .._base.text import cut, format_json, visible, visible_lines
+from .._base.text import cut, format_json_line, visible, visible_lines
 from .._data.flow_declarations import get_declared_schema, get_stored_defs
 from .._data.secrets import Secrets, find_secret_values_in_flow, find_secrets
 from .._data.values import check_json
@@ -145,7 +145,7 @@ def _format_fault(fault: Mismatch) -> str:
     return visible(f"- {where}: {fault.message}{got}{f'; {fault.hint}' if fault.hint else ''}")
 
 
-def make_tool_without_flow(
+def make_tool_that_runs_no_flow(
     name: str, description: str, fields: Mapping[str, Any], required: Sequence[str]
 ) -> FlowToolSpec:
     """Make a tool that doesn't run a flow, with the given argument fields."""
@@ -296,7 +296,7 @@ def make_tool_result(result: FlowResult, spec: FlowToolSpec | None, secrets: Ite
         error = {key: visible(value) for key, value in parts.items() if value is not None}
     for secret in secrets:
         output, error = secret.hide_in(output), secret.hide_in(error)
-    text = _format_run_result(result, format_json(output))
+    text = _format_run_result(result, format_json_line(output))
     for secret in secrets:
         text = secret.hide_in_text(text)
     structured: dict[str, Any] = {"run_id": result.run_id, "status": result.status.value}

@@ -15,7 +15,7 @@ import typing_extensions
 from pydantic import AfterValidator, PlainValidator, TypeAdapter, ValidationError, create_model
 
 from .._data.arguments import argument_error
-from .._data.json_encoding import get_field_names
+from .._data.json_encoding import get_json_field_names
 from ..flows.expressions import format_path
 from ..types import ErrorCode, ExecutionStatus, FlowError, FlowResult
 from ..types.results import Outcome, OutputTypeError
@@ -46,7 +46,7 @@ def convert_output(result: FlowResult[Any], output_type: Any) -> FlowResult[Any]
     """
     if output_type is None or not result.is_success:
         return result
-    return replace(result, output=_convert_value(result, output_type))
+    return replace(result, output=_convert_output_or_raise(result, output_type))
 
 
 def convert_outcome(outcome: Outcome[Any], output_type: Any) -> Outcome[Any]:
@@ -58,13 +58,13 @@ def convert_outcome(outcome: Outcome[Any], output_type: Any) -> Outcome[Any]:
     if not outcome.is_success:
         return outcome
     try:
-        return replace(outcome, output=_convert_value(outcome.result, output_type))
+        return replace(outcome, output=_convert_output_or_raise(outcome.result, output_type))
     except OutputTypeError as error:
         failure = FlowError(message=error.message, code=ErrorCode.INVALID_OUTPUT, details=error.details)
         return replace(outcome, status=ExecutionStatus.FAILED, output=None, error=failure)
 
 
-def _convert_value(result: FlowResult[Any], output_type: Any) -> Any:
+def _convert_output_or_raise(result: FlowResult[Any], output_type: Any) -> Any:
     try:
         return check_output_type(output_type).validate_python(result.output)
     except ValidationError as error:
@@ -81,13 +81,13 @@ def _convert_value(result: FlowResult[Any], output_type: Any) -> Any:
 def _make_adapter(output_type: Any) -> TypeAdapter[Any]:
     if isinstance(output_type, TypeAdapter):
         return output_type
-    adapter = TypeAdapter(convert_for_pydantic(output_type))
+    adapter = TypeAdapter(convert_type_for_pydantic(output_type))
     # Resolve all names now. Otherwise, an unknown one would only surface with the first output, after the run.
     adapter.validator.title  # noqa: B018  # a placeholder raises
     return adapter
 
 
-def convert_for_pydantic(annotation: Any) -> Any:
+def convert_type_for_pydantic(annotation: Any) -> Any:
     """Replace classes in an annotation that pydantic can't read with types it can.
 
     This applies to attrs classes, msgspec structs and TypedDicts. Dataclasses are modified to make pydantic use the
@@ -98,15 +98,15 @@ def convert_for_pydantic(annotation: Any) -> Any:
     if isinstance(annotation, type) and hasattr(annotation, "__attrs_attrs__"):
         return _convert_attrs_type(annotation)
     if isinstance(annotation, type) and hasattr(annotation, "__struct_fields__"):
-        return Annotated[Any, PlainValidator(functools.partial(_convert_to_struct, annotation))]
+        return Annotated[Any, PlainValidator(functools.partial(_convert_to_msgspec_struct, annotation))]
     if isinstance(annotation, type) and hasattr(annotation, "__dataclass_fields__"):
-        _set_alias_names(annotation)
+        _set_pydantic_aliases_of_dataclass(annotation)
         return annotation
     arguments = get_args(annotation)
     origin: Any = get_origin(annotation)
     if not arguments or origin not in _GENERICS:
         return annotation
-    parts = tuple(convert_for_pydantic(argument) for argument in arguments)
+    parts = tuple(convert_type_for_pydantic(argument) for argument in arguments)
     if parts == arguments:
         return annotation
     return functools.reduce(operator.or_, parts) if origin is types.UnionType else origin[parts]
@@ -123,7 +123,7 @@ def _convert_typed_dict_type(kind: Any) -> Any:
             hint = get_args(hint)[0]
         else:
             wrapper = Required if name in kind.__required_keys__ else NotRequired
-        fields[name] = wrapper[convert_for_pydantic(hint)]
+        fields[name] = wrapper[convert_type_for_pydantic(hint)]
     return typing_extensions.TypedDict(kind.__name__, fields)  # type: ignore[operator]
 
 
@@ -135,7 +135,7 @@ def _convert_attrs_type(kind: Any) -> Any:
         if attribute.init:
             # Leave out missing fields, so that the attrs class's defaults apply.
             default = ... if type(attribute.default).__name__ == "_Nothing" else None
-            fields[attribute.alias] = (convert_for_pydantic(hints.get(attribute.name, Any)), default)
+            fields[attribute.alias] = (convert_type_for_pydantic(hints.get(attribute.name, Any)), default)
     model = create_model(kind.__name__, **fields)
 
     def make_instance(value: Any) -> Any:
@@ -144,7 +144,7 @@ def _convert_attrs_type(kind: Any) -> Any:
     return Annotated[model, AfterValidator(make_instance)]
 
 
-def _convert_to_struct(kind: Any, value: Any) -> Any:
+def _convert_to_msgspec_struct(kind: Any, value: Any) -> Any:
     import msgspec
 
     try:
@@ -153,14 +153,14 @@ def _convert_to_struct(kind: Any, value: Any) -> Any:
         raise ValueError(str(error)) from None
 
 
-def _set_alias_names(kind: Any, *, is_within: bool = False) -> None:
+def _set_pydantic_aliases_of_dataclass(kind: Any, *, is_within: bool = False) -> None:
     """Make pydantic use the field names set with `Name` in a dataclass, and in any dataclasses nested in it.
 
     Set `is_within` if the dataclass is nested in one with such names, and would otherwise inherit its configuration.
     """
     if kind in _KNOWN_NAMES and not is_within:
         return
-    names = get_field_names(kind) or {}
+    names = get_json_field_names(kind) or {}
     is_named = is_within or any(field != name for field, name in names.items())
     config = getattr(kind, "__pydantic_config__", {})
     if is_named and "alias_generator" in config:
@@ -173,7 +173,7 @@ def _set_alias_names(kind: Any, *, is_within: bool = False) -> None:
         for hint in get_type_hints(kind, include_extras=True).values():
             for part in _iter_type_parts(hint):
                 if hasattr(part, "__dataclass_fields__"):
-                    _set_alias_names(part, is_within=is_named)
+                    _set_pydantic_aliases_of_dataclass(part, is_within=is_named)
 
 
 def _iter_type_parts(hint: Any) -> Iterator[Any]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from .._data.arguments import argument_error, check_flag, check_integer, check_text
 from .._data.flow_declarations import collect_declared_variables
 from .._data.json_encoding import DataObject, is_data_object
-from .._data.values import INPUT_DEPTH, check_json, is_plain, merge_overrides
+from .._data.values import INPUT_DEPTH, check_json, is_plain, unify_overrides
 from ..errors import InvalidArgumentError, UnsupportedByServerError
 from ..flows.reading import load_file, parse_json
 
@@ -189,10 +189,10 @@ def parse_run_arguments(
     """
     inputs = normalize_run_inputs(input, exact_integers=exact_integers)
     values = parse_run_variables(variables, exact_integers=exact_integers)
-    return RunArguments(inputs, values, merge_overrides(overrides), check_concurrency(max_concurrency))
+    return RunArguments(inputs, values, unify_overrides(overrides), check_concurrency(max_concurrency))
 
 
-def require_single_input(value: Any) -> None:
+def reject_batch_input(value: Any) -> None:
     """Reject batches in calls that return a single result.
 
     Raises:
@@ -271,7 +271,7 @@ def add_env_variables(
     return filled
 
 
-def complete_arguments(
+def check_and_complete_arguments(
     arguments: RunArguments, needs: RunRequirements, environ: Mapping[str, str] | None, *, check_values: bool
 ) -> RunArguments:
     """Check arguments against the run's flow, and fill in missing variables from the environment.
@@ -322,10 +322,10 @@ class RunCall(NamedTuple):
         values = self.input, self.variables, self.overrides, self.max_concurrency
         return parse_run_arguments(*values, exact_integers=exact_integers)
 
-    def complete_arguments(self, arguments: RunArguments, needs: RunRequirements) -> RunArguments:
+    def check_and_complete_arguments(self, arguments: RunArguments, needs: RunRequirements) -> RunArguments:
         """Check arguments against the flow, adding variables from the environment if requested."""
         environ = os.environ if self.variables_from_env else None
-        return complete_arguments(arguments, needs, environ, check_values=self.check_input)
+        return check_and_complete_arguments(arguments, needs, environ, check_values=self.check_input)
 
 
 def hash_flow(flow: dict[str, Any]) -> bytes | None:
@@ -334,12 +334,12 @@ def hash_flow(flow: dict[str, Any]) -> bytes | None:
     The digest is only compared within this process, so we can use marshal, which is several times faster than JSON for
     plain values.
     """
-    content = dump_flow(flow)
+    content = marshal_flow(flow)
     # Use Python's keyed hash (twice), because importing hashlib takes several milliseconds.
     return None if content is None else b"%d %d" % (hash(content), hash(content + b"."))
 
 
-def dump_flow(flow: Any) -> bytes | None:
+def marshal_flow(flow: Any) -> bytes | None:
     """Serialize a flow so that only equal flows have the same bytes. Return None if the flow isn't plain data."""
     try:
         # Version 2 always serializes equal values the same way. In later versions, output depends on object identity.
@@ -348,8 +348,8 @@ def dump_flow(flow: Any) -> bytes | None:
         return None
 
 
-def load_dumped_flow(content: bytes) -> Any:
-    """Return a copy of the flow serialized by `dump_flow`."""
+def unmarshal_flow(content: bytes) -> Any:
+    """Return a copy of the flow serialized by `marshal_flow`."""
     return marshal.loads(content)  # noqa: S302 - it was written here
 
 
@@ -364,7 +364,7 @@ def get_file_stamp(path: object) -> tuple[Any, ...] | None:
     return (os.fspath(path), status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
-def prepare_dry_run(flow: dict[str, Any]) -> dict[str, Any]:
+def remove_valid_retry_counts(flow: dict[str, Any]) -> dict[str, Any]:
     """Adapt a flow so that current servers can check it.
 
     POST /flows reads every number as a float, then rejects the resulting `maxRetries: 2.0`. Remove valid retry counts

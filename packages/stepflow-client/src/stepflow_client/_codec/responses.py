@@ -49,7 +49,7 @@ def parse_object(content: bytes, request: object, decode: Callable[[bytes], Any]
     Args:
         content: The body.
         request: The request, for error messages.
-        decode: The function that parses the body. Use `decode_raw` if its parts are converted later.
+        decode: The function that parses the body. Use `decode_keeping_floats` if its parts are converted later.
 
     Raises:
         InvalidResponseError: If the body isn't a JSON object.
@@ -117,7 +117,7 @@ def read_components(answer: dict[str, Any]) -> types.ComponentList:
     return types.ComponentList(components, failed)
 
 
-def add_component_paths(listed: types.ComponentList, routes: Mapping[str, Any]) -> types.ComponentList:
+def add_component_paths_from_routes(listed: types.ComponentList, routes: Mapping[str, Any]) -> types.ComponentList:
     """Add the paths used in flows to components, if the configured routes determine them.
 
     Args:
@@ -279,7 +279,7 @@ def _read_summary(summary: Any) -> types.RunDetails:
     """Read a summary, checking its IDs because they are used in request paths."""
     if not isinstance(summary, dict):
         raise TypeError(f"the summary of a run is {summary!r}")
-    ids = {"run_id": _parse_run_id(summary["runId"]), "flow_id": _check_reported_id(summary["flowId"], "flowId")}
+    ids = {"run_id": _parse_run_id(summary["runId"]), "flow_id": _check_id_is_safe(summary["flowId"], "flowId")}
     return decode_model(types.RunDetails, summary, **ids)
 
 
@@ -293,7 +293,7 @@ def _parse_run_id(value: Any) -> str:
     return str(UUID(value))
 
 
-def _check_reported_id(value: Any, what: str) -> str:
+def _check_id_is_safe(value: Any, what: str) -> str:
     if not isinstance(value, str) or not value or value in (".", ".."):
         raise TypeError(f"{what} is {value!r}")
     value.encode()
@@ -302,7 +302,7 @@ def _check_reported_id(value: Any, what: str) -> str:
 
 def read_flow_id(answer: dict[str, Any], key: str = "flowId") -> str:
     """Return a flow ID, after checking that it is safe to use in paths and bodies."""
-    return _check_reported_id(answer[key], key)
+    return _check_id_is_safe(answer[key], key)
 
 
 class StartedRun(NamedTuple):
@@ -364,7 +364,7 @@ def read_reported_arguments(answer: dict[str, Any]) -> dict[str, Any]:
     return {"inputs": inputs, "overrides": arguments.get("overrides")}
 
 
-def read_stored_content(answer: dict[str, Any]) -> dict[str, Any]:
+def read_stored_flow_content(answer: dict[str, Any]) -> dict[str, Any]:
     """Read a stored flow's content, including anything added by a client."""
     content = answer["flow"]
     if not isinstance(content, dict):
@@ -372,7 +372,7 @@ def read_stored_content(answer: dict[str, Any]) -> dict[str, Any]:
     return content
 
 
-def make_run_arguments(
+def combine_run_arguments(
     run_id: str, reported: Mapping[str, Any], entry: HistoryEntry | None, origin: stored_flow.RerunOrigin | None = None
 ) -> types.RunArguments:
     """Return the arguments a run was started with.

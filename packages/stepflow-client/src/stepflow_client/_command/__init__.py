@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     )
     from .._codec.requests import (
         add_env_variables,
+        check_and_complete_arguments,
         check_run_id,
-        complete_arguments,
         parse_declared_variables,
         parse_run_arguments,
     )
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from .._data.arguments import check_text
     from .._data.json_encoding import is_data_object
     from .._data.toml_reader import parse_toml
-    from .._data.values import PLAIN, OutputDecoder, apply_patch, check_json, encode, make_merge_patch, merge_overrides
+    from .._data.values import PLAIN, OutputDecoder, apply_patch, check_json, encode, make_merge_patch, unify_overrides
     from .._data.yaml_format import write_yaml
     from .._editing.corrections import convert_fix_to_edit, correct_flow
     from .._embedded.config import ServerConfig, find_recovery_warnings, is_read_once
@@ -68,7 +68,7 @@ if TYPE_CHECKING:
     from .._runs.run_differences import ABSENT, find_value_changes
     from .._runs.stored_flow import collect_examples, convert_to_stored_form, remove_cases
     from .._stores.journal import Journal
-    from .._stores.user_files import user_folder
+    from .._stores.user_files import get_stepflow_user_folder
     from .._sync.watching import RunUpdate
     from .._telemetry.recorder import list_server_aliases
 
@@ -77,18 +77,18 @@ __all__ = [
     "FailureGroup", "FailureGroups", "FlowAnalysis", "FlowTypes", "Journal", "OutcomeFormat", "OutputDecoder", "Read",
     "ResolvedInput", "RunQuery", "RunReader", "RunUpdate", "RunWatcher", "ServerConfig", "SnapshotReader", "StepTypes",
     "add_env_variables", "add_explanation_hint", "apply_patch", "async_compute", "build_initial_progress",
-    "check_config", "check_json", "check_run_id", "check_source", "check_text", "check_timeout", "collect_examples",
-    "complete_arguments", "compute_deadline", "convert_fix_to_edit", "convert_to_stored_form", "correct_flow",
-    "deadline_scope", "describe_certificate_problem", "encode", "expectation_of", "explain_missing_file",
-    "find_error_hint", "find_nearest", "find_recovery_warnings", "find_value_changes",
-    "format_junit_xml", "format_type", "get_logger", "get_refused_hint", "get_subflow_node", "group_failures",
-    "infer_flow_types", "infer_from_text", "infer_input_from_uses", "infer_variable_type", "install_command",
-    "is_data_object", "is_loopback", "is_read_once", "list_server_aliases", "list_step_ids_and_components",
-    "listen_to_lines", "listen_to_warnings", "look_up_reference", "make_excerpt", "make_flow_result",
-    "make_merge_patch", "make_result", "make_suppression_check", "merge_overrides", "parse_declared_variables",
+    "check_and_complete_arguments", "check_config", "check_json", "check_run_id", "check_source", "check_text",
+    "check_timeout", "collect_examples", "compute_deadline", "convert_fix_to_edit", "convert_to_stored_form",
+    "correct_flow", "deadline_scope", "describe_certificate_problem", "encode", "expectation_of",
+    "explain_missing_file", "find_error_hint", "find_nearest", "find_recovery_warnings", "find_value_changes",
+    "format_junit_xml", "format_type", "get_logger", "get_refused_hint", "get_stepflow_user_folder", "get_subflow_node",
+    "group_failures", "infer_flow_types", "infer_from_text", "infer_input_from_uses", "infer_variable_type",
+    "install_command", "is_data_object", "is_loopback", "is_read_once", "list_server_aliases",
+    "list_step_ids_and_components", "listen_to_lines", "listen_to_warnings", "look_up_reference", "make_excerpt",
+    "make_flow_result", "make_merge_patch", "make_result", "make_suppression_check", "parse_declared_variables",
     "parse_run_arguments", "parse_run_query", "parse_tests", "parse_toml", "parse_url", "pause_garbage_collector",
     "quote_word", "read_environment_settings", "read_outcomes", "remove_cases", "resolve_output_format",
-    "suggest_nearest", "suggest_nearest_file", "suggest_or_list", "sync_gather", "user_folder", "write_yaml",
+    "suggest_nearest", "suggest_nearest_file", "suggest_or_list", "sync_gather", "unify_overrides", "write_yaml",
 ]  # fmt: skip
 
 __getattr__, __dir__ = make_lazy_exports(
@@ -118,7 +118,7 @@ __getattr__, __dir__ = make_lazy_exports(
             "infer_flow_types",
         ],
         "._codec.requests": [
-            "check_run_id", "complete_arguments", "add_env_variables", "parse_run_arguments",
+            "check_run_id", "check_and_complete_arguments", "add_env_variables", "parse_run_arguments",
             "parse_declared_variables",
         ],
         "._concurrency": ["async_compute", "sync_gather"],
@@ -126,7 +126,7 @@ __getattr__, __dir__ = make_lazy_exports(
         "._data.json_encoding": ["is_data_object"],
         "._data.toml_reader": ["parse_toml"],
         "._data.values": [
-            "make_merge_patch", "apply_patch", "check_json", "encode", "merge_overrides", "PLAIN", "OutputDecoder",
+            "make_merge_patch", "apply_patch", "check_json", "encode", "unify_overrides", "PLAIN", "OutputDecoder",
         ],
         "._data.yaml_format": ["write_yaml"],
         "._editing.corrections": ["correct_flow", "convert_fix_to_edit"],
@@ -146,7 +146,7 @@ __getattr__, __dir__ = make_lazy_exports(
         "._runs.run_differences": ["ABSENT", "find_value_changes"],
         "._runs.stored_flow": ["convert_to_stored_form", "collect_examples", "remove_cases"],
         "._stores.journal": ["Journal"],
-        "._stores.user_files": ["user_folder"],
+        "._stores.user_files": ["get_stepflow_user_folder"],
         "._sync.watching": ["RunUpdate"],
         "._telemetry.recorder": ["list_server_aliases"],
     },

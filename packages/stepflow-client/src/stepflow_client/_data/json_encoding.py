@@ -70,7 +70,7 @@ _DATA_CLASS_ATTRIBUTES = (
 _SCALARS = (datetime, date, time, PurePath, Enum)
 
 
-def is_scalar(value: object) -> bool:
+def is_non_json_scalar(value: object) -> bool:
     """Return whether a value isn't JSON but has a single JSON form: a date, UUID, decimal, path or enum member."""
     if isinstance(value, _SCALARS):
         return True
@@ -131,7 +131,7 @@ def get_json_name(annotation: Any, otherwise: str) -> str:
 
 
 @lru_cache(maxsize=1024)
-def get_field_names(kind: Any) -> dict[str, str] | None:
+def get_json_field_names(kind: Any) -> dict[str, str] | None:
     """Return a data class's JSON field names by Python name, or None for any other type."""
     if hasattr(kind, "__struct_fields__"):
         return dict(zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True))
@@ -178,4 +178,4 @@ def encode_fields(value: Any) -> Any:
         return value.model_dump(mode="json", by_alias=True)
     if hasattr(kind, "__pydantic_serializer__"):
         return kind.__pydantic_serializer__.to_python(value, mode="json", by_alias=True)
-    return {name: getattr(value, field) for field, name in (get_field_names(kind) or {}).items()}
+    return {name: getattr(value, field) for field, name in (get_json_field_names(kind) or {}).items()}

@@ -97,13 +97,13 @@ class Secrets:
 NO_SECRETS = Secrets()
 
 
-def is_hidden(value: Any, mark: str = HIDDEN) -> bool:
+def has_hidden_part(value: Any, mark: str = HIDDEN) -> bool:
     """Return whether a JSON value contains hidden secrets, marked by `***` or a different mark."""
     if isinstance(value, str):
         return mark in value
     if isinstance(value, Mapping):
-        return any(is_hidden(part, mark) for pair in value.items() for part in pair)
-    return isinstance(value, (list, tuple)) and any(is_hidden(part, mark) for part in value)
+        return any(has_hidden_part(part, mark) for pair in value.items() for part in pair)
+    return isinstance(value, (list, tuple)) and any(has_hidden_part(part, mark) for part in value)
 
 
 def get_hidden_mark(flow: Mapping[str, Any] | None) -> str:
@@ -130,7 +130,7 @@ def find_secrets(variables: Mapping[str, Any], declared: Mapping[str, Any] | Non
         schema = {**variable.value_schema, "is_secret": True} if variable.is_secret else variable.value_schema
         if name in variables:
             parts += _find_secret_parts(variables[name], schema)
-        parts += _find_schema_secrets(schema)
+        parts += _find_secret_values_in_schema(schema)
     return Secrets(parts) if parts else NO_SECRETS
 
 
@@ -173,7 +173,7 @@ def find_secret_values_in_flow(flow: Mapping[str, Any]) -> Secrets:
     """
     declared = get_variable_schemas(flow)
     shared = declarations.find_referred_schemas(declared, declarations.get_declared_defs(flow, "variables"))
-    parts = [part for schema in (*declared.values(), *shared) for part in _find_schema_secrets(schema)]
+    parts = [part for schema in (*declared.values(), *shared) for part in _find_secret_values_in_schema(schema)]
     # Expressions such as `{$variable: key, default: ...}` have defaults of their own.
     names = {name for name, value in declared.items() if declarations.is_secret(value)}
     for expression in declarations.iter_mappings(flow):
@@ -240,7 +240,7 @@ def _find_secret_parts(value: Any, schema: Any) -> Iterator[Any]:
             yield from _find_secret_parts(element, schema.get("items"))
 
 
-def _find_schema_secrets(schema: Any) -> Iterator[Any]:
+def _find_secret_values_in_schema(schema: Any) -> Iterator[Any]:
     """Yield the values a schema itself contains for its secret parts (e.g. defaults and examples)."""
     if not isinstance(schema, Mapping):
         return
@@ -251,7 +251,7 @@ def _find_schema_secrets(schema: Any) -> Iterator[Any]:
                 yield from _find_secret_parts(value, schema)
     forms = [form for key in declarations.ALTERNATIVES if isinstance(schema.get(key), list) for form in schema[key]]
     for part in (*declarations.get_fields(schema)[0].values(), *forms):
-        yield from _find_schema_secrets(part)
+        yield from _find_secret_values_in_schema(part)
 
 
 def _iter_scalars(value: Any) -> Iterator[Any]:

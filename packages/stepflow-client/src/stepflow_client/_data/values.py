@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, NoReturn
 from .._base.error_classes import InvalidArgumentError, StepflowClientError
 from .._base.long_computations import slices
 from ..flows.expressions import format_path, is_expression
-from .json_encoding import encode_fields, encode_scalar, is_data_object, is_scalar
+from .json_encoding import encode_fields, encode_scalar, is_data_object, is_non_json_scalar
 from .secrets import NO_SECRETS, Secrets
 
 
@@ -180,7 +180,7 @@ def decode(content: bytes) -> Any:
     return _DECODER.decode(content.decode())
 
 
-def decode_raw(content: bytes) -> Any:
+def decode_keeping_floats(content: bytes) -> Any:
     """Like `decode`, but leave the numbers to `restore_key_order`."""
     return _RAW_DECODER.decode(content.decode())
 
@@ -310,7 +310,7 @@ class _JsonChecker(NamedTuple):
         for base in (str, int, float):
             if isinstance(value, base):
                 return self.check_value(_PLAIN[base](value), path)
-        if is_scalar(value):
+        if is_non_json_scalar(value):
             return self.check_value(encode_scalar(value), path)
         self.reject(path, f"{type(value).__name__} is not a JSON value")
 
@@ -327,7 +327,7 @@ class _JsonChecker(NamedTuple):
 _PLAIN: dict[type, Callable[[Any], Any]] = {str: str.__str__, int: int.__int__, float: float.__float__}
 
 
-def merge_overrides(overrides: Any) -> dict[str, Any] | None:
+def unify_overrides(overrides: Any) -> dict[str, Any] | None:
     """Normalize overrides to a map of step IDs to `{"value": {...}}`, or None.
 
     Accepts a flat map (`{step: {"input": {...}}}`), a wrapped one (`{"steps": {step: {"value": {...}}}}`), or a list of

@@ -44,7 +44,7 @@ for _tag, _pattern, _first in (
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _first)
 
 
-class _Composer(yaml.composer.Composer):
+class _AnchorRedefiningComposer(yaml.composer.Composer):
     """PyYAML's slower composer, but anchors can be redefined, as in YAML. The loader still does the parsing."""
 
     def __init__(self, loader: Any) -> None:
@@ -76,7 +76,7 @@ def read_yaml(text: str, source: str, convert: Callable[[YamlReader, yaml.Node |
         except yaml.composer.ComposerError as error:
             if error.problem != "second occurrence":
                 raise
-            node = _Composer(_Loader(text)).get_single_node()
+            node = _AnchorRedefiningComposer(_Loader(text)).get_single_node()
         reader = YamlReader(source)
         if node is not None and "*" in text:
             # A document can only expand to more values than it contains if it has aliases.

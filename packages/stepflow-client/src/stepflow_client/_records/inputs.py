@@ -15,7 +15,7 @@ from typing import IO, Any, Literal, Self
 from .._base.suggestions import install_command
 from .._data.arguments import argument_error, check_choice
 from .._data.flow_declarations import get_declared_schema, get_fields
-from .._data.json_encoding import encode_scalar, is_scalar
+from .._data.json_encoding import encode_scalar, is_non_json_scalar
 from .._data.syntax_faults import explain_json_error
 from .._data.values import reject_json_constant
 from ..errors import FlowFileError
@@ -415,7 +415,7 @@ def _convert_to_json(value: Any) -> Any:
         return {name: _convert_to_json(part) for name, part in value.items()}
     if isinstance(value, (list, tuple)):
         return [_convert_to_json(part) for part in value]
-    if is_scalar(value):
+    if is_non_json_scalar(value):
         return encode_scalar(value)
     if isinstance(value, timedelta):
         return value.total_seconds()

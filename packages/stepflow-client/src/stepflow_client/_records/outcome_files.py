@@ -44,7 +44,7 @@ class OutcomeWriter:
     def __init__(self, file: Any, name: str, form: OutcomeFormat, is_own: bool, schema: Any = None) -> None:
         """Start the file. See `write_outcomes` for the arguments."""
         self._name, self._file, self._is_own = name, file, is_own
-        with _converting_errors(name):
+        with _converting_write_errors(name):
             self._lines = _ParquetWriter(file, schema) if form == "parquet" else _TextWriter(file, form)
 
     def write(self, outcome: Outcome[Any] | Record) -> None:
@@ -55,7 +55,7 @@ class OutcomeWriter:
             InvalidArgumentError: If the argument is something else.
         """
         record = outcome.to_dict() if isinstance(outcome, Outcome) else check_mapping(outcome, "outcome")
-        with _converting_errors(self._name):
+        with _converting_write_errors(self._name):
             try:
                 self._lines.write(record)
             except (KeyError, RecursionError, TypeError, ValueError):
@@ -70,7 +70,7 @@ class OutcomeWriter:
         if self._file is None:
             return
         file, self._file = self._file, None
-        with _converting_errors(self._name):
+        with _converting_write_errors(self._name):
             try:
                 self._lines.finish_file()
             finally:
@@ -114,7 +114,7 @@ def write_outcomes(
     if isinstance(target, (str, os.PathLike)):
         name = os.fsdecode(target)
         form = resolve_output_format(name, format)
-        with _converting_errors(name):
+        with _converting_write_errors(name):
             # Disable newline translation to preserve CSV line endings.
             options: dict[str, Any] = {"encoding": "utf-8", "errors": "backslashreplace", "newline": ""}
             file: Any = open(name, "wb") if form == "parquet" else open(name, "w", **options)  # noqa: SIM115
@@ -146,7 +146,7 @@ def resolve_output_format(path: str, given: str | None) -> OutcomeFormat:
 
 
 @contextmanager
-def _converting_errors(name: str) -> Iterator[None]:
+def _converting_write_errors(name: str) -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
@@ -215,7 +215,7 @@ class _ParquetWriter:
         if record.get("error"):
             row["error"] = _encode_error(record)
         fields = record["output"] if isinstance(record["output"], Mapping) else {}
-        row |= {f"output_{name}": _get_matching_cell(fields.get(name), kind) for name, kind in self._typed.items()}
+        row |= {f"output_{name}": _get_cell_if_of_type(fields.get(name), kind) for name, kind in self._typed.items()}
         self._rows.append({name: _escape_surrogates(row.get(name)) for name in self._schema.names})
         if len(self._rows) >= _ROW_GROUP_SIZE:
             self._flush()
@@ -239,7 +239,7 @@ def _get_column_type(schema: Any) -> str | None:
     return named[0] if len(named) == 1 and named[0] in _PLAIN_TYPES else None
 
 
-def _get_matching_cell(value: Any, kind: str) -> Any:
+def _get_cell_if_of_type(value: Any, kind: str) -> Any:
     """Return a value if it has its column's type, otherwise None."""
     if isinstance(value, bool) is not (kind == "boolean") or not isinstance(value, _PLAIN_TYPES[kind]):
         return None

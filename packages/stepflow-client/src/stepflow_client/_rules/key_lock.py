@@ -237,7 +237,7 @@ class KeyLock:
 
     def _create_in_turn(self, turn: int) -> Steps[KeyOutcome | None]:
         """Create a run unless an earlier owner has. Return None if this caller has lost its turn."""
-        yield from self._find_rival(turn)
+        yield from self._find_possible_earlier_creator(turn)
         if self._rival is not None:
             yield from self._poll_for_run_until(self._get_lease_end(), *self._rival)
         if self._published:
@@ -288,7 +288,7 @@ class KeyLock:
                 runs = [by_id[run_id] for run_id in sorted(by_id)]
         return (yield from self._record_oldest_run(runs))
 
-    def _find_rival(self, turn: int) -> Steps[None]:
+    def _find_possible_earlier_creator(self, turn: int) -> Steps[None]:
         """Find the last owner of an earlier turn that may have created a run.
 
         All turns after it are taken. Owners that haven't published a call by now will notice this in their check.
@@ -300,7 +300,7 @@ class KeyLock:
                 self._rival = earlier, call
                 self._published.append(call)
                 self.obstacle = _NOT_RESPONDING
-                if not (yield from self._is_owner_gone(earlier, call)):
+                if not (yield from self._has_owner_given_up(earlier, call)):
                     return
                 break
         self._rival, self._settled = None, turn
@@ -334,11 +334,11 @@ class KeyLock:
             has_paused = True
         self._rival = turn, call
         self._published.append(call)
-        if (yield from self._is_owner_gone(turn, call)):
+        if (yield from self._has_owner_given_up(turn, call)):
             return None
         self.obstacle = "another call is creating its run"
         run = yield from self._poll_for_run_until(self._get_first_seen_time(mark, name) + call.lease * _PATIENCE)
-        if run is not None or (yield from self._is_owner_gone(turn, call)) or (yield CompareCall(call)):
+        if run is not None or (yield from self._has_owner_given_up(turn, call)) or (yield CompareCall(call)):
             return run
         return next(iter((yield from self._search_published_runs())), KeyRun(None, call.digest))
 
@@ -351,7 +351,7 @@ class KeyLock:
             run: KeyRun | None = yield FindRecord()
             if run is not None:
                 return run
-            if call is not None and (yield from self._is_owner_gone(turn, call)):
+            if call is not None and (yield from self._has_owner_given_up(turn, call)):
                 break
         return None
 
@@ -387,7 +387,7 @@ class KeyLock:
         """Return whether a turn's owner must no longer create a run."""
         return (yield from self._is_turn_taken(turn + 1))
 
-    def _is_owner_gone(self, turn: int, call: PublishedCall) -> Steps[bool]:
+    def _has_owner_given_up(self, turn: int, call: PublishedCall) -> Steps[bool]:
         """Return whether a turn's owner has declared that it won't create a run."""
         if (yield from self._read_mark(("gone", turn, call.owner))) is None:
             return False

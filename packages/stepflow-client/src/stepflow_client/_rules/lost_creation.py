@@ -149,13 +149,13 @@ class RunRegistry:
 
     # Flows
 
-    def find_shared_flow(self, digest: bytes) -> str | None:
+    def find_shared_flow_id(self, digest: bytes) -> str | None:
         """Return the ID under which this client's calls share a flow, or None if the flow must be stored (again)."""
         with self._lock:
             flow_id = self._shared.get(digest)
             return flow_id if flow_id in self._ours else None
 
-    def try_claim(self, digest: bytes) -> bool:
+    def try_claim_flow_or_key(self, digest: bytes) -> bool:
         """Claim the right to store a flow, or the turn on a key. Return False if another call already has it."""
         with self._lock:
             if digest in self._claimed:
@@ -163,12 +163,12 @@ class RunRegistry:
             self._claimed.add(digest)
             return True
 
-    def release_claim(self, digest: bytes) -> None:
+    def release_flow_or_key(self, digest: bytes) -> None:
         """Release a claim, whether or not the call succeeded."""
         with self._lock:
             self._claimed.discard(digest)
 
-    def choose_shared_tag(self, digest: bytes) -> str:
+    def choose_flow_tag(self, digest: bytes) -> str:
         """Return the tag to store a shared flow with. Pick a new one if one of the flow's runs has no owner."""
         with self._lock:
             flow_id = self._shared.pop(digest, None)
@@ -177,7 +177,7 @@ class RunRegistry:
             return self._tag
 
     def record_shared_flow(self, digest: bytes, flow_id: str) -> None:
-        """Record the ID of a flow stored with its `choose_shared_tag`."""
+        """Record the ID of a flow stored with its `choose_flow_tag`."""
         with self._lock:
             self._shared.put_newest(digest, flow_id)
             self._ours.put_newest(flow_id, None)
@@ -194,7 +194,7 @@ class RunRegistry:
                 for digest in [digest for digest, shared in self._shared.items() if shared == flow_id]:
                     del self._shared[digest]
 
-    def is_exclusive_flow(self, flow_id: str) -> bool:
+    def is_flow_only_run_by_this_client(self, flow_id: str) -> bool:
         """Return whether only this client runs the flow and all its runs have an owner."""
         with self._lock:
             return flow_id in self._ours
@@ -269,7 +269,7 @@ class RunRegistries:
         self._by_process: dict[str, RunRegistry] = {}
 
     @property
-    def current(self) -> RunRegistry:
+    def of_current_process(self) -> RunRegistry:
         """The current process's registry."""
         registry = self._by_process.get(_process)
         return registry if registry is not None else self._by_process.setdefault(_process, RunRegistry())

@@ -228,7 +228,7 @@ def parse_date(text: str) -> datetime | None:
     return date if date.tzinfo is not None else date.replace(tzinfo=UTC)
 
 
-def describe_attempt(outcome: HttpError | HttpResponse) -> str:
+def describe_outcome(outcome: HttpError | HttpResponse) -> str:
     """Describe an attempt in one line, for the list of attempts in an error."""
     if isinstance(outcome, HttpResponse):
         return f"status {outcome.status}"

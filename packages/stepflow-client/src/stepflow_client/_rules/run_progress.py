@@ -274,14 +274,14 @@ class StepProgress:
     first: datetime | None = None
     last: datetime | None = None
 
-    def count_items(self, status: str) -> int:
+    def count_items_with_status(self, status: str) -> int:
         """Return how many items have ended with this status."""
         return sum(ended == status for ended in self.ended.values())
 
     @property
-    def failed(self) -> int:
+    def failed_count(self) -> int:
         """How many items have ended unsuccessfully."""
-        return len(self.ended) - self.count_items("completed")
+        return len(self.ended) - self.count_items_with_status("completed")
 
     def get_status(self, total: int, is_over: bool) -> str:
         """Return one status for all items combined: waiting, running, completed, failed, ..., or `not run`.
@@ -294,7 +294,7 @@ class StepProgress:
             return "running"
         if not self.ended:
             return "not run" if is_over else "waiting"
-        if self.failed == len(self.not_run) and self.count_items("completed"):
+        if self.failed_count == len(self.not_run) and self.count_items_with_status("completed"):
             # The step itself never failed. It just didn't run for some items.
             return "completed"
         return next((status for status in self.ended.values() if status != "completed"), "completed")
@@ -306,10 +306,11 @@ class StepProgress:
             return "kept"
         if status != "failed":
             return status
-        if len(self.unclear) == self.failed:
+        if len(self.unclear) == self.failed_count:
             return "failed or not run"
         # If the step ran for no item, name the failed step that kept it from running.
-        return f"not run ({next(iter(self.not_run.values()))} failed)" if self.failed == len(self.not_run) else status
+        has_run = self.failed_count > len(self.not_run)
+        return status if has_run else f"not run ({next(iter(self.not_run.values()))} failed)"
 
     def get_duration(self, now: datetime) -> float | None:
         """Return the seconds from the first start to the last end, or to now while items are running.

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from .._data.secrets import is_hidden
+from .._data.secrets import has_hidden_part
 from ..flows.components import BUILTINS
 from ..flows.graph import FlowSteps
 from ..flows.interpreter import NOT_KNOWN, apply_valid_overrides
@@ -108,7 +108,7 @@ def iter_item_records(
     """
 
     def recorded(value: Any) -> Any:
-        return NOT_KNOWN if not is_masked and is_hidden(value) else value
+        return NOT_KNOWN if not is_masked and has_hidden_part(value) else value
 
     run, steps = snapshot.details, snapshot.steps
     arguments = snapshot.arguments or RunArguments(run_id=run.run_id)

@@ -26,7 +26,7 @@ from .._rules.chunks import Chunk
 from ..errors import JournalError
 from ..types import ExecutionStatus, FlowError
 from ..types.results import Outcome
-from .sqlite import DATABASE_ERRORS, LOCK_EXCLUSIVELY, open_private
+from .sqlite import DATABASE_ERRORS, LOCK_EXCLUSIVELY, open_private_database
 
 # Use a single b-tree without a separate index, so that an entry is either there or it isn't.
 _TABLE = """
@@ -60,7 +60,7 @@ class Journal:
         self.path = file_path(path, "journal")
         self._lock = threading.Lock()
         try:
-            self._file = open_private(self.path, timeout=0)
+            self._file = open_private_database(self.path, timeout=0)
         except (*DATABASE_ERRORS, OSError) as error:
             raise JournalError(f"the journal {self.path} cannot be opened: {error}") from None
         try:
@@ -119,7 +119,7 @@ class Journal:
             return None
         content, digest = row
         with suppress(zlib.error, ValueError, RecursionError):
-            if isinstance(content, bytes) and digest == _compute_digest(kind, number, content):
+            if isinstance(content, bytes) and digest == _compute_entry_digest(kind, number, content):
                 value = json.loads(zlib.decompress(content))
                 if isinstance(value, _CONTENTS.get(kind, dict)) and (kind not in ("first", "created") or UUID(value)):
                     return value
@@ -128,7 +128,7 @@ class Journal:
     def _write_entry(self, kind: _Kind, content: Any, number: int = _BATCH, *, replaces: _Kind | None = None) -> None:
         """Write an entry, optionally deleting a different entry for the same chunk in the same transaction."""
         packed = zlib.compress(json.dumps(content).encode(), 1)
-        row = (kind, number, packed, _compute_digest(kind, number, packed))
+        row = (kind, number, packed, _compute_entry_digest(kind, number, packed))
         with self._locked_file() as file, file:
             file.execute("BEGIN")
             file.execute("INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?)", row)
@@ -181,11 +181,11 @@ class Journal:
         """Record that all inputs have been read, and that their items have ended."""
         self._write_entry("complete", True)
 
-    def has_begun(self) -> bool:
+    def has_begun_any_chunk(self) -> bool:
         """Return whether any chunk has begun."""
         return self._count > 0
 
-    def has_ended(self) -> bool:
+    def has_batch_ended(self) -> bool:
         """Return whether all inputs had ended the last time the batch ran."""
         return self._read_entry("complete") is not None
 
@@ -242,7 +242,7 @@ class Journal:
         self._write_entry("ended", [_encode_outcome(outcome) for outcome in outcomes], number)
 
 
-def _compute_digest(kind: str, number: int, content: bytes) -> bytes:
+def _compute_entry_digest(kind: str, number: int, content: bytes) -> bytes:
     return hashlib.sha256(b"%b %d %b" % (kind.encode(), number, content)).digest()
 
 

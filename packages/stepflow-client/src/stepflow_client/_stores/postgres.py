@@ -163,7 +163,7 @@ class SharedDatabase(FailureReporter):
             is_durable: Whether to wait up to a second for the change to be written, unless the database is down.
         """
         job = _Job(name, change, Future(), run_id, size)
-        with self._get_lock():
+        with self._get_lock_of_this_process():
             if len(self._jobs) >= _MAX_CHANGES or self._size + size > _MAX_SIZE:
                 self._lost.append(run_id)
                 return
@@ -181,7 +181,7 @@ class SharedDatabase(FailureReporter):
             StepflowClientError: If the database can't be reached, or doesn't respond in time.
         """
         job = _Job(name, action, Future())
-        with self._get_lock():
+        with self._get_lock_of_this_process():
             is_down = self._failure is not None and (bool(self._jobs) or time.monotonic() < self._retry_at)
             if not is_down:
                 self._enqueue(job)
@@ -232,13 +232,13 @@ class SharedDatabase(FailureReporter):
             self._changed.notify_all()
             if is_unused:
                 self._disconnect()
-        self._report_lost_runs()
+        self._report_unrecorded_runs()
 
     def __del__(self) -> None:
         if vars(self).get("_connection") is not None and self._process == os.getpid():
             self._disconnect()
 
-    def _get_lock(self) -> threading.Condition:
+    def _get_lock_of_this_process(self) -> threading.Condition:
         """Return the lock. In a fork, start over: the changes and the connection belong to the parent process."""
         if self._process != os.getpid():
             _inherited.append(self._connection)
@@ -289,7 +289,7 @@ class SharedDatabase(FailureReporter):
                         # One of them failed, so retry them one by one.
                         alone = len(jobs)
                         continue
-                    self._finish_jobs(jobs, error=error)
+                    self._settle_jobs(jobs, error=error)
                 elif was_open:
                     # Try again on a new connection: the database may have restarted or closed an idle one.
                     with self._changed:
@@ -304,10 +304,10 @@ class SharedDatabase(FailureReporter):
                         delay = min(2 * delay, _DELAYS[1])
                     continue
             else:
-                self._finish_jobs(jobs, results)
+                self._settle_jobs(jobs, results)
             delay, alone = _DELAYS[0], max(0, alone - 1)
 
-    def _finish_jobs(self, jobs: list[_Job], results: Sequence[Any] = (), *, error: Exception | None = None) -> None:
+    def _settle_jobs(self, jobs: list[_Job], results: Sequence[Any] = (), *, error: Exception | None = None) -> None:
         if error is not None and jobs[0].run_id is not None:
             self.report_failure_once(jobs[0].name, self._format_error(error))
         with self._changed:
@@ -324,7 +324,7 @@ class SharedDatabase(FailureReporter):
             is_empty = not self._jobs
             self._changed.notify_all()
         if is_empty:
-            self._report_lost_runs()
+            self._report_unrecorded_runs()
 
     def _handle_outage(self, job: _Job, error: Exception) -> None:
         """Close the connection, fail pending reads, and report the outage unless the database was already down."""
@@ -340,7 +340,7 @@ class SharedDatabase(FailureReporter):
         if is_new and job.run_id is not None:
             self._emit_warning(job.name, reason)
 
-    def _report_lost_runs(self) -> None:
+    def _report_unrecorded_runs(self) -> None:
         lost, self._lost = list(dict.fromkeys(self._lost)), []
         # Until a run is created, its entry has a temporary ID.
         lost = [run_id for run_id in lost if not run_id.startswith("pending:")] or lost

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from .._base.logging import logger
 from .._data.arguments import check_function, file_path
 from ..errors import StepflowClientError
-from .user_files import user_folder
+from .user_files import get_stepflow_user_folder
 
 
 class FailureReporter:
@@ -96,7 +96,7 @@ def _release_locks() -> None:
     _forking.release()
 
 
-def _reset_in_fork() -> None:
+def _reset_locks_in_fork() -> None:
     global _creating, _forking
     _creating, _forking = threading.Lock(), threading.Lock()
     _held.clear()
@@ -105,7 +105,7 @@ def _reset_in_fork() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_hold_locks, after_in_parent=_release_locks, after_in_child=_reset_in_fork)
+    os.register_at_fork(before=_hold_locks, after_in_parent=_release_locks, after_in_child=_reset_locks_in_fork)
 
 
 LOCK_EXCLUSIVELY = "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; BEGIN EXCLUSIVE; COMMIT;"
@@ -115,7 +115,7 @@ Exclusive mode needs no shared-memory file.
 """
 
 
-def open_private(path: Path, *, timeout: float) -> sqlite3.Connection:
+def open_private_database(path: Path, *, timeout: float) -> sqlite3.Connection:
     """Open an SQLite file. A new file is readable only by its owner from the start.
 
     Args:
@@ -173,7 +173,7 @@ class SharedFile(FailureReporter):
     @property
     def path(self) -> Path:
         """The file's path."""
-        return self._path or user_folder(self._folder) / self._file_name
+        return self._path or get_stepflow_user_folder(self._folder) / self._file_name
 
     @property
     def location(self) -> str:
@@ -249,7 +249,7 @@ def _get_file_id(path: Path) -> tuple[int, int] | None:
 
 def _open_database(path: Path, schema: tuple[str, ...]) -> sqlite3.Connection:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    connection = open_private(path, timeout=_LOCK_WAIT)
+    connection = open_private_database(path, timeout=_LOCK_WAIT)
     end = time.monotonic() + _LOCK_WAIT
     try:
         while True:

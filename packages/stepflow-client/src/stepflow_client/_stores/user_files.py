@@ -32,7 +32,7 @@ _LINUX_FOLDERS = {"cache": ".cache", "config": ".config", "state": ".local/state
 _BINARY = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
-def user_folder(kind: str) -> Path:
+def get_stepflow_user_folder(kind: str) -> Path:
     """Return the `stepflow` folder inside the user's `cache`, `config` or `state` folder, which varies by platform.
 
     On Linux, the parent folder is `$XDG_CACHE_HOME` (`~/.cache`), `$XDG_CONFIG_HOME` (`~/.config`) or `$XDG_STATE_HOME`

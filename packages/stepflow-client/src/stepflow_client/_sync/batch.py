@@ -333,7 +333,7 @@ class Batch:
             self._read_ahead.record_input_size(count, len(text))
             digest.update(b"," + text)
             chunk.indexes.extend(range(self._index, self._index + count))
-            chunk.keys.extend(map(chunks.get_id_or_key, values))
+            chunk.keys.extend(map(chunks.get_id_or_key_of_input, values))
             chunk.values.extend(values)
             chunk.texts.append(text)
             chunk.count += count
@@ -345,7 +345,7 @@ class Batch:
             added = len(text) if error is None else 0
             if not is_recorded and chunk.count and chunk.size + added > self._read_ahead.max_bytes:
                 return place
-            index, key = self._index, chunks.get_id_or_key(value)
+            index, key = self._index, chunks.get_id_or_key_of_input(value)
             self._index += 1
             chunk.count += 1
             digest.update(b"," + text)
@@ -500,7 +500,7 @@ class Batch:
                     self._lane_flows[chunk.lane] = flow_id
             if (existing := self._existing.get(flow_id)) is not None:
                 return responses.StartedRun(existing, ExecutionStatus.RUNNING, [])
-            self._flows.registries.current.record_private_flow(flow_id)
+            self._flows.registries.of_current_process.record_private_flow(flow_id)
             try:
                 stored = StoredCopy(flow_id, self._needs)
                 on_lost = partial(self._lane_flows.pop, chunk.lane, None)

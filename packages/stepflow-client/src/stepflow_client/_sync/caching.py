@@ -144,7 +144,7 @@ class CachedRuns:
         else:
             flow = checked.content
             needs = self._flows.get_requirements(checked)
-            arguments = sync_compute(partial(call.complete_arguments, arguments, needs))
+            arguments = sync_compute(partial(call.check_and_complete_arguments, arguments, needs))
         overrides = None if arguments.overrides is None else {"steps": arguments.overrides}
         completed = call._replace(flow=flow, input=arguments.inputs, overrides=overrides, variables=arguments.variables)
         # These arguments have been checked, and include the variables from the environment.

@@ -20,7 +20,7 @@ from .._base.logging import logger
 from .._base.text import duration_text
 from .._codec import responses
 from .._data.arguments import check_choice, check_integer
-from .._data.values import PLAIN, PLAIN_UNORDERED, OutputDecoder, decode, decode_raw, encode
+from .._data.values import PLAIN, PLAIN_UNORDERED, OutputDecoder, decode, decode_keeping_floats, encode
 from .._http import settings as http_settings
 from .._http.connecting import build_ssl_context
 from .._http.messages import MIN_TIMEOUT, HeaderItems, HttpError, HttpRequest, HttpResponse
@@ -194,7 +194,7 @@ class Connection:
         listed = self.call(request, responses.read_components)
         if self.config is None:
             return listed
-        return responses.add_component_paths(listed, self.config().get("routes") or {})
+        return responses.add_component_paths_from_routes(listed, self.config().get("routes") or {})
 
     def call(
         self,
@@ -238,7 +238,7 @@ class Connection:
                 self._raise_for_error(request.operation, sent, response)
             if convert_response is None:
                 return cast("Answer", response)
-            parse = decode_raw if request.operation.keeps_numbers else decode
+            parse = decode_keeping_floats if request.operation.keeps_numbers else decode
             try:
                 body = responses.parse_object(response.content, sent, parse)
                 answer = responses.build_from_response(convert_response, body, sent)

@@ -148,16 +148,16 @@ class KeyedRuns:
         overrides, needs = arguments.overrides, self._flows.get_requirements(checked)
         if origin is None:
             # Reject arguments that don't fit the flow.
-            sync_compute(partial(call.complete_arguments, arguments, needs))
+            sync_compute(partial(call.check_and_complete_arguments, arguments, needs))
         else:
             # Skip the check, because a rerun has already checked its arguments.
             overrides = drop_kept_overrides(overrides, origin.kept) or None
         keyed = _KeyedCall(key, scope, checked.content, "", call, arguments, hold_seconds, overrides, needs)
         for again in (True, False):
             keyed = keyed._replace(flow_id=self._store_copy_with_key(checked, keyed))
-            registry = self._flows.registries.current
+            registry = self._flows.registries.of_current_process
             turn, is_first = b"key " + keyed.flow_id_or_scoped_key.encode(), True
-            while not registry.try_claim(turn):
+            while not registry.try_claim_flow_or_key(turn):
                 # Calls from the same client take turns.
                 is_first = False
                 if has_passed(current_deadline()):
@@ -177,7 +177,7 @@ class KeyedRuns:
                 self._record_in_history(keyed, run)
                 return run
             finally:
-                registry.release_claim(turn)
+                registry.release_flow_or_key(turn)
         raise AssertionError("unreachable")  # pragma: no cover - the loop returns or raises
 
     def _check_key_and_get_scope(self, key: str, scope: str | None) -> str | None:
@@ -356,7 +356,7 @@ class KeyedRuns:
         needs = keyed.needs
         assert needs is not None
         declared = needs.declared
-        self._flows.registries.current.record_private_flow(keyed.flow_id)
+        self._flows.registries.of_current_process.record_private_flow(keyed.flow_id)
         copy = StoredCopy(keyed.flow_id, needs)
         arguments = keyed.add_env_variables(declared)
         call = PublishedCall(keyed.flow_id, keyed.hash_arguments(declared))

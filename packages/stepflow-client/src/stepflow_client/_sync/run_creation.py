@@ -63,7 +63,7 @@ class LostRunSearch:
     ) -> None:
         self._connection = connection
         self._registry, self.call, self.error = registry, call, error
-        self._is_ours = registry.is_exclusive_flow(call.flow_id)
+        self._is_ours = registry.is_flow_only_run_by_this_client(call.flow_id)
         timings, now, deadline = connection.timings, time.monotonic(), current_deadline()
         # All times use `time.monotonic()`.
         end = now + timings.search_outage
@@ -153,7 +153,7 @@ class LostRunSearch:
             if not candidates:
                 return None
             # Check again: a call that ended without its run may have left one of these behind.
-            if not other_calls and registry.is_exclusive_flow(call.flow_id):
+            if not other_calls and registry.is_flow_only_run_by_this_client(call.flow_id):
                 run_id = call.pick_run(candidates)
                 if run_id is not None and registry.claim_run(call.flow_id, run_id):
                     return run_id
@@ -245,8 +245,8 @@ class RunCreator:
         if call.private_copy or call.variables_from_env or call.variables is not None or call.overrides is not None:
             # This run differs from the flow's other runs in more than its inputs.
             key = None
-        registry = flows.registries.current
-        shared = registry.find_shared_flow(digest)
+        registry = flows.registries.of_current_process
+        shared = registry.find_shared_flow_id(digest)
         # When runs are spread over several servers, the servers share a store that survives if one of them restarts.
         for again in (self._connection.spread is None and shared is not None, False):
             prepared = None if key is None else self._templates.get(key)
@@ -284,7 +284,7 @@ class RunCreator:
             self._flows.get_declared_variables(flow_id)
         copy = self._flows.get_stored_copy(flow_id)
         if copy.needs is not None:
-            arguments = sync_compute(partial(call.complete_arguments, arguments, copy.needs))
+            arguments = sync_compute(partial(call.check_and_complete_arguments, arguments, copy.needs))
         recorded = CreatedRun(flow_id, arguments)
         return self.create_run_of_copy(copy, arguments, hold_seconds, recorded=recorded)
 
@@ -304,7 +304,7 @@ class RunCreator:
         arguments = sync_compute(partial(call.check_arguments, exact_integers=exact))
         if needs is None:
             return arguments
-        return sync_compute(partial(call.complete_arguments, arguments, needs))
+        return sync_compute(partial(call.check_and_complete_arguments, arguments, needs))
 
     def create_run_of_copy(
         self,
@@ -326,7 +326,7 @@ class RunCreator:
         """
         prepared = self._make_run_template(copy, arguments, _limit_hold_by_deadline(hold_seconds))
         prepared = prepared._replace(on_lost=on_lost, is_single=is_single)
-        return self._create_exactly_once(prepared, arguments, self._flows.registries.current, recorded)
+        return self._create_exactly_once(prepared, arguments, self._flows.registries.of_current_process, recorded)
 
     def find_rejected_inputs(self, inputs: list[Any]) -> dict[int, errors.InvalidRequestError]:
         """Return the errors for inputs the server rejects, by position. Empty if it also rejects null.

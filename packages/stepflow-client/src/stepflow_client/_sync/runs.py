@@ -83,7 +83,7 @@ class RunReader:
             # For unknown runs, servers may return an empty list instead of a 404.
             self.get_run(run_id)
         status: ExecutionStatus | None = None
-        if failed_items.make_lazy_items(listed)._find_unfinished_places():
+        if failed_items.convert_to_run_items(listed)._find_unfinished_places():
             run = self.get_run_without_steps(run_id)
             if run.status in ENDS_ITEMS:
                 # The run and its items may have ended since we requested the items.
@@ -132,7 +132,7 @@ class RunReader:
             listed: The items.
             status: The run's status if it has ended or is lost. Can be None otherwise, or if all items have ended.
         """
-        items = failed_items.make_lazy_items(listed)
+        items = failed_items.convert_to_run_items(listed)
         failed = items._find_places(FAILED_STATUSES.__contains__)
         lost = items._find_unfinished_places() if status in ENDS_ITEMS else []
         if not failed and not lost:
@@ -152,7 +152,7 @@ class RunReader:
             listed = failed_items.add_failed_steps(listed, failed, steps, flow)
         if lost and status is not None:
             by_item = self._read_steps_by_item(listed, lost, can) if can["live_steps"] else {}
-            listed = failed_items.add_lost_item_errors(listed, status, by_item)
+            listed = failed_items.add_lost_run_errors(listed, status, by_item)
         return listed
 
     def _read_steps_by_item(
@@ -236,7 +236,7 @@ class RunReader:
 
     def get_stored_flow(self, run_id: str) -> dict[str, Any]:
         """Return a run's flow, including anything added by the client that runs it."""
-        return self._connection.call(api.get_run_flow(run_id), responses.read_stored_content)
+        return self._connection.call(api.get_run_flow(run_id), responses.read_stored_flow_content)
 
     def cancel_run(self, run_id: RunId) -> RunDetails:
         """Mark a run as cancelled and return it."""

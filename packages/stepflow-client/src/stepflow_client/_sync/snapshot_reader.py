@@ -125,12 +125,12 @@ class _RunParts:
         """Return the run's arguments, from the server if it reports them, or else from the history."""
         entry = self._context.recorder.find_history_entry(self.state.run_id)
         origin = parse_rerun_origin(self.read_stored_flow()) if entry is None else None
-        return responses.make_run_arguments(self.state.run_id, self.read_reported_arguments(), entry, origin)
+        return responses.combine_run_arguments(self.state.run_id, self.read_reported_arguments(), entry, origin)
 
     def explain_items(self, steps: Sequence[StepDetails] | None) -> Sequence[RunItem]:
         """Return the items with their steps' errors. Items the server lost count as failed."""
         listed = self.read_items()
-        items, run = failed_items.make_lazy_items(listed), self.state
+        items, run = failed_items.convert_to_run_items(listed), self.state
         failed = items._find_places(FAILED_STATUSES.__contains__)
         lost = items._find_unfinished_places() if run.status in ENDS_ITEMS else []
         if lost and not (self._runs.determine_ending(run)).is_finished:
@@ -155,7 +155,7 @@ class _RunParts:
         listed = failed_items.add_failed_steps(listed, failed, by_item, flow)
         if lost:
             can = (self._context.connection.detect_server()).capabilities
-            listed = failed_items.add_lost_item_errors(listed, run.status, by_item if can["live_steps"] else {})
+            listed = failed_items.add_lost_run_errors(listed, run.status, by_item if can["live_steps"] else {})
         return listed.items
 
 
@@ -272,7 +272,7 @@ class SnapshotReader:
             entry = self._context.recorder.find_history_entry(run_id)
             if entry is None:
                 raise
-            arguments = responses.make_run_arguments(run_id, {}, entry)
+            arguments = responses.combine_run_arguments(run_id, {}, entry)
         return arguments
 
     def get_run_decoder(self, run_id: str) -> OutputDecoder:

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar, get_args, get_origin, is_typeddict
 
 from .._base.suggestions import suggest_or_list
-from .._data.json_encoding import get_field_names, get_json_name as get_json_name
+from .._data.json_encoding import get_json_field_names, get_json_name as get_json_name
 
 _TEXTS = (str, bytes)
 
@@ -115,7 +115,7 @@ def _get_typeddict_fields(kind: Any) -> Mapping[str, Field]:
 
 @lru_cache(maxsize=1024)
 def _get_class_fields(kind: type) -> Mapping[str, Field] | None:
-    names = get_field_names(kind)
+    names = get_json_field_names(kind)
     if names is None:
         return None
     hints = get_hints(kind)

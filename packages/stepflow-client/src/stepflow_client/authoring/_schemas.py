@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerationError, PydanticUserError
 from pydantic.json_schema import GenerateJsonSchema
 
-from .._codec.output_types import convert_for_pydantic
+from .._codec.output_types import convert_type_for_pydantic
 from ..errors import AuthoringError
 from . import _fields
 from ._values import authoring_error
@@ -70,7 +70,7 @@ def _make_schema_error(kinds: Mapping[Key, Any], error: Exception) -> AuthoringE
 def _pydantic_schemas(kinds: Mapping[Key, Any]) -> tuple[dict[Key, Any], dict[str, Any]]:
     try:
         adapters: list[tuple[Key, Literal["validation"], TypeAdapter[Any]]] = [
-            (key, "validation", TypeAdapter(convert_for_pydantic(kind))) for key, kind in kinds.items()
+            (key, "validation", TypeAdapter(convert_type_for_pydantic(kind))) for key, kind in kinds.items()
         ]
         generated, definitions = TypeAdapter.json_schemas(adapters, ref_template=TEMPLATE, schema_generator=_Untitled)
     except (PydanticSchemaGenerationError, PydanticUserError, PydanticInvalidForJsonSchema) as error:

@@ -77,7 +77,7 @@ class Scope:
             return self._rebind_expression(value.__stepflow__)
         if isinstance(value, Expression):
             return self._rebind_expression(value)
-        if type(value) not in _PLAIN and json_encoding.is_scalar(value):
+        if type(value) not in _PLAIN and json_encoding.is_non_json_scalar(value):
             # Enum members end up here even if they are also strings or numbers.
             return self._convert_part(json_encoding.encode_scalar(value))
         if isinstance(value, str):
@@ -185,7 +185,7 @@ def encode_object(value: Any) -> Any:
     Raises:
         AuthoringError: If the object can't be represented in JSON.
     """
-    if json_encoding.is_scalar(value):
+    if json_encoding.is_non_json_scalar(value):
         return json_encoding.encode_scalar(value)
     if json_encoding.is_data_object(value):
         names = _get_json_names(type(value))
@@ -215,7 +215,7 @@ def encode_fields(kind: Any, fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _get_json_names(kind: Any) -> dict[str, str]:
-    return json_encoding.get_field_names(kind) or {}
+    return json_encoding.get_json_field_names(kind) or {}
 
 
 def encode_data(value: Any, what: str) -> Any:

@@ -12,9 +12,9 @@ from .._cases.flow_cases import parse_tests
 from .._codec.requests import Variables, parse_run_variables
 from .._data.arguments import argument_error, check_mapping, check_text, check_texts
 from .._data.flow_declarations import get_declared_schema
-from .._data.values import LOCAL_DEPTH, check_json, encode, encode_if_plain, merge_overrides
+from .._data.values import LOCAL_DEPTH, check_json, encode, encode_if_plain, unify_overrides
 from .._records.inputs import read_inputs
-from .._rules.chunks import get_id_or_key
+from .._rules.chunks import get_id_or_key_of_input
 from .._runs.stored_flow import remove_cases
 from ..errors import FlowFileError, InvalidArgumentError
 from ..flows.reading import FlowSource, load_flow
@@ -117,12 +117,12 @@ def _parse_rows(rows: Iterable[Any], content: Mapping[str, Any], expected: str) 
             yield row
         elif isinstance(row, (dict, Mapping)):
             if "input" in row and not is_flat and row.keys() <= case_keys:
-                name: Any = row.get("name", get_id_or_key(row["input"]))
+                name: Any = row.get("name", get_id_or_key_of_input(row["input"]))
                 more: Any = row.get("metadata"), row.get("tags")
                 yield EvaluationCase(name, row["input"], row.get(expected), *more)
             else:
                 value = {key: field for key, field in row.items() if key != expected}
-                name = get_id_or_key(value)
+                name = get_id_or_key_of_input(value)
                 yield EvaluationCase(name, value, row.get(expected))
         elif hasattr(row, "inputs") and hasattr(row, "expected_output"):
             metadata = getattr(row, "metadata", None)
@@ -384,7 +384,7 @@ def plan_variants(flow: Mapping[str, Any], variants: Any, variables: Any, overri
             raise argument_error(f"variant {name!r}", "a Variant", variant)
         content = flow if variant.flow is None else load_flow(variant.flow)
         values = parse_run_variables(variant.variables)
-        changes = merge_overrides([part for part in (overrides, variant.overrides) if part is not None])
+        changes = unify_overrides([part for part in (overrides, variant.overrides) if part is not None])
         planned.append(PlannedVariant(name, remove_cases(content), {**common, **values}, changes))
     return planned
 

@@ -39,7 +39,7 @@ from .._data.arguments import file_path
 from .._data.secrets import NO_SECRETS, Secrets, find_secrets
 from .._data.values import encode
 from .._rules.chunks import ReadAhead
-from .._stores.sqlite import DATABASE_ERRORS, LOCK_EXCLUSIVELY, open_private
+from .._stores.sqlite import DATABASE_ERRORS, LOCK_EXCLUSIVELY, open_private_database
 from ..drawing.report_data import read_variables_and_env_values
 from ..errors import InvalidArgumentError, JournalError
 from .records import EvaluationCase, EvaluationItem, ItemBlock, ItemResults, build_item, decode_case, encode_cases
@@ -95,7 +95,7 @@ class EvaluationStore:
             raise JournalError(f"{self.folder} contains no evaluation")
         try:
             (self.folder / "runs").mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._file = open_private(self.folder / _FILE, timeout=0)
+            self._file = open_private_database(self.folder / _FILE, timeout=0)
         except (*DATABASE_ERRORS, OSError) as error:
             raise JournalError(f"the folder {self.folder} cannot be used: {error}") from None
         try:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from .._base.suggestions import find_nearest, suggest_or_list
 from .._base.text import short_json
 from .._data.arguments import check_text
-from .._data.secrets import HIDDEN, is_hidden
+from .._data.secrets import HIDDEN, has_hidden_part
 from .._data.values import LOCAL_DEPTH, check_json
 from ..errors import InvalidArgumentError
 from ..types import ErrorCode, FlowError, FlowResult
@@ -297,13 +297,13 @@ def may_equal_masked(masked: Any, value: Any, mark: str = HIDDEN) -> bool:
         value: The value to compare it with.
         mark: The text that marks a masked secret: `***`, optionally with its surrounding text.
     """
-    if not is_hidden(masked, mark):
+    if not has_hidden_part(masked, mark):
         return is_json_equal(masked, value)
     if isinstance(masked, str):
         return masked == mark == HIDDEN or (isinstance(value, str) and _may_equal_masked_text(masked, value, mark))
     if isinstance(masked, Mapping) and isinstance(value, Mapping):
         # Masked keys can collide, so the masked object may have fewer of them.
-        has_keys = all(key in value or is_hidden(key, mark) for key in masked) and len(masked) <= len(value)
+        has_keys = all(key in value or has_hidden_part(key, mark) for key in masked) and len(masked) <= len(value)
         both = [key for key in masked if key in value]
         return has_keys and all(may_equal_masked(masked[key], value[key], mark) for key in both)
     if not (isinstance(masked, list) and isinstance(value, list) and len(masked) == len(value)):

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from .._base.suggestions import suggest_nearest
 from .._data.arguments import check_text
 from .._data.flow_declarations import get_declared_schema, iter_mappings
-from .._data.values import merge_overrides
+from .._data.values import unify_overrides
 from ..errors import InvalidArgumentError
 from .expressions import Path, Reference, find_references, is_expression
 from .reading import FlowSource, load_flow
@@ -261,7 +261,7 @@ def cut_flow_to_step(flow: Mapping[str, Any], step: str, overrides: Any = None) 
     Raises:
         InvalidArgumentError: If the flow has no such step, or the overrides are malformed.
     """
-    steps, changes = require_step(flow, step), merge_overrides(overrides) or {}
+    steps, changes = require_step(flow, step), unify_overrides(overrides) or {}
     reads = dict(FlowSteps(flow).reads_by_step)
     for name, change in changes.items():
         patch = change.get("value")

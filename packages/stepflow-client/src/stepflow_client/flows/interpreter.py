@@ -12,7 +12,7 @@ from typing import Any
 
 from .._base.error_classes import InvalidArgumentError
 from .._data.flow_declarations import get_declared_schema
-from .._data.values import apply_patch, merge_overrides
+from .._data.values import apply_patch, unify_overrides
 from .expressions import PathError, find_references, get_keyword, parse_path
 
 _CAUGHT = (2, 3, 4, 5, 6, 7, 8, 10)
@@ -271,7 +271,7 @@ def apply_overrides(flow: Mapping[str, Any], overrides: Mapping[str, Any]) -> di
 def apply_valid_overrides(flow: Mapping[str, Any], overrides: Any) -> Mapping[str, Any]:
     """Apply a run's overrides, in any accepted form. If they're invalid, return the flow unchanged."""
     try:
-        changes = merge_overrides(overrides)
+        changes = unify_overrides(overrides)
         return apply_overrides(dict(flow), {"steps": changes}) if changes else flow
     except (InvalidArgumentError, LookupError, TypeError):
         return flow

@@ -17,7 +17,7 @@ from .._base.lazy import lazy_module
 from .._base.suggestions import suggest_or_list
 from .._base.text import format_rfc3339
 from .._data.arguments import argument_error
-from .._data.json_encoding import encode_fields, encode_scalar, is_data_object, is_scalar
+from .._data.json_encoding import encode_fields, encode_scalar, is_data_object, is_non_json_scalar
 from .statuses import ENUMS, parse_enum_member
 
 __all__ = [
@@ -139,7 +139,7 @@ def to_plain_data(value: Any) -> Any:
         return value.value if isinstance(value, Enum) else value
     if isinstance(value, Record):
         return value.to_dict()
-    if is_scalar(value):
+    if is_non_json_scalar(value):
         return format_rfc3339(value) if isinstance(value, datetime) else encode_scalar(value)
     if isinstance(value, Mapping):
         return {key: to_plain_data(part) for key, part in value.items()}

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, ClassVar, Literal, overload
 
-from .._data.secrets import is_hidden
+from .._data.secrets import has_hidden_part
 from .account import FailedItems, RunAccount, StepAccount, format_state
 from .models import Listing, Model, Records, Shown, field, record
 from .results import FlowErrorOrNone, FlowResult
@@ -90,7 +90,7 @@ class RunArguments(Model, Shown):
         """The parts where the history has masked a secret: `inputs`, `variables.NAME`, `overrides`."""
         named = {f"variables.{name}": value for name, value in (self.variables or {}).items()}
         values = {"inputs": self.inputs, **named, "overrides": self.overrides}
-        return [name for name, value in values.items() if is_hidden(value)]
+        return [name for name, value in values.items() if has_hidden_part(value)]
 
 
 @record

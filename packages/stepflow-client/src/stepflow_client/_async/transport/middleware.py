@@ -17,7 +17,7 @@ from ..._data.values import decode, encode
 from ..._http.messages import ConnectFailed, ConnectionBroken, HttpError, HttpRequest, HttpResponse
 from ..._http.settings import API_PATH, ServerUrl, TokenAuth
 from ..._rules import dialect, releases
-from ..._rules.retries import RetryBudget, RetryPolicy, compute_retry_delay, describe_attempt, is_transient_status
+from ..._rules.retries import RetryBudget, RetryPolicy, compute_retry_delay, describe_outcome, is_transient_status
 from ..._rules.timeouts import has_passed
 from ..._rules.transport_errors import build_not_stepflow_error
 from ..._telemetry.tracing import count_resend
@@ -60,7 +60,7 @@ class Retry(Middleware):
                     return outcome
             except HttpError as error:
                 outcome = error
-            attempts.append(describe_attempt(outcome))
+            attempts.append(describe_outcome(outcome))
             left = request.get_seconds_allowed(request.timeout.read - (time.monotonic() - started))
             delay = compute_retry_delay(
                 self._policy, len(attempts), outcome, idempotent=request.idempotent, time_left=left
