@@ -59,13 +59,13 @@ def users(*names: str) -> set[str]:
 def test_the_times_of_the_follower_are_its_own() -> None:
     # The time after which a run counts as lost is passed to the rule by what reads runs.
     timings = "stepflow_client/_rules/waiting_times.py"
-    assert users(*TIMES) - FOLLOWER == {f"{ROOM}/runs.py", timings}
-    assert users("lost_grace") == {f"{ROOM}/runs.py", timings}
+    assert users(*TIMES) - FOLLOWER == {f"{ROOM}/run_reader.py", timings}
+    assert users("lost_grace") == {f"{ROOM}/run_reader.py", timings}
 
 
 def test_one_function_decides_whether_a_run_is_lost() -> None:
-    assert users("decide_ending") == {f"{ROOM}/runs.py"}
-    assert users("Ending") <= {"stepflow_client/types/statuses.py", f"{ROOM}/runs.py"} | FOLLOWER
+    assert users("decide_ending") == {f"{ROOM}/run_reader.py"}
+    assert users("Ending") <= {"stepflow_client/types/statuses.py", f"{ROOM}/run_reader.py"} | FOLLOWER
 
 
 def test_only_the_follower_infers_an_end() -> None:

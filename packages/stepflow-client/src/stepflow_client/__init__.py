@@ -22,7 +22,7 @@ from ._base.lazy import make_lazy_exports
 
 if TYPE_CHECKING:
     from ._async.client import StepflowClient
-    from ._async.handle import RunHandle
+    from ._async.run_handle import RunHandle
     from ._async.streams import EventStream, OutcomeStream, RunPager
     from ._base.not_given import NOT_GIVEN, NotGiven
     from ._calls.call_options import (
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from ._rules.chunks import RetryOn
     from ._rules.retries import RetryPolicy
     from ._sync.client import SyncStepflowClient
-    from ._sync.handle import SyncRunHandle
+    from ._sync.run_handle import SyncRunHandle
     from ._sync.streams import SyncEventStream, SyncOutcomeStream, SyncRunPager
     from .errors import *
     from .errors import InvalidFlowError, OutputTypeError, RunFailedError
@@ -103,7 +103,7 @@ _find, _names = make_lazy_exports(
     __name__,
     {
         "_async.client": ["StepflowClient"],
-        "_async.handle": ["RunHandle"],
+        "_async.run_handle": ["RunHandle"],
         "_base.not_given": ["NOT_GIVEN", "NotGiven"],
         "_codec.requests": ["FlowId", "RunId", "Variables"],
         "_records.inputs": ["InputStream", "read_inputs"],
@@ -117,7 +117,7 @@ _find, _names = make_lazy_exports(
         "_async.streams": ["EventStream", "OutcomeStream", "RunPager"],
         "_sync.streams": ["SyncEventStream", "SyncOutcomeStream", "SyncRunPager"],
         "_sync.client": ["SyncStepflowClient"],
-        "_sync.handle": ["SyncRunHandle"],
+        "_sync.run_handle": ["SyncRunHandle"],
         "errors": [
             "AmbiguousRunError", "ApiError", "AuthenticationError", "AuthoringError", "ClientClosedError",
             "ConflictError", "EmbeddedServerError", "FlowFileError", "FlowFileNotFoundError",

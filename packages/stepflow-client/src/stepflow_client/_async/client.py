@@ -24,7 +24,7 @@ from .._http.async_socket import AsyncCancelled
 from .._http.settings import Token
 from .._rules.retries import RetryPolicy, resolve_retry_policy
 from .._rules.timeouts import call_scope, compute_deadline, deadline_scope
-from .._telemetry.recorder import Recorder
+from .._telemetry.history_recorder import Recorder
 from .._telemetry.tracing import is_untraced
 from ..errors import FlowFileError, StepflowClientError
 from ..flows.reading import load_flow, resolve_flow_argument
@@ -72,8 +72,8 @@ if TYPE_CHECKING:
     from ..types.account import RunAccount
     from ..types.reruns import KeepOption, RerunPlan, RerunResult, RunComparison
     from ..types.runs import RunSnapshot, SnapshotPart
-    from . import caching, following, idempotency, rerun, run_creation, snapshot_reader, streams, waiting, watching
-    from .handle import RunHandle
+    from . import following, idempotency, rerun, run_caching, run_creation, snapshot_reader, streams, waiting, watching
+    from .run_handle import RunHandle
     from .streams import EventStream, OutcomeStream, RunPager
 
     Start = Callable[..., Awaitable[responses.StartedRun]]
@@ -81,7 +81,7 @@ if TYPE_CHECKING:
 else:
     call_options = lazy_module("stepflow_client._calls.call_options")
     rerun_plan = lazy_module("stepflow_client._calls.rerun_plan")
-    caching = lazy_module("stepflow_client._async.caching")
+    run_caching = lazy_module("stepflow_client._async.run_caching")
     following = lazy_module("stepflow_client._async.following")
     idempotency = lazy_module("stepflow_client._async.idempotency")
     rerun = lazy_module("stepflow_client._async.rerun")
@@ -742,7 +742,7 @@ class StepflowClient(SuggestsNames, Picklable):
         Raises:
             InvalidArgumentError: If `run_id` isn't a run ID, or an output can't have this type.
         """
-        from .handle import RunHandle
+        from .run_handle import RunHandle
 
         return RunHandle(self, run_id, output_type)
 
@@ -1750,9 +1750,9 @@ class Services(ClientContext):
         return idempotency.KeyedRuns(self, self.creator)
 
     @cached_property
-    def cached_runs(self) -> caching.CachedRuns:
+    def cached_runs(self) -> run_caching.CachedRuns:
         """Runs flows, or returns their cached results."""
-        return caching.CachedRuns(self.flows)
+        return run_caching.CachedRuns(self.flows)
 
     @cached_property
     def rerunner(self) -> rerun.Rerunner:

@@ -23,7 +23,7 @@ from .._rules.lost_creation import CreationCall, RunRegistry
 from .._rules.releases import Server
 from .._rules.retries import Backoff, compute_random_delay
 from .._rules.timeouts import current_deadline, deadline_scope, has_passed, limit_by_deadline
-from .._telemetry.recorder import CreatedRun
+from .._telemetry.history_recorder import CreatedRun
 from .._telemetry.tracing import annotate_operation, count_started_run, is_untraced
 from ..errors import NotFoundError, StepflowClientError
 from ..types.statuses import ExecutionStatus, is_given_up

@@ -13,7 +13,7 @@ from .._codec.problem_details import problem_details
 from .._data.arguments import check_function, check_instance
 from ..errors import InvalidArgumentError, StepflowClientError
 from ..events import HeartbeatEvent, RunCompletedEvent, RunEvent
-from .handle import RunHandle
+from .run_handle import RunHandle
 
 if TYPE_CHECKING:
     from .._codec.problem_details import Problem

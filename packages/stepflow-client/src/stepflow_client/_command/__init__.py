@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from .._base.lazy import make_lazy_exports
 
 if TYPE_CHECKING:
-    from .._async.runs import RunReader
+    from .._async.agent_tools import add_explanation_hint
+    from .._async.run_reader import RunReader
     from .._async.snapshot_reader import SnapshotReader
-    from .._async.tools import add_explanation_hint
     from .._async.watching import RunWatcher
     from .._base.bounded_dict import BoundedDict
     from .._base.logging import get_logger, listen_to_warnings
@@ -70,7 +70,7 @@ if TYPE_CHECKING:
     from .._stores.journal import Journal
     from .._stores.user_files import get_stepflow_user_folder
     from .._sync.watching import RunUpdate
-    from .._telemetry.recorder import list_server_aliases
+    from .._telemetry.history_recorder import list_server_aliases
 
 __all__ = [
     "ABSENT", "ANOTHER_SERVICE", "MAX_GROUPS_SHOWN", "PLAIN", "QUERY_FIELDS", "SKIP_HINT", "BoundedDict",
@@ -94,9 +94,9 @@ __all__ = [
 __getattr__, __dir__ = make_lazy_exports(
     __name__,
     {
-        "._async.runs": ["RunReader"],
+        "._async.run_reader": ["RunReader"],
         "._async.snapshot_reader": ["SnapshotReader"],
-        "._async.tools": ["add_explanation_hint"],
+        "._async.agent_tools": ["add_explanation_hint"],
         "._async.watching": ["RunWatcher"],
         "._base.bounded_dict": ["BoundedDict"],
         "._base.logging": ["listen_to_warnings", "get_logger"],
@@ -148,6 +148,6 @@ __getattr__, __dir__ = make_lazy_exports(
         "._stores.journal": ["Journal"],
         "._stores.user_files": ["get_stepflow_user_folder"],
         "._sync.watching": ["RunUpdate"],
-        "._telemetry.recorder": ["list_server_aliases"],
+        "._telemetry.history_recorder": ["list_server_aliases"],
     },
 )  # fmt: skip

@@ -26,7 +26,7 @@ from .._http.settings import Token
 from .._http.sockets import SyncCancelled
 from .._rules.retries import RetryPolicy, resolve_retry_policy
 from .._rules.timeouts import call_scope, compute_deadline, deadline_scope
-from .._telemetry.recorder import Recorder
+from .._telemetry.history_recorder import Recorder
 from .._telemetry.tracing import is_untraced
 from ..errors import FlowFileError, StepflowClientError
 from ..flows.reading import load_flow, resolve_flow_argument
@@ -74,8 +74,8 @@ if TYPE_CHECKING:
     from ..types.account import RunAccount
     from ..types.reruns import KeepOption, RerunPlan, RerunResult, RunComparison
     from ..types.runs import RunSnapshot, SnapshotPart
-    from . import caching, following, idempotency, rerun, run_creation, snapshot_reader, streams, waiting, watching
-    from .handle import SyncRunHandle
+    from . import following, idempotency, rerun, run_caching, run_creation, snapshot_reader, streams, waiting, watching
+    from .run_handle import SyncRunHandle
     from .streams import SyncEventStream, SyncOutcomeStream, SyncRunPager
 
     Start = Callable[..., responses.StartedRun]
@@ -83,7 +83,7 @@ if TYPE_CHECKING:
 else:
     call_options = lazy_module("stepflow_client._calls.call_options")
     rerun_plan = lazy_module("stepflow_client._calls.rerun_plan")
-    caching = lazy_module("stepflow_client._sync.caching")
+    run_caching = lazy_module("stepflow_client._sync.run_caching")
     following = lazy_module("stepflow_client._sync.following")
     idempotency = lazy_module("stepflow_client._sync.idempotency")
     rerun = lazy_module("stepflow_client._sync.rerun")
@@ -743,7 +743,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         Raises:
             InvalidArgumentError: If `run_id` isn't a run ID, or an output can't have this type.
         """
-        from .handle import SyncRunHandle
+        from .run_handle import SyncRunHandle
 
         return SyncRunHandle(self, run_id, output_type)
 
@@ -1747,9 +1747,9 @@ class Services(ClientContext):
         return idempotency.KeyedRuns(self, self.creator)
 
     @cached_property
-    def cached_runs(self) -> caching.CachedRuns:
+    def cached_runs(self) -> run_caching.CachedRuns:
         """Runs flows, or returns their cached results."""
-        return caching.CachedRuns(self.flows)
+        return run_caching.CachedRuns(self.flows)
 
     @cached_property
     def rerunner(self) -> rerun.Rerunner:

@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
-from .._telemetry.recorder import Recorder
+from .._telemetry.history_recorder import Recorder
 from .connection import Connection
-from .runs import RunReader
+from .run_reader import RunReader
 
 if TYPE_CHECKING:
     from .blobs import BlobStore
     from .flows import FlowStore
-    from .listing import RunLister
+    from .run_listing import RunLister
 
 
 class ClientContext:
@@ -51,7 +51,7 @@ class ClientContext:
     @cached_property
     def lister(self) -> RunLister:
         """Lists runs."""
-        from .listing import RunLister
+        from .run_listing import RunLister
 
         return RunLister(self.connection, self.recorder)
 

@@ -32,7 +32,7 @@ from .._rules.transport_errors import convert_error
 from .._telemetry.tracing import annotate_operation
 from ..types.statuses import Ending, ExecutionStatus, is_given_up
 from .connection import Connection
-from .runs import RunReader
+from .run_reader import RunReader
 from .transport.base import Stream
 
 if TYPE_CHECKING:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Generic, TypedDict, TypeVar, Unpack, over
 
 if TYPE_CHECKING:
     from .._async.client import StepflowClient
-    from .._async.handle import RunHandle
+    from .._async.run_handle import RunHandle
     from .._async.streams import OutcomeStream
     from .._calls.call_options import MapOptions, RunOptions, SubmitOptions
     from .._codec.requests import RunId
     from .._sync.client import SyncStepflowClient as SyncClient
-    from .._sync.handle import SyncRunHandle
+    from .._sync.run_handle import SyncRunHandle
     from .._sync.streams import SyncOutcomeStream
     from ..progress import ProgressOption
     from ..runtime import StepflowRuntime

@@ -10,10 +10,10 @@ from types import SimpleNamespace
 from typing import Any
 
 from .. import types
-from .._async.handle import RunHandle
+from .._async.run_handle import RunHandle
 from .._base.text import cut, duration_text, short_json
 from .._rules.failure_groups import MAX_GROUPS_SHOWN, group_failures
-from .._sync.handle import SyncRunHandle
+from .._sync.run_handle import SyncRunHandle
 from ..types.models import Listing
 from ..types.runs import ITEM_COLUMNS
 from . import draw

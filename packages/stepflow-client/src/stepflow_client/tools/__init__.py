@@ -8,8 +8,8 @@ Example:
 
 from __future__ import annotations
 
-from .._async.tools import FlowTool, FlowTools
-from .._sync.tools import SyncFlowTool, SyncFlowTools
+from .._async.agent_tools import FlowTool, FlowTools
+from .._sync.agent_tools import SyncFlowTool, SyncFlowTools
 from ..types.server import ToolResult
 
 __all__ = ["FlowTool", "FlowTools", "SyncFlowTool", "SyncFlowTools", "ToolResult"]

@@ -1,5 +1,3 @@
-# Written from _async/tools.py by `make generate`. Change that file instead.
-
 """Flows as tools for a model to call."""
 
 from __future__ import annotations
@@ -17,7 +15,7 @@ from .._base.suggestions import suggest_or_list
 from .._codec import flow_tools
 from .._codec.flow_tools import WAIT_RUN, FlowToolSpec
 from .._codec.requests import Variables, parse_run_variables
-from .._concurrency import sync_compute
+from .._concurrency import async_compute
 from .._data.arguments import check_choice, check_client, check_instance, check_labels, check_mapping, check_seconds
 from .._data.json_encoding import is_data_object
 from ..errors import InvalidArgumentError, RunTimeoutError, StepflowClientError
@@ -27,16 +25,16 @@ from ..types.server import ToolResult
 if TYPE_CHECKING:
     from ..progress import ProgressOption
     from ..types import FlowResult
-    from .handle import SyncRunHandle
+    from .run_handle import RunHandle
 
 # How many unfinished runs the tools remember.
 _MAX_RUNS = 10_000
 
 
-class SyncFlowTool:
-    """A flow as a tool for a model. Created by `SyncFlowTools`."""
+class FlowTool:
+    """A flow as a tool for a model. Created by `FlowTools`."""
 
-    def __init__(self, tools: SyncFlowTools, spec: FlowToolSpec) -> None:
+    def __init__(self, tools: FlowTools, spec: FlowToolSpec) -> None:
         """Store the specification, and the settings shared by all runs of the tools."""
         self._tools = tools
         self._client = tools.client
@@ -76,38 +74,40 @@ class SyncFlowTool:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
 
-    def start(
+    async def start(
         self,
         arguments: Mapping[str, Any] | str | None = None,
         *,
         idempotency_key: str | None = None,
         labels: Mapping[str, str] | None = None,
         timeout: float | NotGiven | None = NOT_GIVEN,
-    ) -> SyncRunHandle[Any]:
+    ) -> RunHandle[Any]:
         """Check a call's arguments, start the flow and return a handle to its run.
 
         Args:
             arguments: The arguments, as an object or its JSON text. Defaults to no arguments.
-            idempotency_key: A key for the run, as for `SyncStepflowClient.run`.
+            idempotency_key: A key for the run, as for `StepflowClient.run`.
             labels: Labels for the run, in addition to the tools' own.
-            timeout: Overall timeout in seconds, as for `SyncStepflowClient.start_run`, or None for no limit.
+            timeout: Overall timeout in seconds, as for `StepflowClient.start_run`, or None for no limit.
 
         Raises:
             InvalidArgumentError: If the arguments don't match the schema, in which case nothing is sent. The message
                 tells the model what to fix.
-            StepflowClientError: The same errors as `SyncStepflowClient.start_run`.
+            StepflowClientError: The same errors as `StepflowClient.start_run`.
         """
-        input, options = self._prepare_run(arguments, idempotency_key, labels)
-        handle: SyncRunHandle[Any] = self._client.start_run(self._spec.flow, [input], timeout=timeout, **options)
+        input, options = await self._prepare_run(arguments, idempotency_key, labels)
+        handle: RunHandle[Any] = await self._client.start_run(self._spec.flow, [input], timeout=timeout, **options)
         return handle
 
-    def _prepare_run(self, arguments: Any, idempotency_key: str | None, labels: Any) -> tuple[Any, dict[str, Any]]:
+    async def _prepare_run(
+        self, arguments: Any, idempotency_key: str | None, labels: Any
+    ) -> tuple[Any, dict[str, Any]]:
         """Return a run's input and options."""
         both = {**(self._tools._labels or {}), **({} if labels is None else check_labels(labels))}
         options = {"variables": self._variables or None, "idempotency_key": idempotency_key, "labels": both or None}
-        return sync_compute(partial(self._spec.parse_input, arguments)), options
+        return await async_compute(partial(self._spec.parse_input, arguments)), options
 
-    def call(
+    async def call(
         self,
         arguments: Mapping[str, Any] | str | None = None,
         *,
@@ -122,37 +122,37 @@ class SyncFlowTool:
             arguments: The arguments, as an object or its JSON text. Defaults to no arguments.
             max_wait: Seconds to wait for the run to end. If it doesn't, it continues, and the result says so. Defaults
                 to the tools' own `max_wait`.
-            idempotency_key: A key for the run, as for `SyncStepflowClient.run`. Repeating a call with the same key returns
+            idempotency_key: A key for the run, as for `StepflowClient.run`. Repeating a call with the same key returns
                 the same run.
             labels: Labels for the run, in addition to the tools' own.
-            progress: Whether or how to show progress, as for `SyncStepflowClient.run`. Defaults to False.
+            progress: Whether or how to show progress, as for `StepflowClient.run`. Defaults to False.
         """
         limit = self._tools._max_wait if max_wait is None else check_seconds(max_wait, "max_wait")
         try:
-            input, options = self._prepare_run(arguments, idempotency_key, labels)
-            result = self._client.run(self._spec.flow, [input], timeout=limit, progress=progress, **options)
+            input, options = await self._prepare_run(arguments, idempotency_key, labels)
+            result = await self._client.run(self._spec.flow, [input], timeout=limit, progress=progress, **options)
         except StepflowClientError as error:
             return self._make_error_result(error)
-        return self._make_tool_result(result)
+        return await self._make_tool_result(result)
 
     def _make_error_result(self, error: StepflowClientError) -> ToolResult:
         if not isinstance(error, RunTimeoutError) or error.run_id is None:
             return flow_tools.make_error_result(error, self._secrets)
         return flow_tools.make_unfinished_result(error.run_id, self._tools._remember_unfinished(error.run_id, self))
 
-    def _make_tool_result(self, result: Any) -> ToolResult:
-        return sync_compute(partial(flow_tools.make_tool_result, result, self._spec, self._secrets))
+    async def _make_tool_result(self, result: Any) -> ToolResult:
+        return await async_compute(partial(flow_tools.make_tool_result, result, self._spec, self._secrets))
 
 
-class SyncFlowTools(Sequence[SyncFlowTool]):
-    """Flows as tools for a model, in the formats that model APIs use. A sequence of `SyncFlowTool`.
+class FlowTools(Sequence[FlowTool]):
+    """Flows as tools for a model, in the formats that model APIs use. A sequence of `FlowTool`.
 
     Example:
         ```python
-        tools = SyncFlowTools(client, ["workflow.yaml"])
+        tools = FlowTools(client, ["workflow.yaml"])
         response = model(messages, tools=tools.to_openai())
         for call in response.tool_calls:
-            result = tools.call(call.function.name, call.function.arguments)
+            result = await tools.call(call.function.name, call.function.arguments)
             print(result.text)
         ```
 
@@ -162,13 +162,13 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
     runs.
 
     Args:
-        client: A `SyncStepflowClient`.
-        flows: One or more flows (or paths), as for `SyncStepflowClient.run`, or a mapping of tool names to flows. By
+        client: A `StepflowClient`, or a `StepflowRuntime`.
+        flows: One or more flows (or paths), as for `StepflowClient.run`, or a mapping of tool names to flows. By
             default, a tool is named after its flow, or else after its file.
-        variables: The flows' variables, as for `SyncStepflowClient.run`. Each flow gets the ones it has. Models can't set
+        variables: The flows' variables, as for `StepflowClient.run`. Each flow gets the ones it has. Models can't set
             any.
         max_wait: Seconds a call waits for its run to end. No limit by default.
-        labels: Labels for all runs, as for `SyncStepflowClient.run`. Requires a client with a `history`.
+        labels: Labels for all runs, as for `StepflowClient.run`. Requires a client with a `history`.
 
     Raises:
         FlowFileError: If a flow can't be read.
@@ -189,17 +189,17 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
         self._variables = parse_run_variables(variables)
         self._max_wait = None if max_wait is None else check_seconds(max_wait, "max_wait")
         self._labels = None if labels is None else check_labels(labels)
-        check_client(client, "client", is_async=False)
+        check_client(client, "client", is_async=True)
         self.client = client
         """The client that runs the flows."""
         # Keep track of these, because models must not be able to read the server's other runs.
-        self._unfinished: dict[str, SyncFlowTool] = {}
+        self._unfinished: dict[str, FlowTool] = {}
         """The tools whose runs took longer than the call, by run ID."""
         self._wait_tool = None
         if self._max_wait is not None:
             description, fields = flow_tools.WAIT_RUN_DESCRIPTION, flow_tools.WAIT_RUN_FIELDS
             self._wait_tool = flow_tools.make_tool_that_runs_no_flow(WAIT_RUN, description, fields, ["run_id"])
-        self._tools: dict[str, SyncFlowTool] = {}
+        self._tools: dict[str, FlowTool] = {}
         for name, flow in _pair_flows_with_names(flows):
             loaded = load_flow(flow)
             path = get_flow_path(flow)
@@ -209,17 +209,17 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
                 name = flow_tools.make_tool_name({"name": name})
             taken = {*self._tools} if self._wait_tool is None else {*self._tools, WAIT_RUN}
             spec = flow_tools.make_tool_spec(loaded, flow_tools.make_unique_name(name, taken))
-            self._tools[spec.name] = SyncFlowTool(self, spec)
+            self._tools[spec.name] = FlowTool(self, spec)
 
     @overload
-    def __getitem__(self, index: int | str) -> SyncFlowTool: ...
+    def __getitem__(self, index: int | str) -> FlowTool: ...
     @overload
-    def __getitem__(self, index: slice) -> list[SyncFlowTool]: ...
+    def __getitem__(self, index: slice) -> list[FlowTool]: ...
     def __getitem__(self, index: Any) -> Any:
         """Return a tool by position or by name."""
         return self._tools[index] if isinstance(index, str) else list(self._tools.values())[index]
 
-    def __iter__(self) -> Iterator[SyncFlowTool]:
+    def __iter__(self) -> Iterator[FlowTool]:
         return iter(self._tools.values())
 
     def __len__(self) -> int:
@@ -228,7 +228,7 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {', '.join(self._tools) or 'without tools'}>"
 
-    def call(
+    async def call(
         self,
         name: str,
         arguments: Mapping[str, Any] | str | None = None,
@@ -238,7 +238,7 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
         labels: Mapping[str, str] | None = None,
         progress: ProgressOption = False,
     ) -> ToolResult:
-        """Call a tool by name and return the text for the model. See `SyncFlowTool.call`.
+        """Call a tool by name and return the text for the model. See `FlowTool.call`.
 
         Args:
             name: The tool's name, as used by the model.
@@ -251,18 +251,18 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
         """
         tool = self._tools.get(check_instance(name, "name", str))
         if tool is None and self._wait_tool is not None and name == WAIT_RUN:
-            return self._wait_run(self._wait_tool, arguments, max_wait)
+            return await self._wait_run(self._wait_tool, arguments, max_wait)
         if tool is None:
             names = [description["name"] for description in self._describe_tools()]
             return flow_tools.make_error_result(InvalidArgumentError(flow_tools.format_unknown_tool(name, names)))
-        return tool.call(
+        return await tool.call(
             arguments, max_wait=max_wait, idempotency_key=idempotency_key, labels=labels, progress=progress
         )
 
-    def _wait_run(self, spec: FlowToolSpec, arguments: Any, max_wait: float | None) -> ToolResult:
+    async def _wait_run(self, spec: FlowToolSpec, arguments: Any, max_wait: float | None) -> ToolResult:
         limit = self._max_wait if max_wait is None else check_seconds(max_wait, "max_wait")
         try:
-            values = sync_compute(partial(spec.parse_input, arguments))
+            values = await async_compute(partial(spec.parse_input, arguments))
             run_id = values["run_id"]
             tool = self._unfinished.get(run_id)
             if tool is None:
@@ -274,12 +274,12 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
             return flow_tools.make_error_result(error)
         seconds = min(limit or math.inf, values.get("seconds", math.inf))
         try:
-            result = add_explanation_hint(self.client, self.client.get_result(run_id, timeout=seconds))
+            result = await add_explanation_hint(self.client, await self.client.get_result(run_id, timeout=seconds))
         except StepflowClientError as error:
             return tool._make_error_result(error)
-        return tool._make_tool_result(result)
+        return await tool._make_tool_result(result)
 
-    def _remember_unfinished(self, run_id: str, tool: SyncFlowTool) -> str:
+    def _remember_unfinished(self, run_id: str, tool: FlowTool) -> str:
         """Remember an unfinished run, and return what the model should do about it."""
         if self._wait_tool is None:
             return "You can use this ID to read its result later."
@@ -316,17 +316,17 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
         return self._describe_tools()
 
 
-def add_explanation_hint(client: Any, result: FlowResult) -> FlowResult:
+async def add_explanation_hint(client: Any, result: FlowResult) -> FlowResult:
     """Add the hint from the run's account to a failed result, if there is one.
 
-    `SyncStepflowClient.run` adds hints itself, but a result read by its run ID doesn't have any.
+    `StepflowClient.run` adds hints itself, but a result read by its run ID doesn't have any.
     """
     if result.error is None or result.error.hint:
         return result
     hint = None
     # Ignore errors here: the failure to report is the run's.
     with suppress(StepflowClientError):
-        hint = (client.explain_run(result.run_id)).hint
+        hint = (await client.explain_run(result.run_id)).hint
     return replace(result, error=replace(result.error, hint=hint)) if hint else result
 
 

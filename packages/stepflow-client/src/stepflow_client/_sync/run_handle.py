@@ -1,4 +1,4 @@
-# Written from _async/handle.py by `make generate`. Change that file instead.
+# Written from _async/run_handle.py by `make generate`. Change that file instead.
 
 """A run and the client that reads it, combined in one object."""
 # Leave the client untyped, because its module imports this one.

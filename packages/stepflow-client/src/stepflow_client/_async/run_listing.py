@@ -1,11 +1,9 @@
-# Written from _async/listing.py by `make generate`. Change that file instead.
-
 """Lists runs, filtered and page by page."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import closing
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
 from .._base.not_given import NOT_GIVEN, NotGiven
@@ -20,7 +18,7 @@ from .connection import Connection
 
 if TYPE_CHECKING:
     from .._calls.call_options import RunFilters
-    from .._telemetry.recorder import LabeledRuns, Recorder
+    from .._telemetry.history_recorder import LabeledRuns, Recorder
     from ..types import RunDetails
 
 
@@ -52,7 +50,7 @@ class RunLister:
         self._connection = connection
         self._recorder = recorder
 
-    def list_runs(
+    async def list_runs(
         self,
         status: ExecutionStatus | str | None = None,
         limit: int | None = None,
@@ -64,7 +62,7 @@ class RunLister:
         limit = requests.check_limit(limit, "limit")
         request = self._parse_filters(status, filters)
         if request.window.is_unlimited and request.ids is None:
-            listed = self._request_page(request, limit, start)
+            listed = await self._request_page(request, limit, start)
             if not has_only_whole_seconds(listed):
                 return listed
             if limit is None and not start:
@@ -74,8 +72,8 @@ class RunLister:
         end = None if limit is None else start + limit
         if end is None or end > start:
             request = request._replace(page_size=max(PAGE, min(end or 0, 1000)))
-            with closing(self._iterate_matching_runs(request)) as runs:
-                for run in runs:
+            async with aclosing(self._iterate_matching_runs(request)) as runs:
+                async for run in runs:
                     runs_read.append(run)
                     if len(runs_read) == end:
                         break
@@ -83,7 +81,7 @@ class RunLister:
 
     def iter_runs(
         self, status: ExecutionStatus | str | None = None, *, page_size: int = PAGE, **filters: Unpack[RunFilters]
-    ) -> Generator[RunDetails, None, None]:
+    ) -> AsyncGenerator[RunDetails, None]:
         """Iterate over runs, newest first, fetching them page by page."""
         check_integer(page_size, "page_size", least=2)
         return self._iterate_matching_runs(self._parse_filters(status, filters)._replace(page_size=page_size))
@@ -103,7 +101,7 @@ class RunLister:
         ids = None if labels is None else self._recorder.find_labeled_runs(labels)
         return _ListRequest(window, query, ids, filters.get("timeout", NOT_GIVEN))
 
-    def _iterate_matching_runs(self, request: _ListRequest) -> Generator[RunDetails, None, None]:
+    async def _iterate_matching_runs(self, request: _ListRequest) -> AsyncGenerator[RunDetails, None]:
         """Iterate over the matching runs, newest first."""
         ids = request.ids
         others = {name: value for name, value in request.filters.items() if name != "status" and value}
@@ -111,15 +109,15 @@ class RunLister:
             for run_id in sorted(ids.run_ids, reverse=True):
                 query = api.list_runs(root_run_id=run_id, roots_only=True, status=request.filters["status"], limit=1)
                 with call_scope(request.timeout):
-                    listed = self._connection.call(query, responses.read_runs)
+                    listed = await self._connection.call(query, responses.read_runs)
                 for run in listed:
                     if run.run_id == run_id and run in request.window:
                         yield run
             return
         # Runs are listed newest first, so stop at the first one that's too old.
         min_run_id = "" if ids is None else ids.min_run_id
-        with closing(self._iterate_runs_in_window(request)) as runs:
-            for run in runs:
+        async with aclosing(self._iterate_runs_in_window(request)) as runs:
+            async for run in runs:
                 if run.run_id < min_run_id:
                     return
                 if ids is None or ids.includes(run):
@@ -127,11 +125,11 @@ class RunLister:
                         self._recorder.complete_history_entry(entry.run_id, run.run_id, is_settled=True)
                     yield run
 
-    def _iterate_runs_in_window(self, request: _ListRequest) -> Generator[RunDetails, None, None]:
+    async def _iterate_runs_in_window(self, request: _ListRequest) -> AsyncGenerator[RunDetails, None]:
         """Iterate over a window's runs, newest first, sorting runs from the same second ourselves."""
         held: list[RunDetails] = []
-        with closing(self._iterate_runs_of_all_pages(request)) as runs:
-            for run in runs:
+        async with aclosing(self._iterate_runs_of_all_pages(request)) as runs:
+            async for run in runs:
                 if held and get_creation_second(run) != get_creation_second(held[0]):
                     for held_run in sort_newest_first(held):
                         yield held_run
@@ -143,13 +141,13 @@ class RunLister:
         for held_run in sort_newest_first(held):
             yield held_run
 
-    def _iterate_runs_of_all_pages(self, request: _ListRequest) -> Generator[RunDetails, None, None]:
+    async def _iterate_runs_of_all_pages(self, request: _ListRequest) -> AsyncGenerator[RunDetails, None]:
         """Iterate over runs in the server's order, without duplicates."""
         seen: set[str] = set()
         page_size = request.page_size
         offset = fruitless = 0
         while True:
-            page = self._request_page(request, page_size, offset)
+            page = await self._request_page(request, page_size, offset)
             new = [run for run in page if run.run_id not in seen]
             fruitless = 0 if new else fruitless + 1
             if fruitless > 10 + 3 * len(seen) // page_size:
@@ -164,13 +162,13 @@ class RunLister:
                 return
             offset += page_size - min(_OVERLAP, page_size // 2)
 
-    def _request_page(self, request: _ListRequest, limit: int | None, offset: int) -> list[RunDetails]:
+    async def _request_page(self, request: _ListRequest, limit: int | None, offset: int) -> list[RunDetails]:
         if offset and limit is None:
             # SQLite stores ignore an offset without a limit.
             limit = 2**31 - 1
         query = api.list_runs(limit=limit, offset=offset or None, **request.filters)
         with call_scope(request.timeout):
-            return (self._connection.call(query, responses.read_runs)).runs
+            return (await self._connection.call(query, responses.read_runs)).runs
 
 
 def _parse_status_filter(status: ExecutionStatus | str) -> Any:

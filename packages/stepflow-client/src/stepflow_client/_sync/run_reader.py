@@ -1,4 +1,4 @@
-# Written from _async/runs.py by `make generate`. Change that file instead.
+# Written from _async/run_reader.py by `make generate`. Change that file instead.
 
 """Reads, cancels and deletes runs."""
 

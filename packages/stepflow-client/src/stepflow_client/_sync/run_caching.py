@@ -1,4 +1,4 @@
-# Written from _async/caching.py by `make generate`. Change that file instead.
+# Written from _async/run_caching.py by `make generate`. Change that file instead.
 
 """Cached results, with simultaneous calls for the same result sharing one run."""
 
