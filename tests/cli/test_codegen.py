@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
-from stepflow_cli.codegen.names import UniqueNames, make_variable_name, to_camel_case
+from stepflow_cli.codegen.python_names import UniqueNames, make_variable_name, to_camel_case
 from stepflow_client import (
     InvalidArgumentError,
     OutputTypeError,

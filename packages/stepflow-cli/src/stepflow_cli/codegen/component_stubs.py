@@ -12,8 +12,8 @@ from stepflow_client.flows.components import BUILTINS
 
 from ..errors import Problem, usage
 from ..output.messages import note
-from .names import RESERVED_NAMES, UniqueNames, format_docstring, make_identifier, to_camel_case
-from .python_types import PythonTypeGenerator, choose_field_names, to_literal
+from .python_names import RESERVED_NAMES, UniqueNames, make_identifier, to_camel_case
+from .python_types import PythonTypeGenerator, choose_field_names, format_docstring, python_literal
 from .schemas import LenientSchemaDocument, NamedSchemas
 
 _HEAD = '''"""Components as functions, for flows in Python.
@@ -158,10 +158,10 @@ class _StubWriter:
             names = choose_field_names(schema["properties"], _OPTION_NAMES)
             parameters = ["*"]
             for field in self._input_types.list_fields(schema):
-                field.name = names[field.key]
+                field.python_name = names[field.json_name]
                 kind = field.annotate_json_name(field.kind if field.is_required else field.optional_type)
-                parameters.append(f"{field.name}: {kind}{'' if field.is_required else ' = None'}")
-                descriptions.append((field.name, field.description))
+                parameters.append(f"{field.python_name}: {kind}{'' if field.is_required else ' = None'}")
+                descriptions.append((field.python_name, field.description))
             parameters += options
         else:
             kind = self._input_types.annotate(given)
@@ -172,7 +172,7 @@ class _StubWriter:
                 parameters = [f"given: {kind}", "/", "*", *options]
         listed = "".join(f"    {parameter},\n" for parameter in parameters)
         documentation = format_docstring(stub.description, descriptions)
-        head = f"@component({to_literal(stub.path)})\ndef {name}(\n{listed}) -> {output}:\n"
+        head = f"@component({python_literal(stub.path)})\ndef {name}(\n{listed}) -> {output}:\n"
         classes = [*self._input_types.generate_pending_classes(), *self._output_types.generate_pending_classes()]
         return [*classes, f"{head}{documentation}    raise NotImplementedError\n"]
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from ..errors import usage
 from ..inputs.flow_loading import is_python_flow, load_flow_argument
-from .names import UniqueNames, make_variable_name, quote_string, to_camel_case
 from .pydantic_models import drop_invalid_defaults, generate_models
+from .python_names import UniqueNames, make_variable_name, to_camel_case
+from .python_types import python_literal
 from .schemas import NamedSchemas, list_typed_parts
 
 _HEAD = '''"""Flows, and models of their inputs, outputs and variables.
@@ -50,7 +51,7 @@ def generate_flow_module(files: Iterable[str], output: str | None) -> str:
         name = names.make_unique(make_variable_name(title))
         parts = {part: names.make_unique(to_camel_case(name) + to_camel_case(part)) for part in list_typed_parts(flow)}
         typed.append((flow, to_camel_case(name), file, parts))
-        source = f"Path(__file__).parent / {quote_string(path)}"
+        source = f"Path(__file__).parent / {python_literal(path)}"
         if is_python_flow(file):
             module, _, attribute = file.rpartition(":")
             if module.lower().endswith(".py"):

@@ -41,7 +41,7 @@ def get_type_constraints(schema: Mapping[str, Any], kinds: Sequence[str]) -> dic
     return result
 
 
-def list_inexpressible_types(schema: Mapping[str, Any]) -> list[str]:
+def infer_types_of_non_literal_enum(schema: Mapping[str, Any]) -> list[str]:
     """If a `Literal` can't express a schema's allowed values, return their types instead."""
     values = _list_allowed_values(schema)
     return [] if _fits_literal(values) else list(dict.fromkeys(get_json_type(value) for value in values))
@@ -79,32 +79,33 @@ def drop_invalid_defaults(named: Mapping[str, Any]) -> dict[str, Any]:
     """
     # The validator looks for shared schemas in $defs.
     defs = json.loads(json.dumps(named).replace('"#/components/schemas/', '"#/$defs/'))
-    return {name: _drop_defaults(schema, defs[name], defs) for name, schema in named.items()}
 
-
-def _drop_defaults(schema: Mapping[str, Any], validated: Mapping[str, Any], defs: Mapping[str, Any]) -> dict[str, Any]:
-    """`validated` is the same schema, except that its references point into `defs`."""
-    result = dict(schema)
-    if "properties" in schema:
-        result["properties"] = properties = {
-            key: _drop_defaults(each, validated["properties"][key], defs) for key, each in schema["properties"].items()
-        }
-        for key, each in properties.items():
-            is_optional = key not in schema.get("required", ()) and "default" not in each
-            if is_optional and not find_mismatches(None, validated["properties"][key], defs):
-                each |= NULLABLE
-    if "default" not in schema:
+    def drop_defaults(schema: Mapping[str, Any], validated: Mapping[str, Any]) -> dict[str, Any]:
+        """`validated` is the same schema, except that its references point into `defs`."""
+        result = dict(schema)
+        if "properties" in schema:
+            result["properties"] = properties = {
+                key: drop_defaults(each, validated["properties"][key]) for key, each in schema["properties"].items()
+            }
+            for key, each in properties.items():
+                is_optional = key not in schema.get("required", ()) and "default" not in each
+                if is_optional and not find_mismatches(None, validated["properties"][key], defs):
+                    each |= NULLABLE
+        if "default" not in schema:
+            return result
+        default = schema["default"]
+        if default is None:
+            # Fields default to None anyway.
+            del result["default"]
+        elif find_mismatches(default, {key: each for key, each in validated.items() if key != "default"}, defs):
+            shown = json.dumps(result.pop("default"), ensure_ascii=False)
+            left_out = f"The default {shown} does not fit and is omitted."
+            result["description"] = f"{schema.get('description', '')} {left_out}".strip()
+        elif isinstance(default, float) and schema.get("type") == "integer":
+            result["default"] = int(default)
         return result
-    default = schema["default"]
-    if default is None:
-        # Fields default to None anyway.
-        del result["default"]
-    elif find_mismatches(default, {key: each for key, each in validated.items() if key != "default"}, defs):
-        left_out = f"The default {json.dumps(result.pop('default'), ensure_ascii=False)} does not fit and is omitted."
-        result["description"] = f"{schema.get('description', '')} {left_out}".strip()
-    elif isinstance(default, float) and schema.get("type") == "integer":
-        result["default"] = int(default)
-    return result
+
+    return {name: drop_defaults(schema, defs[name]) for name, schema in named.items()}
 
 
 # Types whose defaults are written as strings. If a field has the same name, the generator appends `_aliased`.
@@ -136,11 +137,11 @@ def generate_models(schemas: Mapping[str, Any], imports: list[str]) -> str:
         lines = [f"from {module} import {name}\n" for module, _, name in names]
         return "".join(["from __future__ import annotations\n\n", *lines])
     text = _run_model_generator(schemas, imports)
-    if not any(_find_untyped_defaults(text)):
+    if not any(_find_defaults_needing_cast(text)):
         return text
     # These defaults only get the right type when validated, so cast them to Any for type checkers.
     lines = _run_model_generator(schemas, [*imports, "typing.cast"]).split("\n")
-    defaults = sorted(_find_untyped_defaults("\n".join(lines)), key=lambda node: (node.lineno, node.col_offset))
+    defaults = sorted(_find_defaults_needing_cast("\n".join(lines)), key=lambda node: (node.lineno, node.col_offset))
     for value in reversed(defaults):
         last = (value.end_lineno or value.lineno) - 1
         lines[last] = _insert_at_byte_offset(lines[last], value.end_col_offset or 0, ")")
@@ -154,7 +155,7 @@ def _insert_at_byte_offset(line: str, offset: int, text: str) -> str:
     return (content[:offset] + text.encode() + content[offset:]).decode()
 
 
-def _find_untyped_defaults(text: str) -> Iterator[ast.expr]:
+def _find_defaults_needing_cast(text: str) -> Iterator[ast.expr]:
     for node in ast.walk(ast.parse(text)):
         if not isinstance(node, ast.AnnAssign) or node.value is None:
             continue

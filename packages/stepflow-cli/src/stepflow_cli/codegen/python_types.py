@@ -6,13 +6,15 @@ Components accept a dict or any object with matching attributes, and return obje
 from __future__ import annotations
 
 import keyword
+import textwrap
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from stepflow_client.flows.json_schema import get_type_names
 
-from .names import UniqueNames, format_docstring, make_identifier, quote_string
+from ..output.terminal import escape_lines_for_terminal
+from .python_names import UniqueNames, make_identifier
 from .schemas import PREFIX
 
 _PLAIN = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None"}
@@ -23,6 +25,7 @@ _TYPE_WORDS = {
 }  # fmt: skip
 # Prefixes of attributes that Python or notebooks look up automatically.
 _MAGIC_PREFIXES = ("__", "_repr_", "_ipython_")
+_DOCSTRING_WIDTH = 100
 
 
 class PythonTypeGenerator:
@@ -43,7 +46,7 @@ class PythonTypeGenerator:
 
     def annotate(self, schema: Mapping[str, Any]) -> str:
         """Return the type annotation for a schema."""
-        return " | ".join(dict.fromkeys(self._iter_union_members(schema)))
+        return " | ".join(dict.fromkeys(self._iter_annotations(schema)))
 
     def generate_pending_classes(self) -> Iterator[str]:
         """Yield the source of each class that types have started using since the last call."""
@@ -64,22 +67,22 @@ class PythonTypeGenerator:
             for key, each in sorted(schema["properties"].items())
         ]
         order = {key: place for place, key in enumerate(required)}
-        return sorted(fields, key=lambda field: (order.get(field.key, len(order)), field.key))
+        return sorted(fields, key=lambda field: (order.get(field.json_name, len(order)), field.json_name))
 
     def _is_object(self, name: str) -> bool:
         return "properties" in self._named[name]
 
-    def _iter_union_members(self, schema: Mapping[str, Any]) -> Iterator[str]:
+    def _iter_annotations(self, schema: Mapping[str, Any]) -> Iterator[str]:
         if "$ref" in schema:
-            yield from self._iter_referenced_types(schema["$ref"].removeprefix(PREFIX))
+            yield from self._iter_annotations_of_named_type(schema["$ref"].removeprefix(PREFIX))
         elif "enum" in schema:
             values = [value for value in schema["enum"] if value is not None]
             if values:
-                yield f"Literal[{', '.join(map(to_literal, values))}]"
+                yield f"Literal[{', '.join(map(python_literal, values))}]"
             if len(values) < len(schema["enum"]):
                 yield "None"
         elif "anyOf" in schema:
-            options = [option for alternative in schema["anyOf"] for option in self._iter_union_members(alternative)]
+            options = [option for alternative in schema["anyOf"] for option in self._iter_annotations(alternative)]
             # A union with Any is just Any.
             yield from ["Any"] if "Any" in options else sorted(options, key=lambda member: member == "None")
         else:
@@ -90,10 +93,10 @@ class PythonTypeGenerator:
             if not kinds:
                 yield "Any"
 
-    def _iter_referenced_types(self, name: str) -> Iterator[str]:
+    def _iter_annotations_of_named_type(self, name: str) -> Iterator[str]:
         if not self._is_object(name) and name not in self._within:
             self._within.append(name)
-            inner = list(self._iter_union_members(self._named[name]))
+            inner = list(self._iter_annotations(self._named[name]))
             self._within.pop()
             if name not in self._written:
                 yield from inner
@@ -136,9 +139,8 @@ class PythonTypeGenerator:
         self._within.append(name)
         inner = self.annotate(self._named[name])
         self._within.pop()
-        return (
-            f"{self._get_final_name(f'{name}Input') if self._is_input else name}: TypeAlias = {quote_string(inner)}\n"
-        )
+        alias = self._get_final_name(f"{name}Input") if self._is_input else name
+        return f"{alias}: TypeAlias = {python_literal(inner)}\n"
 
     def _write_class(self, name: str) -> str:
         schema = self._named[name]
@@ -152,7 +154,7 @@ class PythonTypeGenerator:
         properties = []
         for field in [field for field in fields if field.is_required] or fields:
             kind = field.kind if field.is_required else field.optional_type
-            properties.append(f"    @property\n    def {field.name}(self) -> {kind}: ...\n")
+            properties.append(f"    @property\n    def {field.python_name}(self) -> {kind}: ...\n")
         return f"{typed}\n\nclass {self._get_final_name(f'{name}Like')}(Protocol):\n{chr(10).join(properties)}"
 
 
@@ -160,10 +162,8 @@ class PythonTypeGenerator:
 class Field:
     """A field of an object."""
 
-    name: str
-    """The Python name."""
-    key: str
-    """The JSON name."""
+    python_name: str
+    json_name: str
     kind: str
     """The type annotation."""
     is_required: bool
@@ -178,7 +178,8 @@ class Field:
 
     def annotate_json_name(self, kind: str) -> str:
         """Annotate a type with the JSON name, if that isn't also the Python name."""
-        return kind if self.name == self.key else f"Annotated[{kind}, Name({to_literal(self.key)})]"
+        is_same = self.python_name == self.json_name
+        return kind if is_same else f"Annotated[{kind}, Name({python_literal(self.json_name)})]"
 
 
 def choose_field_names(keys: Iterable[str], taken: Collection[str] = ()) -> dict[str, str]:
@@ -205,19 +206,21 @@ def choose_field_names(keys: Iterable[str], taken: Collection[str] = ()) -> dict
     return names
 
 
-def to_literal(value: Any) -> str:
-    """Like `repr`, but with strings in double quotes."""
-    return quote_string(value) if isinstance(value, str) else repr(value)
+def python_literal(value: Any) -> str:
+    """Like `repr`, but with strings in double quotes unless they contain some."""
+    written = repr(value)
+    is_final = not isinstance(value, str) or '"' in value or written.startswith('"')
+    return written if is_final else f'"{written[1:-1]}"'
 
 
 def _write_dataclass(name: str, fields: list[Field], description: str) -> str:
     lines = ["@dataclass(kw_only=True)\n", f"class {name}:\n", description]
     for field in fields:
         # If an optional field has a default, it's never None, so leave `| None` out of its type.
-        has_kind = field.is_required or field.default is not None
-        lines.append(f"    {field.name}: {field.annotate_json_name(field.kind if has_kind else field.optional_type)}")
+        kind = field.kind if field.is_required or field.default is not None else field.optional_type
+        lines.append(f"    {field.python_name}: {field.annotate_json_name(kind)}")
         has_value = not field.is_required and (field.default is None or isinstance(field.default, (str, int, float)))
-        lines.append(f" = {to_literal(field.default)}\n" if has_value else "\n")
+        lines.append(f" = {python_literal(field.default)}\n" if has_value else "\n")
         lines.append(format_docstring(field.description))
     if not fields and not description:
         lines.append("    pass\n")
@@ -226,11 +229,43 @@ def _write_dataclass(name: str, fields: list[Field], description: str) -> str:
 
 def _write_typed_dict(name: str, fields: list[Field], description: str) -> str:
     typed = [(field, field.kind if field.is_required else f"NotRequired[{field.kind}]") for field in fields]
-    if all(field.key == field.name for field in fields):
-        lines = (f"    {field.key}: {kind}\n{format_docstring(field.description)}" for field, kind in typed)
+    if all(field.json_name == field.python_name for field in fields):
+        lines = (f"    {field.json_name}: {kind}\n{format_docstring(field.description)}" for field, kind in typed)
         body = "".join(lines) or ("" if description else "    pass\n")
         return f"class {name}(TypedDict):\n{description}{body}"
-    body = "".join(f"        {to_literal(field.key)}: {to_literal(kind)},\n" for field, kind in typed)
-    return (
-        f"{name} = TypedDict(\n    {to_literal(name)},\n    {{\n{body}    }},\n)\n{description.replace('    ', '', 1)}"
-    )
+    body = "".join(f"        {python_literal(field.json_name)}: {python_literal(kind)},\n" for field, kind in typed)
+    description = description.replace("    ", "", 1)
+    return f"{name} = TypedDict(\n    {python_literal(name)},\n    {{\n{body}    }},\n)\n{description}"
+
+
+def format_docstring(description: object, arguments: Iterable[tuple[str, object]] = ()) -> str:
+    """Write a docstring, indented by four spaces. If there's nothing to say, the result is empty.
+
+    Args:
+        description: The description. Ignored unless it is a string.
+        arguments: Argument names and descriptions.
+    """
+    texts = [(name, _wrap_description(each, " " * 12)) for name, each in arguments]
+    listed = "".join(f"\n        {name}: {text}" for name, text in texts if text)
+    blocks = _wrap_description(description, "    "), f"Args:{listed}" if listed else ""
+    whole = "\n\n    ".join(filter(None, blocks))
+    if not whole:
+        return ""
+    end = "\n    " if "\n" in whole else ""
+    space = " " if not end and whole.endswith('"') else ""
+    return f'    """{whole}{space}{end}"""\n'
+
+
+def _wrap_description(description: object, indent: str) -> str:
+    if not isinstance(description, str):
+        return ""
+    text = escape_lines_for_terminal(description.strip().expandtabs()).replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
+    width = max(40, _DOCSTRING_WIDTH - len(indent))
+    paragraphs = []
+    for paragraph in text.split("\n\n"):
+        # Keep line breaks in lists and code.
+        lines = [line.rstrip() for line in paragraph.split("\n")]
+        is_prose = all(line and not line[0].isspace() and line[0] not in "-*#|>`0123456789" for line in lines)
+        kept = textwrap.wrap(" ".join(lines), width, break_long_words=False) if is_prose else lines
+        paragraphs.append("\n".join(f"{indent}{line}" if number and line else line for number, line in enumerate(kept)))
+    return f"\n\n{indent}".join(paragraphs).rstrip()

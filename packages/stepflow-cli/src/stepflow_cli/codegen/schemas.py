@@ -14,8 +14,8 @@ from stepflow_client._data.flow_declarations import get_declared_schema
 from stepflow_client.flows.json_schema import get_type_names
 
 from ..errors import Problem, usage
-from .names import UniqueNames, to_camel_case
-from .pydantic_models import NAMED_CONSTRAINTS, get_type_constraints, list_inexpressible_types
+from .pydantic_models import NAMED_CONSTRAINTS, get_type_constraints, infer_types_of_non_literal_enum
+from .python_names import UniqueNames, to_camel_case
 
 BESIDE = ("description", "default")
 """Keywords that can stand next to a reference."""
@@ -56,7 +56,7 @@ class SchemaDocument:
                 return (parts[-1] if parts else ""), target
         raise self.make_error(f"$ref leads nowhere: {reference}", "refer to a schema in schemas.$defs")
 
-    def resolve_reference(self, reference: Any) -> tuple[str, Any]:
+    def follow_reference_chain(self, reference: Any) -> tuple[str, Any]:
         """Return the name and schema a reference points to, following chains of references."""
         seen: list[Any] = []
         while True:
@@ -155,7 +155,7 @@ class NamedSchemas:
     """The named schemas of any number of flows."""
 
     def __init__(self, names: UniqueNames) -> None:
-        self._names = names
+        self.names = names
         self._known: dict[str, str] = {}
         self.named: dict[str, Any] = {}
         """The schemas by class name."""
@@ -193,12 +193,6 @@ class NamedSchemas:
         """
         return _SchemaNormalizer(self, "", document, self._known).normalize(schema, name)
 
-    def add_empty_class(self, name: str, *, is_taken: bool = False) -> str:
-        """Add a class and return its name. The caller must then set its schema in `named`."""
-        name = name if is_taken else self._names.make_unique(name)
-        self.named[name] = {}
-        return name
-
 
 def list_typed_parts(flow: Mapping[str, Any]) -> list[str]:
     """Return which of a flow's `input`, `output` and `variables` have a schema."""
@@ -235,23 +229,26 @@ class _SchemaNormalizer:
         if class_name and "$ref" in unwrap_single_all_of(schema):
             self.schemas.aliases[name] = class_name
             return
-        self.schemas.add_empty_class(name, is_taken=True)
         # Identical parts still get separate classes, under their own names.
         self.schemas.named[name] = self.schemas.named[class_name] if class_name else read
 
     def _becomes_named_class(self, schema: Any, name: str) -> bool:
         part = unwrap_single_all_of(schema)
         if isinstance(part, Mapping) and "$ref" in part:
-            target_name, part = self.document.resolve_reference(part["$ref"])
+            target_name, part = self.document.follow_reference_chain(part["$ref"])
             name = name if self.prefix + to_camel_case(target_name) == name else ""
         elif isinstance(part, Mapping) and isinstance(part.get("allOf"), list):
             part = self.document.merge_all_of(part)
         return bool(name) and _is_class_schema(part) and part.get("type", "object") in ("object", ["object"])
 
-    def _add_named_class(self, name: str) -> str:
-        is_own = name == self.own_name
-        self.own_name = None if is_own else self.own_name
-        return self.schemas.add_empty_class(name, is_taken=is_own)
+    def _add_class_placeholder(self, name: str) -> str:
+        """Add a class without its schema, which the caller must set, and return its name."""
+        if name == self.own_name:
+            self.own_name = None
+        else:
+            name = self.schemas.names.make_unique(name)
+        self.schemas.named[name] = {}
+        return name
 
     def normalize(self, schema: Any, name: str) -> dict[str, Any]:
         """Return a schema in the form used for code generation, replacing objects with references to named schemas.
@@ -274,7 +271,7 @@ class _SchemaNormalizer:
             if part is schema:
                 return self.normalize(self.document.merge_all_of(schema), name)
             return self.normalize(part, name) | {key: schema[key] for key in BESIDE if key in schema}
-        kinds = self._list_types(schema) or list_inexpressible_types(schema)
+        kinds = self._list_types(schema) or infer_types_of_non_literal_enum(schema)
         if _is_class_schema(schema):
             reference = {"$ref": PREFIX + self._define_object_class(schema, name)}
             default = {"default": schema["default"]} if "default" in schema else {}
@@ -295,7 +292,8 @@ class _SchemaNormalizer:
         if "array" in kinds:
             read |= self._normalize_list(schema, name)
         if "object" in kinds and "additionalProperties" in schema:
-            read["additionalProperties"] = self._nested_type(schema["additionalProperties"], f"{name}Value") or True
+            values = self._normalize_nested_schema(schema["additionalProperties"], f"{name}Value")
+            read["additionalProperties"] = values or True
         for key in ("anyOf", "oneOf"):
             if isinstance(schema.get(key), list) and not kinds:
                 options = self._normalize_union(schema[key], name)
@@ -307,7 +305,7 @@ class _SchemaNormalizer:
         options: list[dict[str, Any]] = []
         for number, each in enumerate(listed, 1):
             is_null = isinstance(each, Mapping) and self._allows_only_null(each)
-            read: dict[str, Any] = _NULL if is_null else self._nested_type(each, f"{name}{number}")
+            read: dict[str, Any] = _NULL if is_null else self._normalize_nested_schema(each, f"{name}{number}")
             for option in read["anyOf"] if set(read) == {"anyOf"} else [read]:
                 if option not in options:
                     options.append(option)
@@ -315,7 +313,7 @@ class _SchemaNormalizer:
 
     def _allows_only_null(self, schema: Mapping[str, Any]) -> bool:
         if "$ref" in schema:
-            schema = self.document.resolve_reference(schema["$ref"])[1]
+            schema = self.document.follow_reference_chain(schema["$ref"])[1]
         if not isinstance(schema, Mapping):
             return False
         values = [schema["const"]] if "const" in schema else schema.get("enum")
@@ -334,8 +332,8 @@ class _SchemaNormalizer:
         text = self.document.compute_schema_identity(schema)
         if text in self.known:
             return self.known[text]
-        class_name = self.known[text] = self._add_named_class(name)
-        properties = {key: schema["properties"][key] for key in _order_property_names(schema["properties"])}
+        class_name = self.known[text] = self._add_class_placeholder(name)
+        properties = {key: schema["properties"][key] for key in _put_valid_identifiers_first(schema["properties"])}
         required = schema.get("required")
         read: dict[str, Any] = {"type": "object"}
         if "description" in schema:
@@ -351,7 +349,7 @@ class _SchemaNormalizer:
         self.schemas.named[class_name] = read
         return class_name
 
-    def _nested_type(self, schema: Any, name: str) -> dict[str, Any]:
+    def _normalize_nested_schema(self, schema: Any, name: str) -> dict[str, Any]:
         """In a union, list or mapping, a type can only have constraints if it is named."""
         name = _get_titled_class_name(schema, self.prefix) or name
         read = self.normalize(schema, name)
@@ -365,22 +363,23 @@ class _SchemaNormalizer:
     def _refer_to_named_type(self, identity: str, name: str, read: dict[str, Any]) -> dict[str, Any]:
         """If the type has no name yet, it gets one."""
         if identity not in self.known:
-            type_name = self.known[identity] = self._add_named_class(name)
+            type_name = self.known[identity] = self._add_class_placeholder(name)
             self.schemas.named[type_name] = read
         return {"$ref": PREFIX + self.known[identity]}
 
     def _normalize_list(self, schema: Mapping[str, Any], name: str) -> dict[str, Any]:
         first, rest = schema.get("prefixItems"), schema.get("items")
         if isinstance(first, list) and schema.get("minItems") == schema.get("maxItems") == len(first):
-            return {"prefixItems": [self._nested_type(each, f"{name}{number}") for number, each in enumerate(first, 1)]}
+            parts = [self._normalize_nested_schema(each, f"{name}{number}") for number, each in enumerate(first, 1)]
+            return {"prefixItems": parts}
         if first is not None or rest is None or isinstance(rest, (bool, list)):
             return {"items": {}}
-        return {"items": self._nested_type(rest, f"{name}Item")}
+        return {"items": self._normalize_nested_schema(rest, f"{name}Item")}
 
     def _normalize_reference(self, schema: Mapping[str, Any]) -> dict[str, Any]:
         reference = str(schema["$ref"])
         if reference not in self.normalized_references:
-            target_name, target = self.document.resolve_reference(schema["$ref"])
+            target_name, target = self.document.follow_reference_chain(schema["$ref"])
             name = self.prefix + (to_camel_case(target_name) or "Part")
             if reference in self.expanding and not _is_class_schema(target):
                 # Name the type even if it isn't an object, because it has to refer to itself.
@@ -398,7 +397,7 @@ class _SchemaNormalizer:
             read = self.normalize(target, name)
         finally:
             self.expanding.pop()
-        if _count_types(read) <= _MAX_INLINE:
+        if _count_nested_schemas(read) <= _MAX_INLINE:
             return read
         length = 1 + max((self.chains.get(name, 0) for name in _list_referenced_names(read)), default=0)
         if length > _MAX_CHAIN_LENGTH:
@@ -410,7 +409,7 @@ class _SchemaNormalizer:
     def _normalize_recursive_type(self, reference: str, target: Any, name: str) -> dict[str, Any]:
         text = self.document.compute_schema_identity({"$ref": reference})
         if text not in self.known:
-            type_name = self.known[text] = self._add_named_class(name)
+            type_name = self.known[text] = self._add_class_placeholder(name)
             read = _drop_constraints(self.normalize(target, name))
             # The generator supports recursion in unions but not in lists.
             options = [_NULL if kind == "null" else read | {"type": kind} for kind in get_type_names(read)]
@@ -426,10 +425,10 @@ def _list_referenced_names(read: Mapping[str, Any]) -> list[str]:
     return re.findall(rf'"{PREFIX}(\w+)"', json.dumps(read))
 
 
-def _count_types(read: Any) -> int:
+def _count_nested_schemas(read: Any) -> int:
     if isinstance(read, dict):
-        return 1 + sum(_count_types(each) for key, each in read.items() if key != "default")
-    return sum(map(_count_types, read)) if isinstance(read, list) else 0
+        return 1 + sum(_count_nested_schemas(each) for key, each in read.items() if key != "default")
+    return sum(map(_count_nested_schemas, read)) if isinstance(read, list) else 0
 
 
 def _is_class_schema(schema: Any) -> bool:
@@ -441,7 +440,7 @@ def _is_class_schema(schema: Any) -> bool:
     return allows_objects and "$ref" not in schema and "allOf" not in schema
 
 
-def _order_property_names(properties: Mapping[str, Any]) -> list[str]:
+def _put_valid_identifiers_first(properties: Mapping[str, Any]) -> list[str]:
     """If Python names collide, put those that are valid as they are first, because the first one stays unchanged."""
     made = [re.sub(r"\W", "_", key).strip("_").lower() for key in properties]
     return sorted(properties, key=lambda key: not key.isidentifier()) if len(set(made)) < len(made) else [*properties]

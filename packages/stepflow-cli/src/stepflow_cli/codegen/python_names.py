@@ -1,15 +1,12 @@
-"""Choose Python names for flows, schemas and properties. Format docstrings and string literals."""
+"""Choose Python names for flows, schemas and properties."""
 
 from __future__ import annotations
 
 import builtins
 import keyword
 import re
-import textwrap
 import unicodedata
 from collections.abc import Iterable
-
-from ..output.terminal import escape_lines_for_terminal
 
 _IMPORTED = (
     *("Annotated", "Any", "ConfigDict", "Field", "FlowModel", "Literal", "Optional", "Path", "TypeAliasType"),
@@ -70,45 +67,3 @@ class UniqueNames:
             tried = f"{name}{'_' if name.islower() else ''}{number}"
         self._taken.add(tried)
         return tried
-
-
-_WIDTH = 100
-
-
-def quote_string(text: str) -> str:
-    """Write text as a string literal, in double quotes unless the text contains some."""
-    written = repr(text)
-    return written if '"' in text or written.startswith('"') else f'"{written[1:-1]}"'
-
-
-def format_docstring(description: object, arguments: Iterable[tuple[str, object]] = ()) -> str:
-    """Write a docstring, indented by four spaces. If there's nothing to say, the result is empty.
-
-    Args:
-        description: The description. Ignored unless it is a string.
-        arguments: Argument names and descriptions.
-    """
-    texts = [(name, _wrap_description(each, " " * 12)) for name, each in arguments]
-    listed = "".join(f"\n        {name}: {text}" for name, text in texts if text)
-    blocks = _wrap_description(description, "    "), f"Args:{listed}" if listed else ""
-    whole = "\n\n    ".join(filter(None, blocks))
-    if not whole:
-        return ""
-    end = "\n    " if "\n" in whole else ""
-    space = " " if not end and whole.endswith('"') else ""
-    return f'    """{whole}{space}{end}"""\n'
-
-
-def _wrap_description(description: object, indent: str) -> str:
-    if not isinstance(description, str):
-        return ""
-    text = escape_lines_for_terminal(description.strip().expandtabs()).replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
-    width = max(40, _WIDTH - len(indent))
-    paragraphs = []
-    for paragraph in text.split("\n\n"):
-        # Keep line breaks in lists and code.
-        lines = [line.rstrip() for line in paragraph.split("\n")]
-        is_prose = all(line and not line[0].isspace() and line[0] not in "-*#|>`0123456789" for line in lines)
-        kept = textwrap.wrap(" ".join(lines), width, break_long_words=False) if is_prose else lines
-        paragraphs.append("\n".join(f"{indent}{line}" if number and line else line for number, line in enumerate(kept)))
-    return f"\n\n{indent}".join(paragraphs).rstrip()
