@@ -409,7 +409,7 @@ def _output_options(
         file: Whether to add -O/--output FILE.
     """
 
-    def build_output(format: str | None, json: str | bool | None, path: str | None = None, **more: Any) -> Output:
+    def build_output(format: str | None, json: str | bool | None, to_file: str | None = None, **more: Any) -> Output:
         is_json = json not in (None, False)
         if is_json and format not in (None, "json"):
             raise usage(f"--json is -o json and cannot be used with -o {format}")
@@ -417,8 +417,8 @@ def _output_options(
         names = json or more.get("fields")
         selected = [name.strip() for name in names.split(",")] if isinstance(names, str) else []
         # Without --format, a file still contains just the value. The extension only decides how it's written.
-        by_ending = {"yaml": "yaml", "yml": "yaml", "jsonl": "jsonl"}.get((path or "").lower().rpartition(".")[2])
-        output = Output(format, selected, None if format else by_ending, path, bool(more.get("wide")))
+        by_ending = {"yaml": "yaml", "yml": "yaml", "jsonl": "jsonl"}.get((to_file or "").lower().rpartition(".")[2])
+        output = Output(format, selected, None if format else by_ending, to_file, bool(more.get("wide")))
         output.check_file_writable()
         return output
 
@@ -426,7 +426,7 @@ def _output_options(
     help = f"Output format: {', '.join(names)}. With json and jsonl, errors are JSON too."
     decorators = [output_format_option(names, help, callback=_set_json_errors)]
     if file:
-        decorators.insert(0, output_file_option("Write the result to this file, or - for standard output.", "path"))
+        decorators.insert(0, output_file_option("Write the result to this file, or - for standard output.", "to_file"))
     if table:
         # As in other commands, a word after --json names fields.
         json_option: dict[str, Any] = {"callback": _set_json_errors, "hidden": True, "is_flag": False, "flag_value": ""}
