@@ -26,8 +26,8 @@ from ..errors import current_session, usage
 from ..inputs.values import RunValues
 from ..output.messages import note
 from ..output.terminal import is_terminal
+from ..server.accepted_addresses import AcceptedAddresses, group_headers_by_name
 from ..server.connect import Target
-from ..server.listening import AcceptedAddresses, group_headers_by_name, open_listening_socket
 from ..settings.history import get_history_setting
 from ..signals import using_stop_signal_handler
 from .agent_runs import MAX_ARGUMENT_BYTES, AgentLimits, AgentRuns
@@ -270,10 +270,10 @@ def serve_http(target: Target, service: ServiceOptions, host: str, port: int) ->
     Raises:
         Problem: If the port can't be used.
     """
+    from ..server.asgi import open_listening_socket, serve_asgi
+
     with open_listening_socket(host, port) as listening, target.history.recording_runs():
         catalog = load_flow_catalog(service)
-        from ..server.asgi import serve_asgi
-
         addresses = AcceptedAddresses.from_socket(listening, host)
         token = os.environ.get(TOKEN_VARIABLE) or secrets.token_urlsafe(32)
         is_new = not os.environ.get(TOKEN_VARIABLE)

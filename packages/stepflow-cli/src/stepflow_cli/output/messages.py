@@ -126,7 +126,7 @@ def show_spinner(text: str) -> Iterator[Spinner]:
     color = uses_color(sys.stderr, current_session().color)
     threading.Thread(target=spinner.show_after_delay, args=(color, ended), daemon=True).start()
     try:
-        with report_outages_with(spinner.print_above):
+        with redirecting_outage_messages(spinner.print_above):
             yield spinner
     finally:
         ended.set()
@@ -156,7 +156,7 @@ def reporting_outages() -> Iterator[None]:
 
 
 @contextmanager
-def report_outages_with(report: Callable[[str], None]) -> Iterator[None]:
+def redirecting_outage_messages(report: Callable[[str], None]) -> Iterator[None]:
     """Use a different function to print outages during the block.
 
     Args:

@@ -17,7 +17,7 @@ from stepflow_client.flows.graph import FlowSteps
 
 from ..errors import Problem, convert_to_problem, current_session, interrupted_problem
 from ..inputs.flow_loading import import_python_flow, is_python_flow
-from ..output.messages import note, report_outages_with, show_spinner
+from ..output.messages import note, redirecting_outage_messages, show_spinner
 from ..output.terminal import escape, is_terminal
 from ..records.results import print_run_result
 from ..server.connect import Target
@@ -69,7 +69,7 @@ def showing_progress(target: Target, run_id: str) -> Iterator[None]:
             from ..output.live import restoring_cursor
 
             stack.enter_context(restoring_cursor(sys.stderr))
-        stack.enter_context(report_outages_with(shown.show_message))
+        stack.enter_context(redirecting_outage_messages(shown.show_message))
         thread.start()
         try:
             yield

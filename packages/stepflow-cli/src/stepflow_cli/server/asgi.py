@@ -1,19 +1,46 @@
-"""Serve an ASGI application until a signal stops the command."""
+"""Open a port, and serve an ASGI application on it until a signal stops the command."""
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import Any
 
 import uvicorn
 
+from ..errors import ExitCode, Problem, usage
 from ..signals import using_stop_signal_handler
 
 _GRACE_SECONDS = 2
+
+
+def open_listening_socket(host: str, port: int) -> socket.socket:
+    """Open a listening socket.
+
+    Raises:
+        Problem: If the port is in use, or the host isn't an address of this machine.
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        with ExitStack() as stack:
+            listening = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(address)
+            listening.listen(128)
+            # Keep it open if all of this succeeds.
+            stack.pop_all()
+        return listening
+    except OSError as error:
+        if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+            hint = "--host expects an address of this machine"
+            raise usage(f"cannot listen on {host}: {error.strerror or error}", hint) from None
+        state = "in use" if error.errno == errno.EADDRINUSE else "not allowed for this user"
+        code, hint = ExitCode.NO_SERVER, "choose a different one with --port, or 0 for any free port"
+        raise Problem(f"port {port} is {state}", kind="port_in_use", exit_code=code, hint=hint) from None
 
 
 def serve_asgi(app: Any, listening: socket.socket, stopping: asyncio.Event, ready: Callable[[], object]) -> None:

@@ -223,7 +223,7 @@ def build_client_arguments(choice: ServerChoice) -> dict[str, Any]:
     arguments: dict[str, Any] = {"base_url": choice.url.value}
     profile = choice.profile
     if profile is not None:
-        arguments |= profile.get_client_settings()
+        arguments |= profile.get_timeout_tls_and_proxy()
         token = profile.read_token()
         if token is not None:
             arguments["auth"] = token

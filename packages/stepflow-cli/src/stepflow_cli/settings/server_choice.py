@@ -155,13 +155,13 @@ def choose_server(options: ServerOptions, flow: str | None = None, *, profiles: 
     if options.local or options.config is not None:
         url = Setting("url", None, "flag --local" if options.local else "flag --config")
     elif options.url:
-        url = Setting("url", _expand_local_url(options.url), "flag --url")
+        url = Setting("url", _replace_local_by_url(options.url), "flag --url")
     elif options.run_server is not None:
         url, profiles = options.run_server, profiles or load_profiles()
         urls = {name: list_equivalent_urls(str(table.get("url"))) for name, table in profiles.tables.items()}
         profile = next((profiles.get_profile(name) for name, aliases in urls.items() if url.value in aliases), None)
     elif os.environ.get("STEPFLOW_URL"):
-        url = Setting("url", _expand_local_url(os.environ["STEPFLOW_URL"]), _variable_origin("STEPFLOW_URL"))
+        url = Setting("url", _replace_local_by_url(os.environ["STEPFLOW_URL"]), _variable_origin("STEPFLOW_URL"))
     else:
         name, origin = options.profile, "flag --profile"
         if not name:
@@ -217,7 +217,7 @@ def format_setting_origin(origin: str) -> str:
     return origin if origin == "default" else f"from {origin}"
 
 
-def _expand_local_url(url: str) -> str:
+def _replace_local_by_url(url: str) -> str:
     return DEFAULT_URL if url.strip().lower() == "local" else url
 
 

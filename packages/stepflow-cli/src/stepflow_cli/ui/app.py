@@ -23,7 +23,7 @@ from stepflow_client.drawing.html_page import MARK, STATUS_STYLE, THEME_STYLE
 from stepflow_client.drawing.json_tree import TREE_STYLE
 from stepflow_client.drawing.svg import STYLE
 
-from ..server.listening import AcceptedAddresses
+from ..server.accepted_addresses import AcceptedAddresses
 from ..settings.history import LazyRunHistory
 from .flow_list import FlowFolder
 from .item_reports import draw_flow_graph

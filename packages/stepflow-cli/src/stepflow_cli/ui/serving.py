@@ -6,8 +6,8 @@ import asyncio
 import sys
 
 from ..errors import current_session
+from ..server.accepted_addresses import AcceptedAddresses
 from ..server.connect import Target
-from ..server.listening import AcceptedAddresses, open_listening_socket
 
 EXTRA = ("jinja2", "starlette", "uvicorn")
 """The packages required by the pages."""
@@ -35,7 +35,7 @@ def serve_pages(
     Raises:
         Problem: If the port can't be used.
     """
-    from ..server.asgi import serve_asgi
+    from ..server.asgi import open_listening_socket, serve_asgi
     from .app import build_access_link, build_application
     from .flow_list import FlowFolder
     from .security import Sessions

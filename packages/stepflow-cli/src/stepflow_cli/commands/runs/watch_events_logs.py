@@ -12,7 +12,7 @@ from stepflow_client import StepflowClientError, TransportError
 
 from ...errors import Problem, convert_to_problem, current_session, interrupted_problem, usage
 from ...output.columns import View, columns
-from ...output.messages import note, report_outages_with, show_spinner
+from ...output.messages import note, redirecting_outage_messages, show_spinner
 from ...output.printing import Output
 from ...output.tables import format_log_line_time
 from ...output.terminal import escape, is_terminal
@@ -87,7 +87,7 @@ def watch_command(ids: list[str], wait: WaitOptions, server: ServerOptions, outp
             elif is_terminal(sys.stdout):
                 from ...output.live import live_display
 
-                with live_display(watch.build_tree) as refresh, report_outages_with(watch.show_message):
+                with live_display(watch.build_tree) as refresh, redirecting_outage_messages(watch.show_message):
                     watch.follow(refresh=refresh, sub_runs=True)
             else:
                 _print_event_lines(watch, output)

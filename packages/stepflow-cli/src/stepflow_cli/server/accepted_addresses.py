@@ -1,4 +1,4 @@
-"""Ports that browsers and agents connect to, and which requests to accept there."""
+"""Which requests from browsers and agents to accept, based on their `Host` and `Origin` headers."""
 
 from __future__ import annotations
 
@@ -6,37 +6,7 @@ import ipaddress
 import socket
 from collections import defaultdict
 from collections.abc import Collection, Iterable
-from contextlib import ExitStack
 from urllib.parse import urlsplit
-
-from ..errors import ExitCode, Problem, usage
-
-
-def open_listening_socket(host: str, port: int) -> socket.socket:
-    """Open a listening socket.
-
-    Raises:
-        Problem: If the port is in use, or the host isn't an address of this machine.
-    """
-    import errno
-
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        with ExitStack() as stack:
-            listening = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listening.bind(address)
-            listening.listen(128)
-            # Keep it open if all of this succeeds.
-            stack.pop_all()
-        return listening
-    except OSError as error:
-        if error.errno not in (errno.EADDRINUSE, errno.EACCES):
-            hint = "--host expects an address of this machine"
-            raise usage(f"cannot listen on {host}: {error.strerror or error}", hint) from None
-        state = "in use" if error.errno == errno.EADDRINUSE else "not allowed for this user"
-        code, hint = ExitCode.NO_SERVER, "choose a different one with --port, or 0 for any free port"
-        raise Problem(f"port {port} is {state}", kind="port_in_use", exit_code=code, hint=hint) from None
 
 
 def group_headers_by_name(headers: Iterable[tuple[bytes, bytes]]) -> defaultdict[str, list[str]]:
