@@ -42,7 +42,7 @@ def cycle(graph: dict[str, set[str]]) -> list[str] | None:
 
 def test_there_is_no_cycle() -> None:
     graph = {name: imported(name, ast.parse(path.read_text())) for name, path in FILES.items()}
-    assert graph["stepflow_cli.runs.execute"] >= {"stepflow_cli.errors", "stepflow_cli.server.connect"}
+    assert graph["stepflow_cli.runs.run_dispatch"] >= {"stepflow_cli.errors", "stepflow_cli.server.connect"}
     # A repl runs the whole command again.
     graph["stepflow_cli.commands.repl"].discard("stepflow_cli.main")
     assert cycle(graph) is None

@@ -198,10 +198,10 @@ def test_pipelines(stepflow: Stepflow) -> None:
 
 def test_an_unexpected_error(stepflow: Stepflow) -> None:
     stepflow.at_start(
-        "import stepflow_cli.runs.execute\n"
+        "import stepflow_cli.runs.run_dispatch\n"
         "def broken(*args, **more):\n"
         "    raise LookupError('out of order')\n"
-        "stepflow_cli.runs.execute.read_job_from_options = broken\n"
+        "stepflow_cli.runs.run_dispatch.read_job_from_options = broken\n"
     )
     done = stepflow("run", "hello.yaml")
     assert (done.code, done.stdout) == (1, "")

@@ -35,7 +35,8 @@ def wanted(name: str, text: str) -> tuple[Any, Any]:
     # Importing these takes half a second, and every process of a test run collects these tests.
     from pygls.protocol import default_converter
     from stepflow_cli.lsp.cursor import DocumentText
-    from stepflow_cli.lsp.documents import ProjectRulesCache, analyze_document, build_diagnostics
+    from stepflow_cli.lsp.diagnostics_and_fixes import build_diagnostics
+    from stepflow_cli.lsp.document_analysis import ProjectRulesCache, analyze_document
     from stepflow_cli.lsp.navigation import list_symbols
 
     analysis = analyze_document(name, DocumentText(text), ProjectRulesCache().get_rules(name)).infer_types()

@@ -74,7 +74,7 @@ def test_a_save(how: str, shop: StepflowRuntime, stepflow: Stepflow) -> None:
 
 def test_a_server_that_does_not_answer_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     from stepflow_cli.lsp.cursor import DocumentText
-    from stepflow_cli.lsp.documents import ServerChecker, analyze_document
+    from stepflow_cli.lsp.document_analysis import ServerChecker, analyze_document
 
     checks, analysis = ServerChecker(), analyze_document("buys.yaml", DocumentText(FLOW), CheckRules())
     checks.url = "http://127.0.0.1:9"

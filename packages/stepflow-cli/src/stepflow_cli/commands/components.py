@@ -17,7 +17,7 @@ from ..output.messages import note
 from ..output.printing import GeneratedFile, Output, write_document
 from ..output.terminal import escape_json_for_terminal
 from ..params.click_commands import LazyGroup
-from ..params.flow import input_options, one_input
+from ..params.flow_run_options import input_options, one_input
 from ..params.options import (
     FILE,
     SERVER_NAMES,

@@ -13,7 +13,7 @@ from ..inputs.flow_loading import import_python_flow, is_python_flow, load_flow_
 from ..output.printing import GeneratedFile
 from ..output.terminal import escape_json_for_terminal
 from ..params.click_commands import Command
-from ..params.flow import flow_argument, flows_argument
+from ..params.flow_run_options import flow_argument, flows_argument
 from ..params.options import OUTPUT, Choice, check_needs_file, check_option, output_file_option
 
 _FORMATS = ("yaml", "json")

@@ -10,7 +10,7 @@ import click
 from ..evaluations.options import EvalOptions, classify_output_paths, parse_score_limits, parse_worst_cases
 from ..output.printing import Output
 from ..params.click_commands import Command
-from ..params.flow import (
+from ..params.flow_run_options import (
     INPUT_FORMATS,
     flow_argument,
     no_check_option,

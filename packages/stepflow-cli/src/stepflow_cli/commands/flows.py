@@ -17,7 +17,7 @@ from ..inputs.flow_loading import load_flow_argument, load_flow_or_id
 from ..output.columns import View, columns
 from ..output.printing import Output
 from ..params.click_commands import LazyGroup
-from ..params.flow import flow_argument, flows_argument
+from ..params.flow_run_options import flow_argument, flows_argument
 from ..params.options import (
     TIME,
     Confirm,

@@ -12,7 +12,7 @@ from ..inputs.flow_loading import import_python_flow, is_python_flow, load_proje
 from ..output.printing import Output, write_document
 from ..output.terminal import escape
 from ..params.click_commands import Command
-from ..params.flow import flow_argument
+from ..params.flow_run_options import flow_argument
 from ..params.options import (
     OUTPUT,
     components_option,

@@ -8,7 +8,7 @@ import click
 
 from ..output.printing import FORMATS
 from ..params.click_commands import Command
-from ..params.flow import (
+from ..params.flow_run_options import (
     INPUT_FORMATS,
     batch_conflicts,
     batch_options,
@@ -45,7 +45,7 @@ def submit_command(options: RunOptions) -> None:
     """This is like 'run', but never starts a server. The run continues after this command exits, so Ctrl-C and
     --timeout only stop waiting.
     """
-    from ..runs.execute import execute_run_command
+    from ..runs.run_dispatch import execute_run_command
 
     # Submitted runs ignore the project's configuration. This prints a note saying so.
     execute_run_command(options._replace(server=options.server._replace(reads_project=True)))
@@ -83,7 +83,7 @@ def run_command(options: RunOptions) -> None:
     With --ui, the run's page opens immediately and is served until Ctrl-C; an embedded server keeps running until then.
     The result is printed when the run ends. See 'stepflow ui'.
     """
-    from ..runs.execute import execute_run_command
+    from ..runs.run_dispatch import execute_run_command
 
     if not options.watch:
         execute_run_command(options)
@@ -130,6 +130,6 @@ def batch_command(options: RunOptions) -> None:
 
     With --detach, all inputs become one run on a server, and the command prints its ID.
     """
-    from ..runs.execute import execute_run_command
+    from ..runs.run_dispatch import execute_run_command
 
     execute_run_command(options)

@@ -15,7 +15,7 @@ from ..output.messages import note
 from ..output.printing import Output
 from ..output.terminal import escape
 from ..params.click_commands import Command
-from ..params.flow import rounds_option
+from ..params.flow_run_options import rounds_option
 from ..params.options import (
     FILE,
     OUTPUT,

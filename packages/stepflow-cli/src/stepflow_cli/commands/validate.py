@@ -18,7 +18,7 @@ from ..output.messages import note, print_problem
 from ..output.printing import Output
 from ..output.terminal import escape
 from ..params.click_commands import Command
-from ..params.flow import flows_argument, rounds_option
+from ..params.flow_run_options import flows_argument, rounds_option
 from ..params.options import (
     Choice,
     as_one_argument,

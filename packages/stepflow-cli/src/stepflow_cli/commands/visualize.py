@@ -12,7 +12,7 @@ from ..inputs.flow_loading import load_flow_argument
 from ..output.messages import note
 from ..output.printing import Output, open_in_browser, write_document
 from ..params.click_commands import Command
-from ..params.flow import flow_argument
+from ..params.flow_run_options import flow_argument
 from ..params.options import OUTPUT, needs, output_file_option, output_format_option
 
 _FORMATS = ("svg", "png", "html", "text", "dot", "mermaid")

@@ -20,7 +20,7 @@ from stepflow_client.flows.project import find_top_level_keys
 from stepflow_client.flows.reading import parse_yaml
 
 from .cursor import DocumentText, TypedWord, find_typed_word
-from .documents import Analysis, should_offer_completions
+from .document_analysis import Analysis, should_offer_completions
 from .navigation import find_component_description
 from .node_context import NodeContext, build_node_context
 

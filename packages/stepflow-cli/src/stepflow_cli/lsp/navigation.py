@@ -17,7 +17,7 @@ from stepflow_client.flows.json_types import Type, is_unknown, look_up_path
 from stepflow_client.flows.source import Key, Node
 
 from .cursor import DocumentText, find_key_or_value_at
-from .documents import Analysis
+from .document_analysis import Analysis
 from .mentions import Mention, find_mention_at, find_same_mentions, list_rename_edits
 from .node_context import NodeContext, build_node_context
 

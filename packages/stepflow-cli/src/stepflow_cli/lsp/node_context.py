@@ -15,7 +15,7 @@ from stepflow_client.flows.json_schema import find_mismatches, get_defs, get_lis
 from stepflow_client.flows.json_types import UNKNOWN, Type, is_unknown, look_up_path
 from stepflow_client.flows.source import Node
 
-from .documents import Analysis
+from .document_analysis import Analysis
 
 Schemas = list[Mapping[str, Any]]
 

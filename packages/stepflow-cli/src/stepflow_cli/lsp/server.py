@@ -18,16 +18,8 @@ from .._version import VERSION
 from . import navigation
 from .completion import TRIGGERS, list_completions
 from .cursor import DocumentText
-from .documents import (
-    FIX_ALL,
-    Analysis,
-    Document,
-    OpenDocuments,
-    ProjectRulesCache,
-    ServerChecker,
-    build_diagnostics,
-    list_code_actions,
-)
+from .diagnostics_and_fixes import FIX_ALL, build_diagnostics, list_code_actions
+from .document_analysis import Analysis, Document, OpenDocuments, ProjectRulesCache, ServerChecker
 from .navigation import build_hover
 
 log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from ...output.columns import View, columns
 from ...output.messages import note, show_spinner
 from ...output.printing import Output
 from ...params.click_commands import Command
-from ...params.flow import history_options, one_input, one_mapping, value_options
+from ...params.flow_run_options import history_options, one_input, one_mapping, value_options
 from ...params.options import (
     FILE,
     Confirm,
