@@ -137,24 +137,24 @@ def _substitute_fields(fields: Mapping[str, Field], origin: Any, kind: Any) -> M
 
 def iter_alternatives(kind: Any) -> Iterator[Any]:
     """Yield a union's members, skipping None unless it's the only one."""
-    members = [part for part in _iter_members(kind) if part is not type(None)]
+    members = [part for part in _iter_union_members(kind) if part is not type(None)]
     yield from members or [type(None)]
 
 
 _WRAPPERS = (typing.Annotated, typing.Required, typing.NotRequired, typing.Final)
 
 
-def _iter_members(kind: Any) -> Iterator[Any]:
+def _iter_union_members(kind: Any) -> Iterator[Any]:
     origin = get_origin(kind)
     if origin in (typing.Union, types.UnionType):
         for arg in get_args(kind):
-            yield from _iter_members(arg)
+            yield from _iter_union_members(arg)
     elif origin in _WRAPPERS:
-        yield from _iter_members(get_args(kind)[0])
+        yield from _iter_union_members(get_args(kind)[0])
     elif hasattr(kind, "__supertype__"):
-        yield from _iter_members(kind.__supertype__)
+        yield from _iter_union_members(kind.__supertype__)
     elif type(kind).__name__ == "TypeAliasType":
-        yield from _iter_members(kind.__value__)
+        yield from _iter_union_members(kind.__value__)
     elif kind is None:
         yield type(None)
     else:
@@ -163,7 +163,7 @@ def _iter_members(kind: Any) -> Iterator[Any]:
 
 def may_be_none(kind: Any) -> bool:
     """Return whether a type allows None."""
-    return any(part in (None, type(None)) for part in _iter_members(kind))
+    return any(part in (None, type(None)) for part in _iter_union_members(kind))
 
 
 def allows_any_value(kind: Any) -> bool:

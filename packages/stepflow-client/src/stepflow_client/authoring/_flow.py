@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol
 from .._base.lazy import lazy_module
 from .._base.not_given import NOT_GIVEN
 from ..errors import InvalidArgumentError
-from ._lazy_modules import arguments, suggestions
+from ._lazy_imports import arguments, suggestions
 from ._methods import FlowMethods, InputT, OutputT
-from ._places import Place, find_caller, set_in_block
+from ._places import Place, find_caller, set_context_variable
 from ._scopes import check_decorated_function, encode_data, get_current_scope
 from ._values import authoring_error
 
@@ -86,22 +86,23 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
         get_current_scope(f"{self.function.__name__}()")
         if self in _calls.get():
             raise authoring_error(f"the flow {self.name} calls itself", "iterate() runs a function again and again")
-        parts = self._signature
+        parts = self._parsed_signature
         if parts.input is not None and given is NOT_GIVEN:
             raise authoring_error(f"the flow {self.name} needs its input", f"pass {parts.input}")
         for name in variables:
             if name not in parts.names:
-                raise authoring_error(f"the flow {self.name} has no variable {name!r}", _suggest(name, parts.names))
+                hint = suggestions.suggest_or_list(name, parts.names, "its variables are")
+                raise authoring_error(f"the flow {self.name} has no variable {name!r}", hint)
         values: dict[str, Any] = dict(variables)
         for name, variable in parts.variables.items():
             if name not in values:
                 if not variable.has_default:
                     raise authoring_error(f"the flow {self.name} needs the variable {name!r}", f"pass {name}=")
                 values[name] = variable.default
-        return self._call_function([given] if parts.input else [], values)
+        return self._call_function_tracking_recursion([given] if parts.input else [], values)
 
-    def _call_function(self, input: list[Any], variables: Mapping[str, Any]) -> OutputT:
-        with set_in_block(_calls, (*_calls.get(), self)):
+    def _call_function_tracking_recursion(self, input: list[Any], variables: Mapping[str, Any]) -> OutputT:
+        with set_context_variable(_calls, (*_calls.get(), self)):
             return self.function(*input, **variables)
 
     @property
@@ -112,7 +113,7 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
     @cached_property
     def output_type(self) -> Any:
         """The output type, or None if the function doesn't declare one."""
-        kind = self._signature.hints.get("return", Any)
+        kind = self._parsed_signature.hints.get("return", Any)
         return None if kind in (Any, type(None), object) else kind
 
     def to_dict(self) -> dict[str, Any]:
@@ -209,10 +210,11 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
         Raises:
             InvalidArgumentError: If the flow has no such variable.
         """
-        names = self._signature.names
+        names = self._parsed_signature.names
         for name in variables:
             if name not in names:
-                raise InvalidArgumentError(f"the flow {self.name} has no variable {name!r}", hint=_suggest(name, names))
+                hint = suggestions.suggest_or_list(name, names, "its variables are")
+                raise InvalidArgumentError(f"the flow {self.name} has no variable {name!r}", hint=hint)
         return FlowValues({names[name]: value for name, value in variables.items()})
 
     def example(self, name: str, input: InputT, *, description: str | None = None) -> None:
@@ -287,7 +289,7 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
         self.__dict__.pop("_built", None)
 
     @cached_property
-    def _signature(self) -> building.FlowSignature:
+    def _parsed_signature(self) -> building.FlowSignature:
         return building.parse_signature(self.function, self._local_names)
 
     @cached_property
@@ -299,11 +301,7 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
         if self._cases:
             test["cases"] = self._cases
         options = {**self._options, "test": test, "examples": self._examples}
-        return building.build_flow(self.name, self._signature, self._call_function, options)
-
-
-def _suggest(name: str, names: Mapping[str, str]) -> str:
-    return suggestions.suggest_or_list(name, names, "its variables are")
+        return building.build_flow(self.name, self._parsed_signature, self._call_function_tracking_recursion, options)
 
 
 class FlowDecorator(Protocol):

@@ -1,9 +1,8 @@
-"""Finds positions in a flow's Python code, and operations there that the flow's values can't intercept."""
+"""Finds positions in a flow's Python code."""
 
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -12,7 +11,8 @@ from types import CodeType, FrameType
 from typing import Any, NamedTuple, TypeVar
 
 from .._base.bounded_dict import BoundedDict
-from ._lazy_modules import ast, linecache
+from ._lazy_imports import ast, linecache
+from ._unintercepted_operations import UninterceptedOperation, find_unintercepted_operations
 
 T = TypeVar("T")
 
@@ -47,12 +47,12 @@ class Place(NamedTuple):
 def find_caller() -> FrameType:
     """Return the nearest calling frame outside this package and libraries."""
     frame = sys._getframe(1)
-    while not is_flow_code(frame) and frame.f_back is not None:
+    while not is_user_code(frame) and frame.f_back is not None:
         frame = frame.f_back
     return frame
 
 
-def is_flow_code(frame: FrameType) -> bool:
+def is_user_code(frame: FrameType) -> bool:
     """Return whether a frame's code may be part of a flow."""
     module = str(frame.f_globals.get("__name__"))
     if module == _PACKAGE or module.startswith(_PACKAGE + "."):
@@ -61,19 +61,19 @@ def is_flow_code(frame: FrameType) -> bool:
     return root not in sys.stdlib_module_names and root not in _CLASS_PACKAGES
 
 
-def is_called_by_flow() -> bool:
+def is_called_by_user_code() -> bool:
     """Return whether this package was called by code that may be part of a flow, rather than by a library."""
     frame, this_package = sys._getframe(1), __name__.rpartition(".")[0]
     while str(frame.f_globals.get("__name__")).startswith(this_package) and frame.f_back is not None:
         frame = frame.f_back
-    return is_flow_code(frame)
+    return is_user_code(frame)
 
 
 _fixed_place: ContextVar[Place | None] = ContextVar("stepflow_place", default=None)
 
 
 @contextmanager
-def set_in_block(variable: ContextVar[T], value: T) -> Iterator[None]:
+def set_context_variable(variable: ContextVar[T], value: T) -> Iterator[None]:
     """Set a context variable inside this block."""
     token = variable.set(value)
     try:
@@ -82,9 +82,9 @@ def set_in_block(variable: ContextVar[T], value: T) -> Iterator[None]:
         variable.reset(token)
 
 
-def use_fixed_place(place: Place) -> AbstractContextManager[None]:
+def override_call_place(place: Place) -> AbstractContextManager[None]:
     """Use a fixed position for all calls in this block, e.g. once the flow's function has returned."""
-    return set_in_block(_fixed_place, place)
+    return set_context_variable(_fixed_place, place)
 
 
 def find_return_place(function: Callable[..., Any]) -> Place:
@@ -126,7 +126,7 @@ def find_error_place(error: BaseException) -> Place | None:
     """Return where in a flow's code an exception was raised, or None if it wasn't raised in a flow."""
     place, trace = None, error.__traceback__
     while trace is not None:
-        place = Place(trace.tb_frame.f_code.co_filename, trace.tb_lineno) if is_flow_code(trace.tb_frame) else place
+        place = Place(trace.tb_frame.f_code.co_filename, trace.tb_lineno) if is_user_code(trace.tb_frame) else place
         trace = trace.tb_next
     return place
 
@@ -137,7 +137,7 @@ class _ParsedSource(NamedTuple):
     lines: list[str]
     assigned: dict[tuple[int, int], str]
     """Names that calls are assigned to, by the call's end position."""
-    probes: list[Probe]
+    operations: list[UninterceptedOperation]
 
 
 class _CodePositions(NamedTuple):
@@ -170,11 +170,11 @@ def cache_source(function: Callable[..., Any]) -> None:
         _get_parsed_source(code, getattr(function, "__globals__", {}))
 
 
-def get_probes(code: CodeType, module: dict[str, Any]) -> list[Probe]:
-    """Return a function's probes, or an empty list if its source isn't available."""
+def get_unintercepted_operations(code: CodeType, module: dict[str, Any]) -> list[UninterceptedOperation]:
+    """Return a function's operations, or an empty list if its source isn't available."""
     lines = [line for *_, line in code.co_lines() if line is not None]
-    probes = _get_parsed_source(code, module).probes if lines else []
-    return [probe for probe in probes if min(lines) <= probe.line <= max(lines)]
+    operations = _get_parsed_source(code, module).operations if lines else []
+    return [operation for operation in operations if min(lines) <= operation.line <= max(lines)]
 
 
 def _get_parsed_source(code: CodeType, module: dict[str, Any]) -> _ParsedSource:
@@ -186,7 +186,7 @@ def _get_parsed_source(code: CodeType, module: dict[str, Any]) -> _ParsedSource:
     text = "".join(lines)
     try:
         tree = ast.parse(text)
-        source = _ParsedSource(lines, {}, list(_iter_probes(tree, {})) if _WORDS.search(text) else [])
+        source = _ParsedSource(lines, {}, find_unintercepted_operations(text, tree))
     except (SyntaxError, ValueError, RecursionError):
         tree, source = ast.Module([], []), _ParsedSource(lines, {}, [])
     for node in ast.walk(tree):
@@ -199,110 +199,3 @@ def _get_parsed_source(code: CodeType, module: dict[str, Any]) -> _ParsedSource:
                 source.assigned[call.end_lineno or 0, call.end_col_offset or 0] = name
     _sources.put_newest(file, source)
     return source
-
-
-class Probe(NamedTuple):
-    """An operation in the source that a flow's value can't intercept."""
-
-    line: int
-    column: int
-    text: str
-    """Source code of the inspected expression."""
-    result: str
-    """The error message for code that inspects a flow's value."""
-    operands: tuple[CodeType, ...]
-    """Expressions for the inspected object, and for the collection it comes from if it's a loop variable."""
-    call: tuple[int, int] | None
-    """End of the call whose result (or part of it) is inspected, or None if it's something else."""
-    of_result: CodeType | None
-    """The inspected object, as an expression in terms of `_` (the call's result)."""
-    is_none_check: bool
-
-
-# Functions that inspect their first argument, but only when called with this many arguments.
-_FUNCTIONS = {"type": (1,), "hasattr": (2,), "getattr": (3,), "callable": (1,), "id": (1,)}
-_CONTENT = "has no content while the flow is being built: {} cannot inspect it"
-_WORDS = re.compile(rf"\b(?:is|match|{'|'.join(_FUNCTIONS)})\b")
-
-
-def _iter_probes(node: ast.AST, loops: dict[str, ast.expr]) -> Iterator[Probe]:
-    """Yield a node's probes. `loops` maps loop and comprehension variables to their iterables."""
-    for loop in (node, *getattr(node, "generators", ())):
-        if isinstance(loop, (ast.For, ast.comprehension)):
-            loops = loops | {name.id: loop.iter for name in ast.walk(loop.target) if isinstance(name, ast.Name)}
-    for subject, result in _iter_inspected_operands(node):
-        yield from _make_probes(node, subject, result, loops)
-    for child in ast.iter_child_nodes(node):
-        yield from _iter_probes(child, loops)
-
-
-def _make_probes(node: ast.AST, subject: ast.expr, result: str, loops: dict[str, ast.expr]) -> Iterator[Probe]:
-    if isinstance(subject, ast.NamedExpr):
-        subject = _make_name_node(subject.target.id)
-    root = subject
-    while isinstance(root, (ast.Attribute, ast.Subscript)):
-        root = root.value
-    text, of_result, call = ast.unparse(subject), None, None
-    iterable = loops.get(root.id) if isinstance(root, ast.Name) else None
-    operands = tuple(_compile(operand) for operand in (subject, iterable) if operand is not None and _is_pure(operand))
-    if isinstance(root, ast.Call):
-        call, of_result = (root.end_lineno or 0, root.end_col_offset or 0), _compile(_replace_call(subject))
-    if operands or call:
-        line, column = getattr(node, "lineno", 1), getattr(node, "col_offset", 0) + 1
-        yield Probe(line, column, text, result, operands, call, of_result, result == _format_comparison_message(None))
-
-
-def _replace_call(node: ast.expr) -> ast.expr:
-    """Replace the call inside an expression with `_`."""
-    match node:
-        case ast.Attribute(value=inner, attr=attr):
-            return ast.Attribute(_replace_call(inner), attr, ast.Load())
-        case ast.Subscript(value=inner, slice=key):
-            return ast.Subscript(_replace_call(inner), key, ast.Load())
-    return _make_name_node("_")
-
-
-def _make_name_node(name: str) -> ast.Name:
-    return ast.Name(name, ast.Load())
-
-
-def _iter_inspected_operands(node: ast.AST) -> Iterator[tuple[ast.expr, str]]:
-    """Yield the expressions a node inspects, each with what the error says if it's a flow's value."""
-    match node:
-        case ast.Compare(left=left, ops=[ast.Is() | ast.IsNot()], comparators=[right]):
-            for subject, other in ((left, right), (right, left)):
-                if isinstance(other, ast.Constant):
-                    yield subject, _format_comparison_message(other.value)
-        case ast.Call(func=ast.Name(id=name), args=[first, *_] as args) if len(args) in _FUNCTIONS.get(name, ()):
-            yield first, _CONTENT.format(f"{name}()")
-        case ast.Match(subject=subject, cases=cases):
-            for case in cases:
-                for pattern in ast.walk(case.pattern):
-                    if isinstance(pattern, ast.MatchSingleton):
-                        yield subject, _format_comparison_message(pattern.value)
-                    elif isinstance(pattern, (ast.MatchSequence, ast.MatchMapping)):
-                        yield subject, _CONTENT.format("match")
-
-
-def _format_comparison_message(value: object) -> str:
-    return f"is never {value!r} while the flow is being built"
-
-
-def _is_pure(node: ast.expr) -> bool:
-    """Return whether an expression can safely be evaluated a second time."""
-    match node:
-        case ast.Name() | ast.Constant():
-            return True
-        case ast.Attribute(value=inner):
-            return _is_pure(inner)
-        case ast.Subscript(value=inner, slice=key):
-            return _is_pure(inner) and _is_pure(key)
-        case ast.Tuple(elts=parts) | ast.List(elts=parts):
-            return all(map(_is_pure, parts))
-        case ast.Call(func=ast.Attribute(value=inner, attr="get" | "values" | "items"), args=args, keywords=[]):
-            return all(map(_is_pure, (inner, *args)))
-    return False
-
-
-def _compile(node: ast.expr) -> CodeType:
-    return compile(ast.fix_missing_locations(ast.Expression(node)), "<probe>", "eval")

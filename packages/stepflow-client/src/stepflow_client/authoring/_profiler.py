@@ -9,29 +9,30 @@ from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
 from ..errors import AuthoringError
-from ._lazy_modules import fields
-from ._places import Place, Probe, get_probes, is_flow_code, set_in_block, use_fixed_place
+from ._lazy_imports import fields
+from ._places import Place, get_unintercepted_operations, is_user_code, override_call_place, set_context_variable
+from ._unintercepted_operations import UninterceptedOperation
 from ._values import Value, authoring_error, collected_errors
 
 
-class _WatchedCode(NamedTuple):
+class _FunctionOperations(NamedTuple):
     code: CodeType
     """Keeps the code object alive so that its `id()` stays unique."""
-    probes: list[Probe]
-    """Probes with operands, to be evaluated when the function returns."""
-    calls: dict[tuple[int, int], Probe]
-    """Probes of call results, by the end position of the call."""
+    with_operands: list[UninterceptedOperation]
+    """Operations with operands, to be evaluated when the function returns."""
+    calls: dict[tuple[int, int], UninterceptedOperation]
+    """Operations on call results, by the end position of the call."""
 
 
 @contextmanager
-def collect_authoring_errors() -> Iterator[list[AuthoringError]]:
+def collect_caught_and_silent_errors() -> Iterator[list[AuthoringError]]:
     """Collect errors that a flow's function caught, and operations on values that the values can't intercept.
 
     If another profiler is already active, only the caught errors are collected.
     """
     errors: list[AuthoringError] = []
     is_free = sys.getprofile() is None
-    with set_in_block(collected_errors, errors):
+    with set_context_variable(collected_errors, errors):
         if is_free:
             sys.setprofile(_FlowValueDetector(errors).check_returning_function)
         try:
@@ -44,51 +45,52 @@ def collect_authoring_errors() -> Iterator[list[AuthoringError]]:
 class _FlowValueDetector:
     def __init__(self, errors: list[AuthoringError]) -> None:
         self._errors = errors
-        self._codes: dict[int, _WatchedCode] = {}
+        self._codes: dict[int, _FunctionOperations] = {}
 
     def check_returning_function(self, frame: FrameType, event: str, result: Any) -> None:
         """Check a function when it returns, using the final values of its variables."""
         if event != "return":
             return
-        for probe in self._get_watched_code(frame).probes:
-            for operand in probe.operands:
-                self._report_flow_values(frame, probe, _evaluate_operand(operand, frame, frame.f_locals))
+        for operation in self._get_function_operations(frame).with_operands:
+            for operand in operation.operands:
+                self._report_flow_values(frame, operation, _evaluate_operand(operand, frame, frame.f_locals))
         if type(result) is Value and frame.f_back is not None:
-            caller = self._get_watched_code(frame.f_back)
+            caller = self._get_function_operations(frame.f_back)
             if caller.calls:
                 _, end_line, _, end_column = list(caller.code.co_positions())[frame.f_back.f_lasti // 2]
-                result_probe = caller.calls.get((end_line or 0, end_column or 0))
-                if result_probe is not None and result_probe.of_result is not None:
+                operation_on_call = caller.calls.get((end_line or 0, end_column or 0))
+                if operation_on_call is not None and operation_on_call.of_result is not None:
                     names = {**frame.f_back.f_locals, "_": result}
-                    value = _evaluate_operand(result_probe.of_result, frame.f_back, names)
-                    self._report_flow_values(frame.f_back, result_probe, value)
+                    value = _evaluate_operand(operation_on_call.of_result, frame.f_back, names)
+                    self._report_flow_values(frame.f_back, operation_on_call, value)
 
     check_returning_function.watches_flows = True  # type: ignore[attr-defined]
 
-    def _get_watched_code(self, frame: FrameType) -> _WatchedCode:
+    def _get_function_operations(self, frame: FrameType) -> _FunctionOperations:
         code = frame.f_code
-        watched = self._codes.get(id(code))
-        if watched is None:
-            probes = get_probes(code, frame.f_globals) if is_flow_code(frame) else []
-            calls = {probe.call: probe for probe in probes if probe.call is not None}
-            watched = self._codes[id(code)] = _WatchedCode(code, [probe for probe in probes if probe.operands], calls)
-        return watched
+        operations = self._codes.get(id(code))
+        if operations is None:
+            found = get_unintercepted_operations(code, frame.f_globals) if is_user_code(frame) else []
+            calls = {operation.call: operation for operation in found if operation.call is not None}
+            operations = _FunctionOperations(code, [operation for operation in found if operation.operands], calls)
+            self._codes[id(code)] = operations
+        return operations
 
-    def _report_flow_values(self, frame: FrameType, probe: Probe, value: Any) -> None:
+    def _report_flow_values(self, frame: FrameType, operation: UninterceptedOperation, value: Any) -> None:
         for flow_value in _iter_flow_values(value):
             kind = getattr(flow_value.__stepflow__, "kind", Any)
-            if probe.is_none_check and not fields.allows_any_value(kind) and not fields.may_be_none(kind):
+            if operation.is_none_check and not fields.allows_any_value(kind) and not fields.may_be_none(kind):
                 # The value can't be None, so comparing it with None is fine.
                 continue
-            with use_fixed_place(Place(frame.f_code.co_filename, probe.line, probe.column)):
-                error = authoring_error(f"{probe.text} is a value of a flow and {probe.result}",
+            with override_call_place(Place(frame.f_code.co_filename, operation.line, operation.column)):
+                error = authoring_error(f"{operation.text} is a value of a flow and {operation.result}",
                                "use when(exists(value), then, otherwise), or coalesce(value, other)")  # fmt: skip
             if str(error) not in map(str, self._errors):
                 self._errors.append(error)
 
 
 def _evaluate_operand(operand: CodeType, frame: FrameType, names: Mapping[str, Any]) -> Any:
-    with set_in_block(collected_errors, None), suppress(Exception):
+    with set_context_variable(collected_errors, None), suppress(Exception):
         return eval(operand, frame.f_globals, names)  # noqa: S307
 
 

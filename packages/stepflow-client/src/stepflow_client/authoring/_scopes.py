@@ -10,8 +10,8 @@ from typing import Any
 
 from .._base.not_given import NOT_GIVEN
 from ..errors import AuthoringError, InvalidArgumentError
-from ._lazy_modules import arguments, expressions, json_encoding, values
-from ._places import Place, find_call_place, set_in_block
+from ._lazy_imports import arguments, expressions, json_encoding, values
+from ._places import Place, find_call_place, set_context_variable
 from ._values import REPR_PREFIX, Coalesce, Condition, Expression, Literal, Read, Record, Value, authoring_error
 
 _KEYWORD_HINT = "write literal(...) around data, and use values of the flow for expressions"
@@ -59,7 +59,7 @@ class Scope:
 
     def activate(self) -> AbstractContextManager[None]:
         """Add any steps to this flow inside the block."""
-        return set_in_block(_current, self)
+        return set_context_variable(_current, self)
 
     def convert_value(self, value: Any) -> Any:
         """Return a copy of a value as plain data and expressions.

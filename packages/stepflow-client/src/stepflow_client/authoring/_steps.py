@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, NamedTuple, Never, Pa
 
 from .._base.lazy import lazy_module
 from .._base.not_given import NOT_GIVEN
-from ._lazy_modules import arguments, fields, inspect, json_encoding
+from ._lazy_imports import arguments, fields, inspect, json_encoding
 from ._scopes import Scope, Step, SubFlow, check_decorated_function, encode_data, get_current_scope
 from ._values import Read, Record, Value, authoring_error, without_profiler
 from .on_error import OnError
@@ -67,7 +67,7 @@ class Component:
             AuthoringError: If no flow is being written, or an argument is invalid.
         """
         scope = get_current_scope(f"{self.function.__name__}()")
-        signature, hints, names, input_name = self._signature
+        signature, hints, names, input_name = self._parsed_signature
         try:
             bound: dict[str, Any] = signature.bind(*args, **kwargs).arguments
         except TypeError as error:
@@ -91,7 +91,7 @@ class Component:
     @cached_property
     def schemas(self) -> tuple[Any, Any]:
         """Input and output schemas, using `{}` for types without a schema."""
-        signature, hints, names, input_name = self._signature
+        signature, hints, names, input_name = self._parsed_signature
         output = _make_schema(hints.get("return", Any))
         if input_name is not None:
             return _make_schema(hints.get(input_name, Any)), output
@@ -104,7 +104,7 @@ class Component:
         return schema, output
 
     @cached_property
-    def _signature(self) -> _ComponentSignature:
+    def _parsed_signature(self) -> _ComponentSignature:
         # Don't inspect the function until it's used: stub modules can have lots of functions.
         signature = inspect.signature(self.function)
         hints = fields.get_hints(self.function)

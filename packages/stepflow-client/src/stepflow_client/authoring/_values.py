@@ -15,8 +15,8 @@ from typing import Any, NamedTuple, NoReturn, Protocol, TypeVar
 
 from .._base.not_given import NOT_GIVEN
 from ..errors import AuthoringError
-from ._lazy_modules import arguments, expressions, fields
-from ._places import find_call_place, is_called_by_flow
+from ._lazy_imports import arguments, expressions, fields
+from ._places import find_call_place, is_called_by_user_code
 
 
 def authoring_error(
@@ -25,7 +25,7 @@ def authoring_error(
     """Return an error located at the current call in the flow's code."""
     place = find_call_place()
     error = kind(f"{place}: {message}", hint=hint, path=place.file, line=place.line, column=place.column)
-    if (raised := collected_errors.get()) is not None and is_called_by_flow():
+    if (raised := collected_errors.get()) is not None and is_called_by_user_code():
         raised.append(error)
     return error
 
@@ -53,14 +53,14 @@ def without_profiler(function: Call) -> Call:
     return wraps(function)(call)  # type: ignore[return-value]
 
 
-class ReadScope(Protocol):
+class SourceScope(Protocol):
     """The flow a value belongs to."""
 
     name: str
     input_name: str
 
 
-class ReadStep(Protocol):
+class SourceStep(Protocol):
     """The step a value belongs to."""
 
     @property
@@ -72,8 +72,8 @@ class ReadStep(Protocol):
 class Read(NamedTuple):
     """A value read from the input, a variable or a step's output."""
 
-    scope: ReadScope
-    source: ReadStep | str | None
+    scope: SourceScope
+    source: SourceStep | str | None
     """The step, the name of the variable, or None for the input."""
     path: expressions.Path
     kind: Any

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Generic, Never, TypeVar, overload
 
-from ._lazy_modules import arguments
+from ._lazy_imports import arguments
 from ._scopes import encode_data
 from ._values import authoring_error
 
