@@ -70,7 +70,7 @@ def test_wins_and_losses_are_counted_without_rounding_errors() -> None:
     assert found.difference == pytest.approx(1 / 6)
     same = compare_pairs([0.1 + 0.2] * 9, [0.3] * 9)
     assert (same.difference, same.interval()) == (0.0, Interval(0.0, 0.0))
-    assert found.direction() == 0
+    assert found.get_significant_direction() == 0
 
 
 def test_values_that_depend_on_each_other_are_compared_in_blocks() -> None:

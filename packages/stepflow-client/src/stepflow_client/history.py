@@ -23,17 +23,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 from ._base.lazy import make_lazy_exports
-from ._data.arguments import (
-    check_flag,
-    check_instance,
-    check_instances,
-    check_integer,
-    check_mapping,
-    check_seconds,
-    check_text,
-    check_texts,
-    file_path,
-)
+from ._data import arguments
 from ._data.flow_declarations import has_secret_part
 from ._data.secrets import (
     HIDDEN,
@@ -171,8 +161,8 @@ class History:
             )
         self._pending: dict[str, tuple[Any, ...]] = {}
         """Rows of runs not yet confirmed, by entry ID."""
-        self._max_age = check_seconds(max_age, "max_age", allow_infinity=True)
-        self._max_runs = check_integer(max_runs, "max_runs", least=1, most=sys.maxsize)
+        self._max_age = arguments.check_seconds(max_age, "max_age", allow_infinity=True)
+        self._max_runs = arguments.check_integer(max_runs, "max_runs", least=1, most=sys.maxsize)
 
     @property
     def location(self) -> str:
@@ -245,13 +235,13 @@ class History:
             has_own_flow: Whether the flow ID is this run's alone, as with an idempotency key. If so, the flow's
                 unconfirmed entry is replaced.
         """
-        check_flag(has_own_flow, "has_own_flow")
+        arguments.check_flag(has_own_flow, "has_own_flow")
         entry_id = f"{OWN if has_own_flow else PENDING}{uuid4()}" if run_id is None else _parse_run_id(run_id)
         earlier = None if rerun_of is None else _parse_run_id(rerun_of, "rerun_of")
-        check_flag(has_more_runs, "has_more_runs")
-        check_flag(is_embedded, "is_embedded")
-        items = check_instances(rerun_items, "rerun_items", int)
-        added: dict[str, Any] = {"rerun_of": earlier, "kept": check_texts(kept, "kept"), "rerun_items": items}
+        arguments.check_flag(has_more_runs, "has_more_runs")
+        arguments.check_flag(is_embedded, "is_embedded")
+        items = arguments.check_instances(rerun_items, "rerun_items", int)
+        added: dict[str, Any] = {"rerun_of": earlier, "kept": arguments.check_texts(kept, "kept"), "rerun_items": items}
         with self._store.warn_on_failure("record a run"):
             about: dict[str, Any] = {"flow": flow, "input": input, "variables": variables, "overrides": overrides}
             about |= {"server": server, "flow_id": flow_id, "note": note}
@@ -273,7 +263,7 @@ class History:
             entry_id: The ID returned by `record`.
             run_id: The run. None if none was created, in which case the entry is removed.
         """
-        row = self._pending.pop(check_text(entry_id, "entry_id"), None)
+        row = self._pending.pop(arguments.check_text(entry_id, "entry_id"), None)
         checked_id = None if run_id is None else _parse_run_id(run_id)
         change = partial(_write_confirmation, entry_id, checked_id, row)
         size = sum(len(column) for column in row or () if isinstance(column, str))
@@ -286,7 +276,7 @@ class History:
             run_id: The run.
             status: An `ExecutionStatus` value. Anything else is read back as None.
         """
-        checked_id, status_text = _parse_run_id(run_id), str(check_text(status, "status"))
+        checked_id, status_text = _parse_run_id(run_id), str(arguments.check_text(status, "status"))
         update = "UPDATE runs SET status = ? WHERE run_id = ? AND (status IS NULL OR status <> ?)"
         change = methodcaller("execute", update, [status_text, checked_id, status_text])
         self._store.change("update a run", change, run_id=checked_id)
@@ -303,11 +293,11 @@ class History:
             InvalidArgumentError: If an argument is invalid.
         """
         checked_id = _parse_run_id(run_id)
-        new_labels = {} if labels is None else dict(check_mapping(labels, "labels"))
+        new_labels = {} if labels is None else dict(arguments.check_mapping(labels, "labels"))
         for name, value in new_labels.items():
-            check_text(value, f"labels[{name!r}]")
+            arguments.check_text(value, f"labels[{name!r}]")
         if note is not None:
-            check_text(note, "note")
+            arguments.check_text(note, "note")
         if note is None and not new_labels:
             return
         change = partial(_write_annotation, checked_id, note, new_labels)
@@ -324,7 +314,7 @@ class History:
             outputs: For each item, its completed steps' outputs by step ID.
             server: Anything else the outputs depend on, e.g. a digest of the server's configuration. Defaults to "".
         """
-        checked_id, origin = _parse_run_id(run_id), check_instance(server, "server", str)
+        checked_id, origin = _parse_run_id(run_id), arguments.check_instance(server, "server", str)
         what = "keep the outputs of a run"
         with self._store.warn_on_failure(what):
             content = json.dumps([dict(output) for output in outputs], ensure_ascii=False)
@@ -404,7 +394,7 @@ class History:
             conditions.append(condition)
             values.extend(parameters)
 
-        query = parse_run_query(check_text(text, "text")) if text else RunQuery()
+        query = parse_run_query(arguments.check_text(text, "text")) if text else RunQuery()
         for word in query.words:
             condition, word_values = _make_word_condition(word)
             require(condition, *word_values)
@@ -412,25 +402,25 @@ class History:
             if name in _FIELD_CONDITIONS:
                 require(_FIELD_CONDITIONS[name], _parse_field_value(name, value))
         if status is not None:
-            require("status = ?", check_text(status, "status"))
+            require("status = ?", arguments.check_text(status, "status"))
         if server is not None:
-            servers = check_texts(server, "server")
+            servers = arguments.check_texts(server, "server")
             require(f"server IN ({', '.join('?' * len(servers))})", *servers)
         if run_id is not None:
             prefix = _parse_run_id(run_id)
             require("substr(run_id, 1, ?) = ?", len(prefix), prefix)
         if confirmed is not None:
-            require(f"NOT {_IS_PENDING}" if check_flag(confirmed, "confirmed") else _IS_PENDING)
+            require(f"NOT {_IS_PENDING}" if arguments.check_flag(confirmed, "confirmed") else _IS_PENDING)
         if rerun_of is not None:
             require("rerun_of = ?", _parse_run_id(rerun_of, "rerun_of"))
         if flow_file is not None:
-            require("flow_file = ?", str(Path(file_path(flow_file, "flow_file")).absolute()))
-        for name, value in ({} if labels is None else check_mapping(labels, "labels")).items():
-            check_text(value, f"labels[{name!r}]")
+            require("flow_file = ?", str(Path(arguments.file_path(flow_file, "flow_file")).absolute()))
+        for name, value in ({} if labels is None else arguments.check_mapping(labels, "labels")).items():
+            arguments.check_text(value, f"labels[{name!r}]")
             require(f"({_HAS_LABEL})", *_make_label_patterns(name, value))
         where = " AND ".join(conditions)
         select = f"SELECT {_COLUMNS} FROM runs WHERE {where} ORDER BY number DESC LIMIT ? OFFSET ?"  # noqa: S608
-        page = [check_integer(limit, "limit", least=0), check_integer(offset, "offset", least=0)]
+        page = [arguments.check_integer(limit, "limit", least=0), arguments.check_integer(offset, "offset", least=0)]
         return self._read_entries(select, [*values, *page])
 
     def clear(self, *, max_age: float = 0.0) -> int:
@@ -442,7 +432,7 @@ class History:
         Raises:
             StepflowClientError: If the store can't be changed.
         """
-        check_seconds(max_age, "max_age", allow_zero=True)
+        arguments.check_seconds(max_age, "max_age", allow_zero=True)
         # Without a limit, include runs from the future, recorded before the clock was set back.
         last = time.time() - max_age if max_age > 0 else math.inf
         return self._store.call("change", partial(_delete_runs, "created <= ?", last), missing=0)
@@ -561,7 +551,7 @@ def _delete_runs(condition: str, value: float | str, connection: sqlite3.Connect
 def _parse_run_id(run_id: RunId, what: str = "run_id") -> str:
     """Return a run's ID, or a prefix of it, as a string."""
     id_or_object = run_id if isinstance(run_id, (str, UUID)) else getattr(run_id, "run_id", run_id)
-    return check_text(str(id_or_object) if isinstance(id_or_object, UUID) else id_or_object, what)
+    return arguments.check_text(str(id_or_object) if isinstance(id_or_object, UUID) else id_or_object, what)
 
 
 class _DamagedRowError(ValueError):

@@ -15,15 +15,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, NoReturn, ParamSpec, Self, T
 
 from ._async.client import StepflowClient
 from ._base.suggestions import SuggestsNames, with_argument_suggestions
-from ._data.arguments import (
-    argument_error,
-    check_choice,
-    check_flags,
-    check_instance,
-    check_integer,
-    check_mapping,
-    check_seconds,
-)
+from ._data import arguments
 from ._embedded.config import ConfigSource, build_default_config, resolve_config_source
 from ._embedded.process import build_telemetry_environment, find_binary
 from ._embedded.supervisor import CrashCallback, LaunchPlan, RestartPolicy, Supervisor, adapt_crash_callback
@@ -197,12 +189,12 @@ class StepflowRuntime(SuggestsNames):
             ServerStartError: If the binary can't be executed.
         """
         _check_settings(port, env, max_restarts, startup_timeout)
-        policy = check_choice(restart_policy, "restart_policy", RestartPolicy)
+        policy = arguments.check_choice(restart_policy, "restart_policy", RestartPolicy)
         if log_config is not None:
-            check_instance(log_config, "log_config", LogConfig)
+            arguments.check_instance(log_config, "log_config", LogConfig)
         if worker_timeout is not None:
             _check_seconds("worker_timeout", worker_timeout)
-        check_flags(allow_load_file=allow_load_file, all_interfaces=all_interfaces, inherit_env=inherit_env)
+        arguments.check_flags(allow_load_file=allow_load_file, all_interfaces=all_interfaces, inherit_env=inherit_env)
         crashed = adapt_crash_callback(on_crash)
         variables = dict(env or {})
         if otlp_endpoint is not None:
@@ -317,7 +309,7 @@ class StepflowRuntime(SuggestsNames):
         Args:
             limit: Maximum number of lines. Defaults to 100. At most `LogConfig.buffer_lines` are available.
         """
-        return self._supervisor.logs.get_recent_entries(check_integer(limit, "limit", least=0))
+        return self._supervisor.logs.get_recent_entries(arguments.check_integer(limit, "limit", least=0))
 
     def wait_ready(self) -> None:
         """Wait up to `startup_timeout` until the server and its workers are ready.
@@ -546,17 +538,17 @@ class StepflowRuntime(SuggestsNames):
 
 def _check_settings(port: int | None, env: Mapping[str, str] | None, max_restarts: int, startup_timeout: float) -> None:
     if port is not None:
-        check_integer(port, "port", least=1, most=65_535)
+        arguments.check_integer(port, "port", least=1, most=65_535)
     if env is not None:
-        for name, value in check_mapping(env, "env").items():
+        for name, value in arguments.check_mapping(env, "env").items():
             if not isinstance(value, str):
-                raise argument_error(f"env[{name!r}]", "a string", value)
+                raise arguments.argument_error(f"env[{name!r}]", "a string", value)
             if not name or "=" in name or "\0" in name + value:
                 raise InvalidArgumentError(f"{name!r} cannot be an environment variable")
-    check_integer(max_restarts, "max_restarts", least=0, most=sys.maxsize)
+    arguments.check_integer(max_restarts, "max_restarts", least=0, most=sys.maxsize)
     _check_seconds("startup_timeout", startup_timeout)
 
 
 def _check_seconds(name: str, value: float) -> None:
-    if check_seconds(value, name) >= threading.TIMEOUT_MAX:
-        raise argument_error(name, f"less than {threading.TIMEOUT_MAX:,.0f} seconds", value)
+    if arguments.check_seconds(value, name) >= threading.TIMEOUT_MAX:
+        raise arguments.argument_error(name, f"less than {threading.TIMEOUT_MAX:,.0f} seconds", value)

@@ -32,7 +32,7 @@ class Column:
         self._sums = array("d")
         self._counts = array("L")
 
-    def add(self, case: int, value: float, count: int = 1) -> None:
+    def add_case_value(self, case: int, value: float, count: int = 1) -> None:
         """Add a value, or the sum of several values."""
         more = case + 1 - len(self._sums)
         if more > 0:
@@ -41,19 +41,19 @@ class Column:
         self._sums[case] += value
         self._counts[case] += count
 
-    def count(self, case: int) -> int:
+    def get_case_count(self, case: int) -> int:
         """Return the number of values a case has."""
         return self._counts[case] if case < len(self._counts) else 0
 
-    def total(self, case: int) -> float:
+    def get_case_total(self, case: int) -> float:
         """Return the sum of a case's values."""
         return self._sums[case] if case < len(self._sums) else 0.0
 
-    def mean(self, case: int) -> float | None:
+    def get_case_mean(self, case: int) -> float | None:
         """Return a case's mean, or None if it has no values."""
-        return self._sums[case] / self._counts[case] if self.count(case) else None
+        return self._sums[case] / self._counts[case] if self.get_case_count(case) else None
 
-    def means(self) -> list[float]:
+    def list_case_means(self) -> list[float]:
         """Return the means of all cases with values."""
         return [total / count for total, count in zip(self._sums, self._counts, strict=True) if count]
 
@@ -91,7 +91,7 @@ class VariantColumns:
         return sum(self.statuses.values())
 
 
-def compute_case_block_sizes(cases: Sequence[int], variants: Iterable[VariantColumns]) -> list[int]:
+def count_cases_per_block(cases: Sequence[int], variants: Iterable[VariantColumns]) -> list[int]:
     """Return the sizes of about 10 blocks of consecutive cases such that no run spans two blocks."""
     starts, end = [], -1
     for first, last in sorted(span for variant in variants for span in variant.runs.values()):
@@ -137,7 +137,7 @@ class Columns:
                     labeled = variant.labeled.get(name, Column())
                     column = variant.scores.setdefault(shown, Column())
                     for case in labeled.cases:
-                        column.add(case, 0.0, labeled.count(case) - column.count(case))
+                        column.add_case_value(case, 0.0, labeled.get_case_count(case) - column.get_case_count(case))
         self._count_failures_as_false()
 
     def _add_results(self, results: ItemResults) -> None:
@@ -150,28 +150,28 @@ class Columns:
             place = failed.index(True)
             variant.first_failure = results.errors[place] or f"the item was {results.statuses[place]}"
         for case, run, has_failed, seconds in zip(cases, results.run_ids, failed, results.durations, strict=True):
-            variant.failures.add(case, has_failed)
+            variant.failures.add_case_value(case, has_failed)
             first, last = variant.runs.get(run or case, (case, case))
             variant.runs[run or case] = min(first, case), max(last, case)
             if not has_failed and seconds is not None and seconds >= 0:
                 variant.times.append(seconds)
                 # Avoid log(0): even with the fastest components, a step takes a few microseconds.
-                variant.log_times.add(case, math.log(max(seconds, 1e-6)))
+                variant.log_times.add_case_value(case, math.log(max(seconds, 1e-6)))
         for name, values in results.scores.items():
             numbers: list[tuple[int, float]] = []
             for case, value in zip(cases, values, strict=True):
                 if isinstance(value, str):
                     labels = self._labels.setdefault(name, {})
                     label = labels.setdefault(value, value if len(labels) < _MAX_LABELS else _OTHER_LABELS)
-                    variant.labeled.setdefault(name, Column()).add(case, 0.0)
-                    variant.scores.setdefault(f"{name}={label}", Column()).add(case, 1.0)
+                    variant.labeled.setdefault(name, Column()).add_case_value(case, 0.0)
+                    variant.scores.setdefault(f"{name}={label}", Column()).add_case_value(case, 1.0)
                 elif value is not None:
                     numbers.append((case, value))
             if numbers:
                 is_share = self.kinds.get(name) != "number" and all(isinstance(number, bool) for _, number in numbers)
                 self.kinds[name] = "share" if is_share else "number"
             for case, number in numbers:
-                variant.scores.setdefault(name, Column()).add(case, number)
+                variant.scores.setdefault(name, Column()).add_case_value(case, number)
         for name, messages in results.score_errors.items():
             errors = [message for message in messages if message is not None]
             variant.errors[name] += len(errors)
@@ -186,11 +186,12 @@ class Columns:
         variants = self.variants.values()
         if all(variant.statuses.keys() <= {"completed"} for variant in variants):
             return
-        ended = {case for variant in variants for case in variant.failures.cases if variant.failures.mean(case) != 1}
+        failures = [variant.failures for variant in variants]
+        ended = {case for column in failures for case in column.cases if column.get_case_mean(case) != 1}
         for name in [name for name, kind in self.kinds.items() if kind == "share"]:
             scored = {case for variant in variants for case in variant.scores.get(name, Column()).cases}
             for variant in variants:
                 for case in variant.failures.cases:
-                    failed = int(variant.failures.total(case))
+                    failed = int(variant.failures.get_case_total(case))
                     if failed and (case in scored or (scored == ended and case not in ended)):
-                        variant.scores.setdefault(name, Column()).add(case, 0.0, failed)
+                        variant.scores.setdefault(name, Column()).add_case_value(case, 0.0, failed)

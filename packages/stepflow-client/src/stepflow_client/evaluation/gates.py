@@ -92,7 +92,7 @@ def evaluate_gates(report: Any, gate_rules: GateRules) -> Iterator[Gate]:
 
 def _iter_baseline_gates(report: Any, before: str, variant: str, gate_rules: GateRules) -> Iterator[Gate]:
     """Yield a gate for each score that can get worse, using Holm's method to correct for the number of scores."""
-    comparison, changes = report._get_variant_pair(before, variant)
+    comparison, changes = report._get_comparison_with_changes(before, variant)
     if comparison.failed is None:
         text = f"no case has ended in both {before} and {variant}"
         yield Gate(variant, f"{variant} can be compared with {before}", "failed", text)
@@ -102,7 +102,7 @@ def _iter_baseline_gates(report: Any, before: str, variant: str, gate_rules: Gat
     tests = {}
     for score in scores:
         than = get_tolerated_change(score, tolerances[score.score])
-        tests[score.score] = partial(changes[score.score].direction, than=than)
+        tests[score.score] = partial(changes[score.score].get_significant_direction, than=than)
     is_failed = tests.pop(FAILED)
     # Include labels, because the table corrects for them as well.
     directions = {**apply_holm(tests), FAILED: is_failed()}

@@ -143,7 +143,7 @@ class CasesSection:
         ranges: dict[str, float] = {}
         for score, kind in self._kinds.items():
             columns = (variant.scores.get(score, Column()) for variant in self._variants.values())
-            values = [value for column in columns for value in column.means()]
+            values = [value for column in columns for value in column.list_case_means()]
             if kind != "label" and values:
                 ranges[score] = (max(values) - min(values)) or 1.0
         pairs = self._pairs or [(variant, variant) for variant in islice(self._variants.values(), 1)]
@@ -151,12 +151,12 @@ class CasesSection:
         for name, number in self._report._columns.cases.items():
             marks = [-math.inf]
             for before, after in pairs:
-                was_failed = before.failures.mean(number) or 0.0
+                was_failed = before.failures.get_case_mean(number) or 0.0
                 marks += [-0.5] if was_failed else []
-                marks += [2.0] if (after.failures.mean(number) or 0.0) > was_failed else []
+                marks += [2.0] if (after.failures.get_case_mean(number) or 0.0) > was_failed else []
             for score, width in ranges.items():
                 marks += [change / width for change in self._measure_worsening(score, number)]
-                value = pairs[0][1].scores.get(score, Column()).mean(number)
+                value = pairs[0][1].scores.get(score, Column()).get_case_mean(number)
                 if not self._pairs and value is not None:
                     # A lone variant can't have regressions.
                     marks.append(self._report._rules.get_badness_sign(score) * value / width - _NO_REGRESSION)
@@ -167,7 +167,7 @@ class CasesSection:
         """Return how much worse a score gets in a case, for each pair of variants that both have it."""
         changes = []
         for pair in self._pairs:
-            before, after = (variant.scores.get(score, Column()).mean(case) for variant in pair)
+            before, after = (variant.scores.get(score, Column()).get_case_mean(case) for variant in pair)
             if before is not None and after is not None:
                 changes.append(self._report._rules.get_badness_sign(score) * (after - before))
         return changes
@@ -191,7 +191,8 @@ class CasesSection:
 
     def _render_score_changes(self, score: str, case: int) -> str:
         """Render a score's values in one case, or nothing if several variants all agree."""
-        means = {name: variant.scores.get(score, Column()).mean(case) for name, variant in self._variants.items()}
+        columns = {name: variant.scores.get(score, Column()) for name, variant in self._variants.items()}
+        means = {name: column.get_case_mean(case) for name, column in columns.items()}
         if len(means) > 1 and (len(set(means.values())) == 1 or self._kinds[score] == "label"):
             return ""
         texts = {name: "none" if value is None else report_text.format_number(value) for name, value in means.items()}
@@ -466,7 +467,8 @@ def iter_distribution_charts(report: EvaluationReport, summary: EvaluationSummar
     variants = report._columns.variants
     for score, kind in report._columns.kinds.items():
         if kind == "number":
-            means = {name: column.scores[score].means() for name, column in variants.items() if score in column.scores}
+            columns = {name: variant.scores[score] for name, variant in variants.items() if score in variant.scores}
+            means = {name: column.list_case_means() for name, column in columns.items()}
             yield score, charts.draw_variant_histograms(score, means, report_text.format_number)
             continue
         estimates = []

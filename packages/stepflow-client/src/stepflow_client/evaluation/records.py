@@ -431,14 +431,14 @@ class RunLabeler:
         is_first = variant.name not in self._held
         self._held.setdefault(variant.name, []).append((variant, block))
         if not is_first:
-            self._record_held_blocks(variant.name)
+            self._record_labels_of_held_blocks(variant.name)
 
     def record_remaining_blocks(self) -> None:
         """Record the remaining runs, all of which have finished."""
         for name in self._held:
-            self._record_held_blocks(name)
+            self._record_labels_of_held_blocks(name)
 
-    def _record_held_blocks(self, name: str) -> None:
+    def _record_labels_of_held_blocks(self, name: str) -> None:
         held, self._held[name] = self._held[name], []
         for variant, block in held:
             for run_id, items in block.items_by_run.items():

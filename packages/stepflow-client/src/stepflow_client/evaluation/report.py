@@ -17,17 +17,7 @@ from .._base.lazy import lazy_module
 from .._base.logging import logger
 from .._base.suggestions import suggest_or_list
 from .._base.text import short_json
-from .._data.arguments import (
-    argument_error,
-    check_flag,
-    check_instance,
-    check_instances,
-    check_integer,
-    check_mapping,
-    check_text,
-    check_texts,
-    file_path,
-)
+from .._data import arguments
 from .._data.secrets import NO_SECRETS, Secrets
 from .._data.values import encode
 from .._stores.user_files import write_text
@@ -44,16 +34,16 @@ from .variant_comparison import (
     FAILED,
     Comparison,
     ComparisonRules,
+    ComparisonWithChanges,
     EvaluationSummary,
     ScoreChange,
     ShownAsTable,
     SliceScore,
-    VariantPair,
     collect_remarks,
     compare_variants,
     compute_score_mean,
     compute_slice_scores,
-    group_case_names_by,
+    group_case_names_by_tag_or_field,
     summarize_durations,
 )
 
@@ -95,24 +85,24 @@ class EvaluationReport(ShownAsTable):
         remarks: Iterable[str] = (),
     ) -> None:
         """Read the items' scores and times."""
-        self.name: str = check_instance(name, "name", str)
+        self.name: str = arguments.check_instance(name, "name", str)
         """The evaluation's name, or an empty string."""
-        lower = frozenset(check_texts(lower_is_better, "lower_is_better"))
-        self._rules = ComparisonRules(lower, frozenset(check_texts(timed, "timed")), {})
-        self._remarks = tuple(check_texts(remarks, "remarks"))
+        lower = frozenset(arguments.check_texts(lower_is_better, "lower_is_better"))
+        self._rules = ComparisonRules(lower, frozenset(arguments.check_texts(timed, "timed")), {})
+        self._remarks = tuple(arguments.check_texts(remarks, "remarks"))
         self._secrets = NO_SECRETS
-        self._baselines = None if baselines is None else check_mapping(baselines, "baselines")
+        self._baselines = None if baselines is None else arguments.check_mapping(baselines, "baselines")
         collection: Any = list(items) if isinstance(items, Iterator) else items
         if not isinstance(collection, Iterable):
-            raise argument_error("items", "a collection of EvaluationItem objects", items)
+            raise arguments.argument_error("items", "a collection of EvaluationItem objects", items)
         self._items: Iterable[EvaluationItem] = collection
         if isinstance(collection, StoredItems):
             results = collection.iter_results()
         else:
-            checked = (check_instance(item, "each of items", EvaluationItem) for item in collection)
+            checked = (arguments.check_instance(item, "each of items", EvaluationItem) for item in collection)
             results = map(ItemResults.from_item, checked)
-        self._columns = Columns(results, check_texts(variants, "variants"))
-        self._comparisons: dict[tuple[str, str], VariantPair] = {}
+        self._columns = Columns(results, arguments.check_texts(variants, "variants"))
+        self._comparisons: dict[tuple[str, str], ComparisonWithChanges] = {}
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> EvaluationReport:
@@ -148,17 +138,14 @@ class EvaluationReport(ShownAsTable):
             name, moments = store.read_setting("name", ""), store.read_setting("moments", {})
             variants = list(store.variants)
         report = cls(items, name=name, variants=variants, lower_is_better=lower, timed=timed)
-        return report._set_secrets_and_moments(secrets, moments)
+        report._secrets, report._rules = secrets, report._rules._replace(moments=moments)
+        return report
 
-    def _set_secrets_and_moments(self, secrets: Secrets, moments: Mapping[str, Hashable]) -> EvaluationReport:
-        self._secrets = secrets
-        self._rules = self._rules._replace(moments=moments)
-        return self
-
-    def _derive_report(self, moments: Mapping[str, Hashable], **arguments: Any) -> EvaluationReport:
+    def _make_report_on_other_items(self, moments: Mapping[str, Hashable], **options: Any) -> EvaluationReport:
         """Build a report on different items with the same rules and secrets."""
-        report = EvaluationReport(lower_is_better=self._rules.lower, timed=self._rules.timed, **arguments)
-        return report._set_secrets_and_moments(self._secrets, moments)
+        report = EvaluationReport(lower_is_better=self._rules.lower, timed=self._rules.timed, **options)
+        report._secrets, report._rules = self._secrets, report._rules._replace(moments=moments)
+        return report
 
     def __repr__(self) -> str:
         variants = ", ".join(self.variants)
@@ -181,8 +168,8 @@ class EvaluationReport(ShownAsTable):
         Raises:
             InvalidArgumentError: If the evaluations have no case in common, or if a variant already has this name.
         """
-        check_instance(baseline, "baseline", EvaluationReport)
-        check_text(name, "name")
+        arguments.check_instance(baseline, "baseline", EvaluationReport)
+        arguments.check_text(name, "name")
         if not self.variants or not baseline.variants:
             raise InvalidArgumentError("an evaluation without items cannot be compared")
         first, *_ = names = baseline.variants
@@ -211,7 +198,7 @@ class EvaluationReport(ShownAsTable):
         # Don't compare times across evaluations: they were measured at different times.
         moments: dict[str, Hashable] = dict.fromkeys(new_names.values(), "baseline")
         moments |= {variant: self._rules.moments.get(variant) for variant in self.variants}
-        return self._derive_report(
+        return self._make_report_on_other_items(
             moments,
             name=self.name,
             items=LazyItems(lambda: chain(self, earlier_items())),
@@ -275,21 +262,21 @@ class EvaluationReport(ShownAsTable):
             InvalidArgumentError: If either variant doesn't exist.
         """
         self._check_variant(baseline, "baseline")
-        return self._get_variant_pair(baseline, self._check_variant(variant, "variant")).comparison
+        return self._get_comparison_with_changes(baseline, self._check_variant(variant, "variant")).comparison
 
-    def _get_variant_pair(self, baseline: str, variant: str) -> VariantPair:
+    def _get_comparison_with_changes(self, baseline: str, variant: str) -> ComparisonWithChanges:
         pair = (baseline, variant)
         if pair not in self._comparisons:
             self._comparisons[pair] = compare_variants(self._columns, *pair, self._rules)
         return self._comparisons[pair]
 
     def _check_variant(self, name: str, what: str) -> str:
-        if check_text(name, what) not in self._columns.variants:
+        if arguments.check_text(name, what) not in self._columns.variants:
             raise InvalidArgumentError(f"unknown variant {name!r}", hint=suggest_or_list(name, self.variants))
         return name
 
     def _check_score(self, name: str) -> str:
-        if check_text(name, "score") not in self._columns.kinds:
+        if arguments.check_text(name, "score") not in self._columns.kinds:
             raise InvalidArgumentError(f"unknown score {name!r}", hint=suggest_or_list(name, self.scores))
         return name
 
@@ -312,9 +299,9 @@ class EvaluationReport(ShownAsTable):
             InvalidArgumentError: If the variant or score doesn't exist, if no case has the score in both variants, or
                 if it measures time and the variants ran at different times.
         """
-        check_flag(strict, "strict")
+        arguments.check_flag(strict, "strict")
         if not is_number(tolerance) or not tolerance >= 0:
-            raise argument_error("tolerance", "a number >= 0", tolerance)
+            raise arguments.argument_error("tolerance", "a number >= 0", tolerance)
         comparison = self.compare(baseline, variant)
         if comparison.failed is None:
             raise InvalidArgumentError(f"nothing to compare: no case has ended in both {baseline} and {variant}")
@@ -324,8 +311,8 @@ class EvaluationReport(ShownAsTable):
             raise InvalidArgumentError(f"no case has {score} in both {baseline} and {variant}") from None
         if change.verdict is None:
             raise InvalidArgumentError(f"{score} of {baseline} and {variant} was measured at different times")
-        paired = self._get_variant_pair(baseline, variant).changes[score]
-        direction = paired.direction(than=get_tolerated_change(change, tolerance))
+        paired = self._get_comparison_with_changes(baseline, variant).changes[score]
+        direction = paired.get_significant_direction(than=get_tolerated_change(change, tolerance))
         is_worse = (direction if change.lower_is_better else -direction) > 0
         is_sure = is_conclusive(change, direction)
         if not is_worse and (is_sure or not strict):
@@ -367,20 +354,20 @@ class EvaluationReport(ShownAsTable):
             InvalidArgumentError: If a score doesn't exist or a limit isn't a number.
         """
         if isinstance(tolerance, Mapping):
-            tolerances = self._parse_limits(tolerance, "tolerance")
+            tolerances = self._parse_score_limits(tolerance, "tolerance")
         elif is_number(tolerance):
             tolerances = [Limit(None, tolerance)]
         else:
-            raise argument_error("tolerance", "a number, or a mapping of numbers", tolerance)
-        below = self._parse_limits({} if fail_below is None else fail_below, "fail_below")
-        return list(evaluate_gates(self, GateRules(below, tolerances, check_flag(strict, "strict"))))
+            raise arguments.argument_error("tolerance", "a number, or a mapping of numbers", tolerance)
+        below = self._parse_score_limits({} if fail_below is None else fail_below, "fail_below")
+        return list(evaluate_gates(self, GateRules(below, tolerances, arguments.check_flag(strict, "strict"))))
 
-    def _parse_limits(self, numbers: Mapping[str, float], what: str) -> list[Limit]:
-        for name, limit in check_mapping(numbers, what).items():
+    def _parse_score_limits(self, numbers: Mapping[str, float], what: str) -> list[Limit]:
+        for name, limit in arguments.check_mapping(numbers, what).items():
             if name != FAILED:
                 self._check_score(name)
             if not is_number(limit):
-                raise argument_error(f"{what}[{name!r}]", "a number", limit)
+                raise arguments.argument_error(f"{what}[{name!r}]", "a number", limit)
         return [Limit(name, limit) for name, limit in numbers.items()]
 
     def worst(
@@ -399,7 +386,7 @@ class EvaluationReport(ShownAsTable):
         Raises:
             InvalidArgumentError: If the score or a variant doesn't exist.
         """
-        check_integer(limit, "limit", least=1)
+        arguments.check_integer(limit, "limit", least=1)
         if not self.scores or not self.variants:
             return []
         name = self.scores[0] if score is None else self._check_score(score)
@@ -411,12 +398,12 @@ class EvaluationReport(ShownAsTable):
         earlier = Column() if before == after else self._columns.variants[before].scores.get(name, Column())
         badness: dict[str, float] = {}
         for case, number in self._columns.cases.items():
-            now, then = values.mean(number), earlier.mean(number)
+            now, then = values.get_case_mean(number), earlier.get_case_mean(number)
             if before != after and then is None:
                 continue
             if now is None:
                 # Not having an output is worse than any score.
-                if variant_columns.failures.mean(number):
+                if variant_columns.failures.get_case_mean(number):
                     badness[case] = math.inf
             elif then is None or sign * (now - then) > 0:
                 badness[case] = sign * (now - (then or 0.0))
@@ -436,7 +423,7 @@ class EvaluationReport(ShownAsTable):
                     items[key] = item
         found = []
         for case in [case for case in worst if (case, after) in items]:
-            now, then = (column.mean(self._columns.cases[case]) for column in (values, earlier))
+            now, then = (column.get_case_mean(self._columns.cases[case]) for column in (values, earlier))
             compared = None if before == after else items.get((case, before))
             found.append(WorstCase(case, name, now, then, items[case, after], compared))
         return found
@@ -452,11 +439,11 @@ class EvaluationReport(ShownAsTable):
         Raises:
             InvalidArgumentError: If no case has the field or a tag.
         """
-        groups = group_case_names_by(self._items, check_text(field, "field"))
+        groups = group_case_names_by_tag_or_field(self._items, arguments.check_text(field, "field"))
         if not groups:
             raise InvalidArgumentError(f"no case has {'tags' if field in ('tag', 'tags') else f'the field {field!r}'}")
         return {
-            value: self._derive_report(
+            value: self._make_report_on_other_items(
                 self._rules.moments,
                 items=LazyItems(partial(self._iter_items_of_cases, cases)),
                 name=f"{self.name}: {value}",
@@ -494,7 +481,7 @@ class EvaluationReport(ShownAsTable):
         Args:
             include_outputs: Whether to include inputs, expected values and outputs. Defaults to False.
         """
-        check_flag(include_outputs, "include_outputs")
+        arguments.check_flag(include_outputs, "include_outputs")
         return [_flatten_item(item, self._secrets, include_outputs=include_outputs) for item in self._items]
 
     def to_dataframe(self, *, include_outputs: bool = False) -> Any:
@@ -530,9 +517,9 @@ class EvaluationReport(ShownAsTable):
             FlowFileError: If the file cannot be written.
         """
         if ui_url is not None:
-            check_text(ui_url, "ui_url")
-        check_instances(slices, "slices", SliceScore)
-        shown = self.gates() if gates is None else check_instances(gates, "gates", Gate)
+            arguments.check_text(ui_url, "ui_url")
+        arguments.check_instances(slices, "slices", SliceScore)
+        shown = self.gates() if gates is None else arguments.check_instances(gates, "gates", Gate)
         text: str = _page.render_report_page(self, ui_url, shown, slices)
         if path is not None:
             write_text(path, text)
@@ -568,7 +555,7 @@ class EvaluationReport(ShownAsTable):
             shown = self._secrets.hide_in_text(", ".join([*parts, f"run {item.run_id}"]))
             attributes = {"name": f"{item.case}{repeat}", "value": shown}
             ElementTree.SubElement(properties[item.variant], "property", attributes)
-        for gate in self.gates() if gates is None else check_instances(gates, "gates", Gate):
+        for gate in self.gates() if gates is None else arguments.check_instances(gates, "gates", Gate):
             case = ElementTree.SubElement(suites[gate.variant], "testcase", classname=gate.variant, name=gate.condition)
             if gate.outcome == "passed":
                 ElementTree.SubElement(case, "system-out").text = gate.message
@@ -631,8 +618,8 @@ def trend(folder: str | os.PathLike[str], *, limit: int = 10) -> list[TrendPoint
         InvalidArgumentError: If no subfolder contains an evaluation.
         JournalError: If an evaluation cannot be read.
     """
-    path = file_path(folder, "folder")
-    check_integer(limit, "limit", least=1)
+    path = arguments.file_path(folder, "folder")
+    arguments.check_integer(limit, "limit", least=1)
     began = {}
     for entry in sorted(path.iterdir() if path.is_dir() else ()):
         if EvaluationStore.exists(entry):

@@ -54,7 +54,7 @@ def format_change_cells(change: ScoreChange) -> tuple[str, ...]:
     return (*format_change(change), *map("{:,}".format, counts), change.verdict or "")
 
 
-def format_duration_cells(change: DurationChange) -> tuple[str, ...]:
+def format_duration_change_cells(change: DurationChange) -> tuple[str, ...]:
     """Return the table cells for a change in duration."""
     interval = "-" if change.low is None or change.high is None else f"x{change.low:.3f} to x{change.high:.3f}"
     return (f"x{change.ratio:.3f}", interval, f"{change.cases:,}", "", "", "", change.verdict or "")
@@ -90,7 +90,7 @@ def iter_summary_rows(summary: EvaluationSummary) -> Iterator[tuple[str, ...]]:
     ratios = {comparison.after: comparison.duration for comparison in summary.comparisons}
     for times in summary.durations:
         ratio = ratios.get(times.variant)
-        change_of_time = no_change if ratio is None else format_duration_cells(ratio)
+        change_of_time = no_change if ratio is None else format_duration_change_cells(ratio)
         cells = "time p50", times.variant, duration_text(times.p50), f"p95 {duration_text(times.p95)}"
         yield (*cells, *change_of_time)
 
@@ -119,7 +119,7 @@ def iter_comparison_rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
     for change in comparison._list_changes():
         yield (change.score, format_number(change.before), format_number(change.after), *format_change_cells(change))
     if comparison.duration is not None:
-        yield ("time", "", "", *format_duration_cells(comparison.duration))
+        yield ("time", "", "", *format_duration_change_cells(comparison.duration))
 
 
 def format_table(rows: Sequence[Sequence[str]], *, left: int) -> list[str]:

@@ -78,7 +78,7 @@ class Scorer:
         self.lower_is_better = getattr(score, "lower_is_better", False) is True
         names = [field.name for field in fields(score)] if is_dataclass(score) else []
         arguments = {field: getattr(score, field, None) for field in names}
-        parts = [type(score).__qualname__, _get_version(score), arguments]
+        parts = [type(score).__qualname__, _get_declared_version(score), arguments]
         # Include only the type of a client or model, because the rest differs between processes.
         text = json.dumps(parts, default=lambda value: type(value).__qualname__, skipkeys=True)
         self.key = f"{name} {_digest_text(text)}"
@@ -176,7 +176,7 @@ async def async_run_scorer(scorer: Scorer, apply: _Apply, threads: ThreadPoolExe
         await apply()
         return
     run, loop = copy_context().run, asyncio.get_running_loop()
-    await loop.run_in_executor(threads, lambda: run(lambda: _run_without_waiting(apply())))
+    await loop.run_in_executor(threads, lambda: run(lambda: _run_coroutine_without_event_loop(apply())))
 
 
 def sync_run_scorer(scorer: Scorer, apply: _Apply, threads: ThreadPoolExecutor) -> None:
@@ -191,10 +191,10 @@ def sync_run_scorer(scorer: Scorer, apply: _Apply, threads: ThreadPoolExecutor) 
     if scorer.is_async:
         asyncio.run(apply())
     else:
-        _run_without_waiting(apply())
+        _run_coroutine_without_event_loop(apply())
 
 
-def _run_without_waiting(call: Coroutine[Any, Any, None]) -> None:
+def _run_coroutine_without_event_loop(call: Coroutine[Any, Any, None]) -> None:
     """Run a coroutine that never actually waits."""
     with suppress(StopIteration):
         call.send(None)
@@ -238,7 +238,7 @@ def _infer_name(score: Any, number: int) -> str:
     return f"score{number + 1}" if name else type(score).__name__
 
 
-def _get_version(score: Any) -> str:
+def _get_declared_version(score: Any) -> str:
     version = getattr(score, "version", None) or getattr(_unwrap_partials(score), "version", None)
     if version is None and is_evaluator(score) and hasattr(score, "get_evaluator_version"):
         version = score.get_evaluator_version()

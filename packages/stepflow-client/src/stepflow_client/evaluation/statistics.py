@@ -174,7 +174,7 @@ class Change:
         """Return the interval of the difference, or None if there are too few cases."""
         return None if self.resampled is None else self.resampled.interval(confidence)
 
-    def direction(self, confidence: float = CONFIDENCE, than: float = 0.0) -> int:
+    def get_significant_direction(self, confidence: float = CONFIDENCE, than: float = 0.0) -> int:
         """Return 1 or -1 if the interval lies entirely above or below a number, otherwise 0."""
         interval = self.interval(confidence)
         if interval is None or than in interval:

@@ -99,7 +99,7 @@ class EvaluationStore:
         except (*DATABASE_ERRORS, OSError) as error:
             raise JournalError(f"the folder {self.folder} cannot be used: {error}") from None
         try:
-            with self._locked_file() as file:
+            with self._lock_connection() as file:
                 if is_new:
                     # If the process is killed, nothing is lost. After a power failure, the last items are restored from
                     # the journals.
@@ -128,7 +128,7 @@ class EvaluationStore:
             self._file.close()
 
     @contextmanager
-    def _locked_file(self) -> Iterator[sqlite3.Connection]:
+    def _lock_connection(self) -> Iterator[sqlite3.Connection]:
         with self._lock:
             try:
                 yield self._file
@@ -138,7 +138,7 @@ class EvaluationStore:
                 raise JournalError(f"the evaluation in {self.folder} cannot be used: {error}") from None
 
     def _fetch_rows(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
-        with self._locked_file() as file:
+        with self._lock_connection() as file:
             return file.execute(query, values).fetchall()
 
     def read_setting(self, name: str, missing: Any = None) -> Any:
@@ -186,7 +186,7 @@ class EvaluationStore:
         values = {"version": _VERSION, "count": count, "repeat": repeat, **about}
         rows = [(name, json.dumps(value)) for name, value in values.items()]
         new_row = "INSERT INTO variants VALUES ((SELECT count(*) FROM variants), ?, ?, 1)"
-        with self._locked_file() as file, _transaction(file):
+        with self._lock_connection() as file, _transaction(file):
             file.execute("UPDATE variants SET is_used = 0")
             file.executemany(f"{new_row} ON CONFLICT (name) DO UPDATE SET is_used = 1", variants.items())
             file.executemany("INSERT OR REPLACE INTO about VALUES (?, ?)", rows)
@@ -195,7 +195,7 @@ class EvaluationStore:
     def _store_cases(self, cases: Iterable[EvaluationCase], first: int) -> int:
         """Store cases in batches, numbered from `first`, and return the new total."""
         count, left, size = first, iter(cases), ReadAhead(_MAX_BYTES)
-        with self._locked_file() as file, _transaction(file):
+        with self._lock_connection() as file, _transaction(file):
             # Remove cases left behind by a call that was killed.
             file.execute("DELETE FROM cases WHERE number >= ?", [first])
             while some := list(islice(left, size.count)):
@@ -216,7 +216,7 @@ class EvaluationStore:
         """The numbers of the variants used by the last call, by name."""
         return dict(self._fetch_rows("SELECT name, number FROM variants WHERE is_used ORDER BY number"))
 
-    def get_journal_path(self, variant: int) -> Path | None:
+    def get_variant_journal_path(self, variant: int) -> Path | None:
         """Return the path to the journal of a variant's runs, or None if the evaluation can't be continued."""
         return None if self.id is None else self.folder / "runs" / f"{variant}.journal"
 
@@ -224,11 +224,11 @@ class EvaluationStore:
         """Yield the cases. They are read in pages, which are shared by readers at nearby positions."""
         number, count = 0, self.read_setting("count")
         while number < count:
-            first, page = self._read_page(number)
+            first, page = self._read_case_page(number)
             yield from page
             number = first + len(page)
 
-    def _read_page(self, number: int) -> tuple[int, list[EvaluationCase]]:
+    def _read_case_page(self, number: int) -> tuple[int, list[EvaluationCase]]:
         """Return the page containing a case, along with the number of its first case."""
         for first, cases in self._cases:
             if first <= number < first + len(cases):
@@ -251,11 +251,11 @@ class EvaluationStore:
             details = {name: [getattr(item, field) for item in block.items] for name, field in _DETAILS.items()}
             if any(details["error"]):
                 details["error"] = self.secrets.hide_in(details["error"])
-            columns, outputs = _pack_columns(details), [item.output for item in block.items]
+            columns, outputs = _collapse_constant_columns(details), [item.output for item in block.items]
             hidden = self.secrets.hide_in(outputs) if self.secrets else outputs
             texts = _encode_json(columns), _encode_json(outputs), None if hidden == outputs else _encode_json(hidden)
             rows.append((block.variant, block.first, len(block.items), *texts))
-        with self._locked_file() as file, _transaction(file):
+        with self._lock_connection() as file, _transaction(file):
             file.executemany("INSERT OR IGNORE INTO items VALUES (?, ?, ?, ?, ?, ?)", rows)
 
     def store_scores(
@@ -270,8 +270,8 @@ class EvaluationStore:
             key: The function's key.
             columns: The scores by name, and the error messages of failed scores by name.
         """
-        texts = (json.dumps(_pack_columns(by_name)) for by_name in columns)
-        with self._locked_file() as file:
+        texts = (json.dumps(_collapse_constant_columns(by_name)) for by_name in columns)
+        with self._lock_connection() as file:
             query = "INSERT OR IGNORE INTO scores VALUES (?, ?, ?, ?, ?, ?)"
             file.execute(query, (variant, key, first, count, *texts))
 
@@ -300,11 +300,11 @@ class EvaluationStore:
         column = "coalesce(hidden, outputs)" if hidden else "outputs"
         query = f"SELECT count, details, {column} FROM items WHERE variant = ? AND number = ?"  # noqa: S608
         ((count, details, outputs),) = self._fetch_rows(query, (variant, first))
-        columns, scores = _unpack_columns(details, count), self._read_scores(variant, first, count, keys)
+        columns, scores = _parse_and_expand_columns(details, count), self._read_scores(variant, first, count, keys)
         repeat, items = int(self.read_setting("repeat")), []
         for place, output in enumerate(_parse_json(outputs)):
             number = first + place
-            start, page = self._read_page(number // repeat)
+            start, page = self._read_case_page(number // repeat)
             result = {field: columns[detail][place] for detail, field in _DETAILS.items()}
             result["scores"], result["score_errors"] = (
                 {score: values[place] for score, values in by_name.items() if values[place] is not None}
@@ -332,7 +332,7 @@ class EvaluationStore:
         for name, variant in self.variants.items():
             query = "SELECT number, count, details FROM items WHERE variant = ? ORDER BY number"
             for number, count, details in self._fetch_rows(query, [variant]):
-                columns = _unpack_columns(details, count)
+                columns = _parse_and_expand_columns(details, count)
                 names = [cases[item // repeat] for item in range(number, number + count)]
                 statuses, errors, run_ids, _, durations = (columns[detail] for detail in _DETAILS)
                 scores = self._read_scores(variant, number, count, keys)
@@ -349,7 +349,7 @@ class EvaluationStore:
             for number, several, *texts in self._fetch_rows(query, (variant, key, first, first + count - 1)):
                 place = number - first
                 for columns, text in zip((scores, failed), texts, strict=True):
-                    for name, values in _unpack_columns(text, several).items():
+                    for name, values in _parse_and_expand_columns(text, several).items():
                         columns.setdefault(name, [None] * count)[place : place + several] = values
         return scores, failed
 
@@ -365,13 +365,13 @@ def _parse_json(text: str) -> Any:
         raise JournalError(f"a row of the evaluation is damaged: {error}") from None
 
 
-def _pack_columns(columns: Mapping[str, Sequence[Any]]) -> dict[str, Sequence[Any]]:
+def _collapse_constant_columns(columns: Mapping[str, Sequence[Any]]) -> dict[str, Sequence[Any]]:
     """Shorten columns to a single value if all their values are the same."""
     return {name: values[:1] if values.count(values[0]) == len(values) else values for name, values in columns.items()}
 
 
 @lru_cache(maxsize=64)
-def _unpack_columns(text: str, count: int) -> _Columns:
+def _parse_and_expand_columns(text: str, count: int) -> _Columns:
     """Expand columns to one value per item. Results are cached (by text), so don't modify them."""
     columns: _Columns = _parse_json(text)
     return {name: values * count if len(values) == 1 else values for name, values in columns.items()}

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from .._base.lazy import lazy_module
 from .._base.text import quantile, short_json
 from ..types.models import Record
-from .columns import Column, Columns, VariantColumns, compute_case_block_sizes
+from .columns import Column, Columns, VariantColumns, count_cases_per_block
 from .records import EvaluationItem
 from .scores import MISSING, find_part, parse_output_path
 from .statistics import CHANGE, MIN_BLOCKS, SHARE, Change, Interval, apply_holm, compare_pairs, mean, resample_mean
@@ -38,7 +38,7 @@ class SliceScore(Record):
     """The verdict on the change, using Holm's method to correct for the number of scores and slices."""
 
 
-def group_case_names_by(items: Iterable[EvaluationItem], field: str) -> dict[str, frozenset[str]]:
+def group_case_names_by_tag_or_field(items: Iterable[EvaluationItem], field: str) -> dict[str, frozenset[str]]:
     """Group case names by tag, or by the value of a field."""
     path = None if field in _TAGS else parse_output_path(field)
     groups: dict[str, set[str]] = {}
@@ -61,9 +61,10 @@ def compute_slice_scores(slices: Mapping[str, Any]) -> list[SliceScore]:
     changes: dict[tuple[str, str, str], tuple[ScoreChange, Change]] = {}
     for value, report in slices.items():
         for variant, before in report.baselines.items():
-            comparison, paired = report._get_variant_pair(before, variant)
+            comparison, paired = report._get_comparison_with_changes(before, variant)
             changes |= {(value, each.score, variant): (each, paired[each.score]) for each in comparison.scores}
-    directions = apply_holm({key: pair.direction for key, (each, pair) in changes.items() if each.verdict is not None})
+    tests = {key: pair.get_significant_direction for key, (each, pair) in changes.items() if each.verdict is not None}
+    directions = apply_holm(tests)
     rows = []
     for value, report in slices.items():
         for score in report.summary().means:
@@ -256,7 +257,7 @@ class ComparisonRules(NamedTuple):
         return 1.0 if matches_score_name(score, self.lower) else -1.0
 
 
-class VariantPair(NamedTuple):
+class ComparisonWithChanges(NamedTuple):
     """A comparison of two variants and the underlying changes by score."""
 
     comparison: Comparison
@@ -267,11 +268,11 @@ def compute_score_mean(score: str, variant: str, columns: Columns, rules: Compar
     """Compute a score's mean for a variant, or return None if it has no values."""
     variant_columns = columns.variants[variant]
     column = variant_columns.scores.get(score, Column())
-    values = column.means()
+    values = column.list_case_means()
     if not values:
         return None
     if matches_score_name(score, rules.timed):
-        resampled = resample_mean(values, blocks=compute_case_block_sizes(list(column.cases), [variant_columns]))
+        resampled = resample_mean(values, blocks=count_cases_per_block(list(column.cases), [variant_columns]))
     else:
         resampled = resample_mean(values, () if columns.kinds[score] == "number" else SHARE)
     interval = None if resampled is None else resampled.interval()
@@ -293,14 +294,14 @@ def _compare_columns(
         pseudo_values: `CHANGE` for values derived from booleans. Defaults to none.
         timed: The variants, if the columns hold times. Times are compared by run.
     """
-    cases = [case for case in before.cases if after.count(case)]
+    cases = [case for case in before.cases if after.get_case_count(case)]
     if not cases:
         return None
-    old, new = ([column.total(case) / column.count(case) for case in cases] for column in (before, after))
-    return compare_pairs(old, new, pseudo_values, compute_case_block_sizes(cases, timed) if timed else None)
+    old, new = ([column.get_case_mean(case) or 0.0 for case in cases] for column in (before, after))
+    return compare_pairs(old, new, pseudo_values, count_cases_per_block(cases, timed) if timed else None)
 
 
-def compare_variants(columns: Columns, before: str, after: str, rules: ComparisonRules) -> VariantPair:
+def compare_variants(columns: Columns, before: str, after: str, rules: ComparisonRules) -> ComparisonWithChanges:
     """Compare two variants."""
     variants = first, second = columns.variants[before], columns.variants[after]
     changes: dict[str, Change] = {}
@@ -313,7 +314,7 @@ def compare_variants(columns: Columns, before: str, after: str, rules: Compariso
             changes[name] = compared
     is_same_time = rules.moments.get(before) == rules.moments.get(after)
     shown = {name: is_same_time or not matches_score_name(name, rules.timed) for name in changes}
-    directions = apply_holm({name: change.direction for name, change in changes.items() if shown[name]})
+    directions = apply_holm({name: change.get_significant_direction for name, change in changes.items() if shown[name]})
     scores = []
     for name, change in changes.items():
         is_lower_better = None if columns.kinds[name] == "label" else matches_score_name(name, rules.lower)
@@ -321,15 +322,15 @@ def compare_variants(columns: Columns, before: str, after: str, rules: Compariso
     failed, failures = None, _compare_columns(first.failures, second.failures, CHANGE)
     if failures is not None:
         changes[FAILED] = failures
-        failed = _build_score_change(FAILED, failures, True, failures.direction())
+        failed = _build_score_change(FAILED, failures, True, failures.get_significant_direction())
     duration, times = None, _compare_columns(first.log_times, second.log_times, timed=variants)
     if times is not None:
         low, high, verdict = None, None, None
         if is_same_time:
             low, high = (None if end is None else math.exp(end) for end in _get_interval_ends(times.interval()))
-            verdict = _decide_verdict(times, -times.direction(), ("better", "worse"))
+            verdict = _decide_verdict(times, -times.get_significant_direction(), ("better", "worse"))
         duration = DurationChange(math.exp(times.difference), low, high, times.cases, verdict)
-    return VariantPair(Comparison(before, after, scores, failed, duration), changes)
+    return ComparisonWithChanges(Comparison(before, after, scores, failed, duration), changes)
 
 
 def matches_score_name(score: str, names: Collection[str]) -> bool:

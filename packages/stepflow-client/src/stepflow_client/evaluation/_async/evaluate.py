@@ -21,16 +21,7 @@ from uuid import uuid4
 from ..._base.logging import logger
 from ..._codec.requests import Variables, check_concurrency, parse_run_variables
 from ..._concurrency import AsyncInputReader, AsyncTaskPool, async_gather
-from ..._data.arguments import (
-    argument_error,
-    check_choice,
-    check_client,
-    check_flag,
-    check_flags,
-    check_integer,
-    check_labels,
-    check_text,
-)
+from ..._data import arguments
 from ..._display.progress_display import check_progress_option, show_progress
 from ..._rules.chunks import InputRetryRule, RetryOn
 from ..._rules.run_progress import BatchCount, ItemTimes
@@ -126,7 +117,7 @@ class Evaluator:
                 self._turns.inputs_read[place] = math.inf
                 self._count.add_earlier_outcomes(self._total)
                 continue
-            journal = self.store.get_journal_path(number)
+            journal = self.store.get_variant_journal_path(number)
             if ended[number] and journal is not None and not journal.exists():
                 message = f"cannot resume the evaluation: {journal} is missing"
                 raise JournalError(message, hint="restore it, or use a new folder")
@@ -147,7 +138,7 @@ class Evaluator:
         for block in [self._ended.popleft() for _ in range(len(self._ended))]:
             self.labels.record_finished_block(self._by_number[block.variant], block)
             if self.durations.should_read(block.first):
-                await self._workers.start(partial(self._read_durations, block))
+                await self._workers.start(partial(self._read_item_durations, block))
             else:
                 blocks.append(block)
         if blocks:
@@ -158,7 +149,7 @@ class Evaluator:
         left = [sum(len(places) for _, places in waiting) for waiting in self._waiting.values()]
         self._room = _MAX_WAITING - sum(len(block.items) for block in [*self._timed]) - max(left, default=0)
 
-    async def _read_durations(self, block: ItemBlock) -> int:
+    async def _read_item_durations(self, block: ItemBlock) -> int:
         """Read the durations of a block's items. Always returns 0, since this ends no scorer."""
         began = time.monotonic()
         for run_id in block.items_by_run:
@@ -182,7 +173,7 @@ class Evaluator:
         """Run a variant on the cases. Return 0, because no scorer has ended."""
         stream = self.client.map(
             inputs=inputs,
-            journal=self.store.get_journal_path(number),
+            journal=self.store.get_variant_journal_path(number),
             labels=self.labels.get_batch_labels(variant),
             **variant.map_arguments,
             **self.map_options,
@@ -221,8 +212,8 @@ class Evaluator:
     async def _run_scorer(self, scorer: Scorer, block: ItemBlock, places: list[int]) -> int:
         """Score some of a block's items and return the number of scorers that ended."""
         may_continue = lambda: not self._turns.is_over  # noqa: E731
-        arguments = block, places, self.client, self.store, may_continue
-        await async_run_scorer(scorer, partial(scorer.score_and_store, *arguments), self._threads)
+        context = block, places, self.client, self.store, may_continue
+        await async_run_scorer(scorer, partial(scorer.score_and_store, *context), self._threads)
         return 1
 
 
@@ -351,11 +342,11 @@ async def history_cases(
         InvalidArgumentError: If the client has no history, or if no matching run can be used.
         TransportError: If the server cannot be reached.
     """
-    if not hasattr(check_client(client, "client", is_async=True), "snapshot"):
-        raise argument_error("client", "a StepflowClient", client)
+    if not hasattr(arguments.check_client(client, "client", is_async=True), "snapshot"):
+        raise arguments.argument_error("client", "a StepflowClient", client)
     if client.history is None:
         raise InvalidArgumentError("the client has no history", hint="create it with history=History()")
-    check_integer(limit, "limit", least=1)
+    arguments.check_integer(limit, "limit", least=1)
     entries = client.history.search(query, status="completed", server=client.url, limit=limit)
     values = parse_run_variables(variables)
     calls = [partial(_read_run_cases, client, entry.run_id, values) for entry in reversed(entries)]
@@ -487,27 +478,27 @@ async def evaluate(
             find out.
         TransportError: If the server cannot be reached.
     """
-    if not hasattr(check_client(client, "client", is_async=True), "map"):
-        raise argument_error("client", "a StepflowClient", client)
+    if not hasattr(arguments.check_client(client, "client", is_async=True), "map"):
+        raise arguments.argument_error("client", "a StepflowClient", client)
     if getattr(client, "_options", None):
         why = "variables=, max_attempts=, labels= and others are arguments of evaluate"
         hint = f"pass the original client: {why}, and journal= avoids executing a case or score again, as a cache does"
         raise InvalidArgumentError("an evaluation does not accept a client from with_options()", hint=hint)
     # `map` only checks its arguments once it starts.
-    check_flags(variables_from_env=variables_from_env, check_input=check_input)
+    arguments.check_flags(variables_from_env=variables_from_env, check_input=check_input)
     if chunk_size is not None:
-        check_integer(chunk_size, "chunk_size", least=1)
+        arguments.check_integer(chunk_size, "chunk_size", least=1)
     InputRetryRule(max_attempts, retry_on)
-    check_choice(on_lost, "on_lost", ("fail", "rerun"))
-    check_choice(on_cancel, "on_cancel", ("detach", "cancel"))
-    check_integer(repeat, "repeat", least=1)
-    check_text(expected, "expected")
+    arguments.check_choice(on_lost, "on_lost", ("fail", "rerun"))
+    arguments.check_choice(on_cancel, "on_cancel", ("detach", "cancel"))
+    arguments.check_integer(repeat, "repeat", least=1)
+    arguments.check_text(expected, "expected")
     check_concurrency(max_concurrency)
-    check_integer(max_scores, "max_scores", least=1, most=1000)
+    arguments.check_integer(max_scores, "max_scores", least=1, most=1000)
     if include_durations is not None:
-        check_flag(include_durations, "include_durations")
+        arguments.check_flag(include_durations, "include_durations")
     if labels is not None:
-        check_labels(labels)
+        arguments.check_labels(labels)
     check_progress_option(progress)
     # The report needs numpy, so fail now instead of hours later.
     import_numpy()
@@ -517,7 +508,7 @@ async def evaluate(
     items = StoredItems(journal)
     if name is None:
         name = (items.folder.resolve().name if journal is not None else "") or str(content.get("name") or "evaluation")
-    check_text(name, "name")
+    arguments.check_text(name, "name")
     with EvaluationStore(items.folder, is_new=True) as store:
         sources: dict[str, str] = store.read_setting("sources", {})
         for scorer in scorers:
