@@ -14,7 +14,7 @@ from stepflow_client.logs import (
     LogConfig,
     RawLine,
     find_failure_reason,
-    find_worker_message,
+    find_last_worker_message,
     parse_line,
     parse_port,
 )
@@ -186,9 +186,9 @@ def test_the_reason_is_taken_from_the_report() -> None:
 def test_the_last_line_of_a_worker() -> None:
     written = parse_line(b"ModuleNotFoundError: owl", "stderr")
     passed_on = parse_line(encoded(message="Component stderr: ValueError: hill"), "stdout")
-    assert find_worker_message([written, parse_line(encoded(), "stdout")]) == "ModuleNotFoundError: owl"
-    assert find_worker_message([written, passed_on]) == "ValueError: hill"
-    assert find_worker_message([parse_line(encoded(), "stdout")]) is None
+    assert find_last_worker_message([written, parse_line(encoded(), "stdout")]) == "ModuleNotFoundError: owl"
+    assert find_last_worker_message([written, passed_on]) == "ValueError: hill"
+    assert find_last_worker_message([parse_line(encoded(), "stdout")]) is None
 
 
 def test_log_config_becomes_arguments() -> None:

@@ -255,7 +255,7 @@ def test_secrets_are_not_shown() -> None:
     items += [item(1, "one", {"s": False}, output=secret), item(2, "one", {}, status="failed", error=f"bad {secret}")]
     items += [item(case, "two", {"s": case > 3}, output=f"{secret}!") for case in range(8)]
     items += [item(case, "one", {"s": True}) for case in range(3, 8)]
-    found = report(items)._set_secrets_and_moments(Secrets([secret]), {})
+    found = report(items)._set_secrets_and_variant_moments(Secrets([secret]), {})
     texts = [found.to_html(), found.to_junit(), str(found.summary()), found._repr_html_()]
     texts += [str(found.to_dicts(include_outputs=True))]
     for text in texts:

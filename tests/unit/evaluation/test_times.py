@@ -65,10 +65,10 @@ def test_times_of_another_evaluation_have_no_verdict_and_no_gate() -> None:
 
 
 def test_times_of_a_variant_that_was_added_later_have_no_verdict() -> None:
-    added = report()._set_secrets_and_moments(NO_SECRETS, {"a": 0, "b": 1})
+    added = report()._set_secrets_and_variant_moments(NO_SECRETS, {"a": 0, "b": 1})
     assert added.compare("a", "b")["latency"].verdict is None
     assert (
-        report()._set_secrets_and_moments(NO_SECRETS, {"a": 1, "b": 1}).compare("a", "b")["latency"].verdict
+        report()._set_secrets_and_variant_moments(NO_SECRETS, {"a": 1, "b": 1}).compare("a", "b")["latency"].verdict
         == "unclear"
     )
 

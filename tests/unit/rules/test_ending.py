@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from stepflow_client.types import ExecutionStatus
-from stepflow_client.types.statuses import Ending, decide_ending, is_given_up
+from stepflow_client.types.statuses import Ending, decide_ending, is_given_up_by_server
 
 GRACE = 30.0
 
@@ -30,5 +30,5 @@ GRACE = 30.0
 )
 def test_the_ending(status: str, running: int, quiet: float, ending: Ending) -> None:
     assert decide_ending(ExecutionStatus(status), running, quiet, GRACE) is ending
-    assert is_given_up(ExecutionStatus(status), running) is (ending in (Ending.UNSETTLED, Ending.LOST))
+    assert is_given_up_by_server(ExecutionStatus(status), running) is (ending in (Ending.UNSETTLED, Ending.LOST))
     assert ending.is_finished is (ending in (Ending.ENDED, Ending.LOST))

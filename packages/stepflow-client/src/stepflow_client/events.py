@@ -171,19 +171,19 @@ def check_event_types(types: object) -> frozenset[str]:
         InvalidArgumentError: If one isn't an event type.
     """
     names = check_texts(types, "event_types")
-    types = [*map(_make_type_name, _KINDS), "unknown"]
+    types = [*map(_convert_wire_name_to_type, _KINDS), "unknown"]
     for name in names:
         if name not in types:
             raise InvalidArgumentError(f"unknown event type {name!r}", hint=suggest_or_list(name, types))
     return frozenset(names)
 
 
-def _make_type_name(name: str) -> str:
+def _convert_wire_name_to_type(name: str) -> str:
     """Return the event type for a server event name, e.g. `step_started` for `StepStarted`."""
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
-def parse_sequence_number(response: Mapping[str, Any]) -> int:
+def read_sequence_number(response: Mapping[str, Any]) -> int:
     """Return an event's sequence number.
 
     Raises:
@@ -205,12 +205,12 @@ def decode_event(run_id: str, response: Mapping[str, Any], cursor: str, decoder:
         decoder: Decodes outputs and hides secrets in unknown events. (Other events don't contain any.)
     """
     ((name, data),) = response["event"].items()
-    common = {"cursor": cursor, "sequence_number": parse_sequence_number(response)}
+    common = {"cursor": cursor, "sequence_number": read_sequence_number(response)}
     fields = {key: value for key, value in data.items() if key not in _SEPARATE_FIELDS}
     fields = {"runId": run_id} | fields | {"timestamp": response.get("timestamp")}
     kind = _KINDS.get(name)
     if kind is None:
-        common |= {"name": _make_type_name(name), "data": decoder.secrets.hide_in(data)}
+        common |= {"name": _convert_wire_name_to_type(name), "data": decoder.secrets.hide_in(data)}
         return decode_model(UnknownEvent, fields, **common)
     if "result" in data:
         common["output"] = decoder.decode_step_output(data["result"])

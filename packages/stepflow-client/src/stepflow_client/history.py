@@ -400,7 +400,7 @@ class History:
             require(condition, *word_values)
         for name, value in query.fields.items():
             if name in _FIELD_CONDITIONS:
-                require(_FIELD_CONDITIONS[name], _parse_field_value(name, value))
+                require(_FIELD_CONDITIONS[name], _parse_search_field(name, value))
         if status is not None:
             require("status = ?", arguments.check_text(status, "status"))
         if server is not None:
@@ -493,7 +493,7 @@ def _make_label_patterns(name: str, value: str) -> list[str]:
     return ["{" + text, ", " + text]
 
 
-def _parse_field_value(name: str, value: str) -> Any:
+def _parse_search_field(name: str, value: str) -> Any:
     if name not in ("since", "until"):
         return _encode_json({"name": value})[1:-1] if name == "flow" else value
     try:

@@ -137,7 +137,7 @@ class LogEntry(Record):
         named = frozenset(_RUN_ID.findall(self.message))
         beside = self.fields.get("run_id")
         if not named and beside is None and self.target.startswith(_EXECUTOR):
-            beside = self._diagnostics.get("run_id")
+            beside = self._diagnostic_fields.get("run_id")
         return named if named or beside is None else frozenset((str(beside),))
 
     @property
@@ -152,14 +152,14 @@ class LogEntry(Record):
 
         The server starts a new trace for each run.
         """
-        trace_id = self._diagnostics.get("trace_id")
+        trace_id = self._diagnostic_fields.get("trace_id")
         if not isinstance(trace_id, str) or not trace_id.isalnum():
             return None
         # Older servers log it as a decimal number.
         return f"{int(trace_id):032x}" if len(trace_id) != 32 and trace_id.isdecimal() else trace_id
 
     @property
-    def _diagnostics(self) -> Mapping[str, Any]:
+    def _diagnostic_fields(self) -> Mapping[str, Any]:
         diagnostics = self.fields.get("diags")
         return diagnostics if isinstance(diagnostics, Mapping) else {}
 
@@ -251,12 +251,12 @@ class LineSplitter:
     def feed(self, data: bytes) -> list[bytes]:
         """Return the lines completed by `data`, without line endings."""
         first, *others = data.split(b"\n")
-        self._hold(first)
+        self._append_to_unfinished_line(first)
         if not others:
             return []
         *finished, rest = others
         lines = [self.flush(), *(piece[: self._max_length].removesuffix(b"\r") for piece in finished)]
-        self._hold(rest)
+        self._append_to_unfinished_line(rest)
         return lines
 
     def flush(self) -> bytes:
@@ -265,7 +265,7 @@ class LineSplitter:
         self._held.clear()
         return line.removesuffix(b"\r")
 
-    def _hold(self, piece: bytes) -> None:
+    def _append_to_unfinished_line(self, piece: bytes) -> None:
         # Don't build a new string for every piece: a long line arrives in many.
         self._held += piece[: self._max_length - len(self._held)]
 
@@ -342,7 +342,7 @@ def find_failure_reason(entries: Iterable[LogEntry]) -> str | None:
     return ": ".join(causes)[:1000] or None
 
 
-def find_worker_message(entries: Sequence[LogEntry]) -> str | None:
+def find_last_worker_message(entries: Sequence[LogEntry]) -> str | None:
     """Return the last line written by a worker. After a traceback, that's the exception."""
     for entry in reversed(entries):
         if entry.fields and entry.level not in ("warn", "error"):

@@ -174,7 +174,7 @@ class ResultCache:
                     row = connection.execute(query, [key, now - self._max_age, now, now]).fetchone()
                 if row is not None:
                     created, expires, run_id, output, digest = row
-                    if digest != _compute_digest(key, created, expires, run_id, output):
+                    if digest != _compute_checksum(key, created, expires, run_id, output):
                         raise ValueError("the entry is damaged")
                     status, time_cached = ExecutionStatus.COMPLETED, datetime.fromtimestamp(created, UTC)
                     value = json.loads(output)
@@ -193,7 +193,7 @@ class ResultCache:
                 return
             now = time.time()
             expires = now + self._max_age
-            row = [key, now, expires, run_id, size, text, _compute_digest(key, now, expires, run_id, text)]
+            row = [key, now, expires, run_id, size, text, _compute_checksum(key, now, expires, run_id, text)]
             with self._file.locked_connection() as connection:
                 cursor = connection.execute(_INSERT, row)
                 if (cursor.lastrowid or 0) % _CLEANUP_INTERVAL == 0 or size > self._max_bytes / _CLEANUP_INTERVAL:
@@ -203,6 +203,6 @@ class ResultCache:
                     connection.execute(f"DELETE FROM results WHERE number <= ({last})", [self._max_bytes])  # noqa: S608
 
 
-def _compute_digest(*values: object) -> bytes:
+def _compute_checksum(*values: object) -> bytes:
     """Return a digest for detecting damaged entries."""
     return hashlib.sha256(repr(values).encode("utf-8", "surrogatepass")).digest()

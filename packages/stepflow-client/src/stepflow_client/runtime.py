@@ -34,7 +34,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def _forward(
+def _delegate_when_ready(
     method: Callable[Concatenate[StepflowClient, P], Coroutine[Any, Any, R]],
 ) -> Callable[Concatenate[StepflowRuntime, P], CoroutineType[Any, Any, R]]:
     """Return a method that waits for the server to become ready, then calls a client method.
@@ -61,7 +61,7 @@ def _forward(
     return forwarded  # type: ignore[no-any-return]
 
 
-def _forward_stream(
+def _delegate_synchronously(
     method: Callable[Concatenate[StepflowClient, P], R],
 ) -> Callable[Concatenate[StepflowRuntime, P], R]:
     """Return a method that delegates to a client method which sends its requests later, e.g. a stream.
@@ -275,7 +275,7 @@ class StepflowRuntime(SuggestsNames):
                 self._clients.pop(closed, None)
             self.wait_ready()
             client = self._clients[loop] = StepflowClient(self.url, history=self._history)
-            self._set_up_client(client)
+            self._attach_logs_and_config_to_client(client)
         return client
 
     @property
@@ -294,10 +294,10 @@ class StepflowRuntime(SuggestsNames):
         with self._clients_lock:
             if self._sync_client is None:
                 self._sync_client = SyncStepflowClient(self.url, history=self._history)
-                self._set_up_client(self._sync_client)
+                self._attach_logs_and_config_to_client(self._sync_client)
             return self._sync_client
 
-    def _set_up_client(self, client: StepflowClient | SyncStepflowClient) -> None:
+    def _attach_logs_and_config_to_client(self, client: StepflowClient | SyncStepflowClient) -> None:
         client._server_logs = self.get_recent_logs
         # This must not hold a reference to the runtime.
         client._connection.config = self._supervisor.config.load_or_empty
@@ -447,88 +447,88 @@ class StepflowRuntime(SuggestsNames):
         if client is not None:
             client.close()
 
-    run = _forward(StepflowClient.run)
+    run = _delegate_when_ready(StepflowClient.run)
     """Run a flow on one input and return its result. See `StepflowClient.run`."""
-    submit = _forward(StepflowClient.submit)
+    submit = _delegate_when_ready(StepflowClient.submit)
     """Start a flow and return its run's ID. See `StepflowClient.submit`."""
-    start_run = _forward(StepflowClient.start_run)
+    start_run = _delegate_when_ready(StepflowClient.start_run)
     """Start a flow and return a handle for its run. See `StepflowClient.start_run`."""
-    find_run = _forward(StepflowClient.find_run)
+    find_run = _delegate_when_ready(StepflowClient.find_run)
     """Return the run that already exists for an idempotency key. See `StepflowClient.find_run`.
 
     Keys live as long as the store, and an in-memory store only lasts as long as the runtime.
     """
-    rerun = _forward(StepflowClient.rerun)
+    rerun = _delegate_when_ready(StepflowClient.rerun)
     """Run a finished run again. See `StepflowClient.rerun`."""
-    start_rerun = _forward(StepflowClient.start_rerun)
+    start_rerun = _delegate_when_ready(StepflowClient.start_rerun)
     """Start a rerun and return handles for its runs. See `StepflowClient.start_rerun`."""
-    plan_rerun = _forward(StepflowClient.plan_rerun)
+    plan_rerun = _delegate_when_ready(StepflowClient.plan_rerun)
     """Return what `rerun` would keep and what it would execute. See `StepflowClient.plan_rerun`."""
-    map = _forward_stream(StepflowClient.map)
+    map = _delegate_synchronously(StepflowClient.map)
     """Run a flow on any number of inputs and yield an outcome for each. See `StepflowClient.map`."""
-    handle = _forward_stream(StepflowClient.handle)
+    handle = _delegate_synchronously(StepflowClient.handle)
     """Return a handle for a run. See `StepflowClient.handle`."""
 
-    get_result = _forward(StepflowClient.get_result)
+    get_result = _delegate_when_ready(StepflowClient.get_result)
     """Wait until a single-item run ends and return its result. See `StepflowClient.get_result`."""
-    get_results = _forward(StepflowClient.get_results)
+    get_results = _delegate_when_ready(StepflowClient.get_results)
     """Wait until a run ends and return all its items' results. See `StepflowClient.get_results`."""
-    wait_run = _forward(StepflowClient.wait_run)
+    wait_run = _delegate_when_ready(StepflowClient.wait_run)
     """Wait until a run ends and return it. See `StepflowClient.wait_run`."""
-    run_events = _forward_stream(StepflowClient.run_events)
+    run_events = _delegate_synchronously(StepflowClient.run_events)
     """Return a run's events. See `StepflowClient.run_events`."""
-    snapshot = _forward(StepflowClient.snapshot)
+    snapshot = _delegate_when_ready(StepflowClient.snapshot)
     """Return everything known about a run at a single moment. See `StepflowClient.snapshot`."""
-    explain_run = _forward(StepflowClient.explain_run)
+    explain_run = _delegate_when_ready(StepflowClient.explain_run)
     """Explain why a run's item failed and what happened to its steps. See `StepflowClient.explain_run`."""
-    compare_runs = _forward(StepflowClient.compare_runs)
+    compare_runs = _delegate_when_ready(StepflowClient.compare_runs)
     """Return the differences between two runs. See `StepflowClient.compare_runs`."""
 
-    store_flow = _forward(StepflowClient.store_flow)
+    store_flow = _delegate_when_ready(StepflowClient.store_flow)
     """Store a flow and return its ID. See `StepflowClient.store_flow`."""
-    get_flow = _forward(StepflowClient.get_flow)
+    get_flow = _delegate_when_ready(StepflowClient.get_flow)
     """Return a stored flow. See `StepflowClient.get_flow`."""
-    delete_flow = _forward(StepflowClient.delete_flow)
+    delete_flow = _delegate_when_ready(StepflowClient.delete_flow)
     """Ask the server to delete a flow. See `StepflowClient.delete_flow`."""
-    get_flow_variables = _forward(StepflowClient.get_flow_variables)
+    get_flow_variables = _delegate_when_ready(StepflowClient.get_flow_variables)
     """Return the variables declared by a stored flow. See `StepflowClient.get_flow_variables`."""
-    check = _forward(StepflowClient.check)
+    check = _delegate_when_ready(StepflowClient.check)
     """Check a flow with the offline rules. See `StepflowClient.check`."""
-    validate = _forward(StepflowClient.validate)
+    validate = _delegate_when_ready(StepflowClient.validate)
     """Return the server's diagnostics for a flow. See `StepflowClient.validate`."""
 
-    create_run = _forward(StepflowClient.create_run)
+    create_run = _delegate_when_ready(StepflowClient.create_run)
     """Start a run of a stored flow. See `StepflowClient.create_run`."""
-    get_run = _forward(StepflowClient.get_run)
+    get_run = _delegate_when_ready(StepflowClient.get_run)
     """Return a run's current state. See `StepflowClient.get_run`."""
-    get_run_items = _forward(StepflowClient.get_run_items)
+    get_run_items = _delegate_when_ready(StepflowClient.get_run_items)
     """Return a run's items. See `StepflowClient.get_run_items`."""
-    get_run_steps = _forward(StepflowClient.get_run_steps)
+    get_run_steps = _delegate_when_ready(StepflowClient.get_run_steps)
     """Return a run's steps. See `StepflowClient.get_run_steps`."""
-    get_run_step = _forward(StepflowClient.get_run_step)
+    get_run_step = _delegate_when_ready(StepflowClient.get_run_step)
     """Return one step of an item. See `StepflowClient.get_run_step`."""
-    get_run_arguments = _forward(StepflowClient.get_run_arguments)
+    get_run_arguments = _delegate_when_ready(StepflowClient.get_run_arguments)
     """Return the arguments a run was started with. See `StepflowClient.get_run_arguments`."""
-    get_run_flow = _forward(StepflowClient.get_run_flow)
+    get_run_flow = _delegate_when_ready(StepflowClient.get_run_flow)
     """Return a run's flow. See `StepflowClient.get_run_flow`."""
-    cancel_run = _forward(StepflowClient.cancel_run)
+    cancel_run = _delegate_when_ready(StepflowClient.cancel_run)
     """Mark a run as cancelled. See `StepflowClient.cancel_run`."""
-    delete_run = _forward(StepflowClient.delete_run)
+    delete_run = _delegate_when_ready(StepflowClient.delete_run)
     """Ask the server to delete a run. See `StepflowClient.delete_run`."""
-    list_runs = _forward(StepflowClient.list_runs)
+    list_runs = _delegate_when_ready(StepflowClient.list_runs)
     """Return runs, newest first. See `StepflowClient.list_runs`."""
-    iter_runs = _forward_stream(StepflowClient.iter_runs)
+    iter_runs = _delegate_synchronously(StepflowClient.iter_runs)
     """Iterate over runs page by page. See `StepflowClient.iter_runs`."""
 
-    store_blob = _forward(StepflowClient.store_blob)
+    store_blob = _delegate_when_ready(StepflowClient.store_blob)
     """Store a blob and return its ID. See `StepflowClient.store_blob`."""
-    get_blob = _forward(StepflowClient.get_blob)
+    get_blob = _delegate_when_ready(StepflowClient.get_blob)
     """Return a blob. See `StepflowClient.get_blob`."""
-    list_components = _forward(StepflowClient.list_components)
+    list_components = _delegate_when_ready(StepflowClient.list_components)
     """Return the components available to flows. See `StepflowClient.list_components`."""
-    health_check = _forward(StepflowClient.health_check)
+    health_check = _delegate_when_ready(StepflowClient.health_check)
     """Return the server's health. See `StepflowClient.health_check`."""
-    server_info = _forward(StepflowClient.server_info)
+    server_info = _delegate_when_ready(StepflowClient.server_info)
     """Return the server's release and capabilities. See `StepflowClient.server_info`."""
 
     def with_options(self, **options: Unpack[ClientOptions]) -> StepflowClient:

@@ -185,10 +185,10 @@ def command(
 
 
 def _note_missing_recordings(plan: Sequence[FileCases], replay: Recording) -> None:
-    from stepflow_client.testing.case_runs import may_execute
+    from stepflow_client.testing.case_runs import may_execute_unmocked_step
 
     runnable = [(file.tests, case) for file in plan for case in file.cases if not case.fault]
-    missing = [case.name for tests, case in runnable if may_execute(tests, case, replay)]
+    missing = [case.name for tests, case in runnable if may_execute_unmocked_step(tests, case, replay)]
     if missing:
         note(f"{replay.path} has no recording of {', '.join(missing)}; executing their steps")
 

@@ -153,7 +153,7 @@ def write_junit_report(path: str, done: Sequence[FileResults], seconds: float) -
 
 def list_coverage_records(done: FileResults) -> list[dict[str, Any]]:
     """Return a record for each step in a file's flow."""
-    file, line = done.file.name, make_line_finder(done.file.tests.path)
+    file, line = done.file.name, make_step_line_finder(done.file.tests.path)
     return [
         {"file": file, "line": line(step), "step": "/".join(step.path), "state": step.state, "cases": list(step.cases)}
         for step in done.steps

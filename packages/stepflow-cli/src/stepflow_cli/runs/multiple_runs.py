@@ -176,7 +176,7 @@ def wait_and_print_runs(target: Target, ids: list[str], wait: WaitOptions, outpu
             if run is None:
                 # There may have been (almost) no time left for this run.
                 latest = target.client.get_run(run_id, timeout=_LAST_REQUEST_SECONDS)
-                if is_given_up(latest.status, latest.items.running):
+                if is_given_up_by_server(latest.status, latest.items.running):
                     latest = target.client.wait_run(run_id, timeout=_LAST_REQUEST_SECONDS)
                 run = latest if latest.is_finished else None
             if run is None:

@@ -458,7 +458,7 @@ class Batch:
             if outputs is not None and len(outputs) == len(chunk.values):
                 seconds, completed = time.monotonic() - began, ExecutionStatus.COMPLETED
                 return [
-                    Outcome._make(index, key, run_id, completed, output, None, seconds, chunk.attempt, item)
+                    Outcome._make_unchecked(index, key, run_id, completed, output, None, seconds, chunk.attempt, item)
                     for item, (index, key, output) in enumerate(zip(chunk.indexes, chunk.keys, outputs, strict=True))
                 ]
             if listed is None:

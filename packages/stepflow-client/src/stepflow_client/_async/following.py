@@ -29,7 +29,7 @@ from .._rules.run_progress import Cursor
 from .._rules.timeouts import compute_deadline, current_deadline, deadline_scope, has_passed
 from .._rules.transport_errors import convert_error
 from .._telemetry.tracing import annotate_operation
-from ..types.statuses import Ending, ExecutionStatus, is_given_up
+from ..types.statuses import Ending, ExecutionStatus, is_given_up_by_server
 from .connection import Connection
 from .run_reader import RunReader
 from .transport.base import Stream
@@ -204,7 +204,7 @@ class Follower:
                 async for update in sequence:
                     if not isinstance(update, IdleSignal) and update.type == "run_completed":
                         now = await self._runs.get_run_without_steps(run.run_id)
-                        is_settled = update.inferred or not is_given_up(now.status, now.items.running)
+                        is_settled = update.inferred or not is_given_up_by_server(now.status, now.items.running)
                         return now if now.is_finished and is_settled else None
         return None
 
@@ -409,7 +409,7 @@ class EventStreamReader:
         async with aclosing(frames):
             async for frame in frames:
                 if frame is not None:
-                    number = responses.build_from_response(events.parse_sequence_number, frame, "an event")
+                    number = responses.build_from_response(events.read_sequence_number, frame, "an event")
                     is_repeated = number == self._position.number and skip > 0
                     skip = skip - 1 if is_repeated else 0
                     position = self._position if is_repeated else self._position.advance_to(number)

@@ -27,7 +27,7 @@ from .._runs.stored_flow import add_tag_to_flow
 from .._telemetry.history_recorder import CreatedRun
 from .._telemetry.tracing import annotate_operation
 from ..errors import NotFoundError, RequestTimeoutError, StepflowClientError
-from ..types.statuses import is_given_up
+from ..types.statuses import is_given_up_by_server
 from .flows import CheckedFlow, StoredCopy
 
 if TYPE_CHECKING:
@@ -340,7 +340,7 @@ class KeyedRuns:
                     if run.flow_id in flows:
                         runs.append(run)
         # Prefer runs that are being executed: a failed creation may have left one behind that isn't.
-        runs = [run for run in runs if not is_given_up(run.status, run.items.running)] or runs
+        runs = [run for run in runs if not is_given_up_by_server(run.status, run.items.running)] or runs
         # Sort by ID, which starts with the creation time and is more precise than `created_at`.
         return [KeyRun(run, digests[run.flow_id]) for run in sorted(runs, key=lambda run: run.run_id)]
 

@@ -26,7 +26,7 @@ from .._rules.timeouts import current_deadline, deadline_scope, has_passed, limi
 from .._telemetry.history_recorder import CreatedRun
 from .._telemetry.tracing import annotate_operation, count_started_run, is_untraced
 from ..errors import NotFoundError, StepflowClientError
-from ..types.statuses import ExecutionStatus, is_given_up
+from ..types.statuses import ExecutionStatus, is_given_up_by_server
 from .connection import Connection
 from .flows import StoredCopy
 
@@ -131,7 +131,7 @@ class LostRunSearch:
             if self.is_processed:
                 run = responses.read_run({"summary": summary})
                 # If its store failed, the server may have stored a run without executing it.
-                if not run.items.total or is_given_up(run.status, run.items.running):
+                if not run.items.total or is_given_up_by_server(run.status, run.items.running):
                     continue
             own_runs[run_id] = summary
         return own_runs

@@ -16,7 +16,7 @@ from .._codec import failed_items, requests, responses
 from .._concurrency import async_gather
 from .._rules import releases as api
 from ..errors import ConflictError, NotFoundError, StepflowClientError, UnsupportedByServerError
-from ..types.statuses import FAILED_STATUSES, Ending, ExecutionStatus, decide_ending, is_given_up
+from ..types.statuses import FAILED_STATUSES, Ending, ExecutionStatus, decide_ending, is_given_up_by_server
 from .connection import Connection
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class RunReader:
             latest: The server's time of the last event, if events are being read. Otherwise, the steps are requested,
                 unless there are too many.
         """
-        if not is_given_up(run.status, run.items.running):
+        if not is_given_up_by_server(run.status, run.items.running):
             return decide_ending(run.status, run.items.running, 0.0, math.inf)
         can = (await self._connection.detect_server()).capabilities
         if latest is None and can["events"] and run.items.total <= MAX_ITEMS_FOR_STEPS:

@@ -16,7 +16,7 @@ from .._rules import releases as api
 from .._rules.retries import TRANSIENT_ERRORS, Backoff
 from .._rules.timeouts import compute_deadline, current_deadline, deadline_scope, limit_by_deadline
 from ..errors import ApiError, InvalidArgumentError, RunTimeoutError, ServerConnectionError, StepflowClientError
-from ..types.statuses import ExecutionStatus, is_given_up, parse_status
+from ..types.statuses import ExecutionStatus, is_given_up_by_server, parse_status
 
 if TYPE_CHECKING:
     from .._codec.requests import RunId
@@ -66,7 +66,7 @@ class Waiter:
             if total is None:
                 # Don't wait on the first request: older servers respond with a 500 (not a 404) if the run is unknown.
                 first = await self._retry_request(partial(self._runs.get_run_without_steps, run_id), run_id)
-                if first.is_finished and not is_given_up(first.status, first.items.running):
+                if first.is_finished and not is_given_up_by_server(first.status, first.items.running):
                     return first
                 total = first.items.total
             timings, deadline = self._connection.timings, current_deadline()
@@ -105,7 +105,7 @@ class Waiter:
         if run is None:
             request = api.get_run(run_id, wait=bool(held) or None, timeout_secs=held or None)._replace(held=held)
             run = await self._connection.call(request, partial(responses.read_run, run_id=run_id))
-        if is_given_up(run.status, run.items.running):
+        if is_given_up_by_server(run.status, run.items.running):
             from .following import Follower
 
             return await Follower(self._context).follow_run_given_up_by_server(run)
@@ -229,7 +229,7 @@ class Waiter:
                 _require_single_item(run)
             if not wait and not (await self._runs.determine_ending(run)).is_finished:
                 raise _make_run_timeout_error(run_id)
-            if not run.is_finished or is_given_up(run.status, run.items.running):
+            if not run.is_finished or is_given_up_by_server(run.status, run.items.running):
                 run = await self.wait_until_ended(run_id, total=run.items.total)
                 if single:
                     _require_single_item(run)

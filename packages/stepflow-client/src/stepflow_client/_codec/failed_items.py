@@ -81,7 +81,7 @@ def add_lost_run_errors(listed: ListItemsResponse, status: ExecutionStatus, star
     message = "the server lost the run before this item ended"
     if status == ExecutionStatus.COMPLETED:
         status, message = ExecutionStatus.FAILED, "the server completed the run without the output of this item"
-    for place in items._find_unfinished_places():
+    for place in items._find_unfinished_positions():
         steps = started.get(items[place].index)
         code, step_id, consequence = ErrorCode.LOST, None, "some of its steps may have run and would run again"
         if steps:

@@ -14,7 +14,7 @@ from ..flows.interpreter import NOT_KNOWN, apply_valid_overrides
 from ..types import ErrorCode, RunArguments, RunItem, StepDetails
 from ..types.account import FailedChild, RunAccount, StepAccount, StepState, count_failed_in_sub_runs
 from ..types.runs import RunSnapshot
-from ..types.statuses import FAILED_STATUSES, FAILED_STEP, NO_REASON, ExecutionStatus, is_given_up
+from ..types.statuses import FAILED_STATUSES, FAILED_STEP, NO_REASON, ExecutionStatus, is_given_up_by_server
 from .causes import ItemRecord, says_only_step_failed
 
 
@@ -71,7 +71,7 @@ def add_explanations(snapshot: RunSnapshot) -> RunSnapshot:
     items, counts = snapshot.items, details.items
     if items is None:
         return snapshot
-    if is_given_up(details.status, counts.running) and all(item.status.is_finished for item in items):
+    if is_given_up_by_server(details.status, counts.running) and all(item.status.is_finished for item in items):
         # The server lost these items but still counts them as running.
         details = replace(details, items=replace(counts, running=0, failed=counts.failed + counts.running))
     snapshot = replace(snapshot, details=details)

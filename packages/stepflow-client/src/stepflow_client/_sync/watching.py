@@ -19,7 +19,7 @@ from .._rules.timeouts import compute_deadline, current_deadline, deadline_scope
 from .._runs.initial_progress import build_initial_progress
 from ..errors import RunTimeoutError, StepflowClientError
 from ..progress import Progress, ProgressOption
-from ..types.statuses import FAILED_STATUSES, is_given_up
+from ..types.statuses import FAILED_STATUSES, is_given_up_by_server
 from .following import Follower, FollowRequest, IdleSignal, IdleTimer
 from .snapshot_reader import SnapshotReader
 from .waiting import Waiter
@@ -163,7 +163,7 @@ class RunWatcher:
         try:
             run = self._snapshots.read_snapshot(run_id, "flow")
             details, deadline = run.details, current_deadline()
-            if details.is_finished and not is_given_up(details.status, details.items.running):
+            if details.is_finished and not is_given_up_by_server(details.status, details.items.running):
                 return
             until = math.inf if deadline is None else deadline
             followed = self.follow(build_initial_progress(run), every=_IDLE_INTERVAL, until=until)

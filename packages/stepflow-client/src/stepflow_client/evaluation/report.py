@@ -138,14 +138,16 @@ class EvaluationReport(ShownAsTable):
             name, moments = store.read_setting("name", ""), store.read_setting("moments", {})
             variants = list(store.variants)
         report = cls(items, name=name, variants=variants, lower_is_better=lower, timed=timed)
-        report._secrets, report._rules = secrets, report._rules._replace(moments=moments)
-        return report
+        return report._set_secrets_and_variant_moments(secrets, moments)
+
+    def _set_secrets_and_variant_moments(self, secrets: Secrets, moments: Mapping[str, Hashable]) -> EvaluationReport:
+        self._secrets, self._rules = secrets, self._rules._replace(moments=moments)
+        return self
 
     def _make_report_on_other_items(self, moments: Mapping[str, Hashable], **options: Any) -> EvaluationReport:
         """Build a report on different items with the same rules and secrets."""
         report = EvaluationReport(lower_is_better=self._rules.lower, timed=self._rules.timed, **options)
-        report._secrets, report._rules = self._secrets, report._rules._replace(moments=moments)
-        return report
+        return report._set_secrets_and_variant_moments(self._secrets, moments)
 
     def __repr__(self) -> str:
         variants = ", ".join(self.variants)

@@ -114,16 +114,16 @@ def run_cases(
     check_function(on_progress, "on_progress")
     if replay is not None and replay_only:
         message = f"{replay.path} has no recording of this case; record it with stepflow test --record"
-        faults = [message if may_execute(tests, case, replay) else "" for case in cases]
+        faults = [message if may_execute_unmocked_step(tests, case, replay) else "" for case in cases]
         cases = [replace(case, fault=case.fault or fault) for case, fault in zip(cases, faults, strict=True)]
     numbers = range(1, repeat + 1)
     attempts = [CaseResult(case, "error", message=case.fault, attempt=number) for number in numbers for case in cases]
     runner = _CaseRunner(client, tests, replay, record, include_times, coverage, on_progress, timeout)
-    results = iter(runner.run_attempts([attempt for attempt in attempts if not attempt.case.fault]))
+    results = iter(runner.run_all_attempts([attempt for attempt in attempts if not attempt.case.fault]))
     return [attempt if attempt.case.fault else next(results) for attempt in attempts]
 
 
-def may_execute(tests: FlowTests, case: FlowCase, replay: Recording) -> bool:
+def may_execute_unmocked_step(tests: FlowTests, case: FlowCase, replay: Recording) -> bool:
     """Return whether a case without recorded outcomes could execute an unmocked step."""
     steps = () if replay.steps(tests.path, case.name) else find_steps_case_may_reach(tests, case)
     return any(step.get("id") not in case.mocks for step in steps)
@@ -142,7 +142,7 @@ class _CaseRunner:
     on_progress: Callable[[int], object] | None
     timeout: float | None
 
-    def run_attempts(self, attempts: Sequence[CaseResult]) -> list[CaseResult]:
+    def run_all_attempts(self, attempts: Sequence[CaseResult]) -> list[CaseResult]:
         """Run cases, batching those without mocked steps by their variables. `attempts` are results to fill in."""
         results: dict[int, CaseResult] = {}
         batches: dict[str, list[int]] = {}
@@ -202,7 +202,7 @@ class _CaseRunner:
             seconds = time.monotonic() - started
             ((outcomes, _),) = self._read_outcomes_and_durations(result.run_id, 1, seconds, include_times=False)
             steps = self._build_step_records(case, outcomes)
-            unused = self._find_unused_mocks(case, flow.runs)
+            unused = self._find_unused_mocks_and_add_coverage(case, flow.runs)
         except StepflowClientError as error:
             return self._make_error_result(attempt, error, started)
         done = _judge_case(attempt, result, seconds, steps)
@@ -211,7 +211,7 @@ class _CaseRunner:
         message = f"the mock for {', '.join(unused)} was not used: the run did not need the step"
         return replace(done, verdict="error", message=message)
 
-    def _find_unused_mocks(self, case: FlowCase, runs: Sequence[MockedRun]) -> list[str]:
+    def _find_unused_mocks_and_add_coverage(self, case: FlowCase, runs: Sequence[MockedRun]) -> list[str]:
         """Return the steps whose mocks weren't needed, and add the steps that the runs reached to the coverage."""
         if not case.mocks and self.coverage is None:
             return []

@@ -263,7 +263,7 @@ class _FakeItem(Evaluation):
         return {"result": result, "run_id": self.fake_run.run_id}
 
 
-def _convert_fails(outcome: Any) -> Any:
+def _convert_fails_to_failure(outcome: Any) -> Any:
     """Convert `Fails` to the failure raised by an evaluation. Outputs are returned unchanged."""
     if isinstance(outcome, Fails):
         return Failure(get_error_number(outcome.error_code), outcome.message, is_own=True)
@@ -473,7 +473,8 @@ class FakeServer:
         try:
             mock = get_mock_outcome(self.components[path], copy.deepcopy(given))
             outcome, delay = (mock.outcome, mock.delay) if isinstance(mock, Delayed) else (mock, 0.0)
-            return _convert_fails(outcome) if isinstance(outcome, Fails) else json.loads(json.dumps(outcome)), delay
+            result = _convert_fails_to_failure(outcome)
+            return result if isinstance(outcome, Fails) else json.loads(json.dumps(outcome)), delay
         except Failure as failure:
             return failure, 0.0
         except Exception as error:

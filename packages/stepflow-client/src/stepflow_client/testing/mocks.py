@@ -43,7 +43,7 @@ class Recording:
         self._content: bytes = NOT_GIVEN
         """The file's content, if it was loaded."""
         recorded = {} if flows is None else check_mapping(flows, "flows")
-        if not _is_nested(recorded, depth=4):
+        if not _is_mapping_of_depth(recorded, depth=4):
             raise argument_error("flows", "the recorded steps by flow, case, step and input", flows)
         self._flows: dict[str, dict[str, dict[str, dict[str, Any]]]] = {
             name: {case: {step: dict(outcomes) for step, outcomes in steps.items()} for case, steps in cases.items()}
@@ -64,7 +64,7 @@ class Recording:
             message = f"{path} is a recording without step inputs; record it again with stepflow test --record"
             raise FlowFileError(message, path=str(path))
         flows = value.get("flows") if isinstance(value, Mapping) else None
-        if version != _VERSION or not _is_nested(flows, depth=4):
+        if version != _VERSION or not _is_mapping_of_depth(flows, depth=4):
             message = f"{path} is not a recording of steps; to write one, run stepflow test --record FILE"
             raise FlowFileError(message, path=str(path))
         loaded = cls(path, flows)
@@ -124,8 +124,10 @@ def _hash_input(given: Any) -> str:
     return hashlib.sha256(json.dumps(given, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def _is_nested(value: object, depth: int) -> bool:
-    return isinstance(value, Mapping) and (depth == 0 or all(_is_nested(part, depth - 1) for part in value.values()))
+def _is_mapping_of_depth(value: object, depth: int) -> bool:
+    if depth and isinstance(value, Mapping):
+        return all(_is_mapping_of_depth(part, depth - 1) for part in value.values())
+    return isinstance(value, Mapping)
 
 
 def run_mocked(
@@ -325,7 +327,7 @@ class MockedFlowRunner:
                     continue
                 mock = step_mocks.get_mock_outcome_after_retries(mock, computed.output, step)
             outcomes[step_id] = mock
-        result = self._run_pinned(flow, input, outcomes, variables)
+        result = self._run_with_pinned_steps(flow, input, outcomes, variables)
         mocked = frozenset(step_id for step_id in outcomes if self._has_mock(steps[step_id]))
         self.runs.append(MockedRun(within, input, result, mocked, variables))
         return result
@@ -345,17 +347,17 @@ class MockedFlowRunner:
             before.append({key: value for key, value in earlier.items() if key != "mustExecute"})
         probe = {**flow, "steps": before, "output": step.get("input")}
         pins = {name: pin.outcome if isinstance(pin, Delayed) else pin for name, pin in outcomes.items()}
-        return self._run_pinned(probe, input, pins, variables)
+        return self._run_with_pinned_steps(probe, input, pins, variables)
 
-    def _run_pinned(self, flow: Data, input: Any, outcomes: Data, variables: Variables | None) -> FlowResult:
+    def _run_with_pinned_steps(self, flow: Data, input: Any, outcomes: Data, variables: Variables | None) -> FlowResult:
         """Run a flow with the outcomes of some steps fixed."""
         steps = get_steps_by_id(flow)
         pins = {step_id: outcome for step_id, outcome in outcomes.items() if step_id in steps}
         is_delayed = any(isinstance(pin, Delayed) for pin in pins.values())
         overrides = None
-        if is_delayed and not self._has_noop:
+        if is_delayed and not self._server_has_noop:
             raise InvalidArgumentError("a mock with a delay needs /builtin/sleep, which this server does not have")
-        if pins and self._has_noop and not is_delayed:
+        if pins and self._server_has_noop and not is_delayed:
             # Prefer overrides, because they leave the flow, its ID and its diagrams unchanged.
             overrides = pin_overrides(pins)
         elif pins:
@@ -365,7 +367,7 @@ class MockedFlowRunner:
         return self.client.run(flow, [input], overrides, **options)
 
     @cached_property
-    def _has_noop(self) -> bool:
+    def _server_has_noop(self) -> bool:
         """Whether the server has a component that returns its input."""
         listed = self.client.list_components(include_schemas=False)
         return any(component.name in ("noop", "builtin/noop") for component in listed)

@@ -253,7 +253,7 @@ class Model(Record):
             raise FrozenInstanceError(f"cannot delete {name!r}: {type(self).__name__} is immutable")
 
     @classmethod
-    def _make(cls, *values: Any) -> Self:
+    def _make_unchecked(cls, *values: Any) -> Self:
         """Create an instance from valid values for all fields, in a third of the usual time. For large batches."""
         made = object.__new__(cls)
         for put, value in zip(cls._setters, values, strict=True):
@@ -310,7 +310,7 @@ def record(kind: type[Kind] | None = None, /, *, kw_only: bool = True) -> Any:
     if kind is None:
         return partial(record, kw_only=kw_only)
     made: Any = dataclass(init=False, repr=False, eq=False, kw_only=kw_only, slots=True)(kind)
-    made._fields = tuple(_describe_field(definition) for definition in fields(made))
+    made._fields = tuple(_make_field_spec(definition) for definition in fields(made))
     compared = [definition.name for definition in fields(made) if definition.compare]
     made._compared = attrgetter(*compared) if compared else type
     made._setters = tuple(getattr(made, definition.name).__set__ for definition in fields(made))
@@ -318,7 +318,7 @@ def record(kind: type[Kind] | None = None, /, *, kw_only: bool = True) -> Any:
     return made
 
 
-def _describe_field(definition: Any) -> _FieldSpec:
+def _make_field_spec(definition: Any) -> _FieldSpec:
     annotation, is_optional, other = str(definition.type).partition(" | None")
     head, _, entry = annotation.partition("[")
     field_type = None if other else KINDS.get(head)

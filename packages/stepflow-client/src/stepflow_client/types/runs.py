@@ -133,7 +133,7 @@ class RunItems(Records, Sequence[RunItem]):
         self._entries = list(entries)
         self._read = read
 
-    def _find_places(self, is_chosen: Callable[[ExecutionStatus], object]) -> list[int]:
+    def _find_positions_by_status(self, is_chosen: Callable[[ExecutionStatus], object]) -> list[int]:
         """Return the positions of items with a matching status, without decoding any of them."""
         return [
             place
@@ -141,9 +141,9 @@ class RunItems(Records, Sequence[RunItem]):
             if is_chosen(entry.status if isinstance(entry, RunItem) else parse_status(entry["status"]))
         ]
 
-    def _find_unfinished_places(self) -> list[int]:
+    def _find_unfinished_positions(self) -> list[int]:
         """Return the positions of items that haven't ended."""
-        return self._find_places(lambda status: not status.is_finished)
+        return self._find_positions_by_status(lambda status: not status.is_finished)
 
     def _with_replaced_items(self, items: Mapping[int, RunItem]) -> RunItems:
         """Return a copy with the items at some positions replaced."""

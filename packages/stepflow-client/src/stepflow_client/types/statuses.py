@@ -158,7 +158,7 @@ class Ending(Enum):
         return self in (Ending.LOST, Ending.ENDED)
 
 
-def is_given_up(status: ExecutionStatus, running: int) -> bool:
+def is_given_up_by_server(status: ExecutionStatus, running: int) -> bool:
     """Return whether the server has given up on a run.
 
     Args:
@@ -179,6 +179,6 @@ def decide_ending(status: ExecutionStatus, running: int, quiet_seconds: float, g
     """
     if not status.is_finished:
         return Ending.NOT_ENDED
-    if not is_given_up(status, running):
+    if not is_given_up_by_server(status, running):
         return Ending.ENDED
     return Ending.LOST if quiet_seconds >= grace_seconds else Ending.UNSETTLED
