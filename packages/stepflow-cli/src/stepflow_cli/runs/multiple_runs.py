@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from stepflow_client import ApiError, NotFoundError, RunTimeoutError, StepflowClientError, TransportError
-from stepflow_client.types.statuses import is_given_up
+from stepflow_client.types.statuses import is_given_up_by_server
 
 from ..errors import ExitCode, Problem, convert_to_problem, current_session, interrupted_problem
 from ..output.columns import View

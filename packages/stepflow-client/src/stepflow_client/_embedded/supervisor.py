@@ -25,7 +25,7 @@ from .._http.messages import HttpError, HttpRequest, encode_head
 from .._http.settings import API_PATH
 from .._http.sockets import SyncSocket
 from ..errors import EmbeddedServerError, InvalidArgumentError, ServerStartError, ServerStartTimeoutError
-from ..logs import LogConfig, LogEntry, find_failure_reason, find_worker_message
+from ..logs import LogConfig, LogEntry, find_failure_reason, find_last_worker_message
 from . import watchdog
 from .config import ServerConfig, explain_config_error, find_recovery_warnings, find_store_path, find_worker_plugins
 from .process import ServerProcess, build_server_environment, collect_inherited_environment
@@ -527,7 +527,7 @@ class Supervisor:
             return explained
         # Without workers, only the server itself writes to stderr.
         own = () if self._workers.started else ("stderr",)
-        words = find_worker_message([entry for entry in entries if entry.stream not in own])
+        words = find_last_worker_message([entry for entry in entries if entry.stream not in own])
         if words and words not in failure.message:
             failure.hint = f"the last line of its worker: {words}"
         return failure
@@ -629,7 +629,7 @@ class Supervisor:
         """Return the error for a server that exited or, if there's no exit code, wasn't ready in time."""
         kind = ServerStartTimeoutError if exit_code is None else ServerStartError
         entries = self.logs.get_current_process_entries() if worker_entries is None else worker_entries
-        reason = find_failure_reason(entries) if worker_entries is None else find_worker_message(entries)
+        reason = find_failure_reason(entries) if worker_entries is None else find_last_worker_message(entries)
         if reason is None and worker_entries is not None:
             message += ", without a reason on standard error"
         tail = [str(entry) for entry in entries[-_TAIL_ENTRIES:]]
