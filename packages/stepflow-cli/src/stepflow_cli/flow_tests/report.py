@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 from stepflow_client._base.text import duration_text
 from stepflow_client._command import format_junit_xml
 from stepflow_client.testing import failure_text
-from stepflow_client.testing.flow_coverage import get_reached_percent, iter_coverage_lines, make_line_finder
+from stepflow_client.testing.flow_coverage import get_reached_percent, iter_coverage_lines, make_step_line_finder
 
 from ..errors import Problem
 from ..inputs.file_io import write_bytes

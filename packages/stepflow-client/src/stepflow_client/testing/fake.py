@@ -255,7 +255,7 @@ class _FakeItem(Evaluation):
             return results
 
         if path != "/builtin/eval":
-            return _convert_fails(run_map_or_iterate(path, step_id, given, run_or_hold))
+            return _convert_fails_to_failure(run_map_or_iterate(path, step_id, given, run_or_hold))
         try:
             (result,) = run_or_hold(server._flows[given["flow_id"]], [given["input"]])
         except BROKEN:

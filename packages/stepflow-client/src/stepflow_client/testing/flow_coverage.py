@@ -123,7 +123,7 @@ def iter_coverage_lines(path: pathlib.Path, steps: Sequence[StepCoverage]) -> It
         return
     reached, noun = sum(step.is_reached for step in steps), "step" if len(steps) == 1 else "steps"
     yield f"{path}: {reached} of {len(steps)} {noun} reached ({int(get_reached_percent(steps))} %)"
-    line_of = make_line_finder(path)
+    line_of = make_step_line_finder(path)
     for step in steps:
         if step.state != "reached":
             state = "not reached" if step.state == "not_reached" else "only mocked"
@@ -135,7 +135,7 @@ def get_reached_percent(steps: Sequence[StepCoverage]) -> float:
     return 100 * sum(step.is_reached for step in steps) / len(steps) if steps else 100.0
 
 
-def make_line_finder(path: pathlib.Path) -> Callable[[StepCoverage], int | None]:
+def make_step_line_finder(path: pathlib.Path) -> Callable[[StepCoverage], int | None]:
     """Return a function that looks up a step's line in the file, or None if unknown."""
     from ..flows.source import FlowText
 
