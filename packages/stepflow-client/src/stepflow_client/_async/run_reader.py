@@ -81,7 +81,7 @@ class RunReader:
             # For unknown runs, servers may return an empty list instead of a 404.
             await self.get_run(run_id)
         status: ExecutionStatus | None = None
-        if failed_items.convert_to_run_items(listed)._find_unfinished_places():
+        if failed_items.convert_to_run_items(listed)._find_unfinished_positions():
             run = await self.get_run_without_steps(run_id)
             if run.status in ENDS_ITEMS:
                 # The run and its items may have ended since we requested the items.
@@ -131,8 +131,8 @@ class RunReader:
             status: The run's status if it has ended or is lost. Can be None otherwise, or if all items have ended.
         """
         items = failed_items.convert_to_run_items(listed)
-        failed = items._find_places(FAILED_STATUSES.__contains__)
-        lost = items._find_unfinished_places() if status in ENDS_ITEMS else []
+        failed = items._find_positions_by_status(FAILED_STATUSES.__contains__)
+        lost = items._find_unfinished_positions() if status in ENDS_ITEMS else []
         if not failed and not lost:
             return listed
         can = (await self._connection.detect_server()).capabilities

@@ -130,8 +130,8 @@ class _RunParts:
         """Return the items with their steps' errors. Items the server lost count as failed."""
         listed = await self.read_items()
         items, run = failed_items.convert_to_run_items(listed), self.state
-        failed = items._find_places(FAILED_STATUSES.__contains__)
-        lost = items._find_unfinished_places() if run.status in ENDS_ITEMS else []
+        failed = items._find_positions_by_status(FAILED_STATUSES.__contains__)
+        lost = items._find_unfinished_positions() if run.status in ENDS_ITEMS else []
         if lost and not (await self._runs.determine_ending(run)).is_finished:
             lost = []
         is_large = len(items) > MAX_ITEMS_FOR_STEPS

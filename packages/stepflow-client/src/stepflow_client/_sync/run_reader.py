@@ -18,7 +18,7 @@ from .._codec import failed_items, requests, responses
 from .._concurrency import sync_gather
 from .._rules import releases as api
 from ..errors import ConflictError, NotFoundError, StepflowClientError, UnsupportedByServerError
-from ..types.statuses import FAILED_STATUSES, Ending, ExecutionStatus, decide_ending, is_given_up
+from ..types.statuses import FAILED_STATUSES, Ending, ExecutionStatus, decide_ending, is_given_up_by_server
 from .connection import Connection
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class RunReader:
             # For unknown runs, servers may return an empty list instead of a 404.
             self.get_run(run_id)
         status: ExecutionStatus | None = None
-        if failed_items.convert_to_run_items(listed)._find_unfinished_places():
+        if failed_items.convert_to_run_items(listed)._find_unfinished_positions():
             run = self.get_run_without_steps(run_id)
             if run.status in ENDS_ITEMS:
                 # The run and its items may have ended since we requested the items.
@@ -100,7 +100,7 @@ class RunReader:
             latest: The server's time of the last event, if events are being read. Otherwise, the steps are requested,
                 unless there are too many.
         """
-        if not is_given_up(run.status, run.items.running):
+        if not is_given_up_by_server(run.status, run.items.running):
             return decide_ending(run.status, run.items.running, 0.0, math.inf)
         can = (self._connection.detect_server()).capabilities
         if latest is None and can["events"] and run.items.total <= MAX_ITEMS_FOR_STEPS:
@@ -133,8 +133,8 @@ class RunReader:
             status: The run's status if it has ended or is lost. Can be None otherwise, or if all items have ended.
         """
         items = failed_items.convert_to_run_items(listed)
-        failed = items._find_places(FAILED_STATUSES.__contains__)
-        lost = items._find_unfinished_places() if status in ENDS_ITEMS else []
+        failed = items._find_positions_by_status(FAILED_STATUSES.__contains__)
+        lost = items._find_unfinished_positions() if status in ENDS_ITEMS else []
         if not failed and not lost:
             return listed
         can = (self._connection.detect_server()).capabilities

@@ -26,7 +26,7 @@ from .._runs.stored_flow import mark_kept_steps, parse_rerun_origin, restore_flo
 from ..errors import InvalidArgumentError, NotFoundError, StepflowClientError, UnsupportedByServerError
 from ..flows.components import Components, parse_components
 from ..types.runs import RunSnapshot, SnapshotPart
-from ..types.statuses import FAILED_STATUSES, ExecutionStatus, is_given_up
+from ..types.statuses import FAILED_STATUSES, ExecutionStatus, is_given_up_by_server
 from .following import Follower, FollowRequest, IdleSignal
 from .run_reader import ENDS_ITEMS, MAX_ITEMS_FOR_STEPS, MAX_ITEMS_REQUESTED
 
@@ -71,7 +71,8 @@ class _RunParts:
         """Whether the run is small and can't change anymore. (Servers continue cancelled runs.)"""
         state = self.state
         has_ended = state.status in (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED)
-        return has_ended and not is_given_up(state.status, state.items.running) and state.items.total <= _MAX_ITEMS
+        is_given_up = is_given_up_by_server(state.status, state.items.running)
+        return has_ended and not is_given_up and state.items.total <= _MAX_ITEMS
 
     def read_items(self) -> ListItemsResponse:
         """Return the items as reported by the server."""
@@ -131,8 +132,8 @@ class _RunParts:
         """Return the items with their steps' errors. Items the server lost count as failed."""
         listed = self.read_items()
         items, run = failed_items.convert_to_run_items(listed), self.state
-        failed = items._find_places(FAILED_STATUSES.__contains__)
-        lost = items._find_unfinished_places() if run.status in ENDS_ITEMS else []
+        failed = items._find_positions_by_status(FAILED_STATUSES.__contains__)
+        lost = items._find_unfinished_positions() if run.status in ENDS_ITEMS else []
         if lost and not (self._runs.determine_ending(run)).is_finished:
             lost = []
         is_large = len(items) > MAX_ITEMS_FOR_STEPS
@@ -208,7 +209,7 @@ class SnapshotReader:
         if has_account and item is None:
             items = run.explain_items(None)
             known = items if isinstance(items, types.RunItems) else types.RunItems(items)
-            failed = [known[place] for place in known._find_places(FAILED_STATUSES.__contains__)]
+            failed = [known[place] for place in known._find_positions_by_status(FAILED_STATUSES.__contains__)]
             failures = [group.to_failed_items() for group in group_failures(failed)[:MAX_GROUPS_SHOWN]]
             item = failed[0].index if failed else 0
         has_steps = has_account or "steps" in parts
