@@ -13,7 +13,7 @@ from stepflow_client.flows.expressions import (
     format_path,
     get_keyword,
     parse_path,
-    parse_portable_path,
+    parse_unambiguous_path,
 )
 
 
@@ -106,19 +106,19 @@ def test_paths(text: str | None, parts: tuple[str | int, ...]) -> None:
 def test_paths_that_servers_refuse(text: str) -> None:
     with pytest.raises(PathError):
         parse_path(text)
-    assert parse_portable_path(text) is None
+    assert parse_unambiguous_path(text) is None
 
 
 @pytest.mark.parametrize("text", ["o.k", "arr[0]", '$["a.b"]', "$.o['']", "$.*", "$.a..b", "a."])
 def test_paths_that_may_not_mean_what_they_say(text: str) -> None:
     assert explain_ambiguous_path(text)
-    assert parse_portable_path(text) is None
+    assert parse_unambiguous_path(text) is None
 
 
 @pytest.mark.parametrize("text", ["$", "$.a.b", "$.a[0]", "name", "$['a b']", "a b ", "$.a-b"])
 def test_portable_paths(text: str) -> None:
     assert explain_ambiguous_path(text) is None
-    assert parse_portable_path(text) == parse_path(text)
+    assert parse_unambiguous_path(text) == parse_path(text)
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ from stepflow_client._runs.explanation import (
     explain_items,
     find_component_needing_schema,
 )
-from stepflow_client._runs.failure_hints import find_error_hint, may_return_value
-from stepflow_client.flows.interpreter import NOT_KNOWN, apply_valid_overrides
+from stepflow_client._runs.failure_hints import find_error_hint, may_component_return
+from stepflow_client.flows.interpreter import NOT_KNOWN, apply_overrides_if_valid
 from stepflow_client.types import RunItem
 from stepflow_client.types.account import StepAccount, format_state, get_displayed_state
 from stepflow_client.types.runs import RunSnapshot
@@ -303,18 +303,18 @@ def test_a_hint_does_not_show_the_refused_value() -> None:
 
 
 def test_what_a_builtin_component_may_return() -> None:
-    assert may_return_value("/python/any", 5)
-    assert not may_return_value(MESSAGES, 5)
+    assert may_component_return("/python/any", 5)
+    assert not may_component_return(MESSAGES, 5)
 
 
 # Values
 
 
 def test_the_overrides_of_a_run_are_part_of_its_flow() -> None:
-    changed = apply_valid_overrides(CHAIN, {"steps": {"b": {"value": {"input": 3}}}})
+    changed = apply_overrides_if_valid(CHAIN, {"steps": {"b": {"value": {"input": 3}}}})
     assert [each["input"] for each in changed["steps"]] == [1, 3, s("b")]
-    assert apply_valid_overrides(CHAIN, {"unknown": {"input": 3}}) == CHAIN
-    assert apply_valid_overrides(CHAIN, None) == CHAIN
+    assert apply_overrides_if_valid(CHAIN, {"unknown": {"input": 3}}) == CHAIN
+    assert apply_overrides_if_valid(CHAIN, None) == CHAIN
 
 
 def test_several_items() -> None:

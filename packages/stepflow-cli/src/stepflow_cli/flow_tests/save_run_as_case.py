@@ -20,7 +20,7 @@ from stepflow_client._editing.text_edits import (
     build_keys_addition,
     detect_json_indent,
     dump_json,
-    edit_file,
+    edit_content,
     find_line_end,
     format_block,
     iter_value_replacements,
@@ -100,11 +100,11 @@ def add_case_to_content(content: bytes, case: Mapping[str, Any], source: str, *,
             cases[same[0]] = old | added
             return _build_case_replacement_edits(text, root, same[0], cases[same[0]]), changed
         changed["test"] = {**test, "cases": [*cases, added]}
-        # Stay lazy: `edit_file` only handles errors raised while it reads the edits.
+        # Stay lazy: `edit_content` only handles errors raised while it reads the edits.
         return map(partial(_build_case_append_edit, text, root), [added]), changed
 
     problem = "cannot add a test case without changing more of the file; write test.cases as a separate list"
-    return edit_file(content, source, build_edits, problem)
+    return edit_content(content, source, build_edits, problem)
 
 
 def _build_case_replacement_edits(text: str, root: Node, index: int, case: Mapping[str, Any]) -> Iterator[Edit]:

@@ -294,7 +294,7 @@ def _iter_component_candidates(place: NodeContext) -> Iterator[Candidate]:
         plugin = catalog.known.plugins.get(name)
         path = name if name.startswith("/") else f"/{plugin}/{name}" if plugin else None
         if path is not None:
-            declared = catalog.find_types(path)
+            declared = catalog.find_input_and_output_types(path)
             detail = f"{format_type(declared[0], 60)} -> {format_type(declared[1], 60)}" if declared is not None else ""
             yield Candidate(path, Kind.Function, detail, find_component_description(catalog, path) or "")
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 from stepflow_client._command import FlowAnalysis, Read
 from stepflow_client._editing.text_edits import Edit, format_inline_yaml
 from stepflow_client.flows.expressions import Path, PathError, format_path_part, parse_path
-from stepflow_client.flows.json_schema import parse_ref
+from stepflow_client.flows.json_schema import parse_ref_name
 from stepflow_client.flows.nodes import Key, Node
 
 _TOKEN = re.compile(r"""\.([^.\[]+)|\[\s*'([^']*)'\s*\]|\[\s*"([^"]*)"\s*\]|\[\s*\+?(\d+)\s*\]""")
@@ -95,9 +95,9 @@ class _MentionCollector:
             yield self.make_mention("step", key, name)
 
     def iter_reference_mentions(self, read: Read, user: str | None) -> Iterator[Mention]:
-        written = read.operand.value
+        written = read.argument.value
         if read.kind == "step" and read.step is not None:
-            yield self.make_mention("step", read.operand, read.step, user=user, is_read=True)
+            yield self.make_mention("step", read.argument, read.step, user=user, is_read=True)
         elif read.kind != "step" and isinstance(written, str):
             path: Path = ()
             schema = self.input if read.kind == "input" else self.variables
@@ -105,7 +105,7 @@ class _MentionCollector:
                 if isinstance(part, str):
                     kind: Kind = "variable" if read.kind == "variable" and not path else "field"
                     scope = self.get_field_scope(schema, path, read.kind)
-                    yield self.make_mention(kind, read.operand, written, at, part, scope, user=user, is_read=True)
+                    yield self.make_mention(kind, read.argument, written, at, part, scope, user=user, is_read=True)
                 schema, path = self.get_part_schema(schema, part), (*path, part)
 
     def iter_declared_fields(self, schema: Node | None, *, is_top: bool = False) -> Iterator[Mention]:
@@ -155,7 +155,7 @@ class _MentionCollector:
             reference = schema.get("$ref") if schema is not None else None
             if reference is None:
                 break
-            schema = self.shared.get(parse_ref(reference.value) or "")
+            schema = self.shared.get(parse_ref_name(reference.value) or "")
         return schema
 
 

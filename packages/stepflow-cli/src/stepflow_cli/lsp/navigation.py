@@ -11,7 +11,7 @@ from pygls.exceptions import JsonRpcInvalidParams
 from stepflow_client._command import FlowAnalysis, format_type, infer_variable_type, look_up_reference
 from stepflow_client._data.flow_declarations import get_fields
 from stepflow_client.flows.components import ComponentCatalog
-from stepflow_client.flows.expressions import get_keyword, parse_portable_path
+from stepflow_client.flows.expressions import get_keyword, parse_unambiguous_path
 from stepflow_client.flows.json_schema import get_type_names, resolve_ref
 from stepflow_client.flows.json_types import Type, is_unknown, look_up_path
 from stepflow_client.flows.source import Key, Node
@@ -67,7 +67,7 @@ def build_hover(analysis: Analysis, position: types.Position) -> types.Hover | N
 def _describe_mention(analysis: Analysis, place: NodeContext, mention: Mention) -> list[str]:
     lines = [f"**{mention.kind}** {_format_inline_code(mention.name)}"]
     if mention.kind == "component":
-        declared_types = analysis.catalog.find_types(mention.name)
+        declared_types = analysis.catalog.find_input_and_output_types(mention.name)
         if declared_types is None:
             return []
         given, returned = declared_types
@@ -131,7 +131,7 @@ def _describe_value(place: NodeContext) -> list[str]:
     result = look_up_reference(holder, word, place.reads)
     if result.problem is not None:
         return _escape_markdown(result.problem)
-    type, path = result.type, parse_portable_path(node.value)
+    type, path = result.type, parse_unambiguous_path(node.value)
     if word == "$input" and is_unknown(type) and path is not None:
         # Without an input schema, use the type expected by the flow's steps.
         type = look_up_path(place.flow_input_type, path).type

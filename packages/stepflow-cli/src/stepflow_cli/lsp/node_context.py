@@ -11,7 +11,7 @@ from stepflow_client._command import FlowTypes, StepTypes, get_subflow_node, inf
 from stepflow_client._data.flow_declarations import get_fields
 from stepflow_client.flows.expressions import Path, get_keyword
 from stepflow_client.flows.graph import find_inner_flow
-from stepflow_client.flows.json_schema import find_mismatches, get_defs, get_list_schemas, resolve_ref
+from stepflow_client.flows.json_schema import find_mismatches, get_defs, get_list_element_schemas, resolve_ref
 from stepflow_client.flows.json_types import UNKNOWN, Type, is_unknown, look_up_path
 from stepflow_client.flows.source import Node
 
@@ -211,7 +211,7 @@ def _expand_schemas(schemas: list[Any], value: Any, defs: Mapping[str, Any]) -> 
 
 def _iter_part_schemas(schema: Mapping[str, Any], part: str | int) -> Iterator[Any]:
     if isinstance(part, int):
-        first, rest = get_list_schemas(schema)
+        first, rest = get_list_element_schemas(schema)
         yield first[part] if part < len(first) else rest
     else:
         yield get_fields(schema)[0].get(part, schema.get("additionalProperties"))

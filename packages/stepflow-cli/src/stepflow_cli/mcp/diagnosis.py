@@ -13,7 +13,7 @@ from stepflow_client._codec.flow_tools import make_tool_spec
 from stepflow_client._command import async_compute
 from stepflow_client.drawing import RunReport
 from stepflow_client.drawing.report_data import mask_snapshot
-from stepflow_client.flows.interpreter import apply_valid_overrides
+from stepflow_client.flows.interpreter import apply_overrides_if_valid
 from stepflow_client.tools import ToolResult
 
 from ..runs.failures import MAX_EXPLAINED_ITEMS
@@ -105,7 +105,7 @@ async def rerun(call: ToolCall) -> ToolResult:
             spec = tool
             if "overrides" in options:
                 # The overridden step could read different fields.
-                spec = make_tool_spec(apply_valid_overrides(tool.flow, options["overrides"]), tool.name)
+                spec = make_tool_spec(apply_overrides_if_valid(tool.flow, options["overrides"]), tool.name)
             await async_compute(partial(spec.check_input, value))
     if tool is not None:
         options["variables"] = call.catalog.variables[tool.name] or None

@@ -23,12 +23,12 @@ def add_step_states_after_failure(
     client: SyncStepflowClient, run_id: str, steps: Sequence[StepDetails], item_index: int | None = None
 ) -> Sequence[StepDetails]:
     """Return steps with their states, fetching more of the run only if a step or its sub-runs failed."""
-    from stepflow_client._runs.explanation import add_step_states, iter_failed_children
+    from stepflow_client._runs.explanation import iter_failed_children, set_step_states
 
     if not any(step.error is not None or any(iter_failed_children(step.component, step.output)) for step in steps):
         return steps
     run = client.snapshot(run_id, include=("items", "steps", "flow", "arguments"), item_index=item_index)
-    return add_step_states(steps, {(step.item_index, step.step_id): step for step in run.steps or ()})
+    return set_step_states(steps, {(step.item_index, step.step_id): step for step in run.steps or ()})
 
 
 def add_failed_sub_run_count(client: SyncStepflowClient, run: RunDetails) -> RunDetails:

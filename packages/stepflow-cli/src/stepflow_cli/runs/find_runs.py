@@ -67,7 +67,7 @@ class StoppedServerError(Problem):
             NotKnownError,
             RecordedEvaluation,
             StepRun,
-            apply_valid_overrides,
+            apply_overrides_if_valid,
         )
 
         entry = self.entry
@@ -75,7 +75,7 @@ class StoppedServerError(Problem):
         try:
             if entry.status != "completed" or entry.flow is None or outputs is None or "input" in entry.omitted:
                 raise NotKnownError("")
-            flow, results = apply_valid_overrides(entry.flow, entry.overrides), []
+            flow, results = apply_overrides_if_valid(entry.flow, entry.overrides), []
             listed: list[dict[str, Any]] = flow.get("steps") or []
             steps = {str(step["id"]): (place, step) for place, step in enumerate(listed)}
             for kept, given in zip(outputs, inputs if isinstance(inputs, list) else [inputs], strict=True):

@@ -52,9 +52,9 @@ class Job:
         """The flow with its overrides applied."""
         if not self.overrides:
             return self.flow
-        from stepflow_client.flows.interpreter import apply_valid_overrides
+        from stepflow_client.flows.interpreter import apply_overrides_if_valid
 
-        return apply_valid_overrides(self.flow, self.overrides)
+        return apply_overrides_if_valid(self.flow, self.overrides)
 
     @property
     def all_variables(self) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def read_job_from_options(options: RunOptions) -> Job:
         return Job(options, {}, flow_id=name, about=dict(options.about), reuse=options.reuse)
     about = options.about if name == "-" else {**options.about, "flow_file": name}
     text = read_mapping_flow_source(name) if options.check else None
-    flow = load_flow_argument(name) if text is None else dict(text.without_positions.root.value)
+    flow = load_flow_argument(name) if text is None else dict(text.copy_without_positions.root.value)
     job = Job(options, flow, about=dict(about), reuse=options.reuse)
     read_job_values(job, text)
     return job

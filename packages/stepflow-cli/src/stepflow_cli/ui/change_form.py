@@ -11,7 +11,7 @@ from stepflow_client import InvalidArgumentError, Keep, RunArguments, RunDetails
 from stepflow_client._command import FailureGroup, apply_patch, make_merge_patch
 from stepflow_client._data.secrets import has_hidden_part
 from stepflow_client.flows.graph import get_steps_by_id
-from stepflow_client.flows.interpreter import apply_valid_overrides
+from stepflow_client.flows.interpreter import apply_overrides_if_valid
 from stepflow_client.flows.run_requirements import check_inputs
 
 from .schema_forms import (
@@ -72,7 +72,7 @@ class ItemsToChange:
     @cached_property
     def steps(self) -> dict[str, Any]:
         """The flow's steps by ID, with the run's overrides applied."""
-        return dict(get_steps_by_id(apply_valid_overrides(self.stored.flow, self.arguments.overrides)))
+        return dict(get_steps_by_id(apply_overrides_if_valid(self.stored.flow, self.arguments.overrides)))
 
     @property
     def step_input(self) -> Any:

@@ -41,7 +41,7 @@ def read_mapping_flow_source(name: str) -> FlowText:
         Problem, FlowFileError: If it can't be read or isn't a mapping.
     """
     text = read_flow_source(name)
-    value = text.without_positions.root.value
+    value = text.copy_without_positions.root.value
     # The checks report all other errors, with positions.
     if not isinstance(value, dict):
         require_flow(value, text.name)
@@ -87,8 +87,8 @@ def check_before_run(
     from stepflow_client._command import check_source
 
     kept = {*list_step_ids(run)} - {*changed}
-    flow = text.without_positions.root.value
-    every = check_source(text.without_positions, target=target)
+    flow = text.copy_without_positions.root.value
+    every = check_source(text.copy_without_positions, target=target)
     if all(finding.level == "warning" and finding.rule not in _NOTED for finding in every):
         # If two commands write at once, one digest is lost at worst.
         with suppress(OSError, StepflowClientError):

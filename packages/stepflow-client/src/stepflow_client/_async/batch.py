@@ -29,7 +29,7 @@ from .._runs.stored_flow import add_tag_to_flow
 from .._telemetry.history_recorder import BatchRecorder
 from .._telemetry.tracing import annotate_operation, measure_chunk
 from ..errors import InvalidArgumentError, NotFoundError, StepflowClientError
-from ..flows.nodes import add_step_place_to_hint
+from ..flows.nodes import add_python_place_to_hint
 from ..types.results import Outcome
 from ..types.statuses import ExecutionStatus
 from .flows import CheckedFlow, StoredCopy
@@ -324,7 +324,7 @@ class Batch:
         # Fast path: the inputs are nearly always plain JSON and all fit, so check and encode them in one go.
         text = encode_if_plain(values)
         if text is not None and self._input_check is not None:
-            fits_all = partial(self._input_check.accepts_all, values)
+            fits_all = partial(self._input_check.are_values_valid, values)
             text = text if await async_compute(fits_all, is_long=len(values) > _MANY) else None
         if text is not None and (is_recorded or chunk.size + len(text) <= self._read_ahead.max_bytes):
             count, text = len(values), text[1:-1]
@@ -367,7 +367,7 @@ class Batch:
             value = check_json(value, "the input", exact_integers=self._has_exact_numbers, max_depth=INPUT_DEPTH)
             text = encode(value)
             if self._input_check is not None:
-                self._input_check.check_input(value)
+                self._input_check.require_valid_input(value)
         except InvalidArgumentError as error:
             return value, text, error
         return value, text, None
@@ -526,11 +526,11 @@ class Batch:
         from .._runs.failure_hints import find_error_hint
 
         if self._effective_flow is None:
-            from ..flows.interpreter import apply_valid_overrides
+            from ..flows.interpreter import apply_overrides_if_valid
 
-            self._effective_flow = apply_valid_overrides(self._content, {"steps": self._arguments.overrides or {}})
+            self._effective_flow = apply_overrides_if_valid(self._content, {"steps": self._arguments.overrides or {}})
         hint = error.hint or find_error_hint(error, self._effective_flow, value, self._arguments.variables)
-        return add_step_place_to_hint(replace(error, hint=hint) if hint != error.hint else error, self._flow)
+        return add_python_place_to_hint(replace(error, hint=hint) if hint != error.hint else error, self._flow)
 
 
 def _make_refused_outcome(index: int, key: str | int | None, message: str, hint: str | None) -> Outcome:

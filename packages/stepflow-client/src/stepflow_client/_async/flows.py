@@ -304,9 +304,9 @@ class FlowStore:
 
     async def check(self, flow: FlowSource, *, offline: bool, type_check: bool, target: str | None) -> ValidationResult:
         """Check a flow with the offline rules from `stepflow_client.flows.check` and the server's components."""
-        from .._checks.checker import check, parse_target
+        from .._checks.checker import check, require_target_release
 
-        parse_target(target)
+        require_target_release(target)
         check_flags(offline=offline, type_check=type_check)
         components = None
         if not offline:

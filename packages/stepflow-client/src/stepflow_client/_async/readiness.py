@@ -35,10 +35,10 @@ async def wait_for_flow_components(
     """
     needed: Set[str] = frozenset()
     if overrides is not None:
-        from ..flows.interpreter import apply_valid_overrides
+        from ..flows.interpreter import apply_overrides_if_valid
 
         content = await flows.load_or_fetch_flow(flow)
-        needed = FlowSteps(apply_valid_overrides(content, overrides)).find_components()
+        needed = FlowSteps(apply_overrides_if_valid(content, overrides)).find_components()
     else:
         checked = flows.check_flow_or_id(flow)
         if isinstance(checked, str):

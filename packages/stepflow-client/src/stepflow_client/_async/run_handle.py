@@ -17,7 +17,7 @@ from .._data.arguments import check_integer
 from .._rules.retries import Backoff
 from .._rules.timeouts import compute_deadline, deadline_scope
 from ..errors import UnsupportedByServerError
-from ..flows.nodes import add_step_place_to_hint
+from ..flows.nodes import add_python_place_to_hint
 from ..types.models import Shown
 from ..types.results import OutputT
 
@@ -74,7 +74,7 @@ class RunHandle(SuggestsNames, Shown, Generic[OutputT]):
         return self
 
     def _add_source_location(self, result: FlowResult[OutputT]) -> FlowResult[OutputT]:
-        error = add_step_place_to_hint(result.error, self._flow)
+        error = add_python_place_to_hint(result.error, self._flow)
         return result if error is result.error else replace(result, error=error)
 
     @property

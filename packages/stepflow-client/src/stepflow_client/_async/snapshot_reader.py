@@ -20,7 +20,7 @@ from .._rules.timeouts import call_scope
 from .._runs.explanation import add_explanations, explain_items, find_component_needing_schema
 from .._runs.initial_progress import build_initial_progress
 from .._runs.pins import PIN_COMPONENT
-from .._runs.stored_flow import mark_kept_steps, parse_rerun_origin, restore_flow
+from .._runs.stored_flow import mark_step_details_as_kept, parse_rerun_origin, restore_flow
 from ..errors import InvalidArgumentError, NotFoundError, StepflowClientError, UnsupportedByServerError
 from ..flows.components import Components, parse_components
 from ..types.runs import RunSnapshot, SnapshotPart
@@ -223,7 +223,7 @@ class SnapshotReader:
         snapshot = add_explanations(RunSnapshot(
             details=details,
             items=items,
-            steps=None if steps is None else mark_kept_steps(steps, stored or {}),
+            steps=None if steps is None else mark_step_details_as_kept(steps, stored or {}),
             flow=None if stored is None else restore_flow(stored),
             arguments=await run.read_arguments() if "arguments" in parts else None,
             counts=details.items if "counts" in parts else None,

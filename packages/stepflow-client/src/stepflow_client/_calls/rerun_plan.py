@@ -17,9 +17,9 @@ from .._data.values import unify_overrides
 from .._rules.releases import Server, require_capability
 from ..errors import InvalidArgumentError
 from ..flows.expected_results import is_json_equal, may_equal_masked
-from ..flows.expressions import Reference, find_references, parse_portable_path
-from ..flows.graph import FlowSteps, cut_flow_to_step, get_steps_by_id, require_step
-from ..flows.interpreter import apply_valid_overrides
+from ..flows.expressions import Reference, find_references, parse_unambiguous_path
+from ..flows.graph import FlowSteps, cut_flow_to_step, get_steps_by_id, get_steps_by_id_including
+from ..flows.interpreter import apply_overrides_if_valid
 from ..flows.reading import FlowSource
 from ..flows.run_requirements import check_variables
 from ..types import FlowResult, StepDetails
@@ -230,7 +230,7 @@ def _find_executing_run(earlier: EarlierRun, index: int, step: str) -> tuple[His
 
 def _find_step_reads(step: Mapping[str, Any], kind: str) -> set[str | None]:
     """Return the input fields or variables a step reads. None stands for all of them."""
-    paths = (parse_portable_path(read.path) for read in find_references(step.get("input")) if read.kind == kind)
+    paths = (parse_unambiguous_path(read.path) for read in find_references(step.get("input")) if read.kind == kind)
     return {path[0] if path and isinstance(path[0], str) else None for path in paths}
 
 
@@ -354,12 +354,12 @@ def combine_with_earlier_run(request: RerunRequest, earlier: EarlierRun, new: Ma
     flow, written, entry = earlier.flow if new is None else new, earlier.flow, earlier.find_entry(earlier.run_id)
     for step in (before, alone):
         if step is not None:
-            require_step(flow, step)
+            get_steps_by_id_including(flow, step)
     if new is not None and entry is not None and isinstance(entry.flow, Mapping) and not is_flow_masked(entry.flow):
         # Compare with the flow as its author wrote it.
         written = entry.flow
     recorded = read_recorded_arguments(entry, flow)
-    old = apply_valid_overrides(written, recorded.overrides)
+    old = apply_overrides_if_valid(written, recorded.overrides)
     # Variables and overrides that aren't inherited count as empty, not unknown.
     if "input" not in request.inherit:
         recorded = recorded._replace(input=NOT_GIVEN)
@@ -374,7 +374,7 @@ def combine_with_earlier_run(request: RerunRequest, earlier: EarlierRun, new: Ma
     if alone is not None:
         flow, overrides = cut_flow_to_step(flow, alone, overrides)
         flow["steps"] = [{key: step[key] for key in step if key != "mustExecute"} for step in flow["steps"]]
-    effective = apply_valid_overrides(flow, overrides)
+    effective = apply_overrides_if_valid(flow, overrides)
     return NewRun(
         request=request,
         earlier=earlier,

@@ -81,10 +81,10 @@ def check_source(
     Raises:
         InvalidArgumentError: If `target` is not a release.
     """
-    release = parse_target(target)
+    release = require_target_release(target)
     if flow.error is None:
         findings = Findings(release)
-        catalog = ComponentCatalog(components, release, flow.component_schemas if type_check else None)
+        catalog = ComponentCatalog(components, release, flow.component_schemas_from_python if type_check else None)
         _check_flow(flow.root, catalog, findings, 0)
         if type_check and isinstance(flow.root.value, dict):
             from .type_rules import check_types
@@ -127,7 +127,7 @@ def check_config(config: FlowText) -> list[Finding]:
     return add_hints_and_fixes(config, list(findings.all.values()))
 
 
-def parse_target(target: str | None) -> Release | None:
+def require_target_release(target: str | None) -> Release | None:
     """Parse a target release into its first two numbers. None means all releases.
 
     Raises:
@@ -140,13 +140,13 @@ def parse_target(target: str | None) -> Release | None:
 
 
 def _check_flow(root: Node, catalog: ComponentCatalog, findings: Findings, depth: int) -> None:
-    with findings.treat_as_unchecked(depth > 0):
+    with findings.treat_as_read_at_run_time(depth > 0):
         shape_rules.check_flow_shape(root, findings)
     if not isinstance(root.value, dict):
         return
     model = FlowAnalysis(root)
     for node in root.elements_at("steps"):
-        with findings.treat_as_unchecked(depth > 0):
+        with findings.treat_as_read_at_run_time(depth > 0):
             shape_rules.check_step_shape(node, findings)
         if (step_input := node.get("input")) is not None:
             expression_rules.check_expression(step_input, findings, model.by_id)
@@ -169,7 +169,7 @@ def _check_flow(root: Node, catalog: ComponentCatalog, findings: Findings, depth
     for step in model.steps if depth < _MAX_DEPTH else ():
         inner = component_rules.check_and_find_subflow(step, findings)
         if inner is not None:
-            with findings.treat_as_unchecked(not inner[1]):
+            with findings.treat_as_read_at_run_time(not inner[1]):
                 _check_flow(inner[0], catalog, findings, depth + 1)
 
 

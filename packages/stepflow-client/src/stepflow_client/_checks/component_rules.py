@@ -8,7 +8,7 @@ from typing import Any
 from .._base.suggestions import find_nearest, format_did_you_mean, suggest_or_list
 from .._data.flow_declarations import get_fields
 from ..flows.components import ComponentCatalog, Components
-from ..flows.expressions import find_references, get_keyword, parse_portable_path
+from ..flows.expressions import find_references, get_keyword, parse_unambiguous_path
 from ..flows.findings import Findings
 from ..flows.graph import find_inner_flow
 from ..flows.json_schema import find_mismatches, get_defs
@@ -28,7 +28,7 @@ def check_component(step: Step, catalog: ComponentCatalog, findings: Findings) -
     known, node = catalog.known, step.node.items["component"]
     parts = [part.strip() for part in step.component.split("/")]
     tidy = "/" * step.component.strip().startswith("/") + "/".join(filter(None, parts)) or step.component
-    if catalog.is_denied(step.component):
+    if catalog.has_no_route(step.component):
         findings.add("unknown-component", "error", node, f"the server has no route to {node.value!r}",
                      "its configuration denies it, or does not allow it")  # fmt: skip
     elif "://" in step.component:
@@ -54,7 +54,7 @@ def check_component(step: Step, catalog: ComponentCatalog, findings: Findings) -
             findings.add("unknown-component", level, node, f"unknown component {node.value!r}", hint)
         elif find_nearest(plugin, ["builtin"], 0.75):
             findings.add("unknown-component", "warning", node, f"{node.value!r} looks misspelled", hint)
-        _check_misplaced_keys(step, {}, findings)
+        _check_step_keys_inside_input(step, {}, findings)
 
 
 def check_paths_into_step_outputs(model: FlowAnalysis, catalog: ComponentCatalog, findings: Findings) -> None:
@@ -69,11 +69,11 @@ def check_paths_into_step_outputs(model: FlowAnalysis, catalog: ComponentCatalog
             continue
         if (own := declared.get(step.id)) is not None:
             type, source = schema_to_type(own.value, model.defs, is_source=True), f" (the schema of step {step.id!r})"
-        elif component_types := catalog.find_types(step.component or ""):
+        elif component_types := catalog.find_input_and_output_types(step.component or ""):
             type, source = component_types[1], f" (the output of {step.component})"
         else:
             continue
-        lookup = look_up_path(type, parse_portable_path(path) or (), keeps_null=True)
+        lookup = look_up_path(type, parse_unambiguous_path(path) or (), keeps_null=True)
         report_missing_path(read, lookup, source, findings)
 
 
@@ -98,7 +98,7 @@ def _check_component_input(step: Step, schema: Any, findings: Findings) -> None:
     component = step.node.items["component"]
     node = step.node.get("input") or Node(None, component.line, component.column).attach_to(step.node, "input")
     schema = schema if isinstance(schema, Mapping) else {}
-    misplaced = _check_misplaced_keys(step, schema, findings)
+    misplaced = _check_step_keys_inside_input(step, schema, findings)
     for mismatch in find_mismatches(node.value, schema, get_defs(schema), evaluated=True):
         if not mismatch.parts and mismatch.key in misplaced:
             continue
@@ -113,7 +113,7 @@ def _check_component_input(step: Step, schema: Any, findings: Findings) -> None:
         findings.add_mismatch("component-input", level, node, mismatch, f"{step.component} {effect}: ")
 
 
-def _check_misplaced_keys(step: Step, schema: Mapping[str, Any], findings: Findings) -> list[str]:
+def _check_step_keys_inside_input(step: Step, schema: Mapping[str, Any], findings: Findings) -> list[str]:
     """Report and return step keys that were indented into the input, where they are just data."""
     node, fields = step.node.get("input"), get_fields(schema)[0]
     if node is None or get_keyword(node.items) is not None:
@@ -138,7 +138,7 @@ def check_and_find_subflow(step: Step, findings: Findings) -> tuple[Node, bool] 
         return None
     if step.component == "/builtin/iterate" and isinstance(node.value, dict) and get_keyword(node.items) is None:
         output = node.get("output")
-        values = [(node, False)] if output is None else list(_iter_possible_outputs(output))
+        values = [(node, False)] if output is None else list(_iter_branches_of_iterate_output(output))
         is_certain = not any(is_turn for _, is_turn in values)
         message = "iterate needs 'result' or 'next' in the output of its flow"
         for value in [value for value, is_turn in values if not is_turn]:
@@ -154,19 +154,19 @@ def check_and_find_subflow(step: Step, findings: Findings) -> tuple[Node, bool] 
     return None
 
 
-def _iter_possible_outputs(output: Node) -> Iterator[tuple[Node, bool]]:
+def _iter_branches_of_iterate_output(output: Node) -> Iterator[tuple[Node, bool]]:
     """Yield the possible values of an expression, and whether each may have `result` or `next`."""
     match get_keyword(output.items):
         case "$if":
             for key in ("then", "else"):
                 if key in output.items:
-                    yield from _iter_possible_outputs(output.items[key])
+                    yield from _iter_branches_of_iterate_output(output.items[key])
             if "else" not in output.items and output.items["$if"].value is not True:
                 yield Node(None, output.line, output.column).attach_to(output, "else"), False
         case "$coalesce":
             for element in output.items["$coalesce"].elements:
                 if element.value is not None:
-                    yield from _iter_possible_outputs(element)
+                    yield from _iter_branches_of_iterate_output(element)
         case None | "$literal" as keyword:
             value = output if keyword is None else output.items[keyword]
             yield output, isinstance(value.value, dict) and not value.items.keys().isdisjoint(("result", "next"))

@@ -102,7 +102,7 @@ def _check_plain_data(node: Node, findings: Findings, steps: Container[str]) -> 
     for child in node.elements:
         check_expression(child, findings, steps)
     if isinstance(node.value, str) and ("$" in node.value or "{{" in node.value):
-        _check_template_text(node, findings)
+        _report_references_in_plain_text(node, findings)
 
 
 def _find_keyword_without_dollar(node: Node, steps: Container[str]) -> str | None:
@@ -171,7 +171,7 @@ def _is_always_evaluated(node: Node) -> bool:
     return True
 
 
-def _check_template_text(node: Node, findings: Findings) -> None:
+def _report_references_in_plain_text(node: Node, findings: Findings) -> None:
     """Report references written as text, as in other workflow formats. Stepflow never evaluates text."""
     text, level, hint = node.value, "warning", ""
     shown = repr(text.strip())

@@ -40,7 +40,7 @@ class Read(NamedTuple):
         return self.reference.step
 
     @property
-    def operand(self) -> Node:
+    def argument(self) -> Node:
         """The keyword's value."""
         return self.node.items["$" + self.reference.kind]
 

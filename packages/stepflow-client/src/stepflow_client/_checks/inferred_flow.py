@@ -109,7 +109,7 @@ def infer_from_text(flow: FlowText, components: Components | None = None, *, str
     """
     require_flow(flow.root.value, flow.name)
     findings = checker.check_source(flow, components, type_check=True, strict=strict)
-    catalog = ComponentCatalog(components, fallback_schemas=flow.component_schemas)
+    catalog = ComponentCatalog(components, fallback_schemas=flow.component_schemas_from_python)
     types = type_inference.infer_flow_types(flow.root, UNKNOWN, catalog)
     input_type = type_inference.infer_input_from_uses(types) if types.declared_input is None else types.declared_input
     steps = []

@@ -9,7 +9,7 @@ from .._base.not_given import NOT_GIVEN
 from .._base.suggestions import suggest_or_list
 from .._base.text import short_json
 from .._data.flow_declarations import get_declared_schema, get_unset_value
-from ..flows.expressions import format_path, parse_portable_path
+from ..flows.expressions import format_path, parse_unambiguous_path
 from ..flows.findings import Findings
 from ..flows.json_types import Lookup, ObjectOf, Type, look_up_path, schema_to_type
 from ..flows.source import Node
@@ -21,7 +21,7 @@ def check_reads_against_declarations(model: FlowAnalysis, findings: Findings) ->
     schema = model.find_schema("input")
     if schema is not None:
         type = schema_to_type(schema.value, model.defs, is_source=True)
-        _check_ineffective_defaults(schema, findings)
+        _check_defaults_in_input_schema(schema, findings)
         for read in model.reads:
             if read.kind == "input":
                 _check_input_read(read, type, findings)
@@ -45,8 +45,8 @@ def report_missing_path(read: Read, lookup: Lookup, source: str, findings: Findi
     """Report a reference whose path doesn't exist. `source` describes the type in which it was looked up."""
     if lookup.problem is not None:
         # An invalid path inside a condition just makes the condition false.
-        level = "warning" if read.reference.is_in_condition else lookup.level
-        at = read.node.items["path"] if read.kind == "step" else read.operand
+        level = "warning" if read.reference.is_in_condition else lookup.finding_level
+        at = read.node.items["path"] if read.kind == "step" else read.argument
         findings.add(_PATH_RULES[read.kind], level, at, f"{lookup.problem}{source}", lookup.hint)
 
 
@@ -57,7 +57,7 @@ def _is_missing_value_harmless(read: Read) -> bool:
 
 
 def _check_input_read(read: Read, type: Type, findings: Findings) -> None:
-    parts = parse_portable_path(read.reference.path) or ()
+    parts = parse_unambiguous_path(read.reference.path) or ()
     report_missing_path(read, look_up_path(type, parts), " (the flow's input schema)", findings)
     if _is_missing_value_harmless(read):
         return
@@ -69,13 +69,13 @@ def _check_input_read(read: Read, type: Type, findings: Findings) -> None:
             guarded = f"{{$if: {{$input: {shown}}}, then: {{$input: {shown}}}, else: ...}}"
             is_alternative = any(branch.kind == "coalesce" for branch in read.reference.branches)
             reason = ": $coalesce tries the next value only after null" if is_alternative else ""
-            findings.add("optional-input", "warning", read.operand, f"without {shown} in the input, this fails{reason}",
-                         f"add {str(part)!r} to 'required', or write {guarded}: a condition that fails is "
-                         "false")  # fmt: skip
+            findings.add("optional-input", "warning", read.argument, f"without {shown} in the input, this fails"
+                         f"{reason}", f"add {str(part)!r} to 'required', or write {guarded}: a condition that fails "
+                         "is false")  # fmt: skip
             return
 
 
-def _check_ineffective_defaults(schema: Node, findings: Findings) -> None:
+def _check_defaults_in_input_schema(schema: Node, findings: Findings) -> None:
     """Report defaults of input fields, which have no effect."""
     properties = schema.get("properties")
     for name, node in properties.items.items() if properties is not None else ():
@@ -83,12 +83,12 @@ def _check_ineffective_defaults(schema: Node, findings: Findings) -> None:
             findings.add("dead-default", "warning", node, f"this default is never used: servers do not add {name!r} to "
                          "an input without it", "pass the field with each input, or read it with $if and write the "
                          "default into 'else'", key="default")  # fmt: skip
-        _check_ineffective_defaults(node, findings)
+        _check_defaults_in_input_schema(node, findings)
 
 
 def _check_variable_read(read: Read, model: FlowAnalysis, findings: Findings) -> None:
     """Check a reference to a variable. A flow inside a step only has its own variables, not those of the outer flow."""
-    parts = parse_portable_path(read.reference.path)
+    parts = parse_unambiguous_path(read.reference.path)
     if not parts:
         return
     name, has_default = str(parts[0]), "default" in read.reference.expression
@@ -98,9 +98,9 @@ def _check_variable_read(read: Read, model: FlowAnalysis, findings: Findings) ->
     if name in declared:
         type = schema_to_type(declared[name], model.defs, is_source=True)
         report_missing_path(read, look_up_path(type, parts[1:]), "", findings)
-    elif has_schema and not model.is_subflow and _is_undeclared(name, schema, model.defs):
+    elif has_schema and not model.is_subflow and _is_undeclared_variable(name, schema, model.defs):
         # Servers pass undeclared variables on, but this client rejects them.
-        findings.add("undeclared-variable", "warning" if has_default else "error", read.operand,
+        findings.add("undeclared-variable", "warning" if has_default else "error", read.argument,
                      f"variable {name!r} is not declared", suggest_or_list(name, declared, "declared are"))  # fmt: skip
         return
     value = get_unset_value(declared.get(name), is_required=is_required)
@@ -113,18 +113,18 @@ def _check_variable_read(read: Read, model: FlowAnalysis, findings: Findings) ->
     elif has_default or _is_missing_value_harmless(read):
         return
     elif model.is_subflow:
-        level = "error" if findings.in_unchecked and read.reference.is_certain else "warning"
+        level = "error" if findings.is_read_at_run_time and read.reference.is_certain else "warning"
         schemas = f"{{properties: {{variables: {{properties: {{{name}: {{default: {{$variable: {name}}}}}}}}}}}}}"
-        findings.add("unset-variable", level, read.operand, "this fails: a flow inside a step does not get the run's "
+        findings.add("unset-variable", level, read.argument, "this fails: a flow inside a step does not get the run's "
                      f"variables, and {name!r} has no default here", f"add schemas: {schemas} to this flow, and put "
                      "$literal around its steps and its output instead of around the flow")  # fmt: skip
     elif has_schema and not is_required:
-        findings.add("unset-variable", "warning", read.operand, f"this fails in runs that do not set {name!r}: servers "
-                     "derive a value for it only from a plain 'type'", "add a default to its schema or next to "
+        findings.add("unset-variable", "warning", read.argument, f"this fails in runs that do not set {name!r}: "
+                     "servers derive a value for it only from a plain 'type'", "add a default to its schema or next to "
                      "$variable, or add it to 'required'")  # fmt: skip
 
 
-def _is_undeclared(name: str, schema: Mapping[str, Any], defs: Mapping[str, Any]) -> bool:
+def _is_undeclared_variable(name: str, schema: Mapping[str, Any], defs: Mapping[str, Any]) -> bool:
     """Return whether neither the variables' schema nor any schema it refers to allows a name."""
     if schema.get("patternProperties") or isinstance(schema.get("additionalProperties"), Mapping):
         return False
@@ -145,10 +145,10 @@ def check_step_dependencies(model: FlowAnalysis, findings: Findings) -> None:
     """Report problems in the dependency graph of a flow, or of a flow inside a step."""
     for step in model.steps:
         # Servers don't check inner flows up front, so any step ID is fine there.
-        if not step.id.strip() and not findings.in_unchecked:
+        if not step.id.strip() and not findings.is_read_at_run_time:
             findings.add("empty-id", "fatal", step.node.items["id"], "a step's ID is empty", "give it a name")
         elif (first := model.by_id[step.id]) is not step:
-            level, line = "warning" if findings.in_unchecked else "fatal", first.node.items["id"].line
+            level, line = "warning" if findings.is_read_at_run_time else "fatal", first.node.items["id"].line
             findings.add("duplicate-id", level, step.node.items["id"], f"two steps have the ID {step.id!r}; the first "
                          f"is on line {line}", "rename one of them")  # fmt: skip
     ids = [step.id for step in model.steps]
@@ -159,7 +159,7 @@ def check_step_dependencies(model: FlowAnalysis, findings: Findings) -> None:
                 where = f"step {user.id!r}" if user is not None else "the output"
                 none = "the flow has no steps" if user is None else "no step is defined before this one"
                 hint = suggest_or_list(read.step, known, "steps are") if known else none
-                findings.add("undefined-step", "fatal", read.operand, f"{where} refers to step {read.step!r}, which "
+                findings.add("undefined-step", "fatal", read.argument, f"{where} refers to step {read.step!r}, which "
                              "does not exist", hint)  # fmt: skip
             elif read.step is not None and user is not None:
                 _check_step_order(model, user, model.by_id[read.step], read, findings)
@@ -180,16 +180,16 @@ def check_step_dependencies(model: FlowAnalysis, findings: Findings) -> None:
 
 def _check_step_order(model: FlowAnalysis, step: Step, other: Step, read: Read, findings: Findings) -> None:
     if other is step:
-        findings.add("self-reference", "fatal", read.operand, f"step {step.id!r} reads its own output")
+        findings.add("self-reference", "fatal", read.argument, f"step {step.id!r} reads its own output")
     elif other.index >= step.index:
         cyclic = model.graph.cyclic_steps
         is_cycle = other.id in cyclic and step.id in cyclic and not read.reference.is_in_default
         if is_cycle and (path := model.graph.find_shortest_path(other.id, step.id)):
             shown = [step.id, *path] if len(path) < _MAX_SHOWN else [step.id, *path[:5], "...", *path[-5:]]
-            findings.add("cycle", "fatal", read.operand, f"steps wait for each other: {' -> '.join(shown)}",
+            findings.add("cycle", "fatal", read.argument, f"steps wait for each other: {' -> '.join(shown)}",
                          "remove one of these references")  # fmt: skip
-        elif not findings.in_unchecked:
-            findings.add("later-step", "fatal", read.operand, f"step {step.id!r} refers to {other.id!r}, which is "
+        elif not findings.is_read_at_run_time:
+            findings.add("later-step", "fatal", read.argument, f"step {step.id!r} refers to {other.id!r}, which is "
                          "defined later", f"move {other.id!r} before {step.id!r}")  # fmt: skip
 
 
@@ -204,14 +204,14 @@ def _check_reads_that_stall(
         hint = f"also refer to {read.step!r} outside the default"
         if read.reference.is_in_default and step is not None:
             if read.step not in model.graph.find_upstream_steps(step_id for step_id in plain if step_id):
-                findings.add("default-step", "warning", read.operand, f"step {step.id!r} does not wait for step "
+                findings.add("default-step", "warning", read.argument, f"step {step.id!r} does not wait for step "
                              f"{read.step!r} in the default of a variable: without a value for the variable, it may "
                              "fail with 'not completed'", hint)  # fmt: skip
         elif read.step in certain:
             continue
         elif read.reference.is_in_default:
             if read.step not in plain:
-                findings.add("default-step", "warning", read.operand, f"the default of a variable does not make step "
+                findings.add("default-step", "warning", read.argument, f"the default of a variable does not make step "
                              f"{read.step!r} run: without a value for the variable, it fails with 'not completed'",
                              hint)  # fmt: skip
         elif (after := read.reference.after) and read.step not in after:
@@ -226,6 +226,6 @@ def _check_reads_that_stall(
                 condition = f"if {steps} {'returns' if len(after) == 1 else 'return'} null"
             else:
                 condition = f"if the condition on {steps} is {'true' if branch.kind == 'then' else 'false'}"
-            findings.add("conditional-stall", "warning", read.operand, f"{condition}, the run {effect}, because "
+            findings.add("conditional-stall", "warning", read.argument, f"{condition}, the run {effect}, because "
                          f"nothing else makes step {read.step!r} run", f"set mustExecute: true on {read.step!r}, or "
                          "refer to it outside the condition")  # fmt: skip

@@ -9,8 +9,8 @@ from typing import Any
 from .._base.suggestions import find_nearest, format_did_you_mean, suggest_or_list
 from .._data.flow_declarations import is_secret_marker
 from ..flows.findings import Findings
-from ..flows.json_schema import JSON_TYPES, find_mismatches, get_defs, parse_ref
-from ..flows.json_types import KEYWORDS, WITH_LIST, WITH_MAPPING, WITH_SCHEMA, is_value_of_kind
+from ..flows.json_schema import JSON_TYPES, find_mismatches, get_defs, parse_ref_name
+from ..flows.json_types import KEYWORDS, WITH_LIST, WITH_MAPPING, WITH_SCHEMA, fits_keyword_kind
 from ..flows.linear_patterns import compile_linear
 from ..flows.source import Node
 from .flow_analysis import FlowAnalysis
@@ -81,7 +81,7 @@ def _check_schema(node: Node, defs: Mapping[str, Any], findings: Findings) -> No
             findings.add("not-a-schema", "error", type_node, f"unknown type {type_node.value!r}",
                          suggest_or_list(str(type_node.value), JSON_TYPES, "types are"))  # fmt: skip
     reference = node.get("$ref")
-    name = parse_ref(reference.value) if reference is not None else None
+    name = parse_ref_name(reference.value) if reference is not None else None
     if reference is not None and name is not None and not {name, name.split("/")[0]} & defs.keys():
         findings.add("dangling-ref", "error", reference, f"$ref does not resolve: {reference.value}",
                      suggest_or_list(name, defs, "schemas.$defs has"))  # fmt: skip
@@ -127,14 +127,14 @@ def _check_keywords(node: Node, findings: Findings) -> None:
         if key in KEYWORDS:
             kind = _WIDER_KINDS.get(KEYWORDS[key], KEYWORDS[key])
             # Skip keywords that have their own checks.
-            if key not in ("required", "type") and not is_value_of_kind(child.value, kind):
+            if key not in ("required", "type") and not fits_keyword_kind(child.value, kind):
                 findings.add("not-a-schema", "error", child, f"{key} must be {kind}", _HINTS.get(kind))
         elif (name := _find_misspelled_keyword(key)) is not None and name not in node.items:
             if name == "is_secret":
                 findings.add("unknown-key", "error", node, f"unknown schema keyword {key!r}: this client hides the "
                              "values anyway, but other programs do not", format_did_you_mean(name),
                              key=key)  # fmt: skip
-            elif is_value_of_kind(child.value, _WIDER_KINDS.get(KEYWORDS[name], KEYWORDS[name])):
+            elif fits_keyword_kind(child.value, _WIDER_KINDS.get(KEYWORDS[name], KEYWORDS[name])):
                 level = "error" if name in _OF_RUNS else "warning"
                 findings.add("unknown-key", level, node, f"unknown schema keyword {key!r}: it has no effect",
                              format_did_you_mean(name), key=key)  # fmt: skip

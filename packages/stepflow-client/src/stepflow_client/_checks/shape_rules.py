@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any
 
 from .._base.suggestions import find_nearest, suggest_or_list
@@ -70,7 +69,9 @@ def check_flow_shape(flow: Node, findings: Findings) -> None:
         # The key of other kinds of documents, apiVersion, resembles a flow's.
         unknown = [key for key, node in flow.items.items() if key not in {*_FLOW, "apiVersion"} and not _is_empty(node)]
         # If it's just a typo, report that instead.
-        if not any(_find_key(key, _FLOW) or find_nearest(key, _FLOW) or _fold_key(key) in _EARLIER for key in unknown):
+        if not any(
+            find_nearest(key, _FLOW) or _fold_key(key) in {*_EARLIER, *map(_fold_key, _FLOW)} for key in unknown
+        ):
             findings.add("no-flow", "error", flow, *reason, key="flow" if "flow" in flow.items else None)
             return
     if not _check_mapping(flow, "a flow", _FLOW, (), findings):
@@ -78,7 +79,7 @@ def check_flow_shape(flow: Node, findings: Findings) -> None:
     if "output" not in flow.items:
         findings.add("no-output", "warning", flow, "the flow has no output: it returns null and only mustExecute "
                      "steps run", "add output: {$step: id}")  # fmt: skip
-    with findings.treat_as_unchecked(True):
+    with findings.treat_as_read_at_run_time(True):
         for example in flow.elements_at("examples"):
             _check_mapping(example, "an example", _EXAMPLE, ("name", "input"), findings)
         test = _get_non_null(flow, "test")
@@ -128,11 +129,6 @@ def _is_empty(node: Node) -> bool:
 
 def _fold_key(key: str) -> str:
     return key.replace("_", "").replace("-", "").lower()
-
-
-def _find_key(key: str, known: Collection[str]) -> str | None:
-    """Return the known key that matches (ignoring underscores, hyphens and case), or None."""
-    return next((name for name in known if _fold_key(name) == _fold_key(key)), None)
 
 
 def _check_test_section(test: Node, findings: Findings) -> None:
@@ -273,7 +269,7 @@ def _check_mapping(node: Node, what: str, known: dict[str, str], required: tuple
 def _report_unknown_key(node: Node, key: str, what: str, known: dict[str, str], findings: Findings) -> None:
     if key in ("schema", "$schema") and what == "a flow":
         return
-    same = _find_key(key, known)
+    same = {_fold_key(name): name for name in known}.get(_fold_key(key))
     earlier = (_EARLIER_IN_CASES if known is _CASE else _EARLIER).get(_fold_key(key))
     hint = f"write {same!r}" if same else earlier or suggest_or_list(key, known, f"{what} has")
     is_meant = same or earlier or find_nearest(key, known)

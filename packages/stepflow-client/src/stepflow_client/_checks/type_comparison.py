@@ -31,16 +31,15 @@ def is_compatible(actual: Type, expected: Type) -> bool:
     return find_conflict(actual, expected) is None
 
 
-def find_conflict(actual: Type, expected: Type) -> Conflict | None:
-    """Return the conflict between a type and the expected type, or None if they match or can't be compared."""
-    return _compare_types(actual, expected, 0, {})
-
-
 _Results = dict[tuple[int, int], Conflict | None]
 
 
-def _compare_types(actual: Type, expected: Type, depth: int, results: _Results) -> Conflict | None:
-    """Return the conflict between two types. `results` are those of parts, which may be repeated."""
+def find_conflict(actual: Type, expected: Type, depth: int = 0, results: _Results | None = None) -> Conflict | None:
+    """Return the conflict between a type and the expected type, or None if they match or can't be compared.
+
+    `results` are those of parts, which may be repeated.
+    """
+    results = {} if results is None else results
     if depth > _MAX_COMPARED_DEPTH or is_unknown(actual) or is_unknown(expected):
         return None
     key = (id(actual), id(expected))
@@ -63,7 +62,7 @@ def _find_closest_conflict(member: Member, expected: Type, depth: int, results: 
     conflicts = list[Conflict]()
     for candidate in expected.members:
         if type(candidate) is type(member):
-            conflicts_of_member = _find_member_conflicts(member, candidate, depth, results)
+            conflicts_of_member = _find_conflicts_between_members(member, candidate, depth, results)
             if not conflicts_of_member:
                 return None
             # Prefer conflicts that are certain.
@@ -76,7 +75,7 @@ def _find_closest_conflict(member: Member, expected: Type, depth: int, results: 
     return whole._replace(is_certain=all(conflict.is_certain for conflict in conflicts))
 
 
-def _find_member_conflicts(actual: Any, expected: Any, depth: int, results: _Results) -> list[Conflict]:
+def _find_conflicts_between_members(actual: Any, expected: Any, depth: int, results: _Results) -> list[Conflict]:
     conflicts = list[Conflict]()
     match actual:
         case Scalar():
@@ -85,20 +84,20 @@ def _find_member_conflicts(actual: Any, expected: Any, depth: int, results: _Res
         case ListOf():
             for index, part in enumerate(actual.first if actual.elements is None else actual.elements):
                 element = expected.first[index] if index < len(expected.first) else expected.items
-                reason = _compare_types(part, element, depth + 1, results)
+                reason = find_conflict(part, element, depth + 1, results)
                 if reason is not None:
                     # Lists may be too short to have this element.
                     is_certain = reason.is_certain and (not index or actual.elements is not None)
                     conflicts.append(reason._replace(path=(index, *reason.path), is_certain=is_certain))
             if actual.elements is None and not actual.first:
-                reason = _compare_types(actual.items, expected.items, depth + 1, results)
+                reason = find_conflict(actual.items, expected.items, depth + 1, results)
                 if reason is not None:
                     conflicts.append(reason._replace(path=(0, *reason.path)))
         case ObjectOf():
             for name, field in expected.fields.items():
                 given = actual.fields.get(name)
                 if given is not None:
-                    reason = _compare_types(given.type, field.type, depth + 1, results)
+                    reason = find_conflict(given.type, field.type, depth + 1, results)
                     if reason is not None:
                         is_certain = reason.is_certain and given.is_required
                         conflicts.append(reason._replace(path=(name, *reason.path), is_certain=is_certain))

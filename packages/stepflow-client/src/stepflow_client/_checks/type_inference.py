@@ -10,7 +10,7 @@ from .._base.not_given import NOT_GIVEN
 from .._data.flow_declarations import get_unset_value
 from ..flows import json_types
 from ..flows.components import ComponentCatalog
-from ..flows.expressions import REFERENCE_KEYWORDS, Path, get_keyword, is_expression, parse_portable_path
+from ..flows.expressions import REFERENCE_KEYWORDS, Path, get_keyword, is_expression, parse_unambiguous_path
 from ..flows.json_types import UNKNOWN, Field, ListOf, Lookup, ObjectOf, Scalar, Type, is_unknown, make_union
 from ..flows.source import Node
 from .flow_analysis import FlowAnalysis, Step
@@ -159,11 +159,11 @@ def look_up_reference(node: Node, keyword: str, types: FlowTypes, default: Type 
     target = node.items[keyword].value
     if keyword == "$step":
         step, path = types.steps.get(target) if isinstance(target, str) else None, node.get("path")
-        parts = parse_portable_path(path.value if path is not None else None)
+        parts = parse_unambiguous_path(path.value if path is not None else None)
         if parts is None or step is None:
             return Lookup(UNKNOWN)
         return json_types.look_up_path(step.output, parts, keeps_null=True)
-    parts = parse_portable_path(target)
+    parts = parse_unambiguous_path(target)
     if parts is None:
         return Lookup(UNKNOWN)
     if keyword == "$input":
@@ -255,14 +255,14 @@ def infer_flow_types(root: Node, given: Type, known: ComponentCatalog, depth: in
         return types
     for step in model.steps:
         if step.id not in types.steps:
-            types.steps[step.id] = _infer_step_types(step, types, known, depth)
+            types.steps[step.id] = _infer_types_of_step(step, types, known, depth)
     types.output = infer_type(root.get("output"), types)
     types.declared_output = declared_type("output", is_source=False)
     return types
 
 
-def _infer_step_types(step: Step, types: FlowTypes, known: ComponentCatalog, depth: int) -> StepTypes:
-    component_types = known.find_types(step.component) if step.component is not None else None
+def _infer_types_of_step(step: Step, types: FlowTypes, known: ComponentCatalog, depth: int) -> StepTypes:
+    component_types = known.find_input_and_output_types(step.component) if step.component is not None else None
     expected_input, returned = component_types or (UNKNOWN, UNKNOWN)
     returned, inner = _infer_builtin_output(step, types, known, depth) or (returned, None)
     own = types.model.find_schema("steps", "properties", step.id)
@@ -308,7 +308,7 @@ def _infer_builtin_output(
                 result = result if result.members else following if following.members else UNKNOWN
             fields = {"result": result, "iterations": json_types.INTEGER, "terminated": json_types.BOOLEAN}
         case "/builtin/eval":
-            blob = _get_blob_of_id(type_at("flow_id"))
+            blob = _get_blob_from_id_type(type_at("flow_id"))
             if blob is not None and blob.flow is not None:
                 inner = infer_flow_types(blob.flow, type_at("input"), known, depth + 1)
             fields = {"result": _build_flow_result_type(inner), "run_id": json_types.TEXT}
@@ -318,7 +318,7 @@ def _infer_builtin_output(
                 inner = infer_flow_types(flow, UNKNOWN, known, depth + 1)
             content = json_types.widen_type(type_at("data")) if kind is not None and kind.value == "data" else UNKNOWN
             fields = {"blob_id": Type((Scalar("string", blob=json_types.Blob(content, flow)),))}
-        case "/builtin/get_blob" if blob := _get_blob_of_id(type_at("blob_id")):
+        case "/builtin/get_blob" if blob := _get_blob_from_id_type(type_at("blob_id")):
             fields = {"data": blob.content}
         case "/builtin/noop":
             return json_types.widen_type(infer_type(step.node.get("input"), types)), None
@@ -375,7 +375,7 @@ def _get_result_and_next_types(output: Type) -> tuple[Type, Type]:
     return make_union(results), make_union(following)
 
 
-def _get_blob_of_id(type: Type) -> json_types.Blob | None:
+def _get_blob_from_id_type(type: Type) -> json_types.Blob | None:
     member = type.members[0] if len(type.members) == 1 else None
     return member.blob if isinstance(member, Scalar) else None
 
@@ -388,7 +388,7 @@ def find_input_uses(types: FlowTypes) -> Iterator[tuple[Path, TypedPart, str]]:
     for user, node, expected in users:
         for part in collect_typed_parts(node, expected, types):
             if get_keyword(part.node.items) == "$input" and not part.is_missing:
-                path = parse_portable_path(part.node.items["$input"].value)
+                path = parse_unambiguous_path(part.node.items["$input"].value)
                 if path is not None:
                     yield path, part, user
 

@@ -174,7 +174,7 @@ def make_tool_spec(flow: Mapping[str, Any], name: str) -> FlowToolSpec:
     output = get_declared_schema(flow, "output")
     defs = get_stored_defs(flow, "output")
     output = {} if output is None else tool_schemas.inline_schema(output, defs, checkable_only=True)
-    fields = tool_schemas.iter_fields_and_keywords([schema, output])
+    fields = tool_schemas.iter_field_names_and_keywords([schema, output])
     if (hidden := next((field for field in fields if visible(field) != field), None)) is not None:
         problem = f"its field name {visible(hidden)!r} contains control or invisible characters"
         hint = "rename the field in the flow's schemas"

@@ -213,7 +213,7 @@ def check_inputs_against_schema(value: Any, validator: Validator) -> list[Any]:
     """
     plain = check_json(value, "the input")
     items = plain if isinstance(plain, list) else [plain]
-    validator.check_inputs(items, "use check_input=False to send it anyway")
+    validator.require_valid_inputs(items, "use check_input=False to send it anyway")
     return items
 
 

@@ -541,7 +541,7 @@ def read_error(answer: dict[str, Any], decoder: OutputDecoder = PLAIN) -> types.
     step = FAILED_STEP.match(message)
     code: Any = answer.get("errorCode")
     details = restore_integers({key: answer[key] for key in ("errorCode", "errorData") if key in answer})
-    if (mocked := pins.parse_mocked_failure(message)) is not None:
+    if (mocked := pins.parse_mocked_failure_message(message)) is not None:
         # Drop the server's code and data. They belong to the component that fails in place of the mocked step.
         (code, message), details = mocked, None
     if decoder.secrets:

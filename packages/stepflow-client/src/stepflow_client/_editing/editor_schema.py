@@ -15,7 +15,7 @@ from typing import Any, Literal
 from .._data.arguments import argument_error
 from ..flows.components import Components, add_builtin_components, parse_components
 from ..flows.graph import SUBFLOW_INPUTS
-from ..flows.json_schema import parse_ref
+from ..flows.json_schema import parse_ref_name
 from ..flows.json_types import is_valid_keyword
 
 Schema = dict[str, Any]
@@ -111,7 +111,7 @@ class _InputSchemaConverter:
         if not isinstance(schema, Mapping) or depth > _MAX_DEPTH:
             return dict(_EXPRESSION)
         if "$ref" in schema:
-            name = parse_ref(schema["$ref"])
+            name = parse_ref_name(schema["$ref"])
             if name is None or name not in self.defs:
                 # Servers report builtin components without their shared schemas.
                 return dict(_EXPRESSION)
@@ -119,7 +119,7 @@ class _InputSchemaConverter:
                 self.names[name] = f"{self.label}.{len(self.names)}"
                 self.definitions[self.names[name]] = self.convert(self.defs[name], depth + 1)
             return {"$ref": f"#/$defs/{self.names[name]}"}
-        plain = self._convert_plain_value(schema, depth)
+        plain = self._build_schema_for_literal_value(schema, depth)
         if not plain:
             return dict(_EXPRESSION)
         help: Schema = {key: plain[key] for key in ("title", "description") if key in plain}
@@ -129,7 +129,7 @@ class _InputSchemaConverter:
             return {**help, "anyOf": [plain, {"allOf": [{"$ref": "#/$defs/isExpression"}, _EXPRESSION]}]}
         return {**help, "if": {"$ref": "#/$defs/isExpression"}, "then": _EXPRESSION, "else": plain}
 
-    def _convert_plain_value(self, schema: Mapping[str, Any], depth: int) -> Schema:
+    def _build_schema_for_literal_value(self, schema: Mapping[str, Any], depth: int) -> Schema:
         plain: Schema = {key: schema[key] for key in _KEPT if key in schema and is_valid_keyword(key, schema[key])}
         for key, values in (("enum", schema.get("enum")), ("const", [schema.get("const")])):
             # Skip objects and lists, which may contain expressions.

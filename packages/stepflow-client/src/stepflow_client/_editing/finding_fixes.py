@@ -53,7 +53,7 @@ def add_hints_and_fixes(flow: FlowText, findings: Sequence[Finding]) -> list[Fin
         for finding in findings
         # Drop ignored keys next to a `$from`: rewriting it removes them anyway.
         if finding.rule != "ignored-key" or finding.at is None or get_keyword(finding.at.items) != "$from" or
-        _convert_from_keyword(finding.at) is None
+        _convert_legacy_from_expression(finding.at) is None
     ]  # fmt: skip
     # Don't rename two of a mapping's keys to the same key: it isn't clear which one is meant.
     keys = [
@@ -105,7 +105,7 @@ class _FindingRewriter:
         at, text = finding.at, self.text
         if at is not None:
             match finding.rule:
-                case "from-expression" if new := _convert_from_keyword(at):
+                case "from-expression" if new := _convert_legacy_from_expression(at):
                     old = text[at.start : at.end] if at.start >= 0 else "#"
                     # Don't lose comments inside the expression.
                     fix = None if "#" in old else Fix(at.start, at.end, old, format_inline(text, new))
@@ -309,7 +309,7 @@ class _FindingRewriter:
         return finding._replace(fix=text_edits.combine_edits(self.text, [(at.start, at.end, text)]))
 
 
-def _convert_from_keyword(node: Node) -> dict[str, str] | None:
+def _convert_legacy_from_expression(node: Node) -> dict[str, str] | None:
     """Convert a `$from` to the current syntax, e.g. `{$from: {step: a}, path: x}` to `{$step: a, path: $.x}`. Return
     None if its meaning is unclear."""
     source, path = node.items["$from"].value, node.value.get("path", "")

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..flows.source import Key, Node
 from . import text_edits
-from .text_edits import Edit
+from .text_edits import Edit, edit_content
 
 # Maximum line length.
 _LINE = 110
@@ -37,7 +37,7 @@ def add_schemas(content: bytes, schemas: Schemas, source: str) -> bytes:
     def change(text: str, root: Node) -> tuple[Iterable[Edit], Any]:
         return _add_missing_schemas(text, root, added, is_root=True), _merge_missing_schemas(root.value, added)
 
-    return text_edits.edit_file(content, source, change, "schemas cannot be added without changing more of the file; "
+    return edit_content(content, source, change, "schemas cannot be added without changing more of the file; "
                                 "write 'schemas' as a mapping of its own, without aliases")  # fmt: skip
 
 
@@ -95,7 +95,7 @@ def _format_block_mapping(values: Schemas, indent: int) -> str:
     """Format keys in block style, keeping schemas on one line if they fit."""
     lines = list[str]()
     for key, value in values.items():
-        start = f"{' ' * indent}{text_edits.format_block_key(key)}:"
+        start = f"{' ' * indent}{text_edits.format_yaml_key(key)}:"
         short = f"{start} {text_edits.format_inline_yaml(value)}"
         is_short = len(short) <= _LINE and not isinstance(value, _SchemaContainer)
         if is_short or not value or not isinstance(value, (Mapping, list)):

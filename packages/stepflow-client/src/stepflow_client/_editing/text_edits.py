@@ -44,7 +44,7 @@ class NotEditableError(Exception):
     """A change can't be made in the text."""
 
 
-def edit_file(
+def edit_content(
     content: bytes, source: str, change: Callable[[str, Node], tuple[Iterable[Edit], Any]], problem: str
 ) -> bytes:
     """Return a file's content with edits applied.
@@ -68,7 +68,7 @@ def edit_file(
 def format_block_keys(values: Mapping[str, Any], indent: int) -> str:
     """Format keys and values in block style. Each value is an object or list."""
     margin = " " * indent
-    return "\n".join(f"{margin}{format_block_key(key)}:\n{format_block(values[key], indent + 2)}" for key in values)
+    return "\n".join(f"{margin}{format_yaml_key(key)}:\n{format_block(values[key], indent + 2)}" for key in values)
 
 
 def build_keys_addition(text: str, mapping: Node, values: Mapping[str, Any], write: Write = format_block_keys) -> Edit:
@@ -92,7 +92,7 @@ def build_keys_addition(text: str, mapping: Node, values: Mapping[str, Any], wri
     return end, end, "\n" + write(values, first.column - 1)
 
 
-def format_block_key(key: str) -> str:
+def format_yaml_key(key: str) -> str:
     """Format a key in block style."""
     return format_yaml(key) if key.isprintable() and "\\" not in key else dump_json(key)
 

@@ -81,7 +81,7 @@ class ItemRecord:
         is_lost = self.error is not None and self.error.code in _LOST
         return self.status is ExecutionStatus.COMPLETED or (self.status in FAILED_STATUSES and not is_lost)
 
-    def _find_expression_failures(self, expression: Any) -> list[Failure] | None:
+    def _get_failures_of_expression(self, expression: Any) -> list[Failure] | None:
         """Return an expression's failures. Empty if it has a value, and None if that can't be determined."""
         try:
             self.evaluation.evaluate(expression)
@@ -91,42 +91,42 @@ class ItemRecord:
             return None
         return []
 
-    def _find_failed_reads(self, reader: str | None) -> list[str]:
+    def _find_failed_dependencies(self, reader: str | None) -> list[str]:
         """Return the failed steps that may have caused a step (or the output, if None) to fail, ignoring conditions."""
         steps = self._flow_steps
         reads = steps.output_reads if reader is None else steps.by_id[reader].reads if reader in steps.by_id else ()
         names = [read.step for read in reads if read.step and not read.is_in_condition and not read.is_in_default]
-        return [name for name in names if name in self.listed and self._has_failed(name)]
+        return [name for name in names if name in self.listed and self._has_step_failed(name)]
 
-    def _has_failed(self, step_id: str) -> bool:
+    def _has_step_failed(self, step_id: str) -> bool:
         return self.listed[step_id].status in FAILED_STATUSES
 
     def _get_step_error_key(self, step_id: str) -> tuple[str, ErrorCode | None] | None:
         """Return a step's error in comparable form, or None if the server doesn't report it."""
         return _get_error_key(self.listed[step_id].error)
 
-    def find_failure_source(self, step_id: str) -> str | None:
+    def find_direct_cause_of_step(self, step_id: str) -> str | None:
         """Return the step that made a step fail: the step itself, a failed step it reads, or None if unknown."""
         if step_id not in self._sources:
-            self._sources[step_id] = self._trace_failure_source(step_id)
+            self._sources[step_id] = self._compute_direct_cause_of_step(step_id)
         return self._sources[step_id]
 
-    def _trace_failure_source(self, step_id: str) -> str | None:
+    def _compute_direct_cause_of_step(self, step_id: str) -> str | None:
         error = self.listed[step_id].error
         if step_id not in self.definitions:
             # Without the flow, the message is the only clue to the step it may have read.
             named = FAILED_STEP.match(error.message) if error is not None else None
             if named is None:
                 return None
-            return named["id"] if named["id"] in self.listed and self._has_failed(named["id"]) else step_id
+            return named["id"] if named["id"] in self.listed and self._has_step_failed(named["id"]) else step_id
         key = _get_error_key(error)
-        failures = self._find_expression_failures(self.definitions[step_id].get("input"))
+        failures = self._get_failures_of_expression(self.definitions[step_id].get("input"))
         if failures == []:
             return step_id
         if key is None:
             if failures and failures[0].is_sure:
                 return failures[0].step or step_id
-            return None if self._find_failed_reads(step_id) else step_id
+            return None if self._find_failed_dependencies(step_id) else step_id
         # Does the input fail with the step's own error, or does it read a step with that error? Either way, the step
         # never ran.
         for failure in sorted(failures or (), key=lambda failure: failure.step is None):
@@ -134,13 +134,13 @@ class ItemRecord:
                 return step_id
             if failure.step is not None and self._get_step_error_key(failure.step) in (key, None):
                 return failure.step
-        same = [name for name in self._find_failed_reads(step_id) if self._get_step_error_key(name) in (key, None)]
-        return same[0] if same else step_id
+        failed = self._find_failed_dependencies(step_id)
+        return next((name for name in failed if self._get_step_error_key(name) in (key, None)), step_id)
 
-    def find_root_step(self, step_id: str) -> str:
+    def find_root_cause_of_step(self, step_id: str) -> str:
         """Trace a step's failure to the step where it began, as far as possible."""
         seen = [step_id]
-        while (source := self.find_failure_source(seen[-1])) is not None and source not in seen:
+        while (source := self.find_direct_cause_of_step(seen[-1])) is not None and source not in seen:
             seen.append(source)
         return seen[-1]
 
@@ -158,8 +158,8 @@ class ItemRecord:
         if not self.has_steps:
             named = self._step_named_by_server
             return Cause("step", named) if named else Cause("stall" if self.stalled_step else "unknown")
-        failures = self._find_expression_failures(self.flow.get("output")) or []
-        roots = [None if failure.step is None else self.find_root_step(failure.step) for failure in failures]
+        failures = self._get_failures_of_expression(self.flow.get("output")) or []
+        roots = [None if failure.step is None else self.find_root_cause_of_step(failure.step) for failure in failures]
         for failure, root in zip(failures, roots, strict=True):
             if root is None and failure.message == self.error.message:
                 return Cause("stall" if self.stalled_step else "output")
@@ -172,7 +172,7 @@ class ItemRecord:
                 return self._make_step_cause(root)
         # If there's just one candidate, it must have failed, even if the server doesn't report its error.
         only = roots[0] if len(set(roots)) == 1 and failures[0].is_sure else None
-        candidates = dict.fromkeys(map(self.find_root_step, self._find_failed_reads(None)))
+        candidates = dict.fromkeys(map(self.find_root_cause_of_step, self._find_failed_dependencies(None)))
         fits = {name: self._has_error_of_step(name) for name in candidates}
         if only is not None and fits.get(only) is not False:
             return self._make_step_cause(only)
@@ -186,7 +186,7 @@ class ItemRecord:
         return Cause("output" if self._is_expression_error else "unknown")
 
     def _make_step_cause(self, step_id: str) -> Cause:
-        return Cause("step", step_id) if self.find_failure_source(step_id) == step_id else Cause("unknown")
+        return Cause("step", step_id) if self.find_direct_cause_of_step(step_id) == step_id else Cause("unknown")
 
     @property
     def _step_named_by_server(self) -> str | None:
@@ -202,7 +202,7 @@ class ItemRecord:
             return key == _get_error_key(self.error)
         if self._step_named_by_server is not None:
             return self._step_named_by_server == step_id
-        failures = self._find_expression_failures(self.definitions.get(step_id, {}).get("input"))
+        failures = self._get_failures_of_expression(self.definitions.get(step_id, {}).get("input"))
         if failures and failures[0].is_sure and all(failure.step is None for failure in failures):
             return any(failure.message == self.error.message for failure in failures)
         # Any other message could have come from the step's component.
@@ -223,7 +223,7 @@ class ItemRecord:
     def _find_cause_by_errors(self, error: FlowError) -> Cause:
         """Find the cause without the flow: the first step with the item's error."""
         key = _get_error_key(error)
-        failed = [name for name in self.listed if self._has_failed(name)]
+        failed = [name for name in self.listed if self._has_step_failed(name)]
         named = FAILED_STEP.match(error.message)
         if named is not None and named["id"] in failed:
             return Cause("step", named["id"])

@@ -10,7 +10,7 @@ from typing import Any
 from .._data.secrets import has_hidden_part
 from ..flows.components import BUILTINS
 from ..flows.graph import FlowSteps
-from ..flows.interpreter import NOT_KNOWN, apply_valid_overrides
+from ..flows.interpreter import NOT_KNOWN, apply_overrides_if_valid
 from ..types import ErrorCode, RunArguments, RunItem, StepDetails
 from ..types.account import FailedChild, RunAccount, StepAccount, StepState, count_failed_in_sub_runs
 from ..types.runs import RunSnapshot
@@ -85,10 +85,10 @@ def add_explanations(snapshot: RunSnapshot) -> RunSnapshot:
     accounts = explain_steps(snapshot, [item for item in items if item.index in indexes])
     if details.status is ExecutionStatus.COMPLETED:
         details = replace(details, failed_in_sub_runs=count_failed_in_sub_runs(accounts.values()))
-    return replace(snapshot, details=details, steps=add_step_states(steps, accounts))
+    return replace(snapshot, details=details, steps=set_step_states(steps, accounts))
 
 
-def add_step_states(steps: Iterable[StepDetails], accounts: Mapping[tuple[int, str], StepAccount]) -> list[StepDetails]:
+def set_step_states(steps: Iterable[StepDetails], accounts: Mapping[tuple[int, str], StepAccount]) -> list[StepDetails]:
     """Copy step states from accounts, which are keyed by item index and step ID."""
     explained, names = [], ("state", "because_of", "is_default", "failed_children")
     for step in steps:
@@ -115,7 +115,7 @@ def iter_item_records(
     by_item: dict[int, list[StepDetails]] = {}
     for step in steps or ():
         by_item.setdefault(step.item_index, []).append(step)
-    flow, inputs = apply_valid_overrides(snapshot.flow or {}, arguments.overrides), arguments.inputs or []
+    flow, inputs = apply_overrides_if_valid(snapshot.flow or {}, arguments.overrides), arguments.inputs or []
     make_record = partial(
         ItemRecord,
         flow,
@@ -151,19 +151,17 @@ def _explain_step(item: ItemRecord, name: str) -> StepAccount:
     base = StepAccount(name, "unknown", component, listed.status)
     if listed.status is ExecutionStatus.COMPLETED:
         is_kept, children = listed.is_kept, list(iter_failed_children(component, listed.output))
-        is_default = not is_kept and _has_used_default(item, definition, listed)
+        is_default = not is_kept and _has_step_used_default_output(item, definition, listed)
         return replace(base, state="completed", is_default=is_default, failed_children=children, is_kept=is_kept)
     if listed.status in FAILED_STATUSES:
-        source = item.find_failure_source(name)
+        source = item.find_direct_cause_of_step(name)
         if source not in (name, None):
-            return replace(base, state="not_run", because_of=item.find_root_step(name))
+            return replace(base, state="not_run", because_of=item.find_root_cause_of_step(name))
         is_own = source == name or item.cause.step_id == name
         return replace(base, state="failed" if is_own else "unknown", error=listed.error)
-    states: dict[ExecutionStatus, StepState] = {
-        ExecutionStatus.RUNNING: "running",
-        ExecutionStatus.CANCELLED: "cancelled",
-    }
-    return replace(base, state=states.get(listed.status, "unknown"))
+    if listed.status is ExecutionStatus.RUNNING:
+        return replace(base, state="running")
+    return replace(base, state="cancelled" if listed.status is ExecutionStatus.CANCELLED else "unknown")
 
 
 def _infer_unlisted_state(item: ItemRecord, name: str) -> StepState:
@@ -177,7 +175,7 @@ def _infer_unlisted_state(item: ItemRecord, name: str) -> StepState:
     return "not_needed" if item.is_over else "not_started"
 
 
-def _has_used_default(item: ItemRecord, definition: Mapping[str, Any], listed: StepDetails) -> bool | None:
+def _has_step_used_default_output(item: ItemRecord, definition: Mapping[str, Any], listed: StepDetails) -> bool | None:
     """Return whether a completed step failed and fell back to its default, or None if there is no way to tell."""
     rule = definition.get("onError")
     if not isinstance(rule, Mapping) or rule.get("action") != "useDefault":
@@ -186,9 +184,9 @@ def _has_used_default(item: ItemRecord, definition: Mapping[str, Any], listed: S
         return None
     if listed.output != rule.get("defaultValue"):
         return False
-    from .failure_hints import may_return_value
+    from .failure_hints import may_component_return
 
-    return None if may_return_value(str(definition.get("component")), listed.output) else True
+    return None if may_component_return(str(definition.get("component")), listed.output) else True
 
 
 def _iter_unknown_facts(item: ItemRecord, steps: Sequence[StepAccount]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import Any
 from .._base.suggestions import find_nearest
 from .._base.text import cut
 from ..flows.components import BUILTINS
-from ..flows.expressions import find_references, get_keyword, parse_portable_path
+from ..flows.expressions import find_references, get_keyword, parse_unambiguous_path
 from ..flows.graph import get_steps_by_id
 from ..flows.interpreter import BROKEN, NOT_KNOWN, Failure, NotKnownError, RecordedEvaluation
 from ..flows.json_schema import Mismatch, find_mismatches, get_defs, short_repr
@@ -61,7 +61,7 @@ def resolve_input(item: ItemRecord, step_id: str) -> ResolvedInput:
 _MAX_LENGTH = 80
 
 
-def may_return_value(component: str, value: Any) -> bool:
+def may_component_return(component: str, value: Any) -> bool:
     """Return whether a component could have returned a value, judging by its schema (if known)."""
     schema = BUILTINS[component][1] if component in BUILTINS else {}
     return _find_mismatch(value, schema) is None
@@ -134,7 +134,7 @@ def _find_missing_field_hint(step: Mapping[str, Any], input: Any) -> str | None:
         return None
     for read in find_references(step.get("input")):
         is_needed = read.kind == "input" and read.is_certain and not read.is_in_condition
-        path = parse_portable_path(read.path) if is_needed else None
+        path = parse_unambiguous_path(read.path) if is_needed else None
         if path and isinstance(path[0], str) and path[0] not in input:
             similar = find_nearest(path[0], input)
             fields = f"has {', '.join(map(str, input))}" if input else "is empty"

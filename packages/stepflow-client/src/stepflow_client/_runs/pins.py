@@ -11,7 +11,7 @@ Pinning is used by reruns, and by tests to skip slow or paid steps. There are tw
 A step pinned to a failure keeps its error handling, and steps that read it fail as they normally would. It uses
 `/builtin/iterate` with a single turn that fails immediately, because its output is an input field that doesn't exist.
 Servers of every release quote the field's name in the error message, so the name can carry the desired code and message
-to anyone who reads the run (see `parse_mocked_failure`).
+to anyone who reads the run (see `parse_mocked_failure_message`).
 
 Only the flow's own steps can be pinned, not those in the sub-flows that `map` and `iterate` run.
 """
@@ -72,7 +72,7 @@ class Delayed:
     """How long the step takes, in seconds."""
 
 
-def parse_mocked_failure(message: str) -> tuple[str, str] | None:
+def parse_mocked_failure_message(message: str) -> tuple[str, str] | None:
     """Return the code and message of a step pinned to a failure, or None for any other error message."""
     match = _MOCKED.fullmatch(message)
     return None if match is None else (match[1].lower(), match[2])

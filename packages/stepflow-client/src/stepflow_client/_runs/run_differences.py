@@ -63,7 +63,7 @@ def find_run_differences(a: RunSnapshot, b: RunSnapshot, ignored: Sequence[Path]
     Secrets from both flows are masked. A difference that repeats one in an upstream step's output links to it.
     """
     flows = [snapshot.flow or {} for snapshot in (a, b)]
-    masked_flows = [{"flow": _index_steps(hide_flow_secrets(flow))} for flow in flows]
+    masked_flows = [{"flow": _index_flow_steps(hide_flow_secrets(flow))} for flow in flows]
     secrets = [find_secret_values_in_flow(flow) for flow in flows]
 
     def make_difference(change: Change, **more: Any) -> RunDifference:
@@ -71,14 +71,14 @@ def find_run_differences(a: RunSnapshot, b: RunSnapshot, ignored: Sequence[Path]
         values: list[Any] = []
         for flow, value in zip(masked_flows, (change.a, change.b), strict=True):
             # Within the flow itself, we know where secrets are, so even short ones can be masked.
-            shown = _get_value_or_mask(flow, change.path) if change.path[0] == "flow" else value
+            shown = _get_masked_value_at_path(flow, change.path) if change.path[0] == "flow" else value
             shown = None if value is ABSENT else shown
             for known in secrets:
                 shown = known.hide_in(shown)
             values.append(shown)
         return RunDifference(format_path(change.path), kind, *values, **more)  # type: ignore[arg-type]
 
-    before, after = ({"status": run.details.status.value, "flow": _index_steps(run.flow or {})} for run in (a, b))
+    before, after = ({"status": run.details.status.value, "flow": _index_flow_steps(run.flow or {})} for run in (a, b))
     differences = [make_difference(change) for change in find_value_changes(before, after, (), ignored)]
     items = [_index_items(snapshot) for snapshot in (a, b)]
     is_batch = any(len(item) > 1 for item in items)
@@ -113,7 +113,7 @@ def find_run_differences(a: RunSnapshot, b: RunSnapshot, ignored: Sequence[Path]
     return differences
 
 
-def _index_steps(flow: Mapping[str, Any]) -> dict[str, Any]:
+def _index_flow_steps(flow: Mapping[str, Any]) -> dict[str, Any]:
     """Key a flow's steps by ID, so that their order isn't reported as a difference."""
     steps, listed = get_steps_by_id(flow), flow.get("steps")
     if not isinstance(listed, (list, tuple)) or len(steps) != len(listed):
@@ -125,7 +125,7 @@ def _error_to_dict(error: FlowError | None) -> dict[str, Any] | None:
     return None if error is None else {"code": to_plain_data(error.code), "message": error.message}
 
 
-def _get_value_or_mask(value: Any, path: Path) -> Any:
+def _get_masked_value_at_path(value: Any, path: Path) -> Any:
     """Return the value at a path, or the mask if the path leads into a masked value."""
     for part in path:
         try:

@@ -21,7 +21,7 @@ from .._concurrency import sync_compute
 from .._data.arguments import check_choice, check_client, check_instance, check_labels, check_mapping, check_seconds
 from .._data.json_encoding import is_data_object
 from ..errors import InvalidArgumentError, RunTimeoutError, StepflowClientError
-from ..flows.reading import FlowSource, explain_not_a_flow, get_flow_path, load_flow
+from ..flows.reading import FlowSource, explain_not_a_flow, get_flow_file_path, load_flow
 from ..types.server import ToolResult
 
 if TYPE_CHECKING:
@@ -202,7 +202,7 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
         self._tools: dict[str, SyncFlowTool] = {}
         for name, flow in _pair_flows_with_names(flows):
             loaded = load_flow(flow)
-            path = get_flow_path(flow)
+            path = get_flow_file_path(flow)
             if name is None:
                 name = flow_tools.make_tool_name(loaded, None if path is None else fsdecode(path))
             else:

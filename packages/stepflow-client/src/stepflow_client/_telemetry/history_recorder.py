@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from .._base.logging import logger
 from .._data.arguments import check_labels
 from ..errors import InvalidArgumentError, StepflowClientError
-from ..flows.reading import get_flow_path
+from ..flows.reading import get_flow_file_path
 from .tracing import count_ended_run
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ class Recorder:
             server=self.server,
             flow=flow if isinstance(flow, Mapping) else None,
             flow_id=run.flow_id,
-            flow_file=None if source is None else get_flow_path(source),
+            flow_file=None if source is None else get_flow_file_path(source),
             # As for `submit`: an input that is itself a list stays wrapped.
             input=inputs[0] if len(inputs) == 1 and not isinstance(inputs[0], list) else inputs,
             variables=run.arguments.variables or None,
@@ -216,7 +216,7 @@ class BatchRecorder:
 
     def __init__(self, recorder: Recorder, flow: Mapping[str, Any], arguments: RunArguments, source: Any) -> None:
         self._history = recorder.history
-        self._about: dict[str, Any] = {"flow": flow, "flow_file": get_flow_path(source), "labels": _labels.get()}
+        self._about: dict[str, Any] = {"flow": flow, "flow_file": get_flow_file_path(source), "labels": _labels.get()}
         self._about |= {"server": recorder.server, "is_embedded": recorder.is_embedded}
         self._about |= {"variables": arguments.variables or None, "overrides": arguments.overrides}
         self._first: str | None = None

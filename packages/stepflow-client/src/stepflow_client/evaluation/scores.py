@@ -433,7 +433,7 @@ class FlowScore:
         validator = make_input_validator(self.flow)
         if validator is not None:
             try:
-                await async_compute(partial(validator.check_input, value))
+                await async_compute(partial(validator.require_valid_input, value))
             except InvalidArgumentError as error:
                 raise ScoreFailedError(error.message) from None
         result = client.run(self.flow, value, variables=self.variables, idempotency_key=key)

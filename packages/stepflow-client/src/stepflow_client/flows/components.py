@@ -25,47 +25,47 @@ _COUNT_OR_NULL: dict[str, Any] = {"type": ["integer", "null"], "minimum": 0}
 _COUNT_32_BIT: dict[str, Any] = {**_COUNT, "maximum": 2**32 - 1}
 
 
-def _make_schema(required: str = "", **properties: Any) -> dict[str, Any]:
+def _object_schema(required: str = "", **properties: Any) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": required.split(), "additionalProperties": False}
 
 
-_MESSAGE = _make_schema("role content", role=_TEXT, content=_TEXT)
-_FILE = _make_schema("resolved_path size_bytes format", resolved_path=_TEXT, size_bytes=_WHOLE, format=_TEXT)
+_MESSAGE = _object_schema("role content", role=_TEXT, content=_TEXT)
+_FILE = _object_schema("resolved_path size_bytes format", resolved_path=_TEXT, size_bytes=_WHOLE, format=_TEXT)
 
 BUILTINS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "/builtin/create_messages": (
-        _make_schema("user_prompt", user_prompt=_TEXT, system_instructions=_TEXT_OR_NULL),
-        _make_schema("messages", messages={"type": "array", "items": _MESSAGE}),
+        _object_schema("user_prompt", user_prompt=_TEXT, system_instructions=_TEXT_OR_NULL),
+        _object_schema("messages", messages={"type": "array", "items": _MESSAGE}),
     ),
     "/builtin/put_blob": (
-        _make_schema("data blob_type", data=_ANY, blob_type={"enum": ["data", "flow", "binary"]}),
-        _make_schema("blob_id", blob_id=_TEXT),
+        _object_schema("data blob_type", data=_ANY, blob_type={"enum": ["data", "flow", "binary"]}),
+        _object_schema("blob_id", blob_id=_TEXT),
     ),
-    "/builtin/get_blob": (_make_schema("blob_id", blob_id=_TEXT), _make_schema("data", data=_ANY)),
+    "/builtin/get_blob": (_object_schema("blob_id", blob_id=_TEXT), _object_schema("data", data=_ANY)),
     "/builtin/load_file": (
-        _make_schema("path", path=_TEXT, format={"enum": ["json", "yaml", "text", None]}),
-        _make_schema("data metadata", data=_ANY, metadata=_FILE),
+        _object_schema("path", path=_TEXT, format={"enum": ["json", "yaml", "text", None]}),
+        _object_schema("data metadata", data=_ANY, metadata=_FILE),
     ),
     "/builtin/map": (
-        _make_schema("workflow items", workflow=_OBJECT, items=_LIST, max_concurrency=_COUNT_OR_NULL),
-        _make_schema("results successful failed", results=_LIST, successful=_WHOLE, failed=_WHOLE),
+        _object_schema("workflow items", workflow=_OBJECT, items=_LIST, max_concurrency=_COUNT_OR_NULL),
+        _object_schema("results successful failed", results=_LIST, successful=_WHOLE, failed=_WHOLE),
     ),
     "/builtin/iterate": (
-        _make_schema("flow initial_input", flow=_OBJECT, initial_input=_ANY, max_iterations=_COUNT_32_BIT),
-        _make_schema("result iterations terminated", result=_ANY, iterations=_WHOLE, terminated={"type": "boolean"}),
+        _object_schema("flow initial_input", flow=_OBJECT, initial_input=_ANY, max_iterations=_COUNT_32_BIT),
+        _object_schema("result iterations terminated", result=_ANY, iterations=_WHOLE, terminated={"type": "boolean"}),
     ),
     "/builtin/eval": (
-        _make_schema("flow_id input", flow_id=_TEXT, input=_ANY),
-        _make_schema("result run_id", result=_ANY, run_id=_TEXT),
+        _object_schema("flow_id input", flow_id=_TEXT, input=_ANY),
+        _object_schema("result run_id", result=_ANY, run_id=_TEXT),
     ),
     "/builtin/openai": (
-        _make_schema(
+        _object_schema(
             "messages", messages=_LIST, max_tokens=_COUNT_OR_NULL, temperature=_NUMBER_OR_NULL, api_key=_TEXT_OR_NULL
         ),
-        _make_schema("response", response=_ANY),
+        _object_schema("response", response=_ANY),
     ),
     "/builtin/noop": (_ANY, _ANY),
-    "/builtin/sleep": (_make_schema("duration_ms", duration_ms=_COUNT, passthrough=_ANY), _ANY),
+    "/builtin/sleep": (_object_schema("duration_ms", duration_ms=_COUNT, passthrough=_ANY), _ANY),
 }
 """Input and output schemas by component path. Some components require a recent release."""
 
@@ -94,7 +94,7 @@ class Components(dict[str, tuple[Any, Any]]):
         If servers don't report routes, that's the rest of the path after some prefix, which may be a different
         component.
         """
-        others = [] if component.startswith("/builtin/") else _list_names_without_prefix(component)
+        others = [] if component.startswith("/builtin/") else _list_possible_unprefixed_names(component)
         return next((name for name in (component, *others) if name in self), None)
 
     def find_schemas(self, component: str) -> tuple[Any, Any] | None:
@@ -109,7 +109,7 @@ class Components(dict[str, tuple[Any, Any]]):
         return self[name] if self.plugins.get(name) == component.strip("/").split("/")[0] else ({}, {})
 
 
-def _list_names_without_prefix(component: str) -> list[str]:
+def _list_possible_unprefixed_names(component: str) -> list[str]:
     """Return the names a component may have, one for each prefix its route may have."""
     parts = component.strip("/").split("/")
     return ["/".join(parts[index:]) for index in range(1, len(parts))]
@@ -185,12 +185,12 @@ class ComponentCatalog:
         """Whether unlisted components definitely don't exist."""
         self._types: dict[str, tuple[Type, Type] | None] = {}
 
-    def is_denied(self, component: str) -> bool:
+    def has_no_route(self, component: str) -> bool:
         """Return whether the server has a component that its routes don't expose."""
-        names = _list_names_without_prefix(component)
+        names = _list_possible_unprefixed_names(component)
         return component not in self.listed and not self.known.denied.isdisjoint(names)
 
-    def find_types(self, component: str) -> tuple[Type, Type] | None:
+    def find_input_and_output_types(self, component: str) -> tuple[Type, Type] | None:
         """Return a component's input and output types, or None if it is unknown."""
         if component not in self._types:
             from .json_types import schema_to_type

@@ -217,7 +217,8 @@ def _find_differences(expected: Any, actual: Any, path: str) -> Iterator[Differe
                 yield from _find_differences(value, actual_part, format_path([key], path))
     elif isinstance(expected, list) and isinstance(actual, list):
         if len(expected) != len(actual):
-            yield Difference(path, _count_elements(expected), f"{_count_elements(actual)}: {short_json(actual)}")
+            counts = [f"{len(part)} element{'' if len(part) == 1 else 's'}" for part in (expected, actual)]
+            yield Difference(path, counts[0], f"{counts[1]}: {short_json(actual)}")
         for index, (value, actual_part) in enumerate(zip(expected, actual, strict=False)):
             yield from _find_differences(value, actual_part, format_path([index], path))
     elif not is_json_equal(expected, actual):
@@ -317,7 +318,3 @@ def _may_equal_masked_text(hidden: str, text: str, mark: str) -> bool:
     # Atomic groups match each part at the first possible place, so the time stays linear.
     parts = "".join(f"(?>.*?{after}{part}{before})" for part in between)
     return re.fullmatch(f"{first}{before}{parts}.*{after}{last}", text, re.DOTALL) is not None
-
-
-def _count_elements(values: list[Any]) -> str:
-    return f"{len(values)} element{'' if len(values) == 1 else 's'}"

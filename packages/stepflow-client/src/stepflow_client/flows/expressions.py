@@ -102,43 +102,38 @@ class Reference(NamedTuple):
 
 def find_references(expression: Any) -> list[Reference]:
     """Return all references that evaluating an expression may read, in document order."""
-    collected: list[Reference] = []
-    _collect_references(expression, collected, (), (), (), frozenset())
-    return collected
+    references: list[Reference] = []
 
+    def visit(value: Any, at: Path, field: Path, branches: tuple[Branch, ...], after: frozenset[str]) -> frozenset[str]:
+        """Collect an expression's references, and return the steps it reads."""
+        if not isinstance(value, (Mapping, list, tuple)):
+            return frozenset()
+        begin, keyword = len(references), get_keyword(value)
+        if not isinstance(value, Mapping):
+            for index, part in enumerate(value):
+                visit(part, (*at, index), (*field, index), branches, after)
+        elif keyword is None:
+            for key, part in value.items():
+                visit(part, (*at, str(key)), (*field, str(key)), branches, after)
+        elif keyword in REFERENCE_KEYWORDS:
+            name = value[keyword] if keyword == "$step" and isinstance(value[keyword], str) else None
+            references.append(Reference(keyword[1:], value, at, field, branches, after, name))
+            if keyword == "$variable":
+                visit(value.get("default"), (*at, "default"), field, (*branches, Branch("default")), after)
+        elif keyword == "$if":
+            condition = value["$if"]
+            after |= visit(condition, (*at, "$if"), field, (*branches, Branch("condition")), after)
+            for kind in ("then", "else"):
+                visit(value.get(kind), (*at, kind), field, (*branches, Branch(kind, 0, condition)), after)
+        elif keyword == "$coalesce" and isinstance(value["$coalesce"], (list, tuple)):
+            for index, part in enumerate(value["$coalesce"]):
+                inner = (*branches, Branch("coalesce", index))
+                after |= visit(part, (*at, "$coalesce", index), field, inner, after)
+        # Leave out steps that are only used in a default, because servers don't wait for those.
+        return frozenset(read.step for read in references[begin:] if read.step and not read.is_in_default)
 
-def _collect_references(
-    value: Any, collected: list[Reference], at: Path, field: Path, branches: tuple[Branch, ...], after: frozenset[str]
-) -> frozenset[str]:
-    """Collect an expression's references, and return the steps it reads."""
-    if not isinstance(value, (Mapping, list, tuple)):
-        return frozenset()
-    begin, keyword = len(collected), get_keyword(value)
-    if not isinstance(value, Mapping):
-        for index, part in enumerate(value):
-            _collect_references(part, collected, (*at, index), (*field, index), branches, after)
-    elif keyword is None:
-        for key, part in value.items():
-            _collect_references(part, collected, (*at, str(key)), (*field, str(key)), branches, after)
-    elif keyword in REFERENCE_KEYWORDS:
-        name = value[keyword] if keyword == "$step" and isinstance(value[keyword], str) else None
-        collected.append(Reference(keyword[1:], value, at, field, branches, after, name))
-        if keyword == "$variable":
-            _collect_references(
-                value.get("default"), collected, (*at, "default"), field, (*branches, Branch("default")), after
-            )
-    elif keyword == "$if":
-        condition = value["$if"]
-        after |= _collect_references(condition, collected, (*at, "$if"), field, (*branches, Branch("condition")), after)
-        then, otherwise = Branch("then", 0, condition), Branch("else", 0, condition)
-        _collect_references(value.get("then"), collected, (*at, "then"), field, (*branches, then), after)
-        _collect_references(value.get("else"), collected, (*at, "else"), field, (*branches, otherwise), after)
-    elif keyword == "$coalesce" and isinstance(value["$coalesce"], (list, tuple)):
-        for index, part in enumerate(value["$coalesce"]):
-            inner = (*branches, Branch("coalesce", index))
-            after |= _collect_references(part, collected, (*at, "$coalesce", index), field, inner, after)
-    # Leave out steps that are only used in a default, because servers don't wait for those.
-    return frozenset(read.step for read in collected[begin:] if read.step and not read.is_in_default)
+    visit(expression, (), (), (), frozenset())
+    return references
 
 
 @lru_cache(maxsize=4096)
@@ -189,7 +184,7 @@ def explain_ambiguous_path(text: str) -> str | None:
     return None
 
 
-def parse_portable_path(text: Any) -> Path | None:
+def parse_unambiguous_path(text: Any) -> Path | None:
     """Split a path into its parts, or return None if it's ambiguous or servers reject it."""
     if text is not None and not isinstance(text, str):
         return None

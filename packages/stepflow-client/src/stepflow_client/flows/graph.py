@@ -240,7 +240,7 @@ def _find_cyclic_names(following: Mapping[str, Collection[str]]) -> set[str]:
     return {*following}.difference(free)
 
 
-def require_step(flow: Mapping[str, Any], step: str) -> dict[str, Mapping[str, Any]]:
+def get_steps_by_id_including(flow: Mapping[str, Any], step: str) -> dict[str, Mapping[str, Any]]:
     """Return the flow's steps keyed by ID, after checking that it has this one.
 
     Raises:
@@ -261,7 +261,7 @@ def cut_flow_to_step(flow: Mapping[str, Any], step: str, overrides: Any = None) 
     Raises:
         InvalidArgumentError: If the flow has no such step, or the overrides are malformed.
     """
-    steps, changes = require_step(flow, step), unify_overrides(overrides) or {}
+    steps, changes = get_steps_by_id_including(flow, step), unify_overrides(overrides) or {}
     reads = dict(FlowSteps(flow).reads_by_step)
     for name, change in changes.items():
         patch = change.get("value")
@@ -299,7 +299,7 @@ def flow_of_step(flow: FlowSource, step_id: str) -> dict[str, Any]:
         InvalidArgumentError: If the flow has no such step.
     """
     content = load_flow(flow)
-    alone = {**require_step(content, step_id)[step_id], "input": {"$input": "$"}}
+    alone = {**get_steps_by_id_including(content, step_id)[step_id], "input": {"$input": "$"}}
     # Leave out the schemas: they describe the whole flow's input and output.
     kept: dict[str, Any] = {key: content[key] for key in ("description", "version", "metadata") if key in content}
     named = {"name": f"{content['name']}/{step_id}"} if isinstance(content.get("name"), str) else {}

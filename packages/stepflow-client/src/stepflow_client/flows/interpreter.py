@@ -80,12 +80,12 @@ class Evaluation:
         """
         for step in self.flow.get("steps") or ():
             if step.get("mustExecute"):
-                self._resolve_step_run(step["id"])
+                self._get_step_outcome(step["id"])
         # Like servers, run every step the output needs, even after one of them fails.
         output = self.flow.get("output")
         certain = {read.step for read in find_references(output) if read.step and read.is_certain}
         for step_id in sorted(certain - {*self.steps}, key=self._find_step_index):
-            self._resolve_step_run(step_id)
+            self._get_step_outcome(step_id)
         return self.evaluate(output)
 
     def _find_step_index(self, step_id: str) -> int:
@@ -108,7 +108,7 @@ class Evaluation:
                 return next((value for value in values if value is not None), None)
             case "$step":
                 step_id, path = expression["$step"], expression.get("path")
-                done = self._resolve_step_run(step_id)
+                done = self._get_step_outcome(step_id)
                 if done.failure is not None:
                     raise Failure(done.failure.code, done.failure.message, step=step_id)
                 if done.output is NOT_KNOWN:
@@ -142,7 +142,7 @@ class Evaluation:
                 return self.evaluate(expression["default"])
         raise Failure(8, f"Undefined variable: {name}")
 
-    def _resolve_step_run(self, step_id: str) -> StepRun:
+    def _get_step_outcome(self, step_id: str) -> StepRun:
         if step_id in self.steps:
             return self.steps[step_id]
         index = self._find_step_index(step_id)
@@ -185,7 +185,7 @@ class RecordedEvaluation(Evaluation):
     def __init__(
         self, flow: Mapping[str, Any], input: Any, variables: Any, steps: Mapping[str, StepRun], *, is_over: bool = True
     ) -> None:
-        # The callback is never used: `_resolve_step_run` only returns recorded outcomes.
+        # The callback is never used: `_get_step_outcome` only returns recorded outcomes.
         super().__init__(flow, input, variables, lambda path, step_input: NOT_KNOWN, dict(steps))
         self._is_over = is_over
 
@@ -234,7 +234,7 @@ class RecordedEvaluation(Evaluation):
             raise not_known
         return values
 
-    def _resolve_step_run(self, step_id: str) -> StepRun:
+    def _get_step_outcome(self, step_id: str) -> StepRun:
         if step_id not in self.steps:
             if not self._is_over:
                 raise NotKnownError(f"step {step_id}")
@@ -268,7 +268,7 @@ def apply_overrides(flow: Mapping[str, Any], overrides: Mapping[str, Any]) -> di
     return {**flow, "steps": steps}
 
 
-def apply_valid_overrides(flow: Mapping[str, Any], overrides: Any) -> Mapping[str, Any]:
+def apply_overrides_if_valid(flow: Mapping[str, Any], overrides: Any) -> Mapping[str, Any]:
     """Apply a run's overrides, in any accepted form. If they're invalid, return the flow unchanged."""
     try:
         changes = unify_overrides(overrides)

@@ -52,7 +52,7 @@ def get_json_type(value: Any) -> str:
     return next(name for name in JSON_TYPES if is_json_type(value, name))
 
 
-def parse_ref(reference: Any) -> str | None:
+def parse_ref_name(reference: Any) -> str | None:
     """Return the name of the shared schema a `$ref` points to, or None if it points elsewhere."""
     match = re.fullmatch(_REFERENCE, reference) if isinstance(reference, str) else None
     return unquote(match[1]).replace("~1", "/").replace("~0", "~") if match else None
@@ -64,7 +64,7 @@ def resolve_ref(schema: Any, defs: Mapping[str, Any]) -> Any:
         if not isinstance(schema, Mapping) or "$ref" not in schema:
             return schema
         rest = {key: value for key, value in schema.items() if key != "$ref"}
-        target = defs.get(parse_ref(schema["$ref"]) or "", {})
+        target = defs.get(parse_ref_name(schema["$ref"]) or "", {})
         schema = {**target, **rest} if isinstance(target, Mapping) else target
     return {}
 
@@ -75,7 +75,7 @@ def get_type_names(schema: Mapping[str, Any]) -> list[Any]:
     return [given] if isinstance(given, str) else given if isinstance(given, list) else []
 
 
-def get_list_schemas(schema: Mapping[str, Any]) -> tuple[list[Any], Any]:
+def get_list_element_schemas(schema: Mapping[str, Any]) -> tuple[list[Any], Any]:
     """Return the schemas of a list's leading elements, and the schema of all remaining ones.
 
     The leading schemas come from `prefixItems` or, in drafts up to 2019-09, from a list in `items`.
@@ -178,11 +178,11 @@ class Validator:
         except RecursionError:
             return ()
 
-    def accepts_all(self, values: Sequence[Any]) -> bool:
+    def are_values_valid(self, values: Sequence[Any]) -> bool:
         """Return whether all values match."""
         return not any(self.find_mismatches(value, 1) for value in values)
 
-    def check_input(self, value: Any, which: str = "the input") -> None:
+    def require_valid_input(self, value: Any, which: str = "the input") -> None:
         """Check one of a flow's inputs, called `which` in the message.
 
         Raises:
@@ -192,7 +192,7 @@ class Validator:
             message = f"{which} does not match the flow's schema: {mismatch.message} (at {mismatch.path})"
             raise InvalidArgumentError(message, hint=mismatch.hint)
 
-    def check_inputs(self, inputs: Sequence[Any], advice: str | None = None, file: str | None = None) -> None:
+    def require_valid_inputs(self, inputs: Sequence[Any], advice: str | None = None, file: str | None = None) -> None:
         """Check all inputs of a run, which may come from a file.
 
         Raises:
@@ -202,7 +202,7 @@ class Validator:
         for index, value in enumerate(inputs):
             which = f"the input{where}" if len(inputs) == 1 else f"input {index}{where} (counting from 0)"
             try:
-                self.check_input(value, which)
+                self.require_valid_input(value, which)
             except InvalidArgumentError as error:
                 error.hint = "; ".join(filter(None, (error.hint, advice)))
                 raise
@@ -214,9 +214,9 @@ class Validator:
         return self._texts[id(schema)]
 
     def get_fields_hint(self, properties: Mapping[str, Any], required: Collection[str]) -> str:
-        """Return the hint listing an object's fields. See `describe_fields`."""
+        """Return the hint listing an object's fields. See `format_fields_hint`."""
         if id(properties) not in self._texts:
-            self._texts[id(properties)] = describe_fields(properties, required, self.defs)
+            self._texts[id(properties)] = format_fields_hint(properties, required, self.defs)
         return self._texts[id(properties)]
 
     def get_schema_rules(self, schema: Any) -> _Rules:
@@ -245,17 +245,17 @@ class Validator:
         fields = (*get_fields(schema), patterns if isinstance(patterns, Mapping) else {}, others)
         if any(fields[:3]) or others is False or isinstance(others, Mapping):
             rules.append((_check_object, fields))
-        first, rest = get_list_schemas(schema)
+        first, rest = get_list_element_schemas(schema)
         if first or (rest is not True and self.get_schema_rules(rest)):
             rules.append((_check_list, (first, rest)))
         if "$ref" in schema:
-            rules.append((_check_reference, parse_ref(schema["$ref"])))
+            rules.append((_check_reference, parse_ref_name(schema["$ref"])))
         parts = {key: schema[key] for key in ("allOf", "anyOf", "oneOf") if isinstance(schema.get(key), list)}
         if parts.get("allOf"):
             rules.append((_check_all_of, parts.pop("allOf")))
         if not self.is_evaluated:
             rules += [(_check_any_of, part) for part in parts.values() if part]
-            if "if" in schema and _is_supported_condition(schema["if"], self.defs):
+            if "if" in schema and _uses_only_supported_keywords(schema["if"], self.defs):
                 rules.append((_check_condition, (schema["if"], schema.get("then", True), schema.get("else", True))))
         if schema.get("nullable") is True:
             self.nullable.add(id(schema))
@@ -323,7 +323,7 @@ def _check_type(check: _ValueCheck, wanted: tuple[list[str], Mapping[str, Any]],
             return ()
     properties, required = get_fields(schema)
     hint = check.validator.get_fields_hint(properties, required) if "object" in names and properties else None
-    if "array" in names and (items := check.validator.get_schema_text(get_list_schemas(schema)[1])):
+    if "array" in names and (items := check.validator.get_schema_text(get_list_element_schemas(schema)[1])):
         hint = f"write [...], with elements that are: {items}"
     return [Mismatch(value, f"the schema expects {' or '.join(names)}, not {get_json_type(value)}", hint)]
 
@@ -374,9 +374,9 @@ def describe_schema(schema: Any, defs: Mapping[str, Any], depth: int = 0) -> str
         texts = [text for form in forms[:_MAX_CHOICES] if (text := describe_schema(form, defs, depth + 1))]
         return " or ".join(f"({text})" if " " in text and len(texts) > 1 else text for text in texts)
     parts = [" or ".join(map(str, get_type_names(schema)))]
-    if parts == ["array"] and (items := describe_schema(get_list_schemas(schema)[1], defs, depth + 1)):
+    if parts == ["array"] and (items := describe_schema(get_list_element_schemas(schema)[1], defs, depth + 1)):
         parts = [f"array of {items}" if " " not in items else f"array of ({items})"]
-    elif parts == ["object"] and (fields := _format_fields(*get_fields(schema), defs, depth + 1)):
+    elif parts == ["object"] and (fields := _describe_fields(*get_fields(schema), defs, depth + 1)):
         parts = [f"object with {fields}"]
     for key, (_, _, _, words, unit) in _LIMITS.items():
         parts += [f"{words} {schema[key]}{unit}"] if is_number(schema.get(key)) else []
@@ -385,12 +385,12 @@ def describe_schema(schema: Any, defs: Mapping[str, Any], depth: int = 0) -> str
     return ", ".join(filter(None, parts))
 
 
-def describe_fields(properties: Mapping[str, Any], required: Collection[str], defs: Mapping[str, Any]) -> str:
+def format_fields_hint(properties: Mapping[str, Any], required: Collection[str], defs: Mapping[str, Any]) -> str:
     """Return the hint listing an object's fields: `fields are: id (string, required), note`."""
-    return f"fields are: {cut(_format_fields(properties, required, defs, 0), _MAX_HINT) or 'none'}"
+    return f"fields are: {cut(_describe_fields(properties, required, defs, 0), _MAX_HINT) or 'none'}"
 
 
-def _format_fields(fields: Mapping[str, Any], required: Collection[str], defs: Mapping[str, Any], depth: int) -> str:
+def _describe_fields(fields: Mapping[str, Any], required: Collection[str], defs: Mapping[str, Any], depth: int) -> str:
     texts = []
     for name, schema in islice(fields.items(), _MAX_CHOICES):
         words = ", ".join(filter(None, (describe_schema(schema, defs, depth), "required" if name in required else "")))
@@ -520,7 +520,7 @@ def _check_condition(check: _ValueCheck, parts: tuple[Any, Any, Any], value: Any
     return check.apply_schema(otherwise if check.apply_schema(condition, value) else then, value)
 
 
-def _is_supported_condition(schema: Any, defs: Mapping[str, Any]) -> bool:
+def _uses_only_supported_keywords(schema: Any, defs: Mapping[str, Any]) -> bool:
     """Return whether a condition uses only supported keywords."""
     waiting, seen = [schema], set[str]()
     while waiting:
@@ -532,7 +532,7 @@ def _is_supported_condition(schema: Any, defs: Mapping[str, Any]) -> bool:
         if not part.keys() <= _DECIDED:
             return False
         waiting += [*get_fields(part)[0].values(), *(part["anyOf"] if isinstance(part.get("anyOf"), list) else ())]
-        name = parse_ref(part.get("$ref"))
+        name = parse_ref_name(part.get("$ref"))
         if name is not None and name not in seen:
             seen.add(name)
             waiting.append(defs.get(name, True))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._base.suggestions import suggest_or_list
 from .._data.flow_declarations import get_fields, is_secret
-from .json_schema import JSON_TYPES, get_defs, get_list_schemas, get_type_names, is_number, parse_ref
+from .json_schema import JSON_TYPES, get_defs, get_list_element_schemas, get_type_names, is_number, parse_ref_name
 
 if TYPE_CHECKING:
     from .source import Node
@@ -182,7 +182,7 @@ class Lookup(NamedTuple):
     """Whether some union member lacks the path. Optional fields count as present."""
 
     @property
-    def level(self) -> str:
+    def finding_level(self) -> str:
         """The level of a finding about this problem."""
         return "error" if self.is_certain else "warning"
 
@@ -288,7 +288,7 @@ KEYWORDS = {
 """The kind of value each keyword expects, or an empty string if anything goes."""
 
 
-def is_value_of_kind(value: Any, kind: str) -> bool:
+def fits_keyword_kind(value: Any, kind: str) -> bool:
     """Return whether a keyword's value is of the expected kind."""
     match kind:
         case "a type":
@@ -309,13 +309,13 @@ def is_value_of_kind(value: Any, kind: str) -> bool:
             is_list = isinstance(value, list) and all(isinstance(name, str) for name in value)
             return is_list and len({*value}) == len(value)
         case "names by name":
-            return isinstance(value, Mapping) and all(is_value_of_kind(part, "names") for part in value.values())
+            return isinstance(value, Mapping) and all(fits_keyword_kind(part, "names") for part in value.values())
     return isinstance(value, _CLASSES[kind])
 
 
 def is_valid_keyword(keyword: str, value: Any) -> bool:
     """Return whether a keyword is known and has a valid value."""
-    return keyword in KEYWORDS and is_value_of_kind(value, KEYWORDS[keyword]) and (keyword != "enum" or bool(value))
+    return keyword in KEYWORDS and fits_keyword_kind(value, KEYWORDS[keyword]) and (keyword != "enum" or bool(value))
 
 
 _TYPE_KEYWORDS = ("type", "properties", "required", "additionalProperties", "items")
@@ -352,10 +352,10 @@ class _SchemaConverter:
         self._parts = 0
 
     def convert(self, schema: Any, depth: int) -> Type:
-        type = self._convert_without_secret(schema, depth)
+        type = self._convert_ignoring_secrecy(schema, depth)
         return type._replace(is_secret=True) if is_secret(schema) else type
 
-    def _convert_without_secret(self, schema: Any, depth: int) -> Type:
+    def _convert_ignoring_secrecy(self, schema: Any, depth: int) -> Type:
         self._parts += 1
         if schema is False:
             return NEVER
@@ -364,7 +364,7 @@ class _SchemaConverter:
         if schema.get("nullable") is True:
             return make_union([self.convert({**schema, "nullable": False}, depth), NULL])
         if "$ref" in schema:
-            name = parse_ref(schema["$ref"])
+            name = parse_ref_name(schema["$ref"])
             # Shared schemas can be missing: servers report builtin components without them.
             if name is None or name not in self._defs or name in self._open:
                 return UNKNOWN
@@ -403,11 +403,11 @@ class _SchemaConverter:
         known = [part for part in [*parts, rest] if not is_unknown(part)]
         objects = [member for part in known for member in part.members if isinstance(member, ObjectOf)]
         if len(known) < 2 or not all(len(part.members) == 1 for part in known) or len(objects) < len(known):
-            return _find_common_type(known)._replace(is_secret=is_secret)
+            return _get_type_if_all_equal(known)._replace(is_secret=is_secret)
         fields: dict[str, Field] = {}
         for name, field in (pair for member in objects for pair in member.fields.items()):
             other = fields.get(name, Field(UNKNOWN, False))
-            type = _find_common_type([part for part in (other.type, field.type) if not is_unknown(part)])
+            type = _get_type_if_all_equal([part for part in (other.type, field.type) if not is_unknown(part)])
             type = type._replace(is_secret=other.type.is_secret or field.type.is_secret)
             fields[name] = Field(type, other.is_required or field.is_required)
         extra = None if all(member.extra is None for member in objects) else UNKNOWN
@@ -423,7 +423,7 @@ class _SchemaConverter:
         members: list[Member] = []
         for kind in kinds:
             if kind == "array":
-                first, rest = get_list_schemas(schema)
+                first, rest = get_list_element_schemas(schema)
                 types = tuple(self.convert(element, depth + 1) for element in first)
                 members.append(ListOf(make_union([*types, self.convert(rest, depth + 1)]), first=types))
             else:
@@ -443,7 +443,7 @@ class _SchemaConverter:
         return ObjectOf(fields, None if extra is False else self.convert(extra, depth + 1), is_open)
 
 
-def _find_common_type(types: list[Type]) -> Type:
+def _get_type_if_all_equal(types: list[Type]) -> Type:
     """Return the type shared by all of these, or unknown if they differ."""
     return types[0] if types and all(type.members == types[0].members for type in types) else UNKNOWN
 
@@ -477,13 +477,12 @@ def value_to_type(value: Any, *, is_literal: bool = True, depth: int = 0) -> Typ
     return Type((Scalar(kind, (value,), is_literal),)) if kind is not None else UNKNOWN
 
 
-def type_to_schema(type: Type) -> Any:
-    """Convert a type to a JSON Schema. Unknown types, and excess parts of a very large type, become `{}`."""
-    return _convert_type(type, 0, count(1))
+def type_to_schema(type: Type, depth: int = 0, parts: Iterator[int] | None = None) -> Any:
+    """Convert a type to a JSON Schema. Unknown types, and excess parts of a very large type, become `{}`.
 
-
-def _convert_type(type: Type, depth: int, parts: Iterator[int]) -> Any:
-    """Convert a type or part of one, repeating shared parts wherever they're used. `parts` numbers the parts."""
+    Shared parts are repeated wherever they're used. `parts` numbers the parts.
+    """
+    parts = count(1) if parts is None else parts
     is_too_large = next(parts) > _MAX_WRITTEN
     secret = {"is_secret": True} if type.is_secret else {}
     if is_unknown(type) or depth > _MAX_DEPTH or is_too_large:
@@ -493,7 +492,7 @@ def _convert_type(type: Type, depth: int, parts: Iterator[int]) -> Any:
     # Members can end up with the same schema, e.g. an empty list and any other list of unknown elements.
     schemas: list[dict[str, Any]] = []
     for member in make_union([widen_type(type)]).members:
-        schema = _convert_member(member, depth, parts)
+        schema = _member_to_schema(member, depth, parts)
         if schema not in schemas:
             schemas.append(schema)
     if len(schemas) == 1:
@@ -503,24 +502,24 @@ def _convert_type(type: Type, depth: int, parts: Iterator[int]) -> Any:
     return {"anyOf": schemas, **secret}
 
 
-def _convert_member(member: Member, depth: int, parts: Iterator[int]) -> dict[str, Any]:
+def _member_to_schema(member: Member, depth: int, parts: Iterator[int]) -> dict[str, Any]:
     match member:
         case Scalar(kind, values):
             return {"type": kind} if values is None else {"type": kind, "enum": list(values)}
         case ListOf():
-            items = _convert_type(member.items, depth + 1, parts)
+            items = type_to_schema(member.items, depth + 1, parts)
             return {"type": "array", "items": items} if items and member.items.members else {"type": "array"}
         case ObjectOf(fields, extra):
             made: dict[str, Any] = {"type": "object"}
             if fields:
                 made["properties"] = {
-                    name: _convert_type(field.type, depth + 1, parts) for name, field in fields.items()
+                    name: type_to_schema(field.type, depth + 1, parts) for name, field in fields.items()
                 }
             required = [name for name, field in fields.items() if field.is_required]
             made |= {"required": required} if required else {}
             if extra is None:
                 made["additionalProperties"] = False
             elif not is_unknown(extra):
-                made["additionalProperties"] = _convert_type(extra, depth + 1, parts)
+                made["additionalProperties"] = type_to_schema(extra, depth + 1, parts)
             return made
     return {}

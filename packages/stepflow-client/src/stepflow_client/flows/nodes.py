@@ -142,18 +142,18 @@ def to_node(value: Any) -> Node:
     return node
 
 
-def get_python_places(flow: object) -> Mapping[Path, Any]:
+def get_python_places_by_path(flow: object) -> Mapping[Path, Any]:
     """Return the positions of a flow's parts (`authoring.Place`), keyed by path, or an empty mapping if the flow isn't
     written in Python."""
     return flow.places if hasattr(type(flow), "places") else {}  # type: ignore[attr-defined]
 
 
-def set_node_places(root: Node, flow: object) -> tuple[str, str]:
+def set_python_positions(root: Node, flow: object) -> tuple[str, str]:
     """Set the positions of a flow's nodes in its Python file, and return that file's text and name.
 
     Nodes defined in other files get no position. Both strings are empty if the flow isn't written in Python.
     """
-    places = get_python_places(flow)
+    places = get_python_places_by_path(flow)
     if not places:
         return "", ""
     whole = places[()]
@@ -166,17 +166,17 @@ def set_node_places(root: Node, flow: object) -> tuple[str, str]:
     return "".join(linecache.getlines(whole.file)), whole.shown_file
 
 
-def add_step_place_to_hint(error: FlowError | None, flow: object) -> FlowError | None:
+def add_python_place_to_hint(error: FlowError | None, flow: object) -> FlowError | None:
     """Add the failed step's location to an error's hint, if the flow is written in Python."""
-    place = describe_step_place(flow, error.step_id) if error is not None else None
+    place = describe_python_place_of_step(flow, error.step_id) if error is not None else None
     if error is None or place is None or place in (error.hint or ""):
         return error
     return replace(error, hint="; ".join(filter(None, (error.hint, place))))
 
 
-def describe_step_place(flow: object, step_id: str | None) -> str | None:
+def describe_python_place_of_step(flow: object, step_id: str | None) -> str | None:
     """Describe where a flow's step is written in Python (or its output, without a step), or return None if unknown."""
-    places, what = get_python_places(flow), "the output" if step_id is None else f"step {step_id!r}"
+    places, what = get_python_places_by_path(flow), "the output" if step_id is None else f"step {step_id!r}"
     path: Path = ("output",)
     if step_id is not None and places:
         steps = flow.to_dict().get("steps", [])  # type: ignore[attr-defined]

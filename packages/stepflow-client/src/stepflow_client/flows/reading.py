@@ -294,7 +294,7 @@ def resolve_flow_argument(flow: FlowSource) -> FlowSource:
     raise InvalidArgumentError(message, hint=FLOW_HINT)
 
 
-def get_flow_path(flow: FlowSource) -> str | PathLike[str] | None:
+def get_flow_file_path(flow: FlowSource) -> str | PathLike[str] | None:
     """Return the path to a flow's file, or None if it wasn't passed as a path.
 
     Raises:

@@ -15,7 +15,7 @@ from .._data.flow_declarations import get_declared_schema, get_fields, get_store
 from .._data.secrets import find_secrets
 from .._data.values import OutputDecoder, make_output_decoder
 from ..errors import InvalidArgumentError
-from .expressions import Reference, find_references, parse_portable_path
+from .expressions import Reference, find_references, parse_unambiguous_path
 from .graph import FlowSteps, find_reachable_names
 
 if TYPE_CHECKING:
@@ -256,7 +256,7 @@ def find_certain_reads(
 
 def find_required_input_paths(flow: Mapping[str, Any]) -> list[Sequence[str | int]]:
     """Return the input paths that must exist, or else the output fails."""
-    paths = (parse_portable_path(read.path) for read in find_certain_reads(FlowSteps(flow)) if read.kind == "input")
+    paths = (parse_unambiguous_path(read.path) for read in find_certain_reads(FlowSteps(flow)) if read.kind == "input")
     return [path for path in paths if path]
 
 
@@ -267,7 +267,7 @@ def find_unread_fields(flow: Mapping[str, Any], input: Any) -> list[Mismatch]:
     """
     steps = FlowSteps(flow)
     reads = (*steps.output_reads, *(read for step in steps.all for read in step.reads))
-    paths = [parse_portable_path(read.path) for read in reads if read.kind == "input"]
+    paths = [parse_unambiguous_path(read.path) for read in reads if read.kind == "input"]
     schema = get_declared_schema(flow, "input")
     defs = get_stored_defs(flow, "input")
     return list(_iter_unread_fields(input, schema, defs, paths, find_required_input_paths(flow), ()))
@@ -286,10 +286,10 @@ def _iter_unread_fields(
             certain = [path[1:] for path in needed if path[0] == name and path[1:]]
             yield from _iter_unread_fields(inner, declared.get(name), defs, read, certain, (*at, name))
         else:
-            from .json_schema import Mismatch, describe_fields
+            from .json_schema import Mismatch, format_fields_hint
 
             names = {*required, *(str(path[0]) for path in needed)}
-            hint = suggest_nearest(str(name), fields) or describe_fields(fields, names, defs)
+            hint = suggest_nearest(str(name), fields) or format_fields_hint(fields, names, defs)
             yield Mismatch(value, f"unknown field {name!r}", hint, str(name), at)
 
 
@@ -313,4 +313,4 @@ def check_inputs(
     """
     validator = make_input_validator(flow)
     if validator is not None:
-        validator.check_inputs(inputs, advice, file)
+        validator.require_valid_inputs(inputs, advice, file)

@@ -13,7 +13,7 @@ from .._base.lazy import lazy_module
 from .._data.values import check_json
 from ..errors import FlowFileError
 from . import reading
-from .nodes import Key, Node, NodeCopy, set_node_places, to_node
+from .nodes import Key, Node, NodeCopy, set_python_positions, to_node
 
 if TYPE_CHECKING:
     import yaml
@@ -48,19 +48,19 @@ class FlowText:
             FlowFileError: If the file can't be read.
             InvalidArgumentError: If `flow` is neither a path nor a flow.
         """
-        path = reading.get_flow_path(flow)
+        path = reading.get_flow_file_path(flow)
         if path is not None:
             name = fsdecode(path)
             return cls.from_bytes(reading.read_file_bytes(name), name)
         root = to_node(check_json(reading.load_flow(flow), "the flow"))
-        made = cls(*set_node_places(root, flow))
+        made = cls(*set_python_positions(root, flow))
         made._parsed, made._flow = root, flow
         return made
 
     _flow: object = None
 
     @property
-    def component_schemas(self) -> Mapping[str, tuple[Any, Any]]:
+    def component_schemas_from_python(self) -> Mapping[str, tuple[Any, Any]]:
         """Component schemas derived from function signatures, if the flow is written in Python."""
         has_schemas = hasattr(type(self._flow), "component_schemas")
         return self._flow.component_schemas if has_schemas else {}  # type: ignore[attr-defined]
@@ -104,7 +104,7 @@ class FlowText:
         return self._parsed
 
     @cached_property
-    def without_positions(self) -> FlowText:
+    def copy_without_positions(self) -> FlowText:
         """The same flow, without positions if it's JSON: computing them takes far longer than parsing the values.
 
         Raises:

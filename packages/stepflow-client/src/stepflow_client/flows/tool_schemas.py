@@ -13,7 +13,7 @@ from typing import Any
 from .._base.text import visible_lines
 from .._data.flow_declarations import get_fields, is_secret, iter_mappings
 from .graph import find_reachable_names
-from .json_schema import get_list_schemas, get_type_names, parse_ref, resolve_ref
+from .json_schema import get_list_element_schemas, get_type_names, parse_ref_name, resolve_ref
 from .json_types import COUNTS, WITH_LIST, WITH_MAPPING, WITH_SCHEMA, is_valid_keyword
 
 WRAPPER = "input"
@@ -78,7 +78,7 @@ def wrap_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
     return {**wrapped, **shared}
 
 
-def iter_fields_and_keywords(schema: Any) -> Iterator[str]:
+def iter_field_names_and_keywords(schema: Any) -> Iterator[str]:
     """Yield every field name and keyword in a self-contained schema."""
     for part in iter_mappings(schema):
         yield from part
@@ -101,7 +101,7 @@ def _iter_ref_names(value: Any, *, in_place: bool = False) -> Iterator[str]:
     while waiting:
         part = waiting.pop()
         if isinstance(part, Mapping):
-            name = _parse_ref_name(part.get("$ref"))
+            name = _parse_ref_or_root_name(part.get("$ref"))
             if name is not None:
                 yield name
             waiting += [inner for key, inner in part.items() if not in_place or key in _IN_PLACE]
@@ -116,8 +116,8 @@ def _find_recursive_schemas(schemas: Mapping[str, Any], *, in_place: bool = Fals
     return frozenset(name for name, direct in reads.items() if name in find_reachable_names(direct, reads))
 
 
-def _parse_ref_name(reference: Any) -> str | None:
-    return reference if reference == "#" else parse_ref(reference)
+def _parse_ref_or_root_name(reference: Any) -> str | None:
+    return reference if reference == "#" else parse_ref_name(reference)
 
 
 class _SchemaInliner:
@@ -167,7 +167,7 @@ class _SchemaInliner:
             for key in ("default", "examples", "const", "enum"):
                 written.pop(key, None)
         self._add_subschemas(written, schema, depth)
-        name = _parse_ref_name(schema.get("$ref"))
+        name = _parse_ref_or_root_name(schema.get("$ref"))
         if name is None or name not in self._defs:
             return written
         return self._merge_ref_target(written, name, depth)
@@ -178,7 +178,7 @@ class _SchemaInliner:
     def _add_subschemas(self, written: dict[str, Any], schema: Mapping[str, Any], depth: int) -> None:
         if isinstance(schema.get("items"), list):
             # Before 2020-12, `items` could be a list of schemas for the leading elements.
-            first, rest = get_list_schemas(schema)
+            first, rest = get_list_element_schemas(schema)
             schema = {**schema, "prefixItems": first, "items": rest}
         for key, value in schema.items():
             if key in self._left_out:

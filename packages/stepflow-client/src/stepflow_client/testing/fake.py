@@ -161,7 +161,7 @@ class _FakeItem(Evaluation):
             # If one step is waiting, continue with the other steps.
             try:
                 if name in certain:
-                    self._resolve_step_run(name)
+                    self._get_step_outcome(name)
             except CallHeld:
                 is_held = True
         if is_held:
@@ -179,9 +179,9 @@ class _FakeItem(Evaluation):
     def _add_event(self, kind: str, **content: Any) -> None:
         self.fake_run.add_event(kind, itemIndex=self.index, **content)
 
-    def _resolve_step_run(self, step_id: str) -> StepRun:
+    def _get_step_outcome(self, step_id: str) -> StepRun:
         is_new = step_id not in self.steps
-        done = super()._resolve_step_run(step_id)
+        done = super()._get_step_outcome(step_id)
         if is_new:
             if not done.attempts:
                 # Servers start a step even if its input can't be computed.
