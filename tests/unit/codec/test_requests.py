@@ -206,8 +206,3 @@ def test_numbers_in_messages_are_those_of_the_flow() -> None:
     assert requests.restore_written_numbers(said) == (
         "invalid type: number `2`, expected u32; number `-3`; floating point `2.5`"
     )
-
-
-@pytest.mark.parametrize(("remaining", "seconds"), [(60, 25), (25, 25), (2.9, 2), (0.9, 0), (0, 0), (-5, 0)])
-def test_servers_wait_whole_seconds(remaining: float, seconds: int) -> None:
-    assert requests.get_wait_seconds(remaining, 25.0) == seconds

@@ -287,8 +287,8 @@ class KeyedRuns:
             case key_lock.SearchRuns():
                 return await self._search_runs(keyed, step.calls)
             case key_lock.RecordRun():
-                note = markers.RunMarkerName(step.run.run.run_id, step.run.digest)
-                return await self._store_mark(keyed, ("run",), note.text)
+                name = markers.RunMarkerName(step.run.run.run_id, step.run.digest)
+                return await self._store_mark(keyed, ("run",), str(name))
             case key_lock.Pause():
                 deadline = current_deadline()
                 await asyncio.sleep(limit_by_deadline(deadline, step.seconds))
@@ -298,11 +298,11 @@ class KeyedRuns:
     async def _read_mark(self, keyed: _KeyedCall, mark: key_lock.Mark) -> str | None:
         """Return the name stored with a mark, or None if the mark doesn't exist."""
         marker = markers.make_marker(keyed.flow_id_or_scoped_key, *mark)
-        name, self._last_date = await self._blobs.find_blob_name(marker.blob_id)
+        name, self._last_date = await self._blobs.find_blob_name(markers.compute_blob_id(marker))
         return name
 
     async def _store_mark(self, keyed: _KeyedCall, mark: key_lock.Mark, name: str) -> None:
-        await self._blobs.store_blob(markers.make_marker(keyed.flow_id_or_scoped_key, *mark).content, filename=name)
+        await self._blobs.store_blob(markers.make_marker(keyed.flow_id_or_scoped_key, *mark), filename=name)
 
     async def _find_run_by_marker(self, keyed: _KeyedCall) -> KeyRun | None:
         """Return a key's recorded run, or None if there isn't one or the server has lost it."""

@@ -28,15 +28,9 @@ else:
 _MAX_LENGTH = 512
 
 
-class Marker(NamedTuple):
-    """A blob whose existence carries information."""
-
-    content: bytes
-
-    @property
-    def blob_id(self) -> str:
-        """The ID servers store the blob under."""
-        return hashlib.sha256(self.content).hexdigest()
+def compute_blob_id(content: bytes) -> str:
+    """Return the ID that servers store a blob under."""
+    return hashlib.sha256(content).hexdigest()
 
 
 class RunMarkerName(NamedTuple):
@@ -45,9 +39,8 @@ class RunMarkerName(NamedTuple):
     run_id: str
     digest: str
 
-    @property
-    def text(self) -> str:
-        """The name to store."""
+    def __str__(self) -> str:
+        """Return the name to store."""
         return f"{self.run_id} {self.digest}"
 
     @classmethod
@@ -79,19 +72,14 @@ def make_key_tag(key: str, scope: str | None) -> str:
     return f"key:{key}" if scope is None else f"scoped-key:{make_scoped_key(scope, key)}"
 
 
-def make_marker(uniqueness_key: str, *parts: str | int) -> Marker:
-    """Return a marker for a key.
+def make_marker(uniqueness_key: str, *parts: str | int) -> bytes:
+    """Return a marker for a key: the content of a blob whose existence carries information.
 
     Args:
         uniqueness_key: Whatever may have only one run: the ID of the flow tagged with the key, or a `make_scoped_key`.
         *parts: What the marker stands for: `run` for the key's run, or one of the marks used by `key_lock`.
     """
-    return Marker("\n".join(["stepflow-client idempotency key", uniqueness_key, *map(str, parts)]).encode())
-
-
-def make_rerun_scope(run_id: str, part: int) -> str:
-    """Return the key scope for one of the runs that make up a rerun."""
-    return f"rerun of {run_id}" + (f", part {part + 1}" if part else "")
+    return "\n".join(["stepflow-client idempotency key", uniqueness_key, *map(str, parts)]).encode()
 
 
 def hash_arguments(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import marshal
-import math
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -383,8 +382,3 @@ def remove_valid_retry_counts(flow: dict[str, Any]) -> dict[str, Any]:
 def restore_written_numbers(message: str) -> str:
     """Write whole numbers in a server's message the way the flow does (servers report 2 as `2.0`)."""
     return re.sub(r"floating point `(-?\d+)\.0`", r"number `\1`", message)
-
-
-def get_wait_seconds(remaining: float, longest: float) -> int:
-    """Return how many whole seconds the server should wait, or 0 for an immediate response."""
-    return max(0, math.floor(min(remaining, longest)))

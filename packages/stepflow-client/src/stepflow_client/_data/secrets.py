@@ -43,7 +43,7 @@ class Secrets:
         if not include_short:
             others = [each for each in others if not isinstance(each, bool) and len(str(each)) >= _MIN_SUBSTRING_LENGTH]
         self._values = others
-        whole |= {form for other in self._values for form in (json.dumps(other), str(other))}
+        whole |= {form for other in others for form in (json.dumps(other), str(other))}
         self._texts = sorted((text for text in texts if len(text) >= _MIN_SUBSTRING_LENGTH), key=len, reverse=True)
         patterns = [re.escape(text) for text in self._texts]
         words_first = sorted(whole, key=len, reverse=True)

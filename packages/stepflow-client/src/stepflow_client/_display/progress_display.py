@@ -70,23 +70,16 @@ def show_progress(progress: ProgressOption) -> Iterator[Callable[[Progress], obj
 
 
 def _create_display() -> ProgressDisplay:
-    display_cell = _get_kernel_display()
-    if display_cell is not None:
-        return _show_in_notebook(display_cell)
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    # Only notebook kernels have this attribute.
+    if hasattr(shell, "kernel"):
+        return _show_in_notebook(import_module("IPython.display").display)
     if sys.stderr is None or not sys.stderr.isatty():
         return _print_log_lines()
     if find_spec("rich") is not None:
         return _show_rich_bar()
     return _show_tqdm_bar() if find_spec("tqdm") is not None else _rewrite_terminal_line()
-
-
-def _get_kernel_display() -> Callable[..., Any] | None:
-    """Return IPython's display function, or None if this process isn't a notebook kernel."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
-    if shell is None or not hasattr(shell, "kernel"):
-        return None
-    return import_module("IPython.display").display  # type: ignore[no-any-return]
 
 
 def _format_title(progress: Progress) -> str:

@@ -24,7 +24,7 @@ from ..flows.reading import FlowSource
 
 InputFormat = Literal["jsonl", "csv", "json", "yaml", "parquet"]
 
-_ENDINGS: dict[str, InputFormat] = {"jsonl": "jsonl", "ndjson": "jsonl", "csv": "csv", "parquet": "parquet"}
+ROW_FORMATS: dict[str, InputFormat] = {"jsonl": "jsonl", "ndjson": "jsonl", "csv": "csv", "parquet": "parquet"}
 # Extensions of files containing a single value.
 _SINGLE_VALUE_EXTENSIONS = (".yaml", ".yml", ".json")
 # Maximum number of Parquet rows to decode at once, so that memory holds only part of a row group.
@@ -191,7 +191,7 @@ def read_inputs(
         check_choice(format, "format", ("jsonl", "csv", "json", "yaml", "parquet"))
     if isinstance(source, (str, os.PathLike)):
         source = name = os.fsdecode(source)
-        form = format or _ENDINGS.get(name.lower().rpartition(".")[2], "yaml")
+        form = format or ROW_FORMATS.get(name.lower().rpartition(".")[2], "yaml")
     elif hasattr(source, "read"):
         name, form = _get_file_name(source), format or "jsonl"
     else:

@@ -15,20 +15,12 @@ from .._data.yaml_format import write_yaml
 from ..errors import FlowFileError, InvalidArgumentError
 from ..flows.reading import FlowSource, load_flow
 from ..types.results import Outcome
-from .inputs import import_pyarrow, open_parquet_rows, read_inputs
+from .inputs import ROW_FORMATS, import_pyarrow, open_parquet_rows, read_inputs
 
 OutcomeFormat = Literal["jsonl", "csv", "parquet", "json", "yaml"]
 Record = Mapping[str, Any]
 
-FORMAT_BY_EXTENSION: dict[str, OutcomeFormat] = {
-    "jsonl": "jsonl",
-    "ndjson": "jsonl",
-    "csv": "csv",
-    "parquet": "parquet",
-    "json": "json",
-    "yaml": "yaml",
-    "yml": "yaml",
-}
+FORMAT_BY_EXTENSION: dict[str, OutcomeFormat] = {**ROW_FORMATS, "json": "json", "yaml": "yaml", "yml": "yaml"}
 _FIELDS = ("index", "key", "run_id", "status", "output")
 # CSV and Parquet store `details` as JSON text.
 _ERROR_FIELDS = ("code", "message", "step_id", "details")

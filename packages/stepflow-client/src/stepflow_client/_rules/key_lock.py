@@ -116,9 +116,8 @@ class PublishedCall(NamedTuple):
     since: float = 0.0
     """A time before the run is created, in seconds since 1970 by the server's clock, or 0 if unknown."""
 
-    @property
-    def mark_name(self) -> str:
-        """The name to store."""
+    def __str__(self) -> str:
+        """Return the name to store."""
         return f"{self.flow_id} {self.digest} {self.owner} {self.lease:.3f} {self.since:.0f}"
 
     @classmethod
@@ -225,12 +224,12 @@ class KeyLock:
         """Compete for a turn, and return whether this caller now owns it."""
         claim, owner = ("claim", turn), uuid4().hex
         # Back off if there's already a claim: overwriting it often makes both callers lose.
-        if turn and (yield from self._read_mark(claim)) is not None:
+        if turn and (yield from self._send_mark_request(ReadMark(claim))) is not None:
             return False
-        yield from self._store_mark(claim, owner)
+        yield from self._send_mark_request(StoreMark(claim, owner))
         if not (yield from self._is_turn_taken(turn)):
             yield from self._mark_turn_taken(turn)
-            if (yield from self._read_mark(claim)) == owner:
+            if (yield from self._send_mark_request(ReadMark(claim))) == owner:
                 self.call = self.call._replace(owner=owner)
                 return True
         return False
@@ -254,15 +253,15 @@ class KeyLock:
         created: KeyRun | None = None
         checked = self.clock()
         try:
-            yield from self._store_mark(("call", turn), self.call.mark_name)
+            yield from self._send_mark_request(StoreMark(("call", turn), str(self.call)))
             while created is None:
                 checked = self.clock()
-                is_lost = yield from self._is_turn_lost(turn)
+                is_lost = yield from self._is_turn_taken(turn + 1)
                 if not is_lost and self.clock() - checked > lease / 2:
                     # The process was suspended or the response was slow. Check again, so that creation still fits in
                     # the lease.
                     checked = self.clock()
-                    is_lost = yield from self._is_turn_lost(turn)
+                    is_lost = yield from self._is_turn_taken(turn + 1)
                 if is_lost:
                     if not may_exist:
                         yield gone
@@ -295,7 +294,7 @@ class KeyLock:
         Owners that have published one first made sure that earlier turns had no run.
         """
         for earlier in range(turn - 1, self._settled - 1, -1):
-            call = PublishedCall.parse((yield from self._read_mark(("call", earlier))))
+            call = PublishedCall.parse((yield from self._send_mark_request(ReadMark(("call", earlier)))))
             if call is not None:
                 self._rival = earlier, call
                 self._published.append(call)
@@ -322,7 +321,7 @@ class KeyLock:
         if turn not in self._taken and not (yield from self._is_turn_taken(turn)):
             yield from self._mark_turn_taken(turn)
         mark, has_paused = ("call", turn), False
-        while (call := PublishedCall.parse(name := (yield from self._read_mark(mark)) or "")) is None:
+        while (call := PublishedCall.parse(name := (yield from self._send_mark_request(ReadMark(mark))) or "")) is None:
             # Give the owner time, since it may itself be waiting for an earlier owner's lease to end.
             if (end := self._get_lease_end()) > self.clock():
                 self.obstacle = _NOT_RESPONDING
@@ -330,7 +329,8 @@ class KeyLock:
                     return run
             elif has_paused:
                 return None
-            yield Pause(self._compute_turn_pause())
+            # A random delay spreads out the callers.
+            yield Pause(compute_random_delay(_SPREAD, _MAX_SPREAD, self._losses + 1) * self.round_trip)
             has_paused = True
         self._rival = turn, call
         self._published.append(call)
@@ -362,7 +362,7 @@ class KeyLock:
             turn: The first turn whose call isn't known.
         """
         while (yield from self._is_turn_taken(turn)):
-            call = PublishedCall.parse((yield from self._read_mark(("call", turn))))
+            call = PublishedCall.parse((yield from self._send_mark_request(ReadMark(("call", turn)))))
             self._published += [] if call is None else [call]
             turn += 1
         return (yield from self._search_published_runs())
@@ -379,45 +379,31 @@ class KeyLock:
         """Return when the last owner's lease ends, after which it can no longer be creating a run."""
         return 0.0 if self._rival is None else self._taken[self._rival[0] + 1] + self._rival[1].lease
 
-    def _compute_turn_pause(self) -> float:
-        """Return a random delay in seconds before competing for the next turn, so that callers spread out."""
-        return compute_random_delay(_SPREAD, _MAX_SPREAD, self._losses + 1) * self.round_trip
-
-    def _is_turn_lost(self, turn: int) -> Steps[bool]:
-        """Return whether a turn's owner must no longer create a run."""
-        return (yield from self._is_turn_taken(turn + 1))
-
     def _has_owner_given_up(self, turn: int, call: PublishedCall) -> Steps[bool]:
         """Return whether a turn's owner has declared that it won't create a run."""
-        if (yield from self._read_mark(("gone", turn, call.owner))) is None:
+        if (yield from self._send_mark_request(ReadMark(("gone", turn, call.owner)))) is None:
             return False
         self._rival, self._settled = None, max(self._settled, turn + 1)
         return True
 
     def _is_turn_taken(self, turn: int) -> Steps[bool]:
         mark = ("taken", turn)
-        name = yield from self._read_mark(mark)
+        name = yield from self._send_mark_request(ReadMark(mark))
         if name is not None:
             self._taken.setdefault(turn, self._get_first_seen_time(mark, name))
         return name is not None
 
     def _mark_turn_taken(self, turn: int) -> Steps[None]:
         mark, name = ("taken", turn), uuid4().hex
-        yield from self._store_mark(mark, name)
+        yield from self._send_mark_request(StoreMark(mark, name))
         self._taken.setdefault(turn, self._get_first_seen_time(mark, name))
 
     def _get_first_seen_time(self, mark: Mark, name: str) -> float:
         """Return when this process first saw a mark under this name."""
         return self.first_seen.setdefault((mark, name), self.clock())
 
-    def _read_mark(self, mark: Mark) -> Steps[str | None]:
-        name: str | None = yield from self._time_mark_request(ReadMark(mark))
-        return name
-
-    def _store_mark(self, mark: Mark, name: str) -> Steps[None]:
-        yield from self._time_mark_request(StoreMark(mark, name))
-
-    def _time_mark_request(self, step: ReadMark | StoreMark) -> Steps[Any]:
+    def _send_mark_request(self, step: ReadMark | StoreMark) -> Steps[Any]:
+        """Read or store a mark, and record how long that took."""
         began = self.clock()
         result = yield step
         insort(self._times, self.clock() - began)

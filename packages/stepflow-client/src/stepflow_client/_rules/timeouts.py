@@ -29,12 +29,6 @@ def compute_deadline(timeout: float | NotGiven | None) -> float | None:
     return time.monotonic() + check_seconds(timeout, "timeout")
 
 
-def get_earlier_deadline(deadline: float | None, seconds: float) -> float:
-    """Return `deadline`, or `seconds` from now if that is earlier."""
-    end = time.monotonic() + seconds
-    return end if deadline is None or end < deadline else deadline
-
-
 class deadline_scope:
     """A context manager that sets the deadline, and possibly the timeouts, for requests in its block.
 

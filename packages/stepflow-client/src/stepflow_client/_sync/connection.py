@@ -30,7 +30,7 @@ from .._rules import waiting_times
 from .._rules.releases import Operation, OperationRequest, Server, identify_server, make_pinned_server
 from .._rules.retries import parse_retry_after
 from .._rules.server_loads import ServerLoads
-from .._rules.timeouts import current_deadline, current_timeouts, get_earlier_deadline
+from .._rules.timeouts import current_deadline, current_timeouts
 from .._rules.transport_errors import convert_error
 from .._telemetry.tracing import Kind, OperationSpan, is_untraced, trace_operation
 from ..errors import ApiError, StepflowClientError
@@ -333,7 +333,7 @@ class Connection:
             raise errors.ClientClosedError("the client is closed", hint="create a new one")
         deadline = current_deadline()
         if timeouts.whole != math.inf:
-            deadline = get_earlier_deadline(deadline, timeouts.whole)
+            deadline = min(time.monotonic() + timeouts.whole, math.inf if deadline is None else deadline)
         if deadline is not None:
             timeouts = timeouts.at_most(max(deadline - time.monotonic(), MIN_TIMEOUT))
         operation, parts = request.operation, request.parts

@@ -12,7 +12,6 @@ from uuid import uuid4
 from .._calls import rerun_plan as rules
 from .._calls.rerun_plan import EarlierRun, NewRun, RerunRequest
 from .._codec import requests, responses
-from .._codec.idempotency_markers import make_rerun_scope
 from .._codec.requests import RunCall, parse_declared_variables
 from .._concurrency import sync_compute, sync_gather
 from .._rules.timeouts import compute_deadline, deadline_scope
@@ -182,7 +181,7 @@ class Rerunner:
             # This only completes the arguments: the variables in the request have been checked already.
             sent = sync_compute(partial(call.check_and_complete_arguments, sent, needs))
             if (key := request.idempotency_key) is not None:
-                scope = make_rerun_scope(origin.run_id, part)
+                scope = f"rerun of {origin.run_id}" + (f", part {part + 1}" if part else "")
                 call = call._replace(idempotency_key=key, idempotency_scope=scope, origin=origin, source=new_run.source)
                 run = self._keyed_runs.start_run(call, hold)
                 self._runs.started_flows.append((run.run_id, copy))

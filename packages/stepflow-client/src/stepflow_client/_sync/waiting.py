@@ -77,7 +77,7 @@ class Waiter:
             pause, last_contact, is_lost = 0.0, time.monotonic(), False
             while True:
                 started = time.monotonic()
-                held = 0 if total > _LARGE else requests.get_wait_seconds(limit_by_deadline(deadline, longest), longest)
+                held = 0 if total > _LARGE else int(limit_by_deadline(deadline, longest))
                 try:
                     ended = self._read_state_if_ended(run_id, held, total)
                 except TRANSIENT_ERRORS as error:
