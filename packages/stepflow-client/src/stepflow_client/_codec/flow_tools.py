@@ -123,11 +123,8 @@ class FlowToolSpec:
 
     def get_secrets(self, variables: Mapping[str, Any]) -> tuple[Secrets, ...]:
         """Return the secrets that models must not see."""
-        groups = (
-            find_secrets(self.select_variables(variables), self.needs.declared),
-            find_secret_values_in_flow(self.flow),
-        )
-        return tuple(secrets for secrets in groups if secrets)
+        of_variables = find_secrets(self.select_variables(variables), self.needs.declared)
+        return tuple(secrets for secrets in (of_variables, find_secret_values_in_flow(self.flow)) if secrets)
 
     def is_valid_output(self, output: Any) -> bool:
         """Return whether an output matches the tool's published schema."""

@@ -282,9 +282,7 @@ def check_and_complete_arguments(
             or `check_values` is true and a variable does not match its schema.
     """
     needs.check_overrides(arguments.overrides)
-    values = arguments.variables
-    if environ is not None:
-        values = add_env_variables(values, needs.declared, environ)
+    values = arguments.variables if environ is None else add_env_variables(arguments.variables, needs.declared, environ)
     needs.check_variables(values, arguments.overrides, from_env=environ is not None, check_values=check_values)
     return arguments._replace(variables=values)
 

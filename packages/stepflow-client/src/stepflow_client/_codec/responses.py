@@ -469,12 +469,11 @@ def read_results(
     """
     run_id = listed.run_id
     entries = listed.items._entries if isinstance(listed.items, types.RunItems) else listed.items
+    unknown_error = read_error({}) if status in FAILED_STATUSES else None
 
     def read(entry: Any) -> types.FlowResult:
         item = entry if isinstance(entry, types.RunItem) else read_item(run_id, entry, decoder)
-        return item.result or types.FlowResult(
-            run_id=run_id, status=status, error=read_error({}) if status in FAILED_STATUSES else None
-        )
+        return item.result or types.FlowResult(run_id=run_id, status=status, error=unknown_error)
 
     with pause_garbage_collector() if len(entries) > _MANY else nullcontext():
         return build_from_response(lambda _: [read(entry) for entry in entries], {}, f"GET /runs/{run_id}/items")

@@ -114,8 +114,7 @@ class InputStream(Iterator[Any]):
         if form == "parquet":
             self.total, rows = open_parquet_rows(source, self._name)
             return _iter_parquet_rows(rows, schema)
-        file = self._open_text(source)
-        lines = self._iter_bounded_lines(file)
+        lines = self._iter_bounded_lines(self._open_text(source))
         return _iter_json_lines(lines) if form == "jsonl" else _iter_csv_rows(lines, schema)
 
     def _iter_bounded_lines(self, file: IO[str]) -> Iterator[str]:

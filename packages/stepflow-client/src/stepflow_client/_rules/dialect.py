@@ -64,10 +64,8 @@ def convert_summary(run: Mapping[str, Any]) -> dict[str, Any]:
 
 def convert_item(item: Mapping[str, Any]) -> dict[str, Any]:
     """Translate a run's item."""
-    translated = {"itemIndex": item["itemIndex"], "status": STATUSES.get(item["status"], item["status"])}
-    if item.get("completedAt") is not None:
-        translated["completedAt"] = item["completedAt"]
-    return {**translated, **convert_result(item.get("result"))}
+    fields = {"itemIndex": item["itemIndex"], "status": STATUSES.get(item["status"], item["status"])}
+    return {**fields, **drop_none(completedAt=item.get("completedAt")), **convert_result(item.get("result"))}
 
 
 def convert_result(result: Any) -> dict[str, Any]:
@@ -92,11 +90,6 @@ def convert_result(result: Any) -> dict[str, Any]:
     return drop_none(errorMessage=cause, errorCode=code, stepId=step, errorData=details)
 
 
-def drop_waiting_steps(steps: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Drop waiting steps, which current servers don't list."""
-    return [step for step in steps if step.get("status") in STATUSES]
-
-
 def convert_step_record(
     run: Mapping[str, Any], step: Mapping[str, Any], item_index: int, step_index: int
 ) -> dict[str, Any]:
@@ -116,6 +109,12 @@ def convert_step_record(
         "updatedAt": run.get("completedAt") or run["createdAt"],
         **outcome,
     }
+
+
+def convert_item_steps(run: Mapping[str, Any], item_index: int, steps: Iterable[Mapping[str, Any]]) -> list[Any]:
+    """Translate an item's steps. Drop waiting ones, which current servers don't list."""
+    started = [step for step in steps if step.get("status") in STATUSES]
+    return [convert_step_record(run, step, item_index, index) for index, step in enumerate(started)]
 
 
 def drop_none(**values: Any) -> dict[str, Any]:
@@ -190,11 +189,7 @@ def _convert_created_run(body: Any) -> dict[str, Any]:
 def _convert_run(body: Any) -> dict[str, Any]:
     run = get_unnested_run_fields(body)
     details = run.get("itemDetails") or []
-    steps = [
-        convert_step_record(run, step, item["itemIndex"], index)
-        for item in details
-        for index, step in enumerate(drop_waiting_steps(item.get("steps") or []))
-    ]
+    steps = [step for item in details for step in convert_item_steps(run, item["itemIndex"], item.get("steps") or [])]
     # Keep the arguments separate, since current servers don't return them.
     ordered = sorted(details, key=lambda item: item["itemIndex"])
     inputs = [item["input"] for item in ordered] if ordered and all("input" in item for item in ordered) else None
@@ -270,10 +265,10 @@ def _translate_get_run_steps(server: Server, request: DecodedRequest) -> Transla
     else:
         items = [(0, list(by_id.values()))]
     steps = [
-        convert_step_record(run, step, item_index, index)
+        step
         for item_index, item_steps in items
         if only_item is None or str(item_index) == only_item
-        for index, step in enumerate(drop_waiting_steps(item_steps))
+        for step in convert_item_steps(run, item_index, item_steps)
     ]
     return DecodedResponse(200, {"steps": steps})
 

@@ -62,10 +62,9 @@ def identify_server(url: str, health: Mapping[str, Any]) -> Server:
         version = _replace_surrogates(version)
         number = parse_release(version) or _CURRENT
         if number < _OLDEST:
-            raise UnsupportedByServerError(
-                f"{url} is Stepflow {version}, which this client does not support",
-                hint=f"the oldest supported release is {_format_release(_OLDEST)}: upgrade the server",
-            )
+            hint = f"the oldest supported release is {_format_release(_OLDEST)}: upgrade the server"
+            message = f"{url} is Stepflow {version}, which this client does not support"
+            raise UnsupportedByServerError(message, hint=hint)
         return _make_server(url, number, release=version)
     if isinstance(build, Mapping):
         commit = _replace_surrogates(str(build.get("gitVersion") or "")) or None
@@ -132,10 +131,9 @@ def require_capability(server: Server | ServerInfo, capability: str, what: str) 
         UnsupportedByServerError: If the server lacks it. The hint names the first release that has it.
     """
     if not server.capabilities[capability]:
-        raise UnsupportedByServerError(
-            f"{what}: not supported by this server ({server.release or server.dialect})",
-            hint=f"it needs release {_format_release(_SINCE[capability])} or newer",
-        )
+        hint = f"it needs release {_format_release(_SINCE[capability])} or newer"
+        message = f"{what}: not supported by this server ({server.release or server.dialect})"
+        raise UnsupportedByServerError(message, hint=hint)
 
 
 class OperationRequest(NamedTuple):
@@ -242,10 +240,8 @@ def find_operation(method: str, path: str) -> Operation | None:
         method: The HTTP method.
         path: The path under `/api/v1`, without the query.
     """
-    for operation, pattern in _get_path_patterns():
-        if operation.method == method and pattern.fullmatch(path):
-            return operation
-    return None
+    patterns = _get_path_patterns()
+    return next((found for found, pattern in patterns if found.method == method and pattern.fullmatch(path)), None)
 
 
 @cache

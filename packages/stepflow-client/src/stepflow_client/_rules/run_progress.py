@@ -51,10 +51,8 @@ class Cursor(NamedTuple):
         if match is None:
             raise argument_error("after", "the cursor of an event or a sequence number", after)
         if match["mode"] != mode:
-            raise InvalidArgumentError(
-                f"the cursor {after!r} comes from a request with a different include_sub_runs",
-                hint="pass the same include_sub_runs as before",
-            )
+            message = f"the cursor {after!r} comes from a request with a different include_sub_runs"
+            raise InvalidArgumentError(message, hint="pass the same include_sub_runs as before")
         return cls(mode, int(match["number"]), int(match["handled"]))
 
     def advance_to(self, number: int) -> Cursor:

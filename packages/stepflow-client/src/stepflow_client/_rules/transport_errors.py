@@ -85,10 +85,8 @@ def build_not_stepflow_error(
         if target.netloc and target.path == f"{path}{API_PATH}/health":
             hint = f"write {shown.removesuffix(f'{API_PATH}/health')}"
         else:
-            hint = (
-                "a login page or another service is at this address: "
-                "correct the URL, or set the token that a proxy requires"
-            )
+            advice = "correct the URL, or set the token that a proxy requires"
+            hint = f"a login page or another service is at this address: {advice}"
     elif status == 400 and url.startswith("http://") and re.search(_WANTS_TLS, content):
         hint = f"the server speaks https: write {_replace_scheme(url, 'https')}"
     elif path and (kind == "application/grpc" or status == 404):

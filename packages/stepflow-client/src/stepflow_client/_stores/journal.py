@@ -152,10 +152,8 @@ class Journal:
             self._write_entry("batch", batch)
         for name, value in settings.items():
             if batch.get(name) != value:
-                raise JournalError(
-                    f"the journal {self.path} belongs to a different batch: {name} changed",
-                    hint="use a separate journal for a changed batch",
-                )
+                message = f"the journal {self.path} belongs to a different batch: {name} changed"
+                raise JournalError(message, hint="use a separate journal for a changed batch")
         with self._locked_file() as file:
             # There may be more inputs this time.
             file.execute("DELETE FROM entry WHERE kind = 'complete'")
