@@ -43,7 +43,7 @@ _CASES, _GATES, _SCORES, _VARIANTS = map(Section, ("Cases", "Gates", "Scores", "
 
 def _build_eval_options(paths: Sequence[str], worst: str | None, retry: RetryOptions, **given: Any) -> EvalOptions:
     limit = None if worst is None else parse_worst_cases(worst)
-    return EvalOptions(files=classify_output_paths(paths), worst=limit, retry=retry.map_options, **given)
+    return EvalOptions(files=classify_output_paths(paths), worst=limit, retry=retry.map_arguments, **given)
 
 
 _cases = (

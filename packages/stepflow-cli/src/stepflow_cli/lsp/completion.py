@@ -29,7 +29,7 @@ _CASE = "name: ${1:usual}\ninput: {$2}\noutput: {outcome: success, result: $3}"
 _OBJECT = "type: object\nproperties:\n  ${1:name}: {type: ${2:string}}\nrequired: [${1:name}]"
 
 
-def _nest_under_key(key: str, body: str) -> str:
+def _indent_under_key(key: str, body: str) -> str:
     """Return a body, indented below a key."""
     return f"{key}:\n  " + body.replace("\n", "\n  ")
 
@@ -60,15 +60,15 @@ ELEMENTS: Mapping[Path, str] = {("steps",): _STEP, ("test", "cases"): _CASE}
 """Snippets for list elements, by the list's path in the flow."""
 _KEYS: Mapping[tuple[Path, str], str] = {
     # In these paths, list indexes are replaced by 0.
-    ((), "schemas"): _nest_under_key("schemas", _nest_under_key("properties", _nest_under_key("input", _OBJECT))),
-    ((), "steps"): _nest_under_key("steps", _add_list_dash(_STEP)),
-    ((), "test"): _nest_under_key("test", _nest_under_key("cases", _add_list_dash(_CASE))),
-    ((), "examples"): _nest_under_key("examples", _add_list_dash("name: ${1:usual}\ninput: {$2}")),
-    (("schemas", "properties"), "input"): _nest_under_key("input", _OBJECT),
-    (("schemas", "properties"), "output"): _nest_under_key("output", _OBJECT),
-    (("schemas", "properties"), "variables"): _nest_under_key("variables", _OBJECT),
+    ((), "schemas"): _indent_under_key("schemas", _indent_under_key("properties", _indent_under_key("input", _OBJECT))),
+    ((), "steps"): _indent_under_key("steps", _add_list_dash(_STEP)),
+    ((), "test"): _indent_under_key("test", _indent_under_key("cases", _add_list_dash(_CASE))),
+    ((), "examples"): _indent_under_key("examples", _add_list_dash("name: ${1:usual}\ninput: {$2}")),
+    (("schemas", "properties"), "input"): _indent_under_key("input", _OBJECT),
+    (("schemas", "properties"), "output"): _indent_under_key("output", _OBJECT),
+    (("schemas", "properties"), "variables"): _indent_under_key("variables", _OBJECT),
     (("steps", 0), "onError"): "onError: {action: ${1:retry}, maxRetries: ${2:3}}",
-    (("test",), "cases"): _nest_under_key("cases", _add_list_dash(_CASE)),
+    (("test",), "cases"): _indent_under_key("cases", _add_list_dash(_CASE)),
     (("test", "cases", 0), "output"): "output: {outcome: ${1:success}, result: $2}",
 }
 _EXPRESSIONS = {"$if": "\\$if: $1\nthen: $2\nelse: $3", "$coalesce": "\\$coalesce: [$1]"}
@@ -149,11 +149,11 @@ def list_completions(
     is_json = analysis.name.lower().endswith(".json") or text.text.lstrip()[:1] == "{"
     chosen = dict[tuple[str, bool], Candidate]()
     candidates = _iter_candidates(place, typed, text, is_json=is_json)
-    matches = (item for item in candidates if _label(item).startswith(typed.text) or len(chosen) < _MAX_ITEMS)
+    matches = (item for item in candidates if _get_label(item).startswith(typed.text) or len(chosen) < _MAX_ITEMS)
     for candidate in islice(matches, 2 * _MAX_ITEMS):
-        chosen.setdefault((_label(candidate), candidate.is_key), candidate)
+        chosen.setdefault((_get_label(candidate), candidate.is_key), candidate)
     # All editors filter completions, but some don't sort them.
-    best = sorted(chosen.values(), key=lambda candidate: (not _label(candidate).startswith(typed.text), candidate.rank))
+    best = sorted(chosen.values(), key=lambda each: (not _get_label(each).startswith(typed.text), each.rank))
     items = [
         _build_item(each, typed, text, number, is_json=is_json, has_snippets=has_snippets)
         for number, each in enumerate(best)
@@ -161,14 +161,14 @@ def list_completions(
     return types.CompletionList(is_incomplete=len(chosen) >= _MAX_ITEMS, items=items)
 
 
-def _label(candidate: Candidate) -> str:
+def _get_label(candidate: Candidate) -> str:
     return candidate.value if isinstance(candidate.value, str) else format_inline_yaml(candidate.value)
 
 
 def _build_item(
     candidate: Candidate, typed: TypedWord, text: DocumentText, number: int, *, is_json: bool, has_snippets: bool
 ) -> types.CompletionItem:
-    label, snippet = _label(candidate), candidate.snippet
+    label, snippet = _get_label(candidate), candidate.snippet
     start, end = typed.start, typed.end
     has_placeholders = False
     if snippet and (not candidate.is_key or (not is_json and _lacks_value(text, start, end))):

@@ -296,7 +296,7 @@ class BatchRun:
             ordered=ordered,
             check_input=options.check,
             **job.start_arguments,
-            **options.retry.map_options,
+            **options.retry.map_arguments,
             journal=journal,
             # Rerun inputs lost with an embedded server. (Runs in a persistent store aren't lost.)
             on_lost="rerun" if target.ends_with_command else "fail",
