@@ -51,7 +51,7 @@ LAYERS = (
     "web",
     "tools",
     "_embedded",
-    "executor",
+    "executor_protocol",
     "runtime",
     "authoring",
     "flow_models",

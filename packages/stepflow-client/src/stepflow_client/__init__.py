@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from .errors import *
     from .errors import InvalidFlowError, OutputTypeError, RunFailedError
     from .events import *
-    from .executor import StepflowExecutor
+    from .executor_protocol import StepflowExecutor
     from .flows.reading import FlowSource
     from .history import History
     from .logs import LogConfig, LogEntry
@@ -131,7 +131,7 @@ _find, _names = make_lazy_exports(
             "HeartbeatEvent", "RunCompletedEvent", "RunCreatedEvent", "RunEvent", "StepCompletedEvent",
             "StepReadyEvent", "StepStartedEvent", "StepsNeededEvent", "SubRunCreatedEvent", "UnknownEvent",
         ],
-        "executor": ["StepflowExecutor"],
+        "executor_protocol": ["StepflowExecutor"],
         "flows.reading": ["FlowSource"],
         "history": ["History"],
         "logs": ["LogConfig", "LogEntry"],

@@ -23,16 +23,8 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 from ._base.lazy import make_lazy_exports
-from ._data import arguments
+from ._data import arguments, secrets
 from ._data.flow_declarations import has_secret_part
-from ._data.secrets import (
-    HIDDEN,
-    HIDDEN_IN_URL,
-    Secrets,
-    find_secret_values_in_flow,
-    get_variable_schemas,
-    hide_flow_secrets,
-)
 from ._rules.run_search import RunQuery, parse_run_query
 from ._stores.sqlite import SharedFile
 from ._stores.user_files import get_stepflow_user_folder
@@ -562,14 +554,14 @@ def _hide_secrets(
     entry: dict[str, Any], flow: Mapping[str, Any] | None, variables: Mapping[str, Any] | None
 ) -> dict[str, Any]:
     """Return the values to record, with secrets replaced by `***`."""
-    schemas = get_variable_schemas(flow)
+    schemas = secrets.get_variable_schemas(flow)
     names = {name for name in variables or {} if flow is None or has_secret_part(schemas.get(name))}
-    secrets = Secrets([value for name, value in (variables or {}).items() if name in names], include_short=False)
-    hidden: dict[str, Any] = secrets.hide_in(entry | {"flow": None if flow is None else hide_flow_secrets(flow)})
+    passed = secrets.Secrets([value for name, value in (variables or {}).items() if name in names], include_short=False)
+    hidden: dict[str, Any] = passed.hide_in(entry | {"flow": None if flow is None else secrets.hide_flow_secrets(flow)})
     if variables is not None:
-        hidden["variables"] = {k: HIDDEN if k in names else secrets.hide_in(v) for k, v in variables.items()}
+        hidden["variables"] = {k: secrets.HIDDEN if k in names else passed.hide_in(v) for k, v in variables.items()}
     # Also hide defaults from the flow.
-    return hidden if flow is None else find_secret_values_in_flow(flow).hide_in(hidden)
+    return hidden if flow is None else secrets.find_secret_values_in_flow(flow).hide_in(hidden)
 
 
 def _encode_row(run_id: str, entry: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -602,7 +594,7 @@ def _hide_passwords(text: str) -> str:
     They are replaced by a mark, so that a rerun doesn't mistake what's left for the real argument.
     """
     # Also replace NUL, which PostgreSQL can't store.
-    return _PASSWORD_IN_URL.sub(HIDDEN_IN_URL.removeprefix("://"), text.replace("\0", "\ufffd"))
+    return _PASSWORD_IN_URL.sub(secrets.HIDDEN_IN_URL.removeprefix("://"), text.replace("\0", "\ufffd"))
 
 
 def _decode_row(row: tuple[Any, ...]) -> dict[str, Any]:

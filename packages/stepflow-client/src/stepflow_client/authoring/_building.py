@@ -12,14 +12,7 @@ from ..errors import InvalidArgumentError, StepflowClientError
 from ..flows import expressions
 from . import _fields, _values
 from ._expressions import Variable
-from ._places import (
-    Place,
-    cache_source,
-    find_error_place,
-    find_return_place,
-    get_definition_place,
-    override_call_place,
-)
+from ._places import Place, cache_source, find_error_place, find_return_place, get_definition_place, set_call_place
 from ._profiler import collect_caught_and_silent_errors
 from ._scopes import Scope, Step, SubFlow, check_json_data, make_depth_error
 from ._values import REPR_PREFIX, Coalesce, Condition, Read, Value, authoring_error
@@ -140,14 +133,14 @@ def build_flow(name: str, parts: FlowSignature, call: Call, options: Mapping[str
             if errors:
                 # Raise the first error even if the function caught it, since it explains any later ones.
                 raise errors[0]
-        with override_call_place(ending):
+        with set_call_place(ending):
             kind = parts.hints.get("return")
             if result is None and kind not in (None, type(None)):
                 message = f"the function returns nothing, but its output is {_fields.get_type_name(kind)}"
                 raise authoring_error(message, "return the output of the flow")
             output = None if result is None else scope.convert_value(result)
     _name_steps(scope)
-    with override_call_place(ending):
+    with set_call_place(ending):
         try:
             steps, output = _render_steps(scope), _render_value(output)
         except RecursionError:
@@ -179,7 +172,7 @@ def _call_flow_function(call: Call, input: list[Any], variables: Mapping[str, An
         place = find_error_place(error)
         if place is None:
             raise
-        with override_call_place(place):
+        with set_call_place(place):
             # pydantic and msgspec include the rejected value in the message.
             if REPR_PREFIX in str(error):
                 kind = getattr(error, "title", "the class")

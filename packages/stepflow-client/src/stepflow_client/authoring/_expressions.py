@@ -210,17 +210,12 @@ class Variable:
         self.is_required = required and default is NOT_GIVEN
         """Whether every run must set the variable."""
 
-    @property
-    def has_default(self) -> bool:
-        """Whether the variable has a default."""
-        return self.default is not NOT_GIVEN
-
     def make_schema(self, type_schema: dict[str, Any]) -> dict[str, Any]:
         """Return the variable's schema in the flow file, based on the schema of its type."""
         result = dict(type_schema)
         if self.description is not None:
             result["description"] = self.description
-        if self.has_default:
+        if self.default is not NOT_GIVEN:
             result["default"] = encode_data(self.default, "the default of a variable")
         if self.env_var is not None:
             result["env_var"] = self.env_var

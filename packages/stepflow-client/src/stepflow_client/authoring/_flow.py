@@ -96,7 +96,7 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
         values: dict[str, Any] = dict(variables)
         for name, variable in parts.variables.items():
             if name not in values:
-                if not variable.has_default:
+                if variable.default is NOT_GIVEN:
                     raise authoring_error(f"the flow {self.name} needs the variable {name!r}", f"pass {name}=")
                 values[name] = variable.default
         return self._call_function_tracking_recursion([given] if parts.input else [], values)

@@ -82,7 +82,7 @@ def set_context_variable(variable: ContextVar[T], value: T) -> Iterator[None]:
         variable.reset(token)
 
 
-def override_call_place(place: Place) -> AbstractContextManager[None]:
+def set_call_place(place: Place) -> AbstractContextManager[None]:
     """Use a fixed position for all calls in this block, e.g. once the flow's function has returned."""
     return set_context_variable(_fixed_place, place)
 

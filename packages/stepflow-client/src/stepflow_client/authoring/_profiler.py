@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from ..errors import AuthoringError
 from ._lazy_imports import fields
-from ._places import Place, get_unintercepted_operations, is_user_code, override_call_place, set_context_variable
+from ._places import Place, get_unintercepted_operations, is_user_code, set_call_place, set_context_variable
 from ._unintercepted_operations import UninterceptedOperation
 from ._values import Value, authoring_error, collected_errors
 
@@ -82,7 +82,7 @@ class _FlowValueDetector:
             if operation.is_none_check and not fields.allows_any_value(kind) and not fields.may_be_none(kind):
                 # The value can't be None, so comparing it with None is fine.
                 continue
-            with override_call_place(Place(frame.f_code.co_filename, operation.line, operation.column)):
+            with set_call_place(Place(frame.f_code.co_filename, operation.line, operation.column)):
                 error = authoring_error(f"{operation.text} is a value of a flow and {operation.result}",
                                "use when(exists(value), then, otherwise), or coalesce(value, other)")  # fmt: skip
             if str(error) not in map(str, self._errors):

@@ -60,10 +60,8 @@ def _iter_operations(node: ast.AST, loops: dict[str, ast.expr]) -> Iterator[Unin
         if pure or call:
             line, column = getattr(node, "lineno", 1), getattr(node, "col_offset", 0) + 1
             operands = tuple(map(_compile_expression, pure))
-            is_none_check = result == _format_comparison_message(None)
-            yield UninterceptedOperation(
-                line, column, ast.unparse(subject), result, operands, call, of_result, is_none_check
-            )
+            text, is_none_check = ast.unparse(subject), result == _format_comparison_message(None)
+            yield UninterceptedOperation(line, column, text, result, operands, call, of_result, is_none_check)
     for child in ast.iter_child_nodes(node):
         yield from _iter_operations(child, loops)
 

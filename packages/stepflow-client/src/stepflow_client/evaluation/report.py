@@ -24,28 +24,14 @@ from .._stores.user_files import write_text
 from ..errors import InvalidArgumentError, JournalError
 from ..flows.json_schema import is_number
 from ..types.models import Record, get_data_frame_maker
+from . import variant_comparison
 from .columns import Column, Columns
 from .gates import Gate, GateRules, Limit, describe_needed_cases, evaluate_gates, get_tolerated_change, is_conclusive
 from .records import EvaluationItem, ItemResults, LazyItems, WorstCase
 from .report_text import format_change, format_interval, format_number
 from .scores import read_usage
 from .store import EvaluationStore, StoredItems, collect_secrets
-from .variant_comparison import (
-    FAILED,
-    Comparison,
-    ComparisonRules,
-    ComparisonWithChanges,
-    EvaluationSummary,
-    ScoreChange,
-    ShownAsTable,
-    SliceScore,
-    collect_remarks,
-    compare_variants,
-    compute_score_mean,
-    compute_slice_scores,
-    group_case_names_by_tag_or_field,
-    summarize_durations,
-)
+from .variant_comparison import FAILED, Comparison, EvaluationSummary, ScoreChange, ShownAsTable, SliceScore
 
 # Import the page module lazily: it imports this one.
 _page = lazy_module("stepflow_client.evaluation.page")
@@ -88,7 +74,7 @@ class EvaluationReport(ShownAsTable):
         self.name: str = arguments.check_instance(name, "name", str)
         """The evaluation's name, or an empty string."""
         lower = frozenset(arguments.check_texts(lower_is_better, "lower_is_better"))
-        self._rules = ComparisonRules(lower, frozenset(arguments.check_texts(timed, "timed")), {})
+        self._rules = variant_comparison.ComparisonRules(lower, frozenset(arguments.check_texts(timed, "timed")), {})
         self._remarks = tuple(arguments.check_texts(remarks, "remarks"))
         self._secrets = NO_SECRETS
         self._baselines = None if baselines is None else arguments.check_mapping(baselines, "baselines")
@@ -102,7 +88,7 @@ class EvaluationReport(ShownAsTable):
             checked = (arguments.check_instance(item, "each of items", EvaluationItem) for item in collection)
             results = map(ItemResults.from_item, checked)
         self._columns = Columns(results, arguments.check_texts(variants, "variants"))
-        self._comparisons: dict[tuple[str, str], ComparisonWithChanges] = {}
+        self._comparisons: dict[tuple[str, str], variant_comparison.ComparisonWithChanges] = {}
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> EvaluationReport:
@@ -240,8 +226,9 @@ class EvaluationReport(ShownAsTable):
         columns = self._columns
         comparisons = [self.compare(before, after) for after, before in self.baselines.items()]
         pairs = [(score, name) for score in columns.kinds for name in columns.variants]
-        means = (compute_score_mean(score, name, columns, self._rules) for score, name in pairs)
-        durations = (summarize_durations(name, variant) for name, variant in columns.variants.items())
+        means = (variant_comparison.compute_score_mean(score, name, columns, self._rules) for score, name in pairs)
+        durations = map(variant_comparison.summarize_durations, columns.variants, columns.variants.values())
+        caveats = variant_comparison.collect_remarks(columns, comparisons)
         return EvaluationSummary(
             name=self.name,
             cases=len(columns.cases),
@@ -250,7 +237,7 @@ class EvaluationReport(ShownAsTable):
             means=[mean for mean in means if mean is not None],
             durations=[duration for duration in durations if duration is not None],
             comparisons=comparisons,
-            remarks=[*self._remarks, *map(self._secrets.hide_in_text, collect_remarks(columns, comparisons))],
+            remarks=[*self._remarks, *map(self._secrets.hide_in_text, caveats)],
         )
 
     def compare(self, baseline: str, variant: str) -> Comparison:
@@ -266,10 +253,10 @@ class EvaluationReport(ShownAsTable):
         self._check_variant(baseline, "baseline")
         return self._get_comparison_with_changes(baseline, self._check_variant(variant, "variant")).comparison
 
-    def _get_comparison_with_changes(self, baseline: str, variant: str) -> ComparisonWithChanges:
+    def _get_comparison_with_changes(self, baseline: str, variant: str) -> variant_comparison.ComparisonWithChanges:
         pair = (baseline, variant)
         if pair not in self._comparisons:
-            self._comparisons[pair] = compare_variants(self._columns, *pair, self._rules)
+            self._comparisons[pair] = variant_comparison.compare_variants(self._columns, *pair, self._rules)
         return self._comparisons[pair]
 
     def _check_variant(self, name: str, what: str) -> str:
@@ -441,7 +428,7 @@ class EvaluationReport(ShownAsTable):
         Raises:
             InvalidArgumentError: If no case has the field or a tag.
         """
-        groups = group_case_names_by_tag_or_field(self._items, arguments.check_text(field, "field"))
+        groups = variant_comparison.group_case_names_by_tag_or_field(self._items, arguments.check_text(field, "field"))
         if not groups:
             raise InvalidArgumentError(f"no case has {'tags' if field in ('tag', 'tags') else f'the field {field!r}'}")
         return {
@@ -469,7 +456,7 @@ class EvaluationReport(ShownAsTable):
         Raises:
             InvalidArgumentError: If no case has the field or a tag.
         """
-        return compute_slice_scores(self.slices(field))
+        return variant_comparison.compute_slice_scores(self.slices(field))
 
     def hidden(self, value: Any) -> Any:
         """Replace values of secret variables in JSON data with `***`, as pages and files do."""

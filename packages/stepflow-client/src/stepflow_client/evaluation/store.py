@@ -253,7 +253,8 @@ class EvaluationStore:
                 details["error"] = self.secrets.hide_in(details["error"])
             columns, outputs = _collapse_constant_columns(details), [item.output for item in block.items]
             hidden = self.secrets.hide_in(outputs) if self.secrets else outputs
-            texts = _encode_json(columns), _encode_json(outputs), None if hidden == outputs else _encode_json(hidden)
+            parts = columns, outputs, None if hidden == outputs else hidden
+            texts = [None if part is None else encode(part).decode() for part in parts]
             rows.append((block.variant, block.first, len(block.items), *texts))
         with self._lock_connection() as file, _transaction(file):
             file.executemany("INSERT OR IGNORE INTO items VALUES (?, ?, ?, ?, ?, ?)", rows)
@@ -352,10 +353,6 @@ class EvaluationStore:
                     for name, values in _parse_and_expand_columns(text, several).items():
                         columns.setdefault(name, [None] * count)[place : place + several] = values
         return scores, failed
-
-
-def _encode_json(value: Any) -> str:
-    return encode(value).decode()
 
 
 def _parse_json(text: str) -> Any:

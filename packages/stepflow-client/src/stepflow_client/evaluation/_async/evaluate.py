@@ -30,18 +30,8 @@ from ...errors import InvalidArgumentError, JournalError, NotFoundError, Stepflo
 from ...flows.reading import FlowSource, load_flow
 from ...progress import ProgressOption
 from ...types.results import Outcome
-from ..records import (
-    EvaluationCase,
-    ItemBlock,
-    PlannedVariant,
-    RunLabeler,
-    Variant,
-    build_block,
-    choose_chunk_size,
-    divide_concurrency,
-    plan_variants,
-    read_cases,
-)
+from .. import records
+from ..records import EvaluationCase, ItemBlock, PlannedVariant, RunLabeler, Variant
 from ..report import EvaluationReport
 from ..scorers import Scorer, async_run_scorer, build_scorers
 from ..statistics import import_numpy
@@ -185,7 +175,7 @@ class Evaluator:
                 cases = inputs.pop_finished_cases(chunk)
                 # The journal uses the same chunks, so checking the first item is enough.
                 if chunk[0].index not in stored:
-                    self._ended.append(build_block(variant.name, number, self.repeat, cases, chunk))
+                    self._ended.append(records.build_block(variant.name, number, self.repeat, cases, chunk))
                 self._room -= len(chunk)
                 # Pause: too many items are waiting to be scored.
                 while self._room < 0 and not self._turns.is_over:  # noqa: ASYNC110 - rarely, and in threads too
@@ -503,7 +493,7 @@ async def evaluate(
     # The report needs numpy, so fail now instead of hours later.
     import_numpy()
     content = load_flow(flow)
-    planned = plan_variants(content, variants, variables, overrides)
+    planned = records.plan_variants(content, variants, variables, overrides)
     scorers = build_scorers(scores)
     items = StoredItems(journal)
     if name is None:
@@ -518,7 +508,7 @@ async def evaluate(
         moments: dict[str, int] = store.read_setting("moments", {})
         now = max(moments.values(), default=-1) + 1
         count = store.store_or_check_settings(
-            read_cases(cases, flow, content, expected),
+            records.read_cases(cases, flow, content, expected),
             repeat,
             {variant.name: variant.settings_digest for variant in planned},
             name=name,
@@ -541,8 +531,8 @@ async def evaluate(
         map_options = {
             "variables_from_env": variables_from_env,
             "check_input": check_input,
-            "chunk_size": chunk_size or choose_chunk_size(count * repeat, len(planned)),
-            "max_concurrency": divide_concurrency(max_concurrency, len(planned)),
+            "chunk_size": chunk_size or records.choose_chunk_size(count * repeat, len(planned)),
+            "max_concurrency": records.divide_concurrency(max_concurrency, len(planned)),
             "max_attempts": max_attempts,
             "retry_on": retry_on,
             "on_lost": on_lost,
