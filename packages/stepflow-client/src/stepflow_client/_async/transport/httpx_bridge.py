@@ -338,10 +338,7 @@ class _RemainingTimeouts(dict[str, float]):
 
     def get(self, phase: str, default: Any = None) -> Any:
         """Return the timeout for a phase that starts now, in seconds."""
-        try:
-            return self[phase]
-        except KeyError:
-            return default
+        return self[phase] if phase in self else default  # noqa: SIM401 - this is `get` itself
 
 
 def convert_request_to_httpx(request: HttpRequest, api: str) -> httpx.Request:

@@ -237,9 +237,7 @@ class Dialect(Middleware):
 
     def _detect_and_send(self, request: HttpRequest) -> HttpResponse:
         if request.operation == releases.health_check.name:
-            response, server = self._request_health(request)
-            self._require_stepflow_response(response, server)
-            return response
+            return (self._request_health(request))[0]
         server = self.server
         if server is None:
             refusal, server = self._detect_server(request)
@@ -256,10 +254,18 @@ class Dialect(Middleware):
         return response
 
     def _request_health(self, request: HttpRequest) -> tuple[HttpResponse, Server | None]:
-        """Return the response and the server it describes. (Other threads may reset `self.server` at any time.)"""
+        """Return the response and the server it describes. (Other threads may reset `self.server` at any time.)
+
+        The server is None for a response from a proxy that may have a Stepflow server behind it.
+
+        Raises:
+            InvalidResponseError: If the response is from neither.
+        """
         response = self.inner.send(request)
         health = _parse_json(response.content) if response.status == 200 else None
         if not isinstance(health, dict) or not ("version" in health or "build" in health):
+            if response.status not in _UNAUTHORIZED and not is_transient_status(response.status):
+                raise build_not_stepflow_error(self.url, response.status, response.headers, response.content)
             return response, None
         server = self.server if self.pinned else releases.identify_server(self.url, health)
         self.server = server
@@ -282,15 +288,9 @@ class Dialect(Middleware):
                 raise
             # Whatever went wrong with the health check, the request itself was never sent.
             raise _make_not_sent_error(str(error), error.attempts) from error
-        self._require_stepflow_response(response, server)
         if server is None and not request.idempotent and is_transient_status(response.status):
             raise _make_not_sent_error(f"it returned {response.status}", response.attempts)
         return response, server
-
-    def _require_stepflow_response(self, response: HttpResponse, server: Server | None) -> None:
-        """Raise unless the health response is from a Stepflow server, or from a proxy that may have one behind it."""
-        if server is None and response.status not in _UNAUTHORIZED and not is_transient_status(response.status):
-            raise build_not_stepflow_error(self.url, response.status, response.headers, response.content)
 
     def _send_translated(self, server: Server, request: HttpRequest) -> HttpResponse:
         is_json = request.headers.get("content-type", "").startswith("application/json")
