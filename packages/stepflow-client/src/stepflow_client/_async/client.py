@@ -27,7 +27,7 @@ from .._rules.timeouts import call_scope, compute_deadline, deadline_scope
 from .._telemetry.history_recorder import Recorder
 from .._telemetry.tracing import is_untraced
 from ..errors import FlowFileError, StepflowClientError
-from ..flows.reading import load_flow, resolve_flow_argument
+from ..flows.reading import FlowSource, load_flow, resolve_flow_argument
 from ..types.models import register_list_formatter
 from ..types.statuses import ExecutionStatus
 from .connection import Connection, ConnectionSettings
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from .._calls import call_options, rerun_plan
     from .._calls.call_options import ClientOptions, PlanOptions, RerunOptions, RunFilters, SubmitOptions
     from .._rules.chunks import RetryOn
-    from ..flows.reading import FlowSource
     from ..history import History
     from ..logs import LogEntry
     from ..progress import ProgressOption

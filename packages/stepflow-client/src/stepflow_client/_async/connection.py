@@ -25,7 +25,7 @@ from .._http.messages import MIN_TIMEOUT, HeaderItems, HttpError, HttpRequest, H
 from .._http.settings import API_PATH, PoolLimits, ServerUrl, Timeouts
 from .._rules import releases as api, waiting_times
 from .._rules.releases import Operation, OperationRequest, Server, identify_server, make_pinned_server
-from .._rules.retries import parse_retry_after
+from .._rules.retries import RetryPolicy, parse_retry_after
 from .._rules.server_loads import ServerLoads
 from .._rules.timeouts import current_deadline, current_timeouts
 from .._rules.transport_errors import convert_error
@@ -42,8 +42,6 @@ if TYPE_CHECKING:
     import httpx
     from stepflow_api import Client
 
-    from .._http.settings import Token as BearerToken
-    from .._rules.retries import RetryPolicy
     from ..types import ComponentList
 
 
@@ -59,7 +57,7 @@ class ConnectionSettings(NamedTuple):
     base_url: str | httpx.URL | Sequence[str | httpx.URL]
     timeout: float | httpx.Timeout | None
     headers: Mapping[str, str] | None
-    auth: httpx.Auth | BearerToken | tuple[str, str] | None
+    auth: httpx.Auth | http_settings.Token | tuple[str, str] | None
     verify: bool | str | ssl.SSLContext
     cert: str | tuple[str, ...] | None
     proxy: str | httpx.URL | httpx.Proxy | None
@@ -149,11 +147,6 @@ class Connection:
     def _set_default_headers(self, headers: Mapping[str, str]) -> None:
         self.headers = {**self.headers, **{name.lower(): value for name, value in headers.items()}, **self._signed}
         self._merge_headers = lru_cache(maxsize=8)(partial(_merge_headers, self.headers))
-
-    @property
-    def closed(self) -> bool:
-        """Whether the connections are closed."""
-        return self.dialect.closed
 
     async def close(self) -> None:
         """Close all connections and refuse to send any more requests."""

@@ -25,7 +25,7 @@ from .._http.messages import MIN_TIMEOUT, EventDecoder, HttpError, HttpRequest
 from .._rules import releases as api
 from .._rules.releases import OperationRequest, require_capability
 from .._rules.retries import TRANSIENT_ERRORS, Backoff
-from .._rules.run_progress import Cursor
+from .._rules.run_progress import Cursor, StepTimes
 from .._rules.timeouts import compute_deadline, current_deadline, deadline_scope, has_passed
 from .._rules.transport_errors import convert_error
 from .._telemetry.tracing import annotate_operation
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from .. import events
     from .._calls.call_options import EventOptions
     from .._codec.requests import RunId
-    from .._rules.run_progress import StepTimes
     from ..events import RunCompletedEvent, RunEvent
     from ..types import RunDetails, StepDetails
     from .context import ClientContext
@@ -257,8 +256,6 @@ class Follower:
         Raises:
             RequestTimeoutError: If the timeout expires.
         """
-        from .._rules.run_progress import StepTimes
-
         times = StepTimes(run_id, steps)
         deadline = compute_deadline(timeout)
         with deadline_scope(deadline):
@@ -343,7 +340,7 @@ class EventStreamReader:
                     return
                 state = self._state or await self._request_run_state()
             except TRANSIENT_ERRORS as error:
-                if not error.is_retryable or self._connection.closed:
+                if not error.is_retryable or self._connection.dialect.closed:
                     raise
                 self._failures += 1
                 if self._failures == 1:
@@ -437,7 +434,7 @@ class EventStreamReader:
                 try:
                     self._state = await self._request_run_state()
                 except errors.StepflowClientError:
-                    if self._connection.closed:
+                    if self._connection.dialect.closed:
                         raise
                     # Ignore this: the state is requested again when the stream ends.
                 self._has_read_state, self._quiet_since = True, time.monotonic()

@@ -17,13 +17,11 @@ from .._runs.stored_flow import RerunOrigin, add_tag_to_flow, parse_rerun_origin
 from .._telemetry.history_recorder import CreatedRun
 from ..errors import ConflictError, InvalidArgumentError, NotFoundError
 from ..flows.run_requirements import find_requirements
-from ..types import ListItemsResponse
-from ..types.reruns import RerunResult
+from ..types import FlowResult, ListItemsResponse
+from ..types.reruns import RerunItem, RerunPlan, RerunResult
 from ..types.statuses import FAILED_STATUSES
 
 if TYPE_CHECKING:
-    from ..types import FlowResult
-    from ..types.reruns import RerunItem, RerunPlan
     from .context import ClientContext
     from .idempotency import KeyedRuns
     from .snapshot_reader import SnapshotReader

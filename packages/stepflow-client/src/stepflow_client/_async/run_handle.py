@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, Unpack
 
 from .._base.not_given import NOT_GIVEN, NotGiven
 from .._base.suggestions import SuggestsNames
-from .._codec import output_types
+from .._codec import output_types, responses
 from .._codec.requests import check_run_id
 from .._data.arguments import check_integer
 from .._rules.retries import Backoff
@@ -19,17 +19,15 @@ from .._rules.timeouts import compute_deadline, deadline_scope
 from ..errors import UnsupportedByServerError
 from ..flows.nodes import add_python_place_to_hint
 from ..types.models import Shown
-from ..types.results import OutputT
+from ..types.results import FlowResult, OutputT
 
 if TYPE_CHECKING:
     from .._calls.call_options import EventOptions, RerunOptions
-    from .._codec import responses
     from ..logs import LogEntry
     from ..progress import ProgressOption
     from ..types.account import RunAccount
     from ..types.flows import StoredFlow
     from ..types.reruns import RerunResult
-    from ..types.results import FlowResult
     from ..types.runs import ListItemsResponse, ListStepsResponse, RunArguments, RunDetails
     from .streams import EventStream
 

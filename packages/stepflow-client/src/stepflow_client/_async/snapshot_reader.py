@@ -26,7 +26,7 @@ from ..flows.components import Components, parse_components
 from ..types.runs import RunSnapshot, SnapshotPart
 from ..types.statuses import FAILED_STATUSES, ExecutionStatus, is_given_up_by_server
 from .following import Follower, FollowRequest, IdleSignal
-from .run_reader import ENDS_ITEMS, MAX_ITEMS_FOR_STEPS, MAX_ITEMS_REQUESTED
+from .run_reader import ENDS_ITEMS, MAX_ITEMS_FOR_STEPS, MAX_ITEMS_REQUESTED, RunReader
 
 if TYPE_CHECKING:
     from .._codec.requests import RunId
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from ..types.account import RunAccount
     from ..types.reruns import RunComparison
     from .context import ClientContext
-    from .run_reader import RunReader
 
 # Seconds to wait for component schemas, since a plugin may not respond.
 _COMPONENTS_TIMEOUT = 5.0

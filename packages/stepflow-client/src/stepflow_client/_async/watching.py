@@ -12,7 +12,7 @@ from .._base.logging import logger
 from .._codec import requests, responses
 from .._display.progress_display import show_progress
 from .._records.inputs import InputStream
-from .._rules.run_progress import BatchCount
+from .._rules.run_progress import BatchCount, RunProgress
 from .._rules.timeouts import compute_deadline, current_deadline, deadline_scope
 from .._runs.initial_progress import build_initial_progress
 from ..errors import RunTimeoutError, StepflowClientError
@@ -24,7 +24,6 @@ from .waiting import Waiter
 
 if TYPE_CHECKING:
     from .._codec.requests import RunId
-    from .._rules.run_progress import RunProgress
     from ..events import RunEvent
     from ..types import FlowResult, RunDetails
     from ..types.results import Outcome

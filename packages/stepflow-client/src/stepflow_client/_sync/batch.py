@@ -17,7 +17,7 @@ from uuid import uuid4
 from .. import errors, types
 from .._codec import output_types, requests, responses
 from .._codec.idempotency_markers import check_key
-from .._codec.requests import RunCall
+from .._codec.requests import RunArguments, RunCall
 from .._concurrency import SyncInputReader, SyncTaskPool, sync_compute
 from .._data.arguments import check_choice, check_flags, check_function, check_integer
 from .._data.values import INPUT_DEPTH, check_json, encode, encode_if_plain
@@ -38,7 +38,6 @@ from .flows import CheckedFlow, StoredCopy
 from .run_creation import RunCreator, get_summaries_by_run
 
 if TYPE_CHECKING:
-    from .._codec.requests import RunArguments
     from .._stores.journal import Journal
     from ..flows.json_schema import Validator
     from ..flows.reading import FlowSource

@@ -15,7 +15,7 @@ from .. import types
 from .._base.bounded_dict import BoundedDict
 from .._base.lazy import lazy_module
 from .._codec import requests, responses
-from .._codec.requests import parse_declared_variables
+from .._codec.requests import FlowId, parse_declared_variables
 from .._concurrency import sync_compute
 from .._data.arguments import check_flags
 from .._data.json_encoding import StoredFlowId
@@ -24,14 +24,12 @@ from .._rules import releases as api
 from .._rules.lost_creation import RunRegistries
 from .._rules.timeouts import current_deadline, has_passed
 from ..errors import InvalidArgumentError, InvalidRequestError
-from ..flows.reading import load_flow, resolve_flow_argument
+from ..flows.reading import FlowSource, load_flow, resolve_flow_argument
 from .connection import Connection
 
 if TYPE_CHECKING:
-    from .._codec.requests import FlowId
     from .._runs import stored_flow
     from ..flows import run_requirements
-    from ..flows.reading import FlowSource
     from ..flows.run_requirements import RunRequirements
     from ..types import FlowVariable, FlowVariables, StoredFlow, StoreFlowResponse, ValidationResult
 else:

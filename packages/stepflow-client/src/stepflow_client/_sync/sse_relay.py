@@ -11,14 +11,13 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .._codec.problem_details import problem_details
+from .._codec.problem_details import Problem, problem_details
 from .._data.arguments import check_function, check_instance
 from ..errors import InvalidArgumentError, StepflowClientError
 from ..events import HeartbeatEvent, RunCompletedEvent, RunEvent
 from .run_handle import SyncRunHandle
 
 if TYPE_CHECKING:
-    from .._codec.problem_details import Problem
     from .streams import SyncEventStream
 
 _HEADERS = {

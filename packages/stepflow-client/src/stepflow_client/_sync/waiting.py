@@ -245,7 +245,7 @@ class Waiter:
         """
         outage = time.monotonic() - last_contact
         is_over = current_deadline() is None and outage > self._connection.timings.wait_outage
-        if not error.is_retryable or is_over or self._connection.closed:
+        if not error.is_retryable or is_over or self._connection.dialect.closed:
             error.run_id = run_id
             raise error
 

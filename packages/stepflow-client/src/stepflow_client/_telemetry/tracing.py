@@ -18,7 +18,7 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from .._base.bounded_dict import BoundedDict
-from .._http.settings import API_PATH
+from .._http.settings import API_PATH, ServerUrl
 from ..errors import StepflowClientError
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Tracer, TracerProvider
 
     from .._http.messages import HttpRequest
-    from .._http.settings import ServerUrl
     from ..types.statuses import ExecutionStatus
 
 _NAME = "stepflow.client"
