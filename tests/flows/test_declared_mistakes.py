@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from stepflow_cli.validation.flow_corrections import correct_flow
 from stepflow_client._checks.checker import check_source
-from stepflow_client._editing.corrections import correct_flow
 from stepflow_client.flows.source import FlowText
 
 from tests.flows.declared_mistakes import FLOW, MISTAKES, Mistake

@@ -37,7 +37,7 @@ def test_a_reference_finds_a_shared_schema() -> None:
     needs = find_requirements(flow, parse_declared_variables(flow))
     assert needs.input_check is not None
     with pytest.raises(InvalidArgumentError, match="expects string"):
-        needs.input_check.check_input({"zip": 1})
+        needs.input_check.require_valid_input({"zip": 1})
     with pytest.raises(InvalidArgumentError, match="'home' does not match"):
         needs.check_variables({"home": {"zip": 1}}, None, from_env=False, check_values=True)
 
@@ -50,5 +50,5 @@ def test_a_reference_to_what_servers_drop_is_dangling() -> None:
     assert make_tool_spec(flow, "city").is_valid_output({"zip": 1})
     needs = find_requirements(flow, parse_declared_variables(flow))
     assert needs.input_check is not None
-    needs.input_check.check_input({"zip": 1})
+    needs.input_check.require_valid_input({"zip": 1})
     needs.check_variables({"home": {"zip": 1}}, None, from_env=False, check_values=True)

@@ -30,7 +30,7 @@ def reads(name: str, kind: str) -> Iterator[tuple[FlowAnalysis, Read]]:
     """Yield the references of a flow and of those inside of it, except for those below aliases."""
     for model in models(name):
         for read in model.reads:
-            if read.kind == kind and read.operand.original is None and 0 <= read.operand.start < read.operand.end:
+            if read.kind == kind and read.argument.original is None and 0 <= read.argument.start < read.argument.end:
                 yield model, read
 
 
@@ -57,7 +57,7 @@ def typed(editor: Editor, name: str, start: int, end: int, left: str, *, is_cut:
 @pytest.mark.parametrize("is_cut", [False, True])
 def test_steps_are_completed(editor: Editor, name: str, is_cut: bool) -> None:
     for model, read in reads(name, "step"):
-        start, end = inside(name, read.operand)
+        start, end = inside(name, read.argument)
         for left in ("", str(read.step)[:2]):
             assert read.step in typed(editor, name, start, end, left, is_cut=is_cut), (left, read.node.path)
         assert len(model.steps) > 0
@@ -228,7 +228,7 @@ def test_a_flow_that_ends_anywhere(editor: Editor, name: str) -> None:
 def test_definitions_and_references(editor: Editor, name: str) -> None:
     text = FLOWS[name]
     for model, read in reads(name, "step"):
-        start, _ = inside(name, read.operand)
+        start, _ = inside(name, read.argument)
         own = model.by_id[str(read.step)].node.items["id"]
         found = editor.at("definition", name, start)
         assert [each["range"]["start"] for each in found] == [position(text, inside(name, own)[0])]
@@ -236,8 +236,8 @@ def test_definitions_and_references(editor: Editor, name: str) -> None:
         without = editor.at("references", name, start, context={"includeDeclaration": False})
         assert len(everywhere) == len(without) + 1
         assert {*marked(text, [each["range"] for each in everywhere])} == {read.step}
-        same = [each for each in model.reads if each.step == read.step and each.operand.original is None]
-        assert len({each.operand.start for each in same}) <= len(without)
+        same = [each for each in model.reads if each.step == read.step and each.argument.original is None]
+        assert len({each.argument.start for each in same}) <= len(without)
 
 
 def test_references_of_a_variable_and_of_a_mock(editor: Editor) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 from stepflow_client import InvalidArgumentError
-from stepflow_client._cases.case_selection import list_step_ids_and_components, select_cases, touching
+from stepflow_client._cases.case_selection import select_cases, touching
 from stepflow_client._cases.flow_cases import FlowCase, FlowTests
 
 NAMES = {"green tea": ("quick",), "black tea": ("slow",), "coffee": (), "no article": ("slow", "error")}
@@ -97,7 +97,3 @@ def test_a_case_touches_what_its_run_may_execute(name: str, chosen: str) -> None
         ({"audited": None}, ("dear",)),
     )
     assert "".join(case.name for case in touching(tests, [name])) == chosen
-
-
-def test_all_steps_and_components_have_names() -> None:
-    assert {"idle", "/shop/idle", "unneeded", "/builtin/map"} <= list_step_ids_and_components(with_cases())

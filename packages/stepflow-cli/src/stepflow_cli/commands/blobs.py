@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 from stepflow_client import InvalidRequestError, NotFoundError
-from stepflow_client._command import convert_to_stored_form
+from stepflow_client._command import collect_examples, remove_cases
 
 from ..errors import ARGUMENTS, convert_to_problem, usage
 from ..inputs.file_io import DATA_SUFFIXES, read_bytes
@@ -53,7 +53,10 @@ def _store_blob(file: str, blob_type: str | None, filename: str | None, server: 
     kind = blob_type or ("data" if file.lower().endswith(DATA_SUFFIXES) else "binary")
     data: Any
     if kind == "flow":
-        data = convert_to_stored_form(load_flow_argument(file))
+        flow = load_flow_argument(file)
+        # As in stored flows, test cases become examples without expected outputs.
+        examples = collect_examples(flow)
+        data = remove_cases(flow) | ({"examples": examples} if examples else {})
     elif kind == "data":
         data = read_value_argument(ValueArgument("FILE", "file", file))
     else:

@@ -170,9 +170,8 @@ def _split_rule_names(values: Sequence[str]) -> list[str]:
 
 def _fix_file(checked: CheckedFlow) -> CheckedFlow:
     """Corrects the file in place. What's left to report is in the result."""
-    from stepflow_client._command import correct_flow
-
     from ..validation.flow_checks import find_offline_findings
+    from ..validation.flow_corrections import correct_flow
 
     if checked.flow is None:
         return checked

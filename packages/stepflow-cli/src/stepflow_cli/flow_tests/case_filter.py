@@ -95,7 +95,7 @@ class CaseFilter:
         Raises:
             Problem: If one can't be met. The hint suggests the most similar name.
         """
-        from stepflow_client._command import list_step_ids_and_components
+        from stepflow_client.flows.graph import iter_steps
 
         every = [case for tests in files for case in tests.cases]
         for pattern in self.patterns:
@@ -108,7 +108,8 @@ class CaseFilter:
                 raise usage(f"no test case has the tag {tag}", suggest(tag, tags) or hint)
         if self.expression is not None and not select_cases(every, expression=self.expression):
             raise usage(f"no test case matches -k {self.expression!r}", "it is matched against names and tags")
-        names = {name for tests in files for name in list_step_ids_and_components(tests)} if self.touching else set()
+        steps = [step for tests in files if self.touching for step in iter_steps(tests.flow)]
+        names = {str(step[key]) for step in steps for key in ("id", "component") if key in step}
         for name in self.touching:
             if name not in names:
                 raise usage(f"no flow here has a step or component {name}", suggest(name, names))

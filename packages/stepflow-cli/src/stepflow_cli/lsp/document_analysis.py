@@ -15,11 +15,18 @@ from typing import Any, Literal
 from lsprotocol import types
 from pygls.uris import to_fs_path
 from stepflow_client import StepflowClientError, SyncStepflowClient
-from stepflow_client._command import FlowAnalysis, FlowTypes, check_config, infer_flow_types, pause_garbage_collector
+from stepflow_client._command import (
+    FlowAnalysis,
+    FlowTypes,
+    add_hints_and_fixes,
+    infer_flow_types,
+    pause_garbage_collector,
+)
 from stepflow_client._data.flow_declarations import get_fields
 from stepflow_client.flows import schema
 from stepflow_client.flows.components import ComponentCatalog
-from stepflow_client.flows.findings import Finding
+from stepflow_client.flows.findings import Finding, Findings, make_syntax_finding
+from stepflow_client.flows.json_schema import find_mismatches
 from stepflow_client.flows.json_types import UNKNOWN
 from stepflow_client.flows.project import Project, find_top_level_keys, is_flow_text, is_server_config_name
 from stepflow_client.flows.source import FlowText, Node
@@ -138,7 +145,7 @@ def analyze_document(name: str, text: DocumentText, rules: CheckRules) -> Analys
     tree = blank_invalid_lines(flow)
     analysis.root = tree.root if tree.error is None else None
     if kind == "config":
-        analysis.findings = check_config(flow)
+        analysis.findings = _check_server_config(flow)
     else:
         # Always check types, but report the findings as mere notes unless the settings enable type checks.
         omitted = () if rules.type_check else ("untyped-output",)
@@ -393,3 +400,17 @@ def _infer_types_or_log(analysis: Analysis) -> Analysis:
     except Exception:
         log.exception("the types in %s could not be inferred", analysis.name)
         return analysis
+
+
+def _check_server_config(config: FlowText) -> list[Finding]:
+    """Check a server configuration against its schema."""
+    error = config.error
+    if error is not None:
+        # Servers are more lenient: they accept duplicate keys, and objects as keys (as used for mock inputs).
+        is_accepted = "a key must be a string" in error.message or "appears twice" in error.message
+        return [] if is_accepted else [make_syntax_finding(config.name, error)]
+    config_schema, findings = schema("config"), Findings()
+    for mismatch in find_mismatches(config.root.value, config_schema, config_schema["$defs"]):
+        # Just a warning for unknown keys, which servers ignore.
+        findings.add_mismatch("configuration", "warning" if mismatch.key else "error", config.root, mismatch)
+    return add_hints_and_fixes(config, list(findings.all.values()))

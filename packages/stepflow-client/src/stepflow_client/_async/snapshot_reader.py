@@ -16,13 +16,14 @@ from .._concurrency import async_gather
 from .._data.arguments import argument_error, check_choice, check_instances, check_texts
 from .._rules import releases as api
 from .._rules.failure_groups import MAX_GROUPS_SHOWN, group_failures
+from .._rules.run_progress import RunProgress
 from .._rules.timeouts import call_scope
 from .._runs.explanation import add_explanations, explain_items, find_component_needing_schema
-from .._runs.initial_progress import build_initial_progress
 from .._runs.pins import PIN_COMPONENT
 from .._runs.stored_flow import mark_step_details_as_kept, parse_rerun_origin, restore_flow
 from ..errors import InvalidArgumentError, NotFoundError, StepflowClientError, UnsupportedByServerError
 from ..flows.components import Components, parse_components
+from ..flows.graph import get_steps_by_id
 from ..types.runs import RunSnapshot, SnapshotPart
 from ..types.statuses import FAILED_STATUSES, ExecutionStatus, is_given_up_by_server
 from .following import Follower, FollowRequest, IdleSignal
@@ -353,3 +354,16 @@ class SnapshotReader:
             if pair is not None:
                 schemas[component] = pair[0]
         return explain_items(snapshot, [items[index]], schemas)[index]
+
+
+def build_initial_progress(snapshot: RunSnapshot, **more: Any) -> RunProgress:
+    """Return the progress of a run that is about to be followed.
+
+    Args:
+        snapshot: The run with its flow. Include its arguments to mark kept steps.
+        **more: Further arguments for `RunProgress`.
+    """
+    run, arguments = snapshot.details, snapshot.arguments
+    flow = run.flow_name, dict(enumerate(get_steps_by_id(snapshot.flow or {})))
+    kept = () if arguments is None else arguments.kept
+    return RunProgress(run.run_id, flow, total=run.items.total, created_at=run.created_at, kept=kept, **more)

@@ -145,8 +145,3 @@ def find_steps_case_may_reach(tests: FlowTests, case: FlowCase) -> Iterator[Mapp
 
 def _get_step_ids_and_components(steps: Iterable[Mapping[str, Any]]) -> set[str]:
     return {str(step[key]) for step in steps for key in ("id", "component") if key in step}
-
-
-def list_step_ids_and_components(tests: FlowTests) -> set[str]:
-    """Return the IDs and components of all of a flow's steps, including those in sub-flows."""
-    return _get_step_ids_and_components(iter_steps(tests.flow))

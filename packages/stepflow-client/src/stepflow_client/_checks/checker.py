@@ -97,7 +97,7 @@ def check_source(
 
             results = add_hints_and_fixes(flow, results)
     else:
-        from .._editing.corrections import add_syntax_fix
+        from .._editing.syntax_fixes import add_syntax_fix
 
         results = [add_syntax_fix(flow, make_syntax_finding(flow.name, flow.error))]
     lines, is_suppressed = flow.lines, make_suppression_check(flow)
@@ -107,24 +107,6 @@ def check_source(
         if not is_suppressed(finding.line, (finding.rule,))
     ]
     return sorted(results, key=lambda result: (_LEVELS.index(result.level), result.line, result.column, result.rule))
-
-
-def check_config(config: FlowText) -> list[Finding]:
-    """Check a server configuration against its schema, for editors."""
-    from .._editing.editor_schema import schema
-    from .._editing.finding_fixes import add_hints_and_fixes
-    from ..flows.json_schema import find_mismatches
-
-    error = config.error
-    if error is not None:
-        # Servers are more lenient: they accept duplicate keys, and objects as keys (as used for mock inputs).
-        is_accepted = "a key must be a string" in error.message or "appears twice" in error.message
-        return [] if is_accepted else [make_syntax_finding(config.name, error)]
-    config_schema, findings = schema("config"), Findings()
-    for mismatch in find_mismatches(config.root.value, config_schema, config_schema["$defs"]):
-        # Just a warning for unknown keys, which servers ignore.
-        findings.add_mismatch("configuration", "warning" if mismatch.key else "error", config.root, mismatch)
-    return add_hints_and_fixes(config, list(findings.all.values()))
 
 
 def require_target_release(target: str | None) -> Release | None:

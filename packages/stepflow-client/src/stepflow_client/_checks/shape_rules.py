@@ -67,11 +67,9 @@ def check_flow_shape(flow: Node, findings: Findings) -> None:
     reason = explain_not_a_flow(flow.value) if isinstance(flow.value, dict) else None
     if reason is not None:
         # The key of other kinds of documents, apiVersion, resembles a flow's.
-        unknown = [key for key, node in flow.items.items() if key not in {*_FLOW, "apiVersion"} and not _is_empty(node)]
+        keys = [key for key, node in flow.items.items() if key not in {*_FLOW, "apiVersion"} and not _is_empty(node)]
         # If it's just a typo, report that instead.
-        if not any(
-            find_nearest(key, _FLOW) or _fold_key(key) in {*_EARLIER, *map(_fold_key, _FLOW)} for key in unknown
-        ):
+        if not any(find_nearest(key, _FLOW) or _fold_key(key) in {*_EARLIER, *map(_fold_key, _FLOW)} for key in keys):
             findings.add("no-flow", "error", flow, *reason, key="flow" if "flow" in flow.items else None)
             return
     if not _check_mapping(flow, "a flow", _FLOW, (), findings):

@@ -22,11 +22,10 @@ if TYPE_CHECKING:
         suggest_nearest_file,
         suggest_or_list,
     )
-    from .._cases.case_selection import list_step_ids_and_components
     from .._cases.expected_output_updates import expectation_of
     from .._cases.flow_cases import parse_tests
     from .._cases.step_mocks import make_flow_result
-    from .._checks.checker import check_config, check_source, make_excerpt, make_result, make_suppression_check
+    from .._checks.checker import check_source, make_excerpt, make_result, make_suppression_check
     from .._checks.flow_analysis import FlowAnalysis, Read, get_subflow_node
     from .._checks.inferred_flow import infer_from_text
     from .._checks.type_comparison import format_type
@@ -51,7 +50,7 @@ if TYPE_CHECKING:
     from .._data.toml_reader import parse_toml
     from .._data.values import PLAIN, OutputDecoder, apply_patch, check_json, encode, make_merge_patch, unify_overrides
     from .._data.yaml_format import write_yaml
-    from .._editing.corrections import convert_fix_to_edit, correct_flow
+    from .._editing.finding_fixes import add_hints_and_fixes
     from .._embedded.config import ServerConfig, find_recovery_warnings, is_read_once
     from .._embedded.server_logs import listen_to_lines
     from .._http.connecting import describe_certificate_problem
@@ -64,11 +63,11 @@ if TYPE_CHECKING:
     from .._rules.timeouts import compute_deadline, deadline_scope
     from .._rules.transport_errors import ANOTHER_SERVICE, get_refused_hint
     from .._runs.failure_hints import ResolvedInput, find_error_hint
-    from .._runs.initial_progress import build_initial_progress
     from .._runs.run_differences import ABSENT, find_value_changes
-    from .._runs.stored_flow import collect_examples, convert_to_stored_form, remove_cases
+    from .._runs.stored_flow import collect_examples, remove_cases
     from .._stores.journal import Journal
     from .._stores.user_files import get_stepflow_user_folder
+    from .._sync.snapshot_reader import build_initial_progress
     from .._sync.watching import RunUpdate
     from .._telemetry.history_recorder import list_server_aliases
 
@@ -76,15 +75,15 @@ __all__ = [
     "ABSENT", "ANOTHER_SERVICE", "MAX_GROUPS_SHOWN", "PLAIN", "QUERY_FIELDS", "SKIP_HINT", "BoundedDict",
     "FailureGroup", "FailureGroups", "FlowAnalysis", "FlowTypes", "Journal", "OutcomeFormat", "OutputDecoder", "Read",
     "ResolvedInput", "RunQuery", "RunReader", "RunUpdate", "RunWatcher", "ServerConfig", "SnapshotReader", "StepTypes",
-    "add_env_variables", "add_explanation_hint", "apply_patch", "async_compute", "build_initial_progress",
-    "check_and_complete_arguments", "check_config", "check_json", "check_run_id", "check_source", "check_text",
-    "check_timeout", "collect_examples", "compute_deadline", "convert_fix_to_edit", "convert_to_stored_form",
-    "correct_flow", "deadline_scope", "describe_certificate_problem", "encode", "expectation_of",
+    "add_env_variables", "add_explanation_hint", "add_hints_and_fixes", "apply_patch", "async_compute",
+    "build_initial_progress", "check_and_complete_arguments", "check_json", "check_run_id", "check_source",
+    "check_text", "check_timeout", "collect_examples", "compute_deadline",
+    "deadline_scope", "describe_certificate_problem", "encode", "expectation_of",
     "explain_missing_file", "find_error_hint", "find_nearest", "find_recovery_warnings", "find_value_changes",
     "format_junit_xml", "format_type", "get_logger", "get_refused_hint", "get_stepflow_user_folder", "get_subflow_node",
     "group_failures", "infer_flow_types", "infer_from_text", "infer_input_from_uses", "infer_variable_type",
     "install_command", "is_data_object", "is_loopback", "is_read_once", "list_server_aliases",
-    "list_step_ids_and_components", "listen_to_lines", "listen_to_warnings", "look_up_reference", "make_excerpt",
+    "listen_to_lines", "listen_to_warnings", "look_up_reference", "make_excerpt",
     "make_flow_result", "make_merge_patch", "make_result", "make_suppression_check", "parse_declared_variables",
     "parse_run_arguments", "parse_run_query", "parse_tests", "parse_toml", "parse_url", "pause_garbage_collector",
     "quote_word", "read_environment_settings", "read_outcomes", "remove_cases", "resolve_output_format",
@@ -108,8 +107,7 @@ __getattr__, __dir__ = make_lazy_exports(
         "._cases.expected_output_updates": ["expectation_of"],
         "._cases.flow_cases": ["parse_tests"],
         "._cases.step_mocks": ["make_flow_result"],
-        "._cases.case_selection": ["list_step_ids_and_components"],
-        "._checks.checker": ["make_excerpt", "check_source", "check_config", "make_result", "make_suppression_check"],
+        "._checks.checker": ["make_excerpt", "check_source", "make_result", "make_suppression_check"],
         "._checks.flow_analysis": ["FlowAnalysis", "Read", "get_subflow_node"],
         "._checks.inferred_flow": ["infer_from_text"],
         "._checks.type_comparison": ["format_type"],
@@ -129,7 +127,7 @@ __getattr__, __dir__ = make_lazy_exports(
             "make_merge_patch", "apply_patch", "check_json", "encode", "unify_overrides", "PLAIN", "OutputDecoder",
         ],
         "._data.yaml_format": ["write_yaml"],
-        "._editing.corrections": ["correct_flow", "convert_fix_to_edit"],
+        "._editing.finding_fixes": ["add_hints_and_fixes"],
         "._embedded.config": ["ServerConfig", "is_read_once", "find_recovery_warnings"],
         "._embedded.server_logs": ["listen_to_lines"],
         "._http.connecting": ["describe_certificate_problem"],
@@ -142,11 +140,11 @@ __getattr__, __dir__ = make_lazy_exports(
         "._rules.timeouts": ["compute_deadline", "deadline_scope"],
         "._rules.transport_errors": ["ANOTHER_SERVICE", "get_refused_hint"],
         "._runs.failure_hints": ["find_error_hint", "ResolvedInput"],
-        "._runs.initial_progress": ["build_initial_progress"],
         "._runs.run_differences": ["ABSENT", "find_value_changes"],
-        "._runs.stored_flow": ["convert_to_stored_form", "collect_examples", "remove_cases"],
+        "._runs.stored_flow": ["collect_examples", "remove_cases"],
         "._stores.journal": ["Journal"],
         "._stores.user_files": ["get_stepflow_user_folder"],
+        "._sync.snapshot_reader": ["build_initial_progress"],
         "._sync.watching": ["RunUpdate"],
         "._telemetry.history_recorder": ["list_server_aliases"],
     },

@@ -25,6 +25,8 @@ Edit = tuple[int, int, str]
 """A replacement: start offset, end offset, and new text."""
 Write = Callable[[Mapping[str, Any], int], str]
 """A function that formats keys and values in block style, using an indent."""
+Change = Callable[[str, Node], tuple[Iterable[Edit], Any]]
+"""A function that accepts a file's text and its tree, and returns edits along with the value they should result in."""
 
 
 def apply_edits(text: str, edits: Iterable[Edit]) -> str:
@@ -44,15 +46,13 @@ class NotEditableError(Exception):
     """A change can't be made in the text."""
 
 
-def edit_content(
-    content: bytes, source: str, change: Callable[[str, Node], tuple[Iterable[Edit], Any]], problem: str
-) -> bytes:
+def edit_content(content: bytes, source: str, change: Change, problem: str) -> bytes:
     """Return a file's content with edits applied.
 
     Args:
         content: The file's content, as UTF-8 encoded YAML or JSON.
         source: The file's name.
-        change: Accepts the text and its tree, and returns the edits along with the value they should result in.
+        change: Returns the edits and the file's new value.
         problem: Message of the FlowFileError to raise if the result is invalid or has a different value.
     """
     text = decode_text(content, source)

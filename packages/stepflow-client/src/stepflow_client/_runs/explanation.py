@@ -18,14 +18,12 @@ from ..types.statuses import FAILED_STATUSES, FAILED_STEP, NO_REASON, ExecutionS
 from .causes import ItemRecord, says_only_step_failed
 
 
-def explain_item(
-    run_id: str, item_index: int, item: ItemRecord, schemas: Mapping[str, Any] | None = None
-) -> RunAccount:
+def explain_item(run_id: str, index: int, item: ItemRecord, schemas: Mapping[str, Any] | None = None) -> RunAccount:
     """Explain a single item of a run.
 
     Args:
         run_id: The run's ID.
-        item_index: The item's index.
+        index: The item's index.
         item: The information recorded about the item.
         schemas: Component input schemas by path, in addition to those of builtin components.
     """
@@ -40,7 +38,7 @@ def explain_item(
         error = replace(error, step_id=cause.step_id, message=reason.message if says_more else error.message)
     return RunAccount(
         run_id=run_id,
-        item_index=item_index,
+        item_index=index,
         status=item.status,
         kind=cause.kind,
         cause=cause.step_id,

@@ -108,12 +108,6 @@ def remove_cases(flow: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in flow.items() if key not in ("test", "examples")}
 
 
-def convert_to_stored_form(flow: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a flow in its stored form, where test cases become examples without expected outputs."""
-    examples = collect_examples(flow)
-    return remove_cases(flow) | ({"examples": examples} if examples else {})
-
-
 def collect_examples(flow: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Collect a flow's named inputs from its examples and test cases (in that order), as examples.
 

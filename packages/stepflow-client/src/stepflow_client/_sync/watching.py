@@ -16,12 +16,11 @@ from .._display.progress_display import show_progress
 from .._records.inputs import InputStream
 from .._rules.run_progress import BatchCount, RunProgress
 from .._rules.timeouts import compute_deadline, current_deadline, deadline_scope
-from .._runs.initial_progress import build_initial_progress
 from ..errors import RunTimeoutError, StepflowClientError
 from ..progress import Progress, ProgressOption
 from ..types.statuses import FAILED_STATUSES, is_given_up_by_server
 from .following import Follower, FollowRequest, IdleSignal, IdleTimer
-from .snapshot_reader import SnapshotReader
+from .snapshot_reader import SnapshotReader, build_initial_progress
 from .waiting import Waiter
 
 if TYPE_CHECKING:

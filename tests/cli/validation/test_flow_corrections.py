@@ -6,8 +6,8 @@ import json
 import re
 
 import pytest
+from stepflow_cli.validation.flow_corrections import CorrectedFlow, correct_flow
 from stepflow_client._checks.checker import check_source
-from stepflow_client._editing.corrections import CorrectedFlow, correct_flow
 from stepflow_client.flows.source import FlowText
 
 from tests.flows.mutations import misspelt, mutations

@@ -1,0 +1,67 @@
+"""Fixes for syntax errors: suggested edits to text that can't be parsed. No I/O."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator
+
+from ..flows.findings import Finding, Fix
+from ..flows.source import FlowText
+from .text_edits import Edit, apply_edits, find_line_end
+
+# Maximum length of text, in characters, that may be reparsed for each possible edit.
+_MAX_LENGTH = 100_000
+_QUOTED = re.compile(r'(?:quote it|put it in quotes|quote text with \': \': .+?): (".*")')
+
+
+def add_syntax_fix(flow: FlowText, finding: Finding) -> Finding:
+    """Add the edit that a syntax error's hint implies to its finding.
+
+    Quoting text is safe. Anything else is only a suggestion, because the actual mistake may be elsewhere.
+    """
+    lines = [0, *(match.end() for match in re.finditer("\r\n|\r|\n", flow.text))]
+    line = min(finding.line, len(lines)) - 1
+    start = lines[line] + finding.column - 1
+    quoted = _QUOTED.fullmatch(finding.hint or "")
+    old = json.loads(quoted[1]) if quoted is not None else ""
+    if quoted is not None and old and flow.text.startswith(old, start):
+        return finding._replace(fix=Fix(start, start + len(old), old, quoted[1]))
+    if len(flow.text) > _MAX_LENGTH:
+        return finding
+    helpful: list[tuple[float, Fix]] = []
+    for first, last, new in _iter_syntax_edits(flow.text, finding, lines[line], start):
+        error = FlowText(apply_edits(flow.text, [(first, last, new)]), flow.name).error
+        # Prefer the candidate that lets the parser get furthest before the next error.
+        reached = math.inf if error is None else error.line or 0
+        if reached > finding.line:
+            helpful.append((reached, Fix(first, last, flow.text[first:last], new)))
+    return finding._replace(suggestion=max(helpful, key=lambda candidate: candidate[0])[1]) if helpful else finding
+
+
+def _iter_syntax_edits(text: str, finding: Finding, begin: int, start: int) -> Iterator[Edit]:
+    """Yield edits the hint may refer to. `begin` is the start of the line, `start` that of the error."""
+    hint, end = finding.hint or "", find_line_end(text, start)
+    depth = end - begin - len(text[begin:end].lstrip(" \t"))
+    above = text[: max(begin - 1, 0)].rpartition("\n")[2]
+    indent = len(above) - len(above.lstrip(" "))
+    if found := re.match(r"write ([}\]]) after", hint):
+        yield end, end, found[1]
+        yield len(text.rstrip()), len(text.rstrip()), found[1]
+    elif hint.startswith("close it"):
+        yield end, end, text[start : start + 1]
+        yield from ((index, index, text[start : start + 1]) for index in range(end - 1, max(start, end - 4), -1))
+    elif hint.startswith("indent"):
+        # Handle tabs, and indentation that matches none of the lines above.
+        wanted = re.fullmatch(r"indent it to column (\d+)", hint)
+        depths = [int(wanted[1]) - 1] if wanted is not None else [indent, indent + 2, max(indent - 2, 0)]
+        yield from ((begin, begin + depth, " " * column) for column in depths)
+    elif "'- '" in hint and depth >= 2:
+        yield begin + depth - 2, begin + depth, "- "
+    elif hint.endswith("remove one of them"):
+        yield begin, min(end + 1, len(text)), ""
+    elif hint.startswith("put text with"):
+        value = re.compile(r"\{\{.*\}\}").search(text, begin, end)
+        if value is not None:
+            yield *value.span(), json.dumps(value[0], ensure_ascii=False)
