@@ -256,12 +256,12 @@ class KeyLock:
             yield from self._send_mark_request(StoreMark(("call", turn), str(self.call)))
             while created is None:
                 checked = self.clock()
-                is_lost = yield from self._is_turn_taken(turn + 1)
+                is_lost = yield from self._is_turn_lost(turn)
                 if not is_lost and self.clock() - checked > lease / 2:
                     # The process was suspended or the response was slow. Check again, so that creation still fits in
                     # the lease.
                     checked = self.clock()
-                    is_lost = yield from self._is_turn_taken(turn + 1)
+                    is_lost = yield from self._is_turn_lost(turn)
                 if is_lost:
                     if not may_exist:
                         yield gone
@@ -329,8 +329,7 @@ class KeyLock:
                     return run
             elif has_paused:
                 return None
-            # A random delay spreads out the callers.
-            yield Pause(compute_random_delay(_SPREAD, _MAX_SPREAD, self._losses + 1) * self.round_trip)
+            yield Pause(self._compute_turn_pause())
             has_paused = True
         self._rival = turn, call
         self._published.append(call)
@@ -378,6 +377,14 @@ class KeyLock:
     def _get_lease_end(self) -> float:
         """Return when the last owner's lease ends, after which it can no longer be creating a run."""
         return 0.0 if self._rival is None else self._taken[self._rival[0] + 1] + self._rival[1].lease
+
+    def _compute_turn_pause(self) -> float:
+        """Return a random delay in seconds before competing for the next turn, so that callers spread out."""
+        return compute_random_delay(_SPREAD, _MAX_SPREAD, self._losses + 1) * self.round_trip
+
+    def _is_turn_lost(self, turn: int) -> Steps[bool]:
+        """Return whether a turn's owner must no longer create a run."""
+        return (yield from self._is_turn_taken(turn + 1))
 
     def _has_owner_given_up(self, turn: int, call: PublishedCall) -> Steps[bool]:
         """Return whether a turn's owner has declared that it won't create a run."""
