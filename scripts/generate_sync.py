@@ -27,7 +27,7 @@ BANNER = "# Written from _async/{name} by `make generate`. Change that file inst
 TOKENS = {
     "__anext__": "__next__",
     "_async": "_sync",
-    "async_socket": "sockets",
+    "async_socket": "sync_socket",
     "AbstractAsyncContextManager": "AbstractContextManager",
     "AsyncCancelled": "SyncCancelled",
     "AsyncByteStream": "SyncByteStream",

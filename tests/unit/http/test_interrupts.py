@@ -13,7 +13,7 @@ import pytest
 import stepflow_client
 from stepflow_client import RetryPolicy, SyncStepflowClient
 from stepflow_client._http.messages import PoolTimeout
-from stepflow_client._http.sockets import SyncRequestSlots
+from stepflow_client._http.sync_socket import SyncRequestSlots
 
 from tests.raw_server import HEALTHY, RawServer, answers
 from tests.unit.http.test_sockets import connections
@@ -24,7 +24,7 @@ SENDING = {
         "_sync/transport/pool.py",
         "_http/connecting.py",
         "_http/messages.py",
-        "_http/sockets.py",
+        "_http/sync_socket.py",
     )
 }
 

@@ -30,8 +30,8 @@ from ..errors import FlowFileError, StepflowClientError
 from ..flows.reading import FlowSource, load_flow, resolve_flow_argument
 from ..types.models import register_list_formatter
 from ..types.statuses import ExecutionStatus
+from .client_context import ClientContext
 from .connection import Connection, ConnectionSettings
-from .context import ClientContext
 
 if TYPE_CHECKING:
     import ssl

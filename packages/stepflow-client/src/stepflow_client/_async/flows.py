@@ -125,7 +125,7 @@ class FlowStore:
             self._needs.put_newest(flow.digest, requirements)
         return requirements
 
-    def get_stored_copy(self, flow_id: str) -> StoredCopy:
+    def get_remembered_copy(self, flow_id: str) -> StoredCopy:
         """Return whatever this client knows about a stored flow."""
         return self._known.get(flow_id) or StoredCopy(flow_id)
 
@@ -135,7 +135,7 @@ class FlowStore:
         Raises:
             InvalidArgumentError: If the input doesn't match the flow's input schema.
         """
-        needs = self.get_stored_copy(flow).needs if isinstance(flow, str) else self.get_requirements(flow)
+        needs = self.get_remembered_copy(flow).needs if isinstance(flow, str) else self.get_requirements(flow)
         if needs is None or needs.input_check is None:
             return value
         return await async_compute(partial(requests.check_inputs_against_schema, value, needs.input_check))
@@ -291,7 +291,7 @@ class FlowStore:
 
     async def get_declared_variables(self, flow_id: str) -> Mapping[str, FlowVariable]:
         """Return the variables a stored flow declares, requesting the flow only once."""
-        needs = self.get_stored_copy(flow_id).needs
+        needs = self.get_remembered_copy(flow_id).needs
         if needs is None:
             flow = (await self.get_flow(flow_id)).flow
             request = f"GET /flows/{flow_id}"

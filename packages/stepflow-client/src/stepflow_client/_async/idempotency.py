@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from ..flows.reading import FlowSource
     from ..flows.run_requirements import RunRequirements
     from ..types import FlowVariable, RunDetails
-    from .context import ClientContext
+    from .client_context import ClientContext
     from .run_creation import RunCreator
 
 # How many runs of other flow versions, and how many keys without a run, a client remembers.

@@ -23,7 +23,7 @@ from .._base.logging import get_logger
 from .._data.arguments import check_function
 from .._http.messages import HttpError, HttpRequest, encode_head
 from .._http.settings import API_PATH
-from .._http.sockets import SyncSocket
+from .._http.sync_socket import SyncSocket
 from ..errors import EmbeddedServerError, InvalidArgumentError, ServerStartError, ServerStartTimeoutError
 from ..logs import LogConfig, LogEntry, find_failure_reason, find_last_worker_message
 from . import watchdog

@@ -25,7 +25,7 @@ from .messages import (
     ResponseReader,
     WriteTimeout,
 )
-from .sockets import CHUNK, TLS_CUT_OFF, build_readable_check, count_forks, describe_failure, enable_keep_alive
+from .sync_socket import CHUNK, TLS_CUT_OFF, build_readable_check, count_forks, describe_failure, enable_keep_alive
 
 AsyncCancelled = asyncio.CancelledError
 """The exception that interrupts a waiting task."""

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from ..flows.json_schema import Validator
     from ..flows.reading import FlowSource
     from ..flows.run_requirements import RunRequirements
-    from .context import ClientContext
+    from .client_context import ClientContext
     from .idempotency import KeyedRuns
     from .waiting import Waiter
 

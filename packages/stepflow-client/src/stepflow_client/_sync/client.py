@@ -23,7 +23,7 @@ from .._data.arguments import check_choice, check_flag, check_flags, check_secon
 from .._data.json_encoding import StoredFlowId
 from .._http import settings as _settings
 from .._http.settings import Token
-from .._http.sockets import SyncCancelled
+from .._http.sync_socket import SyncCancelled
 from .._rules.retries import RetryPolicy, resolve_retry_policy
 from .._rules.timeouts import call_scope, compute_deadline, deadline_scope
 from .._telemetry.history_recorder import Recorder
@@ -32,8 +32,8 @@ from ..errors import FlowFileError, StepflowClientError
 from ..flows.reading import FlowSource, load_flow, resolve_flow_argument
 from ..types.models import register_list_formatter
 from ..types.statuses import ExecutionStatus
+from .client_context import ClientContext
 from .connection import Connection, ConnectionSettings
-from .context import ClientContext
 
 if TYPE_CHECKING:
     import ssl

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from .._codec.requests import RunId
     from ..events import RunCompletedEvent, RunEvent
     from ..types import RunDetails, StepDetails
-    from .context import ClientContext
+    from .client_context import ClientContext
 else:
     events = lazy_module("stepflow_client.events")
 

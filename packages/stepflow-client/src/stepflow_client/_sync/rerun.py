@@ -24,7 +24,7 @@ from ..types.reruns import RerunItem, RerunPlan, RerunResult
 from ..types.statuses import FAILED_STATUSES
 
 if TYPE_CHECKING:
-    from .context import ClientContext
+    from .client_context import ClientContext
     from .idempotency import KeyedRuns
     from .snapshot_reader import SnapshotReader
     from .waiting import Waiter

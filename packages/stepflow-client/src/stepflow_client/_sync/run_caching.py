@@ -65,7 +65,7 @@ class CachedRuns:
         Raises:
             StepflowClientError: The same errors as `SyncStepflowClient.run`.
         """
-        prepared = self._complete_call(cache, call)
+        prepared = self._make_cacheable_call(cache, call)
         # Include the pid: a fork doesn't have the threads that would finish its parent's calls.
         place = (os.getpid(), cache.path, cache.refresh, prepared.key)
         while True:
@@ -115,7 +115,7 @@ class CachedRuns:
         shared.set_result(copy.deepcopy(result))
         return result
 
-    def _complete_call(self, cache: ResultCache, call: RunCall) -> _CacheableCall:
+    def _make_cacheable_call(self, cache: ResultCache, call: RunCall) -> _CacheableCall:
         """Read a call's arguments and work out its cache key.
 
         Raises:

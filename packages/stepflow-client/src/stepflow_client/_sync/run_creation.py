@@ -35,7 +35,7 @@ from .flows import StoredCopy
 if TYPE_CHECKING:
     from ..flows.run_requirements import RunRequirements
     from ..types import CreateRunResponse
-    from .context import ClientContext
+    from .client_context import ClientContext
 
 _SHARED_FLOW_HINT = "run() and submit() can find their runs because they use a private copy of the flow"
 _MAX_SENDS = 5
@@ -282,7 +282,7 @@ class RunCreator:
         arguments = self.check_arguments(call)
         if call.variables_from_env:
             self._flows.get_declared_variables(flow_id)
-        copy = self._flows.get_stored_copy(flow_id)
+        copy = self._flows.get_remembered_copy(flow_id)
         if copy.needs is not None:
             arguments = sync_compute(partial(call.check_and_complete_arguments, arguments, copy.needs))
         recorded = CreatedRun(flow_id, arguments)

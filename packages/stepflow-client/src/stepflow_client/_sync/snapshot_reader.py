@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from ..types import FailedItems, ItemCounts, ListItemsResponse, RunArguments, RunDetails, RunItem, StepDetails
     from ..types.account import RunAccount
     from ..types.reruns import RunComparison
-    from .context import ClientContext
+    from .client_context import ClientContext
 
 # Seconds to wait for component schemas, since a plugin may not respond.
 _COMPONENTS_TIMEOUT = 5.0

@@ -22,7 +22,7 @@ from ..types.statuses import ExecutionStatus, is_given_up_by_server, parse_statu
 if TYPE_CHECKING:
     from .._codec.requests import RunId
     from ..types import FlowResult, ListItemsResponse, RunDetails
-    from .context import ClientContext
+    from .client_context import ClientContext
     from .snapshot_reader import SnapshotReader
 
 # For runs with more items, only request the summary: servers would return every step of every item.

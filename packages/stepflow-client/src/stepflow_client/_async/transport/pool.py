@@ -13,7 +13,7 @@ from ..._http import messages
 from ..._http.async_socket import AsyncRequestSlots, AsyncSocket
 from ..._http.messages import HttpError, HttpRequest, HttpResponse
 from ..._http.settings import API_PATH, PoolLimits, ServerUrl
-from ..._http.sockets import count_forks
+from ..._http.sync_socket import count_forks
 from ...errors import ClientClosedError
 from .base import Stream, Transport
 

@@ -22,7 +22,7 @@ from ..._http.decompression import Decompressor
 from ..._http.event_hooks import Hook, sync_call_hooks
 from ..._http.messages import HttpError, HttpRequest, HttpResponse
 from ..._http.settings import API_PATH, MAX_TIMEOUT, ServerUrl, Timeouts, check_headers
-from ..._http.sockets import sync_get_connection_owner
+from ..._http.sync_socket import sync_get_connection_owner
 from ..._rules.releases import find_operation, get_run_events
 from ...errors import InvalidArgumentError, StepflowClientError
 from .base import Middleware, Stream, Transport

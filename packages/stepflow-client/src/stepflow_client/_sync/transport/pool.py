@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ..._http import messages
 from ..._http.messages import HttpError, HttpRequest, HttpResponse
 from ..._http.settings import API_PATH, PoolLimits, ServerUrl
-from ..._http.sockets import SyncRequestSlots, SyncSocket, count_forks
+from ..._http.sync_socket import SyncRequestSlots, SyncSocket, count_forks
 from ...errors import ClientClosedError
 from .base import Stream, Transport
 

@@ -1,4 +1,4 @@
-# Written from _async/context.py by `make generate`. Change that file instead.
+# Written from _async/client_context.py by `make generate`. Change that file instead.
 
 """The state shared by a client's services."""
 
