@@ -176,8 +176,7 @@ def _query_server(ctx: click.Context, question: Callable[[SyncStepflowClient], I
 def complete_flow_files(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
     """Return folders and YAML and JSON files in the folder being completed."""
     folder, slash, start = incomplete.rpartition("/")
-    entries = sorted(os.scandir(os.path.expanduser(folder + slash) or "."), key=lambda entry: entry.name)
-    for entry in entries:
+    for entry in sorted(os.scandir(os.path.expanduser(folder + slash) or "."), key=lambda entry: entry.name):
         if entry.name.startswith(".") and not start.startswith("."):
             continue
         if entry.is_dir():

@@ -164,8 +164,7 @@ def _check_lock_file(path: str, records: Sequence[Mapping[str, Any]]) -> None:
         more = [f"{len(keys) - _MAX_KEYS} more"] if len(keys) > _MAX_KEYS else []
         if keys:
             changed.append(f"{name} ({', '.join(keys[:_MAX_KEYS] + more)})")
-    new, gone = sorted(now.keys() - before.keys()), sorted(before.keys() - now.keys())
-    lists = {"new": new, "gone": gone, "changed": changed}
+    lists = {"new": sorted(now.keys() - before.keys()), "gone": sorted(before.keys() - now.keys()), "changed": changed}
     differences = "; ".join(f"{word}: {', '.join(names)}" for word, names in lists.items() if names)
     if differences:
         message = f"{path} differs from the server: {differences}"

@@ -170,8 +170,7 @@ def _print_host_config(ctx: click.Context, arguments: tuple[str, ...], host: str
     load_flow_catalog(
         _build_service_options(params["tools"], flows=params["flows"], values=values, read_only=params["read_only"])
     )
-    names = ("url", "profile", "local", "config")
-    selected = ServerOptions(**{key: params[key] for key in names}, default="server")
+    selected = ServerOptions(**{key: params[key] for key in ("url", "profile", "local", "config")}, default="server")
     server, environment = _get_server_flags_and_environment(selected)
     words: list[str] = []
     for word in arguments:

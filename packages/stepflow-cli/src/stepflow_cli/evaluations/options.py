@@ -476,8 +476,7 @@ def check_gate_names(gate_rules: GateRules, scores: Iterable[str], variants: Ite
             if not any(name == score or name.startswith((f"{score}.", f"{score}=")) for score in score_names):
                 longer = [score for score in score_names if score.startswith(f"{name}.")]
                 near = f"did you mean {longer[0]}?" if longer else suggest(name, score_names)
-                hint = near or f"the scores are {', '.join(score_names)}"
-                raise usage(f"{option}: unknown score {name}", hint)
+                raise usage(f"{option}: unknown score {name}", near or f"the scores are {', '.join(score_names)}")
             if limit.variant is not None and limit.variant not in variant_names:
                 hint = suggest(limit.variant, variant_names) or f"the variants are {', '.join(variant_names)}"
                 raise usage(f"{option}: unknown variant {limit.variant}", hint)
