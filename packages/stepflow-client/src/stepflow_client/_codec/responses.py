@@ -329,10 +329,12 @@ def read_started_run(answer: dict[str, Any]) -> StartedRun:
     """Read just the fields of a newly created run that are needed to wait for its end."""
     summary = answer["summary"]
     items = check_raw_items(answer.get("results") or [])
+    run_id = summary["runId"]
+    run_id = run_id if RUN_ID.fullmatch(run_id) else _parse_run_id(run_id)
     status = summary["status"]
     # Hot path: skip `parse_status` for known numbers. (Check the type because `True == 1`.)
     member = STATUS_NUMBERS.get(status) if type(status) is int else None
-    return StartedRun(_parse_run_id(summary["runId"]), member or parse_status(status), items, summary=summary)
+    return StartedRun(run_id, member or parse_status(status), items, summary=summary)
 
 
 def check_raw_items(answers: Any) -> list[dict[str, Any]]:

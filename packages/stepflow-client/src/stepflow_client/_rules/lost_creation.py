@@ -9,6 +9,7 @@ import os
 import re
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Iterable
 
 from .._base.bounded_dict import BoundedDict
@@ -139,7 +140,7 @@ class RunRegistry:
         self._shared: BoundedDict[bytes, str] = BoundedDict(_MAX_FLOWS)
         self._claimed: set[bytes] = set()
         self._ours: BoundedDict[str, None] = BoundedDict(_MAX_OWNED)
-        self._owned: BoundedDict[str, None] = BoundedDict(_MAX_OWNED)
+        self._owned: OrderedDict[str, None] = OrderedDict()
         self._newest: BoundedDict[str, str] = BoundedDict(_MAX_FLOWS)
         """Each flow's newest run that belongs to a call. (Version 7 IDs sort by time.)"""
         self._open: dict[str, set[CreationCall]] = {}
@@ -250,7 +251,9 @@ class RunRegistry:
         with self._lock:
             if run_id in self._owned:
                 return False
-            self._owned.put_newest(run_id, None)
+            self._owned[run_id] = None
+            if len(self._owned) > _MAX_OWNED:
+                self._owned.popitem(last=False)
             newest = self._newest.get(flow_id)
             if newest is None:
                 self._newest.put_newest(flow_id, run_id)
