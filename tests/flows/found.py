@@ -6,7 +6,7 @@ from typing import Any
 
 from stepflow_client._checks.checker import check_source
 from stepflow_client.flows.findings import Finding
-from stepflow_client.flows.source import FlowText
+from stepflow_client.flows.syntax_tree import FlowText
 
 __all__ = ["find_in_text"]
 

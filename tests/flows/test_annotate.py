@@ -15,7 +15,7 @@ from stepflow_client._checks.inferred_flow import infer_from_text
 from stepflow_client._editing.schema_additions import add_schemas
 from stepflow_client.flows import infer
 from stepflow_client.flows.reading import parse_json, parse_yaml
-from stepflow_client.flows.source import FlowText
+from stepflow_client.flows.syntax_tree import FlowText
 
 from tests.flows.valid import VALID
 

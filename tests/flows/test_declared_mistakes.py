@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from stepflow_cli.validation.flow_corrections import correct_flow
 from stepflow_client._checks.checker import check_source
-from stepflow_client.flows.source import FlowText
+from stepflow_client.flows.syntax_tree import FlowText
 
 from tests.flows.declared_mistakes import FLOW, MISTAKES, Mistake
 from tests.flows.found import find_in_text

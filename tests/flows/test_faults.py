@@ -12,8 +12,7 @@ from stepflow_client._checks.checker import check_source
 from stepflow_client._checks.flow_analysis import FlowAnalysis
 from stepflow_client._checks.reference_rules import check_step_dependencies
 from stepflow_client.flows.findings import RULES, TYPE_RULES, Findings
-from stepflow_client.flows.nodes import to_node
-from stepflow_client.flows.source import FlowText
+from stepflow_client.flows.syntax_tree import FlowText, to_node
 
 from tests.flows.faults import FAULTS, Fault
 from tests.flows.found import find_in_text
@@ -34,11 +33,7 @@ def test_fault_is_found_at_its_place(fault: Fault) -> None:
 
 @pytest.mark.parametrize(
     ("output", "path"),
-    [
-        ("{$step: gone}", "$.output"),
-        ("[1, {$step: gone}]", "$.output[1]"),
-        ("{$input: $, paht: $.a}", "$.output.paht"),
-    ],
+    [("{$step: gone}", "$.output"), ("[1, {$step: gone}]", "$.output[1]"), ("{$input: $, paht: $.a}", "$.output.paht")],
 )
 def test_a_fault_of_a_reference_has_the_path_of_its_expression(output: str, path: str) -> None:
     found = find_in_text(f"name: f\ndescription: d\nsteps: []\noutput: {output}\n", "f.yaml")

@@ -7,8 +7,8 @@ import json
 import pytest
 from stepflow_client._checks.type_comparison import format_type
 from stepflow_client.flows import check, infer
-from stepflow_client.flows.json_types import schema_to_type, type_to_schema
 from stepflow_client.flows.reading import parse_yaml
+from stepflow_client.flows.type_system import schema_to_type, type_to_schema
 
 SECRET = {"type": "string", "is_secret": True}
 FLOW = {

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings, strategies as st
 from jsonschema import Draft202012Validator
 from stepflow_client._checks.type_comparison import find_conflict, is_compatible
-from stepflow_client.flows.json_types import make_union, schema_to_type, type_to_schema, value_to_type
+from stepflow_client.flows.type_system import make_union, schema_to_type, type_to_schema, value_to_type
 
 _KINDS = ["null", "boolean", "integer", "number", "string", "array", "object"]
 _NAMES = ["a", "b", "c"]
@@ -31,12 +31,7 @@ def _grown(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
         st.builds(lambda p, e: {"type": "object", "properties": p, "additionalProperties": e}, properties, extra),
         st.builds(lambda p, r: {"properties": p, "required": r}, properties, required),
         st.builds(
-            lambda p, e: {
-                "type": "object",
-                "patternProperties": {"^[cd]$": e},
-                "additionalProperties": False,
-                **p,
-            },
+            lambda p, e: {"type": "object", "patternProperties": {"^[cd]$": e}, "additionalProperties": False, **p},
             st.builds(lambda p: {"properties": p}, properties),
             inner,
         ),

@@ -17,9 +17,9 @@ from stepflow_client._checks.type_comparison import format_type
 from stepflow_client.flows import check, infer
 from stepflow_client.flows.components import parse_components
 from stepflow_client.flows.findings import TYPE_RULES
-from stepflow_client.flows.json_types import schema_to_type
 from stepflow_client.flows.reading import load_flow, parse_yaml
-from stepflow_client.flows.source import FlowText
+from stepflow_client.flows.syntax_tree import FlowText
+from stepflow_client.flows.type_system import schema_to_type
 
 from tests.flows.found import find_in_text
 from tests.flows.mutations import mutated, mutations, with_odd_part

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from stepflow_client import Keep, ResultCache, StepflowRuntime, SyncStepflowClient
-from stepflow_client._runs.pins import pin_overrides, pinned_flow
+from stepflow_client._runs.pinned_steps import pin_overrides, pinned_flow
 from stepflow_client.flows.reading import load_flow
 from stepflow_client.testing import Recording, StepflowMock, expectation_of, read_tests, run_cases, run_mocked
 

@@ -11,8 +11,8 @@ import pytest
 from stepflow_client._checks.flow_analysis import FlowAnalysis, Read
 from stepflow_client._checks.type_inference import infer_flow_types
 from stepflow_client.flows.components import ComponentCatalog
-from stepflow_client.flows.json_types import UNKNOWN, is_unknown
-from stepflow_client.flows.source import FlowText, Node
+from stepflow_client.flows.syntax_tree import FlowText, Node
+from stepflow_client.flows.type_system import UNKNOWN, is_unknown
 
 from tests.cli.command import Stepflow
 from tests.cli.lsp.client import Editor, ResponseError, applied, marked, position, started

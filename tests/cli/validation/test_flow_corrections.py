@@ -8,7 +8,7 @@ import re
 import pytest
 from stepflow_cli.validation.flow_corrections import CorrectedFlow, correct_flow
 from stepflow_client._checks.checker import check_source
-from stepflow_client.flows.source import FlowText
+from stepflow_client.flows.syntax_tree import FlowText
 
 from tests.flows.mutations import misspelt, mutations
 

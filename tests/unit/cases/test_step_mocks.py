@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from stepflow_client._cases.step_mocks import run_map_or_iterate
-from stepflow_client._runs.pins import Fails
+from stepflow_client._runs.pinned_steps import Fails
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from stepflow_client._rules.timeouts import deadline_scope
 from stepflow_client.errors import FlowFileError
 from stepflow_client.flows import reading
 from stepflow_client.flows.reading import load_file, load_flow, parse_json, parse_yaml
-from stepflow_client.flows.source import FlowText, parse_tree
+from stepflow_client.flows.syntax_tree import FlowText, parse_tree
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -413,10 +413,7 @@ def test_a_pipe_that_nobody_writes_to_is_not_waited_for_without_end(
 ) -> None:
     path = tmp_path / "pipe.yaml"
     os.mkfifo(path)
-    with (
-        deadline_scope(time.monotonic() + 0.2),
-        pytest.raises(FlowFileError, match="is a pipe that received no data"),
-    ):
+    with deadline_scope(time.monotonic() + 0.2), pytest.raises(FlowFileError, match="is a pipe that received no data"):
         load_flow(path)
     # 30 seconds, 300 times as fast.
     monkeypatch.setattr(reading, "limit_by_deadline", lambda deadline, seconds: seconds / 300)

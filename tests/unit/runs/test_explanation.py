@@ -8,13 +8,13 @@ from weakref import WeakSet
 import pytest
 from stepflow_client import ErrorCode, ExecutionStatus, FlowError, RunAccount, RunDetails, StepDetails
 from stepflow_client._runs import explanation
-from stepflow_client._runs.causes import ItemRecord
 from stepflow_client._runs.explanation import (
     add_explanations as with_states,
     explain_item,
     explain_items,
     find_component_needing_schema,
 )
+from stepflow_client._runs.failure_causes import ItemRecord
 from stepflow_client._runs.failure_hints import find_error_hint, may_component_return
 from stepflow_client.flows.interpreter import NOT_KNOWN, apply_overrides_if_valid
 from stepflow_client.types import RunItem

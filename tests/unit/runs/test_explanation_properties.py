@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from stepflow_client import ExecutionStatus, FlowError, RunAccount, StepDetails
-from stepflow_client._runs.causes import ItemRecord
 from stepflow_client._runs.explanation import explain_item
+from stepflow_client._runs.failure_causes import ItemRecord
 from stepflow_client.flows.interpreter import NOT_KNOWN, Evaluation, Failure
 from stepflow_client.types.statuses import NO_REASON
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from stepflow_client._runs.causes import ItemRecord
+from stepflow_client._runs.failure_causes import ItemRecord
 from stepflow_client._runs.failure_hints import ResolvedInput, resolve_input
 from stepflow_client.flows.interpreter import NOT_KNOWN
 from stepflow_client.types import ErrorCode, ExecutionStatus, FlowError, StepDetails
@@ -20,9 +20,7 @@ FLOW: dict[str, Any] = {
 }
 DONE = StepDetails(step_id="load", status=ExecutionStatus.COMPLETED, output={"card": 1, "rows": [1, 2]})
 FAILED = StepDetails(
-    step_id="charge",
-    status=ExecutionStatus.FAILED,
-    error=FlowError(message="boom", code=ErrorCode.COMPONENT_FAILED),
+    step_id="charge", status=ExecutionStatus.FAILED, error=FlowError(message="boom", code=ErrorCode.COMPONENT_FAILED)
 )
 
 

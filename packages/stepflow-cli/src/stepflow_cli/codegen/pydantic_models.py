@@ -12,7 +12,7 @@ from typing import Any
 
 from stepflow_client.flow_models import NULLABLE
 from stepflow_client.flows.json_schema import find_mismatches, get_json_type
-from stepflow_client.flows.linear_patterns import compile_linear
+from stepflow_client.flows.linear_time_regex import compile_linear
 
 from ..errors import missing_extra_problem
 from ..output.terminal import escape_lines_for_terminal

@@ -64,7 +64,7 @@ def infer_command(
     """
     from stepflow_client._command import infer_from_text
     from stepflow_client.flows.reading import decode_text
-    from stepflow_client.flows.source import FlowText
+    from stepflow_client.flows.syntax_tree import FlowText
 
     from ..records.diagnostics import InvalidFlow, finding_records, flow_label, format_counts, format_like_compiler
     from ..records.flows import build_types_object, get_type_table_view, list_type_records

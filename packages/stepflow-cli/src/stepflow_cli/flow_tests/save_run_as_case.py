@@ -28,7 +28,7 @@ from stepflow_client._editing.text_edits import (
 from stepflow_client.flows.expected_results import is_json_equal, was_run_lost
 from stepflow_client.flows.expressions import PathError, format_path, parse_path
 from stepflow_client.flows.graph import get_steps_by_id
-from stepflow_client.flows.source import Node
+from stepflow_client.flows.syntax_tree import Node
 
 if TYPE_CHECKING:
     from stepflow_client import RunArguments, RunDetails

@@ -16,7 +16,7 @@ from .file_io import DATA_SUFFIXES
 
 if TYPE_CHECKING:
     from stepflow_client.flows.project import Project
-    from stepflow_client.flows.source import FlowText
+    from stepflow_client.flows.syntax_tree import FlowText
 
     from .python_modules import ProjectModules
 
@@ -47,7 +47,7 @@ class PythonFlow:
         Raises:
             Problem: If the object doesn't produce a flow.
         """
-        from stepflow_client.flows.source import FlowText
+        from stepflow_client.flows.syntax_tree import FlowText
 
         with self._modules.running_user_code(self._word, "gives no flow"):
             return FlowText.from_source(self.value)
@@ -173,7 +173,7 @@ def read_flow_source(name: str) -> FlowText:
     Raises:
         Problem, FlowFileError: If it can't be read.
     """
-    from stepflow_client.flows.source import FlowText
+    from stepflow_client.flows.syntax_tree import FlowText
 
     return import_python_flow(name).text if is_python_flow(name) else FlowText.from_bytes(*read_flow_content(name))
 

@@ -15,9 +15,9 @@ from stepflow_client._editing.text_edits import format_inline_yaml
 from stepflow_client.flows.expected_results import MATCHERS
 from stepflow_client.flows.expressions import Path, PathError, format_path, format_path_part, parse_path
 from stepflow_client.flows.json_schema import JSON_TYPES, get_type_names, resolve_ref
-from stepflow_client.flows.json_types import ListOf, ObjectOf, Type, is_unknown, iter_typed_paths, look_up_path
 from stepflow_client.flows.project import find_top_level_keys
 from stepflow_client.flows.reading import parse_yaml
+from stepflow_client.flows.type_system import ListOf, ObjectOf, Type, is_unknown, iter_typed_paths, look_up_path
 
 from .cursor import DocumentText, TypedWord, find_typed_word
 from .document_analysis import Analysis, should_offer_completions

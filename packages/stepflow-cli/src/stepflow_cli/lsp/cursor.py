@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import yaml
 from lsprotocol import types
-from stepflow_client.flows.source import FlowText, Node
+from stepflow_client.flows.syntax_tree import FlowText, Node
 
 _BREAK = re.compile(r"\r\n|\n|\r")
 _CODECS = {"utf-8": ("utf-8", 1), "utf-16": ("utf-16-le", 2), "utf-32": ("utf-32-le", 4)}

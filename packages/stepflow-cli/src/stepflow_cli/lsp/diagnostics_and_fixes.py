@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from lsprotocol import types
 from stepflow_client._base.text import cut
 from stepflow_client.flows.findings import RULES, Finding
-from stepflow_client.flows.source import FlowText
+from stepflow_client.flows.syntax_tree import FlowText
 
 from ..validation.flow_checks import find_offline_findings
 from ..validation.flow_corrections import convert_fix_to_edit, correct_flow

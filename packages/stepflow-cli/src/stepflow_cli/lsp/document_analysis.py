@@ -27,9 +27,9 @@ from stepflow_client.flows import schema
 from stepflow_client.flows.components import ComponentCatalog
 from stepflow_client.flows.findings import Finding, Findings, make_syntax_finding
 from stepflow_client.flows.json_schema import find_mismatches
-from stepflow_client.flows.json_types import UNKNOWN
 from stepflow_client.flows.project import Project, find_top_level_keys, is_flow_text, is_server_config_name
-from stepflow_client.flows.source import FlowText, Node
+from stepflow_client.flows.syntax_tree import FlowText, Node
+from stepflow_client.flows.type_system import UNKNOWN
 
 from ..errors import Problem
 from ..inputs.file_io import get_file_signature

@@ -11,7 +11,7 @@ from stepflow_client._command import FlowAnalysis, Read
 from stepflow_client._editing.text_edits import Edit, format_inline_yaml
 from stepflow_client.flows.expressions import Path, PathError, format_path_part, parse_path
 from stepflow_client.flows.json_schema import parse_ref_name
-from stepflow_client.flows.nodes import Key, Node
+from stepflow_client.flows.syntax_tree import Key, Node
 
 _TOKEN = re.compile(r"""\.([^.\[]+)|\[\s*'([^']*)'\s*\]|\[\s*"([^"]*)"\s*\]|\[\s*\+?(\d+)\s*\]""")
 # Names that can follow a dot in a path.

@@ -13,8 +13,8 @@ from stepflow_client._data.flow_declarations import get_fields
 from stepflow_client.flows.components import ComponentCatalog
 from stepflow_client.flows.expressions import get_keyword, parse_unambiguous_path
 from stepflow_client.flows.json_schema import get_type_names, resolve_ref
-from stepflow_client.flows.json_types import Type, is_unknown, look_up_path
-from stepflow_client.flows.source import Key, Node
+from stepflow_client.flows.syntax_tree import Key, Node
+from stepflow_client.flows.type_system import Type, is_unknown, look_up_path
 
 from .cursor import DocumentText, find_key_or_value_at
 from .document_analysis import Analysis

@@ -12,8 +12,8 @@ from stepflow_client._data.flow_declarations import get_fields
 from stepflow_client.flows.expressions import Path, get_keyword
 from stepflow_client.flows.graph import find_inner_flow
 from stepflow_client.flows.json_schema import find_mismatches, get_defs, get_list_element_schemas, resolve_ref
-from stepflow_client.flows.json_types import UNKNOWN, Type, is_unknown, look_up_path
-from stepflow_client.flows.source import Node
+from stepflow_client.flows.syntax_tree import Node
+from stepflow_client.flows.type_system import UNKNOWN, Type, is_unknown, look_up_path
 
 from .document_analysis import Analysis
 

@@ -107,7 +107,7 @@ def _explain_message(
     """Return the explanation that `stepflow validate` would give, for a server message without a reason."""
     from stepflow_client._command import check_source
     from stepflow_client.flows.components import Components, parse_components
-    from stepflow_client.flows.source import FlowText
+    from stepflow_client.flows.syntax_tree import FlowText
 
     components = parse_components(listed)
     if message.startswith(_NO_ROUTE):

@@ -19,7 +19,7 @@ from ..validation.before_run import check_before_run, read_mapping_flow_source
 from .run_options import ReuseOptions, RunOptions
 
 if TYPE_CHECKING:
-    from stepflow_client.flows.source import FlowText
+    from stepflow_client.flows.syntax_tree import FlowText
 
 
 @dataclass(eq=False, repr=False)

@@ -24,7 +24,7 @@ from ..settings.server_choice import get_target_release_setting
 
 if TYPE_CHECKING:
     from stepflow_client.flows.findings import Finding
-    from stepflow_client.flows.source import FlowText
+    from stepflow_client.flows.syntax_tree import FlowText
 
 _STEP = re.compile(r"\$\.steps\[(\d+)\]")
 _CASES = re.compile(r"\$\.(test|examples)\b")

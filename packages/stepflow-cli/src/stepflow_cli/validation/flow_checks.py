@@ -24,9 +24,8 @@ from ..settings.server_choice import get_target_release_setting
 if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient
     from stepflow_client.flows.findings import Finding
-    from stepflow_client.flows.nodes import Node
     from stepflow_client.flows.project import Project
-    from stepflow_client.flows.source import FlowText
+    from stepflow_client.flows.syntax_tree import FlowText, Node
 
     from ..server.connect import Target
 

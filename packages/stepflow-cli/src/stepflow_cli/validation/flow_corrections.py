@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from stepflow_client._editing.text_edits import Edit, apply_edits
 from stepflow_client.flows.findings import Finding, Fix
-from stepflow_client.flows.source import FlowText
+from stepflow_client.flows.syntax_tree import FlowText
 
 _MAX_ROUNDS = 100
 

@@ -22,11 +22,11 @@ from .connection import Connection
 if TYPE_CHECKING:
     from .._codec.requests import RunId
     from .._data.values import OutputDecoder
-    from .._runs import pins, stored_flow
+    from .._runs import pinned_steps, stored_form
     from ..types import ListItemsResponse, ListStepsResponse, RunDetails, StepDetails, StoredFlow
 else:
-    stored_flow = lazy_module("stepflow_client._runs.stored_flow")
-    pins = lazy_module("stepflow_client._runs.pins")
+    stored_form = lazy_module("stepflow_client._runs.stored_form")
+    pinned_steps = lazy_module("stepflow_client._runs.pinned_steps")
 
 ENDS_ITEMS = FAILED_STATUSES | {ExecutionStatus.COMPLETED}
 """Statuses of runs whose unfinished items are lost. (A cancelled run's items may still end.)"""
@@ -145,7 +145,7 @@ class RunReader:
                 # Ignore errors reading the flow, since it only adds details.
                 with suppress(StepflowClientError):
                     started = self.find_started_flow(listed.run_id)
-                    written = None if started is None else stored_flow.restore_flow(started)
+                    written = None if started is None else stored_form.restore_flow(started)
                     flow = written or (await self.get_run_flow(listed.run_id)).flow
             listed = failed_items.add_failed_steps(listed, failed, steps, flow)
         if lost and status is not None:
@@ -207,14 +207,14 @@ class RunReader:
             run_id: The run.
             steps: The steps as returned by the server. The flow is only requested if any of them could be pinned.
         """
-        if all(step.component != pins.PIN_COMPONENT for step in steps):
+        if all(step.component != pinned_steps.PIN_COMPONENT for step in steps):
             return steps
         try:
             stored = await self.get_stored_flow(requests.check_run_id(run_id))
         except (NotFoundError, UnsupportedByServerError):
             # If a step created the run, its flow may not be stored.
             return steps
-        return stored_flow.mark_step_details_as_kept(steps, stored)
+        return stored_form.mark_step_details_as_kept(steps, stored)
 
     async def get_run_step(self, run_id: RunId, step_id: str, *, item_index: int = 0) -> StepDetails:
         """Return a single step of an item."""

@@ -20,7 +20,7 @@ from .._editing.text_edits import Edit, edit_content
 from ..errors import FlowFileError
 from ..flows import expected_results
 from ..flows.expected_results import compare, is_matcher, is_run_id
-from ..flows.source import Node
+from ..flows.syntax_tree import Node
 from ..types import FlowError, FlowResult
 
 _NO_RUN = "00000000-0000-0000-0000-000000000000"

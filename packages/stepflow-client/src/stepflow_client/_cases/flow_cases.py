@@ -11,12 +11,12 @@ from typing import Any
 from .._base.text import short_json
 from .._checks.shape_rules import check_flow_shape
 from .._data.arguments import file_path
-from .._runs.stored_flow import remove_cases
+from .._runs.stored_form import remove_cases
 from ..errors import FlowFileError
 from ..flows import reading
 from ..flows.expressions import Path as Place, parse_path
 from ..flows.findings import Findings
-from ..flows.source import FlowText, Node
+from ..flows.syntax_tree import FlowText, Node
 from ..types.models import Record
 
 

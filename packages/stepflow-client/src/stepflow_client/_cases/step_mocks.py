@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from .._runs.pins import Delayed, Fails
+from .._runs.pinned_steps import Delayed, Fails
 from ..errors import InvalidArgumentError
 from ..flows import graph, interpreter
 from ..flows.expected_results import get_error_code_name, get_error_number

@@ -12,7 +12,7 @@ from .._rules.releases import TARGETS, parse_target_release
 from ..flows.components import ComponentCatalog, Components, parse_components
 from ..flows.findings import Finding, Findings, Release, make_syntax_finding
 from ..flows.reading import FlowSource
-from ..flows.source import FlowText, Node
+from ..flows.syntax_tree import FlowText, Node
 from . import component_rules, expression_rules, reference_rules, schema_rules, shape_rules
 from .flow_analysis import FlowAnalysis
 

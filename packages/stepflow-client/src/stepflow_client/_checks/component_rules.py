@@ -12,8 +12,8 @@ from ..flows.expressions import find_references, get_keyword, parse_unambiguous_
 from ..flows.findings import Findings
 from ..flows.graph import find_inner_flow
 from ..flows.json_schema import find_mismatches, get_defs
-from ..flows.json_types import look_up_path, schema_to_type
-from ..flows.source import Node
+from ..flows.syntax_tree import Node
+from ..flows.type_system import look_up_path, schema_to_type
 from .flow_analysis import FlowAnalysis, Step, get_subflow_node
 from .reference_rules import report_missing_path
 

@@ -9,7 +9,7 @@ from .._base.suggestions import find_nearest, format_did_you_mean, suggest_or_li
 from .._editing.text_edits import format_inline_yaml
 from ..flows.expressions import KEYWORDS, PathError, explain_ambiguous_path, format_path, get_keyword, parse_path
 from ..flows.findings import Findings
-from ..flows.source import Node
+from ..flows.syntax_tree import Node
 
 SCHEMA_KEYWORDS = (
     "$schema", "$id", "$ref", "$defs", "$anchor", "$dynamicRef", "$dynamicAnchor", "$comment", "$vocabulary",

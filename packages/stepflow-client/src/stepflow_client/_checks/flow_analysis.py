@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 from .._data.flow_declarations import get_declared_schema, get_fields
 from ..flows import graph
 from ..flows.expressions import Reference
-from ..flows.nodes import NodeCopy
-from ..flows.source import Node
+from ..flows.syntax_tree import Node, NodeCopy
 
 
 class Read(NamedTuple):

@@ -10,9 +10,9 @@ from .._data.arguments import check_flag, check_instance, check_text
 from .._editing.schema_additions import add_schemas
 from ..flows.components import ComponentCatalog, Components, parse_components
 from ..flows.findings import TYPE_RULES, Finding
-from ..flows.json_types import UNKNOWN, is_unknown, type_to_schema
 from ..flows.reading import FlowSource, require_flow
-from ..flows.source import FlowText, Node
+from ..flows.syntax_tree import FlowText, Node
+from ..flows.type_system import UNKNOWN, is_unknown, type_to_schema
 from ..types.models import Record
 from . import checker, type_comparison, type_inference
 

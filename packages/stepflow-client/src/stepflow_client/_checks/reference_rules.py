@@ -11,8 +11,8 @@ from .._base.text import short_json
 from .._data.flow_declarations import get_declared_schema, get_unset_value
 from ..flows.expressions import format_path, parse_unambiguous_path
 from ..flows.findings import Findings
-from ..flows.json_types import Lookup, ObjectOf, Type, look_up_path, schema_to_type
-from ..flows.source import Node
+from ..flows.syntax_tree import Node
+from ..flows.type_system import Lookup, ObjectOf, Type, look_up_path, schema_to_type
 from .flow_analysis import FlowAnalysis, Read, Step
 
 

@@ -10,9 +10,9 @@ from .._base.suggestions import find_nearest, format_did_you_mean, suggest_or_li
 from .._data.flow_declarations import is_secret_marker
 from ..flows.findings import Findings
 from ..flows.json_schema import JSON_TYPES, find_mismatches, get_defs, parse_ref_name
-from ..flows.json_types import KEYWORDS, WITH_LIST, WITH_MAPPING, WITH_SCHEMA, fits_keyword_kind
-from ..flows.linear_patterns import compile_linear
-from ..flows.source import Node
+from ..flows.linear_time_regex import compile_linear
+from ..flows.syntax_tree import Node
+from ..flows.type_system import KEYWORDS, WITH_LIST, WITH_MAPPING, WITH_SCHEMA, fits_keyword_kind
 from .flow_analysis import FlowAnalysis
 
 # Losing one of these keywords changes what runs accept, show or use.

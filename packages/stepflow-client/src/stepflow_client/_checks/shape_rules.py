@@ -9,7 +9,7 @@ from ..errors import InvalidArgumentError
 from ..flows.expressions import REFERENCE_KEYWORDS
 from ..flows.findings import Findings
 from ..flows.reading import explain_not_a_flow
-from ..flows.source import Node
+from ..flows.syntax_tree import Node
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "text": (str,), "a list": (list,), "an object": (dict,), "a boolean": (bool,),

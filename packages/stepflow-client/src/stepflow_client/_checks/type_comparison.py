@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from .._base.text import cut
 from ..flows.json_schema import is_json_type, make_comparison_key
-from ..flows.json_types import ListOf, Member, ObjectOf, Scalar, Type, is_unknown, make_union, widen_type
+from ..flows.type_system import ListOf, Member, ObjectOf, Scalar, Type, is_unknown, make_union, widen_type
 
 _MAX_COMPARED_DEPTH = 20
 

@@ -8,11 +8,11 @@ from typing import Any, Literal, NamedTuple
 
 from .._base.not_given import NOT_GIVEN
 from .._data.flow_declarations import get_unset_value
-from ..flows import json_types
+from ..flows import type_system
 from ..flows.components import ComponentCatalog
 from ..flows.expressions import REFERENCE_KEYWORDS, Path, get_keyword, is_expression, parse_unambiguous_path
-from ..flows.json_types import UNKNOWN, Field, ListOf, Lookup, ObjectOf, Scalar, Type, is_unknown, make_union
-from ..flows.source import Node
+from ..flows.syntax_tree import Node
+from ..flows.type_system import NULL, UNKNOWN, Field, ListOf, Lookup, ObjectOf, Scalar, Type, is_unknown, make_union
 from .flow_analysis import FlowAnalysis, Step
 
 _MAX_EXPRESSION_DEPTH = 60
@@ -50,7 +50,7 @@ def infer_type(
     the `then` branches of `true_conditions`, the conditions can't be null or false.
     """
     if node is None:
-        return json_types.NULL
+        return NULL
     if depth > _MAX_EXPRESSION_DEPTH:
         return UNKNOWN
     typed_parts = [] if typed_parts is None else typed_parts
@@ -68,20 +68,20 @@ def infer_type(
             results = []
             for name, branch in branches:
                 if branch is None:
-                    typed_parts.append(TypedPart(node, json_types.NULL, expected, False, where, is_missing=True))
+                    typed_parts.append(TypedPart(node, NULL, expected, False, where, is_missing=True))
                 known = (*true_conditions, node.items["$if"].value) if name == "then" else true_conditions
                 results.append(infer_part(branch, expected, where, is_certain and len(branches) == 1, known))
             return make_union(results)
         case "$coalesce" if isinstance(node.items["$coalesce"].value, (list, tuple)):
             alternatives = node.items["$coalesce"].elements
-            results = [json_types.NEVER]
+            results = [type_system.NEVER]
             for index, alternative in enumerate(alternatives):
-                accepted = expected if index == len(alternatives) - 1 else make_union([expected, json_types.NULL])
+                accepted = expected if index == len(alternatives) - 1 else make_union([expected, NULL])
                 type = infer_part(alternative, accepted, where, is_certain and not index)
-                results.append(json_types.remove_null(type))
-                if not json_types.may_be_null(type):
+                results.append(type_system.remove_null(type))
+                if not type_system.may_be_null(type):
                     return make_union(results)
-            return make_union([*results, json_types.NULL])
+            return make_union([*results, NULL])
         case None if isinstance(node.value, dict):
             objects = [member for member in expected.members if isinstance(member, ObjectOf)]
             wanted = objects[0] if len(objects) == 1 else ObjectOf({}, UNKNOWN)
@@ -114,7 +114,7 @@ def infer_type(
             type = look_up_reference(node, keyword, types, default).type
             type = _narrow_type_to_truthy(type) if node.value in true_conditions else type
         case "$literal" | None:
-            type = json_types.value_to_type(node.value if keyword is None else node.items[keyword].value)
+            type = type_system.value_to_type(node.value if keyword is None else node.items[keyword].value)
         case _:
             type = UNKNOWN
     typed_parts.append(TypedPart(node, type, expected, is_certain, where))
@@ -139,7 +139,7 @@ def _find_possible_if_branches(node: Node, condition: Type, types: FlowTypes) ->
     kinds = [(member.kind, member.values) if isinstance(member, Scalar) else None for member in condition.members]
     is_false = bool(kinds) and all(kind in (("null", None), ("boolean", (False,))) for kind in kinds)
     branches = [] if is_false or "then" not in node.items else [("then", node.items.get("then"))]
-    if is_false or may_fail or json_types.may_be_false(condition):
+    if is_false or may_fail or type_system.may_be_false(condition):
         branches.append(("else", node.get("else")))
     return branches
 
@@ -147,7 +147,7 @@ def _find_possible_if_branches(node: Node, condition: Type, types: FlowTypes) ->
 def _narrow_type_to_truthy(type: Type) -> Type:
     """Narrow a type to values that are neither null nor false."""
     members = [Scalar("boolean", (True,)) if isinstance(member, Scalar) and member.kind == "boolean" else member
-               for member in json_types.remove_null(type).members]  # fmt: skip
+               for member in type_system.remove_null(type).members]  # fmt: skip
     return type._replace(members=tuple(members)) if members else type
 
 
@@ -162,17 +162,17 @@ def look_up_reference(node: Node, keyword: str, types: FlowTypes, default: Type 
         parts = parse_unambiguous_path(path.value if path is not None else None)
         if parts is None or step is None:
             return Lookup(UNKNOWN)
-        return json_types.look_up_path(step.output, parts, keeps_null=True)
+        return type_system.look_up_path(step.output, parts, keeps_null=True)
     parts = parse_unambiguous_path(target)
     if parts is None:
         return Lookup(UNKNOWN)
     if keyword == "$input":
-        return json_types.look_up_path(types.input, parts)
+        return type_system.look_up_path(types.input, parts)
     declared, required = types.model.variables
     if not parts or not isinstance(parts[0], str) or parts[0] not in declared:
         return Lookup(UNKNOWN)
     schema, is_required = declared[parts[0]], parts[0] in required
-    lookup = json_types.look_up_path(infer_variable_type(schema, types.model.defs, is_required=is_required), parts[1:])
+    lookup = type_system.look_up_path(infer_variable_type(schema, types.model.defs, is_required=is_required), parts[1:])
     has_value = get_unset_value(schema, is_required=is_required) is not NOT_GIVEN
     if "default" not in node.items:
         return lookup if has_value or is_required else lookup._replace(may_be_missing=True)
@@ -185,12 +185,12 @@ def look_up_reference(node: Node, keyword: str, types: FlowTypes, default: Type 
 
 def infer_variable_type(schema: Any, defs: Mapping[str, Any], *, is_required: bool = True) -> Type:
     """Return a variable's type based on its schema, including the value it has in runs that don't set it."""
-    type = json_types.schema_to_type(schema, defs, is_source=True)
+    type = type_system.schema_to_type(schema, defs, is_source=True)
     value = get_unset_value(schema, is_required=is_required)
     # Ignore expressions: they are evaluated in the outer flow.
     if value is NOT_GIVEN or is_expression(value):
         return type
-    return make_union([type, json_types.value_to_type(value, is_literal=False)])
+    return make_union([type, type_system.value_to_type(value, is_literal=False)])
 
 
 _MAX_DEPTH = 20
@@ -247,7 +247,7 @@ def infer_flow_types(root: Node, given: Type, known: ComponentCatalog, depth: in
         schema = model.find_schema(name)
         if schema is None or schema.value is None:
             return None
-        return json_types.schema_to_type(schema.value, model.defs, is_source=is_source)
+        return type_system.schema_to_type(schema.value, model.defs, is_source=is_source)
 
     declared = declared_type("input", is_source=True)
     types = FlowTypes(model, given if declared is None or is_unknown(declared) else declared, given, declared)
@@ -267,12 +267,12 @@ def _infer_types_of_step(step: Step, types: FlowTypes, known: ComponentCatalog, 
     returned, inner = _infer_builtin_output(step, types, known, depth) or (returned, None)
     own = types.model.find_schema("steps", "properties", step.id)
     source: Literal["flow", "component", "unknown"] = "unknown" if is_unknown(returned) else "component"
-    output = json_types.schema_to_type(own.value, types.model.defs, is_source=True) if own is not None else UNKNOWN
+    output = type_system.schema_to_type(own.value, types.model.defs, is_source=True) if own is not None else UNKNOWN
     if not is_unknown(output):
         source = "flow"
     elif step.uses_default:
         default = step.node.at("onError", "defaultValue")
-        output = make_union([returned, json_types.NULL if default is None else json_types.value_to_type(default.value)])
+        output = make_union([returned, NULL if default is None else type_system.value_to_type(default.value)])
     else:
         output = returned
     input, is_known = infer_type(step.node.get("input"), types), component_types is not None
@@ -295,39 +295,39 @@ def _infer_builtin_output(
     match step.component:
         case "/builtin/map":
             if flow is not None:
-                item = json_types.widen_type(get_element_type(type_at("items")))
+                item = type_system.widen_type(get_element_type(type_at("items")))
                 inner = infer_flow_types(flow, item if item.members else UNKNOWN, known, depth + 1)
             results = Type((ListOf(_build_flow_result_type(inner)),))
-            fields = {"results": results, "successful": json_types.INTEGER, "failed": json_types.INTEGER}
+            fields = {"results": results, "successful": type_system.INTEGER, "failed": type_system.INTEGER}
         case "/builtin/iterate":
             result = UNKNOWN
             if flow is not None:
-                inner = _infer_iteration_types(flow, json_types.widen_type(type_at("initial_input")), known, depth)
+                inner = _infer_iteration_types(flow, type_system.widen_type(type_at("initial_input")), known, depth)
                 result, following = _get_result_and_next_types(inner.output)
                 # Without a result, iteration only ends at the limit.
                 result = result if result.members else following if following.members else UNKNOWN
-            fields = {"result": result, "iterations": json_types.INTEGER, "terminated": json_types.BOOLEAN}
+            fields = {"result": result, "iterations": type_system.INTEGER, "terminated": type_system.BOOLEAN}
         case "/builtin/eval":
             blob = _get_blob_from_id_type(type_at("flow_id"))
             if blob is not None and blob.flow is not None:
                 inner = infer_flow_types(blob.flow, type_at("input"), known, depth + 1)
-            fields = {"result": _build_flow_result_type(inner), "run_id": json_types.TEXT}
+            fields = {"result": _build_flow_result_type(inner), "run_id": type_system.TEXT}
         case "/builtin/put_blob":
             kind = step.node.at("input", "blob_type")
             if flow is not None:
                 inner = infer_flow_types(flow, UNKNOWN, known, depth + 1)
-            content = json_types.widen_type(type_at("data")) if kind is not None and kind.value == "data" else UNKNOWN
-            fields = {"blob_id": Type((Scalar("string", blob=json_types.Blob(content, flow)),))}
+            content = type_system.widen_type(type_at("data")) if kind is not None and kind.value == "data" else UNKNOWN
+            fields = {"blob_id": Type((Scalar("string", blob=type_system.Blob(content, flow)),))}
         case "/builtin/get_blob" if blob := _get_blob_from_id_type(type_at("blob_id")):
             fields = {"data": blob.content}
         case "/builtin/noop":
-            return json_types.widen_type(infer_type(step.node.get("input"), types)), None
+            return type_system.widen_type(infer_type(step.node.get("input"), types)), None
         case "/builtin/sleep":
-            passed = {"passthrough": json_types.widen_type(type_at("passthrough"))}
-            return json_types.make_object_type({"duration_ms": json_types.INTEGER}, passed), None
+            passed = {"passthrough": type_system.widen_type(type_at("passthrough"))}
+            return type_system.make_object_type({"duration_ms": type_system.INTEGER}, passed), None
         case _:
             return None
-    return json_types.make_object_type(fields), inner
+    return type_system.make_object_type(fields), inner
 
 
 def get_element_type(type: Type) -> Type:
@@ -339,18 +339,18 @@ def get_element_type(type: Type) -> Type:
 
 def _build_flow_result_type(inner: FlowTypes | None) -> Type:
     output = UNKNOWN if inner is None else inner.output
-    done = {"outcome": json_types.value_to_type("success", is_literal=False), "result": output}
-    fields = {"code": Field(UNKNOWN), "message": Field(json_types.TEXT), "data": Field(UNKNOWN, is_required=False)}
+    done = {"outcome": type_system.value_to_type("success", is_literal=False), "result": output}
+    fields = {"code": Field(UNKNOWN), "message": Field(type_system.TEXT), "data": Field(UNKNOWN, is_required=False)}
     error = Type((ObjectOf(fields, UNKNOWN),))
-    failed = {"outcome": json_types.value_to_type("failed", is_literal=False), "error": error}
-    return make_union([json_types.make_object_type(done), json_types.make_object_type(failed)])
+    failed = {"outcome": type_system.value_to_type("failed", is_literal=False), "error": error}
+    return make_union([type_system.make_object_type(done), type_system.make_object_type(failed)])
 
 
 def _infer_iteration_types(flow: Node, given: Type, known: ComponentCatalog, depth: int) -> FlowTypes:
     """Infer the types of a flow whose input is either the initial input or `next` from an earlier iteration."""
     for _ in range(_MAX_ITERATIONS if depth < _MAX_ITERATION_DEPTH else 0):
         types = infer_flow_types(flow, given, known, depth + 1)
-        wider = json_types.widen_type(make_union([given, _get_result_and_next_types(types.output)[1]]))
+        wider = type_system.widen_type(make_union([given, _get_result_and_next_types(types.output)[1]]))
         if wider == given:
             return types
         given = wider
@@ -361,7 +361,7 @@ def _get_result_and_next_types(output: Type) -> tuple[Type, Type]:
     """Return the types that an iteration's `result` and `next` may have."""
     if is_unknown(output):
         return UNKNOWN, UNKNOWN
-    results, following = [json_types.NEVER], [json_types.NEVER]
+    results, following = [type_system.NEVER], [type_system.NEVER]
     for member in output.members:
         if not isinstance(member, ObjectOf):
             continue
@@ -375,7 +375,7 @@ def _get_result_and_next_types(output: Type) -> tuple[Type, Type]:
     return make_union(results), make_union(following)
 
 
-def _get_blob_from_id_type(type: Type) -> json_types.Blob | None:
+def _get_blob_from_id_type(type: Type) -> type_system.Blob | None:
     member = type.members[0] if len(type.members) == 1 else None
     return member.blob if isinstance(member, Scalar) else None
 

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 
 from .._base.suggestions import suggest_or_list
 from .._editing.text_edits import format_inline_yaml
-from ..flows import json_types
+from ..flows import type_system
 from ..flows.components import ComponentCatalog
 from ..flows.expressions import REFERENCE_KEYWORDS, Path, format_path, get_keyword
 from ..flows.findings import Findings
-from ..flows.json_types import UNKNOWN, ListOf, ObjectOf, Scalar, Type, is_unknown
-from ..flows.source import Node
+from ..flows.syntax_tree import Node
+from ..flows.type_system import UNKNOWN, ListOf, ObjectOf, Scalar, Type, is_unknown
 from . import reference_rules, schema_rules, type_inference
 from .type_comparison import Conflict, find_conflict, format_type, format_type_as_noun, is_compatible
 from .type_inference import FlowTypes, StepTypes, TypedPart, collect_typed_parts
@@ -77,7 +77,7 @@ class _TypeCheck:
             slots = collect_typed_parts(types.model.root.get("output"), types.declared_output, types)
             self._check_typed_parts(slots, "the flow's output schema")
         else:
-            schema, by = json_types.type_to_schema(types.output), "according to the types of its steps"
+            schema, by = type_system.type_to_schema(types.output), "according to the types of its steps"
             for case in types.model.cases:
                 schema_rules.check_case_output(case, schema, {}, self.findings, by)
         if types.declared_input is None and is_unknown(types.given_input):
@@ -158,7 +158,7 @@ def _describe_mismatch(slot: TypedPart, mismatch: Conflict, consumer: str) -> st
 
 def _describe_type(expected: Type) -> str:
     """Describe an expected type as a noun, only mentioning null if it's the only type."""
-    return format_type_as_noun(json_types.remove_null(expected) if len(expected.members) > 1 else expected)
+    return format_type_as_noun(type_system.remove_null(expected) if len(expected.members) > 1 else expected)
 
 
 def _suggest_mismatch_fix(slot: TypedPart, mismatch: Conflict) -> str:
@@ -171,12 +171,12 @@ def _suggest_mismatch_fix(slot: TypedPart, mismatch: Conflict) -> str:
     if mismatch.missing is not None:
         return _suggest_object_with_field(slot, str(keyword), mismatch.missing)
     as_written = _format_extended_reference(slot, str(keyword), "$") if keyword in ("$step", "$input") else "this"
-    is_nullable = json_types.may_be_null(slot.actual) and not is_unknown(slot.actual)
-    if is_nullable and is_compatible(json_types.remove_null(slot.actual), slot.expected):
+    is_nullable = type_system.may_be_null(slot.actual) and not is_unknown(slot.actual)
+    if is_nullable and is_compatible(type_system.remove_null(slot.actual), slot.expected):
         return f"write {{$coalesce: [{as_written}, a value in place of null]}}"
     if keyword in REFERENCE_KEYWORDS:
         if not mismatch.path:
-            paths = json_types.iter_typed_paths(slot.actual)
+            paths = type_system.iter_typed_paths(slot.actual)
             part = next((path for path, type in paths if is_compatible(type, slot.expected)), None)
             if part is not None:
                 or_map = ", or handle each element with /builtin/map" if part.startswith("$[") else ""
@@ -196,7 +196,7 @@ def _suggest_object_with_field(slot: TypedPart, keyword: str, name: str) -> str:
     """Suggest an object with a missing field in place of a reference."""
     expected = [member.fields[name].type for member in slot.expected.members
               if isinstance(member, ObjectOf) and name in member.fields]  # fmt: skip
-    for path, type in json_types.iter_typed_paths(slot.actual) if expected and not is_unknown(expected[0]) else ():
+    for path, type in type_system.iter_typed_paths(slot.actual) if expected and not is_unknown(expected[0]) else ():
         if not is_unknown(type) and is_compatible(type, expected[0]):
             return f"write an object: {{{name}: {_format_extended_reference(slot, keyword, path)}}}"
     fields = [field for member in slot.actual.members if isinstance(member, ObjectOf) for field in member.fields]

@@ -41,7 +41,7 @@ def add_failed_steps(
         steps: Steps by item index.
         flow: The run's flow, or an empty mapping if unknown or not needed.
     """
-    from .._runs.causes import ItemRecord
+    from .._runs.failure_causes import ItemRecord
     from ..flows.graph import FlowSteps
 
     items = convert_to_run_items(listed)

@@ -31,11 +31,11 @@ from ..types.statuses import (
 from .requests import RUN_ID
 
 if TYPE_CHECKING:
-    from .._runs import pins, stored_flow
+    from .._runs import pinned_steps, stored_form
     from ..types.runs import HistoryEntry
 else:
-    stored_flow = lazy_module("stepflow_client._runs.stored_flow")
-    pins = lazy_module("stepflow_client._runs.pins")
+    stored_form = lazy_module("stepflow_client._runs.stored_form")
+    pinned_steps = lazy_module("stepflow_client._runs.pinned_steps")
 
 Answer = TypeVar("Answer")
 
@@ -373,7 +373,7 @@ def read_stored_flow_content(answer: dict[str, Any]) -> dict[str, Any]:
 
 
 def combine_run_arguments(
-    run_id: str, reported: Mapping[str, Any], entry: HistoryEntry | None, origin: stored_flow.RerunOrigin | None = None
+    run_id: str, reported: Mapping[str, Any], entry: HistoryEntry | None, origin: stored_form.RerunOrigin | None = None
 ) -> types.RunArguments:
     """Return the arguments a run was started with.
 
@@ -432,7 +432,7 @@ def read_flow(answer: dict[str, Any], flow_id: str | None = None) -> types.Store
         ValueError: If the response is for a different flow.
     """
     content = answer["flow"]
-    written = stored_flow.restore_flow(content) if isinstance(content, dict) else content
+    written = stored_form.restore_flow(content) if isinstance(content, dict) else content
     stored = decode_model(types.StoredFlow, {**answer, "flow": written})
     if flow_id is not None and stored.flow_id != flow_id:
         raise ValueError(f"it is about a different flow, {stored.flow_id}")
@@ -540,7 +540,7 @@ def read_error(answer: dict[str, Any], decoder: OutputDecoder = PLAIN) -> types.
     step = FAILED_STEP.match(message)
     code: Any = answer.get("errorCode")
     details = restore_integers({key: answer[key] for key in ("errorCode", "errorData") if key in answer})
-    if (mocked := pins.parse_mocked_failure_message(message)) is not None:
+    if (mocked := pinned_steps.parse_mocked_failure_message(message)) is not None:
         # Drop the server's code and data. They belong to the component that fails in place of the mocked step.
         (code, message), details = mocked, None
     if decoder.secrets:

@@ -16,7 +16,7 @@ from .._data.arguments import argument_error
 from ..flows.components import Components, add_builtin_components, parse_components
 from ..flows.graph import SUBFLOW_INPUTS
 from ..flows.json_schema import parse_ref_name
-from ..flows.json_types import is_valid_keyword
+from ..flows.type_system import is_valid_keyword
 
 Schema = dict[str, Any]
 _EXPRESSION: Schema = {"$ref": "#/$defs/expression"}

@@ -16,7 +16,7 @@ from ..flows.findings import Finding, Fix
 from ..flows.graph import FlowSteps
 from ..flows.json_schema import JSON_TYPES
 from ..flows.reading import parse_yaml
-from ..flows.source import FlowText, Key, Node
+from ..flows.syntax_tree import FlowText, Key, Node
 from . import text_edits
 from .text_edits import Edit, build_key_addition, build_key_removal, format_inline
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ..flows.source import Key, Node
+from ..flows.syntax_tree import Key, Node
 from . import text_edits
 from .text_edits import Edit, edit_content
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 
 from ..flows.findings import Finding, Fix
-from ..flows.source import FlowText
+from ..flows.syntax_tree import FlowText
 from .text_edits import Edit, apply_edits, find_line_end
 
 # Maximum length of text, in characters, that may be reparsed for each possible edit.

@@ -15,7 +15,7 @@ from typing import Any
 from ..errors import FlowFileError
 from ..flows.findings import Fix
 from ..flows.reading import decode_text
-from ..flows.source import Key, Node, parse_tree
+from ..flows.syntax_tree import Key, Node, parse_tree
 
 # Strings that don't need quotes, i.e. can't be mistaken for numbers or dates.
 _PLAIN = re.compile(r"(?!0[xob][\da-f_]*$|[\d._-]+(?:e[+-]?\d+)?$)[$/\w][\w$/.-]*", re.IGNORECASE)

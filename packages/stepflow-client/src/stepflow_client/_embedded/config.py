@@ -18,9 +18,8 @@ from .._data.arguments import file_path
 from .._data.json_encoding import Builder, DataObject, call_builder, is_data_object
 from .._data.values import check_json
 from ..errors import FlowFileError, FlowFileNotFoundError, InvalidArgumentError
-from ..flows.nodes import Node, to_node
 from ..flows.reading import load_file, read_file_bytes
-from ..flows.source import FlowText
+from ..flows.syntax_tree import FlowText, Node, to_node
 
 # Current servers reject the old route form with this message; older servers accept the new form but ignore it.
 _REJECTED_ROUTE_MESSAGE = "Invalid prefix"

@@ -15,7 +15,7 @@ from ..types import ErrorCode, RunArguments, RunItem, StepDetails
 from ..types.account import FailedChild, RunAccount, StepAccount, StepState, count_failed_in_sub_runs
 from ..types.runs import RunSnapshot
 from ..types.statuses import FAILED_STATUSES, FAILED_STEP, NO_REASON, ExecutionStatus, is_given_up_by_server
-from .causes import ItemRecord, says_only_step_failed
+from .failure_causes import ItemRecord, says_only_step_failed
 
 
 def explain_item(run_id: str, index: int, item: ItemRecord, schemas: Mapping[str, Any] | None = None) -> RunAccount:

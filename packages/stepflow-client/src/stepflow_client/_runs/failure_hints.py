@@ -16,7 +16,7 @@ from ..flows.json_schema import Mismatch, find_mismatches, get_defs, short_repr
 from ..types.models import Record
 from ..types.results import FlowError
 from ..types.statuses import NO_ROUTE
-from .causes import ItemRecord
+from .failure_causes import ItemRecord
 
 
 @dataclass(frozen=True, slots=True)

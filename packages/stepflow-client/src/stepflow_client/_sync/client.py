@@ -1786,7 +1786,7 @@ def _add_failure_hint(result: FlowResult, flow: FlowSource, input: Any, override
         return result
     from .._runs.failure_hints import find_error_hint
     from ..flows.interpreter import NOT_KNOWN, apply_overrides_if_valid
-    from ..flows.nodes import describe_python_place_of_step
+    from ..flows.python_positions import describe_python_place_of_step
 
     values = {} if variables is None else dict(variables) if isinstance(variables, Mapping) else NOT_KNOWN
     try:

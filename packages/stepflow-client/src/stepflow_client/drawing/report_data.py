@@ -18,8 +18,8 @@ from .._data.arguments import argument_error, check_instance, check_integer, che
 from .._data.secrets import Secrets, find_secrets, hide_flow_secrets
 from .._rules.run_progress import StepTime
 from .._rules.timeouts import call_scope
-from .._runs.causes import ItemRecord
 from .._runs.explanation import explain_items, iter_item_records
+from .._runs.failure_causes import ItemRecord
 from .._runs.failure_hints import ResolvedInput, resolve_input
 from ..errors import InvalidArgumentError
 from ..types import FlowVariable, ListItemsResponse, RunArguments, RunDetails, RunItem, RunSnapshot, StepDetails

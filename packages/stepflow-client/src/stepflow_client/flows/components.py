@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .._data.arguments import argument_error
 
 if TYPE_CHECKING:
-    from .json_types import Type
+    from .type_system import Type
 
 _ANY: dict[str, Any] = {}
 _TEXT: dict[str, Any] = {"type": "string"}
@@ -193,7 +193,7 @@ class ComponentCatalog:
     def find_input_and_output_types(self, component: str) -> tuple[Type, Type] | None:
         """Return a component's input and output types, or None if it is unknown."""
         if component not in self._types:
-            from .json_types import schema_to_type
+            from .type_system import schema_to_type
 
             pair = self.known.find_schemas(component)
             if pair in (None, ({}, {})):

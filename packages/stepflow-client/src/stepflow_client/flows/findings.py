@@ -10,7 +10,7 @@ from typing import NamedTuple
 from ..errors import FlowFileError
 from .expressions import KEYWORDS, REFERENCE_KEYWORDS, format_path
 from .json_schema import Mismatch
-from .nodes import Key, Node
+from .syntax_tree import Key, Node
 
 TYPE_RULES = frozenset({"input-conflict", "possible-mismatch", "type-mismatch", "untyped-output"})
 """Rules that only apply when types are checked."""

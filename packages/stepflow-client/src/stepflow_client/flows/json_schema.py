@@ -18,7 +18,7 @@ from .._data.flow_declarations import get_defs as get_defs, get_fields
 from .expressions import format_path, is_expression
 
 if TYPE_CHECKING:
-    from .linear_patterns import LinearPattern
+    from .linear_time_regex import LinearPattern
 
 _MAX_DEPTH = 30
 _REFERENCE = r"#/(?:schemas/)?(?:\$defs|definitions)/(.*)"
@@ -293,7 +293,7 @@ class _ValueCheck:
         """Return whether a string matches a pattern, or None if the pattern can't be matched in linear time."""
         known = self.validator.patterns
         if pattern not in known:
-            from .linear_patterns import compile_linear
+            from .linear_time_regex import compile_linear
 
             self.slices.count_steps(SLICE)
             known[pattern] = compile_linear(pattern)

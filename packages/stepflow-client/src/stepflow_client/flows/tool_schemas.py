@@ -14,7 +14,7 @@ from .._base.text import visible_lines
 from .._data.flow_declarations import get_fields, is_secret, iter_mappings
 from .graph import find_reachable_names
 from .json_schema import get_list_element_schemas, get_type_names, parse_ref_name, resolve_ref
-from .json_types import COUNTS, WITH_LIST, WITH_MAPPING, WITH_SCHEMA, is_valid_keyword
+from .type_system import COUNTS, WITH_LIST, WITH_MAPPING, WITH_SCHEMA, is_valid_keyword
 
 WRAPPER = "input"
 """The field that holds the value in a wrapped schema."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .._cases.expected_output_updates import expectation_of, update_expected
     from .._cases.flow_cases import FlowCase, FlowTests, collect_tests, read_tests
     from .._cases.step_mocks import InTurn
-    from .._runs.pins import Delayed, Fails, pin_overrides, pinned_flow
+    from .._runs.pinned_steps import Delayed, Fails, pin_overrides, pinned_flow
     from ..flows.expected_results import Difference, compare
     from .case_runs import CaseResult, StepRecord, failure_text, run_cases
     from .fake import FakeServer, fake_server
@@ -40,7 +40,7 @@ __getattr__, __dir__ = make_lazy_exports(
         "._cases.step_mocks": ["InTurn"],
         "._cases.case_selection": ["select_cases", "touching"],
         ".flows.expected_results": ["Difference", "compare"],
-        "._runs.pins": ["Delayed", "Fails", "pin_overrides", "pinned_flow"],
+        "._runs.pinned_steps": ["Delayed", "Fails", "pin_overrides", "pinned_flow"],
         "._cases.expected_output_updates": ["expectation_of", "update_expected"],
         "case_runs": ["CaseResult", "StepRecord", "failure_text", "run_cases"],
         "fake": ["FakeServer", "fake_server"],

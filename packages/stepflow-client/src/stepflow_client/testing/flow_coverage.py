@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from .._runs.causes import ItemRecord
 from .._runs.explanation import explain_item
+from .._runs.failure_causes import ItemRecord
 from ..errors import FlowFileError, InvalidArgumentError
 from ..flows.expressions import Path
 from ..flows.graph import FlowSteps, find_inner_flow, get_steps_by_id
@@ -137,7 +137,7 @@ def get_reached_percent(steps: Sequence[StepCoverage]) -> float:
 
 def make_step_line_finder(path: pathlib.Path) -> Callable[[StepCoverage], int | None]:
     """Return a function that looks up a step's line in the file, or None if unknown."""
-    from ..flows.source import FlowText
+    from ..flows.syntax_tree import FlowText
 
     try:
         root = FlowText.from_source(str(path)).root

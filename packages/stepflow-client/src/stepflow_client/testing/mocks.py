@@ -20,7 +20,7 @@ from .._cases.step_mocks import Mock
 from .._codec.requests import Variables
 from .._data.arguments import argument_error, check_instance, check_mapping, check_seconds, check_text, file_path
 from .._data.values import LOCAL_DEPTH, check_json
-from .._runs.pins import Delayed, Fails, pin_overrides, pinned_flow
+from .._runs.pinned_steps import Delayed, Fails, pin_overrides, pinned_flow
 from .._stores.user_files import write_text
 from .._sync.client import SyncStepflowClient
 from ..errors import FlowFileError, InvalidArgumentError

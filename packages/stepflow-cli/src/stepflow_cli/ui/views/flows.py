@@ -12,7 +12,7 @@ from stepflow_client._command import check_source
 from stepflow_client._data.flow_declarations import collect_declared_variables, get_declared_schema, get_defs
 from stepflow_client.flows.reading import parse_yaml
 from stepflow_client.flows.run_requirements import check_inputs
-from stepflow_client.flows.source import FlowText
+from stepflow_client.flows.syntax_tree import FlowText
 
 from ..flow_list import search_flows
 from ..item_reports import draw_flow_graph, format_flow_yaml_lines

@@ -51,7 +51,7 @@ def add_tag_to_flow(flow: dict[str, Any], tag: str, origin: RerunOrigin | None =
     if origin is not None:
         steps = get_steps_by_id(flow)
         added = {"tag": tag, "rerun_of": origin.run_id, "steps": {name: steps[name] for name in origin.kept}}
-        from .pins import pinned_flow
+        from .pinned_steps import pinned_flow
 
         flow = pinned_flow(flow, origin.kept)
     return {**flow, "metadata": {**(metadata or {}), _KEY: added}}

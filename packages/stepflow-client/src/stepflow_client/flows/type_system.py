@@ -12,7 +12,7 @@ from .._data.flow_declarations import get_fields, is_secret
 from .json_schema import JSON_TYPES, get_defs, get_list_element_schemas, get_type_names, is_number, parse_ref_name
 
 if TYPE_CHECKING:
-    from .source import Node
+    from .syntax_tree import Node
 
 _MAX_PATH_DEPTH = 3
 _MAX_PATHS = 200

@@ -15,7 +15,7 @@ from stepflow_client._base.long_computations import pause_garbage_collector
 from stepflow_client._checks.checker import check_source
 from stepflow_client._data.yaml_format import read_yaml
 from stepflow_client.flows.reading import parse_json, parse_yaml
-from stepflow_client.flows.source import FlowText, Node, parse_tree, to_node
+from stepflow_client.flows.syntax_tree import FlowText, Node, parse_tree, to_node
 
 from tests.flows.valid import VALID
 

@@ -9,7 +9,7 @@ from itertools import product
 import pytest
 from stepflow_client._checks.checker import check
 from stepflow_client.flows.json_schema import find_mismatches
-from stepflow_client.flows.linear_patterns import compile_linear
+from stepflow_client.flows.linear_time_regex import compile_linear
 
 _ATOMS = ("a", "b", "[ab]", r"\w", ".", r"(\s|)", "(a|ab|b)", "(a|a)", r"(\w|\d)")
 _REPEATED = ("*", "+", "?", "{1,3}", "{2}", "*?", "+?")

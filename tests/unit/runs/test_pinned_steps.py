@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from stepflow_client._runs.pins import Fails, pin_overrides, pinned_flow
+from stepflow_client._runs.pinned_steps import Fails, pin_overrides, pinned_flow
 from stepflow_client.types import ErrorCode
 
 HANDLING = {"action": "useDefault", "defaultValue": 1}

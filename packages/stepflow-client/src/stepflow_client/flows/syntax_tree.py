@@ -1,19 +1,20 @@
-"""Parses YAML and JSON text into the same kind of tree, whose values know their line, column and offsets."""
+"""The syntax tree of a flow file, parsed from YAML or JSON. Its nodes know their line, column and offsets."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from os import fsdecode
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._base.lazy import lazy_module
 from .._data.values import check_json
 from ..errors import FlowFileError
 from . import reading
-from .nodes import Key, Node, NodeCopy, set_python_positions, to_node
+from .expressions import format_path_part
+from .python_positions import set_python_positions
 
 if TYPE_CHECKING:
     import yaml
@@ -24,9 +25,135 @@ else:
     yaml = lazy_module("yaml")
     yaml_format = lazy_module("stepflow_client._data.yaml_format")
 
-__all__ = ["Key", "Node", "to_node"]
-
+_NO_ITEMS: Mapping[str, Any] = {}
 _HALF_PAIR = re.compile(r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+
+
+class Key(NamedTuple):
+    """The position of a mapping key. Line and column are 1-based; offsets count characters from 0."""
+
+    line: int
+    column: int
+    start: int = -1
+    end: int = -1
+
+
+class Node:
+    """A value and its position. Line and column are 1-based, or 0 if unknown.
+
+    An alias has its own offsets, but the line and column of the node it refers to.
+    """
+
+    __slots__ = (
+        "column", "elements", "end", "is_flow", "items", "keys", "last", "line", "merges", "original", "parent", "part",
+        "start", "value",
+    )  # fmt: skip
+
+    def __init__(self, value: Any, line: int = 0, column: int = 0, start: int = -1, end: int = -1) -> None:
+        self.value = value
+        self.line = line
+        self.column = column
+        self.start = start
+        self.end = end
+        self.items: Mapping[str, Node] = _NO_ITEMS
+        """A mapping's values, by key."""
+        self.keys: Mapping[str, Key] = _NO_ITEMS
+        """The positions of a mapping's keys. Keys of merged values have no offsets."""
+        self.merges: Sequence[tuple[Key, Node]] = ()
+        """A mapping's merge keys (`<<`) and their values."""
+        self.last = end
+        """The end of a collection's last part."""
+        self.elements: Sequence[Node] = ()
+        """A list's elements."""
+        self.is_flow = True
+        """Whether the node is in flow style (brackets), a scalar or an alias."""
+        self.original: Node | None = None
+        """The node an alias refers to."""
+        self.parent: Node | None = None
+        """The enclosing mapping or list, or None for the root."""
+        self.part: str | int = ""
+        """The node's key or index in its parent."""
+
+    def attach_to(self, parent: Node, part: str | int) -> Node:
+        """Attach the node to a mapping or list, and return it."""
+        self.parent, self.part = parent, part
+        return self
+
+    @property
+    def path(self) -> str:
+        """The path from the root, e.g. `$.steps[0].input`."""
+        text, node = "", self
+        while node.parent is not None:
+            text = format_path_part(node.part) + text
+            node = node.parent
+        return "$" + text
+
+    def get(self, key: str) -> Node | None:
+        """Return the value for a key, or None if there isn't one."""
+        return self.items.get(key)
+
+    def at(self, *path: str | int) -> Node | None:
+        """Return the value at a path of keys and indexes, or None if it doesn't exist."""
+        node: Node | None = self
+        for part in path:
+            if node is None:
+                return None
+            if isinstance(part, int):
+                node = node.elements[part] if part < len(node.elements) else None
+            else:
+                node = node.items.get(part)
+        return node
+
+    def elements_at(self, *path: str | int) -> Sequence[Node]:
+        """Return the elements of the list at a path, or none if it doesn't exist."""
+        node = self.at(*path)
+        return node.elements if node is not None else ()
+
+    def walk(self, *, below_aliases: bool = False) -> Iterator[Node]:
+        """Yield this node and its descendants. Aliases are only followed with `below_aliases`."""
+        yield self
+        children = (*self.items.values(), *self.elements, *(value for _, value in self.merges))
+        for child in children if self.original is None or below_aliases else ():
+            yield from child.walk(below_aliases=below_aliases)
+
+    @property
+    def written_keys(self) -> list[Key]:
+        """A mapping's keys as written, including merge keys but not the keys they add."""
+        keys = [key for key in self.keys.values() if key.start >= 0]
+        return sorted([*keys, *(key for key, _ in self.merges)], key=lambda key: key.start) if self.merges else keys
+
+
+class NodeCopy(Node):
+    """A node repeated elsewhere in the tree. Its children are copied on first access."""
+
+    __slots__ = ("source",)
+
+    def __init__(self, source: Node) -> None:
+        self.source = source
+        self.value, self.column, self.line, self.keys = source.value, source.column, source.line, source.keys
+        self.start, self.end, self.last = source.start, source.end, source.last
+        self.merges, self.is_flow, self.original = source.merges, source.is_flow, source.original
+        self.parent, self.part = None, ""
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "items":
+            self.items = {key: NodeCopy(item).attach_to(self, key) for key, item in self.source.items.items()}
+        elif name == "elements":
+            self.elements = [NodeCopy(part).attach_to(self, index) for index, part in enumerate(self.source.elements)]
+        else:
+            raise AttributeError(name)
+        return getattr(self, name)
+
+
+def to_node(value: Any) -> Node:
+    """Build the tree for a value that wasn't read from a file. Lines and columns are 0."""
+    node = Node(value)
+    if isinstance(value, Mapping):
+        node.items = {str(key): to_node(part).attach_to(node, str(key)) for key, part in value.items()}
+        node.keys = dict.fromkeys(node.items, Key(0, 0))
+    elif isinstance(value, (list, tuple)):
+        node.elements = [to_node(element).attach_to(node, index) for index, element in enumerate(value)]
+    return node
 
 
 class FlowText:
