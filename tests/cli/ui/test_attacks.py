@@ -229,9 +229,9 @@ def test_a_form_whose_connection_breaks(ui: Ui, session: httpx.Client, running: 
 @pytest.mark.parametrize(
     "path",
     [
-        "/static/../site.py", "/static/..%2fsite.py", "/static/%2e%2e/site.py", "/static/..%5csite.py",
-        "/static//etc/passwd", "/static/%2fetc%2fpasswd", "/static/....//site.py", "/static/", "/static/.",
-        "/static/ui.js/../../site.py", "/static/ui.js%00.css", "/static/base.html", "/static/../templates/base.html",
+        "/static/../app.py", "/static/..%2fapp.py", "/static/%2e%2e/app.py", "/static/..%5capp.py",
+        "/static//etc/passwd", "/static/%2fetc%2fpasswd", "/static/....//app.py", "/static/", "/static/.",
+        "/static/ui.js/../../app.py", "/static/ui.js%00.css", "/static/base.html", "/static/../templates/base.html",
         "/../../../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "//etc/passwd",
     ],
 )  # fmt: skip

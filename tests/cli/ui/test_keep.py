@@ -189,7 +189,7 @@ def test_the_most_likely_file_is_first(tmp_path: Path) -> None:
     (tmp_path / "d.yaml").write_text(FLOW.replace("greeter", "unlike"))
     (tmp_path / "broken.yaml").write_text("steps: [")
     folder, flow = FlowFolder(tmp_path), yaml.safe_load(FLOW)
-    assert [each.name for each in folder.rank_source_files(flow)] == ["b.yaml", "c.yaml", "a.yaml"]
-    assert folder.rank_source_files(flow, str(tmp_path / "a.yaml"))[0].name == "a.yaml"
+    assert [each.name for each in folder.list_likely_source_files(flow)] == ["b.yaml", "c.yaml", "a.yaml"]
+    assert folder.list_likely_source_files(flow, str(tmp_path / "a.yaml"))[0].name == "a.yaml"
     (tmp_path / "b.yaml").write_text(FLOW.replace("greeter", "unlike"))
-    assert [each.name for each in folder.rank_source_files(flow)] == ["c.yaml", "a.yaml"]
+    assert [each.name for each in folder.list_likely_source_files(flow)] == ["c.yaml", "a.yaml"]

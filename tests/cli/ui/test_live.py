@@ -246,7 +246,7 @@ async def test_requests_remove_idle_followers_at_the_same_time(monkeypatch: pyte
     closed: list[str] = []
 
     class IdleFollower:
-        pages, is_idle, used = 0, True, 0.0
+        pages, used = 0, 0.0
 
         def __init__(self, client: object, run_id: str, health: object, snapshots: object) -> None:
             self.run_id = run_id
@@ -256,6 +256,7 @@ async def test_requests_remove_idle_followers_at_the_same_time(monkeypatch: pyte
             await asyncio.sleep(0)
 
     monkeypatch.setattr(run_followers, "RunFollower", IdleFollower)
+    monkeypatch.setattr(run_followers, "_IDLE_SECONDS", -1.0)
     followers: Any = RunFollowers(None, None, None)  # type: ignore[arg-type]
     followers._runs = {name: IdleFollower(None, name, None, None) for name in ("a", "b")}
     await asyncio.gather(followers.get_or_create_follower("c"), followers.get_or_create_follower("d"))

@@ -26,12 +26,12 @@ from stepflow_client.drawing.svg import STYLE
 from ..server.accepted_addresses import AcceptedAddresses
 from ..settings.history import LazyRunHistory
 from .flow_list import FlowFolder
-from .item_reports import draw_flow_graph
+from .graphs_and_timelines import draw_flow_graph
 from .run_followers import RunFollowers, ServerHealth
 from .run_list import RunFinder, RunListCache
 from .security import CHECK_PATH, FormTokens, RequestGuard, Sessions
-from .site import Site, build_template_environment, get_site
-from .views import actions, change, compare, flows, live, run, runs, values
+from .site_state import Site, build_template_environment, get_site
+from .views import actions, change, compare, flows, live, run, runs, save_case, values
 
 _STATIC = Path(__file__).parent / "static"
 _SMALL_FLOW = {"steps": [{"id": "a", "component": "/a"}], "output": {"$step": "a"}}
@@ -77,8 +77,8 @@ _ROUTES = [
     Route("/runs/{run_id}/change", change.change_form_page),
     Route("/runs/{run_id}/change", change.plan_or_run_change, methods=["POST"]),
     Route("/runs/{run_id}/compare", compare.compare_runs_page),
-    Route("/runs/{run_id}/keep", actions.preview_saved_case),
-    Route("/runs/{run_id}/keep", actions.write_case_to_file, methods=["POST"]),
+    Route("/runs/{run_id}/keep", save_case.preview_saved_case),
+    Route("/runs/{run_id}/keep", save_case.write_case_to_file, methods=["POST"]),
     Route("/reruns/{key}", actions.started_runs_page),
     Route("/flows", flows.flows_page),
     Route("/flows", flows.store_flow, methods=["POST"]),

@@ -65,19 +65,19 @@ class ItemsToChange:
         return {"item": self.index if self.total > 1 else None, "step": self.step}
 
     @cached_property
-    def input(self) -> Any:
+    def masked_input(self) -> Any:
         """The item's input as displayed, or None if unknown."""
         return None if self.masked_arguments.inputs is None else self.masked_arguments.inputs[self.index]
 
     @cached_property
-    def steps(self) -> dict[str, Any]:
+    def steps_with_overrides(self) -> dict[str, Any]:
         """The flow's steps by ID, with the run's overrides applied."""
         return dict(get_steps_by_id(apply_overrides_if_valid(self.stored.flow, self.arguments.overrides)))
 
     @property
     def step_input(self) -> Any:
         """The step's input as written (with its expressions)."""
-        return self.steps[self.step].get("input") if self.step in self.steps else None
+        return self.steps_with_overrides[self.step].get("input") if self.step in self.steps_with_overrides else None
 
 
 @dataclass(frozen=True)
@@ -97,16 +97,16 @@ class ChangeForm:
     """Error messages by text box: `input`, `step` or `overrides`."""
 
 
-def prefill_change_form(subject: ItemsToChange) -> ChangeForm:
+def prefill_form(subject: ItemsToChange) -> ChangeForm:
     """Start from the run's own arguments."""
     (inputs, variables), given = subject.fields, subject.masked_arguments
     has_inputs, values = given.inputs is not None, given.variables or {}
     known = {name: value for name, value in values.items() if f"variables.{name}" not in given.hidden}
     start = CHANGED if subject.step else ALL if subject.total == 1 else FAILED
     return ChangeForm(
-        inputs=fill_fields_from_object(inputs, subject.input) if has_inputs else list(map(clear_field, inputs)),
+        inputs=fill_fields_from_object(inputs, subject.masked_input) if has_inputs else list(map(clear_field, inputs)),
         variables=[fill_field(each, known[each.key]) if each.key in known else clear_field(each) for each in variables],
-        raw=format_editable_json(subject.input),
+        raw=format_editable_json(subject.masked_input),
         step_text=format_editable_json(subject.step_input),
         start=start,
     )
@@ -134,7 +134,7 @@ class InvalidChangeError(ValueError):
         self.form = form
 
 
-def build_rerun_arguments(subject: ItemsToChange, form: Mapping[str, str]) -> dict[str, Any]:
+def make_rerun_arguments(subject: ItemsToChange, form: Mapping[str, str]) -> dict[str, Any]:
     """Return the `rerun` arguments that apply a change to the subject's items.
 
     Raises:
@@ -176,7 +176,7 @@ def build_rerun_arguments(subject: ItemsToChange, form: Mapping[str, str]) -> di
                 raise ValueError("use a mapping from step IDs to their changes")
             overrides.append(further)
         name = "step"
-        if subject.step in subject.steps:
+        if subject.step in subject.steps_with_overrides:
             before, after = subject.step_input, parse_json_or_yaml(form.get("step_input", ""))
             if before != after:
                 _reject_masked_value(after)
@@ -196,13 +196,13 @@ def _apply_input_edits(subject: ItemsToChange, form: Mapping[str, str]) -> list[
         entered = parse_submitted_object(fields, form)
     if known is None:
         return None if entered is None else [entered] * subject.total
-    if entered == subject.input:
+    if entered == subject.masked_input:
         return known
     _reject_masked_value(entered)
     if subject.group is None:
         return [entered if index == subject.index else value for index, value in enumerate(known)]
     # The items have different inputs, so apply only the edits made to the displayed one.
-    patch = make_merge_patch(subject.input, entered)
+    patch = make_merge_patch(subject.masked_input, entered)
     return [apply_patch(value, patch) if index in subject.item_indexes else value for index, value in enumerate(known)]
 
 

@@ -61,11 +61,11 @@ class FlowFolder:
         files = map(self._load_if_changed, islice(find_flow_files(self.root), _MAX_FILES))
         return [file for file in files if file is not None]
 
-    def find_file_by_name(self, name: str) -> FlowFile | None:
+    def find_file_by_relative_path(self, name: str) -> FlowFile | None:
         """Return the file with this name, or None if the folder has no such flow."""
         return next((file for file in self.list_flow_files() if file.name == name), None)
 
-    def rank_source_files(self, flow: Mapping[str, Any], recorded: str | None = None) -> list[FlowFile]:
+    def list_likely_source_files(self, flow: Mapping[str, Any], recorded: str | None = None) -> list[FlowFile]:
         """Return the files a flow could be from, most likely first.
 
         Args:

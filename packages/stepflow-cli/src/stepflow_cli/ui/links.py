@@ -1,20 +1,14 @@
-"""Build URLs for the pages, and the equivalent terminal commands."""
+"""Build the URLs of the pages."""
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 from urllib.parse import quote, urlencode
 
-from stepflow_client._base.text import visible
-from stepflow_client._command import RunQuery, quote_word
 from stepflow_client.flows.expressions import Path, format_path
-
-if TYPE_CHECKING:
-    from stepflow_client import RunDetails
 
 
 @dataclass(frozen=True)
@@ -99,50 +93,3 @@ def build_query_string(**values: object) -> str:
     """Leaves out empty values. Without any others, the result is an empty string."""
     parameters = {name: value for name, value in values.items() if value not in (None, "")}
     return f"?{urlencode(parameters)}" if parameters else ""
-
-
-class SuggestedCommand(NamedTuple):
-    """A command and what it's for."""
-
-    purpose: str
-    text: str
-
-
-class CommandBuilder:
-    """Builds commands to run against a server.
-
-    Args:
-        url: The server's URL.
-    """
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-
-    def build(self, purpose: str, *words: str, item: object = None) -> SuggestedCommand:
-        """Return a command. `item`, an index or a pair such as `0:1`, becomes its `--item` option."""
-        option = [] if item is None else ["--item", str(item)]
-        return SuggestedCommand(purpose, shlex.join(["stepflow", *words, *option, "--url", self._url]))
-
-    def build_list_commands(self, query: RunQuery) -> list[SuggestedCommand]:
-        """Return the command that lists the same runs as a page."""
-        if visible(str(query)) != str(query):
-            # Don't offer text to copy if it could send escape sequences to a terminal.
-            return []
-        roots = [] if "include" in query.fields else ["--roots-only"]
-        parts = [RunQuery((), {name: value}) for name, value in query.fields.items() if name != "include"]
-        return [self.build("List these runs", "runs", "list", *roots, *map(str, parts), *map(quote_word, query.words))]
-
-    def build_run_commands(self, run: RunDetails, item: int | None, step_id: str | None) -> list[SuggestedCommand]:
-        """Return the commands for a run, one of its items, or a step."""
-        run_id = run.run_id
-        commands = [] if run.is_finished else [self.build("Watch this run", "runs", "watch", run_id)]
-        if item is not None:
-            commands.append(self.build("Print this item's result", "runs", "result", run_id, item=item))
-        commands.append(self.build("Print this run", "runs", "get", run_id))
-        # Skip steps whose names could send escape sequences to a terminal.
-        if run.is_finished and (not step_id or visible(step_id) == step_id):
-            failed = ["--failed"] if item is None and run.status.value != "completed" else []
-            options = ["--from", step_id] if step_id else failed
-            purpose = "Run again from this step" if step_id else "Run again"
-            commands.append(self.build(purpose, "runs", "rerun", run_id, *options, item=item))
-        return commands

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from stepflow_client import FlowError, RunDetails, StepflowClient, StepflowClientError, TransportError
 from stepflow_client._command import RunWatcher, SnapshotReader, build_initial_progress
-from stepflow_client._rules.run_progress import ItemStates, ItemTime, ItemTimes, RunProgress, StepTime, StepTimes
+from stepflow_client._rules.run_progress import ItemTime, ItemTimes, RunProgress, StepTime, StepTimes
 from stepflow_client.events import RunEvent
 from stepflow_client.flows.graph import get_steps_by_id
 from stepflow_client.progress import Progress
@@ -27,16 +27,6 @@ STATES = ("waiting", "running", "completed", "failed", "cancelled")
 """Item states, by code. Keep in sync with the list in `batch.js`."""
 _WAITING, _RUNNING, _COMPLETED, _FAILED, _CANCELLED = range(len(STATES))
 _BY_STATUS = {"completed": _COMPLETED, "failed": _FAILED, "recovery_failed": _FAILED, "cancelled": _CANCELLED}
-
-
-def encode_item_states(states: ItemStates, total: int) -> bytes:
-    """Return every item's state code, in item order."""
-    codes = bytearray(total)
-    for code, indexes in ((_RUNNING, states.running), (_COMPLETED, states.completed), (_FAILED, states.failed)):
-        for index in indexes:
-            if index < total:
-                codes[index] = code
-    return bytes(codes)
 
 
 def merge_item_states(items: Iterable[RunItem], event_codes: bytes, *, is_cancelled: bool) -> bytes:
@@ -92,7 +82,7 @@ class ServerHealth:
         self._offset = timedelta()
 
     @property
-    def now(self) -> datetime:
+    def server_time(self) -> datetime:
         """The current time on the server's clock, as far as that's known."""
         return datetime.now(UTC) + self._offset
 
@@ -152,11 +142,6 @@ class RunFollower:
         """Whether any steps have started but aren't known to have ended."""
         return self._progress is not None and any(step.running for step in self._progress.steps)
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether the follower has gone unused for 30 seconds."""
-        return not self.pages and time.monotonic() - self.used > _IDLE_SECONDS
-
     @contextmanager
     def counting_page(self) -> Iterator[None]:
         """Mark the follower as used by a page within the block."""
@@ -193,14 +178,17 @@ class RunFollower:
         progress = self._progress
         if progress is None:
             return None
-        return progress.make_progress(progress.get_duration(self._last or self._health.now) or 0.0), self.quiet_since
+        return progress.make_progress(
+            progress.get_duration(self._last or self._health.server_time) or 0.0
+        ), self.quiet_since
 
     @property
     def quiet_since(self) -> datetime | None:
         """The time of the last event, if an unfinished run has been quiet for unusually long. Otherwise None."""
         if self._last is None or self.has_ended or not self.is_caught_up:
             return None
-        is_quiet = self._health.now - self._last > max(timedelta(seconds=_QUIET_SECONDS), 2 * self._longest_pause)
+        pause = self._health.server_time - self._last
+        is_quiet = pause > max(timedelta(seconds=_QUIET_SECONDS), 2 * self._longest_pause)
         return self._last if is_quiet else None
 
     def get_item_errors(self) -> dict[int, FlowError]:
@@ -211,7 +199,12 @@ class RunFollower:
     def get_item_state_codes(self) -> bytes:
         """Return one state code per item (see `STATES`). Empty if nothing is known yet."""
         if self._progress is not None and self._codes[0] != self.version:
-            self._codes = self.version, encode_item_states(self._progress.get_item_states(), self._progress.total)
+            states, codes = self._progress.get_item_states(), bytearray(self._progress.total)
+            for code, indexes in ((_RUNNING, states.running), (_COMPLETED, states.completed), (_FAILED, states.failed)):
+                for index in indexes:
+                    if index < len(codes):
+                        codes[index] = code
+            self._codes = self.version, bytes(codes)
         return self._codes[1]
 
     async def wait_for_change(self, version: int, seconds: float) -> int:
@@ -321,8 +314,9 @@ class RunFollowers:
         self._runs[run_id] = follower
         unused = [key for key, run in self._runs.items() if not run.pages and run is not follower]
         surplus = unused[: max(0, len(unused) - _MAX_UNUSED)]
+        idle = [key for key in unused if follower.used - self._runs[key].used > _IDLE_SECONDS]
         # Remove all of them before closing any: while this request waits, other requests also remove followers.
-        for closing in [self._runs.pop(key) for key in unused if key in surplus or self._runs[key].is_idle]:
+        for closing in [self._runs.pop(key) for key in unused if key in surplus or key in idle]:
             await closing.close()
         return follower
 

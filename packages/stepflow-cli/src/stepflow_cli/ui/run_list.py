@@ -125,14 +125,14 @@ class RunFinder:
         runs = runs + [await self._client.get_run(run_id) for run_id in ids if run_id not in listed]
         recorded = {word: await run_in_threadpool(self._search_history, word) for word in words}
         flow_ids = list(dict.fromkeys(run.flow_id for run in runs))[:_MAX_FLOWS]
-        await asyncio.gather(*map(self._cache_flow_components, flow_ids))
+        await asyncio.gather(*map(self._fetch_and_cache_flow_components, flow_ids))
         result, missing = SearchResult(), dict[str, list[str]]()
         for run in runs:
             reasons = {word: self._find_match_reason(run, word, recorded[word]) for word in words}
             missing[run.run_id] = [word.casefold() for word, reason in reasons.items() if reason is None]
             result.reasons[run.run_id] = next((reason for reason in reasons.values() if reason), "")
         failed = [run for run in runs if missing[run.run_id] and has_ended_with_failures(run)][:_MAX_FAILED]
-        for run_id, text in (await self._fetch_run_errors(failed)).items():
+        for run_id, text in (await self._get_or_load_run_errors(failed)).items():
             line = next((line for line in text.splitlines() if missing[run_id][0] in line.casefold()), "")
             if all(word in text.casefold() for word in missing[run_id]):
                 result.reasons[run_id], missing[run_id] = line, []
@@ -162,7 +162,7 @@ class RunFinder:
         matching = sorted(component for component in components if word.casefold() in component.casefold())
         return recorded.get(run.run_id, f"component {matching[0]}" if matching else None)
 
-    async def _cache_flow_components(self, flow_id: str) -> None:
+    async def _fetch_and_cache_flow_components(self, flow_id: str) -> None:
         async with self._limit:
             if flow_id in self._components:
                 return
@@ -175,21 +175,21 @@ class RunFinder:
 
     async def read_first_error_lines(self, runs: Iterable[RunDetails]) -> dict[str, str]:
         """Return the first line of each failed run's first error. Leaves out errors that can't be read in time."""
-        errors = await self._fetch_run_errors(runs, _ERROR_WAIT_SECONDS)
+        errors = await self._get_or_load_run_errors(runs, _ERROR_WAIT_SECONDS)
         return {run_id: text.partition("\n")[0].strip() for run_id, text in errors.items()}
 
-    async def _fetch_run_errors(self, runs: Iterable[RunDetails], timeout: float | None = None) -> dict[str, str]:
+    async def _get_or_load_run_errors(self, runs: Iterable[RunDetails], timeout: float | None = None) -> dict[str, str]:
         """By run ID, one error per line, with secrets masked. Runs that haven't failed are skipped."""
         run_ids = [run.run_id for run in runs if has_ended_with_failures(run) and run.items.total <= MAX_ITEMS]
         for run_id in run_ids:
             if run_id not in self._errors and run_id not in self._reading:
-                self._reading[run_id] = asyncio.create_task(self._cache_run_errors(run_id))
+                self._reading[run_id] = asyncio.create_task(self._fetch_and_cache_run_errors(run_id))
         tasks = [self._reading[run_id] for run_id in run_ids if run_id in self._reading]
         if tasks:
             await asyncio.wait(tasks, timeout=timeout)
         return {run_id: self._errors[run_id] for run_id in run_ids if run_id in self._errors}
 
-    async def _cache_run_errors(self, run_id: str) -> None:
+    async def _fetch_and_cache_run_errors(self, run_id: str) -> None:
         try:
             async with self._limit:
                 snapshot = mask_snapshot(await self._client.snapshot(run_id, include=("items", "flow")))
@@ -237,7 +237,7 @@ class RunListCache:
         self._locks: dict[object, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._newest: dict[object, tuple[float, list[RunDetails]]] = {}
 
-    async def read_page(self, filters: Mapping[str, str], page: int) -> list[RunDetails]:
+    async def fetch_page(self, filters: Mapping[str, str], page: int) -> list[RunDetails]:
         """Return a page of runs, plus one more if there is a next page."""
         listed = await self._client.list_runs(limit=PAGE + 1, offset=(page - 1) * PAGE, **list_runs_arguments(filters))
         return listed.runs
@@ -248,7 +248,7 @@ class RunListCache:
         async with self._locks[key]:
             at, runs = self._newest.pop(key, (float("-inf"), []))
             if time.monotonic() - at > _MAX_AGE_SECONDS:
-                runs = await self.read_page(filters, 1)
+                runs = await self.fetch_page(filters, 1)
                 at = time.monotonic()
             # Keep the most recently used list last.
             self._newest[key] = at, runs

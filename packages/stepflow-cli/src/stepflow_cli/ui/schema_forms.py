@@ -83,7 +83,7 @@ def _parse_field_text(kind: str, text: str) -> Any:
     if kind in ("text", "long", "secret"):
         return text
     if kind in FORMATS:
-        return _check_string_format(kind, text.strip())
+        return _normalize_formatted_string(kind, text.strip())
     value = _parse_json_text(text)
     if kind == "integer" and not (is_number(value) and value == int(value)):
         raise ValueError("is not an integer")
@@ -96,7 +96,7 @@ def _parse_field_text(kind: str, text: str) -> Any:
     return value
 
 
-def _check_string_format(kind: str, text: str) -> str:
+def _normalize_formatted_string(kind: str, text: str) -> str:
     try:
         match kind:
             case "date":

@@ -54,7 +54,7 @@ def choose_landing_path(query: Mapping[str, str]) -> str:
         return "/runs"
 
 
-def get_verified_form(request: Request) -> Mapping[str, str]:
+def get_accepted_form(request: Request) -> Mapping[str, str]:
     """Return the fields of a form that the guard has accepted."""
     form = request.scope["stepflow.form"]
     assert isinstance(form, Mapping)

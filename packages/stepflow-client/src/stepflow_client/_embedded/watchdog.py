@@ -95,7 +95,7 @@ def _reap_watchdog(process: subprocess.Popen[bytes]) -> None:
 def launch_watchdog(token: str) -> subprocess.Popen[bytes] | None:
     """Start a watchdog for a token without waiting for it. Returns None if this Python can't start processes."""
     import importlib.util
-    import subprocess
+    from subprocess import DEVNULL, PIPE, Popen
 
     spec = importlib.util.find_spec("psutil")
     # Don't run sys.executable if it's a frozen program, or a server that embeds Python.
@@ -105,16 +105,9 @@ def launch_watchdog(token: str) -> subprocess.Popen[bytes] | None:
     folder = os.path.dirname(os.path.dirname(spec.origin))
     # -I and -S ignore user settings and site packages, which also speeds up the start.
     command = [sys.executable, "-I", "-S", os.path.abspath(__file__), token, str(os.getpid()), folder]
-    return subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        # The watchdog itself must not have a token, not even from a runtime that started this process.
-        env={key: value for key, value in os.environ.items() if key != TOKEN_VARIABLE},
-        cwd="/",
-        start_new_session=True,
-    )
+    # The watchdog itself must not have a token, not even from a runtime that started this process.
+    env = {key: value for key, value in os.environ.items() if key != TOKEN_VARIABLE}
+    return Popen(command, stdin=PIPE, stdout=DEVNULL, stderr=DEVNULL, env=env, cwd="/", start_new_session=True)
 
 
 def kill_runtime_processes(token: str, leaders: set[psutil.Process]) -> bool:

@@ -13,16 +13,9 @@ from stepflow_client import NotFoundError, RerunPlan, StepflowClientError, Store
 from stepflow_client._command import group_failures
 from stepflow_client.drawing.report_data import mask_arguments
 
-from ..change_form import (
-    ChangeForm,
-    InvalidChangeError,
-    ItemsToChange,
-    build_rerun_arguments,
-    prefill_change_form,
-    refill_form,
-)
-from ..security import get_verified_form
-from ..site import Site, build_changed_query, get_site
+from ..change_form import ChangeForm, InvalidChangeError, ItemsToChange, make_rerun_arguments, prefill_form, refill_form
+from ..security import get_accepted_form
+from ..site_state import Site, build_changed_query, get_site
 from .actions import redirect_to_started_runs
 from .flows import build_flow_fields
 
@@ -33,13 +26,13 @@ async def change_form_page(request: Request) -> Response:
     subject = await _read_items_to_change(site, request.path_params["run_id"], request.query_params)
     tried = request.query_params.get("tried", "")
     sent = site.trials.get(tried)
-    form = prefill_change_form(subject) if sent is None else refill_form(subject, sent)
+    form = prefill_form(subject) if sent is None else refill_form(subject, sent)
     return await _render_form(request, site, subject, form, tried=tried if sent is not None else "")
 
 
 async def plan_or_run_change(request: Request) -> Response:
     """Plan or run a change. `do` is `plan`, `try` (run it on one item) or `run`."""
-    site, form = get_site(request), get_verified_form(request)
+    site, form = get_site(request), get_accepted_form(request)
     subject = await _read_items_to_change(site, request.path_params["run_id"], form)
     tried = form.get("tried", "") if form.get("tried") in site.trials else ""
     try:
@@ -47,7 +40,7 @@ async def plan_or_run_change(request: Request) -> Response:
         earlier = site.trials.get(tried, {})
         secrets = {field.name for field in subject.fields[1] if field.kind == "secret" and not form.get(field.name)}
         entered = {**form, **{name: earlier[name] for name in secrets if name in earlier}}
-        arguments = await run_in_threadpool(build_rerun_arguments, subject, entered)
+        arguments = await run_in_threadpool(make_rerun_arguments, subject, entered)
         if form.get("do") == "plan":
             plan = await site.client.plan_rerun(subject.run.run_id, **arguments)
             return await _render_form(request, site, subject, refill_form(subject, form), plan=plan, tried=tried)
@@ -83,18 +76,9 @@ async def _read_items_to_change(site: Site, run_id: str, place: Mapping[str, str
     if not 0 <= index < len(items):
         raise NotFoundError(f"run {run.run_id} has no item {text}", status_code=404)
     step = place.get("step", "")
-    subject = ItemsToChange(
-        run,
-        stored,
-        given,
-        mask_arguments(stored.flow, given),
-        build_flow_fields(stored),
-        len(items),
-        index,
-        group,
-        step,
-    )
-    if step and step not in subject.steps:
+    masked, fields = mask_arguments(stored.flow, given), build_flow_fields(stored)
+    subject = ItemsToChange(run, stored, given, masked, fields, len(items), index, group, step)
+    if step and step not in subject.steps_with_overrides:
         raise NotFoundError(f"the flow has no step {step}", status_code=404)
     return subject
 

@@ -13,9 +13,9 @@ from stepflow_client.drawing import RunReport
 from stepflow_client.drawing.report_data import mask_differences
 from stepflow_client.flows.expressions import format_path
 
+from ..item_attempts import get_item_page_path
 from ..item_reports import PARTS, build_masked_report
-from ..site import Site, get_site, parse_query_index
-from ..steps import get_item_page_path
+from ..site_state import Site, get_site, parse_query_index
 
 _MAX_STEPS = 500
 
@@ -45,7 +45,7 @@ class ComparedItem:
         times = (time for time in self.report.times if (time.item_index, time.step_id) == (self.index, step_id))
         return next((time.duration for time in times if self.report.was_run(time)), None)
 
-    def get_listed_step(self, step_id: str) -> Any:
+    def find_step_details(self, step_id: str) -> Any:
         """Return a step as listed by the server, or None if it isn't listed."""
         steps = self.report.steps
         return next((step for step in steps if (step.item_index, step.step_id) == (self.index, step_id)), None)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from stepflow_client import StepflowClientError, StoredFlow
-from stepflow_client._command import check_source
+from stepflow_client._command import check_source, write_yaml
 from stepflow_client._data.flow_declarations import collect_declared_variables, get_declared_schema, get_defs
 from stepflow_client.flows.reading import parse_yaml
 from stepflow_client.flows.run_requirements import check_inputs
 from stepflow_client.flows.syntax_tree import FlowText
 
+from ...inputs.flow_loading import sort_flow_keys
 from ..flow_list import search_flows
-from ..item_reports import draw_flow_graph, format_flow_yaml_lines
+from ..graphs_and_timelines import draw_flow_graph
 from ..schema_forms import (
     Field,
     InvalidFormError,
@@ -28,8 +30,8 @@ from ..schema_forms import (
     parse_submitted_object,
     restore_submitted_texts,
 )
-from ..security import get_verified_form
-from ..site import Site, get_site
+from ..security import get_accepted_form
+from ..site_state import Site, get_site
 
 _MAX_COMPONENTS = 200
 _MAX_FINDINGS = 50
@@ -110,9 +112,14 @@ def build_flow_fields(stored: StoredFlow) -> tuple[list[Field], list[Field]]:
     return build_schema_fields(input, definitions), variable_fields
 
 
+def format_flow_yaml_lines(flow: Mapping[str, Any]) -> list[str]:
+    """Sorts the keys, because servers return them in a different order each time."""
+    return write_yaml(sort_flow_keys(flow)).splitlines()
+
+
 async def start_flow(request: Request) -> Response:
     """Start a flow with the submitted values."""
-    site, form = get_site(request), get_verified_form(request)
+    site, form = get_site(request), get_accepted_form(request)
     stored = await site.restore_schema_key_order(await site.client.get_flow(request.path_params["flow_id"]))
     inputs, variables = build_flow_fields(stored)
     raw = form.get("raw", "").replace("\r\n", "\n")
@@ -156,34 +163,28 @@ async def components_page(request: Request) -> Response:
     """Show the server's components and their schemas."""
     site = get_site(request)
     components = await site.client.list_components()
-    text = request.query_params.get("q", "").strip().lower()
+    text = request.query_params.get("q", "")
     matches = []
     for component in sorted(components, key=lambda component: (component.plugin or "", component.name)):
         words = (component.path or component.name, component.plugin or "", component.description or "")
-        if text in " ".join(words).lower():
+        if text.strip().lower() in " ".join(words).lower():
             matches.append(component)
-    return site.render(
-        request,
-        "components",
-        components=matches[:_MAX_COMPONENTS],
-        total=len(matches),
-        text=request.query_params.get("q", ""),
-        failed=components.failed_plugins,
-    )
+    shown, failed = matches[:_MAX_COMPONENTS], components.failed_plugins
+    return site.render(request, "components", components=shown, total=len(matches), text=text, failed=failed)
 
 
 async def new_flow_page(request: Request) -> Response:
     """Show the form for a new flow, optionally loaded from a file in the folder."""
     site, text = get_site(request), ""
     if site.flows is not None and "file" in request.query_params:
-        file = await run_in_threadpool(site.flows.find_file_by_name, request.query_params["file"])
+        file = await run_in_threadpool(site.flows.find_file_by_relative_path, request.query_params["file"])
         text = file.path.read_text("utf-8-sig", "replace") if file is not None else ""
     return site.render(request, "new", text=text, findings=[], problem="")
 
 
 async def store_flow(request: Request) -> Response:
     """Store a pasted or uploaded flow, and redirect to its page."""
-    site, form = get_site(request), get_verified_form(request)
+    site, form = get_site(request), get_accepted_form(request)
     text = form.get("file", "") if form.get("file", "").strip() else form.get("text", "")
     try:
         flow = await run_in_threadpool(parse_yaml, text, "the flow")
@@ -198,7 +199,7 @@ async def store_flow(request: Request) -> Response:
 
 async def check_flow_while_typing(request: Request) -> Response:
     """Check a flow while the user is typing. Doesn't store anything or send it to the server."""
-    text = get_verified_form(request).get("text", "")
+    text = get_accepted_form(request).get("text", "")
     return JSONResponse({"findings": await run_in_threadpool(_list_flow_findings, text) if text.strip() else []})
 
 

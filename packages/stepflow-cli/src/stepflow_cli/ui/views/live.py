@@ -18,7 +18,7 @@ from starlette.responses import Response, StreamingResponse
 from stepflow_client import StepflowClientError
 
 from ...params.runs import parse_user_query
-from ..site import Site, get_site
+from ..site_state import Site, get_site
 from .runs import parse_number_parameter, parse_run_list_query, read_batch_progress
 
 # Minimum seconds between messages, since thousands of events can arrive at once.

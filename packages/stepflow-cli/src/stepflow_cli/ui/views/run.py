@@ -18,23 +18,15 @@ from stepflow_client.drawing.report_page import summarize_latency
 from stepflow_client.types.account import count_failed_in_sub_runs
 from stepflow_client.types.statuses import UNSUCCESSFUL_STATUSES
 
-from ..item_reports import (
-    MAX_DRAWN_ITEMS,
-    PARTS,
-    ItemReport,
-    build_masked_report,
-    draw_item_graph,
-    draw_run_graph,
-    draw_run_timeline,
-    format_flow_yaml_lines,
-    parse_timeline_span,
-    read_item_report,
-)
+from ..graphs_and_timelines import draw_item_graph, draw_run_graph, draw_run_timeline, parse_timeline_span
+from ..item_attempts import list_item_attempts
+from ..item_reports import MAX_DRAWN_ITEMS, PARTS, ItemReport, build_masked_report, read_item_report
 from ..links import ItemUrls
 from ..run_followers import STATES, format_state_ranges, merge_item_states
 from ..run_list import PAGE, SortOrder
-from ..site import Site, get_site, parse_query_index
-from ..steps import STEP_KEYS, SelectedStep, build_step_rows, find_creating_step, find_selected_step, list_item_attempts
+from ..site_state import Site, get_site, parse_query_index
+from ..steps import STEP_KEYS, SelectedStep, build_step_rows, find_creating_step, find_selected_step
+from .flows import format_flow_yaml_lines
 from .runs import parse_number_parameter
 
 MAX_RERUNS = 20
@@ -268,7 +260,7 @@ async def _build_panel_values(
         "total": item_report.total,
         "urls": urls,
         "given": given,
-        "decoder_of": item_report.get_output_decoder,
+        "decoder_of": item_report.get_value_decoder,
         "input": inputs[item.index] if item.index < len(inputs) else None,
         "is_input_known": item.index < len(inputs),
         "account": item_report.account,

@@ -18,7 +18,7 @@ from ...params.runs import parse_user_query
 from ...records.runs import STATUSES
 from ..run_list import PAGE, SearchResult, build_run_rows
 from ..security import choose_landing_path
-from ..site import Site, build_changed_query, get_site, parse_query_index
+from ..site_state import Site, build_changed_query, get_site, parse_query_index
 
 _MAX_FLOWS = 5
 # Maximum number of a list's running batches to follow.
@@ -61,7 +61,7 @@ async def runs_page(request: Request) -> Response:
             result = await site.finder.search_runs(query.words, fields)
             runs = result.runs[(page - 1) * PAGE :]
         else:
-            runs = await site.run_lists.read_page(fields, page)
+            runs = await site.run_lists.fetch_page(fields, page)
     except (InvalidArgumentError, Problem) as error:
         runs, problem = [], error.message
     opened = request.query_params.get("open", "")
@@ -85,7 +85,7 @@ async def runs_page(request: Request) -> Response:
         problem=problem,
         found=result,
         progress=await read_batch_progress(site, runs),
-        now=site.health.now,
+        now=site.health.server_time,
         # Search results aren't updated live: repeating the search for every new run would be too expensive.
         live="/live" if query.words or problem else f"/live/runs{build_changed_query({'q': str(query)})}",
     )

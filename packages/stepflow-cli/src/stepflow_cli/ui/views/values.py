@@ -17,7 +17,7 @@ from stepflow_client.flows.interpreter import get_value_at_path
 
 from ..item_reports import ItemReport
 from ..links import ItemUrls
-from ..site import get_site, parse_query_index
+from ..site_state import get_site, parse_query_index
 from .run import parse_item_index, read_item_or_404
 
 _MAX_FOUND = 100
@@ -104,7 +104,7 @@ async def _read_requested_value(request: Request) -> RequestedValue:
     except LookupError:
         raise NotFoundError(f"there is nothing at {format_path(path)}", status_code=404) from None
     urls = ItemUrls(run.run_id, index, item_report.total != 1)
-    decoder = item_report.get_output_decoder(step_id, of).get_decoder_at(path)
+    decoder = item_report.get_value_decoder(step_id, of).get_decoder_at(path)
     return RequestedValue(item_report, urls, step_id, of, path, value, decoder)
 
 
@@ -113,7 +113,7 @@ def search_value(
 ) -> Iterator[tuple[Path, Any, OutputDecoder]]:
     """Yield the places whose key or value contains `text` (ignoring case), level by level."""
     text = text.casefold()
-    if not isinstance(value, (dict, list)) and text in _get_search_text(decoder.restore_value(value)):
+    if not isinstance(value, (dict, list)) and text in _format_scalar_for_search(decoder.restore_value(value)):
         yield path, value, decoder
     waiting = [(path, value, decoder)] if isinstance(value, (dict, list)) else []
     count = 0
@@ -124,14 +124,14 @@ def search_value(
             for key, entry, inner in outer_decoder.iter_entries(outer, 0, len(outer)):
                 has_entries = isinstance(entry, (dict, list))
                 is_match = isinstance(key, str) and text in key.casefold()
-                if is_match or (not has_entries and text in _get_search_text(entry)):
+                if is_match or (not has_entries and text in _format_scalar_for_search(entry)):
                     yield (*place, key), entry, inner
                 if has_entries:
                     below.append(((*place, key), entry, inner))
         waiting = below
 
 
-def _get_search_text(value: Any) -> str:
+def _format_scalar_for_search(value: Any) -> str:
     if isinstance(value, str):
         return value.casefold()
     # For numbers this equals `json.dumps`, but it's faster.
@@ -153,7 +153,7 @@ def _encode_chunks(value: Any, decoder: OutputDecoder) -> Iterator[bytes]:
             return json.dumps(value).encode()
 
     waiting = bytearray()
-    for part in _encode_entries(value, decoder, 2, encode_scalar):
+    for part in _iter_json_parts(value, decoder, 2, encode_scalar):
         waiting += part
         if len(waiting) >= _CHUNK:
             yield bytes(waiting)
@@ -161,7 +161,7 @@ def _encode_chunks(value: Any, decoder: OutputDecoder) -> Iterator[bytes]:
     yield bytes(waiting) + b"\n"
 
 
-def _encode_entries(value: Any, decoder: OutputDecoder, depth: int, text: Callable[[Any], bytes]) -> Iterator[bytes]:
+def _iter_json_parts(value: Any, decoder: OutputDecoder, depth: int, text: Callable[[Any], bytes]) -> Iterator[bytes]:
     if not isinstance(value, (list, dict)):
         yield text(decoder.restore_value(value))
         return
@@ -172,7 +172,7 @@ def _encode_entries(value: Any, decoder: OutputDecoder, depth: int, text: Callab
         start = before + text(key) + b": " if is_object else before
         if depth > 1:
             yield start
-            yield from _encode_entries(entry, inner, depth - 1, text)
+            yield from _iter_json_parts(entry, inner, depth - 1, text)
         else:
             yield start + text(inner.restore_value(entry))
         before = b",\n"

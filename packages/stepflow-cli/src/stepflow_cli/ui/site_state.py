@@ -34,11 +34,12 @@ from stepflow_client.types.runs import RunSnapshot
 from ..output.tables import shorten_run_ids
 from ..settings.history import LazyRunHistory
 from .flow_list import FlowFolder
-from .links import CommandBuilder, build_query_string
+from .links import build_query_string
 from .run_followers import RunFollowers, ServerHealth
 from .run_list import RunFinder, RunListCache
 from .schema_forms import hash_form_contents, is_raw_edited
 from .security import FormTokens
+from .suggested_commands import CommandBuilder
 
 _MAX_INPUTS = 1_000
 _MAX_RECENT = 50
