@@ -25,7 +25,13 @@ from stepflow_client._http.messages import (
     ReadTimeout,
     WriteTimeout,
 )
-from stepflow_client._rules.retries import RetryBudget, compute_retry_delay, describe_outcome, was_not_processed
+from stepflow_client._rules.retries import (
+    RetryBudget,
+    compute_retry_delay,
+    describe_outcome,
+    parse_retry_after,
+    was_not_processed,
+)
 
 from tests.unit.both_twins import HEALTH, RUN_ID, TWINS, URL, Server
 
@@ -78,9 +84,11 @@ def named(value: Any) -> str | None:
 
 
 def delay(outcome: HttpError | HttpResponse, **more: Any) -> float | None:
-    policy, now = more.pop("policy", POLICY), more.pop("now", NOW)
+    policy = more.pop("policy", POLICY)
+    if isinstance(outcome, HttpResponse):
+        outcome = outcome._replace(headers={"date": http_date(0), **outcome.headers})
     attempt = {"attempt": 1, "idempotent": True, "time_left": 30.0} | more
-    return compute_retry_delay(policy, outcome=outcome, now=now, **attempt)
+    return compute_retry_delay(policy, outcome=outcome, **attempt)
 
 
 @pytest.mark.parametrize(("outcome", "if_idempotent", "otherwise", "untouched"), TABLE, ids=named)
@@ -181,6 +189,7 @@ def test_a_retry_after_beyond_the_deadline_is_not_waited_for() -> None:
     assert delay(HttpResponse(503, {"retry-after": "30"})) is None
     assert delay(HttpResponse(429, {"retry-after": "9" * 4000})) is None
     assert delay(HttpResponse(429, {"retry-after": http_date(3600)})) is None
+    assert parse_retry_after(HttpResponse(429, {"retry-after": http_date(-999_999_999)})) == 0.0
 
 
 def test_the_longer_of_both_waits_counts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -178,7 +178,7 @@ class Operation:
         """
         parameters = {name: value for name, value in named.items() if value is not None}
         run_id = arguments[0] if arguments and self.module.startswith("run.") else None
-        return OperationRequest(self, self._generated.build_request(*arguments, **parameters), run_id)
+        return OperationRequest(self, self._generated_module.build_request(*arguments, **parameters), run_id)
 
     def __repr__(self) -> str:
         return self.name
@@ -191,15 +191,15 @@ class Operation:
     @property
     def method(self) -> str:
         """The HTTP method."""
-        return str(self._generated.METHOD)
+        return str(self._generated_module.METHOD)
 
     @property
     def path(self) -> str:
         """The path under `/api/v1`, with `{placeholders}`."""
-        return str(self._generated.PATH)
+        return str(self._generated_module.PATH)
 
     @cached_property
-    def _generated(self) -> Any:
+    def _generated_module(self) -> Any:
         return import_module(f"stepflow_api.api.{self.module}")
 
 

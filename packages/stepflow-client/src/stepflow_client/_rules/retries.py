@@ -159,13 +159,7 @@ class RetryBudget:
 
 
 def compute_retry_delay(
-    policy: RetryPolicy,
-    attempt: int,
-    outcome: HttpError | HttpResponse,
-    *,
-    idempotent: bool,
-    time_left: float,
-    now: datetime | None = None,
+    policy: RetryPolicy, attempt: int, outcome: HttpError | HttpResponse, *, idempotent: bool, time_left: float
 ) -> float | None:
     """Return how many seconds to wait before retrying, or None if the request must not be retried.
 
@@ -175,7 +169,6 @@ def compute_retry_delay(
         outcome: The outcome of that attempt.
         idempotent: Whether sending the request twice has the same effect as sending it once.
         time_left: Seconds left until the caller's deadline.
-        now: The current time, for dates in `Retry-After`.
     """
     if isinstance(outcome, HttpResponse):
         is_transient = outcome.status in TRANSIENT_STATUSES
@@ -186,7 +179,7 @@ def compute_retry_delay(
         return None
     delay = compute_random_delay(policy.first_delay, policy.max_delay, attempt)
     if isinstance(outcome, HttpResponse):
-        delay = max(delay, parse_retry_after(outcome, now) or 0.0)
+        delay = max(delay, parse_retry_after(outcome) or 0.0)
     return delay if delay < time_left else None
 
 
@@ -198,12 +191,12 @@ def was_not_processed(outcome: BaseException | HttpResponse | None) -> bool:
     return isinstance(outcome, (ConnectFailed, CannotSend))
 
 
-def parse_retry_after(response: HttpResponse, now: datetime | None = None) -> float | None:
+def parse_retry_after(response: HttpResponse) -> float | None:
     """Return the delay in seconds from a `Retry-After` header (in either format), or None if there is none.
 
     Args:
-        response: The response. A `Retry-After` date is compared with the `Date` header, which uses the same clock.
-        now: The time to compare with if there is no `Date` header. Defaults to the current time.
+        response: The response. A `Retry-After` date is compared with the `Date` header, which uses the same clock, or
+            with the current time if there is no `Date` header.
     """
     text = response.headers.get("retry-after", "").strip()
     if text.isascii() and text.isdecimal():
@@ -211,7 +204,7 @@ def parse_retry_after(response: HttpResponse, now: datetime | None = None) -> fl
     date = parse_date(text)
     if date is None:
         return None
-    written = parse_date(response.headers.get("date", "")) or now or datetime.now(UTC)
+    written = parse_date(response.headers.get("date", "")) or datetime.now(UTC)
     return max(0.0, (date - written).total_seconds())
 
 
