@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from stepflow_client._runs.stored_form import RerunOrigin, add_tag_to_flow, parse_rerun_origin, restore_flow
+from stepflow_client._runs.stored_flow_form import RerunOrigin, add_tag_to_flow, parse_rerun_origin, restore_flow
 
 FLOW: dict[str, Any] = {
     "steps": [

@@ -25,7 +25,7 @@ from .._rules.chunks import Chunk, InputRetryRule
 from .._rules.lost_creation import get_creation_time
 from .._rules.retries import Backoff
 from .._rules.timeouts import deadline_scope, has_passed
-from .._runs.stored_form import add_tag_to_flow
+from .._runs.stored_flow_form import add_tag_to_flow
 from .._telemetry.history_recorder import BatchRecorder
 from .._telemetry.tracing import annotate_operation, measure_chunk
 from ..errors import InvalidArgumentError, NotFoundError, StepflowClientError

@@ -23,7 +23,7 @@ from .._rules import key_lock
 from .._rules.key_lock import KeyLock, KeyRun, PublishedCall
 from .._rules.retries import TRANSIENT_ERRORS, parse_date
 from .._rules.timeouts import current_deadline, has_passed, limit_by_deadline
-from .._runs.stored_form import add_tag_to_flow
+from .._runs.stored_flow_form import add_tag_to_flow
 from .._telemetry.history_recorder import CreatedRun
 from .._telemetry.tracing import annotate_operation
 from ..errors import NotFoundError, RequestTimeoutError, StepflowClientError

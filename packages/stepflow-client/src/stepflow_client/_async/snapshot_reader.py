@@ -20,7 +20,7 @@ from .._rules.run_progress import RunProgress
 from .._rules.timeouts import call_scope
 from .._runs.explanation import add_explanations, explain_items, find_component_needing_schema
 from .._runs.pinned_steps import PIN_COMPONENT
-from .._runs.stored_form import mark_step_details_as_kept, parse_rerun_origin, restore_flow
+from .._runs.stored_flow_form import mark_step_details_as_kept, parse_rerun_origin, restore_flow
 from ..errors import InvalidArgumentError, NotFoundError, StepflowClientError, UnsupportedByServerError
 from ..flows.components import Components, parse_components
 from ..flows.graph import get_steps_by_id

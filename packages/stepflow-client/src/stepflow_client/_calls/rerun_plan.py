@@ -18,7 +18,7 @@ from .._rules.releases import Server, require_capability
 from ..errors import InvalidArgumentError
 from ..flows.expected_results import is_json_equal, may_equal_masked
 from ..flows.expressions import Reference, find_references, parse_unambiguous_path
-from ..flows.graph import FlowSteps, cut_flow_to_step, get_steps_by_id, get_steps_by_id_including
+from ..flows.graph import FlowSteps, check_step_exists, cut_flow_to_step, get_steps_by_id
 from ..flows.interpreter import apply_overrides_if_valid
 from ..flows.reading import FlowSource
 from ..flows.run_requirements import check_variables
@@ -354,7 +354,7 @@ def combine_with_earlier_run(request: RerunRequest, earlier: EarlierRun, new: Ma
     flow, written, entry = earlier.flow if new is None else new, earlier.flow, earlier.find_entry(earlier.run_id)
     for step in (before, alone):
         if step is not None:
-            get_steps_by_id_including(flow, step)
+            check_step_exists(flow, step)
     if new is not None and entry is not None and isinstance(entry.flow, Mapping) and not is_flow_masked(entry.flow):
         # Compare with the flow as its author wrote it.
         written = entry.flow

@@ -11,7 +11,7 @@ from typing import Any
 from .._base.text import short_json
 from .._checks.shape_rules import check_flow_shape
 from .._data.arguments import file_path
-from .._runs.stored_form import remove_cases
+from .._runs.stored_flow_form import remove_cases
 from ..errors import FlowFileError
 from ..flows import reading
 from ..flows.expressions import Path as Place, parse_path

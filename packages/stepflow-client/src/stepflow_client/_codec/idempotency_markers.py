@@ -19,7 +19,7 @@ from .requests import RunArguments
 if TYPE_CHECKING:
     import hashlib
 
-    from .._runs.stored_form import RerunOrigin
+    from .._runs.stored_flow_form import RerunOrigin
     from ..types import FlowVariable
 else:
     hashlib = lazy_module("hashlib")

@@ -31,10 +31,11 @@ from ..types.statuses import (
 from .requests import RUN_ID
 
 if TYPE_CHECKING:
-    from .._runs import pinned_steps, stored_form
+    from .._runs import pinned_steps, stored_flow_form
+    from .._runs.stored_flow_form import RerunOrigin
     from ..types.runs import HistoryEntry
 else:
-    stored_form = lazy_module("stepflow_client._runs.stored_form")
+    stored_flow_form = lazy_module("stepflow_client._runs.stored_flow_form")
     pinned_steps = lazy_module("stepflow_client._runs.pinned_steps")
 
 Answer = TypeVar("Answer")
@@ -373,7 +374,7 @@ def read_stored_flow_content(answer: dict[str, Any]) -> dict[str, Any]:
 
 
 def combine_run_arguments(
-    run_id: str, reported: Mapping[str, Any], entry: HistoryEntry | None, origin: stored_form.RerunOrigin | None = None
+    run_id: str, reported: Mapping[str, Any], entry: HistoryEntry | None, origin: RerunOrigin | None = None
 ) -> types.RunArguments:
     """Return the arguments a run was started with.
 
@@ -432,7 +433,7 @@ def read_flow(answer: dict[str, Any], flow_id: str | None = None) -> types.Store
         ValueError: If the response is for a different flow.
     """
     content = answer["flow"]
-    written = stored_form.restore_flow(content) if isinstance(content, dict) else content
+    written = stored_flow_form.restore_flow(content) if isinstance(content, dict) else content
     stored = decode_model(types.StoredFlow, {**answer, "flow": written})
     if flow_id is not None and stored.flow_id != flow_id:
         raise ValueError(f"it is about a different flow, {stored.flow_id}")

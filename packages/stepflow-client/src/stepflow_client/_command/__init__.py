@@ -64,7 +64,7 @@ if TYPE_CHECKING:
     from .._rules.transport_errors import ANOTHER_SERVICE, get_refused_hint
     from .._runs.failure_hints import ResolvedInput, find_error_hint
     from .._runs.run_differences import ABSENT, find_value_changes
-    from .._runs.stored_form import collect_examples, remove_cases
+    from .._runs.stored_flow_form import collect_examples, remove_cases
     from .._stores.journal import Journal
     from .._stores.user_files import get_stepflow_user_folder
     from .._sync.snapshot_reader import build_initial_progress
@@ -141,7 +141,7 @@ __getattr__, __dir__ = make_lazy_exports(
         "._rules.transport_errors": ["ANOTHER_SERVICE", "get_refused_hint"],
         "._runs.failure_hints": ["find_error_hint", "ResolvedInput"],
         "._runs.run_differences": ["ABSENT", "find_value_changes"],
-        "._runs.stored_form": ["collect_examples", "remove_cases"],
+        "._runs.stored_flow_form": ["collect_examples", "remove_cases"],
         "._stores.journal": ["Journal"],
         "._stores.user_files": ["get_stepflow_user_folder"],
         "._sync.snapshot_reader": ["build_initial_progress"],

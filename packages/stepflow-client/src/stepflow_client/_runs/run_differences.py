@@ -18,7 +18,7 @@ from ..types.models import to_plain_data
 from ..types.reruns import RunDifference
 from ..types.results import FlowError
 from ..types.runs import RunSnapshot
-from .stored_form import parse_rerun_origin
+from .stored_flow_form import parse_rerun_origin
 
 
 def _index_items(snapshot: RunSnapshot) -> dict[int, dict[str, Any]]:

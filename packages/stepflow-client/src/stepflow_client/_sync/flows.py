@@ -28,12 +28,12 @@ from ..flows.reading import FlowSource, load_flow, resolve_flow_argument
 from .connection import Connection
 
 if TYPE_CHECKING:
-    from .._runs import stored_form
+    from .._runs import stored_flow_form
     from ..flows import run_requirements
     from ..flows.run_requirements import RunRequirements
     from ..types import FlowVariable, FlowVariables, StoredFlow, StoreFlowResponse, ValidationResult
 else:
-    stored_form = lazy_module("stepflow_client._runs.stored_form")
+    stored_flow_form = lazy_module("stepflow_client._runs.stored_flow_form")
     run_requirements = lazy_module("stepflow_client.flows.run_requirements")
 
 # How many checked and how many stored flows a client remembers.
@@ -174,14 +174,14 @@ class FlowStore:
             loaded = requests.unmarshal_flow(dump)
         elif dump is not None:
             stamp = None
-        content = stored_form.remove_cases(loaded)
+        content = stored_flow_form.remove_cases(loaded)
         digest = requests.hash_flow(content)
         if digest is None or digest not in self._accepted:
             content = check_json(content, "the flow")
             digest = requests.hash_flow(content)
             if digest is None:
                 raise InvalidArgumentError("the flow cannot be serialized to JSON")
-        checked = CheckedFlow(content, digest, stored_form.collect_examples(loaded))
+        checked = CheckedFlow(content, digest, stored_flow_form.collect_examples(loaded))
         if stamp is not None:
             self._checked.put_newest(stamp, checked)
         return checked
@@ -195,14 +195,15 @@ class FlowStore:
         """
         digest, needs = flow.digest, self.get_requirements(flow)
         if is_single:
-            copy = stored_form.add_tag_to_flow(flow.content_with_examples, os.urandom(16).hex())
+            copy = stored_flow_form.add_tag_to_flow(flow.content_with_examples, os.urandom(16).hex())
             return self.store_private_copy(flow, copy)
         registry = self.registries.of_current_process
         while (shared_id := registry.find_shared_flow_id(digest)) is None:
             is_first = registry.try_claim_flow_or_key(digest)
             if is_first or has_passed(current_deadline()):
                 try:
-                    copy = stored_form.add_tag_to_flow(flow.content_with_examples, registry.choose_flow_tag(digest))
+                    tag = registry.choose_flow_tag(digest)
+                    copy = stored_flow_form.add_tag_to_flow(flow.content_with_examples, tag)
                     flow_id = self.validate_and_store_copy(flow, copy)
                     registry.record_shared_flow(digest, flow_id)
                     self._copies.put_newest(flow_id, copy)
@@ -316,7 +317,7 @@ class FlowStore:
 
     def validate(self, flow: FlowSource) -> ValidationResult:
         """Ask the server to check a flow without storing it."""
-        sent = check_json(stored_form.remove_cases(self.load_or_fetch_flow(flow)), "the flow")
+        sent = check_json(stored_flow_form.remove_cases(self.load_or_fetch_flow(flow)), "the flow")
         return _build_validation(self._fetch_diagnostics(sent))
 
 

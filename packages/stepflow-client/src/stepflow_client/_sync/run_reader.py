@@ -24,10 +24,10 @@ from .connection import Connection
 if TYPE_CHECKING:
     from .._codec.requests import RunId
     from .._data.values import OutputDecoder
-    from .._runs import pinned_steps, stored_form
+    from .._runs import pinned_steps, stored_flow_form
     from ..types import ListItemsResponse, ListStepsResponse, RunDetails, StepDetails, StoredFlow
 else:
-    stored_form = lazy_module("stepflow_client._runs.stored_form")
+    stored_flow_form = lazy_module("stepflow_client._runs.stored_flow_form")
     pinned_steps = lazy_module("stepflow_client._runs.pinned_steps")
 
 ENDS_ITEMS = FAILED_STATUSES | {ExecutionStatus.COMPLETED}
@@ -147,7 +147,7 @@ class RunReader:
                 # Ignore errors reading the flow, since it only adds details.
                 with suppress(StepflowClientError):
                     started = self.find_started_flow(listed.run_id)
-                    written = None if started is None else stored_form.restore_flow(started)
+                    written = None if started is None else stored_flow_form.restore_flow(started)
                     flow = written or (self.get_run_flow(listed.run_id)).flow
             listed = failed_items.add_failed_steps(listed, failed, steps, flow)
         if lost and status is not None:
@@ -216,7 +216,7 @@ class RunReader:
         except (NotFoundError, UnsupportedByServerError):
             # If a step created the run, its flow may not be stored.
             return steps
-        return stored_form.mark_step_details_as_kept(steps, stored)
+        return stored_flow_form.mark_step_details_as_kept(steps, stored)
 
     def get_run_step(self, run_id: RunId, step_id: str, *, item_index: int = 0) -> StepDetails:
         """Return a single step of an item."""

@@ -18,7 +18,7 @@ from .._codec.requests import Variables, parse_run_variables
 from .._concurrency import async_compute
 from .._data.arguments import argument_error, check_flag, check_text
 from .._data.values import check_json, encode
-from .._runs.stored_form import remove_cases
+from .._runs.stored_flow_form import remove_cases
 from ..errors import InvalidArgumentError
 from ..flows.expected_results import is_json_equal
 from ..flows.expressions import Path, PathError, format_path, parse_path

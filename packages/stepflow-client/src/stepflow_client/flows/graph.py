@@ -195,8 +195,8 @@ class FlowSteps:
     @cached_property
     def cyclic_steps(self) -> set[str]:
         """Steps that lie on a cycle, or on a path from one cycle to another."""
-        left = _find_cyclic_names(self._wait_dependencies)
-        return left and left & _find_cyclic_names(_invert_edges(self._wait_dependencies))
+        left = _find_names_leading_to_cycles(self._wait_dependencies)
+        return left and left & _find_names_leading_to_cycles(_invert_edges(self._wait_dependencies))
 
     def find_shortest_path(self, start: str, goal: str) -> list[str]:
         """Return the shortest chain of dependencies from one step to another, or an empty list if there isn't one."""
@@ -228,7 +228,7 @@ def _invert_edges(following: Mapping[str, Iterable[str]]) -> dict[str, list[str]
     return preceding
 
 
-def _find_cyclic_names(following: Mapping[str, Collection[str]]) -> set[str]:
+def _find_names_leading_to_cycles(following: Mapping[str, Collection[str]]) -> set[str]:
     """Keep removing names that have no successors left, and return the rest."""
     counts, before = {name: len(successors) for name, successors in following.items()}, _invert_edges(following)
     free = [name for name, count in counts.items() if not count]
@@ -240,7 +240,7 @@ def _find_cyclic_names(following: Mapping[str, Collection[str]]) -> set[str]:
     return {*following}.difference(free)
 
 
-def get_steps_by_id_including(flow: Mapping[str, Any], step: str) -> dict[str, Mapping[str, Any]]:
+def check_step_exists(flow: Mapping[str, Any], step: str) -> dict[str, Mapping[str, Any]]:
     """Return the flow's steps keyed by ID, after checking that it has this one.
 
     Raises:
@@ -261,7 +261,7 @@ def cut_flow_to_step(flow: Mapping[str, Any], step: str, overrides: Any = None) 
     Raises:
         InvalidArgumentError: If the flow has no such step, or the overrides are malformed.
     """
-    steps, changes = get_steps_by_id_including(flow, step), unify_overrides(overrides) or {}
+    steps, changes = check_step_exists(flow, step), unify_overrides(overrides) or {}
     reads = dict(FlowSteps(flow).reads_by_step)
     for name, change in changes.items():
         patch = change.get("value")
@@ -299,7 +299,7 @@ def flow_of_step(flow: FlowSource, step_id: str) -> dict[str, Any]:
         InvalidArgumentError: If the flow has no such step.
     """
     content = load_flow(flow)
-    alone = {**get_steps_by_id_including(content, step_id)[step_id], "input": {"$input": "$"}}
+    alone = {**check_step_exists(content, step_id)[step_id], "input": {"$input": "$"}}
     # Leave out the schemas: they describe the whole flow's input and output.
     kept: dict[str, Any] = {key: content[key] for key in ("description", "version", "metadata") if key in content}
     named = {"name": f"{content['name']}/{step_id}"} if isinstance(content.get("name"), str) else {}

@@ -207,11 +207,11 @@ class RecordedEvaluation(Evaluation):
             if keyword is None:
                 return self._evaluate_parts(expression)
             if keyword == "$coalesce":
-                return _evaluate_unknown_as_fallible(super().evaluate, expression)
+                return _evaluate_marking_unknown_as_fallible(super().evaluate, expression)
         return super().evaluate(expression)
 
     def _is_condition_true(self, condition: Any) -> bool:
-        return bool(_evaluate_unknown_as_fallible(super()._is_condition_true, condition))
+        return bool(_evaluate_marking_unknown_as_fallible(super()._is_condition_true, condition))
 
     def _evaluate_parts(self, parts: Mapping[Any, Any]) -> dict[Any, Any]:
         """Evaluate every part of an object or list, collecting failures along the way."""
@@ -242,7 +242,7 @@ class RecordedEvaluation(Evaluation):
         return self.steps[step_id]
 
 
-def _evaluate_unknown_as_fallible(evaluate: Callable[[Any], Any], expression: Any) -> Any:
+def _evaluate_marking_unknown_as_fallible(evaluate: Callable[[Any], Any], expression: Any) -> Any:
     """Evaluate an expression. If its value is unknown, report that it may fail, since whatever gets evaluated next
     might."""
     try:
