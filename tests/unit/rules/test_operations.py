@@ -72,13 +72,13 @@ def test_no_private_name_of_the_generated_package_is_used() -> None:
     found = []
     for path in Path(stepflow_client.__file__).parent.rglob("*.py"):
         text = path.read_text("utf-8")
-        if "stepflow_api" not in text and "_generated" not in text:
+        if "stepflow_api" not in text and "_generated_module" not in text:
             continue
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("stepflow_api"):
                 found += [name.name for name in node.names]
             elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute):
                 # The module of an operation, imported by its name.
-                found += [node.attr] if node.value.attr == "_generated" else []
+                found += [node.attr] if node.value.attr == "_generated_module" else []
     assert {"Client", "build_request", "METHOD", "PATH"} <= set(found)
     assert [name for name in found if re.match("_", name)] == []
