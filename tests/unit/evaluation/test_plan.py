@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from stepflow_client import InvalidArgumentError
 from stepflow_client.evaluation import Variant
-from stepflow_client.evaluation.records import choose_chunk_size, divide_concurrency, plan_variants
+from stepflow_client.evaluation.records import choose_items_per_run, divide_concurrency, plan_variants
 
 FLOW: dict[str, Any] = {
     "name": "f",
@@ -65,5 +65,5 @@ def test_all_variants_have_the_same_limit(most: int | None, found: int | None) -
 
 @pytest.mark.parametrize(("items", "size"), [(5, 2), (120, 5), (600, 25), (4_999, 32), (5_000, None)])
 def test_runs_are_enough_to_compare_their_times(items: int, size: int | None) -> None:
-    assert choose_chunk_size(items, 2) == size
-    assert choose_chunk_size(items, 1) is None
+    assert choose_items_per_run(items, 2) == size
+    assert choose_items_per_run(items, 1) is None

@@ -28,7 +28,7 @@ class PartNotFound(Exception):
     """The type has no such field or element. The arguments are a message and an optional hint."""
 
 
-def find_field(kind: Any, name: str) -> Field:
+def find_field_by_attribute(kind: Any, name: str) -> Field:
     """Return the field that an attribute refers to.
 
     Raises:

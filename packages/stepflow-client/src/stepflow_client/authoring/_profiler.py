@@ -53,7 +53,7 @@ class _FlowValueDetector:
             return
         for operation in self._get_function_operations(frame).with_operands:
             for operand in operation.operands:
-                self._report_flow_values(frame, operation, _evaluate_operand(operand, frame, frame.f_locals))
+                self._add_errors_about_flow_values(frame, operation, _evaluate_operand(operand, frame, frame.f_locals))
         if type(result) is Value and frame.f_back is not None:
             caller = self._get_function_operations(frame.f_back)
             if caller.calls:
@@ -62,7 +62,7 @@ class _FlowValueDetector:
                 if operation_on_call is not None and operation_on_call.of_result is not None:
                     names = {**frame.f_back.f_locals, "_": result}
                     value = _evaluate_operand(operation_on_call.of_result, frame.f_back, names)
-                    self._report_flow_values(frame.f_back, operation_on_call, value)
+                    self._add_errors_about_flow_values(frame.f_back, operation_on_call, value)
 
     check_returning_function.watches_flows = True  # type: ignore[attr-defined]
 
@@ -76,7 +76,7 @@ class _FlowValueDetector:
             self._codes[id(code)] = operations
         return operations
 
-    def _report_flow_values(self, frame: FrameType, operation: UninterceptedOperation, value: Any) -> None:
+    def _add_errors_about_flow_values(self, frame: FrameType, operation: UninterceptedOperation, value: Any) -> None:
         for flow_value in _iter_flow_values(value):
             kind = getattr(flow_value.__stepflow__, "kind", Any)
             if operation.is_none_check and not fields.allows_any_value(kind) and not fields.may_be_none(kind):

@@ -167,7 +167,7 @@ class Value:
         if name.startswith(("__", "_repr_", "_ipython_")):
             # Python and notebooks look these up on any object.
             raise AttributeError(name)
-        return Value(_make_part_expression(self.__stepflow__, name, fields.find_field, _NoFieldError))
+        return Value(_make_part_expression(self.__stepflow__, name, fields.find_field_by_attribute, _NoFieldError))
 
     def __getitem__(self, key: Any) -> Any:
         """Return the value of an element, or of a field in an object without a class."""

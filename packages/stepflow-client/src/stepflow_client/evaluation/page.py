@@ -225,7 +225,7 @@ class CasesSection:
             spread = escape_html(self._secrets.hide_in_text(", ".join(_describe_spread(items))))
             parts.append(f'<p class="soft">{spread}</p>')
         for place, group in enumerate(groups.values()):
-            body = self._render_repeats(group, before)
+            body = self._render_equal_repeats(group, before)
             if len(groups) > 1:
                 numbers = ", ".join(str(item.repeat + 1) for item in group)
                 title = f"<summary>repeat {numbers} {format_status(group[0].status)}</summary>"
@@ -233,7 +233,7 @@ class CasesSection:
             parts.append(body)
         return "".join(parts)
 
-    def _render_repeats(self, items: Sequence[EvaluationItem], before: EvaluationItem | None) -> str:
+    def _render_equal_repeats(self, items: Sequence[EvaluationItem], before: EvaluationItem | None) -> str:
         """Render repeats that share the same output and scores, with links to their runs."""
         hide, item = self._secrets.hide_in_text, items[0]
         parts = []

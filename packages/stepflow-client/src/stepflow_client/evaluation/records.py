@@ -394,7 +394,7 @@ def divide_concurrency(max_concurrency: int | None, variants: int) -> int | None
     return None if max_concurrency is None else max(1, max_concurrency // variants)
 
 
-def choose_chunk_size(items: int, variants: int) -> int | None:
+def choose_items_per_run(items: int, variants: int) -> int | None:
     """Return the number of items per run, or None to leave it to `map`.
 
     Times are compared by run, and by default `map` would create too few runs unless there are thousands of items.

@@ -531,7 +531,7 @@ async def evaluate(
         map_options = {
             "variables_from_env": variables_from_env,
             "check_input": check_input,
-            "chunk_size": chunk_size or records.choose_chunk_size(count * repeat, len(planned)),
+            "chunk_size": chunk_size or records.choose_items_per_run(count * repeat, len(planned)),
             "max_concurrency": records.divide_concurrency(max_concurrency, len(planned)),
             "max_attempts": max_attempts,
             "retry_on": retry_on,
