@@ -355,7 +355,7 @@ def _import_all() -> None:
 
     for package in (stepflow_api, stepflow_cli, stepflow_client):
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            if not module.name.endswith(("__main__", ".watchdog", ".regenerate")):
+            if not module.name.endswith(("__main__", ".parent_watchdog", ".regenerate")):
                 importlib.import_module(module.name)
     # What their functions import, and those of uvicorn.
     names = (

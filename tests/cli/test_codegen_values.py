@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 from pydantic import TypeAdapter
-from stepflow_cli.codegen.flow_module import generate_flow_module
 from stepflow_cli.codegen.python_names import make_variable_name, to_camel_case
+from stepflow_cli.codegen.typed_flows_module import generate_flow_module
 from stepflow_client._data.values import check_json
 
 from tests.cli.codegen_flows import FLOWS, flow_of

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from stepflow_cli.settings.history import LazyRunHistory
 from stepflow_cli.ui import flow_list
-from stepflow_cli.ui.flow_list import FlowFolder
+from stepflow_cli.ui.flow_folder import FlowFolder
 from stepflow_client import StepflowClient, StepflowRuntime
 from stepflow_client.history import History
 

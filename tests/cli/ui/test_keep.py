@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from stepflow_cli.ui.flow_list import FlowFolder
+from stepflow_cli.ui.flow_folder import FlowFolder
 from stepflow_client import StepflowRuntime
 
 from tests.cli.command import Stepflow

@@ -69,8 +69,8 @@ def codegen_command(flows: list[str], output: str | None, check: bool) -> None:
     flows = expand_folders(flows)
     if "-" in flows:
         raise usage("a flow from standard input has no path for the module to refer to", "write it to a file first")
-    from ..codegen.flow_module import generate_flow_module
     from ..codegen.pydantic_models import import_model_generator
+    from ..codegen.typed_flows_module import generate_flow_module
 
     import_model_generator()
     again = shlex.join(["stepflow", "codegen", *flows, "-O", str(file.path)])

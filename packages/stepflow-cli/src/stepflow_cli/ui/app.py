@@ -25,7 +25,7 @@ from stepflow_client.drawing.svg import STYLE
 
 from ..server.accepted_addresses import AcceptedAddresses
 from ..settings.history import LazyRunHistory
-from .flow_list import FlowFolder
+from .flow_folder import FlowFolder
 from .graphs_and_timelines import draw_flow_graph
 from .run_followers import RunFollowers, ServerHealth
 from .run_list import RunFinder, RunListCache

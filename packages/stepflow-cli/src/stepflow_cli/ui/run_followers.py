@@ -167,7 +167,7 @@ class RunFollower:
         """Return the item times known so far."""
         return self._items.times
 
-    def list_started_steps(self, index: int) -> list[tuple[str, bool, str | None]]:
+    def list_started_steps_of_item(self, index: int) -> list[tuple[str, bool, str | None]]:
         """Return an item's started steps as (step ID, is running, final status) tuples."""
         steps = self._progress.steps if self._progress is not None else []
         states = [(step.step_id, index in step.running, step.ended.get(index)) for step in steps]

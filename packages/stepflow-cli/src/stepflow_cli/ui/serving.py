@@ -37,7 +37,7 @@ def serve_pages(
     """
     from ..server.asgi import open_listening_socket, serve_asgi
     from .app import build_access_link, build_application
-    from .flow_list import FlowFolder
+    from .flow_folder import FlowFolder
     from .security import Sessions
 
     is_first, is_quiet = True, current_session().quiet

@@ -33,7 +33,7 @@ from stepflow_client.types.runs import RunSnapshot
 
 from ..output.tables import shorten_run_ids
 from ..settings.history import LazyRunHistory
-from .flow_list import FlowFolder
+from .flow_folder import FlowFolder
 from .links import build_query_string
 from .run_followers import RunFollowers, ServerHealth
 from .run_list import RunFinder, RunListCache

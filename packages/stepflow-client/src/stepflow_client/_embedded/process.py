@@ -25,8 +25,8 @@ from .._base.suggestions import install_command
 from .._data.arguments import argument_error
 from ..errors import ServerNotInstalledError
 from ..logs import RawLine, Stream, parse_port
+from .parent_watchdog import TOKEN_VARIABLE, find_session_processes, kill_processes
 from .server_logs import LogStore, PipeReader
-from .watchdog import TOKEN_VARIABLE, find_session_processes, kill_processes
 
 if TYPE_CHECKING:
     import psutil
@@ -215,7 +215,6 @@ class ServerProcess:
         *,
         env: Mapping[str, str],
         stdin: bytes | None,
-        max_line_length: int,
         pass_fds: Sequence[int],
         loopback: bool,
     ) -> None:
@@ -226,7 +225,6 @@ class ServerProcess:
             logs: The store for its log lines.
             env: The environment variables.
             stdin: The bytes to send to its stdin, or None.
-            max_line_length: Lines longer than this many bytes are truncated.
             pass_fds: File descriptors for it to inherit.
             loopback: Whether to close its port to other machines, if the system supports that.
 
@@ -262,7 +260,7 @@ class ServerProcess:
         try:
             # Don't rely on the ID alone: it may be reused once the process has been reaped.
             self.leader = psutil.Process(self.pid)
-            self._pipe_reader = PipeReader(pipes, max_line_length, self._detect_port_and_store_lines)
+            self._pipe_reader = PipeReader(pipes, logs.max_line_length, self._detect_port_and_store_lines)
         except BaseException:
             self._popen.kill()
             self._popen.communicate()

@@ -145,6 +145,7 @@ class LogStore:
     """Keeps a runtime's latest log lines across server restarts, and forwards them to a logger and listeners."""
 
     def __init__(self, config: LogConfig) -> None:
+        self.max_line_length = config.max_line_length
         self._lock = threading.Lock()
         self._recent: deque[RawLine] = deque(maxlen=config.buffer_lines if config.capture else 0)
         self._tail: deque[RawLine] = deque(maxlen=_TAIL_LINES)

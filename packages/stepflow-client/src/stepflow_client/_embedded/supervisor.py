@@ -26,7 +26,7 @@ from .._http.settings import API_PATH
 from .._http.sync_socket import SyncSocket
 from ..errors import EmbeddedServerError, InvalidArgumentError, ServerStartError, ServerStartTimeoutError
 from ..logs import LogConfig, LogEntry, find_failure_reason, find_last_worker_message
-from . import watchdog
+from . import parent_watchdog
 from .config import ServerConfig, explain_config_error, find_recovery_warnings, find_store_path, find_worker_plugins
 from .process import ServerProcess, build_server_environment, collect_inherited_environment
 from .server_logs import LogStore
@@ -309,13 +309,13 @@ class Supervisor:
         self.restarts = 0
         self.crashed = False
         self._name: OrchestratorName | None = None
-        self._guard: watchdog.WatchdogKeeper | None = None
+        self._guard: parent_watchdog.WatchdogKeeper | None = None
         view = plan.config.load_or_empty()
         self._workers = find_worker_plugins(view)
         try:
             self._name = claim_orchestrator_name(find_store_path(view))
             # Start the watchdog first, so that the server never runs without one.
-            self._guard = watchdog.WatchdogKeeper(self._token)
+            self._guard = parent_watchdog.WatchdogKeeper(self._token)
             self._process = self._start_process()
         except OSError as error:
             self._release_resources()
@@ -412,7 +412,6 @@ class Supervisor:
             self.logs,
             env=build_server_environment({**inherited, **plan.env}, self._token, self._name.name),
             stdin=self.config.encode_for_stdin(),
-            max_line_length=plan.log_config.max_line_length,
             pass_fds=() if self._name.lock is None else (self._name.lock,),
             loopback=not plan.all_interfaces,
         )
@@ -543,9 +542,9 @@ class Supervisor:
         process, plan, external = self._process, self._plan, self._workers.external
         deadline = time.monotonic() + plan.startup_timeout
         late = f"The server was not ready within {plan.startup_timeout:g} s"
-        self._poll_condition(lambda: process.port is not None, deadline, late)
+        self._wait_for_condition(lambda: process.port is not None, deadline, late)
         health = _send_repeatedly(process, HttpRequest("GET", "/health"), _HEALTH_SECONDS)
-        self._poll_condition(lambda: next(health) is not None, deadline, late)
+        self._wait_for_condition(lambda: next(health) is not None, deadline, late)
         request = HttpRequest("GET", "/components", "excludeSchemas=true")
         components = _send_repeatedly(process, request, _COMPONENTS_SECONDS)
 
@@ -560,12 +559,12 @@ class Supervisor:
 
         if self._workers.started or not external:
             # Older servers don't report worker state. Their workers count as ready once the server is healthy.
-            self._poll_condition(lambda: are_workers_connected(ignored=external), deadline, late)
+            self._wait_for_condition(lambda: are_workers_connected(ignored=external), deadline, late)
         if external and plan.worker_timeout is not None:
             late = f"No worker of {', '.join(sorted(external))} connected within {plan.worker_timeout:g} s"
-            self._poll_condition(are_workers_connected, time.monotonic() + plan.worker_timeout, late)
+            self._wait_for_condition(are_workers_connected, time.monotonic() + plan.worker_timeout, late)
 
-    def _poll_condition(self, condition: Callable[[], bool], deadline: float, late: str) -> None:
+    def _wait_for_condition(self, condition: Callable[[], bool], deadline: float, late: str) -> None:
         """Poll a condition until a deadline. Fails early if the condition can't be met anymore."""
         process = self._process
         next_check = time.monotonic() + _WORKER_CHECK_SECONDS
@@ -591,7 +590,7 @@ class Supervisor:
     def _clean_up_process(self) -> None:
         """Kill any processes the server left behind, and read its last lines."""
         for _ in range(3):
-            if not watchdog.kill_runtime_processes(self._token, {self._process.leader}):
+            if not parent_watchdog.kill_runtime_processes(self._token, {self._process.leader}):
                 break
         self._process.close_pipes()
 

@@ -54,7 +54,6 @@ class Bar(NamedTuple):
     """For a row that is still running on a live page, its start time in ISO 8601."""
 
 
-_MAX_TICKS = 8
 _MINUTES, _HOURS = (1, 2, 5, 10, 15, 30), (1, 2, 3, 6, 12)
 # Intervals for a time axis, in seconds. Shorter ones are 1, 2 or 5 times a power of ten; longer ones are whole days.
 _ROUND = (1, 2, 5, 10, 15, 30, *(60 * count for count in _MINUTES), *(3600 * count for count in _HOURS))
@@ -62,7 +61,8 @@ _ROUND = (1, 2, 5, 10, 15, 30, *(60 * count for count in _MINUTES), *(3600 * cou
 
 def choose_ticks(end: float, begin: float = 0.0) -> list[tuple[float, str]]:
     """Choose round times for a timeline's axis and label them, e.g. 0, 20ms, 40ms or 0, 1m, 2m."""
-    least = max(end - begin, 1e-6) / _MAX_TICKS
+    # At most 8 ticks.
+    least = max(end - begin, 1e-6) / 8
     if least <= 1 or least > _ROUND[-1]:
         unit = 1.0 if least <= 1 else 86_400.0
         power = unit * 10.0 ** math.floor(math.log10(least / unit) + 1e-9) if least <= 1 or least > unit else unit

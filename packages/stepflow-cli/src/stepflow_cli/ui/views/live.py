@@ -83,7 +83,7 @@ async def stream_run_changes(request: Request) -> Response:
         state: Any = version
         if is_item:
             # After cancelling, the steps still being executed don't send a final event.
-            state = follower.list_started_steps(index), (await site.read_run_details(run.run_id)).status
+            state = follower.list_started_steps_of_item(index), (await site.read_run_details(run.run_id)).status
         # Even after a run's last event, the server can still report it as running.
         ended = time.monotonic() // _FINAL_INTERVAL if follower.has_ended else None
         before, seen = seen, (state, ended, follower.quiet_since)

@@ -155,7 +155,7 @@ async def step_page(request: Request) -> Response:
     """Show an item, with a step in the panel."""
     site = get_site(request)
     run = await site.read_run_details(request.path_params["run_id"])
-    return await _render_item_page(request, site, run, parse_item_index(request), request.path_params["step"])
+    return await _render_item_page(request, site, run, parse_item_index_or_zero(request), request.path_params["step"])
 
 
 async def run_flow_page(request: Request) -> Response:
@@ -166,7 +166,7 @@ async def run_flow_page(request: Request) -> Response:
     return site.render(request, "run_flow", run=run, lines=format_flow_yaml_lines(stored.flow))
 
 
-def parse_item_index(request: Request) -> int:
+def parse_item_index_or_zero(request: Request) -> int:
     """Return the item index from the URL. Defaults to the first item."""
     return parse_query_index(request.query_params, "item") or 0
 

@@ -19,7 +19,7 @@ from stepflow_client.flows.reading import read_file_bytes
 
 from ...flow_tests.save_run_as_case import ItemToSave, add_case_to_content, build_item_to_save, diff_contents
 from ...inputs.flow_loading import list_example_names
-from ..flow_list import FlowFile
+from ..flow_folder import FlowFile
 from ..security import get_accepted_form
 from ..site_state import Site, build_changed_query, get_site, parse_query_index
 

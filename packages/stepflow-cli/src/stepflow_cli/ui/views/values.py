@@ -18,7 +18,7 @@ from stepflow_client.flows.interpreter import get_value_at_path
 from ..item_reports import ItemReport
 from ..links import ItemUrls
 from ..site_state import get_site, parse_query_index
-from .run import parse_item_index, read_item_or_404
+from .run import parse_item_index_or_zero, read_item_or_404
 
 _MAX_FOUND = 100
 # Maximum number of values to search.
@@ -80,7 +80,7 @@ async def stream_value_json(request: Request) -> Response:
 async def _read_requested_value(request: Request) -> RequestedValue:
     site, query = get_site(request), request.query_params
     run = await site.read_run_details(request.path_params["run_id"])
-    item_report = await read_item_or_404(site, run, parse_item_index(request))
+    item_report = await read_item_or_404(site, run, parse_item_index_or_zero(request))
     step_id, of = query.get("step") or None, query.get("of") or "output"
     try:
         path = parse_path(query.get("path", ""))

@@ -1,0 +1,107 @@
+"""The folder of flow files that `stepflow ui --flows` shows."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from stepflow_client import StepflowClientError
+from stepflow_client._stores.user_files import write_file
+from stepflow_client.flows.project import find_flow_files
+from stepflow_client.flows.reading import load_flow
+
+from ..flow_tests.save_run_as_case import rate_flow_match
+
+_MAX_FILES = 2_000
+_MAX_BYTES = 2 * 2**20
+_Version = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class FlowFile:
+    """A flow file from the folder."""
+
+    name: str
+    """The path relative to the folder, with forward slashes."""
+    path: Path
+    flow: Mapping[str, Any]
+
+    @property
+    def flow_name(self) -> str:
+        """The flow's name, or an empty string if it has none."""
+        name = self.flow.get("name")
+        return name if isinstance(name, str) else ""
+
+
+class FlowFolder:
+    """The flow files in a folder and its subfolders.
+
+    Files are looked up by relative path among those already listed. A name sent by a browser is never used as a path.
+
+    Raises:
+        OSError: If the folder doesn't exist.
+    """
+
+    def __init__(self, root: str | os.PathLike[str]) -> None:
+        self.root = Path(root).resolve(strict=True)
+        self._read: dict[Path, tuple[_Version, FlowFile | None]] = {}
+
+    def list_flow_files(self) -> list[FlowFile]:
+        """Sorted by file name. Files that haven't changed aren't read again."""
+        files = map(self._load_if_changed, islice(find_flow_files(self.root), _MAX_FILES))
+        return [file for file in files if file is not None]
+
+    def find_file_by_relative_path(self, name: str) -> FlowFile | None:
+        """Return the file with this name, or None if the folder has no such flow."""
+        return next((file for file in self.list_flow_files() if file.name == name), None)
+
+    def list_likely_source_files(self, flow: Mapping[str, Any], recorded: str | None = None) -> list[FlowFile]:
+        """Return the files a flow could be from, most likely first.
+
+        Args:
+            flow: The flow as its author wrote it.
+            recorded: The path recorded when its run was started, if known.
+        """
+        ranked = []
+        for file in self.list_flow_files():
+            score = rate_flow_match(file.flow, flow)
+            is_recorded = score > 0 and recorded is not None and Path(recorded) == file.path
+            ranked.append((score + 10 * is_recorded, file))
+        return [file for score, file in sorted(ranked, key=lambda pair: -pair[0]) if score]
+
+    def write_if_unchanged(self, file: FlowFile, content: bytes, *, expected_content: bytes) -> None:
+        """Replace a file's content if it is still `expected_content`.
+
+        Raises:
+            FileChangedError: If the file has changed.
+            OSError: If the file can't be written, or is no longer a regular file inside the folder.
+        """
+        if not self._is_inside_folder(file.path):
+            raise OSError(f"{file.name} is outside {self.root}")
+        write_file(file.path, content, expected_content=expected_content)
+
+    def _is_inside_folder(self, path: Path) -> bool:
+        try:
+            return path.resolve(strict=True) == path and path.is_relative_to(self.root)
+        except OSError:
+            return False
+
+    def _load_if_changed(self, path: Path) -> FlowFile | None:
+        # Skip symbolic links, since they could point outside the folder.
+        if not self._is_inside_folder(path):
+            return None
+        status = path.stat()
+        version = (status.st_mtime_ns, status.st_size)
+        if path not in self._read or self._read[path][0] != version:
+            file = None
+            # Ignore unreadable files; `stepflow validate` reports them.
+            with suppress(StepflowClientError):
+                if status.st_size <= _MAX_BYTES:
+                    file = FlowFile(path.relative_to(self.root).as_posix(), path, load_flow(str(path)))
+            self._read[path] = version, file
+        return self._read[path][1]
