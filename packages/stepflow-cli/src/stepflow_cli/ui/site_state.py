@@ -159,7 +159,7 @@ def get_site(request: Request) -> Site:
     return site
 
 
-def parse_query_index(query: Mapping[str, str], name: str) -> int | None:
+def parse_query_index_or_none(query: Mapping[str, str], name: str) -> int | None:
     """Parse a non-negative integer from a query or form. Returns None if missing or invalid."""
     text = query.get(name, "")
     return int(text) if text.isdecimal() and len(text) < 8 else None

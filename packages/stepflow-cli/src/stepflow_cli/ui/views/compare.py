@@ -15,7 +15,7 @@ from stepflow_client.flows.expressions import format_path
 
 from ..item_attempts import get_item_page_path
 from ..item_reports import PARTS, build_masked_report
-from ..site_state import Site, get_site, parse_query_index
+from ..site_state import Site, get_site, parse_query_index_or_none
 
 _MAX_STEPS = 500
 
@@ -57,7 +57,7 @@ async def compare_runs_page(request: Request) -> Response:
     other = request.query_params.get("with", "")
     if not other:
         return RedirectResponse(f"/runs/{one}", status_code=303)
-    mine, theirs = (parse_query_index(request.query_params, name) for name in ("item", "with_item"))
+    mine, theirs = (parse_query_index_or_none(request.query_params, name) for name in ("item", "with_item"))
     runs = [await site.read_run_details(run_id) for run_id in (other, one)]
     if mine is None and all(run.items.total == 1 for run in runs):
         mine = 0

@@ -24,7 +24,7 @@ from ..item_reports import MAX_DRAWN_ITEMS, PARTS, ItemReport, build_masked_repo
 from ..links import ItemUrls
 from ..run_followers import STATES, format_state_ranges, merge_item_states
 from ..run_list import PAGE, SortOrder
-from ..site_state import Site, get_site, parse_query_index
+from ..site_state import Site, get_site, parse_query_index_or_none
 from ..steps import STEP_KEYS, SelectedStep, build_step_rows, find_creating_step, find_selected_step
 from .flows import format_flow_yaml_lines
 from .runs import parse_number_parameter
@@ -35,7 +35,7 @@ MAX_RERUNS = 20
 _CATCH_UP_SECONDS = 0.5
 
 
-async def render_batch_page(request: Request, site: Site, run: RunDetails) -> Response:
+async def _render_multi_item_run_page(request: Request, site: Site, run: RunDetails) -> Response:
     """Show a run that doesn't have exactly one item."""
     live = await site.followers.get_live_stream_path(run, _CATCH_UP_SECONDS)
     follower = await site.followers.get_or_create_follower(run.run_id)
@@ -140,7 +140,7 @@ async def run_page(request: Request) -> Response:
     if run.items.total != 1:
         items = (await site.read_snapshot(run.run_id, "items")).items or ()
         if len(items) != 1:
-            return await render_batch_page(request, site, run)
+            return await _render_multi_item_run_page(request, site, run)
     return await _render_item_page(request, site, run, 0)
 
 
@@ -168,7 +168,7 @@ async def run_flow_page(request: Request) -> Response:
 
 def parse_item_index_or_zero(request: Request) -> int:
     """Return the item index from the URL. Defaults to the first item."""
-    return parse_query_index(request.query_params, "item") or 0
+    return parse_query_index_or_none(request.query_params, "item") or 0
 
 
 async def download_run_report(request: Request) -> Response:

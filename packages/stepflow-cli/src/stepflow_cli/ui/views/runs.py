@@ -18,7 +18,7 @@ from ...params.runs import parse_user_query
 from ...records.runs import STATUSES
 from ..run_list import PAGE, SearchResult, build_run_rows
 from ..security import choose_landing_path
-from ..site_state import Site, build_changed_query, get_site, parse_query_index
+from ..site_state import Site, build_changed_query, get_site, parse_query_index_or_none
 
 _MAX_FLOWS = 5
 # Maximum number of a list's running batches to follow.
@@ -39,7 +39,7 @@ def parse_run_list_query(request: Request) -> RunQuery:
 
 def parse_number_parameter(request: Request, name: str, least: int = 1) -> int:
     """Parse a number from the URL. If it's missing or invalid, return `least`."""
-    return max(least, parse_query_index(request.query_params, name) or least)
+    return max(least, parse_query_index_or_none(request.query_params, name) or least)
 
 
 async def read_batch_progress(site: Site, runs: list[RunDetails]) -> dict[str, tuple[Progress, datetime | None]]:

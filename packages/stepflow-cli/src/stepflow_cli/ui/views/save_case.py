@@ -21,7 +21,7 @@ from ...flow_tests.save_run_as_case import ItemToSave, add_case_to_content, buil
 from ...inputs.flow_loading import list_example_names
 from ..flow_folder import FlowFile
 from ..security import get_accepted_form
-from ..site_state import Site, build_changed_query, get_site, parse_query_index
+from ..site_state import Site, build_changed_query, get_site, parse_query_index_or_none
 
 _MAX_LINES = 1_000
 
@@ -78,7 +78,7 @@ async def _read_item_and_source_files(
     site: Site, run_id: str, place: Mapping[str, str]
 ) -> tuple[ItemToSave, list[FlowFile]]:
     """The files are those that its flow could be from, most likely first."""
-    index = parse_query_index(place, "item") if place.get("item") else 0
+    index = parse_query_index_or_none(place, "item") if place.get("item") else 0
     if index is None:
         raise NotFoundError(f"run {run_id} has no item {place['item']}", status_code=404)
     snapshot = await site.read_snapshot(run_id, ("items", "flow", "arguments"))

@@ -17,7 +17,7 @@ from stepflow_client.flows.interpreter import get_value_at_path
 
 from ..item_reports import ItemReport
 from ..links import ItemUrls
-from ..site_state import get_site, parse_query_index
+from ..site_state import get_site, parse_query_index_or_none
 from .run import parse_item_index_or_zero, read_item_or_404
 
 _MAX_FOUND = 100
@@ -59,7 +59,7 @@ async def value_page(request: Request) -> Response:
         above=[(format_path(shown.path[:end]), shown.path[:end]) for end in range(len(shown.path) + 1)],
         value=shown.value,
         decoder=shown.decoder,
-        start=parse_query_index(request.query_params, "from") or 0,
+        start=parse_query_index_or_none(request.query_params, "from") or 0,
         text=text,
         places=places,
         limit=_MAX_FOUND,
