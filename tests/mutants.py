@@ -41,7 +41,7 @@ TESTS = {
         "tests/unit/lsp",
     ),
     "_checks": ("tests/flows", "tests/cli/lsp"),
-    "_editing": ("tests/flows", "tests/unit/cases", "tests/cli/lsp"),
+    "_editing": ("tests/flows", "tests/cli/validation", "tests/unit/cases", "tests/cli/lsp"),
     "_runs": ("tests/unit/runs", "tests/unit/client"),
     "_cases": ("tests/unit/cases", "tests/unit/testing"),
     "evaluation/statistics.py": ("tests/unit/evaluation",),

@@ -130,6 +130,13 @@ VARIABLES = (
 )
 
 
+NOOP_READ = READ.replace("component: /builtin/put_blob", "component: /builtin/noop  # x")
+BOTH = (
+    "steps:\n- {id: a, component: /builtin/noop}\n- {id: b, component: /builtin/noop}\n"
+    "output: {$coalesce: [{$step: a}, {$step: b}]}\n"
+)
+
+
 CASE = READ + (
     "schemas: {properties: {input: {properties: {x: {type: TYPE}}, required: [x]}}}\n"
     "test: {cases: [{name: a, input: {}}]}\n"
@@ -173,6 +180,15 @@ def case_of(type: str, value: str = "") -> str:
         ("output: 'a\n", "output: 'a'\n"),
         ("output: {a: 1\n", "output: {a: 1}\n"),
         ("output:\n  a:\n    b: 1\n   c: 2\n", "output:\n  a:\n    b: 1\n  c: 2\n"),
+        ("output:\n  a:\n    b: 1\n\tc: 2\n", "output:\n  a:\n    b: 1\n    c: 2\n"),
+        ("output:\n  a:\n    - 1\n\tc: 2\n", "output:\n  a:\n    - 1\n  c: 2\n"),
+        ("output:\n  - a: 1\n\tb: 2\n", "output:\n  - a: 1\n    b: 2\n"),
+        (
+            "steps:\n- id:\n  component: /builtin/noop\noutput: {$step: x}\n",
+            "steps:\n- id: x\n  component: /builtin/noop\noutput: {$step: x}\n",
+        ),
+        (READ.replace("component: /builtin/put_blob", "component:  # x"), NOOP_READ),
+        (BOTH, BOTH.replace("}\noutput", ", mustExecute: true}\noutput")),
         ("output: 1\noutput: 1\n", "output: 1\n"),
         (
             "steps:\n- id: each\n  component: /builtin/map\n  input:\n    items: [1]\n    workflow:\n      output:\n"

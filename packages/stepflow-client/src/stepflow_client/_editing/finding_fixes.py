@@ -46,15 +46,9 @@ _VALUES: Mapping[str, Any] = {
 
 
 def add_hints_and_fixes(flow: FlowText, findings: Sequence[Finding]) -> list[Finding]:
-    """Add exact hints and fixes to a flow's findings, dropping findings that just repeat another finding."""
+    """Add exact hints and fixes to a flow's findings."""
     rewriter = _FindingRewriter(flow)
-    better = [
-        rewriter.add_hint_and_fix(finding)
-        for finding in findings
-        # Drop ignored keys next to a `$from`: rewriting it removes them anyway.
-        if finding.rule != "ignored-key" or finding.at is None or get_keyword(finding.at.items) != "$from" or
-        _convert_legacy_from_expression(finding.at) is None
-    ]  # fmt: skip
+    better = [rewriter.add_hint_and_fix(finding) for finding in findings]
     # Don't rename two of a mapping's keys to the same key: it isn't clear which one is meant.
     keys = [
         (id(finding.at), finding.fix.text) if finding.fix and finding.key == finding.fix.old else None
