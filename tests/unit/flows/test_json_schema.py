@@ -164,6 +164,18 @@ def test_only_the_first_mismatches_are_returned() -> None:
     assert len(find_mismatches(names, {"additionalProperties": False, "required": [*names, "x"]}, {})) == 100
 
 
+def test_explaining_what_is_wrong_counts_as_work_that_a_deadline_interrupts() -> None:
+    kinds, slices = [{"type": "integer"}, {"type": "boolean"}, {"type": "string"}], list[int]()
+    for value, least, most in ((["x"] * 1_000, 5, 9), ([True] * 1_000, 3, 5), ([1] * 1_000, 0, 1)):
+        slices.clear()
+        found = run_interruptibly(
+            lambda value=value: find_mismatches(value, {"items": {"anyOf": kinds}}, {}),  # type: ignore[misc]
+            lambda: slices.append(1),
+        )
+        assert not found
+        assert least <= len(slices) <= most
+
+
 PLUGIN = {
     "properties": {"type": {"enum": ["a", "b"]}},
     "required": ["type"],
