@@ -75,6 +75,17 @@ _SHAPE = [
         "mock code", "mock", _TEST + "    - {name: x, input: 1, mocks: {ask: {outcome: failed, error: {code: «X}}}}\n"
     ),
     Fault("case twice", "duplicate-case", _TEST + "    - {name: x, input: 1}\n    - {name: «x, input: 2}\n"),
+    Fault("case number", "wrong-type", _TEST + "    - «5\n"),
+    Fault("tag number", "wrong-type", _TEST + "    - {name: x, input: 1, tags: [a, «5]}\n"),
+    Fault(
+        "error text", "expected-output", _TEST + "    - {name: x, input: 1, output: {outcome: failed, error: «boom}}\n"
+    ),
+    Fault(
+        "config under two names",
+        "duplicate-key",
+        _output("{$step: a}") + "test: {config: {}, «stepflow_config: {}, cases: []}\n",
+    ),
+    Fault("schemas as a list", "misplaced-schema", "schemas:\n  properties: «[input]\nsteps: []\noutput: 1\n"),
     Fault("config twice", "config-twice", _output("{$step: a}") + "test: {configFile: x, «config: {}, cases: []}\n"),
     Fault("key twice", "duplicate-key", "name: a\n«name: b\noutput: 1\n"),
     Fault("no yaml", "syntax", "name: a\noutput: «]\n"),

@@ -61,6 +61,8 @@ _RUN = [
     ("variables elsewhere", _schema("variables", "{$ref: '#/$defs/V', $defs: {V: {type: object, properties: {v: {}}}}}", "{$variable: v}"), [("unset-variable", "warning")]),
     ("variables in parts", _schema("variables", "{allOf: [{type: object, properties: {v: {}}}, {type: object}]}", "{$variable: v}"), [("unset-variable", "warning")]),
     ("variables by pattern", _schema("variables", "{patternProperties: {'^v': {}}}", "{$variable: v}"), [("unset-variable", "warning")]),
+    ("variables that are no object", _schema("variables", "{type: string}", "{$variable: v}"), [("undeclared-variable", "error")]),
+    ("variables that nobody knows", _schema("variables", "{$ref: '#/x'}", "{$variable: v}"), [("unset-variable", "warning")]),
     ("undeclared with default", _schema("variables", "{properties: {}}", "{$variable: v, default: 1}"), [("undeclared-variable", "warning")]),
     ("expected output", _schema("output", "{type: string}", "{$input: $}", "test: {cases: [{name: x, input: 1, output: {outcome: success, result: 1}}]}\n"), [("case-output", "warning")]),
     ("error without code", _case("{outcome: failed, error: {message: x}}"), []),

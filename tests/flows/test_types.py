@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 from stepflow_client import FlowFileError
 from stepflow_client._checks.checker import check_source
 from stepflow_client._checks.inferred_flow import infer_from_text
-from stepflow_client._checks.type_comparison import format_type
+from stepflow_client._checks.type_comparison import format_type, format_type_as_noun
 from stepflow_client.flows import check, infer
 from stepflow_client.flows.components import parse_components
 from stepflow_client.flows.findings import TYPE_RULES
@@ -135,12 +135,51 @@ def test_odd_flows_and_odd_schemas_break_nothing(number: int) -> None:
         ({"allOf": [{"$ref": "#/$defs/T"}], "default": 1, "$defs": {"T": {"type": "integer"}}}, "integer"),
         ({"$ref": "#/nowhere"}, "unknown"),
         ({"type": "objekt"}, "unknown"),
+        # Neither alternative lacks the field `a`.
+        (
+            {"type": "object", "properties": {"a": {}}, "anyOf": [{"properties": {"b": {}}}, {"type": "null"}]},
+            "unknown",
+        ),
         (False, "nothing"),
         (7, "unknown"),
     ],
 )
 def test_schemas_as_people_read_them(value: Any, words: str) -> None:
     assert format_type(schema_to_type(value)) == words
+
+
+@pytest.mark.parametrize(
+    ("schema", "words"),
+    [
+        ({"type": ["string", "null"]}, "a string or null"),
+        ({"type": ["integer", "array", "object"]}, "an integer or an object or a list"),
+        ({"type": ["boolean", "integer", "string", "null"]}, "boolean | integer | string | null"),
+        ({"type": "array", "items": {"type": "string"}}, "[string]"),
+        ({"type": "object", "additionalProperties": False}, "{}"),
+        ({"enum": ["a", "b"]}, '"a" | "b"'),
+        ({}, "unknown"),
+        (False, "nothing"),
+    ],
+)
+def test_short_types_are_told_in_words(schema: Any, words: str) -> None:
+    assert format_type_as_noun(schema_to_type(schema)) == words
+
+
+def test_the_schema_of_an_output_has_its_fields_and_no_others() -> None:
+    given = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    output = {"n": {"$input": "$.n"}, "list": [1, "a"], "none": {}, "all": {"$input": "$"}, "any": {"$variable": "v"}}
+    assert infer({"schemas": {"properties": {"input": given}}, "output": output}).output == {
+        "type": "object",
+        "properties": {
+            "n": {"type": "integer"},
+            "list": {"type": "array", "items": {"type": ["integer", "string"]}},
+            "none": {"type": "object", "additionalProperties": False},
+            "all": given,
+            "any": {},
+        },
+        "required": ["n", "list", "none", "all", "any"],
+        "additionalProperties": False,
+    }
 
 
 _INPUT = {
@@ -214,6 +253,17 @@ _LOST = '{outcome: "failed", error: {code: unknown, message: string, data?: unkn
          "{result: {a: unknown}, iterations: integer, terminated: boolean}"),
         ("iterate", {"initial_input": 1, "flow": {"$literal": {"output": {"result": {"$input": "$"}, "next": "a"}}}},
          "{result: integer, iterations: integer, terminated: boolean}"),
+        ("iterate", {"initial_input": True, "flow": {"$literal": {"output": {
+            "$if": {"$input": "$"}, "then": "a", "else": {"result": 1}}}}},
+         "{result: integer, iterations: integer, terminated: boolean}"),
+        ("iterate", {"initial_input": 1, "flow": {"$literal": {"schemas": {"properties": {"input": {
+            "type": "object"}}}, "output": {"$coalesce": [{"$variable": "v", "default": {"$input": "$"}}]}}}},
+         "{result: unknown, iterations: integer, terminated: boolean}"),
+        ("iterate", {"initial_input": 1, "flow": {"$literal": {"schemas": {"properties": {"input": {
+            "type": "object", "properties": {"next": {"type": "integer"}}}}}, "output": {"$input": "$"}}}},
+         "{result: integer, iterations: integer, terminated: boolean}"),
+        ("iterate", {"initial_input": 1, "flow": {"$literal": {"output": {"$variable": "v"}}}},
+         "{result: unknown, iterations: integer, terminated: boolean}"),
         ("iterate", {"initial_input": 1, "flow": {"$input": "$"}},
          "{result: unknown, iterations: integer, terminated: boolean}"),
         ("noop", {"a": 1}, "{a: integer}"),
@@ -246,6 +296,42 @@ def test_the_input_by_its_uses() -> None:
         "kept: {deep: unknown}}"
     )
     assert infer({"output": {"$input": "$"}}).input == {}
+
+
+def test_the_first_use_with_a_known_type_is_the_one_that_others_conflict_with() -> None:
+    path = "$.sku"
+    given = [("x", "/shop/black_box", {"any": {"$input": path}}), ("price", "/shop/price", {"sku": {"$input": path}})]
+    given += [("stock", "/shop/stock", {"skus": {"$input": path}})]
+    steps = [{"id": name, "component": of, "input": part, "mustExecute": True} for name, of, part in given]
+    flow = {"name": "f", "description": "d", "steps": steps, "output": 1}
+    found = check(flow, components=_LISTED, type_check=True).diagnostics
+    assert [(each.rule, each.message.partition(" for ")[0]) for each in found] == [
+        ("input-conflict", "step 'stock' expects [string], but step 'price' expects string")
+    ]
+
+
+def test_the_first_input_of_iterations_has_the_type_that_their_flow_declares() -> None:
+    inner = {"schemas": {"properties": {"input": {"type": "string"}}}, "output": {"result": {"$input": "$"}}}
+    found = []
+    for first in (5, "five"):
+        given = {"initial_input": first, "flow": {"$literal": inner}}
+        step = {"id": "a", "component": "/builtin/iterate", "input": given}
+        flow = {"name": "f", "description": "d", "steps": [step], "output": {"$step": "a"}}
+        found += [(each.path, each.message, each.hint) for each in check(flow, type_check=True).diagnostics]
+    assert found == [
+        (
+            "$.steps[0].input.initial_input",
+            "the input schema of the flow within expects a string, but this is an integer",
+            "write a string",
+        )
+    ]
+
+
+def test_a_value_beside_those_of_an_enum_brings_the_nearest() -> None:
+    schemas = {"properties": {"output": {"enum": ["red", "green"]}}}
+    for output, hint in (("rd", "did you mean 'red'?"), (5, "one of: red, green")):
+        flow = {"name": "f", "description": "d", "schemas": schemas, "output": output}
+        assert [each.hint for each in check(flow, type_check=True).diagnostics] == [hint]
 
 
 def test_strict_makes_outputs_without_a_type_errors() -> None:
@@ -356,6 +442,8 @@ def test_a_schema_that_grows_with_each_use_does_no_harm() -> None:
 
 
 def test_a_long_list_has_elements_of_any_type() -> None:
+    assert infer({"output": {"$literal": [1, 2]}}).output == {"type": "array", "items": {"type": "integer"}}
+    assert infer({"output": {"$literal": [1] * 300}}).output == {"type": "array"}
     assert _types_after([*[1] * 300, "b"], {"$step": "a", "path": "$[300]"}) == ("unknown", [])
 
 

@@ -296,7 +296,7 @@ class _FindingRewriter:
         if at.start < 0 or at.original is not None:
             return finding
         if holder.is_flow:
-            text = format_inline(self.text, {"$step": step, "path": path})[1:-1].split(": ", 1)[1]
+            text = format_inline(self.text, {"$step": step, "path": path})[:-1].split(": ", 1)[1]
         else:
             indent = " " * (holder.keys["$step"].column - 1)
             text = f"{format_inline(self.text, step)}\n{indent}path: {format_inline(self.text, path)}"

@@ -1,0 +1,153 @@
+"""Keys and elements are added, removed, moved and wrapped in the style of the text around them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from stepflow_client._editing import text_edits
+from stepflow_client._editing.text_edits import Edit
+from stepflow_client.flows.reading import parse_yaml
+from stepflow_client.flows.syntax_tree import Node, parse_tree
+
+
+def node_at(text: str, *path: str | int) -> Node:
+    node = parse_tree(text, "f.yaml").at(*path)
+    assert node is not None
+    return node
+
+
+def edited(text: str, edits: Sequence[Edit]) -> str:
+    """Return the text with the edits, made as one fix; "" if there are none."""
+    fix = text_edits.combine_edits(text, edits)
+    if fix is None:
+        return ""
+    assert text[fix.start : fix.end] == fix.old
+    return text[: fix.start] + fix.text + text[fix.end :]
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "expected"),
+    [
+        ("a: 1\nb: 2\nc: 3\n", ("a",), "b: 2\nc: 3\n"),
+        ("a: 1\nb: 2\nc: 3\n", ("b",), "a: 1\nc: 3\n"),
+        ("a: 1\nb: 2\nc: 3\n", ("c",), "a: 1\nb: 2\n"),
+        ("a: 1\nb:\n", ("b",), "a: 1\n"),
+        ("a: 1\n", ("a",), "{}\n"),
+        ("x:\n  a: 1\ny: 2\n", ("x", "a"), "x: {}\ny: 2\n"),
+        ("x: # why\n  a: 1\ny: 2\n", ("x", "a"), "x: # why\n  {}\ny: 2\n"),
+        ("- a: 1\n- 2\n", (0, "a"), "- {}\n- 2\n"),
+        ("x: {a: 1, b: 2}\n", ("x", "a"), "x: {b: 2}\n"),
+        ("x: {a: 1, b: 2}\n", ("x", "b"), "x: {a: 1}\n"),
+        ("x: {a: 1, b: 2,}\n", ("x", "b"), "x: {a: 1,}\n"),
+        ("x: {a: 1}\n", ("x", "a"), "x: {}\n"),
+        ("x: [1, 2, 3]\n", ("x", 0), "x: [2, 3]\n"),
+        ("x: [1, 2, 3]\n", ("x", 2), "x: [1, 2]\n"),
+        ("x: [1]\n", ("x", 0), "x: []\n"),
+        ("x:\n- 1\n- 2\n", ("x", 0), "x:\n- 2\n"),
+        ("x:\n- 1\n- 2\n", ("x", 1), "x:\n- 1\n"),
+        ("x:\n- 1\n- a: 1\n  b: 2\ny: 1\n", ("x", 1), "x:\n- 1\ny: 1\n"),
+        ("x:\n- 1\ny: 2\n", ("x", 0), "x: []\ny: 2\n"),
+        ("- 1\n", (0,), "[]\n"),
+        ("- - 1\n  - 2\n- 3\n", (0, 1), "- - 1\n- 3\n"),
+        ("x:\r\n  a: 1\r\n  b: 2\r\n", ("x", "b"), "x:\r\n  a: 1\r\n"),
+        # What an alias or a merge repeats stands elsewhere.
+        ("x: &x {a: 1}\ny: *x\n", ("y", "a"), ""),
+        ("x: &x {a: 1}\ny: {<<: *x}\n", ("y", "a"), ""),
+        ("x: &x [1]\ny: *x\n", ("y", 0), ""),
+    ],
+)
+def test_a_key_or_an_element_is_removed(text: str, path: tuple[str | int, ...], expected: str) -> None:
+    holder, last = node_at(text, *path[:-1]), path[-1]
+    if isinstance(last, int):
+        edits = text_edits.build_element_removal(text, holder, last)
+    else:
+        edits = text_edits.build_key_removal(text, holder, last)
+    assert edited(text, edits) == expected
+    value = holder.value
+    del value[last]
+    assert not expected or node_at(expected, *path[:-1]).value == value
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "value", "expected"),
+    [
+        ("a: 1\n", (), 2, "a: 1\nnew: 2\n"),
+        ("a: 1", (), [1], "a: 1\nnew: [1]"),
+        ("x:\n  a: 1\ny: 2\n", ("x",), {"b": "c d"}, 'x:\n  a: 1\n  new: {b: "c d"}\ny: 2\n'),
+        ("x:\n  a: 1  # why\ny: 2\n", ("x",), "no", 'x:\n  a: 1  # why\n  new: "no"\ny: 2\n'),
+        ("x:\r\n  a: 1\r\n", ("x",), 2, "x:\r\n  a: 1\r\n  new: 2\r\n"),
+        ("- a: 1\n- 2\n", (0,), 2, "- a: 1\n  new: 2\n- 2\n"),
+        ("x: {}\n", ("x",), 2, "x: {new: 2}\n"),
+        ("x: {a: 1}\n", ("x",), 2, "x: {a: 1, new: 2}\n"),
+        ("x: {\n  a: 1,\n  b: 2\n}\n", ("x",), 2, "x: {\n  a: 1,\n  b: 2,\n  new: 2\n}\n"),
+        ('{"a": 1}', (), "b", '{"a": 1, "new": "b"}'),
+        ('{\n\t"a": 1,\n\t"b": 2\n}', (), "b", '{\n\t"a": 1,\n\t"b": 2,\n\t"new": "b"\n}'),
+        ("x: &x {a: 1}\ny: *x\n", ("y",), 2, ""),
+        ("x: &x {a: 1}\ny:\n  <<: *x\n", ("y",), 2, "x: &x {a: 1}\ny:\n  <<: *x\n  new: 2\n"),
+        ("x: 1\n", ("x",), 2, ""),
+        ("x: [1]\n", ("x",), 2, ""),
+    ],
+)
+def test_a_key_is_added(text: str, path: tuple[str | int, ...], value: Any, expected: str) -> None:
+    holder = node_at(text, *path)
+    assert edited(text, text_edits.build_key_addition(text, holder, "new", value)) == expected
+    assert not expected or node_at(expected, *path).value == {**holder.value, "new": value}
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "expected"),
+    [
+        ("x: 1\n", ("x",), "x: {$literal: 1}\n"),
+        ("x: [1, {a: 2}]  # why\n", ("x",), "x: {$literal: [1, {a: 2}]}  # why\n"),
+        ("x:\n  a: 1\n\n  b: 2\ny: 3\n", ("x",), "x:\n  $literal:\n    a: 1\n\n    b: 2\ny: 3\n"),
+        ("- a: 1\n  b: 2\n- 3\n", (0,), "- $literal:\n    a: 1\n    b: 2\n- 3\n"),
+        ('{"x": 1}', ("x",), '{"x": {"$literal": 1}}'),
+        ("x: &x 1\ny: *x\n", ("y",), ""),
+    ],
+)
+def test_a_value_is_put_under_a_new_key(text: str, path: tuple[str | int, ...], expected: str) -> None:
+    node = node_at(text, *path)
+    assert edited(text, text_edits.build_value_wrapping(text, node, "$literal")) == expected
+    assert not expected or node_at(expected, *path).value == {"$literal": node.value}
+
+
+@pytest.mark.parametrize(
+    ("text", "index", "before", "expected"),
+    [
+        ("x: [1, 2,  3]\n", 2, 0, "x: [3, 1,  2]\n"),
+        ("x: [1, 2,  3]\n", 2, 1, "x: [1, 3,  2]\n"),
+        ("x:\n- a: 1\n  b: 2  # why\n# next\n- 3\n", 1, 0, "x:\n- 3  # why\n# next\n- a: 1\n  b: 2\n"),
+        ("x: [&a 1, *a]\n", 1, 0, ""),
+        ("y: &y [1, 2]\nx: *y\n", 1, 0, ""),
+    ],
+)
+def test_an_element_is_moved_before_an_earlier_one(text: str, index: int, before: int, expected: str) -> None:
+    holder = node_at(text, "x")
+    assert edited(text, text_edits.build_element_move(text, holder, index, before)) == expected
+    value = list(holder.value)
+    value.insert(before, value.pop(index))
+    assert not expected or node_at(expected, "x").value == value
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        ("plain-1.x/$y", "plain-1.x/$y"),
+        ("Yes", '"Yes"'),
+        ("12", '"12"'),
+        ("1e5", '"1e5"'),
+        ("0x1f", '"0x1f"'),
+        ("2024-01-01", '"2024-01-01"'),
+        ("a b", '"a b"'),
+        ("", '""'),
+        ("ä", "ä"),
+        ("\u2028", '"\\u2028"'),
+        ({"a": [1, None, True]}, "{a: [1, null, true]}"),
+    ],
+)
+def test_a_value_on_one_line_is_as_plain_as_it_can_be(value: Any, written: str) -> None:
+    assert text_edits.format_inline("a: 1", value) == written
+    assert parse_yaml(written) == value
+    assert text_edits.format_inline(' {"a": 1}', {"a b": [value]}).startswith('{"a b": [')
