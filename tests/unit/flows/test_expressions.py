@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -102,9 +103,19 @@ def test_paths(text: str | None, parts: tuple[str | int, ...]) -> None:
     assert parse_path(text) == parts
 
 
-@pytest.mark.parametrize("text", ["$[-1]", "$[*]", "$[0:1]", "$[k]", "$[]", "$[1e0]", "$.a[", "$foo", "$$", "$[0]foo"])
-def test_paths_that_servers_refuse(text: str) -> None:
-    with pytest.raises(PathError):
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        *((f"$[{inside}]", "is neither an index") for inside in ("-1", "*", "0:1", "k", "", "1e0", "'a", "'")),
+        ("$.a[", "a [ is not closed"),
+        ("$['a'", "a [ is not closed"),
+        ("$foo", "$ must be followed by . or [, not 'f'"),
+        ("$$", "$ must be followed by . or [, not '$'"),
+        ("$[0]foo", "'f' after ]"),
+    ],
+)
+def test_paths_that_servers_refuse(text: str, reason: str) -> None:
+    with pytest.raises(PathError, match=re.escape(reason)):
         parse_path(text)
     assert parse_unambiguous_path(text) is None
 

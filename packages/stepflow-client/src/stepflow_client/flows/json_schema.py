@@ -458,7 +458,7 @@ def _check_object(
             return results
     # Misspelled fields have already been reported.
     absent = [name for name in missing if name not in misspelt.values()]
-    for name in absent[: _MAX_MISMATCHES]:
+    for name in absent[:_MAX_MISMATCHES]:
         hint = f"add {name}: {check.validator.get_schema_text(properties.get(name)) or '...'}"
         results.append(Mismatch(value, f"the required field {name!r} is missing", hint))
     return results
