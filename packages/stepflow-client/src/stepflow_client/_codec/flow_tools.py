@@ -91,7 +91,7 @@ class FlowToolSpec:
 
     def _check_arguments(self, arguments: Any) -> None:
         """Check arguments against the published schema and the flow's own, and reject fields the flow ignores."""
-        faults = list(self._validator.find_mismatches(arguments, _MAX_FAULTS + 1))
+        faults = list(self._validator.find_mismatches(arguments))
         if not self.is_wrapped or WRAPPER in arguments:
             value = arguments[WRAPPER] if self.is_wrapped else arguments
             # The published schema is less strict: it omits keywords that models or their APIs reject.
