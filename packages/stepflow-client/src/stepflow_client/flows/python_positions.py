@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import linecache
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -11,31 +10,12 @@ from .expressions import Path
 
 if TYPE_CHECKING:
     from ..types.results import FlowError
-    from .syntax_tree import Node
 
 
 def get_python_places_by_path(flow: object) -> Mapping[Path, Any]:
     """Return the positions of a flow's parts (`authoring.Place`), keyed by path, or an empty mapping if the flow isn't
     written in Python."""
     return flow.places if hasattr(type(flow), "places") else {}  # type: ignore[attr-defined]
-
-
-def set_python_positions(root: Node, flow: object) -> tuple[str, str]:
-    """Set the positions of a flow's nodes in its Python file, and return that file's text and name.
-
-    Nodes defined in other files get no position. Both strings are empty if the flow isn't written in Python.
-    """
-    places = get_python_places_by_path(flow)
-    if not places:
-        return "", ""
-    whole = places[()]
-    for path, place in sorted(places.items(), key=lambda entry: len(entry[0])):
-        line, column = (place.line, place.column) if place.file == whole.file else (0, 0)
-        node = root.at(*path)
-        for part in node.walk() if node is not None else ():
-            part.line, part.column = line, column
-            part.keys = {name: key._replace(line=line, column=column) for name, key in part.keys.items()}
-    return "".join(linecache.getlines(whole.file)), whole.shown_file
 
 
 def add_python_place_to_hint(error: FlowError | None, flow: object) -> FlowError | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -14,7 +15,7 @@ from .._data.values import check_json
 from ..errors import FlowFileError
 from . import reading
 from .expressions import format_path_part
-from .python_positions import set_python_positions
+from .python_positions import get_python_places_by_path
 
 if TYPE_CHECKING:
     import yaml
@@ -156,6 +157,24 @@ def to_node(value: Any) -> Node:
     return node
 
 
+def _set_python_positions(root: Node, flow: object) -> tuple[str, str]:
+    """Set the positions of a flow's nodes in its Python file, and return that file's text and name.
+
+    Nodes defined in other files get no position. Both strings are empty if the flow isn't written in Python.
+    """
+    places = get_python_places_by_path(flow)
+    if not places:
+        return "", ""
+    whole = places[()]
+    for path, place in sorted(places.items(), key=lambda entry: len(entry[0])):
+        line, column = (place.line, place.column) if place.file == whole.file else (0, 0)
+        node = root.at(*path)
+        for part in node.walk() if node is not None else ():
+            part.line, part.column = line, column
+            part.keys = {name: key._replace(line=line, column=column) for name, key in part.keys.items()}
+    return "".join(linecache.getlines(whole.file)), whole.shown_file
+
+
 class FlowText:
     """A flow file's text, parsed on first access: as JSON if the name ends with `.json`, otherwise as YAML.
 
@@ -180,7 +199,7 @@ class FlowText:
             name = fsdecode(path)
             return cls.from_bytes(reading.read_file_bytes(name), name)
         root = to_node(check_json(reading.load_flow(flow), "the flow"))
-        made = cls(*set_python_positions(root, flow))
+        made = cls(*_set_python_positions(root, flow))
         made._parsed, made._flow = root, flow
         return made
 
