@@ -120,10 +120,9 @@ def _check_conflicting_input_uses(types: FlowTypes, findings: Findings) -> None:
         if is_unknown(part.expected):
             continue
         first, first_user = first_uses.setdefault(path, (part, user))
-        types_of_both = (first.expected, part.expected)
-        conflicts = find_conflict(*types_of_both), find_conflict(*types_of_both[::-1])
+        conflicts = find_conflict(first.expected, part.expected), find_conflict(part.expected, first.expected)
         if any(conflict is not None and conflict.is_certain for conflict in conflicts):
-            earlier, later = (format_type(type, 60) for type in types_of_both)
+            earlier, later = format_type(first.expected, 60), format_type(part.expected, 60)
             message = f"{user} expects {later}, but {first_user} expects {earlier} for the same input"
             findings.add("input-conflict", "warning", part.node, f"{message}: no value matches both",
                          "read another field, or convert it in an earlier step (the other use is on line "
