@@ -129,7 +129,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         cert: The client certificate, as a file, (file, key file), or (file, key file, password).
         proxy: The proxy's URL or `host:port`. Defaults to HTTP_PROXY, HTTPS_PROXY and ALL_PROXY from the environment.
             NO_PROXY lists servers to connect to directly, as names, addresses or networks with an optional port.
-        limits: Connection pool limits. Defaults to 256 connections, closing idle ones after 30 s (or 5 s for an
+        limits: Connection pool limits. Defaults to 256 connections, reusing idle ones for up to 30 s (or 5 s for an
             `httpx.Limits` that doesn't set `keepalive_expiry`).
         transport: A transport to use instead of the default one, such as an `httpx.MockTransport`. It must respect httpx's `timeout` extension, which holds the time left, as an `httpx.HTTPTransport` does.
         server_release: The server's release, e.g. `0.13.0`, to save a request. If it's wrong, the client can't read the
@@ -141,9 +141,9 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             `RetryPolicy()`.
         exact_integers: Whether to reject integers beyond 2**53 in inputs and variables if the server would change them
             (as 0.12 and newer do), rather than send them. Defaults to True.
-        max_response_bytes: Maximum size in bytes of a response, or of a single event in `run_events`. Anything larger
-            raises an InvalidResponseError, so that one response can't use up all memory. Defaults to 1 GiB, which is
-            more than servers send.
+        max_response_bytes: Maximum size in bytes of a response, or of a single event in `run_events` (never more than
+            256 MiB). Anything larger raises an InvalidResponseError, so that one response can't use up all memory.
+            Defaults to 1 GiB, which is more than servers send.
         history: A `stepflow_client.history.History` to record this client's runs in: their inputs, variables and
             overrides, and how they ended. It's written during the call, usually in less than a millisecond. By default,
             runs aren't recorded.
