@@ -125,6 +125,75 @@ def test_a_recursive_schema_of_a_component() -> None:
     assert not made.is_valid(_step("/python/echo", {"kids": [{"kids": [5]}]}))
 
 
+_CLOSED = {"type": "object", "properties": {"a": {"type": "string"}}, "additionalProperties": False}
+_WRONG = {"$inputs": "a"}
+_PARTS = [{"type": "object", "properties": {"a": {"type": "integer"}}}, {"required": ["a"]}]
+
+
+@pytest.mark.parametrize(
+    ("input_schema", "given", "is_valid"),
+    [
+        (_CLOSED, {"a": "x"}, True),
+        (_CLOSED, {"b": 1}, False),
+        # Other keywords may allow the field.
+        ({**_CLOSED, "patternProperties": {"^b": {}}}, {"b": 1}, True),
+        ({**_CLOSED, "allOf": [{"properties": {"b": {}}}]}, {"b": 1}, True),
+        ({"type": "object", "additionalProperties": {"type": "integer"}}, {"b": 1}, True),
+        ({"type": "object", "additionalProperties": {"type": "integer"}}, {"b": {"$input": "b"}}, True),
+        ({"type": "object", "additionalProperties": {"type": "integer"}}, {"b": "x"}, False),
+        ({"type": "object", "additionalProperties": {"type": "integer"}, "if": {}}, {"b": "x"}, True),
+        # Expressions are checked in every field.
+        ({"type": "object"}, {"b": _WRONG}, False),
+        ({"properties": {"a": {}}}, {"b": _WRONG}, False),
+        ({"required": ["a"]}, {"a": 1, "b": _WRONG}, False),
+        ({"type": "array"}, [_WRONG], False),
+        ({"type": "array", "items": {"type": "integer"}}, [1, {"$input": "b"}], True),
+        ({"type": "array", "items": {"type": "integer"}}, [1, "x"], False),
+        ({"items": {"type": "integer"}, "prefixItems": [{"type": "string"}]}, ["x"], True),
+        ({"allOf": _PARTS}, {"a": {"$input": "b"}}, True),
+        ({"allOf": _PARTS}, {"a": "x"}, False),
+        ({"allOf": _PARTS}, {}, False),
+        ({"oneOf": [{"type": "integer"}, {"type": "number"}]}, 5, True),
+        ({"oneOf": [{"type": "integer"}, {"type": "number"}]}, "x", False),
+        ({"enum": ["x", 2]}, {"$input": "b"}, True),
+        ({"enum": ["x", 2]}, 3, False),
+        # Objects and lists may have expressions inside.
+        ({"enum": [["x"], 2]}, 3, True),
+        ({"const": "x"}, "y", False),
+        ({"const": {"a": "x"}}, {"a": {"$input": "b"}}, True),
+        # Servers leave out shared schemas of their own components.
+        ({"$ref": "#/$defs/Gone"}, 5, True),
+        ({"$ref": "#/$defs/Gone"}, _WRONG, False),
+        (True, 5, True),
+    ],
+)
+def test_schemas_of_components_allow_expressions(input_schema: Any, given: Any, is_valid: bool) -> None:
+    made = schema(components=[{**_ECHO, "input_schema": input_schema}])
+    Draft202012Validator.check_schema(made)
+    assert Draft202012Validator(made).is_valid(_step("/python/echo", given)) is is_valid
+
+
+@pytest.mark.parametrize(
+    ("nest", "value_of"),
+    [
+        (lambda inner: {"items": inner}, lambda inner: [inner]),
+        (lambda inner: {"properties": {"a": inner}}, lambda inner: {"a": inner}),
+        (lambda inner: {"additionalProperties": inner}, lambda inner: {"a": inner}),
+        (lambda inner: {"anyOf": [inner]}, lambda inner: inner),
+        (lambda inner: {"allOf": [inner]}, lambda inner: inner),
+    ],
+    ids=["items", "properties", "additionalProperties", "anyOf", "allOf"],
+)
+def test_what_is_nested_too_deeply_is_not_checked(nest: Any, value_of: Any) -> None:
+    for depth, is_valid in ((10, False), (41, True)):
+        input_schema: Any = {"type": "integer"}
+        given: Any = "x"
+        for _ in range(depth):
+            input_schema, given = nest(input_schema), value_of(given)
+        made = Draft202012Validator(schema(components=[{**_ECHO, "input_schema": input_schema}]))
+        assert made.is_valid(_step("/python/echo", given)) is is_valid, depth
+
+
 _PLUGINS = {"builtin": {"type": "builtin"}}
 
 

@@ -265,6 +265,39 @@ def test_what_is_within_its_limits(value: Any, schema: Any) -> None:
     assert said(value, schema) == []
 
 
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ({}, ["$: the required field 'a' is missing"]),
+        (5, ["$: the schema expects at least 10, not 5"]),
+        (None, ["$: does not match any of the 3 allowed forms: the schema expects integer, not null; "
+                "the schema expects object, not null; no value is allowed here"]),
+    ],
+)  # fmt: skip
+def test_the_only_alternative_of_the_type_is_explained(value: Any, words: list[str]) -> None:
+    forms = [{"type": "integer", "minimum": 10}, {"type": "object", "required": ["a"]}, False]
+    assert said(value, {"anyOf": forms}) == words
+
+
+@pytest.mark.parametrize(
+    ("condition", "is_decided"),
+    [
+        ({"const": 1}, True),
+        ({"$ref": "#/$defs/one"}, True),
+        ({"$ref": "#/$defs/loop"}, True),
+        ({"$ref": "#/$defs/text"}, False),
+        ({"properties": {"a": True}, "anyOf": [{"enum": [1]}]}, True),
+        ({"properties": {"a": {"minimum": 1}}}, False),
+        ({"anyOf": [{"not": {}}]}, False),
+        ({"properties": {"a": 5}}, False),
+        (True, True),
+    ],
+)
+def test_a_condition_decides_if_it_is_understood(condition: Any, is_decided: bool) -> None:
+    defs = {"one": {"const": 1}, "loop": {"const": 1, "$ref": "#/$defs/loop"}, "text": {"pattern": "^a"}}
+    assert bool(find_mismatches(1, {"if": condition, "then": False, "else": False}, defs)) is is_decided
+
+
 def test_alternatives_are_listed() -> None:
     card = {"type": "object", "properties": {"kind": {"const": "card"}, "number": {"type": "string"}}}
     iban = {"type": "object", "properties": {"kind": {"const": "iban"}, "iban": {"type": "string"}}}

@@ -41,7 +41,7 @@ def test_a_nasty_pattern_is_matched_in_linear_time_as_by_python(seed: int) -> No
     # Other engines take these for sets of plain characters, or for escaped ones.
     "[a&&b]", "[a--b]", "[a[b]]", "[[:alpha:]]", r"\<a\>", r"\b{start}a",
     # They take long to compile.
-    r"\w{1,255}", "(a{100}){100}", "((a{0,99}){0,99}){0,99}", "a" * 4_001, r"\p{L}{100}",
+    "(?i)[à-ü]{3}", "a)", r"\w{1,255}", "(a{100}){100}", "((a{0,99}){0,99}){0,99}", "a" * 4_001, r"\p{L}{100}",
 ])  # fmt: skip
 def test_a_pattern_that_is_not_checked_is_reported(pattern: str) -> None:
     assert compile_linear(pattern) is None
@@ -56,6 +56,7 @@ def test_a_pattern_that_is_not_checked_is_reported(pattern: str) -> None:
 @pytest.mark.parametrize("pattern", [
     r"^(\w+\s?)*$", r"^[\w-]{1,64}$", r"^\S+@\S+\.\S+$", "^[A-Z]{2}[0-9]{4,10}$", r"[\[\]]", "[]a]", r"\\<", r"\p{L}",
     "(?i)abc", "(?P<n>a)", "^#[0-9a-fA-F]{6}$", r"^\d{4}-\d{2}-\d{2}$", r"[a\-\-b]", "a{3,}",
+    "(?i)[à-ü]{2}", "[à-ü]{3}",
 ])  # fmt: skip
 def test_usual_patterns_are_checked(pattern: str) -> None:
     found = compile_linear(pattern)

@@ -133,6 +133,37 @@ def test_each_value_knows_its_path() -> None:
     assert inner.path == "$.a[0].b"
 
 
+def test_aliases_are_followed_on_request_only() -> None:
+    root = parse_tree("a: &a [1, {b: 2}]\nc: *a\nd: {<<: {e: 3}}\n", "f.yaml")
+    below = root.items["c"]
+    assert [node.value for node in below.walk()] == [[1, {"b": 2}]]
+    assert [node.value for node in below.walk(below_aliases=True)] == [[1, {"b": 2}], 1, {"b": 2}, 2]
+    assert [node.value for node in root.items["d"].walk()] == [{"e": 3}, 3, {"e": 3}, 3]
+
+
+def test_an_alias_may_be_a_key() -> None:
+    text = "a: &a b\n*a : 1\nc: *a\n"
+    root = parse_tree(text, "f.yaml")
+    assert root.value == parse_yaml(text) == {"a": "b", "b": 1, "c": "b"}
+    key, value = root.keys["b"], root.items["c"]
+    assert (key.line, key.column, text[key.start : key.end]) == (1, 4, "*a")
+    assert (value.start, written(text, value)) == (text.rindex("*a"), "*a")
+
+
+def test_only_json_is_parsed_without_positions() -> None:
+    for name in ("f.json", "f.yaml"):
+        flow = FlowText('{"a": [1]}', name)
+        plain = flow.copy_without_positions
+        assert (plain.root.value, plain.root.line, plain.text) == ({"a": [1]}, 0, "")
+        assert flow.copy_without_positions is plain
+    yaml_flow, parsed = FlowText("a: [1]", "f.yaml"), FlowText('{"a": [1]}', "f.json")
+    assert yaml_flow.copy_without_positions is yaml_flow
+    assert parsed.root.line == 1
+    assert parsed.copy_without_positions is parsed
+    with pytest.raises(FlowFileError, match="is not JSON"):
+        _ = FlowText("a: 1", "f.json").copy_without_positions
+
+
 def test_an_empty_text_and_a_value() -> None:
     empty = parse_tree("# nothing\n", "f.yaml")
     assert (empty.value, empty.line, empty.column) == (None, 1, 1)
