@@ -39,6 +39,7 @@ _SHAPE = [
     Fault("wrapped", "no-flow", "«flow: {output: 1}\n"),
     Fault("no output", "no-output", "«name: f\nsteps: []\n"),
     Fault("step key", "unknown-key", _step("    «must_execute: true\n")),
+    Fault("schema of a step", "unknown-key", _step("    «schema: x\n")),
     Fault("skip", "unknown-key", _step("    «skip: {$input: x}\n")),
     Fault("on_error", "unknown-key", _step("    «on_error: {action: fail}\n")),
     Fault("onError in the input", "misplaced-key", _step("    input: {«onError: {action: fail}}\n")),
@@ -94,6 +95,9 @@ _SHAPE = [
 
 _EXPRESSIONS = [
     Fault("$steps", "unknown-keyword", _step("", "{x: {«$steps: a}, y: {$step: a}}")),
+    Fault("in a default", "unknown-keyword", _output("[{$step: a}, {$variable: v, default: {«$steps: a}}]")),
+    Fault("in a condition", "unknown-keyword", _output("[{$step: a}, {$if: {$input: x}, then: {«$steps: a}}]")),
+    Fault("in an alternative", "unknown-keyword", _output("[{$step: a}, {$coalesce: [{$input: x}, {«$steps: a}]}]")),
     Fault("two keywords", "two-keywords", _output("{$step: a, «$input: x}")),
     Fault("path beside $input", "ignored-key", _output("[{$step: a}, {$input: x, «path: y}]")),
     Fault("paht", "ignored-key", _output("{$step: a, «paht: x}")),

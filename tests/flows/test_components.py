@@ -9,7 +9,7 @@ import pytest
 from stepflow_client import ComponentInfo
 from stepflow_client._codec.responses import add_component_paths_from_routes
 from stepflow_client.flows import check
-from stepflow_client.flows.components import BUILTINS
+from stepflow_client.flows.components import BUILTINS, ComponentCatalog, parse_components
 from stepflow_client.types import ComponentList, FailedPlugin
 
 _TEXT = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}
@@ -52,6 +52,20 @@ def test_a_plugin_that_could_not_be_asked_may_have_any_component() -> None:
 
 def test_of_two_components_of_one_name_nothing_is_known() -> None:
     assert _found("/python/echo", [_ECHO, replace(_ECHO, plugin="b")], 5) == []
+
+
+def test_a_component_with_a_route_may_have_another_one_without() -> None:
+    listed = [
+        {"name": "echo", "plugin": "a", "path": "/a/echo", "description": "Echo."},
+        {"name": "echo", "plugin": "a"},
+    ]
+    known = parse_components(listed)
+    assert known is not None
+    assert (known.descriptions, known.denied) == ({"/a/echo": "Echo."}, {"echo"})
+    catalog = ComponentCatalog(known)
+    assert [catalog.has_no_route(each) for each in ("/a/echo", "/b/echo", "/b/other")] == [False, True, False]
+    assert [each[:2] for each in _found("/b/echo", listed)] == [("unknown-component", "error")]
+    assert _found("/a/echo", listed) == []
 
 
 def test_a_schema_that_is_none_says_nothing() -> None:

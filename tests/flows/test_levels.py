@@ -46,6 +46,7 @@ _OPTIONAL = "{type: object, properties: {a: {}, b: {}}, required: [b]}"
 _RUN = [
     ("variable from outside", _within("map", _OUTER), []),
     ("input below a literal", _within("map", "{steps: [{id: x, component: /builtin/create_messages, input: {user_prompt: {$literal: {$input: $}}}}], output: 1}"), []),
+    ("schema of the file", f"{_HEAD}schema: x\n$schema: y\nsteps: []\noutput: 1\n", []),
     ("test without cases", _flow("1", more="test:\n"), []),
     ("an empty list as test", _flow("1", more="test: []\n"), [("wrong-type", "warning")]),
     ("steps of a map in any order", _within("map", _inner(_LATER)), []),
@@ -154,6 +155,13 @@ def test_a_forgotten_dollar_is_found_at_its_place(output: str, hint: str) -> Non
     # The step is not said to be unused: the reference that lacks its $ may name it.
     found = find_in_text(text, "f.yaml")
     assert [(each.rule, each.level, each.line, each.hint) for each in found] == [("unknown-keyword", "error", 5, hint)]
+
+
+def test_a_default_that_is_never_used_is_told_with_the_value_that_is() -> None:
+    for schema, value in (("{type: string}", '""'), ("{type: string, default: a}", "the default in its schema")):
+        text = _schema("variables", f"{{properties: {{v: {schema}}}}}", "{$variable: v, default: b}")
+        (found,) = find_in_text(text, "f.yaml")
+        assert found.message.endswith(f"never used: in runs that do not set 'v', its value is {value}")
 
 
 def test_a_wrong_reference_brings_no_other_finding() -> None:

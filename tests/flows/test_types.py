@@ -334,6 +334,50 @@ def test_a_value_beside_those_of_an_enum_brings_the_nearest() -> None:
         assert [each.hint for each in check(flow, type_check=True).diagnostics] == [hint]
 
 
+@pytest.mark.parametrize(
+    ("expected", "given", "rule"),
+    [
+        ({"type": ["integer", "string"]}, {"$input": "$.number"}, "possible-mismatch"),
+        ({"type": ["integer", "string"]}, True, "type-mismatch"),
+        ({"enum": [1, 2, "a"]}, {"$input": "$.number"}, "possible-mismatch"),
+        ({"enum": [1, 2, "a"]}, {"$input": "$.few"}, "possible-mismatch"),
+        ({"enum": [4, 5, "a"]}, {"$input": "$.few"}, "type-mismatch"),
+        ({"anyOf": [{"type": "array", "items": {"type": "integer"}}, {"type": "null"}]}, ["a"], "type-mismatch"),
+        ({"type": "array", "items": {"type": "integer"}}, {"$input": "$.texts"}, "type-mismatch"),
+        ({"type": "array", "prefixItems": [{}, {"type": "string"}]}, {"$input": "$.pair"}, "possible-mismatch"),
+        ({"type": "array", "prefixItems": [{}, {"type": "string"}]}, [1, 2], "type-mismatch"),
+    ],
+)
+def test_only_what_never_fits_is_certain(expected: Any, given: Any, rule: str) -> None:
+    fields = {
+        "number": {"type": "number"},
+        "few": {"enum": [1, 3]},
+        "texts": {"type": "array", "items": {"type": "string"}},
+        "pair": {"type": "array", "prefixItems": [{"type": "integer"}, {"type": "integer"}]},
+    }
+    known = [{"name": "x", "path": "/shop/x", "input_schema": {"type": "object", "properties": {"x": expected}}}]
+    input_schema = {"type": "object", "properties": fields, "required": [*fields]}
+    # As a literal, the value would be compared with the schema itself.
+    steps = [
+        {"id": "a", "component": "/builtin/noop", "input": {"x": given}},
+        {"id": "b", "component": "/shop/x", "input": {"x": {"$step": "a", "path": "$.x"}}, "mustExecute": True},
+    ]
+    flow = {"name": "f", "description": "d", "schemas": {"properties": {"input": input_schema}}, "steps": steps}
+    found = check({**flow, "output": 1}, components=known, type_check=True).diagnostics
+    assert [each.rule for each in found] == [rule]
+
+
+def test_an_output_without_a_type_is_told_with_what_would_give_it_one() -> None:
+    schemas = "write schemas: {properties: {steps: {properties: {a: ...}}}}"
+    flow = {"name": "f", "description": "d", "steps": [{"id": "a", "component": "/shop/black_box", "input": {}}]}
+    for components, message, hint in (
+        (_LISTED, "/shop/black_box has no output schema", schemas),
+        (None, "/shop/black_box is unknown here", f"name a server or --components FILE, or {schemas}"),
+    ):
+        (found,) = check({**flow, "output": {"$step": "a"}}, components=components, type_check=True).diagnostics
+        assert (found.message, found.hint) == (f"the output of step 'a' has no type: {message}", hint)
+
+
 def test_strict_makes_outputs_without_a_type_errors() -> None:
     path = _FOLDER / "outputs.yaml"
     for strict, level in ((False, "warning"), (True, "error")):

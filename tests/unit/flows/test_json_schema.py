@@ -174,6 +174,11 @@ def test_explaining_what_is_wrong_counts_as_work_that_a_deadline_interrupts() ->
         )
         assert not found
         assert least <= len(slices) <= most
+    slices.clear()
+    schema = {"items": {"pattern": "^a"}}
+    assert not run_interruptibly(lambda: find_mismatches(["abc"] * 3_000, schema, {}), lambda: slices.append(1))
+    # Compiling the pattern takes a slice; matching short texts takes hardly any time.
+    assert len(slices) == 1
 
 
 PLUGIN = {

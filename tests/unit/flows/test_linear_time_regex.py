@@ -56,7 +56,7 @@ def test_a_pattern_that_is_not_checked_is_reported(pattern: str) -> None:
 @pytest.mark.parametrize("pattern", [
     r"^(\w+\s?)*$", r"^[\w-]{1,64}$", r"^\S+@\S+\.\S+$", "^[A-Z]{2}[0-9]{4,10}$", r"[\[\]]", "[]a]", r"\\<", r"\p{L}",
     "(?i)abc", "(?P<n>a)", "^#[0-9a-fA-F]{6}$", r"^\d{4}-\d{2}-\d{2}$", r"[a\-\-b]", "a{3,}",
-    "(?i)[à-ü]{2}", "[à-ü]{3}",
+    "(?i)[à-ü]{2}", "[à-ü]{3}", "a" * 2_400,
 ])  # fmt: skip
 def test_usual_patterns_are_checked(pattern: str) -> None:
     found = compile_linear(pattern)
@@ -70,6 +70,9 @@ def test_a_text_that_is_too_long_or_no_unicode_is_not_checked() -> None:
     assert not found.is_found_in("a" * 900)
     assert found.is_found_in("a" * 2_000)
     assert found.is_found_in("\ud800")
+    largest = compile_linear("a{1000}")
+    assert largest is not None
+    assert [largest.is_found_in("b" * length) for length in (1_000, 1_001)] == [False, True]
 
 
 def test_properties_whose_names_match_a_pattern_have_its_schema() -> None:

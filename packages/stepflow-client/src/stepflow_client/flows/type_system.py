@@ -383,7 +383,7 @@ class _SchemaConverter:
                 part is False or (isinstance(part, Mapping) and not part.keys().isdisjoint(_TELLING)) for part in parts
             ):
                 # Keywords next to `anyOf` apply to every alternative.
-                rest = _keep_type_keywords(schema, key)
+                rest = _keep_type_keywords(schema)
                 return make_union(
                     self.convert({**rest, **part} if _needs_sibling_keywords(part) else part, depth + 1)
                     for part in parts
@@ -398,7 +398,7 @@ class _SchemaConverter:
         Object types are merged field by field. Other intersections are unknown unless all known parts agree.
         """
         parts = [self.convert(part, depth + 1) for part in schema["allOf"]]
-        rest = self._convert_by_type(_keep_type_keywords(schema, "allOf"), depth)
+        rest = self._convert_by_type(_keep_type_keywords(schema), depth)
         is_secret = any(part.is_secret for part in parts)
         known = [part for part in [*parts, rest] if not is_unknown(part)]
         objects = [member for part in known for member in part.members if isinstance(member, ObjectOf)]
@@ -453,9 +453,9 @@ def _needs_sibling_keywords(part: Any) -> bool:
     return isinstance(part, Mapping) and part.keys().isdisjoint(_TELLING - {"type"})
 
 
-def _keep_type_keywords(schema: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """Keep only the keywords that define a schema's type, except for `key`."""
-    return {name: schema[name] for name in _TYPE_KEYWORDS if name in schema and name != key}
+def _keep_type_keywords(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep only the keywords that define a schema's type by themselves."""
+    return {name: schema[name] for name in _TYPE_KEYWORDS if name in schema}
 
 
 def value_to_type(value: Any, *, is_literal: bool = True, depth: int = 0) -> Type:
