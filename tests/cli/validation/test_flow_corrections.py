@@ -55,6 +55,7 @@ STEP = "steps:\n- id: save\n  component: /builtin/put_blob\n  input: {data: 1, b
             STEP + "output:\n  blob:\n    $step: save\n    path: $.blob_id  # x\n",
         ),
         (STEP + "output: {$step: save, path: $.blob_di}\n", STEP + "output: {$step: save, path: $.blob_id}\n"),
+        (STEP + "output: {$step: save, path: $.blobb_id}\n", STEP + "output: {$step: save, path: $.blob_id}\n"),
         (
             STEP + "output: [{$step: save}, {$from: {workflow: input}}]\n",
             STEP + "output: [{$step: save}, {$input: $}]\n",

@@ -278,7 +278,8 @@ class _FindingRewriter:
             return None, False
         others = _find_step_ids(at) if finding.rule == "undefined-step" else ()
         if not any(_is_clear_misspelling(old, other) for other in others if other != name):
-            if _is_clear_misspelling(old, name):
+            # In a path, only replace the field, so that it still starts with `$.`.
+            if not old.startswith("$") and _is_clear_misspelling(old, name):
                 return Fix(at.start, at.end, old, name), True
             parts = [word for word in re.findall(r"[\w-]+", old) if _is_clear_misspelling(word, name)]
             if len(parts) == 1 and old.count(parts[0]) == 1:
