@@ -33,7 +33,7 @@ def batch(client: SyncStepflowClient, folder: Path) -> None:
 
 
 def main() -> None:
-    """Choose the server and a folder that stays."""
+    """Choose the server and a folder. To continue after a crash, use a folder that stays."""
     with tempfile.TemporaryDirectory() as folder:
         if url := os.environ.get("STEPFLOW_URL"):
             with SyncStepflowClient(url) as client:
