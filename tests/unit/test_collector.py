@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 from stepflow_client import ExecutionStatus
-from stepflow_client._base.long_computations import pause_garbage_collector
+from stepflow_client._base.gc_pauses_and_slices import pause_garbage_collector
 from stepflow_client._codec import responses
 from stepflow_client._data.values import decode_keeping_floats
 
@@ -61,8 +61,8 @@ def test_blocks_of_several_threads_overlap() -> None:
 
 FORKED = """
 import gc, os, signal, sys, threading, warnings
-from stepflow_client._base import long_computations as _collector
-from stepflow_client._base.long_computations import pause_garbage_collector
+from stepflow_client._base import gc_pauses_and_slices as _collector
+from stepflow_client._base.gc_pauses_and_slices import pause_garbage_collector
 
 inside, leave = threading.Event(), threading.Event()
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings, strategies as st
 from jsonschema import Draft202012Validator
 from stepflow_cli.lsp.node_context import find_schemas
 from stepflow_client import InvalidArgumentError
-from stepflow_client._base.long_computations import run_interruptibly
+from stepflow_client._base.gc_pauses_and_slices import run_interruptibly
 from stepflow_client.flows.json_schema import find_mismatches
 from stepflow_client.flows.run_requirements import check_inputs
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from stepflow_cli.validation.flow_checks import locate_diagnostic_node
 from stepflow_client import FlowFileError
-from stepflow_client._base.long_computations import pause_garbage_collector
+from stepflow_client._base.gc_pauses_and_slices import pause_garbage_collector
 from stepflow_client._checks.checker import check_source
 from stepflow_client._data.yaml_format import read_yaml
 from stepflow_client.flows.reading import parse_json, parse_yaml

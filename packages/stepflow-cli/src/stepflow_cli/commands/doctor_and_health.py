@@ -138,7 +138,7 @@ def _run_checks(server: ServerOptions, *, measure: bool) -> Iterator[CheckResult
     try:
         with connect(server) as target:
             if choice.is_embedded:
-                yield local_setup.report_embedded_release(target.client)
+                yield local_setup.report_server_release_and_origin(target.client)
             yield from check_server(target.client, choice, skip_reason=None if measure else "--no-run")
     except Exception as raised:
         failure = convert_to_problem(raised)

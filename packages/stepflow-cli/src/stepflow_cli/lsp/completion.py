@@ -29,7 +29,7 @@ _CASE = "name: ${1:usual}\ninput: {$2}\noutput: {outcome: success, result: $3}"
 _OBJECT = "type: object\nproperties:\n  ${1:name}: {type: ${2:string}}\nrequired: [${1:name}]"
 
 
-def _indent_under_key(key: str, body: str) -> str:
+def _format_key_with_body(key: str, body: str) -> str:
     """Return a body, indented below a key."""
     return f"{key}:\n  " + body.replace("\n", "\n  ")
 
@@ -60,15 +60,17 @@ ELEMENTS: Mapping[Path, str] = {("steps",): _STEP, ("test", "cases"): _CASE}
 """Snippets for list elements, by the list's path in the flow."""
 _KEYS: Mapping[tuple[Path, str], str] = {
     # In these paths, list indexes are replaced by 0.
-    ((), "schemas"): _indent_under_key("schemas", _indent_under_key("properties", _indent_under_key("input", _OBJECT))),
-    ((), "steps"): _indent_under_key("steps", _add_list_dash(_STEP)),
-    ((), "test"): _indent_under_key("test", _indent_under_key("cases", _add_list_dash(_CASE))),
-    ((), "examples"): _indent_under_key("examples", _add_list_dash("name: ${1:usual}\ninput: {$2}")),
-    (("schemas", "properties"), "input"): _indent_under_key("input", _OBJECT),
-    (("schemas", "properties"), "output"): _indent_under_key("output", _OBJECT),
-    (("schemas", "properties"), "variables"): _indent_under_key("variables", _OBJECT),
+    ((), "schemas"): _format_key_with_body(
+        "schemas", _format_key_with_body("properties", _format_key_with_body("input", _OBJECT))
+    ),
+    ((), "steps"): _format_key_with_body("steps", _add_list_dash(_STEP)),
+    ((), "test"): _format_key_with_body("test", _format_key_with_body("cases", _add_list_dash(_CASE))),
+    ((), "examples"): _format_key_with_body("examples", _add_list_dash("name: ${1:usual}\ninput: {$2}")),
+    (("schemas", "properties"), "input"): _format_key_with_body("input", _OBJECT),
+    (("schemas", "properties"), "output"): _format_key_with_body("output", _OBJECT),
+    (("schemas", "properties"), "variables"): _format_key_with_body("variables", _OBJECT),
     (("steps", 0), "onError"): "onError: {action: ${1:retry}, maxRetries: ${2:3}}",
-    (("test",), "cases"): _indent_under_key("cases", _add_list_dash(_CASE)),
+    (("test",), "cases"): _format_key_with_body("cases", _add_list_dash(_CASE)),
     (("test", "cases", 0), "output"): "output: {outcome: ${1:success}, result: $2}",
 }
 _EXPRESSIONS = {"$if": "\\$if: $1\nthen: $2\nelse: $3", "$coalesce": "\\$coalesce: [$1]"}

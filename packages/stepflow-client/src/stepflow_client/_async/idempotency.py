@@ -279,7 +279,7 @@ class KeyedRuns:
             case key_lock.CompareCall():
                 return step.call.digest == await self._hash_arguments_for_flow(keyed, step.call.flow_id)
             case key_lock.ReadMark():
-                return await self._read_mark(keyed, step.mark)
+                return await self._read_mark_name(keyed, step.mark)
             case key_lock.StoreMark():
                 return await self._store_mark(keyed, step.mark, step.name)
             case key_lock.FindRecord():
@@ -295,7 +295,7 @@ class KeyedRuns:
                 if has_passed(deadline):
                     raise RequestTimeoutError("timed out")
 
-    async def _read_mark(self, keyed: _KeyedCall, mark: key_lock.Mark) -> str | None:
+    async def _read_mark_name(self, keyed: _KeyedCall, mark: key_lock.Mark) -> str | None:
         """Return the name stored with a mark, or None if the mark doesn't exist."""
         marker = markers.make_marker(keyed.flow_id_or_scoped_key, *mark)
         name, self._last_date = await self._blobs.find_blob_name(markers.compute_blob_id(marker))
@@ -306,7 +306,7 @@ class KeyedRuns:
 
     async def _find_run_by_marker(self, keyed: _KeyedCall) -> KeyRun | None:
         """Return a key's recorded run, or None if there isn't one or the server has lost it."""
-        note = markers.RunMarkerName.parse(await self._read_mark(keyed, ("run",)))
+        note = markers.RunMarkerName.parse(await self._read_mark_name(keyed, ("run",)))
         if note is None:
             return None
         try:

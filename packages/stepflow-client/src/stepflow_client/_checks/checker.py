@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .._base.long_computations import pause_garbage_collector
+from .._base.gc_pauses_and_slices import pause_garbage_collector
 from .._data.arguments import argument_error, check_flag
 from .._rules.releases import TARGETS, parse_target_release
 from ..flows.components import ComponentCatalog, Components, parse_components
@@ -133,7 +133,7 @@ def _check_flow(root: Node, catalog: ComponentCatalog, findings: Findings, depth
         if (step_input := node.get("input")) is not None:
             expression_rules.check_expression(step_input, findings, model.by_id)
     for step in model.steps:
-        component_rules.check_component(step, catalog, findings)
+        component_rules.check_component_and_input(step, catalog, findings)
     if (output := root.get("output")) is not None:
         expression_rules.check_expression(output, findings, model.by_id)
     reference_rules.check_step_dependencies(model, findings)

@@ -21,7 +21,7 @@ from .reference_rules import report_missing_path
 _STEP_KEYS = {"onerror": "onError", "mustexecute": "mustExecute"}
 
 
-def check_component(step: Step, catalog: ComponentCatalog, findings: Findings) -> None:
+def check_component_and_input(step: Step, catalog: ComponentCatalog, findings: Findings) -> None:
     """Report an unknown component, or an input that the component rejects."""
     if step.component is None:
         return

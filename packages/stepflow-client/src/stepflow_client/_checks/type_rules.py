@@ -168,7 +168,7 @@ def _suggest_mismatch_fix(slot: TypedPart, mismatch: Conflict) -> str:
     if mismatch.missing is not None and keyword not in REFERENCE_KEYWORDS:
         return f"add {mismatch.missing}: ..."
     if mismatch.missing is not None:
-        return _suggest_object_with_field(slot, str(keyword), mismatch.missing)
+        return _suggest_object_with_missing_field(slot, str(keyword), mismatch.missing)
     as_written = _format_extended_reference(slot, str(keyword), "$") if keyword in ("$step", "$input") else "this"
     is_nullable = type_system.may_be_null(slot.actual) and not is_unknown(slot.actual)
     if is_nullable and is_compatible(type_system.remove_null(slot.actual), slot.expected):
@@ -191,7 +191,7 @@ def _suggest_mismatch_fix(slot: TypedPart, mismatch: Conflict) -> str:
     return f"write {_describe_type(mismatch.expected) if mismatch.path == () else format_type(slot.expected, 60)}"
 
 
-def _suggest_object_with_field(slot: TypedPart, keyword: str, name: str) -> str:
+def _suggest_object_with_missing_field(slot: TypedPart, keyword: str, name: str) -> str:
     """Suggest an object with a missing field in place of a reference."""
     expected = [member.fields[name].type for member in slot.expected.members
               if isinstance(member, ObjectOf) and name in member.fields]  # fmt: skip

@@ -13,8 +13,8 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from .. import errors, types
+from .._base.gc_pauses_and_slices import pause_garbage_collector
 from .._base.lazy import lazy_module
-from .._base.long_computations import pause_garbage_collector
 from .._base.text import cut
 from .._data.values import PLAIN, OutputDecoder, decode, restore_integers
 from .._rules.transport_errors import ANOTHER_SERVICE, PROXY

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from .._async.snapshot_reader import SnapshotReader
     from .._async.watching import RunWatcher
     from .._base.bounded_dict import BoundedDict
+    from .._base.gc_pauses_and_slices import pause_garbage_collector
     from .._base.logging import get_logger, listen_to_warnings
-    from .._base.long_computations import pause_garbage_collector
     from .._base.suggestions import (
         explain_missing_file,
         find_nearest,
@@ -99,7 +99,7 @@ __getattr__, __dir__ = make_lazy_exports(
         "._async.watching": ["RunWatcher"],
         "._base.bounded_dict": ["BoundedDict"],
         "._base.logging": ["listen_to_warnings", "get_logger"],
-        "._base.long_computations": ["pause_garbage_collector"],
+        "._base.gc_pauses_and_slices": ["pause_garbage_collector"],
         "._base.suggestions": [
             "find_nearest", "suggest_nearest", "suggest_or_list", "install_command", "explain_missing_file",
             "suggest_nearest_file",

@@ -14,8 +14,8 @@ from contextvars import copy_context
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
+from .._base.gc_pauses_and_slices import Slices, pause_garbage_collector, run_interruptibly, slices
 from .._base.lazy import lazy_module
-from .._base.long_computations import Slices, pause_garbage_collector, run_interruptibly, slices
 from .._rules.timeouts import current_deadline, get_seconds_left, has_passed
 from ..errors import InvalidArgumentError, RequestTimeoutError
 

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any, NamedTuple, NoReturn
 
 from .._base.error_classes import InvalidArgumentError, StepflowClientError
-from .._base.long_computations import slices
+from .._base.gc_pauses_and_slices import slices
 from ..flows.expressions import format_path, is_expression
 from .json_encoding import encode_fields, encode_scalar, is_data_object, is_non_json_scalar
 from .secrets import NO_SECRETS, Secrets

@@ -132,7 +132,7 @@ class _FindingRewriter:
             case "wrong-type" if hint == "put it in quotes" and at.original is None:
                 return self.make_replacement(at, json.dumps(text[at.start : at.end])), True
             case "wrong-type":
-                return self.make_scalar_correction(at), True
+                return self.make_wrong_type_correction(at), True
             case "large-integer":
                 return self.make_replacement(at, json.dumps(text[at.start : at.end])), False
             case "component-input" if match := re.fullmatch(r"write (\d+) without quotes", hint):
@@ -222,7 +222,7 @@ class _FindingRewriter:
         is_known = get_keyword(value) is not None and "NAME" not in value.values()
         return self.make_replacement(at, format_inline(self.text, value)) if is_known else ()
 
-    def make_scalar_correction(self, at: Node) -> Sequence[Edit]:
+    def make_wrong_type_correction(self, at: Node) -> Sequence[Edit]:
         value = at.value
         if at.part == "mustExecute" and str(value).lower() in _BOOLEANS:
             return self.make_replacement(at, format_inline(self.text, _BOOLEANS[str(value).lower()]))

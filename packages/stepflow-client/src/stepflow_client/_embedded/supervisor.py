@@ -188,7 +188,7 @@ class NotReadyError(Exception):
         self.ended_worker = worker
 
 
-def _send_repeatedly(process: ServerProcess, request: HttpRequest, timeout: float) -> Iterator[dict[str, Any] | None]:
+def _poll_with_request(process: ServerProcess, request: HttpRequest, timeout: float) -> Iterator[dict[str, Any] | None]:
     """Send a request to a local server over and over, without blocking.
 
     Args:
@@ -543,10 +543,10 @@ class Supervisor:
         deadline = time.monotonic() + plan.startup_timeout
         late = f"The server was not ready within {plan.startup_timeout:g} s"
         self._wait_for_condition(lambda: process.port is not None, deadline, late)
-        health = _send_repeatedly(process, HttpRequest("GET", "/health"), _HEALTH_SECONDS)
+        health = _poll_with_request(process, HttpRequest("GET", "/health"), _HEALTH_SECONDS)
         self._wait_for_condition(lambda: next(health) is not None, deadline, late)
         request = HttpRequest("GET", "/components", "excludeSchemas=true")
-        components = _send_repeatedly(process, request, _COMPONENTS_SECONDS)
+        components = _poll_with_request(process, request, _COMPONENTS_SECONDS)
 
         def are_workers_connected(ignored: frozenset[str] = frozenset()) -> bool:
             response = next(components)

@@ -71,7 +71,7 @@ def find_run_differences(a: RunSnapshot, b: RunSnapshot, ignored: Sequence[Path]
         values: list[Any] = []
         for flow, value in zip(masked_flows, (change.a, change.b), strict=True):
             # Within the flow itself, we know where secrets are, so even short ones can be masked.
-            shown = _get_masked_value_at_path(flow, change.path) if change.path[0] == "flow" else value
+            shown = _get_value_at_path_or_mask(flow, change.path) if change.path[0] == "flow" else value
             shown = None if value is ABSENT else shown
             for known in secrets:
                 shown = known.hide_in(shown)
@@ -125,7 +125,7 @@ def _error_to_dict(error: FlowError | None) -> dict[str, Any] | None:
     return None if error is None else {"code": to_plain_data(error.code), "message": error.message}
 
 
-def _get_masked_value_at_path(value: Any, path: Path) -> Any:
+def _get_value_at_path_or_mask(value: Any, path: Path) -> Any:
     """Return the value at a path, or the mask if the path leads into a masked value."""
     for part in path:
         try:

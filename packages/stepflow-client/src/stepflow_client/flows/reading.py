@@ -202,7 +202,9 @@ def parse_json(text: str, source: str = "the JSON text") -> Any:
 
 
 def _parse_strict_json(text: str) -> Any:
-    return json.loads(text, object_pairs_hook=_build_object, parse_constant=_parse_number, parse_float=_parse_number)
+    return json.loads(
+        text, object_pairs_hook=_build_object, parse_constant=_parse_finite_number, parse_float=_parse_finite_number
+    )
 
 
 def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -214,7 +216,7 @@ def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return value
 
 
-def _parse_number(text: str) -> float:
+def _parse_finite_number(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
         raise ValueError(f"{cut(text, 40)} is not a number that JSON can represent")
