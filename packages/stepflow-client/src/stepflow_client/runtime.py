@@ -164,7 +164,8 @@ class StepflowRuntime(SuggestsNames):
                 Defaults to 30. If a worker exits before it is ready, the start fails immediately.
             worker_timeout: Seconds to wait, once the server is ready, for workers that connect by themselves: one for
                 each plugin that has a queue but no `command`. Defaults to None, which doesn't wait; tasks then
-                wait up to 30 s for them. While such a worker is missing, the server takes 5 s to become ready.
+                wait for them (on 0.13, up to 30 s). While such a worker is missing, the server takes 5 s to become
+                ready.
             on_crash: A callback for when the server exits on its own after being ready, or a restart fails. It receives
                 the exit code (negative for a signal, -9 for a restart that wasn't ready in time) and, if it accepts two
                 arguments, the last log lines. It runs in one of the runtime's threads, before the restart. Exceptions
