@@ -87,6 +87,14 @@ STEP = "steps:\n- id: save\n  component: /builtin/put_blob\n  input: {data: 1, b
             STEP + "  onError: retry\noutput: {$step: save}\n",
             STEP + "  onError: {action: retry}\noutput: {$step: save}\n",
         ),
+        (
+            STEP + "  onError: {action: retry, maxRetries: ' 3'}\noutput: {$step: save}\n",
+            STEP + "  onError: {action: retry, maxRetries: 3}\noutput: {$step: save}\n",
+        ),
+        (
+            STEP + "output: {$step: save}\ntest: {cases: [{name: a, input: 1, tags: quick}]}\n",
+            STEP + "output: {$step: save}\ntest: {cases: [{name: a, input: 1, tags: [quick]}]}\n",
+        ),
         (STEP.replace("/put", "//put") + "output: {$step: save}\n", STEP + "output: {$step: save}\n"),
         (STEP + "output: [{$step: save}, {$input: $x}]\n", STEP + "output: [{$step: save}, {$input: $.x}]\n"),
         (
@@ -204,6 +212,18 @@ def case_of(type: str, value: str = "") -> str:
         (case_of("array"), case_of("array", "[]")),
         (case_of("object"), case_of("object", "{}")),
         (
+            "output: 1\ntest: {cases: [{name: a, input: 1, output: {a: 1}}]}\n",
+            "output: 1\ntest: {cases: [{name: a, input: 1, output: {outcome: success, result: {a: 1}}}]}\n",
+        ),
+        (
+            "output: 1\ntest: {cases: [{name: a, input: 1, output: {error: {code: TIMEOUT}}}]}\n",
+            "output: 1\ntest: {cases: [{name: a, input: 1, output: {error: {code: TIMEOUT}, outcome: failed}}]}\n",
+        ),
+        (
+            "output: 1\ntest: {cases: [{name: a, input: 1, output: {outcome: ok, result: 1}}]}\n",
+            "output: 1\ntest: {cases: [{name: a, input: 1, output: {outcome: success, result: 1}}]}\n",
+        ),
+        (
             "output: 1\ntest: {cases: [{name: a, input: 1, output: {result: 1}}]}\n",
             "output: 1\ntest: {cases: [{name: a, input: 1, output: {result: 1, outcome: success}}]}\n",
         ),
@@ -219,6 +239,24 @@ def test_suggestions_leave_a_valid_flow(wrong: str, right: str) -> None:
     new = text[: suggested.start] + suggested.text + text[suggested.end :]
     assert new == HEAD + right
     assert check_source(FlowText(new, "f.yaml")) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("output: 1\ntest:\n  cases:\n  - name: a\n    input: 1\n    output:\n      a: 1\n", "expected-output"),
+        (STEP + "  mustExecute: 5\noutput: 1\n", "wrong-type"),
+        (STEP + "  onError: never\noutput: {$step: save}\n", "wrong-type"),
+        (READ.replace("{$step: save}", "[{$step: save}, '{{ steps }}']"), "template"),
+        (READ.replace("{$step: save}", "[{$step: save}, {$step: save.x, path: $.y}]"), "undefined-step"),
+        ("metadata: {n: &n save.blob_id}\n" + READ.replace("{$step: save}", "[{$step: save}, {$step: *n}]"),
+         "undefined-step"),
+        (READ.replace("{$step: save}", "[{$step: save}, {$variable: b}]") + "schemas: 5\n", "wrong-type"),
+    ],
+)  # fmt: skip
+def test_what_a_hint_leaves_open_is_not_suggested(text: str, rule: str) -> None:
+    found = [each for each in check_source(FlowText(HEAD + text, "f.yaml")) if each.rule == rule]
+    assert [(each.fix, each.suggestion) for each in found] == [(None, None)]
 
 
 @pytest.mark.parametrize(

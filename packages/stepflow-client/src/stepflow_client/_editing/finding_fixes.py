@@ -274,7 +274,8 @@ class _FindingRewriter:
                 return None, False
             return Fix(key.start, key.end, finding.key, name), _is_clear_misspelling(finding.key, name)
         old = at.value
-        if not isinstance(old, str) or at.start < 0:
+        # A name with a path behind it isn't misspelled: dropping the path would read something else.
+        if not isinstance(old, str) or at.start < 0 or old.startswith((f"{name}.", f"{name}[")):
             return None, False
         others = _find_step_ids(at) if finding.rule == "undefined-step" else ()
         if not any(_is_clear_misspelling(old, other) for other in others if other != name):
