@@ -36,6 +36,8 @@ _TEST = _output("{$step: a}") + "test:\n  cases:\n"
 
 _SHAPE = [
     Fault("outputs", "unknown-key", "steps: []\noutput: 1\n«outputs: 1\n"),
+    Fault("only a misspelt output", "unknown-key", "«ouput: 1\n"),
+    Fault("only an output in another form", "unknown-key", "«OUT_PUT: 1\n"),
     Fault("wrapped", "no-flow", "«flow: {output: 1}\n"),
     Fault("no output", "no-output", "«name: f\nsteps: []\n"),
     Fault("step key", "unknown-key", _step("    «must_execute: true\n")),

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from stepflow_client.errors import FlowFileError
-from stepflow_client.flows.project import CheckRules, Project, find_project, require_existing_file
+from stepflow_client.flows.project import (
+    CheckRules,
+    Project,
+    find_project,
+    find_server_config,
+    is_flow_file,
+    require_existing_file,
+)
 
 FACTS = """\
 flows = ["flows", "extra/one.yaml"]
@@ -117,7 +127,12 @@ def test_nothing_is_taken_from_a_folder_in_which_everybody_writes(folder: Path) 
         ("[validate]\nignored = []", "unknown key validate.ignored", "did you mean 'ignore'?"),
         ('[validate]\ntarget = "0.13"', "unknown key validate.target", "move target to the top level"),
         ('[test]\nurl = "http://x"', "unknown key test.url", "the keys are config"),
-        ('url = "http://evil.example"', "unknown key url", "a project file cannot name servers"),
+        (
+            'url = "http://evil.example"',
+            "unknown key url",
+            "a project file cannot name servers or credentials; use a profile of your own: stepflow config set "
+            "profiles.NAME.url URL",
+        ),
         ('token = "x"', "unknown key token", "a project file cannot name servers"),
         ('command = "rm"', "unknown key command", "a project file cannot name servers"),
         ("[headers]\nx = 1", "unknown key headers", "a project file cannot name servers"),
@@ -192,11 +207,61 @@ def test_a_huge_file(folder: Path) -> None:
         require_existing_file(found, "components", folder / "c.json")
 
 
+def test_a_server_configuration_is_found_in_the_first_folder_that_has_one(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner, other = folder / "inner", folder / "other"
+    for each in (inner, other):
+        each.mkdir()
+    assert find_server_config() is None
+    assert find_server_config(inner, other) is None
+    (other / "stepflow-config.yml").touch()
+    assert find_server_config(inner, other) == other / "stepflow-config.yml"
+    (inner / "stepflow_config.yaml").touch()
+    assert find_server_config(inner, other) == inner / "stepflow_config.yaml"
+    (inner / "stepflow-config.yml").touch()
+    both = "has both stepflow-config.yml and stepflow_config.yaml"
+    with pytest.raises(FlowFileError, match=f"^{re.escape(str(inner))} {both}") as refused:
+        find_server_config(inner, other)
+    assert refused.value.hint == "name one with --config, or remove the other"
+    assert refused.value.path == str(inner / "stepflow-config.yml")
+    monkeypatch.chdir(inner)
+    with pytest.raises(FlowFileError, match=f"^the working folder {both}"):
+        find_server_config(Path())
+
+
+def test_a_deleted_working_folder_has_no_project(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(folder.parent, "flows = [5]")
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+    assert find_project() == Project()
+
+
+def test_a_file_that_cannot_be_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = write(folder, "")
+    flow = folder / "flow.yaml"
+    flow.write_text("output: 1\n")
+    assert is_flow_file(flow)
+
+    def refuse(*_: object, **__: object) -> Any:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    assert is_flow_file(flow) is False
+    with pytest.raises(FlowFileError, match=re.escape(f"{file} cannot be read: Permission denied")):
+        find_project(folder)
+
+
 def test_what_is_no_file(folder: Path) -> None:
     write(folder, "components = 'c.json'")
     found = find_project(folder)
-    with pytest.raises(FlowFileError, match=r"c\.json, which .*stepflow\.toml names as components, does not exist"):
-        require_existing_file(found, "components", folder / "c.json")
+    for key, hint in (("components", "to write it, run 'stepflow components lock'"), ("config", None)):
+        with pytest.raises(
+            FlowFileError, match=rf"c\.json, which .*stepflow\.toml names as {key}, does not"
+        ) as refused:
+            require_existing_file(found, key, folder / "c.json")
+        assert refused.value.hint == hint
     os.mkfifo(folder / "c.json")
     with pytest.raises(FlowFileError, match="is not a file"):
         require_existing_file(found, "components", folder / "c.json")

@@ -179,9 +179,7 @@ def check_step_dependencies(model: FlowAnalysis, findings: Findings) -> None:
 
 
 def _check_step_order(model: FlowAnalysis, step: Step, other: Step, read: Read, findings: Findings) -> None:
-    if other is step:
-        findings.add("self-reference", "fatal", read.argument, f"step {step.id!r} reads its own output")
-    elif other.index >= step.index:
+    if other.index > step.index:
         cyclic = model.graph.cyclic_steps
         is_cycle = other.id in cyclic and step.id in cyclic and not read.reference.is_in_default
         if is_cycle and (path := model.graph.find_shortest_path(other.id, step.id)):
@@ -191,6 +189,8 @@ def _check_step_order(model: FlowAnalysis, step: Step, other: Step, read: Read, 
         elif not findings.is_read_at_run_time:
             findings.add("later-step", "fatal", read.argument, f"step {step.id!r} refers to {other.id!r}, which is "
                          "defined later", f"move {other.id!r} before {step.id!r}")  # fmt: skip
+    elif other is step:
+        findings.add("self-reference", "fatal", read.argument, f"step {step.id!r} reads its own output")
 
 
 def _check_reads_that_stall(
