@@ -149,6 +149,57 @@ def test_a_failure_becomes_an_expected_failure() -> None:
     assert expectation_of(result, kept) == kept
 
 
+@pytest.mark.parametrize(
+    ("error", "after"),
+    [
+        ({"code": "TIMEOUT"}, {"code": "COMPONENT_FAILED"}),
+        ({"code": "component_failed", "message": "bang"}, {"code": "component_failed", "message": "boom"}),
+        ({"message": "boom", "data": {"n": {"$range": [2, 9]}, "gone": 1}}, {"message": "boom", "data": {"n": 1}}),
+        ({"data": {"n": {"$range": [0, 9]}}}, {"data": {"n": {"$range": [0, 9]}}}),
+        ({"message": None, "data": None}, {"message": "boom", "data": None}),
+    ],
+)
+def test_only_what_differs_of_an_expected_failure_changes(error: Any, after: Any) -> None:
+    failed = FlowError(message="boom", code=ErrorCode.COMPONENT_FAILED, details={"data": {"n": 1}})
+    result = FlowResult(status=ExecutionStatus.FAILED, error=failed)
+    before = {"outcome": "failed", "error": error}
+    assert expectation_of(result, before) == {"outcome": "failed", "error": after}
+    bare = FlowResult(status=ExecutionStatus.FAILED, error=FlowError(message="boom", code=ErrorCode.COMPONENT_FAILED))
+    kept = expectation_of(bare, {"outcome": "failed", "error": {"data": {"n": 2}}})
+    assert kept == {"outcome": "failed", "error": {"data": {"n": 2}}}
+    assert expectation_of(result, {"outcome": "success", "result": 1}) == {
+        "outcome": "failed", "error": {"code": "COMPONENT_FAILED", "message": "boom"},
+    }  # fmt: skip
+
+
+def test_ids_of_runs_are_kept_or_become_that_of_no_run() -> None:
+    one, other = (f"0192f0c1-0000-7000-8000-{number:012}" for number in (1, 2))
+    none = "00000000-0000-0000-0000-000000000000"
+    output = {"run_id": one, "n": 2}
+    result = FlowResult(status=ExecutionStatus.COMPLETED, output=output)
+    for before, after in (
+        (other, other), ({"$any": True}, {"$any": True}), ("r1", none), ({"$regex": "^x"}, none)
+    ):  # fmt: skip
+        expected = expectation_of(result, {**SUCCESS, "result": {"run_id": before, "n": 1}})
+        assert expected["result"] == {"run_id": after, "n": 2}
+    # Nothing of the expectation is left.
+    assert expectation_of(result, {**SUCCESS, "result": {"m": 1}})["result"] == {"run_id": none, "n": 2}
+    assert expectation_of(result, {**SUCCESS, "result": [1]})["result"] == {"run_id": none, "n": 2}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x: &t {cases: [{input: 1}]}\ntest: *t\n",
+        "x: &c [{input: 1}]\ntest: {cases: *c}\n",
+        "x: &c {input: 1}\ntest: {cases: [*c]}\n",
+    ],
+)
+def test_a_case_that_is_an_alias_is_not_updated(text: str) -> None:
+    with pytest.raises(FlowFileError, match=r"x\.yaml: test case 0 is an alias; write it out to update it"):
+        update_expected(text.encode(), {0: {**SUCCESS, "result": 1}}, "x.yaml")
+
+
 JSON = strategies.recursive(
     strategies.none()
     | strategies.booleans()

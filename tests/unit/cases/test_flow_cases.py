@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from stepflow_client import FlowFileError
-from stepflow_client._cases.flow_cases import read_tests
+from stepflow_client._cases.flow_cases import FlowCase, collect_tests, read_tests
 
 
 def fault(tmp_path: Path, case: str) -> str:
@@ -47,6 +47,59 @@ def fault(tmp_path: Path, case: str) -> str:
 )
 def test_what_would_be_ignored_is_a_fault(tmp_path: Path, case: str, told: str) -> None:
     assert told in fault(tmp_path, case)
+
+
+def test_the_facts_of_cases(tmp_path: Path) -> None:
+    path = tmp_path / "flow.yaml"
+    path.write_text(
+        "steps: [{id: a, component: /x/a}]\noutput: {$step: a}\ntest:\n  configFile: c.yml\n  config: {routes: {}}\n"
+        "  cases:\n  - name: one\n    description: why\n    input: 1\n    tags: [quick]\n    variables: {v: 1}\n"
+        "    mocks: {a: {outcome: success, result: 2}}\n    output: {outcome: success, result: 2}\n"
+        "  - {name: one, input: 2}\n  - {input: 3}\n  - 5\n"
+    )
+    with pytest.raises(FlowFileError, match="config"):
+        read_tests(path)
+    path.write_text(path.read_text().replace("  config: {routes: {}}\n", ""))
+    tests = read_tests(path)
+    assert (tests.config_file, tests.config, tests.step_ids, tests.is_broken) == ("c.yml", None, ("a",), False)
+    assert "test" not in tests.flow
+    one, twice, unnamed, number = tests.cases
+    mocks = {"a": {"outcome": "success", "result": 2}}
+    expected = {"outcome": "success", "result": 2}
+    assert one == FlowCase(
+        "one", 0, 1, expected, ("quick",), description="why", line=6, variables={"v": 1}, mocks=mocks
+    )
+    assert (twice.name, twice.index, twice.input, twice.expected) == ("one", 1, 2, None)
+    assert twice.fault == "two test cases are named 'one'"
+    assert (unnamed.name, unnamed.line, unnamed.fault) == (
+        "case 3", 14, "test.cases[2].name: a test case needs 'name'; add name: ...",
+    )  # fmt: skip
+    assert (number.name, number.input, number.fault) == (
+        "case 4", None, "test.cases[3]: a test case must be a mapping, not a number",
+    )  # fmt: skip
+
+
+def test_a_configuration_that_is_no_object_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "flow.yaml"
+    for key in ("config", "stepflow_config"):
+        path.write_text(f"output: 1\ntest: {{{key}: 5, cases: []}}\n")
+        with pytest.raises(FlowFileError, match="config must be an object"):
+            read_tests(path)
+        path.write_text(f"output: 1\ntest: {{{key}: {{routes: {{}}}}, cases: []}}\n")
+        assert read_tests(path).config == {"routes": {}}
+
+
+def test_a_broken_file_is_a_case_with_a_fault(tmp_path: Path) -> None:
+    path = tmp_path / "flow.yaml"
+    path.write_text("output: 1\ntest: {cases: [{name: a, input: 1}]}\n")
+    tests = collect_tests(path)
+    assert (tests.is_broken, [case.name for case in tests.cases]) == (False, ["a"])
+    path.write_text("output: 1\ntests: {cases: [{name: a, input: 1}]}\n")
+    tests = collect_tests(path)
+    (case,) = tests.cases
+    assert (tests.is_broken, tests.flow, case.name, case.line) == (True, {}, "flow.yaml", 2)
+    assert "unknown key 'tests' in a flow" in case.fault
+    assert case.fault.endswith("; did you mean 'test'?")
 
 
 @pytest.mark.parametrize(

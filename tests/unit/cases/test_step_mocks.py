@@ -5,8 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from stepflow_client._cases.step_mocks import run_map_or_iterate
-from stepflow_client._runs.pinned_steps import Fails
+from stepflow_client import InvalidArgumentError
+from stepflow_client._cases.step_mocks import (
+    InTurn,
+    format_mock,
+    get_mock_outcome_after_retries,
+    is_function_or_sequence_mock,
+    parse_mock,
+    run_map_or_iterate,
+)
+from stepflow_client._runs.pinned_steps import Delayed, Fails
 
 
 @pytest.mark.parametrize(
@@ -24,6 +32,84 @@ def test_a_sub_flow_that_servers_refuse_fails_its_step(component: str, given: An
     assert run_map_or_iterate(component, "each", given, lambda flow, inputs: []) == Fails(
         "UNREACHABLE", 'step "each" failed'
     )
+
+
+def test_a_map_counts_its_failed_elements_and_fails_with_none() -> None:
+    failed = {"outcome": "failed", "error": {"code": "TIMEOUT", "message": "closed"}}
+    run = lambda flow, inputs: [failed if given else {"outcome": "success", "result": given} for given in inputs]  # noqa: E731
+    given = {"workflow": {}, "items": [0, 1, 2]}
+    assert run_map_or_iterate("/builtin/map", "each", given, run) == {
+        "results": [{"outcome": "success", "result": 0}, failed, failed], "successful": 1, "failed": 2,
+    }  # fmt: skip
+    turns = {"flow": {}, "initial_input": 1}
+    assert run_map_or_iterate("/builtin/iterate", "each", turns, run) == Fails("TIMEOUT", "closed")
+
+
+@pytest.mark.parametrize("output", [5, {}, {"reslt": 1}, None])
+def test_an_iteration_without_result_and_next_fails(output: Any) -> None:
+    run = lambda flow, inputs: [{"outcome": "success", "result": output}]  # noqa: E731
+    assert run_map_or_iterate("/builtin/iterate", "each", {"flow": {}, "initial_input": 1}, run) == Fails(
+        "INVALID_INPUT", "Workflow result must contain either 'result' or 'next' field"
+    )
+
+
+def test_each_iteration_gets_what_the_one_before_gave() -> None:
+    given, seen = {"flow": {"output": 1}, "initial_input": 1}, list[Any]()
+
+    def run(flow: Any, inputs: Any) -> list[dict[str, Any]]:
+        seen.append((flow, inputs))
+        return [{"outcome": "success", "result": {"next": inputs[0] + 1}}]
+
+    assert run_map_or_iterate("/builtin/iterate", "each", {**given, "max_iterations": None}, run) == {
+        "result": 1001, "iterations": 1000, "terminated": True,
+    }  # fmt: skip
+    assert seen == [({"output": 1}, [number]) for number in range(1, 1001)]
+    assert run_map_or_iterate("/builtin/iterate", "each", {**given, "max_iterations": 0}, run) == {
+        "result": 1, "iterations": 0, "terminated": True,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("handling", "outcome", "number"),
+    [
+        ({"action": "retry", "maxRetries": 1}, Delayed(5, 0.75), 2),
+        ({"action": "retry", "maxRetries": 0}, Delayed(Fails("RESOURCE_UNAVAILABLE"), 0.5), 1),
+        ({"action": "fail"}, Delayed(Fails("RESOURCE_UNAVAILABLE"), 0.5), 1),
+    ],
+)
+def test_attempts_end_with_the_first_that_is_not_repeated(handling: Any, outcome: Any, number: int) -> None:
+    mock = InTurn(Delayed(Fails("RESOURCE_UNAVAILABLE"), 0.5), Delayed(5, 0.25), 6)
+    assert get_mock_outcome_after_retries(mock, None, {"onError": handling}) == outcome
+    assert mock.next() == [Delayed(5, 0.25), 6][number - 1]
+    assert get_mock_outcome_after_retries(InTurn(Fails("TIMEOUT"), 5), None, {"onError": handling}) == Fails("TIMEOUT")
+    assert get_mock_outcome_after_retries(lambda given: given + 1, 1, {"onError": handling}) == 2
+
+
+def test_mocks_are_written_as_in_flow_files_and_read_again() -> None:
+    mock = InTurn(Fails("TIMEOUT", "closed"), {"a": 1})
+    outcomes = [
+        {"outcome": "failed", "error": {"code": "TIMEOUT", "message": "closed"}},
+        {"outcome": "success", "result": {"a": 1}},
+    ]
+    assert format_mock(mock) == outcomes
+    again = parse_mock(outcomes)
+    assert [again.next(), again.next(), again.next()] == [Fails("TIMEOUT", "closed"), {"a": 1}, {"a": 1}]
+    assert parse_mock({"outcome": "failed", "error": {"code": "UNSPECIFIED"}}) == Fails()
+    assert [is_function_or_sequence_mock(each) for each in (mock, len, 5, Fails())] == [True, True, False, False]
+    for unwritten in (len, Delayed(5, 1.0), InTurn(Delayed(5, 1.0))):
+        with pytest.raises(InvalidArgumentError, match="must be an output, Fails, or InTurn of these"):
+            format_mock(unwritten)
+    with pytest.raises(InvalidArgumentError, match="InTurn needs at least one outcome"):
+        InTurn()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [5, {}, {"outcome": "success"}, {"outcome": "failed"}, {"outcome": "failed", "error": "x"}, {"result": 1}, [[], 5]],
+)
+def test_what_is_no_mock_is_refused(value: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match=r"^(a mock must be|InTurn needs)"):
+        parse_mock(value)
 
 
 @pytest.mark.parametrize(
