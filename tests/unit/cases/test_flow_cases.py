@@ -72,7 +72,7 @@ def test_the_facts_of_cases(tmp_path: Path) -> None:
     assert (twice.name, twice.index, twice.input, twice.expected) == ("one", 1, 2, None)
     assert twice.fault == "two test cases are named 'one'"
     assert (unnamed.name, unnamed.line, unnamed.fault) == (
-        "case 3", 14, "test.cases[2].name: a test case needs 'name'; add name: ...",
+        "case 3", 14, "test.cases[2]: a test case needs 'name'; add name: ...",
     )  # fmt: skip
     assert (number.name, number.input, number.fault) == (
         "case 4", None, "test.cases[3]: a test case must be a mapping, not a number",
