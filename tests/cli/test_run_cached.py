@@ -57,6 +57,14 @@ def test_changes_that_miss_the_cache(stepflow: Stepflow, server: str, more: list
     assert count(stepflow) == before + 1
 
 
+def test_a_changed_test_case_still_hits_the_cache(stepflow: Stepflow, server: str) -> None:
+    stepflow("run", "hello.yaml", *ADA, "--cache")
+    before, flow = count(stepflow), stepflow.folder / "hello.yaml"
+    flow.write_text(flow.read_text().replace("greets the world", "greets"))
+    assert stepflow("run", "hello.yaml", *ADA, "--cache").code == 0
+    assert count(stepflow) == before
+
+
 def test_a_dry_run_says_whether_there_is_a_result(stepflow: Stepflow, server: str) -> None:
     def said(*more: str) -> object:
         done = stepflow("run", "hello.yaml", *ADA, "--cache", "--dry-run", "-o", "json", *more)

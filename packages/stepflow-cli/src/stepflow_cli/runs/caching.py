@@ -8,7 +8,12 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from stepflow_client._base.text import remove_url_credentials
-from stepflow_client._command import check_and_complete_arguments, parse_declared_variables, parse_run_arguments
+from stepflow_client._command import (
+    check_and_complete_arguments,
+    parse_declared_variables,
+    parse_run_arguments,
+    remove_cases,
+)
 from stepflow_client._data.secrets import contains_secret
 from stepflow_client.flows.run_requirements import find_requirements
 
@@ -104,4 +109,4 @@ class JobCache:
         environment = os.environ if job.options.values.variables_from_env else None
         # Values were already checked when they were read.
         arguments = check_and_complete_arguments(given, needs, environment, check_values=False)
-        return self._cache._compute_key(job.flow_id or job.flow, arguments), arguments.variables
+        return self._cache._compute_key(job.flow_id or remove_cases(job.flow), arguments), arguments.variables
