@@ -8,7 +8,7 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from stepflow_client._checks.checker import check_source
+from stepflow_client._checks.checker import check_source, make_excerpt, make_result
 from stepflow_client._checks.flow_analysis import FlowAnalysis
 from stepflow_client._checks.reference_rules import check_step_dependencies
 from stepflow_client.flows.findings import RULES, TYPE_RULES, Findings
@@ -38,6 +38,28 @@ def test_fault_is_found_at_its_place(fault: Fault) -> None:
 def test_a_fault_of_a_reference_has_the_path_of_its_expression(output: str, path: str) -> None:
     found = find_in_text(f"name: f\ndescription: d\nsteps: []\noutput: {output}\n", "f.yaml")
     assert [each.path for each in found] == [path]
+
+
+def test_a_flow_without_a_text_has_findings_without_a_place() -> None:
+    (found,) = check_source(FlowText.from_source({"output": {"$step": "gone"}}))
+    assert (found.line, found.column, found.excerpt) == (0, 0, "")
+    (shown,) = make_result([found]).diagnostics
+    assert (shown.line, shown.column, shown.excerpt, shown.file) == (None, None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "excerpt"),
+    [
+        ("a: b", 4, "a: b\n   ^"),
+        ("\ta:\tb", 5, "\ta:\tb\n\t  \t^"),
+        ("x" * 200, 61, "x" * 100 + f"\n{' ' * 59}^"),
+        ("x" * 200, 59, "x" * 100 + f"\n{' ' * 58}^"),
+        ("abc" * 50, 62, ("abc" * 50)[2:102] + f"\n{' ' * 59}^"),
+    ],
+)
+def test_an_excerpt_marks_the_column(text: str, column: int, excerpt: str) -> None:
+    assert make_excerpt(["", text], 2, column) == excerpt
+    assert make_excerpt(["", text], 3, column) == make_excerpt(["", text], 0, column) == ""
 
 
 def test_there_are_enough_faults_and_each_is_another() -> None:

@@ -132,6 +132,56 @@ def test_an_element_is_moved_before_an_earlier_one(text: str, index: int, before
 
 
 @pytest.mark.parametrize(
+    ("text", "value", "expected"),
+    [
+        ("x: 1  # why\n", 2, "x: 2  # why\n"),
+        ("x:  # why\n", 2, "x: 2  # why\n"),
+        ("x:\n", {"a": [1]}, "x:\n  a:\n  - 1\n"),
+        ("x:\n", [], "x: []\n"),
+        ("x: 1\ny: 2\n", [1, {"a": "no"}], "x:\n  - 1\n  - a: 'no'\ny: 2\n"),
+        ("x: 1\n", {}, "x: {}\n"),
+        ("x: 1\n", "a: b", "x: 'a: b'\n"),
+        ("x: old\n", "a\nb", "x: |-\n  a\n  b\n"),
+        ("x: old\n", "a\n\nb\n", "x: |\n  a\n\n  b\n"),
+        # In a literal block, a comment would be text, an indented first line would need a number, and a last line that
+        # is empty a plus.
+        ("x: old  # why\n", "a\nb", 'x: "a\\nb"  # why\n'),
+        ("x: old\n", " a\nb", 'x: " a\\nb"\n'),
+        ("x: old\n", "a\n\n", 'x: "a\\n\\n"\n'),
+        ("x: old\n", "a\u2028\nb", 'x: "a\\u2028\\nb"\n'),
+        ("x: |\n  a\n  b\n\ny: 1\n", "c\n", "x: |\n  c\n\ny: 1\n"),
+        # Only what differs changes.
+        ("x: {a: 1,  b: [1,  2]}\n", {"a": 1, "b": [1, 3]}, "x: {a: 1,  b: [1,  3]}\n"),
+        ("x:\n  a: 1  # why\n  b: 2\n", {"a": 1, "b": 3}, "x:\n  a: 1  # why\n  b: 3\n"),
+        ("x:\n- 1  # why\n- 2\n", [1, {"a": 1}], 'x:\n- 1  # why\n- {"a": 1}\n'),
+        ("x: {a: 1}\n", {"a": True}, "x: {a: true}\n"),
+        ("x: {a: 1}\n", {"b": 1}, 'x: {"b": 1}\n'),
+        ("x: {a: 1}\n", 5, "x: 5\n"),
+        ("x: [1, 2]\n", [1], "x: [1]\n"),
+        ("x: {\n  a: 1\n}\n", {"b": 1}, 'x: {\n  "b": 1\n}\n'),
+        ('{\n  "x": 1\n}', {"b": 1}, '{\n  "x": {\n    "b": 1\n  }\n}'),
+        ('{"x": 1}', {"b": 1}, '{"x": {"b": 1}}'),
+        ("x:\n  # why\n  a: 1\ny: 2\n", {"b": 1}, "x:\n  # why\n  b: 1\ny: 2\n"),
+        ("x:\n  # why\n  a: 1\ny: 2\n", [1], "x:\n  # why\n  - 1\ny: 2\n"),
+        ("x:\n- 1\n- 2\ny: 2\n", {"b": 1}, "x:\n  b: 1\ny: 2\n"),
+        ("x:\n    a: 1\n", {"b": {"c": 1}}, "x:\n    b:\n      c: 1\n"),
+        ("x:\n  a: 1\n", 5, "x:\n  5\n"),
+        # What an anchor, an alias or a merge shares is not changed in its place.
+        ("y: &y {a: 1}\nx: *y\n", {"a": 2}, 'y: &y {a: 1}\nx: {"a": 2}\n'),
+        ("y: &y [1]\nx: *y\n", [2], "y: &y [1]\nx: [2]\n"),
+        ("y: &y {a: 1}\nx: {<<: *y}\n", {"a": 2}, 'y: &y {a: 1}\nx: {"a": 2}\n'),
+        ("x: 1\n", 1, "x: 1\n"),
+    ],
+)
+def test_a_value_is_replaced_where_it_differs(text: str, value: Any, expected: str) -> None:
+    root = parse_tree(text, "f.yaml")
+    edits = list(text_edits.iter_value_replacements(text, root, root.keys["x"], root.items["x"], value))
+    changed = text_edits.apply_edits(text, edits)
+    assert changed == expected
+    assert parse_tree(changed, "f.yaml").value == {**root.value, "x": value}
+
+
+@pytest.mark.parametrize(
     ("value", "written"),
     [
         ("plain-1.x/$y", "plain-1.x/$y"),

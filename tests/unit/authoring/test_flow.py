@@ -11,16 +11,19 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
-from stepflow_client import AuthoringError, FlowFileError, InvalidArgumentError
+from stepflow_client import AuthoringError, FlowError, FlowFileError, InvalidArgumentError
 from stepflow_client.authoring import Flow, builtin, coalesce, component, each, flow, variable, when
+from stepflow_client.authoring._places import Place
 from stepflow_client.flows import check, infer
+from stepflow_client.flows.python_positions import add_python_place_to_hint
 from stepflow_client.flows.reading import load_file, load_flow
+from stepflow_client.flows.syntax_tree import FlowText
 from stepflow_client.testing import Fails, InTurn, read_tests
 
 from tests.releases import ROOT
@@ -123,6 +126,45 @@ def test_positions_in_python() -> None:
     assert {place.file for place in order.sources.values()} == {__file__}
     assert order.places["output",].line == line_of("    return {")
     assert str(order.sources["price"]).endswith(f"test_flow.py:{order.sources['price'].line}")
+
+
+def test_a_failed_step_is_told_with_its_place() -> None:
+    line = order.sources["price"].line
+    place = f"step 'price' is written at tests/unit/authoring/test_flow.py:{line}"
+    error = FlowError(message="boom", step_id="price")
+    for hint, expected in ((None, place), ("look", f"look; {place}"), (f"{place}!", f"{place}!")):
+        assert add_python_place_to_hint(replace(error, hint=hint), order) == replace(error, hint=expected)
+    output = order.places["output",].line
+    found = add_python_place_to_hint(FlowError(message="boom"), order)
+    assert found is not None
+    assert found.hint == f"the output is written at tests/unit/authoring/test_flow.py:{output}"
+    # A step that is unknown, a flow that is not written in Python.
+    assert add_python_place_to_hint(replace(error, step_id="gone"), order) == replace(error, step_id="gone")
+    assert add_python_place_to_hint(error, order.to_dict()) == error
+    assert add_python_place_to_hint(None, order) is None
+
+
+def test_parts_from_other_files_have_no_place() -> None:
+    class Written:
+        places: ClassVar = {
+            (): Place(__file__, 3), ("steps", 1): Place("/other.py", 9), ("output",): Place(__file__, 5, 7),
+            ("gone",): Place(__file__, 8),
+        }  # fmt: skip
+
+        def to_dict(self) -> dict[str, Any]:
+            return {"steps": [{"id": "a"}, {"id": "b"}], "output": [1]}
+
+    read = FlowText.from_source(Written())
+    root = read.root
+    assert read.text == Path(__file__).read_text("utf-8")
+    assert read.name == "tests/unit/authoring/test_flow.py"
+    places = {node.path: (node.line, node.column) for node in root.walk()}
+    assert places == {
+        "$": (3, 1), "$.steps": (3, 1), "$.steps[0]": (3, 1), "$.steps[0].id": (3, 1),
+        "$.steps[1]": (0, 0), "$.steps[1].id": (0, 0), "$.output": (5, 7), "$.output[0]": (5, 7),
+    }  # fmt: skip
+    keys = [step.keys["id"] for step in root.elements_at("steps")]
+    assert [(key.line, key.column) for key in keys] == [(3, 1), (0, 0)]
 
 
 def test_findings_are_in_the_python_file() -> None:

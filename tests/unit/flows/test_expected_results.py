@@ -8,7 +8,14 @@ from typing import Any
 import pytest
 from stepflow_client import ErrorCode, ExecutionStatus, FlowError, FlowResult, InvalidArgumentError
 from stepflow_client._data.secrets import HIDDEN_IN_URL
-from stepflow_client.flows.expected_results import check_matchers, compare, compute_verdict, may_equal_masked
+from stepflow_client.flows.expected_results import (
+    check_matchers,
+    compare,
+    compute_verdict,
+    get_error_number,
+    has_error_code,
+    may_equal_masked,
+)
 
 COMPLETED, FAILED = ExecutionStatus.COMPLETED, ExecutionStatus.FAILED
 
@@ -153,6 +160,49 @@ def test_data_of_an_error_is_compared_where_the_server_sends_it() -> None:
         assert (found, told[0].endswith("got nothing: the server sends no data")) == ("failed", True)
     # As for servers, null is no expectation.
     assert verdict(expecting(None), status=FAILED, error=bare) == ("passed", [])
+
+
+def test_a_failure_is_compared_with_the_code_and_the_message() -> None:
+    expected = {"outcome": "failed", "error": {"code": "TIMEOUT", "message": {"$contains": "x"}}}
+    message = '$.error.message: expected {"$contains": "x"}, got "boom"'
+    for code, shown in ((ErrorCode.COMPONENT_FAILED, "COMPONENT_FAILED"), (None, "none")):
+        assert verdict(expected, status=FAILED, error=FlowError(message="boom", code=code)) == (
+            "failed",
+            [f'$.error.code: expected "TIMEOUT", got {shown}', message],
+        )
+
+
+def test_another_outcome_is_told_with_what_came() -> None:
+    boom = FlowError(message="boom", code=ErrorCode.COMPONENT_FAILED)
+    assert verdict(ANY_FAILURE, status=COMPLETED, output={"a": 1}) == (
+        "failed", ['$.outcome: expected "failed", got "success" with {"a": 1}'],
+    )  # fmt: skip
+    told = '$.outcome: expected "success", got "failed": boom'
+    success = {"outcome": "success", "result": 1}
+    assert verdict(success, status=FAILED, error=boom) == ("failed", [f"{told} (component_failed)"])
+    assert verdict(None, status=FAILED, error=replace(boom, code=None)) == ("failed", [told])
+    assert verdict(None, status=COMPLETED, output=1) == ("unchecked", [])
+
+
+@pytest.mark.parametrize(
+    ("expected", "is_it"),
+    [
+        ("COMPONENT_FAILED", True),
+        ("Component_Failed", True),
+        ("TIMEOUT", False),
+        ("nothing", False),
+        (get_error_number(ErrorCode.COMPONENT_FAILED), True),
+        (get_error_number(ErrorCode.TIMEOUT), False),
+        (-32000, True),
+        ({"$regex": "^COMPONENT_"}, True),
+        ({"$equals": "component_failed"}, False),
+    ],
+)
+def test_codes_of_errors_by_name_and_by_number(expected: Any, is_it: bool) -> None:
+    error = FlowError(message="boom", code=ErrorCode.COMPONENT_FAILED, details={"code": -32000})
+    assert has_error_code(expected, error) is is_it
+    assert not has_error_code(expected, None)
+    assert not has_error_code(expected, replace(error, code=None))
 
 
 def test_an_expected_null_is_an_expectation() -> None:
