@@ -60,7 +60,7 @@ def test_changes_that_miss_the_cache(stepflow: Stepflow, server: str, more: list
 def test_a_changed_test_case_still_hits_the_cache(stepflow: Stepflow, server: str) -> None:
     stepflow("run", "hello.yaml", *ADA, "--cache")
     before, flow = count(stepflow), stepflow.folder / "hello.yaml"
-    flow.write_text(flow.read_text().replace("greets the world", "greets"))
+    flow.write_text(flow.read_text().replace("name: grace", "name: hopper"))
     assert stepflow("run", "hello.yaml", *ADA, "--cache").code == 0
     assert count(stepflow) == before
 
