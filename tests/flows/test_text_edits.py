@@ -167,8 +167,8 @@ def test_an_element_is_moved_before_an_earlier_one(text: str, index: int, before
         ("x:\n    a: 1\n", {"b": {"c": 1}}, "x:\n    b:\n      c: 1\n"),
         ("x:\n  a: 1\n", 5, "x:\n  5\n"),
         # What an anchor, an alias or a merge shares is not changed in its place.
-        ("y: &y {a: 1}\nx: *y\n", {"a": 2}, 'y: &y {a: 1}\nx: {"a": 2}\n'),
-        ("y: &y [1]\nx: *y\n", [2], "y: &y [1]\nx: [2]\n"),
+        ("y: &y {a: 1}\nx: *y\n", {"a": 2}, "y: &y {a: 1}\nx:\n  a: 2\n"),
+        ("y: &y [1]\nx: *y\n", [2], "y: &y [1]\nx:\n  - 2\n"),
         ("y: &y {a: 1}\nx: {<<: *y}\n", {"a": 2}, 'y: &y {a: 1}\nx: {"a": 2}\n'),
         ("x: 1\n", 1, "x: 1\n"),
     ],
