@@ -346,12 +346,15 @@ def test_a_value_beside_those_of_an_enum_brings_the_nearest() -> None:
         ({"type": "array", "items": {"type": "integer"}}, {"$input": "$.texts"}, "type-mismatch"),
         ({"type": "array", "prefixItems": [{}, {"type": "string"}]}, {"$input": "$.pair"}, "possible-mismatch"),
         ({"type": "array", "prefixItems": [{}, {"type": "string"}]}, [1, 2], "type-mismatch"),
+        ({"type": "object", "properties": {"o": {"type": "integer"}}}, {"$input": "$.text"}, "possible-mismatch"),
+        ({"type": "object", "properties": {"r": {"type": "integer"}}}, {"$input": "$.text"}, "type-mismatch"),
     ],
 )
 def test_only_what_never_fits_is_certain(expected: Any, given: Any, rule: str) -> None:
     fields = {
         "number": {"type": "number"},
         "few": {"enum": [1, 3]},
+        "text": {"type": "object", "properties": {"o": {"type": "string"}, "r": {"type": "string"}}, "required": ["r"]},
         "texts": {"type": "array", "items": {"type": "string"}},
         "pair": {"type": "array", "prefixItems": [{"type": "integer"}, {"type": "integer"}]},
     }
@@ -365,6 +368,20 @@ def test_only_what_never_fits_is_certain(expected: Any, given: Any, rule: str) -
     flow = {"name": "f", "description": "d", "schemas": {"properties": {"input": input_schema}}, "steps": steps}
     found = check({**flow, "output": 1}, components=known, type_check=True).diagnostics
     assert [each.rule for each in found] == [rule]
+
+
+def test_what_a_list_lacks_is_the_list() -> None:
+    step = {"id": "a", "component": "/shop/stock", "input": {"skus": {"$input": "$.sku"}}}
+    for sku, hint in (
+        ({"type": "string"}, "put it in a list: [{$input: $.sku}]"),
+        ({"type": "boolean"}, "expressions cannot convert values: use a different value, or correct the schema"),
+        ({"type": ["array", "null"], "items": {"type": "string"}},
+         "write {$coalesce: [{$input: $.sku}, a value in place of null]}"),
+    ):  # fmt: skip
+        given = {"type": "object", "properties": {"sku": sku}, "required": ["sku"]}
+        flow = {"name": "f", "description": "d", "schemas": {"properties": {"input": given}}, "steps": [step]}
+        found = check({**flow, "output": {"$step": "a"}}, components=_LISTED, type_check=True).diagnostics
+        assert [each.hint for each in found] == [hint]
 
 
 def test_an_output_without_a_type_is_told_with_what_would_give_it_one() -> None:

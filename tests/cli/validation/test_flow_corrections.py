@@ -199,6 +199,7 @@ def case_of(type: str, value: str = "") -> str:
         (READ.replace("component: /builtin/put_blob", "component:  # x"), NOOP_READ),
         (BOTH, BOTH.replace("}\noutput", ", mustExecute: true}\noutput")),
         ("output: 1\noutput: 1\n", "output: 1\n"),
+        ("output: {{ x }}\n", 'output: "{{ x }}"\n'),
         (
             "steps:\n- id: each\n  component: /builtin/map\n  input:\n    items: [1]\n    workflow:\n      output:\n"
             "        x: {$input: $}\noutput: {$step: each}\n",
@@ -246,6 +247,9 @@ def test_suggestions_leave_a_valid_flow(wrong: str, right: str) -> None:
     [
         ("output: 1\ntest:\n  cases:\n  - name: a\n    input: 1\n    output:\n      a: 1\n", "expected-output"),
         (STEP + "  mustExecute: 5\noutput: 1\n", "wrong-type"),
+        (READ.replace("{$step: save}", "{$step: save, zzz: x}"), "ignored-key"),
+        (READ.replace("{$step: save}", "[{$step: save}, {$input: $, path: 5}]"), "ignored-key"),
+        (READ.replace("{$step: save}", "[{$step: save}, {$input: $.a, path: $.b}]"), "ignored-key"),
         (STEP + "  onError: never\noutput: {$step: save}\n", "wrong-type"),
         (READ.replace("{$step: save}", "[{$step: save}, '{{ steps }}']"), "template"),
         (READ.replace("{$step: save}", "[{$step: save}, {$step: save.x, path: $.y}]"), "undefined-step"),

@@ -172,6 +172,12 @@ def test_only_what_differs_of_an_expected_failure_changes(error: Any, after: Any
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("before", [None, {}, {"outcome": "success"}, {"outcome": "failed", "result": 1, "error": {}}])
+def test_an_expectation_without_a_result_becomes_a_whole_one(before: Any) -> None:
+    result = FlowResult(status=ExecutionStatus.COMPLETED, output=5)
+    assert expectation_of(result, before) == {**SUCCESS, "result": 5}
+
+
 def test_ids_of_runs_are_kept_or_become_that_of_no_run() -> None:
     one, other = (f"0192f0c1-0000-7000-8000-{number:012}" for number in (1, 2))
     none = "00000000-0000-0000-0000-000000000000"

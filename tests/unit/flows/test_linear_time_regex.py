@@ -41,7 +41,8 @@ def test_a_nasty_pattern_is_matched_in_linear_time_as_by_python(seed: int) -> No
     # Other engines take these for sets of plain characters, or for escaped ones.
     "[a&&b]", "[a--b]", "[a[b]]", "[[:alpha:]]", r"\<a\>", r"\b{start}a",
     # They take long to compile.
-    "(?i)[à-ü]{3}", "a)", r"\w{1,255}", "(a{100}){100}", "((a{0,99}){0,99}){0,99}", "a" * 4_001, r"\p{L}{100}",
+    "(?i)[à-ü]{3}", "a)", r"\w{1,255}", "(a{100}){100}", "(a{99}b){99}",
+    "((a{0,99}){0,99}){0,99}", "a" * 4_001, r"\p{L}{100}",
 ])  # fmt: skip
 def test_a_pattern_that_is_not_checked_is_reported(pattern: str) -> None:
     assert compile_linear(pattern) is None

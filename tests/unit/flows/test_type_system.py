@@ -1,0 +1,215 @@
+"""Types of JSON values: unions, what is found at paths, and keywords of schemas."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from stepflow_client._checks.type_comparison import format_type
+from stepflow_client.flows.type_system import (
+    KEYWORDS,
+    UNKNOWN,
+    Type,
+    is_valid_keyword,
+    iter_typed_paths,
+    look_up_path,
+    make_union,
+    may_be_false,
+    may_be_null,
+    schema_to_type,
+    type_to_schema,
+    value_to_type,
+)
+
+
+def told(type: Type) -> str:
+    return format_type(type, 1_000)
+
+
+@pytest.mark.parametrize(
+    ("schemas", "words"),
+    [
+        ([{"type": "null"}, {"type": "string"}], "string | null"),
+        ([{"type": "integer"}, {"type": "number"}], "number"),
+        ([{"type": "integer"}, {"enum": [1.5]}], "integer | 1.5"),
+        ([{"enum": ["a", "b"]}, {"enum": ["b", "c"]}], '"a" | "b" | "c"'),
+        ([{"enum": ["a"]}, {"type": "string"}], "string"),
+        ([{"enum": [str(number) for number in range(20)]}], '"0" | "1" | "2" | "3" | "4" | …'),
+        ([{"enum": [str(number) for number in range(21)]}], "string"),
+        ([{}, {"type": "string"}], "unknown"),
+        ([{"is_secret": True, "type": "string"}, {"type": "integer"}], "string | integer [secret]"),
+        ([{"is_secret": True}, {"type": "integer"}], "unknown [secret]"),
+        ([False, {"type": "integer"}], "integer"),
+        ([], "nothing"),
+    ],
+)
+def test_unions(schemas: list[Any], words: str) -> None:
+    assert told(make_union(map(schema_to_type, schemas))) == words
+
+
+def test_many_objects_and_lists_become_any() -> None:
+    for number, objects, lists in ((8, 8, 8), (9, 1, 1)):
+        parts = [{"type": "object", "properties": {f"n{index}": {}}} for index in range(number)]
+        union = make_union([schema_to_type(part) for part in [*parts, *parts]])
+        assert len(union.members) == objects
+        union = make_union([schema_to_type({"type": "array", "items": part}) for part in [*parts, *parts]])
+        assert len(union.members) == lists
+        assert told(union) == "array" or number == 8
+
+
+_TREE = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string"},
+        "maybe": {"type": "integer"},
+        "list": {"type": "array", "items": {"type": "object", "properties": {"n": {"type": "integer"}}}},
+        "pair": {"type": "array", "prefixItems": [{"type": "string"}, {"type": "integer"}], "items": False},
+        "any": {},
+        "map": {"type": "object", "additionalProperties": {"type": "boolean"}},
+        "closed": {"type": "object", "properties": {"a": {"type": "null"}}, "additionalProperties": False},
+        "either": {"anyOf": [{"type": "object", "properties": {"x": {"type": "string"}}}, {"type": "null"}]},
+        "secret": {"type": "object", "properties": {"key": {"type": "string"}}, "is_secret": True},
+    },
+    "required": ["name"],
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "words", "problem"),
+    [
+        ([], "{name: string", None),
+        (["name"], "string", None),
+        (["list", 7, "n"], "integer", None),
+        (["pair", 1], "integer", None),
+        (["any", "x", 0], "unknown", None),
+        (["map", "x"], "boolean", None),
+        (["either", "x"], "string", None),
+        (["secret", "key"], "string [secret]", None),
+        (["nam"], "unknown", "warning: the schema has no field 'nam'; did you mean 'name'?"),
+        (["closed", "b"], "unknown", "error: the schema has no field 'b'; fields are: a"),
+        (["name", "x"], "unknown", "error: 'x' reads a field, but this is string"),
+        (["name", 0], "unknown", "error: [0] reads an element, but this is string"),
+        (["list", "n"], "unknown", "error: 'n' reads a field, but this is array"),
+        ([0], "unknown", "error: [0] reads an element, but this is object"),
+        (["either", 0], "unknown", "error: [0] reads an element, but this is object or null"),
+    ],
+)
+def test_what_is_at_a_path(path: list[str | int], words: str, problem: str | None) -> None:
+    found = look_up_path(schema_to_type(_TREE), path)
+    assert told(found.type).startswith(words)
+    said = None if found.problem is None else f"{found.finding_level}: {found.problem}"
+    assert (said if found.hint is None else f"{said}; {found.hint}") == problem
+    assert found.may_be_missing is (path == ["either", "x"])
+
+
+def test_a_path_into_null_is_null_where_servers_say_so() -> None:
+    type = schema_to_type(_TREE["properties"]["either"])
+    assert told(look_up_path(type, ["x"], keeps_null=True).type) == "string | null"
+    assert told(look_up_path(type, [], keeps_null=True).type) == "{x?: string} | null"
+    assert told(look_up_path(schema_to_type({"type": "null"}), ["x"], keeps_null=True).type) == "unknown"
+    assert look_up_path(schema_to_type({"type": "null"}), ["x"], keeps_null=True).finding_level == "warning"
+    assert told(look_up_path(UNKNOWN, ["x"], keeps_null=True).type) == "unknown"
+    values = value_to_type([1, "a"])
+    assert [told(look_up_path(values, [index]).type) for index in (0, 1)] == ["integer", "string"]
+    assert look_up_path(values, [2]).problem == "[2] is past the end of a list of 2"
+
+
+def test_paths_to_what_every_value_has_are_the_shortest_first() -> None:
+    deep = {"type": "object", "properties": {"d": {"type": "string"}}, "required": ["d"]}
+    for name in "cba":
+        deep = {"type": "object", "properties": {name: deep}, "required": [name]}
+    assert [path for path, _ in iter_typed_paths(schema_to_type(deep))] == ["$.a", "$.a.b", "$.a.b.c"]
+    fields = {"b": {"type": "array", "items": {"type": "integer"}}, "a-b": {"type": "null"}, "c": {}}
+    fields |= {
+        "o": {"type": "string"},
+        "n": {"anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "null"}]},
+    }
+    schema = {"type": "object", "properties": fields, "required": ["b", "a-b", "c", "n"]}
+    found = [(path, told(type)) for path, type in iter_typed_paths(schema_to_type(schema))]
+    assert found == [("$.b", "[integer]"), ("$.n", "[string] | null"), ("$.b[0]", "integer"), ("$.n[0]", "string")]
+    many = {f"n{index}": {"type": "string"} for index in range(300)}
+    assert len([*iter_typed_paths(schema_to_type({"type": "object", "properties": many, "required": [*many]}))]) == 200
+
+
+@pytest.mark.parametrize(
+    ("schema", "is_null", "is_false"),
+    [
+        ({}, True, True),
+        ({"type": "null"}, True, True),
+        ({"type": ["string", "null"]}, True, True),
+        ({"type": "boolean"}, False, True),
+        ({"enum": [True]}, False, False),
+        ({"enum": [False, "a"]}, False, True),
+        ({"enum": [0, ""]}, False, False),
+        ({"type": "object"}, False, False),
+        (False, False, False),
+    ],
+)
+def test_what_may_be_null_or_false(schema: Any, is_null: bool, is_false: bool) -> None:
+    assert may_be_null(schema_to_type(schema)) is is_null
+    assert may_be_false(schema_to_type(schema)) is is_false
+
+
+@pytest.mark.parametrize(
+    ("schema", "again"),
+    [
+        ({"type": "string", "is_secret": True}, {"type": "string", "is_secret": True}),
+        ({"is_secret": True}, {"is_secret": True}),
+        (False, {"not": {}}),
+        ({"type": ["string", "null"]}, {"type": ["string", "null"]}),
+        ({"enum": ["a", 1]}, {"anyOf": [{"type": "string", "enum": ["a"]}, {"type": "integer", "enum": [1]}]}),
+        ({"type": "array"}, {"type": "array"}),
+        ({"type": "array", "items": False}, {"type": "array"}),
+        ({"type": "object", "additionalProperties": {"type": "null"}}, {"type": "object", "additionalProperties": {"type": "null"}}),
+        ({"type": "object", "required": ["a"]}, {"type": "object", "properties": {"a": {}}, "required": ["a"]}),
+        ({"type": "object", "properties": {"a": {}}, "patternProperties": {}}, {"type": "object", "properties": {"a": {}}}),
+        ({"properties": {"a": {}}}, {}),
+    ],
+)  # fmt: skip
+def test_a_schema_that_becomes_a_type_and_a_schema_again(schema: Any, again: Any) -> None:
+    assert type_to_schema(schema_to_type(schema)) == again
+
+
+def test_properties_of_what_is_produced_make_an_object() -> None:
+    assert told(schema_to_type({"properties": {"a": {"type": "string"}}}, is_source=True)) == "{a?: string}"
+
+
+def test_what_is_nested_too_deeply_is_unknown() -> None:
+    value: Any = 5
+    schema: Any = {"type": "integer"}
+    for _ in range(40):
+        value, schema = {"a": [value]}, {"type": "object", "properties": {"a": schema}}
+    for type, path in ((value_to_type(value), ["a", 0] * 20), (schema_to_type(schema), ["a"] * 40)):
+        assert told(look_up_path(type, path[:10]).type).startswith("{a")
+        assert look_up_path(type, path).type == UNKNOWN
+    assert value_to_type(object()) == UNKNOWN
+    assert told(value_to_type([1] * 200)) == "[integer]"
+    assert told(value_to_type([1] * 201)) == "array"
+
+
+@pytest.mark.parametrize(
+    ("keyword", "valid", "invalid"),
+    [
+        ("type", ["string", ["string", "null"]], ["str", [], ["string", "string"], ["string", 5], None]),
+        ("minimum", [0, -1.5], ["0", True, None]),
+        ("exclusiveMaximum", [0, -1.5], [True, "0"]),
+        ("multipleOf", [0.5, 2], [0, -1, True, "2"]),
+        ("minLength", [0, 2, 2.0], [-1, 1.5, True, "2"]),
+        ("pattern", ["^a", ""], ["(", 5, "a{99999999999}"]),
+        ("required", [[], ["a", "b"]], ["a", ["a", "a"], [5]]),
+        ("dependentRequired", [{}, {"a": ["b"]}], [[], {"a": "b"}, {"a": ["b", "b"]}]),
+        ("enum", [["a"]], [[], "a"]),
+        ("allOf", [[{}], []], [{}]),
+        ("properties", [{}], [[], True]),
+        ("items", [{}, True, []], [5, "a", None]),
+        ("uniqueItems", [True], [1, "true"]),
+        ("title", ["", "a"], [5, None]),
+        ("examples", [[], [1]], [{}, 5]),
+        ("const", [None, 1, {}], []),
+        ("unknown", [], [None, 1]),
+    ],
+)
+def test_values_of_keywords(keyword: str, valid: list[Any], invalid: list[Any]) -> None:
+    assert [value for value in valid if not is_valid_keyword(keyword, value)] == []
+    assert [value for value in invalid if is_valid_keyword(keyword, value)] == []
+    assert (keyword in KEYWORDS) is (keyword != "unknown")
