@@ -150,6 +150,10 @@ def test_what_may_be_null_or_false(schema: Any, is_null: bool, is_false: bool) -
     assert may_be_false(schema_to_type(schema)) is is_false
 
 
+_MAP = {"type": "object", "additionalProperties": {"type": "null"}}
+_OPEN = {"type": "object", "properties": {"a": {}}}
+
+
 @pytest.mark.parametrize(
     ("schema", "again"),
     [
@@ -160,9 +164,9 @@ def test_what_may_be_null_or_false(schema: Any, is_null: bool, is_false: bool) -
         ({"enum": ["a", 1]}, {"anyOf": [{"type": "string", "enum": ["a"]}, {"type": "integer", "enum": [1]}]}),
         ({"type": "array"}, {"type": "array"}),
         ({"type": "array", "items": False}, {"type": "array"}),
-        ({"type": "object", "additionalProperties": {"type": "null"}}, {"type": "object", "additionalProperties": {"type": "null"}}),
+        (_MAP, _MAP),
         ({"type": "object", "required": ["a"]}, {"type": "object", "properties": {"a": {}}, "required": ["a"]}),
-        ({"type": "object", "properties": {"a": {}}, "patternProperties": {}}, {"type": "object", "properties": {"a": {}}}),
+        ({**_OPEN, "patternProperties": {}}, _OPEN),
         ({"properties": {"a": {}}}, {}),
     ],
 )  # fmt: skip
