@@ -20,6 +20,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from stepflow_client import RetryPolicy, StepflowClient, StepflowClientError, SyncStepflowClient
+from stepflow_client._rules import waiting_times
 from stepflow_client._telemetry import tracing
 
 from tests.releases import ROOT
@@ -416,6 +417,28 @@ def test_the_inputs_and_chunks_of_a_batch_are_measured(twin: str, metrics: InMem
     assert points[IN_FLIGHT, ""].value == 0
     assert points[CHUNK, ""].count == 1
     assert (points[STARTED, ""].value, points[ENDED, "completed"].value) == (1, 1)
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_retried_inputs_are_in_flight_again(
+    twin: str, metrics: InMemoryMetricReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting_times, "DEFAULT", waiting_times.DEFAULT._replace(retry_first_pause=0.02))
+    in_flight: list[int] = []
+
+    class Failing(Server):
+        def __call__(self, request: httpx.Request) -> httpx.Response:
+            if (request.method, request.url.path) == ("POST", "/api/v1/runs"):
+                in_flight.append(points_of(metrics)[IN_FLIGHT, ""].value)
+            return super().__call__(request)
+
+    server = Failing()
+    failed = {"itemIndex": 0, "status": 3, "errorMessage": "too slow", "errorCode": 1}
+    server.answers["POST /runs"] = httpx.Response(200, json={"summary": {**SUMMARY, "status": 3}, "results": [failed]})
+    (outcome,) = ask(twin, server, lambda client: client.map(FLOW, [1], max_attempts=2), server_release="0.13")
+    assert (outcome.attempts, in_flight) == (2, [1, 1])
+    points = points_of(metrics)
+    assert (points[IN_FLIGHT, ""].value, points[CHUNK, ""].count) == (0, 2)
 
 
 WITHOUT = """

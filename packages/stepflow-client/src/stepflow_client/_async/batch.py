@@ -395,7 +395,8 @@ class Batch:
             if self._is_closed:
                 # A sleeping thread can't be cancelled, so check once it wakes up.
                 raise StepflowClientError("the batch has ended")
-            outcomes = await self._run_chunk_once(chunk)
+            with measure_chunk(len(chunk.values)):
+                outcomes = await self._run_chunk_once(chunk)
         if chunk.refused or chunk.settled:
             outcomes = sorted([*outcomes, *chunk.settled, *chunk.refused], key=lambda outcome: outcome.index)
         if self._journal is not None:
