@@ -344,6 +344,14 @@ def test_runs_of_the_history_are_the_cases(stepflow: Stepflow) -> None:
     assert "status:done is not a status" in read("status:done").stderr
 
 
+@pytest.mark.usefixtures("server")
+def test_a_limit_applies_to_the_cases_of_the_flow_too(stepflow: Stepflow) -> None:
+    cases = [{"name": topic, "input": {"subject": topic}} for topic in TOPICS]
+    (stepflow.folder / "tested.yaml").write_text(yaml.safe_dump({**FLOW, "test": {"cases": cases}}))
+    evaluated = stepflow("eval", "tested.yaml", "-n", "2", "-o", "json")
+    assert (evaluated.code, json.loads(evaluated.stdout)["cases"]) == (0, 2), evaluated
+
+
 @pytest.mark.exhaustive
 def test_a_killed_evaluation_continues(stepflow: Stepflow, server: str, newest_server: StepflowRuntime) -> None:
     flow = json.loads(json.dumps(FLOW)) | {"name": "interrupted"}

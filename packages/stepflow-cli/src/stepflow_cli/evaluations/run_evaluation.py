@@ -148,11 +148,14 @@ class EvaluationPlan:
 
     @contextmanager
     def _open_cases(self) -> Iterator[Any]:
-        """Yield the cases, or None if `evaluate` should read the flow's own."""
+        """Yield the cases."""
+        from stepflow_client.evaluation.records import read_cases
+
         options, query = self._options, self._options.history_cases_query
         if options.cases is None:
-            # `evaluate` reads cases from the flow's file, and its errors include line numbers.
-            yield None
+            # Read the flow's own cases from its file, so that errors include line numbers.
+            source = options.flow if os.path.isfile(options.flow) else self._flow
+            yield islice(read_cases(None, source, self._flow, options.expected), options.limit)
         elif query is not None:
             yield load_cases_from_history(query, self._variables, options.limit)
         else:
