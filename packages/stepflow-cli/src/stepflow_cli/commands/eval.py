@@ -162,7 +162,7 @@ def command(
     that raise are counted, but don't stop the evaluation.
 
     With --output FOLDER, nothing is lost on Ctrl-C or a crash: use --resume to continue without repeating any case or
-    score. Scores are recomputed if their function has changed. An embedded server stops with the command, so runs in
+    score. Scores are recomputed if their version has changed. An embedded server stops with the command, so runs in
     flight are repeated.
 
     Functions in a scores file can accept the parameters input, output, expected and item. They return a number, true or

@@ -32,11 +32,11 @@ class StepflowClientError(Exception):
         message: A one-sentence description of the problem.
         status_code: The HTTP status, if the server responded.
         details: The server's response as decoded JSON or text. None if there was no response.
-        run_id: The ID of the affected run, if any. If it is set, the run continues without the client.
+        run_id: The ID of the affected run, if any. An unfinished run continues without the client.
         hint: What to do about the error. Shown after the message.
 
     Attributes:
-        attempts: A description of each attempt, if the request was retried.
+        attempts: A description of each attempt to send the request.
         is_retryable: Whether a retry may succeed soon. If `run_id` is set, the run already exists, so wait for it or
             read it instead of starting it again.
         retry_after: Seconds to wait before the next request, if the server or a proxy asked for a delay.

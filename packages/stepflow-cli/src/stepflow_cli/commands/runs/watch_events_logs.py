@@ -240,7 +240,7 @@ def logs_command(run_id: str, level: str, limit: int | None, everything: bool, o
     from the first to the last that names the run, at level info and above, without lines of other runs. Workers' lines
     don't name a run. Repeated lines are printed once, with their count.
 
-    The last 50 logs are kept next to the history, up to 20 MB each, unless the history is off. A 'serve' without
+    The last 50 files are kept next to the history, up to 10 MiB each, unless the history is off. A 'serve' without
     workers writes only warnings and errors, unless you start it with --log-level info.
     """
     if run_id.startswith("@"):
