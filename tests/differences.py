@@ -22,7 +22,7 @@ DIFFERENCES = {
     "empty_batch": Difference(
         "An empty input list creates a run with no items",
         "0.11",
-        "`UnsupportedByServerError`, because the server would hang",
+        "`UnsupportedByServerError`, because the server would drop the connection",
     ),
     "failures_at_once": Difference(
         "If a component raises, its step fails immediately", "0.11", "The server restarts the worker and tries 3 times"
