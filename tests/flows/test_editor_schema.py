@@ -174,6 +174,17 @@ def test_schemas_of_components_allow_expressions(input_schema: Any, given: Any, 
 
 
 @pytest.mark.parametrize(
+    "field", [{"enum": ["x", 2]}, {"type": "string", "enum": ["x"]}, {"type": ["string", "null"]}, {"type": "boolean"}]
+)
+def test_editors_can_suggest_values_of_fields(field: Any) -> None:
+    input_schema = {"type": "object", "properties": {"a": {"title": "A", "description": "d", **field}}}
+    definitions = schema(components=[{**_ECHO, "input_schema": input_schema}])["$defs"]
+    (made,) = [each["else"]["properties"]["a"] for name, each in definitions.items() if "echo" in name]
+    assert (made["title"], made["description"]) == ("A", "d")
+    assert made["anyOf"][0] == {"title": "A", "description": "d", **field}
+
+
+@pytest.mark.parametrize(
     ("nest", "value_of"),
     [
         (lambda inner: {"items": inner}, lambda inner: [inner]),

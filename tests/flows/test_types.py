@@ -384,6 +384,22 @@ def test_what_a_list_lacks_is_the_list() -> None:
         assert [each.hint for each in found] == [hint]
 
 
+def test_a_field_of_any_type_is_not_guessed() -> None:
+    takes = {"type": "object", "properties": {"any": {}, "text": {"type": "string"}}, "required": ["any", "text"]}
+    steps = [
+        {"id": "a", "component": "/shop/price", "input": {"sku": "x"}},
+        {"id": "b", "component": "/shop/x", "input": {"$step": "a"}},
+    ]
+    for required, hint in (
+        ("any", "write an object with any in place of $step; this has eur, note"),
+        ("text", "write an object with text in place of $step; this has eur, note"),
+    ):
+        known = [*_LISTED, {"name": "x", "path": "/shop/x", "input_schema": {**takes, "required": [required]}}]
+        flow = {"name": "f", "description": "d", "steps": steps, "output": {"$step": "b", "path": "$.x"}}
+        found = check(flow, components=known, type_check=True).diagnostics
+        assert [each.hint for each in found if each.rule == "type-mismatch"] == [hint]
+
+
 def test_an_output_without_a_type_is_told_with_what_would_give_it_one() -> None:
     schemas = "write schemas: {properties: {steps: {properties: {a: ...}}}}"
     flow = {"name": "f", "description": "d", "steps": [{"id": "a", "component": "/shop/black_box", "input": {}}]}

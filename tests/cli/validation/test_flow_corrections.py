@@ -188,6 +188,8 @@ def case_of(type: str, value: str = "") -> str:
         ("output: [1, 2\n", "output: [1, 2]\n"),
         ("output: 'a\n", "output: 'a'\n"),
         ("output: {a: 1\n", "output: {a: 1}\n"),
+        ("output: {a: 'x}\n", "output: {a: 'x'}\n"),
+        ('output: [{a: "x}]\n', 'output: [{a: "x"}]\n'),
         ("output:\n  a:\n    b: 1\n   c: 2\n", "output:\n  a:\n    b: 1\n  c: 2\n"),
         ("output:\n  a:\n    b: 1\n\tc: 2\n", "output:\n  a:\n    b: 1\n    c: 2\n"),
         ("output:\n  a:\n    - 1\n\tc: 2\n", "output:\n  a:\n    - 1\n  c: 2\n"),

@@ -13,6 +13,7 @@ from stepflow_client.flows.type_system import (
     is_valid_keyword,
     iter_typed_paths,
     look_up_path,
+    make_object_type,
     make_union,
     may_be_false,
     may_be_null,
@@ -189,6 +190,48 @@ def test_what_is_nested_too_deeply_is_unknown() -> None:
     assert value_to_type(object()) == UNKNOWN
     assert told(value_to_type([1] * 200)) == "[integer]"
     assert told(value_to_type([1] * 201)) == "array"
+
+
+@pytest.mark.parametrize(
+    ("nest", "part"),
+    [
+        (lambda inner: {"type": "array", "items": inner}, 0),
+        (lambda inner: {"type": "array", "prefixItems": [inner], "items": False}, 0),
+        (lambda inner: {"type": "object", "properties": {"a": inner}}, "a"),
+        (lambda inner: {"type": "object", "additionalProperties": inner}, "a"),
+        (lambda inner: {"anyOf": [inner]}, None),
+        (lambda inner: {"allOf": [inner]}, None),
+    ],
+    ids=["items", "prefixItems", "properties", "additionalProperties", "anyOf", "allOf"],
+)
+def test_schemas_are_read_to_a_depth(nest: Any, part: Any) -> None:
+    for depth, words in ((30, "integer"), (31, "unknown")):
+        schema: Any = {"type": "integer"}
+        for _ in range(depth):
+            schema = nest(schema)
+        path = [] if part is None else [part] * depth
+        assert told(look_up_path(schema_to_type(schema), path).type) == words
+
+
+def test_references_are_followed_to_a_depth() -> None:
+    defs: dict[str, Any] = {f"T{index}": {"$ref": f"#/$defs/T{index + 1}"} for index in range(40)}
+    for last, words in ((29, "integer"), (30, "unknown")):
+        shared = {**defs, f"T{last}": {"type": "integer"}}
+        assert told(schema_to_type({"$ref": "#/$defs/T0"}, shared)) == words
+
+
+def test_deep_types_are_cut_in_schemas() -> None:
+    schema: Any = {"type": "null"}
+    for depth in range(30):
+        schema = {"type": "array", "items": schema} if depth % 2 else {"type": "object", "additionalProperties": schema}
+    assert type_to_schema(schema_to_type(schema)) == schema
+    type = make_object_type({})
+    for _ in range(40):
+        type = make_object_type({"a": type})
+    written = type_to_schema(type)
+    for _ in range(31):
+        written = written["properties"]["a"]
+    assert written == {}
 
 
 @pytest.mark.parametrize(

@@ -170,8 +170,7 @@ def _suggest_mismatch_fix(slot: TypedPart, mismatch: Conflict) -> str:
     if mismatch.missing is not None:
         return _suggest_object_with_missing_field(slot, str(keyword), mismatch.missing)
     as_written = _format_extended_reference(slot, str(keyword), "$") if keyword in ("$step", "$input") else "this"
-    is_nullable = type_system.may_be_null(slot.actual) and not is_unknown(slot.actual)
-    if is_nullable and is_compatible(type_system.remove_null(slot.actual), slot.expected):
+    if is_compatible(type_system.remove_null(slot.actual), slot.expected):
         return f"write {{$coalesce: [{as_written}, a value in place of null]}}"
     if keyword in REFERENCE_KEYWORDS:
         if not mismatch.path:

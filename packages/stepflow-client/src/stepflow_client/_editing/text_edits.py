@@ -280,7 +280,7 @@ def _build_whole_value_replacement(text: str, parent: Node, key: Key, node: Node
 def build_element_move(text: str, holder: Node, index: int, before: int) -> list[Edit]:
     """Return the edits that move a list element before an earlier one, leaving the separators in place."""
     parts = holder.elements[before : index + 1]
-    if holder.original is not None or any(part.start < 0 or part.original is not None for part in parts):
+    if holder.original is not None or any(part.original is not None for part in parts):
         return []
     ends = [part.end if part.is_flow else part.last for part in parts]
     texts = [text[part.start : end] for part, end in zip(parts, ends, strict=True)]
