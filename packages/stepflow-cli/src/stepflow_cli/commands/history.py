@@ -34,10 +34,10 @@ command = LazyGroup(
     "history",
     aliases={"get": "show", "prune": "clear"},
     help="""
-    Servers don't return a run's input, variables or overrides. 'run', 'batch' and 'runs rerun' therefore record them on
-    this machine, in a file that only you can read: history.db in your state folder. Values of secret variables aren't
-    recorded. For a batch of several runs, only the first run is recorded, without its inputs. The history keeps 10,000
-    runs, for 90 days.
+    Current servers don't return a run's input, variables or overrides. Commands that start runs, except 'test' and
+    'doctor', therefore record them on this machine, in history.db in your state folder, which only you can read. Values
+    of secret variables aren't recorded. For a batch of several runs, only the first run is recorded, without its
+    inputs. The history keeps 10,000 runs, for 90 days.
 
     To turn off recording, use 'stepflow config set history off' or STEPFLOW_HISTORY=off. To share the history between
     several hosts, use the URL of a PostgreSQL database instead of 'off'. If a run can't be recorded, you get a warning,
