@@ -14,12 +14,13 @@ from stepflow_client import FlowFileError
 from stepflow_client._checks.checker import check_source
 from stepflow_client._checks.inferred_flow import infer_from_text
 from stepflow_client._checks.type_comparison import format_type, format_type_as_noun
+from stepflow_client._checks.type_inference import infer_flow_types, look_up_reference
 from stepflow_client.flows import check, infer
-from stepflow_client.flows.components import parse_components
+from stepflow_client.flows.components import ComponentCatalog, parse_components
 from stepflow_client.flows.findings import TYPE_RULES
 from stepflow_client.flows.reading import load_flow, parse_yaml
-from stepflow_client.flows.syntax_tree import FlowText
-from stepflow_client.flows.type_system import schema_to_type
+from stepflow_client.flows.syntax_tree import FlowText, to_node
+from stepflow_client.flows.type_system import UNKNOWN, schema_to_type
 
 from tests.flows.found import find_in_text
 from tests.flows.mutations import mutated, mutations, with_odd_part
@@ -398,6 +399,20 @@ def test_a_field_of_any_type_is_not_guessed() -> None:
         flow = {"name": "f", "description": "d", "steps": steps, "output": {"$step": "b", "path": "$.x"}}
         found = check(flow, components=known, type_check=True).diagnostics
         assert [each.hint for each in found if each.rule == "type-mismatch"] == [hint]
+
+
+def test_only_the_types_that_do_not_fit_are_told() -> None:
+    given = {"type": "object", "properties": {"u": {"type": ["string", "integer", "boolean"]}}, "required": ["u"]}
+    step = {"id": "a", "component": "/builtin/sleep", "input": {"duration_ms": {"$input": "$.u"}}}
+    flow = {"name": "f", "description": "d", "schemas": {"properties": {"input": given}}, "steps": [step]}
+    (found,) = check({**flow, "output": {"$step": "a"}}, type_check=True).diagnostics
+    assert found.message.endswith("for duration_ms, but the flow's input at $.u may be a string or a boolean")
+
+
+def test_a_reference_to_a_variable_includes_the_type_of_its_default() -> None:
+    root = to_node({"schemas": {"properties": {"variables": _VARIABLES}}, "output": {"$variable": "m", "default": 1}})
+    types = infer_flow_types(root, UNKNOWN, ComponentCatalog(None))
+    assert format_type(look_up_reference(root.items["output"], "$variable", types).type) == "string | integer"
 
 
 def test_an_output_without_a_type_is_told_with_what_would_give_it_one() -> None:

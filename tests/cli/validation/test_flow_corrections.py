@@ -201,6 +201,12 @@ def case_of(type: str, value: str = "") -> str:
         (READ.replace("component: /builtin/put_blob", "component:  # x"), NOOP_READ),
         (BOTH, BOTH.replace("}\noutput", ", mustExecute: true}\noutput")),
         ("output: 1\noutput: 1\n", "output: 1\n"),
+        (
+            "steps:\n  - id: a\n    component: /builtin/noop\n    id: b\n    component: /builtin/noop\n"
+            "output: [{$step: a}, {$step: b}]\n",
+            "steps:\n  - id: a\n    component: /builtin/noop\n  - id: b\n    component: /builtin/noop\n"
+            "output: [{$step: a}, {$step: b}]\n",
+        ),
         ("output: {{ x }}\n", 'output: "{{ x }}"\n'),
         (
             "steps:\n- id: each\n  component: /builtin/map\n  input:\n    items: [1]\n    workflow:\n      output:\n"
