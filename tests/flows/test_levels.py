@@ -226,6 +226,35 @@ def test_a_target_leaves_out_what_only_other_releases_have(
         assert [(each.rule, each.level) for each in find_in_text(text, "f.yaml", target=target)] == found, target
 
 
+@pytest.mark.parametrize(
+    ("text", "rules"),
+    [
+        (_flow("[-9223372036854775808, 18446744073709551615]"), []),
+        (_flow("-9223372036854775809"), ["large-integer"]),
+        (_flow("18446744073709551616"), ["large-integer"]),
+        (_flow("{$step: a}", f"id: a, {_NOOP}, onError: {{action: retry, maxRetries: 4294967295}}"), []),
+        (_flow("{$step: a}", f"id: a, {_NOOP}, onError: {{action: retry, maxRetries: 4294967296}}"), ["wrong-type"]),
+        (_within("iterate", _inner("", "{result: 1}")).replace("initial", "max_iterations: 4294967295, initial"), []),
+        (
+            _within("iterate", _inner("", "{result: 1}")).replace("initial", "max_iterations: 4294967296, initial"),
+            ["component-input"],
+        ),
+    ],
+)
+def test_the_largest_numbers(text: str, rules: list[str]) -> None:
+    assert [each.rule for each in find_in_text(text, "f.yaml")] == rules
+
+
+def test_flows_within_flows_are_checked_to_a_depth() -> None:
+    for depth, rules in ((20, ["undefined-step"]), (21, [])):
+        flow = "{steps: [], output: {$step: gone}}"
+        for _ in range(depth):
+            inner = f"{{items: [1], workflow: {{$literal: {flow}}}}}"
+            flow = f"{{steps: [{{id: m, component: /builtin/map, input: {inner}}}], output: {{$step: m}}}}"
+        found = find_in_text("{name: f, description: d, " + flow[1:], "f.yaml")
+        assert [each.rule for each in found] == rules
+
+
 def test_a_target_that_is_no_release_is_refused() -> None:
     with pytest.raises(InvalidArgumentError, match="target must be a release"):
         find_in_text("output: 1", "f.yaml", target="newest")

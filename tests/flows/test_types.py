@@ -20,7 +20,7 @@ from stepflow_client.flows.components import ComponentCatalog, parse_components
 from stepflow_client.flows.findings import TYPE_RULES
 from stepflow_client.flows.reading import load_flow, parse_yaml
 from stepflow_client.flows.syntax_tree import FlowText, to_node
-from stepflow_client.flows.type_system import UNKNOWN, schema_to_type
+from stepflow_client.flows.type_system import UNKNOWN, schema_to_type, value_to_type
 
 from tests.flows.found import find_in_text
 from tests.flows.mutations import mutated, mutations, with_odd_part
@@ -413,6 +413,51 @@ def test_a_reference_to_a_variable_includes_the_type_of_its_default() -> None:
     root = to_node({"schemas": {"properties": {"variables": _VARIABLES}}, "output": {"$variable": "m", "default": 1}})
     types = infer_flow_types(root, UNKNOWN, ComponentCatalog(None))
     assert format_type(look_up_reference(root.items["output"], "$variable", types).type) == "string | integer"
+
+
+def test_large_types_are_told_in_part() -> None:
+    for number, more in ((12, ""), (13, ", …")):
+        fields = {f"f{index}": index for index in range(number)}
+        shown = ", ".join(f"f{index}: integer" for index in range(12))
+        assert format_type(value_to_type(fields), 1_000) == f"{{{shown}{more}}}"
+    value: Any = 5
+    for depth, innermost in ((8, "integer"), (9, "array")):
+        value = 5
+        for _ in range(depth):
+            value = [value]
+        assert format_type(value_to_type(value)) == f"{'[' * 8}{innermost}{']' * 8}"
+    long = schema_to_type({"enum": ["a" * 300, "b" * 300]})
+    assert [len(format_type(long)), len(format_type(long, 1_000)), len(format_type_as_noun(long))] == [200, 607, 80]
+    assert len(format_type(schema_to_type({"enum": ["a" * 2_000]}), 3_000)) == 1_000
+
+
+def test_iterations_are_followed_a_few_times() -> None:
+    def flow(number: int) -> dict[str, Any]:
+        """Return a flow that gives its input in one more list, up to a number of times."""
+        output: Any = {"result": {"$input": "$"}}
+        for _ in range(number):
+            output = {"$if": {"$variable": "v"}, "then": output, "else": {"next": [{"$input": "$"}]}}
+        return {"output": output}
+
+    given = {"initial_input": 1, "flow": {"$literal": flow(1)}}
+    inferred = infer({"steps": [{"id": "a", "component": "/builtin/iterate", "input": given}]})
+    # The type grows without end.
+    assert inferred.steps[0].summary["output"].startswith("{result: unknown")
+
+
+def test_long_lists_and_deep_expressions_have_parts_of_any_type() -> None:
+    for number, last in ((200, "integer"), (201, "unknown")):
+        assert _types_after([1] * number, {"$step": "a", "path": "$[199]"}) == (last, [])
+    for depth, words in ((29, "integer"), (31, "unknown")):
+        value: Any = {"$input": "$.n"}
+        for _ in range(depth):
+            value = {"a": [value]}
+        given = {
+            "properties": {"input": {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}}
+        }
+        step = {"id": "a", "component": "/builtin/noop", "input": value}
+        output = {"$step": "a", "path": "$" + ".a[0]" * depth}
+        assert infer({"schemas": given, "steps": [step], "output": output}).summary["output"] == words
 
 
 def test_an_output_without_a_type_is_told_with_what_would_give_it_one() -> None:

@@ -54,6 +54,18 @@ def test_a_step_that_fails(handling: Any, outcomes: list[Any], output: Any, numb
     assert evaluated(flow, *outcomes) == (output, ["/a"] * number)
 
 
+def test_failures_that_are_caught_and_those_that_are_repeated() -> None:
+    caught, repeated = list[int](), list[int]()
+    for code in range(13):
+        caught += [code] if evaluated(_flow_with({"action": "useDefault"}), broken(code))[0] is None else []
+        repeated += [code] if evaluated(_flow_with({"action": "retry"}), broken(code), 5)[0] == 5 else []
+    assert (caught, repeated) == ([2, 3, 4, 5, 6, 7, 8, 10], [3, 7])
+
+
+def _flow_with(handling: dict[str, Any]) -> dict[str, Any]:
+    return {"steps": [step("a", onError=handling)], "output": {"$step": "a"}}
+
+
 def test_only_steps_that_are_needed_run_and_each_runs_once() -> None:
     steps = [step("a", 1), step("unread", 2), step("b", {"$step": "a"}), step("must", 3, mustExecute=True)]
     output = [{"$step": "b"}, {"$step": "a"}, {"$if": {"$input": "$.x"}, "then": 1, "else": {"$step": "b"}}]

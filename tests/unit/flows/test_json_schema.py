@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 from stepflow_cli.lsp.node_context import find_schemas
 from stepflow_client import InvalidArgumentError
 from stepflow_client._base.gc_pauses_and_slices import run_interruptibly
-from stepflow_client.flows.json_schema import find_mismatches
+from stepflow_client.flows.json_schema import find_mismatches, resolve_ref
 from stepflow_client.flows.run_requirements import check_inputs
 
 _NAMES = st.sampled_from(["name", "nam", "n", "T"])
@@ -301,6 +301,47 @@ def test_the_only_alternative_of_the_type_is_explained(value: Any, words: list[s
 def test_a_condition_decides_if_it_is_understood(condition: Any, is_decided: bool) -> None:
     defs = {"one": {"const": 1}, "loop": {"const": 1, "$ref": "#/$defs/loop"}, "text": {"pattern": "^a"}}
     assert bool(find_mismatches(1, {"if": condition, "then": False, "else": False}, defs)) is is_decided
+
+
+def test_messages_and_hints_are_cut() -> None:
+    (found,) = find_mismatches("x" * 500, {"enum": ["a"]}, {})
+    assert found.message == f"'{'x' * 97}...{'x' * 98}' is not one of the allowed values"
+    (found,) = find_mismatches(1, {"const": [*range(30)]}, {})
+    assert found.message == f"the schema expects [{', '.join(map(str, range(20)))}, ...]"
+    (found,) = find_mismatches("b", {"pattern": "a" * 900}, {})
+    assert found.message == f"the schema expects a string that matches {'a' * 499}…"
+    for number, more in ((12, ""), (13, ", ...")):
+        fields = {f"f{index}": {} for index in range(number)}
+        (found,) = find_mismatches({"x": 1}, {"properties": fields, "additionalProperties": False}, {})
+        assert found.hint == f"fields are: {', '.join([*fields][:12])}{more}"
+    for number, more in ((12, ""), (13, " or ...")):
+        choices = {"enum": [*range(number)]}
+        (found,) = find_mismatches({}, {"properties": {"a": choices}, "required": ["a"]}, {})
+        assert found.hint == f"add a: {' or '.join(map(str, range(12)))}{more}"
+    long = {"properties": {"n" * 300 + str(index): {} for index in range(5)}, "additionalProperties": False}
+    (found,) = find_mismatches({"x": 1}, long, {})
+    assert found.hint is not None
+    assert len(found.hint) == len("fields are: ") + 1_000
+
+
+def test_hints_describe_parts_of_parts_and_no_more() -> None:
+    def nested(depth: int) -> dict[str, Any]:
+        return {"type": "array", "items": nested(depth - 1)} if depth else {"type": "integer"}
+
+    hints = []
+    for depth in range(5):
+        (found,) = find_mismatches({}, {"properties": {"a": nested(depth)}, "required": ["a"]}, {})
+        hints.append(found.hint)
+    assert hints == [
+        "add a: integer", "add a: array of integer", "add a: array of (array of integer)",
+        "add a: array of (array of array)", "add a: array of (array of array)",
+    ]  # fmt: skip
+
+
+def test_references_to_references_are_followed_to_a_depth() -> None:
+    defs: dict[str, Any] = {f"T{index}": {"$ref": f"#/$defs/T{index + 1}"} for index in range(40)}
+    for last, expected in ((28, {"title": "x"}), (29, {})):
+        assert resolve_ref({"$ref": "#/$defs/T0"}, {**defs, f"T{last}": {"title": "x"}}) == expected
 
 
 def test_alternatives_are_listed() -> None:
