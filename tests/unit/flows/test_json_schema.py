@@ -99,6 +99,9 @@ def test_no_valid_value_is_refused(number: int) -> None:
         ({"$ref": "#/$defs/Self"}, 1, True),
         ({"$ref": "#/$defs/Endless"}, 1, True),
         (False, None, False),
+        ({"items": False}, [], True),
+        ({"items": False}, [1], False),
+        ({"items": True}, [1], True),
     ],
 )
 def test_values_and_schemas(schema: Any, value: Any, is_valid: bool) -> None:

@@ -57,7 +57,7 @@ def test_a_pattern_that_is_not_checked_is_reported(pattern: str) -> None:
 @pytest.mark.parametrize("pattern", [
     r"^(\w+\s?)*$", r"^[\w-]{1,64}$", r"^\S+@\S+\.\S+$", "^[A-Z]{2}[0-9]{4,10}$", r"[\[\]]", "[]a]", r"\\<", r"\p{L}",
     "(?i)abc", "(?P<n>a)", "^#[0-9a-fA-F]{6}$", r"^\d{4}-\d{2}-\d{2}$", r"[a\-\-b]", "a{3,}",
-    "(?i)[à-ü]{2}", "[à-ü]{3}", "a" * 2_400,
+    "(?i)[à-ü]{2}", "[à-ü]{3}", "a" * 2_400, "(a{1}){2000}", "(a{0,1}){2000}b",
 ])  # fmt: skip
 def test_usual_patterns_are_checked(pattern: str) -> None:
     found = compile_linear(pattern)

@@ -196,15 +196,21 @@ def test_a_project_in_a_linked_folder(folder: Path, tmp_path: Path) -> None:
 
 
 def test_a_huge_file(folder: Path) -> None:
-    file = write(folder, "#" * 2**20 + "\n")
+    file = write(folder, "#" * (2**20 - 1) + "\n")
+    assert find_project(folder).file == file
+    write(folder, "#" * 2**20 + "\n")
     with pytest.raises(FlowFileError, match="is larger than 1 MiB"):
         find_project(folder)
     file.write_text("components = 'c.json'")
     with (folder / "c.json").open("wb") as large:
         large.truncate(16 * 2**20 + 1)
     found = find_project(folder)
+    assert require_existing_file(found, "config", folder / "c.json") == folder / "c.json"
     with pytest.raises(FlowFileError, match="is larger than 16 MiB"):
         require_existing_file(found, "components", folder / "c.json")
+    with (folder / "c.json").open("wb") as large:
+        large.truncate(16 * 2**20)
+    assert require_existing_file(found, "components", folder / "c.json") == folder / "c.json"
 
 
 def test_a_server_configuration_is_found_in_the_first_folder_that_has_one(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,6 +10,8 @@ from stepflow_client._checks.type_comparison import format_type
 from stepflow_client.flows.type_system import (
     KEYWORDS,
     UNKNOWN,
+    ListOf,
+    ObjectOf,
     Type,
     is_valid_keyword,
     iter_typed_paths,
@@ -185,8 +188,8 @@ def test_what_is_nested_too_deeply_is_unknown() -> None:
     for _ in range(40):
         value, schema = {"a": [value]}, {"type": "object", "properties": {"a": schema}}
     for type, path in ((value_to_type(value), ["a", 0] * 20), (schema_to_type(schema), ["a"] * 40)):
-        assert told(look_up_path(type, path[:10]).type).startswith("{a")
-        assert look_up_path(type, path).type == UNKNOWN
+        assert told(look_up_path(type, path[:30]).type).startswith("{a")
+        assert look_up_path(type, path[:31]).type == look_up_path(type, path).type == UNKNOWN
     assert value_to_type(object()) == UNKNOWN
     assert told(value_to_type([1] * 200)) == "[integer]"
     assert told(value_to_type([1] * 201)) == "array"
@@ -225,13 +228,23 @@ def test_deep_types_are_cut_in_schemas() -> None:
     for depth in range(30):
         schema = {"type": "array", "items": schema} if depth % 2 else {"type": "object", "additionalProperties": schema}
     assert type_to_schema(schema_to_type(schema)) == schema
-    type = make_object_type({})
-    for _ in range(40):
-        type = make_object_type({"a": type})
-    written = type_to_schema(type)
-    for _ in range(31):
-        written = written["properties"]["a"]
-    assert written == {}
+    nests: list[tuple[Callable[[Type], Type], tuple[str, ...]]] = [
+        (lambda type: make_object_type({"a": type}), ("properties", "a")),
+        (lambda type: Type((ListOf(type),)), ("items",)),
+        (lambda type: Type((ObjectOf({}, type),)), ("additionalProperties",)),
+    ]
+    for nest, path in nests:
+        type = schema_to_type({"type": "null"})
+        for _ in range(40):
+            type = nest(type)
+        written = type_to_schema(type)
+        for _ in range(30):
+            for key in path:
+                written = written[key]
+        assert written["type"] in ("array", "object")
+        for key in path:
+            written = written.get(key, {})
+        assert written == {}
 
 
 @pytest.mark.parametrize(

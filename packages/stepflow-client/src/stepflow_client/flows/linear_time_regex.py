@@ -78,7 +78,7 @@ def _measure_pattern_length(pattern: str, length_of: Callable[[str], int]) -> in
         elif part == ")" and len(before) > 1:
             last += before.pop()
         elif token["least"]:
-            last *= max(int(token["least"]), int(token["most"] or 0), 1)
+            last *= max(int(token["most"] or token["least"]), 1)
         elif part in "*+?":
             last += 1
         else:
