@@ -19,6 +19,7 @@ from stepflow_client.drawing import (
     RunReport,
     StepTime,
     draw,
+    gather,
     layout,
     report_page,
     to_dot,
@@ -29,6 +30,7 @@ from stepflow_client.drawing.charts import collect_item_times
 from stepflow_client.drawing.json_tree import json_tree
 from stepflow_client.drawing.report_data import mask_arguments
 from stepflow_client.events import StepCompletedEvent, StepStartedEvent
+from stepflow_client.testing import FakeServer
 from stepflow_client.types import RunArguments, RunDetails, RunItem, RunSnapshot, StepDetails
 
 HOSTILE = '<script>alert("x")</script>\'&\\\u202e\x00\n]]>'
@@ -250,6 +252,19 @@ def test_secrets_from_the_environment_are_masked_however_runs_read_them(monkeypa
     flow = {"schemas": {"properties": {"variables": {"properties": declared}}}, "steps": []}
     given = RunArguments(run_id="r", inputs=["hunter2-lynx of ada: opensesame"])
     assert mask_arguments(flow, given).inputs == ["*** of ada: ***"]
+
+
+def test_secrets_passed_with_this_client_are_masked() -> None:
+    declared = {"key": {"type": "string", "is_secret": True}}
+    step = {"id": "a", "component": "/builtin/noop", "input": {"$variable": "key"}}
+    schemas = {"properties": {"variables": {"type": "object", "properties": declared}}}
+    flow = {"name": "keyed", "schemas": schemas, "steps": [step], "output": {"$step": "a"}}
+    with FakeServer().sync_client() as client:
+        result = client.run(flow, variables={"key": "hunter2-lynx"})
+        page = gather(client, result.run_id).html()
+    assert result.output == "hunter2-lynx"
+    assert "hunter2-lynx" not in page
+    assert "***" in page
 
 
 @pytest.mark.parametrize("count", [1, 3, 250])

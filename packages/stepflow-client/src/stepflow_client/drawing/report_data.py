@@ -138,9 +138,11 @@ def gather(client: SyncStepflowClient, run_id: RunId, *, timeout: float | NotGiv
 
     check_instance(client, "client", SyncStepflowClient)
     with call_scope(timeout):
-        snapshot = client._services.snapshots.read_snapshot(run_id, ("items", "steps", "flow", "arguments", "counts"))
+        snapshots = client._services.snapshots
+        snapshot = snapshots.read_snapshot(run_id, ("items", "steps", "flow", "arguments", "counts"))
         times = client._services.follower.read_step_times_from_events(snapshot.run_id, list(snapshot.steps or ())).times
-    return RunReport(mask_snapshot(snapshot), times)
+    passed = snapshots.get_run_decoder(snapshot.run_id).secrets
+    return RunReport(mask_snapshot(mask_snapshot(snapshot), passed), times)
 
 
 def mask_arguments(flow: Mapping[str, Any], arguments: RunArguments, secrets: Secrets | None = None) -> RunArguments:
