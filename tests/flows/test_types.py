@@ -297,6 +297,8 @@ def test_the_input_by_its_uses() -> None:
         "kept: {deep: unknown}}"
     )
     assert infer({"output": {"$input": "$"}}).input == {}
+    first = infer({"output": {"$coalesce": [{"$input": "$.a"}, {"$input": "$.b"}]}})
+    assert first.summary["input"] == "{a: unknown, b?: unknown}"
 
 
 def test_the_first_use_with_a_known_type_is_the_one_that_others_conflict_with() -> None:
