@@ -151,6 +151,16 @@ _CLOSED = "[{$step: a}, {$input: «$.nam}]"
 _SCHEMAS = [
     Fault("lookahead", "unchecked-pattern", _schema("input", "{type: string, pattern: «'^(?=a)'}", "{$step: a}")),
     Fault("unknown input", "unknown-input", _schema("input", _INPUT, _CLOSED)),
+    Fault(
+        "unknown input of a schema without a type",
+        "unknown-input",
+        _schema("input", _INPUT.replace("type: object, ", ""), _CLOSED),
+    ),
+    Fault(
+        "path into a variable of a schema without a type",
+        "variable-path",
+        _schema("variables", "{properties: {v: {properties: {a: {}}}}}", "[{$step: a}, {$variable: «$.v.b}]"),
+    ),
     Fault("field of text", "unknown-input", _schema("input", _INPUT, "[{$step: a}, {$input: «$.name.first}]")),
     Fault(
         "optional",

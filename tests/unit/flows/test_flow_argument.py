@@ -85,6 +85,10 @@ def test_a_stored_flow_is_its_content(name: str) -> None:
             "services: {}",
             ": this is a Docker Compose file, not a flow: it has 'services', but neither steps nor output",
         ),
+        (
+            f"a: 1\n{'b' * 50}: 2\nc: 3\nd: 4\ne: 5\n",
+            f": this is not a flow: it has 'a', '{'b' * 38}…, 'c', 'd', but neither steps nor output",
+        ),
         ("flow: {output: 1}", ": the flow is under the key 'flow'"),
     ],
 )

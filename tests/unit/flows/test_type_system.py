@@ -216,6 +216,16 @@ def test_schemas_are_read_to_a_depth(nest: Any, part: Any) -> None:
         assert told(look_up_path(schema_to_type(schema), path).type) == words
 
 
+def test_only_the_first_parts_of_a_huge_schema_are_read_and_written() -> None:
+    schema = {"type": "object", "properties": {f"f{index}": {"type": "null"} for index in range(6_000)}}
+    (member,) = schema_to_type(schema).members
+    assert isinstance(member, ObjectOf)
+    assert sum(field.type != UNKNOWN for field in member.fields.values()) == 4_999
+    written = type_to_schema(Type((member,)))
+    assert len(written["properties"]) == 6_000
+    assert sum(field != {} for field in written["properties"].values()) == 1_999
+
+
 def test_references_are_followed_to_a_depth() -> None:
     defs: dict[str, Any] = {f"T{index}": {"$ref": f"#/$defs/T{index + 1}"} for index in range(40)}
     for last, words in ((29, "integer"), (30, "unknown")):
