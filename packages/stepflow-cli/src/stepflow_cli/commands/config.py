@@ -38,8 +38,8 @@ command = LazyGroup(
       token_command = ["pass", "show", "stepflow"]
 
     A profile's keys are url; token_env, token_file or token_command; timeout (seconds); verify (true or false);
-    ca_file; cert_file; key_file; and proxy. Flags override the environment, and the environment overrides a profile. If
-    a profile has a token, its server always gets that token.
+    ca_file; cert_file; key_file; and proxy. --url overrides STEPFLOW_URL, which overrides a profile, as does
+    STEPFLOW_TIMEOUT. A profile's token and proxy override the environment's.
 
     Above the profiles, set history = false to stop recording runs, like STEPFLOW_HISTORY=off, or set it to the URL of a
     database, postgresql://HOST/NAME, to record them there. To set the release that flows are checked for, use
@@ -133,8 +133,8 @@ _CHANGED = View(columns("name", "value", "file"), name="name")
 def _change_setting(key: str, value: str, profile: str | None, output: Output) -> None:
     """Set a profile key, the history, or the release to check flows for.
 
-    KEY is profiles.NAME.KEY, or just KEY for the --profile you select or the current one. To create a profile, set its
-    url.
+    KEY is profiles.NAME.KEY, current, history, target, or just KEY for the --profile you select or the current one. To
+    create a profile, set its url.
 
     To stop recording runs in the history, run 'stepflow config set history off'. To record them in a database that
     several hosts share, run 'stepflow config set history postgresql://HOST/NAME'. After 'stepflow config set target
@@ -162,8 +162,8 @@ _REMOVED = View(columns("name", "file"), name="name")
 def _remove_setting(key: str, profile: str | None, output: Output) -> None:
     """Remove a profile key, or a whole profile.
 
-    KEY is profiles.NAME.KEY, profiles.NAME for the whole profile, current, history, or just KEY, as in 'config set'. If
-    you remove the current profile, no profile is current.
+    KEY is profiles.NAME.KEY, profiles.NAME for the whole profile, current, history, target, or just KEY. If you remove
+    the current profile, no profile is current.
     """
     from ..settings.edit_config_file import parse_setting_key, remove_setting
 

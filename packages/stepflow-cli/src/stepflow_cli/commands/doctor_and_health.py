@@ -31,7 +31,9 @@ _HEALTH = View(columns("url", "status:status", "release", "commit", "time:time",
     "--component PATH", "Require this component, such as /python/summarize; repeatable.", to="components", multiple=True
 )
 @WAITING.option(
-    "--wait TIME", "Wait this long for the server and its components: 90s or 5m. [default: do not wait]", type=DURATION
+    "--wait TIME",
+    "Wait this long for the server and its components: 90s or 5m. [default: 10s with --component, else none]",
+    type=DURATION,
 )
 @server_options(default="server")
 @record_options
@@ -80,9 +82,11 @@ def doctor_command(no_run: bool, server: ServerOptions, output: Output) -> None:
       the server     release, authorization, clock, missing workers,
                      whether something buffers its event stream
 
-    If --url, a profile or STEPFLOW_URL names the server, a 1.5 s run named stepflow-doctor measures the event stream.
+    If --url, a profile or STEPFLOW_URL names the server, a 1.5 s run named stepflow-doctor measures the event stream
+    (on 0.13 and newer).
 
-    The exit code is 0 if no check fails, 4 if there's no server or it rejects the credentials, and 1 otherwise.
+    The exit code is 0 if no check fails, 4 if there's no server or it rejects the credentials, and otherwise 1, or 2 if
+    a setting is invalid.
     """
     from ..settings.list_settings import abbreviate_home_folder
 

@@ -45,7 +45,7 @@ command = LazyGroup(
 
     Wherever a run ID is expected, you can use @last for the last recorded run or @2 for the one before. The command
     then uses that run's server. With --url or --profile, runs are counted on that server. A batch of several runs is
-    refused.
+    refused, except by 'stepflow history'.
     """,
 )
 
@@ -65,9 +65,10 @@ def _list_runs(
     """List the recorded runs, or those that match QUERY, newest first.
 
     All words of QUERY must match, for example flow:order status:failed customer=42 since:tuesday until:1h "not found".
-    The search covers the ID, server, flow, input, variables, overrides, labels and note, and ignores case. NAME=VALUE
-    also finds a label. STATUS is the last one that a command on this machine saw, or - if there isn't one. It's
-    unconfirmed while a run is being created, or if the run may exist because its process exited or lost the response.
+    The search covers the recorded IDs, server, flow, input, variables, overrides, labels and note, and ignores the case
+    of ASCII letters. NAME=VALUE also finds a label. STATUS is the last one that a command saw, or - if there isn't one.
+    It's unconfirmed while a run is being created, or if the run may exist because its process exited or lost the
+    response.
     """
     limit = limit or _LIMIT
     search = partial(open_history().search, str(query) or None, labels=labels, limit=limit, confirmed=None)
@@ -83,8 +84,8 @@ def _list_runs(
 def _show_recorded_run(run_id: str, output: Output) -> None:
     """Show a recorded run: its input, variables, overrides and flow.
 
-    You don't need a server: @last, @2 and so on count the recorded runs of all servers. Values of secret variables are
-    never recorded and are shown as ***. Use -o json or -o yaml to include the flow.
+    @last, @2 and so on count the recorded runs of all servers. Values of secret variables are never recorded and are
+    shown as ***. Use -o json or -o yaml to include the flow.
     """
     output.print_record(build_history_record(_get_recorded_entry(run_id), full=True), ENTRY_IN_FULL)
 
@@ -120,8 +121,7 @@ def _clear_recorded_runs(run_id: str | None, max_age: float | None, confirm: Con
     """Remove all recorded runs, or only RUN, for example to erase its input.
 
     The data is overwritten in the file; in a database, the tables are rewritten. Without RUN, the command also removes
-    the logs that 'runs logs' prints, even if their server is still running. Servers keep their runs: use 'stepflow runs
-    delete' to delete a run there.
+    the logs that 'runs logs' prints, even if their server is still running. Servers keep their runs.
     """
     from ..server.logs import delete_old_logs
 

@@ -134,10 +134,10 @@ def _serve_agents(service: ServiceOptions, server: ServerOptions, port: int | No
     The agent's host starts this command and talks to it over standard input and output. To configure a host, run
     'stepflow mcp config'. With --http, agents send the token that's printed, or the one in STEPFLOW_MCP_TOKEN.
 
-    Each flow is a tool with the flow's schemas. If a call takes too long, a connection breaks or this command exits,
-    runs stay on the server, and their results can be read with the ID in the response. Runs started by agents are in
-    the history, with the labels via=mcp, agent, session and tool. Changed files are reloaded. Values of secret
-    variables are *** in all responses.
+    Each flow is a tool with the flow's schemas. If a call takes too long, a connection breaks or (without --local) this
+    command exits, runs stay on the server, and their results can be read with the ID in the response. Runs started by
+    agents are in the history, with the labels via=mcp, agent, session and tool. Changed files are reloaded. Values of
+    secret variables are *** in all responses.
 
     This requires the stepflow-cli[mcp] extra.
     """

@@ -42,8 +42,8 @@ _SUBMIT_MAIN = "--input --input-json --example --var --set --idempotency-key --u
     "options", RunOptions, *run_options, running_server_options, detach_option, wait_options, file_output_options
 )
 def submit_command(options: RunOptions) -> None:
-    """This is like 'run', but never starts a server. The run continues after this command exits, so Ctrl-C and
-    --timeout only stop waiting.
+    """This is like 'run', but never starts a server. The run continues after this command exits, so --timeout and, by
+    default, Ctrl-C only stop waiting.
     """
     from ..runs.run_dispatch import execute_run_command
 

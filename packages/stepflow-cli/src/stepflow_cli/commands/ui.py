@@ -20,7 +20,7 @@ _PAGES = Section("Pages")
 @host_option(_PAGES)
 @_PAGES.option(
     "--flows DIR",
-    "Save runs as test cases in the flow files of this folder.",
+    "Offer the flow files of this folder, and save runs as test cases in them.",
     to="folder",
     type=click.Path(exists=True, file_okay=False),
 )
@@ -36,7 +36,7 @@ def command(server: ServerOptions, port: int, host: str, folder: str | None, run
     The link contains a token for one browser, which exchanges it for a cookie. Once it's used, the command prints a
     link for another browser. Credentials for the Stepflow server stay in this command.
 
-    Runs that you start on the pages are recorded in the history with their input; see 'stepflow history'.
+    Runs that you start on the pages are recorded in the history with their input.
 
     This requires the stepflow-cli[ui] extra; graphs also require stepflow-cli[draw].
     """

@@ -42,8 +42,8 @@ _MAX_RERUNS = 20
 @record_options
 def get_command(run_id: str, server: ServerOptions, output: Output) -> None:
     """ITEMS shows how many items have ended, out of the total. Servers update it only when the whole run ends. Until
-    then, items are counted by the run's events. To print a run's output or why it failed, use 'runs result', 'items' or
-    'steps'.
+    then, items are counted by the run's events, if the server has them. To print a run's output or all errors, use
+    'runs result', 'items' or 'steps'.
 
     For a failed or cancelled run, the command shows the step that failed first and the steps that didn't run because of
     it (for a batch, those of its first failed item). If a run completed although items of its sub-runs failed, their
@@ -117,7 +117,7 @@ def items_command(run_id: str, status: tuple[str, ...], failed: bool, server: Se
 def steps_command(
     run_id: str, item: int | None, step: str | None, include_times: bool, server: ServerOptions, output: Output
 ) -> None:
-    """A step that reads a failed one doesn't run. Servers list it as failed, with the error of the step it reads. The
+    """A step that needs a failed one doesn't run. Servers list it as failed, with the error of the step it reads. The
     table shows it as 'not run' with the step that failed. In JSON, 'status' is the server's, and 'state' is 'not_run'.
 
     Step outputs and times, and the steps of an unfinished run, require server 0.12 or newer.

@@ -106,7 +106,10 @@ _MAIN = "--from --failed --only-missing --flow --dry-run --input-json --var --se
         _RERUN.option("--from STEP", "Execute this step and all that depend on it.", to="before"),
         _RERUN.option("--failed", "Rerun only items that did not succeed."),
         _RERUN.option("--only-missing", "Execute only steps that did not complete or are new."),
-        _RERUN.option("--only-changed", "Execute only steps that are new or differ in definition, input or variables."),
+        _RERUN.option(
+            "--only-changed",
+            "Execute only steps that did not complete, are new, or differ in definition, input or variables.",
+        ),
         _RERUN.option("--step STEP", "Execute only this step.", to="all_except"),
     ),
     _RERUN.option(
@@ -135,9 +138,9 @@ _MAIN = "--from --failed --only-missing --flow --dry-run --input-json --var --se
 @running_server_options
 @file_output_options
 def rerun_command(options: _RerunOptions, wait: WaitOptions, server: ServerOptions, output: Output) -> None:
-    """Kept steps aren't executed: they return their earlier output. Without --from, --failed or --only-missing,
-    everything is executed. --failed alone keeps the completed steps of the failed items. While you edit a flow, use
-    'stepflow run FLOW --reuse @last'.
+    """Kept steps aren't executed: they return their earlier output. Without --from, --failed, --only-missing,
+    --only-changed or --step, everything is executed. --failed alone keeps the completed steps of the failed items.
+    While you edit a flow, use 'stepflow run FLOW --reuse @last'.
 
     If the run was started on this machine, its input, variables and overrides come from the history. An input that you
     pass replaces the recorded one. Variables and overrides that you pass take precedence. Secret variables aren't
@@ -223,8 +226,8 @@ _DELETION = View(columns("run_id:id", "status:status"))
 def cancel_command(ids: list[str], confirm: Confirm, server: ServerOptions, output: Output) -> None:
     """Use - as RUN to read IDs from standard input, one per line.
 
-    Released servers don't stop the run: the running step finishes, later steps still start, and the final status may be
-    completed or failed. A run that has already ended isn't changed, and the exit code is 1.
+    On released servers, the running step finishes, later steps still start, and the final status may be completed or
+    failed. A run that has ended isn't changed, and the exit code is 1.
     """
     problems: list[Problem] = []
     with connect_to_runs(server, ids, announce_runs=True) as (target, ids):
@@ -252,8 +255,8 @@ def cancel_command(ids: list[str], confirm: Confirm, server: ServerOptions, outp
 def delete_command(ids: list[str], confirm: Confirm, server: ServerOptions, output: Output) -> None:
     """Use - as RUN to read IDs from standard input, one per line.
 
-    Released servers accept the request but don't delete anything, so the command then checks what happened. The
-    status is 'deleted' if the run is gone, or 'kept' if it still exists.
+    Released servers refuse the request if the run hasn't ended. The status is 'deleted' if the run is gone, or 'kept'
+    if it still exists.
     """
     problems: list[Problem] = []
     with connect_to_runs(server, ids, announce_runs=True) as (target, ids):

@@ -41,7 +41,7 @@ _CASE = Section("Case")
 @_CASE.option("--item N", "Save this item of a batch, counted from 0.", to="index", type=click.IntRange(min=0))
 @_CASE.option(
     "--input-json JSON",
-    "Use this input for the item if neither the history nor the server has it, for example after an evaluation.",
+    "Use this input for the item, for example after an evaluation, whose inputs are not recorded.",
 )
 @_CASE.option(
     "--mock STEP",
@@ -66,11 +66,11 @@ def save_command(
     server: ServerOptions,
 ) -> None:
     """FLOW is the flow's file, by default the one in the history. The case has the run's input and variables, and
-    expects its output or error. UUIDs and times become matchers because they differ in each run. The change to the file
-    is printed, and comments and layout are kept.
+    expects its output or error. UUIDs and times that differ in each run become matchers. The change to the file is
+    printed, and comments and layout are kept.
 
-    Input, variables and overrides come from the history if the run was started on this machine, or otherwise from the
-    server if it reports them. Secret variables are left out, and their known values are ***.
+    Input, variables and overrides come from the server if it reports them, or otherwise from the history. Secret
+    variables are left out, and their known values are ***.
     """
     if name is not None and not name.strip():
         raise usage("--as needs a name")
@@ -149,13 +149,12 @@ def _select_steps_to_mock(kept: ItemToSave, mocked: Sequence[str]) -> list[str]:
 @output_file_option("Write the page to this file, or - for standard output.")
 @OUTPUT.option("--open", "Show the file in the browser; needs --output.", to="show")
 def report_command(ids: list[str], server: ServerOptions, output: str | None, show: bool) -> None:
-    """The page shows the flow's graph colored by status, a timeline, the steps, grouped errors and collapsible
-    outputs. For a batch, it also shows item latencies. Pass two runs to compare them. An unfinished run is shown in its
+    """The page shows the flow's graph colored by status, a timeline, the steps and collapsible outputs. For a batch, it
+    also groups errors and shows item latencies. Pass two runs to compare them. An unfinished run is shown in its
     current state.
 
-    Input, variables and overrides come from the history if the run was started on this machine, or otherwise from the
-    server if it reports them. Values of secret variables are *** if known from the flow's defaults or the environment
-    variables that it names.
+    Input, variables and overrides come from the server if it reports them, or otherwise from the history. Values of
+    secret variables are *** if known from the flow's defaults or the environment variables that it names.
 
     The graph requires the stepflow-client[draw] extra.
     """

@@ -151,8 +151,8 @@ def events_command(run_id: str, options: _EventOptions, server: ServerOptions, o
     """Events are printed as readable lines on a terminal, and otherwise as JSON lines. Each event arrives exactly once,
     even if the connection breaks. To continue after an event, pass its cursor with --after.
 
-    The output ends only when the run does because servers don't mark the latest event of a running run. This requires
-    server 0.12 or newer.
+    The output ends only when the run ends or is cancelled, because servers don't mark the latest event of a running
+    run. This requires server 0.12 or newer.
     """
     with connect_to_run(server, run_id) as (target, run_id):
         events = _stream_events(target, run_id, options)
@@ -236,12 +236,12 @@ _LINE = View(columns("time", "level:status", "message", "times:number"), fields=
 @option("--all", "Include lines that name only other runs.", to="everything")
 @output_options
 def logs_command(run_id: str, level: str, limit: int | None, everything: bool, output: Output) -> None:
-    """This works for runs on servers started on this machine, by 'serve' or as embedded servers. It prints the lines
-    from the first to the last that names the run, at level info and above, without lines of other runs. Workers' lines
-    don't name a run. Repeated lines are printed once, with their count.
+    """This works for runs on servers that 'serve' or another command started on this machine. It prints the lines from
+    the first to the last that names the run, at level info and above, without lines of other runs. Workers' lines that
+    don't name a run are included. Repeated lines are printed once, with their count.
 
-    The last 50 files are kept next to the history, up to 10 MiB each, unless the history is off. A 'serve' without
-    workers writes only warnings and errors, unless you start it with --log-level info.
+    The last 50 files are kept in your state folder, up to 10 MiB each, unless the history is off. A 'serve' without
+    workers writes only warnings and errors, unless you start it with -v or --log-level info.
     """
     if run_id.startswith("@"):
         run_id = find_run_in_history(run_id).run_id
