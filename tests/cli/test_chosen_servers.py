@@ -173,6 +173,7 @@ def test_all_commands_agree(
         if command == "test" and is_embedded:
             # The flows of a test may have embedded servers with different configurations.
             assert done.code == 0, done
+            assert "stepflow: embedded server (default)\n" in done.stderr, done
             continue
         if command in ("doctor", "test", "eval"):
             assert done.code == (4 if "is down" in name else 0), done

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
+import click
 import pytest
+from stepflow_cli.errors import Session
+from stepflow_cli.main import cli
+from stepflow_cli.runs.single_run import showing_progress
 from stepflow_client._base.text import format_progress
 from stepflow_client._rules.run_progress import RunProgress
 from stepflow_client.events import StepCompletedEvent
@@ -69,6 +75,13 @@ def test_a_line_every_ten_seconds_without_a_terminal(stepflow: Stepflow, server:
     assert lines[0].startswith("stepflow: run ")
     assert ": running for 1" in lines[0]
     assert not stepflow("run", _sleeping(stepflow, "quick", 1, 10), "--url", server).stderr
+
+
+@pytest.mark.parametrize("session", [Session(quiet=True), Session(json_errors=True)])
+def test_nothing_is_shown_if_unwanted(session: Session) -> None:
+    target: Any = None
+    with click.Context(cli, obj=session).scope(), showing_progress(target, "run"):
+        assert "stepflow-live" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_how_far_a_batch_is_in_words() -> None:

@@ -176,6 +176,8 @@ def test_the_offline_result_is_printed_though_the_server_is_sick(stepflow: Stepf
     assert done.code == 3
     assert done.stdout == stepflow("validate", "--offline", "faulty.yaml").stdout
     assert "sick.yml" in done.stderr
+    failures = stepflow("validate", "faulty.yaml", "--config", "sick.yml", "-o", "json").stderr.splitlines()
+    assert [json.loads(line)["kind"] for line in failures] == ["server_start", "invalid_flow"]
 
 
 def test_a_file_that_is_not_utf_8_is_invalid_and_not_changed(stepflow: Stepflow) -> None:

@@ -31,7 +31,7 @@ from ..inputs.flow_loading import is_python_flow
 from ..inputs.server_config import note_duplicate_config_keys, read_config_bytes
 from ..output.messages import note, show_spinner
 from ..server.connect import connect, get_server_kept_in_session
-from ..settings.server_choice import ServerOptions, choose_server
+from ..settings.server_choice import ServerOptions, choose_server, format_setting_origin
 from .case_filter import FileCases
 
 if TYPE_CHECKING:
@@ -102,10 +102,14 @@ def open_test_clients(server: ServerOptions) -> Iterator[TestClients]:
     Raises:
         Problem, StepflowClientError: If the server can't be reached or started.
     """
-    if get_server_kept_in_session(server) is not None or not choose_server(server).is_embedded:
+    choice = choose_server(server)
+    if get_server_kept_in_session(server) is not None or not choice.is_embedded:
         with connect(server) as target:
             yield TestClients(target.client)
         return
+    if current_session().verbosity:
+        # Each file's tests can name a configuration of their own.
+        note(f"embedded server ({format_setting_origin(choice.url.origin)})")
     level = current_session().server_log_level
     log_config = LogConfig(level="warn") if level is None else LogConfig(level=level)  # type: ignore[arg-type]
     with Servers(log_config) as servers:

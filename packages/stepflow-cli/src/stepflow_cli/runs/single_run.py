@@ -48,14 +48,14 @@ def showing_progress(target: Target, run_id: str) -> Iterator[None]:
     """Show a run's progress on standard error while the block waits for it.
 
     On a terminal, the view from `runs watch` appears after a second and is erased at the end. Without a terminal, or if
-    logs go to it, a line is printed every 10 s. Nothing is shown if JSON is requested.
+    logs go to it, a line is printed every 10 s. Nothing is shown if JSON or quiet output is requested.
 
     Args:
         target: The server. A thread watches the run using its own client.
         run_id: The run.
     """
     session = current_session()
-    if session.json_errors:
+    if session.json_errors or session.quiet:
         yield
         return
     logs = session.verbosity > 0 or session.log_level is not None
