@@ -74,7 +74,8 @@ def help_texts(commands: dict[str, click.Context]) -> Iterator[str]:
     heads = {path: head(commands[path]).split("\n\n") for path in options}
     repeats = Counter(paragraph.strip() for paragraphs in heads.values() for paragraph in paragraphs)
     repeated = [paragraph for paragraph, count in repeats.items() if count >= SHARED_BY]
-    yield "## Shared options\n\nEvery command has the options under Messages and Help. Its section lists any others.\n"
+    yield "## Shared options\n"
+    yield "Every command except groups has the options under Messages and Help. Its section lists others.\n"
     yield f"```text\n{options_text(root, shared)}```\n"
     yield from (f"{' '.join(paragraph.split())}\n" for paragraph in repeated)
     homes: dict[Entry, str] = {}

@@ -45,8 +45,8 @@ _BLOB = View(columns("blob_id:id", "blob_type=TYPE", "filename", "size:number"),
 def _store_blob(file: str, blob_type: str | None, filename: str | None, server: ServerOptions, output: Output) -> None:
     """Store a file or a JSON value on a server and print its ID.
 
-    .json, .yaml and .yml files are stored as JSON values, with their numbers unchanged. Other files, and standard input
-    (-), are stored as bytes. Use --type to override this.
+    .json, .yaml and .yml files are stored as JSON values, with integers of up to 64 bits unchanged. Other files, and
+    standard input (-), are stored as bytes. Use --type to override this.
 
     The ID is the hash of the content. If you store the same content again, its file name is replaced.
     """

@@ -102,9 +102,9 @@ _MAX_KEYS = 5
 def _write_lock_file(server: ServerOptions, output: str | None, check: bool) -> None:
     """Write a server's components and their schemas to a file.
 
-    'validate' and 'infer' can then run without a server: use --components FILE, or set components = "FILE" in the
-    project's stepflow.toml. With --check, the exit code is 1 if the server's components have changed, and the message
-    lists them with the keys that differ.
+    'validate --offline' and 'infer' can then check flows without a server: use --components FILE, or set components =
+    "FILE" in the project's stepflow.toml. With --check, the exit code is 1 if the server's components have changed, and
+    the message lists them with the keys that differ.
     """
     named = load_project_settings(None).components
     output = output or str(named or _FILE)
@@ -200,7 +200,7 @@ def _write_stubs(
 ) -> None:
     """Generate a Python module with a typed function for each component, for flows in Python.
 
-    The module needs only stepflow-client. The same components always produce exactly the same module.
+    The module needs only stepflow-client. The same components always produce the same module.
     """
     from stepflow_client.flows.project import require_existing_file
 

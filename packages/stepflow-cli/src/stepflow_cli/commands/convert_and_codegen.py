@@ -31,7 +31,8 @@ def convert_command(flow: str, form: str | None, output: str | None, check: bool
     """FLOW can be a YAML or JSON file, - to read standard input, or MODULE:FUNCTION for a flow in Python. The same flow
     always produces the same file. Nothing runs, and you don't need a server.
 
-    For a flow in Python, a comment at each step in the YAML shows its source line. Comments in a YAML file aren't kept.
+    For a function with @flow, a comment at each step in the YAML shows its source line. Comments in a YAML file aren't
+    kept.
     """
     from stepflow_client._command import write_yaml
 
@@ -57,10 +58,10 @@ def convert_command(flow: str, form: str | None, output: str | None, check: bool
 def codegen_command(flows: list[str], output: str | None, check: bool) -> None:
     """FLOW can be a YAML or JSON file, or a folder of them. By default, the project's flows are used.
 
-    The module has an object for each flow, with the methods run, submit, start_run, map and result. If the flow has
-    schemas, it also has pydantic models for input, output and variables. mypy and pyright can check your calls.
+    The module has an object for each flow, with the methods run, submit, start_run, map and result. Schemas of the
+    input, output and variables become pydantic models or type aliases. mypy and pyright can check your calls.
 
-    The module needs only stepflow-client. The same flows always produce exactly the same module with the same release
+    The module needs only stepflow-client. The same flows always produce the same module with the same release
     of datamodel-code-generator, which comes with the stepflow-cli[codegen] extra.
     """
     from ..validation.flow_checks import expand_folders

@@ -95,7 +95,7 @@ _STORED = View(columns("flow", "flow_id:id", "name"), name="flow_id")
 def _store_flows(flows: list[str], server: ServerOptions, output: Output) -> None:
     """Store flows on a server and print their IDs.
 
-    FLOW can be a YAML or JSON file, or - to read standard input. A flow has the same ID on every server.
+    FLOW can be a YAML or JSON file, or - to read standard input. A flow has the same ID on every server since 0.10.
 
     Diagnostics go to standard error. If the server refuses a flow, the other flows are still stored, and the exit code
     is 3.
@@ -150,8 +150,7 @@ def _print_flow(flow: str, examples: bool, variables: bool, server: ServerOption
     By default, the flow is printed as YAML that 'stepflow run' accepts. Use -o json for JSON or -o table for an
     outline. Flows fetched from a server don't include comments or unknown keys.
 
-    --variables omits the default values of secret variables. 'stepflow run --variables-from-env' reads a variable
-    without an ENV_VAR from STEPFLOW_VAR_<NAME>.
+    --variables omits the default values of secret variables.
     """
     from stepflow_client._command import collect_examples
 

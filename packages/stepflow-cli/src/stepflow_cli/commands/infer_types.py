@@ -35,8 +35,8 @@ _BESIDE = os.path.join(os.devnull, "")
 @components_option
 @option("--strict", "Report outputs without a type as errors, not warnings.", hidden=True)
 @output_file_option(
-    "Write the flow with its missing schemas to this file, or - for standard output; without a file name, to "
-    "FLOW.inferred.yaml. Comments and layout are kept.",
+    "Write the flow with its missing schemas to this file, or - for standard output; without a file name, to one "
+    "such as hello.inferred.yaml. Comments and layout are kept.",
     "written",
     metavar="[FILE]",
     is_flag=False,

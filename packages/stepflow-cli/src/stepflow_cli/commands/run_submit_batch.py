@@ -66,19 +66,18 @@ def submit_command(options: RunOptions) -> None:
 )
 def run_command(options: RunOptions) -> None:
     """FLOW can be a YAML or JSON file, MODULE:FUNCTION for a flow in Python, - to read standard input, or the ID of a
-    flow on the server. You can pass the input with an option or pipe it in as JSON; otherwise, it's null.
+    flow on the server. Pass the input with an option or pipe it in as JSON; if the flow needs none, it's null.
 
     The output is printed as JSON. Use -o to print the whole result, even if the run fails. For many inputs, use
     'stepflow batch'.
 
     The run is recorded in your history: see 'stepflow history --help'.
 
-    With --cache, a cached result is printed without a server, and nothing is recorded.
+    With --cache, a cached result is printed without a server (unless FLOW is an ID), and nothing is recorded.
 
     With --watch, an embedded server stays up and restarts when its configuration changes. Standard input isn't read.
 
-    With --detach, the command prints the run's ID and exits. The run is on the --url server, by default the one started
-    by 'stepflow serve'.
+    With --detach, the server must be running already. By default, it's the one started by 'stepflow serve'.
 
     With --ui, the run's page opens immediately and is served until Ctrl-C; an embedded server keeps running until then.
     The result is printed when the run ends. See 'stepflow ui'.
@@ -120,13 +119,12 @@ _BATCH_MAIN = (
 )
 def batch_command(options: RunOptions) -> None:
     """INPUTS can be a file with one input per line (.jsonl), a CSV or Parquet file, a list in a YAML or JSON file, or -
-    to read JSON lines from standard input. FLOW can be a file, MODULE:FUNCTION, - or an ID, as in 'stepflow run'.
+    to read JSON lines from standard input. FLOW is as in 'stepflow run'.
 
     The command prints one record per input, with its output or why it failed, as JSON lines in input order. Up to 400
-    inputs share one run; more are split into several.
+    inputs share one run, except in CSV or with -O; more are split into several.
 
-    With -O FILE, records are written as inputs finish, and a journal is kept next to the file. Use --resume to continue
-    an interrupted batch, or --retry-failed to rerun the failed inputs of a finished one.
+    With -O FILE, records are written as inputs finish, and a journal is kept next to the file.
 
     With --detach, all inputs become one run on a server, and the command prints its ID.
     """

@@ -94,7 +94,7 @@ _TIMES = re.compile(r" \([<\d][\d.dhmsµ]*\)")
     type=click.FloatRange(0, 100),
 )
 @_FILES.option("--junit FILE", "Write a JUnit XML report.", type=FILE)
-@server_options(default="embedded", reads_project=True)
+@server_options(default="embedded", reads_project=True, has_config_default=False)
 @rounds_option
 @OUTPUT.option("--diff", "Show failed cases as a diff of expected and actual output.")
 @formatted_output_options(github="github")
@@ -109,12 +109,12 @@ def command(
     **how: Any,
 ) -> None:
     """PATH can be a flow file, or a folder to search for flows with cases. By default, the project's flows are used.
-    Each file's cases run as one batch, on the server of --url or --profile or else an embedded one. The embedded
-    server's configuration comes from the file's tests (test.configFile, test.config), else the project (test.config in
-    stepflow.toml), else stepflow-config.test.yml next to the flow.
+    A file's cases run as one batch, except those with mocks, recordings or other variables. An embedded server's
+    configuration comes from the file's tests (test.configFile, test.config), else the project (test.config in
+    stepflow.toml), else stepflow-config.test.yml next to the flow, else as for 'stepflow run'.
 
     Outputs are compared with the expected ones. The exit code is 1 if a case fails. A case without an expected output
-    is reported, but doesn't fail.
+    is reported, but fails only if its run does.
     """
     from fnmatch import fnmatchcase
 

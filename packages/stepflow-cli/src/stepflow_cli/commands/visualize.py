@@ -38,9 +38,8 @@ def command(
 
     Steps that never run are pale, and steps that always run have a bold frame. Conditional branches are dashed and
     labeled with their condition, and alternatives of $coalesce are numbered. A flow inside the flow has its own frame.
-    Five or more equal steps share one box; in flows with more than 40 boxes, so does a flow inside a step.
-
-    The formats text, dot and mermaid need nothing else; the others require the stepflow-client[draw] extra.
+    In svg, png and html, five or more equal steps share one box; in flows with more than 40 boxes, so does a flow
+    inside a step. These formats require the stepflow-client[draw] extra.
     """
     from stepflow_client.drawing import draw, to_dot, to_mermaid, to_text
 

@@ -43,7 +43,10 @@ def list_options_of_every_command() -> list[click.Parameter]:
 
     options: list[click.Parameter] = []
     levels = Choice(["trace", "debug", "info", "warn", "error", "off"])
-    level_help = "Log level: trace, debug, info, warn, error or off. [env: STEPFLOW_LOG_LEVEL; default: off]"
+    level_help = (
+        "Log level: trace, debug, info, warn, error or off. [env: STEPFLOW_LOG_LEVEL; default: off, or info with -v or "
+        "--log-file]"
+    )
     file_help = "Log to this file. [env: STEPFLOW_LOG_FILE; default: standard error]"
     add("-v, --verbose", "Print more messages; -vv adds debug logs and tracebacks.", "verbosity", count=True)
     add("-q, --quiet", "Suppress notes and progress; print only results and errors.")

@@ -151,7 +151,7 @@ def flows_argument(*, of_project: bool) -> ParameterDecorator:
 
 _INPUT = (
     INPUT.option("--input FILE", "Read the input from a file, or - for standard input.", type=FILE),
-    INPUT.option("--input-json JSON", "Pass the input as JSON or YAML."),
+    INPUT.option("--input-json JSON", "Pass the input as JSON or block-style YAML."),
     # The upstream command has this, as well as --variables-yaml and --overrides-yaml.
     INPUT.option("--input-yaml YAML", "Pass the input as YAML.", hidden=True),
 )
@@ -174,7 +174,7 @@ _STDIN = (
 )
 _VARIABLES = (
     VARIABLES.option("--variables FILE", "Read variables from a file, or - for standard input.", type=FILE),
-    VARIABLES.option("--variables-json JSON", "Pass the variables as JSON or YAML."),
+    VARIABLES.option("--variables-json JSON", "Pass the variables as JSON or block-style YAML."),
     VARIABLES.option("--variables-yaml YAML", "Pass the variables as YAML.", hidden=True),
     VARIABLES.option(
         "--var NAME=VALUE",
@@ -191,11 +191,11 @@ _OVERRIDES = (
     OVERRIDES.option(
         "--overrides FILE", "Read step overrides from a file, or - for standard input.", multiple=True, type=FILE
     ),
-    OVERRIDES.option("--overrides-json JSON", "Pass step overrides as JSON or YAML.", multiple=True),
+    OVERRIDES.option("--overrides-json JSON", "Pass step overrides as JSON or block-style YAML.", multiple=True),
     OVERRIDES.option("--overrides-yaml YAML", "Pass step overrides as YAML.", multiple=True, hidden=True),
     OVERRIDES.option(
         "--set STEP.input.KEY=VALUE",
-        "Override one value: JSON, a YAML scalar, or else text; write a dot in a name as \\.",
+        "Override one value: JSON, YAML such as {a: b}, or else text; write a dot in a name as \\.",
         to="set_",
         multiple=True,
         shell_complete=lazy_complete("overrides"),
@@ -345,7 +345,7 @@ run_options = (
     FLOW.option(
         "--idempotency-key KEY",
         "Create one run for this key, such as a document's ID. If the flow already has a run with this key, "
-        "return that run. A changed flow starts a new run unless a scope is set. Needs a server with a persistent "
+        "return that run. A changed flow starts a new run unless a scope is set. Keys last as long as the server's "
         "store.",
     ),
     FLOW.option(
@@ -376,8 +376,7 @@ batch_options = (
 
 rounds_option = OUTPUT.option(
     "--watch",
-    "Run again each time a file that the command reads changes, and show the differences from the previous result. "
-    "Ctrl-C stops it.",
+    "Run again each time a flow, value or configuration file changes, and show the differences. Ctrl-C stops it.",
 )
 """Adds --watch for commands that read flows, passed as `watch`."""
 
@@ -393,7 +392,7 @@ cache_options = as_one_argument(
     CACHE.option(
         "--cache",
         "Print the cached result of an earlier run with the same flow, input, variables, overrides and server. If "
-        "there is none, run the flow and cache its result if it succeeds.",
+        "there is none, run the flow and cache its result if it succeeds and contains no secret.",
         to="is_on",
     ),
     CACHE.option("--max-age TIME", "Accept a result up to this age: 90s, 15m, 1h or 2d. [default: 7d]", type=DURATION),

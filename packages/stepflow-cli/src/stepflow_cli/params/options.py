@@ -326,14 +326,21 @@ running_server_options = as_one_argument(
 """Adds --url and --profile for commands about a server's contents, passed as `server`, a `ServerOptions`."""
 
 
-def server_options(default: Default, *, is_needed: bool = True, reads_project: bool = False) -> ParameterDecorator:
+def server_options(
+    default: Default, *, is_needed: bool = True, reads_project: bool = False, has_config_default: bool = True
+) -> ParameterDecorator:
     """Add --url, --profile, --local and --config, passed as `server`, a `ServerOptions` for `connect`.
 
     Args:
         default: Where the command runs by default: `embedded`, or `server` for the server on localhost.
         is_needed: Whether the command contacts a server even if no option names one.
         reads_project: Whether an embedded server may use the project's configuration.
+        has_config_default: Whether the help should name the usual default configuration.
     """
+    default_config = (
+        f" [default: {_CONFIG[reads_project]}stepflow-config.yml next to the flow, else in the working folder, else "
+        "the builtin components]"
+    )
     return as_one_argument(
         "server",
         partial(ServerOptions, default=default, reads_project=reads_project),
@@ -341,8 +348,7 @@ def server_options(default: Default, *, is_needed: bool = True, reads_project: b
         SERVER.option("--local", "Start an embedded server, and stop it when the command exits."),
         SERVER.option(
             "--config FILE",
-            f"Configure the embedded server with this file; implies --local. [default: {_CONFIG[reads_project]}"
-            "stepflow-config.yml next to the flow, else in the working folder, else the builtin components]",
+            f"Configure the embedded server with this file; implies --local.{default_config * has_config_default}",
             type=FILE,
         ),
     )
