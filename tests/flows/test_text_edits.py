@@ -175,7 +175,7 @@ def test_an_element_is_moved_before_an_earlier_one(text: str, index: int, before
 )
 def test_a_value_is_replaced_where_it_differs(text: str, value: Any, expected: str) -> None:
     root = parse_tree(text, "f.yaml")
-    edits = list(text_edits.iter_value_replacements(text, root, root.keys["x"], root.items["x"], value))
+    edits = list(text_edits.iter_minimal_value_edits(text, root, root.keys["x"], root.items["x"], value))
     changed = text_edits.apply_edits(text, edits)
     assert changed == expected
     assert parse_tree(changed, "f.yaml").value == {**root.value, "x": value}

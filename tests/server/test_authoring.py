@@ -12,7 +12,7 @@ from stepflow_api.api.flow import store_flow
 from stepflow_api.models import StoreFlowRequest, StoreFlowResponse
 from stepflow_cli.main import cli
 from stepflow_client import ExecutionStatus, LogConfig, StepflowRuntime, SyncStepflowClient
-from stepflow_client._codec.requests import remove_valid_retry_counts
+from stepflow_client._codec.call_arguments import remove_valid_retry_counts
 from stepflow_client._runs.stored_flow_form import remove_cases
 from stepflow_client.authoring import builtin, each, flow
 from stepflow_client.flows import check

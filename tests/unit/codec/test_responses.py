@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from stepflow_client import errors
 from stepflow_client._codec import failed_items, responses
-from stepflow_client._codec.requests import parse_declared_variables
+from stepflow_client._codec.call_arguments import parse_declared_variables
 from stepflow_client._codec.responses import StartedRun
 from stepflow_client.types import ComponentInfo, ComponentList, ErrorCode, ExecutionStatus, FailedPlugin, FlowVariable
 

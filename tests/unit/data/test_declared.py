@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from stepflow_client._base.not_given import NOT_GIVEN
-from stepflow_client._codec.requests import parse_declared_variables
+from stepflow_client._codec.call_arguments import parse_declared_variables
 from stepflow_client._data.flow_declarations import collect_declared_variables, get_unset_value, is_secret
 from stepflow_client._data.secrets import HIDDEN, HIDDEN_IN_URL, find_secrets, get_hidden_mark, hide_flow_secrets
 from stepflow_client.errors import InvalidArgumentError

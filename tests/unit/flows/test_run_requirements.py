@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from stepflow_client import InvalidArgumentError
-from stepflow_client._codec.requests import parse_declared_variables
+from stepflow_client._codec.call_arguments import parse_declared_variables
 from stepflow_client._data.values import unify_overrides
 from stepflow_client.flows.graph import FlowSteps
 from stepflow_client.flows.run_requirements import (

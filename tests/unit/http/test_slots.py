@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 from stepflow_client._http.async_socket import AsyncRequestSlots
-from stepflow_client._http.messages import PoolTimeout
+from stepflow_client._http.message_codec import PoolTimeout
 
 
 async def test_a_slot_is_given_to_the_call_that_has_waited_longest() -> None:

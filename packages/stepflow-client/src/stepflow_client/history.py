@@ -34,7 +34,7 @@ from .types.statuses import ExecutionStatus
 if TYPE_CHECKING:
     import sqlite3
 
-    from ._codec.requests import RunId
+    from ._codec.call_arguments import RunId
     from ._stores.postgres import SharedDatabase
     from .types.runs import HistoryEntry
 

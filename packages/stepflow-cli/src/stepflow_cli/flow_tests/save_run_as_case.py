@@ -23,7 +23,7 @@ from stepflow_client._editing.text_edits import (
     edit_content,
     find_line_end,
     format_block,
-    iter_value_replacements,
+    iter_minimal_value_edits,
 )
 from stepflow_client.flows.expected_results import is_json_equal, was_run_lost
 from stepflow_client.flows.expressions import PathError, format_path, parse_path
@@ -121,7 +121,7 @@ def _build_case_replacement_edits(text: str, root: Node, index: int, case: Mappi
             yield text.rindex("-", 0, node.start) - indent, find_line_end(text, node.last), written
         return
     for name, part in node.items.items():
-        yield from iter_value_replacements(text, node, node.keys[name], part, case[name])
+        yield from iter_minimal_value_edits(text, node, node.keys[name], part, case[name])
     new = {name: value for name, value in case.items() if name not in node.items}
     if new:
         yield build_keys_addition(text, node, new)

@@ -106,7 +106,7 @@ class _MentionCollector:
                     kind: Kind = "variable" if read.kind == "variable" and not path else "field"
                     scope = self.get_field_scope(schema, path, read.kind)
                     yield self.make_mention(kind, read.argument, written, at, part, scope, user=user, is_read=True)
-                schema, path = self.get_part_schema(schema, part), (*path, part)
+                schema, path = self.get_property_or_element_schema(schema, part), (*path, part)
 
     def iter_declared_fields(self, schema: Node | None, *, is_top: bool = False) -> Iterator[Mention]:
         """Yield the fields declared in a schema. At the top of the variables schema, the fields are variables."""
@@ -134,9 +134,13 @@ class _MentionCollector:
         kind: Kind = "variable" if reads == "variable" and not path else "field"
         for name, child in node.items.items():
             yield self.make_mention(kind, node.keys[name], name, scope=self.get_field_scope(schema, path, reads))
-            yield from self.iter_test_data_fields(child, self.get_part_schema(schema, name), reads, (*path, name))
+            yield from self.iter_test_data_fields(
+                child, self.get_property_or_element_schema(schema, name), reads, (*path, name)
+            )
         for child in node.elements:
-            yield from self.iter_test_data_fields(child, self.get_part_schema(schema, 0), reads, (*path, 0))
+            yield from self.iter_test_data_fields(
+                child, self.get_property_or_element_schema(schema, 0), reads, (*path, 0)
+            )
 
     def get_field_scope(self, schema: Node | None, path: Path, reads: str) -> Hashable:
         """Undeclared fields have no schema to share, so their path serves as the scope."""
@@ -144,7 +148,7 @@ class _MentionCollector:
         properties = schema.get("properties") if schema is not None else None
         return (reads, id(self.flow), path) if properties is None else _make_fields_scope(properties)
 
-    def get_part_schema(self, schema: Node | None, part: str | int) -> Node | None:
+    def get_property_or_element_schema(self, schema: Node | None, part: str | int) -> Node | None:
         schema = self.resolve_schema_reference(schema)
         if schema is None:
             return None

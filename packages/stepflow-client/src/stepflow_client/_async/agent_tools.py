@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from .._base.not_given import NOT_GIVEN, NotGiven
 from .._base.suggestions import suggest_or_list
 from .._codec import flow_tools
+from .._codec.call_arguments import Variables, parse_run_variables
 from .._codec.flow_tools import WAIT_RUN, FlowToolSpec
-from .._codec.requests import Variables, parse_run_variables
 from .._concurrency import async_compute
 from .._data.arguments import check_choice, check_client, check_instance, check_labels, check_mapping, check_seconds
 from .._data.json_encoding import is_data_object

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from .. import errors, types
-from .._codec import output_types, requests, responses
+from .._codec import call_arguments, output_types, responses
+from .._codec.call_arguments import RunArguments, RunCall
 from .._codec.idempotency_markers import check_key
-from .._codec.requests import RunArguments, RunCall
 from .._concurrency import AsyncInputReader, AsyncTaskPool, async_compute
 from .._data.arguments import check_choice, check_flags, check_function, check_integer
 from .._data.values import INPUT_DEPTH, check_json, encode, encode_if_plain
@@ -119,7 +119,7 @@ class Batch:
         """Checks inputs against the flow's schema, if they are checked."""
         size = None if options["chunk_size"] is None else check_integer(options["chunk_size"], "chunk_size", least=1)
         self._sizer = chunks.ChunkSizer(1 if is_keyed else size)
-        self._limit = requests.check_concurrency(options["max_concurrency"])
+        self._limit = call_arguments.check_concurrency(options["max_concurrency"])
         self._lanes = chunks.split_concurrency(self._limit, connection.places, single=is_keyed)
         self._free_lanes = list(range(len(self._lanes)))
         self._lane_flows: dict[int, str] = {}
@@ -235,7 +235,7 @@ class Batch:
         settings: dict[str, Any] = {"flow": self._content, "variables": self._arguments.variables}
         settings |= {"overrides": self._arguments.overrides, "check_input": self._options["check_input"]}
         digests = {name: hashlib.sha256(encode(value)).hexdigest() for name, value in settings.items()}
-        self._tag = journal.begin_batch(digests)
+        self._tag = journal.begin_or_resume_batch(digests)
         if (first := journal.get_or_set_first_run()) is not None:
             self._record.record_resumed(first)
         # Remember the newest run so far: all runs of the batch will be newer, going by the server's clock.

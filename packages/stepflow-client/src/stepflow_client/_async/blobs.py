@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .. import types
-from .._codec import requests, responses
+from .._codec import call_arguments, responses
 from .._data.arguments import argument_error, check_text
 from .._data.values import check_json
 from .._rules import releases as api
@@ -29,7 +29,7 @@ class BlobStore:
         self, data: Any, *, filename: str | None = None, blob_type: str | None = None
     ) -> StoreBlobResponse:
         """Store a blob and return its ID, which is the SHA-256 of its content."""
-        check_name = requests.check_header_text if isinstance(data, _BYTES) else check_text
+        check_name = call_arguments.check_header_text if isinstance(data, _BYTES) else check_text
         name = None if filename is None else check_name(filename, "filename")
         if isinstance(data, _BYTES):
             if blob_type not in (None, "binary"):
@@ -47,7 +47,7 @@ class BlobStore:
 
     async def get_blob(self, blob_id: str) -> BlobContent:
         """Return a blob, with the JSON value or (for a binary blob) `bytes` as its `data`."""
-        blob_id = requests.check_path_id(blob_id, "blob_id")
+        blob_id = call_arguments.check_path_id(blob_id, "blob_id")
         response = await self._connection.send(_build_read_request(blob_id))
         # Request raw bytes: every release with blobs then sends the type and filename in headers, and JSON stays exact.
         blob_type, data = response.headers.get("x-blob-type", "binary"), response.content

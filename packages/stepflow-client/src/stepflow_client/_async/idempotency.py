@@ -16,8 +16,8 @@ from .._base.bounded_dict import BoundedDict
 from .._base.logging import logger
 from .._base.text import duration_text
 from .._calls.rerun_plan import drop_kept_overrides
-from .._codec import idempotency_markers as markers, requests, responses
-from .._codec.requests import RunArguments, RunCall, parse_declared_variables
+from .._codec import call_arguments, idempotency_markers as markers, responses
+from .._codec.call_arguments import RunArguments, RunCall, parse_declared_variables
 from .._concurrency import async_compute
 from .._rules import key_lock
 from .._rules.key_lock import KeyLock, KeyRun, PublishedCall
@@ -74,7 +74,7 @@ class _KeyedCall(NamedTuple):
         """Return the arguments for a run of a flow that declares these variables."""
         values = self.arguments.variables
         if self.call.variables_from_env:
-            values = requests.add_env_variables(values, declared, os.environ)
+            values = call_arguments.add_env_variables(values, declared, os.environ)
         return self.arguments._replace(variables=values)
 
     def hash_arguments(self, declared: Mapping[str, FlowVariable]) -> str:
@@ -310,7 +310,7 @@ class KeyedRuns:
         if note is None:
             return None
         try:
-            return KeyRun(await self._runs.get_run_without_steps(requests.check_run_id(note.run_id)), note.digest)
+            return KeyRun(await self._runs.get_run_without_steps(call_arguments.check_run_id(note.run_id)), note.digest)
         except (NotFoundError, errors.InvalidArgumentError):
             return None
 

@@ -10,8 +10,8 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .._codec import requests
-from .._codec.requests import RunCall, parse_declared_variables
+from .._codec import call_arguments
+from .._codec.call_arguments import RunCall, parse_declared_variables
 from .._concurrency import async_compute, async_wait_for_future
 from .._data.secrets import contains_secret
 from .._rules.timeouts import current_deadline, has_passed
@@ -137,7 +137,7 @@ class CachedRuns:
             flow = checked
             if call.variables_from_env:
                 declared = await self._flows.get_declared_variables(flow)
-                values = requests.add_env_variables(arguments.variables, declared, os.environ)
+                values = call_arguments.add_env_variables(arguments.variables, declared, os.environ)
                 arguments = arguments._replace(variables=values)
         else:
             flow = checked.content

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, Unpack
 from .._base.not_given import NOT_GIVEN, NotGiven
 from .._base.suggestions import SuggestsNames
 from .._codec import output_types, responses
-from .._codec.requests import check_run_id
+from .._codec.call_arguments import check_run_id
 from .._data.arguments import check_integer
 from .._rules.retries import Backoff
 from .._rules.timeouts import compute_deadline, deadline_scope

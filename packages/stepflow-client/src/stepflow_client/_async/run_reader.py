@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .._base.lazy import lazy_module
-from .._codec import failed_items, requests, responses
+from .._codec import call_arguments, failed_items, responses
 from .._concurrency import async_gather
 from .._rules import releases as api
 from ..errors import ConflictError, NotFoundError, StepflowClientError, UnsupportedByServerError
@@ -20,7 +20,7 @@ from ..types.statuses import FAILED_STATUSES, Ending, ExecutionStatus, decide_en
 from .connection import Connection
 
 if TYPE_CHECKING:
-    from .._codec.requests import RunId
+    from .._codec.call_arguments import RunId
     from .._data.values import OutputDecoder
     from .._runs import pinned_steps, stored_flow_form
     from ..types import ListItemsResponse, ListStepsResponse, RunDetails, StepDetails, StoredFlow
@@ -57,7 +57,7 @@ class RunReader:
 
     async def get_run(self, run_id: RunId) -> RunDetails:
         """Return a run's current state."""
-        run_id = requests.check_run_id(run_id)
+        run_id = call_arguments.check_run_id(run_id)
         return await self._connection.call(api.get_run(run_id), partial(responses.read_run, run_id=run_id))
 
     async def get_run_with_steps(self, run_id: str) -> tuple[RunDetails, list[StepDetails]]:
@@ -75,7 +75,7 @@ class RunReader:
 
     async def get_run_items(self, run_id: RunId) -> ListItemsResponse:
         """Return a run's items in input order. Items that are still running don't have a result."""
-        run_id = requests.check_run_id(run_id)
+        run_id = call_arguments.check_run_id(run_id)
         listed = await self.list_items(run_id)
         if not listed.items:
             # For unknown runs, servers may return an empty list instead of a 404.
@@ -192,8 +192,8 @@ class RunReader:
 
     async def get_run_steps(self, run_id: RunId, *, item_index: int | None = None) -> ListStepsResponse:
         """Return the steps a run has started, sorted by item and then by their order in the flow."""
-        run_id = requests.check_run_id(run_id)
-        index = requests.check_limit(item_index, "item_index")
+        run_id = call_arguments.check_run_id(run_id)
+        index = call_arguments.check_limit(item_index, "item_index")
         listed = await self.list_steps(run_id, index)
         if not listed.steps:
             # For unknown runs, servers may return an empty list instead of a 404.
@@ -210,7 +210,7 @@ class RunReader:
         if all(step.component != pinned_steps.PIN_COMPONENT for step in steps):
             return steps
         try:
-            stored = await self.get_stored_flow(requests.check_run_id(run_id))
+            stored = await self.get_stored_flow(call_arguments.check_run_id(run_id))
         except (NotFoundError, UnsupportedByServerError):
             # If a step created the run, its flow may not be stored.
             return steps
@@ -218,8 +218,11 @@ class RunReader:
 
     async def get_run_step(self, run_id: RunId, step_id: str, *, item_index: int = 0) -> StepDetails:
         """Return a single step of an item."""
-        run_id = requests.check_run_id(run_id)
-        path_id, index = requests.check_path_id(step_id, "step_id"), requests.check_limit(item_index, "item_index")
+        run_id = call_arguments.check_run_id(run_id)
+        path_id, index = (
+            call_arguments.check_path_id(step_id, "step_id"),
+            call_arguments.check_limit(item_index, "item_index"),
+        )
         return await self._connection.call(
             api.get_run_step(run_id, path_id, item_index=index),
             lambda answer: responses.read_requested_step(
@@ -229,7 +232,7 @@ class RunReader:
 
     async def get_run_flow(self, run_id: RunId) -> StoredFlow:
         """Return a run's flow, without the tag from the client that runs it. For its examples, use `get_flow`."""
-        run_id = requests.check_run_id(run_id)
+        run_id = call_arguments.check_run_id(run_id)
         return await self._connection.call(api.get_run_flow(run_id), responses.read_flow)
 
     async def get_stored_flow(self, run_id: str) -> dict[str, Any]:
@@ -238,7 +241,7 @@ class RunReader:
 
     async def cancel_run(self, run_id: RunId) -> RunDetails:
         """Mark a run as cancelled and return it."""
-        run_id = requests.check_run_id(run_id)
+        run_id = call_arguments.check_run_id(run_id)
         now = await self.get_run_without_steps(run_id)
         if now.is_finished:
             message = f"run {run_id} is already {now.status.value}"
@@ -264,5 +267,5 @@ class RunReader:
 
     async def delete_run(self, run_id: RunId) -> None:
         """Ask the server to delete a finished run."""
-        run_id = requests.check_run_id(run_id)
+        run_id = call_arguments.check_run_id(run_id)
         await self._connection.send(api.delete_run(run_id))

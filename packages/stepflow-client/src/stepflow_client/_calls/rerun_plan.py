@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
 from .._base.not_given import NOT_GIVEN
-from .._codec import requests
+from .._codec import call_arguments
+from .._codec.call_arguments import RunId, Variables
 from .._codec.idempotency_markers import check_key
-from .._codec.requests import RunId, Variables
 from .._data.arguments import argument_error, check_choice, check_flags, check_instances, check_integer, check_texts
 from .._data.flow_declarations import collect_declared_variables
 from .._data.secrets import get_hidden_mark, has_hidden_part
@@ -369,7 +369,7 @@ def combine_with_earlier_run(request: RerunRequest, earlier: EarlierRun, new: Ma
         recorded = recorded._replace(overrides={})
     changes = request.overrides if isinstance(request.overrides, (list, tuple)) else [request.overrides]
     overrides: Any = [change for change in (recorded.overrides, *changes) if change] or None
-    new_variables = requests.parse_run_variables(request.variables)
+    new_variables = call_arguments.parse_run_variables(request.variables)
     check_variables(flow, new_variables, [unify_overrides(request.overrides), recorded.overrides])
     if alone is not None:
         flow, overrides = cut_flow_to_step(flow, alone, overrides)
@@ -405,7 +405,7 @@ def _select_inputs(earlier: EarlierRun, request: RerunRequest, recorded: Recorde
     if input is NOT_GIVEN:
         return None
     if total == 1:
-        requests.reject_batch_input(input)
+        call_arguments.reject_batch_input(input)
         return {0: input[0] if isinstance(input, (list, tuple)) else input}
     if not isinstance(input, (list, tuple)) or len(input) != total:
         raise InvalidArgumentError(

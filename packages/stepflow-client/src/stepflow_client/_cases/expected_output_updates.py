@@ -198,4 +198,4 @@ def _find_output_edits(text: str, root: Node, index: int, value: Any, source: st
             name, line = text[alias.start + 1 : alias.end], text.count("\n", 0, alias.start) + 1
             message = f"{source}: line {node.line}: the expected output holds the anchor &{name}, which line {line} "
             raise FlowFileError(message + "uses; write it out there", path=source, line=node.line)
-    yield from text_edits.iter_value_replacements(text, case, key, node, value)
+    yield from text_edits.iter_minimal_value_edits(text, case, key, node, value)

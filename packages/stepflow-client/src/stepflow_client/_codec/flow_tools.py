@@ -23,7 +23,7 @@ from ..flows.run_requirements import RunRequirements, find_required_input_paths,
 from ..flows.tool_schemas import WRAPPER
 from ..types import FlowResult
 from ..types.server import ToolResult
-from .requests import parse_declared_variables
+from .call_arguments import parse_declared_variables
 
 _MAX_NAME_LENGTH = 64
 # Some APIs reject longer descriptions.

@@ -14,7 +14,7 @@ from .._base.lazy import lazy_module
 from .._data.arguments import check_text
 from .._data.values import restore_integers
 from ..errors import InvalidArgumentError
-from .requests import RunArguments
+from .call_arguments import RunArguments
 
 if TYPE_CHECKING:
     import hashlib

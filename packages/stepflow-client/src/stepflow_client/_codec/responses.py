@@ -28,7 +28,7 @@ from ..types.statuses import (
     ExecutionStatus,
     parse_status,
 )
-from .requests import RUN_ID
+from .call_arguments import RUN_ID
 
 if TYPE_CHECKING:
     from .._runs import pinned_steps, stored_flow_form

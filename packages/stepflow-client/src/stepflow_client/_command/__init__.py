@@ -37,7 +37,7 @@ if TYPE_CHECKING:
         infer_variable_type,
         look_up_reference,
     )
-    from .._codec.requests import (
+    from .._codec.call_arguments import (
         add_env_variables,
         check_and_complete_arguments,
         check_run_id,
@@ -115,7 +115,7 @@ __getattr__, __dir__ = make_lazy_exports(
             "look_up_reference", "infer_variable_type", "FlowTypes", "StepTypes", "infer_input_from_uses",
             "infer_flow_types",
         ],
-        "._codec.requests": [
+        "._codec.call_arguments": [
             "check_run_id", "check_and_complete_arguments", "add_env_variables", "parse_run_arguments",
             "parse_declared_variables",
         ],

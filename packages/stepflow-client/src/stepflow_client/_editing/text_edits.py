@@ -229,19 +229,19 @@ def build_value_wrapping(text: str, node: Node, key: str) -> list[Edit]:
     return [(node.start, node.last, f"{key}:\n{' ' * (node.column + 1)}{body}")]
 
 
-def iter_value_replacements(text: str, parent: Node, key: Key | None, node: Node, new: Any) -> Iterator[Edit]:
+def iter_minimal_value_edits(text: str, parent: Node, key: Key | None, node: Node, new: Any) -> Iterator[Edit]:
     """Yield minimal edits that keep the layout and comments of unchanged values. For list elements, `key` is None."""
     old, is_own = node.value, node.original is None and not node.merges
     if old == new and json.dumps(old) == json.dumps(new):
         return
     if is_own and old and isinstance(old, dict) and isinstance(new, dict) and [*old] == [*new]:
         for name, part in node.items.items():
-            yield from iter_value_replacements(text, node, node.keys[name], part, new[name])
+            yield from iter_minimal_value_edits(text, node, node.keys[name], part, new[name])
     elif key is None:
         yield node.start, node.end, dump_json(new)
     elif is_own and old and isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         for part, after in zip(node.elements, new, strict=True):
-            yield from iter_value_replacements(text, node, None, part, after)
+            yield from iter_minimal_value_edits(text, node, None, part, after)
     else:
         yield _build_whole_value_replacement(text, parent, key, node, new)
 

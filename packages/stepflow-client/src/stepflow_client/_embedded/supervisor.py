@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._base.logging import get_logger
 from .._data.arguments import check_function
-from .._http.messages import HttpError, HttpRequest, encode_head
+from .._http.message_codec import HttpError, HttpRequest, encode_head
 from .._http.settings import API_PATH
 from .._http.sync_socket import SyncSocket
 from ..errors import EmbeddedServerError, InvalidArgumentError, ServerStartError, ServerStartTimeoutError
@@ -292,7 +292,7 @@ class Supervisor:
         Raises:
             ServerStartError: If the binary can't be executed, or the working folder was deleted.
         """
-        _check_working_folder()
+        _check_current_folder_exists()
         self._plan = plan
         self._token = uuid.uuid4().hex
         self._owner = os.getpid()
@@ -426,7 +426,7 @@ class Supervisor:
             if self.is_stopped:
                 return None
             try:
-                _check_working_folder()
+                _check_current_folder_exists()
                 self._process = self._start_process()
             except ServerStartError as error:
                 return error
@@ -650,7 +650,7 @@ def _log(level: int, message: str, *args: object, exc_info: bool = False) -> Non
         _LOGGER.log(level, message, *args, exc_info=exc_info, stacklevel=2)
 
 
-def _check_working_folder() -> None:
+def _check_current_folder_exists() -> None:
     """Raise a ServerStartError if the working folder was deleted: the server would panic there."""
     try:
         os.getcwd()

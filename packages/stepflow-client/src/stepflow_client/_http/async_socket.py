@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, Callable
 from typing import Self, cast
 
 from .connecting import async_open_socket
-from .messages import (
+from .message_codec import (
     ConnectFailed,
     ConnectionBroken,
     ConnectTimeout,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from .._base.lazy import lazy_module
 from .._data.arguments import argument_error
 from ..errors import InvalidArgumentError
-from .messages import NameTimeout
+from .message_codec import NameTimeout
 
 if TYPE_CHECKING:
     import asyncio

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .._base.lazy import lazy_module
 from .._data.arguments import argument_error, check_choice, check_mapping, short_repr
 from ..errors import InvalidArgumentError, RequestTimeoutError, StepflowClientError
-from .messages import HttpRequest
+from .message_codec import HttpRequest
 
 if TYPE_CHECKING:
     import asyncio

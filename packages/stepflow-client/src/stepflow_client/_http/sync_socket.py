@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Self
 
 from .._base.lazy import lazy_module
 from .connecting import sync_open_socket
-from .messages import (
+from .message_codec import (
     MIN_TIMEOUT,
     ConnectFailed,
     ConnectionBroken,

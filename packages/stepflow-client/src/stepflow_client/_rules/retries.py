@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from .._base.lazy import lazy_module
 from .._data.arguments import argument_error, check_integer
-from .._http.messages import CannotSend, ConnectFailed, ConnectionBroken, HttpError, HttpResponse, PoolTimeout
+from .._http.message_codec import CannotSend, ConnectFailed, ConnectionBroken, HttpError, HttpResponse, PoolTimeout
 from ..errors import RateLimitError, ServerFaultError, TransportError
 from .timeouts import has_passed, limit_by_deadline
 

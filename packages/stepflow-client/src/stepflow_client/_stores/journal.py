@@ -135,7 +135,7 @@ class Journal:
             if replaces is not None:
                 file.execute("DELETE FROM entry WHERE kind = ? AND number = ?", (replaces, number))
 
-    def begin_batch(self, settings: Mapping[str, str]) -> str:
+    def begin_or_resume_batch(self, settings: Mapping[str, str]) -> str:
         """Return the batch's tag, which is new for a new journal. Otherwise, the settings must match the stored ones.
 
         Args:

@@ -17,8 +17,8 @@ from .._base.lazy import lazy_module
 from .._base.not_given import NOT_GIVEN, NotGiven
 from .._base.pickling import Picklable
 from .._base.suggestions import SuggestsNames, reject_unknown_arguments, with_argument_suggestions
-from .._codec import output_types, requests, responses
-from .._codec.requests import FlowId, RunCall, RunId, Variables
+from .._codec import call_arguments, output_types, responses
+from .._codec.call_arguments import FlowId, RunCall, RunId, Variables
 from .._data.arguments import check_choice, check_flag, check_flags, check_seconds
 from .._data.json_encoding import StoredFlowId
 from .._http import settings as _settings
@@ -519,7 +519,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         """
         began, deadline = time.monotonic(), None if timeout is None else compute_deadline(timeout)
         if isinstance(input, (list, tuple)):
-            requests.reject_batch_input(input)
+            call_arguments.reject_batch_input(input)
         if output_type is not None:
             output_types.check_output_type(output_type)
         if progress is not False:
@@ -889,7 +889,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         _check_progress(progress)
         if output_type is not None:
             output_types.check_output_type(output_type)
-        expected = requests.check_limit(total, "total")
+        expected = call_arguments.check_limit(total, "total")
         if labels is not None:
             self._recorder.check_labels(labels)
         options = {name: arguments[name] for name in call_options.MapOptions.__annotations__}
@@ -1127,8 +1127,8 @@ class SyncStepflowClient(SuggestsNames, Picklable):
                 0.11.
         """
         with call_scope(timeout):
-            requests.reject_debug_mode(debug)
-            flow_id = requests.check_flow_id(flow_id)
+            call_arguments.reject_debug_mode(debug)
+            flow_id = call_arguments.check_flow_id(flow_id)
             call = RunCall(flow_id, input, overrides, variables, variables_from_env, max_concurrency)
             return self._services.creator.create_run(flow_id, call)
 
@@ -1481,7 +1481,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         arguments = dict(locals())
         del arguments["self"]
         events = self._services.follower.run_events(**arguments)
-        run_id = requests.check_run_id(run_id)
+        run_id = call_arguments.check_run_id(run_id)
         return streams.SyncEventStream(self._connection.trace_stream("run_events", events, run_id))
 
     # Blobs

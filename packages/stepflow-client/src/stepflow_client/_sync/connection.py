@@ -23,7 +23,7 @@ from .._data.arguments import check_choice, check_integer
 from .._data.values import PLAIN, PLAIN_UNORDERED, OutputDecoder, decode, decode_keeping_floats, encode
 from .._http import settings as http_settings
 from .._http.connecting import build_ssl_context
-from .._http.messages import MIN_TIMEOUT, HeaderItems, HttpError, HttpRequest, HttpResponse
+from .._http.message_codec import MIN_TIMEOUT, HeaderItems, HttpError, HttpRequest, HttpResponse
 from .._http.settings import API_PATH, PoolLimits, ServerUrl, Timeouts
 from .._rules import releases as api
 from .._rules import waiting_times

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from .. import types
 from .._base.bounded_dict import BoundedDict
 from .._base.lazy import lazy_module
-from .._codec import requests, responses
-from .._codec.requests import FlowId, parse_declared_variables
+from .._codec import call_arguments, responses
+from .._codec.call_arguments import FlowId, parse_declared_variables
 from .._concurrency import sync_compute
 from .._data.arguments import check_flags
 from .._data.json_encoding import StoredFlowId
@@ -109,7 +109,7 @@ class FlowStore:
         checked = self.check_flow(flow, "store_flow()")
         copy = checked.content_with_examples
         # Flows that only differ in their examples still count as different stored flows.
-        key = requests.hash_flow(copy) or checked.digest
+        key = call_arguments.hash_flow(copy) or checked.digest
         stored = self._stored.get(key)
         if stored is None:
             flow_id = self.validate_and_store_copy(checked, copy)
@@ -140,7 +140,7 @@ class FlowStore:
         needs = self.get_remembered_copy(flow).needs if isinstance(flow, str) else self.get_requirements(flow)
         if needs is None or needs.input_check is None:
             return value
-        return sync_compute(partial(requests.check_inputs_against_schema, value, needs.input_check))
+        return sync_compute(partial(call_arguments.check_inputs_against_schema, value, needs.input_check))
 
     def check_flow(self, flow: FlowSource, what: str) -> CheckedFlow:
         """Check a flow and return it in a form that can be sent.
@@ -163,22 +163,22 @@ class FlowStore:
         if isinstance(flow, StoredFlowId):
             return flow
         # Dumping a mapping is cheaper than checking it.
-        dump = requests.marshal_flow(flow) if type(flow) is dict else None
-        stamp = requests.get_file_stamp(flow) if dump is None else dump
+        dump = call_arguments.marshal_flow(flow) if type(flow) is dict else None
+        stamp = call_arguments.get_file_stamp(flow) if dump is None else dump
         cached = self._checked.get(stamp)
         if cached is not None:
             return cached
         loaded = load_flow(flow)
         if dump is not None and is_plain(loaded, any_text=True):
             # Keep our own copy, so that it doesn't change along with the caller's flow.
-            loaded = requests.unmarshal_flow(dump)
+            loaded = call_arguments.unmarshal_flow(dump)
         elif dump is not None:
             stamp = None
         content = stored_flow_form.remove_cases(loaded)
-        digest = requests.hash_flow(content)
+        digest = call_arguments.hash_flow(content)
         if digest is None or digest not in self._accepted:
             content = check_json(content, "the flow")
-            digest = requests.hash_flow(content)
+            digest = call_arguments.hash_flow(content)
             if digest is None:
                 raise InvalidArgumentError("the flow cannot be serialized to JSON")
         checked = CheckedFlow(content, digest, stored_flow_form.collect_examples(loaded))
@@ -250,13 +250,13 @@ class FlowStore:
     def _fetch_diagnostics(self, flow: dict[str, Any]) -> list[dict[str, Any]]:
         """Ask the server to check a flow and return its raw diagnostics."""
         server = self._connection.detect_server()
-        sent = flow if server.capabilities["exact_numbers"] else requests.remove_valid_retry_counts(flow)
+        sent = flow if server.capabilities["exact_numbers"] else call_arguments.remove_valid_retry_counts(flow)
         request = api.store_flow(body={"flow": sent, "dryRun": True})
         try:
             return self._connection.call(request, partial(_read_true_diagnostics, flow=flow))
         except InvalidRequestError as error:
             # The server can't parse this as a flow, so return a single diagnostic in the usual form.
-            message = requests.restore_written_numbers(error.message)
+            message = call_arguments.restore_written_numbers(error.message)
             return [{"level": "fatal", "kind": "unreadableFlow", "code": 0, "formatted": message}]
 
     def forget_flow(self, flow_id: str) -> None:
@@ -270,7 +270,7 @@ class FlowStore:
 
     def get_flow(self, flow_id: FlowId) -> StoredFlow:
         """Return a stored flow, with its examples and the inputs of its test cases."""
-        flow_id = requests.check_flow_id(flow_id)
+        flow_id = call_arguments.check_flow_id(flow_id)
         return self._connection.call(api.get_flow(flow_id), partial(responses.read_flow, flow_id=flow_id))
 
     def load_or_fetch_flow(self, flow: FlowSource) -> dict[str, Any]:
@@ -280,13 +280,13 @@ class FlowStore:
 
     def delete_flow(self, flow_id: FlowId) -> None:
         """Ask the server to delete a flow."""
-        flow_id = requests.check_flow_id(flow_id)
+        flow_id = call_arguments.check_flow_id(flow_id)
         self._connection.send(api.delete_flow(flow_id))
         self.forget_flow(flow_id)
 
     def get_flow_variables(self, flow_id: FlowId) -> FlowVariables:
         """Return the variables a stored flow declares, as its author wrote them."""
-        flow_id = requests.check_flow_id(flow_id)
+        flow_id = call_arguments.check_flow_id(flow_id)
         declared = dict(self.get_declared_variables(flow_id))
         return responses.build_from_response(
             lambda _: types.FlowVariables(flow_id=flow_id, variables=declared), {}, f"GET /flows/{flow_id}"

@@ -20,9 +20,9 @@ from .. import errors
 from .._base.lazy import lazy_module
 from .._base.logging import logger
 from .._base.not_given import NotGiven
-from .._codec import requests, responses
+from .._codec import call_arguments, responses
 from .._data.arguments import check_flag, check_seconds
-from .._http.messages import MIN_TIMEOUT, EventDecoder, HttpError, HttpRequest
+from .._http.message_codec import MIN_TIMEOUT, EventDecoder, HttpError, HttpRequest
 from .._rules import releases as api
 from .._rules.releases import OperationRequest, require_capability
 from .._rules.retries import TRANSIENT_ERRORS, Backoff
@@ -38,7 +38,7 @@ from .transport.base import Stream
 if TYPE_CHECKING:
     from .. import events
     from .._calls.call_options import EventOptions
-    from .._codec.requests import RunId
+    from .._codec.call_arguments import RunId
     from ..events import RunCompletedEvent, RunEvent
     from ..types import RunDetails, StepDetails
     from .client_context import ClientContext
@@ -71,7 +71,7 @@ class IdleTimer:
         """Return the number of seconds until the next `IdleSignal`."""
         return min(self._last + self._every, self.until) - time.monotonic()
 
-    def yield_idle_signals(self, seconds: float, position: Cursor) -> Generator[IdleSignal, None, None]:
+    def sleep_with_idle_signals(self, seconds: float, position: Cursor) -> Generator[IdleSignal, None, None]:
         """Sleep for `seconds`, yielding an `IdleSignal` whenever one is due and at the end."""
         end = time.monotonic() + seconds
         while (remaining := end - time.monotonic()) > 0:
@@ -157,7 +157,7 @@ class Follower:
                     return
                 yield IdleSignal(position, run)
                 pause = backoff.next_delay()
-            for idle in request.timer.yield_idle_signals(pause, position):
+            for idle in request.timer.sleep_with_idle_signals(pause, position):
                 yield idle
 
     def follow_with_timer(self, request: FollowRequest) -> Generator[RunEvent | IdleSignal, None, None]:
@@ -210,7 +210,7 @@ class Follower:
 
     def run_events(self, run_id: RunId, **options: Unpack[EventOptions]) -> Generator[RunEvent, None, None]:
         """Iterate over a run's events, from the beginning or from a cursor, until the run ends."""
-        run_id = requests.check_run_id(run_id)
+        run_id = call_arguments.check_run_id(run_id)
         after, include_sub_runs = options.get("after"), options.get("include_sub_runs", False)
         Cursor.parse(after, "s" if include_sub_runs else "e")
         include_results = check_flag(options.get("include_results", False), "include_results")
@@ -351,7 +351,7 @@ class EventStreamReader:
                 # Warn once per outage, to explain why no events arrive.
                 log = logger.warning if self._failures == 1 else logger.info
                 log("the event stream of run %s broke: %s; reconnecting", run_id, error.message)
-                for idle in self._request.timer.yield_idle_signals(self._backoff.next_delay(), self._position):
+                for idle in self._request.timer.sleep_with_idle_signals(self._backoff.next_delay(), self._position):
                     yield idle
                 continue
             self._reset_failures()
@@ -363,7 +363,7 @@ class EventStreamReader:
                 yield IdleSignal(self._position, state.run)
             if not has_new_events and has_ended == (self._ended is not None) and not self._is_silent:
                 # Back off after a connection without new events, instead of reconnecting immediately.
-                for idle in self._request.timer.yield_idle_signals(self._backoff.next_delay(), self._position):
+                for idle in self._request.timer.sleep_with_idle_signals(self._backoff.next_delay(), self._position):
                     yield idle
             self._ended = state if has_ended else None
             logger.info("the event stream of run %s ended before the run; reconnecting", run_id)

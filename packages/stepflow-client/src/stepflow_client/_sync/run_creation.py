@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .. import errors
 from .._base.bounded_dict import BoundedDict
 from .._base.logging import logger
-from .._codec import requests, responses
-from .._codec.requests import RunArguments, RunCall
+from .._codec import call_arguments, responses
+from .._codec.call_arguments import RunArguments, RunCall
 from .._concurrency import sync_compute
 from .._data.arguments import check_flag
 from .._data.secrets import find_secrets
@@ -240,7 +240,7 @@ class RunCreator:
             hold_seconds = _limit_hold_by_deadline(hold_seconds)
         limit = call.max_concurrency
         if limit is not None:
-            requests.check_concurrency(limit)
+            call_arguments.check_concurrency(limit)
         key: _Key | None = (digest, limit, hold_seconds)
         if call.private_copy or call.variables_from_env or call.variables is not None or call.overrides is not None:
             # This run differs from the flow's other runs in more than its inputs.
@@ -261,7 +261,9 @@ class RunCreator:
                     exact = server.capabilities["exact_numbers"] or not self.exact_integers
                     self._templates.put_newest(key, prepared._replace(server=server, has_exact_numbers=exact))
             else:
-                read = partial(requests.normalize_run_inputs, call.input, exact_integers=prepared.has_exact_numbers)
+                read = partial(
+                    call_arguments.normalize_run_inputs, call.input, exact_integers=prepared.has_exact_numbers
+                )
                 inputs = sync_compute(read)
                 arguments = RunArguments(inputs, {}, None, limit)
             recorded = None

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .._base.lazy import lazy_module
-from .._codec import failed_items, requests, responses
+from .._codec import call_arguments, failed_items, responses
 from .._concurrency import sync_gather
 from .._rules import releases as api
 from ..errors import ConflictError, NotFoundError, StepflowClientError, UnsupportedByServerError
@@ -22,7 +22,7 @@ from ..types.statuses import FAILED_STATUSES, Ending, ExecutionStatus, decide_en
 from .connection import Connection
 
 if TYPE_CHECKING:
-    from .._codec.requests import RunId
+    from .._codec.call_arguments import RunId
     from .._data.values import OutputDecoder
     from .._runs import pinned_steps, stored_flow_form
     from ..types import ListItemsResponse, ListStepsResponse, RunDetails, StepDetails, StoredFlow
@@ -59,7 +59,7 @@ class RunReader:
 
     def get_run(self, run_id: RunId) -> RunDetails:
         """Return a run's current state."""
-        run_id = requests.check_run_id(run_id)
+        run_id = call_arguments.check_run_id(run_id)
         return self._connection.call(api.get_run(run_id), partial(responses.read_run, run_id=run_id))
 
     def get_run_with_steps(self, run_id: str) -> tuple[RunDetails, list[StepDetails]]:
@@ -77,7 +77,7 @@ class RunReader:
 
     def get_run_items(self, run_id: RunId) -> ListItemsResponse:
         """Return a run's items in input order. Items that are still running don't have a result."""
-        run_id = requests.check_run_id(run_id)
+        run_id = call_arguments.check_run_id(run_id)
         listed = self.list_items(run_id)
         if not listed.items:
             # For unknown runs, servers may return an empty list instead of a 404.
@@ -194,8 +194,8 @@ class RunReader:
 
     def get_run_steps(self, run_id: RunId, *, item_index: int | None = None) -> ListStepsResponse:
         """Return the steps a run has started, sorted by item and then by their order in the flow."""
-        run_id = requests.check_run_id(run_id)
-        index = requests.check_limit(item_index, "item_index")
+        run_id = call_arguments.check_run_id(run_id)
+        index = call_arguments.check_limit(item_index, "item_index")
         listed = self.list_steps(run_id, index)
         if not listed.steps:
             # For unknown runs, servers may return an empty list instead of a 404.
@@ -212,7 +212,7 @@ class RunReader:
         if all(step.component != pinned_steps.PIN_COMPONENT for step in steps):
             return steps
         try:
-            stored = self.get_stored_flow(requests.check_run_id(run_id))
+            stored = self.get_stored_flow(call_arguments.check_run_id(run_id))
         except (NotFoundError, UnsupportedByServerError):
             # If a step created the run, its flow may not be stored.
             return steps
@@ -220,8 +220,11 @@ class RunReader:
 
     def get_run_step(self, run_id: RunId, step_id: str, *, item_index: int = 0) -> StepDetails:
         """Return a single step of an item."""
-        run_id = requests.check_run_id(run_id)
-        path_id, index = requests.check_path_id(step_id, "step_id"), requests.check_limit(item_index, "item_index")
+        run_id = call_arguments.check_run_id(run_id)
+        path_id, index = (
+            call_arguments.check_path_id(step_id, "step_id"),
+            call_arguments.check_limit(item_index, "item_index"),
+        )
         return self._connection.call(
             api.get_run_step(run_id, path_id, item_index=index),
             lambda answer: responses.read_requested_step(
@@ -231,7 +234,7 @@ class RunReader:
 
     def get_run_flow(self, run_id: RunId) -> StoredFlow:
         """Return a run's flow, without the tag from the client that runs it. For its examples, use `get_flow`."""
-        run_id = requests.check_run_id(run_id)
+        run_id = call_arguments.check_run_id(run_id)
         return self._connection.call(api.get_run_flow(run_id), responses.read_flow)
 
     def get_stored_flow(self, run_id: str) -> dict[str, Any]:
@@ -240,7 +243,7 @@ class RunReader:
 
     def cancel_run(self, run_id: RunId) -> RunDetails:
         """Mark a run as cancelled and return it."""
-        run_id = requests.check_run_id(run_id)
+        run_id = call_arguments.check_run_id(run_id)
         now = self.get_run_without_steps(run_id)
         if now.is_finished:
             message = f"run {run_id} is already {now.status.value}"
@@ -266,5 +269,5 @@ class RunReader:
 
     def delete_run(self, run_id: RunId) -> None:
         """Ask the server to delete a finished run."""
-        run_id = requests.check_run_id(run_id)
+        run_id = call_arguments.check_run_id(run_id)
         self._connection.send(api.delete_run(run_id))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from .. import types
 from .._base.bounded_dict import BoundedDict
 from .._base.text import describe_missing_item
-from .._codec import failed_items, requests, responses
+from .._codec import call_arguments, failed_items, responses
 from .._concurrency import sync_gather
 from .._data.arguments import argument_error, check_choice, check_instances, check_texts
 from .._rules import releases as api
@@ -32,7 +32,7 @@ from .following import Follower, FollowRequest, IdleSignal
 from .run_reader import ENDS_ITEMS, MAX_ITEMS_FOR_STEPS, MAX_ITEMS_REQUESTED, RunReader
 
 if TYPE_CHECKING:
-    from .._codec.requests import RunId
+    from .._codec.call_arguments import RunId
     from .._data.values import OutputDecoder
     from ..types import FailedItems, ItemCounts, ListItemsResponse, RunArguments, RunDetails, RunItem, StepDetails
     from ..types.account import RunAccount
@@ -187,8 +187,8 @@ class SnapshotReader:
 
         With `is_current`, the state is requested even if the run has ended, in case it's gone from the server.
         """
-        run_id = requests.check_run_id(run_id)
-        index = requests.check_limit(item_index, "item_index")
+        run_id = call_arguments.check_run_id(run_id)
+        index = call_arguments.check_limit(item_index, "item_index")
         parts = {check_choice(text, "include", _PARTS) for text in check_texts(include, "include")}
         run = self._get_run_parts(run_id, is_current=is_current, has_steps="steps" in parts and index is None)
         has_account = "account" in parts
@@ -250,7 +250,7 @@ class SnapshotReader:
         if pair is not None and len(pair) != 2:
             raise argument_error("items", "two indexes: an item of the first run and one of the second", items)
         parts = ("items", "steps", "flow")
-        reads = [partial(self.read_snapshot, requests.check_run_id(run_id), parts) for run_id in run_ids]
+        reads = [partial(self.read_snapshot, call_arguments.check_run_id(run_id), parts) for run_id in run_ids]
         # Request this first. Otherwise, both concurrent calls would.
         can = self.get_capabilities()
         one, other = sync_gather(reads, 2)
@@ -269,7 +269,7 @@ class SnapshotReader:
             arguments = (self.read_snapshot(run_id, ("arguments",))).arguments
             assert arguments is not None
         except NotFoundError:
-            run_id = requests.check_run_id(run_id)
+            run_id = call_arguments.check_run_id(run_id)
             entry = self._context.recorder.find_history_entry(run_id)
             if entry is None:
                 raise

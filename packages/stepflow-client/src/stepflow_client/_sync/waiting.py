@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, Union
 
 from .._base.logging import logger
-from .._codec import requests, responses
+from .._codec import call_arguments, responses
 from .._data.arguments import check_flag
 from .._rules import releases as api
 from .._rules.retries import TRANSIENT_ERRORS, Backoff
@@ -20,7 +20,7 @@ from ..errors import ApiError, InvalidArgumentError, RunTimeoutError, ServerConn
 from ..types.statuses import ExecutionStatus, is_given_up_by_server, parse_status
 
 if TYPE_CHECKING:
-    from .._codec.requests import RunId
+    from .._codec.call_arguments import RunId
     from ..types import FlowResult, ListItemsResponse, RunDetails
     from .client_context import ClientContext
     from .snapshot_reader import SnapshotReader
@@ -56,7 +56,7 @@ class Waiter:
 
     def wait_run(self, run_id: RunId, *, timeout: float | None = None) -> RunDetails:
         """Wait for a run to end and return it."""
-        run_id = requests.check_run_id(run_id)
+        run_id = call_arguments.check_run_id(run_id)
         with deadline_scope(compute_deadline(timeout)):
             return self.wait_until_ended(run_id)
 
@@ -199,7 +199,7 @@ class Waiter:
             RunTimeoutError: If the run hasn't ended.
             InvalidArgumentError: If the run is a batch and `single` is True.
         """
-        run_id = requests.check_run_id(run_id)
+        run_id = call_arguments.check_run_id(run_id)
         check_flag(wait, "wait")
         with deadline_scope(compute_deadline(timeout)):
             detect = self._connection.detect_server

@@ -11,7 +11,7 @@ from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._base.logging import logger
-from .._codec import requests, responses
+from .._codec import call_arguments, responses
 from .._display.progress_display import show_progress
 from .._records.inputs import InputStream
 from .._rules.run_progress import BatchCount, RunProgress
@@ -24,7 +24,7 @@ from .snapshot_reader import SnapshotReader, build_initial_progress
 from .waiting import Waiter
 
 if TYPE_CHECKING:
-    from .._codec.requests import RunId
+    from .._codec.call_arguments import RunId
     from ..events import RunEvent
     from ..types import FlowResult, RunDetails
     from ..types.results import Outcome
@@ -125,7 +125,7 @@ class RunWatcher:
 
     def wait_run(self, run_id: RunId, timeout: float | None, progress: ProgressOption) -> RunDetails:
         """Wait for a run to end and return it."""
-        run_id = requests.check_run_id(run_id)
+        run_id = call_arguments.check_run_id(run_id)
         began = time.monotonic()
         with deadline_scope(compute_deadline(timeout)), show_progress(progress) as report:
             self._report_until_ended(run_id, report, began)

@@ -16,7 +16,7 @@ from ..flows.reading import get_flow_file_path
 from .tracing import count_ended_run
 
 if TYPE_CHECKING:
-    from .._codec.requests import RunArguments
+    from .._codec.call_arguments import RunArguments
     from .._runs.stored_flow_form import RerunOrigin
     from ..history import History, HistoryEntry
     from ..types import ExecutionStatus, RunDetails

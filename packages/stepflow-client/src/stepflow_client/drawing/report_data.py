@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .._base.lazy import lazy_module
 from .._base.not_given import NOT_GIVEN, NotGiven
 from .._codec import failed_items
-from .._codec.requests import RunId, add_env_variables, parse_declared_variables
+from .._codec.call_arguments import RunId, add_env_variables, parse_declared_variables
 from .._data.arguments import argument_error, check_instance, check_integer, check_text
 from .._data.secrets import Secrets, find_secrets, hide_flow_secrets
 from .._rules.run_progress import StepTime

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
 from .._cases.flow_cases import parse_tests
-from .._codec.requests import Variables, parse_run_variables
+from .._codec.call_arguments import Variables, parse_run_variables
 from .._data.arguments import argument_error, check_mapping, check_text, check_texts
 from .._data.flow_declarations import get_declared_schema
 from .._data.values import LOCAL_DEPTH, check_json, encode, encode_if_plain, unify_overrides

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, ClassVar
 
 from .._base.text import cut, short_json
-from .._codec.requests import Variables, parse_run_variables
+from .._codec.call_arguments import Variables, parse_run_variables
 from .._concurrency import async_compute
 from .._data.arguments import argument_error, check_flag, check_text
 from .._data.values import check_json, encode

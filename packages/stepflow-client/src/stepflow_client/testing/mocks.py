@@ -17,7 +17,7 @@ from .._base.suggestions import suggest_or_list
 from .._base.text import short_json
 from .._cases import step_mocks
 from .._cases.step_mocks import Mock
-from .._codec.requests import Variables
+from .._codec.call_arguments import Variables
 from .._data.arguments import argument_error, check_instance, check_mapping, check_seconds, check_text, file_path
 from .._data.values import LOCAL_DEPTH, check_json
 from .._runs.pinned_steps import Delayed, Fails, pin_overrides, pinned_flow

@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 
-from ..._http.messages import HttpRequest, HttpResponse
+from ..._http.message_codec import HttpRequest, HttpResponse
 from ..._http.settings import Timeouts
 from ..._rules.releases import health_check
 

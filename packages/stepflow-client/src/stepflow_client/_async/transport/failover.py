@@ -6,8 +6,8 @@ import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
-from ..._http import messages
-from ..._http.messages import HttpError, HttpRequest, HttpResponse
+from ..._http import message_codec
+from ..._http.message_codec import HttpError, HttpRequest, HttpResponse
 from ..._rules.server_loads import ServerLoads
 from ..._rules.timeouts import has_passed
 from .base import Stream, Transport, build_health_request
@@ -18,7 +18,12 @@ _TRIAL = 3.0
 # Statuses a proxy returns when its server is unavailable.
 _UNAVAILABLE = frozenset({502, 503, 504})
 # Errors that mean a server is down or unresponsive.
-_FAILURES = (messages.ConnectFailed, messages.ConnectionBroken, messages.ReadTimeout, messages.WriteTimeout)
+_FAILURES = (
+    message_codec.ConnectFailed,
+    message_codec.ConnectionBroken,
+    message_codec.ReadTimeout,
+    message_codec.WriteTimeout,
+)
 
 
 class Failover(Transport):
@@ -59,7 +64,7 @@ class Failover(Transport):
                     continue
                 try:
                     response = await self._servers[number].send(_limit_to_share_of_time_left(request, len(left)))
-                except messages.PoolTimeout:
+                except message_codec.PoolTimeout:
                     # All connections to the server are busy, which means it's responding.
                     if not left:
                         raise
@@ -67,9 +72,9 @@ class Failover(Transport):
                     error.server = number
                     self._record_failure(number)
                     # Leave broken connections to the retry policy, which backs off first.
-                    is_repeatable = request.idempotent and not isinstance(error, messages.ConnectionBroken)
+                    is_repeatable = request.idempotent and not isinstance(error, message_codec.ConnectionBroken)
                     may_repeat = is_repeatable and not has_passed(request.deadline)
-                    if not left or not (may_repeat or isinstance(error, messages.ConnectFailed)):
+                    if not left or not (may_repeat or isinstance(error, message_codec.ConnectFailed)):
                         raise
                 else:
                     self._record_response(number, response.status)
@@ -88,7 +93,7 @@ class Failover(Transport):
         except _FAILURES as error:
             error.server = number
             # An open stream can be silent just because there are no events.
-            if not (is_open and isinstance(error, messages.ReadTimeout)):
+            if not (is_open and isinstance(error, message_codec.ReadTimeout)):
                 self._record_failure(number)
             raise
 

@@ -17,7 +17,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import AbstractContextManager
 
-from ..._http.messages import HttpRequest, HttpResponse
+from ..._http.message_codec import HttpRequest, HttpResponse
 from ..._http.settings import Timeouts
 from ..._rules.releases import health_check
 

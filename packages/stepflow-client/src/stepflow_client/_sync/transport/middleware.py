@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode
 from ..._base.lazy import lazy_module
 from ..._base.logging import logger
 from ..._data.values import decode, encode
-from ..._http.messages import ConnectFailed, ConnectionBroken, HttpError, HttpRequest, HttpResponse
+from ..._http.message_codec import ConnectFailed, ConnectionBroken, HttpError, HttpRequest, HttpResponse
 from ..._http.settings import API_PATH, ServerUrl, TokenAuth
 from ..._rules import dialect, releases
 from ..._rules.retries import RetryBudget, RetryPolicy, compute_retry_delay, describe_outcome, is_transient_status

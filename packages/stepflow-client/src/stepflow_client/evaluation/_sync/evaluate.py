@@ -20,7 +20,7 @@ from typing import Any, Literal
 from uuid import uuid4
 
 from ..._base.logging import logger
-from ..._codec.requests import Variables, check_concurrency, parse_run_variables
+from ..._codec.call_arguments import Variables, check_concurrency, parse_run_variables
 from ..._concurrency import SyncInputReader, SyncTaskPool, sync_gather
 from ..._data import arguments
 from ..._display.progress_display import check_progress_option, show_progress

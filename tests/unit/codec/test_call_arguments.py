@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from stepflow_client._codec import requests
+from stepflow_client._codec import call_arguments
 from stepflow_client.errors import FlowFileError, InvalidArgumentError, UnsupportedByServerError
 from stepflow_client.types import FlowVariable
 
@@ -18,24 +18,24 @@ RUN_ID = "01900000-0000-7000-8000-00000000000a"
     "run_id", [RUN_ID, RUN_ID.upper(), UUID(RUN_ID), f"{{{RUN_ID}}}", f"urn:uuid:{RUN_ID}", RUN_ID.replace("-", "")]
 )
 def test_run_ids(run_id: str | UUID) -> None:
-    assert requests.check_run_id(run_id) == RUN_ID
+    assert call_arguments.check_run_id(run_id) == RUN_ID
 
 
 @pytest.mark.parametrize("run_id", ["", "x", RUN_ID + "0", RUN_ID[:-1] + "g", "../flows", None, 5, b"x", [], object()])
 def test_what_is_no_run_id(run_id: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="a run ID must be a UUID"):
-        requests.check_run_id(run_id)
+        call_arguments.check_run_id(run_id)
 
 
 @pytest.mark.parametrize("value", ["a", "a/b", "ä", " ", "..."])
 def test_texts_and_ids(value: str) -> None:
-    assert requests.check_text(value, "flow_id") == value
-    assert requests.check_path_id(value, "flow_id") == value
+    assert call_arguments.check_text(value, "flow_id") == value
+    assert call_arguments.check_path_id(value, "flow_id") == value
 
 
 @pytest.mark.parametrize("value", ["", None, 5, b"a", ["a"], "\ud800"])
 def test_what_is_no_text(value: Any) -> None:
-    for check in (requests.check_text, requests.check_path_id, requests.check_header_text):
+    for check in (call_arguments.check_text, call_arguments.check_path_id, call_arguments.check_header_text):
         with pytest.raises(InvalidArgumentError, match="flow_id"):
             check(value, "flow_id")
 
@@ -43,36 +43,36 @@ def test_what_is_no_text(value: Any) -> None:
 @pytest.mark.parametrize("value", [".", ".."])
 def test_an_id_does_not_lead_to_another_path(value: str) -> None:
     with pytest.raises(InvalidArgumentError):
-        requests.check_path_id(value, "flow_id")
+        call_arguments.check_path_id(value, "flow_id")
 
 
 @pytest.mark.parametrize("value", ["a\nb", "ä", "\x00"])
 def test_what_goes_in_a_header_is_printable_ascii(value: str) -> None:
-    assert requests.check_header_text("a b.txt", "filename") == "a b.txt"
+    assert call_arguments.check_header_text("a b.txt", "filename") == "a b.txt"
     with pytest.raises(InvalidArgumentError, match="filename"):
-        requests.check_header_text(value, "filename")
+        call_arguments.check_header_text(value, "filename")
 
 
 @pytest.mark.parametrize("value", [0, -1, True, False, 1.0, "1", 2**32, [1]])
 def test_invalid_max_concurrency(value: Any) -> None:
-    assert requests.check_concurrency(None) is None
-    assert requests.check_concurrency(1) == 1
+    assert call_arguments.check_concurrency(None) is None
+    assert call_arguments.check_concurrency(1) == 1
     with pytest.raises(InvalidArgumentError, match="max_concurrency"):
-        requests.check_concurrency(value)
+        call_arguments.check_concurrency(value)
 
 
 @pytest.mark.parametrize("value", [-1, True, 1.0, "1", 2**32])
 def test_what_is_no_limit(value: Any) -> None:
-    assert requests.check_limit(None, "limit") is None
-    assert requests.check_limit(0, "limit") == 0
+    assert call_arguments.check_limit(None, "limit") is None
+    assert call_arguments.check_limit(0, "limit") == 0
     with pytest.raises(InvalidArgumentError, match="limit must be an integer of at least 0"):
-        requests.check_limit(value, "limit")
+        call_arguments.check_limit(value, "limit")
 
 
 def test_no_server_has_a_debug_mode() -> None:
-    requests.reject_debug_mode(False)
+    call_arguments.reject_debug_mode(False)
     with pytest.raises(UnsupportedByServerError, match="debug"):
-        requests.reject_debug_mode(True)
+        call_arguments.reject_debug_mode(True)
 
 
 # Inputs and variables
@@ -94,37 +94,37 @@ def test_no_server_has_a_debug_mode() -> None:
     ],
 )
 def test_a_list_is_a_batch(value: Any, inputs: list[Any]) -> None:
-    assert requests.normalize_run_inputs(value, exact_integers=True) == inputs
+    assert call_arguments.normalize_run_inputs(value, exact_integers=True) == inputs
 
 
 @pytest.mark.parametrize("value", [{1: 2}, object(), [object()], float("nan")])
 def test_what_is_no_input(value: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="input"):
-        requests.normalize_run_inputs(value, exact_integers=True)
+        call_arguments.normalize_run_inputs(value, exact_integers=True)
 
 
 @pytest.mark.parametrize("value", [[], [1, 2], (1, 2, 3)])
 def test_one_result_needs_one_input(value: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="batch of"):
-        requests.reject_batch_input(value)
-    requests.reject_batch_input([[1, 2]])
-    requests.reject_batch_input({"a": 1})
+        call_arguments.reject_batch_input(value)
+    call_arguments.reject_batch_input([[1, 2]])
+    call_arguments.reject_batch_input({"a": 1})
 
 
 def test_variables_are_a_mapping_or_a_file(tmp_path: Path) -> None:
-    assert requests.parse_run_variables(None, exact_integers=True) == {}
-    assert requests.parse_run_variables({"a": (1,)}, exact_integers=True) == {"a": [1]}
+    assert call_arguments.parse_run_variables(None, exact_integers=True) == {}
+    assert call_arguments.parse_run_variables({"a": (1,)}, exact_integers=True) == {"a": [1]}
     path = tmp_path / "variables.yaml"
     path.write_text("name: no\n")
-    assert requests.parse_run_variables(path, exact_integers=True) == {"name": "no"}
-    assert requests.parse_run_variables(str(path), exact_integers=True) == {"name": "no"}
+    assert call_arguments.parse_run_variables(path, exact_integers=True) == {"name": "no"}
+    assert call_arguments.parse_run_variables(str(path), exact_integers=True) == {"name": "no"}
     path.write_text("- 1\n")
     with pytest.raises(InvalidArgumentError, match="not list"):
-        requests.parse_run_variables(path, exact_integers=True)
+        call_arguments.parse_run_variables(path, exact_integers=True)
     with pytest.raises(FlowFileError, match="does not exist"):
-        requests.parse_run_variables(tmp_path / "missing.yaml", exact_integers=True)
+        call_arguments.parse_run_variables(tmp_path / "missing.yaml", exact_integers=True)
     with pytest.raises(InvalidArgumentError, match=r"2\*\*53.*\$\.n"):
-        requests.parse_run_variables({"n": 2**60}, exact_integers=False)
+        call_arguments.parse_run_variables({"n": 2**60}, exact_integers=False)
 
 
 def variable(**fields: Any) -> FlowVariable:
@@ -147,21 +147,21 @@ def variable(**fields: Any) -> FlowVariable:
 )
 def test_variables_from_the_environment(schema: dict[str, Any], text: str, value: Any) -> None:
     declared = {"n": variable(env_var="OWN", value_schema=schema)}
-    assert requests.add_env_variables({}, declared, {"OWN": text, "STEPFLOW_VAR_N": "other"}) == {"n": value}
-    assert requests.add_env_variables({}, declared, {"STEPFLOW_VAR_N": text}) == {"n": value}
-    assert requests.add_env_variables({"n": 1}, declared, {"OWN": text}) == {"n": 1}
-    assert requests.add_env_variables({}, declared, {}) == {}
+    assert call_arguments.add_env_variables({}, declared, {"OWN": text, "STEPFLOW_VAR_N": "other"}) == {"n": value}
+    assert call_arguments.add_env_variables({}, declared, {"STEPFLOW_VAR_N": text}) == {"n": value}
+    assert call_arguments.add_env_variables({"n": 1}, declared, {"OWN": text}) == {"n": 1}
+    assert call_arguments.add_env_variables({}, declared, {}) == {}
 
 
 def test_the_general_name_of_a_variable() -> None:
     declared = {"api.key-2": variable()}
-    assert requests.add_env_variables({}, declared, {"STEPFLOW_VAR_API_KEY_2": "k"}) == {"api.key-2": "k"}
+    assert call_arguments.add_env_variables({}, declared, {"STEPFLOW_VAR_API_KEY_2": "k"}) == {"api.key-2": "k"}
 
 
 def test_a_wrong_value_of_the_environment_is_not_shown() -> None:
     declared = {"n": variable(value_schema={"type": "integer"})}
     with pytest.raises(InvalidArgumentError) as caught:
-        requests.add_env_variables({}, declared, {"STEPFLOW_VAR_N": "hush-hush"})
+        call_arguments.add_env_variables({}, declared, {"STEPFLOW_VAR_N": "hush-hush"})
     assert str(caught.value) == "the environment variable STEPFLOW_VAR_N does not contain JSON of type integer"
     assert "hush" not in repr(caught.value.details)
 
@@ -170,10 +170,10 @@ def test_a_wrong_value_of_the_environment_is_not_shown() -> None:
 
 
 def test_a_digest_tells_flows_apart() -> None:
-    assert requests.hash_flow({"a": 1}) == requests.hash_flow({"a": 1})
-    assert requests.hash_flow({"a": 1, "b": 2}) != requests.hash_flow({"b": 2, "a": 1})
-    assert requests.hash_flow({"a": 1}) != requests.hash_flow({"a": 1.0})
-    assert requests.hash_flow({"a": 1}) != requests.hash_flow({"a": True})
+    assert call_arguments.hash_flow({"a": 1}) == call_arguments.hash_flow({"a": 1})
+    assert call_arguments.hash_flow({"a": 1, "b": 2}) != call_arguments.hash_flow({"b": 2, "a": 1})
+    assert call_arguments.hash_flow({"a": 1}) != call_arguments.hash_flow({"a": 1.0})
+    assert call_arguments.hash_flow({"a": 1}) != call_arguments.hash_flow({"a": True})
 
 
 @pytest.mark.parametrize(
@@ -191,18 +191,18 @@ def test_a_digest_tells_flows_apart() -> None:
 )
 def test_the_dry_run_leaves_right_retry_counts_out(handler: Any, checked: Any) -> None:
     flow = {"steps": [{"id": "a", "onError": handler}, {"id": "b"}, "nonsense"], "output": 1}
-    sent = requests.remove_valid_retry_counts(flow)
+    sent = call_arguments.remove_valid_retry_counts(flow)
     assert sent == {"steps": [{"id": "a", "onError": checked}, {"id": "b"}, "nonsense"], "output": 1}
     assert flow["steps"][0] == {"id": "a", "onError": handler}
 
 
 @pytest.mark.parametrize("flow", [{}, {"steps": None}, {"steps": {"a": 1}}, {"steps": "x"}])
 def test_a_flow_of_another_shape_is_checked_as_it_is(flow: dict[str, Any]) -> None:
-    assert requests.remove_valid_retry_counts(flow) == flow
+    assert call_arguments.remove_valid_retry_counts(flow) == flow
 
 
 def test_numbers_in_messages_are_those_of_the_flow() -> None:
     said = "invalid type: floating point `2.0`, expected u32; floating point `-3.0`; floating point `2.5`"
-    assert requests.restore_written_numbers(said) == (
+    assert call_arguments.restore_written_numbers(said) == (
         "invalid type: number `2`, expected u32; number `-3`; floating point `2.5`"
     )
