@@ -354,7 +354,7 @@ class StepflowClient(SuggestsNames, Picklable):
     async def wait_ready(self, components: str | Iterable[str] = (), *, timeout: float | None = 60.0) -> ComponentList:
         """Wait until the server responds and its workers are connected.
 
-        Servers accept runs before their workers connect, but those runs fail with "error routing component".
+        Servers accept runs before their workers connect, but those runs wait, and fail in the end (on 0.13 after 30 s).
 
         Example:
             ```python
