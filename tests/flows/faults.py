@@ -192,6 +192,21 @@ _SCHEMAS = [
         _schema("variables", "{properties: {v: {type: integer, default: «x}}}", "[{$step: a}, {$variable: v}]"),
     ),
     Fault("type", "not-a-schema", _schema("input", "{type: «objekt}", "{$step: a}")),
+    Fault("one of several types", "not-a-schema", _schema("input", "{type: [string, «objekt]}", "{$step: a}")),
+    Fault("names with a number", "not-a-schema", _schema("input", "{required: «[a, 5]}", "{$step: a}")),
+    *(
+        Fault(f"below {keyword}", "not-a-schema", _schema("input", f"{{{keyword}: {within}}}", "{$step: a}"))
+        for keyword, within in (
+            ("items", "{type: «objekt}"),
+            ("items", "[{}, {type: «objekt}]"),
+            ("additionalProperties", "{type: «objekt}"),
+            ("anyOf", "[{type: string}, {type: «objekt}]"),
+            ("prefixItems", "[{type: «objekt}]"),
+            ("not", "{type: «objekt}"),
+            ("patternProperties", "{^a: {type: «objekt}}"),
+            ("$defs", "{A: {type: «objekt}}"),
+        )
+    ),
     Fault("number as schema", "not-a-schema", _schema("input", "«5", "{$step: a}")),
     Fault("ref", "dangling-ref", _schema("input", "{$ref: «'#/$defs/X'}", "{$step: a}")),
     Fault("required", "required-undeclared", _schema("input", "{properties: {a: {}}, required: [«b]}", "{$step: a}")),

@@ -54,6 +54,30 @@ def test_of_two_components_of_one_name_nothing_is_known() -> None:
     assert _found("/python/echo", [_ECHO, replace(_ECHO, plugin="b")], 5) == []
 
 
+def test_keys_of_steps_in_an_input_may_be_fields() -> None:
+    schema = {"type": "object", "properties": {"onError": {}, "text": {}}}
+    known = [{"name": "echo", "path": "/python/echo", "input_schema": schema}]
+    assert _found("/python/echo", known, {"onError": 1}) == []
+    assert _found("/python/echo", known, {"$literal": {"must_execute": 1}}) == []
+    for key, name in (("must_execute", "mustExecute"), ("mustExecute", "mustExecute")):
+        assert _found("/python/echo", known, {key: 1}) == [
+            ("misplaced-key", "warning", f"{name} belongs to the step: write it next to input, not inside it")
+        ]
+
+
+def test_components_are_suggested_by_name_and_else_listed() -> None:
+    known = [{"name": f"c{index:02}", "path": f"/python/c{index:02}"} for index in range(14)]
+    listed = ", ".join(f"/python/c{index:02}" for index in range(12))
+    assert _found("/python/x", known)[0][2] == f"components are: {listed}, ..."
+    assert _found("/python/x", known[:12])[0][2] == f"components are: {listed}"
+    assert _found("/other/x", [{"name": "a", "path": "/z/a"}])[0][2] is not None
+    assert _found("/pyhton/shorten", [{"name": "shorten", "path": "/python/shorten"}])[0][2] == (
+        "did you mean '/python/shorten'?"
+    )
+    assert _found("python.c01", known)[0] == ("component-slash", "error", "did you mean '/python/c01'?")
+    assert _found("c01", known)[0] == ("component-slash", "error", "known: /python/c01")
+
+
 def test_a_component_with_a_route_may_have_another_one_without() -> None:
     listed = [
         {"name": "echo", "plugin": "a", "path": "/a/echo", "description": "Echo."},
