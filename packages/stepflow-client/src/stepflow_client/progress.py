@@ -30,7 +30,7 @@ class Progress(Record):
     """Number of items in the run or inputs in the batch, or None if unknown. May be an estimate if the inputs come from
     a file: see `is_estimated`."""
     completed: int = 0
-    """Number of items that succeeded. Counted from events, because servers only count items once the run ends."""
+    """Number of items that succeeded. For a run, counted from events, because servers only count items once it ends."""
     failed: int = 0
     """Number of items that ended without success."""
     known: int = 0
