@@ -252,9 +252,10 @@ def test_scores_with_a_new_version_are_computed_again(stepflow: Stepflow) -> Non
     assert evaluate(stepflow, *words, "--resume").stderr.count("called") == 0
     changed = 'def ok(output):\n    print("called")\n    return False\n'
     path.write_text(changed)
-    again = evaluate(stepflow, *words, "--resume").stderr
-    assert again.count("called") == 0
-    assert "stepflow: score 'ok' has changed but its version has not" in again
+    for where in ((), ("--local",)):
+        again = evaluate(stepflow, *words, "--resume", *where).stderr
+        assert again.count("called") == 0
+        assert again.count("stepflow: score 'ok' has changed but its version has not") == 1
     path.write_text(f'{changed}ok.version = "2"\n')
     done = evaluate(stepflow, *words, "--resume", "-o", "json")
     assert done.stderr.count("called") == 30

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from stepflow_client._command import unify_overrides
 from ..errors import convert_to_problem, interrupted_problem, require_extra, usage
 from ..inputs.flow_loading import list_example_names, load_flow_argument
 from ..inputs.values import open_input_stream
-from ..output.messages import note, show_spinner
+from ..output.messages import note, reporting_outages, show_spinner
 from ..output.printing import Output
 from ..params.runs import parse_user_query
 from ..server.connect import Target, connect
@@ -113,7 +113,15 @@ class EvaluationPlan:
         try:
             # Scores can print. Keep that out of standard output, which is for the report.
             printed = redirect_stdout(sys.stderr)
-            with show_spinner("starting the evaluation") as spinner, printed, recording, self._open_cases() as cases:
+            # With a named server, the client's warnings are already printed.
+            warnings = nullcontext() if target.runtime is None else reporting_outages()
+            with (
+                show_spinner("starting the evaluation") as spinner,
+                warnings,
+                printed,
+                recording,
+                self._open_cases() as cases,
+            ):
 
                 def show_progress(progress: Any) -> None:
                     done[0] = progress.done

@@ -135,7 +135,10 @@ def show_spinner(text: str) -> Iterator[Spinner]:
 
 @contextmanager
 def reporting_outages() -> Iterator[None]:
-    """Print outages during the block, unless JSON or quiet output was requested or they are being logged."""
+    """Print the clients' warnings, such as outages, during the block.
+
+    Does nothing if JSON or quiet output was requested, or if they are being logged.
+    """
     from stepflow_client._command import listen_to_warnings
 
     session = current_session()
