@@ -51,8 +51,8 @@ _cases = (
     _CASES.option(
         "--cases FILE",
         "Read cases from CSV, JSON lines (.jsonl, or -), Parquet, or a list in a YAML or JSON file. The column or key "
-        "'expected' is the expected output; the others are the input. Or use history:QUERY for the completed runs of "
-        "'stepflow history list QUERY', expecting their outputs. [default: the flow's test cases]",
+        "'expected' is the expected output; 'input' or else the others are the input. Or use history:QUERY for the "
+        "completed runs of 'stepflow history list QUERY', expecting their outputs. [default: the flow's test cases]",
         type=FILE,
     ),
     _CASES.option(
@@ -95,7 +95,7 @@ _what = (
     no_check_option(_CASES),
     BATCH.option(
         "--max-concurrency N",
-        "Maximum number of items to execute at once, across all variants. [default: the server decides]",
+        "Maximum number of steps to execute at once, divided among the variants. [default: the server decides]",
         type=click.IntRange(1),
     ),
     as_one_argument("retry", RetryOptions, *retry_options),

@@ -48,8 +48,8 @@ RETRY_CODES = [
 retry_options = (
     BATCH.option(
         "--retry N",
-        "Rerun inputs within the batch, up to N times, after transient failures: a timeout, a missing worker, a run "
-        "lost before it started. All their steps run again. [default: 0]",
+        "Rerun inputs within the batch, up to N times, after transient failures: a timeout, a missing worker or "
+        "resource, a run lost before it started. All their steps run again. [default: 0]",
         to="retries",
         type=click.IntRange(min=0),
     ),
