@@ -121,7 +121,7 @@ def _clear_recorded_runs(run_id: str | None, max_age: float | None, confirm: Con
     """Remove all recorded runs, or only RUN, for example to erase its input.
 
     The data is overwritten in the file; in a database, the tables are rewritten. Without RUN, the command also removes
-    the logs that 'runs logs' prints, even if their server is still running. Servers keep their runs.
+    logs of that age, which 'runs logs' prints, even if their server is still running. Servers keep their runs.
     """
     from ..server.logs import delete_old_logs
 

@@ -75,8 +75,8 @@ def get_command(run_id: str, server: ServerOptions, output: Output) -> None:
 @running_server_options
 @file_output_options
 def flow_command(run_id: str, server: ServerOptions, output: Output) -> None:
-    """The flow is printed as the server stores it, without comments and unknown keys. Values of secret variables are
-    shown as ***; use 'stepflow flows get' to print them.
+    """The flow is printed as the server stores it, without comments. Values of secret variables are shown as ***; use
+    'stepflow flows get' to print them.
     """
     from ...records.flows import print_flow
 
@@ -201,7 +201,8 @@ _VALUE = View(columns("run_id:id", "index:number", Column("value", show=format_j
 @file_output_options
 def eval_command(run_id: str, expression: str, item: int, server: ServerOptions, output: Output) -> None:
     """EXPRESSION is a flow expression in YAML or JSON: '{$step: a, path: $.x}'. It can use the outputs of the run's
-    steps, and the run's input and variables if the history or the server has them. Nothing runs.
+    steps, and the run's input and variables if the history or the server has them. Nothing runs. This requires server
+    0.12 or newer.
 
     The value is printed as JSON. Use -o for a record that contains it.
     """
