@@ -6,7 +6,17 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from stepflow_client.flows.interpreter import Evaluation, Failure, apply_overrides, get_max_attempts
+from stepflow_client.flows.interpreter import (
+    NOT_KNOWN,
+    Evaluation,
+    Failure,
+    NotKnownError,
+    RecordedEvaluation,
+    StepRun,
+    apply_overrides,
+    apply_overrides_if_valid,
+    get_max_attempts,
+)
 
 
 def evaluated(flow: dict[str, Any], *outcomes: Any, given: Any = None, **variables: Any) -> tuple[Any, list[str]]:
@@ -133,3 +143,70 @@ def test_overrides_change_steps_and_must_name_them() -> None:
 )
 def test_the_number_of_attempts(handling: Any, number: int) -> None:
     assert get_max_attempts(step("a", onError=handling)) == number
+
+
+def recorded(
+    expression: Any, *, given: Any = NOT_KNOWN, variables: Any = NOT_KNOWN, is_over: bool = True, **outputs: Any
+) -> Any:
+    """Return the value of an expression in a run, or what is told of its failure or of what is unknown."""
+    flow = {"steps": [step(name) for name in (*outputs, "late")], "output": expression}
+    steps = {
+        name: StepRun({}, 0, failure=outcome) if isinstance(outcome, Failure) else StepRun({}, 0, output=outcome)
+        for name, outcome in outputs.items()
+    }
+    try:
+        return RecordedEvaluation(flow, given, variables, steps, is_over=is_over).evaluate(expression)
+    except NotKnownError as error:
+        return f"{error} is unknown, and {'may' if error.may_fail else 'does not'} fail"
+    except Failure as failure:
+        others = "".join(f", {other}" for other in failure.others)
+        return f"{'surely' if failure.is_sure else 'perhaps'} {failure}{others}"
+
+
+_A, _LATE, _BAD = {"$step": "a"}, {"$step": "late"}, {"$step": "bad"}
+
+
+@pytest.mark.parametrize(
+    ("expression", "told"),
+    [
+        ([_A, {"x": _A}], [1, {"x": 1}]),
+        ({"$literal": _A}, _A),
+        ({"$input": "$"}, "the input is unknown, and may fail"),
+        ({"$variable": "v"}, "the variables is unknown, and may fail"),
+        ([_A, {"$input": "$"}], "the input is unknown, and may fail"),
+        ({"$step": "unknown"}, "the output of step unknown is unknown, and does not fail"),
+        ({"$step": "unknown", "path": "$.x"}, "the output of step unknown is unknown, and may fail"),
+        ({"$coalesce": [{"$step": "unknown"}, 1]}, "the output of step unknown is unknown, and may fail"),
+        ({"$coalesce": [_A, {"$step": "unknown"}]}, 1),
+        ({"$if": {"$step": "unknown"}, "then": 1}, "the output of step unknown is unknown, and may fail"),
+        ({"$if": _BAD, "then": 1, "else": 2}, 2),
+        (_LATE, "surely Step late not completed"),
+        (_BAD, "surely boom"),
+        ([_A, _BAD, {"x": _LATE}], "surely boom, Step late not completed"),
+        ([[_BAD, _LATE], _BAD], "surely boom, Step late not completed, boom"),
+        # What is unknown may have failed instead, if it can fail.
+        ([_BAD, {"$input": "$"}], "perhaps boom"),
+        ([{"$input": "$"}, _BAD], "perhaps boom"),
+        ([_BAD, {"$step": "unknown"}], "surely boom"),
+        ([[_BAD, {"$input": "$"}], 1], "perhaps boom"),
+        ([_BAD, [_LATE, {"$input": "$"}]], "perhaps boom, Step late not completed"),
+        # Of two unknown parts, the one that may fail is told.
+        ([{"$step": "unknown"}, {"$input": "$"}], "the input is unknown, and may fail"),
+        ([{"$step": "unknown"}, {"$step": "other"}], "the output of step unknown is unknown, and does not fail"),
+        ([{"$input": "$"}, {"$step": "unknown"}], "the input is unknown, and may fail"),
+    ],
+)
+def test_what_is_known_of_an_expression_in_a_run(expression: Any, told: Any) -> None:
+    assert recorded(expression, a=1, unknown=NOT_KNOWN, other=NOT_KNOWN, bad=Failure(3, "boom")) == told
+
+
+def test_a_step_of_a_run_that_goes_on_may_still_end() -> None:
+    assert recorded([_A, _LATE], is_over=False, a=1) == "step late is unknown, and may fail"
+    assert recorded([_A, {"$variable": "v"}, {"$input": "$.x"}], given={"x": 2}, variables={"v": 3}, a=1) == [1, 3, 2]
+
+
+def test_invalid_overrides_leave_the_flow_as_it_is() -> None:
+    flow = {"steps": [step("a", 1)], "output": {"$step": "a"}}
+    for overrides in (None, {}, 5, {"gone": {"input": 2}}, {"a": 5}):
+        assert apply_overrides_if_valid(flow, overrides) == flow
+    assert apply_overrides_if_valid(flow, {"a": {"input": 2}})["steps"][0]["input"] == 2
