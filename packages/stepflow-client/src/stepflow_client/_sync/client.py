@@ -1663,10 +1663,9 @@ class SyncStepflowClient(SuggestsNames, Picklable):
     ) -> RunComparison:
         """Return the differences between two runs: status, flow, and each item's step outputs, output and errors.
 
-        Both runs must be on this server. Inputs, variables and overrides aren't compared, because servers don't return
-        them, but you can see their effects in the steps. Step outputs are compared on 0.12 and newer. A run that hasn't
-        ended is compared in its current state. If a step wasn't run because one it reads failed, it has the status
-        `not_run` and no error.
+        Both runs must be on this server. Inputs, variables and overrides aren't compared, but you can see their effects
+        in the steps. Step outputs are compared on 0.12 and newer. A run that hasn't ended is compared in its current
+        state. If a step wasn't run because one it reads failed, it has the status `not_run` and no error.
 
         Example:
             ```python

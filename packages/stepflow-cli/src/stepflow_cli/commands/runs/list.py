@@ -51,7 +51,7 @@ _MAX_SEARCHED = 300
 @query_argument
 @status_option("runs")
 @option("--flow-name NAME", "List only runs of flows with this name.")
-@option("--root RUN", "List only this run and its sub-runs, at any depth.", type=RUN_ID)
+@option("--root RUN", "List only this root run and its sub-runs, at any depth.", type=RUN_ID)
 @option("--parent RUN", "List only runs created by a step of this run.", type=RUN_ID)
 @option("--roots-only", "Leave out runs that steps created.")
 @labels_option("List only runs that have this label in this machine's history; repeatable.")
