@@ -127,7 +127,7 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
     __flow__ = to_dict
 
     def to_yaml(self) -> str:
-        """Return the flow as YAML, with a comment before each step that gives its line in the Python source.
+        """Return the flow as YAML, with a comment before each top-level step that gives its Python source line.
 
         Raises:
             AuthoringError: If the function does something a flow can't do.
