@@ -95,7 +95,7 @@ _STORED = View(columns("flow", "flow_id:id", "name"), name="flow_id")
 def _store_flows(flows: list[str], server: ServerOptions, output: Output) -> None:
     """Store flows on a server and print their IDs.
 
-    FLOW can be a YAML or JSON file, or - to read standard input. A flow has the same ID on every server since 0.10.
+    FLOW can be a YAML or JSON file, or - to read standard input. A flow has the same ID on every server.
 
     Diagnostics go to standard error. If the server refuses a flow, the other flows are still stored, and the exit code
     is 3.
