@@ -318,6 +318,14 @@ def test_a_file_that_cannot_be_used(stepflow: Stepflow, file: Path, golden: Gold
     )
 
 
+def test_no_proxy_does_not_help_against_the_proxy_of_a_profile(stepflow: Stepflow) -> None:
+    for key, value in {"url": "http://server.example", "proxy": "http://127.0.0.1:9"}.items():
+        stepflow("config", "set", f"profiles.far.{key}", value)
+    hint = stepflow("health", "--profile", "far", NO_PROXY="server.example").stderr.splitlines()[-1]
+    assert hint.startswith("hint: correct the proxy of profile far in ")
+    assert hint.endswith(", or remove it")
+
+
 @pytest.mark.parametrize("key", ["profiles.a", "profiles.a.proxy"])
 def test_a_password_of_a_proxy_is_not_shown(key: str, stepflow: Stepflow) -> None:
     path = stepflow.home / ".config" / "stepflow" / "config.toml"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
 from collections.abc import Iterator, Mapping
@@ -84,6 +85,8 @@ def add_url_origins_to_hint(hint: str | None, choice: ServerChoice) -> str | Non
 
         if choice.profile is not None and choice.profile.proxy:
             hint = hint.replace("the proxy's URL", f"the proxy of {origin}")
+            # NO_PROXY only applies to proxies from the environment.
+            hint = re.sub(r"set NO_PROXY=\S+ to connect without it", "remove it", hint)
         elif (proxy := find_environment_proxy(str(choice.url.value))) is not None:
             hint = hint.replace("the proxy's URL", proxy.variable)
     if origin.startswith(("profile ", "@")):
