@@ -22,6 +22,7 @@ def edited(text: str, edits: Sequence[Edit]) -> str:
     """Return the text with the edits, made as one fix; "" if there are none."""
     fix = text_edits.combine_edits(text, edits)
     if fix is None:
+        assert edits == []
         return ""
     assert text[fix.start : fix.end] == fix.old
     return text[: fix.start] + fix.text + text[fix.end :]

@@ -178,8 +178,6 @@ def build_key_addition(text: str, mapping: Node, key: str, value: Any) -> list[E
         return []
     if not mapping.items:
         return [(mapping.start, mapping.end, f"{{{entry}}}")]
-    if not mapping.written_keys:
-        return []
     if mapping.is_flow and "\n" not in text[mapping.start : mapping.last]:
         return [(mapping.last, mapping.last, f", {entry}")]
     return [build_keys_addition(text, mapping, {key: value}, lambda _values, indent: " " * indent + entry)]
@@ -205,12 +203,11 @@ def _build_entry_removal(text: str, holder: Node, starts: Sequence[int], index: 
         return []
     if len(starts) == 1:
         empty = "[]" if holder.elements else "{}"
-        end = holder.end if holder.is_flow else holder.last
         if holder.is_flow or "\n" not in text[: starts[0]] or holder.parent is None:
-            return [(holder.start, end, empty)]
+            return [(holder.start, holder.end, empty)]
         # Block collections start on the line below their key.
         begin = len(text[: starts[0]].rstrip())
-        return [(begin, end, f" {empty}")] if text[begin - 1] == ":" else [(starts[0], end, empty)]
+        return [(begin, holder.end, f" {empty}")] if text[begin - 1] == ":" else [(starts[0], holder.end, empty)]
     if index + 1 < len(starts):
         return [(starts[index], starts[index + 1], "")]
     before = text[: starts[index]].rstrip()
@@ -221,7 +218,7 @@ def _build_entry_removal(text: str, holder: Node, starts: Sequence[int], index: 
 
 def build_value_wrapping(text: str, node: Node, key: str) -> list[Edit]:
     """Return the edits that nest a value under a new key, in place."""
-    if node.original is not None or node.start < 0:
+    if node.original is not None:
         return []
     if node.is_flow:
         return [(node.start, node.start, f"{{{format_inline(text, key)}: "), (node.end, node.end, "}")]
@@ -282,7 +279,7 @@ def build_element_move(text: str, holder: Node, index: int, before: int) -> list
     parts = holder.elements[before : index + 1]
     if holder.original is not None or any(part.original is not None for part in parts):
         return []
-    ends = [part.end if part.is_flow else part.last for part in parts]
+    ends = [part.end for part in parts]
     texts = [text[part.start : end] for part, end in zip(parts, ends, strict=True)]
     between = [text[end : part.start] for part, end in zip(parts[1:], ends, strict=False)]
     order = [texts[-1], *texts[:-1]]
