@@ -244,6 +244,20 @@ def test_an_interrupted_batch_without_a_file_is_watched_as_the_last_run(command:
     assert "item 1, step a: completed" in watched.stdout
 
 
+def test_a_timeout_tells_whether_the_runs_continue(command: Stepflow) -> None:
+    step = {"id": "rest", "component": "/builtin/sleep", "input": {"duration_ms": 3000}}
+    flow = {"steps": [step], "output": {"$step": "rest"}}
+    (command.folder / "slow.json").write_text(json.dumps(flow))
+    words = ("batch", "slow.json", "in.jsonl", "--limit", "1", "--timeout", "1")
+    named, embedded = command(*words), command(*words, "--local")
+    assert (named.code, embedded.code) == (5, 5)
+    assert named.stderr.startswith("stepflow: timed out waiting for the batch; its runs continue\n")
+    assert embedded.stderr.splitlines() == [
+        "stepflow: timed out waiting for the batch",
+        "hint: the embedded server has stopped, and its runs with it",
+    ]
+
+
 @pytest.mark.parametrize("ending", ["jsonl", "csv", "json", "yaml", "parquet"])
 def test_failed_inputs_are_run_again(command: Stepflow, ending: str) -> None:
     lines = [f'{{"n": {number}, "id": "d{number}"}}' for number in range(60)]

@@ -336,6 +336,9 @@ class BatchRun:
                 hint = hint or target.build_return_command("runs watch", "@last")
             raise interrupted_problem(message, hint) from None
         except (RunTimeoutError, TransportError) as error:
+            if isinstance(error, RunTimeoutError) and target.ends_with_command:
+                error.message = "timed out waiting for the batch"
+                hint = hint or "the embedded server has stopped, and its runs with it"
             raise convert_to_problem(error, hint=hint) from None
         except Problem as problem:
             if self.progress.run_id is not None:
