@@ -74,7 +74,7 @@ _TIMES = re.compile(r" \([<\d][\d.dhmsµ]*\)")
 @_CASES.option("--repeat N", "Run each case N times.", type=click.IntRange(1), default=1)
 @_CASES.option("-x, --fail-fast", "Do not start more files after a failed case.")
 @_CASES.option("--jobs N", "Maximum number of files to run at once. [default: 4]", type=click.IntRange(1), default=4)
-@time_limit_option("Stop the cases of a file after this time. [default: no limit]", _CASES)
+@time_limit_option("Stop waiting for each run of cases after this time. [default: no limit]", _CASES)
 @_FILES.option("--update", "Write actual outputs to the files as the expected ones.", is_risky=True)
 @_FILES.option("--record FILE", "Record step outcomes in this file.", type=FILE)
 @_FILES.option(

@@ -128,7 +128,7 @@ class CaseRunSettings:
     repeat: int = 1
     fail_fast: bool = False
     timeout: float | None = None
-    """Timeout in seconds for one file's cases."""
+    """Timeout in seconds for each run."""
     replay: Recording | None = None
     replay_only: bool = False
     """Whether cases without a recording fail rather than execute their steps."""
