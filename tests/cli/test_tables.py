@@ -85,6 +85,16 @@ def test_widths(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
+def test_wide_headings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With --fields, headings are keys of outputs."""
+    monkeypatch.setenv("COLUMNS", "16")
+    view = View((Column("見出し" * 3, kind="id"), Column("b", kind="id", optional=True)))
+    record = {"見出し" * 3: "x", "b": "abcdefghij"}
+    assert "abcdefghij" in format_terminal_table([record], view, color=False, wide=True)
+    narrow = View((Column("見出し", kind="id"), view.columns[1]))
+    assert format_terminal_table([{"見出し": "x", "b": "abcdefghij"}], narrow, color=False).split() == ["見出し", "x"]
+
+
 def test_data_are_json_but_for_texts() -> None:
     """Flags of ours are words and lists of names; data of users keep their types."""
     cells = {"Ada": "Ada", "": '""', "  ": '"  "', None: "-", False: "false", 1.5: "1.5"}

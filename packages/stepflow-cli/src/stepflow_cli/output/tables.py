@@ -144,12 +144,14 @@ def _compute_table_width(columns: Sequence[tuple[Column, _Cells]], *, whole: boo
     total = 2 * (len(columns) - 1)
     for column, texts in columns:
         longest = _compute_column_width(column, texts)
-        total += min(longest, max(_TEXT_WIDTH, len(column.heading))) if column.kind == "text" and not whole else longest
+        if column.kind == "text" and not whole:
+            longest = min(longest, max(_TEXT_WIDTH, get_display_width(column.heading)))
+        total += longest
     return total
 
 
 def _compute_column_width(column: Column, texts: _Cells) -> int:
-    return max(len(column.heading), *(get_display_width(text) for text, _ in texts), 0)
+    return max(map(get_display_width, (column.heading, *(text for text, _ in texts))))
 
 
 def _render_table(table: Any, color: bool, width: int) -> str:
