@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from lsprotocol import types
 from stepflow_client._base.text import cut
-from stepflow_client.flows.findings import RULES, Finding
+from stepflow_client.flows.findings import Finding
 from stepflow_client.flows.syntax_tree import FlowText
 
 from ..validation.flow_checks import find_offline_findings
@@ -15,8 +15,6 @@ from .cursor import DocumentText
 from .document_analysis import Analysis
 
 SOURCE = "stepflow"
-RULES_PAGE = ""
-"""The URL of the page with an anchor for each rule. Empty until the documentation is published."""
 FIX_ALL = "source.fixAll.stepflow"
 _UNUSED = ("unused-step", "unused-variable", "unused-key")
 _MAX_TITLE = 40
@@ -41,13 +39,11 @@ def build_diagnostics(analysis: Analysis) -> list[types.Diagnostic]:
 def _build_diagnostic(finding: Finding, analysis: Analysis) -> types.Diagnostic:
     # Types are always checked, but findings are mere notes unless the settings enable type checks.
     is_note = finding.is_type_finding and not analysis.rules.type_check
-    page = types.CodeDescription(f"{RULES_PAGE}#{finding.rule}") if RULES_PAGE and finding.rule in RULES else None
     return types.Diagnostic(
         range=analysis.text.to_range(*_get_finding_span(finding, analysis.text)),
         message=_join_message_and_hint(finding.message, finding.hint),
         severity=types.DiagnosticSeverity.Information if is_note else _get_severity(finding.level),
         code=finding.rule,
-        code_description=page,
         source=SOURCE,
         tags=[types.DiagnosticTag.Unnecessary] if finding.rule in _UNUSED else None,
     )
