@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 from stepflow_cli.lsp.node_context import find_schemas
 from stepflow_client import InvalidArgumentError
 from stepflow_client._base.gc_pauses_and_slices import run_interruptibly
-from stepflow_client.flows.json_schema import find_mismatches, resolve_ref
+from stepflow_client.flows.json_schema import Validator, find_mismatches, resolve_ref
 from stepflow_client.flows.run_requirements import check_inputs
 
 _NAMES = st.sampled_from(["name", "nam", "n", "T"])
@@ -182,6 +182,21 @@ def test_explaining_what_is_wrong_counts_as_work_that_a_deadline_interrupts() ->
     assert not run_interruptibly(lambda: find_mismatches(["abc"] * 3_000, schema, {}), lambda: slices.append(1))
     # Compiling the pattern takes a slice; matching short texts takes hardly any time.
     assert len(slices) == 1
+
+
+def test_inputs_are_compared_with_other_alternatives_only_until_these_do_not_match() -> None:
+    names = [f"f{index}" for index in range(20)]
+    kinds = [{"properties": {name: {"type": kind} for name in names}} for kind in ("integer", "boolean", "string")]
+    values, counts = [dict.fromkeys(names, "x")] * 100, list[int]()
+    validator = Validator({"anyOf": kinds}, {})
+    for check in (lambda: all(validator.find_mismatches(value) == () for value in values),
+                  lambda: validator.are_values_valid(values),
+                  lambda: validator.require_valid_inputs(values) is None):  # fmt: skip
+        slices = list[int]()
+        assert run_interruptibly(check, lambda slices=slices: slices.append(1))  # type: ignore[misc]
+        counts.append(len(slices))
+    assert counts[0] > 10
+    assert max(counts[1:]) <= 2
 
 
 PLUGIN = {

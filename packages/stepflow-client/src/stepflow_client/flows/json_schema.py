@@ -171,16 +171,19 @@ class Validator:
         self._texts: dict[int, str] = {}
         """Cached descriptions, by the object's `id()`. They're needed even if another `anyOf` alternative matches."""
 
-    def find_mismatches(self, value: Any) -> Mismatches:
-        """Return the first mismatches, or none if the value is nested too deeply to check."""
+    def find_mismatches(self, value: Any, max_count: int = _MAX_MISMATCHES) -> Mismatches:
+        """Return the first mismatches, or none if the value is nested too deeply to check.
+
+        With a low `max_count`, values are also compared with fewer parts of alternatives that they don't match.
+        """
         try:
-            return _ValueCheck(self).apply_schema(self.schema, value)[:_MAX_MISMATCHES]
+            return _ValueCheck(self, max_count).apply_schema(self.schema, value)[:max_count]
         except RecursionError:
             return ()
 
     def are_values_valid(self, values: Sequence[Any]) -> bool:
         """Return whether all values match."""
-        return not any(map(self.find_mismatches, values))
+        return not any(self.find_mismatches(value, 1) for value in values)
 
     def require_valid_input(self, value: Any, which: str = "the input") -> None:
         """Check one of a flow's inputs, called `which` in the message.
@@ -188,7 +191,7 @@ class Validator:
         Raises:
             InvalidArgumentError: If it doesn't match.
         """
-        for mismatch in self.find_mismatches(value):
+        for mismatch in self.find_mismatches(value, 1):
             message = f"{which} does not match the flow's schema: {mismatch.message} (at {mismatch.path})"
             raise InvalidArgumentError(message, hint=mismatch.hint)
 
@@ -265,8 +268,8 @@ class Validator:
 class _ValueCheck:
     """A check of a single value."""
 
-    def __init__(self, validator: Validator) -> None:
-        self.validator, self.slices = validator, slices.get() or Slices()
+    def __init__(self, validator: Validator, max_count: int) -> None:
+        self.validator, self.max_count, self.slices = validator, max_count, slices.get() or Slices()
         self.results: dict[tuple[str | None, int], tuple[Any, Mismatches]] = {}
         """Results by shared schema and the value's `id()`, which stays unique because the value is kept alive."""
 
@@ -285,7 +288,7 @@ class _ValueCheck:
                 # Building a message takes longer than comparing a value.
                 self.slices.left -= 10
                 results = [*results, *wrong]
-                if keyword is _check_type or len(results) >= _MAX_MISMATCHES:
+                if keyword is _check_type or len(results) >= self.max_count:
                     break
         return results
 
@@ -454,11 +457,11 @@ def _check_object(
         for schema in schemas:
             if wrong := check.apply_schema(schema, child):
                 results += _prefix_paths(name, wrong)
-        if len(results) >= _MAX_MISMATCHES:
+        if len(results) >= check.max_count:
             return results
     # Misspelled fields have already been reported.
     absent = [name for name in missing if name not in misspelt.values()]
-    for name in absent[:_MAX_MISMATCHES]:
+    for name in absent[: check.max_count]:
         hint = f"add {name}: {check.validator.get_schema_text(properties.get(name)) or '...'}"
         results.append(Mismatch(value, f"the required field {name!r} is missing", hint))
     return results
@@ -470,7 +473,7 @@ def _check_list(check: _ValueCheck, schemas: tuple[list[Any], Any], value: Any) 
     for index, part in enumerate(value if isinstance(value, (list, tuple)) else ()):
         if wrong := check.apply_schema(first[index] if index < len(first) else rest, part):
             results += _prefix_paths(index, wrong)
-            if len(results) >= _MAX_MISMATCHES:
+            if len(results) >= check.max_count:
                 break
     return results
 
@@ -488,7 +491,7 @@ def _check_all_of(check: _ValueCheck, parts: list[Any], value: Any) -> Mismatche
     results: dict[Any, Mismatch] = {}
     for part in parts:
         results |= {(wrong.parts, wrong.message): wrong for wrong in check.apply_schema(part, value)}
-        if len(results) >= _MAX_MISMATCHES:
+        if len(results) >= check.max_count:
             break
     return list(results.values())
 

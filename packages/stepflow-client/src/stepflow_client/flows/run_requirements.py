@@ -181,7 +181,7 @@ def _check_variable_values(checks: Mapping[str, Validator], given: Mapping[str, 
     for name in checks.keys() & given.keys():
         validator, value = checks[name], given[name]
         # Null is always allowed: it stands for a variable without a value.
-        for mismatch in () if value is None else validator.find_mismatches(value):
+        for mismatch in () if value is None else validator.find_mismatches(value, 1):
             message = f"variable {name!r} does not match the flow's schema"
             hint: str | None = "its value is not shown because it is secret"
             if not is_secret(validator.schema, validator.defs):
