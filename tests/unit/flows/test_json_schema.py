@@ -199,6 +199,17 @@ def test_inputs_are_compared_with_other_alternatives_only_until_these_do_not_mat
     assert max(counts[1:]) <= 2
 
 
+def test_elements_that_may_be_anything_are_not_visited() -> None:
+    for items, is_visited in (({}, False), ({"title": "Any"}, False), ({"minimum": 0}, True)):
+        slices = list[int]()
+        found = run_interruptibly(
+            lambda items=items: find_mismatches([1] * 10_000, {"items": items}, {}),  # type: ignore[misc]
+            lambda slices=slices: slices.append(1),  # type: ignore[misc]
+        )
+        assert not found
+        assert bool(slices) is is_visited
+
+
 PLUGIN = {
     "properties": {"type": {"enum": ["a", "b"]}},
     "required": ["type"],

@@ -249,7 +249,7 @@ class Validator:
         if any(fields[:3]) or others is False or isinstance(others, Mapping):
             rules.append((_check_object, fields))
         first, rest = get_list_element_schemas(schema)
-        if first or rest is not True:
+        if first or (rest is not True and self.get_schema_rules(rest)):
             rules.append((_check_list, (first, rest)))
         if "$ref" in schema:
             rules.append((_check_reference, parse_ref_name(schema["$ref"])))
