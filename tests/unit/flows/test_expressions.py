@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import weakref
 from typing import Any
 
 import pytest
 from hypothesis import given, strategies
+from stepflow_client._base.gc_pauses_and_slices import pause_garbage_collector
 from stepflow_client.flows.expressions import (
     PathError,
     explain_ambiguous_path,
@@ -47,6 +49,18 @@ def test_references_of_an_expression_and_their_positions() -> None:
 )
 def test_where_nothing_is_evaluated(inside: Any) -> None:
     assert find_references({"x": [inside]}) == []
+
+
+def test_references_are_freed_without_the_garbage_collector() -> None:
+    class Expression(dict[str, Any]):
+        pass
+
+    expression = Expression({"$step": "a"})
+    freed = weakref.ref(expression)
+    with pause_garbage_collector():
+        assert len(find_references([expression, {"$if": {"$input": "$.b"}, "then": expression}])) == 3
+        del expression
+        assert freed() is None
 
 
 def test_branches() -> None:

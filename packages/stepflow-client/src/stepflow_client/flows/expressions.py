@@ -103,37 +103,45 @@ class Reference(NamedTuple):
 def find_references(expression: Any) -> list[Reference]:
     """Return all references that evaluating an expression may read, in document order."""
     references: list[Reference] = []
-
-    def visit(value: Any, at: Path, field: Path, branches: tuple[Branch, ...], after: frozenset[str]) -> frozenset[str]:
-        """Collect an expression's references, and return the steps it reads."""
-        if not isinstance(value, (Mapping, list, tuple)):
-            return frozenset()
-        begin, keyword = len(references), get_keyword(value)
-        if not isinstance(value, Mapping):
-            for index, part in enumerate(value):
-                visit(part, (*at, index), (*field, index), branches, after)
-        elif keyword is None:
-            for key, part in value.items():
-                visit(part, (*at, str(key)), (*field, str(key)), branches, after)
-        elif keyword in REFERENCE_KEYWORDS:
-            name = value[keyword] if keyword == "$step" and isinstance(value[keyword], str) else None
-            references.append(Reference(keyword[1:], value, at, field, branches, after, name))
-            if keyword == "$variable":
-                visit(value.get("default"), (*at, "default"), field, (*branches, Branch("default")), after)
-        elif keyword == "$if":
-            condition = value["$if"]
-            after |= visit(condition, (*at, "$if"), field, (*branches, Branch("condition")), after)
-            for kind in ("then", "else"):
-                visit(value.get(kind), (*at, kind), field, (*branches, Branch(kind, 0, condition)), after)
-        elif keyword == "$coalesce" and isinstance(value["$coalesce"], (list, tuple)):
-            for index, part in enumerate(value["$coalesce"]):
-                inner = (*branches, Branch("coalesce", index))
-                after |= visit(part, (*at, "$coalesce", index), field, inner, after)
-        # Leave out steps that are only used in a default, because servers don't wait for those.
-        return frozenset(read.step for read in references[begin:] if read.step and not read.is_in_default)
-
-    visit(expression, (), (), (), frozenset())
+    _collect_references(expression, references, (), (), (), frozenset())
     return references
+
+
+def _collect_references(
+    value: Any, references: list[Reference], at: Path, field: Path, branches: tuple[Branch, ...], after: frozenset[str]
+) -> frozenset[str]:
+    """Collect an expression's references, and return the steps it reads."""
+    if not isinstance(value, (Mapping, list, tuple)):
+        return frozenset()
+    begin, keyword = len(references), get_keyword(value)
+    if not isinstance(value, Mapping):
+        for index, part in enumerate(value):
+            _collect_references(part, references, (*at, index), (*field, index), branches, after)
+    elif keyword is None:
+        for key, part in value.items():
+            _collect_references(part, references, (*at, str(key)), (*field, str(key)), branches, after)
+    elif keyword in REFERENCE_KEYWORDS:
+        name = value[keyword] if keyword == "$step" and isinstance(value[keyword], str) else None
+        references.append(Reference(keyword[1:], value, at, field, branches, after, name))
+        if keyword == "$variable":
+            _collect_references(
+                value.get("default"), references, (*at, "default"), field, (*branches, Branch("default")), after
+            )
+    elif keyword == "$if":
+        condition = value["$if"]
+        after |= _collect_references(
+            condition, references, (*at, "$if"), field, (*branches, Branch("condition")), after
+        )
+        for kind in ("then", "else"):
+            _collect_references(
+                value.get(kind), references, (*at, kind), field, (*branches, Branch(kind, 0, condition)), after
+            )
+    elif keyword == "$coalesce" and isinstance(value["$coalesce"], (list, tuple)):
+        for index, part in enumerate(value["$coalesce"]):
+            inner = (*branches, Branch("coalesce", index))
+            after |= _collect_references(part, references, (*at, "$coalesce", index), field, inner, after)
+    # Leave out steps that are only used in a default, because servers don't wait for those.
+    return frozenset(read.step for read in references[begin:] if read.step and not read.is_in_default)
 
 
 @lru_cache(maxsize=4096)
