@@ -31,7 +31,7 @@ CODES = {"runs diff": (0, 1), "codegen": (0, 1), "components lock": (0, 1), "con
 
 def test_every_page_has_a_few_that_fit_a_narrow_terminal() -> None:
     missing = sorted(set(EXAMPLES) ^ set(PAGES))
-    assert not missing, f"add two to five lines to params/examples.py, or remove those of a lost command: {missing}"
+    assert not missing, f"add two to five lines to params/help_examples.py, or remove a lost command's: {missing}"
     for lines in EXAMPLES.values():
         assert 2 <= len(lines) <= 5
         assert max(map(len, lines)) <= 56
