@@ -78,9 +78,9 @@ def _print_blob(blob_id: str, server: ServerOptions, output: Output) -> None:
     """Print a blob, or write it to a file.
 
     JSON values are printed as JSON, or written as YAML if the output is a .yaml file. Bytes are written unchanged to
-    --output FILE or a pipe. To print them on a terminal, use --output -.
+    --output FILE or a pipe. To print them to the terminal, use --output -.
 
-    Use -o for a record with the blob's type and file name. For bytes, it has the size, and the content in `base64`.
+    Use -o for a record with the blob's type and file name. For bytes, it contains the size, and the data in `base64`.
     """
     with connect(server) as target:
         try:
@@ -90,7 +90,7 @@ def _print_blob(blob_id: str, server: ServerOptions, output: Output) -> None:
             error.message, error.hint = f"the server has no blob {blob_id}", None
             raise convert_to_problem(error) from None
         except InvalidRequestError as error:
-            hint = "a blob ID has 64 hexadecimal digits, as 'stepflow blobs put' prints"
+            hint = "a blob ID is 64 hexadecimal digits, as printed by 'stepflow blobs put'"
             raise convert_to_problem(error, hint=hint) from error
     data, is_binary = blob.data, isinstance(blob.data, bytes)
     if output.format:

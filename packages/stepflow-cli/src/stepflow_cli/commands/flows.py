@@ -166,7 +166,7 @@ def _print_flow(flow: str, examples: bool, variables: bool, server: ServerOption
         records = [{name: example.get(name) for name in fields} for example in collect_examples(content)]
         output.print_records(records, _EXAMPLES, default="yaml")
     elif variables:
-        # Also hide secret parts of defaults that are objects.
+        # Also hide the secret parts of default values that are objects.
         hide = find_secret_values_in_flow(content).hide_in
         declared = {name: hide(each) for name, each in collect_declared_variables(hide_flow_secrets(content)).items()}
         records = [

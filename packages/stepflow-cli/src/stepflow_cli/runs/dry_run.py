@@ -31,7 +31,7 @@ def print_dry_run(target: Target, job: Job, cache: JobCache | None = None) -> No
         cache: The cache to check. The output says whether it has a result.
 
     Raises:
-        Problem: If the server would reject the flow, or the run would probably fail.
+        Problem: If the server would reject the flow, or if the run is likely to fail.
     """
     name, output = job.options.flow, job.options.output
     with show_spinner("validating"):

@@ -93,7 +93,7 @@ class StoppedServerError(Problem):
 def connect_to_runs(
     server: ServerOptions, texts: Sequence[str], *, announce_runs: bool = False
 ) -> Iterator[tuple[Target, list[str]]]:
-    """Connect to the server that has these runs, and yield it with their IDs, in order and without duplicates.
+    """Connect to the server that stores these runs, and yield it with their IDs, in order and without duplicates.
 
     `@last`, `@2` and so on count back from the newest run started on this machine, on any server unless an option names
     one.

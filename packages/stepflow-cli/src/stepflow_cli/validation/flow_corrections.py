@@ -28,8 +28,8 @@ class CorrectedFlow(NamedTuple):
 def correct_flow(flow: FlowText, find: Find) -> CorrectedFlow:
     """Apply corrections to a flow until there are none left, leaving the rest of its text unchanged.
 
-    A correction is only kept if it doesn't lead to more findings, or more severe ones. Correcting the result again has
-    no effect.
+    A correction is only kept if it produces neither more findings nor more severe ones. Correcting the result again
+    changes nothing.
     """
     state = CorrectedFlow(flow, find(flow))
     for _ in range(_MAX_ROUNDS):

@@ -20,7 +20,7 @@ def convert_to_run_items(listed: ListItemsResponse) -> RunItems:
 
 
 def is_first_failure_ambiguous(listed: ListItemsResponse, places: Iterable[int], steps: StepsByItem) -> bool:
-    """Return whether it takes the flow to tell which step failed first (several did, or the errors differ)."""
+    """Return whether the flow is needed to tell which step failed first (several did, or the errors differ)."""
     items = convert_to_run_items(listed)
     for place in places:
         failed = [step for step in steps.get(items[place].index, ()) if step.error is not None]

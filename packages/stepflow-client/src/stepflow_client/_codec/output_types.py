@@ -88,7 +88,7 @@ def _make_adapter(output_type: Any) -> TypeAdapter[Any]:
 
 
 def convert_type_for_pydantic(annotation: Any) -> Any:
-    """Replace classes in an annotation that pydantic can't read with types it can.
+    """Replace the classes in an annotation that pydantic doesn't support with types that it does.
 
     This applies to attrs classes, msgspec structs and TypedDicts. Dataclasses are modified to make pydantic use the
     names from `Name`.

@@ -14,7 +14,7 @@ from ..errors import StepflowClientError
 
 _INVALID = (errors.InvalidArgumentError, errors.IdempotencyConflictError, errors.InvalidRequestError)
 _STATUSES: tuple[tuple[type[StepflowClientError] | tuple[type[StepflowClientError], ...], HTTPStatus, str], ...] = (
-    # The first matching class wins. Errors that aren't the caller's fault have a sentence to show instead of the
+    # The first matching class wins. For errors that aren't the caller's fault, a fixed sentence is shown instead of the
     # message, which may contain internal addresses and file names.
     (errors.FlowFileError, HTTPStatus.INTERNAL_SERVER_ERROR, "The workflow cannot be read."),
     (_INVALID, HTTPStatus.UNPROCESSABLE_ENTITY, ""),

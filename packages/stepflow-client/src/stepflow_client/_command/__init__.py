@@ -1,4 +1,4 @@
-"""The private names the CLI uses. It imports from no other private module."""
+"""The private names that the CLI uses. The CLI doesn't import from any other private module."""
 
 from __future__ import annotations
 

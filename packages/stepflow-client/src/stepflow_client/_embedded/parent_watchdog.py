@@ -118,7 +118,7 @@ def kill_runtime_processes(token: str, leaders: set[psutil.Process]) -> bool:
 
     Args:
         token: The runtime's token.
-        leaders: The known servers. Newly found ones are added, so that their sessions are still known after they exit.
+        leaders: The servers found so far. New ones are added, so that their sessions can be identified after they exit.
     """
     import psutil
 

@@ -232,7 +232,7 @@ def _get_column_type(schema: Any) -> str | None:
 
 
 def _get_cell_if_of_type(value: Any, kind: str) -> Any:
-    """Return a value if it has its column's type, otherwise None."""
+    """Return a value if it matches its column's type, otherwise None."""
     if isinstance(value, bool) is not (kind == "boolean") or not isinstance(value, _PLAIN_TYPES[kind]):
         return None
     return value if kind != "integer" or -(2**63) <= value < 2**63 else None
@@ -242,7 +242,7 @@ def read_outcomes(path: str, form: OutcomeFormat) -> Iterator[dict[str, Any]]:
     """Yield the records from a file.
 
     Raises:
-        FlowFileError: If the file cannot be read or contains anything but records.
+        FlowFileError: If the file cannot be read or contains anything other than records.
     """
     number = 0
     try:

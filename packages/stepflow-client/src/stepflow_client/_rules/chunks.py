@@ -125,7 +125,7 @@ def split_concurrency(max_concurrency: int | None, servers: int = 1, *, single: 
 
     Args:
         max_concurrency: The limit for all runs together, or None to leave it to the server.
-        servers: How many servers the runs are spread over.
+        servers: How many servers the runs are spread across.
         single: Whether each run has just one input.
     """
     max_lanes = (_SINGLE_LANES if single else _LANES) * servers

@@ -1,4 +1,4 @@
-"""Chooses a server for each new run when runs are spread over several. No I/O, apart from a lock."""
+"""Chooses a server for each new run when runs are spread across several. No I/O, apart from a lock."""
 
 from __future__ import annotations
 

@@ -2,9 +2,9 @@
 
 It is an SQLite file (WAL, mode 0600) that only one process can open at a time. It stores digests of the flow and of
 each chunk's inputs, each chunk's tag and run, and the outcomes of finished chunks, but not the inputs themselves. Each
-entry has its own digest, so a damaged file causes an error rather than a wrong outcome.
+entry has its own digest, so a damaged file raises an error instead of producing a wrong outcome.
 
-If some of a chunk's inputs run again, or are left out because the server rejects them, a `repeated` entry records the
+If some of a chunk's inputs are rerun, or dropped because the server rejects them, a `repeated` entry records the
 attempt number and the final outcomes so far. The same transaction removes the previous run's `created` entry.
 """
 
@@ -184,11 +184,11 @@ class Journal:
         return self._count > 0
 
     def has_batch_ended(self) -> bool:
-        """Return whether all inputs had ended the last time the batch ran."""
+        """Return whether all inputs had finished when the batch last ran."""
         return self._read_entry("complete") is not None
 
     def find_chunk(self, number: int, first: int) -> Chunk | None:
-        """Return a chunk without its inputs, or None if it never began.
+        """Return a chunk without its inputs, or None if it never started.
 
         Args:
             number: The chunk's number.

@@ -86,11 +86,11 @@ class _Connection:
 
 class _Job(NamedTuple):
     name: str
-    """The action as named in messages."""
+    """What the action is called in messages."""
     action: Callable[[Any], Any]
     done: Future[Any]
     run_id: str | None = None
-    """The run changed by the job, or None if it only reads."""
+    """The run that the job changes, or None if the job only reads."""
     size: int = 0
 
 

@@ -89,9 +89,9 @@ class Connection:
         max_bytes = settings.max_response_bytes
         self.max_response_bytes = check_integer(max_bytes, "max_response_bytes", least=1, most=sys.maxsize)
         self.is_shared = len(roots) > 1
-        """Whether there are several servers, so a run may not be on the server that responds."""
+        """Whether there are multiple servers, in which case the one that responds may not have the run."""
         self.spread = ServerLoads(len(roots)) if is_spread else None
-        """Picks a server for each new run. None unless runs are spread over several servers."""
+        """Picks a server for each new run. None unless runs are spread across multiple servers."""
         self.places = len(roots) if is_spread else 1
         """How many servers execute this client's new runs."""
         self.timings = waiting_times.DEFAULT

@@ -247,7 +247,7 @@ class RunCreator:
             key = None
         registry = flows.registries.of_current_process
         shared = registry.find_shared_flow_id(digest)
-        # When runs are spread over several servers, the servers share a store that survives if one of them restarts.
+        # When runs are spread across several servers, the servers share a store that survives if one of them restarts.
         for again in (self._connection.spread is None and shared is not None, False):
             prepared = None if key is None else self._templates.get(key)
             server = self._connection.dialect.server

@@ -158,7 +158,7 @@ class Value:
         object.__setattr__(self, "__stepflow__", expression)
 
     def __repr__(self) -> str:
-        """Return the expression, for debuggers."""
+        """Return the expression, for display in debuggers."""
         return f"{REPR_PREFIX}{self.__stepflow__.label}>"
 
     @without_profiler

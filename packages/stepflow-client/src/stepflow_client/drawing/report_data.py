@@ -69,7 +69,7 @@ class RunReport(Shown):
 
     @cached_property
     def accounts(self) -> dict[int, RunAccount]:
-        """Each item's account, by index: its step states and why it failed."""
+        """Why each item failed, and the states of its steps, by index."""
         return explain_items(self.snapshot)
 
     @cached_property

@@ -27,7 +27,7 @@ class Diagnostic(Model):
     kind: str = ""
     """The name of the problem, e.g. `undefinedStepReference`."""
     code: int = 0
-    """The problem's number."""
+    """The numeric code of the problem."""
     message: str = field(metadata={"wire": "formatted"})
     path: str = "$"
     """The location in the flow, as a JSON path (`$` is the whole flow)."""
@@ -40,9 +40,9 @@ class Diagnostic(Model):
     file: str | None = None
     """The file path, or None if unknown."""
     line: int | None = None
-    """The line in the file, from 1."""
+    """The line number in the file, starting at 1."""
     column: int | None = None
-    """The column in the line, from 1."""
+    """The column number in the line, starting at 1."""
     excerpt: str | None = None
     """The source line, with the location marked underneath."""
     hint: str | None = None

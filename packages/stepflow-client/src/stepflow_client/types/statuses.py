@@ -163,7 +163,7 @@ def is_given_up_by_server(status: ExecutionStatus, running: int) -> bool:
 
     Args:
         status: The run's status.
-        running: How many of its items count as running. Zero once the run has really ended, in every release.
+        running: How many of its items count as running. In every release, this is zero once the run has actually ended.
     """
     return status in FAILED_STATUSES and running > 0
 
