@@ -182,6 +182,15 @@ _SCHEMAS = [
         _schema("variables", "{properties: {v: {type: string}}}", "[{$step: a}, {$variable: v, «default: 1}]"),
     ),
     Fault(
+        "default of a field in a field",
+        "dead-default",
+        _schema(
+            "input",
+            "{type: object, properties: {a: {type: object, properties: {b: {type: string, «default: x}}}}}",
+            "{$step: a}",
+        ),
+    ),
+    Fault(
         "unset variable",
         "unset-variable",
         _schema("variables", "{properties: {v: {$ref: '#/$defs/V', $defs: {V: {}}}}}", "[{$step: a}, {$variable: «v}]"),

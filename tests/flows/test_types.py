@@ -397,10 +397,12 @@ def test_a_field_of_any_type_is_not_guessed() -> None:
         ("any", "write an object with any in place of $step; this has eur, note"),
         ("text", "write an object with text in place of $step; this has eur, note"),
     ):
-        known = [*_LISTED, {"name": "x", "path": "/shop/x", "input_schema": {**takes, "required": [required]}}]
-        flow = {"name": "f", "description": "d", "steps": steps, "output": {"$step": "b", "path": "$.x"}}
-        found = check(flow, components=known, type_check=True).diagnostics
-        assert [each.hint for each in found if each.rule == "type-mismatch"] == [hint]
+        for types in ("object", ["object", "null"]):
+            schema = {**takes, "type": types, "required": [required]}
+            known = [*_LISTED, {"name": "x", "path": "/shop/x", "input_schema": schema}]
+            flow = {"name": "f", "description": "d", "steps": steps, "output": {"$step": "b", "path": "$.x"}}
+            found = check(flow, components=known, type_check=True).diagnostics
+            assert [each.hint for each in found if each.rule == "type-mismatch"] == [hint]
 
 
 def test_only_the_types_that_do_not_fit_are_told() -> None:

@@ -21,6 +21,7 @@ BLOB = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
     [
         (ID, OTHER),
         (TIME, LATER),
+        ((AT + timedelta(hours=23)).isoformat(), (AT - timedelta(hours=23)).isoformat()),
         (f"order (no. {ID}) at {TIME}: 5 $", f"order (no. {OTHER}) at {LATER}: 5 $"),
         ({"id": ID, "n": 1, "all": [TIME]}, {"id": OTHER, "n": 1, "all": [LATER]}),
         ({ID: 1, "n": 2}, {OTHER: 1, "n": 2}),
@@ -40,7 +41,8 @@ def test_noise_becomes_a_matcher(value: Any, again: Any) -> None:
         BLOB,
         f"{ID}0",
         "2024-01-01T00:00:00Z",
-        (AT + timedelta(days=2)).isoformat(),
+        (AT + timedelta(days=1)).isoformat(),
+        (AT - timedelta(days=1)).isoformat(),
         "2026-11-27",
         "2026-11-27T12:00:01",
         {},

@@ -245,6 +245,16 @@ def test_expressions_decide_nothing() -> None:
     assert not find_mismatches(value, PLUGIN, DEFS, evaluated=True)
 
 
+@pytest.mark.parametrize("wanted", [{"enum": [{"a": 1}, [1]]}, {"const": {"a": 1}}])
+def test_a_value_with_expressions_may_be_one_of_those_that_are_allowed(wanted: Any) -> None:
+    expression = {"$input": "$.x"}
+    for value in ({"a": expression}, [expression], {"b": 2, "a": expression}):
+        assert not find_mismatches(value, wanted, {}, evaluated=True)
+        assert find_mismatches(value, wanted, {})
+    for value in ({"a": 2}, [2], {"a": [expression]}, 5):
+        assert find_mismatches(value, wanted, {}, evaluated=True)
+
+
 def test_the_schemas_of_a_part() -> None:
     schema = {"properties": {"list": {"items": PLUGIN}}, "additionalProperties": {"title": "other"}}
     value = {"list": [{"type": "a"}, {"type": "b"}], "more": 1}
