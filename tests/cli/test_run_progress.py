@@ -70,12 +70,12 @@ def test_the_items_of_a_batch_are_counted() -> None:
     run.apply_event(ended("a", 0, 1, item=0))
     run.apply_event(ended("a", 0, 1, item=1, status="failed"))
     (step,) = run.steps
-    assert (len(step.ended), step.failed, len(step.running), step.get_status(3, False)) == (2, 1, 1, "running")
+    assert (len(step.ended), step.failed_count, len(step.running), step.get_status(3, False)) == (2, 1, 1, "running")
     run.apply_event(ended("a", 0, 1, item=2))
     assert step.get_status(3, False) == "failed"
     # A server that was started again runs steps anew.
     run.apply_event(started("a", 0, 2, item=1))
-    assert (step.failed, step.get_status(3, False)) == (0, "running")
+    assert (step.failed_count, step.get_status(3, False)) == (0, "running")
     run.apply_event(ended("a", 0, 3, item=1))
     assert (step.count_items_with_status("completed"), step.get_status(3, False)) == (3, "completed")
 
