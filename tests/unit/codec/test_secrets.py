@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import pickle
 import traceback
+from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
@@ -403,3 +405,43 @@ def test_outputs_are_data(private_copy: bool) -> None:
         "sync", server, lambda client: client.run(KNOWN_FLOW, variables={"pin": PIN}, private_copy=private_copy)
     )
     assert json.dumps(result.output) == f'{{"b": {{"x": 2, "y": 1}}, "a": {PIN}, "z": 1}}'
+
+
+class BlobServer(Server):
+    """Also keeps the names of blobs, which calls with a key read again."""
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        if (name := request.headers.get("x-blob-filename")) is not None:
+            blob = f"GET /blobs/{hashlib.sha256(request.content).hexdigest()}"
+            self.answers[blob] = httpx.Response(200, headers={"content-disposition": f'attachment; filename="{name}"'})
+        return super().__call__(request)
+
+
+WAYS: dict[str, Callable[[Any, Any], Any]] = {
+    "run with a key": lambda client, run: client.run(**run, idempotency_key="k"),
+    "run with a scope": lambda client, run: client.run(**run, idempotency_key="k", idempotency_scope="s"),
+    "rerun": lambda client, run: client.rerun(RUN_ID, **run),
+    "rerun with a key": lambda client, run: client.rerun(RUN_ID, **run, idempotency_key="k"),
+    "map": lambda client, run: client.map(run["flow"], [1], variables=run["variables"]),
+    "map with keys": lambda client, run: client.map(
+        run["flow"], [1], variables=run["variables"], idempotency_key=lambda value: f"k{value}"
+    ),
+}
+
+
+@pytest.mark.parametrize("is_default", [False, True], ids=["passed", "default"])
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("twin", TWINS)
+def test_secrets_of_runs_with_keys_of_reruns_and_of_batches(twin: str, way: str, is_default: bool) -> None:
+    pin = {"type": "integer", "is_secret": True} | ({"default": PIN} if is_default else {})
+    flow = {**KNOWN_FLOW, "schemas": {"properties": {"variables": {"properties": {"pin": pin}}}}}
+    server = BlobServer()
+    failed = {**SUMMARY, "status": 3, "items": {"total": 1, "failed": 1}}
+    server.answers["POST /runs"] = httpx.Response(200, json={"summary": failed, "results": [FAILED_ITEM]})
+    run = {"flow": flow, "input": 1, "variables": {} if is_default else {"pin": PIN}}
+    found = ask(twin, server, lambda client: WAYS[way](client, run))
+    results = found if isinstance(found, list) else getattr(found, "results", [found])
+    for each in results:
+        said = f"{each!r} {each.to_dict()}"
+        assert "pin ***" in said
+        assert str(PIN) not in said
