@@ -63,7 +63,6 @@ TOKENS = {
     "async_get_connection_owner": "sync_get_connection_owner",
     "asynccontextmanager": "contextmanager",
     "asyncio": "time",
-    "get_async_httpx_client": "get_httpx_client",
     "handle_async_request": "handle_request",
     "set_async_httpx_client": "set_httpx_client",
 }
@@ -71,7 +70,6 @@ TEXTS = {
     r"Iterable\[Any\] \| Iterable\[Any\]": "Iterable[Any]",
     r"Callable\[(\[[\w., ]*\]|\.\.\.), Awaitable\[([\w.]+|\w+\[\w+\])\]\]": r"Callable[\1, \2]",
     r"-> Awaitable\[(.+)\]:": r"-> \1:",
-    r"contextlib\.aclosing": "contextlib.closing",
     r'"stepflow_client\._async\.': '"stepflow_client._sync.',
     r"if\s+the\s+task\s+is\s+cancelled\s+\(in\s+the\s+sync\s+client:\s+on\s+a\s+KeyboardInterrupt\)": (
         "on a KeyboardInterrupt"

@@ -94,7 +94,7 @@ ROWS: list[tuple[str, type[StepflowClientError], Operation]] = [
     ("submit([object])", InvalidArgumentError, lambda c: c.submit(FLOW, [1, object()])),
     ("submit(max_concurrency=0)", InvalidArgumentError, lambda c: c.submit(FLOW, max_concurrency=0)),
     ("submit(overrides=[None])", InvalidArgumentError, lambda c: c.submit(FLOW, overrides=[None])),
-    # OutputDecoder and waiting
+    # Reading and waiting
     *(
         (f"{name}({run_id!r})", InvalidArgumentError, lambda c, name=name, run_id=run_id: getattr(c, name)(run_id))
         for name in (

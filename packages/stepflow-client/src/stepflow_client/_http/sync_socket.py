@@ -1,4 +1,5 @@
-"""A blocking connection, plus code shared with its counterpart for event loops (`async_socket`).
+"""A blocking connection, how many requests use one at once, and code shared with the counterpart for event loops
+(`async_socket`).
 
 Both are written by hand. They raise ConnectFailed if nothing was sent, and a different HttpError if something may have
 been.

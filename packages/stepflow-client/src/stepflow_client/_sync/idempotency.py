@@ -65,7 +65,7 @@ class _KeyedCall(NamedTuple):
     sent_overrides: dict[str, Any] | None = None
     """Overrides for the steps that are executed, leaving out any steps that a rerun keeps."""
     needs: RunRequirements | None = None
-    """What the flow's runs need, or None if the call doesn't have a flow."""
+    """What the flow's runs need, or None for a call that only looks for the run."""
 
     @property
     def flow_id_or_scoped_key(self) -> str:

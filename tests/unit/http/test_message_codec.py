@@ -1,4 +1,4 @@
-"""OutputDecoder answers, byte by byte and several at once."""
+"""Reading answers, byte by byte and several at once."""
 
 from __future__ import annotations
 
