@@ -12,7 +12,7 @@ import httpx
 import pytest
 from stepflow_client import InvalidArgumentError
 from stepflow_client._codec.call_arguments import parse_declared_variables
-from stepflow_client._data.values import unify_overrides
+from stepflow_client._data.values import PLAIN, unify_overrides
 from stepflow_client.flows.graph import FlowSteps
 from stepflow_client.flows.run_requirements import (
     RunRequirements,
@@ -31,6 +31,14 @@ def needs(
     schemas = {"properties": {"variables": {"properties": declared, "required": list(required)}}}
     flow = {"schemas": schemas, "steps": [{"component": "/a", **step} for step in steps], "output": output}
     return find_requirements(flow, parse_declared_variables(flow))
+
+
+def test_clients_keep_a_decoder_only_of_runs_that_need_one() -> None:
+    assert needs(None).make_decoder({}) is PLAIN
+    assert needs(None).make_decoder({"key": "open sesame"}) is PLAIN
+    assert needs({"b": 1, "a": 2}).make_decoder({"key": "open sesame"}) == PLAIN._replace(like={"b": 1, "a": 2})
+    secret = needs(None, key={"type": "string", "is_secret": True})
+    assert secret.make_decoder({"key": "open sesame"}).secrets.hide_in("open sesame") == "***"
 
 
 KEY = {"$variable": "key"}

@@ -49,7 +49,9 @@ class RunRequirements(NamedTuple):
 
     def make_decoder(self, variables: Mapping[str, Any]) -> OutputDecoder:
         """Return a decoder for responses about runs with these variables."""
-        return self.decoder._replace(secrets=find_secrets(variables, self.declared)) if variables else self.decoder
+        if not variables:
+            return self.decoder
+        return make_output_decoder(self.decoder.like, find_secrets(variables, self.declared))
 
     def check_overrides(self, overrides: Mapping[str, Any] | None) -> None:
         """Reject overrides with an unknown step (which servers also reject) or an unknown key (which they ignore).
