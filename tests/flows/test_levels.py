@@ -226,6 +226,18 @@ _LEGACY = _flow("{$from: {workflow: input}, path: $.a}")
                 "0.10": [("misplaced-schema", "warning")],
             },
         ),
+        (
+            "name: f\ndescription: d\nsteps:\noutput: 1\n",
+            {None: [("wrong-type", "warning")], "0.10": [("wrong-type", "fatal")], "0.11": []},
+        ),
+        (
+            _flow("1", more="schemas: {input: {}}\n"),
+            {
+                None: [("misplaced-schema", "error")],
+                "0.10": [("misplaced-schema", "warning")],
+                "0.11": [("misplaced-schema", "fatal")],
+            },
+        ),
         (_LEGACY, {None: [("from-expression", "fatal")], "0.13": [("from-expression", "fatal")]}),
     ],
 )

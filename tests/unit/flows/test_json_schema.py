@@ -342,6 +342,19 @@ def test_a_condition_decides_if_it_is_understood(condition: Any, is_decided: boo
     assert bool(find_mismatches(1, {"if": condition, "then": False, "else": False}, defs)) is is_decided
 
 
+def test_another_type_is_told_with_what_an_object_or_a_list_would_have() -> None:
+    for schema, hint in (
+        ({"type": "object", "properties": {"a": {}}}, "fields are: a"),
+        ({"type": ["object", "null"], "properties": {"a": {}}, "required": ["a"]}, "fields are: a (required)"),
+        ({"type": "object"}, None),
+        ({"type": "string", "properties": {"a": {}}}, None),
+        ({"type": "array", "items": {"type": "string"}}, "write [...], with elements that are: string"),
+        ({"type": "array"}, None),
+    ):
+        (found,) = find_mismatches(5, schema, {})
+        assert found.hint == hint
+
+
 def test_messages_and_hints_are_cut() -> None:
     (found,) = find_mismatches("x" * 500, {"enum": ["a"]}, {})
     assert found.message == f"'{'x' * 97}...{'x' * 98}' is not one of the allowed values"

@@ -19,6 +19,7 @@ from stepflow_client.flows.run_requirements import (
     check_variables,
     find_certain_reads,
     find_requirements,
+    find_unread_fields,
 )
 
 from tests.unit.both_twins import TWINS, Server, ask
@@ -252,6 +253,19 @@ def test_values_that_match_the_schemas_of_variables() -> None:
     check_variables(DECLARED, {"mood": "curt", "turns": 1.0, "server": {}, "key": "abcd"})
     check_variables(DECLARED, {"turns": None})
     check_variables({"output": {"$variable": "x"}}, {"x": 1})
+
+
+def test_fields_that_nothing_reads_are_told_with_those_that_are_read() -> None:
+    maybe = {"$if": {"$input": "$.c"}, "then": {"$input": "$.a.y"}}
+    output = [{"$input": "$.a.x"}, maybe, {"$input": "$.b.y"}, {"$input": "$.whole"}]
+    value = {"a": {"x": 1, "zzz": 2}, "b": {"y": 1}, "whole": {"any": 1}, "qqq": 5, "c": True}
+    found = [(each.path, each.hint) for each in find_unread_fields({"output": output}, value)]
+    assert found == [
+        ("$.a.zzz", "fields are: x (required), y"),
+        ("$.qqq", "fields are: a (required), c, b (required), whole (required)"),
+    ]
+    assert find_unread_fields({"output": {"$input": "$"}}, value) == []
+    assert find_unread_fields({"output": 1}, value) == []
 
 
 @pytest.mark.parametrize(

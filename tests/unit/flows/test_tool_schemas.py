@@ -103,6 +103,9 @@ def test_fields_that_every_run_reads_are_required() -> None:
         "required": ["note", "to", "new"],
     }
     assert schema["required"] == ["note"]
+    assert require_fields_at_paths({"properties": {"a": True, "b": _TEXT}}, [("a", "x"), ("b", "x")]) == {
+        "properties": {"a": True, "b": _TEXT}, "required": ["a", "b"],
+    }  # fmt: skip
     closed = {"type": "object", "additionalProperties": False}
     assert require_fields_at_paths(closed, [("new",)]) == closed
     assert require_fields_at_paths({"type": "object"}, [("a",)]) == {
