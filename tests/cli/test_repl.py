@@ -101,6 +101,13 @@ def test_a_server_that_is_not_there(stepflow: Stepflow, terminal: Callable[..., 
     assert "http://127.0.0.1:9 cannot be reached" in shown.screen
 
 
+def test_tests_run_on_its_server_whatever_the_configuration_is_now(stepflow: Stepflow, prompt: Terminal) -> None:
+    path = stepflow.home / ".config" / "stepflow" / "config.toml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("not TOML")
+    enter(prompt, "test hello.yaml", "1 without an expectation in")
+
+
 def test_an_embedded_server_that_ends(stepflow: Stepflow, prompt: Terminal) -> None:
     enter(prompt, "run echo.yaml --input-json 41", "\n41\n")
     (child,) = stepflow.shell(f"pgrep -P {prompt.child.pid} -f stepflow-server").stdout.split()

@@ -102,8 +102,8 @@ def open_test_clients(server: ServerOptions) -> Iterator[TestClients]:
     Raises:
         Problem, StepflowClientError: If the server can't be reached or started.
     """
-    choice = choose_server(server)
-    if get_server_kept_in_session(server) is not None or not choice.is_embedded:
+    choice = choose_server(server) if get_server_kept_in_session(server) is None else None
+    if choice is None or not choice.is_embedded:
         with connect(server) as target:
             yield TestClients(target.client)
         return
