@@ -54,7 +54,17 @@ SWAPPED: dict[type[ast.AST], Any] = {
     **{one: other for pair in (*PAIRS, (ast.And, ast.Or), (ast.Add, ast.Sub)) for one, other in (pair, pair[::-1])},
     **dict.fromkeys((ast.Mult, ast.Div, ast.FloorDiv), ast.Add),
 }
-UNTESTED = {"__repr__", "__rich_repr__", "__all__", "__slots__", "TYPE_CHECKING", "_log", "fsync", "stacklevel"}
+UNTESTED = {
+    "__repr__",
+    "__rich_repr__",
+    "__all__",
+    "__slots__",
+    "TYPE_CHECKING",
+    "_log",
+    "fsync",
+    "stacklevel",
+    "strict",
+}
 """Names whose definitions, calls and arguments have no effect that a test should prove."""
 
 
@@ -76,13 +86,15 @@ class Mutant:
 
 
 def nodes(tree: ast.AST) -> Iterator[ast.AST]:
-    """Yield what a test should prove: no annotations, decorators, docstrings, logging, or formatted strings."""
+    """Yield what a test should prove: no annotations, decorators, docstrings, logging, formatted strings or limits."""
     yield tree
     for name, value in ast.iter_fields(tree):
         if name in ("annotation", "returns", "decorator_list"):
             continue
         for child in value if isinstance(value, list) else [value]:
             if isinstance(child, ast.JoinedStr) or not isinstance(child, ast.AST) or names(child) & UNTESTED:
+                continue
+            if isinstance(tree, ast.Module) and is_tuning_constant(child):
                 continue
             yield from nodes(child)
 
@@ -116,7 +128,8 @@ def changes(node: ast.AST) -> Iterator[tuple[ast.expr | ast.stmt, str]]:
             yield node, str(not value)
         case ast.Constant(value=int(value) | float(value)):
             yield node, str(value + 1)
-        case ast.Return(value=ast.expr() as value) if ast.unparse(value) != "None":
+        # A constant in its place is changed on its own, and None has the same truth value as False, 0 and ().
+        case ast.Return(value=ast.expr() as value) if not is_constant(value):
             yield node, "return None"
         case ast.Expr(ast.Call()) | ast.AugAssign() | ast.Raise() | ast.Continue() | ast.Break():
             yield node, "pass"
@@ -124,6 +137,22 @@ def changes(node: ast.AST) -> Iterator[tuple[ast.expr | ast.stmt, str]]:
             yield node, "pass"
     if isinstance(node, ast.If | ast.IfExp | ast.While) and not isinstance(node.test, ast.Compare | ast.UnaryOp):
         yield node.test, f"(not ({ast.unparse(node.test)}))"
+
+
+def is_constant(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) or (isinstance(node, ast.Tuple) and not node.elts)
+
+
+def is_tuning_constant(node: ast.AST) -> bool:
+    """Return whether a node defines a module's limit, size or duration: the next higher number would do as well."""
+    match node:
+        case ast.Assign([ast.Name(name)], ast.Constant(int() | float())):
+            return name.isupper()
+        case ast.Assign([ast.Tuple(names)], ast.Tuple(values)):
+            return all(isinstance(each, ast.Name) and each.id.isupper() for each in names) and all(
+                isinstance(each, ast.Constant) for each in values
+            )
+    return False
 
 
 def check_paths() -> None:
