@@ -128,8 +128,7 @@ def changes(node: ast.AST) -> Iterator[tuple[ast.expr | ast.stmt, str]]:
             yield node, str(not value)
         case ast.Constant(value=int(value) | float(value)):
             yield node, str(value + 1)
-        # A constant in its place is changed on its own, and None has the same truth value as False, 0 and ().
-        case ast.Return(value=ast.expr() as value) if not is_constant(value):
+        case ast.Return(value=ast.expr() as value) if not is_like_none(value):
             yield node, "return None"
         case ast.Expr(ast.Call()) | ast.AugAssign() | ast.Raise() | ast.Continue() | ast.Break():
             yield node, "pass"
@@ -139,8 +138,12 @@ def changes(node: ast.AST) -> Iterator[tuple[ast.expr | ast.stmt, str]]:
         yield node.test, f"(not ({ast.unparse(node.test)}))"
 
 
-def is_constant(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) or (isinstance(node, ast.Tuple) and not node.elts)
+def is_like_none(node: ast.expr) -> bool:
+    """Return whether a returned value is as false as None, or a truth value, which is changed on its own."""
+    match node:
+        case ast.Constant(value):
+            return not value or value is True
+    return isinstance(node, ast.Tuple) and not node.elts
 
 
 def is_tuning_constant(node: ast.AST) -> bool:
