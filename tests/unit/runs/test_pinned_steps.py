@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from stepflow_client._runs.pinned_steps import Fails, pin_overrides, pinned_flow
+from stepflow_client import InvalidArgumentError
+from stepflow_client._runs.pinned_steps import PIN_COMPONENT, Delayed, Fails, pin_overrides, pinned_flow
 from stepflow_client.types import ErrorCode
 
 HANDLING = {"action": "useDefault", "defaultValue": 1}
@@ -22,3 +23,37 @@ def test_no_step_handles_a_failure_of_the_orchestrator() -> None:
     failure = Fails(ErrorCode.ORCHESTRATOR)
     assert "onError" not in pinned_flow(FLOW, {"a": failure})["steps"][0]
     assert pin_overrides({"a": failure})["a"]["onError"] is None
+
+
+@pytest.mark.parametrize(
+    ("outcome", "component", "milliseconds"),
+    [
+        (5, PIN_COMPONENT, None),
+        (None, PIN_COMPONENT, None),
+        (Delayed(5, 0), PIN_COMPONENT, None),
+        (Delayed(5, 1.25), "/builtin/iterate", 1250),
+        (Delayed(5, 0.0001), "/builtin/iterate", 1),
+        (Fails(), "/builtin/iterate", None),
+        (Delayed(Fails(), 0.5), "/builtin/iterate", 500),
+    ],
+)
+def test_only_a_delayed_outcome_takes_time(outcome: Any, component: str, milliseconds: int | None) -> None:
+    step = pinned_flow(FLOW, {"a": outcome})["steps"][0]
+    assert step["component"] == component
+    within = step.get("input", {}).get("flow", {}).get("$literal", {}).get("steps", [])
+    assert [each["input"] for each in within] == ([] if milliseconds is None else [{"duration_ms": milliseconds}])
+
+
+@pytest.mark.parametrize("output", [5, None, Delayed({"n": 1}, 2)])
+def test_the_output_is_the_default_of_a_step_that_fails(output: Any) -> None:
+    flow = {"steps": [{**FLOW["steps"][0], "input": {"n": 1}, "mustExecute": True}, {"id": "b", "component": "/y"}]}
+    pinned, other = pinned_flow(flow, {"a": output})["steps"]
+    expected = output.outcome if isinstance(output, Delayed) else output
+    assert pinned["onError"] == {"action": "useDefault", "defaultValue": expected}
+    assert pinned["mustExecute"]
+    assert other == {"id": "b", "component": "/y"}
+
+
+def test_only_steps_of_the_flow_are_pinned() -> None:
+    with pytest.raises(InvalidArgumentError, match=r"^the flow has no step 'b' to pin$"):
+        pinned_flow(FLOW, {"a": 1, "b": 2})
