@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from stepflow_client import errors
 from stepflow_client._codec import failed_items, responses
 from stepflow_client._codec.call_arguments import parse_declared_variables
 from stepflow_client._codec.responses import StartedRun
+from stepflow_client._runs.stored_flow import RerunOrigin
+from stepflow_client.history import HistoryEntry
 from stepflow_client.types import ComponentInfo, ComponentList, ErrorCode, ExecutionStatus, FailedPlugin, FlowVariable
 
 RUN_ID = "01900000-0000-7000-8000-000000000001"
@@ -510,11 +513,69 @@ def test_required_may_be_nonsense(required: Any) -> None:
         ({"a": {"input": 1}}, {"a": {"input": 1}}),
         ({"steps": {}}, None),
         ({"steps": "odd"}, None),
+        ("odd", "odd"),
+        ([], None),
         (None, None),
     ],
 )
 def test_overrides_of_a_run_are_read_as_callers_write_them(sent: Any, read: Any) -> None:
     assert responses.combine_run_arguments(RUN_ID, {"overrides": sent}, None).overrides == read
+
+
+@pytest.mark.parametrize(
+    ("given", "inputs", "overrides"),
+    [
+        ({"inputs": [1, None], "overrides": {"a": {"input": 2}}}, [1, None], {"a": {"input": 2}}),
+        ({"inputs": []}, [], None),
+        ({}, None, None),
+        (None, None, None),
+    ],
+)
+def test_the_arguments_that_older_servers_return(given: Any, inputs: Any, overrides: Any) -> None:
+    read = responses.read_reported_arguments({"given": given})
+    assert read == {"inputs": inputs, "overrides": overrides}
+    assert responses.make_run_arguments(RUN_ID, read, None).inputs == inputs
+
+
+@pytest.mark.parametrize("inputs", [{"a": 1}, "text", 0, False])
+def test_inputs_of_a_run_are_a_list(inputs: Any) -> None:
+    with pytest.raises(TypeError, match=r"^inputs: not a list$"):
+        responses.read_reported_arguments({"given": {"inputs": inputs}})
+
+
+@pytest.mark.parametrize("content", [None, [], "text"])
+def test_the_content_of_a_flow_is_an_object(content: Any) -> None:
+    with pytest.raises(TypeError, match=r"^flow: not an object$"):
+        responses.read_stored_content({"flow": content})
+
+
+@pytest.mark.parametrize(
+    ("reported", "recorded", "expected"),
+    [
+        ({}, {"input": {"n": 1}}, {"inputs": [{"n": 1}], "variables": {}}),
+        ({}, {"input": [1, 2]}, {"inputs": [1, 2], "variables": {}}),
+        ({"inputs": [3]}, {"input": [1, 2]}, {"inputs": [3], "variables": {}}),
+        ({}, {"input": None, "omitted": ("input",)}, {"inputs": None, "variables": {}}),
+        ({"inputs": [3]}, {"omitted": ("input", "variables")}, {"inputs": [3], "variables": None}),
+        ({}, {"variables": {"v": 1}}, {"inputs": [None], "variables": {"v": 1}}),
+        ({"overrides": {"a": 1}}, {"overrides": {"a": 1, "b": 2}}, {"overrides": {"a": 1}}),
+        ({"overrides": {"a": 1}}, {"overrides": {"a": 1, "b": 2}, "rerun_of": "r"}, {"overrides": {"a": 1, "b": 2}}),
+        ({"overrides": {"a": 1}}, {"rerun_of": "r"}, {"overrides": {"a": 1}, "rerun_of": "r"}),
+        ({}, {"overrides": {"b": 2}}, {"overrides": {"b": 2}, "is_recorded": True}),
+        ({}, {"labels": {"l": "x"}, "note": "n", "kept": ("a",)}, {"labels": {"l": "x"}, "note": "n", "kept": ["a"]}),
+    ],
+)
+def test_the_history_knows_what_the_server_does_not_say(
+    reported: dict[str, Any], recorded: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    entry = HistoryEntry(RUN_ID, datetime.now(UTC), **recorded)
+    arguments = responses.make_run_arguments(RUN_ID, reported, entry)
+    assert {name: getattr(arguments, name) for name in expected} == expected
+
+
+def test_a_rerun_that_was_not_recorded_names_the_earlier_run() -> None:
+    arguments = responses.make_run_arguments(RUN_ID, {}, None, RerunOrigin("earlier", {"a": 1, "b": 2}))
+    assert (arguments.rerun_of, arguments.kept, arguments.is_recorded) == ("earlier", ["a", "b"], False)
 
 
 def test_components_by_any_of_their_names() -> None:
