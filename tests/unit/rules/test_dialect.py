@@ -11,6 +11,7 @@ from stepflow_client._rules.dialect import (
     AlreadyCurrentError,
     DecodedRequest,
     DecodedResponse,
+    add_missing_health_fields,
     rename_component_fields,
     translate_request,
 )
@@ -215,6 +216,162 @@ def test_components_get_the_current_names() -> None:
     assert (reply.body["complete"], reply.body["failedPlugins"]) == (True, [])
     (component,) = rename_component_fields(old)["components"]
     assert (component["componentId"], component["path"], component["inputSchema"]) == ("/a", "/a", {})
+
+
+NOW = "2026-11-24T00:00:00Z"
+SUMMARY = {"runId": RUN, "flowId": "f", "createdAt": NOW, "rootRunId": RUN, "items": OLD_RUN["items"]}
+SUMMARY |= {"createdAtSeqno": 0, "status": 2}
+STEP = {"stepIndex": 0, "itemIndex": 0, "journalSeqno": 0, "updatedAt": NOW}
+NO_ARGUMENTS = {"inputs": None, "overrides": None}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "replied", "expected"),
+    [
+        ("DELETE", f"/runs/{RUN}", None, {}),
+        ("DELETE", "/flows/f", None, {}),
+        ("GET", "/flows/f", {"flowId": "f"}, {"flowId": "f", "allExamples": []}),
+        ("GET", "/flows/f", {"flowId": "f", "allExamples": [1]}, {"flowId": "f", "allExamples": [1]}),
+        ("POST", f"/runs/{RUN}/cancel", {**OLD_RUN, "status": "cancelled"}, {"summary": {**SUMMARY, "status": 4}}),
+        ("POST", f"/runs/{RUN}/cancel", {**OLD_RUN, "status": "odd"}, {"summary": {**SUMMARY, "status": "odd"}}),
+        (
+            *("GET", f"/runs/{RUN}", {**OLD_RUN, "completedAt": NOW, "createdAtSeqno": 7}),
+            {"summary": {**SUMMARY, "completedAt": NOW, "createdAtSeqno": 7}, "steps": [], "given": NO_ARGUMENTS},
+        ),
+        (
+            *("GET", f"/runs/{RUN}/items"),
+            {
+                "items": [
+                    {"itemIndex": 0, "status": "running", "result": None, "completedAt": None},
+                    {"itemIndex": 1, "status": "odd", "result": {}},
+                    {"itemIndex": 2, "status": "completed", "result": {"result": 5}, "completedAt": NOW},
+                ]
+            },
+            {
+                "results": [
+                    {"itemIndex": 0, "status": 1},
+                    {"itemIndex": 1, "status": "odd"},
+                    {"itemIndex": 2, "status": 2, "output": 5, "completedAt": NOW},
+                ]
+            },
+        ),
+        ("POST", "/flows", {"flowId": "f"}, {"flowId": "f", "diagnostics": {"diagnostics": []}}),
+        (
+            *("POST", "/flows"),
+            {"diagnostics": {"fatal": 0, "diagnostics": [{"level": "warning"}, {"level": 7, "experimental": True}]}},
+            {
+                "diagnostics": {
+                    "fatal": 0,
+                    "diagnostics": [{"level": 3, "experimental": False}, {"level": 7, "experimental": True}],
+                }
+            },
+        ),
+    ],
+)
+def test_answers_get_the_current_format(method: str, path: str, replied: Any, expected: dict[str, Any]) -> None:
+    sent, reply = drive("0.11", DecodedRequest(method, path), DecodedResponse(200, replied))
+    assert [(each.method, each.path) for each in sent] == [(method, path)]
+    assert reply == DecodedResponse(200, expected)
+
+
+def test_a_run_brings_its_steps_and_what_it_was_given() -> None:
+    steps = [
+        {"stepId": "a", "status": "completed", "component": "/x", "result": {"result": None}},
+        {"stepId": "b", "status": "blocked"},
+        {"stepId": "c", "status": "failed", "result": {"error": {"code": 1, "message": 'step "c" failed'}}},
+    ]
+    details = [{"itemIndex": 1, "input": "second"}, {"itemIndex": 0, "input": None, "steps": steps}]
+    run = {**OLD_RUN, "itemDetails": details, "overrides": {"a": 1}}
+    _, reply = drive("0.11", DecodedRequest("GET", f"/runs/{RUN}"), DecodedResponse(200, run))
+    assert reply.body["given"] == {"inputs": [None, "second"], "overrides": {"a": 1}}
+    failure = {"errorMessage": 'step "c" failed', "errorCode": 8}
+    details_of_failure = {"errorData": {"code": 1, "message": 'step "c" failed'}}
+    assert reply.body["steps"] == [
+        {**STEP, "stepId": "a", "component": "/x", "status": 2, "output": None},
+        {**STEP, "stepId": "c", "component": "", "status": 3, "stepIndex": 1, **failure, **details_of_failure},
+    ]
+    del details[0]["input"]
+    _, reply = drive("0.11", DecodedRequest("GET", f"/runs/{RUN}"), DecodedResponse(200, run))
+    assert reply.body["given"]["inputs"] is None, "an item without an input makes them incomplete"
+
+
+def test_a_failure_keeps_its_stack() -> None:
+    stack = [{"error": "outer", "attachments": ["a"], "other": 1}, "odd", {"attachments": [5]}, {"error": "inner"}]
+    error = {"code": 500, "message": "no step is named", "data": {"stack": stack}}
+    item = {"itemIndex": 0, "status": "failed", "result": {"error": error}}
+    _, reply = drive("0.11", DecodedRequest("GET", f"/runs/{RUN}/items"), DecodedResponse(200, {"items": [item]}))
+    kept = [{"error": "outer", "attachments": ["a"]}, {"attachments": [5]}, {"error": "inner"}]
+    assert reply.body["results"] == [
+        {
+            "itemIndex": 0,
+            "status": 3,
+            "errorMessage": "no step is named",
+            "errorCode": 3,
+            "errorData": {"code": 500, "message": "no step is named", "stack": kept},
+        }
+    ]
+
+
+@pytest.mark.parametrize(("index", "expected"), [(None, [0, 1]), ("0", [0]), ("1", [1]), ("7", [])])
+def test_steps_of_one_item_are_picked(index: str | None, expected: list[int]) -> None:
+    steps = [{"stepId": "a", "status": "completed"}]
+    details = [{"itemIndex": 0, "steps": steps}, {"itemIndex": 1, "steps": steps}, {"itemIndex": 2}]
+    replies = [{**OLD_RUN, "items": {"total": 3}, "itemDetails": details}, {"steps": {}}]
+    params = {} if index is None else {"itemIndex": index}
+    request = DecodedRequest("GET", f"/runs/{RUN}/steps", params)
+    _, reply = drive("0.11", request, *(DecodedResponse(200, each) for each in replies))
+    assert [step["itemIndex"] for step in reply.body["steps"]] == expected
+
+
+def test_steps_of_a_batch_without_details_are_those_of_its_first_item() -> None:
+    replies = [{**OLD_RUN, "items": {"total": 2}}, {"steps": {"a": {"stepId": "a", "status": "completed"}}}]
+    request = DecodedRequest("GET", f"/runs/{RUN}/steps")
+    _, reply = drive("0.11", request, *(DecodedResponse(200, each) for each in replies))
+    assert reply.body["steps"] == [{**STEP, "stepId": "a", "component": "", "status": 2}]
+
+
+@pytest.mark.parametrize("path", ["/runs", f"/runs/{RUN}/steps", f"/runs/{RUN}/steps/a", "/flows/f/variables"])
+@pytest.mark.parametrize("old", ["0.10", "0.11"])
+def test_an_error_ends_the_translation(old: str, path: str) -> None:
+    _, reply = drive(old, DecodedRequest("GET", path), DecodedResponse(503, {"message": "busy"}))
+    assert reply == DecodedResponse(503, {"error": {"code": 503, "message": "busy", "status": "UNKNOWN"}})
+
+
+def test_an_error_may_come_with_the_second_answer() -> None:
+    replies = DecodedResponse(200, OLD_RUN), DecodedResponse(404, "text of a proxy")
+    for path in (f"/runs/{RUN}/steps", f"/runs/{RUN}/steps/a"):
+        assert drive("0.11", DecodedRequest("GET", path), *replies)[1] == replies[1]
+
+
+@pytest.mark.parametrize("runs", [[], [{**OLD_RUN, "status": "running"}]])
+def test_a_list_of_runs(runs: list[dict[str, Any]]) -> None:
+    _, reply = drive("0.11", DecodedRequest("GET", "/runs"), DecodedResponse(200, {"runs": runs}))
+    assert reply.body == {"runs": [{**SUMMARY, "status": 1} for _ in runs]}
+
+
+def test_a_list_of_nested_runs_is_of_a_current_server() -> None:
+    with pytest.raises(AlreadyCurrentError):
+        drive("0.11", DecodedRequest("GET", "/runs"), DecodedResponse(200, {"runs": [{"summary": {}}]}))
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "expected"),
+    [
+        (500, "cannot deserialize blob", DecodedResponse(200, {"blobId": "b", "blobType": "binary", "data": None})),
+        (500, "the store is down", None),
+        (404, "cannot deserialize blob", None),
+        (200, {"data": 1}, None),
+    ],
+)
+def test_a_binary_blob_has_no_data_as_json(status: int, body: Any, expected: DecodedResponse | None) -> None:
+    replied = DecodedResponse(status, body)
+    assert drive("0.11", DecodedRequest("GET", "/blobs/b"), replied)[1] == (expected or replied)
+
+
+def test_health_gets_an_empty_build() -> None:
+    build = {"gitVersion": "", "dirty": False, "rustcVersion": "", "profile": "", "features": [], "target": ""}
+    assert add_missing_health_fields({"status": "healthy"}) == {"status": "healthy", "build": build}
+    assert add_missing_health_fields({"build": {"target": "x"}}) == {"build": {"target": "x"}}
 
 
 class Swapped:
