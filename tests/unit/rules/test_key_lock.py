@@ -430,6 +430,30 @@ def test_the_run_of_a_call_that_died_is_found() -> None:
     assert other.took < 150
 
 
+def test_a_look_at_a_key_finds_the_run_of_a_call_that_died() -> None:
+    """Nobody has recorded the run, so it is searched for among those of the published calls."""
+    world = World(is_sticky=True, floor=250.0)
+    assert look(world) is None
+    dead = Caller(world, 0.0, steady, death=(7, True))
+    world.go(100)
+    assert (dead.is_dead, world.recorded) == (True, None)
+    assert look(world) == world.runs[0]
+    world.recorded = KeyRun(Run(9), "same")
+    assert look(world) == world.recorded
+
+
+def look(world: World) -> KeyRun | None:
+    """Return the run of the key as a caller finds it that creates none."""
+    caller = Caller(world, 10_000.0, steady)
+    steps, result = caller.lock.find_run(), None
+    try:
+        while True:
+            result = world.execute(caller, steps.send(result))
+    except StopIteration as end:
+        found: KeyRun | None = end.value
+        return found
+
+
 def test_a_call_that_is_published_late_and_dies_keeps_the_key_from_other_arguments() -> None:
     """It is not published while others wait for it, but before the owner of the next turn would create a run."""
     held = {("same", "Put call", 1): 50.0, ("other", "Put claim", 2): 100.0}

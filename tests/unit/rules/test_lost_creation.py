@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -113,6 +114,11 @@ def test_a_server_that_has_failed_creates_no_run_later(status: int, details: Any
 def test_ids_of_version_7_tell_the_millisecond(milliseconds: int, tail: int) -> None:
     made = str(UUID(int=(milliseconds << 80) | (7 << 76) | (2 << 62) | tail))
     assert get_creation_time(made) == milliseconds / 1000
+
+
+@pytest.mark.parametrize("form", [str.upper, "{{{}}}".format, "urn:uuid:{}".format, lambda made: made.replace("-", "")])
+def test_the_form_of_an_id_does_not_matter(form: Callable[[str], str]) -> None:
+    assert get_creation_time(form(run_id(MOMENT + 0.25, 10**15))) == MOMENT + 0.25
 
 
 @pytest.mark.parametrize("made", [*(str(UUID(int=(v << 76) | (2 << 62))) for v in (1, 3, 4, 5, 6, 8)), "", "no id"])
