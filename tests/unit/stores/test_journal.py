@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import stat
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
+from stepflow_client import ErrorCode, ExecutionStatus, FlowError, JournalError, Outcome
 from stepflow_client._rules.chunks import Chunk
 from stepflow_client._stores.journal import Journal
 
@@ -24,3 +27,159 @@ def test_entries_are_appended_to_a_log_that_is_as_private_as_the_file(tmp_path: 
     with closing(Journal(tmp_path / "batch.journal")):
         modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in tmp_path.iterdir()}
     assert modes == {"batch.journal": 0o600, "batch.journal-wal": 0o600}
+
+
+RUNS = [f"01900000-0000-7000-8000-00000000000{digit}" for digit in range(3)]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "batch.journal"
+
+
+def reopened(journal: Journal) -> Journal:
+    """Return the journal as the next process finds it."""
+    journal.close()
+    return Journal(journal.path)
+
+
+def outcomes_of(chunk: Chunk) -> list[Outcome]:
+    failure = FlowError(message="no", code=ErrorCode.TIMEOUT, details={"n": 1})
+    failed = Outcome(chunk.first, None, RUNS[0], ExecutionStatus.FAILED, error=failure, attempts=2, item_index=0)
+    rest = range(chunk.first + 1, chunk.first + chunk.count)
+    return [failed, *(Outcome(index, "k", RUNS[0], ExecutionStatus.COMPLETED, {"n": index}) for index in rest)]
+
+
+def test_a_batch_keeps_its_tag_for_the_same_settings_only(path: Path) -> None:
+    journal = Journal(path)
+    tag = journal.begin_batch({"flow": "a", "variables": "b"})
+    journal = reopened(journal)
+    assert journal.begin_batch({"flow": "a", "variables": "b"}) == tag
+    with pytest.raises(JournalError) as caught:
+        journal.begin_batch({"flow": "a", "variables": "other"})
+    assert caught.value.message == f"the journal {path} belongs to a different batch: variables changed"
+    assert caught.value.hint == "use a separate journal for a changed batch"
+    journal.close()
+    with closing(Journal(path.with_name("other.journal"))) as other:
+        assert other.begin_batch({"flow": "a", "variables": "b"}) != tag
+
+
+def test_a_batch_that_has_ended_may_get_more_inputs(path: Path) -> None:
+    journal = Journal(path)
+    journal.begin_batch({})
+    assert not journal.has_ended()
+    journal.record_batch_end()
+    journal = reopened(journal)
+    assert journal.has_ended()
+    journal.begin_batch({})
+    assert not journal.has_ended()
+    journal.close()
+
+
+def test_the_first_start_and_the_first_run_are_kept(path: Path) -> None:
+    journal = Journal(path)
+    assert journal.get_or_set_first_run() is None
+    assert journal.get_or_set_start_time(5.5) == 5.5
+    assert journal.get_or_set_first_run(RUNS[0]) == RUNS[0]
+    journal = reopened(journal)
+    assert journal.get_or_set_start_time(9.0) == 5.5
+    assert journal.get_or_set_first_run() == RUNS[0]
+    journal.close()
+
+
+def test_a_chunk_is_read_as_it_was_recorded(path: Path) -> None:
+    journal = Journal(path)
+    chunks = [Chunk(0, first=0, tag="t", count=2, digest="d"), Chunk(1, first=2, tag="u", count=3, digest="e")]
+    for chunk in chunks:
+        journal.record_chunk_begin(chunk)
+    assert journal.has_lost_run()
+    journal.record_run(0, RUNS[0])
+    journal.record_run(1, RUNS[1])
+    journal.record_outcomes(1, outcomes_of(chunks[1]))
+    journal = reopened(journal)
+    assert journal.has_begun()
+    assert not journal.has_lost_run()
+    assert journal.find_chunk(0, 0) == replace(chunks[0], run_id=RUNS[0])
+    found = journal.find_chunk(1, 2)
+    assert found == replace(chunks[1], run_id=RUNS[1], outcomes=outcomes_of(chunks[1]))
+    assert [each.item_index for each in found.outcomes or []] == [0, None, None]
+    assert journal.find_chunk(2, 5) is None
+    journal.close()
+
+
+def test_a_chunk_that_is_repeated_has_no_run_yet(path: Path) -> None:
+    journal = Journal(path)
+    chunk = Chunk(0, first=0, tag="t", count=2, digest="d")
+    journal.record_chunk_begin(chunk)
+    journal.record_run(0, RUNS[0])
+    chunk.attempt, chunk.settled = 2, outcomes_of(chunk)[:1]
+    journal.record_chunk_begin(chunk)
+    journal.record_chunk_repeat(chunk)
+    journal = reopened(journal)
+    assert journal.has_lost_run()
+    assert journal.find_chunk(0, 0) == chunk
+    journal.record_run(0, RUNS[1])
+    assert journal.find_chunk(0, 0) == replace(chunk, run_id=RUNS[1])
+    journal.close()
+
+
+def test_outcomes_of_other_inputs_are_refused(path: Path) -> None:
+    with closing(Journal(path)) as journal:
+        chunk = Chunk(0, first=0, tag="t", count=2, digest="d")
+        journal.record_chunk_begin(chunk)
+        reason = "the outcomes of chunk 0 do not match its inputs"
+        with pytest.raises(JournalError, match=reason):
+            journal.find_chunk(0, 1)
+        chunk.settled = outcomes_of(Chunk(0, first=2, tag="t", count=1))
+        journal.record_chunk_repeat(chunk)
+        with pytest.raises(JournalError, match=reason):
+            journal.find_chunk(0, 0)
+        journal.record_chunk_repeat(replace(chunk, settled=[]))
+        for outcomes in (outcomes_of(chunk)[:1], outcomes_of(chunk)[::-1]):
+            journal.record_outcomes(0, outcomes)
+            with pytest.raises(JournalError, match=reason):
+                journal.find_chunk(0, 0)
+
+
+@pytest.mark.parametrize(
+    ("removed", "missing"), [("kind = 'begun' AND number = 0", 0), ("kind = 'begun' AND number = 1", 1)]
+)
+def test_a_chunk_whose_entry_is_lost_is_not_run_again(path: Path, removed: str, missing: int) -> None:
+    with closing(Journal(path)) as journal:
+        journal.begin_batch({})
+        for number in range(2):
+            journal.record_chunk_begin(Chunk(number, first=number, tag="t", count=1))
+            journal.record_run(number, RUNS[number])
+        with journal._locked_file() as file:
+            file.execute(f"DELETE FROM entry WHERE {removed}")
+    with pytest.raises(JournalError) as caught:
+        Journal(path)
+    assert caught.value.message == f"{path} is not a usable journal: the entry of chunk {missing} is missing"
+    assert (
+        caught.value.hint
+        == "remove the file to run the batch from its beginning, including inputs that have already run"
+    )
+
+
+def test_the_entry_of_the_batch_is_not_made_again(path: Path) -> None:
+    with closing(Journal(path)) as journal:
+        journal.record_chunk_begin(Chunk(0, first=0, tag="t", count=1))
+        with pytest.raises(JournalError, match="the entry of the batch is missing"):
+            journal.begin_batch({})
+
+
+def test_one_batch_uses_a_journal(path: Path) -> None:
+    with closing(Journal(path)), pytest.raises(JournalError) as caught:
+        Journal(path)
+    assert caught.value.message == f"the journal {path} is in use by another batch"
+    Journal(path).close()
+
+
+def test_a_journal_that_cannot_be_opened_or_written(path: Path) -> None:
+    with pytest.raises(JournalError, match=f"^the journal {path.parent} cannot be opened: "):
+        Journal(path.parent)
+    journal = Journal(path)
+    journal.close()
+    with pytest.raises(JournalError, match=f"^the journal {path} cannot be written: ") as caught:
+        journal.record_batch_end()
+    assert caught.value.hint == "to resume the batch after its last entry, start it again with this journal"
