@@ -1,0 +1,253 @@
+"""What a run that is followed has done so far, from its events."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from stepflow_client import ExecutionStatus, Outcome
+from stepflow_client._rules.run_progress import BatchCount, FlowOutline, ItemStates, RunProgress, StepProgress
+from stepflow_client.events import (
+    RunCompletedEvent,
+    RunCreatedEvent,
+    RunEvent,
+    StepCompletedEvent,
+    StepsNeededEvent,
+    StepStartedEvent,
+    SubRunCreatedEvent,
+)
+from stepflow_client.types import ItemCounts
+
+BEGIN = datetime(2026, 11, 25, tzinfo=UTC)
+OUTLINE: FlowOutline = ("flow", {0: "a", 1: "b"})
+
+
+def common(second: float = 0.0, run: str = "r") -> dict[str, Any]:
+    return {"run_id": run, "timestamp": BEGIN + timedelta(seconds=second), "sequence_number": 0, "cursor": ""}
+
+
+def started(step: str, item: int = 0, second: float = 0.0, attempt: int = 1) -> RunEvent:
+    return StepStartedEvent(step_id=step, item_index=item, attempt=attempt, **common(second))
+
+
+def ended(step: str, item: int = 0, second: float = 0.0, status: str = "completed") -> RunEvent:
+    return StepCompletedEvent(step_id=step, item_index=item, status=ExecutionStatus(status), **common(second))
+
+
+def followed(*events: RunEvent, total: int = 1, outline: FlowOutline = OUTLINE) -> RunProgress:
+    run = RunProgress("r", outline, total=total, created_at=BEGIN)
+    for event in events:
+        run.apply_event(event)
+    return run
+
+
+# Steps and items
+
+
+def test_a_step_lasts_from_its_start_to_its_end() -> None:
+    run = followed()
+    assert run.apply_event(started("a", second=1.0)) is None
+    assert run.apply_event(ended("a", second=3.5)) == 2.5
+    assert run.apply_event(ended("b", second=4.0)) is None, "it has no start"
+    assert run.apply_event(RunCompletedEvent(**common(7.0))) == 7.0
+    assert (run.status, run.is_over, run.get_duration(BEGIN + timedelta(seconds=99))) == ("completed", True, 7.0)
+
+
+def test_a_run_that_goes_on_lasts_until_now() -> None:
+    run = followed(started("a", second=1.0))
+    now = BEGIN + timedelta(seconds=4)
+    assert run.get_duration(now) == 4.0
+    assert run.steps[0].get_duration(now) == 3.0
+    assert run.get_duration(BEGIN - timedelta(seconds=1)) == 0.0, "the clocks differ"
+    run.apply_event(ended("a", second=2.0))
+    assert run.steps[0].get_duration(now) == 1.0
+    assert RunProgress("r").get_duration(now) is None
+
+
+def test_a_step_that_starts_again_keeps_its_first_start() -> None:
+    run = followed(
+        started("a", second=1.0), ended("a", second=2.0, status="failed"), started("a", second=5.0, attempt=2)
+    )
+    (step,) = run.steps
+    assert (step.attempt, step.ended, step.failed) == (2, {}, 0)
+    assert run.apply_event(ended("a", second=6.0)) == 1.0
+    assert step.get_duration(BEGIN) == 5.0
+
+
+def test_steps_come_in_the_order_of_the_flow() -> None:
+    run = followed(started("z"), started("b"), started("a"))
+    assert [step.step_id for step in run.steps] == ["a", "b", "z"]
+    assert [step.step_id for step in followed(StepsNeededEvent(step_ids=["b", "a"], **common())).steps] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("events", "expected"),
+    [
+        ([], ItemStates(set(), set(), set())),
+        ([started("a")], ItemStates(set(), set(), {0})),
+        ([ended("a")], ItemStates(set(), set(), {0})),
+        ([ended("a"), ended("b")], ItemStates({0}, set(), set())),
+        ([ended("a"), ended("b", status="skipped")], ItemStates({0}, set(), set())),
+        ([ended("a"), ended("b", status="failed")], ItemStates(set(), {0}, set())),
+        ([ended("a", status="failed")], ItemStates(set(), {0}, set())),
+        ([ended("a"), ended("b"), ended("a", 1), started("b", 1)], ItemStates({0}, set(), {1})),
+        ([ended("a"), ended("b"), started("a")], ItemStates(set(), set(), {0})),
+        ([StepsNeededEvent(step_ids=["b"], **common()), ended("b")], ItemStates({0}, set(), set())),
+        ([StepsNeededEvent(step_ids=["a", "b"], **common()), ended("b")], ItemStates(set(), set(), {0})),
+    ],
+)
+def test_an_item_has_succeeded_once_its_steps_have(events: list[RunEvent], expected: ItemStates) -> None:
+    assert followed(*events, total=2).get_item_states() == expected
+
+
+def test_the_server_knows_the_items_of_a_run_that_has_ended() -> None:
+    run = followed(ended("a"), ended("b"), started("a", 1), ended("a", 2, status="failed"), total=5)
+    assert run.count_ended_items() == (1, 1)
+    assert run.get_item_counts() == {"total": 5, "completed": 1, "failed": 1, "running": 3}
+    run.reported = ItemCounts(total=5, completed=2, failed=1, cancelled=2)
+    assert run.count_ended_items() == (1, 1), "its counts are outdated until then"
+    run.record_run_end("failed", None)
+    assert run.count_ended_items() == (2, 3)
+    assert run.get_item_counts() == {"total": 5, "completed": 2, "failed": 3, "running": 0}
+
+
+def test_without_events_the_counts_of_the_server_are_used_from_the_start() -> None:
+    run = followed(total=3)
+    run.reported = ItemCounts(total=3, completed=1, failed=1)
+    assert run.count_ended_items() == (1, 1)
+
+
+def test_items_of_a_cancelled_run_that_have_not_ended_are_cancelled() -> None:
+    run = followed(ended("a"), ended("b"), RunCompletedEvent(status=ExecutionStatus.CANCELLED, **common()), total=3)
+    assert run.get_item_counts() == {"total": 3, "completed": 1, "failed": 0, "cancelled": 2}
+
+
+@pytest.mark.parametrize("total", [1, 2])
+def test_only_a_run_of_one_item_tells_its_steps(total: int) -> None:
+    progress = followed(ended("a"), started("b"), total=total).make_progress(1.5)
+    assert (progress.run_id, progress.status, progress.total, progress.duration) == ("r", "running", total, 1.5)
+    assert (progress.steps, progress.finished_steps) == ((2, 1) if total == 1 else (None, 0))
+    assert progress.running_steps == ("b",)
+
+
+def test_the_number_of_steps_may_be_unknown() -> None:
+    assert followed(outline=(None, {})).make_progress(0.0).steps is None
+    assert followed(StepsNeededEvent(step_ids=["b"], **common())).make_progress(0.0).steps == 1
+
+
+def test_the_number_of_items_may_come_with_the_first_event() -> None:
+    assert followed(RunCreatedEvent(item_count=4, **common())).total == 4
+
+
+# Runs of steps
+
+
+def test_steps_of_a_sub_run_are_named_by_their_position() -> None:
+    asked: list[tuple[str, int]] = []
+
+    def flow_of(run_id: str, item: int) -> FlowOutline:
+        asked.append((run_id, item))
+        return "inner", {0: "x"}
+
+    run = RunProgress("r", OUTLINE, flow_of=flow_of)
+    run.apply_event(SubRunCreatedEvent(item_count=3, **common(2.0, "s")))
+    run.apply_event(StepsNeededEvent(step_ids=["a"], **common(2.0, "s")))
+    for index, item in ((0, 2), (7, 1), (7, 1)):
+        run.apply_event(StepStartedEvent(step_id="a", step_index=index, item_index=item, **common(3.0, "s")))
+    sub_run = run.sub_runs["s"]
+    assert (sub_run.flow_name, sub_run.total, [step.step_id for step in sub_run.steps]) == ("inner", 3, ["x", "#7"])
+    assert asked == [("s", 2), ("s", 1)], "a position that is unknown is asked for once"
+    assert run.steps == []
+    assert run.apply_event(RunCompletedEvent(**common(5.0, "s"))) == 3.0
+    assert (sub_run.is_over, run.is_over) == (True, False)
+
+
+def test_a_step_without_a_position_has_the_name_that_the_server_sends() -> None:
+    run = RunProgress("r")
+    run.apply_event(StepStartedEvent(step_id="a", **common(run="s")))
+    run.apply_event(StepStartedEvent(step_index=3, **common()))
+    assert [step.step_id for step in run.sub_runs["s"].steps] == ["a"]
+    assert [step.step_id for step in run.steps] == ["#3"]
+
+
+def test_what_a_server_has_lost_has_failed() -> None:
+    run = followed(ended("a"), started("b"), started("b", 1), total=2)
+    for sub_run in ("running", "over"):
+        run.apply_event(SubRunCreatedEvent(**common(run=sub_run)))
+        run.apply_event(StepStartedEvent(step_id="x", **common(run=sub_run)))
+    run.apply_event(RunCompletedEvent(**common(run="over")))
+    run.mark_running_as_failed()
+    assert {step.step_id: (step.running, step.ended) for step in run.steps} == {
+        "a": ({}, {0: "completed"}),
+        "b": ({}, {0: "failed", 1: "failed"}),
+    }
+    assert {name: each.status for name, each in run.sub_runs.items()} == {"running": "failed", "over": "completed"}
+    assert run.sub_runs["running"].is_over
+    assert [step.ended for step in run.sub_runs["running"].steps] == [{0: "failed"}]
+    assert (run.status, run.is_over) == ("running", False), "the run itself is reported by its server"
+
+
+# The state of a step
+
+
+@pytest.mark.parametrize(
+    ("statuses", "running", "total", "is_over", "expected"),
+    [
+        ([], [], 1, False, "waiting"),
+        ([], [], 1, True, "not run"),
+        ([], [0], 1, False, "running"),
+        (["completed"], [], 1, False, "completed"),
+        (["completed"], [], 2, False, "running"),
+        (["completed"], [], 2, True, "completed"),
+        (["completed"], [1], 2, True, "running"),
+        (["completed", "cancelled"], [], 2, False, "cancelled"),
+        (["completed", "failed", "cancelled"], [], 3, False, "failed"),
+    ],
+)
+def test_the_state_of_a_step(statuses: list[str], running: list[int], total: int, is_over: bool, expected: str) -> None:
+    step = StepProgress("a")
+    for item, status in enumerate(statuses):
+        step.record_item_end(item, None, status)
+    for item in running:
+        step.record_item_start(item, None, attempt=1)
+    assert step.get_status(total, is_over) == step.get_state_text(total, is_over) == expected
+
+
+def test_a_rerun_keeps_what_has_completed() -> None:
+    run = RunProgress("r", OUTLINE, kept={"a", "b"})
+    run.apply_event(ended("a"))
+    run.apply_event(ended("b", status="cancelled"))
+    assert [step.get_state_text(1, True) for step in run.steps] == ["kept", "cancelled"]
+
+
+# Batches
+
+
+def outcome(status: str, duration: float | None, run_id: str | None = "r") -> Outcome:
+    return Outcome(0, None, run_id, ExecutionStatus(status), duration=duration)
+
+
+def test_the_inputs_of_a_batch_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 50.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    count = BatchCount(9)
+    assert count.seconds > 0, "so that rates can be computed"
+    count.is_estimated = True
+    now = 54.0
+    for each in (outcome("completed", 1.0), outcome("failed", 2.0), outcome("completed", None)):
+        count.add_outcome(each)
+    count.add_outcome(outcome("failed", None, run_id=None))
+    progress = count.make_progress()
+    assert (progress.status, progress.total, progress.completed, progress.failed) == ("running", 9, 2, 2)
+    assert (progress.known, progress.duration, progress.is_estimated) == (1, 4.0, True)
+    count.add_earlier_outcomes(3)
+    end = count.make_progress(is_over=True)
+    assert (end.status, end.total, end.completed, end.failed) == ("failed", 7, 5, 2)
+    assert (end.known, end.is_estimated) == (4, False)
+
+
+def test_a_batch_without_failures_has_completed() -> None:
+    count = BatchCount()
+    count.add_outcome(outcome("completed", 1.0))
+    assert (count.make_progress().total, count.make_progress(is_over=True).status) == (None, "completed")
