@@ -238,7 +238,7 @@ class KeyLock:
         """Create a run unless an earlier owner has. Return None if this caller has lost its turn."""
         yield from self._find_possible_earlier_creator(turn)
         if self._rival is not None:
-            yield from self._poll_for_run_until(self._get_lease_end(), *self._rival)
+            yield from self._poll_for_run_until(self._get_lease_end(), self._rival)
         if self._published:
             run: KeyRun | None = yield FindRecord()
             if run is not None:
@@ -341,8 +341,8 @@ class KeyLock:
             return run
         return next(iter((yield from self._search_published_runs())), KeyRun(None, call.digest))
 
-    def _poll_for_run_until(self, end: float, turn: int = 0, call: PublishedCall | None = None) -> Steps[KeyRun | None]:
-        """Wait for the run until `end`. Return None if it hasn't appeared by then, or once the turn's owner is gone."""
+    def _poll_for_run_until(self, end: float, rival: tuple[int, PublishedCall] | None = None) -> Steps[KeyRun | None]:
+        """Wait for the run until `end`. Return None if it hasn't appeared by then, or once the rival is gone."""
         step = self.round_trip
         backoff = Backoff(step, max(_MAX_POLL * step, _MAX_SHORT_POLL), 1.5, jitter=True)
         while (left := end - self.clock()) > 0:
@@ -350,7 +350,7 @@ class KeyLock:
             run: KeyRun | None = yield FindRecord()
             if run is not None:
                 return run
-            if call is not None and (yield from self._has_owner_given_up(turn, call)):
+            if rival is not None and (yield from self._has_owner_given_up(*rival)):
                 break
         return None
 
