@@ -22,6 +22,11 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return fake
 
 
+def test_the_defaults_are_those_that_the_documentation_names() -> None:
+    expected = RetryPolicy(max_attempts=5, first_delay=0.1, max_delay=5.0, budget=0.5)
+    assert resolve_retry_policy(None) == RetryPolicy() == expected
+
+
 def test_each_pause_is_longer_until_the_longest() -> None:
     backoff = Backoff(1.0, 5.0)
     assert [backoff.next_delay() for _ in range(5)] == [1.0, 2.0, 4.0, 5.0, 5.0]

@@ -404,6 +404,20 @@ def test_each_creation_is_sent_directly_after_a_check() -> None:
     assert (caller.requests["CreateRun"], caller.requests["ReadMark taken"], caller.took) == (3, 4, 12.0)
 
 
+@pytest.mark.parametrize(("response", "checks"), [(120.0, 1), (130.0, 2)])
+def test_a_check_whose_response_took_half_the_lease_is_repeated(response: float, checks: int) -> None:
+    """Otherwise, the creation might be sent when the lease is almost over."""
+
+    def delays(caller: Caller, kind: str) -> tuple[float, float]:
+        is_check = kind == "ReadMark taken" and caller.requests["Put call"] and caller.requests[kind] == 2
+        return 0.5, response if is_check else 0.5
+
+    world = World(is_sticky=True, floor=250.0)
+    caller = Caller(world, 0.0, delays)
+    world.go(1_000)
+    assert (caller.requests["CreateRun"], caller.requests["ReadMark taken"]) == (1, 1 + checks)
+
+
 def test_calls_of_one_process_that_run_out_of_time_wait_for_a_lease_together() -> None:
     """Each call has less time than the lease, and continues where the one before has stopped."""
     for sights, most in (({}, 8), (None, 100)):
