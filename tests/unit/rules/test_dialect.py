@@ -88,7 +88,7 @@ def test_filters_are_translated() -> None:
 
 def test_a_status_the_server_does_not_know_fits_no_run() -> None:
     sent, reply = drive("0.11", DecodedRequest("GET", "/runs", {"status": "99"}))
-    assert (sent, reply.body) == ([], {"runs": []})
+    assert (sent, reply) == ([], DecodedResponse(200, {"runs": []}))
 
 
 @pytest.mark.parametrize(
@@ -104,6 +104,8 @@ def test_a_status_the_server_does_not_know_fits_no_run() -> None:
         ({"code": -32202, "message": "error routing component"}, 9, "error routing component", None),
         ({"code": 500, "message": "error routing component"}, 9, "error routing component", None),
         ({"code": -32001, "message": "m"}, 6, "m", None),
+        ({"code": -32200, "message": "m"}, 8, "m", None),
+        ({"code": -32300, "message": "m"}, 3, "m", None),
         ({"code": 77, "message": "m"}, None, "m", None),
         (
             {
@@ -157,21 +159,28 @@ def test_one_step_is_picked_or_not_found() -> None:
     steps = {"steps": {"a": {"stepId": "a", "component": "/x", "status": "completed"}}}
     replies = (DecodedResponse(200, OLD_RUN), DecodedResponse(200, steps))
     _, found = drive("0.11", DecodedRequest("GET", f"/runs/{RUN}/steps/a"), *replies)
-    assert found.body["step"]["stepId"] == "a"
+    assert (found.status, found.body["step"]["stepId"]) == (200, "a")
     _, missing = drive("0.11", DecodedRequest("GET", f"/runs/{RUN}/steps/z"), *replies)
     assert (missing.status, missing.body["error"]["message"]) == (404, "step 'z' not found")
 
 
-def test_errors_come_in_the_envelope() -> None:
-    body = {"code": 404, "message": "no", "stack": [{"error": "no", "backtrace": "..."}]}
+@pytest.mark.parametrize(
+    ("status", "name"),
+    [
+        *((400, "INVALID_ARGUMENT"), (404, "NOT_FOUND"), (409, "FAILED_PRECONDITION"), (500, "INTERNAL")),
+        *((401, "UNKNOWN"), (503, "UNKNOWN")),
+    ],
+)
+def test_errors_come_in_the_envelope(status: int, name: str) -> None:
+    body = {"code": status, "message": "no", "stack": [{"error": "no", "backtrace": "..."}]}
     for method, path in (
         ("GET", f"/runs/{RUN}"),
         ("DELETE", f"/runs/{RUN}"),
         ("GET", "/flows/x"),
         ("GET", "/nonsense"),
     ):
-        _, reply = drive("0.10", DecodedRequest(method, path), DecodedResponse(404, body))
-        assert reply.body == {"error": {"code": 404, "message": "no", "status": "NOT_FOUND", "stack": ["no"]}}
+        _, reply = drive("0.10", DecodedRequest(method, path), DecodedResponse(status, body))
+        assert reply.body == {"error": {"code": status, "message": "no", "status": name, "stack": ["no"]}}
 
 
 @pytest.mark.parametrize(
@@ -186,6 +195,12 @@ def test_errors_come_in_the_envelope() -> None:
 def test_an_answer_of_the_current_shape_is_recognised(request_: DecodedRequest, current: dict[str, Any]) -> None:
     with pytest.raises(AlreadyCurrentError):
         drive("0.11", request_, DecodedResponse(200, current))
+
+
+@pytest.mark.parametrize("content", [None, [], "text", {}, {"odd": 1}])
+def test_an_answer_without_a_run_is_none_of_a_run(content: Any) -> None:
+    with pytest.raises(KeyError):
+        drive("0.11", DecodedRequest("GET", f"/runs/{RUN}"), DecodedResponse(200, content))
 
 
 def test_old_servers_have_no_events() -> None:
@@ -204,7 +219,7 @@ def test_variables_are_read_from_the_flow_where_the_server_tells_none() -> None:
         "0.11", request, DecodedResponse(200, {"flowId": "f", "schema": schema, "envVars": {"k": "K"}})
     )
     assert [each.path for each in asked_flow + asked_server] == ["/flows/f", "/flows/f/variables"]
-    assert from_flow.body["variables"] == from_server.body["variables"] == expected
+    assert from_flow == from_server == DecodedResponse(200, {"flowId": "f", "variables": expected})
 
 
 def test_components_get_the_current_names() -> None:
@@ -214,8 +229,11 @@ def test_components_get_the_current_names() -> None:
     )
     assert sent[0].params == {"includeSchemas": "false"}
     assert (reply.body["complete"], reply.body["failedPlugins"]) == (True, [])
-    (component,) = rename_component_fields(old)["components"]
-    assert (component["componentId"], component["path"], component["inputSchema"]) == ("/a", "/a", {})
+    named = {"componentId": "/a", "path": "/a", "inputSchema": {}, "description": "d", "plugin": ""}
+    assert rename_component_fields(old)["components"] == reply.body["components"] == [named]
+    current = {**named, "path": "/b", "plugin": "p"}
+    assert rename_component_fields({"components": [current]})["components"] == [current]
+    assert rename_component_fields({"components": None})["components"] == []
 
 
 NOW = "2026-11-24T00:00:00Z"
@@ -278,14 +296,14 @@ def test_a_run_brings_its_steps_and_what_it_was_given() -> None:
     steps = [
         {"stepId": "a", "status": "completed", "component": "/x", "result": {"result": None}},
         {"stepId": "b", "status": "blocked"},
-        {"stepId": "c", "status": "failed", "result": {"error": {"code": 1, "message": 'step "c" failed'}}},
+        {"stepId": "c", "status": "failed", "result": {"error": {"code": 1, "message": 'step "z" failed'}}},
     ]
     details = [{"itemIndex": 1, "input": "second"}, {"itemIndex": 0, "input": None, "steps": steps}]
     run = {**OLD_RUN, "itemDetails": details, "overrides": {"a": 1}}
     _, reply = drive("0.11", DecodedRequest("GET", f"/runs/{RUN}"), DecodedResponse(200, run))
     assert reply.body["given"] == {"inputs": [None, "second"], "overrides": {"a": 1}}
-    failure = {"errorMessage": 'step "c" failed', "errorCode": 8}
-    details_of_failure = {"errorData": {"code": 1, "message": 'step "c" failed'}}
+    failure = {"errorMessage": 'step "z" failed', "errorCode": 8}
+    details_of_failure = {"errorData": {"code": 1, "message": 'step "z" failed'}}
     assert reply.body["steps"] == [
         {**STEP, "stepId": "a", "component": "/x", "status": 2, "output": None},
         {**STEP, "stepId": "c", "component": "", "status": 3, "stepIndex": 1, **failure, **details_of_failure},
@@ -293,6 +311,20 @@ def test_a_run_brings_its_steps_and_what_it_was_given() -> None:
     del details[0]["input"]
     _, reply = drive("0.11", DecodedRequest("GET", f"/runs/{RUN}"), DecodedResponse(200, run))
     assert reply.body["given"]["inputs"] is None, "an item without an input makes them incomplete"
+
+
+def test_words_of_statuses_and_levels_become_numbers() -> None:
+    words = {"running": 1, "completed": 2, "failed": 3, "cancelled": 4, "paused": 5, "recoveryFailed": 6}
+    listed = {"runs": [{**OLD_RUN, "status": word} for word in words]}
+    _, reply = drive("0.11", DecodedRequest("GET", "/runs"), DecodedResponse(200, listed))
+    assert [run["status"] for run in reply.body["runs"]] == [*words.values()]
+    for word, number in words.items():
+        params = {"status": str(number)}
+        sent, _ = drive("0.11", DecodedRequest("GET", "/runs", params), DecodedResponse(200, {"runs": []}))
+        assert sent[0].params == {"status": word}
+    diagnostics = {"diagnostics": {"diagnostics": [{"level": word} for word in ("fatal", "error", "warning")]}}
+    _, reply = drive("0.11", DecodedRequest("POST", "/flows"), DecodedResponse(200, diagnostics))
+    assert [each["level"] for each in reply.body["diagnostics"]["diagnostics"]] == [1, 2, 3]
 
 
 def test_a_failure_keeps_its_stack() -> None:
@@ -327,7 +359,15 @@ def test_steps_of_a_batch_without_details_are_those_of_its_first_item() -> None:
     replies = [{**OLD_RUN, "items": {"total": 2}}, {"steps": {"a": {"stepId": "a", "status": "completed"}}}]
     request = DecodedRequest("GET", f"/runs/{RUN}/steps")
     _, reply = drive("0.11", request, *(DecodedResponse(200, each) for each in replies))
-    assert reply.body["steps"] == [{**STEP, "stepId": "a", "component": "", "status": 2}]
+    assert reply == DecodedResponse(200, {"steps": [{**STEP, "stepId": "a", "component": "", "status": 2}]})
+
+
+def test_steps_of_one_item_are_those_of_the_second_answer() -> None:
+    details = [{"itemIndex": 0, "steps": [{"stepId": "a", "status": "running"}]}]
+    replies = [{**OLD_RUN, "itemDetails": details}, {"steps": {"a": {"stepId": "a", "status": "completed"}}}]
+    request = DecodedRequest("GET", f"/runs/{RUN}/steps")
+    _, reply = drive("0.11", request, *(DecodedResponse(200, each) for each in replies))
+    assert [step["status"] for step in reply.body["steps"]] == [2]
 
 
 @pytest.mark.parametrize("path", ["/runs", f"/runs/{RUN}/steps", f"/runs/{RUN}/steps/a", "/flows/f/variables"])
@@ -346,7 +386,7 @@ def test_an_error_may_come_with_the_second_answer() -> None:
 @pytest.mark.parametrize("runs", [[], [{**OLD_RUN, "status": "running"}]])
 def test_a_list_of_runs(runs: list[dict[str, Any]]) -> None:
     _, reply = drive("0.11", DecodedRequest("GET", "/runs"), DecodedResponse(200, {"runs": runs}))
-    assert reply.body == {"runs": [{**SUMMARY, "status": 1} for _ in runs]}
+    assert reply == DecodedResponse(200, {"runs": [{**SUMMARY, "status": 1} for _ in runs]})
 
 
 def test_a_list_of_nested_runs_is_of_a_current_server() -> None:

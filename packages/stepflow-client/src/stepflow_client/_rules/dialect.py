@@ -281,7 +281,7 @@ def _translate_get_run_step(server: Server, request: DecodedRequest) -> Translat
         return reply
     step = next((step for step in reply.body["steps"] if step["stepId"] == step_id), None)
     if step is None:
-        return DecodedResponse(404, {"code": 404, "message": f"step '{step_id}' not found"})
+        return DecodedResponse(404, {"message": f"step '{step_id}' not found"})
     return DecodedResponse(200, {"step": step})
 
 
