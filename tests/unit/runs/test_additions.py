@@ -6,7 +6,15 @@ import json
 from typing import Any
 
 import pytest
-from stepflow_client._runs.stored_flow_form import RerunOrigin, add_tag_to_flow, parse_rerun_origin, restore_flow
+from stepflow_client import ExecutionStatus, StepDetails
+from stepflow_client._runs.stored_flow_form import (
+    RerunOrigin,
+    add_tag_to_flow,
+    convert_to_stored_form,
+    mark_kept_steps,
+    parse_rerun_origin,
+    restore_flow,
+)
 
 FLOW: dict[str, Any] = {
     "steps": [
@@ -69,3 +77,34 @@ def test_additions_of_another_shape_do_no_harm(added: Any) -> None:
     assert restore_flow(flow)["steps"] == FLOW["steps"]
     found = parse_rerun_origin(flow)
     assert found is None or found.kept == {}
+
+
+def test_steps_that_a_rerun_keeps_are_marked_and_have_their_own_component() -> None:
+    stored = add_tag_to_flow(FLOW, "t", RerunOrigin("run", {"a": 1}))
+    listed = [
+        StepDetails(step_id=name, status=ExecutionStatus.COMPLETED, component="/builtin/pin") for name in ("b", "a")
+    ]
+    marked = mark_kept_steps(listed, stored)
+    assert [(step.step_id, step.component, step.is_kept) for step in marked] == [
+        ("b", "/builtin/pin", False),
+        ("a", "/x/paid", True),
+    ]
+    assert mark_kept_steps(listed, FLOW) == listed
+
+
+def test_test_cases_are_stored_as_examples() -> None:
+    cases = [
+        {"name": "one", "input": 1, "output": 2},
+        {"name": "two", "input": None, "description": "d"},
+        {"name": "x"},
+    ]
+    flow = {**FLOW, "examples": [{"name": "zero", "input": 0}, {"name": "one", "input": 9}], "test": {"cases": cases}}
+    assert convert_to_stored_form(flow) == {
+        **FLOW,
+        "examples": [
+            {"name": "zero", "input": 0},
+            {"name": "one", "input": 9},
+            {"name": "two", "input": None, "description": "d"},
+        ],
+    }
+    assert convert_to_stored_form({**FLOW, "test": {"cases": []}}) == FLOW

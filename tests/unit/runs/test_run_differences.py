@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from stepflow_client import ExecutionStatus, RunDetails, StepDetails
-from stepflow_client._runs.run_differences import find_run_differences
+from stepflow_client import ErrorCode, ExecutionStatus, FlowError, InvalidArgumentError, RunDetails, StepDetails
+from stepflow_client._runs.run_differences import find_run_differences, parse_ignored_paths, select_item
+from stepflow_client._runs.stored_flow import RerunOrigin, add_tag_to_flow
 from stepflow_client.types import RunItem
 from stepflow_client.types.runs import RunSnapshot
 
@@ -54,3 +56,127 @@ def test_a_difference_that_is_handed_on_has_its_origin() -> None:
 )
 def test_steps_are_compared_by_id(steps: list[dict[str, Any]], paths: list[str]) -> None:
     assert [each.path for each in find_run_differences(run(1), run(1, steps=steps))] == paths
+
+
+def batch(*outputs: Any, run_id: str = "r") -> RunSnapshot:
+    """A run of several items, each with one step of the same output."""
+    return RunSnapshot(
+        RunDetails(run_id=run_id, flow_id="f", status=DONE),
+        items=[RunItem(index=index, status=DONE, output=output) for index, output in enumerate(outputs)],
+        steps=[
+            StepDetails(step_id="a", item_index=index, status=DONE, output=output)
+            for index, output in enumerate(outputs)
+        ],
+        flow={"steps": STEPS[:1], "output": {"$step": "a"}},
+    )
+
+
+def test_items_of_a_batch_are_compared_by_index() -> None:
+    found = find_run_differences(batch(1, 2, 3), batch(1, 5))
+    assert [(each.path, each.kind, each.item_index, each.step_id, each.origin) for each in found] == [
+        ("$.items[1].steps.a.output", "changed", 1, "a", None),
+        ("$.items[1].output", "changed", 1, None, "$.items[1].steps.a.output"),
+        ("$.items[2]", "removed", 2, None, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "paths"),
+    [
+        ([1, 2], [1, 3], ["$.output[1]"]),
+        ([1, 2], [1], ["$.output[1]"]),
+        ([1], [1, 2], ["$.output[1]"]),
+        ([{"n": 1}, {"n": 2}], [{"n": 1.0}, {"n": 3}], ["$.output[1].n"]),
+        ([1], {"0": 1}, ["$.output"]),
+        (1, True, ["$.output"]),
+    ],
+)
+def test_lists_are_compared_element_by_element(a: Any, b: Any, paths: list[str]) -> None:
+    assert [each.path for each in find_run_differences(run(a), run(b))] == paths
+
+
+def test_statuses_and_errors_are_compared() -> None:
+    failed = ExecutionStatus.FAILED
+    error = FlowError(message="no", code=ErrorCode.TIMEOUT)
+    other = RunSnapshot(
+        RunDetails(run_id="s", flow_id="f", status=failed),
+        items=[RunItem(index=0, status=failed, error=error)],
+        steps=[
+            StepDetails(step_id="a", status=failed, error=error),
+            StepDetails(step_id="b", status=failed, error=error, state="not_run"),
+        ],
+        flow={"steps": STEPS, "output": {"$step": "b"}},
+    )
+    found = find_run_differences(run(None, a=None, b=None), other)
+    failure = {"code": "timeout", "message": "no"}
+    assert [(each.path, each.a, each.b, each.origin) for each in found] == [
+        ("$.status", "completed", "failed", None),
+        ("$.steps.a.status", "completed", "failed", None),
+        ("$.steps.a.error", None, failure, None),
+        ("$.steps.b.status", "completed", "not_run", None),
+        ("$.error", None, failure, "$.steps.a.error"),
+    ]
+
+
+def test_a_step_that_a_rerun_keeps_counts_as_completed() -> None:
+    rerun = replace(run(1, b=1), _stored=add_tag_to_flow({"steps": STEPS}, "t", RerunOrigin("r", {"a": 5})))
+    assert find_run_differences(run(1, a=5, b=1), rerun) == []
+    (found,) = find_run_differences(run(1, a=6, b=1), rerun)
+    assert (found.path, found.a, found.b) == ("$.steps.a.output", 6, 5)
+
+
+@pytest.mark.parametrize(
+    ("patterns", "paths"),
+    [
+        ([], ["$.steps.a.output.n", "$.steps.b.output[1].n", "$.output"]),
+        ("steps.*.output", ["$.output"]),
+        (["$.steps.b.output[*].n", "output"], ["$.steps.a.output.n"]),
+        (["steps.b.output[0].n"], ["$.steps.a.output.n", "$.steps.b.output[1].n", "$.output"]),
+        ([" $.steps "], ["$.output"]),
+        (["steps.*.*.n.deeper"], ["$.steps.a.output.n", "$.steps.b.output[1].n", "$.output"]),
+    ],
+)
+def test_paths_are_ignored_with_what_is_in_them(patterns: Any, paths: list[str]) -> None:
+    a, b = (run(n, a={"n": n}, b=[{"n": 0}, {"n": 7 + n}]) for n in (1, 2))
+    assert [each.path for each in find_run_differences(a, b, parse_ignored_paths(patterns))] == paths
+
+
+@pytest.mark.parametrize(("pattern", "problem"), [("$", "it is the whole comparison"), ("", ""), ("$.a[", "")])
+def test_a_pattern_that_is_no_path_of_a_difference_is_refused(pattern: str, problem: str) -> None:
+    with pytest.raises(InvalidArgumentError) as caught:
+        parse_ignored_paths([pattern])
+    assert caught.value.message.startswith(f"cannot ignore {pattern!r}: {problem}")
+    assert caught.value.hint == "use the path of a difference, with * for any key: $.steps.*.output.time"
+
+
+def test_an_item_is_compared_as_if_it_were_the_only_one() -> None:
+    chosen = select_item(batch(1, 2, 3), 1)
+    assert chosen.items == [RunItem(index=0, status=DONE, output=2)]
+    assert [(step.item_index, step.output) for step in chosen.steps or ()] == [(0, 2)]
+    assert find_run_differences(chosen, select_item(batch(2), 0)) == []
+    with pytest.raises(InvalidArgumentError, match=r"^run r has no item 3$"):
+        select_item(batch(1, 2, 3), 3)
+
+
+def test_a_chosen_item_has_the_status_of_the_run() -> None:
+    snapshot = batch(1, 2)
+    snapshot = replace(snapshot, items=[RunItem(index=1, status=ExecutionStatus.CANCELLED)])
+    assert select_item(snapshot, 1).details.status is ExecutionStatus.CANCELLED
+
+
+@pytest.mark.parametrize("steps", [None, "text", [{"component": "/x"}], [STEPS[0], STEPS[0]]])
+def test_steps_without_unique_ids_are_compared_by_their_order(steps: Any) -> None:
+    assert find_run_differences(run(1, steps=steps), run(1, steps=steps)) == []
+    (found,) = find_run_differences(run(1, steps=[{"component": "/x"}]), run(1, steps=[{"component": "/y"}]))
+    assert found.path == "$.flow.steps[0].component"
+
+
+def test_secrets_of_the_flow_are_masked_and_others_are_not() -> None:
+    variables = {"type": "object", "properties": {"key": {"type": "string", "is_secret": True, "default": "hunter22"}}}
+
+    def flow_with(component: str) -> RunSnapshot:
+        flow = {"schemas": {"properties": {"variables": variables}}, "steps": [{"id": "a", "component": component}]}
+        return replace(run(f"hunter22 {component}"), flow=flow)
+
+    found = {each.path: (each.a, each.b) for each in find_run_differences(flow_with("/x"), flow_with("/y"))}
+    assert found == {"$.flow.steps.a.component": ("/x", "/y"), "$.output": ("*** /x", "*** /y")}
