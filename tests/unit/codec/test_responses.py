@@ -653,3 +653,97 @@ def test_only_a_success_is_read_from_its_answer_alone(answers: list[dict[str, An
     result = responses.read_immediate_result(StartedRun("r", ExecutionStatus.COMPLETED, done))
     assert result is not None
     assert (result.run_id, result.is_success, result.output) == ("r", True, {"n": 1, "none": None})
+
+
+@pytest.mark.parametrize("made", ["01900000-0000-7000-8000-000000000001", "01900000000070008000000000000001"])
+def test_the_form_of_a_run_id_does_not_matter(made: str) -> None:
+    summary = {**SUMMARY, "runId": made.upper()}
+    assert responses.read_run({"summary": summary}, RUN_ID).run_id == RUN_ID
+    assert responses.read_started_run({"summary": summary}).run_id == RUN_ID
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ({"runId": 5}, "runId is 5"),
+        ({"runId": "../x"}, "badly formed hexadecimal UUID string"),
+        ({"flowId": ""}, "flowId is ''"),
+        ({"flowId": ".."}, "flowId is '..'"),
+        ({"flowId": None}, "flowId is None"),
+        ({"runId": RUN_ID[:-1] + "2"}, f"it is about a different run, {RUN_ID[:-1]}2"),
+    ],
+)
+def test_ids_are_checked_since_paths_contain_them(wrong: dict[str, Any], reason: str) -> None:
+    with pytest.raises((TypeError, ValueError)) as caught:
+        responses.read_run({"summary": {**SUMMARY, **wrong}}, RUN_ID)
+    assert str(caught.value) == reason
+
+
+@pytest.mark.parametrize(
+    ("answers", "reason"),
+    [
+        (None, "the items are not a list of objects"),
+        ([[]], "the items are not a list of objects"),
+        ([{"itemIndex": True, "status": 2}], "an item's index is not an integer"),
+        ([{"itemIndex": 0, "status": True}], "an item's status is neither a number nor a string"),
+        ([{"itemIndex": 0, "status": 1.5}], "an item's status is neither a number nor a string"),
+    ],
+)
+def test_items_are_checked_before_they_are_built(answers: Any, reason: str) -> None:
+    with pytest.raises(TypeError) as caught:
+        responses.check_raw_items(answers)
+    assert str(caught.value) == reason
+
+
+@pytest.mark.parametrize(
+    ("status", "read"), [(2, "completed"), ("completed", "completed"), (99, "unknown_99"), ("odd", "odd")]
+)
+def test_the_status_of_an_item_may_be_a_newer_one(status: Any, read: str) -> None:
+    answers = [{"itemIndex": 0, "status": status}]
+    assert responses.check_raw_items(answers) is answers
+    assert responses.read_items(RUN_ID, answers).items[0].status == read
+
+
+@pytest.mark.parametrize(
+    ("status", "items", "has_ended"),
+    [
+        (1, [], False),
+        (2, [], True),
+        (4, [], True),
+        (3, [], False),
+        (3, [2, 3], True),
+        (3, [2, 1], False),
+        (6, [3], True),
+    ],
+)
+def test_a_run_that_failed_has_ended_once_its_items_have(status: int, items: list[int], has_ended: bool) -> None:
+    answers = [{"itemIndex": index, "status": each} for index, each in enumerate(items)]
+    started = responses.read_started_run({"summary": {**SUMMARY, "status": status}, "results": answers})
+    assert started.has_ended is has_ended
+
+
+def test_a_step_of_an_older_server_has_no_time_of_its_own() -> None:
+    step = {"stepId": "a", "stepIndex": 0, "itemIndex": 0, "status": 2, "updatedAt": SUMMARY["createdAt"]}
+    assert responses.read_step({**step, "journalSeqno": 0}).updated_at is None
+    assert responses.read_step({**step, "journalSeqno": 1}).updated_at is not None
+
+
+def test_the_step_that_was_asked_for_is_read() -> None:
+    step = {"stepId": "a", "stepIndex": 0, "itemIndex": 1, "status": 2}
+    assert responses.read_requested_step(step, "a", 1).item_index == 1
+    for step_id, item in (("b", 1), ("a", 0)):
+        with pytest.raises(ValueError, match=r"^it is about a different step, 'a' of item 1$"):
+            responses.read_requested_step(step, step_id, item)
+
+
+def test_an_item_of_a_completed_run_without_an_output_is_lost() -> None:
+    listed = responses.read_items(RUN_ID, [{"itemIndex": 0, "status": 1}])
+    lost = failed_items.add_lost_item_errors(listed, ExecutionStatus.COMPLETED, {})
+    item = lost.items[0].result
+    assert item is not None
+    assert item.status == "failed"
+    assert item.error is not None
+    assert item.error.message == (
+        "the server completed the run without the output of this item; "
+        "some of its steps may have run and would run again"
+    )
