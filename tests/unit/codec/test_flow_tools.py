@@ -21,6 +21,7 @@ from stepflow_client._codec.flow_tools import (
     make_tool_name,
     make_tool_result,
     make_tool_spec,
+    make_tool_without_flow,
     make_unfinished_result,
     make_unique_name,
 )
@@ -380,3 +381,64 @@ def test_names_that_models_and_people_read_otherwise_are_in_no_tool(name: str) -
     # They are data there, and descriptions are cleaned.
     spec = make_tool_spec(flow({"properties": {"a": {"enum": [name], "description": name}}}), "tool")
     assert spec.input_schema["properties"]["a"]["enum"] == [name]
+
+
+def test_a_tool_without_a_flow_takes_its_fields_only() -> None:
+    spec = make_tool_without_flow(
+        "look_up", "Look it up.", {"id": {"type": "string"}, "n": {"type": "integer"}}, ["id"]
+    )
+    assert (spec.name, spec.is_wrapped, spec.input_schema["required"]) == ("look_up", False, ["id"])
+    assert spec.description.startswith("Look it up.")
+    assert spec.parse_input({"id": "a"}) == {"id": "a"}
+    for wrong in ({}, {"id": 1}, {"id": "a", "other": 2}):
+        with pytest.raises(InvalidArgumentError, match="the arguments of look_up do not match its schema"):
+            spec.parse_input(wrong)
+
+
+@pytest.mark.parametrize(
+    ("schema", "good", "bad"),
+    [({"type": "integer"}, 5, "x"), ({"type": "object", "properties": {"n": {}}}, {"n": 1}, 5)],
+)
+def test_an_input_is_checked_as_the_flow_takes_it(schema: dict[str, Any], good: Any, bad: Any) -> None:
+    spec = make_tool_spec(flow(schema), "tool")
+    spec.check_input(good)
+    with pytest.raises(InvalidArgumentError, match="the arguments of tool do not match its schema"):
+        spec.check_input(bad)
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "text"),
+    [
+        ("completed", None, "Run r completed. Its output:\n5"),
+        (
+            *("cancelled", None),
+            "Run r is marked as cancelled. Its steps may still be executing, and it may still complete.",
+        ),
+        ("running", None, "Run r is running."),
+        ("failed", FlowError(message="no"), "Run r failed: no"),
+        ("failed", FlowError(message="no", step_id="a\u202eb"), r"Run r failed at step 'a\u202eb': no"),
+    ],
+)
+def test_a_model_is_told_how_a_run_ended(status: str, error: FlowError | None, text: str) -> None:
+    output = 5 if status == "completed" else None
+    told = make_tool_result(FlowResult(run_id="r", status=ExecutionStatus(status), output=output, error=error), None)
+    assert (told.text, told.run_id, told.is_error) == (text, "r", status != "completed")
+    assert told.structured is not None
+    assert told.structured["status"] == status
+    assert ("output" in told.structured, "error" in told.structured) == (status == "completed", status == "failed")
+
+
+def test_a_run_that_has_not_ended_says_what_to_do_next() -> None:
+    told = make_unfinished_result("r", "Ask again.")
+    assert told.text == "Run r has not ended; it continues on the server. Ask again."
+    assert (told.structured, told.run_id) == ({"run_id": "r", "status": "running", "next": "Ask again."}, "r")
+    assert not told.is_error
+
+
+def test_a_flow_whose_schema_cannot_be_inferred_takes_any_object(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(flow: object) -> object:
+        raise RecursionError
+
+    monkeypatch.setattr("stepflow_client._checks.inferred_flow.infer", fail)
+    spec = make_tool_spec(STEPS, "tool")
+    assert spec.parse_input({"input": [1]} if spec.is_wrapped else {"n": 1}) in ([1], {"n": 1})

@@ -9,10 +9,19 @@ from enum import Enum
 from typing import Any, NotRequired, TypedDict
 
 import attrs
+import msgspec
 import pytest
 from pydantic import BaseModel, TypeAdapter
-from stepflow_client import ExecutionStatus, FlowResult, InvalidArgumentError, OutputTypeError
-from stepflow_client._codec.output_types import check_output_type, convert_output
+from stepflow_client import (
+    ErrorCode,
+    ExecutionStatus,
+    FlowError,
+    FlowResult,
+    InvalidArgumentError,
+    Outcome,
+    OutputTypeError,
+)
+from stepflow_client._codec.output_types import check_output_type, convert_outcome, convert_output
 
 RUN_ID = "01900000-0000-7000-8000-000000000001"
 
@@ -48,6 +57,10 @@ class Attrs:
     _inner: list[Inner] = attrs.field(factory=list)
     maybe: Inner | None = None
     fixed: int = attrs.field(default=7, init=False)
+
+
+class Struct(msgspec.Struct):
+    n: int
 
 
 class Neither:
@@ -126,3 +139,28 @@ def test_a_type_adapter_is_an_output_type() -> None:
     assert convert_output(result, adapter).output == 3
     with pytest.raises(OutputTypeError):
         convert_output(replace(result, output="x"), adapter)
+
+
+def test_a_struct_is_an_output_type() -> None:
+    assert convert_output(result({"n": 1}), Struct).output == Struct(1)
+    with pytest.raises(OutputTypeError, match=r"does not fit Struct: .*Expected `int`"):
+        convert_output(result({"n": "many"}), Struct)
+
+
+def test_an_outcome_that_does_not_fit_fails_alone() -> None:
+    outcome = Outcome(3, None, RUN_ID, ExecutionStatus.COMPLETED, {"n": 1})
+    assert convert_outcome(outcome, Data).output == Data(1)
+    other = convert_outcome(replace(outcome, output={"n": "many"}), Data)
+    assert (other.status, other.output, other.error.code) == ("failed", None, ErrorCode.INVALID_OUTPUT)
+    with pytest.raises(OutputTypeError, match=r"^input 3: the output of run .* does not fit Data"):
+        other.unwrap()
+
+
+@pytest.mark.parametrize("status", ["failed", "cancelled", "running"])
+def test_without_a_success_there_is_no_output_to_fit(status: str) -> None:
+    error = FlowError(message="no") if status == "failed" else None
+    outcome = Outcome(0, None, RUN_ID, ExecutionStatus(status), error=error)
+    assert convert_outcome(outcome, Data) is outcome
+    unsuccessful = result(None, status)
+    assert convert_output(unsuccessful, Data) is unsuccessful
+    assert convert_output(result(5), None).output == 5

@@ -228,7 +228,7 @@ def test_components_get_the_current_names() -> None:
         "0.10", DecodedRequest("GET", "/components", {"excludeSchemas": "true"}), DecodedResponse(200, old)
     )
     assert sent[0].params == {"includeSchemas": "false"}
-    assert (reply.body["complete"], reply.body["failedPlugins"]) == (True, [])
+    assert (reply.status, reply.body["complete"], reply.body["failedPlugins"]) == (200, True, [])
     named = {"componentId": "/a", "path": "/a", "inputSchema": {}, "description": "d", "plugin": ""}
     assert rename_component_fields(old)["components"] == reply.body["components"] == [named]
     current = {**named, "path": "/b", "plugin": "p"}
@@ -370,7 +370,9 @@ def test_steps_of_one_item_are_those_of_the_second_answer() -> None:
     assert [step["status"] for step in reply.body["steps"]] == [2]
 
 
-@pytest.mark.parametrize("path", ["/runs", f"/runs/{RUN}/steps", f"/runs/{RUN}/steps/a", "/flows/f/variables"])
+@pytest.mark.parametrize(
+    "path", ["/runs", f"/runs/{RUN}/steps", f"/runs/{RUN}/steps/a", "/flows/f/variables", "/components"]
+)
 @pytest.mark.parametrize("old", ["0.10", "0.11"])
 def test_an_error_ends_the_translation(old: str, path: str) -> None:
     _, reply = drive(old, DecodedRequest("GET", path), DecodedResponse(503, {"message": "busy"}))

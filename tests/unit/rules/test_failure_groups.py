@@ -6,7 +6,7 @@ import random
 
 import pytest
 from stepflow_client._rules.failure_groups import FailureGroups, group_failures
-from stepflow_client.types import ErrorCode, ExecutionStatus, FlowError, RunItem
+from stepflow_client.types import ErrorCode, ExecutionStatus, FailedItems, FlowError, RunItem
 
 
 def failed(index: int, message: str, step_id: str | None = None, code: ErrorCode | None = None) -> RunItem:
@@ -104,3 +104,15 @@ def test_many_messages_that_differ_are_counted(number: int) -> None:
     groups = group_failures(failed(*each) for each in enumerate(texts))
     assert sorted(index for group in groups for index in group.indexes) == list(range(number))
     assert len(groups) == 200
+
+
+def test_a_group_is_told_with_its_first_items() -> None:
+    code = ErrorCode.TIMEOUT
+    (group,) = group_failures(failed(index, f"took {index} ms", "fetch", code) for index in range(1_500))
+    told = group.to_failed_items()
+    text = "1,500 x step 'fetch': took … ms (items 0, 1, 2, ...)"
+    assert told == FailedItems(
+        text=text, total=1_500, step_id="fetch", code=code, message="took … ms", item_indexes=[*range(20)]
+    )
+    (alone,) = group_failures([failed(7, "no")])
+    assert str(alone) == "1 x no (item 7)"

@@ -8,13 +8,21 @@ import os
 import pytest
 from stepflow_client import InvalidResponseError, ServerConnectionError, StepflowClientError
 from stepflow_client._codec.responses import find_status_error
-from stepflow_client._http.message_codec import (
+from stepflow_client._http.messages import (
+    CannotSend,
     ConnectFailed,
     ConnectionBroken,
+    ConnectTimeout,
     HttpError,
     HttpRequest,
+    NameTimeout,
     NotHttp,
+    PoolTimeout,
+    ReadTimeout,
     ResponseReader,
+    Timeouts,
+    TooLarge,
+    WriteTimeout,
 )
 from stepflow_client._rules.transport_errors import build_not_stepflow_error, convert_error
 
@@ -35,6 +43,7 @@ def system(code: int) -> ConnectFailed:
     ("url", "error", "hint"),
     [
         (HERE, system(errno.ECONNREFUSED), "run 'stepflow serve --port 9'"),
+        ("http://localhost", system(errno.ECONNREFUSED), "port 80: 'stepflow serve' uses http://localhost:7837"),
         ("http://localhost:7837", system(errno.ECONNREFUSED), "port 7837: run 'stepflow serve', or correct the URL"),
         ("http://[::1]:9", system(errno.ECONNREFUSED), "run 'stepflow serve --port 9'"),
         (REMOTE, system(errno.ECONNREFUSED), "nothing is listening on port 81 of server.example: start the server"),
@@ -132,3 +141,37 @@ def test_error_statuses(status: int, asked: str, content: bytes, hint: str | Non
     found = find_status_error(status, kind, content, asked)
     assert found is not None
     assert found.hint is None if hint is None else hint in str(found.hint)
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "hint", "was_sent"),
+    [
+        (
+            PoolTimeout(""),
+            "GET /runs waited 4 s for a free connection",
+            "to allow more connections, set limits=",
+            False,
+        ),
+        (NameTimeout(""), f"the name of {HERE} was not resolved within 1 s", None, False),
+        (ConnectTimeout(""), f"{HERE} did not accept a connection within 1 s", None, False),
+        (ReadTimeout(""), f"GET /runs got no response from {HERE} within 2 s", None, True),
+        (WriteTimeout(""), f"GET /runs got no response from {HERE} within 3 s", None, True),
+        (CannotSend("a header"), "GET /runs cannot be sent: a header", "", None),
+        (
+            TooLarge("2 MB"),
+            "the response to GET /runs is too large: 2 MB",
+            "to allow larger responses, set max_response_bytes=",
+            None,
+        ),
+        (ConnectionBroken(), f"the connection to {HERE} broke: ConnectionBroken", "", True),
+        (ValueError("odd"), "the response to GET /runs cannot be read: odd", "", None),
+    ],
+)
+def test_what_went_wrong_and_in_which_phase(
+    error: Exception, message: str, hint: str | None, was_sent: bool | None
+) -> None:
+    request = HttpRequest("GET", "/runs", timeout=Timeouts(connect=1.0, read=2.0, write=3.0, pool=4.0))
+    converted = convert_error(error, request, HERE, None, "r")
+    assert (converted.message, converted.run_id) == (message, "r")
+    assert hint is None or (converted.hint or "") == hint
+    assert was_sent is None or getattr(converted, "was_sent", None) is was_sent
