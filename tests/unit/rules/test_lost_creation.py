@@ -31,6 +31,7 @@ from stepflow_client._rules.lost_creation import (
     get_creation_time,
     get_process_token,
     may_have_created_run,
+    may_still_be_processed,
     was_processed_by_server,
 )
 
@@ -105,6 +106,22 @@ def test_what_leaves_open_whether_a_run_was_created(error: StepflowClientError, 
 )
 def test_a_server_that_has_failed_creates_no_run_later(status: int, details: Any, expected: bool) -> None:
     assert was_processed_by_server(ServerFaultError("failed", status_code=status, details=details)) is expected
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (RequestTimeoutError("no answer in time"), True),
+        (RequestTimeoutError("it did not arrive in time", status_code=408), False),
+        (never_sent(RequestTimeoutError), False),
+        (ServerFaultError("gateway timeout", status_code=504), True),
+        (ServerFaultError("bad gateway", status_code=502), False),
+        (ServerConnectionError("the connection broke"), False),
+        (InvalidResponseError("cut short"), False),
+    ],
+)
+def test_a_silent_connection_may_still_create_a_run(error: StepflowClientError, expected: bool) -> None:
+    assert may_still_be_processed(error) is expected
 
 
 # When a run was created

@@ -12,6 +12,8 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -144,6 +146,36 @@ def _is_locked(path: Path) -> bool:
         except BlockingIOError:
             return True
     return False
+
+
+@pytest.fixture
+def locked(path: Path) -> Iterator[sqlite3.Connection]:
+    """A new file that another program has locked, before it became one with a log beside it."""
+    path.parent.mkdir()
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    connection.execute("BEGIN EXCLUSIVE")
+    yield connection
+    connection.close()
+
+
+def test_a_file_that_is_locked_for_a_moment_is_waited_for(path: Path, locked: sqlite3.Connection) -> None:
+    warnings: list[str] = []
+    cache = ResultCache(path, on_failure=warnings.append)
+    threading.Timer(0.05, lambda: locked.execute("COMMIT")).start()
+    cache._store_result("a", "run", 1)
+    assert (cache._find_result("a") is not None, warnings) == (True, [])
+
+
+def test_a_file_that_stays_locked_is_one_warning(
+    path: Path, locked: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stepflow_client._stores.sqlite._LOCK_WAIT", 0.02)
+    warnings: list[str] = []
+    cache = ResultCache(path, on_failure=warnings.append)
+    cache._store_result("a", "run", 1)
+    cache._store_result("b", "run", 1)
+    (warning,) = warnings
+    assert warning.endswith(f" in {path}: database is locked")
 
 
 def test_opening_it_again_frees_no_lock(path: Path) -> None:

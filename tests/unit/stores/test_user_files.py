@@ -5,6 +5,7 @@ A file has its former content or the new one, and no edit of another program is 
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import shutil
@@ -25,8 +26,9 @@ from stepflow_client import FlowFileError
 from stepflow_client._stores import user_files
 from stepflow_client._stores.user_files import (
     FileChangedError,
-    get_stepflow_user_folder,
+    check_writable,
     replace_atomically,
+    user_folder,
     write_file,
     write_text,
 )
@@ -257,6 +259,81 @@ def test_without_an_exchange_the_file_is_renamed(file: Path, monkeypatch: pytest
     with pytest.raises(FileChangedError):
         write_file(file, OLD, expected_content=OLD)
     assert names(file.parent) == ["flow.yaml"]
+
+
+def refused(*_: object, **more: object) -> None:
+    raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+
+def test_without_hard_links_a_new_file_is_renamed(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "link", refused)
+    with pytest.raises(FileExistsError):
+        write_file(file, NEW, expected_content=None)
+    assert file.read_bytes() == OLD
+    write_file(file.with_name("new.yaml"), NEW, expected_content=None)
+    assert file.with_name("new.yaml").read_bytes() == NEW
+    assert names(file.parent) == ["flow.yaml", "new.yaml"]
+
+
+def test_a_file_that_gets_another_group_is_not_open_to_it(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file.chmod(0o664)
+    monkeypatch.setattr(os, "chown", refused)
+    write_file(file, NEW)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o604
+
+
+def test_the_group_stays_if_only_the_owner_cannot(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, int]] = []
+
+    def change(path: str, owner: int, group: int) -> None:
+        asked.append((owner, group))
+        if owner != -1:
+            refused()
+
+    file.chmod(0o664)
+    monkeypatch.setattr(os, "chown", change)
+    write_file(file, NEW)
+    status = file.stat()
+    assert asked == [(status.st_uid, status.st_gid), (-1, status.st_gid)]
+    assert stat.S_IMODE(status.st_mode) == 0o664
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no other system can exchange two files")
+def test_a_file_that_is_removed_at_the_last_moment_is_not_made_again(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exchange = user_files._exchange_names
+
+    def removed(first: str, second: str) -> bool:
+        file.unlink()
+        return exchange(first, second)
+
+    monkeypatch.setattr(user_files, "_exchange_names", removed)
+    with pytest.raises(FileChangedError):
+        write_file(file, NEW, expected_content=OLD)
+    assert names(file.parent) == []
+
+
+def test_systems_that_cannot_exchange_files_or_tell_who_writes(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    with file.open("ab"):
+        write_file(file, NEW, expected_content=OLD)
+    assert file.read_bytes() == NEW
+
+
+def test_whether_a_file_can_be_written_is_known_before(file: Path) -> None:
+    check_writable(file)
+    check_writable(file.with_name("new.yaml"))
+    assert names(file.parent) == ["flow.yaml"]
+    with pytest.raises(FileNotFoundError):
+        check_writable(file.parent / "missing" / "flow.yaml")
+    with pytest.raises(NotADirectoryError):
+        check_writable(file / "flow.yaml")
+    looped = file.with_name("loop")
+    looped.symlink_to(looped)
+    with pytest.raises(OSError, match="Too many levels of symbolic links") as caught:
+        check_writable(looped)
+    assert caught.value.errno == errno.ELOOP
 
 
 _EDITOR = """
