@@ -14,10 +14,9 @@ from stepflow_client._runs.explanation import (
     explain_items,
     find_component_needing_schema,
 )
-from stepflow_client._runs.failure_causes import ItemRecord
-from stepflow_client._runs.failure_hints import find_error_hint, may_component_return
-from stepflow_client.flows.interpreter import NOT_KNOWN, apply_overrides_if_valid
-from stepflow_client.types import RunItem
+from stepflow_client._runs.failure_hints import find_error_hint, may_return_value
+from stepflow_client.flows.interpreter import NOT_KNOWN, apply_valid_overrides
+from stepflow_client.types import ItemCounts, RunItem
 from stepflow_client.types.account import StepAccount, format_state, get_displayed_state
 from stepflow_client.types.runs import RunSnapshot
 from stepflow_client.types.statuses import NO_REASON
@@ -168,6 +167,20 @@ def test_a_step_that_the_server_did_not_start() -> None:
     assert explained(content, "Step t not completed", has_steps=False).kind == "stall"
 
 
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        ("Step t not completed", "stall"),
+        ("Path $.x not found", "output"),
+        ("boom", "unknown"),
+        ("Step a not completed", "unknown"),
+    ],
+)
+def test_without_outputs_of_steps_the_message_tells_what_failed(message: str, kind: str) -> None:
+    content = flow({"$if": s("a"), "then": s("t")}, ("a", 1), ("t", 1))
+    assert explained(content, message, step("a", "completed")).kind == kind
+
+
 @pytest.mark.parametrize("has_steps", [True, False])
 def test_a_cancelled_run(has_steps: bool) -> None:
     found = [step("a", "completed"), step("b", "running")] if has_steps else []
@@ -232,6 +245,24 @@ def test_failed_items_of_sub_runs() -> None:
         {"index": 1, "message": 'step "in" failed', "step_id": "in"}
     ]
     assert account.steps[0].text == "completed, 1 failed in sub-runs"
+
+
+@pytest.mark.parametrize(
+    ("result", "messages"),
+    [
+        ({"outcome": "failed", "error": {"message": "no"}}, ["no"]),
+        ({"outcome": "failed", "error": {"message": ""}}, [NO_REASON]),
+        ({"outcome": "failed", "error": "text"}, [NO_REASON]),
+        ({"outcome": "success", "result": 1}, []),
+        (None, []),
+    ],
+)
+def test_the_sub_run_of_eval_may_have_failed(result: Any, messages: list[str]) -> None:
+    content = flow(s("m"), ("m", 1), m={"component": "/builtin/eval"})
+    account = explained(content, None, step("m", "completed", output={"result": result}))
+    assert [(each.index, each.message, each.step_id) for each in account.steps[0].failed_children] == [
+        (0, message, None) for message in messages
+    ]
 
 
 def test_an_output_like_that_of_map_has_no_sub_runs() -> None:
@@ -335,6 +366,27 @@ def test_several_items() -> None:
         "not run (a failed)",
         "not run (a failed)",
     ]
+
+
+@pytest.mark.parametrize(
+    ("status", "items", "counts"),
+    [
+        ("recovery_failed", ["completed", "failed"], (0, 2)),
+        ("recovery_failed", ["completed", "running"], (1, 1)),
+        ("completed", ["completed", "failed"], (1, 1)),
+    ],
+)
+def test_items_that_the_server_has_lost_count_as_failed(status: str, items: list[str], counts: tuple[int, int]) -> None:
+    run = RunDetails(
+        run_id=RUN,
+        flow_id="f",
+        status=ExecutionStatus(status),
+        items=ItemCounts(total=3, completed=1, running=1, failed=1),
+    )
+    listed = [RunItem(index=index, status=ExecutionStatus(each)) for index, each in enumerate(items)]
+    found = with_states(RunSnapshot(details=run, items=listed)).details.items
+    assert (found.running, found.failed) == counts
+    assert with_states(RunSnapshot(details=run)).details == run
 
 
 def test_a_large_batch_is_explained_item_by_item(monkeypatch: pytest.MonkeyPatch) -> None:
