@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 import random
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 from statistics import NormalDist
 
 import pytest
+from stepflow_client import InvalidArgumentError
 from stepflow_client.evaluation import EvaluationReport
 from stepflow_client.evaluation.statistics import (
     CHANGE,
@@ -15,8 +18,11 @@ from stepflow_client.evaluation.statistics import (
     MIN_VALUES,
     SHARE,
     Interval,
+    _student_quantile,
     apply_holm,
     compare_pairs,
+    import_numpy,
+    mean,
     resample_mean,
 )
 
@@ -27,6 +33,31 @@ def known(values: list[float], made_up: tuple[float, ...] = ()) -> Interval:
     found = resample_mean(values, made_up)
     assert found is not None
     return found.interval()
+
+
+@pytest.mark.parametrize(
+    ("degrees", "expected"),
+    [(1, 2 + 10 / 4 + 294 / 96 + 1098 / 384), (2, 2 + 10 / 8 + 294 / 384 + 1098 / 3072), (10**9, 2.0)],
+)
+def test_the_quantile_is_expanded_around_the_normal_distribution(degrees: int, expected: float) -> None:
+    """With the first terms of formula 26.7.5 of Abramowitz and Stegun, here where that of the normal one is 2."""
+    assert _student_quantile(NormalDist().cdf(2), degrees) == pytest.approx(expected, rel=1e-8)
+
+
+@pytest.mark.parametrize(("degrees", "table"), [(4, 2.776), (9, 2.262), (29, 2.045), (99, 1.984)])
+def test_the_quantile_is_about_that_of_the_tables(degrees: int, table: float) -> None:
+    assert _student_quantile(0.975, degrees) == pytest.approx(table, rel=0.1 / degrees)
+
+
+def test_a_mean_has_no_rounding_errors() -> None:
+    assert mean([1e16, 1.0, -1e16]) == 1 / 3
+
+
+def test_an_evaluation_needs_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    with pytest.raises(InvalidArgumentError, match="an evaluation needs numpy") as caught:
+        import_numpy()
+    assert "stepflow-client[eval]" in (caught.value.hint or "")
 
 
 def test_an_interval_is_about_that_of_a_normal_distribution() -> None:
@@ -53,6 +84,32 @@ def test_far_from_zero_an_interval_is_as_accurate() -> None:
     values = [random.Random(2).gauss(0, 1) for _ in range(40)]
     near, far = known(values), known([value + 1e9 for value in values])
     assert far.low - 1e9 == pytest.approx(near.low, abs=1e-3)
+
+
+def test_a_bound_is_that_of_the_wider_of_two_intervals() -> None:
+    """Five values: the quantiles of Student's t with four degrees of freedom, and more confidence is wider."""
+    found = resample_mean([0.0, 1.0, 2.0, 3.0, 4.0])
+    assert found is not None
+    half = 2.776 * math.sqrt(2.5 / 5)
+    usual, wide = found.interval(), found.interval(0.99)
+    assert usual.low <= 2 - 0.9 * half
+    assert usual.high >= 2 + 0.9 * half
+    assert wide.low < usual.low
+    assert usual.high < wide.high
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "direction"), [(0.5, 1.5, 1), (-1.5, -0.5, -1), (-0.5, 0.5, 0), (0.0, 1.0, 0), (-1.0, 0.0, 0)]
+)
+def test_the_direction_of_a_change_is_where_its_interval_lies(low: float, high: float, direction: int) -> None:
+    class Known:
+        def interval(self, confidence: float) -> Interval:
+            return Interval(low, high)
+
+    change = replace(compare_pairs([1.0], [2.0]), resampled=Known())  # type: ignore[arg-type]
+    assert change.direction() == direction
+    assert change.direction(than=high + 1) == -1
+    assert change.direction(than=low - 1) == 1
 
 
 def test_few_values_have_a_wide_interval_or_none() -> None:
