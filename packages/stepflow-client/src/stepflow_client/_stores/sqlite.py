@@ -204,7 +204,7 @@ class SharedFile(FailureReporter):
     def locked_connection(self) -> Iterator[sqlite3.Connection]:
         """Yield this process's connection, to one thread at a time."""
         with self._lock:
-            is_own = self._connection is not None and self._process == os.getpid()
+            is_own = self._process == os.getpid()
             if self._connection is not None and is_own and sys.platform != "win32":
                 if self._file_id != _get_file_id(self.path):
                     # The open file was removed or replaced, so writes to it would be lost.
