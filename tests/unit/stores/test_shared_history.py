@@ -184,6 +184,28 @@ def test_a_process_that_ends_reports_what_it_could_not_record() -> None:
     assert "pass-of-mine" not in ended.stdout + ended.stderr
 
 
+def test_a_database_that_is_down_is_not_asked_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    connect, attempts = module.SharedDatabase._connect, 0
+
+    def counted(database: module.SharedDatabase) -> object:
+        nonlocal attempts
+        attempts += 1
+        return connect(database)
+
+    monkeypatch.setattr(module.SharedDatabase, "_connect", counted)
+    history = History("postgresql://me:pass-of-mine@127.0.0.1:1/db", on_failure=pytest.fail)
+    texts = []
+    for _ in range(3):
+        with pytest.raises(StepflowClientError) as caught:
+            history.search()
+        texts.append(str(caught.value))
+    assert attempts == 1
+    assert texts[0].startswith("cannot read the history postgresql://127.0.0.1:1/db: connection failed: ")
+    assert texts == [texts[0]] * 3
+    history.close()
+    assert "pass-of-mine" not in texts[0]
+
+
 def test_a_history_that_is_closed_waits_for_a_slow_database(
     postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
