@@ -404,6 +404,19 @@ def test_each_creation_is_sent_directly_after_a_check() -> None:
     assert (caller.requests["CreateRun"], caller.requests["ReadMark taken"], caller.took) == (3, 4, 12.0)
 
 
+@pytest.mark.parametrize(
+    ("floor", "trip", "slow", "lease"), [(250.0, 1.0, 1.0, 250.0), (1.0, 2.0, 2.0, 60.0), (1.0, 1.0, 17.0, 150.0)]
+)
+def test_the_published_lease_is_thirty_mean_round_trips(floor: float, trip: float, slow: float, lease: float) -> None:
+    """A single slow one among the four before it counts in full."""
+    world = World(is_sticky=True, floor=floor)
+    Caller(world, 0.0, lambda caller, kind: (0.0, slow if kind == "ReadMark claim" else trip))
+    world.go(1_000)
+    published = PublishedCall.parse(world.marks["call", 0])
+    assert published is not None
+    assert (published.flow_id, published.digest, published.lease) == ("flow", "same", lease)
+
+
 @pytest.mark.parametrize(("response", "checks"), [(120.0, 1), (130.0, 2)])
 def test_a_check_whose_response_took_half_the_lease_is_repeated(response: float, checks: int) -> None:
     """Otherwise, the creation might be sent when the lease is almost over."""

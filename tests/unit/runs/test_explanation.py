@@ -104,7 +104,37 @@ def test_errors_decide_where_the_flow_reads_what_is_not_known() -> None:
     assert account.not_run == {"c": "b"}
 
 
+def test_a_step_that_reads_a_failed_one_was_not_run_even_if_its_own_input_fails_alike() -> None:
+    missing = {"$input": "$.nope"}
+    content = flow(s("b"), ("a", missing), ("b", {"own": missing, "read": s("a")}))
+    said = "Input path $.nope not found"
+    account = explained(content, said, step("a", message=said), step("b", message=said), input={})
+    assert (account.cause, account.not_run) == ("a", {"b": "a"})
+
+
+@pytest.mark.parametrize("message", ["two", "Path $.x not found"])
+def test_a_step_with_another_error_is_not_the_cause(message: str) -> None:
+    account = explained(flow(s("a"), ("a", 1)), message, step("a", message="one"))
+    assert (account.kind, account.cause, account.failed) == ("unknown" if message == "two" else "output", None, ["a"])
+
+
+def test_an_item_that_failed_without_an_error_has_no_cause() -> None:
+    account = explained(CHAIN, None, step("a"), status=ExecutionStatus.FAILED)
+    assert (account.kind, account.cause) == (None, None)
+
+
+@pytest.mark.parametrize("found", [[], [step("z", "completed")]])
+def test_a_step_that_did_not_fail_is_not_the_cause_because_a_message_names_it(found: list[StepDetails]) -> None:
+    account = explained({}, "no", *found, step("b", message='step "z" failed'))
+    assert (account.not_run, account.failed) == ({}, ["b"])
+
+
 # Before 0.12: no errors of steps
+
+
+@pytest.mark.parametrize("message", ["boom", "Input path $.p not found"])
+def test_without_its_error_the_only_step_that_failed_is_the_cause(message: str) -> None:
+    assert explained(flow(s("a"), ("a", {"$input": "p"})), message, step("a")).cause == "a"
 
 
 def test_without_errors_of_steps_certain_reads_decide() -> None:
