@@ -132,6 +132,32 @@ def test_a_step_that_did_not_fail_is_not_the_cause_because_a_message_names_it(fo
 # Before 0.12: no errors of steps
 
 
+@pytest.mark.parametrize(
+    ("message", "of_step", "told"),
+    [
+        ('step "a" failed', "boom", "boom"),
+        ('step "a" failed', NO_REASON, 'step "a" failed'),
+        ('step "a" failed', 'step "b" failed', 'step "a" failed'),
+        ("boom", "boom", "boom"),
+    ],
+)
+def test_the_error_of_an_item_is_that_of_the_step_if_it_says_more(message: str, of_step: str, told: str) -> None:
+    account = explained({}, message, step("a", message=of_step))
+    assert account.error is not None
+    assert (account.error.message, account.error.step_id) == (told, "a")
+
+
+def test_of_two_steps_the_one_without_another_error_is_the_cause() -> None:
+    content = flow({"x": s("a"), "y": s("b")}, ("a", 1), ("b", 1))
+    assert explained(content, "boom", step("a"), step("b", message="other")).cause == "a"
+
+
+def test_without_the_flow_an_error_that_says_nothing_is_nobodys() -> None:
+    assert explained({}, NO_REASON, step("a")).kind == "unknown"
+    assert explained({}, "boom", step("a", message="boom")).cause == "a"
+    assert explained({}, "boom", step("a", message="boom"), step("b", message="boom")).kind == "unknown"
+
+
 @pytest.mark.parametrize("message", ["boom", "Input path $.p not found"])
 def test_without_its_error_the_only_step_that_failed_is_the_cause(message: str) -> None:
     assert explained(flow(s("a"), ("a", {"$input": "p"})), message, step("a")).cause == "a"

@@ -118,6 +118,15 @@ def test_statuses_and_errors_are_compared() -> None:
     ]
 
 
+def test_a_status_is_not_handed_on() -> None:
+    failed = [
+        StepDetails(step_id=name, status=ExecutionStatus.FAILED, error=FlowError(message=f"no {name}")) for name in "ab"
+    ]
+    found = find_run_differences(run(1, a=None, b=None), replace(run(1), steps=failed))
+    origins = {each.path: each.origin for each in found}
+    assert (origins["$.steps.a.status"], origins["$.steps.b.status"]) == (None, None)
+
+
 def test_a_step_that_a_rerun_keeps_counts_as_completed() -> None:
     rerun = replace(run(1, b=1), _stored=add_tag_to_flow({"steps": STEPS}, "t", RerunOrigin("r", {"a": 5})))
     assert find_run_differences(run(1, a=5, b=1), rerun) == []

@@ -31,11 +31,13 @@ def explain_item(run_id: str, index: int, item: ItemRecord, schemas: Mapping[str
 
     cause, error, definition = item.cause, item.error, item.definitions.get(item.cause.step_id or "")
     steps = [_explain_step(item, name) for name in dict.fromkeys([*item.definitions, *item.listed])]
-    failed = item.listed.get(cause.step_id or "")
-    reason = (failed.error if failed is not None else None) or error
-    if error is not None and reason is not None:
+    message = ""
+    if error is not None:
+        failed = item.listed.get(cause.step_id or "")
+        reason = (failed.error if failed is not None else None) or error
+        message = reason.message
         says_more = says_only_step_failed(error) and not says_only_step_failed(reason)
-        error = replace(error, step_id=cause.step_id, message=reason.message if says_more else error.message)
+        error = replace(error, step_id=cause.step_id, message=message if says_more else error.message)
     return RunAccount(
         run_id=run_id,
         item_index=index,
@@ -43,7 +45,7 @@ def explain_item(run_id: str, index: int, item: ItemRecord, schemas: Mapping[str
         kind=cause.kind,
         cause=cause.step_id,
         error=error,
-        hint=find_failure_hint(item.evaluation, definition, reason.message if reason else "", schemas),
+        hint=find_failure_hint(item.evaluation, definition, message, schemas),
         steps=steps,
         unknown=tuple(_iter_unknown_facts(item, steps)),
     )
