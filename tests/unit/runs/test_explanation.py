@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from weakref import WeakSet
 
@@ -13,10 +14,11 @@ from stepflow_client._runs.explanation import (
     explain_item,
     explain_items,
     find_component_needing_schema,
+    iter_item_records,
 )
 from stepflow_client._runs.failure_hints import find_error_hint, may_return_value
 from stepflow_client.flows.interpreter import NOT_KNOWN, apply_valid_overrides
-from stepflow_client.types import ItemCounts, RunItem
+from stepflow_client.types import ItemCounts, RunArguments, RunItem
 from stepflow_client.types.account import StepAccount, format_state, get_displayed_state
 from stepflow_client.types.runs import RunSnapshot
 from stepflow_client.types.statuses import NO_REASON
@@ -245,6 +247,11 @@ def test_a_cancelled_run(has_steps: bool) -> None:
     assert account.may_be_executing == (["b"] if has_steps else ["a", "b", "c"])
     assert states(account)["c"] == ("not_started" if has_steps else "unknown")
     assert bool(account.unknown) is not has_steps
+    executing = "which steps may still be executing (cancelling a run does not stop its steps)"
+    assert (executing in account.unknown) is not has_steps
+    ended = explained(CHAIN, "boom", has_steps=False)
+    assert "this server does not report the steps of this item" in ended.unknown
+    assert executing not in ended.unknown
 
 
 def test_a_running_and_a_lost_item_have_steps_that_did_not_start() -> None:
@@ -375,6 +382,14 @@ def test_the_schema_of_another_component_is_asked_for_only_if_the_error_says_not
     only = flow(s("a"), ("a", 1))
     bare = explained(only, 'step "a" failed', step("a", message='step "a" failed', component="/x/y"))
     assert find_component_needing_schema(bare) == "/x/y"
+    own = step("a", message='step "a" failed', component="/builtin/eval")
+    assert find_component_needing_schema(explained(only, 'step "a" failed', own)) is None, "its schema is known"
+    nobodys = explained(only, "boom", step("a", message="other", component="/x/y"))
+    assert (nobodys.cause, find_component_needing_schema(nobodys)) == (None, None)
+    refused = step("a", message="boom", component="/x/y", code=ErrorCode.INVALID_INPUT)
+    told_why = explained(only, "boom", refused, code=ErrorCode.INVALID_INPUT)
+    assert find_component_needing_schema(told_why) == "/x/y"
+    assert find_component_needing_schema(explained(only, None, step("a", "completed", component="/x/y"))) is None
     assert find_component_needing_schema(explained(only, "boom", step("a", message="boom", component="/x/y"))) is None
     record = ItemRecord(only, ExecutionStatus.FAILED, bare.error, [step("a", message='step "a" failed')])
     told = explain_item(RUN, 0, record, {"/x/y": {"type": "object"}})
@@ -422,6 +437,65 @@ def test_several_items() -> None:
         "not run (a failed)",
         "not run (a failed)",
     ]
+
+
+def snapshot_of(status: str, *steps: StepDetails, **arguments: Any) -> RunSnapshot:
+    """A run of two items whose steps are a default, the runs of another flow, and a plain one."""
+    default = {"onError": {"action": "useDefault", "defaultValue": 5}}
+    content = flow(s("p"), ("d", 1), ("m", 1), ("p", {"$variable": "v"}), d=default, m={"component": "/builtin/map"})
+    run = RunDetails(run_id=RUN, flow_id="f", status=ExecutionStatus(status))
+    items = [RunItem(index=index, status=ExecutionStatus(status)) for index in range(2)]
+    recorded = RunArguments(run_id=RUN, **arguments)
+    return RunSnapshot(details=run, items=items, steps=list(steps), flow=content, arguments=recorded)
+
+
+@pytest.mark.parametrize(("status", "failed_in_sub_runs"), [("completed", 1), ("cancelled", None)])
+def test_defaults_and_failed_sub_runs_are_marked(status: str, failed_in_sub_runs: int | None) -> None:
+    failed = {"results": [{"outcome": "failed", "error": {"message": "no"}}, {"outcome": "success"}]}
+    found = with_states(
+        snapshot_of(
+            status,
+            step("d", "completed", output=5, component=MESSAGES),
+            step("d", "completed", output=6, item_index=1),
+            step("m", "completed", output=failed, component="/builtin/map", item_index=1),
+            step("p", "completed", output=7),
+        )
+    )
+    assert found.details.failed_in_sub_runs == failed_in_sub_runs
+    told = [(each.step_id, each.item_index, each.is_default, len(each.failed_children)) for each in found.steps or ()]
+    assert told == [("d", 0, None, 0), ("d", 1, False, 0), ("m", 1, False, 1), ("p", 0, False, 0)]
+
+
+def test_steps_without_a_default_need_no_explanation(monkeypatch: pytest.MonkeyPatch) -> None:
+    explained_items: list[int] = []
+
+    def noted(run_id: str, index: int, record: ItemRecord, schemas: Any) -> RunAccount:
+        explained_items.append(index)
+        return explain_item(run_id, index, record, schemas)
+
+    monkeypatch.setattr(explanation, "explain_item", noted)
+    with_states(snapshot_of("completed", step("p", "completed"), step("d", "completed", item_index=1)))
+    with_states(snapshot_of("completed", step("p", "failed"), step("p", "running", item_index=1)))
+    with_states(snapshot_of("completed", step("m", "completed", item_index=1)))
+    assert explained_items == [1, 0, 1]
+
+
+def test_arguments_with_hidden_secrets_are_used_for_display_only() -> None:
+    snapshot = snapshot_of("completed", inputs=[{"n": 1}, {"key": "***"}], variables={"v": "***"})
+    records = [dict(iter_item_records(snapshot, is_masked=is_masked)) for is_masked in (False, True)]
+    assert [record.input for record in records[0].values()] == [{"n": 1}, NOT_KNOWN]
+    assert [record.input for record in records[1].values()] == [{"n": 1}, {"key": "***"}]
+    assert [each[0].variables for each in records] == [NOT_KNOWN, {"v": "***"}]
+
+
+def test_arguments_that_are_not_recorded_are_not_known() -> None:
+    (_, first), (_, second) = iter_item_records(snapshot_of("completed", inputs=[None], variables={"v": 1}))
+    assert (first.input, second.input, first.variables) == (None, NOT_KNOWN, {"v": 1})
+    (_, unknown), _ = iter_item_records(replace(snapshot_of("completed"), arguments=None))
+    assert (unknown.input, unknown.variables, unknown.has_steps) == (NOT_KNOWN, NOT_KNOWN, True)
+    for outdated in ({"steps": None}, {"has_all_steps": False}):
+        (_, record), _ = iter_item_records(replace(snapshot_of("completed"), **outdated))
+        assert not record.has_steps
 
 
 @pytest.mark.parametrize(

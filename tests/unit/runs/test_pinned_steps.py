@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from stepflow_client import InvalidArgumentError
-from stepflow_client._runs.pinned_steps import PIN_COMPONENT, Delayed, Fails, pin_overrides, pinned_flow
+from stepflow_client._runs.pinned_steps import PIN_COMPONENT, Delayed, Fails, parse_mocked_failure, pin_overrides, pinned_flow
 from stepflow_client.types import ErrorCode
 
 HANDLING = {"action": "useDefault", "defaultValue": 1}
@@ -42,6 +42,8 @@ def test_only_a_delayed_outcome_takes_time(outcome: Any, component: str, millise
     assert step["component"] == component
     within = step.get("input", {}).get("flow", {}).get("$literal", {}).get("steps", [])
     assert [each["input"] for each in within] == ([] if milliseconds is None else [{"duration_ms": milliseconds}])
+    # Nothing reads the output of the step that waits.
+    assert all(each["mustExecute"] for each in within)
 
 
 @pytest.mark.parametrize("output", [5, None, Delayed({"n": 1}, 2)])
@@ -57,3 +59,40 @@ def test_the_output_is_the_default_of_a_step_that_fails(output: Any) -> None:
 def test_only_steps_of_the_flow_are_pinned() -> None:
     with pytest.raises(InvalidArgumentError, match=r"^the flow has no step 'b' to pin$"):
         pinned_flow(FLOW, {"a": 1, "b": 2})
+
+
+@pytest.mark.parametrize("output", [5, None, {"$step": "x"}, [1]])
+def test_an_override_returns_the_output_whatever_the_input_was(output: Any) -> None:
+    pinned = {"$literal": None, "$if": None, "$coalesce": [{"$literal": output}]}
+    assert pin_overrides({"a": output}) == {"a": {"component": "/builtin/noop", "input": pinned}}
+    assert pin_overrides({"a": output}, component="/x/same")["a"]["component"] == "/x/same"
+
+
+def test_an_override_may_be_a_failure() -> None:
+    (failing,) = pin_overrides({"a": Fails("TIMEOUT", "too slow")})["a"]["input"]["$coalesce"]
+    assert failing["initial_input"] == {}
+    inner = failing["flow"]["$literal"]
+    assert "steps" not in inner, "it fails at once"
+    # Servers quote the path in the message.
+    message = f"Input path $.{inner['output']['$input']} not found"
+    assert parse_mocked_failure(message) == ("timeout", "too slow")
+    assert pin_overrides({"a": Fails()}, component="/x/same")["a"]["component"] == "/builtin/iterate"
+
+
+@pytest.mark.parametrize(
+    ("message", "parsed"),
+    [
+        ("Input path $.mocked COMPONENT_FAILED: a\nb not found", ("component_failed", "a\nb")),
+        ("Input path $.mocked not found", None),
+        ("boom", None),
+        ("", None),
+    ],
+)
+def test_a_mocked_failure_is_read_from_its_message(message: str, parsed: tuple[str, str] | None) -> None:
+    assert parse_mocked_failure(message) == parsed
+
+
+@pytest.mark.parametrize("component", [None, 5])
+def test_the_component_of_an_override_is_a_text(component: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match="component"):
+        pin_overrides({}, component=component)
