@@ -9,7 +9,7 @@ import heapq
 import random
 from collections import Counter
 from collections.abc import Callable
-from itertools import count
+from itertools import count, pairwise
 from typing import Any, NamedTuple
 
 import pytest
@@ -429,6 +429,27 @@ def test_a_check_whose_response_took_half_the_lease_is_repeated(response: float,
     caller = Caller(world, 0.0, delays)
     world.go(1_000)
     assert (caller.requests["CreateRun"], caller.requests["ReadMark taken"]) == (1, 1 + checks)
+
+
+def test_a_caller_that_has_lost_looks_for_the_run_less_and_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stepflow_client._rules.retries.random.uniform", lambda low, high: high)
+    world = World(is_sticky=True, floor=250.0)
+    looks: list[float] = []
+
+    def delays(caller: Caller, kind: str) -> tuple[float, float]:
+        if caller is later and kind == "FindRecord":
+            looks.append(world.now)
+        return (60.0 if kind == "CreateRun" else 0.5), 0.5
+
+    owner, later = Caller(world, 0.0, delays), Caller(world, 2.0, delays)
+    world.go(1_000)
+    assert later.outcome.run == owner.outcome.run == world.runs[0]
+    assert later.lock.obstacle == "another call is creating its run"
+    # It has sent two requests before it waits for three round trips; two more show who owns the turn.
+    assert looks[:2] == [7.0, 11.0]
+    pauses = [end - start - 1.0 for start, end in pairwise(looks[1:])]
+    assert pauses == [1.5, 2.25, 3.375, 5.0625, 7.59375, *[8.0] * (len(pauses) - 5)]
+    assert len(pauses) >= 7
 
 
 def test_calls_of_one_process_that_run_out_of_time_wait_for_a_lease_together() -> None:
