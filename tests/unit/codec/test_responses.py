@@ -747,3 +747,12 @@ def test_an_item_of_a_completed_run_without_an_output_is_lost() -> None:
         "the server completed the run without the output of this item; "
         "some of its steps may have run and would run again"
     )
+
+
+def test_outputs_of_items_that_have_all_completed_are_read_without_the_items() -> None:
+    done = [{"itemIndex": index, "status": status, "output": index} for index, status in enumerate((2, "completed"))]
+    listed = responses.read_items(RUN_ID, done)
+    assert responses.read_completed_outputs(listed) == [0, 1]
+    for status in (1, 3, "failed"):
+        more = responses.read_items(RUN_ID, [*done, {"itemIndex": 2, "status": status}])
+        assert responses.read_completed_outputs(more) is None

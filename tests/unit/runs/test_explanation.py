@@ -337,7 +337,9 @@ def test_an_output_like_that_of_map_has_no_sub_runs() -> None:
 
 def test_a_step_that_a_rerun_keeps_and_nothing_needs_is_kept() -> None:
     record = ItemRecord(CHAIN, ExecutionStatus.COMPLETED, None, [], kept=["a"])
-    assert [each.text for each in explain_item("run", 0, record).steps] == ["kept", "not needed", "not needed"]
+    account = explain_item("run", 0, record)
+    assert [each.text for each in account.steps] == ["kept", "not needed", "not needed"]
+    assert states(account)["a"] == "completed"
 
 
 # Hints
@@ -474,15 +476,23 @@ def test_steps_without_a_default_need_no_explanation(monkeypatch: pytest.MonkeyP
         return explain_item(run_id, index, record, schemas)
 
     monkeypatch.setattr(explanation, "explain_item", noted)
-    with_states(snapshot_of("completed", step("p", "completed"), step("d", "completed", item_index=1)))
+    found = with_states(snapshot_of("completed", step("p", "completed"), step("d", "completed", item_index=1)))
+    assert [each.is_default for each in found.steps or ()] == [False, None]
     with_states(snapshot_of("completed", step("p", "failed"), step("p", "running", item_index=1)))
     with_states(snapshot_of("completed", step("m", "completed", item_index=1)))
     assert explained_items == [1, 0, 1]
 
 
+def test_without_the_steps_or_the_flow_nothing_is_added() -> None:
+    snapshot = snapshot_of("completed", step("d", "completed"))
+    for part in ("steps", "flow"):
+        without = replace(snapshot, **{part: None})
+        assert with_states(without) == without
+
+
 def test_arguments_with_hidden_secrets_are_used_for_display_only() -> None:
     snapshot = snapshot_of("completed", inputs=[{"n": 1}, {"key": "***"}], variables={"v": "***"})
-    records = [dict(iter_item_records(snapshot, is_masked=is_masked)) for is_masked in (False, True)]
+    records = [dict(iter_item_records(snapshot)), dict(iter_item_records(snapshot, is_masked=True))]
     assert [record.input for record in records[0].values()] == [{"n": 1}, NOT_KNOWN]
     assert [record.input for record in records[1].values()] == [{"n": 1}, {"key": "***"}]
     assert [each[0].variables for each in records] == [NOT_KNOWN, {"v": "***"}]
