@@ -21,7 +21,7 @@ from stepflow_client.flows.interpreter import NOT_KNOWN, apply_valid_overrides
 from stepflow_client.types import ItemCounts, RunArguments, RunItem
 from stepflow_client.types.account import StepAccount, format_state, get_displayed_state
 from stepflow_client.types.runs import RunSnapshot
-from stepflow_client.types.statuses import NO_REASON
+from stepflow_client.types.statuses import NO_REASON, NO_ROUTE
 
 RUN = "00000000-0000-4000-8000-000000000001"
 MESSAGES = "/builtin/create_messages"
@@ -371,6 +371,32 @@ def test_the_field_of_the_input_that_is_missing() -> None:
     assert hint_of(content, "a", [], {}) is None
     optional = flow(s("a"), ("a", {"$coalesce": [1, {"$input": "name"}]}))
     assert hint_of(optional, "a", {}, {}) is None
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"$if": {"$input": "name"}, "then": 1, "else": s("x")},
+        {"read": s("x"), "other": {"$variable": "name"}},
+        {"$coalesce": [s("x"), {"$input": "name"}]},
+    ],
+)
+def test_a_field_that_is_not_read_for_sure_is_not_missing(given: Any) -> None:
+    assert hint_of(flow(s("a"), ("x", 1), ("a", given)), "a", {}, NOT_KNOWN) is None
+
+
+@pytest.mark.parametrize(
+    ("component", "hint"),
+    [
+        ("/builtin/create_mesages", f"unknown component /builtin/create_mesages; did you mean {MESSAGES}?"),
+        ("/builtin/something_else_entirely", None),
+        ("/python/create_messages", None),
+        (MESSAGES, None),
+    ],
+)
+def test_a_builtin_component_with_a_wrong_name(component: str, hint: str | None) -> None:
+    content = flow(s("a"), ("a", 1), a={"component": component})
+    assert explained(content, NO_ROUTE, step("a", message=NO_ROUTE)).hint == hint
 
 
 def test_a_worker_that_is_silent_may_have_too_large_an_output() -> None:

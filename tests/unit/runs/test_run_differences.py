@@ -80,6 +80,16 @@ def test_items_of_a_batch_are_compared_by_index() -> None:
     ]
 
 
+def test_a_batch_may_have_two_items() -> None:
+    found = find_run_differences(batch(1, 2), batch(1, 3))
+    assert [each.path for each in found] == ["$.items[1].steps.a.output", "$.items[1].output"]
+
+
+def test_a_step_of_one_run_only_is_named() -> None:
+    (found,) = find_run_differences(run(1, a=1), run(1))
+    assert (found.path, found.kind, found.step_id) == ("$.steps.a", "removed", "a")
+
+
 @pytest.mark.parametrize(
     ("a", "b", "paths"),
     [
