@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from stepflow_client._codec.idempotency_markers import make_key_tag, make_rerun_scope
+import pytest
+from stepflow_client import InvalidArgumentError
+from stepflow_client._codec.idempotency_markers import (
+    RunMarkerName,
+    check_key,
+    make_key_tag,
+    make_marker,
+    make_rerun_scope,
+    make_scoped_key,
+)
 
 
 def test_a_tag_has_the_key_and_its_scope() -> None:
@@ -16,3 +25,25 @@ def test_each_run_of_a_rerun_has_a_scope_of_its_own() -> None:
         "rerun of r, part 2",
         "rerun of r, part 3",
     ]
+
+
+def test_the_name_of_a_marker_is_its_run_and_the_digest_of_the_arguments() -> None:
+    assert RunMarkerName("r", "d").text == "r d"
+    assert RunMarkerName.parse("r d") == ("r", "d")
+
+
+@pytest.mark.parametrize("name", [None, "", "r", "r ", " d"])
+def test_a_marker_that_something_else_has_stored_is_none(name: str | None) -> None:
+    assert RunMarkerName.parse(name) is None
+
+
+def test_a_key_has_at_most_512_characters() -> None:
+    assert check_key("k" * 512) == "k" * 512
+    with pytest.raises(InvalidArgumentError, match=r"^idempotency_key has 513 characters; 512 are allowed$"):
+        check_key("k" * 513)
+
+
+def test_markers_of_keys_scopes_and_parts_differ() -> None:
+    keys = [make_scoped_key("a", "b"), make_scoped_key("a, b", ""), "b"]
+    markers = {make_marker(key, *parts) for key in keys for parts in (("run",), ("call", 0), ("call", 1))}
+    assert len(markers) == 9

@@ -99,6 +99,35 @@ def test_a_bound_is_that_of_the_wider_of_two_intervals() -> None:
 
 
 @pytest.mark.parametrize(
+    ("values", "made_up", "expected"),
+    [
+        ([0.0, 1.0, 2.0, 3.0, 4.0], (), (-0.268, 4.25)),
+        ([0.3, 1.1, 2.0, 3.7, 4.9, 5.2, 7.7, 9.1], (), (1.79, 7.25)),
+        ([0.0] * 6 + [1.0, 1.0, 2.0, 9.0], (), (0.04, 8.58)),
+        ([1.0] * 10, SHARE, (0.643, 1.0)),
+        ([1.0] * 12 + [-1.0] * 3 + [0.0] * 45, CHANGE, (0.0155, 0.276)),
+        ([float(number % 100) for number in range(4_000)], (), (48.6, 50.4)),
+    ],
+    ids=["few", "even", "skewed", "all right", "changes", "more than are drawn"],
+)
+def test_intervals_of_known_samples(
+    values: list[float], made_up: tuple[float, ...], expected: tuple[float, float]
+) -> None:
+    """To 5% of their width, which covers other random numbers."""
+    found, width = known(values, made_up), expected[1] - expected[0]
+    assert found.low == pytest.approx(expected[0], abs=width / 20)
+    assert found.high == pytest.approx(expected[1], abs=width / 20)
+
+
+def test_the_interval_of_skewed_blocks_is_skewed_like_them() -> None:
+    values = [0.0] * (5 * (MIN_BLOCKS - 1)) + [6.0] * 5
+    found = resample_mean(values, blocks=[5] * MIN_BLOCKS)
+    assert found is not None, "so many are enough"
+    interval, at = found.interval(), mean(values)
+    assert interval.high - at > 1.1 * (at - interval.low) > 0
+
+
+@pytest.mark.parametrize(
     ("low", "high", "direction"), [(0.5, 1.5, 1), (-1.5, -0.5, -1), (-0.5, 0.5, 0), (0.0, 1.0, 0), (-1.0, 0.0, 0)]
 )
 def test_the_direction_of_a_change_is_where_its_interval_lies(low: float, high: float, direction: int) -> None:
