@@ -46,6 +46,18 @@ def test_chunks_shrink_while_the_server_is_slow() -> None:
     assert sizer.size == 1
 
 
+@pytest.mark.parametrize(
+    ("count", "seconds", "size"), [(100, 0.8, 125), (100, 1.0, 100), (100, 1.6, 62), (100, 9.0, 50), (1, 9.0, 1)]
+)
+def test_a_chunk_takes_about_a_second(count: int, seconds: float, size: int) -> None:
+    sizer = ChunkSizer(None)
+    sizer.record_chunk_duration(count, seconds)
+    assert sizer.size == size
+    # A chunk none of whose inputs was sent tells nothing.
+    sizer.record_chunk_duration(0, 5.0)
+    assert sizer.size == size
+
+
 def test_a_chosen_size_stays() -> None:
     sizer = ChunkSizer(1000)
     sizer.record_chunk_duration(1000, 1e9)
@@ -59,6 +71,8 @@ def test_a_chosen_size_stays() -> None:
         ({"id": None, "key": 0}, 0),
         ({"id": 2**64}, 2**64),
         pytest.param({"id": 10**5000}, None, id="5000 digits"),
+        pytest.param({"id": 2**1023 - 1}, 2**1023 - 1, id="1023 bits"),
+        pytest.param({"id": 2**1023}, None, id="1024 bits"),
         ({"id": True}, None),
         ({"id": ["a"]}, None),
         ({}, None),

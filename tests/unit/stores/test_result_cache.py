@@ -133,6 +133,22 @@ def test_a_file_of_another_program_is_left_alone(path: Path, caplog: pytest.LogC
         cache.clear()
 
 
+@pytest.mark.parametrize("is_chosen", [True, False])
+def test_only_a_chosen_path_is_logged(
+    path: Path, is_chosen: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path.parent.touch()
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(path.parent))
+    cache = ResultCache(path if is_chosen else None)
+    cache._store_result("a", "run", 1)
+    (message,) = caplog.messages
+    assert message.startswith(
+        "the result cache cannot keep a result in " + (f"{path}: " if is_chosen else "the cache ")
+    )
+    assert (str(path.parent) in message) is is_chosen
+
+
 def test_a_path_that_cannot_be_looked_up_is_an_error_of_the_client() -> None:
     with pytest.raises(StepflowClientError, match=r"cannot change the result cache .*: .*File name too long"):
         ResultCache("a" * 300).clear()
