@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -412,6 +413,55 @@ def test_failed_steps_say_what_items_do_not(
     assert explained.items[1] == listed.items[1]
     assert failed_items.add_failed_steps(listed, [0], {}, {}) == listed
     assert failed_items.add_failed_steps(listed, [0], {0: []}, {}) == listed
+
+
+@pytest.mark.parametrize(
+    ("errors", "is_ambiguous"),
+    [
+        ([], False),
+        ([("no", 3)], False),
+        ([("other", 3)], True),
+        ([("no", 5)], True),
+        ([("no", 3), ("no", 3)], True),
+        ([("no", 3), ("other", 3)], True),
+    ],
+)
+@pytest.mark.parametrize("is_lazy", [True, False])
+def test_the_flow_is_needed_unless_one_step_failed_as_its_item(
+    errors: list[tuple[str, int]], is_ambiguous: bool, is_lazy: bool
+) -> None:
+    items = [{"itemIndex": 4, "status": 3, "errorMessage": "no", "errorCode": 3}, {"itemIndex": 5, "status": 2}]
+    listed = responses.read_items(RUN_ID, items)
+    listed = listed if is_lazy else replace(listed, items=list(listed.items))
+    common: dict[str, Any] = {"stepIndex": 0, "itemIndex": 4}
+    failed = [{**common, "stepId": "a", "status": 3, "errorMessage": text, "errorCode": code} for text, code in errors]
+    steps = {4: responses.read_steps(RUN_ID, [*failed, {**common, "stepId": "b", "status": 2}]).steps}
+    assert failed_items.is_first_failure_ambiguous(listed, [0], steps) is is_ambiguous
+    assert not failed_items.is_first_failure_ambiguous(listed, [1], {5: steps[4]}), "it has not failed"
+
+
+@pytest.mark.parametrize(
+    ("named", "message", "has_flow", "step_id"),
+    [
+        ("m", "Path $.x not found", True, None),
+        ("inner", "boom", True, None),
+        ("inner", "boom", False, "inner"),
+        ("a", "boom", True, "a"),
+    ],
+)
+def test_a_step_that_did_not_make_the_item_fail_is_not_named(
+    named: str, message: str, has_flow: bool, step_id: str | None
+) -> None:
+    steps = [{"id": "a", "component": "/x"}, {"id": "m", "component": "/x", "mustExecute": True}]
+    flow = {"steps": steps, "output": {"$step": "a", "path": "$.x"}} if has_flow else {}
+    item = {"itemIndex": 0, "status": 3, "errorMessage": message, "stepId": named}
+    listed = responses.read_items(RUN_ID, [item])
+    answers = [{"stepId": "a", "stepIndex": 0, "itemIndex": 0, "status": 2, "output": {}}]
+    answers += [{"stepId": "m", "stepIndex": 1, "itemIndex": 0, "status": 3, "errorMessage": "Path $.x not found"}]
+    found = failed_items.add_failed_steps(listed, [0], {0: responses.read_steps(RUN_ID, answers).steps}, flow)
+    error = found.items[0].error
+    assert error is not None
+    assert (error.message, error.step_id) == (message, step_id)
 
 
 @pytest.mark.parametrize(

@@ -23,9 +23,9 @@ def is_first_failure_ambiguous(listed: ListItemsResponse, places: Iterable[int],
     """Return whether the flow is needed to tell which step failed first (several did, or the errors differ)."""
     items = convert_to_run_items(listed)
     for place in places:
-        failed = [step for step in steps.get(items[place].index, ()) if step.error is not None]
-        error, errors = items[place].error, {(step.error.message, step.error.code) for step in failed if step.error}
-        if error is not None and failed and (len(failed) > 1 or (error.message, error.code) not in errors):
+        error, of_steps = items[place].error, steps.get(items[place].index, ())
+        errors = [(step.error.message, step.error.code) for step in of_steps if step.error is not None]
+        if error is not None and errors and errors != [(error.message, error.code)]:
             return True
     return False
 
