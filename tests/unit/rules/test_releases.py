@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from stepflow_client._rules.releases import identify_server, make_pinned_server, require_capability
+from stepflow_client._rules.releases import (
+    TARGETS,
+    identify_server,
+    make_pinned_server,
+    parse_target_release,
+    require_capability,
+)
 from stepflow_client.errors import InvalidArgumentError, InvalidResponseError, UnsupportedByServerError
 
 URL = "http://server:7840"
@@ -56,19 +62,41 @@ def test_what_is_no_stepflow_server(health: dict[str, Any]) -> None:
         identify_server(URL, health)
 
 
+NEW = {"empty_batch", "flow_variables", "events", "live_steps", "step_outputs"}
+
+
 @pytest.mark.parametrize(
-    ("version", "can", "cannot"),
+    ("version", "can"),
     [
-        ("0.10.0", {"exact_numbers", "cancel_refuses_finished"}, {"flow_variables", "events", "live_steps"}),
-        ("0.11.1", {"exact_numbers", "flow_variables"}, {"events", "live_steps", "step_outputs"}),
-        ("0.12.0", {"flow_variables", "events", "live_steps"}, {"exact_numbers", "cancel_refuses_finished"}),
-        ("0.13.0", {"flow_variables", "events", "live_steps"}, {"exact_numbers", "cancel_refuses_finished"}),
+        ("0.10.0", {"exact_numbers", "cancel_refuses_finished"}),
+        ("0.11.1", {"exact_numbers", "cancel_refuses_finished", "flow_variables", "empty_batch"}),
+        ("0.12.0", NEW),
+        ("0.13.0", NEW),
+        ("1.0", NEW),
     ],
 )
-def test_what_a_release_can_do(version: str, can: set[str], cannot: set[str]) -> None:
+def test_what_a_release_can_do(version: str, can: set[str]) -> None:
     capabilities = make_pinned_server(URL, version).capabilities
-    assert {name for name in can if capabilities[name]} == can
-    assert not {name for name in cannot if capabilities[name]}
+    assert {name for name, is_there in capabilities.items() if is_there} == can
+    assert capabilities.keys() == {*NEW, "exact_numbers", "cancel_refuses_finished"}
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("0.10", (0, 10)),
+        ("v0.13.0", (0, 13)),
+        ("0.9", None),
+        ("0.14", None),
+        ("1.10", None),
+        ("0", None),
+        ("newest", None),
+        (None, None),
+    ],
+)
+def test_releases_that_flows_can_be_checked_for(text: Any, number: tuple[int, int] | None) -> None:
+    assert parse_target_release(text) == number
+    assert TARGETS == "0.10 to 0.13"
 
 
 def test_what_a_server_cannot_do_is_refused_with_the_release_that_can() -> None:
