@@ -9,7 +9,6 @@ from stepflow_client._codec.idempotency_markers import (
     check_key,
     make_key_tag,
     make_marker,
-    make_rerun_scope,
     make_scoped_key,
 )
 
@@ -19,16 +18,8 @@ def test_a_tag_has_the_key_and_its_scope() -> None:
     assert make_key_tag("a:b", "nightly") == 'scoped-key:["nightly", "a:b"]'
 
 
-def test_each_run_of_a_rerun_has_a_scope_of_its_own() -> None:
-    assert [make_rerun_scope("r", part) for part in range(3)] == [
-        "rerun of r",
-        "rerun of r, part 2",
-        "rerun of r, part 3",
-    ]
-
-
 def test_the_name_of_a_marker_is_its_run_and_the_digest_of_the_arguments() -> None:
-    assert RunMarkerName("r", "d").text == "r d"
+    assert str(RunMarkerName("r", "d")) == "r d"
     assert RunMarkerName.parse("r d") == ("r", "d")
 
 

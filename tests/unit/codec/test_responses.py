@@ -13,7 +13,7 @@ from stepflow_client import errors
 from stepflow_client._codec import failed_items, responses
 from stepflow_client._codec.call_arguments import parse_declared_variables
 from stepflow_client._codec.responses import StartedRun
-from stepflow_client._runs.stored_flow import RerunOrigin
+from stepflow_client._runs.stored_flow_form import RerunOrigin
 from stepflow_client.history import HistoryEntry
 from stepflow_client.types import ComponentInfo, ComponentList, ErrorCode, ExecutionStatus, FailedPlugin, FlowVariable
 
@@ -584,7 +584,7 @@ def test_overrides_of_a_run_are_read_as_callers_write_them(sent: Any, read: Any)
 def test_the_arguments_that_older_servers_return(given: Any, inputs: Any, overrides: Any) -> None:
     read = responses.read_reported_arguments({"given": given})
     assert read == {"inputs": inputs, "overrides": overrides}
-    assert responses.make_run_arguments(RUN_ID, read, None).inputs == inputs
+    assert responses.combine_run_arguments(RUN_ID, read, None).inputs == inputs
 
 
 @pytest.mark.parametrize("inputs", [{"a": 1}, "text", 0, False])
@@ -596,7 +596,7 @@ def test_inputs_of_a_run_are_a_list(inputs: Any) -> None:
 @pytest.mark.parametrize("content", [None, [], "text"])
 def test_the_content_of_a_flow_is_an_object(content: Any) -> None:
     with pytest.raises(TypeError, match=r"^flow: not an object$"):
-        responses.read_stored_content({"flow": content})
+        responses.read_stored_flow_content({"flow": content})
 
 
 @pytest.mark.parametrize(
@@ -619,12 +619,12 @@ def test_the_history_knows_what_the_server_does_not_say(
     reported: dict[str, Any], recorded: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     entry = HistoryEntry(RUN_ID, datetime.now(UTC), **recorded)
-    arguments = responses.make_run_arguments(RUN_ID, reported, entry)
+    arguments = responses.combine_run_arguments(RUN_ID, reported, entry)
     assert {name: getattr(arguments, name) for name in expected} == expected
 
 
 def test_a_rerun_that_was_not_recorded_names_the_earlier_run() -> None:
-    arguments = responses.make_run_arguments(RUN_ID, {}, None, RerunOrigin("earlier", {"a": 1, "b": 2}))
+    arguments = responses.combine_run_arguments(RUN_ID, {}, None, RerunOrigin("earlier", {"a": 1, "b": 2}))
     assert (arguments.rerun_of, arguments.kept, arguments.is_recorded) == ("earlier", ["a", "b"], False)
 
 
@@ -750,7 +750,7 @@ def test_items_are_checked_before_they_are_built(answers: Any, reason: str) -> N
 )
 def test_the_status_of_an_item_may_be_a_newer_one(status: Any, read: str) -> None:
     answers = [{"itemIndex": 0, "status": status}]
-    assert responses.check_raw_items(answers) is answers
+    assert responses.check_raw_items(answers) == answers
     assert responses.read_items(RUN_ID, answers).items[0].status == read
 
 
@@ -788,7 +788,7 @@ def test_the_step_that_was_asked_for_is_read() -> None:
 
 def test_an_item_of_a_completed_run_without_an_output_is_lost() -> None:
     listed = responses.read_items(RUN_ID, [{"itemIndex": 0, "status": 1}])
-    lost = failed_items.add_lost_item_errors(listed, ExecutionStatus.COMPLETED, {})
+    lost = failed_items.add_lost_run_errors(listed, ExecutionStatus.COMPLETED, {})
     item = lost.items[0].result
     assert item is not None
     assert item.status == "failed"
@@ -802,7 +802,7 @@ def test_an_item_of_a_completed_run_without_an_output_is_lost() -> None:
 def test_outputs_of_items_that_have_all_completed_are_read_without_the_items() -> None:
     done = [{"itemIndex": index, "status": status, "output": index} for index, status in enumerate((2, "completed"))]
     listed = responses.read_items(RUN_ID, done)
-    assert responses.read_completed_outputs(listed) == [0, 1]
+    assert responses.read_completed_outputs(RUN_ID, listed.items) == [0, 1]
     for status in (1, 3, "failed"):
         more = responses.read_items(RUN_ID, [*done, {"itemIndex": 2, "status": status}])
-        assert responses.read_completed_outputs(more) is None
+        assert responses.read_completed_outputs(RUN_ID, more.items) is None

@@ -136,9 +136,9 @@ def test_the_direction_of_a_change_is_where_its_interval_lies(low: float, high: 
             return Interval(low, high)
 
     change = replace(compare_pairs([1.0], [2.0]), resampled=Known())  # type: ignore[arg-type]
-    assert change.direction() == direction
-    assert change.direction(than=high + 1) == -1
-    assert change.direction(than=low - 1) == 1
+    assert change.get_significant_direction() == direction
+    assert change.get_significant_direction(than=high + 1) == -1
+    assert change.get_significant_direction(than=low - 1) == 1
 
 
 def test_few_values_have_a_wide_interval_or_none() -> None:

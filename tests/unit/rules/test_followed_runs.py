@@ -70,7 +70,7 @@ def test_a_step_that_starts_again_keeps_its_first_start() -> None:
         started("a", second=1.0), ended("a", second=2.0, status="failed"), started("a", second=5.0, attempt=2)
     )
     (step,) = run.steps
-    assert (step.attempt, step.ended, step.failed) == (2, {}, 0)
+    assert (step.attempt, step.ended, step.failed_count) == (2, {}, 0)
     assert run.apply_event(ended("a", second=6.0)) == 1.0
     assert step.get_duration(BEGIN) == 5.0
 

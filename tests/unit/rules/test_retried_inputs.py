@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from stepflow_client import InvalidArgumentError
-from stepflow_client._rules.retries import InputRetryRule, RetryOn
+from stepflow_client._rules.chunks import InputRetryRule, RetryOn
 from stepflow_client.types import ErrorCode, ExecutionStatus, FlowError, Outcome
 
 

@@ -10,9 +10,10 @@ from stepflow_client import ExecutionStatus, StepDetails
 from stepflow_client._runs.stored_flow_form import (
     RerunOrigin,
     add_tag_to_flow,
-    convert_to_stored_form,
-    mark_kept_steps,
+    collect_examples,
+    mark_step_details_as_kept,
     parse_rerun_origin,
+    remove_cases,
     restore_flow,
 )
 
@@ -84,12 +85,12 @@ def test_steps_that_a_rerun_keeps_are_marked_and_have_their_own_component() -> N
     listed = [
         StepDetails(step_id=name, status=ExecutionStatus.COMPLETED, component="/builtin/pin") for name in ("b", "a")
     ]
-    marked = mark_kept_steps(listed, stored)
+    marked = mark_step_details_as_kept(listed, stored)
     assert [(step.step_id, step.component, step.is_kept) for step in marked] == [
         ("b", "/builtin/pin", False),
         ("a", "/x/paid", True),
     ]
-    assert mark_kept_steps(listed, FLOW) == listed
+    assert mark_step_details_as_kept(listed, FLOW) == listed
 
 
 def test_test_cases_are_stored_as_examples() -> None:
@@ -99,12 +100,10 @@ def test_test_cases_are_stored_as_examples() -> None:
         {"name": "x"},
     ]
     flow = {**FLOW, "examples": [{"name": "zero", "input": 0}, {"name": "one", "input": 9}], "test": {"cases": cases}}
-    assert convert_to_stored_form(flow) == {
-        **FLOW,
-        "examples": [
-            {"name": "zero", "input": 0},
-            {"name": "one", "input": 9},
-            {"name": "two", "input": None, "description": "d"},
-        ],
-    }
-    assert convert_to_stored_form({**FLOW, "test": {"cases": []}}) == FLOW
+    assert collect_examples(flow) == [
+        {"name": "zero", "input": 0},
+        {"name": "one", "input": 9},
+        {"name": "two", "input": None, "description": "d"},
+    ]
+    assert remove_cases(flow) == remove_cases({**FLOW, "test": {"cases": []}}) == FLOW
+    assert collect_examples({**FLOW, "test": {"cases": []}}) == []

@@ -16,8 +16,9 @@ from stepflow_client._runs.explanation import (
     find_component_needing_schema,
     iter_item_records,
 )
-from stepflow_client._runs.failure_hints import find_error_hint, may_return_value
-from stepflow_client.flows.interpreter import NOT_KNOWN, apply_valid_overrides
+from stepflow_client._runs.failure_causes import ItemRecord
+from stepflow_client._runs.failure_hints import find_error_hint, may_component_return
+from stepflow_client.flows.interpreter import NOT_KNOWN, apply_overrides_if_valid
 from stepflow_client.types import ItemCounts, RunArguments, RunItem
 from stepflow_client.types.account import StepAccount, format_state, get_displayed_state
 from stepflow_client.types.runs import RunSnapshot

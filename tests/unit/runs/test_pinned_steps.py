@@ -6,7 +6,14 @@ from typing import Any
 
 import pytest
 from stepflow_client import InvalidArgumentError
-from stepflow_client._runs.pinned_steps import PIN_COMPONENT, Delayed, Fails, parse_mocked_failure, pin_overrides, pinned_flow
+from stepflow_client._runs.pinned_steps import (
+    PIN_COMPONENT,
+    Delayed,
+    Fails,
+    parse_mocked_failure_message,
+    pin_overrides,
+    pinned_flow,
+)
 from stepflow_client.types import ErrorCode
 
 HANDLING = {"action": "useDefault", "defaultValue": 1}
@@ -75,7 +82,7 @@ def test_an_override_may_be_a_failure() -> None:
     assert "steps" not in inner, "it fails at once"
     # Servers quote the path in the message.
     message = f"Input path $.{inner['output']['$input']} not found"
-    assert parse_mocked_failure(message) == ("timeout", "too slow")
+    assert parse_mocked_failure_message(message) == ("timeout", "too slow")
     assert pin_overrides({"a": Fails()}, component="/x/same")["a"]["component"] == "/builtin/iterate"
 
 
@@ -89,7 +96,7 @@ def test_an_override_may_be_a_failure() -> None:
     ],
 )
 def test_a_mocked_failure_is_read_from_its_message(message: str, parsed: tuple[str, str] | None) -> None:
-    assert parse_mocked_failure(message) == parsed
+    assert parse_mocked_failure_message(message) == parsed
 
 
 @pytest.mark.parametrize("component", [None, 5])

@@ -67,12 +67,12 @@ def test_a_batch_keeps_its_tag_for_the_same_settings_only(path: Path) -> None:
 def test_a_batch_that_has_ended_may_get_more_inputs(path: Path) -> None:
     journal = Journal(path)
     journal.begin_batch({})
-    assert not journal.has_ended()
+    assert not journal.has_batch_ended()
     journal.record_batch_end()
     journal = reopened(journal)
-    assert journal.has_ended()
+    assert journal.has_batch_ended()
     journal.begin_batch({})
-    assert not journal.has_ended()
+    assert not journal.has_batch_ended()
     journal.close()
 
 
@@ -97,7 +97,7 @@ def test_a_chunk_is_read_as_it_was_recorded(path: Path) -> None:
     journal.record_run(1, RUNS[1])
     journal.record_outcomes(1, outcomes_of(chunks[1]))
     journal = reopened(journal)
-    assert journal.has_begun()
+    assert journal.has_begun_any_chunk()
     assert not journal.has_lost_run()
     assert journal.find_chunk(0, 0) == replace(chunks[0], run_id=RUNS[0])
     found = journal.find_chunk(1, 2)

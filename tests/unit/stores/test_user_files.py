@@ -27,8 +27,8 @@ from stepflow_client._stores import user_files
 from stepflow_client._stores.user_files import (
     FileChangedError,
     check_writable,
+    get_stepflow_user_folder,
     replace_atomically,
-    user_folder,
     write_file,
     write_text,
 )
