@@ -98,3 +98,10 @@ def test_an_application_has_its_own_statuses_and_types() -> None:
 def test_only_our_errors_are_problems(wrong: Any) -> None:
     with pytest.raises(errors.InvalidArgumentError, match="error must be a StepflowClientError"):
         problem_details(wrong)
+
+
+@pytest.mark.parametrize(("seconds", "header"), [(-2.0, "0"), (0.0, "0"), (0.2, "1"), (3.0, "3")])
+def test_the_time_to_wait_is_in_whole_seconds(seconds: float, header: str) -> None:
+    error = errors.RateLimitError("slower", status_code=429)
+    error.retry_after = seconds
+    assert problem_details(error).headers["retry-after"] == header

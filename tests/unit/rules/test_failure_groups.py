@@ -116,3 +116,10 @@ def test_a_group_is_told_with_its_first_items() -> None:
     )
     (alone,) = group_failures([failed(7, "no")])
     assert str(alone) == "1 x no (item 7)"
+
+
+def test_the_end_of_a_long_message_counts_as_one_word() -> None:
+    start = " ".join(["word"] * 50)
+    assert messages(f"{start} same one end", f"{start} same other end") == [(f"{start} …", [0, 1])]
+    start = " ".join(["word"] * 47)
+    assert messages(f"{start} same one end", f"{start} same other end") == [(f"{start} same … end", [0, 1])]

@@ -415,6 +415,26 @@ def test_the_published_lease_is_thirty_mean_round_trips(floor: float, trip: floa
     published = PublishedCall.parse(world.marks["call", 0])
     assert published is not None
     assert (published.flow_id, published.digest, published.lease) == ("flow", "same", lease)
+    assert published.owner == world.marks["claim", 0], "so that others can tell whether it has given up"
+
+
+def test_another_caller_takes_over_from_one_that_is_silent_for_a_third_of_its_lease() -> None:
+    world = World(is_sticky=True, floor=250.0)
+    times: dict[str, float] = {}
+
+    def delays(caller: Caller, kind: str) -> tuple[float, float]:
+        if caller is later:
+            times[kind] = world.now
+        return 0.5, 0.5
+
+    owner, later = Caller(world, 0.0, delays, death=(6, False)), Caller(world, 2.0, delays)
+    world.go(30)
+    assert owner.is_dead
+    seen = times["ReadMark call"] + 1.0
+    world.go(1_000)
+    assert later.requests["Put claim"] == 2
+    assert seen + 250 / 3 <= times["Put claim"] < seen + 250 / 3 + 20
+    assert later.outcome.run == world.runs[0]
 
 
 @pytest.mark.parametrize(("response", "checks"), [(120.0, 1), (130.0, 2)])
