@@ -442,3 +442,47 @@ def test_a_flow_whose_schema_cannot_be_inferred_takes_any_object(monkeypatch: py
     monkeypatch.setattr("stepflow_client._checks.inferred_flow.infer", fail)
     spec = make_tool_spec(STEPS, "tool")
     assert spec.parse_input({"input": [1]} if spec.is_wrapped else {"n": 1}) in ([1], {"n": 1})
+
+
+@pytest.mark.parametrize(
+    ("count", "listed"),
+    [
+        (0, ""),
+        (1, ", which has the steps s0 (/x/y)"),
+        (8, ", which has the steps " + ", ".join(f"s{number} (/x/y)" for number in range(8))),
+        (10, ", which has the steps " + ", ".join(f"s{number} (/x/y)" for number in range(8)) + " and 2 more"),
+    ],
+)
+def test_without_a_description_the_first_steps_are_named(count: int, listed: str) -> None:
+    steps = [{"id": f"s{number}", "component": "/x/y", "input": 1} for number in range(count)]
+    assert make_tool_spec({"steps": steps, "output": 1}, "tool").description == f"Run the flow tool{listed}."
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        ({"title": "T", "description": " D\nE "}, "D\nE"),
+        ({"title": "T", "description": " "}, "T"),
+        ({"description": 5, "title": "a\u202eb"}, "a·b"),
+        ({"description": "x" * 1_024}, "x" * 1_024),
+    ],
+)
+def test_a_flow_describes_its_tool(texts: dict[str, Any], expected: str) -> None:
+    assert make_tool_spec({**STEPS, **texts}, "tool").description == expected
+
+
+def test_a_long_description_is_cut() -> None:
+    description = make_tool_spec({**STEPS, "description": "x" * 1_025}, "tool").description
+    assert len(description) <= 1_024
+    assert description.startswith("x" * 1_000)
+
+
+@pytest.mark.parametrize("count", [20, 21])
+def test_at_most_twenty_faults_are_told(count: int) -> None:
+    fields = {f"f{number}": {"type": "integer"} for number in range(count)}
+    spec = make_tool_spec(flow({"type": "object", "properties": fields}), "tool")
+    with pytest.raises(InvalidArgumentError) as raised:
+        spec.parse_input(dict.fromkeys(fields, "x"))
+    lines = raised.value.message.split("\n")[1:]
+    assert [line.partition(":")[0] for line in lines[:20]] == [f"- f{number}" for number in range(20)]
+    assert lines[20:] == ([] if count == 20 else ["- and more"])
