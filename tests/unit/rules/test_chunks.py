@@ -95,6 +95,9 @@ def test_few_inputs_are_read_at_once_where_they_are_large() -> None:
     assert ahead.count == 2
     ahead.record_input_size(2, 2_000_000)
     assert ahead.count == 1
+    small = ReadAhead(32)
+    small.record_input_size(1, 1)
+    assert small.count == 2
 
 
 def test_runs_of_one_input_have_more_lanes() -> None:

@@ -114,6 +114,8 @@ def test_a_group_is_told_with_its_first_items() -> None:
     assert told == FailedItems(
         text=text, total=1_500, step_id="fetch", code=code, message="took … ms", item_indexes=[*range(20)]
     )
+    (three,) = group_failures(failed(index, "no") for index in range(3))
+    assert str(three) == "3 x no (items 0, 1, 2)"
     (alone,) = group_failures([failed(7, "no")])
     assert str(alone) == "1 x no (item 7)"
 

@@ -8,8 +8,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from stepflow_client import InvalidArgumentError, StepflowClientError
@@ -204,6 +206,26 @@ def test_a_database_that_is_down_is_not_asked_again_at_once(monkeypatch: pytest.
     assert texts == [texts[0]] * 3
     history.close()
     assert "pass-of-mine" not in texts[0]
+
+
+def test_only_a_run_that_has_no_id_yet_waits_for_the_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float | None] = []
+
+    class Noted(Future[Any]):
+        def exception(self, timeout: float | None = None) -> None:
+            waits.append(timeout)
+
+    monkeypatch.setattr(module, "Future", Noted)
+    monkeypatch.setattr(module, "_MAX_OUTAGE_WAIT", 0.0)
+    history = History("postgresql://me@127.0.0.1:1/db", on_failure=lambda text: None)
+    history.record(None)
+    assert waits == [1.0]
+    history.record("run-1")
+    with pytest.raises(StepflowClientError):
+        history.search()
+    history.record(None)
+    assert waits == [1.0], "nor does it, once the database is known to be down"
+    history.close()
 
 
 def test_a_history_that_is_closed_waits_for_a_slow_database(
