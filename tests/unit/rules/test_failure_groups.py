@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 
 import pytest
 from stepflow_client._rules.failure_groups import FailureGroups, group_failures
@@ -44,7 +45,8 @@ def test_step_code_and_message_tell_groups_apart_and_name_them() -> None:
 def test_items_that_do_not_name_their_step_join_the_only_group_that_does() -> None:
     named, unnamed = failed(5, "took 1 s", "fetch"), failed(0, "took 2 s")
     (group,) = group_failures([named, unnamed])
-    assert (group.step_id, group.indexes) == ("fetch", [0, 5])
+    assert (group.step_id, group.indexes, group.message) == ("fetch", [0, 5], "took … s")
+    assert re.fullmatch("[0-9a-f]{12}", group.key), "it is part of addresses"
     # The key does not depend on how many of them name it.
     assert group.key == group_failures([named])[0].key
     other = failed(6, "took 3 s", "store")
@@ -104,6 +106,13 @@ def test_many_messages_that_differ_are_counted(number: int) -> None:
     groups = group_failures(failed(*each) for each in enumerate(texts))
     assert sorted(index for group in groups for index in group.indexes) == list(range(number))
     assert len(groups) == 200
+
+
+def test_beyond_200_messages_those_of_another_length_join_the_last() -> None:
+    letters = "abcdefghijklmno"
+    texts = [f"{one}x {one}y {two}z {two}u" for one in letters for two in letters][:200]
+    groups = group_failures(failed(*each) for each in enumerate([*texts, "short one"]))
+    assert [(group.message, group.indexes) for group in groups if len(group.indexes) > 1] == [("…", [199, 200])]
 
 
 def test_a_group_is_told_with_its_first_items() -> None:
