@@ -52,26 +52,26 @@ def outcomes_of(chunk: Chunk) -> list[Outcome]:
 
 def test_a_batch_keeps_its_tag_for_the_same_settings_only(path: Path) -> None:
     journal = Journal(path)
-    tag = journal.begin_batch({"flow": "a", "variables": "b"})
+    tag = journal.begin_or_resume_batch({"flow": "a", "variables": "b"})
     journal = reopened(journal)
-    assert journal.begin_batch({"flow": "a", "variables": "b"}) == tag
+    assert journal.begin_or_resume_batch({"flow": "a", "variables": "b"}) == tag
     with pytest.raises(JournalError) as caught:
-        journal.begin_batch({"flow": "a", "variables": "other"})
+        journal.begin_or_resume_batch({"flow": "a", "variables": "other"})
     assert caught.value.message == f"the journal {path} belongs to a different batch: variables changed"
     assert caught.value.hint == "use a separate journal for a changed batch"
     journal.close()
     with closing(Journal(path.with_name("other.journal"))) as other:
-        assert other.begin_batch({"flow": "a", "variables": "b"}) != tag
+        assert other.begin_or_resume_batch({"flow": "a", "variables": "b"}) != tag
 
 
 def test_a_batch_that_has_ended_may_get_more_inputs(path: Path) -> None:
     journal = Journal(path)
-    journal.begin_batch({})
+    journal.begin_or_resume_batch({})
     assert not journal.has_batch_ended()
     journal.record_batch_end()
     journal = reopened(journal)
     assert journal.has_batch_ended()
-    journal.begin_batch({})
+    journal.begin_or_resume_batch({})
     assert not journal.has_batch_ended()
     journal.close()
 
@@ -146,7 +146,7 @@ def test_outcomes_of_other_inputs_are_refused(path: Path) -> None:
 )
 def test_a_chunk_whose_entry_is_lost_is_not_run_again(path: Path, removed: str, missing: int) -> None:
     with closing(Journal(path)) as journal:
-        journal.begin_batch({})
+        journal.begin_or_resume_batch({})
         for number in range(2):
             journal.record_chunk_begin(Chunk(number, first=number, tag="t", count=1))
             journal.record_run(number, RUNS[number])
@@ -165,7 +165,7 @@ def test_the_entry_of_the_batch_is_not_made_again(path: Path) -> None:
     with closing(Journal(path)) as journal:
         journal.record_chunk_begin(Chunk(0, first=0, tag="t", count=1))
         with pytest.raises(JournalError, match="the entry of the batch is missing"):
-            journal.begin_batch({})
+            journal.begin_or_resume_batch({})
 
 
 def test_one_batch_uses_a_journal(path: Path) -> None:
