@@ -337,20 +337,16 @@ def server_options(
         reads_project: Whether an embedded server may use the project's configuration.
         has_config_default: Whether the help should name the usual default configuration.
     """
-    default_config = (
-        f" [default: {_CONFIG[reads_project]}stepflow-config.yml next to the flow, else in the working folder, else "
-        "the builtin components]"
-    )
+    config_help = "Configure the embedded server with this file; implies --local."
+    if has_config_default:
+        places = f"{_CONFIG[reads_project]}stepflow-config.yml next to the flow, else in the working folder"
+        config_help += f" [default: {places}, else the builtin components]"
     return as_one_argument(
         "server",
         partial(ServerOptions, default=default, reads_project=reads_project),
         *_url_and_profile_options("embedded" if default == "embedded" else DEFAULT_URL, is_needed=is_needed),
         SERVER.option("--local", "Start an embedded server, and stop it when the command exits."),
-        SERVER.option(
-            "--config FILE",
-            f"Configure the embedded server with this file; implies --local.{default_config * has_config_default}",
-            type=FILE,
-        ),
+        SERVER.option("--config FILE", config_help, type=FILE),
     )
 
 

@@ -178,9 +178,8 @@ class RunFollower:
         progress = self._progress
         if progress is None:
             return None
-        return progress.make_progress(
-            progress.get_duration(self._last or self._health.server_time) or 0.0
-        ), self.quiet_since
+        seconds = progress.get_duration(self._last or self._health.server_time) or 0.0
+        return progress.make_progress(seconds), self.quiet_since
 
     @property
     def quiet_since(self) -> datetime | None:
