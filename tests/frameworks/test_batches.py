@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from stepflow_client import LogConfig, StepflowRuntime
 
-from tests import releases
+from tests import releases, workers
 from tests.documentation.blocks import in_language
 from tests.environments import conftest as environments
 
@@ -44,7 +44,7 @@ def test_the_page_runs(framework: str, server_url: str, tmp_path: Path, monkeypa
     assert framework != "spark" or shutil.which("java"), (
         "there is no Java (Debian: apt-get install default-jre-headless)"
     )
-    monkeypatch.setattr(environments, "MAKING", 900)
+    monkeypatch.setattr(workers, "INSTALL_TIMEOUT", 900)
     python = environments.environment(framework, *REQUIREMENTS[framework])
     for flow in in_language("docs/quickstart.md", "yaml"):
         if flow.file_name is not None:
