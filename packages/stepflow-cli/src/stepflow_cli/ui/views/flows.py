@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from stepflow_client import StepflowClientError, StoredFlow
 from stepflow_client._command import check_source, write_yaml
 from stepflow_client._data.flow_declarations import collect_declared_variables, get_declared_schema, get_defs
+from stepflow_client.drawing.report_data import mask_arguments
 from stepflow_client.flows.reading import parse_yaml
 from stepflow_client.flows.run_requirements import check_inputs
 from stepflow_client.flows.syntax_tree import FlowText
@@ -52,7 +53,7 @@ async def flow_page(request: Request) -> Response:
     query, values = request.query_params, dict[str, Any]()
     if query.get("again"):
         # Fill in the form with an earlier run's arguments.
-        given = await site.read_run_arguments(query["again"])
+        given = mask_arguments(stored.flow, await site.read_run_arguments(query["again"]))
         values = {"again": query["again"], "is_known": given.inputs is not None, "hidden": given.hidden}
         if given.inputs is not None:
             is_batch = len(given.inputs) != 1
