@@ -1372,11 +1372,21 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         Raises:
             InvalidArgumentError: If an argument is invalid. (Servers ignore filters they can't read and list all runs.)
         """
-        # Call this first, while `locals()` still contains only the arguments.
-        arguments = dict(locals())
-        del arguments["self"]
         with call_scope(timeout):
-            return types.ListRunsResponse(runs=self._services.lister.list_runs(**arguments))
+            runs = self._services.lister.list_runs(
+                status,
+                limit,
+                offset,
+                flow_name=flow_name,
+                root_run_id=root_run_id,
+                parent_run_id=parent_run_id,
+                roots_only=roots_only,
+                since=since,
+                until=until,
+                labels=labels,
+                timeout=timeout,
+            )
+            return types.ListRunsResponse(runs=runs)
 
     def iter_runs(
         self, status: ExecutionStatus | str | None = None, *, page_size: int = 100, **filters: Unpack[RunFilters]
@@ -1477,10 +1487,15 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             ServerConnectionError: If the server can't be reached for a minute.
             UnsupportedByServerError: If the server doesn't support event streams.
         """
-        # Call this first, while `locals()` still contains only the arguments.
-        arguments = dict(locals())
-        del arguments["self"]
-        events = self._services.follower.run_events(**arguments)
+        events = self._services.follower.run_events(
+            run_id,
+            after=after,
+            include_results=include_results,
+            include_sub_runs=include_sub_runs,
+            event_types=event_types,
+            heartbeat=heartbeat,
+            timeout=timeout,
+        )
         run_id = call_arguments.check_run_id(run_id)
         return streams.SyncEventStream(self._connection.trace_stream("run_events", events, run_id))
 
