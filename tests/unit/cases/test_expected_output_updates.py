@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from hypothesis import example, given, settings, strategies
-from stepflow_client import ErrorCode, ExecutionStatus, FlowError, FlowFileError, FlowResult
+from stepflow_client import ErrorCode, ExecutionStatus, FlowError, FlowFileError, FlowResult, InvalidArgumentError
 from stepflow_client._cases.expected_output_updates import expectation_of, update_expected
 from stepflow_client.flows.reading import parse_json, parse_yaml
 
@@ -110,8 +110,9 @@ def test_json_stays_json_with_its_own_indentation() -> None:
 def test_an_anchor_that_others_use_is_not_replaced() -> None:
     before = b"test:\n  cases:\n  - {name: a, input: 1, output: {outcome: success, result: &r {a: 1}}}\n"
     before += b"  - {name: b, input: 1, output: {outcome: success, result: *r}}\n"
-    with pytest.raises(FlowFileError, match="anchor &r, which line 4 uses"):
-        update_expected(before, {0: {**SUCCESS, "result": {"a": 2}}}, "x.yaml")
+    for start, line in ((b"", 4), (b"\n", 5)):
+        with pytest.raises(FlowFileError, match=f"anchor &r, which line {line} uses"):
+            update_expected(start + before, {0: {**SUCCESS, "result": {"a": 2}}}, "x.yaml")
     after = update_expected(before, {1: {**SUCCESS, "result": {"a": 2}}}, "x.yaml")
     assert after == before.replace(b"*r", b'{"a": 2}')
 
@@ -176,6 +177,33 @@ def test_only_what_differs_of_an_expected_failure_changes(error: Any, after: Any
 def test_an_expectation_without_a_result_becomes_a_whole_one(before: Any) -> None:
     result = FlowResult(status=ExecutionStatus.COMPLETED, output=5)
     assert expectation_of(result, before) == {**SUCCESS, "result": 5}
+
+
+@pytest.mark.parametrize("before", [{"outcome": "failed"}, {"outcome": "success", "error": {"code": 1}}])
+def test_an_expectation_without_an_error_becomes_a_whole_one(before: Any) -> None:
+    result = FlowResult(status=ExecutionStatus.FAILED, error=FlowError(message="boom"))
+    expected = {"outcome": "failed", "error": {"code": "UNSPECIFIED", "message": "boom"}}
+    assert expectation_of(result, before) == expected
+
+
+DONE = FlowResult(status=ExecutionStatus.COMPLETED, output=1)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: expectation_of({}), "result must be"),  # type: ignore[arg-type]
+        (lambda: expectation_of(DONE, given="x"), "given must be a list of JSON values"),
+        (lambda: expectation_of(DONE, at="today"), "at must be"),  # type: ignore[arg-type]
+        (lambda: update_expected("", {}, "x.yaml"), "content must be"),  # type: ignore[arg-type]
+        (lambda: update_expected(b"", {}, 5), "source must be"),  # type: ignore[arg-type]
+        (lambda: update_expected(b"", [], "x"), "expected must be a mapping from case index"),  # type: ignore[arg-type]
+        (lambda: update_expected(b"", {"a": 1}, "x"), "expected must be a mapping"),  # type: ignore[dict-item]
+    ],
+)
+def test_an_argument_of_another_type_is_refused(call: Any, message: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=message):
+        call()
 
 
 def test_ids_of_runs_are_kept_or_become_that_of_no_run() -> None:

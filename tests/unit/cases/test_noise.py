@@ -44,6 +44,7 @@ def test_noise_becomes_a_matcher(value: Any, again: Any) -> None:
         (AT + timedelta(days=1)).isoformat(),
         (AT - timedelta(days=1)).isoformat(),
         "2026-11-27",
+        "2026-13-27T12:00:01Z",
         "2026-11-27T12:00:01",
         {},
         [{}],

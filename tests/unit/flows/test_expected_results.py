@@ -12,9 +12,12 @@ from stepflow_client.flows.expected_results import (
     check_matchers,
     compare,
     compute_verdict,
+    get_error_code_name,
     get_error_number,
     has_error_code,
     may_equal_masked,
+    parse_error_code,
+    resembles_matcher,
 )
 
 COMPLETED, FAILED = ExecutionStatus.COMPLETED, ExecutionStatus.FAILED
@@ -34,6 +37,7 @@ COMPLETED, FAILED = ExecutionStatus.COMPLETED, ExecutionStatus.FAILED
         ({"$contains": "key"}, {"key": 1}),
         ({"$contains": {"id": {"$type": "integer"}}}, [{"id": "x"}, {"id": 3.0, "n": 1}]),
         ({"$range": [1, 2]}, 2.0),
+        ({"$range": [2, 2]}, 2),
         ({"$range": [None, 2]}, -7),
         ({"$regex": "^a.c$"}, "abc"),
         ({"$regex": ".+"}, "abc"),
@@ -57,11 +61,16 @@ def test_a_value_that_is_as_expected(expected: Any, actual: Any) -> None:
         (True, 1, ["$: expected true, got 1"]),
         (0, False, ["$: expected 0, got false"]),
         ([1, 2], [1], ["$: expected 2 elements, got 1 element: [1]"]),
+        ([1], 1, ["$: expected [1], got 1"]),
+        (1, [1], ["$: expected 1, got [1]"]),
         ({"a b": [{"x": 1}]}, {"a b": [{"x": 2}]}, ['$["a b"][0].x: expected 1, got 2']),
         ({"$range": [1, 2]}, 3, ['$: expected {"$range": [1, 2]}, got 3']),
         ({"$range": [0, 2]}, True, ['$: expected {"$range": [0, 2]}, got true']),
         ({"$type": "integer"}, 3.5, ['$: expected {"$type": "integer"}, got 3.5']),
         ({"$regex": "^b"}, "abc", ['$: expected {"$regex": "^b"}, got "abc"']),
+        ({"$contains": 3}, [1, 2], ['$: expected {"$contains": 3}, got [1, 2]']),
+        ({"$equals": [1]}, 1, ['$: expected {"$equals": [1]}, got 1']),
+        ({"$equals": 1}, [1], ['$: expected {"$equals": 1}, got [1]']),
         ({"$contains": "x"}, 5, ['$: expected {"$contains": "x"}, got 5']),
         ({"$equals": {"a": 1}}, {"a": 1, "b": 2}, ['$: expected {"$equals": {"a": 1}}, got {"a": 1, "b": 2}']),
         ({"$equals": [1, 2]}, [1, 2, 3], ['$: expected {"$equals": [1, 2]}, got [1, 2, 3]']),
@@ -88,6 +97,7 @@ def test_where_a_value_differs(expected: Any, actual: Any, told: list[str]) -> N
         ({"$regex": "("}, "$regex expects a regular expression"),
         ({"$type": "int"}, "$type expects one of"),
         ({"a": [{"$contains": {"$type": 1}}]}, "$.a[0]"),
+        ({"a": {"$regx": "x"}}, "$.a: $regx is not a matcher; did you mean $regex?"),
     ],
 )
 def test_a_malformed_matcher_is_an_error(expected: Any, words: str) -> None:
@@ -95,6 +105,32 @@ def test_a_malformed_matcher_is_an_error(expected: Any, words: str) -> None:
         check_matchers(expected)
     assert words in caught.value.message
     assert "$equals" in str(caught.value.hint)
+
+
+def test_a_malformed_matcher_is_not_compared() -> None:
+    with pytest.raises(InvalidArgumentError, match=r"\$\.a: \$any expects true, not 5"):
+        compare({"a": {"$any": 5}}, {"a": 5})
+    with pytest.raises(InvalidArgumentError, match="path"):
+        compare(1, 1, 5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("value", "does_it"),
+    [
+        ({"$any": 1}, True),
+        ({"$regx": 1}, True),
+        ({"$ref": 1}, False),
+        ({"regex": 1}, False),
+        ({"$regx": 1, "$any": 1}, False),
+        ({}, False),
+        (["$any"], False),
+        ("$any", False),
+    ],
+)
+def test_an_object_with_one_key_like_that_of_a_matcher_resembles_one(value: Any, does_it: bool) -> None:
+    assert resembles_matcher(value) is does_it
+    if isinstance(value, dict) and not does_it:
+        check_matchers(value)
 
 
 @pytest.mark.parametrize(
@@ -109,6 +145,8 @@ def test_a_malformed_matcher_is_an_error(expected: Any, words: str) -> None:
         ({"a***": 1, "b": 2}, {"a1": 1, "b": 2}, {"a1": 1}),
         ({"a***": 1, "b***": 2}, {"a1": 1, "b1": 2}, {"a1": 1}),
         (["***", 1], [[2], 1], [1]),
+        ({"a": "***"}, {"a": 1}, ["a"]),
+        (["***"], [1], {"a": 1}),
         ({"a": 1}, {"a": 1.0}, {"a": 1, "b": 1}),
     ],
 )
@@ -204,6 +242,28 @@ def test_codes_of_errors_by_name_and_by_number(expected: Any, is_it: bool) -> No
     assert has_error_code(expected, error) is is_it
     assert not has_error_code(expected, None)
     assert not has_error_code(expected, replace(error, code=None))
+
+
+@pytest.mark.parametrize(
+    ("word", "code"),
+    [
+        ("timeout", ErrorCode.TIMEOUT),
+        ("EXPRESSION_FAILURE", ErrorCode.EXPRESSION_FAILED),
+        ("Expression_Failed", ErrorCode.EXPRESSION_FAILED),
+        (ErrorCode.WORKER, ErrorCode.WORKER),
+    ],
+)
+def test_a_code_is_known_by_the_name_in_files_and_by_its_own(word: Any, code: ErrorCode) -> None:
+    assert parse_error_code(word) is code
+    assert parse_error_code(get_error_code_name(FlowError(message="", code=code))) is code
+
+
+def test_a_code_that_only_the_client_sets_has_no_name_in_files() -> None:
+    assert get_error_code_name(FlowError(message="", code=ErrorCode.LOST)) == "UNSPECIFIED"
+    for code, hint in (("lost", "TIMEOUT"), ("TIMEOUTS", "TIMEOUT")):
+        with pytest.raises(InvalidArgumentError, match=f"unknown error code '{code}'") as caught:
+            parse_error_code(code)
+        assert hint in str(caught.value.hint)
 
 
 def test_an_expected_null_is_an_expectation() -> None:

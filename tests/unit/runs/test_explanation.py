@@ -263,6 +263,18 @@ def test_a_running_and_a_lost_item_have_steps_that_did_not_start() -> None:
     assert (lost.kind, states(lost)["b"], lost.text) == ("lost", "not_started", "lost: gone")
 
 
+def test_the_message_names_the_step_only_if_that_step_failed() -> None:
+    for name, state in (("a", "completed"), ("gone", "failed")):
+        found = [step("a", "completed"), step("b", message=f'step "{name}" failed')]
+        assert {each.step_id: each.state for each in explained({}, "boom", *found).steps}["b"] == "failed", state
+
+
+def test_without_errors_of_steps_a_step_that_reads_no_failed_step_has_failed_itself() -> None:
+    content = flow(s("b"), ("a", 1), ("b", {"$if": {"$input": "p"}, "then": s("a"), "else": 1}))
+    account = explained(content, "boom", step("a", "completed", output=1), step("b"))
+    assert (account.kind, account.cause) == ("step", "b")
+
+
 def test_a_flow_that_is_not_known() -> None:
     named = explained({}, 'step "b" failed', step("c", message='step "b" failed'), step("b", message='step "b" failed'))
     assert (named.cause, named.not_run) == ("b", {"c": "b"})

@@ -46,7 +46,7 @@ def replace_volatile_strings(value: Any, given: Iterable[Any] = (), at: datetime
         given: Values that were passed to the run. Any text in them is considered stable.
         at: When the run was executed. Defaults to now.
     """
-    known = json.dumps(list(given), ensure_ascii=False).lower()
+    known = json.dumps(list(given)).lower()
     now = datetime.now(UTC) if at is None else at
 
     def is_volatile(found: re.Match[str]) -> bool:
