@@ -13,6 +13,8 @@ from stepflow_client import errors
 from stepflow_client._codec import failed_items, responses
 from stepflow_client._codec.call_arguments import parse_declared_variables
 from stepflow_client._codec.responses import StartedRun
+from stepflow_client._data.secrets import Secrets
+from stepflow_client._data.values import OutputDecoder
 from stepflow_client._runs.stored_flow_form import RerunOrigin
 from stepflow_client.history import HistoryEntry
 from stepflow_client.types import ComponentInfo, ComponentList, ErrorCode, ExecutionStatus, FailedPlugin, FlowVariable
@@ -166,10 +168,63 @@ def test_a_web_page_and_a_redirect_are_no_answers() -> None:
     page = responses.find_status_error(200, "text/html; charset=utf-8", b"<html>", ASKED)
     assert type(page) is errors.InvalidResponseError
     assert page.status_code == 200
-    for status in (301, 302, 307, 308, 304):
+    for status in (300, 301, 302, 307, 308, 304):
         moved = responses.find_status_error(status, "", b"", ASKED)
         assert type(moved) is errors.InvalidResponseError
         assert str(status) in str(moved)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"), [(b"", f"{ASKED} returned 408"), (b'{"code": 408, "message": "too slow"}', "too slow")]
+)
+def test_a_request_that_did_not_arrive_in_time(body: bytes, message: str) -> None:
+    late = responses.find_status_error(408, "application/json", body, ASKED)
+    assert type(late) is errors.RequestTimeoutError
+    assert (late.message, late.status_code) == (message, 408)
+
+
+SEE_LOG = "see the server's log for the reason"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "message", "hint"),
+    [
+        (500, b'{"error": {"message": "it broke"}}', "it broke", None),
+        (500, b'{"code": 500}', f"{ASKED} returned 500 Internal Server Error", SEE_LOG),
+        (500, b"it broke", f"{ASKED} returned 500 Internal Server Error: it broke", SEE_LOG),
+        (500, b"", f"{ASKED} returned 500 Internal Server Error", SEE_LOG),
+        (429, b'{"message": "slower"}', "slower", "send fewer requests at once, or wait"),
+        (404, b'{"message": ""}', f"{ASKED} returned 404 Not Found", None),
+    ],
+)
+def test_what_a_server_says_itself_is_the_whole_message(
+    status: int, body: bytes, message: str, hint: str | None
+) -> None:
+    found = responses.find_status_error(status, "application/json", body, ASKED)
+    assert found is not None
+    assert (found.message, found.hint) == (message, hint)
+
+
+def test_a_refusal_of_credentials_names_the_status_and_how_to_set_them() -> None:
+    found = responses.find_status_error(401, "application/json", b'{"message": "who?"}', ASKED)
+    assert found is not None
+    assert found.message == f"{ASKED} returned 401 Unauthorized: who?"
+    assert "STEPFLOW_TOKEN" in (found.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("status", "request_", "has_hint"),
+    [
+        (400, "GET /flows/x", True),
+        (400, "GET /blobs/x", True),
+        (400, "GET /runs/x", False),
+        (422, "GET /flows/x", False),
+    ],
+)
+def test_the_form_of_ids_of_content_is_told(status: int, request_: str, has_hint: bool) -> None:
+    found = responses.find_status_error(status, "", b"no", request_)
+    assert found is not None
+    assert (found.hint == "a flow or blob ID has 64 hexadecimal digits") is has_hint
 
 
 def test_a_part_of_a_response_is_no_answer() -> None:
@@ -208,6 +263,24 @@ def test_what_is_no_json_object(content: bytes) -> None:
         responses.parse_object(content, ASKED)
     assert ASKED in str(caught.value)
     assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("content", "start"),
+    [
+        (b"", "an empty body"),
+        (b" \n ", "an empty body"),
+        (b"no\n JSON", "no JSON"),
+        (b"x" * 80, "x" * 80),
+        (b"x" * 81, "x" * 79 + "…"),
+        (b" " * 399 + b"ab", "a"),
+    ],
+)
+def test_the_start_of_what_is_no_json_is_quoted(content: bytes, start: str) -> None:
+    for parse in (responses.parse_object, responses.parse_json_value):
+        with pytest.raises(errors.InvalidResponseError) as caught:
+            parse(content, ASKED)
+        assert caught.value.message == f"{ASKED} returned something other than a JSON object: {start}"
 
 
 @pytest.mark.parametrize(
@@ -342,12 +415,21 @@ def test_a_failure_may_be_silent(message: Any) -> None:
     assert responses.read_error({}).details is None
 
 
+def test_an_error_hides_the_secrets_that_it_quotes() -> None:
+    answer = {"errorMessage": "no hunter2", "errorData": {"key": "hunter2"}}
+    error = responses.read_error(answer, OutputDecoder(secrets=Secrets(["hunter2"])))
+    assert (error.message, error.details) == ("no ***", {"errorData": {"key": "***"}})
+    assert responses.read_error(answer).message == "no hunter2"
+
+
 def test_an_item_without_an_end_ended_as_its_run() -> None:
     listed = responses.read_items(RUN_ID, [{"itemIndex": 0, "status": 1}])
     assert responses.get_only_result(listed, ExecutionStatus.CANCELLED).is_cancelled
+    assert responses.get_only_result(listed, ExecutionStatus.CANCELLED).error is None
     failed = responses.get_only_result(listed, ExecutionStatus.FAILED)
     assert failed.is_failed
     assert failed.error is not None
+    assert failed.error.message == SILENT
 
 
 @pytest.mark.parametrize("indexes", [[], [0, 1]])
@@ -369,6 +451,7 @@ def test_steps_come_by_item_then_in_the_order_of_the_flow() -> None:
     assert [(step.item_index, step.step_id) for step in listed.steps] == [(0, "a"), (0, "alone"), (0, "b"), (1, "a")]
     assert listed.steps[0].output == {"n": 1}
     assert listed.steps[0].error is None
+    assert [step.component for step in listed.steps] == [None, None, "/x", None]
     error = listed.steps[3].error
     assert error is not None
     assert (error.message, error.code, error.step_id) == ("no", ErrorCode.EXPRESSION_FAILED, "a")
@@ -600,6 +683,37 @@ def test_the_content_of_a_flow_is_an_object(content: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("metadata", "restored"),
+    [
+        ({"metadata": {"stepflow-client": {}, "own": 1}}, {"metadata": {"own": 1}}),
+        ({"metadata": {"stepflow-client": {}}}, {}),
+    ],
+)
+def test_a_stored_flow_is_read_as_it_was_written(metadata: dict[str, Any], restored: dict[str, Any]) -> None:
+    answer = {"flow": {"steps": [], **metadata}, "flowId": "f"}
+    assert responses.read_stored_flow_content(answer) == answer["flow"]
+    for stored in (responses.read_flow(answer), responses.read_flow(answer, "f")):
+        assert (stored.flow_id, stored.flow) == ("f", {"steps": [], **restored})
+    with pytest.raises(ValueError, match=r"^it is about a different flow, f$"):
+        responses.read_flow(answer, "another")
+    for wrong in (None, 5, "text"):
+        with pytest.raises(errors.InvalidResponseError, match="flow"):
+            responses.build_from_response(responses.read_flow, {**answer, "flow": wrong}, "GET /flows/f")
+
+
+@pytest.mark.parametrize(
+    ("answer", "build"),
+    [
+        ({"status": "healthy", "version": "0.13.0", "build": {"gitVersion": "unknown"}}, None),
+        ({"status": "healthy", "build": {"gitVersion": "1a2b3c"}}, {"gitVersion": "1a2b3c"}),
+    ],
+)
+def test_a_server_that_names_its_release_names_no_build(answer: dict[str, Any], build: dict[str, Any] | None) -> None:
+    health = responses.read_health(answer)
+    assert (health.status, health.version, health.build) == ("healthy", answer.get("version"), build)
+
+
+@pytest.mark.parametrize(
     ("reported", "recorded", "expected"),
     [
         ({}, {"input": {"n": 1}}, {"inputs": [{"n": 1}], "variables": {}}),
@@ -672,6 +786,30 @@ def test_paths_of_components(routes: dict[str, Any], paths: list[str | None]) ->
 
 
 @pytest.mark.parametrize(
+    ("rule", "is_served"),
+    [
+        ({}, True),
+        ({"componentAllow": ["/x"]}, True),
+        ({"componentAllow": ["/y", "/*"]}, True),
+        ({"componentAllow": ["/y"]}, False),
+        ({"componentAllow": []}, False),
+        ({"componentDeny": ["/x"]}, False),
+        ({"componentDeny": ["/y", "/*"]}, False),
+        ({"componentDeny": ["/y"]}, True),
+        ({"componentAllow": ["/x"], "componentDeny": ["/x"]}, False),
+        ({"componentAllow": None, "componentDeny": None}, True),
+    ],
+)
+def test_a_route_leads_only_to_the_components_that_it_allows(rule: dict[str, Any], is_served: bool) -> None:
+    listed = ComponentList([ComponentInfo(name="x", plugin="p")], [])
+    routes = {"/first": [{"plugin": "p", **rule}], "/second": [{"plugin": "p"}], "/third": [{"plugin": "p"}]}
+    (found,) = responses.add_component_paths_from_routes(listed, routes)
+    assert found.path == ("/first/x" if is_served else "/second/x")
+    (found,) = responses.add_component_paths_from_routes(listed, {**routes, "/first/x": [], "/second/x": []})
+    assert found.path == "/third/x", "an empty list of rules removes a component from a route"
+
+
+@pytest.mark.parametrize(
     ("disposition", "name"),
     [
         (None, None),
@@ -703,6 +841,15 @@ def test_only_a_success_is_read_from_its_answer_alone(answers: list[dict[str, An
     result = responses.read_immediate_result(StartedRun("r", ExecutionStatus.COMPLETED, done))
     assert result is not None
     assert (result.run_id, result.is_success, result.output) == ("r", True, {"n": 1, "none": None})
+
+
+def test_a_success_whose_output_cannot_be_read_is_an_unexpected_answer() -> None:
+    output: list[Any] = []
+    for _ in range(50_000):
+        output = [output]
+    answers = [{"itemIndex": 0, "status": 2, "output": output}]
+    with pytest.raises(errors.InvalidResponseError, match=f"GET /runs/{RUN_ID}/items returned an unexpected response"):
+        responses.read_immediate_result(StartedRun(RUN_ID, ExecutionStatus.COMPLETED, answers))
 
 
 @pytest.mark.parametrize("made", ["01900000-0000-7000-8000-000000000001", "01900000000070008000000000000001"])
