@@ -119,6 +119,62 @@ def test_intervals_of_known_samples(
     assert found.high == pytest.approx(expected[1], abs=width / 20)
 
 
+def union_of_intervals(
+    values: list[float], made_up: tuple[float, ...], doubt: float = 1.0, confidence: float = 0.95
+) -> tuple[float, float]:
+    """Return the wider bounds of a percentile and a studentized interval, from the same resamples of at most 1,000."""
+    numbers = import_numpy()
+    sample = numbers.asarray([*values, *made_up])
+    size, drawn, tail = len(sample), min(len(sample), 1_000), (1 - confidence) * doubt / 2
+    picked = numbers.random.default_rng(0).choice(sample, (2_000, drawn))
+    center, shifts, spreads = sample.mean(), picked.mean(axis=1) - sample.mean(), picked.std(axis=1, ddof=1)
+    outer = NormalDist().cdf(-_student_quantile(1 - tail, drawn - 1) * math.sqrt(drawn / (drawn - 1)))
+    low, high = center + numbers.quantile(shifts, (outer, 1 - outer)) * math.sqrt(drawn / size)
+    varied = spreads > 1e-6 * sample.std()
+    ratios = shifts[varied] / spreads[varied] * math.sqrt(drawn)
+    start, end = center - numbers.quantile(ratios, (1 - tail, tail)) * sample.std(ddof=1) / math.sqrt(size)
+    return float(min(low, start)), float(max(high, end))
+
+
+@pytest.mark.parametrize("confidence", [0.95, 0.99])
+@pytest.mark.parametrize(
+    ("values", "made_up"),
+    [
+        ([0.0, 1.0, 2.0, 3.0, 4.5], ()),
+        ([0.0] * 6 + [1.0, 1.0, 2.0, 9.0], ()),
+        ([1.0] * 8 + [0.0] * 4, SHARE),
+        ([1.0] * 9 + [-1.0] * 3 + [0.0] * 25, CHANGE),
+        ([float(number % 97) for number in range(1_200)], ()),
+    ],
+    ids=["few", "skewed", "shares", "changes", "more than are drawn"],
+)
+def test_an_interval_is_the_union_of_two(values: list[float], made_up: tuple[float, ...], confidence: float) -> None:
+    found = resample_mean(values, made_up)
+    assert found is not None
+    interval = found.interval(confidence)
+    expected = union_of_intervals(values, made_up, confidence=confidence)
+    assert (interval.low, interval.high) == pytest.approx(expected, rel=1e-9)
+
+
+def test_the_interval_of_blocks_is_that_of_their_weighted_means_with_less_doubt() -> None:
+    values = [1.0, 2.0, 4.0, 8.0, 16.0, 0.0, 5.0, 3.0, 3.0, 9.0]
+    sizes = [1, 2, 3, 1, 2, 1]
+    found = resample_mean(values, blocks=sizes)
+    assert found is not None
+    # The excess of each block over the mean 5.1 of its size, for each value of a mean block.
+    sums = [1.0, 2.0 + 4.0, 8.0 + 16.0 + 0.0, 5.0, 3.0 + 3.0, 9.0]
+    weighted = [5.1 + (total - size * 5.1) * 6 / 10 for total, size in zip(sums, sizes, strict=True)]
+    interval = found.interval()
+    assert (interval.low, interval.high) == pytest.approx(union_of_intervals(weighted, (), 0.4), rel=1e-9)
+
+
+def test_bounds_of_an_interval_are_possible_values() -> None:
+    assert known([1.0] * 5 + [0.0], SHARE).high == 1.0
+    assert known([0.0] * 5 + [1.0], SHARE).low == 0.0
+    assert known([-1.0] * 5, CHANGE).low == -1.0
+    assert known([1.0] * 5, CHANGE).high == 1.0
+
+
 def test_the_interval_of_skewed_blocks_is_skewed_like_them() -> None:
     values = [0.0] * (5 * (MIN_BLOCKS - 1)) + [6.0] * 5
     found = resample_mean(values, blocks=[5] * MIN_BLOCKS)
