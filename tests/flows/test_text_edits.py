@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from stepflow_client import FlowFileError
 from stepflow_client._editing import text_edits
 from stepflow_client._editing.text_edits import Edit
 from stepflow_client.flows.reading import parse_yaml
@@ -202,3 +203,41 @@ def test_a_value_on_one_line_is_as_plain_as_it_can_be(value: Any, written: str) 
     assert text_edits.format_inline("a: 1", value) == written
     assert parse_yaml(written) == value
     assert text_edits.format_inline(' {"a": 1}', {"a b": [value]}).startswith('{"a b": [')
+
+
+def test_a_file_keeps_its_byte_order_mark_and_line_endings() -> None:
+    def change(text: str, root: Node) -> tuple[list[Edit], Any]:
+        return text_edits.build_key_addition(text, root, "b", 2), {"a": 1, "b": 2}
+
+    for mark in (b"", b"\xef\xbb\xbf"):
+        changed = text_edits.edit_content(mark + b"a: 1\r\n", "f.yaml", change, "not possible")
+        assert changed == mark + b"a: 1\r\nb: 2\r\n"
+    with pytest.raises(FlowFileError, match=r"^f\.yaml: not possible$") as caught:
+        text_edits.edit_content(b"a: 3\n", "f.yaml", change, "not possible")
+    assert caught.value.path == "f.yaml"
+
+
+def test_keys_in_block_style() -> None:
+    written = text_edits.format_block_keys({"a b": {"x": 1}, "c": ["y"], "a\\b": {"z": 2}, "\u2028": [3]}, 2)
+    assert written == '  a b:\n    x: 1\n  c:\n    - y\n  "a\\\\b":\n    z: 2\n  "\\u2028":\n    - 3'
+    assert text_edits.format_block({"a": "\u2028"}, 2) == '  {"a": "\\u2028"}'
+    assert text_edits.format_block({"a": "b\\c"}, 2) == '  {"a": "b\\\\c"}'
+
+
+@pytest.mark.parametrize(
+    ("char", "written"),
+    [("\uffff", "\\uffff"), ("😀", "😀"), ("\U000e0001", "\U000e0001"), ("ä", "ä"), ("\x7f", "\\u007f")],
+)
+def test_json_is_valid_yaml_too(char: str, written: str) -> None:
+    assert text_edits.dump_json(char) == f'"{written}"'
+    assert parse_yaml(text_edits.dump_json(char)) == char
+    assert text_edits.dump_json({"a": char}, "  ") == f'{{\n  "a": "{written}"\n}}'
+
+
+def test_a_key_is_added_below_the_last_key_of_a_bracketed_mapping() -> None:
+    text = "x: {a: 1,\n    b: 2}\n"
+    edit = text_edits.build_keys_addition(text, node_at(text, "x"), {"c": [3]})
+    assert edited(text, [edit]) == "x: {a: 1,\n    b: 2,\n    c: [\n        3\n    ]}\n"
+    text = "x: {a: 1, b: {\n  c: 2}}\n"
+    edit = text_edits.build_keys_addition(text, node_at(text, "x"), {"d": [3]})
+    assert edited(text, [edit]) == "x: {a: 1, b: {\n  c: 2},\n          d: [3]}\n"

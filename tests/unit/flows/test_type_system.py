@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from stepflow_client._checks.type_comparison import format_type
 from stepflow_client.flows.type_system import (
+    INTEGER,
     KEYWORDS,
+    TEXT,
     UNKNOWN,
     ListOf,
     ObjectOf,
@@ -49,6 +51,97 @@ def told(type: Type) -> str:
 )
 def test_unions(schemas: list[Any], words: str) -> None:
     assert told(make_union(map(schema_to_type, schemas))) == words
+
+
+_T, _I, _NULL = {"type": "string"}, {"type": "integer"}, {"type": "null"}
+_A = {"type": "object", "properties": {"a": _T}, "required": ["a"], "additionalProperties": False}
+_B = {"type": "object", "properties": {"b": _I}}
+_DEFS = {
+    "Name": _T,
+    "Tree": {"type": "object", "properties": {"left": {"$ref": "#/$defs/Tree"}}},
+    "Pair": {"type": "object", "properties": {"a": {"$ref": "#/$defs/Name"}, "b": {"$ref": "#/$defs/Name"}}},
+    "Both": {"type": "object", "properties": {"a": {"$ref": "#/$defs/Tree"}, "b": {"$ref": "#/$defs/Tree"}}},
+}
+
+
+@pytest.mark.parametrize(
+    ("schema", "words"),
+    [
+        ({"type": "string", "nullable": True}, "string | null"),
+        ({"type": "string", "nullable": False}, "string"),
+        ({"$ref": "#/$defs/Name"}, "string"),
+        ({"$ref": "#/$defs/Missing"}, "unknown"),
+        ({"$ref": "other.json"}, "unknown"),
+        ({"$ref": "#/$defs/Tree"}, "{left?: unknown}"),
+        ({"$ref": "#/$defs/Pair"}, "{a?: string, b?: string}"),
+        ({"$ref": "#/$defs/Both"}, "{a?: {left?: unknown}, b?: {left?: unknown}}"),
+        ({"anyOf": [_T, False]}, "string"),
+        ({"oneOf": [_T, _NULL]}, "string | null"),
+        ({"type": "object", "properties": {"a": _T}, "anyOf": [{"required": ["a"]}, _I]}, "integer | {a: string}"),
+        ({"type": "object", "anyOf": [_A, {"$ref": "#/$defs/Name"}]}, "string | {a: string}"),
+        ({"type": "integer", "anyOf": ["type", 5]}, "integer"),
+        ({"type": "integer", "anyOf": [{"minimum": 5}]}, "integer"),
+        ({"anyOf": [False]}, "nothing"),
+        ({"anyOf": [False, {}], "type": "integer"}, "integer"),
+        ({"type": "integer", "allOf": []}, "integer"),
+        ({"allOf": [_T, _T]}, "string"),
+        ({"allOf": [_T, _I]}, "unknown"),
+        ({"allOf": [_T, {}]}, "string"),
+        ({"type": "string", "allOf": [{"minLength": 5}]}, "string"),
+        ({"allOf": [_A]}, "{a: string}"),
+        ({"allOf": [_A, _B]}, "{a: string, b?: integer}"),
+        ({"allOf": [_A, {"type": "object", "properties": {"a": _I}}]}, "{a: unknown}"),
+        (
+            {"allOf": [{"type": "object", "properties": {"a": _T}}, {"type": "object", "required": ["a"]}]},
+            "{a: string}",
+        ),
+        ({"allOf": [_A, {"anyOf": [_B, _NULL]}]}, "unknown"),
+        ({"allOf": [_A, {"anyOf": [_B, _T]}]}, "unknown"),
+        ({"allOf": [_A, _T]}, "unknown"),
+        ({"allOf": [_A], "type": "object", "properties": {"c": _I}}, "{a: string, c?: integer}"),
+        ({"type": [["string"]]}, "unknown"),
+        ({"type": [{}]}, "unknown"),
+        ({"type": ["string", "nonsense"]}, "unknown"),
+    ],
+)
+def test_types_of_schemas(schema: Any, words: str) -> None:
+    assert told(schema_to_type(schema, _DEFS)) == words
+
+
+def test_merged_objects_are_closed_if_all_parts_are() -> None:
+    assert type_to_schema(schema_to_type({"allOf": [_A, _A]})) == _A
+    assert "additionalProperties" not in type_to_schema(schema_to_type({"allOf": [_A, _B]}))
+
+
+def test_inferred_schemas_keep_the_values_of_schemas_but_not_of_literals() -> None:
+    literal, declared = value_to_type("a"), schema_to_type({"enum": ["b"]})
+    assert type_to_schema(literal) == _T
+    assert type_to_schema(make_union([declared, literal])) == {"type": "string", "enum": ["b", "a"]}
+
+
+def test_an_object_type_with_optional_fields() -> None:
+    fields = {"a": _T, "b": _I}
+    closed = {"type": "object", "properties": fields, "required": ["a"], "additionalProperties": False}
+    assert type_to_schema(make_object_type({"a": TEXT}, {"b": INTEGER})) == closed
+
+
+@pytest.mark.parametrize(
+    ("schema", "words"),
+    [
+        ({"type": "object"}, "unknown"),
+        ({"type": "object", "properties": {"a": _T}, "additionalProperties": True}, "unknown"),
+        ({"type": "object", "properties": {"a": _T}, "additionalProperties": _I}, "integer"),
+        ({"type": "object", "properties": {"a": _T}, "patternProperties": {}}, "unknown"),
+        ({"allOf": [{"type": "object", "properties": {"a": _T}, "additionalProperties": True}, _B]}, "unknown"),
+        ({"type": "object", "properties": {"a": _T}}, None),
+        ({"allOf": [{"type": "object"}, _B]}, None),
+        ({"anyOf": [{"type": "object", "properties": {"x": part}} for part in (_T, _I)]}, "string | integer"),
+        (False, "unknown"),
+    ],
+)
+def test_a_field_that_a_schema_does_not_name(schema: Any, words: str | None) -> None:
+    found = look_up_path(schema_to_type(schema), ["x"])
+    assert (told(found.type) if found.problem is None else None) == words
 
 
 def test_many_objects_and_lists_become_any() -> None:
@@ -115,7 +208,9 @@ def test_a_path_into_null_is_null_where_servers_say_so() -> None:
     assert told(look_up_path(UNKNOWN, ["x"], keeps_null=True).type) == "unknown"
     values = value_to_type([1, "a"])
     assert [told(look_up_path(values, [index]).type) for index in (0, 1)] == ["integer", "string"]
-    assert look_up_path(values, [2]).problem == "[2] is past the end of a list of 2"
+    missing = look_up_path(values, [2])
+    assert (missing.finding_level, missing.problem) == ("error", "[2] is past the end of a list of 2")
+    assert missing.hint == "elements count from 0"
 
 
 def test_paths_to_what_every_value_has_are_the_shortest_first() -> None:
@@ -131,6 +226,10 @@ def test_paths_to_what_every_value_has_are_the_shortest_first() -> None:
     schema = {"type": "object", "properties": fields, "required": ["b", "a-b", "c", "n"]}
     found = [(path, told(type)) for path, type in iter_typed_paths(schema_to_type(schema))]
     assert found == [("$.b", "[integer]"), ("$.n", "[string] | null"), ("$.b[0]", "integer"), ("$.n[0]", "string")]
+    lists: dict[str, Any] = {"type": "string"}
+    for _ in range(5):
+        lists = {"type": "array", "items": lists}
+    assert [path for path, _ in iter_typed_paths(schema_to_type(lists))] == ["$[0]", "$[0][0]", "$[0][0][0]"]
     many = {f"n{index}": {"type": "string"} for index in range(300)}
     assert len([*iter_typed_paths(schema_to_type({"type": "object", "properties": many, "required": [*many]}))]) == 200
 
