@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from stepflow_client._checks.type_comparison import format_type
+from stepflow_client._checks.type_comparison import find_conflict, format_type, format_type_as_noun
+from stepflow_client.flows.expressions import format_path
 from stepflow_client.flows.type_system import (
     INTEGER,
     KEYWORDS,
@@ -382,3 +383,133 @@ def test_values_of_keywords(keyword: str, valid: list[Any], invalid: list[Any]) 
     assert [value for value in valid if not is_valid_keyword(keyword, value)] == []
     assert [value for value in invalid if is_valid_keyword(keyword, value)] == []
     assert (keyword in KEYWORDS) is (keyword != "unknown")
+
+
+def _object(properties: dict[str, Any], *required: str, **more: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": [*required], **more}
+
+
+def _array(*first: Any, items: Any = True) -> dict[str, Any]:
+    return {"type": "array", "prefixItems": [*first], "items": items}
+
+
+_N = {"type": "number"}
+_ONE_OF_TWO = {"anyOf": [_object({"a": _T}), _object({"a": _NULL})]}
+
+
+@pytest.mark.parametrize(
+    ("expected", "actual", "words"),
+    [
+        (_T, _T, None),
+        (_T, _I, "$: never string, but integer"),
+        (_I, _N, "$: maybe not integer, but number"),
+        (_N, _I, None),
+        (_N, _T, "$: never number, but string"),
+        (_I, {"enum": [1.5]}, "$: never integer, but 1.5"),
+        (_I, {"enum": [1.0, 2]}, None),
+        (_I, {"enum": [1, 1.5]}, "$: maybe not integer, but 1.5"),
+        (_N, {"enum": [1, 1.5]}, None),
+        ({"enum": [1, 2]}, {"enum": [2, 3]}, "$: maybe not 1 | 2, but 3"),
+        ({"enum": [1, 2]}, {"enum": [3]}, "$: never 1 | 2, but 3"),
+        ({"enum": [1, 2]}, {"enum": [1, 2.0]}, None),
+        ({"enum": [1]}, {"const": True}, "$: never 1, but true"),
+        ({"enum": ["a"]}, _T, None),
+        ({"anyOf": [{"enum": [1, 2]}, _T]}, {"enum": [2, 3]}, "$: maybe not 1 | 2, but 3"),
+        ({"type": ["string", "null"]}, _I, "$: never string | null, but integer"),
+        (_T, {"type": ["string", "null"]}, "$: maybe not string, but null"),
+        (_T, {"type": ["integer", "null"]}, "$: never string, but integer | null"),
+        (_T, {"type": ["string", "integer", "null"]}, "$: maybe not string, but integer | null"),
+        ({}, _T, None),
+        (_T, {}, None),
+        (False, _T, "$: never nothing, but string"),
+        (_T, False, None),
+        (_array(items=_T), _array(items=_I), "$[0]: never string, but integer"),
+        (_array(items=_T), _array(items=_T), None),
+        (_array(items=_T), _array(), None),
+        (_array(_T, _I), _array(_T, _T), "$[1]: maybe not integer, but string"),
+        (_array(_T, _I), _array(_I, _I), "$[0]: never string, but integer"),
+        (_array(_I, items=_T), _array(_I, _I), None),
+        (_array(items=_T), ["a", 1], "$[1]: never string, but integer"),
+        (_array(items=_T), [1, "a"], "$[0]: never string, but integer"),
+        (_array(_T, _I), ["a", "b"], "$[1]: never integer, but string"),
+        (_array(items=_T), [], None),
+        (_object({"a": _T}), _object({"a": _I}, "a"), "$.a: never string, but integer"),
+        (_object({"a": _T}), _object({"a": _I}), "$.a: maybe not string, but integer"),
+        (_object({"a": _T}, "a"), _object({"b": _I}), "$: maybe not {a: string}, but {b?: integer}, without a"),
+        (_object({"a": _T}, "a"), {"b": 1}, "$: never {a: string}, but {b: integer}, without a"),
+        (_object({"a": _T}, "a"), {}, None),
+        (_object({"a": _T}, "a"), {"type": "object"}, None),
+        (_object({"a": _T}, "a"), _object({}, additionalProperties=_T), None),
+        (_object({"a": _T}, "a"), _object({"b": _I}, additionalProperties=_T), None),
+        (_object({"a": _T}, "a"), _object({}, additionalProperties=False), "$: never {a: string}, but {}, without a"),
+        (_object({"a": _T}), {"b": 1}, None),
+        (_object({"a": _object({"b": _T})}), {"a": {"b": 1}}, "$.a.b: never string, but integer"),
+        (_object({"a": _T, "b": _T}), _object({"a": _I, "b": _I}, "b"), "$.b: never string, but integer"),
+        ({"anyOf": [_T, _object({"a": _T})]}, {"a": 1}, "$.a: never string, but integer"),
+        (_ONE_OF_TWO, {"a": 1}, "$: never {a?: string} | {a?: null}, but {a: integer}"),
+        (_ONE_OF_TWO, _object({"a": _I}), "$: maybe not {a?: string} | {a?: null}, but {a?: integer}"),
+        ({"anyOf": [_array(items=_T), _array(items=_NULL)]}, [1], "$: never [string] | [null], but [integer]"),
+        (
+            {"anyOf": [_object({"a": _T}), _array(items=_T)]},
+            {"anyOf": [_object({"a": _I}), _array(items=_I)]},
+            "$: maybe not {a?: string} | [string], but {a?: integer} | [integer]",
+        ),
+    ],
+)
+def test_where_a_type_does_not_fit_another(expected: Any, actual: Any, words: str | None) -> None:
+    is_value = isinstance(actual, list) or (isinstance(actual, dict) and bool({"a", "b"} & {*actual}))
+    conflict = find_conflict(value_to_type(actual) if is_value else schema_to_type(actual), schema_to_type(expected))
+    if conflict is None:
+        assert words is None
+        return
+    lacks = "" if conflict.missing is None else f", without {conflict.missing}"
+    sure = "never" if conflict.is_certain else "maybe not"
+    said = f"{sure} {told(conflict.expected)}, but {told(conflict.actual)}{lacks}"
+    assert f"{format_path(conflict.path)}: {said}" == words
+
+
+def test_types_are_compared_to_a_depth() -> None:
+    for depth, is_found in ((20, True), (21, False)):
+        expected, actual = _T, _I
+        for _ in range(depth):
+            expected, actual = _object({"a": expected}), _object({"a": actual}, "a")
+        assert (find_conflict(schema_to_type(actual), schema_to_type(expected)) is not None) is is_found
+
+
+@pytest.mark.parametrize(
+    ("schema", "noun", "words"),
+    [
+        (_I, "an integer", "integer"),
+        ({"type": ["string", "null"]}, "a string or null", "string | null"),
+        ({"type": ["string", "integer", "null"]}, "a string or an integer or null", "string | integer | null"),
+        ({"type": ["string", "integer", "boolean", "null"]}, None, "string | integer | boolean | null"),
+        ({"enum": ["ä"]}, None, '"ä"'),
+        ({"type": "array"}, "a list", "array"),
+        ({"type": "array", "items": False}, "a list", "array"),
+        (_array(items=_T), None, "[string]"),
+        ({"type": "object"}, "an object", "object"),
+        (_object({}, additionalProperties=False), None, "{}"),
+        (_object({"a b": _T, "c-d": _T}), None, '{"a b"?: string, c-d?: string}'),
+        (_object({f"f{index:02}": _NULL for index in range(12)}, "f00"), None,
+         f"{{f00: null, {', '.join(f'f{index:02}?: null' for index in range(1, 12))}}}"),
+        (_object({f"f{index:02}": _NULL for index in range(13)}, "f00"), None,
+         f"{{f00: null, {', '.join(f'f{index:02}?: null' for index in range(1, 12))}, …}}"),
+        ({"enum": [1, 2, 3, 4, 5]}, None, "1 | 2 | 3 | 4 | 5"),
+        ({"is_secret": True, "type": "string"}, "a string", "string [secret]"),
+        ({}, None, "unknown"),
+        (False, None, "nothing"),
+    ],
+)  # fmt: skip
+def test_types_in_words(schema: Any, noun: str | None, words: str) -> None:
+    type = schema_to_type(schema)
+    assert told(type) == words
+    assert format_type_as_noun(type) == (noun or format_type(type, 80))
+
+
+def test_nested_types_are_told_to_a_depth() -> None:
+    lists, objects = _T, _T
+    for _ in range(10):
+        lists, objects = _array(items=lists), _object({"a": objects}, "a")
+    assert told(schema_to_type(lists)) == "[" * 8 + "array" + "]" * 8
+    assert told(schema_to_type(objects)) == "{a: " * 8 + "object" + "}" * 8
+    assert format_type_as_noun(value_to_type("x")) == "a string"
