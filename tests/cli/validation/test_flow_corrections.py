@@ -31,6 +31,7 @@ def test_only_the_keys_change_in_one_go() -> None:
     assert (done.number, done.remaining_findings) == (4, [])
 
 
+SLEEP = "steps:\n- id: a\n  component: /builtin/sleep\n  input: {duration_ms: 50}\noutput: {$step: a}\n"
 STEP = "steps:\n- id: save\n  component: /builtin/put_blob\n  input: {data: 1, blob_type: data}\n"
 
 
@@ -82,6 +83,7 @@ STEP = "steps:\n- id: save\n  component: /builtin/put_blob\n  input: {data: 1, b
         (STEP + "output: '{{ steps.save.output.blob_id }}'\n", STEP + "output: {$step: save, path: $.blob_id}\n"),
         (STEP + "output: [{$step: save}, '{{ input.x }}']\n", STEP + "output: [{$step: save}, {$input: $.x}]\n"),
         (STEP + "output: [{$step: save}, {$input: $.a[0]}]\n", STEP + 'output: [{$step: save}, {$input: "$.a[0]"}]\n'),
+        (SLEEP.replace("50", "'50'"), SLEEP),
         (STEP + "  mustExecute: 'yes'\noutput: 1\n", STEP + "  mustExecute: true\noutput: 1\n"),
         (
             STEP + "  onError: retry\noutput: {$step: save}\n",
@@ -182,6 +184,11 @@ def case_of(type: str, value: str = "") -> str:
             READ.replace("{$step: save}", "[{$step: save}, {$variable: b}]")
             + VARIABLES.replace("a: {type: string}, ", "").replace("a, ", ""),
         ),
+        (f"output: {10**29}\n", f'output: "{10**29}"\n'),
+        (
+            "output: {$input: $}\ninput_schema: {type: string}\n",
+            "output: {$input: $}\nschemas: {properties: {input: {type: string}}}\n",
+        ),
         ("output: {$coalesce: {$input: $}}\n", "output: {$coalesce: [{$input: $}]}\n"),
         ("output: {$if: {$input: $.a}, else: 1}\n", "output: {$if: {$input: $.a}, else: 1, then: null}\n"),
         ("output: {$literal: 1, x: 2}\n", "output: {$literal: 1}\n"),
@@ -255,6 +262,8 @@ def test_suggestions_leave_a_valid_flow(wrong: str, right: str) -> None:
     [
         ("output: 1\ntest:\n  cases:\n  - name: a\n    input: 1\n    output:\n      a: 1\n", "expected-output"),
         (STEP + "  mustExecute: 5\noutput: 1\n", "wrong-type"),
+        ("output: {$input: $}\nschemas: {properties: {}}\ninput_schema: {type: string}\n", "unknown-key"),
+        ("output: {$input: $1a}\n", "malformed-path"),
         (READ.replace("{$step: save}", "{$step: save, zzz: x}"), "ignored-key"),
         (READ.replace("{$step: save}", "[{$step: save}, {$input: $, path: 5}]"), "ignored-key"),
         (READ.replace("{$step: save}", "[{$step: save}, {$input: $.a, path: $.b}]"), "ignored-key"),
@@ -269,6 +278,34 @@ def test_suggestions_leave_a_valid_flow(wrong: str, right: str) -> None:
 def test_what_a_hint_leaves_open_is_not_suggested(text: str, rule: str) -> None:
     found = [each for each in check_source(FlowText(HEAD + text, "f.yaml")) if each.rule == rule]
     assert [(each.fix, each.suggestion) for each in found] == [(None, None)]
+
+
+@pytest.mark.parametrize(
+    ("word", "right"),
+    [
+        *((word, "true") for word in ("yes", "True", "on", "Y")),
+        *((word, "false") for word in ("no", "FALSE", "off", "n")),
+    ],
+)
+def test_words_for_true_and_false_become_these(word: str, right: str) -> None:
+    done = corrected_text(HEAD + STEP + f"  mustExecute: '{word}'\noutput: {{$step: save}}\n")
+    assert done.flow.text == HEAD + STEP + f"  mustExecute: {right}\noutput: {{$step: save}}\n"
+
+
+def test_the_part_of_an_output_that_has_the_expected_type_is_suggested() -> None:
+    step = "steps:\n- id: c\n  component: /builtin/noop\n  input: {n: 1}\n"
+    text = step + SLEEP.removeprefix("steps:\n").replace("50", "{$step: c}")
+    (found,) = check_source(FlowText(HEAD + text, "f.yaml"), type_check=True)
+    assert found.fix is None
+    assert found.suggestion is not None
+    assert (found.suggestion.old, found.suggestion.text) == ("{$step: c}", "{$step: c, path: $.n}")
+
+
+def test_a_flow_without_a_text_has_hints_but_no_fixes() -> None:
+    step = {"id": "a", "component": "/builtin/noop"}
+    flow = {"name": "f", "description": "d", "steps": [step], "output": {"$from": {"step": "a"}}}
+    (found,) = check_source(FlowText.from_source(flow))
+    assert (found.hint, found.fix, found.suggestion) == ("write {$step: a}", None, None)
 
 
 @pytest.mark.parametrize(
