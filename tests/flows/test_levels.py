@@ -300,3 +300,8 @@ def test_an_input_that_a_default_replaces_is_no_error() -> None:
     assert _found(_flow("{$step: a}", step)) == [("component-input", "error")]
     default = f"{step}, onError: {{action: useDefault, defaultValue: 1}}"
     assert _found(_flow("{$step: a}", default)) == [("component-input", "warning")]
+
+
+def test_a_schema_outside_of_properties_is_told_with_what_to_write() -> None:
+    (found,) = find_in_text("output: 1\nschemas: {input: {type: string}}\nname: f\ndescription: d\n", "f.yaml")
+    assert found.hint == "write schemas: {properties: {input: ...}}"

@@ -280,6 +280,78 @@ def test_what_a_hint_leaves_open_is_not_suggested(text: str, rule: str) -> None:
     assert [(each.fix, each.suggestion) for each in found] == [(None, None)]
 
 
+A_NOOP = "steps:\n- id: a\n  component: /builtin/noop\n"
+B_READS_A = "- id: b\n  component: /builtin/noop\n  input: {$step: a}\n"
+TWO_A = "output: {$step: a}\nsteps:\n- {id: a, component: /builtin/noop}\n- {id: a, component: /builtin/noop}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "offers"),
+    [
+        (
+            A_NOOP + B_READS_A + "output: 1\n",
+            ["unused-step? '' -> '\\n  mustExecute: true'", f"unused-step? {chr(10) + B_READS_A.rstrip()!r} -> ''"],
+        ),
+        (STEP + "  onError: {action: fail, maxRetries: 3}\noutput: {$step: save}\n", ["unused-key? 'fail' -> 'retry'"]),
+        (
+            STEP + "  onError: {action: fail, defaultValue: 3}\noutput: {$step: save}\n",
+            ["unused-key? 'fail' -> 'useDefault'"],
+        ),
+        (STEP + "  onError: {maxRetries: 3}\noutput: {$step: save}\n", ["missing-key? '' -> ', action: fail'"]),
+        ("output: {$input: $, path: x}\n", ["ignored-key! '{$input: $, path: x}' -> '{$input: x}'"]),
+        ("output: {$input: '', path: x}\n", ["ignored-key! \"{$input: '', path: x}\" -> '{$input: x}'"]),
+        ("output: {$input: $, path: x, z: 1}\n", ["ignored-key", "ignored-key? ', z: 1' -> ''"]),
+        ("output:\n  $input: $\n  path: x\n", ["ignored-key"]),
+        ("output: 1\nschemas: {properties: {input: {type: type}}}\n", ["not-a-schema"]),
+        ("output: 1\nschemas: {properties: {input: text}}\n", ["not-a-schema"]),
+        ("output: 1\nschemas: {input: {type: string}, properties: {output: {}}}\n", ["misplaced-schema"]),
+        ("output: 1\nschemas: {input: {}}\n", ["misplaced-schema! '{input: {}}' -> '{properties: {input: {}}}'"]),
+        (
+            "output: 1\ntest: {cases: [{name: a, input: 1}, {name: a, input: 2}]}\n",
+            ["duplicate-case? 'a' -> 'a_4'"],
+        ),
+        (TWO_A.replace("{$step: a}", "[{$step: a}, {$step: b}]"), ["undefined-step", "duplicate-id? 'a' -> 'b'"]),
+        (TWO_A.replace("op}\n- ", "op, mustExecute: true}\n- "), ["duplicate-id? 'a' -> 'step_6'"]),
+        ("output: {$input: ' a.b '}\n", ["ambiguous-path! \"' a.b '\" -> '$.a.b'"]),
+        ("output:\n  $coalesce:\n    $input: $\n", ["coalesce-list"]),
+        (
+            A_NOOP + "  input:\n    onError: {action: fail}\noutput: {$step: a}\n",
+            ["misplaced-key? '\\n    onError: {action: fail}' -> ' {}\\n  onError: {action: fail}'"],
+        ),
+        (
+            A_NOOP + "  input:\n    x: 1\n    must_execute: true\noutput: {$step: a}\n",
+            ["misplaced-key? '\\n    must_execute: true' -> '\\n  mustExecute: true'"],
+        ),
+        ('output: {"step": a}\n' + A_NOOP, ["""unknown-keyword! '"step"' -> '"$step"'"""]),
+        ("x: 1\noutput: 2\nx: 2\n", ["duplicate-key? 'x: 2\\n' -> ''"]),
+        ("output: {$input: !!str a.b}\n", ["ambiguous-path"]),
+        ("output:\n  $input: >-\n    a.b\n", ["ambiguous-path"]),
+        ("output:\n  $input: &p a.b\n", ["ambiguous-path"]),
+        ('output: {"$inptu": $}\n', ["unknown-keyword! '$inptu' -> '$input'"]),
+        (
+            "output: {$from: {workflow: input}} # x\n",
+            ["from-expression! '{$from: {workflow: input}}' -> '{$input: $}'"],
+        ),
+        ("output: {$from: {workflow: input, step: a}}\n", ["from-expression"]),
+        ("output: {$from: {workflow: other}}\n", ["from-expression"]),
+        ("output: {$from: {workflow: input}, path: 5}\n", ["from-expression"]),
+        ("output: {$from: {workflow: input}, skip: 1}\n", ["from-expression", "ignored-key? ', skip: 1' -> ''"]),
+        ("output:\n  $from: {workflow: input} # keep\n  path: x\n", ["from-expression"]),
+        (
+            A_NOOP + "output: {$from: {step: a}, path: $}\n",
+            ["from-expression! '{$from: {step: a}, path: $}' -> '{$step: a}'"],
+        ),
+    ],
+)
+def test_what_is_offered_for_a_finding(text: str, offers: list[str]) -> None:
+    """A correction has an exclamation mark, a suggestion has a question mark."""
+    found = []
+    for each in check_source(FlowText(HEAD + text, "f.yaml")):
+        fix, mark = (each.fix, "!") if each.fix is not None else (each.suggestion, "?")
+        found.append(each.rule if fix is None else f"{each.rule}{mark} {fix.old!r} -> {fix.text!r}")
+    assert found == offers
+
+
 @pytest.mark.parametrize(
     ("word", "right"),
     [

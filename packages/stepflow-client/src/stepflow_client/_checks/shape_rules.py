@@ -222,7 +222,7 @@ def _check_schemas_section(schemas: Node, findings: Findings) -> None:
                 level = "fatal"
             findings.add("misplaced-schema", level, schemas, f"schemas.{key} must be in schemas.properties: servers "
                          "before 0.11 ignore it, newer ones reject it", f"write schemas: {{properties: {{{key}: "
-                         "...}}}}", key=key)  # fmt: skip
+                         "...}}", key=key)  # fmt: skip
         elif key not in _SCHEMAS:
             _report_unknown_key(schemas, key, "schemas", _SCHEMAS, findings)
     shared, properties = _get_non_null(schemas, "$defs"), _get_non_null(schemas, "properties")
