@@ -405,7 +405,7 @@ def test_a_faulty_case_stops_only_itself(stepflow: Stepflow, flows: Path) -> Non
             "write {$equals: {...}} around it",
         ),
         (7, "error", records[3]["message"]),
-        (8, "error", "test.cases[4].output.error.code: code must be a word or a number, not a list"),
+        (8, "error", "test.cases[4].output.error.code: code must be a word or an integer, not a list"),
         (9, "error", "test.cases[5]: a test case must be a mapping, not text"),
         (10, "passed", ""),
     ]

@@ -60,6 +60,15 @@ def test_each_message_tells_how_to_mend_it(path: Path) -> None:
         assert each.excerpt.endswith("^")
 
 
+def test_each_message_is_as_recorded() -> None:
+    told = [
+        f"{path.name}:{each.line}: {each.rule} {each.level}: {each.message}{f'; {each.hint}' if each.hint else ''}"
+        for path in _FILES
+        for each in find_in_text(path.read_text(), path.name, _COMPONENTS, type_check=True)
+    ]
+    assert told == (_FOLDER / "messages.txt").read_text().splitlines()
+
+
 def test_there_are_faults_of_each_rule() -> None:
     planted = {rule for path in _FILES for rule, _, _ in _planted(path.read_text())}
     assert planted >= TYPE_RULES

@@ -196,7 +196,7 @@ def _check_expected_output(expected: Node, findings: Findings) -> None:
                          "write {message: {$any: true}} to expect any failure")  # fmt: skip
         code = value.get("code")
         if code is not None and (isinstance(code.value, bool) or not isinstance(code.value, (str, int, dict))):
-            message = f"code must be a word or a number, not {_get_kind(code.value)}"
+            message = f"code must be a word or an integer, not {_get_kind(code.value)}"
             findings.add("expected-output", "error", code, message)
     try:
         check_matchers(value.value)
