@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from random import Random
 
 import pytest
 from stepflow_client import InvalidArgumentError, RetryPolicy
-from stepflow_client._rules.retries import Backoff, compute_random_delay, resolve_retry_policy
+from stepflow_client._http.message_codec import HttpResponse
+from stepflow_client._rules.retries import (
+    Backoff,
+    RetryBudget,
+    compute_random_delay,
+    is_transient_status,
+    parse_date,
+    parse_retry_after,
+    resolve_retry_policy,
+)
 
 
 class Clock:
@@ -91,3 +102,66 @@ def test_a_number_is_that_of_the_retries() -> None:
     for wrong in (-1, True, "3"):
         with pytest.raises(InvalidArgumentError, match="retry must be a RetryPolicy or a number of retries, not "):
             resolve_retry_policy(wrong)  # type: ignore[arg-type]
+
+
+def test_a_policy_is_used_as_it_is() -> None:
+    policy = RetryPolicy(max_attempts=2)
+    assert resolve_retry_policy(policy) is policy
+
+
+def test_each_request_earns_a_part_of_a_retry() -> None:
+    budget = RetryBudget(RetryPolicy(budget=0.5), 2.0)
+    assert [budget.try_spend_retry() for _ in range(3)] == [True, True, False]
+    spent = []
+    for requests in (1, 1, 1, 2, 3):
+        budget.requests += requests
+        spent.append(budget.try_spend_retry())
+        assert budget.requests == 0
+    assert spent == [False, True, False, True, True]
+    assert [budget.try_spend_retry() for _ in range(2)] == [True, False]
+
+
+def test_a_client_starts_with_twenty_retries_unless_it_may_make_none() -> None:
+    for share, retries in ((0.5, 20), (0.0, 0)):
+        budget = RetryBudget(RetryPolicy(budget=share))
+        assert sum(budget.try_spend_retry() for _ in range(30)) == retries
+
+
+@pytest.mark.parametrize(
+    ("status", "is_transient"),
+    [
+        (200, False),
+        (400, False),
+        (404, False),
+        (408, True),
+        (429, True),
+        (499, False),
+        (500, True),
+        (501, True),
+        (504, True),
+    ],
+)
+def test_statuses_that_say_nothing_about_the_request(status: int, is_transient: bool) -> None:
+    assert is_transient_status(status) is is_transient
+
+
+def test_without_a_date_a_time_to_retry_at_is_compared_with_our_clock() -> None:
+    at = format_datetime(datetime.now(UTC) + timedelta(seconds=100), usegmt=True)
+    seconds = parse_retry_after(HttpResponse(503, {"retry-after": at}))
+    assert seconds is not None
+    assert 90 < seconds <= 100
+
+
+@pytest.mark.parametrize(
+    ("text", "date"),
+    [
+        ("Tue, 24 Nov 2026 12:00:00 GMT", datetime(2026, 11, 24, 12, tzinfo=UTC)),
+        ("Tue, 24 Nov 2026 12:00:00 -0000", datetime(2026, 11, 24, 12, tzinfo=UTC)),
+        ("Tue, 24 Nov 2026 12:00:00 +0200", datetime(2026, 11, 24, 10, tzinfo=UTC)),
+        ("", None),
+        ("soon", None),
+    ],
+)
+def test_dates_of_headers(text: str, date: datetime | None) -> None:
+    assert parse_date(text) == date
+    assert date is None or parse_date(text).tzinfo is not None  # type: ignore[union-attr]

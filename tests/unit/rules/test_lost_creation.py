@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
@@ -27,6 +28,7 @@ from stepflow_client import (
     UnsupportedByServerError,
 )
 from stepflow_client._rules.lost_creation import (
+    RunRegistries,
     RunRegistry,
     get_creation_time,
     get_process_token,
@@ -99,13 +101,18 @@ def test_what_leaves_open_whether_a_run_was_created(error: StepflowClientError, 
         (500, OWN, True),
         (500, {"code": 500, "message": "it broke"}, True),
         (500, {"code": 500}, False),
+        (500, {"message": "it broke"}, False),
         (500, {"error": "a gateway's"}, False),
+        (500, {"error": {"code": 13, "message": "it broke"}}, False),
+        (500, {"error": {"code": 13, "message": "it broke", "status": "INTERNAL", "more": 1}}, True),
         (500, "text of a proxy", False),
+        (501, OWN, False),
         (502, OWN, False),
     ],
 )
 def test_a_server_that_has_failed_creates_no_run_later(status: int, details: Any, expected: bool) -> None:
     assert was_processed_by_server(ServerFaultError("failed", status_code=status, details=details)) is expected
+    assert not was_processed_by_server(InvalidRequestError("bad", status_code=status, details=details))
 
 
 @pytest.mark.parametrize(
@@ -260,6 +267,62 @@ def test_a_run_is_given_to_one_call_only() -> None:
     assert not registry.claim_run("f", "a")
     assert registry.claim_run("f", "b")
     assert registry.filter_unowned(["a", "c", "b", "d"]) == ["c", "d"]
+
+
+def test_runs_whose_age_is_unknown_are_as_good_as_old_ones() -> None:
+    registry = RunRegistry()
+    call = registry.begin_call("f")
+    call.sends = 2
+    assert call.pick_run(["x", run_id(MOMENT)]) == run_id(MOMENT)
+    registry.claim_run("f", run_id(MOMENT))
+    call = registry.begin_call("f")
+    call.sends = 2
+    assert call.pick_run(["x", run_id(MOMENT + 1)]) is None
+
+
+def test_with_several_servers_ages_count_only_after_a_request_was_sent_twice() -> None:
+    registry = RunRegistry()
+    registry.claim_run("f", run_id(MOMENT))
+    picked = []
+    for sends in (0, 1, 2, 1):
+        call = registry.begin_call("f", has_one_clock=False)
+        call.sends = 1
+        picked.append(call.pick_run([run_id(MOMENT - 1)]) is not None)
+        call.sends = sends
+        registry.end_call(call, is_settled=True)
+    assert picked == [True, True, True, False]
+
+
+def test_a_call_begins_without_requests() -> None:
+    call = RunRegistry().begin_call("f")
+    assert (call.flow_id, call.is_lost, call.is_settled, call.sends) == ("f", False, False, 0)
+    assert call.sent == call.began <= time.monotonic()
+
+
+def test_a_call_that_has_ended_owns_its_run_and_its_flow_stays_ours_if_that_is_known() -> None:
+    registry = RunRegistry()
+    for flow_id, is_settled in (("f", True), ("g", False)):
+        registry.record_shared_flow(flow_id.encode(), flow_id)
+        registry.end_call(registry.begin_call(flow_id), is_settled=is_settled, run_id=f"run of {flow_id}")
+        assert registry.filter_unowned([f"run of {flow_id}"]) == []
+        assert registry.is_flow_only_run_by_this_client(flow_id) is is_settled
+
+
+def test_a_flow_is_stored_by_one_call_at_a_time() -> None:
+    registry = RunRegistry()
+    assert [registry.try_claim_flow_or_key(digest) for digest in (b"d", b"d", b"e")] == [True, False, True]
+    registry.release_flow_or_key(b"d")
+    registry.release_flow_or_key(b"d")
+    assert [registry.try_claim_flow_or_key(digest) for digest in (b"d", b"e")] == [True, False]
+
+
+def test_each_process_has_its_own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    registries = RunRegistries()
+    first = registries.of_current_process
+    assert registries.of_current_process is first
+    monkeypatch.setattr("stepflow_client._rules.lost_creation._process", "another")
+    second = registries.of_current_process
+    assert second is registries.of_current_process is not first
 
 
 def test_calls_leave_nothing_behind() -> None:
