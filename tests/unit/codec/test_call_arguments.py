@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
 import pytest
 from stepflow_client._codec import call_arguments
 from stepflow_client.errors import FlowFileError, InvalidArgumentError, UnsupportedByServerError
+from stepflow_client.flows.json_schema import Validator
+from stepflow_client.flows.run_requirements import find_requirements
 from stepflow_client.types import FlowVariable
 
 RUN_ID = "01900000-0000-7000-8000-00000000000a"
@@ -19,6 +22,17 @@ RUN_ID = "01900000-0000-7000-8000-00000000000a"
 )
 def test_run_ids(run_id: str | UUID) -> None:
     assert call_arguments.check_run_id(run_id) == RUN_ID
+
+
+@pytest.mark.parametrize("run_id", [RUN_ID, RUN_ID.upper()])
+def test_what_has_an_id_stands_for_it(run_id: str) -> None:
+    assert call_arguments.check_run_id(SimpleNamespace(run_id=run_id)) == RUN_ID
+    assert call_arguments.check_flow_id(SimpleNamespace(flow_id="f")) == call_arguments.check_flow_id("f") == "f"
+    for wrong in (SimpleNamespace(flow_id=None), SimpleNamespace(flow_id=".."), 5, ".."):
+        with pytest.raises(InvalidArgumentError, match="flow_id"):
+            call_arguments.check_flow_id(wrong)  # type: ignore[arg-type]
+    with pytest.raises(InvalidArgumentError, match="a run ID must be a UUID"):
+        call_arguments.check_run_id(SimpleNamespace(run_id=None))
 
 
 @pytest.mark.parametrize("run_id", ["", "x", RUN_ID + "0", RUN_ID[:-1] + "g", "../flows", None, 5, b"x", [], object()])
@@ -166,7 +180,99 @@ def test_a_wrong_value_of_the_environment_is_not_shown() -> None:
     assert "hush" not in repr(caught.value.details)
 
 
+def test_a_value_of_the_environment_is_of_one_of_the_types() -> None:
+    declared = {"n": variable(value_schema={"type": ["null", "integer"]}), "m": variable()}
+    with pytest.raises(InvalidArgumentError, match=r"does not contain JSON of type integer or null$"):
+        call_arguments.add_env_variables({}, declared, {"STEPFLOW_VAR_N": "x"})
+    given = {"n": 1, "other": 2}
+    assert call_arguments.add_env_variables(given, declared, {"STEPFLOW_VAR_M": "3"}) == {**given, "m": 3}
+    assert given == {"n": 1, "other": 2}
+
+
+FLOW: dict[str, Any] = {
+    "schemas": {
+        "properties": {"variables": {"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}}}
+    },
+    "steps": [{"id": "a", "component": "/x", "input": {"$variable": "n"}}],
+    "output": {"$step": "a"},
+}
+
+
+@pytest.mark.parametrize(
+    ("more", "environ", "expected"),
+    [
+        ({"variables": {"n": 1}}, {}, {"n": 1}),
+        ({"variables_from_env": True}, {"STEPFLOW_VAR_N": "2"}, {"n": 2}),
+        ({"variables_from_env": False}, {"STEPFLOW_VAR_N": "2"}, "n"),
+        ({"variables_from_env": True}, {}, "n"),
+        ({"variables": {"n": "x"}}, {}, {"n": "x"}),
+        ({"variables": {"n": "x"}, "check_input": True}, {}, "n"),
+        ({"variables": {"n": 1}, "overrides": {"b": {"input": 1}}}, {}, "b"),
+    ],
+)
+def test_the_arguments_of_a_call_are_those_that_its_flow_needs(
+    monkeypatch: pytest.MonkeyPatch, more: dict[str, Any], environ: dict[str, str], expected: Any
+) -> None:
+    monkeypatch.setattr("os.environ", environ)
+    call = call_arguments.RunCall(FLOW, {"x": (1,)}, max_concurrency=2, **more)
+    arguments = call.check_arguments()
+    assert (arguments.inputs, arguments.max_concurrency) == ([{"x": [1]}], 2)
+    needs = find_requirements(FLOW, call_arguments.parse_declared_variables(FLOW))
+    if isinstance(expected, dict):
+        assert call.check_and_complete_arguments(arguments, needs) == arguments._replace(variables=expected)
+    else:
+        with pytest.raises(InvalidArgumentError, match=f"'?{expected}'?"):
+            call.check_and_complete_arguments(arguments, needs)
+
+
+def test_a_call_knows_the_flow_that_its_caller_passed() -> None:
+    assert call_arguments.RunCall(FLOW).original_flow is FLOW
+    assert call_arguments.RunCall(FLOW, source="f.yaml").original_flow == "f.yaml"
+
+
+def test_the_items_of_an_input_are_checked() -> None:
+    validator = Validator({"type": "integer"}, {})
+    assert call_arguments.check_inputs_against_schema(1, validator) == [1]
+    assert call_arguments.check_inputs_against_schema((1, 2), validator) == [1, 2]
+    for wrong in ("x", [1, "x"]):
+        with pytest.raises(InvalidArgumentError) as caught:
+            call_arguments.check_inputs_against_schema(wrong, validator)
+        assert "check_input=False" in (caught.value.hint or "")
+
+
+def test_large_integers_of_inputs_are_refused_where_they_would_change() -> None:
+    large = 2**60
+    for value, inputs in ((large, [large]), ([large], [large])):
+        assert call_arguments.normalize_run_inputs(value) == inputs
+        with pytest.raises(InvalidArgumentError):
+            call_arguments.normalize_run_inputs(value, exact_integers=False)
+    assert call_arguments.normalize_run_inputs({"n": (large,)}) == [{"n": [large]}]
+    with pytest.raises(InvalidArgumentError):
+        call_arguments.normalize_run_inputs({"n": (large,)}, exact_integers=False)
+
+
 # Flows
+
+
+def test_a_flow_is_written_and_read_as_it_is(tmp_path: Path) -> None:
+    content = call_arguments.marshal_flow(FLOW)
+    assert content is not None
+    assert call_arguments.unmarshal_flow(content) == FLOW
+    assert call_arguments.marshal_flow({"a": tmp_path}) is None
+    assert call_arguments.hash_flow({"a": tmp_path}) is None
+
+
+def test_a_file_that_changes_has_another_stamp(tmp_path: Path) -> None:
+    path = tmp_path / "f.yaml"
+    assert call_arguments.get_file_stamp(path) is None
+    assert call_arguments.get_file_stamp({"steps": []}) is None
+    assert call_arguments.get_file_stamp("\0") is None
+    path.write_text("a")
+    stamp = call_arguments.get_file_stamp(path)
+    assert stamp is not None
+    assert call_arguments.get_file_stamp(str(path)) == stamp
+    path.write_text("ab")
+    assert call_arguments.get_file_stamp(path) != stamp
 
 
 def test_a_digest_tells_flows_apart() -> None:

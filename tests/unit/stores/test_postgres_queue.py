@@ -61,6 +61,7 @@ class Waits(threading.Condition):
     def __init__(self) -> None:
         super().__init__()
         self.waited: list[float] = []
+        self.woken = 0
         self.now = 100.0
         self.then: Callable[[], None] = lambda: None
 
@@ -69,6 +70,10 @@ class Waits(threading.Condition):
         self.now += timeout or 0.0
         self.then()
         return True
+
+    def notify_all(self) -> None:
+        super().notify_all()
+        self.woken += 1
 
     def wait_for(self, predicate: Callable[[], Any], timeout: float | None = None) -> Any:
         if not predicate():
@@ -282,6 +287,7 @@ def test_changes_in_a_row_are_one_transaction() -> None:
     assert [each.result() for each in done if not each.cancelled()] == ["A", "C", "?D", "E", "?F"]
     assert database._thread is None
     assert (database._size, database.said) == (0, [])
+    assert database._began is None, "an idle connection does not hang"
     assert database.noted.waited == [module._IDLE]
 
 
@@ -315,17 +321,27 @@ def test_only_the_changes_of_a_transaction_that_failed_are_made_one_by_one() -> 
     plain = Plain()
     database = Database(plain)
     database.add("a", error=ValueError("no"))
-    database.add("b")
-    act = database._jobs[1].action
+    database.add("b", "c")
+    act = database._jobs[0].action
 
     def add_more(connection: Any) -> Any:
         if "ROLLBACK" in plain.said:
-            database.add("c", "d", "e")
+            database.add("d", "e")
         return act(connection)
 
-    database._jobs[1] = database._jobs[1]._replace(action=add_more)
+    database._jobs[0] = database._jobs[0]._replace(action=add_more)
     database._run_jobs()
-    assert plain.said == ["BEGIN", "a", "ROLLBACK", "a", "b", "BEGIN", "c", "d", "e", "COMMIT"]
+    assert plain.said == ["BEGIN", "a", "ROLLBACK", "a", "b", "c", "BEGIN", "d", "e", "COMMIT"]
+
+
+def test_each_statement_has_its_own_time() -> None:
+    database, began = Database(Plain()), list[float | None]()
+    database.add("a")
+    database._run_jobs()
+    database.noted.now = 200.0
+    database._jobs.append(_Job("look", lambda connection: began.append(database._began), Future()))
+    database._run_jobs()
+    assert began == [200.0]
 
 
 def test_a_read_that_fails_is_not_reported() -> None:
@@ -382,6 +398,20 @@ def test_while_a_database_is_down_it_is_asked_less_and_less_often(caplog: pytest
     database._run_jobs()
     assert [seconds for seconds in database.noted.waited if seconds] == [0.1, 0.2, module._IDLE]
     assert len(database.said) == 2, "another outage is another warning"
+
+
+def test_after_an_outage_the_next_one_begins_with_the_first_delay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MAX_AT_ONCE", 1)
+    database, broken = Database(DOWN, DOWN, Plain(), DOWN, Plain()), [DOWN]
+    database.add("a")
+
+    def fail_once(connection: Any) -> None:
+        if broken:
+            raise broken.pop()
+
+    database._jobs.append(_Job("break", fail_once, Future(), "b"))
+    database._run_jobs()
+    assert [seconds for seconds in database.noted.waited if seconds] == [0.1, 0.2, 0.1, module._IDLE]
 
 
 def test_a_history_that_is_closed_asks_a_database_that_is_down_more_often() -> None:
@@ -458,6 +488,27 @@ def test_a_durable_change_waits_unless_the_database_is_down(monkeypatch: pytest.
     assert waits == [1.0]
 
 
+def test_one_thread_executes_what_is_queued(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[dict[str, Any]] = []
+
+    class Thread:
+        def __init__(self, **settings: Any) -> None:
+            self.settings = settings
+
+        def start(self) -> None:
+            started.append(self.settings)
+
+    monkeypatch.setattr("threading.Thread", Thread)
+    monkeypatch.setattr(module, "_running", running := set[SharedDatabase]())
+    database, looked = Database(), list[bool]()
+    database._shut_down_hung_connection = lambda: looked.append(True)  # type: ignore[method-assign]
+    for count in (1, 2):
+        database.change("x", print, run_id=str(count))
+        assert (len(database._jobs), database.noted.woken, len(looked)) == (count, count, count)
+    assert started == [{"target": database._run_jobs, "name": "stepflow-history", "daemon": True}]
+    assert running == {database}, "so that it is closed when the process ends"
+
+
 @pytest.mark.parametrize(
     ("failure", "retry_at", "has_jobs", "is_asked"),
     [
@@ -531,11 +582,15 @@ def test_closing_waits_as_long_as_the_database_accepts_changes(
         if progress is not None and (database.noted.now - began) // progress >= 101 - len(database._jobs):
             database._jobs.popleft()
 
+    looked = []
+    database._shut_down_hung_connection = lambda: looked.append(True)  # type: ignore[method-assign]
     database.noted.then = go_on
     database.close()
     assert database.noted.now - began == pytest.approx(seconds, abs=0.25)
     assert (database._is_closing, database._size, len(database._jobs)) == (False, 0, 0)
     assert not plain.closed, "the thread uses it"
+    assert len(looked) == len(database.noted.waited)
+    assert database.noted.woken == 2, "so that the thread goes on, and so that it ends"
     (said,) = database.said
     assert said.startswith("the history cannot record ")
     assert f": {failure or 'it was closed'}: " in said
