@@ -426,7 +426,10 @@ def test_reads_fail_while_the_database_is_down_and_changes_are_kept() -> None:
     database = Database()
     first, second, third = database.add("?a", "b", "?c")
     third.cancel()
+    plain = Plain()
+    database._connection = _Connection(plain)
     database._handle_outage(database._jobs[0], DOWN)
+    assert plain.closed
     assert (first.exception(), second.done(), [job.name for job in database._jobs]) == (DOWN, False, ["do b"])
     assert (database._failure, database._retry_at, database.said) == ("it is down", 105.0, [])
     database._handle_outage(database._jobs[0], DOWN)
@@ -434,6 +437,19 @@ def test_reads_fail_while_the_database_is_down_and_changes_are_kept() -> None:
     database._failure = None
     database._handle_outage(database._jobs[0], DOWN)
     assert len(database.said) == 1
+
+
+def test_what_was_lost_is_reported_once_the_queue_is_empty(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    database = Database(Plain())
+    database._connection = _Connection(Plain())
+    database.add("a", "b")
+    database._lost = ["z"]
+    database._settle_jobs([database._jobs[0]], ["A"])
+    assert (database.said, database.noted.woken) == ([], 1)
+    database._settle_jobs([database._jobs[0]], ["B"])
+    assert database.said == ["the history cannot record 1 run in postgresql://127.0.0.1:1/db: it was closed: z"]
+    assert caplog.messages == [], "it was reachable all the time"
 
 
 def test_a_job_that_was_given_up_is_not_counted_again() -> None:
