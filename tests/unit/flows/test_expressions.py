@@ -15,6 +15,7 @@ from stepflow_client.flows.expressions import (
     find_references,
     format_path,
     get_keyword,
+    is_expression,
     parse_path,
     parse_unambiguous_path,
 )
@@ -30,8 +31,10 @@ def test_the_first_keyword_counts() -> None:
     assert get_keyword({"$step": "a", "$input": "$", "$if": 1}) == "$if"
     assert get_keyword({"$literal": 1, "$if": 1}) == "$literal"
     assert get_keyword({"$from": {}, "$step": "a"}) == "$from"
+    assert all(map(is_expression, ({"$from": {}}, {"a": 1, "$input": "$"})))
     for plain in ({}, {"$steps": "a", "step": 1}, "$step", None, ["$step"]):
         assert get_keyword(plain) is None
+        assert not is_expression(plain)
 
 
 def test_references_of_an_expression_and_their_positions() -> None:
@@ -75,9 +78,13 @@ def test_branches() -> None:
     assert [each.is_in_condition for each in found] == [True, False, False, False, False]
     assert [each.is_in_default for each in found] == [False, False, False, False, True]
     assert [sorted(each.after) for each in found] == [[], ["c"], ["c", "x"], ["c"], ["c"]]
-    assert [[branch.kind for branch in each.branches] for each in found] == [
-        ["condition"], ["then", "coalesce"], ["then", "coalesce"], ["else"], ["else", "default"],
+    then, other = ("then", 0, {"$step": "c"}), ("else", 0, {"$step": "c"})
+    assert [list(map(tuple, each.branches)) for each in found] == [
+        [("condition", 0, None)], [then, ("coalesce", 0, None)], [then, ("coalesce", 1, None)], [other],
+        [other, ("default", 0, None)],
     ]  # fmt: skip
+    # A condition on the input waits for no step.
+    assert [each.after for each in find_references({"$if": {"$input": "x"}, "then": {"$step": "a"}})] == [set(), set()]
     assert read({"$coalesce": [{"$step": "a"}, {"$step": "b"}]}) == [
         ("a", "$.$coalesce[0]", True),
         ("b", "$.$coalesce[1]", False),
@@ -134,10 +141,28 @@ def test_paths_that_servers_refuse(text: str, reason: str) -> None:
     assert parse_unambiguous_path(text) is None
 
 
-@pytest.mark.parametrize("text", ["o.k", "arr[0]", '$["a.b"]', "$.o['']", "$.*", "$.a..b", "a."])
-def test_paths_that_may_not_mean_what_they_say(text: str) -> None:
-    assert explain_ambiguous_path(text)
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("o.k", "'o.k' is a single field name; write '$.o.k' for a path"),
+        ("arr[0]", "'arr[0]' is a single field name; write '$.arr[0]' for a path"),
+        ("a..b", "'a..b' is a single field name; write '$.a..b' for a path"),
+        ('$["a.b"]', "the quoted name 'a.b' is read as a path if a step is overridden; rename the field"),
+        ("$.o['']", "the quoted name '' is read as a path if a step is overridden; rename the field"),
+        ("$.*", "'$.*' has no wildcards or descent: * is a field name and empty names are dropped"),
+        ("$.a..b", "'$.a..b' has no wildcards or descent: * is a field name and empty names are dropped"),
+        ("a.", "'a.' is a single field name; write '$.a.' for a path"),
+    ],
+)
+def test_paths_that_may_not_mean_what_they_say(text: str, reason: str) -> None:
+    assert explain_ambiguous_path(text) == reason
     assert parse_unambiguous_path(text) is None
+
+
+def test_what_is_no_text_is_no_path() -> None:
+    assert parse_unambiguous_path(5) is None
+    assert parse_unambiguous_path(["a"]) is None
+    assert parse_unambiguous_path(None) == parse_unambiguous_path("") == ()
 
 
 @pytest.mark.parametrize("text", ["$", "$.a.b", "$.a[0]", "name", "$['a b']", "a b ", "$.a-b"])

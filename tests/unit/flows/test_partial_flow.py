@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from stepflow_client import InvalidArgumentError
-from stepflow_client.flows.graph import cut_flow_to_step
+from stepflow_client.flows.graph import cut_flow_to_step, flow_of_step
 
 
 def step(name: str, *reads: str) -> dict[str, Any]:
@@ -37,6 +37,32 @@ def test_overrides_of_other_steps_go_and_those_that_read_others_count() -> None:
     assert sorted(overrides) == ["b", "unknown"]
 
 
-def test_an_unknown_step_is_refused() -> None:
-    with pytest.raises(InvalidArgumentError, match="no step 'f'"):
-        cut_flow_to_step(FLOW, "f")
+def test_overrides_that_are_no_value_read_nothing_and_schemas_stay() -> None:
+    flow = {**FLOW, "schemas": {"$defs": {"A": {}}, "properties": {"steps": {}}}}
+    cut, overrides = cut_flow_to_step(flow, "a", {"steps": {"a": {"$type": "merge_patch", "value": None}}})
+    assert [each["id"] for each in cut["steps"]] == ["a"]
+    assert list(overrides) == ["a"]
+    assert cut["schemas"] == flow["schemas"]
+    bare = {key: value for key, value in FLOW.items() if key != "schemas"}
+    assert "schemas" not in cut_flow_to_step(bare, "a")[0]
+
+
+@pytest.mark.parametrize(
+    ("steps", "name", "hint"),
+    [
+        ([step("save"), step("load")], "sav", "did you mean 'save'?"),
+        ([step("save"), step("load")], "xyz", "it has save, load"),
+        ([], "a", "it has no steps"),
+    ],
+)
+def test_an_unknown_step_is_refused(steps: list[Any], name: str, hint: str) -> None:
+    for call in (cut_flow_to_step, flow_of_step):
+        with pytest.raises(InvalidArgumentError, match=f"^the flow has no step '{name}'") as caught:
+            call({"steps": steps, "output": 1}, name)
+        assert caught.value.hint == hint
+
+
+def test_a_step_alone_gets_the_input_of_the_flow() -> None:
+    alone = {"steps": [{**step("b"), "input": {"$input": "$"}}], "output": {"$step": "b"}}
+    assert flow_of_step({**FLOW, "version": "1", "test": {}}, "b") == {"name": "six/b", "version": "1", **alone}
+    assert flow_of_step({"steps": FLOW["steps"], "name": 5}, "b") == alone
