@@ -14,6 +14,7 @@ from stepflow_client._runs.explanation import (
     explain_item,
     explain_items,
     find_component_needing_schema,
+    iter_failed_children,
     iter_item_records,
 )
 from stepflow_client._runs.failure_causes import ItemRecord
@@ -566,6 +567,90 @@ def test_items_that_the_server_has_lost_count_as_failed(status: str, items: list
     found = with_states(RunSnapshot(details=run, items=listed)).details.items
     assert (found.running, found.failed) == counts
     assert with_states(RunSnapshot(details=run)).details == run
+
+
+def test_a_snapshot_tells_the_states_of_its_steps_and_what_failed_within() -> None:
+    content = flow(s("m"), ("m", 1), ("d", 1), ("n", 1))
+    content["steps"][0]["component"] = "/builtin/map"
+    content["steps"][1]["onError"] = {"action": "useDefault", "defaultValue": 7}
+    failed = {"outcome": "failed", "error": {"message": "no"}}
+    steps = [step("m", "completed", output={"results": [failed, failed]}), step("d", "completed", output=7)]
+    steps += [step("n", "completed"), step("n", message="boom", item_index=1)]
+    items = [
+        RunItem(index=0, status=ExecutionStatus.COMPLETED),
+        RunItem(index=1, status=ExecutionStatus.FAILED, error=FlowError(message="boom")),
+    ]
+    run = RunDetails(run_id=RUN, flow_id="f", status=ExecutionStatus.COMPLETED)
+    snapshot = RunSnapshot(details=run, items=items, steps=steps, flow=content)
+    told = with_states(snapshot)
+    assert told.details.failed_in_sub_runs == 2
+    assert [(each.state, each.is_default) for each in told.steps or ()] == [
+        ("completed", False), ("completed", None), ("completed", False), ("failed", False),
+    ]  # fmt: skip
+    # What is missing is not told.
+    for missing in ("items", "steps", "flow"):
+        part: Any = {missing: None}
+        assert with_states(replace(snapshot, **part)).steps == (None if missing == "steps" else steps)
+    other = with_states(replace(snapshot, details=replace(run, status=ExecutionStatus.FAILED)))
+    assert other.details.failed_in_sub_runs is None
+
+
+@pytest.mark.parametrize(
+    ("component", "output", "children"),
+    [
+        ("/builtin/map", {"results": [{"outcome": "failed"}, 5, {"outcome": "success"}]}, [(0, NO_REASON, None)]),
+        ("/builtin/map", {"results": [{"outcome": "failed", "error": {"message": ""}}]}, [(0, NO_REASON, None)]),
+        ("/builtin/map", {"results": {"outcome": "failed"}}, []),
+        ("/builtin/eval", {"result": {"outcome": "failed", "error": {"message": "no"}}}, [(0, "no", None)]),
+        ("/builtin/eval", {"results": [{"outcome": "failed"}]}, []),
+        ("/x/y", {"results": [{"outcome": "failed"}], "result": {"outcome": "failed"}}, []),
+        ("/builtin/map", [{"outcome": "failed"}], []),
+        (None, None, []),
+    ],
+)
+def test_what_failed_in_sub_runs_is_read_from_the_output(component: Any, output: Any, children: Any) -> None:
+    found = [(each.index, each.message, each.step_id) for each in iter_failed_children(component, output)]
+    assert found == children
+
+
+def test_what_is_not_known_is_told() -> None:
+    default = {"component": "/x/y", "onError": {"action": "useDefault", "defaultValue": 1}}
+    content = flow([s("a"), s("b")], ("a", 1), ("b", 1), a=default)
+    unread = explained(content, None, status=ExecutionStatus.CANCELLED, has_steps=False)
+    assert unread.unknown == (
+        "this server does not report the steps of this item",
+        "which steps may still be executing (cancelling a run does not stop its steps)",
+    )
+    assert explained(content, None, status=ExecutionStatus.CANCELLED).unknown == ()
+    assert explained({}, "boom", step("a"), step("b")).unknown == (
+        "this run's flow, and therefore which step reads which",
+        "which step failed first",
+        "whether a, b failed or did not run",
+    )
+    done = explained(content, None, step("a", "completed"), step("b", "completed"))
+    assert done.unknown == ("whether the output of a is its default",)
+    retried = flow(s("a"), ("a", 1), a={**default, "onError": {"action": "retry", "defaultValue": 1}})
+    assert explained(retried, None, step("a", "completed", output=1)).unknown == ()
+
+
+def test_states_of_steps_that_did_not_end() -> None:
+    found = [step("a", "cancelled"), step("b", "paused"), step("c", "running")]
+    account = explained(CHAIN, None, *found, status=ExecutionStatus.CANCELLED)
+    assert states(account) == {"a": "cancelled", "b": "unknown", "c": "running"}
+
+
+def test_inputs_and_variables_that_are_masked_count_as_not_known_except_for_display() -> None:
+    run = RunDetails(run_id=RUN, flow_id="f", status=ExecutionStatus.COMPLETED)
+    arguments = RunArguments(run_id=RUN, inputs=[{"a": "***"}, 1], variables={"v": "***"}, kept=["a"])
+    items = [RunItem(index=index, status=ExecutionStatus.RUNNING) for index in range(3)]
+    snapshot = RunSnapshot(details=run, items=items, steps=[], flow=CHAIN, arguments=arguments)
+    hidden = [record for _, record in iter_item_records(snapshot)]
+    assert [record.input for record in hidden] == [NOT_KNOWN, 1, NOT_KNOWN]
+    assert {record.status for record in hidden} == {ExecutionStatus.COMPLETED}
+    assert hidden[0].variables is NOT_KNOWN
+    shown = [record for _, record in iter_item_records(snapshot, is_masked=True)]
+    assert [record.input for record in shown] == [{"a": "***"}, 1, NOT_KNOWN]
+    assert (shown[0].variables, shown[0].kept) == ({"v": "***"}, ["a"])
 
 
 def test_a_large_batch_is_explained_item_by_item(monkeypatch: pytest.MonkeyPatch) -> None:
