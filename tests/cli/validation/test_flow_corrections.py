@@ -280,6 +280,8 @@ def test_what_a_hint_leaves_open_is_not_suggested(text: str, rule: str) -> None:
     assert [(each.fix, each.suggestion) for each in found] == [(None, None)]
 
 
+LACKS_DATA = "steps:\n- id: a\n  component: /builtin/put_blob\n  input: {blob_type: data}\noutput: {$step: a}\n"
+INPUT_OF_X = "schemas: {properties: {input: {type: object, properties: {my_name: {type: string}}}}}\n"
 A_NOOP = "steps:\n- id: a\n  component: /builtin/noop\n"
 B_READS_A = "- id: b\n  component: /builtin/noop\n  input: {$step: a}\n"
 TWO_A = "output: {$step: a}\nsteps:\n- {id: a, component: /builtin/noop}\n- {id: a, component: /builtin/noop}\n"
@@ -323,6 +325,33 @@ TWO_A = "output: {$step: a}\nsteps:\n- {id: a, component: /builtin/noop}\n- {id:
             ["misplaced-key? '\\n    must_execute: true' -> '\\n  mustExecute: true'"],
         ),
         ('output: {"step": a}\n' + A_NOOP, ["""unknown-keyword! '"step"' -> '"$step"'"""]),
+        (LACKS_DATA, ["component-input? '' -> ', data: {$input: $.data}'"]),
+        (LACKS_DATA + INPUT_OF_X, ["component-input? '' -> ', data: {$input: $}'"]),
+        (
+            LACKS_DATA + INPUT_OF_X.replace("my_name", "data"),
+            ["component-input? '' -> ', data: {$input: $.data}'"],
+        ),
+        ("outputs: 1\noutput: 2\n", ["unknown-key"]),
+        (
+            "oputut: 1\nouput: 2\n",
+            ["unknown-key? 'oputut' -> 'output'", "unknown-key! 'ouput' -> 'output'", "no-output"],
+        ),
+        (A_NOOP + "output: {$step: 'a[0]', path: x}\n", ["undefined-step"]),
+        (A_NOOP + "output: {$step: 'a[0].x'}\n", ["""undefined-step! "'a[0].x'" -> 'a, path: "$[0].x"'"""]),
+        (
+            A_NOOP + "  mustExecute: true\n- {id: a.b, component: /builtin/noop}\noutput: {$step: a.b.c}\n",
+            ["undefined-step! 'a.b.c' -> 'a.b, path: $.c'"],
+        ),
+        (A_NOOP.replace("id: a", "id: my step") + "output: {$step: my_step}\n", ["undefined-step"]),
+        ("output: {$input: $.my_nmae}\n" + INPUT_OF_X, ["unknown-input! '$.my_nmae' -> '$.my_name'"]),
+        ("output: {$input: $.x.my_nmae}\n" + INPUT_OF_X, ["unknown-input"]),
+        ("output: {$input: $.zzz}\n" + INPUT_OF_X, ["unknown-input"]),
+        (
+            "output: {$variable: my-name}\n" + INPUT_OF_X.replace("input", "variables"),
+            ["undeclared-variable! 'my-name' -> 'my_name'", "unused-variable? '{my_name: {type: string}}' -> '{}'"],
+        ),
+        ("steps:\n- id:\n  component: /builtin/noop\noutput: 1\n", ["missing-key? '' -> ' step_4'"]),
+        ("steps:\n- component: /builtin/noop\noutput: 1\n", ["missing-key? '' -> '\\n  id: step_4'"]),
         ("x: 1\noutput: 2\nx: 2\n", ["duplicate-key? 'x: 2\\n' -> ''"]),
         ("output: {$input: !!str a.b}\n", ["ambiguous-path"]),
         ("output:\n  $input: >-\n    a.b\n", ["ambiguous-path"]),
