@@ -382,6 +382,58 @@ def test_what_is_offered_for_a_finding(text: str, offers: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ("output: [1, 2\n\n\n", "output: [1, 2]\n\n\n"),
+        ("output: [\n  1,\n  2\n", "output: [\n  1,\n  2]\n"),
+        ("output: {a: 1\nb: 2\n", "output: {a: 1}\nb: 2\n"),
+        ("output: {a: [1, 2}\n", None),
+        ("output: {a: 1]\n", None),
+        ("output: 'a\nx: 1\n", "output: 'a'\nx: 1\n"),
+        ("output: {a: 'x, b: 2}\n", "output: {a: 'x, b: 2'}\n"),
+        ("output: {a: ['x}]}\n", "output: {a: ['x}']}\n"),
+        ("output: [[[['x]]]]\n", None),
+        ("output:\n  a:\n    b: 1\n   c: 2\n", "output:\n  a:\n    b: 1\n  c: 2\n"),
+        ("output:\n  a: 1\n   b: 2\n", "output:\n  a: 1\n  b: 2\n"),
+        ("output:\n    a: 1\n  b: 2\n", "output:\n    a: 1\nb: 2\n"),
+        ("output:\n  - 1\n - 2\n", None),
+        (" output: 1\n", "output: 1\n"),
+        ("output:\n  a: 1\n\tb: 2\n", "output:\n  a: 1\n  b: 2\n"),
+        ("output:\n\ta: 1\n", "output:\n  a: 1\n"),
+        ("output: 1\n  x: 2\n", "output: 1\nx: 2\n"),
+        (
+            "steps:\n- id: a\n  component: x\n  id: b\n  component: y\noutput: 1\n",
+            "steps:\n- id: a\n  component: x\n- id: b\n  component: y\noutput: 1\n",
+        ),
+        ("id: a\ncomponent: x\nid: b\n", "id: a\ncomponent: x\n"),
+        ("output: {{ ä }}  # x\n", 'output: "{{ ä }}"  # x\n'),
+        ("output: {{ x }} and {{ y }}\n", None),
+        ("output: *x\n", None),
+    ],
+)
+def test_what_is_suggested_for_a_syntax_error(wrong: str, right: str | None) -> None:
+    found = next(each for each in check_source(FlowText(HEAD + wrong, "f.yaml")) if each.rule != "unknown-key")
+    assert found.fix is None
+    made = None
+    if (edit := found.suggestion) is not None and found.rule in ("syntax", "duplicate-key"):
+        made = (HEAD + wrong)[: edit.start] + edit.text + (HEAD + wrong)[edit.end :]
+    assert made == (None if right is None else HEAD + right)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ("output: a: b\n", 'output: "a: b"\n'),
+        ("output: a: 'b: c'\n", "output: \"a: 'b: c'\"\n"),
+        ("output: @x\n", 'output: "@x"\n'),
+        ("output: {a: `x`}\n", None),
+    ],
+)
+def test_text_that_needs_quotes_is_quoted(wrong: str, right: str | None) -> None:
+    assert corrected_text(HEAD + wrong).flow.text == HEAD + (right or wrong)
+
+
+@pytest.mark.parametrize(
     ("word", "right"),
     [
         *((word, "true") for word in ("yes", "True", "on", "Y")),

@@ -55,7 +55,11 @@ def _iter_syntax_edits(text: str, finding: Finding, begin: int, start: int) -> I
     elif hint.startswith("indent"):
         # Handle tabs, and indentation that matches none of the lines above.
         wanted = re.fullmatch(r"indent it to column (\d+)", hint)
-        depths = [int(wanted[1]) - 1] if wanted is not None else [indent, indent + 2, max(indent - 2, 0)]
+        depths = [indent, indent + 2, max(indent - 2, 0)]
+        if wanted is not None:
+            depths = [int(wanted[1]) - 1]
+        elif above.rstrip().endswith(":"):
+            depths.insert(0, indent + 2)
         yield from ((begin, begin + depth, " " * column) for column in depths)
     elif "'- '" in hint and depth >= 2:
         yield begin + depth - 2, begin + depth, "- "
