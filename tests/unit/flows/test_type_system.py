@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from stepflow_client._checks.type_comparison import find_conflict, format_type, format_type_as_noun
+from stepflow_client._checks.type_comparison import find_conflict, format_type, format_type_as_noun, is_compatible
 from stepflow_client.flows.expressions import format_path
 from stepflow_client.flows.type_system import (
     INTEGER,
@@ -429,6 +429,7 @@ _ONE_OF_TWO = {"anyOf": [_object({"a": _T}), _object({"a": _NULL})]}
         (_array(_T, _I), _array(_T, _T), "$[1]: maybe not integer, but string"),
         (_array(_T, _I), _array(_I, _I), "$[0]: never string, but integer"),
         (_array(_I, items=_T), _array(_I, _I), None),
+        (_array(items=_T), _array(_T, items=_I), None),
         (_array(items=_T), ["a", 1], "$[1]: never string, but integer"),
         (_array(items=_T), [1, "a"], "$[0]: never string, but integer"),
         (_array(_T, _I), ["a", "b"], "$[1]: never integer, but string"),
@@ -469,11 +470,15 @@ def test_where_a_type_does_not_fit_another(expected: Any, actual: Any, words: st
 
 
 def test_types_are_compared_to_a_depth() -> None:
-    for depth, is_found in ((20, True), (21, False)):
-        expected, actual = _T, _I
-        for _ in range(depth):
-            expected, actual = _object({"a": expected}), _object({"a": actual}, "a")
-        assert (find_conflict(schema_to_type(actual), schema_to_type(expected)) is not None) is is_found
+    nests: list[Callable[[Any], Any]] = [
+        lambda part: _object({"a": part}, "a"), lambda part: _array(items=part), lambda part: _array(part),
+    ]  # fmt: skip
+    for nest in nests:
+        for depth, fits in ((20, False), (21, True)):
+            expected, actual = _T, _I
+            for _ in range(depth):
+                expected, actual = nest(expected), nest(actual)
+            assert is_compatible(schema_to_type(actual), schema_to_type(expected)) is fits
 
 
 @pytest.mark.parametrize(
