@@ -420,6 +420,12 @@ def test_what_is_suggested_for_a_syntax_error(wrong: str, right: str | None) -> 
     assert made == (None if right is None else HEAD + right)
 
 
+def test_nothing_is_suggested_for_a_syntax_error_of_a_very_long_file() -> None:
+    for length, is_suggested in ((90_000, True), (100_000, False)):
+        found = check_source(FlowText(f"name: {'a' * length}\noutput: [1, 2\n", "f.yaml"))
+        assert [(each.rule, each.suggestion is not None) for each in found] == [("syntax", is_suggested)]
+
+
 @pytest.mark.parametrize(
     ("wrong", "right"),
     [
