@@ -221,6 +221,48 @@ def test_a_rerun_keeps_what_has_completed() -> None:
     assert [step.get_state_text(1, True) for step in run.steps] == ["kept", "cancelled"]
 
 
+def at(second: float) -> datetime:
+    return BEGIN + timedelta(seconds=second)
+
+
+def test_a_step_lasts_from_the_start_of_its_first_item_to_the_end_of_its_last() -> None:
+    step = StepProgress("a")
+    assert step.get_duration(at(9.0)) is None
+    step.record_item_start(0, at(1.0), attempt=1)
+    step.record_item_start(1, at(2.0), attempt=1)
+    step.record_item_start(1, at(3.0), attempt=2)
+    assert (step.running, step.attempt) == ({0: at(1.0), 1: at(2.0)}, 2)
+    assert step.record_item_end(0, at(4.0), "completed") == 3.0
+    assert step.get_duration(at(9.0)) == 8.0
+    assert step.record_item_end(1, None, "failed") is None
+    assert step.get_duration(at(9.0)) == 3.0
+    assert step.record_item_end(2, at(7.0), "cancelled") is None
+    assert step.get_duration(at(9.0)) == 6.0
+    assert (step.failed_count, step.count_items_with_status("failed"), step.running) == (2, 1, {})
+
+
+def test_a_step_that_starts_again_may_have_run_after_all() -> None:
+    step = StepProgress("a")
+    for item in range(2):
+        step.record_item_end(item, None, "failed")
+        step.not_run[item] = "fetch"
+        step.unclear.add(item)
+    step.record_item_start(0, None, attempt=1)
+    assert (step.ended, step.not_run, step.unclear) == ({1: "failed"}, {1: "fetch"}, {1})
+    step.record_item_end(1, None, "failed")
+    assert (step.not_run, step.unclear) == ({}, set())
+
+
+def test_a_sub_run_begins_with_its_first_event() -> None:
+    run = followed()
+    first = run.get_or_add_run_of_event(SubRunCreatedEvent(item_count=2, **common(1.0, "s")))
+    assert (first.run_id, first.total, first.created_at) == ("s", 2, at(1.0))
+    assert run.get_or_add_run_of_event(StepStartedEvent(step_id="a", **common(2.0, "s"))) is first
+    assert run.get_or_add_run_of_event(started("a")) is run
+    assert run.get_or_add_run_of_event(StepStartedEvent(step_id="a", **common(2.0, "t"))).total == 1
+    assert [*run.sub_runs] == ["s", "t"]
+
+
 # Batches
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import pytest
 from stepflow_client import ExecutionStatus, StepDetails
-from stepflow_client._rules.run_progress import ItemTimes, StepTimes
-from stepflow_client.events import RunEvent, StepCompletedEvent, StepStartedEvent
+from stepflow_client._rules.run_progress import ItemTime, ItemTimes, StepTime, StepTimes
+from stepflow_client.events import RunCompletedEvent, RunEvent, StepCompletedEvent, StepStartedEvent
 
 from tests.unit.both_twins import RUN_ID, STEP, TWINS, Server, ask
 
@@ -94,6 +94,53 @@ def test_other_runs_and_steps_say_nothing() -> None:
     times, _ = read(steps, [started(0.0, run="below"), started(0.0, "b"), ended(5.0, "b")])
     assert times.add_times_to(steps[0]) == steps[0]
     assert not any(times.is_after_listed_steps(event) for event in (started(9.0), ended(9.0)))
+
+
+def test_the_times_of_steps_come_in_the_order_of_their_first_events() -> None:
+    without_time = {**common(0.0), "timestamp": None}
+    events = [
+        started(1.0, "b"),
+        started(0.0),
+        ended(2.0, "b", status="failed"),
+        started(3.0, "b", attempt=2),
+        ended(9.0, "c"),
+        StepStartedEvent(step_id="d", **without_time),
+        StepStartedEvent(**common(0.0)),
+        RunCompletedEvent(**common(9.0)),
+        StepCompletedEvent(step_id="a", item_index=4, **common(7.0)),
+    ]
+    times, items = StepTimes("r"), ItemTimes("r")
+    for event in events:
+        times.add_event(event)
+        items.add_event(event)
+        assert not times.is_after_listed_steps(event), "nothing was listed"
+    at = [BEGIN + timedelta(seconds=second) for second in range(10)]
+    assert times.times == [
+        StepTime(0, "b", [at[1], at[3]], at[2], "failed"),
+        StepTime(0, "a", [at[0]], None, "running"),
+        StepTime(0, "c", [], at[9], "completed"),
+        StepTime(4, "a", [], at[7], "completed"),
+    ]
+    assert [each.duration for each in times.times] == [1.0, None, None, None]
+    assert items.times == [ItemTime(0, at[0], at[9])]
+
+
+def test_a_step_that_runs_or_was_never_told_of_has_no_end() -> None:
+    steps = [listed("a", "completed", 1.0), listed("b", "completed", 1.0), listed("c", "completed", 1.0)]
+    times, _ = read(steps, [started(0.0), ended(0.5, "b"), started(0.2, "c"), ended(1.0, "c")])
+    first, second, third = map(times.add_times_to, steps)
+    assert (first.started_at, first.attempts, first.completed_at) == (BEGIN, 1, None)
+    assert second == steps[1]
+    assert (third.completed_at, third.duration) == (BEGIN + timedelta(seconds=1), 0.8)
+
+
+def test_an_event_at_the_time_of_the_list_is_not_after_it() -> None:
+    times = StepTimes("r", [listed("a", "completed", 1.0), listed("b", "running", 2.0)])
+    seen = []
+    for event in (ended(1.0), started(2.0, "b"), started(2.0, "c"), started(2.1, "c")):
+        times.add_event(event)
+        seen.append(times.is_after_listed_steps(event))
+    assert seen == [False, False, False, True]
 
 
 class Events(httpx.SyncByteStream, httpx.AsyncByteStream):
