@@ -293,3 +293,12 @@ def test_a_batch_without_failures_has_completed() -> None:
     count = BatchCount()
     count.add_outcome(outcome("completed", 1.0))
     assert (count.make_progress().total, count.make_progress(is_over=True).status) == (None, "completed")
+
+
+def test_only_outcomes_of_a_journal_took_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.monotonic", lambda: 50.0)
+    count = BatchCount()
+    for run_id, duration in (("r", None), ("s", None), (None, None), ("t", 1.0)):
+        count.add_outcome(outcome("completed", duration, run_id))
+    assert (count.known, count.done, count.failed, count.is_estimated) == (2, 4, 0, False)
+    assert count.seconds == 1e-6
