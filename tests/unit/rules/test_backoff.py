@@ -52,6 +52,7 @@ def test_without_a_longest_pause_all_pauses_are_equal() -> None:
 
 def test_no_pause_exceeds_the_deadline(clock: Clock) -> None:
     backoff = Backoff(1.0, 8.0, deadline=3.5)
+    assert not backoff.is_last
     seen = []
     while not backoff.is_over:
         seen.append((backoff.next_delay(), backoff.is_last))

@@ -63,6 +63,7 @@ def test_a_run_that_goes_on_lasts_until_now() -> None:
     run.apply_event(ended("a", second=2.0))
     assert run.steps[0].get_duration(now) == 1.0
     assert RunProgress("r").get_duration(now) is None
+    assert (run.flow_name, run.status, run.is_over) == ("flow", "running", False)
 
 
 def test_a_step_that_starts_again_keeps_its_first_start() -> None:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stepflow_client import FlowFileError
+from stepflow_client import FlowFileError, StepflowClientError
 from stepflow_client._stores import user_files
 from stepflow_client._stores.user_files import (
     FileChangedError,
@@ -417,3 +417,68 @@ def test_files_are_where_each_platform_has_them(
     assert get_stepflow_user_folder(kind) == tmp_path / parent / "stepflow"
     monkeypatch.setenv("LOCALAPPDATA" if platform == "win32" else f"XDG_{kind.upper()}_HOME", str(tmp_path / "own"))
     assert get_stepflow_user_folder(kind) == tmp_path / ("own" if platform != "darwin" else parent) / "stepflow"
+
+
+def test_a_folder_that_is_not_absolute_is_ignored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_STATE_HOME", "own")
+    assert get_stepflow_user_folder("state") == tmp_path / ".local/state/stepflow"
+
+
+def test_a_user_without_a_home_folder_is_told_to_set_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> Path:
+        raise RuntimeError("no home")
+
+    monkeypatch.setattr(Path, "home", fail)
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    with pytest.raises(StepflowClientError, match="this user has no home folder") as caught:
+        get_stepflow_user_folder("state")
+    assert caught.value.hint == "set HOME"
+
+
+def test_the_new_content_can_be_read_by_its_writer_only_until_it_is_written(file: Path) -> None:
+    (file.parent / "plain").touch()
+    plain = stat.S_IMODE((file.parent / "plain").stat().st_mode)
+    for name, mode, expected in (("flow.yaml", None, 0o600), ("new", None, plain), ("private", 0o640, 0o600)):
+        with replace_atomically(file.with_name(name), mode=mode) as temporary:
+            assert stat.S_IMODE(os.stat(temporary).st_mode) == expected
+
+
+@pytest.mark.parametrize(("flags", "code"), [(0, errno.EACCES), (os.ST_RDONLY, errno.EROFS)])
+def test_why_a_file_cannot_be_written_is_told(
+    file: Path, monkeypatch: pytest.MonkeyPatch, flags: int, code: int
+) -> None:
+    monkeypatch.setattr(os, "statvfs", lambda path: type("Status", (), {"f_flag": flags}))
+    for closed, name, start in (
+        (str(file), "flow.yaml", ""),
+        (str(file.parent), "flow.yaml", f"no file can be created in {file.parent}: "),
+        (str(file.parent), "new.yaml", f"no file can be created in {file.parent}: "),
+    ):
+        monkeypatch.setattr(user_files, "_has_access", lambda path, mode, closed=closed: path != closed)
+        with pytest.raises(OSError) as caught:  # noqa: PT011
+            check_writable(file.with_name(name))
+        assert (caught.value.errno, caught.value.strerror) == (code, start + os.strerror(code))
+        with pytest.raises(FlowFileError) as told:
+            write_text(file.with_name(name), "text")
+        assert told.value.message == f"{file.with_name(name)} cannot be written: {start}{os.strerror(code)}"
+    assert names(file.parent) == ["flow.yaml"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no other system can exchange two files")
+@pytest.mark.parametrize("code", [None, errno.EINVAL, errno.ENOENT])
+def test_a_file_system_that_cannot_exchange_files(
+    file: Path, monkeypatch: pytest.MonkeyPatch, code: int | None
+) -> None:
+    import ctypes
+
+    library = type("Library", (), {} if code is None else {"renameat2": staticmethod(lambda *names: -1)})
+    monkeypatch.setattr(ctypes, "CDLL", lambda name, use_errno: library)
+    monkeypatch.setattr(ctypes, "get_errno", lambda: code)
+    if code == errno.ENOENT:
+        with pytest.raises(FileChangedError):
+            write_file(file, NEW, expected_content=OLD)
+    else:
+        write_file(file, NEW, expected_content=OLD)
+    assert file.read_bytes() == (OLD if code == errno.ENOENT else NEW)
+    assert names(file.parent) == ["flow.yaml"]
