@@ -7,7 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from stepflow_client.flows.project import find_flow_files, is_flow_file
+from stepflow_client.flows.project import (
+    find_flow_files,
+    find_top_level_keys,
+    is_flow_file,
+    is_flow_text,
+    is_server_config_name,
+)
 
 FLOWS = {
     "a.yaml": "name: a\nsteps:\n- id: x\n",
@@ -50,6 +56,34 @@ def folder(tmp_path: Path) -> Path:
 def test_flow_files_are_found_by_name_and_keys(folder: Path) -> None:
     assert [path.relative_to(folder).as_posix() for path in find_flow_files(folder)] == list(FLOWS)
     assert not is_flow_file(folder / "nowhere.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "is_flow", "keys"),
+    [
+        ("steps:\n", True, {"steps"}),
+        ("'output' : 1\na-b: 2\n", True, {"output", "a-b"}),
+        ("output: 1\nplugins: 2\n", False, {"output", "plugins"}),
+        ("steps: 1\nplugins: 2\n", True, {"steps", "plugins"}),
+        ('{"output": 1, "a": {"b": 2}}', True, {"output", "a"}),
+        ("{output: 1, a: {b: 2}}", True, {"output", "a", "b"}),
+        (' {"a": {"steps": 2}}', False, {"a"}),
+        ("{steps:\nsteps: ", True, {"steps"}),
+        ('{"a":\nsteps: 1', True, {"a", "steps"}),
+        ("schema: https://stepflow.org/schemas/v1/flow.json\n", True, {"schema"}),
+        ("a:\n  steps: 1\n", False, {"a"}),
+        ("", False, set()),
+    ],
+)
+def test_a_flow_is_known_by_its_keys_at_the_top(text: str, is_flow: bool, keys: set[str]) -> None:
+    assert is_flow_text(text) is is_flow
+    assert find_top_level_keys(text) == keys
+
+
+def test_configurations_of_servers_are_known_by_their_names() -> None:
+    names = ("stepflow-config.yml", "stepflow_config.YAML", "stepflow-config.test.json", "a/stepflow-config.yaml")
+    assert all(map(is_server_config_name, names))
+    assert not any(map(is_server_config_name, ("stepflow-config.toml", "my-stepflow-config.yml", "stepflow.yml")))
 
 
 def test_pytest_reports_broken_files_and_runs_the_rest(tmp_path: Path) -> None:
