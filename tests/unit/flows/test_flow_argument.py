@@ -11,13 +11,20 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 from stepflow_client import InvalidArgumentError, NotAFlowError, SyncStepflowClient, read_inputs
+from stepflow_client._data.json_encoding import StoredFlowId
 from stepflow_client.authoring import flow as flow_in_python
 from stepflow_client.drawing import draw, to_dot, to_mermaid, to_text
 from stepflow_client.evaluation import FlowScore, Variant
 from stepflow_client.evaluation.records import plan_variants
 from stepflow_client.flow_models import TypedFlow
 from stepflow_client.flows import check, flow_of_step, infer
-from stepflow_client.flows.reading import load_flow, resolve_flow_argument
+from stepflow_client.flows.reading import (
+    explain_not_a_flow,
+    get_flow_file_path,
+    is_flow_id,
+    load_flow,
+    resolve_flow_argument,
+)
 from stepflow_client.testing import FlowCoverage, StepflowMock, read_tests, run_mocked
 from stepflow_client.types import FlowResult, StoredFlow, StoreFlowResponse
 
@@ -116,6 +123,86 @@ def test_a_mapping_with_steps_or_an_output_is_a_flow() -> None:
 def test_other_objects(flow: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="flow"):
         load_flow(flow)
+
+
+def test_objects_that_build_no_flow_are_named() -> None:
+    class Built:
+        def __init__(self, value: Any) -> None:
+            self.value = value
+
+        def build(self) -> Any:
+            if self.value == "fails":
+                raise KeyError("a")
+            return self.value
+
+    for value, message in (
+        ("fails", "Built built no flow: 'a'"),
+        (5, "a flow must be a path, a mapping, a builder, or an object with steps, not int"),
+        ("a\nb", "a string is treated as a path; parse the flow first and pass the mapping"),
+        ({"a": 1}, "this is not a flow: it has 'a', but neither steps nor output"),
+    ):
+        with pytest.raises(InvalidArgumentError) as raised:
+            load_flow(Built(value))
+        assert raised.value.message == message
+
+
+def test_optional_parts_of_an_object_that_are_null_are_left_out_and_data_stays() -> None:
+    class Flow(BaseModel):
+        name: Any = None
+        steps: Any
+        output: Any = None
+        schemas: Any = None
+        examples: Any = None
+        test: Any = None
+
+    step = {"id": "a", "input": None, "metadata": None, "onError": {"action": "fail", "defaultValue": None}}
+    case = {"name": "a", "input": {"x": None}, "output": None}
+    content = load_flow(
+        Flow(
+            steps=[step, 5],
+            schemas={"properties": {"input": None, "output": {"const": None}}, "type": None},
+            examples=[{"name": None, "input": None}],
+            test={"cases": [case], "config": {"a": None}},
+        )
+    )
+    assert content == {
+        "steps": [{"id": "a", "input": None, "onError": {"action": "fail"}}, 5],
+        "schemas": {"properties": {"input": None, "output": {"const": None}}},
+        "examples": [{"input": None}],
+        "test": {"cases": [{"name": "a", "input": {"x": None}}], "config": {"a": None}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("document", "reason"),
+    [
+        ({"on": {}, "jobs": {}}, "this is a GitHub Actions workflow, not a flow: it has 'on', 'jobs', but"),
+        ({"jobs": {}}, "this is not a flow: it has 'jobs', but"),
+        ({"flow": 5}, "this is not a flow: it has 'flow', but"),
+        ({"flow": {}}, "the flow is under the key 'flow'"),
+        ({"name": 1, "$schema": 2}, "this is not a flow: it has 'name', '$schema', but"),
+        ({}, "this is not a flow: it is empty"),
+    ],
+)
+def test_other_documents_are_named(document: Any, reason: str) -> None:
+    explained = explain_not_a_flow(document)
+    assert explained is not None
+    assert explained[0].startswith(reason)
+    assert explained[1].endswith("a flow has steps: [...] and output: ...")
+
+
+def test_an_id_that_names_a_file_is_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert is_flow_id(ID)
+    assert isinstance(resolve_flow_argument(ID), StoredFlowId)
+    assert get_flow_file_path(ID) is None
+    assert not any(map(is_flow_id, (ID[1:], ID + "0", ID.upper(), Path(ID), f"./{ID}", None)))
+    Path(ID).write_text("output: 1\n")
+    assert not is_flow_id(ID)
+    assert get_flow_file_path(ID) == ID
+    assert get_flow_file_path(Path("x.yaml")) == Path("x.yaml")
+    assert get_flow_file_path(FLOW) is None
+    assert load_flow(ID) == {"output": 1}
 
 
 def test_paths_of_bytes_are_paths_too(tmp_path: Path) -> None:
