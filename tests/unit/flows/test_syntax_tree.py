@@ -133,6 +133,77 @@ def test_each_value_knows_its_path() -> None:
     assert inner.path == "$.a[0].b"
 
 
+YAML_PLACES = [
+    r"$ 1:1 'a: &a [x, {b: 1}]  # c\nd:\n  - |\n    y\n\n  "
+    r"- e: *a\n    f:\n  # g\nh: {<<: {i: 2}, j: 3}' block a@1:1 d@2:1 h@9:1",
+    "$.a 1:4 '&a [x, {b: 1}]' ends at -1",
+    "$.a[0] 1:8 'x'",
+    "$.a[1] 1:11 '{b: 1}' ends at -1 b@1:12",
+    "$.a[1].b 1:15 '1'",
+    "$.d 3:3 '- |\\n    y\\n\\n  - e: *a\\n    f:' block",
+    "$.d[0] 3:5 '|\\n    y'",
+    "$.d[1] 6:5 'e: *a\\n    f:' block e@6:5 f@7:5",
+    "$.d[1].e 1:4 '*a'",
+    "$.d[1].f 7:5 ''",
+    "$.h 9:4 '{<<: {i: 2}, j: 3}' ends at -1 i@9:13 j@9:17",
+    "$.h.i 9:13 '2'",
+    "$.h.j 9:20 '3'",
+    "$.h.<< 9:9 '{i: 2}' ends at -1 i@9:10",
+    "$.h.<<.i 9:13 '2'",
+]
+JSON_PLACES = [
+    '$ 1:1 \'{\\t"a": [1, {"b": "\\\\ud800"}],\\n "c": {}}\' ends at -1 a@1:3 c@2:2',
+    '$.a 1:8 \'[1, {"b": "\\\\ud800"}]\' ends at -1',
+    "$.a[0] 1:9 '1'",
+    '$.a[1] 1:12 \'{"b": "\\\\ud800"}\' ends at -1 b@1:13',
+    "$.a[1].b 1:18 '\"\\\\ud800\"'",
+    "$.c 2:7 '{}' ends at -2",
+]
+
+
+def places_of(text: str, source: str) -> list[str]:
+    """Return for each node its path, line, column and text, the rest of a block behind its last part, and its style."""
+    found = []
+    for node in parse_tree(text, source).walk():
+        style = "" if node.is_flow else " block"
+        is_scalar = not isinstance(node.value, dict | list)
+        last = "" if is_scalar or node.last in (-1, node.end) else f" ends at {node.last - node.end}"
+        keys = " ".join(f"{key}@{at.line}:{at.column}" for key, at in node.keys.items())
+        found.append(
+            f"{node.path} {node.line}:{node.column} {text[node.start : node.end]!r}{last}{style} {keys}".strip()
+        )
+    return found
+
+
+def test_the_places_of_all_parts_of_a_text() -> None:
+    text = "a: &a [x, {b: 1}]  # c\nd:\n  - |\n    y\n\n  - e: *a\n    f:\n  # g\nh: {<<: {i: 2}, j: 3}\n"
+    assert places_of(text, "f.yaml") == YAML_PLACES
+    assert places_of('{\t"a": [1, {"b": "\\ud800"}],\n "c": {}}', "f.json") == JSON_PLACES
+
+
+def test_a_part_that_does_not_exist_has_no_elements() -> None:
+    root = to_node({"a": [1, 2], "b": {"c": ()}})
+    assert [node.value for node in root.elements_at("a")] == [1, 2]
+    assert [
+        *root.elements_at("b", "c"),
+        *root.elements_at("b"),
+        *root.elements_at("x"),
+        *root.elements_at("a", 2),
+    ] == []
+    assert root.at("x", 0, "y") is None
+    assert (root.items["a"].start, root.items["a"].end, root.items["a"].is_flow) == (-1, -1, True)
+
+
+def test_a_file_that_is_no_text_has_a_fault_and_no_tree() -> None:
+    flow = FlowText.from_bytes(b"a: \xff\nb: 1", "f.yaml")
+    assert flow.lines == ["a: \ufffd", "b: 1"]
+    assert flow.error is not None
+    with pytest.raises(FlowFileError, match=r"f\.yaml is not UTF-8 text"):
+        _ = flow.root
+    good = FlowText.from_bytes(b"\xef\xbb\xbfa: 1", "f.yaml")
+    assert (good.error, good.root.value, good.component_schemas_from_python) == (None, {"a": 1}, {})
+
+
 def test_aliases_are_followed_on_request_only() -> None:
     root = parse_tree("a: &a [1, {b: 2}]\nc: *a\nd: {<<: {e: 3}}\n", "f.yaml")
     below = root.items["c"]
