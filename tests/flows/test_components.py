@@ -129,3 +129,113 @@ def test_components_that_the_configuration_excludes_are_found(reports_plugins: b
             ("unknown-component", "error")
         ]
         assert _found("/builtin/put_blob", known, {"data": 1, "blob_type": "data"}) == []
+
+
+_LISTED = [{"name": "echo", "path": "/python/echo", "input_schema": _TEXT, "output_schema": _TEXT}]
+_DEFAULT = {"action": "useDefault", "defaultValue": 1}
+
+
+def _told(step: dict[str, Any], components: Any = None, **more: Any) -> list[str]:
+    """Return the level, the place and the hint of each finding."""
+    flow = {"name": "f", "description": "d", "steps": [{"id": "a", **step}], "output": {"$step": "a"}, **more}
+    found = check(flow, components=components).diagnostics
+    return [f"{each.level.value} {each.path.removeprefix('$.steps[0].')}: {each.hint}" for each in found]
+
+
+@pytest.mark.parametrize(
+    ("component", "listed", "unlisted"),
+    [
+        ("https://x/y", "error component: write /PREFIX/NAME, with the prefix of a route of the server", "same"),
+        (" /python/echo", "error component: write /python/echo", "same"),
+        ("/python//echo/", "error component: write /python/echo", "same"),
+        ("python /echo", "error component: write python/echo", "same"),
+        ("python/echo", "error component: did you mean '/python/echo'?", "same"),
+        ("echo", "error component: known: /python/echo", "error component: did you mean '/echo'?"),
+        ("/bulitin/map", "error component: did you mean '/builtin/map'?",
+         "warning component: did you mean '/builtin/map'?"),
+        ("/builtin/nop", "error component: did you mean '/builtin/noop'?", "same"),
+        ("/python/ehco", "error component: did you mean '/python/echo'?", None),
+        ("/python/echo", None, None),
+    ],
+)  # fmt: skip
+def test_names_of_components(component: str, listed: str, unlisted: str | None) -> None:
+    step = {"component": component, "input": {"text": "x"}}
+    assert _told(step, _LISTED) == [listed] * (listed is not None)
+    assert _told(step) == [listed if unlisted == "same" else unlisted] * (unlisted is not None)
+
+
+def test_keys_of_the_step_in_the_input_of_an_unknown_component_are_found() -> None:
+    told = _told({"component": "/builtin/nop", "input": {"onError": 1}})
+    assert told[1:] == ["warning input.onError: onError belongs to the step: write it next to input, not inside it"]
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"text": "x", "other": 1}, None),
+        ({"text": 5}, "input.text: None"),
+        ({"text": "x", "n": "5"}, "input.n: write 5 without quotes"),
+        ({"text": "x", "n": "a"}, "input.n: None"),
+        ({}, "input: add text: string"),
+        (None, "input: fields are: text (string, required), n (integer)"),
+    ],
+)
+def test_an_input_that_a_component_refuses_is_an_error_unless_a_default_follows(given: Any, told: str | None) -> None:
+    schema = {**_TEXT, "properties": {"text": {"type": "string"}, "n": {"type": "integer"}}}
+    step, known = {"component": "/python/echo", "input": given}, [{**_LISTED[0], "input_schema": schema}]
+    assert _told(step, known) == ([] if told is None else [f"error {told}"])
+    assert _told({**step, "onError": _DEFAULT}, known) == ([] if told is None else [f"warning {told}"])
+
+
+@pytest.mark.parametrize(
+    ("path", "by_component", "by_flow"),
+    [
+        ("$.text", None, "error $.output.path: fields are: own"),
+        ("$.own", "warning $.output.path: fields are: text", None),
+        ("$.txt", "warning $.output.path: did you mean 'text'?", "error $.output.path: fields are: own"),
+        ("$.text.x", "error $.output.path: None", "error $.output.path: fields are: own"),
+        ("$", None, None),
+    ],
+)
+def test_paths_into_what_a_step_returns(path: str, by_component: str | None, by_flow: str | None) -> None:
+    step, output = {"component": "/python/echo", "input": {"text": "x"}}, {"$step": "a", "path": path}
+    assert _told(step, _LISTED, output=output) == [by_component] * (by_component is not None)
+    assert _told({**step, "onError": _DEFAULT}, _LISTED, output=output) == []
+    own = {"properties": {"own": {"type": "string"}}, "additionalProperties": False}
+    schemas = {"properties": {"steps": {"properties": {"a": own}}}}
+    assert _told(step, _LISTED, output=output, schemas=schemas) == [by_flow] * (by_flow is not None)
+
+
+_IF = {"$if": {"$input": "$.a"}}
+_WRITE = "write one of: result, next"
+
+
+@pytest.mark.parametrize(
+    ("output", "told"),
+    [
+        ({"result": 1}, []),
+        ({"next": 1}, []),
+        ({"$input": "$"}, []),
+        ({"$literal": {"next": 1}}, []),
+        ({"$literal": {"x": 1}}, [f"error : {_WRITE}"]),
+        ({"x": 1}, [f"error : {_WRITE}"]),
+        (5, [f"error : {_WRITE}"]),
+        ({**_IF, "then": {"result": 1}, "else": {"next": 1}}, []),
+        ({**_IF, "then": {"rsult": 1}, "else": {"next": 1}}, ["warning .then: did you mean 'result'?"]),
+        ({**_IF, "then": {"result": 1}}, [f"warning .else: {_WRITE}"]),
+        ({"$if": True, "then": {"result": 1}}, []),
+        ({**_IF, "then": {"x": 1}, "else": {"y": 1}}, [f"error .then: {_WRITE}", f"error .else: {_WRITE}"]),
+        ({"$coalesce": [{"$input": "$.a"}, {"result": 1}]}, []),
+        ({"$coalesce": [None, {"x": 1}]}, [f"error .$coalesce[1]: {_WRITE}"]),
+    ],
+)
+def test_what_iterations_return_has_a_result_or_the_next_input(output: Any, told: list[str]) -> None:
+    given = {"initial_input": 1, "flow": {"$literal": {"output": output}}}
+    found = _told({"component": "/builtin/iterate", "input": given})
+    assert [each.replace("input.flow.$literal.output", "") for each in found] == told
+
+
+def test_expressions_of_a_flow_that_is_not_escaped_are_evaluated_around_it() -> None:
+    for output, is_told in (({"$input": "$"}, True), ({"$variable": "x"}, False), (1, False)):
+        told = _told({"component": "/builtin/map", "input": {"items": [1], "workflow": {"output": output}}})
+        assert told == ["warning input.workflow: write it below $literal:"] * is_told
