@@ -239,3 +239,30 @@ def test_expressions_of_a_flow_that_is_not_escaped_are_evaluated_around_it() -> 
     for output, is_told in (({"$input": "$"}, True), ({"$variable": "x"}, False), (1, False)):
         told = _told({"component": "/builtin/map", "input": {"items": [1], "workflow": {"output": output}}})
         assert told == ["warning input.workflow: write it below $literal:"] * is_told
+
+
+def test_fields_that_a_component_ignores_are_errors_if_they_look_misspelt() -> None:
+    known = [{**_LISTED[0], "input_schema": {**_TEXT, "additionalProperties": False}}]
+    for given, told in (
+        ({"text": {"$input": "$.x"}}, []),
+        ({"text": "x", "zzz": 1}, ["warning input.zzz: fields are: text (string, required)"]),
+        ({"text": "x", "txet": 1}, ["error input.txet: did you mean 'text'?"]),
+        (
+            {"text": "x", "onError": 1},
+            ["warning input.onError: onError belongs to the step: write it next to input, not inside it"],
+        ),
+    ):
+        assert _told({"component": "/python/echo", "input": given}, known) == told
+    (told_of_step,) = _told({"component": "/python/echo"}, known)
+    assert told_of_step.startswith("error ")
+
+
+def test_iterations_without_a_result_fail_always_or_with_a_branch() -> None:
+    messages = []
+    for output in ({"x": 1}, {**_IF, "then": {"result": 1}}):
+        given = {"initial_input": 1, "flow": {"$literal": {"output": output}}}
+        step = {"id": "a", "component": "/builtin/iterate", "input": given}
+        flow = {"name": "f", "description": "d", "steps": [step], "output": {"$step": "a"}}
+        messages += [each.message for each in check(flow).diagnostics]
+    wanted = "iterate needs 'result' or 'next' in the output of its flow"
+    assert messages == [wanted, f"{wanted}, and fails with this branch"]
