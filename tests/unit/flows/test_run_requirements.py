@@ -384,3 +384,25 @@ def test_an_id_stands_for_a_stored_flow(twin: str, tmp_path: Path, monkeypatch: 
     sent = len(server.requests)
     ask(twin, server, lambda c: c.run(ID))
     assert b"from the file" in server.requests[sent + 1].content
+
+
+@pytest.mark.parametrize(
+    ("keywords", "is_open"),
+    [
+        ({}, False),
+        ({"additionalProperties": False}, False),
+        ({"additionalProperties": None}, False),
+        ({"additionalProperties": True}, True),
+        ({"additionalProperties": {}}, True),
+        ({"patternProperties": {"^x": {}}}, True),
+    ],
+)
+def test_variables_that_a_schema_does_not_name(keywords: dict[str, Any], is_open: bool) -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "string"}}, **keywords}
+    flow = {"schemas": {"properties": {"variables": schema}}, "output": {"$variable": "a"}}
+    if is_open:
+        check_variables(flow, {"a": "x", "other": 1})
+        return
+    check_variables(flow, {"a": "x"})
+    with pytest.raises(InvalidArgumentError, match="the flow has no variable 'other'"):
+        check_variables(flow, {"a": "x", "other": 1})
