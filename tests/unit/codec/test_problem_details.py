@@ -92,6 +92,9 @@ def test_an_application_has_its_own_statuses_and_types() -> None:
     problem = problem_details(error, statuses={errors.InvalidFlowError: 422}, type_base="https://example.org/errors/")
     assert (problem.status, problem.body["detail"]) == (422, error.message)
     assert problem.body["type"] == "https://example.org/errors/invalid_flow"
+    for status in (500, 503):
+        hidden = problem_details(error, statuses={errors.InvalidFlowError: status})
+        assert (hidden.status, hidden.body["detail"]) == (status, "The workflow is not valid.")
 
 
 @pytest.mark.parametrize("wrong", [ValueError("x"), None, "text", errors.NotFoundError])
