@@ -225,6 +225,21 @@ def test_the_arguments_of_a_call_are_those_that_its_flow_needs(
             call.check_and_complete_arguments(arguments, needs)
 
 
+@pytest.mark.parametrize(
+    ("environ", "hint"), [({}, "N is not set"), (None, "add n to the variables, or read N from the environment")]
+)
+def test_a_variable_that_is_missing_is_asked_for_where_it_was_looked_for(
+    environ: dict[str, str] | None, hint: str
+) -> None:
+    schema = {"required": ["n"], "properties": {"n": {"type": "integer", "env_var": "N"}}}
+    flow = {**FLOW, "schemas": {"properties": {"variables": schema}}}
+    needs = find_requirements(flow, call_arguments.parse_declared_variables(flow))
+    arguments = call_arguments.parse_run_arguments(None, None, None, None)
+    with pytest.raises(InvalidArgumentError, match="requires the variable 'n', which is not set") as caught:
+        call_arguments.check_and_complete_arguments(arguments, needs, environ, check_values=False)
+    assert caught.value.hint == hint
+
+
 def test_a_call_knows_the_flow_that_its_caller_passed() -> None:
     assert call_arguments.RunCall(FLOW).original_flow is FLOW
     assert call_arguments.RunCall(FLOW, source="f.yaml").original_flow == "f.yaml"
@@ -258,6 +273,8 @@ def test_a_flow_is_written_and_read_as_it_is(tmp_path: Path) -> None:
     content = call_arguments.marshal_flow(FLOW)
     assert content is not None
     assert call_arguments.unmarshal_flow(content) == FLOW
+    text, same = ("".join(["one", " text"]) for _ in range(2))
+    assert call_arguments.marshal_flow([text, text]) == call_arguments.marshal_flow([text, same])
     assert call_arguments.marshal_flow({"a": tmp_path}) is None
     assert call_arguments.hash_flow({"a": tmp_path}) is None
 
