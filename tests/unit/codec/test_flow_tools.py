@@ -486,3 +486,21 @@ def test_at_most_twenty_faults_are_told(count: int) -> None:
     lines = raised.value.message.split("\n")[1:]
     assert [line.partition(":")[0] for line in lines[:20]] == [f"- f{number}" for number in range(20)]
     assert lines[20:] == ([] if count == 20 else ["- and more"])
+
+
+@pytest.mark.parametrize(
+    ("more", "variables"),
+    [
+        ({}, {}),
+        ({"schemas": {"properties": {"variables": {"type": "object"}}}}, {"n": 1, "m": 2}),
+        ({"schemas": {"properties": {"variables": {"properties": {"n": {}}}}}}, {"n": 1}),
+        (
+            {"schemas": {"properties": {"variables": {"properties": {"n": {}}, "additionalProperties": True}}}},
+            {"n": 1, "m": 2},
+        ),
+        ({"output": {"$variable": "m"}}, {"m": 2}),
+    ],
+)
+def test_a_flow_gets_only_variables_that_it_may_have(more: dict[str, Any], variables: dict[str, Any]) -> None:
+    spec = make_tool_spec({**STEPS, **more}, "tool")
+    assert spec.select_variables({"n": 1, "m": 2}) == variables
