@@ -68,6 +68,7 @@ def test_flow_files_are_found_by_name_and_keys(folder: Path) -> None:
         ('{"output": 1, "a": {"b": 2}}', True, {"output", "a"}),
         ("{output: 1, a: {b: 2}}", True, {"output", "a", "b"}),
         (' {"a": {"steps": 2}}', False, {"a"}),
+        ('{"a": {\n"steps": 2}}', False, {"a"}),
         ("{steps:\nsteps: ", True, {"steps"}),
         ('{"a":\nsteps: 1', True, {"a", "steps"}),
         ("schema: https://stepflow.org/schemas/v1/flow.json\n", True, {"schema"}),

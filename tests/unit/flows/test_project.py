@@ -120,6 +120,20 @@ def test_nothing_is_taken_from_a_folder_in_which_everybody_writes(folder: Path) 
     assert find_project(folder).target == "0.12"
 
 
+def test_nothing_is_taken_from_a_folder_that_cannot_be_looked_at(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(folder, 'target = "0.12"')
+    inner, look = folder / "mine", Path.stat
+    inner.mkdir()
+
+    def refuse(path: Path, **options: Any) -> os.stat_result:
+        if path == folder:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return look(path, **options)
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    assert find_project(inner) == Project()
+
+
 @pytest.mark.parametrize(
     ("text", "said", "hint"),
     [
