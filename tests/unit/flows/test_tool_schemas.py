@@ -134,3 +134,28 @@ def test_names_and_keywords_of_a_schema() -> None:
     assert {*iter_field_names_and_keywords(schema)} == {
         "properties", "a", "enum", "required", "b", "dependentRequired", "c", "d",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("nest", "depth"),
+    [
+        (lambda inner: {"type": "array", "items": inner}, 60),
+        (lambda inner: {"anyOf": [inner]}, 60),
+        (lambda inner: {"properties": {"a": inner}}, 60),
+        (lambda inner: {"type": "array", "items": inner, "nullable": True}, 30),
+    ],
+    ids=["items", "anyOf", "properties", "nullable"],
+)
+def test_schemas_are_written_to_a_depth(nest: Any, depth: int) -> None:
+    for number, is_written in ((depth, True), (depth + 1, False)):
+        schema: Any = {"type": "integer"}
+        for _ in range(number):
+            schema = nest(schema)
+        assert ("integer" in str(inline_schema(schema, {}))) is is_written
+
+
+def test_references_are_inlined_to_a_depth() -> None:
+    defs: dict[str, Any] = {f"T{index}": {"items": {"$ref": f"#/$defs/T{index + 1}"}} for index in range(40)}
+    for number, is_written in ((29, True), (30, False)):
+        shared = {**defs, f"T{number}": {"type": "integer"}}
+        assert ("integer" in str(inline_schema({"items": {"$ref": "#/$defs/T0"}}, shared))) is is_written
