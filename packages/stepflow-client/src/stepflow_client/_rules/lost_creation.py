@@ -254,7 +254,11 @@ class RunRegistry:
             self._owned[run_id] = None
             if len(self._owned) > _MAX_OWNED:
                 self._owned.popitem(last=False)
-            self._newest.put_newest(flow_id, max(run_id, self._newest.get(flow_id, run_id)))
+            newest = self._newest.get(flow_id)
+            if newest is None:
+                self._newest.put_newest(flow_id, run_id)
+            elif run_id > newest:
+                self._newest[flow_id] = run_id
             return True
 
 
