@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from stepflow_cli.errors import Problem, wants_json
+from stepflow_cli.errors import Problem, find_color_option, wants_json
 from stepflow_cli.output import tables
 from stepflow_cli.output.columns import Column, View, select_record_fields
 from stepflow_cli.output.printing import Output, format_safe_json
@@ -113,6 +113,21 @@ def test_times() -> None:
 )
 def test_whether_json_is_asked_for(line: str, json_wanted: bool) -> None:
     assert wants_json(line.split()) is json_wanted
+
+
+@pytest.mark.parametrize(
+    ("line", "color"),
+    [
+        ("run x --color never", "never"),
+        ("run x --color=always --nosuch", "always"),
+        ("nosuch --color never", "never"),
+        ("run x --color", "auto"),
+        ("run x --color pink", "auto"),
+        ("", "auto"),
+    ],
+)
+def test_errors_of_an_invalid_command_line_have_its_color(line: str, color: str) -> None:
+    assert find_color_option(line.split()) == color
 
 
 def test_wide_characters_take_two_columns() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
@@ -405,3 +406,9 @@ def wants_json(args: Sequence[str]) -> bool:
         if value in ("json", "jsonl"):
             return True
     return False
+
+
+def find_color_option(args: Sequence[str]) -> str:
+    """Return the value of a command line's `--color`, even if it's invalid: errors in it are printed accordingly."""
+    pairs = (word.partition("=") if "=" in word else (word, "", after) for word, after in pairwise([*args, ""]))
+    return next((value for name, _, value in pairs if name == "--color" and value in ("always", "never")), "auto")

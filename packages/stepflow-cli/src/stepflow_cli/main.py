@@ -11,7 +11,16 @@ from pathlib import Path
 import click
 
 from ._version import VERSION
-from .errors import EXIT_CODES_HELP, SERVER_FAILURES, ExitCode, Session, convert_to_problem, usage, wants_json
+from .errors import (
+    EXIT_CODES_HELP,
+    SERVER_FAILURES,
+    ExitCode,
+    Session,
+    convert_to_problem,
+    find_color_option,
+    usage,
+    wants_json,
+)
 from .params.click_commands import LazyGroup, list_options_of_every_command
 from .stdio import flush_stdout_quietly, prepare_standard_streams
 
@@ -156,7 +165,7 @@ def run_command_line_and_exit(args: Sequence[str] | None = None) -> None:
         register_completion_shells()
         cli.main(words, prog_name="stepflow")
     try:
-        code = run_command_line(words, Session(json_errors=wants_json(words)))
+        code = run_command_line(words, Session(json_errors=wants_json(words), color=find_color_option(words)))
     except BrokenPipeError:
         # The output's reader closed the pipe, so keep the interpreter from flushing it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
