@@ -13,7 +13,7 @@ from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter
 from stepflow_client import types
-from stepflow_client.types.models import KINDS
+from stepflow_client.types.model_base import KINDS
 
 FILE = Path(__file__).resolve().parent.parent / "docs/reference/schemas.json"
 SHAPES: tuple[Any, ...] = (

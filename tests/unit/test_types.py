@@ -46,7 +46,7 @@ from stepflow_client.types import (
     StoredFlow,
     ValidationResult,
 )
-from stepflow_client.types.models import Model, decode_model
+from stepflow_client.types.model_base import Model, decode_model
 from stepflow_client.types.statuses import get_status_number
 
 RUN_ID = "01900000-0000-7000-8000-000000000001"

@@ -13,9 +13,9 @@ from stepflow_cli.ui.schema_forms import (
     fill_fields_from_object,
     get_field_texts,
     hash_form_contents,
-    is_raw_text_used,
     parse_json_or_yaml,
     parse_submitted_object,
+    should_use_raw_text,
 )
 from stepflow_cli.ui.security import MalformedFormError, parse_form_body
 from stepflow_cli.ui.views.flows import build_flow_fields
@@ -102,14 +102,14 @@ def test_a_changed_text_is_used_and_a_conflict_is_refused() -> None:
     texts, before = get_field_texts(fields), hash_form_contents(fields, '{\n  "topic": "tea"\n}')
     unchanged, changed = '{\r\n  "topic": "tea"\r\n}', '{"topic": "coffee"}'
     other = texts | sent(topic="milk")
-    assert not is_raw_text_used(fields, {**other, "before": before, "raw": unchanged})
-    assert is_raw_text_used(fields, {**texts, "before": before, "raw": changed})
-    assert not is_raw_text_used(fields, {**other, "before": before, "raw": " "})
+    assert not should_use_raw_text(fields, {**other, "before": before, "raw": unchanged})
+    assert should_use_raw_text(fields, {**texts, "before": before, "raw": changed})
+    assert not should_use_raw_text(fields, {**other, "before": before, "raw": " "})
     # A script disables the fields once there is a text.
-    assert is_raw_text_used(fields, {"before": before, "raw": changed})
+    assert should_use_raw_text(fields, {"before": before, "raw": changed})
     with pytest.raises(ValueError, match="change only one of them"):
-        is_raw_text_used(fields, {**other, "before": before, "raw": changed})
-    assert is_raw_text_used([], {})
+        should_use_raw_text(fields, {**other, "before": before, "raw": changed})
+    assert should_use_raw_text([], {})
 
 
 def test_values_of_a_form() -> None:

@@ -51,6 +51,6 @@ def test_durations(seconds: float | None, shown: str) -> None:
     ["http://me:secret@host:1/api", "http://me:se/cret@host:1/api", "http://me:a://b@host:1/api", "http://host:1/api"],
 )
 def test_a_url_is_shown_without_its_password(url: str) -> None:
-    assert text.remove_url_credentials(url) == "http://host:1/api"
-    assert text.remove_url_credentials(url.removeprefix("http://")) == "host:1/api"
-    assert text.remove_url_credentials("user:a://b@host:1") == "host:1"
+    assert text.format_url_without_credentials(url) == "http://host:1/api"
+    assert text.format_url_without_credentials(url.removeprefix("http://")) == "host:1/api"
+    assert text.format_url_without_credentials("user:a://b@host:1") == "host:1"

@@ -49,7 +49,7 @@ from stepflow_client.authoring._values import Read, Value
 from stepflow_client.evaluation import EvaluationItem, EvaluationReport
 from stepflow_client.flow_models import TypedFlow
 from stepflow_client.flows import infer
-from stepflow_client.types.models import Model
+from stepflow_client.types.model_base import Model
 
 from scripts.public_surface import MADE_HERE, PUBLIC_MODULES
 

@@ -9,7 +9,7 @@ import pytest
 import stepflow_client
 from stepflow_client import SyncStepflowClient
 from stepflow_client.drawing import notebook_html
-from stepflow_client.types.models import Listing, Records, Shown
+from stepflow_client.types.model_base import Listing, Records, Shown
 
 RUN_ID = "01900000-0000-7000-8000-000000000001"
 for _name in stepflow_client.__all__:

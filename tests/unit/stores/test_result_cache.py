@@ -185,7 +185,7 @@ def test_a_file_that_is_locked_for_a_moment_is_waited_for(path: Path, locked: sq
 def test_a_file_that_stays_locked_is_one_warning(
     path: Path, locked: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stepflow_client._stores.sqlite._LOCK_WAIT", 0.02)
+    monkeypatch.setattr("stepflow_client._stores.shared_sqlite_file._LOCK_WAIT", 0.02)
     warnings: list[str] = []
     cache = ResultCache(path, on_failure=warnings.append)
     cache._store_result("a", "run", 1)

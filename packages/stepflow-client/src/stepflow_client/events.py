@@ -11,7 +11,7 @@ from ._base.error_classes import InvalidArgumentError
 from ._base.suggestions import suggest_or_list
 from ._data.arguments import check_texts
 from ._data.values import PLAIN, OutputDecoder
-from .types.models import Model, decode_model, field, record
+from .types.model_base import Model, decode_model, field, record
 from .types.statuses import ExecutionStatus
 
 __all__ = [

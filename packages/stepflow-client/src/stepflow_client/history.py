@@ -26,7 +26,7 @@ from ._base.lazy import make_lazy_exports
 from ._data import arguments, secrets
 from ._data.flow_declarations import has_secret_part
 from ._rules.run_search import RunQuery, parse_run_query
-from ._stores.sqlite import SharedFile
+from ._stores.shared_sqlite_file import SharedFile
 from ._stores.user_files import get_stepflow_user_folder
 from .errors import InvalidArgumentError
 from .types.statuses import ExecutionStatus
@@ -392,7 +392,7 @@ class History:
             require(condition, *word_values)
         for name, value in query.fields.items():
             if name in _FIELD_CONDITIONS:
-                require(_FIELD_CONDITIONS[name], _parse_search_field(name, value))
+                require(_FIELD_CONDITIONS[name], _convert_field_to_sql_value(name, value))
         if status is not None:
             require("status = ?", arguments.check_text(status, "status"))
         if server is not None:
@@ -485,7 +485,7 @@ def _make_label_patterns(name: str, value: str) -> list[str]:
     return ["{" + text, ", " + text]
 
 
-def _parse_search_field(name: str, value: str) -> Any:
+def _convert_field_to_sql_value(name: str, value: str) -> Any:
     if name not in ("since", "until"):
         return _encode_json({"name": value})[1:-1] if name == "flow" else value
     try:

@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple, Protocol, Self, TypeVar, cast, get_
 
 from ._data.arguments import check_choice, check_flags, check_integer
 from .errors import InvalidArgumentError
-from .types.models import Record
+from .types.model_base import Record
 
 __all__ = ["LogConfig", "LogEntry", "LogLevel"]
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from ._base.text import compute_rate, duration_text, estimate_seconds_left, format_progress, visible
-from .types.models import Record
+from .types.model_base import Record
 
 __all__ = ["Progress", "ProgressOption"]
 

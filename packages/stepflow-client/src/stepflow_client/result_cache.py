@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import types
 from ._data.arguments import check_flag, check_instance, check_integer, check_seconds
-from ._stores.sqlite import SharedFile
+from ._stores.shared_sqlite_file import SharedFile
 from ._stores.user_files import get_stepflow_user_folder
 from .types.statuses import ExecutionStatus
 

@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 import click
-from stepflow_client._base.text import remove_url_credentials
+from stepflow_client._base.text import format_url_without_credentials
 
 from ..errors import Problem, suggest, usage
 from ..output.columns import View, columns
@@ -99,7 +99,7 @@ def _print_setting(key: str, server: ServerOptions, output: Output) -> None:
         else:
             value = profiles.tables.get(path.profile)
             for name in {"url", "proxy"} & set(value or ()):
-                value = {**value, name: remove_url_credentials(str(value[name]))}
+                value = {**value, name: format_url_without_credentials(str(value[name]))}
             if value is not None and path.key is not None:
                 value = value.get(path.key)
         if value is None:

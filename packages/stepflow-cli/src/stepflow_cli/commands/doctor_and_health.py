@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
-from stepflow_client.types.models import to_plain_data
+from stepflow_client.types.model_base import to_plain_data
 
 from ..errors import ExitCode, Problem, convert_to_problem, current_session
 from ..output.columns import View, columns

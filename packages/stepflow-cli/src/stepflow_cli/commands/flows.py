@@ -10,7 +10,7 @@ import click
 from stepflow_client import InvalidFlowError
 from stepflow_client._data.flow_declarations import collect_declared_variables
 from stepflow_client._data.secrets import find_secret_values_in_flow, hide_flow_secrets
-from stepflow_client.types.models import to_plain_data
+from stepflow_client.types.model_base import to_plain_data
 
 from ..errors import current_session
 from ..inputs.flow_loading import load_flow_argument, load_flow_or_id

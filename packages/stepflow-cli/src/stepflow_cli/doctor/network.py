@@ -11,7 +11,7 @@ from contextlib import suppress
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
-from stepflow_client._base.text import remove_url_credentials
+from stepflow_client._base.text import format_url_without_credentials
 from stepflow_client._command import describe_certificate_problem
 
 from ..server.connect import add_url_origins_to_hint
@@ -32,7 +32,7 @@ def check_proxy(choice: ServerChoice) -> tuple[CheckResult, str | None]:
     url = str(choice.url.value)
     if choice.profile is not None and choice.profile.proxy:
         named = choice.profile.proxy
-        return ok("proxy", f"{remove_url_credentials(named)}, from profile {choice.profile.name}"), named
+        return ok("proxy", f"{format_url_without_credentials(named)}, from profile {choice.profile.name}"), named
     proxy = find_environment_proxy(url)
     if proxy is None:
         return ok("proxy", "none"), None
@@ -50,7 +50,9 @@ def check_server_network(choice: ServerChoice, proxy: str | None) -> Iterator[Ch
     try:
         scheme, host, port = split_scheme_host_and_port(proxy or url)
     except ValueError as problem:
-        yield error("name", f"{remove_url_credentials(proxy or url)} is not a URL: {problem}", "use http://HOST:PORT")
+        yield error(
+            "name", f"{format_url_without_credentials(proxy or url)} is not a URL: {problem}", "use http://HOST:PORT"
+        )
         return
     named = _check_host_name(host, port)
     yield named

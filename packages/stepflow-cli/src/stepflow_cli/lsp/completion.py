@@ -234,7 +234,7 @@ def _iter_key_candidates(place: NodeContext, present: Iterable[str], typed: Type
         for variable in _iter_variable_candidates(place.types, "$"):
             if variable.value not in present:
                 yield variable._replace(is_key=True)
-    for part, type in _iter_fields_of_type(place.test_data_type):
+    for part, type in _iter_fields_with_types(place.test_data_type):
         if isinstance(part, str) and part not in present:
             yield Candidate(part, Kind.Field, format_type(type, 80), is_key=True)
     if place.is_expected_output and not present:
@@ -320,7 +320,7 @@ def _iter_variable_candidates(flow: FlowTypes | None, prefix: str) -> Iterator[C
 def _iter_expression_candidates(place: NodeContext) -> Iterator[Candidate]:
     """Offer whole expressions too, ranking any that mention the name of the field being filled in first."""
     steps = [{"$step": step.value} for step in islice(_iter_step_candidates(place), _MAX_READS)]
-    parts = islice(_iter_fields_of_type(place.flow_input_type), _MAX_READS)
+    parts = islice(_iter_fields_with_types(place.flow_input_type), _MAX_READS)
     fields = [{"$input": format_path([part])} for part, _ in parts]
     variables = [{"$variable": variable.value} for variable in _iter_variable_candidates(place.reads, "$")]
     for value in (*steps, *fields, {"$input": "$"}, *variables):
@@ -337,13 +337,13 @@ def _iter_path_candidates(type: Type, text: str) -> Iterator[Candidate]:
             inner = look_up_path(type, parse_path(begin)).type
         except PathError:
             return
-    following = [(f"{begin or '$'}{format_path_part(part)}", each) for part, each in _iter_fields_of_type(inner)]
+    following = [(f"{begin or '$'}{format_path_part(part)}", each) for part, each in _iter_fields_with_types(inner)]
     certain = [(path, each) for path, each in iter_typed_paths(type) if path.startswith(begin)]
     for path, each in (*following, *certain):
         yield Candidate(path, Kind.Field, "" if is_unknown(each) else format_type(each, 80))
 
 
-def _iter_fields_of_type(type: Type) -> Iterator[tuple[str | int, Type]]:
+def _iter_fields_with_types(type: Type) -> Iterator[tuple[str | int, Type]]:
     """Yield each field, and the first element of each list, with its type, for all union members."""
     for member in type.members:
         match member:

@@ -116,10 +116,10 @@ class _MentionCollector:
         properties, required = schema.get("properties"), schema.get("required")
         if properties is not None and schema.original is None:
             for name, key in properties.keys.items():
-                yield self.make_mention(kind, key, name, scope=_make_fields_scope(properties), is_definition=True)
+                yield self.make_mention(kind, key, name, scope=_make_fields_scope_key(properties), is_definition=True)
             for element in required.elements if required is not None else ():
                 if isinstance(element.value, str):
-                    yield self.make_mention(kind, element, element.value, scope=_make_fields_scope(properties))
+                    yield self.make_mention(kind, element, element.value, scope=_make_fields_scope_key(properties))
         for keyword in ("properties", "items", "additionalProperties", "anyOf", "oneOf", "allOf"):
             node = schema.get(keyword)
             if node is not None:
@@ -146,7 +146,7 @@ class _MentionCollector:
         """Undeclared fields have no schema to share, so their path serves as the scope."""
         schema = self.resolve_schema_reference(schema)
         properties = schema.get("properties") if schema is not None else None
-        return (reads, id(self.flow), path) if properties is None else _make_fields_scope(properties)
+        return (reads, id(self.flow), path) if properties is None else _make_fields_scope_key(properties)
 
     def get_property_or_element_schema(self, schema: Node | None, part: str | int) -> Node | None:
         schema = self.resolve_schema_reference(schema)
@@ -163,7 +163,7 @@ class _MentionCollector:
         return schema
 
 
-def _make_fields_scope(properties: Node) -> Hashable:
+def _make_fields_scope_key(properties: Node) -> Hashable:
     return "fields", (properties.original or properties).start
 
 

@@ -7,7 +7,7 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
-from stepflow_client._base.text import remove_url_credentials
+from stepflow_client._base.text import format_url_without_credentials
 from stepflow_client._command import (
     check_and_complete_arguments,
     parse_declared_variables,
@@ -60,7 +60,7 @@ def _compute_server_identity(server: ServerOptions, flow: str) -> str:
     else:
         choice = choose_server(server, flow)
         if not choice.is_embedded:
-            return f"server {remove_url_credentials(str(choice.url.value))}"
+            return f"server {format_url_without_credentials(str(choice.url.value))}"
         config = choice.config.value
         if config is not None and is_read_once(config):
             message = "--cache needs a configuration that can be read twice, to tell servers apart"

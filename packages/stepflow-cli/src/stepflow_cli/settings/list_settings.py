@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from stepflow_client._base.text import remove_url_credentials
+from stepflow_client._base.text import format_url_without_credentials
 from stepflow_client.flows.project import find_project
 
 from .history import get_history_setting
@@ -42,7 +42,7 @@ def _remove_password_and_add_proxy(setting: Setting, url: str | None) -> Setting
     if setting.name in ("url", "proxy", "history") and setting.value is not None:
         # The parameters of a database URL can include a password.
         value = setting.value.partition("?")[0] if setting.name == "history" else setting.value
-        return Setting(setting.name, remove_url_credentials(value), setting.origin)
+        return Setting(setting.name, format_url_without_credentials(value), setting.origin)
     return setting
 
 

@@ -55,7 +55,7 @@ def find_environment_proxy(url: str) -> EnvironmentProxy | None:
     if variable is None:
         return None
     from stepflow_client import StepflowClientError, SyncStepflowClient
-    from stepflow_client._base.text import remove_url_credentials
+    from stepflow_client._base.text import format_url_without_credentials
     from stepflow_client._command import is_loopback
 
     try:
@@ -63,7 +63,7 @@ def find_environment_proxy(url: str) -> EnvironmentProxy | None:
             proxy = client.proxy
     except StepflowClientError:
         # Don't report the invalid URL here, because connecting will.
-        return EnvironmentProxy(remove_url_credentials(os.environ[variable]), variable)
+        return EnvironmentProxy(format_url_without_credentials(os.environ[variable]), variable)
     if proxy is not None:
         return EnvironmentProxy(proxy, variable)
     why_not = "connections to this machine bypass it" if is_loopback(host) else f"NO_PROXY has {host}"

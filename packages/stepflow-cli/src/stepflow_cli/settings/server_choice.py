@@ -108,9 +108,9 @@ class ServerChoice:
     @property
     def url_without_password(self) -> str:
         """The URL without its password."""
-        from stepflow_client._base.text import remove_url_credentials
+        from stepflow_client._base.text import format_url_without_credentials
 
-        return remove_url_credentials(str(self.url.value))
+        return format_url_without_credentials(str(self.url.value))
 
     @property
     def explanation(self) -> str:

@@ -22,10 +22,10 @@ from .schema_forms import (
     fill_fields_from_object,
     format_editable_json,
     get_field_texts,
-    is_raw_text_used,
     parse_json_or_yaml,
     parse_submitted_object,
     restore_submitted_texts,
+    should_use_raw_text,
 )
 
 ALL, FAILED, CHANGED, FROM = "all", "failed", "changed", "from:"
@@ -190,7 +190,7 @@ def _apply_input_edits(subject: ItemsToChange, form: Mapping[str, str]) -> list[
     """Returns the inputs of all items. None if they're unknown and none was entered."""
     known, fields = subject.arguments.inputs, subject.fields[0]
     entered = None
-    if is_raw_text_used(fields, form):
+    if should_use_raw_text(fields, form):
         entered = parse_json_or_yaml(form.get("raw", ""))
     elif any(form.get(name) for name in get_field_texts(fields)):
         entered = parse_submitted_object(fields, form)

@@ -10,7 +10,7 @@ from .._codec import call_arguments, responses
 from .._data.arguments import argument_error, check_text
 from .._data.values import check_json
 from .._rules import releases as api
-from ..types.models import decode_model
+from ..types.model_base import decode_model
 from .connection import Connection
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from .._rules.retries import Backoff
 from .._rules.timeouts import compute_deadline, deadline_scope
 from ..errors import UnsupportedByServerError
 from ..flows.python_positions import add_python_place_to_hint
-from ..types.models import Shown
+from ..types.model_base import Shown
 from ..types.results import FlowResult, OutputT
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from typing import Any, Generic, Self, TypeVar
 
 from ..events import RunEvent
-from ..types.models import get_data_frame_maker
+from ..types.model_base import get_data_frame_maker
 from ..types.results import Outcome, OutputT
 from ..types.runs import RunDetails
 

@@ -58,7 +58,7 @@ def visible_lines(text: str) -> str:
     return "\n".join(map(visible, text.split("\n")))
 
 
-def remove_url_credentials(url: str) -> str:
+def format_url_without_credentials(url: str) -> str:
     """Return a URL for display, without its user and password."""
     scheme, separator, rest = url.partition("://")
     # A password may contain any separator: split at the last @, and only accept a scheme that can't be part of it.

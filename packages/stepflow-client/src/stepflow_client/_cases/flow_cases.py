@@ -17,7 +17,7 @@ from ..flows import reading
 from ..flows.expressions import Path as Place, parse_path
 from ..flows.findings import Findings
 from ..flows.syntax_tree import FlowText, Node
-from ..types.models import Record
+from ..types.model_base import Record
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from ..flows.findings import TYPE_RULES, Finding
 from ..flows.reading import FlowSource, require_flow
 from ..flows.syntax_tree import FlowText, Node
 from ..flows.type_system import UNKNOWN, is_unknown, type_to_schema
-from ..types.models import Record
+from ..types.model_base import Record
 from . import checker, type_comparison, type_inference
 
 if TYPE_CHECKING:

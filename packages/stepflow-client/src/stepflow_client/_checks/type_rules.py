@@ -168,7 +168,7 @@ def _suggest_mismatch_fix(slot: TypedPart, mismatch: Conflict) -> str:
     if mismatch.missing is not None and keyword not in REFERENCE_KEYWORDS:
         return f"add {mismatch.missing}: ..."
     if mismatch.missing is not None:
-        return _suggest_object_with_missing_field(slot, str(keyword), mismatch.missing)
+        return _suggest_wrapping_in_object(slot, str(keyword), mismatch.missing)
     as_written = _format_extended_reference(slot, str(keyword), "$") if keyword in ("$step", "$input") else "this"
     if is_compatible(type_system.remove_null(slot.actual), slot.expected):
         return f"write {{$coalesce: [{as_written}, a value in place of null]}}"
@@ -190,7 +190,7 @@ def _suggest_mismatch_fix(slot: TypedPart, mismatch: Conflict) -> str:
     return f"write {_describe_type(mismatch.expected) if mismatch.path == () else format_type(slot.expected, 60)}"
 
 
-def _suggest_object_with_missing_field(slot: TypedPart, keyword: str, name: str) -> str:
+def _suggest_wrapping_in_object(slot: TypedPart, keyword: str, name: str) -> str:
     """Suggest an object with a missing field in place of a reference."""
     expected = [member.fields[name].type for member in slot.expected.members
               if isinstance(member, ObjectOf) and name in member.fields]  # fmt: skip

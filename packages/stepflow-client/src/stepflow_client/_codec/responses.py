@@ -18,7 +18,7 @@ from .._base.lazy import lazy_module
 from .._base.text import cut
 from .._data.values import PLAIN, OutputDecoder, decode, restore_integers
 from .._rules.transport_errors import ANOTHER_SERVICE, PROXY
-from ..types.models import decode_model
+from ..types.model_base import decode_model
 from ..types.statuses import (
     FAILED_STATUSES,
     FAILED_STEP,

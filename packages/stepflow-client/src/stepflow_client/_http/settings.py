@@ -13,7 +13,7 @@ from ipaddress import IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 from urllib.parse import quote, unquote, urlsplit
 
-from .._base.text import remove_url_credentials
+from .._base.text import format_url_without_credentials
 from .._data.arguments import check_seconds
 from ..errors import InvalidArgumentError
 
@@ -157,7 +157,7 @@ def format_proxy(proxy: str | httpx.URL | httpx.Proxy | None) -> str | None:
     if proxy is None:
         return None
     text = str(getattr(proxy, "url", proxy))
-    return remove_url_credentials(text if "://" in text else f"http://{text}")
+    return format_url_without_credentials(text if "://" in text else f"http://{text}")
 
 
 API_PATH = "/api/v1"

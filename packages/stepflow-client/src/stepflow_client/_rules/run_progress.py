@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .._data.arguments import argument_error
 from ..errors import InvalidArgumentError
 from ..progress import Progress
-from ..types.models import Record
+from ..types.model_base import Record
 
 if TYPE_CHECKING:
     from ..events import RunEvent

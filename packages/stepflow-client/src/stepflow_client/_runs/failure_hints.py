@@ -13,7 +13,7 @@ from ..flows.expressions import find_references, get_keyword, parse_unambiguous_
 from ..flows.graph import get_steps_by_id
 from ..flows.interpreter import BROKEN, NOT_KNOWN, Failure, NotKnownError, RecordedEvaluation
 from ..flows.json_schema import Mismatch, find_mismatches, get_defs, short_repr
-from ..types.models import Record
+from ..types.model_base import Record
 from ..types.results import FlowError
 from ..types.statuses import NO_ROUTE
 from .failure_causes import ItemRecord

@@ -14,7 +14,7 @@ from ..errors import InvalidArgumentError
 from ..flows.expected_results import is_json_equal
 from ..flows.expressions import Path, PathError, format_path, parse_path
 from ..flows.graph import FlowSteps, find_reachable_names, get_steps_by_id
-from ..types.models import to_plain_data
+from ..types.model_base import to_plain_data
 from ..types.reruns import RunDifference
 from ..types.results import FlowError
 from ..types.runs import RunSnapshot

@@ -26,7 +26,7 @@ from .._rules.chunks import Chunk
 from ..errors import JournalError
 from ..types import ExecutionStatus, FlowError
 from ..types.results import Outcome
-from .sqlite import DATABASE_ERRORS, LOCK_EXCLUSIVELY, open_private_database
+from .shared_sqlite_file import DATABASE_ERRORS, LOCK_EXCLUSIVELY, open_private_database
 
 # Use a single b-tree without a separate index, so that an entry is either there or it isn't.
 _TABLE = """

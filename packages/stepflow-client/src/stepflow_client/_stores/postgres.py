@@ -25,7 +25,7 @@ from urllib.parse import unquote, urlsplit
 
 from .._base.logging import logger
 from ..errors import InvalidArgumentError, StepflowClientError
-from .sqlite import FailureReporter
+from .shared_sqlite_file import FailureReporter
 
 Result = TypeVar("Result")
 

@@ -30,7 +30,7 @@ from .._telemetry.history_recorder import Recorder
 from .._telemetry.tracing import is_untraced
 from ..errors import FlowFileError, StepflowClientError
 from ..flows.reading import FlowSource, load_flow, resolve_flow_argument
-from ..types.models import register_list_formatter
+from ..types.model_base import register_list_formatter
 from ..types.statuses import ExecutionStatus
 from .client_context import ClientContext
 from .connection import Connection, ConnectionSettings
@@ -376,7 +376,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             AuthenticationError: If the server rejects the credentials.
             InvalidResponseError: If the response isn't from a Stepflow server.
         """
-        from .readiness import wait_until_components_listed
+        from .component_readiness import wait_until_components_listed
 
         return wait_until_components_listed(self._connection, components, timeout)
 
@@ -598,7 +598,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         seconds = self._connection.timings.ready_limit
         if wait_for_components is not True:
             seconds = check_seconds(wait_for_components, "wait_for_components")
-        from .readiness import wait_for_flow_components
+        from .component_readiness import wait_for_flow_components
 
         return partial(wait_for_flow_components, self._connection, self._services.flows, flow, overrides, seconds)
 

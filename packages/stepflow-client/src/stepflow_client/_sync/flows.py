@@ -116,7 +116,7 @@ class FlowStore:
             diagnostics = _build_validation(self._accepted.get(checked.digest, [])).diagnostics
             stored = types.StoreFlowResponse(flow_id=flow_id, diagnostics=diagnostics)
             self._stored.put_newest(key, stored)
-            self._remember_flow(flow_id, self.get_requirements(checked))
+            self._remember_requirements(flow_id, self.get_requirements(checked))
         return stored
 
     def get_requirements(self, flow: CheckedFlow) -> RunRequirements:
@@ -210,7 +210,7 @@ class FlowStore:
                 finally:
                     if is_first:
                         registry.release_flow_or_key(digest)
-                return self._remember_flow(flow_id, needs)._replace(flow=copy)
+                return self._remember_requirements(flow_id, needs)._replace(flow=copy)
             # Another call is already storing this flow, so wait for it instead of sending the flow twice.
             time.sleep(self._connection.timings.store_poll)
         return StoredCopy(shared_id, needs, self._copies.get(shared_id))
@@ -219,7 +219,7 @@ class FlowStore:
         """Store a copy of a flow that only a single call runs, and return the copy."""
         flow_id = self.validate_and_store_copy(flow, copy)
         self.registries.of_current_process.record_private_flow(flow_id)
-        return self._remember_flow(flow_id, self.get_requirements(flow))._replace(flow=copy)
+        return self._remember_requirements(flow_id, self.get_requirements(flow))._replace(flow=copy)
 
     def validate_and_store_copy(self, flow: CheckedFlow, copy: dict[str, Any]) -> str:
         """Store a copy of a flow once the server has accepted the flow, and return the copy's ID.
@@ -242,7 +242,7 @@ class FlowStore:
         request = api.store_blob(body={"data": copy, "blobType": "flow"})
         return self._connection.call(request, partial(responses.read_flow_id, key="blobId"))
 
-    def _remember_flow(self, flow_id: str, needs: RunRequirements) -> StoredCopy:
+    def _remember_requirements(self, flow_id: str, needs: RunRequirements) -> StoredCopy:
         known = StoredCopy(flow_id, needs)
         self._known.put_newest(flow_id, known)
         return known
@@ -300,7 +300,7 @@ class FlowStore:
             request = f"GET /flows/{flow_id}"
             declared = responses.build_from_response(lambda _: parse_declared_variables(flow), {}, request)
             needs = run_requirements.find_requirements(flow, declared)
-            self._remember_flow(flow_id, needs)
+            self._remember_requirements(flow_id, needs)
         return needs.declared
 
     def check(self, flow: FlowSource, *, offline: bool, type_check: bool, target: str | None) -> ValidationResult:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .._data.json_encoding import Name
     from . import on_error
     from ._building import ItemResult, Iterated, MapOutput
-    from ._expressions import coalesce, construct, exists, if_unset, item, literal, variable, when
+    from ._expression_functions import coalesce, construct, exists, if_unset, item, literal, variable, when
     from ._flow import Flow, FlowValues, flow
     from ._places import Place
     from ._steps import Component, Turn, again, component, done, each, iterate
@@ -45,7 +45,7 @@ __getattr__, __dir__ = make_lazy_exports(
     __name__,
     {
         "._data.json_encoding": ["Name"],
-        "_expressions": ["coalesce", "construct", "exists", "if_unset", "item", "literal", "when", "variable"],
+        "_expression_functions": ["coalesce", "construct", "exists", "if_unset", "item", "literal", "when", "variable"],
         "_steps": ["Component", "component", "Turn", "again", "done", "each", "iterate"],
         "_flow": ["Flow", "FlowValues", "flow"],
         "_building": ["ItemResult", "Iterated", "MapOutput"],

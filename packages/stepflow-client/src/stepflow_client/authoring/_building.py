@@ -11,7 +11,7 @@ from .._base.not_given import NOT_GIVEN
 from ..errors import InvalidArgumentError, StepflowClientError
 from ..flows import expressions
 from . import _fields, _values
-from ._expressions import Variable
+from ._expression_functions import Variable
 from ._places import Place, cache_source, find_error_place, find_return_place, get_definition_place, set_call_place
 from ._profiler import collect_caught_and_silent_errors
 from ._scopes import Scope, Step, SubFlow, check_json_data, make_depth_error

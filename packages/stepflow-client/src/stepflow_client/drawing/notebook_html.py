@@ -14,7 +14,7 @@ from .._async.run_handle import RunHandle
 from .._base.text import cut, duration_text, short_json
 from .._rules.failure_groups import MAX_GROUPS_SHOWN, group_failures
 from .._sync.run_handle import SyncRunHandle
-from ..types.models import Listing
+from ..types.model_base import Listing
 from ..types.runs import ITEM_COLUMNS
 from . import draw
 from .json_tree import TREE_STYLE, json_tree

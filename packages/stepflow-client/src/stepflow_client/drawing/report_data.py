@@ -23,7 +23,7 @@ from .._runs.failure_causes import ItemRecord
 from .._runs.failure_hints import ResolvedInput, resolve_input
 from ..errors import InvalidArgumentError
 from ..types import FlowVariable, ListItemsResponse, RunArguments, RunDetails, RunItem, RunSnapshot, StepDetails
-from ..types.models import Shown
+from ..types.model_base import Shown
 
 if TYPE_CHECKING:
     from .._sync.client import SyncStepflowClient

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from ..types.models import Record
+from ..types.model_base import Record
 from .report_text import format_change
 from .statistics import Change, apply_holm
 from .variant_comparison import FAILED, ScoreChange

@@ -19,7 +19,7 @@ from .._runs.stored_flow_form import remove_cases
 from ..errors import FlowFileError, InvalidArgumentError
 from ..flows.reading import FlowSource, load_flow
 from ..flows.syntax_tree import FlowText
-from ..types.models import Record
+from ..types.model_base import Record
 from ..types.results import Outcome
 
 _KEYS = {"name", "input", "expected", "metadata", "tags"}

@@ -23,7 +23,7 @@ from .._data.values import encode
 from .._stores.user_files import write_text
 from ..errors import InvalidArgumentError, JournalError
 from ..flows.json_schema import is_number
-from ..types.models import Record, get_data_frame_maker
+from ..types.model_base import Record, get_data_frame_maker
 from . import variant_comparison
 from .columns import Column, Columns
 from .gates import Gate, GateRules, Limit, describe_needed_cases, evaluate_gates, get_tolerated_change, is_conclusive

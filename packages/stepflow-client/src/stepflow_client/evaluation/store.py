@@ -39,7 +39,7 @@ from .._data.arguments import file_path
 from .._data.secrets import NO_SECRETS, Secrets, find_secrets
 from .._data.values import encode
 from .._rules.chunks import ReadAhead
-from .._stores.sqlite import DATABASE_ERRORS, LOCK_EXCLUSIVELY, open_private_database
+from .._stores.shared_sqlite_file import DATABASE_ERRORS, LOCK_EXCLUSIVELY, open_private_database
 from ..drawing.report_data import read_variables_and_env_values
 from ..errors import InvalidArgumentError, JournalError
 from .records import EvaluationCase, EvaluationItem, ItemBlock, ItemResults, build_item, decode_case, encode_cases

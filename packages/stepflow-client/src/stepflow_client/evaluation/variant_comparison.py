@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from .._base.lazy import lazy_module
 from .._base.text import quantile, short_json
-from ..types.models import Record
+from ..types.model_base import Record
 from .columns import Column, Columns, VariantColumns, count_cases_per_block
 from .records import EvaluationItem
 from .scores import MISSING, find_part, parse_output_path

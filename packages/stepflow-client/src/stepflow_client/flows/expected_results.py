@@ -14,7 +14,7 @@ from .._data.secrets import HIDDEN, has_hidden_part
 from .._data.values import LOCAL_DEPTH, check_json
 from ..errors import InvalidArgumentError
 from ..types import ErrorCode, FlowError, FlowResult
-from ..types.models import Record
+from ..types.model_base import Record
 from .expressions import format_path
 from .json_schema import JSON_TYPES, is_json_type, is_number
 

@@ -23,7 +23,7 @@ from ..errors import InvalidArgumentError, RunTimeoutError, StepflowClientError
 from ..flows.expected_results import Difference, compute_verdict
 from ..flows.graph import find_inner_flow, get_steps_by_id
 from ..types import FlowResult, StepDetails
-from ..types.models import Record
+from ..types.model_base import Record
 from .flow_coverage import FlowCoverage, find_sub_executions
 from .mocks import NO_MOCK, MockedFlowRunner, MockedRun, Recording, make_mock_finder
 

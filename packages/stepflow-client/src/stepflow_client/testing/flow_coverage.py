@@ -13,7 +13,7 @@ from ..errors import FlowFileError, InvalidArgumentError
 from ..flows.expressions import Path
 from ..flows.graph import FlowSteps, find_inner_flow, get_steps_by_id
 from ..flows.reading import FlowSource, load_flow
-from ..types.models import Record
+from ..types.model_base import Record
 
 if TYPE_CHECKING:
     from .._sync.client import SyncStepflowClient

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Literal
 
-from .models import Model, Shown, field, record
+from .model_base import Model, Shown, field, record
 from .results import FlowErrorOrNone
 from .statuses import ErrorCode, ExecutionStatus
 

@@ -10,7 +10,7 @@ from .._base.error_classes import ApiError, InvalidArgumentError
 from .._data.json_encoding import StoredFlowId
 from .._data.secrets import HIDDEN, hide_flow_secrets, hide_in_schema
 from .._data.values import restore_key_order
-from .models import LOCAL, Model, Shown, field, record
+from .model_base import LOCAL, Model, Shown, field, record
 from .statuses import DiagnosticLevel
 
 __all__ = [

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from .._base.error_classes import InvalidArgumentError
 from .._data.arguments import check_choice, check_flags, check_text
-from .models import Model, Shown, field, record
+from .model_base import Model, Shown, field, record
 from .results import FlowResult
 from .runs import RunDetails
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from .._base.error_classes import StepflowClientError
-from .models import KINDS, LOCAL, Model, Shown, field, record
+from .model_base import KINDS, LOCAL, Model, Shown, field, record
 from .statuses import FAILED_STATUSES, NO_REASON, NO_ROUTE, ErrorCode, ExecutionStatus
 
 __all__ = ["ErrorCode", "ExecutionStatus", "FlowError", "FlowResult", "Outcome", "OutputT"]

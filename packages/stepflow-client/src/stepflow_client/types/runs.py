@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, overload
 
 from .._data.secrets import has_hidden_part
 from .account import FailedItems, RunAccount, StepAccount, format_state
-from .models import Listing, Model, Records, Shown, field, record
+from .model_base import Listing, Model, Records, Shown, field, record
 from .results import FlowErrorOrNone, FlowResult
 from .statuses import ExecutionStatus, parse_status
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from .models import Model, Records, Shown, field, record
+from .model_base import Model, Records, Shown, field, record
 
 __all__ = [
     "BlobContent", "ComponentInfo", "ComponentList", "FailedPlugin", "HealthResponse", "ServerInfo",

@@ -26,10 +26,10 @@ from ..schema_forms import (
     fill_field,
     fill_fields_from_object,
     format_editable_json,
-    is_raw_text_used,
     parse_json_or_yaml,
     parse_submitted_object,
     restore_submitted_texts,
+    should_use_raw_text,
 )
 from ..security import get_accepted_form
 from ..site_state import Site, get_site
@@ -131,7 +131,7 @@ async def start_flow(request: Request) -> Response:
 
     filled_in = {"inputs": restore_submitted_texts(inputs, form), "variables": restore_submitted_texts(variables, form)}
     try:
-        is_text = is_raw_text_used(inputs, form)
+        is_text = should_use_raw_text(inputs, form)
         given = (
             parse_json_or_yaml(form.get("raw", ""))
             if is_text

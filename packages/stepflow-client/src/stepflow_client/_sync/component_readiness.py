@@ -1,4 +1,4 @@
-# Written from _async/readiness.py by `make generate`. Change that file instead.
+# Written from _async/component_readiness.py by `make generate`. Change that file instead.
 
 """Waits until a server and its workers are ready to use."""
 
