@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, TimeoutError as FutureTimeoutError
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -125,11 +126,12 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> None:
     begin = Database.__init__
 
     def noted(self: Database, *connections: Plain | Exception) -> None:
-        made.append(self)
         begin(self, *connections)
+        made.append(self)
 
     monkeypatch.setattr(Database, "__init__", noted)
-    monkeypatch.setattr("time.monotonic", lambda: made[-1].noted.now if made else 0.0)
+    # Only this module's clock: others, such as those of threads, must not stand still.
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: made[-1].noted.now if made else 0.0))
 
 
 # Statements and URLs
