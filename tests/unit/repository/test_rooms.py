@@ -63,7 +63,7 @@ WORKBENCH = {"_editing", "_checks", "_cases", "authoring", "flow_models", "drawi
 """What surrounds the core: calling flows, and reading their runs."""
 EXCEPTED = {
     # Notebooks show objects of lower layers, which look up by name how.
-    ("_base.error_classes", "_display.short_traceback"), ("types.models", "drawing.notebook_html"),
+    ("_base.error_classes", "_display.short_traceback"), ("types.model_base", "drawing.notebook_html"),
     # Methods of the client that belong to the workbench: `check`, and flows as tools.
     ("_async.flows", "_checks.checker"), ("_sync.flows", "_checks.checker"),
     ("_codec.flow_tools", "_checks.inferred_flow"),
@@ -151,7 +151,7 @@ def test_imports_go_downwards() -> None:
         if (own := layer(module)) and (its := layer(other)) and LAYERS.index(its) > LAYERS.index(own)
     ]
     if wrong:
-        wrong += ["Move what is needed to a lower layer, or look it up by name, as `types.models` looks up notebooks."]
+        wrong += ["Move what is needed to a lower layer, or look it up by name, as `types.model_base` does."]
         pytest.fail("\n".join(wrong), pytrace=False)
 
 
