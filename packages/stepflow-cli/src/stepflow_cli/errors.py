@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import partial
@@ -391,24 +391,25 @@ def suggest(word: str, known: Iterable[str]) -> str | None:
 
 def wants_json(args: Sequence[str]) -> bool:
     """Return whether a command line asks for JSON, even if it's invalid: errors in it must be JSON too."""
-    for word, after in zip(args, [*args[1:], ""], strict=False):
-        if word == "--":
-            return False
-        name, _, value = word.partition("=")
-        if name == "--json":
-            return True
-        if word in ("-o", "--format"):
-            value = after
-        elif word.startswith("-o"):
-            value = word[2:]
-        elif name != "--format":
-            continue
-        if value in ("json", "jsonl"):
-            return True
-    return False
+    return any(
+        name == "--json" or (name in ("-o", "--format") and value in ("json", "jsonl"))
+        for name, value in _iter_options(args)
+    )
 
 
 def find_color_option(args: Sequence[str]) -> str:
     """Return the value of a command line's `--color`, even if it's invalid: errors in it are printed accordingly."""
-    pairs = (word.partition("=") if "=" in word else (word, "", after) for word, after in pairwise([*args, ""]))
-    return next((value for name, _, value in pairs if name == "--color" and value in ("always", "never")), "auto")
+    values = [value for name, value in _iter_options(args) if name == "--color" and value in ("always", "never")]
+    return values[-1] if values else "auto"
+
+
+def _iter_options(args: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield each word up to `--` as an option's name, with the value that it would have."""
+    for word, after in pairwise([*args, ""]):
+        if word == "--":
+            return
+        name, is_joined, value = word.partition("=")
+        if word.startswith("-o"):
+            yield "-o", word[2:] or after
+        else:
+            yield name, value if is_joined else after
