@@ -86,15 +86,13 @@ class Mutant:
 
 
 def nodes(tree: ast.AST) -> Iterator[ast.AST]:
-    """Yield what a test should prove: no annotations, decorators, docstrings, logging, formatted strings or limits."""
+    """Yield what a test should prove: no annotations, decorators, docstrings, logging, or formatted strings."""
     yield tree
     for name, value in ast.iter_fields(tree):
         if name in ("annotation", "returns", "decorator_list"):
             continue
         for child in value if isinstance(value, list) else [value]:
             if isinstance(child, ast.JoinedStr) or not isinstance(child, ast.AST) or names(child) & UNTESTED:
-                continue
-            if isinstance(tree, ast.Module) and is_tuning_constant(child):
                 continue
             yield from nodes(child)
 
@@ -144,18 +142,6 @@ def is_like_none(node: ast.expr) -> bool:
         case ast.Constant(value):
             return not value or value is True
     return isinstance(node, ast.Tuple) and not node.elts
-
-
-def is_tuning_constant(node: ast.AST) -> bool:
-    """Return whether a node defines a module's limit, size or duration: the next higher number would do as well."""
-    match node:
-        case ast.Assign([ast.Name(name)], ast.Constant(int() | float())):
-            return name.isupper()
-        case ast.Assign([ast.Tuple(names)], ast.Tuple(values)):
-            return all(isinstance(each, ast.Name) and each.id.isupper() for each in names) and all(
-                isinstance(each, ast.Constant) for each in values
-            )
-    return False
 
 
 def check_paths() -> None:
