@@ -664,10 +664,22 @@ class SyncStepflowClient(SuggestsNames, Picklable):
                 has been created, this is a RequestTimeoutError.
             UnsupportedByServerError: If the input is an empty list and the server is older than 0.11.
         """
-        # Call this first, while `locals()` still contains only the arguments.
-        arguments = dict(locals())
-        del arguments["self"]
-        return (self._submit(**arguments)).run_id
+        run = self._submit(
+            flow,
+            input,
+            overrides,
+            variables=variables,
+            variables_from_env=variables_from_env,
+            max_concurrency=max_concurrency,
+            timeout=timeout,
+            private_copy=private_copy,
+            idempotency_key=idempotency_key,
+            idempotency_scope=idempotency_scope,
+            wait_for_components=wait_for_components,
+            check_input=check_input,
+            labels=labels,
+        )
+        return run.run_id
 
     def start_run(
         self,
@@ -882,8 +894,6 @@ class SyncStepflowClient(SuggestsNames, Picklable):
                 out by making the same call later.
             TransportError: If the server can't be reached.
         """
-        # Call this first, while `locals()` still contains only the arguments.
-        arguments = dict(locals())
         from .batch import Batch
 
         _check_progress(progress)
@@ -892,7 +902,24 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         expected = call_arguments.check_limit(total, "total")
         if labels is not None:
             self._recorder.check_labels(labels)
-        options = {name: arguments[name] for name in call_options.MapOptions.__annotations__}
+        options = {
+            "max_concurrency": max_concurrency,
+            "chunk_size": chunk_size,
+            "ordered": ordered,
+            "on_error": on_error,
+            "variables": variables,
+            "variables_from_env": variables_from_env,
+            "overrides": overrides,
+            "check_input": check_input,
+            "max_attempts": max_attempts,
+            "retry_on": retry_on,
+            "idempotency_key": idempotency_key,
+            "idempotency_scope": idempotency_scope,
+            "journal": journal,
+            "on_lost": on_lost,
+            "on_cancel": on_cancel,
+            "labels": labels,
+        }
         services = self._services
         batch = Batch(
             services, services.creator, services.waiter, lambda: services.keyed_runs, flow, inputs, output_type, options
@@ -1631,11 +1658,20 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             UnsupportedByServerError: If the server doesn't return step outputs (before 0.12).
             RunTimeoutError: If the new runs don't end in time. They continue.
         """
-        # Call this first, while `locals()` still contains only the arguments.
-        arguments = dict(locals())
-        del arguments["self"]
-        del arguments["labels"], arguments["timeout"]
-        request = rerun_plan.RerunRequest.from_arguments(**arguments)
+        request = rerun_plan.RerunRequest.from_arguments(
+            run_id,
+            keep,
+            input=input,
+            variables=variables,
+            variables_from_env=variables_from_env,
+            overrides=overrides,
+            flow=flow,
+            force=force,
+            items=items,
+            inherit=inherit,
+            max_concurrency=max_concurrency,
+            idempotency_key=idempotency_key,
+        )
         with self._recorder.label_runs_created_in_block(labels):
             return self._services.rerunner.run(request, timeout=timeout)
 
