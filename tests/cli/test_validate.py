@@ -178,6 +178,8 @@ def test_the_offline_result_is_printed_though_the_server_is_sick(stepflow: Stepf
     assert "sick.yml" in done.stderr
     failures = stepflow("validate", "faulty.yaml", "--config", "sick.yml", "-o", "json").stderr.splitlines()
     assert [json.loads(line)["kind"] for line in failures] == ["server_start", "invalid_flow"]
+    lost = stepflow("validate", "faulty.yaml", "--url", "http://127.0.0.1:9", "-o", "json").stderr.splitlines()
+    assert [json.loads(line)["server"] for line in lost] == ["http://127.0.0.1:9"] * 2
 
 
 def test_a_file_that_is_not_utf_8_is_invalid_and_not_changed(stepflow: Stepflow) -> None:

@@ -252,6 +252,18 @@ def test_validate_with_a_server(stepflow: Stepflow, watching: Callable[..., Watc
     assert check.servers == servers
 
 
+def test_each_round_names_the_server_of_its_own_errors(stepflow: Stepflow, watching: Callable[..., Watching]) -> None:
+    file = stepflow.folder / "said.yaml"
+    file.write_text(_FLOW)
+    process = watching("validate", "said.yaml", "--url", "http://127.0.0.1:9")
+    assert "refused\nserver http://127.0.0.1:9 (from --url)\nhint: " in process.round()
+    # A round that asks no server names none, whatever the round before it named.
+    file.write_text("steps: [\n")
+    text = process.round()
+    assert "said.yaml is invalid" in text
+    assert "127.0.0.1:9 (" not in text
+
+
 def test_test(stepflow: Stepflow, watching: Callable[..., Watching]) -> None:
     flow, config = stepflow.folder / "tested.yaml", stepflow.folder / "stepflow-config.test.yml"
     flow.write_text(_TESTED)

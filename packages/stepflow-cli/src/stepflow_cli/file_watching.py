@@ -193,6 +193,8 @@ def _run_and_capture(command: Callable[[], None]) -> str:
     encoding, errors = sys.stdout.encoding, sys.stdout.errors
     printed = io.TextIOWrapper(io.BufferedWriter(copied), encoding, errors, newline="", write_through=True)
     failure = None
+    # A round that ends before it connects doesn't name the previous round's server.
+    current_session().server = None
     with redirect_stdout(printed):
         try:
             command()
@@ -202,8 +204,7 @@ def _run_and_capture(command: Callable[[], None]) -> str:
     text = click.unstyle(copied.copy.decode(encoding, "replace"))
     if failure is None:
         return text
-    session = current_session()
-    print_problem(failure, as_json=session.json_errors, color=session.color)
+    print_problem(failure)
     return f"{text}{failure.message}\n"
 
 

@@ -13,7 +13,6 @@ import click
 from ._version import VERSION
 from .errors import (
     EXIT_CODES_HELP,
-    SERVER_FAILURES,
     ExitCode,
     Session,
     convert_to_problem,
@@ -202,14 +201,12 @@ def run_command_line(args: list[str], session: Session) -> int:
         from .output.messages import print_problem
 
         problem = convert_to_problem(error)
-        if problem.kind in SERVER_FAILURES:
-            problem.server = session.server
         if session.verbosity > 1:
             import traceback
 
             from .output.terminal import escape_traceback
 
             print(escape_traceback(traceback.format_exception(error)), end="", file=sys.stderr)
-        print_problem(problem, as_json=session.json_errors, color=session.color)
+        print_problem(problem, session)
         flush_stdout_quietly()
         return problem.exit_code

@@ -61,7 +61,7 @@ def _run_lines(lines: Iterator[str], *, is_script: bool) -> int:
         try:
             args = [] if line.lstrip().startswith("#") else shlex.split(line)
         except ValueError as error:
-            print_problem(convert_to_problem(usage(f"cannot parse the line: {str(error).lower()}")), as_json=False)
+            print_problem(convert_to_problem(usage(f"cannot parse the line: {str(error).lower()}")))
             failed = ExitCode.USAGE
             continue
         args = args[1:] if args[:1] == ["stepflow"] else args

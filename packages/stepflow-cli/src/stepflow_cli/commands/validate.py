@@ -245,7 +245,7 @@ def _print_verdicts(
             click.echo(f"{escape(flow_label(flow))} {verdict}", err=True)
     if invalid:
         if failure is not None:
-            print_problem(failure, as_json=current_session().json_errors)
+            print_problem(failure)
         only_warned = all(finding["level"] == "warning" for flow in invalid for finding in findings[flow])
         hint = "to allow warnings, use --fail-on error" if only_warned else None
         if len(findings) > 1:

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from ..errors import Problem, current_session
+from ..errors import SERVER_FAILURES, Problem, Session, current_session
 from ..output.terminal import escape
 from .terminal import is_terminal, uses_color
 
@@ -23,15 +23,17 @@ def note(text: str) -> None:
         click.echo(f"stepflow: {escape(text)}", err=True)
 
 
-def print_problem(problem: Problem, *, as_json: bool, color: str = "auto") -> None:
+def print_problem(problem: Problem, session: Session | None = None) -> None:
     """Print a problem to stderr, either as a line of JSON or as a sentence with the server and a hint.
 
     Args:
         problem: The problem. On a terminal, its lines are wrapped.
-        as_json: Whether to print JSON.
-        color: `auto`, `always` or `never`.
+        session: The session, if its command has already ended. Defaults to the running command's session.
     """
-    if as_json:
+    session = session or current_session()
+    if problem.kind in SERVER_FAILURES:
+        problem.server = session.server
+    if session.json_errors:
         print(json.dumps(problem.to_record()), file=sys.stderr, flush=True)
         return
     server = "" if problem.server is None else f"{problem.server.url} ({problem.server.origin})"
@@ -47,7 +49,7 @@ def print_problem(problem: Problem, *, as_json: bool, color: str = "auto") -> No
             width = max(shutil.get_terminal_size().columns, 20)
             # Indent continuation lines so that text from a server can't pass for the command's own output.
             text = textwrap.fill(text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
-        if uses_color(sys.stderr, color):
+        if uses_color(sys.stderr, session.color):
             text = f"\x1b[1;{style}m{title}\x1b[0m{text[len(title) :]}"
         print(text, file=sys.stderr, flush=True)
 

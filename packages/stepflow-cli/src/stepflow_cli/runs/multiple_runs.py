@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from stepflow_client import ApiError, NotFoundError, RunTimeoutError, StepflowClientError, TransportError
 from stepflow_client.types.statuses import is_given_up_by_server
 
-from ..errors import ExitCode, Problem, convert_to_problem, current_session, interrupted_problem
+from ..errors import ExitCode, Problem, convert_to_problem, interrupted_problem
 from ..output.columns import View
 from ..output.messages import note, print_problem
 from ..output.printing import Output, Record
@@ -63,7 +63,7 @@ def raise_worst_problem(problems: Sequence[Problem]) -> None:
     worst = max(reversed(problems), key=lambda problem: _SEVERITY.index(problem.exit_code))
     for problem in problems:
         if problem is not worst:
-            print_problem(problem, as_json=current_session().json_errors)
+            print_problem(problem)
     raise worst
 
 
