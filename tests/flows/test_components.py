@@ -78,6 +78,12 @@ def test_components_are_suggested_by_name_and_else_listed() -> None:
     assert _found("c01", known)[0] == ("component-slash", "error", "known: /python/c01")
 
 
+@pytest.mark.parametrize("component", ["//", " / ", "///", " "])
+def test_a_component_of_slashes_alone_is_not_corrected_into_one_that_has_no_name(component: str) -> None:
+    hint = "write /PREFIX/NAME, with the prefix of a route of the server"
+    assert _found(component, []) == [("component-slash", "error", hint)]
+
+
 def test_a_component_with_a_route_may_have_another_one_without() -> None:
     listed = [
         {"name": "echo", "plugin": "a", "path": "/a/echo", "description": "Echo."},

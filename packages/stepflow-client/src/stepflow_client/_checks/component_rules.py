@@ -19,6 +19,7 @@ from .reference_rules import report_missing_path
 
 # Step keys that are rarely input fields of a component.
 _STEP_KEYS = {"onerror": "onError", "mustexecute": "mustExecute"}
+_FULL_NAME_HINT = "write /PREFIX/NAME, with the prefix of a route of the server"
 
 
 def check_component_and_input(step: Step, catalog: ComponentCatalog, findings: Findings) -> None:
@@ -27,16 +28,17 @@ def check_component_and_input(step: Step, catalog: ComponentCatalog, findings: F
         return
     known, node = catalog.known, step.node.items["component"]
     parts = [part.strip() for part in step.component.split("/")]
-    tidy = "/" * step.component.strip().startswith("/") + "/".join(filter(None, parts)) or step.component
+    tidy = "/" * step.component.strip().startswith("/") + "/".join(filter(None, parts))
     if catalog.has_no_route(step.component):
         findings.add("unknown-component", "error", node, f"the server has no route to {node.value!r}",
                      "its configuration denies it, or does not allow it")  # fmt: skip
     elif "://" in step.component:
         findings.add("component-slash", "error", node, f"component {node.value!r} is a URL: it has no route",
-                     "write /PREFIX/NAME, with the prefix of a route of the server")  # fmt: skip
+                     _FULL_NAME_HINT)  # fmt: skip
     elif step.component != tidy:
+        hint = f"write {tidy}" if any(parts) else _FULL_NAME_HINT
         findings.add("component-slash", "error", node, f"component {node.value!r} has no route: a name cannot start or "
-                     "end with a blank, or contain empty parts", f"write {tidy}")  # fmt: skip
+                     "end with a blank, or contain empty parts", hint)  # fmt: skip
     elif not step.component.startswith("/"):
         dotted = "/" + step.component.replace(".", "/")
         named = [name for name in known if name.endswith(f"/{node.value}")] or [*known, "/" + node.value]
