@@ -435,6 +435,15 @@ def test_a_run_that_has_not_ended_says_what_to_do_next() -> None:
     assert not told.is_error
 
 
+@pytest.mark.parametrize("declared", [{}, True])
+def test_a_declared_schema_that_allows_anything_is_inferred_as_a_missing_one_is(declared: Any) -> None:
+    steps = [{"id": "a", "component": "/builtin/noop", "input": {"x": {"$input": "$.name"}}}]
+    spec = make_tool_spec(flow(input=declared, steps=steps), "tool")
+    assert not spec.is_wrapped
+    assert spec.input_schema == make_tool_spec(flow(steps=steps), "tool").input_schema
+    assert spec.input_schema["required"] == ["name"]
+
+
 def test_a_flow_whose_schema_cannot_be_inferred_takes_any_object(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(flow: object) -> object:
         raise RecursionError

@@ -188,11 +188,19 @@ def _infer_input_schema(flow: Mapping[str, Any]) -> Any:
     from .._checks.inferred_flow import infer
 
     try:
-        schema = infer(flow).input
+        # A declared schema that allows anything would be the inferred one.
+        schema = infer(_without_input_schema(flow)).input
     except (StepflowClientError, RecursionError):
         schema = {}
     # Allow additional fields: the schema is only inferred, and unread fields do no harm.
     return {key: value for key, value in schema.items() if key != "additionalProperties"}
+
+
+def _without_input_schema(flow: Mapping[str, Any]) -> Mapping[str, Any]:
+    if get_declared_schema(flow, "input") is None:
+        return flow
+    schemas = flow["schemas"]
+    return {**flow, "schemas": {**schemas, "properties": {**schemas["properties"], "input": None}}}
 
 
 def _format_tool_description(flow: Mapping[str, Any], name: str) -> str:
