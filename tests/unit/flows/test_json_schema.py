@@ -355,6 +355,27 @@ def test_another_type_is_told_with_what_an_object_or_a_list_would_have() -> None
         assert found.hint == hint
 
 
+@pytest.mark.parametrize(
+    ("value", "allowed", "shown", "hint"),
+    [
+        ({"a": 2}, [{"a": 1}], '{"a": 2}', 'did you mean {"a": 1}?'),
+        ([True], [[True, None]], "[true]", "did you mean [true, null]?"),
+        (None, [1], "null", "one of: 1"),
+        (3, ["3"], "3", "did you mean '3'?"),
+        ("3", [3], "'3'", "did you mean 3?"),
+        ("x", [{"é": "b"}, None], "'x'", 'one of: {"é": "b"}, null'),
+        ("rd", ["red"], "'rd'", "did you mean 'red'?"),
+    ],
+)
+def test_values_are_written_as_json_and_a_single_string_as_a_name(
+    value: Any, allowed: Any, shown: str, hint: str
+) -> None:
+    (found,) = find_mismatches(value, {"enum": allowed}, {})
+    assert (found.message, found.hint) == (f"{shown} is not one of the allowed values", hint)
+    (found,) = find_mismatches([value], {"const": value}, {})
+    assert found.message == f"the schema expects {shown}"
+
+
 def test_messages_and_hints_are_cut() -> None:
     (found,) = find_mismatches("x" * 500, {"enum": ["a"]}, {})
     assert found.message == f"'{'x' * 97}...{'x' * 98}' is not one of the allowed values"

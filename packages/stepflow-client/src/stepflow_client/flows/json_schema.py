@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import reprlib
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
@@ -106,11 +107,27 @@ class Mismatch(NamedTuple):
 
 Mismatches = Sequence[Mismatch]
 
-_short = reprlib.Repr()
+
+class _JsonRepr(reprlib.Repr):
+    """Formats values as JSON, except that a single string has the same quotes as other names in messages."""
+
+    def repr_bool(self, value: bool, level: int) -> str:
+        return "true" if value else "false"
+
+    def repr_NoneType(self, value: None, level: int) -> str:
+        return "null"
+
+    def repr_str(self, text: str, level: int) -> str:
+        if level == self.maxlevel:
+            return super().repr_str(text, level)
+        return cut(json.dumps(text[: self.maxstring], ensure_ascii=False), self.maxstring)
+
+
+_short = _JsonRepr()
 _short.maxstring = _short.maxother = _short.maxlong = 200
 _short.maxdict = _short.maxlist = 20
 short_repr = _short.repr
-"""A shortened `repr` for messages."""
+"""Formats a value for messages: as JSON, shortened."""
 
 
 def make_comparison_key(value: Any, slices: Slices | None = None) -> Hashable:
@@ -342,7 +359,13 @@ def _check_enum(check: _ValueCheck, allowed: tuple[list[Any], set[Hashable]], va
     if make_comparison_key(value, check.slices) in keys or _has_expressions(check, value):
         return ()
     check.slices.count_steps(_MAX_NAMES)
-    hint = suggest_or_list(value if isinstance(value, str) else short_repr(value), choices[:_MAX_NAMES], "one of")
+    texts = {choice if isinstance(choice, str) else short_repr(choice): choice for choice in choices[:_MAX_NAMES]}
+    word = value if isinstance(value, str) else short_repr(value)
+    similar = find_nearest(word, texts)
+    if similar is None or isinstance(texts[similar], str):
+        hint = suggest_or_list(word, texts, "one of")
+    else:
+        hint = f"did you mean {similar}?"
     return [Mismatch(value, f"{short_repr(value)} is not one of the allowed values", hint)]
 
 
