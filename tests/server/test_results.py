@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
+from stepflow_client import StepflowClient
 
 from tests.differences import has
 from tests.server.flows import ECHO, FAIL, one_step
@@ -85,6 +87,28 @@ async def test_what_a_component_quotes_of_secret_variables_is_hidden(client: Any
             assert secret not in each
     assert result.error.message.count("***") == 5
     assert "readable-text" in result.error.message
+
+
+@pytest.mark.parametrize("scope", [None, "quoting"])
+async def test_a_run_found_under_its_key_is_read_like_the_callers_own(
+    worker_runtime: Any, scope: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STEPFLOW_VAR_PLAIN", "readable-text")
+    key: dict[str, Any] = {"idempotency_key": f"k-{time.time_ns()}", "idempotency_scope": scope}
+    failing = one_step(FAIL, QUOTED, schemas={"type": "object", "properties": {"variables": DECLARED}})
+    # With a scope, the run is one of another version of the flow.
+    later = {**failing, "description": "changed"} if scope else failing
+    options: dict[str, Any] = {"variables": SECRETS, "variables_from_env": True, **key}
+    async with StepflowClient(worker_runtime.url) as one, StepflowClient(worker_runtime.url) as other:
+        first = await one.run(failing, None, **options)
+        found = await other.run(later, None, **options)
+        assert found.run_id == first.run_id
+        assert found.error.message == first.error.message
+        assert found.error.message.count("***") == 5
+        assert "readable-text" in found.error.message
+        ordered = {**key, "idempotency_key": f"{key['idempotency_key']}-ordered"}
+        outputs = [text((await each.run(WRITTEN, INPUT, **ordered)).output) for each in (one, other)]
+        assert outputs[0] == outputs[1]
 
 
 async def _events(client: Any, run_id: str) -> Any:

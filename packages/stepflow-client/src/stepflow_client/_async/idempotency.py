@@ -19,6 +19,7 @@ from .._calls.rerun_plan import drop_kept_overrides
 from .._codec import call_arguments, idempotency_markers as markers, responses
 from .._codec.call_arguments import RunArguments, RunCall, parse_declared_variables
 from .._concurrency import async_compute
+from .._data.values import PLAIN
 from .._rules import key_lock
 from .._rules.key_lock import KeyLock, KeyRun, PublishedCall
 from .._rules.retries import TRANSIENT_ERRORS, parse_date
@@ -240,7 +241,18 @@ class KeyedRuns:
             message = f"{used}, with different input, variables or overrides"
             hint = "use a new key for a different call, or find_run() to get the existing run"
             raise errors.IdempotencyConflictError(message, run_id=run_id, hint=hint)
+        self._remember_decoder(keyed, run)
         return responses.StartedRun(run.run_id, run.status, [], None if run.flow_id == keyed.flow_id else run.flow_id)
+
+    def _remember_decoder(self, keyed: _KeyedCall, run: RunDetails) -> None:
+        """Decode responses about a run that an earlier call created as if this call had created it."""
+        decoders = self._connection.decoders
+        needs = keyed.needs if run.flow_id == keyed.flow_id else self._flows.get_remembered_copy(run.flow_id).needs
+        if needs is None or run.run_id in decoders:
+            return
+        decoder = needs.make_decoder(keyed.add_env_variables(needs.declared).variables)
+        if decoder is not PLAIN:
+            decoders.put_newest(run.run_id, decoder)
 
     def _make_key_lock(self, keyed: _KeyedCall, digest: str, sights: key_lock.FirstSeen) -> KeyLock:
         floor, server_time = self._connection.timings.key_lease, self._get_server_time_of_last_response
