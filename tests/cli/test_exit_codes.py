@@ -166,6 +166,24 @@ def test_the_code_of_an_error() -> None:
         assert found == dict.fromkeys(names.split(), code)
 
 
+@pytest.mark.parametrize(
+    ("hint", "adapted"),
+    [
+        (
+            "use a new key for a different call, or find_run() to get the existing run",
+            "use a new key for a different call",
+        ),
+        (
+            "possibly with a longer timeout=, to get or create the run",
+            "possibly with a longer --timeout, to get or create the run",
+        ),
+        ("to skip checking inputs, use check_input=False", "to skip checking inputs, use --no-check"),
+    ],
+)
+def test_hints_name_options_of_the_command(hint: str, adapted: str) -> None:
+    assert convert_to_problem(errors.IdempotencyConflictError("message", hint=hint)).hint == adapted
+
+
 ONE_CODE = {
     "a malformed id": (
         ExitCode.USAGE,

@@ -215,6 +215,8 @@ def test_a_key_has_one_run(flow: Path, server_url: str) -> None:
     refused = submit("8", "--idempotency-key", key)
     assert refused.code == 2
     assert f"run {told[0].strip()} already exists for the idempotency key '{key}'" in refused.stderr.replace("\n", " ")
+    assert f"different call, or 'stepflow runs get {told[0].strip()}' to see the existing run\n" in refused.stderr
+    assert "\nserver " in refused.stderr
     assert submit("8", "--idempotency-key", "").code == 2
 
 

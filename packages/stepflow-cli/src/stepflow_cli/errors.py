@@ -128,7 +128,15 @@ ARGUMENTS = {
 
 SERVER_FAILURES = {
     *("server_connection", "request_timeout", "invalid_response", "api", "invalid_request", "authentication"),
-    *("not_found", "conflict", "rate_limit", "server_fault", "unsupported_by_server", "invalid_flow"),
+    *(
+        "not_found",
+        "conflict",
+        "idempotency_conflict",
+        "rate_limit",
+        "server_fault",
+        "unsupported_by_server",
+        "invalid_flow",
+    ),
     *("run_failed", "run_cancelled", "run_timeout", "ambiguous_run"),
 }
 """Kinds of failures caused by a server's response, or the lack of one."""
@@ -303,6 +311,9 @@ def _adapt_client_hint(error: StepflowClientError) -> str | None:
     """The client's hints name its arguments. Here, they have to name options."""
     hint = re.sub(r"^add (\w+) to the variables\b", r"set it with --var \1=VALUE", error.hint or "")
     hint = re.sub(r"or read (\w+) from the environment$", r"or read \1 with --variables-from-env", hint)
+    hint = re.sub(r"\btimeout=", "--timeout", re.sub(r"\bcheck_input=False\b", "--no-check", hint))
+    see = f", or 'stepflow runs get {error.run_id}' to see the existing run" if error.run_id else ""
+    hint = hint.replace(", or find_run() to get the existing run", see)
     candidates: Sequence[str] = getattr(error, "candidates", ())
     if not hint and candidates:
         hint = f"it may be one of these runs: {', '.join(candidates)}"
