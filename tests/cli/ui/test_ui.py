@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
+import shlex
 import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import httpx
 import pytest
 from stepflow_client import StepflowRuntime
 
-from tests.cli.command import Stepflow
+from tests.cli.command import FORKED, Stepflow, forked
 from tests.cli.golden import Golden
-from tests.cli.ui.process import StartUi
+from tests.cli.ui.process import StartUi, read_link
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -105,3 +108,23 @@ def test_a_folder_that_does_not_exist(stepflow: Stepflow, server: str) -> None:
         done = stepflow("ui", "--no-open", "--flows", name)
         assert done.code == 2
         assert "--flows" in done.stderr
+
+
+def test_a_browser_in_the_terminal_has_its_page_before_it_ends(tmp_path: Path, newest_server: StepflowRuntime) -> None:
+    program = (
+        "import sys, httpx\n"
+        "with httpx.Client(follow_redirects=True, trust_env=False, timeout=20) as client:\n"
+        "    print(client.get(sys.argv[1]).status_code, file=sys.stderr)"
+    )
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -c {shlex.quote(program)} "$1"\n')
+    browser.chmod(0o755)
+    environment = {**forked(), "HOME": str(tmp_path), "BROWSER": f"{browser} %s"}
+    command = [str(FORKED), "ui", "--url", newest_server.url]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        try:
+            read_link(process)
+            assert "200\n" in itertools.islice(process.stderr, 2)
+        finally:
+            process.kill()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 
 from ..errors import current_session
 from ..server.accepted_addresses import AcceptedAddresses
@@ -54,10 +55,8 @@ def serve_pages(
             print(f"Pages about {target.client.url}, for {where}; Ctrl-C stops them.", file=sys.stderr)
         print(url, file=sys.stderr, flush=True)
         if not no_open:
-            import webbrowser
-
-            if not webbrowser.open(url):
-                print("Could not start a browser: open the link yourself.", file=sys.stderr, flush=True)
+            # A browser in the terminal, such as lynx, has only opened once it ends, and waits for this server.
+            threading.Thread(target=_open_browser, args=(url,), daemon=True).start()
 
     with open_listening_socket(host, port) as listening, target.history.recording_runs():
         addresses = AcceptedAddresses.from_socket(listening, host)
@@ -65,3 +64,10 @@ def serve_pages(
         sessions, stopping = Sessions(print_link), asyncio.Event()
         app = build_application(target.create_async_client, target.history, flows, addresses, sessions, stopping)
         serve_asgi(app, listening, stopping, lambda: print_link(sessions.token))
+
+
+def _open_browser(url: str) -> None:
+    import webbrowser
+
+    if not webbrowser.open(url):
+        print("Could not start a browser: open the link yourself.", file=sys.stderr, flush=True)
