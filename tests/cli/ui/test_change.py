@@ -219,6 +219,40 @@ def test_a_secret_of_a_trial_is_not_repeated_but_used(session: httpx.Client, new
     assert [each.output["name"] for each in results] == ["s3cr3t-value"] * 2
 
 
+def test_a_masked_input_is_never_sent(session: httpx.Client, newest_server: StepflowRuntime) -> None:
+    flow_id = newest_server.sync_client.store_flow({**FLOW, "name": "masked"}).flow_id
+    start = f"/flows/{flow_id}/start"
+    page = session.get(f"/flows/{flow_id}")
+    (key,) = re.findall(r'<input type="password"[^>]*id="([^"]*)"', page.text)
+    data = {**form(page, start), "raw": '{"name": "quotes s3cr3t-value", "mood": "a"}', key: "s3cr3t-value"}
+    run_id = location(session.post(start, data=data)).rpartition("/")[2]
+    newest_server.sync_client.wait_run(run_id, timeout=60)
+    path = f"/runs/{run_id}/change"
+    # The history has the input only with its secret masked.
+    assert "enter them again: inputs" in session.get(path).text
+    for values in ({}, {"raw": '{"name": "quotes ***", "mood": "b"}'}):
+        refused = send(session, path, do="run", **{key: "s3cr3t-value"}, **values)
+        assert refused.status_code == 400
+        assert ("stands for a secret" if values else "executed steps read the flow&#39;s input") in refused.text
+    again = session.get(f"/flows/{flow_id}?again={run_id}")
+    refused = session.post(start, data={**form(again, start), "raw": '{"name": "quotes ***", "mood": "a"}'})
+    assert refused.status_code == 400
+    assert "stands for a secret" in refused.text
+    assert len(newest_server.sync_client.list_runs(flow_name="masked").runs) == 1
+    fields = names(session, path)
+    new = location(send(session, path, do="run", **{fields["name"]: "new", key: "s3cr3t-value"}))
+    assert ended(newest_server, new).output["name"] == "new"
+
+
+def test_stars_are_data_in_a_flow_without_secrets(session: httpx.Client, newest_server: StepflowRuntime) -> None:
+    flow = {"name": "stars", "schemas": {"properties": {"input": FLOW["schemas"]["properties"]["input"]}}}
+    run_id = started(session, newest_server, {"mood": "a"}, **flow)
+    path = f"/runs/{run_id}/change"
+    fields = names(session, path)
+    new = location(send(session, path, do="run", **{fields["name"]: "***"}))
+    assert ended(newest_server, new).output["name"] == "***"
+
+
 def test_a_run_that_goes_on_is_not_changed(session: httpx.Client, newest_server: StepflowRuntime) -> None:
     flow = {"name": "slow", "steps": [{"id": "a", "component": "/builtin/sleep", "input": {"duration_ms": 20_000}}]}
     run_id = newest_server.sync_client.submit({**flow, "output": {"$step": "a"}})

@@ -9,7 +9,6 @@ from typing import Any
 
 from stepflow_client import InvalidArgumentError, Keep, RunArguments, RunDetails, StoredFlow
 from stepflow_client._command import FailureGroup, apply_patch, make_merge_patch
-from stepflow_client._data.secrets import has_hidden_part
 from stepflow_client.flows.graph import get_steps_by_id
 from stepflow_client.flows.interpreter import apply_overrides_if_valid
 from stepflow_client.flows.run_requirements import check_inputs
@@ -24,6 +23,7 @@ from .schema_forms import (
     get_field_texts,
     parse_json_or_yaml,
     parse_submitted_object,
+    reject_masked_value,
     restore_submitted_texts,
     should_use_raw_text,
 )
@@ -179,7 +179,7 @@ def make_rerun_arguments(subject: ItemsToChange, form: Mapping[str, str]) -> dic
         if subject.step in subject.steps_with_overrides:
             before, after = subject.step_input, parse_json_or_yaml(form.get("step_input", ""))
             if before != after:
-                _reject_masked_value(after)
+                reject_masked_value(after, subject.stored.flow)
                 overrides.append({subject.step: {"input": make_merge_patch(before, after)}})
     except ValueError as error:
         raise InvalidChangeError(f"{name}: {error}", replace(shown, errors={name: str(error)})) from None
@@ -187,25 +187,29 @@ def make_rerun_arguments(subject: ItemsToChange, form: Mapping[str, str]) -> dic
 
 
 def _apply_input_edits(subject: ItemsToChange, form: Mapping[str, str]) -> list[Any] | None:
-    """Returns the inputs of all items. None if they're unknown and none was entered."""
+    """Returns the inputs of all items. None if they're unknown or masked, and none was entered."""
     known, fields = subject.arguments.inputs, subject.fields[0]
     entered = None
     if should_use_raw_text(fields, form):
         entered = parse_json_or_yaml(form.get("raw", ""))
     elif any(form.get(name) for name in get_field_texts(fields)):
         entered = parse_submitted_object(fields, form)
+    edited: list[Any] | None
     if known is None:
-        return None if entered is None else [entered] * subject.total
-    if entered == subject.masked_input:
-        return known
-    _reject_masked_value(entered)
-    if subject.group is None:
-        return [entered if index == subject.index else value for index, value in enumerate(known)]
-    # The items have different inputs, so apply only the edits made to the displayed one.
-    patch = make_merge_patch(subject.masked_input, entered)
-    return [apply_patch(value, patch) if index in subject.item_indexes else value for index, value in enumerate(known)]
-
-
-def _reject_masked_value(value: Any) -> None:
-    if has_hidden_part(value):
-        raise ValueError("*** stands for a secret value: enter the value itself")
+        edited = None if entered is None else [entered] * subject.total
+    elif entered == subject.masked_input:
+        edited = known
+    elif subject.group is None:
+        edited = [entered if index == subject.index else value for index, value in enumerate(known)]
+    else:
+        # The items have different inputs, so apply only the edits made to the displayed one.
+        patch, changed = make_merge_patch(subject.masked_input, entered), set(subject.item_indexes)
+        edited = [apply_patch(value, patch) if index in changed else value for index, value in enumerate(known)]
+    try:
+        reject_masked_value(edited and [edited[index] for index in subject.item_indexes], subject.stored.flow)
+    except ValueError:
+        if edited is not known:
+            raise
+        # The history has masked it. The rerun fails if it executes a step that reads the input.
+        return None
+    return edited

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from stepflow_client import FlowFileError
 from stepflow_client._data.flow_declarations import get_fields as properties_of
+from stepflow_client._data.secrets import get_hidden_mark, has_hidden_part
 from stepflow_client._editing.text_edits import dump_json
 from stepflow_client.flows.json_schema import find_mismatches, is_number, resolve_ref
 from stepflow_client.flows.reading import parse_json, parse_yaml
@@ -149,6 +150,16 @@ def parse_json_or_yaml(text: str) -> Any:
         return parse_yaml(text, "the text")
     except FlowFileError as error:
         raise failure or ValueError(error.message) from None
+
+
+def reject_masked_value(value: Any, flow: Mapping[str, Any]) -> None:
+    """Check that a value for a run of a flow has no part that pages or the history show masked.
+
+    Raises:
+        ValueError: If it has one.
+    """
+    if has_hidden_part(value, get_hidden_mark(flow)):
+        raise ValueError("*** stands for a secret value: enter the value itself")
 
 
 _MAX_FIELDS = 100

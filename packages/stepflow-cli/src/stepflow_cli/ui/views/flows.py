@@ -28,6 +28,7 @@ from ..schema_forms import (
     format_editable_json,
     parse_json_or_yaml,
     parse_submitted_object,
+    reject_masked_value,
     restore_submitted_texts,
     should_use_raw_text,
 )
@@ -137,6 +138,7 @@ async def start_flow(request: Request) -> Response:
             if is_text
             else await run_in_threadpool(parse_submitted_object, inputs, form)
         )
+        reject_masked_value(given, stored.flow)
     except InvalidFormError as error:
         return await render_with_problem(error, inputs=error.fields)
     except ValueError as error:
