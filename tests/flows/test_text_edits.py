@@ -1,4 +1,4 @@
-"""Keys and elements are added, removed, moved and wrapped in the style of the text around them."""
+"""Text edits that add, remove, move and wrap keys and elements, and keep the style of the file."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def node_at(text: str, *path: str | int) -> Node:
     return node
 
 
-def edited(text: str, edits: Sequence[Edit]) -> str:
-    """Return the text with the edits, made as one fix; "" if there are none."""
+def apply_fix(text: str, edits: Sequence[Edit]) -> str:
+    """Apply the edits as one fix and return the text, or "" if there are no edits."""
     fix = text_edits.combine_edits(text, edits)
     if fix is None:
         assert edits == []
@@ -54,7 +54,7 @@ def edited(text: str, edits: Sequence[Edit]) -> str:
         ("- 1\n", (0,), "[]\n"),
         ("- - 1\n  - 2\n- 3\n", (0, 1), "- - 1\n- 3\n"),
         ("x:\r\n  a: 1\r\n  b: 2\r\n", ("x", "b"), "x:\r\n  a: 1\r\n"),
-        # What an alias or a merge repeats stands elsewhere.
+        # An alias or a merge key repeats content that is defined elsewhere.
         ("x: &x {a: 1}\ny: *x\n", ("y", "a"), ""),
         ("x: &x {a: 1}\ny: {<<: *x}\n", ("y", "a"), ""),
         ("x: &x [1]\ny: *x\n", ("y", 0), ""),
@@ -66,7 +66,7 @@ def test_a_key_or_an_element_is_removed(text: str, path: tuple[str | int, ...], 
         edits = text_edits.build_element_removal(text, holder, last)
     else:
         edits = text_edits.build_key_removal(text, holder, last)
-    assert edited(text, edits) == expected
+    assert apply_fix(text, edits) == expected
     value = holder.value
     del value[last]
     assert not expected or node_at(expected, *path[:-1]).value == value
@@ -94,7 +94,7 @@ def test_a_key_or_an_element_is_removed(text: str, path: tuple[str | int, ...], 
 )
 def test_a_key_is_added(text: str, path: tuple[str | int, ...], value: Any, expected: str) -> None:
     holder = node_at(text, *path)
-    assert edited(text, text_edits.build_key_addition(text, holder, "new", value)) == expected
+    assert apply_fix(text, text_edits.build_key_addition(text, holder, "new", value)) == expected
     assert not expected or node_at(expected, *path).value == {**holder.value, "new": value}
 
 
@@ -109,9 +109,9 @@ def test_a_key_is_added(text: str, path: tuple[str | int, ...], value: Any, expe
         ("x: &x 1\ny: *x\n", ("y",), ""),
     ],
 )
-def test_a_value_is_put_under_a_new_key(text: str, path: tuple[str | int, ...], expected: str) -> None:
+def test_a_value_is_wrapped_in_a_key(text: str, path: tuple[str | int, ...], expected: str) -> None:
     node = node_at(text, *path)
-    assert edited(text, text_edits.build_value_wrapping(text, node, "$literal")) == expected
+    assert apply_fix(text, text_edits.build_value_wrapping(text, node, "$literal")) == expected
     assert not expected or node_at(expected, *path).value == {"$literal": node.value}
 
 
@@ -125,9 +125,9 @@ def test_a_value_is_put_under_a_new_key(text: str, path: tuple[str | int, ...], 
         ("y: &y [1, 2]\nx: *y\n", 1, 0, ""),
     ],
 )
-def test_an_element_is_moved_before_an_earlier_one(text: str, index: int, before: int, expected: str) -> None:
+def test_an_element_is_moved_forward(text: str, index: int, before: int, expected: str) -> None:
     holder = node_at(text, "x")
-    assert edited(text, text_edits.build_element_move(text, holder, index, before)) == expected
+    assert apply_fix(text, text_edits.build_element_move(text, holder, index, before)) == expected
     value = list(holder.value)
     value.insert(before, value.pop(index))
     assert not expected or node_at(expected, "x").value == value
@@ -145,14 +145,14 @@ def test_an_element_is_moved_before_an_earlier_one(text: str, index: int, before
         ("x: 1\n", "a: b", "x: 'a: b'\n"),
         ("x: old\n", "a\nb", "x: |-\n  a\n  b\n"),
         ("x: old\n", "a\n\nb\n", "x: |\n  a\n\n  b\n"),
-        # In a literal block, a comment would be text, an indented first line would need a number, and a last line that
-        # is empty a plus.
+        # A literal block cannot have a comment, and would need an indentation indicator for an indented first line and
+        # `+` for an empty last line.
         ("x: old  # why\n", "a\nb", 'x: "a\\nb"  # why\n'),
         ("x: old\n", " a\nb", 'x: " a\\nb"\n'),
         ("x: old\n", "a\n\n", 'x: "a\\n\\n"\n'),
         ("x: old\n", "a\u2028\nb", 'x: "a\\u2028\\nb"\n'),
         ("x: |\n  a\n  b\n\ny: 1\n", "c\n", "x: |\n  c\n\ny: 1\n"),
-        # Only what differs changes.
+        # Only the differing parts change.
         ("x: {a: 1,  b: [1,  2]}\n", {"a": 1, "b": [1, 3]}, "x: {a: 1,  b: [1,  3]}\n"),
         ("x:\n  a: 1  # why\n  b: 2\n", {"a": 1, "b": 3}, "x:\n  a: 1  # why\n  b: 3\n"),
         ("x:\n- 1  # why\n- 2\n", [1, {"a": 1}], 'x:\n- 1  # why\n- {"a": 1}\n'),
@@ -168,14 +168,14 @@ def test_an_element_is_moved_before_an_earlier_one(text: str, index: int, before
         ("x:\n- 1\n- 2\ny: 2\n", {"b": 1}, "x:\n  b: 1\ny: 2\n"),
         ("x:\n    a: 1\n", {"b": {"c": 1}}, "x:\n    b:\n      c: 1\n"),
         ("x:\n  a: 1\n", 5, "x:\n  5\n"),
-        # What an anchor, an alias or a merge shares is not changed in its place.
+        # Content shared by an anchor, an alias or a merge key is not changed where it is defined.
         ("y: &y {a: 1}\nx: *y\n", {"a": 2}, "y: &y {a: 1}\nx:\n  a: 2\n"),
         ("y: &y [1]\nx: *y\n", [2], "y: &y [1]\nx:\n  - 2\n"),
         ("y: &y {a: 1}\nx: {<<: *y}\n", {"a": 2}, 'y: &y {a: 1}\nx: {"a": 2}\n'),
         ("x: 1\n", 1, "x: 1\n"),
     ],
 )
-def test_a_value_is_replaced_where_it_differs(text: str, value: Any, expected: str) -> None:
+def test_only_the_differing_parts_of_a_value_are_replaced(text: str, value: Any, expected: str) -> None:
     root = parse_tree(text, "f.yaml")
     edits = list(text_edits.iter_minimal_value_edits(text, root, root.keys["x"], root.items["x"], value))
     changed = text_edits.apply_edits(text, edits)
@@ -199,7 +199,7 @@ def test_a_value_is_replaced_where_it_differs(text: str, value: Any, expected: s
         ({"a": [1, None, True]}, "{a: [1, null, true]}"),
     ],
 )
-def test_a_value_on_one_line_is_as_plain_as_it_can_be(value: Any, written: str) -> None:
+def test_inline_values_are_quoted_only_if_necessary(value: Any, written: str) -> None:
     assert text_edits.format_inline("a: 1", value) == written
     assert parse_yaml(written) == value
     assert text_edits.format_inline(' {"a": 1}', {"a b": [value]}).startswith('{"a b": [')
@@ -217,7 +217,7 @@ def test_a_file_keeps_its_byte_order_mark_and_line_endings() -> None:
     assert caught.value.path == "f.yaml"
 
 
-def test_keys_in_block_style() -> None:
+def test_keys_are_written_in_block_style() -> None:
     written = text_edits.format_block_keys({"a b": {"x": 1}, "c": ["y"], "a\\b": {"z": 2}, "\u2028": [3]}, 2)
     assert written == '  a b:\n    x: 1\n  c:\n    - y\n  "a\\\\b":\n    z: 2\n  "\\u2028":\n    - 3'
     assert text_edits.format_block({"a": "\u2028"}, 2) == '  {"a": "\\u2028"}'
@@ -228,16 +228,16 @@ def test_keys_in_block_style() -> None:
     ("char", "written"),
     [("\uffff", "\\uffff"), ("😀", "😀"), ("\U000e0001", "\U000e0001"), ("ä", "ä"), ("\x7f", "\\u007f")],
 )
-def test_json_is_valid_yaml_too(char: str, written: str) -> None:
+def test_dumped_json_is_valid_yaml(char: str, written: str) -> None:
     assert text_edits.dump_json(char) == f'"{written}"'
     assert parse_yaml(text_edits.dump_json(char)) == char
     assert text_edits.dump_json({"a": char}, "  ") == f'{{\n  "a": "{written}"\n}}'
 
 
-def test_a_key_is_added_below_the_last_key_of_a_bracketed_mapping() -> None:
+def test_a_key_is_added_below_the_last_key_of_a_flow_mapping() -> None:
     text = "x: {a: 1,\n    b: 2}\n"
     edit = text_edits.build_keys_addition(text, node_at(text, "x"), {"c": [3]})
-    assert edited(text, [edit]) == "x: {a: 1,\n    b: 2,\n    c: [\n        3\n    ]}\n"
+    assert apply_fix(text, [edit]) == "x: {a: 1,\n    b: 2,\n    c: [\n        3\n    ]}\n"
     text = "x: {a: 1, b: {\n  c: 2}}\n"
     edit = text_edits.build_keys_addition(text, node_at(text, "x"), {"d": [3]})
-    assert edited(text, [edit]) == "x: {a: 1, b: {\n  c: 2},\n          d: [3]}\n"
+    assert apply_fix(text, [edit]) == "x: {a: 1, b: {\n  c: 2},\n          d: [3]}\n"

@@ -1,4 +1,4 @@
-"""Flows evaluated as servers do: which steps run, how often, and how they fail."""
+"""Flow evaluation with the semantics of the server: which steps run, how often, and how they fail."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from stepflow_client.flows.interpreter import (
 )
 
 
-def evaluated(flow: dict[str, Any], *outcomes: Any, given: Any = None, **variables: Any) -> tuple[Any, list[str]]:
-    """Return the output of a flow, or the code and message of its failure, and the components that were called."""
-    left: Iterator[Any] = iter(outcomes)
+def evaluate(flow: dict[str, Any], *outcomes: Any, given: Any = None, **variables: Any) -> tuple[Any, list[str]]:
+    """Run a flow. Return its output (or its error code and message) and the components called."""
+    remaining: Iterator[Any] = iter(outcomes)
     called = list[str]()
 
     def call(component: str, step_input: Any) -> Any:
         called.append(component)
-        outcome = next(left, step_input)
+        outcome = next(remaining, step_input)
         if isinstance(outcome, Failure):
             raise outcome
         return outcome
@@ -59,16 +59,16 @@ def step(name: str, given: Any = None, **more: Any) -> dict[str, Any]:
         ({"action": "useDefault", "defaultValue": 7}, [broken(1)], (1, "boom"), 1),
     ],
 )
-def test_a_step_that_fails(handling: Any, outcomes: list[Any], output: Any, number: int) -> None:
+def test_error_handling_of_a_step(handling: Any, outcomes: list[Any], output: Any, number: int) -> None:
     flow = {"steps": [step("a", onError=handling)], "output": {"$step": "a"}}
-    assert evaluated(flow, *outcomes) == (output, ["/a"] * number)
+    assert evaluate(flow, *outcomes) == (output, ["/a"] * number)
 
 
-def test_failures_that_are_caught_and_those_that_are_repeated() -> None:
+def test_which_error_codes_are_caught_and_which_are_retried() -> None:
     caught, repeated = list[int](), list[int]()
     for code in range(13):
-        caught += [code] if evaluated(_flow_with({"action": "useDefault"}), broken(code))[0] is None else []
-        repeated += [code] if evaluated(_flow_with({"action": "retry"}), broken(code), 5)[0] == 5 else []
+        caught += [code] if evaluate(_flow_with({"action": "useDefault"}), broken(code))[0] is None else []
+        repeated += [code] if evaluate(_flow_with({"action": "retry"}), broken(code), 5)[0] == 5 else []
     assert (caught, repeated) == ([2, 3, 4, 5, 6, 7, 8, 10], [3, 7])
 
 
@@ -76,21 +76,21 @@ def _flow_with(handling: dict[str, Any]) -> dict[str, Any]:
     return {"steps": [step("a", onError=handling)], "output": {"$step": "a"}}
 
 
-def test_only_steps_that_are_needed_run_and_each_runs_once() -> None:
+def test_only_required_steps_run_and_each_runs_once() -> None:
     steps = [step("a", 1), step("unread", 2), step("b", {"$step": "a"}), step("must", 3, mustExecute=True)]
     output = [{"$step": "b"}, {"$step": "a"}, {"$if": {"$input": "$.x"}, "then": 1, "else": {"$step": "b"}}]
-    assert evaluated({"steps": steps, "output": output}, given={}) == ([1, 1, 1], ["/must", "/a", "/b"])
-    # All steps that the output needs run, even after one of them fails, in the order of the file.
+    assert evaluate({"steps": steps, "output": output}, given={}) == ([1, 1, 1], ["/must", "/a", "/b"])
+    # All steps the output needs run in file order, even after one of them fails.
     output = [{"$step": "b"}, {"$step": "a"}]
     steps = [step("a"), step("b")]
-    assert evaluated({"steps": steps, "output": output}, broken(), 2) == ((3, "boom"), ["/a", "/b"])
+    assert evaluate({"steps": steps, "output": output}, broken(), 2) == ((3, "boom"), ["/a", "/b"])
 
 
-def test_a_failed_step_fails_what_reads_it_but_not_a_condition() -> None:
+def test_a_failed_step_fails_its_readers_but_not_a_condition() -> None:
     steps = [step("a"), step("b", {"$step": "a"}, onError={"action": "useDefault", "defaultValue": 1})]
-    assert evaluated({"steps": steps, "output": {"$step": "b"}}, broken()) == ((3, "boom"), ["/a"])
+    assert evaluate({"steps": steps, "output": {"$step": "b"}}, broken()) == ((3, "boom"), ["/a"])
     output = {"$if": {"$step": "a"}, "then": 1, "else": "failed"}
-    assert evaluated({"steps": steps, "output": output}, broken()) == ("failed", ["/a"])
+    assert evaluate({"steps": steps, "output": output}, broken()) == ("failed", ["/a"])
 
 
 @pytest.mark.parametrize(
@@ -119,16 +119,16 @@ def test_a_failed_step_fails_what_reads_it_but_not_a_condition() -> None:
         ({"$if": 0, "then": {"a": [{"$input": "$.null"}]}}, {"a": [None]}),
     ],
 )
-def test_what_an_output_is(output: Any, expected: Any) -> None:
+def test_output_expressions(output: Any, expected: Any) -> None:
     flow = {
         "schemas": {"properties": {"variables": {"properties": {"declared": {"default": 2}, "none": None}}}},
         "steps": [step("a", {}), step("null")],
         "output": output,
     }
-    assert evaluated(flow, given={"list": [1, {"n": 5}], "null": None}, v={"n": 1})[0] == expected
+    assert evaluate(flow, given={"list": [1, {"n": 5}], "null": None}, v={"n": 1})[0] == expected
 
 
-def test_overrides_change_steps_and_must_name_them() -> None:
+def test_overrides_change_existing_steps_only() -> None:
     flow = {"steps": [step("a", {"x": 1}), step("b", 2)], "output": {"$step": "a"}}
     change = {"steps": {"a": {"$type": "merge_patch", "value": {"input": {"y": 3}}}}}
     changed = apply_overrides(flow, change)
@@ -145,10 +145,10 @@ def test_the_number_of_attempts(handling: Any, number: int) -> None:
     assert get_max_attempts(step("a", onError=handling)) == number
 
 
-def recorded(
+def evaluate_recorded(
     expression: Any, *, given: Any = NOT_KNOWN, variables: Any = NOT_KNOWN, is_over: bool = True, **outputs: Any
 ) -> Any:
-    """Return the value of an expression in a run, or what is told of its failure or of what is unknown."""
+    """Return the value of an expression in a run, or a description of its failure or of its unknown part."""
     flow = {"steps": [step(name) for name in (*outputs, "late")], "output": expression}
     steps = {
         name: StepRun({}, 0, failure=outcome) if isinstance(outcome, Failure) else StepRun({}, 0, output=outcome)
@@ -167,7 +167,7 @@ _A, _LATE, _BAD = {"$step": "a"}, {"$step": "late"}, {"$step": "bad"}
 
 
 @pytest.mark.parametrize(
-    ("expression", "told"),
+    ("expression", "expected"),
     [
         ([_A, {"x": _A}], [1, {"x": 1}]),
         ({"$literal": _A}, _A),
@@ -184,28 +184,32 @@ _A, _LATE, _BAD = {"$step": "a"}, {"$step": "late"}, {"$step": "bad"}
         (_BAD, "surely boom"),
         ([_A, _BAD, {"x": _LATE}], "surely boom, Step late not completed"),
         ([[_BAD, _LATE], _BAD], "surely boom, Step late not completed, boom"),
-        # What is unknown may have failed instead, if it can fail.
+        # An unknown part that can fail may have failed first.
         ([_BAD, {"$input": "$"}], "perhaps boom"),
         ([{"$input": "$"}, _BAD], "perhaps boom"),
         ([_BAD, {"$step": "unknown"}], "surely boom"),
         ([[_BAD, {"$input": "$"}], 1], "perhaps boom"),
         ([_BAD, [_LATE, {"$input": "$"}]], "perhaps boom, Step late not completed"),
-        # Of two unknown parts, the one that may fail is told.
+        # If two parts are unknown, the message names the one that can fail.
         ([{"$step": "unknown"}, {"$input": "$"}], "the input is unknown, and may fail"),
         ([{"$step": "unknown"}, {"$step": "other"}], "the output of step unknown is unknown, and does not fail"),
         ([{"$input": "$"}, {"$step": "unknown"}], "the input is unknown, and may fail"),
     ],
 )
-def test_what_is_known_of_an_expression_in_a_run(expression: Any, told: Any) -> None:
-    assert recorded(expression, a=1, unknown=NOT_KNOWN, other=NOT_KNOWN, bad=Failure(3, "boom")) == told
+def test_expressions_in_a_recorded_run(expression: Any, expected: Any) -> None:
+    assert evaluate_recorded(expression, a=1, unknown=NOT_KNOWN, other=NOT_KNOWN, bad=Failure(3, "boom")) == expected
 
 
-def test_a_step_of_a_run_that_goes_on_may_still_end() -> None:
-    assert recorded([_A, _LATE], is_over=False, a=1) == "step late is unknown, and may fail"
-    assert recorded([_A, {"$variable": "v"}, {"$input": "$.x"}], given={"x": 2}, variables={"v": 3}, a=1) == [1, 3, 2]
+def test_a_pending_step_of_an_active_run_is_unknown() -> None:
+    assert evaluate_recorded([_A, _LATE], is_over=False, a=1) == "step late is unknown, and may fail"
+    assert evaluate_recorded([_A, {"$variable": "v"}, {"$input": "$.x"}], given={"x": 2}, variables={"v": 3}, a=1) == [
+        1,
+        3,
+        2,
+    ]
 
 
-def test_invalid_overrides_leave_the_flow_as_it_is() -> None:
+def test_invalid_overrides_leave_the_flow_unchanged() -> None:
     flow = {"steps": [step("a", 1)], "output": {"$step": "a"}}
     for overrides in (None, {}, 5, {"gone": {"input": 2}}, {"a": 5}):
         assert apply_overrides_if_valid(flow, overrides) == flow

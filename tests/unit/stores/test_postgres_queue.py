@@ -1,4 +1,4 @@
-"""The queue of changes of a history in PostgreSQL, with connections made up by the tests."""
+"""The queue of writes to a PostgreSQL history, tested with fake connections."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ URL = "postgresql://me:hunter2@127.0.0.1:1/db?connect_timeout=3"
 DOWN = psycopg.OperationalError("it is down")
 
 
-class Plain:
-    """A connection of psycopg that notes what it is used for."""
+class FakeConnection:
+    """A fake psycopg connection that records its statements."""
 
     def __init__(self, tables: tuple[str, ...] = ("runs", "outputs")) -> None:
-        self.said: list[Any] = []
+        self.statements: list[Any] = []
         self.tables = tables
         self.closed = False
         self.descriptor = -1
 
     def execute(self, statement: str, values: Any = None) -> Any:
-        self.said.append(statement if values is None else (statement, values))
+        self.statements.append(statement if values is None else (statement, values))
         return self
 
     def fetchall(self) -> list[tuple[str]]:
@@ -40,13 +40,13 @@ class Plain:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        self.said.append("BEGIN")
+        self.statements.append("BEGIN")
         try:
             yield
         except Exception:
-            self.said.append("ROLLBACK")
+            self.statements.append("ROLLBACK")
             raise
-        self.said.append("COMMIT")
+        self.statements.append("COMMIT")
 
     def fileno(self) -> int:
         return self.descriptor
@@ -56,20 +56,20 @@ class Plain:
         raise psycopg.OperationalError("it is broken")
 
 
-class Waits(threading.Condition):
-    """A condition for which a test waits no time; it notes how long it would have, and the clock goes on so long."""
+class FakeCondition(threading.Condition):
+    """A condition that does not block: it records each timeout and advances a fake clock by it."""
 
     def __init__(self) -> None:
         super().__init__()
         self.waited: list[float] = []
         self.woken = 0
         self.now = 100.0
-        self.then: Callable[[], None] = lambda: None
+        self.on_wait: Callable[[], None] = lambda: None
 
     def wait(self, timeout: float | None = None) -> bool:
         self.waited.append(timeout or 0.0)
         self.now += timeout or 0.0
-        self.then()
+        self.on_wait()
         return True
 
     def notify_all(self) -> None:
@@ -84,24 +84,24 @@ class Waits(threading.Condition):
 
 
 class Database(SharedDatabase):
-    """A database whose connections are given by the test: each is a connection, or why there is none."""
+    """A database that opens the given connections in turn; an exception is a connection attempt that fails."""
 
-    def __init__(self, *connections: Plain | Exception) -> None:
-        self.said: list[str] = []
-        super().__init__(URL, on_failure=self.said.append, schema=("CREATE TABLE runs",))
+    def __init__(self, *connections: FakeConnection | Exception) -> None:
+        self.warnings: list[str] = []
+        super().__init__(URL, on_failure=self.warnings.append, schema=("CREATE TABLE runs",))
         self.connections = [*connections]
-        self.noted = Waits()
-        self._changed = self.noted
+        self.condition = FakeCondition()
+        self._changed = self.condition
 
     def _connect(self) -> _Connection:
-        following = self.connections.pop(0)
-        if isinstance(following, Exception):
-            raise following
-        self._connection = _Connection(following)
+        connection = self.connections.pop(0)
+        if isinstance(connection, Exception):
+            raise connection
+        self._connection = _Connection(connection)
         return self._connection
 
     def add(self, *names: str, **more: Any) -> list[Future[Any]]:
-        """Queue changes, each of which executes its name, and reads, whose names begin with `?`."""
+        """Queue a change per name, or a read if the name starts with `?`. Each job records its name as a statement."""
         for name in names:
             self._jobs.append(self.job(name, **more))
             self._size += self._jobs[-1].size
@@ -110,7 +110,7 @@ class Database(SharedDatabase):
     @staticmethod
     def job(name: str, error: Exception | None = None, size: int = 1) -> _Job:
         def act(connection: Any) -> str:
-            connection.plain.said.append(name)
+            connection.plain.statements.append(name)
             if error is not None:
                 raise error
             return name.upper()
@@ -121,17 +121,17 @@ class Database(SharedDatabase):
 
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the time be that of the last database that was made."""
+    """Use the fake clock of the most recently created database."""
     made: list[Database] = []
     begin = Database.__init__
 
-    def noted(self: Database, *connections: Plain | Exception) -> None:
+    def init(self: Database, *connections: FakeConnection | Exception) -> None:
         begin(self, *connections)
         made.append(self)
 
-    monkeypatch.setattr(Database, "__init__", noted)
-    # Only this module's clock: others, such as those of threads, must not stand still.
-    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: made[-1].noted.now if made else 0.0))
+    monkeypatch.setattr(Database, "__init__", init)
+    # Patch only this module's clock: threads, for example, need the real one.
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: made[-1].condition.now if made else 0.0))
 
 
 # Statements and URLs
@@ -152,10 +152,10 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> None:
 )  # fmt: skip
 def test_statements_are_translated(statement: str, expected: str) -> None:
     assert translate_statement(statement) == expected
-    plain = Plain()
+    plain = FakeConnection()
     assert _Connection(plain).execute(statement) is plain
     _Connection(plain).execute(statement, [1, 2])
-    assert plain.said == [expected, (expected, [1, 2])]
+    assert plain.statements == [expected, (expected, [1, 2])]
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_statements_are_translated(statement: str, expected: str) -> None:
         ("postgresql://host/db?user=me&password=hunter2", "postgresql://host/db", ("hunter2",)),
     ],
 )
-def test_the_secrets_of_a_url_are_known_longest_first(url: str, location: str, secrets: tuple[str, ...]) -> None:
+def test_url_secrets_are_sorted_longest_first(url: str, location: str, secrets: tuple[str, ...]) -> None:
     assert _split_url_secrets(url) == (location, secrets)
 
 
@@ -185,7 +185,7 @@ def test_an_error_is_one_line_without_passwords(error: Exception, text: str) -> 
     assert Database()._format_error(error) == text
 
 
-def test_psycopg_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_psycopg_is_required(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "find_spec", lambda name: None)
     with pytest.raises(InvalidArgumentError, match="a history in PostgreSQL needs psycopg"):
         Database()
@@ -207,12 +207,10 @@ def test_psycopg_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
         (psycopg.errors.UndefinedColumn("x"), True, False),
     ],
 )
-def test_which_errors_are_those_of_a_database_that_is_down(
-    error: Exception, is_open: bool | None, is_outage: bool
-) -> None:
+def test_which_errors_mean_that_the_database_is_down(error: Exception, is_open: bool | None, is_outage: bool) -> None:
     database = Database()
     if is_open is not None:
-        plain = Plain()
+        plain = FakeConnection()
         plain.closed = not is_open
         database._connection = _Connection(plain)
     assert bool(database._is_outage(error)) is is_outage
@@ -222,12 +220,13 @@ def test_which_errors_are_those_of_a_database_that_is_down(
 
 
 @pytest.mark.parametrize(
-    ("tables", "is_made"), [(("runs", "outputs", "more"), False), (("runs",), True), (("outputs",), True), ((), True)]
+    ("tables", "is_created"),
+    [(("runs", "outputs", "more"), False), (("runs",), True), (("outputs",), True), ((), True)],
 )
-def test_tables_are_made_under_a_lock_if_one_is_missing(
-    monkeypatch: pytest.MonkeyPatch, tables: tuple[str, ...], is_made: bool
+def test_tables_are_created_under_a_lock_if_one_is_missing(
+    monkeypatch: pytest.MonkeyPatch, tables: tuple[str, ...], is_created: bool
 ) -> None:
-    plain, settings = Plain(tables), dict[str, Any]()
+    plain, settings = FakeConnection(tables), dict[str, Any]()
     monkeypatch.setattr(psycopg, "connect", lambda **given: settings.update(given) or plain)
     database = Database()
     connection = SharedDatabase._connect(database)
@@ -251,15 +250,15 @@ def test_tables_are_made_under_a_lock_if_one_is_missing(
         "CREATE TABLE stepflow_history.runs",
         "COMMIT",
     ]
-    assert plain.said[1:] == (made if is_made else [])
+    assert plain.statements[1:] == (made if is_created else [])
     database._disconnect()
     assert (plain.closed, database._connection) == (True, None)
     database._disconnect()
 
 
 @pytest.mark.parametrize(("began", "is_hung"), [(None, False), (95.1, False), (95.0, True), (1.0, True)])
-def test_a_connection_without_a_response_is_shut_down(began: float | None, is_hung: bool) -> None:
-    database, plain = Database(), Plain()
+def test_a_hung_connection_is_shut_down(began: float | None, is_hung: bool) -> None:
+    database, plain = Database(), FakeConnection()
     ours, theirs = socket.socketpair()
     with ours, theirs:
         theirs.setblocking(False)
@@ -275,35 +274,35 @@ def test_a_connection_without_a_response_is_shut_down(began: float | None, is_hu
                 theirs.recv(1)
 
 
-# The thread
+# The queue thread
 
 
-def test_changes_in_a_row_are_one_transaction() -> None:
-    plain = Plain()
+def test_consecutive_changes_share_a_transaction() -> None:
+    plain = FakeConnection()
     database = Database(plain)
     done = database.add("a", "b", "c", "?d", "e", "?f")
     done[1].cancel()
     database._thread = threading.current_thread()
     database._run_jobs()
-    assert plain.said == ["BEGIN", "a", "c", "COMMIT", "?d", "e", "?f"]
+    assert plain.statements == ["BEGIN", "a", "c", "COMMIT", "?d", "e", "?f"]
     assert [each.result() for each in done if not each.cancelled()] == ["A", "C", "?D", "E", "?F"]
     assert database._thread is None
-    assert (database._size, database.said) == (0, [])
-    assert database._began is None, "an idle connection does not hang"
-    assert database.noted.waited == [module._IDLE]
+    assert (database._size, database.warnings) == (0, [])
+    assert database._began is None, "an idle connection is not a hung one"
+    assert database.condition.waited == [module._IDLE]
 
 
 def test_a_transaction_has_a_limited_number_of_changes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_MAX_AT_ONCE", 2)
-    plain = Plain()
+    plain = FakeConnection()
     database = Database(plain)
     database.add("a", "b", "c", "d", "e")
     database._run_jobs()
-    assert plain.said == ["BEGIN", "a", "b", "COMMIT", "BEGIN", "c", "d", "COMMIT", "e"]
+    assert plain.statements == ["BEGIN", "a", "b", "COMMIT", "BEGIN", "c", "d", "COMMIT", "e"]
 
 
-def test_changes_of_a_transaction_that_failed_are_made_one_by_one() -> None:
-    plain = Plain()
+def test_changes_of_a_failed_transaction_are_retried_one_by_one() -> None:
+    plain = FakeConnection()
     database = Database(plain)
     database.add("a")
     database.add("b", error=ValueError("no"))
@@ -311,50 +310,50 @@ def test_changes_of_a_transaction_that_failed_are_made_one_by_one() -> None:
     done = [*done, *database.add("?d", "e", "f")][:3]
     database._run_jobs()
     one_by_one = ["a", "b", "c", "?d", "BEGIN", "e", "f", "COMMIT"]
-    assert plain.said == ["BEGIN", "a", "b", "ROLLBACK", *one_by_one]
+    assert plain.statements == ["BEGIN", "a", "b", "ROLLBACK", *one_by_one]
     assert (done[0].result(), str(done[1].exception()), done[2].result()) == ("A", "no", "C")
-    assert database.said == ["the history cannot do b in postgresql://127.0.0.1:1/db: no"]
+    assert database.warnings == ["the history cannot do b in postgresql://127.0.0.1:1/db: no"]
     database.add("g", error=ValueError("nor this"))
     database._run_jobs()
-    assert len(database.said) == 1, "only the first one is reported"
+    assert len(database.warnings) == 1, "only the first failure is reported"
 
 
-def test_only_the_changes_of_a_transaction_that_failed_are_made_one_by_one() -> None:
-    plain = Plain()
+def test_changes_queued_after_a_failed_transaction_share_one_again() -> None:
+    plain = FakeConnection()
     database = Database(plain)
     database.add("a", error=ValueError("no"))
     database.add("b", "c")
     act = database._jobs[0].action
 
     def add_more(connection: Any) -> Any:
-        if "ROLLBACK" in plain.said:
+        if "ROLLBACK" in plain.statements:
             database.add("d", "e")
         return act(connection)
 
     database._jobs[0] = database._jobs[0]._replace(action=add_more)
     database._run_jobs()
-    assert plain.said == ["BEGIN", "a", "ROLLBACK", "a", "b", "c", "BEGIN", "d", "e", "COMMIT"]
+    assert plain.statements == ["BEGIN", "a", "ROLLBACK", "a", "b", "c", "BEGIN", "d", "e", "COMMIT"]
 
 
-def test_each_statement_has_its_own_time() -> None:
-    database, began = Database(Plain()), list[float | None]()
+def test_the_start_time_is_reset_for_each_statement() -> None:
+    database, began = Database(FakeConnection()), list[float | None]()
     database.add("a")
     database._run_jobs()
-    database.noted.now = 200.0
+    database.condition.now = 200.0
     database._jobs.append(_Job("look", lambda connection: began.append(database._began), Future()))
     database._run_jobs()
     assert began == [200.0]
 
 
-def test_a_read_that_fails_is_not_reported() -> None:
-    database = Database(Plain())
+def test_a_failed_read_is_not_reported() -> None:
+    database = Database(FakeConnection())
     (done,) = database.add("?a", error=ValueError("no"))
     database._run_jobs()
-    assert (str(done.exception()), database.said) == ("no", [])
+    assert (str(done.exception()), database.warnings) == ("no", [])
 
 
-def test_a_connection_that_was_open_is_opened_again_at_once() -> None:
-    old, new = Plain(), Plain()
+def test_a_lost_connection_is_reopened_at_once() -> None:
+    old, new = FakeConnection(), FakeConnection()
     database = Database(old, new)
     database.add("a")
     database._run_jobs()
@@ -370,41 +369,41 @@ def test_a_connection_that_was_open_is_opened_again_at_once() -> None:
 
     database._jobs[0] = database._jobs[0]._replace(action=fail_once)
     database._run_jobs()
-    assert (new.said, database.said, old.closed) == (["b"], [], True)
-    assert database.noted.waited == [module._IDLE] * 2
+    assert (new.statements, database.warnings, old.closed) == (["b"], [], True)
+    assert database.condition.waited == [module._IDLE] * 2
     new.closed = True
-    database.connections = [Plain()]
+    database.connections = [FakeConnection()]
     database.add("c")
     database._run_jobs()
-    assert database.connections == [], "nor is one used that was closed"
+    assert database.connections == [], "a closed connection is not reused"
 
 
-def test_while_a_database_is_down_it_is_asked_less_and_less_often(caplog: pytest.LogCaptureFixture) -> None:
+def test_retries_back_off_while_the_database_is_down(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
-    plain = Plain()
+    plain = FakeConnection()
     database = Database(*[DOWN] * 8, plain, *[DOWN] * 2, plain)
     database.add("a")
     database._run_jobs()
-    assert plain.said == ["a"]
-    waited = [seconds for seconds in database.noted.waited if seconds]
+    assert plain.statements == ["a"]
+    waited = [seconds for seconds in database.condition.waited if seconds]
     assert waited == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, module._IDLE]
-    assert database.said == [
+    assert database.warnings == [
         "the history cannot do a in postgresql://127.0.0.1:1/db: "
         "it is down; changes are kept in memory until it is reachable"
     ]
     assert database._failure is None
     assert caplog.messages == ["the history postgresql://127.0.0.1:1/db is reachable again"]
     database._disconnect()
-    database.noted.waited.clear()
+    database.condition.waited.clear()
     database.add("b")
     database._run_jobs()
-    assert [seconds for seconds in database.noted.waited if seconds] == [0.1, 0.2, module._IDLE]
-    assert len(database.said) == 2, "another outage is another warning"
+    assert [seconds for seconds in database.condition.waited if seconds] == [0.1, 0.2, module._IDLE]
+    assert len(database.warnings) == 2, "each outage has a warning"
 
 
-def test_after_an_outage_the_next_one_begins_with_the_first_delay(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_backoff_starts_over_after_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_MAX_AT_ONCE", 1)
-    database, broken = Database(DOWN, DOWN, Plain(), DOWN, Plain()), [DOWN]
+    database, broken = Database(DOWN, DOWN, FakeConnection(), DOWN, FakeConnection()), [DOWN]
     database.add("a")
 
     def fail_once(connection: Any) -> None:
@@ -413,48 +412,48 @@ def test_after_an_outage_the_next_one_begins_with_the_first_delay(monkeypatch: p
 
     database._jobs.append(_Job("break", fail_once, Future(), "b"))
     database._run_jobs()
-    assert [seconds for seconds in database.noted.waited if seconds] == [0.1, 0.2, 0.1, module._IDLE]
+    assert [seconds for seconds in database.condition.waited if seconds] == [0.1, 0.2, 0.1, module._IDLE]
 
 
-def test_a_history_that_is_closed_asks_a_database_that_is_down_more_often() -> None:
-    database = Database(*[DOWN] * 3, Plain())
+def test_closing_retries_without_backoff() -> None:
+    database = Database(*[DOWN] * 3, FakeConnection())
     database._is_closing = True
     database.add("a")
     database._run_jobs()
-    assert database.noted.waited == [0.1, 0.1, 0.1, module._IDLE]
+    assert database.condition.waited == [0.1, 0.1, 0.1, module._IDLE]
 
 
-def test_reads_fail_while_the_database_is_down_and_changes_are_kept() -> None:
+def test_an_outage_fails_reads_and_keeps_changes() -> None:
     database = Database()
     first, second, third = database.add("?a", "b", "?c")
     third.cancel()
-    plain = Plain()
+    plain = FakeConnection()
     database._connection = _Connection(plain)
     database._handle_outage(database._jobs[0], DOWN)
     assert plain.closed
     assert (first.exception(), second.done(), [job.name for job in database._jobs]) == (DOWN, False, ["do b"])
-    assert (database._failure, database._retry_at, database.said) == ("it is down", 105.0, [])
+    assert (database._failure, database._retry_at, database.warnings) == ("it is down", 105.0, [])
     database._handle_outage(database._jobs[0], DOWN)
-    assert database.said == [], "it was known before"
+    assert database.warnings == [], "the outage was already known"
     database._failure = None
     database._handle_outage(database._jobs[0], DOWN)
-    assert len(database.said) == 1
+    assert len(database.warnings) == 1
 
 
-def test_what_was_lost_is_reported_once_the_queue_is_empty(caplog: pytest.LogCaptureFixture) -> None:
+def test_lost_runs_are_reported_once_the_queue_is_empty(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
-    database = Database(Plain())
-    database._connection = _Connection(Plain())
+    database = Database(FakeConnection())
+    database._connection = _Connection(FakeConnection())
     database.add("a", "b")
     database._lost = ["z"]
     database._settle_jobs([database._jobs[0]], ["A"])
-    assert (database.said, database.noted.woken) == ([], 1)
+    assert (database.warnings, database.condition.woken) == ([], 1)
     database._settle_jobs([database._jobs[0]], ["B"])
-    assert database.said == ["the history cannot record 1 run in postgresql://127.0.0.1:1/db: it was closed: z"]
-    assert caplog.messages == [], "it was reachable all the time"
+    assert database.warnings == ["the history cannot record 1 run in postgresql://127.0.0.1:1/db: it was closed: z"]
+    assert caplog.messages == [], "there was no outage"
 
 
-def test_a_job_that_was_given_up_is_not_counted_again() -> None:
+def test_an_abandoned_job_is_not_subtracted_from_the_queue_size() -> None:
     database = Database()
     database.add("a", "b", size=5)
     given_up = database.job("c", size=7)
@@ -470,16 +469,16 @@ def test_a_job_that_was_given_up_is_not_counted_again() -> None:
 # Callers
 
 
-def held(database: Database) -> None:
-    """Let the queue of a database be left as it is."""
+def hold_jobs(database: Database) -> None:
+    """Queue changes without running them."""
     database._enqueue = database._jobs.append  # type: ignore[method-assign, assignment]
 
 
-def test_changes_beyond_the_limits_are_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_changes_over_the_queue_limits_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_MAX_SIZE", 10)
     monkeypatch.setattr(module, "_MAX_CHANGES", 3)
     database = Database()
-    held(database)
+    hold_jobs(database)
     for number, size in enumerate((4, 7, 6, 1, 0, 0)):
         database.change("x", print, run_id=str(number), size=size)
     assert [job.run_id for job in database._jobs] == ["0", "2", "4"]
@@ -489,14 +488,14 @@ def test_changes_beyond_the_limits_are_lost(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_durable_change_waits_unless_the_database_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
     waits: list[float | None] = []
 
-    class Noted(Future[Any]):
+    class RecordingFuture(Future[Any]):
         def exception(self, timeout: float | None = None) -> None:
             waits.append(timeout)
             raise FutureTimeoutError
 
-    monkeypatch.setattr(module, "Future", Noted)
+    monkeypatch.setattr(module, "Future", RecordingFuture)
     database = Database()
-    held(database)
+    hold_jobs(database)
     database.change("x", print, run_id="a")
     assert waits == []
     database.change("x", print, run_id="b", is_durable=True)
@@ -506,7 +505,7 @@ def test_a_durable_change_waits_unless_the_database_is_down(monkeypatch: pytest.
     assert waits == [1.0]
 
 
-def test_one_thread_executes_what_is_queued(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_thread_runs_all_queued_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[dict[str, Any]] = []
 
     class Thread:
@@ -518,13 +517,13 @@ def test_one_thread_executes_what_is_queued(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr("threading.Thread", Thread)
     monkeypatch.setattr(module, "_running", running := set[SharedDatabase]())
-    database, looked = Database(), list[bool]()
-    database._shut_down_hung_connection = lambda: looked.append(True)  # type: ignore[method-assign]
+    database, checked = Database(), list[bool]()
+    database._shut_down_hung_connection = lambda: checked.append(True)  # type: ignore[method-assign]
     for count in (1, 2):
         database.change("x", print, run_id=str(count))
-        assert (len(database._jobs), database.noted.woken, len(looked)) == (count, count, count)
+        assert (len(database._jobs), database.condition.woken, len(checked)) == (count, count, count)
     assert started == [{"target": database._run_jobs, "name": "stepflow-history", "daemon": True}]
-    assert running == {database}, "so that it is closed when the process ends"
+    assert running == {database}, "the database must be closed at exit"
 
 
 @pytest.mark.parametrize(
@@ -537,7 +536,7 @@ def test_one_thread_executes_what_is_queued(monkeypatch: pytest.MonkeyPatch) -> 
         ("down", 0.0, False, True),
     ],
 )
-def test_a_database_that_is_down_is_asked_again_after_a_while(
+def test_a_read_retries_the_database_only_after_a_delay(
     failure: str | None, retry_at: float, has_jobs: bool, is_asked: bool
 ) -> None:
     database = Database()
@@ -559,14 +558,14 @@ def test_a_database_that_is_down_is_asked_again_after_a_while(
     assert asked == (["read"] if is_asked else [])
 
 
-def test_a_read_waits_for_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_read_times_out_after_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     database = Database()
-    held(database)
-    looks: list[float] = []
+    hold_jobs(database)
+    times: list[float] = []
 
     def wait(futures: list[Future[Any]], timeout: float) -> Any:
-        database.noted.now += timeout
-        looks.append(database.noted.now)
+        database.condition.now += timeout
+        times.append(database.condition.now)
         return type("Waited", (), {"done": set()})
 
     monkeypatch.setattr(module, "wait", wait)
@@ -574,8 +573,8 @@ def test_a_read_waits_for_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     database._shut_down_hung_connection = lambda: shut.append(True)  # type: ignore[method-assign]
     with pytest.raises(StepflowClientError, match=r"^cannot read the history .*: no response within 10 s$"):
         database.call("read", lambda connection: 1, missing=0)
-    assert 110.0 < looks[-1] < 110.2
-    assert len(shut) == len(looks) - 1 > 90
+    assert 110.0 < times[-1] < 110.2
+    assert len(shut) == len(times) - 1 > 90
     assert database._jobs[0].done.cancelled()
 
 
@@ -583,62 +582,60 @@ def test_a_read_waits_for_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     ("failure", "progress", "seconds"),
     [(None, None, 10.0), ("it is down", None, 2.0), (None, 1.0, 60.0), ("it is down", 1.0, 60.0)],
 )
-def test_closing_waits_as_long_as_the_database_accepts_changes(
-    failure: str | None, progress: float | None, seconds: float
-) -> None:
-    """There are 100 changes, of which none is made, or one after each `progress` seconds."""
+def test_closing_waits_while_changes_are_accepted(failure: str | None, progress: float | None, seconds: float) -> None:
+    """There are 100 queued changes. One is made every `progress` seconds, or none if it is None."""
     database = Database()
     for number in range(100):
         database.add(str(number), size=2)
     database._thread, database._failure = threading.current_thread(), failure
-    plain = Plain()
+    plain = FakeConnection()
     database._connection = _Connection(plain)
-    began = database.noted.now
+    began = database.condition.now
 
-    def go_on() -> None:
+    def make_progress() -> None:
         assert database._is_closing
-        if progress is not None and (database.noted.now - began) // progress >= 101 - len(database._jobs):
+        if progress is not None and (database.condition.now - began) // progress >= 101 - len(database._jobs):
             database._jobs.popleft()
 
-    looked = []
-    database._shut_down_hung_connection = lambda: looked.append(True)  # type: ignore[method-assign]
-    database.noted.then = go_on
+    checked = []
+    database._shut_down_hung_connection = lambda: checked.append(True)  # type: ignore[method-assign]
+    database.condition.on_wait = make_progress
     database.close()
-    assert database.noted.now - began == pytest.approx(seconds, abs=0.25)
+    assert database.condition.now - began == pytest.approx(seconds, abs=0.25)
     assert (database._is_closing, database._size, len(database._jobs)) == (False, 0, 0)
-    assert not plain.closed, "the thread uses it"
-    assert len(looked) == len(database.noted.waited)
-    assert database.noted.woken == 2, "so that the thread goes on, and so that it ends"
-    (said,) = database.said
-    assert said.startswith("the history cannot record ")
-    assert f": {failure or 'it was closed'}: " in said
+    assert not plain.closed, "the thread still uses it"
+    assert len(checked) == len(database.condition.waited)
+    assert database.condition.woken == 2, "once to retry at once, once to stop the thread"
+    (warning,) = database.warnings
+    assert warning.startswith("the history cannot record ")
+    assert f": {failure or 'it was closed'}: " in warning
 
 
-def test_closing_a_history_that_is_idle_closes_its_connection() -> None:
+def test_closing_an_idle_history_closes_its_connection() -> None:
     for thread, names in ((threading.current_thread(), []), (None, ["a"])):
-        database, plain = Database(), Plain()
+        database, plain = Database(), FakeConnection()
         database._connection, database._thread = _Connection(plain), thread
         database.add(*names, "?read") if names else None
         database.close()
         assert plain.closed
         assert database._connection is None
-        assert database.noted.waited == []
-        said = "the history cannot record 1 run in postgresql://127.0.0.1:1/db: it was closed: a"
-        assert database.said == ([said] if names else [])
+        assert database.condition.waited == []
+        warning = "the history cannot record 1 run in postgresql://127.0.0.1:1/db: it was closed: a"
+        assert database.warnings == ([warning] if names else [])
 
 
-def test_a_fork_leaves_the_changes_and_the_connection_to_its_parent(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_forked_child_drops_the_jobs_and_connection_of_its_parent(monkeypatch: pytest.MonkeyPatch) -> None:
     inherited: list[object] = []
     monkeypatch.setattr(module, "_inherited", inherited)
-    database, plain = Database(), Plain()
-    assert database._get_lock_of_this_process() is database.noted
+    database, plain = Database(), FakeConnection()
+    assert database._get_lock_of_this_process() is database.condition
     database._connection = connection = _Connection(plain)
     database.add("a")
     database._process = -1
     database.close()
     database.__del__()
     assert (len(database._jobs), plain.closed) == (1, False)
-    assert database._get_lock_of_this_process() is database._changed is not database.noted
+    assert database._get_lock_of_this_process() is database._changed is not database.condition
     assert database._connection is None
     assert (len(database._jobs), inherited) == (0, [connection])
     database._connection = _Connection(plain)
@@ -646,20 +643,20 @@ def test_a_fork_leaves_the_changes_and_the_connection_to_its_parent(monkeypatch:
     assert plain.closed
 
 
-def test_a_pickled_database_has_no_changes() -> None:
+def test_a_pickled_database_has_no_queue() -> None:
     database = SharedDatabase(URL, on_failure=None, schema=("CREATE TABLE runs",))
     database._lost = ["a"]
     copy = pickle.loads(pickle.dumps(database))
     assert (copy.location, copy._lost, copy._url) == ("postgresql://127.0.0.1:1/db", [], URL)
     assert copy._format_error(ValueError("hunter2")) == "***"
-    copy._on_failure = (said := list[str]()).append
+    copy._on_failure = (warnings := list[str]()).append
     for name in ("a", "b"):
         copy.report_failure_once(name, "no")
-    assert len(said) == 1, "nor has it warned"
+    assert len(warnings) == 1, "the copy has not warned yet"
 
 
 @pytest.mark.parametrize(
-    ("lost", "said"),
+    ("lost", "warning"),
     [
         ([], None),
         (["a"], "record 1 run in {}: it was closed: a"),
@@ -673,10 +670,10 @@ def test_a_pickled_database_has_no_changes() -> None:
         ),
     ],
 )
-def test_runs_that_could_not_be_recorded_are_named(lost: list[str], said: str | None) -> None:
+def test_unrecorded_runs_are_reported(lost: list[str], warning: str | None) -> None:
     database = Database()
     database._lost = lost
     database._report_unrecorded_runs()
     database._report_unrecorded_runs()
-    expected = [] if said is None else [f"the history cannot {said.format('postgresql://127.0.0.1:1/db')}"]
-    assert database.said == expected
+    expected = [] if warning is None else [f"the history cannot {warning.format('postgresql://127.0.0.1:1/db')}"]
+    assert database.warnings == expected
