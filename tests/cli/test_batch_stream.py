@@ -244,7 +244,7 @@ def test_an_interrupted_batch_without_a_file_is_watched_as_the_last_run(command:
     assert "item 1, step a: completed" in watched.stdout
 
 
-def test_a_timeout_tells_whether_the_runs_continue(command: Stepflow) -> None:
+def test_timeout_messages_say_whether_the_runs_continue(command: Stepflow) -> None:
     step = {"id": "rest", "component": "/builtin/sleep", "input": {"duration_ms": 3000}}
     flow = {"steps": [step], "output": {"$step": "rest"}}
     (command.folder / "slow.json").write_text(json.dumps(flow))

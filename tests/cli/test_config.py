@@ -318,7 +318,7 @@ def test_a_file_that_cannot_be_used(stepflow: Stepflow, file: Path, golden: Gold
     )
 
 
-def test_no_proxy_does_not_help_against_the_proxy_of_a_profile(stepflow: Stepflow) -> None:
+def test_no_proxy_does_not_apply_to_a_profile_proxy(stepflow: Stepflow) -> None:
     for key, value in {"url": "http://server.example", "proxy": "http://127.0.0.1:9"}.items():
         stepflow("config", "set", f"profiles.far.{key}", value)
     hint = stepflow("health", "--profile", "far", NO_PROXY="server.example").stderr.splitlines()[-1]

@@ -101,7 +101,7 @@ def test_a_server_that_is_not_there(stepflow: Stepflow, terminal: Callable[..., 
     assert "http://127.0.0.1:9 cannot be reached" in shown.screen
 
 
-def test_tests_run_on_its_server_whatever_the_configuration_is_now(stepflow: Stepflow, prompt: Terminal) -> None:
+def test_tests_in_a_repl_use_its_server_even_if_the_configuration_changes(stepflow: Stepflow, prompt: Terminal) -> None:
     path = stepflow.home / ".config" / "stepflow" / "config.toml"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("not TOML")

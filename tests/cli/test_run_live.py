@@ -78,7 +78,7 @@ def test_a_line_every_ten_seconds_without_a_terminal(stepflow: Stepflow, server:
 
 
 @pytest.mark.parametrize("session", [Session(quiet=True), Session(json_errors=True)])
-def test_nothing_is_shown_if_unwanted(session: Session) -> None:
+def test_progress_is_not_shown_with_quiet_or_json_errors(session: Session) -> None:
     target: Any = None
     with click.Context(cli, obj=session).scope(), showing_progress(target, "run"):
         assert "stepflow-live" not in {thread.name for thread in threading.enumerate()}

@@ -86,7 +86,7 @@ def test_widths(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_wide_headings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With --fields, headings are keys of outputs."""
+    """With --fields, the column headings are output keys."""
     monkeypatch.setenv("COLUMNS", "16")
     view = View((Column("見出し" * 3, kind="id"), Column("b", kind="id", optional=True)))
     record = {"見出し" * 3: "x", "b": "abcdefghij"}

@@ -42,7 +42,7 @@ def test_times_are_left_as_they_are(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["1x", "h", "", "next week", "1h 2x", "1h,", "2 ago hours", "-1h"])
-def test_what_is_no_time_is_refused(stepflow: Stepflow, text: str) -> None:
+def test_invalid_times_are_rejected(stepflow: Stepflow, text: str) -> None:
     done = stepflow("runs", "list", "--since", text)
     assert done.code == 2
     assert f"{text!r} is not a time\nhint: use 15m, 1h30m" in done.stderr

@@ -54,7 +54,7 @@ def test_of_two_components_of_one_name_nothing_is_known() -> None:
     assert _found("/python/echo", [_ECHO, replace(_ECHO, plugin="b")], 5) == []
 
 
-def test_keys_of_steps_in_an_input_may_be_fields() -> None:
+def test_input_fields_may_be_named_like_step_keys() -> None:
     schema = {"type": "object", "properties": {"onError": {}, "text": {}}}
     known = [{"name": "echo", "path": "/python/echo", "input_schema": schema}]
     assert _found("/python/echo", known, {"onError": 1}) == []
@@ -65,7 +65,7 @@ def test_keys_of_steps_in_an_input_may_be_fields() -> None:
         ]
 
 
-def test_components_are_suggested_by_name_and_else_listed() -> None:
+def test_unknown_components_get_a_suggestion_or_a_list() -> None:
     known = [{"name": f"c{index:02}", "path": f"/python/c{index:02}"} for index in range(14)]
     listed = ", ".join(f"/python/c{index:02}" for index in range(12))
     assert _found("/python/x", known)[0][2] == f"components are: {listed}, ..."
@@ -79,12 +79,12 @@ def test_components_are_suggested_by_name_and_else_listed() -> None:
 
 
 @pytest.mark.parametrize("component", ["//", " / ", "///", " "])
-def test_a_component_of_slashes_alone_is_not_corrected_into_one_that_has_no_name(component: str) -> None:
+def test_a_component_of_only_slashes_is_not_corrected(component: str) -> None:
     hint = "write /PREFIX/NAME, with the prefix of a route of the server"
     assert _found(component, []) == [("component-slash", "error", hint)]
 
 
-def test_a_component_with_a_route_may_have_another_one_without() -> None:
+def test_a_component_may_be_listed_with_and_without_a_route() -> None:
     listed = [
         {"name": "echo", "plugin": "a", "path": "/a/echo", "description": "Echo."},
         {"name": "echo", "plugin": "a"},
@@ -141,8 +141,8 @@ _LISTED = [{"name": "echo", "path": "/python/echo", "input_schema": _TEXT, "outp
 _DEFAULT = {"action": "useDefault", "defaultValue": 1}
 
 
-def _told(step: dict[str, Any], components: Any = None, **more: Any) -> list[str]:
-    """Return the level, the place and the hint of each finding."""
+def _describe_findings(step: dict[str, Any], components: Any = None, **more: Any) -> list[str]:
+    """Return each finding's level, path and hint."""
     flow = {"name": "f", "description": "d", "steps": [{"id": "a", **step}], "output": {"$step": "a"}, **more}
     found = check(flow, components=components).diagnostics
     return [f"{each.level.value} {each.path.removeprefix('$.steps[0].')}: {each.hint}" for each in found]
@@ -166,17 +166,17 @@ def _told(step: dict[str, Any], components: Any = None, **more: Any) -> list[str
 )  # fmt: skip
 def test_names_of_components(component: str, listed: str, unlisted: str | None) -> None:
     step = {"component": component, "input": {"text": "x"}}
-    assert _told(step, _LISTED) == [listed] * (listed is not None)
-    assert _told(step) == [listed if unlisted == "same" else unlisted] * (unlisted is not None)
+    assert _describe_findings(step, _LISTED) == [listed] * (listed is not None)
+    assert _describe_findings(step) == [listed if unlisted == "same" else unlisted] * (unlisted is not None)
 
 
-def test_keys_of_the_step_in_the_input_of_an_unknown_component_are_found() -> None:
-    told = _told({"component": "/builtin/nop", "input": {"onError": 1}})
-    assert told[1:] == ["warning input.onError: onError belongs to the step: write it next to input, not inside it"]
+def test_step_keys_in_the_input_of_an_unknown_component_are_reported() -> None:
+    found = _describe_findings({"component": "/builtin/nop", "input": {"onError": 1}})
+    assert found[1:] == ["warning input.onError: onError belongs to the step: write it next to input, not inside it"]
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "expected"),
     [
         ({"text": "x", "other": 1}, None),
         ({"text": 5}, "input.text: None"),
@@ -186,11 +186,13 @@ def test_keys_of_the_step_in_the_input_of_an_unknown_component_are_found() -> No
         (None, "input: fields are: text (string, required), n (integer)"),
     ],
 )
-def test_an_input_that_a_component_refuses_is_an_error_unless_a_default_follows(given: Any, told: str | None) -> None:
+def test_an_invalid_input_is_an_error_unless_the_step_has_a_default(given: Any, expected: str | None) -> None:
     schema = {**_TEXT, "properties": {"text": {"type": "string"}, "n": {"type": "integer"}}}
     step, known = {"component": "/python/echo", "input": given}, [{**_LISTED[0], "input_schema": schema}]
-    assert _told(step, known) == ([] if told is None else [f"error {told}"])
-    assert _told({**step, "onError": _DEFAULT}, known) == ([] if told is None else [f"warning {told}"])
+    assert _describe_findings(step, known) == ([] if expected is None else [f"error {expected}"])
+    assert _describe_findings({**step, "onError": _DEFAULT}, known) == (
+        [] if expected is None else [f"warning {expected}"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -203,13 +205,13 @@ def test_an_input_that_a_component_refuses_is_an_error_unless_a_default_follows(
         ("$", None, None),
     ],
 )
-def test_paths_into_what_a_step_returns(path: str, by_component: str | None, by_flow: str | None) -> None:
+def test_paths_into_step_outputs(path: str, by_component: str | None, by_flow: str | None) -> None:
     step, output = {"component": "/python/echo", "input": {"text": "x"}}, {"$step": "a", "path": path}
-    assert _told(step, _LISTED, output=output) == [by_component] * (by_component is not None)
-    assert _told({**step, "onError": _DEFAULT}, _LISTED, output=output) == []
+    assert _describe_findings(step, _LISTED, output=output) == [by_component] * (by_component is not None)
+    assert _describe_findings({**step, "onError": _DEFAULT}, _LISTED, output=output) == []
     own = {"properties": {"own": {"type": "string"}}, "additionalProperties": False}
     schemas = {"properties": {"steps": {"properties": {"a": own}}}}
-    assert _told(step, _LISTED, output=output, schemas=schemas) == [by_flow] * (by_flow is not None)
+    assert _describe_findings(step, _LISTED, output=output, schemas=schemas) == [by_flow] * (by_flow is not None)
 
 
 _IF = {"$if": {"$input": "$.a"}}
@@ -217,7 +219,7 @@ _WRITE = "write one of: result, next"
 
 
 @pytest.mark.parametrize(
-    ("output", "told"),
+    ("output", "expected"),
     [
         ({"result": 1}, []),
         ({"next": 1}, []),
@@ -235,21 +237,23 @@ _WRITE = "write one of: result, next"
         ({"$coalesce": [None, {"x": 1}]}, [f"error .$coalesce[1]: {_WRITE}"]),
     ],
 )
-def test_what_iterations_return_has_a_result_or_the_next_input(output: Any, told: list[str]) -> None:
+def test_iterations_must_return_result_or_next(output: Any, expected: list[str]) -> None:
     given = {"initial_input": 1, "flow": {"$literal": {"output": output}}}
-    found = _told({"component": "/builtin/iterate", "input": given})
-    assert [each.replace("input.flow.$literal.output", "") for each in found] == told
+    found = _describe_findings({"component": "/builtin/iterate", "input": given})
+    assert [each.replace("input.flow.$literal.output", "") for each in found] == expected
 
 
-def test_expressions_of_a_flow_that_is_not_escaped_are_evaluated_around_it() -> None:
-    for output, is_told in (({"$input": "$"}, True), ({"$variable": "x"}, False), (1, False)):
-        told = _told({"component": "/builtin/map", "input": {"items": [1], "workflow": {"output": output}}})
-        assert told == ["warning input.workflow: write it below $literal:"] * is_told
+def test_unescaped_expressions_of_a_nested_flow_are_evaluated_outside_it() -> None:
+    for output, has_finding in (({"$input": "$"}, True), ({"$variable": "x"}, False), (1, False)):
+        found = _describe_findings(
+            {"component": "/builtin/map", "input": {"items": [1], "workflow": {"output": output}}}
+        )
+        assert found == ["warning input.workflow: write it below $literal:"] * has_finding
 
 
-def test_fields_that_a_component_ignores_are_errors_if_they_look_misspelt() -> None:
+def test_ignored_fields_are_errors_if_they_look_misspelled() -> None:
     known = [{**_LISTED[0], "input_schema": {**_TEXT, "additionalProperties": False}}]
-    for given, told in (
+    for given, expected in (
         ({"text": {"$input": "$.x"}}, []),
         ({"text": "x", "zzz": 1}, ["warning input.zzz: fields are: text (string, required)"]),
         ({"text": "x", "txet": 1}, ["error input.txet: did you mean 'text'?"]),
@@ -258,9 +262,9 @@ def test_fields_that_a_component_ignores_are_errors_if_they_look_misspelt() -> N
             ["warning input.onError: onError belongs to the step: write it next to input, not inside it"],
         ),
     ):
-        assert _told({"component": "/python/echo", "input": given}, known) == told
-    (told_of_step,) = _told({"component": "/python/echo"}, known)
-    assert told_of_step.startswith("error ")
+        assert _describe_findings({"component": "/python/echo", "input": given}, known) == expected
+    (step_finding,) = _describe_findings({"component": "/python/echo"}, known)
+    assert step_finding.startswith("error ")
 
 
 def test_iterations_without_a_result_fail_always_or_with_a_branch() -> None:

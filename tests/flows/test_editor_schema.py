@@ -135,7 +135,7 @@ _PARTS = [{"type": "object", "properties": {"a": {"type": "integer"}}}, {"requir
     [
         (_CLOSED, {"a": "x"}, True),
         (_CLOSED, {"b": 1}, False),
-        # Other keywords may allow the field.
+        # Another keyword may allow the field.
         ({**_CLOSED, "patternProperties": {"^b": {}}}, {"b": 1}, True),
         ({**_CLOSED, "allOf": [{"properties": {"b": {}}}]}, {"b": 1}, True),
         ({"type": "object", "additionalProperties": {"type": "integer"}}, {"b": 1}, True),
@@ -161,7 +161,7 @@ _PARTS = [{"type": "object", "properties": {"a": {"type": "integer"}}}, {"requir
         ({"enum": [["x"], 2]}, 3, True),
         ({"const": "x"}, "y", False),
         ({"const": {"a": "x"}}, {"a": {"$input": "b"}}, True),
-        # Servers leave out shared schemas of their own components.
+        # Servers omit the shared schemas of their builtin components.
         ({"$ref": "#/$defs/Gone"}, 5, True),
         ({"$ref": "#/$defs/Gone"}, _WRONG, False),
         (True, 5, True),
@@ -195,7 +195,7 @@ def test_editors_can_suggest_values_of_fields(field: Any) -> None:
     ],
     ids=["items", "properties", "additionalProperties", "anyOf", "allOf"],
 )
-def test_what_is_nested_too_deeply_is_not_checked(nest: Any, value_of: Any) -> None:
+def test_deeply_nested_values_are_not_checked(nest: Any, value_of: Any) -> None:
     for depth, is_valid in ((10, False), (41, True)):
         input_schema: Any = {"type": "integer"}
         given: Any = "x"

@@ -40,7 +40,7 @@ def test_a_fault_of_a_reference_has_the_path_of_its_expression(output: str, path
     assert [each.path for each in found] == [path]
 
 
-def test_a_flow_without_a_text_has_findings_without_a_place() -> None:
+def test_findings_of_a_flow_without_text_have_no_position() -> None:
     (found,) = check_source(FlowText.from_source({"output": {"$step": "gone"}}))
     assert (found.line, found.column, found.excerpt) == (0, 0, "")
     (shown,) = make_result([found]).diagnostics
@@ -200,7 +200,7 @@ def test_paths_into_unions_are_followed() -> None:
         (11, "s0 -> s1 -> s2 -> s3 -> s4 -> s5 -> s6 -> s7 -> s8 -> s9 -> s10 -> s0"),
     ],
 )
-def test_a_large_cycle_is_not_told_in_full(number: int, shown: str) -> None:
+def test_a_message_about_a_large_cycle_is_shortened(number: int, shown: str) -> None:
     reads = [(i, (i + 1) % number) for i in range(number)]
     steps = [f"  - {{id: s{i}, component: /builtin/noop, input: {{$step: s{read}}}}}\n" for i, read in reads]
     found = find_in_text(f"name: f\ndescription: d\nsteps:\n{''.join(steps)}output: {{$step: s0}}\n", "f.yaml")

@@ -171,7 +171,7 @@ def test_a_forgotten_dollar_is_found_at_its_place(output: str, hint: str) -> Non
     assert [(each.rule, each.level, each.line, each.hint) for each in found] == [("unknown-keyword", "error", 5, hint)]
 
 
-def test_a_default_that_is_never_used_is_told_with_the_value_that_is() -> None:
+def test_the_message_about_an_unused_default_has_the_used_value() -> None:
     for schema, value in (("{type: string}", '""'), ("{type: string, default: a}", "the default in its schema")):
         text = _schema("variables", f"{{properties: {{v: {schema}}}}}", "{$variable: v, default: b}")
         (found,) = find_in_text(text, "f.yaml")
@@ -267,7 +267,7 @@ def test_the_largest_numbers(text: str, rules: list[str]) -> None:
     assert [each.rule for each in find_in_text(text, "f.yaml")] == rules
 
 
-def test_flows_within_flows_are_checked_to_a_depth() -> None:
+def test_nested_flows_are_checked_up_to_a_depth() -> None:
     for depth, rules in ((20, ["undefined-step"]), (21, [])):
         flow = "{steps: [], output: {$step: gone}}"
         for _ in range(depth):
@@ -302,6 +302,6 @@ def test_an_input_that_a_default_replaces_is_no_error() -> None:
     assert _found(_flow("{$step: a}", default)) == [("component-input", "warning")]
 
 
-def test_a_schema_outside_of_properties_is_told_with_what_to_write() -> None:
+def test_a_schema_outside_properties_gets_a_hint() -> None:
     (found,) = find_in_text("output: 1\nschemas: {input: {type: string}}\nname: f\ndescription: d\n", "f.yaml")
     assert found.hint == "write schemas: {properties: {input: ...}}"

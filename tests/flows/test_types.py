@@ -61,12 +61,12 @@ def test_each_message_tells_how_to_mend_it(path: Path) -> None:
 
 
 def test_each_message_is_as_recorded() -> None:
-    told = [
+    messages = [
         f"{path.name}:{each.line}: {each.rule} {each.level}: {each.message}{f'; {each.hint}' if each.hint else ''}"
         for path in _FILES
         for each in find_in_text(path.read_text(), path.name, _COMPONENTS, type_check=True)
     ]
-    assert told == (_FOLDER / "messages.txt").read_text().splitlines()
+    assert messages == (_FOLDER / "messages.txt").read_text().splitlines()
 
 
 def test_there_are_faults_of_each_rule() -> None:
@@ -171,11 +171,11 @@ def test_schemas_as_people_read_them(value: Any, words: str) -> None:
         (False, "nothing"),
     ],
 )
-def test_short_types_are_told_in_words(schema: Any, words: str) -> None:
+def test_short_types_are_described_in_words(schema: Any, words: str) -> None:
     assert format_type_as_noun(schema_to_type(schema)) == words
 
 
-def test_the_schema_of_an_output_has_its_fields_and_no_others() -> None:
+def test_an_output_schema_has_exactly_the_fields_of_the_output() -> None:
     given = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
     output = {"n": {"$input": "$.n"}, "list": [1, "a"], "none": {}, "all": {"$input": "$"}, "any": {"$variable": "v"}}
     assert infer({"schemas": {"properties": {"input": given}}, "output": output}).output == {
@@ -310,7 +310,7 @@ def test_the_input_by_its_uses() -> None:
     assert first.summary["input"] == "{a: unknown, b?: unknown}"
 
 
-def test_the_first_use_with_a_known_type_is_the_one_that_others_conflict_with() -> None:
+def test_conflicts_are_reported_against_the_first_use_with_a_known_type() -> None:
     path = "$.sku"
     given = [("x", "/shop/black_box", {"any": {"$input": path}}), ("price", "/shop/price", {"sku": {"$input": path}})]
     given += [("stock", "/shop/stock", {"skus": {"$input": path}})]
@@ -322,7 +322,7 @@ def test_the_first_use_with_a_known_type_is_the_one_that_others_conflict_with() 
     ]
 
 
-def test_the_first_input_of_iterations_has_the_type_that_their_flow_declares() -> None:
+def test_the_initial_iterate_input_must_have_the_declared_type() -> None:
     inner = {"schemas": {"properties": {"input": {"type": "string"}}}, "output": {"result": {"$input": "$"}}}
     found = []
     for first in (5, "five"):
@@ -339,7 +339,7 @@ def test_the_first_input_of_iterations_has_the_type_that_their_flow_declares() -
     ]
 
 
-def test_a_value_beside_those_of_an_enum_brings_the_nearest() -> None:
+def test_a_value_outside_an_enum_gets_a_suggestion() -> None:
     schemas = {"properties": {"output": {"enum": ["red", "green"]}}}
     for output, hint in (("rd", "did you mean 'red'?"), (5, "one of: red, green")):
         flow = {"name": "f", "description": "d", "schemas": schemas, "output": output}
@@ -362,7 +362,7 @@ def test_a_value_beside_those_of_an_enum_brings_the_nearest() -> None:
         ({"type": "object", "properties": {"r": {"type": "integer"}}}, {"$input": "$.text"}, "type-mismatch"),
     ],
 )
-def test_only_what_never_fits_is_certain(expected: Any, given: Any, rule: str) -> None:
+def test_only_impossible_types_are_certain_errors(expected: Any, given: Any, rule: str) -> None:
     fields = {
         "number": {"type": "number"},
         "few": {"enum": [1, 3]},
@@ -382,7 +382,7 @@ def test_only_what_never_fits_is_certain(expected: Any, given: Any, rule: str) -
     assert [each.rule for each in found] == [rule]
 
 
-def test_what_a_list_lacks_is_the_list() -> None:
+def test_hints_for_a_value_in_place_of_a_list() -> None:
     step = {"id": "a", "component": "/shop/stock", "input": {"skus": {"$input": "$.sku"}}}
     for sku, hint in (
         ({"type": "string"}, "put it in a list: [{$input: $.sku}]"),
@@ -414,7 +414,7 @@ def test_a_field_of_any_type_is_not_guessed() -> None:
             assert [each.hint for each in found if each.rule == "type-mismatch"] == [hint]
 
 
-def test_only_the_types_that_do_not_fit_are_told() -> None:
+def test_messages_list_only_the_mismatched_types() -> None:
     given = {"type": "object", "properties": {"u": {"type": ["string", "integer", "boolean"]}}, "required": ["u"]}
     step = {"id": "a", "component": "/builtin/sleep", "input": {"duration_ms": {"$input": "$.u"}}}
     flow = {"name": "f", "description": "d", "schemas": {"properties": {"input": given}}, "steps": [step]}
@@ -428,7 +428,7 @@ def test_a_reference_to_a_variable_includes_the_type_of_its_default() -> None:
     assert format_type(look_up_reference(root.items["output"], "$variable", types).type) == "string | integer"
 
 
-def test_large_types_are_told_in_part() -> None:
+def test_descriptions_of_large_types_are_shortened() -> None:
     for number, more in ((12, ""), (13, ", …")):
         fields = {f"f{index}": index for index in range(number)}
         shown = ", ".join(f"f{index}: integer" for index in range(12))
@@ -444,9 +444,9 @@ def test_large_types_are_told_in_part() -> None:
     assert len(format_type(schema_to_type({"enum": ["a" * 2_000]}), 3_000)) == 1_000
 
 
-def test_iterations_are_followed_a_few_times() -> None:
+def test_type_inference_follows_a_few_iterations() -> None:
     def flow(number: int) -> dict[str, Any]:
-        """Return a flow that gives its input in one more list, up to a number of times."""
+        """Return a flow that wraps its input in a list, `number` times at most."""
         output: Any = {"result": {"$input": "$"}}
         for _ in range(number):
             output = {"$if": {"$variable": "v"}, "then": output, "else": {"next": [{"$input": "$"}]}}
@@ -454,7 +454,7 @@ def test_iterations_are_followed_a_few_times() -> None:
 
     given = {"initial_input": 1, "flow": {"$literal": flow(1)}}
     inferred = infer({"steps": [{"id": "a", "component": "/builtin/iterate", "input": given}]})
-    # The type grows without end.
+    # The type grows with each iteration.
     assert inferred.steps[0].summary["output"].startswith("{result: unknown")
 
 
@@ -473,7 +473,7 @@ def test_long_lists_and_deep_expressions_have_parts_of_any_type() -> None:
         assert infer({"schemas": given, "steps": [step], "output": output}).summary["output"] == words
 
 
-def test_an_output_without_a_type_is_told_with_what_would_give_it_one() -> None:
+def test_an_untyped_output_gets_a_hint() -> None:
     schemas = "write schemas: {properties: {steps: {properties: {a: ...}}}}"
     flow = {"name": "f", "description": "d", "steps": [{"id": "a", "component": "/shop/black_box", "input": {}}]}
     for components, message, hint in (
@@ -494,8 +494,8 @@ def test_strict_makes_outputs_without_a_type_errors() -> None:
 def test_what_is_no_flow_is_refused(tmp_path: Path) -> None:
     (tmp_path / "list.yaml").write_text("[1]")
     (tmp_path / "broken.yaml").write_text("a: [")
-    for name, said in (("list.yaml", "is not a flow"), ("broken.yaml", "is not YAML"), ("no.yaml", "no.yaml")):
-        with pytest.raises(FlowFileError, match=said):
+    for name, message in (("list.yaml", "is not a flow"), ("broken.yaml", "is not YAML"), ("no.yaml", "no.yaml")):
+        with pytest.raises(FlowFileError, match=message):
             infer(tmp_path / name)
 
 

@@ -334,7 +334,7 @@ def test_the_secrets_of_two_runs_are_masked_in_report_and_comparison(
                 assert "***" in text, path
         for run_id in runs:
             again = session.get(f"/flows/{client.get_run(run_id).flow_id}?again={run_id}")
-            # The flow's own text shows no default of a secret variable either.
+            # The flow's source must not show a secret variable's default either.
             assert not re.search("d3f4ult|fr0m-3nv", again.text)
             assert "*** in a text" in again.text
         compared = session.get(f"/runs/{runs[1]}/compare?with={runs[0]}&item=0").text

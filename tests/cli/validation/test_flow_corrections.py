@@ -1,4 +1,4 @@
-"""Corrections make a file better or leave it alone, and change nothing beside the fault."""
+"""Corrections fix only the mistake, and leave a file alone if they cannot improve it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def corrected_text(text: str, name: str = "f.yaml") -> CorrectedFlow:
     return correct_flow(FlowText(text, name), check_source)
 
 
-def test_only_the_keys_change_in_one_go() -> None:
+def test_several_keys_are_corrected_without_other_changes() -> None:
     text = (
         "# a comment\nname: &n 'it''s'\ndescription: >-\n  folded\n  text\n\nsteps:\n"
         '- "id": \'a\'   # odd\n  component: /builtin/noop\n  "must_execute": true # kept\n'
@@ -115,7 +115,7 @@ STEP = "steps:\n- id: save\n  component: /builtin/put_blob\n  input: {data: 1, b
         ),
     ],
 )
-def test_unambiguous_faults_are_corrected(wrong: str, right: str) -> None:
+def test_unambiguous_mistakes_are_corrected(wrong: str, right: str) -> None:
     for newline in ("\n", "\r\n"):
         done = corrected_text((HEAD + wrong).replace("\n", newline))
         assert done.flow.text == (HEAD + right).replace("\n", newline)
@@ -155,7 +155,7 @@ CASE = READ + (
 
 
 def case_of(type: str, value: str = "") -> str:
-    """A test case whose input has the field that the flow requires, or lacks it."""
+    """Return a test case whose input may lack the field the flow requires."""
     return CASE.replace("TYPE", type).replace("input: {}", f"input: {{x: {value}}}" if value else "input: {}")
 
 
@@ -246,7 +246,7 @@ def case_of(type: str, value: str = "") -> str:
     ],
 )
 def test_suggestions_leave_a_valid_flow(wrong: str, right: str) -> None:
-    """The edit that a hint states is offered where a person has to confirm it, and no correction makes it."""
+    """Suggested edits need a person's confirmation, so they are not applied as corrections."""
     text = HEAD + wrong
     assert corrected_text(text).flow.text == text
     found = check_source(FlowText(text, "f.yaml"))
@@ -275,7 +275,7 @@ def test_suggestions_leave_a_valid_flow(wrong: str, right: str) -> None:
         (READ.replace("{$step: save}", "[{$step: save}, {$variable: b}]") + "schemas: 5\n", "wrong-type"),
     ],
 )  # fmt: skip
-def test_what_a_hint_leaves_open_is_not_suggested(text: str, rule: str) -> None:
+def test_vague_hints_have_no_suggested_edit(text: str, rule: str) -> None:
     found = [each for each in check_source(FlowText(HEAD + text, "f.yaml")) if each.rule == rule]
     assert [(each.fix, each.suggestion) for each in found] == [(None, None)]
 
@@ -372,8 +372,8 @@ TWO_A = "output: {$step: a}\nsteps:\n- {id: a, component: /builtin/noop}\n- {id:
         ),
     ],
 )
-def test_what_is_offered_for_a_finding(text: str, offers: list[str]) -> None:
-    """A correction has an exclamation mark, a suggestion has a question mark."""
+def test_fixes_by_finding(text: str, offers: list[str]) -> None:
+    """Corrections are marked with `!`, suggestions with `?`."""
     found = []
     for each in check_source(FlowText(HEAD + text, "f.yaml")):
         fix, mark = (each.fix, "!") if each.fix is not None else (each.suggestion, "?")
@@ -411,7 +411,7 @@ def test_what_is_offered_for_a_finding(text: str, offers: list[str]) -> None:
         ("output: *x\n", None),
     ],
 )
-def test_what_is_suggested_for_a_syntax_error(wrong: str, right: str | None) -> None:
+def test_suggested_fixes_for_syntax_errors(wrong: str, right: str | None) -> None:
     found = next(each for each in check_source(FlowText(HEAD + wrong, "f.yaml")) if each.rule != "unknown-key")
     assert found.fix is None
     made = None
@@ -420,7 +420,7 @@ def test_what_is_suggested_for_a_syntax_error(wrong: str, right: str | None) -> 
     assert made == (None if right is None else HEAD + right)
 
 
-def test_nothing_is_suggested_for_a_syntax_error_of_a_very_long_file() -> None:
+def test_syntax_errors_in_very_long_files_have_no_suggestions() -> None:
     for length, is_suggested in ((90_000, True), (100_000, False)):
         found = check_source(FlowText(f"name: {'a' * length}\noutput: [1, 2\n", "f.yaml"))
         assert [(each.rule, each.suggestion is not None) for each in found] == [("syntax", is_suggested)]
@@ -446,7 +446,7 @@ def test_text_that_needs_quotes_is_quoted(wrong: str, right: str | None) -> None
         *((word, "false") for word in ("no", "FALSE", "off", "n")),
     ],
 )
-def test_words_for_true_and_false_become_these(word: str, right: str) -> None:
+def test_boolean_words_are_corrected(word: str, right: str) -> None:
     done = corrected_text(HEAD + STEP + f"  mustExecute: '{word}'\noutput: {{$step: save}}\n")
     assert done.flow.text == HEAD + STEP + f"  mustExecute: {right}\noutput: {{$step: save}}\n"
 
@@ -460,7 +460,7 @@ def test_the_part_of_an_output_that_has_the_expected_type_is_suggested() -> None
     assert (found.suggestion.old, found.suggestion.text) == ("{$step: c}", "{$step: c, path: $.n}")
 
 
-def test_a_flow_without_a_text_has_hints_but_no_fixes() -> None:
+def test_a_flow_without_text_has_hints_but_no_fixes() -> None:
     step = {"id": "a", "component": "/builtin/noop"}
     flow = {"name": "f", "description": "d", "steps": [step], "output": {"$from": {"step": "a"}}}
     (found,) = check_source(FlowText.from_source(flow))
@@ -470,19 +470,19 @@ def test_a_flow_without_a_text_has_hints_but_no_fixes() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        # Both would become the key output.
+        # Both would be renamed to `output`.
         "outputs: 2\nOutput: 3\n",
-        # Two steps are alike.
+        # The name is similar to two steps.
         "steps:\n- {id: step1, component: /builtin/noop, mustExecute: true}\n"
         "- {id: step2, component: /builtin/noop, mustExecute: true}\noutput: {$step: step}\n",
-        # Servers ignore the misspelt key and would refuse the correct one.
+        # Servers ignore the misspelled key but would reject the correct one.
         STEP + "  on_error: {retries: 3}\noutput: {$step: save}\n",
-        # It may be another word.
+        # The intended word is unclear.
         STEP + "  label: x\noutput: {$step: save}\n",
         "outputs: [\n",
     ],
 )
-def test_ambiguous_faults_are_left_alone(text: str) -> None:
+def test_ambiguous_mistakes_are_left_alone(text: str) -> None:
     done = corrected_text(HEAD + text)
     assert (done.flow.text, done.number) == (HEAD + text, 0)
     assert done.remaining_findings

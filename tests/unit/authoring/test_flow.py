@@ -128,7 +128,7 @@ def test_positions_in_python() -> None:
     assert str(order.sources["price"]).endswith(f"test_flow.py:{order.sources['price'].line}")
 
 
-def test_a_failed_step_is_told_with_its_place() -> None:
+def test_errors_of_failed_steps_include_the_python_position() -> None:
     line = order.sources["price"].line
     place = f"step 'price' is written at tests/unit/authoring/test_flow.py:{line}"
     error = FlowError(message="boom", step_id="price")
@@ -138,13 +138,13 @@ def test_a_failed_step_is_told_with_its_place() -> None:
     found = add_python_place_to_hint(FlowError(message="boom"), order)
     assert found is not None
     assert found.hint == f"the output is written at tests/unit/authoring/test_flow.py:{output}"
-    # A step that is unknown, a flow that is not written in Python.
+    # An unknown step, and a flow that isn't written in Python.
     assert add_python_place_to_hint(replace(error, step_id="gone"), order) == replace(error, step_id="gone")
     assert add_python_place_to_hint(error, order.to_dict()) == error
     assert add_python_place_to_hint(None, order) is None
 
 
-def test_parts_from_other_files_have_no_place() -> None:
+def test_nodes_from_other_files_have_no_position() -> None:
     class Written:
         places: ClassVar = {
             (): Place(__file__, 3), ("steps", 1): Place("/other.py", 9), ("output",): Place(__file__, 5, 7),

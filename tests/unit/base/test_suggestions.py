@@ -1,4 +1,4 @@
-"""The nearest of several names. What is said of a missing file: the nearest name in its folder, or what is there."""
+"""Suggestions for misspelled names and missing files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Texts for people: cut, visible, durations, URLs without passwords."""
+"""Text formatting: truncation, escapes, durations, and URLs without passwords."""
 
 from __future__ import annotations
 

@@ -160,7 +160,7 @@ def test_a_failure_becomes_an_expected_failure() -> None:
         ({"message": None, "data": None}, {"message": "boom", "data": None}),
     ],
 )
-def test_only_what_differs_of_an_expected_failure_changes(error: Any, after: Any) -> None:
+def test_only_differing_fields_of_an_expected_failure_change(error: Any, after: Any) -> None:
     failed = FlowError(message="boom", code=ErrorCode.COMPONENT_FAILED, details={"data": {"n": 1}})
     result = FlowResult(status=ExecutionStatus.FAILED, error=failed)
     before = {"outcome": "failed", "error": error}
@@ -174,13 +174,13 @@ def test_only_what_differs_of_an_expected_failure_changes(error: Any, after: Any
 
 
 @pytest.mark.parametrize("before", [None, {}, {"outcome": "success"}, {"outcome": "failed", "result": 1, "error": {}}])
-def test_an_expectation_without_a_result_becomes_a_whole_one(before: Any) -> None:
+def test_an_expectation_without_a_result_is_replaced(before: Any) -> None:
     result = FlowResult(status=ExecutionStatus.COMPLETED, output=5)
     assert expectation_of(result, before) == {**SUCCESS, "result": 5}
 
 
 @pytest.mark.parametrize("before", [{"outcome": "failed"}, {"outcome": "success", "error": {"code": 1}}])
-def test_an_expectation_without_an_error_becomes_a_whole_one(before: Any) -> None:
+def test_an_expectation_without_an_error_is_replaced(before: Any) -> None:
     result = FlowResult(status=ExecutionStatus.FAILED, error=FlowError(message="boom"))
     expected = {"outcome": "failed", "error": {"code": "UNSPECIFIED", "message": "boom"}}
     assert expectation_of(result, before) == expected
@@ -201,12 +201,12 @@ DONE = FlowResult(status=ExecutionStatus.COMPLETED, output=1)
         (lambda: update_expected(b"", {"a": 1}, "x"), "expected must be a mapping"),  # type: ignore[dict-item]
     ],
 )
-def test_an_argument_of_another_type_is_refused(call: Any, message: str) -> None:
+def test_arguments_of_the_wrong_type_are_rejected(call: Any, message: str) -> None:
     with pytest.raises(InvalidArgumentError, match=message):
         call()
 
 
-def test_ids_of_runs_are_kept_or_become_that_of_no_run() -> None:
+def test_run_ids_are_kept_or_replaced_with_a_placeholder() -> None:
     one, other = (f"0192f0c1-0000-7000-8000-{number:012}" for number in (1, 2))
     none = "00000000-0000-0000-0000-000000000000"
     output = {"run_id": one, "n": 2}
@@ -216,7 +216,7 @@ def test_ids_of_runs_are_kept_or_become_that_of_no_run() -> None:
     ):  # fmt: skip
         expected = expectation_of(result, {**SUCCESS, "result": {"run_id": before, "n": 1}})
         assert expected["result"] == {"run_id": after, "n": 2}
-    # Nothing of the expectation is left.
+    # Nothing in the expectation can be reused.
     assert expectation_of(result, {**SUCCESS, "result": {"m": 1}})["result"] == {"run_id": none, "n": 2}
     assert expectation_of(result, {**SUCCESS, "result": [1]})["result"] == {"run_id": none, "n": 2}
 

@@ -49,7 +49,7 @@ def test_what_would_be_ignored_is_a_fault(tmp_path: Path, case: str, told: str) 
     assert told in fault(tmp_path, case)
 
 
-def test_the_facts_of_cases(tmp_path: Path) -> None:
+def test_properties_of_cases(tmp_path: Path) -> None:
     path = tmp_path / "flow.yaml"
     path.write_text(
         "steps: [{id: a, component: /x/a}]\noutput: {$step: a}\ntest:\n  configFile: c.yml\n  config: {routes: {}}\n"
@@ -79,7 +79,7 @@ def test_the_facts_of_cases(tmp_path: Path) -> None:
     )  # fmt: skip
 
 
-def test_a_configuration_that_is_no_object_is_refused(tmp_path: Path) -> None:
+def test_a_configuration_must_be_an_object(tmp_path: Path) -> None:
     path = tmp_path / "flow.yaml"
     for key in ("config", "stepflow_config"):
         path.write_text(f"output: 1\ntest: {{{key}: 5, cases: []}}\n")
@@ -89,7 +89,7 @@ def test_a_configuration_that_is_no_object_is_refused(tmp_path: Path) -> None:
         assert read_tests(path).config == {"routes": {}}
 
 
-def test_a_broken_file_is_a_case_with_a_fault(tmp_path: Path) -> None:
+def test_an_invalid_file_is_a_case_with_an_error(tmp_path: Path) -> None:
     path = tmp_path / "flow.yaml"
     path.write_text("output: 1\ntest: {cases: [{name: a, input: 1}]}\n")
     tests = collect_tests(path)

@@ -1,4 +1,4 @@
-"""Steps that run a sub-flow, in flows with mocked steps."""
+"""Mocks of steps, and steps that run a sub-flow in flows with mocks."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from stepflow_client._runs.pinned_steps import Delayed, Fails
         ("/builtin/iterate", {"flow": {}, "initial_input": 1, "max_iterations": "5"}),
     ],
 )
-def test_a_sub_flow_that_servers_refuse_fails_its_step(component: str, given: Any) -> None:
+def test_an_invalid_sub_flow_fails_its_step(component: str, given: Any) -> None:
     assert run_map_or_iterate(component, "each", given, lambda flow, inputs: []) == Fails(
         "UNREACHABLE", 'step "each" failed'
     )
 
 
-def test_a_map_counts_its_failed_elements_and_fails_with_none() -> None:
+def test_map_counts_failed_elements_without_failing() -> None:
     failed = {"outcome": "failed", "error": {"code": "TIMEOUT", "message": "closed"}}
     run = lambda flow, inputs: [failed if given else {"outcome": "success", "result": given} for given in inputs]  # noqa: E731
     given = {"workflow": {}, "items": [0, 1, 2]}
@@ -46,14 +46,14 @@ def test_a_map_counts_its_failed_elements_and_fails_with_none() -> None:
 
 
 @pytest.mark.parametrize("output", [5, {}, {"reslt": 1}, None])
-def test_an_iteration_without_result_and_next_fails(output: Any) -> None:
+def test_an_iteration_without_result_or_next_fails(output: Any) -> None:
     run = lambda flow, inputs: [{"outcome": "success", "result": output}]  # noqa: E731
     assert run_map_or_iterate("/builtin/iterate", "each", {"flow": {}, "initial_input": 1}, run) == Fails(
         "INVALID_INPUT", "Workflow result must contain either 'result' or 'next' field"
     )
 
 
-def test_each_iteration_gets_what_the_one_before_gave() -> None:
+def test_each_iteration_gets_the_next_value_of_the_previous_one() -> None:
     given, seen = {"flow": {"output": 1}, "initial_input": 1}, list[Any]()
 
     def run(flow: Any, inputs: Any) -> list[dict[str, Any]]:
@@ -77,7 +77,7 @@ def test_each_iteration_gets_what_the_one_before_gave() -> None:
         ({"action": "fail"}, Delayed(Fails("RESOURCE_UNAVAILABLE"), 0.5), 1),
     ],
 )
-def test_attempts_end_with_the_first_that_is_not_repeated(handling: Any, outcome: Any, number: int) -> None:
+def test_attempts_stop_at_the_first_outcome_that_is_not_retried(handling: Any, outcome: Any, number: int) -> None:
     mock = InTurn(Delayed(Fails("RESOURCE_UNAVAILABLE"), 0.5), Delayed(5, 0.25), 6)
     assert get_mock_outcome_after_retries(mock, None, {"onError": handling}) == outcome
     assert mock.next() == [Delayed(5, 0.25), 6][number - 1]
@@ -85,7 +85,7 @@ def test_attempts_end_with_the_first_that_is_not_repeated(handling: Any, outcome
     assert get_mock_outcome_after_retries(lambda given: given + 1, 1, {"onError": handling}) == 2
 
 
-def test_mocks_are_written_as_in_flow_files_and_read_again() -> None:
+def test_mocks_round_trip_through_flow_files() -> None:
     mock = InTurn(Fails("TIMEOUT", "closed"), {"a": 1})
     outcomes = [
         {"outcome": "failed", "error": {"code": "TIMEOUT", "message": "closed"}},
@@ -107,7 +107,7 @@ def test_mocks_are_written_as_in_flow_files_and_read_again() -> None:
     "value",
     [5, {}, {"outcome": "success"}, {"outcome": "failed"}, {"outcome": "failed", "error": "x"}, {"result": 1}, [[], 5]],
 )
-def test_what_is_no_mock_is_refused(value: Any) -> None:
+def test_malformed_mocks_are_rejected(value: Any) -> None:
     with pytest.raises(InvalidArgumentError, match=r"^(a mock must be|InTurn needs)"):
         parse_mock(value)
 

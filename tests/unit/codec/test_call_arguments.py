@@ -1,4 +1,4 @@
-"""Arguments of the client, checked and turned into what is sent."""
+"""Validation of call arguments, and the requests they become."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_run_ids(run_id: str | UUID) -> None:
 
 
 @pytest.mark.parametrize("run_id", [RUN_ID, RUN_ID.upper()])
-def test_what_has_an_id_stands_for_it(run_id: str) -> None:
+def test_objects_with_an_id_are_accepted_as_ids(run_id: str) -> None:
     assert call_arguments.check_run_id(SimpleNamespace(run_id=run_id)) == RUN_ID
     assert call_arguments.check_flow_id(SimpleNamespace(flow_id="f")) == call_arguments.check_flow_id("f") == "f"
     for wrong in (SimpleNamespace(flow_id=None), SimpleNamespace(flow_id=".."), 5, ".."):
@@ -36,32 +36,32 @@ def test_what_has_an_id_stands_for_it(run_id: str) -> None:
 
 
 @pytest.mark.parametrize("run_id", ["", "x", RUN_ID + "0", RUN_ID[:-1] + "g", "../flows", None, 5, b"x", [], object()])
-def test_what_is_no_run_id(run_id: Any) -> None:
+def test_invalid_run_ids(run_id: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="a run ID must be a UUID"):
         call_arguments.check_run_id(run_id)
 
 
 @pytest.mark.parametrize("value", ["a", "a/b", "ä", " ", "..."])
-def test_texts_and_ids(value: str) -> None:
+def test_strings_and_ids(value: str) -> None:
     assert call_arguments.check_text(value, "flow_id") == value
     assert call_arguments.check_path_id(value, "flow_id") == value
 
 
 @pytest.mark.parametrize("value", ["", None, 5, b"a", ["a"], "\ud800"])
-def test_what_is_no_text(value: Any) -> None:
+def test_invalid_strings(value: Any) -> None:
     for check in (call_arguments.check_text, call_arguments.check_path_id, call_arguments.check_header_text):
         with pytest.raises(InvalidArgumentError, match="flow_id"):
             check(value, "flow_id")
 
 
 @pytest.mark.parametrize("value", [".", ".."])
-def test_an_id_does_not_lead_to_another_path(value: str) -> None:
+def test_ids_cannot_change_the_request_path(value: str) -> None:
     with pytest.raises(InvalidArgumentError):
         call_arguments.check_path_id(value, "flow_id")
 
 
 @pytest.mark.parametrize("value", ["a\nb", "ä", "\x00"])
-def test_what_goes_in_a_header_is_printable_ascii(value: str) -> None:
+def test_header_values_must_be_printable_ascii(value: str) -> None:
     assert call_arguments.check_header_text("a b.txt", "filename") == "a b.txt"
     with pytest.raises(InvalidArgumentError, match="filename"):
         call_arguments.check_header_text(value, "filename")
@@ -76,7 +76,7 @@ def test_invalid_max_concurrency(value: Any) -> None:
 
 
 @pytest.mark.parametrize("value", [-1, True, 1.0, "1", 2**32])
-def test_what_is_no_limit(value: Any) -> None:
+def test_invalid_limits(value: Any) -> None:
     assert call_arguments.check_limit(None, "limit") is None
     assert call_arguments.check_limit(0, "limit") == 0
     with pytest.raises(InvalidArgumentError, match="limit must be an integer of at least 0"):
@@ -112,13 +112,13 @@ def test_a_list_is_a_batch(value: Any, inputs: list[Any]) -> None:
 
 
 @pytest.mark.parametrize("value", [{1: 2}, object(), [object()], float("nan")])
-def test_what_is_no_input(value: Any) -> None:
+def test_invalid_inputs(value: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="input"):
         call_arguments.normalize_run_inputs(value, exact_integers=True)
 
 
 @pytest.mark.parametrize("value", [[], [1, 2], (1, 2, 3)])
-def test_one_result_needs_one_input(value: Any) -> None:
+def test_a_single_result_requires_a_single_input(value: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="batch of"):
         call_arguments.reject_batch_input(value)
     call_arguments.reject_batch_input([[1, 2]])
@@ -167,12 +167,12 @@ def test_variables_from_the_environment(schema: dict[str, Any], text: str, value
     assert call_arguments.add_env_variables({}, declared, {}) == {}
 
 
-def test_the_general_name_of_a_variable() -> None:
+def test_the_default_environment_name_of_a_variable() -> None:
     declared = {"api.key-2": variable()}
     assert call_arguments.add_env_variables({}, declared, {"STEPFLOW_VAR_API_KEY_2": "k"}) == {"api.key-2": "k"}
 
 
-def test_a_wrong_value_of_the_environment_is_not_shown() -> None:
+def test_invalid_environment_values_are_not_shown() -> None:
     declared = {"n": variable(value_schema={"type": "integer"})}
     with pytest.raises(InvalidArgumentError) as caught:
         call_arguments.add_env_variables({}, declared, {"STEPFLOW_VAR_N": "hush-hush"})
@@ -180,7 +180,7 @@ def test_a_wrong_value_of_the_environment_is_not_shown() -> None:
     assert "hush" not in repr(caught.value.details)
 
 
-def test_a_value_of_the_environment_is_of_one_of_the_types() -> None:
+def test_environment_values_are_parsed_as_one_of_the_types() -> None:
     declared = {"n": variable(value_schema={"type": ["null", "integer"]}), "m": variable()}
     with pytest.raises(InvalidArgumentError, match=r"does not contain JSON of type integer or null$"):
         call_arguments.add_env_variables({}, declared, {"STEPFLOW_VAR_N": "x"})
@@ -210,7 +210,7 @@ FLOW: dict[str, Any] = {
         ({"variables": {"n": 1}, "overrides": {"b": {"input": 1}}}, {}, "b"),
     ],
 )
-def test_the_arguments_of_a_call_are_those_that_its_flow_needs(
+def test_calls_have_the_arguments_the_flow_needs(
     monkeypatch: pytest.MonkeyPatch, more: dict[str, Any], environ: dict[str, str], expected: Any
 ) -> None:
     monkeypatch.setattr("os.environ", environ)
@@ -228,9 +228,7 @@ def test_the_arguments_of_a_call_are_those_that_its_flow_needs(
 @pytest.mark.parametrize(
     ("environ", "hint"), [({}, "N is not set"), (None, "add n to the variables, or read N from the environment")]
 )
-def test_a_variable_that_is_missing_is_asked_for_where_it_was_looked_for(
-    environ: dict[str, str] | None, hint: str
-) -> None:
+def test_the_hint_for_a_missing_variable_says_where_to_set_it(environ: dict[str, str] | None, hint: str) -> None:
     schema = {"required": ["n"], "properties": {"n": {"type": "integer", "env_var": "N"}}}
     flow = {**FLOW, "schemas": {"properties": {"variables": schema}}}
     needs = find_requirements(flow, call_arguments.parse_declared_variables(flow))
@@ -255,7 +253,7 @@ def test_the_items_of_an_input_are_checked() -> None:
         assert "check_input=False" in (caught.value.hint or "")
 
 
-def test_large_integers_of_inputs_are_refused_where_they_would_change() -> None:
+def test_integers_are_rejected_if_they_would_lose_precision() -> None:
     large = 2**60
     for value, inputs in ((large, [large]), ([large], [large])):
         assert call_arguments.normalize_run_inputs(value) == inputs
@@ -269,7 +267,7 @@ def test_large_integers_of_inputs_are_refused_where_they_would_change() -> None:
 # Flows
 
 
-def test_a_flow_is_written_and_read_as_it_is(tmp_path: Path) -> None:
+def test_flows_round_trip(tmp_path: Path) -> None:
     content = call_arguments.marshal_flow(FLOW)
     assert content is not None
     assert call_arguments.unmarshal_flow(content) == FLOW
@@ -279,7 +277,7 @@ def test_a_flow_is_written_and_read_as_it_is(tmp_path: Path) -> None:
     assert call_arguments.hash_flow({"a": tmp_path}) is None
 
 
-def test_a_file_that_changes_has_another_stamp(tmp_path: Path) -> None:
+def test_a_changed_file_has_a_new_stamp(tmp_path: Path) -> None:
     path = tmp_path / "f.yaml"
     assert call_arguments.get_file_stamp(path) is None
     assert call_arguments.get_file_stamp({"steps": []}) is None
@@ -292,7 +290,7 @@ def test_a_file_that_changes_has_another_stamp(tmp_path: Path) -> None:
     assert call_arguments.get_file_stamp(path) != stamp
 
 
-def test_a_digest_tells_flows_apart() -> None:
+def test_different_flows_have_different_digests() -> None:
     assert call_arguments.hash_flow({"a": 1}) == call_arguments.hash_flow({"a": 1})
     assert call_arguments.hash_flow({"a": 1, "b": 2}) != call_arguments.hash_flow({"b": 2, "a": 1})
     assert call_arguments.hash_flow({"a": 1}) != call_arguments.hash_flow({"a": 1.0})
@@ -312,7 +310,7 @@ def test_a_digest_tells_flows_apart() -> None:
         ("fail", "fail"),
     ],
 )
-def test_the_dry_run_leaves_right_retry_counts_out(handler: Any, checked: Any) -> None:
+def test_the_dry_run_omits_valid_retry_counts(handler: Any, checked: Any) -> None:
     flow = {"steps": [{"id": "a", "onError": handler}, {"id": "b"}, "nonsense"], "output": 1}
     sent = call_arguments.remove_valid_retry_counts(flow)
     assert sent == {"steps": [{"id": "a", "onError": checked}, {"id": "b"}, "nonsense"], "output": 1}
@@ -320,12 +318,12 @@ def test_the_dry_run_leaves_right_retry_counts_out(handler: Any, checked: Any) -
 
 
 @pytest.mark.parametrize("flow", [{}, {"steps": None}, {"steps": {"a": 1}}, {"steps": "x"}])
-def test_a_flow_of_another_shape_is_checked_as_it_is(flow: dict[str, Any]) -> None:
+def test_malformed_flows_are_checked_unchanged(flow: dict[str, Any]) -> None:
     assert call_arguments.remove_valid_retry_counts(flow) == flow
 
 
-def test_numbers_in_messages_are_those_of_the_flow() -> None:
-    said = "invalid type: floating point `2.0`, expected u32; floating point `-3.0`; floating point `2.5`"
-    assert call_arguments.restore_written_numbers(said) == (
+def test_messages_show_numbers_as_in_the_flow() -> None:
+    message = "invalid type: floating point `2.0`, expected u32; floating point `-3.0`; floating point `2.5`"
+    assert call_arguments.restore_written_numbers(message) == (
         "invalid type: number `2`, expected u32; number `-3`; floating point `2.5`"
     )

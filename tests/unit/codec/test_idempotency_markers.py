@@ -24,7 +24,7 @@ def test_the_name_of_a_marker_is_its_run_and_the_digest_of_the_arguments() -> No
 
 
 @pytest.mark.parametrize("name", [None, "", "r", "r ", " d"])
-def test_a_marker_that_something_else_has_stored_is_none(name: str | None) -> None:
+def test_names_of_foreign_blobs_are_not_markers(name: str | None) -> None:
     assert RunMarkerName.parse(name) is None
 
 

@@ -147,7 +147,7 @@ def test_a_struct_is_an_output_type() -> None:
         convert_output(result({"n": "many"}), Struct)
 
 
-def test_an_outcome_that_does_not_fit_fails_alone() -> None:
+def test_a_mismatched_output_does_not_affect_other_outcomes() -> None:
     outcome = Outcome(3, None, RUN_ID, ExecutionStatus.COMPLETED, {"n": 1})
     assert convert_outcome(outcome, Data).output == Data(1)
     other = convert_outcome(replace(outcome, output={"n": "many"}), Data)
@@ -157,7 +157,7 @@ def test_an_outcome_that_does_not_fit_fails_alone() -> None:
 
 
 @pytest.mark.parametrize("status", ["failed", "cancelled", "running"])
-def test_without_a_success_there_is_no_output_to_fit(status: str) -> None:
+def test_only_successful_outputs_are_converted(status: str) -> None:
     error = FlowError(message="no") if status == "failed" else None
     outcome = Outcome(0, None, RUN_ID, ExecutionStatus(status), error=error)
     assert convert_outcome(outcome, Data) is outcome

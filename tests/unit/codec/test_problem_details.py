@@ -104,7 +104,7 @@ def test_only_our_errors_are_problems(wrong: Any) -> None:
 
 
 @pytest.mark.parametrize(("seconds", "header"), [(-2.0, "0"), (0.0, "0"), (0.2, "1"), (3.0, "3")])
-def test_the_time_to_wait_is_in_whole_seconds(seconds: float, header: str) -> None:
+def test_retry_after_is_in_whole_seconds(seconds: float, header: str) -> None:
     error = errors.RateLimitError("slower", status_code=429)
     error.retry_after = seconds
     assert problem_details(error).headers["retry-after"] == header

@@ -177,7 +177,7 @@ def test_a_web_page_and_a_redirect_are_no_answers() -> None:
 @pytest.mark.parametrize(
     ("body", "message"), [(b"", f"{ASKED} returned 408"), (b'{"code": 408, "message": "too slow"}', "too slow")]
 )
-def test_a_request_that_did_not_arrive_in_time(body: bytes, message: str) -> None:
+def test_request_timeouts_of_the_server(body: bytes, message: str) -> None:
     late = responses.find_status_error(408, "application/json", body, ASKED)
     assert type(late) is errors.RequestTimeoutError
     assert (late.message, late.status_code) == (message, 408)
@@ -197,15 +197,13 @@ SEE_LOG = "see the server's log for the reason"
         (404, b'{"message": ""}', f"{ASKED} returned 404 Not Found", None),
     ],
 )
-def test_what_a_server_says_itself_is_the_whole_message(
-    status: int, body: bytes, message: str, hint: str | None
-) -> None:
+def test_server_messages_in_errors(status: int, body: bytes, message: str, hint: str | None) -> None:
     found = responses.find_status_error(status, "application/json", body, ASKED)
     assert found is not None
     assert (found.message, found.hint) == (message, hint)
 
 
-def test_a_refusal_of_credentials_names_the_status_and_how_to_set_them() -> None:
+def test_errors_about_rejected_credentials_say_how_to_set_them() -> None:
     found = responses.find_status_error(401, "application/json", b'{"message": "who?"}', ASKED)
     assert found is not None
     assert found.message == f"{ASKED} returned 401 Unauthorized: who?"
@@ -221,7 +219,7 @@ def test_a_refusal_of_credentials_names_the_status_and_how_to_set_them() -> None
         (422, "GET /flows/x", False),
     ],
 )
-def test_the_form_of_ids_of_content_is_told(status: int, request_: str, has_hint: bool) -> None:
+def test_which_errors_explain_the_format_of_content_ids(status: int, request_: str, has_hint: bool) -> None:
     found = responses.find_status_error(status, "", b"no", request_)
     assert found is not None
     assert (found.hint == "a flow or blob ID has 64 hexadecimal digits") is has_hint
@@ -276,7 +274,7 @@ def test_what_is_no_json_object(content: bytes) -> None:
         (b" " * 399 + b"ab", "a"),
     ],
 )
-def test_the_start_of_what_is_no_json_is_quoted(content: bytes, start: str) -> None:
+def test_invalid_json_is_quoted_in_part(content: bytes, start: str) -> None:
     for parse in (responses.parse_object, responses.parse_json_value):
         with pytest.raises(errors.InvalidResponseError) as caught:
             parse(content, ASKED)
@@ -415,7 +413,7 @@ def test_a_failure_may_be_silent(message: Any) -> None:
     assert responses.read_error({}).details is None
 
 
-def test_an_error_hides_the_secrets_that_it_quotes() -> None:
+def test_secrets_are_masked_in_errors() -> None:
     answer = {"errorMessage": "no hunter2", "errorData": {"key": "hunter2"}}
     error = responses.read_error(answer, OutputDecoder(secrets=Secrets(["hunter2"])))
     assert (error.message, error.details) == ("no ***", {"errorData": {"key": "***"}})
@@ -520,7 +518,7 @@ def test_the_flow_is_needed_unless_one_step_failed_as_its_item(
     failed = [{**common, "stepId": "a", "status": 3, "errorMessage": text, "errorCode": code} for text, code in errors]
     steps = {4: responses.read_steps(RUN_ID, [*failed, {**common, "stepId": "b", "status": 2}]).steps}
     assert failed_items.is_first_failure_ambiguous(listed, [0], steps) is is_ambiguous
-    assert not failed_items.is_first_failure_ambiguous(listed, [1], {5: steps[4]}), "it has not failed"
+    assert not failed_items.is_first_failure_ambiguous(listed, [1], {5: steps[4]}), "the step has not failed"
 
 
 @pytest.mark.parametrize(
@@ -664,7 +662,7 @@ def test_overrides_of_a_run_are_read_as_callers_write_them(sent: Any, read: Any)
         (None, None, None),
     ],
 )
-def test_the_arguments_that_older_servers_return(given: Any, inputs: Any, overrides: Any) -> None:
+def test_run_arguments_from_older_servers(given: Any, inputs: Any, overrides: Any) -> None:
     read = responses.read_reported_arguments({"given": given})
     assert read == {"inputs": inputs, "overrides": overrides}
     assert responses.combine_run_arguments(RUN_ID, read, None).inputs == inputs
@@ -689,7 +687,7 @@ def test_the_content_of_a_flow_is_an_object(content: Any) -> None:
         ({"metadata": {"stepflow-client": {}}}, {}),
     ],
 )
-def test_a_stored_flow_is_read_as_it_was_written(metadata: dict[str, Any], restored: dict[str, Any]) -> None:
+def test_stored_flows_are_restored(metadata: dict[str, Any], restored: dict[str, Any]) -> None:
     answer = {"flow": {"steps": [], **metadata}, "flowId": "f"}
     assert responses.read_stored_flow_content(answer) == answer["flow"]
     for stored in (responses.read_flow(answer), responses.read_flow(answer, "f")):
@@ -708,7 +706,7 @@ def test_a_stored_flow_is_read_as_it_was_written(metadata: dict[str, Any], resto
         ({"status": "healthy", "build": {"gitVersion": "1a2b3c"}}, {"gitVersion": "1a2b3c"}),
     ],
 )
-def test_a_server_that_names_its_release_names_no_build(answer: dict[str, Any], build: dict[str, Any] | None) -> None:
+def test_health_reports_a_release_or_a_build(answer: dict[str, Any], build: dict[str, Any] | None) -> None:
     health = responses.read_health(answer)
     assert (health.status, health.version, health.build) == ("healthy", answer.get("version"), build)
 
@@ -729,7 +727,7 @@ def test_a_server_that_names_its_release_names_no_build(answer: dict[str, Any], 
         ({}, {"labels": {"l": "x"}, "note": "n", "kept": ("a",)}, {"labels": {"l": "x"}, "note": "n", "kept": ["a"]}),
     ],
 )
-def test_the_history_knows_what_the_server_does_not_say(
+def test_arguments_are_filled_in_from_the_history(
     reported: dict[str, Any], recorded: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     entry = HistoryEntry(RUN_ID, datetime.now(UTC), **recorded)
@@ -737,7 +735,7 @@ def test_the_history_knows_what_the_server_does_not_say(
     assert {name: getattr(arguments, name) for name in expected} == expected
 
 
-def test_a_rerun_that_was_not_recorded_names_the_earlier_run() -> None:
+def test_an_unrecorded_rerun_refers_to_the_earlier_run() -> None:
     arguments = responses.combine_run_arguments(RUN_ID, {}, None, RerunOrigin("earlier", {"a": 1, "b": 2}))
     assert (arguments.rerun_of, arguments.kept, arguments.is_recorded) == ("earlier", ["a", "b"], False)
 
@@ -800,7 +798,7 @@ def test_paths_of_components(routes: dict[str, Any], paths: list[str | None]) ->
         ({"componentAllow": None, "componentDeny": None}, True),
     ],
 )
-def test_a_route_leads_only_to_the_components_that_it_allows(rule: dict[str, Any], is_served: bool) -> None:
+def test_a_route_serves_only_the_components_it_allows(rule: dict[str, Any], is_served: bool) -> None:
     listed = ComponentList([ComponentInfo(name="x", plugin="p")], [])
     routes = {"/first": [{"plugin": "p", **rule}], "/second": [{"plugin": "p"}], "/third": [{"plugin": "p"}]}
     (found,) = responses.add_component_paths_from_routes(listed, routes)
@@ -843,7 +841,7 @@ def test_only_a_success_is_read_from_its_answer_alone(answers: list[dict[str, An
     assert (result.run_id, result.is_success, result.output) == ("r", True, {"n": 1, "none": None})
 
 
-def test_a_success_whose_output_cannot_be_read_is_an_unexpected_answer() -> None:
+def test_an_unreadable_output_is_an_unexpected_response() -> None:
     output: list[Any] = []
     for _ in range(50_000):
         output = [output]
@@ -853,7 +851,7 @@ def test_a_success_whose_output_cannot_be_read_is_an_unexpected_answer() -> None
 
 
 @pytest.mark.parametrize("made", ["01900000-0000-7000-8000-000000000001", "01900000000070008000000000000001"])
-def test_the_form_of_a_run_id_does_not_matter(made: str) -> None:
+def test_run_ids_are_accepted_in_any_format(made: str) -> None:
     summary = {**SUMMARY, "runId": made.upper()}
     assert responses.read_run({"summary": summary}, RUN_ID).run_id == RUN_ID
     assert responses.read_started_run({"summary": summary}).run_id == RUN_ID
@@ -895,7 +893,7 @@ def test_items_are_checked_before_they_are_built(answers: Any, reason: str) -> N
 @pytest.mark.parametrize(
     ("status", "read"), [(2, "completed"), ("completed", "completed"), (99, "unknown_99"), ("odd", "odd")]
 )
-def test_the_status_of_an_item_may_be_a_newer_one(status: Any, read: str) -> None:
+def test_unknown_item_statuses_are_accepted(status: Any, read: str) -> None:
     answers = [{"itemIndex": 0, "status": status}]
     assert responses.check_raw_items(answers) == answers
     assert responses.read_items(RUN_ID, answers).items[0].status == read
@@ -919,13 +917,13 @@ def test_a_run_that_failed_has_ended_once_its_items_have(status: int, items: lis
     assert started.has_ended is has_ended
 
 
-def test_a_step_of_an_older_server_has_no_time_of_its_own() -> None:
+def test_steps_from_older_servers_have_no_times() -> None:
     step = {"stepId": "a", "stepIndex": 0, "itemIndex": 0, "status": 2, "updatedAt": SUMMARY["createdAt"]}
     assert responses.read_step({**step, "journalSeqno": 0}).updated_at is None
     assert responses.read_step({**step, "journalSeqno": 1}).updated_at is not None
 
 
-def test_the_step_that_was_asked_for_is_read() -> None:
+def test_only_the_requested_step_is_read() -> None:
     step = {"stepId": "a", "stepIndex": 0, "itemIndex": 1, "status": 2}
     assert responses.read_requested_step(step, "a", 1).item_index == 1
     for step_id, item in (("b", 1), ("a", 0)):

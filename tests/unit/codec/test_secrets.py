@@ -408,7 +408,7 @@ def test_outputs_are_data(private_copy: bool) -> None:
 
 
 class BlobServer(Server):
-    """Also keeps the names of blobs, which calls with a key read again."""
+    """Also stores blob names, because calls with an idempotency key read them."""
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         if (name := request.headers.get("x-blob-filename")) is not None:
@@ -442,6 +442,6 @@ def test_secrets_of_runs_with_keys_of_reruns_and_of_batches(twin: str, way: str,
     found = ask(twin, server, lambda client: WAYS[way](client, run))
     results = found if isinstance(found, list) else getattr(found, "results", [found])
     for each in results:
-        said = f"{each!r} {each.to_dict()}"
-        assert "pin ***" in said
-        assert str(PIN) not in said
+        shown = f"{each!r} {each.to_dict()}"
+        assert "pin ***" in shown
+        assert str(PIN) not in shown

@@ -39,17 +39,17 @@ def known(values: list[float], made_up: tuple[float, ...] = ()) -> Interval:
     ("degrees", "expected"),
     [(1, 2 + 10 / 4 + 294 / 96 + 1098 / 384), (2, 2 + 10 / 8 + 294 / 384 + 1098 / 3072), (10**9, 2.0)],
 )
-def test_the_quantile_is_expanded_around_the_normal_distribution(degrees: int, expected: float) -> None:
-    """With the first terms of formula 26.7.5 of Abramowitz and Stegun, here where that of the normal one is 2."""
+def test_the_quantile_is_a_series_around_the_normal_quantile(degrees: int, expected: float) -> None:
+    """Expect the first terms of formula 26.7.5 of Abramowitz and Stegun, for a normal quantile of 2."""
     assert _student_quantile(NormalDist().cdf(2), degrees) == pytest.approx(expected, rel=1e-8)
 
 
 @pytest.mark.parametrize(("degrees", "table"), [(4, 2.776), (9, 2.262), (29, 2.045), (99, 1.984)])
-def test_the_quantile_is_about_that_of_the_tables(degrees: int, table: float) -> None:
+def test_quantiles_agree_with_published_tables(degrees: int, table: float) -> None:
     assert _student_quantile(0.975, degrees) == pytest.approx(table, rel=0.1 / degrees)
 
 
-def test_a_mean_has_no_rounding_errors() -> None:
+def test_means_have_no_rounding_errors() -> None:
     assert mean([1e16, 1.0, -1e16]) == 1 / 3
 
 
@@ -86,8 +86,8 @@ def test_far_from_zero_an_interval_is_as_accurate() -> None:
     assert far.low - 1e9 == pytest.approx(near.low, abs=1e-3)
 
 
-def test_a_bound_is_that_of_the_wider_of_two_intervals() -> None:
-    """Five values: the quantiles of Student's t with four degrees of freedom, and more confidence is wider."""
+def test_bounds_are_those_of_the_wider_interval() -> None:
+    """For five values, the bounds come from Student's t with four degrees of freedom."""
     found = resample_mean([0.0, 1.0, 2.0, 3.0, 4.0])
     assert found is not None
     half = 2.776 * math.sqrt(2.5 / 5)
@@ -113,7 +113,7 @@ def test_a_bound_is_that_of_the_wider_of_two_intervals() -> None:
 def test_intervals_of_known_samples(
     values: list[float], made_up: tuple[float, ...], expected: tuple[float, float]
 ) -> None:
-    """To 5% of their width, which covers other random numbers."""
+    """The tolerance of 5% of the width allows for a different random sequence."""
     found, width = known(values, made_up), expected[1] - expected[0]
     assert found.low == pytest.approx(expected[0], abs=width / 20)
     assert found.high == pytest.approx(expected[1], abs=width / 20)
@@ -122,7 +122,7 @@ def test_intervals_of_known_samples(
 def union_of_intervals(
     values: list[float], made_up: tuple[float, ...], doubt: float = 1.0, confidence: float = 0.95
 ) -> tuple[float, float]:
-    """Return the wider bounds of a percentile and a studentized interval, from the same resamples of at most 1,000."""
+    """Return the outer bounds of a percentile and a studentized interval of the same resamples (up to 1,000 values)."""
     numbers = import_numpy()
     sample = numbers.asarray([*values, *made_up])
     size, drawn, tail = len(sample), min(len(sample), 1_000), (1 - confidence) * doubt / 2
@@ -148,7 +148,9 @@ def union_of_intervals(
     ],
     ids=["few", "skewed", "shares", "changes", "more than are drawn"],
 )
-def test_an_interval_is_the_union_of_two(values: list[float], made_up: tuple[float, ...], confidence: float) -> None:
+def test_an_interval_is_the_union_of_two_intervals(
+    values: list[float], made_up: tuple[float, ...], confidence: float
+) -> None:
     found = resample_mean(values, made_up)
     assert found is not None
     interval = found.interval(confidence)
@@ -156,29 +158,29 @@ def test_an_interval_is_the_union_of_two(values: list[float], made_up: tuple[flo
     assert (interval.low, interval.high) == pytest.approx(expected, rel=1e-9)
 
 
-def test_the_interval_of_blocks_is_that_of_their_weighted_means_with_less_doubt() -> None:
+def test_block_intervals_use_weighted_means() -> None:
     values = [1.0, 2.0, 4.0, 8.0, 16.0, 0.0, 5.0, 3.0, 3.0, 9.0]
     sizes = [1, 2, 3, 1, 2, 1]
     found = resample_mean(values, blocks=sizes)
     assert found is not None
-    # The excess of each block over the mean 5.1 of its size, for each value of a mean block.
+    # Each block's excess over the mean (5.1 per value), scaled by the mean block size.
     sums = [1.0, 2.0 + 4.0, 8.0 + 16.0 + 0.0, 5.0, 3.0 + 3.0, 9.0]
     weighted = [5.1 + (total - size * 5.1) * 6 / 10 for total, size in zip(sums, sizes, strict=True)]
     interval = found.interval()
     assert (interval.low, interval.high) == pytest.approx(union_of_intervals(weighted, (), 0.4), rel=1e-9)
 
 
-def test_bounds_of_an_interval_are_possible_values() -> None:
+def test_interval_bounds_are_possible_values() -> None:
     assert known([1.0] * 5 + [0.0], SHARE).high == 1.0
     assert known([0.0] * 5 + [1.0], SHARE).low == 0.0
     assert known([-1.0] * 5, CHANGE).low == -1.0
     assert known([1.0] * 5, CHANGE).high == 1.0
 
 
-def test_the_interval_of_skewed_blocks_is_skewed_like_them() -> None:
+def test_intervals_of_skewed_blocks_are_skewed() -> None:
     values = [0.0] * (5 * (MIN_BLOCKS - 1)) + [6.0] * 5
     found = resample_mean(values, blocks=[5] * MIN_BLOCKS)
-    assert found is not None, "so many are enough"
+    assert found is not None, "MIN_BLOCKS blocks are enough"
     interval, at = found.interval(), mean(values)
     assert interval.high - at > 1.1 * (at - interval.low) > 0
 
@@ -186,12 +188,12 @@ def test_the_interval_of_skewed_blocks_is_skewed_like_them() -> None:
 @pytest.mark.parametrize(
     ("low", "high", "direction"), [(0.5, 1.5, 1), (-1.5, -0.5, -1), (-0.5, 0.5, 0), (0.0, 1.0, 0), (-1.0, 0.0, 0)]
 )
-def test_the_direction_of_a_change_is_where_its_interval_lies(low: float, high: float, direction: int) -> None:
-    class Known:
+def test_the_direction_of_a_change_follows_from_its_interval(low: float, high: float, direction: int) -> None:
+    class FixedInterval:
         def interval(self, confidence: float) -> Interval:
             return Interval(low, high)
 
-    change = replace(compare_pairs([1.0], [2.0]), resampled=Known())  # type: ignore[arg-type]
+    change = replace(compare_pairs([1.0], [2.0]), resampled=FixedInterval())  # type: ignore[arg-type]
     assert change.get_significant_direction() == direction
     assert change.get_significant_direction(than=high + 1) == -1
     assert change.get_significant_direction(than=low - 1) == 1

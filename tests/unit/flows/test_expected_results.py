@@ -1,4 +1,4 @@
-"""How expected values are compared with actual ones, and when a test case passes."""
+"""Comparison of expected and actual values, and verdicts of test cases."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ COMPLETED, FAILED = ExecutionStatus.COMPLETED, ExecutionStatus.FAILED
         ({"$any": True, "other": 1}, {"$any": True, "other": 1}),
     ],
 )
-def test_a_value_that_is_as_expected(expected: Any, actual: Any) -> None:
+def test_matching_values(expected: Any, actual: Any) -> None:
     assert compare(expected, actual) == []
 
 
 @pytest.mark.parametrize(
-    ("expected", "actual", "told"),
+    ("expected", "actual", "differences"),
     [
         ({"a": 1}, {}, ["$.a: expected 1, got nothing"]),
         (True, 1, ["$: expected true, got 1"]),
@@ -78,8 +78,8 @@ def test_a_value_that_is_as_expected(expected: Any, actual: Any) -> None:
         ({"$any": True, "other": 1}, {"other": 1}, ["$.$any: expected true, got nothing"]),
     ],
 )
-def test_where_a_value_differs(expected: Any, actual: Any, told: list[str]) -> None:
-    assert [str(each) for each in compare(expected, actual)] == told
+def test_paths_of_differences(expected: Any, actual: Any, differences: list[str]) -> None:
+    assert [str(each) for each in compare(expected, actual)] == differences
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_a_malformed_matcher_is_not_compared() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "does_it"),
+    ("value", "resembles"),
     [
         ({"$any": 1}, True),
         ({"$regx": 1}, True),
@@ -127,9 +127,9 @@ def test_a_malformed_matcher_is_not_compared() -> None:
         ("$any", False),
     ],
 )
-def test_an_object_with_one_key_like_that_of_a_matcher_resembles_one(value: Any, does_it: bool) -> None:
-    assert resembles_matcher(value) is does_it
-    if isinstance(value, dict) and not does_it:
+def test_which_objects_resemble_a_matcher(value: Any, resembles: bool) -> None:
+    assert resembles_matcher(value) is resembles
+    if isinstance(value, dict) and not resembles:
         check_matchers(value)
 
 
@@ -150,20 +150,20 @@ def test_an_object_with_one_key_like_that_of_a_matcher_resembles_one(value: Any,
         ({"a": 1}, {"a": 1.0}, {"a": 1, "b": 1}),
     ],
 )
-def test_what_may_be_a_value_with_hidden_secrets(hidden: Any, same: Any, other: Any) -> None:
+def test_masked_values_may_equal_actual_values(hidden: Any, same: Any, other: Any) -> None:
     assert may_equal_masked(hidden, same)
     assert may_equal_masked(hidden, hidden)
     assert other is None or not may_equal_masked(hidden, other)
 
 
-def test_with_another_mark_the_usual_one_is_data() -> None:
+def test_with_a_custom_mask_the_default_mask_is_data() -> None:
     assert may_equal_masked("*** of ://***@h", "*** of ://me:word@h", HIDDEN_IN_URL)
     assert not may_equal_masked("*** of ://***@h", "x of ://me:word@h", HIDDEN_IN_URL)
     assert not may_equal_masked("***", "x", HIDDEN_IN_URL)
     assert not may_equal_masked(["://***@h"], ["://h"], HIDDEN_IN_URL)
 
 
-def test_ids_of_runs_are_equal_and_other_values_are_not() -> None:
+def test_run_ids_equal_only_other_run_ids() -> None:
     one, other = ({"run_id": f"0192f0c1-0000-7000-8000-00000000000{number}"} for number in (1, 2))
     assert compare(one, other) == []
     assert [difference.path for difference in compare(one, {"run_id": "r"})] == ["$.run_id"]
@@ -178,7 +178,7 @@ def verdict(wanted: Any, **result: Any) -> tuple[str, list[str]]:
 ANY_FAILURE = {"outcome": "failed", "error": {"message": {"$any": True}}}
 
 
-def test_a_run_that_was_cancelled_or_lost_is_no_failure_of_the_flow() -> None:
+def test_cancelled_and_lost_runs_are_not_flow_failures() -> None:
     boom = FlowError(message="boom", code=ErrorCode.COMPONENT_FAILED)
     assert verdict(ANY_FAILURE, status=FAILED, error=boom) == ("passed", [])
     assert verdict(ANY_FAILURE, status=ExecutionStatus.CANCELLED)[0] == "failed"
@@ -186,7 +186,7 @@ def test_a_run_that_was_cancelled_or_lost_is_no_failure_of_the_flow() -> None:
         assert verdict(ANY_FAILURE, status=FAILED, error=FlowError(message="gone", code=code))[0] == "failed"
 
 
-def test_data_of_an_error_is_compared_where_the_server_sends_it() -> None:
+def test_error_data_is_compared_only_if_the_server_sends_it() -> None:
     def expecting(data: Any) -> dict[str, Any]:
         return {"outcome": "failed", "error": {"code": "COMPONENT_FAILED", "data": data}}
 
@@ -195,13 +195,13 @@ def test_data_of_an_error_is_compared_where_the_server_sends_it() -> None:
     assert verdict(expecting({"kind": "ValueError"}), status=FAILED, error=sent) == ("passed", [])
     assert verdict(expecting({"line": {"$range": [1, 2]}}), status=FAILED, error=sent)[0] == "failed"
     for data in ({"$any": True}, {"kind": {"$any": True}}):
-        found, told = verdict(expecting(data), status=FAILED, error=bare)
-        assert (found, told[0].endswith("got nothing: the server sends no data")) == ("failed", True)
-    # As for servers, null is no expectation.
+        outcome, differences = verdict(expecting(data), status=FAILED, error=bare)
+        assert (outcome, differences[0].endswith("got nothing: the server sends no data")) == ("failed", True)
+    # Like on servers, null expects nothing.
     assert verdict(expecting(None), status=FAILED, error=bare) == ("passed", [])
 
 
-def test_a_failure_is_compared_with_the_code_and_the_message() -> None:
+def test_failures_are_compared_by_code_and_message() -> None:
     expected = {"outcome": "failed", "error": {"code": "TIMEOUT", "message": {"$contains": "x"}}}
     message = '$.error.message: expected {"$contains": "x"}, got "boom"'
     for code, shown in ((ErrorCode.COMPONENT_FAILED, "COMPONENT_FAILED"), (None, "none")):
@@ -211,20 +211,20 @@ def test_a_failure_is_compared_with_the_code_and_the_message() -> None:
         )
 
 
-def test_another_outcome_is_told_with_what_came() -> None:
+def test_an_unexpected_outcome_is_reported_with_the_actual_one() -> None:
     boom = FlowError(message="boom", code=ErrorCode.COMPONENT_FAILED)
     assert verdict(ANY_FAILURE, status=COMPLETED, output={"a": 1}) == (
         "failed", ['$.outcome: expected "failed", got "success" with {"a": 1}'],
     )  # fmt: skip
-    told = '$.outcome: expected "success", got "failed": boom'
+    difference = '$.outcome: expected "success", got "failed": boom'
     success = {"outcome": "success", "result": 1}
-    assert verdict(success, status=FAILED, error=boom) == ("failed", [f"{told} (component_failed)"])
-    assert verdict(None, status=FAILED, error=replace(boom, code=None)) == ("failed", [told])
+    assert verdict(success, status=FAILED, error=boom) == ("failed", [f"{difference} (component_failed)"])
+    assert verdict(None, status=FAILED, error=replace(boom, code=None)) == ("failed", [difference])
     assert verdict(None, status=COMPLETED, output=1) == ("unchecked", [])
 
 
 @pytest.mark.parametrize(
-    ("expected", "is_it"),
+    ("expected", "is_match"),
     [
         ("COMPONENT_FAILED", True),
         ("Component_Failed", True),
@@ -237,9 +237,9 @@ def test_another_outcome_is_told_with_what_came() -> None:
         ({"$equals": "component_failed"}, False),
     ],
 )
-def test_codes_of_errors_by_name_and_by_number(expected: Any, is_it: bool) -> None:
+def test_error_codes_match_by_name_and_number(expected: Any, is_match: bool) -> None:
     error = FlowError(message="boom", code=ErrorCode.COMPONENT_FAILED, details={"code": -32000})
-    assert has_error_code(expected, error) is is_it
+    assert has_error_code(expected, error) is is_match
     assert not has_error_code(expected, None)
     assert not has_error_code(expected, replace(error, code=None))
 
@@ -253,12 +253,12 @@ def test_codes_of_errors_by_name_and_by_number(expected: Any, is_it: bool) -> No
         (ErrorCode.WORKER, ErrorCode.WORKER),
     ],
 )
-def test_a_code_is_known_by_the_name_in_files_and_by_its_own(word: Any, code: ErrorCode) -> None:
+def test_a_code_matches_its_name_in_flow_files_and_its_own_name(word: Any, code: ErrorCode) -> None:
     assert parse_error_code(word) is code
     assert parse_error_code(get_error_code_name(FlowError(message="", code=code))) is code
 
 
-def test_a_code_that_only_the_client_sets_has_no_name_in_files() -> None:
+def test_client_only_codes_have_no_name_in_flow_files() -> None:
     assert get_error_code_name(FlowError(message="", code=ErrorCode.LOST)) == "UNSPECIFIED"
     for code, hint in (("lost", "TIMEOUT"), ("TIMEOUTS", "TIMEOUT")):
         with pytest.raises(InvalidArgumentError, match=f"unknown error code '{code}'") as caught:

@@ -83,7 +83,7 @@ def test_branches() -> None:
         [("condition", 0, None)], [then, ("coalesce", 0, None)], [then, ("coalesce", 1, None)], [other],
         [other, ("default", 0, None)],
     ]  # fmt: skip
-    # A condition on the input waits for no step.
+    # A condition on the input doesn't wait for any step.
     assert [each.after for each in find_references({"$if": {"$input": "x"}, "then": {"$step": "a"}})] == [set(), set()]
     assert read({"$coalesce": [{"$step": "a"}, {"$step": "b"}]}) == [
         ("a", "$.$coalesce[0]", True),
@@ -135,7 +135,7 @@ def test_paths(text: str | None, parts: tuple[str | int, ...]) -> None:
         ("$[0]foo", "'f' after ]"),
     ],
 )
-def test_paths_that_servers_refuse(text: str, reason: str) -> None:
+def test_paths_that_servers_reject(text: str, reason: str) -> None:
     with pytest.raises(PathError, match=re.escape(reason)):
         parse_path(text)
     assert parse_unambiguous_path(text) is None
@@ -154,12 +154,12 @@ def test_paths_that_servers_refuse(text: str, reason: str) -> None:
         ("a.", "'a.' is a single field name; write '$.a.' for a path"),
     ],
 )
-def test_paths_that_may_not_mean_what_they_say(text: str, reason: str) -> None:
+def test_ambiguous_paths(text: str, reason: str) -> None:
     assert explain_ambiguous_path(text) == reason
     assert parse_unambiguous_path(text) is None
 
 
-def test_what_is_no_text_is_no_path() -> None:
+def test_only_strings_are_paths() -> None:
     assert parse_unambiguous_path(5) is None
     assert parse_unambiguous_path(["a"]) is None
     assert parse_unambiguous_path(None) == parse_unambiguous_path("") == ()

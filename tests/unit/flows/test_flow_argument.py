@@ -125,8 +125,8 @@ def test_other_objects(flow: Any) -> None:
         load_flow(flow)
 
 
-def test_objects_that_build_no_flow_are_named() -> None:
-    class Built:
+def test_builders_that_do_not_build_a_flow_are_rejected() -> None:
+    class Builder:
         def __init__(self, value: Any) -> None:
             self.value = value
 
@@ -136,17 +136,17 @@ def test_objects_that_build_no_flow_are_named() -> None:
             return self.value
 
     for value, message in (
-        ("fails", "Built built no flow: 'a'"),
+        ("fails", "Builder built no flow: 'a'"),
         (5, "a flow must be a path, a mapping, a builder, or an object with steps, not int"),
         ("a\nb", "a string is treated as a path; parse the flow first and pass the mapping"),
         ({"a": 1}, "this is not a flow: it has 'a', but neither steps nor output"),
     ):
         with pytest.raises(InvalidArgumentError) as raised:
-            load_flow(Built(value))
+            load_flow(Builder(value))
         assert raised.value.message == message
 
 
-def test_optional_parts_of_an_object_that_are_null_are_left_out_and_data_stays() -> None:
+def test_null_parts_are_dropped_from_a_flow_object_but_not_from_data() -> None:
     class Flow(BaseModel):
         name: Any = None
         steps: Any
@@ -184,14 +184,14 @@ def test_optional_parts_of_an_object_that_are_null_are_left_out_and_data_stays()
         ({}, "this is not a flow: it is empty"),
     ],
 )
-def test_other_documents_are_named(document: Any, reason: str) -> None:
+def test_documents_that_are_not_flows_are_explained(document: Any, reason: str) -> None:
     explained = explain_not_a_flow(document)
     assert explained is not None
     assert explained[0].startswith(reason)
     assert explained[1].endswith("a flow has steps: [...] and output: ...")
 
 
-def test_an_id_that_names_a_file_is_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_existing_file_takes_precedence_over_an_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert is_flow_id(ID)
     assert isinstance(resolve_flow_argument(ID), StoredFlowId)

@@ -76,12 +76,12 @@ def test_flow_files_are_found_by_name_and_keys(folder: Path) -> None:
         ("", False, set()),
     ],
 )
-def test_a_flow_is_known_by_its_keys_at_the_top(text: str, is_flow: bool, keys: set[str]) -> None:
+def test_flows_are_recognized_by_their_top_level_keys(text: str, is_flow: bool, keys: set[str]) -> None:
     assert is_flow_text(text) is is_flow
     assert find_top_level_keys(text) == keys
 
 
-def test_configurations_of_servers_are_known_by_their_names() -> None:
+def test_server_configurations_are_recognized_by_file_name() -> None:
     names = ("stepflow-config.yml", "stepflow_config.YAML", "stepflow-config.test.json", "a/stepflow-config.yaml")
     assert all(map(is_server_config_name, names))
     assert not any(map(is_server_config_name, ("stepflow-config.toml", "my-stepflow-config.yml", "stepflow.yml")))

@@ -104,7 +104,7 @@ def test_a_flow_whose_parts_are_escaped_is_the_one_that_its_runs_get() -> None:
     assert not half.is_escaped
 
 
-def test_a_flow_is_as_written_below_a_literal_or_without_expressions() -> None:
+def test_which_nested_flows_run_as_written() -> None:
     for flow, is_escaped, expected in (
         ({"output": {"$step": "a"}}, True, True),
         ({"output": {"$step": "a"}}, False, False),
@@ -113,7 +113,7 @@ def test_a_flow_is_as_written_below_a_literal_or_without_expressions() -> None:
         assert InnerFlow(flow, (), is_escaped).is_as_written is expected
 
 
-def test_parts_of_a_flow_that_are_no_steps_are_left_out() -> None:
+def test_malformed_steps_are_skipped() -> None:
     steps = FlowSteps({"steps": [{"id": "a", "input": 1}, 5, {"id": 5}, {}, {"id": "b"}, {"id": "a", "input": 2}]})
     assert [(step.index, step.id) for step in steps.all] == [(0, "a"), (4, "b"), (5, "a")]
     assert steps.by_id == {"a": steps.all[0], "b": steps.all[1]}
@@ -123,7 +123,7 @@ def test_parts_of_a_flow_that_are_no_steps_are_left_out() -> None:
     assert not FlowSteps({"steps": [{"id": "a", "mustExecute": 1}]}).by_id["a"].must_execute
 
 
-def test_steps_of_flows_within_flows_are_found_at_any_depth() -> None:
+def test_steps_of_nested_flows_are_found_at_any_depth() -> None:
     inner: dict[str, Any] = {"steps": [{"id": "deep"}, {"id": "unused"}], "output": {"$step": "deep"}}
     for name in ("middle", "outer"):
         given = {"workflow": {"$literal": inner}, "items": []}
@@ -133,14 +133,14 @@ def test_steps_of_flows_within_flows_are_found_at_any_depth() -> None:
     assert FlowSteps(inner).inner_step_ids == {"middle", "deep", "unused"}
 
 
-def test_the_steps_that_run_leave_out_what_is_not_read() -> None:
+def test_steps_to_run_depend_on_which_references_are_read() -> None:
     steps = FlowSteps(flow_of([{"$step": "c"}, {"$step": "gone"}], a=1, b=1, c=[{"$step": "a"}, {"$step": "b"}]))
     assert steps.find_steps_to_run() == {"a", "b", "c"}
     assert steps.find_steps_to_run(unread=["c"]) == {"c"}
     assert steps.find_steps_to_run(may_read=lambda read: read.step != "a") == {"b", "c"}
 
 
-def test_the_shortest_of_two_paths_is_told() -> None:
+def test_the_shorter_of_two_paths_is_returned() -> None:
     steps = FlowSteps(flow_of(1, a=[{"$step": "b"}, {"$step": "d"}], b={"$step": "c"}, c={"$step": "d"}, d=1))
     assert steps.find_shortest_path("a", "d") == ["a", "d"]
     assert steps.find_shortest_path("b", "d") == ["b", "c", "d"]

@@ -167,7 +167,7 @@ def test_only_the_first_mismatches_are_returned() -> None:
     assert len(find_mismatches(names, {"additionalProperties": False, "required": [*names, "x"]}, {})) == 100
 
 
-def test_explaining_what_is_wrong_counts_as_work_that_a_deadline_interrupts() -> None:
+def test_explaining_mismatches_is_interruptible() -> None:
     kinds, slices = [{"type": "integer"}, {"type": "boolean"}, {"type": "string"}], list[int]()
     for value, least, most in ((["x"] * 1_000, 5, 9), ([True] * 1_000, 3, 5), ([1] * 1_000, 0, 1)):
         slices.clear()
@@ -184,7 +184,7 @@ def test_explaining_what_is_wrong_counts_as_work_that_a_deadline_interrupts() ->
     assert len(slices) == 1
 
 
-def test_inputs_are_compared_with_other_alternatives_only_until_these_do_not_match() -> None:
+def test_validity_checks_stop_comparing_alternatives_early() -> None:
     names = [f"f{index}" for index in range(20)]
     kinds = [{"properties": {name: {"type": kind} for name in names}} for kind in ("integer", "boolean", "string")]
     values, counts = [dict.fromkeys(names, "x")] * 100, list[int]()
@@ -199,7 +199,7 @@ def test_inputs_are_compared_with_other_alternatives_only_until_these_do_not_mat
     assert max(counts[1:]) <= 2
 
 
-def test_elements_that_may_be_anything_are_not_visited() -> None:
+def test_elements_without_constraints_are_skipped() -> None:
     for items, is_visited in (({}, False), ({"title": "Any"}, False), ({"minimum": 0}, True)):
         slices = list[int]()
         found = run_interruptibly(
@@ -246,7 +246,7 @@ def test_expressions_decide_nothing() -> None:
 
 
 @pytest.mark.parametrize("wanted", [{"enum": [{"a": 1}, [1]]}, {"const": {"a": 1}}])
-def test_a_value_with_expressions_may_be_one_of_those_that_are_allowed(wanted: Any) -> None:
+def test_a_value_with_expressions_may_match_an_enum(wanted: Any) -> None:
     expression = {"$input": "$.x"}
     for value in ({"a": expression}, [expression], {"b": 2, "a": expression}):
         assert not find_mismatches(value, wanted, {}, evaluated=True)
@@ -265,7 +265,7 @@ def test_the_schemas_of_a_part() -> None:
     assert find_schemas(schema, ("absent", 0), value, DEFS) == []
 
 
-def said(value: Any, schema: Any) -> list[str]:
+def describe_mismatches(value: Any, schema: Any) -> list[str]:
     return [f"{each.path}: {each.message}" for each in find_mismatches(value, schema, {})]
 
 
@@ -285,7 +285,7 @@ def said(value: Any, schema: Any) -> list[str]:
     ],
 )
 def test_what_is_beyond_a_limit(value: Any, schema: Any, words: str) -> None:
-    (found,) = said({"a": value}, {"properties": {"a": schema}})
+    (found,) = describe_mismatches({"a": value}, {"properties": {"a": schema}})
     assert found.startswith("$.a: ")
     assert words in found
 
@@ -306,7 +306,7 @@ def test_what_is_beyond_a_limit(value: Any, schema: Any, words: str) -> None:
     ],
 )
 def test_what_is_within_its_limits(value: Any, schema: Any) -> None:
-    assert said(value, schema) == []
+    assert describe_mismatches(value, schema) == []
 
 
 @pytest.mark.parametrize(
@@ -320,7 +320,7 @@ def test_what_is_within_its_limits(value: Any, schema: Any) -> None:
 )  # fmt: skip
 def test_the_only_alternative_of_the_type_is_explained(value: Any, words: list[str]) -> None:
     forms = [{"type": "integer", "minimum": 10}, {"type": "object", "required": ["a"]}, False]
-    assert said(value, {"anyOf": forms}) == words
+    assert describe_mismatches(value, {"anyOf": forms}) == words
 
 
 @pytest.mark.parametrize(
@@ -337,12 +337,12 @@ def test_the_only_alternative_of_the_type_is_explained(value: Any, words: list[s
         (True, True),
     ],
 )
-def test_a_condition_decides_if_it_is_understood(condition: Any, is_decided: bool) -> None:
+def test_supported_conditions_select_a_branch(condition: Any, is_decided: bool) -> None:
     defs = {"one": {"const": 1}, "loop": {"const": 1, "$ref": "#/$defs/loop"}, "text": {"pattern": "^a"}}
     assert bool(find_mismatches(1, {"if": condition, "then": False, "else": False}, defs)) is is_decided
 
 
-def test_another_type_is_told_with_what_an_object_or_a_list_would_have() -> None:
+def test_type_mismatches_describe_the_expected_object_or_list() -> None:
     for schema, hint in (
         ({"type": "object", "properties": {"a": {}}}, "fields are: a"),
         ({"type": ["object", "null"], "properties": {"a": {}}, "required": ["a"]}, "fields are: a (required)"),
@@ -367,16 +367,14 @@ def test_another_type_is_told_with_what_an_object_or_a_list_would_have() -> None
         ("rd", ["red"], "'rd'", "did you mean 'red'?"),
     ],
 )
-def test_values_are_written_as_json_and_a_single_string_as_a_name(
-    value: Any, allowed: Any, shown: str, hint: str
-) -> None:
+def test_values_are_shown_as_json_and_plain_strings_in_quotes(value: Any, allowed: Any, shown: str, hint: str) -> None:
     (found,) = find_mismatches(value, {"enum": allowed}, {})
     assert (found.message, found.hint) == (f"{shown} is not one of the allowed values", hint)
     (found,) = find_mismatches([value], {"const": value}, {})
     assert found.message == f"the schema expects {shown}"
 
 
-def test_messages_and_hints_are_cut() -> None:
+def test_messages_and_hints_are_shortened() -> None:
     (found,) = find_mismatches("x" * 500, {"enum": ["a"]}, {})
     assert found.message == f"'{'x' * 97}...{'x' * 98}' is not one of the allowed values"
     (found,) = find_mismatches(1, {"const": [*range(30)]}, {})
@@ -397,7 +395,7 @@ def test_messages_and_hints_are_cut() -> None:
     assert len(found.hint) == len("fields are: ") + 1_000
 
 
-def test_hints_describe_parts_of_parts_and_no_more() -> None:
+def test_hints_describe_nested_types_up_to_a_depth() -> None:
     def nested(depth: int) -> dict[str, Any]:
         return {"type": "array", "items": nested(depth - 1)} if depth else {"type": "integer"}
 
@@ -411,7 +409,7 @@ def test_hints_describe_parts_of_parts_and_no_more() -> None:
     ]  # fmt: skip
 
 
-def test_references_to_references_are_followed_to_a_depth() -> None:
+def test_chained_references_are_followed_up_to_a_depth() -> None:
     defs: dict[str, Any] = {f"T{index}": {"$ref": f"#/$defs/T{index + 1}"} for index in range(40)}
     for last, expected in ((28, {"title": "x"}), (29, {})):
         assert resolve_ref({"$ref": "#/$defs/T0"}, {**defs, f"T{last}": {"title": "x"}}) == expected

@@ -37,7 +37,7 @@ def test_overrides_of_other_steps_go_and_those_that_read_others_count() -> None:
     assert sorted(overrides) == ["b", "unknown"]
 
 
-def test_overrides_that_are_no_value_read_nothing_and_schemas_stay() -> None:
+def test_malformed_overrides_read_nothing_and_keep_the_schemas() -> None:
     flow = {**FLOW, "schemas": {"$defs": {"A": {}}, "properties": {"steps": {}}}}
     cut, overrides = cut_flow_to_step(flow, "a", {"steps": {"a": {"$type": "merge_patch", "value": None}}})
     assert [each["id"] for each in cut["steps"]] == ["a"]
@@ -55,14 +55,14 @@ def test_overrides_that_are_no_value_read_nothing_and_schemas_stay() -> None:
         ([], "a", "it has no steps"),
     ],
 )
-def test_an_unknown_step_is_refused(steps: list[Any], name: str, hint: str) -> None:
+def test_an_unknown_step_is_rejected(steps: list[Any], name: str, hint: str) -> None:
     for call in (cut_flow_to_step, flow_of_step):
         with pytest.raises(InvalidArgumentError, match=f"^the flow has no step '{name}'") as caught:
             call({"steps": steps, "output": 1}, name)
         assert caught.value.hint == hint
 
 
-def test_a_step_alone_gets_the_input_of_the_flow() -> None:
+def test_a_single_step_gets_the_flow_input() -> None:
     alone = {"steps": [{**step("b"), "input": {"$input": "$"}}], "output": {"$step": "b"}}
     assert flow_of_step({**FLOW, "version": "1", "test": {}}, "b") == {"name": "six/b", "version": "1", **alone}
     assert flow_of_step({"steps": FLOW["steps"], "name": 5}, "b") == alone

@@ -120,7 +120,7 @@ def test_nothing_is_taken_from_a_folder_in_which_everybody_writes(folder: Path) 
     assert find_project(folder).target == "0.12"
 
 
-def test_nothing_is_taken_from_a_folder_that_cannot_be_looked_at(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_inaccessible_folders_are_ignored(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(folder, 'target = "0.12"')
     inner, look = folder / "mine", Path.stat
     inner.mkdir()
@@ -250,7 +250,7 @@ def test_a_server_configuration_is_found_in_the_first_folder_that_has_one(
         find_server_config(Path())
 
 
-def test_a_deleted_working_folder_has_no_project(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_there_is_no_project_in_a_deleted_working_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(folder.parent, "flows = [5]")
     monkeypatch.chdir(folder)
     folder.rmdir()

@@ -34,7 +34,7 @@ def needs(
     return find_requirements(flow, parse_declared_variables(flow))
 
 
-def test_clients_keep_a_decoder_only_of_runs_that_need_one() -> None:
+def test_clients_keep_decoders_only_for_runs_that_need_one() -> None:
     assert needs(None).make_decoder({}) is PLAIN
     assert needs(None).make_decoder({"key": "open sesame"}) is PLAIN
     assert needs({"b": 1, "a": 2}).make_decoder({"key": "open sesame"}) == PLAIN._replace(like={"b": 1, "a": 2})
@@ -255,7 +255,7 @@ def test_values_that_match_the_schemas_of_variables() -> None:
     check_variables({"output": {"$variable": "x"}}, {"x": 1})
 
 
-def test_fields_that_nothing_reads_are_told_with_those_that_are_read() -> None:
+def test_unread_fields_are_reported_with_the_fields_that_are_read() -> None:
     maybe = {"$if": {"$input": "$.c"}, "then": {"$input": "$.a.y"}}
     output = [{"$input": "$.a.x"}, maybe, {"$input": "$.b.y"}, {"$input": "$.whole"}]
     value = {"a": {"x": 1, "zzz": 2}, "b": {"y": 1}, "whole": {"any": 1}, "qqq": 5, "c": True}
@@ -397,7 +397,7 @@ def test_an_id_stands_for_a_stored_flow(twin: str, tmp_path: Path, monkeypatch: 
         ({"patternProperties": {"^x": {}}}, True),
     ],
 )
-def test_variables_that_a_schema_does_not_name(keywords: dict[str, Any], is_open: bool) -> None:
+def test_undeclared_variables(keywords: dict[str, Any], is_open: bool) -> None:
     schema = {"type": "object", "properties": {"a": {"type": "string"}}, **keywords}
     flow = {"schemas": {"properties": {"variables": schema}}, "output": {"$variable": "a"}}
     if is_open:

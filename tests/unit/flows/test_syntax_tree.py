@@ -162,7 +162,7 @@ JSON_PLACES = [
 
 
 def places_of(text: str, source: str) -> list[str]:
-    """Return for each node its path, line, column and text, the rest of a block behind its last part, and its style."""
+    """Describe each node: path, position, text, style, keys, and the distance from its last part to its end."""
     found = []
     for node in parse_tree(text, source).walk():
         style = "" if node.is_flow else " block"
@@ -175,13 +175,13 @@ def places_of(text: str, source: str) -> list[str]:
     return found
 
 
-def test_the_places_of_all_parts_of_a_text() -> None:
+def test_positions_of_all_nodes() -> None:
     text = "a: &a [x, {b: 1}]  # c\nd:\n  - |\n    y\n\n  - e: *a\n    f:\n  # g\nh: {<<: {i: 2}, j: 3}\n"
     assert places_of(text, "f.yaml") == YAML_PLACES
     assert places_of('{\t"a": [1, {"b": "\\ud800"}],\n "c": {}}', "f.json") == JSON_PLACES
 
 
-def test_a_part_that_does_not_exist_has_no_elements() -> None:
+def test_a_missing_node_has_no_elements() -> None:
     root = to_node({"a": [1, 2], "b": {"c": ()}})
     assert [node.value for node in root.elements_at("a")] == [1, 2]
     assert [
@@ -194,7 +194,7 @@ def test_a_part_that_does_not_exist_has_no_elements() -> None:
     assert (root.items["a"].start, root.items["a"].end, root.items["a"].is_flow) == (-1, -1, True)
 
 
-def test_a_file_that_is_no_text_has_a_fault_and_no_tree() -> None:
+def test_a_binary_file_has_an_error_and_no_tree() -> None:
     flow = FlowText.from_bytes(b"a: \xff\nb: 1", "f.yaml")
     assert flow.lines == ["a: \ufffd", "b: 1"]
     assert flow.error is not None

@@ -38,7 +38,7 @@ _TEXT = {"type": "string"}
         ("no schema", {}),
         ({"type": "string", "x-own": 1, "minLength": "2", "title": "a"}, {"type": "string", "title": "a"}),
         ({"type": "string", "nullable": True, "title": "a"}, {"title": "a", "anyOf": [_TEXT, {"type": "null"}]}),
-        # A secret brings no values.
+        # The values of a secret are not shown.
         ({"type": "string", "is_secret": True, "default": "x", "enum": ["x"]}, {"type": "string"}),
         ({"items": [_TEXT], "additionalItems": False}, {"prefixItems": [_TEXT], "items": False}),
         ({"patternProperties": {"^a": _TEXT, "(": _TEXT}}, {"patternProperties": {"^a": _TEXT}}),
@@ -55,16 +55,16 @@ _TEXT = {"type": "string"}
             {"properties": {"a": {"$ref": "#/$defs/text", "type": "string", "allOf": [{"minLength": 1}]}}},
             {"properties": {"a": {"type": "string", "allOf": [{"minLength": 1}, _TEXT]}}},
         ),
-        # A schema that consists of itself allows any value.
+        # A schema that only refers to itself allows any value.
         ({"properties": {"a": {"$ref": "#/$defs/loop"}}}, {"properties": {"a": {}}}),
     ],
 )  # fmt: skip
-def test_schemas_as_tools_have_them(schema: Any, written: Any) -> None:
+def test_schemas_are_adapted_for_tools(schema: Any, written: Any) -> None:
     defs = {"text": _TEXT, "loop": {"anyOf": [{"$ref": "#/$defs/loop"}]}}
     assert inline_schema(schema, defs) == written
 
 
-def test_recursive_schemas_get_names_that_differ() -> None:
+def test_recursive_schemas_get_unique_names() -> None:
     def tree(name: str) -> dict[str, Any]:
         return {"type": "object", "properties": {"kids": {"type": "array", "items": {"$ref": f"#/$defs/{name}"}}}}
 
@@ -80,7 +80,7 @@ def test_recursive_schemas_get_names_that_differ() -> None:
     assert inline_schema(itself, {}) == {**root, "$defs": {"root": root}}
 
 
-def test_only_what_is_checked_can_be_left() -> None:
+def test_unchecked_keywords_can_be_dropped() -> None:
     fields = {"properties": {"a": {"minLength": 2, "uniqueItems": True}}}
     parts = {"oneOf": [_TEXT, {"type": "null"}], "anyOf": [_TEXT], **fields, "not": {"const": 1}}
     closed = {**parts, "patternProperties": {"^a": _TEXT}, "additionalProperties": False}
@@ -93,7 +93,7 @@ def test_only_what_is_checked_can_be_left() -> None:
     assert inline_schema(False, {}, checkable_only=True) == {}
 
 
-def test_fields_that_every_run_reads_are_required() -> None:
+def test_fields_read_by_every_run_are_required() -> None:
     inner = {"type": "object", "properties": {"street": _TEXT}, "additionalProperties": False}
     schema = {"type": "object", "properties": {"to": inner, "note": _TEXT}, "required": ["note"]}
     paths = [("to", "street"), ("to", "zip"), ("new",), ("note", 0), (0,), ()]
@@ -113,7 +113,7 @@ def test_fields_that_every_run_reads_are_required() -> None:
     }  # fmt: skip
 
 
-def test_a_schema_is_wrapped_with_what_it_shares() -> None:
+def test_shared_schemas_are_kept_when_wrapping() -> None:
     wrapped = wrap_schema({"$ref": "#/$defs/a", "$defs": {"a": {"type": "string"}}})
     (name,) = wrapped["properties"]
     assert wrapped == {
@@ -146,7 +146,7 @@ def test_names_and_keywords_of_a_schema() -> None:
     ],
     ids=["items", "anyOf", "properties", "nullable"],
 )
-def test_schemas_are_written_to_a_depth(nest: Any, depth: int) -> None:
+def test_schemas_are_written_up_to_a_depth(nest: Any, depth: int) -> None:
     for number, is_written in ((depth, True), (depth + 1, False)):
         schema: Any = {"type": "integer"}
         for _ in range(number):
@@ -154,7 +154,7 @@ def test_schemas_are_written_to_a_depth(nest: Any, depth: int) -> None:
         assert ("integer" in str(inline_schema(schema, {}))) is is_written
 
 
-def test_references_are_inlined_to_a_depth() -> None:
+def test_references_are_inlined_up_to_a_depth() -> None:
     defs: dict[str, Any] = {f"T{index}": {"items": {"$ref": f"#/$defs/T{index + 1}"}} for index in range(40)}
     for number, is_written in ((29, True), (30, False)):
         shared = {**defs, f"T{number}": {"type": "integer"}}

@@ -1,4 +1,4 @@
-"""Types of JSON values: unions, what is found at paths, and keywords of schemas."""
+"""Types of JSON values: unions, lookups by path, and conversion from and to schemas."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from stepflow_client.flows.type_system import (
 )
 
 
-def told(type: Type) -> str:
+def describe(type: Type) -> str:
     return format_type(type, 1_000)
 
 
@@ -51,7 +51,7 @@ def told(type: Type) -> str:
     ],
 )
 def test_unions(schemas: list[Any], words: str) -> None:
-    assert told(make_union(map(schema_to_type, schemas))) == words
+    assert describe(make_union(map(schema_to_type, schemas))) == words
 
 
 _T, _I, _NULL = {"type": "string"}, {"type": "integer"}, {"type": "null"}
@@ -105,11 +105,11 @@ _DEFS = {
         ({"type": ["string", "nonsense"]}, "unknown"),
     ],
 )
-def test_types_of_schemas(schema: Any, words: str) -> None:
-    assert told(schema_to_type(schema, _DEFS)) == words
+def test_schemas_are_converted_to_types(schema: Any, words: str) -> None:
+    assert describe(schema_to_type(schema, _DEFS)) == words
 
 
-def test_merged_objects_are_closed_if_all_parts_are() -> None:
+def test_merged_objects_are_closed_if_all_their_parts_are() -> None:
     assert type_to_schema(schema_to_type({"allOf": [_A, _A]})) == _A
     assert "additionalProperties" not in type_to_schema(schema_to_type({"allOf": [_A, _B]}))
 
@@ -140,9 +140,9 @@ def test_an_object_type_with_optional_fields() -> None:
         (False, "unknown"),
     ],
 )
-def test_a_field_that_a_schema_does_not_name(schema: Any, words: str | None) -> None:
+def test_types_of_undeclared_fields(schema: Any, words: str | None) -> None:
     found = look_up_path(schema_to_type(schema), ["x"])
-    assert (told(found.type) if found.problem is None else None) == words
+    assert (describe(found.type) if found.problem is None else None) == words
 
 
 def test_many_objects_and_lists_become_any() -> None:
@@ -152,7 +152,7 @@ def test_many_objects_and_lists_become_any() -> None:
         assert len(union.members) == objects
         union = make_union([schema_to_type({"type": "array", "items": part}) for part in [*parts, *parts]])
         assert len(union.members) == lists
-        assert told(union) == "array" or number == 8
+        assert describe(union) == "array" or number == 8
 
 
 _TREE = {
@@ -192,29 +192,29 @@ _TREE = {
         (["either", 0], "unknown", "error: [0] reads an element, but this is object or null"),
     ],
 )
-def test_what_is_at_a_path(path: list[str | int], words: str, problem: str | None) -> None:
+def test_types_at_paths(path: list[str | int], words: str, problem: str | None) -> None:
     found = look_up_path(schema_to_type(_TREE), path)
-    assert told(found.type).startswith(words)
-    said = None if found.problem is None else f"{found.finding_level}: {found.problem}"
-    assert (said if found.hint is None else f"{said}; {found.hint}") == problem
+    assert describe(found.type).startswith(words)
+    text = None if found.problem is None else f"{found.finding_level}: {found.problem}"
+    assert (text if found.hint is None else f"{text}; {found.hint}") == problem
     assert found.may_be_missing is (path == ["either", "x"])
 
 
-def test_a_path_into_null_is_null_where_servers_say_so() -> None:
+def test_paths_into_null_are_null_like_on_servers() -> None:
     type = schema_to_type(_TREE["properties"]["either"])
-    assert told(look_up_path(type, ["x"], keeps_null=True).type) == "string | null"
-    assert told(look_up_path(type, [], keeps_null=True).type) == "{x?: string} | null"
-    assert told(look_up_path(schema_to_type({"type": "null"}), ["x"], keeps_null=True).type) == "unknown"
+    assert describe(look_up_path(type, ["x"], keeps_null=True).type) == "string | null"
+    assert describe(look_up_path(type, [], keeps_null=True).type) == "{x?: string} | null"
+    assert describe(look_up_path(schema_to_type({"type": "null"}), ["x"], keeps_null=True).type) == "unknown"
     assert look_up_path(schema_to_type({"type": "null"}), ["x"], keeps_null=True).finding_level == "warning"
-    assert told(look_up_path(UNKNOWN, ["x"], keeps_null=True).type) == "unknown"
+    assert describe(look_up_path(UNKNOWN, ["x"], keeps_null=True).type) == "unknown"
     values = value_to_type([1, "a"])
-    assert [told(look_up_path(values, [index]).type) for index in (0, 1)] == ["integer", "string"]
+    assert [describe(look_up_path(values, [index]).type) for index in (0, 1)] == ["integer", "string"]
     missing = look_up_path(values, [2])
     assert (missing.finding_level, missing.problem) == ("error", "[2] is past the end of a list of 2")
     assert missing.hint == "elements count from 0"
 
 
-def test_paths_to_what_every_value_has_are_the_shortest_first() -> None:
+def test_paths_to_guaranteed_parts_are_sorted_by_length() -> None:
     deep = {"type": "object", "properties": {"d": {"type": "string"}}, "required": ["d"]}
     for name in "cba":
         deep = {"type": "object", "properties": {name: deep}, "required": [name]}
@@ -225,7 +225,7 @@ def test_paths_to_what_every_value_has_are_the_shortest_first() -> None:
         "n": {"anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "null"}]},
     }
     schema = {"type": "object", "properties": fields, "required": ["b", "a-b", "c", "n"]}
-    found = [(path, told(type)) for path, type in iter_typed_paths(schema_to_type(schema))]
+    found = [(path, describe(type)) for path, type in iter_typed_paths(schema_to_type(schema))]
     assert found == [("$.b", "[integer]"), ("$.n", "[string] | null"), ("$.b[0]", "integer"), ("$.n[0]", "string")]
     lists: dict[str, Any] = {"type": "string"}
     for _ in range(5):
@@ -249,7 +249,7 @@ def test_paths_to_what_every_value_has_are_the_shortest_first() -> None:
         (False, False, False),
     ],
 )
-def test_what_may_be_null_or_false(schema: Any, is_null: bool, is_false: bool) -> None:
+def test_which_types_may_be_null_or_false(schema: Any, is_null: bool, is_false: bool) -> None:
     assert may_be_null(schema_to_type(schema)) is is_null
     assert may_be_false(schema_to_type(schema)) is is_false
 
@@ -274,25 +274,25 @@ _OPEN = {"type": "object", "properties": {"a": {}}}
         ({"properties": {"a": {}}}, {}),
     ],
 )  # fmt: skip
-def test_a_schema_that_becomes_a_type_and_a_schema_again(schema: Any, again: Any) -> None:
+def test_schemas_round_trip_through_types(schema: Any, again: Any) -> None:
     assert type_to_schema(schema_to_type(schema)) == again
 
 
-def test_properties_of_what_is_produced_make_an_object() -> None:
-    assert told(schema_to_type({"properties": {"a": {"type": "string"}}}, is_source=True)) == "{a?: string}"
+def test_properties_of_an_output_imply_an_object() -> None:
+    assert describe(schema_to_type({"properties": {"a": {"type": "string"}}}, is_source=True)) == "{a?: string}"
 
 
-def test_what_is_nested_too_deeply_is_unknown() -> None:
+def test_deeply_nested_types_are_unknown() -> None:
     value: Any = 5
     schema: Any = {"type": "integer"}
     for _ in range(40):
         value, schema = {"a": [value]}, {"type": "object", "properties": {"a": schema}}
     for type, path in ((value_to_type(value), ["a", 0] * 20), (schema_to_type(schema), ["a"] * 40)):
-        assert told(look_up_path(type, path[:30]).type).startswith("{a")
+        assert describe(look_up_path(type, path[:30]).type).startswith("{a")
         assert look_up_path(type, path[:31]).type == look_up_path(type, path).type == UNKNOWN
     assert value_to_type(object()) == UNKNOWN
-    assert told(value_to_type([1] * 200)) == "[integer]"
-    assert told(value_to_type([1] * 201)) == "array"
+    assert describe(value_to_type([1] * 200)) == "[integer]"
+    assert describe(value_to_type([1] * 201)) == "array"
 
 
 @pytest.mark.parametrize(
@@ -307,16 +307,16 @@ def test_what_is_nested_too_deeply_is_unknown() -> None:
     ],
     ids=["items", "prefixItems", "properties", "additionalProperties", "anyOf", "allOf"],
 )
-def test_schemas_are_read_to_a_depth(nest: Any, part: Any) -> None:
+def test_schemas_are_read_up_to_a_depth(nest: Any, part: Any) -> None:
     for depth, words in ((30, "integer"), (31, "unknown")):
         schema: Any = {"type": "integer"}
         for _ in range(depth):
             schema = nest(schema)
         path = [] if part is None else [part] * depth
-        assert told(look_up_path(schema_to_type(schema), path).type) == words
+        assert describe(look_up_path(schema_to_type(schema), path).type) == words
 
 
-def test_only_the_first_parts_of_a_huge_schema_are_read_and_written() -> None:
+def test_huge_schemas_are_truncated() -> None:
     schema = {"type": "object", "properties": {f"f{index}": {"type": "null"} for index in range(6_000)}}
     (member,) = schema_to_type(schema).members
     assert isinstance(member, ObjectOf)
@@ -326,14 +326,14 @@ def test_only_the_first_parts_of_a_huge_schema_are_read_and_written() -> None:
     assert sum(field != {} for field in written["properties"].values()) == 1_999
 
 
-def test_references_are_followed_to_a_depth() -> None:
+def test_references_are_followed_up_to_a_depth() -> None:
     defs: dict[str, Any] = {f"T{index}": {"$ref": f"#/$defs/T{index + 1}"} for index in range(40)}
     for last, words in ((29, "integer"), (30, "unknown")):
         shared = {**defs, f"T{last}": {"type": "integer"}}
-        assert told(schema_to_type({"$ref": "#/$defs/T0"}, shared)) == words
+        assert describe(schema_to_type({"$ref": "#/$defs/T0"}, shared)) == words
 
 
-def test_deep_types_are_cut_in_schemas() -> None:
+def test_deep_types_are_truncated_in_schemas() -> None:
     schema: Any = {"type": "null"}
     for depth in range(30):
         schema = {"type": "array", "items": schema} if depth % 2 else {"type": "object", "additionalProperties": schema}
@@ -457,7 +457,7 @@ _ONE_OF_TWO = {"anyOf": [_object({"a": _T}), _object({"a": _NULL})]}
         ),
     ],
 )
-def test_where_a_type_does_not_fit_another(expected: Any, actual: Any, words: str | None) -> None:
+def test_conflicts_between_types(expected: Any, actual: Any, words: str | None) -> None:
     is_value = isinstance(actual, list) or (isinstance(actual, dict) and bool({"a", "b"} & {*actual}))
     conflict = find_conflict(value_to_type(actual) if is_value else schema_to_type(actual), schema_to_type(expected))
     if conflict is None:
@@ -465,11 +465,11 @@ def test_where_a_type_does_not_fit_another(expected: Any, actual: Any, words: st
         return
     lacks = "" if conflict.missing is None else f", without {conflict.missing}"
     sure = "never" if conflict.is_certain else "maybe not"
-    said = f"{sure} {told(conflict.expected)}, but {told(conflict.actual)}{lacks}"
-    assert f"{format_path(conflict.path)}: {said}" == words
+    text = f"{sure} {describe(conflict.expected)}, but {describe(conflict.actual)}{lacks}"
+    assert f"{format_path(conflict.path)}: {text}" == words
 
 
-def test_types_are_compared_to_a_depth() -> None:
+def test_types_are_compared_up_to_a_depth() -> None:
     nests: list[Callable[[Any], Any]] = [
         lambda part: _object({"a": part}, "a"), lambda part: _array(items=part), lambda part: _array(part),
     ]  # fmt: skip
@@ -505,16 +505,16 @@ def test_types_are_compared_to_a_depth() -> None:
         (False, None, "nothing"),
     ],
 )  # fmt: skip
-def test_types_in_words(schema: Any, noun: str | None, words: str) -> None:
+def test_types_are_described_in_words(schema: Any, noun: str | None, words: str) -> None:
     type = schema_to_type(schema)
-    assert told(type) == words
+    assert describe(type) == words
     assert format_type_as_noun(type) == (noun or format_type(type, 80))
 
 
-def test_nested_types_are_told_to_a_depth() -> None:
+def test_nested_types_are_described_up_to_a_depth() -> None:
     lists, objects = _T, _T
     for _ in range(10):
         lists, objects = _array(items=lists), _object({"a": objects}, "a")
-    assert told(schema_to_type(lists)) == "[" * 8 + "array" + "]" * 8
-    assert told(schema_to_type(objects)) == "{a: " * 8 + "object" + "}" * 8
+    assert describe(schema_to_type(lists)) == "[" * 8 + "array" + "]" * 8
+    assert describe(schema_to_type(objects)) == "{a: " * 8 + "object" + "}" * 8
     assert format_type_as_noun(value_to_type("x")) == "a string"

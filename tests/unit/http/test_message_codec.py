@@ -1,4 +1,4 @@
-"""Reading answers, byte by byte and several at once."""
+"""Reading responses byte by byte, and several at once."""
 
 from __future__ import annotations
 

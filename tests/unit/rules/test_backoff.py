@@ -33,7 +33,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return fake
 
 
-def test_the_defaults_are_those_that_the_documentation_names() -> None:
+def test_defaults_are_as_documented() -> None:
     expected = RetryPolicy(max_attempts=5, first_delay=0.1, max_delay=5.0, budget=0.5)
     assert resolve_retry_policy(None) == RetryPolicy() == expected
 
@@ -105,12 +105,12 @@ def test_a_number_is_that_of_the_retries() -> None:
             resolve_retry_policy(wrong)  # type: ignore[arg-type]
 
 
-def test_a_policy_is_used_as_it_is() -> None:
+def test_a_policy_is_used_unchanged() -> None:
     policy = RetryPolicy(max_attempts=2)
     assert resolve_retry_policy(policy) is policy
 
 
-def test_each_request_earns_a_part_of_a_retry() -> None:
+def test_each_request_adds_to_the_retry_budget() -> None:
     budget = RetryBudget(RetryPolicy(budget=0.5), 2.0)
     assert [budget.try_spend_retry() for _ in range(3)] == [True, True, False]
     spent = []
@@ -122,7 +122,7 @@ def test_each_request_earns_a_part_of_a_retry() -> None:
     assert [budget.try_spend_retry() for _ in range(2)] == [True, False]
 
 
-def test_a_client_starts_with_twenty_retries_unless_it_may_make_none() -> None:
+def test_the_retry_budget_starts_at_twenty_or_zero() -> None:
     for share, retries in ((0.5, 20), (0.0, 0)):
         budget = RetryBudget(RetryPolicy(budget=share))
         assert sum(budget.try_spend_retry() for _ in range(30)) == retries
@@ -142,11 +142,11 @@ def test_a_client_starts_with_twenty_retries_unless_it_may_make_none() -> None:
         (504, True),
     ],
 )
-def test_statuses_that_say_nothing_about_the_request(status: int, is_transient: bool) -> None:
+def test_transient_statuses(status: int, is_transient: bool) -> None:
     assert is_transient_status(status) is is_transient
 
 
-def test_without_a_date_a_time_to_retry_at_is_compared_with_our_clock() -> None:
+def test_without_a_date_header_retry_after_uses_the_local_clock() -> None:
     at = format_datetime(datetime.now(UTC) + timedelta(seconds=100), usegmt=True)
     seconds = parse_retry_after(HttpResponse(503, {"retry-after": at}))
     assert seconds is not None
@@ -163,6 +163,6 @@ def test_without_a_date_a_time_to_retry_at_is_compared_with_our_clock() -> None:
         ("soon", None),
     ],
 )
-def test_dates_of_headers(text: str, date: datetime | None) -> None:
+def test_header_dates(text: str, date: datetime | None) -> None:
     assert parse_date(text) == date
     assert date is None or parse_date(text).tzinfo is not None  # type: ignore[union-attr]

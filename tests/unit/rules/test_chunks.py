@@ -53,7 +53,7 @@ def test_a_chunk_takes_about_a_second(count: int, seconds: float, size: int) -> 
     sizer = ChunkSizer(None)
     sizer.record_chunk_duration(count, seconds)
     assert sizer.size == size
-    # A chunk none of whose inputs was sent tells nothing.
+    # A chunk with no sent inputs says nothing about the speed.
     sizer.record_chunk_duration(0, 5.0)
     assert sizer.size == size
 

@@ -171,7 +171,7 @@ def test_one_step_is_picked_or_not_found() -> None:
         *((401, "UNKNOWN"), (503, "UNKNOWN")),
     ],
 )
-def test_errors_come_in_the_envelope(status: int, name: str) -> None:
+def test_errors_are_wrapped_in_the_envelope(status: int, name: str) -> None:
     body = {"code": status, "message": "no", "stack": [{"error": "no", "backtrace": "..."}]}
     for method, path in (
         ("GET", f"/runs/{RUN}"),
@@ -198,7 +198,7 @@ def test_an_answer_of_the_current_shape_is_recognised(request_: DecodedRequest, 
 
 
 @pytest.mark.parametrize("content", [None, [], "text", {}, {"odd": 1}])
-def test_an_answer_without_a_run_is_none_of_a_run(content: Any) -> None:
+def test_malformed_run_responses_are_rejected(content: Any) -> None:
     with pytest.raises(KeyError):
         drive("0.11", DecodedRequest("GET", f"/runs/{RUN}"), DecodedResponse(200, content))
 
@@ -286,13 +286,15 @@ NO_ARGUMENTS = {"inputs": None, "overrides": None}
         ),
     ],
 )
-def test_answers_get_the_current_format(method: str, path: str, replied: Any, expected: dict[str, Any]) -> None:
+def test_responses_are_translated_to_the_current_format(
+    method: str, path: str, replied: Any, expected: dict[str, Any]
+) -> None:
     sent, reply = drive("0.11", DecodedRequest(method, path), DecodedResponse(200, replied))
     assert [(each.method, each.path) for each in sent] == [(method, path)]
     assert reply == DecodedResponse(200, expected)
 
 
-def test_a_run_brings_its_steps_and_what_it_was_given() -> None:
+def test_a_run_includes_its_steps_and_arguments() -> None:
     steps = [
         {"stepId": "a", "status": "completed", "component": "/x", "result": {"result": None}},
         {"stepId": "b", "status": "blocked"},
@@ -310,10 +312,10 @@ def test_a_run_brings_its_steps_and_what_it_was_given() -> None:
     ]
     del details[0]["input"]
     _, reply = drive("0.11", DecodedRequest("GET", f"/runs/{RUN}"), DecodedResponse(200, run))
-    assert reply.body["given"]["inputs"] is None, "an item without an input makes them incomplete"
+    assert reply.body["given"]["inputs"] is None, "without every item's input, the inputs are unknown"
 
 
-def test_words_of_statuses_and_levels_become_numbers() -> None:
+def test_status_and_level_names_become_numbers() -> None:
     words = {"running": 1, "completed": 2, "failed": 3, "cancelled": 4, "paused": 5, "recoveryFailed": 6}
     listed = {"runs": [{**OLD_RUN, "status": word} for word in words]}
     _, reply = drive("0.11", DecodedRequest("GET", "/runs"), DecodedResponse(200, listed))
@@ -345,7 +347,7 @@ def test_a_failure_keeps_its_stack() -> None:
 
 
 @pytest.mark.parametrize(("index", "expected"), [(None, [0, 1]), ("0", [0]), ("1", [1]), ("7", [])])
-def test_steps_of_one_item_are_picked(index: str | None, expected: list[int]) -> None:
+def test_steps_are_filtered_by_item(index: str | None, expected: list[int]) -> None:
     steps = [{"stepId": "a", "status": "completed"}]
     details = [{"itemIndex": 0, "steps": steps}, {"itemIndex": 1, "steps": steps}, {"itemIndex": 2}]
     replies = [{**OLD_RUN, "items": {"total": 3}, "itemDetails": details}, {"steps": {}}]
@@ -355,14 +357,14 @@ def test_steps_of_one_item_are_picked(index: str | None, expected: list[int]) ->
     assert [step["itemIndex"] for step in reply.body["steps"]] == expected
 
 
-def test_steps_of_a_batch_without_details_are_those_of_its_first_item() -> None:
+def test_a_batch_without_details_has_the_steps_of_its_first_item() -> None:
     replies = [{**OLD_RUN, "items": {"total": 2}}, {"steps": {"a": {"stepId": "a", "status": "completed"}}}]
     request = DecodedRequest("GET", f"/runs/{RUN}/steps")
     _, reply = drive("0.11", request, *(DecodedResponse(200, each) for each in replies))
     assert reply == DecodedResponse(200, {"steps": [{**STEP, "stepId": "a", "component": "", "status": 2}]})
 
 
-def test_steps_of_one_item_are_those_of_the_second_answer() -> None:
+def test_steps_of_an_item_come_from_the_second_response() -> None:
     details = [{"itemIndex": 0, "steps": [{"stepId": "a", "status": "running"}]}]
     replies = [{**OLD_RUN, "itemDetails": details}, {"steps": {"a": {"stepId": "a", "status": "completed"}}}]
     request = DecodedRequest("GET", f"/runs/{RUN}/steps")
@@ -374,12 +376,12 @@ def test_steps_of_one_item_are_those_of_the_second_answer() -> None:
     "path", ["/runs", f"/runs/{RUN}/steps", f"/runs/{RUN}/steps/a", "/flows/f/variables", "/components"]
 )
 @pytest.mark.parametrize("old", ["0.10", "0.11"])
-def test_an_error_ends_the_translation(old: str, path: str) -> None:
+def test_errors_stop_the_translation(old: str, path: str) -> None:
     _, reply = drive(old, DecodedRequest("GET", path), DecodedResponse(503, {"message": "busy"}))
     assert reply == DecodedResponse(503, {"error": {"code": 503, "message": "busy", "status": "UNKNOWN"}})
 
 
-def test_an_error_may_come_with_the_second_answer() -> None:
+def test_the_second_response_may_be_an_error() -> None:
     replies = DecodedResponse(200, OLD_RUN), DecodedResponse(404, "text of a proxy")
     for path in (f"/runs/{RUN}/steps", f"/runs/{RUN}/steps/a"):
         assert drive("0.11", DecodedRequest("GET", path), *replies)[1] == replies[1]
@@ -391,7 +393,7 @@ def test_a_list_of_runs(runs: list[dict[str, Any]]) -> None:
     assert reply == DecodedResponse(200, {"runs": [{**SUMMARY, "status": 1} for _ in runs]})
 
 
-def test_a_list_of_nested_runs_is_of_a_current_server() -> None:
+def test_lists_of_nested_runs_come_from_current_servers() -> None:
     with pytest.raises(AlreadyCurrentError):
         drive("0.11", DecodedRequest("GET", "/runs"), DecodedResponse(200, {"runs": [{"summary": {}}]}))
 

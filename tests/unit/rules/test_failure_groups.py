@@ -46,7 +46,7 @@ def test_items_that_do_not_name_their_step_join_the_only_group_that_does() -> No
     named, unnamed = failed(5, "took 1 s", "fetch"), failed(0, "took 2 s")
     (group,) = group_failures([named, unnamed])
     assert (group.step_id, group.indexes, group.message) == ("fetch", [0, 5], "took … s")
-    assert re.fullmatch("[0-9a-f]{12}", group.key), "it is part of addresses"
+    assert re.fullmatch("[0-9a-f]{12}", group.key), "the key is used in URLs"
     # The key does not depend on how many of them name it.
     assert group.key == group_failures([named])[0].key
     other = failed(6, "took 3 s", "store")
@@ -108,19 +108,19 @@ def test_many_messages_that_differ_are_counted(number: int) -> None:
     assert len(groups) == 200
 
 
-def test_beyond_200_messages_those_of_another_length_join_the_last() -> None:
+def test_after_200_messages_other_lengths_join_the_last_group() -> None:
     letters = "abcdefghijklmno"
     texts = [f"{one}x {one}y {two}z {two}u" for one in letters for two in letters][:200]
     groups = group_failures(failed(*each) for each in enumerate([*texts, "short one"]))
     assert [(group.message, group.indexes) for group in groups if len(group.indexes) > 1] == [("…", [199, 200])]
 
 
-def test_a_group_is_told_with_its_first_items() -> None:
+def test_a_group_lists_its_first_items() -> None:
     code = ErrorCode.TIMEOUT
     (group,) = group_failures(failed(index, f"took {index} ms", "fetch", code) for index in range(1_500))
-    told = group.to_failed_items()
+    found = group.to_failed_items()
     text = "1,500 x step 'fetch': took … ms (items 0, 1, 2, ...)"
-    assert told == FailedItems(
+    assert found == FailedItems(
         text=text, total=1_500, step_id="fetch", code=code, message="took … ms", item_indexes=[*range(20)]
     )
     (three,) = group_failures(failed(index, "no") for index in range(3))

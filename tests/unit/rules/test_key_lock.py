@@ -408,17 +408,17 @@ def test_each_creation_is_sent_directly_after_a_check() -> None:
     ("floor", "trip", "slow", "lease"), [(250.0, 1.0, 1.0, 250.0), (1.0, 2.0, 2.0, 60.0), (1.0, 1.0, 17.0, 150.0)]
 )
 def test_the_published_lease_is_thirty_mean_round_trips(floor: float, trip: float, slow: float, lease: float) -> None:
-    """A single slow one among the four before it counts in full."""
+    """A single slow round trip among the last four counts in full."""
     world = World(is_sticky=True, floor=floor)
     Caller(world, 0.0, lambda caller, kind: (0.0, slow if kind == "ReadMark claim" else trip))
     world.go(1_000)
     published = PublishedCall.parse(world.marks["call", 0])
     assert published is not None
     assert (published.flow_id, published.digest, published.lease) == ("flow", "same", lease)
-    assert published.owner == world.marks["claim", 0], "so that others can tell whether it has given up"
+    assert published.owner == world.marks["claim", 0], "other callers check whether the owner has given up"
 
 
-def test_another_caller_takes_over_from_one_that_is_silent_for_a_third_of_its_lease() -> None:
+def test_a_caller_takes_over_after_a_third_of_the_lease_without_a_sign_of_life() -> None:
     world = World(is_sticky=True, floor=250.0)
     times: dict[str, float] = {}
 
@@ -451,7 +451,7 @@ def test_a_check_whose_response_took_half_the_lease_is_repeated(response: float,
     assert (caller.requests["CreateRun"], caller.requests["ReadMark taken"]) == (1, 1 + checks)
 
 
-def test_a_caller_that_has_lost_looks_for_the_run_less_and_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_caller_that_lost_its_turn_polls_with_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stepflow_client._rules.retries.random.uniform", lambda low, high: high)
     world = World(is_sticky=True, floor=250.0)
     looks: list[float] = []
@@ -465,7 +465,7 @@ def test_a_caller_that_has_lost_looks_for_the_run_less_and_less_often(monkeypatc
     world.go(1_000)
     assert later.outcome.run == owner.outcome.run == world.runs[0]
     assert later.lock.obstacle == "another call is creating its run"
-    # It has sent two requests before it waits for three round trips; two more show who owns the turn.
+    # The caller sends two requests, waits for three round trips, and finds the owner with two more requests.
     assert looks[:2] == [7.0, 11.0]
     pauses = [end - start - 1.0 for start, end in pairwise(looks[1:])]
     assert pauses == [1.5, 2.25, 3.375, 5.0625, 7.59375, *[8.0] * (len(pauses) - 5)]
@@ -498,8 +498,8 @@ def test_the_run_of_a_call_that_died_is_found() -> None:
     assert other.took < 150
 
 
-def test_a_look_at_a_key_finds_the_run_of_a_call_that_died() -> None:
-    """Nobody has recorded the run, so it is searched for among those of the published calls."""
+def test_looking_up_a_key_finds_the_run_of_a_dead_call() -> None:
+    """The run is unrecorded, so it is searched for among the runs of the published calls."""
     world = World(is_sticky=True, floor=250.0)
     assert look(world) is None
     dead = Caller(world, 0.0, steady, death=(7, True))
@@ -511,7 +511,7 @@ def test_a_look_at_a_key_finds_the_run_of_a_call_that_died() -> None:
 
 
 def look(world: World) -> KeyRun | None:
-    """Return the run of the key as a caller finds it that creates none."""
+    """Look up the key's run without creating one."""
     caller = Caller(world, 10_000.0, steady)
     steps, result = caller.lock.find_run(), None
     try:

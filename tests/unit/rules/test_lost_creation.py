@@ -141,7 +141,7 @@ def test_ids_of_version_7_tell_the_millisecond(milliseconds: int, tail: int) -> 
 
 
 @pytest.mark.parametrize("form", [str.upper, "{{{}}}".format, "urn:uuid:{}".format, lambda made: made.replace("-", "")])
-def test_the_form_of_an_id_does_not_matter(form: Callable[[str], str]) -> None:
+def test_ids_are_accepted_in_any_format(form: Callable[[str], str]) -> None:
     assert get_creation_time(form(run_id(MOMENT + 0.25, 10**15))) == MOMENT + 0.25
 
 
@@ -202,7 +202,7 @@ def test_a_flow_with_a_run_that_nobody_owns_gets_another_tag() -> None:
     assert registry.choose_flow_tag(b"d") != tag
     registry.record_shared_flow(b"d", "f2")
     assert registry.find_shared_flow_id(b"d") == "f2"
-    assert registry.find_shared_flow_id(b"e") == "g", "others keep theirs"
+    assert registry.find_shared_flow_id(b"e") == "g", "other flows keep their IDs"
 
 
 def test_only_so_many_flows_are_remembered() -> None:
@@ -269,7 +269,7 @@ def test_a_run_is_given_to_one_call_only() -> None:
     assert registry.filter_unowned(["a", "c", "b", "d"]) == ["c", "d"]
 
 
-def test_runs_whose_age_is_unknown_are_as_good_as_old_ones() -> None:
+def test_runs_of_unknown_age_are_treated_like_old_ones() -> None:
     registry = RunRegistry()
     call = registry.begin_call("f")
     call.sends = 2
@@ -299,7 +299,7 @@ def test_a_call_begins_without_requests() -> None:
     assert call.sent == call.began <= time.monotonic()
 
 
-def test_a_call_that_has_ended_owns_its_run_and_its_flow_stays_ours_if_that_is_known() -> None:
+def test_a_finished_call_owns_its_run_and_keeps_its_flow_if_settled() -> None:
     registry = RunRegistry()
     for flow_id, is_settled in (("f", True), ("g", False)):
         registry.record_shared_flow(flow_id.encode(), flow_id)

@@ -75,7 +75,7 @@ NEW = {"empty_batch", "flow_variables", "events", "live_steps", "step_outputs"}
         ("1.0", NEW),
     ],
 )
-def test_what_a_release_can_do(version: str, can: set[str]) -> None:
+def test_features_by_release(version: str, can: set[str]) -> None:
     capabilities = make_pinned_server(URL, version).capabilities
     assert {name for name, is_there in capabilities.items() if is_there} == can
     assert capabilities.keys() == {*NEW, "exact_numbers", "cancel_refuses_finished"}
@@ -94,7 +94,7 @@ def test_what_a_release_can_do(version: str, can: set[str]) -> None:
         (None, None),
     ],
 )
-def test_releases_that_flows_can_be_checked_for(text: Any, number: tuple[int, int] | None) -> None:
+def test_supported_target_releases(text: Any, number: tuple[int, int] | None) -> None:
     assert parse_target_release(text) == number
     assert TARGETS == "0.10 to 0.13"
 

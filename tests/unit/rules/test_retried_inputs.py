@@ -1,4 +1,4 @@
-"""Which inputs of a batch run again."""
+"""Which inputs of a batch are retried."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ OUTCOMES = [
         (lambda outcome: outcome.error and outcome.error.message, {1, 2, 4}),
     ],
 )
-def test_inputs_that_run_again(retry_on: RetryOn | None, retried: set[int]) -> None:
+def test_which_inputs_are_retried(retry_on: RetryOn | None, retried: set[int]) -> None:
     rule = InputRetryRule(3, retry_on)
     assert rule.is_enabled
     assert [rule.find_retried_inputs(OUTCOMES, attempt) for attempt in (1, 2, 3)] == [retried, retried, set()]
 
 
 @pytest.mark.parametrize(("max_attempts", "is_enabled"), [(None, False), (1, False), (2, True)])
-def test_an_input_runs_once_unless_more_attempts_are_allowed(max_attempts: int | None, is_enabled: bool) -> None:
+def test_inputs_run_once_by_default(max_attempts: int | None, is_enabled: bool) -> None:
     rule = InputRetryRule(max_attempts, None)
     assert rule.is_enabled is is_enabled
     assert rule.find_retried_inputs(OUTCOMES, 1) == ({1} if is_enabled else set())
@@ -60,7 +60,7 @@ def test_an_input_runs_once_unless_more_attempts_are_allowed(max_attempts: int |
         (0, None, "max_attempts must be an integer of at least 1, not 0", None),
     ],
 )
-def test_rules_that_are_refused(max_attempts: Any, retry_on: Any, message: str, hint: str | None) -> None:
+def test_invalid_retry_rules(max_attempts: Any, retry_on: Any, message: str, hint: str | None) -> None:
     with pytest.raises(InvalidArgumentError) as caught:
         InputRetryRule(max_attempts, retry_on)
     assert caught.value.message == message

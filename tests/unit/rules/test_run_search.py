@@ -25,7 +25,7 @@ NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
 
 
 def created(seconds: float) -> RunDetails:
-    """Return a run whose ID tells when it was created."""
+    """Return a run whose ID contains its creation time."""
     milliseconds = round((NOON.timestamp() + seconds) * 1000)
     return run(str(UUID(int=(milliseconds << 80) | (7 << 76) | (2 << 62))), 0)
 
@@ -40,26 +40,26 @@ def created(seconds: float) -> RunDetails:
         ("2026-11-25T13:00:01+01:00", None, [1, 2]),
     ],
 )
-def test_a_window_has_its_start_but_not_its_end(since: Any, until: Any, inside: list[int]) -> None:
+def test_time_windows_exclude_their_end(since: Any, until: Any, inside: list[int]) -> None:
     window = CreationWindow(since, until)
     assert [second for second in (-1, 0, 1, 2) if created(second) in window] == inside
     assert window.is_unlimited is (since is until is None)
 
 
 @pytest.mark.parametrize(("seconds", "is_too_old"), [(0, False), (-2, False), (-2.001, True)])
-def test_a_run_may_be_listed_a_little_too_early(seconds: float, is_too_old: bool) -> None:
+def test_a_run_is_too_old_only_beyond_a_tolerance(seconds: float, is_too_old: bool) -> None:
     assert CreationWindow(NOON, None).is_run_too_old(created(seconds)) is is_too_old
     assert not CreationWindow(None, NOON).is_run_too_old(created(seconds))
 
 
-def test_without_a_time_in_its_id_a_run_was_created_when_the_server_says() -> None:
+def test_without_a_time_in_its_id_the_creation_time_of_the_server_is_used() -> None:
     window = CreationWindow("2026-11-25T00:00:01Z", None)
     assert [second for second in range(3) if run("an id", second) in window] == [1, 2]
     assert RunDetails(run_id="an id", flow_id="f", status=ExecutionStatus.COMPLETED) not in window
 
 
 @pytest.mark.parametrize("value", ["yesterday", 5, "2026-13-01", b"2026-11-25"])
-def test_what_is_no_time_is_refused(value: Any) -> None:
+def test_invalid_times_are_rejected(value: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="since must be a datetime or a string such as 2026-11-25T14:00:00Z"):
         CreationWindow(value, None)
     with pytest.raises(InvalidArgumentError, match="until must be a datetime"):

@@ -169,9 +169,7 @@ def test_error_statuses(status: int, asked: str, content: bytes, hint: str | Non
         (ValueError("odd"), "the response to GET /runs cannot be read: odd", "", None),
     ],
 )
-def test_what_went_wrong_and_in_which_phase(
-    error: Exception, message: str, hint: str | None, was_sent: bool | None
-) -> None:
+def test_failures_by_phase(error: Exception, message: str, hint: str | None, was_sent: bool | None) -> None:
     request = HttpRequest("GET", "/runs", timeout=Timeouts(connect=1.0, read=2.0, write=3.0, pool=4.0))
     converted = convert_error(error, request, HERE, None, "r")
     assert (converted.message, converted.run_id) == (message, "r")

@@ -113,7 +113,7 @@ def test_the_times_of_steps_come_in_the_order_of_their_first_events() -> None:
     for event in events:
         times.add_event(event)
         items.add_event(event)
-        assert not times.is_after_listed_steps(event), "nothing was listed"
+        assert not times.is_after_listed_steps(event), "no steps were listed"
     at = [BEGIN + timedelta(seconds=second) for second in range(10)]
     assert times.times == [
         StepTime(0, "b", [at[1], at[3]], at[2], "failed"),
@@ -125,7 +125,7 @@ def test_the_times_of_steps_come_in_the_order_of_their_first_events() -> None:
     assert items.times == [ItemTime(0, at[0], at[9])]
 
 
-def test_a_step_that_runs_or_was_never_told_of_has_no_end() -> None:
+def test_running_and_unreported_steps_have_no_end() -> None:
     steps = [listed("a", "completed", 1.0), listed("b", "completed", 1.0), listed("c", "completed", 1.0)]
     times, _ = read(steps, [started(0.0), ended(0.5, "b"), started(0.2, "c"), ended(1.0, "c")])
     first, second, third = map(times.add_times_to, steps)
@@ -134,7 +134,7 @@ def test_a_step_that_runs_or_was_never_told_of_has_no_end() -> None:
     assert (third.completed_at, third.duration) == (BEGIN + timedelta(seconds=1), 0.8)
 
 
-def test_an_event_at_the_time_of_the_list_is_not_after_it() -> None:
+def test_events_at_the_time_of_the_listing_are_not_after_it() -> None:
     times = StepTimes("r", [listed("a", "completed", 1.0), listed("b", "running", 2.0)])
     seen = []
     for event in (ended(1.0), started(2.0, "b"), started(2.0, "c"), started(2.1, "c")):

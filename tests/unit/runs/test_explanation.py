@@ -89,8 +89,8 @@ def test_the_condition_of_a_branch_inherits_no_failure_even_with_the_same_messag
 def test_a_branch_that_was_not_taken_inherits_no_failure_even_with_the_same_message() -> None:
     missing = {"$input": "$.nope"}
     content = flow(s("b"), ("a", missing), ("b", {"$if": {"$input": "$.p"}, "then": s("a"), "else": missing}))
-    said = "Input path $.nope not found"
-    account = explained(content, said, step("a", message=said), step("b", message=said), input={"p": None})
+    error = "Input path $.nope not found"
+    account = explained(content, error, step("a", message=error), step("b", message=error), input={"p": None})
     assert (account.cause, account.failed) == ("b", ["a", "b"])
 
 
@@ -108,11 +108,11 @@ def test_errors_decide_where_the_flow_reads_what_is_not_known() -> None:
     assert account.not_run == {"c": "b"}
 
 
-def test_a_step_that_reads_a_failed_one_was_not_run_even_if_its_own_input_fails_alike() -> None:
+def test_a_reader_of_a_failed_step_was_not_run_even_with_an_equal_error() -> None:
     missing = {"$input": "$.nope"}
     content = flow(s("b"), ("a", missing), ("b", {"own": missing, "read": s("a")}))
-    said = "Input path $.nope not found"
-    account = explained(content, said, step("a", message=said), step("b", message=said), input={})
+    error = "Input path $.nope not found"
+    account = explained(content, error, step("a", message=error), step("b", message=error), input={})
     assert (account.cause, account.not_run) == ("a", {"b": "a"})
 
 
@@ -128,7 +128,7 @@ def test_an_item_that_failed_without_an_error_has_no_cause() -> None:
 
 
 @pytest.mark.parametrize("found", [[], [step("z", "completed")]])
-def test_a_step_that_did_not_fail_is_not_the_cause_because_a_message_names_it(found: list[StepDetails]) -> None:
+def test_a_successful_step_named_in_the_message_is_not_the_cause(found: list[StepDetails]) -> None:
     account = explained({}, "no", *found, step("b", message='step "z" failed'))
     assert (account.not_run, account.failed) == ({}, ["b"])
 
@@ -137,7 +137,7 @@ def test_a_step_that_did_not_fail_is_not_the_cause_because_a_message_names_it(fo
 
 
 @pytest.mark.parametrize(
-    ("message", "of_step", "told"),
+    ("message", "of_step", "expected"),
     [
         ('step "a" failed', "boom", "boom"),
         ('step "a" failed', NO_REASON, 'step "a" failed'),
@@ -145,25 +145,25 @@ def test_a_step_that_did_not_fail_is_not_the_cause_because_a_message_names_it(fo
         ("boom", "boom", "boom"),
     ],
 )
-def test_the_error_of_an_item_is_that_of_the_step_if_it_says_more(message: str, of_step: str, told: str) -> None:
+def test_the_step_error_is_shown_if_it_is_more_specific(message: str, of_step: str, expected: str) -> None:
     account = explained({}, message, step("a", message=of_step))
     assert account.error is not None
-    assert (account.error.message, account.error.step_id) == (told, "a")
+    assert (account.error.message, account.error.step_id) == (expected, "a")
 
 
-def test_of_two_steps_the_one_without_another_error_is_the_cause() -> None:
+def test_of_two_failed_steps_the_one_with_the_same_error_is_the_cause() -> None:
     content = flow({"x": s("a"), "y": s("b")}, ("a", 1), ("b", 1))
     assert explained(content, "boom", step("a"), step("b", message="other")).cause == "a"
 
 
-def test_without_the_flow_an_error_that_says_nothing_is_nobodys() -> None:
+def test_without_the_flow_a_generic_error_has_no_cause() -> None:
     assert explained({}, NO_REASON, step("a")).kind == "unknown"
     assert explained({}, "boom", step("a", message="boom")).cause == "a"
     assert explained({}, "boom", step("a", message="boom"), step("b", message="boom")).kind == "unknown"
 
 
 @pytest.mark.parametrize("message", ["boom", "Input path $.p not found"])
-def test_without_its_error_the_only_step_that_failed_is_the_cause(message: str) -> None:
+def test_the_only_failed_step_is_the_cause_even_without_an_error(message: str) -> None:
     assert explained(flow(s("a"), ("a", {"$input": "p"})), message, step("a")).cause == "a"
 
 
@@ -236,7 +236,7 @@ def test_a_step_that_the_server_did_not_start() -> None:
         ("Step a not completed", "unknown"),
     ],
 )
-def test_without_outputs_of_steps_the_message_tells_what_failed(message: str, kind: str) -> None:
+def test_without_step_outputs_the_message_determines_what_failed(message: str, kind: str) -> None:
     content = flow({"$if": s("a"), "then": s("t")}, ("a", 1), ("t", 1))
     assert explained(content, message, step("a", "completed")).kind == kind
 
@@ -270,7 +270,7 @@ def test_the_message_names_the_step_only_if_that_step_failed() -> None:
         assert {each.step_id: each.state for each in explained({}, "boom", *found).steps}["b"] == "failed", state
 
 
-def test_without_errors_of_steps_a_step_that_reads_no_failed_step_has_failed_itself() -> None:
+def test_without_step_errors_a_step_with_no_failed_dependency_is_the_cause() -> None:
     content = flow(s("b"), ("a", 1), ("b", {"$if": {"$input": "p"}, "then": s("a"), "else": 1}))
     account = explained(content, "boom", step("a", "completed", output=1), step("b"))
     assert (account.kind, account.cause) == ("step", "b")
@@ -395,7 +395,7 @@ def test_the_field_of_the_input_that_is_missing() -> None:
         {"$coalesce": [s("x"), {"$input": "name"}]},
     ],
 )
-def test_a_field_that_is_not_read_for_sure_is_not_missing(given: Any) -> None:
+def test_conditionally_read_fields_are_not_reported_as_missing(given: Any) -> None:
     assert hint_of(flow(s("a"), ("x", 1), ("a", given)), "a", {}, NOT_KNOWN) is None
 
 
@@ -425,7 +425,7 @@ def test_the_schema_of_another_component_is_asked_for_only_if_the_error_says_not
     bare = explained(only, 'step "a" failed', step("a", message='step "a" failed', component="/x/y"))
     assert find_component_needing_schema(bare) == "/x/y"
     own = step("a", message='step "a" failed', component="/builtin/eval")
-    assert find_component_needing_schema(explained(only, 'step "a" failed', own)) is None, "its schema is known"
+    assert find_component_needing_schema(explained(only, 'step "a" failed', own)) is None, "the schema is already known"
     nobodys = explained(only, "boom", step("a", message="other", component="/x/y"))
     assert (nobodys.cause, find_component_needing_schema(nobodys)) == (None, None)
     refused = step("a", message="boom", component="/x/y", code=ErrorCode.INVALID_INPUT)
@@ -482,7 +482,7 @@ def test_several_items() -> None:
 
 
 def snapshot_of(status: str, *steps: StepDetails, **arguments: Any) -> RunSnapshot:
-    """A run of two items whose steps are a default, the runs of another flow, and a plain one."""
+    """A run of two items with three steps: one with a default, one that runs a sub-flow, and a plain one."""
     default = {"onError": {"action": "useDefault", "defaultValue": 5}}
     content = flow(s("p"), ("d", 1), ("m", 1), ("p", {"$variable": "v"}), d=default, m={"component": "/builtin/map"})
     run = RunDetails(run_id=RUN, flow_id="f", status=ExecutionStatus(status))
@@ -504,18 +504,18 @@ def test_defaults_and_failed_sub_runs_are_marked(status: str, failed_in_sub_runs
         )
     )
     assert found.details.failed_in_sub_runs == failed_in_sub_runs
-    told = [(each.step_id, each.item_index, each.is_default, len(each.failed_children)) for each in found.steps or ()]
-    assert told == [("d", 0, None, 0), ("d", 1, False, 0), ("m", 1, False, 1), ("p", 0, False, 0)]
+    marks = [(each.step_id, each.item_index, each.is_default, len(each.failed_children)) for each in found.steps or ()]
+    assert marks == [("d", 0, None, 0), ("d", 1, False, 0), ("m", 1, False, 1), ("p", 0, False, 0)]
 
 
 def test_steps_without_a_default_need_no_explanation(monkeypatch: pytest.MonkeyPatch) -> None:
     explained_items: list[int] = []
 
-    def noted(run_id: str, index: int, record: ItemRecord, schemas: Any) -> RunAccount:
+    def record_call(run_id: str, index: int, record: ItemRecord, schemas: Any) -> RunAccount:
         explained_items.append(index)
         return explain_item(run_id, index, record, schemas)
 
-    monkeypatch.setattr(explanation, "explain_item", noted)
+    monkeypatch.setattr(explanation, "explain_item", record_call)
     found = with_states(snapshot_of("completed", step("p", "completed"), step("d", "completed", item_index=1)))
     assert [each.is_default for each in found.steps or ()] == [False, None]
     with_states(snapshot_of("completed", step("p", "failed"), step("p", "running", item_index=1)))
@@ -538,7 +538,7 @@ def test_arguments_with_hidden_secrets_are_used_for_display_only() -> None:
     assert [each[0].variables for each in records] == [NOT_KNOWN, {"v": "***"}]
 
 
-def test_arguments_that_are_not_recorded_are_not_known() -> None:
+def test_unrecorded_arguments_are_unknown() -> None:
     (_, first), (_, second) = iter_item_records(snapshot_of("completed", inputs=[None], variables={"v": 1}))
     assert (first.input, second.input, first.variables) == (None, NOT_KNOWN, {"v": 1})
     (_, unknown), _ = iter_item_records(replace(snapshot_of("completed"), arguments=None))
@@ -556,7 +556,7 @@ def test_arguments_that_are_not_recorded_are_not_known() -> None:
         ("completed", ["completed", "failed"], (1, 1)),
     ],
 )
-def test_items_that_the_server_has_lost_count_as_failed(status: str, items: list[str], counts: tuple[int, int]) -> None:
+def test_lost_items_count_as_failures(status: str, items: list[str], counts: tuple[int, int]) -> None:
     run = RunDetails(
         run_id=RUN,
         flow_id="f",
@@ -569,7 +569,7 @@ def test_items_that_the_server_has_lost_count_as_failed(status: str, items: list
     assert with_states(RunSnapshot(details=run)).details == run
 
 
-def test_a_snapshot_tells_the_states_of_its_steps_and_what_failed_within() -> None:
+def test_snapshots_have_step_states_and_sub_run_failures() -> None:
     content = flow(s("m"), ("m", 1), ("d", 1), ("n", 1))
     content["steps"][0]["component"] = "/builtin/map"
     content["steps"][1]["onError"] = {"action": "useDefault", "defaultValue": 7}
@@ -582,12 +582,12 @@ def test_a_snapshot_tells_the_states_of_its_steps_and_what_failed_within() -> No
     ]
     run = RunDetails(run_id=RUN, flow_id="f", status=ExecutionStatus.COMPLETED)
     snapshot = RunSnapshot(details=run, items=items, steps=steps, flow=content)
-    told = with_states(snapshot)
-    assert told.details.failed_in_sub_runs == 2
-    assert [(each.state, each.is_default) for each in told.steps or ()] == [
+    found = with_states(snapshot)
+    assert found.details.failed_in_sub_runs == 2
+    assert [(each.state, each.is_default) for each in found.steps or ()] == [
         ("completed", False), ("completed", None), ("completed", False), ("failed", False),
     ]  # fmt: skip
-    # What is missing is not told.
+    # Without all three parts, nothing is added.
     for missing in ("items", "steps", "flow"):
         part: Any = {missing: None}
         assert with_states(replace(snapshot, **part)).steps == (None if missing == "steps" else steps)
@@ -608,12 +608,12 @@ def test_a_snapshot_tells_the_states_of_its_steps_and_what_failed_within() -> No
         (None, None, []),
     ],
 )
-def test_what_failed_in_sub_runs_is_read_from_the_output(component: Any, output: Any, children: Any) -> None:
+def test_sub_run_failures_are_read_from_the_output(component: Any, output: Any, children: Any) -> None:
     found = [(each.index, each.message, each.step_id) for each in iter_failed_children(component, output)]
     assert found == children
 
 
-def test_what_is_not_known_is_told() -> None:
+def test_unknown_facts_are_listed() -> None:
     default = {"component": "/x/y", "onError": {"action": "useDefault", "defaultValue": 1}}
     content = flow([s("a"), s("b")], ("a", 1), ("b", 1), a=default)
     unread = explained(content, None, status=ExecutionStatus.CANCELLED, has_steps=False)
@@ -633,13 +633,13 @@ def test_what_is_not_known_is_told() -> None:
     assert explained(retried, None, step("a", "completed", output=1)).unknown == ()
 
 
-def test_states_of_steps_that_did_not_end() -> None:
+def test_states_of_unfinished_steps() -> None:
     found = [step("a", "cancelled"), step("b", "paused"), step("c", "running")]
     account = explained(CHAIN, None, *found, status=ExecutionStatus.CANCELLED)
     assert states(account) == {"a": "cancelled", "b": "unknown", "c": "running"}
 
 
-def test_inputs_and_variables_that_are_masked_count_as_not_known_except_for_display() -> None:
+def test_masked_arguments_are_unknown_except_for_display() -> None:
     run = RunDetails(run_id=RUN, flow_id="f", status=ExecutionStatus.COMPLETED)
     arguments = RunArguments(run_id=RUN, inputs=[{"a": "***"}, 1], variables={"v": "***"}, kept=["a"])
     items = [RunItem(index=index, status=ExecutionStatus.RUNNING) for index in range(3)]

@@ -1,4 +1,4 @@
-"""Pinned failures of steps, and the steps' error handling."""
+"""Steps pinned to an outcome, and their error handling."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_only_a_delayed_outcome_takes_time(outcome: Any, component: str, millise
     assert step["component"] == component
     within = step.get("input", {}).get("flow", {}).get("$literal", {}).get("steps", [])
     assert [each["input"] for each in within] == ([] if milliseconds is None else [{"duration_ms": milliseconds}])
-    # Nothing reads the output of the step that waits.
+    # The delayed step's output is unused.
     assert all(each["mustExecute"] for each in within)
 
 
@@ -69,7 +69,7 @@ def test_only_steps_of_the_flow_are_pinned() -> None:
 
 
 @pytest.mark.parametrize("output", [5, None, {"$step": "x"}, [1]])
-def test_an_override_returns_the_output_whatever_the_input_was(output: Any) -> None:
+def test_an_override_returns_the_output_for_any_input(output: Any) -> None:
     pinned = {"$literal": None, "$if": None, "$coalesce": [{"$literal": output}]}
     assert pin_overrides({"a": output}) == {"a": {"component": "/builtin/noop", "input": pinned}}
     assert pin_overrides({"a": output}, component="/x/same")["a"]["component"] == "/x/same"
@@ -79,8 +79,8 @@ def test_an_override_may_be_a_failure() -> None:
     (failing,) = pin_overrides({"a": Fails("TIMEOUT", "too slow")})["a"]["input"]["$coalesce"]
     assert failing["initial_input"] == {}
     inner = failing["flow"]["$literal"]
-    assert "steps" not in inner, "it fails at once"
-    # Servers quote the path in the message.
+    assert "steps" not in inner, "a failure needs no steps"
+    # Server messages contain the path.
     message = f"Input path $.{inner['output']['$input']} not found"
     assert parse_mocked_failure_message(message) == ("timeout", "too slow")
     assert pin_overrides({"a": Fails()}, component="/x/same")["a"]["component"] == "/builtin/iterate"
@@ -100,6 +100,6 @@ def test_a_mocked_failure_is_read_from_its_message(message: str, parsed: tuple[s
 
 
 @pytest.mark.parametrize("component", [None, 5])
-def test_the_component_of_an_override_is_a_text(component: Any) -> None:
+def test_the_component_of_an_override_must_be_a_string(component: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="component"):
         pin_overrides({}, component=component)

@@ -59,7 +59,7 @@ def test_steps_are_compared_by_id(steps: list[dict[str, Any]], paths: list[str])
 
 
 def batch(*outputs: Any, run_id: str = "r") -> RunSnapshot:
-    """A run of several items, each with one step of the same output."""
+    """Return a run with several items, each with a single step that returns the item's output."""
     return RunSnapshot(
         RunDetails(run_id=run_id, flow_id="f", status=DONE),
         items=[RunItem(index=index, status=DONE, output=output) for index, output in enumerate(outputs)],
@@ -128,7 +128,7 @@ def test_statuses_and_errors_are_compared() -> None:
     ]
 
 
-def test_a_status_is_not_handed_on() -> None:
+def test_status_differences_have_no_origin() -> None:
     failed = [
         StepDetails(step_id=name, status=ExecutionStatus.FAILED, error=FlowError(message=f"no {name}")) for name in "ab"
     ]
@@ -155,20 +155,20 @@ def test_a_step_that_a_rerun_keeps_counts_as_completed() -> None:
         (["steps.*.*.n.deeper"], ["$.steps.a.output.n", "$.steps.b.output[1].n", "$.output"]),
     ],
 )
-def test_paths_are_ignored_with_what_is_in_them(patterns: Any, paths: list[str]) -> None:
+def test_ignored_paths_include_everything_below(patterns: Any, paths: list[str]) -> None:
     a, b = (run(n, a={"n": n}, b=[{"n": 0}, {"n": 7 + n}]) for n in (1, 2))
     assert [each.path for each in find_run_differences(a, b, parse_ignored_paths(patterns))] == paths
 
 
 @pytest.mark.parametrize(("pattern", "problem"), [("$", "it is the whole comparison"), ("", ""), ("$.a[", "")])
-def test_a_pattern_that_is_no_path_of_a_difference_is_refused(pattern: str, problem: str) -> None:
+def test_invalid_ignore_patterns_are_rejected(pattern: str, problem: str) -> None:
     with pytest.raises(InvalidArgumentError) as caught:
         parse_ignored_paths([pattern])
     assert caught.value.message.startswith(f"cannot ignore {pattern!r}: {problem}")
     assert caught.value.hint == "use the path of a difference, with * for any key: $.steps.*.output.time"
 
 
-def test_an_item_is_compared_as_if_it_were_the_only_one() -> None:
+def test_a_chosen_item_is_compared_like_a_single_item_run() -> None:
     chosen = select_item(batch(1, 2, 3), 1)
     assert chosen.items == [RunItem(index=0, status=DONE, output=2)]
     assert [(step.item_index, step.output) for step in chosen.steps or ()] == [(0, 2)]
@@ -190,7 +190,7 @@ def test_steps_without_unique_ids_are_compared_by_their_order(steps: Any) -> Non
     assert found.path == "$.flow.steps[0].component"
 
 
-def test_secrets_of_the_flow_are_masked_and_others_are_not() -> None:
+def test_only_secrets_of_the_flow_are_masked() -> None:
     variables = {"type": "object", "properties": {"key": {"type": "string", "is_secret": True, "default": "hunter22"}}}
 
     def flow_with(component: str) -> RunSnapshot:

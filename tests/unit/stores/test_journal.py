@@ -37,8 +37,8 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "batch.journal"
 
 
-def reopened(journal: Journal) -> Journal:
-    """Return the journal as the next process finds it."""
+def reopen(journal: Journal) -> Journal:
+    """Reopen the journal, like the next process would."""
     journal.close()
     return Journal(journal.path)
 
@@ -53,7 +53,7 @@ def outcomes_of(chunk: Chunk) -> list[Outcome]:
 def test_a_batch_keeps_its_tag_for_the_same_settings_only(path: Path) -> None:
     journal = Journal(path)
     tag = journal.begin_or_resume_batch({"flow": "a", "variables": "b"})
-    journal = reopened(journal)
+    journal = reopen(journal)
     assert journal.begin_or_resume_batch({"flow": "a", "variables": "b"}) == tag
     with pytest.raises(JournalError) as caught:
         journal.begin_or_resume_batch({"flow": "a", "variables": "other"})
@@ -64,12 +64,12 @@ def test_a_batch_keeps_its_tag_for_the_same_settings_only(path: Path) -> None:
         assert other.begin_or_resume_batch({"flow": "a", "variables": "b"}) != tag
 
 
-def test_a_batch_that_has_ended_may_get_more_inputs(path: Path) -> None:
+def test_a_finished_batch_accepts_more_inputs(path: Path) -> None:
     journal = Journal(path)
     journal.begin_or_resume_batch({})
     assert not journal.has_batch_ended()
     journal.record_batch_end()
-    journal = reopened(journal)
+    journal = reopen(journal)
     assert journal.has_batch_ended()
     journal.begin_or_resume_batch({})
     assert not journal.has_batch_ended()
@@ -81,13 +81,13 @@ def test_the_first_start_and_the_first_run_are_kept(path: Path) -> None:
     assert journal.get_or_set_first_run() is None
     assert journal.get_or_set_start_time(5.5) == 5.5
     assert journal.get_or_set_first_run(RUNS[0]) == RUNS[0]
-    journal = reopened(journal)
+    journal = reopen(journal)
     assert journal.get_or_set_start_time(9.0) == 5.5
     assert journal.get_or_set_first_run() == RUNS[0]
     journal.close()
 
 
-def test_a_chunk_is_read_as_it_was_recorded(path: Path) -> None:
+def test_chunks_round_trip(path: Path) -> None:
     journal = Journal(path)
     chunks = [Chunk(0, first=0, tag="t", count=2, digest="d"), Chunk(1, first=2, tag="u", count=3, digest="e")]
     for chunk in chunks:
@@ -96,7 +96,7 @@ def test_a_chunk_is_read_as_it_was_recorded(path: Path) -> None:
     journal.record_run(0, RUNS[0])
     journal.record_run(1, RUNS[1])
     journal.record_outcomes(1, outcomes_of(chunks[1]))
-    journal = reopened(journal)
+    journal = reopen(journal)
     assert journal.has_begun_any_chunk()
     assert not journal.has_lost_run()
     assert journal.find_chunk(0, 0) == replace(chunks[0], run_id=RUNS[0])
@@ -107,7 +107,7 @@ def test_a_chunk_is_read_as_it_was_recorded(path: Path) -> None:
     journal.close()
 
 
-def test_a_chunk_that_is_repeated_has_no_run_yet(path: Path) -> None:
+def test_a_repeated_chunk_has_no_run_yet(path: Path) -> None:
     journal = Journal(path)
     chunk = Chunk(0, first=0, tag="t", count=2, digest="d")
     journal.record_chunk_begin(chunk)
@@ -115,7 +115,7 @@ def test_a_chunk_that_is_repeated_has_no_run_yet(path: Path) -> None:
     chunk.attempt, chunk.settled = 2, outcomes_of(chunk)[:1]
     journal.record_chunk_begin(chunk)
     journal.record_chunk_repeat(chunk)
-    journal = reopened(journal)
+    journal = reopen(journal)
     assert journal.has_lost_run()
     assert journal.find_chunk(0, 0) == chunk
     journal.record_run(0, RUNS[1])
@@ -123,7 +123,7 @@ def test_a_chunk_that_is_repeated_has_no_run_yet(path: Path) -> None:
     journal.close()
 
 
-def test_outcomes_of_other_inputs_are_refused(path: Path) -> None:
+def test_outcomes_of_other_inputs_are_rejected(path: Path) -> None:
     with closing(Journal(path)) as journal:
         chunk = Chunk(0, first=0, tag="t", count=2, digest="d")
         journal.record_chunk_begin(chunk)
@@ -144,7 +144,7 @@ def test_outcomes_of_other_inputs_are_refused(path: Path) -> None:
 @pytest.mark.parametrize(
     ("removed", "missing"), [("kind = 'begun' AND number = 0", 0), ("kind = 'begun' AND number = 1", 1)]
 )
-def test_a_chunk_whose_entry_is_lost_is_not_run_again(path: Path, removed: str, missing: int) -> None:
+def test_a_chunk_with_a_lost_entry_is_not_rerun(path: Path, removed: str, missing: int) -> None:
     with closing(Journal(path)) as journal:
         journal.begin_or_resume_batch({})
         for number in range(2):
@@ -161,14 +161,14 @@ def test_a_chunk_whose_entry_is_lost_is_not_run_again(path: Path, removed: str, 
     )
 
 
-def test_the_entry_of_the_batch_is_not_made_again(path: Path) -> None:
+def test_the_batch_entry_is_not_recreated(path: Path) -> None:
     with closing(Journal(path)) as journal:
         journal.record_chunk_begin(Chunk(0, first=0, tag="t", count=1))
         with pytest.raises(JournalError, match="the entry of the batch is missing"):
             journal.begin_or_resume_batch({})
 
 
-def test_one_batch_uses_a_journal(path: Path) -> None:
+def test_only_one_batch_at_a_time_uses_a_journal(path: Path) -> None:
     with closing(Journal(path)), pytest.raises(JournalError) as caught:
         Journal(path)
     assert caught.value.message == f"the journal {path} is in use by another batch"

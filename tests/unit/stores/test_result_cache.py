@@ -134,7 +134,7 @@ def test_a_file_of_another_program_is_left_alone(path: Path, caplog: pytest.LogC
 
 
 @pytest.mark.parametrize("is_chosen", [True, False])
-def test_only_a_chosen_path_is_logged(
+def test_only_an_explicit_path_is_logged(
     path: Path, is_chosen: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     path.parent.touch()
@@ -166,7 +166,7 @@ def _is_locked(path: Path) -> bool:
 
 @pytest.fixture
 def locked(path: Path) -> Iterator[sqlite3.Connection]:
-    """A new file that another program has locked, before it became one with a log beside it."""
+    """Lock a new database file that isn't in WAL mode yet."""
     path.parent.mkdir()
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     connection.execute("BEGIN EXCLUSIVE")
@@ -174,7 +174,7 @@ def locked(path: Path) -> Iterator[sqlite3.Connection]:
     connection.close()
 
 
-def test_a_file_that_is_locked_for_a_moment_is_waited_for(path: Path, locked: sqlite3.Connection) -> None:
+def test_a_briefly_locked_file_is_waited_for(path: Path, locked: sqlite3.Connection) -> None:
     warnings: list[str] = []
     cache = ResultCache(path, on_failure=warnings.append)
     threading.Timer(0.05, lambda: locked.execute("COMMIT")).start()
@@ -182,7 +182,7 @@ def test_a_file_that_is_locked_for_a_moment_is_waited_for(path: Path, locked: sq
     assert (cache._find_result("a") is not None, warnings) == (True, [])
 
 
-def test_a_file_that_stays_locked_is_one_warning(
+def test_a_locked_file_causes_one_warning(
     path: Path, locked: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("stepflow_client._stores.shared_sqlite_file._LOCK_WAIT", 0.02)

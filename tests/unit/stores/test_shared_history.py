@@ -186,7 +186,7 @@ def test_a_process_that_ends_reports_what_it_could_not_record() -> None:
     assert "pass-of-mine" not in ended.stdout + ended.stderr
 
 
-def test_a_database_that_is_down_is_not_asked_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_database_is_not_retried_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     connect, attempts = module.SharedDatabase._connect, 0
 
     def counted(database: module.SharedDatabase) -> object:
@@ -208,14 +208,14 @@ def test_a_database_that_is_down_is_not_asked_again_at_once(monkeypatch: pytest.
     assert "pass-of-mine" not in texts[0]
 
 
-def test_only_a_run_that_has_no_id_yet_waits_for_the_database(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_runs_without_an_id_wait_for_the_database(monkeypatch: pytest.MonkeyPatch) -> None:
     waits: list[float | None] = []
 
-    class Noted(Future[Any]):
+    class RecordingFuture(Future[Any]):
         def exception(self, timeout: float | None = None) -> None:
             waits.append(timeout)
 
-    monkeypatch.setattr(module, "Future", Noted)
+    monkeypatch.setattr(module, "Future", RecordingFuture)
     monkeypatch.setattr(module, "_MAX_OUTAGE_WAIT", 0.0)
     history = History("postgresql://me@127.0.0.1:1/db", on_failure=lambda text: None)
     history.record(None)
@@ -224,7 +224,7 @@ def test_only_a_run_that_has_no_id_yet_waits_for_the_database(monkeypatch: pytes
     with pytest.raises(StepflowClientError):
         history.search()
     history.record(None)
-    assert waits == [1.0], "nor does it, once the database is known to be down"
+    assert waits == [1.0], "no wait once the database is known to be down"
     history.close()
 
 

@@ -275,14 +275,14 @@ def test_without_hard_links_a_new_file_is_renamed(file: Path, monkeypatch: pytes
     assert names(file.parent) == ["flow.yaml", "new.yaml"]
 
 
-def test_a_file_that_gets_another_group_is_not_open_to_it(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_group_access_is_removed_if_the_group_cannot_be_kept(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file.chmod(0o664)
     monkeypatch.setattr(os, "chown", refused)
     write_file(file, NEW)
     assert stat.S_IMODE(file.stat().st_mode) == 0o604
 
 
-def test_the_group_stays_if_only_the_owner_cannot(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_group_is_kept_even_if_the_owner_cannot_be(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[int, int]] = []
 
     def change(path: str, owner: int, group: int) -> None:
@@ -299,9 +299,7 @@ def test_the_group_stays_if_only_the_owner_cannot(file: Path, monkeypatch: pytes
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="no other system can exchange two files")
-def test_a_file_that_is_removed_at_the_last_moment_is_not_made_again(
-    file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_removed_at_the_last_moment_is_not_recreated(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     exchange = user_files._exchange_names
 
     def removed(first: str, second: str) -> bool:
@@ -314,14 +312,14 @@ def test_a_file_that_is_removed_at_the_last_moment_is_not_made_again(
     assert names(file.parent) == []
 
 
-def test_systems_that_cannot_exchange_files_or_tell_who_writes(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_writing_a_file_on_other_systems(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     with file.open("ab"):
         write_file(file, NEW, expected_content=OLD)
     assert file.read_bytes() == NEW
 
 
-def test_whether_a_file_can_be_written_is_known_before(file: Path) -> None:
+def test_writability_is_checked_in_advance(file: Path) -> None:
     check_writable(file)
     check_writable(file.with_name("new.yaml"))
     assert names(file.parent) == ["flow.yaml"]
@@ -419,7 +417,7 @@ def test_files_are_where_each_platform_has_them(
     assert get_stepflow_user_folder(kind) == tmp_path / ("own" if platform != "darwin" else parent) / "stepflow"
 
 
-def test_a_folder_that_is_not_absolute_is_ignored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_relative_folder_is_ignored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_STATE_HOME", "own")
@@ -437,7 +435,7 @@ def test_a_user_without_a_home_folder_is_told_to_set_one(monkeypatch: pytest.Mon
     assert caught.value.hint == "set HOME"
 
 
-def test_the_new_content_can_be_read_by_its_writer_only_until_it_is_written(file: Path) -> None:
+def test_a_temporary_file_is_readable_only_by_its_owner(file: Path) -> None:
     (file.parent / "plain").touch()
     plain = stat.S_IMODE((file.parent / "plain").stat().st_mode)
     for name, mode, expected in (("flow.yaml", None, 0o600), ("new", None, plain), ("private", 0o640, 0o600)):
@@ -446,7 +444,7 @@ def test_the_new_content_can_be_read_by_its_writer_only_until_it_is_written(file
 
 
 @pytest.mark.parametrize(("flags", "code"), [(0, errno.EACCES), (os.ST_RDONLY, errno.EROFS)])
-def test_why_a_file_cannot_be_written_is_told(
+def test_the_error_says_why_a_file_cannot_be_written(
     file: Path, monkeypatch: pytest.MonkeyPatch, flags: int, code: int
 ) -> None:
     monkeypatch.setattr(os, "statvfs", lambda path: type("Status", (), {"f_flag": flags}))
@@ -467,9 +465,7 @@ def test_why_a_file_cannot_be_written_is_told(
 
 @pytest.mark.skipif(sys.platform != "linux", reason="no other system can exchange two files")
 @pytest.mark.parametrize("code", [None, errno.EINVAL, errno.ENOENT])
-def test_a_file_system_that_cannot_exchange_files(
-    file: Path, monkeypatch: pytest.MonkeyPatch, code: int | None
-) -> None:
+def test_file_systems_without_file_exchange(file: Path, monkeypatch: pytest.MonkeyPatch, code: int | None) -> None:
     import ctypes
 
     library = type("Library", (), {} if code is None else {"renameat2": staticmethod(lambda *names: -1)})
