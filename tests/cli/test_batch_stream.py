@@ -508,6 +508,18 @@ class TestCrashes:
         # Every chunk has had one run.
         assert sum(run.items.total for run in runs) == 6000
 
+    @pytest.mark.parametrize("blocks", [0, 8])
+    def test_a_full_disk_is_no_end(self, command: Stepflow, own_server: DurableServer, blocks: int) -> None:
+        """The journal can't be created, or the output can't be finished."""
+        write_inputs(command.folder / "in.jsonl", 300)
+        line = f"trap '' XFSZ; ulimit -f {blocks}; {STEPFLOW} {shlex.join(RUN)}"
+        full = command.shell(line, PYTHONDONTWRITEBYTECODE="1")
+        assert full.code == 2, full
+        assert full.stderr.endswith("hint: to continue, run the same command with --resume\n")
+        done = command(*RUN, "--resume")
+        assert done.code == 0, done
+        assert [each["output"] for each in records(command)] == list(range(300))
+
     @pytest.mark.exhaustive
     def test_the_disk_is_full(self, command: Stepflow, own_server: DurableServer) -> None:
         write_inputs(command.folder / "in.jsonl", 3000)
@@ -521,6 +533,7 @@ class TestCrashes:
             assert full.code == 2, full
             assert "cannot be written" in full.stderr
             assert "Traceback" not in full.stderr
+            assert full.stderr.endswith("hint: to continue, run the same command with --resume\n")
         done = command(*RUN, *["--resume"] * (command.folder / "out.jsonl.journal").exists())
         assert done.code == 0, done
         assert [each["output"] for each in records(command)] == list(range(3000))

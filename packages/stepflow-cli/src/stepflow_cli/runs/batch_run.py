@@ -14,7 +14,14 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stepflow_client import FlowFileError, InvalidArgumentError, RunTimeoutError, TransportError, write_outcomes
+from stepflow_client import (
+    FlowFileError,
+    InvalidArgumentError,
+    JournalError,
+    RunTimeoutError,
+    TransportError,
+    write_outcomes,
+)
 from stepflow_client._command import FailureGroups, Journal, read_outcomes, resolve_output_format
 from stepflow_client._rules.run_progress import BatchCount
 from stepflow_client._stores.user_files import replace_atomically
@@ -340,6 +347,10 @@ class BatchRun:
                 error.message = "timed out waiting for the batch"
                 hint = hint or "the embedded server has stopped, and its runs with it"
             raise convert_to_problem(error, hint=hint) from None
+        except (FlowFileError, JournalError) as error:
+            # The output or its journal can't be written, e.g. because the disk is full. Other errors have other hints.
+            is_resumable = not error.hint or error.hint.endswith("start it again with this journal")
+            raise convert_to_problem(error, hint=hint if is_resumable else None) from None
         except Problem as problem:
             if self.progress.run_id is not None:
                 add_run_id_to_problem(problem, target, self.progress.run_id)
