@@ -244,6 +244,23 @@ def test_a_masked_input_is_never_sent(session: httpx.Client, newest_server: Step
     assert ended(newest_server, new).output["name"] == "new"
 
 
+def test_a_rerun_that_needs_a_secret_names_the_form_for_it(
+    session: httpx.Client, newest_server: StepflowRuntime
+) -> None:
+    flow_id = newest_server.sync_client.store_flow({**FLOW, "output": {"$variable": "key"}}).flow_id
+    start = f"/flows/{flow_id}/start"
+    page = session.get(f"/flows/{flow_id}")
+    (key,) = re.findall(r'<input type="password"[^>]*id="([^"]*)"', page.text)
+    run_id = location(session.post(start, data={**form(page, start), "raw": "{}", key: "s3cr3t-value"})).rpartition(
+        "/"
+    )[2]
+    newest_server.sync_client.wait_run(run_id, timeout=60)
+    chosen = {**form(session.get("/runs"), "/runs/chosen"), run_id: "on", "action": "rerun"}
+    refused = session.post("/runs/chosen", data=chosen)
+    assert refused.status_code == 400
+    assert f"enter the missing values with &#39;Change and run&#39; on the page of run {run_id}" in refused.text
+
+
 def test_stars_are_data_in_a_flow_without_secrets(session: httpx.Client, newest_server: StepflowRuntime) -> None:
     flow = {"name": "stars", "schemas": {"properties": {"input": FLOW["schemas"]["properties"]["input"]}}}
     run_id = started(session, newest_server, {"mood": "a"}, **flow)

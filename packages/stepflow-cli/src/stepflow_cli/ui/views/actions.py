@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -46,8 +47,17 @@ class MultiRunRerun:
 async def rerun_failed_parts(request: Request) -> Response:
     """Rerun the failed parts of a run, keeping the outputs of completed steps."""
     site, run_id = get_site(request), request.path_params["run_id"]
-    handles = await site.client.start_rerun(run_id, keep="succeeded")
-    return redirect_to_started_runs(site, [run_id], [handle.run_id for handle in handles])
+    return redirect_to_started_runs(site, [run_id], await _start_rerun(site, run_id, keep="succeeded"))
+
+
+async def _start_rerun(site: Site, run_id: str, keep: Literal["nothing", "succeeded"]) -> list[str]:
+    """Start a rerun with the run's own arguments, and return the IDs of its runs."""
+    try:
+        return [handle.run_id for handle in await site.client.start_rerun(run_id, keep=keep)]
+    except InvalidArgumentError as error:
+        if error.hint is not None and error.hint.startswith("pass "):
+            error.hint = f"enter the missing values with 'Change and run' on the page of run {run_id}"
+        raise
 
 
 def redirect_to_started_runs(site: Site, earlier_ids: Sequence[str], run_ids: Sequence[str]) -> Response:
@@ -102,8 +112,7 @@ async def act_on_selected_runs(request: Request) -> Response:
     for run in runs:
         # For completed runs, rerun every step.
         is_unsuccessful = run.status in UNSUCCESSFUL_STATUSES
-        handles = await site.client.start_rerun(run.run_id, keep="succeeded" if is_unsuccessful else "nothing")
-        started += [handle.run_id for handle in handles]
+        started += await _start_rerun(site, run.run_id, keep="succeeded" if is_unsuccessful else "nothing")
     return redirect_to_started_runs(site, run_ids, started)
 
 
