@@ -21,7 +21,11 @@ unique_subject = no
 commonName = supplied
 [names]
 subjectAltName = {names}
+authorityKeyIdentifier = keyid
 """
+
+# Python 3.13 and newer insist on it, and on the identifier above (ssl.VERIFY_X509_STRICT).
+_USE_OF_AUTHORITY = ("-addext", "keyUsage=critical,keyCertSign,cRLSign")
 
 NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1")
 """A key that is made at once; for RSA, openssl searches large prime numbers."""
@@ -41,7 +45,7 @@ class Authority:
         self._folder = folder
         self.file = folder / "authority.pem"
         """The authority's own certificate."""
-        make = ["req", "-x509", *NEW_KEY, "-nodes", "-days", "3", "-subj", f"/CN={name}"]
+        make = ["req", "-x509", *NEW_KEY, "-nodes", "-days", "3", "-subj", f"/CN={name}", *_USE_OF_AUTHORITY]
         self._openssl(*make, "-keyout", "authority.key", "-out", self.file.name)
 
     def issue(self, names: str = "DNS:localhost,IP:127.0.0.1", first: str = "2020", last: str = "2099") -> Path:
