@@ -7,6 +7,7 @@ import inspect
 import json
 import linecache
 import pickle
+import sys
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypedDict
@@ -61,6 +62,8 @@ def leak(value: Any) -> Any:
     LEAKED.append(value)
     return value
 
+
+_KIND = "keyword-only " if sys.version_info >= (3, 12) else ""
 
 TRAPS = [
     # Truth, text and comparisons.
@@ -145,7 +148,7 @@ TRAPS = [
     ("del price.eur", "cannot be changed"),
     ("price.tags[0] = 'a'", "cannot be changed"),
     # Steps.
-    ("x = price_of()", "price_of(): missing a required argument: 'sku'"),
+    ("x = price_of()", f"price_of(): missing a required {_KIND}argument: 'sku'"),
     ("x = price_of(sku='a', quantity=1)", "got an unexpected keyword argument 'quantity' (its arguments are sku)"),
     ("x = price_of('a')", "too many positional arguments"),
     ("x = price_of(sku={1, 2})", "set cannot be represented in JSON"),
