@@ -117,10 +117,10 @@ class _JsonRepr(reprlib.Repr):
     def repr_NoneType(self, value: None, level: int) -> str:
         return "null"
 
-    def repr_str(self, text: str, level: int) -> str:
+    def repr_str(self, x: str, level: int) -> str:
         if level == self.maxlevel:
-            return super().repr_str(text, level)
-        return cut(json.dumps(text[: self.maxstring], ensure_ascii=False), self.maxstring)
+            return super().repr_str(x, level)
+        return cut(json.dumps(x[: self.maxstring], ensure_ascii=False), self.maxstring)
 
 
 _short = _JsonRepr()
