@@ -36,7 +36,7 @@ def test_a_file(tmp_path: Path) -> None:
     assert read.current == "prod"
     profile = read.get_profile("prod")
     assert profile.read_token() == "secret"
-    assert profile.get_timeout_tls_and_proxy() == {"timeout": 60, "verify": str(tmp_path / "ca.pem")}
+    assert profile.get_connection_settings() == {"timeout": 60, "verify": str(tmp_path / "ca.pem")}
 
 
 def test_no_file_has_no_profiles(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from stepflow_client._cases.step_mocks import (
     InTurn,
     format_mock,
     get_mock_outcome_after_retries,
-    is_function_or_sequence_mock,
+    is_dynamic_mock,
     parse_mock,
     run_map_or_iterate,
 )
@@ -95,7 +95,7 @@ def test_mocks_round_trip_through_flow_files() -> None:
     again = parse_mock(outcomes)
     assert [again.next(), again.next(), again.next()] == [Fails("TIMEOUT", "closed"), {"a": 1}, {"a": 1}]
     assert parse_mock({"outcome": "failed", "error": {"code": "UNSPECIFIED"}}) == Fails()
-    assert [is_function_or_sequence_mock(each) for each in (mock, len, 5, Fails())] == [True, True, False, False]
+    assert [is_dynamic_mock(each) for each in (mock, len, 5, Fails())] == [True, True, False, False]
     for unwritten in (len, Delayed(5, 1.0), InTurn(Delayed(5, 1.0))):
         with pytest.raises(InvalidArgumentError, match="must be an output, Fails, or InTurn of these"):
             format_mock(unwritten)

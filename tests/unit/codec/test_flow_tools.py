@@ -21,7 +21,7 @@ from stepflow_client._codec.flow_tools import (
     make_tool_name,
     make_tool_result,
     make_tool_spec,
-    make_tool_that_runs_no_flow,
+    make_tool_without_flow,
     make_unfinished_result,
     make_unique_name,
 )
@@ -384,7 +384,7 @@ def test_names_that_models_and_people_read_otherwise_are_in_no_tool(name: str) -
 
 
 def test_a_tool_without_a_flow_accepts_only_its_fields() -> None:
-    spec = make_tool_that_runs_no_flow(
+    spec = make_tool_without_flow(
         "look_up", "Look it up.", {"id": {"type": "string"}, "n": {"type": "integer"}}, ["id"]
     )
     assert (spec.name, spec.is_wrapped, spec.input_schema["required"]) == ("look_up", False, ["id"])

@@ -628,14 +628,14 @@ def test_a_forked_child_drops_the_jobs_and_connection_of_its_parent(monkeypatch:
     inherited: list[object] = []
     monkeypatch.setattr(module, "_inherited", inherited)
     database, plain = Database(), FakeConnection()
-    assert database._get_lock_of_this_process() is database.condition
+    assert database._get_process_lock() is database.condition
     database._connection = connection = _Connection(plain)
     database.add("a")
     database._process = -1
     database.close()
     database.__del__()
     assert (len(database._jobs), plain.closed) == (1, False)
-    assert database._get_lock_of_this_process() is database._changed is not database.condition
+    assert database._get_process_lock() is database._changed is not database.condition
     assert database._connection is None
     assert (len(database._jobs), inherited) == (0, [connection])
     database._connection = _Connection(plain)

@@ -20,7 +20,7 @@ from .errors import (
     usage,
     wants_json,
 )
-from .params.click_commands import LazyGroup, list_options_of_every_command
+from .params.click_commands import LazyGroup, list_common_options
 from .stdio import flush_stdout_quietly, prepare_standard_streams
 
 _COMMANDS = {
@@ -121,7 +121,7 @@ cli = LazyGroup(
             callback=_show_version,
             help="Show the version.",
         ),
-        *list_options_of_every_command(),
+        *list_common_options(),
     ],
 )
 """The group behind the `stepflow` command."""

@@ -141,7 +141,7 @@ def _read_server_options(ctx: click.Context) -> ServerOptions:
 def _query_server(ctx: click.Context, question: Callable[[SyncStepflowClient], Iterable[Any]]) -> tuple[Any, ...]:
     """Nothing is returned if the server takes longer than a second."""
     from .errors import Session
-    from .server.connect import connect, get_server_kept_in_session
+    from .server.connect import connect, get_session_server
     from .settings.server_choice import choose_server
 
     options = _read_server_options(ctx)
@@ -150,7 +150,7 @@ def _query_server(ctx: click.Context, question: Callable[[SyncStepflowClient], I
     asks = choice.profile is not None and bool(choice.profile.token_command)
     # Look this up here: the thread below has no click context.
     session = ctx.find_root().obj
-    kept = get_server_kept_in_session(options, session if isinstance(session, Session) else None)
+    kept = get_session_server(options, session if isinstance(session, Session) else None)
     if (choice.is_embedded or asks) and kept is None:
         return ()
     # Import before the timeout starts. It's meant for the server.

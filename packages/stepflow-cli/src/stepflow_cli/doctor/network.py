@@ -97,7 +97,7 @@ def _load_tls_context(profile: Profile | None) -> ssl.SSLContext | CheckResult:
     """Return the client's TLS context, or the error in one of the profile's files."""
     import httpx
 
-    settings = {} if profile is None else profile.get_timeout_tls_and_proxy()
+    settings = {} if profile is None else profile.get_connection_settings()
     verify, cert = settings.get("verify", True), settings.get("cert")
     try:
         is_file = isinstance(verify, str)

@@ -30,7 +30,7 @@ from ..inputs.file_io import read_bytes, write_bytes
 from ..inputs.flow_loading import is_python_flow
 from ..inputs.server_config import note_duplicate_config_keys, read_config_bytes
 from ..output.messages import note, show_spinner
-from ..server.connect import connect, get_server_kept_in_session
+from ..server.connect import connect, get_session_server
 from ..settings.server_choice import ServerOptions, choose_server, format_setting_origin
 from .case_filter import FileCases
 
@@ -102,7 +102,7 @@ def open_test_clients(server: ServerOptions) -> Iterator[TestClients]:
     Raises:
         Problem, StepflowClientError: If the server can't be reached or started.
     """
-    choice = choose_server(server) if get_server_kept_in_session(server) is None else None
+    choice = choose_server(server) if get_session_server(server) is None else None
     if choice is None or not choice.is_embedded:
         with connect(server) as target:
             yield TestClients(target.client)

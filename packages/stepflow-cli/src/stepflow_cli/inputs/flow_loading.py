@@ -79,7 +79,7 @@ def import_python_flow(word: str) -> PythonFlow:
     return flow
 
 
-def list_files_of_python_flow(word: str) -> list[str]:
+def list_python_flow_files(word: str) -> list[str]:
     """Without importing the flow, only its module's file is known, plus whatever was imported earlier."""
     source = _split_flow_argument(word)[0]
     stem = source.removesuffix(".py") if source.endswith(".py") else source.replace(".", os.sep)

@@ -17,7 +17,7 @@ from stepflow_client._codec.flow_tools import (
     WAIT_RUN_DESCRIPTION,
     WAIT_RUN_FIELDS,
     make_tool_result,
-    make_tool_that_runs_no_flow,
+    make_tool_without_flow,
     make_unfinished_result,
 )
 from stepflow_client.tools import ToolResult
@@ -66,7 +66,7 @@ class BuiltinTool:
     @cached_property
     def spec(self) -> FlowToolSpec:
         """The tool's spec, with the schema for its arguments and their validation."""
-        return make_tool_that_runs_no_flow(self.name, self.description, self.properties, self.required)
+        return make_tool_without_flow(self.name, self.description, self.properties, self.required)
 
 
 async def _get_run(call: ToolCall) -> ToolResult:

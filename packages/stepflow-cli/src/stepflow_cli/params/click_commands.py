@@ -25,7 +25,7 @@ _MESSAGES = Section("Messages")
 _SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
-def list_options_of_every_command() -> list[click.Parameter]:
+def list_common_options() -> list[click.Parameter]:
     """Return the options that every command accepts, and that `stepflow` itself accepts before the command."""
 
     def store_in_session(ctx: click.Context, param: click.Parameter, value: Any) -> None:
@@ -70,7 +70,7 @@ class Command(click.Command):
         super().__init__(*args, **kwargs)
         self.main_options = main_options.split()
         self.conflicts = conflicts
-        self.params.extend([_build_help_all_option(), *list_options_of_every_command()])
+        self.params.extend([_build_help_all_option(), *list_common_options()])
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the arguments, check for conflicts, and record the options' order, which click discards."""

@@ -205,7 +205,7 @@ _OVERRIDES = (
 _FORMS: dict[str, Form] = {"": "file", "_json": "json", "_yaml": "yaml"}
 
 
-def _collect_file_json_and_yaml_options(kind: str, given: dict[str, Any]) -> list[ValueArgument]:
+def _collect_value_options(kind: str, given: dict[str, Any]) -> list[ValueArgument]:
     return [
         ValueArgument(f"--{kind}{end.replace('_', '-')}", form, given[kind + end])
         for end, form in _FORMS.items()
@@ -221,9 +221,9 @@ def _build_values(**given: Any) -> RunValues:
     texts = {name: iter(given.get(name, ())) for name in forms}
     order = list_parameters_in_command_line_order(click.get_current_context(), list(forms))
     return RunValues(
-        input=_collect_file_json_and_yaml_options("input", given),
+        input=_collect_value_options("input", given),
         example=given.get("example"),
-        variables=_collect_file_json_and_yaml_options("variables", given),
+        variables=_collect_value_options("variables", given),
         single_variables=given.get("var", ()),
         variables_from_env=given.get("variables_from_env", False),
         overrides=[ValueArgument(*forms[name], next(texts[name])) for name in order],

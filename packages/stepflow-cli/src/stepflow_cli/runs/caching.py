@@ -20,7 +20,7 @@ from stepflow_client.flows.run_requirements import find_requirements
 from ..errors import usage
 from ..output.messages import note
 from ..records.results import print_run_result
-from ..server.connect import get_server_kept_in_session
+from ..server.connect import get_session_server
 from ..settings.server_choice import ServerOptions, choose_server
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def _compute_server_identity(server: ServerOptions, flow: str) -> str:
     """Return a string that identifies a server: its URL, or a digest of an embedded server's configuration."""
     from stepflow_client._command import is_read_once
 
-    kept = get_server_kept_in_session(server)
+    kept = get_session_server(server)
     if kept is not None and kept.runtime is None:
         return f"server {kept.client.url}"
     if kept is not None and kept.runtime is not None:

@@ -190,9 +190,9 @@ def run_job(target: Target, job: Job, cache: JobCache | None = None) -> None:
                 flow, name = job.flow_with_overrides, str(job.about.get("flow_file", ""))
                 hint, place = problem.hint or find_failure_hint(target, result, flow, job.input, job.variables), None
                 if result.error is not None and is_python_flow(name):
-                    from stepflow_client.flows.python_positions import describe_python_place_of_step
+                    from stepflow_client.flows.python_positions import describe_python_place
 
-                    place = describe_python_place_of_step(import_python_flow(name).value, result.error.step_id)
+                    place = describe_python_place(import_python_flow(name).value, result.error.step_id)
                 problem.hint = "; ".join(filter(None, (hint, place))) or None
             raise
     # Only do this on success: failures have their own hint.

@@ -167,7 +167,7 @@ def connect(server: ServerOptions, *, flow: str | None = None) -> Iterator[Targe
     Raises:
         Problem: If the options are invalid, or the server can't be reached.
     """
-    kept = get_server_kept_in_session(server)
+    kept = get_session_server(server)
     choice = choose_server(server, flow) if kept is None else kept.choice
     session = current_session()
     if session.verbosity:
@@ -209,7 +209,7 @@ def connect(server: ServerOptions, *, flow: str | None = None) -> Iterator[Targe
             raise
 
 
-def get_server_kept_in_session(server: ServerOptions, session: Session | None = None) -> Target | None:
+def get_session_server(server: ServerOptions, session: Session | None = None) -> Target | None:
     """Return the server kept in a session (by default, the current one), unless the options name a server."""
     kept = (session or current_session()).kept
     return kept if isinstance(kept, Target) and not server.has_server_option else None
@@ -226,7 +226,7 @@ def build_client_arguments(choice: ServerChoice) -> dict[str, Any]:
     arguments: dict[str, Any] = {"base_url": choice.url.value}
     profile = choice.profile
     if profile is not None:
-        arguments |= profile.get_timeout_tls_and_proxy()
+        arguments |= profile.get_connection_settings()
         token = profile.read_token()
         if token is not None:
             arguments["auth"] = token

@@ -160,7 +160,7 @@ class Profile(NamedTuple):
 
         return self.folder / Path(name).expanduser()
 
-    def get_timeout_tls_and_proxy(self) -> dict[str, Any]:
+    def get_connection_settings(self) -> dict[str, Any]:
         """Return the client arguments set by the profile, except for the URL and token."""
         settings: dict[str, Any] = {}
         if self.timeout is not None:

@@ -18,7 +18,7 @@ from stepflow_client.drawing.report_data import mask_snapshot
 from stepflow_client.flows.graph import get_steps_by_id
 from stepflow_client.history import HistoryEntry
 
-from ..runs.find_runs import get_creation_times_of_id_prefix, is_run_id_prefix, matches_query_word
+from ..runs.find_runs import get_creation_time_range, is_run_id_prefix, matches_query_word
 
 _Row = TypeVar("_Row")
 # Columns whose first click sorts in descending order.
@@ -107,7 +107,7 @@ class RunFinder:
     async def find_run_ids_with_prefix(self, text: str, limit: int = 2) -> list[str]:
         """Return up to `limit` run IDs that start with `text`, newest first."""
         text = text.lower()
-        span = get_creation_times_of_id_prefix(text) if is_run_id_prefix(text) else None
+        span = get_creation_time_range(text) if is_run_id_prefix(text) else None
         matching: list[str] = []
         if span is not None:
             async for run in self._client.iter_runs(since=span[0], until=span[1]):

@@ -223,7 +223,7 @@ class Batch:
         call = RunCall(flow, [], options["overrides"], options["variables"], from_env, check_input=check)
         self._needs = self._flows.get_requirements(self._checked)
         self._arguments = await self._creator.check_arguments(call, self._needs)
-        with self._recorder.label_runs_created_in_block(options["labels"]):
+        with self._recorder.label_runs(options["labels"]):
             self._record = BatchRecorder(self._recorder, self._content, self._arguments, flow)
         if options["check_input"]:
             self._input_check = self._needs.input_check
@@ -330,7 +330,7 @@ class Batch:
             self._read_ahead.record_input_size(count, len(text))
             digest.update(b"," + text)
             chunk.indexes.extend(range(self._index, self._index + count))
-            chunk.keys.extend(map(chunks.get_id_or_key_of_input, values))
+            chunk.keys.extend(map(chunks.get_input_key, values))
             chunk.values.extend(values)
             chunk.texts.append(text)
             chunk.count += count
@@ -342,7 +342,7 @@ class Batch:
             added = len(text) if error is None else 0
             if not is_recorded and chunk.count and chunk.size + added > self._read_ahead.max_bytes:
                 return place
-            index, key = self._index, chunks.get_id_or_key_of_input(value)
+            index, key = self._index, chunks.get_input_key(value)
             self._index += 1
             chunk.count += 1
             digest.update(b"," + text)
@@ -484,7 +484,7 @@ class Batch:
             call = RunCall(self._content, chunk.values, overrides, arguments.variables, max_concurrency=concurrency)
             scope = self._options["idempotency_scope"]
             call = call._replace(idempotency_key=chunk.idempotency_key, idempotency_scope=scope, source=self._flow)
-            with self._recorder.label_runs_created_in_block(self._options["labels"]):
+            with self._recorder.label_runs(self._options["labels"]):
                 return await self._keyed().start_run(call, hold)
         arguments = arguments._replace(inputs=chunk.values, max_concurrency=concurrency, text=b",".join(chunk.texts))
         for again in (self._connection.spread is None, False):

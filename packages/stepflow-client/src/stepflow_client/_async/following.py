@@ -220,9 +220,9 @@ class Follower:
         seconds = math.inf if heartbeat is None else check_seconds(heartbeat, "heartbeat")
         timer = IdleTimer(seconds, until)
         request = FollowRequest(run_id, after, *flags, needs_stream=True, timer=timer, event_types=event_types)
-        return self._yield_wanted_events_and_heartbeats(request)
+        return self._iter_requested_events(request)
 
-    async def _yield_wanted_events_and_heartbeats(self, request: FollowRequest) -> AsyncGenerator[RunEvent, None]:
+    async def _iter_requested_events(self, request: FollowRequest) -> AsyncGenerator[RunEvent, None]:
         async with aclosing(self.follow_with_timer(request)) as followed:
             async for update in followed:
                 if not isinstance(update, IdleSignal):
@@ -539,7 +539,7 @@ async def read_event_stream(
         except (HttpError, OSError, ValueError) as error:
             if isinstance(error, errors.StepflowClientError):
                 raise
-            url = connection.get_url_of_failed_server(error)
+            url = connection.get_failed_server_url(error)
             raise convert_error(error, sent, url, connection.proxy, request.run_id) from error
 
 

@@ -41,7 +41,7 @@ class InTurn:
         return outcome
 
 
-def is_function_or_sequence_mock(mock: Mock) -> bool:
+def is_dynamic_mock(mock: Mock) -> bool:
     """Return whether a mock's outcome isn't known until its step is called."""
     return callable(mock) or isinstance(mock, InTurn)
 

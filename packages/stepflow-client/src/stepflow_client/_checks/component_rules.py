@@ -140,7 +140,7 @@ def check_and_find_subflow(step: Step, findings: Findings) -> tuple[Node, bool] 
         return None
     if step.component == "/builtin/iterate" and isinstance(node.value, dict) and get_keyword(node.items) is None:
         output = node.get("output")
-        values = [(node, False)] if output is None else list(_iter_branches_of_iterate_output(output))
+        values = [(node, False)] if output is None else list(_iter_output_branches(output))
         is_certain = not any(is_turn for _, is_turn in values)
         message = "iterate needs 'result' or 'next' in the output of its flow"
         for value in [value for value, is_turn in values if not is_turn]:
@@ -156,19 +156,19 @@ def check_and_find_subflow(step: Step, findings: Findings) -> tuple[Node, bool] 
     return None
 
 
-def _iter_branches_of_iterate_output(output: Node) -> Iterator[tuple[Node, bool]]:
+def _iter_output_branches(output: Node) -> Iterator[tuple[Node, bool]]:
     """Yield the possible values of an expression, and whether each may have `result` or `next`."""
     match get_keyword(output.items):
         case "$if":
             for key in ("then", "else"):
                 if key in output.items:
-                    yield from _iter_branches_of_iterate_output(output.items[key])
+                    yield from _iter_output_branches(output.items[key])
             if "else" not in output.items and output.items["$if"].value is not True:
                 yield Node(None, output.line, output.column).attach_to(output, "else"), False
         case "$coalesce":
             for element in output.items["$coalesce"].elements:
                 if element.value is not None:
-                    yield from _iter_branches_of_iterate_output(element)
+                    yield from _iter_output_branches(element)
         case None | "$literal" as keyword:
             value = output if keyword is None else output.items[keyword]
             yield output, isinstance(value.value, dict) and not value.items.keys().isdisjoint(("result", "next"))

@@ -255,13 +255,13 @@ def infer_flow_types(root: Node, given: Type, known: ComponentCatalog, depth: in
         return types
     for step in model.steps:
         if step.id not in types.steps:
-            types.steps[step.id] = _infer_types_of_step(step, types, known, depth)
+            types.steps[step.id] = _infer_step_types(step, types, known, depth)
     types.output = infer_type(root.get("output"), types)
     types.declared_output = declared_type("output", is_source=False)
     return types
 
 
-def _infer_types_of_step(step: Step, types: FlowTypes, known: ComponentCatalog, depth: int) -> StepTypes:
+def _infer_step_types(step: Step, types: FlowTypes, known: ComponentCatalog, depth: int) -> StepTypes:
     component_types = known.find_input_and_output_types(step.component) if step.component is not None else None
     expected_input, returned = component_types or (UNKNOWN, UNKNOWN)
     returned, inner = _infer_builtin_output(step, types, known, depth) or (returned, None)

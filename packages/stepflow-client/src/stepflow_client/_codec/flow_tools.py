@@ -142,7 +142,7 @@ def _format_fault(fault: Mismatch) -> str:
     return visible(f"- {where}: {fault.message}{got}{f'; {fault.hint}' if fault.hint else ''}")
 
 
-def make_tool_that_runs_no_flow(
+def make_tool_without_flow(
     name: str, description: str, fields: Mapping[str, Any], required: Sequence[str]
 ) -> FlowToolSpec:
     """Make a tool that doesn't run a flow, with the given argument fields."""

@@ -100,7 +100,7 @@ def convert_type_for_pydantic(annotation: Any) -> Any:
     if isinstance(annotation, type) and hasattr(annotation, "__struct_fields__"):
         return Annotated[Any, PlainValidator(functools.partial(_convert_to_msgspec_struct, annotation))]
     if isinstance(annotation, type) and hasattr(annotation, "__dataclass_fields__"):
-        _set_pydantic_aliases_of_dataclass(annotation)
+        _set_dataclass_aliases(annotation)
         return annotation
     arguments = get_args(annotation)
     origin: Any = get_origin(annotation)
@@ -153,7 +153,7 @@ def _convert_to_msgspec_struct(kind: Any, value: Any) -> Any:
         raise ValueError(str(error)) from None
 
 
-def _set_pydantic_aliases_of_dataclass(kind: Any, *, is_within: bool = False) -> None:
+def _set_dataclass_aliases(kind: Any, *, is_within: bool = False) -> None:
     """Make pydantic use the field names set with `Name` in a dataclass, and in any dataclasses nested in it.
 
     Set `is_within` if the dataclass is nested in one with such names, and would otherwise inherit its configuration.
@@ -173,7 +173,7 @@ def _set_pydantic_aliases_of_dataclass(kind: Any, *, is_within: bool = False) ->
         for hint in get_type_hints(kind, include_extras=True).values():
             for part in _iter_type_parts(hint):
                 if hasattr(part, "__dataclass_fields__"):
-                    _set_pydantic_aliases_of_dataclass(part, is_within=is_named)
+                    _set_dataclass_aliases(part, is_within=is_named)
 
 
 def _iter_type_parts(hint: Any) -> Iterator[Any]:

@@ -151,12 +151,12 @@ def _explain_step(item: ItemRecord, name: str) -> StepAccount:
     base = StepAccount(name, "unknown", component, listed.status)
     if listed.status is ExecutionStatus.COMPLETED:
         is_kept, children = listed.is_kept, list(iter_failed_children(component, listed.output))
-        is_default = not is_kept and _has_step_used_default_output(item, definition, listed)
+        is_default = not is_kept and _used_default_output(item, definition, listed)
         return replace(base, state="completed", is_default=is_default, failed_children=children, is_kept=is_kept)
     if listed.status in FAILED_STATUSES:
-        source = item.find_direct_cause_of_step(name)
+        source = item.find_direct_cause(name)
         if source not in (name, None):
-            return replace(base, state="not_run", because_of=item.find_root_cause_of_step(name))
+            return replace(base, state="not_run", because_of=item.find_root_cause(name))
         is_own = source == name or item.cause.step_id == name
         return replace(base, state="failed" if is_own else "unknown", error=listed.error)
     if listed.status is ExecutionStatus.RUNNING:
@@ -175,7 +175,7 @@ def _infer_unlisted_state(item: ItemRecord, name: str) -> StepState:
     return "not_needed" if item.is_over else "not_started"
 
 
-def _has_step_used_default_output(item: ItemRecord, definition: Mapping[str, Any], listed: StepDetails) -> bool | None:
+def _used_default_output(item: ItemRecord, definition: Mapping[str, Any], listed: StepDetails) -> bool | None:
     """Return whether a completed step failed and fell back to its default, or None if there is no way to tell."""
     rule = definition.get("onError")
     if not isinstance(rule, Mapping) or rule.get("action") != "useDefault":

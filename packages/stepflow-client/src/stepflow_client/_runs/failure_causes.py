@@ -105,13 +105,13 @@ class ItemRecord:
         """Return a step's error in comparable form, or None if the server doesn't report it."""
         return _get_error_key(self.listed[step_id].error)
 
-    def find_direct_cause_of_step(self, step_id: str) -> str | None:
+    def find_direct_cause(self, step_id: str) -> str | None:
         """Return the step that made a step fail: the step itself, a failed step it reads, or None if unknown."""
         if step_id not in self._sources:
-            self._sources[step_id] = self._compute_direct_cause_of_step(step_id)
+            self._sources[step_id] = self._compute_direct_cause(step_id)
         return self._sources[step_id]
 
-    def _compute_direct_cause_of_step(self, step_id: str) -> str | None:
+    def _compute_direct_cause(self, step_id: str) -> str | None:
         error = self.listed[step_id].error
         if step_id not in self.definitions:
             # Without the flow, the message is the only clue to the step it may have read.
@@ -137,10 +137,10 @@ class ItemRecord:
         failed = self._find_failed_dependencies(step_id)
         return next((name for name in failed if self._get_step_error_key(name) in (key, None)), step_id)
 
-    def find_root_cause_of_step(self, step_id: str) -> str:
+    def find_root_cause(self, step_id: str) -> str:
         """Trace a step's failure to the step where it began, as far as possible."""
         seen = [step_id]
-        while (source := self.find_direct_cause_of_step(seen[-1])) is not None and source not in seen:
+        while (source := self.find_direct_cause(seen[-1])) is not None and source not in seen:
             seen.append(source)
         return seen[-1]
 
@@ -159,7 +159,7 @@ class ItemRecord:
             named = self._step_named_by_server
             return Cause("step", named) if named else Cause("stall" if self.stalled_step else "unknown")
         failures = self._get_failures_of_expression(self.flow.get("output")) or []
-        roots = [None if failure.step is None else self.find_root_cause_of_step(failure.step) for failure in failures]
+        roots = [None if failure.step is None else self.find_root_cause(failure.step) for failure in failures]
         for failure, root in zip(failures, roots, strict=True):
             if root is None and failure.message == self.error.message:
                 return Cause("stall" if self.stalled_step else "output")
@@ -172,7 +172,7 @@ class ItemRecord:
                 return self._make_step_cause(root)
         # If there's just one candidate, it must have failed, even if the server doesn't report its error.
         only = roots[0] if len(set(roots)) == 1 and failures[0].is_sure else None
-        candidates = dict.fromkeys(map(self.find_root_cause_of_step, self._find_failed_dependencies(None)))
+        candidates = dict.fromkeys(map(self.find_root_cause, self._find_failed_dependencies(None)))
         fits = {name: self._has_error_of_step(name) for name in candidates}
         if only is not None and fits.get(only) is not False:
             return self._make_step_cause(only)
@@ -186,7 +186,7 @@ class ItemRecord:
         return Cause("output" if self._is_expression_error else "unknown")
 
     def _make_step_cause(self, step_id: str) -> Cause:
-        return Cause("step", step_id) if self.find_direct_cause_of_step(step_id) == step_id else Cause("unknown")
+        return Cause("step", step_id) if self.find_direct_cause(step_id) == step_id else Cause("unknown")
 
     @property
     def _step_named_by_server(self) -> str | None:

@@ -62,7 +62,7 @@ def restore_flow(flow: dict[str, Any]) -> dict[str, Any]:
     metadata = flow.get("metadata")
     if not isinstance(metadata, dict) or _KEY not in metadata:
         return flow
-    definitions = _get_original_definitions_of_kept_steps(metadata[_KEY])
+    definitions = _get_kept_step_definitions(metadata[_KEY])
     own = {key: value for key, value in metadata.items() if key != _KEY}
     written = {key: own if key == "metadata" else value for key, value in flow.items() if key != "metadata" or own}
     if definitions:
@@ -80,7 +80,7 @@ def parse_rerun_origin(flow: Mapping[str, Any]) -> RerunOrigin | None:
     added = metadata.get(_KEY) if isinstance(metadata, Mapping) else None
     if not isinstance(added, Mapping) or not isinstance(added.get("rerun_of"), str):
         return None
-    definitions, steps = _get_original_definitions_of_kept_steps(added), get_steps_by_id(flow)
+    definitions, steps = _get_kept_step_definitions(added), get_steps_by_id(flow)
     handling = {name: steps[name].get("onError") for name in definitions if name in steps}
     kept = {name: each.get("defaultValue") if isinstance(each, Mapping) else None for name, each in handling.items()}
     return RerunOrigin(added["rerun_of"], kept)
@@ -98,7 +98,7 @@ def mark_step_details_as_kept(steps: Sequence[StepDetails], stored: Mapping[str,
     ]
 
 
-def _get_original_definitions_of_kept_steps(added: Any) -> Mapping[str, Any]:
+def _get_kept_step_definitions(added: Any) -> Mapping[str, Any]:
     steps = added.get("steps") if isinstance(added, Mapping) else None
     return steps if isinstance(steps, Mapping) else {}
 

@@ -163,7 +163,7 @@ class SharedDatabase(FailureReporter):
             is_durable: Whether to wait up to a second for the change to be written, unless the database is down.
         """
         job = _Job(name, change, Future(), run_id, size)
-        with self._get_lock_of_this_process():
+        with self._get_process_lock():
             if len(self._jobs) >= _MAX_CHANGES or self._size + size > _MAX_SIZE:
                 self._lost.append(run_id)
                 return
@@ -181,7 +181,7 @@ class SharedDatabase(FailureReporter):
             StepflowClientError: If the database can't be reached, or doesn't respond in time.
         """
         job = _Job(name, action, Future())
-        with self._get_lock_of_this_process():
+        with self._get_process_lock():
             is_down = self._failure is not None and (bool(self._jobs) or time.monotonic() < self._retry_at)
             if not is_down:
                 self._enqueue(job)
@@ -238,7 +238,7 @@ class SharedDatabase(FailureReporter):
         if vars(self).get("_connection") is not None and self._process == os.getpid():
             self._disconnect()
 
-    def _get_lock_of_this_process(self) -> threading.Condition:
+    def _get_process_lock(self) -> threading.Condition:
         """Return the lock. In a fork, start over: the changes and the connection belong to the parent process."""
         if self._process != os.getpid():
             _inherited.append(self._connection)

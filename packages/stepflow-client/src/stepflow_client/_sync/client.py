@@ -558,7 +558,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
     ) -> Run:
         """Make a call with its labels, deadline and span."""
         traced = self._connection.trace(name, kind="INTERNAL")
-        with self._recorder.label_runs_created_in_block(labels), deadline_scope(deadline), traced as span:
+        with self._recorder.label_runs(labels), deadline_scope(deadline), traced as span:
             started = call()
             span.record_attributes(run_id=started.run_id, run_status=started.status.value if name == "run" else None)
             return started
@@ -1672,7 +1672,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             max_concurrency=max_concurrency,
             idempotency_key=idempotency_key,
         )
-        with self._recorder.label_runs_created_in_block(labels):
+        with self._recorder.label_runs(labels):
             return self._services.rerunner.run(request, timeout=timeout)
 
     def start_rerun(self, run_id: RunId, **options: Unpack[RerunOptions]) -> list[SyncRunHandle]:
@@ -1697,7 +1697,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         arguments: dict[str, Any] = {**options}
         labels, timeout = arguments.pop("labels", None), arguments.pop("timeout", None)
         request = rerun_plan.RerunRequest.from_arguments(run_id, **arguments)
-        with self._recorder.label_runs_created_in_block(labels):
+        with self._recorder.label_runs(labels):
             run_ids = self._services.rerunner.start(request, timeout=timeout)
         return [self.handle(run_id) for run_id in run_ids]
 
@@ -1836,7 +1836,7 @@ def _add_failure_hint(result: FlowResult, flow: FlowSource, input: Any, override
         return result
     from .._runs.failure_hints import find_error_hint
     from ..flows.interpreter import NOT_KNOWN, apply_overrides_if_valid
-    from ..flows.python_positions import describe_python_place_of_step
+    from ..flows.python_positions import describe_python_place
 
     values = {} if variables is None else dict(variables) if isinstance(variables, Mapping) else NOT_KNOWN
     try:
@@ -1847,7 +1847,7 @@ def _add_failure_hint(result: FlowResult, flow: FlowSource, input: Any, override
     except FlowFileError:
         # The file is gone, but what matters here is the run's failure.
         return result
-    hint = "; ".join(filter(None, (hint, describe_python_place_of_step(flow, result.error.step_id))))
+    hint = "; ".join(filter(None, (hint, describe_python_place(flow, result.error.step_id))))
     return replace(result, error=replace(result.error, hint=hint)) if hint else result
 
 

@@ -221,9 +221,9 @@ class Follower:
         seconds = math.inf if heartbeat is None else check_seconds(heartbeat, "heartbeat")
         timer = IdleTimer(seconds, until)
         request = FollowRequest(run_id, after, *flags, needs_stream=True, timer=timer, event_types=event_types)
-        return self._yield_wanted_events_and_heartbeats(request)
+        return self._iter_requested_events(request)
 
-    def _yield_wanted_events_and_heartbeats(self, request: FollowRequest) -> Generator[RunEvent, None, None]:
+    def _iter_requested_events(self, request: FollowRequest) -> Generator[RunEvent, None, None]:
         with closing(self.follow_with_timer(request)) as followed:
             for update in followed:
                 if not isinstance(update, IdleSignal):
@@ -536,7 +536,7 @@ def read_event_stream(
         except (HttpError, OSError, ValueError) as error:
             if isinstance(error, errors.StepflowClientError):
                 raise
-            url = connection.get_url_of_failed_server(error)
+            url = connection.get_failed_server_url(error)
             raise convert_error(error, sent, url, connection.proxy, request.run_id) from error
 
 

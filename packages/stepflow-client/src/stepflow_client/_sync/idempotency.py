@@ -257,7 +257,7 @@ class KeyedRuns:
             decoders.put_newest(run.run_id, decoder)
 
     def _make_key_lock(self, keyed: _KeyedCall, digest: str, sights: key_lock.FirstSeen) -> KeyLock:
-        floor, server_time = self._connection.timings.key_lease, self._get_server_time_of_last_response
+        floor, server_time = self._connection.timings.key_lease, self._get_server_time
         return KeyLock(PublishedCall(keyed.flow_id, digest), sights, floor, time.monotonic, server_time)
 
     def _hash_arguments_for_flow(self, keyed: _KeyedCall, flow_id: str) -> str:
@@ -358,7 +358,7 @@ class KeyedRuns:
         # Sort by ID, which starts with the creation time and is more precise than `created_at`.
         return [KeyRun(run, digests[run.flow_id]) for run in sorted(runs, key=lambda run: run.run_id)]
 
-    def _get_server_time_of_last_response(self) -> float:
+    def _get_server_time(self) -> float:
         """Return the server's time as of the last response, in seconds since 1970, or 0 if it had no date."""
         date = parse_date(self._last_date)
         return 0.0 if date is None else date.timestamp()

@@ -90,7 +90,7 @@ class Recorder:
         """Whether anything is recorded."""
 
     @contextmanager
-    def label_runs_created_in_block(self, labels: Mapping[str, str] | None) -> Iterator[None]:
+    def label_runs(self, labels: Mapping[str, str] | None) -> Iterator[None]:
         """Record runs created in the block with these labels.
 
         Raises:

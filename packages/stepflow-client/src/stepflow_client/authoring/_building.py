@@ -128,7 +128,7 @@ def build_flow(name: str, parts: FlowSignature, call: Call, options: Mapping[str
         }
         variables = {argument: Value(read) for argument, read in reads.items()}
         try:
-            result = _call_flow_function_and_locate_errors(call, input, variables)
+            result = _call_flow_function(call, input, variables)
         finally:
             if errors:
                 # Raise the first error even if the function caught it, since it explains any later ones.
@@ -163,7 +163,7 @@ def build_flow(name: str, parts: FlowSignature, call: Call, options: Mapping[str
     return BuiltFlow(definition, places | _collect_places(scope), scope.components)
 
 
-def _call_flow_function_and_locate_errors(call: Call, input: list[Any], variables: Mapping[str, Any]) -> Any:
+def _call_flow_function(call: Call, input: list[Any], variables: Mapping[str, Any]) -> Any:
     try:
         return call(input, variables)
     except StepflowClientError:

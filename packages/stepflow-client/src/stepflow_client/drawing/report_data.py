@@ -102,7 +102,7 @@ class RunReport(Shown):
         account = self.step_accounts.get((step.item_index, step.step_id))
         return account is None or account.state != "not_run"
 
-    def _was_executed_not_kept(self, step: StepTime) -> bool:
+    def _was_executed(self, step: StepTime) -> bool:
         """Return whether a step's time is for running its component. False if a rerun just kept its output."""
         account = self.step_accounts.get((step.item_index, step.step_id))
         return self.was_run(step) and not (account is not None and account.is_kept)

@@ -272,7 +272,7 @@ def build_timeline_bars(report: RunReport, *, until: datetime | None = None) -> 
         report: The run's report.
         until: Where the bars of running steps end, if that's after the last event.
     """
-    started = [step for step in report.times if step.attempts and report._was_executed_not_kept(step)]
+    started = [step for step in report.times if step.attempts and report._was_executed(step)]
     if not started:
         return []
     begin = min(step.attempts[0] for step in started)

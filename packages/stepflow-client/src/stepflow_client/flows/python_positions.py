@@ -20,13 +20,13 @@ def get_python_places_by_path(flow: object) -> Mapping[Path, Any]:
 
 def add_python_place_to_hint(error: FlowError | None, flow: object) -> FlowError | None:
     """Add the failed step's location to an error's hint, if the flow is written in Python."""
-    place = describe_python_place_of_step(flow, error.step_id) if error is not None else None
+    place = describe_python_place(flow, error.step_id) if error is not None else None
     if error is None or place is None or place in (error.hint or ""):
         return error
     return replace(error, hint="; ".join(filter(None, (error.hint, place))))
 
 
-def describe_python_place_of_step(flow: object, step_id: str | None) -> str | None:
+def describe_python_place(flow: object, step_id: str | None) -> str | None:
     """Describe where a flow's step is written in Python (or its output, without a step), or return None if unknown."""
     places, what = get_python_places_by_path(flow), "the output" if step_id is None else f"step {step_id!r}"
     path: Path = ("output",)

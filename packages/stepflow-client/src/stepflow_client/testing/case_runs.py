@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, Literal, NamedTuple
 
 from .._base.text import short_json
-from .._cases.case_selection import find_steps_case_may_reach
+from .._cases.case_selection import iter_reachable_steps
 from .._cases.flow_cases import FlowCase, FlowTests, get_case_variables
 from .._cases.step_mocks import make_flow_result, parse_mock
 from .._data.arguments import check_flag, check_function, check_instance, check_instances, check_integer
@@ -125,7 +125,7 @@ def run_cases(
 
 def may_execute_unmocked_step(tests: FlowTests, case: FlowCase, replay: Recording) -> bool:
     """Return whether a case without recorded outcomes could execute an unmocked step."""
-    steps = () if replay.steps(tests.path, case.name) else find_steps_case_may_reach(tests, case)
+    steps = () if replay.steps(tests.path, case.name) else iter_reachable_steps(tests, case)
     return any(step.get("id") not in case.mocks for step in steps)
 
 

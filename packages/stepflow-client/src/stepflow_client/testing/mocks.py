@@ -252,7 +252,7 @@ class StepflowMock:
             def compute_delayed(given: Any) -> Delayed:
                 return Delayed(step_mocks.get_mock_outcome(mock, given), delay)
 
-            outcome = compute_delayed if step_mocks.is_function_or_sequence_mock(mock) else Delayed(mock, delay)
+            outcome = compute_delayed if step_mocks.is_dynamic_mock(mock) else Delayed(mock, delay)
         self._mocks[name] = outcome
 
     def run(
@@ -274,7 +274,7 @@ class StepflowMock:
                 self.calls.append((str(step.get("id")), input))
                 return step_mocks.get_mock_outcome(mock, input)
 
-            return call if step_mocks.is_function_or_sequence_mock(mock) else mock
+            return call if step_mocks.is_dynamic_mock(mock) else mock
 
         return MockedFlowRunner(self._client, find_recorded, timeout).run(content, input, variables)
 
@@ -321,7 +321,7 @@ class MockedFlowRunner:
             mock = self._find_mock_or_sub_flow(step, within)
             if mock is NO_MOCK:
                 continue
-            if step_mocks.is_function_or_sequence_mock(mock):
+            if step_mocks.is_dynamic_mock(mock):
                 computed = self.compute_step_input(flow, step, input, outcomes, variables)
                 if not computed.is_success:
                     continue
