@@ -37,9 +37,10 @@ def apply_edits(text: str, edits: Iterable[Edit]) -> str:
 
 
 def adapt_line_endings(text: str, edits: Iterable[Edit]) -> Iterator[Edit]:
-    """Yield edits with the line endings used in the text."""
+    """Yield edits with the line ending of the text's first line."""
+    is_crlf = text.endswith("\r", 0, max(text.find("\n"), 0))
     for start, end, new in edits:
-        yield start, end, re.sub("\r?\n", "\r\n", new) if "\r\n" in text else new
+        yield start, end, re.sub("\r?\n", "\r\n", new) if is_crlf else new
 
 
 class NotEditableError(Exception):
