@@ -37,7 +37,7 @@ _COMMANDS = {
     "codegen": "Generate typed Python objects for flows.",
     "convert": "Convert a flow to YAML or JSON.",
     "visualize": "Draw a flow's graph, without a server.",
-    "flows": "Store, read and delete flows on a server.",
+    "flows": "Store, list and read flows on a server.",
     "blobs": "Store and read blobs: JSON values and files, addressed by their content.",
     "config": "Show and change settings, and manage server profiles.",
     "components": "List, lock and call components, or generate functions for them.",

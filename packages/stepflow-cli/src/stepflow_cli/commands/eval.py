@@ -161,12 +161,12 @@ def command(
     Times aren't compared with --baseline because they were measured on a different occasion. Failed runs and scores
     that raise are counted, but don't stop the evaluation.
 
-    With --output FOLDER, nothing is lost on Ctrl-C or a crash: use --resume to continue without repeating any case or
-    score. Scores are recomputed if their version has changed. An embedded server stops with the command, so runs in
-    flight are repeated.
+    With --output FOLDER, use --resume to continue after Ctrl-C or a crash without repeating finished cases or scores.
+    Scores are recomputed if their version has changed. An embedded server stops with the command, so runs in flight are
+    repeated.
 
     Functions in a scores file can accept the parameters input, output, expected and item. They return a number, true or
-    false, a label, or a dict of these. Functions whose names start with _ aren't scores.
+    false, a label, or a dict of these. Functions whose names start with _ are only used if you name them.
     """
     from stepflow_client.evaluation.gates import GateRules
 

@@ -97,8 +97,7 @@ def _store_flows(flows: list[str], server: ServerOptions, output: Output) -> Non
 
     FLOW can be a YAML or JSON file, or - to read standard input. A flow has the same ID on every server.
 
-    Diagnostics go to standard error. If the server refuses a flow, the other flows are still stored, and the exit code
-    is 3.
+    If the server refuses a flow, the other flows are still stored, and the exit code is 3.
     """
     from ..records.diagnostics import InvalidFlow, diagnostic_records, flow_label, note_diagnostics
 

@@ -43,9 +43,9 @@ command = LazyGroup(
     several hosts, use the URL of a PostgreSQL database instead of 'off'. If a run can't be recorded, you get a warning,
     not an error.
 
-    Wherever a run ID is expected, you can use @last for the last recorded run or @2 for the one before. The command
-    then uses that run's server. With --url or --profile, runs are counted on that server. A batch of several runs is
-    refused, except by 'stepflow history'.
+    Instead of a run ID, you can use @last for the last recorded run or @2 for the one before. 'runs' commands then use
+    that run's server. With --url or --profile, runs are counted on that server, and 'run --reuse' counts the runs of
+    its flow. A batch of several runs is refused, except by 'stepflow history'.
     """,
 )
 

@@ -56,8 +56,8 @@ def infer_command(
     output: Output,
 ) -> None:
     """FLOW can be a YAML or JSON file, or - to read standard input. Types come from the flow's own schemas, then from
-    the components (on a server, or in --components). The command follows them through paths, branches and nested flows.
-    Nothing runs.
+    the components (on a server, in --components or in the project). The command follows them through paths, branches
+    and nested flows. Nothing runs.
 
     Values that never fit are errors (exit code 3). Values that may not fit, and outputs without a type, are warnings.
     'stepflow validate --type-check' reports the same problems along with its other findings.

@@ -72,7 +72,7 @@ def _build_service_options(tools: str, **options: Any) -> ServiceOptions:
 
 
 @command.command("serve")
-@server_options(default="server")
+@server_options(default="server", has_config_default=False)
 @as_one_argument(
     "service",
     _build_service_options,
@@ -135,9 +135,9 @@ def _serve_agents(service: ServiceOptions, server: ServerOptions, port: int | No
     'stepflow mcp config'. With --http, agents send the token that's printed, or the one in STEPFLOW_MCP_TOKEN.
 
     Each flow is a tool with the flow's schemas. If a call takes too long, a connection breaks or (without --local) this
-    command exits, runs stay on the server, and their results can be read with the ID in the response. Runs started by
-    agents are in the history, with the labels via=mcp, agent, session and tool. Changed files are reloaded. Values of
-    secret variables are *** in all responses.
+    command exits, runs stay on the server, and agents can read their results later. Runs started by agents are in the
+    history, with labels such as via=mcp and tool. Changed files are reloaded. Values of secret variables are *** in all
+    responses.
 
     This requires the stepflow-cli[mcp] extra.
     """

@@ -84,8 +84,8 @@ _TIMES = re.compile(r" \([<\d][\d.dhmsµ]*\)")
 @_FILES.option("--replay-only", "Fail cases that have no recording in --replay, instead of executing their steps.")
 @OUTPUT.option(
     "--coverage",
-    "Show which steps of the flows no case reaches; with -o, print a record for each step. Each case then has its "
-    "own run.",
+    "Show which steps of the flows no case reaches; with -o json, print a record for each step. Each case then has "
+    "its own run.",
 )
 @OUTPUT.option(
     "--fail-under PERCENT",

@@ -85,11 +85,10 @@ def command(
     input, or the ID of a flow on the server. By default, the project's flows are used. Nothing is stored or run.
 
     Servers refuse flows with a fatal error. They accept flows with other errors, which will likely fail. Both are
-    invalid (exit code 3); warnings are allowed. With --fail-on warning, an output without a type, found by
-    --type-check, also makes a flow invalid. To suppress a rule on a line, add the comment # stepflow: ignore[RULE]
+    invalid (exit code 3); warnings are allowed. To suppress a rule on a line, add the comment # stepflow: ignore[RULE]
     there. Defaults come from the flow's project, in stepflow.toml or pyproject.toml: components, target, and in the
-    table validate select, ignore, fail-on and type-check. STEPFLOW_TARGET and 'stepflow config set target' set --target
-    for all commands that check flows.
+    table validate select, ignore, fail-on and type-check. STEPFLOW_TARGET and 'stepflow config set target' also apply
+    to other commands that check flows.
     """
     from ..validation.flow_checks import CheckOptions
 

@@ -36,10 +36,10 @@ def command(
 ) -> None:
     """FLOW can be a YAML or JSON file, or - to read standard input.
 
-    Steps that never run are pale, and steps with mustExecute have a bold frame. Conditional branches are dashed and
-    labeled with their condition, and alternatives of $coalesce are numbered. A flow inside the flow has its own frame.
-    In svg, png and html, five or more equal steps share one box; in flows with more than 40 boxes, so does a flow
-    inside a step. These formats require the stepflow-client[draw] extra.
+    Conditional branches are labeled with their condition, and alternatives of $coalesce are numbered. In svg, png and
+    html, steps that never run are pale, steps with mustExecute have a bold frame, and conditional branches are dashed.
+    Five or more equal steps share one box; in flows with more than 40 boxes, so does a flow inside a step. Otherwise,
+    it has its own frame. These formats require the stepflow-client[draw] extra.
     """
     from stepflow_client.drawing import draw, to_dot, to_mermaid, to_text
 

@@ -49,7 +49,7 @@ def list_common_options() -> list[click.Parameter]:
     )
     file_help = "Log to this file. [env: STEPFLOW_LOG_FILE; default: standard error]"
     add("-v, --verbose", "Print more messages; -vv adds debug logs and tracebacks.", "verbosity", count=True)
-    add("-q, --quiet", "Suppress notes and progress; print only results and errors.")
+    add("-q, --quiet", "Suppress notes and progress.")
     add("--log-level LEVEL", level_help, type=levels, envvar="STEPFLOW_LOG_LEVEL")
     add("--log-file FILE", file_help, type=FILE, envvar="STEPFLOW_LOG_FILE")
     add("--color WHEN", "Use colors: auto, always or never. [default: auto]", type=Choice(["auto", "always", "never"]))

@@ -244,7 +244,7 @@ def no_check_option(section: Section) -> ParameterDecorator:
     """Return an option that skips the checks before a run, passed to the command as `check`."""
     return section.option(
         "--no-check",
-        "Also run flows with errors, and inputs and variables that do not fit the flow's schemas.",
+        "Also send flows with errors, and inputs and variables that do not fit the flow's schemas.",
         to="check",
         flag_value=False,
         default=True,
@@ -308,9 +308,9 @@ history_options = as_one_argument(
 _REUSE = (
     REUSE.option(
         "--reuse RUN",
-        "Execute only what has changed since this run; the other steps return their earlier output. @last, @2 and so "
-        "on count the runs of this flow. If you pass no input, the input and missing variables and overrides come "
-        "from RUN. To repeat a run or the failed items of a batch, use 'stepflow runs rerun'.",
+        "Execute only steps that changed since this run or did not complete, and steps that depend on these; the "
+        "others return their earlier output. @last, @2 and so on count the runs of this flow. If you pass no input, "
+        "the input and missing variables and overrides come from RUN. To repeat a run, use 'stepflow runs rerun'.",
         to="run",
         type=RUN_ID,
     ),
@@ -344,9 +344,9 @@ run_options = (
     FLOW.option(*_CONCURRENCY, type=click.IntRange(min=1)),
     FLOW.option(
         "--idempotency-key KEY",
-        "Create one run for this key, such as a document's ID. If the flow already has a run with this key, "
-        "return that run. A changed flow starts a new run unless a scope is set. Keys last as long as the server's "
-        "store.",
+        "Create one run for this key, such as a document's ID. If the flow already has a run with this key "
+        "and the same arguments, return that run. A changed flow starts a new run unless a scope is set. Keys last as "
+        "long as the server's store.",
     ),
     FLOW.option(
         "--idempotency-scope NAME",
@@ -382,7 +382,7 @@ rounds_option = OUTPUT.option(
 
 detach_option = WAITING.option(
     "--detach",
-    "Print the run's ID and exit without waiting. The run continues on its server, which cannot be an embedded one.",
+    "Print the run's ID and exit without waiting.",
 )
 """Adds --detach, passed as `detach`."""
 

@@ -45,9 +45,9 @@ def get_command(run_id: str, server: ServerOptions, output: Output) -> None:
     then, items are counted by the run's events, if the server has them. To print a run's output or all errors, use
     'runs result', 'items' or 'steps'.
 
-    For a failed or cancelled run, the command shows the step that failed first and the steps that didn't run because of
-    it (for a batch, those of its first failed item). If a run completed although items of its sub-runs failed, their
-    number is shown.
+    For a failed run, the command shows the step that failed first and the steps that didn't run because of it (for a
+    batch, those of its first failed item). If a run completed although items of its sub-runs failed, their number is
+    shown.
 
     For a rerun, the command also shows the run that it repeats and the numbers of its items there. For any run, it
     shows the reruns. Both come from the history. If the embedded server of @last has stopped, the history's record is

@@ -105,10 +105,12 @@ _MAIN = "--from --failed --only-missing --flow --dry-run --input-json --var --se
         _choose_steps_to_keep,
         _RERUN.option("--from STEP", "Execute this step and all that depend on it.", to="before"),
         _RERUN.option("--failed", "Rerun only items that did not succeed."),
-        _RERUN.option("--only-missing", "Execute only steps that did not complete or are new."),
+        _RERUN.option(
+            "--only-missing", "Execute only steps that did not complete or are new, and steps that depend on these."
+        ),
         _RERUN.option(
             "--only-changed",
-            "Execute only steps that did not complete, are new, or differ in definition, input or variables.",
+            "Like --only-missing, but also execute steps that differ in definition, input or variables.",
         ),
         _RERUN.option("--step STEP", "Execute only this step.", to="all_except"),
     ),

@@ -66,7 +66,7 @@ def save_command(
     server: ServerOptions,
 ) -> None:
     """FLOW is the flow's file, by default the one in the history. The case has the run's input and variables, and
-    expects its output or error. UUIDs and times that differ in each run become matchers. The change to the file is
+    expects its output or error. UUIDs and times likely to differ in each run become matchers. The change to the file is
     printed, and comments and layout are kept.
 
     Input, variables and overrides come from the server if it reports them, or otherwise from the history. Secret

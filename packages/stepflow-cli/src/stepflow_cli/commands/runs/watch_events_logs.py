@@ -236,9 +236,9 @@ _LINE = View(columns("time", "level:status", "message", "times:number"), fields=
 @option("--all", "Include lines that name only other runs.", to="everything")
 @output_options
 def logs_command(run_id: str, level: str, limit: int | None, everything: bool, output: Output) -> None:
-    """This works for runs on servers that 'serve' or another command started on this machine. It prints the lines from
-    the first to the last that names the run, at level info and above, without lines of other runs. Workers' lines that
-    don't name a run are included. Repeated lines are printed once, with their count.
+    """This works for runs on servers that 'serve' or another command (except 'test') started on this machine. It prints
+    the lines from the first to the last that names the run, at level info and above, without lines of other runs.
+    Workers' lines that don't name a run are included. Repeated lines are printed once, with their count.
 
     The last 50 files are kept in your state folder, up to 10 MiB each, unless the history is off. A 'serve' without
     workers writes only warnings and errors, unless you start it with -v or --log-level info.
