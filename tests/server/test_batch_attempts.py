@@ -166,7 +166,7 @@ async def test_the_run_of_the_current_attempt_is_cancelled(client: Any, tmp_path
     marker, flow = tmp_path / "marker", one_step(PRESENT, name=unique("cancelled"))
     options = {"output_type": int, "max_attempts": 2, "retry_on": touching(marker)}
     slow = {"file": str(marker), "missing": "text", "seconds": 9, "value": 1}
-    with pytest.raises(RunTimeoutError):
+    with pytest.raises(RunTimeoutError, match="its runs were cancelled"):
         await collect(client, flow, [slow], on_cancel="cancel", timeout=4.0, **options)
     runs = sorted(await runs_of(client, flow), key=lambda run: run.run_id)
     assert [run.status.value for run in runs] == ["completed", "cancelled"]

@@ -173,7 +173,8 @@ class Batch:
                     # This also catches timeouts from requests that share the deadline.
                     if not has_passed(deadline):
                         raise
-                    raise errors.RunTimeoutError("timed out waiting for the batch; its runs continue") from None
+                    fate = "were cancelled" if options["on_cancel"] == "cancel" else "continue"
+                    raise errors.RunTimeoutError(f"timed out waiting for the batch; its runs {fate}") from None
                 self._free_lanes.append(chunk.lane)
                 self._finished_outcomes[chunk.number if options["ordered"] else self._next] = chunk.outcomes or []
                 ready: list[Outcome] = []
