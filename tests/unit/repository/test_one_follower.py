@@ -64,8 +64,8 @@ def test_the_times_of_the_follower_are_its_own() -> None:
 
 
 def test_one_function_decides_whether_a_run_is_lost() -> None:
-    assert users("decide_ending") == {f"{ROOM}/run_reader.py"}
-    assert users("Ending") <= {"stepflow_client/types/statuses.py", f"{ROOM}/run_reader.py"} | FOLLOWER
+    assert users("decide_run_ending") == {f"{ROOM}/run_reader.py"}
+    assert users("RunEnding") <= {"stepflow_client/types/statuses.py", f"{ROOM}/run_reader.py"} | FOLLOWER
 
 
 def test_only_the_follower_infers_an_end() -> None:

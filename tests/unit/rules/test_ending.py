@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from stepflow_client.types import ExecutionStatus
-from stepflow_client.types.statuses import Ending, decide_ending, is_given_up_by_server
+from stepflow_client.types.statuses import RunEnding, decide_run_ending, is_given_up_by_server
 
 GRACE = 30.0
 
@@ -12,23 +12,23 @@ GRACE = 30.0
 @pytest.mark.parametrize(
     ("status", "running", "quiet", "ending"),
     [
-        ("running", 3, 1e9, Ending.NOT_ENDED),
-        ("paused", 3, 1e9, Ending.NOT_ENDED),
-        ("unknown_9", 3, 1e9, Ending.NOT_ENDED),
-        ("completed", 0, 0.0, Ending.ENDED),
-        ("completed", 1, 0.0, Ending.ENDED),
-        ("cancelled", 3, 0.0, Ending.ENDED),
-        ("failed", 0, 0.0, Ending.ENDED),
-        ("failed", 1, 0.0, Ending.UNSETTLED),
-        ("failed", 1, -5.0, Ending.UNSETTLED),
-        ("failed", 3, 29.9, Ending.UNSETTLED),
-        ("failed", 3, 30.0, Ending.LOST),
-        ("recovery_failed", 3, 29.9, Ending.UNSETTLED),
-        ("recovery_failed", 3, 31.0, Ending.LOST),
-        ("recovery_failed", 0, 0.0, Ending.ENDED),
+        ("running", 3, 1e9, RunEnding.NOT_ENDED),
+        ("paused", 3, 1e9, RunEnding.NOT_ENDED),
+        ("unknown_9", 3, 1e9, RunEnding.NOT_ENDED),
+        ("completed", 0, 0.0, RunEnding.ENDED),
+        ("completed", 1, 0.0, RunEnding.ENDED),
+        ("cancelled", 3, 0.0, RunEnding.ENDED),
+        ("failed", 0, 0.0, RunEnding.ENDED),
+        ("failed", 1, 0.0, RunEnding.UNSETTLED),
+        ("failed", 1, -5.0, RunEnding.UNSETTLED),
+        ("failed", 3, 29.9, RunEnding.UNSETTLED),
+        ("failed", 3, 30.0, RunEnding.LOST),
+        ("recovery_failed", 3, 29.9, RunEnding.UNSETTLED),
+        ("recovery_failed", 3, 31.0, RunEnding.LOST),
+        ("recovery_failed", 0, 0.0, RunEnding.ENDED),
     ],
 )
-def test_the_ending(status: str, running: int, quiet: float, ending: Ending) -> None:
-    assert decide_ending(ExecutionStatus(status), running, quiet, GRACE) is ending
-    assert is_given_up_by_server(ExecutionStatus(status), running) is (ending in (Ending.UNSETTLED, Ending.LOST))
-    assert ending.is_finished is (ending in (Ending.ENDED, Ending.LOST))
+def test_the_ending(status: str, running: int, quiet: float, ending: RunEnding) -> None:
+    assert decide_run_ending(ExecutionStatus(status), running, quiet, GRACE) is ending
+    assert is_given_up_by_server(ExecutionStatus(status), running) is (ending in (RunEnding.UNSETTLED, RunEnding.LOST))
+    assert ending.is_finished is (ending in (RunEnding.ENDED, RunEnding.LOST))

@@ -11,7 +11,7 @@ from ._base.error_classes import InvalidArgumentError
 from ._base.suggestions import suggest_or_list
 from ._data.arguments import check_texts
 from ._data.values import PLAIN, OutputDecoder
-from .types.model_base import Model, decode_model, field, record
+from .types.model_base import Model, decode_model, field, frozen_model
 from .types.statuses import ExecutionStatus
 
 __all__ = [
@@ -20,7 +20,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-@record
+@frozen_model
 class _Event(Model):
     """Fields common to all events."""
 
@@ -40,7 +40,7 @@ class _Event(Model):
     """True if the server didn't send the event and the client inferred it from the run's state."""
 
 
-@record
+@frozen_model
 class RunCreatedEvent(_Event):
     """The run was created."""
 
@@ -50,7 +50,7 @@ class RunCreatedEvent(_Event):
     item_count: int = 1
 
 
-@record
+@frozen_model
 class StepsNeededEvent(_Event):
     """The server determined which steps an item's output requires."""
 
@@ -60,7 +60,7 @@ class StepsNeededEvent(_Event):
     step_ids: list[str] = field(default_factory=list)
 
 
-@record
+@frozen_model
 class StepReadyEvent(_Event):
     """All inputs of a step are available."""
 
@@ -72,7 +72,7 @@ class StepReadyEvent(_Event):
     step_id: str | None = None
 
 
-@record
+@frozen_model
 class StepStartedEvent(_Event):
     """A step was handed to its component."""
 
@@ -85,7 +85,7 @@ class StepStartedEvent(_Event):
     """The attempt number, starting at 1. Retries and server restarts increase it."""
 
 
-@record
+@frozen_model
 class StepCompletedEvent(_Event):
     """A step succeeded or failed.
 
@@ -102,7 +102,7 @@ class StepCompletedEvent(_Event):
     """The step's output, if it succeeded and `include_results` is True."""
 
 
-@record
+@frozen_model
 class RunCompletedEvent(_Event):
     """The run ended. No more events follow."""
 
@@ -111,7 +111,7 @@ class RunCompletedEvent(_Event):
     status: ExecutionStatus = ExecutionStatus.COMPLETED
 
 
-@record
+@frozen_model
 class SubRunCreatedEvent(_Event):
     """A step created a sub-run, whose ID is `run_id`."""
 
@@ -122,7 +122,7 @@ class SubRunCreatedEvent(_Event):
     item_count: int = 1
 
 
-@record
+@frozen_model
 class HeartbeatEvent(_Event):
     """Nothing happened for `run_events(heartbeat=...)` seconds, but the client is still listening.
 
@@ -132,7 +132,7 @@ class HeartbeatEvent(_Event):
     type: Literal["heartbeat"] = "heartbeat"
 
 
-@record
+@frozen_model
 class UnknownEvent(_Event):
     """An event type this client doesn't know, sent by a newer server."""
 

@@ -29,7 +29,7 @@ from .._rules.run_progress import Cursor, StepTimes
 from .._rules.timeouts import compute_deadline, current_deadline, deadline_scope, has_passed
 from .._rules.transport_errors import convert_error
 from .._telemetry.tracing import annotate_operation
-from ..types.statuses import Ending, ExecutionStatus, is_given_up_by_server
+from ..types.statuses import ExecutionStatus, RunEnding, is_given_up_by_server
 from .connection import Connection
 from .run_reader import RunReader
 from .transport.base import Stream
@@ -281,13 +281,13 @@ class _RequestedState(NamedTuple):
     """A run's state at the time it was requested."""
 
     run: RunDetails
-    ending: Ending
+    ending: RunEnding
 
     @property
     def expects_end_event(self) -> bool:
         """Whether the server sends an event when a run ends like this."""
         statuses = (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED)
-        return self.ending is Ending.ENDED and self.run.status in statuses
+        return self.ending is RunEnding.ENDED and self.run.status in statuses
 
 
 class EventStreamReader:

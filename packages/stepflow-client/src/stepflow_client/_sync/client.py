@@ -30,7 +30,7 @@ from .._telemetry.history_recorder import Recorder
 from .._telemetry.tracing import is_untraced
 from ..errors import FlowFileError, StepflowClientError
 from ..flows.reading import FlowSource, load_flow, resolve_flow_argument
-from ..types.model_base import register_list_formatter
+from ..types.model_base import register_ipython_list_formatter
 from ..types.statuses import ExecutionStatus
 from .client_context import ClientContext
 from .connection import Connection, ConnectionSettings
@@ -184,7 +184,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         """Store the settings without sending a request."""
         # Call this first, while `locals()` still contains only the arguments.
         self._store_arguments(SyncStepflowClient, locals())
-        register_list_formatter()
+        register_ipython_list_formatter()
         settings = ConnectionSettings(**{name: self._init_arguments[name] for name in ConnectionSettings._fields})
         self._connection = Connection(settings._replace(retry=resolve_retry_policy(retry)))
         if idempotency_scope is not None:

@@ -18,7 +18,7 @@ from .._codec import call_arguments, failed_items, responses
 from .._concurrency import sync_gather
 from .._rules import releases as api
 from ..errors import ConflictError, NotFoundError, StepflowClientError, UnsupportedByServerError
-from ..types.statuses import FAILED_STATUSES, Ending, ExecutionStatus, decide_ending, is_given_up_by_server
+from ..types.statuses import FAILED_STATUSES, ExecutionStatus, RunEnding, decide_run_ending, is_given_up_by_server
 from .connection import Connection
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class RunReader:
                     status = run.status
         return self.explain_items(listed, status)
 
-    def determine_ending(self, run: RunDetails, latest: datetime | None = None) -> Ending:
+    def determine_ending(self, run: RunDetails, latest: datetime | None = None) -> RunEnding:
         """Return whether a run has ended, based on its state and its most recent activity.
 
         Args:
@@ -101,14 +101,14 @@ class RunReader:
                 unless there are too many.
         """
         if not is_given_up_by_server(run.status, run.items.running):
-            return decide_ending(run.status, run.items.running, 0.0, math.inf)
+            return decide_run_ending(run.status, run.items.running, 0.0, math.inf)
         can = (self._connection.detect_server()).capabilities
         if latest is None and can["events"] and run.items.total <= MAX_ITEMS_FOR_STEPS:
             steps = self._try_listing_steps(run.run_id) or []
             latest = max((step.updated_at for step in steps if step.updated_at is not None), default=None)
         signs = [time for time in (run.created_at, run.completed_at, latest) if time is not None]
         quiet = (self.get_server_time() - max(signs)).total_seconds() if signs else 0.0
-        return decide_ending(run.status, run.items.running, quiet, self._connection.timings.lost_grace)
+        return decide_run_ending(run.status, run.items.running, quiet, self._connection.timings.lost_grace)
 
     def get_server_time(self) -> datetime:
         """Return the current time on the server's clock, which is also used for the times of runs and events."""

@@ -14,7 +14,7 @@ from .._data.arguments import check_instances
 from .._rules.failure_groups import MAX_GROUPS_SHOWN, group_failures
 from .._rules.run_progress import ItemTime, StepTime
 from ..types import RunArguments, RunItem, StepDetails
-from ..types.account import get_displayed_state
+from ..types.account import get_displayed_step_state
 from .charts import CHART_STYLE, Bar, collect_item_times, draw_duration_histogram, draw_timeline
 from .drawn_graph import build_graph, fold_graph, get_worst_state
 from .graph_text_formats import write_mermaid
@@ -255,7 +255,7 @@ def find_worst_step_states(report: RunReport) -> dict[str, str]:
     """Return the state to draw for each step: the worst among all items."""
     states: dict[str, set[str]] = defaultdict(set)
     for step in report.step_accounts.values():
-        states[step.step_id].add(get_displayed_state(step))
+        states[step.step_id].add(get_displayed_step_state(step))
     worst = {}
     for name, step_states in states.items():
         # A step that ran for some items wasn't "not run".

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Literal
 
-from .model_base import Model, Shown, field, record
+from .model_base import Model, Shown, field, frozen_model
 from .results import FlowErrorOrNone
 from .statuses import ErrorCode, ExecutionStatus
 
 __all__ = [
     "FailedChild", "FailedItems", "FailureKind", "RunAccount", "StepAccount", "StepState", "format_state",
-    "get_displayed_state",
+    "get_displayed_step_state",
 ]  # fmt: skip
 
 StepState = Literal["completed", "failed", "not_run", "not_needed", "running", "not_started", "cancelled", "unknown"]
@@ -70,7 +70,7 @@ def format_state(
     return f"{words}, {failed_children} failed in sub-runs" if failed_children else words
 
 
-def get_displayed_state(step: StepAccount) -> str:
+def get_displayed_step_state(step: StepAccount) -> str:
     """Return the state to show as a color and in diagrams, falling back to the server's status if it's unknown."""
     if step.is_kept:
         return "completed"
@@ -82,7 +82,7 @@ def count_failed_in_sub_runs(accounts: Iterable[StepAccount]) -> int:
     return sum(len(account.failed_children) for account in accounts)
 
 
-@record(kw_only=False)
+@frozen_model(kw_only=False)
 class FailedChild(Model):
     """A sub-run item that failed even though the step that started it completed."""
 
@@ -94,7 +94,7 @@ class FailedChild(Model):
     """The sub-run's step named in the message, if any."""
 
 
-@record
+@frozen_model
 class FailedItems(Model):
     """Batch items that failed for the same reason."""
 
@@ -110,7 +110,7 @@ class FailedItems(Model):
     """The indexes of the first 20 items in the group."""
 
 
-@record(kw_only=False)
+@frozen_model(kw_only=False)
 class StepAccount(Model):
     """What happened to one of an item's steps."""
 
@@ -140,7 +140,7 @@ class StepAccount(Model):
         )
 
 
-@record(kw_only=False)
+@frozen_model(kw_only=False)
 class RunAccount(Model, Shown):
     """Why an item failed, and what happened to each of its steps."""
 

@@ -10,7 +10,7 @@ from .._base.error_classes import ApiError, InvalidArgumentError
 from .._data.json_encoding import StoredFlowId
 from .._data.secrets import HIDDEN, hide_flow_secrets, hide_in_schema
 from .._data.values import restore_key_order
-from .model_base import LOCAL, Model, Shown, field, record
+from .model_base import LOCAL, Model, Shown, field, frozen_model
 from .statuses import DiagnosticLevel
 
 __all__ = [
@@ -19,7 +19,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-@record
+@frozen_model
 class Diagnostic(Model):
     """A problem found in a flow by the server or the offline checks (`stepflow_client.flows.check`)."""
 
@@ -56,7 +56,7 @@ class Diagnostic(Model):
         return self.path
 
 
-@record
+@frozen_model
 class ValidationResult(Model, Shown):
     """A flow's diagnostics, from the server or from the offline checks."""
 
@@ -87,7 +87,7 @@ class ValidationResult(Model, Shown):
         return [d for d in self.diagnostics if d.level not in (DiagnosticLevel.FATAL, DiagnosticLevel.ERROR)]
 
 
-@record
+@frozen_model
 class StoreFlowResponse(Model):
     """A stored flow."""
 
@@ -100,7 +100,7 @@ class StoreFlowResponse(Model):
         return StoredFlowId(self.flow_id)
 
 
-@record
+@frozen_model
 class FlowExample(Model):
     """A flow's example or test case."""
 
@@ -109,7 +109,7 @@ class FlowExample(Model):
     input: Any = None
 
 
-@record
+@frozen_model
 class StoredFlow(Model, Shown):
     """A flow as stored by the server, which drops any keys it doesn't know."""
 
@@ -130,7 +130,7 @@ class StoredFlow(Model, Shown):
         return Model._iter_shown_fields(self.without_secrets())
 
 
-@record
+@frozen_model
 class FlowVariable(Model):
     """A variable declared by a flow under `schemas.properties.variables`."""
 
@@ -155,7 +155,7 @@ class FlowVariable(Model):
         return Model._iter_shown_fields(shown)
 
 
-@record
+@frozen_model
 class FlowVariables(Model):
     """A flow's variables, by name."""
 

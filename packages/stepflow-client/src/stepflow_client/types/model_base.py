@@ -22,7 +22,7 @@ from .statuses import ENUMS, parse_enum_member
 
 __all__ = [
     "KINDS", "LOCAL", "Listing", "Model", "Record", "Records", "Shown", "decode_model", "field",
-    "get_data_frame_maker", "record", "register_list_formatter", "to_plain_data",
+    "frozen_model", "get_data_frame_maker", "register_ipython_list_formatter", "to_plain_data",
 ]  # fmt: skip
 
 # Import lazily, by name, since the drawing package that renders the HTML itself imports these types.
@@ -61,7 +61,7 @@ class Record:
         return [*(field.name for field in public), *cls._derived]
 
 
-def register_list_formatter() -> None:
+def register_ipython_list_formatter() -> None:
     """Make IPython render lists of `Shown` objects as tables, if running in IPython.
 
     We can't add methods to `list`, so register a formatter. It ignores all other lists and never replaces an existing
@@ -191,13 +191,13 @@ class _Signature:
         for definition in fields(kind):  # type: ignore[arg-type]
             is_positional = definition.name in kind.__match_args__
             how = Parameter.POSITIONAL_OR_KEYWORD if is_positional else Parameter.KEYWORD_ONLY
-            default = _get_default(definition)
+            default = _get_field_default(definition)
             default = Parameter.empty if default is MISSING else default
             parameters.append(Parameter(definition.name, how, default=default, annotation=definition.type))
         return Signature(sorted(parameters, key=lambda parameter: parameter.kind))
 
 
-def _get_default(definition: Any) -> Any:
+def _get_field_default(definition: Any) -> Any:
     """Return a field's default, or MISSING if the field is required."""
     return definition.default if definition.default_factory is MISSING else definition.default_factory()
 
@@ -274,7 +274,7 @@ class Model(Record):
     def _iter_shown_fields(self) -> Iterator[tuple[str, Any]]:
         """Yield the fields to show in `repr`: only those that differ from their defaults."""
         for definition in fields(self):  # type: ignore[arg-type]
-            value, default = getattr(self, definition.name), _get_default(definition)
+            value, default = getattr(self, definition.name), _get_field_default(definition)
             if definition.repr and (default is MISSING or value != default):
                 yield definition.name, str(value) if isinstance(value, Enum) else value
 
@@ -301,14 +301,14 @@ def _bind_arguments(kind: type[Model], values: tuple[Any, ...], keywords: dict[s
 
 @overload
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
-def record(kind: type[Kind], /) -> type[Kind]: ...
+def frozen_model(kind: type[Kind], /) -> type[Kind]: ...
 @overload
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
-def record(*, kw_only: bool) -> Callable[[type[Kind]], type[Kind]]: ...
-def record(kind: type[Kind] | None = None, /, *, kw_only: bool = True) -> Any:
+def frozen_model(*, kw_only: bool) -> Callable[[type[Kind]], type[Kind]]: ...
+def frozen_model(kind: type[Kind] | None = None, /, *, kw_only: bool = True) -> Any:
     """Turn a class into a frozen dataclass with slots."""
     if kind is None:
-        return partial(record, kw_only=kw_only)
+        return partial(frozen_model, kw_only=kw_only)
     made: Any = dataclass(init=False, repr=False, eq=False, kw_only=kw_only, slots=True)(kind)
     made._fields = tuple(_make_field_spec(definition) for definition in fields(made))
     compared = [definition.name for definition in fields(made) if definition.compare]

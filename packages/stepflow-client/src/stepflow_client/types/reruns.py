@@ -9,14 +9,14 @@ from typing import Any, Literal
 
 from .._base.error_classes import InvalidArgumentError
 from .._data.arguments import check_choice, check_flags, check_text
-from .model_base import Model, Shown, field, record
+from .model_base import Model, Shown, field, frozen_model
 from .results import FlowResult
 from .runs import RunDetails
 
 __all__ = ["Keep", "KeepOption", "RerunItem", "RerunPlan", "RerunResult", "RunComparison", "RunDifference"]
 
 
-@record(kw_only=False)
+@frozen_model(kw_only=False)
 class RunDifference(Model):
     """A difference between two runs. Secret variables' values are replaced by `***`."""
 
@@ -40,7 +40,7 @@ class RunDifference(Model):
     """If this difference merely comes from an upstream step's output, the path of the original difference."""
 
 
-@record(kw_only=False)
+@frozen_model(kw_only=False)
 class RunComparison(Model, Shown):
     """Two runs and their differences."""
 
@@ -116,7 +116,7 @@ KeepOption = Literal["nothing", "succeeded", "completed", "unchanged"] | Keep
 """The type of the `keep` argument for reruns."""
 
 
-@record(kw_only=False)
+@frozen_model(kw_only=False)
 class RerunItem(Model):
     """An item to run again."""
 
@@ -129,7 +129,7 @@ class RerunItem(Model):
     needed."""
 
 
-@record(kw_only=False)
+@frozen_model(kw_only=False)
 class RerunPlan(Model):
     """The items and steps a rerun would keep and execute. Making a plan doesn't start anything."""
 
@@ -159,7 +159,7 @@ class RerunPlan(Model):
         return list(groups.values())
 
 
-@record(kw_only=False)
+@frozen_model(kw_only=False)
 class RerunResult(Model):
     """The results of a rerun, including those that were kept."""
 

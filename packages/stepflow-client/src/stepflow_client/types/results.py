@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from .._base.error_classes import StepflowClientError
-from .model_base import KINDS, LOCAL, Model, Shown, field, record
+from .model_base import KINDS, LOCAL, Model, Shown, field, frozen_model
 from .statuses import FAILED_STATUSES, NO_REASON, NO_ROUTE, ErrorCode, ExecutionStatus
 
 __all__ = ["ErrorCode", "ExecutionStatus", "FlowError", "FlowResult", "Outcome", "OutputT"]
@@ -16,7 +16,7 @@ _RETRYABLE = frozenset(
 )
 
 
-@record
+@frozen_model
 class FlowError(Model):
     """Why an item or step failed."""
 
@@ -99,7 +99,7 @@ class Typed(_Generic[OutputT]):
 _NO_OUTPUT: Any = None
 
 
-@record
+@frozen_model
 class FlowResult(Typed[OutputT], Model, Shown):
     """The result of a single-item run, or of one item of a batch.
 
@@ -208,7 +208,7 @@ class OutputTypeError(StepflowClientError):
         self.result = result
 
 
-@record(kw_only=False)
+@frozen_model(kw_only=False)
 class Outcome(Typed[OutputT], Model, Shown):
     """The outcome of one batch input. An `Outcome[Output]` has an `Output` instance as its output."""
 

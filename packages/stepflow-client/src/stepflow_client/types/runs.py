@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, overload
 
 from .._data.secrets import has_hidden_part
 from .account import FailedItems, RunAccount, StepAccount, format_state
-from .model_base import Listing, Model, Records, Shown, field, record
+from .model_base import Listing, Model, Records, Shown, field, frozen_model
 from .results import FlowErrorOrNone, FlowResult
 from .statuses import ExecutionStatus, parse_status
 
@@ -19,7 +19,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-@record(kw_only=False)
+@frozen_model(kw_only=False)
 class HistoryEntry(Model):
     """A run and its original arguments. For reruns, see also `rerun_of`, `kept` and `rerun_items`."""
 
@@ -63,7 +63,7 @@ class HistoryEntry(Model):
         return not self.run_id.startswith("pending:")
 
 
-@record
+@frozen_model
 class RunArguments(Model, Shown):
     """The arguments a run was started with, as far as the server or the client's history has them."""
 
@@ -93,7 +93,7 @@ class RunArguments(Model, Shown):
         return [name for name, value in values.items() if has_hidden_part(value)]
 
 
-@record
+@frozen_model
 class RunItem(Model, Shown):
     """One item of a run."""
 
@@ -183,7 +183,7 @@ class RunItems(Records, Sequence[RunItem]):
         return (RunItems, (list(self),))
 
 
-@record
+@frozen_model
 class ListItemsResponse(Listing[RunItem]):
     """A run's items, in input order. Iterate over the response, index it, or use `items`."""
 
@@ -197,7 +197,7 @@ class ListItemsResponse(Listing[RunItem]):
 _KNOWN_STATES = ("completed", "running", "cancelled")
 
 
-@record
+@frozen_model
 class StepDetails(StepAccount, Shown):
     """A single step of an item, and its state.
 
@@ -228,7 +228,7 @@ class StepDetails(StepAccount, Shown):
             object.__setattr__(self, "state", self.status.value)
 
 
-@record
+@frozen_model
 class ListStepsResponse(Listing[StepDetails]):
     """A run's steps, by item and then in flow order. Iterate over the response, index it, or use `steps`."""
 
@@ -241,7 +241,7 @@ class ListStepsResponse(Listing[StepDetails]):
         return self._timed if any(step.started_at is not None for step in self.steps) else self._shown
 
 
-@record
+@frozen_model
 class ItemCounts(Model):
     """How many of a run's items are in each state. Note that servers don't count items until the run has ended."""
 
@@ -252,7 +252,7 @@ class ItemCounts(Model):
     cancelled: int = 0
 
 
-@record
+@frozen_model
 class RunDetails(Model, Shown):
     """A run and its current state."""
 
@@ -312,7 +312,7 @@ CreateRunResponse = RunDetails
 """The type returned by `create_run`: a newly created run."""
 
 
-@record
+@frozen_model
 class ListRunsResponse(Listing[RunDetails]):
     """Runs, newest first. Iterate over the response, index it, or use `runs`."""
 
@@ -324,7 +324,7 @@ SnapshotPart = Literal["items", "steps", "flow", "arguments", "account", "counts
 """An optional part of a snapshot, read only when requested."""
 
 
-@record(kw_only=False)
+@frozen_model(kw_only=False)
 class RunSnapshot(Model, Shown):
     """A run at one moment: its state plus any parts that were requested. All other parts are None."""
 

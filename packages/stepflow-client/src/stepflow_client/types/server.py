@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from .model_base import Model, Records, Shown, field, record
+from .model_base import Model, Records, Shown, field, frozen_model
 
 __all__ = [
     "BlobContent", "ComponentInfo", "ComponentList", "FailedPlugin", "HealthResponse", "ServerInfo",
@@ -14,7 +14,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-@record
+@frozen_model
 class FailedPlugin(Model):
     """A plugin whose components could not be listed."""
 
@@ -22,7 +22,7 @@ class FailedPlugin(Model):
     error: str
 
 
-@record
+@frozen_model
 class ComponentInfo(Model, Shown):
     """A component that flows can use."""
 
@@ -55,7 +55,7 @@ class ComponentList(Records, list[ComponentInfo]):
         self.failed_plugins = list(failed_plugins)
 
 
-@record
+@frozen_model
 class HealthResponse(Model):
     """A server's response to a health check."""
 
@@ -71,7 +71,7 @@ class HealthResponse(Model):
     """Plugins whose workers are disconnected, or None if not requested."""
 
 
-@record
+@frozen_model
 class StoreBlobResponse(Model):
     """A stored blob."""
 
@@ -80,7 +80,7 @@ class StoreBlobResponse(Model):
     filename: str | None = None
 
 
-@record
+@frozen_model
 class BlobContent(Model):
     """A blob with its content."""
 
@@ -92,7 +92,7 @@ class BlobContent(Model):
     """The JSON value, or `bytes` for a binary blob."""
 
 
-@record
+@frozen_model
 class ServerInfo(Model):
     """A server's release and capabilities."""
 
@@ -107,7 +107,7 @@ class ServerInfo(Model):
     """Whether the server supports each capability natively: `events`, `step_outputs`, `exact_numbers` and so on."""
 
 
-@record(kw_only=False)
+@frozen_model(kw_only=False)
 class ToolResult(Model):
     """What a tool call returns to the model, as text and as JSON."""
 

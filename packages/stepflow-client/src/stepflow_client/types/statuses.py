@@ -142,7 +142,7 @@ def get_status_number(status: ExecutionStatus | str) -> int | None:
     return int(digits) if prefix == "unknown" and digits.isdecimal() and len(digits) < 10 else None
 
 
-class Ending(Enum):
+class RunEnding(Enum):
     """Whether, and how, a run has ended."""
 
     NOT_ENDED = "not ended"
@@ -155,7 +155,7 @@ class Ending(Enum):
     @property
     def is_finished(self) -> bool:
         """True if there is nothing left to wait for."""
-        return self in (Ending.LOST, Ending.ENDED)
+        return self in (RunEnding.LOST, RunEnding.ENDED)
 
 
 def is_given_up_by_server(status: ExecutionStatus, running: int) -> bool:
@@ -168,7 +168,7 @@ def is_given_up_by_server(status: ExecutionStatus, running: int) -> bool:
     return status in FAILED_STATUSES and running > 0
 
 
-def decide_ending(status: ExecutionStatus, running: int, quiet_seconds: float, grace_seconds: float) -> Ending:
+def decide_run_ending(status: ExecutionStatus, running: int, quiet_seconds: float, grace_seconds: float) -> RunEnding:
     """Return whether, and how, a run has ended.
 
     Args:
@@ -178,7 +178,7 @@ def decide_ending(status: ExecutionStatus, running: int, quiet_seconds: float, g
         grace_seconds: Seconds without a sign of life before a run the server gave up on counts as lost.
     """
     if not status.is_finished:
-        return Ending.NOT_ENDED
+        return RunEnding.NOT_ENDED
     if not is_given_up_by_server(status, running):
-        return Ending.ENDED
-    return Ending.LOST if quiet_seconds >= grace_seconds else Ending.UNSETTLED
+        return RunEnding.ENDED
+    return RunEnding.LOST if quiet_seconds >= grace_seconds else RunEnding.UNSETTLED
