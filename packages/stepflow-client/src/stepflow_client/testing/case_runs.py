@@ -180,7 +180,7 @@ class _CaseRunner:
             seconds = time.monotonic() - started
             steps = self._read_outcomes_and_durations(run_id, len(attempts), seconds, include_times=self.include_times)
             read = zip(attempts, steps, strict=True)
-            records = [self._build_step_records(attempt.case, outcomes) for attempt, (outcomes, _) in read]
+            records = [self._compute_step_inputs(attempt.case, outcomes) for attempt, (outcomes, _) in read]
         except StepflowClientError as error:
             return [self._make_error_result(attempt, error, started) for attempt in attempts]
         done = zip(attempts, results, steps, records, strict=True)
@@ -201,7 +201,7 @@ class _CaseRunner:
             result = flow.run(self.tests.flow, case.input, get_case_variables(self.tests, case))
             seconds = time.monotonic() - started
             ((outcomes, _),) = self._read_outcomes_and_durations(result.run_id, 1, seconds, include_times=False)
-            steps = self._build_step_records(case, outcomes)
+            steps = self._compute_step_inputs(case, outcomes)
             unused = self._find_unused_mocks_and_add_coverage(case, flow.runs)
         except StepflowClientError as error:
             return self._make_error_result(attempt, error, started)
@@ -256,7 +256,7 @@ class _CaseRunner:
         """
         outcomes: list[dict[str, Mapping[str, Any]]] = [{} for _ in range(count)]
         times: list[list[datetime]] = [[] for _ in range(count)]
-        for step in self._read_steps(run_id, include_times=include_times):
+        for step in self._read_steps_if_needed(run_id, include_times=include_times):
             if step.item_index >= count:
                 continue
             if self.record is not None and (step.status == "completed" or step.error is not None):
@@ -265,7 +265,7 @@ class _CaseRunner:
         durations = [(max(item) - min(item)).total_seconds() if item else seconds for item in times]
         return list(zip(outcomes, durations, strict=True))
 
-    def _read_steps(self, run_id: str, *, include_times: bool) -> Iterable[StepDetails]:
+    def _read_steps_if_needed(self, run_id: str, *, include_times: bool) -> Iterable[StepDetails]:
         """Return a run's steps if needed. If only their times are needed, there are none if they can't be read."""
         if self.record is not None:
             require_capability(self.client.server_info(), "step_outputs", "recording")
@@ -275,7 +275,7 @@ class _CaseRunner:
                 return self.client.get_run_steps(run_id, include_times=True)
         return []
 
-    def _build_step_records(self, case: FlowCase, outcomes: Mapping[str, Mapping[str, Any]]) -> dict[str, StepRecord]:
+    def _compute_step_inputs(self, case: FlowCase, outcomes: Mapping[str, Mapping[str, Any]]) -> dict[str, StepRecord]:
         """Return the inputs and outcomes of the steps to record.
 
         Servers don't report step inputs, so they are computed in additional runs where every executed step is mocked

@@ -107,9 +107,9 @@ class FakeRun:
         about = {"sequenceNumber": len(self.journal), "timestamp": self.server._format_now(), "event": event}
         self.journal.append((self, about))
 
-    def is_within(self, other: FakeRun) -> bool:
+    def is_same_or_sub_run_of(self, other: FakeRun) -> bool:
         """Return whether this is the other run or one of its sub-runs."""
-        return self is other or (self.parent is not None and self.parent.is_within(other))
+        return self is other or (self.parent is not None and self.parent.is_same_or_sub_run_of(other))
 
     def make_summary(self) -> dict[str, Any]:
         """Return the run summary in the format used by servers."""
@@ -187,17 +187,17 @@ class _FakeItem(Evaluation):
                 # Servers start a step even if its input can't be computed.
                 self._record_step_start(done, 1)
             result = {"output": convert_to_floats(done.output)} if done.failure is None else _error_fields(done.failure)
-            self._record_step(done, _COMPLETED if done.failure is None else _FAILED, **result)
+            self._update_step_record(done, _COMPLETED if done.failure is None else _FAILED, **result)
             shown = {"result": result["output"]} if "output" in result else {}
             status = self.records[step_id]["status"]
             self._add_event("StepCompleted", stepIndex=done.index, stepId=step_id, status=status, **shown)
         return done
 
     def _record_step_start(self, done: StepRun, attempt: int) -> None:
-        self._record_step(done, _RUNNING)
+        self._update_step_record(done, _RUNNING)
         self._add_event("StepStarted", stepIndex=done.index, stepId=done.step["id"], attempt=attempt)
 
-    def _record_step(self, done: StepRun, status: int, **more: Any) -> None:
+    def _update_step_record(self, done: StepRun, status: int, **more: Any) -> None:
         step = done.step
         about = {"itemIndex": self.index, "stepIndex": done.index, "stepId": step["id"], "component": step["component"]}
         changed = {"journalSeqno": len(self.fake_run.journal), "updatedAt": self.fake_run.server._format_now()}
@@ -288,18 +288,18 @@ def find_diagnostics(flow: Mapping[str, Any]) -> list[dict[str, Any]]:
             add(3001, "emptyStepId", "Step has empty ID", f"{place}.id")
         if step_id in seen:
             add(3000, "duplicateStepId", f"Duplicate step ID '{step_id}'", f"{place}.id")
-        for named in sorted(_find_read_steps(step.get("input")) - seen):
+        for named in sorted(_find_referenced_steps(step.get("input")) - seen):
             kind = (3002, "selfReference") if named == step_id else (3003, "undefinedStepReference")
             verb = "itself" if named == step_id else f"undefined step '{named}'"
             add(*kind, f"Step '{step_id}' references {verb}", f"{place}.input")
         seen.add(step_id)
-    for named in sorted(_find_read_steps(flow.get("output")) - seen):
+    for named in sorted(_find_referenced_steps(flow.get("output")) - seen):
         text = f"Step 'workflow_output' references undefined step '{named}'"
         add(3003, "undefinedStepReference", text, "$.output")
     return diagnostics
 
 
-def _find_read_steps(expression: Any) -> set[str]:
+def _find_referenced_steps(expression: Any) -> set[str]:
     return {reference.step for reference in find_references(expression) if reference.step}
 
 
@@ -319,7 +319,7 @@ def compute_content_id(value: Any) -> str:
     return hashlib.sha256(value).hexdigest()
 
 
-def _create_messages(given: Any) -> dict[str, Any]:
+def _run_create_messages_component(given: Any) -> dict[str, Any]:
     """Return the output of /builtin/create_messages."""
     if not isinstance(given, Mapping) or not isinstance(given.get("user_prompt"), str):
         raise Failure(5, "missing field `user_prompt`", is_own=True)
@@ -380,11 +380,11 @@ class FakeServer:
     def __init__(self, components: Mapping[str, Any] | None = None) -> None:
         """Start without any stored data."""
         builtins: dict[str, Any] = {
-            "/builtin/create_messages": _create_messages,
+            "/builtin/create_messages": _run_create_messages_component,
             "/builtin/noop": lambda given: given,
             "/builtin/sleep": lambda given: Delayed(given, given["duration_ms"] / 1000),
-            "/builtin/put_blob": self._run_put_blob,
-            "/builtin/get_blob": self._run_get_blob,
+            "/builtin/put_blob": self._run_put_blob_component,
+            "/builtin/get_blob": self._run_get_blob_component,
         }
         given = {} if components is None else check_mapping(components, "components")
         self.components: dict[str, Any] = {**builtins, **given}
@@ -480,10 +480,10 @@ class FakeServer:
         except Exception as error:
             return Failure(3, str(error) or type(error).__name__, is_own=True), 0.0
 
-    def _run_put_blob(self, given: Any) -> dict[str, Any]:
+    def _run_put_blob_component(self, given: Any) -> dict[str, Any]:
         return {"blob_id": self._put_blob(given["data"], given.get("blob_type", "data"))}
 
-    def _run_get_blob(self, given: Any) -> dict[str, Any]:
+    def _run_get_blob_component(self, given: Any) -> dict[str, Any]:
         if given["blob_id"] not in self._blobs:
             raise Failure(5, f"blob {given['blob_id']} not found", is_own=True)
         return {"data": self._blobs[given["blob_id"]]["data"]}
@@ -681,7 +681,7 @@ class _EventStream(httpx.SyncByteStream, httpx.AsyncByteStream):
                 new, self.since = self.run.journal[self.since :], len(self.run.journal)
                 is_over = self.run.is_over
             for owner, event in new:
-                if owner is self.run or (self.includes_sub_runs and owner.is_within(self.run)):
+                if owner is self.run or (self.includes_sub_runs and owner.is_same_or_sub_run_of(self.run)):
                     kind, content = next(iter(event["event"].items()))
                     if not self.includes_results:
                         content = {key: value for key, value in content.items() if key != "result"}

@@ -41,7 +41,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini("stepflow_replay", "recording that the test cases of flow files replay, relative to the root folder")
 
 
-def _get_file_setting(config: pytest.Config, name: str) -> Path | None:
+def _get_configured_file(config: pytest.Config, name: str) -> Path | None:
     """Return the file set by an option or setting.
 
     An option is relative to the folder where pytest was started, a setting to pytest's root folder.
@@ -87,7 +87,7 @@ def stepflow_runtime(request: pytest.FixtureRequest) -> Iterator[StepflowRuntime
     """
     from ..runtime import StepflowRuntime
 
-    with StepflowRuntime.start(_get_file_setting(request.config, "config")) as runtime:
+    with StepflowRuntime.start(_get_configured_file(request.config, "config")) as runtime:
         yield runtime
 
 
@@ -158,8 +158,8 @@ class FlowFile(pytest.File):
     def _run_cases(self, cases: list[testing.FlowCase]) -> list[testing.CaseResult]:
         if all(case.fault for case in cases):
             return [testing.CaseResult(case, "error", message=case.fault) for case in cases]
-        stash, recording, coverage = self.config.stash, _get_file_setting(self.config, "replay"), None
-        config = testing.config_of(self.tests, _get_file_setting(self.config, "config"))
+        stash, recording, coverage = self.config.stash, _get_configured_file(self.config, "replay"), None
+        config = testing.config_of(self.tests, _get_configured_file(self.config, "config"))
         if config.project is not None:
             text = f"the embedded server uses configuration {config.label}, set in {config.project}"
             stash.setdefault(_NOTES, {})[text] = None
