@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies as st
 from jsonschema import Draft202012Validator
-from stepflow_cli.lsp.node_context import find_schemas
+from stepflow_cli.lsp.node_context import find_schemas_at_path
 from stepflow_client import InvalidArgumentError
 from stepflow_client._base.gc_pauses_and_slices import run_interruptibly
 from stepflow_client.flows.json_schema import Validator, find_mismatches, resolve_ref
@@ -141,7 +141,7 @@ def test_nested_references_are_followed_once(length: int, link: Callable[[Any], 
     found = run_interruptibly(lambda: find_mismatches(5, {"$ref": "#/$defs/T0"}, defs), lambda: slices.append(1))
     assert found
     assert not find_mismatches("x", {"$ref": "#/$defs/T0"}, defs)
-    assert find_schemas({"properties": {"a": {"$ref": "#/$defs/T0"}}}, ("a",), {"a": "x"}, defs)
+    assert find_schemas_at_path({"properties": {"a": {"$ref": "#/$defs/T0"}}}, ("a",), {"a": "x"}, defs)
     assert not slices
 
 
@@ -258,11 +258,11 @@ def test_a_value_with_expressions_may_match_an_enum(wanted: Any) -> None:
 def test_the_schemas_of_a_part() -> None:
     schema = {"properties": {"list": {"items": PLUGIN}}, "additionalProperties": {"title": "other"}}
     value = {"list": [{"type": "a"}, {"type": "b"}], "more": 1}
-    found = find_schemas(schema, ("list", 0, "n"), value, DEFS)
+    found = find_schemas_at_path(schema, ("list", 0, "n"), value, DEFS)
     assert found == [{"type": "integer"}]
-    assert find_schemas(schema, ("list", 1, "n"), value, DEFS) == []
-    assert find_schemas(schema, ("more",), value, DEFS) == [{"title": "other"}]
-    assert find_schemas(schema, ("absent", 0), value, DEFS) == []
+    assert find_schemas_at_path(schema, ("list", 1, "n"), value, DEFS) == []
+    assert find_schemas_at_path(schema, ("more",), value, DEFS) == [{"title": "other"}]
+    assert find_schemas_at_path(schema, ("absent", 0), value, DEFS) == []
 
 
 def describe_mismatches(value: Any, schema: Any) -> list[str]:

@@ -20,7 +20,7 @@ from stepflow_client.flows.reading import parse_yaml
 from stepflow_client.flows.type_system import ListOf, ObjectOf, Type, is_unknown, iter_typed_paths, look_up_path
 
 from .cursor import DocumentText, TypedWord, find_typed_word
-from .document_analysis import Analysis, should_offer_completions
+from .document_analysis import Analysis, is_completable_document
 from .navigation import find_component_description
 from .node_context import NodeContext, build_node_context
 
@@ -144,7 +144,7 @@ def list_completions(
 ) -> types.CompletionList:
     """Return the completions at a position. The text can be newer than the analysis."""
     offset = text.to_offset(position)
-    typed = find_typed_word(text.text, analysis.name, offset) if should_offer_completions(analysis, text) else None
+    typed = find_typed_word(text.text, analysis.name, offset) if is_completable_document(analysis, text) else None
     if typed is None:
         return types.CompletionList(is_incomplete=False, items=[])
     place = build_node_context(analysis, typed.target.node, typed.first_step)

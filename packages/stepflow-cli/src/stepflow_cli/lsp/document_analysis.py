@@ -58,7 +58,7 @@ _FOREIGN = re.compile(r"""^(?!["'{}\s#]|---)(?![\w-]*[ \t]*(?:$|:))""", re.MULTI
 Kind = Literal["flow", "config"]
 
 
-def should_offer_completions(analysis: Analysis, text: DocumentText) -> bool:
+def is_completable_document(analysis: Analysis, text: DocumentText) -> bool:
     """Return whether to offer completions: in flows, configurations, and text that may become a flow.
 
     Text may become a flow if it is empty or all of its keys are flow keys.

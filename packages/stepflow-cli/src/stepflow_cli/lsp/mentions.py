@@ -209,10 +209,10 @@ def list_rename_edits(text: str, mentions: Iterable[Mention], mention: Mention, 
         raise ValueError(f"there is already a {mention.kind} {name!r}")
     if mention.kind == "field" and mention.flow.parent is not None and not any(other.is_definition for other in same):
         raise ValueError("the step around this flow creates its input, which has no schema")
-    return [_build_edit_of_mention(text, other, name) for other in same]
+    return [_build_mention_rename_edit(text, other, name) for other in same]
 
 
-def _build_edit_of_mention(text: str, mention: Mention, name: str) -> Edit:
+def _build_mention_rename_edit(text: str, mention: Mention, name: str) -> Edit:
     whole, written = mention.node, text[mention.node.start : mention.node.end]
     quote = written[:1] if written[:1] in ("'", '"') and len(written) > 1 else ""
     if written != f"{quote}{mention.text}{quote}":

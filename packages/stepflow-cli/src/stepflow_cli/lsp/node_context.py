@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -105,22 +105,22 @@ class NodeContext:
     def applicable_schemas(self) -> Schemas:
         """The schemas that apply to the value: the flow file's, the component's and those of the flow's own input."""
         whole = self.analysis.schema
-        schemas = find_schemas(whole, self.path, self.flow.value, whole.get("$defs", {}))
+        schemas = find_schemas_at_path(whole, self.path, self.flow.value, whole.get("$defs", {}))
         if self.step is not None and self.path[2:3] == ("input",):
             component = self.step.get("component")
             name = component.value if component is not None and isinstance(component.value, str) else ""
             declared = self.analysis.catalog.known.find_schemas(name)
-            field = _remove_expression_parts(self.step.at("input"), self.path[3:])
+            field = _get_path_without_expressions(self.step.at("input"), self.path[3:])
             if declared is not None and field is not None:
-                schemas += find_schemas(declared[0], field, {}, get_defs(declared[0]))
+                schemas += find_schemas_at_path(declared[0], field, {}, get_defs(declared[0]))
         if self._test_data_path[:1] == ("input",) and self.types is not None:
-            model = self.types.model
+            model, input_path = self.types.model, self._test_data_path[1:]
             if (schema := model.find_schema("input")) is not None:
-                schemas += find_schemas(schema.value, self._test_data_path[1:], {}, get_defs(schema.value, model.defs))
+                schemas += find_schemas_at_path(schema.value, input_path, {}, get_defs(schema.value, model.defs))
         return schemas
 
 
-def _remove_expression_parts(node: Node | None, path: Sequence[str | int]) -> Path | None:
+def _get_path_without_expressions(node: Node | None, path: Sequence[str | int]) -> Path | None:
     """Return the path a value has once expressions are evaluated, or None inside a reference or condition."""
     result: list[str | int] = []
     is_alternative = False
@@ -173,24 +173,24 @@ def build_node_context(analysis: Analysis, node: Node, first_step: int = 0) -> N
     return place
 
 
-def find_schemas(schema: Any, path: Iterable[str | int], value: Any, defs: Mapping[str, Any]) -> Schemas:
+def find_schemas_at_path(schema: Any, path: Iterable[str | int], value: Any, defs: Mapping[str, Any]) -> Schemas:
     """Return the schemas that apply at a path within a value, including their subschemas for the same part.
 
     All alternatives are included. For a condition, only the branch that matches the value is.
     """
-    schemas = _expand_schemas([schema], value, defs)
+    schemas = _add_applicable_subschemas([schema], value, defs)
     current: Any = value
     for part in path:
         try:
             current = current[part]
         except (LookupError, TypeError):
             current = None
-        inner = [subschema for schema in schemas for subschema in _iter_part_schemas(schema, part)]
-        schemas = _expand_schemas(inner, current, defs)
+        inner = [_get_property_or_element_schema(schema, part) for schema in schemas]
+        schemas = _add_applicable_subschemas(inner, current, defs)
     return schemas
 
 
-def _expand_schemas(schemas: list[Any], value: Any, defs: Mapping[str, Any]) -> Schemas:
+def _add_applicable_subschemas(schemas: list[Any], value: Any, defs: Mapping[str, Any]) -> Schemas:
     """Return the schemas plus any subschemas that apply to the same value. Leaves out duplicates."""
     result: dict[int, Mapping[str, Any]] = {}
     seen, waiting = set[int](), schemas[::-1]
@@ -209,9 +209,8 @@ def _expand_schemas(schemas: list[Any], value: Any, defs: Mapping[str, Any]) -> 
     return list(result.values())
 
 
-def _iter_part_schemas(schema: Mapping[str, Any], part: str | int) -> Iterator[Any]:
-    if isinstance(part, int):
-        first, rest = get_list_element_schemas(schema)
-        yield first[part] if part < len(first) else rest
-    else:
-        yield get_fields(schema)[0].get(part, schema.get("additionalProperties"))
+def _get_property_or_element_schema(schema: Mapping[str, Any], part: str | int) -> Any:
+    if isinstance(part, str):
+        return get_fields(schema)[0].get(part, schema.get("additionalProperties"))
+    first, rest = get_list_element_schemas(schema)
+    return first[part] if part < len(first) else rest
