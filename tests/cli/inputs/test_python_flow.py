@@ -13,9 +13,9 @@ from stepflow_cli.errors import Problem, Session
 from stepflow_cli.inputs.flow_loading import (
     import_python_flow,
     is_python_flow,
-    list_python_flow_files,
+    list_flow_module_files,
     load_flow_argument,
-    load_flow_or_id,
+    load_flow_unless_id,
     read_flow_source,
 )
 from stepflow_cli.inputs.python_modules import ProjectModules
@@ -83,7 +83,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_what_is_a_flow(project: Path, word: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert is_python_flow(word)
     assert load_flow_argument(word) == {"name": "hello", "steps": [], "output": {"$input": "$.name"}}
-    assert load_flow_or_id(word) == read_flow_source(word).root.value == load_flow_argument(word)
+    assert load_flow_unless_id(word) == read_flow_source(word).root.value == load_flow_argument(word)
     # What the module prints is no part of a result; it is imported once.
     assert capsys.readouterr() == ("", "imported\n")
 
@@ -178,19 +178,19 @@ def test_a_changed_module_is_imported_again(project: Path) -> None:
     with pytest.raises(Problem, match=r"name 'undefined' is not defined \(parts/inner/names.py:1\)"):
         load_flow_argument(word)
     # The file at fault is watched too.
-    assert os.path.join("parts", "inner", "names.py") in list_python_flow_files(word)
+    assert os.path.join("parts", "inner", "names.py") in list_flow_module_files(word)
     names.write_text("NAME = 'third'\n")
     assert load_flow_argument(word) == {"output": "third"}
     assert "stepflow_cli" in sys.modules
 
 
 def test_the_files_of_a_flow(project: Path) -> None:
-    assert list_python_flow_files("shop:hello") == list_python_flow_files("shop.py:hello") == ["shop.py"]
-    assert list_python_flow_files("parts.inner:x") == [os.path.join("parts", "inner", "__init__.py")]
-    assert list_python_flow_files("zzz:x") == []
+    assert list_flow_module_files("shop:hello") == list_flow_module_files("shop.py:hello") == ["shop.py"]
+    assert list_flow_module_files("parts.inner:x") == [os.path.join("parts", "inner", "__init__.py")]
+    assert list_flow_module_files("zzz:x") == []
     load_flow_argument("parts.inner.flows:flow")
     inner = [os.path.join("parts", "inner", each) for each in ("flows.py", "names.py", "__init__.py")]
-    assert {*inner} <= {*list_python_flow_files("parts.inner.flows:flow")}
+    assert {*inner} <= {*list_flow_module_files("parts.inner.flows:flow")}
 
 
 _CASES = """

@@ -17,7 +17,7 @@ from stepflow_client.flows.reading import is_flow_id
 
 from .errors import convert_to_problem, current_session, usage
 from .inputs.file_io import DATA_SUFFIXES, Signature, get_file_signature
-from .inputs.flow_loading import is_python_flow, list_python_flow_files, load_project_settings
+from .inputs.flow_loading import is_python_flow, list_flow_module_files, load_project_settings
 from .inputs.server_config import read_config_bytes
 from .output.messages import note, print_problem
 from .output.terminal import format_diff_line, uses_color
@@ -108,7 +108,7 @@ def list_watched_files(flow: str, server: ServerOptions | None = None) -> Iterat
         Problem, FlowFileError: If the project's settings are invalid.
     """
     if is_python_flow(flow):
-        yield from list_python_flow_files(flow)
+        yield from list_flow_module_files(flow)
     elif not is_flow_id(flow):
         yield flow
     project = load_project_settings(flow)

@@ -113,7 +113,7 @@ def _write_lock_file(server: ServerOptions, output: str | None, check: bool) -> 
     if not check:
         Output(path=output).check_file_writable()
     with connect(server) as target:
-        records = _fetch_plugin_records(target)
+        records = _fetch_component_records(target)
     if check:
         _check_lock_file(output, records)
     else:
@@ -126,7 +126,7 @@ def _write_lock_file(server: ServerOptions, output: str | None, check: bool) -> 
             note(f'all checks of the project use them with components = "{_FILE}" in stepflow.toml')
 
 
-def _fetch_plugin_records(target: Target) -> list[Mapping[str, Any]]:
+def _fetch_component_records(target: Target) -> list[Mapping[str, Any]]:
     """Return a server's components, without unreachable ones if routes are known.
 
     Raises:
@@ -215,7 +215,7 @@ def _write_stubs(
         records: Sequence[Mapping[str, Any]] = read_component_file(locked)
     else:
         with connect(server) as target:
-            records = _fetch_plugin_records(target)
+            records = _fetch_component_records(target)
     file.write_or_compare(generate_stubs(records, only), "leave out --check")
 
 

@@ -92,7 +92,7 @@ def doctor_command(no_run: bool, server: ServerOptions, output: Output) -> None:
 
     with show_spinner("running the checks") as spinner:
         checks: list[CheckResult] = []
-        for check in _run_checks(server, measure=not no_run):
+        for check in _iter_check_results(server, measure=not no_run):
             checks.append(check)
             spinner.update(f"{check.check}: {check.status}")
     records = [{name: getattr(check, name) for name in ("check", "status", "message", "hint")} for check in checks]
@@ -112,7 +112,7 @@ def doctor_command(no_run: bool, server: ServerOptions, output: Output) -> None:
         raise Problem(message, kind="unhealthy", exit_code=code, hint=hint)
 
 
-def _run_checks(server: ServerOptions, *, measure: bool) -> Iterator[CheckResult]:
+def _iter_check_results(server: ServerOptions, *, measure: bool) -> Iterator[CheckResult]:
     from ..doctor import error, local_setup, network
     from ..doctor.server import check_server
 
@@ -142,7 +142,7 @@ def _run_checks(server: ServerOptions, *, measure: bool) -> Iterator[CheckResult
     try:
         with connect(server) as target:
             if choice.is_embedded:
-                yield local_setup.report_server_release_and_origin(target.client)
+                yield local_setup.report_embedded_server_release(target.client)
             yield from check_server(target.client, choice, skip_reason=None if measure else "--no-run")
     except Exception as raised:
         failure = convert_to_problem(raised)

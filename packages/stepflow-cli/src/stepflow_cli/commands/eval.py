@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ..evaluations.options import EvalOptions, classify_output_paths, parse_score_limits, parse_worst_cases
+from ..evaluations.options import EvalOptions, parse_score_limits, parse_worst_cases, split_folder_and_report_paths
 from ..output.printing import Output
 from ..params.click_commands import Command
 from ..params.flow_run_options import (
@@ -43,7 +43,7 @@ _CASES, _GATES, _SCORES, _VARIANTS = map(Section, ("Cases", "Gates", "Scores", "
 
 def _build_eval_options(paths: Sequence[str], worst: str | None, retry: RetryOptions, **given: Any) -> EvalOptions:
     limit = None if worst is None else parse_worst_cases(worst)
-    return EvalOptions(files=classify_output_paths(paths), worst=limit, retry=retry.map_arguments, **given)
+    return EvalOptions(files=split_folder_and_report_paths(paths), worst=limit, retry=retry.map_arguments, **given)
 
 
 _cases = (
@@ -170,7 +170,7 @@ def command(
     """
     from stepflow_client.evaluation.gates import GateRules
 
-    from ..evaluations.run_evaluation import run_evaluation
+    from ..evaluations.run_evaluation import run_or_show_evaluation
 
     limits = parse_score_limits(below, "--fail-below"), parse_score_limits(tolerances, "--tolerance", needs_score=False)
-    run_evaluation(options, GateRules(*limits, strict=strict), server, output)
+    run_or_show_evaluation(options, GateRules(*limits, strict=strict), server, output)

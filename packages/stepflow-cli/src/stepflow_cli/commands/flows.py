@@ -13,7 +13,7 @@ from stepflow_client._data.secrets import find_secret_values_in_flow, hide_flow_
 from stepflow_client.types.model_base import to_plain_data
 
 from ..errors import current_session
-from ..inputs.flow_loading import load_flow_argument, load_flow_or_id
+from ..inputs.flow_loading import load_flow_argument, load_flow_unless_id
 from ..output.columns import View, columns
 from ..output.printing import Output
 from ..params.click_commands import LazyGroup
@@ -53,7 +53,7 @@ _FLOW = View(
 @running_server_options
 @watch_option
 @output_options
-def _list_used_flows(since: str | None, limit: int | None, server: ServerOptions, watch: bool, output: Output) -> None:
+def _list_run_flows(since: str | None, limit: int | None, server: ServerOptions, watch: bool, output: Output) -> None:
     """List the flows of recent runs, most recent first.
 
     Servers can't list their flows, so this command lists the flows of the server's newest 1,000 runs. RUNS counts only
@@ -155,7 +155,7 @@ def _print_flow(flow: str, examples: bool, variables: bool, server: ServerOption
 
     from ..records.flows import print_flow
 
-    content, flow_id = load_flow_or_id(flow), None
+    content, flow_id = load_flow_unless_id(flow), None
     if isinstance(content, str):
         flow_id = content
         with connect(server) as target:

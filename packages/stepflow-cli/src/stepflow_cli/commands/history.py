@@ -59,7 +59,7 @@ _LIMIT = 30
 @status_option("runs")
 @limit_option("runs", default=_LIMIT)
 @output_options
-def _list_runs(
+def _list_recorded_runs(
     query: RunQuery, labels: dict[str, str], status: tuple[str, ...], limit: int | None, output: Output
 ) -> None:
     """List the recorded runs, or those that match QUERY, newest first.

@@ -8,7 +8,7 @@ import click
 
 from ..errors import current_session, usage
 from ..inputs.file_io import write_bytes
-from ..inputs.flow_loading import import_python_flow, is_python_flow, load_project_settings, read_flow_content
+from ..inputs.flow_loading import import_python_flow, is_python_flow, load_project_settings, read_flow_bytes
 from ..output.printing import Output, write_document
 from ..output.terminal import escape
 from ..params.click_commands import Command
@@ -77,7 +77,7 @@ def infer_command(
         stem, ending = (import_python_flow(flow).name, "") if is_python_flow(flow) else os.path.splitext(flow)
         path = f"{stem}.inferred{ending or '.yaml'}"
     Output(path=path).check_file_writable()
-    content, source = read_flow_content(flow)
+    content, source = read_flow_bytes(flow)
     text = import_python_flow(flow).text if is_python_flow(flow) else FlowText(decode_text(content, source), source)
     options = CheckOptions(components, reads_components=offline or not server.has_server_option)
     known = options.load_components_for_project(load_project_settings(flow))

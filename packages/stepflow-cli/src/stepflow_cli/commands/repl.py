@@ -43,16 +43,16 @@ def command(server: ServerOptions) -> int:
             with open(os.devnull, encoding="utf-8") as empty:
                 # Keep commands from reading the remaining lines as input.
                 lines, sys.stdin = sys.stdin, empty
-                return _run_lines(lines, is_script=True)
+                return _run_command_lines(lines, is_script=True)
         info = target.client.server_info()
         kind = "embedded" if target.runtime else target.choice.url.origin
         where = f"{info.url} ({kind}, release {info.release or info.dialect})"
         print(f"stepflow {VERSION} at {where}. help lists the commands, Ctrl-D exits.", file=sys.stderr)
-        _run_lines(_prompt_lines(), is_script=False)
+        _run_command_lines(_prompt_lines(), is_script=False)
     return 0
 
 
-def _run_lines(lines: Iterator[str], *, is_script: bool) -> int:
+def _run_command_lines(lines: Iterator[str], *, is_script: bool) -> int:
     """Stops at `exit` or `quit`. Returns the exit code of the last line that failed, or 0."""
     from ..main import run_command_line
 

@@ -95,7 +95,7 @@ def command(
     options = CheckOptions(reads_components=offline or not server.has_server_option, **rules)
     named_server = None if offline else server
     if not watch:
-        _check_and_print(flows, options, output, named_server, fix=fix)
+        _check_and_print_findings(flows, options, output, named_server, fix=fix)
         return
     from ..file_watching import check_no_stdin, keeping_embedded_server, list_watched_files, rerun_on_changes
 
@@ -105,17 +105,17 @@ def command(
 
         def validate_round() -> None:
             if offline:
-                _check_and_print(flows, replace(options), output, None)
+                _check_and_print_findings(flows, replace(options), output, None)
                 return
             with open_round() as session_options:
-                _check_and_print(flows, replace(options), output, session_options)
+                _check_and_print_findings(flows, replace(options), output, session_options)
 
         rerun_on_changes(
             validate_round, lambda: [*own, *(file for flow in flows for file in list_watched_files(flow, named_server))]
         )
 
 
-def _check_and_print(
+def _check_and_print_findings(
     flows: list[str], options: CheckOptions, output: Output, server: ServerOptions | None, *, fix: bool = False
 ) -> None:
     """Check flows, print the findings, and fail if any flow is invalid.
@@ -142,7 +142,7 @@ def _check_and_print(
             raise usage(f"unknown rule {rule!r}", suggest_or_list(rule, sorted(RULES), "the rules are"))
     checked = [check_offline(name, each) for name, each in rules.items()]
     if fix:
-        checked = [_fix_file(flow) for flow in checked]
+        checked = [_correct_flow_file(flow) for flow in checked]
     failure = None
     if server is not None and any(flow.is_parseable for flow in checked):
         try:
@@ -160,14 +160,14 @@ def _check_and_print(
     _print_findings([record for records in findings.values() for record in records], output, len(findings))
     if unchecked := sum(flow.unchecked for flow in checked):
         note(f"the server did not check {unchecked} field access{'es' * (unchecked != 1)}")
-    _print_verdicts(findings, {flow.name: flow.rules.fail_on for flow in checked}, failure, output)
+    _print_verdicts_and_raise(findings, {flow.name: flow.rules.fail_on for flow in checked}, failure, output)
 
 
 def _split_rule_names(values: Sequence[str]) -> list[str]:
     return [name.strip() for value in values for name in value.split(",") if name.strip()]
 
 
-def _fix_file(checked: CheckedFlow) -> CheckedFlow:
+def _correct_flow_file(checked: CheckedFlow) -> CheckedFlow:
     """Corrects the file in place. What's left to report is in the result."""
     from ..validation.flow_checks import find_offline_findings
     from ..validation.flow_corrections import correct_flow
@@ -210,7 +210,7 @@ def _print_findings(records: list[Mapping[str, Any]], output: Output, flows: int
             output.print_records(records, DIAGNOSTICS._replace(columns=columns))
 
 
-def _print_verdicts(
+def _print_verdicts_and_raise(
     findings: Mapping[str, Sequence[Mapping[str, Any]]],
     lowest: Mapping[str, str],
     failure: Problem | None,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import Problem, suggest, usage
 from ..inputs.file_io import DATA_SUFFIXES
-from ..inputs.flow_loading import get_project_modules, load_flow_argument, load_flow_or_id
+from ..inputs.flow_loading import get_project_modules, load_flow_argument, load_flow_unless_id
 from ..inputs.values import RunValues, ValueArgument
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def _import_scores(source: str, name: str, word: str) -> Iterator[tuple[str, Any
         problem.message = f"--score {word}: {problem.message}"
         raise
     if not name:
-        functions = _get_declared_or_public_scores(module)
+        functions = _get_listed_or_public_scores(module)
         if not functions:
             hint = "define a function of input, output and expected whose name does not start with _"
             raise usage(f"{source} has no score: it defines no public function", hint)
@@ -136,7 +136,7 @@ def _import_scores(source: str, name: str, word: str) -> Iterator[tuple[str, Any
     yield name, getattr(module, name)
 
 
-def _get_declared_or_public_scores(module: ModuleType) -> list[tuple[str, Any]]:
+def _get_listed_or_public_scores(module: ModuleType) -> list[tuple[str, Any]]:
     """A list or mapping called `scores` takes precedence over the module's public functions and scores."""
     listed = getattr(module, "scores", None)
     if isinstance(listed, Mapping):
@@ -237,7 +237,7 @@ def _load_variant_flow(name: str, word: str) -> Mapping[str, Any]:
         Problem: If it doesn't exist. The hint covers variable values mistaken for a flow.
     """
     try:
-        flow = load_flow_or_id(word)
+        flow = load_flow_unless_id(word)
     except Problem as problem:
         problem.message = f"variant {name}: {problem.message}"
         if "/" not in word and "." not in word:
@@ -298,14 +298,14 @@ class EvalOptions(NamedTuple):
         return self.cases.removeprefix(_HISTORY).strip() if self.cases is not None and is_query else None
 
     @property
-    def is_for_earlier_evaluation(self) -> bool:
+    def shows_earlier_evaluation(self) -> bool:
         """Whether FLOW is an earlier evaluation."""
         return is_evaluation_folder(self.flow)
 
     @property
-    def has_several_evaluations(self) -> bool:
+    def shows_several_evaluations(self) -> bool:
         """Whether FLOW is a folder of evaluations rather than an evaluation itself."""
-        if self.is_for_earlier_evaluation or not os.path.isdir(self.flow):
+        if self.shows_earlier_evaluation or not os.path.isdir(self.flow):
             return False
         return any(map(is_evaluation_folder, Path(self.flow).iterdir()))
 
@@ -330,7 +330,7 @@ class EvalOptions(NamedTuple):
             raise usage("a .jsonl file keeps the worst cases: --output FILE.jsonl needs --worst N")
         if self.baseline is not None and not is_evaluation_folder(self.baseline):
             raise usage(f"--baseline {self.baseline}: no evaluation in this folder", _WHERE)
-        if self.is_for_earlier_evaluation or self.has_several_evaluations:
+        if self.shows_earlier_evaluation or self.shows_several_evaluations:
             unused = {
                 "--cases": self.cases,
                 "--variant": self.variants,
@@ -350,16 +350,16 @@ class EvalOptions(NamedTuple):
                 "--worst": self.worst,
                 "--output FILE.xml": any(kind == "junit" for kind, _ in self.files.reports),
             }
-            for name in (name for name, value in of_one.items() if value and self.has_several_evaluations):
+            for name in (name for name, value in of_one.items() if value and self.shows_several_evaluations):
                 raise self.build_needs_single_evaluation_problem(name)
         elif os.path.isdir(self.flow):
             raise usage(f"{self.flow} is a folder without an evaluation", f"FLOW is a file; {_WHERE}")
         elif self.files.folder is not None:
-            self._check_output_folder(self.files.folder)
+            self._check_or_clear_output_folder(self.files.folder)
         for _, path in self.files.reports:
             Output(path=path).check_file_writable()
 
-    def _check_output_folder(self, folder: str) -> None:
+    def _check_or_clear_output_folder(self, folder: str) -> None:
         if os.path.lexists(folder) and not os.path.isdir(folder):
             hint = "a report file ends with .html, .json, .xml (JUnit) or .jsonl (the worst cases)"
             raise usage(f"--output {folder} is a file, not a folder", hint)
@@ -402,7 +402,7 @@ def _has_evaluation_started_runs(folder: str) -> bool:
     return False
 
 
-def classify_output_paths(paths: Iterable[str]) -> OutputPaths:
+def split_folder_and_report_paths(paths: Iterable[str]) -> OutputPaths:
     """Sort the `--output` values into a folder and files.
 
     Raises:

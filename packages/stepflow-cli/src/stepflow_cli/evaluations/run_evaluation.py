@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _MAX_RUNS = 1_000
 
 
-def run_evaluation(options: EvalOptions, gate_rules: GateRules, server: ServerOptions, output: Output) -> None:
+def run_or_show_evaluation(options: EvalOptions, gate_rules: GateRules, server: ServerOptions, output: Output) -> None:
     """Run or load an evaluation, print it, write its files, and fail if a gate fails.
 
     Raises:
@@ -42,9 +42,9 @@ def run_evaluation(options: EvalOptions, gate_rules: GateRules, server: ServerOp
 
     options.check_options(gate_rules)
     require_extra("an evaluation", "eval", "numpy")
-    if options.has_several_evaluations:
+    if options.shows_several_evaluations:
         print_score_trend(options, output)
-    elif options.is_for_earlier_evaluation:
+    elif options.shows_earlier_evaluation:
         report = EvaluationReport.load(options.flow)
         check_gate_names(gate_rules, report.scores, report.variants)
         print_and_write_report(report, options, gate_rules, output)

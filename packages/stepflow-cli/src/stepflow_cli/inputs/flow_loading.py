@@ -49,7 +49,7 @@ class PythonFlow:
         """
         from stepflow_client.flows.syntax_tree import FlowText
 
-        with self._modules.running_user_code(self._word, "gives no flow"):
+        with self._modules.converting_user_code_errors(self._word, "gives no flow"):
             return FlowText.from_source(self.value)
 
 
@@ -79,7 +79,7 @@ def import_python_flow(word: str) -> PythonFlow:
     return flow
 
 
-def list_python_flow_files(word: str) -> list[str]:
+def list_flow_module_files(word: str) -> list[str]:
     """Without importing the flow, only its module's file is known, plus whatever was imported earlier."""
     source = _split_flow_argument(word)[0]
     stem = source.removesuffix(".py") if source.endswith(".py") else source.replace(".", os.sep)
@@ -175,10 +175,10 @@ def read_flow_source(name: str) -> FlowText:
     """
     from stepflow_client.flows.syntax_tree import FlowText
 
-    return import_python_flow(name).text if is_python_flow(name) else FlowText.from_bytes(*read_flow_content(name))
+    return import_python_flow(name).text if is_python_flow(name) else FlowText.from_bytes(*read_flow_bytes(name))
 
 
-def read_flow_content(name: str) -> tuple[bytes, str]:
+def read_flow_bytes(name: str) -> tuple[bytes, str]:
     """Return the content of a flow file, or of stdin for `-`, and its name in messages.
 
     Python flows are converted to YAML.
@@ -198,7 +198,7 @@ def read_flow_content(name: str) -> tuple[bytes, str]:
     return read_file_bytes(name), name
 
 
-def load_flow_or_id(name: str) -> dict[str, Any] | str:
+def load_flow_unless_id(name: str) -> dict[str, Any] | str:
     """Load a flow from a file or stdin. If `name` is the ID of a stored flow, return the ID itself.
 
     Raises:

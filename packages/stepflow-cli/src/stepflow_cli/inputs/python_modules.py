@@ -65,7 +65,7 @@ class ProjectModules:
         if str(folder) not in sys.path:
             sys.path.insert(0, str(folder))
         module = None if is_file else name
-        with self._recording_imports(), self.running_user_code(source, "cannot be imported", module=module):
+        with self._recording_imports(), self.converting_user_code_errors(source, "cannot be imported", module=module):
             return _import_file(name, os.path.abspath(source)) if is_file else importlib.import_module(name)
 
     @contextmanager
@@ -88,7 +88,7 @@ class ProjectModules:
                     self._files[file] = get_file_signature(file)
 
     @contextmanager
-    def running_user_code(self, source: str, failure: str, *, module: str | None = None) -> Iterator[None]:
+    def converting_user_code_errors(self, source: str, failure: str, *, module: str | None = None) -> Iterator[None]:
         """Convert exceptions from user code to a `Problem`, and redirect its stdout to stderr.
 
         Args:

@@ -122,14 +122,14 @@ def command(
             return
         # Fetch one extra run to find out whether there are more.
         runs = _list_newest_runs(client, query.words, status, filters, limit + 1)
-        shown = runs[:limit] if output.format == "name" else _add_current_counts(client, runs[:limit])
+        shown = runs[:limit] if output.format == "name" else _add_current_item_counts(client, runs[:limit])
     output.print_records([run.to_dict() for run in shown], RUN)
     if len(runs) > limit and is_terminal(sys.stderr):
         newest = "the newest run is" if limit == 1 else f"the newest {limit} runs are"
         note(f"only {newest} shown; use -n N for more, or --all for all")
 
 
-def _add_current_counts(client: SyncStepflowClient, runs: Sequence[RunDetails]) -> list[RunDetails]:
+def _add_current_item_counts(client: SyncStepflowClient, runs: Sequence[RunDetails]) -> list[RunDetails]:
     """Add current item counts to the newest running batches, and failed sub-run items to the newest completed runs."""
     detailed = {run.run_id: run for run in runs}
     completed = [run for run in runs if run.status.value == "completed"]

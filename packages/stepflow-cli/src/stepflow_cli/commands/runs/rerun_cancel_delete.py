@@ -10,7 +10,7 @@ import click
 from stepflow_client import StepflowClientError
 
 from ...errors import Problem
-from ...inputs.flow_loading import load_flow_or_id
+from ...inputs.flow_loading import load_flow_unless_id
 from ...inputs.values import RunValues, read_batch_inputs
 from ...output.columns import View, columns
 from ...output.messages import note, show_spinner
@@ -154,7 +154,7 @@ def rerun_command(options: _RerunOptions, wait: WaitOptions, server: ServerOptio
     kept ones. With --item, it prints only that item, and the exit code and a new input apply to it.
     """
     options.values.check_value_conflicts(flow=options.flow or "", inputs=options.inputs)
-    changed = None if options.flow is None else load_flow_or_id(options.flow)
+    changed = None if options.flow is None else load_flow_unless_id(options.flow)
     with connect_to_run(server, options.run_id, announce_runs=True) as (target, run_id):
         arguments = _build_rerun_arguments(target, run_id, options, changed)
         plan = target.client.plan_rerun(run_id, **arguments)

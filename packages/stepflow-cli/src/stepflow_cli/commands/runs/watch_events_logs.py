@@ -90,14 +90,14 @@ def watch_command(ids: list[str], wait: WaitOptions, server: ServerOptions, outp
                 with live_display(watch.build_tree) as refresh, redirecting_outage_messages(watch.show_message):
                     watch.follow(refresh=refresh, sub_runs=True)
             else:
-                _print_event_lines(watch, output)
+                _watch_and_print_events(watch, output)
             problem = build_failure_problem(target, watch.details)
         if problem is not None:
             add_view_commands_hint(problem, target, run_id)
             raise problem
 
 
-def _print_event_lines(watch: RunWatch, output: Output) -> None:
+def _watch_and_print_events(watch: RunWatch, output: Output) -> None:
     from ...runs.watch import describe_event
 
     def print_event_line(event: RunEvent, seconds: float | None, error: str | None) -> None:
