@@ -327,7 +327,7 @@ def _convert_click_error(error: click.ClickException) -> Problem:
     # Turn click's suggestions, which it appends to the message, into the hint.
     message = error.message if hasattr(error, "possibilities") else error.format_message()
     context = getattr(error, "ctx", None)
-    hint = _hint_similar_option(error, context) or getattr(error, "hint", None) or _hint_valid_values(error)
+    hint = _hint_similar_option(error, context) or getattr(error, "hint", None) or _hint_expected_value(error)
     if hint is None and context is not None:
         hint = f"to list the options, run '{context.command_path} --help'"
     message = " ".join(message.split()).rstrip(".")
@@ -336,7 +336,7 @@ def _convert_click_error(error: click.ClickException) -> Problem:
     return usage(message[:1].lower() + message[1:], hint)
 
 
-def _hint_valid_values(error: click.ClickException) -> str | None:
+def _hint_expected_value(error: click.ClickException) -> str | None:
     """None if the message already says which values are valid."""
     param = getattr(error, "param", None)
     if isinstance(error, click.MissingParameter) and isinstance(param, click.Argument):
@@ -404,17 +404,17 @@ def wants_json(args: Sequence[str]) -> bool:
     """Return whether a command line asks for JSON, even if it's invalid: errors in it must be JSON too."""
     return any(
         name == "--json" or (name in ("-o", "--format") and value in ("json", "jsonl"))
-        for name, value in _iter_options(args)
+        for name, value in _iter_raw_options(args)
     )
 
 
 def find_color_option(args: Sequence[str]) -> str:
     """Return the value of a command line's `--color`, even if it's invalid: errors in it are printed accordingly."""
-    values = [value for name, value in _iter_options(args) if name == "--color" and value in ("always", "never")]
+    values = [value for name, value in _iter_raw_options(args) if name == "--color" and value in ("always", "never")]
     return values[-1] if values else "auto"
 
 
-def _iter_options(args: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _iter_raw_options(args: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Yield each word up to `--` as an option's name, with the value that it would have."""
     for word, after in pairwise([*args, ""]):
         if word == "--":

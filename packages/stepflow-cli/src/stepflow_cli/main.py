@@ -72,7 +72,7 @@ def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> No
         ctx.exit()
 
 
-def _suggest_first_commands() -> None:
+def _suggest_commands_for_local_flows() -> None:
     """On a terminal, `stepflow` alone also suggests commands for the flows in the working folder."""
     if not sys.stdout.isatty():
         return
@@ -106,7 +106,7 @@ cli = LazyGroup(
     },
     groups=("components", "flows", "blobs", "config", "runs", "history", "mcp"),
     sections=SECTIONS,
-    more_help=_suggest_first_commands,
+    more_help=_suggest_commands_for_local_flows,
     help="""Run Stepflow flows on a server, remote or embedded.
 
     Only results go to standard output; everything else goes to standard error.

@@ -252,7 +252,7 @@ def complete_profiles(ctx: click.Context, incomplete: str) -> Iterable[Completio
 @_make_completer
 def complete_config_keys(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
     """For `config set` and `config unset`."""
-    return [CompletionItem(key) for key in _list_config_keys()]
+    return [CompletionItem(key) for key in _list_settings_file_keys()]
 
 
 @_make_completer
@@ -260,10 +260,10 @@ def complete_setting_names(ctx: click.Context, incomplete: str) -> Iterable[Comp
     """For `config get`, which also knows settings that aren't in the file."""
     connection = ("verify", "ca_file", "cert_file", "key_file", "proxy")
     names = ["url", "profile", "token", "timeout", *connection, "history", "target", "profiles", "file"]
-    return [CompletionItem(name) for name in dict.fromkeys([*names, *_list_config_keys(short=False)])]
+    return [CompletionItem(name) for name in dict.fromkeys([*names, *_list_settings_file_keys(short=False)])]
 
 
-def _list_config_keys(*, short: bool = True) -> Iterable[str]:
+def _list_settings_file_keys(*, short: bool = True) -> Iterable[str]:
     from .settings.profiles import KEYS, load_profiles
 
     yield from ("current", "history", "target")

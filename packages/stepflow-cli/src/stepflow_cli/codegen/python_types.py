@@ -107,12 +107,12 @@ class PythonTypeGenerator:
         if not self._is_input:
             yield name
         elif self._is_object(name):
-            yield self._get_final_name(f"{name}Dict")
-            yield self._get_final_name(f"{name}Like")
+            yield self._get_unique_type_name(f"{name}Dict")
+            yield self._get_unique_type_name(f"{name}Like")
         else:
-            yield self._get_final_name(f"{name}Input")
+            yield self._get_unique_type_name(f"{name}Input")
 
-    def _get_final_name(self, name: str) -> str:
+    def _get_unique_type_name(self, name: str) -> str:
         """A name that's taken gets a number, and keeps it for the rest of the module."""
         if name not in self._final:
             self._final[name] = self._names.make_unique(name)
@@ -139,7 +139,7 @@ class PythonTypeGenerator:
         self._within.append(name)
         inner = self.annotate(self._named[name])
         self._within.pop()
-        alias = self._get_final_name(f"{name}Input") if self._is_input else name
+        alias = self._get_unique_type_name(f"{name}Input") if self._is_input else name
         return f"{alias}: TypeAlias = {python_literal(inner)}\n"
 
     def _write_class(self, name: str) -> str:
@@ -149,13 +149,13 @@ class PythonTypeGenerator:
         description += "\n" if description and fields else ""
         if not self._is_input:
             return _write_dataclass(name, fields, description)
-        typed = _write_typed_dict(self._get_final_name(f"{name}Dict"), fields, description)
+        typed = _write_typed_dict(self._get_unique_type_name(f"{name}Dict"), fields, description)
         # The protocol has only the required fields, or all fields if none is required.
         properties = []
         for field in [field for field in fields if field.is_required] or fields:
             kind = field.kind if field.is_required else field.optional_type
             properties.append(f"    @property\n    def {field.python_name}(self) -> {kind}: ...\n")
-        return f"{typed}\n\nclass {self._get_final_name(f'{name}Like')}(Protocol):\n{chr(10).join(properties)}"
+        return f"{typed}\n\nclass {self._get_unique_type_name(f'{name}Like')}(Protocol):\n{chr(10).join(properties)}"
 
 
 @dataclass

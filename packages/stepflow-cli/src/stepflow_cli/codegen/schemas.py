@@ -178,7 +178,7 @@ class NamedSchemas:
         for part, name in parts.items():
             schema = flow["schemas"]["properties"][part]
             place = SchemaDocument(f"{label}: schemas.properties.{part}", schema, flow["schemas"])
-            _SchemaNormalizer(self, prefix, place, known).define_flow_part(schema, name)
+            _SchemaNormalizer(self, prefix, place, known).define_flow_part_type(schema, name)
 
     def normalize_schema(self, schema: Any, name: str, document: SchemaDocument) -> dict[str, Any]:
         """Return a schema in the form used for code generation, with its objects turned into named schemas.
@@ -219,7 +219,7 @@ class _SchemaNormalizer:
     own_name: str | None = None
     """The part's reserved name, until its class is defined."""
 
-    def define_flow_part(self, schema: Any, name: str) -> None:
+    def define_flow_part_type(self, schema: Any, name: str) -> None:
         """A part gets its own name even if all it does is refer to a shared schema."""
         self.own_name = name if self._becomes_named_class(schema, name) else None
         read = self.normalize(schema, name)

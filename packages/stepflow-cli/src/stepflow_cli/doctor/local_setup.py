@@ -104,12 +104,12 @@ def check_embedded_server() -> CheckResult:
 
     try:
         with StepflowRuntime.start() as runtime:
-            return report_server_release_and_origin(runtime.sync_client)
+            return report_embedded_server_release(runtime.sync_client)
     except StepflowClientError as problem:
         return warning("embedded server", problem.message, problem.hint)
 
 
-def report_server_release_and_origin(client: SyncStepflowClient) -> CheckResult:
+def report_embedded_server_release(client: SyncStepflowClient) -> CheckResult:
     """Report a running embedded server's release and where it comes from."""
     named, info = os.environ.get("STEPFLOW_SERVER_BINARY"), client.server_info()
     whose = "from the package stepflow-orchestrator"

@@ -103,16 +103,16 @@ def _load_tls_context(profile: Profile | None) -> ssl.SSLContext | CheckResult:
         is_file = isinstance(verify, str)
         context = ssl.create_default_context(cafile=verify) if is_file else httpx.create_ssl_context(verify)
     except (OSError, ValueError) as problem:
-        return _unreadable_file("ca_file", (verify,), problem)
+        return _unreadable_file_error("ca_file", (verify,), problem)
     if cert is not None:
         try:
             context.load_cert_chain(*cert)
         except (OSError, ValueError) as problem:
-            return _unreadable_file("cert_file" if len(cert) == 1 else "cert_file and key_file", cert, problem)
+            return _unreadable_file_error("cert_file" if len(cert) == 1 else "cert_file and key_file", cert, problem)
     return context
 
 
-def _unreadable_file(keys: str, files: Sequence[str], problem: Exception) -> CheckResult:
+def _unreadable_file_error(keys: str, files: Sequence[str], problem: Exception) -> CheckResult:
     reason = (problem.strerror if isinstance(problem, OSError) else None) or str(problem)
     return error("certificate", f"{' and '.join(files)} cannot be loaded: {reason}", f"correct {keys} in the profile")
 

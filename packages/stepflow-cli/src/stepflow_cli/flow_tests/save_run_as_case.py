@@ -135,14 +135,14 @@ def _build_case_append_edit(text: str, root: Node, case: dict[str, Any]) -> Edit
     if test is None:
         return build_keys_addition(text, root, {"test": {"cases": [case]}})
     if test.value in (None, {}):
-        return _replace_empty_value(text, root, "test", {"cases": [case]})
+        return _build_empty_value_replacement(text, root, "test", {"cases": [case]})
     if not isinstance(test.value, dict) or test.original is not None:
         raise NotEditableError
     cases = test.get("cases")
     if cases is None:
         return build_keys_addition(text, test, {"cases": [case]})
     if cases.value in (None, []):
-        return _replace_empty_value(text, test, "cases", [case])
+        return _build_empty_value_replacement(text, test, "cases", [case])
     if cases.original is not None or not cases.elements:
         raise NotEditableError
     last = cases.elements[-1]
@@ -156,7 +156,7 @@ def _build_case_append_edit(text: str, root: Node, case: dict[str, Any]) -> Edit
     return last.end, last.end, between + written.replace("\n", "\n" + before)
 
 
-def _replace_empty_value(text: str, parent: Node, name: str, value: Any) -> Edit:
+def _build_empty_value_replacement(text: str, parent: Node, name: str, value: Any) -> Edit:
     """Return an edit that replaces null or an empty collection."""
     key, node = parent.keys[name], parent.items[name]
     if key.start < 0 or node.original is not None:
@@ -276,16 +276,16 @@ def diff_contents(before: bytes, after: bytes) -> tuple[str, ...]:
 def rate_flow_match(file_flow: Mapping[str, Any], flow: Mapping[str, Any]) -> int:
     """Rate how well a flow matches the one in a file, from 0 (different) to 4 (identical)."""
 
-    if is_json_equal(_normalize_flow(remove_cases(file_flow)), _normalize_flow(remove_cases(flow))):
+    if is_json_equal(_get_comparable_flow(file_flow), _get_comparable_flow(flow)):
         return 4
     if flow.get("name") and file_flow.get("name") == flow["name"]:
         return 3 if [*get_steps_by_id(file_flow)] == [*get_steps_by_id(flow)] else 2
     return 0
 
 
-def _normalize_flow(flow: Mapping[str, Any]) -> dict[str, Any]:
+def _get_comparable_flow(flow: Mapping[str, Any]) -> dict[str, Any]:
     """Servers change defaults and the spelling of paths when they store a flow."""
-    result = {key: each for key, each in flow.items() if each not in (None, [], {})}
+    result = {key: each for key, each in remove_cases(flow).items() if each not in (None, [], {})}
     if isinstance(result.get("schemas"), Mapping):
         result["schemas"] = {"type": "object", **result["schemas"]}
     if isinstance(result.get("steps"), list):
