@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from stepflow_cli.errors import Problem
-from stepflow_cli.inputs.values import sample_inputs, select_inputs_at_positions, slice_inputs
+from stepflow_cli.inputs.command_line_values import sample_inputs, select_inputs_at_positions, slice_inputs
 from stepflow_cli.output.messages import Spinner
 from stepflow_cli.params.flow_run_options import RETRY_CODES
 from stepflow_cli.runs.batch_run import BatchProgress, LatencyCounts

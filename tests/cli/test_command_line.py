@@ -12,7 +12,7 @@ from collections.abc import Callable
 import click
 import pytest
 from stepflow_cli import entry
-from stepflow_cli.inputs.values import parse_assigned_value
+from stepflow_cli.inputs.command_line_values import parse_assigned_value
 from stepflow_cli.main import cli
 from stepflow_cli.params.click_commands import Command, LazyGroup, get_full_help, get_summary
 

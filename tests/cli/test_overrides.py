@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from stepflow_cli.errors import Problem
+from stepflow_cli.inputs.command_line_values import RunValues, ValueArgument
 from stepflow_cli.inputs.flow_loading import load_flow_argument
-from stepflow_cli.inputs.values import RunValues, ValueArgument
 
 from tests.cli.command import Stepflow
 

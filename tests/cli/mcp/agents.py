@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from stepflow_cli.inputs.values import RunValues
+from stepflow_cli.inputs.command_line_values import RunValues
 from stepflow_cli.mcp.agent_runs import AgentLimits
 from stepflow_cli.server.connect import connect
 from stepflow_cli.settings.server_choice import ServerOptions

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from stepflow_cli.errors import Problem
-from stepflow_cli.inputs.values import RunValues
+from stepflow_cli.inputs.command_line_values import RunValues
 from stepflow_cli.mcp.flow_catalog import FlowCatalog
 from stepflow_client import InvalidArgumentError
 

@@ -20,7 +20,7 @@ from stepflow_client import Keep, LogConfig, Progress, RunTimeoutError, Stepflow
 from stepflow_client._base.text import duration_text
 from stepflow_client._rules.failure_groups import group_failures
 from stepflow_client.history import History
-from stepflow_client.types.account import format_state
+from stepflow_client.types.run_explanation import format_state
 
 from tests import releases, workers
 from tests.cli.command import Stepflow

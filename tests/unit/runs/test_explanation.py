@@ -21,7 +21,7 @@ from stepflow_client._runs.failure_causes import ItemRecord
 from stepflow_client._runs.failure_hints import find_error_hint, may_component_return
 from stepflow_client.flows.interpreter import NOT_KNOWN, apply_overrides_if_valid
 from stepflow_client.types import ItemCounts, RunArguments, RunItem
-from stepflow_client.types.account import StepAccount, format_state, get_displayed_step_state
+from stepflow_client.types.run_explanation import StepAccount, format_state, get_displayed_step_state
 from stepflow_client.types.runs import RunSnapshot
 from stepflow_client.types.statuses import NO_REASON, NO_ROUTE
 

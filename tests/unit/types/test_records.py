@@ -13,8 +13,8 @@ from stepflow_client.history import HistoryEntry
 from stepflow_client.logs import LogEntry
 from stepflow_client.progress import Progress
 from stepflow_client.types import ExecutionStatus, FlowError, FlowResult, RerunItem, RerunPlan, RerunResult, RunDetails
-from stepflow_client.types.account import FailedChild, RunAccount, StepAccount
 from stepflow_client.types.reruns import RunDifference
+from stepflow_client.types.run_explanation import FailedChild, RunAccount, StepAccount
 
 NOW, TEXT = datetime(2026, 1, 2, tzinfo=UTC), "2026-01-02T00:00:00.000000Z"
 PLAN = RerunPlan("r", {"steps": []}, (RerunItem(0, MappingProxyType({"a": [1, {"b": (2,)}]}), ("c",)),), 1)

@@ -53,10 +53,10 @@ if TYPE_CHECKING:
     from .progress import Progress, ProgressOption
     from .result_cache import ResultCache
     from .runtime import RestartPolicy, StepflowRuntime
-    from .types.account import FailedChild, RunAccount, StepAccount
     from .types.flows import Diagnostic, DiagnosticLevel, FlowVariables, StoredFlow, StoreFlowResponse, ValidationResult
     from .types.reruns import Keep, RerunItem, RerunPlan, RerunResult, RunComparison, RunDifference
     from .types.results import ErrorCode, FlowError, FlowResult, Outcome
+    from .types.run_explanation import FailedChild, RunAccount, StepAccount
     from .types.runs import (
         CreateRunResponse,
         ListItemsResponse,
@@ -138,7 +138,7 @@ _find, _names = make_lazy_exports(
         "progress": ["Progress", "ProgressOption"],
         "result_cache": ["ResultCache"],
         "runtime": ["RestartPolicy", "StepflowRuntime"],
-        "types.account": ["FailedChild", "RunAccount", "StepAccount"],
+        "types.run_explanation": ["FailedChild", "RunAccount", "StepAccount"],
         "types.flows": [
             "Diagnostic", "DiagnosticLevel", "FlowVariables", "StoreFlowResponse", "StoredFlow", "ValidationResult",
         ],

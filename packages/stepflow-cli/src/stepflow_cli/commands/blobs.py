@@ -12,9 +12,9 @@ from stepflow_client import InvalidRequestError, NotFoundError
 from stepflow_client._command import collect_examples, remove_cases
 
 from ..errors import ARGUMENTS, convert_to_problem, usage
+from ..inputs.command_line_values import ValueArgument, read_value_argument
 from ..inputs.file_io import DATA_SUFFIXES, read_bytes
 from ..inputs.flow_loading import load_flow_argument
-from ..inputs.values import ValueArgument, read_value_argument
 from ..output.columns import View, columns
 from ..output.printing import Output, write_document
 from ..params.click_commands import LazyGroup

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import Problem, usage
+from ..inputs.command_line_values import RunValues
 from ..inputs.flow_loading import load_project_settings
-from ..inputs.values import RunValues
 from ..output.columns import View, columns
 from ..output.messages import note
 from ..output.printing import GeneratedFile, Output, write_document

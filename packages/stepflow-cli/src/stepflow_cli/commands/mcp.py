@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from ..errors import require_extra, usage
-from ..inputs.values import RunValues, ValueArgument
+from ..inputs.command_line_values import RunValues, ValueArgument
 from ..mcp.agent_runs import AgentLimits
 from ..output.messages import note
 from ..params.click_commands import LazyGroup

@@ -14,9 +14,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import Problem, suggest, usage
+from ..inputs.command_line_values import RunValues, ValueArgument
 from ..inputs.file_io import DATA_SUFFIXES
 from ..inputs.flow_loading import get_project_modules, load_flow_argument, load_flow_unless_id
-from ..inputs.values import RunValues, ValueArgument
 
 if TYPE_CHECKING:
     from stepflow_client.evaluation import Variant

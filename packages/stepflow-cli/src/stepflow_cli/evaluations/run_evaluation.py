@@ -13,8 +13,8 @@ from stepflow_client import FlowFileError, TransportError
 from stepflow_client._command import unify_overrides
 
 from ..errors import convert_to_problem, interrupted_problem, require_extra, usage
+from ..inputs.command_line_values import open_input_stream
 from ..inputs.flow_loading import list_example_names, load_flow_argument
-from ..inputs.values import open_input_stream
 from ..output.messages import note, reporting_outages, show_spinner
 from ..output.printing import Output
 from ..params.runs import parse_user_query

@@ -18,8 +18,8 @@ from stepflow_client.flows.project import find_flow_files
 from stepflow_client.testing import collect_tests, select_cases, touching
 
 from ..errors import suggest, usage
+from ..inputs.command_line_values import RunValues
 from ..inputs.flow_loading import check_flow_exists, import_python_flow, is_python_flow
-from ..inputs.values import RunValues
 from ..output.messages import note
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from stepflow_client._command import check_json
 from stepflow_client.flows.project import find_flow_files
 
 from ..errors import Problem, usage
+from ..inputs.command_line_values import RunValues
 from ..inputs.flow_loading import load_flow_argument
-from ..inputs.values import RunValues
 from ..output.messages import note
 
 if TYPE_CHECKING:

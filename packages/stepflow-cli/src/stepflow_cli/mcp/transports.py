@@ -23,7 +23,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..errors import current_session, usage
-from ..inputs.values import RunValues
+from ..inputs.command_line_values import RunValues
 from ..output.messages import note
 from ..output.terminal import is_terminal
 from ..server.accepted_addresses import AcceptedAddresses, group_headers_by_name

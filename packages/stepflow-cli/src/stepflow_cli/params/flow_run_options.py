@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from ..errors import ARGUMENTS, usage
+from ..inputs.command_line_values import Form, RunValues, ValueArgument
 from ..inputs.flow_loading import list_project_flows
-from ..inputs.values import Form, RunValues, ValueArgument
 from ..runs.run_options import CacheOptions, RetryOptions, ReuseOptions
 from ..settings.history import HISTORY_VARIABLE, get_history_setting
 from .click_commands import list_parameters_in_command_line_order

@@ -28,7 +28,7 @@ def _format_item_counts(items: object) -> str:
 
 
 def _format_run_status(record: Mapping[str, Any]) -> str:
-    from stepflow_client.types.account import format_state
+    from stepflow_client.types.run_explanation import format_state
 
     return format_state(record["status"], failed_children=record["failed_in_sub_runs"] or 0)
 
@@ -136,7 +136,7 @@ ITEM = View(
 
 def _format_step_status(record: Mapping[str, Any]) -> str:
     """Describe a step's status, e.g. `not run (a failed)` if servers blame it on step a, or `kept` in a rerun."""
-    from stepflow_client.types.account import format_state
+    from stepflow_client.types.run_explanation import format_state
 
     marks = {name: record[name] for name in ("is_kept", "is_default", "status")}
     return format_state(record["state"], record["because_of"], len(record["failed_children"]), **marks)

@@ -27,8 +27,7 @@ from stepflow_client._rules.run_progress import BatchCount
 from stepflow_client._stores.user_files import replace_atomically
 
 from ..errors import Problem, convert_to_problem, interrupted_problem, usage
-from ..inputs.file_io import converting_write_errors
-from ..inputs.values import (
+from ..inputs.command_line_values import (
     IndexedInput,
     adapt_hint,
     note_unread_input_fields,
@@ -37,6 +36,7 @@ from ..inputs.values import (
     select_inputs_at_positions,
     slice_inputs,
 )
+from ..inputs.file_io import converting_write_errors
 from ..output.messages import Spinner, note, show_spinner
 from ..output.printing import FORMATS, Output
 from ..records.results import BATCH_RESULT, failed_batch_problem

@@ -13,8 +13,8 @@ from stepflow_client.flows.reading import is_flow_id
 from stepflow_client.flows.run_requirements import check_inputs, check_variables
 
 from ..errors import usage
+from ..inputs.command_line_values import note_unread_input_fields, read_batch_inputs
 from ..inputs.flow_loading import load_flow_argument
-from ..inputs.values import note_unread_input_fields, read_batch_inputs
 from ..validation.before_run import check_before_run, read_mapping_flow_source
 from .run_options import ReuseOptions, RunOptions
 

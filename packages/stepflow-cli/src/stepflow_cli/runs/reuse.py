@@ -13,7 +13,7 @@ from stepflow_client._command import parse_declared_variables
 from stepflow_client._data.secrets import contains_secret
 
 from ..errors import Problem, usage
-from ..inputs.values import RunValues
+from ..inputs.command_line_values import RunValues
 from ..output.columns import View, columns
 from ..output.messages import note
 from ..output.printing import Output

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ..inputs.values import RunValues
+from ..inputs.command_line_values import RunValues
 from ..output.printing import Output
 from ..params.options import WaitOptions
 from ..settings.server_choice import ServerOptions

@@ -17,7 +17,7 @@ from stepflow_client import StepflowClientError
 from stepflow_client._command import build_initial_progress, compute_deadline, deadline_scope
 from stepflow_client._rules.run_progress import FlowOutline, RunProgress, StepProgress
 from stepflow_client.progress import Progress
-from stepflow_client.types.account import format_state
+from stepflow_client.types.run_explanation import format_state
 from stepflow_client.types.statuses import FAILED_STATUSES, ExecutionStatus
 
 from ..errors import Problem

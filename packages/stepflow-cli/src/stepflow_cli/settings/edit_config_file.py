@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import Problem, suggest, usage
+from ..inputs.command_line_values import parse_assigned_value
 from ..inputs.file_io import converting_write_errors
-from ..inputs.values import parse_assigned_value
 from .profiles import KEYS, TOKEN_KEYS, Profiles, parse_history_rejecting_password, parse_profile
 from .server_choice import check_valid_release
 

@@ -11,7 +11,7 @@ from stepflow_client import NotFoundError, RunDetails, StepAccount, StepDetails
 from stepflow_client._command import ResolvedInput
 from stepflow_client.drawing import StepTime
 from stepflow_client.flows.graph import FlowSteps, find_inner_flow, get_steps_by_id
-from stepflow_client.types.account import get_displayed_step_state
+from stepflow_client.types.run_explanation import get_displayed_step_state
 
 from ..server.logs import KeptLogLine
 from .item_reports import ItemReport

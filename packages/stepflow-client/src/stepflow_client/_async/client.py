@@ -68,8 +68,8 @@ if TYPE_CHECKING:
         StoreFlowResponse,
         ValidationResult,
     )
-    from ..types.account import RunAccount
     from ..types.reruns import KeepOption, RerunPlan, RerunResult, RunComparison
+    from ..types.run_explanation import RunAccount
     from ..types.runs import RunSnapshot, SnapshotPart
     from . import following, idempotency, rerun, run_caching, run_creation, snapshot_reader, streams, waiting, watching
     from .run_handle import RunHandle

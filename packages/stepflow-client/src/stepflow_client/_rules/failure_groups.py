@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from ..types import ExecutionStatus, FlowError, RunItem
-from ..types.account import FailedItems
+from ..types.run_explanation import FailedItems
 
 MAX_GROUPS_SHOWN = 5
 """Maximum number of groups to list in views. Any others are just counted."""

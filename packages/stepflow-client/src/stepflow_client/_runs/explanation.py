@@ -12,7 +12,7 @@ from ..flows.components import BUILTINS
 from ..flows.graph import FlowSteps
 from ..flows.interpreter import NOT_KNOWN, apply_overrides_if_valid
 from ..types import ErrorCode, RunArguments, RunItem, StepDetails
-from ..types.account import FailedChild, RunAccount, StepAccount, StepState, count_failed_in_sub_runs
+from ..types.run_explanation import FailedChild, RunAccount, StepAccount, StepState, count_failed_in_sub_runs
 from ..types.runs import RunSnapshot
 from ..types.statuses import FAILED_STATUSES, FAILED_STEP, NO_REASON, ExecutionStatus, is_given_up_by_server
 from .failure_causes import ItemRecord, says_only_step_failed

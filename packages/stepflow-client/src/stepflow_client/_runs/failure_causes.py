@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from ..flows.graph import FlowSteps
 from ..flows.interpreter import BROKEN, NOT_KNOWN, Failure, NotKnownError, RecordedEvaluation, StepRun
 from ..types import ErrorCode, FlowError, StepDetails
-from ..types.account import FailureKind
+from ..types.run_explanation import FailureKind
 from ..types.statuses import FAILED_STATUSES, FAILED_STEP, NO_REASON, ExecutionStatus
 
 _STALLED = re.compile(r"^Step (?P<id>.+) not completed$")

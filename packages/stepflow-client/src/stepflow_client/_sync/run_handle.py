@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from .._calls.call_options import EventOptions, RerunOptions
     from ..logs import LogEntry
     from ..progress import ProgressOption
-    from ..types.account import RunAccount
     from ..types.flows import StoredFlow
     from ..types.reruns import RerunResult
+    from ..types.run_explanation import RunAccount
     from ..types.runs import ListItemsResponse, ListStepsResponse, RunArguments, RunDetails
     from .streams import SyncEventStream
 

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from .._codec.call_arguments import RunId
     from .._data.values import OutputDecoder
     from ..types import FailedItems, ItemCounts, ListItemsResponse, RunArguments, RunDetails, RunItem, StepDetails
-    from ..types.account import RunAccount
     from ..types.reruns import RunComparison
+    from ..types.run_explanation import RunAccount
     from .client_context import ClientContext
 
 # Seconds to wait for component schemas, since a plugin may not respond.

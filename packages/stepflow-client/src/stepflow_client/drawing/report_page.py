@@ -14,7 +14,7 @@ from .._data.arguments import check_instances
 from .._rules.failure_groups import MAX_GROUPS_SHOWN, group_failures
 from .._rules.run_progress import ItemTime, StepTime
 from ..types import RunArguments, RunItem, StepDetails
-from ..types.account import get_displayed_step_state
+from ..types.run_explanation import get_displayed_step_state
 from .charts import CHART_STYLE, Bar, collect_item_times, draw_duration_histogram, draw_timeline
 from .drawn_graph import build_graph, fold_graph, get_worst_state
 from .graph_text_formats import write_mermaid

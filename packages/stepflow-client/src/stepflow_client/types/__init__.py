@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from .._base.lazy import make_lazy_exports
 
 if TYPE_CHECKING:
-    from .account import FailedChild, FailedItems, RunAccount, StepAccount
     from .flows import (
         Diagnostic,
         DiagnosticLevel,
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     )
     from .reruns import Keep, RerunItem, RerunPlan, RerunResult, RunComparison, RunDifference
     from .results import ErrorCode, FlowError, FlowResult, Outcome, OutputT
+    from .run_explanation import FailedChild, FailedItems, RunAccount, StepAccount
     from .runs import (
         CreateRunResponse,
         ItemCounts,
@@ -59,7 +59,7 @@ __all__ = [
 __getattr__, __dir__ = make_lazy_exports(
     __name__,
     {
-        "account": ["FailedChild", "FailedItems", "RunAccount", "StepAccount"],
+        "run_explanation": ["FailedChild", "FailedItems", "RunAccount", "StepAccount"],
         "reruns": ["RunComparison", "RunDifference", "Keep", "RerunItem", "RerunPlan", "RerunResult"],
         "flows": [
             "Diagnostic", "DiagnosticLevel", "FlowExample", "FlowVariable", "FlowVariables", "StoreFlowResponse",

@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import Any, ClassVar, Literal, overload
 
 from .._data.secrets import has_hidden_part
-from .account import FailedItems, RunAccount, StepAccount, format_state
 from .model_base import Listing, Model, Records, Shown, field, frozen_model
 from .results import FlowErrorOrNone, FlowResult
+from .run_explanation import FailedItems, RunAccount, StepAccount, format_state
 from .statuses import ExecutionStatus, parse_status
 
 __all__ = [

@@ -10,8 +10,8 @@ import click
 from stepflow_client import StepflowClientError
 
 from ...errors import Problem
+from ...inputs.command_line_values import RunValues, read_batch_inputs
 from ...inputs.flow_loading import load_flow_unless_id
-from ...inputs.values import RunValues, read_batch_inputs
 from ...output.columns import View, columns
 from ...output.messages import note, show_spinner
 from ...output.printing import Output

@@ -14,9 +14,9 @@ from stepflow_client import InvalidArgumentError
 from stepflow_client.flows.reading import load_flow
 
 from ...errors import current_session, suggest, usage
+from ...inputs.command_line_values import ValueArgument, read_value_argument
 from ...inputs.file_io import read_bytes, write_bytes
 from ...inputs.flow_loading import check_flow_exists
-from ...inputs.values import ValueArgument, read_value_argument
 from ...output.messages import note
 from ...output.printing import Output, open_in_browser, write_document
 from ...output.terminal import format_diff_line, uses_color

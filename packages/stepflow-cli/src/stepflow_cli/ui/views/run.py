@@ -15,7 +15,7 @@ from stepflow_client import NotFoundError, RunDetails, RunItem
 from stepflow_client._base.text import short_json
 from stepflow_client._command import MAX_GROUPS_SHOWN, group_failures
 from stepflow_client.drawing.report_page import summarize_latency
-from stepflow_client.types.account import count_failed_in_sub_runs
+from stepflow_client.types.run_explanation import count_failed_in_sub_runs
 from stepflow_client.types.statuses import UNSUCCESSFUL_STATUSES
 
 from ..graphs_and_timelines import draw_item_graph, draw_run_graph, draw_run_timeline, parse_timeline_span
