@@ -299,7 +299,7 @@ class OpenDocuments:
             document.text, document.version = document.text.apply_changes(changes), version
             self._schedule_analysis(document, _PAUSE)
 
-    def check_saved(self, uri: str) -> None:
+    def check_saved_on_server(self, uri: str) -> None:
         """Have the server check a saved document.
 
         It could be a settings file, so all documents are reanalyzed as well.

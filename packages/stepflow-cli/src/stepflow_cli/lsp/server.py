@@ -115,7 +115,7 @@ def _add_document_handlers(server: StepflowLanguageServer) -> None:
 
     @server.feature(types.TEXT_DOCUMENT_DID_SAVE)
     async def save_document(params: types.DidSaveTextDocumentParams) -> None:
-        documents.check_saved(params.text_document.uri)
+        documents.check_saved_on_server(params.text_document.uri)
 
     @server.feature(types.WORKSPACE_DID_CHANGE_WATCHED_FILES)
     async def reanalyze_documents(params: types.DidChangeWatchedFilesParams) -> None:

@@ -481,7 +481,7 @@ class FakeServer:
             return Failure(3, str(error) or type(error).__name__, is_own=True), 0.0
 
     def _run_put_blob_component(self, given: Any) -> dict[str, Any]:
-        return {"blob_id": self._put_blob(given["data"], given.get("blob_type", "data"))}
+        return {"blob_id": self._add_blob(given["data"], given.get("blob_type", "data"))}
 
     def _run_get_blob_component(self, given: Any) -> dict[str, Any]:
         if given["blob_id"] not in self._blobs:
@@ -545,7 +545,7 @@ class FakeServer:
     def _ignore_deletion(self, request: httpx.Request, *names: str) -> dict[str, Any]:
         return {}
 
-    def _put_blob(self, data: Any, blob_type: str, filename: str | None = None) -> str:
+    def _add_blob(self, data: Any, blob_type: str, filename: str | None = None) -> str:
         """Store a JSON value or bytes and return the ID. The filename replaces any earlier filename."""
         blob_id = compute_content_id(data)
         if blob_type == "flow":
@@ -557,10 +557,10 @@ class FakeServer:
         if request.headers.get("content-type", "").startswith("application/json"):
             body = json.loads(request.content)
             name = body.get("filename")
-            blob_id = self._put_blob(body["data"], body.get("blobType", "data"), name)
+            blob_id = self._add_blob(body["data"], body.get("blobType", "data"), name)
         else:
             name = request.headers.get("x-blob-filename")
-            blob_id = self._put_blob(request.content, "binary", name)
+            blob_id = self._add_blob(request.content, "binary", name)
         return {"blobId": blob_id, **({"filename": name} if name else {})}
 
     def _get_blob(self, request: httpx.Request, blob_id: str) -> httpx.Response | dict[str, Any]:
