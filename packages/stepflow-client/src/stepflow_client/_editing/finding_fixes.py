@@ -77,7 +77,7 @@ def _find_ids_read_in_flow(node: Node) -> list[str]:
     return [str(node.value) for node in _find_enclosing_flow(node).walk() if node.part == "$step"]
 
 
-def _suggest_step_id(node: Node) -> str:
+def _choose_new_step_id(node: Node) -> str:
     """Suggest a step ID, preferring one that is read but doesn't exist."""
     known = _list_step_ids_of_innermost_flow(node)
     return next((step for step in _find_ids_read_in_flow(node) if step not in known), f"step_{node.line}")
@@ -105,7 +105,7 @@ class _FindingRewriter:
                     fix = None if "#" in old else Fix(at.start, at.end, old, format_inline(text, new))
                     finding = finding._replace(hint=f"write {format_inline(text, new)}", fix=fix)
                 case "undefined-step":
-                    finding = self.fix_dotted_step(finding, at)
+                    finding = self.fix_step_containing_path(finding, at)
                 case "unknown-keyword" if parse_suggested_name(finding.hint) == "$from":
                     finding = finding._replace(hint="write $step, $input or $variable")
                 case "wrong-type" if finding.hint is None:
@@ -115,11 +115,11 @@ class _FindingRewriter:
         if (name := parse_suggested_name(finding.hint)) is not None:
             fix, is_safe = self.find_rename_fix(finding, at, name)
         else:
-            edits, is_safe = self.find_edits(finding, at, finding.hint or "")
+            edits, is_safe = self.find_hinted_edits(finding, at, finding.hint or "")
             fix = text_edits.combine_edits(text, edits)
         return finding._replace(fix=fix) if is_safe else finding._replace(suggestion=fix)
 
-    def find_edits(self, finding: Finding, at: Node, hint: str) -> tuple[Sequence[Edit], bool]:
+    def find_hinted_edits(self, finding: Finding, at: Node, hint: str) -> tuple[Sequence[Edit], bool]:
         """Return the edits a hint implies, and whether they can be applied without confirmation."""
         text, key, holder = self.text, finding.key or "", at.parent
         match finding.rule:
@@ -194,7 +194,7 @@ class _FindingRewriter:
             case "duplicate-case":
                 return self.make_replacement(at, format_inline(text, f"{at.value}_{at.line}")), False
             case "duplicate-id" | "empty-id":
-                return self.make_replacement(at, format_inline(text, _suggest_step_id(at))), False
+                return self.make_replacement(at, format_inline(text, _choose_new_step_id(at))), False
             case "coalesce-list" if at.is_flow:
                 return [(at.start, at.start, "["), (at.end, at.end, "]")], False
             case "misplaced-key" if holder is not None and (match := re.match(r"(\w+) belongs to the step", hint)):
@@ -241,7 +241,7 @@ class _FindingRewriter:
         value = _VALUES.get(key, {"$input": f"$.{key}" if is_field else "$"})
         if choice := re.match(r"'([^']*)'", wanted):
             value = choice[1]
-        value = _suggest_step_id(at) if key == "id" else value
+        value = _choose_new_step_id(at) if key == "id" else value
         if rule == "case-input":
             declared = _find_input_field_schema(at, key, "type")
             value = _EMPTY.get(str(declared.value)) if declared is not None else None
@@ -287,7 +287,7 @@ class _FindingRewriter:
                 return Fix(at.start, at.end, old, old.replace(parts[0], name)), True
         return Fix(at.start, at.end, old, name), False
 
-    def fix_dotted_step(self, finding: Finding, at: Node) -> Finding:
+    def fix_step_containing_path(self, finding: Finding, at: Node) -> Finding:
         holder, steps = at.parent, _list_step_ids_of_innermost_flow(at)
         names = [step for step in steps if re.match(rf"{re.escape(step)}[.\[]", at.value)]
         if holder is None or "path" in holder.items or not names or at.value in steps:
