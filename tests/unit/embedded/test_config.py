@@ -18,9 +18,9 @@ from stepflow_client._embedded.config import (
     WorkerPlugins,
     build_builtin_config,
     build_default_config,
+    build_server_config,
     find_store_path,
     find_worker_plugins,
-    resolve_config_source,
 )
 from stepflow_client._embedded.process import build_server_environment, collect_inherited_environment
 from stepflow_client._embedded.supervisor import RestartPolicy
@@ -79,7 +79,7 @@ def test_a_file_is_passed_by_its_absolute_path(
 ) -> None:
     (tmp_path / name).write_text(text)
     monkeypatch.chdir(tmp_path)
-    config = resolve_config_source(name)
+    config = build_server_config(name)
     assert config.arguments() == ["--config", str(tmp_path / name)]
     assert config.encode_for_stdin() is None
     assert config.load() == {"plugins": {}, "routes": {}}
@@ -102,13 +102,13 @@ def piped(path: Path, text: str) -> Iterator[Path]:
 
 def test_a_pipe_is_read_once_and_handed_over_on_stdin(tmp_path: Path) -> None:
     with piped(tmp_path / "c.yml", CONFIG) as path:
-        config = resolve_config_source(path)
+        config = build_server_config(path)
     assert config.arguments() == ["--config-stdin"]
     assert json.loads(config.encode_for_stdin() or b"") == config.load() == PARSED
     reading, writing = os.pipe()
     os.write(writing, b'{"plugins": {}, "routes": {"/${NAME}": []}}')
     os.close(writing)
-    config = resolve_config_source(f"/dev/fd/{reading}")
+    config = build_server_config(f"/dev/fd/{reading}")
     os.close(reading)
     assert config.load() == {"plugins": {}, "routes": {"/${NAME}": []}}
     assert config.find_env_variables() == {"NAME"}
@@ -117,7 +117,7 @@ def test_a_pipe_is_read_once_and_handed_over_on_stdin(tmp_path: Path) -> None:
 def test_a_descriptor_of_a_regular_file_is_read_here_because_the_server_does_not_have_it(tmp_path: Path) -> None:
     (tmp_path / "c.yml").write_text(CONFIG)
     with open(tmp_path / "c.yml") as file:
-        config = resolve_config_source(f"/dev/fd/{file.fileno()}")
+        config = build_server_config(f"/dev/fd/{file.fileno()}")
     assert (config.path, config.load()) == (None, PARSED)
 
 
@@ -187,7 +187,7 @@ def test_a_config_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 def test_a_config_that_is_no_mapping(tmp_path: Path, text: str, line: int | None) -> None:
     (tmp_path / "c.yml").write_text(text)
     with pytest.raises(FlowFileError) as caught:
-        resolve_config_source(tmp_path / "c.yml").load()
+        build_server_config(tmp_path / "c.yml").load()
     assert caught.value.line == line
 
 
@@ -211,7 +211,7 @@ routes: {/shop: [{plugin: shop}]}
 
 def test_a_config_that_only_servers_read_is_no_reason_to_refuse_it(tmp_path: Path) -> None:
     (tmp_path / "c.yml").write_text(MOCK)
-    config = resolve_config_source(tmp_path / "c.yml")
+    config = build_server_config(tmp_path / "c.yml")
     read = config.load_or_empty()
     behaviors = read["plugins"]["shop"]["components"]["/price"]["behaviors"]
     assert list(behaviors) == ['{"sku": "tea"}', '{"sku": [1]}', "2"]
@@ -226,7 +226,7 @@ def test_a_config_that_only_servers_read_is_no_reason_to_refuse_it(tmp_path: Pat
 @pytest.mark.parametrize("content", [b"a: [1\nb: }", b"- 1", b"", b"\xff\xfe", b"[" * 1_100, b"a: 1\n---\nb: 2"])
 def test_a_config_that_cannot_be_read_here_is_for_the_server_to_refuse(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "c.yml").write_bytes(content)
-    config = resolve_config_source(tmp_path / "c.yml")
+    config = build_server_config(tmp_path / "c.yml")
     assert config.load_or_empty() == {}
     assert find_worker_plugins(config.load_or_empty()) == WorkerPlugins(frozenset(), frozenset())
 
@@ -261,7 +261,7 @@ def test_where_a_store_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store
 
 def test_a_dict_is_copied() -> None:
     given = {"plugins": {"a": {"type": "builtin"}}}
-    config = resolve_config_source(given)
+    config = build_server_config(given)
     given["plugins"]["a"]["type"] = "mock"
     config.load()["plugins"].clear()
     assert config.load() == {"plugins": {"a": {"type": "builtin"}}}

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator, Sequence
 
 import pytest
-from stepflow_client._embedded.server_logs import LogStore, PipeReader, listen_to_lines
+from stepflow_client._embedded.server_logs import LogStore, PipeReader, listen_to_server_logs
 from stepflow_client.logs import LogConfig, RawLine, Stream
 
 
@@ -41,13 +41,13 @@ def line(level: str, message: str = "x") -> RawLine:
 def test_the_level_is_that_of_whoever_listens(level: int, workers: bool, asked: str, logger: logging.Logger) -> None:
     logger.setLevel(level)
     store = LogStore(LogConfig(python_logger=logger))
-    assert store.choose_server_level(workers) == asked
+    assert store.choose_server_log_level(workers) == asked
     store.close()
 
 
 def test_a_logger_that_gets_nothing_does_not_listen(logger: logging.Logger) -> None:
     logger.setLevel(logging.INFO)
-    assert LogStore(LogConfig(python_logger=logger, forward=False)).choose_server_level(False) == "warn"
+    assert LogStore(LogConfig(python_logger=logger, forward=False)).choose_server_log_level(False) == "warn"
 
 
 def test_a_listener_gets_every_line_and_the_logger_its_own(
@@ -60,7 +60,7 @@ def test_a_listener_gets_every_line_and_the_logger_its_own(
         heard.extend(lines)
         raise RuntimeError("a listener that fails")
 
-    with listen_to_lines(listen):
+    with listen_to_server_logs(listen):
         store = LogStore(LogConfig(python_logger=logger))
     later = LogStore(LogConfig(python_logger=logger))
     lines = [line("INFO", "begins"), line("WARN", "slow"), line("ERROR", "broken")]

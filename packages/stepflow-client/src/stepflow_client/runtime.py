@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, NoReturn, ParamSpec, Self, T
 from ._async.client import StepflowClient
 from ._base.suggestions import SuggestsNames, with_argument_suggestions
 from ._data import arguments
-from ._embedded.config import ConfigSource, build_default_config, resolve_config_source
+from ._embedded.config import ConfigSource, build_default_config, build_server_config
 from ._embedded.process import build_telemetry_environment, find_binary
 from ._embedded.supervisor import CrashCallback, LaunchPlan, RestartPolicy, Supervisor, adapt_crash_callback
 from ._rules.timeouts import compute_deadline, deadline_scope
@@ -207,7 +207,7 @@ class StepflowRuntime(SuggestsNames):
                 raise InvalidArgumentError(message, hint=hint)
             # If the configuration is a pipe, wait no longer than the startup timeout for its writer.
             with deadline_scope(compute_deadline(startup_timeout)):
-                prepared = resolve_config_source(config)
+                prepared = build_server_config(config)
             binary = find_binary()
         else:
             binary = find_binary()

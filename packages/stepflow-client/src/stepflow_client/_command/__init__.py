@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from .._data.yaml_format import write_yaml
     from .._editing.finding_fixes import add_hints_and_fixes
     from .._embedded.config import ServerConfig, find_recovery_warnings, is_read_once
-    from .._embedded.server_logs import listen_to_lines
+    from .._embedded.server_logs import listen_to_server_logs
     from .._http.connecting import describe_certificate_problem
     from .._http.settings import check_timeout, is_loopback, parse_url, read_environment_settings
     from .._records.inputs import SKIP_HINT
@@ -82,12 +82,12 @@ __all__ = [
     "find_nearest", "find_recovery_warnings", "find_value_changes", "format_junit_xml", "format_type", "get_logger",
     "get_refused_hint", "get_stepflow_user_folder", "get_subflow_node", "group_failures", "infer_flow_types",
     "infer_from_text", "infer_input_from_uses", "infer_variable_type", "install_command", "is_data_object",
-    "is_loopback", "is_read_once", "list_server_aliases", "listen_to_lines", "listen_to_warnings", "look_up_reference",
-    "make_excerpt", "make_flow_result", "make_merge_patch", "make_result", "make_suppression_check",
-    "parse_declared_variables", "parse_run_arguments", "parse_run_query", "parse_tests", "parse_toml", "parse_url",
-    "pause_garbage_collector", "quote_word", "read_environment_settings", "read_outcomes", "remove_cases",
-    "resolve_output_format", "suggest_nearest", "suggest_nearest_file", "suggest_or_list", "sync_gather",
-    "unify_overrides", "write_yaml",
+    "is_loopback", "is_read_once", "list_server_aliases", "listen_to_server_logs", "listen_to_warnings",
+    "look_up_reference", "make_excerpt", "make_flow_result", "make_merge_patch", "make_result",
+    "make_suppression_check", "parse_declared_variables", "parse_run_arguments", "parse_run_query", "parse_tests",
+    "parse_toml", "parse_url", "pause_garbage_collector", "quote_word", "read_environment_settings", "read_outcomes",
+    "remove_cases", "resolve_output_format", "suggest_nearest", "suggest_nearest_file", "suggest_or_list",
+    "sync_gather", "unify_overrides", "write_yaml",
 ]  # fmt: skip
 
 __getattr__, __dir__ = make_lazy_exports(
@@ -129,7 +129,7 @@ __getattr__, __dir__ = make_lazy_exports(
         "._data.yaml_format": ["write_yaml"],
         "._editing.finding_fixes": ["add_hints_and_fixes"],
         "._embedded.config": ["ServerConfig", "is_read_once", "find_recovery_warnings"],
-        "._embedded.server_logs": ["listen_to_lines"],
+        "._embedded.server_logs": ["listen_to_server_logs"],
         "._http.connecting": ["describe_certificate_problem"],
         "._http.settings": ["check_timeout", "is_loopback", "read_environment_settings", "parse_url"],
         "._records.inputs": ["SKIP_HINT"],

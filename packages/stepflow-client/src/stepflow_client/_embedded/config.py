@@ -58,7 +58,7 @@ class ServerConfig:
         """Return the bytes for the server's stdin, or None."""
         return None if self.document is None else json.dumps(self.document).encode()
 
-    def get_fallback_after(self, message: str) -> ServerConfig | None:
+    def get_fallback_for_error(self, message: str) -> ServerConfig | None:
         """Return the configuration to try if a server failed with this message, or None."""
         is_used = self.fallback is not None and _REJECTED_ROUTE_MESSAGE in message
         return ServerConfig(document=self.fallback) if is_used else None
@@ -87,7 +87,7 @@ class ServerConfig:
         return frozenset()
 
 
-def resolve_config_source(config: ConfigSource) -> ServerConfig:
+def build_server_config(config: ConfigSource) -> ServerConfig:
     """Check a configuration and return it.
 
     Raises:
@@ -339,7 +339,7 @@ def _explain_rejection(reason: str, root: Node) -> tuple[str, Node, str | None] 
     """Return a message, the node it refers to, and a hint."""
     plugins = root.get("plugins")
     if match := re.search(_PATH + r"unknown variant `(?P<word>[^`]*)`, expected (?:one of )?(?P<types>.*)", reason):
-        node, name = _find_deepest_node(match["path"], root)
+        node, name = _find_node_at_path(match["path"], root)
         hint = suggest_or_list(match["word"], re.findall(r"`(\w+)`", match["types"]), "the types are")
         return f"{name} has the unknown type {match['word']!r}", node.get("type") or node, hint
     if match := re.search(r"plugin not found: ([^:]+)", reason):
@@ -359,12 +359,12 @@ def _explain_rejection(reason: str, root: Node) -> tuple[str, Node, str | None] 
         if store is not None and kind is not None and kind.value == "sqlite" and store.get("databaseUrl") is None:
             return "storageConfig requires databaseUrl", store, "such as databaseUrl: sqlite:runs.db?mode=rwc"
     if match := re.search(_PATH + r"missing field `(?P<key>\w+)`", reason):
-        node, name = _find_deepest_node(match["path"], root)
+        node, name = _find_node_at_path(match["path"], root)
         return f"{name} requires {match['key']}", node, _suggest_spelling(match["key"], node)
     if match := re.search(_PATH + r"invalid type: .*?, expected (?:a )?(?P<type>\w+)", reason):
         if match["path"] is None and root.items:
             return None
-        node, name = _find_deepest_node(match["path"], root)
+        node, name = _find_node_at_path(match["path"], root)
         return f"{name} must be {_TYPES.get(match['type'], 'a mapping')}", node, None
     if match := re.search(r"Failed to spawn gRPC worker: (.*?): No such file", reason):
         for name, node in plugins.items.items() if plugins is not None else ():
@@ -374,12 +374,12 @@ def _explain_rejection(reason: str, root: Node) -> tuple[str, Node, str | None] 
                 return f"plugins.{name} cannot start {command.value!r}: program not found", command, hint
     match = re.search(r"Failed to (?:instantiate|initialize) plugin (?:for )?'?([\w-]+)'?.*queueName", reason)
     if match is not None:
-        node, name = _find_deepest_node(f"plugins.{match[1]}", root)
+        node, name = _find_node_at_path(f"plugins.{match[1]}", root)
         return f"{name} requires queueName", node, _suggest_spelling("queueName", node)
     return None
 
 
-def _find_deepest_node(path: str | None, root: Node) -> tuple[Node, str]:
+def _find_node_at_path(path: str | None, root: Node) -> tuple[Node, str]:
     """Follow a path such as `plugins.shop: ` as far as it exists. Return that node and its name for messages."""
     path = (path or "").removesuffix(": ")
     node = root

@@ -43,7 +43,7 @@ class WatchdogKeeper:
         self._closed = threading.Event()
         self._lock = threading.Lock()
         self._process = launch_watchdog(token)
-        self._thread = threading.Thread(target=self._replace_watchdog, name="stepflow-runtime-watchdog", daemon=True)
+        self._thread = threading.Thread(target=self._restart_when_ended, name="stepflow-runtime-watchdog", daemon=True)
         if self._process is not None:
             self._thread.start()
 
@@ -64,7 +64,7 @@ class WatchdogKeeper:
         self._thread.join()
         _reap_watchdog(process)
 
-    def _replace_watchdog(self) -> None:
+    def _restart_when_ended(self) -> None:
         import logging
 
         pause = _FIRST_PAUSE_SECONDS

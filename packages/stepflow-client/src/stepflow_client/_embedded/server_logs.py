@@ -89,7 +89,7 @@ class PipeReader:
                     for key, _ in selector.select():
                         if key.data is None:
                             return
-                        if not self._read_chunk(key.fd, key.data):
+                        if not self._read_and_forward_lines(key.fd, key.data):
                             selector.unregister(key.fileobj)
                     if self._pauses and self._eager_bytes <= 0:
                         time.sleep(_PAUSE_SECONDS)
@@ -97,7 +97,7 @@ class PipeReader:
             for pipe in self._pipes.values():
                 pipe.close()
 
-    def _read_chunk(self, fd: int, stream: Stream) -> bool:
+    def _read_and_forward_lines(self, fd: int, stream: Stream) -> bool:
         """Read one chunk, and return whether there may be more."""
         try:
             data = os.read(fd, _PIPE_SIZE)
@@ -128,7 +128,7 @@ _listeners: list[Callable[[Sequence[RawLine]], None]] = []
 
 
 @contextlib.contextmanager
-def listen_to_lines(listener: Callable[[Sequence[RawLine]], None]) -> Iterator[None]:
+def listen_to_server_logs(listener: Callable[[Sequence[RawLine]], None]) -> Iterator[None]:
     """Pass the lines of all embedded servers started in the block to a function, whatever `LogConfig` says.
 
     Args:
@@ -162,7 +162,7 @@ class LogStore:
         if self._logger is not None or self._listeners:
             self._thread.start()
 
-    def choose_server_level(self, has_workers: bool) -> LevelFilter:
+    def choose_server_log_level(self, has_workers: bool) -> LevelFilter:
         """Return the log level for a server if `LogConfig.level` isn't set."""
         is_read = self._logger is not None and self._logger.isEnabledFor(logging.INFO)
         return "info" if is_read or has_workers else "warn"
@@ -173,7 +173,7 @@ class LogStore:
             self._recent.extend(lines)
             self._tail.extend(lines)
         if not self._listeners:
-            lines = [line for line in lines if self._is_logged(line)]
+            lines = [line for line in lines if self._is_level_enabled(line)]
         if self._put - self._taken >= _QUEUE_LIMIT:
             self._dropped += len(lines)
         elif lines:
@@ -223,7 +223,7 @@ class LogStore:
                 if self._closed_at is not None and time.monotonic() > self._closed_at + 0.4:
                     return
                 with contextlib.suppress(Exception):
-                    if self._logger is not None and self._is_logged(line):
+                    if self._logger is not None and self._is_level_enabled(line):
                         entry = line.parse_entry()
                         origin = {"target": entry.target, "stream": entry.stream, "server_pid": pid}
                         extra = {**origin, "run_id": entry.run_id, "trace_id": entry.trace_id}
@@ -233,5 +233,5 @@ class LogStore:
                 with contextlib.suppress(Exception):
                     self._logger.warning("dropped %d lines of the server's log: logging cannot keep up", dropped)
 
-    def _is_logged(self, line: RawLine) -> bool:
+    def _is_level_enabled(self, line: RawLine) -> bool:
         return self._logger is not None and self._logger.isEnabledFor(_LEVELS[line.level])

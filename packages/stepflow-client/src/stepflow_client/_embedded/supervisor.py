@@ -188,7 +188,7 @@ class NotReadyError(Exception):
         self.ended_worker = worker
 
 
-def _poll_with_request(process: ServerProcess, request: HttpRequest, timeout: float) -> Iterator[dict[str, Any] | None]:
+def _poll_local_server(process: ServerProcess, request: HttpRequest, timeout: float) -> Iterator[dict[str, Any] | None]:
     """Send a request to a local server over and over, without blocking.
 
     Args:
@@ -335,7 +335,7 @@ class Supervisor:
         self._thread.start()
 
     @property
-    def is_owned(self) -> bool:
+    def is_in_owner_process(self) -> bool:
         """Whether this is the process that started the server, rather than a fork of it."""
         return os.getpid() == self._owner
 
@@ -375,12 +375,12 @@ class Supervisor:
             return None
         process = self._process
         # In a fork, we can't wait for the parent's child process, only check whether it exists.
-        is_running = process.poll() is None if self.is_owned else psutil.pid_exists(process.pid)
+        is_running = process.poll() is None if self.is_in_owner_process else psutil.pid_exists(process.pid)
         return process.pid if is_running else None
 
     def stop(self, timeout: float = _STOP_SECONDS) -> None:
         """Stop the server and all its processes within `timeout` seconds. Later calls do nothing."""
-        if not self.is_owned:
+        if not self.is_in_owner_process:
             return
         self._stopping.set()
         if threading.current_thread() is self._thread:
@@ -397,7 +397,7 @@ class Supervisor:
         """Stop the server without waiting. Safe to call during garbage collection."""
         # RuntimeError: the interpreter is shutting down. The exit hook and the watchdog then stop the server.
         with suppress(RuntimeError):
-            if self.is_owned and not self.is_stopped:
+            if self.is_in_owner_process and not self.is_stopped:
                 threading.Thread(target=self.stop, name="stepflow-runtime-stop", daemon=True).start()
 
     def _start_process(self) -> ServerProcess:
@@ -405,7 +405,7 @@ class Supervisor:
         assert self._name is not None
         inherited = collect_inherited_environment(self.config.find_env_variables()) if plan.inherit_env else {}
         # The server relays its processes' output, or shares standard error with them.
-        level = self.logs.choose_server_level(has_workers=bool(self._workers.started or self._workers.others))
+        level = self.logs.choose_server_log_level(has_workers=bool(self._workers.started or self._workers.others))
         arguments = [*self.config.arguments(), *plan.log_config.arguments(level)]
         return ServerProcess(
             [str(plan.binary), "--port", str(self.port or 0), *arguments],
@@ -438,7 +438,7 @@ class Supervisor:
         error: EmbeddedServerError
         try:
             failure = self._publish_port_once_ready()
-            if failure and (fallback := self.config.get_fallback_after(failure.message)):
+            if failure and (fallback := self.config.get_fallback_for_error(failure.message)):
                 self.config = fallback
                 failure = self._start_next_process()
             # Run even after `stop`, because a process that became ready just before has pipes and workers to clean up.
@@ -447,7 +447,7 @@ class Supervisor:
                 # Make later callers wait for the next process.
                 self.ready_future = _create_uncancellable_future()
                 self.crashed = not self.is_stopped
-                self._clean_up_process()
+                self._kill_leftovers_and_close_pipes()
                 loss = self._build_start_error(f"the server ended by itself (exit code {exit_code})", exit_code)
                 failure = self._restart_until_ready(loss)
             error = _build_stopped_error() if self.is_stopped else failure
@@ -456,7 +456,7 @@ class Supervisor:
             _log(logging.ERROR, "Supervising the Stepflow server failed", exc_info=True)
             with suppress(Exception):
                 self._process.stop(_STOP_SECONDS)
-                self._clean_up_process()
+                self._kill_leftovers_and_close_pipes()
         # Always publish a result, since callers may be waiting for one.
         self.failure = error
         if not self.ready_future.done():
@@ -513,7 +513,7 @@ class Supervisor:
         # Read the log before stopping the server: its other workers then log that they've lost it.
         entries = None if worker is None else self.logs.get_current_process_entries()
         process.stop(_STOP_SECONDS)
-        self._clean_up_process()
+        self._kill_leftovers_and_close_pipes()
         if exit_code is None:
             name = "" if worker is None else f"{self._describe_worker(worker.pid)} "
             return self._build_start_error(f"{name}{loss}", None, entries)
@@ -543,10 +543,10 @@ class Supervisor:
         deadline = time.monotonic() + plan.startup_timeout
         late = f"The server was not ready within {plan.startup_timeout:g} s"
         self._wait_for_condition(lambda: process.port is not None, deadline, late)
-        health = _poll_with_request(process, HttpRequest("GET", "/health"), _HEALTH_SECONDS)
+        health = _poll_local_server(process, HttpRequest("GET", "/health"), _HEALTH_SECONDS)
         self._wait_for_condition(lambda: next(health) is not None, deadline, late)
         request = HttpRequest("GET", "/components", "excludeSchemas=true")
-        components = _poll_with_request(process, request, _COMPONENTS_SECONDS)
+        components = _poll_local_server(process, request, _COMPONENTS_SECONDS)
 
         def are_workers_connected(ignored: frozenset[str] = frozenset()) -> bool:
             response = next(components)
@@ -587,7 +587,7 @@ class Supervisor:
                 raise NotReadyError(late)
             process.port_known.wait(_POLL_SECONDS) if process.port is None else time.sleep(_POLL_SECONDS)
 
-    def _clean_up_process(self) -> None:
+    def _kill_leftovers_and_close_pipes(self) -> None:
         """Kill any processes the server left behind, and read its last lines."""
         for _ in range(3):
             if not parent_watchdog.kill_runtime_processes(self._token, {self._process.leader}):
