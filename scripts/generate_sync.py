@@ -60,7 +60,7 @@ TOKENS = {
     "async_call_with_timeout": "sync_call_with_timeout",
     "async_call_hooks": "sync_call_hooks",
     "async_wait_for_future": "sync_wait_for_future",
-    "async_get_connection_owner": "sync_get_connection_owner",
+    "identify_process_and_loop": "identify_process",
     "asynccontextmanager": "contextmanager",
     "asyncio": "time",
     "handle_async_request": "handle_request",

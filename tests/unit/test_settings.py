@@ -16,10 +16,10 @@ from stepflow_client._http.settings import (
     MAX_TIMEOUT,
     Timeouts,
     TokenAuth,
-    check_auth,
     check_headers,
-    check_timeout,
     find_environment_proxy,
+    parse_auth,
+    parse_timeout,
     parse_url,
     read_environment_settings,
 )
@@ -143,7 +143,7 @@ def test_credentials_leave_the_url_and_are_sent() -> None:
 
 @pytest.mark.parametrize("seconds", [1, 0.001, 30.0, MAX_TIMEOUT])
 def test_a_timeout_is_one_for_each_phase(seconds: float) -> None:
-    phases = check_timeout(seconds)
+    phases = parse_timeout(seconds)
     assert (phases.connect, phases.read, phases.write) == (seconds, seconds, seconds)
     # Waiting for other calls of the same client is another matter.
     assert phases.pool is not None
@@ -151,14 +151,14 @@ def test_a_timeout_is_one_for_each_phase(seconds: float) -> None:
 
 
 def test_a_timeout_by_phases_is_kept() -> None:
-    assert check_timeout(httpx.Timeout(5, read=10)) == Timeouts(connect=5, read=10, write=5, pool=5)
+    assert parse_timeout(httpx.Timeout(5, read=10)) == Timeouts(connect=5, read=10, write=5, pool=5)
 
 
 def test_none_is_no_limit() -> None:
-    assert check_timeout(None) == check_timeout(httpx.Timeout(None)) == Timeouts(*[MAX_TIMEOUT] * 4)
-    assert check_timeout(httpx.Timeout(5, read=None)).read == MAX_TIMEOUT
+    assert parse_timeout(None) == parse_timeout(httpx.Timeout(None)) == Timeouts(*[MAX_TIMEOUT] * 4)
+    assert parse_timeout(httpx.Timeout(5, read=None)).read == MAX_TIMEOUT
     # A response that the server should have sent minutes ago is lost.
-    assert check_timeout(None).for_long_poll(20).read == 620
+    assert parse_timeout(None).for_long_poll(20).read == 620
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_none_is_no_limit() -> None:
 )
 def test_what_is_no_timeout(timeout: Any) -> None:
     with pytest.raises(InvalidArgumentError, match=r"^timeout"):
-        check_timeout(timeout)
+        parse_timeout(timeout)
 
 
 def test_a_wait_may_be_longer_than_a_socket_waits() -> None:
@@ -254,14 +254,14 @@ async def signed_async(auth: Any) -> str:
 
 
 def test_the_kinds_of_credentials() -> None:
-    assert check_auth(None) is None
-    assert check_auth(("user", "pass")) == ("user", "pass")
+    assert parse_auth(None) is None
+    assert parse_auth(("user", "pass")) == ("user", "pass")
     other = httpx.DigestAuth("a", "b")
-    assert check_auth(other) is other
-    assert signed(check_auth("token")) == "Bearer token"
-    assert signed(check_auth(" token ")) == "Bearer token"
+    assert parse_auth(other) is other
+    assert signed(parse_auth("token")) == "Bearer token"
+    assert signed(parse_auth(" token ")) == "Bearer token"
     tokens = iter(["one\n", "two"])
-    auth = check_auth(lambda: next(tokens))
+    auth = parse_auth(lambda: next(tokens))
     assert [signed(auth), signed(auth)] == ["Bearer one", "Bearer two"]
 
 
@@ -281,7 +281,7 @@ def test_a_token_may_be_waited_for() -> None:
 )
 def test_what_are_no_credentials(auth: Any) -> None:
     with pytest.raises(InvalidArgumentError):
-        check_auth(auth)
+        parse_auth(auth)
 
 
 @pytest.mark.parametrize("token", [None, 5, b"secret", "", "sec\nret", "secrät", "sec\x00ret"])

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from stepflow_client import ServerConnectionError, StepflowClient, SyncStepflowClient
-from stepflow_client._http.settings import check_proxy, find_environment_proxy, format_proxy, is_loopback, parse_url
+from stepflow_client._http.settings import find_environment_proxy, format_proxy, is_loopback, parse_proxy, parse_url
 from stepflow_client.errors import InvalidArgumentError, StepflowClientError
 
 from tests.certificates import Authority, server_context
@@ -144,15 +144,15 @@ def test_what_is_no_proxy(proxy: str, how: str, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("proxy", [5, True, b"http://proxy", ["http://proxy"], object], ids=repr)
 def test_what_is_no_url_of_a_proxy(proxy: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="proxy must be a proxy URL, not"):
-        check_proxy(proxy)
+        parse_proxy(proxy)
 
 
 def test_proxies_of_httpx_are_taken() -> None:
-    assert check_proxy(httpx.URL("http://proxy:1")) == "http://proxy:1"
+    assert parse_proxy(httpx.URL("http://proxy:1")) == "http://proxy:1"
     known = httpx.Proxy("http://proxy:1", auth=("me", PASSWORD))
-    assert check_proxy(known) is known
+    assert parse_proxy(known) is known
     with pytest.raises(InvalidArgumentError, match="http, https or socks5"):
-        check_proxy(httpx.URL("ftp://proxy"))
+        parse_proxy(httpx.URL("ftp://proxy"))
 
 
 @pytest.mark.parametrize(

@@ -221,7 +221,7 @@ def build_client_arguments(choice: ServerChoice) -> dict[str, Any]:
     Raises:
         Problem: If the profile's token can't be read.
     """
-    from stepflow_client._command import check_timeout, read_environment_settings
+    from stepflow_client._command import parse_timeout, read_environment_settings
 
     arguments: dict[str, Any] = {"base_url": choice.url.value}
     profile = choice.profile
@@ -237,7 +237,7 @@ def build_client_arguments(choice: ServerChoice) -> dict[str, Any]:
     timeout = environment.get("timeout", arguments.get("timeout"))
     if timeout is not None:
         # The timeout applies to each call as a whole, not just to each phase of a request.
-        arguments["timeout"] = check_timeout(timeout, of_a_call=True)
+        arguments["timeout"] = parse_timeout(timeout, of_a_call=True)
     return arguments
 
 

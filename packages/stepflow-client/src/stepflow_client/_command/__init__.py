@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from .._embedded.config import ServerConfig, find_recovery_warnings, is_read_once
     from .._embedded.server_logs import listen_to_server_logs
     from .._http.connecting import describe_certificate_problem
-    from .._http.settings import check_timeout, is_loopback, parse_url, read_environment_settings
+    from .._http.settings import is_loopback, parse_timeout, parse_url, read_environment_settings
     from .._records.inputs import SKIP_HINT
     from .._records.junit_xml import format_junit_xml
     from .._records.outcome_files import OutcomeFormat, read_outcomes, resolve_output_format
@@ -77,17 +77,17 @@ __all__ = [
     "ResolvedInput", "RunQuery", "RunReader", "RunUpdate", "RunWatcher", "ServerConfig", "SnapshotReader", "StepTypes",
     "add_env_variables", "add_explanation_hint", "add_hints_and_fixes", "apply_patch", "async_compute",
     "build_initial_progress", "check_and_complete_arguments", "check_json", "check_run_id", "check_source",
-    "check_text", "check_timeout", "collect_examples", "compute_deadline", "deadline_scope",
-    "describe_certificate_problem", "encode", "expectation_of", "explain_missing_file", "find_error_hint",
-    "find_nearest", "find_recovery_warnings", "find_value_changes", "format_junit_xml", "format_type", "get_logger",
-    "get_refused_hint", "get_stepflow_user_folder", "get_subflow_node", "group_failures", "infer_flow_types",
-    "infer_from_text", "infer_input_from_uses", "infer_variable_type", "install_command", "is_data_object",
-    "is_loopback", "is_read_once", "list_server_aliases", "listen_to_server_logs", "listen_to_warnings",
-    "look_up_reference", "make_excerpt", "make_flow_result", "make_merge_patch", "make_result",
-    "make_suppression_check", "parse_declared_variables", "parse_run_arguments", "parse_run_query", "parse_tests",
-    "parse_toml", "parse_url", "pause_garbage_collector", "quote_word", "read_environment_settings", "read_outcomes",
-    "remove_cases", "resolve_output_format", "suggest_nearest", "suggest_nearest_file", "suggest_or_list",
-    "sync_gather", "unify_overrides", "write_yaml",
+    "check_text", "collect_examples", "compute_deadline", "deadline_scope", "describe_certificate_problem", "encode",
+    "expectation_of", "explain_missing_file", "find_error_hint", "find_nearest", "find_recovery_warnings",
+    "find_value_changes", "format_junit_xml", "format_type", "get_logger", "get_refused_hint",
+    "get_stepflow_user_folder", "get_subflow_node", "group_failures", "infer_flow_types", "infer_from_text",
+    "infer_input_from_uses", "infer_variable_type", "install_command", "is_data_object", "is_loopback", "is_read_once",
+    "list_server_aliases", "listen_to_server_logs", "listen_to_warnings", "look_up_reference", "make_excerpt",
+    "make_flow_result", "make_merge_patch", "make_result", "make_suppression_check", "parse_declared_variables",
+    "parse_run_arguments", "parse_run_query", "parse_tests", "parse_timeout", "parse_toml", "parse_url",
+    "pause_garbage_collector", "quote_word", "read_environment_settings", "read_outcomes", "remove_cases",
+    "resolve_output_format", "suggest_nearest", "suggest_nearest_file", "suggest_or_list", "sync_gather",
+    "unify_overrides", "write_yaml",
 ]  # fmt: skip
 
 __getattr__, __dir__ = make_lazy_exports(
@@ -131,7 +131,7 @@ __getattr__, __dir__ = make_lazy_exports(
         "._embedded.config": ["ServerConfig", "is_read_once", "find_recovery_warnings"],
         "._embedded.server_logs": ["listen_to_server_logs"],
         "._http.connecting": ["describe_certificate_problem"],
-        "._http.settings": ["check_timeout", "is_loopback", "read_environment_settings", "parse_url"],
+        "._http.settings": ["parse_timeout", "is_loopback", "read_environment_settings", "parse_url"],
         "._records.inputs": ["SKIP_HINT"],
         "._records.junit_xml": ["format_junit_xml"],
         "._records.outcome_files": ["OutcomeFormat", "resolve_output_format", "read_outcomes"],

@@ -34,7 +34,7 @@ AsyncCancelled = asyncio.CancelledError
 _MAX_UNREAD = 1024 * 1024
 
 
-def async_get_connection_owner() -> tuple[object, ...]:
+def identify_process_and_loop() -> tuple[object, ...]:
     """Return the owner of an async client's connections: the process and event loop."""
     return (count_forks(), asyncio.get_running_loop())
 

@@ -382,7 +382,7 @@ class ResponseReader:
         self._body.clear()
         return body
 
-    def _refuse_response(self, kind: type[HttpError], message: str) -> NoReturn:
+    def _stop_parser_with_error(self, kind: type[HttpError], message: str) -> NoReturn:
         """Stop the parser and make `feed` raise an error."""
         self._refusal = (kind, message)
         raise RuntimeError(message)
@@ -401,7 +401,7 @@ class ResponseReader:
         self._field_bytes += len(name) + len(value)
         if self._fields > MAX_FIELDS or len(value) > MAX_FIELD_LENGTH or self._field_bytes > MAX_HEAD_LENGTH:
             message = f"it has too many or too long headers: {self._fields}, of {self._field_bytes} bytes"
-            self._refuse_response(NotHttp, message)
+            self._stop_parser_with_error(NotHttp, message)
         fields = self.trailers if self.headers_complete else self.headers
         key, text = _decode_header_name(name), value.decode("latin-1")
         fields[key] = f"{fields[key]}, {text}" if key in fields else text
@@ -415,14 +415,14 @@ class ResponseReader:
         if not self.headers_complete:
             self._interim += 1
             if self._interim > MAX_INTERIM:
-                self._refuse_response(NotHttp, f"it has {self._interim} interim responses")
+                self._stop_parser_with_error(NotHttp, f"it has {self._interim} interim responses")
         elif not self._has_body:
             # The parser knows nothing of the request and now expects a body, so the connection can't be reused.
             self.complete = True
         elif self._max_bytes is not None:
             length = self.headers.get("content-length", "0")
             if length.isdecimal() and len(length) < 20 and int(length) > self._max_bytes:
-                self._refuse_response(TooLarge, f"it has {length} bytes, more than {self._max_bytes}")
+                self._stop_parser_with_error(TooLarge, f"it has {length} bytes, more than {self._max_bytes}")
 
     def on_body(self, body: bytes) -> None:
         """Store part of the body."""

@@ -59,7 +59,7 @@ class Timeouts(NamedTuple):
         return dict(zip(_PHASES, self, strict=False))
 
 
-def check_proxy(
+def parse_proxy(
     proxy: str | httpx.URL | httpx.Proxy | None, source: str = "proxy"
 ) -> str | httpx.URL | httpx.Proxy | None:
     """Return a proxy in a form accepted by httpx. `host:port` means HTTP.
@@ -113,7 +113,7 @@ def find_environment_proxy(url: ServerUrl) -> str | None:
     excluded = re.split(r"[,\s]+", proxies.get("no", "").lower())
     if kind is None or any(_matches_no_proxy(entry, url) for entry in excluded if entry) or proxy_bypass(url.host):
         return None
-    proxy = check_proxy(proxies[kind], f"{kind.upper()}_PROXY")
+    proxy = parse_proxy(proxies[kind], f"{kind.upper()}_PROXY")
     return proxy if isinstance(proxy, str) else None
 
 
@@ -209,7 +209,7 @@ class PoolLimits(NamedTuple):
     """Seconds before an idle connection is no longer reused, or None to rely on the server closing it."""
 
 
-def check_pool_limits(limits: httpx.Limits) -> PoolLimits:
+def parse_pool_limits(limits: httpx.Limits) -> PoolLimits:
     """Validate and return connection pool limits.
 
     Raises:
@@ -299,7 +299,7 @@ def _encode_host(host: str) -> str:
     return ascii_host
 
 
-def check_timeout(timeout: float | httpx.Timeout | Timeouts | None, *, of_a_call: bool = False) -> Timeouts:
+def parse_timeout(timeout: float | httpx.Timeout | Timeouts | None, *, of_a_call: bool = False) -> Timeouts:
     """Validate a timeout and return per-phase timeouts in seconds.
 
     Args:
@@ -313,16 +313,16 @@ def check_timeout(timeout: float | httpx.Timeout | Timeouts | None, *, of_a_call
     if timeout is None:
         return Timeouts(MAX_TIMEOUT, MAX_TIMEOUT, MAX_TIMEOUT, MAX_TIMEOUT)
     if not isinstance(timeout, (int, float)) and hasattr(timeout, "as_dict"):
-        phases = {phase: _check_phase_timeout(limit, f"timeout.{phase}") for phase, limit in timeout.as_dict().items()}
+        phases = {phase: _parse_phase_timeout(limit, f"timeout.{phase}") for phase, limit in timeout.as_dict().items()}
         return Timeouts(**phases, whole=getattr(timeout, "whole", math.inf))
-    seconds = _check_phase_timeout(timeout, "timeout")
+    seconds = _parse_phase_timeout(timeout, "timeout")
     if of_a_call:
         return Timeouts(seconds, seconds, seconds, seconds, whole=seconds)
     # Be generous here. Waiting for a connection held by the client's other calls doesn't mean the server is slow.
     return Timeouts(seconds, seconds, seconds, max(seconds, _MIN_POOL_TIMEOUT))
 
 
-def _check_phase_timeout(limit: object, what: str) -> float:
+def _parse_phase_timeout(limit: object, what: str) -> float:
     seconds = MAX_TIMEOUT if limit is None else check_seconds(limit, what)
     if seconds > MAX_TIMEOUT:
         raise InvalidArgumentError(f"{what} must be at most {MAX_TIMEOUT:,} seconds, not {seconds!r}")
@@ -392,7 +392,7 @@ def is_httpx_auth(auth: object) -> TypeGuard[httpx.Auth]:
     return kind is not None and isinstance(auth, kind)
 
 
-def check_auth(auth: httpx.Auth | Token | tuple[str, str] | None) -> httpx.Auth | TokenAuth | tuple[str, str] | None:
+def parse_auth(auth: httpx.Auth | Token | tuple[str, str] | None) -> httpx.Auth | TokenAuth | tuple[str, str] | None:
     """Validate and return credentials.
 
     Raises:

@@ -47,7 +47,7 @@ count_forks = _forks.__len__
 """Returns how many forks separate this process from the first one. Faster than getting the process ID."""
 
 
-def sync_get_connection_owner() -> tuple[object, ...]:
+def identify_process() -> tuple[object, ...]:
     """Return the owner of a blocking client's connections: the process."""
     return (count_forks(),)
 

@@ -7,7 +7,7 @@ from contextvars import ContextVar, Token
 
 from .._base.not_given import NotGiven
 from .._data.arguments import check_seconds
-from .._http.settings import Timeouts, check_timeout
+from .._http.settings import Timeouts, parse_timeout
 
 _deadline: ContextVar[float | None] = ContextVar("stepflow_deadline", default=None)
 _timeouts: ContextVar[Timeouts | None] = ContextVar("stepflow_timeouts", default=None)
@@ -73,11 +73,11 @@ def call_scope(timeout: float | NotGiven | None, *, limits_requests: bool = True
         limits_requests: Whether a number also replaces the client's timeout for each request. Defaults to True.
 
     Raises:
-        InvalidArgumentError: If the timeout is invalid; see `check_timeout`.
+        InvalidArgumentError: If the timeout is invalid; see `parse_timeout`.
     """
     timeouts: Timeouts | None = None
     if not isinstance(timeout, NotGiven) and (limits_requests or timeout is None):
-        timeouts = check_timeout(timeout, of_a_call=True)
+        timeouts = parse_timeout(timeout, of_a_call=True)
     has_phases = limits_requests and hasattr(timeout, "as_dict")
     return deadline_scope(None if has_phases else compute_deadline(timeout), timeouts)
 

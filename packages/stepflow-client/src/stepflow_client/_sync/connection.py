@@ -81,11 +81,11 @@ class Connection:
         strategy = check_choice(settings.strategy, "strategy", ("failover", "spread"))
         is_spread = strategy == "spread" and len(roots) > 1
         root = roots[0]
-        credentials = http_settings.check_auth(settings.auth)
+        credentials = http_settings.parse_auth(settings.auth)
         self.root = root
         self.url = str(root)
         self._urls = [str(url) for url in roots]
-        self.timeout = http_settings.check_timeout(settings.timeout)
+        self.timeout = http_settings.parse_timeout(settings.timeout)
         max_bytes = settings.max_response_bytes
         self.max_response_bytes = check_integer(max_bytes, "max_response_bytes", least=1, most=sys.maxsize)
         self.is_shared = len(roots) > 1
@@ -103,7 +103,7 @@ class Connection:
         self.headers = {"accept": "*/*", "user-agent": "stepflow-client"}
         """Headers to send with every request. A request with additional headers gets its own dict."""
         server = None if settings.server_release is None else make_pinned_server(self.url, settings.server_release)
-        settings = settings._replace(proxy=http_settings.check_proxy(settings.proxy))
+        settings = settings._replace(proxy=http_settings.parse_proxy(settings.proxy))
         # Credentials in a URL are sent only to that server, and `str(root)` leaves them out.
         header = http_settings.build_static_authorization(credentials or (root.user if len(roots) == 1 else None))
         self._signed = {} if header is None else {"authorization": header}
@@ -361,7 +361,7 @@ def build_server_transport(root: ServerUrl, settings: ConnectionSettings) -> Tra
     via = settings.proxy or http_settings.find_environment_proxy(root)
     sender: Transport
     if transport is None and via is None:
-        sender = Pool(root, tls, PoolLimits() if limits is None else http_settings.check_pool_limits(limits))
+        sender = Pool(root, tls, PoolLimits() if limits is None else http_settings.parse_pool_limits(limits))
     else:
         import httpx
 

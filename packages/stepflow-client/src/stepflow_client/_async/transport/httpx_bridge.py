@@ -16,7 +16,7 @@ import httpx
 from ..._concurrency import async_call_with_timeout
 from ..._data.arguments import check_instance
 from ..._http import message_codec
-from ..._http.async_socket import async_get_connection_owner
+from ..._http.async_socket import identify_process_and_loop
 from ..._http.decompression import Decompressor
 from ..._http.event_hooks import Hook, async_call_hooks
 from ..._http.message_codec import HttpError, HttpRequest, HttpResponse
@@ -263,7 +263,7 @@ class ForkSafeTransport(httpx.AsyncHTTPTransport):
         await super().aclose()
 
     def _reset_for_new_owner(self) -> None:
-        home = async_get_connection_owner()
+        home = identify_process_and_loop()
         if self._home is not None and home != self._home:
             super().__init__(**self._settings)
         self._home = home

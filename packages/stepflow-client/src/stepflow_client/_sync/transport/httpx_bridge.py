@@ -22,7 +22,7 @@ from ..._http.decompression import Decompressor
 from ..._http.event_hooks import Hook, sync_call_hooks
 from ..._http.message_codec import HttpError, HttpRequest, HttpResponse
 from ..._http.settings import API_PATH, MAX_TIMEOUT, ServerUrl, Timeouts, check_headers
-from ..._http.sync_socket import sync_get_connection_owner
+from ..._http.sync_socket import identify_process
 from ..._rules.releases import find_operation, get_run_events
 from ...errors import InvalidArgumentError, StepflowClientError
 from .base import Middleware, Stream, Transport
@@ -265,7 +265,7 @@ class ForkSafeTransport(httpx.HTTPTransport):
         super().close()
 
     def _reset_for_new_owner(self) -> None:
-        home = sync_get_connection_owner()
+        home = identify_process()
         if self._home is not None and home != self._home:
             super().__init__(**self._settings)
         self._home = home
