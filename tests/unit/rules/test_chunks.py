@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from stepflow_client._rules.chunks import Chunk, ChunkSizer, ReadAhead, get_input_key, split_concurrency
+from stepflow_client._rules.chunks import Chunk, ChunkSizer, ReadAhead, get_input_id_or_key, split_concurrency
 from stepflow_client.types import ExecutionStatus
 from stepflow_client.types.results import Outcome
 
@@ -81,7 +81,7 @@ def test_a_chosen_size_stays() -> None:
     ],
 )
 def test_the_key_of_an_input(value: Any, key: Any) -> None:
-    assert get_input_key(value) == key
+    assert get_input_id_or_key(value) == key
 
 
 def test_few_inputs_are_read_at_once_where_they_are_large() -> None:

@@ -331,7 +331,7 @@ class Batch:
             self._read_ahead.record_input_size(count, len(text))
             digest.update(b"," + text)
             chunk.indexes.extend(range(self._index, self._index + count))
-            chunk.keys.extend(map(chunks.get_input_key, values))
+            chunk.keys.extend(map(chunks.get_input_id_or_key, values))
             chunk.values.extend(values)
             chunk.texts.append(text)
             chunk.count += count
@@ -343,7 +343,7 @@ class Batch:
             added = len(text) if error is None else 0
             if not is_recorded and chunk.count and chunk.size + added > self._read_ahead.max_bytes:
                 return place
-            index, key = self._index, chunks.get_input_key(value)
+            index, key = self._index, chunks.get_input_id_or_key(value)
             self._index += 1
             chunk.count += 1
             digest.update(b"," + text)

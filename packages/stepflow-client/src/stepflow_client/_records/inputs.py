@@ -214,7 +214,7 @@ def _read_list(source: Any, name: str, form: InputFormat) -> list[Any]:
     if not isinstance(source, str):
         content = source.read() if hasattr(source, "encoding") else reading.read_stream(source.read, name)
         text = content if isinstance(content, str) else reading.decode_text(content, name)
-        value = reading.parse_yaml(text, name) if form == "yaml" else _parse_lines(text, name)
+        value = reading.parse_yaml(text, name) if form == "yaml" else _parse_json_lines(text, name)
     elif source.lower().endswith(_SINGLE_VALUE_EXTENSIONS):
         try:
             value = reading.load_file(source)
@@ -223,20 +223,20 @@ def _read_list(source: Any, name: str, form: InputFormat) -> list[Any]:
                 raise
             value = None
             with suppress(FlowFileError):
-                value = _parse_lines(reading.decode_text(reading.read_file_bytes(source), source), source)
+                value = _parse_json_lines(reading.decode_text(reading.read_file_bytes(source), source), source)
             if value is None:
                 raise
     else:
         # Files with any other extension are usually JSON Lines.
         text = reading.decode_text(reading.read_file_bytes(source), name)
-        value = reading.parse_yaml(text, name) if text.lstrip()[:1] in ("[", "-") else _parse_lines(text, name)
+        value = reading.parse_yaml(text, name) if text.lstrip()[:1] in ("[", "-") else _parse_json_lines(text, name)
     if not isinstance(value, list):
         hint = "for lines of JSON, use the extension .jsonl"
         raise FlowFileError(f"{name} is not a list of inputs", path=name, hint=hint)
     return value
 
 
-def _parse_lines(text: str, name: str) -> list[Any]:
+def _parse_json_lines(text: str, name: str) -> list[Any]:
     values = []
     # Split only on line feeds, because JSON text may contain other line separators.
     for number, line in enumerate(text.split("\n"), start=1):
@@ -287,7 +287,7 @@ def _iter_csv_rows(file: Iterable[str], schema: Mapping[str, Any]) -> Iterator[t
             continue
         if fields is None:
             fields = cells
-            if (wrong := _check_header(cells)) is not None:
+            if (wrong := _find_header_problem(cells)) is not None:
                 yield lines.line_num, wrong
                 return
         elif len(cells) != len(fields):
@@ -301,7 +301,7 @@ def _iter_csv_rows(file: Iterable[str], schema: Mapping[str, Any]) -> Iterator[t
                 yield lines.line_num, error
 
 
-def _check_header(cells: list[str]) -> _BadHeader | None:
+def _find_header_problem(cells: list[str]) -> _BadHeader | None:
     """Return the reason a line can't be a CSV header, or None if it can."""
     try:
         cells[0].encode()

@@ -135,7 +135,7 @@ def split_concurrency(max_concurrency: int | None, servers: int = 1, *, single: 
     return [max_concurrency // lanes + (place < max_concurrency % lanes) for place in range(lanes)]
 
 
-def get_input_key(value: Any) -> str | int | None:
+def get_input_id_or_key(value: Any) -> str | int | None:
     """Return an object's `id`, falling back to its `key`. Return None for any other input."""
     if isinstance(value, dict):
         for name in ("id", "key"):

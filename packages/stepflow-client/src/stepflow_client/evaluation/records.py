@@ -14,7 +14,7 @@ from .._data.arguments import argument_error, check_mapping, check_text, check_t
 from .._data.flow_declarations import get_declared_schema
 from .._data.values import LOCAL_DEPTH, check_json, encode, encode_if_plain, unify_overrides
 from .._records.inputs import read_inputs
-from .._rules.chunks import get_input_key
+from .._rules.chunks import get_input_id_or_key
 from .._runs.stored_flow_form import remove_cases
 from ..errors import FlowFileError, InvalidArgumentError
 from ..flows.reading import FlowSource, load_flow
@@ -117,12 +117,12 @@ def _parse_rows(rows: Iterable[Any], content: Mapping[str, Any], expected: str) 
             yield row
         elif isinstance(row, (dict, Mapping)):
             if "input" in row and not is_flat and row.keys() <= case_keys:
-                name: Any = row.get("name", get_input_key(row["input"]))
+                name: Any = row.get("name", get_input_id_or_key(row["input"]))
                 more: Any = row.get("metadata"), row.get("tags")
                 yield EvaluationCase(name, row["input"], row.get(expected), *more)
             else:
                 value = {key: field for key, field in row.items() if key != expected}
-                name = get_input_key(value)
+                name = get_input_id_or_key(value)
                 yield EvaluationCase(name, value, row.get(expected))
         elif hasattr(row, "inputs") and hasattr(row, "expected_output"):
             metadata = getattr(row, "metadata", None)
