@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from stepflow_client._rules import waiting_times
+from stepflow_client._rules import timing_constants
 
 
 def set_timings(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
     """Change timings of all clients (of both twins) created from now on. Raise ValueError for an unknown name."""
-    monkeypatch.setattr(waiting_times, "DEFAULT", waiting_times.DEFAULT._replace(**changes))
+    monkeypatch.setattr(timing_constants, "DEFAULT", timing_constants.DEFAULT._replace(**changes))

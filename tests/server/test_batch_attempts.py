@@ -325,8 +325,8 @@ async def test_an_error_that_ends_a_batch_says_how_it_continues(way: str, tmp_pa
 KILLED = """
 import sys
 from stepflow_client import SyncStepflowClient
-from stepflow_client._rules import waiting_times
-waiting_times.DEFAULT = waiting_times.DEFAULT._replace(retry_first_pause=0.1)
+from stepflow_client._rules import timing_constants
+timing_constants.DEFAULT = timing_constants.DEFAULT._replace(retry_first_pause=0.1)
 url, journal, name = sys.argv[1:]
 flow = {"name": name, "steps": [], "output": {"$input": "n"}}
 with SyncStepflowClient(url) as client:

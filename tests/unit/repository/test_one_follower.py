@@ -58,7 +58,7 @@ def users(*names: str) -> set[str]:
 
 def test_the_times_of_the_follower_are_its_own() -> None:
     # The time after which a run counts as lost is passed to the rule by what reads runs.
-    timings = "stepflow_client/_rules/waiting_times.py"
+    timings = "stepflow_client/_rules/timing_constants.py"
     assert users(*TIMES) - FOLLOWER == {f"{ROOM}/run_reader.py", timings}
     assert users("lost_grace") == {f"{ROOM}/run_reader.py", timings}
 

@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from stepflow_client import RetryPolicy, StepflowClient, StepflowClientError, SyncStepflowClient
-from stepflow_client._rules import waiting_times
+from stepflow_client._rules import timing_constants
 from stepflow_client._telemetry import tracing
 
 from tests.releases import ROOT
@@ -423,7 +423,7 @@ def test_the_inputs_and_chunks_of_a_batch_are_measured(twin: str, metrics: InMem
 def test_retried_inputs_are_in_flight_again(
     twin: str, metrics: InMemoryMetricReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(waiting_times, "DEFAULT", waiting_times.DEFAULT._replace(retry_first_pause=0.02))
+    monkeypatch.setattr(timing_constants, "DEFAULT", timing_constants.DEFAULT._replace(retry_first_pause=0.02))
     in_flight: list[int] = []
 
     class Failing(Server):

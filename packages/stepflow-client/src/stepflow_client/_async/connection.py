@@ -23,7 +23,7 @@ from .._http import settings as http_settings
 from .._http.connecting import build_ssl_context
 from .._http.message_codec import MIN_TIMEOUT, HeaderItems, HttpError, HttpRequest, HttpResponse
 from .._http.settings import API_PATH, PoolLimits, ServerUrl, Timeouts
-from .._rules import releases as api, waiting_times
+from .._rules import releases as api, timing_constants
 from .._rules.releases import Operation, OperationRequest, Server, identify_server, make_pinned_server
 from .._rules.retries import RetryPolicy, parse_retry_after
 from .._rules.server_loads import ServerLoads
@@ -91,7 +91,7 @@ class Connection:
         """Picks a server for each new run. None unless runs are spread across multiple servers."""
         self.places = len(roots) if is_spread else 1
         """How many servers execute this client's new runs."""
-        self.timings = waiting_times.DEFAULT
+        self.timings = timing_constants.DEFAULT
         """How long to wait, and how far to search."""
         self.config: Callable[[], Mapping[str, Any]] | None = None
         """Returns the server's configuration. None unless it's known (e.g. for an embedded server)."""
