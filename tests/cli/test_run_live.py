@@ -105,7 +105,7 @@ def test_items_are_counted_by_their_steps() -> None:
     end(1, 0)
     end(1, 1, "failed")
     assert run.count_ended_items() == (1, 1)
-    assert run.get_item_states() == ({0}, {1}, {2})
+    assert run.infer_item_states() == ({0}, {1}, {2})
 
 
 @pytest.mark.parametrize(

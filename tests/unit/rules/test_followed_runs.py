@@ -100,7 +100,7 @@ def test_steps_come_in_the_order_of_the_flow() -> None:
     ],
 )
 def test_an_item_has_succeeded_once_its_steps_have(events: list[RunEvent], expected: ItemStates) -> None:
-    assert follow(*events, total=2).get_item_states() == expected
+    assert follow(*events, total=2).infer_item_states() == expected
 
 
 def test_item_counts_of_a_finished_run_come_from_the_server() -> None:

@@ -184,7 +184,7 @@ def test_a_flow_is_stored_once_and_again_under_the_same_tag_if_the_server_has_lo
     assert registry.find_shared_flow_id(b"d") == "f"
     assert registry.is_flow_only_run_by_this_client("f")
     assert not registry.is_flow_only_run_by_this_client("g")
-    registry.forget_flow("f")
+    registry.mark_flow_as_lost("f")
     assert registry.find_shared_flow_id(b"d") is None
     assert registry.choose_flow_tag(b"d") == tag
 
@@ -197,7 +197,7 @@ def test_a_flow_with_a_run_that_nobody_owns_gets_another_tag() -> None:
     registry.end_call(registry.begin_call("f"), is_settled=False)
     assert not registry.is_flow_only_run_by_this_client("f")
     # Neither does it come back because a server has lost it.
-    registry.forget_flow("f")
+    registry.mark_flow_as_lost("f")
     assert registry.find_shared_flow_id(b"d") is None
     assert registry.choose_flow_tag(b"d") != tag
     registry.record_shared_flow(b"d", "f2")
@@ -226,12 +226,12 @@ def test_the_flow_of_a_single_call_is_ours_and_shared_by_none() -> None:
 def test_rivals_are_the_other_calls_of_the_flow() -> None:
     registry = RunRegistry()
     first, other = registry.begin_call("f"), registry.begin_call("g")
-    assert registry.list_other_calls(first) == set()
+    assert registry.list_concurrent_calls(first) == set()
     second = registry.begin_call("f")
-    assert registry.list_other_calls(first) == {second}
-    assert registry.list_other_calls(other) == set()
+    assert registry.list_concurrent_calls(first) == {second}
+    assert registry.list_concurrent_calls(other) == set()
     registry.end_call(second, is_settled=True)
-    assert registry.list_other_calls(first) == set()
+    assert registry.list_concurrent_calls(first) == set()
 
 
 def test_a_lone_run_is_picked() -> None:
@@ -360,4 +360,4 @@ def test_threads_share_them() -> None:
     for thread in threads:
         thread.join(20)
     assert sum(won) == 500
-    assert registry.list_other_calls(registry.begin_call("f")) == set()
+    assert registry.list_concurrent_calls(registry.begin_call("f")) == set()

@@ -40,7 +40,7 @@ def read(steps: list[StepDetails], events: list[RunEvent]) -> tuple[StepTimes, i
     times = StepTimes("r", steps)
     for count, event in enumerate(events, start=1):
         times.add_event(event)
-        if times.is_after_listed_steps(event):
+        if times.is_newer_than_listed_steps(event):
             return times, count
     return times, len(events)
 
@@ -93,7 +93,7 @@ def test_other_runs_and_steps_say_nothing() -> None:
     steps = [listed("a", "completed", 0.0)]
     times, _ = read(steps, [started(0.0, run="below"), started(0.0, "b"), ended(5.0, "b")])
     assert times.add_times_to(steps[0]) == steps[0]
-    assert not any(times.is_after_listed_steps(event) for event in (started(9.0), ended(9.0)))
+    assert not any(times.is_newer_than_listed_steps(event) for event in (started(9.0), ended(9.0)))
 
 
 def test_the_times_of_steps_come_in_the_order_of_their_first_events() -> None:
@@ -113,7 +113,7 @@ def test_the_times_of_steps_come_in_the_order_of_their_first_events() -> None:
     for event in events:
         times.add_event(event)
         items.add_event(event)
-        assert not times.is_after_listed_steps(event), "no steps were listed"
+        assert not times.is_newer_than_listed_steps(event), "no steps were listed"
     at = [BEGIN + timedelta(seconds=second) for second in range(10)]
     assert times.times == [
         StepTime(0, "b", [at[1], at[3]], at[2], "failed"),
@@ -139,7 +139,7 @@ def test_events_at_the_time_of_the_listing_are_not_after_it() -> None:
     seen = []
     for event in (ended(1.0), started(2.0, "b"), started(2.0, "c"), started(2.1, "c")):
         times.add_event(event)
-        seen.append(times.is_after_listed_steps(event))
+        seen.append(times.is_newer_than_listed_steps(event))
     assert seen == [False, False, False, True]
 
 

@@ -192,13 +192,13 @@ class RunFollower:
 
     def get_item_errors(self) -> dict[int, FlowError]:
         """Return the errors read so far for a running batch's failed items, by item index."""
-        failed = self._progress.get_item_states().failed if self._progress is not None else set()
+        failed = self._progress.infer_item_states().failed if self._progress is not None else set()
         return {index: error for index, error in self._errors.items() if error is not None and index in failed}
 
     def get_item_state_codes(self) -> bytes:
         """Return one state code per item (see `STATES`). Empty if nothing is known yet."""
         if self._progress is not None and self._codes[0] != self.version:
-            states, codes = self._progress.get_item_states(), bytearray(self._progress.total)
+            states, codes = self._progress.infer_item_states(), bytearray(self._progress.total)
             for code, indexes in ((_RUNNING, states.running), (_COMPLETED, states.completed), (_FAILED, states.failed)):
                 for index in indexes:
                     if index < len(codes):

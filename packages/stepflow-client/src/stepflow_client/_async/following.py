@@ -272,7 +272,7 @@ class Follower:
                             break
                         continue
                     times.add_event(update)
-                    if times.is_after_listed_steps(update):
+                    if times.is_newer_than_listed_steps(update):
                         break
         return times
 

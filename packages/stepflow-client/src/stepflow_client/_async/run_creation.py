@@ -144,9 +144,9 @@ class LostRunSearch:
         """
         registry, call = self._registry, self.call
         # Calls that start from now on can't have created any of these runs.
-        other_calls = registry.list_other_calls(call)
+        other_calls = registry.list_concurrent_calls(call)
         while True:
-            other_calls &= registry.list_other_calls(call)
+            other_calls &= registry.list_concurrent_calls(call)
             candidates = registry.filter_unowned(runs)
             if not candidates:
                 return None
@@ -272,7 +272,7 @@ class RunCreator:
                 return await self._create_exactly_once(prepared, arguments, registry, recorded)
             except NotFoundError:
                 # The server was restarted without a persistent store, so it no longer has the flow.
-                flows.forget_flow(prepared.copy.flow_id)
+                flows.mark_flow_as_lost(prepared.copy.flow_id)
                 shared = None
                 if not again:
                     raise

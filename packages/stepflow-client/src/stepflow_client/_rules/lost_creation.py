@@ -187,7 +187,7 @@ class RunRegistry:
         with self._lock:
             self._ours.put_newest(flow_id, None)
 
-    def forget_flow(self, flow_id: str) -> None:
+    def mark_flow_as_lost(self, flow_id: str) -> None:
         """Record that the server may have lost a flow, so that it gets stored again with the same tag."""
         with self._lock:
             if flow_id in self._ours:
@@ -236,7 +236,7 @@ class RunRegistry:
             if not others:
                 del self._open[call.flow_id]
 
-    def list_other_calls(self, call: CreationCall) -> set[CreationCall]:
+    def list_concurrent_calls(self, call: CreationCall) -> set[CreationCall]:
         """Return all other calls currently creating a run of the same flow."""
         with self._lock:
             return self._open.get(call.flow_id, set()) - {call}

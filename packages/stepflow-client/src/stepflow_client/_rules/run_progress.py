@@ -215,7 +215,7 @@ class StepTimes:
         else:
             time.attempts.append(event.timestamp)
 
-    def is_after_listed_steps(self, event: RunEvent) -> bool:
+    def is_newer_than_listed_steps(self, event: RunEvent) -> bool:
         """Return whether all listed steps are covered and the event is newer than the list.
 
         A step that fails repeatedly has several end events, but the list shows only the last one.
@@ -389,7 +389,7 @@ class RunProgress:
         """Return how many items have succeeded and how many failed, judging by their steps if there are events."""
         if self.reported is not None and (self.is_over or not self._steps):
             return self.reported.completed, self.reported.failed + self.reported.cancelled
-        items = self.get_item_states()
+        items = self.infer_item_states()
         return len(items.completed), len(items.failed)
 
     def get_item_counts(self) -> dict[str, int]:
@@ -399,7 +399,7 @@ class RunProgress:
         counts = {"total": self.total, "completed": completed, "failed": failed}
         return counts | {others: self.total - completed - failed}
 
-    def get_item_states(self) -> ItemStates:
+    def infer_item_states(self) -> ItemStates:
         """Return the items that have started, with their state inferred from their steps.
 
         Needed because servers don't update a run's item counts until it ends. An item has succeeded once all its steps
