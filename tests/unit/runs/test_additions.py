@@ -11,7 +11,7 @@ from stepflow_client._runs.stored_flow_form import (
     RerunOrigin,
     add_tag_to_flow,
     collect_examples,
-    mark_step_details_as_kept,
+    mark_kept_steps,
     parse_rerun_origin,
     remove_cases,
     restore_flow,
@@ -85,12 +85,12 @@ def test_steps_that_a_rerun_keeps_are_marked_and_have_their_own_component() -> N
     listed = [
         StepDetails(step_id=name, status=ExecutionStatus.COMPLETED, component="/builtin/pin") for name in ("b", "a")
     ]
-    marked = mark_step_details_as_kept(listed, stored)
+    marked = mark_kept_steps(listed, stored)
     assert [(step.step_id, step.component, step.is_kept) for step in marked] == [
         ("b", "/builtin/pin", False),
         ("a", "/x/paid", True),
     ]
-    assert mark_step_details_as_kept(listed, FLOW) == listed
+    assert mark_kept_steps(listed, FLOW) == listed
 
 
 def test_test_cases_are_stored_as_examples() -> None:

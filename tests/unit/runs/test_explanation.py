@@ -10,7 +10,7 @@ import pytest
 from stepflow_client import ErrorCode, ExecutionStatus, FlowError, RunAccount, RunDetails, StepDetails
 from stepflow_client._runs import explanation
 from stepflow_client._runs.explanation import (
-    add_explanations as with_states,
+    add_explained_states as with_states,
     explain_item,
     explain_items,
     find_component_needing_schema,
@@ -18,7 +18,7 @@ from stepflow_client._runs.explanation import (
     iter_item_records,
 )
 from stepflow_client._runs.failure_causes import ItemRecord
-from stepflow_client._runs.failure_hints import find_error_hint, may_component_return
+from stepflow_client._runs.failure_hints import find_run_error_hint, may_component_return
 from stepflow_client.flows.interpreter import NOT_KNOWN, apply_overrides_if_valid
 from stepflow_client.types import ItemCounts, RunArguments, RunItem
 from stepflow_client.types.run_explanation import StepAccount, format_state, get_displayed_step_state
@@ -48,7 +48,7 @@ def explained(content: Any, message: str | None, *steps: StepDetails, **more: An
 
 
 def hint_of(content: Any, step_id: str, given: Any, variables: Any) -> str | None:
-    return find_error_hint(FlowError(message="it failed", step_id=step_id), content, given, variables)
+    return find_run_error_hint(FlowError(message="it failed", step_id=step_id), content, given, variables)
 
 
 def s(name: str, path: str | None = None) -> dict[str, Any]:

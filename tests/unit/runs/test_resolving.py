@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from stepflow_client._runs.failure_causes import ItemRecord
-from stepflow_client._runs.failure_hints import ResolvedInput, resolve_input
+from stepflow_client._runs.failure_hints import ResolvedInput, resolve_step_input
 from stepflow_client.flows.interpreter import NOT_KNOWN
 from stepflow_client.types import ErrorCode, ExecutionStatus, FlowError, StepDetails
 
@@ -26,7 +26,7 @@ FAILED = StepDetails(
 
 def resolve(expression: Any, *steps: StepDetails, status: Any = ExecutionStatus.FAILED, **known: Any) -> ResolvedInput:
     flow = {**FLOW, "steps": [*FLOW["steps"][:2], {**FLOW["steps"][2], "input": expression}]}
-    return resolve_input(ItemRecord(flow, status, None, steps, **known), "send")
+    return resolve_step_input(ItemRecord(flow, status, None, steps, **known), "send")
 
 
 @pytest.mark.parametrize(
@@ -75,4 +75,4 @@ def test_outputs_that_the_server_does_not_tell_are_not_known() -> None:
 
 def test_a_flow_that_is_not_known() -> None:
     item = ItemRecord({}, ExecutionStatus.COMPLETED, None, [DONE])
-    assert resolve_input(item, "load") == ResolvedInput(None, ("the flow",))
+    assert resolve_step_input(item, "load") == ResolvedInput(None, ("the flow",))

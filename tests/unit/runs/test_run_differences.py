@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from stepflow_client import ErrorCode, ExecutionStatus, FlowError, InvalidArgumentError, RunDetails, StepDetails
-from stepflow_client._runs.run_differences import find_run_differences, parse_ignored_paths, select_item
+from stepflow_client._runs.run_differences import find_run_differences, parse_ignored_paths, reduce_to_item
 from stepflow_client._runs.stored_flow_form import RerunOrigin, add_tag_to_flow
 from stepflow_client.types import RunItem
 from stepflow_client.types.runs import RunSnapshot
@@ -169,18 +169,18 @@ def test_invalid_ignore_patterns_are_rejected(pattern: str, problem: str) -> Non
 
 
 def test_a_chosen_item_is_compared_like_a_single_item_run() -> None:
-    chosen = select_item(batch(1, 2, 3), 1)
+    chosen = reduce_to_item(batch(1, 2, 3), 1)
     assert chosen.items == [RunItem(index=0, status=DONE, output=2)]
     assert [(step.item_index, step.output) for step in chosen.steps or ()] == [(0, 2)]
-    assert find_run_differences(chosen, select_item(batch(2), 0)) == []
+    assert find_run_differences(chosen, reduce_to_item(batch(2), 0)) == []
     with pytest.raises(InvalidArgumentError, match=r"^run r has no item 3$"):
-        select_item(batch(1, 2, 3), 3)
+        reduce_to_item(batch(1, 2, 3), 3)
 
 
 def test_a_chosen_item_has_the_status_of_the_run() -> None:
     snapshot = batch(1, 2)
     snapshot = replace(snapshot, items=[RunItem(index=1, status=ExecutionStatus.CANCELLED)])
-    assert select_item(snapshot, 1).details.status is ExecutionStatus.CANCELLED
+    assert reduce_to_item(snapshot, 1).details.status is ExecutionStatus.CANCELLED
 
 
 @pytest.mark.parametrize("steps", [None, "text", [{"component": "/x"}], [STEPS[0], STEPS[0]]])

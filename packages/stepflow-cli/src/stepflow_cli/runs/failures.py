@@ -77,12 +77,12 @@ def find_failure_hint(
         input: The run's input.
         variables: The run's variables.
     """
-    from stepflow_client._command import find_error_hint
+    from stepflow_client._command import find_run_error_hint
 
     error = result.error
     if error is None:
         return None
-    hint = find_error_hint(error, flow, input, variables or {})
+    hint = find_run_error_hint(error, flow, input, variables or {})
     if isinstance(input, list) and error.message.startswith("Input path"):
         return "the input is a list; to run the flow once per item, use 'stepflow batch FLOW INPUTS'"
     if error.message.startswith(_UNSET):

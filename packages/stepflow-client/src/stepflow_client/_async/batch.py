@@ -524,13 +524,13 @@ class Batch:
         """Add hints to an input's error: what to change, and where the step is defined in Python, if known."""
         if error is None:
             return None
-        from .._runs.failure_hints import find_error_hint
+        from .._runs.failure_hints import find_run_error_hint
 
         if self._effective_flow is None:
             from ..flows.interpreter import apply_overrides_if_valid
 
             self._effective_flow = apply_overrides_if_valid(self._content, {"steps": self._arguments.overrides or {}})
-        hint = error.hint or find_error_hint(error, self._effective_flow, value, self._arguments.variables)
+        hint = error.hint or find_run_error_hint(error, self._effective_flow, value, self._arguments.variables)
         return add_python_place_to_hint(replace(error, hint=hint) if hint != error.hint else error, self._flow)
 
 

@@ -200,7 +200,7 @@ class RunReader:
             await self.get_run(run_id)
         return listed
 
-    async def mark_step_details_as_kept(self, run_id: RunId, steps: list[StepDetails]) -> list[StepDetails]:
+    async def mark_kept_steps(self, run_id: RunId, steps: list[StepDetails]) -> list[StepDetails]:
         """Return a run's steps, marking those kept by a rerun and restoring their components from the author's flow.
 
         Args:
@@ -214,7 +214,7 @@ class RunReader:
         except (NotFoundError, UnsupportedByServerError):
             # If a step created the run, its flow may not be stored.
             return steps
-        return stored_flow_form.mark_step_details_as_kept(steps, stored)
+        return stored_flow_form.mark_kept_steps(steps, stored)
 
     async def get_run_step(self, run_id: RunId, step_id: str, *, item_index: int = 0) -> StepDetails:
         """Return a single step of an item."""

@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from .._rules.run_search import QUERY_FIELDS, RunQuery, parse_run_query, quote_word
     from .._rules.timeouts import compute_deadline, deadline_scope
     from .._rules.transport_errors import ANOTHER_SERVICE, get_refused_hint
-    from .._runs.failure_hints import ResolvedInput, find_error_hint
+    from .._runs.failure_hints import ResolvedInput, find_run_error_hint
     from .._runs.run_differences import ABSENT, find_value_changes
     from .._runs.stored_flow_form import collect_examples, remove_cases
     from .._stores.journal import Journal
@@ -78,7 +78,7 @@ __all__ = [
     "add_env_variables", "add_explanation_hint", "add_hints_and_fixes", "apply_patch", "async_compute",
     "build_initial_progress", "check_and_complete_arguments", "check_json", "check_run_id", "check_source",
     "check_text", "collect_examples", "compute_deadline", "deadline_scope", "describe_certificate_problem", "encode",
-    "expectation_of", "explain_missing_file", "find_error_hint", "find_nearest", "find_recovery_warnings",
+    "expectation_of", "explain_missing_file", "find_nearest", "find_recovery_warnings", "find_run_error_hint",
     "find_value_changes", "format_junit_xml", "format_type", "get_logger", "get_refused_hint",
     "get_stepflow_user_folder", "get_subflow_node", "group_failures", "infer_flow_types", "infer_from_text",
     "infer_input_from_uses", "infer_variable_type", "install_command", "is_data_object", "is_loopback", "is_read_once",
@@ -139,7 +139,7 @@ __getattr__, __dir__ = make_lazy_exports(
         "._rules.run_search": ["QUERY_FIELDS", "RunQuery", "quote_word", "parse_run_query"],
         "._rules.timeouts": ["compute_deadline", "deadline_scope"],
         "._rules.transport_errors": ["ANOTHER_SERVICE", "get_refused_hint"],
-        "._runs.failure_hints": ["find_error_hint", "ResolvedInput"],
+        "._runs.failure_hints": ["find_run_error_hint", "ResolvedInput"],
         "._runs.run_differences": ["ABSENT", "find_value_changes"],
         "._runs.stored_flow_form": ["collect_examples", "remove_cases"],
         "._stores.journal": ["Journal"],

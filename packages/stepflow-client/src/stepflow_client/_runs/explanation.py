@@ -27,7 +27,7 @@ def explain_item(run_id: str, index: int, item: ItemRecord, schemas: Mapping[str
         item: The information recorded about the item.
         schemas: Component input schemas by path, in addition to those of builtin components.
     """
-    from .failure_hints import find_failure_hint
+    from .failure_hints import find_step_failure_hint
 
     cause, error, definition = item.cause, item.error, item.definitions.get(item.cause.step_id or "")
     steps = [_explain_step(item, name) for name in dict.fromkeys([*item.definitions, *item.listed])]
@@ -45,9 +45,9 @@ def explain_item(run_id: str, index: int, item: ItemRecord, schemas: Mapping[str
         kind=cause.kind,
         cause=cause.step_id,
         error=error,
-        hint=find_failure_hint(item.evaluation, definition, message, schemas),
+        hint=find_step_failure_hint(item.evaluation, definition, message, schemas),
         steps=steps,
-        unknown=tuple(_iter_unknown_facts(item, steps)),
+        unknown=tuple(_describe_unknown_facts(item, steps)),
     )
 
 
@@ -65,7 +65,7 @@ def explain_steps(snapshot: RunSnapshot, items: Iterable[RunItem] | None = None)
     return {(index, step.step_id): step for index, account in accounts.items() for step in account.steps}
 
 
-def add_explanations(snapshot: RunSnapshot) -> RunSnapshot:
+def add_explained_states(snapshot: RunSnapshot) -> RunSnapshot:
     """Add states to a snapshot's steps, and a count of the failed items in its sub-runs."""
     steps, flow, details = snapshot.steps, snapshot.flow, snapshot.details
     items, counts = snapshot.items, details.items
@@ -189,7 +189,7 @@ def _used_default_output(item: ItemRecord, definition: Mapping[str, Any], listed
     return None if may_component_return(str(definition.get("component")), listed.output) else True
 
 
-def _iter_unknown_facts(item: ItemRecord, steps: Sequence[StepAccount]) -> Iterator[str]:
+def _describe_unknown_facts(item: ItemRecord, steps: Sequence[StepAccount]) -> Iterator[str]:
     """Describe everything that couldn't be determined."""
     if not item.has_steps:
         yield "this server does not report the steps of this item"

@@ -81,7 +81,7 @@ class ItemRecord:
         is_lost = self.error is not None and self.error.code in _LOST
         return self.status is ExecutionStatus.COMPLETED or (self.status in FAILED_STATUSES and not is_lost)
 
-    def _get_failures_of_expression(self, expression: Any) -> list[Failure] | None:
+    def _find_evaluation_failures(self, expression: Any) -> list[Failure] | None:
         """Return an expression's failures. Empty if it has a value, and None if that can't be determined."""
         try:
             self.evaluation.evaluate(expression)
@@ -120,7 +120,7 @@ class ItemRecord:
                 return None
             return named["id"] if named["id"] in self.listed and self._has_step_failed(named["id"]) else step_id
         key = _get_error_key(error)
-        failures = self._get_failures_of_expression(self.definitions[step_id].get("input"))
+        failures = self._find_evaluation_failures(self.definitions[step_id].get("input"))
         if failures == []:
             return step_id
         if key is None:
@@ -158,7 +158,7 @@ class ItemRecord:
         if not self.has_steps:
             named = self._step_named_by_server
             return Cause("step", named) if named else Cause("stall" if self.stalled_step else "unknown")
-        failures = self._get_failures_of_expression(self.flow.get("output")) or []
+        failures = self._find_evaluation_failures(self.flow.get("output")) or []
         roots = [None if failure.step is None else self.find_root_cause(failure.step) for failure in failures]
         for failure, root in zip(failures, roots, strict=True):
             if root is None and failure.message == self.error.message:
@@ -202,7 +202,7 @@ class ItemRecord:
             return key == _get_error_key(self.error)
         if self._step_named_by_server is not None:
             return self._step_named_by_server == step_id
-        failures = self._get_failures_of_expression(self.definitions.get(step_id, {}).get("input"))
+        failures = self._find_evaluation_failures(self.definitions.get(step_id, {}).get("input"))
         if failures and failures[0].is_sure and all(failure.step is None for failure in failures):
             return any(failure.message == self.error.message for failure in failures)
         # Any other message could have come from the step's component.

@@ -31,7 +31,7 @@ class ResolvedInput(Record):
     """Why parts of the input have no value, e.g. `Path $.card not found` or `charge_card failed`."""
 
 
-def resolve_input(item: ItemRecord, step_id: str) -> ResolvedInput:
+def resolve_step_input(item: ItemRecord, step_id: str) -> ResolvedInput:
     """Resolve the references in a step's input, using the recorded outcomes of other steps."""
     definition = item.definitions.get(step_id)
     if definition is None:
@@ -67,7 +67,7 @@ def may_component_return(component: str, value: Any) -> bool:
     return _find_mismatch(value, schema) is None
 
 
-def find_error_hint(error: FlowError, flow: Mapping[str, Any], input: Any, variables: Any) -> str | None:
+def find_run_error_hint(error: FlowError, flow: Mapping[str, Any], input: Any, variables: Any) -> str | None:
     """Suggest what to change after a run has failed, based on its flow, arguments and error, or return None.
 
     Args:
@@ -77,10 +77,10 @@ def find_error_hint(error: FlowError, flow: Mapping[str, Any], input: Any, varia
         variables: The run's variables, or `NOT_KNOWN`.
     """
     evaluation = RecordedEvaluation(flow, input, variables, {}, is_over=False)
-    return find_failure_hint(evaluation, get_steps_by_id(flow).get(error.step_id or ""), error.message)
+    return find_step_failure_hint(evaluation, get_steps_by_id(flow).get(error.step_id or ""), error.message)
 
 
-def find_failure_hint(
+def find_step_failure_hint(
     evaluation: RecordedEvaluation,
     step: Mapping[str, Any] | None,
     message: str,

@@ -21,7 +21,7 @@ from ..types.runs import RunSnapshot
 from .stored_flow_form import parse_rerun_origin
 
 
-def _index_items(snapshot: RunSnapshot) -> dict[int, dict[str, Any]]:
+def _index_comparable_items(snapshot: RunSnapshot) -> dict[int, dict[str, Any]]:
     """Return what to compare for each item: its status, output and error, and its steps by ID.
 
     A step that didn't run because another step failed gets the status `not_run` and no error. Steps kept by a rerun are
@@ -43,7 +43,7 @@ def _index_items(snapshot: RunSnapshot) -> dict[int, dict[str, Any]]:
     return items
 
 
-def select_item(snapshot: RunSnapshot, index: int) -> RunSnapshot:
+def reduce_to_item(snapshot: RunSnapshot, index: int) -> RunSnapshot:
     """Reduce a run to one of its items, as if it were the only one.
 
     Raises:
@@ -80,7 +80,7 @@ def find_run_differences(a: RunSnapshot, b: RunSnapshot, ignored: Sequence[Path]
 
     before, after = ({"status": run.details.status.value, "flow": _index_flow_steps(run.flow or {})} for run in (a, b))
     differences = [make_difference(change) for change in find_value_changes(before, after, (), ignored)]
-    items = [_index_items(snapshot) for snapshot in (a, b)]
+    items = [_index_comparable_items(snapshot) for snapshot in (a, b)]
     is_batch = any(len(item) > 1 for item in items)
     for item in () if is_batch else (*items[0].values(), *items[1].values()):
         # Skip the only item's status, because it's the same as the run's.

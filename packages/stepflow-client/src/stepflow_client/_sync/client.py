@@ -1267,7 +1267,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         check_flag(include_times, "include_times")
         with call_scope(timeout):
             listed = self._runs.get_run_steps(run_id, item_index=item_index)
-            steps = self._runs.mark_step_details_as_kept(listed.run_id, listed.steps)
+            steps = self._runs.mark_kept_steps(listed.run_id, listed.steps)
             if include_times:
                 times = self._services.follower.read_step_times_from_events(listed.run_id, steps, timeout)
                 steps = [times.add_times_to(step) for step in steps]
@@ -1306,7 +1306,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         """
         with call_scope(timeout):
             step = self._runs.get_run_step(run_id, step_id, item_index=item_index)
-            return (self._runs.mark_step_details_as_kept(run_id, [step]))[0]
+            return (self._runs.mark_kept_steps(run_id, [step]))[0]
 
     def get_run_flow(self, run_id: RunId, *, timeout: float | NotGiven | None = NOT_GIVEN) -> StoredFlow:
         """Return a run's flow, without the tag the client adds. For its examples, use `get_flow`.
@@ -1834,7 +1834,7 @@ def _add_failure_hint(result: FlowResult, flow: FlowSource, input: Any, override
     source = resolve_flow_argument(flow)
     if isinstance(source, StoredFlowId) or result.error is None:
         return result
-    from .._runs.failure_hints import find_error_hint
+    from .._runs.failure_hints import find_run_error_hint
     from ..flows.interpreter import NOT_KNOWN, apply_overrides_if_valid
     from ..flows.python_positions import describe_python_place
 
@@ -1843,7 +1843,7 @@ def _add_failure_hint(result: FlowResult, flow: FlowSource, input: Any, override
         effective = apply_overrides_if_valid(load_flow(source), overrides)
         # A list holds the only input, because a bare list would be a batch.
         value = input[0] if isinstance(input, (list, tuple)) else input
-        hint = find_error_hint(result.error, effective, value, values)
+        hint = find_run_error_hint(result.error, effective, value, values)
     except FlowFileError:
         # The file is gone, but what matters here is the run's failure.
         return result

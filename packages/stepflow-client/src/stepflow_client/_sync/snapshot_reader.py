@@ -20,9 +20,9 @@ from .._rules import releases as api
 from .._rules.failure_groups import MAX_GROUPS_SHOWN, group_failures
 from .._rules.run_progress import RunProgress
 from .._rules.timeouts import call_scope
-from .._runs.explanation import add_explanations, explain_items, find_component_needing_schema
+from .._runs.explanation import add_explained_states, explain_items, find_component_needing_schema
 from .._runs.pinned_steps import PIN_COMPONENT
-from .._runs.stored_flow_form import mark_step_details_as_kept, parse_rerun_origin, restore_flow
+from .._runs.stored_flow_form import mark_kept_steps, parse_rerun_origin, restore_flow
 from ..errors import InvalidArgumentError, NotFoundError, StepflowClientError, UnsupportedByServerError
 from ..flows.components import Components, parse_components
 from ..flows.graph import get_steps_by_id
@@ -222,10 +222,10 @@ class SnapshotReader:
         details = run.state
         if "counts" in parts:
             details = replace(details, items=self._count_items(run))
-        snapshot = add_explanations(RunSnapshot(
+        snapshot = add_explained_states(RunSnapshot(
             details=details,
             items=items,
-            steps=None if steps is None else mark_step_details_as_kept(steps, stored or {}),
+            steps=None if steps is None else mark_kept_steps(steps, stored or {}),
             flow=None if stored is None else restore_flow(stored),
             arguments=run.read_arguments() if "arguments" in parts else None,
             counts=details.items if "counts" in parts else None,
@@ -242,7 +242,7 @@ class SnapshotReader:
         self, run_ids: tuple[RunId, RunId], ignore: str | Iterable[str], items: tuple[int, int] | None
     ) -> RunComparison:
         """Return the differences between two runs, or between one item from each."""
-        from .._runs.run_differences import find_run_differences, parse_ignored_paths, select_item
+        from .._runs.run_differences import find_run_differences, parse_ignored_paths, reduce_to_item
         from ..types.reruns import RunComparison
 
         patterns = parse_ignored_paths(ignore)
@@ -255,7 +255,7 @@ class SnapshotReader:
         can = self.get_capabilities()
         one, other = sync_gather(reads, 2)
         if pair is not None:
-            one, other = select_item(one, pair[0]), select_item(other, pair[1])
+            one, other = reduce_to_item(one, pair[0]), reduce_to_item(other, pair[1])
         return RunComparison(
             a=one.details,
             b=other.details,

@@ -20,7 +20,7 @@ from .._rules.run_progress import StepTime
 from .._rules.timeouts import call_scope
 from .._runs.explanation import explain_items, iter_item_records
 from .._runs.failure_causes import ItemRecord
-from .._runs.failure_hints import ResolvedInput, resolve_input
+from .._runs.failure_hints import ResolvedInput, resolve_step_input
 from ..errors import InvalidArgumentError
 from ..types import FlowVariable, ListItemsResponse, RunArguments, RunDetails, RunItem, RunSnapshot, StepDetails
 from ..types.model_base import Shown
@@ -89,7 +89,7 @@ class RunReport(Shown):
             if not items:
                 raise InvalidArgumentError(f"the run has no item {item_index}")
             self._item_records.update(iter_item_records(self.snapshot, items, is_masked=True))
-        return resolve_input(self._item_records[item_index], step_id)
+        return resolve_step_input(self._item_records[item_index], step_id)
 
     @cached_property
     def _item_records(self) -> dict[int, ItemRecord]:
