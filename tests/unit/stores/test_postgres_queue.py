@@ -429,14 +429,14 @@ def test_an_outage_fails_reads_and_keeps_changes() -> None:
     third.cancel()
     plain = FakeConnection()
     database._connection = _Connection(plain)
-    database._handle_outage(database._jobs[0], DOWN)
+    database._fail_reads_and_report_outage(database._jobs[0], DOWN)
     assert plain.closed
     assert (first.exception(), second.done(), [job.name for job in database._jobs]) == (DOWN, False, ["do b"])
     assert (database._failure, database._retry_at, database.warnings) == ("it is down", 105.0, [])
-    database._handle_outage(database._jobs[0], DOWN)
+    database._fail_reads_and_report_outage(database._jobs[0], DOWN)
     assert database.warnings == [], "the outage was already known"
     database._failure = None
-    database._handle_outage(database._jobs[0], DOWN)
+    database._fail_reads_and_report_outage(database._jobs[0], DOWN)
     assert len(database.warnings) == 1
 
 
@@ -628,14 +628,14 @@ def test_a_forked_child_drops_the_jobs_and_connection_of_its_parent(monkeypatch:
     inherited: list[object] = []
     monkeypatch.setattr(module, "_inherited", inherited)
     database, plain = Database(), FakeConnection()
-    assert database._get_process_lock() is database.condition
+    assert database._get_fork_safe_lock() is database.condition
     database._connection = connection = _Connection(plain)
     database.add("a")
     database._process = -1
     database.close()
     database.__del__()
     assert (len(database._jobs), plain.closed) == (1, False)
-    assert database._get_process_lock() is database._changed is not database.condition
+    assert database._get_fork_safe_lock() is database._changed is not database.condition
     assert database._connection is None
     assert (len(database._jobs), inherited) == (0, [connection])
     database._connection = _Connection(plain)

@@ -197,7 +197,7 @@ class KeyedRuns:
         if not self._recorder.is_on:
             return
         if (entry := self._recorder.find_history_entry(run.run_id)) is not None:
-            self._recorder.add_labels(entry)
+            self._recorder.add_current_labels(entry)
             return
         # Whichever call created the run, this client's user asked for it, with these arguments.
         if older is None:

@@ -428,7 +428,7 @@ class RunCreator:
             # A call that's cancelled, for example, isn't settled: no other call may claim a run it left behind.
             registry.end_call(call, is_settled=call.is_settled, run_id=run_id)
             if entry is not None:
-                self._recorder.complete_history_entry(entry, made_id, is_settled=call.is_settled)
+                self._recorder.confirm_or_remove_entry(entry, made_id, is_settled=call.is_settled)
 
     async def _find_lost_run(self, search: LostRunSearch, template: _RunTemplate) -> responses.StartedRun | None:
         """Return the run created by a failed request, or None if there isn't one and the request should be resent.

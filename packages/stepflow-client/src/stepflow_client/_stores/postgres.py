@@ -163,7 +163,7 @@ class SharedDatabase(FailureReporter):
             is_durable: Whether to wait up to a second for the change to be written, unless the database is down.
         """
         job = _Job(name, change, Future(), run_id, size)
-        with self._get_process_lock():
+        with self._get_fork_safe_lock():
             if len(self._jobs) >= _MAX_CHANGES or self._size + size > _MAX_SIZE:
                 self._lost.append(run_id)
                 return
@@ -181,7 +181,7 @@ class SharedDatabase(FailureReporter):
             StepflowClientError: If the database can't be reached, or doesn't respond in time.
         """
         job = _Job(name, action, Future())
-        with self._get_process_lock():
+        with self._get_fork_safe_lock():
             is_down = self._failure is not None and (bool(self._jobs) or time.monotonic() < self._retry_at)
             if not is_down:
                 self._enqueue(job)
@@ -238,7 +238,7 @@ class SharedDatabase(FailureReporter):
         if vars(self).get("_connection") is not None and self._process == os.getpid():
             self._disconnect()
 
-    def _get_process_lock(self) -> threading.Condition:
+    def _get_fork_safe_lock(self) -> threading.Condition:
         """Return the lock. In a fork, start over: the changes and the connection belong to the parent process."""
         if self._process != os.getpid():
             _inherited.append(self._connection)
@@ -296,7 +296,7 @@ class SharedDatabase(FailureReporter):
                         self._disconnect()
                     continue
                 else:
-                    self._handle_outage(jobs[0], error)
+                    self._fail_reads_and_report_outage(jobs[0], error)
                     if jobs[0].run_id is not None:
                         with self._changed:
                             self._changed.wait_for(lambda: not self._jobs or self._is_closing, delay)
@@ -326,7 +326,7 @@ class SharedDatabase(FailureReporter):
         if is_empty:
             self._report_unrecorded_runs()
 
-    def _handle_outage(self, job: _Job, error: Exception) -> None:
+    def _fail_reads_and_report_outage(self, job: _Job, error: Exception) -> None:
         """Close the connection, fail pending reads, and report the outage unless the database was already down."""
         with self._changed:
             self._disconnect()

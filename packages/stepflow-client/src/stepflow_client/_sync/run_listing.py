@@ -117,14 +117,14 @@ class RunLister:
                         yield run
             return
         # Runs are listed newest first, so stop at the first one that's too old.
-        min_run_id = "" if ids is None else ids.min_run_id
+        min_run_id = "" if ids is None else ids.run_id_lower_bound
         with closing(self._iterate_runs_in_window(request)) as runs:
             for run in runs:
                 if run.run_id < min_run_id:
                     return
                 if ids is None or ids.includes(run):
                     if ids is not None and (entry := ids.pending.get(run.flow_id)) is not None:
-                        self._recorder.complete_history_entry(entry.run_id, run.run_id, is_settled=True)
+                        self._recorder.confirm_or_remove_entry(entry.run_id, run.run_id, is_settled=True)
                     yield run
 
     def _iterate_runs_in_window(self, request: _ListRequest) -> Generator[RunDetails, None, None]:

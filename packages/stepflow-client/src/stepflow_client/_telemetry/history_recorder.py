@@ -59,7 +59,7 @@ class LabeledRuns(NamedTuple):
         return run.run_id in self.run_ids or run.flow_id in self.pending
 
     @property
-    def min_run_id(self) -> str:
+    def run_id_lower_bound(self) -> str:
         """A lower bound for the runs' IDs, each of which starts with the run's creation time."""
         times = [int(1000 * (entry.created_at.timestamp() - _MAX_CREATION)) for entry in self.pending.values()]
         digits = [f"{milliseconds:012x}" for milliseconds in times]
@@ -135,7 +135,7 @@ class Recorder:
             raise InvalidArgumentError("labels require a history", hint="StepflowClient(history=History())")
         return checked
 
-    def complete_history_entry(self, entry_id: str, run_id: str | None, *, is_settled: bool) -> None:
+    def confirm_or_remove_entry(self, entry_id: str, run_id: str | None, *, is_settled: bool) -> None:
         """Complete a run's entry, or remove it if the run definitely doesn't exist."""
         if self.history is not None and (run_id is not None or is_settled):
             self.history.confirm(entry_id, run_id)
@@ -143,7 +143,7 @@ class Recorder:
     def record_run(self, run_id: str | None, run: CreatedRun) -> str | None:
         """Record a run and return the entry's ID, or None without a history.
 
-        For a run about to be created, pass None as `run_id` and call `complete_history_entry` afterward. That way, the
+        For a run about to be created, pass None as `run_id` and call `confirm_or_remove_entry` afterward. That way, the
         run leaves a trace even if the process exits.
         """
         if self.history is None:
@@ -168,7 +168,7 @@ class Recorder:
             **about,
         )
 
-    def add_labels(self, entry: HistoryEntry) -> None:
+    def add_current_labels(self, entry: HistoryEntry) -> None:
         """Add the current call's labels to a run already recorded, without changing existing labels."""
         if self.history is not None and (labels := _labels.get()) and not labels.keys() <= entry.labels.keys():
             self.history.annotate(entry.run_id, labels={**labels, **entry.labels})
