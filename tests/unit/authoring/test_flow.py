@@ -387,7 +387,7 @@ def test_attributes_of_the_function_hide_nothing() -> None:
     def body(given: Any) -> Any:
         return given
 
-    vars(body).update(run="other", schemas="other", _built="other")
+    vars(body).update(run="other", schemas="other", _built_flow="other")
     made = flow(body)
     assert (made.__name__, made.to_dict()["output"]) == ("body", {"$input": "$"})
     assert callable(made.run)

@@ -138,7 +138,7 @@ def build_flow(name: str, parts: FlowSignature, call: Call, options: Mapping[str
             if result is None and kind not in (None, type(None)):
                 message = f"the function returns nothing, but its output is {_fields.get_type_name(kind)}"
                 raise authoring_error(message, "return the output of the flow")
-            output = None if result is None else scope.convert_value(result)
+            output = None if result is None else scope.encode_value(result)
     _name_steps(scope)
     with set_call_place(ending):
         try:
@@ -244,7 +244,7 @@ def _render_steps(scope: Scope) -> list[dict[str, Any]]:
 
 
 def _render_value(value: Any) -> Any:
-    """Render a result of `Scope.convert_value` as in a flow file."""
+    """Render a result of `Scope.encode_value` as in a flow file."""
     match value:
         case Read(source=Step() as step, path=path):
             return {"$step": step.step_id, **({"path": expressions.format_path(path)} if path else {})}

@@ -54,8 +54,8 @@ def when(condition: Any, then: Any, otherwise: Any = NOT_GIVEN) -> Any:
         kind = field_types.get_type_name(read.kind)
         raise authoring_error(f"{read.label} is not a bool but {kind}, and servers treat 0, empty text and empty lists "
                      "as true", "to check that it exists, write when(exists(value), ...)")  # fmt: skip
-    other = NOT_GIVEN if otherwise is NOT_GIVEN else scope.convert_value(otherwise)
-    return Value(Condition(scope.convert_value(condition), scope.convert_value(then), other))
+    other = NOT_GIVEN if otherwise is NOT_GIVEN else scope.encode_value(otherwise)
+    return Value(Condition(scope.encode_value(condition), scope.encode_value(then), other))
 
 
 def exists(value: object) -> bool:
@@ -98,7 +98,7 @@ def coalesce(*alternatives: Any) -> Any:
         alternatives: The values to try, in order.
     """
     scope = get_current_scope("coalesce()")
-    return Value(Coalesce(tuple(scope.convert_value(alternative) for alternative in alternatives)))
+    return Value(Coalesce(tuple(scope.encode_value(alternative) for alternative in alternatives)))
 
 
 @overload
@@ -157,7 +157,7 @@ def if_unset(variable: T1, otherwise: T2) -> T1 | T2:
     read = value.__stepflow__ if type(value) is Value else None
     if not isinstance(read, Read) or not isinstance(read.source, str):
         raise authoring_error("if_unset() expects a variable of the flow", "use coalesce() for other values")
-    return Value(read._replace(default=scope.convert_value(otherwise)))  # type: ignore[return-value]
+    return Value(read._replace(default=scope.encode_value(otherwise)))  # type: ignore[return-value]
 
 
 def construct(kind: Callable[P, T], /, *arguments: P.args, **fields: P.kwargs) -> T:

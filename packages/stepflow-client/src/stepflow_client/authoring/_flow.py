@@ -14,7 +14,7 @@ from .._base.not_given import NOT_GIVEN
 from ..errors import InvalidArgumentError
 from ._lazy_imports import arguments, suggestions
 from ._methods import FlowMethods, InputT, OutputT
-from ._places import Place, find_caller, set_context_variable
+from ._places import Place, find_calling_user_frame, set_context_variable
 from ._scopes import check_decorated_function, encode_data, get_current_scope
 from ._values import authoring_error
 
@@ -122,7 +122,7 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
         Raises:
             AuthoringError: If the function does something a flow can't do.
         """
-        return self._built.definition
+        return self._built_flow.definition
 
     __flow__ = to_dict
 
@@ -188,12 +188,12 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
     @property
     def places(self) -> Mapping[Path, Place]:
         """Where each part was written in Python, by its path in `to_dict()`."""
-        return self._built.places
+        return self._built_flow.places
 
     @property
     def component_schemas(self) -> dict[str, tuple[Any, Any]]:
         """Input and output schemas of the components the flow calls, by path."""
-        return {path: component.schemas for path, component in self._built.components.items()}
+        return {path: component.schemas for path, component in self._built_flow.components.items()}
 
     def variables(self, *arguments: P.args, **variables: P.kwargs) -> FlowValues[P]:
         """Return values to pass as `variables=` when running the flow, checked by type checkers.
@@ -286,14 +286,14 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
             raise InvalidArgumentError(f"the flow {self.name} already has one with the name {name!r}")
         about = {} if description is None else {"description": arguments.check_text(description, "description")}
         entries.append({"name": name, **about, "input": encode_data(input, "the input"), **more})
-        self.__dict__.pop("_built", None)
+        self.__dict__.pop("_built_flow", None)
 
     @cached_property
     def _parsed_signature(self) -> building.FlowSignature:
         return building.parse_signature(self.function, self._local_names)
 
     @cached_property
-    def _built(self) -> building.BuiltFlow:
+    def _built_flow(self) -> building.BuiltFlow:
         test: dict[str, Any] = {}
         config = self._options.get("test_config")
         if config is not None:
@@ -377,7 +377,7 @@ def flow(
         is_path = isinstance(test_config, str)
         config = test_config if is_path else arguments.check_mapping(test_config, "test_config")
         options["test_config"] = encode_data(config, "test_config")
-    frame = find_caller()
+    frame = find_calling_user_frame()
     # Annotations may refer to classes that are local to the caller.
     names = {} if frame.f_locals is frame.f_globals else dict(frame.f_locals)
 

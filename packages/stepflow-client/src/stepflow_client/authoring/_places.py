@@ -44,7 +44,7 @@ class Place(NamedTuple):
         return f"{self.shown_file}:{self.line}"
 
 
-def find_caller() -> FrameType:
+def find_calling_user_frame() -> FrameType:
     """Return the nearest calling frame outside this package and libraries."""
     frame = sys._getframe(1)
     while not is_user_code(frame) and frame.f_back is not None:
@@ -111,7 +111,7 @@ def find_call_place() -> Place:
     """Return the position of the current call in the flow's code."""
     if (fixed := _fixed_place.get()) is not None:
         return fixed
-    frame = find_caller()
+    frame = find_calling_user_frame()
     code = frame.f_code
     _, positions, names = _get_code_positions(code)
     line, end_line, column, end = positions[frame.f_lasti // 2]

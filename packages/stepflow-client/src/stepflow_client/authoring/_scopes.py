@@ -61,25 +61,25 @@ class Scope:
         """Add any steps to this flow inside the block."""
         return set_context_variable(_current, self)
 
-    def convert_value(self, value: Any) -> Any:
+    def encode_value(self, value: Any) -> Any:
         """Return a copy of a value as plain data and expressions.
 
         Raises:
             AuthoringError: If it contains values of another flow, or something JSON can't represent.
         """
         try:
-            return self._convert_part(value)
+            return self._encode_part(value)
         except RecursionError:
             raise make_depth_error("a value") from None
 
-    def _convert_part(self, value: Any) -> Any:
+    def _encode_part(self, value: Any) -> Any:
         if type(value) is Value:
             return self._rebind_expression(value.__stepflow__)
         if isinstance(value, Expression):
             return self._rebind_expression(value)
         if type(value) not in _PLAIN and json_encoding.is_non_json_scalar(value):
             # Enum members end up here even if they are also strings or numbers.
-            return self._convert_part(json_encoding.encode_scalar(value))
+            return self._encode_part(json_encoding.encode_scalar(value))
         if isinstance(value, str):
             if REPR_PREFIX in value:
                 raise authoring_error(f"the text {arguments.short_repr(value)} was made from a value of the flow",
@@ -92,16 +92,16 @@ class Scope:
                 raise authoring_error(f"{value} is not a number that JSON can represent")
             return value
         if isinstance(value, (list, tuple)):
-            return [self._convert_part(element) for element in value]
+            return [self._encode_part(element) for element in value]
         if not isinstance(value, Mapping):
             parts = encode_object(value)
-            return parts if isinstance(parts, Literal) else self._convert_part(parts)
+            return parts if isinstance(parts, Literal) else self._encode_part(parts)
         if (word := expressions.get_keyword(value)) is not None:
             raise authoring_error(f"an object with the key {word!r} is an expression of flow files", _KEYWORD_HINT)
         for key in value:
             if not isinstance(key, str):
                 raise authoring_error(f"{arguments.short_repr(key)} cannot be a key: JSON keys are strings")
-        return {self._convert_part(key): self._convert_part(part) for key, part in value.items()}
+        return {self._encode_part(key): self._encode_part(part) for key, part in value.items()}
 
     def _rebind_expression(self, expression: Expression) -> Any:
         """Rewrite an expression so that values of outer flows are read from variables.
@@ -112,14 +112,14 @@ class Scope:
         match expression:
             case Read():
                 read = expression if expression.scope is self else self._capture_outer_read(expression)
-                return read if read.default is NOT_GIVEN else read._replace(default=self._convert_part(read.default))
+                return read if read.default is NOT_GIVEN else read._replace(default=self._encode_part(read.default))
             case Condition(condition, then, otherwise):
-                other = NOT_GIVEN if otherwise is NOT_GIVEN else self._convert_part(otherwise)
-                return Condition(self._convert_part(condition), self._convert_part(then), other)
+                other = NOT_GIVEN if otherwise is NOT_GIVEN else self._encode_part(otherwise)
+                return Condition(self._encode_part(condition), self._encode_part(then), other)
             case Coalesce(alternatives):
-                return Coalesce(tuple(map(self._convert_part, alternatives)))
+                return Coalesce(tuple(map(self._encode_part, alternatives)))
             case Record(kind, fields):
-                return self._convert_part(encode_fields(kind, fields))
+                return self._encode_part(encode_fields(kind, fields))
         return expression
 
     def _capture_outer_read(self, read: Read) -> Read:
@@ -131,7 +131,7 @@ class Scope:
             raise authoring_error(f"{read.label} is a value of {within}, which does not enclose this place",
                          "the values of a sub-flow are only available inside it; return what you need")  # fmt: skip
         assert self.outer is not None
-        value = self.outer.convert_value(Value(read))
+        value = self.outer.encode_value(Value(read))
         start = read.scope.input_name if read.source is None else getattr(read.source, "label", read.source)
         base = name = "_".join(filter(str.isidentifier, map(str, (start, *read.path)))) or "value"
         number = 1

@@ -75,15 +75,15 @@ class Component:
             raise authoring_error(f"{self.function.__name__}(): {error}", hint) from None
         options = {name: bound.pop(name) for name in OPTIONS if name in bound and name not in names}
         if input_name is not None:
-            input = scope.convert_value(bound[input_name]) if input_name in bound else NOT_GIVEN
+            input = scope.encode_value(bound[input_name]) if input_name in bound else NOT_GIVEN
         else:
             content: dict[str, Any] = {}
             for name, value in bound.items():
                 parameter = signature.parameters[name]
                 if parameter.kind is parameter.VAR_KEYWORD:
-                    content |= {key: scope.convert_value(part) for key, part in value.items()}
+                    content |= {key: scope.encode_value(part) for key, part in value.items()}
                 elif type(value) is Value or value is not None or parameter.default is not None:
-                    content[names[name]] = scope.convert_value(value)
+                    content[names[name]] = scope.encode_value(value)
             input = content if names else NOT_GIVEN
         scope.components[self.path] = self
         return add_step(scope, self.path, input, self.path.rpartition("/")[2], hints.get("return", Any), **options)
@@ -244,9 +244,9 @@ def each(
     """
     scope = get_current_scope("each()")
     flow, output = _make_sub_flow(scope, "each", body, _get_element_type(items))
-    input = {"items": scope.convert_value(items), "workflow": flow}
+    input = {"items": scope.encode_value(items), "workflow": flow}
     if max_concurrency is not None:
-        input["max_concurrency"] = scope.convert_value(max_concurrency)
+        input["max_concurrency"] = scope.encode_value(max_concurrency)
     map_output: MapOutput[R] = add_step(
         scope, "/builtin/map", input, "each", outputs.MapOutput[output],  # type: ignore[valid-type]
         step=step, on_error=on_error, must_execute=must_execute, metadata=metadata,
@@ -260,16 +260,16 @@ class Turn(Generic[R_co, T_co]):
 
 def done(value: R) -> Turn[R, Never]:
     """End `iterate` with a result."""
-    return _make_turn_value("result", value)
+    return _make_turn_outcome("result", value)
 
 
 def again(value: T) -> Turn[Never, T]:
     """Continue `iterate` with the input for the next turn."""
-    return _make_turn_value("next", value)
+    return _make_turn_outcome("next", value)
 
 
-def _make_turn_value(key: str, value: Any) -> Turn[Any, Any]:
-    fields = {key: get_current_scope("done() and again()").convert_value(value)}
+def _make_turn_outcome(key: str, value: Any) -> Turn[Any, Any]:
+    fields = {key: get_current_scope("done() and again()").encode_value(value)}
     return Value(Record(None, fields))  # type: ignore[return-value]
 
 
@@ -310,9 +310,9 @@ def iterate(
     """
     scope = get_current_scope("iterate()")
     flow, output = _make_sub_flow(scope, "iterate", body, _get_value_type(initial))
-    input = {"flow": flow, "initial_input": scope.convert_value(initial)}
+    input = {"flow": flow, "initial_input": scope.encode_value(initial)}
     if max_iterations is not None:
-        input["max_iterations"] = scope.convert_value(max_iterations)
+        input["max_iterations"] = scope.encode_value(max_iterations)
     iterated: Iterated[R] = add_step(
         scope, "/builtin/iterate", input, "iterate", outputs.Iterated[output],  # type: ignore[valid-type]
         step=step, on_error=on_error, must_execute=must_execute, metadata=metadata,
@@ -339,7 +339,7 @@ def _make_sub_flow(scope: Scope, name: str, body: Callable[[Any], Any], kind: An
         result = body(Value(Read(inner, None, (), kind)))
         if result is None:
             raise authoring_error(f"the function of {name}() returns nothing", "return the output of the sub-flow")
-        output = inner.convert_value(result)
+        output = inner.encode_value(result)
     is_turn = type(result) is Value and isinstance(result.__stepflow__, Record) and result.__stepflow__.kind is None
     return SubFlow(inner, output), Any if is_turn else _get_value_type(result)
 
