@@ -76,7 +76,7 @@ def _add_component_schemas(definitions: Schema, components: Components | None) -
         if not isinstance(given, Mapping) or not given:
             continue
         label = re.sub(r"[^A-Za-z0-9_.-]+", "_", name.strip("/")) + f"-{len(rules)}"
-        content = _InputSchemaConverter(label, given.get("$defs"), definitions).convert(given)
+        content = _InputSchemaConverter(label, given.get("$defs"), definitions).allow_expressions(given)
         field = SUBFLOW_INPUTS.get(name)
         if field == "data":
             # put_blob only treats its data as a flow if `blob_type` is `flow`.
@@ -106,7 +106,7 @@ class _InputSchemaConverter:
         self.definitions = definitions
         self.names: dict[str, str] = {}
 
-    def convert(self, schema: Any, depth: int = 0) -> Schema:
+    def allow_expressions(self, schema: Any, depth: int = 0) -> Schema:
         """Return a schema that accepts expressions, matching values, and values containing expressions."""
         if not isinstance(schema, Mapping) or depth > _MAX_DEPTH:
             return dict(_EXPRESSION)
@@ -117,7 +117,7 @@ class _InputSchemaConverter:
                 return dict(_EXPRESSION)
             if name not in self.names:
                 self.names[name] = f"{self.label}.{len(self.names)}"
-                self.definitions[self.names[name]] = self.convert(self.defs[name], depth + 1)
+                self.definitions[self.names[name]] = self.allow_expressions(self.defs[name], depth + 1)
             return {"$ref": f"#/$defs/{self.names[name]}"}
         plain = self._build_schema_for_literal_value(schema, depth)
         if not plain:
@@ -137,22 +137,22 @@ class _InputSchemaConverter:
                 plain[key] = schema[key]
         properties = schema.get("properties")
         if isinstance(properties, Mapping):
-            plain["properties"] = {str(name): self.convert(value, depth + 1) for name, value in properties.items()}
+            plain["properties"] = {str(name): self.allow_expressions(v, depth + 1) for name, v in properties.items()}
         is_open = "patternProperties" in schema or any(key in schema for key in ("anyOf", "oneOf", "allOf", "if"))
         extra = schema.get("additionalProperties")
         if extra is False and not is_open:
             plain["additionalProperties"] = False
         elif isinstance(extra, Mapping) and not is_open:
-            plain["additionalProperties"] = self.convert(extra, depth + 1)
+            plain["additionalProperties"] = self.allow_expressions(extra, depth + 1)
         elif plain.keys() & {"properties", "required"} or "object" in str(schema.get("type")):
             plain["additionalProperties"] = dict(_EXPRESSION)
         if isinstance(schema.get("items"), Mapping) and "prefixItems" not in schema:
-            plain["items"] = self.convert(schema["items"], depth + 1)
+            plain["items"] = self.allow_expressions(schema["items"], depth + 1)
         # Turn `oneOf` into `anyOf`, because an expression matches every branch.
         branches = [parts for key in ("anyOf", "oneOf") if isinstance(parts := schema.get(key), list) and parts]
-        plain |= {"anyOf": [self.convert(branch, depth + 1) for branch in branches[0]]} if branches else {}
+        plain |= {"anyOf": [self.allow_expressions(branch, depth + 1) for branch in branches[0]]} if branches else {}
         if isinstance(schema.get("allOf"), list) and schema["allOf"]:
-            plain["allOf"] = [self.convert(part, depth + 1) for part in schema["allOf"]]
+            plain["allOf"] = [self.allow_expressions(part, depth + 1) for part in schema["allOf"]]
         return plain
 
 
