@@ -184,7 +184,7 @@ def test_a_flow_is_stored_once_and_again_under_the_same_tag_if_the_server_has_lo
     assert registry.find_shared_flow_id(b"d") == "f"
     assert registry.is_flow_only_run_by_this_client("f")
     assert not registry.is_flow_only_run_by_this_client("g")
-    registry.mark_flow_as_lost("f")
+    registry.forget_shared_flow_id("f")
     assert registry.find_shared_flow_id(b"d") is None
     assert registry.choose_flow_tag(b"d") == tag
 
@@ -197,7 +197,7 @@ def test_a_flow_with_a_run_that_nobody_owns_gets_another_tag() -> None:
     registry.end_call(registry.begin_call("f"), is_settled=False)
     assert not registry.is_flow_only_run_by_this_client("f")
     # Neither does it come back because a server has lost it.
-    registry.mark_flow_as_lost("f")
+    registry.forget_shared_flow_id("f")
     assert registry.find_shared_flow_id(b"d") is None
     assert registry.choose_flow_tag(b"d") != tag
     registry.record_shared_flow(b"d", "f2")

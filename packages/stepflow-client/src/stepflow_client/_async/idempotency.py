@@ -168,7 +168,7 @@ class KeyedRuns:
                 run = await self._find_or_create_run(keyed, should_look_up=should_look_up)
             except NotFoundError:
                 # The server was restarted without a persistent store, so it no longer has the flow.
-                self._flows.mark_flow_as_lost(keyed.flow_id)
+                self._flows.forget_flow(keyed.flow_id)
                 if not again:
                     raise
             else:

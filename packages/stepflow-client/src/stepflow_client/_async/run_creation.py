@@ -272,7 +272,7 @@ class RunCreator:
                 return await self._create_exactly_once(prepared, arguments, registry, recorded)
             except NotFoundError:
                 # The server was restarted without a persistent store, so it no longer has the flow.
-                flows.mark_flow_as_lost(prepared.copy.flow_id)
+                flows.forget_flow(prepared.copy.flow_id)
                 shared = None
                 if not again:
                     raise

@@ -187,7 +187,7 @@ class RunRegistry:
         with self._lock:
             self._ours.put_newest(flow_id, None)
 
-    def mark_flow_as_lost(self, flow_id: str) -> None:
+    def forget_shared_flow_id(self, flow_id: str) -> None:
         """Record that the server may have lost a flow, so that it gets stored again with the same tag."""
         with self._lock:
             if flow_id in self._ours:

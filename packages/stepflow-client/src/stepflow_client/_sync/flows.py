@@ -259,9 +259,9 @@ class FlowStore:
             message = call_arguments.restore_written_numbers(error.message)
             return [{"level": "fatal", "kind": "unreadableFlow", "code": 0, "formatted": message}]
 
-    def mark_flow_as_lost(self, flow_id: str) -> None:
+    def forget_flow(self, flow_id: str) -> None:
         """Forget a flow that the server may not have anymore."""
-        self.registries.of_current_process.mark_flow_as_lost(flow_id)
+        self.registries.of_current_process.forget_shared_flow_id(flow_id)
         # Also check flows again, since the new server's release may not accept the same ones.
         self._accepted.clear()
         for key, stored in list(self._stored.items()):
@@ -282,7 +282,7 @@ class FlowStore:
         """Ask the server to delete a flow."""
         flow_id = call_arguments.check_flow_id(flow_id)
         self._connection.send(api.delete_flow(flow_id))
-        self.mark_flow_as_lost(flow_id)
+        self.forget_flow(flow_id)
 
     def get_flow_variables(self, flow_id: FlowId) -> FlowVariables:
         """Return the variables a stored flow declares, as its author wrote them."""
