@@ -54,13 +54,13 @@ def test_no_pause_exceeds_the_deadline(clock: Clock) -> None:
     backoff = Backoff(1.0, 8.0, deadline=3.5)
     assert not backoff.is_last
     seen = []
-    while not backoff.is_over:
+    while not backoff.is_past_deadline:
         seen.append((backoff.next_delay(), backoff.is_last))
         clock.now += seen[-1][0]
     assert seen == [(1.0, False), (2.0, False), (0.5, True)]
     assert (backoff.next_delay(), backoff.is_last) == (0.0, True)
     backoff.deadline = None
-    assert (backoff.next_delay(), backoff.is_last, backoff.is_over) == (8.0, False, False)
+    assert (backoff.next_delay(), backoff.is_last, backoff.is_past_deadline) == (8.0, False, False)
 
 
 def test_a_pause_is_as_long_as_requested_but_not_beyond_the_deadline(clock: Clock) -> None:

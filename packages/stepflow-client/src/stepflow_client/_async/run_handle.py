@@ -181,7 +181,7 @@ class RunHandle(SuggestsNames, Shown, Generic[OutputT]):
         while True:
             lines = self.client._server_logs(limit)
             run_lines = find_run_lines(lines, self.run_id, lambda line: line.timestamp.timestamp())
-            if run_lines or pauses.is_over:
+            if run_lines or pauses.is_past_deadline:
                 return run_lines
             await asyncio.sleep(pauses.next_delay())
 

@@ -76,7 +76,7 @@ class Backoff:
         return time.monotonic() - self._started
 
     @property
-    def is_over(self) -> bool:
+    def is_past_deadline(self) -> bool:
         """Whether the deadline has passed."""
         return has_passed(self.deadline)
 

@@ -78,7 +78,7 @@ def wait_until_components_listed(
     missing, failure = "", "it has not responded"
     kind: type[TransportError] = RequestTimeoutError
     pauses = Backoff(connection.timings.ready_poll, deadline=deadline)
-    while not pauses.is_over:
+    while not pauses.is_past_deadline:
         try:
             with deadline_scope(deadline), call_scope(connection.timings.ready_request):
                 listed = connection.list_components(include_schemas=False)

@@ -346,7 +346,7 @@ class EventStreamReader:
                 self._failures += 1
                 if self._failures == 1:
                     self._backoff.deadline = time.monotonic() + self._timings.event_outage
-                if self._backoff.is_over:
+                if self._backoff.is_past_deadline:
                     raise _make_broken_stream_error(run_id, error.message, self._position) from error
                 # Warn once per outage, to explain why no events arrive.
                 log = logger.warning if self._failures == 1 else logger.info

@@ -83,7 +83,7 @@ class Waiter:
                 except TRANSIENT_ERRORS as error:
                     # Retry, because the run is still going, or will be once the server has restarted.
                     self._raise_unless_retryable(error, run_id, last_contact)
-                    if not (is_lost or pauses.is_over):
+                    if not (is_lost or pauses.is_past_deadline):
                         is_lost = True
                         logger.warning("run %s: %s; retrying", run_id, error.message)
                     held, pause = 0, self._get_retry_after(error)
@@ -91,7 +91,7 @@ class Waiter:
                     if ended is not None:
                         return ended
                     last_contact, is_lost, pause = time.monotonic(), False, 0.0
-                if pauses.is_over:
+                if pauses.is_past_deadline:
                     raise _make_run_timeout_error(run_id)
                 if not held or time.monotonic() - started < held / 2:
                     # The server responded early, either because it doesn't hold requests or wasn't asked to.
