@@ -117,9 +117,9 @@ class SharedDatabase(FailureReporter):
             raise InvalidArgumentError("a history in PostgreSQL needs psycopg", hint=hint)
         self._url, self._schema = url, schema
         self._location, self._secrets = _split_url_secrets(url)
-        self._reset()
+        self._reset_queue_and_connection()
 
-    def _reset(self) -> None:
+    def _reset_queue_and_connection(self) -> None:
         self._process = os.getpid()
         self._changed = threading.Condition()
         self._jobs: deque[_Job] = deque()
@@ -148,7 +148,7 @@ class SharedDatabase(FailureReporter):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self._reset()
+        self._reset_queue_and_connection()
 
     def change(
         self, name: str, change: Callable[[Any], object], *, run_id: str, size: int = 0, is_durable: bool = False
@@ -242,7 +242,7 @@ class SharedDatabase(FailureReporter):
         """Return the lock. In a fork, start over: the changes and the connection belong to the parent process."""
         if self._process != os.getpid():
             _inherited.append(self._connection)
-            self._reset()
+            self._reset_queue_and_connection()
         return self._changed
 
     def _enqueue(self, job: _Job) -> None:

@@ -159,9 +159,9 @@ class SharedFile(FailureReporter):
         super().__init__(name, on_failure)
         self._path = None if path is None else file_path(path, "path")
         self._schema, self._folder, self._file_name = schema, folder, file_name
-        self._reset()
+        self._reset_lock_and_connection()
 
-    def _reset(self) -> None:
+    def _reset_lock_and_connection(self) -> None:
         self._lock = threading.Lock()
         with _creating:
             _all.add(self)
@@ -186,7 +186,7 @@ class SharedFile(FailureReporter):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self._reset()
+        self._reset_lock_and_connection()
 
     def close(self) -> None:
         """Close the file. The next call reopens it."""
