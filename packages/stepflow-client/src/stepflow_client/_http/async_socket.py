@@ -35,7 +35,7 @@ _MAX_UNREAD = 1024 * 1024
 
 
 def identify_process_and_loop() -> tuple[object, ...]:
-    """Return the owner of an async client's connections: the process and event loop."""
+    """Return what identifies the current process and event loop, which own the connections opened in them."""
     return (count_forks(), asyncio.get_running_loop())
 
 
@@ -99,11 +99,11 @@ class AsyncSocket(asyncio.Protocol):
             return
         # Other event loops must not close the connection directly.
         if self._loop is not asyncio.get_running_loop() or self._forks != count_forks():
-            self.abandon()
+            self.close_from_anywhere()
         else:
             self._transport.abort()
 
-    def abandon(self) -> None:
+    def close_from_anywhere(self) -> None:
         """Close from any thread. (Garbage collection may happen in another one, or after the loop is closed.)"""
         self._is_closed = True
         if self._transport is None or self._forks != count_forks():

@@ -48,7 +48,7 @@ count_forks = _forks.__len__
 
 
 def identify_process() -> tuple[object, ...]:
-    """Return the owner of a blocking client's connections: the process."""
+    """Return what identifies the current process, which owns the connections opened in it."""
     return (count_forks(),)
 
 
@@ -80,7 +80,7 @@ class SyncSocket:
     def __del__(self) -> None:
         """Close a connection left open by a KeyboardInterrupt, even one in the middle of `__init__`."""
         with contextlib.suppress(AttributeError):
-            self.abandon()
+            self.close_from_anywhere()
 
     @classmethod
     def connect(cls, host: str, port: int, tls: ssl.SSLContext | None, timeout: float) -> Self:
@@ -118,7 +118,7 @@ class SyncSocket:
         with contextlib.suppress(OSError):
             self._socket.close()
 
-    def abandon(self) -> None:
+    def close_from_anywhere(self) -> None:
         """Close only this process's handle, since a connection inherited by a fork also belongs to the parent."""
         with contextlib.suppress(OSError):
             self._socket.close()

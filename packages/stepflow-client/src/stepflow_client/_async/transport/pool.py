@@ -187,4 +187,4 @@ class Pool(Transport):
 
 def _abandon_connections(connections: Iterable[AsyncSocket]) -> None:
     for connection in connections:
-        connection.abandon()
+        connection.close_from_anywhere()

@@ -188,4 +188,4 @@ class Pool(Transport):
 
 def _abandon_connections(connections: Iterable[SyncSocket]) -> None:
     for connection in connections:
-        connection.abandon()
+        connection.close_from_anywhere()
