@@ -438,16 +438,12 @@ def check_headers(headers: Mapping[str, str] | None) -> dict[str, str] | None:
     for name, value in headers.items():
         if not isinstance(name, str) or not re.fullmatch(_HEADER_NAME, name):
             raise InvalidArgumentError(f"{name!r} is not a header name")
-        if not isinstance(value, str) or not _is_printable_ascii(value):
+        if not isinstance(value, str) or not (value.isascii() and value.isprintable()):
             raise InvalidArgumentError(f"the value of the header {name} is not printable ASCII text")
     return dict(headers)
 
 
 def _check_token(token: str) -> str:
-    if not token.strip() or not _is_printable_ascii(token):
+    if not token.strip() or not (token.isascii() and token.isprintable()):
         raise InvalidArgumentError("the token is empty or not printable ASCII text")
     return token
-
-
-def _is_printable_ascii(text: str) -> bool:
-    return text.isascii() and text.isprintable()
