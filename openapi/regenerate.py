@@ -38,7 +38,7 @@ if client := importlib.util.find_spec("stepflow_client"):
     for file in pathlib.Path(client.origin).parent.rglob("*.py"):
         for line in re.findall(r"(?m)^ *(from stepflow_api[.\\w]* import [\\w, ]+)$", file.read_text("utf-8")):
             exec(line)
-    for operation in importlib.import_module("stepflow_client._rules.releases").OPERATIONS.values():
+    for operation in importlib.import_module("stepflow_client._rules.operations_and_releases").OPERATIONS.values():
         operation.method
 """
 

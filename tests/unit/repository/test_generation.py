@@ -166,7 +166,7 @@ def run_in(checkout: Path, *arguments: str | Path) -> subprocess.CompletedProces
 
 USE = """
 import stepflow_api.models, stepflow_client
-from stepflow_client._rules.releases import OPERATIONS
+from stepflow_client._rules.operations_and_releases import OPERATIONS
 print(stepflow_api.__file__, *(operation.path for operation in OPERATIONS.values()))
 print(*(getattr(stepflow_api.models, name) for name in stepflow_api.models.__all__))
 """

@@ -10,7 +10,7 @@ import httpx
 import pytest
 import stepflow_client
 from stepflow_client import NotFoundError
-from stepflow_client._rules.releases import OPERATIONS, create_run, find_operation, get_run
+from stepflow_client._rules.operations_and_releases import OPERATIONS, create_run, find_operation, get_run
 
 from tests.unit.both_twins import RUN_ID, TWINS, call
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from stepflow_client._rules.releases import (
+from stepflow_client._rules.operations_and_releases import (
     TARGETS,
     identify_server,
     make_pinned_server,

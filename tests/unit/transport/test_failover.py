@@ -18,7 +18,7 @@ from stepflow_client import (
     StepflowClient,
     SyncStepflowClient,
 )
-from stepflow_client._rules import releases
+from stepflow_client._rules import operations_and_releases as api
 from stepflow_client._sync.following import read_event_stream
 
 from tests.scripted_server import Answer, decoded, listening, message
@@ -108,7 +108,7 @@ def test_a_stream_that_breaks_names_its_server() -> None:
     with client(servers) as both:
         both.list_runs()
         servers.broken.add("b")
-        request = releases.get_run_events(RUN)
+        request = api.get_run_events(RUN)
         events = read_event_stream(both._connection, request, max_silence=5.0)
         with pytest.raises(ServerConnectionError, match="the connection to http://b broke"):
             next(events)

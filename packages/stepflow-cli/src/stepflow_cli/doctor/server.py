@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from stepflow_client import AuthenticationError, StepflowClientError
 from stepflow_client._command import ANOTHER_SERVICE
-from stepflow_client._rules.releases import NEWEST, parse_release
+from stepflow_client._rules.operations_and_releases import NEWEST, parse_release
 
 from ..server.connect import add_url_origins_to_hint, describe_missing_workers
 from ..settings.server_choice import ServerChoice

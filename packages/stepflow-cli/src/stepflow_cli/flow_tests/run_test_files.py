@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stepflow_client import LogConfig, StepflowClientError
-from stepflow_client._rules.releases import require_capability
+from stepflow_client._rules.operations_and_releases import require_capability
 from stepflow_client.testing import (
     CaseResult,
     FlowCoverage,

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         SyncStepflowClient,
         TransportError,
     )
-    from stepflow_client._rules.releases import Server
+    from stepflow_client._rules.operations_and_releases import Server
 
 _NO_SERVER = "start one with 'stepflow serve', name one with --url or STEPFLOW_URL, or add --local for an embedded one"
 _NO_LASTING_SERVER = "start one with 'stepflow serve', or name one with --url or STEPFLOW_URL"

@@ -284,7 +284,7 @@ def check_valid_release(value: Any, where: str) -> None:
     Raises:
         Problem: If it isn't.
     """
-    from stepflow_client._rules.releases import TARGETS, parse_target_release
+    from stepflow_client._rules.operations_and_releases import TARGETS, parse_target_release
 
     if parse_target_release(value) is None:
         hint = "to check for all of them, leave it out" if isinstance(value, str) else 'write it as text: "0.13"'

@@ -9,7 +9,7 @@ from .. import types
 from .._codec import call_arguments, responses
 from .._data.arguments import argument_error, check_text
 from .._data.values import check_json
-from .._rules import releases as api
+from .._rules import operations_and_releases as api
 from ..types.model_base import decode_model
 from .connection import Connection
 

@@ -23,8 +23,8 @@ from .._http import settings as http_settings
 from .._http.connecting import build_ssl_context
 from .._http.message_codec import MIN_TIMEOUT, HeaderItems, HttpError, HttpRequest, HttpResponse
 from .._http.settings import API_PATH, PoolLimits, ServerUrl, Timeouts
-from .._rules import releases as api, timing_constants
-from .._rules.releases import Operation, OperationRequest, Server, identify_server, make_pinned_server
+from .._rules import operations_and_releases as api, timing_constants
+from .._rules.operations_and_releases import Operation, OperationRequest, Server, identify_server, make_pinned_server
 from .._rules.retries import RetryPolicy, parse_retry_after
 from .._rules.server_loads import ServerLoads
 from .._rules.timeouts import current_deadline, current_timeouts

@@ -18,7 +18,7 @@ from .._concurrency import async_compute
 from .._data.arguments import check_flags
 from .._data.json_encoding import StoredFlowId
 from .._data.values import FIELD_DEPTH, check_json, is_plain
-from .._rules import releases as api
+from .._rules import operations_and_releases as api
 from .._rules.lost_creation import RunRegistries
 from .._rules.timeouts import current_deadline, has_passed
 from ..errors import InvalidArgumentError, InvalidRequestError

@@ -22,8 +22,8 @@ from .._base.not_given import NotGiven
 from .._codec import call_arguments, responses
 from .._data.arguments import check_flag, check_seconds
 from .._http.message_codec import MIN_TIMEOUT, EventDecoder, HttpError, HttpRequest
-from .._rules import releases as api
-from .._rules.releases import OperationRequest, require_capability
+from .._rules import operations_and_releases as api
+from .._rules.operations_and_releases import OperationRequest, require_capability
 from .._rules.retries import TRANSIENT_ERRORS, Backoff
 from .._rules.run_progress import Cursor, StepTimes
 from .._rules.timeouts import compute_deadline, current_deadline, deadline_scope, has_passed

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from .._base.lazy import lazy_module
 from .._codec import call_arguments, failed_items, responses
 from .._concurrency import async_gather
-from .._rules import releases as api
+from .._rules import operations_and_releases as api
 from ..errors import ConflictError, NotFoundError, StepflowClientError, UnsupportedByServerError
 from ..types.statuses import FAILED_STATUSES, ExecutionStatus, RunEnding, decide_run_ending, is_given_up_by_server
 from .connection import Connection

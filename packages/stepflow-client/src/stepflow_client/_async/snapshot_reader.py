@@ -14,7 +14,7 @@ from .._base.text import describe_missing_item
 from .._codec import call_arguments, failed_items, responses
 from .._concurrency import async_gather
 from .._data.arguments import argument_error, check_choice, check_instances, check_texts
-from .._rules import releases as api
+from .._rules import operations_and_releases as api
 from .._rules.failure_groups import MAX_GROUPS_SHOWN, group_failures
 from .._rules.run_progress import RunProgress
 from .._rules.timeouts import call_scope

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, Union
 from .._base.logging import logger
 from .._codec import call_arguments, responses
 from .._data.arguments import check_flag
-from .._rules import releases as api
+from .._rules import operations_and_releases as api
 from .._rules.retries import TRANSIENT_ERRORS, Backoff
 from .._rules.timeouts import compute_deadline, current_deadline, deadline_scope, limit_by_deadline
 from ..errors import ApiError, InvalidArgumentError, RunTimeoutError, ServerConnectionError, StepflowClientError

@@ -14,7 +14,7 @@ from .._data.arguments import argument_error, check_choice, check_flags, check_i
 from .._data.flow_declarations import collect_declared_variables
 from .._data.secrets import get_hidden_mark, has_hidden_part
 from .._data.values import unify_overrides
-from .._rules.releases import Server, require_capability
+from .._rules.operations_and_releases import Server, require_capability
 from ..errors import InvalidArgumentError
 from ..flows.expected_results import is_json_equal, may_equal_masked
 from ..flows.expressions import Reference, find_references, parse_unambiguous_path

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._base.gc_pauses_and_slices import pause_garbage_collector
 from .._data.arguments import argument_error, check_flag
-from .._rules.releases import TARGETS, parse_target_release
+from .._rules.operations_and_releases import TARGETS, parse_target_release
 from ..flows.components import ComponentCatalog, Components, parse_components
 from ..flows.findings import Finding, Findings, Release, make_syntax_finding
 from ..flows.reading import FlowSource

@@ -22,7 +22,7 @@ from .._concurrency import SyncInputReader, SyncTaskPool, sync_compute
 from .._data.arguments import check_choice, check_flags, check_function, check_integer
 from .._data.values import INPUT_DEPTH, check_json, encode, encode_if_plain
 from .._rules import chunks
-from .._rules import releases as api
+from .._rules import operations_and_releases as api
 from .._rules.chunks import Chunk, InputRetryRule
 from .._rules.lost_creation import get_creation_time
 from .._rules.retries import Backoff

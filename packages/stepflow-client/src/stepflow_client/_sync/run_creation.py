@@ -20,9 +20,9 @@ from .._data.arguments import check_flag
 from .._data.secrets import find_secrets
 from .._data.values import PLAIN, OutputDecoder, encode, make_output_decoder
 from .._rules import lost_creation
-from .._rules import releases as api
+from .._rules import operations_and_releases as api
 from .._rules.lost_creation import CreationCall, RunRegistry
-from .._rules.releases import Server
+from .._rules.operations_and_releases import Server
 from .._rules.retries import Backoff, compute_random_delay
 from .._rules.timeouts import current_deadline, deadline_scope, has_passed, limit_by_deadline
 from .._telemetry.history_recorder import CreatedRun

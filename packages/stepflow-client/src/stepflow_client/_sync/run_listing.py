@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 from .._base.not_given import NOT_GIVEN, NotGiven
 from .._codec import call_arguments, responses
 from .._data.arguments import argument_error, check_flag, check_integer, check_text
-from .._rules import releases as api
+from .._rules import operations_and_releases as api
 from .._rules.run_search import CreationWindow, get_creation_second, has_only_whole_seconds, sort_newest_first
 from .._rules.timeouts import call_scope
 from ..errors import InvalidResponseError

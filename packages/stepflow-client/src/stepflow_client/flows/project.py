@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from .._base.suggestions import suggest_nearest
 from .._base.text import cut
 from .._data.toml_reader import parse_toml
-from .._rules.releases import TARGETS, parse_target_release
+from .._rules.operations_and_releases import TARGETS, parse_target_release
 from ..errors import FlowFileError
 
 FLOW_SUFFIXES = (".yaml", ".yml", ".json")

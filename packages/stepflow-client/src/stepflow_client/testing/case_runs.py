@@ -16,7 +16,7 @@ from .._cases.case_selection import iter_reachable_steps
 from .._cases.flow_cases import FlowCase, FlowTests, get_case_variables
 from .._cases.step_mocks import make_flow_result, parse_mock
 from .._data.arguments import check_flag, check_function, check_instance, check_instances, check_integer
-from .._rules.releases import require_capability
+from .._rules.operations_and_releases import require_capability
 from .._runs.failure_causes import ItemRecord
 from .._sync.client import SyncStepflowClient
 from ..errors import InvalidArgumentError, RunTimeoutError, StepflowClientError

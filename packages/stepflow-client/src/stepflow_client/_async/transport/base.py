@@ -17,7 +17,7 @@ from contextlib import AbstractAsyncContextManager
 
 from ..._http.message_codec import HttpRequest, HttpResponse
 from ..._http.settings import Timeouts
-from ..._rules.releases import health_check
+from ..._rules.operations_and_releases import health_check
 
 
 class Stream:

@@ -21,7 +21,7 @@ from ..._http.decompression import Decompressor
 from ..._http.event_hooks import Hook, async_call_hooks
 from ..._http.message_codec import HttpError, HttpRequest, HttpResponse
 from ..._http.settings import API_PATH, MAX_TIMEOUT, ServerUrl, Timeouts, check_headers
-from ..._rules.releases import find_operation, get_run_events
+from ..._rules.operations_and_releases import find_operation, get_run_events
 from ...errors import InvalidArgumentError, StepflowClientError
 from .base import Middleware, Stream, Transport
 

@@ -19,7 +19,7 @@ from contextlib import AbstractContextManager
 
 from ..._http.message_codec import HttpRequest, HttpResponse
 from ..._http.settings import Timeouts
-from ..._rules.releases import health_check
+from ..._rules.operations_and_releases import health_check
 
 
 class Stream:

@@ -17,7 +17,8 @@ from ..._base.logging import logger
 from ..._data.values import decode, encode
 from ..._http.message_codec import ConnectFailed, ConnectionBroken, HttpError, HttpRequest, HttpResponse
 from ..._http.settings import API_PATH, ServerUrl, TokenAuth
-from ..._rules import dialect, releases
+from ..._rules import older_servers
+from ..._rules import operations_and_releases as api
 from ..._rules.retries import RetryBudget, RetryPolicy, compute_retry_delay, describe_outcome, is_transient_status
 from ..._rules.timeouts import has_passed
 from ..._rules.transport_errors import build_not_stepflow_error
@@ -28,7 +29,7 @@ from .base import Middleware, Stream, Transport, build_health_request
 if TYPE_CHECKING:
     import httpx
 
-    from ..._rules.releases import Server
+    from ..._rules.operations_and_releases import Server
 else:
     httpx = lazy_module("httpx")
 
@@ -202,7 +203,7 @@ def _run_auth_step(step: Callable[[], Signed], request: HttpRequest) -> Signed |
 
 
 # Operations whose responses are always parsed here, whatever the server.
-_ALWAYS_READ = frozenset({releases.health_check.name, releases.list_components.name})
+_ALWAYS_READ = frozenset({api.health_check.name, api.list_components.name})
 _UNAUTHORIZED = frozenset({401, 403, 407})
 
 
@@ -236,7 +237,7 @@ class Dialect(Middleware):
         return self.inner.send(request)
 
     def _detect_and_send(self, request: HttpRequest) -> HttpResponse:
-        if request.operation == releases.health_check.name:
+        if request.operation == api.health_check.name:
             return (self._request_health(request))[0]
         server = self.server
         if server is None:
@@ -246,11 +247,11 @@ class Dialect(Middleware):
         if server.needs_translation:
             return self._send_translated(server, request)
         response = self.inner.send(request)
-        body = _parse_json(response.content) if request.operation == releases.list_components.name else None
+        body = _parse_json(response.content) if request.operation == api.list_components.name else None
         if response.status == 200 and isinstance(body, dict):
             # Rename fields to match the current server's.
             with suppress(TypeError, AttributeError, ValueError, RecursionError):
-                return response._replace(content=encode(dialect.rename_component_fields(body)))
+                return response._replace(content=encode(older_servers.rename_component_fields(body)))
         return response
 
     def _request_health(self, request: HttpRequest) -> tuple[HttpResponse, Server | None]:
@@ -267,10 +268,10 @@ class Dialect(Middleware):
             if response.status not in _UNAUTHORIZED and not is_transient_status(response.status):
                 raise build_not_stepflow_error(self.url, response.status, response.headers, response.content)
             return response, None
-        server = self.server if self.pinned else releases.identify_server(self.url, health)
+        server = self.server if self.pinned else api.identify_server(self.url, health)
         self.server = server
         if "build" not in health:
-            response = response._replace(content=_encode_response(request, dialect.add_missing_health_fields(health)))
+            response = response._replace(content=_encode_response(request, older_servers.complete_health_body(health)))
         return response, server
 
     def _detect_server(self, request: HttpRequest) -> tuple[HttpResponse, Server | None]:
@@ -295,24 +296,25 @@ class Dialect(Middleware):
     def _send_translated(self, server: Server, request: HttpRequest) -> HttpResponse:
         is_json = request.headers.get("content-type", "").startswith("application/json")
         body = _parse_json(request.content) if is_json else None
-        current = dialect.DecodedRequest(request.method, unquote(request.path), dict(parse_qsl(request.query)), body)
-        translation = dialect.translate_request(server, current)
+        path, params = unquote(request.path), dict(parse_qsl(request.query))
+        current = older_servers.DecodedRequest(request.method, path, params, body)
+        translation = older_servers.translate_request(server, current)
         response: HttpResponse | None = None
-        reply: dialect.DecodedResponse | None = None
+        reply: older_servers.DecodedResponse | None = None
         try:
             translated = next(translation)
             while True:
                 response = self.inner.send(_build_translated_request(request, current, translated))
-                reply = dialect.DecodedResponse(response.status, _parse_json(response.content))
+                reply = older_servers.DecodedResponse(response.status, _parse_json(response.content))
                 translated = translation.send(reply)
         except StopIteration as done:
-            final: dialect.DecodedResponse = done.value
+            final: older_servers.DecodedResponse = done.value
         except HttpError as error:
             if request.idempotent or response is None:
                 raise
             # The request itself got a response, so it was a follow-up request that failed.
             raise ConnectionBroken(str(error)) from error
-        except dialect.AlreadyCurrentError:
+        except older_servers.AlreadyCurrentError:
             self.forget_server()
             assert response is not None
             return response
@@ -333,7 +335,7 @@ class Dialect(Middleware):
 
 
 def _build_translated_request(
-    request: HttpRequest, current: dialect.DecodedRequest, translated: dialect.DecodedRequest
+    request: HttpRequest, current: older_servers.DecodedRequest, translated: older_servers.DecodedRequest
 ) -> HttpRequest:
     """Build the translated request, keeping the original headers and limits."""
     if translated.body is current.body and translated.method == current.method:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from ..types.statuses import NO_ROUTE
-from .releases import Server, find_operation, require_capability
+from .operations_and_releases import Server, find_operation, require_capability
 
 # Current numbers for the words that older servers use as statuses and diagnostic levels.
 STATUSES = {"running": 1, "completed": 2, "failed": 3, "cancelled": 4, "paused": 5, "recoveryFailed": 6}
@@ -23,7 +23,7 @@ class AlreadyCurrentError(Exception):
     """The response is already in the current format, so the URL now points to a different server."""
 
 
-def add_missing_health_fields(body: dict[str, Any]) -> dict[str, Any]:
+def complete_health_body(body: dict[str, Any]) -> dict[str, Any]:
     """Add the fields missing from an older server's health response, with empty build information."""
     unknown = {"gitVersion": "", "dirty": False, "rustcVersion": "", "profile": "", "features": [], "target": ""}
     return {"build": unknown, **body}

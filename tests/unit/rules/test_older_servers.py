@@ -7,15 +7,15 @@ from typing import Any
 import httpx
 import pytest
 from stepflow_client import SyncStepflowClient, UnsupportedByServerError
-from stepflow_client._rules.dialect import (
+from stepflow_client._rules.older_servers import (
     AlreadyCurrentError,
     DecodedRequest,
     DecodedResponse,
-    add_missing_health_fields,
+    complete_health_body,
     rename_component_fields,
     translate_request,
 )
-from stepflow_client._rules.releases import make_pinned_server
+from stepflow_client._rules.operations_and_releases import make_pinned_server
 
 RUN = "01900000-0000-7000-8000-000000000001"
 OLD_RUN = {
@@ -414,8 +414,8 @@ def test_a_binary_blob_has_no_data_as_json(status: int, body: Any, expected: Dec
 
 def test_health_gets_an_empty_build() -> None:
     build = {"gitVersion": "", "dirty": False, "rustcVersion": "", "profile": "", "features": [], "target": ""}
-    assert add_missing_health_fields({"status": "healthy"}) == {"status": "healthy", "build": build}
-    assert add_missing_health_fields({"build": {"target": "x"}}) == {"build": {"target": "x"}}
+    assert complete_health_body({"status": "healthy"}) == {"status": "healthy", "build": build}
+    assert complete_health_body({"build": {"target": "x"}}) == {"build": {"target": "x"}}
 
 
 class Swapped:
