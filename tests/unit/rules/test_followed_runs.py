@@ -257,11 +257,11 @@ def test_a_restarted_step_no_longer_counts_as_not_run() -> None:
 
 def test_a_sub_run_begins_with_its_first_event() -> None:
     run = follow()
-    first = run.get_or_add_run_of_event(SubRunCreatedEvent(item_count=2, **event_fields(1.0, "s")))
+    first = run.get_or_add_event_run(SubRunCreatedEvent(item_count=2, **event_fields(1.0, "s")))
     assert (first.run_id, first.total, first.created_at) == ("s", 2, at(1.0))
-    assert run.get_or_add_run_of_event(StepStartedEvent(step_id="a", **event_fields(2.0, "s"))) is first
-    assert run.get_or_add_run_of_event(started("a")) is run
-    assert run.get_or_add_run_of_event(StepStartedEvent(step_id="a", **event_fields(2.0, "t"))).total == 1
+    assert run.get_or_add_event_run(StepStartedEvent(step_id="a", **event_fields(2.0, "s"))) is first
+    assert run.get_or_add_event_run(started("a")) is run
+    assert run.get_or_add_event_run(StepStartedEvent(step_id="a", **event_fields(2.0, "t"))).total == 1
     assert [*run.sub_runs] == ["s", "t"]
 
 

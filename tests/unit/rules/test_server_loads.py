@@ -52,8 +52,8 @@ def test_a_run_of_somebody_else_is_nobodys_load() -> None:
     spread = ServerLoads(2)
     with spread.count_waited_run("unknown"):
         assert one_after_the_other(spread, 2, (0, 1)) == [0, 1]
-    assert spread.find_server_of_run("unknown") is None
-    assert spread.find_server_of_run(None) is None
+    assert spread.find_run_server("unknown") is None
+    assert spread.find_run_server(None) is None
 
 
 @given(st.integers(1, 5), st.lists(st.booleans(), max_size=60))

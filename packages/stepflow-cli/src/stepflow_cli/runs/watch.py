@@ -44,7 +44,7 @@ def describe_event(event: RunEvent, root: RunProgress, seconds: float | None = N
         seconds: The duration, at the end of a step, item or run.
         error: The error, if a step failed.
     """
-    run = root.get_or_add_run_of_event(event)
+    run = root.get_or_add_event_run(event)
     below = "" if run is root else f"sub-run {run.run_id}, "
     item = below if run.total == 1 else f"{below}item {getattr(event, 'item_index', 0)}, "
     whole_run = f"run {run.run_id}" if run is root else f"sub-run {run.run_id}"
@@ -58,7 +58,7 @@ def describe_event(event: RunEvent, root: RunProgress, seconds: float | None = N
         case "steps_needed":
             return f"{item}steps needed: {', '.join(getattr(event, 'step_ids', ())) or 'none'}"
         case "step_ready" | "step_started" | "step_completed":
-            step = run.get_or_add_step_of_event(event)
+            step = run.get_or_add_event_step(event)
             return f"{item}step {step.step_id}: {_describe_step_state(event, step, took, error)}"
     return f"{whole_run}: {getattr(event, 'name', event.type).replace('_', ' ')}"
 
@@ -399,8 +399,8 @@ class RunWatch:
         """Only the first failure of each step is looked up: a batch can have thousands."""
         if event.type != "step_completed" or getattr(event, "status", None) != "failed":
             return None
-        run = self.progress.get_or_add_run_of_event(event)
-        step, item = run.get_or_add_step_of_event(event), getattr(event, "item_index", 0)
+        run = self.progress.get_or_add_event_run(event)
+        step, item = run.get_or_add_event_step(event), getattr(event, "item_index", 0)
         account = None
         if run is self.progress:
             account = self._accounts.get((item, step.step_id))

@@ -341,7 +341,7 @@ class Connection:
             operation.is_idempotent,
             deadline,
             self.max_response_bytes,
-            None if self.spread is None else self.spread.find_server_of_run(request.run_id),
+            None if self.spread is None else self.spread.find_run_server(request.run_id),
             operation.name,
             request.is_retried,
         )

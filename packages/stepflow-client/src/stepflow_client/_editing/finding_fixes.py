@@ -66,7 +66,7 @@ def _find_enclosing_flow(node: Node | None) -> Node:
     return node or Node(None)
 
 
-def _list_step_ids_of_innermost_flow(node: Node) -> list[str]:
+def _list_innermost_flow_step_ids(node: Node) -> list[str]:
     """Return the step IDs in the innermost flow containing a node."""
     ids = (step.get("id") for step in _find_enclosing_flow(node).elements_at("steps"))
     return [node.value for node in ids if node is not None and isinstance(node.value, str)]
@@ -79,7 +79,7 @@ def _find_ids_read_in_flow(node: Node) -> list[str]:
 
 def _choose_new_step_id(node: Node) -> str:
     """Suggest a step ID, preferring one that is read but doesn't exist."""
-    known = _list_step_ids_of_innermost_flow(node)
+    known = _list_innermost_flow_step_ids(node)
     return next((step for step in _find_ids_read_in_flow(node) if step not in known), f"step_{node.line}")
 
 
@@ -148,7 +148,7 @@ class _FindingRewriter:
             ):
                 return self.make_key_addition(at, match[1], match[2], finding.rule), False
             case "no-output":
-                ids = _list_step_ids_of_innermost_flow(at)
+                ids = _list_innermost_flow_step_ids(at)
                 return build_key_addition(text, at, "output", {"$step": ids[-1]}) if ids else (), False
             case "unused-variable":
                 required = holder.get("required") if holder is not None else None
@@ -277,7 +277,7 @@ class _FindingRewriter:
         # A name with a path behind it isn't misspelled: dropping the path would read something else.
         if not isinstance(old, str) or at.start < 0 or old.startswith((f"{name}.", f"{name}[")):
             return None, False
-        others = _list_step_ids_of_innermost_flow(at) if finding.rule == "undefined-step" else ()
+        others = _list_innermost_flow_step_ids(at) if finding.rule == "undefined-step" else ()
         if not any(_is_clear_misspelling(old, other) for other in others if other != name):
             # In a path, only replace the field, so that it still starts with `$.`.
             if not old.startswith("$") and _is_clear_misspelling(old, name):
@@ -288,7 +288,7 @@ class _FindingRewriter:
         return Fix(at.start, at.end, old, name), False
 
     def fix_step_containing_path(self, finding: Finding, at: Node) -> Finding:
-        holder, steps = at.parent, _list_step_ids_of_innermost_flow(at)
+        holder, steps = at.parent, _list_innermost_flow_step_ids(at)
         names = [step for step in steps if re.match(rf"{re.escape(step)}[.\[]", at.value)]
         if holder is None or "path" in holder.items or not names or at.value in steps:
             return finding

@@ -437,7 +437,7 @@ class RunProgress:
         """Return how many seconds the run took, or has taken so far."""
         return _seconds_between(self.created_at, self.completed_at if self.is_over else now)
 
-    def get_or_add_run_of_event(self, event: RunEvent) -> RunProgress:
+    def get_or_add_event_run(self, event: RunEvent) -> RunProgress:
         """Return the run an event belongs to, either this one or a sub-run."""
         if event.run_id == self.run_id:
             return self
@@ -455,7 +455,7 @@ class RunProgress:
             How many seconds the step or run that ended with this event took, or None if nothing ended or the server
             does not send times.
         """
-        run = self.get_or_add_run_of_event(event)
+        run = self.get_or_add_event_run(event)
         match event.type:
             case "run_created":
                 run.total = getattr(event, "item_count", run.total)
@@ -466,10 +466,10 @@ class RunProgress:
                     run._get_or_add_step(step_id)
             case "step_started":
                 item, attempt = getattr(event, "item_index", 0), getattr(event, "attempt", 1)
-                run.get_or_add_step_of_event(event).record_item_start(item, event.timestamp, attempt)
+                run.get_or_add_event_step(event).record_item_start(item, event.timestamp, attempt)
             case "step_completed":
                 item, status = getattr(event, "item_index", 0), str(getattr(event, "status", "completed"))
-                return run.get_or_add_step_of_event(event).record_item_end(item, event.timestamp, status)
+                return run.get_or_add_event_step(event).record_item_end(item, event.timestamp, status)
             case "run_completed":
                 run.record_run_end(str(getattr(event, "status", "completed")), event.timestamp)
                 return _seconds_between(run.created_at, event.timestamp)
@@ -489,7 +489,7 @@ class RunProgress:
                 sub_run.record_run_end("failed", None)
                 sub_run.mark_running_as_failed()
 
-    def get_or_add_step_of_event(self, event: RunEvent) -> StepProgress:
+    def get_or_add_event_step(self, event: RunEvent) -> StepProgress:
         """Return the step an event of this run belongs to."""
         index, step_id = getattr(event, "step_index", None), getattr(event, "step_id", None)
         if step_id and not self._is_sub_run:

@@ -44,7 +44,7 @@ class ServerLoads:
         with self._lock:
             self._homes.put_newest(run_id, number)
 
-    def find_server_of_run(self, run_id: str | None) -> int | None:
+    def find_run_server(self, run_id: str | None) -> int | None:
         """Return the server that created a run, or None if unknown.
 
         Other servers don't notice right away when the run ends.
@@ -54,7 +54,7 @@ class ServerLoads:
     @contextmanager
     def count_waited_run(self, run_id: str) -> Iterator[None]:
         """Count a run towards its server's load while the client waits for it."""
-        number = self.find_server_of_run(run_id)
+        number = self.find_run_server(run_id)
         if number is None:
             yield
             return

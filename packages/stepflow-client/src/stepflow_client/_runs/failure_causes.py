@@ -165,7 +165,7 @@ class ItemRecord:
                 return Cause("stall" if self.stalled_step else "output")
             if (
                 root is not None
-                and self._has_error_of_step(root)
+                and self._is_error_from_step(root)
                 and (self._get_step_error_key(root) is not None or self._is_expression_error)
             ):
                 # The item's error is this step's own error, or comes from evaluating this step's input.
@@ -173,7 +173,7 @@ class ItemRecord:
         # If there's just one candidate, it must have failed, even if the server doesn't report its error.
         only = roots[0] if len(set(roots)) == 1 and failures[0].is_sure else None
         candidates = dict.fromkeys(map(self.find_root_cause, self._find_failed_dependencies(None)))
-        fits = {name: self._has_error_of_step(name) for name in candidates}
+        fits = {name: self._is_error_from_step(name) for name in candidates}
         if only is not None and fits.get(only) is not False:
             return self._make_step_cause(only)
         sure = [name for name, fit in fits.items() if fit]
@@ -194,7 +194,7 @@ class ItemRecord:
         named = None if self.error is None else self.error.step_id
         return named if named in self.definitions and named not in self._flow_steps.inner_step_ids else None
 
-    def _has_error_of_step(self, step_id: str) -> bool | None:
+    def _is_error_from_step(self, step_id: str) -> bool | None:
         """Return whether the item's error came from a step, or None if unknown."""
         assert self.error is not None
         key = self._get_step_error_key(step_id)
