@@ -30,7 +30,7 @@ DIFFERENCES = {
     "events": Difference(
         "Runs have events, which provide step times and progress",
         "0.12",
-        "`run_events` raises `UnsupportedByServerError`; waiting and `progress=` poll",
+        "`run_events` raises `UnsupportedByServerError`; `progress=` polls",
     ),
     "live_steps": Difference("A run's steps are visible before it ends", "0.12", "Only once it has ended"),
     "step_outputs": Difference(
@@ -45,8 +45,8 @@ DIFFERENCES = {
         "64-bit integers come back unchanged; larger ones become floats",
     ),
     "sorted_keys": Difference(
-        "Servers return object keys in any order; the client orders output keys as in the flow's `output`, or sorts "
-        "them if that doesn't define an order",
+        "Servers return object keys in any order; the client sorts them, or, for outputs of runs it started, orders "
+        "them as in the flow's `output`",
         "0.12",
         "Keys keep the component's order",
     ),
