@@ -152,7 +152,8 @@ class StepflowClient(SuggestsNames, Picklable):
             `{"request": [...], "response": [...]}`, just like in httpx. Each hook (it may be a coroutine function) is
             called again on every retry. Request hooks can change the request's headers, but nothing else. The response
             is read before its hooks run, except for event streams, where they only see the status and headers. If a
-            hook raises, the call ends with a StepflowClientError that has the exception as its `__cause__`.
+            hook raises anything but an AssertionError or StepflowClientError, the call raises a StepflowClientError
+            that has it as its `__cause__`.
 
     Raises:
         InvalidArgumentError: If a setting is invalid.
@@ -463,8 +464,8 @@ class StepflowClient(SuggestsNames, Picklable):
                 share a copy that no other client runs, and a lost run can be identified unless another call loses a run
                 of the same flow at the same time. Defaults to False.
             idempotency_key: A key of your choice, such as a document's ID. If a run of this flow already exists under
-                the key, it's returned, whichever process created it. Needs a persistent store, and the flow itself
-                rather than its ID. Different flows can use the same key. Editing a flow's text makes it lose all its
+                the key, it's returned, whichever process created it. Keys last as long as the server's store. Needs the
+                flow itself rather than its ID. Different flows can use the same key. A changed flow loses all its
                 keys, unless you pass an `idempotency_scope`. A new key takes up to nine more small requests.
                 Simultaneous calls with a key, in any program, return the same run. If a call crashed and may have
                 created the run, the next call waits for its lease to expire, usually 7 s.
@@ -820,9 +821,9 @@ class StepflowClient(SuggestsNames, Picklable):
         """Run a flow on any number of inputs, yielding one outcome per input.
 
         Inputs are only read when there's room for them, so they can be endless, and neither inputs nor outcomes fill up
-        memory. Consecutive inputs form a chunk, which is executed as one run. Up to four chunks are in flight (or four
-        per server, with `strategy="spread"`). No input is read while the caller processes a chunk's outcomes. If
-        `inputs` raises an exception, it's raised here after the outcomes of all inputs read so far.
+        memory. Consecutive inputs form a chunk, which is executed as one run. Usually, up to four chunks are in
+        flight (or four per server, with `strategy="spread"`). No input is read while the caller processes a chunk's
+        outcomes. If `inputs` raises an exception, it's raised here after the outcomes of all inputs read so far.
 
         Example:
             ```python
@@ -1219,8 +1220,8 @@ class StepflowClient(SuggestsNames, Picklable):
     async def get_run_items(self, run_id: RunId, *, timeout: float | NotGiven | None = NOT_GIVEN) -> ListItemsResponse:
         """Return a run's items in input order. While an item is running, its `result` is None.
 
-        A failed item's error includes the step that failed and its message, which takes one request per failed item. In
-        runs with more than 1,000 items, only the first 20 failed items include it.
+        A failed item's error includes the step that failed and its message, which takes one more request. In runs with
+        more than 1,000 items, this takes a request per failed item, and only the first 20 include it.
 
         If an item hasn't ended even though its run has failed, the server may have lost it or may still be executing
         it. After 30 s without a sign of life, the item is returned as failed, with the code `lost` or
@@ -1543,8 +1544,7 @@ class StepflowClient(SuggestsNames, Picklable):
 
         Args:
             data: Bytes or any JSON value. JSON is stored exactly, on every release.
-            filename: A file name to store with the blob, which must be ASCII for bytes. If the same content is stored
-                twice, the last name wins.
+            filename: A file name to store with the blob, which must be ASCII for bytes.
             blob_type: The type of a JSON blob: `data` (the default) or `flow`.
             timeout: Overall timeout in seconds, or None for no limit. Default: the client's timeout.
 

@@ -38,8 +38,8 @@ _NOT_CAUGHT = "orchestrator"
 class Fails:
     """A failure to use in place of a step's output.
 
-    The step's `onError` still applies, so `useDefault` returns the default. There are no retries, though: a step with
-    `retry` fails right away.
+    The step's `onError` still applies, so `useDefault` returns the default. A mocked step is only retried if a function
+    or `InTurn` returns this.
     """
 
     code: ErrorCode | str = "COMPONENT_FAILED"

@@ -157,9 +157,9 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
         ```
 
     Arguments are checked against the schema before anything runs, and fields that the flow neither declares nor reads
-    are rejected (except in lists). Invalid arguments, unknown tools and failed runs are returned as results rather than
-    raised, and their text says what to change. With `max_wait`, models also get a `wait_run` tool to fetch the results
-    of longer runs.
+    are rejected (except in lists and where the schema may allow others). Invalid arguments, unknown tools and failed
+    runs are returned as results rather than raised, and their text says what to change. With `max_wait`, models also
+    get a `wait_run` tool to fetch the results of longer runs.
 
     Args:
         client: A `SyncStepflowClient`.

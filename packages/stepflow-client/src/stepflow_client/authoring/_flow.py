@@ -40,7 +40,7 @@ _calls: ContextVar[tuple[Any, ...]] = ContextVar("stepflow_calls", default=())
 class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT, P]):
     """A flow written as a function with the `flow` decorator. The client accepts it anywhere it accepts a flow.
 
-    The function is called just once, when the flow is first needed. Each component it calls becomes a step.
+    The function is called when the flow is first needed, not for each run. Each component it calls becomes a step.
 
     Example:
         ```python

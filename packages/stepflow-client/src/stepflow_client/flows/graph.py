@@ -282,8 +282,8 @@ def cut_flow_to_step(flow: Mapping[str, Any], step: str, overrides: Any = None) 
 def flow_of_step(flow: FlowSource, step_id: str) -> dict[str, Any]:
     """Return a flow that runs a single step in isolation, passing it the flow's input.
 
-    The flow's output is the step's output, and the step's own input expression is ignored. The flow gets a different
-    name so that its runs can be told apart.
+    The flow's output is the step's output, and the step's own input expression is ignored. A name becomes `NAME/STEP`,
+    so that its runs can be told apart.
 
     Example:
         ```python

@@ -42,12 +42,13 @@ class CaseResult(Record):
 
     case: FlowCase
     verdict: Literal["passed", "failed", "unchecked", "error"]
-    """`unchecked` means the case ran but has no expected output. `error` means it could not be run."""
+    """`unchecked` means the case ran but has no expected output. `error` means it could not be run, or one of its mocks
+    was not used."""
     differences: Sequence[Difference] = ()
     result: FlowResult | None = None
     """The run's result, or None if the case could not be run."""
     message: str = ""
-    """The reason the case could not be run."""
+    """The reason for an `error`."""
     attempt: int = 1
     """The attempt's number, starting at 1."""
     duration: float = 0.0
@@ -58,7 +59,7 @@ class CaseResult(Record):
 
     @property
     def is_failed(self) -> bool:
-        """Whether the case failed or could not be run."""
+        """Whether the verdict is `failed` or `error`."""
         return self.verdict in ("failed", "error")
 
 

@@ -357,8 +357,8 @@ def fake_server(components: Mapping[str, Any] | None = None) -> FakeServer:
         assert client.get_result(run_id).is_success
 
     The builtin components of 0.13 are available, except for `openai` and `load_file`. The only flow errors it detects
-    are duplicate, empty and undefined step IDs. Server-side retries, the concurrent task limit and conditional stalls
-    aren't modeled, so use a real server (`stepflow_runtime`) to test those.
+    are duplicate, empty and undefined step IDs, and steps that read themselves. Server-side retries, the concurrent
+    task limit and conditional stalls aren't modeled, so use a real server (`stepflow_runtime`) to test those.
 
     Args:
         components: Component results by path: outputs, `Fails`, `Delayed`, `InTurn`, or functions of the input that
@@ -391,7 +391,7 @@ class FakeServer:
         self.requests: list[tuple[str, str]] = []
         """The method and path of each request, in order."""
         self.calls: list[tuple[str, Any]] = []
-        """The path and input of each component call, in order."""
+        """The path and input of each call of a component that doesn't run a flow, in order."""
         self.transport = httpx.MockTransport(self._handle_request)
         """The transport to pass to a client, e.g. `StepflowClient(server.url, transport=server.transport)`. It also
         works with the sync client."""

@@ -152,9 +152,9 @@ def run_mocked(
     well.
 
     A function is called with the step's input, once per attempt if the step has `onError: retry`. To compute that
-    input, earlier steps are run one more time (or mocked, if they have mocks). The same goes for `InTurn`. The function
-    is called even if no branch requires the step, but not if an earlier step fails, because in that case there's no
-    input. Exceptions raised by the function propagate from this call.
+    input, the steps it depends on are run one more time (or mocked, if they have mocks). The same goes for `InTurn`.
+    The function is called even if no branch requires the step, but not if the input can't be computed. Exceptions
+    raised by the function propagate from this call.
 
     Mocks also apply to the sub-flows of `map` and `iterate`, at any depth. In that case, each element or iteration
     becomes a separate run, and the step containing the sub-flow is pinned to those results.
