@@ -1,4 +1,4 @@
-"""The pages, started once for all tests of a session."""
+"""Fixtures that start `stepflow ui` once per test session."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.cli.ui.process import StartUi, Ui, read_link
 
 @pytest.fixture(scope="session")
 def start_ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartUi]:
-    """What starts `stepflow ui`: `start_ui(url)`; whatever is left of it in the end is killed."""
+    """Start `stepflow ui` with `start_ui(url)`; the fixture kills processes still running at the end."""
     started = []
     home = tmp_path_factory.mktemp("ui")
 
@@ -38,12 +38,12 @@ def start_ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartUi]:
 
 @pytest.fixture(scope="session")
 def ui(start_ui: StartUi, newest_server: StepflowRuntime) -> Ui:
-    """The pages of the server of the session."""
+    """The pages for the session's server."""
     return start_ui(newest_server.url)
 
 
 @pytest.fixture(scope="session")
 def session(ui: Ui) -> Iterator[httpx.Client]:
-    """A browser that has opened the link."""
+    """An HTTP client that has opened the link and holds the session cookie."""
     with ui.browser() as client:
         yield client

@@ -1,4 +1,4 @@
-"""`stepflow ui` as a process, and a browser that is only HTTP."""
+"""`stepflow ui` as a process, and an HTTP client in place of a browser."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import httpx
 
 @dataclass
 class Ui:
-    """The command while it serves pages."""
+    """A running `stepflow ui` process."""
 
     process: subprocess.Popen[str]
     link: str
@@ -22,7 +22,7 @@ class Ui:
 
     @contextmanager
     def browser(self, link: str | None = None) -> Iterator[httpx.Client]:
-        """Return what has opened a link."""
+        """Return an HTTP client that has opened a link, by default the first one printed."""
         with httpx.Client(base_url=self.base, timeout=30, trust_env=False, verify=False) as client:
             opened = client.get(link or self.link)
             assert opened.status_code == 200, opened.text
@@ -30,7 +30,7 @@ class Ui:
             yield client
 
     def next_link(self) -> str:
-        """Return the link that is printed when one was used."""
+        """Return the new link that is printed after the previous one was used."""
         assert self.process.stderr is not None
         return read_link(self.process)
 
@@ -38,8 +38,8 @@ class Ui:
 def read_link(process: subprocess.Popen[str]) -> str:
     assert process.stderr is not None
     for line in process.stderr:
-        if found := re.search(r"http\S+token=\S+", line):
-            return found[0]
+        if match := re.search(r"http\S+token=\S+", line):
+            return match[0]
     raise AssertionError(f"it has printed no link, and ended with {process.wait()}")
 
 
@@ -48,12 +48,12 @@ StartUi = Callable[..., Ui]
 
 
 def form(page: httpx.Response, action: str) -> dict[str, str]:
-    """Return the hidden fields of the form that is sent to a path."""
-    found = re.search(rf'<form[^>]* action="{re.escape(action)}"[^>]*>(.*?)</form>', page.text, re.DOTALL)
-    assert found, f"no form for {action}"
-    return dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', found[1]))
+    """Return the hidden fields of the form whose action is a path."""
+    match = re.search(rf'<form[^>]* action="{re.escape(action)}"[^>]*>(.*?)</form>', page.text, re.DOTALL)
+    assert match, f"no form for {action}"
+    return dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', match[1]))
 
 
 def flow_file(name: str) -> Path:
-    """Return one of the flows of the command's tests."""
+    """Return the path of a file in `tests/cli/flows`."""
     return Path(__file__).parents[1] / "flows" / name

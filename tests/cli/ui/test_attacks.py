@@ -1,4 +1,4 @@
-"""What the pages refuse, and what they never show; on a real server."""
+"""The pages refuse forged requests, escape hostile values and never show credentials (on a real server)."""
 
 from __future__ import annotations
 
@@ -36,34 +36,34 @@ def running(newest_server: StepflowRuntime) -> str:
     return newest_server.sync_client.submit(LONG)
 
 
-# Each page is asked for by one of them in turn: neither check knows the page.
+# The check does not depend on the path, so each path is tried with only one of the hosts.
 @pytest.mark.parametrize(("path", "host"), [*zip([*PAGES, "/static/ui.js", "/?token=x"], cycle(HOSTS), strict=False)])
-def test_a_foreign_host(session: httpx.Client, path: str, host: str) -> None:
+def test_foreign_host_is_refused(session: httpx.Client, path: str, host: str) -> None:
     host = host.format(port=session.base_url.port)
     refused = session.get(path, headers={"host": host})
     assert refused.status_code == 403
     assert "default-src 'none'" in refused.headers["content-security-policy"]
 
 
-def test_two_hosts_and_none(ui: Ui) -> None:
+def test_duplicate_or_missing_host_is_refused(ui: Ui) -> None:
     url = httpx.URL(ui.base)
     for heads in (b"", f"Host: {url.netloc.decode()}\r\nHost: evil.example\r\n".encode()):
         with socket.create_connection((url.host, url.port or 0)) as connection:
             connection.sendall(b"GET /static/ui.css HTTP/1.1\r\nConnection: close\r\n" + heads + b"\r\n")
-            answer = b"".join(iter(lambda: connection.recv(65536), b""))
-        assert answer.split()[1] in (b"400", b"403"), answer[:200]
+            response = b"".join(iter(lambda: connection.recv(65536), b""))
+        assert response.split()[1] in (b"400", b"403"), response[:200]
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://localhost", "https://127.0.0.1:{port}"])
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_foreign_origin(session: httpx.Client, running: str, origin: str, method: str) -> None:
+def test_foreign_origin_is_refused(session: httpx.Client, running: str, origin: str, method: str) -> None:
     path = f"/runs/{running}/cancel" if method == "POST" else "/runs"
     token = form(session.get(f"/runs/{running}"), f"/runs/{running}/cancel")
     headers = {"origin": origin.format(port=session.base_url.port)}
     assert session.request(method, path, data=token, headers=headers).status_code == 403
 
 
-def test_a_form_that_another_site_sends(session: httpx.Client, running: str) -> None:
+def test_form_sent_by_another_site_is_refused(session: httpx.Client, running: str) -> None:
     token = form(session.get(f"/runs/{running}"), f"/runs/{running}/cancel")
     path = f"/runs/{running}/cancel"
     assert session.post(path, data=token, headers={"sec-fetch-site": "cross-site"}).status_code == 403
@@ -71,7 +71,7 @@ def test_a_form_that_another_site_sends(session: httpx.Client, running: str) -> 
 
 
 @pytest.mark.parametrize(("path", "cookie"), [*zip(PAGES, cycle(COOKIES), strict=False)])
-def test_without_a_session(ui: Ui, path: str, cookie: str) -> None:
+def test_pages_require_a_session(ui: Ui, path: str, cookie: str) -> None:
     headers = {"cookie": cookie.format(port=httpx.URL(ui.base).port)} if cookie else {}
     refused = httpx.get(ui.base + path, headers=headers, trust_env=False, verify=False)
     assert refused.status_code == 401
@@ -79,13 +79,13 @@ def test_without_a_session(ui: Ui, path: str, cookie: str) -> None:
 
 
 @pytest.mark.parametrize("token", ["", "x", "%00", "%ff", "a" * 5000])
-def test_a_wrong_token(ui: Ui, token: str) -> None:
+def test_wrong_token_is_refused(ui: Ui, token: str) -> None:
     refused = httpx.get(f"{ui.base}/?token={token}", trust_env=False, verify=False)
     assert refused.status_code in (401, 403)
     assert "set-cookie" not in refused.headers
 
 
-def test_a_token_is_good_for_one_browser(start_ui: StartUi, newest_server: StepflowRuntime) -> None:
+def test_token_works_in_one_browser_only(start_ui: StartUi, newest_server: StepflowRuntime) -> None:
     ui = start_ui(newest_server.url)
     with ui.browser() as first:
         again = httpx.get(ui.link, trust_env=False, verify=False)
@@ -98,12 +98,12 @@ def test_a_token_is_good_for_one_browser(start_ui: StartUi, newest_server: Stepf
         (cookie,) = first.cookies.jar
         assert cookie.value not in ui.link
         opened = httpx.get(ui.next_link(), trust_env=False, verify=False)
-    sent = opened.headers["set-cookie"].lower()
-    assert "httponly" in sent
-    assert "samesite=strict" in sent
+    values = opened.headers["set-cookie"].lower()
+    assert "httponly" in values
+    assert "samesite=strict" in values
 
 
-def test_forms_without_with_a_wrong_and_with_a_used_token(session: httpx.Client, running: str, ui: Ui) -> None:
+def test_forms_with_missing_wrong_or_used_tokens_are_refused(session: httpx.Client, running: str, ui: Ui) -> None:
     path = f"/runs/{running}/cancel"
     page = session.get(f"/runs/{running}")
     token = form(page, path)
@@ -117,7 +117,7 @@ def test_forms_without_with_a_wrong_and_with_a_used_token(session: httpx.Client,
 
 @pytest.fixture
 def failed(session: httpx.Client, newest_server: StepflowRuntime) -> str:
-    """A failed run that the pages have started, so that its input is known."""
+    """A failed run started from the pages, so its input is in the history."""
     flow = {"name": "fails", "steps": [{"id": "a", "component": "/builtin/noop", "input": {"$input": "$.x"}}]}
     flow_id = newest_server.sync_client.store_flow({**flow, "output": {"$step": "a"}}).flow_id
     path = f"/flows/{flow_id}/start"
@@ -127,9 +127,9 @@ def failed(session: httpx.Client, newest_server: StepflowRuntime) -> str:
     return run_id
 
 
-@pytest.mark.parametrize(("action", "sent"), [("change", {"do": "run"}), ("change", {"do": "try"}), ("keep", {})])
-def test_new_actions_need_their_own_token_once(
-    session: httpx.Client, ui: Ui, failed: str, newest_server: StepflowRuntime, action: str, sent: dict[str, str]
+@pytest.mark.parametrize(("action", "values"), [("change", {"do": "run"}), ("change", {"do": "try"}), ("keep", {})])
+def test_change_and_keep_require_their_own_unused_token(
+    session: httpx.Client, ui: Ui, failed: str, newest_server: StepflowRuntime, action: str, values: dict[str, str]
 ) -> None:
     client = newest_server.sync_client
     path = f"/runs/{failed}/{action}"
@@ -137,24 +137,24 @@ def test_new_actions_need_their_own_token_once(
     elsewhere = form(session.get(cancel), f"{cancel}/cancel")
     before = client.list_runs(limit=1).runs[0].run_id
     for data in ({}, {"csrf": ""}, {"csrf": "x"}, elsewhere):
-        assert session.post(path, data={**data, **sent}).status_code in (400, 403)
-    assert httpx.post(ui.base + path, data=sent, trust_env=False, verify=False).status_code == 401
+        assert session.post(path, data={**data, **values}).status_code in (400, 403)
+    assert httpx.post(ui.base + path, data=values, trust_env=False, verify=False).status_code == 401
     if action == "change":
         token = form(session.get(path), path)
-        crossed = session.post(path, data={**token, **sent}, headers={"sec-fetch-site": "cross-site"})
+        crossed = session.post(path, data={**token, **values}, headers={"sec-fetch-site": "cross-site"})
         assert crossed.status_code == 403
-        foreign = session.post(path, data={**token, **sent}, headers={"origin": "http://evil.example"})
+        foreign = session.post(path, data={**token, **values}, headers={"origin": "http://evil.example"})
         assert foreign.status_code == 403
         other = form(session.get(path), path)["csrf"]
         assert session.post(f"/runs/{failed}/keep", data={"csrf": other}).status_code == 403
     assert client.list_runs(limit=1).runs[0].run_id == before
     if action == "change":
-        assert session.post(path, data={**token, **sent}).status_code == 303
-        assert session.post(path, data={**token, **sent}).status_code == 403
+        assert session.post(path, data={**token, **values}).status_code == 303
+        assert session.post(path, data={**token, **values}).status_code == 403
     client.cancel_run(cancel.rpartition("/")[2])
 
 
-def test_a_link_changes_and_writes_nothing(session: httpx.Client, failed: str, newest_server: StepflowRuntime) -> None:
+def test_get_requests_start_no_runs(session: httpx.Client, failed: str, newest_server: StepflowRuntime) -> None:
     client = newest_server.sync_client
     before = [run.run_id for run in client.list_runs(limit=5).runs]
     for path in (
@@ -170,50 +170,52 @@ def test_a_link_changes_and_writes_nothing(session: httpx.Client, failed: str, n
     "path", ["compare?with={other}", "change?step={other}", "change?group={other}", "keep?item={other}"]
 )
 @pytest.mark.parametrize(
-    "other", ["..%2f..%2fetc", "%00", "%0d%0aset-cookie:a=b", "<script>", "a" * 3000, "-1", "9" * 50]
+    "value", ["..%2f..%2fetc", "%00", "%0d%0aset-cookie:a=b", "<script>", "a" * 3000, "-1", "9" * 50]
 )
-def test_odd_places(session: httpx.Client, failed: str, path: str, other: str) -> None:
-    answer = session.get(f"/runs/{failed}/{path.format(other=other)}")
-    assert answer.status_code in (400, 404), answer.status_code
-    assert "set-cookie" not in answer.headers
-    assert "<script>" not in answer.text.replace('<script src="/static/ui.js" type="module">', "")
+def test_invalid_query_values_are_refused(session: httpx.Client, failed: str, path: str, value: str) -> None:
+    response = session.get(f"/runs/{failed}/{path.format(other=value)}")
+    assert response.status_code in (400, 404), response.status_code
+    assert "set-cookie" not in response.headers
+    assert "<script>" not in response.text.replace('<script src="/static/ui.js" type="module">', "")
 
 
-def test_nothing_is_changed_by_a_link(session: httpx.Client, running: str, newest_server: StepflowRuntime) -> None:
+def test_actions_do_not_accept_get_requests(
+    session: httpx.Client, running: str, newest_server: StepflowRuntime
+) -> None:
     for path in (f"/runs/{running}/cancel", f"/runs/{running}/rerun", "/flows/x/start"):
         assert session.get(path).status_code == 405
     assert newest_server.sync_client.get_run(running).status == "running"
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"])
-def test_other_methods(session: httpx.Client, method: str) -> None:
+def test_other_methods_are_refused(session: httpx.Client, method: str) -> None:
     refused = session.request(method, "/runs", headers={"access-control-request-method": "POST"})
     assert refused.status_code == 405
     assert not [name for name in refused.headers if name.startswith("access-control")]
 
 
-@pytest.mark.parametrize("sent", [{"raw": json.dumps({"name": "a" * 41 + "!"})}, {}])
-def test_no_input_makes_a_check_hang(
-    session: httpx.Client, newest_server: StepflowRuntime, sent: dict[str, str]
+@pytest.mark.parametrize("values", [{"raw": json.dumps({"name": "a" * 41 + "!"})}, {}])
+def test_catastrophic_pattern_does_not_hang_the_check(
+    session: httpx.Client, newest_server: StepflowRuntime, values: dict[str, str]
 ) -> None:
     words = {"type": "object", "properties": {"name": {"type": "string", "pattern": r"^(\w+\s?)*$"}}}
     flow = {"name": "words", "steps": [], "output": 1, "schemas": {"properties": {"input": words}}}
     flow_id = newest_server.sync_client.store_flow(flow).flow_id
     page, path = session.get(f"/flows/{flow_id}"), f"/flows/{flow_id}/start"
     (name,) = set(re.findall(r'name="(input[^"]*)"', page.text))
-    given = sent or {name: "a" * 41 + "!"}
-    refused = session.post(path, data={**form(page, path), **given})
+    fields = values or {name: "a" * 41 + "!"}
+    refused = session.post(path, data={**form(page, path), **fields})
     assert refused.status_code == 400
     assert "matches" in refused.text
     assert session.get("/runs").status_code == 200
 
 
-def test_a_form_that_is_too_long(session: httpx.Client) -> None:
+def test_oversized_form_is_refused(session: httpx.Client) -> None:
     token = form(session.get("/flows/new"), "/flows")
     assert session.post("/flows", data={**token, "text": "x" * (17 * 2**20)}).status_code == 413
 
 
-def test_a_form_whose_connection_breaks(ui: Ui, session: httpx.Client, running: str) -> None:
+def test_truncated_form_has_no_effect(ui: Ui, session: httpx.Client, running: str) -> None:
     url, path = httpx.URL(ui.base), f"/runs/{running}/cancel"
     token = form(session.get(f"/runs/{running}"), path)
     cookie = "; ".join(f"{each.name}={each.value}" for each in session.cookies.jar)
@@ -222,7 +224,7 @@ def test_a_form_whose_connection_breaks(ui: Ui, session: httpx.Client, running: 
         connection.sendall(f"{head}Content-Type: application/x-www-form-urlencoded\r\n\r\n{urlencode(token)}".encode())
         connection.shutdown(socket.SHUT_WR)
         assert connection.recv(65536) == b""
-    # Part of a form has no effect: its token is still unused.
+    # The token is still unused.
     assert session.post(path, data=token).status_code == 303
 
 
@@ -235,19 +237,19 @@ def test_a_form_whose_connection_breaks(ui: Ui, session: httpx.Client, running: 
         "/../../../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "//etc/passwd",
     ],
 )  # fmt: skip
-def test_traversal(ui: Ui, session: httpx.Client, path: str) -> None:
+def test_path_traversal_is_refused(ui: Ui, session: httpx.Client, path: str) -> None:
     url = httpx.URL(ui.base)
     cookie = "; ".join(f"{each.name}={each.value}" for each in session.cookies.jar)
     with socket.create_connection((url.host, url.port or 0)) as connection:
         head = f"GET {path} HTTP/1.1\r\nHost: {url.netloc.decode()}\r\nCookie: {cookie}\r\nConnection: close\r\n\r\n"
         connection.sendall(head.encode())
-        answer = b"".join(iter(lambda: connection.recv(65536), b""))
-    assert answer.split()[1] == b"404", answer[:300]
-    assert b"root:" not in answer
-    assert b"import " not in answer
+        response = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert response.split()[1] == b"404", response[:300]
+    assert b"root:" not in response
+    assert b"import " not in response
 
 
-def test_the_headers_of_every_response(session: httpx.Client) -> None:
+def test_every_response_has_security_headers(session: httpx.Client) -> None:
     for path in (*PAGES[:5], "/nothing", "/static/ui.js", "/static/none"):
         response = session.get(path)
         policy = response.headers["content-security-policy"]
@@ -265,16 +267,16 @@ HOSTILE = [
 ]  # fmt: skip
 
 
-def names(count: int) -> list[str]:
+def hostile_names(count: int) -> list[str]:
     dice = random.Random(7)
     return ["".join(dice.choices(HOSTILE, k=dice.randrange(1, 3))) + str(number) for number in range(count)]
 
 
 @pytest.mark.exhaustive
-def test_hundreds_of_hostile_names(session: httpx.Client, newest_server: StepflowRuntime) -> None:
-    """Names of flows and steps, outputs, errors, descriptions, titles and keys: all of it is text."""
+def test_hostile_names_are_shown_as_text(session: httpx.Client, newest_server: StepflowRuntime) -> None:
+    """Covers the names of flows and steps, outputs, errors, descriptions, titles and keys."""
     client = newest_server.sync_client
-    hostile = names(400)
+    hostile = hostile_names(400)
     pages: list[str] = []
     for start in range(0, 400, 100):
         some = hostile[start : start + 100]
@@ -312,29 +314,29 @@ def test_hundreds_of_hostile_names(session: httpx.Client, newest_server: Stepflo
             assert page.status_code == 200, (path, page.text[:500])
             pages.append(page.text)
     for text in pages:
-        check_plain(text)
+        check_markup(text)
 
 
-def check_plain(text: str) -> None:
-    """Check that a page consists of its own elements only."""
-    seen = Elements()
-    seen.feed(text)
-    assert seen.names <= PLAIN, seen.names - PLAIN
-    ours = ["/static/more.js"] if "/static/more.css" in text else []
-    assert seen.scripts == ([] if "<header>" not in text else [*ours, "/static/ui.js"])
-    assert not [name for name in seen.attributes if name.startswith("on") or name == "style"]
-    assert all(each.startswith(("/", "?", "#")) for each in seen.links), seen.links
-    # What a form sends back is as it is, or as it was typed.
+def check_markup(text: str) -> None:
+    """Check that a page contains only the elements, scripts and links of its templates."""
+    elements = Elements()
+    elements.feed(text)
+    assert elements.names <= ALLOWED_ELEMENTS, elements.names - ALLOWED_ELEMENTS
+    scripts = ["/static/more.js"] if "/static/more.css" in text else []
+    assert elements.scripts == ([] if "<header>" not in text else [*scripts, "/static/ui.js"])
+    assert not [name for name in elements.attributes if name.startswith("on") or name == "style"]
+    assert all(each.startswith(("/", "?", "#")) for each in elements.links), elements.links
+    # Form fields keep their values unescaped, so ignore them.
     shown = re.sub(r' value="[^"]*"|<textarea[^>]*>[^<]*</textarea>', "", text)
     assert not {"\u202e", "\x1b"} & set(shown)
-    assert seen.texts.isdisjoint({"7006652"})
+    assert elements.texts.isdisjoint({"7006652"})
 
 
 @pytest.fixture(scope="module")
 def hostile(
     start_ui: StartUi, newest_server: StepflowRuntime, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Path, httpx.Client]]:
-    """A folder of flows, and a browser that has opened their pages."""
+    """A folder of flows, and a browser on the pages started with it."""
     folder = tmp_path_factory.mktemp("hostile")
     with start_ui(newest_server.url, "--flows", str(folder)).browser() as browser:
         yield folder, browser
@@ -343,7 +345,7 @@ def hostile(
 @pytest.mark.parametrize(
     "name", [*HOSTILE[:5], *(pytest.param(each, marks=pytest.mark.exhaustive) for each in HOSTILE[5:])]
 )
-def test_hostile_names_where_runs_are_changed_compared_and_kept(
+def test_hostile_names_on_the_change_compare_and_keep_pages(
     hostile: tuple[Path, httpx.Client], newest_server: StepflowRuntime, name: str
 ) -> None:
     folder, browser = hostile
@@ -394,10 +396,10 @@ def test_hostile_names_where_runs_are_changed_compared_and_kept(
     pages.append(browser.post(change, data={**token, "do": "plan", "overrides": name, "step": name}))
     for page in pages:
         assert page.status_code in (200, 400), page.text
-        check_plain(page.text)
+        check_markup(page.text)
 
 
-PLAIN = {
+ALLOWED_ELEMENTS = {
     "html", "head", "meta", "title", "link", "script", "body", "a", "header", "nav", "strong", "p", "main",
     "section", "h1", "h2", "dl", "div", "dt", "dd", "b", "form", "input", "button", "select", "option", "label",
     "textarea", "code", "pre", "span", "ul", "li", "ol", "details", "summary", "table", "thead", "tbody", "tr",
@@ -407,7 +409,7 @@ PLAIN = {
 
 
 class Elements(HTMLParser):
-    """What a page is made of."""
+    """Collects the elements, attributes, scripts, links and texts of a page."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -418,14 +420,14 @@ class Elements(HTMLParser):
         self.texts: set[str] = set()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
-        if (tag, given.get("src")) == ("img", "/static/icon.svg"):
+        attributes = dict(attrs)
+        if (tag, attributes.get("src")) == ("img", "/static/icon.svg"):
             return
         self.names.add(tag)
-        self.attributes.update(given)
+        self.attributes.update(attributes)
         if tag == "script":
-            self.scripts.append(given.get("src"))
-        self.links += [given[name] or "/" for name in ("href", "action", "src") if name in given]
+            self.scripts.append(attributes.get("src"))
+        self.links += [attributes[name] or "/" for name in ("href", "action", "src") if name in attributes]
 
     def handle_data(self, data: str) -> None:
         self.texts.add(data.strip())
@@ -434,14 +436,14 @@ class Elements(HTMLParser):
 def test_credentials_are_never_shown(start_ui: StartUi, newest_server: StepflowRuntime, tmp_path: Path) -> None:
     url = newest_server.url.replace("://", "://ada:pa55word@")
     ui = start_ui(url, STEPFLOW_TOKEN="t0psecret")
-    told = [ui.link]
+    outputs = [ui.link]
     with ui.browser() as browser:
         for path in (*PAGES[1:5], "/runs/0197aaaa-0000-7000-8000-000000000000", "/runs/x", "/flows/x"):
             response = browser.get(path)
-            told.append(f"{response.headers} {response.text}")
+            outputs.append(f"{response.headers} {response.text}")
     ui.process.terminate()
     _, printed = ui.process.communicate(timeout=60)
-    told.append(printed)
-    for text in told:
+    outputs.append(printed)
+    for text in outputs:
         assert "pa55word" not in text
         assert "t0psecret" not in text

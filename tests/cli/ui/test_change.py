@@ -1,4 +1,4 @@
-"""Changing a run and running it again, attempts, and comparisons; on a real server."""
+"""Runs can be changed and rerun, and attempts are listed and compared (on a real server)."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ FLOW: dict[str, Any] = {
 }
 
 
-def started(session: httpx.Client, server: StepflowRuntime, value: Any, **more: Any) -> str:
-    """Start a run with the pages, so that it is in their history, and wait for it."""
+def start_run(session: httpx.Client, server: StepflowRuntime, value: Any, **more: Any) -> str:
+    """Start a run from the pages, which records it in their history, and wait for it."""
     flow_id = server.sync_client.store_flow({**FLOW, **more}).flow_id
     path = f"/flows/{flow_id}/start"
     data = form(session.get(f"/flows/{flow_id}"), path)
@@ -58,13 +58,13 @@ def started(session: httpx.Client, server: StepflowRuntime, value: Any, **more: 
 
 
 def send(session: httpx.Client, path: str, *, do: str, **values: str) -> httpx.Response:
-    """Send the form of a page of changes as a browser does: with the values that it shows, and other ones."""
+    """Submit the form of a change page as a browser does: the values shown, updated with `values`."""
     page = session.get(path)
     assert page.status_code == 200, page.text
     action = path.partition("?")[0]
-    found = re.search(rf'<form method="post" action="{re.escape(action)}"[^>]*>(.*?)</form>', page.text, re.DOTALL)
-    assert found
-    data = form(page, action) | shown_values(found[1]) | values | {"do": do}
+    match = re.search(rf'<form method="post" action="{re.escape(action)}"[^>]*>(.*?)</form>', page.text, re.DOTALL)
+    assert match
+    data = form(page, action) | shown_values(match[1]) | values | {"do": do}
     return session.post(action, data=data)
 
 
@@ -77,8 +77,8 @@ def shown_values(text: str) -> dict[str, str]:
         assert name
         fields[name[1]] = html.unescape(content)
     for name, content in re.findall(r'<select [^>]*name="([^"]*)"[^>]*>(.*?)</select>', text, re.DOTALL):
-        chosen = re.search(r'<option value="([^"]*)" selected', content)
-        fields[name] = html.unescape(chosen[1]) if chosen else ""
+        selected = re.search(r'<option value="([^"]*)" selected', content)
+        fields[name] = html.unescape(selected[1]) if selected else ""
     return fields
 
 
@@ -87,12 +87,12 @@ def location(response: httpx.Response) -> str:
     return response.headers["location"]
 
 
-def ended(server: StepflowRuntime, path: str) -> Any:
+def wait_for_result(server: StepflowRuntime, path: str) -> Any:
     return server.sync_client.get_result(path.rpartition("/")[2], timeout=60)
 
 
-def test_what_would_run_is_shown_before(session: httpx.Client, newest_server: StepflowRuntime) -> None:
-    run_id = started(session, newest_server, {"mood": "good"})
+def test_plan_is_shown_before_running(session: httpx.Client, newest_server: StepflowRuntime) -> None:
+    run_id = start_run(session, newest_server, {"mood": "good"})
     before = len(newest_server.sync_client.list_runs(limit=1000).runs)
     page = send(session, f"/runs/{run_id}/change?step=greet", do="plan", step_input='{"name": "Ada"}')
     assert page.status_code == 200
@@ -100,30 +100,29 @@ def test_what_would_run_is_shown_before(session: httpx.Client, newest_server: St
     assert re.search(r"Executed</dt><dd><code>greet</code></dd>", plan)
     assert re.search(r"Reused</dt><dd><code>mood</code></dd>", plan)
     assert len(newest_server.sync_client.list_runs(limit=1000).runs) == before
-    # What was typed is still there.
+    # The form keeps the entered text.
     assert "&#34;name&#34;: &#34;Ada&#34;" in page.text
 
 
-def test_a_changed_input_of_a_step_is_an_override_of_it(session: httpx.Client, newest_server: StepflowRuntime) -> None:
-    run_id = started(session, newest_server, {"mood": "good"})
+def test_changed_step_input_becomes_an_override(session: httpx.Client, newest_server: StepflowRuntime) -> None:
+    run_id = start_run(session, newest_server, {"mood": "good"})
     path = f"/runs/{run_id}/change?step=greet"
     assert "&#34;$input&#34;" in session.get(path).text
     new = location(send(session, path, do="run", step_input='{"name": "Ada", "mood": {"$step": "mood"}}'))
-    assert ended(newest_server, new).output == {"name": "Ada", "mood": {"mood": "good"}}
-    given = session.get(new).text
-    assert "Changes to steps" in given
+    assert wait_for_result(newest_server, new).output == {"name": "Ada", "mood": {"mood": "good"}}
+    assert "Changes to steps" in session.get(new).text
     page = session.get(new)
     assert "Attempt 2 of 2" in page.text
     assert f'href="/runs/{run_id}"' in page.text
     assert "Attempt 1 of 2" in session.get(f"/runs/{run_id}").text
 
 
-def test_a_changed_input_and_a_variable(session: httpx.Client, newest_server: StepflowRuntime) -> None:
-    run_id = started(session, newest_server, {"mood": "good"})
+def test_changed_flow_input(session: httpx.Client, newest_server: StepflowRuntime) -> None:
+    run_id = start_run(session, newest_server, {"mood": "good"})
     path = f"/runs/{run_id}/change"
-    fields = names(session, path)
+    fields = field_names(session, path)
     new = location(send(session, path, do="run", **{fields["name"]: "Ada"}))
-    assert ended(newest_server, new).output == {"name": "Ada", "mood": {"mood": "good"}}
+    assert wait_for_result(newest_server, new).output == {"name": "Ada", "mood": {"mood": "good"}}
     compared = session.get(f"{new}/compare?with={run_id}").text
     assert "$.name" in compared
     assert re.search(r'class="status failed">failed', compared)
@@ -131,16 +130,16 @@ def test_a_changed_input_and_a_variable(session: httpx.Client, newest_server: St
     assert re.search(r'<details class="same"[^>]*><summary>1 step without differences: mood</summary>', compared)
 
 
-def names(session: httpx.Client, path: str) -> dict[str, str]:
-    """Return the names of the fields of a page by their labels."""
+def field_names(session: httpx.Client, path: str) -> dict[str, str]:
+    """Map the labels of a page's fields to their names."""
     labels = re.findall(r'<label for="((?:input|variable)-\w+)">([^<]*?)(?: <|<)', session.get(path).text)
     return {label: name for name, label in labels}
 
 
-def test_wrong_values_are_told_and_nothing_runs(session: httpx.Client, newest_server: StepflowRuntime) -> None:
-    run_id = started(session, newest_server, {"mood": "good"})
+def test_invalid_values_are_refused_with_a_message(session: httpx.Client, newest_server: StepflowRuntime) -> None:
+    run_id = start_run(session, newest_server, {"mood": "good"})
     path = f"/runs/{run_id}/change?step=greet"
-    for values, said in (
+    for values, message in (
         ({"step_input": "{'a': "}, "step:"),
         ({"step_input": '{"name": null}'}, "cannot become null"),
         ({"overrides": "[1]"}, "overrides:"),
@@ -149,20 +148,20 @@ def test_wrong_values_are_told_and_nothing_runs(session: httpx.Client, newest_se
         ({"raw": '{"name": "***"}'}, "stands for a secret"),
         ({"start": "from:nothing"}, "no step"),
     ):
-        answer = send(session, path, do="run", **values)
-        assert answer.status_code == 400, values
-        assert said in answer.text, values
+        response = send(session, path, do="run", **values)
+        assert response.status_code == 400, values
+        assert message in response.text, values
 
 
-def test_an_item_that_does_not_exist(session: httpx.Client, newest_server: StepflowRuntime) -> None:
-    run_id = started(session, newest_server, {"mood": "good"})
+def test_missing_items_groups_and_steps(session: httpx.Client, newest_server: StepflowRuntime) -> None:
+    run_id = start_run(session, newest_server, {"mood": "good"})
     for query in ("item=1", "item=-1", "item=x", "group=0123456789ab", "step=nothing"):
         assert session.get(f"/runs/{run_id}/change?{query}").status_code == 404, query
 
 
-def test_a_group_of_a_batch_is_tried_on_one_item_first(session: httpx.Client, newest_server: StepflowRuntime) -> None:
+def test_group_of_a_batch_can_be_tried_on_one_item(session: httpx.Client, newest_server: StepflowRuntime) -> None:
     inputs = [{"mood": "good", "name": "Ada"}, *({"mood": f"m{number}"} for number in range(3)), {"name": "Bo"}]
-    run_id = started(session, newest_server, inputs)
+    run_id = start_run(session, newest_server, inputs)
     client = newest_server.sync_client
     groups = {group.error.step_id: group for group in group_failures(client.get_run_items(run_id))}
     group = groups["greet"]
@@ -171,13 +170,13 @@ def test_a_group_of_a_batch_is_tried_on_one_item_first(session: httpx.Client, ne
     plan = send(session, path, do="plan", step_input='{"name": "all", "mood": {"$step": "mood"}}').text
     assert "Try on item 1" in plan
     assert "Run on all 3 items" in plan
-    # Each item has reached another output, which its new run keeps.
+    # Each item reuses a different output, so each one needs its own run.
     assert "Starts 3 runs: items that reuse the same outputs share one." in plan
     assert "Starts" not in send(session, path, do="plan", start="all").text
     tried = location(send(session, path, do="try", step_input='{"name": "all", "mood": {"$step": "mood"}}'))
     new = re.search(r"tried=([\w-]+)", tried)
     assert new
-    assert ended(newest_server, new[1]).output == {"name": "all", "mood": {"mood": "m0"}}
+    assert wait_for_result(newest_server, new[1]).output == {"name": "all", "mood": {"mood": "m0"}}
     page = session.get(tried)
     assert "Tried on item 1" in page.text
     assert "completed" in page.text[page.text.index('id="trial"') :][:400]
@@ -185,7 +184,7 @@ def test_a_group_of_a_batch_is_tried_on_one_item_first(session: httpx.Client, ne
     assert [each.output for each in client.get_results(listed.rpartition("/")[2], timeout=60)] == [
         {"name": "all", "mood": {"mood": f"m{number}"}} for number in range(3)
     ]
-    # Every item has its attempts: the first run, the trial, the whole group.
+    # Attempts are counted per item: the first run, the trial, the whole group.
     assert "Attempt 1 of 3" in session.get(f"/runs/{run_id}/items/1").text
     assert "Attempt 1 of 2" in session.get(f"/runs/{run_id}/items/2").text
     assert "Attempt 2 of 2" in session.get(f"{listed}/items/1").text
@@ -194,20 +193,20 @@ def test_a_group_of_a_batch_is_tried_on_one_item_first(session: httpx.Client, ne
 def test_changes_to_the_input_of_a_group_change_each_item(
     session: httpx.Client, newest_server: StepflowRuntime
 ) -> None:
-    run_id = started(session, newest_server, [{"mood": "a"}, {"mood": "b"}])
+    run_id = start_run(session, newest_server, [{"mood": "a"}, {"mood": "b"}])
     (group,) = group_failures(newest_server.sync_client.get_run_items(run_id))
     path = f"/runs/{run_id}/change?group={group.key}"
-    fields = names(session, path)
+    fields = field_names(session, path)
     new = location(send(session, path, do="run", start="all", **{fields["name"]: "both"}))
     results = newest_server.sync_client.get_results(new.rpartition("/")[2], timeout=60)
     assert [each.output for each in results] == [{"name": "both", "mood": {"mood": each}} for each in "ab"]
 
 
-def test_a_secret_of_a_trial_is_not_repeated_but_used(session: httpx.Client, newest_server: StepflowRuntime) -> None:
-    run_id = started(session, newest_server, [{"mood": "a"}, {"mood": "b"}])
+def test_secret_of_a_trial_is_reused_but_not_shown(session: httpx.Client, newest_server: StepflowRuntime) -> None:
+    run_id = start_run(session, newest_server, [{"mood": "a"}, {"mood": "b"}])
     (group,) = group_failures(newest_server.sync_client.get_run_items(run_id))
     path = f"/runs/{run_id}/change?group={group.key}&step=greet"
-    fields = names(session, path)
+    fields = field_names(session, path)
     values = {fields["key"]: "s3cr3t-value", "step_input": '{"name": {"$variable": "key"}}'}
     shown = send(session, path, do="plan", **values)
     assert shown.status_code == 200
@@ -219,7 +218,7 @@ def test_a_secret_of_a_trial_is_not_repeated_but_used(session: httpx.Client, new
     assert [each.output["name"] for each in results] == ["s3cr3t-value"] * 2
 
 
-def test_a_masked_input_is_never_sent(session: httpx.Client, newest_server: StepflowRuntime) -> None:
+def test_masked_input_is_never_sent(session: httpx.Client, newest_server: StepflowRuntime) -> None:
     flow_id = newest_server.sync_client.store_flow({**FLOW, "name": "masked"}).flow_id
     start = f"/flows/{flow_id}/start"
     page = session.get(f"/flows/{flow_id}")
@@ -228,7 +227,7 @@ def test_a_masked_input_is_never_sent(session: httpx.Client, newest_server: Step
     run_id = location(session.post(start, data=data)).rpartition("/")[2]
     newest_server.sync_client.wait_run(run_id, timeout=60)
     path = f"/runs/{run_id}/change"
-    # The history has the input only with its secret masked.
+    # In the history, the secret in the input is masked.
     assert "enter them again: inputs" in session.get(path).text
     for values in ({}, {"raw": '{"name": "quotes ***", "mood": "b"}'}):
         refused = send(session, path, do="run", **{key: "s3cr3t-value"}, **values)
@@ -239,12 +238,12 @@ def test_a_masked_input_is_never_sent(session: httpx.Client, newest_server: Step
     assert refused.status_code == 400
     assert "stands for a secret" in refused.text
     assert len(newest_server.sync_client.list_runs(flow_name="masked").runs) == 1
-    fields = names(session, path)
+    fields = field_names(session, path)
     new = location(send(session, path, do="run", **{fields["name"]: "new", key: "s3cr3t-value"}))
-    assert ended(newest_server, new).output["name"] == "new"
+    assert wait_for_result(newest_server, new).output["name"] == "new"
 
 
-def test_a_rerun_that_needs_a_secret_names_the_form_for_it(
+def test_rerun_that_needs_a_secret_refers_to_the_change_page(
     session: httpx.Client, newest_server: StepflowRuntime
 ) -> None:
     flow_id = newest_server.sync_client.store_flow({**FLOW, "output": {"$variable": "key"}}).flow_id
@@ -255,22 +254,22 @@ def test_a_rerun_that_needs_a_secret_names_the_form_for_it(
         "/"
     )[2]
     newest_server.sync_client.wait_run(run_id, timeout=60)
-    chosen = {**form(session.get("/runs"), "/runs/chosen"), run_id: "on", "action": "rerun"}
-    refused = session.post("/runs/chosen", data=chosen)
+    fields = {**form(session.get("/runs"), "/runs/chosen"), run_id: "on", "action": "rerun"}
+    refused = session.post("/runs/chosen", data=fields)
     assert refused.status_code == 400
     assert f"enter the missing values with &#39;Change and run&#39; on the page of run {run_id}" in refused.text
 
 
-def test_stars_are_data_in_a_flow_without_secrets(session: httpx.Client, newest_server: StepflowRuntime) -> None:
+def test_asterisks_are_data_in_a_flow_without_secrets(session: httpx.Client, newest_server: StepflowRuntime) -> None:
     flow = {"name": "stars", "schemas": {"properties": {"input": FLOW["schemas"]["properties"]["input"]}}}
-    run_id = started(session, newest_server, {"mood": "a"}, **flow)
+    run_id = start_run(session, newest_server, {"mood": "a"}, **flow)
     path = f"/runs/{run_id}/change"
-    fields = names(session, path)
+    fields = field_names(session, path)
     new = location(send(session, path, do="run", **{fields["name"]: "***"}))
-    assert ended(newest_server, new).output["name"] == "***"
+    assert wait_for_result(newest_server, new).output["name"] == "***"
 
 
-def test_a_run_that_goes_on_is_not_changed(session: httpx.Client, newest_server: StepflowRuntime) -> None:
+def test_running_run_cannot_be_changed(session: httpx.Client, newest_server: StepflowRuntime) -> None:
     flow = {"name": "slow", "steps": [{"id": "a", "component": "/builtin/sleep", "input": {"duration_ms": 20_000}}]}
     run_id = newest_server.sync_client.submit({**flow, "output": {"$step": "a"}})
     path = f"/runs/{run_id}/change"
@@ -281,21 +280,21 @@ def test_a_run_that_goes_on_is_not_changed(session: httpx.Client, newest_server:
 
 
 @pytest.mark.parametrize("query", ["", "with=x", "with=0197aaaa-0000-7000-8000-000000000000", "with={run}&item=7"])
-def test_what_cannot_be_compared(session: httpx.Client, newest_server: StepflowRuntime, query: str) -> None:
-    run_id = started(session, newest_server, {"mood": "good"})
-    answer = session.get(f"/runs/{run_id}/compare?{query.format(run=run_id)}")
-    assert answer.status_code == (303 if not query else 404 if "0197" in query else 400)
+def test_invalid_comparisons_are_refused(session: httpx.Client, newest_server: StepflowRuntime, query: str) -> None:
+    run_id = start_run(session, newest_server, {"mood": "good"})
+    response = session.get(f"/runs/{run_id}/compare?{query.format(run=run_id)}")
+    assert response.status_code == (303 if not query else 404 if "0197" in query else 400)
 
 
-def test_two_batches_are_compared_item_by_item(session: httpx.Client, newest_server: StepflowRuntime) -> None:
-    one = started(session, newest_server, [{"mood": "a", "name": "x"}, {"mood": "b", "name": "y"}])
-    other = started(session, newest_server, [{"mood": "a", "name": "x"}, {"mood": "c", "name": "y"}])
+def test_batches_are_compared_item_by_item(session: httpx.Client, newest_server: StepflowRuntime) -> None:
+    one = start_run(session, newest_server, [{"mood": "a", "name": "x"}, {"mood": "b", "name": "y"}])
+    other = start_run(session, newest_server, [{"mood": "a", "name": "x"}, {"mood": "c", "name": "y"}])
     page = session.get(f"/runs/{other}/compare?with={one}").text
     assert "Item 1" in page
     assert "Item 0" not in page
 
 
-SAYS = "/builtin/create_messages"
+CREATE_MESSAGES = "/builtin/create_messages"
 
 
 def test_change_compare_and_keep_on_an_older_server(start_ui: StartUi, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -303,34 +302,34 @@ def test_change_compare_and_keep_on_an_older_server(start_ui: StartUi, monkeypat
     monkeypatch.setenv("STEPFLOW_SERVER_BINARY", str(releases.binary(old)))
     config = releases.builtin_config(old)
     steps = [
-        {"id": "ask", "component": SAYS, "input": {"user_prompt": {"$input": "name"}}},
-        {"id": "told", "component": SAYS, "input": {"user_prompt": "told"}},
+        {"id": "ask", "component": CREATE_MESSAGES, "input": {"user_prompt": {"$input": "name"}}},
+        {"id": "told", "component": CREATE_MESSAGES, "input": {"user_prompt": "told"}},
     ]
     with (
         StepflowRuntime.start(config=config, log_config=LogConfig(level="warn")) as server,
         start_ui(server.url).browser() as session,
     ):
-        run_id = started(session, server, {"name": "Ada"}, steps=steps, output=[{"$step": "ask"}, {"$step": "told"}])
+        run_id = start_run(session, server, {"name": "Ada"}, steps=steps, output=[{"$step": "ask"}, {"$step": "told"}])
         path = f"/runs/{run_id}/change"
-        fields = names(session, path)
+        fields = field_names(session, path)
         assert "What would run" in send(session, path, do="plan", start="all", **{fields["name"]: "Bo"}).text
         new = location(send(session, path, do="run", start="all", **{fields["name"]: "Bo"})).rpartition("/")[2]
-        assert "Bo" in json.dumps(ended(server, new).output)
+        assert "Bo" in json.dumps(wait_for_result(server, new).output)
         compared = session.get(f"/runs/{new}/compare?with={run_id}&item=0").text
         assert compared.index("&#34;Ada&#34;") < compared.index("&#34;Bo&#34;")
         assert "name: Bo" in session.get(f"/runs/{new}/keep?item=0").text
-        # A step that stays cannot be kept where servers do not return its output; that is said, not a failure.
-        kept = send(session, path, do="plan", start="from:told")
-        assert (kept.status_code, "not supported by this server (0.10.0)" in kept.text) == (400, True)
+        # Older servers do not return step outputs, so a step cannot be kept: the page says so.
+        plan = send(session, path, do="plan", start="from:told")
+        assert (plan.status_code, "not supported by this server (0.10.0)" in plan.text) == (400, True)
 
 
-def test_the_secrets_of_two_runs_are_masked_in_report_and_comparison(
+def test_secrets_are_masked_on_every_page_of_a_run(
     start_ui: StartUi, newest_server: StepflowRuntime, tmp_path: Path
 ) -> None:
     flow = {**FLOW, "name": "secretive"}
     flow["steps"] = [{"id": "leak", "component": "/builtin/noop", "input": [{"$variable": "key"}, {"$input": "name"}]}]
     flow["output"] = {"$step": "leak"}
-    # The pages know a secret by its default, or by the variable of the environment that it comes from.
+    # The pages recognize a secret by its default or by its environment variable.
     secret: dict[str, Any] = {"type": "string", "is_secret": True, "env_var": "STEPFLOW_TEST_KEY", "default": "d3f4ult"}
     flow["schemas"] = {"properties": {"variables": {"type": "object", "properties": {"key": secret}}}}
     history = History(tmp_path / "stepflow" / "history.db")

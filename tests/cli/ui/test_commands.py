@@ -1,4 +1,4 @@
-"""The commands that pages offer, and links for other browsers."""
+"""The pages suggest working commands, and create links for other browsers."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ FLOW: dict[str, Any] = {
 
 
 def commands(page: httpx.Response) -> list[list[str]]:
-    """Return the words of the commands that a page offers."""
+    """Return the arguments of each command that a page suggests."""
     assert page.status_code == 200, page.text[:500]
     part = page.text.partition('<div id="take"')[2].partition("</details>")[0]
     return [shlex.split(unescape(each)) for each in re.findall(r'<code class="long">(.*?)</code>', part)]
 
 
-def test_each_command_does_what_the_page_shows(
+def test_suggested_commands_match_the_page(
     session: httpx.Client, newest_server: StepflowRuntime, stepflow: Stepflow
 ) -> None:
     client = newest_server.sync_client
@@ -60,32 +60,32 @@ def test_each_command_does_what_the_page_shows(
         "/runs?status=failed&flow=offered": [["runs", "list", "--roots-only", "flow:offered", "status:failed"]],
         "/flows/new": [],
     }
-    for path, words in expected.items():
-        assert commands(session.get(path)) == [["stepflow", *each, *url] for each in words], path
+    for path, expected_commands in expected.items():
+        assert commands(session.get(path)) == [["stepflow", *each, *url] for each in expected_commands], path
     for path in (f"/runs/{one}", f"/runs/{two}/compare?with={one}", "/runs?status=failed&flow=offered", "/flows"):
-        done = stepflow(*commands(session.get(path))[0][1:])
-        assert done.code in (0, 1), done
-        assert done.stdout
+        result = stepflow(*commands(session.get(path))[0][1:])
+        assert result.code in (0, 1), result
+        assert result.stdout
 
 
-def test_a_link_opens_a_page_in_another_browser(session: httpx.Client, ui: Ui) -> None:
+def test_link_opens_the_page_in_another_browser(session: httpx.Client, ui: Ui) -> None:
     page = session.get("/runs?status=failed&part=panel")
     fields = form(page, "/link")
-    # The part of a page that a script requests is no page.
+    # The query of a partial update by the script is dropped.
     assert unescape(fields["to"]) == "/runs?status=failed"
     shown = session.post("/link", data={**fields, "to": unescape(fields["to"])})
     link = re.search(r'id="link">([^<]*)<', shown.text)
     assert link
     with ui.browser(unescape(link[1])) as other:
         assert other.get("/runs").status_code == 200
-    # It was good for one browser.
+    # The link works in one browser only.
     assert httpx.get(unescape(link[1]), trust_env=False, verify=False).status_code == 403
 
 
 @pytest.mark.parametrize(
     "to", ["//elsewhere.example/runs", "https://elsewhere.example", "/", "/runs\r\nx: y", '/runs"']
 )
-def test_a_link_leads_to_a_page_of_this_site(session: httpx.Client, ui: Ui, to: str) -> None:
+def test_link_to_another_site_is_refused(session: httpx.Client, ui: Ui, to: str) -> None:
     response = session.post("/link", data={**form(session.get("/runs"), "/link"), "to": to})
     assert response.status_code == 400
     opened = session.get("/", params={"to": to})

@@ -1,4 +1,4 @@
-"""Finding runs in the pages by one text, and by the beginning of an id; on a real server."""
+"""Runs can be found by free text and by the start of their ID (on a real server)."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from stepflow_client.history import History
 from tests.cli.ui.process import StartUi, flow_file
 
 
-def found(page: httpx.Response) -> list[str]:
-    """Return the ids of the listed runs."""
+def listed_run_ids(page: httpx.Response) -> list[str]:
     assert page.status_code == 200
     return re.findall(r'<th scope="row"><a href="/runs/([^"]*)"', page.text)
 
@@ -26,7 +25,7 @@ def client(newest_server: StepflowRuntime) -> SyncStepflowClient:
     return newest_server.sync_client
 
 
-def test_by_flow_id_component_and_error(session: httpx.Client, client: Any) -> None:
+def test_search_by_flow_id_component_and_error(session: httpx.Client, client: Any) -> None:
     flow = {
         "name": "Needle-in-hay",
         "steps": [{"id": "a", "component": "/builtin/sleep", "input": {"duration_ms": 0}}],
@@ -34,24 +33,24 @@ def test_by_flow_id_component_and_error(session: httpx.Client, client: Any) -> N
     }
     named = client.wait_run(client.submit(flow)).run_id
     failed = client.wait_run(client.submit(flow_file("fails.yaml"), {"nam": "Ada"})).run_id
-    assert found(session.get("/runs", params={"q": "needle"})) == [named]
-    assert found(session.get("/runs", params={"q": named})) == [named]
-    assert named in found(session.get("/runs", params={"q": named[:14].upper()}))
+    assert listed_run_ids(session.get("/runs", params={"q": "needle"})) == [named]
+    assert listed_run_ids(session.get("/runs", params={"q": named})) == [named]
+    assert named in listed_run_ids(session.get("/runs", params={"q": named[:14].upper()}))
     by_component = session.get("/runs", params={"q": "BUILTIN/SLEEP"})
-    assert named in found(by_component)
-    assert failed not in found(by_component)
+    assert named in listed_run_ids(by_component)
+    assert failed not in listed_run_ids(by_component)
     assert "component /builtin/sleep" in by_component.text
     by_error = session.get("/runs", params={"q": "$.name not", "flow": "fails"})
-    assert failed in found(by_error)
+    assert failed in listed_run_ids(by_error)
     assert "Input path $.name not found" in by_error.text
-    assert found(session.get("/runs", params={"q": "needle", "status": "failed"})) == []
+    assert listed_run_ids(session.get("/runs", params={"q": "needle", "status": "failed"})) == []
     nothing = session.get("/runs", params={"q": "no such text"})
     assert "No runs match" in nothing.text
     assert "Flows searched by component" in nothing.text
     assert 'value="no such text"' in nothing.text
 
 
-def test_by_label_note_and_input(start_ui: StartUi, newest_server: StepflowRuntime, tmp_path: Path) -> None:
+def test_search_by_label_note_and_input(start_ui: StartUi, newest_server: StepflowRuntime, tmp_path: Path) -> None:
     history = History(tmp_path / "stepflow" / "history.db")
     flow = {"name": "labelled", "steps": [], "output": {"$input": "$"}}
     with SyncStepflowClient(newest_server.url, history=history) as client:
@@ -66,20 +65,20 @@ def test_by_label_note_and_input(start_ui: StartUi, newest_server: StepflowRunti
             ("team=otters flow:labelled status:completed", runs[0], "label team=otters"),
         ):
             page = browser.get("/runs", params={"q": text})
-            assert found(page) == [run_id]
+            assert listed_run_ids(page) == [run_id]
             assert reason in unescape(page.text)
 
 
-def test_the_beginning_of_an_id_leads_to_the_run(session: httpx.Client, client: Any) -> None:
+def test_id_prefix_redirects_to_the_run(session: httpx.Client, client: Any) -> None:
     runs = [client.wait_run(client.submit(flow_file("hello.yaml"), {"name": str(number)})).run_id for number in (1, 2)]
     # IDs of the same millisecond share 24 characters.
     for path in ("", "/items/0", "/flow"):
         moved = session.get(f"/runs/{runs[0][:30]}{path}?a=b")
         assert (moved.status_code, moved.headers["location"]) == (303, f"/runs/{runs[0]}{path}?a=b")
-    # Both were created within the minute that eight digits name.
+    # Both were created within the same minute, which the first digits encode.
     several = session.get(f"/runs/{runs[0][:7]}")
     assert several.headers["location"] == f"/runs?q={runs[0][:7]}"
-    assert set(runs) <= set(found(session.get(several.headers["location"])))
+    assert set(runs) <= set(listed_run_ids(session.get(several.headers["location"])))
     assert session.get("/runs/00000001").status_code == 404
     assert session.get("/runs/xyz").status_code == 400
     assert session.post(f"/runs/{runs[0][:30]}/cancel").status_code == 400
@@ -88,12 +87,12 @@ def test_the_beginning_of_an_id_leads_to_the_run(session: httpx.Client, client: 
 def test_all_words_of_a_query_match(session: httpx.Client, client: Any) -> None:
     flow = {"name": "two-words", "steps": [{"id": "a", "component": "/builtin/noop", "input": {"$input": "lost"}}]}
     failed = client.wait_run(client.submit({**flow, "output": {"$step": "a"}}, {})).run_id
-    assert found(session.get("/runs", params={"q": "two-words noop"})) == [failed]
-    assert found(session.get("/runs", params={"q": "two-words $.lost not"})) == [failed]
-    assert found(session.get("/runs", params={"q": "two-words nothing"})) == []
-    # Fields alone are a list, which follows the server.
+    assert listed_run_ids(session.get("/runs", params={"q": "two-words noop"})) == [failed]
+    assert listed_run_ids(session.get("/runs", params={"q": "two-words $.lost not"})) == [failed]
+    assert listed_run_ids(session.get("/runs", params={"q": "two-words nothing"})) == []
+    # A query of fields only is a live list.
     listed = session.get("/runs", params={"q": "flow:two-words status:failed since:today"})
-    assert found(listed) == [failed]
+    assert listed_run_ids(listed) == [failed]
     assert 'data-live="/live/runs?q=flow%3Atwo-words' in listed.text
     assert 'value="flow:two-words status:failed since:today include:sub-runs"' in listed.text
     for wrong in ("status:nonsense", "since:never"):
@@ -101,7 +100,7 @@ def test_all_words_of_a_query_match(session: httpx.Client, client: Any) -> None:
 
 
 @pytest.mark.parametrize("text", ["<script>", "%", "_", "'", '"', "\\", "\x00", "x" * 3000, "\u202e", "{{7*7}}"])
-def test_odd_texts(session: httpx.Client, text: str) -> None:
+def test_special_characters_in_queries(session: httpx.Client, text: str) -> None:
     page = session.get("/runs", params={"q": text})
     assert page.status_code == 200
     assert "<script>" not in page.text.partition("<body")[2]

@@ -1,4 +1,4 @@
-"""The page of flows: every flow with its last runs; on a real server."""
+"""The page of flows lists every flow with its latest runs (on a real server)."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ async def client(
         yield opened
 
 
-async def run(client: StepflowClient, what: dict[str, Any], value: Any) -> None:
-    await client.wait_run(await client.submit(what, value), timeout=60)
+async def run(client: StepflowClient, flow: dict[str, Any], value: Any) -> None:
+    await client.wait_run(await client.submit(flow, value), timeout=60)
 
 
-async def test_a_busy_flow_hides_no_other(
+async def test_busy_flow_does_not_hide_others(
     client: StepflowClient, names: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await run(client, flow(names["rare"]), {"x": 1})
@@ -56,12 +56,12 @@ async def test_a_busy_flow_hides_no_other(
     folder = FlowFolder(tmp_path / "flows")
     monkeypatch.setattr(flow_list, "_PAGE", 3)
     monkeypatch.setattr(flow_list, "_MAX_PAGES", 2)
-    found = await flow_list.search_flows(client, LazyRunHistory(), folder)
-    assert found.read == 6
-    assert found.since is not None
-    assert {each.name for each in found.flows} >= {names["busy"], names["rare"], names["filed"]}
-    assert [each.name for each in found.files] == ["never.json"]
-    (busy,) = [each for each in found.flows if each.name == names["busy"]]
+    result = await flow_list.search_flows(client, LazyRunHistory(), folder)
+    assert result.read == 6
+    assert result.since is not None
+    assert {each.name for each in result.flows} >= {names["busy"], names["rare"], names["filed"]}
+    assert [each.name for each in result.files] == ["never.json"]
+    (busy,) = [each for each in result.flows if each.name == names["busy"]]
     assert [each.status.value for each in busy.latest_runs] == ["failed", *["completed"] * 5]
     assert busy.success_rate == pytest.approx(5 / 6)
     assert busy.median_duration is not None
@@ -70,7 +70,7 @@ async def test_a_busy_flow_hides_no_other(
     ] == [names["rare"]]
 
 
-async def test_flows_that_steps_run_are_listed_apart(client: StepflowClient, names: dict[str, str]) -> None:
+async def test_flows_run_by_steps_are_listed_separately(client: StepflowClient, names: dict[str, str]) -> None:
     inner = {**flow(names["inner"]), "output": {"$step": "a"}}
     outer = {
         "name": names["outer"],
@@ -84,13 +84,15 @@ async def test_flows_that_steps_run_are_listed_apart(client: StepflowClient, nam
         "output": {"$step": "each"},
     }
     await run(client, outer, None)
-    found = await flow_list.search_flows(client, LazyRunHistory())
-    assert names["inner"] in {each.name for each in found.sub_flows}
-    assert names["inner"] not in {each.name for each in found.flows}
-    assert names["outer"] in {each.name for each in found.flows}
+    result = await flow_list.search_flows(client, LazyRunHistory())
+    assert names["inner"] in {each.name for each in result.sub_flows}
+    assert names["inner"] not in {each.name for each in result.flows}
+    assert names["outer"] in {each.name for each in result.flows}
 
 
-def test_the_page(session: httpx.Client, newest_server: StepflowRuntime, names: dict[str, str]) -> None:
+def test_page_shows_latest_runs_and_success_rate(
+    session: httpx.Client, newest_server: StepflowRuntime, names: dict[str, str]
+) -> None:
     client = newest_server.sync_client
     for value in ({"x": 1}, {}):
         client.wait_run(client.submit(flow(names["rare"]), value), timeout=60)

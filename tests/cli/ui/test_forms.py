@@ -1,4 +1,4 @@
-"""From schemas to forms to values, and how forms travel. Pure."""
+"""Forms are built from schemas, and submitted forms are parsed into values."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ FIELDS = build_schema_fields(SCHEMA, {"Of": {"type": "integer", "description": "
 NAMED = {each.key: each for each in FIELDS}
 
 
-def sent(**values: str) -> dict[str, str]:
+def build_form(**values: str) -> dict[str, str]:
     names = {each.key: each.name for each in FIELDS}
     return {names[key]: value for key, value in values.items()}
 
 
-def test_the_kinds_of_fields() -> None:
+def test_kinds_of_fields() -> None:
     assert [(each.key, each.kind, each.required) for each in FIELDS] == [
         ("topic", "text", True),
         ("style", "choice", False),
@@ -60,13 +60,13 @@ def test_the_kinds_of_fields() -> None:
     assert NAMED["of"].description == "Of what"
 
 
-def test_names_are_the_same_whatever_the_order_of_properties() -> None:
-    turned = {**SCHEMA, "properties": dict(reversed(SCHEMA["properties"].items()))}
-    found = build_schema_fields(turned, {"Of": {"type": "integer", "description": "Of what"}})
-    assert [each.name for each in reversed(found)] == [each.name for each in FIELDS]
+def test_field_names_do_not_depend_on_property_order() -> None:
+    reordered = {**SCHEMA, "properties": dict(reversed(SCHEMA["properties"].items()))}
+    fields = build_schema_fields(reordered, {"Of": {"type": "integer", "description": "Of what"}})
+    assert [each.name for each in reversed(fields)] == [each.name for each in FIELDS]
 
 
-def test_names_of_properties_are_no_names_of_fields() -> None:
+def test_property_names_are_not_used_as_field_names() -> None:
     (field,) = build_schema_fields({"properties": {'"><script>': {"title": 3, "description": []}}})
     assert (field.title, field.description) == ('"><script>', "")
     assert re.fullmatch(r"input-[0-9a-f]{16}", field.name)
@@ -75,19 +75,31 @@ def test_names_of_properties_are_no_names_of_fields() -> None:
 @pytest.mark.parametrize(
     "schema", [None, True, [], "x", {}, {"properties": []}, {"properties": {}}, {"$ref": "#/$defs/None"}]
 )
-def test_what_a_form_cannot_show(schema: Any) -> None:
+def test_schemas_without_fields(schema: Any) -> None:
     assert build_schema_fields(schema) == []
 
 
-def test_odd_schemas_are_fields_for_json() -> None:
-    odd = [True, None, 3, {"type": 3}, {"type": ["string", "integer"]}, {"enum": []}, {"enum": 3}, {"anyOf": []}, {}]
-    found = build_schema_fields({"required": 3, "properties": {str(place): each for place, each in enumerate(odd)}})
-    assert {each.kind for each in found} == {"json"}
+def test_unsupported_schemas_become_json_fields() -> None:
+    schemas = [
+        True,
+        None,
+        3,
+        {"type": 3},
+        {"type": ["string", "integer"]},
+        {"enum": []},
+        {"enum": 3},
+        {"anyOf": []},
+        {},
+    ]
+    fields = build_schema_fields(
+        {"required": 3, "properties": {str(index): each for index, each in enumerate(schemas)}}
+    )
+    assert {each.kind for each in fields} == {"json"}
     loop = {"A": {"$ref": "#/$defs/A"}}
     assert [each.kind for each in build_schema_fields({"properties": {"a": {"$ref": "#/$defs/A"}}}, loop)] == ["json"]
 
 
-def test_a_nullable_field_can_be_null() -> None:
+def test_nullable_field_can_be_null() -> None:
     (shown,) = fill_fields_from_object([NAMED["share"]], {"share": None})
     texts = get_field_texts([shown])
     assert texts == {shown.name: "", f"{shown.name}-null": "1"}
@@ -97,15 +109,15 @@ def test_a_nullable_field_can_be_null() -> None:
     assert counted is None, "a field that is not nullable cannot show null"
 
 
-def test_a_changed_text_is_used_and_a_conflict_is_refused() -> None:
+def test_changed_raw_text_is_used_and_conflicts_are_refused() -> None:
     fields = fill_fields_from_object(FIELDS, {"topic": "tea", "count": 3})
     texts, before = get_field_texts(fields), hash_form_contents(fields, '{\n  "topic": "tea"\n}')
     unchanged, changed = '{\r\n  "topic": "tea"\r\n}', '{"topic": "coffee"}'
-    other = texts | sent(topic="milk")
+    other = texts | build_form(topic="milk")
     assert not should_use_raw_text(fields, {**other, "before": before, "raw": unchanged})
     assert should_use_raw_text(fields, {**texts, "before": before, "raw": changed})
     assert not should_use_raw_text(fields, {**other, "before": before, "raw": " "})
-    # A script disables the fields once there is a text.
+    # The script disables the fields once there is raw text.
     assert should_use_raw_text(fields, {"before": before, "raw": changed})
     with pytest.raises(ValueError, match="change only one of them"):
         should_use_raw_text(fields, {**other, "before": before, "raw": changed})
@@ -113,7 +125,7 @@ def test_a_changed_text_is_used_and_a_conflict_is_refused() -> None:
 
 
 def test_values_of_a_form() -> None:
-    form = sent(topic="a\r\nb", style="2", count="4", share="1.5", loud="false", tags='["x"]', of="", text="")
+    form = build_form(topic="a\r\nb", style="2", count="4", share="1.5", loud="false", tags='["x"]', of="", text="")
     assert parse_submitted_object(FIELDS, form) == {
         "topic": "a\nb",
         "style": True,
@@ -124,8 +136,8 @@ def test_values_of_a_form() -> None:
     }
 
 
-def test_an_empty_text_that_is_required_is_a_text() -> None:
-    assert parse_submitted_object(FIELDS, sent(count="1")) == {"topic": "", "count": 1}
+def test_required_text_may_be_empty() -> None:
+    assert parse_submitted_object(FIELDS, build_form(count="1")) == {"topic": "", "count": 1}
 
 
 @pytest.mark.parametrize(
@@ -142,17 +154,17 @@ def test_an_empty_text_that_is_required_is_a_text() -> None:
         ("tags", "[", "JSON"),
     ],
 )
-def test_wrong_values_of_a_form(key: str, text: str, words: str) -> None:
+def test_invalid_values_of_a_form(key: str, text: str, message: str) -> None:
     with pytest.raises(InvalidFormError) as caught:
-        parse_submitted_object(FIELDS, {**sent(count="1"), **sent(**{key: text})})
-    wrong = {each.key: each.error for each in caught.value.fields if each.error}
-    assert list(wrong) == [key]
-    assert words in wrong[key]
-    # What was filled in stays.
+        parse_submitted_object(FIELDS, {**build_form(count="1"), **build_form(**{key: text})})
+    errors = {each.key: each.error for each in caught.value.fields if each.error}
+    assert list(errors) == [key]
+    assert message in errors[key]
+    # The field keeps the entered text.
     assert next(each for each in caught.value.fields if each.key == key).value == text
 
 
-def test_values_that_are_known_are_filled_in() -> None:
+def test_fields_are_filled_with_values() -> None:
     values = {"topic": "a", "style": True, "count": 7, "loud": True, "tags": ["b"], "share": 2.5}
     fields = [fill_field(each, values[each.key]) if each.key in values else each for each in FIELDS]
     assert parse_submitted_object(fields, {each.name: each.value for each in fields}) == values
@@ -189,18 +201,18 @@ ORDER: dict[str, Any] = {
 FORM = build_schema_fields(ORDER)
 
 
-def entered(**values: str) -> dict[str, str]:
-    """Return what a browser sends; parts of objects are named `customer__name`."""
+def build_order_form(**values: str) -> dict[str, str]:
+    """Return a submitted form; keywords for nested fields look like `customer__name`."""
 
     def names(fields: Any, before: str = "") -> dict[str, str]:
-        found = {}
+        by_key = {}
         for each in fields:
             key = f"{before}{each.key}"
-            found |= names(each.parts, f"{key}__") if each.kind == "object" else {key: each.name}
-        return found
+            by_key |= names(each.parts, f"{key}__") if each.kind == "object" else {key: each.name}
+        return by_key
 
-    known = names(FORM)
-    return {known[key]: value for key, value in values.items()}
+    field_names = names(FORM)
+    return {field_names[key]: value for key, value in values.items()}
 
 
 def test_nested_objects_lists_and_formats() -> None:
@@ -208,7 +220,7 @@ def test_nested_objects_lists_and_formats() -> None:
         ("day", "date"), ("at", "date-time"), ("mail", "email"), ("page", "uri"), ("count", "integer"),
         ("share", "number"), ("code", "text"), ("customer", "object"), ("lines", "list"),
     ]  # fmt: skip
-    form = entered(day="2026-01-31", at="2026-01-31T10:00", customer__name="Ada", lines='[{"sku": "x"}]')
+    form = build_order_form(day="2026-01-31", at="2026-01-31T10:00", customer__name="Ada", lines='[{"sku": "x"}]')
     assert parse_submitted_object(FORM, form) == {
         "day": "2026-01-31",
         "at": "2026-01-31T10:00:00Z",
@@ -242,15 +254,15 @@ def test_nested_objects_lists_and_formats() -> None:
         ({"lines": "{}"}, "lines", "is not a list"),
     ],
 )
-def test_the_error_is_at_the_field(change: dict[str, str], where: str, words: str) -> None:
-    form = entered(day="2026-01-31", customer__name="Ada") | entered(**change)
+def test_error_names_the_field(change: dict[str, str], field: str, message: str) -> None:
+    form = build_order_form(day="2026-01-31", customer__name="Ada") | build_order_form(**change)
     with pytest.raises(InvalidFormError) as caught:
         parse_submitted_object(FORM, form)
-    assert str(caught.value).startswith(f"{where}: ")
-    assert words in str(caught.value)
+    assert str(caught.value).startswith(f"{field}: ")
+    assert message in str(caught.value)
 
 
-def test_a_form_shows_a_value_only_if_it_shows_all_of_it() -> None:
+def test_fields_are_filled_only_if_they_can_show_the_whole_value() -> None:
     value = {
         "day": "2026-01-31",
         "at": "2026-01-31T10:00:00Z",
@@ -268,7 +280,7 @@ def test_a_form_shows_a_value_only_if_it_shows_all_of_it() -> None:
     assert fill_fields_from_object(FORM, []) == fill_fields_from_object(FORM, None) == []
 
 
-def test_an_optional_object_that_is_left_empty_is_omitted() -> None:
+def test_empty_optional_object_is_omitted() -> None:
     fields = build_schema_fields(
         {"properties": {"a": {"type": "object", "required": ["b"], "properties": {"b": {"type": "string"}}}}}
     )
@@ -276,7 +288,7 @@ def test_an_optional_object_that_is_left_empty_is_omitted() -> None:
     assert parse_submitted_object(fields, {fields[0].parts[0].name: "x"}) == {"a": {"b": "x"}}
 
 
-def test_fields_are_bounded() -> None:
+def test_number_and_depth_of_fields_are_limited() -> None:
     deep: dict[str, Any] = {"type": "string"}
     for _ in range(10):
         deep = {"type": "object", "properties": {"a": deep}}
@@ -286,22 +298,22 @@ def test_fields_are_bounded() -> None:
         (field,), depth = field.parts, depth + 1
     assert (field.kind, depth) == ("json", 4)
     wide = {"type": "object", "properties": {str(number): {"type": "string"} for number in range(60)}}
-    found = build_schema_fields({"properties": {"a": wide, "b": wide}})
-    assert [each.kind for each in found] == ["object", "json"]
+    fields = build_schema_fields({"properties": {"a": wide, "b": wide}})
+    assert [each.kind for each in fields] == ["object", "json"]
     loop = {
         "Tree": {"type": "object", "properties": {"left": {"$ref": "#/$defs/Tree"}, "right": {"$ref": "#/$defs/Tree"}}}
     }
     assert build_schema_fields({"$ref": "#/$defs/Tree"}, loop)
 
 
-def test_a_variable_is_secret_if_the_schema_it_refers_to_is() -> None:
+def test_variable_is_secret_if_its_referenced_schema_is() -> None:
     variables = {"properties": {"key": {"$ref": "#/schemas/$defs/key"}}}
     schemas = {"properties": {"variables": variables}, "$defs": {"key": {"type": "string", "is_secret": True}}}
     _, (field,) = build_flow_fields(StoredFlow(flow_id="f", flow={"schemas": schemas}))
     assert field.kind == "secret"
 
 
-def test_a_secret_is_not_shown_again() -> None:
+def test_secret_is_not_shown_again() -> None:
     (field, other) = build_schema_fields(
         {"properties": {"key": {"default": "k"}, "n": {"type": "integer"}}}, secret=["key"]
     )
@@ -317,12 +329,12 @@ def test_a_secret_is_not_shown_again() -> None:
     ("text", "value"),
     [("", None), (" \n", None), ('{"a": 1}', {"a": 1}), ("a: 1\nb: [x]", {"a": 1, "b": ["x"]}), ("3", 3), ("[1]", [1])],
 )
-def test_values_as_text(text: str, value: Any) -> None:
+def test_raw_text_is_parsed_as_json_or_yaml(text: str, value: Any) -> None:
     assert parse_json_or_yaml(text) == value
 
 
 @pytest.mark.parametrize("text", ['{"a": 1,, }', "a: [", "a: 1\na: 2", "!!python/object:os.system x", "NaN: .nan"])
-def test_texts_that_are_no_values(text: str) -> None:
+def test_invalid_raw_text(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         parse_json_or_yaml(text)
 
@@ -335,7 +347,7 @@ def test_urlencoded_forms() -> None:
     }
 
 
-def test_forms_in_parts() -> None:
+def test_multipart_forms() -> None:
     body = (
         b'--x\r\nContent-Disposition: form-data; name="csrf"\r\n\r\nt\r\n'
         b'--x\r\nContent-Disposition: form-data; name="file"; filename="f.yaml"\r\n'
@@ -359,6 +371,6 @@ def test_forms_in_parts() -> None:
         ("multipart/form-data; boundary=\xe4", b"x"),
     ],
 )
-def test_what_is_no_form(kind: str, body: bytes) -> None:
+def test_malformed_form_bodies(kind: str, body: bytes) -> None:
     with pytest.raises(MalformedFormError):
         parse_form_body(kind, body)

@@ -1,4 +1,4 @@
-"""Keeping runs as test cases of their flows, and the folder of the flow files."""
+"""Runs can be kept as test cases in flow files, and only files inside the folder are read and written."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ output: {$step: greet}
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("flows")
-    (made / "below").mkdir()
-    (made / "below" / "greeter.yaml").write_text(FLOW)
-    (made / "other.yaml").write_text(FLOW.replace("greeter", "other"))
-    return made
+    root = tmp_path_factory.mktemp("flows")
+    (root / "below").mkdir()
+    (root / "below" / "greeter.yaml").write_text(FLOW)
+    (root / "other.yaml").write_text(FLOW.replace("greeter", "other"))
+    return root
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def browser(pages: Ui) -> Iterator[httpx.Client]:
         yield opened
 
 
-def started(browser: httpx.Client, server: StepflowRuntime, flow: str, value: Any) -> str:
+def start_run(browser: httpx.Client, server: StepflowRuntime, flow: str, value: Any) -> str:
     flow_id = server.sync_client.store_flow(yaml.safe_load(flow)).flow_id
     path = f"/flows/{flow_id}/start"
     batch = {"batch": "1"} if isinstance(value, list) else {}
@@ -59,10 +59,10 @@ def started(browser: httpx.Client, server: StepflowRuntime, flow: str, value: An
     return run_id
 
 
-def test_a_run_and_a_failed_item_become_cases_that_pass(
+def test_kept_items_become_passing_test_cases(
     browser: httpx.Client, newest_server: StepflowRuntime, folder: Path, stepflow: Stepflow
 ) -> None:
-    run_id = started(browser, newest_server, FLOW, [{"name": "Ada"}, {"nam": "Bo"}])
+    run_id = start_run(browser, newest_server, FLOW, [{"name": "Ada"}, {"nam": "Bo"}])
     file = folder / "below" / "greeter.yaml"
     path = f"/runs/{run_id}/keep"
     for item, name in ((0, "a name"), (1, "no name")):
@@ -70,29 +70,31 @@ def test_a_run_and_a_failed_item_become_cases_that_pass(
         assert "below/greeter.yaml" in page.text
         assert f"+  - name: {name}" in page.text
         assert name not in file.read_text()
-        kept = browser.post(path, data=fields(page, path))
+        kept = browser.post(path, data=hidden_fields(page, path))
         assert kept.status_code == 303, kept.text
-        done = browser.get(kept.headers["location"])
-        assert f"stepflow test {file}" in done.text
+        confirmation = browser.get(kept.headers["location"])
+        assert f"stepflow test {file}" in confirmation.text
     text = file.read_text()
     assert text.startswith(FLOW)
-    tested = stepflow("test", str(file))
-    assert tested.code == 0, tested.stderr
-    assert "2 passed" in tested.stdout + tested.stderr
+    result = stepflow("test", str(file))
+    assert result.code == 0, result.stderr
+    assert "2 passed" in result.stdout + result.stderr
     again = browser.get(f"{path}?item=0&name=a name")
     assert "already has a test case &#39;a name&#39;" in again.text
 
 
-def fields(page: httpx.Response, path: str) -> dict[str, str]:
+def hidden_fields(page: httpx.Response, path: str) -> dict[str, str]:
     return {name: html.unescape(value) for name, value in form(page, path).items()}
 
 
-def test_only_what_was_shown_is_written(browser: httpx.Client, newest_server: StepflowRuntime, folder: Path) -> None:
+def test_changed_file_or_form_is_not_written(
+    browser: httpx.Client, newest_server: StepflowRuntime, folder: Path
+) -> None:
     flow = FLOW.replace("greeter", "other")
-    run_id = started(browser, newest_server, flow, {"name": "Ada"})
+    run_id = start_run(browser, newest_server, flow, {"name": "Ada"})
     path = f"/runs/{run_id}/keep"
     page = browser.get(path)
-    data = fields(page, path)
+    data = hidden_fields(page, path)
     file = folder / "other.yaml"
     file.write_text(flow + "# changed\n")
     refused = browser.post(path, data=data)
@@ -100,15 +102,17 @@ def test_only_what_was_shown_is_written(browser: httpx.Client, newest_server: St
     assert "The file has changed" in refused.text
     assert file.read_text() == flow + "# changed\n"
     for change in ({"name": "something else"}, {"digest": "0"}, {"file": "below/greeter.yaml"}, {"file": "../x.yaml"}):
-        data = fields(browser.get(path), path) | change
+        data = hidden_fields(browser.get(path), path) | change
         assert browser.post(path, data=data).status_code in (400, 409), change
     assert file.read_text() == flow + "# changed\n"
 
 
-def test_no_name_of_a_file_is_a_path(browser: httpx.Client, newest_server: StepflowRuntime, folder: Path) -> None:
+def test_file_names_cannot_leave_the_folder(
+    browser: httpx.Client, newest_server: StepflowRuntime, folder: Path
+) -> None:
     outside = folder.parent / "outside.yaml"
     outside.write_text(FLOW)
-    run_id = started(browser, newest_server, FLOW, {"name": "Ada"})
+    run_id = start_run(browser, newest_server, FLOW, {"name": "Ada"})
     for name in (
         "../outside.yaml",
         str(outside),
@@ -123,8 +127,8 @@ def test_no_name_of_a_file_is_a_path(browser: httpx.Client, newest_server: Stepf
     assert outside.read_text() == FLOW
 
 
-def test_without_a_folder_the_case_can_be_copied(session: httpx.Client, newest_server: StepflowRuntime) -> None:
-    run_id = started(session, newest_server, FLOW, {"name": "Ada"})
+def test_without_a_folder_the_case_is_shown_for_copying(session: httpx.Client, newest_server: StepflowRuntime) -> None:
+    run_id = start_run(session, newest_server, FLOW, {"name": "Ada"})
     page = session.get(f"/runs/{run_id}/keep?name=mine")
     assert 'action="/runs/' not in page.text
     text = re.search(r'<pre id="yaml">(.*?)</pre>', page.text, re.DOTALL)
@@ -143,9 +147,9 @@ def test_without_a_folder_the_case_can_be_copied(session: httpx.Client, newest_s
     assert session.post(f"/runs/{run_id}/keep", data={"csrf": "x"}).status_code == 403
 
 
-def test_what_cannot_be_kept(session: httpx.Client, newest_server: StepflowRuntime) -> None:
+def test_runs_that_cannot_be_kept(session: httpx.Client, newest_server: StepflowRuntime) -> None:
     client = newest_server.sync_client
-    # Started elsewhere: its input is not known.
+    # This run was not started from the pages, so its input is unknown.
     run_id = client.wait_run(client.submit(yaml.safe_load(FLOW), {"name": "x"}), timeout=60).run_id
     page = session.get(f"/runs/{run_id}/keep")
     assert page.status_code == 400
@@ -154,7 +158,7 @@ def test_what_cannot_be_kept(session: httpx.Client, newest_server: StepflowRunti
     assert session.get(f"/runs/{run_id}/keep?item=%00").status_code == 404
 
 
-def test_links_do_not_lead_out_of_the_folder(tmp_path: Path) -> None:
+def test_symlinks_cannot_leave_the_folder(tmp_path: Path) -> None:
     inside, outside = tmp_path / "in", tmp_path / "out"
     for each in (inside, outside):
         each.mkdir()
@@ -173,7 +177,7 @@ def test_links_do_not_lead_out_of_the_folder(tmp_path: Path) -> None:
     assert (outside / "a.yaml").read_text() == FLOW
 
 
-def test_a_folder_that_is_a_link_is_the_folder_it_leads_to(tmp_path: Path) -> None:
+def test_folder_may_be_a_symlink(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "real" / "a.yaml").write_text(FLOW)
     os.symlink(tmp_path / "real", tmp_path / "link")
@@ -181,7 +185,7 @@ def test_a_folder_that_is_a_link_is_the_folder_it_leads_to(tmp_path: Path) -> No
     assert file.name == "a.yaml"
 
 
-def test_the_most_likely_file_is_first(tmp_path: Path) -> None:
+def test_most_likely_file_is_first(tmp_path: Path) -> None:
     for name in ("a", "b", "c", "d"):
         (tmp_path / f"{name}.yaml").write_text(FLOW)
     (tmp_path / "a.yaml").write_text(FLOW.replace("id: greet", "id: other").replace("$step: greet", "$step: other"))

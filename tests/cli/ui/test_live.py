@@ -1,4 +1,4 @@
-"""What a running batch tells its pages, without a browser; on real servers."""
+"""Pages of a running batch are updated through event streams (on real servers)."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ CRAWL: dict[str, Any] = {
 
 
 def inputs(count: int, ms: int) -> list[dict[str, Any]]:
-    """Return inputs of which each tenth fails."""
+    """Return inputs, every tenth of which fails."""
     return [{"ms": ms, "url": f"u{number}"} if number % 10 else {"ms": ms} for number in range(count)]
 
 
 def updates(session: httpx.Client, page: str, seconds: float = 60) -> Iterator[str]:
-    """Yield a page, and the page again whenever its stream says that it has changed, until it no longer does."""
+    """Yield a page, then yield it again after each change event, until it is no longer live."""
     end = time.monotonic() + seconds
     text = session.get(page).text
     yield text
@@ -58,42 +58,42 @@ def updates(session: httpx.Client, page: str, seconds: float = 60) -> Iterator[s
                         return
 
 
-def states_of(page: str) -> Counter[str]:
-    """Return how many items are in each state, as `batch.js` reads it."""
-    found = re.search(r'data-total="(\d+)" data-states="([^"]*)"', page)
-    assert found
+def parse_item_states(page: str) -> Counter[str]:
+    """Count the items in each state from the attribute that `batch.js` reads."""
+    match = re.search(r'data-total="(\d+)" data-states="([^"]*)"', page)
+    assert match
     counts: Counter[str] = Counter()
-    for part in found[2].split(";") if found[2] else []:
+    for part in match[2].split(";") if match[2] else []:
         code, _, ranges = part.partition(":")
         for each in ranges.split(","):
             first, _, last = each.partition("-")
             counts[STATES[int(code)]] += int(last or first) - int(first) + 1
-    counts["waiting"] = int(found[1]) - counts.total()
+    counts["waiting"] = int(match[1]) - counts.total()
     return counts
 
 
-def shown_counts(page: str) -> Counter[str]:
-    """Return how many items are in each state, as the links above the table say."""
+def parse_tab_counts(page: str) -> Counter[str]:
+    """Count the items in each state from the links above the table."""
     return Counter({name: int(count) for name, count in re.findall(r'">(\w+) <span>(\d+)</span></a>', page)})
 
 
 @pytest.mark.parametrize(
     ("codes", "text"), [(b"", ""), (b"\0\0", ""), (b"\2\2\2\3\2", "2:0-2,4;3:3"), (b"\0\2\1", "1:2;2:1")]
 )
-def test_ranges_of_states(codes: bytes, text: str) -> None:
+def test_state_ranges(codes: bytes, text: str) -> None:
     assert format_state_ranges(codes) == text
 
 
-def test_a_page_of_a_running_batch_shows_items_and_failures_as_they_end(
+def test_page_of_a_running_batch_shows_finished_items_and_failures(
     session: httpx.Client, newest_server: StepflowRuntime
 ) -> None:
     client = newest_server.sync_client
     warm = client.wait_run(client.submit(CRAWL, inputs(2, 0))).run_id
-    session.get(f"/runs/{warm}")  # the first picture takes seconds
+    session.get(f"/runs/{warm}")  # drawing the first graph takes seconds
     run_id = client.submit(CRAWL, inputs(300, 400), max_concurrency=15)
     texts, failures = set(), set()
     for page in updates(session, f"/runs/{run_id}"):
-        assert +states_of(page) == +shown_counts(page)
+        assert +parse_item_states(page) == +parse_tab_counts(page)
         numbers = re.search(r'<span class="numbers">([^<]*)</span>', page)
         if numbers:
             texts.add(numbers[1])
@@ -101,47 +101,45 @@ def test_a_page_of_a_running_batch_shows_items_and_failures_as_they_end(
     assert len(texts) > 5
     assert len(failures) > 2
     assert "Input path $.url not found" in page
-    assert states_of(page) == {"completed": 270, "failed": 30, "waiting": 0}
+    assert parse_item_states(page) == {"completed": 270, "failed": 30, "waiting": 0}
     assert '<h2 id="durations-title">' in page
 
 
 def test_failures_are_grouped_by_cause(session: httpx.Client, newest_server: StepflowRuntime) -> None:
     client = newest_server.sync_client
-    given = [{"ms": 0, "url": "u"}, {"ms": 0}, {"url": "u"}, {"ms": 0}, {"ms": 0}]
-    run_id = client.wait_run(client.submit(CRAWL, given)).run_id
+    batch_inputs = [{"ms": 0, "url": "u"}, {"ms": 0}, {"url": "u"}, {"ms": 0}, {"ms": 0}]
+    run_id = client.wait_run(client.submit(CRAWL, batch_inputs)).run_id
     page = session.get(f"/runs/{run_id}")
     causes = re.findall(r'<li data-key="(\w+)"><p><b class="count">(\d+) ×</b> <code>(\w+)</code>', page.text)
     assert [(count, step) for _, count, step in causes] == [("3", "fetch"), ("1", "wait")]
     key = causes[0][0]
     assert f'href="/runs/{run_id}/change?group={key}"' in page.text
-    chosen = session.get(f"/runs/{run_id}?group={key}")
-    assert re.findall(r'<th scope="row"><a href="/runs/[^"]*/items/(\d+)"', chosen.text) == ["1", "3", "4"]
-    assert "3 items, page 1 of 1" in chosen.text
+    group_page = session.get(f"/runs/{run_id}?group={key}")
+    assert re.findall(r'<th scope="row"><a href="/runs/[^"]*/items/(\d+)"', group_page.text) == ["1", "3", "4"]
+    assert "3 items, page 1 of 1" in group_page.text
     assert "0 items" in session.get(f"/runs/{run_id}?group=nothing").text
 
 
-def test_the_list_tells_the_progress_of_its_batches(session: httpx.Client, newest_server: StepflowRuntime) -> None:
+def test_list_shows_the_progress_of_batches(session: httpx.Client, newest_server: StepflowRuntime) -> None:
     client = newest_server.sync_client
     run_id = client.submit({**CRAWL, "name": "listed-batch"}, inputs(200, 500), max_concurrency=5)
-    seen: set[str] = set()
+    progress: set[str] = set()
     for page in updates(session, "/runs?flow=listed-batch"):
-        seen |= set(re.findall(r'class="numbers">([\d,]+)/200 done', page))
-        if len(seen) > 2:
+        progress |= set(re.findall(r'class="numbers">([\d,]+)/200 done', page))
+        if len(progress) > 2:
             break
     client.cancel_run(run_id)
 
 
-def test_an_item_is_only_told_of_its_own_steps(session: httpx.Client, newest_server: StepflowRuntime) -> None:
+def test_item_page_updates_only_for_its_own_steps(session: httpx.Client, newest_server: StepflowRuntime) -> None:
     client = newest_server.sync_client
-    given = [{"ms": 1500, "url": "u"}, *({"ms": 100, "url": "u"} for _ in range(20))]
-    run_id = client.submit(CRAWL, given)
+    batch_inputs = [{"ms": 1500, "url": "u"}, *({"ms": 100, "url": "u"} for _ in range(20))]
+    run_id = client.submit(CRAWL, batch_inputs)
     pages = list(updates(session, f"/runs/{run_id}/items/0"))
     assert 1 < len(pages) < 10
 
 
-def test_late_events_bring_the_timeline_of_a_run_that_has_ended(
-    start_ui: StartUi, newest_server: StepflowRuntime
-) -> None:
+def test_timeline_appears_when_late_events_arrive(start_ui: StartUi, newest_server: StepflowRuntime) -> None:
     client = newest_server.sync_client
     run_id = client.wait_run(client.submit(CRAWL, {"ms": 0, "url": "u"})).run_id
     with FaultProxy(newest_server.url) as proxy:
@@ -149,7 +147,7 @@ def test_late_events_bring_the_timeline_of_a_run_that_has_ended(
         with start_ui(proxy.url).browser() as browser:
             page = browser.get(f"/runs/{run_id}").text
             assert "<title>timeline</title>" not in page
-            # So it stays live until they are there.
+            # The page stays live until the events arrive.
             assert f'data-live="/live/runs/{run_id}"' in page
             proxy.script = lambda number: Script()
             proxy.drop_all()
@@ -174,7 +172,7 @@ def test_a_batch_on_every_release(start_ui: StartUi, server_release: str, monkey
         ],
         "output": {"$step": "check"},
     }
-    given: list[Any] = [{"seconds": 0.3, **({"url": "u"} if each % 5 else {})} for each in range(40)]
+    batch_inputs: list[Any] = [{"seconds": 0.3, **({"url": "u"} if each % 5 else {})} for each in range(40)]
     monkeypatch.setenv("STEPFLOW_SERVER_BINARY", str(releases.binary(server_release)))
     with (
         StepflowRuntime.start(config=workers.config(server_release), log_config=LogConfig(level="warn")) as server,
@@ -182,9 +180,9 @@ def test_a_batch_on_every_release(start_ui: StartUi, server_release: str, monkey
         ThreadPoolExecutor(1) as other,
     ):
         warm = server.sync_client.submit({**flow, "name": "warm"}, {"seconds": 0, "url": "u"})
-        browser.get(f"/runs/{warm}")  # the first picture takes seconds
-        # The request that creates a run is held until it ends by the first releases.
-        submitted = other.submit(server.sync_client.submit, flow, given, max_concurrency=2)
+        browser.get(f"/runs/{warm}")  # drawing the first graph takes seconds
+        # The first releases answer the request that creates a run only when the run has ended.
+        submitted = other.submit(server.sync_client.submit, flow, batch_inputs, max_concurrency=2)
         listed: list[Any] = []
         while not listed:
             listed = server.sync_client.list_runs(flow_name="every-release").runs
@@ -193,7 +191,7 @@ def test_a_batch_on_every_release(start_ui: StartUi, server_release: str, monkey
         assert ("only when the run has ended" in page) == (not has(server_release, "events"))
         counts = []
         for page in updates(browser, f"/runs/{run_id}"):
-            counts.append(states_of(page))
+            counts.append(parse_item_states(page))
         assert submitted.result() == run_id
     assert "data-live" not in page
     assert 'data-states="2:1-4,6-9,11-14,16-19,21-24,26-29,31-34,36-39;3:0,5,10,15,20,25,30,35"' in page
@@ -205,8 +203,8 @@ def test_a_batch_on_every_release(start_ui: StartUi, server_release: str, monkey
 
 @pytest.mark.exhaustive
 @pytest.mark.anyio
-async def test_a_follower_keeps_a_few_numbers_per_item() -> None:
-    """What is known of 10,000 items of three steps: no event is kept, and the times of steps only up to a limit."""
+async def test_follower_memory_is_bounded() -> None:
+    """For 10,000 items of three steps, no events are kept, and step times only up to a limit."""
 
     class Client:
         def __init__(self) -> None:
@@ -218,9 +216,9 @@ async def test_a_follower_keeps_a_few_numbers_per_item() -> None:
             run = RunDetails(run_id=run_id, flow_id="f", status=status, items=ItemCounts(total=10_000))
             return RunSnapshot(details=run, flow={"name": "big", "steps": [{"id": each} for each in "abc"]})
 
-        async def follow_with_timer(self, asked: Any) -> AsyncIterator[Any]:
+        async def follow_with_timer(self, request: Any) -> AsyncIterator[Any]:
             at = datetime.now(UTC)
-            common: dict[str, Any] = {"run_id": asked.run_id, "timestamp": at, "sequence_number": 0, "cursor": "e0.1"}
+            common: dict[str, Any] = {"run_id": request.run_id, "timestamp": at, "sequence_number": 0, "cursor": "e0.1"}
             for item in range(10_000):
                 for index, step_id in enumerate("abc"):
                     place = {"item_index": item, "step_index": index, "step_id": step_id}
@@ -232,17 +230,17 @@ async def test_a_follower_keeps_a_few_numbers_per_item() -> None:
     tracemalloc.start()
     follower = RunFollower(client, "run", ServerHealth(client), client)
     assert await follower.wait_for_past_events(120)
-    kept, _ = tracemalloc.get_traced_memory()
+    memory, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert len(await follower.read_step_times_from_events()) == 2_000
     assert follower.get_item_state_codes() == bytes([STATES.index("completed")]) * 10_000
     assert len(follower.get_item_times()) == 10_000
     # 60,000 events would be three times that.
-    assert kept < 15_000_000, kept
+    assert memory < 15_000_000, memory
     await follower.close()
 
 
-async def test_requests_remove_idle_followers_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_concurrent_requests_remove_idle_followers(monkeypatch: pytest.MonkeyPatch) -> None:
     closed: list[str] = []
 
     class IdleFollower:

@@ -1,4 +1,4 @@
-"""What all pages share: their look, their size, and how the process ends."""
+"""All pages are small, compressed and have unique form tokens, and the process exits cleanly."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FLOW: dict[str, Any] = {
 }
 
 
-def test_it_ends_in_silence_after_it_drew_graphs(start_ui: StartUi, newest_server: StepflowRuntime) -> None:
+def test_exits_cleanly_after_drawing_graphs(start_ui: StartUi, newest_server: StepflowRuntime) -> None:
     client = newest_server.sync_client
     run_ids = [client.wait_run(client.submit({**FLOW, "name": f"drawn {n}"}, n)).run_id for n in range(3)]
     ui = start_ui(newest_server.url)
@@ -33,23 +33,23 @@ def test_it_ends_in_silence_after_it_drew_graphs(start_ui: StartUi, newest_serve
     assert "Exception" not in ui.process.stderr.read()
 
 
-def test_the_first_view_is_small_and_compressed(session: httpx.Client, newest_server: StepflowRuntime) -> None:
+def test_first_page_load_is_small_and_compressed(session: httpx.Client, newest_server: StepflowRuntime) -> None:
     for number in range(50):
         newest_server.sync_client.submit({**FLOW, "name": "small"}, number)
     page = session.get("/runs")
     assert page.headers["content-encoding"] == "gzip"
     assert page.text.count("<tr") > 50
-    whole = {"page": page, "css": session.get("/static/ui.css"), "icon": session.get("/static/icon.svg")}
+    responses = {"page": page, "css": session.get("/static/ui.css"), "icon": session.get("/static/icon.svg")}
     modules = ["ui.js"]
     for name in modules:
-        whole[name] = session.get(f"/static/{name}")
+        responses[name] = session.get(f"/static/{name}")
         modules += [
             each
-            for each in re.findall(r'^import .*"\./([\w.]+)"', whole[name].text, re.MULTILINE)
+            for each in re.findall(r'^import .*"\./([\w.]+)"', responses[name].text, re.MULTILINE)
             if each not in modules
         ]
-    assert {each.status_code for each in whole.values()} == {200}
-    sizes = {name: len(each.content) for name, each in whole.items()}
+    assert {each.status_code for each in responses.values()} == {200}
+    sizes = {name: len(each.content) for name, each in responses.items()}
     assert sum(sizes.values()) < 60_000, sizes
 
 
@@ -60,8 +60,8 @@ def test_event_streams_are_not_compressed(session: httpx.Client) -> None:
         next(response.iter_lines())
 
 
-def test_each_page_has_tokens_of_its_own(session: httpx.Client) -> None:
-    # A compressed page may contain no secret that is the same each time.
+def test_form_tokens_differ_between_responses(session: httpx.Client) -> None:
+    # A constant secret in a compressed page could be guessed from response sizes (BREACH).
     tokens = {form(session.get("/flows/new"), "/flows")["csrf"] for _ in range(3)}
     assert len(tokens) == 3
     signatures = {token.rpartition(".")[2] for token in tokens}

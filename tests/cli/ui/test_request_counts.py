@@ -1,4 +1,4 @@
-"""How many requests the views of an ended run send: each part of it is read once."""
+"""Views of an ended run read each part of the run once, so they send few requests."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ CHAIN = {
 
 
 class Counter:
-    """The requests that have reached the server through a gateway."""
+    """Records the requests that reach the server through a gateway."""
 
     def __init__(self, url: str) -> None:
         self.paths: list[str] = []
-        self.gateway = Gateway(url, self._note)
+        self.gateway = Gateway(url, self._record)
 
-    def _note(self, path: str, status: int, content: bytes) -> tuple[int, bytes]:
+    def _record(self, path: str, status: int, content: bytes) -> tuple[int, bytes]:
         self.paths.append(path.partition("/api/v1")[2])
         return status, content
 
-    def of(self, call: Callable[[], object]) -> list[str]:
-        """Return the paths of the requests that a call sends."""
+    def requests_of(self, call: Callable[[], object]) -> list[str]:
+        """Return the paths of the requests sent by a call."""
         self.paths.clear()
         call()
         return list(self.paths)
@@ -54,9 +54,9 @@ def counter(newest_server: StepflowRuntime) -> Iterator[Counter]:
 def failed(server: str, stepflow: Stepflow) -> str:
     """A run of three steps: the first completed, the second failed, the third did not run."""
     (stepflow.folder / "chain.json").write_text(json.dumps(CHAIN))
-    done = stepflow("run", "chain.json", "--input-json", '{"order": {}}', "-o", "json")
-    assert done.code == 1, done
-    return str(json.loads(done.stdout)["run_id"])
+    result = stepflow("run", "chain.json", "--input-json", '{"order": {}}', "-o", "json")
+    assert result.code == 1, result
+    return str(json.loads(result.stdout)["run_id"])
 
 
 @pytest.mark.parametrize(
@@ -69,40 +69,40 @@ def failed(server: str, stepflow: Stepflow) -> str:
         ("runs rerun RUN --from charge", 1, 9),
         ('runs rerun RUN --from read --input-json {"order":{"card":1}}', 0, 9),
         ('run hello.yaml --input-json {"name":"Ada"}', 0, 5),
-        # One less if the run has ended when the server responds to its creation.
+        # One fewer if the run has already ended when the server responds to the submission.
         ('run chain.json --input-json {"order":{}}', 1, 6),
     ],
 )
 def test_requests_of_commands(
-    failed: str, counter: Counter, stepflow: Stepflow, words: str, code: int, most: int
+    failed: str, counter: Counter, stepflow: Stepflow, command: str, code: int, max_requests: int
 ) -> None:
-    arguments = [each.replace("RUN", failed) for each in words.split()]
+    arguments = [each.replace("RUN", failed) for each in command.split()]
 
     def call() -> None:
-        done = stepflow(*arguments, STEPFLOW_URL=counter.gateway.url)
-        assert done.code == code, done
+        result = stepflow(*arguments, STEPFLOW_URL=counter.gateway.url)
+        assert result.code == code, result
 
-    sent = counter.of(call)
-    assert len(sent) <= most, sent
+    sent = counter.requests_of(call)
+    assert len(sent) <= max_requests, sent
 
 
-def test_requests_of_the_page(failed: str, counter: Counter, start_ui: StartUi) -> None:
+def test_requests_of_the_run_page(failed: str, counter: Counter, start_ui: StartUi) -> None:
     with start_ui(counter.gateway.url).browser() as browser:
 
         def call() -> None:
             page = browser.get(f"/runs/{failed}")
             assert "charge" in page.text, page
 
-        first, second = counter.of(call), counter.of(call)
+        first, second = counter.requests_of(call), counter.requests_of(call)
     assert len(first) <= 6, first
     assert len(second) <= 1, second
 
 
-async def test_requests_of_the_tool_for_agents(failed: str, counter: Counter, tmp_path: Path) -> None:
+async def test_requests_of_the_diagnose_tool(failed: str, counter: Counter, tmp_path: Path) -> None:
     folder = agents.write(tmp_path / "tools", agents.GREET)
     async with agents.agent(counter.gateway.url, folder, tools=["diagnose"], all_runs=True) as agent:
         counter.paths.clear()
-        told = await agent.call_tool("diagnose_run", {"run_id": failed})
+        answer = await agent.call_tool("diagnose_run", {"run_id": failed})
         sent = list(counter.paths)
-    assert "Cause: step charge" in agents.text_of(told)
+    assert "Cause: step charge" in agents.text_of(answer)
     assert len(sent) <= 5, sent

@@ -1,4 +1,4 @@
-"""The list of runs: what a row shows, which runs share one, and what can be done with those that are ticked."""
+"""The list of runs: contents of a row, runs that share one, and actions on selected runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stepflow_client import RunDetails, StepflowRuntime, SyncStepflowClient
 from stepflow_client.history import History, HistoryEntry
 
 from tests.cli.ui.process import StartUi, form
-from tests.cli.ui.test_pages import words
+from tests.cli.ui.test_pages import visible_text
 
 NOOP = "/builtin/noop"
 FLOW: dict[str, Any] = {
@@ -40,18 +40,18 @@ def browser(start_ui: StartUi, client: SyncStepflowClient, tmp_path: Path) -> It
         yield opened
 
 
-def run(client: SyncStepflowClient, given: Any, **labels: str) -> str:
-    return client.wait_run(client.submit(FLOW, given, labels=labels)).run_id
+def run(client: SyncStepflowClient, value: Any, **labels: str) -> str:
+    return client.wait_run(client.submit(FLOW, value, labels=labels)).run_id
 
 
 def row(page: httpx.Response, run_id: str) -> str:
-    """Return the text of the row of a run; empty if it has none."""
+    """Return the text of a run's row, or "" if the run has no row."""
     assert page.status_code == 200, page.text[:500]
-    found = re.search(rf'<tr data-key="{run_id}".*?</tr>', page.text, re.DOTALL)
-    return words(httpx.Response(200, text=found[0])) if found else ""
+    match = re.search(rf'<tr data-key="{run_id}".*?</tr>', page.text, re.DOTALL)
+    return visible_text(httpx.Response(200, text=match[0])) if match else ""
 
 
-def press(browser: httpx.Client, action: str, *run_ids: str) -> httpx.Response:
+def submit_selection(browser: httpx.Client, action: str, *run_ids: str) -> httpx.Response:
     fields = form(browser.get("/runs"), "/runs/chosen")
     return browser.post("/runs/chosen", data={**fields, "action": action, **dict.fromkeys(run_ids, "on")})
 
@@ -71,20 +71,20 @@ def test_rows_show_labels_errors_and_attempts(browser: httpx.Client, client: Syn
     opened = browser.get("/runs", params={"open": f"rerun:{batch}"})
     assert row(opened, again.run_id) != ""
     assert row(opened, batch).startswith("listed")
-    # Somebody who looks for runs sees each of them.
+    # Search results are not folded.
     assert row(browser.get("/runs?q=listed"), batch).startswith("listed")
 
 
-def test_two_runs_are_compared(browser: httpx.Client, client: SyncStepflowClient) -> None:
+def test_two_selected_runs_are_compared(browser: httpx.Client, client: SyncStepflowClient) -> None:
     older, newer = run(client, {"card": 1}), run(client, {"card": 2})
-    response = press(browser, "compare", newer, older)
+    response = submit_selection(browser, "compare", newer, older)
     assert response.headers["location"] == f"/runs/{newer}/compare?with={older}"
     assert browser.get(response.headers["location"]).status_code == 200
 
 
-def test_ticked_runs_run_again(browser: httpx.Client, client: SyncStepflowClient) -> None:
+def test_selected_runs_are_rerun(browser: httpx.Client, client: SyncStepflowClient) -> None:
     failed, completed = run(client, {}), run(client, {"card": 1})
-    response = press(browser, "rerun", failed, completed)
+    response = submit_selection(browser, "rerun", failed, completed)
     page = browser.get(response.headers["location"])
     assert page.status_code == 200
     again = [
@@ -94,9 +94,9 @@ def test_ticked_runs_run_again(browser: httpx.Client, client: SyncStepflowClient
     assert len(again) == 2
 
 
-def test_nonsense_is_refused(browser: httpx.Client, client: SyncStepflowClient) -> None:
+def test_invalid_selections_are_refused(browser: httpx.Client, client: SyncStepflowClient) -> None:
     one = run(client, {"card": 1})
-    for action, ticked, message in (
+    for action, selected, message in (
         ("compare", [one], "a comparison needs two runs, but 1 are selected"),
         ("compare", [], "a comparison needs two runs"),
         ("cancel", [one], "none of the selected runs is running"),
@@ -104,26 +104,26 @@ def test_nonsense_is_refused(browser: httpx.Client, client: SyncStepflowClient) 
         ("rerun", [], "no run is selected"),
         ("delete", [one], "the form has no action"),
     ):
-        response = press(browser, action, *ticked)
-        assert response.status_code == 400, (action, ticked)
-        assert message in words(response)
+        response = submit_selection(browser, action, *selected)
+        assert response.status_code == 400, (action, selected)
+        assert message in visible_text(response)
 
 
 def entry(run_id: str, labels: dict[str, str] | None = None, rerun_of: str | None = None) -> HistoryEntry:
     return HistoryEntry(run_id=run_id, created_at=START, labels=labels or {}, rerun_of=rerun_of)
 
 
-def test_runs_of_one_evaluation_share_a_row(session: httpx.Client, newest_server: StepflowRuntime) -> None:
+def test_runs_of_an_evaluation_share_a_row(session: httpx.Client, newest_server: StepflowRuntime) -> None:
     client = newest_server.sync_client
     one = client.get_run(client.wait_run(client.submit(FLOW, {"card": 1})).run_id)
 
-    def made(name: str, minutes: int) -> RunDetails:
+    def run_details(name: str, minutes: int) -> RunDetails:
         return replace(one, run_id=name, created_at=START - timedelta(minutes=minutes))
 
-    runs = [made("d", 0), made("c", 1), made("b", 3), made("a", 60)]
+    runs = [run_details("d", 0), run_details("c", 1), run_details("b", 3), run_details("a", 60)]
     entries = {each: entry(each, {"eval": "classify"}) for each in "abcd" if each != "c"}
     rows = build_run_rows(runs, entries, "", folds=True)
-    # The evaluation of an hour ago is another one.
+    # A run from an hour ago belongs to an earlier evaluation.
     assert [(each.run.run_id, len(each.folded_runs)) for each in rows] == [("d", 1), ("c", 0), ("a", 0)]
     assert rows[0].item_counts == {"total": 2, "completed": 2, "failed": 0}
     opened = build_run_rows(runs, entries, rows[0].key, folds=True)
@@ -136,9 +136,7 @@ def test_runs_of_one_evaluation_share_a_row(session: httpx.Client, newest_server
     assert len(build_run_rows(runs, entries, "", folds=False)) == 4
 
 
-def test_a_running_evaluation_counts_the_items_of_all_its_runs(
-    browser: httpx.Client, client: SyncStepflowClient
-) -> None:
+def test_running_evaluation_counts_the_items_of_all_its_runs(browser: httpx.Client, client: SyncStepflowClient) -> None:
     run(client, [{"card": 1}, {"card": 2}], eval="classify")
     slow = {
         "steps": [{"id": "wait", "component": "/builtin/sleep", "input": {"duration_ms": 60_000}}],

@@ -1,4 +1,4 @@
-"""Who is served: addresses, sessions, tokens of forms. Pure."""
+"""Accepted hosts and origins, sessions and form tokens."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from stepflow_cli.ui.security import RESPONSE_HEADERS, FormTokens, Sessions
 @pytest.mark.parametrize(
     "host", ["127.0.0.1:80", "localhost:80", "LocalHost:80", "[::1]:80", "127.5.5.5:80", "localhost"]
 )
-def test_hosts_of_this_machine(host: str) -> None:
+def test_loopback_hosts_are_accepted(host: str) -> None:
     assert AcceptedAddresses(80).accepts_host(host)
 
 
@@ -23,11 +23,11 @@ def test_hosts_of_this_machine(host: str) -> None:
         "localhost.:80", "ｌocalhost:80", "localhost:8 0",
     ],
 )  # fmt: skip
-def test_hosts_of_others(host: str | None) -> None:
+def test_other_hosts_are_refused(host: str | None) -> None:
     assert not AcceptedAddresses(80).accepts_host(host)
 
 
-def test_hosts_of_an_exposed_server_are_addresses_and_known_names() -> None:
+def test_exposed_server_accepts_addresses_and_its_own_names() -> None:
     addresses = AcceptedAddresses(8080, ["box"], is_exposed=True)
     assert addresses.accepts_host("10.0.0.1:8080")
     assert addresses.accepts_host("Box:8080")
@@ -37,30 +37,30 @@ def test_hosts_of_an_exposed_server_are_addresses_and_known_names() -> None:
 @pytest.mark.parametrize(
     "origin", ["http://evil.example", "null", "https://127.0.0.1:80", "http://127.0.0.1:81", "http://127.0.0.1", ""]
 )
-def test_origins_of_others(origin: str) -> None:
+def test_other_origins_are_refused(origin: str) -> None:
     assert not AcceptedAddresses(80).accepts_origin(origin, "127.0.0.1:80")
 
 
-def test_origins_of_its_own() -> None:
+def test_own_origin_is_accepted() -> None:
     assert AcceptedAddresses(80).accepts_origin("http://127.0.0.1:80", "127.0.0.1:80")
     assert AcceptedAddresses(80).accepts_origin(None, "127.0.0.1:80")
 
 
 def test_a_token_opens_one_session() -> None:
-    told: list[str] = []
-    sessions = Sessions(told.append)
+    new_tokens: list[str] = []
+    sessions = Sessions(new_tokens.append)
     token = sessions.token
     session = sessions.open_session(token)
     assert session is not None
     assert sessions.has_session(session)
     assert sessions.open_session(token) is None
-    assert told == [sessions.token] != [token]
+    assert new_tokens == [sessions.token] != [token]
     assert not sessions.has_session("")
     assert sessions.open_session("ä") is None
     assert sessions.open_session("") is None
 
 
-def test_sessions_are_bounded() -> None:
+def test_number_of_sessions_is_limited() -> None:
     sessions = Sessions()
     first = sessions.open_session(sessions.token)
     for _ in range(100):
@@ -68,14 +68,14 @@ def test_sessions_are_bounded() -> None:
     assert not sessions.has_session(first or "")
 
 
-def test_a_form_is_sent_once() -> None:
+def test_form_token_can_be_used_once() -> None:
     forms = FormTokens()
     token = forms.issue_token("a", "/runs/1/cancel")
     assert forms.verify_and_consume("a", "/runs/1/cancel", token)
     assert not forms.verify_and_consume("a", "/runs/1/cancel", token)
 
 
-def test_a_form_belongs_to_its_session_and_path() -> None:
+def test_form_token_belongs_to_a_session_and_path() -> None:
     forms = FormTokens()
     token = forms.issue_token("a", "/runs/1/cancel")
     assert not forms.verify_and_consume("b", "/runs/1/cancel", token)
@@ -86,7 +86,7 @@ def test_a_form_belongs_to_its_session_and_path() -> None:
     assert forms.verify_and_consume("a", "/runs/1/cancel", token)
 
 
-def test_a_form_is_too_old_after_12_hours() -> None:
+def test_form_token_expires_after_12_hours() -> None:
     now = [1000.0]
     forms = FormTokens(lambda: now[0])
     token = forms.issue_token("a", "/")
@@ -95,7 +95,7 @@ def test_a_form_is_too_old_after_12_hours() -> None:
     assert not forms.verify_and_consume("a", "/", token, is_reusable=True)
 
 
-def test_used_forms_are_bounded_and_none_is_good_twice_for_it() -> None:
+def test_tokens_are_refused_while_too_many_used_ones_are_stored() -> None:
     now = [0.0]
     forms = FormTokens(lambda: now[0])
     forms._used = {str(number): 0.0 for number in range(10_000)}
@@ -106,7 +106,7 @@ def test_used_forms_are_bounded_and_none_is_good_twice_for_it() -> None:
     assert len(forms._used) == 1
 
 
-def test_no_page_runs_inline_code() -> None:
+def test_content_security_policy_forbids_inline_code() -> None:
     policy = RESPONSE_HEADERS["content-security-policy"]
     assert policy.startswith("default-src 'none'")
     assert "unsafe" not in policy

@@ -1,4 +1,4 @@
-"""`stepflow ui` as a command: how it starts, ends and fails, and what other commands do not import for it."""
+"""`stepflow ui` starts, stops and fails as documented, and other commands do not import its dependencies."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from tests.cli.golden import Golden
 from tests.cli.ui.process import StartUi, read_link
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_it_though_a_page_listens(
-    start_ui: StartUi, newest_server: StepflowRuntime, number: signal.Signals
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signal_stops_it_while_a_page_is_open(
+    start_ui: StartUi, newest_server: StepflowRuntime, signal_number: signal.Signals
 ) -> None:
     ui = start_ui(newest_server.url)
     with ui.browser() as browser, browser.stream("GET", "/live/runs") as response:
         next(response.iter_lines())
-        ui.process.send_signal(number)
+        ui.process.send_signal(signal_number)
         assert ui.process.wait(timeout=60) == 0
     assert ui.process.stderr is not None
     assert "Traceback" not in ui.process.stderr.read()
 
 
-def test_a_port_that_is_in_use(stepflow: Stepflow, server: str, golden: Golden) -> None:
+def test_port_in_use(stepflow: Stepflow, server: str, golden: Golden) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = stepflow("ui", "--no-open", "--port", str(taken.getsockname()[1]))
     assert (done.code, done.stdout) == (4, "")
@@ -40,13 +40,13 @@ def test_a_port_that_is_in_use(stepflow: Stepflow, server: str, golden: Golden) 
     assert "is in use" in done.stderr
 
 
-def test_a_host_that_is_not_this_machine(stepflow: Stepflow, server: str) -> None:
+def test_host_of_another_machine(stepflow: Stepflow, server: str) -> None:
     done = stepflow("ui", "--no-open", "--host", "192.0.2.1")
     assert done.code == 2
     assert "cannot listen on 192.0.2.1" in done.stderr
 
 
-def test_no_server(stepflow: Stepflow) -> None:
+def test_unreachable_server(stepflow: Stepflow) -> None:
     done = stepflow("ui", "--no-open", "--url", "http://127.0.0.1:9")
     assert done.code == 4
     assert "token=" not in done.stderr
@@ -60,7 +60,7 @@ def test_without_the_extra(stepflow: Stepflow, server: str, golden: Golden) -> N
     golden(stepflow("ui", PYTHONPATH=str(stepflow.home)))
 
 
-def test_other_commands_import_nothing_of_it() -> None:
+def test_other_commands_do_not_import_its_dependencies() -> None:
     program = (
         "import sys\nfrom stepflow_cli.main import run_command_line\nfrom stepflow_cli.errors import Session\n"
         "for words in (['version'], ['--help'], ['ui', '--help']):\n  run_command_line(words, Session())\n"
@@ -71,7 +71,7 @@ def test_other_commands_import_nothing_of_it() -> None:
     assert (done.returncode, done.stderr) == (0, "set()\n")
 
 
-def test_the_host_decides_who_reaches_it(start_ui: StartUi, newest_server: StepflowRuntime) -> None:
+def test_exposed_host_accepts_addresses_only(start_ui: StartUi, newest_server: StepflowRuntime) -> None:
     ui = start_ui(newest_server.url, "--host", "0.0.0.0")
     port = httpx.URL(ui.base).port
     for host, status in (("10.9.8.7", 401), ("localhost", 401), ("rebound.example", 403)):
@@ -82,7 +82,7 @@ def test_the_host_decides_who_reaches_it(start_ui: StartUi, newest_server: Stepf
         )
 
 
-def test_the_link_opens_a_run(start_ui: StartUi, newest_server: StepflowRuntime) -> None:
+def test_open_option_opens_a_run(start_ui: StartUi, newest_server: StepflowRuntime) -> None:
     client = newest_server.sync_client
     flow = {"name": "opened", "steps": [{"id": "a", "component": "/builtin/noop"}], "output": {"$step": "a"}}
     run_id = client.wait_run(client.submit(flow), timeout=60).run_id
@@ -96,13 +96,13 @@ def test_the_link_opens_a_run(start_ui: StartUi, newest_server: StepflowRuntime)
             assert browser.get("/", params={"run": wrong}).headers["location"] == "/runs"
 
 
-def test_a_run_to_open_that_does_not_exist(stepflow: Stepflow, server: str) -> None:
+def test_open_option_with_a_missing_run(stepflow: Stepflow, server: str) -> None:
     done = stepflow("ui", "--no-open", "--open", "0197aaaa-0000-7000-8000-000000000000")
     assert done.code == 1
     assert "token=" not in done.stderr
 
 
-def test_a_folder_that_does_not_exist(stepflow: Stepflow, server: str) -> None:
+def test_missing_flows_folder(stepflow: Stepflow, server: str) -> None:
     (stepflow.folder / "file.yaml").write_text("a: 1")
     for name in ("missing", "file.yaml"):
         done = stepflow("ui", "--no-open", "--flows", name)
@@ -110,7 +110,7 @@ def test_a_folder_that_does_not_exist(stepflow: Stepflow, server: str) -> None:
         assert "--flows" in done.stderr
 
 
-def test_a_browser_in_the_terminal_has_its_page_before_it_ends(tmp_path: Path, newest_server: StepflowRuntime) -> None:
+def test_terminal_browser_gets_the_page_before_it_exits(tmp_path: Path, newest_server: StepflowRuntime) -> None:
     program = (
         "import sys, httpx\n"
         "with httpx.Client(follow_redirects=True, trust_env=False, timeout=20) as client:\n"

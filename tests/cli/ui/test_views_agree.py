@@ -35,8 +35,8 @@ pytestmark = [pytest.mark.exhaustive, pytest.mark.anyio, pytest.mark.timeout(900
 SEED = 40
 MARK = "^[✓✗▶■] "
 Facts = dict[str, Any]
-"""What a view says of a run: `status`, `counts` of items, `took`, `cause` of the first failed item, `steps` in words by
-item and id, `totals` of the words by step, and `groups` of failures. A view has some of them."""
+"""What a view shows of a run. Each view has some of these keys: `status`, `counts` of items, `took`, `cause` of
+the first failed item, `steps` (state text by item and step ID), `totals` of the texts by step, `groups` of failures."""
 
 
 def echo(name: str, value: Any) -> dict[str, Any]:
@@ -75,33 +75,33 @@ MAP: dict[str, Any] = {
 
 
 class Runs:
-    """The runs of the table, on one server."""
+    """Runs in every state, on one server."""
 
     def __init__(self, client: SyncStepflowClient) -> None:
         self.client = client
         self.ids: dict[str, str] = {}
 
-    def ended(self, name: str, flow: Mapping[str, Any], given: Any) -> str:
-        run_id = self.ids[name] = self.client.submit(flow, given)
+    def run_to_end(self, name: str, flow: Mapping[str, Any], value: Any) -> str:
+        run_id = self.ids[name] = self.client.submit(flow, value)
         self.client.wait_run(run_id, timeout=60)
         return run_id
 
     def make(self) -> dict[str, str]:
-        """Start all of them and wait for those that end. The running ones change only before the views are read."""
+        """Start all runs and wait until only long steps are left, so no run changes while the views are read."""
         choice = random.Random(SEED)
         for name in [*choice.sample(sorted(set(PLANTED) - {"batch"}), 12), "batch", "map with failed items"]:
             planted = PLANTED[name]
             flow = {"name": name.replace(" ", "-"), "steps": planted.steps, "output": planted.output}
-            self.ended(name, flow, BATCH if planted.is_batch else INPUT)
+            self.run_to_end(name, flow, BATCH if planted.is_batch else INPUT)
         good, anonymous = {"card": 1, "user": "ada"}, {"card": 2}
         bad: dict[str, Any] = {}
-        self.ended("completed", CHAIN, good)
-        several = self.ended("several causes", CHAIN, [good, bad, anonymous, bad, good, anonymous, bad])
-        failed = self.ended("failed", CHAIN, anonymous)
-        self.ended("all failed", CHAIN, [bad] * 3)
+        self.run_to_end("completed", CHAIN, good)
+        several = self.run_to_end("several causes", CHAIN, [good, bad, anonymous, bad, good, anonymous, bad])
+        failed = self.run_to_end("failed", CHAIN, anonymous)
+        self.run_to_end("all failed", CHAIN, [bad] * 3)
         mapped = PLANTED["map with failed items"]
-        self.ended("batch of maps", {"steps": mapped.steps, "output": mapped.output}, [INPUT, INPUT])
-        self.ended("map of steps of a worker", MAP, {"items": [good, anonymous, good]})
+        self.run_to_end("batch of maps", {"steps": mapped.steps, "output": mapped.output}, [INPUT, INPUT])
+        self.run_to_end("map of steps of a worker", MAP, {"items": [good, anonymous, good]})
         for name in ("map with failed items", "map of steps of a worker"):
             for child in self.client.list_runs(root_run_id=self.ids[name]):
                 if child.parent_run_id is not None:
@@ -128,7 +128,7 @@ class Runs:
 
 
 class World:
-    """A server, its runs, and everything that shows them."""
+    """A server, its runs, and access to the views of a run."""
 
     def __init__(self, client: SyncStepflowClient, stepflow: Stepflow, browser: httpx.Client, folder: Path) -> None:
         self.client, self.stepflow, self.browser, self.folder = client, stepflow, browser, folder
@@ -173,10 +173,10 @@ def nonzero(counts: Mapping[str, int]) -> dict[str, int]:
 
 
 def totals_of(steps: Mapping[tuple[int, str], str]) -> dict[str, dict[str, int]]:
-    found: dict[str, Counter[str]] = {}
+    totals: dict[str, Counter[str]] = {}
     for (_, name), words in steps.items():
-        found.setdefault(name, Counter())[words] += 1
-    return {name: dict(counts) for name, counts in found.items()}
+        totals.setdefault(name, Counter())[words] += 1
+    return {name: dict(counts) for name, counts in totals.items()}
 
 
 def from_python(world: World, run_id: str) -> Facts:
@@ -201,7 +201,7 @@ def from_python(world: World, run_id: str) -> Facts:
         "cause": failed and cause_of(failed.item_index, failed.to_dict()),
         "steps": steps,
         "listed": in_list,
-        "watched": watched_of(in_list),
+        "watched": count_watched_states(in_list),
         "item_took": item_times(world, run_id, snapshot.details.items.total),
         "lines": [str(each) for each in groups[:5]],
         "groups": [(len(each.indexes), each.step_id or "", each.message) for each in groups[:5]],
@@ -209,7 +209,7 @@ def from_python(world: World, run_id: str) -> Facts:
 
 
 def item_times(world: World, run_id: str, total: int) -> dict[int, str]:
-    """Return how long each item took that has a step that ended, from its first start to its last end."""
+    """Return the duration of each item with an ended step, from the first start to the last end."""
     if total == 1 or not world.client.server_info().capabilities["events"]:
         return {}
     times: dict[int, list[Any]] = {}
@@ -220,7 +220,7 @@ def item_times(world: World, run_id: str, total: int) -> dict[int, str]:
     return {index: duration_text((end - start).total_seconds()) for index, (start, end) in ends.items()}
 
 
-def watched_of(steps: Mapping[tuple[int, str], str]) -> dict[str, dict[str, int]]:
+def count_watched_states(steps: Mapping[tuple[int, str], str]) -> dict[str, dict[str, int]]:
     """Return how many items of each step completed, failed and were not run."""
     words = {"completed": "completed", "kept": "completed", "failed": "failed", "not run": "not_run"}
     named = {key: words.get(re.split("[,(]", text)[0].removesuffix(" ")) for key, text in steps.items()}
@@ -266,14 +266,14 @@ def from_watch(world: World, run_id: str) -> Facts:
     if world.client.get_run(run_id).status.value == "running":
         return {}
     record = world.json("watch", run_id)
-    # Only `get` says what the run repeats, and which runs repeat it.
+    # Only `get` shows of which run it is a rerun, and its own reruns.
     attempts = ("rerun_of", "rerun_items", "reruns")
     assert record == {name: value for name, value in world.json("get", run_id).items() if name not in attempts}
     return of_record(record)
 
 
 def from_tree(world: World, run_id: str) -> Facts:
-    """What `runs watch` draws on a terminal."""
+    """Facts from the tree that `runs watch` draws on a terminal."""
     run = world.client.get_run(run_id)
     if run.status.value == "running" or not world.client.server_info().capabilities["events"]:
         return {}
@@ -288,7 +288,7 @@ def from_tree(world: World, run_id: str) -> Facts:
         found = re.match(r"[├└]── (?!sub-run )(\S+)  +(.*)", line)
         if found:
             words, *_ = re.split("  +", found[2])
-            of_one = {} if words == "not run" else watched_of({(0, found[1]): words}).get(found[1], {})
+            of_one = {} if words == "not run" else count_watched_states({(0, found[1]): words}).get(found[1], {})
             watched[found[1]] = counts_in_tree(found[2]) if run.items.total > 1 else of_one
     headline = re.search(r"(completed, .*|completed|failed|cancelled)(?:  |$)", title)
     assert headline
@@ -383,7 +383,7 @@ def from_page(world: World, run_id: str) -> Facts:
 
 
 def from_items(world: World, run_id: str) -> Facts:
-    """The pages of the items of a batch."""
+    """Facts from the pages of a batch's items."""
     items = world.client.get_run_items(run_id).items
     found: Facts = {"steps": {}}
     if len(items) == 1:
@@ -406,7 +406,7 @@ def summary_of(page: str) -> dict[str, str]:
 
 
 def cause_in(page: str) -> list[tuple[str | None, str]]:
-    """Return the step and the message of the failure that the page of an item opens with."""
+    """Return the step and message of the failure at which an item's page opens."""
     found = re.search(r'<pre class="problem" tabindex="0">(.*?)</pre>', page, re.DOTALL)
     step = re.search(r'id="panel" [^>]*data-step="(.*?)"', page)
     assert step
@@ -425,16 +425,16 @@ def from_notebook(world: World, run_id: str) -> Facts:
 
 
 def from_follower(world: World, run_id: str) -> Facts:
-    """What `progress=` and `runs list --watch` show."""
-    told: list[Progress] = []
+    """Facts from `progress=` and from `runs list --watch`."""
+    updates: list[Progress] = []
     with suppress(RunTimeoutError):
-        world.client.wait_run(run_id, timeout=1.5, progress=told.append)
+        world.client.wait_run(run_id, timeout=1.5, progress=updates.append)
     record = world.client.get_run(run_id).to_dict()
     if record["status"] == "cancelled":
-        # Progress has no counts of what continues.
+        # Progress does not count items that continue after a cancel.
         return {}
-    counts = {"completed": told[-1].completed, "failed": told[-1].failed}
-    counts["running"] = (told[-1].total or 0) - sum(counts.values())
+    counts = {"completed": updates[-1].completed, "failed": updates[-1].failed}
+    counts["running"] = (updates[-1].total or 0) - sum(counts.values())
     with closing(RunningRunsFollower(world.client)) as running:
         for _ in range(20):
             listed = {name: running.add_progress([record])[0]["items"][name] for name in counts}
@@ -456,25 +456,25 @@ VIEWS: dict[str, Callable[[World, str], Facts]] = {
     "items": from_items,
     "notebook": from_notebook,
 }
-AHEAD = {("page", "groups"), ("items", "cause")}
-"""What the pages show of a running batch before servers report it: they request the errors of its failed items."""
+MORE_CURRENT = {("page", "groups"), ("items", "cause")}
+"""Keys for which pages of a running batch are ahead of the server: they request the errors of failed items."""
 
 
-def test_all_views_of_all_runs(world: World) -> None:
+def test_all_views_agree_with_the_client(world: World) -> None:
     wrong = []
     for name, run_id in world.runs.items():
         facts = from_python(world, run_id)
         facts["totals"] = totals_of(facts["listed"])
         for view, read in VIEWS.items():
             for key, value in read(world, run_id).items():
-                if name.startswith("running batch") and (view, key) in AHEAD:
+                if name.startswith("running batch") and (view, key) in MORE_CURRENT:
                     continue
                 if value != facts[key]:
                     wrong.append(f"{name}: {view} has {key} {value!r}, Python {facts[key]!r}")
     assert not wrong, "\n".join(wrong)
 
 
-async def test_diagnoses(world: World) -> None:
+async def test_diagnose_tool_agrees_with_the_client(world: World) -> None:
     folder = agents.write(world.folder / "tools", agents.GREET)
     url = world.stepflow.environment["STEPFLOW_URL"]
     wrong = []
@@ -482,13 +482,13 @@ async def test_diagnoses(world: World) -> None:
         for name, run_id in world.runs.items():
             run = world.client.snapshot(run_id).details
             account = run.account
-            told = await agent.call_tool("diagnose_run", {"run_id": run_id})
-            said = told.structured_content
-            if account is not None and said != run.to_dict():
-                wrong.append(f"{name}: {said}, Python {run.to_dict()}")
+            answer = await agent.call_tool("diagnose_run", {"run_id": run_id})
+            content = answer.structured_content
+            if account is not None and content != run.to_dict():
+                wrong.append(f"{name}: {content}, Python {run.to_dict()}")
             groups = [str(group) for group in group_failures(world.client.get_run_items(run_id))[:5]]
-            if groups and run.items.total > 1 and [each["text"] for each in said["failures"]] != groups:
-                wrong.append(f"{name}: {said['failures']}, Python {groups}")
-            if account is not None and account.text.replace("\n", " ") not in agents.text_of(told).replace("\n", " "):
-                wrong.append(f"{name}: {agents.text_of(told)}, Python {account.text}")
+            if groups and run.items.total > 1 and [each["text"] for each in content["failures"]] != groups:
+                wrong.append(f"{name}: {content['failures']}, Python {groups}")
+            if account is not None and account.text.replace("\n", " ") not in agents.text_of(answer).replace("\n", " "):
+                wrong.append(f"{name}: {agents.text_of(answer)}, Python {account.text}")
     assert not wrong, "\n".join(wrong)
