@@ -114,7 +114,10 @@ OTHERS = {
     "health": {"health --url http://127.0.0.1:9": 4},
     "doctor": {"doctor --no-run --url http://127.0.0.1:9": 4},
     "completion": {"completion no-shell": 2},
-    "mcp config": {"mcp config hello.yaml --client nobody": 2},
+    "mcp config": {
+        "mcp config hello.yaml --client nobody": 2,
+        "mcp config hello.yaml --client cursor --http 0": 2,
+    },
     "help": {"help no-command": 2},
 }
 """Command lines that fail, and their exit codes; test_examples.py runs each command with success.

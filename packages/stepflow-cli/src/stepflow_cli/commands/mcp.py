@@ -158,14 +158,16 @@ def _serve_agents(service: ServiceOptions, server: ServerOptions, port: int | No
 def _print_host_config(ctx: click.Context, arguments: tuple[str, ...], host: str, name: str) -> None:
     """Print the configuration that makes an agent host start 'stepflow mcp serve'.
 
-    You can pass all options of 'mcp serve'. The entry includes them and the server named by the environment or a
-    profile. File paths become absolute. The file to add the entry to is printed on standard error. The entry is printed
-    only if 'mcp serve' can serve the flows.
+    You can pass the options of 'mcp serve', except --http. The entry includes them and the server named by the
+    environment or a profile. File paths become absolute. The file to add the entry to is printed on standard error. The
+    entry is printed only if 'mcp serve' can serve the flows.
     """
     from ..mcp.transports import load_flow_catalog
 
     # Report errors here, not in the host.
     params = _serve_agents.make_context("serve", list(arguments), ctx.parent).params
+    if params["port"] is not None:
+        raise usage("hosts start the server on standard input and output, so --http has no effect", "leave out --http")
     values = _build_variable_values(params["variables"], params["var"])
     load_flow_catalog(
         _build_service_options(params["tools"], flows=params["flows"], values=values, read_only=params["read_only"])

@@ -126,7 +126,8 @@ def batch_command(options: RunOptions) -> None:
 
     With -O FILE, records are written as inputs finish, and a journal is kept next to the file.
 
-    With --detach, all inputs become one run on a server, and the command prints its ID.
+    With --detach, all inputs become one run on a server, and the command prints its ID. --on-interrupt cancel also
+    cancels the runs on --timeout.
     """
     from ..runs.run_dispatch import execute_run_command
 
