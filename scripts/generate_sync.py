@@ -55,7 +55,7 @@ TOKENS = {
     "asend": "send",
     "async_auth_flow": "sync_auth_flow",
     "async_compute": "sync_compute",
-    "async_run_scorer": "sync_run_scorer",
+    "async_apply_scorer": "sync_apply_scorer",
     "async_gather": "sync_gather",
     "async_call_with_timeout": "sync_call_with_timeout",
     "async_call_hooks": "sync_call_hooks",

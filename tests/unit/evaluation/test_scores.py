@@ -25,7 +25,7 @@ from stepflow_client.evaluation import (
     regex,
     schema_valid,
 )
-from stepflow_client.evaluation.scorers import build_scorers, sync_run_scorer
+from stepflow_client.evaluation.scorers import build_scorers, sync_apply_scorer
 
 
 def item(output: Any, expected: Any = None, **fields: Any) -> EvaluationItem:
@@ -228,7 +228,7 @@ def test_a_judge_of_the_blocking_version_may_check_its_input_for_long() -> None:
         found.append(await scorer.compute_scores(item(long), client))
 
     with ThreadPoolExecutor(1) as threads:
-        sync_run_scorer(scorer, score, threads)
+        sync_apply_scorer(scorer, score, threads)
     assert found == [({"judge": 0.5}, {})]
 
 

@@ -110,7 +110,7 @@ def test_which_nested_flows_run_as_written() -> None:
         ({"output": {"$step": "a"}}, False, False),
         ({"output": {"step": "a"}}, False, True),
     ):
-        assert InnerFlow(flow, (), is_escaped).is_as_written is expected
+        assert InnerFlow(flow, (), is_escaped).runs_as_written is expected
 
 
 def test_malformed_steps_are_skipped() -> None:

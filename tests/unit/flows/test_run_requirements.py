@@ -35,11 +35,11 @@ def needs(
 
 
 def test_clients_keep_decoders_only_for_runs_that_need_one() -> None:
-    assert needs(None).make_decoder({}) is PLAIN
-    assert needs(None).make_decoder({"key": "open sesame"}) is PLAIN
-    assert needs({"b": 1, "a": 2}).make_decoder({"key": "open sesame"}) == PLAIN._replace(like={"b": 1, "a": 2})
+    assert needs(None).make_run_decoder({}) is PLAIN
+    assert needs(None).make_run_decoder({"key": "open sesame"}) is PLAIN
+    assert needs({"b": 1, "a": 2}).make_run_decoder({"key": "open sesame"}) == PLAIN._replace(like={"b": 1, "a": 2})
     secret = needs(None, key={"type": "string", "is_secret": True})
-    assert secret.make_decoder({"key": "open sesame"}).secrets.hide_in("open sesame") == "***"
+    assert secret.make_run_decoder({"key": "open sesame"}).secrets.hide_in("open sesame") == "***"
 
 
 KEY = {"$variable": "key"}

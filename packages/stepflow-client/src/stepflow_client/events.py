@@ -171,14 +171,14 @@ def check_event_types(types: object) -> frozenset[str]:
         InvalidArgumentError: If one isn't an event type.
     """
     names = check_texts(types, "event_types")
-    types = [*map(_convert_wire_name_to_type, _KINDS), "unknown"]
+    types = [*map(_convert_to_event_type, _KINDS), "unknown"]
     for name in names:
         if name not in types:
             raise InvalidArgumentError(f"unknown event type {name!r}", hint=suggest_or_list(name, types))
     return frozenset(names)
 
 
-def _convert_wire_name_to_type(name: str) -> str:
+def _convert_to_event_type(name: str) -> str:
     """Return the event type for a server event name, e.g. `step_started` for `StepStarted`."""
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
@@ -210,7 +210,7 @@ def decode_event(run_id: str, response: Mapping[str, Any], cursor: str, decoder:
     fields = {"runId": run_id} | fields | {"timestamp": response.get("timestamp")}
     kind = _KINDS.get(name)
     if kind is None:
-        common |= {"name": _convert_wire_name_to_type(name), "data": decoder.secrets.hide_in(data)}
+        common |= {"name": _convert_to_event_type(name), "data": decoder.secrets.hide_in(data)}
         return decode_model(UnknownEvent, fields, **common)
     if "result" in data:
         common["output"] = decoder.decode_step_output(data["result"])

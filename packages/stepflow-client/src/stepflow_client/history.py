@@ -228,8 +228,8 @@ class History:
                 unconfirmed entry is replaced.
         """
         arguments.check_flag(has_own_flow, "has_own_flow")
-        entry_id = f"{OWN if has_own_flow else PENDING}{uuid4()}" if run_id is None else _parse_run_id(run_id)
-        earlier = None if rerun_of is None else _parse_run_id(rerun_of, "rerun_of")
+        entry_id = f"{OWN if has_own_flow else PENDING}{uuid4()}" if run_id is None else _get_run_id(run_id)
+        earlier = None if rerun_of is None else _get_run_id(rerun_of, "rerun_of")
         arguments.check_flag(has_more_runs, "has_more_runs")
         arguments.check_flag(is_embedded, "is_embedded")
         items = arguments.check_instances(rerun_items, "rerun_items", int)
@@ -256,7 +256,7 @@ class History:
             run_id: The run. None if none was created, in which case the entry is removed.
         """
         row = self._pending.pop(arguments.check_text(entry_id, "entry_id"), None)
-        checked_id = None if run_id is None else _parse_run_id(run_id)
+        checked_id = None if run_id is None else _get_run_id(run_id)
         change = partial(_write_confirmation, entry_id, checked_id, row)
         size = sum(len(column) for column in row or () if isinstance(column, str))
         self._store.change("record a run", change, run_id=checked_id or entry_id, size=size)
@@ -268,7 +268,7 @@ class History:
             run_id: The run.
             status: An `ExecutionStatus` value. Anything else is read back as None.
         """
-        checked_id, status_text = _parse_run_id(run_id), str(arguments.check_text(status, "status"))
+        checked_id, status_text = _get_run_id(run_id), str(arguments.check_text(status, "status"))
         update = "UPDATE runs SET status = ? WHERE run_id = ? AND (status IS NULL OR status <> ?)"
         change = methodcaller("execute", update, [status_text, checked_id, status_text])
         self._store.change("update a run", change, run_id=checked_id)
@@ -284,7 +284,7 @@ class History:
         Raises:
             InvalidArgumentError: If an argument is invalid.
         """
-        checked_id = _parse_run_id(run_id)
+        checked_id = _get_run_id(run_id)
         new_labels = {} if labels is None else dict(arguments.check_mapping(labels, "labels"))
         for name, value in new_labels.items():
             arguments.check_text(value, f"labels[{name!r}]")
@@ -306,7 +306,7 @@ class History:
             outputs: For each item, its completed steps' outputs by step ID.
             server: Anything else the outputs depend on, e.g. a digest of the server's configuration. Defaults to "".
         """
-        checked_id, origin = _parse_run_id(run_id), arguments.check_instance(server, "server", str)
+        checked_id, origin = _get_run_id(run_id), arguments.check_instance(server, "server", str)
         what = "keep the outputs of a run"
         with self._store.warn_on_failure(what):
             content = json.dumps([dict(output) for output in outputs], ensure_ascii=False)
@@ -325,7 +325,7 @@ class History:
         Raises:
             StepflowClientError: If the store can't be read.
         """
-        query, values = "SELECT content FROM outputs WHERE run_id = ?", [_parse_run_id(run_id)]
+        query, values = "SELECT content FROM outputs WHERE run_id = ?", [_get_run_id(run_id)]
         if server is not None:
             query, values = f"{query} AND server = ?", [*values, server]
         rows = self._read_rows(query, values)
@@ -337,7 +337,7 @@ class History:
         Raises:
             StepflowClientError: If the store can't be read.
         """
-        checked_id = _parse_run_id(run_id)
+        checked_id = _get_run_id(run_id)
         entries = self._read_entries(_SELECT_RUN, [checked_id])
         return next((entry for entry in entries if entry.run_id == checked_id), None)
 
@@ -399,12 +399,12 @@ class History:
             servers = arguments.check_texts(server, "server")
             require(f"server IN ({', '.join('?' * len(servers))})", *servers)
         if run_id is not None:
-            prefix = _parse_run_id(run_id)
+            prefix = _get_run_id(run_id)
             require("substr(run_id, 1, ?) = ?", len(prefix), prefix)
         if confirmed is not None:
             require(f"NOT {_IS_PENDING}" if arguments.check_flag(confirmed, "confirmed") else _IS_PENDING)
         if rerun_of is not None:
-            require("rerun_of = ?", _parse_run_id(rerun_of, "rerun_of"))
+            require("rerun_of = ?", _get_run_id(rerun_of, "rerun_of"))
         if flow_file is not None:
             require("flow_file = ?", str(Path(arguments.file_path(flow_file, "flow_file")).absolute()))
         for name, value in ({} if labels is None else arguments.check_mapping(labels, "labels")).items():
@@ -437,7 +437,7 @@ class History:
         Raises:
             StepflowClientError: If the store can't be changed.
         """
-        return bool(self._store.call("change", partial(_delete_runs, "run_id = ?", _parse_run_id(run_id)), missing=0))
+        return bool(self._store.call("change", partial(_delete_runs, "run_id = ?", _get_run_id(run_id)), missing=0))
 
     def _read_rows(self, query: str, values: Sequence[Any]) -> list[Any]:
         return self._store.call("read", lambda connection: connection.execute(query, values).fetchall(), missing=[])
@@ -540,7 +540,7 @@ def _delete_runs(condition: str, value: float | str, connection: sqlite3.Connect
     return count
 
 
-def _parse_run_id(run_id: RunId, what: str = "run_id") -> str:
+def _get_run_id(run_id: RunId, what: str = "run_id") -> str:
     """Return a run's ID, or a prefix of it, as a string."""
     id_or_object = run_id if isinstance(run_id, (str, UUID)) else getattr(run_id, "run_id", run_id)
     return arguments.check_text(str(id_or_object) if isinstance(id_or_object, UUID) else id_or_object, what)

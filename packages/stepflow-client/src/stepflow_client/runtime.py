@@ -276,7 +276,7 @@ class StepflowRuntime(SuggestsNames):
                 self._clients.pop(closed, None)
             self.wait_ready()
             client = self._clients[loop] = StepflowClient(self.url, history=self._history)
-            self._attach_logs_and_config(client)
+            self._give_client_logs_and_config(client)
         return client
 
     @property
@@ -295,10 +295,10 @@ class StepflowRuntime(SuggestsNames):
         with self._clients_lock:
             if self._sync_client is None:
                 self._sync_client = SyncStepflowClient(self.url, history=self._history)
-                self._attach_logs_and_config(self._sync_client)
+                self._give_client_logs_and_config(self._sync_client)
             return self._sync_client
 
-    def _attach_logs_and_config(self, client: StepflowClient | SyncStepflowClient) -> None:
+    def _give_client_logs_and_config(self, client: StepflowClient | SyncStepflowClient) -> None:
         client._server_logs = self.get_recent_logs
         # This must not hold a reference to the runtime.
         client._connection.config = self._supervisor.config.load_or_empty

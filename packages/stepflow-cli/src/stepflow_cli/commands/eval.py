@@ -43,7 +43,7 @@ _CASES, _GATES, _SCORES, _VARIANTS = map(Section, ("Cases", "Gates", "Scores", "
 
 def _build_eval_options(paths: Sequence[str], worst: str | None, retry: RetryOptions, **given: Any) -> EvalOptions:
     limit = None if worst is None else parse_worst_cases(worst)
-    return EvalOptions(files=split_folder_and_report_paths(paths), worst=limit, retry=retry.map_arguments, **given)
+    return EvalOptions(files=split_folder_and_report_paths(paths), worst=limit, retry=retry.arguments_for_map, **given)
 
 
 _cases = (

@@ -169,7 +169,7 @@ def build_node_context(analysis: Analysis, node: Node, first_step: int = 0) -> N
         step_id = step.get("id")
         outer = place.types.steps.get(str(step_id.value)) if place.types is not None and step_id is not None else None
         types = outer.inner if outer is not None else None
-        place = NodeContext(analysis, node, flow, rest, types, types if inner.is_as_written else place.reads)
+        place = NodeContext(analysis, node, flow, rest, types, types if inner.runs_as_written else place.reads)
     return place
 
 

@@ -303,7 +303,7 @@ class BatchRun:
             ordered=ordered,
             check_input=options.check,
             **job.start_arguments,
-            **options.retry.map_arguments,
+            **options.retry.arguments_for_map,
             journal=journal,
             # Rerun inputs lost with an embedded server. (Runs in a persistent store aren't lost.)
             on_lost="rerun" if target.ends_with_command else "fail",

@@ -20,7 +20,7 @@ class RetryOptions(NamedTuple):
     """Error codes to retry. Defaults to transient failures."""
 
     @property
-    def map_arguments(self) -> dict[str, Any]:
+    def arguments_for_map(self) -> dict[str, Any]:
         """The matching arguments for `map`."""
         if self.retries is None:
             return {}

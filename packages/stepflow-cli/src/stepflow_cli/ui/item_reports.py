@@ -60,7 +60,7 @@ class ItemReport:
     @cached_property
     def step_times(self) -> dict[str, StepTime]:
         """Times of the steps that ran, by step ID."""
-        return {time.step_id: time for time in self.report.times if self.report._was_executed(time)}
+        return {time.step_id: time for time in self.report.times if self.report._was_newly_run(time)}
 
 
 async def read_item_report(site: Site, run: RunDetails, index: int) -> ItemReport | None:

@@ -139,8 +139,8 @@ def find_selected_step(item_report: ItemReport, step_id: str) -> SelectedStep | 
         input=report.input_of(report.items[0].index, step_id),
         is_cause=account.cause == step_id,
         hint=account.hint if account.cause == step_id else None,
-        reads=[name for name in flow.by_id if name in flow.reads_by_step.get(step_id, ())],
-        read_by=[name for name, reads in flow.reads_by_step.items() if step_id in reads],
+        reads=[name for name in flow.by_id if name in flow.dependencies_by_step.get(step_id, ())],
+        read_by=[name for name, reads in flow.dependencies_by_step.items() if step_id in reads],
         sub_runs=[
             run for run in item_report.sub_runs if infer_creating_step(run, report.flow, report.steps) == step_id
         ],

@@ -433,7 +433,7 @@ def _select_kept_outputs(new_run: NewRun, index: int, steps: Sequence[StepDetail
     known, defined = earlier.outputs[index], get_steps_by_id(flow)
     if keep.all_except is not None:
         outputs = {**known, **{step.step_id: step.output for step in steps if step.status.value == "completed"}}
-        reads = [name for name in defined if name in FlowSteps(flow).reads_by_step[keep.all_except]]
+        reads = [name for name in defined if name in FlowSteps(flow).dependencies_by_step[keep.all_except]]
         for name in reads:
             if name not in outputs:
                 raise InvalidArgumentError(

@@ -19,7 +19,7 @@ from .._editing import text_edits
 from .._editing.text_edits import Edit, edit_content
 from ..errors import FlowFileError
 from ..flows import expected_results
-from ..flows.expected_results import compare, is_matcher, is_run_id
+from ..flows.expected_results import compare, is_matcher, is_run_id_field
 from ..flows.syntax_tree import Node
 from ..types import FlowError, FlowResult
 
@@ -65,7 +65,7 @@ def replace_volatile_strings(value: Any, given: Iterable[Any] = (), at: datetime
             return {"$equals": value}
         if isinstance(value, Mapping):
             stable = [key for key in value if not any(map(is_volatile, _VOLATILE.finditer(key)))]
-            kept = {key: _NO_RUN if is_run_id(key, value[key]) else replaced(value[key]) for key in stable}
+            kept = {key: _NO_RUN if is_run_id_field(key, value[key]) else replaced(value[key]) for key in stable}
             return kept if kept or not value else {"$type": "object"}
         if isinstance(value, list):
             return [replaced(element) for element in value]
@@ -144,9 +144,9 @@ def _adapt_expected(expected: Any, actual: Any, from_actual: Callable[[Any], Any
         adapted: dict[str, Any] = {}
         for key in [key for key in expected if key in actual]:
             # The key determines whether a string is a run ID.
-            if not is_run_id(key, actual[key]):
+            if not is_run_id_field(key, actual[key]):
                 adapted[key] = _adapt_expected(expected[key], actual[key], from_actual)
-            elif is_run_id(key, expected[key]) or not compare(expected[key], actual[key]):
+            elif is_run_id_field(key, expected[key]) or not compare(expected[key], actual[key]):
                 adapted[key] = expected[key]
             else:
                 adapted[key] = from_actual({key: actual[key]})[key]

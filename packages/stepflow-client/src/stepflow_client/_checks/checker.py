@@ -122,13 +122,13 @@ def require_target_release(target: str | None) -> Release | None:
 
 
 def _check_flow(root: Node, catalog: ComponentCatalog, findings: Findings, depth: int) -> None:
-    with findings.treat_as_read_at_run_time(depth > 0):
+    with findings.treat_as_unchecked_by_server(depth > 0):
         shape_rules.check_flow_shape(root, findings)
     if not isinstance(root.value, dict):
         return
     model = FlowAnalysis(root)
     for node in root.elements_at("steps"):
-        with findings.treat_as_read_at_run_time(depth > 0):
+        with findings.treat_as_unchecked_by_server(depth > 0):
             shape_rules.check_step_shape(node, findings)
         if (step_input := node.get("input")) is not None:
             expression_rules.check_expression(step_input, findings, model.by_id)
@@ -151,7 +151,7 @@ def _check_flow(root: Node, catalog: ComponentCatalog, findings: Findings, depth
     for step in model.steps if depth < _MAX_DEPTH else ():
         inner = component_rules.check_and_find_subflow(step, findings)
         if inner is not None:
-            with findings.treat_as_read_at_run_time(not inner[1]):
+            with findings.treat_as_unchecked_by_server(not inner[1]):
                 _check_flow(inner[0], catalog, findings, depth + 1)
 
 

@@ -98,7 +98,7 @@ def _suggest_component(component: str, known: Components) -> str:
 
 def _check_component_input(step: Step, schema: Any, findings: Findings) -> None:
     component = step.node.items["component"]
-    node = step.node.get("input") or Node(None, component.line, component.column).attach_to(step.node, "input")
+    node = step.node.get("input") or Node(None, component.line, component.column).set_parent(step.node, "input")
     schema = schema if isinstance(schema, Mapping) else {}
     misplaced = _check_step_keys_inside_input(step, schema, findings)
     for mismatch in find_mismatches(node.value, schema, get_defs(schema), evaluated=True):
@@ -147,7 +147,7 @@ def check_and_find_subflow(step: Step, findings: Findings) -> tuple[Node, bool] 
             findings.add("iterate-output", "error" if is_certain else "warning", value,
                          message if is_certain else f"{message}, and fails with this branch",
                          suggest_or_list(next(iter(value.items), ""), ("result", "next"), "write one of"))  # fmt: skip
-    if inner.is_as_written:
+    if inner.runs_as_written:
         return node, step.component == "/builtin/put_blob"
     # Variables are fine: an inner flow's own runs have none, so they can only be read outside of $literal.
     if any(reference.kind != "variable" for reference in find_references(inner.flow)):
@@ -164,7 +164,7 @@ def _iter_output_branches(output: Node) -> Iterator[tuple[Node, bool]]:
                 if key in output.items:
                     yield from _iter_output_branches(output.items[key])
             if "else" not in output.items and output.items["$if"].value is not True:
-                yield Node(None, output.line, output.column).attach_to(output, "else"), False
+                yield Node(None, output.line, output.column).set_parent(output, "else"), False
         case "$coalesce":
             for element in output.items["$coalesce"].elements:
                 if element.value is not None:

@@ -74,7 +74,7 @@ class Step:
         Expressions in an inner flow are evaluated in the outer one unless they are below $literal.
         """
         inner = graph.find_inner_flow(self.value)
-        if inner is None or not isinstance(inner.flow, Mapping) or not inner.is_as_written:
+        if inner is None or not isinstance(inner.flow, Mapping) or not inner.runs_as_written:
             return None
         return get_subflow_node(self.node, inner)
 

@@ -113,7 +113,7 @@ def _check_variable_read(read: Read, model: FlowAnalysis, findings: Findings) ->
     elif has_default or _is_missing_value_harmless(read):
         return
     elif model.is_subflow:
-        level = "error" if findings.is_read_at_run_time and read.reference.is_certain else "warning"
+        level = "error" if findings.is_unchecked_by_server and read.reference.is_certain else "warning"
         schemas = f"{{properties: {{variables: {{properties: {{{name}: {{default: {{$variable: {name}}}}}}}}}}}}}"
         findings.add("unset-variable", level, read.argument, "this fails: a flow inside a step does not get the run's "
                      f"variables, and {name!r} has no default here", f"add schemas: {schemas} to this flow, and put "
@@ -145,10 +145,10 @@ def check_step_dependencies(model: FlowAnalysis, findings: Findings) -> None:
     """Report problems in the dependency graph of a flow, or of a flow inside a step."""
     for step in model.steps:
         # Servers don't check inner flows up front, so any step ID is fine there.
-        if not step.id.strip() and not findings.is_read_at_run_time:
+        if not step.id.strip() and not findings.is_unchecked_by_server:
             findings.add("empty-id", "fatal", step.node.items["id"], "a step's ID is empty", "give it a name")
         elif (first := model.by_id[step.id]) is not step:
-            level, line = "warning" if findings.is_read_at_run_time else "fatal", first.node.items["id"].line
+            level, line = "warning" if findings.is_unchecked_by_server else "fatal", first.node.items["id"].line
             findings.add("duplicate-id", level, step.node.items["id"], f"two steps have the ID {step.id!r}; the first "
                          f"is on line {line}", "rename one of them")  # fmt: skip
     ids = [step.id for step in model.steps]
@@ -186,7 +186,7 @@ def _check_step_order(model: FlowAnalysis, step: Step, other: Step, read: Read, 
             shown = [step.id, *path] if len(path) < _MAX_SHOWN else [step.id, *path[:5], "...", *path[-5:]]
             findings.add("cycle", "fatal", read.argument, f"steps wait for each other: {' -> '.join(shown)}",
                          "remove one of these references")  # fmt: skip
-        elif not findings.is_read_at_run_time:
+        elif not findings.is_unchecked_by_server:
             findings.add("later-step", "fatal", read.argument, f"step {step.id!r} refers to {other.id!r}, which is "
                          "defined later", f"move {other.id!r} before {step.id!r}")  # fmt: skip
     elif other is step:

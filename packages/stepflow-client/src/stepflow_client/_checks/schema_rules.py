@@ -12,7 +12,7 @@ from ..flows.findings import Findings
 from ..flows.json_schema import JSON_TYPES, find_mismatches, get_defs, parse_ref_name
 from ..flows.linear_time_regex import compile_linear
 from ..flows.syntax_tree import Node
-from ..flows.type_system import KEYWORDS, WITH_LIST, WITH_MAPPING, WITH_SCHEMA, fits_keyword_kind
+from ..flows.type_system import KEYWORDS, WITH_LIST, WITH_MAPPING, WITH_SCHEMA, has_expected_kind
 from .flow_analysis import FlowAnalysis
 
 # Losing one of these keywords changes what runs accept, show or use.
@@ -127,14 +127,14 @@ def _check_keywords(node: Node, findings: Findings) -> None:
         if key in KEYWORDS:
             kind = _WIDER_KINDS.get(KEYWORDS[key], KEYWORDS[key])
             # Skip keywords that have their own checks.
-            if key not in ("required", "type") and not fits_keyword_kind(child.value, kind):
+            if key not in ("required", "type") and not has_expected_kind(child.value, kind):
                 findings.add("not-a-schema", "error", child, f"{key} must be {kind}", _HINTS.get(kind))
         elif (name := _find_misspelled_keyword(key)) is not None and name not in node.items:
             if name == "is_secret":
                 findings.add("unknown-key", "error", node, f"unknown schema keyword {key!r}: this client hides the "
                              "values anyway, but other programs do not", format_did_you_mean(name),
                              key=key)  # fmt: skip
-            elif fits_keyword_kind(child.value, _WIDER_KINDS.get(KEYWORDS[name], KEYWORDS[name])):
+            elif has_expected_kind(child.value, _WIDER_KINDS.get(KEYWORDS[name], KEYWORDS[name])):
                 level = "error" if name in _OF_RUNS else "warning"
                 findings.add("unknown-key", level, node, f"unknown schema keyword {key!r}: it has no effect",
                              format_did_you_mean(name), key=key)  # fmt: skip

@@ -77,7 +77,7 @@ def check_flow_shape(flow: Node, findings: Findings) -> None:
     if "output" not in flow.items:
         findings.add("no-output", "warning", flow, "the flow has no output: it returns null and only mustExecute "
                      "steps run", "add output: {$step: id}")  # fmt: skip
-    with findings.treat_as_read_at_run_time(True):
+    with findings.treat_as_unchecked_by_server(True):
         for example in flow.elements_at("examples"):
             _check_mapping(example, "an example", _EXAMPLE, ("name", "input"), findings)
         test = _get_non_null(flow, "test")

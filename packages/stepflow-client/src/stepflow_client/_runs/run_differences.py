@@ -88,7 +88,7 @@ def find_run_differences(a: RunSnapshot, b: RunSnapshot, ignored: Sequence[Path]
     # Direct and indirect dependencies of each step. None stands for the item, which depends on all steps.
     direct: dict[str, set[str]] = {}
     for flow in flows:
-        for name, names in FlowSteps(flow).reads_by_step.items():
+        for name, names in FlowSteps(flow).dependencies_by_step.items():
             direct.setdefault(name, set()).update(names)
     reads: dict[str | None, set[str]] = {name: find_reachable_names(names, direct) for name, names in direct.items()}
     reads[None] = {*direct}

@@ -252,7 +252,7 @@ class KeyedRuns:
         needs = keyed.needs if run.flow_id == keyed.flow_id else self._flows.get_remembered_copy(run.flow_id).needs
         if needs is None or run.run_id in decoders:
             return
-        decoder = needs.make_decoder(keyed.add_env_variables(needs.declared).variables)
+        decoder = needs.make_run_decoder(keyed.add_env_variables(needs.declared).variables)
         if decoder is not PLAIN:
             decoders.put_newest(run.run_id, decoder)
 

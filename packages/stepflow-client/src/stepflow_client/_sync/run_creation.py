@@ -371,7 +371,7 @@ class RunCreator:
         request = api.create_run(body=body)
         request.parts["content"] = encode(request.parts.pop("json"))[:-1] + b',"input":['
         if copy.needs is not None:
-            decoder = copy.needs.make_decoder(arguments.variables)
+            decoder = copy.needs.make_run_decoder(arguments.variables)
         else:
             decoder = make_output_decoder(None, find_secrets(arguments.variables, None))
         return _RunTemplate(copy, request, hold_seconds, decoder)

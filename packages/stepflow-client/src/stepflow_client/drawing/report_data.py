@@ -84,15 +84,15 @@ class RunReport(Shown):
             InvalidArgumentError: If the run has no such item.
         """
         check_text(step_id, "step_id")
-        if check_integer(item_index, "item_index", least=0) not in self._item_records:
+        if check_integer(item_index, "item_index", least=0) not in self._item_record_cache:
             items = [item for item in self.items if item.index == item_index]
             if not items:
                 raise InvalidArgumentError(f"the run has no item {item_index}")
-            self._item_records.update(iter_item_records(self.snapshot, items, is_masked=True))
-        return resolve_step_input(self._item_records[item_index], step_id)
+            self._item_record_cache.update(iter_item_records(self.snapshot, items, is_masked=True))
+        return resolve_step_input(self._item_record_cache[item_index], step_id)
 
     @cached_property
-    def _item_records(self) -> dict[int, ItemRecord]:
+    def _item_record_cache(self) -> dict[int, ItemRecord]:
         return {}
 
     def was_run(self, step: StepDetails | StepTime) -> bool:
@@ -102,7 +102,7 @@ class RunReport(Shown):
         account = self.step_accounts.get((step.item_index, step.step_id))
         return account is None or account.state != "not_run"
 
-    def _was_executed(self, step: StepTime) -> bool:
+    def _was_newly_run(self, step: StepTime) -> bool:
         """Return whether a step's time is for running its component. False if a rerun just kept its output."""
         account = self.step_accounts.get((step.item_index, step.step_id))
         return self.was_run(step) and not (account is not None and account.is_kept)
@@ -147,14 +147,14 @@ def gather(client: SyncStepflowClient, run_id: RunId, *, timeout: float | NotGiv
 
 def mask_arguments(flow: Mapping[str, Any], arguments: RunArguments, secrets: Secrets | None = None) -> RunArguments:
     """Return a run's arguments with secret values (by default, the stored flow's) replaced by `***`."""
-    secrets = _collect_secrets(flow) if secrets is None else secrets
+    secrets = _find_flow_and_env_secrets(flow) if secrets is None else secrets
     hidden = {name: secrets.hide_in(getattr(arguments, name)) for name in ("inputs", "variables", "overrides")}
     return replace(arguments, **hidden)
 
 
 def mask_differences(flow: Mapping[str, Any], differences: Iterable[RunDifference]) -> list[RunDifference]:
     """Return differences between runs with known secret values replaced by `***`. `flow` is the stored flow."""
-    hide = _collect_secrets(flow).hide_in
+    hide = _find_flow_and_env_secrets(flow).hide_in
     return [replace(difference, a=hide(difference.a), b=hide(difference.b)) for difference in differences]
 
 
@@ -177,7 +177,7 @@ def mask_snapshot(snapshot: RunSnapshot, secrets: Secrets | None = None) -> RunS
             by_item[step.item_index].append(step)
         listed = ListItemsResponse(run_id="", items=items)
         items = list(failed_items.add_failed_steps(listed, places, by_item, flow).items)
-    secrets = _collect_secrets(flow) if secrets is None else secrets
+    secrets = _find_flow_and_env_secrets(flow) if secrets is None else secrets
     return replace(
         snapshot,
         flow=None if snapshot.flow is None else hide_flow_secrets(dict(flow)),
@@ -187,7 +187,7 @@ def mask_snapshot(snapshot: RunSnapshot, secrets: Secrets | None = None) -> RunS
     )
 
 
-def _collect_secrets(flow: Mapping[str, Any]) -> Secrets:
+def _find_flow_and_env_secrets(flow: Mapping[str, Any]) -> Secrets:
     variables, values = read_variables_and_env_values(flow)
     return find_secrets(values, variables)
 

@@ -172,7 +172,7 @@ def _write_sections(report: RunReport, bars: Sequence[Bar], right_edge: float, n
             title = f"Timeline of the {_PAGE} slowest steps"
             bars = sorted(bars, key=lambda bar: bar.start - bar.end)[:_PAGE]
         yield build_section(title, wrap_in_scroller(draw_timeline(bars, right_edge=right_edge), "timeline"))
-    durations = summarize_latency(collect_item_times(report.times))
+    durations = build_latency_html(collect_item_times(report.times))
     if durations:
         yield build_section("Latency of items", durations)
     if report.steps:
@@ -272,7 +272,7 @@ def build_timeline_bars(report: RunReport, *, until: datetime | None = None) -> 
         report: The run's report.
         until: Where the bars of running steps end, if that's after the last event.
     """
-    started = [step for step in report.times if step.attempts and report._was_executed(step)]
+    started = [step for step in report.times if step.attempts and report._was_newly_run(step)]
     if not started:
         return []
     begin = min(step.attempts[0] for step in started)
@@ -311,7 +311,7 @@ def _write_errors(items: Sequence[RunItem]) -> str:
     return build_table(("Count", "Step", "Code", "Message", "Items"), rows, stacks=True) + more
 
 
-def summarize_latency(times: Sequence[ItemTime], url: Callable[[ItemTime], str] | None = None) -> str:
+def build_latency_html(times: Sequence[ItemTime], url: Callable[[ItemTime], str] | None = None) -> str:
     """Format percentiles and a histogram of item durations as HTML, or an empty string for fewer than two items.
 
     Args:

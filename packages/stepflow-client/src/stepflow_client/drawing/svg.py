@@ -8,7 +8,7 @@ from html import escape
 from typing import NamedTuple
 
 from .._base.suggestions import install_command
-from .drawn_graph import FlowGraph, GraphEdge, GraphNode, count_columns, cut_label
+from .drawn_graph import FlowGraph, GraphEdge, GraphNode, cut_label, measure_text_width
 from .html_page import DARK, LIGHT, MONO, escape_html, format_css_variables, format_px
 from .layout import COLUMN, LINE, Box, DrawingUnavailableError, Layout, Route, lay_out
 
@@ -18,7 +18,7 @@ _COLORS = ("#2563eb", "#c2410c", "#15803d", "#9333ea", "#be123c", "#0e7490", "#a
 _STATUS_COLORS = {"completed": "good", "failed": "bad", "running": "run", "cancelled": "soft", "not_run": "soft"}
 
 
-def _color_properties(theme: Mapping[str, str]) -> str:
+def _format_theme_colors(theme: Mapping[str, str]) -> str:
     names = {"bg": "surface", "box": "bg", "line": "edge", "text": "text", "soft": "soft", "group": "panel"}
     for status, color in _STATUS_COLORS.items():
         names |= {status: color, f"{status}_soft": f"{color}-soft" if f"{color}-soft" in theme else "bg"}
@@ -26,8 +26,8 @@ def _color_properties(theme: Mapping[str, str]) -> str:
 
 
 STYLE = (
-    f"\n.sf{{{_color_properties(LIGHT)}background:var(--sf-bg);font-size:12px;font-family:{MONO}}}\n"
-    f"@media (prefers-color-scheme:dark){{.sf{{{_color_properties(DARK)}}}}}"
+    f"\n.sf{{{_format_theme_colors(LIGHT)}background:var(--sf-bg);font-size:12px;font-family:{MONO}}}\n"
+    f"@media (prefers-color-scheme:dark){{.sf{{{_format_theme_colors(DARK)}}}}}"
     """
 .sf text{fill:var(--sf-text);text-anchor:middle;dominant-baseline:central}
 .sf .sf-soft,.sf .sf-edge text{fill:var(--sf-soft);font-size:11px}
@@ -86,7 +86,7 @@ def draw_svg(graph: FlowGraph, look: Look, layout: Layout | None = None) -> str:
     layout = layout or lay_out(graph, details=look.details)
     plugins = {plugin: index % len(_COLORS) for index, plugin in enumerate(graph.plugins)} if look.servers else {}
     height = layout.height + (len(plugins) * LINE + 12 if plugins else 0)
-    width = max(layout.width, *(count_columns(cut_label(plugin)) * COLUMN + 50 for plugin in plugins), 120.0)
+    width = max(layout.width, *(measure_text_width(cut_label(plugin)) * COLUMN + 50 for plugin in plugins), 120.0)
     name = escape_html(graph.name or "flow")
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="sf" role="{"group" if look.urls_by_node_id else "img"}" '

@@ -183,7 +183,7 @@ class CasesSection:
         for variant in self._report.variants:
             if variant in items:
                 before, *_ = items.get(self._report.baselines.get(variant, ""), [None])
-                sides.append(self._render_variant(items[variant], before))
+                sides.append(self._render_variant_repeats(items[variant], before))
         body = "".join(f'<div class="side">{side}</div>' for side in sides)
         title = f"<summary><b>{escape_html(name)}</b>{values}</summary>"
         worse = ' data-worse="1"' if is_worse else ""
@@ -208,7 +208,7 @@ class CasesSection:
     def _render_json_tree(self, value: Any) -> str:
         return json_tree(self._secrets.hide_in(value), limit=60, longest=_MAX_TEXT_LENGTH)
 
-    def _render_variant(self, items: Sequence[EvaluationItem], before: EvaluationItem | None) -> str:
+    def _render_variant_repeats(self, items: Sequence[EvaluationItem], before: EvaluationItem | None) -> str:
         """Render a case's repeats for one variant, grouping those with the same output and scores.
 
         Args:
@@ -222,7 +222,7 @@ class CasesSection:
         mark = format_status(items[0].status) if len(groups) == 1 else ""
         parts = [f"<h3>{escape_html(items[0].variant)} {mark}</h3>"]
         if len(items) > 1:
-            spread = escape_html(self._secrets.hide_in_text(", ".join(_describe_spread(items))))
+            spread = escape_html(self._secrets.hide_in_text(", ".join(_describe_repeats(items))))
             parts.append(f'<p class="soft">{spread}</p>')
         for place, group in enumerate(groups.values()):
             body = self._render_equal_repeats(group, before)
@@ -266,7 +266,7 @@ class CasesSection:
         return f'<a href="{escape(self._ui_url.rstrip("/") + path)}">{escape_html(text)}</a>'
 
 
-def _describe_spread(items: Sequence[EvaluationItem]) -> Iterator[str]:
+def _describe_repeats(items: Sequence[EvaluationItem]) -> Iterator[str]:
     """Yield descriptions of how a case's repeats differ."""
     yield f"{len(items)} repeats"
     failed = sum(not item.is_success for item in items)

@@ -41,13 +41,13 @@ def read_cases(cases: Any, flow: FlowSource, content: Mapping[str, Any], expecte
     if cases is None:
         rows = _read_test_cases(flow)
     elif isinstance(cases, (str, os.PathLike)):
-        rows = _load_rows(cases, content, expected)
+        rows = _load_cases(cases, content, expected)
     else:
         # A pydantic-evals `Dataset` keeps its cases in a list.
         listed = getattr(cases, "cases", cases)
         if not isinstance(listed, Iterable) or isinstance(listed, (bytes, Mapping)):
             raise argument_error("cases", "a path, a collection of cases, or None for those of the flow", cases)
-        rows = _parse_rows(listed, content, expected)
+        rows = _convert_rows_to_cases(listed, content, expected)
     seen = set[str]()
     for number, row in enumerate(rows):
         name = str(number) if row.name in (None, "") else str(row.name)
@@ -100,12 +100,12 @@ def _read_test_cases(flow: FlowSource) -> Iterator[EvaluationCase]:
         yield EvaluationCase(case.name, case.input, (case.expected or {}).get("result"), {}, case.tags)
 
 
-def _load_rows(path: str | os.PathLike[str], content: Mapping[str, Any], expected: str) -> Iterator[EvaluationCase]:
+def _load_cases(path: str | os.PathLike[str], content: Mapping[str, Any], expected: str) -> Iterator[EvaluationCase]:
     with read_inputs(path, flow=content, on_bad_line="stop") as rows:
-        yield from _parse_rows(rows, content, expected)
+        yield from _convert_rows_to_cases(rows, content, expected)
 
 
-def _parse_rows(rows: Iterable[Any], content: Mapping[str, Any], expected: str) -> Iterator[EvaluationCase]:
+def _convert_rows_to_cases(rows: Iterable[Any], content: Mapping[str, Any], expected: str) -> Iterator[EvaluationCase]:
     """Yield rows as cases whose fields are not checked yet. The name may be missing, or not be unique."""
     schema = get_declared_schema(content, "input")
     fields = schema.get("properties") if isinstance(schema, Mapping) else None
@@ -348,7 +348,7 @@ class PlannedVariant:
     """The changes, by step ID."""
 
     @property
-    def map_arguments(self) -> dict[str, Any]:
+    def arguments_for_map(self) -> dict[str, Any]:
         """The flow, variables and overrides as arguments for `map`."""
         overrides = None if self.overrides is None else {"steps": self.overrides}
         return {"flow": self.flow, "variables": self.variables or None, "overrides": overrides}
@@ -431,14 +431,14 @@ class RunLabeler:
         is_first = variant.name not in self._held
         self._held.setdefault(variant.name, []).append((variant, block))
         if not is_first:
-            self._record_labels_of_held_blocks(variant.name)
+            self._record_held_block_labels(variant.name)
 
     def record_remaining_blocks(self) -> None:
         """Record the remaining runs, all of which have finished."""
         for name in self._held:
-            self._record_labels_of_held_blocks(name)
+            self._record_held_block_labels(name)
 
-    def _record_labels_of_held_blocks(self, name: str) -> None:
+    def _record_held_block_labels(self, name: str) -> None:
         held, self._held[name] = self._held[name], []
         for variant, block in held:
             for run_id, items in block.items_by_run.items():
@@ -447,7 +447,7 @@ class RunLabeler:
                 labels["case"] = _format_range(items[0].case, items[-1].case)
                 labels["repeat"] = _format_range(min(repeats), max(repeats))
                 about = {"server": self._server, "omitted": ("input",), "labels": labels}
-                self._history.record(run_id, **about, **variant.map_arguments)
+                self._history.record(run_id, **about, **variant.arguments_for_map)
                 is_success = all(item.is_success for item in items)
                 self._history.update(run_id, status="completed" if is_success else "failed")
 

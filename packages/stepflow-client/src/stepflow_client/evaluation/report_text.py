@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from .._base.text import duration_text, visible
-from ..drawing.drawn_graph import count_columns as width
+from ..drawing.drawn_graph import measure_text_width as width
 from .variant_comparison import Comparison, DurationChange, EvaluationSummary, ScoreChange, SliceScore
 
 _CHANGE_HEADS = ("change", "95% interval", "cases", "better", "equal", "worse", "verdict")
@@ -116,7 +116,7 @@ def format_comparison(comparison: Comparison) -> str:
 def iter_comparison_rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
     """Yield the headings, then a row for each score."""
     yield ("score", comparison.before, comparison.after, *_CHANGE_HEADS)
-    for change in comparison._list_changes():
+    for change in comparison._get_all_changes():
         yield (change.score, format_number(change.before), format_number(change.after), *format_change_cells(change))
     if comparison.duration is not None:
         yield ("time", "", "", *format_duration_change_cells(comparison.duration))

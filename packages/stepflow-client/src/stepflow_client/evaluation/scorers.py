@@ -169,7 +169,7 @@ class Scorer:
         return {f"{self.name}.{key}": _convert_to_score(value) for key, value in values.items()}
 
 
-async def async_run_scorer(scorer: Scorer, apply: _Apply, threads: ThreadPoolExecutor) -> None:
+async def async_apply_scorer(scorer: Scorer, apply: _Apply, threads: ThreadPoolExecutor) -> None:
     """Run a coroutine function that calls a score: in the event loop if the call waits, otherwise in a thread, so the
     loop isn't blocked."""
     if scorer.is_async or scorer.is_builtin:
@@ -179,7 +179,7 @@ async def async_run_scorer(scorer: Scorer, apply: _Apply, threads: ThreadPoolExe
     await loop.run_in_executor(threads, lambda: run(lambda: _run_coroutine_without_event_loop(apply())))
 
 
-def sync_run_scorer(scorer: Scorer, apply: _Apply, threads: ThreadPoolExecutor) -> None:
+def sync_apply_scorer(scorer: Scorer, apply: _Apply, threads: ThreadPoolExecutor) -> None:
     """Run a coroutine function that calls a score, in a new event loop if the call waits.
 
     Args:

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from .._base.lazy import lazy_module
 from .._base.text import quantile, short_json
 from ..types.model_base import Record
-from .columns import Column, Columns, VariantColumns, count_cases_per_block
+from .columns import Column, Columns, VariantColumns, choose_block_sizes
 from .records import EvaluationItem
 from .scores import MISSING, find_part, parse_output_path
 from .statistics import CHANGE, MIN_BLOCKS, SHARE, Change, Interval, apply_holm, compare_pairs, mean, resample_mean
@@ -194,12 +194,12 @@ class Comparison(ShownAsTable, Record):
 
     def __getitem__(self, score: str) -> ScoreChange:
         """Return the change in a score."""
-        for change in self._list_changes():
+        for change in self._get_all_changes():
             if change.score == score:
                 return change
         raise KeyError(score)
 
-    def _list_changes(self) -> Sequence[ScoreChange]:
+    def _get_all_changes(self) -> Sequence[ScoreChange]:
         return self.scores if self.failed is None else [*self.scores, self.failed]
 
     def __str__(self) -> str:
@@ -272,7 +272,7 @@ def compute_score_mean(score: str, variant: str, columns: Columns, rules: Compar
     if not values:
         return None
     if matches_score_name(score, rules.timed):
-        resampled = resample_mean(values, blocks=count_cases_per_block(list(column.cases), [variant_columns]))
+        resampled = resample_mean(values, blocks=choose_block_sizes(list(column.cases), [variant_columns]))
     else:
         resampled = resample_mean(values, () if columns.kinds[score] == "number" else SHARE)
     interval = None if resampled is None else resampled.interval()
@@ -298,7 +298,7 @@ def _compare_columns(
     if not cases:
         return None
     old, new = ([column.get_case_mean(case) or 0.0 for case in cases] for column in (before, after))
-    return compare_pairs(old, new, pseudo_values, count_cases_per_block(cases, timed) if timed else None)
+    return compare_pairs(old, new, pseudo_values, choose_block_sizes(cases, timed) if timed else None)
 
 
 def compare_variants(columns: Columns, before: str, after: str, rules: ComparisonRules) -> ComparisonWithChanges:

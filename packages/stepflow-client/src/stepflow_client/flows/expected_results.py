@@ -197,7 +197,7 @@ def _find_similar_matcher(expected: Mapping[str, Any]) -> str | None:
     return find_nearest(name, MATCHERS, 0.8) if name.startswith("$") else None
 
 
-def is_run_id(key: str, value: Any) -> bool:
+def is_run_id_field(key: str, value: Any) -> bool:
     """Return whether a value is a run ID (a UUID under the key `run_id`), which is different every time."""
     return key == "run_id" and isinstance(value, str) and _UUID.fullmatch(value) is not None
 
@@ -213,7 +213,7 @@ def _find_differences(expected: Any, actual: Any, path: str) -> Iterator[Differe
             actual_part = actual.get(key, _MISSING)
             if actual_part is _MISSING:
                 yield Difference(format_path([key], path), short_json(value), "nothing")
-            elif not (is_run_id(key, value) and is_run_id(key, actual_part)):
+            elif not (is_run_id_field(key, value) and is_run_id_field(key, actual_part)):
                 yield from _find_differences(value, actual_part, format_path([key], path))
     elif isinstance(expected, list) and isinstance(actual, list):
         if len(expected) != len(actual):

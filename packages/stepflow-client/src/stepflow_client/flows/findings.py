@@ -84,17 +84,18 @@ class Findings:
     def __init__(self, target: Release | None = None) -> None:
         self.target = target
         self.all: dict[tuple[str, int, int, str], Finding] = {}
-        self.is_read_at_run_time = False
+        self.is_unchecked_by_server = False
         """Whether servers only read the current part of the flow at run time, so problems don't get it rejected."""
         self.is_checking_types = False
         """Whether types are currently being checked."""
 
     @contextmanager
-    def treat_as_read_at_run_time(self, is_unchecked: bool) -> Iterator[None]:
+    def treat_as_unchecked_by_server(self, is_unchecked: bool) -> Iterator[None]:
         """If `is_unchecked`, treat everything in this block as a flow that servers only read at run time."""
-        before, self.is_read_at_run_time = self.is_read_at_run_time, self.is_read_at_run_time or is_unchecked
+        before = self.is_unchecked_by_server
+        self.is_unchecked_by_server |= is_unchecked
         yield
-        self.is_read_at_run_time = before
+        self.is_unchecked_by_server = before
 
     def add(
         self, rule: str, level: str, at: Node, message: str, hint: str | None = None, *, key: str | None = None
@@ -109,7 +110,7 @@ class Findings:
             hint: How to fix it.
             key: The key, if that's where the problem is.
         """
-        level = "error" if level == "fatal" and self.is_read_at_run_time else level
+        level = "error" if level == "fatal" and self.is_unchecked_by_server else level
         where = at if key is None else at.keys.get(key) or at.merges[0][0]
         # Like servers, name the expression rather than its keyword.
         holder = at.parent if key is None and at.parent is not None and at.part in REFERENCE_KEYWORDS else at

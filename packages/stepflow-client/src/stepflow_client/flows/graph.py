@@ -31,7 +31,7 @@ class InnerFlow(NamedTuple):
     """Keys with a separate `$literal` each, if there isn't one around the whole flow."""
 
     @property
-    def is_as_written(self) -> bool:
+    def runs_as_written(self) -> bool:
         """Whether the flow runs exactly as written, either because it's below `$literal` or has no expressions."""
         return self.is_escaped or not any(map(is_expression, iter_mappings(self.flow)))
 
@@ -131,7 +131,7 @@ class FlowSteps:
         return find_references(self.flow.get("output"))
 
     @cached_property
-    def reads_by_step(self) -> dict[str, set[str]]:
+    def dependencies_by_step(self) -> dict[str, set[str]]:
         """The steps each step may read, including in defaults."""
         return {name: {read.step for read in step.reads if read.step} for name, step in self.by_id.items()}
 
@@ -178,14 +178,14 @@ class FlowSteps:
 
     def find_upstream_steps(self, names: Iterable[str]) -> set[str]:
         """Return these steps and all their direct or indirect dependencies."""
-        return find_reachable_names(names, self.reads_by_step)
+        return find_reachable_names(names, self.dependencies_by_step)
 
     def find_downstream_steps(self, names: Iterable[str]) -> set[str]:
         """Return these steps and every step that may read them, directly or indirectly."""
-        return find_reachable_names(names, _invert_edges(self.reads_by_step))
+        return find_reachable_names(names, _invert_edges(self.dependencies_by_step))
 
     @cached_property
-    def _wait_dependencies(self) -> dict[str, list[str]]:
+    def _awaited_steps(self) -> dict[str, list[str]]:
         """The steps each step waits for, in input order. Steps don't wait for defaults."""
         return {
             name: [read.step for read in step.reads if read.step in self.by_id and not read.is_in_default]
@@ -195,15 +195,15 @@ class FlowSteps:
     @cached_property
     def cyclic_steps(self) -> set[str]:
         """Steps that lie on a cycle, or on a path from one cycle to another."""
-        left = _find_names_leading_to_cycles(self._wait_dependencies)
-        return left and left & _find_names_leading_to_cycles(_invert_edges(self._wait_dependencies))
+        left = _find_names_leading_to_cycles(self._awaited_steps)
+        return left and left & _find_names_leading_to_cycles(_invert_edges(self._awaited_steps))
 
     def find_shortest_path(self, start: str, goal: str) -> list[str]:
         """Return the shortest chain of dependencies from one step to another, or an empty list if there isn't one."""
         before: dict[str, str] = {}
         waiting = [start]
         for name in waiting:
-            for dependency in self._wait_dependencies[name]:
+            for dependency in self._awaited_steps[name]:
                 if dependency not in before:
                     before[dependency] = name
                     waiting.append(dependency)
@@ -262,7 +262,7 @@ def cut_flow_to_step(flow: Mapping[str, Any], step: str, overrides: Any = None) 
         InvalidArgumentError: If the flow has no such step, or the overrides are malformed.
     """
     steps, changes = check_step_exists(flow, step), unify_overrides(overrides) or {}
-    reads = dict(FlowSteps(flow).reads_by_step)
+    reads = dict(FlowSteps(flow).dependencies_by_step)
     for name, change in changes.items():
         patch = change.get("value")
         reads_of_patch = find_references(patch.get("input")) if isinstance(patch, Mapping) else []

@@ -183,7 +183,7 @@ class Validator:
         self.patterns: dict[str, LinearPattern | None] = {}
         self.nullable = set[int]()
         """The `id()` of each schema that also allows null."""
-        self._rules: dict[int, _Rules] = {}
+        self._checks: dict[int, _KeywordChecks] = {}
         """Supported keywords, by the schema's `id()`."""
         self._texts: dict[int, str] = {}
         """Cached descriptions, by the object's `id()`. They're needed even if another `anyOf` alternative matches."""
@@ -227,7 +227,7 @@ class Validator:
                 error.hint = "; ".join(filter(None, (error.hint, advice)))
                 raise
 
-    def get_schema_text(self, schema: Any) -> str:
+    def get_schema_description(self, schema: Any) -> str:
         """Describe a schema in words. See `describe_schema`."""
         if id(schema) not in self._texts:
             self._texts[id(schema)] = cut(describe_schema(schema, self.defs), _MAX_HINT)
@@ -239,47 +239,47 @@ class Validator:
             self._texts[id(properties)] = format_fields_hint(properties, required, self.defs)
         return self._texts[id(properties)]
 
-    def get_schema_rules(self, schema: Any) -> _Rules:
+    def get_keyword_checks(self, schema: Any) -> _KeywordChecks:
         """Return a schema's supported keywords with their arguments. Empty if the schema allows any value."""
-        if id(schema) not in self._rules:
-            self._rules[id(schema)] = self._build_schema_rules(schema)
-        return self._rules[id(schema)]
+        if id(schema) not in self._checks:
+            self._checks[id(schema)] = self._build_keyword_checks(schema)
+        return self._checks[id(schema)]
 
-    def _build_schema_rules(self, schema: Any) -> _Rules:
+    def _build_keyword_checks(self, schema: Any) -> _KeywordChecks:
         if not isinstance(schema, Mapping):
             return [(_reject_any_value, None)] if schema is False else []
-        rules: _Rules = []
+        checks: _KeywordChecks = []
         names = get_type_names(schema)
         if names and all(isinstance(name, str) and name in _TYPES for name in names):
-            rules.append((_check_type, (names, schema)))
+            checks.append((_check_type, (names, schema)))
         if isinstance(schema.get("enum"), list):
-            rules.append((_check_enum, (schema["enum"], set(map(make_comparison_key, schema["enum"])))))
+            checks.append((_check_enum, (schema["enum"], set(map(make_comparison_key, schema["enum"])))))
         if "const" in schema:
-            rules.append((_check_const, (schema["const"], make_comparison_key(schema["const"]))))
-        rules += [(_check_limit, (*_LIMITS[key], schema[key])) for key in _LIMITS if is_number(schema.get(key))]
+            checks.append((_check_const, (schema["const"], make_comparison_key(schema["const"]))))
+        checks += [(_check_limit, (*_LIMITS[key], schema[key])) for key in _LIMITS if is_number(schema.get(key))]
         if is_number(schema.get("multipleOf")) and schema["multipleOf"] > 0:
-            rules.append((_check_multiple, schema["multipleOf"]))
+            checks.append((_check_multiple, schema["multipleOf"]))
         if isinstance(schema.get("pattern"), str):
-            rules.append((_check_pattern, schema["pattern"]))
+            checks.append((_check_pattern, schema["pattern"]))
         patterns, others = schema.get("patternProperties"), schema.get("additionalProperties", True)
         fields = (*get_fields(schema), patterns if isinstance(patterns, Mapping) else {}, others)
         if any(fields[:3]) or others is False or isinstance(others, Mapping):
-            rules.append((_check_object, fields))
+            checks.append((_check_object, fields))
         first, rest = get_list_element_schemas(schema)
-        if first or (rest is not True and self.get_schema_rules(rest)):
-            rules.append((_check_list, (first, rest)))
+        if first or (rest is not True and self.get_keyword_checks(rest)):
+            checks.append((_check_list, (first, rest)))
         if "$ref" in schema:
-            rules.append((_check_reference, parse_ref_name(schema["$ref"])))
+            checks.append((_check_reference, parse_ref_name(schema["$ref"])))
         parts = {key: schema[key] for key in ("allOf", "anyOf", "oneOf") if isinstance(schema.get(key), list)}
         if parts.get("allOf"):
-            rules.append((_check_all_of, parts.pop("allOf")))
+            checks.append((_check_all_of, parts.pop("allOf")))
         if not self.is_evaluated:
-            rules += [(_check_any_of, part) for part in parts.values() if part]
+            checks += [(_check_any_of, part) for part in parts.values() if part]
             if "if" in schema and _uses_only_supported_keywords(schema["if"], self.defs):
-                rules.append((_check_condition, (schema["if"], schema.get("then", True), schema.get("else", True))))
+                checks.append((_check_condition, (schema["if"], schema.get("then", True), schema.get("else", True))))
         if schema.get("nullable") is True:
             self.nullable.add(id(schema))
-        return rules
+        return checks
 
 
 class _ValueCheck:
@@ -295,11 +295,11 @@ class _ValueCheck:
             literal = find_mismatches(value["$literal"], schema, self.validator.defs) if "$literal" in value else ()
             return _prefix_paths("$literal", literal)
         self.slices.count_steps(1)
-        rules = self.validator.get_schema_rules(schema)
+        checks = self.validator.get_keyword_checks(schema)
         if value is None and id(schema) in self.validator.nullable:
             return ()
         results: Mismatches = ()
-        for keyword, argument in rules:
+        for keyword, argument in checks:
             wrong = keyword(self, argument, value)
             if wrong:
                 # Building a message takes longer than comparing a value.
@@ -324,7 +324,7 @@ class _ValueCheck:
         return compiled.is_found_in(text)
 
 
-_Rules = list[tuple[Callable[[_ValueCheck, Any, Any], Mismatches], Any]]
+_KeywordChecks = list[tuple[Callable[[_ValueCheck, Any, Any], Mismatches], Any]]
 
 
 def _prefix_paths(part: str | int, part_mismatches: Mismatches) -> Mismatches:
@@ -343,7 +343,7 @@ def _check_type(check: _ValueCheck, wanted: tuple[list[str], Mapping[str, Any]],
             return ()
     properties, required = get_fields(schema)
     hint = check.validator.get_fields_hint(properties, required) if "object" in names and properties else None
-    if "array" in names and (items := check.validator.get_schema_text(get_list_element_schemas(schema)[1])):
+    if "array" in names and (items := check.validator.get_schema_description(get_list_element_schemas(schema)[1])):
         hint = f"write [...], with elements that are: {items}"
     return [Mismatch(value, f"the schema expects {' or '.join(names)}, not {get_json_type(value)}", hint)]
 
@@ -485,7 +485,7 @@ def _check_object(
     # Misspelled fields have already been reported.
     absent = [name for name in missing if name not in misspelt.values()]
     for name in absent[: check.max_count]:
-        hint = f"add {name}: {check.validator.get_schema_text(properties.get(name)) or '...'}"
+        hint = f"add {name}: {check.validator.get_schema_description(properties.get(name)) or '...'}"
         results.append(Mismatch(value, f"the required field {name!r} is missing", hint))
     return results
 
@@ -536,7 +536,7 @@ def _check_any_of(check: _ValueCheck, parts: list[Any], value: Any) -> Mismatche
     if len(near) == 1:
         return near[0]
     reasons = "; ".join(dict.fromkeys(alternative[0].message for alternative in near or results))
-    texts = dict.fromkeys(filter(None, map(check.validator.get_schema_text, parts[:_MAX_CHOICES])))
+    texts = dict.fromkeys(filter(None, map(check.validator.get_schema_description, parts[:_MAX_CHOICES])))
     hint = f"write one of: {cut('; '.join(texts), _MAX_HINT)}" if texts else None
     return [Mismatch(value, cut(f"does not match any of the {len(parts)} allowed forms: {reasons}", _MAX_TEXT), hint)]
 

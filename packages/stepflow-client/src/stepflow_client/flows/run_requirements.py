@@ -47,7 +47,7 @@ class RunRequirements(NamedTuple):
     decoder: OutputDecoder
     """Decodes responses about runs without variables."""
 
-    def make_decoder(self, variables: Mapping[str, Any]) -> OutputDecoder:
+    def make_run_decoder(self, variables: Mapping[str, Any]) -> OutputDecoder:
         """Return a decoder for responses about runs with these variables."""
         if not variables:
             return self.decoder
@@ -159,23 +159,23 @@ def check_variables(
 
 def make_input_validator(flow: Mapping[str, Any]) -> Validator | None:
     """Return the validator of a flow's inputs, or None if the flow accepts any input."""
-    return _make_validator(get_declared_schema(flow, "input"), get_stored_defs(flow, "input"))
+    return _make_schema_validator(get_declared_schema(flow, "input"), get_stored_defs(flow, "input"))
 
 
-def _make_validator(schema: Any, shared: Any) -> Validator | None:
+def _make_schema_validator(schema: Any, shared: Any) -> Validator | None:
     """Return the validator of a schema, which may refer to shared schemas, or None if any value is valid."""
     if not isinstance(schema, Mapping):
         return None
     from .json_schema import Validator, get_defs
 
     validator = Validator(schema, get_defs(schema, shared))
-    return validator if validator.get_schema_rules(schema) else None
+    return validator if validator.get_keyword_checks(schema) else None
 
 
 def _make_variable_checks(flow: Mapping[str, Any]) -> dict[str, Validator]:
     declared = get_declared_schema(flow, "variables")
     shared = get_stored_defs(flow, "variables")
-    checks = {name: _make_validator(value, shared) for name, value in get_fields(declared)[0].items()}
+    checks = {name: _make_schema_validator(value, shared) for name, value in get_fields(declared)[0].items()}
     return {name: check for name, check in checks.items() if check is not None}
 
 

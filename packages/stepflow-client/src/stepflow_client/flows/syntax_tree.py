@@ -75,7 +75,7 @@ class Node:
         self.part: str | int = ""
         """The node's key or index in its parent."""
 
-    def attach_to(self, parent: Node, part: str | int) -> Node:
+    def set_parent(self, parent: Node, part: str | int) -> Node:
         """Attach the node to a mapping or list, and return it."""
         self.parent, self.part = parent, part
         return self
@@ -138,9 +138,9 @@ class NodeCopy(Node):
 
     def __getattr__(self, name: str) -> Any:
         if name == "items":
-            self.items = {key: NodeCopy(item).attach_to(self, key) for key, item in self.source.items.items()}
+            self.items = {key: NodeCopy(item).set_parent(self, key) for key, item in self.source.items.items()}
         elif name == "elements":
-            self.elements = [NodeCopy(part).attach_to(self, index) for index, part in enumerate(self.source.elements)]
+            self.elements = [NodeCopy(part).set_parent(self, index) for index, part in enumerate(self.source.elements)]
         else:
             raise AttributeError(name)
         return getattr(self, name)
@@ -150,10 +150,10 @@ def to_node(value: Any) -> Node:
     """Build the tree for a value that wasn't read from a file. Lines and columns are 0."""
     node = Node(value)
     if isinstance(value, Mapping):
-        node.items = {str(key): to_node(part).attach_to(node, str(key)) for key, part in value.items()}
+        node.items = {str(key): to_node(part).set_parent(node, str(key)) for key, part in value.items()}
         node.keys = dict.fromkeys(node.items, Key(0, 0))
     elif isinstance(value, (list, tuple)):
-        node.elements = [to_node(element).attach_to(node, index) for index, element in enumerate(value)]
+        node.elements = [to_node(element).set_parent(node, index) for index, element in enumerate(value)]
     return node
 
 
@@ -200,7 +200,7 @@ class FlowText:
             return cls.from_bytes(reading.read_file_bytes(name), name)
         root = to_node(check_json(reading.load_flow(flow), "the flow"))
         made = cls(*_set_python_positions(root, flow))
-        made._parsed, made._flow = root, flow
+        made._root_or_error, made._flow = root, flow
         return made
 
     _flow: object = None
@@ -218,7 +218,7 @@ class FlowText:
             return cls(reading.decode_text(content, name), name)
         except FlowFileError as error:
             made = cls(content.decode("utf-8-sig", "replace"), name)
-            made._parsed = error
+            made._root_or_error = error
             return made
 
     @cached_property
@@ -227,7 +227,7 @@ class FlowText:
         return self.text.splitlines()
 
     @cached_property
-    def _parsed(self) -> Node | FlowFileError:
+    def _root_or_error(self) -> Node | FlowFileError:
         try:
             return parse_tree(self.text, self.name)
         except FlowFileError as error:
@@ -236,7 +236,7 @@ class FlowText:
     @property
     def error(self) -> FlowFileError | None:
         """The parse error, or None if the text is valid."""
-        return self._parsed if isinstance(self._parsed, FlowFileError) else None
+        return self._root_or_error if isinstance(self._root_or_error, FlowFileError) else None
 
     @property
     def root(self) -> Node:
@@ -245,9 +245,9 @@ class FlowText:
         Raises:
             FlowFileError: If the text is neither YAML nor JSON. The error includes the line and column.
         """
-        if isinstance(self._parsed, FlowFileError):
-            raise self._parsed
-        return self._parsed
+        if isinstance(self._root_or_error, FlowFileError):
+            raise self._root_or_error
+        return self._root_or_error
 
     @cached_property
     def copy_without_positions(self) -> FlowText:
@@ -256,11 +256,11 @@ class FlowText:
         Raises:
             FlowFileError: If a JSON file is not valid JSON.
         """
-        value = _NOT_JSON if "_parsed" in self.__dict__ else _parse_if_json(self.text, self.name)
+        value = _NOT_JSON if "_root_or_error" in self.__dict__ else _parse_if_json(self.text, self.name)
         if value is _NOT_JSON:
             return self
         made = FlowText("", "")
-        made._parsed = to_node(value)
+        made._root_or_error = to_node(value)
         return made
 
 
@@ -357,14 +357,14 @@ class _TreeBuilder:
             key = self.build_key_position(name_node)
             child = self.build_node(value_node, value, key)
             last = max(last, key.end, child.end)
-            child.attach_to(made, name)
+            child.set_parent(made, name)
             if name_node.tag != _MERGE:
                 own[name], keys[name] = child, key
             else:
                 made.merges = [*made.merges, (key, child)]
         if len(pairs) > len(own):
             added = [name for name in pairs if name not in own]
-            merged = {name: NodeCopy(self.known[id(pairs[name])]).attach_to(made, name) for name in added}
+            merged = {name: NodeCopy(self.known[id(pairs[name])]).set_parent(made, name) for name in added}
             keys = {name: Key(copy.line, copy.column) for name, copy in merged.items()} | keys
             own = merged | own
         made.items, made.keys = own, keys
@@ -384,7 +384,7 @@ class _TreeBuilder:
         """Add a list's elements to its node, and return where the last one ends."""
         values = made.value if self.is_json else [_NOT_JSON] * len(node.value)
         made.elements = elements = [
-            self.build_node(element, value, None).attach_to(made, index)
+            self.build_node(element, value, None).set_parent(made, index)
             for index, (element, value) in enumerate(zip(node.value, values, strict=True))
         ]
         if not self.is_json:

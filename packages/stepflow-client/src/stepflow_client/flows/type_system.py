@@ -288,7 +288,7 @@ KEYWORDS = {
 """The kind of value each keyword expects, or an empty string if anything goes."""
 
 
-def fits_keyword_kind(value: Any, kind: str) -> bool:
+def has_expected_kind(value: Any, kind: str) -> bool:
     """Return whether a keyword's value is of the expected kind."""
     match kind:
         case "a type":
@@ -309,13 +309,13 @@ def fits_keyword_kind(value: Any, kind: str) -> bool:
             is_list = isinstance(value, list) and all(isinstance(name, str) for name in value)
             return is_list and len({*value}) == len(value)
         case "names by name":
-            return isinstance(value, Mapping) and all(fits_keyword_kind(part, "names") for part in value.values())
+            return isinstance(value, Mapping) and all(has_expected_kind(part, "names") for part in value.values())
     return isinstance(value, _CLASSES[kind])
 
 
 def is_valid_keyword(keyword: str, value: Any) -> bool:
     """Return whether a keyword is known and has a valid value."""
-    return keyword in KEYWORDS and fits_keyword_kind(value, KEYWORDS[keyword]) and (keyword != "enum" or bool(value))
+    return keyword in KEYWORDS and has_expected_kind(value, KEYWORDS[keyword]) and (keyword != "enum" or bool(value))
 
 
 _TYPE_KEYWORDS = ("type", "properties", "required", "additionalProperties", "items")
@@ -385,7 +385,7 @@ class _SchemaConverter:
                 # Keywords next to `anyOf` apply to every alternative.
                 rest = _keep_type_keywords(schema)
                 return make_union(
-                    self.convert({**rest, **part} if _needs_sibling_keywords(part) else part, depth + 1)
+                    self.convert({**rest, **part} if _depends_on_any_of_siblings(part) else part, depth + 1)
                     for part in parts
                 )
         if isinstance(schema.get("allOf"), list) and schema["allOf"]:
@@ -448,7 +448,7 @@ def _get_type_if_all_equal(types: list[Type]) -> Type:
     return types[0] if types and all(type.members == types[0].members for type in types) else UNKNOWN
 
 
-def _needs_sibling_keywords(part: Any) -> bool:
+def _depends_on_any_of_siblings(part: Any) -> bool:
     """Return whether an `anyOf` alternative depends on the keywords next to `anyOf` to define a type."""
     return isinstance(part, Mapping) and part.keys().isdisjoint(_TELLING - {"type"})
 

@@ -380,7 +380,7 @@ class MockedFlowRunner:
             return mock
         name, component = step.get("id"), step.get("component")
         is_stored = component == "/builtin/put_blob"
-        if is_stored or not inner.is_as_written:
+        if is_stored or not inner.runs_as_written:
             reason = f"{component} only stores it" if is_stored else "the flow is computed"
             message = f"step {name!r} contains a flow whose steps cannot be mocked: {reason}"
             raise InvalidArgumentError(message, hint=f"mock step {name!r}, or use the server's mock plugin")

@@ -14,7 +14,7 @@ from starlette.responses import HTMLResponse, Response
 from stepflow_client import NotFoundError, RunDetails, RunItem
 from stepflow_client._base.text import short_json
 from stepflow_client._command import MAX_GROUPS_SHOWN, group_failures
-from stepflow_client.drawing.report_page import summarize_latency
+from stepflow_client.drawing.report_page import build_latency_html
 from stepflow_client.types.run_explanation import count_failed_in_sub_runs
 from stepflow_client.types.statuses import UNSUCCESSFUL_STATUSES
 
@@ -74,7 +74,7 @@ async def _render_multi_item_run_page(request: Request, site: Site, run: RunDeta
     places = order.sort_rows(places, keys)
     # Until the run ends, also list states that no item is in so far.
     counts, may_come = Counter(codes), () if is_finished else STATES[:-1]
-    durations = summarize_latency(times, lambda item: f"/runs/{run.run_id}/items/{item.index}") if is_finished else ""
+    durations = build_latency_html(times, lambda item: f"/runs/{run.run_id}/items/{item.index}") if is_finished else ""
     return site.render(
         request,
         "batch",
@@ -91,7 +91,7 @@ async def _render_multi_item_run_page(request: Request, site: Site, run: RunDeta
         reruns=site.list_recorded_reruns(run.run_id, MAX_RERUNS),
         unread=0 if is_finished else codes.count(STATES.index("failed")) - sum(len(each.indexes) for each in groups),
         seconds=seconds,
-        # Safe, since `summarize_latency` only emits numbers, and a run's path needs no quoting.
+        # Safe, since `build_latency_html` only emits numbers, and a run's path needs no quoting.
         durations=Markup(durations),  # noqa: S704
         failed_children={index: count_failed_in_sub_runs(account.steps) for index, account in accounts.items()},
         items=[items[place] for place in places[(number - 1) * PAGE : number * PAGE]],

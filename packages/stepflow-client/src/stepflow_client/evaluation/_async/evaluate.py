@@ -33,7 +33,7 @@ from ...types.results import Outcome
 from .. import records
 from ..records import EvaluationCase, ItemBlock, PlannedVariant, RunLabeler, Variant
 from ..report import EvaluationReport
-from ..scorers import Scorer, async_run_scorer, build_scorers
+from ..scorers import Scorer, async_apply_scorer, build_scorers
 from ..statistics import import_numpy
 from ..store import EvaluationStore, StoredItems, collect_secrets
 
@@ -165,7 +165,7 @@ class Evaluator:
             inputs=inputs,
             journal=self.store.get_variant_journal_path(number),
             labels=self.labels.get_batch_labels(variant),
-            **variant.map_arguments,
+            **variant.arguments_for_map,
             **self.map_options,
         )
         async with stream as outcomes:
@@ -201,9 +201,8 @@ class Evaluator:
 
     async def _run_scorer(self, scorer: Scorer, block: ItemBlock, places: list[int]) -> int:
         """Score some of a block's items and return the number of scorers that ended."""
-        may_continue = lambda: not self._turns.is_over  # noqa: E731
-        context = block, places, self.client, self.store, may_continue
-        await async_run_scorer(scorer, partial(scorer.score_and_store, *context), self._threads)
+        context = block, places, self.client, self.store, lambda: not self._turns.is_over
+        await async_apply_scorer(scorer, partial(scorer.score_and_store, *context), self._threads)
         return 1
 
 
