@@ -151,7 +151,7 @@ def draw_duration_histogram(values: Sequence[float]) -> str:
     """Draw a histogram of durations, with bins of equal width."""
     low, high = min(values), max(values)
     step = (high - low) / _BINS or 1.0
-    counts = count_bins(values, low, step)
+    counts = count_values_per_bin(values, low, step)
     most = max(counts)
     parts = [make_chart_start(760, 170, "histogram of durations")]
     for index, count in enumerate(counts):
@@ -168,7 +168,7 @@ def draw_duration_histogram(values: Sequence[float]) -> str:
     return "".join(parts) + "</svg>"
 
 
-def count_bins(values: Iterable[float], low: float, step: float) -> list[int]:
+def count_values_per_bin(values: Iterable[float], low: float, step: float) -> list[int]:
     """Count the values in each bin of a histogram."""
     counts = [0] * _BINS
     for value in values:
@@ -267,7 +267,7 @@ def draw_variant_histograms(name: str, values: Mapping[str, Sequence[float]], te
     numbers = [value for of_variant in values.values() for value in of_variant]
     low, high = min(numbers), max(numbers)
     step = (high - low) / _BINS or 1.0
-    counted = [(label, count_bins(of_variant, low, step)) for label, of_variant in values.items()]
+    counted = [(label, count_values_per_bin(of_variant, low, step)) for label, of_variant in values.items()]
     most = max(max(counts) for _, counts in counted) or 1
     width, height = _SCORES_LEFT + _BINS * 18 + 10, len(values) * (_TALL + 8) + 22
     parts = [make_chart_start(width, height, f"histograms: {escape_html(name)}")]

@@ -41,17 +41,17 @@ class Column:
         self._sums[case] += value
         self._counts[case] += count
 
-    def get_case_count(self, case: int) -> int:
+    def count_values(self, case: int) -> int:
         """Return the number of values a case has."""
         return self._counts[case] if case < len(self._counts) else 0
 
-    def get_case_total(self, case: int) -> float:
+    def get_case_sum(self, case: int) -> float:
         """Return the sum of a case's values."""
         return self._sums[case] if case < len(self._sums) else 0.0
 
     def get_case_mean(self, case: int) -> float | None:
         """Return a case's mean, or None if it has no values."""
-        return self._sums[case] / self._counts[case] if self.get_case_count(case) else None
+        return self._sums[case] / self._counts[case] if self.count_values(case) else None
 
     def list_case_means(self) -> list[float]:
         """Return the means of all cases with values."""
@@ -137,7 +137,7 @@ class Columns:
                     labeled = variant.labeled.get(name, Column())
                     column = variant.scores.setdefault(shown, Column())
                     for case in labeled.cases:
-                        column.add_case_value(case, 0.0, labeled.get_case_count(case) - column.get_case_count(case))
+                        column.add_case_value(case, 0.0, labeled.count_values(case) - column.count_values(case))
         self._count_failures_as_false()
 
     def _add_results(self, results: ItemResults) -> None:
@@ -192,6 +192,6 @@ class Columns:
             scored = {case for variant in variants for case in variant.scores.get(name, Column()).cases}
             for variant in variants:
                 for case in variant.failures.cases:
-                    failed = int(variant.failures.get_case_total(case))
+                    failed = int(variant.failures.get_case_sum(case))
                     if failed and (case in scored or (scored == ended and case not in ended)):
                         variant.scores.setdefault(name, Column()).add_case_value(case, 0.0, failed)
