@@ -123,7 +123,7 @@ def _is_listed(name: str) -> bool:
         found = cli.get_command(click.Context(cli), above)
         assert isinstance(found, LazyGroup)
         group = found
-    return command in group.listed
+    return command in group.shown_commands
 
 
 def _is_visible(param: click.Parameter) -> bool:
@@ -136,9 +136,9 @@ def _is_visible(param: click.Parameter) -> bool:
 
 
 def test_every_command_is_listed_but_those_typed_by_habit(stepflow: Stepflow) -> None:
-    assert {*cli.summaries} - {*cli.listed} == {"help", "list-components", "lsp", "repl", "submit", "version"}
+    assert {*cli.summaries} - {*cli.shown_commands} == {"help", "list-components", "lsp", "repl", "submit", "version"}
     helped = stepflow("--help").stdout
-    assert [name for name in cli.summaries if f"\n  {name} " in helped] == cli.listed
+    assert [name for name in cli.summaries if f"\n  {name} " in helped] == cli.shown_commands
 
 
 TRACING = "the command is not traced; for traces of the server and its workers, use stepflow serve --otlp-endpoint URL"

@@ -12,7 +12,7 @@ import anyio
 import pytest
 from stepflow_cli.mcp import diagnosis
 from stepflow_cli.mcp.agent_runs import MAX_ARGUMENT_BYTES, RateLimiter
-from stepflow_cli.server.logs import KeptLogLine
+from stepflow_cli.server.embedded_server_logs import KeptLogLine
 from stepflow_client import StepflowClient
 
 from tests.cli.mcp.agents import GREET, SECRETIVE, SLOW, agent, protocol_error, run_of, serving, text_of, write

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-from stepflow_cli.mcp.handshake import VERSIONS
+from stepflow_cli.mcp.early_handshake import VERSIONS
 from stepflow_cli.signals import STOP
 from stepflow_client import SyncStepflowClient
 

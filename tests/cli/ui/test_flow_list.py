@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from stepflow_cli.settings.history import LazyRunHistory
+from stepflow_cli.settings.run_history import LazyRunHistory
 from stepflow_cli.ui import flow_list
 from stepflow_cli.ui.flow_folder import FlowFolder
 from stepflow_client import StepflowClient, StepflowRuntime

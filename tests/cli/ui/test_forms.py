@@ -15,7 +15,7 @@ from stepflow_cli.ui.schema_forms import (
     hash_form_contents,
     parse_json_or_yaml,
     parse_submitted_object,
-    should_use_raw_text,
+    should_use_text_instead_of_fields,
 )
 from stepflow_cli.ui.security import MalformedFormError, parse_form_body
 from stepflow_cli.ui.views.flows import build_flow_fields
@@ -114,14 +114,14 @@ def test_changed_raw_text_is_used_and_conflicts_are_refused() -> None:
     texts, before = get_field_texts(fields), hash_form_contents(fields, '{\n  "topic": "tea"\n}')
     unchanged, changed = '{\r\n  "topic": "tea"\r\n}', '{"topic": "coffee"}'
     other = texts | build_form(topic="milk")
-    assert not should_use_raw_text(fields, {**other, "before": before, "raw": unchanged})
-    assert should_use_raw_text(fields, {**texts, "before": before, "raw": changed})
-    assert not should_use_raw_text(fields, {**other, "before": before, "raw": " "})
+    assert not should_use_text_instead_of_fields(fields, {**other, "before": before, "raw": unchanged})
+    assert should_use_text_instead_of_fields(fields, {**texts, "before": before, "raw": changed})
+    assert not should_use_text_instead_of_fields(fields, {**other, "before": before, "raw": " "})
     # The script disables the fields once there is raw text.
-    assert should_use_raw_text(fields, {"before": before, "raw": changed})
+    assert should_use_text_instead_of_fields(fields, {"before": before, "raw": changed})
     with pytest.raises(ValueError, match="change only one of them"):
-        should_use_raw_text(fields, {**other, "before": before, "raw": changed})
-    assert should_use_raw_text([], {})
+        should_use_text_instead_of_fields(fields, {**other, "before": before, "raw": changed})
+    assert should_use_text_instead_of_fields([], {})
 
 
 def test_values_of_a_form() -> None:

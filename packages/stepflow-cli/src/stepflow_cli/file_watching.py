@@ -119,8 +119,8 @@ def list_watched_files(flow: str, server: ServerOptions | None = None) -> Iterat
         # Watch for its creation.
         yield os.path.join(flow if os.path.isdir(flow) else os.path.dirname(flow), "stepflow.toml")
     choice = None if server is None else choose_server(server, flow)
-    if choice is not None and choice.is_embedded and choice.config.value is not None:
-        yield choice.config.value
+    if choice is not None and choice.is_embedded and choice.embedded_config.value is not None:
+        yield choice.embedded_config.value
 
 
 # Don't compare longer results: the time grows quadratically.
@@ -248,7 +248,7 @@ def keeping_embedded_server(
         if session.kept is not None or not choose_server(options).is_embedded:
             yield options
             return
-        path = choose_server(options, flow).config.value
+        path = choose_server(options, flow).embedded_config.value
         # Read this before the server starts, so that a change during startup triggers a restart in the next round.
         current = (path, read_config_bytes(path))
         is_running = target is not None and target.runtime is not None and target.runtime.is_alive

@@ -87,7 +87,7 @@ def complete_components(ctx: click.Context, incomplete: str) -> Iterable[Complet
 @_make_completer
 def complete_recorded_runs(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
     """Return the newest runs in the history, by position and ID."""
-    from .settings.history import open_history
+    from .settings.run_history import open_history
 
     entries = open_history().search(limit=_NEWEST)
     return _build_history_position_items(entries) + [
@@ -97,7 +97,7 @@ def complete_recorded_runs(ctx: click.Context, incomplete: str) -> Iterable[Comp
 
 def _list_recorded_runs(ctx: click.Context) -> list[HistoryEntry]:
     """If the command line names a server, only its runs."""
-    from .settings.history import open_history
+    from .settings.run_history import open_history
     from .settings.server_choice import choose_server, list_equivalent_urls
 
     options = _read_server_options(ctx)

@@ -26,8 +26,8 @@ from ..params.options import (
     check_option,
     excludes,
     file_output_options,
-    formatted_output_options,
     lazy_complete,
+    make_table_output_options,
     option,
     output_file_option,
     server_options,
@@ -58,7 +58,7 @@ _COMPONENTS = View(
     default=True,
 )
 @server_options(default="embedded", reads_project=True)
-@formatted_output_options(pretty="table")
+@make_table_output_options(pretty="table")
 def list_components_command(
     schemas: bool | None, hide_unreachable: bool, server: ServerOptions, output: Output
 ) -> None:

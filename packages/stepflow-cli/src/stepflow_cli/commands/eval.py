@@ -27,9 +27,9 @@ from ..params.options import (
     Choice,
     Section,
     as_one_argument,
-    formatted_output_options,
     labels_option,
     limit_option,
+    make_table_output_options,
     server_options,
 )
 from ..runs.run_options import RetryOptions
@@ -143,7 +143,7 @@ _results = (
 )
 @_GATES.option("--strict", "Also fail if there are too few cases to tell whether a score is worse than --baseline.")
 @server_options(default="embedded", reads_project=True)
-@formatted_output_options(html="html", junit="junit")
+@make_table_output_options(html="html", junit="junit")
 def command(
     options: EvalOptions,
     below: tuple[str, ...],

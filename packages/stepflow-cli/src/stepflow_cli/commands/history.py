@@ -24,7 +24,7 @@ from ..params.options import (
 from ..params.runs import optional_recorded_run_argument, query_argument, recorded_run_argument, status_option
 from ..records.runs import ENTRY, ENTRY_IN_FULL, build_history_record
 from ..runs.find_runs import parse_history_position
-from ..settings.history import open_history
+from ..settings.run_history import open_history
 
 if TYPE_CHECKING:
     from stepflow_client._command import RunQuery
@@ -123,7 +123,7 @@ def _clear_recorded_runs(run_id: str | None, max_age: float | None, confirm: Con
     The data is overwritten in the file; in a database, the tables are rewritten. Without RUN, the command also removes
     logs of that age, which 'runs logs' prints, even if their server is still running. Servers keep their runs.
     """
-    from ..server.logs import delete_old_logs
+    from ..server.embedded_server_logs import delete_old_logs
 
     if run_id is not None and max_age is not None:
         raise usage("RUN and --max-age cannot be used together")

@@ -16,7 +16,7 @@ from ..params.flow_run_options import flow_argument
 from ..params.options import (
     OUTPUT,
     components_option,
-    formatted_output_options,
+    make_table_output_options,
     offline_option,
     option,
     output_file_option,
@@ -44,7 +44,7 @@ _BESIDE = os.path.join(os.devnull, "")
 )
 @OUTPUT.option("--show-step-inputs", "Show the input each step receives and expects.")
 @server_options(default="embedded")
-@formatted_output_options()
+@make_table_output_options()
 def infer_command(
     flow: str,
     offline: bool,
@@ -67,8 +67,8 @@ def infer_command(
     from stepflow_client.flows.syntax_tree import FlowText
 
     from ..records.diagnostics import InvalidFlow, finding_records, flow_label, format_counts, format_like_compiler
-    from ..records.flows import build_types_object, get_type_table_view, list_type_records
-    from ..validation.flow_checks import CheckOptions, fetch_known_components
+    from ..records.flows import build_types_object, get_inferred_types_view, list_inferred_type_records
+    from ..validation.flow_checks import CheckOptions, fetch_components_for_checks
 
     path = written
     if written == _BESIDE:
@@ -83,7 +83,7 @@ def infer_command(
     known = options.load_components_for_project(load_project_settings(flow))
     if known is None and not offline:
         with connect(server, flow=flow) as target:
-            known = fetch_known_components(target)
+            known = fetch_components_for_checks(target)
     inferred = infer_from_text(text, known, strict=strict)
     findings = finding_records(flow, inferred._findings)
     if path is not None:
@@ -96,10 +96,10 @@ def infer_command(
         if output.format in ("json", "yaml") and not output.fields:
             output.print_value(build_types_object(flow, inferred, findings))
         else:
-            records = list_type_records(inferred)
+            records = list_inferred_type_records(inferred)
             if output.format == "name":
                 records = [record for record in records if record["part"] == "step"]
-            output.print_records(records, get_type_table_view(has_inputs=show_step_inputs))
+            output.print_records(records, get_inferred_types_view(has_inputs=show_step_inputs))
     is_read = output.format in (None, "table")
     if is_read:
         click.echo(format_like_compiler(findings), err=True, nl=False)

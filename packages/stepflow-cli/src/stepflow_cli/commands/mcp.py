@@ -191,7 +191,7 @@ def _get_server_flags_and_environment(server: ServerOptions) -> tuple[list[str],
     """
     choice = choose_server(server)
     if choice.is_embedded:
-        config = choice.config.value
+        config = choice.embedded_config.value
         return ["--config", str(Path(config).absolute())] if config and server.config is None else [], {}
     if os.environ.get("STEPFLOW_TOKEN"):
         note("set STEPFLOW_TOKEN in the host too, or use a profile with token_env, token_file")

@@ -76,7 +76,7 @@ def command(
     from stepflow_client.flows.project import find_server_config
 
     from ..inputs.server_config import find_recovery_warnings, note_duplicate_config_keys
-    from ..server.logs import keeping_logs
+    from ..server.embedded_server_logs import keeping_logs
 
     level, policy = current_session().server_log_level, RestartPolicy(restart.replace("-", "_"))
     crashes: queue.SimpleQueue[tuple[int, list[str]]] = queue.SimpleQueue()

@@ -21,8 +21,8 @@ from ..params.options import (
     OUTPUT,
     Section,
     excludes,
-    formatted_output_options,
     lazy_complete,
+    make_table_output_options,
     needs,
     server_options,
     time_limit_option,
@@ -97,7 +97,7 @@ _TIMES = re.compile(r" \([<\d][\d.dhmsµ]*\)")
 @server_options(default="embedded", reads_project=True, has_config_default=False)
 @rounds_option
 @OUTPUT.option("--diff", "Show failed cases as a diff of expected and actual output.")
-@formatted_output_options(github="github")
+@make_table_output_options(github="github")
 def command(
     paths: tuple[str, ...],
     update: bool,
@@ -227,13 +227,13 @@ def _run_and_print_results(
             yield file
 
     if output.format == "github":
-        output.write_all((line + "\n" for file in results() for line in format_github_annotations(file)), flush=True)
-        output.write_all((line + "\n" for line in format_github_unreached_steps(done)), flush=True)
+        output.write_texts((line + "\n" for file in results() for line in format_github_annotations(file)), flush=True)
+        output.write_texts((line + "\n" for line in format_github_unreached_steps(done)), flush=True)
     elif output.format is None and not output.fields:
-        output.write_all(
+        output.write_texts(
             (line + "\n" for file in results() for line in format_file_results(file, diff=diff)), flush=True
         )
-        output.write_all((line + "\n" for line in format_coverage(done)), flush=True)
+        output.write_texts((line + "\n" for line in format_coverage(done)), flush=True)
     elif settings.coverage:
         output.print_records((each for file in results() for each in list_coverage_records(file)), STEPS, flush=True)
     else:

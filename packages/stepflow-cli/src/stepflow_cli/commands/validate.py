@@ -24,7 +24,7 @@ from ..params.options import (
     as_one_argument,
     components_option,
     excludes,
-    formatted_output_options,
+    make_table_output_options,
     offline_option,
     option,
     server_options,
@@ -71,7 +71,7 @@ def _build_check_options(
 @option("--fix", "Fix the files where the intent is clear, and leave everything else unchanged.", is_risky=True)
 @server_options(default="embedded")
 @rounds_option
-@formatted_output_options(sarif="sarif", github="github")
+@make_table_output_options(sarif="sarif", github="github")
 def command(
     flows: list[str],
     offline: bool,

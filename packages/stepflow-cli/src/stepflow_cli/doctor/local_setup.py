@@ -75,7 +75,8 @@ def check_profiles() -> tuple[CheckResult, Profiles | None]:
 def check_server_config(choice: ServerChoice) -> Iterator[CheckResult]:
     """Check the embedded server's configuration, if any."""
     try:
-        config = (choice if choice.is_embedded else choose_server(ServerOptions(local=True, reads_project=True))).config
+        chosen = choice if choice.is_embedded else choose_server(ServerOptions(local=True, reads_project=True))
+        config = chosen.embedded_config
     except FlowFileError as fault:
         yield warning("server configuration", fault.message, fault.hint)
         return

@@ -19,7 +19,7 @@ from ..output.messages import note, reporting_outages, show_spinner
 from ..output.printing import Output
 from ..params.runs import parse_user_query
 from ..server.connect import Target, connect
-from ..settings.history import open_history
+from ..settings.run_history import open_history
 from ..settings.server_choice import ServerOptions
 from .options import EvalOptions, build_variants, check_gate_names, get_variant_flows, load_scores
 from .report import print_and_write_report, print_score_trend

@@ -35,7 +35,7 @@ from ..errors import Problem
 from ..inputs.file_io import get_file_signature
 from ..inputs.flow_loading import load_project_settings
 from ..server.connect import Target, build_client_arguments
-from ..settings.history import LazyRunHistory
+from ..settings.run_history import LazyRunHistory
 from ..settings.server_choice import ServerOptions, choose_server
 from ..validation.flow_checks import (
     CheckedFlow,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from stepflow_client import RateLimitError, RunTimeoutError, StepflowClientError
 
-from ..settings.history import LazyRunHistory
+from ..settings.run_history import LazyRunHistory
 
 if TYPE_CHECKING:
     from stepflow_client import FlowResult, Progress, RunHandle, StepflowClient
@@ -111,9 +111,9 @@ class AgentRuns:
             RateLimitError: If the maximum number of concurrent runs is reached.
             StepflowClientError: If the run can't be started.
         """
-        if self._find_repeated_request(names) is None and not await self._can_start_run():
+        if self._find_original_request(names) is None and not await self._can_start_run():
             raise RateLimitError(f"{self.bounds.runs} runs are in progress, which is the maximum")
-        creation = self._find_repeated_request(names)
+        creation = self._find_original_request(names)
         if creation is None:
             creation = asyncio.ensure_future(self._create_and_track_run(create))
             self._requests.update(dict.fromkeys(names or [creation], creation))
@@ -127,7 +127,7 @@ class AgentRuns:
                 del self._requests[name]
             raise
 
-    def _find_repeated_request(self, names: list[Any]) -> asyncio.Task[str] | None:
+    def _find_original_request(self, names: list[Any]) -> asyncio.Task[str] | None:
         return next((self._requests[name] for name in names if name in self._requests), None)
 
     async def _create_and_track_run(self, create: Callable[[], Awaitable[str]]) -> str:

@@ -74,10 +74,10 @@ async def _get_run(call: ToolCall) -> ToolResult:
     run = await call.runs.client.get_run(run_id)
     if not run.is_finished:
         run = (await call.runs.client.snapshot(run_id, include="counts")).details
-        counts = f" {run.items.completed + run.items.failed} of {run.items.total} items have ended."
-        return make_unfinished_result(
-            run_id, call.suggest_follow_up_tools(run_id) + (counts if run.items.total > 1 else ""), run.status.value
-        )
+        advice = call.suggest_tools_for_unfinished_run(run_id)
+        if run.items.total > 1:
+            advice += f" {run.items.completed + run.items.failed} of {run.items.total} items have ended."
+        return make_unfinished_result(run_id, advice, run.status.value)
     offset = call.arguments.get("offset", 0)
     if run.items.total == 1 and item == 0 and not offset:
         return await call.wait_for_outcome(run_id, 0)

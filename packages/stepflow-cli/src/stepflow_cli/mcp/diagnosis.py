@@ -16,14 +16,14 @@ from stepflow_client.drawing.report_data import mask_snapshot
 from stepflow_client.flows.interpreter import apply_overrides_if_valid
 from stepflow_client.tools import ToolResult
 
-from ..runs.failures import MAX_EXPLAINED_ITEMS
-from ..server.logs import read_run_log_lines
+from ..runs.explain_failures import MAX_EXPLAINED_ITEMS
+from ..server.embedded_server_logs import read_run_log_lines
 
 if TYPE_CHECKING:
     from stepflow_client import RunAccount
     from stepflow_client.types.runs import SnapshotPart
 
-    from ..server.logs import KeptLogLine
+    from ..server.embedded_server_logs import KeptLogLine
     from .tool_calls import ToolCall
 
 _MAX_LINES = 20

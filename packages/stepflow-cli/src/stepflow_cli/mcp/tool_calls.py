@@ -127,7 +127,7 @@ class ToolCall:
                 error.hint = advice if error.hint is None else f"{error.hint.rstrip('.')}. {advice}"
             raise
 
-    def suggest_follow_up_tools(self, run_id: str) -> str:
+    def suggest_tools_for_unfinished_run(self, run_id: str) -> str:
         """Return a suggestion for what to do about a run that hasn't ended."""
         purposes = {"wait_run": f"with run_id {run_id} for its result", "cancel_run": "to cancel it"}
         if "wait_run" not in self.offered:
@@ -139,10 +139,10 @@ class ToolCall:
         try:
             result = await self.runs.wait_for_result(run_id, seconds, self.report)
         except (TransportError, ServerFaultError) as error:
-            error.run_id, error.hint = run_id, self.suggest_follow_up_tools(run_id)
+            error.run_id, error.hint = run_id, self.suggest_tools_for_unfinished_run(run_id)
             raise
         if result is None:
-            return make_unfinished_result(run_id, self.suggest_follow_up_tools(run_id))
+            return make_unfinished_result(run_id, self.suggest_tools_for_unfinished_run(run_id))
         spec = spec or self.catalog.tools.get(self.runs.find_tool_name(run_id) or "")
         response = await async_compute(partial(make_tool_result, result, spec, self.catalog.secrets))
         purposes = {"diagnose_run": f"with run_id {run_id} for its cause"} if result.is_failed else {}

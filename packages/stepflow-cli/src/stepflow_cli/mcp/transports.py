@@ -28,13 +28,13 @@ from ..output.messages import note
 from ..output.terminal import is_terminal
 from ..server.accepted_addresses import AcceptedAddresses, group_headers_by_name
 from ..server.connect import Target
-from ..settings.history import get_history_setting
+from ..settings.run_history import get_history_setting
 from ..signals import using_stop_signal_handler
 from .agent_runs import MAX_ARGUMENT_BYTES, AgentLimits, AgentRuns
 from .agent_server import CLOSED
 from .builtin_tools import GROUPS, TOOLS, select_builtin_tools
+from .early_handshake import EarlyHandshake, OfferedTools, ThreadedLineReader
 from .flow_catalog import FlowCatalog
-from .handshake import EarlyHandshake, OfferedTools, ThreadedLineReader
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -105,7 +105,7 @@ class _HandshakeResponseFilter:
 @asynccontextmanager
 async def open_streams(handshake: EarlyHandshake) -> AsyncIterator[tuple[Any, Any]]:
     """Yield the read and write message streams, picking up where the handshake left off."""
-    async with stdio_server(stdin=cast("Any", handshake.iter_lines_for_package())) as (messages, responses):
+    async with stdio_server(stdin=cast("Any", handshake.iter_lines_for_mcp_package())) as (messages, responses):
         yield _filter_valid_messages(messages, responses), _HandshakeResponseFilter(responses, handshake.answered_id)
 
 

@@ -92,7 +92,7 @@ class Output(NamedTuple):
         """
         form = self.format or self.value_format or default
         if form in ("jsonl", "name"):
-            self.write_all((self._format_record_line(form, record, view) for record in records), flush)
+            self.write_texts((self._format_record_line(form, record, view) for record in records), flush)
             return
         everything = list(records)
         if form == "table":
@@ -125,9 +125,9 @@ class Output(NamedTuple):
 
     def write(self, text: str) -> None:
         """Write text to the output."""
-        self.write_all([text])
+        self.write_texts([text])
 
-    def write_all(self, texts: Iterable[str], flush: bool = False) -> None:
+    def write_texts(self, texts: Iterable[str], flush: bool = False) -> None:
         """Write several strings to the output. A file is written all at once.
 
         Args:

@@ -234,7 +234,7 @@ class LazyGroup(click.Group):
         return {**self._summaries, **own}
 
     @property
-    def listed(self) -> list[str]:
+    def shown_commands(self) -> list[str]:
         """The names of the commands shown in help and completion."""
         shown = None if self._sections is None else {name for names in self._sections.values() for name in names}
         return [name for name in self.summaries if shown is None or name in shown]
@@ -266,10 +266,9 @@ class LazyGroup(click.Group):
         from click.shell_completion import CompletionItem
 
         summaries = self.summaries
-        return [
-            *(CompletionItem(name, help=summaries[name]) for name in self.listed if name.startswith(incomplete)),
-            *click.Command.shell_complete(self, ctx, incomplete),
-        ]
+        names = [name for name in self.shown_commands if name.startswith(incomplete)]
+        items = [CompletionItem(name, help=summaries[name]) for name in names]
+        return [*items, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the arguments, or print the help if there aren't any."""
@@ -312,8 +311,8 @@ class LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands under their headings, with aligned columns."""
         summaries = self.summaries
-        widest = max(map(len, self.listed))
-        for heading, names in (self._sections or {"Commands": self.listed}).items():
+        widest = max(map(len, self.shown_commands))
+        for heading, names in (self._sections or {"Commands": self.shown_commands}).items():
             with formatter.section(heading):
                 formatter.write_dl([(name.ljust(widest), summaries[name]) for name in names])
 

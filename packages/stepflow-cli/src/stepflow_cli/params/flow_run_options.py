@@ -10,7 +10,7 @@ from ..errors import ARGUMENTS, usage
 from ..inputs.command_line_values import Form, RunValues, ValueArgument
 from ..inputs.flow_loading import list_project_flows
 from ..runs.run_options import CacheOptions, RetryOptions, ReuseOptions
-from ..settings.history import HISTORY_VARIABLE, get_history_setting
+from ..settings.run_history import HISTORY_VARIABLE, get_history_setting
 from .click_commands import list_parameters_in_command_line_order
 from .options import (
     BATCH,
@@ -213,7 +213,7 @@ def _collect_value_options(kind: str, given: dict[str, Any]) -> list[ValueArgume
     ]
 
 
-def _build_values(**given: Any) -> RunValues:
+def _build_run_values(**given: Any) -> RunValues:
     forms: dict[str, tuple[str, Form]] = {
         f"overrides{end}": (f"--overrides{end.replace('_', '-')}", form) for end, form in _FORMS.items()
     }
@@ -232,11 +232,11 @@ def _build_values(**given: Any) -> RunValues:
     )
 
 
-value_options = as_one_argument("values", _build_values, *_INPUT, _EXAMPLE, *_STDIN, *_VARIABLES, *_OVERRIDES)
+value_options = as_one_argument("values", _build_run_values, *_INPUT, _EXAMPLE, *_STDIN, *_VARIABLES, *_OVERRIDES)
 """Adds options for input, variables and overrides, passed to the command as `values`, a `RunValues`."""
-setting_options = as_one_argument("values", _build_values, *_VARIABLES, *_OVERRIDES)
+setting_options = as_one_argument("values", _build_run_values, *_VARIABLES, *_OVERRIDES)
 """Adds options for variables and overrides but no input, passed to the command as `values`, a `RunValues`."""
-input_options = as_one_argument("values", _build_values, *_INPUT, *_STDIN)
+input_options = as_one_argument("values", _build_run_values, *_INPUT, *_STDIN)
 """Adds options for an input that isn't tied to a flow, passed to the command as `values`, a `RunValues`."""
 
 

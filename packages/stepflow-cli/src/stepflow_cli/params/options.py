@@ -442,7 +442,7 @@ def _output_options(
     return as_one_argument("output", build_output, *decorators)
 
 
-def formatted_output_options(**aliases: str) -> ParameterDecorator:
+def make_table_output_options(**aliases: str) -> ParameterDecorator:
     """Add -o/--format, --fields and --wide, passed as `output`, an `Output`.
 
     Args:
@@ -458,7 +458,7 @@ def make_file_output_options(formats: Iterable[str] = FORMATS) -> ParameterDecor
 
 record_options = _output_options()
 """Adds -o/--format for commands that print one record, passed as `output`, an `Output`."""
-output_options = formatted_output_options()
+output_options = make_table_output_options()
 """Adds -o/--format, --fields and --wide for commands that print a table, passed as `output`, an `Output`."""
 file_output_options = make_file_output_options()
 """Adds -O/--output FILE and -o/--format, passed as `output`, an `Output` that writes to the file."""

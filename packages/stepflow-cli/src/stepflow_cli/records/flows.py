@@ -52,7 +52,7 @@ _TYPES = View(
 )
 
 
-def get_type_table_view(*, has_inputs: bool) -> View:
+def get_inferred_types_view(*, has_inputs: bool) -> View:
     """Return the view for type records.
 
     Args:
@@ -65,7 +65,7 @@ def get_type_table_view(*, has_inputs: bool) -> View:
     return _TYPES._replace(columns=(*first, *inputs, last._replace(title="RETURNS")))
 
 
-def list_type_records(flow: InferredFlow) -> list[dict[str, Any]]:
+def list_inferred_type_records(flow: InferredFlow) -> list[dict[str, Any]]:
     """Return the types of a flow's input, steps and output as records."""
     ends = {
         part: {"part": part, "name": None, "component": None, "type": flow.summary[part], "schema": getattr(flow, part)}

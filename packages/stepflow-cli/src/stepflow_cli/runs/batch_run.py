@@ -39,7 +39,7 @@ from ..inputs.command_line_values import (
 from ..inputs.file_io import converting_write_errors
 from ..output.messages import Spinner, note, show_spinner
 from ..output.printing import FORMATS, Output
-from ..records.results import BATCH_RESULT, failed_batch_problem
+from ..records.print_results import BATCH_RESULT, failed_batch_problem
 from ..records.runs import duration_text
 from ..server.connect import Target
 from .job import Job
@@ -93,7 +93,7 @@ class BatchProgress(BatchCount):
         self._failures.add(outcome.index, outcome.error, outcome.status)
 
     @property
-    def run_id(self) -> str | None:
+    def single_run_id(self) -> str | None:
         """The run ID, if the whole batch is a single run."""
         return next(iter(self._runs)) if len(self._runs) == 1 else None
 
@@ -352,8 +352,8 @@ class BatchRun:
             is_resumable = not error.hint or error.hint.endswith("start it again with this journal")
             raise convert_to_problem(error, hint=hint if is_resumable else None) from None
         except Problem as problem:
-            if self.progress.run_id is not None:
-                add_run_id_to_problem(problem, target, self.progress.run_id)
+            if self.progress.single_run_id is not None:
+                add_run_id_to_problem(problem, target, self.progress.single_run_id)
             raise
 
 

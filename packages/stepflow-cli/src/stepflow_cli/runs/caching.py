@@ -19,7 +19,7 @@ from stepflow_client.flows.run_requirements import find_requirements
 
 from ..errors import usage
 from ..output.messages import note
-from ..records.results import print_run_result
+from ..records.print_results import print_run_result
 from ..server.connect import get_session_server
 from ..settings.server_choice import ServerOptions, choose_server
 
@@ -61,7 +61,7 @@ def _compute_server_identity(server: ServerOptions, flow: str) -> str:
         choice = choose_server(server, flow)
         if not choice.is_embedded:
             return f"server {format_url_without_credentials(str(choice.url.value))}"
-        config = choice.config.value
+        config = choice.embedded_config.value
         if config is not None and is_read_once(config):
             message = "--cache needs a configuration that can be read twice, to tell servers apart"
             raise usage(message, "save it as a file")

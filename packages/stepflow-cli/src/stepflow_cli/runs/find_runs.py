@@ -13,7 +13,7 @@ from uuid import UUID
 from ..errors import ExitCode, Problem, usage
 from ..output.messages import note
 from ..server.connect import Target, connect, get_session_server, is_port_open
-from ..settings.history import get_history_setting, open_history
+from ..settings.run_history import get_history_setting, open_history
 from ..settings.server_choice import ServerOptions, Setting, choose_server, list_equivalent_urls
 
 if TYPE_CHECKING:
@@ -201,7 +201,7 @@ def expand_run_id(client: SyncStepflowClient, text: str) -> str:
     if is_complete_run_id(text):
         return text
     ids: list[str] = []
-    span = get_creation_time_range(text)
+    span = get_prefix_creation_time_range(text)
     if span is not None:
         runs = client.iter_runs(since=span[0], until=span[1])
         ids = list(islice((run.run_id for run in runs if run.run_id.startswith(text)), _CANDIDATES + 1))
@@ -253,7 +253,7 @@ def matches_query_word(run: RunDetails, word: str) -> bool:
     return is_run_id_prefix(text) and run.run_id.startswith(text)
 
 
-def get_creation_time_range(prefix: str) -> tuple[datetime, datetime | None] | None:
+def get_prefix_creation_time_range(prefix: str) -> tuple[datetime, datetime | None] | None:
     """Return the range of creation times for run IDs with this prefix, or None if no run ID can have it.
 
     Run IDs start with their creation time.

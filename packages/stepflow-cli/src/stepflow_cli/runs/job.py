@@ -57,7 +57,7 @@ class Job:
         return apply_overrides_if_valid(self.flow, self.overrides)
 
     @property
-    def all_variables(self) -> dict[str, Any]:
+    def variables_with_environment(self) -> dict[str, Any]:
         """The explicit variables, plus any the run takes from the environment."""
         given = self.variables or {}
         if not self.options.values.variables_from_env:
@@ -83,7 +83,7 @@ class Job:
 def read_job_from_options(options: RunOptions) -> Job:
     """Read the flow and its values before anything is sent or started.
 
-    For a stored flow, `read_job_values` reads the values once the flow is known.
+    For a stored flow, `read_job_arguments` reads the values once the flow is known.
 
     Raises:
         Problem, FlowFileError: If the flow or a value is invalid.
@@ -98,11 +98,11 @@ def read_job_from_options(options: RunOptions) -> Job:
     text = read_mapping_flow_source(name) if options.check else None
     flow = load_flow_argument(name) if text is None else dict(text.copy_without_positions.root.value)
     job = Job(options, flow, about=dict(about), reuse=options.reuse)
-    read_job_values(job, text)
+    read_job_arguments(job, text)
     return job
 
 
-def read_job_values(job: Job, text: FlowText | None = None) -> None:
+def read_job_arguments(job: Job, text: FlowText | None = None) -> None:
     """Read and check the input, overrides and variables of a job whose flow is known.
 
     Args:
@@ -115,7 +115,7 @@ def read_job_values(job: Job, text: FlowText | None = None) -> None:
     options, values, reuse = job.options, job.options.values, job.reuse
     job.overrides = values.read_overrides(job.flow)
     job.variables = values.read_variables(job.flow)
-    whole_flow, all_overrides, variables = job.flow, job.overrides, job.all_variables
+    whole_flow, all_overrides, variables = job.flow, job.overrides, job.variables_with_environment
     if options.up_to is not None:
         job.flow, merged = cut_flow_to_step(job.flow, options.up_to, job.overrides)
         job.flow_id, job.overrides = None, None if merged is None else [merged]

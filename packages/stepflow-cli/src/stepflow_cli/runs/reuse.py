@@ -18,7 +18,7 @@ from ..output.columns import View, columns
 from ..output.messages import note
 from ..output.printing import Output
 from ..server.connect import Target
-from ..settings.history import open_history
+from ..settings.run_history import open_history
 from .find_runs import expand_run_id, is_complete_run_id, parse_history_position
 from .job import Job
 from .run_options import ReuseOptions
@@ -89,7 +89,7 @@ def _build_rerun_arguments(job: Job) -> dict[str, Any]:
     if job.has_input:
         # Inherit nothing from the earlier run: the command line describes the whole run.
         arguments["inherit"] = ()
-        arguments["variables"] = job.all_variables
+        arguments["variables"] = job.variables_with_environment
     if job.reuse.only_step is not None:
         arguments["keep"] = Keep(all_except=job.reuse.only_step)
         return arguments
@@ -127,7 +127,7 @@ def save_step_outputs(target: Target, job: Job, run_id: str) -> None:
     with suppress(StepflowClientError):
         if not target.client.server_info().capabilities["step_outputs"]:
             return
-        declared, variables = parse_declared_variables(job.flow), job.all_variables
+        declared, variables = parse_declared_variables(job.flow), job.variables_with_environment
         for step in target.client.get_run_steps(run_id).steps:
             is_public = not contains_secret(step.output, variables, declared, job.flow)
             if step.status.value == "completed" and is_public:

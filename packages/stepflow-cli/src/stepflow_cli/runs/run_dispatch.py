@@ -7,7 +7,7 @@ from ..output.columns import Column, View
 from ..server.connect import connect
 from .job import read_job_from_options
 from .run_options import RunOptions
-from .single_run import adding_run_id, run_job, serve_run_page, start_job
+from .single_run import adding_run_id, run_job, start_job, start_job_and_serve_page
 
 _RUN_ID = View(columns=(Column("run_id", kind="id"),))
 
@@ -49,6 +49,6 @@ def execute_run_command(options: RunOptions) -> None:
                 options.output.print_record({"run_id": run_id}, _RUN_ID, default="name")
             job.note_unread_input_fields()
         elif options.ui:
-            serve_run_page(target, job)
+            start_job_and_serve_page(target, job)
         else:
             run_job(target, job, cache)

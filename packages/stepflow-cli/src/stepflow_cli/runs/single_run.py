@@ -19,10 +19,10 @@ from ..errors import Problem, convert_to_problem, current_session, interrupted_p
 from ..inputs.flow_loading import import_python_flow, is_python_flow
 from ..output.messages import note, redirecting_outage_messages, show_spinner
 from ..output.terminal import escape, is_terminal
-from ..records.results import print_run_result
+from ..records.print_results import print_run_result
 from ..server.connect import Target
-from .failures import find_failure_hint
-from .job import Job, read_job_values
+from .explain_failures import find_failure_hint
+from .job import Job, read_job_arguments
 from .multiple_runs import add_view_commands_hint, hinting_return
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class _ProgressDisplay:
             from ..output.live import live_display
 
             def draw_tree(height: int | None) -> Any:
-                return watch.build_tree(height, *([self._format_counts(watch)] if watch.progress.total > 1 else []))
+                return watch.build_tree(height, *([self._format_progress(watch)] if watch.progress.total > 1 else []))
 
             with live_display(draw_tree, stream=sys.stderr, color=self._color, stays=False) as refresh:
                 self._watch = watch
@@ -118,7 +118,7 @@ class _ProgressDisplay:
                 nonlocal last
                 if time.monotonic() - last >= _LINE and watch.progress.steps:
                     last = time.monotonic()
-                    print(f"stepflow: run {self._run_id}: {self._format_counts(watch)}", file=sys.stderr, flush=True)
+                    print(f"stepflow: run {self._run_id}: {self._format_progress(watch)}", file=sys.stderr, flush=True)
 
             watch.follow(refresh=partial(self._refresh_unless_ended, print_line_if_due))
 
@@ -137,7 +137,7 @@ class _ProgressDisplay:
             raise _WaitEnded
         refresh()
 
-    def _format_counts(self, watch: RunWatch) -> str:
+    def _format_progress(self, watch: RunWatch) -> str:
         completed, failed = watch.progress.count_ended_items()
         return format_progress(watch.details.items.total, completed, failed, time.monotonic() - self._began)
 
@@ -154,7 +154,7 @@ def complete_job_from_server(target: Target, job: Job) -> None:
         except NotFoundError as error:
             hint = "this embedded server only has the flows in its own store; to use another server, pass --url"
             raise convert_to_problem(error, hint=hint if target.runtime else None) from None
-        read_job_values(job)
+        read_job_arguments(job)
     if any(job.reuse):
         from .reuse import resolve_earlier_run
 
@@ -240,7 +240,7 @@ def start_job(target: Target, job: Job) -> SyncRunHandle[Any]:
     return run
 
 
-def serve_run_page(target: Target, job: Job) -> None:
+def start_job_and_serve_page(target: Target, job: Job) -> None:
     """Start the run, serve its page until Ctrl-C, and print the result when it ends."""
     from concurrent.futures import Future
 

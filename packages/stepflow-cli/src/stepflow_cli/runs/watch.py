@@ -23,10 +23,10 @@ from stepflow_client.types.statuses import FAILED_STATUSES, ExecutionStatus
 from ..errors import Problem
 from ..output.tables import STATUS_STYLES, truncate_to_width
 from ..output.terminal import escape, escape_lines_for_terminal
-from ..records.results import build_cancelled_run_problem, build_result_problem
+from ..records.print_results import build_cancelled_run_problem, build_result_problem
 from ..records.runs import duration_text, get_run_seconds_so_far
 from ..server.connect import Target
-from .failures import MAX_EXPLAINED_ITEMS, add_failed_sub_run_count
+from .explain_failures import MAX_EXPLAINED_ITEMS, add_failed_sub_run_item_count
 
 if TYPE_CHECKING:
     from stepflow_client import RunDetails, StepAccount, SyncStepflowClient
@@ -298,7 +298,7 @@ class RunWatch:
         self._message: str | None = None
         self._accounts: dict[tuple[int, str], StepAccount] = {}
         """Each step's outcome, once the run has ended."""
-        self.progress = build_initial_progress(self.snapshot, flow_of=self._fetch_flow_outline)
+        self.progress = build_initial_progress(self.snapshot, flow_of=self._fetch_sub_run_outline)
         if self.details.is_finished:
             self._deadline = None
             self._read_final_state()
@@ -381,7 +381,7 @@ class RunWatch:
         elif has_failed and run.items.total <= _MAX_ITEMS:
             parts.append("items")
         snapshot = self._target.client.snapshot(run.run_id, include=parts)
-        details = add_failed_sub_run_count(self._target.client, snapshot.details)
+        details = add_failed_sub_run_item_count(self._target.client, snapshot.details)
         self.snapshot = replace(snapshot, details=details)
         self._accounts = explain_steps(self.snapshot) if "steps" in parts else {}
 
@@ -423,7 +423,7 @@ class RunWatch:
         step.error = None if error is None else _get_first_line(error.message)
         return step.error
 
-    def _fetch_flow_outline(self, run_id: str, item: int) -> FlowOutline:
+    def _fetch_sub_run_outline(self, run_id: str, item: int) -> FlowOutline:
         # A sub-run's flow isn't always stored, so fetch the run instead.
         if len(self.progress.sub_runs) > _MAX_FLOWS:
             return None, {}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import NamedServer, Session, convert_to_problem, current_session
 from ..output.messages import note, reporting_outages, show_spinner
-from ..settings.history import LazyRunHistory
+from ..settings.run_history import LazyRunHistory
 from ..settings.server_choice import (
     DEFAULT_PORT,
     DEFAULT_URL,
@@ -257,13 +257,13 @@ def _start_embedded_server(choice: ServerChoice) -> Iterator[Target]:
     from stepflow_client import EmbeddedServerError, LogConfig, ServerStartError, StepflowClientError, StepflowRuntime
 
     from ..inputs.server_config import note_duplicate_config_keys
-    from .logs import keeping_logs
+    from .embedded_server_logs import keeping_logs
 
     if choice.url.origin == "default" and sys.stderr.isatty() and is_port_open("localhost", DEFAULT_PORT):
         note(f"this runs on an embedded server; to use the one running at {DEFAULT_URL}, use --url local")
-    config: str | None = choice.config.value
-    if choice.config.origin.endswith(".toml"):
-        note(f"the embedded server uses configuration {config}, set in {choice.config.origin}")
+    config: str | None = choice.embedded_config.value
+    if choice.embedded_config.origin.endswith(".toml"):
+        note(f"the embedded server uses configuration {config}, set in {choice.embedded_config.origin}")
     if config is not None:
         note_duplicate_config_keys(config)
     # Use level info so that 'runs logs' has lines for this command's runs.

@@ -8,8 +8,8 @@ from typing import Any
 from stepflow_client._base.text import format_url_without_credentials
 from stepflow_client.flows.project import find_project
 
-from .history import get_history_setting
 from .profiles import CONFIG_VARIABLE, find_environment_proxy, load_profiles
+from .run_history import get_history_setting
 from .server_choice import ServerOptions, Setting, choose_server, get_target_release_setting
 
 

@@ -281,7 +281,7 @@ def load_profiles(path: Path | None = None, *, missing_ok: bool = False) -> Prof
     return Profiles(path, current, tables, history, content.get("target"))
 
 
-def parse_history_value(text: str, name: str) -> str:
+def parse_history_setting(text: str, name: str) -> str:
     """Parse a history setting. Returns `on`, `off` or a database URL.
 
     Raises:
@@ -301,7 +301,7 @@ def parse_history_rejecting_password(text: str, name: str) -> str:
     Raises:
         Problem: If it is invalid, or a URL with a password (passwords are never kept in the file).
     """
-    value = parse_history_value(text, name)
+    value = parse_history_setting(text, name)
     if re.search(r"://[^/]*:[^/]*@|[?&](ssl)?password=", value):
         raise usage(f"{name} has a password", "set PGPASSWORD or PGPASSFILE, or use ~/.pgpass")
     return value

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ..errors import usage
-from .profiles import Profiles, check_named_config_exists, load_profiles, parse_history_value
+from .profiles import Profiles, check_named_config_exists, load_profiles, parse_history_setting
 
 if TYPE_CHECKING:
     from stepflow_client.flows.project import Project
@@ -72,7 +72,7 @@ class ServerChoice:
     """The flow file. Its project or folder can have the configuration."""
 
     @cached_property
-    def config(self) -> Setting:
+    def embedded_config(self) -> Setting:
         """The embedded server's configuration file. The value is None to use just the builtin components.
 
         Raises:
@@ -100,9 +100,9 @@ class ServerChoice:
         Users who explicitly choose a server know that it has its own configuration, so they don't get a message.
         """
         is_submitted = self.options.reads_project and not self.options.may_stop_on_exit
-        if not is_submitted or self.url.origin != "default" or self.config.value is None:
+        if not is_submitted or self.url.origin != "default" or self.embedded_config.value is None:
             return None
-        named = f"{self.config.value} ({format_setting_origin(self.config.origin)})"
+        named = f"{self.embedded_config.value} ({format_setting_origin(self.embedded_config.origin)})"
         return f"{named} is not used: it configures an embedded server, and {self.url_without_password} has its own"
 
     @property
@@ -117,7 +117,7 @@ class ServerChoice:
         """A one-line description of the choice and its origin."""
         if not self.is_embedded:
             return f"server {self.url_without_password} ({format_setting_origin(self.url.origin)})"
-        config = self.config
+        config = self.embedded_config
         named = f"{config.value} ({format_setting_origin(config.origin)})" if config.value else "the builtin components"
         return f"embedded server ({format_setting_origin(self.url.origin)}) with {named}"
 
@@ -228,7 +228,7 @@ def _check_server_options(options: ServerOptions) -> None:
             raise usage(f"{flag} is empty", "leave it out, or set the shell variable it uses")
     check_named_config_exists()
     if history := os.environ.get("STEPFLOW_HISTORY", "").strip():
-        parse_history_value(history, "STEPFLOW_HISTORY")
+        parse_history_setting(history, "STEPFLOW_HISTORY")
     for variable in ("STEPFLOW_URL", "STEPFLOW_PROFILE"):
         if os.environ.get(variable, "-").isspace():
             raise usage(f"the environment variable {variable} is blank", "unset it, or set it to a value")

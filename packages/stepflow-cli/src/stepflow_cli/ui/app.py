@@ -24,7 +24,7 @@ from stepflow_client.drawing.json_tree import TREE_STYLE
 from stepflow_client.drawing.svg import STYLE
 
 from ..server.accepted_addresses import AcceptedAddresses
-from ..settings.history import LazyRunHistory
+from ..settings.run_history import LazyRunHistory
 from .flow_folder import FlowFolder
 from .graphs_and_timelines import draw_flow_graph
 from .run_followers import RunFollowers, ServerHealth

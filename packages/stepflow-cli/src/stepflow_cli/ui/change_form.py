@@ -25,7 +25,7 @@ from .schema_forms import (
     parse_submitted_object,
     reject_masked_value,
     restore_submitted_texts,
-    should_use_raw_text,
+    should_use_text_instead_of_fields,
 )
 
 ALL, FAILED, CHANGED, FROM = "all", "failed", "changed", "from:"
@@ -190,7 +190,7 @@ def _apply_input_edits(subject: ItemsToChange, form: Mapping[str, str]) -> list[
     """Returns the inputs of all items. None if they're unknown or masked, and none was entered."""
     known, fields = subject.arguments.inputs, subject.fields[0]
     entered = None
-    if should_use_raw_text(fields, form):
+    if should_use_text_instead_of_fields(fields, form):
         entered = parse_json_or_yaml(form.get("raw", ""))
     elif any(form.get(name) for name in get_field_texts(fields)):
         entered = parse_submitted_object(fields, form)

@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from stepflow_client import RunDetails, StepflowClient, StepflowClientError
 from stepflow_client._command import list_server_aliases
 
-from ..settings.history import LazyRunHistory
+from ..settings.run_history import LazyRunHistory
 from .flow_folder import FlowFile, FlowFolder
 
 _PAGE = 1_000

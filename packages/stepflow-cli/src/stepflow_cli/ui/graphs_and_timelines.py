@@ -54,7 +54,7 @@ def draw_run_timeline(
     ]
 
     def build_zoom_url(begin: float, end: float) -> str:
-        return urls.build_view_url(selected, span=f"{begin:.6g}-{end:.6g}") + "#timeline"
+        return urls.build_changed_view_url(selected, span=f"{begin:.6g}-{end:.6g}") + "#timeline"
 
     return Markup(draw_timeline(bars, right_edge=right_edge, span=span, zoom=build_zoom_url))  # noqa: S704
 

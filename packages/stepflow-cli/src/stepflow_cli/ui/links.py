@@ -36,7 +36,7 @@ class ItemUrls:
         """The item's page with the item itself in the panel, even if one of its steps failed."""
         return self._build_url(f"/items/{self.index}" if self.is_batch else "", panel="run")
 
-    def build_view_url(self, step_id: str | None, **changes: Any) -> str:
+    def build_changed_view_url(self, step_id: str | None, **changes: Any) -> str:
         """Return a step's URL, or the item's if `step_id` is None, after changing `shows_all`, `sort` or `span`."""
         urls = replace(self, **changes)
         return urls.step(step_id) if step_id else urls.page
@@ -52,7 +52,7 @@ class ItemUrls:
             "/value", item=self._item_parameter, step=step_id, of=part, path=place, **{"from": start or ""}, **more
         )
 
-    def get_link_builder(self, step_id: str | None, part: str) -> Callable[[Path, int], str]:
+    def get_value_link_builder(self, step_id: str | None, part: str) -> Callable[[Path, int], str]:
         """Return a function that maps a path and a start entry to a URL, for rendering trees."""
         return partial(self.value, step_id, part)
 

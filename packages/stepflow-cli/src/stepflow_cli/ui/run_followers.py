@@ -29,7 +29,7 @@ _WAITING, _RUNNING, _COMPLETED, _FAILED, _CANCELLED = range(len(STATES))
 _BY_STATUS = {"completed": _COMPLETED, "failed": _FAILED, "recovery_failed": _FAILED, "cancelled": _CANCELLED}
 
 
-def merge_item_states(items: Iterable[RunItem], event_codes: bytes, *, is_cancelled: bool) -> bytes:
+def merge_statuses_with_event_codes(items: Iterable[RunItem], event_codes: bytes, *, is_cancelled: bool) -> bytes:
     """Return every item's state code. For finished items, the server's status takes precedence over events.
 
     Args:

@@ -18,7 +18,7 @@ from stepflow_client.drawing.report_data import mask_snapshot
 from stepflow_client.flows.graph import get_steps_by_id
 from stepflow_client.history import HistoryEntry
 
-from ..runs.find_runs import get_creation_time_range, is_run_id_prefix, matches_query_word
+from ..runs.find_runs import get_prefix_creation_time_range, is_run_id_prefix, matches_query_word
 
 _Row = TypeVar("_Row")
 # Columns whose first click sorts in descending order.
@@ -107,7 +107,7 @@ class RunFinder:
     async def find_run_ids_with_prefix(self, text: str, limit: int = 2) -> list[str]:
         """Return up to `limit` run IDs that start with `text`, newest first."""
         text = text.lower()
-        span = get_creation_time_range(text) if is_run_id_prefix(text) else None
+        span = get_prefix_creation_time_range(text) if is_run_id_prefix(text) else None
         matching: list[str] = []
         if span is not None:
             async for run in self._client.iter_runs(since=span[0], until=span[1]):
@@ -119,7 +119,7 @@ class RunFinder:
 
     async def search_runs(self, words: Sequence[str], filters: Mapping[str, str]) -> SearchResult:
         """Return the runs that match all words, from among the newest runs that pass the filters."""
-        runs = (await self._client.list_runs(limit=_MAX_RUNS, **list_runs_arguments(filters))).runs
+        runs = (await self._client.list_runs(limit=_MAX_RUNS, **build_list_runs_arguments(filters))).runs
         listed = {run.run_id for run in runs}
         ids = await self.find_run_ids_with_prefix(words[0], _MAX_OLDER) if len(words) == 1 else []
         runs = runs + [await self._client.get_run(run_id) for run_id in ids if run_id not in listed]
@@ -218,7 +218,7 @@ _MAX_PAUSE = timedelta(minutes=10)
 _MAX_ATTEMPTS = 50
 
 
-def list_runs_arguments(fields: Mapping[str, str]) -> dict[str, Any]:
+def build_list_runs_arguments(fields: Mapping[str, str]) -> dict[str, Any]:
     """Return the `list_runs` arguments for a validated query's fields."""
     return {
         "status": fields.get("status"),
@@ -237,10 +237,10 @@ class RunListCache:
         self._locks: dict[object, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._newest: dict[object, tuple[float, list[RunDetails]]] = {}
 
-    async def fetch_page(self, filters: Mapping[str, str], page: int) -> list[RunDetails]:
+    async def fetch_uncached_page(self, filters: Mapping[str, str], page: int) -> list[RunDetails]:
         """Return a page of runs, plus one more if there is a next page."""
-        listed = await self._client.list_runs(limit=PAGE + 1, offset=(page - 1) * PAGE, **list_runs_arguments(filters))
-        return listed.runs
+        offset = (page - 1) * PAGE
+        return (await self._client.list_runs(limit=PAGE + 1, offset=offset, **build_list_runs_arguments(filters))).runs
 
     async def read_newest_runs(self, filters: Mapping[str, str]) -> list[RunDetails]:
         """The first page of runs. It's fetched at most once per second, however many browsers have it open."""
@@ -248,7 +248,7 @@ class RunListCache:
         async with self._locks[key]:
             at, runs = self._newest.pop(key, (float("-inf"), []))
             if time.monotonic() - at > _MAX_AGE_SECONDS:
-                runs = await self.fetch_page(filters, 1)
+                runs = await self.fetch_uncached_page(filters, 1)
                 at = time.monotonic()
             # Keep the most recently used list last.
             self._newest[key] = at, runs
@@ -280,14 +280,14 @@ class RunRow:
         return self.key.startswith(_EVALUATION)
 
     @property
-    def counted_runs(self) -> list[RunDetails]:
+    def summarized_runs(self) -> list[RunDetails]:
         """The runs whose items are counted: all runs of a folded evaluation, otherwise only the newest attempt."""
         return [self.run, *self.folded_runs] if self.is_evaluation and not self.is_open else [self.run]
 
     @property
     def shown_labels(self) -> Mapping[str, str]:
         """The labels to display: the run's own, or the one that all runs of a folded evaluation share."""
-        if len(self.counted_runs) == 1:
+        if len(self.summarized_runs) == 1:
             return self.labels
         return {_EVALUATION: self.labels[_EVALUATION]}
 
@@ -295,12 +295,12 @@ class RunRow:
     def item_counts(self) -> dict[str, int]:
         """Item counts: `total`, `completed` and `failed`."""
         names = ("total", "completed", "failed")
-        return {name: sum(getattr(run.items, name) for run in self.counted_runs) for name in names}
+        return {name: sum(getattr(run.items, name) for run in self.summarized_runs) for name in names}
 
     @property
-    def status(self) -> str:
+    def worst_status(self) -> str:
         """The status to display (the worst of the counted runs)."""
-        return get_worst_state(run.status.value for run in self.counted_runs) or self.run.status.value
+        return get_worst_state(run.status.value for run in self.summarized_runs) or self.run.status.value
 
 
 def build_run_rows(

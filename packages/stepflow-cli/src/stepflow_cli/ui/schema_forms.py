@@ -431,7 +431,7 @@ def _get_submitted_text(form: Mapping[str, str], name: str) -> str:
 
 
 def hash_form_contents(fields: Sequence[Field], raw: str) -> str:
-    """Return digests of the input fields and the raw JSON, so that `should_use_raw_text` can detect edits."""
+    """Return digests of the input fields and the raw JSON, by which later calls detect edits."""
     return f"{_hash_text(json.dumps(get_field_texts(fields)))} {_hash_text(raw)}"
 
 
@@ -440,7 +440,7 @@ def is_raw_edited(before: str | None, raw: str) -> bool:
     return before is not None and not before.endswith(f" {_hash_text(raw)}")
 
 
-def should_use_raw_text(fields: Sequence[Field], form: Mapping[str, str]) -> bool:
+def should_use_text_instead_of_fields(fields: Sequence[Field], form: Mapping[str, str]) -> bool:
     """Return whether the form's JSON or YAML text was edited, so that the input comes from it and not from the fields.
 
     Raises:

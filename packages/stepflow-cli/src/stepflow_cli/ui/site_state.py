@@ -32,7 +32,7 @@ from stepflow_client.history import HistoryEntry
 from stepflow_client.types.runs import RunSnapshot
 
 from ..output.tables import shorten_run_ids
-from ..settings.history import LazyRunHistory
+from ..settings.run_history import LazyRunHistory
 from .flow_folder import FlowFolder
 from .links import build_query_string
 from .run_followers import RunFollowers, ServerHealth

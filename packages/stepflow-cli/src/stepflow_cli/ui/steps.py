@@ -13,7 +13,7 @@ from stepflow_client.drawing import StepTime
 from stepflow_client.flows.graph import FlowSteps, find_inner_flow, get_steps_by_id
 from stepflow_client.types.run_explanation import get_displayed_step_state
 
-from ..server.logs import KeptLogLine
+from ..server.embedded_server_logs import KeptLogLine
 from .item_reports import ItemReport
 from .links import ItemUrls
 from .run_list import SortOrder
@@ -115,7 +115,7 @@ def build_step_rows(
     return shown, len(rows) - len(shown), slowest
 
 
-def find_selected_step(item_report: ItemReport, step_id: str) -> SelectedStep | None:
+def find_selected_step_details(item_report: ItemReport, step_id: str) -> SelectedStep | None:
     """Return a step and its details, or None if the item doesn't have the step."""
     account, report = item_report.account, item_report.report
     step = account.step(step_id) if account is not None else None

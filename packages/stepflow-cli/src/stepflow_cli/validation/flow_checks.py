@@ -189,13 +189,13 @@ def find_offline_findings(flow: FlowText, rules: CheckRules) -> list[Finding]:
 def recheck_with_components(checked: Sequence[CheckedFlow], target: Target) -> None:
     """Recheck flows that have no component list, using the server's. If it has none, print a note."""
     read = [flow for flow in checked if flow.is_parseable and flow.flow is not None and flow.rules.components is None]
-    components = fetch_known_components(target) if read else None
+    components = fetch_components_for_checks(target) if read else None
     for flow in read if components is not None else ():
         if flow.flow is not None:
             flow.findings = find_offline_findings(flow.flow, replace(flow.rules, components=components))
 
 
-def fetch_known_components(target: Target) -> Any:
+def fetch_components_for_checks(target: Target) -> Any:
     """Return a server's components in the form used by checks, or None (with a note) if it can't list them.
 
     Also prints a note for plugins that don't respond. Components that could belong to them aren't checked.

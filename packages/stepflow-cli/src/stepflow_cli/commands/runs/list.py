@@ -29,7 +29,7 @@ from ...params.options import (
 )
 from ...params.runs import RUN_ID, query_argument, status_option
 from ...records.runs import RUN, WATCHED_RUN
-from ...runs.failures import add_failed_sub_run_count
+from ...runs.explain_failures import add_failed_sub_run_item_count
 from ...runs.find_runs import connect_to_runs, matches_query_word
 from ...settings.server_choice import ServerOptions
 
@@ -143,7 +143,7 @@ def _add_current_item_counts(client: SyncStepflowClient, runs: Sequence[RunDetai
 
     reads = [partial(fetch_counted_run, run_id) for run_id in counted[:_MAX_COUNTED]]
     with_sub_runs = [run for run in completed if run.run_id in parents]
-    reads += [partial(add_failed_sub_run_count, client, run) for run in with_sub_runs[:_MAX_COUNTED]]
+    reads += [partial(add_failed_sub_run_item_count, client, run) for run in with_sub_runs[:_MAX_COUNTED]]
     detailed |= {run.run_id: run for run in (sync_gather(reads, _MAX_COUNTED) if reads else ())}
     return list(detailed.values())
 

@@ -25,9 +25,9 @@ from ...params.options import (
     timeout_option,
 )
 from ...params.runs import run_argument, status_option
-from ...records.results import print_batch_results, print_run_result, to_outcomes
+from ...records.print_results import convert_results_to_outcomes, print_batch_results, print_run_result
 from ...records.runs import ENTRY_IN_FULL, ITEM, STEP, TIMED_STEP, build_history_record, get_single_run_view
-from ...runs.failures import add_step_states_after_failure, read_explained_run
+from ...runs.explain_failures import add_step_states_after_failure, read_explained_run
 from ...runs.find_runs import StoppedServerError, connect_to_run
 from ...runs.multiple_runs import hinting_return
 from ...settings.server_choice import ServerOptions
@@ -172,7 +172,7 @@ def result_command(
     elif len(results) == 1:
         print_run_result(results[0], output)
     else:
-        print_batch_results([run_id], to_outcomes(results), output)
+        print_batch_results([run_id], convert_results_to_outcomes(results), output)
 
 
 def _get_item_or_raise(results: list[Each], item: int, run_id: str) -> Each:

@@ -32,9 +32,9 @@ from ...params.options import (
     timeout_option,
 )
 from ...params.runs import describe_runs, run_argument, runs_argument
-from ...records.results import print_batch_results, print_run_result, to_outcomes
+from ...records.print_results import convert_results_to_outcomes, print_batch_results, print_run_result
 from ...records.runs import RUN
-from ...runs.failures import find_failure_hint
+from ...runs.explain_failures import find_failure_hint
 from ...runs.find_runs import check_flow_matches_run, connect_to_run, connect_to_runs
 from ...runs.multiple_runs import (
     for_each_run,
@@ -176,7 +176,8 @@ def rerun_command(options: _RerunOptions, wait: WaitOptions, server: ServerOptio
                 timeout=wait.timeout,
             )
         # An outcome's index is the item's index in the earlier run.
-        outcomes = [each for each in to_outcomes(rerun.results) if not options.items or each.index in options.items]
+        outcomes = convert_results_to_outcomes(rerun.results)
+        outcomes = [each for each in outcomes if not options.items or each.index in options.items]
         if len(outcomes) != 1:
             print_batch_results(rerun.run_ids, outcomes, output)
             return

@@ -30,12 +30,12 @@ from ...params.options import (
 )
 from ...params.runs import recorded_run_argument, run_argument, runs_argument
 from ...records.runs import EVENT, build_event_record, get_single_run_view
-from ...runs.failures import read_explained_run
+from ...runs.explain_failures import read_explained_run
 from ...runs.find_runs import connect_to_run, connect_to_runs, find_run_in_history, is_complete_run_id
 from ...runs.multiple_runs import add_view_commands_hint, hinting_return
 from ...server.connect import Target
-from ...server.logs import LEVELS, KeptLogLine, find_logged_run_ids, read_run_log_lines
-from ...settings.history import get_history_setting
+from ...server.embedded_server_logs import LEVELS, KeptLogLine, find_logged_run_ids_with_prefix, read_run_log_lines
+from ...settings.run_history import get_history_setting
 from ...settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
@@ -103,11 +103,11 @@ def _watch_and_print_events(watch: RunWatch, output: Output) -> None:
     def print_event_line(event: RunEvent, seconds: float | None, error: str | None) -> None:
         if event.type not in _QUIET or (event.type == "run_created" and event.run_id == watch.details.run_id):
             line = describe_event(event, watch.progress, seconds, error)
-            output.write_all([f"{escape(line)}\n"], flush=True)
+            output.write_texts([f"{escape(line)}\n"], flush=True)
 
     watch.follow(print_event_line, sub_runs=True)
     if watch.details.failed_in_sub_runs:
-        output.write_all([f"{watch.details.text}\n"])
+        output.write_texts([f"{watch.details.text}\n"])
 
 
 TYPES = (
@@ -158,7 +158,7 @@ def events_command(run_id: str, options: _EventOptions, server: ServerOptions, o
         events = _stream_events(target, run_id, options)
         form = output.format or ("table" if is_terminal(sys.stdout) else None)
         if form == "table" and not output.fields:
-            output.write_all((_format_event_line(event, run_id) for event in events), flush=True)
+            output.write_texts((_format_event_line(event, run_id) for event in events), flush=True)
         else:
             records = (build_event_record(event, with_output=options.include_results) for event in events)
             output.print_records(records, EVENT, default="jsonl", flush=True)
@@ -246,7 +246,7 @@ def logs_command(run_id: str, level: str, limit: int | None, everything: bool, o
     if run_id.startswith("@"):
         run_id = find_run_in_history(run_id).run_id
     elif not is_complete_run_id(run_id):
-        ids = find_logged_run_ids(run_id)
+        ids = find_logged_run_ids_with_prefix(run_id)
         if len(ids) > 1:
             raise usage(f"several run IDs begin with {run_id}", f"it may be {', '.join(ids[:5])}")
         run_id = ids[0] if ids else run_id
@@ -264,7 +264,7 @@ def logs_command(run_id: str, level: str, limit: int | None, everything: bool, o
     if not shown:
         note(f"none of the {len(lines)} lines of run {run_id} has level {level} or above")
     if (output.format or "table") == "table" and not output.fields:
-        output.write_all(map(_format_log_line, shown))
+        output.write_texts(map(_format_log_line, shown))
     else:
         output.print_records(({name: getattr(line, name) for name in _FIELDS} for line in shown), _LINE)
 

@@ -22,10 +22,10 @@ from ..graphs_and_timelines import draw_item_graph, draw_run_graph, draw_run_tim
 from ..item_attempts import list_item_attempts
 from ..item_reports import MAX_DRAWN_ITEMS, PARTS, ItemReport, build_masked_report, read_item_report
 from ..links import ItemUrls
-from ..run_followers import STATES, format_state_ranges, merge_item_states
+from ..run_followers import STATES, format_state_ranges, merge_statuses_with_event_codes
 from ..run_list import PAGE, SortOrder
 from ..site_state import Site, get_site, parse_query_index_or_none
-from ..steps import STEP_KEYS, SelectedStep, build_step_rows, find_creating_step, find_selected_step
+from ..steps import STEP_KEYS, SelectedStep, build_step_rows, find_creating_step, find_selected_step_details
 from .flows import format_flow_yaml_lines
 from .runs import parse_number_parameter
 
@@ -53,7 +53,7 @@ async def _render_multi_item_run_page(request: Request, site: Site, run: RunDeta
         items = [replace(item, error=errors.get(item.index, item.error)) for item in items]
     report = await build_masked_report(site, replace(snapshot, items=items))
     items, given, steps = list(report.items), report.given, report.steps
-    codes = merge_item_states(items, followed, is_cancelled=run.status.value == "cancelled")
+    codes = merge_statuses_with_event_codes(items, followed, is_cancelled=run.status.value == "cancelled")
     groups = group_failures(items)
     recorded = site.history.get(run.run_id)
     numbers_of = recorded.rerun_items if recorded is not None else ()
@@ -207,7 +207,7 @@ async def _render_item_page(
     if step_id is None and query.get("panel") != "run" and account is not None and has_failed:
         # Open at the cause of the failure.
         step_id = account.cause
-    step = find_selected_step(item_report, step_id) if step_id is not None else None
+    step = find_selected_step_details(item_report, step_id) if step_id is not None else None
     if step_id is not None and step is None:
         raise NotFoundError(f"the run has no step {step_id!r}", status_code=404)
     panel = await _build_panel_values(site, item_report, urls, step)
@@ -245,7 +245,7 @@ async def _build_panel_values(
         # Servers don't report items until the whole run has ended, and item times not at all.
         follower = await site.followers.get_or_create_follower(run.run_id)
         code = follower.get_item_state_codes()[item.index : item.index + 1]
-        state = STATES[merge_item_states([item], code, is_cancelled=status == "cancelled")[0]]
+        state = STATES[merge_statuses_with_event_codes([item], code, is_cancelled=status == "cancelled")[0]]
         has_ended = state in _MARKS and state != "running"
         status = state if has_ended or not run.is_finished else status
         time = next((item_time for item_time in follower.get_item_times() if item_time.index == item.index), None)

@@ -61,7 +61,7 @@ async def runs_page(request: Request) -> Response:
             result = await site.finder.search_runs(query.words, fields)
             runs = result.runs[(page - 1) * PAGE :]
         else:
-            runs = await site.run_lists.fetch_page(fields, page)
+            runs = await site.run_lists.fetch_uncached_page(fields, page)
     except (InvalidArgumentError, Problem) as error:
         runs, problem = [], error.message
     opened = request.query_params.get("open", "")

@@ -74,7 +74,8 @@ async def stream_value_json(request: Request) -> Response:
         # None of the name's characters have a special meaning in headers.
         name = "-".join(filter(None, (shown.item_report.report.run.run_id, str(shown.urls.index), shown.of)))
         headers["content-disposition"] = f'attachment; filename="{name}.json"'
-    return StreamingResponse(_encode_chunks(shown.value, shown.decoder), media_type="application/json", headers=headers)
+    chunks = _encode_json_in_chunks(shown.value, shown.decoder)
+    return StreamingResponse(chunks, media_type="application/json", headers=headers)
 
 
 async def _read_requested_value(request: Request) -> RequestedValue:
@@ -142,7 +143,7 @@ def _format_scalar_for_search(value: Any) -> str:
 _CHUNK = 1_000_000
 
 
-def _encode_chunks(value: Any, decoder: OutputDecoder) -> Iterator[bytes]:
+def _encode_json_in_chunks(value: Any, decoder: OutputDecoder) -> Iterator[bytes]:
     """Yield a value as JSON in chunks. Entries of the two outer levels are encoded one at a time."""
 
     def encode_scalar(value: Any) -> bytes:

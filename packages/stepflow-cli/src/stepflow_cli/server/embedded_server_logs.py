@@ -24,7 +24,7 @@ from stepflow_client._command import get_stepflow_user_folder
 
 from ..errors import Problem
 from ..output.messages import note
-from ..settings.history import get_history_setting
+from ..settings.run_history import get_history_setting
 
 if TYPE_CHECKING:
     from stepflow_client.logs import RawLine
@@ -85,7 +85,7 @@ def read_run_log_lines(run_id: str, *, include_other_runs: bool = False) -> list
         return datetime.fromisoformat(line.time).timestamp()
 
     lines: list[KeptLogLine] = []
-    for log in _iter_logs_containing(run_id):
+    for log in _parse_logs_containing(run_id):
         lines += logs.find_run_lines(log, run_id, get_timestamp, include_other_runs=include_other_runs)
     merged = []
     for _, repeated in groupby(lines, key=lambda line: (line.level, line.target, line.message, line.exception)):
@@ -94,9 +94,9 @@ def read_run_log_lines(run_id: str, *, include_other_runs: bool = False) -> list
     return merged
 
 
-def find_logged_run_ids(text: str) -> list[str]:
+def find_logged_run_ids_with_prefix(text: str) -> list[str]:
     """Return the IDs of logged runs with a given prefix, newest first."""
-    ids = {run_id for lines in _iter_logs_containing(text) for line in lines for run_id in line.run_ids}
+    ids = {run_id for lines in _parse_logs_containing(text) for line in lines for run_id in line.run_ids}
     # IDs start with the run's creation time.
     return sorted((run_id for run_id in ids if run_id.startswith(text)), reverse=True)
 
@@ -171,7 +171,7 @@ def _list_log_files() -> list[Path]:
     return [path for _, path in sorted(aged)]
 
 
-def _iter_logs_containing(text: str) -> Iterator[list[KeptLogLine]]:
+def _parse_logs_containing(text: str) -> Iterator[list[KeptLogLine]]:
     """Yield the lines of each log that contains a string, including its rotated file."""
     files = set(_list_log_files())
     for path in sorted(path for path in files if path.suffix == ".jsonl"):

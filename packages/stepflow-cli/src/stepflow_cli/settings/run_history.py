@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import Problem
 from ..output.messages import note as warn
-from .profiles import DATABASE_SCHEMES, Profiles, load_profiles, parse_history_value
+from .profiles import DATABASE_SCHEMES, Profiles, load_profiles, parse_history_setting
 from .server_choice import Setting
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def get_history_setting(profiles: Profiles | None = None) -> Setting:
     """
     text = os.environ.get(HISTORY_VARIABLE, "").strip()
     if text:
-        value = parse_history_value(text, HISTORY_VARIABLE)
+        value = parse_history_setting(text, HISTORY_VARIABLE)
         return Setting("history", value, f"environment variable {HISTORY_VARIABLE}")
     profiles = load_profiles() if profiles is None else profiles
     if profiles.history is not None:

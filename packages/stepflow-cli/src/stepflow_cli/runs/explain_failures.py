@@ -31,7 +31,7 @@ def add_step_states_after_failure(
     return set_step_states(steps, {(step.item_index, step.step_id): step for step in run.steps or ()})
 
 
-def add_failed_sub_run_count(client: SyncStepflowClient, run: RunDetails) -> RunDetails:
+def add_failed_sub_run_item_count(client: SyncStepflowClient, run: RunDetails) -> RunDetails:
     """Add the number of failed sub-run items to a completed run. Other runs are returned unchanged."""
     from stepflow_client._runs.explanation import RUNS_FLOWS
     from stepflow_client.flows.graph import FlowSteps
@@ -52,7 +52,7 @@ def read_explained_run(client: SyncStepflowClient, run_id: str) -> RunDetails:
     # Check the items as well as the status, because a sub-run completes even if some of its items failed.
     if run.items.total and (run.status in UNSUCCESSFUL_STATUSES or run.items.failed):
         return client.snapshot(run_id, include=("counts", "account")).details
-    return add_failed_sub_run_count(client, run)
+    return add_failed_sub_run_item_count(client, run)
 
 
 _NO_ROUTE = "error routing component"

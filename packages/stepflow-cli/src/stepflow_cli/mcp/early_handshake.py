@@ -151,7 +151,7 @@ class EarlyHandshake:
                 self._replayed += [] if line is None else [line]
                 return
 
-    async def iter_lines_for_package(self) -> AsyncIterator[str]:
+    async def iter_lines_for_mcp_package(self) -> AsyncIterator[str]:
         """Yield the remaining lines, starting with the handshake, which the MCP package also needs to see."""
         for replayed in self._replayed:
             yield replayed

@@ -71,7 +71,7 @@ def build_result_problem(result: FlowResult) -> Problem | None:
     return None
 
 
-def to_outcomes(results: Iterable[FlowResult]) -> list[Outcome]:
+def convert_results_to_outcomes(results: Iterable[FlowResult]) -> list[Outcome]:
     """Convert results to batch outcomes. There are no keys because the inputs are unknown."""
     from stepflow_client.types import Outcome
 
