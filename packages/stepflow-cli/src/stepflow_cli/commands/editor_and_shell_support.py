@@ -47,9 +47,10 @@ def lsp_command(components: str | None, type_check: bool, stdio: bool) -> None:
     """
     require_extra("'stepflow lsp'", "lsp", "pygls")
     if components is not None:
-        from ..validation.flow_checks import load_component_types_from_file
+        from ..validation.flow_checks import read_component_file
 
-        load_component_types_from_file(components)
+        # Report an unreadable file here, not in the editor.
+        read_component_file(components)
     from ..lsp.server import serve_editor
 
     serve_editor(components, type_check=type_check)

@@ -122,7 +122,7 @@ class CheckOptions:
         if path is None and self.reads_components and project.components is not None:
             path = str(require_existing_file(project, "components", project.components))
         if path is not None and path not in self._read:
-            self._read[path] = load_component_types_from_file(path)
+            self._read[path] = parse_components(read_component_file(path))
         return None if path is None else self._read[path]
 
 
@@ -247,16 +247,6 @@ def add_server_findings(checked: CheckedFlow, client: SyncStepflowClient) -> Non
             record |= {"file": file, "line": line, "column": column}
             record["excerpt"] = make_excerpt(flow.lines, line, column)
         checked.records.append(record)
-
-
-def load_component_types_from_file(path: str) -> Any:
-    """Load the components in a file written by `components lock`, in the form used by checks.
-
-    Raises:
-        Problem: If the file contains no components.
-        FlowFileError: If it can't be read.
-    """
-    return parse_components(read_component_file(path))
 
 
 def read_component_file(path: str) -> list[dict[str, Any]]:
