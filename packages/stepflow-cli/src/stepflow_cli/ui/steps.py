@@ -20,7 +20,7 @@ from .run_list import SortOrder
 from .site_state import Site
 
 
-async def find_creating_step(site: Site, run: RunDetails) -> tuple[str, str] | None:
+async def find_sub_run_creator(site: Site, run: RunDetails) -> tuple[str, str] | None:
     """Return the URL and ID of the step that created a sub-run, or None if unknown."""
     if run.parent_run_id is None:
         return None
@@ -28,14 +28,14 @@ async def find_creating_step(site: Site, run: RunDetails) -> tuple[str, str] | N
         parent = await site.read_snapshot(run.parent_run_id, ("flow", "steps"))
     except NotFoundError:
         return None
-    step_id = infer_creating_step(run, parent.flow or {}, parent.steps or ())
+    step_id = infer_sub_run_creator(run, parent.flow or {}, parent.steps or ())
     if step_id is None or parent.details.items.total != 1:
         # In a batch, there's no telling which item created the sub-run.
         return None
     return ItemUrls(parent.run_id, 0, is_batch=False).step(step_id), step_id
 
 
-def infer_creating_step(run: RunDetails, flow: Mapping[str, Any], steps: Sequence[StepDetails]) -> str | None:
+def infer_sub_run_creator(run: RunDetails, flow: Mapping[str, Any], steps: Sequence[StepDetails]) -> str | None:
     """Infer which of the parent's steps created a sub-run. Returns None if that's ambiguous.
 
     Servers don't report this. The output of `/builtin/eval` contains the run ID. Otherwise, it must be the only
@@ -142,7 +142,7 @@ def find_selected_step_details(item_report: ItemReport, step_id: str) -> Selecte
         reads=[name for name in flow.by_id if name in flow.dependencies_by_step.get(step_id, ())],
         read_by=[name for name, reads in flow.dependencies_by_step.items() if step_id in reads],
         sub_runs=[
-            run for run in item_report.sub_runs if infer_creating_step(run, report.flow, report.steps) == step_id
+            run for run in item_report.sub_runs if infer_sub_run_creator(run, report.flow, report.steps) == step_id
         ],
         lines=lines,
     )

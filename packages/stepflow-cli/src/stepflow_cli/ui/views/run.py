@@ -25,7 +25,7 @@ from ..links import ItemUrls
 from ..run_followers import STATES, format_state_ranges, merge_statuses_with_event_codes
 from ..run_list import PAGE, SortOrder
 from ..site_state import Site, get_site, parse_query_index_or_none
-from ..steps import STEP_KEYS, SelectedStep, build_step_rows, find_creating_step, find_selected_step_details
+from ..steps import STEP_KEYS, SelectedStep, build_step_rows, find_selected_step_details, find_sub_run_creator
 from .flows import format_flow_yaml_lines
 from .runs import parse_number_parameter
 
@@ -227,7 +227,7 @@ async def _render_item_page(
         picture=await run_in_threadpool(draw_item_graph, item_report.report, urls, step_id),
         timeline=await run_in_threadpool(draw_run_timeline, item_report.report, urls, shown, step_id),
         attempts=await list_item_attempts(site, run.run_id, index, item_report.total, panel["status_of_item"]),
-        creator=await find_creating_step(site, run),
+        creator=await find_sub_run_creator(site, run),
         reruns=[entry.run_id for entry in site.list_recorded_reruns(run.run_id, MAX_RERUNS)],
         can_rerun=run.is_finished and run.status in UNSUCCESSFUL_STATUSES,
         live=live and (f"{live}?item={index}" if urls.is_batch else live),
