@@ -141,7 +141,7 @@ def test_required_text_may_be_empty() -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "text", "words"),
+    ("key", "text", "message"),
     [
         ("count", "", "needs a value"),
         ("count", "1.5", "not an integer"),
