@@ -160,7 +160,7 @@ def test_values_in_python(newest_server: StepflowRuntime, runs: dict[str, str], 
 
 @pytest.mark.anyio
 async def test_what_agents_get(server: str, runs: dict[str, str], tmp_path: Path) -> None:
-    folder = agents.write(tmp_path / "tools", agents.GREET)
+    folder = agents.write_flows(tmp_path / "tools", agents.GREET)
     async with agents.agent(server, folder, tools=["runs", "diagnose", "author"], all_runs=True) as agent:
 
         async def call(name: str, **arguments: Any) -> Mapping[str, Any]:

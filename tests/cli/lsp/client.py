@@ -1,4 +1,4 @@
-"""A small client of the language server: the real command, over its standard input and output, as an editor does it."""
+"""A small language client that starts the real command and talks to it over its standard input and output."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ Json = dict[str, Any]
 
 
 class ResponseError(Exception):
-    """The server answers a request with an error."""
+    """The server responded to a request with an error."""
 
 
 class Editor:
-    """An editor with one server. Positions are counted in UTF-16, as most editors do it.
+    """An editor with one language server. Positions are in UTF-16 code units, as in most editors.
 
     Args:
-        folder: The folder of the project.
-        encodings: The encodings of positions that it offers to the server.
-        options: The settings of the editor for the server.
-        has_snippets: Whether it inserts snippets.
-        args: Further arguments of the command.
+        folder: The project folder.
+        encodings: The position encodings offered to the server.
+        options: The initialization options sent to the server.
+        has_snippets: Whether the editor supports snippets.
+        args: Further arguments for `stepflow lsp`.
     """
 
     def __init__(
@@ -59,13 +59,13 @@ class Editor:
         self.texts: dict[str, str] = {}
         self.versions: dict[str, int] = {}
         self.published: dict[str, list[Json]] = {}
-        """The diagnostics by URI and version: the newest ones, `(version, diagnostics)`."""
-        self.number_published = 0
+        """The latest published diagnostics by URI, in a list with one element."""
+        self.publish_count = 0
         capabilities: Json = {"general": {"positionEncodings": encodings}} if encodings else {}
         if has_snippets:
             capabilities["textDocument"] = {"completion": {"completionItem": {"snippetSupport": True}}}
-        about = {"processId": None, "rootUri": folder.as_uri(), "capabilities": capabilities}
-        self.initialized = self.request("initialize", about | ({"initializationOptions": options} if options else {}))
+        params = {"processId": None, "rootUri": folder.as_uri(), "capabilities": capabilities}
+        self.initialized = self.request("initialize", params | ({"initializationOptions": options} if options else {}))
         self.notify("initialized", {})
 
     def uri(self, name: str) -> str:
@@ -78,10 +78,10 @@ class Editor:
         self.notify("textDocument/didOpen", {"textDocument": document})
 
     def edit(self, name: str, start: int, end: int, new: str) -> None:
-        """Replace characters of the text, as an editor does it: it sends the change alone."""
+        """Replace a range of the text, and send only the change, as an editor does."""
         uri = self.uri(name)
         text = self.texts[uri]
-        # No editor has a cursor between both characters of a line break.
+        # An editor's cursor is never between CR and LF.
         start, end = (each + (text[each - 1 : each + 1] == "\r\n") for each in (start, end))
         change = {"range": {"start": position(text, start), "end": position(text, end)}, "text": new}
         self.texts[uri] = text[:start] + new + text[end:]
@@ -98,30 +98,30 @@ class Editor:
         self.notify("textDocument/didChange", {"textDocument": document, "contentChanges": [change]})
 
     def save(self, name: str) -> list[Json]:
-        """Save a file, and return the diagnostics after the next check, which is that of its project."""
-        number = self.number_published
+        """Save a file, which triggers a check, and return the diagnostics of that check."""
+        number = self.publish_count
         self.notify("textDocument/didSave", {"textDocument": {"uri": self.uri(name)}})
-        while self.number_published == number:
+        while self.publish_count == number:
             self.handle_next()
         return self.diagnostics(name)
 
-    def at(self, method: str, name: str, where: int | str, **more: Any) -> Any:
-        """Make a request about a position: an offset, or the text that begins there."""
+    def request_at(self, method: str, name: str, where: int | str, **more: Any) -> Any:
+        """Send a request for a position, which is an offset or the text that starts there."""
         uri = self.uri(name)
         offset = where if isinstance(where, int) else self.texts[uri].index(where)
         place = position(self.texts[uri], offset)
         return self.request(f"textDocument/{method}", {"textDocument": {"uri": uri}, "position": place, **more})
 
-    def about(self, method: str, name: str, **more: Any) -> Any:
+    def request_for(self, method: str, name: str, **more: Any) -> Any:
         return self.request(f"textDocument/{method}", {"textDocument": {"uri": self.uri(name)}, **more})
 
     def labels(self, name: str, where: int | str) -> list[str]:
-        return [each["label"] for each in self.at("completion", name, where)["items"]]
+        return [each["label"] for each in self.request_at("completion", name, where)["items"]]
 
     def accept(self, name: str, where: int, label: str) -> None:
-        """Accept a completion; a snippet is inserted with its placeholders, and indented like the line."""
+        """Accept a completion. A snippet is inserted with its placeholder texts and indented like the line."""
         uri = self.uri(name)
-        items = self.at("completion", name, where)["items"]
+        items = self.request_at("completion", name, where)["items"]
         labels = [each["label"] for each in items]
         assert label in labels, (labels, self.texts[uri][:where])
         item = items[labels.index(label)]
@@ -134,11 +134,11 @@ class Editor:
         self.edit(name, start, end, new)
 
     def diagnostics(self, name: str) -> list[Json]:
-        """Return the diagnostics of the newest version, once they are known."""
+        """Wait for the diagnostics of the current version and return them."""
         uri = self.uri(name)
-        while (found := self.published.get(uri)) is None or found[0]["version"] != self.versions[uri]:
+        while (latest := self.published.get(uri)) is None or latest[0]["version"] != self.versions[uri]:
             self.handle_next()
-        return list(found[0]["diagnostics"])
+        return list(latest[0]["diagnostics"])
 
     def rules(self, name: str) -> list[str]:
         return [each["code"] for each in self.diagnostics(name)]
@@ -159,14 +159,14 @@ class Editor:
         self._send({"method": method, "params": params})
 
     def handle_next(self) -> None:
-        """Wait for the next message of the server, and take note of it."""
+        """Wait for the server's next message and handle it."""
         self._handle(self._next())
 
     def _handle(self, message: Json) -> None:
         if message.get("method") == "textDocument/publishDiagnostics":
             params = message["params"]
             self.published[params["uri"]] = [params]
-            self.number_published += 1
+            self.publish_count += 1
         elif message.get("method") == "window/showMessage":
             raise AssertionError(message["params"]["message"])
 
@@ -198,7 +198,7 @@ class Editor:
         return self.errors.read()
 
     def wait(self) -> None:
-        """End the session, and wait for the server's end."""
+        """End the session and wait until the server exits."""
         self.request("shutdown", None)
         self.notify("exit", None)
         assert self._process.wait(_DEADLINE) == 0, self.log()
@@ -217,28 +217,27 @@ class Editor:
 
 
 def position(text: str, offset: int) -> Json:
-    """Return the position of an offset in UTF-16; a line ends with CR, LF or both."""
+    """Return the UTF-16 position of an offset. A line ends with CR, LF or both."""
     before = re.split("\r\n|\r|\n", text[:offset])
     return {"line": len(before) - 1, "character": len(before[-1].encode("utf-16-le")) // 2}
 
 
 def offset(text: str, place: Json) -> int:
-    """Return the offset of a position in UTF-16."""
+    """Return the offset of a UTF-16 position."""
     starts = [0, *(each.end() for each in re.finditer("\r\n|\r|\n", text)), len(text), len(text)]
     line = text[starts[place["line"]] : starts[place["line"] + 1]]
     return starts[place["line"]] + len(line.encode("utf-16-le")[: place["character"] * 2].decode("utf-16-le"))
 
 
-def applied(text: str, edits: list[Json]) -> str:
-    """Return a text after text edits, as an editor applies them."""
+def apply_edits(text: str, edits: list[Json]) -> str:
+    """Apply text edits as an editor does."""
     for edit in sorted(edits, key=lambda each: offset(text, each["range"]["start"]), reverse=True):
         start, end = (offset(text, edit["range"][each]) for each in ("start", "end"))
         text = text[:start] + edit["newText"] + text[end:]
     return text
 
 
-def marked(text: str, ranges: list[Json]) -> list[str]:
-    """Return the texts of ranges."""
+def texts_of_ranges(text: str, ranges: list[Json]) -> list[str]:
     return [text[offset(text, each["start"]) : offset(text, each["end"])] for each in ranges]
 
 
@@ -251,7 +250,7 @@ def started(
     options: Json | None = None,
     has_snippets: bool = False,
 ) -> Iterator[Editor]:
-    """Start an editor; at the end, the server must end well, with nothing in its log."""
+    """Start an editor; on exit, check that the server stops cleanly and has logged nothing."""
     editor = Editor(folder, environment, *args, encodings=encodings, options=options, has_snippets=has_snippets)
     try:
         yield editor

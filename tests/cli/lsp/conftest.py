@@ -1,4 +1,4 @@
-"""An editor with the real server, for all tests of a module: starting it takes a second."""
+"""An editor with the real server, shared by the tests of a module because starting it takes a second."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.cli.lsp.flows import FLOWS
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project with the ten flows."""
+    """A project folder with all flows of `lsp/flows.py`."""
     folder = tmp_path_factory.mktemp("project")
     (folder / ".git").mkdir()
     for name, text in FLOWS.items():
@@ -24,13 +24,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def command(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Stepflow:
-    """The command in the folder of the project."""
+    """The command, run in the project folder."""
     return Stepflow(folder, tmp_path_factory.mktemp("home"))
 
 
 @pytest.fixture(scope="module")
 def editor(folder: Path, command: Stepflow) -> Iterator[Editor]:
-    """An editor in which all flows are open."""
+    """An editor with all flows open."""
     with started(folder, command.environment) as editor:
         for name, text in FLOWS.items():
             editor.open(name, text)
@@ -38,11 +38,11 @@ def editor(folder: Path, command: Stepflow) -> Iterator[Editor]:
 
 
 @pytest.fixture(autouse=True)
-def as_written(editor: Editor) -> Iterator[None]:
-    """Undo what a test has typed."""
+def restore_texts(editor: Editor) -> Iterator[None]:
+    """Undo a test's edits."""
     yield
     for name, text in FLOWS.items():
         if editor.texts[editor.uri(name)] != text:
             editor.replace(name, text)
-            # Completions may be those of the text before; this waits until the flow as it is written is known.
-            editor.about("documentSymbol", name)
+            # Completions may still use the previous text: wait until the server has analyzed the restored one.
+            editor.request_for("documentSymbol", name)

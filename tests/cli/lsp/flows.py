@@ -1,4 +1,4 @@
-"""Flows as people write them, one of each kind that an editor has to understand. None of them has an error."""
+"""Realistic valid flows, one for each feature and format that the language server supports."""
 
 from __future__ import annotations
 

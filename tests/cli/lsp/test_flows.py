@@ -1,4 +1,4 @@
-"""Each feature of the language server on ten flows, as they are and while they are typed."""
+"""Every feature of the language server works on ten flows, both complete and while they are typed."""
 
 from __future__ import annotations
 
@@ -15,40 +15,40 @@ from stepflow_client.flows.syntax_tree import FlowText, Node
 from stepflow_client.flows.type_system import UNKNOWN, is_unknown
 
 from tests.cli.command import Stepflow
-from tests.cli.lsp.client import Editor, ResponseError, applied, marked, position, started
+from tests.cli.lsp.client import Editor, ResponseError, apply_edits, position, started, texts_of_ranges
 from tests.cli.lsp.flows import FLOWS, MAP, PLAIN, TESTED, TYPED, VARIABLES
 
 flows = pytest.mark.parametrize("name", FLOWS)
 WHOLE = {"start": {"line": 0, "character": 0}, "end": {"line": 999, "character": 0}}
 
 
-def models(name: str, text: str | None = None) -> list[FlowAnalysis]:
+def analyze(name: str, text: str | None = None) -> list[FlowAnalysis]:
     return list(FlowAnalysis(FlowText(FLOWS[name] if text is None else text, name).root).all_flows)
 
 
 def reads(name: str, kind: str) -> Iterator[tuple[FlowAnalysis, Read]]:
-    """Yield the references of a flow and of those inside of it, except for those below aliases."""
-    for model in models(name):
+    """Yield the references in a flow and its nested flows, except those below YAML aliases."""
+    for model in analyze(name):
         for read in model.reads:
             if read.kind == kind and read.argument.original is None and 0 <= read.argument.start < read.argument.end:
                 yield model, read
 
 
-def inside(name: str, node: Node) -> tuple[int, int]:
-    """Return the characters of a value without its quotes."""
+def span_without_quotes(name: str, node: Node) -> tuple[int, int]:
+    """Return the start and end of a value without its quotes."""
     quoted = FLOWS[name][node.start] in "'\""
     return node.start + quoted, node.end - quoted
 
 
-def typed(editor: Editor, name: str, start: int, end: int, left: str, *, is_cut: bool) -> list[str]:
-    """Return the completions where characters are replaced by the beginning of what was there.
+def complete_prefix(editor: Editor, name: str, start: int, end: int, prefix: str, *, is_cut: bool) -> list[str]:
+    """Return the completions after a range is replaced by `prefix`.
 
     With `is_cut`, the rest of the line is missing, as it is while someone types.
     """
     text = FLOWS[name]
     line = text.find("\n", end)
-    editor.edit(name, start, line if is_cut else end, left)
-    labels = editor.labels(name, start + len(left))
+    editor.edit(name, start, line if is_cut else end, prefix)
+    labels = editor.labels(name, start + len(prefix))
     editor.replace(name, text)
     return labels
 
@@ -57,9 +57,12 @@ def typed(editor: Editor, name: str, start: int, end: int, left: str, *, is_cut:
 @pytest.mark.parametrize("is_cut", [False, True])
 def test_steps_are_completed(editor: Editor, name: str, is_cut: bool) -> None:
     for model, read in reads(name, "step"):
-        start, end = inside(name, read.argument)
-        for left in ("", str(read.step)[:2]):
-            assert read.step in typed(editor, name, start, end, left, is_cut=is_cut), (left, read.node.path)
+        start, end = span_without_quotes(name, read.argument)
+        for prefix in ("", str(read.step)[:2]):
+            assert read.step in complete_prefix(editor, name, start, end, prefix, is_cut=is_cut), (
+                prefix,
+                read.node.path,
+            )
         assert len(model.steps) > 0
 
 
@@ -70,37 +73,39 @@ def test_paths_are_completed(editor: Editor, name: str, is_cut: bool) -> None:
         path = read.node.get("path")
         if path is None:
             continue
-        start, end = inside(name, path)
+        start, end = span_without_quotes(name, path)
         written = FLOWS[name][start:end]
-        for left in ("", "$.", written[: max(written.rfind("."), written.rfind("[")) + 1]):
-            labels = typed(editor, name, start, end, left, is_cut=is_cut)
-            assert written in labels, (left, read.node.path)
+        for prefix in ("", "$.", written[: max(written.rfind("."), written.rfind("[")) + 1]):
+            labels = complete_prefix(editor, name, start, end, prefix, is_cut=is_cut)
+            assert written in labels, (prefix, read.node.path)
 
 
 @flows
 @pytest.mark.parametrize("is_cut", [False, True])
 def test_components_are_completed(editor: Editor, name: str, is_cut: bool) -> None:
-    for model in models(name):
+    for model in analyze(name):
         for step in model.steps:
             node = step.node.items["component"]
             if node.original is None and str(step.component).startswith("/builtin") and "&" not in FLOWS[name]:
-                start, end = inside(name, node)
-                for left in ("", "/bui", str(step.component)[:-1]):
-                    assert step.component in typed(editor, name, start, end, left, is_cut=is_cut), left
+                start, end = span_without_quotes(name, node)
+                for prefix in ("", "/bui", str(step.component)[:-1]):
+                    assert step.component in complete_prefix(editor, name, start, end, prefix, is_cut=is_cut), prefix
 
 
 @flows
 def test_keys_of_steps_are_completed(editor: Editor, name: str) -> None:
-    for model in models(name):
+    for model in analyze(name):
         for step in model.steps:
             key = step.node.keys["component"]
             quoted = FLOWS[name][key.start] == '"'
             start, end = key.start + quoted, key.end - quoted
-            for left in ("", "comp"):
-                labels = typed(editor, name, start, end, left, is_cut=False)
+            for prefix in ("", "comp"):
+                labels = complete_prefix(editor, name, start, end, prefix, is_cut=False)
                 assert {"component", "onError", "mustExecute"} - {*step.node.items} <= {*labels}
                 assert "id" not in labels
-                assert "component" in typed(editor, name, start, end, left, is_cut=not model.root.at("steps").is_flow)  # type: ignore[union-attr]
+                assert "component" in complete_prefix(
+                    editor, name, start, end, prefix, is_cut=not model.root.at("steps").is_flow
+                )  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
@@ -131,14 +136,14 @@ def test_keys_of_steps_are_completed(editor: Editor, name: str) -> None:
         ("flow.json", '  "output"', '  "output": {"$step": "keep", "path": "', {"$.blob_id"}),
     ],
 )
-def test_what_is_offered_in_a_line(editor: Editor, name: str, before: str, line: str, labels: set[str]) -> None:
-    """A line is typed in place of another one; the rest of the flow is there."""
+def test_completions_in_a_line(editor: Editor, name: str, before: str, line: str, labels: set[str]) -> None:
+    """One line is replaced by an unfinished one; the rest of the flow is unchanged."""
     text = FLOWS[name]
     start = text.index(before)
     editor.edit(name, start, text.index("\n", start), line)
-    found = {*editor.labels(name, start + len(line))}
-    assert labels <= found
-    assert found or not labels
+    offered = {*editor.labels(name, start + len(line))}
+    assert labels <= offered
+    assert offered or not labels
 
 
 @pytest.mark.parametrize(
@@ -154,13 +159,13 @@ def test_what_is_offered_in_a_line(editor: Editor, name: str, before: str, line:
         ("steps: []\ntest:\n  cases:\n    - name: a\n      output: {outcome: success, result: {$type: ", "null"),
     ],
 )
-def test_the_first_completion_of_a_flow_that_begins(editor: Editor, text: str, first: str) -> None:
+def test_first_completion_in_a_new_flow(editor: Editor, text: str, first: str) -> None:
     name = "new.json" if text == "{" else "new.yaml"
     editor.open(name, text)
     assert editor.labels(name, len(text))[0] == first
 
 
-def test_a_key_that_exists_is_not_offered_again(editor: Editor) -> None:
+def test_existing_keys_are_not_offered(editor: Editor) -> None:
     text = TESTED.replace("description: With cases and an example.\n", "", 1)
     editor.replace("tested.yaml", text)
     editor.edit("tested.yaml", 13, 13, "\n")
@@ -168,12 +173,12 @@ def test_a_key_that_exists_is_not_offered_again(editor: Editor) -> None:
 
 
 @pytest.mark.parametrize("has_snippets", [False, True])
-def test_snippets_leave_a_flow_without_an_error(folder: Path, command: Stepflow, has_snippets: bool) -> None:
-    """A whole flow, and a step below it; JSON, and editors without snippets, get them without placeholders."""
+def test_snippets_create_a_flow_without_errors(folder: Path, command: Stepflow, has_snippets: bool) -> None:
+    """JSON files and editors without snippet support get plain text without placeholders."""
     with started(folder, command.environment, has_snippets=has_snippets) as editor:
         for name in ("flow.yaml", "flow.json"):
             editor.open(name, "")
-            [item] = [each for each in editor.at("completion", name, 0)["items"] if each["label"] == "flow"]
+            [item] = [each for each in editor.request_at("completion", name, 0)["items"] if each["label"] == "flow"]
             assert item.get("insertTextFormat", 1) == (2 if has_snippets and name == "flow.yaml" else 1)
             editor.accept(name, 0, "flow")
             assert [each for each in editor.diagnostics(name) if each["severity"] == 1] == []
@@ -181,42 +186,52 @@ def test_snippets_leave_a_flow_without_an_error(folder: Path, command: Stepflow,
         at = text.index("output:")
         editor.edit("flow.yaml", at, at, "  - \n")
         editor.accept("flow.yaml", at + 4, "id")
-        assert [each["name"] for each in editor.about("documentSymbol", "flow.yaml")] == ["ask", "name", "output"]
+        assert [each["name"] for each in editor.request_for("documentSymbol", "flow.yaml")] == ["ask", "name", "output"]
 
 
-def test_the_edit_of_a_completion(editor: Editor) -> None:
-    """A completion replaces the whole word, with a colon for keys, and with quotes where they are needed."""
+def test_text_edit_of_a_completion(editor: Editor) -> None:
+    """A completion replaces the whole word, adds a colon to keys, and quotes values where needed."""
 
-    def done(name: str, before: str, line: str, label: str) -> str:
+    def complete(name: str, before: str, line: str, label: str) -> str:
         text = FLOWS[name]
         start = text.index(before)
         editor.replace(name, text[:start] + line + text[text.index("\n", start) :])
-        items = editor.at("completion", name, start + len(line))["items"]
+        items = editor.request_at("completion", name, start + len(line))["items"]
         edit = next(each["textEdit"] for each in items if each["label"] == label)
-        return applied(editor.texts[editor.uri(name)], [edit])[start:].partition("\n")[0]
+        return apply_edits(editor.texts[editor.uri(name)], [edit])[start:].partition("\n")[0]
 
-    assert done("plain.yaml", "    input: {data", "    must", "mustExecute") == "    mustExecute: "
+    assert complete("plain.yaml", "    input: {data", "    must", "mustExecute") == "    mustExecute: "
     path = "$.messages[0].content"
-    wanted = '    input: {data: {$step: ask, path: "$.messages[0].content"'
-    assert done("plain.yaml", "    input: {data", "    input: {data: {$step: ask, path: ", path) == wanted
-    assert done("plain.yaml", "    input: {data", '    input: {data: {$step: ask, path: "$.', path) + '"' == wanted
-    assert done("plain.yaml", "    input: {data", "    input: {data: {$step: ask, path: $.messages[0].", path) == wanted
-    assert done("flow.json", '      "component": "/builtin/put', '      "component": ', "/builtin/noop") == (
+    expected = '    input: {data: {$step: ask, path: "$.messages[0].content"'
+    assert complete("plain.yaml", "    input: {data", "    input: {data: {$step: ask, path: ", path) == expected
+    assert (
+        complete("plain.yaml", "    input: {data", '    input: {data: {$step: ask, path: "$.', path) + '"' == expected
+    )
+    assert (
+        complete("plain.yaml", "    input: {data", "    input: {data: {$step: ask, path: $.messages[0].", path)
+        == expected
+    )
+    assert complete("flow.json", '      "component": "/builtin/put', '      "component": ', "/builtin/noop") == (
         '      "component": "/builtin/noop"'
     )
-    assert done("signs.yaml", "output:", "output: {$step: ", "ende \N{ROCKET}") == 'output: {$step: "ende \N{ROCKET}"'
+    assert (
+        complete("signs.yaml", "output:", "output: {$step: ", "ende \N{ROCKET}") == 'output: {$step: "ende \N{ROCKET}"'
+    )
 
 
-def test_nothing_is_offered_where_only_text_can_be(editor: Editor) -> None:
-    assert typed(editor, "plain.yaml", PLAIN.index("Greets."), PLAIN.index("Greets.") + 7, "Gr", is_cut=True) == []
+def test_no_completions_in_free_text_and_comments(editor: Editor) -> None:
+    assert (
+        complete_prefix(editor, "plain.yaml", PLAIN.index("Greets."), PLAIN.index("Greets.") + 7, "Gr", is_cut=True)
+        == []
+    )
     comment = PLAIN.index("    component:")
     editor.edit("plain.yaml", comment, comment, "    # comp")
     assert editor.labels("plain.yaml", comment + 10) == []
 
 
 @flows
-def test_a_flow_that_ends_anywhere(editor: Editor, name: str) -> None:
-    """Completion and diagnostics go on with each beginning of a flow."""
+def test_truncated_flows_are_handled(editor: Editor, name: str) -> None:
+    """Completions and diagnostics work for every prefix of a flow."""
     text = FLOWS[name]
     for end in range(0, len(text), 41):
         editor.replace(name, text[:end])
@@ -228,57 +243,61 @@ def test_a_flow_that_ends_anywhere(editor: Editor, name: str) -> None:
 def test_definitions_and_references(editor: Editor, name: str) -> None:
     text = FLOWS[name]
     for model, read in reads(name, "step"):
-        start, _ = inside(name, read.argument)
-        own = model.by_id[str(read.step)].node.items["id"]
-        found = editor.at("definition", name, start)
-        assert [each["range"]["start"] for each in found] == [position(text, inside(name, own)[0])]
-        everywhere = editor.at("references", name, start, context={"includeDeclaration": True})
-        without = editor.at("references", name, start, context={"includeDeclaration": False})
-        assert len(everywhere) == len(without) + 1
-        assert {*marked(text, [each["range"] for each in everywhere])} == {read.step}
-        same = [each for each in model.reads if each.step == read.step and each.argument.original is None]
-        assert len({each.argument.start for each in same}) <= len(without)
+        start, _ = span_without_quotes(name, read.argument)
+        id_node = model.by_id[str(read.step)].node.items["id"]
+        definitions = editor.request_at("definition", name, start)
+        assert [each["range"]["start"] for each in definitions] == [
+            position(text, span_without_quotes(name, id_node)[0])
+        ]
+        references = editor.request_at("references", name, start, context={"includeDeclaration": True})
+        without = editor.request_at("references", name, start, context={"includeDeclaration": False})
+        assert len(references) == len(without) + 1
+        assert {*texts_of_ranges(text, [each["range"] for each in references])} == {read.step}
+        reads_of_step = [each for each in model.reads if each.step == read.step and each.argument.original is None]
+        assert len({each.argument.start for each in reads_of_step}) <= len(without)
 
 
 def test_references_of_a_variable_and_of_a_mock(editor: Editor) -> None:
-    found = editor.at("references", "variables.yaml", "model: {type", context={"includeDeclaration": True})
-    assert marked(VARIABLES, [each["range"] for each in found]) == ["model"] * 4
-    found = editor.at("references", "tested.yaml", "price: {outcome", context={"includeDeclaration": True})
-    assert marked(TESTED, [each["range"] for each in found]) == ["price"] * 4
+    references = editor.request_at("references", "variables.yaml", "model: {type", context={"includeDeclaration": True})
+    assert texts_of_ranges(VARIABLES, [each["range"] for each in references]) == ["model"] * 4
+    references = editor.request_at("references", "tested.yaml", "price: {outcome", context={"includeDeclaration": True})
+    assert texts_of_ranges(TESTED, [each["range"] for each in references]) == ["price"] * 4
 
 
 @flows
-def test_renaming_there_and_back(editor: Editor, name: str) -> None:
-    """After a renaming the flow is the same with another name, and its diagnostics are the same."""
+def test_rename_and_rename_back(editor: Editor, name: str) -> None:
+    """A rename changes nothing but the name, and renaming back restores the text."""
     uri, text = editor.uri(name), FLOWS[name]
     before = editor.rules(name)
-    for number, model in enumerate(models(name)):
+    for number, model in enumerate(analyze(name)):
         for step in model.steps:
             at = step.node.items["id"].end - 1
-            new = applied(text, editor.at("rename", name, at, newName="quite_new")["changes"][uri])
+            new = apply_edits(text, editor.request_at("rename", name, at, newName="quite_new")["changes"][uri])
             editor.replace(name, new)
             assert editor.rules(name) == before
-            renamed = models(name, new)[number].steps[step.index]
+            renamed = analyze(name, new)[number].steps[step.index]
             assert renamed.id == "quite_new"
             if step.id.isidentifier():
-                back = editor.at("rename", name, renamed.node.items["id"].end - 1, newName=step.id)["changes"][uri]
-                assert applied(new, back) == text
+                back = editor.request_at("rename", name, renamed.node.items["id"].end - 1, newName=step.id)["changes"][
+                    uri
+                ]
+                assert apply_edits(new, back) == text
             editor.replace(name, text)
 
 
-def test_what_cannot_be_renamed(editor: Editor) -> None:
+def test_invalid_renames_are_refused(editor: Editor) -> None:
     for new, reason in (("keep", "already"), ("a\nb", "line breaks"), (" ", "one character")):
         with pytest.raises(ResponseError, match=reason):
-            editor.at("rename", "plain.yaml", "ask", newName=new)
+            editor.request_at("rename", "plain.yaml", "ask", newName=new)
     with pytest.raises(ResponseError, match="no step, variable"):
-        editor.at("rename", "plain.yaml", "Greets", newName="x")
-    assert editor.at("prepareRename", "plain.yaml", "Greets") is None
-    assert editor.at("prepareRename", "plain.yaml", "ask")["placeholder"] == "ask"
+        editor.request_at("rename", "plain.yaml", "Greets", newName="x")
+    assert editor.request_at("prepareRename", "plain.yaml", "Greets") is None
+    assert editor.request_at("prepareRename", "plain.yaml", "ask")["placeholder"] == "ask"
 
 
 def test_variables_are_renamed_in_paths(editor: Editor) -> None:
-    edits = editor.at("rename", "variables.yaml", "limits: {", newName="bounds")["changes"]
-    new = applied(VARIABLES, edits[editor.uri("variables.yaml")])
+    edits = editor.request_at("rename", "variables.yaml", "limits: {", newName="bounds")["changes"]
+    new = apply_edits(VARIABLES, edits[editor.uri("variables.yaml")])
     assert new == VARIABLES.replace("limits", "bounds")
 
 
@@ -308,30 +327,30 @@ def test_variables_are_renamed_in_paths(editor: Editor) -> None:
     ],
 )
 def test_names_are_renamed_everywhere_and_quoted_where_needed(
-    editor: Editor, name: str, where: str, new: str, written: list[str]
+    editor: Editor, name: str, where: str, new: str, expected: list[str]
 ) -> None:
-    """The new name is read back as the text that it is, and nothing is found that was not found before."""
+    """The new name is still read as a string, and the diagnostics are unchanged."""
     uri, before = editor.uri(name), editor.rules(name)
-    old = editor.at("prepareRename", name, where)["placeholder"]
-    text = applied(FLOWS[name], editor.at("rename", name, where, newName=new)["changes"][uri])
-    assert [each for each in written if each not in text] == []
+    old = editor.request_at("prepareRename", name, where)["placeholder"]
+    text = apply_edits(FLOWS[name], editor.request_at("rename", name, where, newName=new)["changes"][uri])
+    assert [each for each in expected if each not in text] == []
     editor.replace(name, text)
     assert editor.rules(name) == before
-    at = text.index(written[0]) + written[0].index(new.replace('"', '\\"'))
-    back = editor.at("rename", name, at, newName=old)["changes"][uri]
-    restored = applied(text, back).replace("$.limits['most']", "$.limits.most")
+    at = text.index(expected[0]) + expected[0].index(new.replace('"', '\\"'))
+    back = editor.request_at("rename", name, at, newName=old)["changes"][uri]
+    restored = apply_edits(text, back).replace("$.limits['most']", "$.limits.most")
     assert FlowText(restored, name).root.value == FlowText(FLOWS[name], name).root.value
 
 
 def test_definitions_of_fields_and_uses_of_components(editor: Editor) -> None:
-    [found] = editor.at("definition", "typed.yaml", TYPED.index("customer.tags") + len("customer."))
-    assert found["range"]["start"] == position(TYPED, TYPED.index("tags: {type"))
-    found = editor.at("references", "tested.yaml", "sku: {type", context={"includeDeclaration": False})
-    assert marked(TESTED, [each["range"] for each in found]) == ["sku"] * 4
-    found = editor.at("references", "map.yaml", "/builtin/noop", context={"includeDeclaration": True})
-    assert marked(MAP, [each["range"] for each in found]) == ["/builtin/noop"] * 2
+    [references] = editor.request_at("definition", "typed.yaml", TYPED.index("customer.tags") + len("customer."))
+    assert references["range"]["start"] == position(TYPED, TYPED.index("tags: {type"))
+    references = editor.request_at("references", "tested.yaml", "sku: {type", context={"includeDeclaration": False})
+    assert texts_of_ranges(TESTED, [each["range"] for each in references]) == ["sku"] * 4
+    references = editor.request_at("references", "map.yaml", "/builtin/noop", context={"includeDeclaration": True})
+    assert texts_of_ranges(MAP, [each["range"] for each in references]) == ["/builtin/noop"] * 2
     with pytest.raises(ResponseError, match="the step around this flow creates its input"):
-        editor.at("rename", "map.yaml", MAP.index("$.name}") + 2, newName="x")
+        editor.request_at("rename", "map.yaml", MAP.index("$.name}") + 2, newName="x")
 
 
 @flows
@@ -339,8 +358,8 @@ def test_hover_over_steps(editor: Editor, name: str) -> None:
     flow = FlowText(FLOWS[name], name)
     types = infer_flow_types(flow.root, UNKNOWN, ComponentCatalog(None))
     for step in types.model.steps:
-        start = inside(name, step.node.items["id"])[0]
-        text = editor.at("hover", name, start)["contents"]["value"]
+        start = span_without_quotes(name, step.node.items["id"])[0]
+        text = editor.request_at("hover", name, start)["contents"]["value"]
         assert f"**step** `{step.id}`" in text
         assert f"component: `{step.component}`" in text
         assert "output: `" in text
@@ -348,97 +367,97 @@ def test_hover_over_steps(editor: Editor, name: str) -> None:
         assert "read by" in text
 
 
-def test_hover_over_the_rest(editor: Editor) -> None:
-    def told(name: str, where: str | int) -> Any:
-        found = editor.at("hover", name, where)
-        return found and found["contents"]["value"]
+def test_hover_over_other_elements(editor: Editor) -> None:
+    def hover_text(name: str, where: str | int) -> Any:
+        hover = editor.request_at("hover", name, where)
+        return hover and hover["contents"]["value"]
 
-    assert told("plain.yaml", "$.messages[0]") == "type: `string`"
-    assert told("plain.yaml", "$.question") == "type: `string`"
-    assert told("typed.yaml", "$.count") == "type: `integer`"
-    assert "input: `{data: unknown, blob_type:" in told("plain.yaml", "/builtin/put_blob")
-    assert "Run the step though nothing needs it" in told("tested.yaml", "mustExecute")
-    assert told("variables.yaml", "model: {type") == (
+    assert hover_text("plain.yaml", "$.messages[0]") == "type: `string`"
+    assert hover_text("plain.yaml", "$.question") == "type: `string`"
+    assert hover_text("typed.yaml", "$.count") == "type: `integer`"
+    assert "input: `{data: unknown, blob_type:" in hover_text("plain.yaml", "/builtin/put_blob")
+    assert "Run the step though nothing needs it" in hover_text("tested.yaml", "mustExecute")
+    assert hover_text("variables.yaml", "model: {type") == (
         "**variable** `model`\n\ntype: `string`\n\nThe model.\n\nread by `look`"
     )
-    assert "read by `second`" in told("typed.yaml", "first\n")
-    assert told("map.yaml", MAP.index("$.name}")) == "type: `string`"
-    assert told("plain.yaml", "Greets") is None
+    assert "read by `second`" in hover_text("typed.yaml", "first\n")
+    assert hover_text("map.yaml", MAP.index("$.name}")) == "type: `string`"
+    assert hover_text("plain.yaml", "Greets") is None
 
 
 @flows
 def test_outlines(editor: Editor, name: str) -> None:
-    found = editor.about("documentSymbol", name)
-    model = models(name)[0]
-    steps = [each for each in found if each["kind"] == 12]
+    symbols = editor.request_for("documentSymbol", name)
+    model = analyze(name)[0]
+    steps = [each for each in symbols if each["kind"] == 12]
     assert [each["name"] for each in steps] == [each.id for each in model.steps]
-    assert "output" in [each["name"] for each in found]
-    assert marked(FLOWS[name], [each["selectionRange"] for each in steps]) == [
+    assert "output" in [each["name"] for each in symbols]
+    assert texts_of_ranges(FLOWS[name], [each["selectionRange"] for each in steps]) == [
         FLOWS[name][each.node.items["id"].start : each.node.items["id"].end] for each in model.steps
     ]
-    for each in found:
+    for each in symbols:
         assert each["range"]["start"]["line"] <= each["selectionRange"]["start"]["line"]
     inner = [each["name"] for step in steps for each in step["children"] if each["kind"] == 12]
-    assert inner == [step.id for each in models(name)[1:] for step in each.steps]
+    assert inner == [step.id for each in analyze(name)[1:] for step in each.steps]
 
 
 @flows
-def test_diagnostics_are_those_of_validate(editor: Editor, command: Stepflow, name: str) -> None:
-    """A fault of each kind at the same place, with the same words."""
+def test_diagnostics_match_validate(editor: Editor, command: Stepflow, name: str) -> None:
+    """Errors have the same code, line and message as in `validate`."""
     text = FLOWS[name].replace("/builtin/noop", "/builtin/nop", 1).replace("$step", "$stepp", 1)
     editor.replace(name, text)
     path = command.folder / "faulty" / name
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(text.encode())
     done = command("validate", "--offline", str(path), "-o", "json")
-    wanted = [
+    expected = [
         (each["kind"], each["line"], f"{each['message']}{' (' + each['hint'] + ')' if each['hint'] else ''}")
         for each in json.loads(done.stdout)
     ]
-    # Those about types are notes.
-    known = [each for each in editor.diagnostics(name) if each["severity"] != 3]
-    found = [(each["code"], each["range"]["start"]["line"] + 1, each["message"]) for each in known]
-    assert sorted(found) == sorted(wanted)
-    assert wanted
+    # `validate` runs here without --type-check, and type errors are notes in the editor.
+    diagnostics = [each for each in editor.diagnostics(name) if each["severity"] != 3]
+    actual = [(each["code"], each["range"]["start"]["line"] + 1, each["message"]) for each in diagnostics]
+    assert sorted(actual) == sorted(expected)
+    assert expected
 
 
 @flows
-def test_quick_fixes_and_all_fixes(editor: Editor, command: Stepflow, name: str) -> None:
-    """The corrections of `validate --fix` are offered at their place, and all at once."""
+def test_quick_fixes_and_fix_all(editor: Editor, command: Stepflow, name: str) -> None:
+    """The corrections of `validate --fix` are offered one by one, and all at once."""
     text = FLOWS[name].replace("component", "compoment", 1).replace("$step", "$stepp", 1)
     uri = editor.uri(name)
     editor.replace(name, text)
-    fixes = editor.about("codeAction", name, range=WHOLE, context={"diagnostics": []})
+    fixes = editor.request_for("codeAction", name, range=WHOLE, context={"diagnostics": []})
     assert all(each["kind"] == "quickfix" and each["diagnostics"] for each in fixes)
     first = next(each for each in fixes if "compoment" in each["title"])
-    assert applied(text, first["edit"]["changes"][uri]) == FLOWS[name].replace("$step", "$stepp", 1)
+    assert apply_edits(text, first["edit"]["changes"][uri]) == FLOWS[name].replace("$step", "$stepp", 1)
     path = command.folder / "faulty" / name
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(text.encode())
     command("validate", "--offline", "--fix", str(path))
     context = {"diagnostics": [], "only": ["source.fixAll"]}
-    [every] = editor.about("codeAction", name, range=WHOLE, context=context)
-    assert applied(text, every["edit"]["changes"][uri]) == path.read_bytes().decode()
+    [fix_all] = editor.request_for("codeAction", name, range=WHOLE, context=context)
+    assert apply_edits(text, fix_all["edit"]["changes"][uri]) == path.read_bytes().decode()
 
 
-def test_a_name_that_a_hint_suggests_is_offered_though_it_is_not_clear(editor: Editor) -> None:
+def test_suggested_name_is_offered_as_a_quick_fix(editor: Editor) -> None:
     text = PLAIN.replace("$step: ask, path: $.mess", "$step: aks, path: $.mess")
     editor.replace("plain.yaml", text)
-    actions = editor.about("codeAction", "plain.yaml", range=WHOLE, context={"diagnostics": []})
+    actions = editor.request_for("codeAction", "plain.yaml", range=WHOLE, context={"diagnostics": []})
     [each] = [each for each in actions if "aks" in each["title"]]
     assert each["title"] == "Replace aks with ask"
-    assert applied(text, each["edit"]["changes"][editor.uri("plain.yaml")]) == PLAIN
+    assert apply_edits(text, each["edit"]["changes"][editor.uri("plain.yaml")]) == PLAIN
 
 
-def test_only_the_range_counts(editor: Editor) -> None:
+def test_quick_fixes_are_limited_to_the_range_and_kind(editor: Editor) -> None:
     editor.replace("plain.yaml", PLAIN.replace("component", "compoment"))
     line = PLAIN[: PLAIN.index("component")].count("\n")
     where = {"start": {"line": line, "character": 5}, "end": {"line": line, "character": 5}}
-    assert len(editor.about("codeAction", "plain.yaml", range=where, context={"diagnostics": []})) == 1
+    assert len(editor.request_for("codeAction", "plain.yaml", range=where, context={"diagnostics": []})) == 1
     only = {"diagnostics": [], "only": ["refactor"]}
-    assert editor.about("codeAction", "plain.yaml", range=WHOLE, context=only) == []
+    assert editor.request_for("codeAction", "plain.yaml", range=WHOLE, context=only) == []
 
 
-def test_the_schema_of_the_flow_is_used_at_once(editor: Editor) -> None:
+def test_changed_references_are_checked_against_the_flow_schema(editor: Editor) -> None:
     editor.replace("typed.yaml", TYPED.replace("$input: $.count", "$input: $.cuont"))
     assert "unknown-input" in editor.rules("typed.yaml")

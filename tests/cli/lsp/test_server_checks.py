@@ -1,4 +1,4 @@
-"""What a server finds in a flow that is saved, if the user has named one."""
+"""Saved flows are checked by the server, but only by one that the user has named."""
 
 from __future__ import annotations
 
@@ -25,62 +25,62 @@ output: [{$step: right}, {$step: wrong, path: $.euro}]
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StepflowRuntime]:
-    """A server with a component of its own."""
+    """A server with a component of its own, `/shop/price`."""
     config = tmp_path_factory.mktemp("shop") / "shop.yml"
-    # Without routes, the components of a server are known if the plugin has the name of the path.
+    # The server lists the component as /shop/price only if its plugin is named shop.
     config.write_text(_SHOP.replace("  mock:\n", "  shop:\n").replace("plugin: mock", "plugin: shop"))
     with StepflowRuntime.start(config, log_config=LogConfig(level="error")) as server:
         yield server
 
 
-def codes(found: list[Json]) -> list[str]:
-    return [each["code"] for each in found]
+def codes(diagnostics: list[Json]) -> list[str]:
+    return [each["code"] for each in diagnostics]
 
 
-def saved(editor: Editor) -> list[Json]:
-    """Save the flow, and return the diagnostics of the server, which come after those of the check offline."""
+def save_and_check(editor: Editor) -> list[Json]:
+    """Save the flow and return the server's diagnostics, which follow those of the offline check."""
     offline = editor.save("buys.yaml")
-    number = editor.number_published
-    while editor.number_published == number:
+    publish_count = editor.publish_count
+    while editor.publish_count == publish_count:
         editor.handle_next()
-    found = editor.diagnostics("buys.yaml")
-    assert len(found) > len(offline)
-    return found
+    diagnostics = editor.diagnostics("buys.yaml")
+    assert len(diagnostics) > len(offline)
+    return diagnostics
 
 
-@pytest.mark.parametrize("how", ["environment", "settings", "profile"])
-def test_a_save(how: str, shop: StepflowRuntime, stepflow: Stepflow) -> None:
-    """The diagnostics are those of `validate`, at the same places."""
+@pytest.mark.parametrize("source", ["environment", "settings", "profile"])
+def test_saved_flows_are_checked_by_the_server(source: str, shop: StepflowRuntime, stepflow: Stepflow) -> None:
+    """The diagnostics have the same codes and lines as in `validate`."""
     (stepflow.folder / "buys.yaml").write_text(FLOW)
-    wanted = json.loads(stepflow("validate", "buys.yaml", "--url", shop.url, "-o", "json").stdout)
-    if how == "environment":
+    expected = json.loads(stepflow("validate", "buys.yaml", "--url", shop.url, "-o", "json").stdout)
+    if source == "environment":
         stepflow.environment["STEPFLOW_URL"] = shop.url
-    if how == "profile":
+    if source == "profile":
         assert stepflow("config", "set", "profiles.shop.url", shop.url).code == 0
         stepflow.environment["STEPFLOW_PROFILE"] = "shop"
-    options = {"server": shop.url} if how == "settings" else None
+    options = {"server": shop.url} if source == "settings" else None
     with started(stepflow.folder, stepflow.environment, options=options) as editor:
         editor.open("buys.yaml", FLOW)
         assert editor.rules("buys.yaml") == []
-        found = saved(editor)
-        assert {"component-input", "unknown-output-path", "missingFlowName"} <= {*codes(found)}
-        told = {(each["code"], each["range"]["start"]["line"] + 1) for each in found}
-        assert told == {(each["kind"], each["line"]) for each in wanted}
-        # What the server said is about the text that was saved.
+        diagnostics = save_and_check(editor)
+        assert {"component-input", "unknown-output-path", "missingFlowName"} <= {*codes(diagnostics)}
+        actual = {(each["code"], each["range"]["start"]["line"] + 1) for each in diagnostics}
+        assert actual == {(each["kind"], each["line"]) for each in expected}
+        # The server's diagnostics apply to the saved text only.
         editor.replace("buys.yaml", f"name: buys\n{FLOW}")
         assert editor.rules("buys.yaml") == []
-        assert "missingFlowName" not in codes(saved(editor))
+        assert "missingFlowName" not in codes(save_and_check(editor))
 
 
-def test_a_server_that_does_not_answer_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_unreachable_server_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     from stepflow_cli.lsp.cursor import DocumentText
     from stepflow_cli.lsp.document_analysis import ServerChecker, analyze_document
 
     checks, analysis = ServerChecker(), analyze_document("buys.yaml", DocumentText(FLOW), CheckRules())
     checks.url = "http://127.0.0.1:9"
     assert [checks.check_flow(analysis) for _ in range(3)] == [None] * 3
-    [said] = caplog.messages
-    assert said.startswith("the server does not check saved flows: ")
+    [message] = caplog.messages
+    assert message.startswith("the server does not check saved flows: ")
     checks.url = "nonsense"
     assert checks.check_flow(analysis) is None
     assert len(caplog.messages) == 2
@@ -90,19 +90,19 @@ def test_a_server_that_does_not_answer_is_logged_once(caplog: pytest.LogCaptureF
     assert len(caplog.messages) == 2
 
 
-def test_a_project_names_no_server_and_starts_none(stepflow: Stepflow, tmp_path: Path) -> None:
+def test_project_files_cannot_choose_or_start_a_server(stepflow: Stepflow, tmp_path: Path) -> None:
     """Opening and saving the files of a cloned project connects to nothing and starts nothing."""
     folder = stepflow.folder
     (folder / ".git").mkdir()
-    mark = tmp_path / "started"
+    marker = tmp_path / "started"
     (folder / "stepflow-config.yml").write_text(
-        f"plugins:\n  evil: {{type: mcp, command: touch, args: [{mark}]}}\nroutes:\n  /shop: [{{plugin: evil}}]\n"
+        f"plugins:\n  evil: {{type: mcp, command: touch, args: [{marker}]}}\nroutes:\n  /shop: [{{plugin: evil}}]\n"
     )
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(0)
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        for facts in (f'url = "{url}"', f'server = "{url}"', f'[profiles.a]\nurl = "{url}"', 'command = "touch x"'):
-            (folder / "stepflow.toml").write_text(f"{facts}\n")
+        for settings in (f'url = "{url}"', f'server = "{url}"', f'[profiles.a]\nurl = "{url}"', 'command = "touch x"'):
+            (folder / "stepflow.toml").write_text(f"{settings}\n")
             editor = Editor(folder, stepflow.environment)
             try:
                 editor.open("buys.yaml", FLOW)
@@ -118,4 +118,4 @@ def test_a_project_names_no_server_and_starts_none(stepflow: Stepflow, tmp_path:
             assert editor.save("buys.yaml") == []
         with pytest.raises(BlockingIOError):
             listener.accept()
-    assert not mark.exists()
+    assert not marker.exists()

@@ -1,10 +1,10 @@
-"""Writing flows in an editor: what a person wants is among the first completions, and fixes leave a valid flow."""
+"""While a flow is written, the right completion is among the first ones, and quick fixes make it valid."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.cli.lsp.client import Editor, Json, applied
+from tests.cli.lsp.client import Editor, Json, apply_edits
 
 _HEAD = """\
 name: greet
@@ -23,25 +23,25 @@ steps:
 _STEP = "  - id: keep\n    component: /builtin/put_blob\n"
 _WHOLE = f"{_HEAD}output: {{$step: ask}}\n"
 _CASE = "test:\n  cases:\n    - name: one\n      input: {question: hi}\n"
-_SHOWN = 5
+_MAX_SHOWN = 5
 WHOLE = {"start": {"line": 0, "character": 0}, "end": {"line": 999, "character": 0}}
 
 
-def shown(editor: Editor, name: str, text: str) -> list[str]:
-    """Return the first completions at the mark ‸ that an editor shows: those with the characters typed, in order."""
-    at = text.index("‸")
+def shown_completions(editor: Editor, name: str, text: str) -> list[str]:
+    """Return the first completions that an editor shows at the mark ‸, filtered by the characters typed before it."""
+    offset = text.index("‸")
     editor.open(name, text.replace("‸", ""))
-    items: list[Json] = editor.at("completion", name, at)["items"]
+    items: list[Json] = editor.request_at("completion", name, offset)["items"]
     items.sort(key=lambda each: each["sortText"])
     start = {each["textEdit"]["range"]["start"]["character"] for each in items}
-    line = text[text.rfind("\n", 0, at) + 1 : at]
+    line = text[text.rfind("\n", 0, offset) + 1 : offset]
     typed = line[min(start, default=0) :].lower()
 
     def has_typed(label: str) -> bool:
         letters = iter(label.lower())
         return all(letter in letters for letter in typed)
 
-    return [each["label"] for each in items if has_typed(each["filterText"])][:_SHOWN]
+    return [each["label"] for each in items if has_typed(each["filterText"])][:_MAX_SHOWN]
 
 
 @pytest.mark.parametrize(
@@ -79,9 +79,9 @@ def shown(editor: Editor, name: str, text: str) -> list[str]:
         (f"{_WHOLE}{_CASE}      output: {{outcome: ‸", ["success", "failed"]),
     ],
 )  # fmt: skip
-def test_what_is_wanted_is_in_the_first_five(editor: Editor, text: str, wanted: list[str]) -> None:
-    found = shown(editor, "session.yaml", text)
-    assert [each for each in wanted if each not in found] == [], found
+def test_expected_completions_are_in_the_first_five(editor: Editor, text: str, expected: list[str]) -> None:
+    labels = shown_completions(editor, "session.yaml", text)
+    assert [each for each in expected if each not in labels] == [], labels
 
 
 @pytest.mark.parametrize(
@@ -107,32 +107,32 @@ def test_what_is_wanted_is_in_the_first_five(editor: Editor, text: str, wanted: 
         (_CASE, _CASE + "      output: {result: 1}\n"),
     ],
 )  # fmt: skip
-def test_a_quick_fix_leaves_a_valid_flow(editor: Editor, right: str, wrong: str) -> None:
-    """The first fix of the first diagnostic makes the flow valid, where the text of the diagnostic states an edit."""
+def test_first_quick_fix_makes_the_flow_valid(editor: Editor, right: str, wrong: str) -> None:
+    """Each of these diagnostics suggests an edit, so its first fix applies that edit."""
     whole = _WHOLE + _CASE
     assert right in whole
     text = whole.replace(right, wrong, 1)
     name, uri = "fixed.yaml", editor.uri("fixed.yaml")
     editor.open(name, text)
     assert [each for each in editor.diagnostics(name) if each["severity"] < 3]
-    actions = editor.about("codeAction", name, range=WHOLE, context={"diagnostics": []})
-    new = applied(text, actions[0]["edit"]["changes"][uri])
+    actions = editor.request_for("codeAction", name, range=WHOLE, context={"diagnostics": []})
+    new = apply_edits(text, actions[0]["edit"]["changes"][uri])
     editor.replace(name, new)
     assert [each for each in editor.diagnostics(name) if each["severity"] < 3] == [], (actions[0]["title"], new)
 
 
-def test_a_flow_that_is_written_by_completions(editor: Editor) -> None:
-    """From the empty file on: the snippet of a flow, another step, a test case; nothing is wrong at the end."""
+def test_completions_can_write_a_whole_flow(editor: Editor) -> None:
+    """Starting from an empty file, add a flow snippet, another step and a test case; the result is valid."""
     name = "written.yaml"
     uri = editor.uri(name)
     editor.open(name, "")
     editor.accept(name, 0, "flow")
-    # Completions may be those of the text before; this waits until the new step is known.
-    assert len(editor.about("documentSymbol", name)) == 2
+    # Completions may still use the previous text: wait until the server has analyzed the new step.
+    assert len(editor.request_for("documentSymbol", name)) == 2
     at = editor.texts[uri].index("output:")
     editor.edit(name, at, at, "  - \n")
     editor.accept(name, at + 4, "id")
-    assert len(editor.about("documentSymbol", name)) == 3
+    assert len(editor.request_for("documentSymbol", name)) == 3
     at = editor.texts[uri].index("input: \n", at) + len("input: ")
     editor.accept(name, at, "{$step: ask}")
     at = editor.texts[uri].rindex("output: ") + len("output: ")
@@ -143,4 +143,4 @@ def test_a_flow_that_is_written_by_completions(editor: Editor) -> None:
     editor.accept(name, at, "question")
     editor.edit(name, at + len("question: "), at + len("question: "), "hi")
     assert [each["message"] for each in editor.diagnostics(name) if each["severity"] < 3] == []
-    assert [each["name"] for each in editor.about("documentSymbol", name)] == ["ask", "name", "output", "usual"]
+    assert [each["name"] for each in editor.request_for("documentSymbol", name)] == ["ask", "name", "output", "usual"]

@@ -1,4 +1,4 @@
-"""Agents of the tests: flows, the server of tools in this process, and the official client."""
+"""Flows for the tests, and helpers to serve them in this process and connect with the official client."""
 
 from __future__ import annotations
 
@@ -64,8 +64,7 @@ SECRETIVE = {
 }
 
 
-def write(folder: Path, *flows: Mapping[str, Any]) -> Path:
-    """Write flows into a folder."""
+def write_flows(folder: Path, *flows: Mapping[str, Any]) -> Path:
     folder.mkdir(exist_ok=True)
     for flow in flows:
         (folder / f"{flow['name']}.json").write_text(json.dumps(flow))
@@ -74,38 +73,38 @@ def write(folder: Path, *flows: Mapping[str, Any]) -> Path:
 
 @asynccontextmanager
 async def serving(url: str, folder: Path, *, var: tuple[str, ...] = (), **options: Any) -> AsyncIterator[AgentServer]:
-    """Serve the flows of a folder, on a server."""
+    """Serve the flows of a folder as tools that run on the server at `url`."""
     from stepflow_cli.mcp.transports import ServiceOptions, load_flow_catalog, open_agent_server
 
     options["bounds"] = AgentLimits(**options.get("bounds", {}))
     service = ServiceOptions([str(folder)], RunValues(single_variables=var), **options)
     with connect(ServerOptions(url=url, default="server")) as target, target.history.recording_runs():
         catalog = load_flow_catalog(service)
-        async with open_agent_server(target, service, catalog) as made:
-            yield made
+        async with open_agent_server(target, service, catalog) as agent_server:
+            yield agent_server
 
 
 @asynccontextmanager
 async def agent(url: str, folder: Path, mode: str = "legacy", **options: Any) -> AsyncIterator[Client]:
-    """An agent that is connected to what `serving` serves."""
+    """Connect the official client to the agent server of `serving`."""
     from mcp import Client
 
-    async with serving(url, folder, **options) as made, Client(made.protocol, mode=mode) as client:
+    async with serving(url, folder, **options) as agent_server, Client(agent_server.protocol, mode=mode) as client:
         yield client
 
 
 def protocol_error(match: str | None = None) -> pytest.RaisesExc[Exception]:
-    """Expect an error of the protocol."""
+    """Expect an MCP protocol error."""
     from mcp.shared.exceptions import MCPError
 
     return pytest.raises(MCPError, match=match)
 
 
 def text_of(result: CallToolResult) -> str:
-    """Return what a model reads."""
+    """Return the text content of a tool result, which is the part that a model reads."""
     return "\n".join(each.text for each in result.content if each.type == "text")
 
 
-def run_of(result: CallToolResult) -> str:
-    """Return the id of the run that an answer names."""
+def run_id_of(result: CallToolResult) -> str:
+    """Return the run ID in a tool result."""
     return str(result.structured_content["run_id"])

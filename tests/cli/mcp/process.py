@@ -13,7 +13,7 @@ TOKEN = "a-token-of-the-test"
 
 
 class Process:
-    """The command, and its protocol as lines of JSON."""
+    """A `stepflow mcp serve` process that exchanges JSON-RPC messages, one per line."""
 
     def __init__(self, arguments: list[str], stepflow: Stepflow, token: str = TOKEN) -> None:
         self.process = subprocess.Popen(
@@ -39,26 +39,26 @@ class Process:
         return message
 
     def begin(self, version: str = "2025-06-18") -> dict[str, Any]:
-        """Open a connection, and return what the server says of itself."""
+        """Initialize the session and return the server's response."""
         info = {"name": "raw", "version": "1"}
-        said = self.request("initialize", 0, protocolVersion=version, capabilities={"roots": {}}, clientInfo=info)
+        response = self.request("initialize", 0, protocolVersion=version, capabilities={"roots": {}}, clientInfo=info)
         self.send("notifications/initialized")
-        return said
+        return response
 
     def request(self, method: str, id: int, **params: Any) -> dict[str, Any]:
         self.send(method, id, **params)
-        answer = self.read()
-        assert answer["id"] == id
-        return answer["result"]  # type: ignore[no-any-return]
+        response = self.read()
+        assert response["id"] == id
+        return response["result"]  # type: ignore[no-any-return]
 
     def call(self, id: int, name: str, **arguments: Any) -> dict[str, Any]:
         return self.request("tools/call", id, name=name, arguments=arguments)
 
     def url(self) -> str:
-        """Return the URL that it prints."""
+        """Wait for the printed URL and return it."""
         assert self.process.stderr is not None
         for line in self.process.stderr:
-            if found := re.search(r"http://\S+/mcp", line):
+            if match := re.search(r"http://\S+/mcp", line):
                 self.process.stderr.readline()
-                return found[0]
+                return match[0]
         raise AssertionError(f"it has printed no URL, and ended with {self.process.wait()}")

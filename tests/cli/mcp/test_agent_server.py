@@ -1,4 +1,4 @@
-"""The tools, resources and prompts of `stepflow mcp serve`, with the official client, in memory."""
+"""Tools, resources and prompts of the agent server, used by the official client in memory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from stepflow_client import SyncStepflowClient
 
-from tests.cli.mcp.agents import GREET, SLOW, agent, protocol_error, run_of, serving, text_of, write
+from tests.cli.mcp.agents import GREET, SLOW, agent, protocol_error, run_id_of, serving, text_of, write_flows
 
 pytestmark = pytest.mark.anyio
 OTHERS = [pytest.param(each, marks=pytest.mark.exhaustive) for each in ("2025-11-25", "2026-07-28")]
@@ -48,9 +48,9 @@ async def test_old_and_new_protocol_versions_work(
         assert len((await client.list_tools()).tools) == 7
 
 
-async def test_wrong_arguments_are_answered_in_words_that_help(url: str, folder: Path, mode: str) -> None:
+async def test_wrong_arguments_get_a_helpful_message(url: str, folder: Path, mode: str) -> None:
     async with agent(url, folder, mode) as client:
-        for name, arguments, said in (
+        for name, arguments, message in (
             ("greet", {"wo": "Ada"}, "- wo: unknown field 'wo'; did you mean 'who'?"),
             ("greet", {"who": 7}, "- who: the schema expects string, not integer (got 7)"),
             ("slow", {"mms": 1}, "- mms: unknown field 'mms'; did you mean 'ms'?"),
@@ -61,75 +61,78 @@ async def test_wrong_arguments_are_answered_in_words_that_help(url: str, folder:
         ):
             result = await client.call_tool(name, arguments)
             assert result.is_error
-            assert said in text_of(result)
+            assert message in text_of(result)
 
 
-async def test_a_long_run_is_answered_with_a_handle(url: str, folder: Path, mode: str) -> None:
-    seen: list[tuple[float, float | None, str | None]] = []
+async def test_long_run_returns_its_run_id_to_wait_for(url: str, folder: Path, mode: str) -> None:
+    progress_reports: list[tuple[float, float | None, str | None]] = []
 
     async def progress(done: float, total: float | None, message: str | None) -> None:
-        seen.append((done, total, message))
+        progress_reports.append((done, total, message))
 
     async with agent(url, folder, mode, bounds={"max_wait": 0.8}) as client:
         tool = next(each for each in (await client.list_tools()).tools if each.name == "slow")
         started = await client.call_tool("slow", {"ms": 1_500}, progress_callback=progress)
         assert not started.is_error
         assert started.structured_content["status"] == "running"
-        assert f"Call wait_run with run_id {run_of(started)}" in text_of(started)
+        assert f"Call wait_run with run_id {run_id_of(started)}" in text_of(started)
         Draft202012Validator(tool.output_schema).validate(started.structured_content)
-        # In memory, the newest protocol version has no place for the token that asks for progress.
-        assert bool(seen) is (mode == "legacy")
-        assert [each[0] for each in seen] == sorted({each[0] for each in seen})
-        assert {each[1] for each in seen} <= {2}
-        while (done := await client.call_tool("wait_run", {"run_id": run_of(started)})).structured_content[
+        # In memory, the newest protocol version cannot carry a progress token.
+        assert bool(progress_reports) is (mode == "legacy")
+        assert [each[0] for each in progress_reports] == sorted({each[0] for each in progress_reports})
+        assert {each[1] for each in progress_reports} <= {2}
+        while (done := await client.call_tool("wait_run", {"run_id": run_id_of(started)})).structured_content[
             "status"
         ] == "running":
             pass
         assert done.structured_content["output"]["duration_ms"] == 1_500
-        assert (await client.call_tool("get_run", {"run_id": run_of(started)})).structured_content == (
+        assert (await client.call_tool("get_run", {"run_id": run_id_of(started)})).structured_content == (
             done.structured_content
         )
 
 
-async def test_a_failed_run_is_diagnosed_and_repeated(url: str, folder: Path, mode: str) -> None:
+async def test_failed_run_is_diagnosed_and_rerun(url: str, folder: Path, mode: str) -> None:
     async with agent(url, folder, mode, tools=["runs", "diagnose"]) as client:
         failed = await client.call_tool("broken", {"order": {"card": "4111"}})
         assert failed.is_error
-        assert f"Call diagnose_run with run_id {run_of(failed)}" in text_of(failed)
-        told = text_of(await client.call_tool("diagnose_run", {"run_id": run_of(failed)}))
-        assert "Cause: step charge, component /builtin/noop" in told
-        assert '"id": 7' in told
-        assert "from_step charge" in told
+        assert f"Call diagnose_run with run_id {run_id_of(failed)}" in text_of(failed)
+        diagnosis = text_of(await client.call_tool("diagnose_run", {"run_id": run_id_of(failed)}))
+        assert "Cause: step charge, component /builtin/noop" in diagnosis
+        assert '"id": 7' in diagnosis
+        assert "from_step charge" in diagnosis
         again = await client.call_tool(
-            "rerun", {"run_id": run_of(failed), "from_step": "charge", "input": {"order": {"card": {"number": "4111"}}}}
+            "rerun",
+            {"run_id": run_id_of(failed), "from_step": "charge", "input": {"order": {"card": {"number": "4111"}}}},
         )
         assert not again.is_error, text_of(again)
         assert again.structured_content["output"] == {"card": "4111", "id": 7}
-        wrong = await client.call_tool("rerun", {"run_id": run_of(failed), "input": {"order": 7}})
+        wrong = await client.call_tool("rerun", {"run_id": run_id_of(failed), "input": {"order": 7}})
         assert "- order: the schema expects object" in text_of(wrong)
         missing = await client.call_tool("broken", {"order": {}})
         assert "- order: the required field 'card' is missing; add card: ..." in text_of(missing)
         fixed = {"charge": {"value": {"input": 1}}}
-        other = await client.call_tool("rerun", {"run_id": run_of(failed), "input": {"order": {}}, "overrides": fixed})
+        other = await client.call_tool(
+            "rerun", {"run_id": run_id_of(failed), "input": {"order": {}}, "overrides": fixed}
+        )
         assert other.structured_content["output"] == 1
 
 
-async def test_only_tools_that_are_offered_are_named(url: str, folder: Path) -> None:
+async def test_messages_mention_only_available_tools(url: str, folder: Path) -> None:
     async with agent(url, folder, tools=["get_run"], bounds={"max_wait": 0.2, "runs": 1}) as client:
         started = await client.call_tool("slow", {"ms": 8_000})
-        assert started.structured_content["next"] == f"Call get_run with run_id {run_of(started)} for its state."
+        assert started.structured_content["next"] == f"Call get_run with run_id {run_id_of(started)} for its state."
         assert "list_runs" not in (client.instructions or "")
         refused = text_of(await client.call_tool("slow", {"ms": 1}))
         assert refused == "1 runs are in progress, which is the maximum"
 
 
-async def test_a_repeated_rerun_runs_once(url: str, folder: Path) -> None:
+async def test_repeated_rerun_starts_one_run(url: str, folder: Path) -> None:
     async with agent(url, folder, tools=["runs", "diagnose", "run_flow_text"]) as client:
-        run_id = run_of(await client.call_tool("greet", {"who": "Ada"}))
+        run_id = run_id_of(await client.call_tool("greet", {"who": "Ada"}))
         again = {"rerun": {"run_id": run_id}, "run_flow_text": {"flow": json.dumps(GREET), "input": {"who": "Eve"}}}
         for name, arguments in again.items():
             meta: Any = {"org.stepflow/idempotency-key": f"key of {name}"}
-            first, second = [run_of(await client.call_tool(name, arguments, meta=meta)) for _ in range(2)]
+            first, second = [run_id_of(await client.call_tool(name, arguments, meta=meta)) for _ in range(2)]
             assert first == second != run_id
         wrong = await client.call_tool("run_flow_text", {"flow": json.dumps(GREET), "input": {"wo": "Eve"}})
         assert "- wo: unknown field 'wo'; did you mean 'who'?" in text_of(wrong)
@@ -139,7 +142,7 @@ async def test_agents_see_only_runs_of_agents(url: str, folder: Path) -> None:
     with SyncStepflowClient(url) as other:
         foreign = other.submit(GREET, {"who": "Bob"})
     async with agent(url, folder) as client:
-        own = run_of(await client.call_tool("greet", {"who": "Ada"}))
+        own = run_id_of(await client.call_tool("greet", {"who": "Ada"}))
         listed = text_of(await client.call_tool("list_runs", {}))
         assert own in listed
         assert foreign not in listed
@@ -165,13 +168,13 @@ async def test_large_outputs_are_linked_and_read_in_pages(url: str, folder: Path
             pages.append(content.text)  # type: ignore[union-attr]
             uri = (content.meta or {}).get("org.stepflow/next", "")
         assert json.loads("".join(pages)) == {"text": long}
-        page = text_of(await client.call_tool("get_run", {"run_id": run_of(result), "offset": 60_000}))
+        page = text_of(await client.call_tool("get_run", {"run_id": run_id_of(result), "offset": 60_000}))
         assert "characters 60,000 to 70,012 of 70,012" in page
 
 
 async def test_flows_runs_and_reports_are_resources(url: str, folder: Path, mode: str) -> None:
     async with agent(url, folder, mode) as client:
-        run_id = run_of(await client.call_tool("greet", {"who": "Ada"}))
+        run_id = run_id_of(await client.call_tool("greet", {"who": "Ada"}))
         listed = [str(each.uri) for each in (await client.list_resources()).resources]
         assert listed == [f"stepflow://flows/{name}" for name in ("broken", "greet", "slow")] + [
             f"stepflow://runs/{run_id}"
@@ -212,16 +215,19 @@ async def test_changed_files_change_the_tools(url: str, folder: Path, mode: str)
         if type(message).__name__ == "ToolListChangedNotification":
             changed.set()
 
-    async with serving(url, folder) as made, Client(made.protocol, mode=mode, message_handler=note) as client:
+    async with (
+        serving(url, folder) as agent_server,
+        Client(agent_server.protocol, mode=mode, message_handler=note) as client,
+    ):
         assert client.server_capabilities.tools is not None
         assert client.server_capabilities.tools.list_changed
         if mode == "legacy":
-            write(folder, {**SLOW, "name": "new"})
+            write_flows(folder, {**SLOW, "name": "new"})
             with anyio.fail_after(60):
                 await changed.wait()
         else:
             async with client.listen(tools_list_changed=True) as events:
-                write(folder, {**SLOW, "name": "new"})
+                write_flows(folder, {**SLOW, "name": "new"})
                 with anyio.fail_after(60):
                     await anext(aiter(events))
         names = [tool.name for tool in (await client.list_tools()).tools]
@@ -230,7 +236,7 @@ async def test_changed_files_change_the_tools(url: str, folder: Path, mode: str)
         assert (await client.call_tool("greet", {"who": "Ada"})).structured_content["status"] == "completed"
 
 
-async def test_authors_check_flows_and_run_them_only_if_that_is_named(url: str, folder: Path) -> None:
+async def test_author_tools_check_flows_and_run_flow_text_is_separate(url: str, folder: Path) -> None:
     text = json.dumps({**GREET, "output": {"$step": "b"}})
     async with agent(url, folder, tools=["author"]) as client:
         names = [tool.name for tool in (await client.list_tools()).tools]

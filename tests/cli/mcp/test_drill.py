@@ -1,4 +1,4 @@
-"""Two agents call the flows of one server while it and they are killed: no response says anything false about a run."""
+"""While the server and two agents are repeatedly killed, no response is wrong about a run."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ import pytest
 from stepflow_client import SyncStepflowClient
 
 from tests.cli.command import Stepflow
-from tests.cli.mcp.agents import write
+from tests.cli.mcp.agents import write_flows
 from tests.cli.mcp.process import Process
 from tests.durable import DurableServer
 from tests.fault_proxy import FaultProxy, Script
 
 pytestmark = [pytest.mark.exhaustive, pytest.mark.timeout(500)]
 CALLS = 200
-"""The calls of each agent."""
+"""Number of calls per agent."""
 
 FIELDS = {"who": {"type": "string"}, "ms": {"type": "integer", "minimum": 0}, "note": {"type": "string"}}
 NAP = {
@@ -59,13 +59,13 @@ WRONG: list[tuple[str, Callable[[str], dict[str, Any]], str]] = [
     ("wait_run", lambda who: {"run": who}, "did you mean 'run_id'?"),
     ("get_run", lambda who: {"run_id": who}, "a run ID must be a UUID"),
 ]
-"""Calls that start nothing, and what their response says."""
+"""Invalid calls, with a part of the expected message."""
 SCRIPTS = [Script(cut_answer=0), Script(cut_answer=60, reset=True), Script(refuse=True), Script(cut_request=40)]
 
 
 @dataclass
-class Said:
-    """A response, and what it is about."""
+class Response:
+    """A response to a tool call."""
 
     name: str
     who: str
@@ -83,51 +83,51 @@ class Said:
 
 @dataclass
 class Agent:
-    """An agent, whose process is killed now and then."""
+    """An agent whose process is killed now and then."""
 
     number: int
     start: Callable[[], Process]
-    said: list[Said] = field(default_factory=list)
+    responses: list[Response] = field(default_factory=list)
 
     def work(self) -> None:
-        chance = random.Random(self.number)
-        process, known = self._started(), list[str]()
+        rng = random.Random(self.number)
+        process, run_ids = self._start_process(), list[str]()
         for number in range(CALLS):
-            # No other call has this text, so it tells which runs a call has started.
+            # This text is unique to the call, so it identifies the run that the call started.
             who = f"agent{self.number}-{number}"
-            name, arguments = self._call(chance, who, known)
+            name, arguments = self._call(rng, who, run_ids)
             process.send("tools/call", number + 1, name=name, arguments=arguments)
-            if chance.random() < 0.03:
-                time.sleep(chance.random() / 20)
+            if rng.random() < 0.03:
+                time.sleep(rng.random() / 20)
                 process.process.kill()
                 process.process.communicate()
-                process = self._started()
-                self.said.append(Said(name, who, None))
+                process = self._start_process()
+                self.responses.append(Response(name, who, None))
                 continue
-            answer = process.read()
-            assert answer["id"] == number + 1
-            self.said.append(Said(name, who, answer["result"]))
-            if run_id := self.said[-1].facts.get("run_id"):
-                known.append(run_id)
+            message = process.read()
+            assert message["id"] == number + 1
+            self.responses.append(Response(name, who, message["result"]))
+            if run_id := self.responses[-1].facts.get("run_id"):
+                run_ids.append(run_id)
         process.process.communicate()
 
-    def _started(self) -> Process:
+    def _start_process(self) -> Process:
         process = self.start()
         process.begin()
         return process
 
-    def _call(self, chance: random.Random, who: str, known: list[str]) -> tuple[str, dict[str, Any]]:
-        kind = chance.random()
+    def _call(self, rng: random.Random, who: str, run_ids: list[str]) -> tuple[str, dict[str, Any]]:
+        kind = rng.random()
         if kind < 0.3:
-            name, wrong, _ = chance.choice(WRONG)
+            name, wrong, _ = rng.choice(WRONG)
             return name, wrong(who)
-        if kind < 0.7 or not known:
-            # Half of the naps take longer than a call waits.
-            return "nap", {"who": who, "ms": chance.choice([1, 5, 1_500])}
+        if kind < 0.7 or not run_ids:
+            # The longest nap takes longer than a call waits.
+            return "nap", {"who": who, "ms": rng.choice([1, 5, 1_500])}
         if kind < 0.75:
             return "trouble", {"who": who, "note": "none"}
-        name = chance.choice(["wait_run", "wait_run", "get_run", "cancel_run", "diagnose_run", "rerun"])
-        return name, {"run_id": chance.choice(known[-5:])}
+        name = rng.choice(["wait_run", "wait_run", "get_run", "cancel_run", "diagnose_run", "rerun"])
+        return name, {"run_id": rng.choice(run_ids[-5:])}
 
 
 @pytest.fixture
@@ -139,17 +139,17 @@ def durable(tmp_path: Path) -> Iterator[DurableServer]:
     server.kill()
 
 
-def test_nothing_false_is_said_about_a_run(stepflow: Stepflow, durable: DurableServer, tmp_path: Path) -> None:
-    folder, over, chance = write(tmp_path / "flows", NAP, TROUBLE), threading.Event(), random.Random(7)
-    with FaultProxy(durable.url, lambda _: chance.choice(SCRIPTS) if chance.random() < 0.08 else Script()) as proxy:
+def test_no_response_is_wrong_about_a_run(stepflow: Stepflow, durable: DurableServer, tmp_path: Path) -> None:
+    folder, stopped, rng = write_flows(tmp_path / "flows", NAP, TROUBLE), threading.Event(), random.Random(7)
+    with FaultProxy(durable.url, lambda _: rng.choice(SCRIPTS) if rng.random() < 0.08 else Script()) as proxy:
         options = ["--url", proxy.url, "--max-wait", "1", "--tools", "runs,diagnose", "--max-rate", "1000"]
         agents = [Agent(number, lambda: Process([str(folder), *options], stepflow)) for number in (1, 2)]
 
         def break_server() -> int:
             times = 0
-            while not over.wait(8):
+            while not stopped.wait(8):
                 durable.kill()
-                over.wait(0.5)
+                stopped.wait(0.5)
                 durable.start()
                 durable.wait_ready()
                 times += 1
@@ -161,12 +161,12 @@ def test_nothing_false_is_said_about_a_run(stepflow: Stepflow, durable: DurableS
             try:
                 [work.result() for work in works]
             finally:
-                over.set()
+                stopped.set()
             assert kills.result() >= 1
-    said = [each for agent in agents for each in agent.said]
-    assert len(said) == 2 * CALLS
+    responses = [each for agent in agents for each in agent.responses]
+    assert len(responses) == 2 * CALLS
     with SyncStepflowClient(durable.url) as client:
-        check(said, client)
+        check_responses(responses, client)
 
 
 STARTED_NOTHING = "No run was started"
@@ -175,15 +175,15 @@ ALLOWED = {
     "cancel_run": ("is already completed", "is already failed", "is already cancelled"),
     "rerun": ("has not ended yet",),
 }
-"""Refusals of right calls, which depend on the state of the run."""
+"""Expected refusals of valid calls, which depend on the state of the run."""
 
 
-def check(said: list[Said], client: SyncStepflowClient) -> None:
-    """Compare what was said with the runs of the server."""
+def check_responses(responses: list[Response], client: SyncStepflowClient) -> None:
+    """Compare the responses with the runs on the server."""
     runs = {run.run_id: run.status.value for run in client.list_runs(limit=100_000).runs}
     started = {str(each["who"]) for run_id in runs for each in client.get_run_arguments(run_id).inputs or ()}
-    counts = Counter(each.facts.get("status", "refused") for each in said if each.result is not None)
-    for each in said:
+    counts = Counter(each.facts.get("status", "refused") for each in responses if each.result is not None)
+    for each in responses:
         if each.result is None:
             continue
         if (run_id := each.facts.get("run_id")) is not None:
@@ -200,7 +200,7 @@ def check(said: list[Said], client: SyncStepflowClient) -> None:
             named = re.match(r"The state of run (\S+) is unknown", each.text)
             assert is_nothing or UNCERTAIN in each.text or (named and named[1] in runs), each
         else:
-            # Nothing is said about the run: it could not be read.
+            # The run could not be read, so the response makes no claim about it.
             assert "the connection to" in each.text or "did not respond" in each.text, each
-    # The drill has seen each kind of response.
+    # Every kind of response has occurred.
     assert {"completed", "running", "failed", "refused"} <= counts.keys(), counts

@@ -99,7 +99,7 @@ def test_requests_of_the_run_page(failed: str, counter: Counter, start_ui: Start
 
 
 async def test_requests_of_the_diagnose_tool(failed: str, counter: Counter, tmp_path: Path) -> None:
-    folder = agents.write(tmp_path / "tools", agents.GREET)
+    folder = agents.write_flows(tmp_path / "tools", agents.GREET)
     async with agents.agent(counter.gateway.url, folder, tools=["diagnose"], all_runs=True) as agent:
         counter.paths.clear()
         answer = await agent.call_tool("diagnose_run", {"run_id": failed})

@@ -475,7 +475,7 @@ def test_all_views_agree_with_the_client(world: World) -> None:
 
 
 async def test_diagnose_tool_agrees_with_the_client(world: World) -> None:
-    folder = agents.write(world.folder / "tools", agents.GREET)
+    folder = agents.write_flows(world.folder / "tools", agents.GREET)
     url = world.stepflow.environment["STEPFLOW_URL"]
     wrong = []
     async with agents.agent(url, folder, tools=["diagnose"], all_runs=True) as agent:
