@@ -104,8 +104,8 @@ def test_keys_of_steps_are_completed(editor: Editor, name: str) -> None:
                 assert {"component", "onError", "mustExecute"} - {*step.node.items} <= {*labels}
                 assert "id" not in labels
                 assert "component" in complete_prefix(
-                    editor, name, start, end, prefix, is_cut=not model.root.at("steps").is_flow
-                )  # type: ignore[union-attr]
+                    editor, name, start, end, prefix, is_cut=not model.root.at("steps").is_flow  # type: ignore[union-attr]
+                )
 
 
 @pytest.mark.parametrize(
@@ -302,7 +302,7 @@ def test_variables_are_renamed_in_paths(editor: Editor) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "where", "new", "written"),
+    ("name", "where", "new", "expected"),
     [
         ("plain.yaml", "ask", "true", ['id: "true"', '{$step: "true", path: $.messages}']),
         ("plain.yaml", "ask", "1e3", ['id: "1e3"']),

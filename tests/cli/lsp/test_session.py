@@ -45,7 +45,7 @@ def shown_completions(editor: Editor, name: str, text: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("text", "wanted"),
+    ("text", "expected"),
     [
         ("‸", ["flow", "name", "steps"]),
         ("st‸", ["steps"]),

@@ -236,7 +236,7 @@ def test_nested_objects_lists_and_formats() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "where", "words"),
+    ("change", "field", "message"),
     [
         ({"count": "50"}, "count", "at most 10"),
         ({"code": "ab"}, "code", "at least 3 characters"),

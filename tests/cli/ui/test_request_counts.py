@@ -60,7 +60,7 @@ def failed(server: str, stepflow: Stepflow) -> str:
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "most"),
+    ("command", "code", "max_requests"),
     [
         ("runs get RUN", 0, 5),
         ("runs steps RUN", 0, 5),
