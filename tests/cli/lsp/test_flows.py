@@ -104,7 +104,12 @@ def test_keys_of_steps_are_completed(editor: Editor, name: str) -> None:
                 assert {"component", "onError", "mustExecute"} - {*step.node.items} <= {*labels}
                 assert "id" not in labels
                 assert "component" in complete_prefix(
-                    editor, name, start, end, prefix, is_cut=not model.root.at("steps").is_flow  # type: ignore[union-attr]
+                    editor,
+                    name,
+                    start,
+                    end,
+                    prefix,
+                    is_cut=not model.root.at("steps").is_flow,  # type: ignore[union-attr]
                 )
 
 
