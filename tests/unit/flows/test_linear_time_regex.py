@@ -76,6 +76,11 @@ def test_a_text_that_is_too_long_or_no_unicode_is_not_checked() -> None:
     assert [largest.is_found_in("b" * length) for length in (1_000, 1_001)] == [False, True]
 
 
+def test_the_length_of_a_pattern_includes_its_repetitions() -> None:
+    patterns = [compile_linear(text) for text in ("a{0}", "a{1}", "a{0,1}", "a{2,5}", "(ab){3}c?")]
+    assert [pattern and pattern.length for pattern in patterns] == [1, 1, 1, 5, 8]
+
+
 def test_properties_whose_names_match_a_pattern_have_its_schema() -> None:
     schema = {
         "properties": {"a": True},
