@@ -1,22 +1,22 @@
-"""Components with schemas of every kind, as `components lock` writes them."""
+"""Components with many kinds of schemas, in the format of `components lock`."""
 
 from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["COMPONENTS", "many"]
+__all__ = ["COMPONENTS", "large_components"]
 
 _TEXT = {"type": "string"}
-_WHOLE = {"type": "integer"}
+_INTEGER = {"type": "integer"}
 
 
 def _object(required: str = "", **properties: Any) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": required.split()}
 
 
-def _component(path: str, given: Any, returned: Any, description: str | None = None) -> dict[str, Any]:
+def _component(path: str, input_schema: Any, output_schema: Any, description: str | None = None) -> dict[str, Any]:
     name = path.lstrip("/").partition("/")[2]
-    schemas = {"input_schema": given, "output_schema": returned}
+    schemas = {"input_schema": input_schema, "output_schema": output_schema}
     return {"name": name, "path": path, "plugin": "p", "description": description, **schemas}
 
 
@@ -27,7 +27,7 @@ _MESSAGE = {
 }
 _DEFS: dict[str, Any] = {
     "$defs": {
-        "Node": _object("value", value=_WHOLE, children={"type": "array", "items": {"$ref": "#/$defs/Node"}}),
+        "Node": _object("value", value=_INTEGER, children={"type": "array", "items": {"$ref": "#/$defs/Node"}}),
         "Json": {
             "anyOf": [
                 _TEXT,
@@ -38,14 +38,14 @@ _DEFS: dict[str, Any] = {
         },
     }
 }
-_PAIR = {"type": "array", "prefixItems": [_TEXT, _WHOLE], "minItems": 2, "maxItems": 2}
-_ODD = {"class": _TEXT, "x-y": _WHOLE, "from": _TEXT, "__dunder": _TEXT, "ünï": _TEXT, "1st": _TEXT, "list": _TEXT}
+_PAIR = {"type": "array", "prefixItems": [_TEXT, _INTEGER], "minItems": 2, "maxItems": 2}
+_ODD = {"class": _TEXT, "x-y": _INTEGER, "from": _TEXT, "__dunder": _TEXT, "ünï": _TEXT, "1st": _TEXT, "list": _TEXT}
 
 COMPONENTS = [
     _component(
         "/shop/price",
         _object(
-            "sku", sku=_TEXT, qty={**_WHOLE, "default": 1, "description": "How many."}, to=_object("city", city=_TEXT)
+            "sku", sku=_TEXT, qty={**_INTEGER, "default": 1, "description": "How many."}, to=_object("city", city=_TEXT)
         ),
         _object(
             "eur tags lines",
@@ -89,8 +89,8 @@ COMPONENTS = [
         _object("a", a={"oneOf": [_MESSAGE, _TEXT]}),
     ),
     _component("/x/import", _object(), _object()),
-    _component("/x/1-2", {"type": "object"}, {"type": "object", "additionalProperties": _WHOLE}),
-    _component("/x/Any", {"type": "object", "additionalProperties": _WHOLE}, _object("List", List=_TEXT)),
+    _component("/x/1-2", {"type": "object"}, {"type": "object", "additionalProperties": _INTEGER}),
+    _component("/x/Any", {"type": "object", "additionalProperties": _INTEGER}, _object("List", List=_TEXT)),
     _component("/x/dataclass", _TEXT, {"type": "null"}),
     _component("/x/日本", _object("a", a=_TEXT), _TEXT),
     _component('/x/q")\nimport os\n("', _object("a", a=_TEXT), _TEXT, '"""\nimport os\n\\'),
@@ -99,8 +99,8 @@ COMPONENTS = [
 ]
 
 
-def many(number: int) -> list[dict[str, Any]]:
-    """Return components with large schemas, each its own, that refer to shared and recursive ones."""
+def large_components(number: int) -> list[dict[str, Any]]:
+    """Return components with large distinct schemas that refer to shared and recursive ones."""
 
     def schema(depth: int, own: int) -> dict[str, Any]:
         fields: dict[str, Any] = {

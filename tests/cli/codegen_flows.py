@@ -1,10 +1,10 @@
-"""Flows for `stepflow codegen`: schemas, each with valid values of its input."""
+"""Flows for `stepflow codegen`: schemas with valid input values."""
 
 from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["FLOWS", "flow_of"]
+__all__ = ["FLOWS", "flow_with_schemas"]
 
 
 def _object(properties: dict[str, Any], *required: str, **more: Any) -> dict[str, Any]:
@@ -23,16 +23,16 @@ _HOSTILE = """\\\"\"\"\n'''; raise SystemExit("it was run") #\n# {x} \\\\"""
 
 
 def _fan_out(depth: int) -> tuple[dict[str, Any], list[Any]]:
-    """Return schemas that double with each step, if each reference is replaced by what it refers to."""
+    """Return schemas that grow exponentially with the depth if references are inlined."""
     lists = {f"A{n}": {"anyOf": [{"type": "array", "items": {"$ref": f"#/$defs/A{n + 1}"}},
                                  {"type": "object", "additionalProperties": {"$ref": f"#/$defs/A{n + 1}"}}]}
              for n in range(depth)}  # fmt: skip
-    wholes = {
+    merged = {
         f"B{n}": {"allOf": [{"$ref": f"#/$defs/B{n + 1}"}] * 2 + [_object({f"b{n}": TEXT})]} for n in range(depth)
     }
     ends = {f"A{depth}": TEXT, f"B{depth}": _object({"b": TEXT}, "b")}
-    given = _object({"a": {"$ref": "#/$defs/A0"}, "b": {"$ref": "#/$defs/B0"}})
-    return {"$defs": {**lists, **wholes, **ends}, "input": given}, [
+    input_schema = _object({"a": {"$ref": "#/$defs/A0"}, "b": {"$ref": "#/$defs/B0"}})
+    return {"$defs": {**lists, **merged, **ends}, "input": input_schema}, [
         {"a": []},
         {"a": [[], {}], "b": {"b": "x", "b2": "y"}},
     ]
@@ -231,11 +231,11 @@ FLOWS: dict[str, tuple[dict[str, Any], list[Any]]] = {
     "Growth-Größe": ({"output": _object(dict.fromkeys((f"field {n}" for n in range(60)), TEXT), *(f"field {n}" for n in range(0, 60, 7)))}, [None]),
     "nothing": ({}, [1, None, {"a": [1]}]),
 }  # fmt: skip
-"""The schemas of flows by their names, with values of their inputs."""
+"""Flow name -> (schemas, valid input values)."""
 
 
-def flow_of(name: str) -> dict[str, Any]:
-    """Return a flow with these schemas whose output is its input."""
+def flow_with_schemas(name: str) -> dict[str, Any]:
+    """Return a flow that has these schemas and returns its input."""
     schemas = dict(FLOWS[name][0])
     shared = {"$defs": schemas.pop("$defs")} if "$defs" in schemas else {}
     return {"name": name, "schemas": {**shared, "properties": schemas}, "steps": [], "output": {"$input": "$"}}

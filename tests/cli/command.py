@@ -1,4 +1,4 @@
-"""The real command, run as a subprocess in a folder and an environment of the test."""
+"""Runs the real command as a subprocess, with a folder and an environment for each test."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.cli.forks import SITE, Forks
 
 STEPFLOW = Path(sys.executable).with_name("stepflow")
 FORKED = Path(__file__).parent / "bin" / "stepflow"
-"""The command for shells and processes of tests, with the environment of `forked()`."""
+"""The command for shells and processes of tests; it needs the environment of `fork_environment()`."""
 _PATH = f"{STEPFLOW.parent}:{os.environ['PATH']}"
 _NO_DEFAULT_SERVER = """
 import sys
@@ -33,14 +33,14 @@ def _refuse(event, arguments):
 
 sys.addaudithook(_refuse)
 """
-"""Code that makes each command find nothing at the default URL: this machine may run a server there."""
+"""Code that makes connections to the default URL fail, because a server may run there on this machine."""
 IS_MEASURED = any(name.startswith("COV") for name in os.environ)
-"""Whether coverage is measured, which is set up when a process starts."""
+"""Whether coverage is measured. It is set up when a process starts, so forks are not possible."""
 
 
 @dataclass
-class Done:
-    """A command that has ended."""
+class CommandResult:
+    """The exit code and output of a command."""
 
     line: str
     code: int
@@ -52,7 +52,7 @@ class Done:
 
 
 def _library_path() -> dict[str, str]:
-    """Return the path of the packages that these tests import, if the environment sets it, for the commands."""
+    """Return PYTHONPATH for the commands, with absolute folders, if the environment sets it."""
     folders = [str(Path(each).absolute()) for each in os.environ.get("PYTHONPATH", "").split(os.pathsep) if each]
     return {"PYTHONPATH": os.pathsep.join(folders)} if folders else {}
 
@@ -67,34 +67,34 @@ _SESSION = f"stepflow-tests-{os.environ.get('PYTEST_XDIST_TESTRUNUID', os.getpid
 
 @cache
 def forks() -> Forks:
-    """Return the process whose forks are the commands of these tests."""
+    """Return the process that is forked for each command, started on first use."""
     started = Forks(STEPFLOW, {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **_library_path()}, _SESSION)
     atexit.register(started.close)
     return started
 
 
-def forked() -> dict[str, str]:
-    """Return the variables with which `FORKED` is a fork if it can be one, and with which shells find it."""
+def fork_environment() -> dict[str, str]:
+    """Return the variables that `FORKED` needs in order to fork, with a PATH on which shells find it."""
     forks()
     return {"PATH": f"{FORKED.parent}:{_PATH}", "LANG": "C.UTF-8", "TESTS_FORKS": _SESSION}
 
 
-def of_new_process(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment with which a new process runs the file that `SITE` names."""
+def new_process_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment in which a new interpreter runs the file in `SITE` at startup."""
     if SITE not in environment:
         return {**environment}
     folders = [str(Path(environment[SITE]).parent), *filter(None, [environment.get("PYTHONPATH")])]
     return {**environment, "PYTHONPATH": os.pathsep.join(folders)}
 
 
-def _text(data: bytes) -> str:
-    """Return decoded text, like subprocess."""
+def _decode(data: bytes) -> str:
+    """Decode text and normalize line breaks, like subprocess in text mode."""
     return data.decode().replace("\r\n", "\n").replace("\r", "\n")
 
 
 @contextmanager
-def _same_logging() -> Iterator[None]:
-    """Undo what a command changes in the loggers of the packages."""
+def _restore_loggers() -> Iterator[None]:
+    """Restore the packages' loggers after a command has changed them."""
     before = {name: (list(logger.handlers), logger.level, logger.propagate) for name, logger in _loggers()}
     yield
     for name, logger in _loggers():
@@ -103,23 +103,23 @@ def _same_logging() -> Iterator[None]:
 
 
 def _loggers() -> list[tuple[str, logging.Logger]]:
-    named = [(name, each) for name, each in logging.root.manager.loggerDict.items() if name.startswith("stepflow")]
-    return [(name, each) for name, each in named if isinstance(each, logging.Logger)]
+    loggers = [(name, each) for name, each in logging.root.manager.loggerDict.items() if name.startswith("stepflow")]
+    return [(name, each) for name, each in loggers if isinstance(each, logging.Logger)]
 
 
 class Stepflow:
-    """Calls the command in a folder.
+    """Runs the command in a folder.
 
     Args:
         folder: The working folder.
         home: The user's home folder.
-        fresh: Whether each call starts a new Python process. This is always so if coverage is measured, and if a
-            variable differs that Python reads at startup; otherwise the command is a fork of a process that has already
-            imported it, also in shell lines.
-        is_here: Whether calls run the command in the process of the tests, where that makes no difference to them.
+        fresh: Whether each call starts a new Python process. Otherwise the command is a fork of a process that has
+            already imported it, also in shell lines, unless coverage is measured or a variable differs that Python
+            reads at startup.
+        in_process: Whether calls run the command in the test process itself if that makes no difference.
     """
 
-    def __init__(self, folder: Path, home: Path, *, fresh: bool = False, is_here: bool = False) -> None:
+    def __init__(self, folder: Path, home: Path, *, fresh: bool = False, in_process: bool = False) -> None:
         self.folder = folder
         self.home = home
         self.environment = {
@@ -136,40 +136,40 @@ class Stepflow:
             **{key: value for key, value in os.environ.items() if key.startswith(("COV", "COVERAGE"))},
             **_library_path(),
         }
-        self.is_here = is_here
-        self._is_changed = False
+        self.in_process = in_process
+        self._has_startup_code = False
         self._forks = None
         if not fresh and not IS_MEASURED:
             self._forks = forks()
-            # Only shells find the fork on the path, which `stepflow doctor` looks at.
-            self.environment |= {**forked(), "PATH": _PATH}
+            # `stepflow doctor` inspects PATH, so only shells get the one with the forking script.
+            self.environment |= {**fork_environment(), "PATH": _PATH}
         self.at_start("")
 
     def at_start(self, code: str) -> None:
-        """Let each command run Python code when it starts; imports come before or after it."""
-        self._is_changed = bool(code)
+        """Make each command run Python code when it starts, either before or after its imports."""
+        self._has_startup_code = bool(code)
         path = self.home / "sitecustomize.py"
         path.write_text(_NO_DEFAULT_SERVER + code)
         self.environment[SITE] = str(path)
 
-    def __call__(self, *args: str, stdin: str | None = None, **environment: str) -> Done:
+    def __call__(self, *args: str, stdin: str | None = None, **environment: str) -> CommandResult:
         """Run `stepflow ARGS` without a terminal, as in a script."""
         line = shlex.join(["stepflow", *args])
-        whole = {**self.environment, **environment}
-        if self._forks is None or not self._forks.can(args, whole):
-            return self._run([str(STEPFLOW), *args], line, stdin, of_new_process(whole))
-        if self.is_here and stdin is None and not self._is_changed:
-            return self._run_here(args, whole)
-        code, out, err = self._forks.run(args, whole, self.folder, (stdin or "").encode(), 60)
-        return Done(line, code, _text(out), _text(err))
+        full_environment = {**self.environment, **environment}
+        if self._forks is None or not self._forks.can_fork(args, full_environment):
+            return self._run([str(STEPFLOW), *args], line, stdin, new_process_environment(full_environment))
+        if self.in_process and stdin is None and not self._has_startup_code:
+            return self._run_here(args, full_environment)
+        code, out, err = self._forks.run(args, full_environment, self.folder, (stdin or "").encode(), 60)
+        return CommandResult(line, code, _decode(out), _decode(err))
 
-    def _run_here(self, args: tuple[str, ...], environment: Mapping[str, str]) -> Done:
-        """Run the command in this process, as its prompt runs a line. A fork takes several times as long."""
+    def _run_here(self, args: tuple[str, ...], environment: Mapping[str, str]) -> CommandResult:
+        """Run the command in this process, like a line in the prompt. A fork takes several times as long."""
         from stepflow_cli.main import run_command_line_and_exit
 
         _refuse_default_server()
         code = 0
-        with ExitStack() as files, _same_logging():
+        with ExitStack() as files, _restore_loggers():
             streams = [files.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8")) for _ in range(3)]
             with pytest.MonkeyPatch.context() as patch, redirect_stdout(streams[1]), redirect_stderr(streams[2]):
                 patch.setattr(sys, "stdin", streams[0])
@@ -187,16 +187,20 @@ class Stepflow:
             for each in streams:
                 each.seek(0)
             _, out, err = (each.read() for each in streams)
-        return Done(shlex.join(["stepflow", *args]), code, out, err)
+        return CommandResult(shlex.join(["stepflow", *args]), code, out, err)
 
-    def shell(self, line: str, **environment: str) -> Done:
-        """Run a line in bash. The exit code is that of the last command that failed, or 0."""
-        whole = {**self.environment, **environment}
-        # The command on that path is a fork if it can be one, and sets up a new process itself if not.
-        whole = of_new_process(whole) if self._forks is None else {**whole, "PATH": forked()["PATH"], **environment}
-        return self._run(["bash", "-o", "pipefail", "-c", line], line, None, whole)
+    def shell(self, line: str, **environment: str) -> CommandResult:
+        """Run a line in bash with pipefail: the exit code is that of the last failed command, or 0."""
+        full_environment = {**self.environment, **environment}
+        # The script on that PATH forks if possible, and sets up a new process otherwise.
+        full_environment = (
+            new_process_environment(full_environment)
+            if self._forks is None
+            else {**full_environment, "PATH": fork_environment()["PATH"], **environment}
+        )
+        return self._run(["bash", "-o", "pipefail", "-c", line], line, None, full_environment)
 
-    def _run(self, command: list[str], line: str, stdin: str | None, environment: Mapping[str, str]) -> Done:
+    def _run(self, command: list[str], line: str, stdin: str | None, environment: Mapping[str, str]) -> CommandResult:
         done = subprocess.run(
             command,
             input=stdin or "",
@@ -206,4 +210,4 @@ class Stepflow:
             text=True,
             timeout=60,
         )
-        return Done(line, done.returncode, done.stdout, done.stderr)
+        return CommandResult(line, done.returncode, done.stdout, done.stderr)

@@ -1,4 +1,4 @@
-"""The commands of the command line, from its own definition."""
+"""Lists all commands from the definition of the command line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["commands", "formats"]
 
 
 def commands(group: click.Group = cli, path: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:
-    """Yield the name of each command that is no group, such as `runs get`, and the command."""
+    """Yield the name (such as `runs get`) and the object of each command that is not a group."""
     context = click.Context(group)
     for name in group.list_commands(context):
         command = group.get_command(context, name)
@@ -23,7 +23,7 @@ def commands(group: click.Group = cli, path: tuple[str, ...] = ()) -> Iterator[t
 
 
 def formats(command: click.Command) -> tuple[str, ...]:
-    """Return the output formats of a command; none if it has no option `--format`."""
+    """Return the output formats of a command, or () if it has no option `--format`."""
     for parameter in command.params:
         if "--format" in parameter.opts and isinstance(parameter.type, click.Choice):
             return tuple(parameter.type.choices)

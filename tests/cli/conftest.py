@@ -25,7 +25,7 @@ def stepflow(request: pytest.FixtureRequest, tmp_path: Path) -> Stepflow:
     shutil.copytree(Path(__file__).parent / "flows", folder)
     home.mkdir()
     marker = request.node.get_closest_marker("in_process")
-    return Stepflow(folder, home, is_here=marker is not None and marker.args != (False,))
+    return Stepflow(folder, home, in_process=marker is not None and marker.args != (False,))
 
 
 @pytest.fixture(scope="session")
@@ -48,14 +48,16 @@ def server(newest_server: StepflowRuntime, stepflow: Stepflow) -> str:
 
 @pytest.fixture
 def terminal(stepflow: Stepflow) -> Iterator[Callable[..., Terminal]]:
-    """Runs the command on a terminal: `terminal("health", width=60)`; the default width is 120 columns."""
+    """Run the command on a terminal: `terminal("health", width=60)`. The default width is 120 columns."""
     started: list[Terminal] = []
 
     def start(*args: str, width: int = 120, height: int = 100, **environment: str) -> Terminal:
         inherited = {key: value for key, value in stepflow.environment.items() if key != "COLUMNS"}
-        made = Terminal(args, stepflow.folder, {"TERM": "xterm-256color", **inherited, **environment}, width, height)
-        started.append(made)
-        return made
+        new_terminal = Terminal(
+            args, stepflow.folder, {"TERM": "xterm-256color", **inherited, **environment}, width, height
+        )
+        started.append(new_terminal)
+        return new_terminal
 
     yield start
     for each in started:
@@ -72,7 +74,7 @@ def golden(request: pytest.FixtureRequest, tmp_path: Path) -> Golden:
 
 @pytest.fixture
 def start(newest_server: StepflowRuntime, server: str) -> Start:
-    """Runs a flow on a list of inputs and returns the run's id: `start("hello.yaml", [{"name": "Ada"}])`."""
+    """Run a flow on a list of inputs and return the run ID: `start("hello.yaml", [{"name": "Ada"}])`."""
 
     def run(flow: Any, inputs: Any = (None,), *, wait: bool = True) -> str:
         client = newest_server.sync_client
@@ -105,7 +107,7 @@ def batch(start: Start) -> str:
 
 @pytest.fixture
 def long(start: Start) -> Start:
-    """Starts runs that last longer than any test; it takes the flow's name."""
+    """Start a run that lasts longer than any test. The argument is the flow's name."""
     return lambda name="long": start({"name": name, "steps": [SLEEPING], "output": {"$step": "sleeping"}}, wait=False)
 
 

@@ -1,9 +1,9 @@
-"""The command in processes that do not have to import it: they are forks of one that has already done so.
+"""Runs the command in forks of a process that has already imported it.
 
-Most of a command's time is spent on imports, and the tests run thousands of commands. A fork has its own arguments,
-environment, working folder and streams, and exits like an interpreter. The only difference from a new process is what
-happens during imports; tests of that start a new process. The test processes of a session share the one that is forked:
-the first that needs it starts it, and it ends when the last of them has ended.
+Imports take most of a command's time, and the tests run thousands of commands. A fork has its own arguments,
+environment, working folder and streams, and exits like an interpreter. It differs from a new process only in what
+happens during imports; tests of that start a new process. All test processes of a session share one forking process:
+the first one that needs it starts it, and it exits when the last one has disconnected.
 """
 
 from __future__ import annotations
@@ -37,29 +37,29 @@ import httpx
 __all__ = ["SITE", "Forks"]
 
 SITE = "TESTS_SITE"
-"""A variable of commands with the path of a Python file that is run when they start, like `sitecustomize`."""
+"""An environment variable with the path of a Python file that commands run at startup, like `sitecustomize`."""
 
 _MAX_BYTES = 100_000
-"""Maximum size of a call, which is sent as one message."""
+"""Maximum size of a call, because it is sent as one message."""
 _AT_START = ("PYTHON", "LC_", "LANG", "COV", "STEPFLOW_LOG")
-"""Prefixes of variables that an interpreter or an imported module reads only once."""
+"""Prefixes of variables that the interpreter or a module reads only once, at startup."""
 _MADV_HUGEPAGE, _MADV_COLLAPSE = 14, 25
 _DRAWING = {"visualize", "report", "ui", "--ui"}
-"""Words of commands that draw pictures."""
+"""Arguments of commands that draw graphs."""
 
 
 class Forks:
-    """A process that has imported the command, and is forked for each call.
+    """A client of the process that has imported the command and forks for each call.
 
     Args:
-        program: The file name that the command sees as its own.
+        program: The value of `sys.argv[0]` in the command.
         environment: The environment of the process.
-        name: What the processes that share it call it.
+        name: The name under which test processes connect to it.
     """
 
     def __init__(self, program: Path, environment: Mapping[str, str], name: str) -> None:
         self._fixed = _read_at_start(environment)
-        # Linux's abstract names need no file, and are free again when the process has ended.
+        # Linux's abstract socket addresses need no file and are released when the process exits.
         address = f"\0{name}"
         self._process: subprocess.Popen[bytes] | None = None
         while (connected := _connect(address)) is None:
@@ -70,7 +70,7 @@ class Forks:
             time.sleep(0.02)
         self._socket = connected
 
-    def can(self, args: tuple[str, ...], environment: Mapping[str, str]) -> bool:
+    def can_fork(self, args: tuple[str, ...], environment: Mapping[str, str]) -> bool:
         """Return whether a fork behaves like a new process with this environment."""
         return _read_at_start(environment) == self._fixed and len(_message(args, environment, "/")) < _MAX_BYTES
 
@@ -87,7 +87,7 @@ class Forks:
         for each in theirs:
             os.close(each)
         source, *results = ours
-        out, err, status = _exchanged(source, stdin, results, time.monotonic() + timeout)
+        out, err, status = _exchange(source, stdin, results, time.monotonic() + timeout)
         return int(status.split()[1]), out, err
 
     def run_on_terminal(
@@ -111,20 +111,20 @@ class Forks:
         return int(pid), status
 
     def close(self) -> None:
-        """End the connection, and wait for the process if this one has started it. All calls must have ended."""
+        """Close the connection, and wait for the process if this one started it. All calls must have ended."""
         self._socket.close()
         if self._process:
             self._process.wait()
 
 
 def _connect(address: str) -> socket.socket | None:
-    """Return a connection to the process that is forked, or None if there is none, or it is about to end."""
-    made = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    """Connect to the forking process. Return None if there is none or it is about to exit."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with suppress(ConnectionError):
-        made.connect(address)
-        if made.recv(1):
-            return made
-    made.close()
+        connection.connect(address)
+        if connection.recv(1):
+            return connection
+    connection.close()
     return None
 
 
@@ -142,9 +142,9 @@ def _message(args: tuple[str, ...], environment: Mapping[str, str], folder: str,
     return marshal.dumps([[*args], dict(environment), folder, on_terminal])
 
 
-def _exchanged(source: int, data: bytes, results: list[int], end: float) -> list[bytes]:
-    """Write data to one pipe while reading the others to their ends. Return what was read from these."""
-    found: dict[int, list[bytes]] = {each: [] for each in results}
+def _exchange(source: int, data: bytes, results: list[int], end: float) -> list[bytes]:
+    """Write data to one pipe while reading the others until they are closed. Return the data read from each."""
+    received: dict[int, list[bytes]] = {each: [] for each in results}
     os.set_blocking(source, False)
     with selectors.DefaultSelector() as selector:
         for each in results:
@@ -155,20 +155,20 @@ def _exchanged(source: int, data: bytes, results: list[int], end: float) -> list
                 raise TimeoutError("the command has not ended")
             for key, _ in selector.select(1.0):
                 if key.fd == source:
-                    data = _written(source, data)
+                    data = _write_available(source, data)
                     is_done = not data
                 else:
                     chunk = os.read(key.fd, 65_536)
-                    found[key.fd].append(chunk)
+                    received[key.fd].append(chunk)
                     is_done = not chunk
                 if is_done:
                     selector.unregister(key.fd)
                     os.close(key.fd)
-    return [b"".join(chunks) for chunks in found.values()]
+    return [b"".join(chunks) for chunks in received.values()]
 
 
-def _written(source: int, data: bytes) -> bytes:
-    """Write as much data as the pipe accepts and return the rest; nothing if the command no longer reads."""
+def _write_available(source: int, data: bytes) -> bytes:
+    """Write as much data as the pipe accepts and return the rest, or b"" if the command has stopped reading."""
     try:
         return data[os.write(source, data) :]
     except BlockingIOError:
@@ -177,8 +177,8 @@ def _written(source: int, data: bytes) -> bytes:
         return b""
 
 
-def _received(calls: socket.socket) -> tuple[bytes, list[int]]:
-    """Return a call, and its descriptors; nothing at the end of a connection, also if its process was killed."""
+def _receive_call(calls: socket.socket) -> tuple[bytes, list[int]]:
+    """Receive a call and its descriptors. Return b"" if the connection was closed or its process was killed."""
     try:
         message, descriptors, *_ = socket.recv_fds(calls, 2 * _MAX_BYTES, 4)
     except ConnectionError:
@@ -187,7 +187,7 @@ def _received(calls: socket.socket) -> tuple[bytes, list[int]]:
 
 
 class _Server:
-    """Forks for each call.
+    """Accepts connections and forks for each call.
 
     Args:
         listener: The socket that the test processes connect to.
@@ -199,21 +199,21 @@ class _Server:
         self._running: dict[int, int] = {}
 
     def serve(self, program: str) -> None:
-        """Return in a fork, ready to run the command. End when there are no connections any more."""
+        """Serve calls. Returns only in a fork, ready to run the command; exits when all connections are closed."""
         signal.signal(signal.SIGCHLD, self._report_ended)
         while True:
-            for ready in self._ready():
+            for ready in self._wait_readable():
                 if ready is self._listener:
-                    made, _ = ready.accept()
-                    self._connections.append(made)
+                    connection, _ = ready.accept()
+                    self._connections.append(connection)
                     with suppress(BrokenPipeError):
-                        made.send(b"!")
+                        connection.send(b"!")
                     continue
-                message, descriptors = _received(ready)
+                message, descriptors = _receive_call(ready)
                 if message:
                     *streams, status = descriptors
                     args, environment, *rest = marshal.loads(message)
-                    if self._forked(args, environment, streams, status):
+                    if self._fork(args, environment, streams, status):
                         _become(program, args, environment, *rest, streams)
                         return
                     continue
@@ -222,8 +222,8 @@ class _Server:
                 if not self._connections:
                     os._exit(0)
 
-    def _ready(self) -> list[socket.socket]:
-        """Return sockets that can be read, and kill commands whose callers were killed: nobody reads their status."""
+    def _wait_readable(self) -> list[socket.socket]:
+        """Wait for readable sockets, and kill commands whose callers were killed (nobody reads their status pipe)."""
         sockets = {each.fileno(): each for each in (self._listener, *self._connections)}
         running = {status: pid for pid, status in [*self._running.items()]}
         poll = select.poll()
@@ -238,15 +238,15 @@ class _Server:
                     os.kill(running[status], signal.SIGKILL)
         return [sockets[number] for number in ready if number in sockets]
 
-    def _forked(self, args: list[str], environment: dict[str, str], streams: list[int], status: int) -> bool:
-        """Fork for a call. Return whether this is the fork."""
+    def _fork(self, args: list[str], environment: dict[str, str], streams: list[int], status: int) -> bool:
+        """Fork for a call. Return True in the fork."""
         command = None
         if _read_at_start(environment) == _read_at_start(os.environ):
             if _DRAWING & {*args} and "--help" not in args:
                 _compile_layout()
             if "codegen" in args and "--help" not in args:
                 _import_generator()
-            # A command that ends at once must be known before its end is handled.
+            # A command may exit at once, but must be registered before SIGCHLD is handled.
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
             command = os.fork()
         if command == 0:
@@ -264,10 +264,10 @@ class _Server:
         if command is None:
             os.close(status)
             return False
-        # Only now: the handler of an earlier signal may still run here, and closes the pipes of those that ended.
+        # Register it only now: until here, the handler of an earlier signal may run and close pipes of ended commands.
         self._running[command] = status
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
-        # The signal may have come to another thread, before the command was known.
+        # Another thread may have received the signal before the command was registered.
         self._report_ended()
         return False
 
@@ -276,7 +276,7 @@ class _Server:
             try:
                 ended, code = os.waitpid(pid, os.WNOHANG)
             except ChildProcessError:
-                # Another signal has interrupted this function, and its call has reported the process.
+                # A nested call, from another signal, has already reported the process.
                 continue
             if ended:
                 status = self._running.pop(pid)
@@ -305,7 +305,7 @@ def _become(
         os.close(each)
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         before = getattr(sys, f"__{name}__")
-        made = open(  # noqa: SIM115
+        stream = open(  # noqa: SIM115
             number,
             "r" if name == "stdin" else "w",
             encoding=before.encoding,
@@ -313,14 +313,14 @@ def _become(
             closefd=False,
             buffering=1 if name == "stderr" else -1,
         )
-        setattr(sys, name, made)
-        setattr(sys, f"__{name}__", made)
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
 
 
 def _end(code: int) -> None:
-    """End this process like an interpreter, but without the teardown of modules, which takes most of a fork's time.
+    """Exit like an interpreter, but without the module teardown, which takes most of a fork's time.
 
-    Returns only if output cannot be written, for which the interpreter prints a message of its own.
+    Returns only if output cannot be written; the interpreter then prints its own message.
     """
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
@@ -334,7 +334,7 @@ def _end(code: int) -> None:
 
 @cache
 def _compile_layout() -> None:
-    """Compile the WebAssembly that lays out pictures, once for all forks; it takes longer than most commands."""
+    """Compile the WebAssembly of the graph layout once for all forks; it takes longer than most commands."""
     from stepflow_client.drawing.layout import run_graphviz
 
     run_graphviz("digraph {}")
@@ -342,7 +342,7 @@ def _compile_layout() -> None:
 
 @cache
 def _import_generator() -> None:
-    """Import what generates models, once for all forks."""
+    """Import the model generator once for all forks."""
     from stepflow_cli.codegen.pydantic_models import generate_models
 
     generate_models({"Model": {"type": "object", "properties": {"a": {"type": "string", "minLength": 1}}}}, [])
@@ -357,7 +357,7 @@ def _import_all() -> None:
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if not module.name.endswith(("__main__", ".parent_watchdog", ".regenerate")):
                 importlib.import_module(module.name)
-    # What their functions import, and those of uvicorn.
+    # Modules that are imported inside functions, including those of uvicorn.
     names = (
         *("tomllib", "tomlkit", "psutil", "stringprep", "encodings.idna", "encodings.utf_8_sig", "click._textwrap"),
         *("numpy", "anyio._backends._asyncio", "uvicorn.lifespan.on", "uvicorn.loops.asyncio"),
@@ -382,14 +382,14 @@ _COMMANDS = (
     "runs result @1",
     "runs get 00000000-0000-0000-0000-000000000000",
 )
-"""What is run before the first fork. The interpreter optimizes what has run a dozen times."""
+"""Commands to run before the first fork. The interpreter specializes code that has run a dozen times."""
 
 
 def _warm_up() -> None:
-    """Run commands on a server in memory, in a folder of their own.
+    """Run commands on a fake server, in a temporary folder.
 
-    The interpreter's caches are in the memory of the code. Forks that find them filled copy fewer pages and take a
-    fourth less time.
+    The interpreter stores its inline caches in the code's memory. If they are already filled, forks copy fewer pages
+    and take a quarter less time.
     """
     from stepflow_cli.main import run_command_line_and_exit
     from stepflow_client.testing import fake_server
@@ -398,7 +398,7 @@ def _warm_up() -> None:
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        # Otherwise the content waits 40 ms for the acknowledgement of the head.
+        # Otherwise the body waits 40 ms for the acknowledgement of the headers.
         disable_nagle_algorithm = True
 
         def respond(self) -> None:
@@ -421,12 +421,12 @@ def _warm_up() -> None:
 
     environment, folder = {**os.environ}, os.getcwd()
     nowhere = open(os.devnull, "w")  # noqa: SIM115
-    with tempfile.TemporaryDirectory() as place, nowhere, http.server.ThreadingHTTPServer(("", 0), Handler) as fake:
+    with tempfile.TemporaryDirectory() as temporary, nowhere, http.server.ThreadingHTTPServer(("", 0), Handler) as fake:
         fake.daemon_threads = False
         serving = threading.Thread(target=fake.serve_forever, args=(0.01,))
         serving.start()
-        os.environ |= {"HOME": place, "STEPFLOW_URL": f"http://127.0.0.1:{fake.server_port}", "COLUMNS": "80"}
-        os.chdir(place)
+        os.environ |= {"HOME": temporary, "STEPFLOW_URL": f"http://127.0.0.1:{fake.server_port}", "COLUMNS": "80"}
+        os.chdir(temporary)
         Path("flow.yaml").write_text(_FLOW)
         for line in 12 * _COMMANDS:
             with redirect_stdout(nowhere), redirect_stderr(nowhere), suppress(SystemExit):
@@ -440,9 +440,9 @@ def _warm_up() -> None:
 
 
 def _use_large_pages() -> None:
-    """Collect the memory of this process into pages of 2 MB: the kernel then copies less of its table for each fork.
+    """Move the memory of this process into 2 MB pages, so that the kernel copies smaller page tables for each fork.
 
-    This takes a fourth off a command's time. Where the kernel has no such pages, nothing changes.
+    This makes commands a quarter faster. It has no effect if the kernel does not support such pages.
     """
     size = 2**21
     advise = ctypes.CDLL(None).madvise
@@ -459,16 +459,16 @@ def _use_large_pages() -> None:
 
 
 def _listen(name: str) -> socket.socket:
-    """Return the socket that test processes connect to; end this process if another one has it."""
-    made = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    """Return the socket that test processes connect to. Exit if another process already listens on it."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
-        made.bind(f"\0{name}")
+        listener.bind(f"\0{name}")
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise
         sys.exit(0)
-    made.listen()
-    return made
+    listener.listen()
+    return listener
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""A gateway in front of the server, like a proxy.
+"""A reverse proxy in front of a server.
 
-It reads each response to its end before passing it on, so that a stream of events is held back, and can change
-responses. It uses TLS if it is given a certificate.
+It buffers each response completely, so event streams are held back, and it can change responses. It uses TLS if it has
+a certificate.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Self
 from tests.certificates import NEW_KEY
 
 Change = Callable[[str, int, bytes], tuple[int, bytes]]
-"""Returns the status and body of a response, given its path, status and body."""
+"""Maps (path, status, body) of a response to the new (status, body)."""
 
 _CONFIG = """\
 [ca]
@@ -43,7 +43,7 @@ def make_certificate(folder: Path, names: str = "IP:127.0.0.1", first: str = "20
     """Create a self-signed certificate, with its key in the same file.
 
     Args:
-        folder: The folder for it; each certificate needs its own.
+        folder: The folder to create for it; each certificate needs its own.
         names: The names that it is valid for.
         first: The year in which its validity begins.
         last: The year in which its validity ends.
@@ -63,11 +63,11 @@ def make_certificate(folder: Path, names: str = "IP:127.0.0.1", first: str = "20
 
 
 class Gateway:
-    """Passes requests on to a server.
+    """Forwards requests to a server.
 
     Args:
         upstream: The server; None responds to everything with 404.
-        change: Changes responses.
+        change: A function that changes responses.
         certificate: A file with a certificate and its key.
     """
 
@@ -79,9 +79,9 @@ class Gateway:
             def log_message(self, *args: object) -> None:
                 return
 
-            def answer(self) -> None:
+            def respond(self) -> None:
                 body = self.rfile.read(int(self.headers.get("content-length") or 0))
-                status, headers, content = _ask(upstream, self.command, self.path, body, dict(self.headers))
+                status, headers, content = _forward(upstream, self.command, self.path, body, dict(self.headers))
                 if change is not None:
                     status, content = change(self.path, status, content)
                 self.send_response(status)
@@ -90,7 +90,7 @@ class Gateway:
                 self.end_headers()
                 self.wfile.write(content)
 
-            do_GET = do_POST = do_DELETE = answer
+            do_GET = do_POST = do_DELETE = respond
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         if certificate is not None:
@@ -115,17 +115,21 @@ class Gateway:
         self._thread.join(10)
 
 
-def _ask(
+def _forward(
     upstream: str | None, method: str, path: str, body: bytes, headers: dict[str, str]
 ) -> tuple[int, dict[str, str], bytes]:
     if upstream is None:
         return 404, {"content-type": "text/html"}, b"<h1>Nothing here</h1>"
-    passed = {name: value for name, value in headers.items() if name.lower() in ("accept", "content-type")}
-    request = urllib.request.Request(upstream + path, body or None, passed, method=method)
+    forwarded_headers = {name: value for name, value in headers.items() if name.lower() in ("accept", "content-type")}
+    request = urllib.request.Request(upstream + path, body or None, forwarded_headers, method=method)
     try:
-        answer = urllib.request.urlopen(request, timeout=30)
+        response = urllib.request.urlopen(request, timeout=30)
     except urllib.error.HTTPError as error:
-        answer = error
-    with answer:
+        response = error
+    with response:
         names = ("content-type", "content-disposition", "x-blob-type")
-        return answer.status, {name: answer.headers[name] for name in names if name in answer.headers}, answer.read()
+        return (
+            response.status,
+            {name: response.headers[name] for name in names if name in response.headers},
+            response.read(),
+        )

@@ -15,7 +15,7 @@ _DIGIT = r"[0-9a-f](?:\n *)?"
 _UUID = re.compile(rf"\b(?:{_DIGIT}){{8}}(?:-(?:\n *)?(?:{_DIGIT}){{4}}){{3}}-(?:\n *)?(?:{_DIGIT}){{11}}[0-9a-f]\b")
 _HASH = re.compile(rf"\b(?:{_DIGIT}){{63}}[0-9a-f]\b")
 _DURATION = r"(?:<1s|\d+(?:\.\d)?(?:µs|ms|s))(?!\w)"
-_SAME_FOR_ALL = [
+_REPLACEMENTS = [
     (re.compile(r"\b20\d\d-\d\d-\d\d([T ])\d\d:\d\d:\d\d"), r"2000-01-01\g<1>00:00:00"),
     (re.compile(r"(00:00:00\.)\d{3,9}"), lambda match: match[1] + "0" * (len(match[0]) - len(match[1]))),
     (re.compile(r"\b\d+[sm] ago\b"), "0s ago"),
@@ -30,8 +30,8 @@ _SAME_FOR_ALL = [
 ]
 
 
-def scrubbed(text: str, folder: Path) -> str:
-    """Replace what differs from call to call. Each part keeps its length, so that tables stay aligned.
+def scrub(text: str, folder: Path) -> str:
+    """Replace values that vary between calls. Replacements keep the length, so that tables stay aligned.
 
     Args:
         text: A command's output.
@@ -39,17 +39,19 @@ def scrubbed(text: str, folder: Path) -> str:
     """
     text = text.replace(str(folder), "/folder")
     for pattern, width in ((_UUID, 12), (_HASH, 64)):
-        seen: dict[str, str] = {}
+        replacements: dict[str, str] = {}
 
-        def instead(match: re.Match[str], width: int = width, seen: dict[str, str] = seen) -> str:
-            found = re.sub(r"\n *", "", match[0])
-            number = f"{len(seen) + 1:0{width}d}"
-            digits = iter(seen.setdefault(found, number if width == 64 else f"00000000-0000-0000-0000-{number}"))
+        def renumber(match: re.Match[str], width: int = width, replacements: dict[str, str] = replacements) -> str:
+            original = re.sub(r"\n *", "", match[0])
+            number = f"{len(replacements) + 1:0{width}d}"
+            digits = iter(
+                replacements.setdefault(original, number if width == 64 else f"00000000-0000-0000-0000-{number}")
+            )
             # Keep the line breaks.
             return re.sub(r"[-0-9a-f]", lambda _: next(digits), match[0])
 
-        text = pattern.sub(instead, text)
-    for pattern, replacement in _SAME_FOR_ALL:
+        text = pattern.sub(renumber, text)
+    for pattern, replacement in _REPLACEMENTS:
         text = pattern.sub(replacement, text)  # type: ignore[arg-type]
     return text
 
@@ -60,7 +62,7 @@ class Golden:
     Args:
         name: The file's path in the folder of golden files, without its extension.
         folder: The folder of the test.
-        rewrite: Whether to write the file instead.
+        rewrite: Whether to write the file instead of comparing.
     """
 
     def __init__(self, name: str, folder: Path, *, rewrite: bool) -> None:
@@ -70,7 +72,7 @@ class Golden:
 
     def __call__(self, *printed: object) -> None:
         """Compare output: the result of `stepflow(...)`, or a terminal. Several outputs are concatenated."""
-        text = scrubbed("\n".join(str(each) for each in printed), self._folder)
+        text = scrub("\n".join(str(each) for each in printed), self._folder)
         if self._rewrite:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._path.write_text(text)

@@ -1,4 +1,4 @@
-"""Parts shared by the tests of `stepflow runs`."""
+"""Constants shared by the tests of `stepflow runs`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Start = Callable[..., str]
 
 FORMS = ("table", "json", "jsonl", "yaml", "name")
 UNKNOWN = "0197aaaa-0000-7000-8000-000000000000"
-"""The id of a run that does not exist on any server."""
+"""The ID of a run that does not exist on any server."""
 
 SLEEPING = {"id": "sleeping", "component": "/builtin/sleep", "input": {"duration_ms": 600_000}}
 """A step that takes longer than any test."""

@@ -1,4 +1,4 @@
-"""Random values that match a JSON Schema. A pattern needs `examples`."""
+"""Generates random values that match a JSON Schema. A schema with a pattern needs `examples`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-__all__ = ["valid_values", "validator_of"]
+__all__ = ["make_validator", "valid_values"]
 
 _TEXTS = ("", "a", "Ada", "x y", "true", "1", "null", "é", "名前", "\u2028\"'\\", "🙂", "2026-01-02", "class")
 _FORMATS = {
@@ -19,14 +19,14 @@ _FORMATS = {
 _KEYS = ("extra", "x-1", "copy", "model_dump", "json", "Zz", "ключ", "")
 
 
-def validator_of(schema: Any) -> Any:
-    """Return the validator of a schema, formats included."""
+def make_validator(schema: Any) -> Any:
+    """Return a validator that also checks formats."""
     return Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
 
 
 def valid_values(schema: Any, seed: str) -> Iterator[Any]:
-    """Yield values that match a schema, without end; the same ones for the same seed."""
-    source, validator = _Source(schema, Random(seed)), validator_of(schema)
+    """Yield an endless sequence of values that match a schema, reproducible by the seed."""
+    source, validator = _Source(schema, Random(seed)), make_validator(schema)
     misses = 0
     while misses < 10_000:
         value = source.value(schema, 0)
@@ -45,37 +45,39 @@ class _Source:
         if isinstance(schema, bool) or not set(schema) - {"description", "default", "title", "not", "if", "then"}:
             return self.random.choice([None, True, 0, -1.5, "x", [], [1, None], {}, {"a": {"b": [1]}}])
         if "$ref" in schema:
-            return self.value(self.target(schema["$ref"]), depth)
+            return self.value(self.resolve(schema["$ref"]), depth)
         for key in ("enum", "examples"):
             if key in schema:
                 return self.random.choice(schema[key])
         if "const" in schema:
             return schema["const"]
         if "allOf" in schema:
-            return self.whole([*schema["allOf"], {key: each for key, each in schema.items() if key != "allOf"}], depth)
+            return self.all_of_value(
+                [*schema["allOf"], {key: each for key, each in schema.items() if key != "allOf"}], depth
+            )
         for key in ("anyOf", "oneOf"):
             if key in schema:
-                # What is deep ends: the simplest choices come first in most schemas.
+                # Limit the depth: the simplest choices come first in most schemas.
                 choices = schema[key][:2] if depth > 4 else schema[key]
                 return self.value(self.random.choice(choices), depth)
         kinds = schema.get("type", "object" if "properties" in schema else "string")
         kind = kinds if isinstance(kinds, str) else self.random.choice(kinds)
         return getattr(self, f"{kind}_value")(schema, depth)
 
-    def target(self, reference: str) -> Any:
-        found = self.root
+    def resolve(self, reference: str) -> Any:
+        schema = self.root
         for part in reference.removeprefix("#").split("/")[1:]:
-            found = found[part]
-        return found
+            schema = schema[part]
+        return schema
 
-    def whole(self, parts: list[Any], depth: int) -> Any:
+    def all_of_value(self, parts: list[Any], depth: int) -> Any:
         values = [
             self.value(each, depth) for each in parts if "$ref" in each or "allOf" in each or "properties" in each
         ]
         values = [each for each in values if isinstance(each, dict)]
         required = {name for each in parts for name in each.get("required", ())}
-        found = {name: value for each in values for name, value in each.items()}
-        return found | dict.fromkeys(required - found.keys(), "x")
+        merged = {name: value for each in values for name, value in each.items()}
+        return merged | dict.fromkeys(required - merged.keys(), "x")
 
     def null_value(self, schema: Any, depth: int) -> None:
         return None
@@ -87,46 +89,46 @@ class _Source:
         if schema.get("format") in _FORMATS:
             return self.random.choice(_FORMATS[schema["format"]])
         text = self.random.choice(_TEXTS) + self.random.choice(_TEXTS)
-        least, most = schema.get("minLength", 0), schema.get("maxLength", 100)
-        return (text + "x" * int(max(least - len(text), 0)))[: int(min(most, 100))]
+        minimum, maximum = schema.get("minLength", 0), schema.get("maxLength", 100)
+        return (text + "x" * int(max(minimum - len(text), 0)))[: int(min(maximum, 100))]
 
     def integer_value(self, schema: Any, depth: int) -> float:
-        least, most = self.limits(schema)
+        minimum, maximum = self.limits(schema)
         step = schema.get("multipleOf", 1) or 1
         number = self.random.choice([self.random.randint(-9, 9), self.random.randint(-(2**53), 2**53)]) * abs(step)
-        number = min(max(number, least), most)
+        number = min(max(number, minimum), maximum)
         return float(number) if self.random.random() < 0.1 else int(number)
 
     def number_value(self, schema: Any, depth: int) -> float:
-        least, most = self.limits(schema)
+        minimum, maximum = self.limits(schema)
         step = schema.get("multipleOf")
         if step:
             return step * self.random.randint(-9, 9)
         number = self.random.choice([self.random.uniform(-9, 9), self.random.randint(-9, 9), 1e300, 2**60, 1e-9])
-        return min(max(number, least), most)
+        return min(max(number, minimum), maximum)
 
     def limits(self, schema: Any) -> tuple[float, float]:
-        least = max(schema.get("minimum", -(1e300)), schema.get("exclusiveMinimum", -(1e300)))
-        return least, min(schema.get("maximum", 1e300), schema.get("exclusiveMaximum", 1e300))
+        minimum = max(schema.get("minimum", -(1e300)), schema.get("exclusiveMinimum", -(1e300)))
+        return minimum, min(schema.get("maximum", 1e300), schema.get("exclusiveMaximum", 1e300))
 
     def array_value(self, schema: Any, depth: int) -> list[Any]:
         first, rest = schema.get("prefixItems", []), schema.get("items", True)
         if isinstance(rest, list):
             first, rest = rest, True
-        least, most = schema.get("minItems", 0), schema.get("maxItems", 5)
+        minimum, maximum = schema.get("minItems", 0), schema.get("maxItems", 5)
         count = self.random.randint(0, 0 if depth > 3 else 3)
-        count = int(min(max(count, least, 0), most if most >= 0 else 5))
+        count = int(min(max(count, minimum, 0), maximum if maximum >= 0 else 5))
         return [self.value(first[n] if n < len(first) else rest, depth + 1) for n in range(count)]
 
     def object_value(self, schema: Any, depth: int) -> dict[str, Any]:
         properties: Mapping[str, Any] = schema.get("properties", {})
         required = schema.get("required", [])
-        found: dict[str, Any] = {}
+        result: dict[str, Any] = {}
         for name, each in properties.items():
             if name in required or self.random.random() < (0.5 if depth < 4 else 0.05):
-                found[name] = self.value(each, depth + 1)
-        found |= {name: "x" for name in required if name not in found}
+                result[name] = self.value(each, depth + 1)
+        result |= {name: "x" for name in required if name not in result}
         others = schema.get("additionalProperties", True)
         if others is not False and self.random.random() < 0.3:
-            found |= {self.random.choice(_KEYS): self.value(others, depth + 1) for _ in range(2)} | found
-        return found
+            result |= {self.random.choice(_KEYS): self.value(others, depth + 1) for _ in range(2)} | result
+        return result

@@ -1,4 +1,4 @@
-"""The real command on a pseudo-terminal, with the screen that a person would see."""
+"""Runs the real command on a pseudo-terminal, with the screen that a user would see."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ import pexpect
 import pyte
 from pexpect.fdpexpect import fdspawn
 
-from tests.cli.command import IS_MEASURED, STEPFLOW, forks, of_new_process
+from tests.cli.command import IS_MEASURED, STEPFLOW, forks, new_process_environment
 
 
 class _Fork(fdspawn):
-    """A command that is a fork, with the interface of `pexpect.spawn`."""
+    """A forked command with the interface of `pexpect.spawn`."""
 
     def __init__(
         self, args: tuple[str, ...], folder: Path, environment: Mapping[str, str], width: int, height: int
@@ -33,7 +33,7 @@ class _Fork(fdspawn):
         self.pid, self._status = forks().run_on_terminal(args, environment, folder, theirs)
 
     def send(self, text: str | bytes) -> int:
-        # `pexpect.spawn` pauses as well: a person does not type before the program is ready for it.
+        # Pause like `pexpect.spawn`, since users do not type before the program is ready.
         time.sleep(0.05)
         sent: int = super().send(text)
         return sent
@@ -41,13 +41,13 @@ class _Fork(fdspawn):
     def sendintr(self) -> None:
         self.send("\x03")
 
-    def kill(self, number: int) -> None:
-        os.kill(self.pid, number)
+    def kill(self, signal_number: int) -> None:
+        os.kill(self.pid, signal_number)
 
     def close(self, force: bool = False) -> None:
         if self.closed:
             return
-        # Closing its terminal asks the command to end.
+        # Closing the terminal sends SIGHUP to the command.
         super().close()
         if not select.select([self._status], [], [], 30)[0]:
             os.kill(self.pid, signal.SIGKILL)
@@ -57,10 +57,10 @@ class _Fork(fdspawn):
 
 
 class Terminal:
-    """A command that runs on a terminal.
+    """A command on a pseudo-terminal.
 
     Args:
-        args: The words after `stepflow`.
+        args: The arguments of `stepflow`.
         folder: The working folder.
         environment: The complete environment.
         width: Columns of the screen.
@@ -75,12 +75,12 @@ class Terminal:
         self._screen = pyte.Screen(width, height)
         self._stream = pyte.ByteStream(self._screen)
         self.raw = b""
-        """Everything that the command has written, including escape sequences."""
-        if IS_MEASURED or not forks().can(args, environment):
+        """The complete output, including escape sequences."""
+        if IS_MEASURED or not forks().can_fork(args, environment):
             size = (height, width)
-            fresh = of_new_process(environment)
+            new_environment = new_process_environment(environment)
             self.child = pexpect.spawn(
-                str(STEPFLOW), list(args), cwd=str(folder), env=fresh, dimensions=size, timeout=30
+                str(STEPFLOW), list(args), cwd=str(folder), env=new_environment, dimensions=size, timeout=30
             )
         else:
             self.child = _Fork(args, folder, environment, width, height)
@@ -89,11 +89,10 @@ class Terminal:
 
     @property
     def screen(self) -> str:
-        """The text on the screen now."""
         return "\n".join(line.rstrip() for line in self._screen.display).rstrip() + "\n"
 
     def wait_for(self, text: str, seconds: float = 60, *, times: int = 1) -> None:
-        """Wait until a text appears on the screen, or so many times."""
+        """Wait until a text is on the screen, at least `times` times."""
         end = time.monotonic() + seconds
         while self.screen.count(text) < times:
             assert time.monotonic() < end, f"no {text!r} within {seconds:g} s on the screen:\n{self.screen}"
@@ -117,19 +116,19 @@ class Terminal:
         return self.child.exitstatus if self.child.exitstatus is not None else -(self.child.signalstatus or 0)
 
     def close(self) -> None:
-        """End the command if it has not ended yet."""
+        """Stop the command if it is still running."""
         self.child.close(force=True)
 
     def _read(self) -> bool:
         """Read the available output; return False at the end."""
         try:
-            piece = self.child.read_nonblocking(65_536, timeout=0.2)
+            data = self.child.read_nonblocking(65_536, timeout=0.2)
         except pexpect.TIMEOUT:
             return True
         except pexpect.EOF:
             return False
-        self.raw += piece
-        self._stream.feed(piece)
+        self.raw += data
+        self._stream.feed(data)
         return True
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""An author's hour: a new flow, edited, watched, broken, fixed, tried step by step, and kept as a test."""
+"""A typical session of a flow author: create, edit, watch, break, fix and try a flow, and keep a run as a test."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ output: {$step: answer, path: $.messages}
 
 
 @pytest.mark.exhaustive
-def test_an_hour(stepflow: Stepflow, server: str, watching: Callable[..., Watching]) -> None:
+def test_typical_session_of_a_flow_author(stepflow: Stepflow, server: str, watching: Callable[..., Watching]) -> None:
     file = stepflow.folder / "greeting.yaml"
     assert stepflow("new", "greeting").code == 0
     assert "1 passed" in stepflow("test", "greeting.yaml").stdout
 
-    # Edit, and watch only what an edit changes.
+    # Edit, and watch only the steps changed by an edit.
     text = file.read_text()
     output = next(line for line in text.splitlines(keepends=True) if line.startswith("output:"))
     two = text.replace(output, _SECOND)
@@ -40,7 +40,7 @@ def test_an_hour(stepflow: Stepflow, server: str, watching: Callable[..., Watchi
     assert "keeps greeting; executes answer" in edited
     assert '+    "content": "Answer the greeting.",' in edited
 
-    # A mistake ends the round only; the quick fix corrects it.
+    # An error fails only the current round; the quick fix corrects it.
     replace(file, two.replace("user_prompt: {$step:", "user_prompt: {$steps:"))
     assert "unknown-keyword" in watch.round()
     fixed = stepflow("validate", "greeting.yaml", "--offline", "--fix")
@@ -49,7 +49,7 @@ def test_an_hour(stepflow: Stepflow, server: str, watching: Callable[..., Watchi
     assert "keeps greeting, answer; executes no step" in watch.round()
     assert watch.interrupt() == 0
 
-    # One step alone: with what the last run gave it, and with an input of its own.
+    # Run one step: with its input from the last run, and with its own input.
     alone = stepflow("run", "greeting.yaml", "--step", "answer", "--set", "answer.input.system_instructions=Shout.")
     assert json.loads(alone.stdout)["messages"][0]["content"] == "Shout.", alone
     own = stepflow("run", "greeting.yaml", "--step", "answer", "--input-json", '{"user_prompt": "Hi"}')
@@ -57,7 +57,7 @@ def test_an_hour(stepflow: Stepflow, server: str, watching: Callable[..., Watchi
     value = stepflow("runs", "eval", "@last", "{$step: call, path: '$.x'}")
     assert "the run's flow has no step call" in value.stderr
 
-    # Keep the run as a test, and see what the tests reach.
+    # Keep the run as a test, and check the coverage of the tests.
     failing = stepflow("test", "greeting.yaml")
     assert (failing.code, "1 failed" in failing.stdout + failing.stderr) == (1, True), failing
     run_id = stepflow("run", "greeting.yaml", "--input-json", '{"name": "Bob"}', "-o", "name").stdout.strip()

@@ -1,4 +1,4 @@
-"""The parts of a batch that streams: which inputs are chosen, how many there are, and what is told of it."""
+"""Parts of a streaming batch: selecting inputs, reading files, and progress."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from stepflow_cli.runs.batch_run import BatchProgress, LatencyCounts
 from stepflow_client import ErrorCode, ExecutionStatus, Outcome, read_inputs
 
 
-def test_a_sample_is_uniform_and_in_order() -> None:
+def test_sample_is_uniform_and_in_order() -> None:
     counts = [0] * 10
     for seed in range(2000):
-        found = [position for position, _ in sample_inputs(enumerate("abcdefghij"), 3, seed)]
-        assert found == sorted(set(found))
-        assert len(found) == 3
-        for position in found:
+        positions = [position for position, _ in sample_inputs(enumerate("abcdefghij"), 3, seed)]
+        assert positions == sorted(set(positions))
+        assert len(positions) == 3
+        for position in positions:
             counts[position] += 1
     # 600 each; the standard deviation is 20.
     assert all(500 < count < 700 for count in counts)
     assert list(sample_inputs(enumerate("ab"), 5, 0)) == [(0, "a"), (1, "b")]
 
 
-def test_parts_keep_their_positions() -> None:
+def test_slices_keep_their_positions() -> None:
     assert list(slice_inputs(enumerate("abcde"), 1, 2)) == [(1, "b"), (2, "c")]
     assert list(slice_inputs(enumerate("abc"), 1, None)) == [(1, "b"), (2, "c")]
 
 
-def test_inputs_are_chosen_again_and_reading_ends_behind_the_last() -> None:
+def test_inputs_are_selected_by_position_without_reading_on() -> None:
     inputs = enumerate("abcdef")
     assert list(select_inputs_at_positions(inputs, {1: None, 3: None})) == [(1, "b"), (3, "d")]
     assert next(inputs) == (4, "e")
@@ -56,32 +56,32 @@ def test_percentiles() -> None:
 
 
 @pytest.mark.exhaustive
-def test_300_000_rows_of_csv_are_read_as_they_are_needed(tmp_path: Path) -> None:
+def test_300_000_rows_of_csv_are_read_lazily(tmp_path: Path) -> None:
     path, rows = tmp_path / "in.csv", 300_000
     with path.open("w") as file:
         file.write("n,text\n")
         file.writelines(f"{number},é☃\n" for number in range(rows))
     schema = {"properties": {"n": {"type": "integer"}}}
-    found = read_inputs(path, flow={"schemas": {"properties": {"input": schema}}, "steps": []})
-    assert list(islice(found, 2)) == [{"n": 0, "text": "é☃"}, {"n": 1, "text": "é☃"}]
-    assert found.read == 2
-    list(islice(found, 100_000))
-    assert found.expected is not None
-    assert 0.9 * rows < found.expected < 1.2 * rows
+    inputs = read_inputs(path, flow={"schemas": {"properties": {"input": schema}}, "steps": []})
+    assert list(islice(inputs, 2)) == [{"n": 0, "text": "é☃"}, {"n": 1, "text": "é☃"}]
+    assert inputs.read == 2
+    list(islice(inputs, 100_000))
+    assert inputs.expected is not None
+    assert 0.9 * rows < inputs.expected < 1.2 * rows
     tracemalloc.start()
     try:
         last = 0
-        for each in islice(found, 100_000):
+        for each in islice(inputs, 100_000):
             last = each["n"]
         assert tracemalloc.get_traced_memory()[1] < 1_000_000
     finally:
         tracemalloc.stop()
     assert last == 200_001
-    assert sum(1 for _ in found) == rows - 200_002
-    found.close()
+    assert sum(1 for _ in inputs) == rows - 200_002
+    inputs.close()
 
 
-def test_row_groups_of_parquet_are_read_as_they_are_needed(tmp_path: Path) -> None:
+def test_row_groups_of_parquet_are_read_lazily(tmp_path: Path) -> None:
     import pyarrow
     import pyarrow.parquet
 
@@ -90,32 +90,32 @@ def test_row_groups_of_parquet_are_read_as_they_are_needed(tmp_path: Path) -> No
     pyarrow.parquet.write_table(table, path, row_group_size=5_000, use_dictionary=False, compression="none")
     del table
     before = pyarrow.total_allocated_bytes()
-    found = read_inputs(path)
-    assert next(found)["n"] == 0
-    assert found.expected == 50_000
+    inputs = read_inputs(path)
+    assert next(inputs)["n"] == 0
+    assert inputs.expected == 50_000
     # The whole file has 10 MB.
     assert pyarrow.total_allocated_bytes() - before < 5_000_000
-    assert sum(1 for _ in found) == 49_999
+    assert sum(1 for _ in inputs) == 49_999
 
 
-def test_a_list_tells_how_many_there_are(tmp_path: Path) -> None:
+def test_number_of_inputs_in_a_json_list(tmp_path: Path) -> None:
     (tmp_path / "in.json").write_text(json.dumps([1, 2, 3]))
-    found = read_inputs(tmp_path / "in.json")
-    assert next(found) == 1
-    assert found.expected == 3
+    inputs = read_inputs(tmp_path / "in.json")
+    assert next(inputs) == 1
+    assert inputs.expected == 3
 
 
 def outcome(index: int, seconds: float | None = 0.5) -> Outcome:
     return Outcome(index, None, "r", ExecutionStatus.COMPLETED, index, None, seconds)
 
 
-def test_the_progress_has_what_runs_and_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_has_running_items_and_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr("stepflow_cli.runs.batch_run.time.monotonic", lambda: now)
     progress, spinner = BatchProgress(), Spinner("")
     progress.begun, progress.expected = 60, 1100
     for index in range(40):
-        # These come from a journal, at once.
+        # These outcomes are from a journal, so they take no time.
         progress.add_outcome(outcome(index, None))
     for index in range(10):
         progress.add_outcome(outcome(40 + index))
@@ -132,17 +132,17 @@ def test_the_progress_has_what_runs_and_the_time_left(monkeypatch: pytest.Monkey
     assert "left" not in spinner._text
 
 
-def test_the_summary_groups_failures(capsys: pytest.CaptureFixture[str]) -> None:
+def test_summary_groups_failures(capsys: pytest.CaptureFixture[str]) -> None:
     progress = BatchProgress()
     for index in range(3):
         progress.add_outcome(Outcome(index, None, "r", ExecutionStatus.FAILED, duration=2.0))
     with pytest.raises(Problem, match="3 of 3 inputs did not succeed"):
         progress.print_summary()
-    said = capsys.readouterr().err
-    assert "3 x failed" in said
-    assert re.search(r"latency of runs: p50 (1.9|2)", said)
+    summary = capsys.readouterr().err
+    assert "3 x failed" in summary
+    assert re.search(r"latency of runs: p50 (1.9|2)", summary)
 
 
-def test_the_codes_of_the_command_are_those_of_runs() -> None:
-    # Its batches have no type of outputs.
+def test_retry_codes_are_the_error_codes_of_runs() -> None:
+    # Batches of the command have no output type.
     assert set(RETRY_CODES) == {code.value for code in ErrorCode} - {"invalid_output"}

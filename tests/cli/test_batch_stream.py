@@ -1,4 +1,4 @@
-"""Batches that stream: lines in, lines out, a journal beside them, and going on after an end of any kind."""
+"""Streaming batches read and write lines, keep a journal, and resume after any kind of interruption."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def command(tmp_path: Path, server: DurableServer) -> Stepflow:
     home.mkdir()
     (folder / "flow.yaml").write_text(FLOW)
     write_inputs(folder / "in.jsonl", 200)
-    made = Stepflow(folder, home)
-    made.environment["STEPFLOW_URL"] = server.url
-    return made
+    stepflow = Stepflow(folder, home)
+    stepflow.environment["STEPFLOW_URL"] = server.url
+    return stepflow
 
 
 def write_inputs(path: Path, count: int) -> None:
@@ -65,12 +65,12 @@ def test_each_input_gets_a_line(command: Stepflow) -> None:
     done = command(*RUN)
     assert done.code == 0, done
     assert "200 inputs done, 0 failed" in done.stderr
-    found = records(command)
-    assert [(each["index"], each["key"], each["output"]) for each in found] == [(n, f"d{n}", n) for n in range(200)]
-    assert all(each["status"] == "completed" and each["run_id"] for each in found)
+    results = records(command)
+    assert [(each["index"], each["key"], each["output"]) for each in results] == [(n, f"d{n}", n) for n in range(200)]
+    assert all(each["status"] == "completed" and each["run_id"] for each in results)
 
 
-def test_an_output_that_is_there_is_gone_on_with_or_refused(command: Stepflow) -> None:
+def test_existing_output_is_refused_or_resumed(command: Stepflow) -> None:
     assert command(*RUN).code == 0
     first = records(command)
     refused = command(*RUN)
@@ -93,7 +93,7 @@ def test_changed_inputs_are_refused(command: Stepflow) -> None:
     assert "do not match the journal" in done.stderr
 
 
-def test_an_input_that_is_nested_too_deeply_fails_alone(command: Stepflow) -> None:
+def test_too_deeply_nested_input_fails_alone(command: Stepflow) -> None:
     deep = "".join(f'{{"n": {each}}}\n' for each in ("[" * 150 + "]" * 150, 1, "[" * 1000 + "]" * 1000, 2))
     (command.folder / "in.jsonl").write_text(deep)
     for more in ((), ("--resume",)):
@@ -106,15 +106,15 @@ def test_an_input_that_is_nested_too_deeply_fails_alone(command: Stepflow) -> No
     assert "1 of 2 inputs did not succeed\n" in done.stderr
 
 
-def test_a_malformed_line_fails_alone_or_stops(command: Stepflow) -> None:
+def test_malformed_line_fails_alone_or_stops_the_batch(command: Stepflow) -> None:
     (command.folder / "in.jsonl").write_text('{"n": 1}\n\n{"n": oops}\n{"n": NaN}\n{"n": 4}\n')
     done = command(*RUN)
     assert done.code == 1
     assert "2 of 4 inputs did not succeed" in done.stderr
-    found = records(command)
-    assert [each["status"] for each in found] == ["completed", "failed", "failed", "completed"]
-    said = "line 3 cannot be read: expecting value (column 7) (write text in double quotes)"
-    assert found[1]["error"]["message"] == said
+    results = records(command)
+    assert [each["status"] for each in results] == ["completed", "failed", "failed", "completed"]
+    message = "line 3 cannot be read: expecting value (column 7) (write text in double quotes)"
+    assert results[1]["error"]["message"] == message
     stopped = command("batch", "flow.yaml", "in.jsonl", "--output", "b.jsonl", "--on-bad-line", "stop")
     assert stopped.code == 2
     assert "in.jsonl, line 3, cannot be read" in stopped.stderr
@@ -125,11 +125,13 @@ def test_csv_is_typed_by_the_flow(command: Stepflow) -> None:
     (command.folder / "in.csv").write_text("n,id\n1,é\n2,b\nx,c\n")
     done = command("batch", "flow.yaml", "in.csv", "--output", "out.jsonl")
     assert done.code == 1, done
-    found = records(command)
-    assert [each.get("output") for each in found] == [1, 2, None]
-    assert found[0]["key"] == "é"
-    said = "line 4 cannot be read: field n is not of type integer: 'x'"
-    assert found[2]["error"]["message"] == f"{said} (correct it, or change the type of n in the flow's input schema)"
+    results = records(command)
+    assert [each.get("output") for each in results] == [1, 2, None]
+    assert results[0]["key"] == "é"
+    message = "line 4 cannot be read: field n is not of type integer: 'x'"
+    assert (
+        results[2]["error"]["message"] == f"{message} (correct it, or change the type of n in the flow's input schema)"
+    )
 
 
 def test_csv_needs_no_output_file(command: Stepflow) -> None:
@@ -146,13 +148,13 @@ def test_csv_needs_no_output_file(command: Stepflow) -> None:
     ), wrong
 
 
-def test_a_part_of_the_inputs_through_pipes(command: Stepflow) -> None:
+def test_skip_and_limit_with_pipes(command: Stepflow) -> None:
     done = command.shell("stepflow batch flow.yaml - --skip 10 --limit 5 < in.jsonl | sort | head -3")
     assert done.code == 0, done
     assert sorted(json.loads(line)["index"] for line in done.stdout.splitlines()) == [10, 11, 12]
 
 
-def test_a_reader_that_stops_ends_it(command: Stepflow) -> None:
+def test_closed_output_pipe_stops_the_batch(command: Stepflow) -> None:
     write_inputs(command.folder / "in.jsonl", 5000)
     done = command.shell("stepflow batch flow.yaml in.jsonl --limit 5000 | head -5")
     assert len(done.stdout.splitlines()) == 5
@@ -183,26 +185,26 @@ def test_a_reader_that_stops_ends_it(command: Stepflow) -> None:
     ],
 )
 @pytest.mark.in_process
-def test_what_contradicts_is_refused(command: Stepflow, options: tuple[str, ...], message: str) -> None:
+def test_conflicting_options_are_refused(command: Stepflow, options: tuple[str, ...], message: str) -> None:
     done = command("batch", "flow.yaml", "in.jsonl", *options)
     assert done.code == 2, done
     assert message in done.stderr
 
 
-def test_a_run_of_one_input_names_batch(command: Stepflow) -> None:
+def test_batch_options_of_run_get_a_hint(command: Stepflow) -> None:
     for option in ("--limit", "--retry", "--inputs"):
         for name in ("run", "submit"):
             done = command(name, "flow.yaml", option, "3")
             assert (done.code, "for many inputs, use 'stepflow batch FLOW INPUTS'" in done.stderr) == (2, True)
 
 
-@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
-def test_it_goes_on_after_it_was_stopped(command: Stepflow, sent: signal.Signals) -> None:
+@pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGINT])
+def test_stopped_batch_is_resumed(command: Stepflow, signal_number: signal.Signals) -> None:
     write_inputs(command.folder / "in.jsonl", 1000)
     line = [str(FORKED), *RUN]
     journal = command.folder / "out.jsonl.journal"
     for turn in range(2):
-        # It is there again once the batch has begun; the journal alone is what a batch goes on with.
+        # A batch resumes from the journal alone; the output exists again once the batch has started.
         (command.folder / "out.jsonl").unlink(missing_ok=True)
         process = subprocess.Popen(
             line + ["--resume"] * (turn > 0),
@@ -213,17 +215,17 @@ def test_it_goes_on_after_it_was_stopped(command: Stepflow, sent: signal.Signals
         )
         while process.poll() is None and not (journal.exists() and (command.folder / "out.jsonl").exists()):
             time.sleep(0.005)
-        os.kill(process.pid, sent)
-        _, said = process.communicate()
-        if sent == signal.SIGINT:
-            assert process.returncode == 130, said
-            assert "run the same command with --resume" in said
+        os.kill(process.pid, signal_number)
+        _, errors = process.communicate()
+        if signal_number == signal.SIGINT:
+            assert process.returncode == 130, errors
+            assert "run the same command with --resume" in errors
     done = command(*RUN, "--resume")
     assert done.code == 0, done
     assert [each["output"] for each in records(command)] == list(range(1000))
 
 
-def test_an_interrupted_batch_without_a_file_is_watched_as_the_last_run(command: Stepflow) -> None:
+def test_interrupted_batch_without_a_file_can_be_watched(command: Stepflow) -> None:
     (command.folder / "slow.yaml").write_text(
         "steps: [{id: a, component: /builtin/sleep, input: {duration_ms: {$input: ms}}}]\noutput: {$step: a}\n"
     )
@@ -235,9 +237,9 @@ def test_an_interrupted_batch_without_a_file_is_watched_as_the_last_run(command:
         while command("runs", "get", "@last", "-o", "name").code:
             time.sleep(0.05)
         os.kill(process.pid, signal.SIGINT)
-        _, said = process.communicate()
+        _, errors = process.communicate()
     assert process.returncode == 130
-    message, hint = said.splitlines()[-2:]
+    message, hint = errors.splitlines()[-2:]
     assert message == "stepflow: interrupted after 0 inputs; runs that have begun continue on the server"
     watched = command(*shlex.split(hint.removeprefix("hint: stepflow ")))
     assert watched.code == 0
@@ -248,8 +250,8 @@ def test_timeout_messages_say_whether_the_runs_continue(command: Stepflow) -> No
     step = {"id": "rest", "component": "/builtin/sleep", "input": {"duration_ms": 3000}}
     flow = {"steps": [step], "output": {"$step": "rest"}}
     (command.folder / "slow.json").write_text(json.dumps(flow))
-    words = ("batch", "slow.json", "in.jsonl", "--limit", "1", "--timeout", "1")
-    named, embedded = command(*words), command(*words, "--local")
+    batch = ("batch", "slow.json", "in.jsonl", "--limit", "1", "--timeout", "1")
+    named, embedded = command(*batch), command(*batch, "--local")
     assert (named.code, embedded.code) == (5, 5)
     assert named.stderr.startswith("stepflow: timed out waiting for the batch; its runs continue\n")
     assert embedded.stderr.splitlines() == [
@@ -259,7 +261,7 @@ def test_timeout_messages_say_whether_the_runs_continue(command: Stepflow) -> No
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "csv", "json", "yaml", "parquet"])
-def test_failed_inputs_are_run_again(command: Stepflow, ending: str) -> None:
+def test_retry_failed_reruns_failed_inputs(command: Stepflow, ending: str) -> None:
     lines = [f'{{"n": {number}, "id": "d{number}"}}' for number in range(60)]
     bad = [*lines]
     bad[7], bad[50] = '{"n": oops', "[]]"
@@ -267,112 +269,112 @@ def test_failed_inputs_are_run_again(command: Stepflow, ending: str) -> None:
     run = ("batch", "flow.yaml", "in.jsonl", "--output", f"out.{ending}")
     first = command(*run)
     assert (first.code, "2 of 60 inputs did not succeed" in first.stderr) == (1, True), first
-    before = {each["index"]: each for each in written(command, f"out.{ending}")}
+    before = {each["index"]: each for each in read_output(command, f"out.{ending}")}
     assert [n for n, each in before.items() if each["status"] != "completed"] == [7, 50]
     (command.folder / "in.jsonl").write_text("\n".join(lines))
     done = command(*run, "--retry-failed")
     assert (done.code, "2 inputs done, 0 failed" in done.stderr) == (0, True), done
-    after = {each["index"]: each for each in written(command, f"out.{ending}")}
+    after = {each["index"]: each for each in read_output(command, f"out.{ending}")}
     assert len(after) == 60
     assert all(after[n] == before[n] for n in range(60) if n not in (7, 50))
     assert [after[n]["output"] for n in (7, 50)] == [7, 50]
-    # What went before the retry cannot be gone on with, and no file of it is left.
+    # The retried batch cannot be resumed, and none of its temporary files are left.
     assert {path.name for path in command.folder.iterdir()} == {"flow.yaml", "in.jsonl", f"out.{ending}"}
     nothing = command(*run, "--retry-failed")
     assert (nothing.code, f"no input of out.{ending} has failed" in nothing.stderr) == (0, True)
 
 
-def written(command: Stepflow, name: str) -> list[dict[str, Any]]:
-    """Read an output as those who get it would, without the code that wrote it."""
+def read_output(command: Stepflow, name: str) -> list[dict[str, Any]]:
+    """Read an output file independently of the code that wrote it."""
     path = command.folder / name
     text = "" if name.endswith("parquet") else path.read_text()
     if name.endswith("parquet"):
         from pyarrow import parquet
 
-        found = parquet.read_table(path).to_pylist()
-        for each in found:
+        results = parquet.read_table(path).to_pylist()
+        for each in results:
             each["output"] = None if each["output"] is None else json.loads(each["output"])
     elif name.endswith("csv"):
-        found = list(csv.DictReader(text.splitlines()))
-        for each in found:
+        results = list(csv.DictReader(text.splitlines()))
+        for each in results:
             each |= {"index": int(each["index"]), "output": json.loads(each["output"] or "null")}
     elif name.endswith("yaml"):
-        found = yaml.safe_load(text)
+        results = yaml.safe_load(text)
     else:
-        found = json.loads(text) if name.endswith("json") else [json.loads(line) for line in text.splitlines()]
-    return sorted(found, key=lambda each: int(each["index"]))
+        results = json.loads(text) if name.endswith("json") else [json.loads(line) for line in text.splitlines()]
+    return sorted(results, key=lambda each: int(each["index"]))
 
 
 AGAIN = ("--retry", "1", "--retry-on", "expression_failed")
 
 
-def test_failed_inputs_run_again_within_the_batch(command: Stepflow) -> None:
+def test_retry_reruns_failed_inputs_within_the_batch(command: Stepflow) -> None:
     (command.folder / "in.jsonl").write_text('{"n": 1, "id": "a"}\n{"id": "b"}\n{"n": 3, "id": "c"}\n')
     first = command(*RUN, *AGAIN)
     assert (first.code, "3 inputs done, 1 failed" in first.stderr) == (1, True), first
-    found = records(command)
-    assert [each["attempts"] for each in found] == [1, 2, 1]
-    # It goes on with neither more nor fewer runs; a retry makes both attempts anew.
+    results = records(command)
+    assert [each["attempts"] for each in results] == [1, 2, 1]
+    # Resuming starts no further runs, but --retry-failed makes both attempts again.
     resumed = command(*RUN, *AGAIN, "--resume")
-    assert (resumed.code, records(command)) == (1, found), resumed
+    assert (resumed.code, records(command)) == (1, results), resumed
     retried = command(*RUN, *AGAIN, "--retry-failed")
     assert (retried.code, "1 inputs done, 1 failed" in retried.stderr) == (1, True), retried
     again = records(command)
     assert [each["attempts"] for each in again] == [1, 2, 1]
-    assert again[1]["run_id"] != found[1]["run_id"]
-    assert [again[0], again[2]] == [found[0], found[2]]
+    assert again[1]["run_id"] != results[1]["run_id"]
+    assert [again[0], again[2]] == [results[0], results[2]]
     (command.folder / "in.jsonl").write_text('{"n": 1, "id": "a"}\n{"n": 2, "id": "b"}\n{"n": 3, "id": "c"}\n')
     done = command(*RUN, *AGAIN, "--retry-failed")
     assert (done.code, [each["output"] for each in records(command)]) == (0, [1, 2, 3]), done
 
 
-def test_inputs_that_the_schema_refuses_fail_on_their_own(command: Stepflow) -> None:
+def test_inputs_that_violate_the_schema_fail_alone(command: Stepflow) -> None:
     (command.folder / "in.jsonl").write_text('{"n": 1}\n{"n": "x"}\n{"n": 3}\n')
     done = command(*RUN)
     assert (done.code, "3 inputs done, 1 failed" in done.stderr) == (1, True), done
-    found = records(command)
-    assert [(each["status"], each["run_id"] is None) for each in found] == [
+    results = records(command)
+    assert [(each["status"], each["run_id"] is None) for each in results] == [
         ("completed", False),
         ("failed", True),
         ("completed", False),
     ]
-    assert found[1]["error"]["code"] == "invalid_input"
-    assert "expects integer, not string (at $.n)" in found[1]["error"]["message"]
+    assert results[1]["error"]["code"] == "invalid_input"
+    assert "expects integer, not string (at $.n)" in results[1]["error"]["message"]
     assert command(*RUN, "--no-check", "--retry-failed").code == 0
     assert [each["output"] for each in records(command)] == [1, "x", 3]
 
 
-def test_failed_inputs_of_a_printed_batch_run_again(command: Stepflow) -> None:
+def test_retry_without_an_output_file(command: Stepflow) -> None:
     (command.folder / "in.jsonl").write_text('{"n": 1}\n{}\n{"n": [3]}\n')
     batch = ("batch", "flow.yaml", "in.jsonl", "--no-check", *AGAIN)
     done = command(*batch)
     assert (done.code, "1 of 3 inputs did not succeed" in done.stderr) == (1, True), done
-    found = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [(each["index"], each["status"], each.get("output")) for each in found] == [
+    results = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(each["index"], each["status"], each.get("output")) for each in results] == [
         (0, "completed", 1),
         (1, "failed", None),
         (2, "completed", [3]),
     ]
-    # The run of all inputs, and that of the failed one.
+    # One run of all inputs, and one of the failed input.
     named = command(*batch, "-o", "name")
     assert (named.code, len(set(named.stdout.split()))) == (1, 2), named
 
 
-def test_a_retry_refuses_what_does_not_fit(command: Stepflow) -> None:
+def test_retry_failed_refuses_changed_inputs_and_other_files(command: Stepflow) -> None:
     (command.folder / "in.jsonl").write_text('{"n": 1, "id": "a"}\n{"n": {"x": 1}, "id": "b"}\n{"n": oops}\n')
     assert command(*RUN, "--no-check").code == 1
     (command.folder / "in.jsonl").write_text('{"n": 1, "id": "a"}\n')
     shorter = command(*RUN, "--retry-failed")
     assert (shorter.code, "in.jsonl has changed: there is no input 2" in shorter.stderr) == (2, True), shorter
-    found = records(command)
-    assert [each["status"] for each in found] == ["completed", "completed", "failed"]
+    results = records(command)
+    assert [each["status"] for each in results] == ["completed", "completed", "failed"]
     (command.folder / "out.jsonl").write_text('{"a": 1}\n')
     foreign = command(*RUN, "--retry-failed")
     assert (foreign.code, "it is not a record of a batch" in foreign.stderr) == (2, True), foreign
     assert (command.folder / "out.jsonl").read_text() == '{"a": 1}\n'
 
 
-def test_an_interrupted_batch_is_not_retried(command: Stepflow) -> None:
+def test_retry_failed_refuses_an_interrupted_batch(command: Stepflow) -> None:
     (command.folder / "in.jsonl").write_text('{"n": 1}\n{"n": oops}\n')
     stopped = command(*RUN, "--on-bad-line", "stop")
     assert stopped.code == 2
@@ -380,7 +382,7 @@ def test_an_interrupted_batch_is_not_retried(command: Stepflow) -> None:
     assert (refused.code, "was interrupted" in refused.stderr, "--resume" in refused.stderr) == (2, True, True)
 
 
-def test_a_sample_is_the_same_for_the_same_seed(command: Stepflow) -> None:
+def test_sample_depends_on_the_seed_only(command: Stepflow) -> None:
     run = ("batch", "flow.yaml", "in.jsonl", "--sample", "20", "--output")
     assert command(*run, "a.jsonl").code == 0
     assert command(*run, "b.jsonl").code == 0
@@ -394,12 +396,12 @@ def test_a_sample_is_the_same_for_the_same_seed(command: Stepflow) -> None:
     assert [each["index"] for each in records(command, "a.jsonl")] == a
 
 
-def test_the_summary_has_latencies(command: Stepflow) -> None:
+def test_summary_has_latencies(command: Stepflow) -> None:
     done = command(*RUN)
     assert re.search(r"latency of runs: p50 \S+s, p95 \S+s, p99 \S+s$", done.stderr, re.MULTILINE), done
 
 
-ODD = [
+SPECIAL = [
     {"n": 1, "text": "naïve ☃ 𝄞", "nothing": None, "deep": {"list": [1, None, {"a": "b"}], "empty": {}}},
     {"n": 2, "text": 'quo"tes, and\nlines', "nothing": None, "deep": {"list": [], "empty": None}},
     {"n": 3, "text": "", "nothing": None, "deep": None},
@@ -407,12 +409,12 @@ ODD = [
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "csv", "json", "yaml", "parquet"])
-def test_odd_values_are_written_and_read_back(command: Stepflow, ending: str) -> None:
+def test_special_values_survive_every_output_format(command: Stepflow, ending: str) -> None:
     (command.folder / "flow.yaml").write_text("steps: []\noutput: {$input: $}\n")
-    (command.folder / "in.jsonl").write_text("".join(json.dumps(each) + "\n" for each in ODD))
+    (command.folder / "in.jsonl").write_text("".join(json.dumps(each) + "\n" for each in SPECIAL))
     done = command("batch", "flow.yaml", "in.jsonl", "--output", f"out.{ending}", "--on-bad-line", "fail")
     assert done.code == 0, done
-    assert [each["output"] for each in written(command, f"out.{ending}")] == ODD
+    assert [each["output"] for each in read_output(command, f"out.{ending}")] == SPECIAL
 
 
 def test_parquet_in_and_out(command: Stepflow) -> None:
@@ -434,21 +436,21 @@ def test_parquet_in_and_out(command: Stepflow) -> None:
     )
     done = command("batch", "flow.yaml", "in.parquet", "--output", "out.parquet")
     assert done.code == 0, done
-    found = written(command, "out.parquet")
-    assert [each["key"] for each in found] == [f"d{number}" for number in range(150)]
-    assert found[4]["output"] == {
+    results = read_output(command, "out.parquet")
+    assert [each["key"] for each in results] == [f"d{number}" for number in range(150)]
+    assert results[4]["output"] == {
         "id": "d4",
         "n": 4,
         "text": None,
         "deep": {"list": [4, None], "at": "2026-01-02T03:04:05"},
         "json": {"a": [1]},
     }
-    assert found[3]["output"]["text"] == "é☃"
+    assert results[3]["output"]["text"] == "é☃"
     piped = command.shell("stepflow batch flow.yaml - --input-format parquet --limit 2 < in.parquet")
     assert len(piped.stdout.splitlines()) == 2, piped
 
 
-def test_what_is_no_parquet_is_refused(command: Stepflow) -> None:
+def test_invalid_parquet_file_is_refused(command: Stepflow) -> None:
     (command.folder / "in.parquet").write_text("n\n1\n")
     done = command("batch", "flow.yaml", "in.parquet", "--output", "out.jsonl")
     assert (done.code, "in.parquet cannot be read" in done.stderr) == (2, True), done
@@ -463,11 +465,11 @@ def test_parquet_without_pyarrow_says_what_to_install(command: Stepflow) -> None
 
 
 class TestCrashes:
-    """The command goes on after its server, or its disk, has failed in the midst of a batch."""
+    """A batch can be resumed after its server or its disk has failed in the middle."""
 
     @pytest.fixture
     def own_server(self, tmp_path: Path, command: Stepflow) -> Iterator[DurableServer]:
-        """A server of this test's own."""
+        """A server for this test only."""
         (tmp_path / "store").mkdir()
         started = DurableServer(tmp_path / "store", releases.NEWEST)
         started.start()
@@ -479,7 +481,7 @@ class TestCrashes:
             started.kill()
 
     @pytest.mark.exhaustive
-    def test_the_server_is_killed(self, command: Stepflow, own_server: DurableServer) -> None:
+    def test_server_is_killed(self, command: Stepflow, own_server: DurableServer) -> None:
         write_inputs(command.folder / "in.jsonl", 6000)
         for turn in range(3):
             (command.folder / "out.jsonl").unlink(missing_ok=True)
@@ -490,26 +492,26 @@ class TestCrashes:
                 stderr=subprocess.PIPE,
                 text=True,
             )
-            while process.poll() is None and not journalled(command, 200 + 1500 * turn):
+            while process.poll() is None and not has_results(command, 200 + 1500 * turn):
                 time.sleep(0.01)
             own_server.kill()
             if turn == 1:
-                # The command is killed as well, before the server is there again.
+                # The command is killed as well, before the server restarts.
                 process.kill()
             own_server.start()
             own_server.wait_ready()
-            _, said = process.communicate(timeout=120)
-            assert process.returncode in (0, 1, -9), said
+            _, errors = process.communicate(timeout=120)
+            assert process.returncode in (0, 1, -9), errors
         done = command(*RUN, "--resume")
         assert done.code == 0, done
         assert [each["output"] for each in records(command)] == list(range(6000))
         with SyncStepflowClient(own_server.url) as client:
             runs = client.list_runs().runs
-        # Every chunk has had one run.
+        # Every chunk was run once.
         assert sum(run.items.total for run in runs) == 6000
 
     @pytest.mark.parametrize("blocks", [0, 8])
-    def test_a_full_disk_is_no_end(self, command: Stepflow, own_server: DurableServer, blocks: int) -> None:
+    def test_batch_resumes_after_a_full_disk(self, command: Stepflow, own_server: DurableServer, blocks: int) -> None:
         """The journal can't be created, or the output can't be finished."""
         write_inputs(command.folder / "in.jsonl", 300)
         line = f"trap '' XFSZ; ulimit -f {blocks}; {STEPFLOW} {shlex.join(RUN)}"
@@ -521,13 +523,13 @@ class TestCrashes:
         assert [each["output"] for each in records(command)] == list(range(300))
 
     @pytest.mark.exhaustive
-    def test_the_disk_is_full(self, command: Stepflow, own_server: DurableServer) -> None:
+    def test_disk_is_full_repeatedly(self, command: Stepflow, own_server: DurableServer) -> None:
         write_inputs(command.folder / "in.jsonl", 3000)
         for blocks in (20, 60, 110):
             (command.folder / "out.jsonl").unlink(missing_ok=True)
             more = "--resume" if (command.folder / "out.jsonl.journal").exists() else ""
-            # In KiB, of each file; the signal is ignored, so that writing fails as on a full disk. The cache of
-            # compiled modules would be cut off too.
+            # The limit is in KiB per file. The signal is ignored, so writing fails as on a full disk. No bytecode
+            # is written, because the limit would truncate it, too.
             line = f"trap '' XFSZ; ulimit -f {blocks}; {STEPFLOW} {shlex.join(RUN)} {more}"
             full = command.shell(line, PYTHONDONTWRITEBYTECODE="1")
             assert full.code == 2, full
@@ -541,8 +543,8 @@ class TestCrashes:
             assert sum(run.items.total for run in client.list_runs().runs) == 3000
 
 
-def journalled(command: Stepflow, count: int) -> bool:
-    """Return whether so many inputs have ended, going by the output."""
+def has_results(command: Stepflow, count: int) -> bool:
+    """Return whether the output has at least `count` results."""
     try:
         return (command.folder / "out.jsonl").read_bytes().count(b"\n") >= count
     except FileNotFoundError:

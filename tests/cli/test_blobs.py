@@ -1,4 +1,4 @@
-"""`stepflow blobs`."""
+"""`stepflow blobs` stores and prints values and files."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def blobs(stepflow: Stepflow, server: str) -> Stepflow:
     return stepflow
 
 
-def stored(stepflow: Stepflow, *args: str) -> str:
-    """Store something and return its id."""
+def store(stepflow: Stepflow, *args: str) -> str:
+    """Store a blob and return its ID."""
     done = stepflow("blobs", "put", *args)
     assert done.code == 0, done
     return done.stdout.strip()
@@ -47,7 +47,7 @@ def test_put(blobs: Stepflow, golden: Golden) -> None:
     )
 
 
-def test_put_wrong(blobs: Stepflow, golden: Golden) -> None:
+def test_put_with_invalid_arguments(blobs: Stepflow, golden: Golden) -> None:
     golden(
         blobs("blobs", "put"),
         blobs("blobs", "put", "none.bin"),
@@ -61,7 +61,7 @@ def test_put_wrong(blobs: Stepflow, golden: Golden) -> None:
 
 
 def test_get(blobs: Stepflow, golden: Golden) -> None:
-    value, raw = stored(blobs, "value.json"), stored(blobs, "größe.txt", "--filename", "size.txt")
+    value, raw = store(blobs, "value.json"), store(blobs, "größe.txt", "--filename", "size.txt")
     golden(
         blobs("blobs", "get", value),
         *(blobs("blobs", "get", value, "-o", form) for form in FORMS),
@@ -73,8 +73,8 @@ def test_get(blobs: Stepflow, golden: Golden) -> None:
     )
 
 
-def test_bytes_come_back_as_they_were(blobs: Stepflow) -> None:
-    raw = stored(blobs, "bytes.bin")
+def test_bytes_are_unchanged(blobs: Stepflow) -> None:
+    raw = store(blobs, "bytes.bin")
     done = blobs("blobs", "get", raw, "--output", "back.bin")
     assert (done.code, done.stdout, done.stderr) == (0, "", "")
     assert (blobs.folder / "back.bin").read_bytes() == BYTES
@@ -86,8 +86,8 @@ def test_bytes_come_back_as_they_were(blobs: Stepflow) -> None:
     assert blobs("blobs", "get", raw, "--output", "no/folder").code == 2
 
 
-def test_values_come_back_as_they_were(blobs: Stepflow) -> None:
-    value = stored(blobs, "value.json")
+def test_values_are_unchanged(blobs: Stepflow) -> None:
+    value = store(blobs, "value.json")
     for ending, text in (
         ("yaml", "number: 9007199254740993"),
         ("json", '  "number": 9007199254740993'),
@@ -98,7 +98,7 @@ def test_values_come_back_as_they_were(blobs: Stepflow) -> None:
 
 
 def test_on_a_terminal(blobs: Stepflow, terminal: Callable[..., Terminal], golden: Golden) -> None:
-    raw, text = stored(blobs, "bytes.bin"), stored(blobs, "größe.txt")
+    raw, text = store(blobs, "bytes.bin"), store(blobs, "größe.txt")
     golden(
         terminal("blobs", "put", "bytes.bin", "-o", "table"),
         terminal("blobs", "get", raw),

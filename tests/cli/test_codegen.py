@@ -29,7 +29,7 @@ from stepflow_client import (
 from stepflow_client._data.values import check_json
 from stepflow_client.flow_models import TypedFlow
 
-from tests.cli.codegen_flows import FLOWS, flow_of
+from tests.cli.codegen_flows import FLOWS, flow_with_schemas
 from tests.cli.command import Stepflow
 from tests.cli.golden import Golden
 from tests.server.flows import unique
@@ -118,7 +118,7 @@ def written(stepflow: Stepflow, *names: str, output: str = "flows.py") -> list[s
     for name in names:
         path = stepflow.folder / "flows" / f"{make_variable_name(name)}.json"
         path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps(flow_of(name)))
+        path.write_text(json.dumps(flow_with_schemas(name)))
         files.append(f"flows/{path.name}")
     done = stepflow("codegen", *files, "-O", output)
     assert (done.code, done.stdout, done.stderr) == (0, "", ""), done
@@ -242,7 +242,7 @@ async def test_written_flows_run(stepflow: Stepflow, server: str) -> None:
     to = module.SharedAddress(street="Main Street")
     # The flow's file changes: it is read when a method is called.
     path = stepflow.folder / "flows" / "shared.json"
-    path.write_text(json.dumps(flow_of("shared") | {"output": {"$input": "$.to"}}))
+    path.write_text(json.dumps(flow_with_schemas("shared") | {"output": {"$input": "$.to"}}))
     given, cache = module.SharedInput(to=to), ResultCache(stepflow.folder / "results.db")
     async with StepflowClient(server) as client:
         first = await module.shared.run(client, given, timeout=30, cache=cache)
@@ -265,7 +265,7 @@ def test_written_flows_run_on_the_twin(stepflow: Stepflow, server: str) -> None:
     written(stepflow, "shared", "arrays", "variables", "scalars")
     module = imported(stepflow.folder / "flows.py")
     item = module.ArraysInputItem(n=1)
-    arrays = replace(module.arrays, flow=flow_of("arrays") | {"output": {"loose": {"$input": "$"}}})
+    arrays = replace(module.arrays, flow=flow_with_schemas("arrays") | {"output": {"loose": {"$input": "$"}}})
     with SyncStepflowClient(server) as twin:
         listed = arrays.run(twin, [item], timeout=30)
         assert (type(listed.output), listed.output.loose) == (module.ArraysOutput, [{"n": 1}])
@@ -274,7 +274,7 @@ def test_written_flows_run_on_the_twin(stepflow: Stepflow, server: str) -> None:
         assert arrays.start_run(twin, []).result(timeout=30).output.loose == []
         with arrays.map(twin, [[item], []], ordered=True) as outcomes:
             assert [outcome.unwrap().loose for outcome in outcomes] == [[{"n": 1}], []]
-        telling = replace(module.variables, flow=flow_of("variables") | {"output": {"$variable": "api-key"}})
+        telling = replace(module.variables, flow=flow_with_schemas("variables") | {"output": {"$variable": "api-key"}})
         given = module.VariablesVariables(api_key="told", n=None)
         assert telling.run(twin, None, variables=given, timeout=30).output == "told"
         with pytest.raises(OutputTypeError, match="does not fit ScalarsOutput"):
@@ -299,7 +299,7 @@ def test_it_is_the_same_byte_for_byte(stepflow: Stepflow) -> None:
 def test_a_check_fails_where_the_file_is_another(stepflow: Stepflow) -> None:
     (file,) = written(stepflow, "plain")
     again = f"hint: to update it, run stepflow codegen {file} -O flows.py\n"
-    (stepflow.folder / file).write_text(json.dumps(flow_of("plain") | {"name": "another"}))
+    (stepflow.folder / file).write_text(json.dumps(flow_with_schemas("plain") | {"name": "another"}))
     before = (stepflow.folder / "flows.py").read_bytes()
     done = stepflow("codegen", file, "-O", "flows.py", "--check")
     assert (done.code, done.stderr) == (1, f"stepflow: flows.py is out of date\n{again}")

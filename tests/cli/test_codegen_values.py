@@ -18,8 +18,8 @@ from stepflow_cli.codegen.python_names import make_variable_name, to_camel_case
 from stepflow_cli.codegen.typed_flows_module import generate_flow_module
 from stepflow_client._data.values import check_json
 
-from tests.cli.codegen_flows import FLOWS, flow_of
-from tests.cli.schema_values import valid_values, validator_of
+from tests.cli.codegen_flows import FLOWS, flow_with_schemas
+from tests.cli.schema_values import make_validator, valid_values
 
 PARTS = [
     (name, part)
@@ -50,7 +50,7 @@ def write_flows(folder: Path) -> Path:
     """Write the module of all flows, as `flows.py`."""
     files = [folder / f"{number}.json" for number in range(len(FLOWS))]
     for file, name in zip(files, FLOWS, strict=True):
-        file.write_text(json.dumps(flow_of(name)))
+        file.write_text(json.dumps(flow_with_schemas(name)))
     path = folder / "flows.py"
     path.write_text(generate_flow_module(map(str, files), str(path)))
     return path
@@ -80,7 +80,7 @@ def test_there_are_enough_schemas() -> None:
 def test_many_values_survive(name: str, part: str) -> None:
     kind = TypeAdapter(getattr(written(), type_name(name, part)))
     schema = schema_of(name, part)
-    validator = validator_of(schema)
+    validator = make_validator(schema)
     for value in itertools.islice(valid_values(schema, name + part), 200):
         model = kind.validate_python(value)
         sent = check_json(model, "value")

@@ -16,14 +16,14 @@ import pexpect
 import pytest
 from stepflow_cli.shell_completion import SHELLS
 
-from tests.cli.command import Done, Stepflow
+from tests.cli.command import CommandResult, Stepflow
 from tests.cli.golden import Golden
 
 
 def offered(stepflow: Stepflow, line: str, **environment: str) -> list[str]:
     """Return what is offered for the last word of a line, which may be empty; the types of words are left out."""
     words = shlex.split(line) + [""] * line.endswith(" ")
-    done: Done = stepflow(
+    done: CommandResult = stepflow(
         COMP_WORDS=line, COMP_CWORD=str(len(words) - 1), _STEPFLOW_COMPLETE="bash_complete", **environment
     )
     assert (done.code, done.stderr) == (0, "")

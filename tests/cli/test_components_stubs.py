@@ -16,7 +16,7 @@ import pytest
 from stepflow_cli.codegen.component_stubs import generate_stubs
 from stepflow_client.authoring import flow, literal, on_error
 
-from tests.cli.codegen_components import COMPONENTS, many
+from tests.cli.codegen_components import COMPONENTS, large_components
 from tests.cli.command import Stepflow
 from tests.cli.golden import Golden
 from tests.type_checkers import run_mypy
@@ -179,7 +179,7 @@ def test_it_is_the_same_whatever_the_order(source: str) -> None:
 
 @pytest.mark.exhaustive
 def test_two_hundred_large_components() -> None:
-    components = many(200)
+    components = large_components(200)
     started = time.process_time()
     source = generate_stubs(components, ())
     # It takes a second on a quiet machine.

@@ -15,7 +15,7 @@ import pytest
 from stepflow_client import StepflowRuntime
 
 from tests import releases, workers
-from tests.cli.command import STEPFLOW, Done, Stepflow
+from tests.cli.command import STEPFLOW, CommandResult, Stepflow
 from tests.cli.gateway import Gateway, make_certificate
 from tests.cli.golden import Golden
 from tests.cli.terminal import Terminal
@@ -32,7 +32,7 @@ def steady(printed: object) -> str:
     return re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:10000", text)
 
 
-def found(done: Done) -> dict[str, dict[str, str]]:
+def found(done: CommandResult) -> dict[str, dict[str, str]]:
     """Return the checks by name."""
     return {each["check"]: each for each in json.loads(done.stdout)}
 

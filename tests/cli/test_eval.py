@@ -16,7 +16,7 @@ from stepflow_client import StepflowRuntime
 from stepflow_client.evaluation import EvaluationCase
 from stepflow_client.evaluation.store import EvaluationStore
 
-from tests.cli.command import STEPFLOW, Done, Stepflow, of_new_process
+from tests.cli.command import STEPFLOW, CommandResult, Stepflow, new_process_environment
 from tests.cli.golden import Golden
 from tests.cli.terminal import Terminal
 
@@ -85,7 +85,7 @@ def files(stepflow: Stepflow) -> None:
     (folder / "scores.py").write_text(SCORES)
 
 
-def evaluate(stepflow: Stepflow, *more: str, **environment: str) -> Done:
+def evaluate(stepflow: Stepflow, *more: str, **environment: str) -> CommandResult:
     return stepflow("eval", "ticket.yaml", "--cases", "tickets.csv", "--score", "exact:category", *more, **environment)
 
 
@@ -333,7 +333,7 @@ def test_runs_of_the_history_are_the_cases(stepflow: Stepflow) -> None:
         words = ("--label", f"customer={customer}", "--input-json", json.dumps({"subject": subject}))
         assert stepflow("run", "ticket.yaml", *words).code == 0
 
-    def read(query: str) -> Done:
+    def read(query: str) -> CommandResult:
         return stepflow("eval", "ticket.yaml", "--cases", f"history:{query}", "--variant", "v2=v2.yaml", "-o", "json")
 
     chosen = read("customer=42 since:2h")
@@ -373,7 +373,7 @@ def test_a_killed_evaluation_continues(stepflow: Stepflow, server: str, newest_s
         process = subprocess.Popen(
             [str(STEPFLOW), *words, *more],
             cwd=stepflow.folder,
-            env=of_new_process(stepflow.environment),
+            env=new_process_environment(stepflow.environment),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,

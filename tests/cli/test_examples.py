@@ -18,7 +18,7 @@ from stepflow_client import StepflowRuntime
 
 from scripts.write_cli_page import WIDTH, walk
 from tests import releases
-from tests.cli.command import Stepflow, forked
+from tests.cli.command import Stepflow, fork_environment
 from tests.cli.golden import Golden
 from tests.cli.runs import Start
 from tests.cli.terminal import Terminal
@@ -132,7 +132,7 @@ def test_an_example_of_a_server_runs(line: str, prepared: Stepflow) -> None:
     process = subprocess.Popen(
         ["bash", "-c", f"exec {command}"],
         cwd=prepared.folder,
-        env={**prepared.environment, **forked()},
+        env={**prepared.environment, **fork_environment()},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,

@@ -22,7 +22,7 @@ import pytest
 from stepflow_cli.errors import ExitCode, convert_to_problem
 from stepflow_client import StepflowRuntime, errors
 
-from tests.cli.command import Done, Stepflow
+from tests.cli.command import CommandResult, Stepflow
 from tests.cli.command_tree import commands, formats
 from tests.cli.runs import SLEEPING, UNKNOWN
 
@@ -282,7 +282,7 @@ def _words(line: str, **values: str) -> list[str]:
     return [values.get(word, word) for word in line.split()]
 
 
-def _check_message(done: Done, end: str, form: str = "table") -> None:
+def _check_message(done: CommandResult, end: str, form: str = "table") -> None:
     """Check that standard error says how the run ended, if that is not success."""
     kind = {"failed": "run_failed", "cancelled": "run_cancelled", "timeout": "run_timeout"}.get(end)
     if kind is None:

@@ -95,7 +95,7 @@ def test_it_can_be_turned_off(stepflow: Stepflow, server: str, how: str) -> None
 
 @pytest.mark.parametrize("how", ["variable", "file"])
 def test_runs_are_recorded_in_a_database(stepflow: Stepflow, server: str, postgres: Postgres, how: str) -> None:
-    stepflow.is_here = False
+    stepflow.in_process = False
     url = postgres.database()
     shown = f"postgresql://{url.rpartition('@')[2]}"
     environment = {"STEPFLOW_HISTORY": url}
@@ -116,7 +116,7 @@ def test_runs_are_recorded_in_a_database(stepflow: Stepflow, server: str, postgr
 
 
 def test_a_database_that_is_down_is_a_warning_to_runs(stepflow: Stepflow, server: str) -> None:
-    stepflow.is_here = False
+    stepflow.in_process = False
     url = {"STEPFLOW_HISTORY": "postgresql://me:hunter2@127.0.0.1:1/runs"}
     done = stepflow("run", "hello.yaml", "--input-json", '{"name": "Ada"}', **url)
     assert (done.code, "cannot record 1 run in postgresql://127.0.0.1:1/runs" in done.stderr) == (0, True), done
@@ -347,7 +347,7 @@ def test_a_damaged_entry_is_in_nobodys_way(stepflow: Stepflow, server: str) -> N
 
 
 def test_completion_offers_places(stepflow: Stepflow, server: str) -> None:
-    stepflow.is_here = False
+    stepflow.in_process = False
     assert stepflow("run", "hello.yaml", "--input-json", '{"name": "Ada"}', "--note", "first").code == 0
 
     def offered(words: str) -> list[str]:

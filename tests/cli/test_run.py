@@ -15,14 +15,14 @@ import psutil
 import pytest
 from stepflow_client import StepflowClientError, SyncStepflowClient
 
-from tests.cli.command import STEPFLOW, Done, Stepflow
+from tests.cli.command import STEPFLOW, CommandResult, Stepflow
 from tests.releases import ROOT
 
 HELLO = str(ROOT / "examples" / "hello.yaml")
 MESSAGES = {"messages": [{"role": "system", "content": "Be friendly."}, {"role": "user", "content": "World"}]}
 
 
-def stepflow(*args: str, stdin: str | None = None, **environment: str) -> Done:
+def stepflow(*args: str, stdin: str | None = None, **environment: str) -> CommandResult:
     """Run the command in the current folder, for a user without a profile."""
     command = Stepflow(Path.cwd(), Path(os.environ["XDG_STATE_HOME"]))
     return command(*args, stdin=stdin, **environment)
@@ -205,7 +205,7 @@ def test_the_same_result_is_the_same_text(stepflow: Stepflow) -> None:
 def test_a_key_has_one_run(flow: Path, server_url: str) -> None:
     key = f"doc-{time.time_ns()}"
 
-    def submit(value: str, *more: str) -> Done:
+    def submit(value: str, *more: str) -> CommandResult:
         return stepflow("submit", str(flow), "--input-json", value, "--url", server_url, *more)
 
     told = [submit("7", "--idempotency-key", key, "--detach").stdout for _ in range(2)]
@@ -223,7 +223,7 @@ def test_a_key_has_one_run(flow: Path, server_url: str) -> None:
 def test_a_key_with_a_scope_outlives_the_text_of_the_flow(stepflow: Stepflow, server: str) -> None:
     keyed = ("--idempotency-key", "k", "--idempotency-scope", f"scope-{time.time_ns()}", "--wait-for-components")
 
-    def submit(version: int, *more: str) -> Done:
+    def submit(version: int, *more: str) -> CommandResult:
         text = json.dumps({"steps": [], "output": {"version": version, "n": {"$input": "$"}}})
         (stepflow.folder / "versions.json").write_text(text)
         return stepflow("submit", "versions.json", "--input-json", "7", *more)

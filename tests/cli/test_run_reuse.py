@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests import releases
-from tests.cli.command import Done, Stepflow
+from tests.cli.command import CommandResult, Stepflow
 
 pytestmark = pytest.mark.in_process
 
@@ -26,7 +26,7 @@ def flow(x: Any = 1, **more: Any) -> dict[str, Any]:
     return {"name": "three", "steps": steps, "output": {"$step": "c"}, **more}
 
 
-def said(done: Done) -> str:
+def said(done: CommandResult) -> str:
     """Return which steps were kept and executed."""
     assert done.code == 0, done
     return next((line for line in done.stderr.splitlines() if "; executes " in line), done.stderr)

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.cli.command import FORKED, Stepflow, forked
+from tests.cli.command import FORKED, Stepflow, fork_environment
 from tests.cli.ui.process import read_link
 
 FLOW = """name: shown
@@ -33,7 +33,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
     started = []
 
     def run(value: Any, *args: str) -> subprocess.Popen[str]:
-        environment = {**forked(), "HOME": str(tmp_path), "BROWSER": "true"}
+        environment = {**fork_environment(), "HOME": str(tmp_path), "BROWSER": "true"}
         command = [str(FORKED), "run", "flow.yaml", "--ui", "--input-json", json.dumps(value), *args]
         process = subprocess.Popen(
             command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

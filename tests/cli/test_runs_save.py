@@ -9,7 +9,7 @@ import pytest
 import yaml
 from stepflow_cli.flow_tests.save_run_as_case import rate_flow_match
 
-from tests.cli.command import Done, Stepflow
+from tests.cli.command import CommandResult, Stepflow
 from tests.cli.golden import Golden
 from tests.cli.runs import SLEEPING, UNKNOWN, Start
 
@@ -90,7 +90,7 @@ def test_a_rerun_is_one_of_the_same_file(stepflow: Stepflow, flow: str) -> None:
     assert (refused.code, "pass the flow's file" in refused.stderr) == (2, True)
 
 
-def hints(done: Done) -> str:
+def hints(done: CommandResult) -> str:
     return " ".join(done.stderr.split())
 
 

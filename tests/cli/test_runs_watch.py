@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.cli.command import Done, Stepflow
+from tests.cli.command import CommandResult, Stepflow
 from tests.cli.golden import Golden
 from tests.cli.terminal import Terminal
 from tests.fault_proxy import FaultProxy, Script
@@ -24,7 +24,7 @@ def submit(stepflow: Stepflow, flow: str, ms: int, *options: str) -> str:
     return started(stepflow("submit", "--detach", flow, *(options or ("--input-json", json.dumps({"ms": ms})))))
 
 
-def started(done: Done) -> str:
+def started(done: CommandResult) -> str:
     """Return the id of a run that a command has started."""
     assert done.code == 0, done
     return done.stdout.strip()

@@ -9,12 +9,12 @@ import pytest
 from jsonschema import Draft202012Validator
 from stepflow_client.flows.reading import load_flow
 
-from tests.cli.command import Done, Stepflow
+from tests.cli.command import CommandResult, Stepflow
 from tests.cli.golden import Golden
 from tests.cli.test_validate import _BUYS, _SHOP
 
 
-def _errors(done: Done, flow: Any) -> int:
+def _errors(done: CommandResult, flow: Any) -> int:
     assert done.code == 0, done.stderr
     made = json.loads(done.stdout)
     Draft202012Validator.check_schema(made)

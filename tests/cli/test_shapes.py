@@ -13,7 +13,7 @@ from stepflow_client import StepflowRuntime
 from stepflow_client._records.outcome_files import read_outcomes
 from stepflow_client.flows import check
 
-from tests.cli.command import Done, Stepflow
+from tests.cli.command import CommandResult, Stepflow
 from tests.cli.mcp import agents
 from tests.cli.runs import SLEEPING, Start
 
@@ -47,7 +47,7 @@ def check_shape(name: str, *values: Any) -> None:
         assert not wrong, (name, wrong, value)
 
 
-def records(done: Done) -> list[Any]:
+def records(done: CommandResult) -> list[Any]:
     assert done.stdout, done
     lines = done.stdout.splitlines()
     found = json.loads(done.stdout) if lines[0] in ("[", "{") else [json.loads(line) for line in lines]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.command import Done, Stepflow
+from tests.cli.command import CommandResult, Stepflow
 from tests.cli.golden import Golden
 
 pytestmark = pytest.mark.in_process
@@ -35,7 +35,7 @@ def flow(stepflow: Stepflow, server: str) -> Path:
     return path
 
 
-def names(done: Done) -> list[str]:
+def names(done: CommandResult) -> list[str]:
     """Return the names of the cases that were run."""
     return [json.loads(line)["case"] for line in done.stdout.splitlines()]
 

@@ -1,4 +1,4 @@
-"""Wrong inputs as people make them: the files, and the command lines with what each message must name."""
+"""Typical user mistakes: files, and command lines with the place that each message must name."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ FILES = {
     "utf-16.csv": "\udcff\udcfen\0\n\0",
     "commented.json": '{\n  // who\n  "name": "Ada"\n}\n',
 }
-"""The content of each file in the working folder; bytes that are no UTF-8 are surrogates."""
+"""The content of each file in the working folder. Bytes that are not UTF-8 are written as surrogates."""
 
 NOWHERE = "--url http://127.0.0.1:9"
 
@@ -242,9 +242,9 @@ WRONG: dict[str, list[tuple[str, ...]]] = {
         ("runs eval @last '{$step: a'", "line 1, column 1"),
     ],
 }
-"""By subject: command lines, each with the words for the place that its message must hold.
+"""By topic: command lines with the place that the message must contain.
 
-If the sentence itself says what to do, without a hint, its words for it follow.
+A third element is advice that the message itself must contain if it has no hint.
 """
 
 ON_A_SERVER: list[tuple[str, ...]] = [
@@ -261,4 +261,4 @@ ON_A_SERVER: list[tuple[str, ...]] = [
     (f"blobs get {'0' * 64}", "0000"),
     ("blobs get xyz", "xyz"),
 ]
-"""As in `WRONG`; these ask a server."""
+"""As in `WRONG`, but these commands need a server."""

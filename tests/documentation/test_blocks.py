@@ -38,7 +38,7 @@ from stepflow_client import LogConfig, StepflowClient, StepflowRuntime
 from stepflow_client.flows.project import find_project
 
 from tests import releases
-from tests.cli.command import forked
+from tests.cli.command import fork_environment
 from tests.documentation.blocks import (
     PAGES,
     ROOT,
@@ -202,7 +202,7 @@ class Session:
         return await asyncio.to_thread(
             subprocess.run,
             ["bash", "-euo", "pipefail", "-c", in_one_terminal(text.replace(WRITTEN_URL, self._url), self._variables)],
-            env={**own_environment(), **forked()},
+            env={**own_environment(), **fork_environment()},
             capture_output=True,
             text=True,
             timeout=60,

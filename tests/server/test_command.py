@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 from stepflow_client import StepflowRuntime
 
-from tests.cli.command import Done, Stepflow
+from tests.cli.command import CommandResult, Stepflow
 from tests.differences import has
 
 ECHO = "name: {name}\nsteps: []\noutput: {{$input: $}}\n"
@@ -134,7 +134,7 @@ def test_components(data: Callable[..., Any]) -> None:
 
 
 def test_blobs(command: Stepflow) -> None:
-    put: Done = command("blobs", "put", "-", "-o", "name", stdin='{"a": 1}')
+    put: CommandResult = command("blobs", "put", "-", "-o", "name", stdin='{"a": 1}')
     got = command("blobs", "get", put.stdout.strip())
     assert (got.code, json.loads(got.stdout)) == (0, {"a": 1}), got
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from stepflow_client import SyncStepflowClient
 
-from tests.cli.command import FORKED, forked
+from tests.cli.command import FORKED, fork_environment
 from tests.durable import DurableServer
 
 TOGETHER = 5.0
@@ -54,7 +54,7 @@ class Following:
     """
 
     def __init__(self, server: DurableServer, run_id: str, folder: Path, commands: Any) -> None:
-        environment = {**os.environ, **forked(), "HOME": str(folder), "STEPFLOW_URL": server.url}
+        environment = {**os.environ, **fork_environment(), "HOME": str(folder), "STEPFLOW_URL": server.url}
         self.outputs = [folder / f"output-{number}" for number in range(len(commands))]
         self._processes = []
         for words, path in zip(commands, self.outputs, strict=True):

@@ -1,4 +1,4 @@
-"""What the words of `--variant`, `--score`, `--fail-below` and `--worst` mean, and what is said of wrong ones."""
+"""Values of `--variant`, `--score`, `--fail-below` and `--worst` are parsed, and invalid ones are explained."""
 
 from __future__ import annotations
 
@@ -58,33 +58,33 @@ def in_session() -> Any:
     return click.Context(click.Command("eval"), obj=Session())
 
 
-def said(error: pytest.ExceptionInfo[Problem]) -> str:
+def message_and_hint(error: pytest.ExceptionInfo[Problem]) -> str:
     return f"{error.value.message} | {error.value.hint}"
 
 
 def test_variants() -> None:
-    words = ["now", "formal: tone=very formal", "v2=v2.yaml", "formal:reply.input.max=50", "odd.Name-1 _:tone=a=b:c"]
-    found = build_variants(words, FLOW)
-    assert found is not None
-    assert list(found) == ["now", "formal", "v2", "odd.Name-1 _"]
-    assert (found["now"].flow, found["now"].variables, found["now"].overrides) == (None, None, None)
-    assert found["formal"].overrides == {"reply": {"value": {"input": {"max": 50}}}}
-    assert found["odd.Name-1 _"].variables == {"tone": "a=b:c"}
-    assert found["v2"].flow["name"] == "two"  # type: ignore[call-overload,index]
+    values = ["now", "formal: tone=very formal", "v2=v2.yaml", "formal:reply.input.max=50", "odd.Name-1 _:tone=a=b:c"]
+    variants = build_variants(values, FLOW)
+    assert variants is not None
+    assert list(variants) == ["now", "formal", "v2", "odd.Name-1 _"]
+    assert (variants["now"].flow, variants["now"].variables, variants["now"].overrides) == (None, None, None)
+    assert variants["formal"].overrides == {"reply": {"value": {"input": {"max": 50}}}}
+    assert variants["odd.Name-1 _"].variables == {"tone": "a=b:c"}
+    assert variants["v2"].flow["name"] == "two"  # type: ignore[call-overload,index]
     assert build_variants([], FLOW) is None
-    assert get_variant_flows(words, "ticket.yaml")["v2"] == "v2.yaml"
-    assert get_variant_flows(words, "ticket.yaml")["now"] == "ticket.yaml"
+    assert get_variant_flows(values, "ticket.yaml")["v2"] == "v2.yaml"
+    assert get_variant_flows(values, "ticket.yaml")["now"] == "ticket.yaml"
 
 
-FORMS = "write NAME, NAME:VARIABLE=VALUE, NAME:STEP.input.KEY=VALUE or NAME=FLOW"
+SYNTAX = "write NAME, NAME:VARIABLE=VALUE, NAME:STEP.input.KEY=VALUE or NAME=FLOW"
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("values", "message"),
     [
-        (["=x"], f"--variant '=x' has no name | {FORMS}"),
-        (["a:tone"], f"--variant 'a:tone' sets nothing: 'tone' has no = | {FORMS}"),
-        (["a:=1"], f"--variant 'a:=1' sets nothing: '=1' has no name before = | {FORMS}"),
+        (["=x"], f"--variant '=x' has no name | {SYNTAX}"),
+        (["a:tone"], f"--variant 'a:tone' sets nothing: 'tone' has no = | {SYNTAX}"),
+        (["a:=1"], f"--variant 'a:=1' sets nothing: '=1' has no name before = | {SYNTAX}"),
         (["a="], "--variant a= has no flow | use a=FLOW for another flow, a for the flow as is"),
         (["tone=formal"], "variant tone: formal is neither a flow file nor a flow ID | "
          "to set a variable, use --variant NAME:tone=formal"),
@@ -95,38 +95,41 @@ FORMS = "write NAME, NAME:VARIABLE=VALUE, NAME:STEP.input.KEY=VALUE or NAME=FLOW
         (["a=v2.yaml", "a=judge.yaml"], "variant a has two flows: v2.yaml and judge.yaml | "
          "give one of them a different name: NAME=FLOW"),
         (["a/b"], "--variant 'a/b': a variant name may have letters, digits, spaces and -._, so 'a/b' is invalid | "
-         f"{FORMS}"),
+         f"{SYNTAX}"),
         (["\x1b[2J"], "--variant '\\x1b[2J': a variant name may have letters, digits, spaces and -._, so "
-         f"'\\x1b[2J' is invalid | {FORMS}"),
+         f"'\\x1b[2J' is invalid | {SYNTAX}"),
     ],
 )  # fmt: skip
-def test_wrong_variants(words: list[str], message: str) -> None:
+def test_invalid_variants(values: list[str], message: str) -> None:
     with pytest.raises(Problem) as error:
-        build_variants(words, FLOW)
-    assert said(error) == message
+        build_variants(values, FLOW)
+    assert message_and_hint(error) == message
 
 
 def test_scores(folder: Path) -> None:
     (folder / "schema.json").write_text('{"type": "number"}')
-    words = ["exact:category", "price=close:price:5%", "contains:reply:refund", "regex::^a=b$", "latency"]
-    words += ["output_field:cost:lower", "valid=schema_valid::schema.json", "scores.py", "judge.yaml", "v2.yaml"]
-    words += ["nice=scores.py:polite", "scores:length"]
+    values = ["exact:category", "price=close:price:5%", "contains:reply:refund", "regex::^a=b$", "latency"]
+    values += ["output_field:cost:lower", "valid=schema_valid::schema.json", "scores.py", "judge.yaml", "v2.yaml"]
+    values += ["nice=scores.py:polite", "scores:length"]
     with pytest.raises(Problem) as error:
-        load_scores(words)
-    assert said(error) == "two scores are called length | give one of them a different name: --score NAME=scores:length"
-    found = load_scores([*words[:-1], "mine=scores.py"])
-    assert list(found) == [
+        load_scores(values)
+    assert (
+        message_and_hint(error)
+        == "two scores are called length | give one of them a different name: --score NAME=scores:length"
+    )
+    scores = load_scores([*values[:-1], "mine=scores.py"])
+    assert list(scores) == [
         *("exact.category", "price", "contains.reply", "regex", "latency", "cost", "valid", "polite", "length"),
         *("judge", "two", "nice", "mine.polite", "mine.length"),
     ]
-    assert found["price"].relative == 0.05
-    assert found["regex"].pattern == "^a=b$"
-    assert found["cost"].lower_is_better is True
-    assert isinstance(found["judge"], FlowScore)
-    assert found["nice"]({}) is True
+    assert scores["price"].relative == 0.05
+    assert scores["regex"].pattern == "^a=b$"
+    assert scores["cost"].lower_is_better is True
+    assert isinstance(scores["judge"], FlowScore)
+    assert scores["nice"]({}) is True
 
 
-def test_a_list_of_scores_is_taken_as_it_is(folder: Path) -> None:
+def test_scores_variable_is_used_unchanged(folder: Path) -> None:
     (folder / "listed.py").write_text(f"{SCORES}\nscores = [_helper]\n")
     (folder / "named.py").write_text(f"{SCORES}\nscores = {{'a': _helper, 'b': polite}}\n")
     assert list(load_scores(["listed.py"])) == ["_helper"]
@@ -134,7 +137,7 @@ def test_a_list_of_scores_is_taken_as_it_is(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "message"),
+    ("value", "message"),
     [
         ("exct:category", "--score exct:category: no module named exct | did you mean exact?"),
         ("polite", "--score polite: no module named polite | built-in scores are exact, contains, regex, "
@@ -154,13 +157,13 @@ def test_a_list_of_scores_is_taken_as_it_is(folder: Path) -> None:
          "None"),
     ],
 )  # fmt: skip
-def test_wrong_scores(word: str, message: str) -> None:
+def test_invalid_scores(value: str, message: str) -> None:
     with pytest.raises(Problem) as error:
-        load_scores([word])
-    assert said(error) == message
+        load_scores([value])
+    assert message_and_hint(error) == message
 
 
-def test_files_of_scores_that_cannot_be_used(folder: Path) -> None:
+def test_invalid_score_files(folder: Path) -> None:
     for name, text, message in (
         ("bad.py", "def f(:\n", "--score bad.py: bad.py cannot be imported: SyntaxError: invalid syntax (bad.py:1)"),
         ("stops.py", "1 / 0\n", "--score stops.py: stops.py cannot be imported: ZeroDivisionError: division by zero"),
@@ -184,16 +187,16 @@ def test_limits() -> None:
     )
 
 
-@pytest.mark.parametrize("word", ["exact", "exact=", "=1", "0.5", "exact=nan", "exact=inf", ":exact=1", "v2:=1"])
-def test_wrong_limits(word: str) -> None:
+@pytest.mark.parametrize("value", ["exact", "exact=", "=1", "0.5", "exact=nan", "exact=inf", ":exact=1", "v2:=1"])
+def test_invalid_limits(value: str) -> None:
     with pytest.raises(Problem, match="--fail-below"):
-        parse_score_limits([word], "--fail-below")
+        parse_score_limits([value], "--fail-below")
 
 
-@pytest.mark.parametrize("word", ["0", "-1", "1.5", "x", "exact="])
-def test_wrong_numbers_of_worst_cases(word: str) -> None:
+@pytest.mark.parametrize("value", ["0", "-1", "1.5", "x", "exact="])
+def test_invalid_numbers_of_worst_cases(value: str) -> None:
     with pytest.raises(Problem, match="--worst"):
-        parse_worst_cases(word)
+        parse_worst_cases(value)
 
 
 def test_names_are_checked_before_anything_runs() -> None:
@@ -201,7 +204,7 @@ def test_names_are_checked_before_anything_runs() -> None:
     check_gate_names(gate_rules, ["length"], ["now", "v2"])
     with pytest.raises(Problem) as error:
         check_gate_names(gate_rules, ["exact.category"], ["now", "v2"])
-    assert said(error) == "--fail-below: unknown score length.tone | the scores are exact.category, failed"
+    assert message_and_hint(error) == "--fail-below: unknown score length.tone | the scores are exact.category, failed"
     with pytest.raises(Problem) as error:
         check_gate_names(gate_rules, ["length"], ["now", "v3"])
-    assert said(error) == "--fail-below: unknown variant v2 | the variants are now, v3"
+    assert message_and_hint(error) == "--fail-below: unknown variant v2 | the variants are now, v3"

@@ -1,4 +1,4 @@
-"""Which files have changed."""
+"""Changes to watched files and folders are detected once the files are written completely."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import pytest
 from stepflow_cli.file_watching import WatchedFiles
 
 
-def watched(*paths: Path) -> WatchedFiles:
+def watch(*paths: Path) -> WatchedFiles:
     return WatchedFiles(lambda: map(str, paths))
 
 
-def test_each_way_to_change_a_file(tmp_path: Path) -> None:
+def test_edited_replaced_new_and_deleted_files(tmp_path: Path) -> None:
     file, other = tmp_path / "flow.yaml", tmp_path / "new.yaml"
     file.write_text("a")
-    files = watched(file, other)
+    files = watch(file, other)
     file.write_text("ab")
     assert files.wait_for_changes() == [str(file)]
-    # Editors write another file and rename it; the size and the time may be the same.
+    # Editors replace a file by renaming another one, possibly with the same size and modification time.
     changed = file.stat()
     (tmp_path / "temporary").write_text("cd")
     os.utime(tmp_path / "temporary", ns=(changed.st_atime_ns, changed.st_mtime_ns))
@@ -31,32 +31,32 @@ def test_each_way_to_change_a_file(tmp_path: Path) -> None:
     assert files.wait_for_changes() == sorted(map(str, (file, other)))
 
 
-def test_a_file_is_whole_when_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_change_is_reported_when_the_file_is_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "flow.yaml"
     file.write_text("")
-    files = watched(file)
+    files = watch(file)
     parts = ["a", "b", "c"]
 
-    def write_a_part(seconds: float) -> None:
-        """Take the place of the pause between two looks."""
+    def append_part(seconds: float) -> None:
+        """Replace `time.sleep` between two checks."""
         if parts:
             with file.open("a") as opened:
                 opened.write(parts.pop(0))
 
-    monkeypatch.setattr(time, "sleep", write_a_part)
+    monkeypatch.setattr(time, "sleep", append_part)
     assert files.wait_for_changes() == [str(file)]
     assert (file.read_text(), parts) == ("abc", [])
 
 
-def test_an_empty_file_is_still_being_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_empty_file_is_treated_as_incomplete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "flow.yaml"
     file.write_text("old")
     other = tmp_path / "other.yaml"
-    files = watched(file, other)
+    files = watch(file, other)
     pauses = []
 
     def pause(seconds: float) -> None:
-        """Take the place of the pause between two looks: the file is written in the tenth."""
+        """Replace `time.sleep` between two checks, and write the file during the tenth."""
         pauses.append(seconds)
         if len(pauses) == 10:
             file.write_text("new")
@@ -66,7 +66,7 @@ def test_an_empty_file_is_still_being_written(tmp_path: Path, monkeypatch: pytes
     file.write_text("")
     assert files.wait_for_changes() == [str(file)]
     assert file.read_text() == "new"
-    # However long that takes, and whatever else changes meanwhile.
+    # This holds for any length of time, and while other files change.
     file.write_text("")
     other.write_text("x")
     assert files.wait_for_changes() == [str(other)]
@@ -74,20 +74,20 @@ def test_an_empty_file_is_still_being_written(tmp_path: Path, monkeypatch: pytes
     assert files.wait_for_changes() == [str(file)]
 
 
-def test_folders(tmp_path: Path) -> None:
+def test_folders_are_watched_except_for_ignored_ones(tmp_path: Path) -> None:
     (tmp_path / "inner").mkdir()
     (tmp_path / "node_modules").mkdir()
-    files = watched(tmp_path)
+    files = watch(tmp_path)
     for name in ("inner/flow.yaml", "notes.txt", "node_modules/x.json", ".hidden.json"):
         (tmp_path / name).write_text("x")
     assert files.wait_for_changes() == [str(tmp_path / ".hidden.json"), str(tmp_path / "inner" / "flow.yaml")]
 
 
-def test_what_changed_files_name_is_watched_too(tmp_path: Path) -> None:
+def test_new_files_in_the_list_are_watched(tmp_path: Path) -> None:
     paths = [tmp_path / "a.yaml"]
     files = WatchedFiles(lambda: map(str, paths))
     paths.append(tmp_path / "b.yaml")
-    # A change while the command was running is not lost.
+    # A change made while the command was running is not lost.
     paths[0].write_text("x")
     files.refresh_file_list()
     assert files.file_count == 2

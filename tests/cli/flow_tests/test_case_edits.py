@@ -1,4 +1,4 @@
-"""Adding a test case to a flow file: nothing else changes, whatever the file looks like."""
+"""Adding or replacing a test case changes nothing else in a flow file, whatever its format."""
 
 from __future__ import annotations
 
@@ -40,22 +40,22 @@ FILES = {
 
 
 @pytest.mark.parametrize("text", FILES.values(), ids=FILES)
-@pytest.mark.parametrize(("end", "mark"), [("\n", ""), ("\r\n", "\ufeff")], ids=["plain", "of Windows"])
-def test_only_the_case_is_added(text: str, end: str, mark: str) -> None:
-    before = (mark + text.replace("\n", end)).encode()
+@pytest.mark.parametrize(("end", "bom"), [("\n", ""), ("\r\n", "\ufeff")], ids=["unix", "windows"])
+def test_only_the_case_is_added(text: str, end: str, bom: str) -> None:
+    before = (bom + text.replace("\n", end)).encode()
     after = add_case_to_content(before, CASE, "flow.yaml").decode()
-    assert after.startswith(mark)
-    was, now = (yaml.safe_load(each.removeprefix("\ufeff")) for each in (before.decode(), after))
-    cases = ((was.get("test") or {}).get("cases") or []) + [CASE]
-    assert now == {**was, "test": {**(was.get("test") or {}), "cases": cases}}
-    # Every line is still there, in its order.
-    left = iter(after.splitlines())
-    kept = [
+    assert after.startswith(bom)
+    old_flow, new_flow = (yaml.safe_load(each.removeprefix("\ufeff")) for each in (before.decode(), after))
+    cases = ((old_flow.get("test") or {}).get("cases") or []) + [CASE]
+    assert new_flow == {**old_flow, "test": {**(old_flow.get("test") or {}), "cases": cases}}
+    # All lines are still there, in the same order.
+    remaining_lines = iter(after.splitlines())
+    expected_lines = [
         line
         for line in before.decode().splitlines()
         if "test: {" not in line and "cases" not in line and "{" not in line
     ]
-    assert [line for line in kept if line not in left] == []
+    assert [line for line in expected_lines if line not in remaining_lines] == []
     again = add_case_to_content(after.encode(), {**CASE, "name": "kept too"}, "flow.yaml").decode()
     assert [each["name"] for each in yaml.safe_load(again.removeprefix("\ufeff"))["test"]["cases"]][-2:] == [
         "kept",
@@ -73,19 +73,19 @@ def test_only_the_case_is_added(text: str, end: str, mark: str) -> None:
         "- a\n",
     ],
 )
-def test_what_cannot_be_changed_on_its_own_is_refused(text: str) -> None:
+def test_files_that_cannot_be_edited_locally_are_refused(text: str) -> None:
     with pytest.raises(FlowFileError, match=r"flow.yaml: cannot add a test case"):
         add_case_to_content(text.encode(), CASE, "flow.yaml")
 
 
-def test_a_name_stands_once() -> None:
+def test_duplicate_name_is_refused() -> None:
     after = add_case_to_content(STEPS.encode(), CASE, "flow.yaml")
     with pytest.raises(InvalidArgumentError, match="already has a test case 'kept'"):
         add_case_to_content(after, CASE, "flow.yaml")
 
 
 NEW = {**CASE, "input": [5], "output": {"outcome": "success", "result": "other\ntext\n"}}
-KEPT = [
+WITH_CASES = [
     "cases",
     "at the end without line end",
     "brackets",
@@ -96,9 +96,9 @@ KEPT = [
 ]
 
 
-@pytest.mark.parametrize("text", [FILES[name] for name in KEPT], ids=KEPT)
+@pytest.mark.parametrize("text", [FILES[name] for name in WITH_CASES], ids=WITH_CASES)
 @pytest.mark.parametrize("mocks", [{}, {"mocks": {"a": {"outcome": "success", "result": [1]}}}], ids=["", "mocks"])
-def test_a_case_is_replaced(text: str, mocks: dict[str, Any]) -> None:
+def test_replace_a_case(text: str, mocks: dict[str, Any]) -> None:
     once = add_case_to_content(text.encode(), {**CASE, **mocks, "tags": ["mine"]}, "flow.yaml")
     both = add_case_to_content(once, {**CASE, "name": "next"}, "flow.yaml")
     for new in (NEW, {**NEW, "mocks": {"a": {"outcome": "success", "result": 2}}}):
@@ -107,7 +107,7 @@ def test_a_case_is_replaced(text: str, mocks: dict[str, Any]) -> None:
         index = [each["name"] for each in before["test"]["cases"]].index("kept")
         before["test"]["cases"][index] = {**new, "tags": ["mine"]}
         assert after == before
-        # Without a case of this name, it is added.
+        # If no case has this name, it is added.
         assert add_case_to_content(text.encode(), new, "f.yaml", replace=True) == add_case_to_content(
             text.encode(), new, "f.yaml"
         )
@@ -121,7 +121,7 @@ def result(**more: Any) -> FlowResult:
     return FlowResult(**{"run_id": "r", "status": "completed", **more})
 
 
-def test_the_expectation_is_the_output_or_the_error() -> None:
+def test_case_expects_the_output_or_the_error() -> None:
     assert build_test_case("a", {"n": 1}, result(output=[1])) == {
         "name": "a",
         "input": {"n": 1},
@@ -138,7 +138,7 @@ def test_the_expectation_is_the_output_or_the_error() -> None:
             build_test_case("a", None, result(status="failed", error={"message": "gone", "code": code}))
 
 
-def test_what_differs_from_run_to_run_is_expected_as_a_matcher() -> None:
+def test_generated_ids_are_expected_with_a_matcher() -> None:
     order, other = "0199d3a0-0000-7000-8000-00000000abcd", "1199d3a0-0000-7000-8000-00000000abcd"
     output = {"order": order, "id": other, "in flow": other.replace("1199", "2199"), "run_id": other}
     flow = {"output": output["in flow"], "test": {"cases": [{"name": other}]}}

@@ -1,4 +1,4 @@
-"""Standard input as the input of a run, and what a command says to those who give none, or in the wrong place."""
+"""Standard input is used as the input of a run, and missing or misplaced inputs get a hint."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ examples: [{name: ada, input: {name: Ada}}]
 
 
 @pytest.mark.parametrize("command", ["run", "submit"])
-def test_what_is_piped_is_the_input(stepflow: Stepflow, command: str) -> None:
+def test_piped_json_is_the_input(stepflow: Stepflow, command: str) -> None:
     done = stepflow(command, "hello.yaml", stdin=ADA)
     assert (done.code, done.stderr) == (0, "")
     assert json.loads(done.stdout) == GREETED
@@ -54,20 +54,20 @@ def test_sources_of_the_input(stepflow: Stepflow, line: str, output: object) -> 
     assert json.loads(done.stdout) == output
 
 
-def test_a_loop_keeps_its_lines(stepflow: Stepflow) -> None:
+def test_no_stdin_leaves_the_lines_of_a_loop(stepflow: Stepflow) -> None:
     done = stepflow.shell("printf '1\\n2\\n' | while read each; do stepflow run clean.yaml --no-check --no-stdin; done")
     assert (done.code, done.stderr) == (0, "")
     assert done.stdout == 2 * stepflow("run", "clean.yaml", "--no-check").stdout
 
 
-def test_what_is_piped_and_is_no_json(stepflow: Stepflow) -> None:
+def test_piped_text_that_is_not_json(stepflow: Stepflow) -> None:
     done = stepflow("run", "hello.yaml", stdin="name: Ada")
     assert (done.code, done.stdout) == (2, "")
     assert "standard input is not JSON" in done.stderr
     assert "hint: for YAML, use --stdin-format yaml; to ignore standard input, use --no-stdin" in done.stderr
 
 
-def test_who_waits_for_a_pipe_is_told(stepflow: Stepflow) -> None:
+def test_waiting_for_a_pipe_prints_a_note(stepflow: Stepflow) -> None:
     command = [str(FORKED), "run", "hello.yaml"]
     with subprocess.Popen(
         command,
@@ -83,7 +83,7 @@ def test_who_waits_for_a_pipe_is_told(stepflow: Stepflow) -> None:
         assert json.loads(child.communicate(ADA, timeout=60)[0]) == GREETED
 
 
-def test_a_terminal_is_no_input(terminal: Callable[..., Terminal], stepflow: Stepflow) -> None:
+def test_terminal_is_not_read_as_input(terminal: Callable[..., Terminal], stepflow: Stepflow) -> None:
     (stepflow.folder / "whole.yaml").write_text("steps: []\noutput: {$input: $}\n")
     ran = terminal("run", "whole.yaml", width=60)
     assert (ran.end(), ran.screen.strip()) == (0, "null")
@@ -110,7 +110,9 @@ def test_a_terminal_is_no_input(terminal: Callable[..., Terminal], stepflow: Ste
         ),
     ],
 )
-def test_wrong_use_names_the_right_option(stepflow: Stepflow, args: list[str], message: str, hint: str) -> None:
+def test_misplaced_inputs_get_a_hint_with_the_right_option(
+    stepflow: Stepflow, args: list[str], message: str, hint: str
+) -> None:
     (stepflow.folder / "requiring.yaml").write_text(REQUIRING)
     done = stepflow("run", *args)
     assert (done.code, done.stdout) == (2, "")
@@ -118,7 +120,7 @@ def test_wrong_use_names_the_right_option(stepflow: Stepflow, args: list[str], m
 
 
 @pytest.mark.parametrize("name", ["inputs.txt", "inputs", "inputs.json"])
-def test_lines_of_json_under_another_ending(stepflow: Stepflow, name: str) -> None:
+def test_json_lines_with_another_extension(stepflow: Stepflow, name: str) -> None:
     Path(stepflow.folder / name).write_text(f"{ADA}\n{ADA}\n")
     done = stepflow("batch", "hello.yaml", name)
     assert (done.code, done.stderr) == (0, "")

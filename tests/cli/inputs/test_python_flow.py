@@ -1,4 +1,4 @@
-"""FLOW as `module:function`: what is taken as a flow, what is said of other words, and what is imported again."""
+"""A FLOW argument such as `module:function` imports a flow; other values are explained, and changes reloaded."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ _private = hello
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The working folder, with the module `shop` and a package; what is imported from it is forgotten afterwards."""
+    """The working folder, with the module `shop` and a package. Its imports are undone after the test."""
     (tmp_path / "shop.py").write_text(_MODULE)
     package = tmp_path / "parts" / "inner"
     package.mkdir(parents=True)
@@ -70,7 +70,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     for name in [each for each in sys.modules if each.partition(".")[0] in ("shop", "parts")]:
-        # Those of other tests in this process, which came from elsewhere.
+        # Modules of the same name that other tests in this process imported.
         monkeypatch.delitem(sys.modules, name)
     session = Session()
     with click.Context(cli, obj=session):
@@ -79,37 +79,48 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         session.modules.forget_imports()
 
 
-@pytest.mark.parametrize("word", ["shop:hello", "shop.py:hello", "./shop.py:hello", "shop:built", "shop:converted"])
-def test_what_is_a_flow(project: Path, word: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert is_python_flow(word)
-    assert load_flow_argument(word) == {"name": "hello", "steps": [], "output": {"$input": "$.name"}}
-    assert load_flow_unless_id(word) == read_flow_source(word).root.value == load_flow_argument(word)
-    # What the module prints is no part of a result; it is imported once.
+@pytest.mark.parametrize("argument", ["shop:hello", "shop.py:hello", "./shop.py:hello", "shop:built", "shop:converted"])
+def test_objects_that_are_flows(project: Path, argument: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert is_python_flow(argument)
+    assert load_flow_argument(argument) == {"name": "hello", "steps": [], "output": {"$input": "$.name"}}
+    assert load_flow_unless_id(argument) == read_flow_source(argument).root.value == load_flow_argument(argument)
+    # The module is imported once, and its output does not go to standard output.
     assert capsys.readouterr() == ("", "imported\n")
 
 
-def test_other_objects_and_places(project: Path) -> None:
+def test_dataclasses_attributes_packages_and_paths(project: Path) -> None:
     assert load_flow_argument("shop:data") == {"name": "data", "steps": []}
     assert load_flow_argument("shop:Group.inner") == {"name": "inner", "output": 1}
     assert load_flow_argument("parts.inner.flows:flow") == {"output": "first"}
     assert load_flow_argument("parts/inner/flows.py:flow") == {"output": "first"}
-    # A file whose name is that of another module is not mixed up with it.
+    # A file with the name of another module is not confused with it.
     (project / "json.py").write_text("flow = {'output': 'own'}\n")
     assert load_flow_argument("json.py:flow") == {"output": "own"}
     assert hasattr(sys.modules["json"], "dumps")
 
 
-def test_what_is_no_flow_of_python(project: Path) -> None:
+def test_arguments_that_are_not_python_flows(project: Path) -> None:
     (project / "odd:name").write_text("output: file\n")
-    for word in ("odd:name", "flow.yaml:x", "a b:c", "shop", "shop:", ":hello", "shop.py", "-", "http://a:1", "a:1b"):
-        assert not is_python_flow(word), word
+    for argument in (
+        "odd:name",
+        "flow.yaml:x",
+        "a b:c",
+        "shop",
+        "shop:",
+        ":hello",
+        "shop.py",
+        "-",
+        "http://a:1",
+        "a:1b",
+    ):
+        assert not is_python_flow(argument), argument
     assert load_flow_argument("odd:name") == {"output": "file"}
 
 
-_NAMED = "its flows are hello, built, converted, data, broken"
+_FLOW_NAMES = "its flows are hello, built, converted, data, broken"
 _ERRORS = {
     "shop:helo": ("shop has no flow helo", "did you mean hello?"),
-    "shop:zzz": ("shop has no flow zzz", _NAMED),
+    "shop:zzz": ("shop has no flow zzz", _FLOW_NAMES),
     "shop:plain": (
         "shop:plain is not a flow, but a function",
         "decorate the function with @flow from stepflow_client.authoring",
@@ -119,7 +130,7 @@ _ERRORS = {
         "this is not a flow: it has 'name', but neither steps nor output",
         "a flow has steps: [...] and output: ...",
     ),
-    "shop:number": ("shop:number is not a flow, but of type int", _NAMED),
+    "shop:number": ("shop:number is not a flow, but of type int", _FLOW_NAMES),
     "shop:broken": ("shop:broken gives no flow: ValueError: no steps (shop.py:21)", "to see the traceback, use -vv"),
     "shpo:hello": ("no module named shpo", "did you mean shop?"),
     "parts.iner:flow": ("no module named parts.iner", "did you mean parts.inner?"),
@@ -144,47 +155,49 @@ _ERRORS = {
 }
 
 
-def test_what_is_said_of_wrong_words(project: Path) -> None:
+def test_invalid_arguments_are_explained(project: Path) -> None:
     (project / "wrong.py").write_text("flow = {}\nundefined\n")
     (project / "syntax.py").write_text("flow = (\n")
     (project / "ends.py").write_text("import sys\nsys.exit(3)\n")
     (project / "needs.py").write_text("import not_there\n")
     (project / "names.py").write_text("from stepflow_client.authoring import builtin\nbuiltin.get_blb\n")
     (project / "behind.py").write_text("import wrong\n")
-    for word, (message, hint) in _ERRORS.items():
+    for argument, (message, hint) in _ERRORS.items():
         with pytest.raises(Problem) as raised:
-            load_flow_argument(word)
-        found = raised.value
-        assert (found.message, found.hint) == (message, "to see the traceback, use -vv" if hint is ... else hint), word
-        assert (found.kind, found.exit_code) == ("usage", 2)
+            load_flow_argument(argument)
+        problem = raised.value
+        assert (problem.message, problem.hint) == (message, "to see the traceback, use -vv" if hint is ... else hint), (
+            argument
+        )
+        assert (problem.kind, problem.exit_code) == ("usage", 2)
 
 
-def _write_alike(file: Path, text: str) -> None:
-    """Write a file that has the same time of change, in seconds, and the same size."""
+def _write_same_size(file: Path, text: str) -> None:
+    """Rewrite a file with the same size, and with the same modification time in seconds."""
     before = file.stat()
     file.write_text(text)
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
     assert file.stat().st_size == before.st_size
 
 
-def test_a_changed_module_is_imported_again(project: Path) -> None:
-    word = "parts.inner.flows:flow"
-    assert import_python_flow(word) is import_python_flow(word)
+def test_changed_module_is_reloaded(project: Path) -> None:
+    argument = "parts.inner.flows:flow"
+    assert import_python_flow(argument) is import_python_flow(argument)
     names = project / "parts" / "inner" / "names.py"
-    _write_alike(names, "NAME = 'other'\n")
-    assert load_flow_argument(word) == {"output": "other"}
+    _write_same_size(names, "NAME = 'other'\n")
+    assert load_flow_argument(argument) == {"output": "other"}
     assert not list(project.rglob("*.pyc"))
     names.write_text("NAME = undefined\n")
     with pytest.raises(Problem, match=r"name 'undefined' is not defined \(parts/inner/names.py:1\)"):
-        load_flow_argument(word)
-    # The file at fault is watched too.
-    assert os.path.join("parts", "inner", "names.py") in list_flow_module_files(word)
+        load_flow_argument(argument)
+    # The file with the error is watched, too.
+    assert os.path.join("parts", "inner", "names.py") in list_flow_module_files(argument)
     names.write_text("NAME = 'third'\n")
-    assert load_flow_argument(word) == {"output": "third"}
+    assert load_flow_argument(argument) == {"output": "third"}
     assert "stepflow_cli" in sys.modules
 
 
-def test_the_files_of_a_flow(project: Path) -> None:
+def test_files_of_a_flow(project: Path) -> None:
     assert list_flow_module_files("shop:hello") == list_flow_module_files("shop.py:hello") == ["shop.py"]
     assert list_flow_module_files("parts.inner:x") == [os.path.join("parts", "inner", "__init__.py")]
     assert list_flow_module_files("zzz:x") == []
@@ -204,12 +217,12 @@ wrong = {**hello, "output": {"$step": "b"}}
 """
 
 
-def test_every_command_takes_it(stepflow: Stepflow, server: str) -> None:
+def test_every_command_accepts_python_flows(stepflow: Stepflow, server: str) -> None:
     (stepflow.folder / "shop.py").write_text(_CASES)
-    given = ("--input-json", '{"name": "W"}')
+    input_options = ("--input-json", '{"name": "W"}')
     for command in (("run", "--url", server), ("submit",)):
-        assert stepflow(*command, "shop:hello", *given).stdout == '"W"\n'
-    done = stepflow("run", "--url", server, "shop:wrong", *given)
+        assert stepflow(*command, "shop:hello", *input_options).stdout == '"W"\n'
+    done = stepflow("run", "--url", server, "shop:wrong", *input_options)
     assert (done.code, "shop:wrong is invalid: 1 fatal error" in done.stderr) == (3, True), done
     assert stepflow("validate", "shop:hello").stderr.endswith("shop:hello is valid: 1 warning\n")
     assert "undefined-step" in stepflow("validate", "--offline", "shop:wrong", "-o", "json").stdout
@@ -242,7 +255,7 @@ def typed(given: str) -> object:
 """
 
 
-def test_findings_and_failures_name_the_line(stepflow: Stepflow, server: str) -> None:
+def test_diagnostics_and_failures_name_the_line(stepflow: Stepflow, server: str) -> None:
     (stepflow.folder / "shop.py").write_text(_AUTHORED)
     done = stepflow("run", "--url", server, "shop:kept", "--input-json", '"none"')
     assert done.code == 1
@@ -255,7 +268,7 @@ def test_findings_and_failures_name_the_line(stepflow: Stepflow, server: str) ->
     assert done.code == 0, done
 
 
-def test_codegen_imports_it(stepflow: Stepflow) -> None:
+def test_codegen_imports_the_flow(stepflow: Stepflow) -> None:
     (stepflow.folder / "shop.py").write_text(_AUTHORED)
     module = stepflow("codegen", "shop:kept", "hello.yaml").stdout
     assert "\nfrom shop import kept as kept_flow\n" in module
@@ -268,7 +281,7 @@ def test_codegen_imports_it(stepflow: Stepflow) -> None:
     )
 
 
-def test_what_changes_files_takes_none(stepflow: Stepflow) -> None:
+def test_options_that_edit_files_refuse_python_flows(stepflow: Stepflow) -> None:
     (stepflow.folder / "shop.py").write_text(_CASES.replace('"result": "W"', '"result": "V"'))
     done = stepflow("validate", "--offline", "--fix", "shop:wrong")
     assert "--fix changes flow files, not flows in Python: shop:wrong" in done.stderr
@@ -276,13 +289,13 @@ def test_what_changes_files_takes_none(stepflow: Stepflow) -> None:
     assert "--update changes flow files, not flows in Python: shop:hello" in done.stderr
 
 
-def test_nothing_else_imports_a_module(stepflow: Stepflow) -> None:
+def test_modules_are_imported_only_for_flow_arguments(stepflow: Stepflow) -> None:
     (stepflow.folder / "shop.py").write_text("from pathlib import Path\nPath('imported').touch()\nhello = {}\n")
     (stepflow.folder / "stepflow.toml").write_text('flows = ["shop:hello"]\n')
     assert "does not exist" in stepflow("validate", "--offline").stderr
     assert stepflow("validate", "--offline", ".").code in (0, 3)
     assert stepflow("visualize", "shop.py").code == 2
     assert stepflow("test", ".", "--case", "grace").code == 0
-    words = "stepflow run shop:hello --example x"
-    assert stepflow(COMP_WORDS=words, COMP_CWORD="4", _STEPFLOW_COMPLETE="bash_complete").code == 0
+    line = "stepflow run shop:hello --example x"
+    assert stepflow(COMP_WORDS=line, COMP_CWORD="4", _STEPFLOW_COMPLETE="bash_complete").code == 0
     assert not (stepflow.folder / "imported").exists()

@@ -1,4 +1,4 @@
-"""Keys that stand twice in the configuration of an embedded server."""
+"""Duplicate keys in the configuration of an embedded server are reported."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ JSON = """\
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "duplicates"),
     [
         ("a: 1\nb: {c: 1, c: 2}\n", [("c", 2, 2)]),
         ("a: 1\n'a': 2\na: 3\n", [("a", 1, 2), ("a", 1, 3)]),
@@ -42,18 +42,20 @@ JSON = """\
         ("", []),
     ],
 )
-def test_repeated_keys(text: str, found: list[tuple[str, int, int]]) -> None:
-    assert find_duplicate_keys(text) == found
+def test_find_duplicate_keys(text: str, duplicates: list[tuple[str, int, int]]) -> None:
+    assert find_duplicate_keys(text) == duplicates
 
 
 @pytest.mark.parametrize("name", ["config.yml", "config.json"])
-def test_they_are_told(name: str, terminal: Callable[..., Terminal], stepflow: Stepflow, golden: Golden) -> None:
+def test_duplicate_keys_are_reported(
+    name: str, terminal: Callable[..., Terminal], stepflow: Stepflow, golden: Golden
+) -> None:
     (stepflow.folder / name).write_text(JSON if name.endswith("json") else TWICE)
     golden(terminal("run", "echo.yaml", "--input-json", "1", "--config", name, width=100))
 
 
-def test_not_among_json_nor_quietly(stepflow: Stepflow) -> None:
+def test_no_report_with_quiet_or_json(stepflow: Stepflow) -> None:
     (stepflow.folder / "config.yml").write_text(TWICE)
-    for words in (["-q"], ["-o", "json"]):
-        done = stepflow("run", "echo.yaml", "--input-json", "1", "--config", "config.yml", *words)
+    for options in (["-q"], ["-o", "json"]):
+        done = stepflow("run", "echo.yaml", "--input-json", "1", "--config", "config.yml", *options)
         assert (done.code, done.stderr) == (0, "")

@@ -7,7 +7,7 @@ import re
 import subprocess
 from typing import Any
 
-from tests.cli.command import FORKED, Stepflow, forked
+from tests.cli.command import FORKED, Stepflow, fork_environment
 
 TOKEN = "a-token-of-the-test"
 
@@ -18,7 +18,7 @@ class Process:
     def __init__(self, arguments: list[str], stepflow: Stepflow, token: str = TOKEN) -> None:
         self.process = subprocess.Popen(
             [str(FORKED), "mcp", "serve", *arguments],
-            env={**stepflow.environment, **forked(), "STEPFLOW_MCP_TOKEN": token},
+            env={**stepflow.environment, **fork_environment(), "STEPFLOW_MCP_TOKEN": token},
             cwd=stepflow.folder,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""The cursor of a terminal is shown again by whatever signal ends the command, and whenever it comes."""
+"""The terminal's cursor is restored whichever signal stops the command, even in the middle of a write."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ with restoring_cursor(InTheMiddleOfAWrite()):
 """
 
 
-@pytest.mark.parametrize("number", TERMINATION)
-def test_it_is_shown_by_a_signal_within_a_write(number: signal.Signals) -> None:
-    done = subprocess.run([sys.executable, "-c", KILLED, str(int(number))], capture_output=True, timeout=60)
-    assert (done.returncode, done.stdout, done.stderr) == (-number, b"\x1b[?25h", b"")
+@pytest.mark.parametrize("signal_number", TERMINATION)
+def test_signal_during_a_write_restores_the_cursor(signal_number: signal.Signals) -> None:
+    done = subprocess.run([sys.executable, "-c", KILLED, str(int(signal_number))], capture_output=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal_number, b"\x1b[?25h", b"")

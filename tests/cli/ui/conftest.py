@@ -9,7 +9,7 @@ import httpx
 import pytest
 from stepflow_client import StepflowRuntime
 
-from tests.cli.command import FORKED, forked
+from tests.cli.command import FORKED, fork_environment
 from tests.cli.ui.process import StartUi, Ui, read_link
 
 
@@ -22,7 +22,7 @@ def start_ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartUi]:
     def start(url: str, *args: str, **environment: str) -> Ui:
         process = subprocess.Popen(
             [str(FORKED), "ui", "--url", url, "--no-open", *args],
-            env={"HOME": str(home), **forked(), **environment},
+            env={"HOME": str(home), **fork_environment(), **environment},
             stderr=subprocess.PIPE,
             text=True,
         )

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from stepflow_client import StepflowRuntime
 
-from tests.cli.command import FORKED, Stepflow, forked
+from tests.cli.command import FORKED, Stepflow, fork_environment
 from tests.cli.golden import Golden
 from tests.cli.ui.process import StartUi, read_link
 
@@ -119,7 +119,7 @@ def test_terminal_browser_gets_the_page_before_it_exits(tmp_path: Path, newest_s
     browser = tmp_path / "browser"
     browser.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -c {shlex.quote(program)} "$1"\n')
     browser.chmod(0o755)
-    environment = {**forked(), "HOME": str(tmp_path), "BROWSER": f"{browser} %s"}
+    environment = {**fork_environment(), "HOME": str(tmp_path), "BROWSER": f"{browser} %s"}
     command = [str(FORKED), "ui", "--url", newest_server.url]
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None

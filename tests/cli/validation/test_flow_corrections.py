@@ -15,7 +15,7 @@ from tests.flows.mutations import misspelt, mutations
 HEAD = "name: f\ndescription: d\n"
 
 
-def corrected_text(text: str, name: str = "f.yaml") -> CorrectedFlow:
+def correct(text: str, name: str = "f.yaml") -> CorrectedFlow:
     return correct_flow(FlowText(text, name), check_source)
 
 
@@ -25,10 +25,10 @@ def test_several_keys_are_corrected_without_other_changes() -> None:
         '- "id": \'a\'   # odd\n  component: /builtin/noop\n  "must_execute": true # kept\n'
         "  on_error: {action: retry, max_retries: 3}\n  metadata: {on_error: *n}\noutput: {$step: a, paht: $.x}\n"
     )
-    done = corrected_text(text)
+    corrected = correct(text)
     expected = text.replace("must_execute", "mustExecute").replace("  on_error: {", "  onError: {")
-    assert done.flow.text == expected.replace("max_retries", "maxRetries").replace("paht", "path")
-    assert (done.number, done.remaining_findings) == (4, [])
+    assert corrected.flow.text == expected.replace("max_retries", "maxRetries").replace("paht", "path")
+    assert (corrected.number, corrected.remaining_findings) == (4, [])
 
 
 SLEEP = "steps:\n- id: a\n  component: /builtin/sleep\n  input: {duration_ms: 50}\noutput: {$step: a}\n"
@@ -117,9 +117,9 @@ STEP = "steps:\n- id: save\n  component: /builtin/put_blob\n  input: {data: 1, b
 )
 def test_unambiguous_mistakes_are_corrected(wrong: str, right: str) -> None:
     for newline in ("\n", "\r\n"):
-        done = corrected_text((HEAD + wrong).replace("\n", newline))
-        assert done.flow.text == (HEAD + right).replace("\n", newline)
-        assert done.remaining_findings == []
+        corrected = correct((HEAD + wrong).replace("\n", newline))
+        assert corrected.flow.text == (HEAD + right).replace("\n", newline)
+        assert corrected.remaining_findings == []
 
 
 def test_json_is_corrected_as_json() -> None:
@@ -127,12 +127,12 @@ def test_json_is_corrected_as_json() -> None:
     flow = {"name": "f", "description": "d", "steps": [step], "output": {"a": {"$step": "save.blob_id"}}}
     flow["output"]["b"] = {"$from": {"step": "sav"}, "path": "blob_id"}  # type: ignore[index]
     for indent in (None, 2):
-        done = corrected_text(json.dumps(flow, indent=indent), "f.json")
-        assert json.loads(done.flow.text)["output"] == {
+        corrected = correct(json.dumps(flow, indent=indent), "f.json")
+        assert json.loads(corrected.flow.text)["output"] == {
             "a": {"$step": "save", "path": "$.blob_id"},
             "b": {"$step": "save", "path": "$.blob_id"},
         }
-        assert done.remaining_findings == []
+        assert corrected.remaining_findings == []
 
 
 READ = STEP + "output: {$step: save}\n"
@@ -154,7 +154,7 @@ CASE = READ + (
 )
 
 
-def case_of(type: str, value: str = "") -> str:
+def case_with_input(type: str, value: str = "") -> str:
     """Return a test case whose input may lack the field the flow requires."""
     return CASE.replace("TYPE", type).replace("input: {}", f"input: {{x: {value}}}" if value else "input: {}")
 
@@ -221,12 +221,12 @@ def case_of(type: str, value: str = "") -> str:
             "steps:\n- id: each\n  component: /builtin/map\n  input:\n    items: [1]\n    workflow:\n      $literal:\n"
             "        output:\n          x: {$input: $}\noutput: {$step: each}\n",
         ),
-        (case_of("integer"), case_of("integer", "0")),
-        (case_of("number"), case_of("number", "0")),
-        (case_of("string"), case_of("string", '""')),
-        (case_of("boolean"), case_of("boolean", "false")),
-        (case_of("array"), case_of("array", "[]")),
-        (case_of("object"), case_of("object", "{}")),
+        (case_with_input("integer"), case_with_input("integer", "0")),
+        (case_with_input("number"), case_with_input("number", "0")),
+        (case_with_input("string"), case_with_input("string", '""')),
+        (case_with_input("boolean"), case_with_input("boolean", "false")),
+        (case_with_input("array"), case_with_input("array", "[]")),
+        (case_with_input("object"), case_with_input("object", "{}")),
         (
             "output: 1\ntest: {cases: [{name: a, input: 1, output: {a: 1}}]}\n",
             "output: 1\ntest: {cases: [{name: a, input: 1, output: {outcome: success, result: {a: 1}}}]}\n",
@@ -248,9 +248,9 @@ def case_of(type: str, value: str = "") -> str:
 def test_suggestions_leave_a_valid_flow(wrong: str, right: str) -> None:
     """Suggested edits need a person's confirmation, so they are not applied as corrections."""
     text = HEAD + wrong
-    assert corrected_text(text).flow.text == text
-    found = check_source(FlowText(text, "f.yaml"))
-    suggested = next(each.suggestion for each in found if each.suggestion is not None)
+    assert correct(text).flow.text == text
+    diagnostics = check_source(FlowText(text, "f.yaml"))
+    suggested = next(each.suggestion for each in diagnostics if each.suggestion is not None)
     assert text[suggested.start : suggested.end] == suggested.old
     new = text[: suggested.start] + suggested.text + text[suggested.end :]
     assert new == HEAD + right
@@ -276,8 +276,8 @@ def test_suggestions_leave_a_valid_flow(wrong: str, right: str) -> None:
     ],
 )  # fmt: skip
 def test_vague_hints_have_no_suggested_edit(text: str, rule: str) -> None:
-    found = [each for each in check_source(FlowText(HEAD + text, "f.yaml")) if each.rule == rule]
-    assert [(each.fix, each.suggestion) for each in found] == [(None, None)]
+    diagnostics = [each for each in check_source(FlowText(HEAD + text, "f.yaml")) if each.rule == rule]
+    assert [(each.fix, each.suggestion) for each in diagnostics] == [(None, None)]
 
 
 LACKS_DATA = "steps:\n- id: a\n  component: /builtin/put_blob\n  input: {blob_type: data}\noutput: {$step: a}\n"
@@ -288,7 +288,7 @@ TWO_A = "output: {$step: a}\nsteps:\n- {id: a, component: /builtin/noop}\n- {id:
 
 
 @pytest.mark.parametrize(
-    ("text", "offers"),
+    ("text", "expected"),
     [
         (
             A_NOOP + B_READS_A + "output: 1\n",
@@ -372,13 +372,13 @@ TWO_A = "output: {$step: a}\nsteps:\n- {id: a, component: /builtin/noop}\n- {id:
         ),
     ],
 )
-def test_fixes_by_finding(text: str, offers: list[str]) -> None:
+def test_corrections_and_suggestions(text: str, expected: list[str]) -> None:
     """Corrections are marked with `!`, suggestions with `?`."""
-    found = []
+    actual = []
     for each in check_source(FlowText(HEAD + text, "f.yaml")):
         fix, mark = (each.fix, "!") if each.fix is not None else (each.suggestion, "?")
-        found.append(each.rule if fix is None else f"{each.rule}{mark} {fix.old!r} -> {fix.text!r}")
-    assert found == offers
+        actual.append(each.rule if fix is None else f"{each.rule}{mark} {fix.old!r} -> {fix.text!r}")
+    assert actual == expected
 
 
 @pytest.mark.parametrize(
@@ -412,18 +412,18 @@ def test_fixes_by_finding(text: str, offers: list[str]) -> None:
     ],
 )
 def test_suggested_fixes_for_syntax_errors(wrong: str, right: str | None) -> None:
-    found = next(each for each in check_source(FlowText(HEAD + wrong, "f.yaml")) if each.rule != "unknown-key")
-    assert found.fix is None
-    made = None
-    if (edit := found.suggestion) is not None and found.rule in ("syntax", "duplicate-key"):
-        made = (HEAD + wrong)[: edit.start] + edit.text + (HEAD + wrong)[edit.end :]
-    assert made == (None if right is None else HEAD + right)
+    diagnostic = next(each for each in check_source(FlowText(HEAD + wrong, "f.yaml")) if each.rule != "unknown-key")
+    assert diagnostic.fix is None
+    corrected = None
+    if (edit := diagnostic.suggestion) is not None and diagnostic.rule in ("syntax", "duplicate-key"):
+        corrected = (HEAD + wrong)[: edit.start] + edit.text + (HEAD + wrong)[edit.end :]
+    assert corrected == (None if right is None else HEAD + right)
 
 
 def test_syntax_errors_in_very_long_files_have_no_suggestions() -> None:
     for length, is_suggested in ((90_000, True), (100_000, False)):
-        found = check_source(FlowText(f"name: {'a' * length}\noutput: [1, 2\n", "f.yaml"))
-        assert [(each.rule, each.suggestion is not None) for each in found] == [("syntax", is_suggested)]
+        diagnostics = check_source(FlowText(f"name: {'a' * length}\noutput: [1, 2\n", "f.yaml"))
+        assert [(each.rule, each.suggestion is not None) for each in diagnostics] == [("syntax", is_suggested)]
 
 
 @pytest.mark.parametrize(
@@ -436,7 +436,7 @@ def test_syntax_errors_in_very_long_files_have_no_suggestions() -> None:
     ],
 )
 def test_text_that_needs_quotes_is_quoted(wrong: str, right: str | None) -> None:
-    assert corrected_text(HEAD + wrong).flow.text == HEAD + (right or wrong)
+    assert correct(HEAD + wrong).flow.text == HEAD + (right or wrong)
 
 
 @pytest.mark.parametrize(
@@ -447,24 +447,24 @@ def test_text_that_needs_quotes_is_quoted(wrong: str, right: str | None) -> None
     ],
 )
 def test_boolean_words_are_corrected(word: str, right: str) -> None:
-    done = corrected_text(HEAD + STEP + f"  mustExecute: '{word}'\noutput: {{$step: save}}\n")
-    assert done.flow.text == HEAD + STEP + f"  mustExecute: {right}\noutput: {{$step: save}}\n"
+    corrected = correct(HEAD + STEP + f"  mustExecute: '{word}'\noutput: {{$step: save}}\n")
+    assert corrected.flow.text == HEAD + STEP + f"  mustExecute: {right}\noutput: {{$step: save}}\n"
 
 
-def test_the_part_of_an_output_that_has_the_expected_type_is_suggested() -> None:
+def test_output_field_of_the_expected_type_is_suggested() -> None:
     step = "steps:\n- id: c\n  component: /builtin/noop\n  input: {n: 1}\n"
     text = step + SLEEP.removeprefix("steps:\n").replace("50", "{$step: c}")
-    (found,) = check_source(FlowText(HEAD + text, "f.yaml"), type_check=True)
-    assert found.fix is None
-    assert found.suggestion is not None
-    assert (found.suggestion.old, found.suggestion.text) == ("{$step: c}", "{$step: c, path: $.n}")
+    (diagnostic,) = check_source(FlowText(HEAD + text, "f.yaml"), type_check=True)
+    assert diagnostic.fix is None
+    assert diagnostic.suggestion is not None
+    assert (diagnostic.suggestion.old, diagnostic.suggestion.text) == ("{$step: c}", "{$step: c, path: $.n}")
 
 
-def test_a_flow_without_text_has_hints_but_no_fixes() -> None:
+def test_flow_without_text_has_hints_but_no_fixes() -> None:
     step = {"id": "a", "component": "/builtin/noop"}
     flow = {"name": "f", "description": "d", "steps": [step], "output": {"$from": {"step": "a"}}}
-    (found,) = check_source(FlowText.from_source(flow))
-    assert (found.hint, found.fix, found.suggestion) == ("write {$step: a}", None, None)
+    (diagnostic,) = check_source(FlowText.from_source(flow))
+    assert (diagnostic.hint, diagnostic.fix, diagnostic.suggestion) == ("write {$step: a}", None, None)
 
 
 @pytest.mark.parametrize(
@@ -483,15 +483,15 @@ def test_a_flow_without_text_has_hints_but_no_fixes() -> None:
     ],
 )
 def test_ambiguous_mistakes_are_left_alone(text: str) -> None:
-    done = corrected_text(HEAD + text)
-    assert (done.flow.text, done.number) == (HEAD + text, 0)
-    assert done.remaining_findings
+    corrected = correct(HEAD + text)
+    assert (corrected.flow.text, corrected.number) == (HEAD + text, 0)
+    assert corrected.remaining_findings
 
 
 def test_one_harmful_correction_does_not_stop_the_others() -> None:
-    done = corrected_text(HEAD + STEP + "  on_error: {retries: 3}\n  must_execute: true\nouput: {$step: svae}\n")
-    assert done.flow.text == HEAD + STEP + "  on_error: {retries: 3}\n  mustExecute: true\noutput: {$step: save}\n"
-    assert [each.rule for each in done.remaining_findings] == ["unknown-key"]
+    corrected = correct(HEAD + STEP + "  on_error: {retries: 3}\n  must_execute: true\nouput: {$step: svae}\n")
+    assert corrected.flow.text == HEAD + STEP + "  on_error: {retries: 3}\n  mustExecute: true\noutput: {$step: save}\n"
+    assert [each.rule for each in corrected.remaining_findings] == ["unknown-key"]
 
 
 @pytest.mark.parametrize("number", [80, pytest.param(400, marks=pytest.mark.exhaustive)])
@@ -501,15 +501,15 @@ def test_corrections_never_make_a_file_worse(number: int) -> None:
     for text in texts:
         flow = FlowText(text, "f.yaml")
         before = check_source(flow)
-        done = correct_flow(flow, check_source)
+        corrected = correct_flow(flow, check_source)
         if flow.error is None:
-            assert len(done.remaining_findings) <= len(before), text
-            assert done.flow.error is None, text
-        again = corrected_text(done.flow.text)
-        assert (again.flow.text, again.number) == (done.flow.text, 0), text
-        assert done.remaining_findings == check_source(done.flow)
-        for kept in ("#[^\r\n]*", "\r", "['\"]"):
-            kinds = re.findall(kept, text), re.findall(kept, done.flow.text)
+            assert len(corrected.remaining_findings) <= len(before), text
+            assert corrected.flow.error is None, text
+        again = correct(corrected.flow.text)
+        assert (again.flow.text, again.number) == (corrected.flow.text, 0), text
+        assert corrected.remaining_findings == check_source(corrected.flow)
+        for pattern in ("#[^\r\n]*", "\r", "['\"]"):
+            kinds = re.findall(pattern, text), re.findall(pattern, corrected.flow.text)
             assert len(kinds[1]) >= len(kinds[0]), text
-        changed += done.number > 0
+        changed += corrected.number > 0
     assert changed > number / 2
