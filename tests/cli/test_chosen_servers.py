@@ -1,4 +1,4 @@
-"""Which server and which run a command means, in each situation: all commands agree, and say so."""
+"""In each situation, all commands choose the same server and the same `@last` run, and print their choice."""
 
 from __future__ import annotations
 
@@ -41,26 +41,26 @@ USING = (
 )
 """The commands of `stepflow runs` with a run."""
 SAMPLE = ("run", "submit", "get", "rerun")
-"""The commands that are tried in the situations that are not named below: all of them choose by one function."""
+"""Commands to try in all situations. The others use the same function, so they are tried only in those below."""
 ALL_CHOOSING = ("nothing", "the named server is down", "project")
 ALL_USING = ("last on another server", "embedded")
 KNOWN_WITHOUT_SERVER = ("get", "result", "logs")
-"""Those that show what is kept of a run whose embedded server has stopped."""
+"""Commands that work with recorded data after the run's embedded server has stopped."""
 
 
 class Situation(NamedTuple):
-    """What was run before, what names a server, and what commands then use."""
+    """Earlier runs, the options and variables that choose a server, and the expected choice."""
 
     ran: str
-    """Runs in their order: on the servers a and b, or e for an embedded one."""
+    """Earlier runs in their order: on server a or b, or e for an embedded server."""
     options: str
     environment: dict[str, str]
     chosen: str
-    """The server of commands without a run; `{default}` for what `submit` uses instead of an embedded one."""
+    """The server of commands without a run."""
     of_run: str
-    """The server of `@last`; `stopped` or `none`."""
+    """The server of `@last`, or `stopped` or `none`."""
     last: str = ""
-    """The run that `@last` is, by its server."""
+    """The server of the run that `@last` refers to."""
 
 
 _EMBEDDED = "embedded server (default) with "
@@ -107,7 +107,7 @@ SITUATIONS = {
 }
 
 COVERED = ("environment", "profile of the environment", "option", "embedded after a server")
-"""Situations whose two causes are each in another one, which are tried in test-exhaustive."""
+"""Situations whose aspects are also covered by others, so they are only in the exhaustive tests."""
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,7 @@ def other_server() -> Iterator[StepflowRuntime]:
 @pytest.mark.parametrize(
     "name", [pytest.param(each, marks=pytest.mark.exhaustive) if each in COVERED else each for each in SITUATIONS]
 )
-def test_all_commands_agree(
+def test_all_commands_choose_the_same_server_and_run(
     name: str, stepflow: Stepflow, newest_server: StepflowRuntime, other_server: StepflowRuntime
 ) -> None:
     urls = {"a": newest_server.url, "b": other_server.url}
@@ -152,13 +152,13 @@ def test_all_commands_agree(
     for command, line in CHOOSING.items():
         if name not in ALL_CHOOSING and command not in SAMPLE:
             continue
-        # The runs of an evaluation would become `@last`.
+        # Otherwise the runs of an evaluation would become `@last`.
         history = {"STEPFLOW_HISTORY": "off"} if command in ("test", "eval") else {}
         done = stepflow(*shlex.split(f"{line} -v {options}"), **environment, **history)
         chosen = situation.chosen.format(**urls) if is_embedded else f"server {situation.chosen.format(**urls)}"
         if command == "submit" and is_embedded:
             chosen = "server http://localhost:7837 (default)"
-            # It names the configuration that it does not use.
+            # `submit` reports the configuration that it does not use.
             configs = {"project": "server/config.yml (from stepflow.toml)"}
             configs["folder"] = "stepflow-config.yml (from the working folder)"
             assert [line for line in done.stderr.splitlines() if "is not used" in line] == [
@@ -168,10 +168,10 @@ def test_all_commands_agree(
                 if each == name
             ]
         if command == "validate" and name == "project":
-            # It does not start the programs of a project.
+            # `validate` does not start programs from a project's configuration.
             chosen = f"{_EMBEDDED}the builtin components"
         if command == "test" and is_embedded:
-            # The flows of a test may have embedded servers with different configurations.
+            # Each tested flow may configure its own embedded server, so no configuration is printed.
             assert done.code == 0, done
             assert "stepflow: embedded server (default)\n" in done.stderr, done
             continue
@@ -191,10 +191,10 @@ def test_all_commands_agree(
         if situation.of_run == "none":
             assert (done.code, "the history has no run @last" in printed) == (1, True), done
             continue
-        # `logs` does not use a server, so no option names one: it shows the last run of all.
+        # `logs` uses no server, so it has no such option and shows the last run on any server.
         last = situation.ran.split()[-1] if command == "logs" else situation.last
-        meant = {each for each, run_id in ids.items() if run_id in printed or f"on_{each}" in printed}
-        assert meant == {last}, done
+        mentioned = {each for each, run_id in ids.items() if run_id in printed or f"on_{each}" in printed}
+        assert mentioned == {last}, done
         if command == "logs":
             continue
         if situation.of_run == "stopped":

@@ -1,4 +1,4 @@
-"""`stepflow codegen`: types that mypy and pyright accept, values that survive, functions that run."""
+"""`stepflow codegen` writes types that mypy and pyright accept, that keep values unchanged, and that run flows."""
 
 from __future__ import annotations
 
@@ -109,11 +109,11 @@ async def calls(client: StepflowClient, twin: SyncStepflowClient) -> None:
     DefaultsInput(n=None)  # type: ignore[arg-type]
     (await shared.run(client, SharedInput(to=SharedAddress(street="")))).output.city  # type: ignore[attr-defined]
 """
-"""What type checkers refuse: mypy complains of each ignored line that has no fault."""
+"""Calls that type checkers must refuse: mypy reports every unused `type: ignore`."""
 
 
-def written(stepflow: Stepflow, *names: str, output: str = "flows.py") -> list[str]:
-    """Write the flows, and their module; return the names of their files."""
+def write_module(stepflow: Stepflow, *names: str, output: str = "flows.py") -> list[str]:
+    """Write the flows and their generated module. Return the names of the flow files."""
     files = []
     for name in names:
         path = stepflow.folder / "flows" / f"{make_variable_name(name)}.json"
@@ -127,18 +127,18 @@ def written(stepflow: Stepflow, *names: str, output: str = "flows.py") -> list[s
 
 @pytest.fixture(scope="module")
 def all_flows(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The module of all flows."""
+    """The generated module for all flows."""
     folder = tmp_path_factory.mktemp("all")
-    written(Stepflow(folder, tmp_path_factory.mktemp("home")), *FLOWS)
+    write_module(Stepflow(folder, tmp_path_factory.mktemp("home")), *FLOWS)
     return folder / "flows.py"
 
 
-def imported(path: Path) -> ModuleType:
+def import_module(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"written_{path.parent.parent.name}", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    # Annotations are read where the class is looked for.
+    # Classes resolve their annotations in `sys.modules`.
     sys.modules[spec.name] = module
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -146,17 +146,17 @@ def imported(path: Path) -> ModuleType:
     return module
 
 
-def test_the_module_of_a_flow(stepflow: Stepflow, golden: Golden) -> None:
-    written(stepflow, "own_defs", "defaults")
+def test_module_of_a_flow(stepflow: Stepflow, golden: Golden) -> None:
+    write_module(stepflow, "own_defs", "defaults")
     done = stepflow("codegen", "flows/own_defs.json", "flows/defaults.json")
     assert done.stdout == (stepflow.folder / "flows.py").read_text()
     golden(done)
 
 
 @pytest.mark.exhaustive
-def test_type_checkers_accept_what_is_written_and_refuse_wrong_calls(stepflow: Stepflow) -> None:
+def test_type_checkers_accept_the_module_and_refuse_wrong_calls(stepflow: Stepflow) -> None:
     assert len(FLOWS) >= 50
-    written(stepflow, *FLOWS)
+    write_module(stepflow, *FLOWS)
     (stepflow.folder / "pyrightconfig.json").write_text('{"typeCheckingMode": "strict", "pythonVersion": "3.11"}')
     (stepflow.folder / "calls.py").write_text(CALLS)
     (stepflow.folder / "wrong.py").write_text(WRONG)
@@ -168,16 +168,16 @@ def test_type_checkers_accept_what_is_written_and_refuse_wrong_calls(stepflow: S
     assert pyright.returncode == 0, pyright.stdout + pyright.stderr
 
 
-def test_values_survive_their_types(all_flows: Path) -> None:
-    module = imported(all_flows)
+def test_values_are_unchanged_by_their_types(all_flows: Path) -> None:
+    module = import_module(all_flows)
     for name, (_, values) in FLOWS.items():
-        kind = TypeAdapter(getattr(module, f"{to_camel_case(make_variable_name(name))}Input", Any))
+        adapter = TypeAdapter(getattr(module, f"{to_camel_case(make_variable_name(name))}Input", Any))
         for value in values:
-            assert check_json(kind.validate_python(value), name) == value, name
+            assert check_json(adapter.validate_python(value), name) == value, name
 
 
-def test_what_a_model_refuses_and_fills_in(all_flows: Path) -> None:
-    module = imported(all_flows)
+def test_models_validate_and_fill_in_defaults(all_flows: Path) -> None:
+    module = import_module(all_flows)
     filled = check_json(module.DefaultsInput(), "defaults")
     assert filled == {
         "n": 5, "list": ["a"], "to": {"street": "here"}, "many": [{"street": "there"}], "color": "green",
@@ -185,42 +185,44 @@ def test_what_a_model_refuses_and_fills_in(all_flows: Path) -> None:
     }  # fmt: skip
     module.DefaultsInput().list_.append("b")
     assert module.DefaultsInput().list_ == ["a"]
-    for wrong in ("EnumsInput(color='blue')", "LimitsInput(n=9)", "LimitsInput(s='aaaaaa')", "MapsInputClosed(y=1)",
+    for call in ("EnumsInput(color='blue')", "LimitsInput(n=9)", "LimitsInput(s='aaaaaa')", "MapsInputClosed(y=1)",
                   "AllOfInput(id=1, note='')", "RangesInput(n=2)", "RangesInput(n='a')", "PatternsInput(end='b1')",
                   "PatternsInput(many=['a'])"):  # fmt: skip
         with pytest.raises(ValidationError):
-            eval(wrong, vars(module))
+            eval(call, vars(module))
 
 
-def test_null_and_wrong_defaults(stepflow: Stepflow) -> None:
-    written(stepflow, "nullable", "wrong_defaults", "equal")
-    module = imported(stepflow.folder / "flows.py")
-    for wrong in ("NullableInput(any={'zzz': 1})", "NullableInput(any=5)", "NullableInput(any=None, list=[5])"):
+def test_null_and_invalid_defaults(stepflow: Stepflow) -> None:
+    write_module(stepflow, "nullable", "wrong_defaults", "equal")
+    module = import_module(stepflow.folder / "flows.py")
+    for call in ("NullableInput(any={'zzz': 1})", "NullableInput(any=5)", "NullableInput(any=None, list=[5])"):
         with pytest.raises(ValidationError):
-            eval(wrong, vars(module))
+            eval(call, vars(module))
     fields = module.WrongDefaultsInput.model_fields
     assert check_json(module.WrongDefaultsInput(), "defaults") == {"right": "x"}
     assert fields["n"].description == 'The default "five" does not fit and is omitted.'
     assert module.EqualOutput is not module.EqualInput
 
 
-def test_a_type_that_leads_to_itself(stepflow: Stepflow) -> None:
+def test_self_referencing_type(stepflow: Stepflow) -> None:
     loop = {"A": {"anyOf": [{"$ref": "#/$defs/B"}, {"type": "string"}]}, "B": {"anyOf": [{"$ref": "#/$defs/A"}]}}
-    given = {"properties": {"a": {"$ref": "#/$defs/A", "default": "x"}, "b": {"$ref": "#/$defs/B", "default": 5}}}
-    flow = {"schemas": {"$defs": loop, "properties": {"input": given}}, "steps": []}
+    input_schema = {
+        "properties": {"a": {"$ref": "#/$defs/A", "default": "x"}, "b": {"$ref": "#/$defs/B", "default": 5}}
+    }
+    flow = {"schemas": {"$defs": loop, "properties": {"input": input_schema}}, "steps": []}
     (stepflow.folder / "loop.json").write_text(json.dumps(flow))
     assert stepflow("codegen", "loop.json", "-O", "flows.py").code == 0
-    fields = imported(stepflow.folder / "flows.py").LoopInput.model_fields
+    fields = import_module(stepflow.folder / "flows.py").LoopInput.model_fields
     assert fields["a"].default == "x"
     # JSON Schema does not define what B allows, so any default fits.
     assert fields["b"].default == 5
 
 
-def test_none_is_left_out_unless_null_is_allowed(stepflow: Stepflow) -> None:
-    written(stepflow, "nullable", "optional", "plain", "mixed_enums")
-    module = imported(stepflow.folder / "flows.py")
+def test_none_is_omitted_unless_null_is_allowed(stepflow: Stepflow) -> None:
+    write_module(stepflow, "nullable", "optional", "plain", "mixed_enums")
+    module = import_module(stepflow.folder / "flows.py")
     address = module.NullableAddress(street="a", zip=None)
-    for model, sent in (
+    for model, expected in (
         (module.PlainInput(name="a", n=None, b=None), {"name": "a"}),
         (module.OptionalInput(a=None, b=None, c=None), {"a": None, "c": None}),
         (module.OptionalInput(a=None), {"a": None}),
@@ -230,59 +232,61 @@ def test_none_is_left_out_unless_null_is_allowed(stepflow: Stepflow) -> None:
          {"any": {"street": "a"}, "twice": None, "both": None, "const": None, "ref": None, "null": None}),
         (module.MixedEnumsInput(odd=None, ratio=None, some=None, fixed=None), {"some": None}),
     ):  # fmt: skip
-        assert check_json(model, "input") == sent
+        assert check_json(model, "input") == expected
     changed = module.PlainInput(name="a", n=1)
     changed.n = None
     assert check_json([changed], "input") == [{"name": "a"}]
 
 
-async def test_written_flows_run(stepflow: Stepflow, server: str) -> None:
-    written(stepflow, "shared", "aliases", "arrays", "variables")
-    module = imported(stepflow.folder / "flows.py")
+async def test_generated_flows_run(stepflow: Stepflow, server: str) -> None:
+    write_module(stepflow, "shared", "aliases", "arrays", "variables")
+    module = import_module(stepflow.folder / "flows.py")
     to = module.SharedAddress(street="Main Street")
-    # The flow's file changes: it is read when a method is called.
+    # The flow file is read when a method is called, so the change takes effect.
     path = stepflow.folder / "flows" / "shared.json"
     path.write_text(json.dumps(flow_with_schemas("shared") | {"output": {"$input": "$.to"}}))
-    given, cache = module.SharedInput(to=to), ResultCache(stepflow.folder / "results.db")
+    value, cache = module.SharedInput(to=to), ResultCache(stepflow.folder / "results.db")
     async with StepflowClient(server) as client:
-        first = await module.shared.run(client, given, timeout=30, cache=cache)
+        first = await module.shared.run(client, value, timeout=30, cache=cache)
         assert first.output == to
         second = await module.aliases.run(client, module.AliasesInput(a_b="1", a_b_1="2"))
         assert second.output == {"a_b": "1", "a-b": "2"}
         key = {"idempotency_key": unique("key"), "timeout": 30}
-        run_id = await module.shared.submit(client, given, **key)
-        handle = await module.shared.start_run(client, given, **key)
+        run_id = await module.shared.submit(client, value, **key)
+        handle = await module.shared.start_run(client, value, **key)
         assert (handle.run_id, (await handle.result()).output) == (run_id, to)
         assert (await module.shared.result(client, run_id, timeout=30)).output == to
-        async with module.shared.map(client, [given, given], ordered=True) as outcomes:
+        async with module.shared.map(client, [value, value], ordered=True) as outcomes:
             assert [(outcome.index, outcome.unwrap()) async for outcome in outcomes] == [(0, to), (1, to)]
         with pytest.raises(InvalidArgumentError):
             await module.shared.run(client, {"to": 5}, check_input=True)
     assert pickle.loads(pickle.dumps(module.shared)) == module.shared
 
 
-def test_written_flows_run_on_the_twin(stepflow: Stepflow, server: str) -> None:
-    written(stepflow, "shared", "arrays", "variables", "scalars")
-    module = imported(stepflow.folder / "flows.py")
+def test_generated_flows_run_with_the_sync_client(stepflow: Stepflow, server: str) -> None:
+    write_module(stepflow, "shared", "arrays", "variables", "scalars")
+    module = import_module(stepflow.folder / "flows.py")
     item = module.ArraysInputItem(n=1)
     arrays = replace(module.arrays, flow=flow_with_schemas("arrays") | {"output": {"loose": {"$input": "$"}}})
-    with SyncStepflowClient(server) as twin:
-        listed = arrays.run(twin, [item], timeout=30)
+    with SyncStepflowClient(server) as client:
+        listed = arrays.run(client, [item], timeout=30)
         assert (type(listed.output), listed.output.loose) == (module.ArraysOutput, [{"n": 1}])
-        run_id = arrays.submit(twin, [item, item])
-        assert arrays.result(twin, run_id, timeout=30).output.loose == [{"n": 1}, {"n": 1}]
-        assert arrays.start_run(twin, []).result(timeout=30).output.loose == []
-        with arrays.map(twin, [[item], []], ordered=True) as outcomes:
+        run_id = arrays.submit(client, [item, item])
+        assert arrays.result(client, run_id, timeout=30).output.loose == [{"n": 1}, {"n": 1}]
+        assert arrays.start_run(client, []).result(timeout=30).output.loose == []
+        with arrays.map(client, [[item], []], ordered=True) as outcomes:
             assert [outcome.unwrap().loose for outcome in outcomes] == [[{"n": 1}], []]
-        telling = replace(module.variables, flow=flow_with_schemas("variables") | {"output": {"$variable": "api-key"}})
-        given = module.VariablesVariables(api_key="told", n=None)
-        assert telling.run(twin, None, variables=given, timeout=30).output == "told"
+        returns_key = replace(
+            module.variables, flow=flow_with_schemas("variables") | {"output": {"$variable": "api-key"}}
+        )
+        variables = module.VariablesVariables(api_key="told", n=None)
+        assert returns_key.run(client, None, variables=variables, timeout=30).output == "told"
         with pytest.raises(OutputTypeError, match="does not fit ScalarsOutput"):
-            module.scalars.run(twin, "x", timeout=30)
+            module.scalars.run(client, "x", timeout=30)
 
 
-def test_it_is_the_same_byte_for_byte(stepflow: Stepflow) -> None:
-    files = written(stepflow, "plain", "recursive", "unions", "enums")
+def test_output_is_reproducible(stepflow: Stepflow) -> None:
+    files = write_module(stepflow, "plain", "recursive", "unions", "enums")
     first = (stepflow.folder / "flows.py").read_bytes()
     (stepflow.folder / "pyproject.toml").write_text(
         "[tool.black]\nline-length = 40\nskip-string-normalization = true\n[tool.datamodel-codegen]\nreuse-model = 1\n"
@@ -296,8 +300,8 @@ def test_it_is_the_same_byte_for_byte(stepflow: Stepflow) -> None:
     assert (stepflow.folder / "flows.py").read_bytes() == first
 
 
-def test_a_check_fails_where_the_file_is_another(stepflow: Stepflow) -> None:
-    (file,) = written(stepflow, "plain")
+def test_check_fails_if_the_file_differs(stepflow: Stepflow) -> None:
+    (file,) = write_module(stepflow, "plain")
     again = f"hint: to update it, run stepflow codegen {file} -O flows.py\n"
     (stepflow.folder / file).write_text(json.dumps(flow_with_schemas("plain") | {"name": "another"}))
     before = (stepflow.folder / "flows.py").read_bytes()
@@ -310,10 +314,10 @@ def test_a_check_fails_where_the_file_is_another(stepflow: Stepflow) -> None:
     assert not (stepflow.folder / "flows.py").exists()
 
 
-def test_without_the_extra_it_says_what_to_install(stepflow: Stepflow) -> None:
+def test_missing_extra_is_named(stepflow: Stepflow) -> None:
     (stepflow.home / "datamodel_code_generator.py").write_text("raise ImportError('not installed')\n")
-    found = [str(stepflow.home), *filter(None, [stepflow.environment.get("PYTHONPATH")])]
-    stepflow.environment["PYTHONPATH"] = os.pathsep.join(found)
+    folders = [str(stepflow.home), *filter(None, [stepflow.environment.get("PYTHONPATH")])]
+    stepflow.environment["PYTHONPATH"] = os.pathsep.join(folders)
     done = stepflow("codegen", "hello.yaml", "-O", "flows.py")
     assert (done.code, (stepflow.folder / "flows.py").exists()) == (2, False)
     assert "stepflow: 'stepflow codegen' needs the extra stepflow-cli[codegen]" in done.stderr
@@ -321,7 +325,7 @@ def test_without_the_extra_it_says_what_to_install(stepflow: Stepflow) -> None:
 
 
 @pytest.mark.parametrize(
-    ("schema", "said"),
+    ("schema", "message"),
     [
         ({"$ref": "#/$defs/Missing"}, "$ref leads nowhere: #/$defs/Missing"),
         ({"properties": {"a": {"$ref": "https://example.com/a.json"}}}, "$ref points outside the flow"),
@@ -331,16 +335,16 @@ def test_without_the_extra_it_says_what_to_install(stepflow: Stepflow) -> None:
         ({"$ref": "#"}, "$ref refers to itself: #"),
     ],
 )
-def test_a_schema_that_is_none(stepflow: Stepflow, schema: Any, said: str) -> None:
+def test_invalid_schemas(stepflow: Stepflow, schema: Any, message: str) -> None:
     (stepflow.folder / "bad.json").write_text(json.dumps({"schemas": {"properties": {"input": schema}}, "steps": []}))
     done = stepflow("codegen", "bad.json", "-O", "flows.py")
-    assert (done.code, said in done.stderr) == (2, True), done
+    assert (done.code, message in done.stderr) == (2, True), done
     assert done.stderr.startswith("stepflow: bad.json: schemas.properties.input: ")
     assert not (stepflow.folder / "flows.py").exists()
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("arguments", "message"),
     [
         ([], "pass at least one flow file"),
         (["-"], "a flow from standard input has no path"),
@@ -350,12 +354,12 @@ def test_a_schema_that_is_none(stepflow: Stepflow, schema: Any, said: str) -> No
         (["hello.yaml", "-O", "nowhere/flows.py"], "nowhere"),
     ],
 )
-def test_what_cannot_be_done(stepflow: Stepflow, words: list[str], said: str) -> None:
-    done = stepflow("codegen", *words)
-    assert (done.code, said in done.stderr) == (2, True), done
+def test_invalid_arguments(stepflow: Stepflow, arguments: list[str], message: str) -> None:
+    done = stepflow("codegen", *arguments)
+    assert (done.code, message in done.stderr) == (2, True), done
 
 
-def test_no_name_is_taken_twice(all_flows: Path) -> None:
+def test_names_in_the_module_are_unique(all_flows: Path) -> None:
     tree = ast.parse(all_flows.read_text())
     imports = [
         name.asname or name.name for node in tree.body if isinstance(node, ast.ImportFrom) for name in node.names
@@ -365,14 +369,14 @@ def test_no_name_is_taken_twice(all_flows: Path) -> None:
     names = [*imports, *classes, *(node.id for node in targets if isinstance(node, ast.Name))]
     assert len(names) == len(set(names)) > 3 * len(FLOWS)
     assert not set(names) & set(dir(builtins))
-    module = imported(all_flows)
+    module = import_module(all_flows)
     flows = [each for each in vars(module).values() if isinstance(each, TypedFlow)]
     assert len(flows) == len(FLOWS)
-    # Everything imported is reserved, also if no field of these flows renames it.
+    # All imported names are reserved, even if no field of these flows has such a name.
     assert all(make_variable_name(each) != each for each in imports)
 
 
-def test_names() -> None:
+def test_conversion_of_names() -> None:
     assert [make_variable_name(each) for each in ("Order tea!", "orderTea", "class", "1st", "名前", "a--b")] == [
         "order_tea", "order_tea", "flow_class", "flow_1st", "flow", "a_b",
     ]  # fmt: skip

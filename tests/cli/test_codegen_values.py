@@ -1,4 +1,4 @@
-"""What `stepflow codegen` writes for 50 flows: values survive their types and still match their schemas."""
+"""Types generated for 50 flows keep random valid values unchanged."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.cli.schema_values import make_validator, valid_values
 PARTS = [
     (name, part)
     for name, (schemas, _) in FLOWS.items()
-    # No value can be checked against a schema that is invalid, or that takes an exponential time.
+    # Excludes invalid schemas, and schemas whose validation takes exponential time.
     if name not in ("odd_limits", "limits", "fan_out")
     for part in ("input", "output", "variables")
     if schemas.get(part) not in (None, {}, True)
@@ -34,12 +34,12 @@ HAVE_DATES = ("formats", "dates")
 
 
 def type_name(name: str, part: str) -> str:
-    """Return the name of the type of a part of a flow."""
+    """Return the name of the generated type, such as `SharedInput`."""
     return to_camel_case(make_variable_name(name)) + to_camel_case(part)
 
 
 def schema_of(name: str, part: str) -> dict[str, Any]:
-    """Return the schema of a part of a flow, with those to which it refers."""
+    """Return the schema of a part of a flow, including the schemas it refers to."""
     schemas = FLOWS[name][0]
     shared = schemas.get("$defs", {})
     schema: dict[str, Any] = schemas[part]
@@ -47,7 +47,7 @@ def schema_of(name: str, part: str) -> dict[str, Any]:
 
 
 def write_flows(folder: Path) -> Path:
-    """Write the module of all flows, as `flows.py`."""
+    """Generate the module for all flows as `flows.py`."""
     files = [folder / f"{number}.json" for number in range(len(FLOWS))]
     for file, name in zip(files, FLOWS, strict=True):
         file.write_text(json.dumps(flow_with_schemas(name)))
@@ -57,36 +57,36 @@ def write_flows(folder: Path) -> Path:
 
 
 @cache
-def written() -> ModuleType:
-    """Return the module of all flows."""
+def import_all_flows() -> ModuleType:
+    """Return the generated module for all flows."""
     with TemporaryDirectory() as folder:
         spec = importlib.util.spec_from_file_location("written_flows", write_flows(Path(folder)))
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
-        # Annotations are read where the class is looked for.
+        # Classes resolve their annotations in `sys.modules`.
         sys.modules[spec.name] = module
         spec.loader.exec_module(module)
     return module
 
 
-def test_there_are_enough_schemas() -> None:
+def test_number_of_schemas() -> None:
     assert len(FLOWS) >= 50
     assert len(PARTS) >= 70
 
 
 @pytest.mark.exhaustive
 @pytest.mark.parametrize(("name", "part"), PARTS)
-def test_many_values_survive(name: str, part: str) -> None:
-    kind = TypeAdapter(getattr(written(), type_name(name, part)))
+def test_random_values_are_unchanged(name: str, part: str) -> None:
+    adapter = TypeAdapter(getattr(import_all_flows(), type_name(name, part)))
     schema = schema_of(name, part)
     validator = make_validator(schema)
     for value in itertools.islice(valid_values(schema, name + part), 200):
-        model = kind.validate_python(value)
-        sent = check_json(model, "value")
-        assert kind.validate_json(json.dumps(sent)) == model
+        model = adapter.validate_python(value)
+        encoded = check_json(model, "value")
+        assert adapter.validate_json(json.dumps(encoded)) == model
         if name in (*HAVE_DEFAULTS, *HAVE_DATES):
-            validator.validate(sent)
+            validator.validate(encoded)
         else:
-            # The value itself is valid.
-            assert sent == value
+            # Without defaults and dates, the value is identical, and so it is valid.
+            assert encoded == value

@@ -1,4 +1,4 @@
-"""Completion: what is offered, and what bash does with it at a prompt. zsh and fish are tried where they are."""
+"""Completions are correct, and work at a bash prompt (and in zsh and fish if they are installed)."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from tests.cli.command import CommandResult, Stepflow
 from tests.cli.golden import Golden
 
 
-def offered(stepflow: Stepflow, line: str, **environment: str) -> list[str]:
-    """Return what is offered for the last word of a line, which may be empty; the types of words are left out."""
+def complete(stepflow: Stepflow, line: str, **environment: str) -> list[str]:
+    """Return the completions of a line's last word, which may be empty."""
     words = shlex.split(line) + [""] * line.endswith(" ")
     done: CommandResult = stepflow(
         COMP_WORDS=line, COMP_CWORD=str(len(words) - 1), _STEPFLOW_COMPLETE="bash_complete", **environment
@@ -81,30 +81,30 @@ def profiles(stepflow: Stepflow) -> Path:
     ],
 )  # fmt: skip
 @pytest.mark.usefixtures("profiles")
-def test_what_is_offered(line: str, items: list[str] | None, stepflow: Stepflow) -> None:
+def test_completions_of_a_line(line: str, items: list[str] | None, stepflow: Stepflow) -> None:
     sub = stepflow.folder / "sub"
     (sub / "deeper").mkdir(parents=True)
     for name in ("a b.yml", "notes.txt", ".hidden.yaml"):
         (sub / name).write_text("")
     (stepflow.folder / "broken.yaml").write_text("steps: [")
     (stepflow.folder / "odd.yaml").write_text("steps: [{id: a.b, component: /builtin/noop}]")
-    found = offered(stepflow, line)
-    assert found == items if items is not None else found[0] == "profiles.prod"
+    completions = complete(stepflow, line)
+    assert completions == items if items is not None else completions[0] == "profiles.prod"
 
 
-def test_steps_of_a_run(stepflow: Stepflow, server: str) -> None:
+def test_steps_of_a_run_are_completed(stepflow: Stepflow, server: str) -> None:
     run_id = stepflow("submit", "hello.yaml", "--input-json", "{}", "--detach").stdout.strip()
-    assert offered(stepflow, f"stepflow runs steps {run_id} --step ") == ["greeting"]
-    assert run_id in offered(stepflow, f"stepflow runs get {run_id[:8]}")
-    # A server that is not there offers nothing, and says nothing.
-    gone = {"STEPFLOW_URL": "http://127.0.0.1:9"}
-    assert offered(stepflow, f"stepflow runs steps {run_id} --step ", **gone) == []
-    assert offered(stepflow, "stepflow runs get ", **gone) == []
+    assert complete(stepflow, f"stepflow runs steps {run_id} --step ") == ["greeting"]
+    assert run_id in complete(stepflow, f"stepflow runs get {run_id[:8]}")
+    # With an unreachable server, there are no completions and no messages.
+    unreachable = {"STEPFLOW_URL": "http://127.0.0.1:9"}
+    assert complete(stepflow, f"stepflow runs steps {run_id} --step ", **unreachable) == []
+    assert complete(stepflow, "stepflow runs get ", **unreachable) == []
 
 
-def test_a_broken_file_of_profiles_offers_nothing(stepflow: Stepflow, profiles: Path) -> None:
+def test_no_completions_from_a_broken_profile_file(stepflow: Stepflow, profiles: Path) -> None:
     profiles.write_text("current = [")
-    assert offered(stepflow, "stepflow health --profile ") == []
+    assert complete(stepflow, "stepflow health --profile ") == []
 
 
 def test_completion_imports_nothing_heavy(stepflow: Stepflow) -> None:
@@ -123,14 +123,14 @@ def test_completion_imports_nothing_heavy(stepflow: Stepflow) -> None:
 
 
 @pytest.mark.parametrize(("name", "shell"), SHELLS.items())
-def test_the_script_is_the_one_of_click_with_every_change(name: str, shell: Any, stepflow: Stepflow) -> None:
+def test_scripts_are_those_of_click_with_our_changes(name: str, shell: Any, stepflow: Stepflow) -> None:
     own, base = shell.source_template, shell.__mro__[1].source_template
     added = [line for line in difflib.ndiff(base.splitlines(), own.splitlines()) if line.startswith("+ ")]
     assert len(added) == {"bash": 5, "zsh": 2, "fish": 2}[name], added
     assert "_STEPFLOW_COMPLETE" in stepflow("completion", name).stdout
 
 
-def test_no_shell_and_an_unknown_one(stepflow: Stepflow, golden: Golden) -> None:
+def test_missing_and_unknown_shell(stepflow: Stepflow, golden: Golden) -> None:
     golden(
         stepflow("completion"),
         stepflow("completion", "bsh"),
@@ -139,7 +139,7 @@ def test_no_shell_and_an_unknown_one(stepflow: Stepflow, golden: Golden) -> None
 
 
 class Prompt:
-    """An interactive shell with the script of its completion."""
+    """An interactive shell with the completion script loaded."""
 
     def __init__(self, stepflow: Stepflow, command: list[str], setup: str) -> None:
         environment = {**stepflow.environment, "TERM": "dumb", "PS1": "$ ", "COLUMNS": "200"}
@@ -157,8 +157,8 @@ class Prompt:
         self._shell.expect("\nready")
 
     def complete(self, typed: str) -> str:
-        """Return the line that Tab makes of what is typed; `|` marks where the cursor then is."""
-        # An argument that is an echo shows what the line has become, without running it.
+        """Type a text and press Tab. Return the resulting line, with `|` at the cursor."""
+        # Ctrl-A and Ctrl-E turn the line into an argument of `show`, which prints it instead of running it.
         self._shell.send(f"{typed}\t")
         self._shell.send("|\x01show '\x05'\r")
         self._shell.expect(r"<<(.*?)>>")
@@ -167,19 +167,18 @@ class Prompt:
         return str(match[1])
 
     def close(self) -> None:
-        """End the shell."""
         self._shell.close(force=True)
 
 
 @pytest.fixture
 def prompt(stepflow: Stepflow) -> Iterator[Callable[[list[str], str], Prompt]]:
-    """What starts an interactive shell."""
+    """Start an interactive shell."""
     started: list[Prompt] = []
 
     def start(command: list[str], setup: str) -> Prompt:
-        made = Prompt(stepflow, command, setup)
-        started.append(made)
-        return made
+        shell = Prompt(stepflow, command, setup)
+        started.append(shell)
+        return shell
 
     yield start
     for each in started:
@@ -198,12 +197,12 @@ TYPED = [
 
 
 def skip_without(shell: str) -> None:
-    """Skip a test whose shell is not installed; the summary of the tests says so."""
+    """Skip a test if its shell is not installed."""
     if shutil.which(shell) is None:
         pytest.skip(f"there is no {shell} here; bash is the shell that is always tested")
 
 
-def test_in_bash(stepflow: Stepflow, prompt: Callable[[list[str], str], Prompt]) -> None:
+def test_completion_in_bash(stepflow: Stepflow, prompt: Callable[[list[str], str], Prompt]) -> None:
     (stepflow.folder / "sub").mkdir()
     (stepflow.folder / "sub" / "a b.yaml").write_text("")
     (stepflow.folder / "notes.txt").write_text("")
@@ -216,19 +215,19 @@ def test_in_bash(stepflow: Stepflow, prompt: Callable[[list[str], str], Prompt])
         assert shell.complete(typed) == line
 
 
-def test_in_fish(stepflow: Stepflow) -> None:
+def test_completion_in_fish(stepflow: Stepflow) -> None:
     skip_without("fish")
     (stepflow.folder / "sub").mkdir()
     (stepflow.folder / "notes.txt").write_text("")
     for typed, line in TYPED:
-        ask = f"stepflow completion fish | source; complete -C '{typed}'"
+        script = f"stepflow completion fish | source; complete -C '{typed}'"
         done = subprocess.run(
-            ["fish", "-N", "-c", ask], cwd=stepflow.folder, env=stepflow.environment, capture_output=True, timeout=60
+            ["fish", "-N", "-c", script], cwd=stepflow.folder, env=stepflow.environment, capture_output=True, timeout=60
         )
         assert done.stdout.decode().split()[0] == line.removesuffix("|").split()[-1], done
 
 
-def test_in_zsh(stepflow: Stepflow, prompt: Callable[[list[str], str], Prompt]) -> None:
+def test_completion_in_zsh(stepflow: Stepflow, prompt: Callable[[list[str], str], Prompt]) -> None:
     skip_without("zsh")
     (stepflow.folder / "sub").mkdir()
     (stepflow.folder / "notes.txt").write_text("")
@@ -238,5 +237,5 @@ def test_in_zsh(stepflow: Stepflow, prompt: Callable[[list[str], str], Prompt]) 
         'autoload -Uz compinit && compinit -u -D; eval "$(stepflow completion zsh)"',
     )
     for typed, line in TYPED:
-        # zsh takes the space behind a word away again where something else than a word follows.
+        # zsh removes the space after a word if the next character does not start a word.
         assert shell.complete(typed).replace(" |", "|") == line.replace(" |", "|")

@@ -1,4 +1,4 @@
-"""`stepflow components`, and `stepflow list-components`."""
+"""`stepflow components` lists, locks and calls components."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_list_on_a_terminal(terminal: Callable[..., Terminal], server: str, gold
     golden(terminal("components", "list"))
 
 
-def test_a_plugin_that_could_not_be_asked(stepflow: Stepflow, server: str) -> None:
+def test_plugin_whose_components_cannot_be_listed(stepflow: Stepflow, server: str) -> None:
     def failing(path: str, status: int, body: bytes) -> tuple[int, bytes]:
         failed = b'"failedPlugins":[{"plugin":"python","error":"gone \\u001b[31m"}]'
         return status, body.replace(b'"failedPlugins":[]', failed).replace(b'"complete":true', b'"complete":false')
@@ -42,17 +42,17 @@ def test_a_plugin_that_could_not_be_asked(stepflow: Stepflow, server: str) -> No
             0,
             "stepflow: cannot list the components of plugin python: gone \\x1b[31m\n",
         )
-        # Those who asked for JSON get nothing but errors there.
+        # With -o json, standard error has errors only.
         assert stepflow("components", "list", "--url", gateway.url, "-o", "json").stderr == ""
 
 
-def test_a_table_has_no_schemas(stepflow: Stepflow) -> None:
-    said = "stepflow: a table has no room for schemas: use -o json\n"
-    assert stepflow("components", "list", "--local", "--schemas").stderr == said
+def test_table_has_no_schemas(stepflow: Stepflow) -> None:
+    note = "stepflow: a table has no room for schemas: use -o json\n"
+    assert stepflow("components", "list", "--local", "--schemas").stderr == note
     assert stepflow("components", "list", "--local", "--schemas", "-o", "json").stderr == ""
 
 
-def test_its_other_name(stepflow: Stepflow) -> None:
+def test_list_components_is_an_alias(stepflow: Stepflow) -> None:
     done = stepflow("list-components", "-o", "json")
     assert (done.code, done.stderr) == (0, "")
     assert json.loads(done.stdout) == json.loads(stepflow("components", "list", "-o", "json").stdout)
@@ -78,9 +78,9 @@ def lock(stepflow: Stepflow) -> Path:
     return file
 
 
-def test_a_lock_is_used_instead_of_a_server(lock: Path, stepflow: Stepflow) -> None:
+def test_lock_file_is_used_instead_of_a_server(lock: Path, stepflow: Stepflow) -> None:
     assert json.loads(lock.read_text()) == json.loads(stepflow("components", "list", "-o", "json").stdout)
-    # The same bytes each time, although servers change the order of keys.
+    # The file is reproducible, although servers change the order of keys.
     assert lock.read_text() == stepflow("components", "lock", "-O", "-").stdout
     components = json.loads(lock.read_text())
     components.append({"name": "charge", "path": "/shop/charge", "input_schema": {}, "output_schema": {}})
@@ -92,11 +92,11 @@ def test_a_lock_is_used_instead_of_a_server(lock: Path, stepflow: Stepflow) -> N
     assert "/shop/charge" in done.stdout + done.stderr
 
 
-def test_a_lock_is_compared(lock: Path, stepflow: Stepflow) -> None:
+def test_lock_check_reports_differences(lock: Path, stepflow: Stepflow) -> None:
     done = stepflow("components", "lock", "--check")
     assert (done.code, done.stdout, done.stderr) == (0, "", f"stepflow: {lock.name} is up to date\n")
     components = json.loads(lock.read_text())
-    gone, changed = components[0]["path"], components[1]["path"]
+    missing, changed = components[0]["path"], components[1]["path"]
     after = components[1]["input_schema"]
     components[1]["input_schema"] = {"type": "object"}
     components[0] |= {"name": "old", "path": "/shop/old"}
@@ -106,9 +106,9 @@ def test_a_lock_is_compared(lock: Path, stepflow: Stepflow) -> None:
     assert (done.code, done.stdout) == (1, "")
     keys = [f"input_schema.{key} is new" for key in after if key != "type"]
     more = [f"{len(keys) - 5} more"] if len(keys) > 5 else []
-    said = f"new: {gone}; gone: /shop/old; changed: {changed} ({', '.join(sorted(keys)[:5] + more)})"
+    differences = f"new: {missing}; gone: /shop/old; changed: {changed} ({', '.join(sorted(keys)[:5] + more)})"
     assert done.stderr == (
-        f"stepflow: {lock.name} differs from the server: {said}\nhint: to update it, leave out --check\n"
+        f"stepflow: {lock.name} differs from the server: {differences}\nhint: to update it, leave out --check\n"
     )
     assert lock.read_bytes() == before
     lock.unlink()
@@ -118,7 +118,7 @@ def test_a_lock_is_compared(lock: Path, stepflow: Stepflow) -> None:
     assert done.stderr == f"stepflow: {lock.name} does not exist\nhint: to write it, leave out --check\n"
 
 
-def test_a_lock_is_whole(stepflow: Stepflow, server: str) -> None:
+def test_no_lock_file_without_all_components(stepflow: Stepflow, server: str) -> None:
     def failing(path: str, status: int, body: bytes) -> tuple[int, bytes]:
         failed = b'"failedPlugins":[{"plugin":"python","error":"gone"}]'
         return status, body.replace(b'"failedPlugins":[]', failed).replace(b'"complete":true', b'"complete":false')
@@ -145,13 +145,13 @@ def test_call(stepflow: Stepflow, server: str, golden: Golden) -> None:
     )
 
 
-def test_a_list_is_one_input(stepflow: Stepflow, server: str) -> None:
+def test_list_is_one_input(stepflow: Stepflow, server: str) -> None:
     done = stepflow("components", "call", "/builtin/noop", "--input-json", "[1, 2]", "-O", "out.json")
     assert (done.code, done.stdout, done.stderr) == (0, "", "")
     assert json.loads((stepflow.folder / "out.json").read_text()) == [1, 2]
 
 
-def test_a_call_is_recorded(stepflow: Stepflow, server: str) -> None:
+def test_call_is_recorded(stepflow: Stepflow, server: str) -> None:
     assert stepflow(*CALL, "--input-json", '{"user_prompt": "Hi"}', "--url", server).code == 0
     shown = json.loads(stepflow("history", "show", "@last", "-o", "json").stdout)
     assert (shown["flow_name"], shown["input"]) == ("/builtin/create_messages", {"user_prompt": "Hi"})

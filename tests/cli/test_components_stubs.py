@@ -1,4 +1,4 @@
-"""`stepflow components stubs`: functions whose calls type checkers check, and that make steps."""
+"""`stepflow components stubs` generates functions that type checkers check and that create steps."""
 
 from __future__ import annotations
 
@@ -101,13 +101,13 @@ _STRICT = '{"typeCheckingMode": "strict", "pythonVersion": "3.11", "reportUnnece
 
 @pytest.fixture(scope="module")
 def source() -> str:
-    """The module for all components."""
+    """The source of the module for all components."""
     return generate_stubs(COMPONENTS, ("*",))
 
 
 @pytest.fixture(scope="module")
 def shop(source: str) -> Iterator[ModuleType]:
-    """The module, imported."""
+    """The imported module."""
     module = ModuleType("shop")
     sys.modules["shop"] = module
     exec(compile(source, "shop.py", "exec"), module.__dict__)
@@ -116,7 +116,7 @@ def shop(source: str) -> Iterator[ModuleType]:
 
 
 @pytest.mark.exhaustive
-def test_type_checkers_find_every_mistake_and_no_other(source: str, tmp_path: Path) -> None:
+def test_type_checkers_find_all_mistakes_and_nothing_else(source: str, tmp_path: Path) -> None:
     (tmp_path / "shop.py").write_text(source)
     (tmp_path / "calls.py").write_text(_CALLS)
     (tmp_path / "pyrightconfig.json").write_text(_STRICT)
@@ -128,20 +128,20 @@ def test_type_checkers_find_every_mistake_and_no_other(source: str, tmp_path: Pa
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_module(stepflow: Stepflow, golden: Golden) -> None:
+def test_generated_module(stepflow: Stepflow, golden: Golden) -> None:
     (stepflow.folder / "stepflow.toml").write_text('components = "lock.json"\n')
     (stepflow.folder / "lock.json").write_text(json.dumps(COMPONENTS))
     golden(stepflow("components", "stubs", "--only", "/shop/*", "--only", "/chat/*"))
 
 
-def test_its_names_and_values(source: str, shop: ModuleType) -> None:
+def test_functions_create_steps(source: str, shop: ModuleType) -> None:
     assert not any(isinstance(node, ast.Import) for node in ast.walk(ast.parse(source)))
     functions = [node.name for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
     assert {"price", "list_", "other_echo", "python_echo", "component_1_2", "import_", "any_"} <= {*functions}
     assert len({*functions}) == len(functions) == len(COMPONENTS)
 
     @flow
-    def made() -> Any:
+    def example() -> Any:
         price = shop.price(sku="tea", to={"city": "Rome"})
         odd = shop.list_(class_=price.tags[0], x_y=1, step_="b", field_1st="c", uni="d", dunder=price.lines[0].vat_rate)
         echo = shop.python_echo(a=odd.class_, b=None, on_error=on_error.retry(2))
@@ -149,12 +149,12 @@ def test_its_names_and_values(source: str, shop: ModuleType) -> None:
         shop.one(a=literal(None), step="none")
         return [odd.x_y, price.currency]
 
-    built = made.to_dict()
-    assert [step["component"] for step in built["steps"]] == [
+    flow_dict = example.to_dict()
+    assert [step["component"] for step in flow_dict["steps"]] == [
         *("/shop/price", "/shop/list", "/python/echo", "/a/list of", "/union/one"),
     ]
     tag, rate = {"$step": "price", "path": "$.tags[0]"}, {"$step": "price", "path": "$.lines[0].vat-rate"}
-    assert built["steps"][1]["input"] == {
+    assert flow_dict["steps"][1]["input"] == {
         "class": tag,
         "x-y": 1,
         "step": "b",
@@ -162,19 +162,19 @@ def test_its_names_and_values(source: str, shop: ModuleType) -> None:
         "ünï": "d",
         "__dunder": rate,
     }
-    assert built["steps"][2]["input"] == {"a": {"$step": "odd", "path": "$.class"}, "b": None}
-    assert built["steps"][3]["input"] == [{"role": "user", "content": {"$step": "echo", "path": "$.x"}}]
-    assert built["output"] == [{"$step": "odd", "path": "$.x-y"}, {"$step": "price", "path": "$.currency"}]
+    assert flow_dict["steps"][2]["input"] == {"a": {"$step": "odd", "path": "$.class"}, "b": None}
+    assert flow_dict["steps"][3]["input"] == [{"role": "user", "content": {"$step": "echo", "path": "$.x"}}]
+    assert flow_dict["output"] == [{"$step": "odd", "path": "$.x-y"}, {"$step": "price", "path": "$.currency"}]
 
 
-def test_it_is_the_same_whatever_the_order(source: str) -> None:
-    def turned(value: Any) -> Any:
-        """Return a value with its keys in another order, as servers send them."""
+def test_output_does_not_depend_on_the_order(source: str) -> None:
+    def reverse_keys(value: Any) -> Any:
+        """Reverse the keys of all mappings, since servers send them in any order."""
         if isinstance(value, dict):
-            return {key: turned(value[key]) for key in reversed(value)}
-        return [turned(each) for each in value] if isinstance(value, list) else value
+            return {key: reverse_keys(value[key]) for key in reversed(value)}
+        return [reverse_keys(each) for each in value] if isinstance(value, list) else value
 
-    assert generate_stubs([turned(each) for each in reversed(COMPONENTS)], ("*",)) == source
+    assert generate_stubs([reverse_keys(each) for each in reversed(COMPONENTS)], ("*",)) == source
 
 
 @pytest.mark.exhaustive
@@ -182,13 +182,13 @@ def test_two_hundred_large_components() -> None:
     components = large_components(200)
     started = time.process_time()
     source = generate_stubs(components, ())
-    # It takes a second on a quiet machine.
+    # It takes 1 s on an idle machine.
     assert time.process_time() - started < 20
     assert source.count("\n@component(") == 200
     assert source.count("\nclass ") > 1000
 
 
-def test_where_components_are_from(stepflow: Stepflow, server: str) -> None:
+def test_sources_of_components(stepflow: Stepflow, server: str) -> None:
     (stepflow.folder / "lock.json").write_text(json.dumps(COMPONENTS))
     module = stepflow("components", "stubs", "--from", "lock.json", "-O", "shop.py")
     assert (module.code, module.stdout) == (0, "")
@@ -197,7 +197,7 @@ def test_where_components_are_from(stepflow: Stepflow, server: str) -> None:
     assert again.stderr.endswith("stepflow: shop.py is up to date\n")
     (stepflow.folder / "lock.json").write_text(json.dumps(COMPONENTS[:5]))
     assert stepflow("components", "stubs", "--from", "lock.json", "-O", "shop.py", "--check").code == 1
-    # What the client ships is what a server of the newest release has.
+    # The client's builtin stubs match a server of the newest release.
     checked = stepflow("components", "stubs", "--url", server, "--only", "/builtin/*", "-O", str(BUILTIN), "--check")
     assert checked.code == 0, checked
     # Servers do not report routes.
@@ -208,10 +208,10 @@ def test_where_components_are_from(stepflow: Stepflow, server: str) -> None:
     assert "servers do not report routes" in guessed.stderr
 
 
-def test_wrong_calls(stepflow: Stepflow, golden: Golden) -> None:
+def test_invalid_arguments(stepflow: Stepflow, golden: Golden) -> None:
     (stepflow.folder / "lock.json").write_text(json.dumps(COMPONENTS))
     (stepflow.folder / "none.json").write_text("[]")
-    words: list[list[str]] = [
+    calls: list[list[str]] = [
         ["hello.yaml"],
         ["--from", "none.json"],
         ["--from", "lock.json", "--url", "http://localhost:9"],
@@ -220,4 +220,4 @@ def test_wrong_calls(stepflow: Stepflow, golden: Golden) -> None:
         ["--check"],
         ["--url", "http://localhost:9"],
     ]
-    golden(*(stepflow("components", "stubs", *each) for each in words))
+    golden(*(stepflow("components", "stubs", *each) for each in calls))

@@ -1,4 +1,4 @@
-"""`stepflow config`."""
+"""`stepflow config` shows and edits settings and profiles."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ verify = false
 
 @pytest.fixture
 def file(stepflow: Stepflow) -> Path:
-    """The file with the profiles, which is there."""
+    """An existing file with profiles."""
     path = stepflow.home / ".config" / "stepflow" / "config.toml"
     path.parent.mkdir(parents=True)
     path.write_text(WRITTEN)
     return path
 
 
-def test_list_without_anything(stepflow: Stepflow, golden: Golden) -> None:
+def test_list_without_settings(stepflow: Stepflow, golden: Golden) -> None:
     golden(
         stepflow("config", "list"),
         stepflow("config", "list", "--show-origin"),
@@ -70,7 +70,7 @@ def test_list(stepflow: Stepflow, golden: Golden) -> None:
 @pytest.mark.usefixtures("file")
 def test_on_a_terminal(terminal: Callable[..., Terminal], golden: Golden) -> None:
     lines = ("list", "list --show-origin", "get url", "set timeout 5", "use dev.local")
-    # Each is at its end before the next one begins.
+    # `str` waits until the command exits, so the commands run one after another.
     golden(*[str(terminal("config", *line.split())) for line in lines])
 
 
@@ -110,7 +110,7 @@ def test_set(stepflow: Stepflow, golden: Golden) -> None:
 
 
 @pytest.mark.usefixtures("file")
-def test_set_wrong(stepflow: Stepflow, golden: Golden) -> None:
+def test_set_invalid_values(stepflow: Stepflow, golden: Golden) -> None:
     golden(
         stepflow("config", "set", "token", "hidden"),
         stepflow("config", "set", "profiles.prod.password", "hidden", "-o", "json"),
@@ -158,13 +158,13 @@ def test_use(stepflow: Stepflow, golden: Golden) -> None:
     )
 
 
-def test_what_is_written_stays_as_it_was(stepflow: Stepflow, file: Path) -> None:
+def test_rest_of_the_file_is_unchanged(stepflow: Stepflow, file: Path) -> None:
     assert stepflow("config", "set", "profiles.dev.local.ca_file", "ca.pem").code == 0
     assert stepflow("config", "set", "timeout", "61").code == 0
     assert stepflow("config", "use", "dev.local").code == 0
     changed = WRITTEN.replace('"prod"', '"dev.local"').replace("60", "61") + 'ca_file = "ca.pem"\n'
     assert file.read_text() == changed
-    # A file that says nothing of the current profile gets it before its first table.
+    # A file without a current profile gets it before its first table.
     file.write_text(WRITTEN.replace('current = "prod" # for now\n\n', ""))
     assert stepflow("config", "use", "prod").code == 0
     text = file.read_text()
@@ -181,7 +181,7 @@ def test_what_is_written_stays_as_it_was(stepflow: Stepflow, file: Path) -> None
         '[profiles]\na.url = "u"\n',
     ],
 )
-def test_however_it_is_written(text: str, stepflow: Stepflow, file: Path) -> None:
+def test_every_notation_of_profiles_can_be_edited(text: str, stepflow: Stepflow, file: Path) -> None:
     file.write_text(text)
     for args in (
         ("set", "profiles.a.timeout", "5"),
@@ -197,14 +197,14 @@ def test_however_it_is_written(text: str, stepflow: Stepflow, file: Path) -> Non
     assert stepflow("config", "get", "current").code == 1
 
 
-def test_what_cannot_be_changed_without_a_loss_is_left(stepflow: Stepflow, file: Path, golden: Golden) -> None:
+def test_notation_that_cannot_be_edited_safely_is_refused(stepflow: Stepflow, file: Path, golden: Golden) -> None:
     text = 'profiles.a.url = "u"\nprofiles.a.timeout = 5\n'
     file.write_text(text)
     golden(stepflow("config", "set", "profiles.new.url", "w"))
     assert file.read_text() == text
 
 
-def test_the_file_is_its_owner_s_alone(stepflow: Stepflow, file: Path) -> None:
+def test_file_is_private_and_links_are_kept(stepflow: Stepflow, file: Path) -> None:
     file.chmod(0o644)
     linked = stepflow.folder / "link.toml"
     linked.symlink_to(file)
@@ -219,21 +219,29 @@ def test_the_file_is_its_owner_s_alone(stepflow: Stepflow, file: Path) -> None:
     assert stat.S_IMODE(new.stat().st_mode) == 0o600
 
 
-def test_a_file_of_an_editor_on_windows(stepflow: Stepflow, file: Path) -> None:
+def test_file_with_bom_and_crlf(stepflow: Stepflow, file: Path) -> None:
     file.write_bytes(b'\xef\xbb\xbf[profiles.a]\r\nurl = "http://a"\r\n')
     assert stepflow("config", "set", "profiles.a.timeout", "5").code == 0
     assert stepflow("config", "get", "profiles.a", "-o", "jsonl").stdout == '{"url": "http://a", "timeout": 5}\n'
 
 
-ODD_NAMES = [("a.b", "a.b"), ("a b", "a b"), ('a"b', 'a"b'), ("it's", "it's"), ('"a', '"a'), (".", "."), ("url", "url")]
-ODD_NAMES += [('"a.b"', '"a.b"'), ('"a"."b"', '"a"."b"'), ("ü", "ü"), ("a\nb", "a\nb")]
+SPECIAL_NAMES = [
+    ("a.b", "a.b"),
+    ("a b", "a b"),
+    ('a"b', 'a"b'),
+    ("it's", "it's"),
+    ('"a', '"a'),
+    (".", "."),
+    ("url", "url"),
+]
+SPECIAL_NAMES += [('"a.b"', '"a.b"'), ('"a"."b"', '"a"."b"'), ("ü", "ü"), ("a\nb", "a\nb")]
 
 
-@pytest.mark.parametrize(("typed", "name"), ODD_NAMES)
-def test_an_odd_name_of_a_profile(typed: str, name: str, stepflow: Stepflow) -> None:
+@pytest.mark.parametrize(("typed", "name"), SPECIAL_NAMES)
+def test_profile_names_with_special_characters(typed: str, name: str, stepflow: Stepflow) -> None:
     path = stepflow.home / ".config" / "stepflow" / "config.toml"
-    for words in (["set", f"profiles.{typed}.url", "http://x"], ["set", f"profiles.{typed}.timeout", "5"]):
-        done = stepflow("config", *words)
+    for arguments in (["set", f"profiles.{typed}.url", "http://x"], ["set", f"profiles.{typed}.timeout", "5"]):
+        done = stepflow("config", *arguments)
         assert (done.code, done.stderr) == (0, ""), done
     assert tomllib.loads(path.read_text()) == {"profiles": {name: {"url": "http://x", "timeout": 5}}}
     assert stepflow("config", "use", typed).code == 0
@@ -245,7 +253,7 @@ def test_an_odd_name_of_a_profile(typed: str, name: str, stepflow: Stepflow) -> 
 
 
 @pytest.mark.usefixtures("file")
-def test_odd_names_on_a_terminal(terminal: Callable[..., Terminal], golden: Golden) -> None:
+def test_special_names_on_a_terminal(terminal: Callable[..., Terminal], golden: Golden) -> None:
     lines = [
         ["set", "profiles.it's prod.url", "http://prod"],
         ["use", "it's prod"],
@@ -253,7 +261,7 @@ def test_odd_names_on_a_terminal(terminal: Callable[..., Terminal], golden: Gold
         ["unset", "profiles.it's prod.url"],
         ["set", "profiles..url", "http://prod"],
     ]
-    golden(*[str(terminal("config", *words, width=100)) for words in lines])
+    golden(*[str(terminal("config", *arguments, width=100)) for arguments in lines])
 
 
 DEEP = {
@@ -264,44 +272,44 @@ DEEP = {
 
 
 @pytest.mark.parametrize("text", DEEP.values(), ids=DEEP.keys())
-def test_a_file_that_is_nested_too_deeply(text: str, stepflow: Stepflow, file: Path) -> None:
+def test_too_deeply_nested_file(text: str, stepflow: Stepflow, file: Path) -> None:
     file.write_text(text)
-    for words in (
+    for arguments in (
         ["list"],
         ["get", "profiles.a"],
         ["set", "profiles.a.timeout", "5"],
         ["use", "a"],
         ["unset", "profiles.a"],
     ):
-        done = stepflow("config", *words)
+        done = stepflow("config", *arguments)
         message = f"stepflow: {file} is nested too deeply\nhint: fix it in an editor\n"
         assert (done.code, done.stdout, done.stderr) == (2, "", message)
     assert file.read_text() == text
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "reason"),
     [
         ('[profiles.a]\nurl = "x"\nurl = "y"\n', "a key is defined twice in one table (at line 3, column 10)"),
         ('[profiles.a]\nurl = "x"\n[profiles.a]\n', "the table profiles.a is defined twice (at line 3, column 12)"),
         ('profiles.a = {url = "x", url = "y"}\n', "a key is defined twice in one table (at line 1, column 35)"),
     ],
 )
-def test_repeated_keys_are_reported(text: str, said: str, stepflow: Stepflow, file: Path) -> None:
+def test_duplicate_keys_are_reported(text: str, reason: str, stepflow: Stepflow, file: Path) -> None:
     file.write_text(text)
-    for words in (["list"], ["use", "a"], ["set", "profiles.a.timeout", "5"]):
-        done = stepflow("config", *words)
-        message = f"stepflow: {file} is not TOML: {said}\nhint: fix it in an editor\n"
+    for arguments in (["list"], ["use", "a"], ["set", "profiles.a.timeout", "5"]):
+        done = stepflow("config", *arguments)
+        message = f"stepflow: {file} is not TOML: {reason}\nhint: fix it in an editor\n"
         assert (done.code, done.stdout, done.stderr) == (2, "", message)
 
 
-def test_a_profile_has_a_name(stepflow: Stepflow) -> None:
+def test_profile_without_a_name_is_refused(stepflow: Stepflow) -> None:
     for key in ("profiles..url", "profiles."):
         done = stepflow("config", "set", key, "http://a")
         assert (done.code, done.stderr) == (2, f"stepflow: {key} names no profile\nhint: use profiles.NAME.KEY\n")
 
 
-def test_a_file_that_cannot_be_used(stepflow: Stepflow, file: Path, golden: Golden) -> None:
+def test_unusable_files(stepflow: Stepflow, file: Path, golden: Golden) -> None:
     file.write_text("current = [")
     broken = [
         stepflow("config", "list"),
@@ -327,7 +335,7 @@ def test_no_proxy_does_not_apply_to_a_profile_proxy(stepflow: Stepflow) -> None:
 
 
 @pytest.mark.parametrize("key", ["profiles.a", "profiles.a.proxy"])
-def test_a_password_of_a_proxy_is_not_shown(key: str, stepflow: Stepflow) -> None:
+def test_proxy_password_is_not_shown(key: str, stepflow: Stepflow) -> None:
     path = stepflow.home / ".config" / "stepflow" / "config.toml"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text('[profiles.a]\nurl = "http://server"\nproxy = "http://me:hidden@proxy:3128"\n')
@@ -338,7 +346,7 @@ def test_a_password_of_a_proxy_is_not_shown(key: str, stepflow: Stepflow) -> Non
 
 
 @pytest.mark.parametrize("url", ["ftp://foo", "not a url", "http://", "http://a:port"])
-def test_a_url_that_can_never_work_is_not_set(url: str, stepflow: Stepflow) -> None:
+def test_invalid_url_is_refused(url: str, stepflow: Stepflow) -> None:
     done = stepflow("config", "set", "profiles.x.url", url)
     assert done.code == 2
     assert stepflow("config", "get", "profiles.x").code == 1

@@ -1,4 +1,4 @@
-"""`stepflow convert`: flows as YAML and JSON."""
+"""`stepflow convert` converts flows between YAML and JSON."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ metadata: {team: shop}
 """
 
 
-def test_between_files(stepflow: Stepflow) -> None:
+def test_conversion_between_files(stepflow: Stepflow) -> None:
     (stepflow.folder / "order.yaml").write_text(_ORDER)
     assert stepflow("convert", "order.yaml", "-O", "order.json").code == 0
     assert json.loads((stepflow.folder / "order.json").read_text()) == yaml.safe_load(_ORDER)
@@ -113,9 +113,9 @@ def test_between_files(stepflow: Stepflow) -> None:
     assert "hint: to update it, run stepflow convert order.yaml --to json -O order.json\n" in done.stderr
 
 
-def test_wrong_calls(stepflow: Stepflow, golden: Golden) -> None:
+def test_invalid_arguments(stepflow: Stepflow, golden: Golden) -> None:
     (stepflow.folder / "flows.py").write_text("flow = {'name': 'f', 'output': 1}\n")
-    words: list[list[str]] = [
+    calls: list[list[str]] = [
         ["no.yaml"],
         ["flows.py"],
         ["flows:flwo"],
@@ -124,4 +124,4 @@ def test_wrong_calls(stepflow: Stepflow, golden: Golden) -> None:
         ["hello.yaml", "--check"],
         ["flows:flow", "--to", "json"],
     ]
-    golden(*(stepflow("convert", *each) for each in words))
+    golden(*(stepflow("convert", *each) for each in calls))

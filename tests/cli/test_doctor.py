@@ -1,4 +1,4 @@
-"""`stepflow doctor`: each thing that may be wrong, made wrong."""
+"""`stepflow doctor` finds each problem that it checks for."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from tests.cli.golden import Golden
 from tests.cli.terminal import Terminal
 
 
-def steady(printed: object) -> str:
-    """Return what was printed without what differs from machine to machine: versions, times, and where we are."""
+def normalize(printed: object) -> str:
+    """Replace output that varies between machines: versions, times and paths."""
     text = str(printed).replace(f"{STEPFLOW.parent}/", "/bin/")
     text = re.sub(r"Python \d\S+, .*click [\d.]+", "Python and packages", text)
     text = re.sub(r"it starts: release \d[\d.]+, of the package", "it starts: release 0.1.2, of the package", text)
@@ -32,13 +32,12 @@ def steady(printed: object) -> str:
     return re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:10000", text)
 
 
-def found(done: CommandResult) -> dict[str, dict[str, str]]:
-    """Return the checks by name."""
+def checks_by_name(done: CommandResult) -> dict[str, dict[str, str]]:
     return {each["check"]: each for each in json.loads(done.stdout)}
 
 
-def profile(stepflow: Stepflow, text: str) -> Path:
-    """Write the file with the profiles."""
+def write_profiles(stepflow: Stepflow, text: str) -> Path:
+    """Write the profile file and return its path."""
     path = stepflow.home / ".config" / "stepflow" / "config.toml"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
@@ -46,30 +45,30 @@ def profile(stepflow: Stepflow, text: str) -> Path:
 
 
 @pytest.mark.parametrize("form", ["table", "json"])
-def test_all_is_well(form: str, stepflow: Stepflow, server: str, golden: Golden) -> None:
-    golden(steady(stepflow("doctor", "-o", form)))
+def test_no_problems(form: str, stepflow: Stepflow, server: str, golden: Golden) -> None:
+    golden(normalize(stepflow("doctor", "-o", form)))
 
 
 def test_on_a_terminal(terminal: Callable[..., Terminal], server: str, golden: Golden) -> None:
     shown = terminal("doctor", "--no-run")
     assert shown.end() == 0
-    # The first checks are of versions and paths, which are of another length on each machine.
-    golden(steady("configuration" + shown.screen.partition("configuration")[2]))
+    # The first checks show versions and paths, whose lengths vary between machines.
+    golden(normalize("configuration" + shown.screen.partition("configuration")[2]))
 
 
-def test_without_a_server(stepflow: Stepflow, golden: Golden) -> None:
+def test_unreachable_server(stepflow: Stepflow, golden: Golden) -> None:
     golden(
-        steady(stepflow("doctor", STEPFLOW_URL="http://127.0.0.1:9")),
-        steady(stepflow("doctor", "--url", "http://127.0.0.1:9", "-o", "json", "--fields", "check,status")),
-        steady(stepflow("doctor", "--url", "ftp://server")),
-        steady(stepflow("doctor", "--fields", "check,stats")),
-        steady(stepflow("doctor", "--local", "--url", "http://x")),
-        steady(stepflow("doctor", "--no-rnu")),
+        normalize(stepflow("doctor", STEPFLOW_URL="http://127.0.0.1:9")),
+        normalize(stepflow("doctor", "--url", "http://127.0.0.1:9", "-o", "json", "--fields", "check,status")),
+        normalize(stepflow("doctor", "--url", "ftp://server")),
+        normalize(stepflow("doctor", "--fields", "check,stats")),
+        normalize(stepflow("doctor", "--local", "--url", "http://x")),
+        normalize(stepflow("doctor", "--no-rnu")),
     )
 
 
 @pytest.mark.parametrize("command", ["pyhton", None])
-def test_it_starts_the_server_that_a_run_would_use(command: str | None, stepflow: Stepflow) -> None:
+def test_checks_the_same_embedded_server_as_a_run(command: str | None, stepflow: Stepflow) -> None:
     (stepflow.folder / "stepflow.toml").write_text('config = "server/config.yml"\n')
     (stepflow.folder / "server").mkdir()
     plugins = "" if command is None else f", shop: {{type: grpc, queueName: shop, command: {command}}}"
@@ -80,7 +79,7 @@ def test_it_starts_the_server_that_a_run_would_use(command: str | None, stepflow
     done = stepflow.shell("cd flows; stepflow doctor -o json")
     ran = stepflow.shell('cd flows; stepflow run ../hello.yaml --input-json \'{"name": "Ada"}\'')
     assert (done.code, ran.code) == ((0, 0) if command is None else (2, 2))
-    checks = found(done)
+    checks = checks_by_name(done)
     assert checks["server configuration"]["message"] == (
         f"{stepflow.folder}/server/config.yml (from {stepflow.folder}/stepflow.toml)"
     )
@@ -88,39 +87,41 @@ def test_it_starts_the_server_that_a_run_would_use(command: str | None, stepflow
     assert command is None or checks["embedded server"]["message"] in ran.stderr
 
 
-def test_an_embedded_server(stepflow: Stepflow) -> None:
+def test_embedded_server(stepflow: Stepflow) -> None:
     done = stepflow("doctor", "--local", "-o", "json")
-    checks = found(done)
+    checks = checks_by_name(done)
     assert done.code == 0, done
     assert [checks[name]["status"] for name in ("server", "stepflow", "release", "events")] == ["ok"] * 3 + ["skipped"]
     missing = stepflow("doctor", "--local", "-o", "json", STEPFLOW_SERVER_BINARY="/no/binary")
     assert missing.code == 2
-    assert found(missing)["embedded server"]["status"] == "error"
+    assert checks_by_name(missing)["embedded server"]["status"] == "error"
     assert json.loads(missing.stderr)["exit_code"] == 2
 
 
 @pytest.mark.usefixtures("server")
-def test_a_missing_binary_matters_less_where_a_server_is_named(stepflow: Stepflow) -> None:
+def test_missing_binary_is_a_warning_if_a_server_is_set(stepflow: Stepflow) -> None:
     done = stepflow("doctor", "--no-run", "-o", "json", STEPFLOW_SERVER_BINARY="/no/binary")
-    assert (done.code, found(done)["embedded server"]["status"]) == (0, "warning")
+    assert (done.code, checks_by_name(done)["embedded server"]["status"]) == (0, "warning")
     done = stepflow("doctor", "--no-run", "-o", "json", STEPFLOW_SERVER_BINARY=str(STEPFLOW))
-    assert (done.code, found(done)["embedded server"]["status"]) == (0, "warning")
+    assert (done.code, checks_by_name(done)["embedded server"]["status"]) == (0, "warning")
     binary = str(releases.binary("0.11.1"))
-    check = found(stepflow("doctor", "--no-run", "-o", "json", STEPFLOW_SERVER_BINARY=binary))["embedded server"]
+    check = checks_by_name(stepflow("doctor", "--no-run", "-o", "json", STEPFLOW_SERVER_BINARY=binary))[
+        "embedded server"
+    ]
     assert check["message"] == f"it starts: release 0.11.1, {binary}, from environment variable STEPFLOW_SERVER_BINARY"
 
 
 def test_no_server_is_left_running(stepflow: Stepflow) -> None:
-    mark = f"--of-{stepflow.folder}"
-    stepflow("doctor", "--no-run", STEPFLOW_TEST_MARK=mark)
+    marker = f"--of-{stepflow.folder}"
+    stepflow("doctor", "--no-run", STEPFLOW_TEST_MARK=marker)
     environments = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             environments.append(process.environ())
-    assert not [each for each in environments if each.get("STEPFLOW_TEST_MARK") == mark]
+    assert not [each for each in environments if each.get("STEPFLOW_TEST_MARK") == marker]
 
 
-def test_the_file_with_the_profiles(stepflow: Stepflow, golden: Golden) -> None:
+def test_invalid_profiles(stepflow: Stepflow, golden: Golden) -> None:
     broken, one_wrong, no_current = (
         'current = "',
         '[profiles.a]\nurl = "http://127.0.0.1:9"\n[profiles.b]\nurl = "http://x"\ntimout = 5\n',
@@ -128,44 +129,44 @@ def test_the_file_with_the_profiles(stepflow: Stepflow, golden: Golden) -> None:
     )
     printed = []
     for text in (broken, one_wrong, no_current):
-        profile(stepflow, text)
-        printed.append(steady(stepflow("doctor")))
-    printed.append(steady(stepflow("doctor", "--profile", "a")))
+        write_profiles(stepflow, text)
+        printed.append(normalize(stepflow("doctor")))
+    printed.append(normalize(stepflow("doctor", "--profile", "a")))
     golden(*printed)
 
 
-def test_another_stepflow_is_first_on_path(stepflow: Stepflow) -> None:
+def test_different_stepflow_is_first_on_path(stepflow: Stepflow) -> None:
     other = stepflow.folder / "bin" / "stepflow"
     other.parent.mkdir()
     other.write_text("#!/bin/sh\n")
     other.chmod(0o755)
     path = f"{other.parent}:{stepflow.environment['PATH']}"
-    check = found(stepflow("doctor", "-o", "json", PATH=path))["command"]
+    check = checks_by_name(stepflow("doctor", "-o", "json", PATH=path))["command"]
     assert (check["status"], str(other) in check["message"]) == ("warning", True)
-    check = found(stepflow("doctor", "-o", "json", PATH="/usr/bin:/bin"))["command"]
+    check = checks_by_name(stepflow("doctor", "-o", "json", PATH="/usr/bin:/bin"))["command"]
     assert (check["status"], str(STEPFLOW.parent) in check["hint"]) == ("warning", True)
 
 
 def test_proxies(stepflow: Stepflow, server: str, golden: Golden) -> None:
     secret = {"HTTP_PROXY": "http://me:hidden@127.0.0.1:9"}
     printed = [
-        # The server is on this machine: it is asked directly.
+        # No proxy is used for a server on this machine.
         stepflow("doctor", "--no-run", "--fields", "check,status,message", "-o", "jsonl", **secret),
         stepflow("doctor", "--url", "http://server.example", STEPFLOW_URL="", **secret),
         stepflow("doctor", "--url", "http://server.invalid", STEPFLOW_URL="", **secret, NO_PROXY=".invalid"),
     ]
     assert not [done for done in printed if "hidden" in done.stdout + done.stderr]
-    # Resolvers say in different words that there is no such name.
-    text = "\n".join(map(steady, printed))
+    # The message of the resolver varies.
+    text = "\n".join(map(normalize, printed))
     golden(re.sub(r"server\.invalid is not known: [a-z ,-]+", "server.invalid is not known: no such name", text))
 
 
-def test_something_else_listens(stepflow: Stepflow, golden: Golden) -> None:
+def test_port_of_another_program(stepflow: Stepflow, golden: Golden) -> None:
     with Gateway(None) as elsewhere:
-        golden(steady(stepflow("doctor", "--url", elsewhere.url)))
+        golden(normalize(stepflow("doctor", "--url", elsewhere.url)))
 
 
-def test_a_release_that_is_not_known(stepflow: Stepflow, server: str) -> None:
+def test_unknown_release(stepflow: Stepflow, server: str) -> None:
     def newer(path: str, status: int, body: bytes) -> tuple[int, bytes]:
         return status, re.sub(rb'"gitVersion":"[^"]*"', b'"gitVersion":"fffffff"', body)
 
@@ -175,11 +176,11 @@ def test_a_release_that_is_not_known(stepflow: Stepflow, server: str) -> None:
     for change in (newer, numbered):
         with Gateway(server, change) as gateway:
             done = stepflow("doctor", "--no-run", "--url", gateway.url, "-o", "json")
-            assert (done.code, found(done)["release"]["status"]) == (0, "warning"), done
+            assert (done.code, checks_by_name(done)["release"]["status"]) == (0, "warning"), done
 
 
-@pytest.mark.parametrize(("seconds", "said"), [(3600, "ahead of"), (-3600, "behind")])
-def test_a_clock_that_is_off(seconds: int, said: str, stepflow: Stepflow, server: str) -> None:
+@pytest.mark.parametrize(("seconds", "direction"), [(3600, "ahead of"), (-3600, "behind")])
+def test_clock_difference(seconds: int, direction: str, stepflow: Stepflow, server: str) -> None:
     def skewed(path: str, status: int, body: bytes) -> tuple[int, bytes]:
         if not path.endswith("/health"):
             return status, body
@@ -189,15 +190,15 @@ def test_a_clock_that_is_off(seconds: int, said: str, stepflow: Stepflow, server
 
     with Gateway(server, skewed) as gateway:
         done = stepflow("doctor", "--no-run", "--url", gateway.url, "-o", "json")
-    check = found(done)["clock"]
+    check = checks_by_name(done)["clock"]
     assert (done.code, check["status"]) == (0, "warning")
-    assert re.fullmatch(rf"the server's clock is (3599|3600|3601) s {said} this machine's", check["message"])
+    assert re.fullmatch(rf"the server's clock is (3599|3600|3601) s {direction} this machine's", check["message"])
 
 
-def test_a_worker_that_was_killed(terminal: Callable[..., Terminal], stepflow: Stepflow) -> None:
+def test_killed_worker(terminal: Callable[..., Terminal], stepflow: Stepflow) -> None:
     with StepflowRuntime.start(config=workers.config(releases.NEWEST)) as runtime:
         checks = ["doctor", "--no-run", "--url", runtime.url]
-        assert found(stepflow(*checks, "-o", "json"))["workers"]["message"] == "none is missing"
+        assert checks_by_name(stepflow(*checks, "-o", "json"))["workers"]["message"] == "none is missing"
         (worker,) = psutil.Process(runtime.pid).children()
         worker.kill()
         while worker.status() != psutil.STATUS_ZOMBIE:
@@ -205,7 +206,7 @@ def test_a_worker_that_was_killed(terminal: Callable[..., Terminal], stepflow: S
         done = stepflow(*checks, "-o", "json")
         screens = {width: terminal(*checks, width=width) for width in (60, 100)}
         assert [done.code, *(each.end() for each in screens.values())] == [0, 0, 0]
-    check = found(done)["workers"]
+    check = checks_by_name(done)["workers"]
     assert (check["status"], check["message"]) == ("warning", f"worker {worker.pid} was killed by signal 9")
     for width, shown in screens.items():
         assert f"worker {worker.pid} was killed" in shown.screen
@@ -213,44 +214,44 @@ def test_a_worker_that_was_killed(terminal: Callable[..., Terminal], stepflow: S
 
 
 @pytest.mark.exhaustive
-def test_a_worker_that_is_missing(stepflow: Stepflow, golden: Golden) -> None:
+def test_missing_worker(stepflow: Stepflow, golden: Golden) -> None:
     config = workers.config(releases.NEWEST)
     config["plugins"]["python"] = {"type": "grpc", "queueName": "python"}
     with StepflowRuntime.start(config=config) as runtime:
-        # No run is made that would wait for it.
+        # It does not start a run, which would wait for the worker.
         done = stepflow("doctor", "--url", runtime.url, "-o", "json")
         assert runtime.sync_client.list_runs().runs == []
-    checks = found(done)
+    checks = checks_by_name(done)
     assert done.code == 1
     golden(json.dumps([checks["workers"], checks["events"]], indent=2) + "\n")
 
 
-def test_events_that_are_held_back(stepflow: Stepflow, server: str, golden: Golden) -> None:
+def test_buffered_events(stepflow: Stepflow, server: str, golden: Golden) -> None:
     with Gateway(server) as gateway:
-        golden(steady(stepflow("doctor", "--url", gateway.url)))
+        golden(normalize(stepflow("doctor", "--url", gateway.url)))
 
 
 @pytest.mark.usefixtures("server")
-def test_a_token_that_others_can_read(stepflow: Stepflow, server: str, golden: Golden) -> None:
+def test_token_file_readable_by_others(stepflow: Stepflow, server: str, golden: Golden) -> None:
     token = stepflow.folder / "token"
     token.write_text("hidden\n")
     token.chmod(0o644)
-    profile(stepflow, f'[profiles.a]\nurl = "{server}"\ntoken_file = "{token}"\n')
+    write_profiles(stepflow, f'[profiles.a]\nurl = "{server}"\ntoken_file = "{token}"\n')
     refused = stepflow("doctor", "--profile", "a", "--no-run", STEPFLOW_URL="")
     token.chmod(0o600)
-    golden(steady(refused), steady(stepflow("doctor", "--profile", "a", "--no-run", STEPFLOW_URL="")))
+    golden(normalize(refused), normalize(stepflow("doctor", "--profile", "a", "--no-run", STEPFLOW_URL="")))
 
 
 @pytest.mark.parametrize("status", [401, 407])
 def test_authorization(status: int, stepflow: Stepflow, server: str, golden: Golden) -> None:
     def guarded(path: str, code: int, body: bytes) -> tuple[int, bytes]:
-        # Health is often open to all.
+        # Health checks often need no authorization.
         return (code, body) if path.endswith("/health") and status == 401 else (status, b"")
 
     with Gateway(server, guarded) as gateway:
         golden(
-            steady(stepflow("doctor", "--url", gateway.url)),
-            steady(stepflow("doctor", "--url", gateway.url, "-o", "jsonl", STEPFLOW_TOKEN="hidden")),
+            normalize(stepflow("doctor", "--url", gateway.url)),
+            normalize(stepflow("doctor", "--url", gateway.url, "-o", "jsonl", STEPFLOW_TOKEN="hidden")),
         )
 
 
@@ -262,21 +263,21 @@ def test_certificates(stepflow: Stepflow, server: str, tmp_path: Path, golden: G
     printed = []
     for name, certificate in (("fine", fine), ("expired", expired), ("early", early), ("other", other)):
         with Gateway(server, certificate=certificate) as gateway:
-            profile(stepflow, f'[profiles.{name}]\nurl = "{gateway.url}"\nca_file = "{certificate}"\n')
+            write_profiles(stepflow, f'[profiles.{name}]\nurl = "{gateway.url}"\nca_file = "{certificate}"\n')
             printed.append(stepflow("doctor", "--no-run", "--profile", name, STEPFLOW_URL=""))
             if name != "fine":
                 continue
-            # Nobody vouches for it; and nobody looks.
+            # First without the CA file, then with `verify = false`.
             printed.append(stepflow("doctor", "--no-run", "--url", gateway.url))
-            profile(stepflow, f'[profiles.fine]\nurl = "{gateway.url}"\nverify = false\n')
+            write_profiles(stepflow, f'[profiles.fine]\nurl = "{gateway.url}"\nverify = false\n')
             printed.append(stepflow("doctor", "--no-run", "--profile", "fine", STEPFLOW_URL=""))
             printed.append(stepflow("doctor", "--no-run", "--url", gateway.url.replace("https", "http")))
     printed.append(stepflow("doctor", "--no-run", "--url", server.replace("http", "https")))
-    golden(*map(steady, printed))
+    golden(*map(normalize, printed))
 
 
 @pytest.mark.parametrize(
-    ("keys", "file", "named"),
+    ("keys", "file", "keys_in_hint"),
     [
         ('ca_file = "no.pem"', "no.pem", "ca_file"),
         ('cert_file = "no.pem"', "no.pem", "cert_file"),
@@ -284,23 +285,25 @@ def test_certificates(stepflow: Stepflow, server: str, tmp_path: Path, golden: G
         ('ca_file = "config.toml"', "config.toml", "ca_file"),
     ],
 )
-def test_a_file_of_certificates_that_cannot_be_loaded(
-    keys: str, file: str, named: str, stepflow: Stepflow, server: str
+def test_certificate_files_that_cannot_be_loaded(
+    keys: str, file: str, keys_in_hint: str, stepflow: Stepflow, server: str
 ) -> None:
-    path = profile(stepflow, f'[profiles.a]\nurl = "{server.replace("http", "https")}"\n{keys}\n')
+    path = write_profiles(stepflow, f'[profiles.a]\nurl = "{server.replace("http", "https")}"\n{keys}\n')
     done = stepflow("doctor", "--no-run", "--profile", "a", "-o", "json", STEPFLOW_URL="")
-    check = found(done)["certificate"]
-    assert (done.code, check["status"], check["hint"]) == (1, "error", f"correct {named} in the profile")
+    check = checks_by_name(done)["certificate"]
+    assert (done.code, check["status"], check["hint"]) == (1, "error", f"correct {keys_in_hint} in the profile")
     assert f"{path.parent / file} cannot be loaded: " in check["message"]
 
 
-def test_a_server_that_is_named_is_looked_at_though_the_profiles_cannot_be_read(
-    stepflow: Stepflow, server: str
-) -> None:
-    profile(stepflow, "current = [")
+def test_server_is_checked_even_if_profiles_are_invalid(stepflow: Stepflow, server: str) -> None:
+    write_profiles(stepflow, "current = [")
     done = stepflow("doctor", "--no-run", "--url", server, "-o", "json", STEPFLOW_URL="")
     assert done.code == 1
-    assert [found(done)[name]["status"] for name in ("configuration", "stepflow", "release")] == ["error", "ok", "ok"]
+    assert [checks_by_name(done)[name]["status"] for name in ("configuration", "stepflow", "release")] == [
+        "error",
+        "ok",
+        "ok",
+    ]
 
 
 STORED = """\
@@ -341,8 +344,8 @@ LIMITS = "maxStartupRecovery: 10000, maxClaimsPerCheck: 10000"
         ),
     ],
 )
-def test_the_configuration_of_a_server(config: str, status: str, message: str, stepflow: Stepflow) -> None:
+def test_server_configuration(config: str, status: str, message: str, stepflow: Stepflow) -> None:
     (stepflow.folder / "stepflow-config.yml").write_text(config)
     done = stepflow("doctor", "--no-run", "-o", "json", STEPFLOW_URL="http://127.0.0.1:9")
-    check = found(done)["server configuration"]
+    check = checks_by_name(done)["server configuration"]
     assert (check["status"], check["message"]) == (status, message)

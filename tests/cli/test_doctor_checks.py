@@ -1,4 +1,4 @@
-"""What `stepflow doctor` makes of answers that no server here gives."""
+"""Checks of `stepflow doctor` for situations that the test servers cannot produce."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def info(release: str | None, commit: str | None = None) -> ServerInfo:
     return ServerInfo(url="http://server", dialect="0.12", release=release, commit=commit)
 
 
-@pytest.mark.parametrize("known", releases.RELEASES)
-def test_every_release_is_supported(known: str) -> None:
-    assert server._check_server_release(info(known)) == doctor.ok("release", f"{known} is supported")
+@pytest.mark.parametrize("supported", releases.RELEASES)
+def test_every_release_is_supported(supported: str) -> None:
+    assert server._check_server_release(info(supported)) == doctor.ok("release", f"{supported} is supported")
 
 
 @pytest.mark.parametrize(
-    ("other", "commit", "said"),
+    ("reported", "commit", "message"),
     [
         ("0.99.0", None, "0.99.0 is newer than 0.13, the newest release this command was tested with"),
         ("1.0.0", None, "1.0.0 is newer than 0.13, the newest release this command was tested with"),
@@ -35,18 +35,18 @@ def test_every_release_is_supported(known: str) -> None:
         (None, "abc1234", "it does not report its release, and its commit abc1234 is unknown; treated as 0.12"),
     ],
 )
-def test_other_releases(other: str | None, commit: str | None, said: str) -> None:
-    check = server._check_server_release(info(other, commit))
-    assert (check.status, check.message) == ("warning", said)
+def test_unknown_releases_get_a_warning(reported: str | None, commit: str | None, message: str) -> None:
+    check = server._check_server_release(info(reported, commit))
+    assert (check.status, check.message) == ("warning", message)
     assert check.hint
 
 
-def test_a_clock_that_is_not_told() -> None:
+def test_clock_check_is_skipped_without_a_timestamp() -> None:
     assert server._check_clock_difference(HealthResponse(status="healthy"), 0, 1).status == "skipped"
 
 
 @pytest.mark.parametrize(("before", "after", "status"), [(-4, 4, "ok"), (-20, -10, "warning"), (10, 20, "warning")])
-def test_a_clock_within_the_time_of_the_answer(before: float, after: float, status: str) -> None:
+def test_clock_difference_allows_for_the_request_time(before: float, after: float, status: str) -> None:
     now = datetime.now(UTC)
     health = HealthResponse(status="healthy", timestamp=now)
     span = [(now + timedelta(seconds=each)).timestamp() for each in (before, after)]
@@ -54,7 +54,7 @@ def test_a_clock_within_the_time_of_the_answer(before: float, after: float, stat
 
 
 @pytest.mark.parametrize(
-    ("code", "said"),
+    ("code", "message"),
     [
         (9, "is not valid yet"),
         (10, "has expired"),
@@ -66,15 +66,15 @@ def test_a_clock_within_the_time_of_the_answer(before: float, after: float, stat
         (1, "cannot be verified: unspecified"),
     ],
 )
-def test_what_can_be_wrong_with_a_certificate(code: int, said: str) -> None:
+def test_certificate_errors(code: int, message: str) -> None:
     problem = ssl.SSLCertVerificationError("refused")
     problem.verify_code, problem.verify_message = code, "unspecified"
     check = network._build_certificate_error(problem, "host", 443)
-    assert (check.status, check.exit_code, check.message) == ("error", 4, f"the certificate of host:443 {said}")
+    assert (check.status, check.exit_code, check.message) == ("error", 4, f"the certificate of host:443 {message}")
     assert check.hint
 
 
-def test_a_certificate_that_expires_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_certificate_that_expires_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     key, file = tmp_path / "key.pem", tmp_path / "certificate.pem"
     make = ["openssl", "req", "-x509", *NEW_KEY, "-nodes", "-subj", "/CN=localhost", "-days", "3"]
     names = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(file)]
@@ -86,7 +86,7 @@ def test_a_certificate_that_expires_soon(tmp_path: Path, monkeypatch: pytest.Mon
     assert (check.status, check.message) == ("warning", "it expires in 3 days")
 
 
-def test_a_connection_that_breaks_while_tls_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connection_that_breaks_during_the_handshake(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*args: object, **more: object) -> None:
         raise ConnectionResetError("reset by peer")
 
@@ -101,7 +101,7 @@ def test_packages_of_different_versions(monkeypatch: pytest.MonkeyPatch) -> None
     assert (check.status, check.message.endswith("the stepflow packages have different versions")) == ("warning", True)
 
 
-def test_no_stepflow_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stepflow_is_not_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     check = list(local_setup.check_versions())[1]
     assert (check.status, check.message) == ("warning", "stepflow is not on PATH")

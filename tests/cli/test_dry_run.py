@@ -1,4 +1,4 @@
-"""`--dry-run`, and the flows of recent runs."""
+"""`--dry-run` prints what would run and masks secrets; `flows list` shows the flows of recent runs."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ def test_nothing_runs_and_secrets_are_masked(stepflow: Stepflow, server: str, co
     assert stepflow("runs", "list", "--all", "-o", "name").stdout == before
 
 
-def test_what_repeats_a_secret_is_masked(stepflow: Stepflow, server: str) -> None:
+def test_values_that_contain_a_secret_are_masked(stepflow: Stepflow, server: str) -> None:
     stepflow.environment["STEPFLOW_VAR_API_KEY"] = "from-general"
-    given = ["--input-json", '{"a": "from-general, shown"}', "--var", "region=mars-7", "--var", "version=of-mars-7"]
-    done = stepflow("run", "clean.yaml", *given, "--variables-from-env", "--dry-run", "-o", "json")
+    arguments = ["--input-json", '{"a": "from-general, shown"}', "--var", "region=mars-7", "--var", "version=of-mars-7"]
+    done = stepflow("run", "clean.yaml", *arguments, "--variables-from-env", "--dry-run", "-o", "json")
     shown = json.loads(done.stdout)
     assert (shown["input"], shown["variables"]) == ({"a": "***, shown"}, {"region": "***", "version": "of-***"})
 
 
-def test_all_of_a_secret_variable_is_masked(stepflow: Stepflow, server: str) -> None:
+def test_secret_variables_are_masked_completely(stepflow: Stepflow, server: str) -> None:
     secret = {"is_secret": True, "properties": {"key": {"type": "string"}}}
     schemas = {"properties": {"variables": secret}}
     (stepflow.folder / "all.yaml").write_text(json.dumps({"schemas": schemas, "output": {"$variable": "key"}}))
@@ -56,13 +56,13 @@ def test_all_of_a_secret_variable_is_masked(stepflow: Stepflow, server: str) -> 
         assert json.loads(done.stdout)["variables"] == shown, done
 
 
-def test_of_a_batch_the_inputs_are_counted(stepflow: Stepflow, server: str) -> None:
+def test_inputs_of_a_batch_are_counted(stepflow: Stepflow, server: str) -> None:
     done = stepflow("batch", "hello.yaml", "-", "--dry-run", "--json", stdin='{"name": 1}\n' * 3)
     shown = json.loads(done.stdout)
     assert (shown["inputs"], shown["flow"]) == (3, "hello.yaml")
 
 
-def test_an_invalid_flow(stepflow: Stepflow, server: str) -> None:
+def test_invalid_flow(stepflow: Stepflow, server: str) -> None:
     done = stepflow("run", "refused.yaml", "--dry-run")
     assert (done.code, done.stdout) == (3, "")
     assert "refused.yaml is invalid" in done.stderr
@@ -75,7 +75,7 @@ def test_on_a_terminal(terminal: Callable[..., Terminal], server: str) -> None:
     assert "nothing was stored or run" in ran.screen
 
 
-def test_flows_are_those_of_runs(stepflow: Stepflow, ada: str, start: Start) -> None:
+def test_flows_list_shows_flows_of_runs(stepflow: Stepflow, ada: str, start: Start) -> None:
     again = start("hello.yaml", [{"name": "Eve"}])
     done = stepflow("flows", "ls", "-n", "1", "-o", "json")
     assert (done.code, done.stderr) == (0, "")

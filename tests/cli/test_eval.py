@@ -1,4 +1,4 @@
-"""`stepflow eval`."""
+"""`stepflow eval` evaluates and compares variants of a flow."""
 
 from __future__ import annotations
 
@@ -89,10 +89,10 @@ def evaluate(stepflow: Stepflow, *more: str, **environment: str) -> CommandResul
     return stepflow("eval", "ticket.yaml", "--cases", "tickets.csv", "--score", "exact:category", *more, **environment)
 
 
-def test_wrong_options(stepflow: Stepflow, golden: Golden) -> None:
+def test_invalid_options(stepflow: Stepflow, golden: Golden) -> None:
     (stepflow.folder / "full").mkdir()
     (stepflow.folder / "full" / "notes.txt").write_text("mine")
-    others = (
+    option_lists = (
         ("--variant", "a:tnoe=x"),
         ("--score", "exct:category"),
         ("--fail-below", "exact=0.9"),
@@ -104,7 +104,7 @@ def test_wrong_options(stepflow: Stepflow, golden: Golden) -> None:
         ("--baseline", "nowhere"),
     )
     golden(
-        *(evaluate(stepflow, *words) for words in others),
+        *(evaluate(stepflow, *options) for options in option_lists),
         stepflow("eval", "full"),
         stepflow("eval", "ticket.yaml"),
         stepflow("eval", "ticket.yaml", "--cases", "tikets.csv"),
@@ -112,10 +112,10 @@ def test_wrong_options(stepflow: Stepflow, golden: Golden) -> None:
 
 
 @pytest.mark.usefixtures("server")
-def test_variants_are_compared_and_kept(stepflow: Stepflow) -> None:
-    words = ("--variant", "now", "--variant", "friendly:tone=friendly", "--variant", "v2=v2.yaml")
+def test_variants_are_compared_and_stored(stepflow: Stepflow) -> None:
+    options = ("--variant", "now", "--variant", "friendly:tone=friendly", "--variant", "v2=v2.yaml")
     files = ("--output", "eval/", "--output", "page.html", "--output", "junit.xml", "--output", "report.json")
-    done = evaluate(stepflow, *words, "--score", "scores.py", *files)
+    done = evaluate(stepflow, *options, "--score", "scores.py", *files)
 
     assert done.code == 0, done
     assert "eval: 30 cases, 3 variants" in done.stdout
@@ -140,7 +140,7 @@ def test_variants_are_compared_and_kept(stepflow: Stepflow) -> None:
     shown = stepflow("eval", "eval", "-o", "json")
     assert json.loads(shown.stdout) == report
     assert stepflow("eval", "eval", "-o", "name").stdout == "eval\n"
-    again = evaluate(stepflow, *words, "--output", "eval")
+    again = evaluate(stepflow, *options, "--output", "eval")
     assert (again.code, again.stderr.splitlines()[0]) == (2, "stepflow: eval already has an evaluation")
 
 
@@ -161,13 +161,13 @@ def test_limits_decide_the_exit_code(stepflow: Stepflow) -> None:
     assert trend.stdout.splitlines()[1].split()[:3] == ["exact.category", "flow", "main"]
     assert "exact.category" in (stepflow.folder / "trend.html").read_text()
     assert [each["name"] for each in json.loads(stepflow("eval", ".", "-o", "json").stdout)] == ["main", "now"]
-    for words in (
+    for options in (
         ["--fail-below", "exact.category=0.9"],
         ["--baseline", "main"],
         ["--output", "t.xml"],
         ["-o", "junit"],
     ):
-        refused = stepflow("eval", ".", *words)
+        refused = stepflow("eval", ".", *options)
         assert (refused.code, refused.stdout) == (2, "")
         assert "needs a single one" in refused.stderr
     assert evaluate(stepflow, "--output", "main/later").code == 0
@@ -176,7 +176,7 @@ def test_limits_decide_the_exit_code(stepflow: Stepflow) -> None:
     assert (error["kind"], error["exit_code"]) == ("evaluation_failed", 1)
 
 
-def test_an_evaluation_of_which_nothing_has_ended(stepflow: Stepflow) -> None:
+def test_evaluation_without_finished_items(stepflow: Stepflow) -> None:
     with EvaluationStore(stepflow.folder / "eval", is_new=True) as store:
         variants = {"now": "settings", "friendly": "settings"}
         store.store_or_check_settings([EvaluationCase("T1", "cat")], 1, variants, scores=["exact"])
@@ -189,7 +189,7 @@ def test_an_evaluation_of_which_nothing_has_ended(stepflow: Stepflow) -> None:
 
 @pytest.mark.exhaustive
 @pytest.mark.usefixtures("server")
-def test_failures_are_counted_and_decide_if_nothing_completes(stepflow: Stepflow) -> None:
+def test_failures_are_counted_and_fail_if_nothing_completes(stepflow: Stepflow) -> None:
     (stepflow.folder / "tickets.csv").write_text("id,expected\na,b\n")
     done = evaluate(stepflow)
     assert (done.code, done.stderr) == (1, "stepflow: all items of flow failed\n")
@@ -220,9 +220,9 @@ def test_failures_are_counted_and_decide_if_nothing_completes(stepflow: Stepflow
 
 
 @pytest.mark.exhaustive
-def test_worst_cases_become_tests_and_the_next_cases(stepflow: Stepflow, server: str) -> None:
-    words = ("--variant", "now", "--variant", "v2=v2.yaml", "--url", server)
-    done = evaluate(stepflow, *words, "--worst", "2", "--output", "worst.jsonl", "--output", "eval")
+def test_worst_cases_can_become_tests_and_cases(stepflow: Stepflow, server: str) -> None:
+    options = ("--variant", "now", "--variant", "v2=v2.yaml", "--url", server)
+    done = evaluate(stepflow, *options, "--worst", "2", "--output", "worst.jsonl", "--output", "eval")
     lines = [json.loads(line) for line in (stepflow.folder / "worst.jsonl").read_text().splitlines()]
     assert [each["name"] for each in lines] == ["T1", "T2"]
     assert lines[0]["input"] == {"id": "T1", "subject": "refund"}
@@ -240,33 +240,33 @@ def test_worst_cases_become_tests_and_the_next_cases(stepflow: Stepflow, server:
     assert "No case is worse." in stepflow("eval", "eval", "--worst", "exact.category=1", "--baseline", "eval").stdout
 
 
-# A process imports the scores once.
+# A process imports the scores only once.
 @pytest.mark.in_process(False)
 @pytest.mark.exhaustive
 @pytest.mark.usefixtures("server")
-def test_scores_with_a_new_version_are_computed_again(stepflow: Stepflow) -> None:
+def test_scores_with_a_new_version_are_recomputed(stepflow: Stepflow) -> None:
     path = stepflow.folder / "scores.py"
     path.write_text('def ok(output):\n    print("called")\n    return True\n')
-    words = ("--score", "scores.py", "--output", "eval")
-    assert evaluate(stepflow, *words).stderr.count("called") == 30
-    assert evaluate(stepflow, *words, "--resume").stderr.count("called") == 0
+    options = ("--score", "scores.py", "--output", "eval")
+    assert evaluate(stepflow, *options).stderr.count("called") == 30
+    assert evaluate(stepflow, *options, "--resume").stderr.count("called") == 0
     changed = 'def ok(output):\n    print("called")\n    return False\n'
     path.write_text(changed)
     for where in ((), ("--local",)):
-        again = evaluate(stepflow, *words, "--resume", *where).stderr
+        again = evaluate(stepflow, *options, "--resume", *where).stderr
         assert again.count("called") == 0
         assert again.count("stepflow: score 'ok' has changed but its version has not") == 1
     path.write_text(f'{changed}ok.version = "2"\n')
-    done = evaluate(stepflow, *words, "--resume", "-o", "json")
+    done = evaluate(stepflow, *options, "--resume", "-o", "json")
     assert done.stderr.count("called") == 30
     means = {each["score"]: each["mean"] for each in json.loads(done.stdout)["means"]}
     assert means == {"exact.category": 1, "ok": 0}
 
 
 @pytest.mark.usefixtures("server")
-def test_secrets_are_not_kept(stepflow: Stepflow) -> None:
-    words = ("--variant", "now:token=hunter2-zz", "--variant", "v2=v2.yaml", "--variant", "v2:token=hunter3-zz")
-    done = evaluate(stepflow, *words, "--output", "eval", "--output", "report.json", "-vv")
+def test_secrets_are_not_stored(stepflow: Stepflow) -> None:
+    options = ("--variant", "now:token=hunter2-zz", "--variant", "v2=v2.yaml", "--variant", "v2:token=hunter3-zz")
+    done = evaluate(stepflow, *options, "--output", "eval", "--output", "report.json", "-vv")
     assert done.code == 0, done
     written = [path for path in stepflow.folder.rglob("*") if path.is_file()]
     assert stepflow.folder / "eval" / "evaluation.db" in written
@@ -274,17 +274,17 @@ def test_secrets_are_not_kept(stepflow: Stepflow) -> None:
         assert b"hunter" not in path.read_bytes(), path
     assert "hunter" not in done.stdout + done.stderr
 
-    # A flow that returns its secrets has them in its outputs.
+    # Even if the flow returns a secret, it is masked.
     (stepflow.folder / "ticket.yaml").write_text(yaml.safe_dump(FLOW | {"output": {"$variable": "token"}}))
-    words = ("--variant", "now:token=hunter4-zz", "--score", "regex::x", "-n", "2", "--worst", "1")
-    done = stepflow("eval", "ticket.yaml", "--cases", "tickets.csv", *words, "--output", "page.html", "-o", "json")
+    options = ("--variant", "now:token=hunter4-zz", "--score", "regex::x", "-n", "2", "--worst", "1")
+    done = stepflow("eval", "ticket.yaml", "--cases", "tickets.csv", *options, "--output", "page.html", "-o", "json")
     assert json.loads(done.stdout)["worst"][0]["item"]["output"] == "***"
     assert "hunter" not in (stepflow.folder / "page.html").read_text()
 
 
 @pytest.mark.exhaustive
 @pytest.mark.usefixtures("server")
-def test_it_fits_terminals(stepflow: Stepflow, terminal: Callable[..., Terminal]) -> None:
+def test_table_fits_the_terminal(stepflow: Stepflow, terminal: Callable[..., Terminal]) -> None:
     evaluate(stepflow, "--variant", "now", "--variant", "v2=v2.yaml", "--output", "eval")
     heads = {
         60: "SCORE           VARIANT   MEAN  CHANGE  VERDICT",
@@ -299,7 +299,7 @@ def test_it_fits_terminals(stepflow: Stepflow, terminal: Callable[..., Terminal]
 
 @pytest.mark.exhaustive
 @pytest.mark.usefixtures("server")
-def test_a_flow_judges(stepflow: Stepflow) -> None:
+def test_flow_as_a_score(stepflow: Stepflow) -> None:
     judge = {
         "steps": [
             {"id": "judge", "component": "/builtin/noop", "input": {"$input": "$.output.category"}},
@@ -328,25 +328,25 @@ def judge(item):
 
 
 @pytest.mark.usefixtures("server")
-def test_runs_of_the_history_are_the_cases(stepflow: Stepflow) -> None:
+def test_runs_in_the_history_can_be_cases(stepflow: Stepflow) -> None:
     for customer, subject in (("42", "billing"), ("42", "refund"), ("7", "login")):
-        words = ("--label", f"customer={customer}", "--input-json", json.dumps({"subject": subject}))
-        assert stepflow("run", "ticket.yaml", *words).code == 0
+        options = ("--label", f"customer={customer}", "--input-json", json.dumps({"subject": subject}))
+        assert stepflow("run", "ticket.yaml", *options).code == 0
 
-    def read(query: str) -> CommandResult:
+    def evaluate_history(query: str) -> CommandResult:
         return stepflow("eval", "ticket.yaml", "--cases", f"history:{query}", "--variant", "v2=v2.yaml", "-o", "json")
 
-    chosen = read("customer=42 since:2h")
-    assert chosen.code == 0, chosen
-    (scored,) = [each for each in json.loads(chosen.stdout)["means"] if each["score"] == "exact"]
+    by_label = evaluate_history("customer=42 since:2h")
+    assert by_label.code == 0, by_label
+    (scored,) = [each for each in json.loads(by_label.stdout)["means"] if each["score"] == "exact"]
     assert (scored["cases"], scored["mean"]) == (2, 0.5)
-    assert "finds no completed runs" in read("until:yesterday").stderr
-    assert "last-friday" in read("since:last-friday").stderr
-    assert "status:done is not a status" in read("status:done").stderr
+    assert "finds no completed runs" in evaluate_history("until:yesterday").stderr
+    assert "last-friday" in evaluate_history("since:last-friday").stderr
+    assert "status:done is not a status" in evaluate_history("status:done").stderr
 
 
 @pytest.mark.usefixtures("server")
-def test_a_limit_applies_to_the_cases_of_the_flow_too(stepflow: Stepflow) -> None:
+def test_limit_applies_to_the_cases_in_the_flow(stepflow: Stepflow) -> None:
     cases = [{"name": topic, "input": {"subject": topic}} for topic in TOPICS]
     (stepflow.folder / "tested.yaml").write_text(yaml.safe_dump({**FLOW, "test": {"cases": cases}}))
     evaluated = stepflow("eval", "tested.yaml", "-n", "2", "-o", "json")
@@ -354,7 +354,7 @@ def test_a_limit_applies_to_the_cases_of_the_flow_too(stepflow: Stepflow) -> Non
 
 
 @pytest.mark.exhaustive
-def test_a_killed_evaluation_continues(stepflow: Stepflow, server: str, newest_server: StepflowRuntime) -> None:
+def test_killed_evaluation_is_resumed(stepflow: Stepflow, server: str, newest_server: StepflowRuntime) -> None:
     flow = json.loads(json.dumps(FLOW)) | {"name": "interrupted"}
     flow["steps"].append({"id": "wait", "component": "/builtin/sleep", "input": {"duration_ms": 100}})
     flow["output"]["waited"] = {"$step": "wait"}
@@ -363,15 +363,15 @@ def test_a_killed_evaluation_continues(stepflow: Stepflow, server: str, newest_s
     calls = stepflow.folder / "calls.txt"
     calls.touch()
     variants = ("--variant", "now", "--variant", "b:tone=b", "--repeat", "2", "--max-concurrency", "4")
-    words = ("eval", "ticket.yaml", "--cases", "tickets.csv", *variants, "--score", "judge.py", "--output", "eval")
+    options = ("eval", "ticket.yaml", "--cases", "tickets.csv", *variants, "--score", "judge.py", "--output", "eval")
 
     def runs() -> list[Any]:
         return [each for each in newest_server.sync_client.iter_runs() if each.flow_name == "interrupted"]
 
-    def ended(ready: Callable[[], object], number: int, *more: str) -> tuple[int, str]:
-        """Start the command, send a signal when it is ready for it, and return its exit code and messages."""
+    def run_until(ready: Callable[[], object], signal_number: int, *more: str) -> tuple[int, str]:
+        """Start the command, send a signal once `ready()` is true, and return the exit code and messages."""
         process = subprocess.Popen(
-            [str(STEPFLOW), *words, *more],
+            [str(STEPFLOW), *options, *more],
             cwd=stepflow.folder,
             env=new_process_environment(stepflow.environment),
             stdout=subprocess.DEVNULL,
@@ -384,19 +384,22 @@ def test_a_killed_evaluation_continues(stepflow: Stepflow, server: str, newest_s
                 assert time.monotonic() < end
                 assert process.poll() is None
                 time.sleep(0.02)
-            process.send_signal(number)
-            _, said = process.communicate(timeout=60)
+            process.send_signal(signal_number)
+            _, messages = process.communicate(timeout=60)
         finally:
             process.kill()
-        return process.returncode, said
+        return process.returncode, messages
 
-    code, said = ended(runs, signal.SIGINT)
-    assert (code, said.splitlines()[1]) == (130, "hint: to continue, run the same command with --resume")
-    for most in (5, 30):
-        assert ended(lambda most=most: len(calls.read_text().splitlines()) > most, signal.SIGKILL, "--resume")[0] == -9
-    done = stepflow(*words, "--resume")
+    code, messages = run_until(runs, signal.SIGINT)
+    assert (code, messages.splitlines()[1]) == (130, "hint: to continue, run the same command with --resume")
+    for count in (5, 30):
+        assert (
+            run_until(lambda count=count: len(calls.read_text().splitlines()) > count, signal.SIGKILL, "--resume")[0]
+            == -9
+        )
+    done = stepflow(*options, "--resume")
     assert done.code == 0, done
-    seen = calls.read_text().splitlines()
-    # A function that was called when the process was killed is called again: as many as are called at once.
-    assert len(set(seen)) == 120 <= len(seen) <= 120 + 2 * 8
+    scored = calls.read_text().splitlines()
+    # Calls that were in progress when the process was killed are repeated (at most 8 per kill).
+    assert len(set(scored)) == 120 <= len(scored) <= 120 + 2 * 8
     assert sum(each.items.total for each in runs()) == 120

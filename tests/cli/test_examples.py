@@ -1,4 +1,4 @@
-"""The examples at the head of the help pages: every command has some, and each of them is run."""
+"""Every help page has examples at the top, and all examples work."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from tests.cli.terminal import Terminal
 PAGES = {path.removeprefix("stepflow").strip(): context for path, context in walk("stepflow", cli)}
 FLOWS = Path(__file__).parent / "flows"
 CODES = {"runs diff": (0, 1), "codegen": (0, 1), "components lock": (0, 1), "convert": (0, 1)}
-"""What commands exit with, but for 0."""
+"""Exit codes of examples that may be other than 0."""
 
 
-def test_every_page_has_a_few_that_fit_a_narrow_terminal() -> None:
+def test_every_page_has_a_few_examples_for_narrow_terminals() -> None:
     missing = sorted(set(EXAMPLES) ^ set(PAGES))
     assert not missing, f"add two to five lines to params/help_examples.py, or remove a lost command's: {missing}"
     for lines in EXAMPLES.values():
@@ -37,7 +37,7 @@ def test_every_page_has_a_few_that_fit_a_narrow_terminal() -> None:
         assert max(map(len, lines)) <= 56
 
 
-def test_a_page_begins_with_them() -> None:
+def test_pages_start_with_examples() -> None:
     for page, context in PAGES.items():
         text = context.get_help()
         assert max(map(len, text.splitlines())) <= WIDTH
@@ -49,7 +49,7 @@ def test_a_page_begins_with_them() -> None:
 
 @pytest.fixture(scope="module")
 def ids(newest_server: StepflowRuntime) -> dict[str, str]:
-    """The ids of what the examples name on a server; none of them changes it, except for runs of their own."""
+    """IDs of the runs, flow and blob that the examples use. No example changes them."""
     client = newest_server.sync_client
     flow = FLOWS / "hello.yaml"
     run, other = (client.run(flow, {"name": name}).run_id for name in ("Ada", "Grace"))
@@ -59,7 +59,7 @@ def ids(newest_server: StepflowRuntime) -> dict[str, str]:
 
 @pytest.fixture
 def prepared(stepflow: Stepflow, server: str, ids: dict[str, str]) -> Stepflow:
-    """A folder and a server with all that the examples name."""
+    """A folder and a server with everything that the examples use."""
     folder = stepflow.folder
     (folder / "names.jsonl").write_text('{"name": "Ada"}\n{"name": "Grace"}\n')
     (folder / "names.csv").write_text("name\nAda\nGrace\n")
@@ -72,7 +72,7 @@ def prepared(stepflow: Stepflow, server: str, ids: dict[str, str]) -> Stepflow:
     profile = stepflow.home / ".config" / "stepflow" / "config.toml"
     profile.parent.mkdir(parents=True)
     profile.write_text('current = "dev"\n[profiles.dev]\nurl = "http://dev:7837"\ntimeout = 5\n')
-    # As a server of this user leaves it: that of the tests was started by another program.
+    # A log file as left by a server of this user; the test server was started by another program.
     logs = Path(stepflow.environment["XDG_STATE_HOME"]) / "stepflow" / "logs"
     logs.mkdir(parents=True)
     line = {"time": "2026-11-25T00:00:00Z", "level": "warn", "target": "", "message": f"slow: run_id={ids['RUN']}"}
@@ -81,23 +81,23 @@ def prepared(stepflow: Stepflow, server: str, ids: dict[str, str]) -> Stepflow:
     return stepflow
 
 
-def command_of(line: str, stepflow: Stepflow) -> str:
-    """Return the line with what there is on this machine: these runs, and this server."""
+def adapt_example(line: str, stepflow: Stepflow) -> str:
+    """Replace the IDs and the server URL in an example by those of this test."""
     line = line.replace("01a2b3c4", stepflow.environment["RUN"]).replace("01a2d5e6", stepflow.environment["OTHER"])
     line = line.replace("http://localhost:7837", stepflow.environment["STEPFLOW_URL"])
     if re.search(r"\b(delete|cancel|clear)\b(?!.*--yes)", line):
-        # Without a terminal nobody can be asked.
+        # Without a terminal, the command cannot ask for confirmation.
         line += " --yes"
     return line
 
 
-LASTING = ("stepflow serve", "stepflow ui")
-RUNNABLE = {page: [line for line in lines if not line.startswith(LASTING)] for page, lines in EXAMPLES.items()}
+SERVERS = ("stepflow serve", "stepflow ui")
+RUNNABLE = {page: [line for line in lines if not line.startswith(SERVERS)] for page, lines in EXAMPLES.items()}
 
 
 @pytest.mark.parametrize("page", [page for page, lines in RUNNABLE.items() if lines])
-def test_the_examples_run(page: str, prepared: Stepflow, start: Start, long: Start) -> None:
-    """One after the other, in the folder of somebody who reads the page."""
+def test_examples_work(page: str, prepared: Stepflow, start: Start, long: Start) -> None:
+    """The examples of a page run one after another, in one folder."""
     for line in RUNNABLE[page]:
         if page == "runs cancel":
             prepared.environment |= {"RUN": long(), "OTHER": long()}
@@ -110,24 +110,24 @@ def test_the_examples_run(page: str, prepared: Stepflow, start: Start, long: Sta
 
 def run_example(page: str, line: str, prepared: Stepflow) -> None:
     environment = {"STEPFLOW_URL": "", "STEPFLOW_PROFILE": ""} if line.startswith("stepflow config") else {}
-    command = command_of(line, prepared)
-    # A shell would do no more with such a line, and start Python anew.
-    plain = re.sub(r"\$([A-Z_]+)", lambda variable: prepared.environment[variable[1]], command)
-    words = shlex.split(plain)
-    if words[0] == "stepflow" and not re.search(r"[|<>$*&;]", plain):
-        done = prepared(*words[1:], **environment)
+    command = adapt_example(line, prepared)
+    # A line without shell syntax needs no shell, which would start a new Python process.
+    expanded = re.sub(r"\$([A-Z_]+)", lambda variable: prepared.environment[variable[1]], command)
+    arguments = shlex.split(expanded)
+    if arguments[0] == "stepflow" and not re.search(r"[|<>$*&;]", expanded):
+        done = prepared(*arguments[1:], **environment)
     else:
         done = prepared.shell(command, **environment)
     assert done.code in CODES.get(page, (0,)), done
     assert "Traceback" not in done.stderr
 
 
-SERVING = sorted({line for lines in EXAMPLES.values() for line in lines if line.startswith(LASTING)})
+SERVER_EXAMPLES = sorted({line for lines in EXAMPLES.values() for line in lines if line.startswith(SERVERS)})
 
 
-@pytest.mark.parametrize("line", SERVING)
-def test_an_example_of_a_server_runs(line: str, prepared: Stepflow) -> None:
-    # The port that it has by default may be in use on this machine.
+@pytest.mark.parametrize("line", SERVER_EXAMPLES)
+def test_server_examples_work(line: str, prepared: Stepflow) -> None:
+    # The default port may be in use on this machine.
     command = re.sub(r"--port \d+", "", line) + " --port 0" + (" --no-open" if line.startswith("stepflow ui") else "")
     process = subprocess.Popen(
         ["bash", "-c", f"exec {command}"],

@@ -1,7 +1,7 @@
-"""The exit code of every command is the documented one, for every end of a run.
+"""Every command exits with the documented code, however a run ends.
 
-One function chooses the code of an error; its table is tested here. The commands come from the command line's own
-definition, so that a new one must be listed here. Each is tried with every end; output formats are sampled.
+The codes of errors come from one function, which is tested here. The commands come from the command line's definition,
+so a new command must be listed here. Each command is tried with every outcome; output formats are sampled.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from tests.cli.runs import SLEEPING, UNKNOWN
 
 pytestmark = pytest.mark.in_process
 
-ENDS = ("success", "failed", "cancelled", "timeout")
-AS_THE_RUN = {"success": 0, "failed": 1, "cancelled": 6, "timeout": 5}
-AS_THE_REQUEST = dict.fromkeys(ENDS, 0)
-"""Commands that print what is known of a run succeed, however the run ended."""
+OUTCOMES = ("success", "failed", "cancelled", "timeout")
+CODES_OF_RUNS = {"success": 0, "failed": 1, "cancelled": 6, "timeout": 5}
+ALWAYS_SUCCESS = dict.fromkeys(OUTCOMES, 0)
+"""Commands that print information about a run succeed, however the run ended."""
 
 STARTING = {
     "run": "run FLOW --timeout SECONDS",
@@ -40,17 +40,17 @@ STARTING = {
 }
 """Commands that execute a run and wait for it."""
 OF_RUNS = {
-    "runs get": ("runs get RUN", AS_THE_REQUEST),
-    "runs watch": ("runs watch RUN --timeout SECONDS", AS_THE_RUN),
-    "runs result": ("runs result RUN --timeout SECONDS", AS_THE_RUN),
-    # It has no time limit: the events of a run that does not end do not end.
-    "runs events": ("runs events RUN", {**AS_THE_REQUEST, "timeout": None}),
-    "runs items": ("runs items RUN", AS_THE_REQUEST),
-    "runs steps": ("runs steps RUN", AS_THE_REQUEST),
-    "runs flow": ("runs flow RUN", AS_THE_REQUEST),
-    "runs report": ("runs report RUN --output -", AS_THE_REQUEST),
+    "runs get": ("runs get RUN", ALWAYS_SUCCESS),
+    "runs watch": ("runs watch RUN --timeout SECONDS", CODES_OF_RUNS),
+    "runs result": ("runs result RUN --timeout SECONDS", CODES_OF_RUNS),
+    # It has no time limit, so it would follow an unfinished run forever.
+    "runs events": ("runs events RUN", {**ALWAYS_SUCCESS, "timeout": None}),
+    "runs items": ("runs items RUN", ALWAYS_SUCCESS),
+    "runs steps": ("runs steps RUN", ALWAYS_SUCCESS),
+    "runs flow": ("runs flow RUN", ALWAYS_SUCCESS),
+    "runs report": ("runs report RUN --output -", ALWAYS_SUCCESS),
 }
-"""Commands about runs that exist, and their exit codes by the end of the run."""
+"""Commands about existing runs, and their exit codes by the outcome of the run."""
 OTHERS = {
     "batch": {
         "batch fails.yaml ms.jsonl --no-check": 1,
@@ -60,7 +60,7 @@ OTHERS = {
     "validate": {"validate refused.yaml": 3, "validate missing.yaml": 2},
     "infer": {"infer missing.yaml": 2},
     "test": {"test breaks.yaml --url URL": 1, "test missing.yaml": 2},
-    # test_eval.py has others.
+    # test_eval.py has more cases.
     "eval": {"eval missing.yaml": 2},
     "codegen": {
         "codegen hello.yaml --output -": 0,
@@ -99,7 +99,7 @@ OTHERS = {
     "runs list": {"runs list --url http://127.0.0.1:9": 4},
     "runs diff": {"runs diff SUCCESS SUCCESS": 0, "runs diff SUCCESS FAILED": 1, f"runs diff SUCCESS {UNKNOWN}": 1},
     "runs save": {
-        # Runs of this test are not in the history, which has the inputs; test_runs_save.py has others.
+        # Runs of this test are not in the history, so their inputs are unknown; test_runs_save.py has more cases.
         "runs save SUCCESS clean.yaml": 2,
         f"runs save {UNKNOWN} clean.yaml": 1,
         "runs save RUNNING clean.yaml": 2,
@@ -120,12 +120,12 @@ OTHERS = {
     },
     "help": {"help no-command": 2},
 }
-"""Command lines that fail, and their exit codes; test_examples.py runs each command with success.
+"""Failing command lines and their exit codes; test_examples.py runs each command successfully.
 
-Where an example may exit with 1 as well, a line here exits with 0.
+If an example may also exit with 1, a line here exits with 0.
 """
 SUCCEEDING = ("schema", "flows list", "config list", "history list", "version")
-"""Commands that fail only as every command does."""
+"""Commands without failures of their own."""
 ELSEWHERE = {
     "serve": "test_serve.py",
     "ui": "ui",
@@ -134,7 +134,7 @@ ELSEWHERE = {
     "lsp": "lsp",
     "mcp serve": "mcp",
 }
-"""Commands that do not end by themselves or need another server, and the tests of their exit codes."""
+"""Commands that run until stopped or need a different server, and the tests of their exit codes."""
 
 FORMATS = {name: formats(command) for name, command in commands()}
 
@@ -163,10 +163,10 @@ CODES = {
 }
 
 
-def test_the_code_of_an_error() -> None:
+def test_codes_of_errors() -> None:
     for code, names in CODES.items():
-        found = {name: convert_to_problem(getattr(errors, name)("message")).exit_code for name in names.split()}
-        assert found == dict.fromkeys(names.split(), code)
+        actual = {name: convert_to_problem(getattr(errors, name)("message")).exit_code for name in names.split()}
+        assert actual == dict.fromkeys(names.split(), code)
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ for line in sys.argv[1:]:
 
 
 @pytest.mark.parametrize("situation", ONE_CODE)
-def test_a_situation_has_one_code_in_every_command(stepflow: Stepflow, situation: str) -> None:
+def test_situations_have_the_same_code_in_every_command(stepflow: Stepflow, situation: str) -> None:
     code, lines = ONE_CODE[situation]
     if situation == "an invalid configuration":
         (stepflow.folder / "stepflow.toml").write_text("config = [\n")
@@ -251,7 +251,7 @@ def test_a_situation_has_one_code_in_every_command(stepflow: Stepflow, situation
         listening.listen()
         port = str(listening.getsockname()[1])
         for line in lines:
-            done = stepflow(*_words(line, PORT=port))
+            done = stepflow(*_arguments(line, PORT=port))
             assert done.code == code, done
             assert (
                 "stepflow.toml is not TOML" in done.stderr
@@ -260,7 +260,7 @@ def test_a_situation_has_one_code_in_every_command(stepflow: Stepflow, situation
             )
 
 
-def test_a_missing_extra_has_one_code_in_every_command(stepflow: Stepflow) -> None:
+def test_missing_extra_has_the_same_code_in_every_command(stepflow: Stepflow) -> None:
     (stepflow.folder / "names.parquet").write_text("")
     program = [sys.executable, "-c", _WITHOUT_EXTRAS, *NEED_EXTRAS]
     ran = subprocess.run(program, cwd=stepflow.folder, env=stepflow.environment, capture_output=True, text=True)
@@ -268,31 +268,31 @@ def test_a_missing_extra_has_one_code_in_every_command(stepflow: Stepflow) -> No
     assert ran.stderr.count("\nhint: ") == len(NEED_EXTRAS)
 
 
-def test_the_code_of_ctrl_c() -> None:
+def test_code_of_ctrl_c() -> None:
     assert convert_to_problem(KeyboardInterrupt()).exit_code == 130
 
 
-def test_every_code_is_in_the_manual() -> None:
+def test_every_code_is_documented() -> None:
     manual = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
     table = manual.split("## Exit codes")[1].split("##")[0]
     assert {int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)} == {*map(int, ExitCode)}
 
 
-def _words(line: str, **values: str) -> list[str]:
+def _arguments(line: str, **values: str) -> list[str]:
     return [values.get(word, word) for word in line.split()]
 
 
-def _check_message(done: CommandResult, end: str, form: str = "table") -> None:
-    """Check that standard error says how the run ended, if that is not success."""
-    kind = {"failed": "run_failed", "cancelled": "run_cancelled", "timeout": "run_timeout"}.get(end)
+def _check_message(done: CommandResult, outcome: str, form: str = "table") -> None:
+    """Check that standard error reports the outcome of the run, unless it succeeded."""
+    kind = {"failed": "run_failed", "cancelled": "run_cancelled", "timeout": "run_timeout"}.get(outcome)
     if kind is None:
-        # A rerun says what it keeps.
+        # A rerun prints the steps it reuses.
         assert not re.search("^stepflow: run|^{", done.stderr, re.MULTILINE), done
     elif form in ("json", "jsonl"):
         problems = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
         assert [(each["kind"], each["exit_code"]) for each in problems] == [(kind, done.code)], done
     else:
-        words = {"failed": "failed", "cancelled": "is cancelled", "timeout": "has not ended"}[end]
+        words = {"failed": "failed", "cancelled": "is cancelled", "timeout": "has not ended"}[outcome]
         assert re.search(rf"^stepflow: run [0-9a-f-]+ {words}", done.stderr, re.MULTILINE), done
 
 
@@ -301,16 +301,16 @@ Flows = Callable[[str], str]
 
 @pytest.fixture
 def runs(newest_server: StepflowRuntime, stepflow: Stepflow, server: str) -> Flows:
-    """Returns the id of a run with this end; a run that does not end, for `timeout`."""
+    """A function that returns the ID of a run with an outcome; for `timeout`, the run does not end."""
     client = newest_server.sync_client
-    known = {"success": ("hello.yaml", {"name": "Ada"}), "failed": ("fails.yaml", {"nam": "Ada"})}
+    ended = {"success": ("hello.yaml", {"name": "Ada"}), "failed": ("fails.yaml", {"nam": "Ada"})}
 
-    def run(end: str) -> str:
-        flow, value = known.get(end, (_long(stepflow), None))
+    def run(outcome: str) -> str:
+        flow, value = ended.get(outcome, (_long(stepflow), None))
         run_id = client.submit(stepflow.folder / flow, [value])
-        if end == "cancelled":
+        if outcome == "cancelled":
             client.cancel_run(run_id)
-        elif end in known:
+        elif outcome in ended:
             client.wait_run(run_id, timeout=60)
         return run_id
 
@@ -318,7 +318,7 @@ def runs(newest_server: StepflowRuntime, stepflow: Stepflow, server: str) -> Flo
 
 
 def _long(stepflow: Stepflow) -> str:
-    """Write a flow that takes longer than any test, under a name of its own."""
+    """Write a flow that takes longer than any test, under a unique name."""
     name = f"long-{uuid.uuid4().hex}"
     flow = {"name": name, "steps": [SLEEPING], "output": {"$step": "sleeping"}}
     (stepflow.folder / name).write_text(json.dumps(flow))
@@ -326,13 +326,13 @@ def _long(stepflow: Stepflow) -> str:
 
 
 @contextmanager
-def _cancelling(server: StepflowRuntime, name: str, is_wanted: bool) -> Iterator[None]:
-    """Cancel the newest run of a flow as soon as there is one that runs."""
-    over = threading.Event()
+def _cancelling(server: StepflowRuntime, name: str, is_enabled: bool) -> Iterator[None]:
+    """Cancel the newest running run of a flow as soon as it exists."""
+    stopped = threading.Event()
 
     def cancel() -> None:
         client = server.sync_client
-        while not over.is_set():
+        while not stopped.is_set():
             for run in client.list_runs(limit=50).runs:
                 if run.flow_name == name and run.status.value == "running":
                     client.cancel_run(run.run_id)
@@ -340,70 +340,72 @@ def _cancelling(server: StepflowRuntime, name: str, is_wanted: bool) -> Iterator
             time.sleep(0.05)
 
     thread = threading.Thread(target=cancel)
-    if is_wanted:
+    if is_enabled:
         thread.start()
     try:
         yield
     finally:
-        over.set()
-        if is_wanted:
+        stopped.set()
+        if is_enabled:
             thread.join()
 
 
 @pytest.mark.parametrize("name", OF_RUNS)
-def test_a_command_about_a_run(stepflow: Stepflow, runs: Flows, name: str) -> None:
+def test_commands_about_a_run(stepflow: Stepflow, runs: Flows, name: str) -> None:
     line, codes = OF_RUNS[name]
-    for end, code in codes.items():
+    for outcome, code in codes.items():
         if code is None:
             continue
-        done = stepflow(*_words(line, RUN=runs(end), SECONDS="0.3" if end == "timeout" else "50"))
-        assert (end, done.code) == (end, code), done
-        if codes is AS_THE_RUN:
-            _check_message(done, end)
+        done = stepflow(*_arguments(line, RUN=runs(outcome), SECONDS="0.3" if outcome == "timeout" else "50"))
+        assert (outcome, done.code) == (outcome, code), done
+        if codes is CODES_OF_RUNS:
+            _check_message(done, outcome)
         else:
             assert done.stderr == "", done
 
 
-@pytest.mark.parametrize(("form", "end"), [*zip(FORMATS["runs result"], (*ENDS[1:], *ENDS[1:]), strict=False)])
-def test_a_format_does_not_change_the_code(stepflow: Stepflow, runs: Flows, form: str, end: str) -> None:
-    seconds = "0.3" if end == "timeout" else "50"
-    done = stepflow("runs", "result", runs(end), "--timeout", seconds, "--format", form)
-    assert done.code == AS_THE_RUN[end], done
-    _check_message(done, end, form)
+@pytest.mark.parametrize(
+    ("form", "outcome"), [*zip(FORMATS["runs result"], (*OUTCOMES[1:], *OUTCOMES[1:]), strict=False)]
+)
+def test_format_does_not_change_the_code(stepflow: Stepflow, runs: Flows, form: str, outcome: str) -> None:
+    seconds = "0.3" if outcome == "timeout" else "50"
+    done = stepflow("runs", "result", runs(outcome), "--timeout", seconds, "--format", form)
+    assert done.code == CODES_OF_RUNS[outcome], done
+    _check_message(done, outcome, form)
 
 
 @pytest.mark.parametrize("name", STARTING)
-def test_a_command_that_executes_a_run(
+def test_commands_that_execute_a_run(
     stepflow: Stepflow, newest_server: StepflowRuntime, runs: Flows, name: str
 ) -> None:
-    known = {"success": ("hello.yaml", '{"name": "Ada"}'), "failed": ("fails.yaml", '{"nam": "Ada"}')}
-    for end, code in AS_THE_RUN.items():
-        flow, value = known.get(end, (_long(stepflow), "null"))
-        given = ["--input-json", value]
-        values = {"FLOW": flow, "SECONDS": "0.5" if end == "timeout" else "50"}
+    ended = {"success": ("hello.yaml", '{"name": "Ada"}'), "failed": ("fails.yaml", '{"nam": "Ada"}')}
+    for outcome, code in CODES_OF_RUNS.items():
+        flow, value = ended.get(outcome, (_long(stepflow), "null"))
+        input_options = ["--input-json", value]
+        values = {"FLOW": flow, "SECONDS": "0.5" if outcome == "timeout" else "50"}
         if "RUN" in STARTING[name].split():
             before = newest_server.sync_client.submit(stepflow.folder / flow, [json.loads(value)])
-            if end in known:
+            if outcome in ended:
                 newest_server.sync_client.wait_run(before, timeout=60)
             else:
                 newest_server.sync_client.cancel_run(before)
             values["RUN"] = before
-        with _cancelling(newest_server, flow, end == "cancelled"):
-            done = stepflow(*_words(STARTING[name], **values), *given)
-        assert (end, done.code) == (end, code), done
-        _check_message(done, end)
+        with _cancelling(newest_server, flow, outcome == "cancelled"):
+            done = stepflow(*_arguments(STARTING[name], **values), *input_options)
+        assert (outcome, done.code) == (outcome, code), done
+        _check_message(done, outcome)
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_another_command(stepflow: Stepflow, server: str, runs: Flows, name: str) -> None:
+def test_other_commands(stepflow: Stepflow, server: str, runs: Flows, name: str) -> None:
     (stepflow.folder / "breaks.yaml").write_text(BREAKS)
     (stepflow.folder / "names.jsonl").write_text('{"name": "Ada"}\n')
     values = {"URL": server}
-    wanted = " ".join(OTHERS[name])
-    for word, end in (("SUCCESS", "success"), ("FAILED", "failed"), ("RUNNING", "timeout")):
-        if word in wanted:
-            values[word] = runs(end)
+    all_lines = " ".join(OTHERS[name])
+    for word, outcome in (("SUCCESS", "success"), ("FAILED", "failed"), ("RUNNING", "timeout")):
+        if word in all_lines:
+            values[word] = runs(outcome)
     for line, code in OTHERS[name].items():
-        done = stepflow(*_words(line, **values))
+        done = stepflow(*_arguments(line, **values))
         assert done.code == code, done
         assert "Traceback" not in done.stderr

@@ -1,4 +1,4 @@
-"""The server in memory, beside a real one."""
+"""The fake server behaves like a real one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def components(**more: Any) -> dict[str, Any]:
     return {"/shop/price": {"eur": 3}, "/shop/twice": lambda given: given * 2, **more}
 
 
-def test_a_run_its_items_steps_and_events() -> None:
+def test_run_items_steps_and_events() -> None:
     server = fake_server(components())
     with server.sync_client() as client:
         result = client.run(FLOW, {"sku": "tea"})
@@ -53,7 +53,7 @@ def test_a_run_its_items_steps_and_events() -> None:
     assert server.calls == [("/shop/price", {"sku": "tea"}), ("/shop/twice", 3)]
 
 
-async def test_the_asynchronous_client_of_it() -> None:
+async def test_async_client() -> None:
     async with fake_server(components()).client() as client:
         run_id = await client.submit(FLOW, [{"sku": "tea"}, {}], variables={"note": "x"})
         results = await client.get_results(run_id)
@@ -63,7 +63,7 @@ async def test_the_asynchronous_client_of_it() -> None:
     assert results[1].error.code is ErrorCode.EXPRESSION_FAILED
 
 
-def test_a_component_that_raises_and_error_handling() -> None:
+def test_failing_component_and_error_handling() -> None:
     def broken(given: Any) -> Any:
         raise ValueError("too dear")
 
@@ -86,7 +86,7 @@ def test_requests_that_the_fake_server_refuses() -> None:
         assert result.error.code is ErrorCode.ORCHESTRATOR
 
 
-def test_the_server_of_0_13_gives_the_same(newest_server: StepflowRuntime) -> None:
+def test_same_results_as_a_real_server(newest_server: StepflowRuntime) -> None:
     steps = [
         {"id": "a", "component": "/builtin/create_messages", "input": {"user_prompt": {"$input": "$.who"}}},
         {"id": "b", "component": "/builtin/noop", "input": [{"$step": "a"}, {"$literal": {"$step": "x"}}, 5]},
@@ -103,13 +103,13 @@ def test_the_server_of_0_13_gives_the_same(newest_server: StepflowRuntime) -> No
         {"$input": "$.list[1]['x']"},
         {"$variable": "missing"},
     ]
-    given = {"who": "Bob", "none": None, "list": [1, {"x": 2}]}
+    value = {"who": "Bob", "none": None, "list": [1, {"x": 2}]}
     with fake_server().sync_client() as fake, SyncStepflowClient(newest_server.url) as real:
         for output in outputs:
             flow = {"name": "x", "steps": steps, "output": output}
-            results = [client.run(flow, given) for client in (fake, real)]
-            ends = [(each.status, each.output, each.error and each.error.code) for each in results]
-            assert ends[0] == ends[1], output
+            results = [client.run(flow, value) for client in (fake, real)]
+            outcomes = [(each.status, each.output, each.error and each.error.code) for each in results]
+            assert outcomes[0] == outcomes[1], output
 
 
 INNER = {"steps": [{"id": "n", "component": "/builtin/noop", "input": {"$input": "$.x"}}]}
@@ -129,21 +129,19 @@ SUB_FLOWS: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize(("component", "given"), SUB_FLOWS)
-def test_the_server_of_0_13_gives_the_same_for_builtin_components(
-    newest_server: StepflowRuntime, component: str, given: Any
-) -> None:
-    flow = {"steps": [{"id": "s", "component": component, "input": given}], "output": {"$step": "s"}}
+@pytest.mark.parametrize(("component", "value"), SUB_FLOWS)
+def test_same_results_for_builtin_components(newest_server: StepflowRuntime, component: str, value: Any) -> None:
+    flow = {"steps": [{"id": "s", "component": component, "input": value}], "output": {"$step": "s"}}
     server = fake_server()
     with server.sync_client() as fake, SyncStepflowClient(newest_server.url) as real:
         run_id = fake.submit(flow)
         server.advance(1)
         results = [fake.get_result(run_id), real.run(flow)]
-    ends = [(each.status, each.output, each.error and (each.error.code, each.error.message)) for each in results]
-    assert ends[0] == ends[1]
+    outcomes = [(each.status, each.output, each.error and (each.error.code, each.error.message)) for each in results]
+    assert outcomes[0] == outcomes[1]
 
 
-def test_the_server_of_0_13_has_the_same_events(newest_server: StepflowRuntime) -> None:
+def test_same_events_as_a_real_server(newest_server: StepflowRuntime) -> None:
     steps = [
         {"id": "a", "component": "/builtin/noop", "input": {"$input": "$"}},
         {"id": "b", "component": "/builtin/noop", "input": {"$step": "a"}},
@@ -152,7 +150,7 @@ def test_the_server_of_0_13_has_the_same_events(newest_server: StepflowRuntime) 
         {"id": "e", "component": "/no/such", "input": {"$step": "a"}},
     ]
     flow = {"steps": steps, "output": [{"$step": name} for name in "bcde"]}
-    seen: list[Any] = []
+    observed: list[Any] = []
     with fake_server().sync_client() as fake, SyncStepflowClient(newest_server.url) as real:
         for client in (fake, real):
             events = [*client.run_events(client.submit(flow, {"x": 1}), include_results=True)]
@@ -160,6 +158,8 @@ def test_the_server_of_0_13_has_the_same_events(newest_server: StepflowRuntime) 
             ended = [(event.step_id, event.status, event.output) for event in events if event.type == "step_completed"]
             read = client.get_run_steps(events[0].run_id)
             errors = {step.step_id: step.error and (step.error.code, step.error.message) for step in read}
-            seen.append((events[0].type, events[-1].type, events[-1].status, sorted(started), sorted(ended, key=str)))
-            seen[-1] += (errors,)
-    assert seen[0] == seen[1]
+            observed.append(
+                (events[0].type, events[-1].type, events[-1].status, sorted(started), sorted(ended, key=str))
+            )
+            observed[-1] += (errors,)
+    assert observed[0] == observed[1]

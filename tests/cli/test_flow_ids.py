@@ -1,4 +1,4 @@
-"""The id of a stored flow in the place of its file; and what a flow needs, said before anything is run."""
+"""Commands accept the ID of a stored flow instead of a file, and missing variables are reported before a run."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ pytestmark = pytest.mark.in_process
 UNKNOWN = "0" * 64
 
 
-def stored(stepflow: Stepflow, name: str) -> str:
+def store(stepflow: Stepflow, name: str) -> str:
     return stepflow("flows", "store", name, "-o", "name").stdout.strip()
 
 
 @pytest.mark.usefixtures("server")
 @pytest.mark.parametrize("command", ["run", "submit"])
-def test_a_stored_flow_is_run_by_its_id(command: str, stepflow: Stepflow) -> None:
-    hello = stored(stepflow, "hello.yaml")
+def test_stored_flow_is_run_by_its_id(command: str, stepflow: Stepflow) -> None:
+    hello = store(stepflow, "hello.yaml")
     done = stepflow(command, hello, "--input-json", '{"name": "Ada"}')
     assert (done.code, json.loads(done.stdout), done.stderr) == (0, {"hello": "Ada"}, "")
-    # The flow itself is needed for these, and is asked for.
+    # These options need the flow itself, which the command requests.
     done = stepflow(command, "--flow", hello, "--example", "grace")
     assert (done.code, json.loads(done.stdout), done.stderr) == (0, {"hello": "Grace"}, "")
     done = stepflow(command, hello, "--example", "ada", "--set", "greeting.input.text=Eve")
@@ -34,32 +34,32 @@ def test_a_stored_flow_is_run_by_its_id(command: str, stepflow: Stepflow) -> Non
     assert done.stderr == "stepflow: the flow has no example or test case grac\nhint: did you mean grace?\n"
     done = stepflow(command, hello, "--set", "greetin.input.text=Eve")
     assert (done.code, done.stderr) == (2, "stepflow: the flow has no step greetin\nhint: did you mean greeting?\n")
-    # A variable that is declared as text stays text.
-    done = stepflow(command, stored(stepflow, "variables.yaml"), "--var", "version=1.10")
+    # A variable declared as a string is not parsed as a number.
+    done = stepflow(command, store(stepflow, "variables.yaml"), "--var", "version=1.10")
     assert (done.code, json.loads(done.stdout)) == (0, {"version": "1.10"})
 
 
 @pytest.mark.usefixtures("server")
-def test_a_batch_of_a_stored_flow(stepflow: Stepflow) -> None:
+def test_batch_of_a_stored_flow(stepflow: Stepflow) -> None:
     stepflow.folder.joinpath("names.jsonl").write_text('{"name": "Ada"}\n{"name": "Grace"}\n')
-    done = stepflow("batch", stored(stepflow, "hello.yaml"), "names.jsonl", "-o", "jsonl")
+    done = stepflow("batch", store(stepflow, "hello.yaml"), "names.jsonl", "-o", "jsonl")
     assert (done.code, done.stderr) == (0, "")
-    found = [json.loads(line)["output"] for line in done.stdout.splitlines()]
-    assert found == [{"hello": "Ada"}, {"hello": "Grace"}]
-    done = stepflow.shell(f'echo \'{{"name": "Eve"}}\' | stepflow run {stored(stepflow, "hello.yaml")} --input -')
+    outputs = [json.loads(line)["output"] for line in done.stdout.splitlines()]
+    assert outputs == [{"hello": "Ada"}, {"hello": "Grace"}]
+    done = stepflow.shell(f'echo \'{{"name": "Eve"}}\' | stepflow run {store(stepflow, "hello.yaml")} --input -')
     assert (done.code, json.loads(done.stdout)) == (0, {"hello": "Eve"})
 
 
 @pytest.mark.usefixtures("server")
-def test_a_stored_flow_is_validated_by_its_id(stepflow: Stepflow) -> None:
-    hello = stored(stepflow, "hello.yaml")
+def test_stored_flow_is_validated_by_its_id(stepflow: Stepflow) -> None:
+    hello = store(stepflow, "hello.yaml")
     done = stepflow("validate", hello, "clean.yaml")
     assert done.code == 0
     assert re.search(rf"^{hello} +valid", done.stderr, re.MULTILINE)
     assert re.search(r"^clean.yaml +valid", done.stderr, re.MULTILINE)
 
 
-def test_an_id_that_the_server_does_not_have(stepflow: Stepflow, server: str) -> None:
+def test_unknown_flow_id(stepflow: Stepflow, server: str) -> None:
     for command in ("run", "submit", "validate"):
         done = stepflow(command, UNKNOWN, "--url", server)
         assert (done.code, done.stdout) == (1, "")
@@ -72,7 +72,7 @@ def test_an_id_that_the_server_does_not_have(stepflow: Stepflow, server: str) ->
 
 
 @pytest.mark.usefixtures("server")
-def test_a_file_with_the_name_of_an_id_is_a_file(stepflow: Stepflow) -> None:
+def test_file_named_like_an_id_is_read_as_a_file(stepflow: Stepflow) -> None:
     stepflow.folder.joinpath(UNKNOWN).write_text("steps: []\noutput: from the file\n")
     assert stepflow("run", UNKNOWN).stdout == '"from the file"\n'
     done = stepflow("run", f"./{UNKNOWN[1:]}")
@@ -81,13 +81,13 @@ def test_a_file_with_the_name_of_an_id_is_a_file(stepflow: Stepflow) -> None:
 
 @pytest.mark.usefixtures("server")
 @pytest.mark.parametrize("command", ["run", "submit"])
-def test_a_required_variable_that_is_missing(command: str, stepflow: Stepflow) -> None:
+def test_missing_required_variable(command: str, stepflow: Stepflow) -> None:
     message = "stepflow: the flow requires the variable 'version', which is not set\n"
     message += "hint: set it with --var version=VALUE\n"
     done = stepflow(command, "variables.yaml")
     assert (done.code, done.stdout, done.stderr) == (2, "", message)
     done = stepflow(command, "variables.yaml", "--variables-from-env", "--variables-json", '{"Version": 1}')
-    said = "stepflow: the flow has no variable 'Version'\nhint: did you mean 'version'?\n"
-    assert (done.code, done.stdout, done.stderr) == (2, "", said)
+    unknown = "stepflow: the flow has no variable 'Version'\nhint: did you mean 'version'?\n"
+    assert (done.code, done.stdout, done.stderr) == (2, "", unknown)
     done = stepflow(command, "variables.yaml", "--variables-from-env", STEPFLOW_VAR_VERSION="1.10")
     assert (done.code, json.loads(done.stdout)) == (0, {"version": "1.10"})

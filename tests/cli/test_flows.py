@@ -1,4 +1,4 @@
-"""`stepflow flows`."""
+"""`stepflow flows` stores, prints and deletes flows."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ FORMS = ("table", "json", "jsonl", "yaml", "name")
 UNKNOWN = "0" * 64
 
 
-def stored(stepflow: Stepflow, flow: str) -> str:
-    """Store a flow and return its id."""
+def store(stepflow: Stepflow, flow: str) -> str:
+    """Store a flow and return its ID."""
     done = stepflow("flows", "store", flow)
     assert done.code == 0, done
     return done.stdout.strip()
@@ -34,7 +34,7 @@ def test_store(stepflow: Stepflow, golden: Golden) -> None:
 
 
 @pytest.mark.usefixtures("server")
-def test_store_refused(stepflow: Stepflow, golden: Golden) -> None:
+def test_store_invalid_flows(stepflow: Stepflow, golden: Golden) -> None:
     golden(
         stepflow("flows", "store", "refused.yaml"),
         stepflow("flows", "store", "refused.yaml", "-o", "json"),
@@ -47,13 +47,13 @@ def test_store_refused(stepflow: Stepflow, golden: Golden) -> None:
 
 @pytest.mark.usefixtures("server")
 def test_get(stepflow: Stepflow, golden: Golden) -> None:
-    flow_id = stored(stepflow, "hello.yaml")
+    flow_id = store(stepflow, "hello.yaml")
     golden(
         *(stepflow("flows", "get", flow_id, "-o", form) for form in ("table", "name")),
         stepflow("flows", "get", flow_id, "--examples"),
         stepflow("flows", "get", flow_id, "--examples", "-o", "table"),
         stepflow("flows", "get", flow_id, "--examples", "-o", "name"),
-        stepflow("flows", "get", stored(stepflow, "echo.yaml"), "--examples"),
+        stepflow("flows", "get", store(stepflow, "echo.yaml"), "--examples"),
         stepflow("flows", "get", UNKNOWN),
         stepflow("flows", "get", "no/id", "-o", "json"),
         stepflow("flows", "get"),
@@ -61,8 +61,8 @@ def test_get(stepflow: Stepflow, golden: Golden) -> None:
 
 
 @pytest.mark.usefixtures("server")
-def test_a_stored_flow_can_be_saved_and_run(stepflow: Stepflow) -> None:
-    flow_id = stored(stepflow, "hello.yaml")
+def test_stored_flow_can_be_saved_and_run(stepflow: Stepflow) -> None:
+    flow_id = store(stepflow, "hello.yaml")
     for ending, first in (("yaml", "name: hello"), ("json", "{"), ("jsonl", '{"name"')):
         done = stepflow("flows", "get", flow_id, "--output", f"got.{ending}")
         assert (done.code, done.stdout, done.stderr) == (0, "", "")
@@ -77,7 +77,7 @@ def test_a_stored_flow_can_be_saved_and_run(stepflow: Stepflow) -> None:
 
 @pytest.mark.usefixtures("server")
 def test_delete(stepflow: Stepflow, golden: Golden) -> None:
-    flow_id, other = stored(stepflow, "echo.yaml"), stored(stepflow, "clean.yaml")
+    flow_id, other = store(stepflow, "echo.yaml"), store(stepflow, "clean.yaml")
     golden(
         stepflow("flows", "delete", flow_id),
         stepflow("flows", "delete", flow_id, other),
@@ -88,14 +88,16 @@ def test_delete(stepflow: Stepflow, golden: Golden) -> None:
     )
 
 
-def test_delete_asks_on_a_terminal(stepflow: Stepflow, server: str, terminal: Callable[..., Terminal]) -> None:
-    flow_id = stored(stepflow, "echo.yaml")
-    for typed, code, said in (("n\n", 2, "not confirmed"), ("y\n", 0, "kept")):
+def test_delete_asks_for_confirmation_on_a_terminal(
+    stepflow: Stepflow, server: str, terminal: Callable[..., Terminal]
+) -> None:
+    flow_id = store(stepflow, "echo.yaml")
+    for typed, code, message in (("n\n", 2, "not confirmed"), ("y\n", 0, "kept")):
         shown = terminal("flows", "delete", flow_id)
         shown.wait_for("[y/N]")
         shown.send(typed)
         assert shown.end() == code
-        assert said in shown.screen
+        assert message in shown.screen
 
 
 @pytest.mark.usefixtures("server")
@@ -108,7 +110,7 @@ def test_variables(stepflow: Stepflow, golden: Golden) -> None:
     )
 
 
-def test_a_secret_inside_of_a_variable_is_not_shown(stepflow: Stepflow) -> None:
+def test_secret_inside_a_variable_is_not_shown(stepflow: Stepflow) -> None:
     account = {
         "type": "object",
         "properties": {"key": {"type": "string", "is_secret": True, "default": "hunter22-inner"}},
@@ -122,15 +124,15 @@ def test_a_secret_inside_of_a_variable_is_not_shown(stepflow: Stepflow) -> None:
 
 
 def test_variables_of_a_stored_flow(stepflow: Stepflow, server: str) -> None:
-    of_file = stepflow("flows", "get", "--variables", "clean.yaml", STEPFLOW_URL="http://127.0.0.1:9")
-    of_server = stepflow("flows", "get", "--variables", stored(stepflow, "clean.yaml"))
-    # A file needs no server. Servers give keys in another order each time.
-    assert (of_file.code, of_server.code) == (0, 0)
-    assert sorted(of_file.stdout.splitlines()) == sorted(of_server.stdout.splitlines())
+    from_file = stepflow("flows", "get", "--variables", "clean.yaml", STEPFLOW_URL="http://127.0.0.1:9")
+    from_server = stepflow("flows", "get", "--variables", store(stepflow, "clean.yaml"))
+    # A file needs no server. Servers return keys in varying order.
+    assert (from_file.code, from_server.code) == (0, 0)
+    assert sorted(from_file.stdout.splitlines()) == sorted(from_server.stdout.splitlines())
 
 
 def test_on_a_terminal(stepflow: Stepflow, server: str, terminal: Callable[..., Terminal], golden: Golden) -> None:
-    flow_id = stored(stepflow, "hello.yaml")
+    flow_id = store(stepflow, "hello.yaml")
     golden(
         terminal("flows", "store", "hello.yaml"),
         terminal("flows", "get", flow_id, "-o", "table"),
@@ -149,7 +151,7 @@ def test_no_server(stepflow: Stepflow, golden: Golden) -> None:
     )
 
 
-def test_a_flow_in_a_file_is_printed_without_a_server(stepflow: Stepflow, golden: Golden) -> None:
+def test_flow_file_is_printed_without_a_server(stepflow: Stepflow, golden: Golden) -> None:
     golden(
         stepflow("flows", "get", "hello.yaml"),
         stepflow("flows", "get", "--flow", "hello.yaml", "--examples"),
@@ -160,9 +162,9 @@ def test_a_flow_in_a_file_is_printed_without_a_server(stepflow: Stepflow, golden
     )
 
 
-def test_a_flow_and_its_file_are_printed_alike(stepflow: Stepflow, server: str) -> None:
-    flow_id = stored(stepflow, "hello.yaml")
-    # A server writes paths anew, and adds keys.
+def test_stored_flow_and_its_file_are_printed_alike(stepflow: Stepflow, server: str) -> None:
+    flow_id = store(stepflow, "hello.yaml")
+    # Servers normalize paths and add keys.
     for options in (["--examples"], ["--variables"]):
         file, flow = (stepflow("flows", "get", each, *options) for each in ("hello.yaml", flow_id))
         assert (file.code, file.stderr) == (flow.code, flow.stderr) == (0, "")

@@ -1,4 +1,4 @@
-"""The command as a fork, which is how these tests start it, behaves like a process of its own."""
+"""A forked command (see `forks.py`) behaves like a new process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(IS_MEASURED, reason="no command is a fork if cov
 
 @pytest.fixture
 def serving(stepflow: Stepflow) -> Iterator[subprocess.Popen[str]]:
-    """A command that has printed a line, and does not end by itself."""
+    """A command that has printed a line and keeps running."""
     command = [str(FORKED), "serve", "--port", "0", "-o", "name"]
     with subprocess.Popen(
         command,
@@ -31,7 +31,7 @@ def serving(stepflow: Stepflow) -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
-def test_it_gets_the_signals_of_its_caller(serving: subprocess.Popen[str]) -> None:
+def test_signals_are_forwarded(serving: subprocess.Popen[str]) -> None:
     serving.send_signal(signal.SIGTERM)
     _, stderr = serving.communicate(timeout=60)
     assert (serving.returncode, "Traceback" in stderr) == (0, False)
@@ -39,11 +39,11 @@ def test_it_gets_the_signals_of_its_caller(serving: subprocess.Popen[str]) -> No
 
 def test_it_is_killed_with_its_caller(serving: subprocess.Popen[str]) -> None:
     serving.kill()
-    # The output ends when the command has ended, which has it open.
+    # The pipe is closed only when the command exits.
     assert serving.communicate(timeout=60)[0] == ""
 
 
-def test_where_a_fork_cannot_do_the_same_there_is_none(stepflow: Stepflow) -> None:
+def test_new_process_where_a_fork_would_differ(stepflow: Stepflow) -> None:
     for before, after in (("trap '' INT; ", ""), ("", "<&-"), ("", "2>&-")):
         done = stepflow.shell(f"{before}stepflow version {after}")
         assert (done.code, done.stdout) == (0, stepflow("version").stdout), done
@@ -51,9 +51,9 @@ def test_where_a_fork_cannot_do_the_same_there_is_none(stepflow: Stepflow) -> No
     assert stepflow.shell("stepflow run no-such.yaml; exit $?").code == 2
 
 
-def test_a_command_of_a_shell_is_a_fork_if_it_can_be_one(stepflow: Stepflow) -> None:
+def test_commands_in_shells_are_forks_if_possible(stepflow: Stepflow) -> None:
     path = stepflow.folder / "is_fork"
-    # This code is run before a new process imports the command.
+    # A new process runs this code before it imports the command.
     stepflow.at_start(f"with open({str(path)!r}, 'w') as f: f.write(str('stepflow_cli.main' in sys.modules))")
     for line, is_fork in (("stepflow version", True), ("stepflow version <&-", False)):
         assert stepflow.shell(line).code == 0

@@ -1,4 +1,4 @@
-"""What people type by habit, from other commands: it works, or the error says what to type."""
+"""Commands and options that users know from other tools work, or the error suggests the right ones."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from tests.cli.terminal import Terminal
 pytestmark = pytest.mark.in_process
 
 
-@pytest.mark.parametrize("words", [["version"], ["-V"], ["--version"], ["version", "-v"]])
-def test_the_version(stepflow: Stepflow, words: list[str]) -> None:
-    done = stepflow(*words)
+@pytest.mark.parametrize("arguments", [["version"], ["-V"], ["--version"], ["version", "-v"]])
+def test_version(stepflow: Stepflow, arguments: list[str]) -> None:
+    done = stepflow(*arguments)
     assert (done.code, done.stdout, done.stderr) == (0, f"stepflow {VERSION}\n", "")
 
 
-@pytest.mark.parametrize("words", [[], ["run"], ["runs"], ["runs", "list"], ["runs", "ls"], ["components"]])
-def test_help_of_a_command(stepflow: Stepflow, words: list[str]) -> None:
-    done = stepflow("help", *words)
+@pytest.mark.parametrize("arguments", [[], ["run"], ["runs"], ["runs", "list"], ["runs", "ls"], ["components"]])
+def test_help_of_a_command(stepflow: Stepflow, arguments: list[str]) -> None:
+    done = stepflow("help", *arguments)
     assert (done.code, done.stderr) == (0, "")
-    assert done.stdout == stepflow(*words, "--help").stdout
+    assert done.stdout == stepflow(*arguments, "--help").stdout
 
 
-def test_help_of_no_command(stepflow: Stepflow) -> None:
+def test_help_of_an_unknown_command(stepflow: Stepflow) -> None:
     assert "did you mean list?" in stepflow("help", "runs", "lst").stderr
     assert "stepflow run has no command list" in stepflow("help", "run", "list").stderr
 
 
 @pytest.mark.parametrize(
-    ("typed", "meant"),
+    ("typed", "canonical"),
     [
         ("runs ls", "runs list"),
         ("runs rm", "runs delete"),
@@ -55,10 +55,10 @@ def test_help_of_no_command(stepflow: Stepflow) -> None:
         ("components ls", "components list"),
     ],
 )
-def test_an_alias_is_the_command(stepflow: Stepflow, typed: str, meant: str) -> None:
+def test_alias_is_the_same_as_the_command(stepflow: Stepflow, typed: str, canonical: str) -> None:
     helped = stepflow(*typed.split(), "--help").stdout
-    assert helped == stepflow(*meant.split(), "--help").stdout
-    assert helped.startswith(f"Usage: stepflow {meant}")
+    assert helped == stepflow(*canonical.split(), "--help").stdout
+    assert helped.startswith(f"Usage: stepflow {canonical}")
 
 
 WRONG = [
@@ -77,13 +77,13 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("typed", "hint"), WRONG)
-def test_a_wrong_word(stepflow: Stepflow, typed: str, hint: str) -> None:
+def test_unknown_command(stepflow: Stepflow, typed: str, hint: str) -> None:
     done = stepflow(*typed.split())
     assert (done.code, done.stdout) == (2, "")
     assert done.stderr == f"stepflow: unknown command stepflow {typed}\nhint: {hint}\n"
 
 
-def test_a_wrong_word_on_a_terminal(terminal: Callable[..., Terminal]) -> None:
+def test_unknown_command_on_a_terminal(terminal: Callable[..., Terminal]) -> None:
     ran = terminal("ls", width=60)
     assert ran.end() == 2
     assert ran.screen.splitlines()[0] == "stepflow: unknown command stepflow ls"
@@ -100,7 +100,7 @@ def test_help_on_a_terminal(terminal: Callable[..., Terminal]) -> None:
     assert max(map(len, ran.screen.splitlines())) <= 60
 
 
-def test_the_surface_is_small_and_each_option_of_run_is_in_use() -> None:
+def test_number_of_options_is_limited_and_those_of_run_are_documented() -> None:
     listed = {name: command for name, command in commands() if _is_listed(name)}
     options = {name: [each for each in command.params if _is_visible(each)] for name, command in listed.items()}
     assert len(listed) <= 52
@@ -110,7 +110,7 @@ def test_the_surface_is_small_and_each_option_of_run_is_in_use() -> None:
     pages = [*(root / "docs").rglob("*.md"), *(root / "packages").glob("*/README.md"), root / "README.md"]
     notes = (root / "scripts" / "pages" / "cli.md").read_text()
     lines = [line for lines in EXAMPLES.values() for line in lines]
-    # The reference lists all of them, so only its notes count.
+    # The reference lists all options, so only its notes count as documentation.
     text = "\n".join([notes, *lines, *(page.read_text() for page in pages if page.name != "cli.md")])
     used = {*re.findall(r"(?<![\w-])--?[a-zA-Z][\w-]*", text)}
     assert [each.opts for each in options["run"] if used.isdisjoint(each.opts)] == []
@@ -119,10 +119,10 @@ def test_the_surface_is_small_and_each_option_of_run_is_in_use() -> None:
 def _is_listed(name: str) -> bool:
     group, command = cli, name
     if " " in name:
-        above, _, command = name.partition(" ")
-        found = cli.get_command(click.Context(cli), above)
-        assert isinstance(found, LazyGroup)
-        group = found
+        group_name, _, command = name.partition(" ")
+        subgroup = cli.get_command(click.Context(cli), group_name)
+        assert isinstance(subgroup, LazyGroup)
+        group = subgroup
     return command in group.shown_commands
 
 
@@ -135,7 +135,7 @@ def _is_visible(param: click.Parameter) -> bool:
     )
 
 
-def test_every_command_is_listed_but_those_typed_by_habit(stepflow: Stepflow) -> None:
+def test_hidden_commands(stepflow: Stepflow) -> None:
     assert {*cli.summaries} - {*cli.shown_commands} == {"help", "list-components", "lsp", "repl", "submit", "version"}
     helped = stepflow("--help").stdout
     assert [name for name in cli.summaries if f"\n  {name} " in helped] == cli.shown_commands
@@ -169,7 +169,7 @@ OPTIONS = [
     ("runs list --local", "an embedded server would be empty here"),
     ("submit hello.yaml --config x.yml", "to start an embedded server, use 'stepflow run'"),
     ("test hello.yaml --dif", "did you mean --diff?"),
-    # What changes or deletes something is not suggested.
+    # Options that change or delete something are not suggested.
     ("test hello.yaml --updat", "to list the options, run 'stepflow test --help'"),
     ("validate hello.yaml --fx", "to list the options, run 'stepflow validate --help'"),
     ("runs delete @last --yse", "to list the options, run 'stepflow runs delete --help'"),
@@ -177,7 +177,7 @@ OPTIONS = [
 
 
 @pytest.mark.parametrize(("typed", "hint"), OPTIONS)
-def test_an_unknown_option(stepflow: Stepflow, typed: str, hint: str) -> None:
+def test_unknown_option(stepflow: Stepflow, typed: str, hint: str) -> None:
     done = stepflow(*typed.split())
     assert (done.code, done.stdout) == (2, "")
     assert done.stderr.splitlines()[-1].startswith(f"hint: {hint}"), done.stderr

@@ -1,4 +1,4 @@
-"""`stepflow health`."""
+"""`stepflow health` reports the state of the server and waits for components."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_health_on_a_terminal(terminal: Callable[..., Terminal], server: str, go
 
 
 @pytest.mark.usefixtures("server")
-def test_components_are_waited_for(stepflow: Stepflow) -> None:
+def test_waiting_for_components(stepflow: Stepflow) -> None:
     there = stepflow("health", "--component", "/builtin/create_messages", "--wait", "5s")
     assert (there.code, "healthy" in there.stdout) == (0, True), there.stderr
     assert stepflow("health", "--wait", "30s").code == 0
@@ -42,7 +42,7 @@ def test_no_server(stepflow: Stepflow, golden: Golden) -> None:
     )
 
 
-def test_wrong_usage(stepflow: Stepflow, golden: Golden) -> None:
+def test_invalid_arguments(stepflow: Stepflow, golden: Golden) -> None:
     golden(
         stepflow("health", "--local", "--url", "http://localhost:1"),
         stepflow("health", "--config", "x.yml", "--profile", "prod"),

@@ -1,4 +1,4 @@
-"""A server whose names, errors, outputs and logs attack the terminal: nothing of it reaches the terminal as it is."""
+"""Names, errors, outputs and logs of a hostile server cannot send control sequences to the terminal."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ RAW = [chr(code) for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not
 RAW += list("\u061c\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 FREE = {"message", "error", "name", "flowName", "flow_name", "description", "component", "output", "reason", "value"}
 FREE |= {"errorMessage", "formatted", "text", "stepId", "step_id"}
-"""Keys whose texts a flow, a worker or a server can choose."""
+"""JSON keys whose texts are chosen by a flow, a worker or a server."""
 
 
 class Attack:
-    """Puts an attack into all free texts of a response, and answers some requests with an error that holds one."""
+    """Adds an attack to all free texts in responses; if `fails` is set, responds with an error that contains it."""
 
     def __init__(self) -> None:
         self.text = ATTACKS[0]
@@ -55,28 +55,28 @@ class Attack:
         if self.fails and "health" not in path:
             return 400, json.dumps({"message": f"no{self.text}", "code": 400, "stack": [self.text]}).encode()
         lines = content.split(b"\n") if b"data:" in content else [content]
-        return status, b"\n".join(map(self._line, lines))
+        return status, b"\n".join(map(self._attack_line, lines))
 
-    def _line(self, line: bytes) -> bytes:
-        """Change JSON, or the data of an event."""
+    def _attack_line(self, line: bytes) -> bytes:
+        """Add the attack to a JSON text or to the data of an event."""
         before, text = (b"data: ", line[5:]) if line.startswith(b"data:") else (b"", line)
         try:
-            return before + json.dumps(self._changed(json.loads(text))).encode()
+            return before + json.dumps(self._attack_value(json.loads(text))).encode()
         except ValueError:
             return line
 
-    def _changed(self, value: Any, key: str = "") -> Any:
+    def _attack_value(self, value: Any, key: str = "") -> Any:
         if isinstance(value, dict):
-            return {name: self._changed(each, name) for name, each in value.items()} | (
+            return {name: self._attack_value(each, name) for name, each in value.items()} | (
                 {f"k{self.text}": self.text} if key == "output" else {}
             )
         if isinstance(value, list):
-            return [self._changed(each, key) for each in value]
+            return [self._attack_value(each, key) for each in value]
         return f"{value}{self.text}" if isinstance(value, str) and key in FREE else value
 
 
 class Screen(io.TextIOWrapper):
-    """A standard stream that is a terminal, or not, and keeps what is written."""
+    """A standard stream that records its output and may claim to be a terminal."""
 
     def __init__(self, on_terminal: bool) -> None:
         super().__init__(io.BytesIO(), encoding="utf-8", errors="backslashreplace", write_through=True)
@@ -99,14 +99,14 @@ def attack() -> Attack:
 
 @pytest.fixture
 def hostile(attack: Attack, newest_server: StepflowRuntime) -> Iterator[str]:
-    """The URL of the hostile server."""
+    """The URL of a hostile server."""
     with Gateway(newest_server.url, attack) as gateway:
         yield gateway.url
 
 
 @pytest.fixture
-def printed(monkeypatch: pytest.MonkeyPatch, hostile: str) -> Callable[..., tuple[int, str, str]]:
-    """What runs a command in this process and gives its exit code and what it printed."""
+def run_command(monkeypatch: pytest.MonkeyPatch, hostile: str) -> Callable[..., tuple[int, str, str]]:
+    """Run a command in this process, and return its exit code, output and errors."""
 
     def run(args: list[str], *, on_terminal: bool) -> tuple[int, str, str]:
         out, err = Screen(on_terminal), Screen(on_terminal)
@@ -125,25 +125,25 @@ def printed(monkeypatch: pytest.MonkeyPatch, hostile: str) -> Callable[..., tupl
     return run
 
 
-def raw_in(text: str) -> list[str]:
-    """Return what of a text a terminal would obey, or what begins a line that is not the command's own."""
-    found = [repr(char) for char in RAW if char in text]
+def find_attacks(text: str) -> list[str]:
+    """Return the control characters and forged message lines in a text."""
+    controls = [repr(char) for char in RAW if char in text]
     forged = [line for line in text.split("\n") if line.startswith(("hint: run rm", "stepflow: forged"))]
-    return found + forged
+    return controls + forged
 
 
 SILENT = {
     *("config list", "config get", "config set", "config unset", "config use", "schema", "completion", "help"),
     *("version", "history clear", "flows delete", "runs delete", "blobs put", "new", "mcp config"),
 }
-"""Commands that print nothing that a server, a flow or a worker has chosen."""
+"""Commands that print no text chosen by a server, a flow or a worker."""
 ELSEWHERE = {"serve", "ui", "repl", "test", "runs logs", "lsp", "mcp serve"}
-"""Commands that do not end by themselves, or start servers: `test_serve.py`, `ui/`, `test_repl.py`, `test_test.py`,
-`test_runs_logs.py`, `lsp/` and `mcp/` have their own tests of what they print."""
+"""Commands that run until stopped, or start servers. Their output is tested in `test_serve.py`, `ui/`, `test_repl.py`,
+`test_test.py`, `test_runs_logs.py`, `lsp/` and `mcp/`."""
 
 
 def hostile_flow() -> dict[str, Any]:
-    """A flow whose names, descriptions, defaults and schemas attack the terminal, and the source written from them."""
+    """Return a flow whose names, descriptions, defaults and schemas attack terminals and generated source code."""
     text = "".join(ATTACKS)
     schema = {
         "type": "object",
@@ -165,17 +165,21 @@ def hostile_flow() -> dict[str, Any]:
 
 
 def offline_commands(run_id: str, failed: str, hostile: str) -> Iterator[list[str]]:
-    """Return command lines of commands that print what flow files say, and of those that write documents."""
+    """Yield command lines that print texts from flow files or write documents."""
     for form in ("table", "json", "jsonl", "yaml", "name"):
         yield ["infer", hostile, "--offline", "-o", form]
         yield ["validate", hostile, "--offline", "-o", form]
-        for words in (["runs", "diff", run_id, failed], ["runs", "watch", "-q", failed], ["runs", "cancel", failed]):
-            yield [*words, *(["--yes"] if words[1] == "cancel" else []), "-o", form]
+        for arguments in (
+            ["runs", "diff", run_id, failed],
+            ["runs", "watch", "-q", failed],
+            ["runs", "cancel", failed],
+        ):
+            yield [*arguments, *(["--yes"] if arguments[1] == "cancel" else []), "-o", form]
         yield ["runs", "rerun", failed, "-o", form]
         yield ["runs", "eval", run_id, '{"$input": "$"}', "-o", form]
         yield ["flows", "list", "-o", form]
-        for words in (["list"], ["list", "e"], ["show", "@1"]):
-            yield ["history", *words, "-o", form]
+        for arguments in (["list"], ["list", "e"], ["show", "@1"]):
+            yield ["history", *arguments, "-o", form]
     for form in ("sarif", "github"):
         yield ["validate", hostile, "--offline", "-o", form]
     for form in ("svg", "html", "dot", "mermaid"):
@@ -189,9 +193,9 @@ def offline_commands(run_id: str, failed: str, hostile: str) -> Iterator[list[st
 
 
 def commands(run_id: str, failed: str, flow_id: str, blob: str, flow: str) -> Iterator[list[str]]:
-    """Return command lines of commands that print what a server says."""
+    """Yield command lines that print texts from a server."""
     for form in ("table", "json", "jsonl", "yaml", "name"):
-        for words in (
+        for arguments in (
             *(["runs", "get", run_id], ["runs", "list", "--limit", "3"], ["runs", "steps", failed]),
             *(["runs", "items", failed], ["runs", "result", run_id], ["runs", "result", failed]),
             *(["runs", "events", run_id], ["health"]),
@@ -204,11 +208,11 @@ def commands(run_id: str, failed: str, flow_id: str, blob: str, flow: str) -> It
             ),
             *(["run", flow, "--url", "URL", "--input-json", '{"name": "x"}'], ["submit", flow]),
             ["batch", flow, flow.replace("fails.yaml", "ms.jsonl"), "--url", "URL"],
-            # A flow beside it has a case, whose output is printed as the worst one.
+            # hello.yaml has a test case, whose output is printed as the worst one.
             ["eval", flow.replace("fails", "hello"), "--url", "URL", "--score", "regex::x", "--worst", "1"],
             *(["flows", "store", flow], ["flows", "get", flow_id, "--variables"]),
         ):
-            yield [*words, "-o", form]
+            yield [*arguments, "-o", form]
         yield ["components", "call", "/builtin/noop", "--url", "URL", "--input-json", '"x"', "-o", form]
     yield ["components", "lock", "-O", "-"]
     yield ["components", "stubs", "--only", "*", "--url", "URL"]
@@ -221,8 +225,8 @@ def commands(run_id: str, failed: str, flow_id: str, blob: str, flow: str) -> It
 
 @pytest.mark.exhaustive
 @pytest.mark.timeout(900)
-def test_a_thousand_outputs_hold_nothing_that_a_terminal_would_obey(
-    printed: Callable[..., tuple[int, str, str]],
+def test_a_thousand_outputs_contain_no_attack(
+    run_command: Callable[..., tuple[int, str, str]],
     attack: Attack,
     hostile: str,
     newest_server: StepflowRuntime,
@@ -243,20 +247,20 @@ def test_a_thousand_outputs_hold_nothing_that_a_terminal_would_obey(
     hostile_file.write_text(json.dumps(hostile_flow()))
     lines = list(commands(run_id, failed, flow_id, blob, str(flows / "fails.yaml")))
     lines += offline_commands(run_id, failed, str(hostile_file))
-    seen = {name for name, _ in all_commands() for args in lines if args[: len(name.split())] == name.split()}
-    assert seen | SILENT | ELSEWHERE == {name for name, _ in all_commands()}
-    dice = random.Random(1)
+    tried = {name for name, _ in all_commands() for args in lines if args[: len(name.split())] == name.split()}
+    assert tried | SILENT | ELSEWHERE == {name for name, _ in all_commands()}
+    rng = random.Random(1)
     outputs = 0
     for on_terminal, verbose, fails in product((True, False), ([], ["-vv"]), (False, True)):
         for args in lines:
             if args[0] == "doctor" and (verbose or fails):
                 continue  # it starts a server of its own each time
-            attack.text, attack.fails = "".join(dice.sample(ATTACKS, 3)), fails
-            words = [hostile if word == "URL" else word for word in args] + verbose
-            code, out, err = printed(words, on_terminal=on_terminal)
+            attack.text, attack.fails = "".join(rng.sample(ATTACKS, 3)), fails
+            arguments = [hostile if word == "URL" else word for word in args] + verbose
+            code, out, err = run_command(arguments, on_terminal=on_terminal)
             outputs += 2
-            assert not raw_in(_without_pictures(out)), (words, code, out)
-            assert not raw_in(_without_pictures(err)), (words, code, err)
+            assert not find_attacks(_without_own_sequences(out)), (arguments, code, out)
+            assert not find_attacks(_without_own_sequences(err)), (arguments, code, err)
             if args[-1] == "json" and out:
                 json.loads(out)
             if args[-1] == "yaml" and out:
@@ -264,22 +268,22 @@ def test_a_thousand_outputs_hold_nothing_that_a_terminal_would_obey(
     assert outputs >= 1000
 
 
-def _without_pictures(text: str) -> str:
-    """Return text without the sequences by which the command itself draws and hides the cursor."""
+def _without_own_sequences(text: str) -> str:
+    """Remove the sequences that the command itself uses for drawing and for the cursor."""
     for own in ("\x1b[?2026h", "\x1b[?2026l", "\x1b[?25l", "\x1b[?25h", "\x1b[2K", "\x1b[1A", "\r"):
         text = text.replace(own, "")
     return text
 
 
-def test_the_source_of_a_hostile_flow_is_plain_and_keeps_its_values(
-    printed: Callable[..., tuple[int, str, str]], tmp_path: Path
+def test_source_generated_from_a_hostile_flow_is_harmless(
+    run_command: Callable[..., tuple[int, str, str]], tmp_path: Path
 ) -> None:
-    """No character of it hides from a reader what Python reads."""
+    """All texts are escaped string literals, so they cannot hide code from a reader."""
     flow = tmp_path / "hostile.json"
     flow.write_text(json.dumps(hostile_flow()))
-    code, source, err = printed(["codegen", str(flow), "--output", "-"], on_terminal=False)
+    code, source, err = run_command(["codegen", str(flow), "--output", "-"], on_terminal=False)
     assert (code, err) == (0, "")
-    assert not raw_in(source)
+    assert not find_attacks(source)
     module = ast.parse(source)
     texts = [node.value for node in ast.walk(module) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
     assert "".join(ATTACKS) in texts
@@ -287,35 +291,35 @@ def test_the_source_of_a_hostile_flow_is_plain_and_keeps_its_values(
     assert not any(isinstance(node, ast.Import) for node in ast.walk(module))
 
 
-def test_a_report_shows_what_it_replaced(
-    printed: Callable[..., tuple[int, str, str]], newest_server: StepflowRuntime, attack: Attack
+def test_report_shows_replacements(
+    run_command: Callable[..., tuple[int, str, str]], newest_server: StepflowRuntime, attack: Attack
 ) -> None:
     client = newest_server.sync_client
     flow = {"steps": [{"id": "a", "component": "/builtin/noop", "input": {"$input": "$"}}], "output": {"$step": "a"}}
     run_id = client.submit(flow, {"".join(ATTACKS): ATTACKS, "plain": "ä 中 <b>"})
     client.wait_run(run_id, timeout=60)
     attack.text = "".join(ATTACKS)
-    code, page, _ = printed(["runs", "report", run_id, "--output", "-"], on_terminal=True)
+    code, page, _ = run_command(["runs", "report", run_id, "--output", "-"], on_terminal=True)
     assert code == 0
-    assert not raw_in(page)
+    assert not find_attacks(page)
     assert "·evil·" in page
     assert "ä 中 &lt;b&gt;" in page
 
 
-def test_data_is_the_same_though_it_is_escaped(
-    printed: Callable[..., tuple[int, str, str]], newest_server: StepflowRuntime
+def test_escaped_data_has_the_same_value(
+    run_command: Callable[..., tuple[int, str, str]], newest_server: StepflowRuntime
 ) -> None:
     value = {"".join(ATTACKS): list(ATTACKS), "plain": "ä😀 multi\nline"}
     blob = newest_server.sync_client.store_blob(value).blob_id
     for on_terminal in (True, False):
-        _, text, _ = printed(["blobs", "get", blob, "--url", newest_server.url], on_terminal=on_terminal)
+        _, text, _ = run_command(["blobs", "get", blob, "--url", newest_server.url], on_terminal=on_terminal)
         assert json.loads(text) == value
-        words = ["blobs", "get", blob, "--url", newest_server.url, "-o", "yaml"]
-        _, text, _ = printed(words, on_terminal=on_terminal)
+        arguments = ["blobs", "get", blob, "--url", newest_server.url, "-o", "yaml"]
+        _, text, _ = run_command(arguments, on_terminal=on_terminal)
         assert yaml.safe_load(text)["data"] == value
 
 
-def test_a_real_terminal_shows_no_forged_line(
+def test_terminal_shows_no_forged_line(
     hostile: str, attack: Attack, stepflow: Stepflow, terminal: Callable[..., Terminal]
 ) -> None:
     attack.text = "\x1b[2J\nhint: run rm -rf /"

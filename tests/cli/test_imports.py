@@ -1,4 +1,4 @@
-"""No module of the command imports itself over others, for type checking neither, and none keeps state of its own."""
+"""The command's modules have no import cycles, not even for type checking, and no mutable global state."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ FILES = {
 }
 
 
-def imported(name: str, tree: ast.AST) -> set[str]:
-    """Return the modules of the command that a module imports, in functions and for type checking too."""
-    found = set()
+def imported_modules(name: str, tree: ast.AST) -> set[str]:
+    """Return the command's modules that a module imports, including in functions and for type checking."""
+    modules = set()
     for node in ast.walk(tree):
         if not isinstance(node, ast.ImportFrom) or not node.level:
             continue
@@ -27,12 +27,12 @@ def imported(name: str, tree: ast.AST) -> set[str]:
         module = ".".join([*base, *([node.module] if node.module else [])])
         for each in node.names:
             inner = f"{module}.{each.name}"
-            found.add(inner if inner in FILES else module)
-    return found & FILES.keys() - {name}
+            modules.add(inner if inner in FILES else module)
+    return modules & FILES.keys() - {name}
 
 
-def cycle(graph: dict[str, set[str]]) -> list[str] | None:
-    """Return a cycle of a graph; None where there is none."""
+def find_cycle(graph: dict[str, set[str]]) -> list[str] | None:
+    """Return a cycle of a graph, or None if it has none."""
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
@@ -40,20 +40,20 @@ def cycle(graph: dict[str, set[str]]) -> list[str] | None:
     return None
 
 
-def test_there_is_no_cycle() -> None:
-    graph = {name: imported(name, ast.parse(path.read_text())) for name, path in FILES.items()}
+def test_no_import_cycles() -> None:
+    graph = {name: imported_modules(name, ast.parse(path.read_text())) for name, path in FILES.items()}
     assert graph["stepflow_cli.runs.run_dispatch"] >= {"stepflow_cli.errors", "stepflow_cli.server.connect"}
-    # A repl runs the whole command again.
+    # The REPL runs the whole command line for each input.
     graph["stepflow_cli.commands.repl"].discard("stepflow_cli.main")
-    assert cycle(graph) is None
+    assert find_cycle(graph) is None
 
 
-def test_a_cycle_would_be_found() -> None:
-    assert cycle({"a": {"b"}, "b": {"a"}}) == ["a", "b", "a"]
+def test_find_cycle() -> None:
+    assert find_cycle({"a": {"b"}, "b": {"a"}}) == ["a", "b", "a"]
 
 
-def test_no_module_keeps_state() -> None:
-    """A list or a dict that a module makes and no upper-case name holds would be state."""
+def test_no_mutable_global_state() -> None:
+    """Module-level lists, dicts and sets must be constants, so their names must be in upper case."""
     for name, path in FILES.items():
         for node in ast.parse(path.read_text()).body:
             value = node.value if isinstance(node, (ast.Assign, ast.AnnAssign)) else None

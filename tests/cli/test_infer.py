@@ -1,4 +1,4 @@
-"""`stepflow infer`, and `stepflow validate --type-check`."""
+"""`stepflow infer` infers types, and `stepflow validate --type-check` checks them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def shop(stepflow: Stepflow) -> Stepflow:
 
 @pytest.fixture
 def faulty(stepflow: Stepflow) -> Stepflow:
-    """The command, with the planted faults of types."""
+    """The command, with flows that have type errors."""
     shutil.copytree(_FAULTS, stepflow.folder / "faults")
     return stepflow
 
@@ -55,7 +55,7 @@ def test_types(stepflow: Stepflow, golden: Golden) -> None:
     )
 
 
-def test_faults(faulty: Stepflow, golden: Golden) -> None:
+def test_type_errors(faulty: Stepflow, golden: Golden) -> None:
     saved = ("--components", "faults/components.json")
     golden(
         faulty("infer", "faults/outputs.yaml", *saved),
@@ -87,7 +87,7 @@ def test_type_check_is_a_setting(faulty: Stepflow) -> None:
     assert (done.code, done.stderr) == (2, "stepflow: stepflow.toml: type-check must be true or false, not 1\n")
 
 
-def test_the_components_of_a_server(shop: Stepflow) -> None:
+def test_components_of_a_server(shop: Stepflow) -> None:
     done = shop("infer", "buys.yaml", "--config", "shop.yml")
     assert done.code == 3
     assert "/shop/price expects a string for sku, but step 'price' at $.eur returns a number" in done.stderr
@@ -102,7 +102,7 @@ def test_the_components_of_a_server(shop: Stepflow) -> None:
     assert json.loads(fine.stdout)["output"]["properties"] == {"first": price, "second": number}
 
 
-def test_the_flow_with_its_schemas(shop: Stepflow) -> None:
+def test_flow_with_inferred_schemas(shop: Stepflow) -> None:
     named = shop("infer", "fine.yaml", "--config", "shop.yml", "--output", "typed.yaml")
     assert (named.code, named.stdout.count("\n")) == (0, 5)
     beside = shop("infer", "fine.yaml", "--config", "shop.yml", "--output")
@@ -120,7 +120,7 @@ def test_the_flow_with_its_schemas(shop: Stepflow) -> None:
     assert (shop.folder / "typed.yaml").read_text() == written
 
 
-def test_wrong_usage(stepflow: Stepflow, golden: Golden) -> None:
+def test_invalid_arguments(stepflow: Stepflow, golden: Golden) -> None:
     (stepflow.folder / "list.yaml").write_text("[1]")
     (stepflow.folder / "broken.yaml").write_text("a: [")
     (stepflow.folder / "alias.yaml").write_text("output: 1\nmetadata: &m {}\nschemas: *m\n")
