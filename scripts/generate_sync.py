@@ -59,7 +59,7 @@ TOKENS = {
     "async_gather": "sync_gather",
     "async_call_with_timeout": "sync_call_with_timeout",
     "async_call_hooks": "sync_call_hooks",
-    "async_wait_for_future": "sync_wait_for_future",
+    "async_wait_until_future_done": "sync_wait_until_future_done",
     "identify_process_and_loop": "identify_process",
     "asynccontextmanager": "contextmanager",
     "asyncio": "time",

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from stepflow_client import FlowFileError
-from stepflow_client._checks.inferred_flow import infer_from_text
+from stepflow_client._checks.inferred_flow import infer_from_flow_text
 from stepflow_client._editing.schema_additions import add_schemas
 from stepflow_client.flows import infer
 from stepflow_client.flows.reading import parse_json, parse_yaml
@@ -42,7 +42,7 @@ def test_files_keep_every_byte(path: Path) -> None:
     inferred = infer(path, components=_LISTED)
     changed = inferred.annotated(content, str(path))
     assert _is_within(content.decode(), changed.decode())
-    again = infer_from_text(FlowText(changed.decode(), str(path)))
+    again = infer_from_flow_text(FlowText(changed.decode(), str(path)))
     assert again.missing == {}
     assert again.annotated(changed, str(path)) == changed
 
@@ -62,7 +62,7 @@ def test_each_layout(index: int) -> None:
     for form, write in _LAYOUTS.items():
         source = "flow.json" if "json" in form else "flow.yaml"
         text = write(flow)
-        inferred = infer_from_text(FlowText(text, source))
+        inferred = infer_from_flow_text(FlowText(text, source))
         changed = inferred.annotated(text.encode(), source).decode()
         whole = (parse_json if source == "flow.json" else parse_yaml)(changed, source)
         assert _is_within(text, changed), form
@@ -102,7 +102,7 @@ output:
 
 
 def test_an_odd_file() -> None:
-    changed = infer_from_text(FlowText(_ODD, "flow.yaml")).annotated(_ODD.encode(), "flow.yaml").decode()
+    changed = infer_from_flow_text(FlowText(_ODD, "flow.yaml")).annotated(_ODD.encode(), "flow.yaml").decode()
     line = '    input: {$ref: "#/$defs/T"}   # one line\n'
     added = "    output: {type: string}\n    steps:\n      properties:\n        'a b: c': {type: string}\n"
     assert changed == _ODD.replace(line, line + added)

@@ -8,7 +8,7 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from stepflow_client._checks.checker import check_source, make_excerpt, make_result
+from stepflow_client._checks.checker import check_source, make_excerpt, make_validation_result
 from stepflow_client._checks.flow_analysis import FlowAnalysis
 from stepflow_client._checks.reference_rules import check_step_dependencies
 from stepflow_client.flows.findings import RULES, TYPE_RULES, Findings
@@ -43,7 +43,7 @@ def test_a_fault_of_a_reference_has_the_path_of_its_expression(output: str, path
 def test_findings_of_a_flow_without_text_have_no_position() -> None:
     (found,) = check_source(FlowText.from_source({"output": {"$step": "gone"}}))
     assert (found.line, found.column, found.excerpt) == (0, 0, "")
-    (shown,) = make_result([found]).diagnostics
+    (shown,) = make_validation_result([found]).diagnostics
     assert (shown.line, shown.column, shown.excerpt, shown.file) == (None, None, None, None)
 
 

@@ -12,7 +12,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from stepflow_client import FlowFileError
 from stepflow_client._checks.checker import check_source
-from stepflow_client._checks.inferred_flow import infer_from_text
+from stepflow_client._checks.inferred_flow import infer_from_flow_text
 from stepflow_client._checks.type_comparison import format_type, format_type_as_noun
 from stepflow_client._checks.type_inference import infer_flow_types, look_up_reference
 from stepflow_client.flows import check, infer
@@ -104,9 +104,9 @@ def test_mutated_flows_break_nothing() -> None:
     schemas = set()
     for text in [*(text for text, _ in mutations(400, seed=11)), *mutated(texts, 400, seed=12)]:
         try:
-            inferred = infer_from_text(FlowText(text, "flow.yaml"), _COMPONENTS)
+            inferred = infer_from_flow_text(FlowText(text, "flow.yaml"), _COMPONENTS)
         except FlowFileError:
-            # `infer_from_text` checks all other texts itself.
+            # `infer_from_flow_text` checks all other texts itself.
             find_in_text(text, "flow.yaml", _COMPONENTS, type_check=True)
         else:
             inferred_schemas = (inferred.input, inferred.output, *(step.output for step in inferred.steps))

@@ -12,7 +12,7 @@ from stepflow_api.api.flow import store_flow
 from stepflow_api.models import StoreFlowRequest, StoreFlowResponse
 from stepflow_cli.main import cli
 from stepflow_client import ExecutionStatus, LogConfig, StepflowRuntime, SyncStepflowClient
-from stepflow_client._codec.call_arguments import remove_valid_retry_counts
+from stepflow_client._codec.call_arguments import remove_valid_max_retries
 from stepflow_client._runs.stored_flow_form import remove_cases
 from stepflow_client.authoring import builtin, each, flow
 from stepflow_client.flows import check
@@ -89,7 +89,7 @@ def test_every_construct_runs_after_a_server_has_written_it_out(of_release: Sync
             continue
         run = BY_HAND[name]["runs"][number]
         # Servers from 0.12 on read the number of retries as a float here, and refuse it.
-        flow = remove_valid_retry_counts(remove_cases(FLOWS[name].to_dict()))
+        flow = remove_valid_max_retries(remove_cases(FLOWS[name].to_dict()))
         stored = store_flow.sync(client=of_release.api, body=StoreFlowRequest.from_dict({"flow": flow}))
         assert isinstance(stored, StoreFlowResponse), name
         done = of_release.run(stored.flow_id, [run["input"]], variables=run.get("variables"))

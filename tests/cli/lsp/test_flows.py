@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stepflow_client._checks.flow_analysis import FlowAnalysis, Read
+from stepflow_client._checks.flow_analysis import FlowAnalysis, LocatedReference
 from stepflow_client._checks.type_inference import infer_flow_types
 from stepflow_client.flows.components import ComponentCatalog
 from stepflow_client.flows.syntax_tree import FlowText, Node
@@ -26,7 +26,7 @@ def analyze(name: str, text: str | None = None) -> list[FlowAnalysis]:
     return list(FlowAnalysis(FlowText(FLOWS[name] if text is None else text, name).root).all_flows)
 
 
-def reads(name: str, kind: str) -> Iterator[tuple[FlowAnalysis, Read]]:
+def reads(name: str, kind: str) -> Iterator[tuple[FlowAnalysis, LocatedReference]]:
     """Yield the references in a flow and its nested flows, except those below YAML aliases."""
     for model in analyze(name):
         for read in model.reads:
@@ -58,8 +58,8 @@ def complete_prefix(editor: Editor, name: str, start: int, end: int, prefix: str
 def test_steps_are_completed(editor: Editor, name: str, is_cut: bool) -> None:
     for model, read in reads(name, "step"):
         start, end = span_without_quotes(name, read.argument)
-        for prefix in ("", str(read.step)[:2]):
-            assert read.step in complete_prefix(editor, name, start, end, prefix, is_cut=is_cut), (
+        for prefix in ("", str(read.step_id)[:2]):
+            assert read.step_id in complete_prefix(editor, name, start, end, prefix, is_cut=is_cut), (
                 prefix,
                 read.node.path,
             )
@@ -249,7 +249,7 @@ def test_definitions_and_references(editor: Editor, name: str) -> None:
     text = FLOWS[name]
     for model, read in reads(name, "step"):
         start, _ = span_without_quotes(name, read.argument)
-        id_node = model.by_id[str(read.step)].node.items["id"]
+        id_node = model.by_id[str(read.step_id)].node.items["id"]
         definitions = editor.request_at("definition", name, start)
         assert [each["range"]["start"] for each in definitions] == [
             position(text, span_without_quotes(name, id_node)[0])
@@ -257,8 +257,10 @@ def test_definitions_and_references(editor: Editor, name: str) -> None:
         references = editor.request_at("references", name, start, context={"includeDeclaration": True})
         without = editor.request_at("references", name, start, context={"includeDeclaration": False})
         assert len(references) == len(without) + 1
-        assert {*texts_of_ranges(text, [each["range"] for each in references])} == {read.step}
-        reads_of_step = [each for each in model.reads if each.step == read.step and each.argument.original is None]
+        assert {*texts_of_ranges(text, [each["range"] for each in references])} == {read.step_id}
+        reads_of_step = [
+            each for each in model.reads if each.step_id == read.step_id and each.argument.original is None
+        ]
         assert len({each.argument.start for each in reads_of_step}) <= len(without)
 
 

@@ -120,9 +120,9 @@ def test_invalid_inputs(value: Any) -> None:
 @pytest.mark.parametrize("value", [[], [1, 2], (1, 2, 3)])
 def test_a_single_result_requires_a_single_input(value: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="batch of"):
-        call_arguments.reject_batch_input(value)
-    call_arguments.reject_batch_input([[1, 2]])
-    call_arguments.reject_batch_input({"a": 1})
+        call_arguments.reject_multiple_inputs(value)
+    call_arguments.reject_multiple_inputs([[1, 2]])
+    call_arguments.reject_multiple_inputs({"a": 1})
 
 
 def test_variables_are_a_mapping_or_a_file(tmp_path: Path) -> None:
@@ -217,7 +217,7 @@ def test_calls_have_the_arguments_the_flow_needs(
     call = call_arguments.RunCall(FLOW, {"x": (1,)}, max_concurrency=2, **more)
     arguments = call.check_arguments()
     assert (arguments.inputs, arguments.max_concurrency) == ([{"x": [1]}], 2)
-    needs = find_requirements(FLOW, call_arguments.parse_declared_variables(FLOW))
+    needs = find_requirements(FLOW, call_arguments.parse_flow_variables(FLOW))
     if isinstance(expected, dict):
         assert call.check_and_complete_arguments(arguments, needs) == arguments._replace(variables=expected)
     else:
@@ -231,7 +231,7 @@ def test_calls_have_the_arguments_the_flow_needs(
 def test_the_hint_for_a_missing_variable_says_where_to_set_it(environ: dict[str, str] | None, hint: str) -> None:
     schema = {"required": ["n"], "properties": {"n": {"type": "integer", "env_var": "N"}}}
     flow = {**FLOW, "schemas": {"properties": {"variables": schema}}}
-    needs = find_requirements(flow, call_arguments.parse_declared_variables(flow))
+    needs = find_requirements(flow, call_arguments.parse_flow_variables(flow))
     arguments = call_arguments.parse_run_arguments(None, None, None, None)
     with pytest.raises(InvalidArgumentError, match="requires the variable 'n', which is not set") as caught:
         call_arguments.check_and_complete_arguments(arguments, needs, environ, check_values=False)
@@ -239,8 +239,8 @@ def test_the_hint_for_a_missing_variable_says_where_to_set_it(environ: dict[str,
 
 
 def test_a_call_knows_the_flow_that_its_caller_passed() -> None:
-    assert call_arguments.RunCall(FLOW).original_flow is FLOW
-    assert call_arguments.RunCall(FLOW, source="f.yaml").original_flow == "f.yaml"
+    assert call_arguments.RunCall(FLOW).flow_as_passed is FLOW
+    assert call_arguments.RunCall(FLOW, source="f.yaml").flow_as_passed == "f.yaml"
 
 
 def test_the_items_of_an_input_are_checked() -> None:
@@ -312,18 +312,18 @@ def test_different_flows_have_different_digests() -> None:
 )
 def test_the_dry_run_omits_valid_retry_counts(handler: Any, checked: Any) -> None:
     flow = {"steps": [{"id": "a", "onError": handler}, {"id": "b"}, "nonsense"], "output": 1}
-    sent = call_arguments.remove_valid_retry_counts(flow)
+    sent = call_arguments.remove_valid_max_retries(flow)
     assert sent == {"steps": [{"id": "a", "onError": checked}, {"id": "b"}, "nonsense"], "output": 1}
     assert flow["steps"][0] == {"id": "a", "onError": handler}
 
 
 @pytest.mark.parametrize("flow", [{}, {"steps": None}, {"steps": {"a": 1}}, {"steps": "x"}])
 def test_malformed_flows_are_checked_unchanged(flow: dict[str, Any]) -> None:
-    assert call_arguments.remove_valid_retry_counts(flow) == flow
+    assert call_arguments.remove_valid_max_retries(flow) == flow
 
 
 def test_messages_show_numbers_as_in_the_flow() -> None:
     message = "invalid type: floating point `2.0`, expected u32; floating point `-3.0`; floating point `2.5`"
-    assert call_arguments.restore_written_numbers(message) == (
+    assert call_arguments.restore_integers_in_message(message) == (
         "invalid type: number `2`, expected u32; number `-3`; floating point `2.5`"
     )

@@ -7,15 +7,15 @@ from stepflow_client import InvalidArgumentError
 from stepflow_client._codec.idempotency_markers import (
     RunMarkerName,
     check_key,
-    make_key_tag,
-    make_marker,
-    make_scoped_key,
+    combine_scope_and_key,
+    make_keyed_flow_tag,
+    make_marker_content,
 )
 
 
 def test_a_tag_has_the_key_and_its_scope() -> None:
-    assert make_key_tag("a:b", None) == "key:a:b"
-    assert make_key_tag("a:b", "nightly") == 'scoped-key:["nightly", "a:b"]'
+    assert make_keyed_flow_tag("a:b", None) == "key:a:b"
+    assert make_keyed_flow_tag("a:b", "nightly") == 'scoped-key:["nightly", "a:b"]'
 
 
 def test_the_name_of_a_marker_is_its_run_and_the_digest_of_the_arguments() -> None:
@@ -35,6 +35,6 @@ def test_a_key_has_at_most_512_characters() -> None:
 
 
 def test_markers_of_keys_scopes_and_parts_differ() -> None:
-    keys = [make_scoped_key("a", "b"), make_scoped_key("a, b", ""), "b"]
-    markers = {make_marker(key, *parts) for key in keys for parts in (("run",), ("call", 0), ("call", 1))}
+    keys = [combine_scope_and_key("a", "b"), combine_scope_and_key("a, b", ""), "b"]
+    markers = {make_marker_content(key, *parts) for key in keys for parts in (("run",), ("call", 0), ("call", 1))}
     assert len(markers) == 9

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from stepflow_client import errors
 from stepflow_client._codec import failed_items, responses
-from stepflow_client._codec.call_arguments import parse_declared_variables
+from stepflow_client._codec.call_arguments import parse_flow_variables
 from stepflow_client._codec.responses import StartedRun
 from stepflow_client._data.secrets import Secrets
 from stepflow_client._data.values import OutputDecoder
@@ -113,7 +113,7 @@ SILENT = "the server gave no reason"
 def test_the_shapes_of_errors(
     status: int, kind: str, body: bytes, error: type[errors.ApiError], message: str, details: Any
 ) -> None:
-    found = responses.find_status_error(status, kind, body, ASKED)
+    found = responses.find_response_error(status, kind, body, ASKED)
     assert type(found) is error
     assert found is not None
     assert found.message == message
@@ -146,30 +146,30 @@ def test_the_shapes_of_errors(
     ],
 )
 def test_the_class_of_a_status(status: int, error: type[errors.ApiError]) -> None:
-    found = responses.find_status_error(status, "", b"", ASKED)
+    found = responses.find_response_error(status, "", b"", ASKED)
     assert type(found) is error
     assert isinstance(found, errors.ApiError)
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204])
 def test_a_usable_answer_is_no_error(status: int) -> None:
-    assert responses.find_status_error(status, "application/json", b"{}", ASKED) is None
-    assert responses.find_status_error(status, "", b"", ASKED) is None
+    assert responses.find_response_error(status, "application/json", b"{}", ASKED) is None
+    assert responses.find_response_error(status, "", b"", ASKED) is None
 
 
 @pytest.mark.parametrize("kind", ["application/grpc", "application/grpc; x=1", "Application/GRPC"])
 def test_a_path_that_a_current_server_does_not_know(kind: str) -> None:
-    found = responses.find_status_error(200, kind, b"", "GET /new")
+    found = responses.find_response_error(200, kind, b"", "GET /new")
     assert type(found) is errors.UnsupportedByServerError
     assert "GET /new" in str(found)
 
 
 def test_a_web_page_and_a_redirect_are_no_answers() -> None:
-    page = responses.find_status_error(200, "text/html; charset=utf-8", b"<html>", ASKED)
+    page = responses.find_response_error(200, "text/html; charset=utf-8", b"<html>", ASKED)
     assert type(page) is errors.InvalidResponseError
     assert page.status_code == 200
     for status in (300, 301, 302, 307, 308, 304):
-        moved = responses.find_status_error(status, "", b"", ASKED)
+        moved = responses.find_response_error(status, "", b"", ASKED)
         assert type(moved) is errors.InvalidResponseError
         assert str(status) in str(moved)
 
@@ -178,7 +178,7 @@ def test_a_web_page_and_a_redirect_are_no_answers() -> None:
     ("body", "message"), [(b"", f"{ASKED} returned 408"), (b'{"code": 408, "message": "too slow"}', "too slow")]
 )
 def test_request_timeouts_of_the_server(body: bytes, message: str) -> None:
-    late = responses.find_status_error(408, "application/json", body, ASKED)
+    late = responses.find_response_error(408, "application/json", body, ASKED)
     assert type(late) is errors.RequestTimeoutError
     assert (late.message, late.status_code) == (message, 408)
 
@@ -198,13 +198,13 @@ SEE_LOG = "see the server's log for the reason"
     ],
 )
 def test_server_messages_in_errors(status: int, body: bytes, message: str, hint: str | None) -> None:
-    found = responses.find_status_error(status, "application/json", body, ASKED)
+    found = responses.find_response_error(status, "application/json", body, ASKED)
     assert found is not None
     assert (found.message, found.hint) == (message, hint)
 
 
 def test_errors_about_rejected_credentials_say_how_to_set_them() -> None:
-    found = responses.find_status_error(401, "application/json", b'{"message": "who?"}', ASKED)
+    found = responses.find_response_error(401, "application/json", b'{"message": "who?"}', ASKED)
     assert found is not None
     assert found.message == f"{ASKED} returned 401 Unauthorized: who?"
     assert "STEPFLOW_TOKEN" in (found.hint or "")
@@ -220,19 +220,19 @@ def test_errors_about_rejected_credentials_say_how_to_set_them() -> None:
     ],
 )
 def test_which_errors_explain_the_format_of_content_ids(status: int, request_: str, has_hint: bool) -> None:
-    found = responses.find_status_error(status, "", b"no", request_)
+    found = responses.find_response_error(status, "", b"no", request_)
     assert found is not None
     assert (found.hint == "a flow or blob ID has 64 hexadecimal digits") is has_hint
 
 
 def test_a_part_of_a_response_is_no_answer() -> None:
-    part = responses.find_status_error(206, "application/json", b"{}", ASKED)
+    part = responses.find_response_error(206, "application/json", b"{}", ASKED)
     assert type(part) is errors.InvalidResponseError
     assert part.status_code == 206
 
 
 def test_a_message_is_one_line_of_bounded_length() -> None:
-    found = responses.find_status_error(500, "text/plain", b"line\r\n\tof " + b"x" * 10_000, ASKED)
+    found = responses.find_response_error(500, "text/plain", b"line\r\n\tof " + b"x" * 10_000, ASKED)
     assert found is not None
     assert found.message.startswith(f"{ASKED} returned 500 Internal Server Error: line of xxx")
     assert 500 <= len(found.message) <= 600
@@ -242,7 +242,7 @@ def test_a_message_is_one_line_of_bounded_length() -> None:
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(st.integers(100, 599), st.sampled_from(["", "application/json", "text/html", "application/grpc"]), st.binary())
 def test_any_answer_is_usable_or_one_of_our_errors(status: int, kind: str, body: bytes) -> None:
-    found = responses.find_status_error(status, kind, body, ASKED)
+    found = responses.find_response_error(status, kind, body, ASKED)
     assert (found is None) <= (status < 300)
     assert found is None or (isinstance(found, errors.StepflowClientError) and str(found))
 
@@ -342,7 +342,7 @@ def test_any_object_is_read_or_refused(number: int) -> None:
         ):
             with suppress(errors.InvalidResponseError):
                 responses.build_from_response(make, answer, ASKED)
-        assert isinstance(parse_declared_variables(answer), dict)
+        assert isinstance(parse_flow_variables(answer), dict)
 
     check()
 
@@ -602,7 +602,7 @@ def test_the_variables_of_a_flow() -> None:
         "wrong": {"env_var": 5, "description": [], "is_secret": "yes"},
     }
     schema = {"type": "object", "required": ["key", "n"], "properties": declared}
-    found = parse_declared_variables({"schemas": {"properties": {"variables": schema}}})
+    found = parse_flow_variables({"schemas": {"properties": {"variables": schema}}})
     assert list(found) == ["key", "n", "free", "wrong"]
     assert found["key"] == FlowVariable(
         is_required=True,
@@ -627,13 +627,13 @@ def test_the_variables_of_a_flow() -> None:
     ],
 )
 def test_a_flow_without_variables(flow: dict[str, Any]) -> None:
-    assert parse_declared_variables(flow) == {}
+    assert parse_flow_variables(flow) == {}
 
 
 @pytest.mark.parametrize("required", [5, None, "a", {"a": 1}, True])
 def test_required_may_be_nonsense(required: Any) -> None:
     schema = {"required": required, "properties": {"a": {}}}
-    assert not parse_declared_variables({"schemas": {"properties": {"variables": schema}}})["a"].is_required
+    assert not parse_flow_variables({"schemas": {"properties": {"variables": schema}}})["a"].is_required
 
 
 @pytest.mark.parametrize(
@@ -947,7 +947,7 @@ def test_an_item_of_a_completed_run_without_an_output_is_lost() -> None:
 def test_outputs_of_items_that_have_all_completed_are_read_without_the_items() -> None:
     done = [{"itemIndex": index, "status": status, "output": index} for index, status in enumerate((2, "completed"))]
     listed = responses.read_items(RUN_ID, done)
-    assert responses.read_completed_outputs(RUN_ID, listed.items) == [0, 1]
+    assert responses.read_outputs_if_completed(RUN_ID, listed.items) == [0, 1]
     for status in (1, 3, "failed"):
         more = responses.read_items(RUN_ID, [*done, {"itemIndex": 2, "status": status}])
-        assert responses.read_completed_outputs(RUN_ID, more.items) is None
+        assert responses.read_outputs_if_completed(RUN_ID, more.items) is None

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 from stepflow_client import StepflowClient, SyncStepflowClient
-from stepflow_client._data.secrets import find_secrets
+from stepflow_client._data.secrets import find_variable_secrets
 from stepflow_client._embedded.config import ServerConfig
 from stepflow_client._embedded.supervisor import LaunchPlan
 from stepflow_client._http.message_codec import HttpRequest, HttpResponse
@@ -236,7 +236,7 @@ def variable(**more: Any) -> FlowVariable:
 
 
 def hidden(error: StepflowClientError, values: dict[str, Any], declared: dict[str, FlowVariable] | None) -> str:
-    find_secrets(values, declared).hide_in_error(error)
+    find_variable_secrets(values, declared).hide_in_error(error)
     return str(error)
 
 

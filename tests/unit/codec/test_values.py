@@ -332,7 +332,7 @@ def part_by_part(value: Any, reading: OutputDecoder) -> Any:
     """Return an output that is read as it is opened on a page."""
     if not isinstance(value, (dict, list)):
         return reading.restore_value(value)
-    read = [(key, part_by_part(each, how)) for key, each, how in reading.iter_entries(value, 0, len(value))]
+    read = [(key, part_by_part(each, how)) for key, each, how in reading.iter_decoded_entries(value, 0, len(value))]
     return dict(read) if isinstance(value, dict) else [each for _, each in read]
 
 
@@ -353,9 +353,9 @@ def test_an_output_read_part_by_part_is_that_read_as_a_whole(output: Any, like: 
 def test_some_entries_are_read() -> None:
     reading = OutputDecoder({"c": 1, "a": [1, 2]}, keeps_order=False)
     output = {"a": [1.0, {"z": 1, "b": 2}], "b": 2.0, "c": 3.0}
-    assert [key for key, _, _ in reading.iter_entries(output, 0, 2)] == ["c", "a"]
-    assert [(key, each) for key, each, _ in reading.iter_entries(output, 2, 9)] == [("b", 2)]
-    assert [(key, each) for key, each, _ in reading.iter_entries(output["a"], 1, 2)] == [(1, {"z": 1, "b": 2})]
+    assert [key for key, _, _ in reading.iter_decoded_entries(output, 0, 2)] == ["c", "a"]
+    assert [(key, each) for key, each, _ in reading.iter_decoded_entries(output, 2, 9)] == [("b", 2)]
+    assert [(key, each) for key, each, _ in reading.iter_decoded_entries(output["a"], 1, 2)] == [(1, {"z": 1, "b": 2})]
 
 
 def test_keys_of_outputs_are_sorted_and_whole_numbers_are_integers_wherever_they_stand() -> None:

@@ -6,9 +6,15 @@ from typing import Any
 
 import pytest
 from stepflow_client._base.not_given import NOT_GIVEN
-from stepflow_client._codec.call_arguments import parse_declared_variables
-from stepflow_client._data.flow_declarations import collect_declared_variables, get_unset_value, is_secret
-from stepflow_client._data.secrets import HIDDEN, HIDDEN_IN_URL, find_secrets, get_hidden_mark, hide_flow_secrets
+from stepflow_client._codec.call_arguments import parse_flow_variables
+from stepflow_client._data.flow_declarations import get_unset_value, get_variable_declarations, is_secret
+from stepflow_client._data.secrets import (
+    HIDDEN,
+    HIDDEN_IN_URL,
+    find_variable_secrets,
+    get_hidden_mark,
+    hide_flow_secrets,
+)
 from stepflow_client.errors import InvalidArgumentError
 from stepflow_client.flows.run_requirements import find_requirements
 from stepflow_client.history import _hide_secrets
@@ -52,12 +58,12 @@ def test_a_variable_without_a_value_has_to_be_set_if_it_is_certainly_read(schema
         "schemas": {"properties": {"variables": {"properties": {"v": schema}, "required": required}}},
         "output": {"$variable": "v"},
     }
-    needs = find_requirements(flow, parse_declared_variables(flow))
+    needs = find_requirements(flow, parse_flow_variables(flow))
     with pytest.raises(InvalidArgumentError, match="requires the variable 'v', which is not set"):
         needs.check_variables({}, None)
     needs.check_variables({"v": None}, None)
     flow["output"] = {"$variable": "v", "default": 1}
-    find_requirements(flow, parse_declared_variables(flow)).check_variables({}, None)
+    find_requirements(flow, parse_flow_variables(flow)).check_variables({}, None)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +73,7 @@ def test_a_variable_without_a_value_has_to_be_set_if_it_is_certainly_read(schema
 def test_values_under_a_misspelt_marker_are_hidden(marker: str, value: Any) -> None:
     key = {"type": "string", marker: value, "default": "the default"}
     flow = {"schemas": {"properties": {"variables": {"properties": {"key": key}}}}, "output": {"$variable": "key"}}
-    assert collect_declared_variables(flow)["key"]["is_secret"]
+    assert get_variable_declarations(flow)["key"]["is_secret"]
     assert hide_flow_secrets(flow)["schemas"]["properties"]["variables"]["properties"]["key"]["default"] == HIDDEN
     kept = _hide_secrets({"output": "hunter2"}, flow, {"key": "hunter2"})
     assert "hunter2" not in str(kept)
@@ -103,9 +109,9 @@ def test_values_of_schemas_with_a_secret_inside_are_hidden(schema: dict[str, Any
     hidden = str(hide_flow_secrets(flow))
     assert "the default" not in hidden
     assert "of the key" not in hidden
-    assert "the default" not in repr(parse_declared_variables(flow))
+    assert "the default" not in repr(parse_flow_variables(flow))
     value: Any = {"key": "hunter2"} if schema.get("type") == "object" else "hunter2"
-    assert find_secrets({"key": value}, parse_declared_variables(flow)).hide_in_text("no hunter2") == "no ***"
+    assert find_variable_secrets({"key": value}, parse_flow_variables(flow)).hide_in_text("no hunter2") == "no ***"
     kept = str(_hide_secrets({"output": "hunter2"}, flow, {"key": value}))
     assert not any(each in kept for each in ("hunter2", "the default", "of the key"))
 
@@ -122,9 +128,9 @@ def test_nested_alternatives_are_searched_for_secrets_in_linear_time() -> None:
         schema = {"anyOf": [schema]}
     flow = {"schemas": {"properties": {"variables": {"properties": {"a": schema}}}}}
     assert get_hidden_mark(flow) == HIDDEN_IN_URL
-    assert not parse_declared_variables(flow)["a"].is_secret
+    assert not parse_flow_variables(flow)["a"].is_secret
     schema["anyOf"].append(KEY)
-    assert parse_declared_variables(flow)["a"].is_secret
+    assert parse_flow_variables(flow)["a"].is_secret
 
 
 @pytest.mark.parametrize("schema", [True, None, 5, [KEY]])

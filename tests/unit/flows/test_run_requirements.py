@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from stepflow_client import InvalidArgumentError
-from stepflow_client._codec.call_arguments import parse_declared_variables
+from stepflow_client._codec.call_arguments import parse_flow_variables
 from stepflow_client._data.values import PLAIN, unify_overrides
 from stepflow_client.flows.graph import FlowSteps
 from stepflow_client.flows.run_requirements import (
@@ -31,7 +31,7 @@ def needs(
     declared = {"key": {"type": "string", "env_var": "API_KEY"}, **properties}
     schemas = {"properties": {"variables": {"properties": declared, "required": list(required)}}}
     flow = {"schemas": schemas, "steps": [{"component": "/a", **step} for step in steps], "output": output}
-    return find_requirements(flow, parse_declared_variables(flow))
+    return find_requirements(flow, parse_flow_variables(flow))
 
 
 def test_clients_keep_decoders_only_for_runs_that_need_one() -> None:
@@ -245,7 +245,7 @@ def test_a_value_that_does_not_match_the_schema_of_a_variable(
     assert caught.value.hint == hint
     check_variables(DECLARED, given, check_values=False)
     with pytest.raises(InvalidArgumentError) as caught:
-        find_requirements(DECLARED, parse_declared_variables(DECLARED)).check_variables(given, None)
+        find_requirements(DECLARED, parse_flow_variables(DECLARED)).check_variables(given, None)
     assert (caught.value.hint or "").endswith("use check_input=False to send it anyway")
 
 

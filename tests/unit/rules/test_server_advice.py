@@ -7,7 +7,7 @@ import os
 
 import pytest
 from stepflow_client import InvalidResponseError, ServerConnectionError, StepflowClientError
-from stepflow_client._codec.responses import find_status_error
+from stepflow_client._codec.responses import find_response_error
 from stepflow_client._http.message_codec import (
     CannotSend,
     ConnectFailed,
@@ -140,7 +140,7 @@ def test_other_services(url: str, status: int, headers: dict[str, str], content:
 )
 def test_error_statuses(status: int, asked: str, content: bytes, hint: str | None) -> None:
     kind = "text/html" if content.startswith(b"<") else "application/json"
-    found = find_status_error(status, kind, content, asked)
+    found = find_response_error(status, kind, content, asked)
     assert found is not None
     assert found.hint is None if hint is None else hint in str(found.hint)
 

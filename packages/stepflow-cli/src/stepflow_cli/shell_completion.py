@@ -214,9 +214,9 @@ def complete_steps(ctx: click.Context, incomplete: str) -> Iterable[CompletionIt
 @_make_completer
 def complete_variables(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
     """Return the flow's variables as `name=`."""
-    from stepflow_client._data.flow_declarations import collect_declared_variables
+    from stepflow_client._data.flow_declarations import get_variable_declarations
 
-    declared = {} if "=" in incomplete else collect_declared_variables(_load_named_flow(ctx))
+    declared = {} if "=" in incomplete else get_variable_declarations(_load_named_flow(ctx))
     return [CompletionItem(f"{name}=", type="part", help=each["description"]) for name, each in declared.items()]
 
 

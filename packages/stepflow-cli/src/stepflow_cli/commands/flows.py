@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 from stepflow_client import InvalidFlowError
-from stepflow_client._data.flow_declarations import collect_declared_variables
+from stepflow_client._data.flow_declarations import get_variable_declarations
 from stepflow_client._data.secrets import find_secret_values_in_flow, hide_flow_secrets
 from stepflow_client.types.model_base import to_plain_data
 
@@ -167,7 +167,7 @@ def _print_flow(flow: str, examples: bool, variables: bool, server: ServerOption
     elif variables:
         # Also hide the secret parts of default values that are objects.
         hide = find_secret_values_in_flow(content).hide_in
-        declared = {name: hide(each) for name, each in collect_declared_variables(hide_flow_secrets(content)).items()}
+        declared = {name: hide(each) for name, each in get_variable_declarations(hide_flow_secrets(content)).items()}
         records = [
             {
                 "name": name,

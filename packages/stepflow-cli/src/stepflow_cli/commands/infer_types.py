@@ -62,7 +62,7 @@ def infer_command(
     Values that never fit are errors (exit code 3). Values that may not fit, and outputs without a type, are warnings.
     'stepflow validate --type-check' reports the same problems along with its other findings.
     """
-    from stepflow_client._command import infer_from_text
+    from stepflow_client._command import infer_from_flow_text
     from stepflow_client.flows.reading import decode_text
     from stepflow_client.flows.syntax_tree import FlowText
 
@@ -84,7 +84,7 @@ def infer_command(
     if known is None and not offline:
         with connect(server, flow=flow) as target:
             known = fetch_components_for_checks(target)
-    inferred = infer_from_text(text, known, strict=strict)
+    inferred = infer_from_flow_text(text, known, strict=strict)
     findings = finding_records(flow, inferred._findings)
     if path is not None:
         annotated = inferred.annotated(content, source)

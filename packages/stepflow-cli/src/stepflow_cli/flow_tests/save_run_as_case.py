@@ -244,7 +244,7 @@ def build_item_to_save(snapshot: RunSnapshot, index: int) -> ItemToSave:
         NotFoundError: If the run has no such item.
         InvalidArgumentError: If the item has not ended, or its input is unknown.
     """
-    from stepflow_client._command import make_flow_result
+    from stepflow_client._command import make_outcome_dict
     from stepflow_client._runs.explanation import explain_items
     from stepflow_client.drawing.report_data import mask_snapshot
 
@@ -262,7 +262,7 @@ def build_item_to_save(snapshot: RunSnapshot, index: int) -> ItemToSave:
     # The remaining steps were skipped because a step they read failed.
     ran = {step.step_id for step in account.steps if step.state in ("completed", "failed")}
     listed = [step for step in shown.steps or () if step.step_id in ran]
-    outcomes = {step.step_id: make_flow_result(step.output, step.error) for step in listed}
+    outcomes = {step.step_id: make_outcome_dict(step.output, step.error) for step in listed}
     input, flow = arguments.inputs[index], snapshot.flow or {}
     return ItemToSave(run, index, len(items), flow, arguments, input, item.result, outcomes)
 

@@ -118,7 +118,7 @@ class RunValues(NamedTuple):
         Raises:
             Problem, FlowFileError: If they can't be read or aren't a mapping.
         """
-        from stepflow_client._data.flow_declarations import collect_declared_variables
+        from stepflow_client._data.flow_declarations import get_variable_declarations
 
         of_example = get_case_variables(flow, self.example)
         if not self.variables and not self.single_variables:
@@ -128,7 +128,7 @@ class RunValues(NamedTuple):
             option = self.variables[0].option
             raise usage(f"{option} is not a mapping of names to values", 'use {"name": "value"}, or --var name=value')
         value = of_example | value
-        declared = collect_declared_variables(flow)
+        declared = get_variable_declarations(flow)
         for variable in self.single_variables:
             name, text = _split_name_and_value(variable, "--var", "name=value")
             # Don't convert values of string variables: 1.10 would become a number.

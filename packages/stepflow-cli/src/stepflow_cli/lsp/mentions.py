@@ -7,7 +7,7 @@ import re
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
-from stepflow_client._command import FlowAnalysis, Read
+from stepflow_client._command import FlowAnalysis, LocatedReference
 from stepflow_client._editing.text_edits import Edit, format_inline_yaml
 from stepflow_client.flows.expressions import Path, PathError, format_path_part, parse_path
 from stepflow_client.flows.json_schema import parse_ref_name
@@ -94,10 +94,10 @@ class _MentionCollector:
         for name, key in node.keys.items() if node is not None else ():
             yield self.make_mention("step", key, name)
 
-    def iter_reference_mentions(self, read: Read, user: str | None) -> Iterator[Mention]:
+    def iter_reference_mentions(self, read: LocatedReference, user: str | None) -> Iterator[Mention]:
         written = read.argument.value
-        if read.kind == "step" and read.step is not None:
-            yield self.make_mention("step", read.argument, read.step, user=user, is_read=True)
+        if read.kind == "step" and read.step_id is not None:
+            yield self.make_mention("step", read.argument, read.step_id, user=user, is_read=True)
         elif read.kind != "step" and isinstance(written, str):
             path: Path = ()
             schema = self.input if read.kind == "input" else self.variables

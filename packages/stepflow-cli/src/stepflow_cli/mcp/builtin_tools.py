@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from stepflow_client import InvalidArgumentError, RunTimeoutError
-from stepflow_client._base.text import describe_missing_item, format_json_line, visible
+from stepflow_client._base.text import describe_missing_run_item, format_json_line, visible
 from stepflow_client._codec.flow_tools import (
     RUN_ID,
     WAIT_RUN,
@@ -102,7 +102,7 @@ async def read_output_text(runs: AgentRuns, catalog: FlowCatalog, run_id: str, i
     """
     results = await runs.client.get_results(run_id, wait=False)
     if item >= len(results):
-        raise InvalidArgumentError(describe_missing_item(run_id, item, len(results)))
+        raise InvalidArgumentError(describe_missing_run_item(run_id, item, len(results)))
     response = make_tool_result(results[item], None, catalog.secrets)
     return format_json_line((response.structured or {})["output"]) if results[item].is_success else response.text
 

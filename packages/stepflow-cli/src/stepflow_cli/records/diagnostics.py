@@ -61,9 +61,9 @@ def diagnostic_records(flow: str, diagnostics: Iterable[Diagnostic]) -> list[dic
 
 def finding_records(flow: str, findings: Sequence[Finding]) -> list[dict[str, Any]]:
     """Return a flow's offline findings as records."""
-    from stepflow_client._command import make_result
+    from stepflow_client._command import make_validation_result
 
-    records = diagnostic_records(flow, make_result(findings).diagnostics)
+    records = diagnostic_records(flow, make_validation_result(findings).diagnostics)
     return [record | {"file": flow if flow == "-" else record["file"] or flow} for record in records]
 
 

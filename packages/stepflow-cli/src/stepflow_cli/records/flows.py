@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from stepflow_client._data.flow_declarations import collect_declared_variables
+from stepflow_client._data.flow_declarations import get_variable_declarations
 
 from ..errors import usage
 from ..inputs.flow_loading import list_example_names, list_step_ids, sort_flow_keys
@@ -35,7 +35,7 @@ def print_flow(flow: Mapping[str, Any], output: Output, flow_id: str | None) -> 
             "name": flow.get("name"),
             "description": flow.get("description"),
             "steps": list_step_ids(flow),
-            "variables": list(collect_declared_variables(flow)),
+            "variables": list(get_variable_declarations(flow)),
             "examples": list_example_names(flow),
         }
         output.print_record(outline, _FLOW)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from stepflow_client._base.text import format_url_without_credentials
 from stepflow_client._command import (
     check_and_complete_arguments,
-    parse_declared_variables,
+    parse_flow_variables,
     parse_run_arguments,
     remove_cases,
 )
@@ -98,14 +98,14 @@ class JobCache:
     def store_result(self, job: Job, result: FlowResult) -> None:
         """Cache a successful run's result, unless the output contains a secret."""
         key, variables = self._compute_cache_key(job)
-        declared = parse_declared_variables(job.flow)
+        declared = parse_flow_variables(job.flow)
         if result.is_success and not contains_secret(result.output, variables, declared, job.flow):
             self._cache._store_result(key, result.run_id, result.output)
 
     def _compute_cache_key(self, job: Job) -> tuple[str, dict[str, Any]]:
         """The variables that the run would have are returned too, since they're part of the key."""
         given = parse_run_arguments([job.input], job.variables, job.overrides, None)
-        needs = find_requirements(job.flow, parse_declared_variables(job.flow))
+        needs = find_requirements(job.flow, parse_flow_variables(job.flow))
         environment = os.environ if job.options.values.variables_from_env else None
         # Values were already checked when they were read.
         arguments = check_and_complete_arguments(given, needs, environment, check_values=False)

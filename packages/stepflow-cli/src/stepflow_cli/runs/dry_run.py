@@ -46,7 +46,7 @@ def print_dry_run(target: Target, job: Job, cache: JobCache | None = None) -> No
     if plan is not None:
         print_rerun_plan(plan, output)
     else:
-        from stepflow_client._data.secrets import find_secrets
+        from stepflow_client._data.secrets import find_variable_secrets
         from stepflow_client.drawing.report_data import read_variables_and_env_values
 
         declared, environment = read_variables_and_env_values(job.flow)
@@ -55,7 +55,7 @@ def print_dry_run(target: Target, job: Job, cache: JobCache | None = None) -> No
             for part, value in (("input", job.input), ("variables", job.variables))
         )
         # Inputs and overrides can repeat secret variables.
-        hide = find_secrets({**environment, **(job.variables or {})}, declared).hide_in
+        hide = find_variable_secrets({**environment, **(job.variables or {})}, declared).hide_in
         request = {
             "server": "embedded" if target.runtime is not None else target.client.url,
             "flow": job.flow_id or job.options.flow,

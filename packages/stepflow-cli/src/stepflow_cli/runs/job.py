@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from stepflow_client._command import add_env_variables, parse_declared_variables, unify_overrides
+from stepflow_client._command import add_env_variables, parse_flow_variables, unify_overrides
 from stepflow_client.flows.graph import cut_flow_to_step, flow_of_step
 from stepflow_client.flows.reading import is_flow_id
 from stepflow_client.flows.run_requirements import check_inputs, check_variables
@@ -62,7 +62,7 @@ class Job:
         given = self.variables or {}
         if not self.options.values.variables_from_env:
             return given
-        return add_env_variables(given, parse_declared_variables(self.flow), os.environ)
+        return add_env_variables(given, parse_flow_variables(self.flow), os.environ)
 
     @property
     def start_arguments(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from stepflow_client import Keep, StepflowClientError
-from stepflow_client._command import parse_declared_variables
+from stepflow_client._command import parse_flow_variables
 from stepflow_client._data.secrets import contains_secret
 
 from ..errors import Problem, usage
@@ -127,7 +127,7 @@ def save_step_outputs(target: Target, job: Job, run_id: str) -> None:
     with suppress(StepflowClientError):
         if not target.client.server_info().capabilities["step_outputs"]:
             return
-        declared, variables = parse_declared_variables(job.flow), job.variables_with_environment
+        declared, variables = parse_flow_variables(job.flow), job.variables_with_environment
         for step in target.client.get_run_steps(run_id).steps:
             is_public = not contains_secret(step.output, variables, declared, job.flow)
             if step.status.value == "completed" and is_public:

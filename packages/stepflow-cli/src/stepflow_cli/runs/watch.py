@@ -130,7 +130,7 @@ class RunningRunsFollower:
             if len(self._followed) >= _MAX_FOLLOWED:
                 return
             self._progress[run_id] = build_initial_progress(self._client.snapshot(run_id, include="flow"))
-            self._followed[run_id] = self._client._services.watcher.follow(self._progress[run_id], every=_SILENCE)
+            self._followed[run_id] = self._client._services.watcher.iter_updates(self._progress[run_id], every=_SILENCE)
             next(self._followed[run_id])
         end = time.monotonic() + _READ_SECONDS
         for update in self._followed[run_id]:
@@ -343,7 +343,7 @@ class RunWatch:
         # For a sub-run, servers would send its parent's events, with wrong step IDs.
         sub_runs = sub_runs and self.details.parent_run_id is None
         drawn, until = -math.inf, self._deadline or math.inf
-        follow = self._target.client._services.watcher.follow
+        follow = self._target.client._services.watcher.iter_updates
         followed = follow(self.progress, every=_REFRESH_SECONDS, until=until, include_sub_runs=sub_runs)
         # The deadline also applies to requests if the server doesn't respond.
         with deadline_scope(self._deadline), closing(followed):

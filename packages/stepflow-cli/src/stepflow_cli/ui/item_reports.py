@@ -98,7 +98,7 @@ async def read_item_report(site: Site, run: RunDetails, index: int) -> ItemRepor
         item = replace(item, status=ExecutionStatus.FAILED, error=error)
     report = await build_masked_report(site, replace(snapshot, items=[item]), is_timed=len(items) <= MAX_DRAWN_ITEMS)
     report = replace(report, times=[time for time in report.times if time.item_index == index])
-    decoder, oldest_first = site.snapshots.get_run_decoder(run.run_id), list(reversed(sub_runs.runs))
+    decoder, oldest_first = site.snapshots.get_output_decoder(run.run_id), list(reversed(sub_runs.runs))
     item_report = ItemReport(report, decoder, len(items), oldest_first, lines)
     if is_complete and run.is_finished and item.status.is_finished:
         site.last_item = item_report

@@ -241,7 +241,7 @@ class RunFollower:
             self._progress = build_initial_progress(snapshot)
             self._steps.step_ids = dict(enumerate(get_steps_by_id(snapshot.flow or {})))
         status: str | None = None
-        async with aclosing(self._watcher.follow(self._progress, after=self._cursor)) as followed:
+        async with aclosing(self._watcher.iter_updates(self._progress, after=self._cursor)) as followed:
             async for update in followed:
                 if update.event is not None:
                     self._cursor = update.event.cursor or self._cursor

@@ -95,11 +95,11 @@ class FlowTool:
                 tells the model what to fix.
             StepflowClientError: The same errors as `StepflowClient.start_run`.
         """
-        input, options = await self._prepare_run(arguments, idempotency_key, labels)
+        input, options = await self._parse_input_and_options(arguments, idempotency_key, labels)
         handle: RunHandle[Any] = await self._client.start_run(self._spec.flow, [input], timeout=timeout, **options)
         return handle
 
-    async def _prepare_run(
+    async def _parse_input_and_options(
         self, arguments: Any, idempotency_key: str | None, labels: Any
     ) -> tuple[Any, dict[str, Any]]:
         """Return a run's input and options."""
@@ -129,7 +129,7 @@ class FlowTool:
         """
         limit = self._tools._max_wait if max_wait is None else check_seconds(max_wait, "max_wait")
         try:
-            input, options = await self._prepare_run(arguments, idempotency_key, labels)
+            input, options = await self._parse_input_and_options(arguments, idempotency_key, labels)
             result = await self._client.run(self._spec.flow, [input], timeout=limit, progress=progress, **options)
         except StepflowClientError as error:
             return self._make_error_result(error)
@@ -251,7 +251,7 @@ class FlowTools(Sequence[FlowTool]):
         """
         tool = self._tools.get(check_instance(name, "name", str))
         if tool is None and self._wait_tool is not None and name == WAIT_RUN:
-            return await self._wait_run(self._wait_tool, arguments, max_wait)
+            return await self._call_wait_tool(self._wait_tool, arguments, max_wait)
         if tool is None:
             names = [description["name"] for description in self._describe_tools()]
             return flow_tools.make_error_result(InvalidArgumentError(flow_tools.format_unknown_tool(name, names)))
@@ -259,7 +259,7 @@ class FlowTools(Sequence[FlowTool]):
             arguments, max_wait=max_wait, idempotency_key=idempotency_key, labels=labels, progress=progress
         )
 
-    async def _wait_run(self, spec: FlowToolSpec, arguments: Any, max_wait: float | None) -> ToolResult:
+    async def _call_wait_tool(self, spec: FlowToolSpec, arguments: Any, max_wait: float | None) -> ToolResult:
         limit = self._max_wait if max_wait is None else check_seconds(max_wait, "max_wait")
         try:
             values = await async_compute(partial(spec.parse_input, arguments))

@@ -156,7 +156,7 @@ class Batch:
                     await self._open_journal(options["journal"])
             while True:
                 with deadline_scope(deadline):
-                    while self._can_start_chunk() and (chunk := await self._read_chunk()).count:
+                    while self._can_start_chunk() and (chunk := await self._read_next_chunk_inputs()).count:
                         if chunk.outcomes is None and self._journal is not None:
                             self._journal.record_chunk_begin(chunk)
                         chunk.lane = self._free_lanes.pop()
@@ -214,7 +214,7 @@ class Batch:
 
     async def _check_flow_and_arguments(self) -> None:
         options, flow = self._options, self._flow
-        self._checked = self._flows.check_flow(flow, "map()")
+        self._checked = self._flows.load_and_check_flow(flow, "map()")
         self._content = self._checked.content
         annotate_operation(flow_name=self._content.get("name"))
         can = (await self._connection.detect_server()).capabilities
@@ -262,7 +262,7 @@ class Batch:
             return False
         return not self._options["ordered"] or self._number - self._next < max(_MAX_CHUNKS_AHEAD, len(self._lanes))
 
-    async def _read_chunk(self) -> Chunk:
+    async def _read_next_chunk_inputs(self) -> Chunk:
         """Read the next chunk's inputs, or exactly as many as last time if the chunk is in the journal.
 
         Raises:
@@ -339,7 +339,7 @@ class Batch:
             self._index += count
             return count
         count, size = len(chunk.values), chunk.size
-        for place, (value, text, error) in enumerate(await async_compute(lambda: [*map(self._check_input, values)])):
+        for place, (value, text, error) in enumerate(await async_compute(lambda: [*map(self._encode_input, values)])):
             added = len(text) if error is None else 0
             if not is_recorded and chunk.count and chunk.size + added > self._read_ahead.max_bytes:
                 return place
@@ -358,7 +358,7 @@ class Batch:
         self._read_ahead.record_input_size(max(1, len(chunk.values) - count), chunk.size - size)
         return len(values)
 
-    def _check_input(self, value: Any) -> tuple[Any, bytes, InvalidArgumentError | None]:
+    def _encode_input(self, value: Any) -> tuple[Any, bytes, InvalidArgumentError | None]:
         """Return an input, its JSON (if it got that far), and the error if it can't be sent."""
         if isinstance(value, Exception):
             return None, b"", InvalidArgumentError(str(value))
@@ -414,11 +414,11 @@ class Batch:
             run = responses.StartedRun(chunk.run_id, ExecutionStatus.RUNNING, [])
         else:
             try:
-                run = await self._find_or_create_run(chunk)
+                run = await self._find_or_create_chunk_run(chunk)
             except errors.IdempotencyConflictError as error:
                 return [_make_refused_outcome(chunk.first, chunk.keys[0], error.message, error.hint)]
             except errors.InvalidRequestError:
-                rejected = await self._creator.find_rejected_inputs(chunk.values)
+                rejected = await self._creator.find_server_rejected_inputs(chunk.values)
                 if not rejected:
                     raise
                 # Create the run without the rejected inputs.
@@ -438,12 +438,12 @@ class Batch:
         status, listed = run.status, None
         try:
             if not (run.has_ended and len(run.answers) == len(chunk.values)):
-                ended, listed = await self._waiter.wait_and_read(run_id, self._waiter.read_items)
+                ended, listed = await self._waiter.wait_for_end_and_read(run_id, self._waiter.read_items)
                 status = ended.status
             # If the run completed, so did every item.
             elif status is not ExecutionStatus.COMPLETED:
-                listed = responses.read_items(run_id, run.answers, self._connection.get_run_decoder(run_id))
-                listed = await self._runs.explain_items(listed, status)
+                listed = responses.read_items(run_id, run.answers, self._connection.get_output_decoder(run_id))
+                listed = await self._runs.add_failure_details(listed, status)
             self._recorder.record_end(run_id, status, is_part=is_part)
         except NotFoundError as error:
             if self._options["on_lost"] == "rerun" and chunk.run_id is not None:
@@ -453,9 +453,9 @@ class Batch:
             lost = types.FlowError(message=f"the server has lost the run: {error.message}", code=types.ErrorCode.LOST)
             results = [types.FlowResult(run_id=run_id, status=ExecutionStatus.FAILED, error=lost)] * len(chunk.values)
         else:
-            decoder = self._connection.get_run_decoder(run_id)
+            decoder = self._connection.get_output_decoder(run_id)
             items = run.answers if listed is None else listed.items
-            outputs = responses.read_completed_outputs(run_id, items, decoder)
+            outputs = responses.read_outputs_if_completed(run_id, items, decoder)
             if outputs is not None and len(outputs) == len(chunk.values):
                 seconds, completed = time.monotonic() - began, ExecutionStatus.COMPLETED
                 return [
@@ -473,7 +473,7 @@ class Batch:
             outcomes.append(outcome)
         return outcomes
 
-    async def _find_or_create_run(self, chunk: Chunk) -> responses.StartedRun:
+    async def _find_or_create_chunk_run(self, chunk: Chunk) -> responses.StartedRun:
         """Create a chunk's run, or return the run created before a crash or under the same key."""
         hold = None if self._options["on_cancel"] == "cancel" else self._connection.timings.creation_hold
         # If this is the batch's only run, it can use the whole limit.

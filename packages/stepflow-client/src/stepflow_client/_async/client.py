@@ -519,7 +519,7 @@ class StepflowClient(SuggestsNames, Picklable):
         """
         began, deadline = time.monotonic(), None if timeout is None else compute_deadline(timeout)
         if isinstance(input, (list, tuple)):
-            call_arguments.reject_batch_input(input)
+            call_arguments.reject_multiple_inputs(input)
         if output_type is not None:
             output_types.check_output_type(output_type)
         if progress is not False:
@@ -557,7 +557,7 @@ class StepflowClient(SuggestsNames, Picklable):
         self, name: str, deadline: float | None, call: Callable[[], Awaitable[Run]], labels: Mapping[str, str] | None
     ) -> Run:
         """Make a call with its labels, deadline and span."""
-        traced = self._connection.trace(name, kind="INTERNAL")
+        traced = self._connection.trace_operation(name, kind="INTERNAL")
         with self._recorder.label_runs(labels), deadline_scope(deadline), traced as span:
             started = await call()
             span.record_attributes(run_id=started.run_id, run_status=started.status.value if name == "run" else None)
@@ -570,7 +570,7 @@ class StepflowClient(SuggestsNames, Picklable):
         run = await start(call, hold)
         try:
             if progress is False:
-                result = responses.read_immediate_result(run, self._connection.get_run_decoder(run.run_id))
+                result = responses.read_immediate_result(run, self._connection.get_output_decoder(run.run_id))
                 if result is None:
                     result = await self._services.waiter.wait_for_result(run)
             else:
@@ -664,7 +664,7 @@ class StepflowClient(SuggestsNames, Picklable):
                 has been created, this is a RequestTimeoutError.
             UnsupportedByServerError: If the input is an empty list and the server is older than 0.11.
         """
-        run = await self._submit(
+        run = await self._start_without_handle(
             flow,
             input,
             overrides,
@@ -717,10 +717,10 @@ class StepflowClient(SuggestsNames, Picklable):
         # With a hold of 0, the response includes the result if the run ends at once. Not for batches: they may have
         # many items.
         is_single = not isinstance(input, (list, tuple)) or len(input) == 1
-        run = await self._submit(flow, input, overrides, hold=0 if is_single else None, **options)
+        run = await self._start_without_handle(flow, input, overrides, hold=0 if is_single else None, **options)
         return self.handle(run.run_id, output_type)._remember_start(flow, run)
 
-    async def _submit(
+    async def _start_without_handle(
         self,
         flow: FlowSource,
         input: Any,
@@ -1094,7 +1094,7 @@ class StepflowClient(SuggestsNames, Picklable):
             TransportError: If the server can't be reached, unless `offline` is True.
         """
         with call_scope(timeout):
-            return await self._services.flows.check(flow, offline=offline, type_check=type_check, target=target)
+            return await self._services.flows.lint(flow, offline=offline, type_check=type_check, target=target)
 
     async def validate(self, flow: FlowSource, *, timeout: float | NotGiven | None = NOT_GIVEN) -> ValidationResult:
         """Return the server's diagnostics for a flow, without storing it.
@@ -1455,7 +1455,7 @@ class StepflowClient(SuggestsNames, Picklable):
             TransportError: If the server can't be reached.
         """
         _check_progress(progress)
-        with self._connection.trace("wait_run", kind="INTERNAL") as span:
+        with self._connection.trace_operation("wait_run", kind="INTERNAL") as span:
             if progress is False:
                 run = await self._services.waiter.wait_run(run_id, timeout=timeout)
             else:

@@ -33,7 +33,7 @@ from .._telemetry.tracing import Kind, OperationSpan, is_untraced, trace_operati
 from ..errors import ApiError, StepflowClientError
 from .transport.base import Transport
 from .transport.failover import Failover
-from .transport.middleware import Dialect, HttpxAuth, Retry, StaticAuthorization, TokenAuthorization
+from .transport.middleware import DialectTranslator, HttpxAuth, Retry, StaticAuthorization, TokenAuthorization
 from .transport.pool import Pool
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class Connection:
         self.proxy = http_settings.format_proxy(proxy)
         """The URL of the (first) server's proxy, without its password, or None if there isn't one."""
         sender = senders[0] if len(senders) == 1 else Failover(senders, self.spread)
-        self.dialect = Dialect(Retry(sender, settings.retry), self.url, server)
+        self.dialect = DialectTranslator(Retry(sender, settings.retry), self.url, server)
         self.decoders: BoundedDict[str | None, OutputDecoder] = BoundedDict(_MAX_DECODERS)
         """How to decode responses about this client's most recent runs, by run ID."""
         self._api: Client | None = None
@@ -161,7 +161,7 @@ class Connection:
         answer = await self.request_health()
         return self.dialect.server or identify_server(self.url, answer)
 
-    def get_run_decoder(self, run_id: str | None) -> OutputDecoder:
+    def get_output_decoder(self, run_id: str | None) -> OutputDecoder:
         """Return the decoder for responses about a run."""
         decoder, server = self.decoders.get(run_id, PLAIN), self.dialect.server
         if server is not None and server.capabilities["exact_numbers"]:
@@ -203,7 +203,7 @@ class Connection:
             ApiError: If the server responded with an error.
         """
         if span is None and not is_untraced():
-            with self.trace(request.operation.name) as span:
+            with self.trace_operation(request.operation.name) as span:
                 return await self.call(request, convert_response, may_be_missing=may_be_missing, span=span)
         run_id = request.run_id
         try:
@@ -262,7 +262,7 @@ class Connection:
 
     def _raise_for_error(self, operation: Operation, sent: HttpRequest, response: HttpResponse) -> None:
         """Raise the error a response represents, if any."""
-        problem = responses.find_status_error(response.status, response.content_type, response.content, str(sent))
+        problem = responses.find_response_error(response.status, response.content_type, response.content, str(sent))
         if problem is None:
             return
         problem.attempts = response.attempts
@@ -282,7 +282,7 @@ class Connection:
         number = getattr(error, "server", None)
         return self.url if number is None else self._urls[number]
 
-    def trace(self, name: str, *, kind: Kind = "CLIENT", is_current: bool = True) -> OperationSpan:
+    def trace_operation(self, name: str, *, kind: Kind = "CLIENT", is_current: bool = True) -> OperationSpan:
         """Return a context manager that traces and measures an operation (see `tracing.trace_operation`)."""
         return trace_operation(name, None if self.is_shared else self.root, kind, is_current)
 
@@ -298,7 +298,7 @@ class Connection:
             source: The generator.
             run_id: The run it's about, if any.
         """
-        with self.trace(name, kind="INTERNAL", is_current=False) as span:
+        with self.trace_operation(name, kind="INTERNAL", is_current=False) as span:
             span.record_attributes(run_id=run_id)
             async with aclosing(source):
                 while True:

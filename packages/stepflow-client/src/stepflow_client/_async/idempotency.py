@@ -17,7 +17,7 @@ from .._base.logging import logger
 from .._base.text import duration_text
 from .._calls.rerun_plan import drop_kept_overrides
 from .._codec import call_arguments, idempotency_markers as markers, responses
-from .._codec.call_arguments import RunArguments, RunCall, parse_declared_variables
+from .._codec.call_arguments import RunArguments, RunCall, parse_flow_variables
 from .._concurrency import async_compute
 from .._data.values import PLAIN
 from .._rules import key_lock
@@ -69,7 +69,7 @@ class _KeyedCall(NamedTuple):
     @property
     def flow_id_or_scoped_key(self) -> str:
         """The flow ID or scoped key that the marks are stored under. It has at most one run."""
-        return self.flow_id if self.scope is None else markers.make_scoped_key(self.scope, self.key)
+        return self.flow_id if self.scope is None else markers.combine_scope_and_key(self.scope, self.key)
 
     def add_env_variables(self, declared: Mapping[str, FlowVariable]) -> RunArguments:
         """Return the arguments for a run of a flow that declares these variables."""
@@ -119,7 +119,7 @@ class KeyedRuns:
             raise errors.InvalidArgumentError(
                 "without an idempotency_scope, a key is tied to the flow's content: pass the flow to find_run"
             )
-        checked = None if flow is None else self._flows.check_flow(flow, "an idempotency key")
+        checked = None if flow is None else self._flows.load_and_check_flow(flow, "an idempotency key")
         keyed = _KeyedCall(key, scope, {}, "")
         if scope is None and checked is not None:
             flow_id = await self._store_copy_with_key(checked, keyed)
@@ -139,7 +139,7 @@ class KeyedRuns:
         key, origin = call.idempotency_key, call.origin
         assert key is not None
         scope = self._check_key_and_get_scope(key, call.idempotency_scope)
-        checked = self._flows.check_flow(call.flow, "an idempotency key")
+        checked = self._flows.load_and_check_flow(call.flow, "an idempotency key")
         annotate_operation(flow_name=checked.content.get("name"))
         if call.check_input:
             call = call._replace(input=await self._flows.check_input(checked, call.input))
@@ -184,7 +184,7 @@ class KeyedRuns:
         return self._scope if scope is None else markers.check_key(scope, "idempotency_scope")
 
     async def _store_copy_with_key(self, checked: CheckedFlow, keyed: _KeyedCall) -> str:
-        copy = add_tag_to_flow(checked.content, markers.make_key_tag(keyed.key, keyed.scope), keyed.call.origin)
+        copy = add_tag_to_flow(checked.content, markers.make_keyed_flow_tag(keyed.key, keyed.scope), keyed.call.origin)
         return await self._flows.validate_and_store_copy(checked, copy)
 
     async def _record_in_history(self, keyed: _KeyedCall, run: responses.StartedRun) -> None:
@@ -201,13 +201,13 @@ class KeyedRuns:
             return
         # Whichever call created the run, this client's user asked for it, with these arguments.
         if older is None:
-            arguments = keyed.add_env_variables(parse_declared_variables(keyed.flow))
+            arguments = keyed.add_env_variables(parse_flow_variables(keyed.flow))
             self._recorder.record_run(run.run_id, _make_history_record(keyed, arguments))
             return
         # Return the run even if its flow can't be read.
         with suppress(StepflowClientError):
             flow = (await self._flows.get_flow(older)).flow
-            recorded = CreatedRun(older, keyed.add_env_variables(parse_declared_variables(flow)), flow=flow)
+            recorded = CreatedRun(older, keyed.add_env_variables(parse_flow_variables(flow)), flow=flow)
             self._recorder.record_run(run.run_id, recorded)
 
     async def _find_or_create_run(self, keyed: _KeyedCall, *, should_look_up: bool) -> responses.StartedRun:
@@ -247,7 +247,7 @@ class KeyedRuns:
     def _remember_decoder(self, keyed: _KeyedCall, run: RunDetails) -> None:
         """Decode responses about a run that an earlier call created as if this call had created it."""
         decoders = self._connection.decoders
-        needs = keyed.needs if run.flow_id == keyed.flow_id else self._flows.get_remembered_copy(run.flow_id).needs
+        needs = keyed.needs if run.flow_id == keyed.flow_id else self._flows.get_known_stored_flow(run.flow_id).needs
         if needs is None or run.run_id in decoders:
             return
         decoder = needs.make_run_decoder(keyed.add_env_variables(needs.declared).variables)
@@ -255,13 +255,13 @@ class KeyedRuns:
             decoders.put_newest(run.run_id, decoder)
 
     def _make_key_lock(self, keyed: _KeyedCall, digest: str, sights: key_lock.FirstSeen) -> KeyLock:
-        floor, server_time = self._connection.timings.key_lease, self._get_server_time
+        floor, server_time = self._connection.timings.key_lease, self._get_last_response_time
         return KeyLock(PublishedCall(keyed.flow_id, digest), sights, floor, time.monotonic, server_time)
 
     async def _hash_arguments_for_flow(self, keyed: _KeyedCall, flow_id: str) -> str:
         """Return the digest of the call's arguments, as a call with this version of the flow would compute it."""
         own = flow_id == keyed.flow_id
-        declared = parse_declared_variables(keyed.flow) if own else await self._flows.get_declared_variables(flow_id)
+        declared = parse_flow_variables(keyed.flow) if own else await self._flows.get_declared_variables(flow_id)
         return keyed.hash_arguments(declared)
 
     async def _execute_key_lock_steps(self, keyed: _KeyedCall, lock: KeyLock, steps: key_lock.Steps[Any]) -> Any:
@@ -309,12 +309,12 @@ class KeyedRuns:
 
     async def _read_mark_name(self, keyed: _KeyedCall, mark: key_lock.Mark) -> str | None:
         """Return the name stored with a mark, or None if the mark doesn't exist."""
-        marker = markers.make_marker(keyed.flow_id_or_scoped_key, *mark)
+        marker = markers.make_marker_content(keyed.flow_id_or_scoped_key, *mark)
         name, self._last_date = await self._blobs.find_blob_name(markers.compute_blob_id(marker))
         return name
 
     async def _store_mark(self, keyed: _KeyedCall, mark: key_lock.Mark, name: str) -> None:
-        await self._blobs.store_blob(markers.make_marker(keyed.flow_id_or_scoped_key, *mark), filename=name)
+        await self._blobs.store_blob(markers.make_marker_content(keyed.flow_id_or_scoped_key, *mark), filename=name)
 
     async def _find_run_by_marker(self, keyed: _KeyedCall) -> KeyRun | None:
         """Return a key's recorded run, or None if there isn't one or the server has lost it."""
@@ -356,7 +356,7 @@ class KeyedRuns:
         # Sort by ID, which starts with the creation time and is more precise than `created_at`.
         return [KeyRun(run, digests[run.flow_id]) for run in sorted(runs, key=lambda run: run.run_id)]
 
-    def _get_server_time(self) -> float:
+    def _get_last_response_time(self) -> float:
         """Return the server's time as of the last response, in seconds since 1970, or 0 if it had no date."""
         date = parse_date(self._last_date)
         return 0.0 if date is None else date.timestamp()
@@ -393,7 +393,7 @@ def _make_history_record(keyed: _KeyedCall, arguments: RunArguments) -> CreatedR
     """Return the history record for a run under a key."""
     call = keyed.call
     # A rerun of a single step has no source.
-    source = call.original_flow if call.origin is None else call.source
+    source = call.flow_as_passed if call.origin is None else call.source
     return CreatedRun(keyed.flow_id, arguments, source, keyed.flow, call.origin, has_own_flow=True)
 
 

@@ -10,7 +10,7 @@ from uuid import uuid4
 from .._calls import rerun_plan as rules
 from .._calls.rerun_plan import EarlierRun, NewRun, RerunRequest
 from .._codec import call_arguments, responses
-from .._codec.call_arguments import RunCall, parse_declared_variables
+from .._codec.call_arguments import RunCall, parse_flow_variables
 from .._concurrency import async_compute, async_gather
 from .._rules.timeouts import compute_deadline, deadline_scope
 from .._runs.stored_flow_form import RerunOrigin, add_tag_to_flow, parse_rerun_origin
@@ -90,7 +90,7 @@ class Rerunner:
             if recorded_run is None:
                 raise
             earlier = recorded_run
-        new_run = rules.combine_with_earlier_run(request, earlier, new)
+        new_run = rules.build_new_run(request, earlier, new)
         plan = rules.make_rerun_plan(new_run, await self._connection.detect_server())
         is_input_unknown = is_executed and plan.items and new_run.inputs is None
         if is_input_unknown and rules.needs_input(new_run.effective, plan.items):
@@ -114,7 +114,7 @@ class Rerunner:
             raise ConflictError(f"run {run_id} has not ended yet: it is {status.value}", run_id=run_id)
         # Without its flow, the run can't be executed again, so raise the server's error.
         flow = run.flow or (await self._runs.get_run_flow(run_id)).flow
-        results = responses.read_results(items, status, self._connection.get_run_decoder(run_id))
+        results = responses.read_results(items, status, self._connection.get_output_decoder(run_id))
         origin = parse_rerun_origin(run._stored or {})
         outputs = [{} if origin is None else origin.kept] * len(results)
         return EarlierRun(run_id, flow, cache(self._recorder.find_history_entry), outputs, results, run.steps or ())
@@ -160,9 +160,9 @@ class Rerunner:
             group: The items to run.
             hold: Seconds the server may hold the request until the run ends, or None to respond immediately.
         """
-        with self._connection.trace("submit", kind="INTERNAL"):
+        with self._connection.trace_operation("submit", kind="INTERNAL"):
             origin = RerunOrigin(new_run.earlier.run_id, group[0].kept, [item.index for item in group])
-            checked = self._flows.check_flow(new_run.flow, "a rerun")
+            checked = self._flows.load_and_check_flow(new_run.flow, "a rerun")
             flow = checked.content
             inputs = [None if new_run.inputs is None else new_run.inputs[index] for index in origin.items]
             request = new_run.request
@@ -173,7 +173,7 @@ class Rerunner:
             copy = add_tag_to_flow(checked.content_with_examples, uuid4().hex, origin)
             sent = original._replace(overrides=rules.drop_kept_overrides(original.overrides, origin.kept) or None)
             # Kept steps don't read their variables, and recorded ones may be from an earlier version of the flow.
-            needs = find_requirements(copy, parse_declared_variables(copy))._replace(names=None)
+            needs = find_requirements(copy, parse_flow_variables(copy))._replace(names=None)
             # This only completes the arguments: the variables in the request have been checked already.
             sent = await async_compute(partial(call.check_and_complete_arguments, sent, needs))
             if (key := request.idempotency_key) is not None:

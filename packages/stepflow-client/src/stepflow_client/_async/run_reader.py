@@ -50,9 +50,9 @@ class RunReader:
         self.started_flows: deque[tuple[str, dict[str, Any]]] = deque(maxlen=_MAX_FLOWS)
         """The most recent runs created by this client, with their flows as stored. Used to explain failures."""
 
-    def get_run_decoder(self, run_id: str) -> OutputDecoder:
+    def get_output_decoder(self, run_id: str) -> OutputDecoder:
         """Return the decoder for responses about a run."""
-        decoder = self._connection.get_run_decoder(run_id)
+        decoder = self._connection.get_output_decoder(run_id)
         return decoder._replace(as_sent=True) if self._as_sent else decoder
 
     async def get_run(self, run_id: RunId) -> RunDetails:
@@ -62,14 +62,14 @@ class RunReader:
 
     async def get_run_with_steps(self, run_id: str) -> tuple[RunDetails, list[StepDetails]]:
         """Return a run's state and steps, which current servers return together."""
-        request, decoder = api.get_run(run_id)._replace(operation=_WITH_STEPS), self.get_run_decoder(run_id)
+        request, decoder = api.get_run(run_id)._replace(operation=_WITH_STEPS), self.get_output_decoder(run_id)
 
         def read(answer: dict[str, Any]) -> tuple[RunDetails, list[StepDetails]]:
             return responses.read_run(answer, run_id), responses.read_steps(run_id, answer["steps"], decoder).steps
 
         return await self._connection.call(request, read)
 
-    def find_started_flow(self, run_id: str) -> dict[str, Any] | None:
+    def find_started_run_flow(self, run_id: str) -> dict[str, Any] | None:
         """Return the flow of a recent run started by this client, as it was stored, or None for any other run."""
         return dict(self.started_flows.copy()).get(run_id)
 
@@ -88,7 +88,7 @@ class RunReader:
                 listed = await self.list_items(run_id)
                 if (await self.determine_ending(run)).is_finished:
                     status = run.status
-        return await self.explain_items(listed, status)
+        return await self.add_failure_details(listed, status)
 
     async def determine_ending(self, run: RunDetails, latest: datetime | None = None) -> RunEnding:
         """Return whether a run has ended, based on its state and its most recent activity.
@@ -116,14 +116,14 @@ class RunReader:
 
     async def list_items(self, run_id: str) -> ListItemsResponse:
         """Return a run's items as reported by the server."""
-        return responses.read_items(run_id, await self.list_raw_items(run_id), self.get_run_decoder(run_id))
+        return responses.read_items(run_id, await self.list_raw_items(run_id), self.get_output_decoder(run_id))
 
     async def list_raw_items(self, run_id: str) -> list[dict[str, Any]]:
         """Return the server's raw data about a run's items, for `responses.read_items`."""
         request = api.get_run_items(run_id)
         return await self._connection.call(request, lambda answer: responses.check_raw_items(answer["results"]))
 
-    async def explain_items(self, listed: ListItemsResponse, status: ExecutionStatus | None) -> ListItemsResponse:
+    async def add_failure_details(self, listed: ListItemsResponse, status: ExecutionStatus | None) -> ListItemsResponse:
         """Add details that items themselves lack: why they failed, or that the server lost them.
 
         Args:
@@ -144,7 +144,7 @@ class RunReader:
             if steps and failed_items.is_first_failure_ambiguous(listed, failed, steps):
                 # Ignore errors reading the flow, since it only adds details.
                 with suppress(StepflowClientError):
-                    started = self.find_started_flow(listed.run_id)
+                    started = self.find_started_run_flow(listed.run_id)
                     written = None if started is None else stored_flow_form.restore_flow(started)
                     flow = written or (await self.get_run_flow(listed.run_id)).flow
             listed = failed_items.add_failed_steps(listed, failed, steps, flow)
@@ -187,7 +187,7 @@ class RunReader:
         """Return the steps as reported by the server, or an empty list for an unknown run."""
         return await self._connection.call(
             api.get_run_steps(run_id, item_index=item_index),
-            lambda answer: responses.read_steps(run_id, answer["steps"], self.get_run_decoder(run_id)),
+            lambda answer: responses.read_steps(run_id, answer["steps"], self.get_output_decoder(run_id)),
         )
 
     async def get_run_steps(self, run_id: RunId, *, item_index: int | None = None) -> ListStepsResponse:
@@ -226,7 +226,7 @@ class RunReader:
         return await self._connection.call(
             api.get_run_step(run_id, path_id, item_index=index),
             lambda answer: responses.read_requested_step(
-                answer["step"], step_id, item_index, self.get_run_decoder(run_id)
+                answer["step"], step_id, item_index, self.get_output_decoder(run_id)
             ),
         )
 

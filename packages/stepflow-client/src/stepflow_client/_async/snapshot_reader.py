@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from .. import types
 from .._base.bounded_dict import BoundedDict
-from .._base.text import describe_missing_item
+from .._base.text import describe_missing_run_item
 from .._codec import call_arguments, failed_items, responses
 from .._concurrency import async_gather
 from .._data.arguments import argument_error, check_choice, check_instances, check_texts
@@ -50,7 +50,7 @@ _PARTS = get_args(SnapshotPart)
 _ACCOUNT_PARTS = {"items", "flow", "arguments"}
 
 
-class _RunParts:
+class _LazyRun:
     """A run whose parts are requested when first needed."""
 
     def __init__(self, reader: SnapshotReader, state: RunDetails, steps: Sequence[StepDetails] | None) -> None:
@@ -98,7 +98,7 @@ class _RunParts:
         """Return the flow as stored, or an empty dict if the server doesn't have it."""
         flow_id = self.state.flow_id
         if self._stored is None:
-            self._stored = self._flows.get(flow_id) or self._runs.find_started_flow(self.state.run_id)
+            self._stored = self._flows.get(flow_id) or self._runs.find_started_run_flow(self.state.run_id)
         if self._stored is None:
             # Prefer the blob, which has the flow's integers and paths as originally written.
             flow: Any = None
@@ -126,7 +126,7 @@ class _RunParts:
         origin = parse_rerun_origin(await self.read_stored_flow()) if entry is None else None
         return responses.combine_run_arguments(self.state.run_id, await self.read_reported_arguments(), entry, origin)
 
-    async def explain_items(self, steps: Sequence[StepDetails] | None) -> Sequence[RunItem]:
+    async def read_items_with_failure_details(self, steps: Sequence[StepDetails] | None) -> Sequence[RunItem]:
         """Return the items with their steps' errors. Items the server lost count as failed."""
         listed = await self.read_items()
         items, run = failed_items.convert_to_run_items(listed), self.state
@@ -140,7 +140,7 @@ class _RunParts:
             with suppress(StepflowClientError):
                 steps = await self.read_steps(None)
         if steps is None:
-            return (await self._runs.explain_items(listed, run.status if lost else None)).items
+            return (await self._runs.add_failure_details(listed, run.status if lost else None)).items
         by_item: dict[int, list[StepDetails]] = {}
         for step in steps:
             by_item.setdefault(step.item_index, []).append(step)
@@ -169,7 +169,7 @@ class SnapshotReader:
     def __init__(self, context: ClientContext, runs: RunReader | None = None) -> None:
         self._context = context
         self._runs = runs or context.runs
-        self._ended: BoundedDict[str, _RunParts] = BoundedDict(_MAX_RUNS)
+        self._ended: BoundedDict[str, _LazyRun] = BoundedDict(_MAX_RUNS)
         self._flows: BoundedDict[str, dict[str, Any]] = BoundedDict(_MAX_FLOWS)
         """Flows as stored, by ID."""
 
@@ -188,7 +188,7 @@ class SnapshotReader:
         run_id = call_arguments.check_run_id(run_id)
         index = call_arguments.check_limit(item_index, "item_index")
         parts = {check_choice(text, "include", _PARTS) for text in check_texts(include, "include")}
-        run = await self._get_run_parts(run_id, is_current=is_current, has_steps="steps" in parts and index is None)
+        run = await self._find_or_read_run(run_id, is_current=is_current, has_steps="steps" in parts and index is None)
         has_account = "account" in parts
         if has_account:
             parts |= _ACCOUNT_PARTS
@@ -205,7 +205,7 @@ class SnapshotReader:
         items: Sequence[RunItem] | None = None
         failures: list[FailedItems] | None = None
         if has_account and item is None:
-            items = await run.explain_items(None)
+            items = await run.read_items_with_failure_details(None)
             known = items if isinstance(items, types.RunItems) else types.RunItems(items)
             failed = [known[place] for place in known._find_positions_by_status(FAILED_STATUSES.__contains__)]
             failures = [group.to_failed_items() for group in group_failures(failed)[:MAX_GROUPS_SHOWN]]
@@ -213,7 +213,7 @@ class SnapshotReader:
         has_steps = has_account or "steps" in parts
         steps = await run.read_steps(index if "steps" in parts else item) if has_steps else None
         if items is None and "items" in parts:
-            items = await run.explain_items(steps)
+            items = await run.read_items_with_failure_details(steps)
         has_pins = any(step.component == PIN_COMPONENT for step in steps or ())
         stored = await run.read_stored_flow() if "flow" in parts or has_pins else None
         can = await self.get_capabilities()
@@ -274,9 +274,9 @@ class SnapshotReader:
             arguments = responses.combine_run_arguments(run_id, {}, entry)
         return arguments
 
-    def get_run_decoder(self, run_id: str) -> OutputDecoder:
+    def get_output_decoder(self, run_id: str) -> OutputDecoder:
         """Return the decoder for responses about a run."""
-        return self._runs.get_run_decoder(run_id)
+        return self._runs.get_output_decoder(run_id)
 
     async def explain_only_item(self, run_id: str, listed: ListItemsResponse) -> ListItemsResponse:
         """Return a run's only item, which has failed, along with its step's error.
@@ -285,9 +285,9 @@ class SnapshotReader:
         takes no more requests.
         """
         try:
-            run = await self._get_run_parts(run_id, is_current=False, has_steps=True)
+            run = await self._find_or_read_run(run_id, is_current=False, has_steps=True)
             run.items = listed
-            return replace(listed, items=await run.explain_items(None))
+            return replace(listed, items=await run.read_items_with_failure_details(None))
         except StepflowClientError:
             # We already know that the item failed.
             return listed
@@ -296,7 +296,7 @@ class SnapshotReader:
         """Return the server's capabilities."""
         return (await self._context.connection.detect_server()).capabilities
 
-    async def _get_run_parts(self, run_id: str, *, is_current: bool, has_steps: bool) -> _RunParts:
+    async def _find_or_read_run(self, run_id: str, *, is_current: bool, has_steps: bool) -> _LazyRun:
         known = self._ended.get(run_id)
         if known is not None and known.server is self._context.connection.dialect.server and not is_current:
             return known
@@ -311,14 +311,14 @@ class SnapshotReader:
             raise
         if known is not None and known.state == state:
             return known
-        run = _RunParts(self, state, steps)
+        run = _LazyRun(self, state, steps)
         if run.state.is_finished:
             self._context.recorder.record_status(run_id, run.state.status)
         if run.is_cacheable:
             self._ended.put_newest(run_id, run)
         return run
 
-    async def _count_items(self, run: _RunParts) -> ItemCounts:
+    async def _count_items(self, run: _LazyRun) -> ItemCounts:
         """Count a run's items by state. Servers don't count a running batch's items, so use its events."""
         state, can = run.state, await self.get_capabilities()
         is_unsettled = state.items.running or state.items.cancelled
@@ -340,7 +340,7 @@ class SnapshotReader:
     async def _explain_item(self, snapshot: RunSnapshot, index: int) -> RunAccount:
         items = snapshot.items or ()
         if index >= len(items):
-            raise InvalidArgumentError(describe_missing_item(snapshot.run_id, index, len(items)))
+            raise InvalidArgumentError(describe_missing_run_item(snapshot.run_id, index, len(items)))
         account = explain_items(snapshot, [items[index]])[index]
         component = find_component_needing_schema(account)
         if component is None:

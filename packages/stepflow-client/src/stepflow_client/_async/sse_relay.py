@@ -92,12 +92,12 @@ async def sse_events(
     except StepflowClientError as error:
         problem = problem_details(error)
         if error.is_retryable:
-            return EventResponse(200, _HEADERS, _yield_given_frames(_format_problem(problem)))
+            return EventResponse(200, _HEADERS, _yield_given_frames(_format_problem_frame(problem)))
         return _make_problem_response(problem)
-    return EventResponse(200, _HEADERS, _format_event_frames(events, handle.run_id, payload))
+    return EventResponse(200, _HEADERS, _convert_events_to_frames(events, handle.run_id, payload))
 
 
-async def _format_event_frames(
+async def _convert_events_to_frames(
     events: EventStream, run_id: str, payload: Callable[[RunEvent], Any] | None
 ) -> AsyncGenerator[bytes, None]:
     """Yield the frames for a run's event stream."""
@@ -115,7 +115,7 @@ async def _format_event_frames(
                 if isinstance(event, RunCompletedEvent) and event.run_id == run_id:
                     yield _format_frame({"run_id": run_id, "status": event.status}, "event: end\n")
         except StepflowClientError as error:
-            yield _format_problem(problem_details(error))
+            yield _format_problem_frame(problem_details(error))
 
 
 def _format_frame(data: Any, head: str = "") -> bytes:
@@ -123,7 +123,7 @@ def _format_frame(data: Any, head: str = "") -> bytes:
     return f"{head}data: {text}\n\n".encode("utf-8", "backslashreplace")
 
 
-def _format_problem(problem: Problem) -> bytes:
+def _format_problem_frame(problem: Problem) -> bytes:
     delay = problem.headers.get("retry-after")
     return _format_frame(problem.body, (f"retry: {delay}000\n" if delay else "") + "event: problem\n")
 

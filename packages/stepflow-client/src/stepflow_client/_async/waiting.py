@@ -165,19 +165,19 @@ class Waiter:
     ) -> list[FlowResult]:
         """Return a run's results, like the client's `get_results`."""
         run, listed = await self.wait_and_record("get_results", run_id, self.read_items, wait=wait, timeout=timeout)
-        return responses.read_results(listed, run.status, self._connection.get_run_decoder(run.run_id))
+        return responses.read_results(listed, run.status, self._connection.get_output_decoder(run.run_id))
 
     async def wait_and_record(
         self, name: str, run_id: RunId, read: _Read[Answer], **options: Any
     ) -> tuple[_Ended, Answer]:
-        """Call `wait_and_read` with these options in a span with this name, and record how the run ended."""
-        with self._connection.trace(name, kind="INTERNAL") as span:
-            run, answer = await self.wait_and_read(run_id, read, **options)
+        """Call `wait_for_end_and_read` with these options in a span with this name, and record how the run ended."""
+        with self._connection.trace_operation(name, kind="INTERNAL") as span:
+            run, answer = await self.wait_for_end_and_read(run_id, read, **options)
             span.record_attributes(run_id=run.run_id, run_status=run.status.value)
         self._context.recorder.record_end(run.run_id, run.status)
         return run, answer
 
-    async def wait_and_read(
+    async def wait_for_end_and_read(
         self,
         run_id: RunId,
         read: _Read[Answer],
@@ -260,22 +260,22 @@ class Waiter:
     async def read_result(self, run_id: str, status: ExecutionStatus, answers: _Items = None) -> FlowResult:
         """Return the result of a finished single-item run."""
         answers = await self._runs.list_raw_items(run_id) if answers is None else answers
-        decoder = self._connection.get_run_decoder(run_id)
+        decoder = self._connection.get_output_decoder(run_id)
         result = responses.read_immediate_result(responses.StartedRun(run_id, status, answers), decoder)
         if result is None:
             listed = responses.read_items(run_id, answers, decoder)
             if [item.status for item in listed.items] == [ExecutionStatus.FAILED]:
                 listed = await self._snapshots().explain_only_item(run_id, listed)
             else:
-                listed = await self._runs.explain_items(listed, status)
+                listed = await self._runs.add_failure_details(listed, status)
             result = responses.get_only_result(listed, status, decoder)
         return result
 
     async def read_items(self, run_id: str, status: ExecutionStatus, answers: _Items = None) -> ListItemsResponse:
         """Return the items of a finished run."""
         answers = await self._runs.list_raw_items(run_id) if answers is None else answers
-        listed = responses.read_items(run_id, answers, self._runs.get_run_decoder(run_id))
-        return await self._runs.explain_items(listed, status)
+        listed = responses.read_items(run_id, answers, self._runs.get_output_decoder(run_id))
+        return await self._runs.add_failure_details(listed, status)
 
 
 def _require_single_item(run: RunDetails) -> None:

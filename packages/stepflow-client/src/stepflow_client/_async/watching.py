@@ -58,7 +58,7 @@ class RunWatcher:
         self._snapshots = snapshots
         self._waiter = waiter
 
-    async def follow(
+    async def iter_updates(
         self,
         progress: RunProgress,
         *,
@@ -145,7 +145,7 @@ class RunWatcher:
             began: When waiting for the run began, on the `time.monotonic()` clock.
         """
         last_report = -math.inf
-        async with aclosing(self._iterate_run_updates(run_id)) as followed:
+        async with aclosing(self._iter_updates_until_error(run_id)) as followed:
             async for update in followed:
                 if update.progress.is_over:
                     return
@@ -155,14 +155,14 @@ class RunWatcher:
                     last_report = now
                     report(update.progress.make_progress(now - began))
 
-    async def _iterate_run_updates(self, run_id: str) -> AsyncGenerator[RunUpdate, None]:
+    async def _iter_updates_until_error(self, run_id: str) -> AsyncGenerator[RunUpdate, None]:
         try:
             run = await self._snapshots.read_snapshot(run_id, "flow")
             details, deadline = run.details, current_deadline()
             if details.is_finished and not is_given_up_by_server(details.status, details.items.running):
                 return
             until = math.inf if deadline is None else deadline
-            followed = self.follow(build_initial_progress(run), every=_IDLE_INTERVAL, until=until)
+            followed = self.iter_updates(build_initial_progress(run), every=_IDLE_INTERVAL, until=until)
             async with aclosing(followed) as updates:
                 async for update in updates:
                     yield update

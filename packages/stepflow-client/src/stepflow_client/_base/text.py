@@ -67,7 +67,7 @@ def format_url_without_credentials(url: str) -> str:
     return url.rpartition("@")[2]
 
 
-def describe_missing_item(run_id: str, index: int, items: int) -> str:
+def describe_missing_run_item(run_id: str, index: int, items: int) -> str:
     """Return the error message for an item index that a run doesn't have."""
     known = "no items" if not items else "1 item, counted from 0" if items == 1 else f"items 0 to {items - 1}"
     return f"run {run_id} has no item {index}; it has {known}"

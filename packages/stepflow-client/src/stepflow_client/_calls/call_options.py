@@ -180,7 +180,7 @@ def bind_options(client: Client, options: ClientOptions) -> Client:
 
         raise InvalidArgumentError(f"unknown option {unknown[0]!r}", hint=suggest_or_list(unknown[0], sorted(names)))
     base: Any = type(client)
-    view: Any = object.__new__(base if issubclass(base, _BoundClient) else _make_bound_type(base))
+    view: Any = object.__new__(base if issubclass(base, _BoundClient) else _make_bound_client_class(base))
     vars(view).update(vars(client))
     view._options = merge_options(getattr(client, "_options", {}), options)
     if headers := options.get("headers"):
@@ -209,7 +209,7 @@ class _BoundClient:
 
 
 @cache
-def _make_bound_type(base: Any) -> Any:
+def _make_bound_client_class(base: Any) -> Any:
     """Return a client subclass whose methods add the view's options."""
     methods: dict[str, Any] = {name: _add_options_to_method(base, name, names) for name, names in OPTIONS_OF.items()}
     members = {**methods, "__module__": base.__module__, "__doc__": base.__doc__}

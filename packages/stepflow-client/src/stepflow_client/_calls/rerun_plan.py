@@ -11,7 +11,7 @@ from .._codec import call_arguments
 from .._codec.call_arguments import RunId, Variables
 from .._codec.idempotency_markers import check_key
 from .._data.arguments import argument_error, check_choice, check_flags, check_instances, check_integer, check_texts
-from .._data.flow_declarations import collect_declared_variables
+from .._data.flow_declarations import get_variable_declarations
 from .._data.secrets import get_hidden_mark, has_hidden_part
 from .._data.values import unify_overrides
 from .._rules.operations_and_releases import Server, require_capability
@@ -78,7 +78,7 @@ def _require_secret_variables(new_run: NewRun, items: Sequence[RerunItem]) -> No
     Raises:
         InvalidArgumentError: If one is missing.
     """
-    read = {reference.variable for reference in _find_executed_references(new_run.effective, items, "variable")}
+    read = {reference.variable for reference in _find_evaluated_references(new_run.effective, items, "variable")}
     missing = sorted((new_run.recorded.hidden.keys() & read) - new_run.new_variables.keys())
     if missing:
         names = ", ".join(map(repr, missing))
@@ -128,7 +128,7 @@ def drop_kept_overrides(overrides: Any, kept: Mapping[str, Any]) -> dict[str, An
     return {step: change for step, change in (unify_overrides(overrides) or {}).items() if step not in kept}
 
 
-def _find_executed_references(flow: Mapping[str, Any], items: Sequence[RerunItem], kind: str) -> list[Reference]:
+def _find_evaluated_references(flow: Mapping[str, Any], items: Sequence[RerunItem], kind: str) -> list[Reference]:
     steps = get_steps_by_id(flow)
     executed = {step for item in items for step in item.executed}
     inputs = [steps[step].get("input") for step in executed if step in steps]
@@ -137,7 +137,7 @@ def _find_executed_references(flow: Mapping[str, Any], items: Sequence[RerunItem
 
 def needs_input(flow: Mapping[str, Any], items: Sequence[RerunItem]) -> bool:
     """Return whether an executed step or the output may read the flow's input."""
-    return bool(_find_executed_references(flow, items, "input"))
+    return bool(_find_evaluated_references(flow, items, "input"))
 
 
 def _find_inherited_arguments(new_run: NewRun, items: Sequence[RerunItem]) -> list[str]:
@@ -153,11 +153,11 @@ def _find_inherited_arguments(new_run: NewRun, items: Sequence[RerunItem]) -> li
     return [name for name, taken in is_taken.items() if taken]
 
 
-def _find_unknown_arguments(new_run: NewRun, items: Sequence[RerunItem]) -> list[str]:
+def _find_unrecorded_arguments(new_run: NewRun, items: Sequence[RerunItem]) -> list[str]:
     """Return which of the earlier run's arguments (`variables`, `overrides`) are unknown but may affect the rerun."""
     request, recorded = new_run.request, new_run.recorded
     is_unknown = request.variables is None and recorded.variables is None
-    missing = ["variables"] if is_unknown and _find_executed_references(new_run.effective, items, "variable") else []
+    missing = ["variables"] if is_unknown and _find_evaluated_references(new_run.effective, items, "variable") else []
     return missing + (["overrides"] if request.overrides is None and recorded.overrides is None else [])
 
 
@@ -236,7 +236,7 @@ def _find_step_reads(step: Mapping[str, Any], kind: str) -> set[str | None]:
 
 def _get_variable_defaults(flow: Mapping[str, Any]) -> dict[str, Any]:
     """Return the default values of a flow's variables."""
-    declared = collect_declared_variables(flow)
+    declared = get_variable_declarations(flow)
     return {name: variable["default"] for name, variable in declared.items() if "default" in variable["value_schema"]}
 
 
@@ -339,7 +339,7 @@ class NewRun(NamedTuple):
     """The steps that are new or defined differently compared to the earlier run."""
 
 
-def combine_with_earlier_run(request: RerunRequest, earlier: EarlierRun, new: Mapping[str, Any] | None) -> NewRun:
+def build_new_run(request: RerunRequest, earlier: EarlierRun, new: Mapping[str, Any] | None) -> NewRun:
     """Combine a request with the earlier run, and return the run to create.
 
     Args:
@@ -405,7 +405,7 @@ def _select_inputs(earlier: EarlierRun, request: RerunRequest, recorded: Recorde
     if input is NOT_GIVEN:
         return None
     if total == 1:
-        call_arguments.reject_batch_input(input)
+        call_arguments.reject_multiple_inputs(input)
         return {0: input[0] if isinstance(input, (list, tuple)) else input}
     if not isinstance(input, (list, tuple)) or len(input) != total:
         raise InvalidArgumentError(
@@ -498,7 +498,7 @@ def make_rerun_plan(new_run: NewRun, server: Server) -> RerunPlan:
         flow=new_run.flow,
         items=items,
         total=total,
-        unknown=_find_unknown_arguments(new_run, items),
+        unknown=_find_unrecorded_arguments(new_run, items),
         recorded=_find_inherited_arguments(new_run, items),
         outdated=_find_kept_outdated_steps(new_run, items),
     )

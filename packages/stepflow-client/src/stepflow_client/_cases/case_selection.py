@@ -109,11 +109,11 @@ def touching(tests: FlowTests, names: Sequence[str]) -> list[FlowCase]:
     return [
         case
         for case in tests.cases
-        if wanted & (_get_step_ids_and_components(iter_reachable_steps(tests, case)) | case.mocks.keys())
+        if wanted & (_get_step_ids_and_components(iter_steps_reachable_by_case(tests, case)) | case.mocks.keys())
     ]
 
 
-def iter_reachable_steps(tests: FlowTests, case: FlowCase) -> Iterator[Mapping[str, Any]]:
+def iter_steps_reachable_by_case(tests: FlowTests, case: FlowCase) -> Iterator[Mapping[str, Any]]:
     """Yield the steps that a case could execute or that it mocks, including those in sub-flows.
 
     Steps are left out if nothing needs them, or only a mocked step reads them. If a condition depends only on the input

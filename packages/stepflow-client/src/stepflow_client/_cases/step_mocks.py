@@ -65,7 +65,7 @@ def get_mock_outcome_after_retries(mock: Mock, given: Any, step: Mapping[str, An
     return Delayed(outcome, seconds) if seconds else outcome
 
 
-def make_flow_result(output: Any, error: FlowError | None) -> dict[str, Any]:
+def make_outcome_dict(output: Any, error: FlowError | None) -> dict[str, Any]:
     """Wrap an output or error as a flow result."""
     if error is None:
         return {"outcome": "success", "result": output}
@@ -81,10 +81,10 @@ def format_mock(mock: Mock) -> Any:
     if isinstance(mock, InTurn):
         return [format_mock(outcome) for outcome in mock._outcomes]
     if isinstance(mock, Fails):
-        return make_flow_result(None, FlowError(message=mock.message, code=mock.error_code))
+        return make_outcome_dict(None, FlowError(message=mock.message, code=mock.error_code))
     if callable(mock) or isinstance(mock, Delayed):
         raise InvalidArgumentError("a mock in a test case must be an output, Fails, or InTurn of these")
-    return make_flow_result(mock, None)
+    return make_outcome_dict(mock, None)
 
 
 def parse_mock(value: Any) -> Any:

@@ -64,7 +64,7 @@ def check(
     text, known = FlowText.from_source(flow), parse_components(components)
     findings = check_source(text, known, type_check=type_check, target=target)
     chosen = [finding for finding in findings if not select or finding.rule in select]
-    return make_result([finding for finding in chosen if finding.rule not in ignore])
+    return make_validation_result([finding for finding in chosen if finding.rule not in ignore])
 
 
 @pause_garbage_collector()
@@ -81,7 +81,7 @@ def check_source(
     Raises:
         InvalidArgumentError: If `target` is not a release.
     """
-    release = require_target_release(target)
+    release = parse_supported_target(target)
     if flow.error is None:
         findings = Findings(release)
         catalog = ComponentCatalog(components, release, flow.component_schemas_from_python if type_check else None)
@@ -109,7 +109,7 @@ def check_source(
     return sorted(results, key=lambda result: (_LEVELS.index(result.level), result.line, result.column, result.rule))
 
 
-def require_target_release(target: str | None) -> Release | None:
+def parse_supported_target(target: str | None) -> Release | None:
     """Parse a target release into its first two numbers. None means all releases.
 
     Raises:
@@ -184,7 +184,7 @@ def make_excerpt(lines: Sequence[str], line: int, column: int) -> str:
     return f"{shown}\n{before}^"
 
 
-def make_result(findings: Sequence[Finding]) -> ValidationResult:
+def make_validation_result(findings: Sequence[Finding]) -> ValidationResult:
     """Convert findings to a `ValidationResult`."""
     from ..types import Diagnostic, DiagnosticLevel, ValidationResult
 

@@ -64,7 +64,7 @@ def check_paths_into_step_outputs(model: FlowAnalysis, catalog: ComponentCatalog
     declared = model.find_schema("steps", "properties") or Node(None)
     for read in model.reads:
         # Don't use `or ""`: a step ID may be empty.
-        step = None if read.step is None else model.by_id.get(read.step)
+        step = None if read.step_id is None else model.by_id.get(read.step_id)
         path = read.reference.path
         # Skip steps with a default output, which can have any structure.
         if step is None or not isinstance(path, str) or step.uses_default:

@@ -47,7 +47,7 @@ def check_expression(node: Node, findings: Findings, steps: Container[str] = ())
         return
     for key in node.items:
         if key != keyword and key not in _BESIDE.get(keyword, ()):
-            _check_ignored_key(node, keyword, key, findings)
+            _report_ignored_key(node, keyword, key, findings)
     value = node.items[keyword]
     match keyword:
         case "$from":
@@ -125,7 +125,7 @@ def _find_keyword_without_dollar(node: Node, steps: Container[str]) -> str | Non
     return name if is_expression else None
 
 
-def _check_ignored_key(node: Node, keyword: str, key: str, findings: Findings) -> None:
+def _report_ignored_key(node: Node, keyword: str, key: str, findings: Findings) -> None:
     if key in KEYWORDS:
         findings.add("two-keywords", "error", node, f"{keyword} and {key} in one object: only {keyword} is read",
                      "keep one of them", key=key)  # fmt: skip

@@ -12,7 +12,7 @@ from ..flows.expressions import Reference
 from ..flows.syntax_tree import Node, NodeCopy
 
 
-class Read(NamedTuple):
+class LocatedReference(NamedTuple):
     """A `$step`, `$input` or `$variable` reference and where it occurs."""
 
     reference: Reference
@@ -34,7 +34,7 @@ class Read(NamedTuple):
         return self.reference.kind
 
     @property
-    def step(self) -> str | None:
+    def step_id(self) -> str | None:
         """The ID of the step being read. None for other kinds, or if the ID isn't a string."""
         return self.reference.step
 
@@ -60,7 +60,7 @@ class Step:
 
     def __init__(self, step: graph.Step, node: Node) -> None:
         self.index, self.id, self.value, self.node = step.index, step.id, step.value, node
-        self.reads = [Read(read, node, "input") for read in step.reads]
+        self.reads = [LocatedReference(read, node, "input") for read in step.reads]
         component, handler = step.value.get("component"), step.value.get("onError")
         self.component = component if isinstance(component, str) else None
         """The component's path, or None if it isn't a string."""
@@ -89,7 +89,7 @@ class FlowAnalysis:
         self.steps = [Step(step, root.items["steps"].elements[step.index]) for step in self.graph.all]
         # Keep the first of several steps with an ID.
         self.by_id = {step.id: step for step in self.steps if step.index == self.graph.by_id[step.id].index}
-        self.output_reads = [Read(output_read, root, "output") for output_read in self.graph.output_reads]
+        self.output_reads = [LocatedReference(output_read, root, "output") for output_read in self.graph.output_reads]
         self.reads = [*(read for step in self.steps for read in step.reads), *self.output_reads]
         """All references in the flow."""
         self.variables = get_fields(get_declared_schema(root.value, "variables"))

@@ -60,7 +60,7 @@ class InferredFlow(Record):
     @property
     def result(self) -> ValidationResult:
         """The findings, in the form returned by `check`."""
-        return checker.make_result(self._findings)
+        return checker.make_validation_result(self._findings)
 
     def annotated(self, content: bytes, source: str) -> bytes:
         """Return the flow's file with the missing schemas added and everything else unchanged.
@@ -98,10 +98,10 @@ def infer(flow: FlowSource, *, components: Any = None, strict: bool = False) -> 
         InvalidArgumentError: If `flow` is neither a path nor a flow.
     """
     check_flag(strict, "strict")
-    return infer_from_text(FlowText.from_source(flow), parse_components(components), strict=strict)
+    return infer_from_flow_text(FlowText.from_source(flow), parse_components(components), strict=strict)
 
 
-def infer_from_text(flow: FlowText, components: Components | None = None, *, strict: bool = False) -> InferredFlow:
+def infer_from_flow_text(flow: FlowText, components: Components | None = None, *, strict: bool = False) -> InferredFlow:
     """Infer types for a flow's text. See `infer`.
 
     Raises:

@@ -13,7 +13,7 @@ from ..flows.expressions import format_path, parse_unambiguous_path
 from ..flows.findings import Findings
 from ..flows.syntax_tree import Node
 from ..flows.type_system import Lookup, ObjectOf, Type, look_up_path, schema_to_type
-from .flow_analysis import FlowAnalysis, Read, Step
+from .flow_analysis import FlowAnalysis, LocatedReference, Step
 
 
 def check_reads_against_declarations(model: FlowAnalysis, findings: Findings) -> None:
@@ -41,7 +41,7 @@ def check_reads_against_declarations(model: FlowAnalysis, findings: Findings) ->
 _PATH_RULES = {"step": "unknown-output-path", "input": "unknown-input", "variable": "variable-path"}
 
 
-def report_missing_path(read: Read, lookup: Lookup, source: str, findings: Findings) -> None:
+def report_missing_path(read: LocatedReference, lookup: Lookup, source: str, findings: Findings) -> None:
     """Report a reference whose path doesn't exist. `source` describes the type in which it was looked up."""
     if lookup.problem is not None:
         # An invalid path inside a condition just makes the condition false.
@@ -50,13 +50,13 @@ def report_missing_path(read: Read, lookup: Lookup, source: str, findings: Findi
         findings.add(_PATH_RULES[read.kind], level, at, f"{lookup.problem}{source}", lookup.hint)
 
 
-def _is_missing_value_harmless(read: Read) -> bool:
+def _is_missing_value_harmless(read: LocatedReference) -> bool:
     """Return whether a missing value is harmless, because it's read in a condition or guarded by the same condition."""
     guards = [branch.condition for branch in read.reference.branches if branch.kind == "then"]
     return read.reference.is_in_condition or read.reference.expression in guards
 
 
-def _check_input_read(read: Read, type: Type, findings: Findings) -> None:
+def _check_input_read(read: LocatedReference, type: Type, findings: Findings) -> None:
     parts = parse_unambiguous_path(read.reference.path) or ()
     report_missing_path(read, look_up_path(type, parts), " (the flow's input schema)", findings)
     if _is_missing_value_harmless(read):
@@ -86,7 +86,7 @@ def _check_defaults_in_input_schema(schema: Node, findings: Findings) -> None:
         _check_defaults_in_input_schema(node, findings)
 
 
-def _check_variable_read(read: Read, model: FlowAnalysis, findings: Findings) -> None:
+def _check_variable_read(read: LocatedReference, model: FlowAnalysis, findings: Findings) -> None:
     """Check a reference to a variable. A flow inside a step only has its own variables, not those of the outer flow."""
     parts = parse_unambiguous_path(read.reference.path)
     if not parts:
@@ -154,17 +154,17 @@ def check_step_dependencies(model: FlowAnalysis, findings: Findings) -> None:
     ids = [step.id for step in model.steps]
     for user in (*model.steps, None):
         for read in model.output_reads if user is None else user.reads:
-            if read.step is not None and read.step not in model.by_id:
+            if read.step_id is not None and read.step_id not in model.by_id:
                 known = ids if user is None else ids[: user.index]
                 where = f"step {user.id!r}" if user is not None else "the output"
                 none = "the flow has no steps" if user is None else "no step is defined before this one"
-                hint = suggest_or_list(read.step, known, "steps are") if known else none
-                findings.add("undefined-step", "fatal", read.argument, f"{where} refers to step {read.step!r}, which "
-                             "does not exist", hint)  # fmt: skip
-            elif read.step is not None and user is not None:
-                _check_step_order(model, user, model.by_id[read.step], read, findings)
+                hint = suggest_or_list(read.step_id, known, "steps are") if known else none
+                findings.add("undefined-step", "fatal", read.argument, f"{where} refers to step {read.step_id!r}, "
+                             "which does not exist", hint)  # fmt: skip
+            elif read.step_id is not None and user is not None:
+                _check_step_order(model, user, model.by_id[read.step_id], read, findings)
     # Steps that are only read in a default are reported by another rule.
-    defaults = {read.step for read in model.reads if read.step and read.reference.is_in_default}
+    defaults = {read.step_id for read in model.reads if read.step_id and read.reference.is_in_default}
     needed, root = model.graph.find_steps_to_run() | model.graph.find_upstream_steps(defaults), model.root.path
     if not any(rule in _HIDING and path.startswith(root) for rule, _, _, path in findings.all):
         for step in model.steps:
@@ -173,12 +173,12 @@ def check_step_dependencies(model: FlowAnalysis, findings: Findings) -> None:
                              "the output nor a step that runs needs it", "refer to it in the output, set mustExecute: "
                              "true, or remove it")  # fmt: skip
     certain = model.graph.find_steps_to_run(certainly=True)
-    _check_reads_that_stall(model, None, model.output_reads, certain, findings)
+    _report_stalling_reads(model, None, model.output_reads, certain, findings)
     for step in model.steps:
-        _check_reads_that_stall(model, step, step.reads, certain, findings)
+        _report_stalling_reads(model, step, step.reads, certain, findings)
 
 
-def _check_step_order(model: FlowAnalysis, step: Step, other: Step, read: Read, findings: Findings) -> None:
+def _check_step_order(model: FlowAnalysis, step: Step, other: Step, read: LocatedReference, findings: Findings) -> None:
     if other.index > step.index:
         cyclic = model.graph.cyclic_steps
         is_cycle = other.id in cyclic and step.id in cyclic and not read.reference.is_in_default
@@ -193,28 +193,28 @@ def _check_step_order(model: FlowAnalysis, step: Step, other: Step, read: Read, 
         findings.add("self-reference", "fatal", read.argument, f"step {step.id!r} reads its own output")
 
 
-def _check_reads_that_stall(
-    model: FlowAnalysis, step: Step | None, reads: list[Read], certain: set[str], findings: Findings
+def _report_stalling_reads(
+    model: FlowAnalysis, step: Step | None, reads: list[LocatedReference], certain: set[str], findings: Findings
 ) -> None:
-    own = {read.step for read in reads if read.reference.is_certain}
-    plain = {read.step for read in reads if not read.reference.is_in_default}
+    own = {read.step_id for read in reads if read.reference.is_certain}
+    plain = {read.step_id for read in reads if not read.reference.is_in_default}
     for read in reads:
-        if read.step not in model.by_id or read.step in own:
+        if read.step_id not in model.by_id or read.step_id in own:
             continue
-        hint = f"also refer to {read.step!r} outside the default"
+        hint = f"also refer to {read.step_id!r} outside the default"
         if read.reference.is_in_default and step is not None:
-            if read.step not in model.graph.find_upstream_steps(step_id for step_id in plain if step_id):
+            if read.step_id not in model.graph.find_upstream_steps(step_id for step_id in plain if step_id):
                 findings.add("default-step", "warning", read.argument, f"step {step.id!r} does not wait for step "
-                             f"{read.step!r} in the default of a variable: without a value for the variable, it may "
+                             f"{read.step_id!r} in the default of a variable: without a value for the variable, it may "
                              "fail with 'not completed'", hint)  # fmt: skip
-        elif read.step in certain:
+        elif read.step_id in certain:
             continue
         elif read.reference.is_in_default:
-            if read.step not in plain:
+            if read.step_id not in plain:
                 findings.add("default-step", "warning", read.argument, f"the default of a variable does not make step "
-                             f"{read.step!r} run: without a value for the variable, it fails with 'not completed'",
+                             f"{read.step_id!r} run: without a value for the variable, it fails with 'not completed'",
                              hint)  # fmt: skip
-        elif (after := read.reference.after) and read.step not in after:
+        elif (after := read.reference.after) and read.step_id not in after:
             effect = "hangs for 30 s or forever"
             if step is None:
                 effect = "fails with 'not completed'"
@@ -227,5 +227,5 @@ def _check_reads_that_stall(
             else:
                 condition = f"if the condition on {steps} is {'true' if branch.kind == 'then' else 'false'}"
             findings.add("conditional-stall", "warning", read.argument, f"{condition}, the run {effect}, because "
-                         f"nothing else makes step {read.step!r} run", f"set mustExecute: true on {read.step!r}, or "
-                         "refer to it outside the condition")  # fmt: skip
+                         f"nothing else makes step {read.step_id!r} run", f"set mustExecute: true on {read.step_id!r}, "
+                         "or refer to it outside the condition")  # fmt: skip

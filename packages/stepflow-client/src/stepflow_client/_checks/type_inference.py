@@ -121,7 +121,7 @@ def infer_type(
     return type
 
 
-def collect_typed_parts(node: Node | None, expected: Type, types: FlowTypes) -> list[TypedPart]:
+def infer_part_types(node: Node | None, expected: Type, types: FlowTypes) -> list[TypedPart]:
     """Split an expression into parts with their expected types, given the type expected of the whole."""
     parts = list[TypedPart]()
     infer_type(node, types, expected, parts)
@@ -297,7 +297,7 @@ def _infer_builtin_output(
             if flow is not None:
                 item = type_system.widen_type(get_element_type(type_at("items")))
                 inner = infer_flow_types(flow, item if item.members else UNKNOWN, known, depth + 1)
-            results = Type((ListOf(_build_flow_result_type(inner)),))
+            results = Type((ListOf(_build_outcome_type(inner)),))
             fields = {"results": results, "successful": type_system.INTEGER, "failed": type_system.INTEGER}
         case "/builtin/iterate":
             result = UNKNOWN
@@ -311,7 +311,7 @@ def _infer_builtin_output(
             blob = _get_blob_from_id_type(type_at("flow_id"))
             if blob is not None and blob.flow is not None:
                 inner = infer_flow_types(blob.flow, type_at("input"), known, depth + 1)
-            fields = {"result": _build_flow_result_type(inner), "run_id": type_system.TEXT}
+            fields = {"result": _build_outcome_type(inner), "run_id": type_system.TEXT}
         case "/builtin/put_blob":
             kind = step.node.at("input", "blob_type")
             if flow is not None:
@@ -337,7 +337,7 @@ def get_element_type(type: Type) -> Type:
     return make_union(member.items for member in type.members if isinstance(member, ListOf))
 
 
-def _build_flow_result_type(inner: FlowTypes | None) -> Type:
+def _build_outcome_type(inner: FlowTypes | None) -> Type:
     output = UNKNOWN if inner is None else inner.output
     done = {"outcome": type_system.value_to_type("success", is_literal=False), "result": output}
     fields = {"code": Field(UNKNOWN), "message": Field(type_system.TEXT), "data": Field(UNKNOWN, is_required=False)}
@@ -386,7 +386,7 @@ def find_input_uses(types: FlowTypes) -> Iterator[tuple[Path, TypedPart, str]]:
     users = [(f"step {step.step.id!r}", step.step.node.get("input"), step.expected_input) for step in steps]
     users.append(("the output", types.model.root.get("output"), types.declared_output or UNKNOWN))
     for user, node, expected in users:
-        for part in collect_typed_parts(node, expected, types):
+        for part in infer_part_types(node, expected, types):
             if get_keyword(part.node.items) == "$input" and not part.is_missing:
                 path = parse_unambiguous_path(part.node.items["$input"].value)
                 if path is not None:

@@ -14,7 +14,7 @@ from ..flows.syntax_tree import Node
 from ..flows.type_system import UNKNOWN, ListOf, ObjectOf, Scalar, Type, is_unknown
 from . import reference_rules, schema_rules, type_inference
 from .type_comparison import Conflict, find_conflict, format_type, format_type_as_noun, is_compatible
-from .type_inference import FlowTypes, StepTypes, TypedPart, collect_typed_parts
+from .type_inference import FlowTypes, StepTypes, TypedPart, infer_part_types
 
 # The step input field that is passed to the inner flow, by component.
 _SUBFLOW_INPUTS = {"/builtin/map": "items", "/builtin/iterate": "initial_input", "/builtin/eval": "input"}
@@ -45,15 +45,15 @@ class _TypeCheck:
                 self.holders.add(id(finding.at))
 
     def check_flow_types(self, types: FlowTypes) -> None:
-        read_steps = {read.step for read in types.model.reads}
+        read_steps = {read.step_id for read in types.model.reads}
         for read in types.model.reads:
             lookup = type_inference.look_up_reference(read.node, f"${read.kind}", types, UNKNOWN)
-            source = {"step": f" (the output of step {read.step!r})", "input": " (the flow's input)"}.get(read.kind, "")
-            reference_rules.report_missing_path(read, lookup, source, self.findings)
+            sources = {"step": f" (the output of step {read.step_id!r})", "input": " (the flow's input)"}
+            reference_rules.report_missing_path(read, lookup, sources.get(read.kind, ""), self.findings)
         for typed in types.steps.values():
             step, component = typed.step, typed.step.component
-            slots = collect_typed_parts(step.node.get("input"), typed.expected_input, types)
-            self._check_typed_parts(slots, component or "the component")
+            slots = infer_part_types(step.node.get("input"), typed.expected_input, types)
+            self._report_part_mismatches(slots, component or "the component")
             mismatch = find_conflict(typed.returned, typed.output) if typed.source == "flow" else None
             declared = types.model.find_schema("steps", "properties", step.id)
             if declared is not None and mismatch is not None and mismatch.is_certain:
@@ -74,8 +74,8 @@ class _TypeCheck:
                 self._check_subflow_input(types, typed, typed.inner)
                 self.check_flow_types(typed.inner)
         if types.declared_output is not None:
-            slots = collect_typed_parts(types.model.root.get("output"), types.declared_output, types)
-            self._check_typed_parts(slots, "the flow's output schema")
+            slots = infer_part_types(types.model.root.get("output"), types.declared_output, types)
+            self._report_part_mismatches(slots, "the flow's output schema")
         else:
             schema, by = type_system.type_to_schema(types.output), "according to the types of its steps"
             for case in types.model.cases:
@@ -83,7 +83,7 @@ class _TypeCheck:
         if types.declared_input is None and is_unknown(types.given_input):
             _check_conflicting_input_uses(types, self.findings)
 
-    def _check_typed_parts(self, slots: Iterable[TypedPart], consumer: str) -> None:
+    def _report_part_mismatches(self, slots: Iterable[TypedPart], consumer: str) -> None:
         for slot in slots:
             node, mismatch = slot.node, find_conflict(slot.actual, slot.expected)
             if mismatch is None or ((node.line, node.column) if node.line else node.path) in self.reported:
@@ -104,13 +104,13 @@ class _TypeCheck:
             return
         consumer = "the input schema of the flow within"
         if key != "items":
-            self._check_typed_parts(collect_typed_parts(node, expected, types), consumer)
+            self._report_part_mismatches(infer_part_types(node, expected, types), consumer)
             return
         if get_keyword(node.items) is not None:
             item = type_inference.get_element_type(type_inference.infer_type(node, types))
-            self._check_typed_parts([TypedPart(node, item, expected, True, "each item")], consumer)
+            self._report_part_mismatches([TypedPart(node, item, expected, True, "each item")], consumer)
         for element in node.elements:
-            self._check_typed_parts(collect_typed_parts(element, expected, types), consumer)
+            self._report_part_mismatches(infer_part_types(element, expected, types), consumer)
 
 
 def _check_conflicting_input_uses(types: FlowTypes, findings: Findings) -> None:

@@ -10,7 +10,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from .._data.arguments import argument_error, check_flag, check_integer, check_text
-from .._data.flow_declarations import collect_declared_variables
+from .._data.flow_declarations import get_variable_declarations
 from .._data.json_encoding import DataObject, is_data_object
 from .._data.values import INPUT_DEPTH, check_json, is_plain, unify_overrides
 from ..errors import InvalidArgumentError, UnsupportedByServerError
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from ..types import FlowVariable
 
 
-def parse_declared_variables(flow: Mapping[str, Any]) -> dict[str, FlowVariable]:
+def parse_flow_variables(flow: Mapping[str, Any]) -> dict[str, FlowVariable]:
     """Return the variables a flow declares under `schemas.properties.variables`, or an empty dict if there are none."""
-    declared = collect_declared_variables(flow)
+    declared = get_variable_declarations(flow)
     if not declared:
         return {}
     from ..types import FlowVariable
@@ -191,7 +191,7 @@ def parse_run_arguments(
     return RunArguments(inputs, values, unify_overrides(overrides), check_concurrency(max_concurrency))
 
 
-def reject_batch_input(value: Any) -> None:
+def reject_multiple_inputs(value: Any) -> None:
     """Reject batches in calls that return a single result.
 
     Raises:
@@ -310,7 +310,7 @@ class RunCall(NamedTuple):
     """The flow as passed by the caller, if `flow` was already read from a file. Otherwise None."""
 
     @property
-    def original_flow(self) -> FlowSource:
+    def flow_as_passed(self) -> FlowSource:
         """The flow as passed by the caller."""
         return self.flow if self.source is None else self.source
 
@@ -361,7 +361,7 @@ def get_file_stamp(path: object) -> tuple[Any, ...] | None:
     return (os.fspath(path), status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
-def remove_valid_retry_counts(flow: dict[str, Any]) -> dict[str, Any]:
+def remove_valid_max_retries(flow: dict[str, Any]) -> dict[str, Any]:
     """Adapt a flow so that current servers can check it.
 
     POST /flows reads every number as a float, then rejects the resulting `maxRetries: 2.0`. Remove valid retry counts
@@ -377,6 +377,6 @@ def remove_valid_retry_counts(flow: dict[str, Any]) -> dict[str, Any]:
     return {**flow, "steps": steps} if steps else flow
 
 
-def restore_written_numbers(message: str) -> str:
+def restore_integers_in_message(message: str) -> str:
     """Write whole numbers in a server's message the way the flow does (servers report 2 as `2.0`)."""
     return re.sub(r"floating point `(-?\d+)\.0`", r"number `\1`", message)

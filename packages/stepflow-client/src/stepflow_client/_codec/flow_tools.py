@@ -12,8 +12,8 @@ from typing import Any
 
 from .._base.suggestions import suggest_or_list
 from .._base.text import cut, format_json_line, visible, visible_lines
-from .._data.flow_declarations import get_declared_schema, get_stored_defs
-from .._data.secrets import Secrets, find_secret_values_in_flow, find_secrets
+from .._data.flow_declarations import get_declared_schema, get_server_defs
+from .._data.secrets import Secrets, find_secret_values_in_flow, find_variable_secrets
 from .._data.values import check_json
 from ..errors import InvalidArgumentError, StepflowClientError
 from ..flows import tool_schemas
@@ -23,7 +23,7 @@ from ..flows.run_requirements import RunRequirements, find_required_input_paths,
 from ..flows.tool_schemas import WRAPPER
 from ..types import FlowResult
 from ..types.server import ToolResult
-from .call_arguments import parse_declared_variables
+from .call_arguments import parse_flow_variables
 
 _MAX_NAME_LENGTH = 64
 # Some APIs reject longer descriptions.
@@ -105,7 +105,7 @@ class FlowToolSpec:
             if fault.key:
                 unknown.setdefault(fault.path, fault)
         faults = [*unknown.values(), *(fault for fault in faults if not fault.key)]
-        lines = list(dict.fromkeys(map(_format_fault, faults)))
+        lines = list(dict.fromkeys(map(_format_argument_fault, faults)))
         if lines:
             lines[_MAX_FAULTS:] = ["- and more"] if len(lines) > _MAX_FAULTS else []
             raise InvalidArgumentError("\n".join([f"the arguments of {self.name} do not match its schema:", *lines]))
@@ -123,16 +123,16 @@ class FlowToolSpec:
 
     def get_secrets(self, variables: Mapping[str, Any]) -> tuple[Secrets, ...]:
         """Return the secrets that models must not see."""
-        of_variables = find_secrets(self.select_variables(variables), self.needs.declared)
+        of_variables = find_variable_secrets(self.select_variables(variables), self.needs.declared)
         return tuple(secrets for secrets in (of_variables, find_secret_values_in_flow(self.flow)) if secrets)
 
     def is_valid_output(self, output: Any) -> bool:
         """Return whether an output matches the tool's published schema."""
         schema = get_declared_schema(self.flow, "output")
-        return not find_mismatches(output, schema, get_stored_defs(self.flow, "output"))
+        return not find_mismatches(output, schema, get_server_defs(self.flow, "output"))
 
 
-def _format_fault(fault: Mismatch) -> str:
+def _format_argument_fault(fault: Mismatch) -> str:
     """Format a fault as one line with its location, the expected and actual values, and a hint."""
     where = fault.path.removeprefix("$").removeprefix(".") or "the arguments"
     value = short_repr(fault.value)
@@ -161,7 +161,7 @@ def make_tool_spec(flow: Mapping[str, Any], name: str) -> FlowToolSpec:
     declared = get_declared_schema(flow, "input")
     if not isinstance(declared, (Mapping, bool)) or declared in ({}, True):
         declared = _infer_input_schema(flow)
-    schema = tool_schemas.inline_schema(declared, get_stored_defs(flow, "input"))
+    schema = tool_schemas.inline_schema(declared, get_server_defs(flow, "input"))
     if "type" not in schema and "properties" in schema:
         schema = {"type": "object", **schema}
     is_wrapped = not tool_schemas.is_plain_object(schema)
@@ -169,16 +169,16 @@ def make_tool_spec(flow: Mapping[str, Any], name: str) -> FlowToolSpec:
         # Servers don't apply an input schema's defaults, so a missing field makes the run fail.
         schema = tool_schemas.require_fields_at_paths(schema, find_required_input_paths(flow))
     output = get_declared_schema(flow, "output")
-    defs = get_stored_defs(flow, "output")
+    defs = get_server_defs(flow, "output")
     output = {} if output is None else tool_schemas.inline_schema(output, defs, checkable_only=True)
     fields = tool_schemas.iter_field_names_and_keywords([schema, output])
     if (hidden := next((field for field in fields if visible(field) != field), None)) is not None:
         problem = f"its field name {visible(hidden)!r} contains control or invisible characters"
         hint = "rename the field in the flow's schemas"
         raise InvalidArgumentError(f"the flow cannot be a tool: {problem}", hint=hint)
-    description, needs = _format_tool_description(flow, name), find_requirements(flow, parse_declared_variables(flow))
+    description, needs = _format_tool_description(flow, name), find_requirements(flow, parse_flow_variables(flow))
     schema = tool_schemas.wrap_schema(schema) if is_wrapped else schema
-    return FlowToolSpec(name, description, schema, _build_outcome_schema(output), is_wrapped, flow, needs)
+    return FlowToolSpec(name, description, schema, _build_tool_result_schema(output), is_wrapped, flow, needs)
 
 
 def _infer_input_schema(flow: Mapping[str, Any]) -> Any:
@@ -187,20 +187,16 @@ def _infer_input_schema(flow: Mapping[str, Any]) -> Any:
         return {"type": "object"}
     from .._checks.inferred_flow import infer
 
-    try:
+    if get_declared_schema(flow, "input") is not None:
         # A declared schema that allows anything would be the inferred one.
-        schema = infer(_without_input_schema(flow)).input
+        schemas = flow["schemas"]
+        flow = {**flow, "schemas": {**schemas, "properties": {**schemas["properties"], "input": None}}}
+    try:
+        schema = infer(flow).input
     except (StepflowClientError, RecursionError):
         schema = {}
     # Allow additional fields: the schema is only inferred, and unread fields do no harm.
     return {key: value for key, value in schema.items() if key != "additionalProperties"}
-
-
-def _without_input_schema(flow: Mapping[str, Any]) -> Mapping[str, Any]:
-    if get_declared_schema(flow, "input") is None:
-        return flow
-    schemas = flow["schemas"]
-    return {**flow, "schemas": {**schemas, "properties": {**schemas["properties"], "input": None}}}
 
 
 def _format_tool_description(flow: Mapping[str, Any], name: str) -> str:
@@ -214,7 +210,7 @@ def _format_tool_description(flow: Mapping[str, Any], name: str) -> str:
     return cut(visible(f"Run the flow {name}{what}."), _MAX_DESCRIPTION_LENGTH)
 
 
-def _build_outcome_schema(output: Mapping[str, Any]) -> dict[str, Any]:
+def _build_tool_result_schema(output: Mapping[str, Any]) -> dict[str, Any]:
     """Build the schema for a tool call's result (an output, an error or an unfinished run).
 
     Args:

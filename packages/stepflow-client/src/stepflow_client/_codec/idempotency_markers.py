@@ -62,21 +62,21 @@ def check_key(key: object, what: str = "idempotency_key") -> str:
     return text
 
 
-def make_scoped_key(scope: str, key: str) -> str:
+def combine_scope_and_key(scope: str, key: str) -> str:
     """Return a string unique to this scope and key, and distinct from any flow ID."""
     return json.dumps([scope, key])
 
 
-def make_key_tag(key: str, scope: str | None) -> str:
+def make_keyed_flow_tag(key: str, scope: str | None) -> str:
     """Return the tag for a flow that runs under a key. The colon sets it apart from client-generated tags."""
-    return f"key:{key}" if scope is None else f"scoped-key:{make_scoped_key(scope, key)}"
+    return f"key:{key}" if scope is None else f"scoped-key:{combine_scope_and_key(scope, key)}"
 
 
-def make_marker(uniqueness_key: str, *parts: str | int) -> bytes:
+def make_marker_content(uniqueness_key: str, *parts: str | int) -> bytes:
     """Return a marker for a key: the content of a blob whose existence carries information.
 
     Args:
-        uniqueness_key: Whatever may have only one run: the ID of the flow tagged with the key, or a `make_scoped_key`.
+        uniqueness_key: Whatever may have only one run: the ID of the flow tagged with the key, or its scope and key.
         *parts: What the marker stands for: `run` for the key's run, or one of the marks used by `key_lock`.
     """
     return "\n".join(["stepflow-client idempotency key", uniqueness_key, *map(str, parts)]).encode()

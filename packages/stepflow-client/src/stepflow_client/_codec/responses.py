@@ -79,7 +79,7 @@ def parse_json_value(content: bytes, request: object, decode: Callable[[bytes], 
 
 
 def _make_not_json_error(content: bytes, request: object) -> errors.InvalidResponseError:
-    start = cut(clean_line(content[:400].decode("utf-8", "replace")) or "an empty body", 80)
+    start = cut(collapse_to_short_line(content[:400].decode("utf-8", "replace")) or "an empty body", 80)
     message = f"{request} returned something other than a JSON object: {start}"
     return errors.InvalidResponseError(message, hint=ANOTHER_SERVICE)
 
@@ -98,7 +98,7 @@ def build_from_response(
         reason = f"{error.args[0]} is missing"
     except (TypeError, AttributeError, ValueError, LookupError, ArithmeticError, RecursionError) as error:
         reason = str(error)
-    message = f"{request} returned an unexpected response: {clean_line(reason)}"
+    message = f"{request} returned an unexpected response: {collapse_to_short_line(reason)}"
     raise errors.InvalidResponseError(message, details=answer, hint="the server may be a newer release")
 
 
@@ -171,7 +171,7 @@ _BY_CONTENT = re.compile(r"/(flows|blobs)/[^/]+$")
 _MAX_MESSAGE_LENGTH = 500
 
 
-def find_status_error(
+def find_response_error(
     status: int, content_type: str, content: bytes, request: str
 ) -> errors.StepflowClientError | None:
     """Return the error a response represents, or None if it is usable.
@@ -223,15 +223,15 @@ def _parse_error_message(kind: str, content: bytes) -> tuple[str | None, Any]:
     except (ValueError, RecursionError):
         details = None
     if not isinstance(details, dict):
-        return clean_line(text) or None, text or None
+        return collapse_to_short_line(text) or None, text or None
     inner = details.get("error")
     message = (inner if isinstance(inner, dict) else details).get("message")
     if not isinstance(message, str):
         message = inner if isinstance(inner, str) else None
-    return (clean_line(message) or None) if message else None, details
+    return (collapse_to_short_line(message) or None) if message else None, details
 
 
-def clean_line(text: str) -> str:
+def collapse_to_short_line(text: str) -> str:
     """Turn text from a server into a single printable line of limited length."""
     # Replace lone surrogates, which can't be printed or stored in a model.
     line = " ".join(text.encode("utf-8", "replace").decode().split())
@@ -483,7 +483,7 @@ def read_results(
 _COMPLETED = frozenset({2, "completed"})
 
 
-def read_completed_outputs(run_id: str, items: Sequence[Any], decoder: OutputDecoder = PLAIN) -> list[Any] | None:
+def read_outputs_if_completed(run_id: str, items: Sequence[Any], decoder: OutputDecoder = PLAIN) -> list[Any] | None:
     """Return each item's output without building any items, or None unless all of them have completed.
 
     Args:

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     )
     from .._cases.expected_output_updates import expectation_of
     from .._cases.flow_cases import parse_tests
-    from .._cases.step_mocks import make_flow_result
-    from .._checks.checker import check_source, make_excerpt, make_result, make_suppression_check
-    from .._checks.flow_analysis import FlowAnalysis, Read, get_subflow_node
-    from .._checks.inferred_flow import infer_from_text
+    from .._cases.step_mocks import make_outcome_dict
+    from .._checks.checker import check_source, make_excerpt, make_suppression_check, make_validation_result
+    from .._checks.flow_analysis import FlowAnalysis, LocatedReference, get_subflow_node
+    from .._checks.inferred_flow import infer_from_flow_text
     from .._checks.type_comparison import format_type
     from .._checks.type_inference import (
         FlowTypes,
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
         add_env_variables,
         check_and_complete_arguments,
         check_run_id,
-        parse_declared_variables,
+        parse_flow_variables,
         parse_run_arguments,
     )
     from .._concurrency import async_compute, sync_gather
@@ -73,21 +73,21 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ABSENT", "ANOTHER_SERVICE", "MAX_GROUPS_SHOWN", "PLAIN", "QUERY_FIELDS", "SKIP_HINT", "BoundedDict",
-    "FailureGroup", "FailureGroups", "FlowAnalysis", "FlowTypes", "Journal", "OutcomeFormat", "OutputDecoder", "Read",
-    "ResolvedInput", "RunQuery", "RunReader", "RunUpdate", "RunWatcher", "ServerConfig", "SnapshotReader", "StepTypes",
-    "add_env_variables", "add_explanation_hint", "add_hints_and_fixes", "apply_patch", "async_compute",
-    "build_initial_progress", "check_and_complete_arguments", "check_json", "check_run_id", "check_source",
-    "check_text", "collect_examples", "compute_deadline", "deadline_scope", "describe_certificate_problem", "encode",
-    "expectation_of", "explain_missing_file", "find_nearest", "find_recovery_warnings", "find_run_error_hint",
-    "find_value_changes", "format_junit_xml", "format_type", "get_logger", "get_refused_hint",
-    "get_stepflow_user_folder", "get_subflow_node", "group_failures", "infer_flow_types", "infer_from_text",
-    "infer_input_from_uses", "infer_variable_type", "install_command", "is_data_object", "is_loopback", "is_read_once",
-    "list_server_aliases", "listen_to_server_logs", "listen_to_warnings", "look_up_reference", "make_excerpt",
-    "make_flow_result", "make_merge_patch", "make_result", "make_suppression_check", "parse_declared_variables",
-    "parse_run_arguments", "parse_run_query", "parse_tests", "parse_timeout", "parse_toml", "parse_url",
-    "pause_garbage_collector", "quote_word", "read_environment_settings", "read_outcomes", "remove_cases",
-    "resolve_output_format", "suggest_nearest", "suggest_nearest_file", "suggest_or_list", "sync_gather",
-    "unify_overrides", "write_yaml",
+    "FailureGroup", "FailureGroups", "FlowAnalysis", "FlowTypes", "Journal", "LocatedReference", "OutcomeFormat",
+    "OutputDecoder", "ResolvedInput", "RunQuery", "RunReader", "RunUpdate", "RunWatcher", "ServerConfig",
+    "SnapshotReader", "StepTypes", "add_env_variables", "add_explanation_hint", "add_hints_and_fixes", "apply_patch",
+    "async_compute", "build_initial_progress", "check_and_complete_arguments", "check_json", "check_run_id",
+    "check_source", "check_text", "collect_examples", "compute_deadline", "deadline_scope",
+    "describe_certificate_problem", "encode", "expectation_of", "explain_missing_file", "find_nearest",
+    "find_recovery_warnings", "find_run_error_hint", "find_value_changes", "format_junit_xml", "format_type",
+    "get_logger", "get_refused_hint", "get_stepflow_user_folder", "get_subflow_node", "group_failures",
+    "infer_flow_types", "infer_from_flow_text", "infer_input_from_uses", "infer_variable_type", "install_command",
+    "is_data_object", "is_loopback", "is_read_once", "list_server_aliases", "listen_to_server_logs",
+    "listen_to_warnings", "look_up_reference", "make_excerpt", "make_merge_patch", "make_outcome_dict",
+    "make_suppression_check", "make_validation_result", "parse_flow_variables", "parse_run_arguments",
+    "parse_run_query", "parse_tests", "parse_timeout", "parse_toml", "parse_url", "pause_garbage_collector",
+    "quote_word", "read_environment_settings", "read_outcomes", "remove_cases", "resolve_output_format",
+    "suggest_nearest", "suggest_nearest_file", "suggest_or_list", "sync_gather", "unify_overrides", "write_yaml",
 ]  # fmt: skip
 
 __getattr__, __dir__ = make_lazy_exports(
@@ -106,10 +106,10 @@ __getattr__, __dir__ = make_lazy_exports(
         ],
         "._cases.expected_output_updates": ["expectation_of"],
         "._cases.flow_cases": ["parse_tests"],
-        "._cases.step_mocks": ["make_flow_result"],
-        "._checks.checker": ["make_excerpt", "check_source", "make_result", "make_suppression_check"],
-        "._checks.flow_analysis": ["FlowAnalysis", "Read", "get_subflow_node"],
-        "._checks.inferred_flow": ["infer_from_text"],
+        "._cases.step_mocks": ["make_outcome_dict"],
+        "._checks.checker": ["make_excerpt", "check_source", "make_validation_result", "make_suppression_check"],
+        "._checks.flow_analysis": ["FlowAnalysis", "LocatedReference", "get_subflow_node"],
+        "._checks.inferred_flow": ["infer_from_flow_text"],
         "._checks.type_comparison": ["format_type"],
         "._checks.type_inference": [
             "look_up_reference", "infer_variable_type", "FlowTypes", "StepTypes", "infer_input_from_uses",
@@ -117,7 +117,7 @@ __getattr__, __dir__ = make_lazy_exports(
         ],
         "._codec.call_arguments": [
             "check_run_id", "check_and_complete_arguments", "add_env_variables", "parse_run_arguments",
-            "parse_declared_variables",
+            "parse_flow_variables",
         ],
         "._concurrency": ["async_compute", "sync_gather"],
         "._data.arguments": ["check_text"],

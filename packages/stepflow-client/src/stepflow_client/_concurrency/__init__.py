@@ -260,12 +260,12 @@ def sync_gather(calls: Sequence[Callable[[], Result]], max_concurrency: int) -> 
             raise
 
 
-async def async_wait_for_future(future: Future[Any], deadline: float | None) -> None:
+async def async_wait_until_future_done(future: Future[Any], deadline: float | None) -> None:
     """Wait until another call settles a future, or until a deadline (in `time.monotonic()` time)."""
     await asyncio.wait([asyncio.wrap_future(future)], timeout=get_seconds_left(deadline))
 
 
-def sync_wait_for_future(future: Future[Any], deadline: float | None) -> None:
+def sync_wait_until_future_done(future: Future[Any], deadline: float | None) -> None:
     """Wait until another call settles a future, or until a deadline (in `time.monotonic()` time)."""
     from concurrent.futures import wait
 

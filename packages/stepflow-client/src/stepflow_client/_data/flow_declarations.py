@@ -42,19 +42,19 @@ def get_defs(schema: Any, defs: Any = None) -> dict[str, Any]:
 def get_declared_defs(flow: Any, part: str) -> dict[str, Any]:
     """Return the shared schemas that a flow's `input`, `output` or `variables` schema may refer to.
 
-    Use these to find secrets. They include `schemas.definitions`, which servers drop: see `get_stored_defs`.
+    Use these to find secrets. They include `schemas.definitions`, which servers drop: see `get_server_defs`.
     """
     schemas = flow.get("schemas") if isinstance(flow, Mapping) else None
     return get_defs(get_declared_schema(flow, part), get_defs(schemas))
 
 
-def get_stored_defs(flow: Any, part: str) -> dict[str, Any]:
+def get_server_defs(flow: Any, part: str) -> dict[str, Any]:
     """Return the shared schemas that a flow's `input`, `output` or `variables` schema refers to on a server."""
     schemas = flow.get("schemas") if isinstance(flow, Mapping) else None
     return get_defs(get_declared_schema(flow, part), schemas.get("$defs") if isinstance(schemas, Mapping) else None)
 
 
-def collect_declared_variables(flow: Any) -> dict[str, dict[str, Any]]:
+def get_variable_declarations(flow: Any) -> dict[str, dict[str, Any]]:
     """Return a flow's declared variables by name, each with the fields of a `FlowVariable`."""
     properties, required = (get_declared_schema(flow, "variables", key) for key in ("properties", "required"))
     defs = get_declared_defs(flow, "variables")

@@ -115,7 +115,7 @@ def get_hidden_mark(flow: Mapping[str, Any] | None) -> str:
     return HIDDEN if has_secrets else HIDDEN_IN_URL
 
 
-def find_secrets(variables: Mapping[str, Any], declared: Mapping[str, Any] | None) -> Secrets:
+def find_variable_secrets(variables: Mapping[str, Any], declared: Mapping[str, Any] | None) -> Secrets:
     """Return the secrets among a run's variables, including the defaults of secret variables.
 
     Args:
@@ -130,7 +130,7 @@ def find_secrets(variables: Mapping[str, Any], declared: Mapping[str, Any] | Non
         schema = {**variable.value_schema, "is_secret": True} if variable.is_secret else variable.value_schema
         if name in variables:
             parts += _find_secret_parts(variables[name], schema)
-        parts += _find_secret_values_in_schema(schema)
+        parts += _find_secret_defaults_and_examples(schema)
     return Secrets(parts) if parts else NO_SECRETS
 
 
@@ -145,7 +145,7 @@ def contains_secret(
         declared: Their declarations in the flow.
         flow: The flow, or as much of it as is known.
     """
-    known = (find_secrets(variables, declared), find_secret_values_in_flow(flow))
+    known = (find_variable_secrets(variables, declared), find_secret_values_in_flow(flow))
     return any(secrets.hide_in(value) != value for secrets in known)
 
 
@@ -173,7 +173,7 @@ def find_secret_values_in_flow(flow: Mapping[str, Any]) -> Secrets:
     """
     declared = get_variable_schemas(flow)
     shared = declarations.find_referred_schemas(declared, declarations.get_declared_defs(flow, "variables"))
-    parts = [part for schema in (*declared.values(), *shared) for part in _find_secret_values_in_schema(schema)]
+    parts = [part for schema in (*declared.values(), *shared) for part in _find_secret_defaults_and_examples(schema)]
     # Expressions such as `{$variable: key, default: ...}` have defaults of their own.
     names = {name for name, value in declared.items() if declarations.is_secret(value)}
     for expression in declarations.iter_mappings(flow):
@@ -240,7 +240,7 @@ def _find_secret_parts(value: Any, schema: Any) -> Iterator[Any]:
             yield from _find_secret_parts(element, schema.get("items"))
 
 
-def _find_secret_values_in_schema(schema: Any) -> Iterator[Any]:
+def _find_secret_defaults_and_examples(schema: Any) -> Iterator[Any]:
     """Yield the values a schema itself contains for its secret parts (e.g. defaults and examples)."""
     if not isinstance(schema, Mapping):
         return
@@ -251,7 +251,7 @@ def _find_secret_values_in_schema(schema: Any) -> Iterator[Any]:
                 yield from _find_secret_parts(value, schema)
     forms = [form for key in declarations.ALTERNATIVES if isinstance(schema.get(key), list) for form in schema[key]]
     for part in (*declarations.get_fields(schema)[0].values(), *forms):
-        yield from _find_secret_values_in_schema(part)
+        yield from _find_secret_defaults_and_examples(part)
 
 
 def _iter_scalars(value: Any) -> Iterator[Any]:

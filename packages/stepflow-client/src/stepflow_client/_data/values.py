@@ -378,7 +378,7 @@ class OutputDecoder(NamedTuple):
     keeps_order: bool = True
     """Whether the server preserves the flow's key order, as older servers do."""
     as_sent: bool = False
-    """Whether to leave outputs as sent, for callers that decode just the small part they show (see `iter_entries`)."""
+    """Whether to leave outputs as sent, for callers that decode only what they show (see `iter_decoded_entries`)."""
 
     def decode_flow_output(self, value: Any) -> Any:
         """Return the flow's output with numbers and key order as the flow's author wrote them."""
@@ -400,7 +400,7 @@ class OutputDecoder(NamedTuple):
         """Restore the numbers and key order of a value from the server."""
         return restore_integers(value) if self.keeps_order else restore_key_order(value, self.like)
 
-    def iter_entries(self, value: Any, start: int, end: int) -> Iterator[tuple[str | int, Any, OutputDecoder]]:
+    def iter_decoded_entries(self, value: Any, start: int, end: int) -> Iterator[tuple[str | int, Any, OutputDecoder]]:
         """Yield the entries of an object or list from the server, each with its own decoder.
 
         Scalars are decoded; nested objects and lists are left as they are.

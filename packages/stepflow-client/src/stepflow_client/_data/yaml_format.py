@@ -122,7 +122,7 @@ class YamlReader:
         if isinstance(node, yaml.ScalarNode) or id(node) in self.sizes:
             return self.sizes.get(id(node), 1)
         total = 1
-        self.enter_node(node)
+        self.enter_acyclic_node(node)
         children = list(self.read_pairs(node).values()) if isinstance(node, yaml.MappingNode) else node.value
         self.distinct += 1 + len(children)
         for child in children:
@@ -182,7 +182,7 @@ class YamlReader:
         for mapping in node.value if isinstance(node, yaml.SequenceNode) else [node]:
             if not isinstance(mapping, yaml.MappingNode):
                 self.raise_fault(mapping, "only mappings can be merged with <<")
-            self.enter_node(mapping)
+            self.enter_acyclic_node(mapping)
             source = self.read_pairs(mapping)
             self.open.discard(id(mapping))
             self.merged += len(source)
@@ -191,7 +191,7 @@ class YamlReader:
             for key, child in source.items():
                 merged.setdefault(key, child)
 
-    def enter_node(self, node: yaml.Node) -> None:
+    def enter_acyclic_node(self, node: yaml.Node) -> None:
         if id(node) in self.open:
             self.raise_fault(node, "an alias is inside the value it refers to")
         self.open.add(id(node))

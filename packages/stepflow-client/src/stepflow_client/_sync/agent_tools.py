@@ -97,11 +97,13 @@ class SyncFlowTool:
                 tells the model what to fix.
             StepflowClientError: The same errors as `SyncStepflowClient.start_run`.
         """
-        input, options = self._prepare_run(arguments, idempotency_key, labels)
+        input, options = self._parse_input_and_options(arguments, idempotency_key, labels)
         handle: SyncRunHandle[Any] = self._client.start_run(self._spec.flow, [input], timeout=timeout, **options)
         return handle
 
-    def _prepare_run(self, arguments: Any, idempotency_key: str | None, labels: Any) -> tuple[Any, dict[str, Any]]:
+    def _parse_input_and_options(
+        self, arguments: Any, idempotency_key: str | None, labels: Any
+    ) -> tuple[Any, dict[str, Any]]:
         """Return a run's input and options."""
         both = {**(self._tools._labels or {}), **({} if labels is None else check_labels(labels))}
         options = {"variables": self._variables or None, "idempotency_key": idempotency_key, "labels": both or None}
@@ -129,7 +131,7 @@ class SyncFlowTool:
         """
         limit = self._tools._max_wait if max_wait is None else check_seconds(max_wait, "max_wait")
         try:
-            input, options = self._prepare_run(arguments, idempotency_key, labels)
+            input, options = self._parse_input_and_options(arguments, idempotency_key, labels)
             result = self._client.run(self._spec.flow, [input], timeout=limit, progress=progress, **options)
         except StepflowClientError as error:
             return self._make_error_result(error)
@@ -251,7 +253,7 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
         """
         tool = self._tools.get(check_instance(name, "name", str))
         if tool is None and self._wait_tool is not None and name == WAIT_RUN:
-            return self._wait_run(self._wait_tool, arguments, max_wait)
+            return self._call_wait_tool(self._wait_tool, arguments, max_wait)
         if tool is None:
             names = [description["name"] for description in self._describe_tools()]
             return flow_tools.make_error_result(InvalidArgumentError(flow_tools.format_unknown_tool(name, names)))
@@ -259,7 +261,7 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
             arguments, max_wait=max_wait, idempotency_key=idempotency_key, labels=labels, progress=progress
         )
 
-    def _wait_run(self, spec: FlowToolSpec, arguments: Any, max_wait: float | None) -> ToolResult:
+    def _call_wait_tool(self, spec: FlowToolSpec, arguments: Any, max_wait: float | None) -> ToolResult:
         limit = self._max_wait if max_wait is None else check_seconds(max_wait, "max_wait")
         try:
             values = sync_compute(partial(spec.parse_input, arguments))

@@ -45,7 +45,7 @@ def wait_for_flow_components(
         if isinstance(checked, str):
             # Request the flow if the client doesn't know it yet.
             flows.get_declared_variables(checked)
-            needs = flows.get_remembered_copy(checked).needs
+            needs = flows.get_known_stored_flow(checked).needs
         else:
             needs = flows.get_requirements(checked)
         if needs is not None:

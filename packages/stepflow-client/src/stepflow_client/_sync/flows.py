@@ -15,7 +15,7 @@ from .. import types
 from .._base.bounded_dict import BoundedDict
 from .._base.lazy import lazy_module
 from .._codec import call_arguments, responses
-from .._codec.call_arguments import FlowId, parse_declared_variables
+from .._codec.call_arguments import FlowId, parse_flow_variables
 from .._concurrency import sync_compute
 from .._data.arguments import check_flags
 from .._data.json_encoding import StoredFlowId
@@ -106,14 +106,14 @@ class FlowStore:
 
     def store_flow(self, flow: FlowSource) -> StoreFlowResponse:
         """Store a flow and return its ID."""
-        checked = self.check_flow(flow, "store_flow()")
+        checked = self.load_and_check_flow(flow, "store_flow()")
         copy = checked.content_with_examples
         # Flows that only differ in their examples still count as different stored flows.
         key = call_arguments.hash_flow(copy) or checked.digest
         stored = self._stored.get(key)
         if stored is None:
             flow_id = self.validate_and_store_copy(checked, copy)
-            diagnostics = _build_validation(self._accepted.get(checked.digest, [])).diagnostics
+            diagnostics = _build_validation_result(self._accepted.get(checked.digest, [])).diagnostics
             stored = types.StoreFlowResponse(flow_id=flow_id, diagnostics=diagnostics)
             self._stored.put_newest(key, stored)
             self._remember_requirements(flow_id, self.get_requirements(checked))
@@ -123,11 +123,11 @@ class FlowStore:
         """Return the requirements of a flow's runs, determining them only once."""
         requirements = self._needs.get(flow.digest)
         if requirements is None:
-            requirements = run_requirements.find_requirements(flow.content, parse_declared_variables(flow.content))
+            requirements = run_requirements.find_requirements(flow.content, parse_flow_variables(flow.content))
             self._needs.put_newest(flow.digest, requirements)
         return requirements
 
-    def get_remembered_copy(self, flow_id: str) -> StoredCopy:
+    def get_known_stored_flow(self, flow_id: str) -> StoredCopy:
         """Return whatever this client knows about a stored flow."""
         return self._known.get(flow_id) or StoredCopy(flow_id)
 
@@ -137,12 +137,12 @@ class FlowStore:
         Raises:
             InvalidArgumentError: If the input doesn't match the flow's input schema.
         """
-        needs = self.get_remembered_copy(flow).needs if isinstance(flow, str) else self.get_requirements(flow)
+        needs = self.get_known_stored_flow(flow).needs if isinstance(flow, str) else self.get_requirements(flow)
         if needs is None or needs.input_check is None:
             return value
         return sync_compute(partial(call_arguments.check_inputs_against_schema, value, needs.input_check))
 
-    def check_flow(self, flow: FlowSource, what: str) -> CheckedFlow:
+    def load_and_check_flow(self, flow: FlowSource, what: str) -> CheckedFlow:
         """Check a flow and return it in a form that can be sent.
 
         Args:
@@ -232,7 +232,7 @@ class FlowStore:
             if any(diagnostic.get("level") in _FATAL for diagnostic in diagnostics):
                 from ..types.flows import InvalidFlowError
 
-                result = _build_validation(diagnostics)
+                result = _build_validation_result(diagnostics)
                 first, *others = [item for item in result.diagnostics if item.level is types.DiagnosticLevel.FATAL]
                 more = f" (and {len(others)} more)" if others else ""
                 message = f"the server rejected the flow: {first.message} at {first.path}{more}"
@@ -250,13 +250,13 @@ class FlowStore:
     def _fetch_diagnostics(self, flow: dict[str, Any]) -> list[dict[str, Any]]:
         """Ask the server to check a flow and return its raw diagnostics."""
         server = self._connection.detect_server()
-        sent = flow if server.capabilities["exact_numbers"] else call_arguments.remove_valid_retry_counts(flow)
+        sent = flow if server.capabilities["exact_numbers"] else call_arguments.remove_valid_max_retries(flow)
         request = api.store_flow(body={"flow": sent, "dryRun": True})
         try:
-            return self._connection.call(request, partial(_read_true_diagnostics, flow=flow))
+            return self._connection.call(request, partial(_drop_false_diagnostics, flow=flow))
         except InvalidRequestError as error:
             # The server can't parse this as a flow, so return a single diagnostic in the usual form.
-            message = call_arguments.restore_written_numbers(error.message)
+            message = call_arguments.restore_integers_in_message(error.message)
             return [{"level": "fatal", "kind": "unreadableFlow", "code": 0, "formatted": message}]
 
     def forget_flow(self, flow_id: str) -> None:
@@ -294,20 +294,20 @@ class FlowStore:
 
     def get_declared_variables(self, flow_id: str) -> Mapping[str, FlowVariable]:
         """Return the variables a stored flow declares, requesting the flow only once."""
-        needs = self.get_remembered_copy(flow_id).needs
+        needs = self.get_known_stored_flow(flow_id).needs
         if needs is None:
             flow = (self.get_flow(flow_id)).flow
             request = f"GET /flows/{flow_id}"
-            declared = responses.build_from_response(lambda _: parse_declared_variables(flow), {}, request)
+            declared = responses.build_from_response(lambda _: parse_flow_variables(flow), {}, request)
             needs = run_requirements.find_requirements(flow, declared)
             self._remember_requirements(flow_id, needs)
         return needs.declared
 
-    def check(self, flow: FlowSource, *, offline: bool, type_check: bool, target: str | None) -> ValidationResult:
+    def lint(self, flow: FlowSource, *, offline: bool, type_check: bool, target: str | None) -> ValidationResult:
         """Check a flow with the offline rules from `stepflow_client.flows.check` and the server's components."""
-        from .._checks.checker import check, require_target_release
+        from .._checks.checker import check, parse_supported_target
 
-        require_target_release(target)
+        parse_supported_target(target)
         check_flags(offline=offline, type_check=type_check)
         components = None
         if not offline:
@@ -318,10 +318,10 @@ class FlowStore:
     def validate(self, flow: FlowSource) -> ValidationResult:
         """Ask the server to check a flow without storing it."""
         sent = check_json(stored_flow_form.remove_cases(self.load_or_fetch_flow(flow)), "the flow")
-        return _build_validation(self._fetch_diagnostics(sent))
+        return _build_validation_result(self._fetch_diagnostics(sent))
 
 
-def _read_true_diagnostics(response: dict[str, Any], flow: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _drop_false_diagnostics(response: dict[str, Any], flow: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return a flow's diagnostics, minus false positives (servers report mustExecute steps as unreachable)."""
     responses.read_flow_id(response)
     diagnostics = (response.get("diagnostics") or {}).get("diagnostics", [])
@@ -337,5 +337,5 @@ def _read_true_diagnostics(response: dict[str, Any], flow: Mapping[str, Any]) ->
     ]
 
 
-def _build_validation(diagnostics: list[dict[str, Any]]) -> ValidationResult:
+def _build_validation_result(diagnostics: list[dict[str, Any]]) -> ValidationResult:
     return responses.build_from_response(responses.read_diagnostics, {"diagnostics": diagnostics}, "POST /flows")

@@ -94,7 +94,7 @@ class FollowRequest(NamedTuple):
     event_types: frozenset[str] | None = None
     """The event types the caller wants, or None for all."""
 
-    def is_wanted(self, event: RunEvent) -> bool:
+    def wants_event(self, event: RunEvent) -> bool:
         """Return whether the caller wants an event."""
         return self.event_types is None or event.type in self.event_types
 
@@ -186,7 +186,7 @@ class Follower:
                     raise late
                 if not isinstance(update, IdleSignal) or timer.seconds_left() <= 0:
                     yield update
-                    if isinstance(update, IdleSignal) or request.is_wanted(update):
+                    if isinstance(update, IdleSignal) or request.wants_event(update):
                         timer.restart()
                 elif update.run is not None:
                     yield update
@@ -230,7 +230,7 @@ class Follower:
                     if update.type == "run_completed" and update.run_id == request.run_id:
                         annotate_operation(run_status=update.status.value)
                         self._recorder.record_end(update.run_id, update.status)
-                    if request.is_wanted(update):
+                    if request.wants_event(update):
                         yield update
                 elif request.timer.seconds_left() <= 0:
                     yield events.HeartbeatEvent(
@@ -411,7 +411,7 @@ class EventStreamReader:
                     is_repeated = number == self._position.number and skip > 0
                     skip = skip - 1 if is_repeated else 0
                     position = self._position if is_repeated else self._position.advance_to(number)
-                    decoder = self._connection.get_run_decoder(run_id)
+                    decoder = self._connection.get_output_decoder(run_id)
                     read = partial(events.decode_event, run_id, cursor=str(position), decoder=decoder)
                     event = responses.build_from_response(read, frame, "an event")
                     self._latest, self._state, self._is_silent = event.timestamp or self._latest, None, False
@@ -506,7 +506,7 @@ def read_event_stream(
 
     sent = connection.build_request(request, connection.timeout.for_stream(max_silence))
     sent = sent._replace(headers=sent.headers | {"accept": _EVENTS, "cache-control": "no-store"})
-    with connection.trace(request.operation.name, is_current=False) as span:
+    with connection.trace_operation(request.operation.name, is_current=False) as span:
         sent = span.add_trace_headers(sent, connection.url, request.run_id)
         try:
             with connection.dialect.stream(sent) as stream:
@@ -557,5 +557,5 @@ def _read_error_response(
         if not chunk or len(content) > _MAX_ERROR_LENGTH or has_passed(until):
             break
     content_type = stream.headers.get("content-type", "")
-    problem = responses.find_status_error(stream.status, content_type, content, str(sent))
+    problem = responses.find_response_error(stream.status, content_type, content, str(sent))
     return problem or errors.InvalidResponseError(f"{sent} did not return an event stream")

@@ -13,8 +13,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._codec import call_arguments
-from .._codec.call_arguments import RunCall, parse_declared_variables
-from .._concurrency import sync_compute, sync_wait_for_future
+from .._codec.call_arguments import RunCall, parse_flow_variables
+from .._concurrency import sync_compute, sync_wait_until_future_done
 from .._data.secrets import contains_secret
 from .._rules.timeouts import current_deadline, has_passed
 from ..errors import InvalidArgumentError, RequestTimeoutError, RunTimeoutError, StepflowClientError
@@ -81,7 +81,7 @@ class CachedRuns:
                     del self._outcomes[place]
                     if not own.done():
                         own.set_result(None)
-            sync_wait_for_future(shared, current_deadline())
+            sync_wait_until_future_done(shared, current_deadline())
             if not shared.done():
                 raise RequestTimeoutError("timed out waiting for another call for the same result")
             outcome = shared.result()
@@ -104,7 +104,7 @@ class CachedRuns:
             content: Mapping[str, Any] = {}
             declared: Mapping[str, FlowVariable] | None = None
             if not isinstance(prepared.flow, str):
-                content, declared = prepared.flow, parse_declared_variables(prepared.flow)
+                content, declared = prepared.flow, parse_flow_variables(prepared.flow)
             else:
                 with suppress(StepflowClientError):
                     declared = self._flows.get_declared_variables(prepared.flow)

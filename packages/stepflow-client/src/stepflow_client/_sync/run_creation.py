@@ -17,7 +17,7 @@ from .._codec import call_arguments, responses
 from .._codec.call_arguments import RunArguments, RunCall
 from .._concurrency import sync_compute
 from .._data.arguments import check_flag
-from .._data.secrets import find_secrets
+from .._data.secrets import find_variable_secrets
 from .._data.values import PLAIN, OutputDecoder, encode, make_output_decoder
 from .._rules import lost_creation
 from .._rules import operations_and_releases as api
@@ -226,7 +226,7 @@ class RunCreator:
         """
         flows = self._flows
         what = "private_copy=True"
-        checked = flows.check_flow(call.flow, what) if call.private_copy else flows.check_flow_or_id(call.flow)
+        checked = flows.load_and_check_flow(call.flow, what) if call.private_copy else flows.check_flow_or_id(call.flow)
         if call.check_input and (isinstance(checked, str) or "schemas" in checked.content):
             call = call._replace(input=flows.check_input(checked, call.input))
         if call.ready is not None:
@@ -237,7 +237,7 @@ class RunCreator:
         if not is_untraced():
             annotate_operation(flow_name=content.get("name"))
         if hold_seconds and current_deadline() is not None:
-            hold_seconds = _limit_hold_by_deadline(hold_seconds)
+            hold_seconds = _limit_hold_seconds_by_deadline(hold_seconds)
         limit = call.max_concurrency
         if limit is not None:
             call_arguments.check_concurrency(limit)
@@ -255,7 +255,7 @@ class RunCreator:
                 arguments = self.check_arguments(call, flows.get_requirements(checked))
                 copy = flows.store_tagged_copy(checked, is_single=call.private_copy)
                 # Storing the flow may have used up some of the time.
-                prepared = self._make_run_template(copy, arguments, _limit_hold_by_deadline(hold_seconds))
+                prepared = self._make_run_template(copy, arguments, _limit_hold_seconds_by_deadline(hold_seconds))
                 if key is not None and prepared.wait == hold_seconds:
                     server = self._connection.detect_server()
                     exact = server.capabilities["exact_numbers"] or not self.exact_integers
@@ -269,7 +269,7 @@ class RunCreator:
             recorded = None
             if self._recorder.is_on:
                 flow_id, is_own = prepared.copy.flow_id, call.private_copy
-                recorded = CreatedRun(flow_id, arguments, call.original_flow, content, has_own_flow=is_own)
+                recorded = CreatedRun(flow_id, arguments, call.flow_as_passed, content, has_own_flow=is_own)
             try:
                 return self._create_exactly_once(prepared, arguments, registry, recorded)
             except NotFoundError:
@@ -284,7 +284,7 @@ class RunCreator:
         arguments = self.check_arguments(call)
         if call.variables_from_env:
             self._flows.get_declared_variables(flow_id)
-        copy = self._flows.get_remembered_copy(flow_id)
+        copy = self._flows.get_known_stored_flow(flow_id)
         if copy.needs is not None:
             arguments = sync_compute(partial(call.check_and_complete_arguments, arguments, copy.needs))
         recorded = CreatedRun(flow_id, arguments)
@@ -326,21 +326,21 @@ class RunCreator:
 
         With `is_single`, the request is sent once, without delay, and its error is raised if there's no run.
         """
-        prepared = self._make_run_template(copy, arguments, _limit_hold_by_deadline(hold_seconds))
+        prepared = self._make_run_template(copy, arguments, _limit_hold_seconds_by_deadline(hold_seconds))
         prepared = prepared._replace(on_lost=on_lost, is_single=is_single)
         return self._create_exactly_once(prepared, arguments, self._flows.registries.of_current_process, recorded)
 
-    def find_rejected_inputs(self, inputs: list[Any]) -> dict[int, errors.InvalidRequestError]:
+    def find_server_rejected_inputs(self, inputs: list[Any]) -> dict[int, errors.InvalidRequestError]:
         """Return the errors for inputs the server rejects, by position. Empty if it also rejects null.
 
         This takes at most 2n requests for n inputs and doesn't create a run, because the requests refer to a
         nonexistent flow. Servers read the inputs first, so they only return a 404 if they accept them.
         """
         rejections: dict[int, errors.InvalidRequestError] = {}
-        parts = [] if self._find_rejection([None]) else [(0, len(inputs))]
+        parts = [] if self._find_server_rejection([None]) else [(0, len(inputs))]
         while parts:
             start, end = parts.pop()
-            error = self._find_rejection(inputs[start:end])
+            error = self._find_server_rejection(inputs[start:end])
             if error is not None and end - start == 1:
                 rejections[start] = error
             elif error is not None:
@@ -348,7 +348,7 @@ class RunCreator:
                 parts += [(start, middle), (middle, end)]
         return rejections
 
-    def _find_rejection(self, inputs: list[Any]) -> errors.InvalidRequestError | None:
+    def _find_server_rejection(self, inputs: list[Any]) -> errors.InvalidRequestError | None:
         """Return the server's error for inputs it rejects, or None if it accepts them."""
         try:
             self._connection.send(_CHECK_INPUTS(body={"flowId": _NO_FLOW, "input": inputs}), may_be_missing=True)
@@ -373,7 +373,7 @@ class RunCreator:
         if copy.needs is not None:
             decoder = copy.needs.make_run_decoder(arguments.variables)
         else:
-            decoder = make_output_decoder(None, find_secrets(arguments.variables, None))
+            decoder = make_output_decoder(None, find_variable_secrets(arguments.variables, None))
         return _RunTemplate(copy, request, hold_seconds, decoder)
 
     def _create_exactly_once(
@@ -467,7 +467,7 @@ class RunCreator:
         time.sleep(pause)
 
 
-def _limit_hold_by_deadline(hold_seconds: int | None) -> int | None:
+def _limit_hold_seconds_by_deadline(hold_seconds: int | None) -> int | None:
     """Return how many seconds the server may hold a creation request, or 0 if the deadline might pass first."""
     deadline = current_deadline()
     if hold_seconds and deadline is not None and deadline - time.monotonic() < 2 * hold_seconds:

@@ -60,7 +60,7 @@ class RunWatcher:
         self._snapshots = snapshots
         self._waiter = waiter
 
-    def follow(
+    def iter_updates(
         self,
         progress: RunProgress,
         *,
@@ -147,7 +147,7 @@ class RunWatcher:
             began: When waiting for the run began, on the `time.monotonic()` clock.
         """
         last_report = -math.inf
-        with closing(self._iterate_run_updates(run_id)) as followed:
+        with closing(self._iter_updates_until_error(run_id)) as followed:
             for update in followed:
                 if update.progress.is_over:
                     return
@@ -157,14 +157,14 @@ class RunWatcher:
                     last_report = now
                     report(update.progress.make_progress(now - began))
 
-    def _iterate_run_updates(self, run_id: str) -> Generator[RunUpdate, None, None]:
+    def _iter_updates_until_error(self, run_id: str) -> Generator[RunUpdate, None, None]:
         try:
             run = self._snapshots.read_snapshot(run_id, "flow")
             details, deadline = run.details, current_deadline()
             if details.is_finished and not is_given_up_by_server(details.status, details.items.running):
                 return
             until = math.inf if deadline is None else deadline
-            followed = self.follow(build_initial_progress(run), every=_IDLE_INTERVAL, until=until)
+            followed = self.iter_updates(build_initial_progress(run), every=_IDLE_INTERVAL, until=until)
             with closing(followed) as updates:
                 for update in updates:
                     yield update

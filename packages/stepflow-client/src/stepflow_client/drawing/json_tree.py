@@ -93,7 +93,7 @@ def _has_entries(entry: _TreeEntry) -> bool:
 def _iter_entries(entry: _TreeEntry, end: int) -> Iterator[tuple[str | int, Any, OutputDecoder | None]]:
     """Yield the entries of a value before `end`, each with its key or index and decoder."""
     if entry.decoder is not None:
-        yield from entry.decoder.iter_entries(entry.value, entry.start, end)
+        yield from entry.decoder.iter_decoded_entries(entry.value, entry.start, end)
         return
     pairs = entry.value.items() if isinstance(entry.value, dict) else enumerate(entry.value)
     for key, value in islice(pairs, entry.start, end):

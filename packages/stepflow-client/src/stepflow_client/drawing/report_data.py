@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .._base.lazy import lazy_module
 from .._base.not_given import NOT_GIVEN, NotGiven
 from .._codec import failed_items
-from .._codec.call_arguments import RunId, add_env_variables, parse_declared_variables
+from .._codec.call_arguments import RunId, add_env_variables, parse_flow_variables
 from .._data.arguments import argument_error, check_instance, check_integer, check_text
-from .._data.secrets import Secrets, find_secrets, hide_flow_secrets
+from .._data.secrets import Secrets, find_variable_secrets, hide_flow_secrets
 from .._rules.run_progress import StepTime
 from .._rules.timeouts import call_scope
 from .._runs.explanation import explain_items, iter_item_records
@@ -141,7 +141,7 @@ def gather(client: SyncStepflowClient, run_id: RunId, *, timeout: float | NotGiv
         snapshots = client._services.snapshots
         snapshot = snapshots.read_snapshot(run_id, ("items", "steps", "flow", "arguments", "counts"))
         times = client._services.follower.read_step_times_from_events(snapshot.run_id, list(snapshot.steps or ())).times
-    passed = snapshots.get_run_decoder(snapshot.run_id).secrets
+    passed = snapshots.get_output_decoder(snapshot.run_id).secrets
     return RunReport(mask_snapshot(mask_snapshot(snapshot), passed), times)
 
 
@@ -189,12 +189,12 @@ def mask_snapshot(snapshot: RunSnapshot, secrets: Secrets | None = None) -> RunS
 
 def _find_flow_and_env_secrets(flow: Mapping[str, Any]) -> Secrets:
     variables, values = read_variables_and_env_values(flow)
-    return find_secrets(values, variables)
+    return find_variable_secrets(values, variables)
 
 
 def read_variables_and_env_values(flow: Mapping[str, Any]) -> tuple[dict[str, FlowVariable], dict[str, Any]]:
     """Return a stored flow's variables, and the values of those set in the environment."""
-    variables = parse_declared_variables(flow)
+    variables = parse_flow_variables(flow)
     values: dict[str, Any] = {}
     for name, variable in variables.items():
         # Skip values that no run would accept, since they can't have been passed.

@@ -36,7 +36,7 @@ from pathlib import Path
 from typing import Any, Self, TypeAlias
 
 from .._data.arguments import file_path
-from .._data.secrets import NO_SECRETS, Secrets, find_secrets
+from .._data.secrets import NO_SECRETS, Secrets, find_variable_secrets
 from .._data.values import encode
 from .._rules.chunks import ReadAhead
 from .._stores.shared_sqlite_file import DATABASE_ERRORS, LOCK_EXCLUSIVELY, open_private_database
@@ -429,4 +429,4 @@ def collect_secrets(flows: Iterable[Mapping[str, Any]], variables: Sequence[Mapp
         passed = variables[number] if number < len(variables) else {}
         declared |= {f"{number}.{name}": declaration for name, declaration in declarations.items()}
         values |= {f"{number}.{name}": value for name, value in {**defaults, **passed}.items()}
-    return find_secrets(values, declared)
+    return find_variable_secrets(values, declared)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._base.not_given import NOT_GIVEN
 from .._base.suggestions import suggest_nearest
-from .._data.flow_declarations import get_declared_schema, get_fields, get_stored_defs, get_unset_value, is_secret
-from .._data.secrets import find_secrets
+from .._data.flow_declarations import get_declared_schema, get_fields, get_server_defs, get_unset_value, is_secret
+from .._data.secrets import find_variable_secrets
 from .._data.values import OutputDecoder, make_output_decoder
 from ..errors import InvalidArgumentError
 from .expressions import Reference, find_references, parse_unambiguous_path
@@ -51,7 +51,7 @@ class RunRequirements(NamedTuple):
         """Return a decoder for responses about runs with these variables."""
         if not variables:
             return self.decoder
-        return make_output_decoder(self.decoder.like, find_secrets(variables, self.declared))
+        return make_output_decoder(self.decoder.like, find_variable_secrets(variables, self.declared))
 
     def check_overrides(self, overrides: Mapping[str, Any] | None) -> None:
         """Reject overrides with an unknown step (which servers also reject) or an unknown key (which they ignore).
@@ -124,7 +124,7 @@ def find_requirements(flow: Mapping[str, Any], declared: Mapping[str, FlowVariab
         components=frozenset(steps.find_components()),
         input_check=make_input_validator(flow),
         variable_checks=_make_variable_checks(flow),
-        decoder=make_output_decoder(flow.get("output"), find_secrets({}, declared)),
+        decoder=make_output_decoder(flow.get("output"), find_variable_secrets({}, declared)),
     )
 
 
@@ -159,7 +159,7 @@ def check_variables(
 
 def make_input_validator(flow: Mapping[str, Any]) -> Validator | None:
     """Return the validator of a flow's inputs, or None if the flow accepts any input."""
-    return _make_schema_validator(get_declared_schema(flow, "input"), get_stored_defs(flow, "input"))
+    return _make_schema_validator(get_declared_schema(flow, "input"), get_server_defs(flow, "input"))
 
 
 def _make_schema_validator(schema: Any, shared: Any) -> Validator | None:
@@ -174,7 +174,7 @@ def _make_schema_validator(schema: Any, shared: Any) -> Validator | None:
 
 def _make_variable_checks(flow: Mapping[str, Any]) -> dict[str, Validator]:
     declared = get_declared_schema(flow, "variables")
-    shared = get_stored_defs(flow, "variables")
+    shared = get_server_defs(flow, "variables")
     checks = {name: _make_schema_validator(value, shared) for name, value in get_fields(declared)[0].items()}
     return {name: check for name, check in checks.items() if check is not None}
 
@@ -271,7 +271,7 @@ def find_unread_fields(flow: Mapping[str, Any], input: Any) -> list[Mismatch]:
     reads = (*steps.output_reads, *(read for step in steps.all for read in step.reads))
     paths = [parse_unambiguous_path(read.path) for read in reads if read.kind == "input"]
     schema = get_declared_schema(flow, "input")
-    defs = get_stored_defs(flow, "input")
+    defs = get_server_defs(flow, "input")
     return list(_iter_unread_fields(input, schema, defs, paths, find_required_input_paths(flow), ()))
 
 

@@ -12,9 +12,9 @@ from functools import partial
 from typing import Any, Literal, NamedTuple
 
 from .._base.text import short_json
-from .._cases.case_selection import iter_reachable_steps
+from .._cases.case_selection import iter_steps_reachable_by_case
 from .._cases.flow_cases import FlowCase, FlowTests, get_case_variables
-from .._cases.step_mocks import make_flow_result, parse_mock
+from .._cases.step_mocks import make_outcome_dict, parse_mock
 from .._data.arguments import check_flag, check_function, check_instance, check_instances, check_integer
 from .._rules.operations_and_releases import require_capability
 from .._runs.failure_causes import ItemRecord
@@ -126,7 +126,7 @@ def run_cases(
 
 def may_execute_unmocked_step(tests: FlowTests, case: FlowCase, replay: Recording) -> bool:
     """Return whether a case without recorded outcomes could execute an unmocked step."""
-    steps = () if replay.steps(tests.path, case.name) else iter_reachable_steps(tests, case)
+    steps = () if replay.steps(tests.path, case.name) else iter_steps_reachable_by_case(tests, case)
     return any(step.get("id") not in case.mocks for step in steps)
 
 
@@ -261,7 +261,7 @@ class _CaseRunner:
             if step.item_index >= count:
                 continue
             if self.record is not None and (step.status == "completed" or step.error is not None):
-                outcomes[step.item_index][step.step_id] = make_flow_result(step.output, step.error)
+                outcomes[step.item_index][step.step_id] = make_outcome_dict(step.output, step.error)
             times[step.item_index] += [time for time in (step.started_at, step.completed_at) if time is not None]
         durations = [(max(item) - min(item)).total_seconds() if item else seconds for item in times]
         return list(zip(outcomes, durations, strict=True))

@@ -387,7 +387,7 @@ class MockedFlowRunner:
 
         def run_inner_flow(flow: Data, inputs: Sequence[Any]) -> list[dict[str, Any]]:
             results = (self.run(flow, input, within=(*within, str(name))) for input in inputs)
-            return [step_mocks.make_flow_result(done.output, done.error) for done in results]
+            return [step_mocks.make_outcome_dict(done.output, done.error) for done in results]
 
         # Take the flow from the step's computed input, where its variable defaults are already evaluated.
         return lambda given: step_mocks.run_map_or_iterate(str(component), str(name), given, run_inner_flow)

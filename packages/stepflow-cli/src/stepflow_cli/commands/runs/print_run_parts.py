@@ -206,7 +206,7 @@ def eval_command(run_id: str, expression: str, item: int, server: ServerOptions,
 
     The value is printed as JSON. Use -o for a record that contains it.
     """
-    from stepflow_client._base.text import describe_missing_item
+    from stepflow_client._base.text import describe_missing_run_item
     from stepflow_client._rules.operations_and_releases import require_capability
     from stepflow_client._runs.explanation import iter_item_records
     from stepflow_client.flows.expressions import find_references
@@ -222,7 +222,7 @@ def eval_command(run_id: str, expression: str, item: int, server: ServerOptions,
         run = target.client.snapshot(run_id, include=("items", "steps", "flow", "arguments"), item_index=item)
         items = run.items or ()
         if item >= len(items):
-            raise usage(describe_missing_item(run_id, item, len(items)))
+            raise usage(describe_missing_run_item(run_id, item, len(items)))
         ((_, record),) = iter_item_records(run, [items[item]], is_masked=True)
         for reference in find_references(parsed):
             if reference.step is not None and reference.step not in record.definitions:

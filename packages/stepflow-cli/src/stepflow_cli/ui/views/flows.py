@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from stepflow_client import StepflowClientError, StoredFlow
 from stepflow_client._command import check_source, write_yaml
-from stepflow_client._data.flow_declarations import collect_declared_variables, get_declared_schema, get_defs
+from stepflow_client._data.flow_declarations import get_declared_schema, get_defs, get_variable_declarations
 from stepflow_client.drawing.report_data import mask_arguments
 from stepflow_client.flows.reading import parse_yaml
 from stepflow_client.flows.run_requirements import check_inputs
@@ -109,7 +109,7 @@ def build_flow_fields(stored: StoredFlow) -> tuple[list[Field], list[Field]]:
     """Return the fields for a flow's input and variables. Either list is empty if a form can't represent it."""
     definitions = get_defs(stored.flow.get("schemas"))
     input, variables = (get_declared_schema(stored.flow, part) for part in ("input", "variables"))
-    secret = [name for name, each in collect_declared_variables(stored.flow).items() if each["is_secret"]]
+    secret = [name for name, each in get_variable_declarations(stored.flow).items() if each["is_secret"]]
     variable_fields = build_schema_fields(variables, definitions, prefix="variable", secret=secret)
     return build_schema_fields(input, definitions), variable_fields
 

@@ -122,7 +122,7 @@ def search_value(
         below: list[tuple[Path, Any, OutputDecoder]] = []
         for place, outer, outer_decoder in waiting:
             count += len(outer)
-            for key, entry, inner in outer_decoder.iter_entries(outer, 0, len(outer)):
+            for key, entry, inner in outer_decoder.iter_decoded_entries(outer, 0, len(outer)):
                 has_entries = isinstance(entry, (dict, list))
                 is_match = isinstance(key, str) and text in key.casefold()
                 if is_match or (not has_entries and text in _format_scalar_for_search(entry)):
@@ -169,7 +169,7 @@ def _iter_json_parts(value: Any, decoder: OutputDecoder, depth: int, text: Calla
     is_object = isinstance(value, dict)
     yield b"{" if is_object else b"["
     before = b"\n"
-    for key, entry, inner in decoder.iter_entries(value, 0, len(value)):
+    for key, entry, inner in decoder.iter_decoded_entries(value, 0, len(value)):
         start = before + text(key) + b": " if is_object else before
         if depth > 1:
             yield start

@@ -205,7 +205,7 @@ _ALWAYS_READ = frozenset({api.health_check.name, api.list_components.name})
 _UNAUTHORIZED = frozenset({401, 403, 407})
 
 
-class Dialect(Middleware):
+class DialectTranslator(Middleware):
     """Detects the server's release once, from its health response, and translates for older servers.
 
     Args:
