@@ -269,11 +269,11 @@ def _save_recordings(path: str, done: Iterable[FileResults]) -> None:
 
 def _update_expected_outputs(done: Iterable[FileResults]) -> set[tuple[str, str]]:
     """Returns the file and name of each updated case."""
-    from ..flow_tests.run_test_files import update_expected_outputs
+    from ..flow_tests.run_test_files import write_actual_outputs
 
     updated: set[tuple[str, str]] = set()
     for file in done:
-        names = update_expected_outputs(file)
+        names = write_actual_outputs(file)
         updated |= {(file.file.name, name) for name in names}
         # Point these out, or failures caused by a server outage could be accepted unnoticed.
         failing = {

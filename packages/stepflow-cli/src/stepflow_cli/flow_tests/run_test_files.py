@@ -215,7 +215,7 @@ def _run_one_file(
     )
 
 
-def update_expected_outputs(done: FileResults) -> list[str]:
+def write_actual_outputs(done: FileResults) -> list[str]:
     """Write the actual outputs of failed and unchecked cases to the file, and return the names of those cases.
 
     Raises:

@@ -80,7 +80,7 @@ class NodeContext:
         return self.path[:2] == ("test", "cases") and self.path[3:4] == ("output",) and len(self.path) > 4
 
     @property
-    def _test_data_path(self) -> Path:
+    def _path_in_case_or_example(self) -> Path:
         """Relative to the test case or example. Empty elsewhere."""
         if self.path[:2] == ("test", "cases"):
             return self.path[3:]
@@ -89,7 +89,7 @@ class NodeContext:
     @property
     def test_data_type(self) -> Type:
         """The type at this place in a test case's input, mocked result or expected result. Unknown anywhere else."""
-        path = self._test_data_path
+        path = self._path_in_case_or_example
         if self.types is None:
             return UNKNOWN
         if path[:1] == ("input",):
@@ -113,8 +113,8 @@ class NodeContext:
             field = _get_path_without_expressions(self.step.at("input"), self.path[3:])
             if declared is not None and field is not None:
                 schemas += find_schemas_at_path(declared[0], field, {}, get_defs(declared[0]))
-        if self._test_data_path[:1] == ("input",) and self.types is not None:
-            model, input_path = self.types.model, self._test_data_path[1:]
+        if self._path_in_case_or_example[:1] == ("input",) and self.types is not None:
+            model, input_path = self.types.model, self._path_in_case_or_example[1:]
             if (schema := model.find_schema("input")) is not None:
                 schemas += find_schemas_at_path(schema.value, input_path, {}, get_defs(schema.value, model.defs))
         return schemas

@@ -29,12 +29,12 @@ class ItemUrls:
     @property
     def page(self) -> str:
         """The item's page. If the item failed, it opens at the step that caused it."""
-        return self._build_url(f"/items/{self.index}" if self.is_batch else "")
+        return self._build_view_url(f"/items/{self.index}" if self.is_batch else "")
 
     @property
     def item_panel(self) -> str:
         """The item's page with the item itself in the panel, even if one of its steps failed."""
-        return self._build_url(f"/items/{self.index}" if self.is_batch else "", panel="run")
+        return self._build_view_url(f"/items/{self.index}" if self.is_batch else "", panel="run")
 
     def build_changed_view_url(self, step_id: str | None, **changes: Any) -> str:
         """Return a step's URL, or the item's if `step_id` is None, after changing `shows_all`, `sort` or `span`."""
@@ -43,12 +43,12 @@ class ItemUrls:
 
     def step(self, step_id: str) -> str:
         """Return the URL of the item's page with a step in the panel."""
-        return self._build_url(f"/steps/{quote(step_id, safe='')}", item=self._item_parameter)
+        return self._build_view_url(f"/steps/{quote(step_id, safe='')}", item=self._item_parameter)
 
     def value(self, step_id: str | None, part: str, path: Path = (), start: int = 0, **more: str) -> str:
         """Return the URL of part of a step's or the item's `output` or `input`, starting at entry `start`."""
         place = format_path(path) if path else ""
-        return self._build_url(
+        return self._build_view_url(
             "/value", item=self._item_parameter, step=step_id, of=part, path=place, **{"from": start or ""}, **more
         )
 
@@ -62,7 +62,7 @@ class ItemUrls:
         """Return the URL for part of an output or input as JSON."""
         place = format_path(path) if path else ""
         of = part if part != "output" else ""
-        return self._build_url(
+        return self._build_view_url(
             "/output.json", item=self._item_parameter, step=step_id, of=of, path=place, download="1" if download else ""
         )
 
@@ -83,7 +83,7 @@ class ItemUrls:
     def _item_parameter(self) -> str:
         return str(self.index) if self.is_batch else ""
 
-    def _build_url(self, page: str, /, **values: str | int | None) -> str:
+    def _build_view_url(self, page: str, /, **values: str | int | None) -> str:
         view = {"show": "all" if self.shows_all else "", "sort": self.sort, "span": self.span}
         shown = view if page not in ("/output.json", "/value") else {}
         return f"/runs/{self.run_id}{page}{build_query_string(**values, **shown)}"

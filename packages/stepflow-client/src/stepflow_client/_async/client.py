@@ -1402,7 +1402,7 @@ class StepflowClient(SuggestsNames, Picklable):
             InvalidArgumentError: If an argument is invalid. (Servers ignore filters they can't read and list all runs.)
         """
         with call_scope(timeout):
-            runs = await self._services.lister.list_runs(
+            runs = await self._services.run_lister.list_runs(
                 status,
                 limit,
                 offset,
@@ -1432,7 +1432,7 @@ class StepflowClient(SuggestsNames, Picklable):
                 for each request in seconds, or None for no limit. Default: the client's timeout.
         """
         reject_unknown_arguments(filters, ("status", "page_size", *call_options.RunFilters.__annotations__))
-        return streams.RunPager(self._services.lister.iter_runs(status, page_size=page_size, **filters))
+        return streams.RunPager(self._services.run_lister.iter_runs(status, page_size=page_size, **filters))
 
     # Waiting
 

@@ -46,7 +46,7 @@ async def wait_for_flow_components(
             await flows.get_declared_variables(checked)
             needs = flows.get_known_stored_flow(checked).needs
         else:
-            needs = flows.get_requirements(checked)
+            needs = flows.compute_requirements(checked)
         if needs is not None:
             needed = needs.components
     unseen = needed - flows.seen_components

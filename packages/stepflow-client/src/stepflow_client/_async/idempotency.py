@@ -99,7 +99,7 @@ class KeyedRuns:
         self._flows = context.flows
         self.creator = creator
         self._runs = context.runs
-        self._lister = context.lister
+        self._lister = context.run_lister
         self._blobs = context.blobs
         self._recorder = context.recorder
         self._scope = context.key_scope
@@ -144,7 +144,7 @@ class KeyedRuns:
         if call.check_input:
             call = call._replace(input=await self._flows.check_input(checked, call.input))
         arguments = await self.creator.check_arguments(call)
-        overrides, needs = arguments.overrides, self._flows.get_requirements(checked)
+        overrides, needs = arguments.overrides, self._flows.compute_requirements(checked)
         if origin is None:
             # Reject arguments that don't fit the flow.
             await async_compute(partial(call.check_and_complete_arguments, arguments, needs))
@@ -310,7 +310,7 @@ class KeyedRuns:
     async def _read_mark_name(self, keyed: _KeyedCall, mark: key_lock.Mark) -> str | None:
         """Return the name stored with a mark, or None if the mark doesn't exist."""
         marker = markers.make_marker_content(keyed.flow_id_or_scoped_key, *mark)
-        name, self._last_date = await self._blobs.find_blob_name(markers.compute_blob_id(marker))
+        name, self._last_date = await self._blobs.find_blob_name_and_date(markers.compute_blob_id(marker))
         return name
 
     async def _store_mark(self, keyed: _KeyedCall, mark: key_lock.Mark, name: str) -> None:

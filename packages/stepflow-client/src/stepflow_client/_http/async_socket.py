@@ -129,7 +129,7 @@ class AsyncSocket(asyncio.Protocol):
             raise ConnectionBroken("the connection is closed")
         self._transport.write(data)
 
-    async def drain(self, timeout: float) -> None:
+    async def wait_until_writable(self, timeout: float) -> None:
         """Wait until the system accepts bytes again."""
         if self._writable is None:
             return

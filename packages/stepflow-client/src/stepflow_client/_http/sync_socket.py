@@ -126,7 +126,7 @@ class SyncSocket:
     is_full = False
     """Always False, because `send` doesn't return until the system has accepted all bytes."""
 
-    def drain(self, timeout: float) -> None:
+    def wait_until_writable(self, timeout: float) -> None:
         """Do nothing."""
 
     def send(self, data: bytes, timeout: float) -> None:

@@ -338,7 +338,7 @@ class SharedDatabase(FailureReporter):
                     read.done.set_exception(error)
             reason = f"{self._failure}; changes are kept in memory until it is reachable"
         if is_new and job.run_id is not None:
-            self._emit_warning(job.name, reason)
+            self._report_or_log(job.name, reason)
 
     def _report_unrecorded_runs(self) -> None:
         lost, self._lost = list(dict.fromkeys(self._lost)), []
@@ -348,7 +348,7 @@ class SharedDatabase(FailureReporter):
             names = ", ".join(lost[:_MAX_NAMED])
             names += f" and {len(lost) - _MAX_NAMED} others" if lost[_MAX_NAMED:] else ""
             reason = f"{self._failure or 'it was closed'}: {names}"
-            self._emit_warning(f"record {len(lost)} run{'s'[: len(lost) - 1]}", reason)
+            self._report_or_log(f"record {len(lost)} run{'s'[: len(lost) - 1]}", reason)
 
     def _disconnect(self) -> None:
         if self._connection is not None:

@@ -54,9 +54,9 @@ class FailureReporter:
         """Report that an action failed, unless a failure was already reported."""
         if not self._has_warned:
             self._has_warned = True
-            self._emit_warning(action, reason)
+            self._report_or_log(action, reason)
 
-    def _emit_warning(self, action: str, reason: object) -> None:
+    def _report_or_log(self, action: str, reason: object) -> None:
         """Pass a message to `on_failure`, or log it."""
         if self._on_failure is None:
             logger.warning("the %s cannot %s in %s: %s", self._name, action, self._logged_location, reason)

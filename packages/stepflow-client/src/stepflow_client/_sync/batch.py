@@ -224,7 +224,7 @@ class Batch:
         self._read_ahead.max_bytes = MAX_BYTES if can["events"] else MAX_BYTES_OLD
         from_env, check = options["variables_from_env"], options["check_input"]
         call = RunCall(flow, [], options["overrides"], options["variables"], from_env, check_input=check)
-        self._needs = self._flows.get_requirements(self._checked)
+        self._needs = self._flows.compute_requirements(self._checked)
         self._arguments = self._creator.check_arguments(call, self._needs)
         with self._recorder.label_runs(options["labels"]):
             self._record = BatchRecorder(self._recorder, self._content, self._arguments, flow)

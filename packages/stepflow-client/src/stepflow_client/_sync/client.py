@@ -1401,7 +1401,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             InvalidArgumentError: If an argument is invalid. (Servers ignore filters they can't read and list all runs.)
         """
         with call_scope(timeout):
-            runs = self._services.lister.list_runs(
+            runs = self._services.run_lister.list_runs(
                 status,
                 limit,
                 offset,
@@ -1431,7 +1431,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
                 for each request in seconds, or None for no limit. Default: the client's timeout.
         """
         reject_unknown_arguments(filters, ("status", "page_size", *call_options.RunFilters.__annotations__))
-        return streams.SyncRunPager(self._services.lister.iter_runs(status, page_size=page_size, **filters))
+        return streams.SyncRunPager(self._services.run_lister.iter_runs(status, page_size=page_size, **filters))
 
     # Waiting
 

@@ -49,7 +49,7 @@ class ClientContext:
         return FlowStore(self.connection)
 
     @cached_property
-    def lister(self) -> RunLister:
+    def run_lister(self) -> RunLister:
         """Lists runs."""
         from .run_listing import RunLister
 

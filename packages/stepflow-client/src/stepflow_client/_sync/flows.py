@@ -116,10 +116,10 @@ class FlowStore:
             diagnostics = _build_validation_result(self._accepted.get(checked.digest, [])).diagnostics
             stored = types.StoreFlowResponse(flow_id=flow_id, diagnostics=diagnostics)
             self._stored.put_newest(key, stored)
-            self._remember_requirements(flow_id, self.get_requirements(checked))
+            self._remember_requirements(flow_id, self.compute_requirements(checked))
         return stored
 
-    def get_requirements(self, flow: CheckedFlow) -> RunRequirements:
+    def compute_requirements(self, flow: CheckedFlow) -> RunRequirements:
         """Return the requirements of a flow's runs, determining them only once."""
         requirements = self._needs.get(flow.digest)
         if requirements is None:
@@ -137,7 +137,7 @@ class FlowStore:
         Raises:
             InvalidArgumentError: If the input doesn't match the flow's input schema.
         """
-        needs = self.get_known_stored_flow(flow).needs if isinstance(flow, str) else self.get_requirements(flow)
+        needs = self.get_known_stored_flow(flow).needs if isinstance(flow, str) else self.compute_requirements(flow)
         if needs is None or needs.input_check is None:
             return value
         return sync_compute(partial(call_arguments.check_inputs_against_schema, value, needs.input_check))
@@ -193,7 +193,7 @@ class FlowStore:
             flow: The flow.
             is_single: Whether the copy is for a single call. Otherwise all of the client's calls share it.
         """
-        digest, needs = flow.digest, self.get_requirements(flow)
+        digest, needs = flow.digest, self.compute_requirements(flow)
         if is_single:
             copy = stored_flow_form.add_tag_to_flow(flow.content_with_examples, os.urandom(16).hex())
             return self.store_private_copy(flow, copy)
@@ -219,7 +219,7 @@ class FlowStore:
         """Store a copy of a flow that only a single call runs, and return the copy."""
         flow_id = self.validate_and_store_copy(flow, copy)
         self.registries.of_current_process.record_private_flow(flow_id)
-        return self._remember_requirements(flow_id, self.get_requirements(flow))._replace(flow=copy)
+        return self._remember_requirements(flow_id, self.compute_requirements(flow))._replace(flow=copy)
 
     def validate_and_store_copy(self, flow: CheckedFlow, copy: dict[str, Any]) -> str:
         """Store a copy of a flow once the server has accepted the flow, and return the copy's ID.

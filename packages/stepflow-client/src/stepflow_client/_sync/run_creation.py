@@ -252,7 +252,7 @@ class RunCreator:
             prepared = None if key is None else self._templates.get(key)
             server = self._connection.dialect.server
             if prepared is None or prepared.server is not server or prepared.copy.flow_id != shared:
-                arguments = self.check_arguments(call, flows.get_requirements(checked))
+                arguments = self.check_arguments(call, flows.compute_requirements(checked))
                 copy = flows.store_tagged_copy(checked, is_single=call.private_copy)
                 # Storing the flow may have used up some of the time.
                 prepared = self._make_run_template(copy, arguments, _limit_hold_seconds_by_deadline(hold_seconds))

@@ -192,9 +192,9 @@ def _make_flow_schemas(parts: FlowSignature) -> dict[str, Any]:
     schemas: dict[tuple[str, str], Any] = {}
     if declared:
         # Avoid importing pydantic for flows without types.
-        from ._schemas import make_schemas
+        from ._schemas import make_type_schemas
 
-        shared, schemas = make_schemas(declared)
+        shared, schemas = make_type_schemas(declared)
     properties = {part: schemas[part, ""] for part in ("input", "output") if (part, "") in schemas}
     if parts.variables:
         variables = {}

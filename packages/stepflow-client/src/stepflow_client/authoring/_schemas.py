@@ -26,7 +26,7 @@ class _Untitled(GenerateJsonSchema):
         return False
 
 
-def make_schemas(kinds: Mapping[Key, Any]) -> tuple[dict[str, Any], dict[Key, Any]]:
+def make_type_schemas(kinds: Mapping[Key, Any]) -> tuple[dict[str, Any], dict[Key, Any]]:
     """Return the definitions that several types share, followed by each type's schema.
 
     Raises:
@@ -39,7 +39,7 @@ def make_schemas(kinds: Mapping[Key, Any]) -> tuple[dict[str, Any], dict[Key, An
 def make_schema(kind: Any) -> dict[str, Any]:
     """Return a type's schema including any definitions it refers to, or an empty schema if there is none."""
     try:
-        shared, schemas = make_schemas({("", ""): kind})
+        shared, schemas = make_type_schemas({("", ""): kind})
     except AuthoringError:
         return {}
     schema = {**schemas["", ""], **({"$defs": shared} if shared else {})}

@@ -91,7 +91,7 @@ class VariantColumns:
         return sum(self.statuses.values())
 
 
-def choose_block_sizes(cases: Sequence[int], variants: Iterable[VariantColumns]) -> list[int]:
+def choose_resampling_block_sizes(cases: Sequence[int], variants: Iterable[VariantColumns]) -> list[int]:
     """Return the sizes of about 10 blocks of consecutive cases such that no run spans two blocks."""
     starts, end = [], -1
     for first, last in sorted(span for variant in variants for span in variant.runs.values()):

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from .._base.lazy import lazy_module
 from .._base.text import quantile, short_json
 from ..types.model_base import Record
-from .columns import Column, Columns, VariantColumns, choose_block_sizes
+from .columns import Column, Columns, VariantColumns, choose_resampling_block_sizes
 from .records import EvaluationItem
 from .scores import MISSING, find_part, parse_output_path
 from .statistics import CHANGE, MIN_BLOCKS, SHARE, Change, Interval, apply_holm, compare_pairs, mean, resample_mean
@@ -272,7 +272,7 @@ def compute_score_mean(score: str, variant: str, columns: Columns, rules: Compar
     if not values:
         return None
     if matches_score_name(score, rules.timed):
-        resampled = resample_mean(values, blocks=choose_block_sizes(list(column.cases), [variant_columns]))
+        resampled = resample_mean(values, blocks=choose_resampling_block_sizes(list(column.cases), [variant_columns]))
     else:
         resampled = resample_mean(values, () if columns.kinds[score] == "number" else SHARE)
     interval = None if resampled is None else resampled.interval()
@@ -298,7 +298,7 @@ def _compare_columns(
     if not cases:
         return None
     old, new = ([column.get_case_mean(case) or 0.0 for case in cases] for column in (before, after))
-    return compare_pairs(old, new, pseudo_values, choose_block_sizes(cases, timed) if timed else None)
+    return compare_pairs(old, new, pseudo_values, choose_resampling_block_sizes(cases, timed) if timed else None)
 
 
 def compare_variants(columns: Columns, before: str, after: str, rules: ComparisonRules) -> ComparisonWithChanges:

@@ -88,7 +88,7 @@ class Pool(Transport):
                     connection.send(head, seconds)
                     connection.send(request.content, seconds)
                 if connection.is_full:
-                    connection.drain(seconds)
+                    connection.wait_until_writable(seconds)
                 connection.read_whole_response(request, request.timeout.read)
                 done = reader.keep_alive and not reader.extra
             except message_codec.ConnectionBroken as error:
