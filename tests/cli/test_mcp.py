@@ -1,4 +1,4 @@
-"""`stepflow mcp`: what it prints for hosts, and what it says if it cannot serve."""
+"""`stepflow mcp config` prints entries for hosts, and `stepflow mcp serve` explains why it cannot serve."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OTHERS = sorted(HOSTS.keys() - {"codex"})
 
 
 @pytest.mark.parametrize("client", ["codex", *(pytest.param(each, marks=pytest.mark.exhaustive) for each in OTHERS)])
-def test_an_entry_starts_the_command(client: str, stepflow: Stepflow) -> None:
+def test_entry_starts_the_command(client: str, stepflow: Stepflow) -> None:
     options = ["--tools", "runs,diagnose", "--url", "http://localhost:7837", "--var", "key=a b"]
     done = stepflow("mcp", "config", "hello.yaml", "--client", client, "--name", "orders", *options)
     assert done.code == 0, done
@@ -31,7 +31,7 @@ def test_an_entry_starts_the_command(client: str, stepflow: Stepflow) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("arguments", "message"),
     [
         ("missing.yaml", "missing.yaml does not exist"),
         ("hello.yaml --tools rnus", "unknown tools rnus"),
@@ -42,15 +42,15 @@ def test_an_entry_starts_the_command(client: str, stepflow: Stepflow) -> None:
         ("hello.yaml --variables -", "would read the agent's messages"),
     ],
 )
-def test_it_says_why_it_does_not_serve(words: str, said: str, stepflow: Stepflow) -> None:
+def test_invalid_arguments_of_serve(arguments: str, message: str, stepflow: Stepflow) -> None:
     (stepflow.folder / "empty").mkdir()
-    done = stepflow("mcp", "serve", *words.split())
+    done = stepflow("mcp", "serve", *arguments.split())
     assert (done.code, done.stdout) == (2, "")
-    assert said in done.stderr
+    assert message in done.stderr
 
 
 @pytest.mark.exhaustive
-def test_a_broken_flow_of_a_folder_is_left_out(stepflow: Stepflow) -> None:
+def test_invalid_flows_in_a_folder_are_skipped(stepflow: Stepflow) -> None:
     folder = stepflow.folder / "some"
     folder.mkdir()
     (folder / "good.yaml").write_text("steps: []\noutput: 1\n")
@@ -61,7 +61,7 @@ def test_a_broken_flow_of_a_folder_is_left_out(stepflow: Stepflow) -> None:
     assert "is not served" in done.stderr
 
 
-def test_without_the_extra_it_says_what_to_install(stepflow: Stepflow) -> None:
+def test_missing_extra_is_named(stepflow: Stepflow) -> None:
     program = (
         "import sys; sys.modules['mcp'] = None; from stepflow_cli.main import run_command_line_and_exit\n"
         "run_command_line_and_exit(['mcp', 'serve', 'a'])"
@@ -72,7 +72,7 @@ def test_without_the_extra_it_says_what_to_install(stepflow: Stepflow) -> None:
 
 
 @pytest.mark.exhaustive
-def test_no_other_command_imports_the_protocol() -> None:
+def test_other_commands_do_not_import_mcp() -> None:
     program = (
         "import sys, stepflow_cli.main as m\n"
         "for name in m.cli.summaries: m.cli.get_command(None, name)\n"
@@ -82,12 +82,12 @@ def test_no_other_command_imports_the_protocol() -> None:
     assert done.stdout == "[]\n"
 
 
-def test_an_entry_keeps_the_server_of_the_environment(stepflow: Stepflow) -> None:
-    def options(*given: str, **environment: str) -> list[str]:
-        done = stepflow("mcp", "config", "hello.yaml", "--client", "cursor", *given, **environment)
+def test_entry_keeps_the_server_from_the_environment(stepflow: Stepflow) -> None:
+    def options(*arguments: str, **environment: str) -> list[str]:
+        done = stepflow("mcp", "config", "hello.yaml", "--client", "cursor", *arguments, **environment)
         assert done.code == 0, done
-        words: list[str] = json.loads(done.stdout)["mcpServers"]["stepflow"]["args"][3:]
-        return words
+        entry_options: list[str] = json.loads(done.stdout)["mcpServers"]["stepflow"]["args"][3:]
+        return entry_options
 
     path = stepflow.home / ".config" / "stepflow" / "config.toml"
     path.parent.mkdir(parents=True)
@@ -101,41 +101,41 @@ def test_an_entry_keeps_the_server_of_the_environment(stepflow: Stepflow) -> Non
     assert (secret.code, secret.stdout, "hidden" in secret.stderr) == (2, "", False)
 
 
-def test_an_entry_of_a_missing_extra(stepflow: Stepflow) -> None:
+def test_no_entry_without_the_extra(stepflow: Stepflow) -> None:
     stepflow.at_start("import sys\nsys.modules['mcp'] = None\n")
     done = stepflow("mcp", "config", "hello.yaml", "--client", "cursor")
     assert (done.code, done.stdout, "needs the extra stepflow-cli[mcp]" in done.stderr) == (2, "", True)
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("arguments", "message"),
     [
         ("missing.yaml", "missing.yaml does not exist"),
         ("hello.yaml --read-only other", "--read-only names other, which is not served"),
         ("hello.yaml --profile nope", "nope"),
     ],
 )
-def test_an_entry_that_cannot_work_is_not_printed(words: str, said: str, stepflow: Stepflow) -> None:
-    done = stepflow("mcp", "config", *words.split(), "--client", "cursor")
-    assert (done.code, done.stdout, said in done.stderr) == (2, "", True), done
+def test_no_entry_that_cannot_work(arguments: str, message: str, stepflow: Stepflow) -> None:
+    done = stepflow("mcp", "config", *arguments.split(), "--client", "cursor")
+    assert (done.code, done.stdout, message in done.stderr) == (2, "", True), done
 
 
-def test_an_entry_names_all_that_only_this_place_has(stepflow: Stepflow) -> None:
+def test_entry_has_absolute_paths_and_local_settings(stepflow: Stepflow) -> None:
     (stepflow.folder / "stepflow-config.yml").write_text("plugins: {}\n")
     (stepflow.folder / "values.yaml").write_text("{}\n")
     (stepflow.folder / "mine.toml").write_text('[profiles.prod]\nurl = "http://prod"\n')
 
-    def server(*given: str, **environment: str) -> dict[str, Any]:
-        done = stepflow("mcp", "config", "hello.yaml", "--client", "cursor", *given, **environment)
+    def server(*arguments: str, **environment: str) -> dict[str, Any]:
+        done = stepflow("mcp", "config", "hello.yaml", "--client", "cursor", *arguments, **environment)
         assert done.code == 0, done
-        found: dict[str, Any] = json.loads(done.stdout)["mcpServers"]["stepflow"]
-        return found
+        entry: dict[str, Any] = json.loads(done.stdout)["mcpServers"]["stepflow"]
+        return entry
 
     folder = stepflow.folder
     assert server("--local")["args"][3:] == ["--local", "--config", str(folder / "stepflow-config.yml")]
     assert server("--variables=values.yaml")["args"][3:] == [f"--variables={folder / 'values.yaml'}"]
-    named = server("--profile", "prod", STEPFLOW_CONFIG_FILE="mine.toml")
-    assert named["env"] == {"STEPFLOW_CONFIG_FILE": str(folder / "mine.toml")}
+    with_profile = server("--profile", "prod", STEPFLOW_CONFIG_FILE="mine.toml")
+    assert with_profile["env"] == {"STEPFLOW_CONFIG_FILE": str(folder / "mine.toml")}
     token = stepflow("mcp", "config", "hello.yaml", "--client", "cursor", STEPFLOW_TOKEN="hidden")
     assert "set STEPFLOW_TOKEN in the host too" in token.stderr
     assert "hidden" not in token.stdout + token.stderr

@@ -1,4 +1,4 @@
-"""`stepflow new`: each template is valid, and its tests pass."""
+"""Every template of `stepflow new` is valid, and its tests pass."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ _WORKER_FILES = ["hello.yaml", "stepflow-components.json", "stepflow-config.yml"
 
 @pytest.fixture
 def empty(stepflow: Stepflow) -> Stepflow:
-    """The command in an empty folder."""
+    """The command, in an empty folder."""
     stepflow.folder = stepflow.home / "empty"
     stepflow.folder.mkdir()
     return stepflow
 
 
 @pytest.mark.parametrize(("template", "files"), [("plain", ["hello.yaml"]), ("map", ["hello.yaml"])])
-def test_a_flow_without_a_finding(template: str, files: list[str], empty: Stepflow) -> None:
+def test_templates_have_no_diagnostics(template: str, files: list[str], empty: Stepflow) -> None:
     done = empty("new", "hello", "--template", template)
     assert (done.code, done.stdout.split()) == (0, files)
     assert done.stderr == "stepflow: next: stepflow test hello.yaml\n"
     check = ("validate", "hello.yaml", "--type-check", "--strict", "-o", "json")
-    for words in ((*check, "--offline"), check):
-        found = empty(*words)
-        assert (found.code, json.loads(found.stdout)) == (0, [])
+    for arguments in ((*check, "--offline"), check):
+        checked = empty(*arguments)
+        assert (checked.code, json.loads(checked.stdout)) == (0, [])
     tested = empty("test", "hello.yaml")
     assert (tested.code, "failed" in tested.stdout + tested.stderr) == (0, False), tested
 
 
-def test_a_worker_with_its_project(empty: Stepflow) -> None:
+def test_worker_template_with_its_project(empty: Stepflow) -> None:
     done = empty("new", "hello", "--template", "worker")
     assert (done.code, sorted(done.stdout.split())) == (0, _WORKER_FILES)
-    found = empty("validate", "--offline", "--type-check", "--strict", "-o", "json")
-    assert (found.code, json.loads(found.stdout)) == (0, []), found
-    # Its program is started as 'python'.
+    checked = empty("validate", "--offline", "--type-check", "--strict", "-o", "json")
+    assert (checked.code, json.loads(checked.stdout)) == (0, []), checked
+    # The configuration starts the worker as 'python'.
     path = f"{workers.python(releases.NEWEST).parent}{os.pathsep}{empty.environment['PATH']}"
     binary = str(releases.binary(releases.NEWEST))
     tested = empty("test", PATH=path, STEPFLOW_SERVER_BINARY=binary)
@@ -56,7 +56,7 @@ def test_a_worker_with_its_project(empty: Stepflow) -> None:
     assert empty("components", "lock", PATH=path, STEPFLOW_SERVER_BINARY=binary).code == 0
     wrong = empty("validate", "--offline", "--type-check")
     assert (wrong.code, "hello.yaml:" in wrong.stdout, "integer" in wrong.stdout) == (3, True, True), wrong
-    # The same in a hook, which checks without types and without a server.
+    # The pre-commit hook, which uses neither types nor a server, finds an error, too.
     (empty.folder / "hello.yaml").write_text(
         "steps:\n- {id: greet, component: /python/greet, input: {name: Ada}}\noutput: {$step: greet}\n"
     )
@@ -66,7 +66,7 @@ def test_a_worker_with_its_project(empty: Stepflow) -> None:
     assert (hook.code, "hello.yaml:2:" in hook.stdout, "[component-input]" in hook.stdout) == (3, True, True), hook
 
 
-def test_names(empty: Stepflow) -> None:
+def test_file_names(empty: Stepflow) -> None:
     done = empty("new", 'flows/the "first" one.yml', "--template", "worker")
     assert done.code == 0, done
     assert empty("validate", "--offline", "flows").code == 0
@@ -75,7 +75,7 @@ def test_names(empty: Stepflow) -> None:
     assert (refused.code, "hint: use hello.yaml" in refused.stderr) == (2, True)
 
 
-def test_nothing_is_overwritten(empty: Stepflow) -> None:
+def test_existing_files_are_not_overwritten(empty: Stepflow) -> None:
     (empty.folder / "stepflow.toml").write_text("# mine\n")
     done = empty("new", "hello", "--template", "worker")
     assert (done.code, "stepflow: stepflow.toml already exists\n" in done.stderr) == (2, True)

@@ -1,4 +1,4 @@
-"""Formats, fields and tables, without a command."""
+"""Records are printed in every format, with selected fields and as safe tables."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_formats(form: str, capsys: pytest.CaptureFixture[str]) -> None:
             assert lines[2] == "long  10  -"
 
 
-def test_lines_are_printed_as_they_come(capsys: pytest.CaptureFixture[str]) -> None:
+def test_jsonl_is_printed_immediately(capsys: pytest.CaptureFixture[str]) -> None:
     def records() -> Any:
         yield RECORDS[0]
         assert json.loads(capsys.readouterr().out) == RECORDS[0]
@@ -50,13 +50,13 @@ def test_lines_are_printed_as_they_come(capsys: pytest.CaptureFixture[str]) -> N
     assert json.loads(capsys.readouterr().out) == RECORDS[1]
 
 
-def test_nothing_in_every_format(capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_records_in_every_format(capsys: pytest.CaptureFixture[str]) -> None:
     for form, text in {"table": "ID  N  AT\n", "json": "[]\n", "jsonl": "", "yaml": "[]\n", "name": ""}.items():
         Output(form).print_records([], VIEW)
         assert capsys.readouterr().out == text
 
 
-def test_fields() -> None:
+def test_select_fields() -> None:
     assert list(select_record_fields(RECORDS, ["more.x", "id"], VIEW)) == [
         {"more": {"x": [1]}, "id": "a"},
         {"more": {"x": None}, "id": "long"},
@@ -70,35 +70,35 @@ def test_fields() -> None:
     assert raised.value.hint == "did you mean id?"
 
 
-def test_a_file(tmp_path: Any) -> None:
+def test_output_file(tmp_path: Any) -> None:
     path = tmp_path / "out.json"
     Output(path=str(path)).print_value({"ä": "\u2028"})
     assert path.read_text(encoding="utf-8") == '{\n  "ä": "\\u2028"\n}\n'
-    for wrong in (tmp_path, tmp_path / "no" / "file"):
+    for invalid in (tmp_path, tmp_path / "no" / "file"):
         with pytest.raises(Problem):
-            Output(path=str(wrong)).check_file_writable()
+            Output(path=str(invalid)).check_file_writable()
 
 
-def test_text_that_no_encoding_holds() -> None:
+def test_lone_surrogates_are_escaped() -> None:
     assert format_safe_json("\ud800") == '"\\ud800"'
     assert format_safe_json("ä😀") == '"ä😀"'
 
 
-def test_what_a_terminal_would_obey_is_shown_instead() -> None:
+def test_control_characters_are_escaped() -> None:
     text = tables.format_plain_table([{"id": "\x1b[31mred\r\nnext", "n": 1}], View((Column("id"),)))
     assert text == "ID\n\\x1b[31mred\\r\\nnext\n"
     assert escape("a\u202eb\tc\n") == "a\\u202eb\tc\\n"
     assert "\x1b]" not in tables.format_terminal_table([{"id": "\x1b]0;title\x07"}], View((Column("id"),)), color=False)
 
 
-def test_times() -> None:
+def test_local_times() -> None:
     assert tables.format_local_time("yesterday") == "yesterday"
     assert tables.format_local_time("2026-01-02T03:04:05Z").endswith(("ago)", "ahead)"))
     assert tables.format_local_time("2026-01-02T03:04:05Z", relative=False).startswith("2026-01-0")
 
 
 @pytest.mark.parametrize(
-    ("line", "json_wanted"),
+    ("line", "expected"),
     [
         ("run x -o json", True),
         ("run x -ojsonl", True),
@@ -111,8 +111,8 @@ def test_times() -> None:
         ("", False),
     ],
 )
-def test_whether_json_is_asked_for(line: str, json_wanted: bool) -> None:
-    assert wants_json(line.split()) is json_wanted
+def test_wants_json(line: str, expected: bool) -> None:
+    assert wants_json(line.split()) is expected
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_whether_json_is_asked_for(line: str, json_wanted: bool) -> None:
         ("", "auto"),
     ],
 )
-def test_errors_of_an_invalid_command_line_have_its_color(line: str, color: str) -> None:
+def test_color_option_of_an_invalid_command_line(line: str, color: str) -> None:
     assert find_color_option(line.split()) == color
 
 

@@ -1,4 +1,4 @@
-"""`--set` and `--overrides`: what changes, and what would change nothing."""
+"""`--set` and `--overrides` change steps, and overrides without an effect are refused."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ RUN = (
     ],
 )
 @pytest.mark.usefixtures("server")
-def test_a_value_takes_the_place_of_an_expression(text: str, output: object, stepflow: Stepflow) -> None:
+def test_value_replaces_an_expression(text: str, output: object, stepflow: Stepflow) -> None:
     done = stepflow(*RUN, "--set", f"greeting.input.text={text}")
     assert (done.code, json.loads(done.stdout)) == (0, {"hello": output}), done
 
@@ -65,7 +65,7 @@ def test_a_value_takes_the_place_of_an_expression(text: str, output: object, ste
         ),
     ],
 )
-def test_what_would_change_nothing_is_refused(option: str, text: str, message: str, hint: str) -> None:
+def test_overrides_without_an_effect_are_refused(option: str, text: str, message: str, hint: str) -> None:
     form = "set" if option == "--set" else "json"
     with pytest.raises(Problem) as caught:
         RunValues(overrides=(ValueArgument(option, form, text),)).read_overrides(load_flow_argument(FLOW))  # type: ignore[arg-type]
@@ -80,12 +80,12 @@ def test_what_would_change_nothing_is_refused(option: str, text: str, message: s
         '{"steps": {"greeting": {"value": {"input": {}}, "$type": "merge_patch"}}}',
     ],
 )
-def test_what_changes_something_is_taken_as_it_is(text: str) -> None:
-    given = ValueArgument("--overrides-json", "json", text)
-    assert RunValues(overrides=(given,)).read_overrides(load_flow_argument(FLOW)) == [json.loads(text)]
+def test_valid_overrides_are_unchanged(text: str) -> None:
+    argument = ValueArgument("--overrides-json", "json", text)
+    assert RunValues(overrides=(argument,)).read_overrides(load_flow_argument(FLOW)) == [json.loads(text)]
 
 
-def test_a_misspelt_variable(stepflow: Stepflow) -> None:
+def test_misspelt_variable(stepflow: Stepflow) -> None:
     done = stepflow("run", "variables.yaml", "--var", "versoin=1")
     assert (done.code, done.stderr) == (
         2,

@@ -1,15 +1,15 @@
-"""docs/cli.md is what scripts/write_cli_page.py writes from the commands as they are."""
+"""docs/cli.md is up to date with the output of scripts/write_cli_page.py."""
 
 from __future__ import annotations
 
 from scripts import write_cli_page
 
 
-def test_the_page_is_written_from_the_commands() -> None:
+def test_page_is_up_to_date() -> None:
     assert write_cli_page.PAGE.read_text() == write_cli_page.page(), "run `make generate` and commit docs/cli.md"
 
 
-def test_every_section_names_the_options_of_its_command() -> None:
+def test_every_section_has_the_options_of_its_command() -> None:
     sections = write_cli_page.PAGE.read_text().split("\n### ")[1:]
     texts = {section.partition("\n")[0]: section for section in sections}
     commands = dict(write_cli_page.walk("stepflow", write_cli_page.cli))

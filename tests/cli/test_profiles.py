@@ -1,4 +1,4 @@
-"""Profiles and settings: what is read from the file, what is refused, and what goes before what."""
+"""Profiles are read and validated, and options, environment and profiles have the documented precedence."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ from stepflow_client import StepflowClient
 TABLES: dict[str, Any] = {"prod": {"url": "https://prod", "timeout": 60}, "dev": {"url": "http://dev"}}
 
 
-def written(folder: Path, text: str) -> Path:
+def write_config(folder: Path, text: str) -> Path:
     path = folder / "config.toml"
     path.write_text(text)
     return path
 
 
-def test_a_file(tmp_path: Path) -> None:
-    path = written(
+def test_read_a_file(tmp_path: Path) -> None:
+    path = write_config(
         tmp_path,
         'current = "prod"\n[profiles.prod]\nurl = "https://prod"\n'
         'token_command = "echo secret"\ntimeout = 60\nca_file = "ca.pem"\n',
     )
-    read = profiles.load_profiles(path)
-    assert read.current == "prod"
-    profile = read.get_profile("prod")
+    loaded = profiles.load_profiles(path)
+    assert loaded.current == "prod"
+    profile = loaded.get_profile("prod")
     assert profile.read_token() == "secret"
     assert profile.get_connection_settings() == {"timeout": 60, "verify": str(tmp_path / "ca.pem")}
 
 
-def test_no_file_has_no_profiles(tmp_path: Path) -> None:
+def test_missing_file_has_no_profiles(tmp_path: Path) -> None:
     assert profiles.load_profiles(tmp_path / "none.toml") == Profiles(tmp_path / "none.toml")
 
 
-def test_where_the_file_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_path_of_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("STEPFLOW_CONFIG_FILE", str(tmp_path / "mine.toml"))
     assert profiles.get_config_path() == tmp_path / "mine.toml"
     monkeypatch.delenv("STEPFLOW_CONFIG_FILE")
@@ -51,7 +51,7 @@ def test_where_the_file_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("current = [", "is not TOML"),
         ("curent = 'a'", "unknown key curent"),
@@ -71,16 +71,16 @@ def test_where_the_file_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
         ("[profiles.b]\nurl = 'u'", "unknown profile a"),
     ],
 )
-def test_a_wrong_file_is_one_sentence(text: str, said: str, tmp_path: Path) -> None:
-    path = written(tmp_path, text)
+def test_invalid_files(text: str, message: str, tmp_path: Path) -> None:
+    path = write_config(tmp_path, text)
     with pytest.raises(Problem) as raised:
         profiles.load_profiles(path).get_profile("a")
-    assert said in raised.value.message
+    assert message in raised.value.message
     assert str(path) in raised.value.message
     assert raised.value.exit_code is ExitCode.USAGE
 
 
-def test_a_token_file_is_for_its_owner_alone(tmp_path: Path) -> None:
+def test_token_file_must_be_private(tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text("secret\n")
     profile = Profile("a", tmp_path, "u", token_file="token")
@@ -98,7 +98,7 @@ def test_a_token_file_is_for_its_owner_alone(tmp_path: Path) -> None:
         profile.read_token()
 
 
-def test_a_token_of_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_token_from_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     profile = Profile("a", tmp_path, "u", token_env="MY_TOKEN")
     monkeypatch.delenv("MY_TOKEN", raising=False)
     with pytest.raises(Problem, match="MY_TOKEN contains no token"):
@@ -108,18 +108,18 @@ def test_a_token_of_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 
 @pytest.mark.parametrize("command", [("false",), ("true",), ("/no/such/command",)])
-def test_a_token_command_that_gives_none(command: tuple[str, ...], tmp_path: Path) -> None:
+def test_token_command_without_a_token(command: tuple[str, ...], tmp_path: Path) -> None:
     with pytest.raises(Problem, match=f"token command {command[0]}"):
         Profile("a", tmp_path, "u", token_command=command).read_token()
 
 
-def test_a_token_command_that_does_not_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_token_command_that_times_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stepflow_cli.settings.profiles._TOKEN_SECONDS", 0.2)
     with pytest.raises(Problem, match=r"token command sleep did not end within 0\.2 s"):
         Profile("a", tmp_path, "u", token_command=("sleep", "60")).read_token()
 
 
-def test_a_file_that_is_nested_too_deeply(tmp_path: Path) -> None:
+def test_too_deeply_nested_file(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text(f"x = {'[' * 100_000}")
     with pytest.raises(Problem, match="nested too deeply"):
@@ -145,9 +145,9 @@ def test_a_file_that_is_nested_too_deeply(tmp_path: Path) -> None:
 def test_precedence_of_options_environment_and_profiles(
     options: dict[str, Any], environ: dict[str, str], current: str | None, url: str | None, origin: str
 ) -> None:
-    read = Profiles(Path("/config.toml"), current, TABLES)
+    profile_file = Profiles(Path("/config.toml"), current, TABLES)
     with patch.dict(os.environ, environ, clear=True):
-        settings = choose_server(ServerOptions(**options), profiles=read)
+        settings = choose_server(ServerOptions(**options), profiles=profile_file)
     assert settings.url.value == url
     assert settings.url.origin.startswith(origin)
     assert settings.is_embedded == (url is None)
@@ -162,14 +162,14 @@ def test_precedence_of_options_environment_and_profiles(
         ({"profile": "prod"}, {"STEPFLOW_URL": "u"}),
     ],
 )
-def test_contradictions_are_refused(options: dict[str, Any], environ: dict[str, str]) -> None:
+def test_conflicting_options_are_refused(options: dict[str, Any], environ: dict[str, str]) -> None:
     with pytest.raises(Problem) as raised, patch.dict(os.environ, environ, clear=True):
         choose_server(ServerOptions(**options), profiles=Profiles(Path("/config.toml"), None, TABLES))
     assert raised.value.exit_code is ExitCode.USAGE
 
 
 @pytest.mark.parametrize(
-    ("options", "environ", "toml", "explained"),
+    ("options", "environ", "toml", "explanation"),
     [
         ({"default": "server"}, {}, "", "server http://localhost:7837 (default)"),
         ({"url": "http://me:hidden@f"}, {}, "", "server http://f (from --url)"),
@@ -188,11 +188,11 @@ def test_contradictions_are_refused(options: dict[str, Any], environ: dict[str, 
         ({}, {}, "folder", "embedded server (default) with flows/stepflow-config.yml (from the flow's folder)"),
     ],
 )
-def test_the_choice_is_explained_in_one_line(
+def test_choice_is_explained_in_one_line(
     options: dict[str, Any],
     environ: dict[str, str],
     toml: str,
-    explained: str,
+    explanation: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -203,21 +203,21 @@ def test_the_choice_is_explained_in_one_line(
         (tmp_path / "flows" / "stepflow-config.yml").touch()
     else:
         (tmp_path / "stepflow.toml").write_text(toml)
-    read = Profiles(Path("/config.toml"), None, TABLES)
+    profile_file = Profiles(Path("/config.toml"), None, TABLES)
     with patch.dict(os.environ, environ, clear=True):
-        choice = choose_server(ServerOptions(**options), "flows/f.yaml", profiles=read)
-    assert choice.explanation == explained
+        choice = choose_server(ServerOptions(**options), "flows/f.yaml", profiles=profile_file)
+    assert choice.explanation == explanation
 
 
 @pytest.mark.parametrize("name", ["STEPFLOW_URL", "STEPFLOW_PROFILE", "STEPFLOW_CONFIG_FILE"])
-def test_a_wrong_variable_is_named(name: str) -> None:
-    wrong = "/none.toml" if name == "STEPFLOW_CONFIG_FILE" else " "
-    with pytest.raises(Problem, match=name) as raised, patch.dict(os.environ, {name: wrong}, clear=True):
+def test_invalid_variable_is_named(name: str) -> None:
+    value = "/none.toml" if name == "STEPFLOW_CONFIG_FILE" else " "
+    with pytest.raises(Problem, match=name) as raised, patch.dict(os.environ, {name: value}, clear=True):
         choose_server(ServerOptions())
     assert raised.value.exit_code is ExitCode.USAGE
 
 
-def test_origins_never_show_a_token() -> None:
+def test_origins_do_not_contain_tokens() -> None:
     tables = {"prod": {"url": "https://prod", "token_env": "MY_TOKEN", "timeout": 5}}
     environ = {"STEPFLOW_TOKEN": "secret", "MY_TOKEN": "secret", "STEPFLOW_TIMEOUT": "7"}
     with patch.dict(os.environ, environ, clear=True):
@@ -230,9 +230,9 @@ def test_origins_never_show_a_token() -> None:
     assert "secret" not in str(origins)
 
 
-def test_a_person_is_told_of_the_server_that_is_running(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[str] = []
-    monkeypatch.setattr(connect, "note", told.append)
+def test_note_about_a_running_local_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    notes: list[str] = []
+    monkeypatch.setattr(connect, "note", notes.append)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     with socket.create_server(("localhost", 0)) as other:
         monkeypatch.setattr(connect, "DEFAULT_PORT", other.getsockname()[1])
@@ -240,9 +240,9 @@ def test_a_person_is_told_of_the_server_that_is_running(monkeypatch: pytest.Monk
             pass
         with connect.connect(ServerOptions(local=True)):
             pass
-    assert len(told) == 1
-    assert "--url local" in told[0]
+    assert len(notes) == 1
+    assert "--url local" in notes[0]
 
 
-def test_the_command_and_the_client_have_one_default() -> None:
+def test_command_and_client_have_the_same_default_url() -> None:
     assert StepflowClient().url == StepflowClient.from_env().url == DEFAULT_URL

@@ -1,4 +1,4 @@
-"""What a project states about its flows, as commands use it."""
+"""Commands use a project's settings, and cloned projects can neither start programs nor choose servers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ steps:
 - {id: wrong, component: /shop/price, input: {sku: 5}}
 output: {$step: wrong, path: $.eur}
 """
-_FACTS = """\
+_SETTINGS = """\
 flows = ["flows"]
 components = "stepflow-components.json"
 config = "server/shop.yml"
@@ -29,12 +29,12 @@ config = "server/shop.yml"
 
 @pytest.fixture
 def shop(stepflow: Stepflow) -> Stepflow:
-    """The command in a project with components of its own, which a server with its configuration has."""
+    """The command, in a project whose server configuration has components of its own."""
     for folder in ("flows", "server"):
         (stepflow.folder / folder).mkdir()
     (stepflow.folder / "server" / "shop.yml").write_text(_SHOP)
     (stepflow.folder / "flows" / "buys.yaml").write_text(_BUYS)
-    (stepflow.folder / "stepflow.toml").write_text(_FACTS)
+    (stepflow.folder / "stepflow.toml").write_text(_SETTINGS)
     done = stepflow("components", "lock")
     assert (done.code, done.stdout) == (0, ""), done
     assert done.stderr.startswith(
@@ -53,7 +53,7 @@ def test_components_are_checked_without_a_server(shop: Stepflow, golden: Golden)
     )
 
 
-def test_a_schema_has_the_components_of_the_project(shop: Stepflow) -> None:
+def test_schema_has_the_components_of_the_project(shop: Stepflow) -> None:
     done = shop("schema")
     assert (
         done.stderr
@@ -68,16 +68,16 @@ def test_a_schema_has_the_components_of_the_project(shop: Stepflow) -> None:
     assert (missing.code, "which stepflow.toml names as components, does not exist" in missing.stderr) == (2, True)
 
 
-def test_a_flow_elsewhere_has_its_own_project(shop: Stepflow) -> None:
+def test_each_flow_uses_its_own_project(shop: Stepflow) -> None:
     inner = shop.folder / "inner"
     inner.mkdir()
     (inner / "stepflow.toml").write_text("[validate]\nignore = ['unused-step']\n")
     (inner / "buys.yaml").write_text(_BUYS)
-    found = json.loads(shop("validate", "--offline", "flows/buys.yaml", "inner/buys.yaml", "-o", "json").stdout)
-    assert {each["flow"] for each in found if each["kind"] == "component-input"} == {"flows/buys.yaml"}
+    records = json.loads(shop("validate", "--offline", "flows/buys.yaml", "inner/buys.yaml", "-o", "json").stdout)
+    assert {each["flow"] for each in records if each["kind"] == "component-input"} == {"flows/buys.yaml"}
 
 
-def test_the_project_of_each_flow_says_what_is_invalid(shop: Stepflow) -> None:
+def test_fail_on_of_each_project(shop: Stepflow) -> None:
     (shop.folder / "inner").mkdir()
     (shop.folder / "inner" / "stepflow.toml").write_text('[validate]\nfail-on = "warning"\n')
     warned = "steps: [{id: a, component: /builtin/noop}]\noutput: 1\n"
@@ -91,16 +91,16 @@ def test_the_project_of_each_flow_says_what_is_invalid(shop: Stepflow) -> None:
 _WARNED = "to allow warnings, use --fail-on error\n"
 
 
-def test_a_server_that_is_named_is_asked(shop: Stepflow) -> None:
+def test_components_of_a_server_override_the_lock_file(shop: Stepflow) -> None:
     (shop.folder / "stepflow-components.json").write_text("[]")
     unknown = shop("validate", "flows/buys.yaml")
     assert "[unknown-component]" in unknown.stdout
-    asked = shop("validate", "flows/buys.yaml", "--config", "server/shop.yml")
-    assert "[component-input]" in asked.stdout
-    assert "[unknown-component]" not in asked.stdout
+    with_server = shop("validate", "flows/buys.yaml", "--config", "server/shop.yml")
+    assert "[component-input]" in with_server.stdout
+    assert "[unknown-component]" not in with_server.stdout
 
 
-def test_a_lock_is_compared_key_by_key(shop: Stepflow) -> None:
+def test_lock_check_compares_keys(shop: Stepflow) -> None:
     check = ("components", "lock", "--check")
     assert shop(*check).code == 0
     config = shop.folder / "server" / "shop.yml"
@@ -115,21 +115,21 @@ def test_a_lock_is_compared_key_by_key(shop: Stepflow) -> None:
     assert "new: /shop/cost; gone: /shop/price\n" in shop(*check).stderr
 
 
-def test_run_and_call_have_the_configuration_of_the_project(shop: Stepflow) -> None:
-    said = "stepflow: the embedded server uses configuration {}, set in {}\n"
-    here = said.format("server/shop.yml", "stepflow.toml")
+def test_run_and_call_use_the_configuration_of_the_project(shop: Stepflow) -> None:
+    note = "stepflow: the embedded server uses configuration {}, set in {}\n"
+    here = note.format("server/shop.yml", "stepflow.toml")
     (shop.folder / "flows" / "tea.yaml").write_text(_BUYS.replace("sku: 5", "sku: gold"))
     done = shop("run", "flows/tea.yaml")
     assert (done.code, done.stdout.strip(), done.stderr) == (0, "4", here)
     done = shop("components", "call", "/shop/price", "--input-json", '{"sku": "tea"}')
     assert (done.code, json.loads(done.stdout), done.stderr) == (0, {"eur": 3}, here)
-    # The flow's project counts, not that of the working folder.
+    # The project is that of the flow, not of the working folder.
     folder, shop.folder = shop.folder, shop.home
     done = shop("run", str(folder / "flows" / "tea.yaml"))
-    assert (done.code, done.stderr) == (0, said.format(folder / "server/shop.yml", folder / "stepflow.toml"))
+    assert (done.code, done.stderr) == (0, note.format(folder / "server/shop.yml", folder / "stepflow.toml"))
     shop.folder = folder
     assert shop("run", "flows/tea.yaml", "--config", "server/shop.yml").stderr == ""
-    # A file that the project names goes before one that is there.
+    # A file set in stepflow.toml has precedence over one in the flow's folder.
     (folder / "flows" / "stepflow-config.yml").write_text("plugins: {builtin: {type: nonsense}}\n")
     assert shop("run", "flows/tea.yaml").stdout.strip() == "4"
     (folder / "server" / "shop.yml").unlink()
@@ -146,26 +146,26 @@ test: {cases: [{name: tea, input: {sku: tea}, output: {outcome: success, result:
 """
 
 
-def test_tests_have_a_configuration_of_their_own(shop: Stepflow) -> None:
+def test_tests_have_their_own_configuration(shop: Stepflow) -> None:
     (shop.folder / "flows" / "tested.yaml").write_text(_TESTED)
     (shop.folder / "flows" / "buys.yaml").unlink()
     done = shop("test")
     assert (done.code, "server/shop.yml, set in stepflow.toml" in done.stderr) == (0, True), done
     (shop.folder / "server" / "test.yml").write_text(_SHOP.replace("eur: 3", "eur: 5"))
-    (shop.folder / "stepflow.toml").write_text(_FACTS + "[test]\nconfig = 'server/test.yml'\n")
+    (shop.folder / "stepflow.toml").write_text(_SETTINGS + "[test]\nconfig = 'server/test.yml'\n")
     done = shop("test")
     assert (done.code, "server/test.yml, set in stepflow.toml" in done.stderr) == (1, True), done
     assert shop("test", "--config", "server/shop.yml").stderr.count("set in stepflow.toml") == 0
 
 
-def test_pytest_says_which_configuration_it_uses(shop: Stepflow) -> None:
+def test_pytest_prints_the_configuration_it_uses(shop: Stepflow) -> None:
     (shop.folder / "flows" / "tested.yaml").write_text(_TESTED)
     done = shop.shell(f"{sys.executable} -m pytest -p no:cacheprovider --stepflow flows/tested.yaml")
     assert done.code == 0, done
     config, file = shop.folder / "server" / "shop.yml", shop.folder / "stepflow.toml"
     shown = [line for line in done.stdout.splitlines() if line.startswith("stepflow: ")]
-    said = "stepflow: the embedded server uses configuration {}, set in {}"
-    assert shown in ([said.format(config, file)], [said.format("server/shop.yml", "stepflow.toml")])
+    note = "stepflow: the embedded server uses configuration {}, set in {}"
+    assert shown in ([note.format(config, file)], [note.format("server/shop.yml", "stepflow.toml")])
 
 
 def test_no_flows(stepflow: Stepflow) -> None:
@@ -177,21 +177,21 @@ def test_no_flows(stepflow: Stepflow) -> None:
     (stepflow.folder / "stepflow.toml").write_text("flows = ['nowhere']\n")
     done = stepflow("validate")
     assert done.stderr == "stepflow: nowhere, listed under flows in stepflow.toml, does not exist\n"
-    # Nothing is stored that was not named.
+    # `flows store` stores only files named on the command line.
     assert "pass at least one flow file" in stepflow("flows", "store").stderr
 
 
-def test_the_target_is_a_setting(stepflow: Stepflow) -> None:
+def test_target_is_a_setting(stepflow: Stepflow) -> None:
     (stepflow.folder / "stepflow.toml").write_text('target = "0.12"\n')
     assert stepflow("config", "get", "target").stdout == "0.12\n"
 
 
 def _attack(folder: Path) -> Path:
-    """Make a cloned project whose configuration starts a program; return the file that proves that it ran."""
+    """Make a project whose configuration starts a program. Return the file that the program creates."""
     proof = folder.parent / "proof"
     (folder / "server").mkdir()
     program = folder / "server" / "program.py"
-    # A worker that fails is not waited for.
+    # The worker fails, so the server does not wait for it.
     program.write_text(f"import pathlib; pathlib.Path({str(proof)!r}).write_text('ran'); raise SystemExit(1)\n")
     config = releases.builtin_config(releases.NEWEST)
     config["plugins"]["evil"] = {
@@ -207,7 +207,7 @@ def _attack(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "words",
+    "arguments",
     [
         "validate", "validate flows/flow.yaml", "validate --offline", "validate --type-check .",
         "infer flows/flow.yaml",
@@ -215,14 +215,14 @@ def _attack(folder: Path) -> Path:
         "run flows/flow.yaml --dry-run --url http://127.0.0.1:9",
     ],
 )  # fmt: skip
-def test_a_cloned_project_starts_nothing(words: str, stepflow: Stepflow) -> None:
+def test_cloned_project_starts_no_program(arguments: str, stepflow: Stepflow) -> None:
     proof = _attack(stepflow.folder)
-    done = stepflow(*words.split())
+    done = stepflow(*arguments.split())
     assert "evil" not in done.stderr
     assert not proof.exists()
 
 
-def test_what_runs_a_project_says_what_it_starts(stepflow: Stepflow) -> None:
+def test_run_prints_the_configuration_that_it_starts(stepflow: Stepflow) -> None:
     proof = _attack(stepflow.folder)
     done = stepflow("run", "flows/flow.yaml")
     assert "stepflow: the embedded server uses configuration server/evil.yml, set in stepflow.toml\n" in done.stderr
@@ -230,25 +230,25 @@ def test_what_runs_a_project_says_what_it_starts(stepflow: Stepflow) -> None:
 
 
 @pytest.mark.parametrize(
-    "facts",
+    "settings",
     [
         "url = 'http://127.0.0.1:9'", "[profiles.x]\nurl = 'http://127.0.0.1:9'", "current = 'x'",
         "token_command = 'touch proof'", "components = '/etc/passwd'", "components = 'link.json'",
         "config = '../evil.yml'", "[test]\nconfig = '/tmp/evil.yml'",
     ],
 )  # fmt: skip
-def test_a_cloned_project_reaches_nothing(facts: str, stepflow: Stepflow) -> None:
+def test_cloned_project_cannot_set_servers_or_outside_files(settings: str, stepflow: Stepflow) -> None:
     (stepflow.folder / "link.json").symlink_to("/etc/passwd")
-    (stepflow.folder / "stepflow.toml").write_text(facts + "\n")
-    for words in ("validate --offline hello.yaml", "run hello.yaml", "test hello.yaml"):
-        done = stepflow(*words.split())
+    (stepflow.folder / "stepflow.toml").write_text(settings + "\n")
+    for arguments in ("validate --offline hello.yaml", "run hello.yaml", "test hello.yaml"):
+        done = stepflow(*arguments.split())
         assert done.code == 2, done
         assert "stepflow.toml: " in done.stdout + done.stderr
         assert "root:" not in done.stdout + done.stderr
     assert not (stepflow.folder / "proof").exists()
 
 
-def test_components_are_a_file(stepflow: Stepflow) -> None:
+def test_components_setting_must_be_a_file(stepflow: Stepflow) -> None:
     (stepflow.folder / "stepflow.toml").write_text("components = 'http://127.0.0.1:9/c.json'\n")
     done = stepflow("validate", "--offline", "hello.yaml")
     assert done.code == 2

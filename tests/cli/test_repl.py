@@ -1,4 +1,4 @@
-"""`stepflow repl`: at a prompt, and with a script on standard input."""
+"""`stepflow repl` runs commands from a prompt and from standard input."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ PROMPT = "stepflow> "
 
 @pytest.fixture
 def prompt(terminal: Callable[..., Terminal]) -> Terminal:
-    """A repl at its prompt, with an embedded server."""
+    """A REPL at its prompt, with an embedded server."""
     shown = terminal("repl")
     shown.wait_for(PROMPT.rstrip())
     return shown
 
 
 def enter(shown: Terminal, line: str, until: str) -> None:
-    """Type a line and wait for what it prints."""
+    """Type a line and wait for a text on the screen."""
     shown.send(f"{line}\r")
     shown.wait_for(until)
 
@@ -35,7 +35,7 @@ def script(*lines: str) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def test_a_script(stepflow: Stepflow, golden: Golden) -> None:
+def test_script(stepflow: Stepflow, golden: Golden) -> None:
     lines = script(
         "# a comment, and an empty line",
         "",
@@ -61,7 +61,7 @@ def test_a_script(stepflow: Stepflow, golden: Golden) -> None:
         ("health --url http://127.0.0.1:9", 4),
     ],
 )
-def test_an_error_does_not_end_it(line: str, code: int, stepflow: Stepflow, golden: Golden) -> None:
+def test_errors_do_not_stop_it(line: str, code: int, stepflow: Stepflow, golden: Golden) -> None:
     done = stepflow("repl", stdin=script(line, "health -o name"))
     assert done.code == code
     assert re.search(r"http://127\.0\.0\.1:\d+\n$", done.stdout)
@@ -75,7 +75,7 @@ def test_help(stepflow: Stepflow) -> None:
     assert done.stdout.count("Usage: stepflow runs [OPTIONS] COMMAND") == 3
 
 
-def test_all_lines_have_one_server(stepflow: Stepflow) -> None:
+def test_all_lines_use_one_server(stepflow: Stepflow) -> None:
     done = stepflow(
         "repl",
         stdin=script(
@@ -87,15 +87,15 @@ def test_all_lines_have_one_server(stepflow: Stepflow) -> None:
     assert submitted == listed
 
 
-@pytest.mark.parametrize("how", ["--url", "STEPFLOW_URL"])
-def test_a_server_that_is_named(how: str, stepflow: Stepflow, server: str) -> None:
-    if how == "--url":
+@pytest.mark.parametrize("source", ["--url", "STEPFLOW_URL"])
+def test_given_server(source: str, stepflow: Stepflow, server: str) -> None:
+    if source == "--url":
         del stepflow.environment["STEPFLOW_URL"]
-    done = stepflow("repl", *([how, server] if how == "--url" else []), stdin=script("health -o name"))
+    done = stepflow("repl", *([source, server] if source == "--url" else []), stdin=script("health -o name"))
     assert done.stdout == f"{server}\n"
 
 
-def test_a_server_that_is_not_there(stepflow: Stepflow, terminal: Callable[..., Terminal]) -> None:
+def test_unreachable_server(stepflow: Stepflow, terminal: Callable[..., Terminal]) -> None:
     shown = terminal("repl", "--url", "http://127.0.0.1:9")
     assert shown.end() == 4
     assert "http://127.0.0.1:9 cannot be reached" in shown.screen
@@ -108,7 +108,7 @@ def test_tests_in_a_repl_use_its_server_even_if_the_configuration_changes(stepfl
     enter(prompt, "test hello.yaml", "1 without an expectation in")
 
 
-def test_an_embedded_server_that_ends(stepflow: Stepflow, prompt: Terminal) -> None:
+def test_crashed_embedded_server(stepflow: Stepflow, prompt: Terminal) -> None:
     enter(prompt, "run echo.yaml --input-json 41", "\n41\n")
     (child,) = stepflow.shell(f"pgrep -P {prompt.child.pid} -f stepflow-server").stdout.split()
     os.kill(int(child), signal.SIGKILL)
@@ -125,14 +125,14 @@ def test_each_line_logs_once(stepflow: Stepflow) -> None:
     assert len(logged) < 1.2 * len(set(logged))
 
 
-def test_a_reader_that_leaves(stepflow: Stepflow) -> None:
+def test_closed_output_pipe(stepflow: Stepflow) -> None:
     (stepflow.folder / "lines").write_text(script("health -o name") * 50)
     done = stepflow.shell("stepflow repl < lines | head -1")
     assert (done.code, done.stdout.startswith("http://127.0.0.1:"), done.stderr) == (0, True, "")
 
 
-def test_a_line_that_is_given_up_and_leaving(prompt: Terminal, stepflow: Stepflow) -> None:
-    # A server at the default URL would have a note before it.
+def test_ctrl_c_clears_the_line_and_ctrl_d_exits(prompt: Terminal, stepflow: Stepflow) -> None:
+    # A server at the default URL would cause a note before this line.
     assert re.search(r"(?m)^stepflow \S+ at http://127\.0\.0\.1:\d+ \(embedded, release 0\.\S+\)\. help", prompt.screen)
     prompt.send("nonsense that nobody wants")
     prompt.wait_for("nobody wants")
@@ -146,19 +146,19 @@ def test_a_line_that_is_given_up_and_leaving(prompt: Terminal, stepflow: Stepflo
 
 
 @pytest.mark.parametrize("word", ["exit", "quit"])
-def test_words_that_end_the_prompt(word: str, prompt: Terminal) -> None:
+def test_exit_and_quit(word: str, prompt: Terminal) -> None:
     prompt.send(f"{word}\r")
     assert prompt.end() == 0
 
 
-def test_an_interrupt_ends_the_command_only(prompt: Terminal) -> None:
+def test_ctrl_c_stops_only_the_command(prompt: Terminal) -> None:
     prompt.send("run steps.yaml --input-json '{\"ms\": 20000}'\r")
     prompt.wait_for("running  1.")
     prompt.interrupt()
     prompt.wait_for("hint: runs watch ")
     match = re.search(r"hint: (runs watch \S+)", prompt.screen)
     assert match is not None
-    # The run goes on, as the server does; what was printed comes back to it.
+    # The run continues because the server does, and the printed command watches it again.
     prompt.send(f"{match[1]}\r")
     prompt.wait_for("prepare  running")
     prompt.interrupt()
@@ -178,13 +178,13 @@ def test_completion(prompt: Terminal, stepflow: Stepflow) -> None:
     prompt.send(f"run unr{TAB}")
     prompt.wait_for("run unrouted.yaml")
     enter(prompt, " --input-json '{\"ms\": 1}'", "error routing component")
-    # The runs are those of the embedded server.
+    # Completes the runs of the embedded server.
     prompt.send(f"runs get {TAB}")
     (run_id,) = re.findall(r"run (\S{36}) failed", prompt.screen)
     prompt.wait_for(f"stepflow> runs get {run_id}")
 
 
-def test_history_is_kept_and_nobody_else_reads_it(
+def test_history_is_kept_in_a_private_file(
     terminal: Callable[..., Terminal], stepflow: Stepflow, prompt: Terminal
 ) -> None:
     enter(prompt, "health", "STATUS        healthy")

@@ -1,4 +1,4 @@
-"""`stepflow run`, as people type it."""
+"""`stepflow run` with typical inputs, options and mistakes."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ def flow(tmp_path: Path) -> Path:
     return path
 
 
-def test_on_an_embedded_server() -> None:
+def test_embedded_server() -> None:
     done = stepflow("run", HELLO, "--input-json", '{"name": "World"}')
     assert (done.code, done.stderr) == (0, "")
     assert json.loads(done.stdout) == MESSAGES
 
 
-@pytest.mark.parametrize("by", ["option", "environment"])
-def test_on_a_server_that_is_named(by: str, server_url: str) -> None:
+@pytest.mark.parametrize("origin", ["option", "environment"])
+def test_server_from_option_and_environment(origin: str, server_url: str) -> None:
     args = ["run", "--flow", HELLO, "--input-yaml", "name: World"]
-    done = stepflow(*args, "--url", server_url) if by == "option" else stepflow(*args, STEPFLOW_URL=server_url)
+    done = stepflow(*args, "--url", server_url) if origin == "option" else stepflow(*args, STEPFLOW_URL=server_url)
     assert (done.code, done.stderr) == (0, "")
     assert json.loads(done.stdout) == MESSAGES
 
@@ -60,7 +60,7 @@ def test_on_a_server_that_is_named(by: str, server_url: str) -> None:
         ('{"ä": ["\\u2028", true]}', {"ä": ["\u2028", True]}),
     ],
 )
-def test_every_input_is_one_input(text: str, output: object, flow: Path, server_url: str) -> None:
+def test_each_json_value_is_one_input(text: str, output: object, flow: Path, server_url: str) -> None:
     done = stepflow("run", str(flow), "--input-json", text, "--url", server_url)
     assert (done.code, done.stderr) == (0, "")
     assert json.loads(done.stdout) == output
@@ -74,7 +74,7 @@ def test_input_from_a_file_and_from_standard_input(flow: Path, tmp_path: Path, s
         assert json.loads(done.stdout) == {"on": "no"}
 
 
-def test_a_run_that_fails(server_url: str) -> None:
+def test_failed_run(server_url: str) -> None:
     example = str(ROOT / "examples" / "fails.yaml")
     done = stepflow("run", example, "--input-json", '{"blob_id": "no-such-blob"}', "--url", server_url)
     assert (done.code, done.stdout) == (1, "")
@@ -84,7 +84,7 @@ def test_a_run_that_fails(server_url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("args", "code", "said"),
+    ("args", "code", "message"),
     [
         (["run", "missing.yaml"], 2, "missing.yaml does not exist"),
         (["run", "."], 2, ". is a folder"),
@@ -114,8 +114,8 @@ def test_a_run_that_fails(server_url: str) -> None:
         (["nonsense"], 2, "unknown command stepflow nonsense"),
     ],
 )
-def test_bad_input_is_one_sentence(
-    args: list[str], code: int, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_invalid_arguments(
+    args: list[str], code: int, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("broken.yaml").write_text("a: [1")
@@ -124,17 +124,17 @@ def test_bad_input_is_one_sentence(
     Path("refused.yaml").write_text("steps: [{id: a, component: /builtin/x, input: {$step: b}}]\n")
     done = stepflow(*args)
     assert (done.code, done.stdout) == (code, "")
-    assert said in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_a_server_that_cannot_be_installed_says_what_to_do() -> None:
+def test_missing_server_binary_is_reported() -> None:
     done = stepflow("run", HELLO, "--example", "greets the world", STEPFLOW_SERVER_BINARY="/no/such/binary")
     assert (done.code, done.stdout) == (2, "")
     assert "/no/such/binary" in done.stderr
 
 
-def test_a_timeout_leaves_the_run_alone_and_names_it(tmp_path: Path, server_url: str) -> None:
+def test_timeout_does_not_stop_the_run(tmp_path: Path, server_url: str) -> None:
     flow = tmp_path / "slow.yaml"
     flow.write_text("steps: [{id: a, component: /builtin/sleep, input: {duration_ms: 3000}}]\noutput: {$step: a}\n")
     done = stepflow("run", str(flow), "--timeout", "1.2", "--url", server_url)
@@ -143,7 +143,7 @@ def test_a_timeout_leaves_the_run_alone_and_names_it(tmp_path: Path, server_url:
 
 
 def runs_on(server: psutil.Process) -> list[Any]:
-    """Return the runs of a server, none if it is not ready yet."""
+    """Return the runs of a server, or [] if it is not ready yet."""
     ports = [each.laddr.port for each in server.net_connections() if each.status == psutil.CONN_LISTEN]
     for port in ports:
         with suppress(StepflowClientError), SyncStepflowClient(f"http://127.0.0.1:{port}", retry=0) as client:
@@ -151,20 +151,20 @@ def runs_on(server: psutil.Process) -> list[Any]:
     return []
 
 
-def test_an_embedded_server_that_is_killed_ends_the_command(tmp_path: Path) -> None:
+def test_killed_embedded_server_ends_the_command(tmp_path: Path) -> None:
     flow = tmp_path / "slow.yaml"
     flow.write_text("steps: [{id: a, component: /builtin/sleep, input: {duration_ms: 60000}}]\noutput: {$step: a}\n")
     with subprocess.Popen(
         [STEPFLOW, "run", flow], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as command:
         servers: list[psutil.Process] = []
-        until = time.monotonic() + 60
-        while not servers and time.monotonic() < until:
+        deadline = time.monotonic() + 60
+        while not servers and time.monotonic() < deadline:
             time.sleep(0.1)
             servers = [each for each in psutil.Process(command.pid).children() if each.name() == "stepflow-server"]
         assert len(servers) == 1
         while not runs_on(servers[0]):
-            assert time.monotonic() < until
+            assert time.monotonic() < deadline
             time.sleep(0.1)
         servers[0].kill()
         stdout, stderr = command.communicate(timeout=60)
@@ -172,7 +172,7 @@ def test_an_embedded_server_that_is_killed_ends_the_command(tmp_path: Path) -> N
     assert stderr == "stepflow: the embedded server exited unexpectedly (exit code -9)\n"
 
 
-def test_a_reader_that_stops_is_no_error(flow: Path, server_url: str) -> None:
+def test_closed_output_pipe_is_no_error(flow: Path, server_url: str) -> None:
     large = json.dumps(list(range(50_000)))
     (flow.parent / "input.json").write_text(large)
     command = f"'{STEPFLOW}' run '{flow}' --input '{flow.parent / 'input.json'}' --url {server_url} | head -1"
@@ -190,37 +190,39 @@ def test_help_and_version() -> None:
 
 
 @pytest.mark.usefixtures("server")
-def test_the_same_result_is_the_same_text(stepflow: Stepflow) -> None:
+def test_output_keys_have_a_stable_order(stepflow: Stepflow) -> None:
     value = {"zebra": 1, "apple": {"z": 1, "a": [{"d": 1, "c": 2}]}, "mango": 3, "kiwi": 4}
-    written = {"second": {"$input": "$.apple"}, "first": {"$input": "$.zebra"}}
-    (stepflow.folder / "written.json").write_text(json.dumps({"steps": [], "output": written}))
-    given = ("--input-json", json.dumps(value))
+    output = {"second": {"$input": "$.apple"}, "first": {"$input": "$.zebra"}}
+    (stepflow.folder / "written.json").write_text(json.dumps({"steps": [], "output": output}))
+    input_options = ("--input-json", json.dumps(value))
     ordered = {"second": {"a": [{"c": 2, "d": 1}], "z": 1}, "first": 1}
-    texts = {stepflow("run", "written.json", *given).stdout for _ in range(4)}
+    texts = {stepflow("run", "written.json", *input_options).stdout for _ in range(4)}
     assert [list(json.loads(text).items()) for text in texts] == [list(ordered.items())]
-    texts = {stepflow("run", "echo.yaml", *given).stdout for _ in range(4)}
+    texts = {stepflow("run", "echo.yaml", *input_options).stdout for _ in range(4)}
     assert [list(json.loads(text)) for text in texts] == [sorted(value)]
 
 
-def test_a_key_has_one_run(flow: Path, server_url: str) -> None:
+def test_idempotency_key_has_one_run(flow: Path, server_url: str) -> None:
     key = f"doc-{time.time_ns()}"
 
     def submit(value: str, *more: str) -> CommandResult:
         return stepflow("submit", str(flow), "--input-json", value, "--url", server_url, *more)
 
-    told = [submit("7", "--idempotency-key", key, "--detach").stdout for _ in range(2)]
-    assert told[0] == told[1] != ""
+    run_ids = [submit("7", "--idempotency-key", key, "--detach").stdout for _ in range(2)]
+    assert run_ids[0] == run_ids[1] != ""
     done = submit("7", "--idempotency-key", key)
     assert (done.code, json.loads(done.stdout)) == (0, 7), done.stderr
     refused = submit("8", "--idempotency-key", key)
     assert refused.code == 2
-    assert f"run {told[0].strip()} already exists for the idempotency key '{key}'" in refused.stderr.replace("\n", " ")
-    assert f"different call, or 'stepflow runs get {told[0].strip()}' to see the existing run\n" in refused.stderr
+    assert f"run {run_ids[0].strip()} already exists for the idempotency key '{key}'" in refused.stderr.replace(
+        "\n", " "
+    )
+    assert f"different call, or 'stepflow runs get {run_ids[0].strip()}' to see the existing run\n" in refused.stderr
     assert "\nserver " in refused.stderr
     assert submit("8", "--idempotency-key", "").code == 2
 
 
-def test_a_key_with_a_scope_outlives_the_text_of_the_flow(stepflow: Stepflow, server: str) -> None:
+def test_idempotency_key_with_a_scope_applies_to_changed_flows(stepflow: Stepflow, server: str) -> None:
     keyed = ("--idempotency-key", "k", "--idempotency-scope", f"scope-{time.time_ns()}", "--wait-for-components")
 
     def submit(version: int, *more: str) -> CommandResult:
@@ -233,21 +235,21 @@ def test_a_key_with_a_scope_outlives_the_text_of_the_flow(stepflow: Stepflow, se
     assert first.stderr == ""
     again = submit(2, *keyed)
     assert json.loads(again.stdout) == {"version": 1, "n": 7}
-    told = r"stepflow: run [0-9a-f-]{36} has this idempotency key, but ran another version of the flow: [0-9a-f]{64}"
-    assert re.fullmatch(told, again.stderr.strip()), again.stderr
+    message = r"stepflow: run [0-9a-f-]{36} has this idempotency key, but ran another version of the flow: [0-9a-f]{64}"
+    assert re.fullmatch(message, again.stderr.strip()), again.stderr
     assert json.loads(submit(2, *keyed[:2]).stdout)["version"] == 2
-    # The run that was found again is recorded once.
+    # The reused run is recorded only once.
     recorded = json.loads(stepflow("history", "list", "-o", "json").stdout)
     assert len(recorded) == 2
     alone = submit(2, *keyed[2:])
     assert (alone.code, "--idempotency-scope needs --idempotency-key KEY" in alone.stderr) == (2, True)
 
 
-def test_a_key_is_for_the_run_of_a_file() -> None:
+def test_idempotency_key_needs_a_flow_file() -> None:
     stored = stepflow("submit", "0" * 64, "--idempotency-key", "k")
     assert (stored.code, "needs the flow's file, not its ID" in stored.stderr) == (2, True)
 
 
-def test_a_name_is_proposed_only_where_it_is_near(stepflow: Stepflow) -> None:
+def test_only_similar_file_names_are_suggested(stepflow: Stepflow) -> None:
     assert "did you mean" not in stepflow("run", "nope.yaml").stderr
     assert "hint: did you mean hello.yaml?" in stepflow("run", "hello.yml").stderr

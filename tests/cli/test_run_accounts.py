@@ -1,4 +1,4 @@
-"""What the commands say of a failed run: the step that failed, and the steps that were not run because of it."""
+"""Commands show the failed step of a run and the steps that were not run because of it."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from tests.cli.terminal import Terminal
 pytestmark = pytest.mark.in_process
 
 
-def taking(name: str, value: Any) -> dict[str, Any]:
+def noop_step(name: str, value: Any) -> dict[str, Any]:
     return {"id": name, "component": "/builtin/noop", "input": {"value": value}}
 
 
 PAYMENT: dict[str, Any] = {
     "name": "payment",
     "steps": [
-        taking("load_order", 1),
-        taking("charge_card", {"$input": "$.card"}),
-        taking("send_receipt", {"$step": "charge_card"}),
-        taking("update_ledger", {"$step": "send_receipt"}),
-        taking("refund", 1),
+        noop_step("load_order", 1),
+        noop_step("charge_card", {"$input": "$.card"}),
+        noop_step("send_receipt", {"$step": "charge_card"}),
+        noop_step("update_ledger", {"$step": "send_receipt"}),
+        noop_step("refund", 1),
     ],
     "output": [
         {"$step": "load_order"},
@@ -40,7 +40,7 @@ PAYMENT: dict[str, Any] = {
 
 @pytest.fixture
 def unpaid(start: Start) -> str:
-    """A run whose second step fails."""
+    """A run whose second step failed."""
     return start(PAYMENT)
 
 
@@ -60,7 +60,7 @@ def test_on_a_terminal(terminal: Callable[..., Terminal], unpaid: str, golden: G
     golden(*(terminal("runs", command, unpaid, width=100) for command in ("steps", "watch")))
 
 
-def test_a_batch(stepflow: Stepflow, start: Start, golden: Golden) -> None:
+def test_batch(stepflow: Stepflow, start: Start, golden: Golden) -> None:
     run_id = start(PAYMENT | {"name": "payments"}, [{"card": "1"}, {}, {"card": "2"}, {}])
     golden(
         stepflow("runs", "get", run_id),
@@ -68,27 +68,27 @@ def test_a_batch(stepflow: Stepflow, start: Start, golden: Golden) -> None:
     )
 
 
-def test_differences_are_of_steps_that_ran(stepflow: Stepflow, start: Start, unpaid: str) -> None:
+def test_diff_shows_steps_that_were_not_run(stepflow: Stepflow, start: Start, unpaid: str) -> None:
     paid = start(PAYMENT, [{"card": "1"}])
     shown = json.loads(stepflow("runs", "diff", paid, unpaid, "-o", "json").stdout)
-    found = {each["path"]: each["b"] for each in shown}
-    assert found["$.steps.charge_card.status"] == "failed"
-    assert found["$.steps.send_receipt.status"] == "not_run"
-    assert "$.steps.send_receipt.error" not in found
+    changes = {each["path"]: each["b"] for each in shown}
+    assert changes["$.steps.charge_card.status"] == "failed"
+    assert changes["$.steps.send_receipt.status"] == "not_run"
+    assert "$.steps.send_receipt.error" not in changes
 
 
-def test_a_report(stepflow: Stepflow, unpaid: str) -> None:
+def test_report(stepflow: Stepflow, unpaid: str) -> None:
     stepflow("runs", "report", unpaid, "-O", "report.html")
     page = Path(stepflow.folder, "report.html").read_text("utf-8")
     assert page.count("not run (charge_card failed)") == 2
     assert "not needed" in page
     assert 'class="sf-node sf-step sf-is-not_run"' in page
-    # Neither of the two has a bar in the timeline.
+    # Steps that were not run have no bar in the timeline.
     assert "send_receipt: " not in page
 
 
 @pytest.mark.usefixtures("server")
-def test_the_field_that_a_component_refuses(stepflow: Stepflow) -> None:
+def test_rejected_input_field_is_named(stepflow: Stepflow) -> None:
     step = {"id": "greet", "component": "/builtin/create_messages", "input": {"user_prompt": {"$input": "name"}}}
     flow = {"name": "greeting", "steps": [step], "output": {"$step": "greet"}}
     Path(stepflow.folder, "greeting.json").write_text(json.dumps(flow))

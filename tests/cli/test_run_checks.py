@@ -1,4 +1,4 @@
-"""`run` and `submit` check the flow before anything is sent, with the findings of `validate`."""
+"""`run` and `submit` check the flow before sending it, with the same errors as `validate`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ output: {$step: b}
 """
 
 
-def test_a_wrong_input_is_the_same_error_as_in_the_client(stepflow: Stepflow) -> None:
+def test_invalid_input_has_the_same_error_as_in_the_client(stepflow: Stepflow) -> None:
     schema = {"properties": {"input": {"required": ["name"], "properties": {"name": {"type": "string"}}}}}
     (stepflow.folder / "typed.json").write_text(json.dumps({**GOOD, "schemas": schema}))
     with SyncStepflowClient(NOWHERE[1]) as client, pytest.raises(InvalidArgumentError) as raised:
@@ -34,30 +34,30 @@ def test_a_wrong_input_is_the_same_error_as_in_the_client(stepflow: Stepflow) ->
         assert (done.code, done.stderr) == (2, f"stepflow: {raised.value.message}\nhint: {hint}\n")
 
 
-def test_no_input_or_default_makes_a_check_hang(stepflow: Stepflow) -> None:
-    words = {"type": "string", "pattern": r"^(\w+\s?)*$", "default": "a" * 41 + "!"}
-    schema = {"properties": {"input": {"properties": {"words": words}}}}
+def test_catastrophic_pattern_does_not_hang_the_check(stepflow: Stepflow) -> None:
+    words_schema = {"type": "string", "pattern": r"^(\w+\s?)*$", "default": "a" * 41 + "!"}
+    schema = {"properties": {"input": {"properties": {"words": words_schema}}}}
     (stepflow.folder / "words.json").write_text(json.dumps({**GOOD, "schemas": schema}))
-    given = json.dumps({"words": words["default"]})
-    done = stepflow("run", "words.json", "--input-json", given, "--timeout", "3", *NOWHERE)
+    input_json = json.dumps({"words": words_schema["default"]})
+    done = stepflow("run", "words.json", "--input-json", input_json, "--timeout", "3", *NOWHERE)
     assert (done.code, "matches" in done.stderr) == (2, True)
     assert "[default-type]" in stepflow("validate", "--offline", "words.json").stdout
 
 
 @pytest.mark.parametrize("command", ["run", "submit"])
-def test_errors_are_those_of_validate(command: str, stepflow: Stepflow) -> None:
+def test_errors_match_validate(command: str, stepflow: Stepflow) -> None:
     (stepflow.folder / "bad.yaml").write_text(BAD)
-    found = stepflow("validate", "--offline", "bad.yaml")
-    errors = [part for part in found.stdout.split("bad.yaml:")[1:] if ": warning: " not in part]
+    validated = stepflow("validate", "--offline", "bad.yaml")
+    errors = [part for part in validated.stdout.split("bad.yaml:")[1:] if ": warning: " not in part]
     done = stepflow(command, "bad.yaml", *NOWHERE)
     assert (done.code, done.stdout) == (3, "")
-    said = "stepflow: bad.yaml is invalid: 1 fatal error, 1 error\nhint: use --no-check to send it anyway\n"
-    assert done.stderr == "".join(f"bad.yaml:{each}" for each in errors) + said
+    summary = "stepflow: bad.yaml is invalid: 1 fatal error, 1 error\nhint: use --no-check to send it anyway\n"
+    assert done.stderr == "".join(f"bad.yaml:{each}" for each in errors) + summary
     assert "bad.yaml:6:17: fatal: the output refers to step 'b', which does not exist" in done.stderr
     assert stepflow(command, "bad.yaml", *NOWHERE, "--no-check").code == 4
 
 
-def test_as_json(stepflow: Stepflow) -> None:
+def test_errors_as_json(stepflow: Stepflow) -> None:
     (stepflow.folder / "bad.yaml").write_text(BAD)
     problem = json.loads(stepflow("run", "bad.yaml", *NOWHERE, "-o", "json").stderr)
     assert (problem["kind"], problem["exit_code"]) == ("invalid_flow", 3)
@@ -67,7 +67,7 @@ def test_as_json(stepflow: Stepflow) -> None:
     ]
 
 
-def test_json_has_positions_too(stepflow: Stepflow) -> None:
+def test_positions_in_json_flows(stepflow: Stepflow) -> None:
     (stepflow.folder / "bad.json").write_text(json.dumps(GOOD | {"output": {"$step": "b"}}, indent=1))
     done = stepflow("run", "bad.json", *NOWHERE)
     assert done.stderr.startswith("bad.json:11:12: fatal: the output refers to step 'b', which does not exist")
@@ -91,7 +91,9 @@ def test_json_has_positions_too(stepflow: Stepflow) -> None:
         ),
     ],
 )
-def test_what_does_not_concern_the_run(flow: str, more: tuple[str, ...], stepflow: Stepflow) -> None:
+def test_diagnostics_that_do_not_concern_the_run_are_ignored(
+    flow: str, more: tuple[str, ...], stepflow: Stepflow
+) -> None:
     flow = flow.replace("steps:\n", "steps:\n  - {id: c, component: /builtin/noop}\n")
     (stepflow.folder / "flow.yaml").write_text(flow)
     done = stepflow("run", "flow.yaml", *NOWHERE, *more)
@@ -105,7 +107,7 @@ def test_settings_of_validate_apply(stepflow: Stepflow) -> None:
     assert stepflow("run", "bad.yaml", *NOWHERE).code == 4
 
 
-def test_flows_without_errors_are_remembered(stepflow: Stepflow) -> None:
+def test_valid_flows_are_remembered(stepflow: Stepflow) -> None:
     memory = stepflow.home / ".cache" / "stepflow" / "checked"
     (stepflow.folder / "good.json").write_text(json.dumps(GOOD))
     (stepflow.folder / "bad.yaml").write_text(BAD)
@@ -142,37 +144,37 @@ def test_json_needs_neither_pyyaml_nor_pydantic(is_known: bool, stepflow: Stepfl
 
 
 @pytest.mark.parametrize("command", ["run", "submit"])
-def test_a_flow_that_reads_its_input_needs_one(command: str, stepflow: Stepflow) -> None:
+def test_missing_input_is_reported(command: str, stepflow: Stepflow) -> None:
     (stepflow.folder / "reads.yaml").write_text("output: {a: {$input: $.sku}, b: {$input: size}, c: {$input: $}}\n")
     done = stepflow(command, "reads.yaml", *NOWHERE)
-    said = (
+    message = (
         "stepflow: the flow reads sku, size from its input, but no input was passed\n"
         'hint: pass --input-json \'{"sku": "...", "size": "..."}\' or --input FILE\n'
     )
-    assert (done.code, done.stderr) == (2, said)
-    for given in (("--input-json", "null"), ("--input-json", "{}")):
-        assert stepflow(command, "reads.yaml", *NOWHERE, *given).code == 4
+    assert (done.code, done.stderr) == (2, message)
+    for input_options in (("--input-json", "null"), ("--input-json", "{}")):
+        assert stepflow(command, "reads.yaml", *NOWHERE, *input_options).code == 4
     assert stepflow(command, "reads.yaml", *NOWHERE, stdin='{"sku": 1}').code == 4
 
 
-@pytest.mark.parametrize("given", [("--var", "tnoe=1"), ("--variables-json", '{"tone": 1, "tnoe": 1}')])
-def test_a_variable_that_the_flow_does_not_have(given: tuple[str, str], stepflow: Stepflow) -> None:
+@pytest.mark.parametrize("options", [("--var", "tnoe=1"), ("--variables-json", '{"tone": 1, "tnoe": 1}')])
+def test_unknown_variable(options: tuple[str, str], stepflow: Stepflow) -> None:
     (stepflow.folder / "tone.yaml").write_text("output: {$variable: tone}\n")
-    done = stepflow("run", "tone.yaml", *NOWHERE, *given)
+    done = stepflow("run", "tone.yaml", *NOWHERE, *options)
     assert (done.code, done.stderr) == (2, "stepflow: the flow has no variable 'tnoe'\nhint: did you mean 'tone'?\n")
 
 
 @pytest.mark.usefixtures("server")
-def test_text_that_looks_like_an_expression_is_noted(stepflow: Stepflow) -> None:
+def test_text_that_looks_like_an_expression_gets_a_note(stepflow: Stepflow) -> None:
     steps = "- {id: a, component: /builtin/noop, input: {x: {$field: $.name}, y: About $input.name}}\n"
     (stepflow.folder / "near.yaml").write_text(f"steps:\n{steps}output: {{$step: a}}\n")
-    found = stepflow("validate", "--offline", "near.yaml")
-    # Each time: flows without such text are remembered, and not checked again.
+    validated = stepflow("validate", "--offline", "near.yaml")
+    # The note is repeated, because only flows without such text are remembered as valid.
     for _ in range(2):
         done = stepflow("run", "near.yaml", "--input-json", '{"name": "Ada"}')
         assert (done.code, done.stderr.count("\n")) == (0, 2), done
         for line in done.stderr.splitlines():
-            place, _, said = line.removeprefix("stepflow: ").partition(": ")
-            assert f"{place}: warning: {said.partition(';')[0]}" in found.stdout
+            place, _, message = line.removeprefix("stepflow: ").partition(": ")
+            assert f"{place}: warning: {message.partition(';')[0]}" in validated.stdout
     assert "near.yaml:2:49: '$field' is not a keyword" in done.stderr
     assert stepflow("run", "near.yaml", "--input-json", "{}", "--no-check").stderr == ""

@@ -1,4 +1,4 @@
-"""`stepflow run` and `stepflow submit`: all that they print, in each way they can end."""
+"""The complete output of `stepflow run` and `stepflow submit` for every outcome."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def test_success(command: str, stepflow: Stepflow, golden: Golden) -> None:
 @pytest.mark.usefixtures("server")
 @pytest.mark.parametrize("command", ["run", "submit"])
 def test_failure(command: str, stepflow: Stepflow, golden: Golden) -> None:
-    given = (command, "fails.yaml", "--input-json", '{"nam": "Ada"}')
+    arguments = (command, "fails.yaml", "--input-json", '{"nam": "Ada"}')
     golden(
-        stepflow(*given),
-        *(stepflow(*given, "-o", form) for form in ("table", "json", "jsonl", "yaml", "name")),
+        stepflow(*arguments),
+        *(stepflow(*arguments, "-o", form) for form in ("table", "json", "jsonl", "yaml", "name")),
     )
 
 
@@ -52,7 +52,7 @@ def test_values(stepflow: Stepflow, golden: Golden) -> None:
         stepflow("run", "--flow", "hello.yaml", "--example", "grace"),
         stepflow("run", "hello.yaml", "--stdin-format", "json", stdin='{"name": "in"}'),
         stepflow("run", "hello.yaml", *INPUT, "--set", "greeting.input.text=[1, 2]"),
-        # Overrides are merged in the order of the command line, whichever way they are given.
+        # Overrides are merged in the order of the command line, whatever their options.
         stepflow(
             *("run", "hello.yaml", *INPUT, "--overrides-yaml", "greeting: {input: {text: 1}}"),
             *("--set", "greeting.input.text=2", "--overrides-json", '{"greeting": {"input": {"text": 3}}}'),
@@ -70,7 +70,7 @@ def test_values(stepflow: Stepflow, golden: Golden) -> None:
 
 @pytest.mark.usefixtures("server")
 @pytest.mark.in_process
-def test_wrong_usage(stepflow: Stepflow, golden: Golden) -> None:
+def test_invalid_arguments(stepflow: Stepflow, golden: Golden) -> None:
     (stepflow.folder / "list.json").write_text("[1]")
     golden(
         stepflow("run"),
@@ -92,7 +92,7 @@ def test_wrong_usage(stepflow: Stepflow, golden: Golden) -> None:
     )
 
 
-def test_refused(stepflow: Stepflow, server: str, golden: Golden) -> None:
+def test_rejected_flows(stepflow: Stepflow, server: str, golden: Golden) -> None:
     golden(
         stepflow("run", "refused.yaml"),
         stepflow("submit", "refused.yaml", "-o", "json"),
@@ -115,10 +115,10 @@ def test_configuration_of_an_embedded_server(stepflow: Stepflow, golden: Golden)
     config = "plugins: {mine: {type: builtin}}\nroutes: {/builtin: [{plugin: mine}]}\n"
     (stepflow.folder / "stepflow-config.yml").write_text("nonsense: [")
     (stepflow.folder / "sub" / "stepflow_config.yaml").write_text(config)
-    found = stepflow("run", "sub/hello.yaml", *INPUT)
+    with_underscore = stepflow("run", "sub/hello.yaml", *INPUT)
     (stepflow.folder / "sub" / "stepflow-config.yml").write_text(config)
     golden(
-        found,
+        with_underscore,
         stepflow("run", "sub/hello.yaml", *INPUT),
         stepflow("run", "sub/hello.yaml", *INPUT, "--config", "sub/stepflow_config.yaml"),
         stepflow("run", "sub/hello.yaml", *INPUT, "--config", "none.yml"),
@@ -163,7 +163,7 @@ def test_batch(stepflow: Stepflow, golden: Golden) -> None:
     )
 
 
-def test_the_end_of_waiting(stepflow: Stepflow, server: str, golden: Golden) -> None:
+def test_timeout_and_detach(stepflow: Stepflow, server: str, golden: Golden) -> None:
     golden(
         stepflow("submit", "slow.yaml", "--timeout", "0.3"),
         stepflow("submit", "slow.yaml", "--timeout", "0.3", "-o", "json", "--url", server, STEPFLOW_URL=""),
@@ -173,11 +173,11 @@ def test_the_end_of_waiting(stepflow: Stepflow, server: str, golden: Golden) -> 
     )
 
 
-@pytest.mark.parametrize("what", ["detach", "cancel", "embedded"])
-def test_an_interrupt(what: str, terminal: Callable[..., Terminal], server: str, golden: Golden) -> None:
-    option = {"detach": (), "cancel": ("--on-interrupt", "cancel"), "embedded": ("--local",)}[what]
+@pytest.mark.parametrize("case", ["detach", "cancel", "embedded"])
+def test_interrupt(case: str, terminal: Callable[..., Terminal], server: str, golden: Golden) -> None:
+    option = {"detach": (), "cancel": ("--on-interrupt", "cancel"), "embedded": ("--local",)}[case]
     shown = terminal("run", "slow.yaml", *option)
-    # Nothing is shown in the first second; then the steps.
+    # The steps are shown only after one second.
     shown.wait_for("running  1.")
     shown.interrupt()
     golden(shown)
@@ -196,7 +196,7 @@ def test_pipelines(stepflow: Stepflow) -> None:
     assert stepflow.shell("stepflow --help | head -1").stderr == ""
 
 
-def test_an_unexpected_error(stepflow: Stepflow) -> None:
+def test_unexpected_error(stepflow: Stepflow) -> None:
     stepflow.at_start(
         "import stepflow_cli.runs.run_dispatch\n"
         "def broken(*args, **more):\n"
@@ -210,7 +210,7 @@ def test_an_unexpected_error(stepflow: Stepflow) -> None:
 
 
 @pytest.mark.usefixtures("server")
-def test_the_log(stepflow: Stepflow) -> None:
+def test_log_file(stepflow: Stepflow) -> None:
     done = stepflow("--log-level", "debug", "--log-file", "log.txt", "run", "hello.yaml", *INPUT)
     assert (done.code, done.stderr) == (0, "")
     assert "DEBUG stepflow.client" in (stepflow.folder / "log.txt").read_text()
@@ -218,7 +218,7 @@ def test_the_log(stepflow: Stepflow) -> None:
 
 
 @pytest.mark.usefixtures("server")
-def test_options_of_the_log_go_before_the_environment(stepflow: Stepflow) -> None:
+def test_log_options_have_precedence_over_the_environment(stepflow: Stepflow) -> None:
     run = ("run", "hello.yaml", *INPUT)
     assert "DEBUG stepflow.client" in stepflow(*run, STEPFLOW_LOG="debug").stderr
     wrong = stepflow(*run, STEPFLOW_LOG="wran")

@@ -1,4 +1,4 @@
-"""Runs by the beginning of their id, by several statuses and by how long ago: real runs on a real server."""
+"""Runs are found by ID prefix, by several statuses and by age."""
 
 from __future__ import annotations
 
@@ -15,29 +15,32 @@ from tests.cli.terminal import Terminal
 pytestmark = pytest.mark.in_process
 
 
-@pytest.mark.parametrize("words", ["get", "result", "steps", "items", "flow", "watch", "events"])
-def test_a_beginning_names_the_run(stepflow: Stepflow, ada: str, words: str) -> None:
-    whole, begun = stepflow("runs", words, ada, "-o", "json"), stepflow("runs", words, ada[:-6].upper(), "-o", "json")
-    assert (begun.code, begun.stderr) == (0, "")
-    assert begun.stdout == whole.stdout
+@pytest.mark.parametrize("command", ["get", "result", "steps", "items", "flow", "watch", "events"])
+def test_id_prefix_refers_to_the_run(stepflow: Stepflow, ada: str, command: str) -> None:
+    by_id, by_prefix = (
+        stepflow("runs", command, ada, "-o", "json"),
+        stepflow("runs", command, ada[:-6].upper(), "-o", "json"),
+    )
+    assert (by_prefix.code, by_prefix.stderr) == (0, "")
+    assert by_prefix.stdout == by_id.stdout
 
 
-@pytest.mark.parametrize("words", ["cancel", "delete"])
-def test_what_is_destroyed_is_named_whole(stepflow: Stepflow, ada: str, words: str) -> None:
-    done = stepflow("runs", words, ada[:-6])
+@pytest.mark.parametrize("command", ["cancel", "delete"])
+def test_confirmation_shows_the_full_id(stepflow: Stepflow, ada: str, command: str) -> None:
+    done = stepflow("runs", command, ada[:-6])
     assert done.code == 2
-    assert f"refusing to {words} run {ada} without confirmation" in done.stderr
+    assert f"refusing to {command} run {ada} without confirmation" in done.stderr
 
 
-def test_a_beginning_of_several_lists_them(terminal: Callable[..., Terminal], start: Start) -> None:
+def test_ambiguous_prefix_lists_the_runs(terminal: Callable[..., Terminal], start: Start) -> None:
     ids = start("hello.yaml", [{"name": "a"}]), start("hello.yaml", [{"name": "b"}])
     ran = terminal("runs", "get", ids[0][:6], width=60)
     assert ran.end() == 2
-    words = " ".join(ran.screen.split())
-    assert words.startswith(f"stepflow: several run IDs begin with {ids[0][:6]} hint: it may be {ids[1]}")
+    text = " ".join(ran.screen.split())
+    assert text.startswith(f"stepflow: several run IDs begin with {ids[0][:6]} hint: it may be {ids[1]}")
 
 
-def test_no_run_begins_so(stepflow: Stepflow, ada: str) -> None:
+def test_unknown_prefix(stepflow: Stepflow, ada: str) -> None:
     done = stepflow("runs", "get", "00000000-0001")
     assert (done.code, done.stdout) == (1, "")
     first, server, *hints = done.stderr.splitlines()
@@ -47,14 +50,14 @@ def test_no_run_begins_so(stepflow: Stepflow, ada: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["abc", "xyzzy", "0123456-", "012345678"])
-def test_texts_that_begin_no_run_id_are_refused(stepflow: Stepflow, server: str, text: str) -> None:
+def test_invalid_prefixes_are_refused(stepflow: Stepflow, server: str, text: str) -> None:
     done = stepflow("runs", "get", text)
     assert done.code == 2
     assert f"a run ID must be a UUID, not '{text}'" in done.stderr
     assert "use at least the first four digits" in done.stderr
 
 
-def test_ids_are_shortened_as_far_as_they_differ() -> None:
+def test_ids_are_shortened_to_unique_prefixes() -> None:
     ids = ["01a2b3c4-d5e6-7000-8000-000000000001", "01a2b3c4-d5e7-7000-8000-000000000001"]
     assert list(shorten_run_ids(ids).values()) == ["01a2b3c4-d5e6", "01a2b3c4-d5e7"]
     assert list(shorten_run_ids(ids[:1]).values()) == ["01a2b3c4"]
@@ -70,12 +73,12 @@ def test_several_statuses(stepflow: Stepflow, ada: str, failed: str, cancelled: 
     assert [run["run_id"] for run in runs] == sorted((run["run_id"] for run in runs), reverse=True)
 
 
-def test_a_wrong_status_among_several(stepflow: Stepflow) -> None:
+def test_invalid_status_among_several(stepflow: Stepflow) -> None:
     done = stepflow("runs", "list", "--status", "failed,runing")
     assert (done.code, "did you mean running?" in done.stderr) == (2, True)
 
 
-def test_how_long_ago(stepflow: Stepflow, ada: str) -> None:
+def test_since_and_until_accept_durations(stepflow: Stepflow, ada: str) -> None:
     assert ada in stepflow("runs", "ls", "--since", "1h", "-n", "5", "-o", "name").stdout
     assert stepflow("runs", "ls", "--until", "1h", "-o", "name").stdout == ""
 
@@ -87,7 +90,7 @@ def test_quiet(stepflow: Stepflow, ada: str) -> None:
     assert "does not exist" in stepflow("-q", "validate", "nothing.yaml").stderr
 
 
-def test_there_is_more(terminal: Callable[..., Terminal], start: Start) -> None:
+def test_note_about_more_runs(terminal: Callable[..., Terminal], start: Start) -> None:
     for name in ("a", "b"):
         start("hello.yaml", [{"name": name}])
     ran = terminal("runs", "list", "-n", "1", width=60)

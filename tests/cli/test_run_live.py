@@ -1,4 +1,4 @@
-"""What `run` and `submit` show while they wait, and how they sum up a batch that failed."""
+"""`run` and `submit` show live progress, and failures get hints with the cause."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _sleeping(stepflow: Stepflow, name: str, count: int, milliseconds: int) -> s
 
 
 @pytest.mark.parametrize("command", ["run", "submit"])
-def test_the_steps_are_shown_live_and_taken_away(
+def test_steps_are_shown_live_and_removed(
     command: str, stepflow: Stepflow, terminal: Callable[..., Terminal], server: str
 ) -> None:
     flow = _sleeping(stepflow, "six", 6, 600)
@@ -47,7 +47,7 @@ def test_the_steps_are_shown_live_and_taken_away(
     assert len(lines) == 8, shown.screen
     assert max(map(len, lines)) <= 60
     assert shown.end() == 0
-    # Nothing of the picture stays or has scrolled away: the output alone is on the screen.
+    # The live display is removed completely, so only the output is on the screen.
     assert shown.screen == '{\n  "duration_ms": 600\n}\n'
 
 
@@ -56,8 +56,8 @@ def test_a_batch_shows_items_rate_and_time_left(
 ) -> None:
     flow = _sleeping(stepflow, "many", 1, 60)
     (stepflow.folder / "inputs.jsonl").write_text("{}\n" * 2000)
-    words = ("inputs.jsonl", "--url", server, "--max-concurrency", "20", "--output", "out.jsonl")
-    shown = terminal("batch", flow, *words, width=60, height=24)
+    options = ("inputs.jsonl", "--url", server, "--max-concurrency", "20", "--output", "out.jsonl")
+    shown = terminal("batch", flow, *options, width=60, height=24)
     shown.wait_for(" done, ")
     shown.wait_for("s left")
     assert max(map(len, shown.screen.splitlines())) <= 60
@@ -84,14 +84,14 @@ def test_progress_is_not_shown_with_quiet_or_json_errors(session: Session) -> No
         assert "stepflow-live" not in {thread.name for thread in threading.enumerate()}
 
 
-def test_how_far_a_batch_is_in_words() -> None:
+def test_progress_text() -> None:
     assert format_progress(2000, 1200, 3, 12.0) == "1,203/2,000 done, 3 failed, 12s, 100/s, 8.0s left"
     assert format_progress(2000, 0, 0, 12.0) == "0/2,000 done, 12s"
     assert format_progress(10, 4, 0, 8.0) == "4/10 done, 8s, 0.5/s, 12s left"
     assert format_progress(1, 0, 0, 12.0) == "running for 12s"
 
 
-def test_items_are_counted_by_their_steps() -> None:
+def test_items_are_counted_from_step_events() -> None:
     run = RunProgress("run", ("flow", {0: "a", 1: "b"}), total=3)
 
     def end(step: int, item: int, status: str = "completed") -> None:
@@ -116,16 +116,14 @@ def test_items_are_counted_by_their_steps() -> None:
         ("noop", "component 'noop' does not begin with /: it has no route; known: /builtin/noop"),
     ],
 )
-def test_a_reason_that_the_server_leaves_out_is_told(
-    component: str, hint: str, stepflow: Stepflow, server: str
-) -> None:
+def test_hint_for_unknown_components(component: str, hint: str, stepflow: Stepflow, server: str) -> None:
     flow = {"steps": [{"id": "a", "component": component, "input": {"path": "x"}}], "output": {"$step": "a"}}
     (stepflow.folder / "wrong.json").write_text(json.dumps(flow))
     done = stepflow("run", "wrong.json", "--url", server, "--no-check")
     assert (done.code, done.stderr.splitlines()[-1].startswith(f"hint: {hint}")) == (1, True), done
 
 
-def test_a_component_that_the_server_denies_is_told_in_the_words_of_validate(stepflow: Stepflow) -> None:
+def test_denied_component_has_the_same_message_as_in_validate(stepflow: Stepflow) -> None:
     step = {"id": "a", "component": "/builtin/load_file", "input": {"path": "x"}}
     (stepflow.folder / "denied.json").write_text(json.dumps({"steps": [step], "output": {"$step": "a"}}))
     done, checked = stepflow("run", "denied.json", "--local"), stepflow("validate", "denied.json", "--local")
@@ -134,7 +132,7 @@ def test_a_component_that_the_server_denies_is_told_in_the_words_of_validate(ste
     assert (done.code, message in checked.stdout) == (1, True), checked
 
 
-def test_an_input_that_a_component_refuses_is_told(stepflow: Stepflow, server: str) -> None:
+def test_rejected_input_gets_a_hint(stepflow: Stepflow, server: str) -> None:
     steps = [{"id": "a", "component": "/builtin/create_messages", "input": {"x": 1}}]
     (stepflow.folder / "wrong.json").write_text(json.dumps({"steps": steps, "output": {"$step": "a"}}))
     done = stepflow("run", "wrong.json", "--url", server)
@@ -145,7 +143,7 @@ def test_an_input_that_a_component_refuses_is_told(stepflow: Stepflow, server: s
     assert done.stderr.splitlines()[-1].startswith("hint: component /builtin/create_messages rejects its input:")
 
 
-def test_a_cycle_is_called_one(stepflow: Stepflow, server: str) -> None:
+def test_cycle_is_reported(stepflow: Stepflow, server: str) -> None:
     needs = {"a": "c", "b": "a", "c": "b", "d": "a"}
     steps = [
         {"id": name, "component": "/builtin/noop", "input": {"x": [{"$step": other}]}} for name, other in needs.items()
@@ -160,7 +158,7 @@ def test_a_cycle_is_called_one(stepflow: Stepflow, server: str) -> None:
     assert done.stderr.endswith("hint: the steps form a cycle: a -> c -> b -> a\n"), done
 
 
-def test_a_path_of_several_parts_that_is_not_found(stepflow: Stepflow, server: str) -> None:
+def test_hint_for_nested_paths_without_dollar(stepflow: Stepflow, server: str) -> None:
     step = {"id": "a", "component": "/builtin/noop", "input": {"x": {"$input": "numbers.a"}}}
     (stepflow.folder / "path.json").write_text(json.dumps({"steps": [step], "output": {"$step": "a"}}))
     done = stepflow("run", "path.json", "--no-check", "--url", server, "--input-json", '{"numbers": {"a": 1}}')

@@ -1,4 +1,4 @@
-"""How far a run is, as the `stepflow` command gathers it from events."""
+"""The progress of a run is collected from its events."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def ended(
     )
 
 
-def test_a_step_is_waiting_then_running_then_completed() -> None:
+def test_step_is_waiting_then_running_then_completed() -> None:
     run = RunProgress("run", ("flow", {0: "a", 1: "b"}), created_at=START)
     run.apply_event(StepsNeededEvent(run_id="run", step_ids=["b", "a"], **COMMON))
     assert [(step.step_id, step.get_status(1, run.is_over)) for step in run.steps] == [
@@ -51,7 +51,7 @@ def test_a_step_is_waiting_then_running_then_completed() -> None:
     assert run.steps[1].get_status(1, run.is_over) == "not run"
 
 
-def test_a_second_attempt_goes_on_with_the_time_of_the_first() -> None:
+def test_duration_includes_earlier_attempts() -> None:
     run = RunProgress("run")
     run.apply_event(started("a", 0, 1))
     again = StepStartedEvent(
@@ -63,7 +63,7 @@ def test_a_second_attempt_goes_on_with_the_time_of_the_first() -> None:
     assert run.steps[0].count_items_with_status("completed") == 1
 
 
-def test_the_items_of_a_batch_are_counted() -> None:
+def test_items_of_a_batch_are_counted() -> None:
     run = RunProgress("run", total=3)
     for item in range(3):
         run.apply_event(started("a", 0, 0, item=item))
@@ -73,18 +73,18 @@ def test_the_items_of_a_batch_are_counted() -> None:
     assert (len(step.ended), step.failed_count, len(step.running), step.get_status(3, False)) == (2, 1, 1, "running")
     run.apply_event(ended("a", 0, 1, item=2))
     assert step.get_status(3, False) == "failed"
-    # A server that was started again runs steps anew.
+    # After a restart, the server executes steps again.
     run.apply_event(started("a", 0, 2, item=1))
     assert (step.failed_count, step.get_status(3, False)) == (0, "running")
     run.apply_event(ended("a", 0, 3, item=1))
     assert (step.count_items_with_status("completed"), step.get_status(3, False)) == (3, "completed")
 
 
-def test_steps_of_runs_below_are_named_by_their_place() -> None:
-    asked: list[tuple[str, int]] = []
+def test_steps_of_sub_runs() -> None:
+    requests: list[tuple[str, int]] = []
 
     def flow_of(run_id: str, item: int) -> tuple[str, dict[int, str]]:
-        asked.append((run_id, item))
+        requests.append((run_id, item))
         return "child", {0: "inner"}
 
     run = RunProgress("run", ("parent", {0: "each"}), flow_of=flow_of)
@@ -92,16 +92,16 @@ def test_steps_of_runs_below_are_named_by_their_place() -> None:
     first = started("each", 0, 0, run="below")
     run.apply_event(first)
     assert describe_event(first, run) == "sub-run below, item 0, step inner: running"
-    # What is not known even then is not asked for again and again.
+    # A step that remains unknown is requested only once.
     for _ in range(3):
         run.apply_event(started(None, 1, 0, run="below", item=1))
-    assert asked == [("below", 0), ("below", 1)]
+    assert requests == [("below", 0), ("below", 1)]
     assert [step.step_id for step in run.sub_runs["below"].steps] == ["inner", "#1"]
     assert run.sub_runs["below"].flow_name == "child"
     assert not run.steps
 
 
-def test_the_beginning_and_the_end_in_words() -> None:
+def test_descriptions_of_start_and_end() -> None:
     run = RunProgress("run", created_at=START)
     created = RunCreatedEvent(run_id="run", item_count=2, **COMMON)
     run.apply_event(created)

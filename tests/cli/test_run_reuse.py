@@ -1,4 +1,4 @@
-"""`run --reuse`, `--from` and `--step`: what has not changed is taken from an earlier run."""
+"""`run --reuse`, `--from` and `--step` reuse unchanged steps of an earlier run."""
 
 from __future__ import annotations
 
@@ -12,22 +12,26 @@ from tests.cli.command import CommandResult, Stepflow
 
 pytestmark = pytest.mark.in_process
 
-SAYS = "/builtin/create_messages"
-EMPTY = '{"name": "Ada"}'
+CREATE_MESSAGES = "/builtin/create_messages"
+ADA = '{"name": "Ada"}'
 
 
 def flow(x: Any = 1, **more: Any) -> dict[str, Any]:
-    """Return three steps in a row. The last one has `x` in its input."""
+    """Return a flow with a chain of three steps. The input of the last one contains `x`."""
     steps = [
-        {"id": "a", "component": SAYS, "input": {"user_prompt": {"$input": "name"}}},
-        {"id": "b", "component": SAYS, "input": {"user_prompt": {"$step": "a", "path": "$.messages[0].content"}}},
+        {"id": "a", "component": CREATE_MESSAGES, "input": {"user_prompt": {"$input": "name"}}},
+        {
+            "id": "b",
+            "component": CREATE_MESSAGES,
+            "input": {"user_prompt": {"$step": "a", "path": "$.messages[0].content"}},
+        },
         {"id": "c", "component": "/builtin/noop", "input": {"b": {"$step": "b", "path": "$.messages"}, "x": x}},
     ]
     return {"name": "three", "steps": steps, "output": {"$step": "c"}, **more}
 
 
-def said(done: CommandResult) -> str:
-    """Return which steps were kept and executed."""
+def plan_of(done: CommandResult) -> str:
+    """Return the note about kept and executed steps."""
     assert done.code == 0, done
     return next((line for line in done.stderr.splitlines() if "; executes " in line), done.stderr)
 
@@ -45,55 +49,55 @@ def write(stepflow: Stepflow, content: dict[str, Any]) -> None:
 
 @pytest.fixture
 def embedded(three: Stepflow) -> Stepflow:
-    """The same, with embedded servers, each of which ends with its command."""
+    """The same command with embedded servers, which stop when the command exits."""
     three.environment.pop("STEPFLOW_URL", None)
     return three
 
 
-def test_an_edited_flow_takes_what_has_not_changed_from_its_last_run(three: Stepflow, server: str) -> None:
-    first = three("run", "three.json", "--input-json", EMPTY, "--reuse", "@last")
-    assert "no earlier run of the flow" in said(first)
-    # A run of another flow is not the last run of this one.
+def test_unchanged_steps_of_an_edited_flow_are_reused(three: Stepflow, server: str) -> None:
+    first = three("run", "three.json", "--input-json", ADA, "--reuse", "@last")
+    assert "no earlier run of the flow" in plan_of(first)
+    # `@last` means the last run of this flow.
     three("run", "echo.yaml", "--input-json", "1")
     write(three, flow(x=2))
     edited = three("run", "three.json", "--reuse", "@last", "--label", "try=2")
-    assert said(edited) == "stepflow: keeps a, b; executes c"
-    whole = three("run", "three.json", "--input-json", EMPTY)
-    assert (edited.stdout, json.loads(edited.stdout)["x"]) == (whole.stdout, 2)
+    assert plan_of(edited) == "stepflow: keeps a, b; executes c"
+    full = three("run", "three.json", "--input-json", ADA)
+    assert (edited.stdout, json.loads(edited.stdout)["x"]) == (full.stdout, 2)
     assert three("history", "list", "--label", "try=2", "-o", "name").stdout.count("\n") == 1
-    assert said(three("run", "three.json", "--from", "b")) == "stepflow: keeps a; executes b, c"
+    assert plan_of(three("run", "three.json", "--from", "b")) == "stepflow: keeps a; executes b, c"
     other = three("run", "three.json", "--reuse", "@last", "--input-json", '{"name": "Bob"}')
-    assert said(other) == "stepflow: keeps no step; executes a, b, c"
+    assert plan_of(other) == "stepflow: keeps no step; executes a, b, c"
     changed = three("run", "three.json", "--reuse", "@last", "--set", "c.input.x=3")
-    assert said(changed) == "stepflow: keeps a, b; executes c"
+    assert plan_of(changed) == "stepflow: keeps a, b; executes c"
     assert json.loads(changed.stdout)["x"] == 3
     detached = three("submit", "three.json", "--from", "c", "--detach", "-o", "name")
     assert three("runs", "result", detached.stdout.strip()).code == 0
 
 
-def test_a_whole_command_takes_no_arguments_from_the_last_run(three: Stepflow, server: str) -> None:
-    three("run", "three.json", "--input-json", EMPTY, "--set", "c.input.x=7")
+def test_arguments_are_reused_only_without_an_input(three: Stepflow, server: str) -> None:
+    three("run", "three.json", "--input-json", ADA, "--set", "c.input.x=7")
     again = three("run", "three.json", "--reuse", "@last")
-    assert (json.loads(again.stdout)["x"], said(again)) == (7, "stepflow: keeps a, b, c; executes no step")
-    whole = three("run", "three.json", "--input-json", EMPTY, "--reuse", "@last")
-    assert (json.loads(whole.stdout)["x"], said(whole)) == (1, "stepflow: keeps a, b; executes c")
+    assert (json.loads(again.stdout)["x"], plan_of(again)) == (7, "stepflow: keeps a, b, c; executes no step")
+    full = three("run", "three.json", "--input-json", ADA, "--reuse", "@last")
+    assert (json.loads(full.stdout)["x"], plan_of(full)) == (1, "stepflow: keeps a, b; executes c")
 
 
-def test_an_embedded_server_knows_the_last_run(embedded: Stepflow) -> None:
-    first = embedded("run", "three.json", "--input-json", EMPTY, "-o", "name").stdout.strip()
+def test_reuse_with_embedded_servers(embedded: Stepflow) -> None:
+    first = embedded("run", "three.json", "--input-json", ADA, "-o", "name").stdout.strip()
     write(embedded, flow(x=2))
     edited = embedded("run", "three.json", "--reuse", "@last")
-    assert said(edited) == "stepflow: keeps a, b; executes c"
+    assert plan_of(edited) == "stepflow: keeps a, b; executes c"
     assert json.loads(edited.stdout)["x"] == 2
-    # What was kept is kept again, also if no step that was executed has read it.
-    assert said(embedded("run", "three.json", "--reuse", "@last")) == "stepflow: keeps a, b, c; executes no step"
+    # Kept steps can be kept again, even if no executed step has read them.
+    assert plan_of(embedded("run", "three.json", "--reuse", "@last")) == "stepflow: keeps a, b, c; executes no step"
     again = embedded("run", "three.json", "--reuse", first[:13], "--from", "b", "--dry-run")
     assert json.loads(again.stdout) == {"index": 0, "kept": ["a"], "executed": ["b", "c"]}
-    # Another configuration may have other components.
+    # Runs with another configuration are not reused, because its components may differ.
     config = embedded.folder / "other.json"
     config.write_text(json.dumps({**releases.builtin_config(releases.NEWEST), "retry": {"transportMaxRetries": 0}}))
     assert "no earlier run" in embedded("run", "three.json", "--from", "c", "--config", "other.json").stderr
-    off = embedded("run", "three.json", "--input-json", EMPTY, "-o", "name", STEPFLOW_HISTORY="off").stdout.strip()
+    off = embedded("run", "three.json", "--input-json", ADA, "-o", "name", STEPFLOW_HISTORY="off").stdout.strip()
     unknown = embedded("run", "three.json", "--reuse", off)
     assert unknown.code == 1
     assert off in unknown.stderr
@@ -101,53 +105,53 @@ def test_an_embedded_server_knows_the_last_run(embedded: Stepflow) -> None:
     assert embedded("run", "three.json", "--reuse", first).code == 1
 
 
-def test_outputs_with_secrets_are_not_kept(embedded: Stepflow) -> None:
+def test_outputs_with_secrets_are_not_stored(embedded: Stepflow) -> None:
     key = {"type": "string", "is_secret": True, "env_var": "THE_KEY"}
     schemas = {"type": "object", "properties": {"variables": {"type": "object", "properties": {"key": key}}}}
     content = flow(x={"$variable": "key"}, schemas=schemas)
     write(embedded, content)
-    embedded("run", "three.json", "--input-json", EMPTY, "--variables-from-env", THE_KEY="ABC-secret-XYZ")
+    embedded("run", "three.json", "--input-json", ADA, "--variables-from-env", THE_KEY="ABC-secret-XYZ")
     for file in embedded.home.rglob("*"):
         assert not file.is_file() or b"ABC-secret-XYZ" not in file.read_bytes(), file
     again = embedded("run", "three.json", "--reuse", "@last", "--variables-from-env", THE_KEY="ABC-secret-XYZ")
-    assert said(again) == "stepflow: keeps a, b; executes c"
+    assert plan_of(again) == "stepflow: keeps a, b; executes c"
     assert json.loads(again.stdout)["x"] == "ABC-secret-XYZ"
     missing = embedded("run", "three.json", "--reuse", "@last")
     assert (missing.code, "'key'" in missing.stderr) == (2, True), missing
 
 
-def test_one_step_alone(three: Stepflow, server: str) -> None:
+def test_run_a_single_step(three: Stepflow, server: str) -> None:
     unknown = three("run", "three.json", "--step", "c")
     assert unknown.code == 1
     assert "pass the step's input" in unknown.stderr
-    given = three("run", "three.json", "--step", "c", "--input-json", '{"mine": [1, {"$step": "a"}]}')
-    assert (given.code, json.loads(given.stdout)) == (0, {"mine": [1, {"$step": "a"}]}), given
-    three("run", "three.json", "--input-json", EMPTY)
+    with_input = three("run", "three.json", "--step", "c", "--input-json", '{"mine": [1, {"$step": "a"}]}')
+    assert (with_input.code, json.loads(with_input.stdout)) == (0, {"mine": [1, {"$step": "a"}]}), with_input
+    three("run", "three.json", "--input-json", ADA)
     write(three, flow(x=5))
-    alone = three("run", "three.json", "--step", "c")
-    assert json.loads(alone.stdout)["x"] == 5
-    assert said(alone) == "stepflow: keeps b; executes c"
+    single = three("run", "three.json", "--step", "c")
+    assert json.loads(single.stdout)["x"] == 5
+    assert plan_of(single) == "stepflow: keeps b; executes c"
     listed = json.loads(three("runs", "steps", "@last", "-o", "json").stdout)
     assert {each["step_id"] for each in listed if not each.get("is_kept")} == {"c"}
-    # The run of one step is not the last run of the flow.
-    assert said(three("run", "three.json", "--reuse", "@last")) == "stepflow: keeps a, b; executes c"
+    # `@last` ignores runs of a single step.
+    assert plan_of(three("run", "three.json", "--reuse", "@last")) == "stepflow: keeps a, b; executes c"
 
 
-def test_a_step_whose_inputs_are_unknown(three: Stepflow, server: str) -> None:
+def test_single_step_with_unknown_inputs(three: Stepflow, server: str) -> None:
     broken = flow()
     broken["steps"][1]["input"] = {"user_prompt": {"$step": "a", "path": "$.gone"}}
     write(three, broken)
-    assert three("run", "three.json", "--input-json", EMPTY, "--no-check").code == 1
+    assert three("run", "three.json", "--input-json", ADA, "--no-check").code == 1
     done = three("run", "three.json", "--step", "c", "--no-check")
     assert done.code == 2
     assert "step 'c' reads step 'b', for which run" in done.stderr
     assert "an input for the step" in done.stderr
-    # What had completed of a failed run is kept.
+    # The completed steps of a failed run are reused.
     write(three, flow())
-    assert said(three("run", "three.json", "--reuse", "@last")) == "stepflow: keeps a; executes b, c"
+    assert plan_of(three("run", "three.json", "--reuse", "@last")) == "stepflow: keeps a; executes b, c"
 
 
-def test_a_batch_takes_item_by_item(three: Stepflow, server: str) -> None:
+def test_batch_reuses_steps_per_item(three: Stepflow, server: str) -> None:
     inputs = three.folder / "inputs.jsonl"
     inputs.write_text('{"name": "Ada"}\n{"name": "Bob"}\n')
     assert three("batch", "three.json", "inputs.jsonl").code == 0
@@ -179,19 +183,19 @@ def test_a_batch_takes_item_by_item(three: Stepflow, server: str) -> None:
         ("--reuse", "nonsense"),
     ],
 )
-def test_what_cannot_be_combined_is_said_in_one_sentence(options: tuple[str, ...], three: Stepflow) -> None:
+def test_conflicting_options_are_refused(options: tuple[str, ...], three: Stepflow) -> None:
     (three.folder / "in.jsonl").write_text('{"name": "Ada"}\n')
     done = three("run", "three.json", *options)
     assert (done.code, done.stdout) == (2, ""), done
     assert len([line for line in done.stderr.splitlines() if line.startswith("stepflow: ")]) == 1
 
 
-def test_rerun_with_what_has_changed(three: Stepflow, server: str) -> None:
-    run_id = three("run", "three.json", "--input-json", EMPTY, "-o", "name").stdout.strip()
+def test_rerun_only_changed_steps(three: Stepflow, server: str) -> None:
+    run_id = three("run", "three.json", "--input-json", ADA, "-o", "name").stdout.strip()
     write(three, flow(x=2))
     again = three("runs", "rerun", run_id, "--only-changed", "--flow", "three.json")
-    assert said(again) == "stepflow: keeps a, b; executes c"
-    alone = three("runs", "rerun", run_id, "--step", "b")
-    assert said(alone) == "stepflow: keeps a; executes b"
+    assert plan_of(again) == "stepflow: keeps a, b; executes c"
+    single = three("runs", "rerun", run_id, "--step", "b")
+    assert plan_of(single) == "stepflow: keeps a; executes b"
     both = three("runs", "rerun", run_id, "--step", "b", "--failed")
     assert (both.code, "--step and --failed cannot be used together" in both.stderr) == (2, True), both

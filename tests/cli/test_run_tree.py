@@ -1,4 +1,4 @@
-"""The tree of a run, where the terminal has no room for all of it."""
+"""The tree of a run is shortened to the height of the terminal."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from stepflow_client.events import StepsNeededEvent
 
 from tests.cli.test_run_progress import COMMON, START, ended, started
 
-STEPS = [f"step{place:02}" for place in range(30)]
+STEPS = [f"step{index:02}" for index in range(30)]
 
 
 def progress(done: int, failed: tuple[int, ...] = (), running: tuple[int, ...] = ()) -> RunProgress:
-    """A run of many steps, of which the first are done."""
+    """Return the progress of a run with 30 steps, of which the first `done` have ended."""
     run = RunProgress("run", ("tall", dict(enumerate(STEPS))), created_at=START)
     run.apply_event(StepsNeededEvent(run_id="run", step_ids=STEPS, **COMMON))
-    for place in (*range(done), *running):
-        run.apply_event(started(STEPS[place], place, place))
-        if place < done:
-            run.apply_event(ended(STEPS[place], place, place, status="failed" if place in failed else "completed"))
+    for index in (*range(done), *running):
+        run.apply_event(started(STEPS[index], index, index))
+        if index < done:
+            run.apply_event(ended(STEPS[index], index, index, status="failed" if index in failed else "completed"))
     return run
 
 
@@ -34,7 +34,7 @@ def lines(run: RunProgress, height: int | None) -> list[str]:
     return captured.get().splitlines()
 
 
-def test_all_steps_are_there_where_there_is_room() -> None:
+def test_all_steps_are_shown_if_there_is_room() -> None:
     for height in (None, 60):
         assert len(lines(progress(5), height)) == len(STEPS) + 2
 
@@ -44,18 +44,18 @@ def test_running_steps_are_always_shown(height: int) -> None:
     shown = lines(progress(14, failed=(3,), running=(14, 15)), height)
     assert len(shown) <= height
     text = "\n".join(shown)
-    assert all(f"step{place:02}" in text for place in (3, 14, 15))
+    assert all(f"step{index:02}" in text for index in (3, 14, 15))
     assert "… and " in shown[-1]
     named = sum("step" in line for line in shown)
     counted = sum(int(word) for word in shown[-1].replace(",", " ").split() if word.isdecimal())
     assert named + counted == len(STEPS)
 
 
-def test_however_small_the_terminal_is() -> None:
+def test_very_small_terminal() -> None:
     assert len(lines(progress(14, running=(14,)), 2)) == 6
 
 
-def test_an_error_is_said_once() -> None:
+def test_equal_errors_are_shown_once() -> None:
     run = progress(6, failed=(2, 3, 4))
     for step, error in zip(run.steps[2:5], ("no card", "no card", "no money"), strict=True):
         step.error = error

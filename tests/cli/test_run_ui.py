@@ -1,4 +1,4 @@
-"""`stepflow run --ui`: the page of a run, as long as somebody looks at it."""
+"""`stepflow run --ui` serves the page of a run until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Start = Callable[..., subprocess.Popen[str]]
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """What starts `stepflow run --ui` on an embedded server."""
+    """Start `stepflow run --ui` with an embedded server."""
     (tmp_path / "flow.yaml").write_text(FLOW)
     started = []
 
@@ -47,8 +47,8 @@ def start(tmp_path: Path) -> Iterator[Start]:
         process.communicate()
 
 
-def page_of(link: str) -> str:
-    """Open the link, and return the page of the run when it has ended."""
+def wait_for_page(link: str) -> str:
+    """Open the link, and return the run's page once the run has ended."""
     with httpx.Client(trust_env=False, verify=False, timeout=30, follow_redirects=True) as browser:
         browser.get(link)
         base, _, run_id = link.partition("/?")[0], *link.rpartition("run=")[1:]
@@ -60,12 +60,12 @@ def page_of(link: str) -> str:
     raise AssertionError(text)
 
 
-def test_the_result_is_printed_when_the_run_ends_and_the_page_served_until_ctrl_c(start: Start) -> None:
+def test_result_is_printed_and_page_served_until_ctrl_c(start: Start) -> None:
     process = start({"ms": 10, "value": "to be seen"}, "-o", "jsonl")
     link = read_link(process)
     assert process.stdout is not None
     assert json.loads(process.stdout.readline())["output"]["passthrough"] == "to be seen"
-    assert "to be seen" in page_of(link)
+    assert "to be seen" in wait_for_page(link)
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
@@ -73,16 +73,16 @@ def test_the_result_is_printed_when_the_run_ends_and_the_page_served_until_ctrl_
     assert "Traceback" not in err
 
 
-def test_a_failed_run_is_shown_and_told(start: Start) -> None:
+def test_failed_run(start: Start) -> None:
     process = start({"value": 1})
-    assert "failed" in page_of(read_link(process))
+    assert "failed" in wait_for_page(read_link(process))
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "Traceback" not in err
 
 
-def test_a_run_that_goes_on_ends_with_its_embedded_server(start: Start) -> None:
+def test_ctrl_c_stops_the_run_with_the_embedded_server(start: Start) -> None:
     process = start({"ms": 60_000, "value": 1})
     read_link(process)
     process.send_signal(signal.SIGINT)
@@ -92,7 +92,7 @@ def test_a_run_that_goes_on_ends_with_its_embedded_server(start: Start) -> None:
 
 
 @pytest.mark.parametrize("option", ["--detach", "--dry-run", "--cache"])
-def test_what_it_excludes(stepflow: Stepflow, option: str) -> None:
+def test_conflicting_options_are_refused(stepflow: Stepflow, option: str) -> None:
     (stepflow.folder / "flow.yaml").write_text(FLOW)
     done = stepflow("run", "flow.yaml", "--ui", option)
     assert done.code == 2

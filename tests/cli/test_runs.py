@@ -1,4 +1,4 @@
-"""`stepflow runs`: list, get, items, steps, flow and result."""
+"""`stepflow runs list`, `get`, `items`, `steps`, `flow` and `result`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.in_process
 
 
 def echo(name: str) -> dict[str, Any]:
-    """Return a flow of this name: the server is shared, and each test lists its own runs."""
+    """Return a flow with a name of its own, because tests share the server and list only their own runs."""
     return {"name": name, "steps": [], "output": {"$input": "$"}}
 
 
@@ -44,15 +44,15 @@ def test_list(stepflow: Stepflow, start: Start, golden: Golden) -> None:
     )
 
 
-def test_names_need_no_counts(stepflow: Stepflow, start: Start, server: str) -> None:
+def test_format_name_requests_no_item_counts(stepflow: Stepflow, start: Start, server: str) -> None:
     requests: list[str] = []
 
-    def pass_on(path: str, status: int, content: bytes) -> tuple[int, bytes]:
+    def record(path: str, status: int, content: bytes) -> tuple[int, bytes]:
         requests.append(path.partition("?")[0])
         return status, content
 
     start(echo("named"))
-    with Gateway(server, pass_on) as gateway:
+    with Gateway(server, record) as gateway:
         own = ("runs", "list", "--flow-name", "named", "--url", gateway.url)
         assert stepflow(*own, "-o", "name").code == 0
         assert requests.count("/api/v1/runs") == 1
@@ -60,7 +60,7 @@ def test_names_need_no_counts(stepflow: Stepflow, start: Start, server: str) -> 
         assert requests.count("/api/v1/runs") == 3
 
 
-def test_the_items_of_a_running_batch_are_counted(stepflow: Stepflow, start: Start) -> None:
+def test_items_of_a_running_batch_are_counted(stepflow: Stepflow, start: Start) -> None:
     flow = {
         "name": "counted",
         "steps": [{"id": "a", "component": "/builtin/sleep", "input": {"duration_ms": {"$input": "ms"}}}],
@@ -88,14 +88,14 @@ def test_list_on_a_terminal(width: int, terminal: Callable[..., Terminal], start
     own = ("runs", "list", "--flow-name", flow["name"], "--wide")
     golden(
         terminal(*own, "--limit", "2", width=width),
-        # Three are all that there are, and nothing is said.
+        # Three is the total number of runs, so there is no note.
         terminal(*own, "--limit", "3", width=width),
         terminal(*own, "--limit", "2", "-o", "json", "--fields", "status", width=width),
         terminal(*own, "--all", width=width),
     )
 
 
-def test_a_time(stepflow: Stepflow, start: Start) -> None:
+def test_since_and_until(stepflow: Stepflow, start: Start) -> None:
     ids = [start(echo("timed")) for _ in range(3)]
     own = ("runs", "list", "--flow-name", "timed", "-o", "name")
     later = "2100-01-01T00:00:00Z"
@@ -108,13 +108,13 @@ def test_a_time(stepflow: Stepflow, start: Start) -> None:
     assert (wrong.code, "'soon' is not a time" in wrong.stderr) == (2, True)
 
 
-def test_family(stepflow: Stepflow, ada: str, failed: str) -> None:
+def test_root_and_parent(stepflow: Stepflow, ada: str, failed: str) -> None:
     assert stepflow("runs", "list", "--root", ada, "-o", "name").stdout == f"{ada}\n"
     assert stepflow("runs", "list", "--root", failed.upper().replace("-", ""), "-o", "name").stdout == f"{failed}\n"
     assert stepflow("runs", "list", "--parent", ada, "-o", "name").stdout == ""
 
 
-def test_many(stepflow: Stepflow, start: Start) -> None:
+def test_list_more_than_a_page(stepflow: Stepflow, start: Start) -> None:
     flow = echo("very many")
     ids = [start(flow, wait=False) for _ in range(131)]
     listed = stepflow("runs", "list", "--flow-name", "very many", "-o", "name").stdout.split()
@@ -244,7 +244,7 @@ def test_result_of_a_batch(stepflow: Stepflow, batch: str, golden: Golden) -> No
     )
 
 
-def test_result_that_is_waited_for(stepflow: Stepflow, start: Start) -> None:
+def test_result_waits_for_the_run(stepflow: Stepflow, start: Start) -> None:
     run_id = start("slow.yaml", wait=False)
     done = stepflow("runs", "result", run_id, "-o", "jsonl")
     assert (done.code, json.loads(done.stdout)["status"], done.stderr) == (0, "completed", "")
@@ -252,7 +252,7 @@ def test_result_that_is_waited_for(stepflow: Stepflow, start: Start) -> None:
 
 def test_result_on_a_terminal(terminal: Callable[..., Terminal], batch: str, running: str, golden: Golden) -> None:
     interrupted = terminal("runs", "result", running)
-    # Nothing is shown in the first second; then what the command is waiting for.
+    # The progress is shown only after one second.
     interrupted.wait_for("waiting for run")
     interrupted.interrupt()
     golden(interrupted, terminal("runs", "result", batch, "-o", "table"))
@@ -277,7 +277,7 @@ def test_unknown_run(stepflow: Stepflow, golden: Golden) -> None:
 
 
 @pytest.mark.usefixtures("server")
-def test_wrong_usage(stepflow: Stepflow, golden: Golden) -> None:
+def test_invalid_arguments(stepflow: Stepflow, golden: Golden) -> None:
     golden(
         stepflow("runs", "lst"),
         stepflow("runs", "list", "--status", "finished"),

@@ -1,4 +1,4 @@
-"""`stepflow runs watch -q`, `cancel` and `delete`: runs that end, and several runs at once."""
+"""`stepflow runs watch -q`, `cancel` and `delete`, for one and several runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.fault_proxy import FaultProxy, Script
 pytestmark = pytest.mark.in_process
 
 
-def test_ends(stepflow: Stepflow, start: Start, ada: str, failed: str, golden: Golden) -> None:
+def test_watch_until_the_end(stepflow: Stepflow, start: Start, ada: str, failed: str, golden: Golden) -> None:
     slow = start("slow.yaml", wait=False)
     golden(
         stepflow("runs", "watch", "-q", slow),
@@ -30,19 +30,19 @@ def test_ends(stepflow: Stepflow, start: Start, ada: str, failed: str, golden: G
     )
 
 
-def test_ends_of_several(
+def test_watch_several_runs(
     stepflow: Stepflow, start: Start, ada: str, failed: str, cancelled: str, running: str, golden: Golden
 ) -> None:
     golden(
         stepflow("runs", "watch", "-q", cancelled),
         stepflow("runs", "watch", "-q", ada, cancelled, "-o", "jsonl", "--fields", "status"),
-        # The worst of them is the exit code, wherever it stands.
+        # The exit code is the most severe one, regardless of the order.
         stepflow("runs", "watch", "-q", failed, cancelled, "-o", "name"),
         stepflow("runs", "watch", "-q", cancelled, UNKNOWN, ada, "-o", "name"),
         stepflow("runs", "watch", "-q", running, failed, "--timeout", "1.5", "-o", "name"),
         stepflow("runs", "watch", "-q", running, failed, "--timeout", "1.5", "-o", "json", "--fields", "status"),
         stepflow("runs", "watch", "-q", running, "--timeout", "1.5"),
-        # The time is for all of them together: those that come late are looked at once.
+        # The timeout is for all runs together; after it, each remaining run is still checked once.
         stepflow(
             *("runs", "watch", "-q", running, "-", ada, "--timeout", "1.5", "-o", "name"),
             *("--url", stepflow.environment["STEPFLOW_URL"]),
@@ -51,7 +51,7 @@ def test_ends_of_several(
     )
 
 
-def test_the_last_of_several_is_looked_at_however_slow_the_server(
+def test_every_run_is_checked_even_with_a_slow_server(
     stepflow: Stepflow, failed: str, running: str, server: str
 ) -> None:
     with FaultProxy(server, lambda number: Script(delay=0.3)) as proxy:
@@ -60,7 +60,7 @@ def test_the_last_of_several_is_looked_at_however_slow_the_server(
     assert "1 of 2 runs has not ended yet" in done.stderr
 
 
-def test_an_interrupted_wait(terminal: Callable[..., Terminal], ada: str, running: str, failed: str) -> None:
+def test_interrupted_wait(terminal: Callable[..., Terminal], ada: str, running: str, failed: str) -> None:
     waiting = terminal("runs", "watch", "-q", "-o", "jsonl", "--fields", "status", ada, running, failed, width=400)
     waiting.wait_for('"completed"')
     waiting.interrupt()
@@ -81,7 +81,7 @@ def test_cancel(stepflow: Stepflow, start: Start, ada: str, long: Start, golden:
     )
 
 
-def test_cancel_what_is_listed(stepflow: Stepflow, long: Start, golden: Golden) -> None:
+def test_cancel_listed_runs(stepflow: Stepflow, long: Start, golden: Golden) -> None:
     for _ in range(3):
         long("listed to be cancelled")
     running = "stepflow runs list -o name --flow-name 'listed to be cancelled' --status running"
@@ -105,23 +105,23 @@ def test_delete(stepflow: Stepflow, ada: str, failed: str, running: str, golden:
     )
 
 
-def test_a_server_that_deletes() -> None:
-    """No released server does."""
-    there = {UNKNOWN}
+def test_delete_on_a_server_that_supports_it() -> None:
+    """No released server supports deleting runs."""
+    existing = {UNKNOWN}
 
-    def answer(request: httpx.Request) -> httpx.Response:
+    def respond(request: httpx.Request) -> httpx.Response:
         if request.method == "DELETE":
-            there.clear()
+            existing.clear()
             return httpx.Response(200, json={})
-        assert not there
+        assert not existing
         return httpx.Response(404, json={"error": {"code": 404, "message": "not found", "status": "NOT_FOUND"}})
 
-    with SyncStepflowClient("http://server", transport=httpx.MockTransport(answer), server_release="0.13.0") as client:
+    with SyncStepflowClient("http://server", transport=httpx.MockTransport(respond), server_release="0.13.0") as client:
         assert delete_run_and_get_status(client, UNKNOWN) == {"run_id": UNKNOWN, "status": "deleted"}
 
 
 def test_confirmation(terminal: Callable[..., Terminal], ada: str, failed: str, long: Start, golden: Golden) -> None:
-    asked = []
+    screens = []
     for line, answer in (
         (("runs", "cancel", long()), "y"),
         (("runs", "cancel", long(), long()), "n"),
@@ -131,8 +131,8 @@ def test_confirmation(terminal: Callable[..., Terminal], ada: str, failed: str, 
         shown = terminal(*line, "--wide")
         shown.wait_for("[y/N]")
         shown.send(f"{answer}\r")
-        asked.append(shown)
-    golden(*asked)
+        screens.append(shown)
+    golden(*screens)
 
 
 @pytest.mark.parametrize("verb", ["cancel", "delete"])
@@ -144,7 +144,7 @@ def test_no_server(verb: str, stepflow: Stepflow, golden: Golden) -> None:
 
 
 @pytest.mark.usefixtures("server")
-def test_wrong_usage(stepflow: Stepflow, golden: Golden) -> None:
+def test_invalid_arguments(stepflow: Stepflow, golden: Golden) -> None:
     golden(
         stepflow("runs", "watch", "-q", "0197aaaa"),
         stepflow("runs", "watch", "-q", UNKNOWN),

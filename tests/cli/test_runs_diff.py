@@ -1,4 +1,4 @@
-"""`stepflow runs diff`."""
+"""`stepflow runs diff` shows the differences between two runs."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ ONE = {"pages": [{"title": "Owls", "words": 120}, {"title": "Herons", "words": 8
 OTHER = {"pages": [{"title": "Owls", "words": 120}, {"title": "Herons", "words": 81}], "language": "en"}
 
 
-def six(secret: str = "sesame-one") -> dict[str, Any]:
-    """Six steps, each of which hands on what it reads."""
+def chain_of_six_steps(secret: str = "sesame-one") -> dict[str, Any]:
+    """Return a flow of six steps, each of which passes on its input."""
     steps: list[dict[str, Any]] = [{"id": "a", "component": "/builtin/noop", "input": {"document": {"$input": "$"}}}]
     for before, name in zip("abcde", "bcdef", strict=True):
         steps.append({"id": name, "component": "/builtin/noop", "input": {"from": {"$step": before}, "own": name}})
@@ -34,10 +34,10 @@ def six(secret: str = "sesame-one") -> dict[str, Any]:
 @pytest.fixture
 def pair(start: Start) -> tuple[str, str]:
     """Two runs of six steps whose inputs differ in one nested value."""
-    return start(six(), [ONE]), start(six(), [OTHER])
+    return start(chain_of_six_steps(), [ONE]), start(chain_of_six_steps(), [OTHER])
 
 
-def test_one_nested_value_is_the_only_difference(stepflow: Stepflow, pair: tuple[str, str]) -> None:
+def test_single_nested_difference(stepflow: Stepflow, pair: tuple[str, str]) -> None:
     done = stepflow("runs", "diff", *pair, "-o", "json")
     assert json.loads(done.stdout) == [
         {
@@ -55,7 +55,7 @@ def test_one_nested_value_is_the_only_difference(stepflow: Stepflow, pair: tuple
     assert len(every.stdout.splitlines()) == 7
 
 
-def test_ignored_and_same(stepflow: Stepflow, pair: tuple[str, str]) -> None:
+def test_ignored_paths_and_equal_runs(stepflow: Stepflow, pair: tuple[str, str]) -> None:
     ignored = stepflow("runs", "diff", *pair, "--ignore", "$.steps.*.output", "--ignore", "output.last")
     assert (ignored.code, ignored.stdout) == (0, "")
     assert "no differences: A completed in" in ignored.stderr
@@ -66,7 +66,10 @@ def test_ignored_and_same(stepflow: Stepflow, pair: tuple[str, str]) -> None:
 
 
 def test_secrets_are_hidden(stepflow: Stepflow, start: Start) -> None:
-    one, other = start(six(), [{"said": "sesame-one"}]), start(six("sesame-two"), [{"said": "sesame-two"}])
+    one, other = (
+        start(chain_of_six_steps(), [{"said": "sesame-one"}]),
+        start(chain_of_six_steps("sesame-two"), [{"said": "sesame-two"}]),
+    )
     for form in ("table", "json", "yaml"):
         done = stepflow("runs", "diff", one, other, "--all", "-o", form)
         assert done.code == 1
@@ -88,11 +91,11 @@ def test_failures_and_batches(stepflow: Stepflow, start: Start) -> None:
     assert not any(path.startswith(("$.items[0]", "$.flow")) for path in paths)
 
 
-def test_wrong_use(stepflow: Stepflow, pair: tuple[str, str]) -> None:
+def test_invalid_arguments(stepflow: Stepflow, pair: tuple[str, str]) -> None:
     assert stepflow("runs", "diff", pair[0], UNKNOWN).code == 1
     assert stepflow("runs", "diff", pair[0]).code == 2
-    wrong = stepflow("runs", "diff", *pair, "--ignore", "$.steps[x]")
-    assert (wrong.code, "cannot ignore '$.steps[x]'" in wrong.stderr) == (2, True)
+    invalid = stepflow("runs", "diff", *pair, "--ignore", "$.steps[x]")
+    assert (invalid.code, "cannot ignore '$.steps[x]'" in invalid.stderr) == (2, True)
     assert stepflow("runs", "diff", *pair, "--ignore", "$").code == 2
 
 
@@ -102,17 +105,17 @@ def test_on_a_terminal(terminal: Callable[..., Terminal], pair: tuple[str, str],
     assert "words" in re.sub(r"\s", "", shown.screen)
 
 
-def test_two_items(stepflow: Stepflow, start: Start) -> None:
-    batch, single = start(six(), [OTHER, ONE]), start(six(), [ONE])
+def test_diff_of_items(stepflow: Stepflow, start: Start) -> None:
+    batch, single = start(chain_of_six_steps(), [OTHER, ONE]), start(chain_of_six_steps(), [ONE])
     same = stepflow("runs", "diff", batch, single, "--item", "1:0")
     assert (same.code, same.stdout) == (0, "")
     other = stepflow("runs", "diff", batch, single, "--item", "0", "-o", "name")
     assert (other.code, other.stdout) == (1, "$.steps.a.output.document.pages[1].words\n")
-    for wrong, said in (
+    for item, message in (
         ("1", "has no item 1"),
         ("a", "item index"),
         ("1:", "has no item 1"),
         ("-1:0", "index"),
     ):
-        refused = stepflow("runs", "diff", batch, single, f"--item={wrong}")
-        assert (refused.code, said in refused.stderr) == (2, True), refused.stderr
+        refused = stepflow("runs", "diff", batch, single, f"--item={item}")
+        assert (refused.code, message in refused.stderr) == (2, True), refused.stderr

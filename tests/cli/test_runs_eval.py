@@ -1,4 +1,4 @@
-"""`stepflow runs eval`."""
+"""`stepflow runs eval` evaluates expressions with the outputs of a run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ output: [{$step: ask}, {$coalesce: [{$if: {$input: $.fails}, then: {$step: after
 
 @pytest.fixture
 def evaluated(stepflow: Stepflow, server: str) -> Stepflow:
-    """The command, after a run with the steps above."""
+    """The command, after a run of the flow above."""
     (stepflow.folder / "evaluated.yaml").write_text(_FLOW)
     done = stepflow("run", "evaluated.yaml", "--input-json", '{"name": "Ada", "fails": false}', "--var", "tone=dry")
     assert done.code == 0, done
@@ -51,7 +51,7 @@ def test_values(evaluated: Stepflow, golden: Golden) -> None:
     )  # fmt: skip
 
 
-def test_the_items_of_a_batch(evaluated: Stepflow) -> None:
+def test_items_of_a_batch(evaluated: Stepflow) -> None:
     (evaluated.folder / "names.jsonl").write_text('{"name": "Bo", "fails": false}\n{"name": "Cy", "fails": false}\n')
     assert evaluated("batch", "evaluated.yaml", "names.jsonl").code == 0
     done = evaluated(
@@ -61,7 +61,7 @@ def test_the_items_of_a_batch(evaluated: Stepflow) -> None:
     assert json.loads(evaluated("runs", "eval", "@2", "{$input: $.name}").stdout) == "Ada"
 
 
-def test_a_failed_step(stepflow: Stepflow, server: str) -> None:
+def test_failed_step(stepflow: Stepflow, server: str) -> None:
     (stepflow.folder / "evaluated.yaml").write_text(_FLOW)
     assert stepflow("run", "evaluated.yaml", "--input-json", '{"name": "Ada", "fails": true}', "--no-check").code == 1
     done = stepflow("runs", "eval", "@last", "{$step: bad, path: $.data}")
@@ -70,7 +70,7 @@ def test_a_failed_step(stepflow: Stepflow, server: str) -> None:
     assert json.loads(stepflow("runs", "eval", "@last", "{$step: ask}").stdout)["messages"][0]["content"] == "Ada"
 
 
-def test_what_a_rerun_kept(evaluated: Stepflow) -> None:
+def test_steps_kept_by_a_rerun(evaluated: Stepflow) -> None:
     (evaluated.folder / "changed.yaml").write_text(_FLOW.replace(", 1]}]", ", 2]}, {$step: last}]").replace(
         "output:", "- {id: last, component: /builtin/noop, input: {$step: ask}}\noutput:"
     ))  # fmt: skip
@@ -82,14 +82,14 @@ def test_what_a_rerun_kept(evaluated: Stepflow) -> None:
     assert json.loads(done.stdout) == ["Ada", [{"role": "user", "content": "Ada"}]]
 
 
-def test_a_run_that_is_not_recorded(stepflow: Stepflow, server: str, newest_server: StepflowRuntime) -> None:
+def test_unrecorded_run(stepflow: Stepflow, server: str, newest_server: StepflowRuntime) -> None:
     run_id = newest_server.sync_client.submit({"output": {"$input": "$"}}, {"a": 1})
     newest_server.sync_client.wait_run(run_id, timeout=60)
     done = stepflow("runs", "eval", run_id, "{$input: $.a}")
     assert (done.code, "the value depends on the input, which is unknown" in done.stderr) == (1, True), done
 
 
-def test_an_older_server(stepflow: Stepflow) -> None:
+def test_older_server(stepflow: Stepflow) -> None:
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("STEPFLOW_SERVER_BINARY", str(releases.binary("0.11.1")))
         started = StepflowRuntime.start(config=releases.builtin_config("0.11.1"), log_config=LogConfig(level="error"))

@@ -1,4 +1,4 @@
-"""`stepflow runs events`: the events of a run, as lines of JSON and as lines to read."""
+"""`stepflow runs events` prints the events of a run in every format."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_events_of_sub_runs(stepflow: Stepflow, server: str, golden: Golden) -> 
     golden(stepflow("runs", "events", run_id, "--include-sub-runs", "-o", "table"))
 
 
-def test_wrong_usage(stepflow: Stepflow, ended: str, golden: Golden) -> None:
+def test_invalid_arguments(stepflow: Stepflow, ended: str, golden: Golden) -> None:
     golden(
         stepflow("runs", "events", UNKNOWN),
         stepflow("runs", "events", UNKNOWN, "-o", "json"),
@@ -60,16 +60,18 @@ def test_on_a_terminal(terminal: Callable[..., Terminal], ended: str, golden: Go
     golden(terminal("runs", "events", ended, "--type", "step_completed", "--type", "steps_needed"))
 
 
-def test_going_on_behind_a_cursor_gives_each_event_once(stepflow: Stepflow, ended: str) -> None:
+def test_after_continues_without_repeated_events(stepflow: Stepflow, ended: str) -> None:
     lines = stepflow("runs", "events", ended).stdout.splitlines()
     for number, line in enumerate(lines[:-1], start=1):
         rest = stepflow("runs", "events", ended, "--after", json.loads(line)["cursor"])
         assert rest.stdout.splitlines() == lines[number:]
 
 
-def test_events_come_while_the_run_goes_on(terminal: Callable[..., Terminal], stepflow: Stepflow, server: str) -> None:
+def test_events_are_printed_while_the_run_continues(
+    terminal: Callable[..., Terminal], stepflow: Stepflow, server: str
+) -> None:
     run_id = submit(stepflow, "steps.yaml", 20_000)
-    # The lines of JSON too, each as it comes.
+    # JSON lines are printed immediately, too.
     for form in ("table", "jsonl"):
         shown = terminal("runs", "events", run_id, "--include-results", "-o", form, "--url", server, width=400)
         shown.wait_for("prepare")
@@ -80,7 +82,7 @@ def test_events_come_while_the_run_goes_on(terminal: Callable[..., Terminal], st
         assert again in shown.screen
 
 
-def test_a_reader_that_leaves(stepflow: Stepflow, ended: str) -> None:
+def test_closed_output_pipe(stepflow: Stepflow, ended: str) -> None:
     done = stepflow.shell(f"stepflow runs events {ended} | head -1")
     assert (done.code, done.stderr) == (0, "")
     assert json.loads(done.stdout)["type"] == "run_created"

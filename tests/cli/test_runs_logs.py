@@ -1,4 +1,4 @@
-"""`stepflow runs logs`: what servers of this machine wrote of a run."""
+"""`stepflow runs logs` prints a run's lines from the kept logs of servers on this machine."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ FORGED = "\x1b[31mred\x07\nhint: rm -rf"
 
 @pytest.fixture
 def folder(stepflow: Stepflow) -> Path:
-    """Where logs are kept."""
+    """The folder of kept logs."""
     return Path(stepflow.environment["XDG_STATE_HOME"]) / "stepflow" / "logs"
 
 
 @pytest.fixture
-def written(folder: Path) -> Callable[..., Path]:
-    """Write a log as a server leaves it: each line is (level, message)."""
+def write_log(folder: Path) -> Callable[..., Path]:
+    """Write a log as a server does; each line is (level, message)."""
 
     def write(*lines: tuple[str, str], name: str = "20261125T000000.000000-1.jsonl") -> Path:
         folder.mkdir(parents=True, exist_ok=True)
@@ -51,23 +51,23 @@ def written(folder: Path) -> Callable[..., Path]:
     return write
 
 
-def logged(stepflow: Stepflow, *args: str) -> list[dict[str, Any]]:
+def read_log(stepflow: Stepflow, *args: str) -> list[dict[str, Any]]:
     done = stepflow("runs", "logs", *args, "-o", "json")
     assert (done.code, done.stderr) == (0, ""), done
-    found: list[dict[str, Any]] = json.loads(done.stdout)
-    return found
+    lines: list[dict[str, Any]] = json.loads(done.stdout)
+    return lines
 
 
 def messages(stepflow: Stepflow, *args: str) -> list[str]:
-    return [each["message"] for each in logged(stepflow, *args)]
+    return [each["message"] for each in read_log(stepflow, *args)]
 
 
-def test_of_an_embedded_server(stepflow: Stepflow, folder: Path) -> None:
+def test_log_of_an_embedded_server(stepflow: Stepflow, folder: Path) -> None:
     done = stepflow("run", "hello.yaml", "--local", "--input-json", '{"name": "Ada"}', "-o", "json")
     assert (done.code, done.stderr) == (0, ""), done
     run_id = json.loads(done.stdout)["run_id"]
-    lines = logged(stepflow, "@last")
-    assert lines == logged(stepflow, run_id) == logged(stepflow, "-") == logged(stepflow, run_id[:13])
+    lines = read_log(stepflow, "@last")
+    assert lines == read_log(stepflow, run_id) == read_log(stepflow, "-") == read_log(stepflow, run_id[:13])
     assert lines[0]["message"].startswith(f"Starting items execution: run_id={run_id}")
     assert "status=Completed" in lines[-1]["message"]
     assert lines[0]["target"].startswith("stepflow")
@@ -80,7 +80,7 @@ def test_of_an_embedded_server(stepflow: Stepflow, folder: Path) -> None:
 
 @pytest.fixture
 def serving(stepflow: Stepflow) -> Iterator[subprocess.Popen[str]]:
-    """A `stepflow serve` with a Python worker, that all further commands use."""
+    """A `stepflow serve` with a Python worker, used by all later commands."""
     (stepflow.folder / "stepflow-config.yml").write_text(json.dumps(workers.config(releases.NEWEST)))
     yield from _serving(stepflow)
 
@@ -101,25 +101,25 @@ def _serving(stepflow: Stepflow, *options: str) -> Iterator[subprocess.Popen[str
     process.communicate(timeout=60)
 
 
-def test_a_worker_that_fails_is_heard(serving: subprocess.Popen[str], stepflow: Stepflow) -> None:
+def test_log_has_lines_and_exceptions_of_workers(serving: subprocess.Popen[str], stepflow: Stepflow) -> None:
     failing = {"id": "fails", "component": "/python/fail", "input": {"message": "out of wolpertingers"}}
     (stepflow.folder / "failing.json").write_text(json.dumps({"steps": [failing], "output": {"$step": "fails"}}))
     assert stepflow("run", "failing.json").code == 1
     text = " ".join(messages(stepflow, "@last"))
     assert "about to fail: out of wolpertingers" in text
     assert "status=Failed" in text
-    assert [str(each["exception"]).splitlines()[-1] for each in logged(stepflow, "@last") if each["exception"]] == [
+    assert [str(each["exception"]).splitlines()[-1] for each in read_log(stepflow, "@last") if each["exception"]] == [
         "RuntimeError: out of wolpertingers"
     ]
     assert "  RuntimeError: out of wolpertingers\n" in stepflow("runs", "logs", "@last").stdout
     agent = Process(["failing.json", "--all-runs", "--tools", "diagnose"], stepflow)
     agent.begin()
     run_id = json.loads(stepflow("history", "list", "-o", "json").stdout)[0]["run_id"]
-    said = agent.call(1, "diagnose_run", run_id=run_id)["content"][0]["text"]
+    diagnosis = agent.call(1, "diagnose_run", run_id=run_id)["content"][0]["text"]
     agent.process.communicate()
-    assert "\nLog: RuntimeError: out of wolpertingers\n" in said
-    assert "about to fail: out of wolpertingers" in said
-    assert "TIMING" not in said
+    assert "\nLog: RuntimeError: out of wolpertingers\n" in diagnosis
+    assert "about to fail: out of wolpertingers" in diagnosis
+    assert "TIMING" not in diagnosis
 
 
 UNROUTED = {"steps": [{"id": "a", "component": "/nowhere/at_all", "input": {}}], "output": {"$step": "a"}}
@@ -127,14 +127,14 @@ UNROUTED = {"steps": [{"id": "a", "component": "/nowhere/at_all", "input": {}}],
 
 @pytest.fixture
 def serving_builtins(stepflow: Stepflow) -> Iterator[subprocess.Popen[str]]:
-    """A `stepflow serve` without workers, that all further commands use."""
+    """A `stepflow serve` without workers, used by all later commands."""
     yield from _serving(stepflow)
 
 
 def test_without_workers_errors_are_kept(serving_builtins: subprocess.Popen[str], stepflow: Stepflow) -> None:
     (stepflow.folder / "unrouted.json").write_text(json.dumps(UNROUTED))
     assert stepflow("run", "unrouted.json").code == 1
-    (line,) = logged(stepflow, "@last")
+    (line,) = read_log(stepflow, "@last")
     assert line["level"] == "error"
     assert "Internal error executing step 'a': error routing component" in line["message"]
     assert stepflow("run", "hello.yaml", "--input-json", '{"name": "Ada"}').code == 0
@@ -143,7 +143,7 @@ def test_without_workers_errors_are_kept(serving_builtins: subprocess.Popen[str]
     assert "logs only warnings and errors unless started with --log-level info" in done.stderr
 
 
-def test_without_workers_everything_is_kept_where_it_is_asked_for(stepflow: Stepflow) -> None:
+def test_without_workers_log_level_info_keeps_all_lines(stepflow: Stepflow) -> None:
     for _ in _serving(stepflow, "--log-level", "info"):
         assert stepflow("run", "hello.yaml", "--input-json", '{"name": "Ada"}').code == 0
         text = " ".join(messages(stepflow, "@last"))
@@ -151,8 +151,8 @@ def test_without_workers_everything_is_kept_where_it_is_asked_for(stepflow: Step
         assert "status=Completed" in text
 
 
-def test_runs_at_the_same_time_are_told_apart(serving: subprocess.Popen[str], stepflow: Stepflow) -> None:
-    # On a busy machine, the second run may begin when the first one has ended.
+def test_lines_of_concurrent_runs_are_separated(serving: subprocess.Popen[str], stepflow: Stepflow) -> None:
+    # On a busy machine, the second run may start after the first one has ended.
     for seconds in (1, 4, 16, 64):
         sleeping = {"id": "sleeping", "component": "/builtin/sleep", "input": {"duration_ms": seconds * 1_000}}
         (stepflow.folder / "sleeping.json").write_text(
@@ -170,16 +170,16 @@ def test_runs_at_the_same_time_are_told_apart(serving: subprocess.Popen[str], st
             break
     shorter_id = json.loads(done.stdout)["run_id"]
     (longer_id,) = stepflow("history", "list", "--label", label, "-o", "name").stdout.split()
-    of_longer = "\n".join(messages(stepflow, longer_id))
-    assert longer_id in of_longer
-    assert shorter_id not in of_longer
+    longer_log = "\n".join(messages(stepflow, longer_id))
+    assert longer_id in longer_log
+    assert shorter_id not in longer_log
     both = "\n".join(messages(stepflow, longer_id, "--all"))
     assert longer_id in both
     assert shorter_id in both
 
 
-def test_levels_and_numbers_of_lines(stepflow: Stepflow, written: Callable[..., Path]) -> None:
-    written(
+def test_levels_and_line_counts(stepflow: Stepflow, write_log: Callable[..., Path]) -> None:
+    write_log(
         ("info", "before"),
         ("info", f"begins: run_id={FIRST}"),
         *[("info", "nothing to do")] * 3,
@@ -189,7 +189,7 @@ def test_levels_and_numbers_of_lines(stepflow: Stepflow, written: Callable[..., 
         ("info", f"ends: run_id={FIRST}, status=Failed"),
         ("error", "after"),
     )
-    lines = logged(stepflow, FIRST)
+    lines = read_log(stepflow, FIRST)
     assert [line["message"][:6] for line in lines] == ["begins", "nothin", "slow", "broken", "ends: "]
     assert [line["times"] for line in lines] == [1, 3, 1, 1, 1]
     assert messages(stepflow, FIRST, "--level", "WARN") == ["slow", "broken"]
@@ -200,23 +200,23 @@ def test_levels_and_numbers_of_lines(stepflow: Stepflow, written: Callable[..., 
     assert none.stdout.endswith(f"error  other: run_id={SECOND}\n")
 
 
-def test_no_line_of_a_level_is_no_failure(stepflow: Stepflow, written: Callable[..., Path]) -> None:
-    written(("info", f"begins: run_id={FIRST}"))
+def test_no_line_of_a_level_is_not_an_error(stepflow: Stepflow, write_log: Callable[..., Path]) -> None:
+    write_log(("info", f"begins: run_id={FIRST}"))
     done = stepflow("runs", "logs", FIRST, "--level", "error")
     assert (done.code, done.stdout) == (0, "")
     assert done.stderr == f"stepflow: none of the 1 lines of run {FIRST} has level error or above\n"
 
 
-def test_a_log_that_was_set_aside_or_cut_off(stepflow: Stepflow, written: Callable[..., Path]) -> None:
-    path = written(("info", f"ends: run_id={FIRST}"))
-    written(("info", f"begins: run_id={FIRST}"), name=f"{path.name}.1")
+def test_rotated_and_truncated_logs(stepflow: Stepflow, write_log: Callable[..., Path]) -> None:
+    path = write_log(("info", f"ends: run_id={FIRST}"))
+    write_log(("info", f"begins: run_id={FIRST}"), name=f"{path.name}.1")
     with path.open("a") as file:
         file.write("[" * 100_000 + "\n[1]\n")
         file.write('{"time": "2026-')
     assert [each[:4] for each in messages(stepflow, FIRST)] == ["begi", "ends"]
 
 
-def test_a_line_of_a_worker_that_is_read_late(stepflow: Stepflow, folder: Path) -> None:
+def test_late_line_of_a_worker(stepflow: Stepflow, folder: Path) -> None:
     folder.mkdir(parents=True)
     lines = [
         ("00.0", "server", f"ends: run_id={FIRST}"),
@@ -232,14 +232,14 @@ def test_a_line_of_a_worker_that_is_read_late(stepflow: Stepflow, folder: Path) 
     assert messages(stepflow, FIRST) == [f"ends: run_id={FIRST}", "said by a worker"]
 
 
-def test_a_record_of_the_server_may_name_its_run_beside_the_message(stepflow: Stepflow, folder: Path) -> None:
+def test_run_id_outside_the_message(stepflow: Stepflow, folder: Path) -> None:
     folder.mkdir(parents=True)
     lines = [
         ("INFO", "stepflow_execution::flow_executor", f"begins: run_id={FIRST}", FIRST),
         ("ERROR", "stepflow_execution::flow_executor", "\x1b[1mbroken\x1b[22m", FIRST),
         ("INFO", "stepflow_execution::flow_executor", "broken too", SECOND),
         ("INFO", "stepflow_execution::flow_executor", f"ends: run_id={FIRST}", FIRST),
-        # Written on behalf of whichever run started the worker.
+        # This line has the ID of the run that started the worker, whatever it is about.
         ("INFO", "stepflow_protocol::launcher", "Component stderr: later", FIRST),
     ]
     records = [
@@ -253,9 +253,9 @@ def test_a_record_of_the_server_may_name_its_run_beside_the_message(stepflow: St
         for second, (level, target, message, run_id) in enumerate(lines)
     ]
     (folder / "a.jsonl").write_text("".join(json.dumps(each) + "\n" for each in records))
-    found = logged(stepflow, FIRST)
-    assert [each["message"] for each in found] == [f"begins: run_id={FIRST}", "broken", f"ends: run_id={FIRST}"]
-    assert found[1] == {
+    log_lines = read_log(stepflow, FIRST)
+    assert [each["message"] for each in log_lines] == [f"begins: run_id={FIRST}", "broken", f"ends: run_id={FIRST}"]
+    assert log_lines[1] == {
         "time": "2026-11-25T00:00:01.000000Z",
         "level": "error",
         "target": "stepflow_execution::flow_executor",
@@ -266,7 +266,7 @@ def test_a_record_of_the_server_may_name_its_run_beside_the_message(stepflow: St
     assert messages(stepflow, SECOND[:-1] + "2") == ["broken too"]
 
 
-def test_a_full_file_is_rotated(folder: Path, stepflow: Stepflow, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_file_is_rotated(folder: Path, stepflow: Stepflow, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(folder.parent.parent))
     monkeypatch.setenv("STEPFLOW_HISTORY", "on")
     record = {"timestamp": "2026-11-25T00:00:00+00:00", "level": "INFO", "target": "x", "message": "y" * 1_000}
@@ -277,29 +277,29 @@ def test_a_full_file_is_rotated(folder: Path, stepflow: Stepflow, monkeypatch: p
         for _ in range(25):
             store.add_lines([*lines, debug], 1)
         store.close()
-    kept, aside = sorted(folder.iterdir())
-    assert aside.name == f"{kept.name}.1"
-    assert 0 < kept.stat().st_size < aside.stat().st_size <= 10 * 2**20
-    assert b"DEBUG" not in kept.read_bytes() + aside.read_bytes()
+    current, rotated = sorted(folder.iterdir())
+    assert rotated.name == f"{current.name}.1"
+    assert 0 < current.stat().st_size < rotated.stat().st_size <= 10 * 2**20
+    assert b"DEBUG" not in current.read_bytes() + rotated.read_bytes()
 
 
-def test_what_is_no_file_is_not_read(stepflow: Stepflow, written: Callable[..., Path]) -> None:
-    path = written(("info", f"begins: run_id={FIRST}"))
+def test_only_regular_files_are_read(stepflow: Stepflow, write_log: Callable[..., Path]) -> None:
+    path = write_log(("info", f"begins: run_id={FIRST}"))
     os.mkfifo(f"{path}.1")
     os.mkfifo(path.with_name("0.jsonl"))
     path.with_name("1.jsonl").mkdir()
     assert messages(stepflow, FIRST) == [f"begins: run_id={FIRST}"]
 
 
-def test_several_ids_that_begin_so(stepflow: Stepflow, written: Callable[..., Path]) -> None:
-    written(("info", f"begins: run_id={FIRST}"), ("info", f"begins: run_id={SECOND}"))
+def test_ambiguous_prefix(stepflow: Stepflow, write_log: Callable[..., Path]) -> None:
+    write_log(("info", f"begins: run_id={FIRST}"), ("info", f"begins: run_id={SECOND}"))
     done = stepflow("runs", "logs", "01a2b3c4")
     assert done.code == 2
     assert f"several run IDs begin with 01a2b3c4\nhint: it may be {SECOND}, {FIRST}\n" in done.stderr
     assert messages(stepflow, FIRST[:-1] + "1") == [f"begins: run_id={FIRST}"]
 
 
-def test_a_run_of_another_server(stepflow: Stepflow) -> None:
+def test_run_without_a_log(stepflow: Stepflow) -> None:
     done = stepflow("runs", "logs", UNKNOWN)
     assert (done.code, done.stdout) == (1, "")
     assert f"stepflow: no log was kept for run {UNKNOWN}\nhint: only logs of servers started by this" in done.stderr
@@ -307,10 +307,10 @@ def test_a_run_of_another_server(stepflow: Stepflow) -> None:
     assert "stepflow: the history has no run @last\n" in stepflow("runs", "logs", "@last").stderr
 
 
-def test_what_a_worker_wrote_cannot_control_the_terminal(
-    stepflow: Stepflow, terminal: Callable[..., Terminal], written: Callable[..., Path]
+def test_control_characters_in_logs_are_escaped(
+    stepflow: Stepflow, terminal: Callable[..., Terminal], write_log: Callable[..., Path]
 ) -> None:
-    written(("info", f"begins: run_id={FIRST}"), ("info", FORGED), ("info", f"ends: run_id={FIRST}"))
+    write_log(("info", f"begins: run_id={FIRST}"), ("info", FORGED), ("info", f"ends: run_id={FIRST}"))
     text = stepflow("runs", "logs", FIRST).stdout
     assert "\\x1b[31mred\\x07\\nhint: rm -rf\n" in text
     shown = terminal("runs", "logs", FIRST)
@@ -318,14 +318,14 @@ def test_what_a_worker_wrote_cannot_control_the_terminal(
     assert "\\x1b[31mred" in shown.screen
 
 
-def test_nothing_is_kept_where_the_history_is_off(stepflow: Stepflow, folder: Path) -> None:
+def test_no_logs_if_the_history_is_off(stepflow: Stepflow, folder: Path) -> None:
     done = stepflow("run", "hello.yaml", "--local", "--input-json", '{"name": "Ada"}', STEPFLOW_HISTORY="off")
     assert (done.code, done.stderr) == (0, ""), done
     assert not folder.exists()
 
 
 @pytest.mark.parametrize("command", ["run", "serve"])
-def test_a_folder_that_cannot_be_made_is_a_warning(stepflow: Stepflow, folder: Path, command: str) -> None:
+def test_unusable_log_folder_is_a_warning(stepflow: Stepflow, folder: Path, command: str) -> None:
     folder.parent.mkdir(parents=True)
     folder.write_text("no folder")
     if command == "serve":
@@ -337,8 +337,8 @@ def test_a_folder_that_cannot_be_made_is_a_warning(stepflow: Stepflow, folder: P
     assert "the server's log is not kept: " in done.stderr
 
 
-def test_a_full_disk_is_a_warning(stepflow: Stepflow) -> None:
-    # The history is larger than the limit before anything is written to it.
+def test_full_disk_is_a_warning(stepflow: Stepflow) -> None:
+    # The first run makes the history larger than the file size limit.
     line = f"""{STEPFLOW} run hello.yaml --local --input-json '{{"name": "Ada"}}'"""
     assert stepflow.shell(line).code == 0
     done = stepflow.shell(f"ulimit -f 1; {line}")
@@ -347,7 +347,7 @@ def test_a_full_disk_is_a_warning(stepflow: Stepflow) -> None:
     assert "no longer keeping the server's log: " in done.stderr
 
 
-def test_a_log_level_holds_for_what_is_kept_and_not_for_the_terminal(stepflow: Stepflow) -> None:
+def test_log_level_applies_to_kept_logs(stepflow: Stepflow) -> None:
     run = ("run", "hello.yaml", "--local", "--input-json", '{"name": "Ada"}')
     assert "Starting items execution" not in stepflow(*run, STEPFLOW_LOG="warn").stderr
     assert len(messages(stepflow, "@last")) > 2
@@ -355,9 +355,9 @@ def test_a_log_level_holds_for_what_is_kept_and_not_for_the_terminal(stepflow: S
     assert "no log was kept for run" in stepflow("runs", "logs", "@last").stderr
 
 
-def test_the_oldest_logs_are_removed(stepflow: Stepflow, folder: Path, written: Callable[..., Path]) -> None:
+def test_oldest_logs_are_removed(stepflow: Stepflow, folder: Path, write_log: Callable[..., Path]) -> None:
     for number in range(60):
-        path = written(("info", f"begins: run_id={FIRST}"), name=f"{number:03}.jsonl")
+        path = write_log(("info", f"begins: run_id={FIRST}"), name=f"{number:03}.jsonl")
         os.utime(path, (number, number))
     assert stepflow("run", "hello.yaml", "--local", "--input-json", '{"name": "Ada"}').code == 0
     names = sorted(path.name for path in folder.iterdir())
@@ -365,7 +365,7 @@ def test_the_oldest_logs_are_removed(stepflow: Stepflow, folder: Path, written: 
     assert names[0] == "011.jsonl"
 
 
-def test_a_server_whose_log_was_removed_goes_on_with_a_new_one(
+def test_server_creates_a_new_log_after_removal(
     serving: subprocess.Popen[str], stepflow: Stepflow, folder: Path
 ) -> None:
     assert stepflow("run", "hello.yaml", "--input-json", '{"name": "Ada"}').code == 0
@@ -377,8 +377,8 @@ def test_a_server_whose_log_was_removed_goes_on_with_a_new_one(
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
-def test_clear_removes_them(stepflow: Stepflow, folder: Path, written: Callable[..., Path]) -> None:
-    old, new = written(("info", "a"), name="1.jsonl"), written(("info", "b"), name="2.jsonl")
+def test_history_clear_removes_logs(stepflow: Stepflow, folder: Path, write_log: Callable[..., Path]) -> None:
+    old, new = write_log(("info", "a"), name="1.jsonl"), write_log(("info", "b"), name="2.jsonl")
     os.utime(old, (1, 1))
     assert stepflow("history", "clear", "--max-age", "30d", "--yes").code == 0
     assert list(folder.iterdir()) == [new]

@@ -1,4 +1,4 @@
-"""`stepflow runs rerun`."""
+"""`stepflow runs rerun` reruns runs and items, and keeps the outputs of steps."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ def test_rerun_from_a_step(stepflow: Stepflow, start: Start) -> None:
     done = stepflow("runs", "rerun", run_id, "--from", "second", "--set", "second.input.a=2")
     assert (done.code, json.loads(done.stdout)) == (0, {"a": 2, "first": {"n": 1, "none": None}})
     assert "keeps first; executes second" in done.stderr
-    whole = stepflow("runs", "rerun", run_id, "--from", "second", "-o", "json")
-    assert json.loads(whole.stdout)["run_id"] != run_id
+    full = stepflow("runs", "rerun", run_id, "--from", "second", "-o", "json")
+    assert json.loads(full.stdout)["run_id"] != run_id
     name = stepflow("runs", "rerun", run_id, "--input-json", '{"n": 2}', "-o", "name")
     assert stepflow("runs", "result", name.stdout.strip()).stdout.count('"n": 2') == 1
     keyed = [stepflow("runs", "rerun", run_id, "--idempotency-key", "k", "-o", "name").stdout for _ in range(2)]
     assert keyed[0] == keyed[1] != name.stdout
 
 
-def test_rerun_plans(stepflow: Stepflow, start: Start) -> None:
+def test_dry_run_prints_the_plan(stepflow: Stepflow, start: Start) -> None:
     run_id = start(FLOW, [{"n": 1}])
     before = stepflow("runs", "list", "--flow-name", "again", "-o", "name").stdout
     done = stepflow("runs", "rerun", run_id, "--from", "second", "--dry-run")
@@ -46,7 +46,7 @@ def test_rerun_plans(stepflow: Stepflow, start: Start) -> None:
     assert stepflow("runs", "list", "--flow-name", "again", "-o", "name").stdout == before
 
 
-def test_rerun_of_chosen_items(stepflow: Stepflow, start: Start) -> None:
+def test_rerun_selected_items(stepflow: Stepflow, start: Start) -> None:
     run_id = start(FLOW, [{"n": 1}, {"n": 2}, {"n": 3}])
     plan = stepflow("runs", "rerun", run_id, "--item", "2", "--item", "0", "--dry-run")
     assert [json.loads(line)["index"] for line in plan.stdout.splitlines()] == [0, 2]
@@ -78,7 +78,7 @@ def test_one_item_has_its_own_input_output_and_exit_code(stepflow: Stepflow, ser
     assert [json.loads(line)["index"] for line in two.stdout.splitlines()] == [0, 2]
 
 
-def test_rerun_of_failed_items(stepflow: Stepflow, start: Start) -> None:
+def test_rerun_failed_items(stepflow: Stepflow, start: Start) -> None:
     run_id = start(FLOW, [{"n": 1}, {}, {"n": 3}])
     (stepflow.folder / "inputs.jsonl").write_text('{"n": 1}\n{"n": 2}\n{"n": 3}\n')
     done = stepflow("runs", "rerun", run_id, "--failed", "--inputs", "inputs.jsonl")
@@ -87,7 +87,7 @@ def test_rerun_of_failed_items(stepflow: Stepflow, start: Start) -> None:
     assert "runs 1 of 3 items again" in done.stderr
 
 
-def test_rerun_refuses(stepflow: Stepflow, start: Start) -> None:
+def test_invalid_reruns_are_refused(stepflow: Stepflow, start: Start) -> None:
     run_id = start(FLOW, [{"n": 1}])
     misspelt = stepflow("runs", "rerun", run_id, "--from", "secnd")
     assert (misspelt.code, "'second'" in misspelt.stderr) == (2, True)
@@ -95,13 +95,13 @@ def test_rerun_refuses(stepflow: Stepflow, start: Start) -> None:
     overridden = stepflow("runs", "rerun", run_id, "--from", "second", "--set", "first.input.n=5")
     assert (overridden.code, "is kept" in overridden.stderr) == (2, True)
     assert stepflow("runs", "rerun", UNKNOWN, "--failed").code == 1
-    for flow, told in (
+    for flow, message in (
         ("name: other\nsteps: []\n", "is flow other, but run"),
         ("steps: [{id: x}]\n", "has no step of"),
     ):
         (stepflow.folder / "other.yaml").write_text(f"{flow}output: 1\n")
         other = stepflow("runs", "rerun", run_id, "--flow", "other.yaml")
-        assert (other.code, told in other.stderr, other.stdout) == (2, True, ""), other
+        assert (other.code, message in other.stderr, other.stdout) == (2, True, ""), other
 
 
 CHAIN: dict[str, Any] = {
@@ -123,7 +123,7 @@ FAILING: dict[str, Any] = {
 }
 
 
-def test_a_rerun_of_a_rerun_executes_what_it_says(stepflow: Stepflow, server: str) -> None:
+def test_rerun_of_a_rerun(stepflow: Stepflow, server: str) -> None:
     (stepflow.folder / "chain.json").write_text(json.dumps(CHAIN))
     assert stepflow("submit", "chain.json", "--input-json", '{"x": "OLD"}').code == 0
     first = stepflow("runs", "rerun", "@last", "--from", "c")
@@ -131,7 +131,7 @@ def test_a_rerun_of_a_rerun_executes_what_it_says(stepflow: Stepflow, server: st
     second = stepflow("runs", "rerun", "@last", "--from", "b")
     assert json.loads(second.stdout) == ["OLD"] * 3
     assert "keeps a; executes b, c" in second.stderr
-    # Another machine has no history of it.
+    # Without the history, as on another machine.
     elsewhere = stepflow("runs", "rerun", _last(stepflow), "--from", "b", STEPFLOW_HISTORY="off")
     assert (elsewhere.code, "keeps a; executes b, c" in elsewhere.stderr) == (0, True)
     last = stepflow("runs", "rerun", "@last", "--input-json", '{"x": "NEW"}')
@@ -160,7 +160,7 @@ def test_kept_steps_are_shown_as_kept(stepflow: Stepflow, server: str) -> None:
     assert (stepflow.folder / "report.html").read_text().count(">kept</b>") == 2
 
 
-def test_outputs_of_another_input_are_told(stepflow: Stepflow, server: str) -> None:
+def test_warning_about_outputs_of_a_different_input(stepflow: Stepflow, server: str) -> None:
     (stepflow.folder / "chain.json").write_text(json.dumps(CHAIN))
     assert stepflow("submit", "chain.json", "--input-json", '{"x": "OLD"}').code == 0
     kept = stepflow("runs", "rerun", "@last", "--from", "c", "--input-json", '{"x": "NEW"}')
@@ -169,7 +169,7 @@ def test_outputs_of_another_input_are_told(stepflow: Stepflow, server: str) -> N
     assert "warning" not in same.stderr
 
 
-def test_the_history_tells_what_a_rerun_has_kept(stepflow: Stepflow, server: str) -> None:
+def test_history_shows_the_kept_steps(stepflow: Stepflow, server: str) -> None:
     (stepflow.folder / "chain.json").write_text(json.dumps(CHAIN))
     change = ("--set", 'a.input="changed"')
     first = stepflow("submit", "chain.json", "--input-json", '{"x": 1}', *change, "-o", "name").stdout.strip()
@@ -184,7 +184,7 @@ def test_the_history_tells_what_a_rerun_has_kept(stepflow: Stepflow, server: str
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_the_rerun_of_a_run_that_fails_again(stepflow: Stepflow, server: str, form: str) -> None:
+def test_rerun_that_fails_again(stepflow: Stepflow, server: str, form: str) -> None:
     (stepflow.folder / "failing.json").write_text(json.dumps(FAILING))
     first = stepflow("submit", "failing.json", "--input-json", '{"x": 1}', "--no-check", "-o", form)
     assert first.code == 1, first
@@ -199,14 +199,14 @@ def test_the_rerun_of_a_run_that_fails_again(stepflow: Stepflow, server: str, fo
     both = stepflow("runs", "rerun", "@last", "--failed", "-o", form)
     assert (both.code, "did not succeed" in both.stderr) == (1, True)
     if form == "name":
-        # The items keep different outputs, so each is a run of its own.
+        # The items keep different outputs, so each one gets its own run.
         assert len(set(both.stdout.split())) == 2
         one = stepflow("runs", "rerun", both.stdout.split()[0], "-o", form)
         assert one.code == 1
         assert first.stdout.strip() not in one.stderr
     stepflow("batch", "failing.json", "inputs.jsonl", "--no-check")
     part = stepflow("runs", "rerun", "@last", "--item", "1")
-    # The item is printed as a run of its own is; the other one does not count.
+    # The item is printed like a single run, and the other item does not count.
     assert (part.code, part.stdout) == (1, "")
     assert "failed at step" in part.stderr
     assert "did not succeed" not in part.stderr

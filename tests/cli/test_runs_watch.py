@@ -1,4 +1,4 @@
-"""`stepflow runs watch`: what it shows while a run goes on, and when it has ended."""
+"""`stepflow runs watch` shows the progress and the end of a run."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ CURSOR_HIDDEN, CURSOR_SHOWN = b"\x1b[?25l", b"\x1b[?25h"
 
 
 def submit(stepflow: Stepflow, flow: str, ms: int, *options: str) -> str:
-    """Start a run and return its id."""
-    return started(stepflow("submit", "--detach", flow, *(options or ("--input-json", json.dumps({"ms": ms})))))
+    """Start a run and return its ID."""
+    return run_id_in(stepflow("submit", "--detach", flow, *(options or ("--input-json", json.dumps({"ms": ms})))))
 
 
-def started(done: CommandResult) -> str:
-    """Return the id of a run that a command has started."""
+def run_id_in(done: CommandResult) -> str:
+    """Return the run ID that a successful command has printed."""
     assert done.code == 0, done
     return done.stdout.strip()
 
 
-def until(condition: Callable[[], bool], seconds: float = 20) -> None:
-    """Wait until something is so."""
+def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
+    """Wait until a condition is true."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
@@ -39,7 +39,7 @@ def until(condition: Callable[[], bool], seconds: float = 20) -> None:
 
 
 def assert_cursor_is_shown(shown: Terminal) -> None:
-    """The last thing said about the cursor is that it is there."""
+    """Check that the last cursor sequence shows the cursor."""
     assert CURSOR_HIDDEN in shown.raw
     assert shown.raw.rindex(CURSOR_SHOWN) > shown.raw.rindex(CURSOR_HIDDEN)
 
@@ -51,8 +51,8 @@ def test_lines(flow: str, stepflow: Stepflow, golden: Golden) -> None:
 
 
 @pytest.mark.usefixtures("server")
-def test_a_run_below_another(stepflow: Stepflow, golden: Golden) -> None:
-    # Servers mix such a run up with the one above it, if they are asked for the runs below it too.
+def test_sub_run(stepflow: Stepflow, golden: Golden) -> None:
+    # Servers confuse a sub-run with its parent if a request includes its sub-runs.
     parent = submit(stepflow, "below.yaml", 1)
     stepflow("runs", "watch", "-q", parent)
     (run_id,) = stepflow("runs", "list", "--parent", parent, "-o", "name").stdout.split()
@@ -76,8 +76,8 @@ def test_fields(stepflow: Stepflow, golden: Golden) -> None:
 
 
 @pytest.mark.usefixtures("server")
-def test_a_batch(stepflow: Stepflow, golden: Golden) -> None:
-    run_id = started(stepflow("batch", "steps.yaml", "ms.jsonl", "--detach", "--max-concurrency", "1"))
+def test_batch(stepflow: Stepflow, golden: Golden) -> None:
+    run_id = run_id_in(stepflow("batch", "steps.yaml", "ms.jsonl", "--detach", "--max-concurrency", "1"))
     shown = stepflow("runs", "watch", run_id, "-o", "json")
     golden(shown)
     lines = stepflow("runs", "watch", run_id).stdout.splitlines()
@@ -91,13 +91,13 @@ def test_a_batch(stepflow: Stepflow, golden: Golden) -> None:
 @pytest.mark.usefixtures("server")
 def test_ended_runs_on_a_terminal(terminal: Callable[..., Terminal], stepflow: Stepflow, golden: Golden) -> None:
     runs = [submit(stepflow, flow, 1) for flow in ("steps.yaml", "unrouted.yaml", "below.yaml")]
-    runs.append(started(stepflow("batch", "steps.yaml", "ms.jsonl", "--detach")))
+    runs.append(run_id_in(stepflow("batch", "steps.yaml", "ms.jsonl", "--detach")))
     stepflow("runs", "watch", "-q", *runs)
     golden(*(terminal("runs", "watch", run_id) for run_id in runs))
 
 
 @pytest.mark.usefixtures("server")
-def test_wrong_usage(stepflow: Stepflow, golden: Golden) -> None:
+def test_invalid_arguments(stepflow: Stepflow, golden: Golden) -> None:
     golden(
         stepflow("runs", "watch"),
         stepflow("runs", "watch", "nonsense"),
@@ -109,7 +109,7 @@ def test_wrong_usage(stepflow: Stepflow, golden: Golden) -> None:
 
 
 @pytest.mark.usefixtures("server")
-def test_a_timeout_leaves_the_run_alone(stepflow: Stepflow, golden: Golden) -> None:
+def test_timeout_does_not_stop_the_run(stepflow: Stepflow, golden: Golden) -> None:
     run_id = submit(stepflow, "steps.yaml", 60_000)
     golden(
         stepflow("runs", "watch", run_id, "--timeout", "2"),
@@ -119,7 +119,7 @@ def test_a_timeout_leaves_the_run_alone(stepflow: Stepflow, golden: Golden) -> N
 
 
 @pytest.mark.usefixtures("server")
-def test_a_cancelled_run(stepflow: Stepflow, golden: Golden) -> None:
+def test_cancelled_run(stepflow: Stepflow, golden: Golden) -> None:
     run_id = submit(stepflow, "steps.yaml", 20_000)
     stepflow("runs", "cancel", "--yes", run_id)
     golden(
@@ -143,7 +143,7 @@ def test_live_on_a_terminal(terminal: Callable[..., Terminal], stepflow: Stepflo
     assert_cursor_is_shown(shown)
 
 
-def test_a_picture_higher_than_the_terminal(terminal: Callable[..., Terminal], stepflow: Stepflow, server: str) -> None:
+def test_tree_higher_than_the_terminal(terminal: Callable[..., Terminal], stepflow: Stepflow, server: str) -> None:
     steps = [{"id": f"step{n}", "component": "/builtin/noop", "input": {"n": n}} for n in range(30)]
     flow = {"name": "high", "steps": steps, "output": [{"$step": step["id"]} for step in steps]}
     (stepflow.folder / "high.json").write_text(json.dumps(flow))
@@ -153,7 +153,7 @@ def test_a_picture_higher_than_the_terminal(terminal: Callable[..., Terminal], s
     assert_cursor_is_shown(shown)
 
 
-def test_an_interrupt_detaches(terminal: Callable[..., Terminal], stepflow: Stepflow, server: str) -> None:
+def test_interrupt_detaches(terminal: Callable[..., Terminal], stepflow: Stepflow, server: str) -> None:
     run_id = submit(stepflow, "steps.yaml", 2000)
     shown = terminal("runs", "watch", run_id, "--url", server)
     shown.wait_for("prepare  running")
@@ -166,7 +166,7 @@ def test_an_interrupt_detaches(terminal: Callable[..., Terminal], stepflow: Step
     assert stepflow("runs", "watch", run_id).code == 0
 
 
-def test_an_interrupt_cancels(terminal: Callable[..., Terminal], stepflow: Stepflow, server: str) -> None:
+def test_interrupt_cancels(terminal: Callable[..., Terminal], stepflow: Stepflow, server: str) -> None:
     run_id = submit(stepflow, "steps.yaml", 20_000)
     shown = terminal("runs", "watch", run_id, "--on-interrupt", "cancel")
     shown.wait_for("prepare  running")
@@ -176,33 +176,33 @@ def test_an_interrupt_cancels(terminal: Callable[..., Terminal], stepflow: Stepf
     assert json.loads(stepflow("runs", "get", run_id, "-o", "json").stdout)["status"] == "cancelled"
 
 
-def test_a_run_that_somebody_cancels(terminal: Callable[..., Terminal], stepflow: Stepflow, server: str) -> None:
+def test_run_cancelled_by_another_command(terminal: Callable[..., Terminal], stepflow: Stepflow, server: str) -> None:
     run_id = submit(stepflow, "steps.yaml", 30_000)
     shown = terminal("runs", "watch", run_id)
     shown.wait_for("prepare  running")
     stepflow("runs", "cancel", "--yes", run_id)
-    # The server sends no event, and the step goes on for half a minute.
+    # The server sends no event, and the step continues for 30 s.
     assert shown.end(10) == 6
     assert "steps cancelled" in shown.screen
     assert f"stepflow: run {run_id} is cancelled\n" in shown.screen
 
 
-def test_a_server_that_is_away_for_a_while(terminal: Callable[..., Terminal], stepflow: Stepflow, server: str) -> None:
+def test_temporary_outage(terminal: Callable[..., Terminal], stepflow: Stepflow, server: str) -> None:
     run_id = submit(stepflow, "steps.yaml", 2000)
     with FaultProxy(server) as proxy:
         shown = terminal("runs", "watch", run_id, "--url", proxy.url)
         shown.wait_for("prepare  running")
         number = len(proxy.connections)
-        # From here on it hangs up, until the events have been asked for in vain.
+        # From here on, connections are closed, until a request for the events has failed.
         proxy.script = lambda number: Script(answer=b"")
         proxy.drop_all()
-        until(lambda: any(b"/events" in each.request for each in proxy.connections[number:]))
+        wait_until(lambda: any(b"/events" in each.request for each in proxy.connections[number:]))
         proxy.script = lambda number: Script()
         assert shown.end() == 0
         assert "steps completed" in shown.screen
 
 
-def test_a_kill_shows_the_cursor(terminal: Callable[..., Terminal], stepflow: Stepflow, server: str) -> None:
+def test_sigterm_restores_the_cursor(terminal: Callable[..., Terminal], stepflow: Stepflow, server: str) -> None:
     shown = terminal("runs", "watch", submit(stepflow, "steps.yaml", 20_000))
     shown.wait_for("prepare  running")
     shown.child.kill(signal.SIGTERM)
@@ -210,7 +210,7 @@ def test_a_kill_shows_the_cursor(terminal: Callable[..., Terminal], stepflow: St
     assert_cursor_is_shown(shown)
 
 
-def test_a_dumb_terminal_gets_lines(terminal: Callable[..., Terminal], stepflow: Stepflow, server: str) -> None:
+def test_dumb_terminal_gets_lines(terminal: Callable[..., Terminal], stepflow: Stepflow, server: str) -> None:
     run_id = submit(stepflow, "steps.yaml", 1)
     shown = terminal("runs", "watch", run_id, TERM="dumb")
     assert shown.end() == 0
@@ -226,7 +226,7 @@ def test_no_color(terminal: Callable[..., Terminal], stepflow: Stepflow, server:
 
 
 @pytest.mark.usefixtures("server")
-def test_a_reader_that_leaves(stepflow: Stepflow) -> None:
+def test_closed_output_pipe(stepflow: Stepflow) -> None:
     run_id = submit(stepflow, "steps.yaml", 300)
     done = stepflow.shell(f"stepflow runs watch {run_id} | head -1")
     assert (done.code, done.stdout, done.stderr) == (0, f"run {run_id}: running\n", "")

@@ -1,4 +1,4 @@
-"""`stepflow serve`: what it tells, how it is stopped, and what happens when it cannot go on."""
+"""`stepflow serve` starts and stops a server, and reports and restarts one that crashed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Serve = Callable[..., "subprocess.Popen[str]"]
 
 @pytest.fixture
 def serve(stepflow: Stepflow) -> Iterator[Serve]:
-    """What starts `stepflow serve` without a terminal; whatever is left of it in the end is killed."""
+    """Start `stepflow serve` without a terminal; processes that still run after the test are killed."""
     started: list[subprocess.Popen[str]] = []
 
     def start(*args: str, program: Path = FORKED) -> subprocess.Popen[str]:
@@ -46,40 +46,40 @@ def serve(stepflow: Stepflow) -> Iterator[Serve]:
         process.communicate()
 
 
-def is_there(url: str) -> bool:
-    """Return whether a server answers."""
+def is_reachable(url: str) -> bool:
+    """Return whether a server responds."""
     try:
-        with urllib.request.urlopen(f"{url}/api/v1/health", timeout=5) as answer:
-            return bool(answer.status == 200)
+        with urllib.request.urlopen(f"{url}/api/v1/health", timeout=5) as response:
+            return bool(response.status == 200)
     except OSError:
         return False
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_stops_it(number: signal.Signals, serve: Serve, stepflow: Stepflow) -> None:
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signal_stops_it(signal_number: signal.Signals, serve: Serve, stepflow: Stepflow) -> None:
     process = serve("--port", "0", "-o", "json")
     assert process.stdout is not None
-    told = json.loads(process.stdout.readline())
-    assert told.keys() == {"url", "pid"}
-    assert stepflow("run", "echo.yaml", "--input-json", "1", STEPFLOW_URL=told["url"]).stdout == "1\n"
-    process.send_signal(number)
+    record = json.loads(process.stdout.readline())
+    assert record.keys() == {"url", "pid"}
+    assert stepflow("run", "echo.yaml", "--input-json", "1", STEPFLOW_URL=record["url"]).stdout == "1\n"
+    process.send_signal(signal_number)
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 0
     assert stdout == ""
     assert stderr.splitlines() == [
-        f"The server listens on {told['url']}, for this machine only, without authentication; Ctrl-C stops it.",
-        f"export STEPFLOW_URL={told['url']}",
+        f"The server listens on {record['url']}, for this machine only, without authentication; Ctrl-C stops it.",
+        f"export STEPFLOW_URL={record['url']}",
     ]
-    assert not is_there(told["url"])
+    assert not is_reachable(record["url"])
 
 
-def test_other_machines_reach_it_if_somebody_says_so(serve: Serve) -> None:
+def test_all_interfaces_option(serve: Serve) -> None:
     process = serve("--port", "0", "-o", "jsonl", "--all-interfaces")
     assert process.stdout is not None
     url = json.loads(process.stdout.readline())["url"]
     process.terminate()
-    said = f"The server listens on {url} and on all other interfaces, without authentication; Ctrl-C stops it."
-    assert said in process.communicate(timeout=60)[1]
+    message = f"The server listens on {url} and on all other interfaces, without authentication; Ctrl-C stops it."
+    assert message in process.communicate(timeout=60)[1]
 
 
 def test_on_a_terminal(terminal: Callable[..., Terminal], serve: Serve) -> None:
@@ -87,11 +87,11 @@ def test_on_a_terminal(terminal: Callable[..., Terminal], serve: Serve) -> None:
     shown.wait_for("export STEPFLOW_URL=")
     match = re.search(r"export STEPFLOW_URL=(\S+)", shown.screen)
     assert match is not None
-    assert is_there(match[1])
+    assert is_reachable(match[1])
     shown.interrupt()
     assert shown.end() == 0
     assert "Traceback" not in shown.screen
-    assert not is_there(match[1])
+    assert not is_reachable(match[1])
 
 
 @pytest.mark.parametrize("form", ["name", "yaml", "table", "jsonl"])
@@ -113,7 +113,7 @@ def test_formats(form: str, serve: Serve) -> None:
     assert printed == expected[form]
 
 
-def test_it_logs_what_is_asked_for(serve: Serve) -> None:
+def test_log_level_option(serve: Serve) -> None:
     process = serve("--port", "0", "--log-level", "info", "-o", "name")
     assert process.stdout is not None
     process.stdout.readline()
@@ -122,36 +122,36 @@ def test_it_logs_what_is_asked_for(serve: Serve) -> None:
     assert "INFO stepflow.server: Stepflow server starting on" in stderr
 
 
-def test_a_port_in_use(stepflow: Stepflow, serve: Serve, server: str) -> None:
+def test_port_in_use(stepflow: Stepflow, serve: Serve, server: str) -> None:
     port = urlsplit(server).port
-    said = f"stepflow: port {port} is in use\nhint: choose a different one with --port, or 0 for any free port\n"
+    message = f"stepflow: port {port} is in use\nhint: choose a different one with --port, or 0 for any free port\n"
     done = stepflow("serve", "--port", str(port))
-    assert (done.code, done.stdout, done.stderr) == (4, "", said)
+    assert (done.code, done.stdout, done.stderr) == (4, "", message)
     done = stepflow("serve", "--port", str(port), "-o", "json")
     assert (done.code, done.stdout) == (4, "")
-    told = json.loads(done.stderr)
-    assert (told["kind"], told["exit_code"]) == ("port_in_use", 4)
+    problem = json.loads(done.stderr)
+    assert (problem["kind"], problem["exit_code"]) == ("port_in_use", 4)
 
 
 UNROUTED = {"steps": [{"id": "a", "component": "/nowhere/at_all", "input": {}}], "output": {"$step": "a"}}
 
 
 @pytest.mark.parametrize("form", [[], ["-o", "json"]])
-def test_a_crash_shows_the_end_of_the_log(form: list[str], serve: Serve, stepflow: Stepflow) -> None:
+def test_crash_shows_the_end_of_the_log(form: list[str], serve: Serve, stepflow: Stepflow) -> None:
     process = serve("--port", "0", *(form or ["-o", "jsonl"]))
     assert process.stdout is not None
-    said = json.loads(process.stdout.readline())
+    record = json.loads(process.stdout.readline())
     (stepflow.folder / "unrouted.json").write_text(json.dumps(UNROUTED))
-    assert stepflow("run", "unrouted.json", "--url", said["url"]).code == 1
-    os.kill(said["pid"], signal.SIGKILL)
+    assert stepflow("run", "unrouted.json", "--url", record["url"]).code == 1
+    os.kill(record["pid"], signal.SIGKILL)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 4
-    told = json.loads(stderr.splitlines()[-1])
-    assert told["message"].startswith("the server exited unexpectedly (exit code -9)")
-    assert "ERROR stepflow_execution::flow_executor: Internal error executing step 'a'" in told["hint"]
+    problem = json.loads(stderr.splitlines()[-1])
+    assert problem["message"].startswith("the server exited unexpectedly (exit code -9)")
+    assert "ERROR stepflow_execution::flow_executor: Internal error executing step 'a'" in problem["hint"]
 
 
-def test_a_crash_in_words(serve: Serve, stepflow: Stepflow) -> None:
+def test_crash_as_text(serve: Serve, stepflow: Stepflow) -> None:
     process = serve("--port", "0", "-o", "yaml")
     assert process.stdout is not None
     url = process.stdout.readline().split()[1]
@@ -164,7 +164,7 @@ def test_a_crash_in_words(serve: Serve, stepflow: Stepflow) -> None:
     assert stderr.splitlines()[-1] == "stepflow: the server exited unexpectedly (exit code -9)"
 
 
-def test_a_server_that_ends_is_started_again_if_somebody_says_so(serve: Serve, stepflow: Stepflow) -> None:
+def test_restart_option_restarts_a_crashed_server(serve: Serve, stepflow: Stepflow) -> None:
     process = serve("--port", "0", "-o", "yaml", "--restart", "on-failure", program=STEPFLOW)
     assert process.stdout is not None
     url = process.stdout.readline().split()[1]
@@ -180,7 +180,7 @@ def test_a_server_that_ends_is_started_again_if_somebody_says_so(serve: Serve, s
     assert stderr.splitlines()[2:] == [again, again]
 
 
-def test_a_server_that_ends_without_a_failure_is_not(serve: Serve) -> None:
+def test_server_that_exits_normally_is_not_restarted(serve: Serve) -> None:
     process = serve("--port", "0", "-o", "jsonl", "--restart", "on-failure")
     assert process.stdout is not None
     os.kill(json.loads(process.stdout.readline())["pid"], signal.SIGTERM)
@@ -189,7 +189,7 @@ def test_a_server_that_ends_without_a_failure_is_not(serve: Serve) -> None:
     assert json.loads(stderr.splitlines()[-1])["message"] == "the server exited unexpectedly (exit code 0)"
 
 
-def test_a_worker_that_ends_is_told(serve: Serve, stepflow: Stepflow) -> None:
+def test_exited_worker_is_reported(serve: Serve, stepflow: Stepflow) -> None:
     (stepflow.folder / "stepflow-config.yml").write_text(json.dumps(workers.config(releases.NEWEST)))
     process = serve("--port", "0", "-o", "name", program=STEPFLOW)
     assert process.stdout is not None
@@ -202,22 +202,25 @@ def test_a_worker_that_ends_is_told(serve: Serve, stepflow: Stepflow) -> None:
     assert lines[2].startswith("stepflow: The worker of python ended with exit code -9; the server restarts it when")
 
 
-def test_the_collector_is_handed_on(serve: Serve) -> None:
+def test_otlp_endpoint_is_passed_to_the_server(serve: Serve) -> None:
     process = serve("--port", "0", "-o", "jsonl", "--otlp-endpoint", "http://127.0.0.1:9")
     assert process.stdout is not None
-    given = psutil.Process(json.loads(process.stdout.readline())["pid"]).environ()
-    assert (given["STEPFLOW_OTLP_ENDPOINT"], given["STEPFLOW_TRACE_ENABLED"]) == ("http://127.0.0.1:9", "true")
+    environment = psutil.Process(json.loads(process.stdout.readline())["pid"]).environ()
+    assert (environment["STEPFLOW_OTLP_ENDPOINT"], environment["STEPFLOW_TRACE_ENABLED"]) == (
+        "http://127.0.0.1:9",
+        "true",
+    )
 
 
 @pytest.mark.parametrize(("options", "level"), [((), "warn"), (("-v",), "info"), (("--log-level", "error"), "error")])
-def test_the_server_logs_what_is_read(options: tuple[str, ...], level: str, serve: Serve) -> None:
+def test_log_level_is_passed_to_the_server(options: tuple[str, ...], level: str, serve: Serve) -> None:
     process = serve("--port", "0", "-o", "json", *options)
     assert process.stdout is not None
     command = psutil.Process(json.loads(process.stdout.readline())["pid"]).cmdline()
     assert command[command.index("--log-level") + 1] == level
 
 
-def test_the_configuration_of_the_working_folder_is_used(serve: Serve, stepflow: Stepflow) -> None:
+def test_configuration_in_the_working_folder_is_used(serve: Serve, stepflow: Stepflow) -> None:
     config = releases.builtin_config(releases.NEWEST) | {"routes": {"/inside": [{"plugin": "builtin"}]}}
     (stepflow.folder / "stepflow-config.yml").write_text(json.dumps(config))
     process = serve("--port", "0", "-o", "name")
@@ -228,9 +231,9 @@ def test_the_configuration_of_the_working_folder_is_used(serve: Serve, stepflow:
     assert stepflow("run", "inside.json", "--url", url).stdout == "1\n"
 
 
-@pytest.mark.parametrize("allowed", [False, True])
-def test_files_are_read_only_if_somebody_says_so(allowed: bool, serve: Serve, stepflow: Stepflow) -> None:
-    process = serve("--port", "0", "-o", "name", *(["--allow-load-file"] if allowed else []))
+@pytest.mark.parametrize("is_allowed", [False, True])
+def test_load_file_needs_an_option(is_allowed: bool, serve: Serve, stepflow: Stepflow) -> None:
+    process = serve("--port", "0", "-o", "name", *(["--allow-load-file"] if is_allowed else []))
     assert process.stdout is not None
     url = process.stdout.readline().strip()
     (stepflow.folder / "secret.json").write_text('"what others must not read"')
@@ -238,11 +241,11 @@ def test_files_are_read_only_if_somebody_says_so(allowed: bool, serve: Serve, st
     flow = {"steps": [{"id": "a", "component": "/builtin/load_file", "input": path}], "output": {"$step": "a"}}
     (stepflow.folder / "reads.json").write_text(json.dumps(flow))
     done = stepflow("run", "reads.json", "--url", url)
-    assert (done.code == 0) is allowed
-    assert ("what others must not read" in done.stdout) is allowed
+    assert (done.code == 0) is is_allowed
+    assert ("what others must not read" in done.stdout) is is_allowed
 
 
-def test_the_token_of_a_client_is_not_the_servers(serve: Serve, stepflow: Stepflow) -> None:
+def test_token_is_not_passed_to_the_server(serve: Serve, stepflow: Stepflow) -> None:
     stepflow.environment["STEPFLOW_TOKEN"] = "a-token"
     process = serve("--port", "0", "-o", "jsonl")
     assert process.stdout is not None
@@ -250,7 +253,7 @@ def test_the_token_of_a_client_is_not_the_servers(serve: Serve, stepflow: Stepfl
     assert "a-token" not in str(psutil.Process(pid).environ())
 
 
-def test_a_server_takes_up_its_runs_when_it_is_started_again(serve: Serve, stepflow: Stepflow) -> None:
+def test_restarted_server_resumes_its_runs(serve: Serve, stepflow: Stepflow) -> None:
     store = {"type": "sqlite", "databaseUrl": f"sqlite:{stepflow.folder / 'store.db'}?mode=rwc"}
     config = {**releases.builtin_config(releases.NEWEST), "storageConfig": store}
     (stepflow.folder / "stepflow-config.yml").write_text(json.dumps(config))
@@ -266,19 +269,19 @@ def test_a_server_takes_up_its_runs_when_it_is_started_again(serve: Serve, stepf
     second = serve("--port", "0", "-o", "jsonl")
     assert second.stdout is not None
     url = json.loads(second.stdout.readline())["url"]
-    # Its predecessor may live for some seconds more; without its name it is 30 s.
+    # The previous server's claim expires after some seconds (30 s if the new server had another ID).
     done = stepflow("runs", "watch", "-q", run_id, "--timeout", "20", "--url", url)
     assert (done.code, done.stderr) == (0, "")
 
 
 @pytest.mark.exhaustive
-def test_workers_that_connect_by_themselves(serve: Serve, stepflow: Stepflow) -> None:
+def test_workers_started_separately(serve: Serve, stepflow: Stepflow) -> None:
     plugins = {"builtin": {"type": "builtin"}, "python": {"type": "grpc", "queueName": "python"}}
     config = {"plugins": plugins, "routes": {"/builtin": [{"plugin": "builtin"}], "/python": [{"plugin": "python"}]}}
     (stepflow.folder / "stepflow-config.yml").write_text(json.dumps(config))
     process = serve("--port", "0", "-o", "name")
     assert process.stdout is not None
-    assert is_there(process.stdout.readline().strip())
+    assert is_reachable(process.stdout.readline().strip())
     done = stepflow("serve", "--port", "0", "--worker-timeout", "0.5")
     assert (done.code, done.stdout) == (4, "")
     assert "stepflow: No worker of python connected within 0.5 s\n" in done.stderr
@@ -314,7 +317,7 @@ CRASH = "after a crash, the server resumes only 100 unfinished runs when it star
         ({"maxStartupRecovery": 1, "maxClaimsPerCheck": 1}, []),
     ],
 )
-def test_settings_that_endanger_the_recovery_of_runs_are_noted(
+def test_notes_about_recovery_settings(
     recovery: dict[str, int], notes: list[str], serve: Serve, stepflow: Stepflow
 ) -> None:
     config = {

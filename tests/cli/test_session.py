@@ -1,4 +1,4 @@
-"""A whole session in a terminal: start a run, watch it, leave it alone, come back to it, cancel it."""
+"""A session in a terminal: start a run, watch it, detach, watch it again and cancel it."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from tests.cli.terminal import Terminal
 START = ("submit", "--detach", "steps.yaml", "--input-json")
 
 
-def submitted(terminal: Callable[..., Terminal], server: str, ms: int) -> str:
-    """Start a run and return its id, which is all that is printed."""
+def submit(terminal: Callable[..., Terminal], server: str, ms: int) -> str:
+    """Start a run and return its ID, which must be the only output."""
     shown = terminal(*START, f'{{"ms": {ms}}}', "--url", server)
     assert shown.end() == 0
     assert re.fullmatch(r"[0-9a-f-]{36}\n", shown.screen)
     return shown.screen.strip()
 
 
-def come_back(shown: Terminal) -> tuple[str, ...]:
-    """Return the words of the command that a detached watch has printed."""
+def hinted_arguments(shown: Terminal) -> tuple[str, ...]:
+    """Return the arguments of the command that a detached watch has printed as a hint."""
     match = re.search(r"^hint: stepflow (.*)$", shown.screen, re.MULTILINE)
     assert match is not None, shown.screen
     return tuple(split(match[1]))
 
 
-def test_watching_detaching_and_coming_back(terminal: Callable[..., Terminal], server: str) -> None:
-    run_id = submitted(terminal, server, 2500)
+def test_watch_detach_and_watch_again(terminal: Callable[..., Terminal], server: str) -> None:
+    run_id = submit(terminal, server, 2500)
 
     watching = terminal("runs", "watch", run_id, "--url", server)
     watching.wait_for("finish   waiting")
@@ -41,21 +41,21 @@ def test_watching_detaching_and_coming_back(terminal: Callable[..., Terminal], s
     assert watching.end() == 130
     assert f"interrupted; run {run_id} continues" in watching.screen
 
-    again = terminal(*come_back(watching))
+    again = terminal(*hinted_arguments(watching))
     again.wait_for("finish   completed")
     assert again.end() == 0
     assert "steps completed" in again.screen
 
 
-def test_coming_back_and_cancelling(terminal: Callable[..., Terminal], server: str) -> None:
-    run_id = submitted(terminal, server, 20_000)
+def test_watch_again_and_cancel(terminal: Callable[..., Terminal], server: str) -> None:
+    run_id = submit(terminal, server, 20_000)
 
     watching = terminal("runs", "watch", run_id, "--url", server)
     watching.wait_for("prepare  running")
     watching.interrupt()
     assert watching.end() == 130
 
-    again = terminal(*come_back(watching), "--on-interrupt", "cancel")
+    again = terminal(*hinted_arguments(watching), "--on-interrupt", "cancel")
     again.wait_for("prepare  running")
     again.interrupt()
     assert again.end() == 130
@@ -67,8 +67,8 @@ def test_coming_back_and_cancelling(terminal: Callable[..., Terminal], server: s
     assert f"stepflow: run {run_id} is cancelled" in afterwards.screen
 
 
-def test_a_watch_sees_what_another_command_cancels(terminal: Callable[..., Terminal], server: str) -> None:
-    run_id = submitted(terminal, server, 20_000)
+def test_watch_ends_when_another_command_cancels_the_run(terminal: Callable[..., Terminal], server: str) -> None:
+    run_id = submit(terminal, server, 20_000)
     watching = terminal("runs", "watch", run_id, "--url", server)
     watching.wait_for("prepare  running")
     cancelling = terminal("runs", "cancel", run_id, "--url", server)

@@ -1,4 +1,4 @@
-"""What commands, Python, files and agents return has the shapes in docs/reference/schemas.json."""
+"""Records from commands, the client, files and agents match docs/reference/schemas.json."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def check_shape(name: str, *values: Any) -> None:
 def records(done: CommandResult) -> list[Any]:
     assert done.stdout, done
     lines = done.stdout.splitlines()
-    found = json.loads(done.stdout) if lines[0] in ("[", "{") else [json.loads(line) for line in lines]
-    return found if isinstance(found, list) else [found]
+    parsed = json.loads(done.stdout) if lines[0] in ("[", "{") else [json.loads(line) for line in lines]
+    return parsed if isinstance(parsed, list) else [parsed]
 
 
 @pytest.fixture(scope="module")
@@ -64,17 +64,17 @@ def ids(newest_server: StepflowRuntime) -> dict[str, str]:
         "mapped": (MAP, [None]),
     }
     long = {"name": "long", "steps": [SLEEPING], "output": {"$step": "sleeping"}}
-    made = {name: client.submit(flow, inputs) for name, (flow, inputs) in ended.items()}
-    for run_id in made.values():
+    run_ids = {name: client.submit(flow, inputs) for name, (flow, inputs) in ended.items()}
+    for run_id in run_ids.values():
         client.wait_run(run_id, timeout=60)
-    made |= {name: client.submit(long, [None]) for name in ("running", "cancelled")}
-    client.cancel_run(made["cancelled"])
-    return made
+    run_ids |= {name: client.submit(long, [None]) for name in ("running", "cancelled")}
+    client.cancel_run(run_ids["cancelled"])
+    return run_ids
 
 
 @pytest.fixture
 def runs(ids: dict[str, str], server: str) -> dict[str, str]:
-    """The ids of runs on the server of the commands, by what became of them."""
+    """The IDs of runs on the server of the commands, by their outcome."""
     return ids
 
 
@@ -102,16 +102,16 @@ def runs(ids: dict[str, str], server: str) -> dict[str, str]:
         ("Outcome", "", "batch fails.yaml inputs.jsonl --retry 1"),
         ("Diagnostic", "", "validate faulty.yaml"),
         ("Diagnostic", "", "validate faulty.yaml hello.yaml --offline"),
-        # The last one, because it changes a run.
+        # This is the last case, because it changes a run.
         (RUN, "running", "runs cancel running --yes"),
     ],
 )
-def test_what_commands_print(stepflow: Stepflow, runs: dict[str, str], shape: str, run: str, arguments: str) -> None:
+def test_output_of_commands(stepflow: Stepflow, runs: dict[str, str], shape: str, run: str, arguments: str) -> None:
     assert run in ("", *runs)
     write_files(stepflow.folder)
-    command, *words = arguments.split()
-    words = [command, *(runs.get(word, word) for word in words)]
-    check_shape(shape, *records(stepflow(*words, *([] if "-o" in words else ["-o", "json"]))))
+    command, *values = arguments.split()
+    values = [command, *(runs.get(word, word) for word in values)]
+    check_shape(shape, *records(stepflow(*values, *([] if "-o" in values else ["-o", "json"]))))
 
 
 def write_files(folder: Path) -> None:
@@ -122,8 +122,8 @@ def write_files(folder: Path) -> None:
 
 def test_diagnostics_within_other_records(stepflow: Stepflow, server: str) -> None:
     write_files(stepflow.folder)
-    for words in (["flows", "store", "faulty.yaml"], ["infer", "faulty.yaml", "--offline"], ["run", "faulty.yaml"]):
-        done = stepflow(*words, "-o", "json")
+    for arguments in (["flows", "store", "faulty.yaml"], ["infer", "faulty.yaml", "--offline"], ["run", "faulty.yaml"]):
+        done = stepflow(*arguments, "-o", "json")
         text = done.stdout or done.stderr.splitlines()[-1]
         check_shape("Diagnostic", *(each for record in [json.loads(text)] for each in record["diagnostics"]))
 
@@ -133,12 +133,12 @@ def test_files_of_outcomes(stepflow: Stepflow, server: str, ending: str) -> None
     write_files(stepflow.folder)
     path = stepflow.folder / f"out.{ending}"
     stepflow("batch", "fails.yaml", "inputs.jsonl", "-O", str(path))
-    written = list(read_outcomes(str(path), ending))  # type: ignore[arg-type]
-    check_shape("Outcome", *written)
-    assert [each["status"] for each in written] == ["completed", "failed"]
+    outcomes = list(read_outcomes(str(path), ending))  # type: ignore[arg-type]
+    check_shape("Outcome", *outcomes)
+    assert [each["status"] for each in outcomes] == ["completed", "failed"]
 
 
-def test_values_in_python(newest_server: StepflowRuntime, runs: dict[str, str], tmp_path: Path) -> None:
+def test_values_from_the_client(newest_server: StepflowRuntime, runs: dict[str, str], tmp_path: Path) -> None:
     client = newest_server.sync_client
     flow = Path(__file__).parent / "flows/fails.yaml"
     journal = tmp_path / "journal"
@@ -154,18 +154,18 @@ def test_values_in_python(newest_server: StepflowRuntime, runs: dict[str, str], 
         outcomes = list(client.map(flow, [{"name": "Ada", "id": 1}, {}], journal=journal))
         check_shape("Outcome", *(each.to_dict() for each in outcomes))
     faulty = {"steps": [], "output": {"$step": "none"}}
-    found = [*check(faulty).diagnostics, *client.validate(faulty).diagnostics]
-    check_shape("Diagnostic", *(each.to_dict() for each in found))
+    diagnostics = [*check(faulty).diagnostics, *client.validate(faulty).diagnostics]
+    check_shape("Diagnostic", *(each.to_dict() for each in diagnostics))
 
 
 @pytest.mark.anyio
-async def test_what_agents_get(server: str, runs: dict[str, str], tmp_path: Path) -> None:
+async def test_tool_results_for_agents(server: str, runs: dict[str, str], tmp_path: Path) -> None:
     folder = agents.write_flows(tmp_path / "tools", agents.GREET)
     async with agents.agent(server, folder, tools=["runs", "diagnose", "author"], all_runs=True) as agent:
 
         async def call(name: str, **arguments: Any) -> Mapping[str, Any]:
-            found: Mapping[str, Any] = (await agent.call_tool(name, arguments)).structured_content
-            return found
+            content: Mapping[str, Any] = (await agent.call_tool(name, arguments)).structured_content
+            return content
 
         check_shape(RUN, *(await call("list_runs"))["runs"])
         for name in ("failed", "batch", "ada"):
@@ -174,7 +174,7 @@ async def test_what_agents_get(server: str, runs: dict[str, str], tmp_path: Path
         check_shape("Diagnostic", *(await call("validate_flow", flow=text))["diagnostics"])
 
 
-def test_the_schemas_refuse_other_shapes(start: Start, newest_server: StepflowRuntime) -> None:
+def test_schemas_reject_other_shapes(start: Start, newest_server: StepflowRuntime) -> None:
     record = newest_server.sync_client.get_run(start("hello.yaml", [{"name": "Ada"}])).to_dict()
     check_shape(RUN, record)
     changes: list[Callable[[], Any]] = [

@@ -1,4 +1,4 @@
-"""The standard streams when the interpreter ends."""
+"""The standard streams can be closed during interpreter shutdown."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from stepflow_cli import stdio
 
 
 @pytest.mark.parametrize("kind", [stdio._StrictStdout, stdio._LenientStderr])
-def test_a_stream_is_closed_after_its_module_is_gone(
+def test_stream_can_be_closed_after_its_module_is_cleared(
     kind: type[TextIOWrapper], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Python 3.13 prints what goes wrong then."""
-    kept = io.BytesIO()
-    stream = kind(kept, encoding="utf-8")
+    """Python 3.13 prints errors that occur then."""
+    buffer = io.BytesIO()
+    stream = kind(buffer, encoding="utf-8")
     stream.write("printed")
     for name in ("suppress", "converting_output_errors"):
         monkeypatch.setattr(stdio, name, None)
     stream.flush()
-    assert kept.getvalue() == b"printed"
+    assert buffer.getvalue() == b"printed"
     stream.close()

@@ -1,4 +1,4 @@
-"""Standard streams that are closed, full, or read by nobody."""
+"""Closed, full and unread standard streams are handled without tracebacks or lost results."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ FULL = "stepflow: standard output cannot be written: No space left on device\n"
         ("config list -o json --fields name", "1"),
     ],
 )
-def test_output_that_cannot_be_written_is_a_problem(stepflow: Stepflow, line: str, unbuffered: str) -> None:
+def test_unwritable_output_is_an_error(stepflow: Stepflow, line: str, unbuffered: str) -> None:
     done = stepflow.shell(f"stepflow {line} > /dev/full", PYTHONUNBUFFERED=unbuffered)
     problem = FULL if "json" not in line else '{"kind": "usage", "message": "' + FULL[10:-1]
     assert (done.code, done.stderr[: len(problem)]) == (2, problem)
 
 
-def test_output_that_nobody_reads_is_none(stepflow: Stepflow) -> None:
+def test_unread_output_is_not_an_error(stepflow: Stepflow) -> None:
     assert stepflow.shell("stepflow --help | true; exit ${PIPESTATUS[0]}").code == 0
 
 
-def test_findings_come_before_the_message_that_sums_them_up(stepflow: Stepflow) -> None:
+def test_diagnostics_are_printed_before_the_summary(stepflow: Stepflow) -> None:
     done = stepflow.shell("stepflow validate --offline refused.yaml 2>&1", PYTHONUNBUFFERED="")
     assert done.code == 3
     assert done.stdout.startswith("refused.yaml:")
     assert done.stdout.splitlines()[-1].startswith("stepflow: refused.yaml is invalid")
 
 
-@pytest.mark.parametrize("where", ["2> /dev/full", "2>&-", "2> >(true)"])
-def test_messages_that_cannot_be_written_change_nothing(stepflow: Stepflow, server: str, where: str) -> None:
-    assert stepflow.shell(f"stepflow validate clean.yaml {where}").code == 0
-    assert stepflow.shell(f"stepflow validate refused.yaml -o name {where}").code == 3
-    done = stepflow.shell(f"stepflow run echo.yaml --input-json 1 {where}")
+@pytest.mark.parametrize("redirection", ["2> /dev/full", "2>&-", "2> >(true)"])
+def test_unwritable_messages_do_not_affect_the_result(stepflow: Stepflow, server: str, redirection: str) -> None:
+    assert stepflow.shell(f"stepflow validate clean.yaml {redirection}").code == 0
+    assert stepflow.shell(f"stepflow validate refused.yaml -o name {redirection}").code == 3
+    done = stepflow.shell(f"stepflow run echo.yaml --input-json 1 {redirection}")
     assert (done.code, done.stdout) == (0, "1\n")
 
 
@@ -48,20 +48,20 @@ def test_messages_that_cannot_be_written_change_nothing(stepflow: Stepflow, serv
     "closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-", pytest.param(">&- 2>&-", marks=pytest.mark.exhaustive)]
 )
 def test_closed_streams(stepflow: Stepflow, server: str, closed: str) -> None:
-    lost, silent = ">&-" in closed.split(), "2>&-" in closed.split()
+    is_lost, is_silent = ">&-" in closed.split(), "2>&-" in closed.split()
     done = stepflow.shell(f"stepflow run echo.yaml --input-json 1 {closed}")
-    # Somebody who closes standard output loses what the run gives: that is told, and how to get it.
-    assert (done.code, done.stdout) == ((2, "") if lost else (0, "1\n"))
-    assert ("standard output cannot be written: it is closed" in done.stderr) == (lost and not silent)
-    assert ("stepflow runs result " in done.stderr) == (lost and not silent)
+    # With standard output closed, the result is lost, so the error says how to get it.
+    assert (done.code, done.stdout) == ((2, "") if is_lost else (0, "1\n"))
+    assert ("standard output cannot be written: it is closed" in done.stderr) == (is_lost and not is_silent)
+    assert ("stepflow runs result " in done.stderr) == (is_lost and not is_silent)
     done = stepflow.shell(f"stepflow run fails.yaml --input-json {{}} -o json {closed}")
-    assert done.code == (2 if lost else 1)
+    assert done.code == (2 if is_lost else 1)
     assert "Traceback" not in done.stderr
-    assert ("run_failed" in done.stderr) == (not lost and not silent)
+    assert ("run_failed" in done.stderr) == (not is_lost and not is_silent)
 
 
 @pytest.mark.parametrize("size", [10, 1_000_000])
-def test_bytes_that_cannot_be_written_are_a_problem(stepflow: Stepflow, server: str, size: int) -> None:
+def test_unwritable_bytes_are_an_error(stepflow: Stepflow, server: str, size: int) -> None:
     stepflow.folder.joinpath("some.bin").write_bytes(bytes(size))
     blob_id = stepflow("blobs", "put", "some.bin", "-o", "name").stdout.strip()
     done = stepflow.shell(f"stepflow blobs get {blob_id} > /dev/full")
@@ -78,14 +78,14 @@ def test_bytes_that_cannot_be_written_are_a_problem(stepflow: Stepflow, server: 
         ("stepflow blobs put - < /dev/zero", "standard input"),
     ],
 )
-def test_what_does_not_end_is_not_read_to_its_end(stepflow: Stepflow, server: str, line: str, name: str) -> None:
+def test_endless_input_is_refused(stepflow: Stepflow, server: str, line: str, name: str) -> None:
     stepflow.folder.joinpath("endless.jsonl").symlink_to("/dev/zero")
     done = stepflow.shell(f"{line}; exit $?")
     assert (done.code, done.stdout) == (2, "")
     assert done.stderr == f"stepflow: {name} is larger than 256 MiB, the maximum\n"
 
 
-def test_a_flow_may_come_through_a_pipe(stepflow: Stepflow, server: str) -> None:
+def test_flow_from_a_pipe(stepflow: Stepflow, server: str) -> None:
     done = stepflow.shell("stepflow run <(sleep 0.3; cat echo.yaml) --input <(echo 5)")
     assert (done.code, done.stdout, done.stderr) == (0, "5\n", "")
 
@@ -97,11 +97,11 @@ end
 """
 
 
-def test_a_configuration_may_come_through_a_pipe(stepflow: Stepflow) -> None:
+def test_configuration_from_a_pipe(stepflow: Stepflow) -> None:
     for config in (f"<({CONFIG})", f"/dev/stdin < <({CONFIG})"):
         done = stepflow.shell(f'stepflow run hello.yaml --input-json \'{{"name": "Ada"}}\' --config {config}')
         assert (done.code, json.loads(done.stdout)) == (0, {"hello": "Ada"}), done
-    # The cache could not tell two configurations of one descriptor apart.
+    # A pipe can be read only once, so the cache cannot identify the configuration.
     done = stepflow.shell(f"stepflow run hello.yaml --input-json {{}} --cache --config <({CONFIG})")
     assert (done.code, "--cache needs a configuration that can be read twice" in done.stderr) == (2, True)
 
@@ -119,7 +119,7 @@ def test_a_configuration_may_come_through_a_pipe(stepflow: Stepflow) -> None:
         ("run hello.yaml", "hello.yaml does not exist"),
     ],
 )
-def test_a_deleted_working_folder_is_told(stepflow: Stepflow, args: str, message: str) -> None:
+def test_deleted_working_folder_is_reported(stepflow: Stepflow, args: str, message: str) -> None:
     line = args.replace("FLOWS", str(stepflow.folder))
     done = stepflow.shell(f"mkdir gone && cd gone && rmdir ../gone && stepflow {line}")
     assert done.code == (4 if message.startswith("the server") else 2), done
@@ -127,7 +127,7 @@ def test_a_deleted_working_folder_is_told(stepflow: Stepflow, args: str, message
     assert len(done.stderr.splitlines()) <= 2
 
 
-def test_a_flow_on_standard_input_is_utf_8(stepflow: Stepflow, server: str) -> None:
+def test_standard_input_is_utf_8(stepflow: Stepflow, server: str) -> None:
     flow = "printf 'steps: []\noutput: grüße\n'"
     done = stepflow.shell(f"{flow} | stepflow run - --output out.json && cat out.json", PYTHONIOENCODING="latin-1")
     assert (done.code, done.stdout, done.stderr) == (0, '"grüße"\n', "")
@@ -138,14 +138,16 @@ def test_a_flow_on_standard_input_is_utf_8(stepflow: Stepflow, server: str) -> N
     )
 
 
-@pytest.mark.parametrize("given", ['--input-json \'{"name": "é"}\'', "--input-yaml 'name: é'"])
-def test_values_on_the_command_line_are_utf_8_in_the_c_locale(stepflow: Stepflow, server: str, given: str) -> None:
+@pytest.mark.parametrize("input_option", ['--input-json \'{"name": "é"}\'', "--input-yaml 'name: é'"])
+def test_values_on_the_command_line_are_utf_8_in_the_c_locale(
+    stepflow: Stepflow, server: str, input_option: str
+) -> None:
     ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    done = stepflow.shell(f"stepflow run hello.yaml {given}", **ascii_only)
+    done = stepflow.shell(f"stepflow run hello.yaml {input_option}", **ascii_only)
     assert (done.code, json.loads(done.stdout)) == (0, {"hello": "é"}), done
 
 
-def test_an_interrupt_while_the_command_starts_is_no_traceback(stepflow: Stepflow) -> None:
+def test_interrupt_during_startup_prints_no_traceback(stepflow: Stepflow) -> None:
     (stepflow.home / "sitecustomize.py").write_text(
         "import os, signal, sys\n"
         "class Interrupting:\n"
@@ -160,12 +162,12 @@ def test_an_interrupt_while_the_command_starts_is_no_traceback(stepflow: Stepflo
     assert (done.code, done.stdout, done.stderr) == (130, "", "stepflow: interrupted\n")
 
 
-def test_a_log_that_cannot_be_written_changes_nothing(stepflow: Stepflow, server: str) -> None:
+def test_unwritable_log_does_not_affect_the_result(stepflow: Stepflow, server: str) -> None:
     done = stepflow("-v", "run", "echo.yaml", "--input-json", "1", "--log-file", "/dev/full")
     assert (done.code, done.stdout, done.stderr) == (0, "1\n", f"stepflow: server {server} (from STEPFLOW_URL)\n")
 
 
-def test_a_run_is_named_though_its_result_cannot_be_written(stepflow: Stepflow, server: str) -> None:
+def test_error_about_an_unwritable_result_has_the_run_id(stepflow: Stepflow, server: str) -> None:
     for command in ("run echo.yaml --input-json 1", "submit --detach echo.yaml", "batch echo.yaml ms.jsonl"):
         before = set(stepflow("runs", "list", "--all", "-o", "name").stdout.split())
         done = stepflow.shell(f"stepflow {command} -o json > /dev/full")

@@ -1,4 +1,4 @@
-"""Tables on a terminal: a record is a line, whatever is in it, and runs are told apart."""
+"""On a terminal, each record is one table row, and run IDs stay distinguishable."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def long_run(start: Start) -> str:
     return start("hello.yaml", [{"name": LONG}])
 
 
-@pytest.mark.parametrize("words", ["steps", "items"])
-def test_a_record_is_a_line(terminal: Callable[..., Terminal], long_run: str, words: str) -> None:
-    ran = terminal("runs", words, long_run, width=60)
+@pytest.mark.parametrize("command", ["steps", "items"])
+def test_each_record_is_one_row(terminal: Callable[..., Terminal], long_run: str, command: str) -> None:
+    ran = terminal("runs", command, long_run, width=60)
     assert ran.end() == 0
     lines = ran.screen.splitlines()
     assert len(lines) == 2
@@ -36,7 +36,7 @@ def test_a_record_is_a_line(terminal: Callable[..., Terminal], long_run: str, wo
     assert max(map(len, lines)) <= 60
 
 
-def test_wide_cuts_nothing(terminal: Callable[..., Terminal], long_run: str, stepflow: Stepflow) -> None:
+def test_wide_option_truncates_nothing(terminal: Callable[..., Terminal], long_run: str, stepflow: Stepflow) -> None:
     ran = terminal("runs", "items", long_run, "--wide", width=60)
     assert ran.end() == 0
     assert LONG.replace("\n", "\\n").encode() in ran.raw
@@ -44,19 +44,19 @@ def test_wide_cuts_nothing(terminal: Callable[..., Terminal], long_run: str, ste
 
 
 def test_ids_on_a_narrow_terminal(terminal: Callable[..., Terminal], start: Start) -> None:
-    # A name of its own: other tests start runs on this server, too.
+    # The flow has a unique name, because other tests start runs on this server, too.
     flow = {"name": "narrow", "steps": [], "output": {"$input": "$"}}
     ids = [start(flow, [name]) for name in "ab"][::-1]
     listed = ("runs", "list", "--flow-name", "narrow", "-n", "2", "-q")
     ran = terminal(*listed, width=40)
     assert ran.end() == 0
     _, *shown = (line.split()[0] for line in ran.screen.splitlines())
-    assert [whole.startswith(short) for whole, short in zip(ids, shown, strict=True)] == [True, True]
+    assert [wide.startswith(short) for wide, short in zip(ids, shown, strict=True)] == [True, True]
     assert shown[0] != shown[1]
     assert shown[0] != ids[0]
-    whole = terminal(*listed, "--wide", width=60)
-    assert whole.end() == 0
-    assert all(each.encode() in whole.raw for each in ids)
+    wide = terminal(*listed, "--wide", width=60)
+    assert wide.end() == 0
+    assert all(each.encode() in wide.raw for each in ids)
 
 
 def test_json_with_fields(stepflow: Stepflow, ada: str) -> None:
@@ -95,8 +95,8 @@ def test_wide_headings(monkeypatch: pytest.MonkeyPatch) -> None:
     assert format_terminal_table([{"見出し": "x", "b": "abcdefghij"}], narrow, color=False).split() == ["見出し", "x"]
 
 
-def test_data_are_json_but_for_texts() -> None:
-    """Flags of ours are words and lists of names; data of users keep their types."""
+def test_cells_are_json_except_for_strings() -> None:
+    """Only columns with user data are formatted as JSON."""
     cells = {"Ada": "Ada", "": '""', "  ": '"  "', None: "-", False: "false", 1.5: "1.5"}
     assert [format_json_cell(value) for value in cells] == list(cells.values())
     assert [format_json_cell(value) for value in ([], ["a"], {"ok": True, "no": False})] == [
@@ -107,7 +107,7 @@ def test_data_are_json_but_for_texts() -> None:
     assert [column.show for column in named] == [format_json_cell, format_json_cell, None]
 
 
-def test_what_is_no_regular_file_is_not_replaced(stepflow: Stepflow) -> None:
+def test_only_regular_files_are_replaced(stepflow: Stepflow) -> None:
     device = stepflow.folder / "device"
     device.symlink_to("/dev/null")
     done = stepflow("config", "set", "profiles.a.url", "http://a", STEPFLOW_CONFIG_FILE=str(device))

@@ -1,4 +1,4 @@
-"""`stepflow test`."""
+"""`stepflow test` runs test cases, and updates, records and replays them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_on_a_terminal(terminal: Callable[..., Terminal], stepflow: Stepflow, go
     golden(terminal("test", "tests", width=60, STEPFLOW_URL=stepflow.environment["STEPFLOW_URL"]))
 
 
-def test_wrong_usage(stepflow: Stepflow, flows: Path, golden: Golden) -> None:
+def test_invalid_arguments(stepflow: Stepflow, flows: Path, golden: Golden) -> None:
     (flows / "broken.yaml").write_text("test: {cases: [{name: a}]}\nsteps: []\n")
     (flows / "matcher.yaml").write_text(
         "test: {cases: [{name: a, input: 1, output: {outcome: success, result: {$type: int}}}]}\nsteps: []\n"
@@ -96,7 +96,7 @@ def test_junit(stepflow: Stepflow) -> None:
 
 
 def recorded_step(recording: dict[str, Any], case: str, step: str) -> Any:
-    """Return the only recorded outcome of a step."""
+    """Return the recorded outcome of a step, which must be the only one."""
     (outcome,) = recording["flows"]["tests/tested.yaml"][case][step].values()
     return outcome
 
@@ -118,7 +118,7 @@ def test_recorded_steps_are_replayed_instead_of_executed(stepflow: Stepflow, flo
 
 
 @pytest.mark.usefixtures("server")
-def test_a_recorded_step_with_another_input_is_not_replayed(stepflow: Stepflow, flows: Path) -> None:
+def test_recorded_step_with_a_different_input_is_not_replayed(stepflow: Stepflow, flows: Path) -> None:
     record = ("test", "tests", "--case", "passes", "--record", "rec.json")
     replay = ("test", "tests", "--case", "passes", "--replay", "rec.json", "-o", "json")
     assert stepflow(*record).code == 0
@@ -185,8 +185,8 @@ def test_variables_of_cases(stepflow: Stepflow) -> None:
     (stepflow.folder / "tone.yaml").write_text(VARIABLES)
     (stepflow.folder / "plain.yaml").write_text("output: 1\ntest: {cases: [{name: plain, input: 1}]}\n")
 
-    def verdicts(*words: str) -> dict[str, str]:
-        done = stepflow("test", "tone.yaml", "plain.yaml", "-o", "json", *words)
+    def verdicts(*options: str) -> dict[str, str]:
+        done = stepflow("test", "tone.yaml", "plain.yaml", "-o", "json", *options)
         return {each["case"]: each["verdict"] for each in json.loads(done.stdout)}
 
     expected = {"own": "passed", "given": "failed", "other": "passed", "mocked": "passed"}
@@ -207,12 +207,12 @@ def test_variables_of_cases(stepflow: Stepflow) -> None:
 @pytest.mark.usefixtures("server")
 def test_replay_only_fails_cases_that_would_execute_steps(stepflow: Stepflow) -> None:
     (stepflow.folder / "tone.yaml").write_text(VARIABLES)
-    words = ("tone.yaml", "--var", "tone=5")
-    assert stepflow("test", *words, "--case", "given", "--record", "r.json").code == 0
-    replayed = ("test", *words, "--case", "own", "--case", "given", "--case", "mocked", "--replay", "r.json")
-    executed = stepflow(*replayed)
+    arguments = ("tone.yaml", "--var", "tone=5")
+    assert stepflow("test", *arguments, "--case", "given", "--record", "r.json").code == 0
+    replay = ("test", *arguments, "--case", "own", "--case", "given", "--case", "mocked", "--replay", "r.json")
+    executed = stepflow(*replay)
     assert (executed.code, "r.json has no recording of own; executing their steps" in executed.stderr) == (0, True)
-    done = stepflow(*replayed, "--replay-only")
+    done = stepflow(*replay, "--replay-only")
     assert (done.code, "3 with an error" in done.stdout, "2 passed, 1 with an error" in done.stdout) == (1, False, True)
     assert "r.json has no recording of this case; record it with stepflow test --record" in done.stdout
     assert "--replay-only needs --replay FILE" in stepflow("test", "tone.yaml", "--replay-only").stderr
@@ -234,7 +234,7 @@ def test_failed_steps_are_recorded_and_replayed(stepflow: Stepflow, flows: Path)
 
 
 @pytest.mark.usefixtures("server")
-def test_a_recording_without_inputs_is_refused(stepflow: Stepflow) -> None:
+def test_recording_without_inputs_is_refused(stepflow: Stepflow) -> None:
     old = {"stepflow_recording": 1, "flows": {"tests/tested.yaml": {"passes": {"model": {"messages": []}}}}}
     (stepflow.folder / "rec.json").write_text(json.dumps(old))
     for option in ("--replay", "--record"):
@@ -300,12 +300,12 @@ def test_cases_with_mocks(stepflow: Stepflow, flows: Path) -> None:
         "result: ...} or {outcome: failed, error: {code: ..., message: ...}}",
         "test.cases[6].mocks.model.error.code: unknown error code 'TIMOUT'; did you mean 'TIMEOUT'?",
     ]
-    # A recording has nothing of mocked steps.
+    # Mocked steps are not recorded.
     assert stepflow("test", "tests/mocked.yaml", "--case", "output", "--record", "rec.json").code == 0
     assert json.loads((stepflow.folder / "rec.json").read_text())["flows"] == {}
 
 
-def test_one_server_for_each_configuration(stepflow: Stepflow, flows: Path) -> None:
+def test_each_configuration_has_its_own_server(stepflow: Stepflow, flows: Path) -> None:
     builtin = 'plugins: {b: {type: builtin}}\nroutes: {"/builtin": [{plugin: b}]}\n'
     (flows / "stepflow-config.test.yml").write_text(builtin)
     inline = (flows / "tested.yaml").read_text().replace("/builtin/", "/other/")
@@ -330,7 +330,7 @@ def test_one_server_for_each_configuration(stepflow: Stepflow, flows: Path) -> N
     ]
 
 
-def test_fail_fast_starts_no_further_file(stepflow: Stepflow, flows: Path, server: str) -> None:
+def test_fail_fast_skips_the_remaining_files(stepflow: Stepflow, flows: Path, server: str) -> None:
     for name in ("a.yaml", "b.yaml"):
         shutil.copy(flows / "tested.yaml", flows / name)
     done = stepflow("test", "tests", "--fail-fast", "--jobs", "1")
@@ -348,7 +348,7 @@ BROKEN = {
 
 
 @pytest.mark.usefixtures("server")
-def test_a_broken_file_stops_only_itself(stepflow: Stepflow, flows: Path) -> None:
+def test_invalid_file_does_not_affect_others(stepflow: Stepflow, flows: Path) -> None:
     for name, (text, _, _) in BROKEN.items():
         (flows / name).write_text(text)
     (flows / "other.yaml").write_text("jobs:\n  steps: [\n")
@@ -359,8 +359,8 @@ def test_a_broken_file_stops_only_itself(stepflow: Stepflow, flows: Path) -> Non
     failed = {record["case"]: record for record in records if record["verdict"] == "error"}
     assert [record["verdict"] for record in records if record["file"] == "tests/tested.yaml"] == ["passed"]
     assert failed.keys() == BROKEN.keys()
-    for name, (_, line, told) in BROKEN.items():
-        assert told in failed[name]["message"]
+    for name, (_, line, message) in BROKEN.items():
+        assert message in failed[name]["message"]
         assert failed[name]["line"] == line, name
     root = ElementTree.parse(stepflow.folder / "report.xml").getroot()
     assert {suite.get("name"): suite.get("errors") for suite in root if suite.get("errors") != "0"} == {
@@ -368,7 +368,7 @@ def test_a_broken_file_stops_only_itself(stepflow: Stepflow, flows: Path) -> Non
     }
     github = stepflow("test", "tests/case.yaml", "-o", "github")
     assert (github.code, github.stdout.split("::")[1]) == (1, "error file=tests/case.yaml,line=3,title=case.yaml")
-    # `validate` goes by the same rule, except that an empty list of cases does not keep a flow from running.
+    # `validate` reports the same files, except for test case errors that do not keep a flow from running.
     names = {f"tests/{name}" for name in BROKEN}
     checked = stepflow("validate", "tests", "--offline", "-o", "json")
     fatal = {record["file"] for record in json.loads(checked.stdout) if record["level"] == "fatal"}
@@ -390,7 +390,7 @@ test:
 
 
 @pytest.mark.usefixtures("server")
-def test_a_faulty_case_stops_only_itself(stepflow: Stepflow, flows: Path) -> None:
+def test_invalid_case_does_not_affect_others(stepflow: Stepflow, flows: Path) -> None:
     (flows / "faulty.yaml").write_text(FAULTY)
     done = stepflow("test", "tests/faulty.yaml", "-o", "jsonl", "--repeat", "2")
     records = [json.loads(line) for line in done.stdout.splitlines()]
@@ -413,13 +413,13 @@ def test_a_faulty_case_stops_only_itself(stepflow: Stepflow, flows: Path) -> Non
     assert [(record["attempt"], record["verdict"]) for record in records[7:]] == [
         (2, record["verdict"]) for record in records[:7]
     ]
-    # Neither the faulty cases nor their names get in the way of an update.
+    # Invalid cases do not prevent an update, and are unchanged by it.
     assert stepflow("test", "tests/faulty.yaml", "--update").code == 1
     assert (flows / "faulty.yaml").read_text() == FAULTY
 
 
 @pytest.mark.usefixtures("server")
-def test_a_case_has_its_own_time(stepflow: Stepflow, flows: Path) -> None:
+def test_each_case_has_its_own_duration(stepflow: Stepflow, flows: Path) -> None:
     (flows / "sleeps.yaml").write_text(
         "steps: [{id: s, component: /builtin/sleep, input: {duration_ms: {$input: $}}}]\n"
         "output: {$step: s}\n"
@@ -450,21 +450,21 @@ test:
 
 
 @pytest.mark.usefixtures("server")
-def test_ids_of_runs_are_levelled(stepflow: Stepflow, flows: Path) -> None:
+def test_run_ids_are_normalized(stepflow: Stepflow, flows: Path) -> None:
     file = flows / "ids.yaml"
     file.write_text(RUN_IDS)
     done = stepflow("test", "tests/ids.yaml", "-o", "jsonl", "--fields", "case,verdict")
     assert [json.loads(line)["verdict"] for line in done.stdout.splitlines()] == ["passed", "failed", "unchecked"]
     assert stepflow("test", "tests/ids.yaml", "--update").code == 0
-    written = file.read_text()
-    assert written.startswith(RUN_IDS[: RUN_IDS.index("    - name: no-id")])
-    assert 'result: {run_id: "other"}' in written
-    assert "abcd" not in written[written.index("output:", written.index("name: new")) :]
-    assert written.count("00000000-0000-0000-0000-000000000000") == 3
+    updated = file.read_text()
+    assert updated.startswith(RUN_IDS[: RUN_IDS.index("    - name: no-id")])
+    assert 'result: {run_id: "other"}' in updated
+    assert "abcd" not in updated[updated.index("output:", updated.index("name: new")) :]
+    assert updated.count("00000000-0000-0000-0000-000000000000") == 3
     assert stepflow("test", "tests/ids.yaml").code == 0
 
 
-def test_a_server_that_cannot_be_reached_is_one_error(stepflow: Stepflow) -> None:
+def test_unreachable_server_is_one_error(stepflow: Stepflow) -> None:
     shutil.copy(FLOWS / "tested.yaml", stepflow.folder)
     done = stepflow("test", "tested.yaml", "--url", "http://127.0.0.1:9")
     assert (done.code, done.stdout) == (4, "")

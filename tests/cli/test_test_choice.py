@@ -1,4 +1,4 @@
-"""Which test cases `stepflow test` runs, and which parts of flows they cover."""
+"""`stepflow test` selects test cases and measures their coverage."""
 
 from __future__ import annotations
 
@@ -36,23 +36,26 @@ def flow(stepflow: Stepflow, server: str) -> Path:
 
 
 def names(done: CommandResult) -> list[str]:
-    """Return the names of the cases that were run."""
     return [json.loads(line)["case"] for line in done.stdout.splitlines()]
 
 
-def chosen(stepflow: Stepflow, *words: str) -> list[str]:
-    return names(stepflow("test", "asked.yaml", "-o", "jsonl", *words))
+def selected_cases(stepflow: Stepflow, *options: str) -> list[str]:
+    return names(stepflow("test", "asked.yaml", "-o", "jsonl", *options))
 
 
-def test_by_words_and_by_what_they_execute(stepflow: Stepflow) -> None:
-    assert chosen(stepflow, "-k", "paid or quick") == ["free", "paid for"]
-    assert chosen(stepflow, "-k", "not paid for") == ["free", "wrong"]
-    assert chosen(stepflow, "--touching", "/model/paid") == ["paid for"]
-    assert chosen(stepflow, "--touching", "ask", "--tag", "quick") == ["free"]
-    assert chosen(stepflow, "--touching", "paid", "--touching", "/builtin/noop") == ["free", "paid for", "wrong"]
+def test_select_by_expression_and_by_executed_steps(stepflow: Stepflow) -> None:
+    assert selected_cases(stepflow, "-k", "paid or quick") == ["free", "paid for"]
+    assert selected_cases(stepflow, "-k", "not paid for") == ["free", "wrong"]
+    assert selected_cases(stepflow, "--touching", "/model/paid") == ["paid for"]
+    assert selected_cases(stepflow, "--touching", "ask", "--tag", "quick") == ["free"]
+    assert selected_cases(stepflow, "--touching", "paid", "--touching", "/builtin/noop") == [
+        "free",
+        "paid for",
+        "wrong",
+    ]
 
 
-def test_what_chooses_nothing(stepflow: Stepflow, golden: Golden) -> None:
+def test_empty_selections(stepflow: Stepflow, golden: Golden) -> None:
     (stepflow.folder / "bare.yaml").write_text("output: 1\n")
     golden(
         stepflow("test", "asked.yaml", "-k", "nobody"),
@@ -67,37 +70,37 @@ def test_what_chooses_nothing(stepflow: Stepflow, golden: Golden) -> None:
     )
 
 
-def test_those_that_failed_last(stepflow: Stepflow, flow: Path) -> None:
+def test_last_failed(stepflow: Stepflow, flow: Path) -> None:
     everything = ["free", "paid for", "wrong"]
     first = stepflow("test", "asked.yaml", "--last-failed")
     assert "none of these test cases failed in the last run: running all" in first.stderr
-    assert chosen(stepflow, "--lf") == ["wrong"]
-    # A run of other cases forgets nothing; nor does one of a selection of which none has failed.
-    assert chosen(stepflow, "-k", "free") == ["free"]
-    assert chosen(stepflow, "--lf", "-k", "free") == ["free"]
-    assert chosen(stepflow, "--lf") == ["wrong"]
+    assert selected_cases(stepflow, "--lf") == ["wrong"]
+    # A run of other cases keeps the record, as does a selection without failed cases.
+    assert selected_cases(stepflow, "-k", "free") == ["free"]
+    assert selected_cases(stepflow, "--lf", "-k", "free") == ["free"]
+    assert selected_cases(stepflow, "--lf") == ["wrong"]
     flow.write_text(FLOW.replace("result: 5", "result: 4").replace("name: paid for", "name: paid"))
-    assert chosen(stepflow, "--lf") == ["wrong"]
-    assert chosen(stepflow, "--lf") == ["free", "paid", "wrong"]
-    # A case that was removed is forgotten.
+    assert selected_cases(stepflow, "--lf") == ["wrong"]
+    assert selected_cases(stepflow, "--lf") == ["free", "paid", "wrong"]
+    # Removed cases are dropped from the record.
     flow.write_text(FLOW)
-    assert chosen(stepflow, "--lf") == everything
+    assert selected_cases(stepflow, "--lf") == everything
     flow.write_text(FLOW.replace("name: wrong", "name: right").replace("result: 5", "result: 4"))
-    assert chosen(stepflow, "--lf") == ["free", "paid for", "right"]
-    kept = Path(stepflow.environment["XDG_CACHE_HOME"], "stepflow", "failed-cases")
-    assert list(kept.iterdir()) == []
+    assert selected_cases(stepflow, "--lf") == ["free", "paid for", "right"]
+    record_folder = Path(stepflow.environment["XDG_CACHE_HOME"], "stepflow", "failed-cases")
+    assert list(record_folder.iterdir()) == []
     assert sorted(stepflow.folder.glob("*failed*")) == []
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"flow": "/other.yaml", "failed": ["free"]}', '{"failed": 5}'])
-def test_a_damaged_record_of_failures_is_none(stepflow: Stepflow, content: str) -> None:
+def test_damaged_record_of_failures_is_ignored(stepflow: Stepflow, content: str) -> None:
     stepflow("test", "asked.yaml")
     (record,) = Path(stepflow.environment["XDG_CACHE_HOME"], "stepflow", "failed-cases").iterdir()
     record.write_text(content)
-    assert chosen(stepflow, "--lf") == ["free", "paid for", "wrong"]
+    assert selected_cases(stepflow, "--lf") == ["free", "paid for", "wrong"]
 
 
-def test_a_folder_that_cannot_be_written_keeps_no_test_from_running(stepflow: Stepflow) -> None:
+def test_unwritable_cache_folder_is_ignored(stepflow: Stepflow) -> None:
     (stepflow.home / "file").write_text("")
     for cache in (str(stepflow.home / "file"), "/proc/nothing"):
         done = stepflow("test", "asked.yaml", "--lf", XDG_CACHE_HOME=cache)
@@ -121,7 +124,7 @@ def test_coverage(stepflow: Stepflow, golden: Golden) -> None:
     assert "untested" not in (stepflow.folder / "report.xml").read_text()
 
 
-def test_an_update_writes_matchers_for_what_differs_from_run_to_run(stepflow: Stepflow) -> None:
+def test_update_writes_no_matchers_for_constant_ids(stepflow: Stepflow) -> None:
     order, other = "0199d3a0-0000-7000-8000-00000000abcd", "1199d3a0-0000-7000-8000-00000000abcd"
     file = stepflow.folder / "noise.yaml"
     file.write_text(
@@ -131,18 +134,18 @@ def test_an_update_writes_matchers_for_what_differs_from_run_to_run(stepflow: St
         f"test: {{cases: [{{name: new, input: {{of: {other}}}}}]}}\n"
     )
     assert stepflow("test", "noise.yaml", "--update").code == 0
-    # All of it is the same in each run: the ids are in the flow and in the input, and the blob's depends on the input.
+    # All values are the same in each run: the IDs are in the flow and the input, and the blob's depends on the input.
     assert "$regex" not in file.read_text()
     assert stepflow("test", "noise.yaml").code == 0
 
 
-def test_an_update_says_which_cases_expect_a_failure_now(stepflow: Stepflow, flow: Path) -> None:
+def test_update_reports_cases_that_now_expect_a_failure(stepflow: Stepflow, flow: Path) -> None:
     flow.write_text(FLOW.replace("{$input: $.q}", "{$input: $.none}"))
     done = stepflow("test", "asked.yaml", "--update")
     assert done.code == 0
-    told = "free (which now expects a failure), wrong (which now expects a failure)\n"
-    assert f"updated asked.yaml: {told}" in done.stderr
+    cases = "free (which now expects a failure), wrong (which now expects a failure)\n"
+    assert f"updated asked.yaml: {cases}" in done.stderr
     assert stepflow("test", "asked.yaml").code == 0
-    # It was a failure before.
+    # These cases expected a failure before.
     flow.write_text(flow.read_text().replace("Input path $.none", "Another path"))
     assert "updated asked.yaml: free, wrong\n" in stepflow("test", "asked.yaml", "--update").stderr

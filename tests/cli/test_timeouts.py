@@ -1,4 +1,4 @@
-"""STEPFLOW_TIMEOUT, and the timeout of a profile, limit each call of a command as a whole."""
+"""STEPFLOW_TIMEOUT and the timeout of a profile limit the total duration of each call."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ RUN_ID = "01900000-0000-7000-8000-000000000001"
 
 @pytest.fixture(params=[True, False], ids=["healthy", "slow from the start"])
 def slow_server(request: pytest.FixtureRequest, stepflow: Stepflow) -> Iterator[RawServer]:
-    """A server whose responses never end, though each byte comes soon."""
+    """A server that sends endless responses, one byte after another."""
     with RawServer(trickling(OK + b"content-length: 1000000\r\n\r\n", is_healthy=request.param)) as server:
         stepflow.environment["STEPFLOW_URL"] = server.url
         yield server
 
 
 @pytest.mark.parametrize("command", ["list-components", "runs list", f"runs get {RUN_ID}", "validate echo.yaml"])
-def test_a_response_that_trickles(command: str, stepflow: Stepflow, slow_server: RawServer) -> None:
+def test_trickling_response_times_out(command: str, stepflow: Stepflow, slow_server: RawServer) -> None:
     started = time.monotonic()
     done = stepflow(*command.split(), STEPFLOW_TIMEOUT="1")
     assert time.monotonic() - started < 20
     assert done.code == 4, done
-    # Each call, not only the last one.
+    # The limit applies to each call, not only to the last one.
     limits = re.findall(r"got no response from \S+ within (\S+) s", done.stderr)
     assert 0 < max(map(float, limits)) <= 1, done
 

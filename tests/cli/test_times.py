@@ -1,4 +1,4 @@
-"""Times and durations on the command line."""
+"""Times and durations on the command line are parsed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_durations(text: str, ago: timedelta) -> None:
 
 
 @pytest.mark.parametrize("text", ["2026-11-25", "2026-11-25T14:00:00Z", "20261125", "2026-11-25 14:00"])
-def test_times_are_left_as_they_are(text: str) -> None:
+def test_absolute_times_are_unchanged(text: str) -> None:
     assert parse_time(text) == text
 
 
@@ -49,17 +49,17 @@ def test_invalid_times_are_rejected(stepflow: Stepflow, text: str) -> None:
 
 
 @pytest.mark.parametrize(("word", "days"), [("today", 0), ("Yesterday", 1)])
-def test_a_day_begins_at_midnight_here(word: str, days: int) -> None:
-    found = datetime.fromisoformat(parse_time(word))
-    assert (found.hour, found.minute) == (0, 0)
-    assert found.date() == datetime.now().date() - timedelta(days=days)
+def test_days_start_at_local_midnight(word: str, days: int) -> None:
+    start = datetime.fromisoformat(parse_time(word))
+    assert (start.hour, start.minute) == (0, 0)
+    assert start.date() == datetime.now().date() - timedelta(days=days)
 
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
     [("10", 10.0), ("1.5", 1.5), ("10s", 10.0), ("500 s", 500.0), ("1h30m", 5400.0), ("2 min", 120.0)],
 )
-def test_a_timeout_may_have_a_unit(text: str, seconds: float) -> None:
+def test_timeout_with_a_unit(text: str, seconds: float) -> None:
     @click.command(cls=Command)
     @option("--timeout SECONDS", "How long.", type=SECONDS)
     def command(timeout: float | None) -> None:
@@ -70,7 +70,7 @@ def test_a_timeout_may_have_a_unit(text: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "soon", "1x", "nan", "inf", "0s", ""])
-def test_no_timeout(stepflow: Stepflow, text: str) -> None:
+def test_invalid_timeouts(stepflow: Stepflow, text: str) -> None:
     done = stepflow("runs", "watch", "-q", "01a2b3c4", f"--timeout={text}")
     assert done.code == 2
     assert f"--timeout must be a positive number of seconds, or a time such as 15m or 1h30m, not {text}" in done.stderr

@@ -1,4 +1,4 @@
-"""Values that a flow does not have: refused, or noted with the nearest name."""
+"""Unknown input fields get a note, and unknown variables and step inputs are refused, with a suggestion."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ steps:
 - {id: mine, component: /mine/other, input: {size: 1}, mustExecute: false}
 output: {$step: greet}
 """
-GIVEN = '{"qty": 1, "name": "Ada"'
+INPUT = '{"qty": 1, "name": "Ada"'
 
 
 @pytest.fixture
@@ -27,21 +27,21 @@ def shop(stepflow: Stepflow) -> Stepflow:
 
 
 @pytest.mark.usefixtures("server")
-def test_a_field_that_the_flow_neither_declares_nor_reads_is_noted(shop: Stepflow) -> None:
-    done = shop("run", "shop.yaml", "--input-json", GIVEN + ', "nme": 1, "quantity": 2}')
+def test_unused_input_field_gets_a_note(shop: Stepflow) -> None:
+    done = shop("run", "shop.yaml", "--input-json", INPUT + ', "nme": 1, "quantity": 2}')
     assert done.code == 0, done
     assert "the input has 'nme', which the flow neither declares nor reads; did you mean 'name'?" in done.stderr
     assert (
         "the input has 'quantity', which the flow neither declares nor reads; "
         "fields are: qty (integer), name (required)" in done.stderr
     )
-    assert shop("run", "shop.yaml", "--input-json", GIVEN + "}").stderr == ""
-    detached = shop("run", "shop.yaml", "--input-json", GIVEN + ', "nme": 1}', "--detach")
+    assert shop("run", "shop.yaml", "--input-json", INPUT + "}").stderr == ""
+    detached = shop("run", "shop.yaml", "--input-json", INPUT + ', "nme": 1}', "--detach")
     assert (detached.code, "did you mean 'name'?" in detached.stderr) == (0, True)
 
 
 @pytest.mark.usefixtures("server")
-def test_of_a_batch_the_first_input_is_looked_at(shop: Stepflow) -> None:
+def test_only_the_first_input_of_a_batch_is_checked(shop: Stepflow) -> None:
     (shop.folder / "rows.csv").write_text("id,name,quantity\n1,Ada,2\n2,Bob,3\n")
     done = shop("batch", "shop.yaml", "rows.csv")
     assert (done.code, done.stderr.count("neither declares nor reads")) == (0, 1), done
@@ -50,7 +50,7 @@ def test_of_a_batch_the_first_input_is_looked_at(shop: Stepflow) -> None:
 
 @pytest.mark.usefixtures("server")
 @pytest.mark.parametrize("flow", ["echo.yaml", "open.yaml", "blind.yaml"])
-def test_a_flow_that_may_read_anything_gets_no_note(stepflow: Stepflow, flow: str) -> None:
+def test_no_note_for_flows_that_may_read_any_field(stepflow: Stepflow, flow: str) -> None:
     (stepflow.folder / "open.yaml").write_text(
         "schemas: {properties: {input: {additionalProperties: {type: integer}}}}\nsteps: []\noutput: {$input: $.a}\n"
     )
@@ -72,22 +72,22 @@ def test_a_flow_that_may_read_anything_gets_no_note(stepflow: Stepflow, flow: st
     ],
 )
 @pytest.mark.parametrize("command", ["run", "batch"])
-def test_what_the_flow_does_not_have_is_refused(
+def test_unknown_variables_and_step_inputs_are_refused(
     shop: Stepflow, command: str, option: str, value: str, message: str, hint: str
 ) -> None:
     (shop.folder / "rows.jsonl").write_text("{}\n")
-    given = ("--input-json", GIVEN + "}") if command == "run" else ("rows.jsonl",)
-    done = shop(command, "shop.yaml", *given, option, value, "--no-check" if option == "--set" else "-v")
+    input_options = ("--input-json", INPUT + "}") if command == "run" else ("rows.jsonl",)
+    done = shop(command, "shop.yaml", *input_options, option, value, "--no-check" if option == "--set" else "-v")
     assert (done.code, done.stdout) == (2, ""), done
     assert f"stepflow: {message}\nhint: {hint}\n" in done.stderr
 
 
 @pytest.mark.usefixtures("server")
-def test_a_key_that_the_component_takes_may_be_added(shop: Stepflow) -> None:
-    words = ("run", "shop.yaml", "--input-json", GIVEN + "}", "--no-check", "--set")
-    done = shop(*words, "greet.input.system_instructions=Shout.")
+def test_known_component_inputs_may_be_added(shop: Stepflow) -> None:
+    run = ("run", "shop.yaml", "--input-json", INPUT + "}", "--no-check", "--set")
+    done = shop(*run, "greet.input.system_instructions=Shout.")
     assert (done.code, "Shout." in done.stdout, done.stderr) == (0, True, ""), done
-    unknown = shop(*words, "mine.input.colour=red")
+    unknown = shop(*run, "mine.input.colour=red")
     assert (unknown.code, "the input of step mine has no colour in the flow; adding it" in unknown.stderr) == (
         0,
         True,
@@ -95,7 +95,7 @@ def test_a_key_that_the_component_takes_may_be_added(shop: Stepflow) -> None:
 
 
 @pytest.mark.usefixtures("server")
-def test_a_report_is_a_page_in_html(stepflow: Stepflow, tmp_path: Path) -> None:
+def test_report_must_be_an_html_file(stepflow: Stepflow, tmp_path: Path) -> None:
     done = stepflow("runs", "report", "@last", "-O", "x.pdf")
     assert (done.code, "x.pdf: a report is an HTML page, not .pdf" in done.stderr) == (2, True), done
     assert not (stepflow.folder / "x.pdf").exists()

@@ -1,4 +1,4 @@
-"""`stepflow validate`."""
+"""`stepflow validate` checks flows offline and with a server, and corrects them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_invalid(stepflow: Stepflow, golden: Golden) -> None:
 
 
 @pytest.mark.usefixtures("server")
-def test_wrong_usage(stepflow: Stepflow, golden: Golden) -> None:
+def test_invalid_arguments(stepflow: Stepflow, golden: Golden) -> None:
     (stepflow.folder / "list.yaml").write_text("[1]")
     (stepflow.folder / "broken.yaml").write_text("a: [")
     golden(
@@ -64,7 +64,7 @@ def test_no_server(stepflow: Stepflow, golden: Golden) -> None:
     )
 
 
-def test_an_embedded_server_is_asked_where_none_is_named(stepflow: Stepflow) -> None:
+def test_embedded_server_is_used_by_default(stepflow: Stepflow) -> None:
     done = stepflow("validate", "refused.yaml", "-o", "json")
     assert done.code == 3
     assert json.loads(done.stdout)[0]["kind"] == "undefined-step"
@@ -168,7 +168,7 @@ def test_components(stepflow: Stepflow, golden: Golden) -> None:
     )
 
 
-def test_the_offline_result_is_printed_though_the_server_is_sick(stepflow: Stepflow, golden: Golden) -> None:
+def test_offline_result_is_printed_if_the_server_fails(stepflow: Stepflow, golden: Golden) -> None:
     (stepflow.folder / "faulty.yaml").write_text(_FAULTY)
     (stepflow.folder / "sick.yml").write_text("plugins: {builtin: {type: nonsense}}\n")
     done = stepflow("validate", "faulty.yaml", "--config", "sick.yml")
@@ -182,7 +182,7 @@ def test_the_offline_result_is_printed_though_the_server_is_sick(stepflow: Stepf
     assert [json.loads(line)["server"] for line in lost] == ["http://127.0.0.1:9"] * 2
 
 
-def test_a_file_that_is_not_utf_8_is_invalid_and_not_changed(stepflow: Stepflow) -> None:
+def test_file_that_is_not_utf_8_is_invalid_and_unchanged(stepflow: Stepflow) -> None:
     content = b"ouput: 1\noutput: caf\xe9\n"
     (stepflow.folder / "latin.yaml").write_bytes(content)
     done = stepflow("validate", "--offline", "latin.yaml", "--fix")
@@ -191,13 +191,13 @@ def test_a_file_that_is_not_utf_8_is_invalid_and_not_changed(stepflow: Stepflow)
     assert (stepflow.folder / "latin.yaml").read_bytes() == content
 
 
-def test_corrections_keep_the_file(stepflow: Stepflow) -> None:
+def test_corrections_keep_bom_line_ends_links_and_mode(stepflow: Stepflow) -> None:
     text = "\ufeffname: f # kept\r\ndescription: 'd'\r\nlabel: x\r\nouput: {$form: {$input: $}}\r\n"
     (stepflow.folder / "real.yaml").write_bytes(text.encode())
     (stepflow.folder / "link.yaml").symlink_to("real.yaml")
     (stepflow.folder / "real.yaml").chmod(0o640)
     done = stepflow("validate", "--offline", "link.yaml", "--fix")
-    # '$form' is left: which expression it stands for is not certain.
+    # '$form' is not corrected, because the intended expression is unclear.
     assert done.code == 3
     assert "link.yaml: 1 correction, 2 findings left\n" in done.stderr
     assert (stepflow.folder / "real.yaml").read_bytes() == text.replace("ouput", "output").encode()
@@ -207,7 +207,7 @@ def test_corrections_keep_the_file(stepflow: Stepflow) -> None:
     assert "link.yaml: 0 corrections, 2 findings left\n" in again.stderr
 
 
-def test_a_target_leaves_out_what_only_other_releases_refuse(stepflow: Stepflow) -> None:
+def test_target_ignores_errors_of_other_releases(stepflow: Stepflow) -> None:
     (stepflow.folder / "old.yaml").write_text("name: f\ndescription: d\nsteps: null\noutput: 1\n")
     codes = [stepflow("validate", "--offline", "old.yaml", "--target", each).code for each in ("0.10", "0.13.0")]
     assert codes == [3, 0]
@@ -216,7 +216,7 @@ def test_a_target_leaves_out_what_only_other_releases_refuse(stepflow: Stepflow)
     assert "target must be a release" in done.stderr
 
 
-def test_the_target_is_a_setting(stepflow: Stepflow) -> None:
+def test_target_is_a_setting(stepflow: Stepflow) -> None:
     (stepflow.folder / "old.yaml").write_text("name: f\ndescription: d\nsteps: null\noutput: 1\n")
 
     def code(*flags: str, **environment: str) -> int:
@@ -225,7 +225,7 @@ def test_the_target_is_a_setting(stepflow: Stepflow) -> None:
     assert (code(), code(STEPFLOW_TARGET="0.13"), code(STEPFLOW_TARGET="0.10")) == (3, 0, 3)
     assert stepflow("config", "set", "target", "0.13").code == 0
     assert stepflow("config", "get", "target").stdout == "0.13\n"
-    # Flags go first, then the environment, the project and the user.
+    # The order of precedence is: options, environment, project, user.
     assert (code(), code(STEPFLOW_TARGET="0.10"), code("--target", "0.12", STEPFLOW_TARGET="0.10")) == (0, 3, 0)
     (stepflow.folder / "stepflow.toml").write_text('target = "0.10"\n')
     assert (code(), code(STEPFLOW_TARGET="0.13")) == (3, 0)
@@ -236,7 +236,7 @@ def test_the_target_is_a_setting(stepflow: Stepflow) -> None:
     assert code() == 3
 
 
-def test_a_target_that_is_no_release_is_refused_where_it_is_set(stepflow: Stepflow) -> None:
+def test_invalid_target_is_refused_with_its_origin(stepflow: Stepflow) -> None:
     (stepflow.folder / "f.yaml").write_text("output: 1\n")
     refused = stepflow("config", "set", "target", "newest")
     assert (refused.code, "target must be a release from 0.10 to 0.13, not 'newest'" in refused.stderr) == (2, True)
@@ -266,7 +266,7 @@ output: 1
 
 @pytest.mark.usefixtures("server")
 @pytest.mark.parametrize("file", ["always.yaml", "always.json"])
-def test_steps_that_the_server_calls_unreachable_are_left_to_the_offline_checks(stepflow: Stepflow, file: str) -> None:
+def test_unreachable_steps_are_only_reported_by_the_offline_checks(stepflow: Stepflow, file: str) -> None:
     text = _ALWAYS if file.endswith(".yaml") else json.dumps(yaml.safe_load(_ALWAYS), indent=1)
     (stepflow.folder / file).write_text(text)
     records = json.loads(stepflow("validate", file, "-o", "json").stdout)
@@ -275,7 +275,7 @@ def test_steps_that_the_server_calls_unreachable_are_left_to_the_offline_checks(
 
 
 @pytest.mark.usefixtures("server")
-def test_comments_suppress_findings_of_the_server_too(stepflow: Stepflow) -> None:
+def test_comments_suppress_diagnostics_of_the_server(stepflow: Stepflow) -> None:
     text = "description: d\nsteps: []\noutput: 1\n"
     (stepflow.folder / "nameless.yaml").write_text(text)
     assert "missingFlowName" in stepflow("validate", "nameless.yaml").stdout

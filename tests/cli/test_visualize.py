@@ -1,4 +1,4 @@
-"""`stepflow visualize` and `stepflow runs report`."""
+"""`stepflow visualize` draws flows, and `stepflow runs report` writes reports of runs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def flow(stepflow: Stepflow) -> None:
     (stepflow.folder / "conditional.yaml").write_text(FLOW)
 
 
-def test_texts(stepflow: Stepflow, golden: Golden) -> None:
+def test_text_formats(stepflow: Stepflow, golden: Golden) -> None:
     golden(
         stepflow("visualize", "conditional.yaml", "--format", "dot"),
         stepflow("visualize", "conditional.yaml", "--format", "mermaid"),
@@ -40,14 +40,14 @@ def test_texts(stepflow: Stepflow, golden: Golden) -> None:
     assert (stepflow.folder / "flow.mmd").read_text().startswith("flowchart TD")
 
 
-@pytest.mark.parametrize(("name", "begin"), [("f.svg", b"<svg"), ("f.html", b"<!doctype"), ("f.png", b"\x89PNG")])
-def test_pictures(stepflow: Stepflow, name: str, begin: bytes) -> None:
+@pytest.mark.parametrize(("name", "prefix"), [("f.svg", b"<svg"), ("f.html", b"<!doctype"), ("f.png", b"\x89PNG")])
+def test_image_formats(stepflow: Stepflow, name: str, prefix: bytes) -> None:
     done = stepflow("visualize", "--flow", "conditional.yaml", "--output", name)
     assert (done.code, done.stdout, done.stderr) == (0, "", "")
-    assert (stepflow.folder / name).read_bytes().startswith(begin)
+    assert (stepflow.folder / name).read_bytes().startswith(prefix)
 
 
-def test_equal_steps_are_one_box_unless_all_are_wanted(stepflow: Stepflow) -> None:
+def test_equal_steps_are_one_box_without_all_steps(stepflow: Stepflow) -> None:
     steps = [{"id": f"a{number}", "component": "/builtin/noop"} for number in range(6)]
     (stepflow.folder / "fan.json").write_text(
         json.dumps({"steps": steps, "output": [{"$step": each["id"]} for each in steps]})
@@ -56,17 +56,17 @@ def test_equal_steps_are_one_box_unless_all_are_wanted(stepflow: Stepflow) -> No
     assert "equal steps" not in stepflow("visualize", "fan.json", "-o", "svg", "--all-steps").stdout
 
 
-def test_svg_goes_to_a_pipe(stepflow: Stepflow) -> None:
+def test_default_format_in_a_pipe_is_svg(stepflow: Stepflow) -> None:
     done = stepflow("visualize", "conditional.yaml")
     assert done.code == 0
     ElementTree.fromstring(done.stdout)
 
 
-def test_a_terminal_gets_text(terminal: Callable[..., Terminal], golden: Golden) -> None:
+def test_default_format_on_a_terminal_is_text(terminal: Callable[..., Terminal], golden: Golden) -> None:
     golden(terminal("visualize", "conditional.yaml", width=60))
 
 
-def test_wrong_usage(stepflow: Stepflow, golden: Golden) -> None:
+def test_invalid_arguments(stepflow: Stepflow, golden: Golden) -> None:
     golden(
         stepflow("visualize"),
         stepflow("visualize", "conditionl.yaml"),
@@ -100,35 +100,37 @@ output: {$step: a}
 @pytest.mark.usefixtures("server")
 def test_report_has_the_recorded_input(stepflow: Stepflow) -> None:
     (stepflow.folder / "greeting.yaml").write_text(GREETING)
-    given = ("--input-json", '{"who": "Wolpertinger"}', "--var", "key=hunter2-lynx", "--var", "tone=warm")
-    done = stepflow("run", "greeting.yaml", *given, "--label", "env=dev", "--note", "before the change", "-o", "json")
+    arguments = ("--input-json", '{"who": "Wolpertinger"}', "--var", "key=hunter2-lynx", "--var", "tone=warm")
+    done = stepflow(
+        "run", "greeting.yaml", *arguments, "--label", "env=dev", "--note", "before the change", "-o", "json"
+    )
     run_id = json.loads(done.stdout)["run_id"]
     page = stepflow("runs", "report", run_id).stdout
     started = page.partition("<h2>Started with</h2>")[2].partition("</section>")[0]
     for text in ("Wolpertinger", "warm", "***", "env=dev", "before the change"):
         assert text in started
     assert "hunter2-lynx" not in started
-    # Without the history no command knows it.
+    # Without the history, the input is unknown.
     stepflow("history", "clear", "--yes")
     assert "unknown" in stepflow("runs", "report", run_id).stdout
 
 
 @pytest.mark.parametrize("status", ["running", "cancelled"])
-def test_report_of_a_run_without_an_end(stepflow: Stepflow, request: pytest.FixtureRequest, status: str) -> None:
+def test_report_of_an_unfinished_run(stepflow: Stepflow, request: pytest.FixtureRequest, status: str) -> None:
     done = stepflow("runs", "report", request.getfixturevalue(status))
     assert done.code == 0
     assert "sleeping" in done.stdout
 
 
 @pytest.mark.usefixtures("server")
-def test_report_of_no_run(stepflow: Stepflow) -> None:
+def test_report_of_an_unknown_run(stepflow: Stepflow) -> None:
     done = stepflow("runs", "report", "00000000-0000-0000-0000-000000000000", "-O", "report.html")
     assert done.code == 1
     assert not (stepflow.folder / "report.html").exists()
 
 
 @pytest.mark.parametrize("text", ["openapi: 3.0.0\npaths: {}\n", "flow: {steps: [], output: 1}\n"])
-def test_a_document_that_is_no_flow_is_refused(stepflow: Stepflow, text: str) -> None:
+def test_document_that_is_not_a_flow_is_refused(stepflow: Stepflow, text: str) -> None:
     (stepflow.folder / "other.yaml").write_text(text)
     for done in (
         stepflow("visualize", "other.yaml", "--output", "other.svg"),

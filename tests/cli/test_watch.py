@@ -1,4 +1,4 @@
-"""`--watch` of `run`, `validate` and `test`."""
+"""`run`, `validate` and `test` with `--watch` repeat a round after each change."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _WAITS = "Ctrl-C stops\n"
 
 
 class Watching:
-    """A command with --watch that is running."""
+    """A running command with --watch."""
 
     def __init__(self, stepflow: Stepflow, *args: str) -> None:
         self.process = subprocess.Popen(
@@ -50,10 +50,10 @@ class Watching:
             self._text += line
 
     def round(self) -> str:
-        """Return what the next round prints, once it has ended."""
-        ends = time.monotonic() + 60
+        """Wait for the end of the next round and return its output."""
+        deadline = time.monotonic() + 60
         while _WAITS not in self._text:
-            assert time.monotonic() < ends, self._text
+            assert time.monotonic() < deadline, self._text
             assert self._thread.is_alive(), self._text
             time.sleep(0.01)
         text, _, self._text = self._text.partition(_WAITS)
@@ -61,19 +61,19 @@ class Watching:
 
     @property
     def servers(self) -> set[str]:
-        """The processes of the embedded servers."""
-        found = set()
+        """The process IDs of the embedded servers."""
+        pids = set()
         for each in Path("/proc").iterdir():
             try:
                 folder, name = os.readlink(each / "cwd"), (each / "comm").read_text()
             except OSError:
                 continue
             if folder == self._folder and name.startswith("stepflow-server"):
-                found.add(each.name)
-        return found
+                pids.add(each.name)
+        return pids
 
     def interrupt(self) -> int:
-        """Send Ctrl-C, and return the exit code."""
+        """Press Ctrl-C and return the exit code."""
         self.process.send_signal(signal.SIGINT)
         code = self.process.wait(60)
         self._thread.join(60)
@@ -89,7 +89,7 @@ class Watching:
 
 @pytest.fixture
 def watching(stepflow: Stepflow) -> Iterator[Callable[..., Watching]]:
-    """Starts a command: `watching("run", "flow.yaml")`."""
+    """Start a command with `watching("run", "flow.yaml")`."""
     started: list[Watching] = []
 
     def start(*args: str) -> Watching:
@@ -102,13 +102,13 @@ def watching(stepflow: Stepflow) -> Iterator[Callable[..., Watching]]:
 
 
 def replace(file: Path, text: str) -> None:
-    """Write a file as editors do."""
+    """Replace a file by renaming a new one, as editors do."""
     temporary = file.with_name(f".{file.name}.tmp")
     temporary.write_text(text)
     temporary.replace(file)
 
 
-def test_run(stepflow: Stepflow, watching: Callable[..., Watching]) -> None:
+def test_watch_run(stepflow: Stepflow, watching: Callable[..., Watching]) -> None:
     flow = stepflow.folder / "said.yaml"
     flow.write_text(_FLOW)
     run = watching("run", "said.yaml")
@@ -117,7 +117,7 @@ def test_run(stepflow: Stepflow, watching: Callable[..., Watching]) -> None:
     assert len(servers) == 1
     replace(flow, _FLOW.replace("prompt: hi", "prompt: ho"))
     assert 'said.yaml changed\n"ho"\n@@ -1 +1 @@\n-"hi"\n+"ho"\nstepflow: watching' in run.round()
-    # A broken file ends the round only.
+    # An invalid file fails only the current round.
     flow.write_text(_FLOW[:40])
     broken = run.round()
     assert "stepflow: said.yaml" in broken
@@ -131,7 +131,7 @@ def test_run(stepflow: Stepflow, watching: Callable[..., Watching]) -> None:
     assert not Path("/proc", servers.pop()).exists()
 
 
-def test_only_what_has_changed_is_executed(stepflow: Stepflow, watching: Callable[..., Watching]) -> None:
+def test_only_changed_steps_are_executed(stepflow: Stepflow, watching: Callable[..., Watching]) -> None:
     flow = stepflow.folder / "said.yaml"
     two = _FLOW.replace("steps: [", "steps: [{id: x, component: /builtin/noop, input: 1}, ").replace("hi", "{$step: x}")
     two = two.replace("$step: say, path: '$.messages[0].content'", "$step: say")
@@ -145,23 +145,23 @@ def test_only_what_has_changed_is_executed(stepflow: Stepflow, watching: Callabl
     assert run.interrupt() == 0
 
 
-def test_what_a_run_reads(stepflow: Stepflow, watching: Callable[..., Watching]) -> None:
+def test_input_and_variable_files_are_watched(stepflow: Stepflow, watching: Callable[..., Watching]) -> None:
     (stepflow.folder / "flow.yaml").write_text("output: [{$input: $}, {$variable: v}]\n")
-    given, variables = stepflow.folder / "input.json", stepflow.folder / "variables.yaml"
-    given.write_text("1")
+    input_file, variables = stepflow.folder / "input.json", stepflow.folder / "variables.yaml"
+    input_file.write_text("1")
     variables.write_text("v: 2\n")
     run = watching("run", "flow.yaml", "--input", "input.json", "--variables", "variables.yaml", "-o", "yaml")
     assert "output:\n- 1\n- 2\n" in run.round()
-    replace(given, "5")
+    replace(input_file, "5")
     changed = run.round()
     assert "-- 1\n+- 5\n" in changed
-    # The ids of runs always differ.
+    # Run IDs always differ, so they are not shown as changes.
     assert "+run_id" not in changed
     replace(variables, "v: 7\n")
     assert "+- 7\n" in run.round()
 
 
-def test_a_change_while_the_server_starts_restarts_it(stepflow: Stepflow, watching: Callable[..., Watching]) -> None:
+def test_change_during_startup_restarts_the_server(stepflow: Stepflow, watching: Callable[..., Watching]) -> None:
     config, started = stepflow.folder / "shop.yml", stepflow.folder / "started"
     config.write_text(_SHOP)
     (stepflow.folder / "tested.yaml").write_text(_TESTED)
@@ -179,7 +179,9 @@ def test_a_change_while_the_server_starts_restarts_it(stepflow: Stepflow, watchi
     assert (len(run.servers), before & run.servers) == (1, set())
 
 
-def test_the_server_is_restarted_with_its_configuration(stepflow: Stepflow, watching: Callable[..., Watching]) -> None:
+def test_server_is_restarted_when_its_configuration_changes(
+    stepflow: Stepflow, watching: Callable[..., Watching]
+) -> None:
     config = stepflow.folder / "server" / "shop.yml"
     config.parent.mkdir()
     config.write_text(_SHOP)
@@ -197,7 +199,7 @@ def test_the_server_is_restarted_with_its_configuration(stepflow: Stepflow, watc
     (stepflow.folder / "other.yml").write_text(_SHOP.replace("eur: 3", "eur: 8"))
     replace(stepflow.folder / "stepflow.toml", 'config = "other.yml"\n')
     assert '+  "eur": 8\n' in run.round()
-    # A server that does not start ends the round only.
+    # A server that does not start fails only the current round.
     replace(stepflow.folder / "other.yml", "plugins: {builtin: {type: nonsense}}\n")
     assert "stepflow: " in run.round()
     assert run.servers == set()
@@ -210,7 +212,7 @@ def test_the_server_is_restarted_with_its_configuration(stepflow: Stepflow, watc
     assert run.interrupt() == 0
 
 
-def test_a_server_that_was_killed_is_started_again(stepflow: Stepflow, watching: Callable[..., Watching]) -> None:
+def test_killed_server_is_restarted(stepflow: Stepflow, watching: Callable[..., Watching]) -> None:
     flow = stepflow.folder / "said.yaml"
     flow.write_text(_FLOW)
     run = watching("run", "said.yaml")
@@ -223,16 +225,16 @@ def test_a_server_that_was_killed_is_started_again(stepflow: Stepflow, watching:
     assert '"hi"\nstepflow: same result as before\n' in run.round()
 
 
-def test_validate(stepflow: Stepflow, watching: Callable[..., Watching]) -> None:
+def test_watch_validate(stepflow: Stepflow, watching: Callable[..., Watching]) -> None:
     flows = stepflow.folder / "flows"
     flows.mkdir()
     (flows / "said.yaml").write_text(_FLOW)
     check = watching("validate", "--offline", "flows")
     assert check.round().startswith("flows/said.yaml is valid\n")
     replace(flows / "new.yaml", _FLOW.replace("$step: say", "$step: sya"))
-    found = check.round()
-    assert "flows/new.yaml changed\n" in found
-    assert "+flows/new.yaml:3:17: " in found
+    output = check.round()
+    assert "flows/new.yaml changed\n" in output
+    assert "+flows/new.yaml:3:17: " in output
     (flows / "new.yaml").unlink()
     assert "-flows/new.yaml:3:17: " in check.round()
     (stepflow.folder / "flows" / "stepflow.toml").write_text('[validate]\nselect = ["no-output"]\n')
@@ -240,7 +242,7 @@ def test_validate(stepflow: Stepflow, watching: Callable[..., Watching]) -> None
     assert check.interrupt() == 0
 
 
-def test_validate_with_a_server(stepflow: Stepflow, watching: Callable[..., Watching]) -> None:
+def test_watch_validate_with_a_server(stepflow: Stepflow, watching: Callable[..., Watching]) -> None:
     flow = stepflow.folder / "tested.yaml"
     flow.write_text(_TESTED)
     (stepflow.folder / "shop.yml").write_text(_SHOP)
@@ -252,19 +254,19 @@ def test_validate_with_a_server(stepflow: Stepflow, watching: Callable[..., Watc
     assert check.servers == servers
 
 
-def test_each_round_names_the_server_of_its_own_errors(stepflow: Stepflow, watching: Callable[..., Watching]) -> None:
+def test_each_round_prints_the_server_of_its_own_errors(stepflow: Stepflow, watching: Callable[..., Watching]) -> None:
     file = stepflow.folder / "said.yaml"
     file.write_text(_FLOW)
     process = watching("validate", "said.yaml", "--url", "http://127.0.0.1:9")
     assert "refused\nserver http://127.0.0.1:9 (from --url)\nhint: " in process.round()
-    # A round that asks no server names none, whatever the round before it named.
+    # A round that uses no server must not print that of the previous round.
     file.write_text("steps: [\n")
     text = process.round()
     assert "said.yaml is invalid" in text
     assert "127.0.0.1:9 (" not in text
 
 
-def test_test(stepflow: Stepflow, watching: Callable[..., Watching]) -> None:
+def test_watch_test(stepflow: Stepflow, watching: Callable[..., Watching]) -> None:
     flow, config = stepflow.folder / "tested.yaml", stepflow.folder / "stepflow-config.test.yml"
     flow.write_text(_TESTED)
     config.write_text(_SHOP)
@@ -272,7 +274,7 @@ def test_test(stepflow: Stepflow, watching: Callable[..., Watching]) -> None:
     assert "1 passed" in test.round()
     servers = test.servers
     flow.write_text(_TESTED + "\n")
-    # How long cases take is no difference.
+    # Durations of cases are not shown as changes.
     assert "same result as before\n" in test.round()
     assert test.servers == servers
     replace(config, _SHOP.replace("eur: 3", "eur: 4"))
@@ -285,7 +287,7 @@ def test_test(stepflow: Stepflow, watching: Callable[..., Watching]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("command_line", "message"),
     [
         ("run - --watch", "--watch needs files, because standard input can be read only once"),
         ("run hello.yaml --input - --watch", "--watch needs files"),
@@ -296,9 +298,9 @@ def test_test(stepflow: Stepflow, watching: Callable[..., Watching]) -> None:
         ("test hello.yaml --record r.json --watch", "--watch and --record cannot be used together"),
     ],
 )
-def test_what_cannot_be_watched(words: str, said: str, stepflow: Stepflow) -> None:
-    done = stepflow(*words.split())
-    assert (done.code, said in done.stderr) == (2, True), done
+def test_conflicting_options_are_refused(command_line: str, message: str, stepflow: Stepflow) -> None:
+    done = stepflow(*command_line.split())
+    assert (done.code, message in done.stderr) == (2, True), done
 
 
 def test_on_a_terminal(stepflow: Stepflow, terminal: Callable[..., Terminal]) -> None:
@@ -313,36 +315,36 @@ def test_on_a_terminal(stepflow: Stepflow, terminal: Callable[..., Terminal]) ->
     assert b'\x1b[32m+"ho"' in shown.raw
 
 
-def test_cases_that_failed_are_watched_until_they_pass(stepflow: Stepflow, watching: Callable[..., Watching]) -> None:
+def test_watch_last_failed_cases(stepflow: Stepflow, watching: Callable[..., Watching]) -> None:
     flow = stepflow.folder / "said.yaml"
     case = "    - {name: %s, input: 1, output: {outcome: success, result: %s}}\n"
     both = _FLOW + "test:\n  cases:\n" + case % ("fine", "hi") + case % ("wrong", "hello")
     flow.write_text(both)
-    watched = watching("test", "said.yaml", "--last-failed", "-k", "fine or wrong")
-    first = watched.round()
+    watch = watching("test", "said.yaml", "--last-failed", "-k", "fine or wrong")
+    first = watch.round()
     assert "running all" in first
     assert "1 passed, 1 failed" in first
     flow.write_text(both.replace("result: hello", "result: bye"))
-    assert "said.yaml: 1 failed" in watched.round()
-    # A round in which nothing can be chosen does not end the watch.
+    assert "said.yaml: 1 failed" in watch.round()
+    # A round without matching cases does not stop the watch.
     flow.write_text(both.replace("name: wrong", "name: other").replace("name: fine", "name: next"))
-    assert "no test case matches -k 'fine or wrong'" in watched.round()
+    assert "no test case matches -k 'fine or wrong'" in watch.round()
     flow.write_text(both.replace("result: hello", "result: hi"))
-    assert "said.yaml: 1 passed" in watched.round()
+    assert "said.yaml: 1 passed" in watch.round()
     flow.write_text(both.replace("result: hello", "result: 'hi'"))
-    last = watched.round()
+    last = watch.round()
     assert "running all" in last
     assert "said.yaml: 2 passed" in last
 
 
-def test_a_flow_in_python(stepflow: Stepflow, watching: Callable[..., Watching]) -> None:
+def test_watch_a_flow_in_python(stepflow: Stepflow, watching: Callable[..., Watching]) -> None:
     (stepflow.folder / "parts.py").write_text("NAME = 'first'\n")
     (stepflow.folder / "shop.py").write_text("from parts import NAME\nflow = {'name': NAME, 'output': 1}\n")
     run = watching("run", "shop:flow")
     assert run.round().startswith("1\nstepflow: watching ")
     replace(stepflow.folder / "shop.py", "from parts import NAME\nflow = {'name': NAME, 'output': NAME}\n")
     assert '-1\n+"first"\n' in run.round()
-    # The module that it imports, with a text of the same length.
+    # Change the imported module to a text of the same length.
     replace(stepflow.folder / "parts.py", "NAME = 'other'\n")
     assert '+"other"\n' in run.round()
     replace(stepflow.folder / "parts.py", "NAME = \n")

@@ -1,4 +1,4 @@
-"""`--watch` of lists: drawn anew on a terminal, refused elsewhere."""
+"""Lists with `--watch` are redrawn on a terminal and refused elsewhere."""
 
 from __future__ import annotations
 
@@ -15,16 +15,18 @@ from tests.cli.terminal import Terminal
 LISTS = [["runs", "list"], ["flows", "list"]]
 
 
-@pytest.mark.parametrize("words", LISTS, ids=" ".join)
-def test_it_is_drawn_until_ctrl_c(words: list[str], terminal: Callable[..., Terminal], start: Start, ada: str) -> None:
-    shown = terminal(*words, "--watch", "-n", "3", width=60, height=20)
+@pytest.mark.parametrize("command", LISTS, ids=" ".join)
+def test_list_is_redrawn_until_ctrl_c(
+    command: list[str], terminal: Callable[..., Terminal], start: Start, ada: str
+) -> None:
+    shown = terminal(*command, "--watch", "-n", "3", width=60, height=20)
     shown.wait_for("every 2 s; Ctrl-C stops")
     start({"name": "later", "steps": [], "output": 1})
     shown.wait_for("later")
     assert max(map(len, shown.screen.splitlines())) <= 60
     shown.interrupt()
     assert shown.end() == 0
-    # The table stays, once, and nothing is said of the end.
+    # The table remains once, without any message about the end.
     assert "later" in shown.screen
     assert shown.screen.count("STATUS") == 1
     assert "Ctrl-C" not in shown.screen
@@ -32,7 +34,7 @@ def test_it_is_drawn_until_ctrl_c(words: list[str], terminal: Callable[..., Term
     assert shown.raw.rindex(b"\x1b[?25h") > shown.raw.rindex(b"\x1b[?25l")
 
 
-def test_a_low_terminal(terminal: Callable[..., Terminal], start: Start) -> None:
+def test_terminal_with_few_lines(terminal: Callable[..., Terminal], start: Start) -> None:
     for _ in range(12):
         start("hello.yaml", [{"name": "Ada"}])
     shown = terminal("runs", "list", "--watch", "-n", "12", width=100, height=8)
@@ -42,9 +44,9 @@ def test_a_low_terminal(terminal: Callable[..., Terminal], start: Start) -> None
 
 
 @pytest.mark.usefixtures("server")
-def test_it_is_refused(stepflow: Stepflow, golden: Golden) -> None:
+def test_watch_is_refused_without_a_terminal(stepflow: Stepflow, golden: Golden) -> None:
     golden(
-        *(stepflow(*words, "--watch") for words in LISTS),
+        *(stepflow(*command, "--watch") for command in LISTS),
         stepflow("runs", "list", "--watch", "-o", "jsonl"),
         stepflow("runs", "list", "--watch", "--all"),
     )
@@ -57,7 +59,7 @@ def test_no_server(terminal: Callable[..., Terminal]) -> None:
 
 
 def test_items_of_a_running_batch_are_counted(terminal: Callable[..., Terminal], start: Start) -> None:
-    """The server itself counts them only at the end."""
+    """The server counts the items only when the run has ended."""
     nap = {"id": "nap", "component": "/builtin/sleep", "input": {"duration_ms": {"$input": "ms"}}}
     flow = {"name": "naps", "steps": [nap], "output": {"$step": "nap"}}
     for _ in range(2):
@@ -77,20 +79,20 @@ def test_progress_of_all_running_runs(terminal: Callable[..., Terminal], start: 
     shown = terminal("runs", "list", "--watch", "-n", "2", width=120)
     shown.wait_for("0/2 steps, at nap")
     shown.wait_for("31/40 done, 1 failed")
-    # The rate is known after three seconds.
+    # The rate is known after 3 s.
     shown.wait_for("/s, ")
     shown.wait_for("left")
     shown.interrupt()
     assert shown.end() == 0
 
 
-def test_a_frame_is_shown_at_once(terminal: Callable[..., Terminal], ada: str) -> None:
+def test_frames_are_drawn_atomically(terminal: Callable[..., Terminal], ada: str) -> None:
     shown = terminal("runs", "list", "--watch", "-n", "3", width=100)
     shown.wait_for("every 2 s; Ctrl-C stops")
     shown.interrupt()
     assert shown.end() == 0
     frames = re.findall(rb"\x1b\[\?2026h(.*?)\x1b\[\?2026l", shown.raw, re.DOTALL)
-    # Each frame is complete: what it erases and what it writes are not apart.
+    # Each frame erases and writes within one synchronized update.
     assert any(b"STATUS" in frame and b"every 2 s" in frame for frame in frames)
     outside = re.sub(rb"\x1b\[\?2026h.*?\x1b\[\?2026l", b"", shown.raw, flags=re.DOTALL)
     assert b"every 2 s" not in outside

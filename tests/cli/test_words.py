@@ -1,4 +1,4 @@
-"""One meaning for a word: what an option is called, and what its short form stands for, in all commands."""
+"""Option names, short forms and values have the same meaning in all commands."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ OTHER_VALUES = {
     "--type": "the types of blobs, or those of events",
     "--variables": "a flag where those of a flow are listed",
 }
-"""Options that take other values in some commands, and why."""
+"""Options that accept different values in some commands, and the reason."""
 
 
 def options() -> Iterator[tuple[str, click.Option]]:
-    """Yield each option, with the command that has it."""
+    """Yield the name of each command with each of its options."""
     yield from (("stepflow", each) for each in cli.params if isinstance(each, click.Option))
     for name, command in commands():
         yield from ((name, each) for each in command.params if isinstance(each, click.Option))
@@ -49,13 +49,13 @@ def short_names(option: click.Option) -> tuple[str, ...]:
     return tuple(each for each in option.opts if not each.startswith("--"))
 
 
-def values_of(option: click.Option) -> tuple[object, ...]:
-    """Return what may be given: the kind of value, its name in the help, and how often."""
+def value_signature(option: click.Option) -> tuple[object, ...]:
+    """Return the type, the name in the help, and the number of an option's values."""
     kind = tuple(option.type.choices) if isinstance(option.type, click.Choice) else repr(option.type)
     return kind, option.metavar, option.is_flag, option.multiple, option.count
 
 
-def test_a_letter_stands_for_one_option() -> None:
+def test_each_letter_is_one_option() -> None:
     meanings: dict[str, set[tuple[str, ...]]] = defaultdict(set)
     for _, option in options():
         for letter in short_names(option):
@@ -63,7 +63,7 @@ def test_a_letter_stands_for_one_option() -> None:
     assert {letter: found for letter, found in meanings.items() if len(found) > 1} == {}
 
 
-def test_an_option_has_the_same_letters_everywhere() -> None:
+def test_options_have_the_same_letters_everywhere() -> None:
     letters: dict[str, set[tuple[str, ...]]] = defaultdict(set)
     for _, option in options():
         for name in long_names(option):
@@ -71,15 +71,15 @@ def test_an_option_has_the_same_letters_everywhere() -> None:
     assert {name: found for name, found in letters.items() if len(found) > 1} == {}
 
 
-def test_an_option_takes_the_same_values_everywhere() -> None:
+def test_options_accept_the_same_values_everywhere() -> None:
     values: dict[str, set[object]] = defaultdict(set)
     for _, option in options():
         for name in long_names(option):
-            values[name].add(values_of(option))
+            values[name].add(value_signature(option))
     assert {name for name, found in values.items() if len(found) > 1} == set(OTHER_VALUES)
 
 
-def test_the_table_of_words_has_every_letter_and_no_lost_option() -> None:
+def test_table_in_contributing_has_every_letter() -> None:
     table = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text().split("| option | meaning |")[1]
     rows = [line.partition("|")[2].partition(" | ")[0] for line in table.split("\n\n")[0].splitlines()[2:]]
     named = {name for row in rows for name in re.findall(r"`(--?[\w.-]+)", row)}
@@ -89,11 +89,11 @@ def test_the_table_of_words_has_every_letter_and_no_lost_option() -> None:
     assert (named - known, letters - named) == (placeholders, set())
 
 
-def test_a_bool_is_a_flag() -> None:
+def test_booleans_are_flags() -> None:
     assert [(name, each.opts) for name, each in options() if each.type is click.BOOL and not each.is_flag] == []
 
 
-def test_o_is_a_format_and_capital_o_a_file() -> None:
+def test_o_is_the_format_and_capital_o_the_file() -> None:
     by_letter = {letter: long_names(each) for _, each in options() for letter in short_names(each)}
     assert (by_letter["-o"], by_letter["-O"]) == (("--format",), ("--output",))
     assert all(short_names(each) == ("-O",) for _, each in options() if "--output" in each.opts)
@@ -106,10 +106,10 @@ def test_h_is_help_for_every_command() -> None:
 
 @pytest.mark.parametrize("name", ["", "run", "runs", "runs list"])
 def test_h_is_help(name: str, stepflow: Stepflow) -> None:
-    words = name.split()
-    done = stepflow(*words, "-h")
+    arguments = name.split()
+    done = stepflow(*arguments, "-h")
     assert (done.code, done.stderr) == (0, "")
-    assert done.stdout == stepflow(*words, "--help").stdout
+    assert done.stdout == stepflow(*arguments, "--help").stdout
 
 
 FILES = [
@@ -122,20 +122,20 @@ FILES = [
     ("codegen hello.yaml -o flows.py", "for a file, use -O FILE"),
     ("schema -o flow.json", "for a file, use -O FILE"),
     ("runs report 01a2b3c4 -o report.html", "for a file, use -O FILE"),
-    # A misspelt format is no file.
+    # A misspelt format is not treated as a file.
     ("run hello.yaml -o jsn", "did you mean json?"),
 ]
 
 
 @pytest.mark.parametrize(("typed", "hint"), FILES)
-def test_a_file_where_a_format_belongs(typed: str, hint: str, stepflow: Stepflow) -> None:
+def test_hint_for_a_file_given_as_a_format(typed: str, hint: str, stepflow: Stepflow) -> None:
     done = stepflow(*shlex.split(typed))
     assert (done.code, done.stdout) == (2, "")
     assert done.stderr.splitlines()[-1] == f"hint: {hint}"
 
 
 @pytest.mark.parametrize("flag", ["-O", "--output"])
-def test_a_file_is_named_by_the_letter_and_by_the_word(flag: str, stepflow: Stepflow) -> None:
+def test_output_option_has_a_short_and_a_long_form(flag: str, stepflow: Stepflow) -> None:
     done = stepflow("run", "hello.yaml", "--example", "ada", flag, "out.json")
     assert (done.code, done.stdout) == (0, "")
     assert "Ada" in (stepflow.folder / "out.json").read_text()
@@ -145,7 +145,7 @@ def test_a_file_is_named_by_the_letter_and_by_the_word(flag: str, stepflow: Step
 
 
 @pytest.mark.parametrize(
-    ("typed", "said", "hint"),
+    ("typed", "message", "hint"),
     [
         ("run hello.yaml --env-variables", "no such option '--env-variables'", "use --variables-from-env"),
         (
@@ -160,18 +160,18 @@ def test_a_file_is_named_by_the_letter_and_by_the_word(flag: str, stepflow: Step
         ),
     ],
 )
-def test_a_word_of_another_command(typed: str, said: str, hint: str, stepflow: Stepflow) -> None:
+def test_options_of_other_commands_get_a_hint(typed: str, message: str, hint: str, stepflow: Stepflow) -> None:
     done = stepflow(*typed.split())
-    assert (done.code, done.stderr) == (2, f"stepflow: {said}\nhint: {hint}\n")
+    assert (done.code, done.stderr) == (2, f"stepflow: {message}\nhint: {hint}\n")
 
 
-def test_conflicts_name_options_that_exist() -> None:
+def test_conflicts_refer_to_existing_options() -> None:
     missing: dict[Conflict, set[str]] = {}
     for name, command in commands():
         assert isinstance(command, Command), name
         for conflict in command.conflicts:
-            words = {*conflict.options.split(), *conflict.others.split()}
-            absent = words - {each for param in command.params for each in param.opts}
+            names = {*conflict.options.split(), *conflict.others.split()}
+            absent = names - {each for param in command.params for each in param.opts}
             missing[conflict] = missing.get(conflict, absent) & absent
-    assert {conflict: words for conflict, words in missing.items() if words} == {}
+    assert {conflict: names for conflict, names in missing.items() if names} == {}
     assert len(missing) > 30
