@@ -1,4 +1,4 @@
-"""Flows of every construct, in Python; constructs.yaml has the same flows as written by hand, with runs of them."""
+"""Flows that use every authoring construct; constructs.yaml holds the same flows written by hand, with sample runs."""
 
 from __future__ import annotations
 
@@ -37,63 +37,63 @@ from stepflow_client.authoring import (
 FLOWS: dict[str, Flow[Any, Any, ...]] = {}
 
 
-def added(made: Flow[Any, Any, ...]) -> Flow[Any, Any, ...]:
-    FLOWS[made.name] = made
-    return made
+def register(new: Flow[Any, Any, ...]) -> Flow[Any, Any, ...]:
+    FLOWS[new.name] = new
+    return new
 
 
 # Paths and literals.
 
 
-@added
+@register
 @flow
 def whole_input(given: Any) -> Any:
     return given
 
 
-@added
+@register
 @flow
 def field_of_input(given: Any) -> Any:
     return given.a.b
 
 
-@added
+@register
 @flow
 def element_of_input(given: Any) -> Any:
     return given.list[1].name
 
 
-@added
+@register
 @flow
 def item_of_input(given: Any) -> Any:
     return item(given, "list", 0, "name")
 
 
-@added
+@register
 @flow
 def quoted_names(given: Any) -> Any:
     return [given["a b"], given["c*"], given["ü"]]
 
 
-@added
+@register
 @flow
 def constants(given: Any) -> Any:
     return {"text": "x", "number": 1.5, "integer": 3, "flag": True, "nothing": None, "list": [], "object": {}}
 
 
-@added
+@register
 @flow
 def nested_data(given: Any) -> Any:
     return {"a": [{"b": given.x}, [given.y, 1]], "c": (1, given.x)}
 
 
-@added
+@register
 @flow
 def data_that_looks_like_an_expression(given: Any) -> Any:
     return {"data": literal({"$step": "none", "path": "$.x"}), "text": "$input"}
 
 
-@added
+@register
 @flow
 def null_as_an_argument(given: Any) -> Any:
     return builtin.put_blob(data=literal(None), blob_type="data").blob_id
@@ -107,7 +107,7 @@ class Colour(Enum):
     RED = "red"
 
 
-@added
+@register
 @flow
 def other_values(given: Any) -> Any:
     return {"day": date(2026, 11, 27), "colour": Colour.RED, "size": Size.BIG}
@@ -116,19 +116,19 @@ def other_values(given: Any) -> Any:
 # Steps.
 
 
-@added
+@register
 @flow
 def one_step(given: Any) -> Any:
     return builtin.create_messages(user_prompt=given.text).messages[0].content
 
 
-@added
+@register
 @flow
 def whole_output(given: Any) -> Any:
     return builtin.put_blob(data=given, blob_type="data", step="blob")
 
 
-@added
+@register
 @flow
 def chain(given: Any) -> Any:
     blob = builtin.put_blob(data={"deep": [given]}, blob_type="data")
@@ -136,7 +136,7 @@ def chain(given: Any) -> Any:
     return found.data.deep[0]
 
 
-@added
+@register
 @flow
 def ids(given: Any) -> Any:
     first = builtin.put_blob(data="one", blob_type="data")
@@ -146,7 +146,7 @@ def ids(given: Any) -> Any:
     return [first.blob_id, named.blob_id]
 
 
-@added
+@register
 @flow
 def a_loop_of_python(given: Any) -> Any:
     blobs = []
@@ -156,20 +156,20 @@ def a_loop_of_python(given: Any) -> Any:
     return blobs
 
 
-@added
+@register
 @flow
 def a_comprehension(given: Any) -> Any:
     return [builtin.create_messages(user_prompt=text).messages[0].content for text in ("a", "b")]
 
 
-@added
+@register
 @flow
 def step_with_metadata(given: Any) -> Any:
     blob = builtin.put_blob(data="one", blob_type="data", metadata={"owner": "shop", "tags": ["a"]})
     return blob.blob_id
 
 
-@added
+@register
 @flow
 def must_execute_alone(given: Any) -> None:
     builtin.put_blob(data=given, blob_type="data", step="kept", must_execute=True)
@@ -181,7 +181,7 @@ def whole(input: Any, /, *, step: str | None = None) -> Any:
     raise NotImplementedError
 
 
-@added
+@register
 @flow
 def input_as_a_whole(given: Any) -> Any:
     return whole(given).messages[0].content
@@ -194,7 +194,7 @@ def renamed(
     raise NotImplementedError
 
 
-@added
+@register
 @flow
 def renamed_arguments(given: Any) -> Any:
     return renamed(prompt=given.text, system=None).messages[0].content
@@ -205,7 +205,7 @@ def open_ended(**fields: Any) -> Any:
     raise NotImplementedError
 
 
-@added
+@register
 @flow
 def other_arguments(given: Any) -> Any:
     return open_ended(user_prompt=given.text).messages[0].content
@@ -216,7 +216,7 @@ def without_arguments(*, step: str | None = None, on_error: OnError[Any] | None 
     raise NotImplementedError
 
 
-@added
+@register
 @flow
 def no_input(given: Any) -> Any:
     return without_arguments(on_error=on_error.use_default({"messages": []})).messages
@@ -225,40 +225,40 @@ def no_input(given: Any) -> Any:
 # Errors.
 
 
-@added
+@register
 @flow
 def default_of_a_failed_step(given: Any) -> Any:
     found = builtin.get_blob(blob_id="none", on_error=on_error.use_default(builtin.GetBlobOutput(data=5)))
     return found.data
 
 
-@added
+@register
 @flow
 def null_default(given: Any) -> Any:
     found = builtin.get_blob(blob_id="none", on_error=on_error.use_default())
     return coalesce(found, "nothing")
 
 
-@added
+@register
 @flow
 def fails(given: Any) -> Any:
     blob = builtin.put_blob(data=given, blob_type="data", on_error=on_error.fail())
     return blob.blob_id
 
 
-@added
+@register
 @flow
 def retries(given: Any) -> Any:
     return builtin.put_blob(data="one", blob_type="data", on_error=on_error.retry()).blob_id
 
 
-@added
+@register
 @flow
 def retries_twice(given: Any) -> Any:
     return builtin.put_blob(data="one", blob_type="data", on_error=on_error.retry(2)).blob_id
 
 
-@added
+@register
 @flow
 def around_a_failure(given: Any) -> Any:
     found = builtin.get_blob(blob_id="none")
@@ -268,43 +268,43 @@ def around_a_failure(given: Any) -> Any:
 # Conditions.
 
 
-@added
+@register
 @flow
 def a_choice(given: Any) -> Any:
     return when(given.flag, given.yes, given.no)
 
 
-@added
+@register
 @flow
 def a_choice_without_else(given: Any) -> Any:
     return {"value": when(given.flag, "yes")}
 
 
-@added
+@register
 @flow
 def a_choice_of_null(given: Any) -> Any:
     return {"value": when(given.flag, "yes", None)}
 
 
-@added
+@register
 @flow
 def nested_choices(given: Any) -> Any:
     return when(given.a, when(given.b, 1, 2), {"else": [when(given.b, 3, 4)]})
 
 
-@added
+@register
 @flow
 def a_part_of_a_choice(given: Any) -> Any:
     return when(given.flag, given.yes, given.no).name
 
 
-@added
+@register
 @flow
 def a_missing_path_in_a_condition(given: Any) -> Any:
     return when(exists(given.not_there), 1, 2)
 
 
-@added
+@register
 @flow
 def steps_of_branches(given: Any) -> Any:
     yes = builtin.create_messages(user_prompt="yes")
@@ -312,13 +312,13 @@ def steps_of_branches(given: Any) -> Any:
     return when(given.flag, yes.messages[0].content, no.messages[0].content)
 
 
-@added
+@register
 @flow
 def first_that_is_there(given: Any) -> Any:
     return coalesce(given.a, given.b, "end")
 
 
-@added
+@register
 @flow
 def first_of_steps(given: Any) -> Any:
     blob = builtin.put_blob(data={"note": None}, blob_type="data")
@@ -326,7 +326,7 @@ def first_of_steps(given: Any) -> Any:
     return coalesce(note.data.note, given.text)
 
 
-@added
+@register
 @flow
 def choice_in_an_input(given: Any) -> Any:
     return builtin.create_messages(user_prompt=when(given.flag, coalesce(given.text, "none"), "no")).messages[0].content
@@ -335,49 +335,49 @@ def choice_in_an_input(given: Any) -> Any:
 # Variables.
 
 
-@added
+@register
 @flow
 def a_variable(given: Any, *, tone: str) -> Any:
     return tone
 
 
-@added
+@register
 @flow
 def a_variable_with_default(given: Any, *, tone: str = variable(default="friendly")) -> Any:
     return {"tone": tone}
 
 
-@added
+@register
 @flow
 def a_plain_default(given: Any, *, tone: str = "formal", level: int = 3) -> Any:
     return [tone, level]
 
 
-@added
+@register
 @flow
 def part_of_a_variable(given: Any, *, options: dict[str, Any]) -> Any:
     return options["deep"][0]
 
 
-@added
+@register
 @flow
 def an_inline_default(given: Any, *, tone: Any = variable(required=False)) -> Any:  # noqa: B008
     return if_unset(tone, given.text)
 
 
-@added
+@register
 @flow
 def a_secret(given: Any, *, key: str = variable(env_var="API_KEY", secret=True, description="The key.")) -> Any:
     return builtin.create_messages(user_prompt=key).messages[0].role
 
 
-@added
+@register
 @flow
 def a_renamed_variable(given: Any, *, tone: Annotated[str, Name("tone-of-voice")] = "dry") -> Any:
     return tone
 
 
-@added
+@register
 @flow
 def without_input(*, tone: str = "dry") -> Any:
     return tone
@@ -386,27 +386,27 @@ def without_input(*, tone: str = "dry") -> Any:
 # Sub-flows.
 
 
-@added
+@register
 @flow
 def for_each(given: Any) -> Any:
     return each(given.texts, lambda text: builtin.create_messages(user_prompt=text).messages[0].content)
 
 
-@added
+@register
 @flow
 def for_each_of_a_list(given: Any) -> Any:
     texts = each(["a", given.text], lambda text: {"text": text}, max_concurrency=2)
     return [texts.results[1].result.text, texts.successful]
 
 
-@added
+@register
 @flow
 def for_each_with_the_flow_around_it(given: Any, *, tone: str = "dry") -> Any:
     blob = builtin.put_blob(data=given.texts[0], blob_type="data")
     return each(given.texts, lambda text: [text, blob.blob_id, tone, given.text, given.text]).results[0].result
 
 
-@added
+@register
 @flow
 def for_each_of_each(given: Any) -> Any:
     return each(given.lists, lambda texts: each(texts, lambda text: [text, given.text]).results[0].result)
@@ -418,14 +418,14 @@ def shout(text: str) -> Any:
     return second.messages[0].content
 
 
-@added
+@register
 @flow
 def for_each_with_a_function(given: Any) -> Any:
     shouts = each(given.texts, shout, step="shouts", must_execute=True, metadata={"a": 1})
     return shouts.results
 
 
-@added
+@register
 @flow
 def for_each_with_a_flow(given: Any) -> Any:
     return each(given.texts, a_helper, on_error=on_error.retry()).failed
@@ -438,7 +438,7 @@ def a_helper(text: Any, *, system: str = variable(default="Be brief.")) -> Any:
     return prompt.messages[1].content
 
 
-@added
+@register
 @flow
 def a_flow_in_a_flow(given: Any) -> Any:
     prompt = builtin.create_messages(user_prompt="x")
@@ -446,7 +446,7 @@ def a_flow_in_a_flow(given: Any) -> Any:
     return [inner, a_helper("fixed")]
 
 
-@added
+@register
 @flow
 def turns(given: Any) -> Any:
     def turn(state: Any) -> Turn[Any, Any]:
@@ -456,13 +456,13 @@ def turns(given: Any) -> Any:
     return {"result": last.result, "iterations": last.iterations}
 
 
-@added
+@register
 @flow
 def one_turn(given: Any) -> Any:
     return iterate(given, lambda state: done([state, given])).result
 
 
-@added
+@register
 @flow
 def a_stored_flow(given: Any) -> Any:
     stored = builtin.put_blob(data=a_helper, blob_type="flow")
@@ -483,7 +483,7 @@ class Article:
     vat_rate: Annotated[float | None, Name("vat-rate")] = None
 
 
-@added
+@register
 @flow(version="1.2", description="Prices.", metadata={"team": "shop"}, name="all keys")
 def all_keys(given: Article) -> float:
     return given.price
@@ -499,7 +499,7 @@ class Keys(TypedDict, total=False):
     sizes: dict[str, int]
 
 
-@added
+@register
 @flow(test_config="stepflow-config.yml")
 def typed_dict(given: Keys) -> int | None:
     """Read a dict.
@@ -518,7 +518,7 @@ class Model(BaseModel):
     vat: float = Field(default=0.2, alias="vatRate")
 
 
-@added
+@register
 @flow
 def pydantic_models(given: Model) -> Model:
     return construct(Model, total=given.total, vatRate=given.vat)
@@ -530,7 +530,7 @@ class Attrs:
     text: str | None = None
 
 
-@added
+@register
 @flow
 def attrs_classes(given: Attrs) -> Attrs:
     return Attrs(total=given.total)
@@ -541,43 +541,43 @@ class Struct(msgspec.Struct, rename="camel"):
     note: str | None = None
 
 
-@added
+@register
 @flow
 def msgspec_structs(given: list[Struct]) -> Struct:
     return Struct(total_price=given[0].total_price)
 
 
-@added
+@register
 @flow
 def nested_objects(given: Any) -> Any:
     return [Article(sku="a", price=given.price, parts=[Article(sku=given.sku, price=1.0)], vat_rate=0.5)]
 
 
-@added
+@register
 @flow
 def mapping_of_values(given: Mapping[str, float]) -> Any:
     return {name: given[name] for name in ("a", "b")}
 
 
-@added
+@register
 @flow
 def empty_list(given: Any) -> list[Any]:
     return []
 
 
-@added
+@register
 @flow
 def empty_object(given: Any) -> Any:
     return {}
 
 
-@added
+@register
 @flow
 def false_values(given: Any) -> Any:
     return when(given.is_known, [0, False, "", [], {}], coalesce(given.text, ""))
 
 
-@added
+@register
 @flow
 def zero(given: Any) -> int:
     return 0

@@ -1,4 +1,4 @@
-"""Flows of every construct in Python are the flows that people write by hand, and run the same."""
+"""Every authoring construct builds the flow you would write by hand, and the flow runs the same way."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def test_all_flows_are_compared() -> None:
     assert len(FLOWS) >= 60
 
 
-def test_runs_on_the_server_in_memory() -> None:
-    """It knows the same constructs, and outputs have the types of the flows."""
+def test_flows_run_on_the_fake_server() -> None:
+    """The fake server supports every construct, and outputs have the flow's output type."""
     client = fake_server().sync_client()
     for name, flow in FLOWS.items():
         for run in BY_HAND[name]["runs"]:
@@ -35,10 +35,10 @@ def test_runs_on_the_server_in_memory() -> None:
 
 
 @pytest.mark.parametrize("name", FLOWS)
-def test_the_flow_is_the_one_written_by_hand(name: str) -> None:
+def test_flow_equals_the_handwritten_flow(name: str) -> None:
     flow = FLOWS[name]
     assert flow.to_dict() == BY_HAND[name]["flow"]
     # Servers keep the order of keys in data.
     assert parse_yaml(flow.to_yaml()) == flow.to_dict()
-    found = check(flow, type_check=True).diagnostics
-    assert not [each for each in found if each.level != "warning"]
+    diagnostics = check(flow, type_check=True).diagnostics
+    assert not [each for each in diagnostics if each.level != "warning"]

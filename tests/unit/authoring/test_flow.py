@@ -1,4 +1,4 @@
-"""What a flow in Python is besides its definition: ids, positions, files, variables, and its use as an argument."""
+"""Flows in Python: step IDs, source positions, files, variables, and use as arguments."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def ids(function: Callable[..., Any]) -> list[str]:
     return [step["id"] for step in flow(function).to_dict()["steps"]]
 
 
-def test_ids_do_not_change_if_a_step_is_added_in_front() -> None:
+def test_ids_do_not_change_when_a_step_is_added_before() -> None:
     def before(given: Any) -> Any:
         price = price_of(sku=given)
         other: Any = price_of(sku="a", step="other")
@@ -58,11 +58,11 @@ def test_ids_do_not_change_if_a_step_is_added_in_front() -> None:
         return [new, price, other, price_of(sku="b"), (third := price_of(sku="c")), third]
 
     assert ids(before) == ["price", "other", "price_2", "third"]
-    # Only the step without a name has another id, because there is another one without a name before it.
+    # Only the unnamed step gets a different ID, because another unnamed step now comes before it.
     assert ids(after) == ["price_2", "new", "price", "other", "price_3", "third"]
 
 
-def test_an_id_is_not_that_of_a_larger_expression() -> None:
+def test_only_a_plain_assignment_names_a_step() -> None:
     def function(given: Any) -> Any:
         total = price_of(sku="a").eur
         both = [price_of(sku="b")]
@@ -82,23 +82,23 @@ def test_ids_do_not_differ_in_case_only() -> None:
 
 
 def test_ids_without_source() -> None:
-    known = dict(globals())
-    exec("@flow\ndef unknown(given):\n    a = price_of(sku=given)\n    return [a, price_of(sku='b')]\n", known)
-    made = known["unknown"]
+    namespace = dict(globals())
+    exec("@flow\ndef unknown(given):\n    a = price_of(sku=given)\n    return [a, price_of(sku='b')]\n", namespace)
+    made = namespace["unknown"]
     assert [step["id"] for step in made.to_dict()["steps"]] == ["price", "price_2"]
     assert made.sources["price"].line == 3
     assert not check(made).errors
 
 
-def test_a_changed_file_gives_no_wrong_ids(tmp_path: Path) -> None:
+def test_a_file_changed_after_import_gives_no_wrong_ids(tmp_path: Path) -> None:
     path = tmp_path / "changed.py"
     source = "@flow\ndef changed(given):\n    first = price_of(sku=given)\n    return first\n"
     path.write_text(source)
     code = compile(source, str(path), "exec")
     path.write_text(source.replace("first", "other"))
-    known = dict(globals())
-    exec(code, known)
-    assert known["changed"].to_dict()["steps"][0]["id"] == "price"
+    namespace = dict(globals())
+    exec(code, namespace)
+    assert namespace["changed"].to_dict()["steps"][0]["id"] == "price"
 
 
 @flow
@@ -135,9 +135,9 @@ def test_errors_of_failed_steps_include_the_python_position() -> None:
     for hint, expected in ((None, place), ("look", f"look; {place}"), (f"{place}!", f"{place}!")):
         assert add_python_place_to_hint(replace(error, hint=hint), order) == replace(error, hint=expected)
     output = order.places["output",].line
-    found = add_python_place_to_hint(FlowError(message="boom"), order)
-    assert found is not None
-    assert found.hint == f"the output is written at tests/unit/authoring/test_flow.py:{output}"
+    error_with_place = add_python_place_to_hint(FlowError(message="boom"), order)
+    assert error_with_place is not None
+    assert error_with_place.hint == f"the output is written at tests/unit/authoring/test_flow.py:{output}"
     # An unknown step, and a flow that isn't written in Python.
     assert add_python_place_to_hint(replace(error, step_id="gone"), order) == replace(error, step_id="gone")
     assert add_python_place_to_hint(error, order.to_dict()) == error
@@ -154,10 +154,10 @@ def test_nodes_from_other_files_have_no_position() -> None:
         def to_dict(self) -> dict[str, Any]:
             return {"steps": [{"id": "a"}, {"id": "b"}], "output": [1]}
 
-    read = FlowText.from_source(Written())
-    root = read.root
-    assert read.text == Path(__file__).read_text("utf-8")
-    assert read.name == "tests/unit/authoring/test_flow.py"
+    flow_text = FlowText.from_source(Written())
+    root = flow_text.root
+    assert flow_text.text == Path(__file__).read_text("utf-8")
+    assert flow_text.name == "tests/unit/authoring/test_flow.py"
     places = {node.path: (node.line, node.column) for node in root.walk()}
     assert places == {
         "$": (3, 1), "$.steps": (3, 1), "$.steps[0]": (3, 1), "$.steps[0].id": (3, 1),
@@ -167,9 +167,9 @@ def test_nodes_from_other_files_have_no_position() -> None:
     assert [(key.line, key.column) for key in keys] == [(3, 1), (0, 0)]
 
 
-def test_findings_are_in_the_python_file() -> None:
-    found = {each.rule: each for each in check(order, type_check=True).diagnostics}
-    unused, untyped = found["unused-variable"], found["untyped-output"]
+def test_diagnostics_point_to_the_python_file() -> None:
+    by_rule = {each.rule: each for each in check(order, type_check=True).diagnostics}
+    unused, untyped = by_rule["unused-variable"], by_rule["untyped-output"]
     assert unused.file is not None
     assert unused.file.endswith("test_flow.py")
     assert unused.line == line_of("def order(") - 1
@@ -178,18 +178,18 @@ def test_findings_are_in_the_python_file() -> None:
     assert untyped.excerpt.splitlines()[0] == "    price = price_of(sku=given.sku)"
 
 
-def test_a_comment_suppresses_a_finding() -> None:
+def test_a_comment_suppresses_a_diagnostic() -> None:
     @flow
     def suppressed(given: Any) -> Any:
         price_of(sku="a")  # stepflow: ignore[unused-step]
         price_of(sku="b")
         return given
 
-    found = [each for each in check(suppressed).diagnostics if each.rule == "unused-step"]
-    assert [each.line for each in found] == [suppressed.sources["price_2"].line]
+    unused = [each for each in check(suppressed).diagnostics if each.rule == "unused-step"]
+    assert [each.line for each in unused] == [suppressed.sources["price_2"].line]
 
 
-def test_files(tmp_path: Path) -> None:
+def test_write_and_read_files(tmp_path: Path) -> None:
     for name in ("order.yaml", "order.json"):
         order.write(tmp_path / name)
         assert load_file(tmp_path / name) == order.to_dict()
@@ -201,16 +201,16 @@ def test_files(tmp_path: Path) -> None:
         order.write(tmp_path / "missing" / "order.yaml")
 
 
-def test_the_definition_is_always_the_same() -> None:
+def test_the_definition_is_deterministic() -> None:
     source = "import sys; sys.path.insert(0, '.'); from tests.unit.authoring.constructs import FLOWS\n"
     source += "print([each.to_json() for each in FLOWS.values()])"
-    done = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-c", source], capture_output=True, check=True, text=True, env={"PYTHONHASHSEED": "1"}
     )
-    assert done.stdout == f"{[each.to_json() for each in FLOWS.values()]}\n"
+    assert completed.stdout == f"{[each.to_json() for each in FLOWS.values()]}\n"
 
 
-def test_variables() -> None:
+def test_variables_are_checked_by_name() -> None:
     assert order.variables(tone="formal") == {"tone": "formal"}
     with pytest.raises(InvalidArgumentError, match=r"the flow order has no variable 'tome' \(did you mean 'tone'\?\)"):
         order.variables(tome="formal")  # type: ignore[call-arg]
@@ -255,11 +255,11 @@ def test_type_checks_use_the_types_of_components() -> None:
     assert check(right, type_check=True).diagnostics == []
     assert infer(right).summary["output"] == "string"
     assert check(wrong).errors == []
-    output, found = check(wrong, type_check=True).errors
+    output, argument = check(wrong, type_check=True).errors
     assert "the flow's output schema expects an integer" in output.message
-    assert "/llm/classify expects a string for text, but" in found.message
-    assert output.line == found.line == wrong.places["steps", 0].line + 1
-    # A server knows its components better.
+    assert "/llm/classify expects a string for text, but" in argument.message
+    assert output.line == argument.line == wrong.places["steps", 0].line + 1
+    # Component info from a server takes precedence.
     info = {"name": "classify", "path": "/llm/classify", "output_schema": {"type": "integer"}}
     assert "reads a field, but this is integer" in check(right, type_check=True, components=[info]).errors[0].message
 
@@ -302,7 +302,7 @@ def test_an_empty_output_is_returned(empty: Any, tmp_path: Path) -> None:
         assert load_flow(tmp_path / "flow.yaml") == made.to_dict()
 
 
-def test_a_function_with_two_inputs() -> None:
+def test_a_function_with_two_inputs_is_rejected() -> None:
     @flow
     def two(given: Any, other: Any) -> Any:
         return given
@@ -311,7 +311,7 @@ def test_a_function_with_two_inputs() -> None:
         two.to_dict()
 
 
-def test_an_error_of_other_kinds_has_its_line() -> None:
+def test_any_exception_in_the_function_reports_its_line() -> None:
     @flow
     def broken(given: Any) -> Any:
         return {}["missing"]
@@ -322,7 +322,7 @@ def test_an_error_of_other_kinds_has_its_line() -> None:
     assert isinstance(caught.value.__cause__, KeyError)
 
 
-def test_an_asynchronous_function() -> None:
+def test_an_async_function_is_rejected() -> None:
     @flow
     async def waiting(given: Any) -> Any:
         return given
@@ -331,7 +331,7 @@ def test_an_asynchronous_function() -> None:
         waiting.to_dict()
 
 
-def test_a_function_that_returns_nothing() -> None:
+def test_a_typed_function_that_returns_nothing_is_rejected() -> None:
     @flow
     def nothing(given: Any) -> str:  # type: ignore[return]
         price_of(sku=given)
@@ -340,7 +340,7 @@ def test_a_function_that_returns_nothing() -> None:
         nothing.to_dict()
 
 
-def test_a_type_without_a_schema() -> None:
+def test_a_type_without_a_json_schema_is_rejected() -> None:
     class Odd:
         pass
 
@@ -353,14 +353,14 @@ def test_a_type_without_a_schema() -> None:
     assert caught.value.path == __file__
 
 
-def test_a_component_outside_of_a_flow() -> None:
+def test_calling_a_component_outside_a_flow_is_an_error() -> None:
     with pytest.raises(AuthoringError, match=r"price_of\(\) creates a step, but no flow is being built"):
         price_of(sku="a")
     with pytest.raises(AuthoringError, match=r"order\(\) creates a step, but no flow is being built"):
         order(Order("a"))
 
 
-def test_an_error_of_the_function_reaches_the_caller() -> None:
+def test_an_error_in_the_function_propagates() -> None:
     @flow
     def broken(given: Any) -> Any:
         return given[-1]
@@ -369,7 +369,7 @@ def test_an_error_of_the_function_reaches_the_caller() -> None:
         load_flow(broken)
 
 
-def test_a_value_is_copied_as_it_is() -> None:
+def test_copies_of_a_flow_value_are_the_same_expression() -> None:
     @flow
     def copied(given: Any) -> Any:
         return [copy.copy(given), copy.deepcopy([given.a])]
@@ -383,7 +383,7 @@ def test_flows_and_components_are_pickled_by_name() -> None:
         assert copy.deepcopy(each_one) is each_one
 
 
-def test_attributes_of_the_function_hide_nothing() -> None:
+def test_function_attributes_do_not_shadow_flow_attributes() -> None:
     def body(given: Any) -> Any:
         return given
 
@@ -394,7 +394,7 @@ def test_attributes_of_the_function_hide_nothing() -> None:
     assert component("/a/b")(body).schemas[0]["type"] == "object"  # type: ignore[attr-defined]
 
 
-def test_what_is_changed_after_a_call_is_not_in_the_flow() -> None:
+def test_arguments_are_copied_when_the_step_is_created() -> None:
     @flow
     def changed(given: Any) -> Any:
         tags = ["a"]
@@ -405,22 +405,22 @@ def test_what_is_changed_after_a_call_is_not_in_the_flow() -> None:
     assert changed.to_dict()["steps"][0]["input"]["data"] == ["a"]
 
 
-def test_flows_are_built_in_threads_at_once() -> None:
+def test_threads_can_build_flows_concurrently() -> None:
     def build(number: int) -> None:
         @flow
         def one(given: Any) -> Any:
             steps = [price_of(sku=f"{number}") for _ in range(50)]
             return steps[-1]
 
-        found[number] = {step["input"]["sku"] for step in one.to_dict()["steps"]}
+        skus[number] = {step["input"]["sku"] for step in one.to_dict()["steps"]}
 
-    found: dict[int, set[str]] = {}
+    skus: dict[int, set[str]] = {}
     threads = [threading.Thread(target=build, args=[number]) for number in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert found == {number: {str(number)} for number in range(8)}
+    assert skus == {number: {str(number)} for number in range(8)}
 
 
 @pytest.mark.exhaustive
@@ -431,26 +431,26 @@ def test_a_thousand_steps_are_built_in_a_tenth_of_a_second(tmp_path: Path) -> No
     flow(lambda given: given.a).to_dict()
     seconds = []
     for _ in range(5):
-        known = dict(globals())
-        exec(compile(source, str(tmp_path / "long.py"), "exec"), known)
+        namespace = dict(globals())
+        exec(compile(source, str(tmp_path / "long.py"), "exec"), namespace)
         linecache.clearcache()
         begin = time.process_time()
-        assert len(known["long"].to_dict()["steps"]) == 1000
+        assert len(namespace["long"].to_dict()["steps"]) == 1000
         seconds.append(time.process_time() - begin)
-    # The target is 0.1 s on a machine that does nothing else.
+    # The target is 0.1 s on an idle machine.
     assert min(seconds) < 0.5
 
 
-def test_what_the_names_import() -> None:
+def test_authoring_does_not_import_heavy_modules() -> None:
     source = "import sys; before = set(sys.modules)\n"
     source += "from stepflow_client.authoring import coalesce, component, each, flow, item, on_error, variable, when\n"
     source += "print(*sorted(set(sys.modules) - before))"
-    done = subprocess.run([sys.executable, "-c", source], capture_output=True, check=True, text=True)
-    loaded = {each.partition(".")[0] for each in done.stdout.split()}
+    completed = subprocess.run([sys.executable, "-c", source], capture_output=True, check=True, text=True)
+    loaded = {each.partition(".")[0] for each in completed.stdout.split()}
     assert not loaded & {"ast", "attr", "dataclasses", "httpx", "inspect", "json", "linecache", "pydantic", "yaml"}
 
 
-def test_a_value_of_another_flow() -> None:
+def test_a_value_of_another_flow_is_rejected() -> None:
     leaked = []
 
     @flow
@@ -470,7 +470,7 @@ def test_a_value_of_another_flow() -> None:
         second.to_dict()
 
 
-def test_the_correct_flows_of_the_type_tests_can_be_built(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_valid_flows_of_the_typing_tests_build(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(ROOT / "tests" / "typing")
     flows = [each_one for each_one in vars(import_module("flows_in_python")).values() if isinstance(each_one, Flow)]
     assert len(flows) >= 25

@@ -1,4 +1,4 @@
-"""Odd Python in the function of a flow: it builds the flow that returns what Python does, or raises at its line."""
+"""Unusual Python in a flow function builds a flow with the same result as Python, or raises at the offending line."""
 
 from __future__ import annotations
 
@@ -129,8 +129,8 @@ def cached(note):
 
 """
 
-RIGHT = [
-    # Results that are empty or false.
+ACCEPTED = [
+    # Empty and false results.
     "x = []",
     "x = {}",
     "x = ''",
@@ -138,7 +138,7 @@ RIGHT = [
     "x = False",
     "x = [[], {}, '', 0, False, None]",
     "x = {'a': [], 'b': {}}",
-    # Python on what is known.
+    # Python on values known at build time.
     "x = [each.upper() for each in ('a', 'b')]",
     "x = {key: price.eur for key in ('a', 'b')}",
     "x = [price.tags[number] for number in range(2)]",
@@ -228,10 +228,10 @@ REFUSED = [
     ("assert price.flag  #here\n    x = 1", "has no truth yet", "here"),
 ]  # fmt: skip
 
-# From Python 3.13 on, asdict() looks at the types of values, and not at their classes, which values of a flow hide.
+# Since Python 3.13, asdict() looks at the type of a value instead of its __class__, which flow values hide.
 _ASDICT = "x = dataclasses.asdict(Line(price.note))"
 if sys.version_info >= (3, 13):
-    RIGHT.append(_ASDICT)
+    ACCEPTED.append(_ASDICT)
 else:
     REFUSED.append((f"{_ASDICT}  #here", "has no class yet", "here"))
 
@@ -246,7 +246,7 @@ from stepflow_client.authoring import component, flow, literal
 def price_of(*, sku: str) -> Price:
     raise NotImplementedError
 """
-PLAIN = f"""\
+PLAIN_PYTHON = f"""\
 flow = lambda function: function
 
 def price_of(*, sku):
@@ -254,18 +254,18 @@ def price_of(*, sku):
 """
 
 
-def test_there_are_enough_of_them() -> None:
-    assert len(RIGHT) + len(REFUSED) >= 66
-    assert len({*RIGHT, *(code for code, *_ in REFUSED)}) == len(RIGHT) + len(REFUSED)
+def test_snippets_are_many_and_distinct() -> None:
+    assert len(ACCEPTED) + len(REFUSED) >= 66
+    assert len({*ACCEPTED, *(code for code, *_ in REFUSED)}) == len(ACCEPTED) + len(REFUSED)
 
 
 @pytest.fixture
-def odd(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[ModuleType, list[str]]]:
-    """A function that returns a module with a flow, or with the same function in plain Python, and its lines."""
+def load_odd(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[ModuleType, list[str]]]:
+    """Return a loader for a module with a flow (or the same function in plain Python) and its source lines."""
 
     def load(code: str, *, is_plain: bool = False) -> tuple[ModuleType, list[str]]:
         body = f"    price = price_of(sku=given.sku)\n    {code}\n    return x  #return\n"
-        source = f"{HEAD}{PLAIN if is_plain else FLOWS}\n@flow\ndef written(given: Given):\n{body}"
+        source = f"{HEAD}{PLAIN_PYTHON if is_plain else FLOWS}\n@flow\ndef written(given: Given):\n{body}"
         name = f"<odd {len(linecache.cache)}>"
         lines = source.splitlines(keepends=True)
         monkeypatch.setitem(linecache.cache, name, (len(source), None, lines, name))
@@ -277,20 +277,20 @@ def odd(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[ModuleType, list
     return load
 
 
-Odd = Callable[..., tuple[ModuleType, list[str]]]
+LoadOdd = Callable[..., tuple[ModuleType, list[str]]]
 
 
-@pytest.mark.parametrize("code", RIGHT)
-def test_the_flow_returns_what_python_does(odd: Odd, code: str) -> None:
-    plain, _ = odd(code, is_plain=True)
-    expected = to_jsonable_python(plain.written(plain.Given(**GIVEN)))
+@pytest.mark.parametrize("code", ACCEPTED)
+def test_flow_returns_the_same_as_python(load_odd: LoadOdd, code: str) -> None:
+    module, _ = load_odd(code, is_plain=True)
+    expected = to_jsonable_python(module.written(module.Given(**GIVEN)))
     with fake_server({"/shop/price": PRICE}).sync_client() as client:
-        assert client.run(odd(code)[0].written, GIVEN).unwrap() == expected
+        assert client.run(load_odd(code)[0].written, GIVEN).unwrap() == expected
 
 
 @pytest.mark.parametrize(("code", "message", "place"), REFUSED)
-def test_the_line_is_reported(odd: Odd, code: str, message: str, place: str) -> None:
-    module, lines = odd(code)
+def test_error_points_to_the_line(load_odd: LoadOdd, code: str, message: str, place: str) -> None:
+    module, lines = load_odd(code)
     with pytest.raises(AuthoringError) as caught:
         module.written.to_dict()
     assert message in str(caught.value)
@@ -298,8 +298,8 @@ def test_the_line_is_reported(odd: Odd, code: str, message: str, place: str) -> 
     assert lines[caught.value.line - 1].rstrip().endswith(f"#{place}")
 
 
-def test_watching_ends_with_the_function(odd: Odd) -> None:
+def test_the_profile_function_is_removed_after_the_build(load_odd: LoadOdd) -> None:
     for code in ("x = []", "x = label(price.note)", "raise ValueError"):
         with contextlib.suppress(AuthoringError):
-            odd(code)[0].written.to_dict()
+            load_odd(code)[0].written.to_dict()
         assert sys.getprofile() is None

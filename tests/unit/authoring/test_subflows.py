@@ -1,4 +1,4 @@
-"""Sub-flows that read the flow around them: checked, mocked, drawn, and known to the language server's places."""
+"""Sub-flows that read values of the outer flow can be mocked, checked, typed and drawn."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ def captured(given: Any) -> Any:
     return each(given.skus, lambda sku: price_of(sku=sku, of=first.eur).eur).results
 
 
-def test_steps_of_a_sub_flow_are_mocked_with_what_they_read_of_the_outer_flow() -> None:
-    done = run_mocked(
+def test_mocked_sub_flow_steps_receive_values_of_the_outer_flow() -> None:
+    result = run_mocked(
         fake_server({"/shop/price": None}).sync_client(),
         captured,
         {"skus": ["a", "b"]},
-        mocks={"first": {"eur": 3}, "price": lambda given: {"eur": [given["sku"], given["of"]]}},
+        mocks={"first": {"eur": 3}, "price": lambda step_input: {"eur": [step_input["sku"], step_input["of"]]}},
     )
-    assert done.output == [{"outcome": "success", "result": ["a", 3]}, {"outcome": "success", "result": ["b", 3]}]
+    assert result.output == [{"outcome": "success", "result": ["a", 3]}, {"outcome": "success", "result": ["b", 3]}]
 
 
-def test_a_finding_in_a_sub_flow_has_its_path_and_its_line() -> None:
+def test_a_diagnostic_in_a_sub_flow_has_its_path_and_line() -> None:
     @flow
     def unused(given: Any) -> Any:
         """Has an unused step."""
@@ -47,12 +47,12 @@ def test_a_finding_in_a_sub_flow_has_its_path_and_its_line() -> None:
 
         return each(given.skus, body)
 
-    (found,) = check(unused).diagnostics
-    assert (found.rule, found.path) == ("unused-step", "$.steps[1].input.workflow.steps.$literal[0].id")
-    assert found.line == unused.sources["price"].line
+    (diagnostic,) = check(unused).diagnostics
+    assert (diagnostic.rule, diagnostic.path) == ("unused-step", "$.steps[1].input.workflow.steps.$literal[0].id")
+    assert diagnostic.line == unused.sources["price"].line
 
 
-def test_its_output_has_a_type() -> None:
+def test_sub_flow_output_type_is_inferred() -> None:
     @flow
     def typed(given: Any) -> Any:
         blob = builtin.put_blob(data=given, blob_type="data")
@@ -65,5 +65,5 @@ def test_its_output_has_a_type() -> None:
     )
 
 
-def test_its_steps_are_drawn() -> None:
+def test_sub_flow_steps_are_drawn() -> None:
     assert '-.->|"runs"|' in to_mermaid(FLOWS["for_each_of_each"])

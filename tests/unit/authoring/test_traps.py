@@ -1,4 +1,4 @@
-"""What Python would do wrongly in silence raises where it is written, and says what to use."""
+"""Python that would silently build a wrong flow raises at its line, and the message names the alternative."""
 
 from __future__ import annotations
 
@@ -201,43 +201,43 @@ class Given:
     any: Any
 
 
-OF_FLOWS = {name: getattr(authoring, name) for name in [*authoring.__all__, "on_error"]}
-KNOWN = {**OF_FLOWS, **globals(), "asyncio": asyncio, "json": json, "pickle": pickle}
+AUTHORING_NAMES = {name: getattr(authoring, name) for name in [*authoring.__all__, "on_error"]}
+NAMESPACE = {**AUTHORING_NAMES, **globals(), "asyncio": asyncio, "json": json, "pickle": pickle}
 
 
-def built(line: str) -> AuthoringError:
-    """Return the error of a flow with a line."""
+def build_error(line: str) -> AuthoringError:
+    """Build a flow function that contains `line` and return the error."""
     source = (
         f"@flow\ndef written(given: Given):\n    price = price_of(sku=given.sku)\n    {line}\n    return price.eur\n"
     )
     name = f"<trap {len(linecache.cache)}>"
     linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
-    known = dict(KNOWN)
-    exec(compile(source, name, "exec"), known)
+    namespace = dict(NAMESPACE)
+    exec(compile(source, name, "exec"), namespace)
     with pytest.raises(AuthoringError) as caught:
-        known["written"].to_dict()
+        namespace["written"].to_dict()
     assert caught.value.path == name
     return caught.value
 
 
 @pytest.mark.parametrize(("line", "message"), [each for each in TRAPS if each[1] is not None])
 def test_a_trap_raises_at_its_line(line: str, message: str) -> None:
-    error = built(line)
-    # The second line of a statement is that of `case` and of `asyncio.run`.
+    error = build_error(line)
+    # `case` and `asyncio.run` are on the second line of their statements.
     assert error.line == 4 + ("\n" in line and "await" not in line)
     assert message in str(error)
     assert isinstance(error, (TypeError, FlowFileError))
 
 
 @pytest.mark.parametrize("line", [each for each, message in TRAPS if message is None])
-def test_what_python_refuses_itself(line: str) -> None:
+def test_python_itself_rejects_the_value(line: str) -> None:
     source = (
         f"@flow\ndef written(given: Given):\n    price = price_of(sku=given.sku)\n    {line}\n    return price.eur\n"
     )
-    known = dict(KNOWN)
-    exec(source, known)
+    namespace = dict(NAMESPACE)
+    exec(source, namespace)
     with pytest.raises((TypeError, AttributeError)):
-        known["written"].to_dict()
+        namespace["written"].to_dict()
 
 
 def nested(levels: int) -> Any:
@@ -265,7 +265,7 @@ def chained(given: Any, levels: int) -> Any:
         (chained, 600),
     ],
 )
-def test_a_value_is_nested_too_deeply(body: Any, levels: int) -> None:
+def test_a_deeply_nested_value_is_rejected(body: Any, levels: int) -> None:
     @flow
     def deep(given: Any) -> Any:
         return body(given, levels)
@@ -277,7 +277,7 @@ def test_a_value_is_nested_too_deeply(body: Any, levels: int) -> None:
 @pytest.mark.parametrize(
     ("value", "message"), [("\ud800", "half of a surrogate pair"), (10**400, "servers cannot read an integer of")]
 )
-def test_a_value_that_cannot_be_sent(value: Any, message: str) -> None:
+def test_a_value_that_cannot_be_sent_is_rejected(value: Any, message: str) -> None:
     @flow
     def unsent(given: Any) -> Any:
         return {"a": [given, value]}
@@ -286,7 +286,7 @@ def test_a_value_that_cannot_be_sent(value: Any, message: str) -> None:
         unsent.to_dict()
 
 
-def test_a_variable_is_only_declared_as_a_default() -> None:
+def test_variable_is_only_valid_as_a_default() -> None:
     @flow
     def misplaced(given: str) -> Any:
         return price_of(sku=authoring.variable(default="tea"))
@@ -303,11 +303,11 @@ def test_a_signature_does_not_show_the_default_of_a_secret_variable() -> None:
     assert "sesame" not in str(inspect.signature(signed))
 
 
-@pytest.mark.parametrize("given", [None, 1, partial(nested, 1)])
-def test_what_is_decorated_is_a_function(given: Any) -> None:
+@pytest.mark.parametrize("value", [None, 1, partial(nested, 1)])
+def test_decorators_require_a_function(value: Any) -> None:
     for decorator, name in ((flow(name="a"), "@flow"), (component("/a/b"), "@component")):
         with pytest.raises(InvalidArgumentError, match=f"what {name} decorates must be a function, not "):
-            decorator(given)
+            decorator(value)
 
 
 @pytest.mark.parametrize(
@@ -315,13 +315,13 @@ def test_what_is_decorated_is_a_function(given: Any) -> None:
     [{"name": ""}, {"version": 2}, {"metadata": [1]}, {"metadata": {1: 2}}, {"test_config": 3}],
     ids=str,
 )
-def test_options_of_a_flow(options: Any) -> None:
+def test_invalid_flow_options_are_rejected(options: Any) -> None:
     with pytest.raises(InvalidArgumentError, match=f"{next(iter(options))} must be a "):
         flow(**options)
 
 
 @pytest.mark.parametrize("client", [None, 5, "http://localhost:7837", StepflowClient], ids=str)
-def test_a_client_that_is_none(client: Any) -> None:
+def test_run_methods_require_a_client(client: Any) -> None:
     @flow
     def same(given: int) -> int:
         return given
