@@ -1,12 +1,12 @@
-"""Only the newest entries are kept."""
+"""A bounded dict evicts its oldest entries."""
 
 from __future__ import annotations
 
 from stepflow_client._base.bounded_dict import BoundedDict
 
 
-def test_the_oldest_goes_first() -> None:
-    known: BoundedDict[str, int] = BoundedDict(2)
+def test_the_oldest_entry_is_evicted_first() -> None:
+    entries: BoundedDict[str, int] = BoundedDict(2)
     for number, key in enumerate("abac"):
-        known.put_newest(key, number)
-    assert dict(known) == {"a": 2, "c": 3}, "an entry that is set again is a new one"
+        entries.put_newest(key, number)
+    assert dict(entries) == {"a": 2, "c": 3}, "setting an entry again makes it the newest"

@@ -10,9 +10,9 @@ from stepflow_client._base.suggestions import explain_missing_file, find_nearest
 FILES = ("below.yaml", "hello.yaml", "other.json", "flow.py", "inputs.jsonl", "notes.txt")
 
 
-@pytest.mark.parametrize(("word", "found"), [("ste", "set"), ("USEE", "use"), ("unlike", None)])
-def test_the_nearest_word(word: str, found: str | None) -> None:
-    assert find_nearest(word, ["use", "set", "list"]) == found
+@pytest.mark.parametrize(("word", "nearest"), [("ste", "set"), ("USEE", "use"), ("unlike", None)])
+def test_find_nearest(word: str, nearest: str | None) -> None:
+    assert find_nearest(word, ["use", "set", "list"]) == nearest
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_the_nearest_word(word: str, found: str | None) -> None:
         ("within/unlike.yaml", "the folder within has a.yaml, b.yaml, c.yaml, d.yaml, e.yaml, ..."),
     ],
 )
-def test_hint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str, hint: str) -> None:
+def test_hint_for_a_missing_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str, hint: str) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "within").mkdir()
     for name in (*FILES, *(f"within/{each}.yaml" for each in ("a", "b", "c", "d", "e", "hello"))):

@@ -6,44 +6,44 @@ import pytest
 from stepflow_client._base import text
 
 
-def test_a_text_is_cut_to_its_longest_length() -> None:
+def test_cut_truncates_to_the_maximum_length() -> None:
     assert text.cut("abcdef", 6) == "abcdef"
     assert text.cut("abcdefg", 6) == "abcde…"
 
 
-def test_a_text_is_cut_by_its_width() -> None:
+def test_cut_truncates_by_display_width() -> None:
     def width(word: str) -> int:
         return sum(2 if letter.isupper() else letter.islower() for letter in word)
 
     assert text.cut("ABc", 5, width) == "ABc"
-    assert [text.cut("ABc", longest, width) for longest in (4, 3, 2)] == ["A…", "A…", "…"]
-    # Characters without width stay with the text before them.
+    assert [text.cut("ABc", max_width, width) for max_width in (4, 3, 2)] == ["A…", "A…", "…"]
+    # Zero-width characters stay with the preceding text.
     assert text.cut("ab^^cd", 3, width) == "ab^^…"
 
 
-def test_a_quantile_lies_between_its_neighbours() -> None:
+def test_quantile_and_short_json() -> None:
     assert [text.quantile([0.0, 10.0], part) for part in (0, 0.25, 1)] == [0, 2.5, 10]
     assert text.quantile([7.0], 0.95) == 7
     assert text.short_json({"a": "x" * 30}, 10) == '{"a": "xx…'
 
 
-def test_what_cannot_be_seen_is_shown_as_a_dot() -> None:
+def test_invisible_characters_are_shown_as_dots() -> None:
     assert text.visible("a\x1b[31m\n\u202eb\u200bé😀") == "a·[31m··b·é😀"
     assert text.visible_lines("a\nb\t") == "a\nb·"
 
 
 @pytest.mark.parametrize(
-    ("seconds", "shown"),
+    ("seconds", "expected"),
     [
         *((0.0000012, "1µs"), (0.0042, "4.2ms"), (0.25, "250ms"), (1.25, "1.2s"), (9.94, "9.9s"), (10.5, "10s")),
-        # Differences of times that have no fractions.
+        # Differences between times in whole seconds.
         *((0, "<1s"), (0.0, "<1s"), (1.0, "1s"), (2, "2s")),
         *((42, "42s"), (59.9, "59s"), (60, "1m00s"), (65, "1m05s"), (3_599, "59m59s")),
         *((7_440, "2h04m"), (266_400, "3d02h"), (None, "-")),
     ],
 )
-def test_durations(seconds: float | None, shown: str) -> None:
-    assert text.duration_text(seconds) == shown
+def test_durations(seconds: float | None, expected: str) -> None:
+    assert text.duration_text(seconds) == expected
 
 
 @pytest.mark.parametrize(
