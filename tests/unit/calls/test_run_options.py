@@ -1,4 +1,4 @@
-"""The options that code passes on are those of the methods."""
+"""Option types match the keyword arguments of the methods that accept them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from stepflow_client._calls import call_options
 from stepflow_client._calls.call_options import EventOptions, RerunOptions, RunFilters
 
 
-def keywords(method: Any) -> set[str]:
-    """Return the names of the keywords of a method: also those of `**options: Unpack[...]`."""
-    found = inspect.signature(method).parameters.values()
-    names = {each.name for each in found if each.kind is inspect.Parameter.KEYWORD_ONLY}
-    for each in found:
+def keyword_names(method: Any) -> set[str]:
+    """Return the names of a method's keyword arguments, including those of `**options: Unpack[...]`."""
+    parameters = inspect.signature(method).parameters.values()
+    names = {each.name for each in parameters if each.kind is inspect.Parameter.KEYWORD_ONLY}
+    for each in parameters:
         if each.kind is inspect.Parameter.VAR_KEYWORD:
-            # Most types of a method are imported for type checkers only.
+            # Most annotation types are imported only for type checkers.
             name = str(each.annotation).removeprefix("Unpack[").removesuffix("]")
             names |= getattr(call_options, name).__annotations__.keys()
     return names
@@ -36,16 +36,16 @@ def keywords(method: Any) -> set[str]:
         (MapOptions, StepflowClient.map),
     ],
 )
-def test_options_are_the_keywords_of_the_method(options: Any, method: Any) -> None:
-    assert set(options.__annotations__) == keywords(method) - {"output_type"}
+def test_options_match_the_keyword_arguments(options: Any, method: Any) -> None:
+    assert set(options.__annotations__) == keyword_names(method) - {"output_type"}
 
 
 NOT_FORWARDED = {"from_env": "a runtime is made by `start`"}
-"""Methods of the client that the runtime does not have, with the reason."""
+"""Client methods missing from the runtime, with the reason."""
 OWN = {"wait_ready": "it waits for the server to start; `runtime.client.wait_ready` waits for workers"}
-"""Methods of the runtime that are others than those of the client."""
-OTHERWISE = {"aclose": "it stops the server", "with_options": "it returns a client"}
-"""Methods that the runtime has, with the same parameters, and that do not call the client's."""
+"""Runtime methods that differ from the client methods of the same name."""
+REIMPLEMENTED = {"aclose": "it stops the server", "with_options": "it returns a client"}
+"""Runtime methods with the client's signature that do not call the client's method."""
 
 
 def test_the_runtime_has_every_method_of_its_client() -> None:
@@ -58,7 +58,7 @@ def test_the_runtime_has_every_method_of_its_client() -> None:
         ours, theirs = getattr(StepflowRuntime, name), public[name]
         assert [*inspect.signature(ours).parameters.values()] == [*inspect.signature(theirs).parameters.values()], name
         assert inspect.iscoroutinefunction(ours) is inspect.iscoroutinefunction(theirs), name
-        if name not in OTHERWISE:
+        if name not in REIMPLEMENTED:
             assert ours.__module__ == StepflowRuntime.__module__ or ours.__wrapped__ is theirs, name
 
 
@@ -68,10 +68,10 @@ def test_the_runtime_has_every_method_of_its_client() -> None:
         ("run", ["flow", "input", "overrides"]),
         ("submit", ["flow", "input", "overrides"]),
         ("start_run", ["flow", "input", "overrides"]),
-        # Overrides that are given by position would be taken as variables.
+        # Positional overrides would be mistaken for variables.
         ("create_run", ["flow_id", "input"]),
     ],
 )
-def test_what_is_given_by_position_is_the_same_in_all_methods(name: str, positional: list[str]) -> None:
-    found = inspect.signature(getattr(StepflowClient, name)).parameters.values()
-    assert [each.name for each in found if each.kind is each.POSITIONAL_OR_KEYWORD] == ["self", *positional]
+def test_positional_parameters_are_consistent_across_methods(name: str, positional: list[str]) -> None:
+    parameters = inspect.signature(getattr(StepflowClient, name)).parameters.values()
+    assert [each.name for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD] == ["self", *positional]

@@ -1,4 +1,4 @@
-"""Clients with options of their own."""
+"""`with_options` returns a client with default options."""
 
 from __future__ import annotations
 
@@ -11,40 +11,40 @@ from stepflow_client import InvalidArgumentError, StepflowClient, SyncStepflowCl
 from stepflow_client._calls.call_options import OPTIONS_OF, merge_options
 from stepflow_client._data.arguments import check_client
 
-from tests.unit.calls.test_run_options import keywords
+from tests.unit.calls.test_run_options import keyword_names
 
 URL = "http://127.0.0.1:9"
 
 
 @pytest.mark.parametrize("name", sorted(OPTIONS_OF))
-def test_options_are_those_that_the_method_has(name: str) -> None:
-    assert keywords(getattr(StepflowClient, name)) >= OPTIONS_OF[name]
+def test_the_method_accepts_its_options(name: str) -> None:
+    assert keyword_names(getattr(StepflowClient, name)) >= OPTIONS_OF[name]
 
 
-def test_given_values_replace_options_and_entries_are_added() -> None:
+def test_arguments_override_options_and_mappings_are_merged() -> None:
     options = {"timeout": 3, "variables": {"a": 1, "b": 2}}
-    given = {"timeout": None, "variables": {"b": 3}}
-    assert merge_options(options, given) == {"timeout": None, "variables": {"a": 1, "b": 3}}
+    arguments = {"timeout": None, "variables": {"b": 3}}
+    assert merge_options(options, arguments) == {"timeout": None, "variables": {"a": 1, "b": 3}}
 
 
-class Noted(SyncStepflowClient):
+class RecordingClient(SyncStepflowClient):
     def submit(self, flow: Any, input: Any = None, overrides: Any = None, **options: Any) -> Any:
-        self.seen = (flow, input, options)
+        self.last_call = (flow, input, options)
         return "01900000-0000-7000-8000-000000000001"
 
     start_run = submit
 
 
-def test_a_view_passes_what_a_method_has() -> None:
-    client = Noted(URL)
+def test_a_view_passes_the_options_that_a_method_accepts() -> None:
+    client = RecordingClient(URL)
     view = client.with_options(timeout=3, cache=None, variables={"a": 1})
     view.submit({"steps": []}, 1, variables={"b": 2})
-    assert view.seen == ({"steps": []}, 1, {"timeout": 3, "variables": {"a": 1, "b": 2}})
+    assert view.last_call == ({"steps": []}, 1, {"timeout": 3, "variables": {"a": 1, "b": 2}})
     further = view.with_options(timeout=5)
     further.start_run({"steps": []})
-    assert further.seen == ({"steps": []}, None, {"timeout": 5, "variables": {"a": 1}})
+    assert further.last_call == ({"steps": []}, None, {"timeout": 5, "variables": {"a": 1}})
     client.submit({"steps": []})
-    assert client.seen == ({"steps": []}, None, {})
+    assert client.last_call == ({"steps": []}, None, {})
 
 
 @pytest.mark.parametrize("kind", [StepflowClient, SyncStepflowClient])
@@ -56,12 +56,12 @@ def test_a_view_is_a_client_with_the_same_connections(kind: Any) -> None:
     assert view._services is client._services
     assert repr(view) == repr(client)
     assert check_client(view, "client", is_async=kind is StepflowClient) is view
-    again = pickle.loads(pickle.dumps(view))
-    assert again.url == client.url
-    assert again._options == {"timeout": 3}
+    unpickled = pickle.loads(pickle.dumps(view))
+    assert unpickled.url == client.url
+    assert unpickled._options == {"timeout": 3}
 
 
-def test_an_async_view_waits_no_longer_than_its_timeout() -> None:
+def test_an_async_view_applies_its_timeout() -> None:
     async def run() -> Any:
         async with StepflowClient(URL, retry=0) as client:
             return await client.with_options(timeout=-1).run({"steps": []})
