@@ -1,4 +1,4 @@
-"""Which test cases are selected."""
+"""Select test cases by name, tag, expression or touched step."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CASES = [FlowCase(name, index, None, None, tags) for index, (name, tags) in enum
 
 
 @pytest.mark.parametrize(
-    ("expression", "chosen"),
+    ("expression", "selected"),
     [
         ("tea", ["green tea", "black tea"]),
         ("TEA and not slow", ["green tea"]),
@@ -29,12 +29,12 @@ CASES = [FlowCase(name, index, None, None, tags) for index, (name, tags) in enum
         ("milk", []),
     ],
 )
-def test_an_expression_is_compared_with_names_and_tags(expression: str, chosen: list[str]) -> None:
-    assert [case.name for case in select_cases(CASES, expression=expression)] == chosen
+def test_expressions_match_names_and_tags(expression: str, selected: list[str]) -> None:
+    assert [case.name for case in select_cases(CASES, expression=expression)] == selected
 
 
 @pytest.mark.parametrize("expression", [" ", "and", "tea and", "(tea", "tea)", "not", "or tea", "tea or", "()"])
-def test_a_malformed_expression_is_an_error(expression: str) -> None:
+def test_a_malformed_expression_is_rejected(expression: str) -> None:
     with pytest.raises(InvalidArgumentError, match="is incomplete"):
         select_cases(CASES, expression=expression)
 
@@ -64,15 +64,15 @@ output:
 
 
 def with_cases(*cases: tuple[Any, tuple[str, ...]]) -> FlowTests:
-    found = tuple(
-        FlowCase(str(index), index, given, None, mocks={each: {"outcome": "success", "result": 1} for each in mocked})
-        for index, (given, mocked) in enumerate(cases)
+    flow_cases = tuple(
+        FlowCase(str(index), index, value, None, mocks={each: {"outcome": "success", "result": 1} for each in mocked})
+        for index, (value, mocked) in enumerate(cases)
     )
-    return FlowTests(Path("flow.yaml"), yaml.safe_load(FLOW), found)
+    return FlowTests(Path("flow.yaml"), yaml.safe_load(FLOW), flow_cases)
 
 
 @pytest.mark.parametrize(
-    ("name", "chosen"),
+    ("name", "selected"),
     [
         ("audit", "0123"),
         ("/log/audit", "0123"),
@@ -81,19 +81,19 @@ def with_cases(*cases: tuple[Any, tuple[str, ...]]) -> FlowTests:
         ("/shop/inner", "0"),
         ("idle", ""),
         ("dear", "123"),
-        # Whether it is dear is only known when the run asks for the price.
+        # The condition of 'dear' reads a step output, so it is only known at run time.
         ("gift", "12"),
         ("wrap", "1"),
         ("/shop/price", "0123"),
         ("unneeded", ""),
     ],
 )
-def test_a_case_touches_what_its_run_may_execute(name: str, chosen: str) -> None:
+def test_a_case_touches_every_step_its_run_may_execute(name: str, selected: str) -> None:
     tests = with_cases(
         ({"way": True, "audited": True}, ()),
         ({"way": False, "audited": None}, ()),
-        # Nothing is read for a step with a mock.
+        # A mocked step does not read its input.
         ({"way": None, "audited": None}, ("gift",)),
         ({"audited": None}, ("dear",)),
     )
-    assert "".join(case.name for case in touching(tests, [name])) == chosen
+    assert "".join(case.name for case in touching(tests, [name])) == selected

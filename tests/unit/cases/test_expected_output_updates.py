@@ -1,4 +1,4 @@
-"""Expected outputs in flow files are replaced; every other byte stays."""
+"""Updating the expected outputs in a flow file leaves every other byte unchanged."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def changed_lines(before: bytes, after: bytes) -> list[str]:
     return [line for line in lines if line[0] in "+-"]
 
 
-def test_only_the_expected_nodes_of_a_file_full_of_oddities_change() -> None:
+def test_update_changes_only_expected_outputs() -> None:
     new: dict[int, Any] = {
         0: {**SUCCESS, "result": {"a": 2, "text": "three\nlines\nhere\n", "same": "x"}},
         1: {**SUCCESS, "result": {"a": [1, 3], "b": "x"}},
@@ -86,7 +86,7 @@ def test_only_the_expected_nodes_of_a_file_full_of_oddities_change() -> None:
     ]
 
 
-def test_what_stays_has_the_same_bytes_with_carriage_returns_too() -> None:
+def test_update_preserves_all_other_bytes_with_crlf() -> None:
     before = ODD.replace(b"\n", b"\r\n")
     after = update_expected(before, {3: {**SUCCESS, "result": {"a": 1}}}, "odd.yaml")
     start, end = before.index(b"   # kept 8"), len(before)
@@ -95,7 +95,7 @@ def test_what_stays_has_the_same_bytes_with_carriage_returns_too() -> None:
     assert after == before[:position] + added + before[position:end]
 
 
-def test_json_stays_json_with_its_own_indentation() -> None:
+def test_update_keeps_json_and_its_indentation() -> None:
     before = (
         b'{\n    "steps": [],\n    "test": {"cases": [\n        {\n            "name": "a",\n            "input": 1\n'
     )
@@ -107,7 +107,7 @@ def test_json_stays_json_with_its_own_indentation() -> None:
     assert b'            "output": {\n                "outcome": "success",' in after
 
 
-def test_an_anchor_that_others_use_is_not_replaced() -> None:
+def test_a_referenced_anchor_is_not_replaced() -> None:
     before = b"test:\n  cases:\n  - {name: a, input: 1, output: {outcome: success, result: &r {a: 1}}}\n"
     before += b"  - {name: b, input: 1, output: {outcome: success, result: *r}}\n"
     for start, line in ((b"", 4), (b"\n", 5)):
@@ -130,7 +130,7 @@ def test_an_anchor_that_others_use_is_not_replaced() -> None:
         ("a\tb", '"a\\tb"'),
     ],
 )
-def test_a_text_is_written_as_plainly_as_it_can_be(value: Any, written: str) -> None:
+def test_values_are_written_in_the_simplest_yaml_style(value: Any, written: str) -> None:
     before = b"test:\n  cases:\n  - input: 1\n    output:\n      result: old\n"
     after = update_expected(before, {0: {"result": value}}, "x.yaml").decode()
     assert after == before.decode().replace("old", written)
@@ -146,8 +146,8 @@ def test_matching_parts_of_an_expectation_are_kept() -> None:
 def test_a_failure_becomes_an_expected_failure() -> None:
     result = FlowResult(status=ExecutionStatus.FAILED, error=FlowError(message="boom", code=ErrorCode.COMPONENT_FAILED))
     assert expectation_of(result) == {"outcome": "failed", "error": {"code": "COMPONENT_FAILED", "message": "boom"}}
-    kept = {"outcome": "failed", "error": {"code": 3, "message": {"$contains": "oo"}}}
-    assert expectation_of(result, kept) == kept
+    matching = {"outcome": "failed", "error": {"code": 3, "message": {"$contains": "oo"}}}
+    assert expectation_of(result, matching) == matching
 
 
 @pytest.mark.parametrize(
@@ -166,8 +166,8 @@ def test_only_differing_fields_of_an_expected_failure_change(error: Any, after: 
     before = {"outcome": "failed", "error": error}
     assert expectation_of(result, before) == {"outcome": "failed", "error": after}
     bare = FlowResult(status=ExecutionStatus.FAILED, error=FlowError(message="boom", code=ErrorCode.COMPONENT_FAILED))
-    kept = expectation_of(bare, {"outcome": "failed", "error": {"data": {"n": 2}}})
-    assert kept == {"outcome": "failed", "error": {"data": {"n": 2}}}
+    unchanged = expectation_of(bare, {"outcome": "failed", "error": {"data": {"n": 2}}})
+    assert unchanged == {"outcome": "failed", "error": {"data": {"n": 2}}}
     assert expectation_of(result, {"outcome": "success", "result": 1}) == {
         "outcome": "failed", "error": {"code": "COMPONENT_FAILED", "message": "boom"},
     }  # fmt: skip

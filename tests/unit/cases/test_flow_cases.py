@@ -1,4 +1,4 @@
-"""Test cases that would pass although they test less than they say."""
+"""Test cases that would test less than they claim are reported as faults."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from stepflow_client import FlowFileError
 from stepflow_client._cases.flow_cases import FlowCase, collect_tests, read_tests
 
 
-def fault(tmp_path: Path, case: str) -> str:
-    """Return the fault of the only case of a file."""
+def read_fault(tmp_path: Path, case: str) -> str:
+    """Write a file with one case and return its fault."""
     path = tmp_path / "flow.yaml"
     path.write_text(f"output: 1\ntest:\n  cases:\n    - {{name: a, input: 1, {case}}}\n")
     (only,) = read_tests(path).cases
@@ -18,7 +18,7 @@ def fault(tmp_path: Path, case: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("case", "told"),
+    ("case", "message"),
     [
         ("ouput: {outcome: success, result: 1}", "did you mean 'output'?"),
         (
@@ -45,8 +45,8 @@ def fault(tmp_path: Path, case: str) -> str:
         ("varaibles: {a: 1}", "did you mean 'variables'?"),
     ],
 )
-def test_what_would_be_ignored_is_a_fault(tmp_path: Path, case: str, told: str) -> None:
-    assert told in fault(tmp_path, case)
+def test_ignored_content_is_a_fault(tmp_path: Path, case: str, message: str) -> None:
+    assert message in read_fault(tmp_path, case)
 
 
 def test_properties_of_cases(tmp_path: Path) -> None:
@@ -63,14 +63,14 @@ def test_properties_of_cases(tmp_path: Path) -> None:
     tests = read_tests(path)
     assert (tests.config_file, tests.config, tests.step_ids, tests.is_broken) == ("c.yml", None, ("a",), False)
     assert "test" not in tests.flow
-    one, twice, unnamed, number = tests.cases
+    one, duplicate, unnamed, number = tests.cases
     mocks = {"a": {"outcome": "success", "result": 2}}
     expected = {"outcome": "success", "result": 2}
     assert one == FlowCase(
         "one", 0, 1, expected, ("quick",), description="why", line=6, variables={"v": 1}, mocks=mocks
     )
-    assert (twice.name, twice.index, twice.input, twice.expected) == ("one", 1, 2, None)
-    assert twice.fault == "two test cases are named 'one'"
+    assert (duplicate.name, duplicate.index, duplicate.input, duplicate.expected) == ("one", 1, 2, None)
+    assert duplicate.fault == "two test cases are named 'one'"
     assert (unnamed.name, unnamed.line, unnamed.fault) == (
         "case 3", 14, "test.cases[2]: a test case needs 'name'; add name: ...",
     )  # fmt: skip
@@ -89,7 +89,7 @@ def test_a_configuration_must_be_an_object(tmp_path: Path) -> None:
         assert read_tests(path).config == {"routes": {}}
 
 
-def test_an_invalid_file_is_a_case_with_an_error(tmp_path: Path) -> None:
+def test_an_invalid_file_becomes_a_case_with_a_fault(tmp_path: Path) -> None:
     path = tmp_path / "flow.yaml"
     path.write_text("output: 1\ntest: {cases: [{name: a, input: 1}]}\n")
     tests = collect_tests(path)
@@ -105,8 +105,8 @@ def test_an_invalid_file_is_a_case_with_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "case", ["description: why, tags: [a]", "output: null", "output: {outcome: success, result: 1}"]
 )
-def test_other_cases_have_no_fault(tmp_path: Path, case: str) -> None:
-    assert fault(tmp_path, case) == ""
+def test_valid_cases_have_no_fault(tmp_path: Path, case: str) -> None:
+    assert read_fault(tmp_path, case) == ""
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_other_cases_have_no_fault(tmp_path: Path, case: str) -> None:
         "output: 1\ntest: {case: [{name: a, input: 1}]}\n",
     ],
 )
-def test_cases_in_a_wrong_place_are_not_passed_over(tmp_path: Path, text: str) -> None:
+def test_misplaced_cases_are_an_error(tmp_path: Path, text: str) -> None:
     path = tmp_path / "flow.yaml"
     path.write_text(text)
     with pytest.raises(FlowFileError, match="unknown key"):

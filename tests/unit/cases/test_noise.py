@@ -1,4 +1,4 @@
-"""Texts that differ from run to run, in expected outputs that are written."""
+"""Strings that change from run to run become matchers in expected outputs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BLOB = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 
 
 @pytest.mark.parametrize(
-    ("value", "again"),
+    ("value", "rerun_value"),
     [
         (ID, OTHER),
         (TIME, LATER),
@@ -29,10 +29,10 @@ BLOB = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
         ({"run_id": ID}, {"run_id": OTHER}),
     ],
 )
-def test_noise_becomes_a_matcher(value: Any, again: Any) -> None:
+def test_volatile_strings_become_matchers(value: Any, rerun_value: Any) -> None:
     expected = replace_volatile_strings(value, at=AT)
-    assert compare(expected, value) == compare(expected, again) == []
-    assert compare(value, again) != [] or "run_id" in value
+    assert compare(expected, value) == compare(expected, rerun_value) == []
+    assert compare(value, rerun_value) != [] or "run_id" in value
 
 
 @pytest.mark.parametrize(
@@ -51,27 +51,27 @@ def test_noise_becomes_a_matcher(value: Any, again: Any) -> None:
         {"a": [None, True, 1.5, "text"]},
     ],
 )
-def test_the_rest_stays_as_it_is(value: Any) -> None:
+def test_stable_values_are_unchanged(value: Any) -> None:
     assert replace_volatile_strings(value, at=AT) == value
 
 
-def test_what_the_run_was_given_is_no_noise() -> None:
-    given: tuple[Any, ...] = ({"order": OTHER.lower(), "since": TIME}, {"steps": []})
-    assert replace_volatile_strings({"order": OTHER, "text": f"{OTHER} since {TIME}"}, given, AT) == {
+def test_strings_from_the_inputs_are_unchanged() -> None:
+    inputs: tuple[Any, ...] = ({"order": OTHER.lower(), "since": TIME}, {"steps": []})
+    assert replace_volatile_strings({"order": OTHER, "text": f"{OTHER} since {TIME}"}, inputs, AT) == {
         "order": OTHER,
         "text": f"{OTHER} since {TIME}",
     }
-    assert replace_volatile_strings({"order": OTHER, "id": ID}, given, AT)["id"] == {"$regex": "^[0-9a-fA-F-]{36}$"}
+    assert replace_volatile_strings({"order": OTHER, "id": ID}, inputs, AT)["id"] == {"$regex": "^[0-9a-fA-F-]{36}$"}
 
 
 @pytest.mark.parametrize("value", [{"$any": True}, {"$regx": "x"}, {"$equals": {"a": 1}}])
-def test_an_output_that_looks_like_a_matcher_is_expected_as_it_is(value: Any) -> None:
+def test_an_output_that_looks_like_a_matcher_is_escaped(value: Any) -> None:
     expected = replace_volatile_strings([value])
     assert compare(expected, [value]) == []
     assert compare(expected, ["anything"]) != []
 
 
-def test_an_update_keeps_matchers_that_match_and_levels_what_it_writes() -> None:
+def test_an_update_keeps_matching_matchers_and_replaces_volatile_strings() -> None:
     output = {"id": ID, "at": TIME, "who": OTHER, "n": 5, "note": "new", "empty": {"a": 1}}
     before = {
         "outcome": "success",

@@ -1,4 +1,4 @@
-"""Mocks of steps, and steps that run a sub-flow in flows with mocks."""
+"""Step mocks, and map and iterate steps in mocked flows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from stepflow_client._runs.pinned_steps import Delayed, Fails
 
 
 @pytest.mark.parametrize(
-    ("component", "given"),
+    ("component", "step_input"),
     [
         ("/builtin/map", None),
         ("/builtin/map", {"items": [1]}),
@@ -28,17 +28,17 @@ from stepflow_client._runs.pinned_steps import Delayed, Fails
         ("/builtin/iterate", {"flow": {}, "initial_input": 1, "max_iterations": "5"}),
     ],
 )
-def test_an_invalid_sub_flow_fails_its_step(component: str, given: Any) -> None:
-    assert run_map_or_iterate(component, "each", given, lambda flow, inputs: []) == Fails(
+def test_an_invalid_sub_flow_fails_its_step(component: str, step_input: Any) -> None:
+    assert run_map_or_iterate(component, "each", step_input, lambda flow, inputs: []) == Fails(
         "UNREACHABLE", 'step "each" failed'
     )
 
 
 def test_map_counts_failed_elements_without_failing() -> None:
     failed = {"outcome": "failed", "error": {"code": "TIMEOUT", "message": "closed"}}
-    run = lambda flow, inputs: [failed if given else {"outcome": "success", "result": given} for given in inputs]  # noqa: E731
-    given = {"workflow": {}, "items": [0, 1, 2]}
-    assert run_map_or_iterate("/builtin/map", "each", given, run) == {
+    run = lambda flow, inputs: [failed if each else {"outcome": "success", "result": each} for each in inputs]  # noqa: E731
+    step_input = {"workflow": {}, "items": [0, 1, 2]}
+    assert run_map_or_iterate("/builtin/map", "each", step_input, run) == {
         "results": [{"outcome": "success", "result": 0}, failed, failed], "successful": 1, "failed": 2,
     }  # fmt: skip
     turns = {"flow": {}, "initial_input": 1}
@@ -54,17 +54,17 @@ def test_an_iteration_without_result_or_next_fails(output: Any) -> None:
 
 
 def test_each_iteration_gets_the_next_value_of_the_previous_one() -> None:
-    given, seen = {"flow": {"output": 1}, "initial_input": 1}, list[Any]()
+    step_input, calls = {"flow": {"output": 1}, "initial_input": 1}, list[Any]()
 
     def run(flow: Any, inputs: Any) -> list[dict[str, Any]]:
-        seen.append((flow, inputs))
+        calls.append((flow, inputs))
         return [{"outcome": "success", "result": {"next": inputs[0] + 1}}]
 
-    assert run_map_or_iterate("/builtin/iterate", "each", {**given, "max_iterations": None}, run) == {
+    assert run_map_or_iterate("/builtin/iterate", "each", {**step_input, "max_iterations": None}, run) == {
         "result": 1001, "iterations": 1000, "terminated": True,
     }  # fmt: skip
-    assert seen == [({"output": 1}, [number]) for number in range(1, 1001)]
-    assert run_map_or_iterate("/builtin/iterate", "each", {**given, "max_iterations": 0}, run) == {
+    assert calls == [({"output": 1}, [number]) for number in range(1, 1001)]
+    assert run_map_or_iterate("/builtin/iterate", "each", {**step_input, "max_iterations": 0}, run) == {
         "result": 1, "iterations": 0, "terminated": True,
     }  # fmt: skip
 
@@ -82,7 +82,7 @@ def test_attempts_stop_at_the_first_outcome_that_is_not_retried(handling: Any, o
     assert get_mock_outcome_after_retries(mock, None, {"onError": handling}) == outcome
     assert mock.next() == [Delayed(5, 0.25), 6][number - 1]
     assert get_mock_outcome_after_retries(InTurn(Fails("TIMEOUT"), 5), None, {"onError": handling}) == Fails("TIMEOUT")
-    assert get_mock_outcome_after_retries(lambda given: given + 1, 1, {"onError": handling}) == 2
+    assert get_mock_outcome_after_retries(lambda step_input: step_input + 1, 1, {"onError": handling}) == 2
 
 
 def test_mocks_round_trip_through_flow_files() -> None:
@@ -92,13 +92,13 @@ def test_mocks_round_trip_through_flow_files() -> None:
         {"outcome": "success", "result": {"a": 1}},
     ]
     assert format_mock(mock) == outcomes
-    again = parse_mock(outcomes)
-    assert [again.next(), again.next(), again.next()] == [Fails("TIMEOUT", "closed"), {"a": 1}, {"a": 1}]
+    parsed = parse_mock(outcomes)
+    assert [parsed.next(), parsed.next(), parsed.next()] == [Fails("TIMEOUT", "closed"), {"a": 1}, {"a": 1}]
     assert parse_mock({"outcome": "failed", "error": {"code": "UNSPECIFIED"}}) == Fails()
     assert [is_dynamic_mock(each) for each in (mock, len, 5, Fails())] == [True, True, False, False]
-    for unwritten in (len, Delayed(5, 1.0), InTurn(Delayed(5, 1.0))):
+    for unsupported in (len, Delayed(5, 1.0), InTurn(Delayed(5, 1.0))):
         with pytest.raises(InvalidArgumentError, match="must be an output, Fails, or InTurn of these"):
-            format_mock(unwritten)
+            format_mock(unsupported)
     with pytest.raises(InvalidArgumentError, match="InTurn needs at least one outcome"):
         InTurn()
 
@@ -120,6 +120,6 @@ def test_malformed_mocks_are_rejected(value: Any) -> None:
     ],
 )
 def test_iterations_end_with_a_result_or_at_their_limit(output: Any, expected: Any) -> None:
-    given = {"flow": {}, "initial_input": 1, "max_iterations": 3}
+    step_input = {"flow": {}, "initial_input": 1, "max_iterations": 3}
     run = lambda flow, inputs: [{"outcome": "success", "result": output}]  # noqa: E731
-    assert run_map_or_iterate("/builtin/iterate", "each", given, run) == expected
+    assert run_map_or_iterate("/builtin/iterate", "each", step_input, run) == expected
