@@ -1,4 +1,4 @@
-"""`map`: what happens between reading inputs and yielding outcomes."""
+"""`map` sends chunks while it reads inputs, and chunks share the concurrency limit."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ import pytest
 from tests.unit.both_twins import FLOW, Server, ask, asked_of
 
 
-def test_the_first_chunk_is_sent_before_the_next_are_read() -> None:
+def test_the_first_chunk_is_sent_before_all_inputs_are_read() -> None:
     server = Server()
-    sent: list[int] = []
+    runs_sent: list[int] = []
 
     def inputs() -> Iterator[Any]:
         for number in range(4):
-            sent.append(server.asked.count("POST /runs"))
+            runs_sent.append(server.asked.count("POST /runs"))
             yield {"n": number}
 
     outcomes = ask("async", server, lambda client: client.map(FLOW, inputs(), chunk_size=1, max_concurrency=4))
     assert sorted(outcome.index for outcome in outcomes) == [0, 1, 2, 3]
-    assert sent[-1] > 0
+    assert runs_sent[-1] > 0
 
 
 @pytest.mark.parametrize("twin", ["async", "sync"])
 @pytest.mark.parametrize(("count", "chunk_size", "limits"), [(1, None, [8]), (1, 3, [8]), (2, 1, [2, 2])])
-def test_the_runs_of_a_batch_share_the_limit(twin: str, count: int, chunk_size: int | None, limits: list[int]) -> None:
+def test_chunks_share_the_concurrency_limit(twin: str, count: int, chunk_size: int | None, limits: list[int]) -> None:
     server = Server()
     inputs = [{"n": number} for number in range(count)]
     ask(twin, server, lambda client: client.map(FLOW, inputs, chunk_size=chunk_size, max_concurrency=8))
-    sent = [json.loads(each.content) for each in server.requests if asked_of(each) == "POST /runs"]
-    assert [each["maxConcurrency"] for each in sent] == limits
+    bodies = [json.loads(each.content) for each in server.requests if asked_of(each) == "POST /runs"]
+    assert [each["maxConcurrency"] for each in bodies] == limits

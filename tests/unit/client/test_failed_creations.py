@@ -1,4 +1,4 @@
-"""A server whose store fails while it creates a run: it responds with 500, and may execute the run all the same."""
+"""A server whose store fails while it creates a run responds with 500, but may still execute the run."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tests.unit.both_twins import FLOW, RUN_ID, SUMMARY, TWINS, Server, ask
 FAULT = {"error": {"code": 500, "message": "journal write failed", "status": "INTERNAL"}}
 
 
-def failing(status: int, **items: int) -> Server:
-    """A server that fails to create a run, and then lists one."""
+def failing_server(status: int, **items: int) -> Server:
+    """Return a server that fails to create a run, then lists one."""
     server = Server()
     counts = dict.fromkeys(("total", "completed", "running", "failed", "cancelled"), 0) | items
     server.answers["POST /runs"] = httpx.Response(500, json=FAULT)
@@ -29,8 +29,8 @@ def failing(status: int, **items: int) -> Server:
     ("status", "items"),
     [(1, {"total": 1, "running": 1}), (2, {"total": 1, "completed": 1}), (3, {"total": 1, "failed": 1})],
 )
-def test_a_run_that_is_executed_is_found(twin: str, status: int, items: dict[str, int]) -> None:
-    server = failing(status, **items)
+def test_an_executing_run_is_found_despite_the_error(twin: str, status: int, items: dict[str, int]) -> None:
+    server = failing_server(status, **items)
     assert ask(twin, server, lambda client: client.submit(FLOW, {"n": 1})) == RUN_ID
     assert (server.asked.count("POST /runs"), server.asked.count("GET /runs")) == (1, 1)
 
@@ -40,19 +40,17 @@ def test_a_run_that_is_executed_is_found(twin: str, status: int, items: dict[str
     ("status", "items"), [(1, {}), (3, {"total": 1, "running": 1}), (1, {"total": 0}), (3, {"total": 0})]
 )
 @pytest.mark.parametrize("call", ["submit", "run", "create_run"])
-def test_a_run_that_is_not_executed_is_not_taken_for_it(
-    twin: str, status: int, items: dict[str, int], call: str
-) -> None:
-    server = failing(status, **items)
+def test_a_run_that_is_not_executing_is_ignored(twin: str, status: int, items: dict[str, int], call: str) -> None:
+    server = failing_server(status, **items)
     flow: Any = "f" if call == "create_run" else FLOW
     with pytest.raises(ServerFaultError, match="journal write failed"):
         ask(twin, server, lambda client: getattr(client, call)(flow, {"n": 1}))
-    # The server has finished: there is nothing to wait for, and only the caller knows whether to repeat the call.
+    # The server is done with the request, so waiting is pointless; only the caller can decide whether to retry.
     assert (server.asked.count("POST /runs"), server.asked.count("GET /runs")) == (1, 1)
 
 
 @pytest.mark.parametrize("twin", TWINS)
-def test_the_run_of_a_lost_response_is_found_although_its_counts_cannot_be_read(twin: str) -> None:
+def test_the_run_of_a_lost_response_is_found_without_readable_counts(twin: str) -> None:
     server = Server()
     server.answers["GET /runs"] = httpx.Response(200, json={"runs": [{**SUMMARY, "items": None}]})
 

@@ -1,4 +1,4 @@
-"""`run` and `map` say the same of what to change after an input has failed."""
+"""`run` and `map` return the same hints for failed inputs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def test_run_and_map_have_the_same_hints() -> None:
     assert all(batch[index] for index in (2, 3))
 
 
-def test_a_builtin_component_that_does_not_exist() -> None:
+def test_hint_for_a_misspelled_builtin_component() -> None:
     wrong = {**FLOW, "steps": [{**FLOW["steps"][0], "component": "/builtin/create_mesages"}]}
     hint = "unknown component /builtin/create_mesages; did you mean /builtin/create_messages?"
     with fake_server().sync_client() as client:
@@ -38,7 +38,7 @@ def test_a_builtin_component_that_does_not_exist() -> None:
         assert [hint_of(each) for each in client.map(wrong, [{"name": "Ada"}])] == [hint]
 
 
-def test_overrides_count() -> None:
+def test_hints_take_overrides_into_account() -> None:
     overrides = {"greet": {"input": {"user_prompt": {"$input": "title"}}}}
     inputs: list[Any] = [{"titel": "a"}, {"title": 5}]
     with fake_server().sync_client() as client:

@@ -1,4 +1,4 @@
-"""Runs that their server has given up, because it found that nobody executes them: some of them complete after all."""
+"""Runs that the server gave up because no orchestrator was executing them; some complete after all."""
 
 from __future__ import annotations
 
@@ -21,26 +21,27 @@ from tests.unit.client.test_events import (
     Script,
     events_of,
     frame,
+    keep_open,
     types_of,
 )
 
 
 @pytest.fixture(autouse=True)
-def frequent_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make clients look at the state of a run often, so that tests need not wait for a look."""
+def frequent_status_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make clients check the run's status often, so that tests do not wait for it."""
     set_timings(monkeypatch, event_look=0.2, event_late=0.2)
 
 
 GIVEN_UP_AT = datetime.fromisoformat(SUMMARY["completedAt"])
 
 
-class GivingUp(EventServer):
-    """Has one run, which it has given up `age` seconds ago by its own clock.
+class GivingUpServer(EventServer):
+    """A server that gave up its only run `age` seconds ago by its own clock.
 
     Args:
         streams: As for `EventServer`.
         age: Seconds.
-        started: Whether it lists a step of the run as started.
+        started: Whether a step of the run is listed as started.
     """
 
     def __init__(self, streams: Callable[[int], Script], *, age: float = 0.0, started: bool = True) -> None:
@@ -49,7 +50,7 @@ class GivingUp(EventServer):
         """Streams that were opened before the run completed."""
         self.age, self.started = age, started
 
-    def completes(self) -> None:
+    def complete_run(self) -> None:
         if self.status != 2:
             self.opened_before = len(self.opened)
         self.status = 2
@@ -73,15 +74,11 @@ class GivingUp(EventServer):
         return {"summary": summary, "steps": [], "results": [item]}
 
 
-def until_completed(server: GivingUp, seconds: float) -> Iterator[bytes | float]:
-    """Events of a run that completes after some seconds."""
+def until_completed(server: GivingUpServer, seconds: float) -> Iterator[bytes | float]:
+    """Yield the events of a run that completes after `seconds`."""
     yield from (STREAM, CREATED, STARTED, seconds)
-    server.completes()
+    server.complete_run()
     yield ENDED
-
-
-def held(*said: bytes) -> Script:
-    return [*said, 60.0]
 
 
 CALLS: dict[str, Callable[[Any], Any]] = {
@@ -94,20 +91,20 @@ CALLS: dict[str, Callable[[Any], Any]] = {
 
 @pytest.mark.parametrize("twin", TWINS)
 @pytest.mark.parametrize("name", CALLS)
-def test_a_run_that_completes_after_all_was_not_lost(name: str, twin: str) -> None:
-    server: GivingUp = GivingUp(lambda number: until_completed(server, 0.8))
+def test_a_run_that_completes_after_all_succeeds(name: str, twin: str) -> None:
+    server: GivingUpServer = GivingUpServer(lambda number: until_completed(server, 0.8))
     with server:
-        found = call(twin, None, CALLS[name], server.url)
-        # Beside the one stream, the state was requested.
+        results = call(twin, None, CALLS[name], server.url)
+        # The status was requested while the one stream stayed open.
         assert server.opened_before == 1
-        assert sum(path.startswith("/runs?") for path in server.asked) >= 2
-    (result,) = found if isinstance(found, list) else [found]
+        assert sum(path.startswith("/runs?") for path in server.paths) >= 2
+    (result,) = results if isinstance(results, list) else [results]
     assert result.status == "completed"
 
 
 @pytest.mark.parametrize("twin", TWINS)
-def test_its_events_go_on_on_one_connection(twin: str) -> None:
-    server: GivingUp = GivingUp(lambda number: until_completed(server, 0.8))
+def test_its_events_continue_on_one_connection(twin: str) -> None:
+    server: GivingUpServer = GivingUpServer(lambda number: until_completed(server, 0.8))
     with server:
         events = events_of(twin, server)
         assert server.opened_before == 1
@@ -117,7 +114,7 @@ def test_its_events_go_on_on_one_connection(twin: str) -> None:
 
 @pytest.mark.parametrize("twin", TWINS)
 def test_its_items_are_still_running(twin: str) -> None:
-    with GivingUp(lambda number: held(STREAM), age=29.0) as server:
+    with GivingUpServer(lambda number: keep_open(STREAM), age=29.0) as server:
         (item,) = call(twin, None, lambda client: client.get_run_items(RUN_ID), server.url).items
         assert (item.status, item.result) == ("running", None)
         with pytest.raises(RunTimeoutError, match="not ended yet"):
@@ -127,30 +124,30 @@ def test_its_items_are_still_running(twin: str) -> None:
 @pytest.mark.parametrize("twin", TWINS)
 @pytest.mark.parametrize("max_items", [1000, 0])
 def test_its_items_are_still_running_in_a_snapshot(max_items: int, twin: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Even if it has so many items that their steps are not read."""
+    """This holds even with too many items to read their steps."""
     for package in ("_async", "_sync"):
         monkeypatch.setattr(f"stepflow_client.{package}.snapshot_reader.MAX_ITEMS_FOR_STEPS", max_items)
-    with GivingUp(lambda number: held(STREAM), age=29.0) as server:
+    with GivingUpServer(lambda number: keep_open(STREAM), age=29.0) as server:
         snapshot = call(twin, None, lambda client: client.snapshot(RUN_ID, include=["items"]), server.url)
     assert [(item.status, item.result) for item in snapshot.items] == [("running", None)]
 
 
 @pytest.mark.parametrize("twin", TWINS)
-def test_the_deadline_holds_meanwhile(twin: str) -> None:
-    with GivingUp(lambda number: held(STREAM, STARTED)) as server:
-        began = time.monotonic()
+def test_the_deadline_applies_during_the_grace_period(twin: str) -> None:
+    with GivingUpServer(lambda number: keep_open(STREAM, STARTED)) as server:
+        start_time = time.monotonic()
         with pytest.raises(RunTimeoutError):
             call(twin, None, lambda client: client.wait_run(RUN_ID, timeout=0.8), server.url)
-        assert time.monotonic() - began < 30
+        assert time.monotonic() - start_time < 30
 
 
 @pytest.mark.parametrize("twin", TWINS)
 @pytest.mark.parametrize(("started", "code"), [(True, "lost"), (False, "lost_before_start")])
-def test_it_is_lost_if_nothing_happens_for_the_grace_time(started: bool, code: str, twin: str) -> None:
-    with GivingUp(lambda number: held(STREAM, CREATED), age=31.0, started=started) as server:
+def test_it_is_lost_if_nothing_happens_in_the_grace_period(started: bool, code: str, twin: str) -> None:
+    with GivingUpServer(lambda number: keep_open(STREAM, CREATED), age=31.0, started=started) as server:
         result = call(twin, None, lambda client: client.get_result(RUN_ID), server.url)
         assert (result.status, result.error.code) == ("failed", code)
-        # That nobody executes it any more is not proven.
+        # The run may still be executing, so the message must not call a rerun safe.
         assert "safe" not in result.error.message
         (item,) = call(twin, None, lambda client: client.get_run_items(RUN_ID), server.url).items
         assert item.result == result
@@ -158,7 +155,7 @@ def test_it_is_lost_if_nothing_happens_for_the_grace_time(started: bool, code: s
 
 
 @pytest.mark.parametrize("twin", TWINS)
-def test_an_event_is_a_sign_of_life(twin: str) -> None:
+def test_an_event_restarts_the_grace_period(twin: str) -> None:
     alive = frame(1, timestamp=None)
     at = (GIVEN_UP_AT + timedelta(seconds=20)).isoformat()
     alive = alive.replace(b'{"sequenceNumber": 1', f'{{"timestamp": "{at}", "sequenceNumber": 1'.encode())
@@ -166,12 +163,12 @@ def test_an_event_is_a_sign_of_life(twin: str) -> None:
     def stream(number: int) -> Script:
         yield from (STREAM, CREATED, alive, 1.0)
         if number == 0:
-            # Not lost until here, 11 s after the event.
+            # Not lost yet, 11 s after the event.
             assert not server.opened[1:]
             server.age = 51.0
         yield 60.0
 
-    server: GivingUp = GivingUp(stream, age=31.0)
+    server: GivingUpServer = GivingUpServer(stream, age=31.0)
     with server:
         events = events_of(twin, server)
         assert server.age == 51.0
@@ -179,19 +176,19 @@ def test_an_event_is_a_sign_of_life(twin: str) -> None:
 
 
 @pytest.mark.parametrize("twin", TWINS)
-def test_a_look_that_fails_does_not_close_the_stream(twin: str) -> None:
+def test_a_failed_status_check_does_not_close_the_stream(twin: str) -> None:
     def stream(number: int) -> Script:
         server.answer = "503 Service Unavailable"
         yield from (STREAM, CREATED, STARTED, 0.8)
         server.answer = "200 OK"
-        server.completes()
+        server.complete_run()
         yield ENDED
 
-    server: GivingUp = GivingUp(stream)
+    server: GivingUpServer = GivingUpServer(stream)
     with server:
         assert types_of(events_of(twin, server))[-1] == "run_completed"
         assert server.opened_before == 1
-        assert any(path.startswith("/runs?") for path in server.asked)
+        assert any(path.startswith("/runs?") for path in server.paths)
 
 
 # A cancelled run
@@ -212,25 +209,25 @@ def test_a_cancellation_is_noticed_soon(twin: str) -> None:
     server = EventServer(1, stream)
     with server:
         events = events_of(twin, server)
-        # It takes less than 1 s, and more on a busy machine.
+        # Usually less than 1 s, longer on a busy machine.
         assert time.monotonic() - cancelled_at[0] < 40
         assert len(server.opened) == 2
     assert (events[-1].inferred, events[-1].status) == (True, "cancelled")
 
 
 @pytest.mark.parametrize("twin", TWINS)
-def test_a_run_just_created_may_be_given_up(twin: str) -> None:
-    """The response to its creation already says so, with its items."""
-    server: GivingUp = GivingUp(lambda number: until_completed(server, 0.8))
+def test_a_run_given_up_in_the_creation_response_is_still_waited_for(twin: str) -> None:
+
+    server: GivingUpServer = GivingUpServer(lambda number: until_completed(server, 0.8))
     with server:
         result = call(twin, None, lambda client: client.run({"steps": [], "output": 1}), server.url)
-        assert "/runs" in server.asked
+        assert "/runs" in server.paths
     assert result.is_success
 
 
 @pytest.mark.parametrize("twin", TWINS)
-def test_a_batch_has_its_outcomes_in_the_end(twin: str) -> None:
-    server: GivingUp = GivingUp(lambda number: until_completed(server, 0.8))
+def test_map_yields_the_outcomes_of_a_run_that_completes_after_all(twin: str) -> None:
+    server: GivingUpServer = GivingUpServer(lambda number: until_completed(server, 0.8))
     with server:
         (outcome,) = call(twin, None, lambda client: client.map({"steps": [], "output": 1}, [{}]), server.url)
     assert (outcome.status, outcome.error) == ("completed", None)

@@ -1,4 +1,4 @@
-"""Streams end when their block ends, and warn if they are forgotten."""
+"""Outcome streams close at the end of their with block and warn if they are never closed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Source:
             self.is_closed = True
 
 
-def test_leaving_the_block_ends_a_stream() -> None:
+def test_leaving_the_block_closes_a_stream() -> None:
     source = Source()
     with SyncOutcomeStream(source.sync()) as stream:
         for _ in stream:
@@ -42,7 +42,7 @@ def test_leaving_the_block_ends_a_stream() -> None:
     assert list(stream) == []
 
 
-def test_leaving_the_block_ends_an_async_stream() -> None:
+def test_leaving_the_block_closes_an_async_stream() -> None:
     async def leave() -> list[int]:
         source = Source()
         async with OutcomeStream(source.asynchronous()) as stream:
@@ -55,7 +55,7 @@ def test_leaving_the_block_ends_an_async_stream() -> None:
     assert asyncio.run(leave()) == []
 
 
-def test_a_forgotten_stream_is_told() -> None:
+def test_an_unclosed_stream_warns() -> None:
     def forget() -> None:
         next(SyncOutcomeStream(Source().sync()))
         gc.collect()
@@ -64,7 +64,7 @@ def test_a_forgotten_stream_is_told() -> None:
         forget()
 
 
-def test_a_stream_that_was_not_begun_or_is_over_is_not_told() -> None:
+def test_an_unstarted_or_exhausted_stream_does_not_warn() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert list(SyncOutcomeStream(Source().sync())) == [0, 1, 2]
@@ -72,7 +72,7 @@ def test_a_stream_that_was_not_begun_or_is_over_is_not_told() -> None:
         gc.collect()
 
 
-def test_outcomes_are_read_one_by_one_or_in_the_lists_in_which_they_end() -> None:
+def test_outcomes_are_read_one_by_one_or_in_chunks() -> None:
     assert list(SyncOutcomeStream(Source().sync()).chunks()) == CHUNKS
     stream = SyncOutcomeStream(Source().sync())
     assert next(stream) == 0

@@ -1,4 +1,4 @@
-"""Waiting through what happens meanwhile."""
+"""Waiting for a run continues through outages, restarts and slow recoveries."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RUN = "01900000-0000-7000-8000-000000000001"
 
 
 class Server:
-    """Has one run, and fails as its script says: one entry for each request that is about the run."""
+    """A server with one run; each script entry answers or fails one request about the run."""
 
     def __init__(self, script: list[object], total: int = 1, old: bool = False) -> None:
         self.script = script
@@ -31,7 +31,7 @@ class Server:
         self.old = old
         self.run_id = RUN
         self.paths: list[str] = []
-        self.held: list[str] = []
+        self.hold_times: list[str] = []
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         path = request.url.path.removeprefix("/api/v1")
@@ -40,7 +40,7 @@ class Server:
             about = {"version": "0.11.1"} if self.old else {"build": {}}
             return httpx.Response(200, json={"status": "healthy", "timestamp": now, **about})
         self.paths.append(path)
-        self.held += request.url.params.get_list("timeoutSecs")
+        self.hold_times += request.url.params.get_list("timeoutSecs")
         if path.endswith("/flow"):
             return httpx.Response(404, json={"code": 404, "message": "not found"})
         step = self.script.pop(0) if len(self.script) > 1 else self.script[0]
@@ -67,21 +67,21 @@ class Server:
         return httpx.Response(200, json=run if self.old else {"summary": run, "steps": []})
 
 
-def waiting(server: Server, *, attempts: int = 1, **more: Any) -> Any:
+def wait_for_run(server: Server, *, attempts: int = 1, **options: Any) -> Any:
     retry = RetryPolicy(max_attempts=attempts, first_delay=0)
     with SyncStepflowClient("http://server", transport=httpx.MockTransport(server), retry=retry) as client:
-        return client.wait_run(server.run_id, **more)
+        return client.wait_run(server.run_id, **options)
 
 
-@pytest.mark.parametrize("trouble", [httpx.ConnectError("down"), httpx.ReadError("broke"), 502, 503])
-def test_trouble_in_between_does_not_end_the_wait(trouble: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Longer than a busy machine takes for four requests.
+@pytest.mark.parametrize("failure", [httpx.ConnectError("down"), httpx.ReadError("broke"), 502, 503])
+def test_transient_failures_do_not_end_the_wait(failure: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Longer than four requests take on a busy machine.
     set_timings(monkeypatch, wait_outage=30.0)
-    server = Server(["running", trouble, trouble, "running", "completed"])
-    assert waiting(server).is_finished
+    server = Server(["running", failure, failure, "running", "completed"])
+    assert wait_for_run(server).is_finished
 
 
-def test_a_run_without_items_that_is_being_recovered_is_waited_for() -> None:
+def test_a_recovering_run_without_items_is_waited_for() -> None:
     server = Server(["recovering", "recovering", "completed"])
     with SyncStepflowClient("http://server", transport=httpx.MockTransport(server)) as client:
         assert client.get_result(RUN, timeout=20).output == "done"
@@ -93,60 +93,60 @@ def test_a_run_without_items_that_is_being_recovered_is_waited_for() -> None:
         client.get_result(RUN)
 
 
-def test_an_outage_ends_the_wait_and_names_the_run() -> None:
+def test_a_long_outage_ends_the_wait_and_names_the_run() -> None:
     with pytest.raises(ServerConnectionError) as caught:
-        waiting(Server(["running", httpx.ConnectError("down")]))
+        wait_for_run(Server(["running", httpx.ConnectError("down")]))
     assert caught.value.run_id == RUN
 
 
-def test_the_deadline_holds_in_an_outage_too() -> None:
+def test_the_deadline_applies_during_an_outage() -> None:
     with pytest.raises(RunTimeoutError):
-        waiting(Server(["running", httpx.ConnectError("down")]), timeout=0.02)
+        wait_for_run(Server(["running", httpx.ConnectError("down")]), timeout=0.02)
 
 
-def test_the_progress_on_a_server_without_events_is_polled(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_is_polled_on_a_server_without_events(monkeypatch: pytest.MonkeyPatch) -> None:
     set_timings(monkeypatch, event_first_pause=0.3, event_longest_pause=0.3)
     server = Server([*["running"] * 5, httpx.ReadError("broke"), "running", "completed"], old=True, total=2)
-    retry, told = RetryPolicy(max_attempts=1), list[Any]()
+    retry, updates = RetryPolicy(max_attempts=1), list[Any]()
     with SyncStepflowClient("http://server", transport=httpx.MockTransport(server), retry=retry) as client:
-        assert client.wait_run(RUN, progress=told.append).is_finished
+        assert client.wait_run(RUN, progress=updates.append).is_finished
         with pytest.raises(UnsupportedByServerError, match="a stream of events: not supported by this server"):
             next(client.run_events(RUN))
-    assert [each.status for each in told] == ["running"] * (len(told) - 1) + ["completed"]
-    assert len(told) >= 3
+    assert [each.status for each in updates] == ["running"] * (len(updates) - 1) + ["completed"]
+    assert len(updates) >= 3
 
 
-def test_a_wait_that_began_after_an_outage_goes_on() -> None:
+def test_a_wait_started_after_an_outage_tolerates_an_unknown_run() -> None:
     server = Server([httpx.ConnectError("down"), "running", "running", "completed"], old=True)
     retry = RetryPolicy(max_attempts=1)
     with SyncStepflowClient("http://server", transport=httpx.MockTransport(server), retry=retry) as client:
         with pytest.raises(ServerConnectionError):
             client.get_run(RUN)
-        # It may have been created since: nobody knows it for longer than the server is back.
+        # The run may have been created since the server came back.
         assert client.wait_run(RUN).is_finished
 
 
-def test_a_large_batch_is_asked_for_its_summary_only() -> None:
+def test_waiting_for_a_large_batch_reads_only_its_summary() -> None:
     server = Server(["running", "running", "completed"], total=1000)
-    assert waiting(server).is_finished
+    assert wait_for_run(server).is_finished
     assert set(server.paths) == {"/runs"}
 
 
-@pytest.mark.parametrize(("urls", "held"), [(["http://a"], "25"), (["http://a", "http://b"], "2")])
-def test_a_server_that_may_not_notice_the_end_is_not_asked_to_wait_for_long(urls: list[str], held: str) -> None:
+@pytest.mark.parametrize(("urls", "hold_time"), [(["http://a"], "25"), (["http://a", "http://b"], "2")])
+def test_long_polls_are_short_with_several_servers(urls: list[str], hold_time: str) -> None:
     server = Server(["running", "running", "completed"])
     with SyncStepflowClient(urls, transport=httpx.MockTransport(server)) as client:
         assert client.wait_run(RUN).is_finished
-    assert set(server.held) == {held}
+    assert set(server.hold_times) == {hold_time}
 
 
 @pytest.mark.parametrize("script", [["running", httpx.ConnectError("down")], ["completed", httpx.ConnectError("down")]])
-def test_who_does_not_wait_for_a_run_does_not_wait_for_its_server(script: list[object]) -> None:
+def test_calls_that_do_not_wait_for_a_run_do_not_wait_for_the_server(script: list[object]) -> None:
     server = Server(script)
     retry = RetryPolicy(max_attempts=1)
     started = time.monotonic()
     with SyncStepflowClient("http://server", transport=httpx.MockTransport(server), retry=retry) as client:
-        # It was there once, and is away now.
+        # The server was reachable before, but is not any more.
         assert client.get_run(RUN).run_id == RUN
         with pytest.raises(ServerConnectionError):
             client.get_result(RUN, wait=False)

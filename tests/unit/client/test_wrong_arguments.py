@@ -1,7 +1,6 @@
-"""Wrong arguments: whatever is given to a public function, what leaves it is an error of this package.
+"""Public functions raise only this package's errors, whatever arguments they get.
 
-Each parameter of each public function and class, and of each method of clients, handles and mocks, is given values of
-many kinds, while the others are right.
+Each parameter of each public function, class and method gets values of many kinds, while all other arguments are valid.
 """
 
 from __future__ import annotations
@@ -81,7 +80,7 @@ class Unprintable:
         raise RuntimeError("no text")
 
 
-def endless() -> list[Any]:
+def self_containing_list() -> list[Any]:
     value: list[Any] = []
     value.append(value)
     return value
@@ -95,7 +94,7 @@ def deep() -> dict[str, Any]:
     return value
 
 
-def refuse(*_: Any) -> Any:
+def raise_invalid_argument(*_: Any) -> Any:
     raise InvalidArgumentError("the caller's own function may raise anything")
 
 
@@ -103,7 +102,7 @@ VALUES: dict[str, Callable[[], Any]] = {
     "none": lambda: None,
     "object": object,
     "class": lambda: StepflowClientError,
-    "function": lambda: refuse,
+    "function": lambda: raise_invalid_argument,
     "true": lambda: True,
     "zero": lambda: 0,
     "negative": lambda: -1,
@@ -122,7 +121,7 @@ VALUES: dict[str, Callable[[], Any]] = {
     "mapping": lambda: {"a": 1},
     "keys": lambda: {1: 2},
     "flow": lambda: {"steps": [1, {"id": []}], "schemas": 3, "output": {"$step": 7}},
-    "endless": endless,
+    "endless": self_containing_list,
     "deep": deep,
     "generator": lambda: (each for each in ()),
     "enum": lambda: Colour.RED,
@@ -130,8 +129,8 @@ VALUES: dict[str, Callable[[], Any]] = {
     "exception": lambda: ValueError("given"),
     "unprintable": Unprintable,
 }
-FEW = ("object", "negative", "surrogate", "list", "deep", "unprintable")
-"""The kinds for the asynchronous twin, whose source the other one is written from."""
+ASYNC_KINDS = ("object", "negative", "surrogate", "list", "deep", "unprintable")
+"""A few kinds for the async twin, from which the sync twin is generated."""
 RESULTS = {
     "HistoryEntry",
     "FlowTests",
@@ -143,19 +142,19 @@ RESULTS = {
     "ToolResult",
     "ScoreChange",
 }
-"""Classes whose objects this package returns, although their classes can be called."""
+"""Classes that only this package instantiates, although they are callable."""
 
 
 def is_record(member: Any) -> bool:
-    """Return whether only this package makes objects of a class, or its values are checked by Python itself."""
+    """Return whether only this package instantiates a class, or Python itself checks its arguments."""
     if not isinstance(member, type):
         return False
     return member.__name__ in MADE_HERE | {"ComponentList", "Flow"} or issubclass(member, (Enum, Exception, dict))
 
 
 @cache
-def given() -> SimpleNamespace:
-    """Return a client of an in-memory server, and right values by the names of parameters; there is a file of tests."""
+def context() -> SimpleNamespace:
+    """Return a fake server, its client, and valid values by parameter name; requires the file a.yaml."""
     server = testing.fake_server()
     client = server.sync_client()
     run_id = client.submit(FLOW, {"n": 1})
@@ -164,39 +163,39 @@ def given() -> SimpleNamespace:
     values |= {"run_id": run_id, "a": run_id, "b": run_id, "idempotency_key": "k", "client": client, "mock": 1}
     values |= {"flow_id": client.store_flow(FLOW).flow_id, "blob_id": client.store_blob({"a": 1}).blob_id}
     tests = testing.read_tests("a.yaml")
-    done = testing.run_cases(client, tests, tests.cases)[0]
-    values |= {"tests": tests, "cases": list(tests.cases), "done": done, "result": done.result}
+    case_result = testing.run_cases(client, tests, tests.cases)[0]
+    values |= {"tests": tests, "cases": list(tests.cases), "done": case_result, "result": case_result.result}
     values |= {"outputs": {"a": 1}, "mocks": {"a": 1}, "expected": {}, "actual": 2, "content": b"", "source": "a.yaml"}
     return SimpleNamespace(server=server, client=client, values=values)
 
 
 @pytest.fixture(autouse=True)
-def tests_in_a_file(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make right values of files; nothing is written elsewhere, and no server is started."""
+def isolated_folder(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write a.yaml to a temporary folder, keep all other files there too, and start no server."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     monkeypatch.setenv("STEPFLOW_SERVER_BINARY", str(tmp_path / "no such binary"))
     monkeypatch.setattr(logging.getLogger("stepflow"), "disabled", True)
     (tmp_path / "a.yaml").write_text(TESTS, "utf-8")
-    # A server that kept the runs of all tests would list ever more of them. Few functions start any.
+    # Use a fresh server per test, so that listings of runs stay short; few of these functions start runs.
     if request.function is not test_functions_and_classes:
-        given.cache_clear()
+        context.cache_clear()
 
 
 def parameters(function: Any) -> list[inspect.Parameter]:
-    """Return the parameters that have names; those of options by their own names."""
-    found = []
+    """Return the named parameters, with `**options` expanded to its keys."""
+    named = []
     for each in inspect.signature(function).parameters.values():
         if each.kind is each.VAR_POSITIONAL:
             continue
         if each.kind is not each.VAR_KEYWORD:
-            found.append(each)
+            named.append(each)
         elif "Unpack[" in str(each.annotation):
             options = getattr(options_module, str(each.annotation).removeprefix("Unpack[").removesuffix("]"))
             keyword = inspect.Parameter.KEYWORD_ONLY
-            found += [inspect.Parameter(name, keyword, default=None) for name in options.__annotations__]
-    return found
+            named += [inspect.Parameter(name, keyword, default=None) for name in options.__annotations__]
+    return named
 
 
 def methods(kind: Any) -> list[str]:
@@ -206,23 +205,23 @@ def methods(kind: Any) -> list[str]:
 
 @cache
 def functions() -> dict[str, Any]:
-    """Return all public functions and classes by name."""
-    found = {}
+    """Return the public functions and classes by name."""
+    members = {}
     for module in ("", *PUBLIC_MODULES):
         home = import_module(f"stepflow_client.{module}".rstrip("."))
         for name in home.__all__:
             member = getattr(home, name)
             if inspect.isroutine(member) or (inspect.isclass(member) and not is_record(member)):
-                found.setdefault(name, member)
+                members.setdefault(name, member)
     for name in ("SyncStepflowClient", "StepflowExecutor"):
-        del found[name]
-    found["from_env"] = StepflowClient.from_env
-    found["StepflowRuntime.start"] = StepflowRuntime.start
-    return found
+        del members[name]
+    members["from_env"] = StepflowClient.from_env
+    members["StepflowRuntime.start"] = StepflowRuntime.start
+    return members
 
 
-def by_name(function: Any) -> Callable[..., Any]:
-    """Return a function that takes all arguments by name, also those that are positional only."""
+def accept_by_name(function: Any) -> Callable[..., Any]:
+    """Wrap a function so that positional-only arguments can be passed by name."""
     first = [each.name for each in parameters(function) if each.kind is each.POSITIONAL_ONLY]
 
     def call(**arguments: Any) -> Any:
@@ -233,70 +232,70 @@ def by_name(function: Any) -> Callable[..., Any]:
 
 
 @contextmanager
-def writing_a_flow() -> Iterator[None]:
-    """Let values of a flow be right ones, and steps be added to it."""
+def building_a_flow() -> Iterator[None]:
+    """Build a flow, so that its values are valid arguments and steps can be added."""
     scope = Scope("the flow written", "given")
     value, variable = (Value(Read(scope, source, (), Any)) for source in (None, "tone"))
-    given().values |= {"value": value, "variable": variable, "condition": value, "kind": Named}
-    given().values |= {"key": "n", "items": [1], "body": lambda element: element}
+    context().values |= {"value": value, "variable": variable, "condition": value, "kind": Named}
+    context().values |= {"key": "n", "items": [1], "body": lambda element: element}
     with scope.activate():
         yield
 
 
-def foreign(call: Callable[..., Any], of: Any, kinds: Any = VALUES) -> list[str]:
-    """Return the foreign errors of a function, for each of its parameters and each kind of value."""
-    found = []
-    listed = parameters(of)
-    right = {each.name: given().values.get(each.name) for each in listed if each.default is each.empty}
-    for each in listed:
+def unexpected_errors(call: Callable[..., Any], of: Any, kinds: Any = VALUES) -> list[str]:
+    """Call a function with each kind of value for each parameter; return the errors of other packages."""
+    errors = []
+    all_parameters = parameters(of)
+    valid = {each.name: context().values.get(each.name) for each in all_parameters if each.default is each.empty}
+    for each in all_parameters:
         for kind in kinds:
             try:
-                call(**{**right, each.name: VALUES[kind]()})
+                call(**{**valid, each.name: VALUES[kind]()})
             except StepflowClientError:
                 pass
             except Exception as error:
-                found.append(f"{each.name}: {kind}: {type(error).__name__}: {str(error)[:80]}")
-    return found
+                errors.append(f"{each.name}: {kind}: {type(error).__name__}: {str(error)[:80]}")
+    return errors
 
 
-def used(found: Any) -> Any:
-    """Read the first part of what is iterated."""
-    if inspect.iscoroutine(found):
-        asyncio.run(used_async(found))
-    if isinstance(found, Iterator):
-        list(islice(found, 3))
-        getattr(found, "close", lambda: None)()
-    return found
+def consume(result: Any) -> Any:
+    """Await a coroutine or read the first elements of an iterator."""
+    if inspect.iscoroutine(result):
+        asyncio.run(consume_async(result))
+    if isinstance(result, Iterator):
+        list(islice(result, 3))
+        getattr(result, "close", lambda: None)()
+    return result
 
 
-async def used_async(found: Any) -> None:
-    if isinstance(found, AsyncIterator):
-        async for _ in found:
+async def consume_async(result: Any) -> None:
+    if isinstance(result, AsyncIterator):
+        async for _ in result:
             break
-        await found.aclose()  # type: ignore[attr-defined]
-    elif inspect.isawaitable(found):
-        await found
+        await result.aclose()  # type: ignore[attr-defined]
+    elif inspect.isawaitable(result):
+        await result
 
 
 @pytest.mark.parametrize("name", [each for each in methods(StepflowClient) if each != "with_options"])
 def test_methods_of_clients(name: str) -> None:
-    method = getattr(given().client, name)
-    assert foreign(lambda **arguments: used(method(**arguments)), method) == []
+    method = getattr(context().client, name)
+    assert unexpected_errors(lambda **arguments: consume(method(**arguments)), method) == []
     asynchronous = getattr(StepflowClient, name)
 
     def call(**arguments: Any) -> None:
         async def main() -> None:
-            async with given().server.client() as client:
-                await used_async(getattr(client, name)(**arguments))
+            async with context().server.client() as client:
+                await consume_async(getattr(client, name)(**arguments))
 
         asyncio.run(main())
 
-    assert foreign(call, asynchronous.__get__(object()), FEW) == []
+    assert unexpected_errors(call, asynchronous.__get__(object()), ASYNC_KINDS) == []
 
 
 def test_options_of_clients() -> None:
     def call(**options: Any) -> None:
-        view = given().client.with_options(**options)
+        view = context().client.with_options(**options)
         view.run(FLOW, {"n": 1})
         list(view.map(FLOW, [{"n": 1}]))
         view.start_run(FLOW, {"n": 1}).wait()
@@ -308,46 +307,46 @@ def test_options_of_clients() -> None:
         ]
     )
     call.__signature__ = signature  # type: ignore[attr-defined]
-    assert foreign(call, call) == []
+    assert unexpected_errors(call, call) == []
 
 
 @pytest.mark.parametrize("name", methods(stepflow_client.RunHandle))
 def test_methods_of_handles(name: str) -> None:
-    method = getattr(given().client.handle(given().values["run_id"]), name)
-    assert foreign(lambda **arguments: used(method(**arguments)), method) == []
+    method = getattr(context().client.handle(context().values["run_id"]), name)
+    assert unexpected_errors(lambda **arguments: consume(method(**arguments)), method) == []
 
 
 @pytest.mark.parametrize("name", ["call", "start", "to_openai"])
 def test_methods_of_tools(name: str) -> None:
-    of_flows = tools.SyncFlowTools(given().client, [FLOW])
-    for each in (of_flows, of_flows[0]):
+    flow_tools = tools.SyncFlowTools(context().client, [FLOW])
+    for each in (flow_tools, flow_tools[0]):
         if method := getattr(each, name, None):
-            assert foreign(lambda method=method, **arguments: used(method(**arguments)), method) == []
+            assert unexpected_errors(lambda method=method, **arguments: consume(method(**arguments)), method) == []
 
 
-def test_the_client_of_tools_is_of_their_kind() -> None:
-    client, twin = StepflowClient(), given().client
+def test_flow_tools_require_the_matching_client() -> None:
+    client, twin = StepflowClient(), context().client
     for each in (client, create_autospec(StepflowClient, instance=True)):
         assert tools.FlowTools(each, FLOW).client is each
     for each in (twin, create_autospec(type(twin), instance=True)):
         assert tools.SyncFlowTools(each, FLOW).client is each
-    for kind, wanted in (
+    for kind, expected in (
         (tools.FlowTools, "a StepflowClient or a StepflowRuntime"),
         (tools.SyncFlowTools, "a SyncStepflowClient"),
     ):
         other = client if kind is tools.SyncFlowTools else twin
         for value in (other, StepflowClient, type(twin), *(make() for make in VALUES.values())):
-            with pytest.raises(InvalidArgumentError, match=f"client must be {wanted}, not "):
+            with pytest.raises(InvalidArgumentError, match=f"client must be {expected}, not "):
                 kind(value, FLOW)
 
 
-def recorded() -> stepflow_client.History:
+def history_with_a_run() -> stepflow_client.History:
     history = stepflow_client.History("history.db")
-    history.record(given().values["run_id"], flow=FLOW)
+    history.record(context().values["run_id"], flow=FLOW)
     return history
 
 
-def evaluated() -> EvaluationReport:
+def evaluation_report() -> EvaluationReport:
     pairs = [(str(case), variant) for case in range(30) for variant in ("now", "next")]
     return EvaluationReport(
         [EvaluationItem(case=case, variant=variant, scores={"right": variant == "next"}) for case, variant in pairs]
@@ -356,23 +355,23 @@ def evaluated() -> EvaluationReport:
 
 OBJECTS: dict[str, Callable[[], Any]] = {
     "drawing.Drawing": lambda: drawing.draw(FLOW),
-    "drawing.RunReport": lambda: drawing.gather(given().client, given().values["run_id"]),
-    "evaluation.EvaluationReport": evaluated,
+    "drawing.RunReport": lambda: drawing.gather(context().client, context().values["run_id"]),
+    "evaluation.EvaluationReport": evaluation_report,
     "evaluation.Score": evaluation.exact,
     "testing.FakeServer": testing.fake_server,
     "testing.Recording": lambda: testing.Recording("recording.json"),
     "testing.Servers": testing.Servers,
-    "testing.StepflowMock": lambda: testing.StepflowMock(given().client),
-    "History": recorded,
+    "testing.StepflowMock": lambda: testing.StepflowMock(context().client),
+    "History": history_with_a_run,
     "LogConfig": stepflow_client.LogConfig,
     "OutcomeWriter": lambda: stepflow_client.write_outcomes(io.StringIO(), format="jsonl"),
     "ResultCache": lambda: stepflow_client.ResultCache("cache.db"),
-    "RunAccount": lambda: stepflow_client.RunAccount(given().values["run_id"], 0, ExecutionStatus.COMPLETED),
+    "RunAccount": lambda: stepflow_client.RunAccount(context().values["run_id"], 0, ExecutionStatus.COMPLETED),
     "flow_models.TypedFlow": lambda: TypedFlow(FLOW),
     "flows.InferredFlow": lambda: infer(FLOW),
 }
-"""Objects of the classes whose methods have arguments, by the names of their classes, besides clients and handles."""
-ELSEWHERE = {
+"""Factories of objects whose methods accept arguments, by class name, except clients and handles."""
+TESTED_ELSEWHERE = {
     "StepflowClient",
     "SyncStepflowClient",
     "RunHandle",
@@ -382,11 +381,10 @@ ELSEWHERE = {
     "tools.SyncFlowTool",
     "tools.SyncFlowTools",
     "authoring.Flow",
-    # Its methods are those of the client, which it starts a server for; and the protocol has no code.
+    # The runtime has the client's methods, and the executor is a protocol without code.
     "StepflowRuntime",
     "StepflowExecutor",
 }
-"""Classes with tests of their own."""
 
 
 def class_of(name: str) -> Any:
@@ -394,29 +392,29 @@ def class_of(name: str) -> Any:
     return getattr(import_module(f"stepflow_client.{module}".rstrip(".")), member)
 
 
-def with_arguments(kind: Any) -> list[str]:
+def methods_with_arguments(kind: Any) -> list[str]:
     return [
         name for name in methods(kind) if name not in ("index", "count") and len(parameters(getattr(kind, name))) > 1
     ]
 
 
-def test_all_classes_are_tried() -> None:
+def test_every_class_is_covered() -> None:
     public = {}
-    # The shortest name of a class that several modules export is the last one.
+    # If several modules export a class, the shortest name wins because it comes last.
     for module in (*reversed(PUBLIC_MODULES), ""):
         home = import_module(f"stepflow_client.{module}".rstrip("."))
         kinds = [(name, getattr(home, name)) for name in home.__all__]
         public |= {kind: f"{module}.{name}".lstrip(".") for name, kind in kinds if isinstance(kind, type)}
-    others = (BaseModel, Exception, dict, list, str, tuple)
-    tried = {name for kind, name in public.items() if not issubclass(kind, others) and with_arguments(kind)}
-    assert tried == OBJECTS.keys() | ELSEWHERE
+    excluded = (BaseModel, Exception, dict, list, str, tuple)
+    covered = {name for kind, name in public.items() if not issubclass(kind, excluded) and methods_with_arguments(kind)}
+    assert covered == OBJECTS.keys() | TESTED_ELSEWHERE
 
 
 @pytest.mark.parametrize(
-    ("kind", "name"), [(kind, name) for kind in OBJECTS for name in with_arguments(class_of(kind))]
+    ("kind", "name"), [(kind, name) for kind in OBJECTS for name in methods_with_arguments(class_of(kind))]
 )
 def test_methods_of_objects(kind: str, name: str) -> None:
-    given().values |= {
+    context().values |= {
         "variant": "next",
         "baseline": "now",
         "score": "right",
@@ -424,11 +422,11 @@ def test_methods_of_objects(kind: str, name: str) -> None:
         "case": "one",
         "outcome": {},
     }
-    given().values |= {"index": 0, "step": given().client.get_run_steps(given().values["run_id"])[0]}
+    context().values |= {"index": 0, "step": context().client.get_run_steps(context().values["run_id"])[0]}
     method = getattr(OBJECTS[kind](), name)
     if name == "with_baseline":
-        given().values["baseline"] = evaluated()
-    assert foreign(lambda **arguments: used(method(**arguments)), method) == []
+        context().values["baseline"] = evaluation_report()
+    assert unexpected_errors(lambda **arguments: consume(method(**arguments)), method) == []
 
 
 @pytest.mark.parametrize("name", [each for each in methods(Flow) if each not in methods(FlowMethods)])
@@ -437,62 +435,64 @@ def test_methods_of_flows(name: str) -> None:
     def written(given: Any, *, tone: str = "friendly") -> Any:
         return given.n
 
-    given().values |= {"name": "one", "path": "written.yaml"}
+    context().values |= {"name": "one", "path": "written.yaml"}
     method = getattr(written, name)
-    assert foreign(method, method) == []
+    assert unexpected_errors(method, method) == []
 
 
-def flags(of: Any) -> list[str]:
-    """Return the parameters of a function that take True or False."""
+def flag_names(of: Any) -> list[str]:
+    """Return the names of boolean parameters."""
     return [each.name for each in parameters(of) if str(each.annotation) in ("bool", "bool | None")]
 
 
-def accepted(call: Callable[..., Any], of: Any) -> list[str]:
-    """Return the flags of a function that take a text, which would count as True."""
-    right = {each.name: given().values.get(each.name) for each in parameters(of) if each.default is each.empty}
-    found = []
-    for name in flags(of):
+def flags_accepting_text(call: Callable[..., Any], of: Any) -> list[str]:
+    """Return the flags of a function that accept a string, which would count as True."""
+    valid = {each.name: context().values.get(each.name) for each in parameters(of) if each.default is each.empty}
+    names = []
+    for name in flag_names(of):
         try:
-            used(call(**{**right, name: "no"}))
+            consume(call(**{**valid, name: "no"}))
         except (InvalidArgumentError, AuthoringError) as error:
             if f"{name} must be True or False, not 'no'" in str(error):
                 continue
-        found.append(name)
-    return found
+        names.append(name)
+    return names
 
 
-def test_a_flag_is_true_or_false() -> None:
-    client, handle = given().client, given().client.handle(given().values["run_id"])
-    made = (client, handle, *(make() for make in OBJECTS.values()))
-    of_objects = {f"{type(each).__name__}.{name}": getattr(each, name) for each in made for name in methods(type(each))}
-    of_objects["sync_sse_events"] = partial(web.sync_sse_events, handle)
-    of_objects["sse_events"] = partial(web.sse_events, StepflowClient().handle(handle.run_id))
-    of_objects["evaluate"] = partial(functions()["evaluate"], StepflowClient())
-    tried = {
-        name: each
-        for name, each in (functions() | of_objects).items()
-        if flags(each) and name not in RESULTS and not (isinstance(each, type) and issubclass(each, Model))
+def test_flags_accept_only_booleans() -> None:
+    client, handle = context().client, context().client.handle(context().values["run_id"])
+    objects = (client, handle, *(make() for make in OBJECTS.values()))
+    bound_methods = {
+        f"{type(each).__name__}.{name}": getattr(each, name) for each in objects for name in methods(type(each))
     }
-    assert len([flag for each in tried.values() for flag in flags(each)]) > 40
-    with writing_a_flow():
-        assert {name: found for name, each in tried.items() if (found := accepted(each, each))} == {}
+    bound_methods["sync_sse_events"] = partial(web.sync_sse_events, handle)
+    bound_methods["sse_events"] = partial(web.sse_events, StepflowClient().handle(handle.run_id))
+    bound_methods["evaluate"] = partial(functions()["evaluate"], StepflowClient())
+    covered = {
+        name: each
+        for name, each in (functions() | bound_methods).items()
+        if flag_names(each) and name not in RESULTS and not (isinstance(each, type) and issubclass(each, Model))
+    }
+    assert len([flag for each in covered.values() for flag in flag_names(each)]) > 40
+    with building_a_flow():
+        assert {name: names for name, each in covered.items() if (names := flags_accepting_text(each, each))} == {}
 
 
 @pytest.mark.parametrize("name", sorted(functions()))
 def test_functions_and_classes(name: str) -> None:
     function = functions()[name]
-    call = by_name(function)
-    with writing_a_flow():
-        assert foreign(lambda **arguments: used(call(**arguments)), function) == []
+    call = accept_by_name(function)
+    with building_a_flow():
+        assert unexpected_errors(lambda **arguments: consume(call(**arguments)), function) == []
 
 
-def test_many_are_tried() -> None:
+def test_many_arguments_are_covered() -> None:
     assert len(functions()) > 40
-    tried = [*functions().values(), *(getattr(StepflowClient, name) for name in methods(StepflowClient))]
-    assert sum(len(parameters(each)) * len(VALUES) for each in tried) > 10_000
+    covered = [*functions().values(), *(getattr(StepflowClient, name) for name in methods(StepflowClient))]
+    assert sum(len(parameters(each)) * len(VALUES) for each in covered) > 10_000
 
 
-def test_the_message_names_the_argument_and_what_it_must_be() -> None:
+def test_the_message_names_the_argument_and_the_expected_type() -> None:
     assert str(argument_error("limit", "a number", [1])) == "limit must be a number, not [1]"
     assert str(argument_error("limit", "a number", Unprintable())) == "limit must be a number, not that Unprintable"
     assert len(str(argument_error("limit", "a number", "a" * 10_000))) < 300
