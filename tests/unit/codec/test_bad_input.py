@@ -1,4 +1,4 @@
-"""Wrong arguments: each is refused with its own error, and nothing is sent but the question what the server is."""
+"""Invalid arguments raise their own error, and no request is sent except the one that detects the server."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from stepflow_client.errors import (
 
 from tests.unit.both_twins import CALLS, FLOW, RUN_ID, TWINS, Server, ask
 
-ENDLESS: list[Any] = []
-ENDLESS.append(ENDLESS)
+CYCLIC: list[Any] = []
+CYCLIC.append(CYCLIC)
 HUGE = 10**5000
 
 Operation = Callable[[Any], Any]
@@ -34,19 +34,19 @@ ROWS: list[tuple[str, type[StepflowClientError], Operation]] = [
     ("store_flow(missing file)", FlowFileNotFoundError, lambda c: c.store_flow("no/such/flow.yaml")),
     ("store_flow(a folder)", FlowFileError, lambda c: c.store_flow(Path.cwd())),
     ("store_flow(a path with NUL)", FlowFileError, lambda c: c.store_flow("a\0b")),
-    ("store_flow(NaN inside)", InvalidArgumentError, lambda c: c.store_flow({"output": math.nan})),
-    ("store_flow(a key that is no text)", InvalidArgumentError, lambda c: c.store_flow({1: 2})),
-    ("store_flow(itself inside)", InvalidArgumentError, lambda c: c.store_flow({"output": ENDLESS})),
+    ("store_flow(nested NaN)", InvalidArgumentError, lambda c: c.store_flow({"output": math.nan})),
+    ("store_flow(non-string key)", InvalidArgumentError, lambda c: c.store_flow({1: 2})),
+    ("store_flow(cyclic)", InvalidArgumentError, lambda c: c.store_flow({"output": CYCLIC})),
     ("store_flow(huge integer)", InvalidArgumentError, lambda c: c.store_flow({"output": HUGE})),
-    ("store_flow(half a surrogate)", InvalidArgumentError, lambda c: c.store_flow({"output": "\ud800"})),
+    ("store_flow(lone surrogate)", InvalidArgumentError, lambda c: c.store_flow({"output": "\ud800"})),
     ("store_flow(timeout=0)", InvalidArgumentError, lambda c: c.store_flow(FLOW, timeout=0)),
     ("validate(list)", InvalidArgumentError, lambda c: c.validate([])),
     ("validate(missing file)", FlowFileNotFoundError, lambda c: c.validate(Path("no/such/flow.json"))),
-    ("validate(object inside)", InvalidArgumentError, lambda c: c.validate({"output": object()})),
+    ("validate(nested object)", InvalidArgumentError, lambda c: c.validate({"output": object()})),
     ("validate(timeout='1')", InvalidArgumentError, lambda c: c.validate(FLOW, timeout="1")),
     ("get_flow('')", InvalidArgumentError, lambda c: c.get_flow("")),
     ("get_flow('..')", InvalidArgumentError, lambda c: c.get_flow("..")),
-    ("get_flow(half a surrogate)", InvalidArgumentError, lambda c: c.get_flow("\ud800")),
+    ("get_flow(lone surrogate)", InvalidArgumentError, lambda c: c.get_flow("\ud800")),
     ("get_flow(too long)", InvalidArgumentError, lambda c: c.get_flow("f" * 100_000)),
     ("get_flow(timeout=nan)", InvalidArgumentError, lambda c: c.get_flow("f", timeout=math.nan)),
     ("get_flow_variables(None)", InvalidArgumentError, lambda c: c.get_flow_variables(None)),
@@ -60,7 +60,7 @@ ROWS: list[tuple[str, type[StepflowClientError], Operation]] = [
     ("create_run(object)", InvalidArgumentError, lambda c: c.create_run("f", object())),
     ("create_run(bytes)", InvalidArgumentError, lambda c: c.create_run("f", {"a": b"x"})),
     ("create_run(2**53 + 1)", InvalidArgumentError, lambda c: c.create_run("f", {"n": 2**53 + 1})),
-    ("create_run(itself inside)", InvalidArgumentError, lambda c: c.create_run("f", ENDLESS)),
+    ("create_run(cyclic)", InvalidArgumentError, lambda c: c.create_run("f", CYCLIC)),
     ("create_run(variables=list)", InvalidArgumentError, lambda c: c.create_run("f", variables=[1])),
     ("create_run(variables=2**60)", InvalidArgumentError, lambda c: c.create_run("f", variables={"n": 2**60})),
     ("create_run(variables=missing)", FlowFileNotFoundError, lambda c: c.create_run("f", variables="no/such.yaml")),
@@ -139,7 +139,7 @@ ROWS: list[tuple[str, type[StepflowClientError], Operation]] = [
     ("list_runs(limit=True)", InvalidArgumentError, lambda c: c.list_runs(limit=True)),
     ("list_runs(offset=1.5)", InvalidArgumentError, lambda c: c.list_runs(offset=1.5)),
     ("list_runs(flow_name='')", InvalidArgumentError, lambda c: c.list_runs(flow_name="")),
-    ("list_runs(flow_name=half a surrogate)", InvalidArgumentError, lambda c: c.list_runs(flow_name="\ud800")),
+    ("list_runs(flow_name=lone surrogate)", InvalidArgumentError, lambda c: c.list_runs(flow_name="\ud800")),
     ("list_runs(root_run_id='x')", InvalidArgumentError, lambda c: c.list_runs(root_run_id="x")),
     ("list_runs(parent_run_id=5)", InvalidArgumentError, lambda c: c.list_runs(parent_run_id=5)),
     ("list_runs(timeout=0)", InvalidArgumentError, lambda c: c.list_runs(timeout=0)),
@@ -200,7 +200,7 @@ ROWS: list[tuple[str, type[StepflowClientError], Operation]] = [
 
 
 @pytest.mark.parametrize(("error", "operation"), [row[1:] for row in ROWS], ids=[row[0] for row in ROWS])
-def test_a_wrong_argument_is_refused_and_not_sent(error: type[StepflowClientError], operation: Operation) -> None:
+def test_an_invalid_argument_is_rejected_and_not_sent(error: type[StepflowClientError], operation: Operation) -> None:
     for twin in TWINS:
         server = Server()
         with pytest.raises(StepflowClientError) as caught:
@@ -213,13 +213,13 @@ def test_a_wrong_argument_is_refused_and_not_sent(error: type[StepflowClientErro
 def test_every_method_has_a_row() -> None:
     without_arguments = {"server_info"}
     missing = {row[0].partition("(")[0] for row in ROWS} ^ (set(CALLS) - without_arguments)
-    assert not missing, f"add a wrong call to ROWS: {missing}"
+    assert not missing, f"add an invalid call to ROWS: {missing}"
 
 
 @pytest.mark.parametrize("twin", TWINS)
 @pytest.mark.parametrize("name", CALLS)
-def test_a_right_call_is_answered(twin: str, name: str) -> None:
-    # Otherwise the rows above could pass for a reason of their own.
+def test_a_valid_call_succeeds(twin: str, name: str) -> None:
+    # Otherwise the invalid calls could fail for an unrelated reason.
     server = Server()
     if name == "cancel_run":
         server.answers["GET /runs"] = httpx.Response(
@@ -234,18 +234,18 @@ def test_a_right_call_is_answered(twin: str, name: str) -> None:
 def test_a_closed_client_sends_nothing(twin: str, name: str) -> None:
     server = Server()
 
-    async def closed(client: StepflowClient) -> Any:
+    async def close_and_call(client: StepflowClient) -> Any:
         await client.aclose()
-        found = CALLS[name](client)
-        return [each async for each in found] if hasattr(found, "__aiter__") else await found
+        result = CALLS[name](client)
+        return [each async for each in result] if hasattr(result, "__aiter__") else await result
 
-    def closed_sync(client: SyncStepflowClient) -> Any:
+    def close_and_call_sync(client: SyncStepflowClient) -> Any:
         client.close()
-        found = CALLS[name](client)
-        return list(found) if hasattr(found, "__next__") else found
+        result = CALLS[name](client)
+        return list(result) if hasattr(result, "__next__") else result
 
     with pytest.raises(ClientClosedError, match="the client is closed"):
-        ask(twin, server, closed if twin == "async" else closed_sync)
+        ask(twin, server, close_and_call if twin == "async" else close_and_call_sync)
     assert server.asked == []
 
 
@@ -278,17 +278,17 @@ def test_a_closed_client_sends_nothing(twin: str, name: str) -> None:
         ({"config": []}, InvalidArgumentError),
         ({"config": {"a": object()}}, InvalidArgumentError),
         ({"config": {"a": math.nan}}, InvalidArgumentError),
-        ({"config": {"a": ENDLESS}}, InvalidArgumentError),
+        ({"config": {"a": CYCLIC}}, InvalidArgumentError),
         ({"config": {"a": HUGE}}, InvalidArgumentError),
         ({"config": "no/such/config.yml"}, FlowFileNotFoundError),
         ({"config": "a\0b"}, InvalidArgumentError),
         ({"config": Path.cwd()}, FlowFileError),
     ],
 )
-def test_a_server_is_not_started_with_a_wrong_argument(
+def test_a_server_is_not_started_with_an_invalid_argument(
     arguments: dict[str, Any], error: type[StepflowClientError], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # There is no binary: an argument that got through would be another error.
+    # Without a binary, an argument that passes validation raises a different error.
     monkeypatch.setenv("STEPFLOW_SERVER_BINARY", "/no/such/binary")
     with pytest.raises(StepflowClientError) as caught:
         StepflowRuntime.start(**arguments)
@@ -296,6 +296,6 @@ def test_a_server_is_not_started_with_a_wrong_argument(
 
 
 @pytest.mark.parametrize("arguments", [{"level": "loud"}, {"buffer_lines": -1}, {"buffer_lines": "5"}, {"level": 5}])
-def test_logs_are_configured_with_right_arguments(arguments: dict[str, Any]) -> None:
+def test_log_config_rejects_invalid_arguments(arguments: dict[str, Any]) -> None:
     with pytest.raises(InvalidArgumentError):
         LogConfig(**arguments)

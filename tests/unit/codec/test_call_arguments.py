@@ -1,4 +1,4 @@
-"""Validation of call arguments, and the requests they become."""
+"""Call arguments are validated and normalized before they are sent."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_invalid_limits(value: Any) -> None:
         call_arguments.check_limit(value, "limit")
 
 
-def test_no_server_has_a_debug_mode() -> None:
+def test_debug_mode_is_rejected() -> None:
     call_arguments.reject_debug_mode(False)
     with pytest.raises(UnsupportedByServerError, match="debug"):
         call_arguments.reject_debug_mode(True)
@@ -184,9 +184,9 @@ def test_environment_values_are_parsed_as_one_of_the_types() -> None:
     declared = {"n": variable(value_schema={"type": ["null", "integer"]}), "m": variable()}
     with pytest.raises(InvalidArgumentError, match=r"does not contain JSON of type integer or null$"):
         call_arguments.add_env_variables({}, declared, {"STEPFLOW_VAR_N": "x"})
-    given = {"n": 1, "other": 2}
-    assert call_arguments.add_env_variables(given, declared, {"STEPFLOW_VAR_M": "3"}) == {**given, "m": 3}
-    assert given == {"n": 1, "other": 2}
+    variables = {"n": 1, "other": 2}
+    assert call_arguments.add_env_variables(variables, declared, {"STEPFLOW_VAR_M": "3"}) == {**variables, "m": 3}
+    assert variables == {"n": 1, "other": 2}
 
 
 FLOW: dict[str, Any] = {
@@ -199,7 +199,7 @@ FLOW: dict[str, Any] = {
 
 
 @pytest.mark.parametrize(
-    ("more", "environ", "expected"),
+    ("options", "environ", "expected"),
     [
         ({"variables": {"n": 1}}, {}, {"n": 1}),
         ({"variables_from_env": True}, {"STEPFLOW_VAR_N": "2"}, {"n": 2}),
@@ -210,19 +210,19 @@ FLOW: dict[str, Any] = {
         ({"variables": {"n": 1}, "overrides": {"b": {"input": 1}}}, {}, "b"),
     ],
 )
-def test_calls_have_the_arguments_the_flow_needs(
-    monkeypatch: pytest.MonkeyPatch, more: dict[str, Any], environ: dict[str, str], expected: Any
+def test_calls_are_checked_and_completed_for_the_flow(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], environ: dict[str, str], expected: Any
 ) -> None:
     monkeypatch.setattr("os.environ", environ)
-    call = call_arguments.RunCall(FLOW, {"x": (1,)}, max_concurrency=2, **more)
+    call = call_arguments.RunCall(FLOW, {"x": (1,)}, max_concurrency=2, **options)
     arguments = call.check_arguments()
     assert (arguments.inputs, arguments.max_concurrency) == ([{"x": [1]}], 2)
-    needs = find_requirements(FLOW, call_arguments.parse_flow_variables(FLOW))
+    requirements = find_requirements(FLOW, call_arguments.parse_flow_variables(FLOW))
     if isinstance(expected, dict):
-        assert call.check_and_complete_arguments(arguments, needs) == arguments._replace(variables=expected)
+        assert call.check_and_complete_arguments(arguments, requirements) == arguments._replace(variables=expected)
     else:
         with pytest.raises(InvalidArgumentError, match=f"'?{expected}'?"):
-            call.check_and_complete_arguments(arguments, needs)
+            call.check_and_complete_arguments(arguments, requirements)
 
 
 @pytest.mark.parametrize(
@@ -231,14 +231,14 @@ def test_calls_have_the_arguments_the_flow_needs(
 def test_the_hint_for_a_missing_variable_says_where_to_set_it(environ: dict[str, str] | None, hint: str) -> None:
     schema = {"required": ["n"], "properties": {"n": {"type": "integer", "env_var": "N"}}}
     flow = {**FLOW, "schemas": {"properties": {"variables": schema}}}
-    needs = find_requirements(flow, call_arguments.parse_flow_variables(flow))
+    requirements = find_requirements(flow, call_arguments.parse_flow_variables(flow))
     arguments = call_arguments.parse_run_arguments(None, None, None, None)
     with pytest.raises(InvalidArgumentError, match="requires the variable 'n', which is not set") as caught:
-        call_arguments.check_and_complete_arguments(arguments, needs, environ, check_values=False)
+        call_arguments.check_and_complete_arguments(arguments, requirements, environ, check_values=False)
     assert caught.value.hint == hint
 
 
-def test_a_call_knows_the_flow_that_its_caller_passed() -> None:
+def test_a_call_keeps_the_original_flow() -> None:
     assert call_arguments.RunCall(FLOW).flow_as_passed is FLOW
     assert call_arguments.RunCall(FLOW, source="f.yaml").flow_as_passed == "f.yaml"
 
@@ -271,8 +271,8 @@ def test_flows_round_trip(tmp_path: Path) -> None:
     content = call_arguments.marshal_flow(FLOW)
     assert content is not None
     assert call_arguments.unmarshal_flow(content) == FLOW
-    text, same = ("".join(["one", " text"]) for _ in range(2))
-    assert call_arguments.marshal_flow([text, text]) == call_arguments.marshal_flow([text, same])
+    text, copy = ("".join(["one", " text"]) for _ in range(2))
+    assert call_arguments.marshal_flow([text, text]) == call_arguments.marshal_flow([text, copy])
     assert call_arguments.marshal_flow({"a": tmp_path}) is None
     assert call_arguments.hash_flow({"a": tmp_path}) is None
 
@@ -298,7 +298,7 @@ def test_different_flows_have_different_digests() -> None:
 
 
 @pytest.mark.parametrize(
-    ("handler", "checked"),
+    ("handler", "expected"),
     [
         ({"action": "retry", "maxRetries": 2}, {"action": "retry"}),
         ({"action": "retry", "maxRetries": 0}, {"action": "retry"}),
@@ -310,10 +310,10 @@ def test_different_flows_have_different_digests() -> None:
         ("fail", "fail"),
     ],
 )
-def test_the_dry_run_omits_valid_retry_counts(handler: Any, checked: Any) -> None:
+def test_the_dry_run_omits_valid_retry_counts(handler: Any, expected: Any) -> None:
     flow = {"steps": [{"id": "a", "onError": handler}, {"id": "b"}, "nonsense"], "output": 1}
-    sent = call_arguments.remove_valid_max_retries(flow)
-    assert sent == {"steps": [{"id": "a", "onError": checked}, {"id": "b"}, "nonsense"], "output": 1}
+    stripped = call_arguments.remove_valid_max_retries(flow)
+    assert stripped == {"steps": [{"id": "a", "onError": expected}, {"id": "b"}, "nonsense"], "output": 1}
     assert flow["steps"][0] == {"id": "a", "onError": handler}
 
 

@@ -1,4 +1,4 @@
-"""Answers that are spoiled in one or more places: nothing but our own errors, from every operation of both twins."""
+"""Corrupted responses raise only this package's errors, from every operation of both clients."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.timings import set_timings
 from tests.unit.both_twins import CALLS, ITEM, RUN_ID, STEP, SUMMARY, TWINS, URL, Server, ask, call
 
 CASES = 1_500
-"""Spoiled answers for each twin."""
+"""Corrupted responses for each twin."""
 SOCKET_CASES = 120
 RELEASES = ["0.13.0", "0.13.0", "0.12.0", "0.11.1", "0.10.0"]
 DEEP = 50_000
@@ -60,14 +60,14 @@ TOKENS = [
     '{"a":' * DEEP + "1" + "}" * DEEP,
     "[" * DEEP,
 ]
-"""What comes in the place of a value, as it stands in the text."""
+"""Raw JSON text that replaces a value."""
 
 
-# Right answers
+# Valid responses
 
 
 class OldServer(Server):
-    """Answers as a server before 0.12 does."""
+    """Answers like a server before 0.12."""
 
     def __init__(self, release: str) -> None:
         super().__init__()
@@ -115,7 +115,7 @@ class OldServer(Server):
 
 
 class FailedServer(Server):
-    """Answers as a current server that has one failed run and one that goes on."""
+    """Answers like a current server whose only run has failed."""
 
     def body(self, asked: str) -> Any:
         body = super().body(asked)
@@ -135,73 +135,73 @@ def is_old(release: str) -> bool:
     return release in ("0.10.0", "0.11.1")
 
 
-# Spoiling them
+# Corruption
 
 
-def spoiled(dice: random.Random, value: Any) -> bytes:
-    """Return the text of a right answer, spoiled in one to three places."""
+def corrupt(rng: random.Random, value: Any) -> bytes:
+    """Return the JSON text of a valid response with one to three corruptions."""
     value = json.loads(json.dumps(value))
     tokens: list[str] = []
-    for _ in range(dice.choice([1, 1, 1, 2, 3])):
-        value = _spoiled_once(dice, value, tokens)
+    for _ in range(rng.choice([1, 1, 1, 2, 3])):
+        value = _corrupt_once(rng, value, tokens)
     text = json.dumps(value)
     for number, token in enumerate(tokens):
         text = text.replace(f'"@{number}@"', token)
-    if dice.random() < 0.05:
-        text = text[: dice.randrange(len(text))]
+    if rng.random() < 0.05:
+        text = text[: rng.randrange(len(text))]
     return text.encode()
 
 
-def _spoiled_once(dice: random.Random, value: Any, tokens: list[str]) -> Any:
-    if not isinstance(value, (dict, list)) or not value or dice.random() < 0.15:
-        tokens.append(dice.choice(TOKENS))
+def _corrupt_once(rng: random.Random, value: Any, tokens: list[str]) -> Any:
+    if not isinstance(value, (dict, list)) or not value or rng.random() < 0.15:
+        tokens.append(rng.choice(TOKENS))
         return f"@{len(tokens) - 1}@"
     if isinstance(value, list):
-        place = dice.randrange(len(value))
-        return [_spoiled_once(dice, each, tokens) if at == place else each for at, each in enumerate(value)]
-    key = dice.choice(sorted(value))
-    match dice.randrange(8):
+        place = rng.randrange(len(value))
+        return [_corrupt_once(rng, each, tokens) if at == place else each for at, each in enumerate(value)]
+    key = rng.choice(sorted(value))
+    match rng.randrange(8):
         case 0:
             return {name: each for name, each in value.items() if name != key}
         case 1:
             return {f"{name}x" if name == key else name: each for name, each in value.items()}
         case 2:
-            # The same key twice: the text of the second one holds both.
-            tokens.append(f'{json.dumps(value[key])}, "{key}": {dice.choice(TOKENS)}')
+            # A duplicate key: the token contains both values.
+            tokens.append(f'{json.dumps(value[key])}, "{key}": {rng.choice(TOKENS)}')
             return {**value, key: f"@{len(tokens) - 1}@"}
         case _:
-            return {**value, key: _spoiled_once(dice, value[key], tokens)}
+            return {**value, key: _corrupt_once(rng, value[key], tokens)}
 
 
-class SpoiledServer:
-    """Answers as another server does, but with some answers spoiled."""
+class CorruptingServer:
+    """Answers like another server, but corrupts some of the responses."""
 
-    def __init__(self, dice: random.Random, release: str) -> None:
-        self.server = OldServer(release) if is_old(release) else dice.choice([Server(), FailedServer()])
-        self.dice = dice
-        self.said: list[str] = []
+    def __init__(self, rng: random.Random, release: str) -> None:
+        self.server = OldServer(release) if is_old(release) else rng.choice([Server(), FailedServer()])
+        self.rng = rng
+        self.corruptions: list[str] = []
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
-        right = self.server(request)
-        kind = right.headers.get("content-type", "")
-        if self.dice.random() < 0.5 or kind == "application/octet-stream":
-            return right
-        content = spoiled(self.dice, json.loads(right.text.removeprefix("data: ")))
-        self.said.append(f"{request.method} {request.url.path}: {content[:300]!r}")
+        valid = self.server(request)
+        kind = valid.headers.get("content-type", "")
+        if self.rng.random() < 0.5 or kind == "application/octet-stream":
+            return valid
+        content = corrupt(self.rng, json.loads(valid.text.removeprefix("data: ")))
+        self.corruptions.append(f"{request.method} {request.url.path}: {content[:300]!r}")
         if kind == "text/event-stream":
-            # The right event behind it ends the stream.
-            content = b"data: " + content + b"\n\n" + right.content
-        status = self.dice.choice([400, 409, 500]) if self.dice.random() < 0.1 else 200
+            # The valid event that follows ends the stream.
+            content = b"data: " + content + b"\n\n" + valid.content
+        status = self.rng.choice([400, 409, 500]) if self.rng.random() < 0.1 else 200
         return httpx.Response(status, headers={"content-type": kind}, content=content)
 
 
-def look_at(found: Any) -> None:
-    """Read all of what an operation gave: some is read when it is looked at."""
-    items = getattr(found, "items", None)
+def read_result(result: Any) -> None:
+    """Read a result completely, because some of its fields are parsed lazily."""
+    items = getattr(result, "items", None)
     if items is not None and not callable(items) and not hasattr(items, "total"):
         for item in items:
             repr(item)
-    repr(found)
+    repr(result)
 
 
 # The tests
@@ -209,7 +209,7 @@ def look_at(found: Any) -> None:
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lost answers are looked for and asked for again; here at once, and not for long."""
+    """Keep searches for lost responses and the pauses between retries short."""
     sleep, sleep_async = time.sleep, asyncio.sleep
     monkeypatch.setattr(time, "sleep", lambda seconds: sleep(min(seconds, 0.0005)))
     monkeypatch.setattr(asyncio, "sleep", lambda seconds: sleep_async(min(seconds, 0.0005)))
@@ -218,43 +218,47 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def cases(seed: int, count: int) -> Iterator[tuple[int, str, str]]:
-    """Return a seed, an operation and a release for each case; every operation comes equally often."""
+    """Yield a seed, operation and release for each case; every operation occurs equally often."""
     names = sorted(CALLS)
     for number in range(count):
         yield seed + number, names[number % len(names)], RELEASES[(number // len(names)) % len(RELEASES)]
 
 
 class Tally:
-    """Counts how the cases ended, and keeps those that ended in an error that is not ours."""
+    """Counts outcomes and collects the cases that raised other errors or were slow."""
 
     def __init__(self) -> None:
-        self.ended: dict[str, int] = {}
-        self.foreign: list[str] = []
+        self.outcomes: dict[str, int] = {}
+        self.other_errors: list[str] = []
         self.slow: list[str] = []
 
-    def count(self, seed: int, name: str, release: str, server: Any, error: BaseException | None, took: float) -> None:
+    def count(
+        self, seed: int, name: str, release: str, server: Any, error: BaseException | None, seconds: float
+    ) -> None:
         if seed % 500 == 0:
             gc.collect()
         kind = "nothing" if error is None else type(error).__name__
-        self.ended[kind] = self.ended.get(kind, 0) + 1
-        case = f"{name} of {release}, seed {seed}: {error!r}, after {server.said}"
+        self.outcomes[kind] = self.outcomes.get(kind, 0) + 1
+        case = f"{name} of {release}, seed {seed}: {error!r}, after {server.corruptions}"
         if error is not None and not isinstance(error, StepflowClientError):
-            self.foreign.append(case[:1500])
-        if took > 5:
+            self.other_errors.append(case[:1500])
+        if seconds > 5:
             self.slow.append(case[:1500])
 
     def check(self, count: int) -> None:
-        assert not self.foreign, f"{len(self.foreign)} foreign errors, for example {self.foreign[0]}"
+        assert not self.other_errors, (
+            f"{len(self.other_errors)} errors of other packages, for example {self.other_errors[0]}"
+        )
         assert not self.slow, self.slow[0]
-        assert sum(self.ended.values()) == count
-        # The spoiled answers are noticed, and not all answers are refused.
-        assert self.ended.get("InvalidResponseError", 0) > count / 20, self.ended
-        assert self.ended.get("nothing", 0) > count / 20, self.ended
+        assert sum(self.outcomes.values()) == count
+        # Corruptions are detected, and not every response is rejected.
+        assert self.outcomes.get("InvalidResponseError", 0) > count / 20, self.outcomes
+        assert self.outcomes.get("nothing", 0) > count / 20, self.outcomes
 
 
 @pytest.fixture(autouse=True)
-def _collected_between_cases() -> Iterator[None]:
-    """Keep the collector off while nested JSON is read: the finalizers of others need some of the stack too."""
+def _no_garbage_collection() -> Iterator[None]:
+    """Disable garbage collection while nested JSON is parsed, because finalizers use the same stack."""
     gc.collect()
     gc.disable()
     yield
@@ -262,19 +266,19 @@ def _collected_between_cases() -> Iterator[None]:
 
 
 @pytest.mark.exhaustive
-def test_only_our_errors_from_the_async_client() -> None:
+def test_async_client_raises_only_client_errors() -> None:
     tally = Tally()
 
     async def main() -> None:
         for seed, name, release in cases(0, CASES):
-            server = SpoiledServer(random.Random(seed), release)
+            server = CorruptingServer(random.Random(seed), release)
             started, error = time.monotonic(), None
             try:
                 async with StepflowClient(URL, transport=httpx.MockTransport(server)) as client:
-                    found = CALLS[name](client)
-                    if isinstance(found, AsyncIterator):
-                        found = [each async for each in found]
-                    look_at(await found if inspect.isawaitable(found) else found)
+                    result = CALLS[name](client)
+                    if isinstance(result, AsyncIterator):
+                        result = [each async for each in result]
+                    read_result(await result if inspect.isawaitable(result) else result)
             except Exception as caught:
                 error = caught
             tally.count(seed, name, release, server, error, time.monotonic() - started)
@@ -284,15 +288,15 @@ def test_only_our_errors_from_the_async_client() -> None:
 
 
 @pytest.mark.exhaustive
-def test_only_our_errors_from_the_sync_client() -> None:
+def test_sync_client_raises_only_client_errors() -> None:
     tally = Tally()
     for seed, name, release in cases(1_000_000, CASES):
-        server = SpoiledServer(random.Random(seed), release)
+        server = CorruptingServer(random.Random(seed), release)
         started, error = time.monotonic(), None
         try:
             with SyncStepflowClient(URL, transport=httpx.MockTransport(server)) as client:
-                found = CALLS[name](client)
-                look_at(list(found) if isinstance(found, Iterator) else found)
+                result = CALLS[name](client)
+                read_result(list(result) if isinstance(result, Iterator) else result)
         except Exception as caught:
             error = caught
         tally.count(seed, name, release, server, error, time.monotonic() - started)
@@ -302,18 +306,18 @@ def test_only_our_errors_from_the_sync_client() -> None:
 # On a socket
 
 
-class SpoiledSocket(socketserver.ThreadingTCPServer):
-    """Answers requests on a socket as a spoiled server does."""
+class CorruptingSocket(socketserver.ThreadingTCPServer):
+    """Serves the responses of a CorruptingServer on a socket."""
 
     daemon_threads = True
 
-    def __init__(self, server: SpoiledServer) -> None:
+    def __init__(self, server: CorruptingServer) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.spoiled = server
+        self.responder = server
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
         self.thread = threading.Thread(target=self.serve_forever, args=(0.01,))
 
-    def __enter__(self) -> SpoiledSocket:
+    def __enter__(self) -> CorruptingSocket:
         self.thread.start()
         return self
 
@@ -324,7 +328,7 @@ class SpoiledSocket(socketserver.ThreadingTCPServer):
 
 
 class Handler(socketserver.StreamRequestHandler):
-    server: SpoiledSocket
+    server: CorruptingSocket
 
     def handle(self) -> None:
         while line := self.rfile.readline():
@@ -334,7 +338,7 @@ class Handler(socketserver.StreamRequestHandler):
                 name, _, value = field.partition(b":")
                 length = int(value) if name.lower() == b"content-length" else length
             self.rfile.read(length)
-            answer = self.server.spoiled(httpx.Request(method, URL + path))
+            answer = self.server.responder(httpx.Request(method, URL + path))
             kind = answer.headers.get("content-type", "application/json")
             head = f"HTTP/1.1 {answer.status_code} X\r\ncontent-type: {kind}\r\ncontent-length: {len(answer.content)}"
             self.wfile.write(f"{head}\r\n\r\n".encode() + answer.content)
@@ -342,21 +346,21 @@ class Handler(socketserver.StreamRequestHandler):
 
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("twin", TWINS)
-def test_only_our_errors_on_a_socket(twin: str) -> None:
+def test_corrupted_responses_on_a_socket_raise_only_client_errors(twin: str) -> None:
     tally = Tally()
     for seed, name, release in cases(2_000_000, SOCKET_CASES):
-        server = SpoiledServer(random.Random(seed), release)
+        server = CorruptingServer(random.Random(seed), release)
         started, error = time.monotonic(), None
-        with SpoiledSocket(server) as on_socket:
+        with CorruptingSocket(server) as on_socket:
             try:
-                look_at(call(twin, None, CALLS[name], on_socket.url, timeout=5))
+                read_result(call(twin, None, CALLS[name], on_socket.url, timeout=5))
             except Exception as caught:
                 error = caught
         tally.count(seed, name, release, server, error, time.monotonic() - started)
     tally.check(SOCKET_CASES)
 
 
-# One by one
+# Single malformed responses
 
 OTHER = "01900000-0000-7000-8000-00000000000f"
 MALFORMED: list[tuple[str, str, Any]] = [
@@ -388,16 +392,16 @@ MALFORMED: list[tuple[str, str, Any]] = [
 
 
 @pytest.mark.parametrize("twin", TWINS)
-@pytest.mark.parametrize(("name", "asked", "answer"), MALFORMED, ids=range(len(MALFORMED)))
-def test_a_malformed_answer(twin: str, name: str, asked: str, answer: Any) -> None:
+@pytest.mark.parametrize(("name", "target", "body"), MALFORMED, ids=range(len(MALFORMED)))
+def test_a_malformed_response_is_rejected(twin: str, name: str, target: str, body: Any) -> None:
     server = Server()
-    server.answers[asked] = httpx.Response(200, content=json.dumps(answer).encode(), headers=JSON)
+    server.answers[target] = httpx.Response(200, content=json.dumps(body).encode(), headers=JSON)
     if name == "cancel_run":
         server.answers["GET /runs"] = httpx.Response(200, json={"runs": [{**SUMMARY, "status": 1}]})
     if name == "run":
-        # The run of a lost response is looked for, and here there is none.
+        # The client searches for the run of a lost response and finds none here.
         server.answers["GET /runs"] = httpx.Response(200, json={"runs": []})
-    # It is looked for until the time of the call is over.
+    # The search may last until the call times out.
     kinds = (InvalidResponseError, AmbiguousRunError, RequestTimeoutError) if name == "run" else InvalidResponseError
     with pytest.raises(kinds) as caught:
         ask(twin, server, CALLS[name])
@@ -417,27 +421,27 @@ NUMBERS = [
 
 
 @pytest.mark.parametrize("twin", TWINS)
-@pytest.mark.parametrize(("asked", "text"), NUMBERS, ids=range(len(NUMBERS)))
-def test_a_number_that_is_none(twin: str, asked: str, text: str) -> None:
+@pytest.mark.parametrize(("target", "text"), NUMBERS, ids=range(len(NUMBERS)))
+def test_an_invalid_number_is_rejected(twin: str, target: str, text: str) -> None:
     server = Server()
-    server.answers[asked] = httpx.Response(200, content=text.encode(), headers=JSON)
+    server.answers[target] = httpx.Response(200, content=text.encode(), headers=JSON)
     with pytest.raises(InvalidResponseError):
-        ask(twin, server, lambda client: _outputs(client))
+        ask(twin, server, lambda client: _get_results(client))
 
 
-def _outputs(client: Any) -> Any:
-    found = client.get_run_items(RUN_ID)
-    if inspect.isawaitable(found):
+def _get_results(client: Any) -> Any:
+    items = client.get_run_items(RUN_ID)
+    if inspect.isawaitable(items):
 
         async def wait() -> list[Any]:
-            return [item.result for item in (await found).items]
+            return [item.result for item in (await items).items]
 
         return wait()
-    return [item.result for item in found.items]
+    return [item.result for item in items.items]
 
 
 @pytest.mark.parametrize("twin", TWINS)
-def test_an_event_whose_number_is_none(twin: str) -> None:
+def test_an_invalid_sequence_number_is_rejected(twin: str) -> None:
     server = Server()
     for number in ("1e999", "-1", "true", '"5"', "1.5", "null"):
         event = '{"event": {"RunCompleted": {"status": 2}}, "sequenceNumber": ' + number + "}"
@@ -447,9 +451,9 @@ def test_an_event_whose_number_is_none(twin: str) -> None:
             ask(twin, server, CALLS["run_events"])
 
 
-def test_of_a_key_that_comes_twice_the_last_one_counts() -> None:
+def test_the_last_of_duplicate_keys_wins() -> None:
     server = Server()
     text = '{"results": [{"itemIndex": 0, "status": 3, "status": 2, "output": 1, "output": 2}]}'
     server.answers[f"GET /runs/{RUN_ID}/items"] = httpx.Response(200, content=text.encode(), headers=JSON)
-    (result,) = ask("sync", server, _outputs)
+    (result,) = ask("sync", server, _get_results)
     assert (result.status, result.output) == ("completed", 2)

@@ -1,4 +1,4 @@
-"""The tags of idempotency keys: clients of all releases that use a server must write the same ones."""
+"""Idempotency tags and markers, which all client releases that share a server must write alike."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_the_name_of_a_marker_is_its_run_and_the_digest_of_the_arguments() -> No
 
 
 @pytest.mark.parametrize("name", [None, "", "r", "r ", " d"])
-def test_names_of_foreign_blobs_are_not_markers(name: str | None) -> None:
+def test_names_of_other_blobs_are_not_markers(name: str | None) -> None:
     assert RunMarkerName.parse(name) is None
 
 

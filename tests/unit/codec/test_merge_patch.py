@@ -1,4 +1,4 @@
-"""JSON merge patches."""
+"""JSON merge patches turn one value into another."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
 
 @given(VALUES, VALUES)
 def test_a_patch_turns_one_value_into_the_other(before: Any, after: Any) -> None:
-    made = apply_patch(before, make_merge_patch(before, after))
-    assert json.dumps(made, sort_keys=True) == json.dumps(after, sort_keys=True)
+    patched = apply_patch(before, make_merge_patch(before, after))
+    assert json.dumps(patched, sort_keys=True) == json.dumps(after, sort_keys=True)
 
 
 def test_a_patch_has_only_what_changed() -> None:
@@ -30,7 +30,7 @@ def test_a_patch_has_only_what_changed() -> None:
     assert make_merge_patch({"a": True}, {"a": 1}) == {"a": 1}
 
 
-def test_no_patch_makes_a_key_null() -> None:
+def test_a_patch_cannot_set_a_key_to_null() -> None:
     with pytest.raises(ValueError, match="'a' cannot become null"):
         make_merge_patch({"a": 1}, {"a": None})
     assert make_merge_patch({"a": None}, {"a": None}) == {}

@@ -1,4 +1,4 @@
-"""Flows and inputs that are objects: of pydantic, dataclasses, attrs and msgspec."""
+"""Flows and inputs may be pydantic, dataclass, attrs or msgspec objects."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class StructFlow(msgspec.Struct, kw_only=True):
 
 
 class GeneratedFlow(pydantic.BaseModel):
-    """As code generators write it: only `to_dict` knows the names."""
+    """A class like those of code generators, where only `to_dict` knows the JSON names."""
 
     wrapped: Any
 
@@ -150,7 +150,7 @@ def test_a_flow_may_be_an_object(kind: str) -> None:
     assert load_flow(FLOWS[kind]) == FLOW
 
 
-def test_empty_optional_fields_of_a_flow_are_left_out_and_data_stays() -> None:
+def test_empty_optional_fields_of_a_flow_are_omitted_but_data_is_kept() -> None:
     flow = {
         "name": None,
         "schemas": {"type": None, "properties": {"input": {"default": None}, "output": None}},
@@ -168,11 +168,11 @@ def test_empty_optional_fields_of_a_flow_are_left_out_and_data_stays() -> None:
         "test": {"cases": [{"name": "c", "input": None}]},
         "metadata": {"x": None},
     }
-    # A mapping is taken as it is.
+    # A mapping is returned unchanged.
     assert load_flow(flow) == flow
 
 
-def test_objects_may_stand_anywhere_in_an_input() -> None:
+def test_inputs_may_contain_objects_at_any_depth() -> None:
     class Point(NamedTuple):
         x: int
         y: int
@@ -196,7 +196,7 @@ def test_objects_may_stand_anywhere_in_an_input() -> None:
     }
 
 
-def test_what_an_object_holds_is_checked_with_its_place() -> None:
+def test_invalid_values_in_objects_are_reported_with_their_path() -> None:
     @dataclasses.dataclass
     class Endless:
         inner: Any = None
@@ -218,14 +218,14 @@ def test_what_an_object_holds_is_checked_with_its_place() -> None:
 
 
 @pytest.mark.parametrize("flow", [object(), 5, {1, 2}, Flow, PydanticFlow, StructFlow])
-def test_other_objects_are_no_flows(flow: Any) -> None:
+def test_other_objects_are_rejected(flow: Any) -> None:
     with pytest.raises(
         InvalidArgumentError, match="a flow must be a path, a mapping, a builder, or an object with steps"
     ):
         load_flow(flow)
 
 
-def test_an_object_that_gives_no_mapping_is_no_flow() -> None:
+def test_an_object_that_yields_no_mapping_is_rejected() -> None:
     class Listed(msgspec.Struct, array_like=True):
         steps: list[Any]
 
@@ -233,7 +233,7 @@ def test_an_object_that_gives_no_mapping_is_no_flow() -> None:
         load_flow(Listed([]))
 
 
-def test_no_library_is_imported_for_a_flow_that_does_not_come_from_it(tmp_path: Path) -> None:
+def test_unused_model_libraries_are_not_imported(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(
         "import sys, dataclasses\n"
@@ -245,12 +245,12 @@ def test_no_library_is_imported_for_a_flow_that_does_not_come_from_it(tmp_path: 
         "assert load_flow({'output': 5}) == {'output': 5}\n"
         "print(sorted({'pydantic', 'attrs', 'attr', 'msgspec'} & set(sys.modules)))\n"
     )
-    done = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
+    completed = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, check=True)
+    assert completed.stdout == "[]\n"
 
 
 class Building:
-    """A builder of whatever it is given."""
+    """A builder that returns `what`, or raises it."""
 
     def __init__(self, what: Any) -> None:
         self.what = what
@@ -262,19 +262,19 @@ class Building:
 
 
 @pytest.mark.parametrize("kind", [dict, PydanticFlow, StructFlow])
-def test_a_builder_is_what_it_builds(kind: Any) -> None:
+def test_a_builder_is_loaded_as_the_flow_it_builds(kind: Any) -> None:
     assert load_flow(Building(kind(steps=[]))) == load_flow(kind(steps=[]))
 
 
 @pytest.mark.parametrize(
-    ("built", "said"),
+    ("built", "message"),
     [(ValueError("no output"), "Building built no flow: no output"), (7, "not int"), (Building({}), "not Building")],
 )
-def test_a_builder_of_something_else(built: Any, said: str) -> None:
-    with pytest.raises(InvalidArgumentError, match=said):
+def test_a_builder_of_anything_else_is_rejected(built: Any, message: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=message):
         load_flow(Building(built))
 
 
-def test_a_class_of_builders_builds_nothing() -> None:
+def test_a_builder_class_is_rejected() -> None:
     with pytest.raises(InvalidArgumentError, match="not type"):
         load_flow(Building)  # type: ignore[arg-type]

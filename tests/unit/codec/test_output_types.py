@@ -1,4 +1,4 @@
-"""Outputs as objects of the caller's types; what does not fit names the run and the path."""
+"""Outputs are converted to the caller's types; errors name the run and the path."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def result(output: Any, status: str = "completed") -> FlowResult:
 
 
 @pytest.mark.parametrize(
-    ("kind", "output", "read"),
+    ("kind", "output", "expected"),
     [
         (Model, {"n": 1, "day": "2026-11-25"}, Model(n=1, day=date(2026, 11, 25))),
         (Data, {"n": 1, "colour": "red"}, Data(1)),
@@ -84,10 +84,10 @@ def result(output: Any, status: str = "completed") -> FlowResult:
         (dict[str, int], {"a": 1}, {"a": 1}),
     ],
 )
-def test_an_output_is_an_object_of_the_type(kind: Any, output: Any, read: Any) -> None:
+def test_an_output_is_converted_to_the_type(kind: Any, output: Any, expected: Any) -> None:
     check_output_type(kind)
     typed = convert_output(result(output), kind)
-    assert (typed.output, type(typed.output), typed.run_id) == (read, type(read), RUN_ID)
+    assert (typed.output, type(typed.output), typed.run_id) == (expected, type(expected), RUN_ID)
     assert convert_output(result(output), None).output == output
     failed = result(None, "failed")
     assert convert_output(failed, kind) is failed
@@ -104,20 +104,20 @@ def test_an_output_is_an_object_of_the_type(kind: Any, output: Any, read: Any) -
         (int, "many", "$"),
     ],
 )
-def test_what_does_not_fit_is_told_with_its_path(kind: Any, output: Any, path: str) -> None:
-    with pytest.raises(OutputTypeError) as refused:
+def test_a_mismatch_is_reported_with_its_path(kind: Any, output: Any, path: str) -> None:
+    with pytest.raises(OutputTypeError) as caught:
         convert_output(result(output), kind)
-    error = pickle.loads(pickle.dumps(refused.value))
+    error = pickle.loads(pickle.dumps(caught.value))
     assert f"the output of run {RUN_ID} does not fit {kind.__name__}: {path}: " in str(error)
     assert (error.run_id, error.details[0]["path"], error.result.output) == (RUN_ID, path, output)
 
 
-def test_another_type_is_refused_at_once() -> None:
+def test_an_unsupported_type_is_rejected_before_the_run() -> None:
     with pytest.raises(InvalidArgumentError, match="output_type must be a supported output type, not"):
         check_output_type(Neither)
 
 
-def test_a_result_of_a_type_is_a_result() -> None:
+def test_flow_result_is_generic_for_type_checkers_only() -> None:
     assert FlowResult[Model] is FlowResult
     assert result(1).raise_for_failure().output == 1
 
@@ -127,7 +127,7 @@ class Unfinished(BaseModel):
 
 
 @pytest.mark.parametrize("output_type", [Unfinished, "Answer", list[Unfinished]])
-def test_a_type_with_an_unknown_name_is_refused_before_a_run(output_type: Any) -> None:
+def test_a_type_with_an_undefined_name_is_rejected_before_the_run(output_type: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="a supported output type, not"):
         check_output_type(output_type)
 

@@ -1,4 +1,4 @@
-"""Errors as responses of a web application."""
+"""Errors become problem details responses of a web application."""
 
 from __future__ import annotations
 
@@ -44,7 +44,9 @@ STATUSES = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_error_has_a_status(kind: type[errors.StepflowClientError]) -> None:
     problem = problem_details(
-        kind("http://10.0.0.7:7840/secret said no", hint="see /etc/hosts") if "hint" in _takes(kind) else kind("x")
+        kind("http://10.0.0.7:7840/secret said no", hint="see /etc/hosts")
+        if "hint" in _parameters_of(kind)
+        else kind("x")
     )
     assert problem.status == STATUSES.get(kind, 502)
     assert problem.body["status"] == problem.status
@@ -54,11 +56,11 @@ def test_every_error_has_a_status(kind: type[errors.StepflowClientError]) -> Non
     assert ("10.0.0.7" in json.dumps(problem.body)) == (problem.body["detail"] == "http://10.0.0.7:7840/secret said no")
 
 
-def _takes(kind: type[Any]) -> str:
+def _parameters_of(kind: type[Any]) -> str:
     return str(inspect.signature(kind)).replace("**more", "hint")
 
 
-def test_what_is_known_of_the_run_is_in_the_body() -> None:
+def test_the_body_describes_the_run() -> None:
     failed = FlowResult(
         run_id=RUN, status="failed", error=FlowError(message="card refused", code="COMPONENT_FAILED", step_id="charge")
     )
@@ -70,21 +72,21 @@ def test_what_is_known_of_the_run_is_in_the_body() -> None:
     json.dumps(body)
 
 
-def test_a_cancelled_run_is_not_a_fault_of_the_server() -> None:
+def test_a_cancelled_run_is_a_conflict() -> None:
     with pytest.raises(errors.RunFailedError) as caught:
         FlowResult(run_id=RUN, status="cancelled").unwrap()
     assert problem_details(caught.value).status == 409
     assert problem_details(caught.value, statuses={errors.RunFailedError: 500}).status == 500
 
 
-def test_the_time_to_wait_is_a_header() -> None:
+def test_retry_after_is_sent_as_a_header() -> None:
     error = errors.RateLimitError("slow down", status_code=429)
     error.retry_after = 1.2
     assert problem_details(error).headers["retry-after"] == "2"
     assert problem_details(error).body["retryable"] is True
 
 
-def test_an_application_has_its_own_statuses_and_types() -> None:
+def test_applications_can_override_statuses_and_types() -> None:
     class Refused(errors.InvalidFlowError):
         pass
 
@@ -98,7 +100,7 @@ def test_an_application_has_its_own_statuses_and_types() -> None:
 
 
 @pytest.mark.parametrize("wrong", [ValueError("x"), None, "text", errors.NotFoundError])
-def test_only_our_errors_are_problems(wrong: Any) -> None:
+def test_other_errors_are_rejected(wrong: Any) -> None:
     with pytest.raises(errors.InvalidArgumentError, match="error must be a StepflowClientError"):
         problem_details(wrong)
 

@@ -1,4 +1,4 @@
-"""Answers of the server -> types and errors."""
+"""Server responses are parsed into result types and errors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from stepflow_client.history import HistoryEntry
 from stepflow_client.types import ComponentInfo, ComponentList, ErrorCode, ExecutionStatus, FailedPlugin, FlowVariable
 
 RUN_ID = "01900000-0000-7000-8000-000000000001"
-ASKED = f"GET /runs/{RUN_ID}"
+REQUEST = f"GET /runs/{RUN_ID}"
 SUMMARY = {
     "runId": RUN_ID,
     "flowId": "f",
@@ -29,7 +29,7 @@ SUMMARY = {
     "createdAt": "2026-11-24T23:42:11.509354609Z",
     "rootRunId": RUN_ID,
 }
-SILENT = "the server gave no reason"
+NO_REASON = "the server gave no reason"
 
 
 # Errors
@@ -54,7 +54,7 @@ SILENT = "the server gave no reason"
             errors.ConflictError,
             "Run has ended",
             {"code": 409, "message": "Run has ended", "stack": [{"error": "cause"}]},
-            id="JSON as text, with a stack, before 0.12",
+            id="JSON as text with a stack, before 0.12",
         ),
         pytest.param(
             422,
@@ -70,7 +70,7 @@ SILENT = "the server gave no reason"
             "text/html",
             b"<html><h1>Bad Gateway</h1></html>",
             errors.ServerFaultError,
-            f"{ASKED} returned 502 Bad Gateway",
+            f"{REQUEST} returned 502 Bad Gateway",
             "<html><h1>Bad Gateway</h1></html>",
             id="a proxy's page",
         ),
@@ -79,12 +79,14 @@ SILENT = "the server gave no reason"
             "",
             b" <!doctype html>busy",
             errors.ServerFaultError,
-            f"{ASKED} returned 503 Service Unavailable",
+            f"{REQUEST} returned 503 Service Unavailable",
             "<!doctype html>busy",
-            id="a page without a type",
+            id="a page without a content type",
         ),
-        pytest.param(404, "", b"", errors.NotFoundError, f"{ASKED} returned 404 Not Found", None, id="an unknown blob"),
-        pytest.param(599, "", b"", errors.ServerFaultError, f"{ASKED} returned 599", None, id="no known status"),
+        pytest.param(
+            404, "", b"", errors.NotFoundError, f"{REQUEST} returned 404 Not Found", None, id="an unknown blob"
+        ),
+        pytest.param(599, "", b"", errors.ServerFaultError, f"{REQUEST} returned 599", None, id="an unknown status"),
         pytest.param(
             400,
             "application/json",
@@ -99,26 +101,26 @@ SILENT = "the server gave no reason"
             "application/json",
             b'{"message": 5}',
             errors.InvalidRequestError,
-            f"{ASKED} returned 400 Bad Request",
+            f"{REQUEST} returned 400 Bad Request",
             {"message": 5},
-            id="a message that is none",
+            id="a message of the wrong type",
         ),
         pytest.param(
-            400, "application/json", b'{"error', errors.InvalidRequestError, '{"error', '{"error', id="cut off"
+            400, "application/json", b'{"error', errors.InvalidRequestError, '{"error', '{"error', id="truncated JSON"
         ),
         pytest.param(400, "application/json", b"[1]", errors.InvalidRequestError, "[1]", "[1]", id="a list"),
         pytest.param(400, "x", b"\xff\xfe", errors.InvalidRequestError, "\ufffd\ufffd", "\ufffd\ufffd", id="bytes"),
     ],
 )
-def test_the_shapes_of_errors(
+def test_error_responses_of_every_shape(
     status: int, kind: str, body: bytes, error: type[errors.ApiError], message: str, details: Any
 ) -> None:
-    found = responses.find_response_error(status, kind, body, ASKED)
-    assert type(found) is error
-    assert found is not None
-    assert found.message == message
-    assert found.details == details
-    assert found.status_code == status
+    parsed = responses.find_response_error(status, kind, body, REQUEST)
+    assert type(parsed) is error
+    assert parsed is not None
+    assert parsed.message == message
+    assert parsed.details == details
+    assert parsed.status_code == status
 
 
 @pytest.mark.parametrize(
@@ -145,40 +147,40 @@ def test_the_shapes_of_errors(
         (504, errors.ServerFaultError),
     ],
 )
-def test_the_class_of_a_status(status: int, error: type[errors.ApiError]) -> None:
-    found = responses.find_response_error(status, "", b"", ASKED)
-    assert type(found) is error
-    assert isinstance(found, errors.ApiError)
+def test_the_error_class_depends_on_the_status(status: int, error: type[errors.ApiError]) -> None:
+    parsed = responses.find_response_error(status, "", b"", REQUEST)
+    assert type(parsed) is error
+    assert isinstance(parsed, errors.ApiError)
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204])
-def test_a_usable_answer_is_no_error(status: int) -> None:
-    assert responses.find_response_error(status, "application/json", b"{}", ASKED) is None
-    assert responses.find_response_error(status, "", b"", ASKED) is None
+def test_a_successful_response_is_no_error(status: int) -> None:
+    assert responses.find_response_error(status, "application/json", b"{}", REQUEST) is None
+    assert responses.find_response_error(status, "", b"", REQUEST) is None
 
 
 @pytest.mark.parametrize("kind", ["application/grpc", "application/grpc; x=1", "Application/GRPC"])
-def test_a_path_that_a_current_server_does_not_know(kind: str) -> None:
-    found = responses.find_response_error(200, kind, b"", "GET /new")
-    assert type(found) is errors.UnsupportedByServerError
-    assert "GET /new" in str(found)
+def test_a_grpc_response_means_an_unsupported_path(kind: str) -> None:
+    error = responses.find_response_error(200, kind, b"", "GET /new")
+    assert type(error) is errors.UnsupportedByServerError
+    assert "GET /new" in str(error)
 
 
-def test_a_web_page_and_a_redirect_are_no_answers() -> None:
-    page = responses.find_response_error(200, "text/html; charset=utf-8", b"<html>", ASKED)
+def test_web_pages_and_redirects_are_invalid_responses() -> None:
+    page = responses.find_response_error(200, "text/html; charset=utf-8", b"<html>", REQUEST)
     assert type(page) is errors.InvalidResponseError
     assert page.status_code == 200
     for status in (300, 301, 302, 307, 308, 304):
-        moved = responses.find_response_error(status, "", b"", ASKED)
+        moved = responses.find_response_error(status, "", b"", REQUEST)
         assert type(moved) is errors.InvalidResponseError
         assert str(status) in str(moved)
 
 
 @pytest.mark.parametrize(
-    ("body", "message"), [(b"", f"{ASKED} returned 408"), (b'{"code": 408, "message": "too slow"}', "too slow")]
+    ("body", "message"), [(b"", f"{REQUEST} returned 408"), (b'{"code": 408, "message": "too slow"}', "too slow")]
 )
-def test_request_timeouts_of_the_server(body: bytes, message: str) -> None:
-    late = responses.find_response_error(408, "application/json", body, ASKED)
+def test_status_408_is_a_request_timeout(body: bytes, message: str) -> None:
+    late = responses.find_response_error(408, "application/json", body, REQUEST)
     assert type(late) is errors.RequestTimeoutError
     assert (late.message, late.status_code) == (message, 408)
 
@@ -190,24 +192,24 @@ SEE_LOG = "see the server's log for the reason"
     ("status", "body", "message", "hint"),
     [
         (500, b'{"error": {"message": "it broke"}}', "it broke", None),
-        (500, b'{"code": 500}', f"{ASKED} returned 500 Internal Server Error", SEE_LOG),
-        (500, b"it broke", f"{ASKED} returned 500 Internal Server Error: it broke", SEE_LOG),
-        (500, b"", f"{ASKED} returned 500 Internal Server Error", SEE_LOG),
+        (500, b'{"code": 500}', f"{REQUEST} returned 500 Internal Server Error", SEE_LOG),
+        (500, b"it broke", f"{REQUEST} returned 500 Internal Server Error: it broke", SEE_LOG),
+        (500, b"", f"{REQUEST} returned 500 Internal Server Error", SEE_LOG),
         (429, b'{"message": "slower"}', "slower", "send fewer requests at once, or wait"),
-        (404, b'{"message": ""}', f"{ASKED} returned 404 Not Found", None),
+        (404, b'{"message": ""}', f"{REQUEST} returned 404 Not Found", None),
     ],
 )
 def test_server_messages_in_errors(status: int, body: bytes, message: str, hint: str | None) -> None:
-    found = responses.find_response_error(status, "application/json", body, ASKED)
-    assert found is not None
-    assert (found.message, found.hint) == (message, hint)
+    error = responses.find_response_error(status, "application/json", body, REQUEST)
+    assert error is not None
+    assert (error.message, error.hint) == (message, hint)
 
 
 def test_errors_about_rejected_credentials_say_how_to_set_them() -> None:
-    found = responses.find_response_error(401, "application/json", b'{"message": "who?"}', ASKED)
-    assert found is not None
-    assert found.message == f"{ASKED} returned 401 Unauthorized: who?"
-    assert "STEPFLOW_TOKEN" in (found.hint or "")
+    error = responses.find_response_error(401, "application/json", b'{"message": "who?"}', REQUEST)
+    assert error is not None
+    assert error.message == f"{REQUEST} returned 401 Unauthorized: who?"
+    assert "STEPFLOW_TOKEN" in (error.hint or "")
 
 
 @pytest.mark.parametrize(
@@ -220,46 +222,46 @@ def test_errors_about_rejected_credentials_say_how_to_set_them() -> None:
     ],
 )
 def test_which_errors_explain_the_format_of_content_ids(status: int, request_: str, has_hint: bool) -> None:
-    found = responses.find_response_error(status, "", b"no", request_)
-    assert found is not None
-    assert (found.hint == "a flow or blob ID has 64 hexadecimal digits") is has_hint
+    error = responses.find_response_error(status, "", b"no", request_)
+    assert error is not None
+    assert (error.hint == "a flow or blob ID has 64 hexadecimal digits") is has_hint
 
 
-def test_a_part_of_a_response_is_no_answer() -> None:
-    part = responses.find_response_error(206, "application/json", b"{}", ASKED)
+def test_partial_content_is_an_invalid_response() -> None:
+    part = responses.find_response_error(206, "application/json", b"{}", REQUEST)
     assert type(part) is errors.InvalidResponseError
     assert part.status_code == 206
 
 
 def test_a_message_is_one_line_of_bounded_length() -> None:
-    found = responses.find_response_error(500, "text/plain", b"line\r\n\tof " + b"x" * 10_000, ASKED)
-    assert found is not None
-    assert found.message.startswith(f"{ASKED} returned 500 Internal Server Error: line of xxx")
-    assert 500 <= len(found.message) <= 600
-    assert found.message.endswith("…")
+    error = responses.find_response_error(500, "text/plain", b"line\r\n\tof " + b"x" * 10_000, REQUEST)
+    assert error is not None
+    assert error.message.startswith(f"{REQUEST} returned 500 Internal Server Error: line of xxx")
+    assert 500 <= len(error.message) <= 600
+    assert error.message.endswith("…")
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(st.integers(100, 599), st.sampled_from(["", "application/json", "text/html", "application/grpc"]), st.binary())
-def test_any_answer_is_usable_or_one_of_our_errors(status: int, kind: str, body: bytes) -> None:
-    found = responses.find_response_error(status, kind, body, ASKED)
-    assert (found is None) <= (status < 300)
-    assert found is None or (isinstance(found, errors.StepflowClientError) and str(found))
+def test_any_response_is_usable_or_a_client_error(status: int, kind: str, body: bytes) -> None:
+    error = responses.find_response_error(status, kind, body, REQUEST)
+    assert (error is None) <= (status < 300)
+    assert error is None or (isinstance(error, errors.StepflowClientError) and str(error))
 
 
 # JSON
 
 
-def test_an_answer_is_a_json_object() -> None:
-    assert responses.parse_object(b'{"a": 1.0}', ASKED) == {"a": 1}
-    assert responses.parse_json_value(b"[1.0]", ASKED) == [1]
+def test_valid_json_is_parsed() -> None:
+    assert responses.parse_object(b'{"a": 1.0}', REQUEST) == {"a": 1}
+    assert responses.parse_json_value(b"[1.0]", REQUEST) == [1]
 
 
 @pytest.mark.parametrize("content", [b"", b"OK", b"[1]", b"null", b"\xff", b'{"a": NaN}', b"[" * 100_000, b"9" * 5000])
-def test_what_is_no_json_object(content: bytes) -> None:
+def test_anything_but_a_json_object_is_an_invalid_response(content: bytes) -> None:
     with pytest.raises(errors.InvalidResponseError) as caught:
-        responses.parse_object(content, ASKED)
-    assert ASKED in str(caught.value)
+        responses.parse_object(content, REQUEST)
+    assert REQUEST in str(caught.value)
     assert len(str(caught.value)) < 300
 
 
@@ -277,8 +279,8 @@ def test_what_is_no_json_object(content: bytes) -> None:
 def test_invalid_json_is_quoted_in_part(content: bytes, start: str) -> None:
     for parse in (responses.parse_object, responses.parse_json_value):
         with pytest.raises(errors.InvalidResponseError) as caught:
-            parse(content, ASKED)
-        assert caught.value.message == f"{ASKED} returned something other than a JSON object: {start}"
+            parse(content, REQUEST)
+        assert caught.value.message == f"{REQUEST} returned something other than a JSON object: {start}"
 
 
 @pytest.mark.parametrize(
@@ -293,9 +295,9 @@ def test_invalid_json_is_quoted_in_part(content: bytes, start: str) -> None:
         ({"summary": {**SUMMARY, "items": []}}, "items"),
     ],
 )
-def test_an_answer_of_another_shape(answer: dict[str, Any], reason: str) -> None:
+def test_an_unexpected_response_names_the_wrong_field(answer: dict[str, Any], reason: str) -> None:
     with pytest.raises(errors.InvalidResponseError, match="an unexpected response") as caught:
-        responses.build_from_response(responses.read_run, answer, ASKED)
+        responses.build_from_response(responses.read_run, answer, REQUEST)
     assert reason in str(caught.value)
     assert caught.value.details == answer
 
@@ -326,7 +328,7 @@ ANYTHING = st.recursive(
 
 
 @pytest.mark.parametrize("number", [60, pytest.param(200, marks=pytest.mark.exhaustive)])
-def test_any_object_is_read_or_refused(number: int) -> None:
+def test_any_object_is_parsed_or_rejected(number: int) -> None:
     @settings(max_examples=number, deadline=None, derandomize=True)
     @given(ANYTHING.filter(lambda value: isinstance(value, dict)))
     def check(answer: dict[str, Any]) -> None:
@@ -341,7 +343,7 @@ def test_any_object_is_read_or_refused(number: int) -> None:
             lambda each: responses.read_steps(RUN_ID, each["steps"]),
         ):
             with suppress(errors.InvalidResponseError):
-                responses.build_from_response(make, answer, ASKED)
+                responses.build_from_response(make, answer, REQUEST)
         assert isinstance(parse_flow_variables(answer), dict)
 
     check()
@@ -350,7 +352,7 @@ def test_any_object_is_read_or_refused(number: int) -> None:
 # Runs, items, steps
 
 
-def test_a_run_just_created_may_bring_its_items() -> None:
+def test_a_created_run_may_include_its_items() -> None:
     items = [{"itemIndex": 0, "status": 2, "output": 1}]
     started = responses.StartedRun(RUN_ID, ExecutionStatus.COMPLETED, items, summary=SUMMARY)
     assert responses.read_started_run({"summary": SUMMARY, "results": items}) == started
@@ -359,29 +361,29 @@ def test_a_run_just_created_may_bring_its_items() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"runId": 5}, {"runId": None}, {"status": None}, {"status": 1.5}])
-def test_a_run_just_created_has_an_id_and_a_status(wrong: dict[str, Any]) -> None:
+def test_a_created_run_needs_an_id_and_a_status(wrong: dict[str, Any]) -> None:
     with pytest.raises(errors.InvalidResponseError):
-        responses.build_from_response(responses.read_started_run, {"summary": {**SUMMARY, **wrong}}, ASKED)
+        responses.build_from_response(responses.read_started_run, {"summary": {**SUMMARY, **wrong}}, REQUEST)
 
 
-def test_results_are_the_same_looked_at_before_or_not() -> None:
+def test_results_do_not_depend_on_lazy_parsing() -> None:
     answers = [
         {"itemIndex": 1, "status": 3, "errorMessage": "no", "errorCode": 3},
         {"itemIndex": 0, "status": 2, "output": {"a": 1.0}},
         {"itemIndex": 2, "status": 1},
     ]
-    looked_at = responses.read_items(RUN_ID, answers)
-    for item in looked_at.items:
+    parsed = responses.read_items(RUN_ID, answers)
+    for item in parsed.items:
         assert item.status
-    expected = [item.result for item in looked_at.items][:2]
-    for listed in (responses.read_items(RUN_ID, answers), looked_at):
+    expected = [item.result for item in parsed.items][:2]
+    for listed in (responses.read_items(RUN_ID, answers), parsed):
         results = responses.read_results(listed, ExecutionStatus.CANCELLED)
         assert results[:2] == expected
         assert results[2].is_cancelled
         assert type(results[0].output["a"]) is int
 
 
-def test_items_come_in_the_order_of_their_inputs() -> None:
+def test_items_are_in_input_order() -> None:
     listed = responses.read_items(
         RUN_ID,
         [
@@ -392,10 +394,10 @@ def test_items_come_in_the_order_of_their_inputs() -> None:
         ],
     )
     assert [item.index for item in listed.items] == [0, 1, 2, 3]
-    done, failed, cancelled, running = (item.result for item in listed.items)
-    assert done is not None
-    assert done.is_success
-    assert done.output is None
+    completed, failed, cancelled, running = (item.result for item in listed.items)
+    assert completed is not None
+    assert completed.is_success
+    assert completed.output is None
     assert failed is not None
     assert failed.error is not None
     assert failed.error.code is ErrorCode.COMPONENT_FAILED
@@ -408,8 +410,8 @@ def test_items_come_in_the_order_of_their_inputs() -> None:
 
 
 @pytest.mark.parametrize("message", [None, "", 5, {"a": 1}])
-def test_a_failure_may_be_silent(message: Any) -> None:
-    assert responses.read_error({"errorMessage": message}).message == SILENT
+def test_a_failure_without_a_message_gets_a_default(message: Any) -> None:
+    assert responses.read_error({"errorMessage": message}).message == NO_REASON
     assert responses.read_error({}).details is None
 
 
@@ -420,25 +422,25 @@ def test_secrets_are_masked_in_errors() -> None:
     assert responses.read_error(answer).message == "no hunter2"
 
 
-def test_an_item_without_an_end_ended_as_its_run() -> None:
+def test_an_unfinished_item_takes_the_status_of_its_run() -> None:
     listed = responses.read_items(RUN_ID, [{"itemIndex": 0, "status": 1}])
     assert responses.get_only_result(listed, ExecutionStatus.CANCELLED).is_cancelled
     assert responses.get_only_result(listed, ExecutionStatus.CANCELLED).error is None
     failed = responses.get_only_result(listed, ExecutionStatus.FAILED)
     assert failed.is_failed
     assert failed.error is not None
-    assert failed.error.message == SILENT
+    assert failed.error.message == NO_REASON
 
 
 @pytest.mark.parametrize("indexes", [[], [0, 1]])
-def test_one_result_is_asked_of_one_item(indexes: list[int]) -> None:
+def test_a_single_result_requires_a_single_item(indexes: list[int]) -> None:
     listed = responses.read_items(RUN_ID, [{"itemIndex": index, "status": 2} for index in indexes])
     with pytest.raises(errors.InvalidResponseError, match=f"returned {len(indexes)}") as caught:
         responses.get_only_result(listed, ExecutionStatus.COMPLETED)
     assert caught.value.run_id == RUN_ID
 
 
-def test_steps_come_by_item_then_in_the_order_of_the_flow() -> None:
+def test_steps_are_sorted_by_item_and_flow_order() -> None:
     answers = [
         {"stepId": "b", "stepIndex": 1, "itemIndex": 0, "status": 1, "component": "/x"},
         {"stepId": "a", "stepIndex": 0, "itemIndex": 1, "status": 3, "errorMessage": "no", "errorCode": 8},
@@ -468,25 +470,25 @@ def test_steps_come_by_item_then_in_the_order_of_the_flow() -> None:
             {"errorCode": 3},
             ('step "a" failed', "a", "unreachable"),
         ),
-        # Other errors than the item's say nothing about its cause.
+        # A step error that differs from the item's error is not its cause.
         ({"errorMessage": "the whole story"}, {"errorMessage": "disk full"}, ("the whole story", None, None)),
-        ({}, {"errorMessage": "disk full"}, (SILENT, None, None)),
+        ({}, {"errorMessage": "disk full"}, (NO_REASON, None, None)),
     ],
 )
-def test_failed_steps_say_what_items_do_not(
+def test_failed_steps_complete_the_errors_of_items(
     item: dict[str, Any], step: dict[str, Any], expected: tuple[str, str, str | None]
 ) -> None:
     listed = responses.read_items(
         RUN_ID, [{"itemIndex": 0, "status": 3, **item}, {"itemIndex": 1, "status": 2, "output": 1}]
     )
-    found = responses.read_steps(
+    steps = responses.read_steps(
         RUN_ID,
         [
             {"stepId": "a", "stepIndex": 0, "itemIndex": 0, "status": 3, **step},
             {"stepId": "later", "stepIndex": 1, "itemIndex": 0, "status": 3, "errorMessage": "follows"},
         ],
     )
-    explained = failed_items.add_failed_steps(listed, [0], {0: found.steps}, {})
+    explained = failed_items.add_failed_steps(listed, [0], {0: steps.steps}, {})
     result = explained.items[0].result
     assert result is not None
     assert result.error is not None
@@ -508,7 +510,7 @@ def test_failed_steps_say_what_items_do_not(
     ],
 )
 @pytest.mark.parametrize("is_lazy", [True, False])
-def test_the_flow_is_needed_unless_one_step_failed_as_its_item(
+def test_the_flow_is_needed_unless_one_step_failed_like_its_item(
     errors: list[tuple[str, int]], is_ambiguous: bool, is_lazy: bool
 ) -> None:
     items = [{"itemIndex": 4, "status": 3, "errorMessage": "no", "errorCode": 3}, {"itemIndex": 5, "status": 2}]
@@ -530,7 +532,7 @@ def test_the_flow_is_needed_unless_one_step_failed_as_its_item(
         ("a", "boom", True, "a"),
     ],
 )
-def test_a_step_that_did_not_make_the_item_fail_is_not_named(
+def test_an_error_names_only_the_step_that_failed_the_item(
     named: str, message: str, has_flow: bool, step_id: str | None
 ) -> None:
     steps = [{"id": "a", "component": "/x"}, {"id": "m", "component": "/x", "mustExecute": True}]
@@ -539,8 +541,8 @@ def test_a_step_that_did_not_make_the_item_fail_is_not_named(
     listed = responses.read_items(RUN_ID, [item])
     answers = [{"stepId": "a", "stepIndex": 0, "itemIndex": 0, "status": 2, "output": {}}]
     answers += [{"stepId": "m", "stepIndex": 1, "itemIndex": 0, "status": 3, "errorMessage": "Path $.x not found"}]
-    found = failed_items.add_failed_steps(listed, [0], {0: responses.read_steps(RUN_ID, answers).steps}, flow)
-    error = found.items[0].error
+    explained = failed_items.add_failed_steps(listed, [0], {0: responses.read_steps(RUN_ID, answers).steps}, flow)
+    error = explained.items[0].error
     assert error is not None
     assert (error.message, error.step_id) == (message, step_id)
 
@@ -554,7 +556,7 @@ def test_a_step_that_did_not_make_the_item_fail_is_not_named(
         ([2, 2], "lost", "b", {"started_steps": ["a", "b"]}),
     ],
 )
-def test_items_of_a_failed_run_that_have_not_ended_are_lost(
+def test_unfinished_items_of_a_failed_run_are_lost(
     statuses: list[int] | None, code: str, step_id: str | None, details: dict[str, Any] | None
 ) -> None:
     listed = responses.read_items(RUN_ID, [{"itemIndex": 0, "status": 2, "output": 1}, {"itemIndex": 1, "status": 1}])
@@ -571,15 +573,15 @@ def test_items_of_a_failed_run_that_have_not_ended_are_lost(
     assert result.error is not None
     assert (result.error.code, result.error.step_id, result.error.details) == (code, step_id, details)
     assert responses.read_results(lost, ExecutionStatus.FAILED)[1] == result
-    # What is looked at is not changed.
+    # The original list is not changed.
     assert listed.items[1].status == "running"
 
 
 # Flows and components
 
 
-def test_findings_come_gravest_first() -> None:
-    found = responses.read_diagnostics(
+def test_diagnostics_are_sorted_by_severity() -> None:
+    result = responses.read_diagnostics(
         {
             "diagnostics": [
                 {"level": level, "kind": "k", "code": 1, "formatted": str(level), "path": "$.steps[0]"}
@@ -587,13 +589,13 @@ def test_findings_come_gravest_first() -> None:
             ]
         }
     )
-    assert [each.message for each in found.diagnostics] == ["1", "2", "3", "7"]
-    assert not found.is_valid
+    assert [each.message for each in result.diagnostics] == ["1", "2", "3", "7"]
+    assert not result.is_valid
     assert responses.read_diagnostics(None).is_valid
     assert responses.read_diagnostics({}).is_valid
 
 
-def test_the_variables_of_a_flow() -> None:
+def test_the_declared_variables_of_a_flow() -> None:
     declared = {
         "key": {"type": "string", "is_secret": True, "env_var": "KEY", "description": "The key"},
         "n": {"type": "integer", "default": 0},
@@ -602,17 +604,21 @@ def test_the_variables_of_a_flow() -> None:
         "wrong": {"env_var": 5, "description": [], "is_secret": "yes"},
     }
     schema = {"type": "object", "required": ["key", "n"], "properties": declared}
-    found = parse_flow_variables({"schemas": {"properties": {"variables": schema}}})
-    assert list(found) == ["key", "n", "free", "wrong"]
-    assert found["key"] == FlowVariable(
+    variables = parse_flow_variables({"schemas": {"properties": {"variables": schema}}})
+    assert list(variables) == ["key", "n", "free", "wrong"]
+    assert variables["key"] == FlowVariable(
         is_required=True,
         env_var="KEY",
         is_secret=True,
         description="The key",
         value_schema=declared["key"],  # type: ignore[arg-type]
     )
-    assert (found["n"].is_required, found["n"].default) == (False, 0)
-    assert (found["wrong"].env_var, found["wrong"].description, found["wrong"].is_secret) == (None, None, True)
+    assert (variables["n"].is_required, variables["n"].default) == (False, 0)
+    assert (variables["wrong"].env_var, variables["wrong"].description, variables["wrong"].is_secret) == (
+        None,
+        None,
+        True,
+    )
 
 
 @pytest.mark.parametrize(
@@ -631,13 +637,13 @@ def test_a_flow_without_variables(flow: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("required", [5, None, "a", {"a": 1}, True])
-def test_required_may_be_nonsense(required: Any) -> None:
+def test_a_malformed_required_list_is_ignored(required: Any) -> None:
     schema = {"required": required, "properties": {"a": {}}}
     assert not parse_flow_variables({"schemas": {"properties": {"variables": schema}}})["a"].is_required
 
 
 @pytest.mark.parametrize(
-    ("sent", "read"),
+    ("reported", "expected"),
     [
         ({"steps": {"a": {"$type": "merge_patch", "value": {"input": 1}}}}, {"a": {"input": 1}}),
         ({"a": {"value": {"input": 1}}}, {"a": {"input": 1}}),
@@ -649,8 +655,8 @@ def test_required_may_be_nonsense(required: Any) -> None:
         (None, None),
     ],
 )
-def test_overrides_of_a_run_are_read_as_callers_write_them(sent: Any, read: Any) -> None:
-    assert responses.combine_run_arguments(RUN_ID, {"overrides": sent}, None).overrides == read
+def test_reported_overrides_are_parsed_to_the_form_callers_write(reported: Any, expected: Any) -> None:
+    assert responses.combine_run_arguments(RUN_ID, {"overrides": reported}, None).overrides == expected
 
 
 @pytest.mark.parametrize(
@@ -663,9 +669,9 @@ def test_overrides_of_a_run_are_read_as_callers_write_them(sent: Any, read: Any)
     ],
 )
 def test_run_arguments_from_older_servers(given: Any, inputs: Any, overrides: Any) -> None:
-    read = responses.read_reported_arguments({"given": given})
-    assert read == {"inputs": inputs, "overrides": overrides}
-    assert responses.combine_run_arguments(RUN_ID, read, None).inputs == inputs
+    parsed = responses.read_reported_arguments({"given": given})
+    assert parsed == {"inputs": inputs, "overrides": overrides}
+    assert responses.combine_run_arguments(RUN_ID, parsed, None).inputs == inputs
 
 
 @pytest.mark.parametrize("inputs", [{"a": 1}, "text", 0, False])
@@ -778,9 +784,9 @@ def test_paths_of_components(routes: dict[str, Any], paths: list[str | None]) ->
         [ComponentInfo(name="x", plugin="b"), ComponentInfo(name="y", plugin="p"), ComponentInfo(name="z")],
         [FailedPlugin(plugin="q", error="e")],
     )
-    found = responses.add_component_paths_from_routes(listed, routes)
-    assert [component.path for component in found] == paths
-    assert found.failed_plugins == listed.failed_plugins
+    with_paths = responses.add_component_paths_from_routes(listed, routes)
+    assert [component.path for component in with_paths] == paths
+    assert with_paths.failed_plugins == listed.failed_plugins
 
 
 @pytest.mark.parametrize(
@@ -801,10 +807,10 @@ def test_paths_of_components(routes: dict[str, Any], paths: list[str | None]) ->
 def test_a_route_serves_only_the_components_it_allows(rule: dict[str, Any], is_served: bool) -> None:
     listed = ComponentList([ComponentInfo(name="x", plugin="p")], [])
     routes = {"/first": [{"plugin": "p", **rule}], "/second": [{"plugin": "p"}], "/third": [{"plugin": "p"}]}
-    (found,) = responses.add_component_paths_from_routes(listed, routes)
-    assert found.path == ("/first/x" if is_served else "/second/x")
-    (found,) = responses.add_component_paths_from_routes(listed, {**routes, "/first/x": [], "/second/x": []})
-    assert found.path == "/third/x", "an empty list of rules removes a component from a route"
+    (component,) = responses.add_component_paths_from_routes(listed, routes)
+    assert component.path == ("/first/x" if is_served else "/second/x")
+    (component,) = responses.add_component_paths_from_routes(listed, {**routes, "/first/x": [], "/second/x": []})
+    assert component.path == "/third/x", "an empty list of rules removes a component from a route"
 
 
 @pytest.mark.parametrize(
@@ -833,7 +839,9 @@ def test_the_name_of_a_blob(disposition: str | None, name: str | None) -> None:
         ([{"itemIndex": 0, "status": 1}], ExecutionStatus.COMPLETED),
     ],
 )
-def test_only_a_success_is_read_from_its_answer_alone(answers: list[dict[str, Any]], status: ExecutionStatus) -> None:
+def test_only_a_success_is_read_from_the_creation_response(
+    answers: list[dict[str, Any]], status: ExecutionStatus
+) -> None:
     assert responses.read_immediate_result(StartedRun("r", status, answers)) is None
     done = [{"itemIndex": 0, "status": 2, "output": {"n": 1.0, "none": None}}]
     result = responses.read_immediate_result(StartedRun("r", ExecutionStatus.COMPLETED, done))
@@ -850,9 +858,9 @@ def test_an_unreadable_output_is_an_unexpected_response() -> None:
         responses.read_immediate_result(StartedRun(RUN_ID, ExecutionStatus.COMPLETED, answers))
 
 
-@pytest.mark.parametrize("made", ["01900000-0000-7000-8000-000000000001", "01900000000070008000000000000001"])
-def test_run_ids_are_accepted_in_any_format(made: str) -> None:
-    summary = {**SUMMARY, "runId": made.upper()}
+@pytest.mark.parametrize("run_id", ["01900000-0000-7000-8000-000000000001", "01900000000070008000000000000001"])
+def test_run_ids_are_accepted_in_any_format(run_id: str) -> None:
+    summary = {**SUMMARY, "runId": run_id.upper()}
     assert responses.read_run({"summary": summary}, RUN_ID).run_id == RUN_ID
     assert responses.read_started_run({"summary": summary}).run_id == RUN_ID
 
@@ -868,7 +876,7 @@ def test_run_ids_are_accepted_in_any_format(made: str) -> None:
         ({"runId": RUN_ID[:-1] + "2"}, f"it is about a different run, {RUN_ID[:-1]}2"),
     ],
 )
-def test_ids_are_checked_since_paths_contain_them(wrong: dict[str, Any], reason: str) -> None:
+def test_invalid_ids_are_rejected(wrong: dict[str, Any], reason: str) -> None:
     with pytest.raises((TypeError, ValueError)) as caught:
         responses.read_run({"summary": {**SUMMARY, **wrong}}, RUN_ID)
     assert str(caught.value) == reason
@@ -891,12 +899,12 @@ def test_items_are_checked_before_they_are_built(answers: Any, reason: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("status", "read"), [(2, "completed"), ("completed", "completed"), (99, "unknown_99"), ("odd", "odd")]
+    ("status", "expected"), [(2, "completed"), ("completed", "completed"), (99, "unknown_99"), ("odd", "odd")]
 )
-def test_unknown_item_statuses_are_accepted(status: Any, read: str) -> None:
+def test_unknown_item_statuses_are_accepted(status: Any, expected: str) -> None:
     answers = [{"itemIndex": 0, "status": status}]
     assert responses.check_raw_items(answers) == answers
-    assert responses.read_items(RUN_ID, answers).items[0].status == read
+    assert responses.read_items(RUN_ID, answers).items[0].status == expected
 
 
 @pytest.mark.parametrize(
@@ -911,7 +919,7 @@ def test_unknown_item_statuses_are_accepted(status: Any, read: str) -> None:
         (6, [3], True),
     ],
 )
-def test_a_run_that_failed_has_ended_once_its_items_have(status: int, items: list[int], has_ended: bool) -> None:
+def test_a_failed_run_has_ended_once_its_items_have(status: int, items: list[int], has_ended: bool) -> None:
     answers = [{"itemIndex": index, "status": each} for index, each in enumerate(items)]
     started = responses.read_started_run({"summary": {**SUMMARY, "status": status}, "results": answers})
     assert started.has_ended is has_ended
@@ -944,10 +952,12 @@ def test_an_item_of_a_completed_run_without_an_output_is_lost() -> None:
     )
 
 
-def test_outputs_of_items_that_have_all_completed_are_read_without_the_items() -> None:
-    done = [{"itemIndex": index, "status": status, "output": index} for index, status in enumerate((2, "completed"))]
-    listed = responses.read_items(RUN_ID, done)
+def test_outputs_are_read_directly_if_all_items_completed() -> None:
+    completed = [
+        {"itemIndex": index, "status": status, "output": index} for index, status in enumerate((2, "completed"))
+    ]
+    listed = responses.read_items(RUN_ID, completed)
     assert responses.read_outputs_if_completed(RUN_ID, listed.items) == [0, 1]
     for status in (1, 3, "failed"):
-        more = responses.read_items(RUN_ID, [*done, {"itemIndex": 2, "status": status}])
-        assert responses.read_outputs_if_completed(RUN_ID, more.items) is None
+        mixed = responses.read_items(RUN_ID, [*completed, {"itemIndex": 2, "status": status}])
+        assert responses.read_outputs_if_completed(RUN_ID, mixed.items) is None

@@ -1,4 +1,4 @@
-"""Tokens, passwords and secret variables show up in no log, no repr and no error."""
+"""Tokens, passwords and secret variables never appear in logs, reprs or errors."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ SECRET_FLOW = {
 }
 
 
-def everything(error: BaseException) -> str:
-    """All of an error that people print or send on, its causes too."""
-    shown = ["".join(traceback.format_exception(error))]
+def all_text_of(error: BaseException) -> str:
+    """Return every text form of an error and its causes."""
+    texts = ["".join(traceback.format_exception(error))]
     while error is not None:
-        shown += [str(error), repr(error), repr(vars(error)), repr(error.args)]
+        texts += [str(error), repr(error), repr(vars(error)), repr(error.args)]
         hidden = error.__suppress_context__
         error = error.__cause__ or (None if hidden else error.__context__)  # type: ignore[assignment]
-    return "\n".join(shown)
+    return "\n".join(texts)
 
 
 @pytest.mark.parametrize("twin", TWINS)
@@ -97,11 +97,11 @@ def test_credentials_are_in_no_error(twin: str, failure: type[Exception]) -> Non
     ):
         with pytest.raises(StepflowClientError) as caught:
             call(twin, httpx.MockTransport(broken), CALLS["health_check"], url, **credentials)
-        assert TOKEN not in everything(caught.value)
-        assert PASSWORD not in everything(caught.value)
+        assert TOKEN not in all_text_of(caught.value)
+        assert PASSWORD not in all_text_of(caught.value)
 
 
-def test_a_client_shows_its_server_only() -> None:
+def test_the_repr_of_a_client_shows_only_its_server() -> None:
     for client in (
         SyncStepflowClient(f"http://user:{PASSWORD}@server", auth=TOKEN, headers={"X-Key": SECRET}),
         StepflowClient(f"http://user:{PASSWORD}@server", headers={"X-Key": SECRET}),
@@ -126,7 +126,7 @@ def test_a_client_shows_its_server_only() -> None:
         {"base_url": f"http://user:x/{PASSWORD}@server"},
     ],
 )
-def test_a_wrong_setting_is_not_repeated(settings: dict[str, Any]) -> None:
+def test_messages_about_invalid_settings_contain_no_secret(settings: dict[str, Any]) -> None:
     for client in (SyncStepflowClient, StepflowClient):
         with pytest.raises(InvalidArgumentError) as caught:
             client(**settings)
@@ -135,13 +135,13 @@ def test_a_wrong_setting_is_not_repeated(settings: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("twin", TWINS)
-def test_a_token_that_cannot_be_sent_is_not_repeated(twin: str) -> None:
+def test_messages_about_an_unsendable_token_do_not_contain_it(twin: str) -> None:
     with pytest.raises(InvalidArgumentError) as caught:
         ask(twin, Server(), CALLS["health_check"], auth=lambda: f"{TOKEN}\n{TOKEN}")
-    assert TOKEN not in everything(caught.value)
+    assert TOKEN not in all_text_of(caught.value)
 
 
-def test_what_is_kept_of_a_client_and_a_server_shows_no_secrets() -> None:
+def test_reprs_of_internal_objects_contain_no_secrets() -> None:
     request = HttpRequest("GET", "/runs", headers={"authorization": TOKEN}, content=SECRET.encode())
     response = HttpResponse(200, {"set-cookie": TOKEN}, SECRET.encode())
     config = ServerConfig(document={"key": SECRET}, fallback={"key": SECRET})
@@ -149,10 +149,10 @@ def test_what_is_kept_of_a_client_and_a_server_shows_no_secrets() -> None:
     for field in fields(LaunchPlan):
         object.__setattr__(plan, field.name, {"config": config, "env": {"KEY": SECRET}}.get(field.name))
     url = parse_url(f"http://user:{PASSWORD}@server")
-    for kept in (request, response, config, plan, url, TokenAuth(TOKEN)):
-        assert type(kept).__name__ in repr(kept)
+    for value in (request, response, config, plan, url, TokenAuth(TOKEN)):
+        assert type(value).__name__ in repr(value)
         for secret in (TOKEN, SECRET, PASSWORD):
-            assert secret not in repr(kept)
+            assert secret not in repr(value)
 
 
 # Secret variables
@@ -169,7 +169,7 @@ ECHOES = [
 ]
 
 
-def creating(how: str, variables: dict[str, Any]) -> Any:
+def creating_call(how: str, variables: dict[str, Any]) -> Any:
     async def create(client: StepflowClient) -> Any:
         stored = await client.store_flow(SECRET_FLOW)
         return await client.create_run(stored.flow_id, variables=variables)
@@ -184,39 +184,39 @@ def creating(how: str, variables: dict[str, Any]) -> Any:
 @pytest.mark.parametrize("how", ["create_run async", "run sync", "unknown flow async"])
 @pytest.mark.parametrize("echo", ECHOES, ids=range(len(ECHOES)))
 @pytest.mark.parametrize("variables", [{"key": SECRET, "name": "visible"}, {"keys": {"inner": [SECRET]}}])
-def test_a_server_that_repeats_a_secret(
+def test_a_secret_echoed_by_the_server_is_hidden(
     how: str, echo: httpx.Response, variables: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     server = Server()
     server.answers["POST /runs"] = echo
-    # Where it looks as if a run had been created, it is open which of two it was.
+    # Two candidates, so a run that may have been created stays ambiguous.
     runs = [SUMMARY, {**SUMMARY, "runId": RUN_ID[:-1] + "2"}]
     server.answers["GET /runs"] = httpx.Response(200, json={"runs": runs})
     with pytest.raises(StepflowClientError) as caught:
-        ask(how.rpartition(" ")[2], server, creating(how, variables))
+        ask(how.rpartition(" ")[2], server, creating_call(how, variables))
     assert any(SECRET.encode() in request.content for request in server.requests)
-    assert SECRET not in everything(caught.value)
-    assert SECRET not in everything(pickle.loads(pickle.dumps(caught.value)))
+    assert SECRET not in all_text_of(caught.value)
+    assert SECRET not in all_text_of(pickle.loads(pickle.dumps(caught.value)))
     assert SECRET not in caplog.text
 
 
-def test_what_is_no_secret_stays_readable() -> None:
+def test_other_variables_stay_readable() -> None:
     server = Server()
     server.answers["POST /runs"] = httpx.Response(400, json={"error": {"message": "visible is wrong"}})
     with pytest.raises(StepflowClientError, match="visible is wrong"):
-        ask("async", server, creating("create_run async", {"key": SECRET, "name": "visible"}))
+        ask("async", server, creating_call("create_run async", {"key": SECRET, "name": "visible"}))
 
 
 @pytest.mark.parametrize("twin", TWINS)
-def test_a_secret_of_the_environment(twin: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_secret_from_the_environment_is_hidden(twin: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STEPFLOW_VAR_KEY", SECRET)
     server = Server()
     server.answers["POST /runs"] = ECHOES[0]
     with pytest.raises(StepflowClientError) as caught:
         ask(twin, server, lambda client: client.run(SECRET_FLOW, variables_from_env=True))
     assert any(SECRET.encode() in request.content for request in server.requests)
-    assert SECRET not in everything(caught.value)
+    assert SECRET not in all_text_of(caught.value)
 
 
 @pytest.mark.parametrize("twin", TWINS)
@@ -231,16 +231,18 @@ def test_inputs_and_flows_are_not_logged(twin: str, caplog: pytest.LogCaptureFix
 # Values
 
 
-def variable(**more: Any) -> FlowVariable:
-    return FlowVariable(**more)
+def variable(**fields: Any) -> FlowVariable:
+    return FlowVariable(**fields)
 
 
-def hidden(error: StepflowClientError, values: dict[str, Any], declared: dict[str, FlowVariable] | None) -> str:
+def hide_and_format(
+    error: StepflowClientError, values: dict[str, Any], declared: dict[str, FlowVariable] | None
+) -> str:
     find_variable_secrets(values, declared).hide_in_error(error)
     return str(error)
 
 
-def test_secrets_are_taken_out_of_an_error() -> None:
+def test_secrets_are_removed_from_every_part_of_an_error() -> None:
     declared = {"key": variable(is_secret=True), "name": variable()}
     values = {"key": "s3cr3t-value", "name": "visible"}
     error = NotFoundError(
@@ -248,7 +250,7 @@ def test_secrets_are_taken_out_of_an_error() -> None:
         details={"s3cr3t-value": ["x s3cr3t-value y", {"a": "s3cr3t-value"}, 5]},
         hint="is s3cr3t-value right?",
     )
-    assert hidden(error, values, declared) == "no *** for visible (is *** right?)"
+    assert hide_and_format(error, values, declared) == "no *** for visible (is *** right?)"
     assert error.args == ("no *** for visible",)
     assert error.details == {"***": ["x *** y", {"a": "***"}, 5]}
 
@@ -264,22 +266,22 @@ def test_secrets_are_taken_out_of_an_error() -> None:
         ("a b/c", "a%20b%2Fc"),
     ],
 )
-def test_secrets_are_found_as_servers_quote_them(secret: str, echo: str) -> None:
-    assert hidden(NotFoundError(f"got {echo}."), {"key": secret}, None) == "got ***."
+def test_quoted_and_escaped_secrets_are_hidden(secret: str, echo: str) -> None:
+    assert hide_and_format(NotFoundError(f"got {echo}."), {"key": secret}, None) == "got ***."
 
 
-def test_secrets_are_found_inside_values_and_one_inside_another() -> None:
+def test_nested_and_overlapping_secrets_are_hidden() -> None:
     values = {"key": {"a": ["inner-secret"]}, "short": "abcd", "long": "abcdefgh"}
-    assert hidden(NotFoundError("inner-secret abcdefgh abcd"), values, None) == "*** *** ***"
+    assert hide_and_format(NotFoundError("inner-secret abcdefgh abcd"), values, None) == "*** *** ***"
 
 
-def test_what_is_only_supposed_to_be_secret_leaves_short_values_readable() -> None:
+def test_short_values_of_undeclared_variables_stay_readable() -> None:
     values = {"a": "yes", "b": 5, "c": None, "d": True}
-    assert hidden(NotFoundError("yes 5 None True"), values, None) == "yes 5 None True"
+    assert hide_and_format(NotFoundError("yes 5 None True"), values, None) == "yes 5 None True"
 
 
 @pytest.mark.parametrize(
-    ("value", "said", "shown"),
+    ("value", "message", "expected"),
     [
         (4711, "pin 4711 is wrong, not 47110 or 14711", "pin *** is wrong, not 47110 or 14711"),
         (4711, "invalid type: floating point `4711.0`", "invalid type: floating point `***.0`"),
@@ -294,14 +296,14 @@ def test_what_is_only_supposed_to_be_secret_leaves_short_values_readable() -> No
         ("", "nothing", "nothing"),
     ],
 )
-def test_values_of_every_type_are_hidden(value: Any, said: str, shown: str) -> None:
-    assert hidden(NotFoundError(said), {"key": value}, {"key": variable(is_secret=True)}) == shown
+def test_values_of_every_type_are_hidden(value: Any, message: str, expected: str) -> None:
+    assert hide_and_format(NotFoundError(message), {"key": value}, {"key": variable(is_secret=True)}) == expected
 
 
 def test_numbers_and_booleans_in_details_are_hidden() -> None:
     declared = {"pin": variable(is_secret=True), "flag": variable(is_secret=True)}
     error = NotFoundError("x", details={"a": [4711, 4711.0, 1, True, False, "4711"]})
-    hidden(error, {"pin": 4711, "flag": True}, declared)
+    hide_and_format(error, {"pin": 4711, "flag": True}, declared)
     assert error.details == {"a": ["***", "***", 1, "***", False, "***"]}
 
 
@@ -309,25 +311,27 @@ def test_the_secret_parts_of_a_value_are_hidden() -> None:
     schema = {"properties": {"user": {"type": "string"}, "password": {"type": "string", "is_secret": True}}}
     declared = {"login": variable(value_schema=schema), "keys": variable(value_schema={"items": {"is_secret": True}})}
     values = {"login": {"user": "annabel", "password": "opensesame"}, "keys": ["first-key"]}
-    assert hidden(NotFoundError("annabel opensesame first-key"), values, declared) == "annabel *** ***"
+    assert hide_and_format(NotFoundError("annabel opensesame first-key"), values, declared) == "annabel *** ***"
 
 
-def test_a_default_is_hidden_too() -> None:
+def test_the_default_of_a_secret_is_hidden() -> None:
     declared = {"key": variable(is_secret=True, value_schema={"default": "the-default"})}
-    assert hidden(NotFoundError("no the-default"), {}, declared) == "no ***"
+    assert hide_and_format(NotFoundError("no the-default"), {}, declared) == "no ***"
 
 
-def test_a_message_that_was_cut_inside_a_secret() -> None:
+def test_a_secret_is_hidden_in_a_truncated_message() -> None:
     secret = "abcdefghijklmnopqrstuvwxyz"
     for cut in range(len(secret) + 1):
-        shown = hidden(NotFoundError(f"it said {secret[:cut]}…"), {"k": secret}, {"k": variable(is_secret=True)})
+        shown = hide_and_format(
+            NotFoundError(f"it said {secret[:cut]}…"), {"k": secret}, {"k": variable(is_secret=True)}
+        )
         assert "abcd" not in shown
 
 
-# What is read
+# Responses
 
 
-KNOWN_FLOW = {
+PIN_FLOW = {
     "schemas": {"properties": {"variables": {"properties": {"pin": {"type": "integer", "is_secret": True}}}}},
     "steps": [],
     "output": {"b": {"$input": "$"}, "a": 1},
@@ -344,7 +348,9 @@ FAILED_ITEM = {
 
 @pytest.mark.parametrize("twin", TWINS)
 @pytest.mark.parametrize("wait", [True, False])
-def test_secrets_in_all_that_is_read_of_a_run(twin: str, wait: bool, caplog: pytest.LogCaptureFixture) -> None:
+def test_secrets_are_hidden_in_everything_read_from_a_run(
+    twin: str, wait: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     server = Server()
     failed = {**SUMMARY, "status": 3, "items": {"total": 1, "failed": 1}}
     step = {**STEP, "status": 3, "errorMessage": f"step says {PIN}", "output": None}
@@ -359,56 +365,54 @@ def test_secrets_in_all_that_is_read_of_a_run(twin: str, wait: bool, caplog: pyt
         f"GET /runs/{RUN_ID}/flow": httpx.Response(400, json={"error": {"message": f"no {PIN}", "at": PIN}}),
         f"GET /runs/{RUN_ID}/events": httpx.Response(200, text=frames, headers={"content-type": "text/event-stream"}),
     }
-    said: list[str] = []
+    texts: list[str] = []
 
-    def note(found: Any) -> None:
-        dumped = found.to_dict() if hasattr(found, "to_dict") else [each.to_dict() for each in found]
-        said.append(f"{found!r} {dumped}")
+    def record(result: Any) -> None:
+        dumped = result.to_dict() if hasattr(result, "to_dict") else [each.to_dict() for each in result]
+        texts.append(f"{result!r} {dumped}")
 
     async def ask_async(client: StepflowClient) -> None:
-        note(await client.run(KNOWN_FLOW, variables={"pin": PIN}))
-        note(await client.get_result(RUN_ID))
-        note(await client.get_run_items(RUN_ID))
-        note(await client.get_run_steps(RUN_ID))
-        note(await client.get_run_step(RUN_ID, "a"))
-        note([each async for each in client.run_events(RUN_ID)])
+        record(await client.run(PIN_FLOW, variables={"pin": PIN}))
+        record(await client.get_result(RUN_ID))
+        record(await client.get_run_items(RUN_ID))
+        record(await client.get_run_steps(RUN_ID))
+        record(await client.get_run_step(RUN_ID, "a"))
+        record([each async for each in client.run_events(RUN_ID)])
         with pytest.raises(StepflowClientError) as caught:
             await client.get_run_flow(RUN_ID)
-        said.append(everything(caught.value))
+        texts.append(all_text_of(caught.value))
 
     def ask_sync(client: SyncStepflowClient) -> None:
-        note(client.run(KNOWN_FLOW, variables={"pin": PIN}))
-        note(client.get_result(RUN_ID))
-        note(client.get_run_items(RUN_ID))
-        note(client.get_run_steps(RUN_ID))
-        note(client.get_run_step(RUN_ID, "a"))
-        note(list(client.run_events(RUN_ID)))
+        record(client.run(PIN_FLOW, variables={"pin": PIN}))
+        record(client.get_result(RUN_ID))
+        record(client.get_run_items(RUN_ID))
+        record(client.get_run_steps(RUN_ID))
+        record(client.get_run_step(RUN_ID, "a"))
+        record(list(client.run_events(RUN_ID)))
         with pytest.raises(StepflowClientError) as caught:
             client.get_run_flow(RUN_ID)
-        said.append(everything(caught.value))
+        texts.append(all_text_of(caught.value))
 
     caplog.set_level(logging.DEBUG)
     ask(twin, server, ask_async if twin == "async" else ask_sync)
-    assert len(said) == 7
-    for each in [*said, caplog.text]:
+    assert len(texts) == 7
+    for each in [*texts, caplog.text]:
         assert str(PIN) not in each
-    assert all("***" in each for each in said)
+    assert all("***" in each for each in texts)
 
 
 @pytest.mark.parametrize("private_copy", [False, True])
-def test_outputs_are_data(private_copy: bool) -> None:
+def test_secrets_are_not_hidden_in_outputs(private_copy: bool) -> None:
     server = Server()
     server.answers["POST /runs"] = httpx.Response(
         200, json={"summary": SUMMARY, "results": [{**ITEM, "output": {"z": 1, "a": PIN, "b": {"y": 1, "x": 2}}}]}
     )
-    result = ask(
-        "sync", server, lambda client: client.run(KNOWN_FLOW, variables={"pin": PIN}, private_copy=private_copy)
-    )
+    result = ask("sync", server, lambda client: client.run(PIN_FLOW, variables={"pin": PIN}, private_copy=private_copy))
     assert json.dumps(result.output) == f'{{"b": {{"x": 2, "y": 1}}, "a": {PIN}, "z": 1}}'
 
 
 class BlobServer(Server):
-    """Also stores blob names, because calls with an idempotency key read them."""
+    """A server that also stores blob names, because calls with an idempotency key read them."""
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         if (name := request.headers.get("x-blob-filename")) is not None:
@@ -417,7 +421,7 @@ class BlobServer(Server):
         return super().__call__(request)
 
 
-WAYS: dict[str, Callable[[Any, Any], Any]] = {
+RUN_METHODS: dict[str, Callable[[Any, Any], Any]] = {
     "run with a key": lambda client, run: client.run(**run, idempotency_key="k"),
     "run with a scope": lambda client, run: client.run(**run, idempotency_key="k", idempotency_scope="s"),
     "rerun": lambda client, run: client.rerun(RUN_ID, **run),
@@ -430,17 +434,17 @@ WAYS: dict[str, Callable[[Any, Any], Any]] = {
 
 
 @pytest.mark.parametrize("is_default", [False, True], ids=["passed", "default"])
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("method", RUN_METHODS)
 @pytest.mark.parametrize("twin", TWINS)
-def test_secrets_of_runs_with_keys_of_reruns_and_of_batches(twin: str, way: str, is_default: bool) -> None:
+def test_secrets_are_hidden_in_results_of_every_run_method(twin: str, method: str, is_default: bool) -> None:
     pin = {"type": "integer", "is_secret": True} | ({"default": PIN} if is_default else {})
-    flow = {**KNOWN_FLOW, "schemas": {"properties": {"variables": {"properties": {"pin": pin}}}}}
+    flow = {**PIN_FLOW, "schemas": {"properties": {"variables": {"properties": {"pin": pin}}}}}
     server = BlobServer()
     failed = {**SUMMARY, "status": 3, "items": {"total": 1, "failed": 1}}
     server.answers["POST /runs"] = httpx.Response(200, json={"summary": failed, "results": [FAILED_ITEM]})
     run = {"flow": flow, "input": 1, "variables": {} if is_default else {"pin": PIN}}
-    found = ask(twin, server, lambda client: WAYS[way](client, run))
-    results = found if isinstance(found, list) else getattr(found, "results", [found])
+    returned = ask(twin, server, lambda client: RUN_METHODS[method](client, run))
+    results = returned if isinstance(returned, list) else getattr(returned, "results", [returned])
     for each in results:
         shown = f"{each!r} {each.to_dict()}"
         assert "pin ***" in shown

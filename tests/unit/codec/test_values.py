@@ -1,4 +1,4 @@
-"""JSON values on their way out and back, and overrides."""
+"""JSON values are checked and encoded, outputs are decoded, and overrides are merged."""
 
 from __future__ import annotations
 
@@ -87,11 +87,11 @@ def nested(depth: int) -> Any:
     return value
 
 
-# Out
+# Encoding
 
 
 @pytest.mark.parametrize(
-    ("passed", "sent"),
+    ("value", "expected"),
     [
         (None, None),
         (True, True),
@@ -121,10 +121,10 @@ def nested(depth: int) -> Any:
         ([{"m": Model()}], [{"m": {"when": "2026-11-24", "pair": [1, "a"]}}]),
     ],
 )
-def test_what_can_be_sent(passed: Any, sent: Any) -> None:
-    checked = check_json(passed, "input")
-    assert json.dumps(checked) == json.dumps(sent)
-    assert type(checked) is type(sent)
+def test_values_that_can_be_sent(value: Any, expected: Any) -> None:
+    checked = check_json(value, "input")
+    assert json.dumps(checked) == json.dumps(expected)
+    assert type(checked) is type(expected)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_what_can_be_sent(passed: Any, sent: Any) -> None:
         pytest.param(10**5000, "servers cannot read an integer of", "$", id="5000 digits"),
     ],
 )
-def test_what_cannot_be_sent(value: Any, reason: str, path: str) -> None:
+def test_values_that_cannot_be_sent(value: Any, reason: str, path: str) -> None:
     with pytest.raises(InvalidArgumentError) as caught:
         check_json(value, "input")
     assert str(caught.value).startswith("input cannot be sent: ")
@@ -163,7 +163,7 @@ def test_what_cannot_be_sent(value: Any, reason: str, path: str) -> None:
         assert str(caught.value).endswith(f"(at {path})")
 
 
-def test_a_value_that_holds_itself_is_refused() -> None:
+def test_a_cyclic_value_is_rejected() -> None:
     value: list[Any] = []
     value.append({"again": value})
     with pytest.raises(InvalidArgumentError, match="nested too deeply"):
@@ -176,14 +176,14 @@ def test_the_maximum_depth_is_exact(depth: int) -> None:
     assert is_plain(fits, depth)
     assert not is_plain(too_deep, depth)
     assert check_json(fits, "input", max_depth=depth) == fits
-    # A tuple takes the other path, which converts values.
+    # A tuple exercises the code path that converts values.
     assert check_json({"a": tuple(nested(depth - 2))}, "input", max_depth=depth) == {"a": nested(depth - 2)}
     for value in (too_deep, {"a": tuple(nested(depth - 1))}):
         with pytest.raises(InvalidArgumentError, match=f"nested too deeply; the limit is {depth} levels"):
             check_json(value, "input", max_depth=depth)
 
 
-def test_what_is_plain_comes_back_itself_and_the_rest_as_a_copy() -> None:
+def test_plain_json_is_returned_as_is_and_other_values_are_copied() -> None:
     plain = {"a": [1, 1.5, None, True, "text", {}]}
     assert check_json(plain, "input") is plain
     tuples = {"a": (1,)}
@@ -192,23 +192,23 @@ def test_what_is_plain_comes_back_itself_and_the_rest_as_a_copy() -> None:
 
 
 @pytest.mark.parametrize("value", [2**53, -(2**53), 2**53 - 1, 0])
-def test_integers_that_every_server_keeps(value: int) -> None:
+def test_integers_exact_on_every_server(value: int) -> None:
     assert check_json(value, "input", exact_integers=False) == value
 
 
 @pytest.mark.parametrize("value", [2**53 + 1, -(2**53) - 1, 2**64])
-def test_integers_that_current_servers_change(value: int) -> None:
+def test_integers_that_may_lose_precision(value: int) -> None:
     assert check_json([value], "input") == [value]
     with pytest.raises(InvalidArgumentError, match=r"exact only up to 2\*\*53.*\$\[0\]"):
         check_json([value], "input", exact_integers=False)
 
 
-def test_compact_utf_8() -> None:
+def test_encode_writes_compact_utf_8() -> None:
     assert encode({"ä": [1, None, True, "\U0001f600"]}) == '{"ä":[1,null,true,"\U0001f600"]}'.encode()
     assert encode({"b": 1, "a": 2}) == b'{"b":1,"a":2}'
 
 
-# Back
+# Decoding
 
 
 @pytest.mark.parametrize(
@@ -230,21 +230,21 @@ def test_compact_utf_8() -> None:
         ('"1.0"', "1.0"),
     ],
 )
-def test_whole_floats_come_back_as_integers(text: str, value: Any) -> None:
-    found = decode(f'{{"a": [{text}]}}'.encode())["a"][0]
-    assert type(found) is type(value)
-    assert repr(found) == repr(value)
+def test_whole_floats_are_decoded_as_integers(text: str, value: Any) -> None:
+    number = decode(f'{{"a": [{text}]}}'.encode())["a"][0]
+    assert type(number) is type(value)
+    assert repr(number) == repr(value)
 
 
 @pytest.mark.parametrize("content", [b"", b"NaN", b"[Infinity]", b"{", b"\xff", b"{'a': 1}", b"9" * 5000])
-def test_what_is_no_json(content: bytes) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011 - the kinds differ, and callers catch this one
+def test_invalid_json_is_rejected(content: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - the subclasses differ; callers catch ValueError
         decode(content)
 
 
 @QUICK
 @given(VALUES)
-def test_what_is_sent_comes_back_equal(value: Any) -> None:
+def test_values_round_trip(value: Any) -> None:
     checked = check_json(value, "input")
     assert checked == value
     assert decode(encode(checked)) == value
@@ -265,7 +265,7 @@ def test_what_is_sent_comes_back_equal(value: Any) -> None:
         ({"a": {"$type": "merge_patch", "value": {"input": 1}}}, {"a": {"value": {"input": 1}}}),
         ({"steps": {"a": {"value": {"input": 1}}}}, {"a": {"value": {"input": 1}}}),
         ({"steps": {"a": {"input": 1}}}, {"a": {"value": {"input": 1}}}),
-        # A step may be called `steps`, beside another.
+        # A step may have the ID `steps`.
         ({"steps": {"input": 1}, "b": {"input": 2}}, {"steps": {"value": {"input": 1}}, "b": {"value": {"input": 2}}}),
         ({"a": {"value": 1, "input": 2}}, {"a": {"value": {"value": 1, "input": 2}}}),
         ({"a": {}}, {"a": {"value": {}}}),
@@ -279,7 +279,7 @@ def test_what_is_sent_comes_back_equal(value: Any) -> None:
         ([{}, {"a": {"input": 1}}], {"a": {"value": {"input": 1}}}),
     ],
 )
-def test_the_forms_of_overrides(overrides: Any, merged: Any) -> None:
+def test_every_form_of_overrides_is_unified(overrides: Any, merged: Any) -> None:
     assert unify_overrides(overrides) == merged
 
 
@@ -302,12 +302,12 @@ def test_the_forms_of_overrides(overrides: Any, merged: Any) -> None:
         {"steps": 5},
     ],
 )
-def test_what_are_no_overrides(overrides: Any) -> None:
+def test_invalid_overrides_are_rejected(overrides: Any) -> None:
     with pytest.raises(InvalidArgumentError):
         unify_overrides(overrides)
 
 
-def test_merging_leaves_what_was_given_alone() -> None:
+def test_merging_does_not_change_the_arguments() -> None:
     first, second = {"a": {"input": {"x": 1}}}, {"a": {"input": {"y": 2}}}
     unify_overrides([first, second])
     assert first == {"a": {"input": {"x": 1}}}
@@ -323,73 +323,75 @@ OUTPUTS = st.recursive(
 )
 
 
-def written(value: Any) -> str:
-    """Return the text of a value, which tells its order of keys and its kinds of numbers."""
+def to_text(value: Any) -> str:
+    """Return JSON text, so that comparisons include key order and number types."""
     return json.dumps(value)
 
 
-def part_by_part(value: Any, reading: OutputDecoder) -> Any:
-    """Return an output that is read as it is opened on a page."""
+def decode_by_parts(value: Any, decoder: OutputDecoder) -> Any:
+    """Decode an output entry by entry, as a page does when its parts are expanded."""
     if not isinstance(value, (dict, list)):
-        return reading.restore_value(value)
-    read = [(key, part_by_part(each, how)) for key, each, how in reading.iter_decoded_entries(value, 0, len(value))]
-    return dict(read) if isinstance(value, dict) else [each for _, each in read]
+        return decoder.restore_value(value)
+    entries = [
+        (key, decode_by_parts(each, child)) for key, each, child in decoder.iter_decoded_entries(value, 0, len(value))
+    ]
+    return dict(entries) if isinstance(value, dict) else [each for _, each in entries]
 
 
 @QUICK
 @given(OUTPUTS, OUTPUTS, st.booleans())
-def test_an_output_read_part_by_part_is_that_read_as_a_whole(output: Any, like: Any, keeps_order: bool) -> None:
-    reading = OutputDecoder(like, keeps_order=keeps_order, as_sent=True)
-    assert reading.decode_flow_output(output) is output
-    assert reading.decode_step_output(output) is output
-    sent = deepcopy(output)
-    parts = part_by_part(sent, reading)
-    assert written(parts) == written(reading._replace(as_sent=False).decode_flow_output(deepcopy(output)))
+def test_decoding_by_parts_equals_decoding_the_whole_output(output: Any, like: Any, keeps_order: bool) -> None:
+    decoder = OutputDecoder(like, keeps_order=keeps_order, as_sent=True)
+    assert decoder.decode_flow_output(output) is output
+    assert decoder.decode_step_output(output) is output
+    copied = deepcopy(output)
+    parts = decode_by_parts(copied, decoder)
+    assert to_text(parts) == to_text(decoder._replace(as_sent=False).decode_flow_output(deepcopy(output)))
     if isinstance(output, dict):
         for key in output:
-            assert written(reading.get_decoder_at([key]).restore_value(sent[key])) == written(parts[key])
+            assert to_text(decoder.get_decoder_at([key]).restore_value(copied[key])) == to_text(parts[key])
 
 
-def test_some_entries_are_read() -> None:
-    reading = OutputDecoder({"c": 1, "a": [1, 2]}, keeps_order=False)
+def test_iter_entries_decodes_a_range() -> None:
+    decoder = OutputDecoder({"c": 1, "a": [1, 2]}, keeps_order=False)
     output = {"a": [1.0, {"z": 1, "b": 2}], "b": 2.0, "c": 3.0}
-    assert [key for key, _, _ in reading.iter_decoded_entries(output, 0, 2)] == ["c", "a"]
-    assert [(key, each) for key, each, _ in reading.iter_decoded_entries(output, 2, 9)] == [("b", 2)]
-    assert [(key, each) for key, each, _ in reading.iter_decoded_entries(output["a"], 1, 2)] == [(1, {"z": 1, "b": 2})]
+    assert [key for key, _, _ in decoder.iter_decoded_entries(output, 0, 2)] == ["c", "a"]
+    assert [(key, each) for key, each, _ in decoder.iter_decoded_entries(output, 2, 9)] == [("b", 2)]
+    assert [(key, each) for key, each, _ in decoder.iter_decoded_entries(output["a"], 1, 2)] == [(1, {"z": 1, "b": 2})]
 
 
-def test_keys_of_outputs_are_sorted_and_whole_numbers_are_integers_wherever_they_stand() -> None:
-    told = [
+def test_key_order_and_integers_are_restored_at_every_level() -> None:
+    outputs = [
         {"b": 1.0, "a": [2.0, {"d": -0.0, "c": 3.5}]},
         {"a": None, "b": {"y": 1.0, "x": []}},
         {"z": 1.0},
         4.0,
         [5.0],
     ]
-    assert written([restore_key_order(output) for output in told]) == (
+    assert to_text([restore_key_order(output) for output in outputs]) == (
         '[{"a": [2, {"c": 3.5, "d": -0.0}], "b": 1}, {"a": null, "b": {"x": [], "y": 1}}, {"z": 1}, 4, [5]]'
     )
 
 
 @pytest.mark.parametrize("output", ["[1e999]", '{"a": 1e999}', '{"a": [1e999]}', '{"a": {"b": [[-1e999]]}}'])
-def test_numbers_beyond_every_float_are_refused_while_ordering(output: str) -> None:
+def test_numbers_too_large_for_a_float_are_rejected(output: str) -> None:
     with pytest.raises(ValueError, match="too large"):
         restore_key_order(decode_keeping_floats(output.encode()))
 
 
 @QUICK
 @given(VALUES | st.lists(VALUES, max_size=2))
-def test_plain_values_are_written_alike(value: Any) -> None:
+def test_encode_if_plain_equals_encode(value: Any) -> None:
     assert encode_if_plain(value) in (None, encode(value))
 
 
-def test_which_values_are_written_without_a_closer_look() -> None:
+def test_encode_if_plain_accepts_only_plain_json() -> None:
     deep: Any = {"ä": ["é", {"n": 1.5, "large": 2**53, "none": None, "is": True}]}
     assert encode_if_plain(deep) == encode(deep)
     for other in (float("nan"), 2**53 + 1, {1: 2}, (1, 2), {"a": {1}}, ExecutionStatus.COMPLETED):
         assert encode_if_plain([other]) is None
-    for half in ("\ud800", {"a": ["\udc00"]}, {"\ud800": 1}):
-        assert encode_if_plain(half) is None
-    holder: list[Any] = []
-    holder.append(holder)
-    assert encode_if_plain(holder) is None
+    for lone_surrogate in ("\ud800", {"a": ["\udc00"]}, {"\ud800": 1}):
+        assert encode_if_plain(lone_surrogate) is None
+    cyclic: list[Any] = []
+    cyclic.append(cyclic)
+    assert encode_if_plain(cyclic) is None
