@@ -20,17 +20,17 @@ from tests.unit.both_twins import HEALTH, RUN_ID, SUMMARY, TWINS, ask
 PLACE: ContextVar[str] = ContextVar("place", default="elsewhere")
 
 
-class Counted:
-    """Calls that count how many of them run at once."""
+class ConcurrencyCounter:
+    """Calls that record how many of them run at once."""
 
     def __init__(self) -> None:
-        self.running = self.most = 0
+        self.running = self.peak = 0
         self._lock = threading.Lock()
 
     def enter(self) -> None:
         with self._lock:
             self.running += 1
-            self.most = max(self.most, self.running)
+            self.peak = max(self.peak, self.running)
 
     def leave(self) -> None:
         with self._lock:
@@ -49,26 +49,26 @@ class Counted:
         return number, PLACE.get()
 
 
-def together(twin: str, counted: Counted, count: int, at_once: int) -> list[tuple[int, str]]:
+def gather(twin: str, counter: ConcurrencyCounter, count: int, at_once: int) -> list[tuple[int, str]]:
     if twin == "sync":
-        return sync_gather([partial(counted.blocking, number) for number in range(count)], at_once)
-    return asyncio.run(async_gather([partial(counted.waiting, number) for number in range(count)], at_once))
+        return sync_gather([partial(counter.blocking, number) for number in range(count)], at_once)
+    return asyncio.run(async_gather([partial(counter.waiting, number) for number in range(count)], at_once))
 
 
 @pytest.mark.parametrize("twin", TWINS)
-def test_in_order_and_not_too_many(twin: str) -> None:
-    counted = Counted()
+def test_results_are_in_order_and_concurrency_is_limited(twin: str) -> None:
+    counter = ConcurrencyCounter()
     token = PLACE.set("here")
     try:
-        assert together(twin, counted, 30, 3) == [(number, "here") for number in range(30)]
+        assert gather(twin, counter, 30, 3) == [(number, "here") for number in range(30)]
     finally:
         PLACE.reset(token)
-    assert counted.most == 3
-    assert together(twin, counted, 0, 3) == []
+    assert counter.peak == 3
+    assert gather(twin, counter, 0, 3) == []
 
 
 @pytest.mark.parametrize("twin", TWINS)
-def test_an_error_is_raised(twin: str) -> None:
+def test_an_error_propagates(twin: str) -> None:
     def fails() -> Any:
         raise LookupError("gone")
 
@@ -81,8 +81,8 @@ def test_an_error_is_raised(twin: str) -> None:
 
 @pytest.mark.parametrize("twin", TWINS)
 @pytest.mark.parametrize("status", [200, 503])
-def test_large_runs_are_asked_for_few_items(twin: str, status: int) -> None:
-    asked: list[str] = []
+def test_errors_of_large_runs_name_the_step_for_the_first_items_only(twin: str, status: int) -> None:
+    requested: list[str] = []
     failed = {"status": 3, "errorMessage": "Input path $.x not found", "errorCode": 8}
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -95,20 +95,20 @@ def test_large_runs_are_asked_for_few_items(twin: str, status: int) -> None:
             return httpx.Response(200, json={"results": [{"itemIndex": n, **failed} for n in range(5000)]})
         assert path == f"/runs/{RUN_ID}/steps"
         index = request.url.params["itemIndex"]
-        asked.append(index)
+        requested.append(index)
         step = {"stepId": f"s{index}", "stepIndex": 0, "itemIndex": int(index), "component": "c", **failed}
         return httpx.Response(status, json={"steps": [step]})
 
-    ask_items: Callable[[Any], Any] = lambda client: client.get_run_items(RUN_ID)  # noqa: E731
-    items = ask(twin, answer, ask_items).items
-    assert sorted(set(asked), key=int) == [str(number) for number in range(20)]
+    get_items: Callable[[Any], Any] = lambda client: client.get_run_items(RUN_ID)  # noqa: E731
+    items = ask(twin, answer, get_items).items
+    assert sorted(set(requested), key=int) == [str(number) for number in range(20)]
     named = [item.index for item in items if item.result.error.step_id]
     assert named == (list(range(20)) if status == 200 else [])
     assert [items[n].result.error.step_id for n in named] == [f"s{n}" for n in named]
 
 
-async def waits_until_the_deadline() -> list[float]:
-    """Return by how many seconds waits have ended before their deadlines."""
+async def measure_early_wakeups() -> list[float]:
+    """Return by how many seconds each wait ended before its deadline."""
     workers: AsyncTaskPool[None] = AsyncTaskPool()
     await workers.start(lambda: asyncio.sleep(60))
     early = []
@@ -122,10 +122,10 @@ async def waits_until_the_deadline() -> list[float]:
 
 
 def test_a_wait_does_not_end_before_its_deadline() -> None:
-    # Loops that count milliseconds wake up too early, and callers take that for the timeout of a request.
-    assert max(uvloop.run(waits_until_the_deadline())) <= 0
-    assert max(asyncio.run(waits_until_the_deadline())) <= 0
+    # Event loops with millisecond timers wake up early, which callers would mistake for a request timeout.
+    assert max(uvloop.run(measure_early_wakeups())) <= 0
+    assert max(asyncio.run(measure_early_wakeups())) <= 0
 
 
-def test_a_deadline_may_lie_beyond_what_threads_can_wait_for() -> None:
+def test_a_deadline_may_exceed_the_maximum_wait_of_threads() -> None:
     assert sync_call_with_timeout(lambda: "done", 1e12, may_abandon=True) == "done"

@@ -1,4 +1,4 @@
-"""Long checks of inputs: the event loop goes on, and the deadline of the call ends them."""
+"""Long input checks do not block the event loop and stop at the call's deadline."""
 
 from __future__ import annotations
 
@@ -20,44 +20,44 @@ NUMBERS = {"type": "array", "items": {"type": "integer"}}
 
 
 class Endless:
-    """A check that ends only if something stops it."""
+    """A check that runs until it is stopped."""
 
     def __init__(self) -> None:
-        self.began, self.ended = threading.Event(), threading.Event()
+        self.started, self.stopped = threading.Event(), threading.Event()
 
     def __call__(self) -> None:
-        self.began.set()
+        self.started.set()
         try:
             while True:
                 find_mismatches([1] * 100, NUMBERS, {})
         finally:
-            self.ended.set()
+            self.stopped.set()
 
 
 @pytest.mark.parametrize("twin", TWINS)
-def test_a_check_ends_at_the_deadline(twin: str) -> None:
+def test_a_check_stops_at_the_deadline(twin: str) -> None:
     endless = Endless()
     with deadline_scope(time.monotonic() + 0.1), pytest.raises(RequestTimeoutError, match="while checking"):
         sync_compute(endless) if twin == "sync" else asyncio.run(async_compute(endless))
-    assert endless.ended.wait(10)
+    assert endless.stopped.wait(10)
 
 
-def test_a_check_nobody_waits_for_ends() -> None:
+def test_a_cancelled_check_stops() -> None:
     endless = Endless()
 
     async def cancelled() -> None:
         task = asyncio.ensure_future(async_compute(endless))
         await asyncio.sleep(0.05)
-        endless.ended.clear()
+        endless.stopped.clear()
         task.cancel()
         await task
 
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(cancelled())
-    assert endless.ended.wait(10)
+    assert endless.stopped.wait(10)
 
 
-def test_the_event_loop_goes_on_during_a_long_check() -> None:
+def test_a_long_check_does_not_block_the_event_loop() -> None:
     async def turns() -> int:
         check = asyncio.ensure_future(async_compute(lambda: find_mismatches([1] * 200_000, NUMBERS, {})))
         count = 0
@@ -70,7 +70,7 @@ def test_the_event_loop_goes_on_during_a_long_check() -> None:
     assert asyncio.run(turns()) > 10
 
 
-def test_short_checks_share_a_slice() -> None:
+def test_only_long_checks_move_to_a_thread() -> None:
     def thread_of(checks: int) -> str:
         for _ in range(checks):
             assert not find_mismatches([1] * 100, NUMBERS, {})
@@ -86,13 +86,13 @@ NESTED = r"^(\w+\s?)*$"
 
 @pytest.mark.parametrize("twin", TWINS)
 @pytest.mark.parametrize("place", ["input", "variables"])
-def test_an_input_that_a_backtracking_engine_does_not_finish_is_refused(twin: str, place: str) -> None:
+def test_a_pattern_that_causes_catastrophic_backtracking_is_still_checked(twin: str, place: str) -> None:
     def health(request: httpx.Request) -> httpx.Response:
         assert request.url.path.endswith("/health")
         return httpx.Response(200, json=HEALTH)
 
     words = {"properties": {"name": {"type": "string", "pattern": NESTED}}}
     flow = {**FLOW, "schemas": {"properties": {place: words}}}
-    given: Any = {"name": "a" * 41 + "!"}
+    value: Any = {"name": "a" * 41 + "!"}
     with pytest.raises(InvalidArgumentError, match="matches"):
-        ask(twin, health, lambda client: client.run(flow, **{place: given}, timeout=30))
+        ask(twin, health, lambda client: client.run(flow, **{place: value}, timeout=30))
