@@ -1,4 +1,4 @@
-"""What a flow declares: the values of variables that a run does not set, and marks of secrets."""
+"""Declared variables: the values of unset variables, and which variables are secret."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ UNSET: list[tuple[Any, Any]] = [
         )
     ),
 ]  # fmt: skip
-"""Schemas, and the values that servers of 0.10 and 0.13 have for a variable with them that no run sets."""
+"""Schemas of variables, and the values that servers of 0.10 and 0.13 use if a run does not set them."""
 
 
 @pytest.mark.parametrize(("schema", "value"), UNSET)
@@ -53,15 +53,15 @@ def test_the_value_of_an_unset_variable(schema: Any, value: Any) -> None:
 
 @pytest.mark.parametrize("required", [[], ["v"]])
 @pytest.mark.parametrize("schema", [schema for schema, value in UNSET if value is NOT_GIVEN and schema is not True])
-def test_a_variable_without_a_value_has_to_be_set_if_it_is_certainly_read(schema: Any, required: list[str]) -> None:
+def test_a_variable_without_a_value_must_be_set_if_it_is_always_read(schema: Any, required: list[str]) -> None:
     flow = {
         "schemas": {"properties": {"variables": {"properties": {"v": schema}, "required": required}}},
         "output": {"$variable": "v"},
     }
-    needs = find_requirements(flow, parse_flow_variables(flow))
+    requirements = find_requirements(flow, parse_flow_variables(flow))
     with pytest.raises(InvalidArgumentError, match="requires the variable 'v', which is not set"):
-        needs.check_variables({}, None)
-    needs.check_variables({"v": None}, None)
+        requirements.check_variables({}, None)
+    requirements.check_variables({"v": None}, None)
     flow["output"] = {"$variable": "v", "default": 1}
     find_requirements(flow, parse_flow_variables(flow)).check_variables({}, None)
 
@@ -75,9 +75,9 @@ def test_values_under_a_misspelt_marker_are_hidden(marker: str, value: Any) -> N
     flow = {"schemas": {"properties": {"variables": {"properties": {"key": key}}}}, "output": {"$variable": "key"}}
     assert get_variable_declarations(flow)["key"]["is_secret"]
     assert hide_flow_secrets(flow)["schemas"]["properties"]["variables"]["properties"]["key"]["default"] == HIDDEN
-    kept = _hide_secrets({"output": "hunter2"}, flow, {"key": "hunter2"})
-    assert "hunter2" not in str(kept)
-    assert "the default" not in str(kept)
+    recorded = _hide_secrets({"output": "hunter2"}, flow, {"key": "hunter2"})
+    assert "hunter2" not in str(recorded)
+    assert "the default" not in str(recorded)
 
 
 @pytest.mark.parametrize("key", ["description", "section", "secure", "sector", "discrete", "default", "format"])
@@ -95,7 +95,7 @@ INDIRECT: list[dict[str, Any]] = [
     {"type": "object", "properties": {"key": {"$ref": "#/$defs/Key"}}, "default": {"key": "the default"}},
     {"type": "object", "properties": {"key": {"oneOf": [KEY]}}, "default": {"key": "the default"}},
 ]
-"""Schemas of variables that are secret because of a schema inside them."""
+"""Schemas that are secret because they contain or refer to a secret schema."""
 
 
 @pytest.mark.parametrize("schema", INDIRECT)
@@ -112,11 +112,11 @@ def test_values_of_schemas_with_a_secret_inside_are_hidden(schema: dict[str, Any
     assert "the default" not in repr(parse_flow_variables(flow))
     value: Any = {"key": "hunter2"} if schema.get("type") == "object" else "hunter2"
     assert find_variable_secrets({"key": value}, parse_flow_variables(flow)).hide_in_text("no hunter2") == "no ***"
-    kept = str(_hide_secrets({"output": "hunter2"}, flow, {"key": value}))
-    assert not any(each in kept for each in ("hunter2", "the default", "of the key"))
+    recorded = str(_hide_secrets({"output": "hunter2"}, flow, {"key": value}))
+    assert not any(each in recorded for each in ("hunter2", "the default", "of the key"))
 
 
-def test_references_in_a_circle_are_no_secret() -> None:
+def test_circular_references_are_not_secret() -> None:
     shared = {"Tree": {"properties": {"child": {"$ref": "#/$defs/Tree"}}}}
     assert not is_secret({"$ref": "#/$defs/Tree"}, shared)
     assert not is_secret({"$ref": "#/$defs/Unknown"}, shared)

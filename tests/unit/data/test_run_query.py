@@ -1,4 +1,4 @@
-"""The query that runs are searched with."""
+"""Run search queries are parsed into words and fields."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from stepflow_client._rules.run_search import RunQuery, parse_run_query, quote_w
         ("flow:a flow:b", (), {"flow": "b"}),
     ],
 )
-def test_words_and_fields(text: str, words: tuple[str, ...], fields: dict[str, str]) -> None:
+def test_parse_words_and_fields(text: str, words: tuple[str, ...], fields: dict[str, str]) -> None:
     query = parse_run_query(text)
     assert query == RunQuery(words, fields)
     assert parse_run_query(str(query)) == query

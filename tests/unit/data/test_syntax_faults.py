@@ -1,4 +1,4 @@
-"""What is said of a text that is no JSON: what is wrong, where, and how to write it."""
+"""Explanations of JSON syntax errors name the problem, its position and the fix."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""YAML that PyYAML, Stepflow's parser and this package's read back as the same values."""
+"""Written YAML reads back as the same values with PyYAML and with this package."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ _VALUES = st.recursive(_SCALARS, lambda each: st.lists(each) | st.dictionaries(_
 
 @pytest.mark.parametrize("text", [*LIKE_OTHER_TYPES, "", "a: b", "- x", "x\n\ny  ", "\r\n", "\x85", "\u202eabc", "#"])
 @pytest.mark.parametrize("wrapped", [lambda text: text, lambda text: {text: [text]}], ids=["alone", "nested"])
-def test_a_text_stays_a_text(text: str, wrapped: Any) -> None:
+def test_strings_that_look_like_other_types_stay_strings(text: str, wrapped: Any) -> None:
     written = write_yaml(wrapped(text))
     assert yaml.safe_load(written) == read_yaml(written, "x") == wrapped(text)
 
 
 @given(_VALUES)
-def test_every_value_is_read_back(value: Any) -> None:
+def test_values_round_trip(value: Any) -> None:
     assert read_yaml(write_yaml(value), "x") == value
 
 
-def test_what_changes_the_reading_order_is_escaped() -> None:
+def test_bidirectional_controls_are_escaped() -> None:
     assert write_yaml(["a\u202eb\u2028"]) == '- "a\\u202eb\\L"\n'
 
 
-def test_a_long_line_is_not_folded_and_a_repeated_value_is_no_alias() -> None:
-    again = {"text": "word " * 100}
-    assert write_yaml([again, again]).count("\n") == 2
+def test_long_lines_are_not_folded_and_repeated_values_are_not_aliased() -> None:
+    repeated = {"text": "word " * 100}
+    assert write_yaml([repeated, repeated]).count("\n") == 2
 
 
-def test_half_of_a_surrogate_pair_is_written_as_its_escape() -> None:
+def test_a_lone_surrogate_is_written_as_its_escape() -> None:
     assert yaml.safe_load(write_yaml("\ud800")) == "\\ud800"
