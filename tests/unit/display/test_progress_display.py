@@ -1,4 +1,4 @@
-"""How progress reads, and how it is shown without a notebook."""
+"""Progress messages, and their display in terminals and logs."""
 
 from __future__ import annotations
 
@@ -43,50 +43,50 @@ def test_words_and_fraction(progress: Progress, words: str, fraction: float | No
 
 
 class Terminal(io.StringIO):
-    """A stream that says it is a terminal."""
+    """A stream that claims to be a terminal."""
 
     def isatty(self) -> bool:
         return True
 
 
 def show_all() -> None:
-    with show_progress(True) as tell:
-        tell(RUN)
-        tell(BATCH)
-        tell(END)
+    with show_progress(True) as update:
+        update(RUN)
+        update(BATCH)
+        update(END)
 
 
-def test_a_log_has_the_end_alone_of_what_is_quick(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_log_has_only_the_last_message_of_a_quick_run(capsys: pytest.CaptureFixture[str]) -> None:
     show_all()
     assert capsys.readouterr() == ("", "run 01900000-0000: completed after 12s\n")
 
 
 @pytest.mark.parametrize("missing", [(), ("rich",)])
-def test_a_terminal_has_a_bar(missing: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_shows_a_bar(missing: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (*missing, "tqdm"):
         monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.setattr(sys, "stderr", stream := Terminal())
     show_all()
-    shown = stream.getvalue()
-    assert "run 01900000-0000" in shown
-    assert "completed after 12s" in shown
-    assert shown.endswith("\x1b[?25h" if not missing else "\n"), "the line is ended, and the cursor is back"
+    output = stream.getvalue()
+    assert "run 01900000-0000" in output
+    assert "completed after 12s" in output
+    assert output.endswith("\x1b[?25h" if not missing else "\n"), "the line is complete and the cursor is visible"
 
 
 @pytest.mark.parametrize("missing", [(), ("rich",)])
-def test_an_interrupt_leaves_what_was_shown_last(missing: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted() -> None:
-        with show_progress(True) as tell:
-            tell(RUN)
+def test_an_interrupt_leaves_the_last_message(missing: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt() -> None:
+        with show_progress(True) as update:
+            update(RUN)
             raise KeyboardInterrupt
 
     for name in (*missing, "tqdm"):
         monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.setattr(sys, "stderr", stream := Terminal())
     with pytest.raises(KeyboardInterrupt):
-        interrupted()
+        interrupt()
     assert "1/4 steps" in stream.getvalue()
-    assert "\x1b[?25l" not in stream.getvalue().rpartition("\x1b[?25h")[2], "the cursor is back"
+    assert "\x1b[?25l" not in stream.getvalue().rpartition("\x1b[?25h")[2], "the cursor is visible"
 
 
 def test_a_line_is_never_wider_than_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,7 +111,7 @@ def test_an_interrupt_ends_the_call() -> None:
                 begin()
 
 
-def test_a_program_without_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_without_stderr_prints_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     printed = io.StringIO()
     monkeypatch.setattr(sys, "stderr", None)
     monkeypatch.setattr(sys, "stdout", printed)
@@ -120,26 +120,26 @@ def test_a_program_without_streams(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class HungUp(Terminal):
-    """A terminal that is gone."""
+    """A terminal that has disconnected."""
 
     def write(self, text: str) -> int:
         raise OSError(errno.EIO, "Input/output error")
 
 
-class Unread(io.StringIO):
-    """A pipe that nobody reads any more."""
+class ClosedPipe(io.StringIO):
+    """A pipe whose reader has closed it."""
 
     def write(self, text: str) -> int:
         raise BrokenPipeError
 
 
 @pytest.mark.parametrize("missing", [(), ("rich",), ("rich", "tqdm")])
-def test_a_stream_that_cannot_be_written_ends_no_run(missing: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unwritable_stream_does_not_fail_the_run(missing: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     for name in missing:
         monkeypatch.setitem(sys.modules, name, None)
     closed = io.StringIO()
     closed.close()
-    for stream in (closed, HungUp(), Unread()):
+    for stream in (closed, HungUp(), ClosedPipe()):
         monkeypatch.setattr(sys, "stderr", stream)
         show_all()
         with fake_server().sync_client() as client:
@@ -147,12 +147,12 @@ def test_a_stream_that_cannot_be_written_ends_no_run(missing: tuple[str, ...], m
 
 
 async def coroutine_function(now: Progress) -> None:
-    raise AssertionError("nobody awaits it")
+    raise AssertionError("must not be called")
 
 
 @pytest.mark.parametrize("wrong", [None, 1, "bar", coroutine_function])
 @pytest.mark.parametrize("twin", ["async", "sync"])
-def test_wrong_arguments(twin: str, wrong: Any) -> None:
+def test_invalid_progress_arguments_are_rejected(twin: str, wrong: Any) -> None:
     server = fake_server()
     for operation in (
         lambda client: client.run(FLOW, 1, progress=wrong),
@@ -165,11 +165,11 @@ def test_wrong_arguments(twin: str, wrong: Any) -> None:
 
 
 @pytest.mark.parametrize("twin", ["async", "sync"])
-def test_a_server_that_refuses_its_events_is_waited_for_all_the_same(twin: str) -> None:
-    server, told = Server(), list[Progress]()
+def test_progress_is_polled_if_the_server_forbids_events(twin: str) -> None:
+    server, updates = Server(), list[Progress]()
     server.answers["GET /runs"] = httpx.Response(200, json={"runs": [{**SUMMARY, "status": 1}]})
     server.answers[f"GET /runs/{RUN_ID}/events"] = httpx.Response(403, json={"error": {"message": "no"}})
-    run = ask(twin, server, lambda client: client.wait_run(RUN_ID, timeout=5, progress=told.append))
+    run = ask(twin, server, lambda client: client.wait_run(RUN_ID, timeout=5, progress=updates.append))
     assert run.is_finished
     assert f"GET /runs/{RUN_ID}/events" in server.asked
-    assert [each.is_finished for each in told] == [False, True]
+    assert [each.is_finished for each in updates] == [False, True]
