@@ -1,4 +1,4 @@
-"""Pictures and reports, without a server."""
+"""Flow drawings and run reports, without a server."""
 
 from __future__ import annotations
 
@@ -82,24 +82,24 @@ def test_each_edge_leads_from_its_source_to_its_target() -> None:
             assert box.y - 2 <= y <= box.y + box.height + 2
 
 
-def test_no_variable_of_css_is_left_for_the_renderer_of_png(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[str] = []
+def test_css_variables_are_replaced_for_png(monkeypatch: pytest.MonkeyPatch) -> None:
+    rendered: list[str] = []
 
-    def render(*, svg_string: str, **more: object) -> list[int]:
-        seen.append(svg_string)
+    def render(*, svg_string: str, **options: object) -> list[int]:
+        rendered.append(svg_string)
         return list(b"picture")
 
     monkeypatch.setattr("resvg_py.svg_to_bytes", render)
     assert draw(FLOW, statuses=dict.fromkeys("abc", "not_run")).png() == b"picture"
-    # It drops all declarations of a rule in which it does not know one: also the size of the text.
-    assert "--sf" not in seen[0]
+    # The renderer drops a whole rule if it does not support one declaration, such as the font size.
+    assert "--sf" not in rendered[0]
 
 
 def test_png() -> None:
     assert draw(FLOW).png().startswith(b"\x89PNG")
 
 
-def test_flags() -> None:
+def test_options_omit_details_and_servers() -> None:
     assert "/y/c" in draw(FLOW).svg()
     assert "/y/c" not in draw(FLOW, include_details=False).svg().replace("component: /y/c", "")
     assert "sf-legend sf-p" in draw(FLOW).svg()
@@ -115,7 +115,7 @@ def test_secrets_are_hidden() -> None:
     assert "hunter22" not in draw(flow).svg() + to_dot(flow) + to_mermaid(flow) + to_text(flow)
 
 
-def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_text_formats_work_without_the_draw_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     real = builtins.__import__
 
     def without(name: str, *args: Any, **kwargs: Any) -> Any:
@@ -137,14 +137,14 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("write", [to_dot, to_mermaid, to_text])
-def test_texts_have_no_hostile_line(write: Any) -> None:
+def test_text_formats_escape_hostile_text(write: Any) -> None:
     text = write(FLOW)
     assert len(text.splitlines()) == len(write({**FLOW, "name": "n"}).splitlines())
     assert "\x00" not in text
     assert write is not to_mermaid or "<script" not in text
 
 
-def test_an_outline_says_what_a_step_reads_and_runs() -> None:
+def test_an_outline_lists_what_each_step_reads_and_runs() -> None:
     greet = {"id": "greet", "component": "/x/y", "input": {"$input": "$.name"}}
     inner = {"$literal": {"steps": [greet], "output": {"$step": "greet"}}}
     condition = {"$if": {"$input": "$.formal"}, "then": {"$step": "each", "path": "$.results[0]"}, "else": None}
@@ -191,7 +191,7 @@ def report(count: int = 1) -> RunReport:
         for index in range(count)
     ]
     run = RunDetails(run_id="r", flow_id="f", flow_name=HOSTILE, status="failed")
-    given = RunArguments(
+    arguments = RunArguments(
         run_id="r",
         inputs=[{"nr": index, HOSTILE: HOSTILE} for index in range(count)],
         variables={HOSTILE: HOSTILE},
@@ -203,55 +203,55 @@ def report(count: int = 1) -> RunReport:
         kept=[HOSTILE],
     )
     return RunReport(
-        add_explained_states(RunSnapshot(details=run, items=items, steps=steps, flow=FLOW, arguments=given)), times
+        add_explained_states(RunSnapshot(details=run, items=items, steps=steps, flow=FLOW, arguments=arguments)), times
     )
 
 
-def given(shown: RunReport, arguments: RunArguments) -> RunReport:
-    return replace(shown, snapshot=replace(shown.snapshot, arguments=arguments))
+def with_arguments(run_report: RunReport, arguments: RunArguments) -> RunReport:
+    return replace(run_report, snapshot=replace(run_report.snapshot, arguments=arguments))
 
 
-def started_with(shown: RunReport) -> str:
-    return shown.html().partition("<h2>Started with</h2>")[2].partition("</section>")[0]
+def started_with_section(run_report: RunReport) -> str:
+    return run_report.html().partition("<h2>Started with</h2>")[2].partition("</section>")[0]
 
 
 def test_report_shows_what_the_run_was_started_with() -> None:
     for name in ("input", "variables", "overrides", "labels", "note", "rerun of", "kept"):
-        assert f"<th>{name.capitalize()}</th>" in started_with(report())
+        assert f"<th>{name.capitalize()}</th>" in started_with_section(report())
     batch = report(3)
-    assert "3, with the items below" in started_with(batch)
+    assert "3, with the items below" in started_with_section(batch)
     items = batch.html().partition("<h2>Items</h2>")[2]
     assert "<th>Input</th>" in items
     assert "&quot;nr&quot;: 2" in items
 
 
-def test_what_a_server_tells_of_inputs_is_masked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reported_inputs_are_masked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHOP_KEY", "hunter2-lynx")
     declared = {"key": {"type": "string", "is_secret": True, "env_var": "SHOP_KEY", "default": "s3cr3t-default"}}
     flow = {"schemas": {"properties": {"variables": {"properties": declared}}}, "steps": []}
-    given = RunArguments(run_id="r", inputs=["a hunter2-lynx"], overrides={"b": {"input": "s3cr3t-default"}})
-    shown = mask_arguments(flow, given)
-    assert (shown.inputs, shown.overrides) == (["a ***"], {"b": {"input": "***"}})
+    arguments = RunArguments(run_id="r", inputs=["a hunter2-lynx"], overrides={"b": {"input": "s3cr3t-default"}})
+    masked = mask_arguments(flow, arguments)
+    assert (masked.inputs, masked.overrides) == (["a ***"], {"b": {"input": "***"}})
 
 
-def test_report_says_that_the_input_is_not_known() -> None:
-    shown = given(report(3), RunArguments(run_id="r"))
-    assert "unknown" in started_with(shown)
-    assert "<th>Input</th>" not in shown.html().partition("<h2>Items</h2>")[2]
-    # Of a run whose items and inputs do not match, none is shown with the wrong item.
-    fewer = given(report(3), RunArguments(run_id="r", inputs=[1, 2]))
-    assert "<th>Input</th>" not in fewer.html().partition("<h2>Items</h2>")[2]
+def test_report_says_that_the_input_is_unknown() -> None:
+    run_report = with_arguments(report(3), RunArguments(run_id="r"))
+    assert "unknown" in started_with_section(run_report)
+    assert "<th>Input</th>" not in run_report.html().partition("<h2>Items</h2>")[2]
+    # If the numbers of items and inputs differ, no input is shown next to the wrong item.
+    fewer_inputs = with_arguments(report(3), RunArguments(run_id="r", inputs=[1, 2]))
+    assert "<th>Input</th>" not in fewer_inputs.html().partition("<h2>Items</h2>")[2]
 
 
-def test_secrets_from_the_environment_are_masked_however_runs_read_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secrets_from_the_environment_are_masked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STEPFLOW_VAR_KEY", "hunter2-lynx")
     monkeypatch.setenv("STEPFLOW_VAR_LOGIN", '{"user": "ada", "word": "opensesame"}')
     monkeypatch.setenv("STEPFLOW_VAR_PIN", "no number")
     word = {"type": "object", "properties": {"word": {"is_secret": True}}}
     declared = {"key": {"type": "string", "is_secret": True}, "login": word, "pin": {"type": "number"}}
     flow = {"schemas": {"properties": {"variables": {"properties": declared}}}, "steps": []}
-    given = RunArguments(run_id="r", inputs=["hunter2-lynx of ada: opensesame"])
-    assert mask_arguments(flow, given).inputs == ["*** of ada: ***"]
+    arguments = RunArguments(run_id="r", inputs=["hunter2-lynx of ada: opensesame"])
+    assert mask_arguments(flow, arguments).inputs == ["*** of ada: ***"]
 
 
 def test_secrets_passed_with_this_client_are_masked() -> None:
@@ -287,15 +287,15 @@ def test_report_groups_errors_and_counts_attempts() -> None:
 
 @pytest.mark.parametrize("count", [1, 250])
 def test_a_report_in_a_notebook(count: int) -> None:
-    shown = report(count)
-    html = shown._repr_mimebundle_()["text/html"]
+    run_report = report(count)
+    html = run_report._repr_mimebundle_()["text/html"]
     assert len(html.encode()) < 100_000
     assert "<script" not in html
     assert "failed</td>" in html
-    assert repr(shown) == f"<RunReport of run r: failed, {count} item{'s' * (count > 1)}>"
+    assert repr(run_report) == f"<RunReport of run r: failed, {count} item{'s' * (count > 1)}>"
 
 
-def test_what_went_wrong_comes_first() -> None:
+def test_results_and_errors_come_before_the_graph() -> None:
     one, many = report().html(), report(3).html()
     assert one.index("<h2>Result</h2>") < one.index("<h2>Graph</h2>") < one.index("<h2>Timeline</h2>")
     assert many.index("<h2>Errors</h2>") < many.index("<h2>Graph</h2>")
@@ -333,8 +333,8 @@ def test_trees_are_bounded() -> None:
     assert json.dumps(1) in json_tree(deep, longest=1_000)
 
 
-def test_threads_draw_at_once() -> None:
-    """In a process of its own: what goes wrong here is a segmentation fault."""
+def test_threads_can_draw_concurrently() -> None:
+    """Draw in a separate process, because a bug here is a segmentation fault."""
     program = """
 import threading
 from stepflow_client.drawing import draw
@@ -351,5 +351,5 @@ for each in threads: each.start()
 for each in threads: each.join()
 assert not wrong
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
+    completed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (completed.returncode, completed.stderr) == (0, "")

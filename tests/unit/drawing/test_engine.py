@@ -1,4 +1,4 @@
-"""The layout engine is compiled once; without a folder for the compiled code, it still works."""
+"""The layout engine is compiled once, and works without a cache folder."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ print(draw({"name": "one", "steps": [{"id": "a", "component": "/a"}], "output": 
 """
 
 
-def drawn(folder: Path) -> str:
-    """Return a picture from a process with this cache folder. It prints nothing else, not even at its exit."""
+def draw_in_process(folder: Path) -> str:
+    """Return a drawing from a new process with this cache folder; the process must print nothing else."""
     process = subprocess.run(
         [sys.executable, "-c", _DRAW],
         env={**os.environ, "XDG_CACHE_HOME": str(folder), "HOME": str(folder)},
@@ -30,22 +30,22 @@ def drawn(folder: Path) -> str:
     return process.stdout
 
 
-def modules(folder: Path) -> dict[Path, int]:
-    """Return the large files in a folder, and when each was written."""
-    found = ((path, path.stat()) for path in folder.rglob("*"))
-    return {path: each.st_mtime_ns for path, each in found if each.st_size > 100_000}
+def compiled_modules(folder: Path) -> dict[Path, int]:
+    """Return the large files in a folder with their modification times."""
+    files = ((path, path.stat()) for path in folder.rglob("*"))
+    return {path: each.st_mtime_ns for path, each in files if each.st_size > 100_000}
 
 
-def test_compiled_once(tmp_path: Path) -> None:
-    picture = drawn(tmp_path)
-    before = modules(tmp_path)
+def test_the_engine_is_compiled_once(tmp_path: Path) -> None:
+    picture = draw_in_process(tmp_path)
+    before = compiled_modules(tmp_path)
     assert len(before) == 1
-    assert drawn(tmp_path) == picture
-    assert modules(tmp_path) == before
+    assert draw_in_process(tmp_path) == picture
+    assert compiled_modules(tmp_path) == before
 
 
 @pytest.mark.exhaustive
-def test_without_a_cache_folder(tmp_path: Path) -> None:
+def test_drawing_works_without_a_cache_folder(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.touch()
-    drawn(blocked)
+    draw_in_process(blocked)

@@ -1,4 +1,4 @@
-"""Graphs of large flows with equal steps as one box."""
+"""Large graphs are folded, with one box for equal steps."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def labels(flow: dict[str, Any], **options: Any) -> list[str]:
     return [node.label for node in fold_graph(build_graph(flow), **options).graph.nodes]
 
 
-def test_branches_of_a_fan_out_are_one_box_for_each_of_their_steps() -> None:
+def test_equal_branches_are_folded_into_one_box_per_step() -> None:
     steps = [step("begin")]
     for number in range(20):
         steps += [step(f"a{number}", "begin"), step(f"b{number}", f"a{number}")]
@@ -43,7 +43,7 @@ def test_steps_that_differ_keep_their_boxes() -> None:
     assert len(labels({"steps": few, "output": [{"$step": each["id"]} for each in few]})) == 5
 
 
-def test_a_nested_flow_is_a_mark_of_its_step() -> None:
+def test_a_large_sub_flow_is_folded_into_its_step() -> None:
     chain = [step(f"s{number}", f"s{number - 1}" if number else "leaf") for number in range(40)]
     inner = {"steps": [step("leaf"), *chain], "output": {"$step": "s39"}}
     each = {"id": "each", "component": "/builtin/map", "input": {"workflow": {"$literal": inner}, "items": [1]}}
@@ -61,7 +61,7 @@ def test_the_worst_state() -> None:
     assert get_worst_state([]) == get_worst_state(["unknown"]) == ""
 
 
-def test_boxes_are_links_and_tell_of_failed_children() -> None:
+def test_boxes_are_links_and_count_failed_children() -> None:
     flow = {"steps": [step('a"<b')], "output": {"$step": 'a"<b'}}
     picture = draw_svg(build_graph(flow), Look(urls_by_node_id={'a"<b': "/x?a=1&b=2"}, failed_children={'a"<b': 3}))
     assert '<a class="sf-node sf-step" href="/x?a=1&amp;b=2" data-step="a&quot;&lt;b"' in picture
@@ -70,7 +70,7 @@ def test_boxes_are_links_and_tell_of_failed_children() -> None:
     assert 'role="group"' in picture
 
 
-def test_a_drawing_folds_unless_it_is_to_show_all_steps() -> None:
+def test_a_drawing_is_folded_unless_all_steps_are_included() -> None:
     fan = [step(f"a{number}") for number in range(20)]
     flow = {"steps": fan, "output": [{"$step": each["id"]} for each in fan]}
     folded = draw(flow, statuses={"a3": "failed", "a4": "completed"}).svg()
@@ -79,6 +79,6 @@ def test_a_drawing_folds_unless_it_is_to_show_all_steps() -> None:
     # The box has the worst status of its steps.
     assert "✗" in folded
     assert "✓" not in folded
-    right_edge = draw(flow, statuses={"a3": "failed"}, include_all_steps=True).svg()
-    assert "equal steps" not in right_edge
-    assert all(f">a{number}<" in right_edge for number in range(20))
+    unfolded = draw(flow, statuses={"a3": "failed"}, include_all_steps=True).svg()
+    assert "equal steps" not in unfolded
+    assert all(f">a{number}<" in unfolded for number in range(20))

@@ -1,4 +1,4 @@
-"""The graph of a flow as it is drawn."""
+"""The nodes and edges that are drawn for a flow."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_literals_have_no_edges() -> None:
     assert edges(flow) == set()
 
 
-def test_marks() -> None:
+def test_nodes_show_error_handling_and_whether_they_run() -> None:
     flow = {
         "steps": [
             {"id": "retried", "component": "/x/y", "onError": {"action": "retry", "maxRetries": 2.0}},
@@ -89,7 +89,7 @@ def test_sub_flows() -> None:
     assert {node.group for node in graph.nodes if node.label == "input"} == {"a", "b"}
 
 
-def test_faulty_flows_have_a_graph() -> None:
+def test_invalid_flows_have_a_graph() -> None:
     for flow in ({}, {"steps": 3}, {"steps": [None, {"component": "/a"}, {"id": "a"}, {"id": "a"}], "output": []}):
         assert len(build_graph(flow).nodes) <= 2
     graph = build_graph({"steps": [], "output": {"$step": "gone"}})
@@ -98,7 +98,7 @@ def test_faulty_flows_have_a_graph() -> None:
     assert ("a", "a", "plain", "") in edges(cycle)
 
 
-def test_a_step_without_a_name_that_runs_a_flow() -> None:
+def test_a_step_with_an_empty_id_can_run_a_sub_flow() -> None:
     inner = {"steps": [{"id": "a", "component": "/x/a"}], "output": {"$step": "a"}}
     step = {"id": "", "component": "/builtin/map", "input": {"items": [], "workflow": inner}}
     flow = {"steps": [step], "output": {"$step": ""}}

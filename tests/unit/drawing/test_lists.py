@@ -1,4 +1,4 @@
-"""Lists in notebooks: those of this package's objects are tables, others remain as they are."""
+"""In notebooks, lists of this package's objects become tables; other lists are unchanged."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stepflow_client.types import FlowResult
 
 
 class Formatter(dict[type, Any]):
-    """The interface of IPython's formatters that is used."""
+    """The part of IPython's formatter interface that this package uses."""
 
     def for_type(self, kind: type, function: Any) -> None:
         self[kind] = function
@@ -21,18 +21,22 @@ class Formatter(dict[type, Any]):
 
 @pytest.fixture
 def formatter(monkeypatch: pytest.MonkeyPatch) -> Formatter:
-    made = Formatter()
-    shell = SimpleNamespace(display_formatter=SimpleNamespace(formatters={"text/html": made}))
+    html_formatter = Formatter()
+    shell = SimpleNamespace(display_formatter=SimpleNamespace(formatters={"text/html": html_formatter}))
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
-    return made
+    return html_formatter
 
 
 def outcomes() -> list[Outcome]:
     error = FlowResult(status="failed", error={"message": "no <b>card</b>"}).error
-    made = [
+    completed = [
         Outcome(index, f"key {index}", "r", FlowResult(status="completed").status, "x" * 500) for index in range(60)
     ]
-    return [*made[:3], Outcome(3, None, "r", FlowResult(status="failed").status, None, error, 1.25), *made[3:]]
+    return [
+        *completed[:3],
+        Outcome(3, None, "r", FlowResult(status="failed").status, None, error, 1.25),
+        *completed[3:],
+    ]
 
 
 def test_a_list_of_outcomes_is_a_table(formatter: Formatter) -> None:
@@ -47,17 +51,17 @@ def test_a_list_of_outcomes_is_a_table(formatter: Formatter) -> None:
 @pytest.mark.parametrize(
     "others", [[], [1, 2], ["a"], [outcomes()[0], 1], [outcomes()[0], FlowResult(status="failed")]]
 )
-def test_other_lists_remain_as_they_are(formatter: Formatter, others: list[Any]) -> None:
+def test_other_lists_are_unchanged(formatter: Formatter, others: list[Any]) -> None:
     SyncStepflowClient("http://127.0.0.1:9").close()
     assert formatter[list](others) is None
 
 
-def test_a_formatter_of_the_user_stays(formatter: Formatter) -> None:
+def test_a_custom_formatter_is_kept(formatter: Formatter) -> None:
     formatter[list] = repr
     SyncStepflowClient("http://127.0.0.1:9").close()
     assert formatter[list] is repr
 
 
-def test_an_outcome_alone() -> None:
+def test_a_single_outcome_shows_its_error() -> None:
     failed = outcomes()[3]
     assert "no &lt;b&gt;card&lt;/b&gt;" in notebook_html.format_html(failed)

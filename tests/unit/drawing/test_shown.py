@@ -1,4 +1,4 @@
-"""Everything that notebooks show as HTML has a representation."""
+"""Every class that notebooks show as HTML has a renderer."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ for _name in stepflow_client.__all__:
     getattr(stepflow_client, _name)
 
 
-def shown(base: type) -> Iterator[type]:
+def subclasses(base: type) -> Iterator[type]:
     for each in base.__subclasses__():
-        # A dataclass with slots is made a second time; only the second class has the name.
+        # `@dataclass(slots=True)` creates a second class, and only that one is in the module.
         if getattr(sys.modules[each.__module__], each.__name__.partition("[")[0], None) is each:
             yield each
-        yield from shown(each)
+        yield from subclasses(each)
 
 
-CLASSES = sorted({each for each in shown(Shown) if each.__module__.startswith("stepflow_client")}, key=repr)
+CLASSES = sorted({each for each in subclasses(Shown) if each.__module__.startswith("stepflow_client")}, key=repr)
 
 
 @pytest.mark.parametrize("cls", [each for each in CLASSES if each is not Records], ids=repr)
-def test_every_shown_class_has_a_representation(cls: type) -> None:
+def test_every_shown_class_has_a_renderer(cls: type) -> None:
     assert notebook_html.format_html.dispatch(cls) is not notebook_html.format_html.dispatch(object)
 
 
-def test_the_classes_are_all_of_them() -> None:
+def test_indirect_subclasses_are_included() -> None:
     assert {Listing, stepflow_client.RunHandle, stepflow_client.FlowResult} <= {*CLASSES}
 
 

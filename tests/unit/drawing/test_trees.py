@@ -1,4 +1,4 @@
-"""Values as trees: what is shown of a large one, and the links to the rest."""
+"""JSON trees truncate large values and link to the rest."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_hidden_entries_are_links_to_their_place() -> None:
     assert "<y" not in tree
 
 
-def test_a_part_from_an_entry_on() -> None:
+def test_a_tree_can_start_at_an_entry() -> None:
     tree = json_tree(list(range(120)), path=("rows",), start=100, link=lambda path, start: f"{path}{start}")
     assert "<b>100</b>: 100" in tree
     assert "<b>119</b>: 119" in tree
@@ -38,7 +38,7 @@ def test_a_long_text_is_folded_and_keeps_its_lines() -> None:
     assert "\n" not in tree
 
 
-def test_a_text_beyond_the_limit_has_a_link_to_the_rest() -> None:
+def test_a_text_over_the_limit_links_to_the_rest() -> None:
     tree = json_tree(["y" * 700], longest=500, link=lambda path, start: f"/{path[0]}/{start}")
     assert '<a class="more" href="/0/0">… 200 more characters</a>' in tree
     assert "… 200 more characters" in json_tree(["y" * 700], longest=500)
