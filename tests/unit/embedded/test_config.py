@@ -1,4 +1,4 @@
-"""What a server is started with, and what is refused before one is started."""
+"""The configuration, arguments and environment of a server, and what is refused before it starts."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from stepflow_client.runtime import StepflowRuntime
         (None, False, build_builtin_config(use_prefix_routes=True)),
     ],
 )
-def test_the_default_config_suits_the_release(
+def test_the_default_config_depends_on_the_release(
     installed: tuple[int, int] | None, prefixes: bool, fallback: dict[str, Any] | None
 ) -> None:
     config = build_default_config(installed)
@@ -90,8 +90,8 @@ PARSED = {"plugins": {"builtin": {"type": "builtin"}}, "routes": {"/builtin": [{
 
 
 @contextmanager
-def piped(path: Path, text: str) -> Iterator[Path]:
-    """A named pipe to which a thread writes a text once."""
+def named_pipe(path: Path, text: str) -> Iterator[Path]:
+    """Create a named pipe to which a thread writes `text` once."""
     os.mkfifo(path)
     writer = threading.Thread(target=path.write_text, args=(text,))
     writer.start()
@@ -100,8 +100,8 @@ def piped(path: Path, text: str) -> Iterator[Path]:
     path.unlink()
 
 
-def test_a_pipe_is_read_once_and_handed_over_on_stdin(tmp_path: Path) -> None:
-    with piped(tmp_path / "c.yml", CONFIG) as path:
+def test_a_pipe_is_read_once_and_passed_on_stdin(tmp_path: Path) -> None:
+    with named_pipe(tmp_path / "c.yml", CONFIG) as path:
         config = build_server_config(path)
     assert config.arguments() == ["--config-stdin"]
     assert json.loads(config.encode_for_stdin() or b"") == config.load() == PARSED
@@ -114,7 +114,7 @@ def test_a_pipe_is_read_once_and_handed_over_on_stdin(tmp_path: Path) -> None:
     assert config.find_env_variables() == {"NAME"}
 
 
-def test_a_descriptor_of_a_regular_file_is_read_here_because_the_server_does_not_have_it(tmp_path: Path) -> None:
+def test_a_file_descriptor_is_read_by_the_client(tmp_path: Path) -> None:
     (tmp_path / "c.yml").write_text(CONFIG)
     with open(tmp_path / "c.yml") as file:
         config = build_server_config(f"/dev/fd/{file.fileno()}")
@@ -129,24 +129,24 @@ def test_a_descriptor_of_a_regular_file_is_read_here_because_the_server_does_not
         ("plugins: [", "is not YAML"),
     ],
 )
-def test_what_json_cannot_hold_needs_a_regular_file(tmp_path: Path, text: str, reason: str) -> None:
+def test_yaml_that_json_cannot_represent_needs_a_regular_file(tmp_path: Path, text: str, reason: str) -> None:
     with (
-        piped(tmp_path / "c.yml", text) as path,
+        named_pipe(tmp_path / "c.yml", text) as path,
         pytest.raises(FlowFileError, match=f"{reason}.*use a regular file") as caught,
     ):
         StepflowRuntime.start(path)
     assert caught.value.path == str(path)
 
 
-def test_a_pipe_that_nobody_writes_to_ends_with_the_startup_timeout(tmp_path: Path) -> None:
+def test_a_pipe_without_a_writer_fails_after_the_startup_timeout(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "c.yml")
-    began = time.monotonic()
+    started = time.monotonic()
     with pytest.raises(FlowFileError, match=r"that received no data for 0(\.[0-3]\d*)? s"):
         StepflowRuntime.start(tmp_path / "c.yml", startup_timeout=0.3)
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - started < 20
 
 
-def test_a_device_without_end_is_not_read_to_its_end() -> None:
+def test_an_endless_device_is_refused() -> None:
     with pytest.raises(FlowFileError, match="/dev/zero is larger than 256 MiB"):
         StepflowRuntime.start("/dev/zero")
     with pytest.raises(FlowFileError, match="is not a mapping"):
@@ -154,29 +154,29 @@ def test_a_device_without_end_is_not_read_to_its_end() -> None:
 
 
 @pytest.mark.parametrize("path", ["a\0b", "\ud800", b"c.yml", 5])
-def test_a_config_that_is_no_path_is_refused(path: Any) -> None:
+def test_an_invalid_config_path_is_refused(path: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="config must be"):
         StepflowRuntime.start(path)
 
 
-def test_a_config_of_nobodys_home_is_refused() -> None:
+def test_a_config_in_an_unknown_home_folder_is_refused() -> None:
     with pytest.raises(FlowFileError, match="cannot be found"):
         StepflowRuntime.start("~nobody-has-this-name/c.yml")
 
 
-def test_nothing_is_started_in_a_deleted_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_deleted_working_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "gone"
     folder.mkdir()
     monkeypatch.chdir(folder)
     folder.rmdir()
     with pytest.raises(FlowFileError, match=r"c\.yml cannot be found: the working folder was deleted"):
         StepflowRuntime.start("c.yml")
-    for given in ({}, {"config": PARSED}):
+    for arguments in ({}, {"config": PARSED}):
         with pytest.raises(ServerStartError, match="cannot start: the working folder was deleted"):
-            StepflowRuntime.start(**given)
+            StepflowRuntime.start(**arguments)
 
 
-def test_a_config_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+def test_the_error_names_a_config_that_cannot_be_read(tmp_path: Path) -> None:
     for path in (tmp_path / "missing.yml", tmp_path):
         with pytest.raises(FlowFileError, match=str(path)) as caught:
             StepflowRuntime.start(path)
@@ -184,7 +184,7 @@ def test_a_config_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("text", "line"), [("a: [1\nb: }", 2), ("- 1", None), ("", None)])
-def test_a_config_that_is_no_mapping(tmp_path: Path, text: str, line: int | None) -> None:
+def test_a_config_that_is_no_mapping_is_refused(tmp_path: Path, text: str, line: int | None) -> None:
     (tmp_path / "c.yml").write_text(text)
     with pytest.raises(FlowFileError) as caught:
         build_server_config(tmp_path / "c.yml").load()
@@ -209,31 +209,31 @@ routes: {/shop: [{plugin: shop}]}
 """
 
 
-def test_a_config_that_only_servers_read_is_no_reason_to_refuse_it(tmp_path: Path) -> None:
+def test_a_config_that_only_servers_can_read_is_accepted(tmp_path: Path) -> None:
     (tmp_path / "c.yml").write_text(MOCK)
     config = build_server_config(tmp_path / "c.yml")
-    read = config.load_or_empty()
-    behaviors = read["plugins"]["shop"]["components"]["/price"]["behaviors"]
+    loaded = config.load_or_empty()
+    behaviors = loaded["plugins"]["shop"]["components"]["/price"]["behaviors"]
     assert list(behaviors) == ['{"sku": "tea"}', '{"sku": [1]}', "2"]
     assert behaviors["2"]["result"] == "text"
-    assert read["since"] == "2026-13-45"
-    assert find_worker_plugins(read) == WorkerPlugins(
+    assert loaded["since"] == "2026-13-45"
+    assert find_worker_plugins(loaded) == WorkerPlugins(
         frozenset({"python"}), frozenset({"remote", "bus"}), {"python": "python"}
     )
     assert config.find_env_variables() == {"STEPFLOW_KEY"}
 
 
 @pytest.mark.parametrize("content", [b"a: [1\nb: }", b"- 1", b"", b"\xff\xfe", b"[" * 1_100, b"a: 1\n---\nb: 2"])
-def test_a_config_that_cannot_be_read_here_is_for_the_server_to_refuse(tmp_path: Path, content: bytes) -> None:
+def test_an_unreadable_config_is_left_to_the_server(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "c.yml").write_bytes(content)
     config = build_server_config(tmp_path / "c.yml")
     assert config.load_or_empty() == {}
     assert find_worker_plugins(config.load_or_empty()) == WorkerPlugins(frozenset(), frozenset())
 
 
-@pytest.mark.parametrize("odd", [{"plugins": [1]}, {"plugins": {"a": 1}}, {"plugins": None}, {}])
-def test_odd_plugins_have_no_workers(odd: dict[str, Any]) -> None:
-    assert find_worker_plugins(odd) == WorkerPlugins(frozenset(), frozenset())
+@pytest.mark.parametrize("config", [{"plugins": [1]}, {"plugins": {"a": 1}}, {"plugins": None}, {}])
+def test_malformed_plugins_have_no_workers(config: dict[str, Any]) -> None:
+    assert find_worker_plugins(config) == WorkerPlugins(frozenset(), frozenset())
 
 
 @pytest.mark.parametrize(
@@ -253,16 +253,16 @@ def test_odd_plugins_have_no_workers(odd: dict[str, Any]) -> None:
         (None, None),
     ],
 )
-def test_where_a_store_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: Any, path: str | None) -> None:
+def test_find_store_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: Any, path: str | None) -> None:
     monkeypatch.chdir(tmp_path)
     expected = None if path is None else Path(path.replace("HERE", str(tmp_path)))
     assert find_store_path({"storageConfig": store}) == expected
 
 
 def test_a_dict_is_copied() -> None:
-    given = {"plugins": {"a": {"type": "builtin"}}}
-    config = build_server_config(given)
-    given["plugins"]["a"]["type"] = "mock"
+    document = {"plugins": {"a": {"type": "builtin"}}}
+    config = build_server_config(document)
+    document["plugins"]["a"]["type"] = "mock"
     config.load()["plugins"].clear()
     assert config.load() == {"plugins": {"a": {"type": "builtin"}}}
 
@@ -300,12 +300,12 @@ def test_a_dict_is_copied() -> None:
         {"allow_load_file": True, "config": "x.yml"},
     ],
 )
-def test_wrong_arguments_are_refused_before_a_start(wrong: dict[str, Any]) -> None:
+def test_invalid_arguments_are_refused_before_the_start(wrong: dict[str, Any]) -> None:
     with pytest.raises(InvalidArgumentError):
         StepflowRuntime.start(**wrong)
 
 
-def test_a_binary_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_or_invalid_binary_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STEPFLOW_SERVER_BINARY", str(tmp_path / "none"))
     with pytest.raises(ServerNotInstalledError, match="does not exist"):
         StepflowRuntime.start()
@@ -314,7 +314,7 @@ def test_a_binary_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         StepflowRuntime.start()
 
 
-def test_windows_is_refused_clearly(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_windows_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "win32")
     with pytest.raises(ServerNotInstalledError, match="Linux and macOS only"):
         StepflowRuntime.start()
@@ -331,17 +331,19 @@ def test_without_the_extra_the_error_says_what_to_install(missing: str) -> None:
         "except ServerNotInstalledError as error: print(error)\n"
     )
     environment = {key: value for key, value in os.environ.items() if key != "STEPFLOW_SERVER_BINARY"}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
-    assert "packages/stepflow-client[runtime]'" in done.stdout
+    completed = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True
+    )
+    assert "packages/stepflow-client[runtime]'" in completed.stdout
 
 
-def test_the_import_is_light() -> None:
+def test_importing_the_runtime_does_not_import_psutil() -> None:
     code = "import sys, stepflow_client.runtime; print(*{'psutil', 'httpx', 'yaml'} & sys.modules.keys())"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "psutil" not in done.stdout
+    completed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "psutil" not in completed.stdout
 
 
-def test_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_of_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OWN", "1")
     monkeypatch.setenv("STEPFLOW_CONFIG", "/other.yml")
     inherited = build_server_environment({**collect_inherited_environment(), "MORE": "2"}, "t")
@@ -354,7 +356,7 @@ def test_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     }
 
 
-def test_variables_of_a_client_stay_here(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_client_variables_are_not_passed_to_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("TOKEN", "URL", "VAR_KEY", "SECRET", "NAMED", "LOG_LEVEL", "OTLP_ENDPOINT"):
         monkeypatch.setenv(f"STEPFLOW_{name}", name)
     environment = build_server_environment(
@@ -370,10 +372,10 @@ def test_variables_of_a_client_stay_here(monkeypatch: pytest.MonkeyPatch) -> Non
     }
 
 
-def test_a_name_that_is_given_goes_before_the_runtimes() -> None:
+def test_an_orchestrator_id_in_env_takes_precedence() -> None:
     assert build_server_environment({}, "t", orchestrator_id="a")["STEPFLOW_ORCHESTRATOR_ID"] == "a"
-    given = {"STEPFLOW_ORCHESTRATOR_ID": "b"}
-    assert build_server_environment(given, "t", orchestrator_id="a")["STEPFLOW_ORCHESTRATOR_ID"] == "b"
+    env = {"STEPFLOW_ORCHESTRATOR_ID": "b"}
+    assert build_server_environment(env, "t", orchestrator_id="a")["STEPFLOW_ORCHESTRATOR_ID"] == "b"
 
 
 @pytest.mark.parametrize(

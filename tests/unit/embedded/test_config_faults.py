@@ -1,4 +1,4 @@
-"""Why servers refuse configurations: each reason is one that a server has given."""
+"""Explanations of configuration errors, from reasons that servers reported."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ _ROUTES = "routes: {/builtin: [{plugin: builtin}]}\n"
          "the configuration must be a mapping", None),
     ],
 )  # fmt: skip
-def test_a_reason_names_the_line(
+def test_the_explanation_names_the_line(
     text: str, reason: str, line: int, message: str, hint: str | None, tmp_path: Path
 ) -> None:
     path = tmp_path / "config.yml"
@@ -88,7 +88,7 @@ def test_a_reason_names_the_line(
     assert (fault.message, fault.hint, fault.line) == (f"{path}:{line}: {message}", hint, line)
 
 
-def test_a_file_that_is_not_yaml(tmp_path: Path) -> None:
+def test_a_file_that_is_not_yaml_is_explained(tmp_path: Path) -> None:
     path = tmp_path / "config.yml"
     path.write_text("plugins: [\n")
     fault = explain_config_error(
@@ -99,7 +99,7 @@ def test_a_file_that_is_not_yaml(tmp_path: Path) -> None:
     assert explain_config_error("the address is in use", ServerConfig(path)) is None
 
 
-def test_a_configuration_without_a_file() -> None:
+def test_a_configuration_without_a_file_is_explained() -> None:
     config = ServerConfig(document={"plugins": {"builtin": {"type": "bulitin"}}})
     fault = explain_config_error(
         f"{_PARSE}plugins.builtin: unknown variant `bulitin`, expected one of `builtin`", config
@@ -111,7 +111,7 @@ def test_a_configuration_without_a_file() -> None:
 @pytest.mark.parametrize(
     "reason", ["", "Address already in use", f"{_PARSE}invalid type: map, expected a sequence", f"{_CREATE}no store"]
 )
-def test_other_reasons_stay_as_they_are(reason: str, tmp_path: Path) -> None:
+def test_other_reasons_are_not_explained(reason: str, tmp_path: Path) -> None:
     path = tmp_path / "config.yml"
     path.write_text(f"{_BUILTIN}{_ROUTES}")
     assert explain_config_error(reason, ServerConfig(path=path)) is None

@@ -1,4 +1,4 @@
-"""The environment variables for the collector of an embedded server."""
+"""The telemetry settings of an embedded server."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from stepflow_client._embedded.process import build_telemetry_environment
         "http://[::1", "http://local host", "http://localhost\n", 4317, b"http://localhost", ["http://localhost"],
     ],
 )  # fmt: skip
-def test_what_is_no_collector_is_refused_before_anything_starts(wrong: Any) -> None:
+def test_an_invalid_collector_url_is_refused_before_the_start(wrong: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="otlp_endpoint must be the URL of a collector, such as"):
         StepflowRuntime.start(otlp_endpoint=wrong)
 
 
 @pytest.mark.parametrize("url", ["http://localhost:4317", "http://10.0.0.1", "https://[::1]:4317/"])
-def test_the_variables_of_servers_and_workers(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_telemetry_variables_of_servers_and_workers(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("STEPFLOW_LOG_DESTINATION", raising=False)
     exporting = {"STEPFLOW_OTLP_ENDPOINT": url, "STEPFLOW_TRACE_ENABLED": "true"}
     assert build_telemetry_environment(url) == {**exporting, "STEPFLOW_LOG_DESTINATION": "stderr,otlp"}
-    # Who has chosen where workers write keeps it.
+    # An existing log destination is kept.
     monkeypatch.setenv("STEPFLOW_LOG_DESTINATION", "file")
     assert build_telemetry_environment(url) == exporting

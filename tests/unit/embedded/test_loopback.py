@@ -1,4 +1,4 @@
-"""Closing the port of a server to other machines, while the server opens and closes files."""
+"""The sockets of a server are bound to loopback, even while the server opens and closes files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ sys.stdin.read()
 
 @pytest.fixture
 def server() -> Iterator[tuple[int, int, int, int]]:
-    """A process that listens: its id, a file and the socket by their numbers, and the port."""
+    """Yield the PID of a listening process, the descriptors of a file and the socket, and the port."""
     process = subprocess.Popen([sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     file, listening, port = map(int, process.stdout.readline().split())
@@ -31,7 +31,7 @@ def server() -> Iterator[tuple[int, int, int, int]]:
     process.communicate("")
 
 
-def test_a_number_that_is_a_file_by_now_is_passed_over(
+def test_a_descriptor_reused_for_a_file_is_skipped(
     server: tuple[int, int, int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pid, file, listening, port = server

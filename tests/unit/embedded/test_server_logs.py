@@ -1,4 +1,4 @@
-"""What happens to the lines of a server: who gets them, and at which level they are asked for."""
+"""Server log lines go to listeners, the Python logger and a buffer; the level depends on the logger."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from stepflow_client.logs import LogConfig, RawLine, Stream
 
 @pytest.fixture
 def logger() -> Iterator[logging.Logger]:
-    """A logger of one's own, which is as it was afterwards."""
-    found = logging.getLogger("tests.server_logs")
-    yield found
-    found.setLevel(logging.NOTSET)
-    found.handlers.clear()
-    found.propagate = True
+    """Yield a logger for the test and reset it afterwards."""
+    test_logger = logging.getLogger("tests.server_logs")
+    yield test_logger
+    test_logger.setLevel(logging.NOTSET)
+    test_logger.handlers.clear()
+    test_logger.propagate = True
 
 
 def line(level: str, message: str = "x") -> RawLine:
@@ -29,7 +29,7 @@ def line(level: str, message: str = "x") -> RawLine:
 
 
 @pytest.mark.parametrize(
-    ("level", "workers", "asked"),
+    ("level", "workers", "expected"),
     [
         (logging.WARNING, False, "warn"),
         (logging.CRITICAL, False, "warn"),
@@ -38,26 +38,28 @@ def line(level: str, message: str = "x") -> RawLine:
         (logging.DEBUG, False, "info"),
     ],
 )
-def test_the_level_is_that_of_whoever_listens(level: int, workers: bool, asked: str, logger: logging.Logger) -> None:
+def test_the_server_log_level_depends_on_the_logger(
+    level: int, workers: bool, expected: str, logger: logging.Logger
+) -> None:
     logger.setLevel(level)
     store = LogStore(LogConfig(python_logger=logger))
-    assert store.choose_server_log_level(workers) == asked
+    assert store.choose_server_log_level(workers) == expected
     store.close()
 
 
-def test_a_logger_that_gets_nothing_does_not_listen(logger: logging.Logger) -> None:
+def test_the_logger_is_ignored_without_forwarding(logger: logging.Logger) -> None:
     logger.setLevel(logging.INFO)
     assert LogStore(LogConfig(python_logger=logger, forward=False)).choose_server_log_level(False) == "warn"
 
 
-def test_a_listener_gets_every_line_and_the_logger_its_own(
+def test_a_listener_gets_every_line_and_the_logger_its_levels(
     logger: logging.Logger, caplog: pytest.LogCaptureFixture
 ) -> None:
     logger.setLevel(logging.WARNING)
-    heard: list[RawLine] = []
+    received: list[RawLine] = []
 
     def listen(lines: Sequence[RawLine]) -> None:
-        heard.extend(lines)
+        received.extend(lines)
         raise RuntimeError("a listener that fails")
 
     with listen_to_server_logs(listen):
@@ -68,20 +70,20 @@ def test_a_listener_gets_every_line_and_the_logger_its_own(
     store.close()
     later.add_lines([line("ERROR", "of another server")], 8)
     later.close()
-    assert heard == lines
+    assert received == lines
     assert [record.getMessage() for record in caplog.records] == ["slow", "broken", "of another server"]
     assert [entry.message for entry in store.get_recent_entries(2)] == ["slow", "broken"]
     assert [entry.message for entry in store.get_current_process_entries()] == ["begins", "slow", "broken"]
 
 
-def test_a_slow_handler_loses_lines_and_says_how_many(logger: logging.Logger) -> None:
-    begun, released, counted = threading.Event(), threading.Event(), threading.Event()
+def test_a_slow_handler_drops_lines_and_reports_how_many(logger: logging.Logger) -> None:
+    started, released, counted = threading.Event(), threading.Event(), threading.Event()
     messages: list[str] = []
 
     class Slow(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             messages.append(record.getMessage())
-            begun.set()
+            started.set()
             released.wait(30)
             if "dropped" in messages[-1]:
                 counted.set()
@@ -90,7 +92,7 @@ def test_a_slow_handler_loses_lines_and_says_how_many(logger: logging.Logger) ->
     logger.propagate = False
     store = LogStore(LogConfig(python_logger=logger))
     store.add_lines([line("WARN", "first")], 7)
-    assert begun.wait(30)
+    assert started.wait(30)
     for _ in range(11):
         store.add_lines([line("WARN")] * 1_000, 7)
     released.set()
@@ -100,12 +102,12 @@ def test_a_slow_handler_loses_lines_and_says_how_many(logger: logging.Logger) ->
     assert "dropped 1000 lines of the server's log: logging cannot keep up" in messages
 
 
-def test_a_megabyte_that_comes_at_once_is_read_without_a_loss() -> None:
-    got: list[bytes] = []
+def test_large_output_is_read_without_loss() -> None:
+    received: list[bytes] = []
 
     def accept(lines: list[bytes], stream: Stream) -> None:
         assert stream == "stdout"
-        got.extend(lines)
+        received.extend(lines)
 
     read, write = os.pipe()
     pump = PipeReader({"stdout": os.fdopen(read, "rb", buffering=0)}, 100, accept)
@@ -114,4 +116,4 @@ def test_a_megabyte_that_comes_at_once_is_read_without_a_loss() -> None:
         file.writelines(each + b"\n" for each in expected)
         file.write(b"unfinished")
     pump.close(timeout=30)
-    assert got == [*(each[:100] for each in expected), b"unfinished"]
+    assert received == [*(each[:100] for each in expected), b"unfinished"]
