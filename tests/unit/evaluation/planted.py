@@ -1,4 +1,4 @@
-"""Items of an evaluation with changes that are known."""
+"""Evaluation items with known differences between variants."""
 
 from __future__ import annotations
 
@@ -9,28 +9,27 @@ from typing import Any
 from stepflow_client.evaluation import EvaluationItem
 
 FLIPPED = 0.02
-"""How often an answer is right or wrong by chance."""
+"""The probability that a result is flipped."""
 BETTER = 0.05 * (1 - 2 * FLIPPED)
-"""By how much `better` is right more often."""
+"""The difference between the success rates of `better` and `now`."""
 SLOWER = 1.2
-"""How many times as long `slow` takes."""
+"""The ratio between the durations of `slow` and `now`."""
 
 
 def planted(seed: int, count: int = 500) -> Iterator[EvaluationItem]:
-    """Yield four variants of one case after the other.
+    """Yield the items of four variants, case by case.
 
-    `now` is right in 80% of the cases, `better` in 5% more; `equal` is `now` once more; `slow` takes 20% longer. Times
-    and the difficulty of a case are the same for all variants, but for chance.
+    `now` is right in 80% of the cases, `better` in 5% more; `equal` behaves like `now`; `slow` takes 20% longer. All
+    variants share the difficulty and base duration of a case, plus random noise.
     """
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     for case in range(count):
-        difficulty, seconds = chance.random(), chance.lognormvariate(-1, 0.4)
+        difficulty, seconds = rng.random(), rng.lognormvariate(-1, 0.4)
         for variant in ("now", "better", "equal", "slow"):
             is_right = difficulty < (0.85 if variant == "better" else 0.8)
-            took = seconds * chance.lognormvariate(0, 0.2) * (SLOWER if variant == "slow" else 1)
-            yield item(case, variant, {"right": is_right != (chance.random() < FLIPPED)}, duration=took)
+            duration = seconds * rng.lognormvariate(0, 0.2) * (SLOWER if variant == "slow" else 1)
+            yield item(case, variant, {"right": is_right != (rng.random() < FLIPPED)}, duration=duration)
 
 
 def item(case: Any, variant: str, scores: dict[str, Any], **fields: Any) -> EvaluationItem:
-    """Return an item with these scores."""
     return EvaluationItem(case=str(case), variant=variant, scores=scores, run_id=f"run-{case}-{variant}", **fields)

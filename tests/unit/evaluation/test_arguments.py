@@ -33,7 +33,7 @@ FLOW = {"steps": [], "output": {"$input": "$"}}
         ("scores", [3]),
     ],
 )
-def test_a_wrong_argument_is_refused_before_the_first_request(name: str, value: Any) -> None:
+def test_an_invalid_argument_is_refused_before_the_first_request(name: str, value: Any) -> None:
     server = fake_server()
 
     async def main() -> None:
@@ -47,7 +47,7 @@ def test_a_wrong_argument_is_refused_before_the_first_request(name: str, value: 
     assert server.requests == []
 
 
-def test_a_client_with_options_of_its_own_is_refused() -> None:
+def test_a_client_from_with_options_is_refused() -> None:
     server = fake_server()
     with pytest.raises(InvalidArgumentError, match="does not accept a client from with_options") as caught:
         sync_evaluate(server.sync_client().with_options(cache=ResultCache()), FLOW, [1])

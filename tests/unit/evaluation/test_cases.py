@@ -1,4 +1,4 @@
-"""What is accepted as the cases of an evaluation."""
+"""Evaluation cases are read from rows, objects, files and flows."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def read(cases: Any, flow: Any = FLOW, expected: str = "expected") -> list[Evalu
     return list(read_cases(cases, flow, flow if isinstance(flow, dict) else FLOW, expected))
 
 
-def test_rows_are_inputs_with_the_expected_output_beside_them() -> None:
-    found = read([{"n": 1, "expected": {"a": 2}}, {"n": 2, "id": "two"}, 3, [4]])
-    assert found == [
+def test_a_row_is_an_input_with_an_optional_expected_output() -> None:
+    cases = read([{"n": 1, "expected": {"a": 2}}, {"n": 2, "id": "two"}, 3, [4]])
+    assert cases == [
         EvaluationCase("0", {"n": 1}, {"a": 2}),
         EvaluationCase("two", {"n": 2, "id": "two"}),
         EvaluationCase("2", 3),
@@ -42,12 +42,12 @@ def test_objects_with_an_input_are_cases() -> None:
     assert read(cases[2:], expected="wanted") == [EvaluationCase("7", {"id": 7}, 1)]
 
 
-def test_a_flow_whose_input_has_a_field_of_this_name_has_rows() -> None:
+def test_objects_are_rows_if_the_flow_has_an_input_field() -> None:
     flow = {"schemas": {"properties": {"input": {"properties": {"input": {}}}}}}
     assert read([{"input": "text", "expected": 1}], flow) == [EvaluationCase("0", {"input": "text"}, 1)]
 
 
-def test_csv_is_read_by_the_schema_of_the_flow(tmp_path: Path) -> None:
+def test_csv_values_are_converted_by_the_schema_of_the_flow(tmp_path: Path) -> None:
     file = tmp_path / "cases.csv"
     file.write_text("n,text,expected\n1,a,yes\n2,b,no\n")
     assert read(file) == [
@@ -63,13 +63,13 @@ def test_a_line_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
         read(file)
 
 
-def test_json_lines(tmp_path: Path) -> None:
+def test_read_json_lines(tmp_path: Path) -> None:
     file = tmp_path / "cases.jsonl"
     file.write_text('{"input": {"n": 1}, "expected": {"n": 1}, "name": "one"}\n\n{"n": 2}\n')
     assert read(file) == [EvaluationCase("one", {"n": 1}, {"n": 1}), EvaluationCase("1", {"n": 2})]
 
 
-def test_the_test_cases_of_the_flow(tmp_path: Path) -> None:
+def test_read_the_test_cases_of_the_flow(tmp_path: Path) -> None:
     file = tmp_path / "flow.yaml"
     cases = [
         {"name": "one", "input": {"n": 1}, "output": {"outcome": "success", "result": {"n": 1}}},
@@ -85,7 +85,7 @@ def test_a_malformed_test_case_is_an_error() -> None:
         read(None, {**FLOW, "test": {"cases": [{"name": "one", "input": 1, "output": {"outcome": "maybe"}}]}})
 
 
-def test_the_cases_of_another_package() -> None:
+def test_datasets_of_other_packages_are_accepted() -> None:
     one = SimpleNamespace(name="one", inputs={"n": 1}, expected_output=2)
     dataset = SimpleNamespace(cases=[one, SimpleNamespace(name=None, inputs=3, expected_output=None)])
     assert read(dataset) == read(dataset.cases) == [EvaluationCase("one", {"n": 1}, 2), EvaluationCase("1", 3)]
@@ -96,7 +96,7 @@ def test_names_are_unique() -> None:
 
 
 @pytest.mark.parametrize("cases", [7, b"text", {"n": 1}])
-def test_other_values_are_no_cases(cases: Any) -> None:
+def test_other_values_are_rejected(cases: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="cases must be a path, a collection of cases"):
         read(cases)
 
@@ -106,7 +106,7 @@ def test_a_flow_without_test_cases_needs_cases() -> None:
         read(None)
 
 
-def test_a_value_that_is_no_json_names_its_case() -> None:
+def test_errors_about_invalid_values_name_the_case() -> None:
     with pytest.raises(InvalidArgumentError, match="the expected output of case x"):
         encode_cases([EvaluationCase("x", 1, {1, 2})])
     with pytest.raises(InvalidArgumentError, match="the input of case y"):
@@ -119,14 +119,14 @@ def test_cases_are_stored_as_json() -> None:
     assert (json.loads(names), json.loads(content)) == (["é", "d"], [[{"n": 1}, None], ["2026-01-02", [1.5]]])
 
 
-def test_a_name_is_a_text_that_can_be_stored() -> None:
+def test_a_name_is_a_string_that_can_be_stored() -> None:
     flow = {"steps": []}
     assert [case.name for case in read_cases([EvaluationCase(7, 1)], flow, flow, "expected")] == ["7"]  # type: ignore[arg-type]
     with pytest.raises(InvalidArgumentError, match="the name of case"):
         encode_cases([EvaluationCase("\ud800", 1)])
 
 
-def test_a_name_that_is_made_unique_is_no_name_of_another_case() -> None:
+def test_generated_names_do_not_collide_with_other_cases() -> None:
     assert [case.name for case in read([{"id": "a"}, {"id": "a (2)"}, {"id": "a"}, {"id": ""}])] == [
         "a",
         "a (2)",

@@ -1,4 +1,4 @@
-"""Gates: what JUnit, the page, JSON and the exit code say of the same evaluation."""
+"""Gates have the same outcomes in JUnit, the page, the table and the exit code."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RIGHT, COST, LENGTH = "exact", "cost", "length"
 
 
 def report(right: int, *, of: int = 40, cost: float = 2.0, failed: int = 0, variant: str = "flow") -> EvaluationReport:
-    """Return a report of a variant that is right in some cases, and of which some items failed."""
+    """Return a report of one variant with `right` correct cases and `failed` failed items."""
     items = [
         EvaluationItem(
             case=str(case),
@@ -34,13 +34,12 @@ def report(right: int, *, of: int = 40, cost: float = 2.0, failed: int = 0, vari
     return EvaluationReport(items, name="e", lower_is_better=[COST])
 
 
-def compared(right: int, before: int = 30, **fields: Any) -> EvaluationReport:
+def compared_report(right: int, before: int = 30, **fields: Any) -> EvaluationReport:
     return report(right, **fields).with_baseline(report(before, of=fields.get("of", 40)))
 
 
-BELOW = "fail_below"
 SITUATIONS: dict[str, tuple[EvaluationReport, GateRules, list[str]]] = {
-    "no demand": (report(30), GateRules(), []),
+    "no limits": (report(30), GateRules(), []),
     "all failed": (report(0, failed=40), GateRules(), ["all items of flow failed"]),
     "none ended": (EvaluationReport([], variants=["flow"]), GateRules(), ["no item of flow has ended"]),
     "one failed": (report(30, failed=1), GateRules(), []),
@@ -63,44 +62,52 @@ SITUATIONS: dict[str, tuple[EvaluationReport, GateRules, list[str]]] = {
         GateRules([Limit(RIGHT, 0.9, "flow")]),
         ["exact of flow is 0.75, below 0.9"],
     ),
-    "no limit is left if none ended": (
+    "a limit, but none ended": (
         EvaluationReport([], variants=["flow"]),
         GateRules([Limit(RIGHT, 0.9)]),
         ["no item of flow has ended", "flow has no exact"],
     ),
-    "as good": (compared(30), GateRules(), []),
-    "better": (compared(40, 10), GateRules(), []),
-    "worse": (compared(10), GateRules(), ["exact of flow is worse than baseline: 0.75 -> 0.25"]),
-    "worse within the tolerance": (compared(10), GateRules((), [Limit(RIGHT, 0.9)]), []),
+    "as good": (compared_report(30), GateRules(), []),
+    "better": (compared_report(40, 10), GateRules(), []),
+    "worse": (compared_report(10), GateRules(), ["exact of flow is worse than baseline: 0.75 -> 0.25"]),
+    "worse within the tolerance": (compared_report(10), GateRules((), [Limit(RIGHT, 0.9)]), []),
     "worse by more": (
-        compared(10),
+        compared_report(10),
         GateRules((), [Limit(RIGHT, 0.1)]),
         ["exact of flow is worse than baseline by more than 0.1: 0.75 -> 0.25"],
     ),
-    "a tolerance of all scores": (compared(10), GateRules((), [Limit(None, 0.9)]), []),
+    "a tolerance of all scores": (compared_report(10), GateRules((), [Limit(None, 0.9)]), []),
     "the last tolerance": (
-        compared(10),
+        compared_report(10),
         GateRules((), [Limit(None, 0.9), Limit(RIGHT, 0.0, "flow")]),
         ["exact of flow is worse than baseline: 0.75 -> 0.25"],
     ),
     "a tolerance of another variant": (
-        compared(10),
+        compared_report(10),
         GateRules((), [Limit(None, 0.9, "other")]),
         ["exact of flow is worse than baseline: 0.75 -> 0.25"],
     ),
-    "perhaps worse": (compared(28), GateRules(), []),
-    "perhaps worse, strictly": (compared(28), GateRules(strict=True), ["may be worse"] * 2),
-    "as good, strictly": (compared(30), GateRules(strict=True), ["may be worse"] * 2),
-    "as good with a tolerance, strictly": (compared(30), GateRules((), [Limit(None, 0.2)], strict=True), []),
-    "more expensive": (compared(30, cost=4.0), GateRules(), ["cost of flow is worse than baseline: 2.975 -> 4.975"]),
-    "cheaper": (compared(30, cost=1.0), GateRules(), []),
+    "perhaps worse": (compared_report(28), GateRules(), []),
+    "perhaps worse, strictly": (compared_report(28), GateRules(strict=True), ["may be worse"] * 2),
+    "as good, strictly": (compared_report(30), GateRules(strict=True), ["may be worse"] * 2),
+    "as good with a tolerance, strictly": (compared_report(30), GateRules((), [Limit(None, 0.2)], strict=True), []),
+    "more expensive": (
+        compared_report(30, cost=4.0),
+        GateRules(),
+        ["cost of flow is worse than baseline: 2.975 -> 4.975"],
+    ),
+    "cheaper": (compared_report(30, cost=1.0), GateRules(), []),
     "many failed": (
-        compared(30, failed=20),
+        compared_report(30, failed=20),
         GateRules(),
         ["exact of flow is worse than baseline: 0.75 -> 0.25", "failed of flow is worse than baseline: 0 -> 0.5"],
     ),
-    "too few cases": (compared(0, of=4), GateRules(), []),
-    "too few cases, strictly": (compared(0, of=4), GateRules(strict=True), ["too few cases for an interval"] * 3),
+    "too few cases": (compared_report(0, of=4), GateRules(), []),
+    "too few cases, strictly": (
+        compared_report(0, of=4),
+        GateRules(strict=True),
+        ["too few cases for an interval"] * 3,
+    ),
     "nothing to compare": (
         EvaluationReport([], variants=["a"]),
         GateRules(),
@@ -110,19 +117,19 @@ SITUATIONS: dict[str, tuple[EvaluationReport, GateRules, list[str]]] = {
 
 
 @pytest.mark.parametrize("situation", SITUATIONS)
-def test_all_say_the_same(situation: str) -> None:
-    found, gate_rules, failures = SITUATIONS[situation]
-    gates = list(evaluate_gates(found, gate_rules))
+def test_all_outputs_agree_on_the_gates(situation: str) -> None:
+    evaluation, gate_rules, failures = SITUATIONS[situation]
+    gates = list(evaluate_gates(evaluation, gate_rules))
     failed = [each for each in gates if each.outcome == "failed"]
     assert len(failed) == len(failures), failed
-    for each, said in zip(failed, failures, strict=True):
-        assert said in each.message
+    for each, message in zip(failed, failures, strict=True):
+        assert message in each.message
     with pytest.raises(Problem) if failures else nullcontext() as caught:
         raise_failed_gates(gates)
     if caught is not None:
         assert caught.value.exit_code == 1
         assert caught.value.message == "; ".join(each.message for each in failed)
-    suites = ElementTree.fromstring(found.to_junit(gates=gates).partition("\n")[2])
+    suites = ElementTree.fromstring(evaluation.to_junit(gates=gates).partition("\n")[2])
     cases = {each.attrib["name"]: each for each in suites.iter("testcase")}
     assert list(cases) == [each.condition for each in gates]
     marks = {"failed": "failure", "inconclusive": "skipped", "passed": "system-out"}
@@ -130,14 +137,14 @@ def test_all_say_the_same(situation: str) -> None:
         assert [child.tag for child in cases[each.condition]] == [marks[each.outcome]]
     assert sum(int(suite.attrib["failures"]) for suite in suites) == len(failures)
     table = format_gates_table(gates, Output()).splitlines()
-    # Without a demand, only the gate that items completed is left, and no table.
-    assert len(table) == (len(gates) + 2 if len(gates) > len(found.variants) else 0)
+    # Without limits, only the gate on completed items remains, and there is no table.
+    assert len(table) == (len(gates) + 2 if len(gates) > len(evaluation.variants) else 0)
     for line, each in zip(table[2:], gates, strict=bool(table)):
         assert line.split("  ")[0] == each.condition
         assert f"  {each.outcome} " in line
-    page = found.to_html(gates=gates)
-    gates_of_page = page.partition("<h2>Gates")[2].partition("<h2>")[0]
-    assert gates_of_page.count('<b class="status failed">failed</b>') == len(failures)
+    page = evaluation.to_html(gates=gates)
+    gates_section = page.partition("<h2>Gates")[2].partition("<h2>")[0]
+    assert gates_section.count('<b class="status failed">failed</b>') == len(failures)
     for each in gates:
         assert each.message.replace(">", "&gt;") in page
 
@@ -147,11 +154,11 @@ def test_there_are_enough_situations() -> None:
 
 
 def test_an_inconclusive_gate_says_how_many_cases_decide_it() -> None:
-    (gate,) = [each for each in evaluate_gates(compared(28), GateRules()) if each.outcome == "inconclusive"]
+    (gate,) = [each for each in evaluate_gates(compared_report(28), GateRules()) if each.outcome == "inconclusive"]
     assert gate.condition == "exact of flow is not worse than baseline"
     count = int(gate.message.partition("about ")[2].split()[0].replace(",", ""))
     assert gate.message.endswith("cases would decide it")
-    more = EvaluationReport(
+    enlarged = EvaluationReport(
         EvaluationItem(case=f"{each.case} {copy}", variant="flow", scores=each.scores, run_id=f"{copy} {each.run_id}")
         for copy, each in itertools.product(range(-(-count // 40)), report(28))
     )
@@ -159,14 +166,14 @@ def test_an_inconclusive_gate_says_how_many_cases_decide_it() -> None:
         EvaluationItem(case=f"{each.case} {copy}", variant="flow", scores=each.scores, run_id=f"{copy} {each.run_id}")
         for copy, each in itertools.product(range(-(-count // 40)), report(30))
     )
-    outcomes = {each.condition: each.outcome for each in more.with_baseline(before).gates()}
+    outcomes = {each.condition: each.outcome for each in enlarged.with_baseline(before).gates()}
     assert outcomes[gate.condition] == "failed"
 
 
 def test_verdicts_of_several_scores_are_corrected() -> None:
-    """Six of forty cases are enough for one score, but not among twenty."""
+    """Seven of forty cases are enough with one score, but not with twenty."""
 
-    def two(count: int) -> EvaluationReport:
+    def two_variants(count: int) -> EvaluationReport:
         return EvaluationReport(
             EvaluationItem(
                 case=str(case),
@@ -178,8 +185,11 @@ def test_verdicts_of_several_scores_are_corrected() -> None:
             for case in range(40)
         )
 
-    alone, among = two(0), two(19)
-    assert (alone.compare("v1", "v2")["a"].verdict, among.compare("v1", "v2")["a"].verdict) == ("worse", "unclear")
-    assert (among.compare("v1", "v2")["a"].high or 0) < 0
-    assert "Holm" not in str(alone.summary())
-    assert "Verdicts are corrected for 20 scores (Holm)." in str(among.summary())
+    one_score, many_scores = two_variants(0), two_variants(19)
+    assert (one_score.compare("v1", "v2")["a"].verdict, many_scores.compare("v1", "v2")["a"].verdict) == (
+        "worse",
+        "unclear",
+    )
+    assert (many_scores.compare("v1", "v2")["a"].high or 0) < 0
+    assert "Holm" not in str(one_score.summary())
+    assert "Verdicts are corrected for 20 scores (Holm)." in str(many_scores.summary())

@@ -1,4 +1,4 @@
-"""The variants of an evaluation."""
+"""Planning the variants of an evaluation, their concurrency and the size of their runs."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ FLOW: dict[str, Any] = {
 }
 
 
-def test_variants_add_to_what_all_have() -> None:
-    given = {
+def test_variants_extend_the_common_settings() -> None:
+    variants = {
         "now": Variant(),
         "more": Variant(variables={"b": 3}, overrides={"a": {"component": "/z"}}),
         "other": Variant(flow={**FLOW, "name": "g"}),
     }
-    now, more, other = plan_variants(FLOW, given, {"a": 1, "b": 2}, {"b": {"component": "/w"}})
+    now, more, other = plan_variants(FLOW, variants, {"a": 1, "b": 2}, {"b": {"component": "/w"}})
     assert (now.variables, more.variables) == ({"a": 1, "b": 2}, {"a": 1, "b": 3})
     assert more.overrides == {"b": {"value": {"component": "/w"}}, "a": {"value": {"component": "/z"}}}
     assert "test" not in now.flow
@@ -37,13 +37,13 @@ def test_variants_add_to_what_all_have() -> None:
     assert same.settings_digest == now.settings_digest
 
 
-def test_without_variants_the_flow_is_evaluated_as_it_is() -> None:
+def test_without_variants_the_flow_is_evaluated_unchanged() -> None:
     (only,) = plan_variants(FLOW, None, None, None)
     assert (only.name, only.variables, only.overrides) == ("flow", {}, None)
 
 
 @pytest.mark.parametrize(
-    ("variants", "said"),
+    ("variants", "message"),
     [
         ({}, "variants is empty"),
         ([Variant()], "variants must be a mapping"),
@@ -53,17 +53,17 @@ def test_without_variants_the_flow_is_evaluated_as_it_is() -> None:
         ({"a": Variant(overrides=3)}, "overrides must map step IDs"),
     ],
 )
-def test_wrong_variants_are_refused(variants: Any, said: str) -> None:
-    with pytest.raises(InvalidArgumentError, match=said):
+def test_invalid_variants_are_refused(variants: Any, message: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=message):
         plan_variants(FLOW, variants, None, None)
 
 
-@pytest.mark.parametrize(("most", "found"), [(None, None), (7, 2), (2, 1)])
-def test_all_variants_have_the_same_limit(most: int | None, found: int | None) -> None:
-    assert divide_concurrency(most, 3) == found
+@pytest.mark.parametrize(("max_concurrency", "limit"), [(None, None), (7, 2), (2, 1)])
+def test_concurrency_is_divided_among_the_variants(max_concurrency: int | None, limit: int | None) -> None:
+    assert divide_concurrency(max_concurrency, 3) == limit
 
 
 @pytest.mark.parametrize(("items", "size"), [(5, 2), (120, 5), (600, 25), (4_999, 32), (5_000, None)])
-def test_runs_are_enough_to_compare_their_times(items: int, size: int | None) -> None:
+def test_there_are_enough_runs_to_compare_their_times(items: int, size: int | None) -> None:
     assert choose_items_per_run(items, 2) == size
     assert choose_items_per_run(items, 1) is None

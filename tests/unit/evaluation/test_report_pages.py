@@ -1,4 +1,4 @@
-"""The page of an evaluation, and what notebooks show of it."""
+"""The HTML page of an evaluation, and its form in notebooks."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ PLANTED = EvaluationReport(planted(2, 120), name="ticket <1>")
 
 def pair(before: Any, after: Any, **scores: tuple[Any, Any]) -> EvaluationReport:
     """Return a report of one case."""
-    found = [{name: values[side] for name, values in scores.items()} for side in (0, 1)]
-    return EvaluationReport([item("a", "one", found[0], output=before), item("a", "two", found[1], output=after)])
+    scores_by_side = [{name: values[side] for name, values in scores.items()} for side in (0, 1)]
+    return EvaluationReport(
+        [item("a", "one", scores_by_side[0], output=before), item("a", "two", scores_by_side[1], output=after)]
+    )
 
 
 def cases(page: str) -> list[str]:
@@ -43,14 +45,14 @@ def test_the_worst_cases_come_first() -> None:
     items = [item("good", "one", {"s": 0.0}), item("good", "two", {"s": 1.0}), item("same", "one", {"s": 1.0})]
     items += [item("same", "two", {"s": 1.0}), item("bad", "one", {"s": 1.0}), item("bad", "two", {"s": 0.5})]
     items += [item("gone", "one", {"s": 1.0}), item("gone", "two", {}, status="failed", error="no")]
-    found = cases(EvaluationReport(items).to_html())
-    assert [re.sub(".*<b>(.*)</b>.*", r"\1", each) for each in found] == ["gone", "bad", "same", "good"]
-    assert ["data-worse" in each for each in found] == [True, True, False, False]
-    assert 'class="values worse">s 1.000 → 0.500' in found[1]
-    assert 'class="values better">s 0.000 → 1.000' in found[3]
+    summaries = cases(EvaluationReport(items).to_html())
+    assert [re.sub(".*<b>(.*)</b>.*", r"\1", each) for each in summaries] == ["gone", "bad", "same", "good"]
+    assert ["data-worse" in each for each in summaries] == [True, True, False, False]
+    assert 'class="values worse">s 1.000 → 0.500' in summaries[1]
+    assert 'class="values better">s 0.000 → 1.000' in summaries[3]
 
 
-def test_nothing_in_a_case_is_html() -> None:
+def test_everything_in_a_case_is_escaped() -> None:
     evil = "</p><script>alert(1)</script>"
     fields = {"input": {evil: evil}, "expected": evil, "output": {"a": evil}, "run_id": None}
     items = [item(evil, evil, {evil: 0.5, "label": evil}), item(evil, "two", {evil: 0.25, "label": "x"})]
@@ -74,7 +76,7 @@ def test_differences_of_outputs_are_marked() -> None:
     assert "differences from" not in pair({"n": 1}, {"n": 1.0}, s=(1, 1)).to_html()
 
 
-def test_all_repeats_are_shown_and_equal_ones_together() -> None:
+def test_all_repeats_are_shown_with_equal_ones_grouped() -> None:
     items = [
         item(
             "a",
@@ -100,7 +102,7 @@ def test_all_repeats_are_shown_and_equal_ones_together() -> None:
     assert page.count("same") == 1
 
 
-def test_runs_are_links_if_the_pages_are_known() -> None:
+def test_runs_are_links_if_the_ui_url_is_known() -> None:
     items = [item("a", "one", {"s": 1.0}), item("b", "one", {"s": 1.0}, item_index=3)]
     page = EvaluationReport(items).to_html(ui_url="http://localhost:7840/")
     assert 'href="http://localhost:7840/runs/run-a-one"' in page
@@ -108,15 +110,15 @@ def test_runs_are_links_if_the_pages_are_known() -> None:
     assert "href=" not in EvaluationReport(items).to_html()
 
 
-def test_a_page_of_many_long_cases_has_a_limit() -> None:
+def test_a_page_of_many_long_cases_is_limited() -> None:
     text = "word " * 2_000
     items = (item(case, "one", {"s": case % 7}, output={"text": text, "more": [text] * 3}) for case in range(3_000))
     page = EvaluationReport(items).to_html()
     assert len(page) < 5_000_000
-    shown = len(cases(page))
-    assert 50 < shown < 500
-    assert f"{3_000 - shown:,} best cases are not on this page" in page
-    # The worst are on it.
+    count = len(cases(page))
+    assert 50 < count < 500
+    assert f"{3_000 - count:,} best cases are not on this page" in page
+    # The worst cases are on the page.
     assert all('<span class="values">s 0.000' in each for each in cases(page)[:50])
 
 
@@ -125,6 +127,6 @@ def test_notebooks_show_tables_and_charts() -> None:
     assert report.count("<svg") == 4
     assert len(report) < 95_000
     for value in (PLANTED.summary(), PLANTED.compare("now", "slow")):
-        found = value._repr_mimebundle_()
-        assert found["text/html"].count("<table>") == 1
-        assert found["text/plain"] == str(value)
+        bundle = value._repr_mimebundle_()
+        assert bundle["text/html"].count("<table>") == 1
+        assert bundle["text/plain"] == str(value)

@@ -1,4 +1,4 @@
-"""Built-in scores, functions as scores, and evaluators of pydantic-evals."""
+"""Scores can be built-in, functions, flows or evaluators of pydantic-evals."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ def item(output: Any, expected: Any = None, **fields: Any) -> EvaluationItem:
     return EvaluationItem(case="c", variant="v", input={"text": "hello"}, output=output, expected=expected, **fields)
 
 
-def scored(score: Any, output: Any, expected: Any = None, **fields: Any) -> tuple[dict[str, Any], dict[str, str]]:
+def compute(score: Any, output: Any, expected: Any = None, **fields: Any) -> tuple[dict[str, Any], dict[str, str]]:
     (scorer,) = build_scorers([score])
     return asyncio.run(scorer.compute_scores(item(output, expected, **fields)))
 
 
-def value(score: Any, output: Any, expected: Any = None, **fields: Any) -> Any:
-    found, failed = scored(score, output, expected, **fields)
+def compute_value(score: Any, output: Any, expected: Any = None, **fields: Any) -> Any:
+    scores, failed = compute(score, output, expected, **fields)
     assert not failed
-    return next(iter(found.values())) if found else None
+    return next(iter(scores.values())) if scores else None
 
 
 @pytest.mark.parametrize(
-    ("score", "output", "expected", "wanted"),
+    ("score", "output", "expected", "result"),
     [
         (exact(), {"a": 1}, {"a": 1.0}, True),
         (exact(), True, 1, False),
@@ -82,25 +82,25 @@ def value(score: Any, output: Any, expected: Any = None, **fields: Any) -> Any:
         (json_distance("s"), {"s": "abcd"}, "abef", 0.5),
     ],
 )
-def test_a_built_in_score(score: Any, output: Any, expected: Any, wanted: Any) -> None:
-    found = value(score, output, expected)
-    assert found == wanted
-    assert type(found) is type(wanted)
+def test_a_built_in_score(score: Any, output: Any, expected: Any, result: Any) -> None:
+    actual = compute_value(score, output, expected)
+    assert actual == result
+    assert type(actual) is type(result)
 
 
 def test_long_texts_are_compared_by_words() -> None:
     words = " ".join(f"word{number}" for number in range(3_000))
-    assert value(json_distance(), words, words.replace("word7 ", "")) < 0.001
+    assert compute_value(json_distance(), words, words.replace("word7 ", "")) < 0.001
 
 
 def test_the_latency_of_an_item_is_a_score() -> None:
-    assert value(latency(), 1, duration=0.25) == 0.25
-    assert value(latency(), 1) is None
+    assert compute_value(latency(), 1, duration=0.25) == 0.25
+    assert compute_value(latency(), 1) is None
 
 
-def test_the_names_of_scores() -> None:
-    given = [exact(), exact("category"), exact("a[0].b"), regex("x", "id"), output_field("usage.cost", name="cost")]
-    assert [each.name for each in build_scorers(given)] == [
+def test_scores_are_named_after_their_arguments() -> None:
+    scores = [exact(), exact("category"), exact("a[0].b"), regex("x", "id"), output_field("usage.cost", name="cost")]
+    assert [each.name for each in build_scorers(scores)] == [
         "exact",
         "exact.category",
         "exact.a[0].b",
@@ -109,13 +109,13 @@ def test_the_names_of_scores() -> None:
     ]
 
 
-def test_low_values_are_good_of_times_distances_and_what_is_said_to_be() -> None:
+def test_lower_is_better_for_times_distances_and_marked_scores() -> None:
     def toxic(output: Any) -> float:
         return 1.0
 
     toxic.lower_is_better = True  # type: ignore[attr-defined]
-    given = [latency(), json_distance(), output_field("cost", lower_is_better=True), toxic, exact()]
-    assert [each.lower_is_better for each in build_scorers(given)] == [True, True, True, True, False]
+    scores = [latency(), json_distance(), output_field("cost", lower_is_better=True), toxic, exact()]
+    assert [each.lower_is_better for each in build_scorers(scores)] == [True, True, True, True, False]
 
 
 @pytest.mark.parametrize(
@@ -140,12 +140,12 @@ def test_low_values_are_good_of_times_distances_and_what_is_said_to_be() -> None
         lambda: build_scorers([lambda first, second: 1]),
     ],
 )
-def test_what_is_no_score_is_refused(make: Any) -> None:
+def test_invalid_scores_are_refused(make: Any) -> None:
     with pytest.raises(InvalidArgumentError):
         make()
 
 
-def test_a_function_gets_what_its_parameters_name() -> None:
+def test_a_function_receives_the_arguments_that_its_parameters_name() -> None:
     def polite(output: Any) -> Any:
         return output
 
@@ -162,74 +162,74 @@ def test_a_function_gets_what_its_parameters_name() -> None:
         return len(values)
 
     expectations = {polite: "o", all_three: "hello o e", some: "e c 0.5", other_names: "hello o e", of_any: 3.0}
-    for function, wanted in expectations.items():
-        assert value(function, "o", "e") == wanted
-    assert value(lambda anything: anything, "o") == "o"
-    assert value(len, "four") == 4.0
-    assert value(partial(some, threshold=1), "o", "e") == "e c 1"
+    for function, result in expectations.items():
+        assert compute_value(function, "o", "e") == result
+    assert compute_value(lambda anything: anything, "o") == "o"
+    assert compute_value(len, "four") == 4.0
+    assert compute_value(partial(some, threshold=1), "o", "e") == "e c 1"
 
 
-def test_the_values_of_a_score() -> None:
+def test_score_values_are_converted() -> None:
     class Scalar:
         def item(self) -> float:
             return 0.5
 
     returned = [(1, 1.0), (True, True), ("label", "label"), (Decimal("0.5"), 0.5), (Scalar(), 0.5)]
-    for given, wanted in returned:
-        found = value(lambda output, given=given: given, 1)
-        assert found == wanted
-        assert type(found) is type(wanted)
-    assert scored(lambda output: None, 1) == ({}, {})
-    assert scored(lambda output: {"a": 1, "b": None, "c": "x"}, 1)[0] == {"score1.a": 1.0, "score1.c": "x"}
+    for raw, result in returned:
+        actual = compute_value(lambda output, raw=raw: raw, 1)
+        assert actual == result
+        assert type(actual) is type(result)
+    assert compute(lambda output: None, 1) == ({}, {})
+    assert compute(lambda output: {"a": 1, "b": None, "c": "x"}, 1)[0] == {"score1.a": 1.0, "score1.c": "x"}
 
 
 @pytest.mark.parametrize(
     "wrong", [[1], object(), math.nan, math.inf, 10**400, "x" * 101, {"a": [1]}, "\ud800", {"\ud800": 1}]
 )
-def test_what_is_no_value_is_the_error_of_the_score(wrong: Any) -> None:
-    found, failed = scored(lambda output: wrong, 1)
-    assert not found
+def test_an_invalid_value_is_an_error_of_the_score(wrong: Any) -> None:
+    scores, failed = compute(lambda output: wrong, 1)
+    assert not scores
     assert list(failed) == ["score1"]
 
 
-def test_a_score_that_raises_is_data() -> None:
+def test_an_exception_is_an_error_of_the_score() -> None:
     def judge(output: Any) -> float:
         raise KeyError("no verdict")
 
-    assert scored(judge, 1) == ({}, {"judge": "KeyError: 'no verdict'"})
-    assert scored(output_field("cost"), {"price": 1})[1] == {
+    assert compute(judge, 1) == ({}, {"judge": "KeyError: 'no verdict'"})
+    assert compute(output_field("cost"), {"price": 1})[1] == {
         "cost": 'LookupError: the output has no $.cost: {"price": 1}'
     }
 
 
-def test_a_message_can_be_stored() -> None:
+def test_lone_surrogates_in_messages_are_escaped() -> None:
     def judge(output: Any) -> float:
         raise ValueError("half a pair: \ud800")
 
-    assert scored(judge, 1) == ({}, {"judge": "ValueError: half a pair: \\ud800"})
+    assert compute(judge, 1) == ({}, {"judge": "ValueError: half a pair: \\ud800"})
 
 
-def test_an_output_that_does_not_fit_a_judge_is_an_error_of_its_score() -> None:
+def test_an_output_that_does_not_match_the_schema_of_a_judge_is_an_error_of_the_score() -> None:
     schema = {"type": "object", "properties": {"output": {"type": "string"}}}
     judge = FlowScore({"name": "judge", "schemas": {"properties": {"input": schema}}, "steps": []})
-    said = "the input does not match the flow's schema: the schema expects string, not integer (at $.output)"
-    assert scored(judge, 1) == ({}, {"judge": said})
+    message = "the input does not match the flow's schema: the schema expects string, not integer (at $.output)"
+    assert compute(judge, 1) == ({}, {"judge": message})
 
 
-def test_a_judge_of_the_blocking_version_may_check_its_input_for_long() -> None:
+def test_a_judge_can_check_a_large_input_in_sync_evaluations() -> None:
     schema = {"properties": {"output": {"items": {"properties": {"a": {"type": "integer"}}}}}}
     judge = FlowScore({"name": "judge", "schemas": {"properties": {"input": schema}}, "steps": []})
     long = [{"a": number} for number in range(100_000)]
     client = SimpleNamespace(run=lambda *_, **__: FlowResult(status=ExecutionStatus.COMPLETED, output=0.5))
     (scorer,) = build_scorers([judge])
-    found = []
+    results = []
 
     async def score() -> None:
-        found.append(await scorer.compute_scores(item(long), client))
+        results.append(await scorer.compute_scores(item(long), client))
 
     with ThreadPoolExecutor(1) as threads:
         sync_apply_scorer(scorer, score, threads)
-    assert found == [({"judge": 0.5}, {})]
+    assert results == [({"judge": 0.5}, {})]
 
 
 def test_coroutine_functions_are_scores() -> None:
@@ -241,22 +241,22 @@ def test_coroutine_functions_are_scores() -> None:
         async def __call__(self, output: Any) -> float:
             return 0.25
 
-    assert value(judge, 1) == 0.5
-    assert value(Judge(), 1) == 0.25
-    given = {"a": judge, "b": Judge(), "c": partial(judge), "d": exact()}
-    assert [each.is_async for each in build_scorers(given)] == [True, True, True, False]
+    assert compute_value(judge, 1) == 0.5
+    assert compute_value(Judge(), 1) == 0.25
+    scores = {"a": judge, "b": Judge(), "c": partial(judge), "d": exact()}
+    assert [each.is_async for each in build_scorers(scores)] == [True, True, True, False]
     assert [each.name for each in build_scorers([judge, Judge()])] == ["judge", "Judge"]
 
 
 def test_a_mapping_names_the_scores() -> None:
-    found = build_scorers({"first": exact("a"), "second": exact("a")})
-    assert [each.name for each in found] == ["first", "second"]
-    assert found[0].key != found[1].key
+    scorers = build_scorers({"first": exact("a"), "second": exact("a")})
+    assert [each.name for each in scorers] == ["first", "second"]
+    assert scorers[0].key != scorers[1].key
 
 
 @dataclass
 class Reason:
-    """As `EvaluationReason` of pydantic-evals."""
+    """Like `EvaluationReason` of pydantic-evals."""
 
     value: Any
     reason: str | None = None
@@ -264,7 +264,7 @@ class Reason:
 
 @dataclass
 class Polite:
-    """As an `Evaluator` of pydantic-evals."""
+    """Like an `Evaluator` of pydantic-evals."""
 
     threshold: float = 0.5
 
@@ -289,10 +289,10 @@ class Polite:
 
 
 def test_an_evaluator_of_pydantic_evals_is_a_score() -> None:
-    found, failed = scored(Polite(), "o", "e", duration=0.5)
+    scores, failed = compute(Polite(), "o", "e", duration=0.5)
     assert not failed
-    assert found == {"Polite.whole": True, "Polite.time": 0.5, "Polite.nothing": 0.0, "Polite.threshold": 0.5}
-    assert "does not report the times of steps" in scored(Polite(), "o", "e")[1]["Polite"]
+    assert scores == {"Polite.whole": True, "Polite.time": 0.5, "Polite.nothing": 0.0, "Polite.threshold": 0.5}
+    assert "does not report the times of steps" in compute(Polite(), "o", "e")[1]["Polite"]
     assert (
         build_scorers([Polite(0.5)])[0].key
         == build_scorers([Polite(0.5)])[0].key
@@ -300,22 +300,22 @@ def test_an_evaluator_of_pydantic_evals_is_a_score() -> None:
     )
 
 
-def test_a_score_has_another_key_with_another_version_or_other_arguments() -> None:
+def test_the_key_of_a_score_depends_on_its_version_and_arguments() -> None:
     def judge(output: Any) -> int:
         return 1
 
     def key(score: Any) -> str:
         return build_scorers({"score": score})[0].key
 
-    given = [exact(), exact("a"), contains("a"), contains("a", "x"), regex("x", "a"), regex("y", "a")]
-    given += [schema_valid({"type": "string"}), schema_valid({"type": "number"}), judge]
-    assert len({key(each) for each in given}) == len(given)
+    scores = [exact(), exact("a"), contains("a"), contains("a", "x"), regex("x", "a"), regex("y", "a")]
+    scores += [schema_valid({"type": "string"}), schema_valid({"type": "number"}), judge]
+    assert len({key(each) for each in scores}) == len(scores)
     assert key(exact("a")) == key(exact("a"))
     before, judge.version = key(judge), "2"  # type: ignore[attr-defined]
     assert key(judge) != before
 
 
-def test_only_functions_and_objects_of_users_have_a_source() -> None:
+def test_only_user_defined_scores_have_a_source() -> None:
     def judge(output: Any) -> int:
         return 1
 

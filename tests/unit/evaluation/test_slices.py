@@ -1,4 +1,4 @@
-"""Metadata and tags of cases, and the scores of the cases that have them in common."""
+"""Scores are sliced by the metadata, tags and input fields of cases."""
 
 from __future__ import annotations
 
@@ -34,25 +34,28 @@ def report(languages: int = 3) -> EvaluationReport:
     return EvaluationReport(items)
 
 
-def test_a_variant_is_worse_in_one_language_only() -> None:
-    found = {each.value: each for each in report().slice_scores("language") if each.variant == "new"}
-    assert {value: each.verdict for value, each in found.items()} == {"L0": "worse", "L1": "equal", "L2": "equal"}
-    assert (found["L0"].cases, found["L0"].mean, found["L0"].change) == (40, 0.0, -0.8)
+def test_a_variant_that_is_worse_in_one_slice_only() -> None:
+    slices = {each.value: each for each in report().slice_scores("language") if each.variant == "new"}
+    assert {value: each.verdict for value, each in slices.items()} == {"L0": "worse", "L1": "equal", "L2": "equal"}
+    assert (slices["L0"].cases, slices["L0"].mean, slices["L0"].change) == (40, 0.0, -0.8)
     page = report().to_html(slices=report().slice_scores("language")).partition("<h2>Slices")[2].partition("<h2>")[0]
     assert page.count("<tr") == 1 + 2 * 3
     assert page.count('<b class="status failed">worse</b>') == 1
 
 
 def test_cases_are_sliced_by_tags_and_by_fields_of_the_input() -> None:
-    whole = report()
-    assert {value: len(each.cases) for value, each in whole.slices("tags").items()} == {"long": 120, "odd": 60}
-    assert {value: len(each.cases) for value, each in whole.slices("user.plan").items()} == {"free": 60, "paid": 60}
-    assert whole.slices("language")["L0"].compare("now", "new")["right"].verdict == "worse"
+    evaluation = report()
+    assert {value: len(each.cases) for value, each in evaluation.slices("tags").items()} == {"long": 120, "odd": 60}
+    assert {value: len(each.cases) for value, each in evaluation.slices("user.plan").items()} == {
+        "free": 60,
+        "paid": 60,
+    }
+    assert evaluation.slices("language")["L0"].compare("now", "new")["right"].verdict == "worse"
     for field in ("nothing", "user.nothing"):
         with pytest.raises(InvalidArgumentError, match="no case has the field"):
-            whole.slices(field)
+            evaluation.slices(field)
     with pytest.raises(InvalidArgumentError, match="path"):
-        whole.slices("a[")
+        evaluation.slices("a[")
 
 
 def test_rows_have_tags_metadata_tokens_and_cost() -> None:
@@ -61,7 +64,7 @@ def test_rows_have_tags_metadata_tokens_and_cost() -> None:
 
 
 @pytest.mark.parametrize(
-    ("output", "found"),
+    ("output", "expected"),
     [
         ({"usage": {"total_tokens": 7, "prompt_tokens": 1, "completion_tokens": 1}}, {"tokens": 7}),
         ({"usage": {"prompt_tokens": 1, "completion_tokens": 2, "cost": 0.1}}, {"tokens": 3, "cost": 0.1}),
@@ -70,12 +73,12 @@ def test_rows_have_tags_metadata_tokens_and_cost() -> None:
         ("text", {}),
     ],
 )
-def test_tokens_and_costs_are_a_score(output: Any, found: dict[str, float]) -> None:
-    assert usage()(None, output, None) == found
-    assert usage("deep")(None, {"deep": output}, None) == found
+def test_tokens_and_costs_are_a_score(output: Any, expected: dict[str, float]) -> None:
+    assert usage()(None, output, None) == expected
+    assert usage("deep")(None, {"deep": output}, None) == expected
 
 
-def test_metadata_and_tags_are_kept(tmp_path: Path) -> None:
+def test_metadata_and_tags_are_stored(tmp_path: Path) -> None:
     rows = [
         {"name": "a", "input": {"n": 1}, "metadata": {"language": "German"}, "tags": ["x"]},
         {"input": {"n": 2}, "expected": 2},
@@ -90,15 +93,15 @@ def test_metadata_and_tags_are_kept(tmp_path: Path) -> None:
             list(read_cases([{"input": 1, **wrong}], FLOW, FLOW, "expected"))
 
 
-def test_new_cases_are_added_after_the_known_ones(tmp_path: Path) -> None:
-    known = [EvaluationCase(str(number), {"n": number, "x": 1.0}, None, {"k": number}) for number in range(300)]
+def test_new_cases_are_added_after_existing_ones(tmp_path: Path) -> None:
+    existing = [EvaluationCase(str(number), {"n": number, "x": 1.0}, None, {"k": number}) for number in range(300)]
     new = [EvaluationCase(f"new {number}", number) for number in range(10)]
     with EvaluationStore(tmp_path, is_new=True) as store:
-        store.store_or_check_settings(known, 1, {"a": ""})
-        assert store.store_or_check_settings([*new[:5], *known[::-1], *new[5:]], 1, {"a": ""}) == 310
-        assert list(store.iter_cases()) == [*known, *new]
-        assert store.store_or_check_settings([*known, *new], 1, {"a": ""}) == 310
-        for fewer in (known, [*known[1:], *new], [*known, *new[1:], EvaluationCase("new 0", 99)]):
+        store.store_or_check_settings(existing, 1, {"a": ""})
+        assert store.store_or_check_settings([*new[:5], *existing[::-1], *new[5:]], 1, {"a": ""}) == 310
+        assert list(store.iter_cases()) == [*existing, *new]
+        assert store.store_or_check_settings([*existing, *new], 1, {"a": ""}) == 310
+        for fewer in (existing, [*existing[1:], *new], [*existing, *new[1:], EvaluationCase("new 0", 99)]):
             with pytest.raises(JournalError, match="different cases"):
                 store.store_or_check_settings(fewer, 1, {"a": ""})
         assert len(list(store.iter_cases())) == 310

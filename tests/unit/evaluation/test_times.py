@@ -1,4 +1,4 @@
-"""Times of items: what is compared, and in which order variants run."""
+"""Item durations: when they are compared, and the order in which variants run."""
 
 from __future__ import annotations
 
@@ -13,55 +13,55 @@ from stepflow_client.evaluation._sync.evaluate import _VariantTurns
 
 
 def report(*, run_of: int = 5, slower: float = 1.0, cases: int = 120, timed: int | None = None) -> EvaluationReport:
-    """Return a report of two variants, whose items have runs of several cases; some of the items have times."""
-    chance = random.Random(1)
+    """Return a report of two variants with several cases per run; only the first `timed` cases have durations."""
+    rng = random.Random(1)
     items = []
     for case in range(cases):
         for variant in "ab":
-            took = chance.lognormvariate(0, 0.1) * (slower if variant == "b" else 1.0)
+            duration = rng.lognormvariate(0, 0.1) * (slower if variant == "b" else 1.0)
             is_timed = timed is None or case < timed
             items.append(
                 EvaluationItem(
                     case=str(case),
                     variant=variant,
-                    scores={"latency": took} if is_timed else {},
-                    duration=took if is_timed else None,
+                    scores={"latency": duration} if is_timed else {},
+                    duration=duration if is_timed else None,
                     run_id=f"{variant}{case // run_of}",
                 )
             )
     return EvaluationReport(items, lower_is_better=["latency"], timed=["latency"])
 
 
-def test_slower_variants_are_found() -> None:
+def test_slower_variants_are_detected() -> None:
     comparison = report(slower=1.3).compare("a", "b")
     assert comparison.duration is not None
     assert (comparison["latency"].verdict, comparison.duration.verdict) == ("worse", "worse")
 
 
 def test_few_runs_have_no_interval() -> None:
-    found = report(run_of=40, slower=1.3)
-    comparison = found.compare("a", "b")
+    evaluation = report(run_of=40, slower=1.3)
+    comparison = evaluation.compare("a", "b")
     assert comparison.duration is not None
     assert (comparison.duration.low, comparison.duration.verdict) == (None, "unclear")
     assert (comparison["latency"].low, comparison["latency"].verdict) == (None, "unclear")
-    assert any("Times of a and b have no interval" in each for each in found.summary().remarks)
+    assert any("Times of a and b have no interval" in each for each in evaluation.summary().remarks)
 
 
 def test_times_of_another_evaluation_have_no_verdict_and_no_gate() -> None:
-    whole = report(slower=1.3).with_baseline(report())
+    evaluation = report(slower=1.3).with_baseline(report())
     for variant in "ab":
-        comparison = whole.compare(f"baseline {variant}", variant)
+        comparison = evaluation.compare(f"baseline {variant}", variant)
         assert comparison.duration is not None
         assert (comparison.duration.low, comparison.duration.verdict) == (None, None)
         assert (comparison["latency"].low, comparison["latency"].verdict) == (None, None)
-    assert [each.condition for each in whole.gates() if "latency" in each.condition] == []
-    assert "measured at different times" in str(whole.summary())
+    assert [each.condition for each in evaluation.gates() if "latency" in each.condition] == []
+    assert "measured at different times" in str(evaluation.summary())
     with pytest.raises(InvalidArgumentError, match="latency of baseline b and b was measured at different times"):
-        whole.assert_no_regression("baseline b", "b", "latency")
-    assert "None" not in whole.to_html()
-    assert "None" not in str(whole.summary())
+        evaluation.assert_no_regression("baseline b", "b", "latency")
+    assert "None" not in evaluation.to_html()
+    assert "None" not in str(evaluation.summary())
     # The variants of one evaluation still ran side by side.
-    assert whole.compare("a", "b")["latency"].verdict == "worse"
+    assert evaluation.compare("a", "b")["latency"].verdict == "worse"
 
 
 def test_times_of_a_variant_that_was_added_later_have_no_verdict() -> None:
@@ -73,22 +73,22 @@ def test_times_of_a_variant_that_was_added_later_have_no_verdict() -> None:
     )
 
 
-def test_the_number_of_times_is_named() -> None:
+def test_the_summary_names_the_number_of_durations() -> None:
     summary = report(timed=100).summary()
     assert [each.items for each in summary.durations] == [100, 100]
     assert "Only some items' times were read: 100 of 120 of a, 100 of 120 of b." in summary.remarks
     assert not any("only were read" in each for each in report().summary().remarks)
 
 
-def test_each_variant_comes_first_as_often_as_the_others() -> None:
+def test_every_variant_comes_first_about_equally_often() -> None:
     turns = _VariantTurns(3)
     first: Counter[int] = Counter()
     for number in range(300):
-        taken = [turns.find_next_variant()]
-        turns.inputs_read[taken[0]] = number + 1
+        order = [turns.find_next_variant()]
+        turns.inputs_read[order[0]] = number + 1
         for _ in range(2):
-            taken.append(turns.find_next_variant())
-            turns.inputs_read[taken[-1]] = number + 1
-        assert sorted(taken) == [0, 1, 2]
-        first[taken[0]] += 1
+            order.append(turns.find_next_variant())
+            turns.inputs_read[order[-1]] = number + 1
+        assert sorted(order) == [0, 1, 2]
+        first[order[0]] += 1
     assert min(first.values()) > 70

@@ -1,4 +1,4 @@
-"""For which runs the times of the items are read."""
+"""The duration budget decides for which runs item durations are read."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import pytest
 from stepflow_client.evaluation._async.evaluate import _DurationBudget
 
 
-@pytest.mark.parametrize("wanted", [True, False])
-def test_all_or_none(wanted: bool) -> None:
-    budget = _DurationBudget(wanted)
-    assert [budget.should_read(first) for first in (0, 2, 0)] == [wanted] * 3
+@pytest.mark.parametrize("is_included", [True, False])
+def test_an_explicit_choice_applies_to_all_runs(is_included: bool) -> None:
+    budget = _DurationBudget(is_included)
+    assert [budget.should_read(first) for first in (0, 2, 0)] == [is_included] * 3
     budget.record_reading_time(1e9)
-    assert budget.should_read(4) is wanted
+    assert budget.should_read(4) is is_included
 
 
-def test_one_run_at_a_time_while_there_is_time() -> None:
+def test_durations_are_read_one_run_at_a_time_within_the_budget() -> None:
     budget = _DurationBudget(None)
     assert budget.should_read(0)
     assert not budget.should_read(2)
@@ -24,10 +24,10 @@ def test_one_run_at_a_time_while_there_is_time() -> None:
     assert not budget.should_read(6)
 
 
-def test_all_variants_have_the_times_of_the_same_cases_although_it_is_late() -> None:
+def test_all_variants_have_durations_of_the_same_cases() -> None:
     budget = _DurationBudget(None)
     assert [budget.should_read(first) for first in (0, 2, 0, 2)] == [True, False, True, False]
     budget.record_reading_time(0.0)
     budget.record_reading_time(0.0)
-    # A run that was left out stays so.
+    # A skipped run stays skipped.
     assert not budget.should_read(2)
