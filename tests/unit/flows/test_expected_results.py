@@ -1,4 +1,4 @@
-"""Comparison of expected and actual values, and verdicts of test cases."""
+"""Expected and actual values are compared, and test cases get a verdict."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_paths_of_differences(expected: Any, actual: Any, differences: list[str]
 
 
 @pytest.mark.parametrize(
-    ("expected", "words"),
+    ("expected", "message"),
     [
         ({"$any": False}, "$any expects true"),
         ({"$range": [1]}, "$range expects"),
@@ -100,10 +100,10 @@ def test_paths_of_differences(expected: Any, actual: Any, differences: list[str]
         ({"a": {"$regx": "x"}}, "$.a: $regx is not a matcher; did you mean $regex?"),
     ],
 )
-def test_a_malformed_matcher_is_an_error(expected: Any, words: str) -> None:
+def test_a_malformed_matcher_is_an_error(expected: Any, message: str) -> None:
     with pytest.raises(InvalidArgumentError) as caught:
         check_matchers(expected)
-    assert words in caught.value.message
+    assert message in caught.value.message
     assert "$equals" in str(caught.value.hint)
 
 
@@ -134,7 +134,7 @@ def test_which_objects_resemble_a_matcher(value: Any, resembles: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("hidden", "same", "other"),
+    ("masked", "matching", "other"),
     [
         ("***", 7, None),
         ("a *** b", "a secret b", "a secret c"),
@@ -150,10 +150,10 @@ def test_which_objects_resemble_a_matcher(value: Any, resembles: bool) -> None:
         ({"a": 1}, {"a": 1.0}, {"a": 1, "b": 1}),
     ],
 )
-def test_masked_values_may_equal_actual_values(hidden: Any, same: Any, other: Any) -> None:
-    assert may_equal_masked(hidden, same)
-    assert may_equal_masked(hidden, hidden)
-    assert other is None or not may_equal_masked(hidden, other)
+def test_masked_values_may_equal_actual_values(masked: Any, matching: Any, other: Any) -> None:
+    assert may_equal_masked(masked, matching)
+    assert may_equal_masked(masked, masked)
+    assert other is None or not may_equal_masked(masked, other)
 
 
 def test_with_a_custom_mask_the_default_mask_is_data() -> None:
@@ -170,9 +170,9 @@ def test_run_ids_equal_only_other_run_ids() -> None:
     assert [difference.path for difference in compare({"run_id": "r"}, one)] == ["$.run_id"]
 
 
-def verdict(wanted: Any, **result: Any) -> tuple[str, list[str]]:
-    found, differences = compute_verdict(wanted, FlowResult(run_id="r", **result))
-    return found, [str(each) for each in differences]
+def verdict(expected: Any, **result: Any) -> tuple[str, list[str]]:
+    outcome, differences = compute_verdict(expected, FlowResult(run_id="r", **result))
+    return outcome, [str(each) for each in differences]
 
 
 ANY_FAILURE = {"outcome": "failed", "error": {"message": {"$any": True}}}
@@ -204,10 +204,10 @@ def test_error_data_is_compared_only_if_the_server_sends_it() -> None:
 def test_failures_are_compared_by_code_and_message() -> None:
     expected = {"outcome": "failed", "error": {"code": "TIMEOUT", "message": {"$contains": "x"}}}
     message = '$.error.message: expected {"$contains": "x"}, got "boom"'
-    for code, shown in ((ErrorCode.COMPONENT_FAILED, "COMPONENT_FAILED"), (None, "none")):
+    for code, code_name in ((ErrorCode.COMPONENT_FAILED, "COMPONENT_FAILED"), (None, "none")):
         assert verdict(expected, status=FAILED, error=FlowError(message="boom", code=code)) == (
             "failed",
-            [f'$.error.code: expected "TIMEOUT", got {shown}', message],
+            [f'$.error.code: expected "TIMEOUT", got {code_name}', message],
         )
 
 

@@ -1,4 +1,4 @@
-"""Expressions: what they read, and the paths by which they read it."""
+"""The references of expressions, and the paths they use."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from stepflow_client.flows.expressions import (
 )
 
 
-def read(expression: Any) -> list[tuple[str, str, bool]]:
-    """Return what is read: the name or path, where, and whether in any case."""
-    found = find_references(expression)
-    return [(each.step or str(each.path), format_path(each.at), each.is_certain) for each in found]
+def list_references(expression: Any) -> list[tuple[str, str, bool]]:
+    """Return the name or path of each reference, its position, and whether it is always read."""
+    references = find_references(expression)
+    return [(each.step or str(each.path), format_path(each.at), each.is_certain) for each in references]
 
 
-def test_the_first_keyword_counts() -> None:
+def test_the_first_keyword_wins() -> None:
     assert get_keyword({"$step": "a", "$input": "$", "$if": 1}) == "$if"
     assert get_keyword({"$literal": 1, "$if": 1}) == "$literal"
     assert get_keyword({"$from": {}, "$step": "a"}) == "$from"
     assert all(map(is_expression, ({"$from": {}}, {"a": 1, "$input": "$"})))
-    for plain in ({}, {"$steps": "a", "step": 1}, "$step", None, ["$step"]):
-        assert get_keyword(plain) is None
-        assert not is_expression(plain)
+    for value in ({}, {"$steps": "a", "step": 1}, "$step", None, ["$step"]):
+        assert get_keyword(value) is None
+        assert not is_expression(value)
 
 
 def test_references_of_an_expression_and_their_positions() -> None:
     expression = {"a": [1, {"$step": "x", "path": "$.p"}], "b c": {"$input": "$.q"}, "d": {"$variable": "v"}}
-    assert read(expression) == [("x", "$.a[1]", True), ("$.q", '$["b c"]', True), ("v", "$.d", True)]
+    assert list_references(expression) == [("x", "$.a[1]", True), ("$.q", '$["b c"]', True), ("v", "$.d", True)]
     assert [each.path for each in find_references(expression)] == ["$.p", "$.q", "v"]
     assert [each.field for each in find_references({"k": {"$if": {"$step": "c"}, "then": [{"$step": "t"}]}})] == [
         ("k",),
@@ -50,7 +50,7 @@ def test_references_of_an_expression_and_their_positions() -> None:
 @pytest.mark.parametrize(
     "inside", [{"$literal": {"$step": "a"}}, {"$from": {"$step": "a"}}, {"$coalesce": {"$step": "a"}}]
 )
-def test_where_nothing_is_evaluated(inside: Any) -> None:
+def test_literals_and_malformed_expressions_have_no_references(inside: Any) -> None:
     assert find_references({"x": [inside]}) == []
 
 
@@ -66,32 +66,32 @@ def test_references_are_freed_without_the_garbage_collector() -> None:
         assert freed() is None
 
 
-def test_branches() -> None:
+def test_references_in_branches() -> None:
     expression = {
         "$if": {"$step": "c"},
         "then": {"$coalesce": [{"$step": "x"}, {"$step": "y"}]},
         "else": {"$variable": "v", "default": {"$step": "z"}},
     }
-    found = find_references(expression)
-    assert [each.step or each.variable for each in found] == ["c", "x", "y", "v", "z"]
-    assert [each.is_certain for each in found] == [True, False, False, False, False]
-    assert [each.is_in_condition for each in found] == [True, False, False, False, False]
-    assert [each.is_in_default for each in found] == [False, False, False, False, True]
-    assert [sorted(each.after) for each in found] == [[], ["c"], ["c", "x"], ["c"], ["c"]]
+    references = find_references(expression)
+    assert [each.step or each.variable for each in references] == ["c", "x", "y", "v", "z"]
+    assert [each.is_certain for each in references] == [True, False, False, False, False]
+    assert [each.is_in_condition for each in references] == [True, False, False, False, False]
+    assert [each.is_in_default for each in references] == [False, False, False, False, True]
+    assert [sorted(each.after) for each in references] == [[], ["c"], ["c", "x"], ["c"], ["c"]]
     then, other = ("then", 0, {"$step": "c"}), ("else", 0, {"$step": "c"})
-    assert [list(map(tuple, each.branches)) for each in found] == [
+    assert [list(map(tuple, each.branches)) for each in references] == [
         [("condition", 0, None)], [then, ("coalesce", 0, None)], [then, ("coalesce", 1, None)], [other],
         [other, ("default", 0, None)],
     ]  # fmt: skip
     # A condition on the input doesn't wait for any step.
     assert [each.after for each in find_references({"$if": {"$input": "x"}, "then": {"$step": "a"}})] == [set(), set()]
-    assert read({"$coalesce": [{"$step": "a"}, {"$step": "b"}]}) == [
+    assert list_references({"$coalesce": [{"$step": "a"}, {"$step": "b"}]}) == [
         ("a", "$.$coalesce[0]", True),
         ("b", "$.$coalesce[1]", False),
     ]
 
 
-def test_names() -> None:
+def test_variable_names() -> None:
     names = {"v": "v", "$.v": "v", "$.v.part[0]": "v", "$['v']": "v", ' $["v"].x': "v", "v.part": "v.part", "$": None}
     for path, name in names.items():
         assert find_references({"$variable": path})[0].variable == name
@@ -120,7 +120,7 @@ def test_names() -> None:
         ("$.a b", ("a b",)),
     ],
 )
-def test_paths(text: str | None, parts: tuple[str | int, ...]) -> None:
+def test_parse_path(text: str | None, parts: tuple[str | int, ...]) -> None:
     assert parse_path(text) == parts
 
 
@@ -181,7 +181,7 @@ def test_portable_paths(text: str) -> None:
         (("a.b", "c[0]", "*"), '$["a.b"]["c[0]"]["*"]'),
     ],
 )
-def test_written_paths(path: tuple[str | int, ...], text: str) -> None:
+def test_format_path(path: tuple[str | int, ...], text: str) -> None:
     assert format_path(path) == text
     assert parse_path("$.a[0]") == parse_path(format_path([0], "$.a"))
 
@@ -190,5 +190,5 @@ NAMES = strategies.text(strategies.characters(exclude_characters=']"\\', exclude
 
 
 @given(strategies.lists(NAMES | strategies.integers(0, 10**6)))
-def test_a_written_path_is_read_again(parts: list[str | int]) -> None:
+def test_formatted_paths_round_trip(parts: list[str | int]) -> None:
     assert parse_path(format_path(parts)) == tuple(parts)

@@ -1,4 +1,4 @@
-"""Flow, input and variable files: what is read, without loss, and where a fault is said to be."""
+"""Flow, input and variable files are read without loss, and errors have a position."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ WRITABLE_VALUES = st.recursive(
 QUICK = settings(max_examples=60, deadline=None, derandomize=True)
 
 
-def same(one: Any, other: Any) -> bool:
-    """Compare as JSON text: 1 and 1.0 and True differ, and 0.0 and -0.0."""
+def equal_as_json(one: Any, other: Any) -> bool:
+    """Compare as JSON text, in which 1, 1.0 and True differ, as do 0.0 and -0.0."""
     return json.dumps(one) == json.dumps(other)
 
 
@@ -93,8 +93,8 @@ def same(one: Any, other: Any) -> bool:
         ("%YAML 1.1\n---\na: 1\n...\n", {"a": 1}),
     ],
 )
-def test_values(text: str, value: Any) -> None:
-    assert same(parse_yaml(text), value)
+def test_yaml_values(text: str, value: Any) -> None:
+    assert equal_as_json(parse_yaml(text), value)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_values(text: str, value: Any) -> None:
         ".e3", "1e", "1.e", "0.1e", "1.2.3", "inf", "nan", "+.nan", "Infinity", "$input", "=",
     ],
 )  # fmt: skip
-def test_what_yaml_1_1_would_turn_into_something_else_stays_text(text: str) -> None:
+def test_strings_that_yaml_1_1_would_convert_stay_strings(text: str) -> None:
     assert parse_yaml(f"a: {text}") == {"a": text}
     assert parse_yaml(f"{text}: a") == {text: "a"}
 
@@ -115,14 +115,14 @@ def test_keys_keep_their_order() -> None:
     assert list(parse_json('{"b": 1, "a": 2, "c": 3}')) == ["b", "a", "c"]
 
 
-def test_keys_are_read_as_they_are_written() -> None:
+def test_keys_are_not_converted() -> None:
     text = "200: a\ntrue: b\n~: c\n1.5: d\n0x10: e\n2026-11-27: f\n? !!int 7\n: g\n"
     assert parse_yaml(text) == {
         "200": "a", "true": "b", "~": "c", "1.5": "d", "0x10": "e", "2026-11-27": "f", "7": "g",
     }  # fmt: skip
 
 
-def test_an_anchor_may_be_defined_again() -> None:
+def test_an_anchor_may_be_redefined() -> None:
     text = "a: &x 1\nb: *x\nc: &x [2]\nd: [*x, &y {e: &x 3}]\nf: *x\ng: *y\n"
     value = {"a": 1, "b": 1, "c": [2], "d": [[2], {"e": 3}], "f": 3, "g": {"e": 3}}
     assert parse_yaml(text) == parse_tree(text, "f.yaml").value == value
@@ -132,7 +132,7 @@ def test_aliases_and_merges() -> None:
     assert parse_yaml("a: &x {k: [1]}\nb: *x") == {"a": {"k": [1]}, "b": {"k": [1]}}
     assert parse_yaml("<<: {a: 1, b: 2}\nb: 3") == {"a": 1, "b": 3}
     assert parse_yaml("b: 3\n<<: {a: 1, b: 2}") == {"a": 1, "b": 3}
-    # Of several sources the first one holds.
+    # The first of several sources wins.
     assert parse_yaml("<<: [{a: 1}, {a: 2, c: 3}]") == {"a": 1, "c": 3}
     assert parse_yaml("<<: {a: 1}\n<<: {a: 2, c: 3}") == {"a": 1, "c": 3}
     assert parse_yaml("a: &a {x: 1, y: 1}\nb: &b {<<: *a, y: 2}\nc: {z: 3, <<: *b}")["c"] == {"x": 1, "y": 2, "z": 3}
@@ -146,18 +146,18 @@ def test_aliases_and_merges() -> None:
 @given(VALUES, st.booleans(), st.sampled_from([None, 2, "\t"]))
 def test_json_text_is_read_back_equal(value: Any, ascii_only: bool, indent: Any) -> None:
     text = json.dumps(value, ensure_ascii=ascii_only, indent=indent)
-    assert same(parse_json(text), value)
-    assert same(parse_yaml(text), value)
+    assert equal_as_json(parse_json(text), value)
+    assert equal_as_json(parse_yaml(text), value)
 
 
 @QUICK
 @given(WRITABLE_VALUES, st.booleans(), st.sampled_from([True, False, None]), st.sampled_from([None, '"', "'"]))
-def test_what_pyyaml_writes_is_read_back_equal(value: Any, unicode: bool, flow_style: Any, style: Any) -> None:
+def test_yaml_from_pyyaml_is_read_back_equal(value: Any, unicode: bool, flow_style: Any, style: Any) -> None:
     text = yaml.safe_dump(value, allow_unicode=unicode, default_flow_style=flow_style, sort_keys=False)
     if style is not None:
         # With a forced style numbers get explicit tags.
         text = yaml.safe_dump(value, allow_unicode=unicode, default_style=style, sort_keys=False)
-    assert same(parse_yaml(text), value)
+    assert equal_as_json(parse_yaml(text), value)
 
 
 def test_json_in_a_yaml_file_may_hold_what_yaml_cannot() -> None:
@@ -168,13 +168,13 @@ def test_json_in_a_yaml_file_may_hold_what_yaml_cannot() -> None:
 
 @QUICK
 @given(st.text(st.characters(), max_size=60) | st.text(st.sampled_from("{}[]:,-&*!|>'\"%@`#?~ \n\t<a1."), max_size=60))
-def test_any_text_is_read_or_refused(text: str) -> None:
+def test_any_text_is_parsed_or_rejected(text: str) -> None:
     for parse in (parse_yaml, parse_json):
         with suppress(FlowFileError):
             parse(text)
 
 
-# Faults
+# Errors
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         ("\ud800", "half of a surrogate pair", None, None),
     ],
 )
-def test_faults_in_yaml_are_placed(text: str, reason: str, line: int | None, column: int | None) -> None:
+def test_yaml_errors_have_a_position(text: str, reason: str, line: int | None, column: int | None) -> None:
     with pytest.raises(FlowFileError) as caught:
         parse_yaml(text, "flow.yaml")
     error = caught.value
@@ -244,7 +244,7 @@ def test_faults_in_yaml_are_placed(text: str, reason: str, line: int | None, col
         ("[" * 100_000, "nested too deeply", None, None),
     ],
 )
-def test_faults_in_json_are_placed(text: str, reason: str, line: int | None, column: int | None) -> None:
+def test_json_errors_have_a_position(text: str, reason: str, line: int | None, column: int | None) -> None:
     with pytest.raises(FlowFileError) as caught:
         parse_json(text, "flow.json")
     error = caught.value
@@ -256,38 +256,38 @@ def test_faults_in_json_are_placed(text: str, reason: str, line: int | None, col
         assert error.column == column
 
 
-def test_a_small_file_cannot_unfold_without_end() -> None:
+def test_aliases_cannot_expand_without_limit() -> None:
     lists = [f"a{number}: &a{number} [{', '.join([f'*a{number - 1}'] * 10)}]" for number in range(1, 40)]
     merges = [
         f"a{number}: &a{number} {{<<: *a{number - 1}, k{number}: [*a{number - 1}, *a{number - 1}]}}"
         for number in range(1, 40)
     ]
     for lines in (lists, merges):
-        # Found out before anything is unfolded: 10**39 values would never come.
+        # This is detected before the expansion, because 10**39 values would never finish.
         with pytest.raises(FlowFileError, match="its aliases expand to more than 1,000,000 values"):
             parse_yaml("\n".join(["a0: &a0 {k0: x}", *lines]))
 
 
-def test_merges_take_a_time_that_grows_with_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_merges_take_linear_time(monkeypatch: pytest.MonkeyPatch) -> None:
     number = 400
     text = "a0: &a0 {k0: x}\n" + "".join(
         f"a{each}: &a{each} {{<<: *a{each - 1}, k{each}: x}}\n" for each in range(1, number)
     )
-    made = []
+    is_built = []
     pairs = yaml_format.YamlReader.read_pairs
 
-    def counted(reader: Any, node: Any) -> Any:
-        made.append(id(node) not in reader.mappings)
+    def count_and_read(reader: Any, node: Any) -> Any:
+        is_built.append(id(node) not in reader.mappings)
         return pairs(reader, node)
 
-    monkeypatch.setattr(yaml_format.YamlReader, "read_pairs", counted)
+    monkeypatch.setattr(yaml_format.YamlReader, "read_pairs", count_and_read)
     assert len(parse_yaml(text)[f"a{number - 1}"]) == number
-    # Each mapping is put together once, whoever merges it.
-    assert sum(made) == number + 1
-    assert len(made) < 4 * number
+    # Each mapping is built once, however often it is merged.
+    assert sum(is_built) == number + 1
+    assert len(is_built) < 4 * number
 
 
-def test_what_merges_repeat_is_bounded() -> None:
+def test_merges_cannot_expand_without_limit() -> None:
     keys = ", ".join(f"k{each}: x" for each in range(2_000))
     many = ", ".join(["*a"] * 600)
     with pytest.raises(FlowFileError, match="its merges expand to more than 1,000,000 values"):
@@ -295,14 +295,14 @@ def test_what_merges_repeat_is_bounded() -> None:
 
 
 @pytest.mark.exhaustive
-def test_a_large_file_without_aliases_is_no_bomb() -> None:
+def test_a_large_file_without_aliases_is_accepted() -> None:
     assert len(parse_yaml("[" + "x," * 1_100_000 + "]")) == 1_100_000
 
 
 # Files
 
 
-def test_the_ending_decides(tmp_path: Path) -> None:
+def test_the_extension_selects_the_format(tmp_path: Path) -> None:
     for name in ("a.yaml", "a.yml", "a", "a.txt"):
         (tmp_path / name).write_text("a: no")
         assert load_file(tmp_path / name) == {"a": "no"}
@@ -311,7 +311,7 @@ def test_the_ending_decides(tmp_path: Path) -> None:
         load_file(tmp_path / "a.JSON")
 
 
-def test_files_are_utf_8_with_or_without_a_mark(tmp_path: Path) -> None:
+def test_files_are_utf_8_with_or_without_a_byte_order_mark(tmp_path: Path) -> None:
     for name in ("a.yaml", "a.json"):
         (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + '{"ä": "\U0001f600"}'.encode())
         assert load_file(tmp_path / name) == {"ä": "\U0001f600"}
@@ -320,7 +320,7 @@ def test_files_are_utf_8_with_or_without_a_mark(tmp_path: Path) -> None:
             load_file(str(tmp_path / name))
 
 
-def test_a_flow_that_is_not_utf_8_is_a_fault_with_a_place() -> None:
+def test_the_error_for_invalid_utf_8_has_a_position() -> None:
     flow = FlowText.from_bytes("name: a\nä: é\noutput: café".encode().replace("é".encode(), b"\xe9", 2), "f.yaml")
     assert flow.error is not None
     assert (flow.error.line, flow.error.column) == (2, 4)
@@ -329,12 +329,12 @@ def test_a_flow_that_is_not_utf_8_is_a_fault_with_a_place() -> None:
     ]
 
 
-def test_line_ends_are_read_alike(tmp_path: Path) -> None:
+def test_crlf_line_ends_are_normalized(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_bytes(b"a: 1\r\nb: |\r\n  x\r\n  y\r\n")
     assert load_file(tmp_path / "a.yaml") == {"a": 1, "b": "x\ny\n"}
 
 
-def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+def test_the_error_names_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     missing = str(tmp_path / "missing.yaml")
     with pytest.raises(FileNotFoundError, match="does not exist") as caught:
         load_flow(missing)
@@ -351,14 +351,14 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         load_flow(tmp_path / "file" / "below.yaml")
 
 
-def test_a_file_that_does_not_end_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endless_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "MAX_FILE_BYTES", 3 * 2**20)
     for path in ("/dev/zero", Path("/dev/zero")):
         with pytest.raises(FlowFileError, match="/dev/zero is larger than 3 MiB, the maximum"):
             load_flow(path)
 
 
-def test_a_file_may_have_the_full_length_and_no_byte_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_maximum_file_size_is_exact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "MAX_FILE_BYTES", 2**20)
     path = tmp_path / "input.json"
     path.write_bytes(b'"' + b"x" * (2**20 - 2) + b'"')
@@ -369,7 +369,7 @@ def test_a_file_may_have_the_full_length_and_no_byte_more(tmp_path: Path, monkey
     assert caught.value.path == str(path)
 
 
-def test_long_yaml_is_refused_unread_and_long_json_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_yaml_is_refused_but_long_json_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     text = "- x\n" * 2**23 + "- y"
     with pytest.raises(FlowFileError, match="contains more than 32 MiB of YAML; write it as JSON"):
         parse_yaml(text, "flow.yaml")
@@ -380,11 +380,11 @@ def test_long_yaml_is_refused_unread_and_long_json_is_not(monkeypatch: pytest.Mo
         parse_json('{"a": 1, "a": 2}')
 
 
-def test_a_huge_file_is_refused_by_its_size(tmp_path: Path) -> None:
+def test_a_huge_file_is_refused_without_reading_it(tmp_path: Path) -> None:
     path = tmp_path / "huge.yaml"
-    with path.open("wb") as reading:
-        # Sparse: nobody could wait for it to be read.
-        reading.truncate(2**40)
+    with path.open("wb") as file:
+        # A sparse file, which would take far too long to read.
+        file.truncate(2**40)
     with pytest.raises(FlowFileError, match="is larger than 256 MiB"):
         load_file(path)
 
@@ -408,9 +408,7 @@ def test_a_pipe_is_read_to_its_end(tmp_path: Path) -> None:
         writer.join()
 
 
-def test_a_pipe_that_nobody_writes_to_is_not_waited_for_without_end(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_pipe_without_a_writer_times_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "pipe.yaml"
     os.mkfifo(path)
     with deadline_scope(time.monotonic() + 0.2), pytest.raises(FlowFileError, match="is a pipe that received no data"):
@@ -421,7 +419,7 @@ def test_a_pipe_that_nobody_writes_to_is_not_waited_for_without_end(
         load_flow(path)
 
 
-def test_a_pipe_without_end_is_bounded_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endless_pipe_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "MAX_FILE_BYTES", 2**20)
     path = tmp_path / "pipe.yaml"
     os.mkfifo(path)

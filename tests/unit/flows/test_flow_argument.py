@@ -1,4 +1,4 @@
-"""What counts as a flow, in functions that need no server; tests/server/test_flow_arguments.py has the methods."""
+"""Flow arguments of functions that need no server; tests/server/test_flow_arguments.py covers the methods."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Input(BaseModel):
     "flow",
     [{"flow": FLOW}, {"foo": 1}, {"step": []}, {"name": "a"}, {}, Input(), FlowResult(status="completed", output=1)],
 )
-def test_what_is_not_a_flow(name: str, flow: Any) -> None:
+def test_other_mappings_and_objects_are_not_flows(name: str, flow: Any) -> None:
     with pytest.raises(InvalidArgumentError, match=r"a flow has steps: \[\.\.\.\] and output: \.\.\."):
         FUNCTIONS[name](flow)
 
@@ -72,7 +72,7 @@ def test_an_id_is_not_the_flow_itself(name: str, flow: Any) -> None:
 
 
 @pytest.mark.parametrize("name", sorted({*FUNCTIONS} - {"run_mocked", "StepflowMock", "read_inputs"}))
-def test_a_stored_flow_is_its_content(name: str) -> None:
+def test_a_stored_flow_is_accepted(name: str) -> None:
     FUNCTIONS[name](StoredFlow(flow_id=ID, flow=FLOW))
 
 
@@ -99,7 +99,7 @@ def test_a_stored_flow_is_its_content(name: str) -> None:
         ("flow: {output: 1}", ": the flow is under the key 'flow'"),
     ],
 )
-def test_what_is_not_a_flow_in_a_file(tmp_path: Path, text: str, reason: str) -> None:
+def test_files_that_are_not_flows_are_explained(tmp_path: Path, text: str, reason: str) -> None:
     path = tmp_path / "flow.yaml"
     path.write_text(text)
     for read in (load_flow, infer, read_tests):
@@ -120,7 +120,7 @@ def test_a_mapping_with_steps_or_an_output_is_a_flow() -> None:
 
 
 @pytest.mark.parametrize("flow", [None, 5, b"flow.yaml", [], ("a",), object(), "steps: []\noutput: 1\n", StoredFlow])
-def test_other_objects(flow: Any) -> None:
+def test_other_values_are_rejected(flow: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="flow"):
         load_flow(flow)
 
@@ -216,7 +216,7 @@ def written(given: str) -> str:
     return given
 
 
-def test_an_object_stands_for_a_flow() -> None:
+def test_objects_can_provide_a_flow() -> None:
     class Own:
         def __init__(self, value: Any) -> None:
             self.value = value

@@ -1,4 +1,4 @@
-"""Which files are flow files, for `validate`, `test` and pytest."""
+"""`validate`, `test` and pytest recognize flow files by name and content."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ OTHERS = {
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    # Hidden folders above the one that is searched are of no concern.
+    # Hidden folders above the searched folder do not matter.
     folder = tmp_path / ".work" / "flows"
     for name, text in (FLOWS | OTHERS).items():
         path = folder / name
@@ -93,8 +93,10 @@ def test_pytest_reports_broken_files_and_runs_the_rest(tmp_path: Path) -> None:
     (tmp_path / "none.yaml").write_text("output: 1\n")
     (tmp_path / "test_other.py").write_text("def test_other():\n    pass\n")
     command = [sys.executable, "-m", "pytest", "-q", "--stepflow", "-p", "no:cacheprovider", "-c", "/dev/null", "."]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 1, done.stdout
-    assert "2 failed, 1 passed" in done.stdout
-    assert "broken.yaml:1: case 'broken.yaml'" in done.stdout
-    assert "faulty.yaml:4: case 'no input'\ntest.cases[0]: a test case needs 'input'; add input: ..." in done.stdout
+    completed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert completed.returncode == 1, completed.stdout
+    assert "2 failed, 1 passed" in completed.stdout
+    assert "broken.yaml:1: case 'broken.yaml'" in completed.stdout
+    assert (
+        "faulty.yaml:4: case 'no input'\ntest.cases[0]: a test case needs 'input'; add input: ..." in completed.stdout
+    )

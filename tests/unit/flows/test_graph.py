@@ -1,4 +1,4 @@
-"""The graph of a flow: what its steps read, and which of them run."""
+"""The graph of a flow: which steps read others, and which steps run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from stepflow_client.flows.graph import FlowSteps, InnerFlow, find_inner_flow, g
 
 
 def flow_of(output: Any, **inputs: Any) -> dict[str, Any]:
-    steps = [{"id": name, "component": "/builtin/noop", "input": given} for name, given in inputs.items()]
+    steps = [{"id": name, "component": "/builtin/noop", "input": step_input} for name, step_input in inputs.items()]
     return {"steps": steps, "output": output}
 
 
@@ -24,7 +24,7 @@ def test_needed_steps() -> None:
     assert FlowSteps(flow).find_steps_to_run(certainly=True) == {"a", "unused"}
 
 
-def test_a_default_makes_no_step_run_but_is_read() -> None:
+def test_a_default_is_read_but_makes_no_step_run() -> None:
     flow = flow_of({"$variable": "v", "default": {"$step": "a"}}, a=1, b={"$variable": "v", "default": {"$step": "a"}})
     assert FlowSteps(flow).find_steps_to_run() == set()
     assert FlowSteps(flow).find_downstream_steps(["a"]) == {"a", "b"}
@@ -46,8 +46,8 @@ def test_components_of_steps_that_run() -> None:
         {"id": "d", "component": "/python/always", "mustExecute": True},
         {"id": "e", "component": {"$input": "$"}, "mustExecute": True},
     ]
-    found = FlowSteps({"steps": steps, "output": {"$step": "a"}}).find_components()
-    assert found == {"/python/a", "/builtin/map", "/python/inner", "/python/always"}
+    components = FlowSteps({"steps": steps, "output": {"$step": "a"}}).find_components()
+    assert components == {"/python/a", "/builtin/map", "/python/inner", "/python/always"}
 
 
 def test_cycles() -> None:
@@ -72,7 +72,7 @@ def test_a_long_chain_in_any_order() -> None:
 
 
 @pytest.mark.parametrize(
-    ("component", "given", "expected"),
+    ("component", "step_input", "expected"),
     [
         ("/builtin/map", {"workflow": {"$literal": {"steps": []}}}, ({"steps": []}, "workflow", True)),
         ("/builtin/iterate", {"flow": {"output": 1}}, ({"output": 1}, "flow", False)),
@@ -83,25 +83,25 @@ def test_a_long_chain_in_any_order() -> None:
         ("/builtin/eval", {"flow": {"output": 1}}, None),
     ],
 )
-def test_flows_inside_steps(component: str, given: Any, expected: tuple[Any, str, bool] | None) -> None:
-    found = find_inner_flow({"component": component, "input": given})
+def test_find_inner_flow(component: str, step_input: Any, expected: tuple[Any, str, bool] | None) -> None:
+    inner_flow = find_inner_flow({"component": component, "input": step_input})
     if expected is None:
-        assert found is None
+        assert inner_flow is None
     else:
         flow, key, is_escaped = expected
-        assert found == InnerFlow(flow, ("input", key, "$literal") if is_escaped else ("input", key), is_escaped)
+        assert inner_flow == InnerFlow(flow, ("input", key, "$literal") if is_escaped else ("input", key), is_escaped)
 
 
-def test_a_flow_whose_parts_are_escaped_is_the_one_that_its_runs_get() -> None:
+def test_a_flow_with_escaped_parts_is_unescaped() -> None:
     schemas = {"properties": {"variables": {"properties": {"eur": {"default": {"$step": "price"}}}}}}
     workflow = {"schemas": schemas, "steps": {"$literal": [{"id": "a"}]}, "output": {"$literal": {"$step": "a"}}}
     step = {"component": "/builtin/map", "input": {"workflow": workflow}}
     flow = {"schemas": schemas, "steps": [{"id": "a"}], "output": {"$step": "a"}}
     assert find_inner_flow(step) == InnerFlow(flow, ("input", "workflow"), True, ("steps", "output"))
-    # If only one of them is, the other one is evaluated in the outer flow.
-    half = find_inner_flow({**step, "input": {"workflow": {**workflow, "output": {"$step": "a"}}}})
-    assert half is not None
-    assert not half.is_escaped
+    # If only one part is escaped, the other one is evaluated in the outer flow.
+    partly_escaped = find_inner_flow({**step, "input": {"workflow": {**workflow, "output": {"$step": "a"}}}})
+    assert partly_escaped is not None
+    assert not partly_escaped.is_escaped
 
 
 def test_which_nested_flows_run_as_written() -> None:
@@ -126,8 +126,8 @@ def test_malformed_steps_are_skipped() -> None:
 def test_steps_of_nested_flows_are_found_at_any_depth() -> None:
     inner: dict[str, Any] = {"steps": [{"id": "deep"}, {"id": "unused"}], "output": {"$step": "deep"}}
     for name in ("middle", "outer"):
-        given = {"workflow": {"$literal": inner}, "items": []}
-        inner = {"steps": [{"id": name, "component": "/builtin/map", "input": given}], "output": {"$step": name}}
+        step_input = {"workflow": {"$literal": inner}, "items": []}
+        inner = {"steps": [{"id": name, "component": "/builtin/map", "input": step_input}], "output": {"$step": name}}
     assert [step["id"] for step in iter_steps(inner)] == ["outer", "middle", "deep", "unused"]
     assert [step["id"] for step in iter_steps(inner, needed=True)] == ["outer", "middle", "deep"]
     assert FlowSteps(inner).inner_step_ids == {"middle", "deep", "unused"}
@@ -145,7 +145,7 @@ def test_the_shorter_of_two_paths_is_returned() -> None:
     assert steps.find_shortest_path("a", "d") == ["a", "d"]
     assert steps.find_shortest_path("b", "d") == ["b", "c", "d"]
     assert steps.cyclic_steps == set()
-    both = FlowSteps(
+    two_cycles = FlowSteps(
         flow_of(1, a={"$step": "a"}, b={"$step": "a"}, c=[{"$step": "b"}, {"$step": "c"}], d={"$step": "c"})
     )
-    assert both.cyclic_steps == {"a", "b", "c"}
+    assert two_cycles.cyclic_steps == {"a", "b", "c"}

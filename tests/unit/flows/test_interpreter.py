@@ -19,7 +19,7 @@ from stepflow_client.flows.interpreter import (
 )
 
 
-def evaluate(flow: dict[str, Any], *outcomes: Any, given: Any = None, **variables: Any) -> tuple[Any, list[str]]:
+def evaluate(flow: dict[str, Any], *outcomes: Any, flow_input: Any = None, **variables: Any) -> tuple[Any, list[str]]:
     """Run a flow. Return its output (or its error code and message) and the components called."""
     remaining: Iterator[Any] = iter(outcomes)
     called = list[str]()
@@ -32,31 +32,31 @@ def evaluate(flow: dict[str, Any], *outcomes: Any, given: Any = None, **variable
         return outcome
 
     try:
-        return Evaluation(flow, given, variables, call).run(), called
+        return Evaluation(flow, flow_input, variables, call).run(), called
     except Failure as failure:
         return (failure.code, str(failure)), called
 
 
-def broken(code: int = 3) -> Failure:
+def make_failure(code: int = 3) -> Failure:
     return Failure(code, "boom", is_own=True)
 
 
-def step(name: str, given: Any = None, **more: Any) -> dict[str, Any]:
-    return {"id": name, "component": f"/{name}", "input": given, **more}
+def step(name: str, step_input: Any = None, **fields: Any) -> dict[str, Any]:
+    return {"id": name, "component": f"/{name}", "input": step_input, **fields}
 
 
 @pytest.mark.parametrize(
     ("handling", "outcomes", "output", "number"),
     [
-        ({"action": "retry", "maxRetries": 2}, [broken(), broken(), 5], 5, 3),
-        ({"action": "retry", "maxRetries": 2}, [broken()] * 3, (3, "boom"), 3),
-        ({"action": "retry"}, [broken(7)] * 9, (7, "boom"), 4),
-        ({"action": "retry", "maxRetries": 2}, [broken(4)], (4, "boom"), 1),
-        ({"action": "fail"}, [broken()], (3, "boom"), 1),
-        (None, [broken()], (3, "boom"), 1),
-        ({"action": "useDefault", "defaultValue": 7}, [broken(4)], 7, 1),
-        ({"action": "useDefault"}, [broken()], None, 1),
-        ({"action": "useDefault", "defaultValue": 7}, [broken(1)], (1, "boom"), 1),
+        ({"action": "retry", "maxRetries": 2}, [make_failure(), make_failure(), 5], 5, 3),
+        ({"action": "retry", "maxRetries": 2}, [make_failure()] * 3, (3, "boom"), 3),
+        ({"action": "retry"}, [make_failure(7)] * 9, (7, "boom"), 4),
+        ({"action": "retry", "maxRetries": 2}, [make_failure(4)], (4, "boom"), 1),
+        ({"action": "fail"}, [make_failure()], (3, "boom"), 1),
+        (None, [make_failure()], (3, "boom"), 1),
+        ({"action": "useDefault", "defaultValue": 7}, [make_failure(4)], 7, 1),
+        ({"action": "useDefault"}, [make_failure()], None, 1),
+        ({"action": "useDefault", "defaultValue": 7}, [make_failure(1)], (1, "boom"), 1),
     ],
 )
 def test_error_handling_of_a_step(handling: Any, outcomes: list[Any], output: Any, number: int) -> None:
@@ -67,8 +67,8 @@ def test_error_handling_of_a_step(handling: Any, outcomes: list[Any], output: An
 def test_which_error_codes_are_caught_and_which_are_retried() -> None:
     caught, repeated = list[int](), list[int]()
     for code in range(13):
-        caught += [code] if evaluate(_flow_with({"action": "useDefault"}), broken(code))[0] is None else []
-        repeated += [code] if evaluate(_flow_with({"action": "retry"}), broken(code), 5)[0] == 5 else []
+        caught += [code] if evaluate(_flow_with({"action": "useDefault"}), make_failure(code))[0] is None else []
+        repeated += [code] if evaluate(_flow_with({"action": "retry"}), make_failure(code), 5)[0] == 5 else []
     assert (caught, repeated) == ([2, 3, 4, 5, 6, 7, 8, 10], [3, 7])
 
 
@@ -79,18 +79,18 @@ def _flow_with(handling: dict[str, Any]) -> dict[str, Any]:
 def test_only_required_steps_run_and_each_runs_once() -> None:
     steps = [step("a", 1), step("unread", 2), step("b", {"$step": "a"}), step("must", 3, mustExecute=True)]
     output = [{"$step": "b"}, {"$step": "a"}, {"$if": {"$input": "$.x"}, "then": 1, "else": {"$step": "b"}}]
-    assert evaluate({"steps": steps, "output": output}, given={}) == ([1, 1, 1], ["/must", "/a", "/b"])
+    assert evaluate({"steps": steps, "output": output}, flow_input={}) == ([1, 1, 1], ["/must", "/a", "/b"])
     # All steps the output needs run in file order, even after one of them fails.
     output = [{"$step": "b"}, {"$step": "a"}]
     steps = [step("a"), step("b")]
-    assert evaluate({"steps": steps, "output": output}, broken(), 2) == ((3, "boom"), ["/a", "/b"])
+    assert evaluate({"steps": steps, "output": output}, make_failure(), 2) == ((3, "boom"), ["/a", "/b"])
 
 
 def test_a_failed_step_fails_its_readers_but_not_a_condition() -> None:
     steps = [step("a"), step("b", {"$step": "a"}, onError={"action": "useDefault", "defaultValue": 1})]
-    assert evaluate({"steps": steps, "output": {"$step": "b"}}, broken()) == ((3, "boom"), ["/a"])
+    assert evaluate({"steps": steps, "output": {"$step": "b"}}, make_failure()) == ((3, "boom"), ["/a"])
     output = {"$if": {"$step": "a"}, "then": 1, "else": "failed"}
-    assert evaluate({"steps": steps, "output": output}, broken()) == ("failed", ["/a"])
+    assert evaluate({"steps": steps, "output": output}, make_failure()) == ("failed", ["/a"])
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_output_expressions(output: Any, expected: Any) -> None:
         "steps": [step("a", {}), step("null")],
         "output": output,
     }
-    assert evaluate(flow, given={"list": [1, {"n": 5}], "null": None}, v={"n": 1})[0] == expected
+    assert evaluate(flow, flow_input={"list": [1, {"n": 5}], "null": None}, v={"n": 1})[0] == expected
 
 
 def test_overrides_change_existing_steps_only() -> None:
@@ -146,7 +146,7 @@ def test_the_number_of_attempts(handling: Any, number: int) -> None:
 
 
 def evaluate_recorded(
-    expression: Any, *, given: Any = NOT_KNOWN, variables: Any = NOT_KNOWN, is_over: bool = True, **outputs: Any
+    expression: Any, *, flow_input: Any = NOT_KNOWN, variables: Any = NOT_KNOWN, is_over: bool = True, **outputs: Any
 ) -> Any:
     """Return the value of an expression in a run, or a description of its failure or of its unknown part."""
     flow = {"steps": [step(name) for name in (*outputs, "late")], "output": expression}
@@ -155,7 +155,7 @@ def evaluate_recorded(
         for name, outcome in outputs.items()
     }
     try:
-        return RecordedEvaluation(flow, given, variables, steps, is_over=is_over).evaluate(expression)
+        return RecordedEvaluation(flow, flow_input, variables, steps, is_over=is_over).evaluate(expression)
     except NotKnownError as error:
         return f"{error} is unknown, and {'may' if error.may_fail else 'does not'} fail"
     except Failure as failure:
@@ -202,7 +202,9 @@ def test_expressions_in_a_recorded_run(expression: Any, expected: Any) -> None:
 
 def test_a_pending_step_of_an_active_run_is_unknown() -> None:
     assert evaluate_recorded([_A, _LATE], is_over=False, a=1) == "step late is unknown, and may fail"
-    assert evaluate_recorded([_A, {"$variable": "v"}, {"$input": "$.x"}], given={"x": 2}, variables={"v": 3}, a=1) == [
+    assert evaluate_recorded(
+        [_A, {"$variable": "v"}, {"$input": "$.x"}], flow_input={"x": 2}, variables={"v": 3}, a=1
+    ) == [
         1,
         3,
         2,

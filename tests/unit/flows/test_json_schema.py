@@ -1,4 +1,4 @@
-"""Values against JSON Schemas: no valid value is refused, and the time is bounded."""
+"""Values are checked against JSON Schemas: no valid value is refused, and the time is bounded."""
 
 from __future__ import annotations
 
@@ -59,11 +59,11 @@ def test_no_valid_value_is_refused(number: int) -> None:
     @given(_SCHEMAS, _SCHEMAS, _SCHEMAS, _VALUES)
     def check(schema: Any, t: Any, u: Any, value: Any) -> None:
         defs = {"T": t, "U": u}
-        found = find_mismatches(value, schema, defs)
+        mismatches = find_mismatches(value, schema, defs)
         try:
-            is_valid = bool(found) and Draft202012Validator({"$defs": defs, "allOf": [schema]}).is_valid(value)
+            is_valid = bool(mismatches) and Draft202012Validator({"$defs": defs, "allOf": [schema]}).is_valid(value)
         except RecursionError:
-            # A schema that consists of itself.
+            # A schema that only refers to itself.
             return
         assert not is_valid
 
@@ -77,7 +77,7 @@ def test_no_valid_value_is_refused(number: int) -> None:
         ({"type": "integer"}, 10**400, True),
         ({"type": "integer"}, True, False),
         ({"type": ["string", "null"]}, None, True),
-        # OpenAPI's word for the same, which the type check reads too.
+        # OpenAPI's form, which the type check supports too.
         ({"type": "string", "nullable": True}, None, True),
         ({"type": "string", "nullable": True}, 1, False),
         ({"type": "tuple"}, 1, True),
@@ -138,8 +138,8 @@ def chain(length: int, link: Callable[[Any], Any]) -> dict[str, Any]:
 )
 def test_nested_references_are_followed_once(length: int, link: Callable[[Any], Any]) -> None:
     defs, slices = chain(length, link), list[int]()
-    found = run_interruptibly(lambda: find_mismatches(5, {"$ref": "#/$defs/T0"}, defs), lambda: slices.append(1))
-    assert found
+    mismatches = run_interruptibly(lambda: find_mismatches(5, {"$ref": "#/$defs/T0"}, defs), lambda: slices.append(1))
+    assert mismatches
     assert not find_mismatches("x", {"$ref": "#/$defs/T0"}, defs)
     assert find_schemas_at_path({"properties": {"a": {"$ref": "#/$defs/T0"}}}, ("a",), {"a": "x"}, defs)
     assert not slices
@@ -147,16 +147,18 @@ def test_nested_references_are_followed_once(length: int, link: Callable[[Any], 
 
 def test_nested_values_are_compared_once_with_each_shared_schema() -> None:
     tree = {"$ref": "#/$defs/Tree"}
-    both = [{"properties": {"a": tree, "b": {"type": kind}}} for kind in ("string", "integer")]
+    alternatives = [{"properties": {"a": tree, "b": {"type": kind}}} for kind in ("string", "integer")]
     value: Any = {"b": None}
     for _ in range(60):
         value = {"a": value}
     slices: list[int] = []
-    assert run_interruptibly(lambda: find_mismatches(value, tree, {"Tree": {"anyOf": both}}), lambda: slices.append(1))
+    assert run_interruptibly(
+        lambda: find_mismatches(value, tree, {"Tree": {"anyOf": alternatives}}), lambda: slices.append(1)
+    )
     assert not slices
 
 
-def test_what_is_nested_too_deeply_is_not_refused() -> None:
+def test_schemas_nested_too_deeply_refuse_nothing() -> None:
     defs, value = chain(10_000, lambda each: {"anyOf": [each, each]}), 5
     assert not find_mismatches(value, {"$ref": "#/$defs/T0"}, defs)
 
@@ -169,14 +171,14 @@ def test_only_the_first_mismatches_are_returned() -> None:
 
 def test_explaining_mismatches_is_interruptible() -> None:
     kinds, slices = [{"type": "integer"}, {"type": "boolean"}, {"type": "string"}], list[int]()
-    for value, least, most in ((["x"] * 1_000, 5, 9), ([True] * 1_000, 3, 5), ([1] * 1_000, 0, 1)):
+    for value, minimum, maximum in ((["x"] * 1_000, 5, 9), ([True] * 1_000, 3, 5), ([1] * 1_000, 0, 1)):
         slices.clear()
-        found = run_interruptibly(
+        mismatches = run_interruptibly(
             lambda value=value: find_mismatches(value, {"items": {"anyOf": kinds}}, {}),  # type: ignore[misc]
             lambda: slices.append(1),
         )
-        assert not found
-        assert least <= len(slices) <= most
+        assert not mismatches
+        assert minimum <= len(slices) <= maximum
     slices.clear()
     schema = {"items": {"pattern": "^a"}}
     assert not run_interruptibly(lambda: find_mismatches(["abc"] * 3_000, schema, {}), lambda: slices.append(1))
@@ -202,11 +204,11 @@ def test_validity_checks_stop_comparing_alternatives_early() -> None:
 def test_elements_without_constraints_are_skipped() -> None:
     for items, is_visited in (({}, False), ({"title": "Any"}, False), ({"minimum": 0}, True)):
         slices = list[int]()
-        found = run_interruptibly(
+        mismatches = run_interruptibly(
             lambda items=items: find_mismatches([1] * 10_000, {"items": items}, {}),  # type: ignore[misc]
             lambda slices=slices: slices.append(1),  # type: ignore[misc]
         )
-        assert not found
+        assert not mismatches
         assert bool(slices) is is_visited
 
 
@@ -224,42 +226,42 @@ DEFS: dict[str, Any] = {"a": {"properties": {"type": {}, "n": {"type": "integer"
 @pytest.mark.parametrize(
     "value", [{"type": "a"}, {"type": "a", "n": 1}, {"type": "a", "n": "x"}, {"type": "a", "m": 1}, {"type": "b"}, {}]
 )
-def test_the_branch_of_a_condition_counts(value: Any) -> None:
-    found = find_mismatches(value, PLUGIN, DEFS)
-    assert bool(found) != Draft202012Validator({**PLUGIN, "$defs": DEFS}).is_valid(value)
+def test_a_condition_selects_its_branch(value: Any) -> None:
+    mismatches = find_mismatches(value, PLUGIN, DEFS)
+    assert bool(mismatches) != Draft202012Validator({**PLUGIN, "$defs": DEFS}).is_valid(value)
 
 
 @pytest.mark.parametrize("value", [{"a": 1}, {"a": "x"}, {}])
-def test_additional_fields_have_a_schema(value: Any) -> None:
+def test_additional_fields_are_checked(value: Any) -> None:
     schema = {"additionalProperties": {"type": "integer"}}
     assert bool(find_mismatches(value, schema, {})) != Draft202012Validator(schema).is_valid(value)
 
 
-def test_a_condition_that_is_not_understood_decides_nothing() -> None:
+def test_an_unsupported_condition_selects_no_branch() -> None:
     schema = {"if": {"pattern": "^a"}, "then": False, "else": False}
     assert not find_mismatches("b", schema, {})
 
 
-def test_expressions_decide_nothing() -> None:
+def test_a_condition_on_an_expression_selects_no_branch() -> None:
     value = {"type": {"$input": "$.x"}, "url": 1}
     assert not find_mismatches(value, PLUGIN, DEFS, evaluated=True)
 
 
-@pytest.mark.parametrize("wanted", [{"enum": [{"a": 1}, [1]]}, {"const": {"a": 1}}])
-def test_a_value_with_expressions_may_match_an_enum(wanted: Any) -> None:
+@pytest.mark.parametrize("schema", [{"enum": [{"a": 1}, [1]]}, {"const": {"a": 1}}])
+def test_a_value_with_expressions_may_match_an_enum(schema: Any) -> None:
     expression = {"$input": "$.x"}
     for value in ({"a": expression}, [expression], {"b": 2, "a": expression}):
-        assert not find_mismatches(value, wanted, {}, evaluated=True)
-        assert find_mismatches(value, wanted, {})
+        assert not find_mismatches(value, schema, {}, evaluated=True)
+        assert find_mismatches(value, schema, {})
     for value in ({"a": 2}, [2], {"a": [expression]}, 5):
-        assert find_mismatches(value, wanted, {}, evaluated=True)
+        assert find_mismatches(value, schema, {}, evaluated=True)
 
 
-def test_the_schemas_of_a_part() -> None:
+def test_find_schemas_at_path() -> None:
     schema = {"properties": {"list": {"items": PLUGIN}}, "additionalProperties": {"title": "other"}}
     value = {"list": [{"type": "a"}, {"type": "b"}], "more": 1}
-    found = find_schemas_at_path(schema, ("list", 0, "n"), value, DEFS)
-    assert found == [{"type": "integer"}]
+    schemas = find_schemas_at_path(schema, ("list", 0, "n"), value, DEFS)
+    assert schemas == [{"type": "integer"}]
     assert find_schemas_at_path(schema, ("list", 1, "n"), value, DEFS) == []
     assert find_schemas_at_path(schema, ("more",), value, DEFS) == [{"title": "other"}]
     assert find_schemas_at_path(schema, ("absent", 0), value, DEFS) == []
@@ -270,7 +272,7 @@ def describe_mismatches(value: Any, schema: Any) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("value", "schema", "words"),
+    ("value", "schema", "message"),
     [
         (50, {"maximum": 10}, "at most 10, not 50"),
         (0, {"minimum": 1}, "at least 1, not 0"),
@@ -284,10 +286,10 @@ def describe_mismatches(value: Any, schema: Any) -> list[str]:
         ([1, 2], {"maxItems": 1}, "at most 1 elements"),
     ],
 )
-def test_what_is_beyond_a_limit(value: Any, schema: Any, words: str) -> None:
-    (found,) = describe_mismatches({"a": value}, {"properties": {"a": schema}})
-    assert found.startswith("$.a: ")
-    assert words in found
+def test_values_beyond_a_limit_are_mismatches(value: Any, schema: Any, message: str) -> None:
+    (mismatch,) = describe_mismatches({"a": value}, {"properties": {"a": schema}})
+    assert mismatch.startswith("$.a: ")
+    assert message in mismatch
 
 
 @pytest.mark.parametrize(
@@ -305,12 +307,12 @@ def test_what_is_beyond_a_limit(value: Any, schema: Any, words: str) -> None:
         (None, {"minLength": 5}),
     ],
 )
-def test_what_is_within_its_limits(value: Any, schema: Any) -> None:
+def test_values_within_limits_match(value: Any, schema: Any) -> None:
     assert describe_mismatches(value, schema) == []
 
 
 @pytest.mark.parametrize(
-    ("value", "words"),
+    ("value", "messages"),
     [
         ({}, ["$: the required field 'a' is missing"]),
         (5, ["$: the schema expects at least 10, not 5"]),
@@ -318,9 +320,9 @@ def test_what_is_within_its_limits(value: Any, schema: Any) -> None:
                 "the schema expects object, not null; no value is allowed here"]),
     ],
 )  # fmt: skip
-def test_the_only_alternative_of_the_type_is_explained(value: Any, words: list[str]) -> None:
+def test_the_only_alternative_of_the_type_is_explained(value: Any, messages: list[str]) -> None:
     forms = [{"type": "integer", "minimum": 10}, {"type": "object", "required": ["a"]}, False]
-    assert describe_mismatches(value, {"anyOf": forms}) == words
+    assert describe_mismatches(value, {"anyOf": forms}) == messages
 
 
 @pytest.mark.parametrize(
@@ -351,12 +353,12 @@ def test_type_mismatches_describe_the_expected_object_or_list() -> None:
         ({"type": "array", "items": {"type": "string"}}, "write [...], with elements that are: string"),
         ({"type": "array"}, None),
     ):
-        (found,) = find_mismatches(5, schema, {})
-        assert found.hint == hint
+        (mismatch,) = find_mismatches(5, schema, {})
+        assert mismatch.hint == hint
 
 
 @pytest.mark.parametrize(
-    ("value", "allowed", "shown", "hint"),
+    ("value", "allowed", "value_text", "hint"),
     [
         ({"a": 2}, [{"a": 1}], '{"a": 2}', 'did you mean {"a": 1}?'),
         ([True], [[True, None]], "[true]", "did you mean [true, null]?"),
@@ -367,32 +369,34 @@ def test_type_mismatches_describe_the_expected_object_or_list() -> None:
         ("rd", ["red"], "'rd'", "did you mean 'red'?"),
     ],
 )
-def test_values_are_shown_as_json_and_plain_strings_in_quotes(value: Any, allowed: Any, shown: str, hint: str) -> None:
-    (found,) = find_mismatches(value, {"enum": allowed}, {})
-    assert (found.message, found.hint) == (f"{shown} is not one of the allowed values", hint)
-    (found,) = find_mismatches([value], {"const": value}, {})
-    assert found.message == f"the schema expects {shown}"
+def test_values_are_shown_as_json_and_plain_strings_in_quotes(
+    value: Any, allowed: Any, value_text: str, hint: str
+) -> None:
+    (mismatch,) = find_mismatches(value, {"enum": allowed}, {})
+    assert (mismatch.message, mismatch.hint) == (f"{value_text} is not one of the allowed values", hint)
+    (mismatch,) = find_mismatches([value], {"const": value}, {})
+    assert mismatch.message == f"the schema expects {value_text}"
 
 
 def test_messages_and_hints_are_shortened() -> None:
-    (found,) = find_mismatches("x" * 500, {"enum": ["a"]}, {})
-    assert found.message == f"'{'x' * 97}...{'x' * 98}' is not one of the allowed values"
-    (found,) = find_mismatches(1, {"const": [*range(30)]}, {})
-    assert found.message == f"the schema expects [{', '.join(map(str, range(20)))}, ...]"
-    (found,) = find_mismatches("b", {"pattern": "a" * 900}, {})
-    assert found.message == f"the schema expects a string that matches {'a' * 499}…"
+    (mismatch,) = find_mismatches("x" * 500, {"enum": ["a"]}, {})
+    assert mismatch.message == f"'{'x' * 97}...{'x' * 98}' is not one of the allowed values"
+    (mismatch,) = find_mismatches(1, {"const": [*range(30)]}, {})
+    assert mismatch.message == f"the schema expects [{', '.join(map(str, range(20)))}, ...]"
+    (mismatch,) = find_mismatches("b", {"pattern": "a" * 900}, {})
+    assert mismatch.message == f"the schema expects a string that matches {'a' * 499}…"
     for number, more in ((12, ""), (13, ", ...")):
         fields = {f"f{index}": {} for index in range(number)}
-        (found,) = find_mismatches({"x": 1}, {"properties": fields, "additionalProperties": False}, {})
-        assert found.hint == f"fields are: {', '.join([*fields][:12])}{more}"
+        (mismatch,) = find_mismatches({"x": 1}, {"properties": fields, "additionalProperties": False}, {})
+        assert mismatch.hint == f"fields are: {', '.join([*fields][:12])}{more}"
     for number, more in ((12, ""), (13, " or ...")):
         choices = {"enum": [*range(number)]}
-        (found,) = find_mismatches({}, {"properties": {"a": choices}, "required": ["a"]}, {})
-        assert found.hint == f"add a: {' or '.join(map(str, range(12)))}{more}"
+        (mismatch,) = find_mismatches({}, {"properties": {"a": choices}, "required": ["a"]}, {})
+        assert mismatch.hint == f"add a: {' or '.join(map(str, range(12)))}{more}"
     long = {"properties": {"n" * 300 + str(index): {} for index in range(5)}, "additionalProperties": False}
-    (found,) = find_mismatches({"x": 1}, long, {})
-    assert found.hint is not None
-    assert len(found.hint) == len("fields are: ") + 1_000
+    (mismatch,) = find_mismatches({"x": 1}, long, {})
+    assert mismatch.hint is not None
+    assert len(mismatch.hint) == len("fields are: ") + 1_000
 
 
 def test_hints_describe_nested_types_up_to_a_depth() -> None:
@@ -401,8 +405,8 @@ def test_hints_describe_nested_types_up_to_a_depth() -> None:
 
     hints = []
     for depth in range(5):
-        (found,) = find_mismatches({}, {"properties": {"a": nested(depth)}, "required": ["a"]}, {})
-        hints.append(found.hint)
+        (mismatch,) = find_mismatches({}, {"properties": {"a": nested(depth)}, "required": ["a"]}, {})
+        hints.append(mismatch.hint)
     assert hints == [
         "add a: integer", "add a: array of integer", "add a: array of (array of integer)",
         "add a: array of (array of array)", "add a: array of (array of array)",
@@ -419,10 +423,10 @@ def test_alternatives_are_listed() -> None:
     card = {"type": "object", "properties": {"kind": {"const": "card"}, "number": {"type": "string"}}}
     iban = {"type": "object", "properties": {"kind": {"const": "iban"}, "iban": {"type": "string"}}}
     method = {"oneOf": [{**each, "additionalProperties": False} for each in (card, iban)]}
-    (found,) = find_mismatches({"method": {"kind": "iban", "number": "1"}}, {"properties": {"method": method}}, {})
-    assert found.hint == (
+    (mismatch,) = find_mismatches({"method": {"kind": "iban", "number": "1"}}, {"properties": {"method": method}}, {})
+    assert mismatch.hint == (
         "write one of: object with kind ('card'), number (string); object with kind ('iban'), iban (string)"
     )
-    (found,) = find_mismatches({}, {"properties": {"method": method}, "required": ["method"]}, {})
-    assert found.hint is not None
-    assert found.hint.endswith("(object with kind ('iban'), iban (string))")
+    (mismatch,) = find_mismatches({}, {"properties": {"method": method}, "required": ["method"]}, {})
+    assert mismatch.hint is not None
+    assert mismatch.hint.endswith("(object with kind ('iban'), iban (string))")

@@ -1,4 +1,4 @@
-"""A flow up to a step: what the step reads stays, all else goes."""
+"""A flow is cut down to a step and the steps it reads."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ FLOW: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize(("until", "kept"), [("a", "a"), ("b", "ab"), ("c", "c"), ("d", "abd"), ("e", "abcde")])
-def test_the_step_and_what_it_reads_stay(until: str, kept: str) -> None:
+@pytest.mark.parametrize(("until", "remaining"), [("a", "a"), ("b", "ab"), ("c", "c"), ("d", "abd"), ("e", "abcde")])
+def test_the_step_and_the_steps_it_reads_remain(until: str, remaining: str) -> None:
     flow, overrides = cut_flow_to_step(FLOW, until)
-    assert "".join(each["id"] for each in flow["steps"]) == kept
+    assert "".join(each["id"] for each in flow["steps"]) == remaining
     assert (flow["output"], overrides) == ({"$step": until}, None)
     assert flow["schemas"] == {"properties": {"input": {"type": "object"}}}
     assert len(FLOW["steps"]) == 5
 
 
-def test_overrides_of_other_steps_go_and_those_that_read_others_count() -> None:
+def test_overrides_of_removed_steps_are_dropped_and_new_references_are_followed() -> None:
     changes = [{"b": {"input": {"$step": "c"}}}, {"e": {"input": 1}}, {"unknown": {"input": 1}}]
     flow, overrides = cut_flow_to_step(FLOW, "b", changes)
     assert [each["id"] for each in flow["steps"]] == ["a", "b", "c"]
     assert sorted(overrides) == ["b", "unknown"]
 
 
-def test_malformed_overrides_read_nothing_and_keep_the_schemas() -> None:
+def test_malformed_overrides_are_kept_with_the_schemas() -> None:
     flow = {**FLOW, "schemas": {"$defs": {"A": {}}, "properties": {"steps": {}}}}
     cut, overrides = cut_flow_to_step(flow, "a", {"steps": {"a": {"$type": "merge_patch", "value": None}}})
     assert [each["id"] for each in cut["steps"]] == ["a"]

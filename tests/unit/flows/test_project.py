@@ -1,4 +1,4 @@
-"""The facts of a project: where they are found, and what they cannot do."""
+"""Project files: where they are found, what they set, and what is refused."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from stepflow_client.flows.project import (
     require_existing_file,
 )
 
-FACTS = """\
+SETTINGS = """\
 flows = ["flows", "extra/one.yaml"]
 components = "stepflow-components.json"
 target = "0.13"
@@ -35,10 +35,10 @@ type-check = true
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """The folder of a project; what others share with it is above it."""
-    made = tmp_path / "project"
-    made.mkdir()
-    return made
+    """Return a project folder, with a parent folder for files outside the project."""
+    project = tmp_path / "project"
+    project.mkdir()
+    return project
 
 
 def write(folder: Path, text: str) -> Path:
@@ -47,8 +47,8 @@ def write(folder: Path, text: str) -> Path:
     return file
 
 
-def test_facts(folder: Path) -> None:
-    file = write(folder, FACTS)
+def test_project_settings(folder: Path) -> None:
+    file = write(folder, SETTINGS)
     inner = folder / "flows" / "deep"
     inner.mkdir(parents=True)
     (inner / "flow.yaml").write_text("output: 1\n")
@@ -64,22 +64,22 @@ def test_facts(folder: Path) -> None:
     assert find_project(inner / "not yet written.yaml") == find_project(inner)
 
 
-def test_paths_are_short_in_the_working_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paths_are_relative_in_the_working_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(folder, 'components = "c.json"')
     monkeypatch.chdir(folder)
-    found = find_project()
-    assert (str(found.file), str(found.components)) == ("stepflow.toml", "c.json")
-    assert find_project("flows/flow.yaml") == found
+    project = find_project()
+    assert (str(project.file), str(project.components)) == ("stepflow.toml", "c.json")
+    assert find_project("flows/flow.yaml") == project
 
 
-def test_a_table_of_pyproject(folder: Path) -> None:
+def test_settings_in_pyproject(folder: Path) -> None:
     (folder / "pyproject.toml").write_text('[tool.stepflow]\ntarget = "0.12"\n[tool.other]\nurl = "http://x"\n')
     assert find_project(folder).target == "0.12"
     write(folder, "")
     assert find_project(folder) == Project(file=folder / "stepflow.toml")
 
 
-def test_a_pyproject_of_others_is_passed(folder: Path) -> None:
+def test_other_pyproject_files_are_skipped(folder: Path) -> None:
     write(folder, 'target = "0.12"')
     inner = folder / "inner"
     inner.mkdir()
@@ -110,32 +110,32 @@ def test_the_search_ends_at_home(folder: Path, monkeypatch: pytest.MonkeyPatch) 
     assert find_project(home / "flows") == Project()
 
 
-def test_nothing_is_taken_from_a_folder_in_which_everybody_writes(folder: Path) -> None:
+def test_a_project_in_a_world_writable_parent_is_ignored(folder: Path) -> None:
     write(folder, 'target = "0.12"')
     inner = folder / "mine"
     inner.mkdir()
     folder.chmod(0o1777)
     assert find_project(inner) == Project()
-    # Who works there has chosen it.
+    # A user who works in that folder has chosen it.
     assert find_project(folder).target == "0.12"
 
 
 def test_inaccessible_folders_are_ignored(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(folder, 'target = "0.12"')
-    inner, look = folder / "mine", Path.stat
+    inner, original_stat = folder / "mine", Path.stat
     inner.mkdir()
 
     def refuse(path: Path, **options: Any) -> os.stat_result:
         if path == folder:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        return look(path, **options)
+        return original_stat(path, **options)
 
     monkeypatch.setattr(Path, "stat", refuse)
     assert find_project(inner) == Project()
 
 
 @pytest.mark.parametrize(
-    ("text", "said", "hint"),
+    ("text", "message", "hint"),
     [
         ('component = "c.json"', "unknown key component", "did you mean 'components'?"),
         ("[validate]\nignored = []", "unknown key validate.ignored", "did you mean 'ignore'?"),
@@ -168,14 +168,14 @@ def test_inaccessible_folders_are_ignored(folder: Path, monkeypatch: pytest.Monk
         ("a = " + "[" * 5000, "is nested too deeply", None),
     ],
 )
-def test_what_is_refused(folder: Path, text: str, said: str, hint: str | None) -> None:
+def test_invalid_settings_are_refused(folder: Path, text: str, message: str, hint: str | None) -> None:
     file = write(folder, text)
-    with pytest.raises(FlowFileError) as refused:
+    with pytest.raises(FlowFileError) as caught:
         find_project(folder)
-    assert str(file) in refused.value.message
-    assert said in refused.value.message
-    assert (hint or "") in (refused.value.hint or "")
-    assert len(refused.value.message) < len(str(file)) + 200
+    assert str(file) in caught.value.message
+    assert message in caught.value.message
+    assert (hint or "") in (caught.value.hint or "")
+    assert len(caught.value.message) < len(str(file)) + 200
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_what_is_refused(folder: Path, text: str, said: str, hint: str | None) -
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("key", ["components", "config", "flows", "test.config"])
-def test_no_path_leads_out(folder: Path, key: str, path: str) -> None:
+def test_paths_outside_the_project_are_refused(folder: Path, key: str, path: str) -> None:
     (folder / "link").symlink_to("/etc")
     (folder / "chain").symlink_to("link")
     value = f"['{path}']" if key == "flows" else f"'{path}'"
@@ -195,21 +195,21 @@ def test_no_path_leads_out(folder: Path, key: str, path: str) -> None:
         find_project(folder)
 
 
-def test_a_link_within_the_project(folder: Path) -> None:
+def test_a_link_within_the_project_is_allowed(folder: Path) -> None:
     (folder / "real.json").write_text("[]")
     (folder / "link.json").symlink_to("real.json")
     write(folder, 'components = "link.json"')
     assert find_project(folder).components == folder / "link.json"
 
 
-def test_a_project_in_a_linked_folder(folder: Path, tmp_path: Path) -> None:
+def test_a_project_in_a_linked_folder_is_found(folder: Path, tmp_path: Path) -> None:
     write(folder, 'components = "c.json"')
     linked = tmp_path / "linked"
     linked.symlink_to(folder)
     assert find_project(linked).components == linked / "c.json"
 
 
-def test_a_huge_file(folder: Path) -> None:
+def test_the_maximum_file_sizes_are_exact(folder: Path) -> None:
     file = write(folder, "#" * (2**20 - 1) + "\n")
     assert find_project(folder).file == file
     write(folder, "#" * 2**20 + "\n")
@@ -218,13 +218,13 @@ def test_a_huge_file(folder: Path) -> None:
     file.write_text("components = 'c.json'")
     with (folder / "c.json").open("wb") as large:
         large.truncate(16 * 2**20 + 1)
-    found = find_project(folder)
-    assert require_existing_file(found, "config", folder / "c.json") == folder / "c.json"
+    project = find_project(folder)
+    assert require_existing_file(project, "config", folder / "c.json") == folder / "c.json"
     with pytest.raises(FlowFileError, match="is larger than 16 MiB"):
-        require_existing_file(found, "components", folder / "c.json")
+        require_existing_file(project, "components", folder / "c.json")
     with (folder / "c.json").open("wb") as large:
         large.truncate(16 * 2**20)
-    assert require_existing_file(found, "components", folder / "c.json") == folder / "c.json"
+    assert require_existing_file(project, "components", folder / "c.json") == folder / "c.json"
 
 
 def test_a_server_configuration_is_found_in_the_first_folder_that_has_one(
@@ -240,13 +240,13 @@ def test_a_server_configuration_is_found_in_the_first_folder_that_has_one(
     (inner / "stepflow_config.yaml").touch()
     assert find_server_config(inner, other) == inner / "stepflow_config.yaml"
     (inner / "stepflow-config.yml").touch()
-    both = "has both stepflow-config.yml and stepflow_config.yaml"
-    with pytest.raises(FlowFileError, match=f"^{re.escape(str(inner))} {both}") as refused:
+    conflict = "has both stepflow-config.yml and stepflow_config.yaml"
+    with pytest.raises(FlowFileError, match=f"^{re.escape(str(inner))} {conflict}") as caught:
         find_server_config(inner, other)
-    assert refused.value.hint == "name one with --config, or remove the other"
-    assert refused.value.path == str(inner / "stepflow-config.yml")
+    assert caught.value.hint == "name one with --config, or remove the other"
+    assert caught.value.path == str(inner / "stepflow-config.yml")
     monkeypatch.chdir(inner)
-    with pytest.raises(FlowFileError, match=f"^the working folder {both}"):
+    with pytest.raises(FlowFileError, match=f"^the working folder {conflict}"):
         find_server_config(Path())
 
 
@@ -257,7 +257,7 @@ def test_there_is_no_project_in_a_deleted_working_folder(folder: Path, monkeypat
     assert find_project() == Project()
 
 
-def test_a_file_that_cannot_be_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_cannot_be_read_is_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = write(folder, "")
     flow = folder / "flow.yaml"
     flow.write_text("output: 1\n")
@@ -273,19 +273,17 @@ def test_a_file_that_cannot_be_read(folder: Path, monkeypatch: pytest.MonkeyPatc
         find_project(folder)
 
 
-def test_what_is_no_file(folder: Path) -> None:
+def test_missing_files_and_pipes_are_refused(folder: Path) -> None:
     write(folder, "components = 'c.json'")
-    found = find_project(folder)
+    project = find_project(folder)
     for key, hint in (("components", "to write it, run 'stepflow components lock'"), ("config", None)):
-        with pytest.raises(
-            FlowFileError, match=rf"c\.json, which .*stepflow\.toml names as {key}, does not"
-        ) as refused:
-            require_existing_file(found, key, folder / "c.json")
-        assert refused.value.hint == hint
+        with pytest.raises(FlowFileError, match=rf"c\.json, which .*stepflow\.toml names as {key}, does not") as caught:
+            require_existing_file(project, key, folder / "c.json")
+        assert caught.value.hint == hint
     os.mkfifo(folder / "c.json")
     with pytest.raises(FlowFileError, match="is not a file"):
-        require_existing_file(found, "components", folder / "c.json")
+        require_existing_file(project, "components", folder / "c.json")
     (folder / "stepflow.toml").unlink()
     os.mkfifo(folder / "stepflow.toml")
-    # A pipe would block; it is no project.
+    # A pipe would block, so it is not a project file.
     assert find_project(folder) == Project()

@@ -1,4 +1,4 @@
-"""Overrides and variables are checked against the flow, and only what servers would not do either is refused."""
+"""Overrides and variables are checked against the flow; only runs that servers would fail too are refused."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from stepflow_client.flows.run_requirements import (
 from tests.unit.both_twins import TWINS, Server, ask
 
 
-def needs(
+def make_requirements(
     output: Any, *steps: dict[str, Any], required: tuple[str, ...] = ("key",), **properties: Any
 ) -> RunRequirements:
     declared = {"key": {"type": "string", "env_var": "API_KEY"}, **properties}
@@ -35,10 +35,12 @@ def needs(
 
 
 def test_clients_keep_decoders_only_for_runs_that_need_one() -> None:
-    assert needs(None).make_run_decoder({}) is PLAIN
-    assert needs(None).make_run_decoder({"key": "open sesame"}) is PLAIN
-    assert needs({"b": 1, "a": 2}).make_run_decoder({"key": "open sesame"}) == PLAIN._replace(like={"b": 1, "a": 2})
-    secret = needs(None, key={"type": "string", "is_secret": True})
+    assert make_requirements(None).make_run_decoder({}) is PLAIN
+    assert make_requirements(None).make_run_decoder({"key": "open sesame"}) is PLAIN
+    assert make_requirements({"b": 1, "a": 2}).make_run_decoder({"key": "open sesame"}) == PLAIN._replace(
+        like={"b": 1, "a": 2}
+    )
+    secret = make_requirements(None, key={"type": "string", "is_secret": True})
     assert secret.make_run_decoder({"key": "open sesame"}).secrets.hide_in("open sesame") == "***"
 
 
@@ -57,23 +59,23 @@ FIRST = {"id": "first", "input": {"deep": [1, {"key": KEY}]}}
         ({"$coalesce": [KEY, 1]}, []),
         ({"$step": "first"}, [FIRST]),
         ({"a": {"$step": "second", "path": "$.x"}}, [FIRST, {"id": "second", "input": {"$step": "first"}}]),
-        # Servers run it whatever the output needs, and it is certain to fail.
+        # Servers run this step even if the output does not need it, so it is certain to fail.
         (1, [{**FIRST, "mustExecute": True}]),
-        # A failure in evaluating the input of a step is not caught.
+        # onError does not catch a failure to evaluate the step's input.
         ({"$step": "first"}, [{**FIRST, "onError": {"action": "useDefault"}}]),
     ],
 )
-def test_a_required_variable_that_is_certain_to_be_read(output: Any, steps: list[dict[str, Any]]) -> None:
-    found = needs(output, *steps)
+def test_a_required_variable_that_every_run_reads_must_be_set(output: Any, steps: list[dict[str, Any]]) -> None:
+    requirements = make_requirements(output, *steps)
     with pytest.raises(InvalidArgumentError, match="the flow requires the variable 'key', which is not set"):
-        found.check_variables({}, None)
-    for given in ({"key": "x"}, {"key": None}):
-        found.check_variables(given, None)
+        requirements.check_variables({}, None)
+    for variables in ({"key": "x"}, {"key": None}):
+        requirements.check_variables(variables, None)
 
 
 def test_a_variable_may_be_called_none() -> None:
-    found = needs([{"$input": "$"}, {"$step": "s"}], {"id": "s"}, required=("None",))
-    found.check_variables({}, None)
+    requirements = make_requirements([{"$input": "$"}, {"$step": "s"}], {"id": "s"}, required=("None",))
+    requirements.check_variables({}, None)
 
 
 @pytest.mark.parametrize(
@@ -96,33 +98,33 @@ def test_a_variable_may_be_called_none() -> None:
         ({"$step": ["first"]}, [FIRST]),
     ],
 )
-def test_a_required_variable_that_need_not_be_read(output: Any, steps: list[dict[str, Any]]) -> None:
-    needs(output, *steps).check_variables({}, None)
+def test_a_required_variable_that_may_not_be_read_can_be_unset(output: Any, steps: list[dict[str, Any]]) -> None:
+    make_requirements(output, *steps).check_variables({}, None)
 
 
-def test_variables_with_defaults_and_overridden_steps_need_nothing() -> None:
-    needs(KEY, required=()).check_variables({}, None)
-    needs(KEY, key={"type": "string", "default": "x"}).check_variables({}, None)
-    # What an overridden step reads cannot be told from the flow.
-    found = needs({"$step": "first"}, FIRST)
-    found.check_variables({}, unify_overrides({"first": {"input": {"deep": 1}}}))
+def test_variables_with_defaults_and_of_overridden_steps_can_be_unset() -> None:
+    make_requirements(KEY, required=()).check_variables({}, None)
+    make_requirements(KEY, key={"type": "string", "default": "x"}).check_variables({}, None)
+    # The flow does not show what an overridden step reads.
+    requirements = make_requirements({"$step": "first"}, FIRST)
+    requirements.check_variables({}, unify_overrides({"first": {"input": {"deep": 1}}}))
     with pytest.raises(InvalidArgumentError):
-        found.check_variables({}, unify_overrides({"second": {"input": 1}}))
+        requirements.check_variables({}, unify_overrides({"second": {"input": 1}}))
 
 
-def test_the_hint_has_the_nearest_name() -> None:
-    found = needs([KEY, {"$variable": "tone"}], required=("key", "tone"))
-    for given, hint in (
+def test_the_hint_suggests_the_nearest_name() -> None:
+    requirements = make_requirements([KEY, {"$variable": "tone"}], required=("key", "tone"))
+    for variables, hint in (
         ({"kee": 1, "tone": 1}, "did you mean 'kee'?"),
         ({"tone": 1}, "add key to the variables, or read API_KEY from the environment"),
         ({"key": 1, "tones": 1}, "did you mean 'tones'?"),
         ({"key": 1}, "add tone to the variables"),
     ):
         with pytest.raises(InvalidArgumentError) as caught:
-            found.check_variables(given, None)
+            requirements.check_variables(variables, None)
         assert caught.value.hint == hint
     with pytest.raises(InvalidArgumentError, match="requires the variables 'key', 'tone', which are not set"):
-        found.check_variables({}, None)
+        requirements.check_variables({}, None)
 
 
 @pytest.mark.parametrize(
@@ -136,25 +138,25 @@ def test_the_hint_has_the_nearest_name() -> None:
         ([{"first": {}}, {"second": {"zzz": 1}}], r"the unknown key 'zzz' \(a step has id, component,"),
     ],
 )
-def test_overrides_of_what_the_flow_does_not_have(overrides: Any, message: str) -> None:
-    found = needs(1, FIRST, {"id": "second"})
+def test_overrides_of_unknown_steps_or_keys_are_refused(overrides: Any, message: str) -> None:
+    requirements = make_requirements(1, FIRST, {"id": "second"})
     with pytest.raises(InvalidArgumentError, match=message):
-        found.check_overrides(unify_overrides(overrides))
+        requirements.check_overrides(unify_overrides(overrides))
 
 
-def test_overrides_of_what_it_has() -> None:
-    found = needs(1, FIRST, {"id": "second"})
+def test_valid_overrides_are_accepted() -> None:
+    requirements = make_requirements(1, FIRST, {"id": "second"})
     change = {"id": "first", "component": "/b", "input": {"any": 1}, "onError": None, "mustExecute": True}
     for overrides in (None, {}, {"first": {**change, "metadata": {"x": 1}}}, [{"first": change}, {"second": {}}]):
-        found.check_overrides(unify_overrides(overrides))
+        requirements.check_overrides(unify_overrides(overrides))
     with pytest.raises(InvalidArgumentError, match="it has no steps"):
-        needs(1).check_overrides(unify_overrides({"first": {}}))
+        make_requirements(1).check_overrides(unify_overrides({"first": {}}))
 
 
 @pytest.mark.parametrize(
     "flow", [{}, {"steps": 5}, {"steps": [1, {"id": 5}, {}]}, {"schemas": [], "output": {"$if": 1}}]
 )
-def test_what_servers_refuse_is_passed_over(flow: dict[str, Any]) -> None:
+def test_malformed_flows_are_left_to_the_server(flow: dict[str, Any]) -> None:
     find_requirements(flow, {}).check_variables({}, None)
 
 
@@ -166,7 +168,7 @@ MAP = {
 
 
 @pytest.mark.parametrize(
-    ("flow", "right"),
+    ("flow", "names"),
     [
         ({"output": {"$variable": "tone"}}, ["tone"]),
         ({"steps": [{"id": "a", "input": [{"$variable": "$.tone.deep"}]}]}, ["tone"]),
@@ -175,10 +177,10 @@ MAP = {
         ({"steps": [MAP], "output": {"$variable": "tone"}}, ["tone", "inner"]),
     ],
 )
-def test_a_variable_that_the_flow_does_not_have(flow: dict[str, Any], right: list[str]) -> None:
-    check_variables(flow, dict.fromkeys(right))
+def test_an_unknown_variable_is_refused(flow: dict[str, Any], names: list[str]) -> None:
+    check_variables(flow, dict.fromkeys(names))
     with pytest.raises(InvalidArgumentError, match="the flow has no variable 'tnoe'") as caught:
-        check_variables(flow, dict.fromkeys([*right, "tnoe"]))
+        check_variables(flow, dict.fromkeys([*names, "tnoe"]))
     assert caught.value.hint == "did you mean 'tone'?"
     # An overridden step may read it.
     check_variables(flow, {"tnoe": 1}, {"a": {"input": {"$variable": "tnoe"}}})
@@ -197,7 +199,7 @@ def test_a_variable_that_the_flow_does_not_have(flow: dict[str, Any], right: lis
         {"schemas": {"properties": {"variables": {"$ref": "#/$defs/V"}}}, "output": {"$variable": "tone"}},
     ],
 )
-def test_any_variable_may_be_given_to_a_flow_that_names_none_or_allows_others(flow: dict[str, Any]) -> None:
+def test_any_variable_is_accepted_by_a_flow_that_names_none_or_allows_others(flow: dict[str, Any]) -> None:
     check_variables(flow, {"tnoe": 1})
 
 
@@ -220,7 +222,7 @@ DECLARED = {
 
 
 @pytest.mark.parametrize(
-    ("given", "message", "hint"),
+    ("variables", "message", "hint"),
     [
         (
             {"mood": "kidn"},
@@ -236,20 +238,20 @@ DECLARED = {
         ),
     ],
 )
-def test_a_value_that_does_not_match_the_schema_of_a_variable(
-    given: dict[str, Any], message: str, hint: str | None
+def test_a_value_that_does_not_match_its_schema_is_refused(
+    variables: dict[str, Any], message: str, hint: str | None
 ) -> None:
     with pytest.raises(InvalidArgumentError) as caught:
-        check_variables(DECLARED, given)
+        check_variables(DECLARED, variables)
     assert re.search(message, caught.value.message)
     assert caught.value.hint == hint
-    check_variables(DECLARED, given, check_values=False)
+    check_variables(DECLARED, variables, check_values=False)
     with pytest.raises(InvalidArgumentError) as caught:
-        find_requirements(DECLARED, parse_flow_variables(DECLARED)).check_variables(given, None)
+        find_requirements(DECLARED, parse_flow_variables(DECLARED)).check_variables(variables, None)
     assert (caught.value.hint or "").endswith("use check_input=False to send it anyway")
 
 
-def test_values_that_match_the_schemas_of_variables() -> None:
+def test_values_that_match_their_schemas_are_accepted() -> None:
     check_variables(DECLARED, {"mood": "curt", "turns": 1.0, "server": {}, "key": "abcd"})
     check_variables(DECLARED, {"turns": None})
     check_variables({"output": {"$variable": "x"}}, {"x": 1})
@@ -259,8 +261,8 @@ def test_unread_fields_are_reported_with_the_fields_that_are_read() -> None:
     maybe = {"$if": {"$input": "$.c"}, "then": {"$input": "$.a.y"}}
     output = [{"$input": "$.a.x"}, maybe, {"$input": "$.b.y"}, {"$input": "$.whole"}]
     value = {"a": {"x": 1, "zzz": 2}, "b": {"y": 1}, "whole": {"any": 1}, "qqq": 5, "c": True}
-    found = [(each.path, each.hint) for each in find_unread_fields({"output": output}, value)]
-    assert found == [
+    unread = [(each.path, each.hint) for each in find_unread_fields({"output": output}, value)]
+    assert unread == [
         ("$.a.zzz", "fields are: x (required), y"),
         ("$.qqq", "fields are: a (required), c, b (required), whole (required)"),
     ]
@@ -281,11 +283,11 @@ def test_unread_fields_are_reported_with_the_fields_that_are_read() -> None:
     ],
 )
 def test_input_fields_that_every_run_reads(output: Any, steps: list[dict[str, Any]], fields: list[str]) -> None:
-    read = find_certain_reads(FlowSteps({"steps": steps, "output": output}))
-    assert [each.path for each in read if each.kind == "input"] == fields
+    reads = find_certain_reads(FlowSteps({"steps": steps, "output": output}))
+    assert [each.path for each in reads if each.kind == "input"] == fields
 
 
-# Both clients, before anything but the release is asked for
+# Both clients, before any request except the one that detects the release
 
 ID = "0123456789abcdef" * 4
 SCHEMAS = {"properties": {"variables": {"properties": {"key": {"env_var": "API_KEY"}}, "required": ["key"]}}}
@@ -303,7 +305,7 @@ FLOW = {"schemas": SCHEMAS, "steps": [{"id": "first", "component": "/a", "input"
         ({"variables_from_env": True}, "requires the variable 'key', which is not set .API_KEY is not set"),
     ],
 )
-def test_nothing_is_sent_for_a_run_that_cannot_be(
+def test_nothing_is_sent_for_an_invalid_run(
     twin: str, arguments: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("API_KEY", raising=False)
@@ -323,19 +325,19 @@ def test_variables_come_from_the_environment(twin: str, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("twin", TWINS)
-def test_a_run_of_an_id_is_checked_where_its_flow_is_known(twin: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_by_flow_id_is_checked_if_the_flow_is_known(twin: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("API_KEY", raising=False)
     server = Server()
     server.answers["POST /blobs"] = httpx.Response(200, json={"blobId": ID})
     server.answers[f"GET /flows/{ID}"] = httpx.Response(200, json={"flowId": ID, "flow": FLOW, "allExamples": []})
-    # Not known: the server decides.
+    # The flow is not known, so the server decides.
     assert ask(twin, server, lambda c: c.run(ID, 1)).is_success
     assert server.asked[1:] == ["POST /runs"]
-    # Fetched for its variables.
+    # The flow is fetched for its variables.
     with pytest.raises(InvalidArgumentError, match="requires the variable 'key'"):
         ask(twin, server, lambda c: c.run(ID, 1, variables_from_env=True))
     assert server.asked[3:] == [f"GET /flows/{ID}"]
-    # Stored before.
+    # The flow was stored before.
     for operation in (lambda c: c.create_run(ID, 1), lambda c: c.run(ID, 1), lambda c: c.submit(ID, 1)):
         with pytest.raises(InvalidArgumentError, match="requires the variable 'key'"):
             ask(twin, server, StoreFirst(operation))
@@ -343,7 +345,7 @@ def test_a_run_of_an_id_is_checked_where_its_flow_is_known(twin: str, monkeypatc
 
 
 class StoreFirst:
-    """Stores the flow, then does something with its id."""
+    """Stores the flow, then calls another operation."""
 
     def __init__(self, operation: Any) -> None:
         self.operation = operation
@@ -353,15 +355,15 @@ class StoreFirst:
         if not inspect.isawaitable(stored):
             return self.operation(client)
 
-        async def both() -> Any:
+        async def store_and_call() -> Any:
             await stored
             return await self.operation(client)
 
-        return both()
+        return store_and_call()
 
 
 @pytest.mark.parametrize("twin", TWINS)
-def test_an_id_stands_for_a_stored_flow(twin: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_flow_id_refers_to_a_stored_flow(twin: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     server = Server()
     server.answers[f"GET /flows/{ID}"] = httpx.Response(200, json={"flowId": ID, "flow": FLOW, "allExamples": []})
@@ -379,11 +381,11 @@ def test_an_id_stands_for_a_stored_flow(twin: str, tmp_path: Path, monkeypatch: 
     for path in (Path(ID), f"./{ID}", ID.upper(), ID[1:], f"{ID}0", f"{ID}.yaml"):
         with pytest.raises(FileNotFoundError):
             ask(twin, server, lambda c, path=path: c.run(path))
-    # So is the name of a file, as it was before.
+    # The name of an existing file is a path too.
     Path(ID).write_text("steps: []\noutput: from the file\n")
-    sent = len(server.requests)
+    request_count = len(server.requests)
     ask(twin, server, lambda c: c.run(ID))
-    assert b"from the file" in server.requests[sent + 1].content
+    assert b"from the file" in server.requests[request_count + 1].content
 
 
 @pytest.mark.parametrize(
@@ -397,7 +399,7 @@ def test_an_id_stands_for_a_stored_flow(twin: str, tmp_path: Path, monkeypatch: 
         ({"patternProperties": {"^x": {}}}, True),
     ],
 )
-def test_undeclared_variables(keywords: dict[str, Any], is_open: bool) -> None:
+def test_undeclared_variables_need_additional_properties(keywords: dict[str, Any], is_open: bool) -> None:
     schema = {"type": "object", "properties": {"a": {"type": "string"}}, **keywords}
     flow = {"schemas": {"properties": {"variables": schema}}, "output": {"$variable": "a"}}
     if is_open:

@@ -1,4 +1,4 @@
-"""A text as a tree with places: one parse for checks, edits and server diagnostics."""
+"""Syntax trees with positions: one parse serves checks, edits and server diagnostics."""
 
 from __future__ import annotations
 
@@ -39,20 +39,20 @@ merged:
 """
 
 
-def written(text: str, node: Node | None) -> str:
+def source_of(text: str, node: Node | None) -> str:
     assert node is not None
     return text[node.start : node.end]
 
 
-def test_places() -> None:
+def test_node_positions() -> None:
     root = parse_tree(TEXT, "f.yaml")
     assert root.value == parse_yaml(TEXT)
     step = root.at("steps", 0)
     assert step is not None
     assert (step.line, step.column) == (3, 5)
-    assert written(TEXT, step) == TEXT[TEXT.index("id: a") : TEXT.index("empty:") + len("empty:")]
-    assert written(TEXT, step.at("input")) == "{q: [1, *n]}"
-    assert written(TEXT, step.at("more")) == "|\n      lines\n      and lines"
+    assert source_of(TEXT, step) == TEXT[TEXT.index("id: a") : TEXT.index("empty:") + len("empty:")]
+    assert source_of(TEXT, step.at("input")) == "{q: [1, *n]}"
+    assert source_of(TEXT, step.at("more")) == "|\n      lines\n      and lines"
     key = step.keys["more"]
     assert (key.line, key.column, TEXT[key.start : key.end]) == (5, 5, "more")
     empty = step.at("empty")
@@ -65,20 +65,20 @@ def test_aliases_and_merges() -> None:
     root = parse_tree(TEXT, "f.yaml")
     alias = root.at("steps", 0, "input", "q", 1)
     assert alias is not None
-    # The value and the place for messages are those of the anchor, the offsets its own.
+    # The value and the position for messages are the anchor's; the offsets are the alias's own.
     assert (alias.value, alias.line, alias.original) == ("it's", 1, root.at("name"))
-    assert written(TEXT, alias) == "*n"
+    assert source_of(TEXT, alias) == "*n"
     merged = root.at("merged")
     assert merged is not None
     assert merged.value == {"x": 1, "y": 3, "last": "it's"}
     assert (merged.items["x"].line, merged.keys["x"].start) == (11, -1)
     assert [TEXT[key.start : key.end] for key in merged.written_keys] == ["<<", "y", "last"]
-    assert written(TEXT, merged.merges[0][1]) == "*base"
-    assert written(TEXT, merged.at("last")) == "*n"
+    assert source_of(TEXT, merged.merges[0][1]) == "*base"
+    assert source_of(TEXT, merged.at("last")) == "*n"
 
 
 @pytest.mark.parametrize("flow", [flow for flow, _ in VALID])
-def test_the_value_of_a_tree_is_that_of_the_text(flow: object) -> None:
+def test_the_value_of_a_tree_equals_the_parsed_text(flow: object) -> None:
     for text, source in (
         (yaml.safe_dump(flow), "f.yaml"),
         (json.dumps(flow), "f.yaml"),
@@ -88,20 +88,20 @@ def test_the_value_of_a_tree_is_that_of_the_text(flow: object) -> None:
         assert root.value == (parse_json if source == "f.json" else parse_yaml)(text)
         assert root.line == 1
         for node in root.walk():
-            # What is written at the place of a node is its value.
+            # The source text of a node parses to its value.
             if node.is_flow and node.original is None and node.end > node.start:
                 assert parse_yaml(text[node.start : node.end]) == node.value
 
 
 @pytest.mark.parametrize("source", ["f.json", "f.yaml"])
-def test_json_that_is_no_yaml_has_places(source: str) -> None:
+def test_json_that_is_no_yaml_has_positions(source: str) -> None:
     text = '{"a":\t["\\ud83d\\ude00", {"\\ud83d": 1}],\n "b": 2}'
     root = parse_tree(text, source)
     assert root.value == json.loads(text)
     b, smile = root.at("b"), root.at("a", 0)
     assert b is not None
     assert (b.line, b.column) == (2, 7)
-    assert written(text, smile) == '"\\ud83d\\ude00"'
+    assert source_of(text, smile) == '"\\ud83d\\ude00"'
 
 
 @pytest.mark.parametrize(
@@ -113,18 +113,18 @@ def test_json_that_is_no_yaml_has_places(source: str) -> None:
         ("? [1]\n: 2", "a key must"),
     ],
 )
-def test_what_is_no_flow_text(text: str, message: str) -> None:
+def test_invalid_text_has_an_error(text: str, message: str) -> None:
     flow = FlowText(text, "f.yaml")
     assert flow.error is not None
     with pytest.raises(FlowFileError, match=message):
         parse_tree(text, "f.yaml")
 
 
-def test_each_value_knows_its_path() -> None:
+def test_each_node_has_its_path() -> None:
     text = "a: &a {list: [1, {odd name: 2}]}\nb: *a\nc: {<<: *a, own: 3}\n"
     root = parse_tree(text, "f.yaml")
-    places = [("a", "list", 1, "odd name"), ("b", "list", 1, "odd name"), ("c", "list", 1, "odd name"), ("c", "own")]
-    assert [node.path for place in places if (node := root.at(*place))] == [
+    paths = [("a", "list", 1, "odd name"), ("b", "list", 1, "odd name"), ("c", "list", 1, "odd name"), ("c", "own")]
+    assert [node.path for path in paths if (node := root.at(*path))] == [
         '$.a.list[1]["odd name"]', '$.b.list[1]["odd name"]', '$.c.list[1]["odd name"]', "$.c.own",
     ]  # fmt: skip
     assert root.path == to_node(1).path == "$"
@@ -133,7 +133,7 @@ def test_each_value_knows_its_path() -> None:
     assert inner.path == "$.a[0].b"
 
 
-YAML_PLACES = [
+YAML_NODES = [
     r"$ 1:1 'a: &a [x, {b: 1}]  # c\nd:\n  - |\n    y\n\n  "
     r"- e: *a\n    f:\n  # g\nh: {<<: {i: 2}, j: 3}' block a@1:1 d@2:1 h@9:1",
     "$.a 1:4 '&a [x, {b: 1}]' ends at -1",
@@ -151,7 +151,7 @@ YAML_PLACES = [
     "$.h.<< 9:9 '{i: 2}' ends at -1 i@9:10",
     "$.h.<<.i 9:13 '2'",
 ]
-JSON_PLACES = [
+JSON_NODES = [
     '$ 1:1 \'{\\t"a": [1, {"b": "\\\\ud800"}],\\n "c": {}}\' ends at -1 a@1:3 c@2:2',
     '$.a 1:8 \'[1, {"b": "\\\\ud800"}]\' ends at -1',
     "$.a[0] 1:9 '1'",
@@ -161,24 +161,24 @@ JSON_PLACES = [
 ]
 
 
-def places_of(text: str, source: str) -> list[str]:
+def describe_nodes(text: str, source: str) -> list[str]:
     """Describe each node: path, position, text, style, keys, and the distance from its last part to its end."""
-    found = []
+    descriptions = []
     for node in parse_tree(text, source).walk():
         style = "" if node.is_flow else " block"
         is_scalar = not isinstance(node.value, dict | list)
         last = "" if is_scalar or node.last in (-1, node.end) else f" ends at {node.last - node.end}"
         keys = " ".join(f"{key}@{at.line}:{at.column}" for key, at in node.keys.items())
-        found.append(
+        descriptions.append(
             f"{node.path} {node.line}:{node.column} {text[node.start : node.end]!r}{last}{style} {keys}".strip()
         )
-    return found
+    return descriptions
 
 
 def test_positions_of_all_nodes() -> None:
     text = "a: &a [x, {b: 1}]  # c\nd:\n  - |\n    y\n\n  - e: *a\n    f:\n  # g\nh: {<<: {i: 2}, j: 3}\n"
-    assert places_of(text, "f.yaml") == YAML_PLACES
-    assert places_of('{\t"a": [1, {"b": "\\ud800"}],\n "c": {}}', "f.json") == JSON_PLACES
+    assert describe_nodes(text, "f.yaml") == YAML_NODES
+    assert describe_nodes('{\t"a": [1, {"b": "\\ud800"}],\n "c": {}}', "f.json") == JSON_NODES
 
 
 def test_a_missing_node_has_no_elements() -> None:
@@ -218,15 +218,15 @@ def test_an_alias_may_be_a_key() -> None:
     assert root.value == parse_yaml(text) == {"a": "b", "b": 1, "c": "b"}
     key, value = root.keys["b"], root.items["c"]
     assert (key.line, key.column, text[key.start : key.end]) == (1, 4, "*a")
-    assert (value.start, written(text, value)) == (text.rindex("*a"), "*a")
+    assert (value.start, source_of(text, value)) == (text.rindex("*a"), "*a")
 
 
 def test_only_json_is_parsed_without_positions() -> None:
     for name in ("f.json", "f.yaml"):
         flow = FlowText('{"a": [1]}', name)
-        plain = flow.copy_without_positions
-        assert (plain.root.value, plain.root.line, plain.text) == ({"a": [1]}, 0, "")
-        assert flow.copy_without_positions is plain
+        copy = flow.copy_without_positions
+        assert (copy.root.value, copy.root.line, copy.text) == ({"a": [1]}, 0, "")
+        assert flow.copy_without_positions is copy
     yaml_flow, parsed = FlowText("a: [1]", "f.yaml"), FlowText('{"a": [1]}', "f.json")
     assert yaml_flow.copy_without_positions is yaml_flow
     assert parsed.root.line == 1
@@ -235,7 +235,7 @@ def test_only_json_is_parsed_without_positions() -> None:
         _ = FlowText("a: 1", "f.json").copy_without_positions
 
 
-def test_an_empty_text_and_a_value() -> None:
+def test_trees_of_empty_text_and_of_a_value() -> None:
     empty = parse_tree("# nothing\n", "f.yaml")
     assert (empty.value, empty.line, empty.column) == (None, 1, 1)
     root = to_node({"a": [1, {"b": 2}], 3: 4})
@@ -243,7 +243,7 @@ def test_an_empty_text_and_a_value() -> None:
     assert (root.line, [*root.keys]) == (0, ["a", "3"])
 
 
-def test_server_diagnostics_have_a_place() -> None:
+def test_server_diagnostics_have_a_position() -> None:
     text = "output:\n  $if: {$coalesce: [{$step: a}, 2]}\n  then:\n    odd name: 1\n"
     root = parse_tree(text, "f.yaml")
     for path, line, column in (
@@ -260,11 +260,11 @@ def test_server_diagnostics_have_a_place() -> None:
 def test_a_file_is_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     composed, compose = [], yaml.compose
 
-    def counted(text: str, *more: object, **options: object) -> object:
+    def count_and_compose(text: str, *args: object, **options: object) -> object:
         composed.append(text)
-        return compose(text, *more, **options)  # type: ignore[arg-type]
+        return compose(text, *args, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(yaml, "compose", counted)
+    monkeypatch.setattr(yaml, "compose", count_and_compose)
     flow = FlowText("name: f\noutput: {$step: a}\n", "f.yaml")
     for _ in range(2):
         assert check_source(flow, type_check=True)
@@ -272,7 +272,7 @@ def test_a_file_is_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(composed) == 1
 
 
-def test_the_collector_is_paused_and_goes_on() -> None:
+def test_the_garbage_collector_is_paused_and_resumed() -> None:
     def failing() -> None:
         with pause_garbage_collector():
             assert not gc.isenabled()

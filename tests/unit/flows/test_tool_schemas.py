@@ -1,4 +1,4 @@
-"""Schemas of tools."""
+"""Flow schemas are adapted for tools."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stepflow_client.flows.tool_schemas import (
 )
 
 
-def test_texts_at_a_reference_replace_those_of_the_shared_schema() -> None:
+def test_titles_next_to_a_reference_replace_those_of_the_shared_schema() -> None:
     texts = {"title": "Billing address", "description": "Where the invoice goes."}
     shared = {"address": {"type": "object", "title": "Address", "description": "An address."}}
     schema = {"type": "object", "properties": {"to": {"$ref": "#/$defs/address", **texts}}}
@@ -31,7 +31,7 @@ _TEXT = {"type": "string"}
 
 
 @pytest.mark.parametrize(
-    ("schema", "written"),
+    ("schema", "expected"),
     [
         (True, {}),
         (False, {"not": {}}),
@@ -59,9 +59,9 @@ _TEXT = {"type": "string"}
         ({"properties": {"a": {"$ref": "#/$defs/loop"}}}, {"properties": {"a": {}}}),
     ],
 )  # fmt: skip
-def test_schemas_are_adapted_for_tools(schema: Any, written: Any) -> None:
+def test_schemas_are_adapted_for_tools(schema: Any, expected: Any) -> None:
     defs = {"text": _TEXT, "loop": {"anyOf": [{"$ref": "#/$defs/loop"}]}}
-    assert inline_schema(schema, defs) == written
+    assert inline_schema(schema, defs) == expected
 
 
 def test_recursive_schemas_get_unique_names() -> None:
@@ -147,15 +147,15 @@ def test_names_and_keywords_of_a_schema() -> None:
     ids=["items", "anyOf", "properties", "nullable"],
 )
 def test_schemas_are_written_up_to_a_depth(nest: Any, depth: int) -> None:
-    for number, is_written in ((depth, True), (depth + 1, False)):
+    for number, is_included in ((depth, True), (depth + 1, False)):
         schema: Any = {"type": "integer"}
         for _ in range(number):
             schema = nest(schema)
-        assert ("integer" in str(inline_schema(schema, {}))) is is_written
+        assert ("integer" in str(inline_schema(schema, {}))) is is_included
 
 
 def test_references_are_inlined_up_to_a_depth() -> None:
     defs: dict[str, Any] = {f"T{index}": {"items": {"$ref": f"#/$defs/T{index + 1}"}} for index in range(40)}
-    for number, is_written in ((29, True), (30, False)):
+    for number, is_included in ((29, True), (30, False)):
         shared = {**defs, f"T{number}": {"type": "integer"}}
-        assert ("integer" in str(inline_schema({"items": {"$ref": "#/$defs/T0"}}, shared))) is is_written
+        assert ("integer" in str(inline_schema({"items": {"$ref": "#/$defs/T0"}}, shared))) is is_included

@@ -34,7 +34,7 @@ def describe(type: Type) -> str:
 
 
 @pytest.mark.parametrize(
-    ("schemas", "words"),
+    ("schemas", "description"),
     [
         ([{"type": "null"}, {"type": "string"}], "string | null"),
         ([{"type": "integer"}, {"type": "number"}], "number"),
@@ -50,8 +50,8 @@ def describe(type: Type) -> str:
         ([], "nothing"),
     ],
 )
-def test_unions(schemas: list[Any], words: str) -> None:
-    assert describe(make_union(map(schema_to_type, schemas))) == words
+def test_unions(schemas: list[Any], description: str) -> None:
+    assert describe(make_union(map(schema_to_type, schemas))) == description
 
 
 _T, _I, _NULL = {"type": "string"}, {"type": "integer"}, {"type": "null"}
@@ -66,7 +66,7 @@ _DEFS = {
 
 
 @pytest.mark.parametrize(
-    ("schema", "words"),
+    ("schema", "description"),
     [
         ({"type": "string", "nullable": True}, "string | null"),
         ({"type": "string", "nullable": False}, "string"),
@@ -105,8 +105,8 @@ _DEFS = {
         ({"type": ["string", "nonsense"]}, "unknown"),
     ],
 )
-def test_schemas_are_converted_to_types(schema: Any, words: str) -> None:
-    assert describe(schema_to_type(schema, _DEFS)) == words
+def test_schemas_are_converted_to_types(schema: Any, description: str) -> None:
+    assert describe(schema_to_type(schema, _DEFS)) == description
 
 
 def test_merged_objects_are_closed_if_all_their_parts_are() -> None:
@@ -127,7 +127,7 @@ def test_an_object_type_with_optional_fields() -> None:
 
 
 @pytest.mark.parametrize(
-    ("schema", "words"),
+    ("schema", "description"),
     [
         ({"type": "object"}, "unknown"),
         ({"type": "object", "properties": {"a": _T}, "additionalProperties": True}, "unknown"),
@@ -140,9 +140,9 @@ def test_an_object_type_with_optional_fields() -> None:
         (False, "unknown"),
     ],
 )
-def test_types_of_undeclared_fields(schema: Any, words: str | None) -> None:
-    found = look_up_path(schema_to_type(schema), ["x"])
-    assert (describe(found.type) if found.problem is None else None) == words
+def test_types_of_undeclared_fields(schema: Any, description: str | None) -> None:
+    lookup = look_up_path(schema_to_type(schema), ["x"])
+    assert (describe(lookup.type) if lookup.problem is None else None) == description
 
 
 def test_many_objects_and_lists_become_any() -> None:
@@ -173,7 +173,7 @@ _TREE = {
 
 
 @pytest.mark.parametrize(
-    ("path", "words", "problem"),
+    ("path", "description", "problem"),
     [
         ([], "{name: string", None),
         (["name"], "string", None),
@@ -192,12 +192,12 @@ _TREE = {
         (["either", 0], "unknown", "error: [0] reads an element, but this is object or null"),
     ],
 )
-def test_types_at_paths(path: list[str | int], words: str, problem: str | None) -> None:
-    found = look_up_path(schema_to_type(_TREE), path)
-    assert describe(found.type).startswith(words)
-    text = None if found.problem is None else f"{found.finding_level}: {found.problem}"
-    assert (text if found.hint is None else f"{text}; {found.hint}") == problem
-    assert found.may_be_missing is (path == ["either", "x"])
+def test_types_at_paths(path: list[str | int], description: str, problem: str | None) -> None:
+    lookup = look_up_path(schema_to_type(_TREE), path)
+    assert describe(lookup.type).startswith(description)
+    text = None if lookup.problem is None else f"{lookup.finding_level}: {lookup.problem}"
+    assert (text if lookup.hint is None else f"{text}; {lookup.hint}") == problem
+    assert lookup.may_be_missing is (path == ["either", "x"])
 
 
 def test_paths_into_null_are_null_like_on_servers() -> None:
@@ -225,8 +225,8 @@ def test_paths_to_guaranteed_parts_are_sorted_by_length() -> None:
         "n": {"anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "null"}]},
     }
     schema = {"type": "object", "properties": fields, "required": ["b", "a-b", "c", "n"]}
-    found = [(path, describe(type)) for path, type in iter_typed_paths(schema_to_type(schema))]
-    assert found == [("$.b", "[integer]"), ("$.n", "[string] | null"), ("$.b[0]", "integer"), ("$.n[0]", "string")]
+    paths = [(path, describe(type)) for path, type in iter_typed_paths(schema_to_type(schema))]
+    assert paths == [("$.b", "[integer]"), ("$.n", "[string] | null"), ("$.b[0]", "integer"), ("$.n[0]", "string")]
     lists: dict[str, Any] = {"type": "string"}
     for _ in range(5):
         lists = {"type": "array", "items": lists}
@@ -259,7 +259,7 @@ _OPEN = {"type": "object", "properties": {"a": {}}}
 
 
 @pytest.mark.parametrize(
-    ("schema", "again"),
+    ("schema", "expected"),
     [
         ({"type": "string", "is_secret": True}, {"type": "string", "is_secret": True}),
         ({"is_secret": True}, {"is_secret": True}),
@@ -274,8 +274,8 @@ _OPEN = {"type": "object", "properties": {"a": {}}}
         ({"properties": {"a": {}}}, {}),
     ],
 )  # fmt: skip
-def test_schemas_round_trip_through_types(schema: Any, again: Any) -> None:
-    assert type_to_schema(schema_to_type(schema)) == again
+def test_schemas_round_trip_through_types(schema: Any, expected: Any) -> None:
+    assert type_to_schema(schema_to_type(schema)) == expected
 
 
 def test_properties_of_an_output_imply_an_object() -> None:
@@ -308,12 +308,12 @@ def test_deeply_nested_types_are_unknown() -> None:
     ids=["items", "prefixItems", "properties", "additionalProperties", "anyOf", "allOf"],
 )
 def test_schemas_are_read_up_to_a_depth(nest: Any, part: Any) -> None:
-    for depth, words in ((30, "integer"), (31, "unknown")):
+    for depth, description in ((30, "integer"), (31, "unknown")):
         schema: Any = {"type": "integer"}
         for _ in range(depth):
             schema = nest(schema)
         path = [] if part is None else [part] * depth
-        assert describe(look_up_path(schema_to_type(schema), path).type) == words
+        assert describe(look_up_path(schema_to_type(schema), path).type) == description
 
 
 def test_huge_schemas_are_truncated() -> None:
@@ -321,16 +321,16 @@ def test_huge_schemas_are_truncated() -> None:
     (member,) = schema_to_type(schema).members
     assert isinstance(member, ObjectOf)
     assert sum(field.type != UNKNOWN for field in member.fields.values()) == 4_999
-    written = type_to_schema(Type((member,)))
-    assert len(written["properties"]) == 6_000
-    assert sum(field != {} for field in written["properties"].values()) == 1_999
+    schema_of_type = type_to_schema(Type((member,)))
+    assert len(schema_of_type["properties"]) == 6_000
+    assert sum(field != {} for field in schema_of_type["properties"].values()) == 1_999
 
 
 def test_references_are_followed_up_to_a_depth() -> None:
     defs: dict[str, Any] = {f"T{index}": {"$ref": f"#/$defs/T{index + 1}"} for index in range(40)}
-    for last, words in ((29, "integer"), (30, "unknown")):
+    for last, description in ((29, "integer"), (30, "unknown")):
         shared = {**defs, f"T{last}": {"type": "integer"}}
-        assert describe(schema_to_type({"$ref": "#/$defs/T0"}, shared)) == words
+        assert describe(schema_to_type({"$ref": "#/$defs/T0"}, shared)) == description
 
 
 def test_deep_types_are_truncated_in_schemas() -> None:
@@ -347,14 +347,14 @@ def test_deep_types_are_truncated_in_schemas() -> None:
         type = schema_to_type({"type": "null"})
         for _ in range(40):
             type = nest(type)
-        written = type_to_schema(type)
+        schema_of_type = type_to_schema(type)
         for _ in range(30):
             for key in path:
-                written = written[key]
-        assert written["type"] in ("array", "object")
+                schema_of_type = schema_of_type[key]
+        assert schema_of_type["type"] in ("array", "object")
         for key in path:
-            written = written.get(key, {})
-        assert written == {}
+            schema_of_type = schema_of_type.get(key, {})
+        assert schema_of_type == {}
 
 
 @pytest.mark.parametrize(
@@ -379,14 +379,14 @@ def test_deep_types_are_truncated_in_schemas() -> None:
         ("unknown", [], [None, 1]),
     ],
 )
-def test_values_of_keywords(keyword: str, valid: list[Any], invalid: list[Any]) -> None:
+def test_keyword_values_are_validated(keyword: str, valid: list[Any], invalid: list[Any]) -> None:
     assert [value for value in valid if not is_valid_keyword(keyword, value)] == []
     assert [value for value in invalid if is_valid_keyword(keyword, value)] == []
     assert (keyword in KEYWORDS) is (keyword != "unknown")
 
 
-def _object(properties: dict[str, Any], *required: str, **more: Any) -> dict[str, Any]:
-    return {"type": "object", "properties": properties, "required": [*required], **more}
+def _object(properties: dict[str, Any], *required: str, **keywords: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": [*required], **keywords}
 
 
 def _array(*first: Any, items: Any = True) -> dict[str, Any]:
@@ -398,7 +398,7 @@ _ONE_OF_TWO = {"anyOf": [_object({"a": _T}), _object({"a": _NULL})]}
 
 
 @pytest.mark.parametrize(
-    ("expected", "actual", "words"),
+    ("expected", "actual", "description"),
     [
         (_T, _T, None),
         (_T, _I, "$: never string, but integer"),
@@ -457,16 +457,16 @@ _ONE_OF_TWO = {"anyOf": [_object({"a": _T}), _object({"a": _NULL})]}
         ),
     ],
 )
-def test_conflicts_between_types(expected: Any, actual: Any, words: str | None) -> None:
+def test_conflicts_between_types(expected: Any, actual: Any, description: str | None) -> None:
     is_value = isinstance(actual, list) or (isinstance(actual, dict) and bool({"a", "b"} & {*actual}))
     conflict = find_conflict(value_to_type(actual) if is_value else schema_to_type(actual), schema_to_type(expected))
     if conflict is None:
-        assert words is None
+        assert description is None
         return
     lacks = "" if conflict.missing is None else f", without {conflict.missing}"
     sure = "never" if conflict.is_certain else "maybe not"
     text = f"{sure} {describe(conflict.expected)}, but {describe(conflict.actual)}{lacks}"
-    assert f"{format_path(conflict.path)}: {text}" == words
+    assert f"{format_path(conflict.path)}: {text}" == description
 
 
 def test_types_are_compared_up_to_a_depth() -> None:
@@ -482,7 +482,7 @@ def test_types_are_compared_up_to_a_depth() -> None:
 
 
 @pytest.mark.parametrize(
-    ("schema", "noun", "words"),
+    ("schema", "noun", "description"),
     [
         (_I, "an integer", "integer"),
         ({"type": ["string", "null"]}, "a string or null", "string | null"),
@@ -505,9 +505,9 @@ def test_types_are_compared_up_to_a_depth() -> None:
         (False, None, "nothing"),
     ],
 )  # fmt: skip
-def test_types_are_described_in_words(schema: Any, noun: str | None, words: str) -> None:
+def test_types_are_described_in_words(schema: Any, noun: str | None, description: str) -> None:
     type = schema_to_type(schema)
-    assert describe(type) == words
+    assert describe(type) == description
     assert format_type_as_noun(type) == (noun or format_type(type, 80))
 
 
