@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 Start = Callable[..., str]
-"""Starts a run and returns its id."""
+"""Starts a run and returns its ID."""
 
 FORMS = ("table", "json", "jsonl", "yaml", "name")
 UNKNOWN = "0197aaaa-0000-7000-8000-000000000000"

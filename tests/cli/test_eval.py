@@ -252,8 +252,8 @@ def test_scores_with_a_new_version_are_recomputed(stepflow: Stepflow) -> None:
     assert evaluate(stepflow, *options, "--resume").stderr.count("called") == 0
     changed = 'def ok(output):\n    print("called")\n    return False\n'
     path.write_text(changed)
-    for where in ((), ("--local",)):
-        again = evaluate(stepflow, *options, "--resume", *where).stderr
+    for server_options in ((), ("--local",)):
+        again = evaluate(stepflow, *options, "--resume", *server_options).stderr
         assert again.count("called") == 0
         assert again.count("stepflow: score 'ok' has changed but its version has not") == 1
     path.write_text(f'{changed}ok.version = "2"\n')
@@ -268,9 +268,9 @@ def test_secrets_are_not_stored(stepflow: Stepflow) -> None:
     options = ("--variant", "now:token=hunter2-zz", "--variant", "v2=v2.yaml", "--variant", "v2:token=hunter3-zz")
     done = evaluate(stepflow, *options, "--output", "eval", "--output", "report.json", "-vv")
     assert done.code == 0, done
-    written = [path for path in stepflow.folder.rglob("*") if path.is_file()]
-    assert stepflow.folder / "eval" / "evaluation.db" in written
-    for path in written:
+    files = [path for path in stepflow.folder.rglob("*") if path.is_file()]
+    assert stepflow.folder / "eval" / "evaluation.db" in files
+    for path in files:
         assert b"hunter" not in path.read_bytes(), path
     assert "hunter" not in done.stdout + done.stderr
 

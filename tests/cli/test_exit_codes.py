@@ -149,8 +149,8 @@ test: {cases: [{name: one, input: 1, output: {outcome: success, result: 2}}]}
 def test_every_command_is_listed_once() -> None:
     listed = [*STARTING, *OF_RUNS, *OTHERS, *SUCCEEDING, *ELSEWHERE]
     assert sorted(listed) == sorted(FORMATS)
-    for where in ELSEWHERE.values():
-        assert (Path(__file__).parent / where).exists()
+    for test_path in ELSEWHERE.values():
+        assert (Path(__file__).parent / test_path).exists()
 
 
 CODES = {
@@ -292,8 +292,8 @@ def _check_message(done: CommandResult, outcome: str, form: str = "table") -> No
         problems = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
         assert [(each["kind"], each["exit_code"]) for each in problems] == [(kind, done.code)], done
     else:
-        words = {"failed": "failed", "cancelled": "is cancelled", "timeout": "has not ended"}[outcome]
-        assert re.search(rf"^stepflow: run [0-9a-f-]+ {words}", done.stderr, re.MULTILINE), done
+        phrase = {"failed": "failed", "cancelled": "is cancelled", "timeout": "has not ended"}[outcome]
+        assert re.search(rf"^stepflow: run [0-9a-f-]+ {phrase}", done.stderr, re.MULTILINE), done
 
 
 Flows = Callable[[str], str]

@@ -26,7 +26,7 @@ FLOW: dict[str, Any] = {
 
 
 def components(**more: Any) -> dict[str, Any]:
-    return {"/shop/price": {"eur": 3}, "/shop/twice": lambda given: given * 2, **more}
+    return {"/shop/price": {"eur": 3}, "/shop/twice": lambda value: value * 2, **more}
 
 
 def test_run_items_steps_and_events() -> None:
@@ -64,10 +64,10 @@ async def test_async_client() -> None:
 
 
 def test_failing_component_and_error_handling() -> None:
-    def broken(given: Any) -> Any:
+    def fail(value: Any) -> Any:
         raise ValueError("too dear")
 
-    server = fake_server(components(**{"/shop/price": broken}))
+    server = fake_server(components(**{"/shop/price": fail}))
     handled = {**FLOW, "steps": [{**FLOW["steps"][0], "onError": {"action": "useDefault", "defaultValue": {"eur": 1}}}]}
     handled |= {"output": {"$step": "price"}}
     with server.sync_client() as client:

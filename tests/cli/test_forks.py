@@ -37,7 +37,7 @@ def test_signals_are_forwarded(serving: subprocess.Popen[str]) -> None:
     assert (serving.returncode, "Traceback" in stderr) == (0, False)
 
 
-def test_it_is_killed_with_its_caller(serving: subprocess.Popen[str]) -> None:
+def test_command_is_killed_with_its_caller(serving: subprocess.Popen[str]) -> None:
     serving.kill()
     # The pipe is closed only when the command exits.
     assert serving.communicate(timeout=60)[0] == ""

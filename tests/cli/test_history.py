@@ -287,7 +287,7 @@ def test_streaming_batch_is_recorded(stepflow: Stepflow, server: str) -> None:
     assert json.loads(stepflow("runs", "get", "@last", "-o", "json").stdout)["run_id"] == run_id
 
 
-def test_a_batch_that_goes_on_stays_one_entry(stepflow: Stepflow, server: str) -> None:
+def test_resumed_batch_has_one_entry(stepflow: Stepflow, server: str) -> None:
     inputs = stepflow.folder / "inputs.jsonl"
     inputs.write_text('{"name": "Ada"}\n')
     batch = ("batch", "hello.yaml", "inputs.jsonl", "--output", "out.jsonl")
@@ -295,8 +295,8 @@ def test_a_batch_that_goes_on_stays_one_entry(stepflow: Stepflow, server: str) -
     assert stepflow("run", "hello.yaml", "--input-json", '{"name": "other"}').code == 0
     inputs.write_text('{"name": "Ada"}\n{"name": "Grace"}\n')
     for labels in ({"c": "d"}, {}):
-        said = [f"--label={name}={value}" for name, value in labels.items()]
-        assert stepflow(*batch, "--resume", *said).code == 0
+        label_options = [f"--label={name}={value}" for name, value in labels.items()]
+        assert stepflow(*batch, "--resume", *label_options).code == 0
         entry, other = list_history(stepflow)
         assert other["labels"] == {}
         shown = json.loads(stepflow("history", "show", "@last", "-o", "json").stdout)

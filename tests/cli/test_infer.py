@@ -107,17 +107,17 @@ def test_flow_with_inferred_schemas(shop: Stepflow) -> None:
     assert (named.code, named.stdout.count("\n")) == (0, 5)
     beside = shop("infer", "fine.yaml", "--config", "shop.yml", "--output")
     assert beside.code == 0
-    written = (shop.folder / "typed.yaml").read_text()
-    assert (shop.folder / "fine.inferred.yaml").read_text() == written
+    typed = (shop.folder / "typed.yaml").read_text()
+    assert (shop.folder / "fine.inferred.yaml").read_text() == typed
     printed = shop("infer", "fine.yaml", "--config", "shop.yml", "--output", "-")
-    assert printed.stdout == written
-    before, after = written[: written.index("schemas:")], written[written.index("steps:\n- ") :]
+    assert printed.stdout == typed
+    before, after = typed[: typed.index("schemas:")], typed[typed.index("steps:\n- ") :]
     assert before + after == (shop.folder / "fine.yaml").read_text()
     assert load_flow(shop.folder / "typed.yaml")["schemas"]["properties"].keys() == {"input", "output", "steps"}
     assert shop("validate", "typed.yaml", "--config", "shop.yml", "--type-check").code == 0
     again = shop("infer", "typed.yaml", "--config", "shop.yml", "--output", "typed.yaml")
     assert again.code == 0
-    assert (shop.folder / "typed.yaml").read_text() == written
+    assert (shop.folder / "typed.yaml").read_text() == typed
 
 
 def test_invalid_arguments(stepflow: Stepflow, golden: Golden) -> None:

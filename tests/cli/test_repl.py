@@ -88,7 +88,7 @@ def test_all_lines_use_one_server(stepflow: Stepflow) -> None:
 
 
 @pytest.mark.parametrize("source", ["--url", "STEPFLOW_URL"])
-def test_given_server(source: str, stepflow: Stepflow, server: str) -> None:
+def test_server_from_option_and_environment(source: str, stepflow: Stepflow, server: str) -> None:
     if source == "--url":
         del stepflow.environment["STEPFLOW_URL"]
     done = stepflow("repl", *([source, server] if source == "--url" else []), stdin=script("health -o name"))

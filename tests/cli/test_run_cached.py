@@ -56,7 +56,7 @@ def test_changes_that_miss_the_cache(stepflow: Stepflow, server: str, more: list
     assert count_runs(stepflow) == before + 1
 
 
-def test_a_changed_test_case_still_hits_the_cache(stepflow: Stepflow, server: str) -> None:
+def test_changed_test_case_still_hits_the_cache(stepflow: Stepflow, server: str) -> None:
     stepflow("run", "hello.yaml", *ADA, "--cache")
     before, flow = count_runs(stepflow), stepflow.folder / "hello.yaml"
     flow.write_text(flow.read_text().replace("name: grace", "name: hopper"))

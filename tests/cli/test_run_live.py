@@ -51,7 +51,7 @@ def test_steps_are_shown_live_and_removed(
     assert shown.screen == '{\n  "duration_ms": 600\n}\n'
 
 
-def test_a_batch_shows_items_rate_and_time_left(
+def test_batch_shows_items_rate_and_time_left(
     stepflow: Stepflow, terminal: Callable[..., Terminal], server: str
 ) -> None:
     flow = _sleeping(stepflow, "many", 1, 60)
@@ -66,7 +66,7 @@ def test_a_batch_shows_items_rate_and_time_left(
 
 
 @pytest.mark.exhaustive
-def test_a_line_every_ten_seconds_without_a_terminal(stepflow: Stepflow, server: str) -> None:
+def test_line_every_ten_seconds_without_a_terminal(stepflow: Stepflow, server: str) -> None:
     flow = _sleeping(stepflow, "long", 3, 4500)
     done = stepflow("run", flow, "--url", server)
     assert done.code == 0

@@ -269,7 +269,7 @@ def test_restarted_server_resumes_its_runs(serve: Serve, stepflow: Stepflow) -> 
     second = serve("--port", "0", "-o", "jsonl")
     assert second.stdout is not None
     url = json.loads(second.stdout.readline())["url"]
-    # The previous server's claim expires after some seconds (30 s if the new server had another ID).
+    # The previous server's claim expires after some seconds (30 s if the new server had another name).
     done = stepflow("runs", "watch", "-q", run_id, "--timeout", "20", "--url", url)
     assert (done.code, done.stderr) == (0, "")
 

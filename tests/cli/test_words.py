@@ -60,7 +60,7 @@ def test_each_letter_is_one_option() -> None:
     for _, option in options():
         for letter in short_names(option):
             meanings[letter].add(long_names(option))
-    assert {letter: found for letter, found in meanings.items() if len(found) > 1} == {}
+    assert {letter: names for letter, names in meanings.items() if len(names) > 1} == {}
 
 
 def test_options_have_the_same_letters_everywhere() -> None:
@@ -68,7 +68,7 @@ def test_options_have_the_same_letters_everywhere() -> None:
     for _, option in options():
         for name in long_names(option):
             letters[name].add(short_names(option))
-    assert {name: found for name, found in letters.items() if len(found) > 1} == {}
+    assert {name: letter_sets for name, letter_sets in letters.items() if len(letter_sets) > 1} == {}
 
 
 def test_options_accept_the_same_values_everywhere() -> None:
@@ -76,17 +76,17 @@ def test_options_accept_the_same_values_everywhere() -> None:
     for _, option in options():
         for name in long_names(option):
             values[name].add(value_signature(option))
-    assert {name for name, found in values.items() if len(found) > 1} == set(OTHER_VALUES)
+    assert {name for name, signatures in values.items() if len(signatures) > 1} == set(OTHER_VALUES)
 
 
 def test_table_in_contributing_has_every_letter() -> None:
     table = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text().split("| option | meaning |")[1]
     rows = [line.partition("|")[2].partition(" | ")[0] for line in table.split("\n\n")[0].splitlines()[2:]]
-    named = {name for row in rows for name in re.findall(r"`(--?[\w.-]+)", row)}
-    known = {name for _, each in options() for name in (*each.opts, *each.secondary_opts)} | {"-h", "--help"}
-    letters = {name for name in known if not name.startswith("--")}
+    documented = {name for row in rows for name in re.findall(r"`(--?[\w.-]+)", row)}
+    option_names = {name for _, each in options() for name in (*each.opts, *each.secondary_opts)} | {"-h", "--help"}
+    letters = {name for name in option_names if not name.startswith("--")}
     placeholders = {"--x", "--no-x", "--include-..."}
-    assert (named - known, letters - named) == (placeholders, set())
+    assert (documented - option_names, letters - documented) == (placeholders, set())
 
 
 def test_booleans_are_flags() -> None:

@@ -105,25 +105,25 @@ class Editor:
             self.handle_next()
         return self.diagnostics(name)
 
-    def request_at(self, method: str, name: str, where: int | str, **more: Any) -> Any:
+    def request_at(self, method: str, name: str, target: int | str, **more: Any) -> Any:
         """Send a request for a position, which is an offset or the text that starts there."""
         uri = self.uri(name)
-        offset = where if isinstance(where, int) else self.texts[uri].index(where)
+        offset = target if isinstance(target, int) else self.texts[uri].index(target)
         place = position(self.texts[uri], offset)
         return self.request(f"textDocument/{method}", {"textDocument": {"uri": uri}, "position": place, **more})
 
     def request_for(self, method: str, name: str, **more: Any) -> Any:
         return self.request(f"textDocument/{method}", {"textDocument": {"uri": self.uri(name)}, **more})
 
-    def labels(self, name: str, where: int | str) -> list[str]:
-        return [each["label"] for each in self.request_at("completion", name, where)["items"]]
+    def labels(self, name: str, target: int | str) -> list[str]:
+        return [each["label"] for each in self.request_at("completion", name, target)["items"]]
 
-    def accept(self, name: str, where: int, label: str) -> None:
+    def accept(self, name: str, target: int, label: str) -> None:
         """Accept a completion. A snippet is inserted with its placeholder texts and indented like the line."""
         uri = self.uri(name)
-        items = self.request_at("completion", name, where)["items"]
+        items = self.request_at("completion", name, target)["items"]
         labels = [each["label"] for each in items]
-        assert label in labels, (labels, self.texts[uri][:where])
+        assert label in labels, (labels, self.texts[uri][:target])
         item = items[labels.index(label)]
         text, new = self.texts[uri], item["textEdit"]["newText"]
         start, end = (offset(text, item["textEdit"]["range"][each]) for each in ("start", "end"))

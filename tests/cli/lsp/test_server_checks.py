@@ -27,7 +27,7 @@ output: [{$step: right}, {$step: wrong, path: $.euro}]
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StepflowRuntime]:
     """A server with a component of its own, `/shop/price`."""
     config = tmp_path_factory.mktemp("shop") / "shop.yml"
-    # The server lists the component as /shop/price only if its plugin is named shop.
+    # Servers do not report routes, so the path /shop/price is derived from the plugin's name.
     config.write_text(_SHOP.replace("  mock:\n", "  shop:\n").replace("plugin: mock", "plugin: shop"))
     with StepflowRuntime.start(config, log_config=LogConfig(level="error")) as server:
         yield server

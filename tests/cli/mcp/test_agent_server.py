@@ -236,7 +236,7 @@ async def test_changed_files_change_the_tools(url: str, folder: Path, mode: str)
         assert (await client.call_tool("greet", {"who": "Ada"})).structured_content["status"] == "completed"
 
 
-async def test_author_tools_check_flows_and_run_flow_text_is_separate(url: str, folder: Path) -> None:
+async def test_author_tools_do_not_include_run_flow_text(url: str, folder: Path) -> None:
     text = json.dumps({**GREET, "output": {"$step": "b"}})
     async with agent(url, folder, tools=["author"]) as client:
         names = [tool.name for tool in (await client.list_tools()).tools]

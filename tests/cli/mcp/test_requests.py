@@ -81,7 +81,7 @@ async def test_cancelled_call_does_not_cancel_its_run(url: str, folder: Path, re
 
 
 @pytest.mark.parametrize("inputs", [1, 2])
-async def test_a_cancelled_run_may_still_be_executing(inputs: int, url: str, folder: Path) -> None:
+async def test_cancelled_run_may_still_be_executing(inputs: int, url: str, folder: Path) -> None:
     async with StepflowClient(url) as client, agent(url, folder, all_runs=True) as host:
         run_id = await client.submit(SLOW, [{"ms": 2_000}] * inputs)
         await host.call_tool("cancel_run", {"run_id": run_id})

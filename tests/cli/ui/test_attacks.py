@@ -198,8 +198,8 @@ def test_other_methods_are_refused(session: httpx.Client, method: str) -> None:
 def test_catastrophic_pattern_does_not_hang_the_check(
     session: httpx.Client, newest_server: StepflowRuntime, values: dict[str, str]
 ) -> None:
-    words = {"type": "object", "properties": {"name": {"type": "string", "pattern": r"^(\w+\s?)*$"}}}
-    flow = {"name": "words", "steps": [], "output": 1, "schemas": {"properties": {"input": words}}}
+    input_schema = {"type": "object", "properties": {"name": {"type": "string", "pattern": r"^(\w+\s?)*$"}}}
+    flow = {"name": "words", "steps": [], "output": 1, "schemas": {"properties": {"input": input_schema}}}
     flow_id = newest_server.sync_client.store_flow(flow).flow_id
     page, path = session.get(f"/flows/{flow_id}"), f"/flows/{flow_id}/start"
     (name,) = set(re.findall(r'name="(input[^"]*)"', page.text))

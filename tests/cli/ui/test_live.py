@@ -163,7 +163,7 @@ def test_timeline_appears_when_late_events_arrive(start_ui: StartUi, newest_serv
     "server_release",
     [*(pytest.param(each, marks=pytest.mark.exhaustive) for each in releases.RELEASES[:-1]), releases.NEWEST],
 )
-def test_a_batch_on_every_release(start_ui: StartUi, server_release: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batch_on_every_release(start_ui: StartUi, server_release: str, monkeypatch: pytest.MonkeyPatch) -> None:
     flow = {
         "name": "every-release",
         "steps": [

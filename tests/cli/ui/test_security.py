@@ -46,7 +46,7 @@ def test_own_origin_is_accepted() -> None:
     assert AcceptedAddresses(80).accepts_origin(None, "127.0.0.1:80")
 
 
-def test_a_token_opens_one_session() -> None:
+def test_token_opens_one_session() -> None:
     new_tokens: list[str] = []
     sessions = Sessions(new_tokens.append)
     token = sessions.token

@@ -115,14 +115,14 @@ class Runs:
             self.client.wait_run(handles[0].run_id, timeout=60)
         long = {"seconds": 600, "x": 1}
         short = {"seconds": 0}
-        for name, given in {"cancelled": long, "cancelled batch": [short | {"x": 1}, long, short]}.items():
-            run_id = self.ids[name] = self.client.submit(SLOW, given)
+        for name, inputs in {"cancelled": long, "cancelled batch": [short | {"x": 1}, long, short]}.items():
+            run_id = self.ids[name] = self.client.submit(SLOW, inputs)
             time.sleep(1)
             self.client.cancel_run(run_id)
         self.ids["running"] = self.client.submit(SLOW, long)
         for number in range(3):
-            given = [choice.choice((long, {"seconds": choice.random(), "x": 1}, short)) for _ in range(8)]
-            self.ids[f"running batch {number}"] = self.client.submit(SLOW, [*given, long])
+            inputs = [choice.choice((long, {"seconds": choice.random(), "x": 1}, short)) for _ in range(8)]
+            self.ids[f"running batch {number}"] = self.client.submit(SLOW, [*inputs, long])
         time.sleep(2)
         return self.ids
 
@@ -174,8 +174,8 @@ def nonzero(counts: Mapping[str, int]) -> dict[str, int]:
 
 def totals_of(steps: Mapping[tuple[int, str], str]) -> dict[str, dict[str, int]]:
     totals: dict[str, Counter[str]] = {}
-    for (_, name), words in steps.items():
-        totals.setdefault(name, Counter())[words] += 1
+    for (_, name), state in steps.items():
+        totals.setdefault(name, Counter())[state] += 1
     return {name: dict(counts) for name, counts in totals.items()}
 
 
@@ -222,9 +222,9 @@ def item_times(world: World, run_id: str, total: int) -> dict[int, str]:
 
 def count_watched_states(steps: Mapping[tuple[int, str], str]) -> dict[str, dict[str, int]]:
     """Return how many items of each step completed, failed and were not run."""
-    words = {"completed": "completed", "kept": "completed", "failed": "failed", "not run": "not_run"}
-    named = {key: words.get(re.split("[,(]", text)[0].removesuffix(" ")) for key, text in steps.items()}
-    return totals_of({key: each for key, each in named.items() if each is not None})
+    names = {"completed": "completed", "kept": "completed", "failed": "failed", "not run": "not_run"}
+    watched = {key: names.get(re.split("[,(]", text)[0].removesuffix(" ")) for key, text in steps.items()}
+    return totals_of({key: each for key, each in watched.items() if each is not None})
 
 
 def cause_of(index: int, account: Mapping[str, Any]) -> tuple[int, str | None, str]:
@@ -257,8 +257,8 @@ def from_steps(world: World, run_id: str) -> Facts:
     listed = {}
     for step in json.loads(done.stdout):
         marks = {name: step[name] for name in ("is_kept", "is_default", "status")}
-        words = format_state(step["state"], step["because_of"], len(step["failed_children"]), **marks)
-        listed[step["item_index"], step["step_id"]] = words
+        state = format_state(step["state"], step["because_of"], len(step["failed_children"]), **marks)
+        listed[step["item_index"], step["step_id"]] = state
     return {"listed": listed}
 
 
@@ -285,11 +285,11 @@ def from_tree(world: World, run_id: str) -> Facts:
     title, *lines = terminal.screen.splitlines()[1:]
     watched = {}
     for line in lines:
-        found = re.match(r"[├└]── (?!sub-run )(\S+)  +(.*)", line)
-        if found:
-            words, *_ = re.split("  +", found[2])
-            of_one = {} if words == "not run" else count_watched_states({(0, found[1]): words}).get(found[1], {})
-            watched[found[1]] = counts_in_tree(found[2]) if run.items.total > 1 else of_one
+        match = re.match(r"[├└]── (?!sub-run )(\S+)  +(.*)", line)
+        if match:
+            state, *_ = re.split("  +", match[2])
+            of_one = {} if state == "not run" else count_watched_states({(0, match[1]): state}).get(match[1], {})
+            watched[match[1]] = counts_in_tree(match[2]) if run.items.total > 1 else of_one
     headline = re.search(r"(completed, .*|completed|failed|cancelled)(?:  |$)", title)
     assert headline
     return {
@@ -311,8 +311,8 @@ def text_of(html: str) -> str:
 
 def pairs_of(html: str, name: str, value: str) -> dict[str, str]:
     return {
-        text_of(key): text_of(found)
-        for key, found in re.findall(rf"<{name}[^>]*>(.*?)</{name}>\s*<{value}[^>]*>(.*?)</{value}>", html, re.DOTALL)
+        text_of(key): text_of(content)
+        for key, content in re.findall(rf"<{name}[^>]*>(.*?)</{name}>\s*<{value}[^>]*>(.*?)</{value}>", html, re.DOTALL)
     }
 
 
@@ -324,8 +324,8 @@ def build_step_rows(html: str) -> list[list[str]]:
 
 
 def section_of(html: str, title: str) -> str:
-    found = re.search(rf"<section[^>]*>(?:(?!</section>).)*<h2[^>]*>{title}</h2>.*?</section>", html, re.DOTALL)
-    return found[0] if found else ""
+    match = re.search(rf"<section[^>]*>(?:(?!</section>).)*<h2[^>]*>{title}</h2>.*?</section>", html, re.DOTALL)
+    return match[0] if match else ""
 
 
 def counts_of(text: str) -> dict[str, int]:
@@ -336,12 +336,12 @@ def from_report(world: World, run_id: str) -> Facts:
     done = world.stepflow("runs", "report", run_id, "-O", "-")
     assert done.code == 0, done
     facts = pairs_of(section_of(done.stdout, "Run"), "dt", "dd")
-    found: Facts = {"headline": facts["Status"], "took": facts.get("Took")}
+    result: Facts = {"headline": facts["Status"], "took": facts.get("Took")}
     if "Items" in facts:
-        found["counts"] = counts_of(facts["Items"])
+        result["counts"] = counts_of(facts["Items"])
         errors = re.sub("<details>.*?</details>", "", section_of(done.stdout, "Errors"), flags=re.DOTALL)
-        found["groups"] = [(int(row[0]), row[1], row[3]) for row in build_step_rows(errors)[1:]]
-        found["totals"] = {
+        result["groups"] = [(int(row[0]), row[1], row[3]) for row in build_step_rows(errors)[1:]]
+        result["totals"] = {
             row[0]: {
                 words: int(count)
                 for words, count in re.findall(r"([^,]+?(?:, \d+ failed in sub-runs)?) (\d+)(?:, |$)", row[2])
@@ -349,56 +349,56 @@ def from_report(world: World, run_id: str) -> Facts:
             for row in build_step_rows(section_of(done.stdout, "Steps"))[1:]
         }
     else:
-        found["listed"] = {(0, row[0]): row[2] for row in build_step_rows(section_of(done.stdout, "Steps"))[1:]}
+        result["listed"] = {(0, row[0]): row[2] for row in build_step_rows(section_of(done.stdout, "Steps"))[1:]}
         cause = re.search(
             r'<p class="problem">(?:Step <code>(.*?)</code>: )?(.*?)(?: <span class="soft">.*?</span>)?</p>',
             done.stdout,
         )
-        found["cause"] = cause and (0, cause[1], unescape(cause[2]))
-    return found
+        result["cause"] = cause and (0, cause[1], unescape(cause[2]))
+    return result
 
 
 def from_page(world: World, run_id: str) -> Facts:
     page = world.page(f"/runs/{run_id}")
     facts = summary_of(page)
     took = facts["Took"]
-    found: Facts = {"headline": facts["Status"].split(" may ")[0], "took": None if took == "running" else took or None}
+    result: Facts = {"headline": facts["Status"].split(" may ")[0], "took": None if took == "running" else took or None}
     if 'id="grid"' not in page:
-        found["steps"] = {(0, row[0]): row[1] for row in build_step_rows(section_of(page, "Steps"))[1:]}
+        result["steps"] = {(0, row[0]): row[1] for row in build_step_rows(section_of(page, "Steps"))[1:]}
         causes = cause_in(page)
-        return found | {"cause": (0, *causes[0]) if causes else None}
-    found["item_took"] = {
+        return result | {"cause": (0, *causes[0]) if causes else None}
+    result["item_took"] = {
         int(row[0].split()[0]): row[3] for row in build_step_rows(section_of(page, "Items"))[1:] if row[3]
     }
     tabs = Counter({name: int(n) for name, n in re.findall(r'data-state="(\w+)".*?<span>(\d+)</span>', page)})
     tabs["running"] += tabs.pop("waiting", 0)
-    found["counts"] = nonzero(tabs)
-    found["groups"] = [
+    result["counts"] = nonzero(tabs)
+    result["groups"] = [
         (int(count), step, unescape(message))
         for count, step, message in re.findall(
             r'<b class="count">(\d+) ×</b> (?:<code>(.*?)</code>)?.*?<p class="problem">(.*?)</p>', page, re.DOTALL
         )
     ]
-    return found
+    return result
 
 
 def from_items(world: World, run_id: str) -> Facts:
     """Facts from the pages of a batch's items."""
     items = world.client.get_run_items(run_id).items
-    found: Facts = {"steps": {}}
+    result: Facts = {"steps": {}}
     if len(items) == 1:
         return {}
     states, took, causes = Counter[str](), {}, []
     for item in items:
         page = world.page(f"/runs/{run_id}/items/{item.index}")
-        found["steps"] |= {(item.index, row[0]): row[1] for row in build_step_rows(section_of(page, "Steps"))[1:]}
+        result["steps"] |= {(item.index, row[0]): row[1] for row in build_step_rows(section_of(page, "Steps"))[1:]}
         facts = summary_of(page)
         state = re.split("[ ,]", facts["Status"])[0]
         states["running" if state == "waiting" else state] += 1
         if facts["Took"] not in ("", "running"):
             took[item.index] = facts["Took"]
         causes += [(item.index, *cause) for cause in cause_in(page)]
-    return found | {"counts": nonzero(states), "item_took": took, "cause": causes[0] if causes else None}
+    return result | {"counts": nonzero(states), "item_took": took, "cause": causes[0] if causes else None}
 
 
 def summary_of(page: str) -> dict[str, str]:
@@ -407,21 +407,21 @@ def summary_of(page: str) -> dict[str, str]:
 
 def cause_in(page: str) -> list[tuple[str | None, str]]:
     """Return the step and message of the failure at which an item's page opens."""
-    found = re.search(r'<pre class="problem" tabindex="0">(.*?)</pre>', page, re.DOTALL)
+    match = re.search(r'<pre class="problem" tabindex="0">(.*?)</pre>', page, re.DOTALL)
     step = re.search(r'id="panel" [^>]*data-step="(.*?)"', page)
     assert step
-    return [(unescape(step[1]) or None, unescape(found[1]))] if found else []
+    return [(unescape(step[1]) or None, unescape(match[1]))] if match else []
 
 
 def from_notebook(world: World, run_id: str) -> Facts:
     html = world.client.snapshot(run_id)._repr_html_()
     facts = pairs_of(html, "th", "td")
-    found: Facts = {"headline": re.sub(MARK, "", facts["status"]), "took": facts.get("duration") or None}
+    result: Facts = {"headline": re.sub(MARK, "", facts["status"]), "took": facts.get("duration") or None}
     heads, *rows = build_step_rows(html.rpartition("<table>")[2])
     if heads[0] == "step_id":
-        return found | {"listed": {(0, row[0]): re.sub(MARK, "", row[1]) for row in rows}}
+        return result | {"listed": {(0, row[0]): re.sub(MARK, "", row[1]) for row in rows}}
     causes = [text_of(each) for each in re.findall(r">cause</th><td[^>]*>(.*?)</td>", html, re.DOTALL)]
-    return found | {"listed": {(int(row[0]), row[1]): re.sub(MARK, "", row[2]) for row in rows}, "lines": causes}
+    return result | {"listed": {(int(row[0]), row[1]): re.sub(MARK, "", row[2]) for row in rows}, "lines": causes}
 
 
 def from_follower(world: World, run_id: str) -> Facts:
