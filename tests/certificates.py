@@ -24,19 +24,19 @@ subjectAltName = {names}
 authorityKeyIdentifier = keyid
 """
 
-# Python 3.13 and newer insist on it, and on the identifier above (ssl.VERIFY_X509_STRICT).
+# Python 3.13 and newer require the key usage and the key identifier above (ssl.VERIFY_X509_STRICT).
 _USE_OF_AUTHORITY = ("-addext", "keyUsage=critical,keyCertSign,cRLSign")
 
 NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1")
-"""A key that is made at once; for RSA, openssl searches large prime numbers."""
+"""An elliptic-curve key, which openssl creates instantly; an RSA key needs large primes."""
 
 
 class Authority:
     """A certificate authority.
 
     Args:
-        folder: The folder for its files; it is created.
-        name: Its name.
+        folder: The folder for its files; must not exist yet.
+        name: The subject name.
     """
 
     def __init__(self, folder: Path, name: str = "Test CA") -> None:
@@ -52,9 +52,9 @@ class Authority:
         """Issue a server certificate. Return the file that holds it and its key.
 
         Args:
-            names: The names that it is valid for.
-            first: The year in which its validity begins.
-            last: The year in which its validity ends.
+            names: The subject alternative names.
+            first: The first year in which it is valid.
+            last: The year in which it expires.
         """
         (self._folder / "config").write_text(_CONFIG.format(folder=self._folder, names=names))
         make = ["req", "-new", *NEW_KEY, "-nodes", "-subj", "/CN=server"]
@@ -87,7 +87,7 @@ def server_context(certificate: Path, client_authority: Path | None = None) -> s
 
     Args:
         certificate: The file with its certificate and key.
-        client_authority: The authority that must have signed the clients' certificates; None if clients need none.
+        client_authority: The authority that must have signed the client's certificate; None to accept any client.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)

@@ -1,4 +1,4 @@
-"""Configuration of all tests: the servers that they run on."""
+"""Options and fixtures shared by all tests, including the embedded server."""
 
 from __future__ import annotations
 
@@ -39,28 +39,30 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--servers",
         default=releases.NEWEST,
-        help="the releases that the server tests run on: 'all', 'older', or a list such as 0.10.0,0.13.0",
+        help="run the server tests on these releases: 'all', 'older', or a list such as 0.10.0,0.13.0",
     )
     parser.addoption(
         "--transport",
         choices=("own", "httpx"),
         default="own",
-        help="what the clients of the server tests send through: connections of their own, or plain httpx",
+        help="send requests through the client's own connections or through plain httpx",
     )
     parser.addoption(
         "--loop",
         choices=("asyncio", "uvloop"),
         default="asyncio",
-        help="the event loop of the tests: asyncio's own, or uvloop's",
+        help="run the tests in asyncio's event loop or in uvloop",
     )
     parser.addoption(
-        "--rewrite-golden", action="store_true", help="write what commands print into tests/cli/golden, to be read then"
+        "--rewrite-golden",
+        action="store_true",
+        help="write the output of commands to tests/cli/golden; review the diff afterwards",
     )
-    parser.addoption("--wheels", default=None, help="the folder of the built wheels, for tests/packaging")
+    parser.addoption("--wheels", default=None, help="test the wheels in this folder (tests/packaging)")
 
 
 def pytest_collection() -> None:
-    # Thousands of tests are kept until the end; no search for garbage needs to look at them.
+    # Thousands of collected tests live until the end, so the garbage collector need not scan them.
     gc.disable()
 
 
@@ -72,14 +74,14 @@ def pytest_collection_finish() -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     # A test that uses a server, directly or through a fixture, runs once for each release.
     if "release" in metafunc.fixturenames:
-        wanted = metafunc.config.getoption("--servers")
-        named = {"all": releases.RELEASES, "older": releases.RELEASES[:-1]}.get(wanted) or wanted.split(",")
+        option = metafunc.config.getoption("--servers")
+        selected = {"all": releases.RELEASES, "older": releases.RELEASES[:-1]}.get(option) or option.split(",")
         # With `--dist loadgroup`, one process runs all tests of a release, on the same servers.
-        each = [pytest.param(release, marks=pytest.mark.xdist_group(release)) for release in named]
-        metafunc.parametrize("release", each, scope="session")
+        params = [pytest.param(release, marks=pytest.mark.xdist_group(release)) for release in selected]
+        metafunc.parametrize("release", params, scope="session")
 
 
-_FIRST = {
+_SLOWEST_FILES = {
     f"test_{name}.py"
     for name in (
         *("same_end", "lost_runs"),
@@ -96,40 +98,37 @@ _FIRST = {
         ),
     )
 }
-"""Files whose tests take the longest."""
+"""Files with the slowest tests."""
 _ON_SERVERS = Path(__file__).parent / "server"
 
 
-def _begins_late(item: pytest.Item) -> tuple[bool, bool]:
-    """Order tests so that several processes that run them are all busy until the end.
-
-    Those with a time limit of their own, and those that wait the longest, begin first.
-    """
-    return item.get_closest_marker("timeout") is None, item.path.name not in _FIRST
+def _start_order(item: pytest.Item) -> tuple[bool, bool]:
+    """Start the slowest tests first, so that all test processes stay busy until the end."""
+    return item.get_closest_marker("timeout") is None, item.path.name not in _SLOWEST_FILES
 
 
-def _is_twin_on_a_server(item: pytest.Item) -> bool:
-    """Return whether a test does with the blocking client what another one does with the asynchronous client.
+def _is_blocking_server_test(item: pytest.Item) -> bool:
+    """Return whether a server test repeats with the blocking client what another does with the async client.
 
-    The blocking client is generated from the other one. The tests without a server try both, and those of the command
-    use it on servers.
+    The blocking client is generated from the async client. Tests without a server cover both, and tests of the command
+    use the blocking client on servers.
     """
     is_blocking = not {"sync", "SyncStepflowClient"}.isdisjoint(_values(item))
     return is_blocking and item.path.is_relative_to(_ON_SERVERS)
 
 
-# Before the tests are chosen by their marks.
+# Add marks before pytest selects tests by their marks (-m).
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
-        if _is_twin_on_a_server(item) and item.get_closest_marker("faults") is None:
+        if _is_blocking_server_test(item) and item.get_closest_marker("faults") is None:
             item.add_marker(pytest.mark.exhaustive)
-    items.sort(key=_begins_late)
+    items.sort(key=_start_order)
     if config.getoption("--loop") != "asyncio":
         _deselect(config, items, lambda item: not _uses_an_event_loop(item))
     if config.getoption("--servers") == "older":
-        # The blocking client is generated from the other one, and a runtime passes calls on to its client, so both are
-        # tested on the newest release only.
+        # The blocking client is generated from the async client, and a runtime forwards calls to its client, so test
+        # both on the newest release only.
         repeated = {"sync", "SyncStepflowClient", "StepflowRuntime"}
         _deselect(config, items, lambda item: not repeated.isdisjoint(_values(item)))
 
@@ -140,13 +139,13 @@ def _deselect(config: pytest.Config, items: list[pytest.Item], is_repeated: Call
 
 
 def _values(item: pytest.Item) -> set[str]:
-    """Return the texts among the parameters of a test."""
-    called = getattr(item, "callspec", None)
-    return {value for value in called.params.values() if isinstance(value, str)} if called else set()
+    """Return a test's parameters that are strings."""
+    callspec = getattr(item, "callspec", None)
+    return {value for value in callspec.params.values() if isinstance(value, str)} if callspec else set()
 
 
 def _uses_an_event_loop(item: pytest.Item) -> bool:
-    """Return whether a test runs in the event loop of the option `--loop`: not the tests of the blocking client."""
+    """Return whether a test runs in the event loop that `--loop` selects, as tests of the blocking client do not."""
     assert isinstance(item, pytest.Function)
     values = _values(item)
     code = item.function.__code__
@@ -173,7 +172,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> Iterator[tuple[str, dict[st
 
 @pytest.fixture(scope="session", autouse=True)
 def transport(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Make every client that is given no transport use plain httpx, if the option says so."""
+    """Make every client without a custom transport use plain httpx if `--transport` selects it."""
     if request.config.getoption("--transport") == "own":
         yield
         return
@@ -208,7 +207,7 @@ def server_url(runtime: StepflowRuntime) -> str:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    """A server that no test stops."""
+    """A PostgreSQL server shared by all tests; no test may stop it."""
     server = Postgres()
     try:
         yield server.start()

@@ -9,10 +9,10 @@ from tests import releases
 
 @dataclass(frozen=True)
 class Difference:
-    """A difference."""
+    """A behavior that changed in a release."""
 
     feature: str
-    """The behavior from the release on."""
+    """The behavior since that release."""
     since: str
     before: str
     """The behavior of older servers."""

@@ -1,4 +1,4 @@
-"""Servers that keep their runs in a file, each on its own port, which can be killed and restarted."""
+"""Servers with a SQLite store that tests can kill and restart on the same port."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class DurableServer:
     """A server whose store is a file in a folder.
 
     Args:
-        folder: The folder of the store, the configuration and the log.
+        folder: The folder for the store, the configuration and the log.
         release: The release of the server.
         name: Identifies the server among those in the folder; a restarted server uses it to resume its own runs
             immediately.
         etcd: The URL of the etcd that holds the leases, if several servers share the store.
-        components: A configuration with plugins and routes, instead of the builtin components.
-        recovery: How the server looks for abandoned runs.
-        connections: Maximum number of connections to the store; the default is too small for many runs in runs.
+        components: A configuration with plugins and routes to use instead of the builtin components.
+        recovery: The `recovery` section of the configuration.
+        connections: Maximum number of connections to the store; the default is too small for many sub-runs.
     """
 
     def __init__(
@@ -103,8 +103,8 @@ class DurableServer:
 
 
 def sleeping(name: str) -> dict[str, Any]:
-    """Return a flow that sleeps for `ms` of its input and returns `n` of its input; 0.13 only."""
-    # Integers are preserved only in inputs.
+    """Return a flow that sleeps for the input's `ms` and returns the input's `n`; needs release 0.13."""
+    # Servers preserve integers only in inputs.
     sleep = {"duration_ms": {"$input": "ms"}, "passthrough": {"$input": "n"}}
     steps = [{"id": "nap", "component": "/builtin/sleep", "input": sleep}]
     return {"name": name, "steps": steps, "output": {"n": {"$input": "n"}, "slept": {"$step": "nap"}}}

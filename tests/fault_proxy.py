@@ -1,6 +1,6 @@
-"""A TCP proxy that fails on demand: one script for each connection, in the order of the connections.
+"""A TCP proxy that injects faults: a script decides, connection by connection, what goes wrong.
 
-It runs in its own thread, so that it serves both clients, and passes bytes on unchanged.
+It runs in its own thread, so it serves async and blocking clients alike. Without a fault, it forwards bytes unchanged.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class Script:
-    """The faults of one connection. By default it is passed on unchanged.
+    """The faults of one connection. By default, all bytes are forwarded unchanged.
 
     Attributes:
         refuse: Reset the connection as soon as it is accepted; nothing reaches the server.
-        answer: Bytes that the proxy itself responds with, once a request has arrived; the server gets no request.
-        instead: Bytes that the client gets instead of the server's response; the server has executed the request.
-        cut_request: Close both directions after this many bytes have been sent to the server.
-        cut_answer: Close both directions after this many bytes have been received; 0 for as soon as a response starts.
-        within: Apply the script only to a request whose head contains this; both cuts count bytes from there on.
-        after: Number of such requests to pass on unchanged first.
+        answer: Respond to a request with these bytes without forwarding it to the server.
+        instead: Forward the request, but replace the server's response with these bytes.
+        cut_request: Close both directions after sending this many bytes to the server.
+        cut_answer: Close both directions after receiving this many bytes; 0 means as soon as the response starts.
+        within: Apply the script only to a request whose head contains this text; cuts count bytes from there on.
+        after: Number of such requests to forward unchanged first.
         reset: Close with RST instead of FIN on a cut.
-        half_close: On a cut, only stop sending in that direction and leave the connection open.
+        half_close: On a cut, stop sending in that direction only.
         stall: On a cut, go silent and keep the connection open.
         delay: Seconds to delay each chunk on its way to the client.
         piece: Maximum bytes of a chunk on its way to the client.
@@ -60,7 +60,7 @@ _REQUEST_LINE = b" HTTP/1.1\r\n"
 
 
 def answer(status: int, *, retry_after: float | str | None = None, body: bytes = b"") -> bytes:
-    """Return a plain-text response as a proxy itself would send it."""
+    """Return a plain-text response like one that a proxy sends."""
     lines = [f"HTTP/1.1 {status} Fault", "content-type: text/plain", f"content-length: {len(body)}"]
     if retry_after is not None:
         text = retry_after if isinstance(retry_after, str) else f"{retry_after:g}"
@@ -69,7 +69,7 @@ def answer(status: int, *, retry_after: float | str | None = None, body: bytes =
 
 
 @dataclass(eq=False)
-class Passed:
+class ConnectionTraffic:
     """The traffic of one connection."""
 
     script: Script
@@ -78,7 +78,7 @@ class Passed:
     received: int = 0
     """Bytes received, starting with the response to that request."""
     request: bytearray = field(default_factory=bytearray)
-    """All data from the client, if it is kept."""
+    """All data from the client, if `keep` is set."""
     requests: int = 0
     faulted: bool = False
     spared: int = 0
@@ -86,18 +86,18 @@ class Passed:
     counts: bool = False
     keep: bool = True
 
-    def note(self, data: bytes) -> None:
+    def record_request_data(self, data: bytes) -> None:
         """Count the requests in data from the client, and keep the data if `keep` is set."""
         # A request line may be split between two chunks.
-        kept = len(self.request)
+        previous_length = len(self.request)
         self.request += data
-        self.requests += self.request.count(_REQUEST_LINE, max(0, kept - len(_REQUEST_LINE) + 1))
+        self.requests += self.request.count(_REQUEST_LINE, max(0, previous_length - len(_REQUEST_LINE) + 1))
         if not self.keep:
             del self.request[: 1 - len(_REQUEST_LINE)]
 
 
 class FaultProxy:
-    """Listens on a free port of 127.0.0.1 and passes connections on to a server.
+    """Listens on a free port of 127.0.0.1 and forwards connections to a server.
 
     Example:
         with FaultProxy(server_url) as proxy:
@@ -106,9 +106,9 @@ class FaultProxy:
 
     Args:
         upstream: The URL of the server.
-        script: Returns the script of a connection, given its number, from 0.
-        keep: Whether to keep the traffic of connections. If not, `connections` has only the open ones, without their
-            requests, and numbers are reused; for long tests.
+        script: Returns the script for a connection number, counting from 0.
+        keep: Whether to keep the traffic of closed connections. Long tests turn this off: `connections` then contains
+            only open connections, without their requests, and numbers are reused.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class FaultProxy:
         self.script = script
         self._keep = keep
         self._past: Counter[str] = Counter()
-        self.connections: list[Passed] = []
+        self.connections: list[ConnectionTraffic] = []
         self.open = 0
         """Number of currently open client connections."""
         self._upstream = _address(upstream)
@@ -154,7 +154,7 @@ class FaultProxy:
         return self._past["requests"] + sum(each.requests for each in self.connections)
 
     def switch(self, upstream: str) -> None:
-        """Pass new connections on to another server; open connections stay."""
+        """Forward new connections to another server; open connections stay."""
         self._upstream = _address(upstream)
 
     def drop_all(self) -> None:
@@ -182,87 +182,94 @@ class FaultProxy:
         await asyncio.sleep(0)
 
     def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        passed = Passed(self.script(len(self.connections)), keep=self._keep)
-        self.connections.append(passed)
-        task = self._loop.create_task(self._serve(passed, reader, writer))
+        traffic = ConnectionTraffic(self.script(len(self.connections)), keep=self._keep)
+        self.connections.append(traffic)
+        task = self._loop.create_task(self._serve(traffic, reader, writer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _serve(self, passed: Passed, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(
+        self, traffic: ConnectionTraffic, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         self.open += 1
-        script = passed.script
+        script = traffic.script
         ends = [writer]
         graceful = not script.reset
         try:
             if script.refuse:
-                passed.faulted = True
+                traffic.faulted = True
                 graceful = False
                 return
             if script.answer is not None:
-                passed.faulted = True
-                await _read_request(reader, passed)
+                traffic.faulted = True
+                await _read_request(reader, traffic)
                 writer.write(script.answer)
                 await writer.drain()
                 return
-            there, back = await asyncio.open_connection(*self._upstream)
-            ends.append(back)
-            forth = self._loop.create_task(_pump(reader, back, passed, script.cut_request, to_server=True))
-            home = self._loop.create_task(_pump(there, writer, passed, script.cut_answer, to_server=False))
+            server_reader, server_writer = await asyncio.open_connection(*self._upstream)
+            ends.append(server_writer)
+            upload = self._loop.create_task(_pump(reader, server_writer, traffic, script.cut_request, to_server=True))
+            download = self._loop.create_task(_pump(server_reader, writer, traffic, script.cut_answer, to_server=False))
             try:
-                await asyncio.wait({forth, home}, return_when=asyncio.FIRST_COMPLETED)
-                if passed.faulted and script.stall:
+                await asyncio.wait({upload, download}, return_when=asyncio.FIRST_COMPLETED)
+                if traffic.faulted and script.stall:
                     # The remaining direction continues until the client closes.
-                    await asyncio.wait({forth, home})
+                    await asyncio.wait({upload, download})
             finally:
-                for pump in (forth, home):
+                for pump in (upload, download):
                     pump.cancel()
-                await asyncio.gather(forth, home, return_exceptions=True)
+                await asyncio.gather(upload, download, return_exceptions=True)
         except OSError:
             # The server is not running.
             graceful = False
         finally:
             self.open -= 1
             if not self._keep:
-                self._past.update(connections=1, faults=passed.faulted, requests=passed.requests)
-                self.connections.remove(passed)
+                self._past.update(connections=1, faults=traffic.faulted, requests=traffic.requests)
+                self.connections.remove(traffic)
             for end in ends:
-                _shut(end, graceful or not passed.faulted)
+                _shut(end, graceful or not traffic.faulted)
 
 
 async def _pump(
-    source: asyncio.StreamReader, sink: asyncio.StreamWriter, passed: Passed, cut: int | None, *, to_server: bool
+    source: asyncio.StreamReader,
+    sink: asyncio.StreamWriter,
+    traffic: ConnectionTraffic,
+    cut: int | None,
+    *,
+    to_server: bool,
 ) -> None:
-    """Pass bytes on in one direction, until the connection is to be cut or has ended."""
-    script = passed.script
+    """Forward bytes in one direction until the script cuts the connection or it ends."""
+    script = traffic.script
     with suppress(OSError):
         while data := await source.read(65536 if to_server else script.piece):
             before = 0
             if to_server:
-                passed.note(data)
-                if not passed.counts and script.within in data:
-                    passed.counts = passed.spared == script.after
-                    passed.spared += 1
+                traffic.record_request_data(data)
+                if not traffic.counts and script.within in data:
+                    traffic.counts = traffic.spared == script.after
+                    traffic.spared += 1
                     before = data.index(script.within)
             if script.delay and not to_server:
                 await asyncio.sleep(script.delay)
-            if passed.counts and script.instead is not None and not to_server:
-                passed.faulted = True
+            if traffic.counts and script.instead is not None and not to_server:
+                traffic.faulted = True
                 sink.write(script.instead)
                 await sink.drain()
                 return
-            if passed.counts:
-                done = passed.sent if to_server else passed.received
+            if traffic.counts:
+                done = traffic.sent if to_server else traffic.received
                 if cut is not None and done + len(data) - before >= cut:
                     data = data[: before + cut - done]
-                    passed.faulted = True
+                    traffic.faulted = True
                 if to_server:
-                    passed.sent += len(data) - before
+                    traffic.sent += len(data) - before
                 else:
-                    passed.received += len(data)
+                    traffic.received += len(data)
             if data:
                 sink.write(data)
                 await sink.drain()
-            if passed.faulted and cut is not None:
+            if traffic.faulted and cut is not None:
                 break
         else:
             return
@@ -274,7 +281,7 @@ async def _pump(
                 pass
 
 
-async def _read_request(reader: asyncio.StreamReader, passed: Passed) -> None:
+async def _read_request(reader: asyncio.StreamReader, traffic: ConnectionTraffic) -> None:
     """Read a complete request, so that the client is never reset while it is sending."""
     with suppress(asyncio.IncompleteReadError, asyncio.LimitOverrunError, OSError):
         head = await reader.readuntil(b"\r\n\r\n")
@@ -282,13 +289,13 @@ async def _read_request(reader: asyncio.StreamReader, passed: Passed) -> None:
         for line in head.lower().split(b"\r\n"):
             if line.startswith(b"content-length:"):
                 length = int(line.partition(b":")[2])
-        passed.note(head + await reader.readexactly(length))
+        traffic.record_request_data(head + await reader.readexactly(length))
 
 
 def _shut(writer: asyncio.StreamWriter, graceful: bool) -> None:
     with suppress(OSError):
         if not graceful:
-            # Without waiting for unsent data: the other end sees a reset.
+            # Discard unsent data, so that the other end sees a reset.
             writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()
         else:

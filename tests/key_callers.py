@@ -1,4 +1,4 @@
-"""Measure calls with an idempotency key through a proxy that delays each response: one caller, and several at once.
+"""Measure calls with an idempotency key through a proxy that delays responses, for one caller and for several at once.
 
 python -m tests.key_callers --store sqlite --delay 0.5 --callers 2,6,12
 """
@@ -48,22 +48,22 @@ async def _measure(options: argparse.Namespace) -> None:
             result = await client.run(flow, {"n": 1}, idempotency_key=key)
             return time.perf_counter() - began, result.run_id
 
-        async def clients(count: int) -> list[Any]:
-            made = [await stack.enter_async_context(StepflowClient(proxy.url, timeout=120)) for _ in range(count)]
-            await asyncio.gather(*(call(client, f"{count}-{number}") for number, client in enumerate(made)))
-            return made
+        async def open_clients(count: int) -> list[Any]:
+            opened = [await stack.enter_async_context(StepflowClient(proxy.url, timeout=120)) for _ in range(count)]
+            await asyncio.gather(*(call(client, f"{count}-{number}") for number, client in enumerate(opened)))
+            return opened
 
-        (one,) = await clients(1)
+        (single,) = await open_clients(1)
         print(f"{options.store}, {options.delay} s: a new client sends {proxy.requests} requests,", end=" ")
         before = proxy.requests
-        alone = median([(await call(one, f"alone-{number}"))[0] for number in range(options.keys)])
+        alone = median([(await call(single, f"alone-{number}"))[0] for number in range(options.keys)])
         print(f"a warm one {(proxy.requests - before) / options.keys:.1f} in {alone:.3f} s")
         for count in map(int, options.callers.split(",")):
-            callers, times = await clients(count), []
+            callers, times = await open_clients(count), []
             for number in range(options.keys):
-                found = await asyncio.gather(*(call(client, f"{count}-at-once-{number}") for client in callers))
-                assert len({run_id for _, run_id in found}) == 1, "callers of one key returned different runs"
-                times += [seconds for seconds, _ in found]
+                results = await asyncio.gather(*(call(client, f"{count}-at-once-{number}") for client in callers))
+                assert len({run_id for _, run_id in results}) == 1, "callers of one key returned different runs"
+                times += [seconds for seconds, _ in results]
             print(
                 f"{count:4} callers: median {median(times):.3f} s, {median(times) / alone:.2f} times one caller,",
                 end=" ",

@@ -1,9 +1,10 @@
-"""Run a flow in several processes while creations are cut: does each get its own results, and at what cost?
+"""Run a flow in several processes while requests that create runs are cut, and check that each gets its own results.
 
     python -m tests.lost_answers --calls 2000 --processes 2
 
-Each process has its own client behind its own proxy. A fifth of the requests that create a run are cut, half of them on
-the way to the server, half on the way back. The exit code is 1 if a result is wrong or a call was lost.
+Each process has its own client behind its own proxy. A fifth of the requests that create a run are cut: half of them
+before they reach the server, half before the response arrives. The exit code is 1 if a result is wrong or a
+call was lost.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from tests.fault_proxy import FaultProxy, Script
 
 CREATE = b"POST /api/v1/runs "
 SHARE = 0.2
-"""Share of the creations that are cut."""
+"""Share of the requests to create a run that are cut."""
 
 PROGRAM = """
 import json, sys
@@ -59,11 +60,11 @@ class Report:
     """The inputs and outputs of calls that got the results of other calls."""
     errors: list[str] = field(default_factory=list)
     cuts: int = 0
-    """Number of creations that were cut."""
+    """Number of requests to create a run that were cut."""
     requests: int = 0
-    """Number of requests that the processes have sent, including cut ones."""
+    """Number of requests that the processes sent, including cut requests."""
     creations: int = 0
-    """Number of these that create a run."""
+    """Number of requests to create a run."""
     runs: int = 0
     """Number of runs on the server at the end."""
     seconds: float = 0.0
@@ -83,8 +84,8 @@ class Report:
         )
 
 
-def cutting(seed: int) -> Callable[[int], Script]:
-    """Return a script that cuts each creation with the same probability, on the way there or back."""
+def random_cuts(seed: int) -> Callable[[int], Script]:
+    """Return a script that cuts each request to create a run, or its response, with the same probability."""
     chance = Random(seed)
 
     def script(number: int) -> Script:
@@ -109,7 +110,7 @@ def measure(url: str, name: str, *, processes: int, calls: int) -> Report:
     report = Report(processes * calls)
     began = time.monotonic()
     with ExitStack() as stack:
-        proxies = [stack.enter_context(FaultProxy(url, cutting(number))) for number in range(processes)]
+        proxies = [stack.enter_context(FaultProxy(url, random_cuts(number))) for number in range(processes)]
         started = [
             subprocess.Popen(
                 [sys.executable, "-c", PROGRAM, proxy.url, name, str(number), str(calls)], stdout=subprocess.PIPE
@@ -118,9 +119,9 @@ def measure(url: str, name: str, *, processes: int, calls: int) -> Report:
         ]
         for process in started:
             printed, _ = process.communicate()
-            found = json.loads(printed)
-            report.wrong += found["wrong"]
-            report.errors += found["errors"]
+            outcome = json.loads(printed)
+            report.wrong += outcome["wrong"]
+            report.errors += outcome["errors"]
         report.seconds = time.monotonic() - began
         report.cuts = sum(proxy.faults for proxy in proxies)
         report.requests = sum(proxy.requests for proxy in proxies)

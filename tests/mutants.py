@@ -1,7 +1,7 @@
-"""Change the pure modules at random places and check that a test fails: `python -m tests.mutants --count 30`.
+"""Mutation testing of the pure modules: `python -m tests.mutants --count 30`.
 
-Each change is made in a copy of the client, which shadows the installed one. The tests of the module run first, then
-those of its callers. The exit code is 1 if the tests notice less than 95 % of the changes.
+Each mutant is written to a copy of the client that shadows the installed one. The module's own tests run first, then
+the tests of its callers. The exit code is 1 if the tests kill less than 95 % of the mutants.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ UNTESTED = {
     "stacklevel",
     "strict",
 }
-"""Names whose definitions, calls and arguments have no effect that a test should prove."""
+"""Names whose definitions, calls and arguments are not mutated, because no test should depend on them."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,8 @@ class Mutant:
         return f"{self.file}:{self.node.lineno}: {ast.unparse(self.node).splitlines()[0]}  ->  {self.replacement}"
 
     def text(self) -> str:
-        """Return the module with the change; columns of a syntax tree count bytes."""
+        """Return the source of the mutated module."""
+        # The column offsets of a syntax tree count bytes.
         text, node = (PACKAGE / self.file).read_bytes(), self.node
         places = ((node.lineno, node.col_offset), (node.end_lineno or 0, node.end_col_offset or 0))
         start, end = (sum(map(len, text.splitlines(True)[: line - 1])) + column for line, column in places)
@@ -86,7 +87,7 @@ class Mutant:
 
 
 def nodes(tree: ast.AST) -> Iterator[ast.AST]:
-    """Yield what a test should prove: no annotations, decorators, docstrings, logging, or formatted strings."""
+    """Yield the nodes to mutate, without annotations, decorators, docstrings, logging or formatted strings."""
     yield tree
     for name, value in ast.iter_fields(tree):
         if name in ("annotation", "returns", "decorator_list"):
@@ -137,7 +138,7 @@ def changes(node: ast.AST) -> Iterator[tuple[ast.expr | ast.stmt, str]]:
 
 
 def is_like_none(node: ast.expr) -> bool:
-    """Return whether a returned value is as false as None, or a truth value, which is changed on its own."""
+    """Return whether `return None` is no useful mutant: the value is falsy, or a boolean, which is flipped instead."""
     match node:
         case ast.Constant(value):
             return not value or value is True
@@ -145,7 +146,7 @@ def is_like_none(node: ast.expr) -> bool:
 
 
 def check_paths() -> None:
-    """Raise FileNotFoundError if a module or a test was moved: it would be left out."""
+    """Raise FileNotFoundError if a module or test was moved, because it would otherwise be skipped."""
     for part, tests in TESTS.items():
         for path in (PACKAGE / part, *(ROOT / test for test in tests)):
             path.stat()
@@ -165,7 +166,7 @@ def all_mutants() -> list[Mutant]:
 
 
 def group_tests(file: Path) -> list[list[str]]:
-    """Return the tests of a module in groups: those that import it, its folder, its callers and tests with its name."""
+    """Return groups of tests: those that import the module, its folder, then its callers and tests with its name."""
     folder, *callers = next(tests for part, tests in TESTS.items() if file.is_relative_to(part))
     name = file.stem.strip("_")
     imported = re.compile(rf"\bimport .*\b{file.stem}\b|\.{file.stem} import")
@@ -194,7 +195,7 @@ def run_tests(copy: Path, tests: list[str], limit: float | None = TIME_LIMIT) ->
     if run.returncode == pytest.ExitCode.OK:
         return "survived", []
     failed = cache / "v/cache/lastfailed"
-    # Without it, pytest could not start.
+    # The file is missing if pytest could not start.
     return "killed", list(json.loads(failed.read_text("utf-8"))) if failed.exists() else tests
 
 
@@ -227,13 +228,13 @@ def main() -> int:
         for number in range(options.jobs):
             copies.put(Path(shutil.copytree(SOURCE, Path(folder, str(number)))))
         results, failed = zip(*pool.map(lambda mutant: examine(mutant, copies), chosen), strict=True)
-        # A test that also fails for the unchanged modules kills every mutant.
+        # A test that also fails on the original modules would kill every mutant.
         killers = sorted({test for tests in failed for test in tests})
         unchanged, failing = run_tests(copies.get(), killers, limit=None) if killers else ("survived", [])
     if unchanged != "survived":
         print(f"mutants: the unchanged modules fail, too: {' '.join(failing)}", file=sys.stderr)
         return 2
-    # A test that hangs fails by its own time limit; all tests together take too long on a busy machine only.
+    # A hanging test fails at its own time limit; the whole suite only times out on a busy machine.
     share = results.count("killed") / len(results)
     counts = ", ".join(f"{results.count(result)} {result}" for result in ("killed", "survived", "timeout"))
     print(f"{counts}: {share:.0%} killed (--seed {options.seed})")

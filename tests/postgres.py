@@ -23,22 +23,22 @@ if TYPE_CHECKING:
     import psycopg
 
 USER = "stepflow"
-STARTING = 60.0
+STARTUP_TIMEOUT = 60.0
 
 
 def _binaries() -> Path | None:
     """Return the folder of the newest installed release's binaries."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda each: int(each.parts[4]))
+    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda each: int(each.parts[4]))
     on_path = shutil.which("postgres")
-    if found:
-        return found[-1].parent
+    if installed:
+        return installed[-1].parent
     return None if on_path is None else Path(on_path).resolve().parent
 
 
 class Postgres:
-    """A server on a port of 127.0.0.1, which can be killed, frozen and restarted. Its only user has a password.
+    """A server that tests can kill, freeze and restart. Its only user has a password.
 
-    PostgreSQL refuses to run as root; then it runs as the user `postgres` of Debian's package.
+    PostgreSQL refuses to run as root, so under root it runs as the user `postgres` of Debian's package.
 
     Args:
         host: The address to listen on.
@@ -63,7 +63,7 @@ class Postgres:
             for each in (self.folder, *self.folder.iterdir()):
                 shutil.chown(each, self._account)
         self._call("initdb", "-D", "data", "-U", USER, "-A", "scram-sha-256", "--pwfile=password", "-E", "UTF8", "-N")
-        # Commits wait for the disk, as they do in production.
+        # fsync stays on, so commits wait for the disk as they do in production.
         settings = {"listen_addresses": f"'{host}'", "port": str(self.port), "unix_socket_directories": "''"}
         if certificate is not None:
             names = {"ssl_cert_file": "server.pem", "ssl_key_file": "server.pem"}
@@ -83,7 +83,7 @@ class Postgres:
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, user=self._account, stdout=log, stderr=log, cwd=self.folder)
         ready = [str(self._binaries / "pg_isready"), "-q", "-h", self.host, "-p", str(self.port)]
-        end = time.monotonic() + STARTING
+        end = time.monotonic() + STARTUP_TIMEOUT
         while subprocess.run(ready).returncode:
             is_starting = time.monotonic() < end and self._process.poll() is None
             assert is_starting, (self.folder / "log").read_text()
@@ -131,5 +131,5 @@ class Postgres:
         """Return the bytes of all tables of a database."""
         with self.connection(url) as connection:
             connection.execute("CHECKPOINT")
-            (found,) = connection.execute("SELECT oid FROM pg_database WHERE datname = current_database()").fetchall()
-        return b"".join(each.read_bytes() for each in (self.folder / "data" / "base" / str(found[0])).iterdir())
+            (row,) = connection.execute("SELECT oid FROM pg_database WHERE datname = current_database()").fetchall()
+        return b"".join(each.read_bytes() for each in (self.folder / "data" / "base" / str(row[0])).iterdir())

@@ -1,4 +1,4 @@
-"""A server on a bare socket that sends any bytes, valid or not."""
+"""A socket server that sends arbitrary bytes, valid HTTP or not."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.unit.both_twins import HEALTH
 OK = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
 BODY = json.dumps(HEALTH).encode()
 HEALTHY = OK + b"content-length: %d\r\n\r\n" % len(BODY) + BODY
-"""A complete response to a client's first request."""
+"""A complete response to a client's health check."""
 
 Talk = Callable[["Conversation"], None]
 
@@ -25,7 +25,7 @@ class Conversation:
 
     Args:
         connection: Its socket.
-        number: The number of connections before it.
+        number: The number of earlier connections.
     """
 
     def __init__(self, connection: socket.socket, number: int) -> None:
@@ -34,7 +34,7 @@ class Conversation:
         self.requests: list[bytes] = []
 
     def read(self) -> bytes:
-        """Return the head of the next request; empty at the end of the connection."""
+        """Return the head of the next request; empty once the client has closed the connection."""
         head = b""
         while b"\r\n\r\n" not in head:
             data = self.socket.recv(65536)
@@ -51,7 +51,7 @@ class Conversation:
 
 
 class RawServer:
-    """Listens on a free port of 127.0.0.1. Each connection has a thread, which ends when everything has been sent.
+    """Listens on a free port of 127.0.0.1 and handles each connection in a thread.
 
     Args:
         talk: Handles each connection.
@@ -80,7 +80,7 @@ class RawServer:
             thread.start()
 
     def _serve(self, conversation: Conversation) -> None:
-        # A client that has received enough closes the connection.
+        # The client may close the connection early.
         with suppress(OSError):
             conversation.socket.settimeout(20)
             if self._tls is not None:

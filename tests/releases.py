@@ -29,7 +29,7 @@ def binary(release: str) -> Path:
     """Return the server binary of a release.
 
     Raises:
-        RuntimeError: If it cannot be downloaded; a test that needs it fails with pip's message.
+        RuntimeError: If it cannot be downloaded, with pip's message.
     """
     target = CACHE / release / "stepflow-server"
     if target.exists():
@@ -51,6 +51,6 @@ def binary(release: str) -> Path:
 
 
 def builtin_config(release: str) -> dict[str, object]:
-    """Return the smallest configuration with which a release runs builtin components."""
+    """Return a minimal configuration with the builtin components."""
     route = "/builtin" if number(release) >= (0, 13) else "/builtin/{*component}"
     return {"plugins": {"builtin": {"type": "builtin"}}, "routes": {route: [{"plugin": "builtin"}]}}

@@ -1,4 +1,4 @@
-"""A server on raw sockets, whose responses the test determines byte by byte."""
+"""A socket server whose responses the test controls byte by byte."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def listening(answer: Answer, tls: ssl.SSLContext | None = None, host: str = "12
     """Listen on a free port and let `answer` handle each request; yield the port.
 
     Args:
-        answer: Handles a request. The connection is kept until the client closes it.
-        tls: The TLS context, for a server that uses TLS.
+        answer: Handles a request. The connection stays open until the client closes it.
+        tls: The TLS context; None for plain TCP.
         host: The address to listen on.
     """
     connections: list[socket.socket] = []
 
     def serve(connection: socket.socket) -> None:
-        # Clients may close early, which is the subject of many tests.
+        # Many tests make the client close the connection early.
         with suppress(OSError, ValueError):
             stream = connection if tls is None else secured(connection, tls)
             connections.append(stream)
@@ -58,7 +58,7 @@ def listening(answer: Answer, tls: ssl.SSLContext | None = None, host: str = "12
 
 
 def secured(connection: socket.socket, tls: ssl.SSLContext) -> ssl.SSLSocket:
-    """Start TLS. A rejected client must receive the reason, which a reset connection could overtake."""
+    """Start TLS. If the handshake fails, read until the client closes, because a reset could overtake the alert."""
     with connection.dup() as plain:
         try:
             return tls.wrap_socket(connection, server_side=True)
@@ -71,7 +71,7 @@ def secured(connection: socket.socket, tls: ssl.SSLContext) -> ssl.SSLSocket:
 
 
 def read_head(connection: socket.socket) -> bytes:
-    """Read a request to the end of its head; return nothing at the end of the connection."""
+    """Return the head of the next request; empty once the client has closed the connection."""
     head = b""
     while b"\r\n\r\n" not in head:
         data = connection.recv(65_536)
@@ -88,7 +88,7 @@ def message(body: bytes, *headers: str, status: int = 200, content_type: str = "
 
 
 def healthy(connection: socket.socket, head: bytes) -> None:
-    """Respond to every request with the health of a server of release 0.13."""
+    """Respond to every request like the health check of a 0.13 server."""
     connection.sendall(message(json.dumps(HEALTH).encode()))
 
 

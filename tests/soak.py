@@ -1,6 +1,6 @@
-"""Run all kinds of calls over failing connections for a long time: `python -m tests.soak --minutes 10`.
+"""Soak test: make all kinds of calls over failing connections: `python -m tests.soak --minutes 10`.
 
-The exit code is 1 if a call has lost its result, or a run was created twice.
+The exit code is 1 if a call lost its result or a run was created twice.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from tests.fault_proxy import FaultProxy, Script, answer
 TASKS, THREADS = 24, 4
 SHARE = 0.2
 """Share of the connections that fail."""
-LIFE = 40_000
-"""Bytes within which a failing connection fails."""
+MAX_FAULT_OFFSET = 40_000
+"""A failing connection fails within this many bytes."""
 
 
 class Counts:
-    """Counters of what has happened so far."""
+    """Counters shared by all tasks and threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -67,16 +67,16 @@ def flow(name: str) -> dict[str, Any]:
     return {"name": name, "steps": [step], "output": {"n": {"$input": "n"}, "made": {"$step": "a"}}}
 
 
-def given(number: int) -> dict[str, Any]:
+def build_input(number: int) -> dict[str, Any]:
     return {"n": number, "text": f"{number}" * (number % 50)}
 
 
-def fails(chance: random.Random) -> Script:
-    """Return the faults of a connection."""
+def random_fault(chance: random.Random) -> Script:
+    """Return a random fault for a connection; usually none."""
     if chance.random() >= SHARE:
         return Script()
     kind = chance.randrange(6)
-    after, reset = chance.randrange(LIFE), chance.random() < 0.5
+    after, reset = chance.randrange(MAX_FAULT_OFFSET), chance.random() < 0.5
     match kind:
         case 0:
             return Script(refuse=True)
@@ -92,9 +92,9 @@ def fails(chance: random.Random) -> Script:
             return Script(cut_answer=after, half_close=True)
 
 
-def check(counts: Counts, what: str, found: Any, wanted: Any) -> None:
-    if found != wanted:
-        counts.lose(f"{what}: {found!r} instead of {wanted!r}")
+def check(counts: Counts, what: str, actual: Any, expected: Any) -> None:
+    if actual != expected:
+        counts.lose(f"{what}: {actual!r} instead of {expected!r}")
 
 
 async def one_call(client: StepflowClient, counts: Counts, chance: random.Random, name: str, number: int) -> None:
@@ -105,33 +105,33 @@ async def one_call(client: StepflowClient, counts: Counts, chance: random.Random
         match kind:
             case "run":
                 counts.expected[name] += 1
-                result = await client.run(flow(name), given(number), private_copy=True)
+                result = await client.run(flow(name), build_input(number), private_copy=True)
                 check(counts, kind, result.raise_for_failure().output["n"], number)
             case "batch":
-                its, size = f"{name}-{number}", 1 + number % 20
-                counts.expected[its] += 1
-                run_id = await client.submit(flow(its), [given(each) for each in range(size)])
+                flow_name, size = f"{name}-{number}", 1 + number % 20
+                counts.expected[flow_name] += 1
+                run_id = await client.submit(flow(flow_name), [build_input(each) for each in range(size)])
                 results = await client.get_results(run_id)
                 check(counts, kind, [each.raise_for_failure().output["n"] for each in results], list(range(size)))
             case "events":
-                its = f"{name}-{number}"
-                counts.expected[its] += 1
-                run_id = await client.submit(flow(its), [given(1), given(2)])
+                flow_name = f"{name}-{number}"
+                counts.expected[flow_name] += 1
+                run_id = await client.submit(flow(flow_name), [build_input(1), build_input(2)])
                 live = [str(event.cursor) async for event in client.run_events(run_id)]
                 again = [str(event.cursor) async for event in client.run_events(run_id)]
                 check(counts, kind, live, again)
                 check(counts, kind, len(set(live)), len(live))
             case "read":
                 counts.expected[name] += 1
-                run_id = await client.submit(flow(name), given(number), private_copy=True)
+                run_id = await client.submit(flow(name), build_input(number), private_copy=True)
                 details = await client.wait_run(run_id)
                 check(counts, kind, (details.run_id, details.status.value), (run_id, "completed"))
             case "blob":
                 blob = await client.store_blob({"n": number})
                 check(counts, kind, (await client.get_blob(blob.blob_id)).data, {"n": number})
             case "cancelled":
-                # Its run may or may not have been created, but it must leave nothing behind in the client.
-                task = asyncio.ensure_future(client.run(flow("cancelled"), given(number), private_copy=True))
+                # The run may or may not exist, but the client must not leak anything.
+                task = asyncio.ensure_future(client.run(flow("cancelled"), build_input(number), private_copy=True))
                 await asyncio.sleep(chance.random() * 0.02)
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
@@ -144,8 +144,8 @@ async def one_call(client: StepflowClient, counts: Counts, chance: random.Random
         counts.lose(f"{kind}: {type(error).__name__}: {error}")
 
 
-def in_threads(url: str, counts: Counts, seed: int, until: float) -> None:
-    """Use the blocking client. Elsewhere many threads share one; here each thread has its own."""
+def call_in_thread(url: str, counts: Counts, seed: int, until: float) -> None:
+    """Make calls with a blocking client of this thread's own."""
     number = 0
     name = f"soak-sync-{seed}"
     with SyncStepflowClient(url) as client:
@@ -154,7 +154,7 @@ def in_threads(url: str, counts: Counts, seed: int, until: float) -> None:
             counts.called("sync run")
             counts.expected[name] += 1
             try:
-                result = client.run(flow(name), given(number), private_copy=True)
+                result = client.run(flow(name), build_input(number), private_copy=True)
                 check(counts, "sync run", result.raise_for_failure().output["n"], number)
             except StepflowClientError as error:
                 counts.failed(error)
@@ -162,14 +162,14 @@ def in_threads(url: str, counts: Counts, seed: int, until: float) -> None:
 
 
 class Retries(logging.Handler):
-    """Counts the requests that clients retry; these are the only messages logged at level info."""
+    """Counts retried requests, which are the only messages that clients log at level INFO."""
 
     def __init__(self) -> None:
         super().__init__(logging.INFO)
         self.count = 0
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Count a retry; the logging module calls this with a lock held."""
+        # The logging module holds a lock here.
         self.count += record.levelno == logging.INFO
 
 
@@ -184,7 +184,7 @@ async def soak(proxy: FaultProxy, counts: Counts, seed: int, until: float) -> No
     loop = asyncio.get_running_loop()
     with ThreadPoolExecutor(THREADS) as threads:
         blocking = [
-            loop.run_in_executor(threads, in_threads, proxy.url, counts, each, until) for each in range(THREADS)
+            loop.run_in_executor(threads, call_in_thread, proxy.url, counts, each, until) for each in range(THREADS)
         ]
 
         async def worker(number: int) -> None:
@@ -202,8 +202,8 @@ async def soak(proxy: FaultProxy, counts: Counts, seed: int, until: float) -> No
         await asyncio.gather(*(worker(number) for number in range(TASKS)), *blocking)
 
 
-def created(url: str) -> Counter[str]:
-    """Return the number of runs by the name of their flow."""
+def runs_by_flow(url: str) -> Counter[str]:
+    """Count the runs by flow name."""
     with SyncStepflowClient(url, timeout=120) as client:
         return Counter(run.flow_name or "" for run in client.list_runs(roots_only=True).runs)
 
@@ -222,9 +222,9 @@ def main() -> int:
     config = releases.builtin_config(releases.NEWEST)
     with StepflowRuntime.start(config=config, log_config=LogConfig(level="warn")) as runtime:
         with FaultProxy(runtime.url, keep=False) as proxy:
-            asyncio.run(soak(proxy, counts, options.seed, time.monotonic() + 1))  # imports and first allocations
+            asyncio.run(soak(proxy, counts, options.seed, time.monotonic() + 1))  # warm up: imports, first allocations
             before = usage()
-            proxy.script = lambda number: fails(chance)
+            proxy.script = lambda number: random_fault(chance)
             asyncio.run(soak(proxy, counts, options.seed + 1, time.monotonic() + options.minutes * 60))
             for _ in range(200):
                 # The proxy closes its connections shortly after the clients.
@@ -233,9 +233,9 @@ def main() -> int:
                 time.sleep(0.01)
             after = usage()
             connections, faults, requests = proxy.accepted, proxy.faults, proxy.requests
-        made = created(runtime.url)
-    twice = {name: (made[name], count) for name, count in counts.expected.items() if made[name] > count}
-    missing = {name: (made[name], count) for name, count in counts.expected.items() if made[name] < count}
+        created = runs_by_flow(runtime.url)
+    twice = {name: (created[name], count) for name, count in counts.expected.items() if created[name] > count}
+    missing = {name: (created[name], count) for name, count in counts.expected.items() if created[name] < count}
     print(f"calls       {counts.calls.total()}  {dict(counts.calls)}")
     print(f"faults      {faults} of {connections} connections; {requests} requests")
     print(f"retries     {retries.count}")
@@ -243,8 +243,8 @@ def main() -> int:
     print(f"losses      {len(counts.lost)}")
     for lost in counts.lost[:20]:
         print(f"            {lost}")
-    print(f"duplicates  {sum(found - count for found, count in twice.values())}  {twice or ''}")
-    print(f"not made    {sum(count - found for found, count in missing.values())}  {missing or ''}")
+    print(f"duplicates  {sum(runs - count for runs, count in twice.values())}  {twice or ''}")
+    print(f"not made    {sum(count - runs for runs, count in missing.values())}  {missing or ''}")
     print(f"sockets     {before[0]} -> {after[0]}")
     print(f"threads     {before[1]} -> {after[1]}")
     print(f"memory      {before[2]:.0f} -> {after[2]:.0f} MiB")

@@ -1,4 +1,4 @@
-"""Changed timings for the clients of a test."""
+"""Override the timings of a test's clients."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from stepflow_client._rules import timing_constants
 
 
 def set_timings(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
-    """Change timings of all clients (of both twins) created from now on. Raise ValueError for an unknown name."""
+    """Change the timings of all clients created from now on. Raise ValueError for an unknown name."""
     monkeypatch.setattr(timing_constants, "DEFAULT", timing_constants.DEFAULT._replace(**changes))

@@ -1,4 +1,4 @@
-"""mypy as `make types` runs it, with a copy of its cache: without one, mypy checks the whole client for each test."""
+"""Run mypy as `make types` does, on a copy of its cache, so that it does not check the whole client for each test."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def run_mypy(cache: Path, *files: Path) -> subprocess.CompletedProcess[str]:
     """Check files in strict mode.
 
     Args:
-        cache: A folder that does not exist yet: two processes cannot write to one cache.
-        files: The files, or a folder of them.
+        cache: A new folder for the copy, because two processes cannot write to one cache.
+        files: Files or folders.
     """
     if (ROOT / ".mypy_cache").exists():
         shutil.copytree(ROOT / ".mypy_cache", cache)

@@ -1,6 +1,6 @@
-"""A worker with typed components (a price, a post and a stock), for the checks of types.
+"""A worker with typed components (`price`, `post` and `stock`), for the tests of type checks.
 
-It is run with the Python of the newest release's worker environment, with `grpc` as its argument.
+It runs with the Python of the newest release's worker environment.
 """
 
 import sys
@@ -11,7 +11,7 @@ from stepflow_py.worker import StepflowServer
 server = StepflowServer(include_builtins=False)
 
 
-class Asked(msgspec.Struct):
+class PriceInput(msgspec.Struct):
     """The input of `price`."""
 
     sku: str
@@ -19,7 +19,7 @@ class Asked(msgspec.Struct):
 
 
 class Price(msgspec.Struct):
-    """A price."""
+    """The output of `price`."""
 
     eur: float
     note: str | None = None
@@ -33,13 +33,13 @@ class Letter(msgspec.Struct):
 
 
 class Line(msgspec.Struct):
-    """A number of one thing."""
+    """An item in stock."""
 
     sku: str
     count: int
 
 
-class Wanted(msgspec.Struct):
+class StockInput(msgspec.Struct):
     """The input of `stock`."""
 
     skus: list[str]
@@ -52,20 +52,17 @@ class Stock(msgspec.Struct):
 
 
 @server.component
-def price(input: Asked) -> Price:
-    """Return the price of a thing."""
+def price(input: PriceInput) -> Price:
     return Price(eur=2.5 * input.amount)
 
 
 @server.component
 def post(input: Letter) -> Letter:
-    """Return the input."""
     return input
 
 
 @server.component
-def stock(input: Wanted) -> Stock:
-    """Return the stock."""
+def stock(input: StockInput) -> Stock:
     return Stock([Line(sku, len(sku)) for sku in input.skus])
 
 

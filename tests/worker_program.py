@@ -1,7 +1,7 @@
-"""The worker of the server tests: echoes, sleeps, fails and counts its executions.
+"""The worker of the server tests, with components that echo, sleep, fail and count executions.
 
-It is run with the Python of a release's worker environment. Its argument is the protocol of that release's workers:
-`http` (until 0.11) or `grpc`.
+It runs with the Python of a release's worker environment. Its argument is the protocol of that release's workers:
+`http` (up to 0.11) or `grpc`.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ async def sleep(input: dict[str, Any]) -> Any:
 
 @server.component
 def fail(input: dict[str, Any]) -> Any:
-    """Fail with `message` if it is given, otherwise return `value`."""
+    """Fail with `message` if there is one, otherwise return `value`."""
     if input.get("message") is not None:
         print(f"about to fail: {input['message']}", file=sys.stderr, flush=True)
         raise RuntimeError(input["message"])
@@ -59,7 +59,7 @@ async def present(input: dict[str, Any]) -> Any:
 
 def main(protocol: str) -> None:
     if protocol == "http":
-        # One process, because the components are light and starting a process takes time.
+        # The components are light, so one process is enough, and it starts faster.
         asyncio.run(server.run(workers=1))
     else:
         from stepflow_py.worker import main as program

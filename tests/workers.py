@@ -1,4 +1,4 @@
-"""A Python worker for every release: its environment, created once and kept, and the configuration that starts it.
+"""A Python worker for every release: a cached environment, and the configuration that starts it.
 
 Its components are `/python/echo`, `/python/sleep`, `/python/fail`, `/python/count` and
 `/python/present` (see worker_program.py).
@@ -23,13 +23,13 @@ INSTALL_TIMEOUT = 180
 
 
 def uv(*arguments: str) -> None:
-    """Call uv, which `make env` installs; it takes two seconds where pip takes half a minute.
+    """Run uv, which `make env` installs: it takes two seconds where pip takes half a minute.
 
     Raises:
         RuntimeError: If it fails, with its message.
     """
     command = [str(UV if UV.exists() else shutil.which("uv") or "uv"), *arguments]
-    # uv brings its own list of certificate authorities; behind a TLS proxy it needs the system's.
+    # uv bundles certificate authorities, but behind a TLS proxy it needs the system's.
     environment = {**os.environ, "UV_SYSTEM_CERTS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=INSTALL_TIMEOUT)
     if done.returncode:
@@ -40,19 +40,19 @@ def python(release: str) -> Path:
     """Return the Python of an environment with the worker library of a release.
 
     Raises:
-        RuntimeError: If it cannot be created; a test that needs it fails with the installer's message.
+        RuntimeError: If it cannot be created, with the installer's message.
     """
     folder = releases.CACHE / release / "worker"
-    interpreter, made = folder / "bin" / "python", folder / "made"
+    interpreter, marker = folder / "bin" / "python", folder / "made"
     folder.parent.mkdir(parents=True, exist_ok=True)
     # Two concurrent test sessions must not install into the same folder.
     with (folder.parent / "worker.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not made.exists():
+        if not marker.exists():
             shutil.rmtree(folder, ignore_errors=True)
             uv("venv", "--quiet", "--python", sys.executable, str(folder))
             uv("pip", "install", "--quiet", "--python", str(interpreter), *_requirements(release))
-            made.touch()
+            marker.touch()
     return interpreter
 
 
