@@ -1,4 +1,4 @@
-"""The synchronous client behind the asynchronous one's face, so that one test drives both."""
+"""A blocking client with the interface of the async client, so that one test covers both."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _END = object()
 
 
 class Awaited:
-    """Every method of the client, or of a handle, awaited; each call is made in a thread."""
+    """Makes the methods of a blocking client or handle awaitable, by calling them in a thread."""
 
     def __init__(self, client: Any) -> None:
         self.client = client
@@ -24,7 +24,7 @@ class Awaited:
         if name in ("handle", "with_options"):
             return lambda *args, **options: Awaited(value(*args, **options))
         if name == "start_run":
-            return partial(_started, value)
+            return partial(_start_run, value)
         return partial(asyncio.to_thread, value) if inspect.ismethod(value) else value
 
     def __eq__(self, other: object) -> bool:
@@ -36,12 +36,12 @@ class Awaited:
         return repr(self.client)
 
 
-async def _started(method: Callable[..., Any], *args: Any, **options: Any) -> Awaited:
+async def _start_run(method: Callable[..., Any], *args: Any, **options: Any) -> Awaited:
     return Awaited(await asyncio.to_thread(method, *args, **options))
 
 
 class _Stream:
-    """A stream, awaited."""
+    """Makes a blocking stream an async iterator."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream

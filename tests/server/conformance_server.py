@@ -1,4 +1,4 @@
-"""Starts the released server binary for the conformance test, without any code of ours in between."""
+"""Starts the released server binary for the conformance tests, without using the client."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BUILTIN: dict[str, Any] = {
     "plugins": {"builtin": {"type": "builtin"}},
     "routes": {"/builtin": [{"plugin": "builtin"}]},
 }
-# A plugin whose worker never comes, and one whose component has no description.
+# A plugin whose worker never connects, and a plugin whose component has no description.
 BROKEN_PLUGIN: dict[str, Any] = {
     "plugins": {
         **BUILTIN["plugins"],
@@ -30,7 +30,7 @@ BROKEN_PLUGIN: dict[str, Any] = {
 
 @contextmanager
 def running_server(config: dict[str, Any], start_timeout: float = 20.0) -> Iterator[str]:
-    """Run a server and return the URL of its API; the server is killed at the end."""
+    """Run a server and yield the URL of its API; kill the server afterwards."""
     process = subprocess.Popen(
         [BINARY, "--port", "0", "--config-stdin", "--log-level", "warn"],
         stdin=subprocess.PIPE,
@@ -44,21 +44,21 @@ def running_server(config: dict[str, Any], start_timeout: float = 20.0) -> Itera
         stdin.write(json.dumps(config))
     output: list[str] = []
     port: list[int] = []
-    known = threading.Event()
+    port_known = threading.Event()
 
     def drain() -> None:
-        # To the very end: an unread pipe freezes the server once it is full.
+        # Read until the server exits, because a full pipe would block it.
         for line in process.stdout or ():
             output.append(line)
             if not port and line.startswith('{"port"'):
                 port.append(json.loads(line)["port"])
-                known.set()
-        known.set()
+                port_known.set()
+        port_known.set()
 
     reader = threading.Thread(target=drain, daemon=True)
     reader.start()
     try:
-        known.wait(start_timeout)
+        port_known.wait(start_timeout)
         assert port, f"the server did not start: {''.join(output)[-2000:]}"
         yield f"http://127.0.0.1:{port[0]}/api/v1"
     finally:

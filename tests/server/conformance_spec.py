@@ -1,4 +1,4 @@
-"""Holds recorded traffic against the OpenAPI description, strictly: what is not described is a fault."""
+"""Checks recorded traffic against the OpenAPI description, strictly: anything undocumented is a fault."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from openapi import comparison
 from tests.server.conformance_traffic import Transport
 
 SPEC = Path(__file__).resolve().parents[2] / "openapi" / "stepflow.yaml"
-# Headers of HTTP itself and of cross-origin access, which say nothing about an operation.
+# Generic HTTP and CORS headers, which need no documentation.
 PLAIN_HEADERS = {
     "content-type",
     "content-length",
@@ -29,36 +29,36 @@ PLAIN_HEADERS = {
 
 
 class Spec:
-    """An OpenAPI description and the faults of traffic against it."""
+    """An OpenAPI description that finds faults in traffic."""
 
     def __init__(self, document: dict[str, Any]) -> None:
         self.document = document
 
     @classmethod
     def load(cls) -> Spec:
-        # With libyaml, because each test process reads it while it collects tests. Through JSON, so that YAML anchors
-        # do not leave shared objects behind for `changed` to trip over.
+        # libyaml is fast enough for every test process to read the file during collection. The round trip through JSON
+        # turns YAML anchors into copies, so that changes of a copy affect one place only.
         return cls(json.loads(json.dumps(yaml.load(SPEC.read_text(), yaml.CSafeLoader), default=str)))
 
-    def changed(self) -> Spec:
-        """A copy to take things out of."""
+    def copy(self) -> Spec:
+        """Return a deep copy, to remove parts from."""
         return Spec(copy.deepcopy(self.document))
 
-    # -- looking around ----------------------------------------------------------------------------
+    # -- lookups -------------------------------------------------------------------------------------
 
     def resolve(self, node: Any) -> Any:
         return comparison.resolve(self.document, node)
 
     @cached_property
     def operations(self) -> dict[str, dict[str, Any]]:
-        """The operations by id, each with the parameters of its path as well."""
+        """The operations by ID, each with the parameters of its path under the key `all`."""
         return {
             each.name: {**each.node, "all": [self.resolve(parameter) for parameter in each.parameters]}
             for each in comparison.operations(self.document)
         }
 
     def media(self) -> Iterator[tuple[str, str, str | None, dict[str, Any]]]:
-        """Every documented answer: operation, status, content type (None for an empty body), media type."""
+        """Yield every documented response: operation, status, content type (None for an empty body), media type."""
         for name, operation in self.operations.items():
             for status, response in operation["responses"].items():
                 content = self.resolve(response).get("content")
@@ -66,25 +66,25 @@ class Spec:
                     yield name, status, content_type, media
 
     def schemas_below(self, node: Any) -> set[str]:
-        """The names of all component schemas that a schema reaches."""
-        found: set[str] = set()
+        """Return the names of all component schemas that a schema refers to, directly or indirectly."""
+        names: set[str] = set()
         pending = [node]
         while pending:
             node = pending.pop()
             if isinstance(node, dict):
                 name = str(node.get("$ref", "")).rpartition("/")[2]
-                if name and name not in found:
-                    found.add(name)
+                if name and name not in names:
+                    names.add(name)
                     pending.append(self.document["components"]["schemas"][name])
                 pending += node.values()
             elif isinstance(node, list):
                 pending += node
-        return found
+        return names
 
-    # -- judging -----------------------------------------------------------------------------------
+    # -- checks --------------------------------------------------------------------------------------
 
     def faults(self, exchange: Transport) -> list[str]:
-        """Everything about an exchange that the description does not say."""
+        """Return everything in an exchange that the description does not document."""
         request = self.request_faults(exchange)
         if exchange.broken and not request:
             request = ["the request was meant to violate the description but does not"]
@@ -96,9 +96,9 @@ class Spec:
         operation = self.operations[exchange.operation]
         faults = []
         for place, values in (("query", exchange.query), ("header", exchange.headers)):
-            known = {each["name"]: each for each in operation["all"] if each["in"] == place}
-            faults += [f"undocumented {place} parameter {name}" for name in values if name not in known]
-            for name, parameter in known.items():
+            documented = {each["name"]: each for each in operation["all"] if each["in"] == place}
+            faults += [f"undocumented {place} parameter {name}" for name in values if name not in documented]
+            for name, parameter in documented.items():
                 if name in values:
                     schema = self.resolve(parameter["schema"])
                     faults += self.schema_faults(parameter["schema"], _value(values[name], schema))
@@ -125,7 +125,7 @@ class Spec:
         content = response.get("content", {})
         if exchange.answer_type is None:
             empty = not content and not exchange.answer
-            return faults if empty else [*faults, "a body is documented but none came"]
+            return faults if empty else [*faults, "a body is documented but was not sent"]
         if exchange.answer_type not in content:
             return [*faults, f"undocumented content type {exchange.answer_type}"]
         return faults + self.body_faults(content[exchange.answer_type], exchange.answer_type, exchange.answer)
@@ -173,13 +173,13 @@ class Spec:
 
 
 def _strict(node: Any) -> Any:
-    """Forbid every property that is not listed, wherever properties are listed."""
+    """Return a schema in which objects with listed properties allow no others."""
     if isinstance(node, list):
         return [_strict(each) for each in node]
     if not isinstance(node, dict):
         return node
     node = {
-        # Not inside of examples, which are values and no schemas.
+        # Leave examples alone, because they are values, not schemas.
         key: value if key in ("example", "examples", "enum", "required") else _strict(value)
         for key, value in node.items()
     }
@@ -189,7 +189,7 @@ def _strict(node: Any) -> Any:
 
 
 def _value(text: str, schema: dict[str, Any]) -> Any:
-    """Read a parameter's text as the type it should have; text that is none stays text and fails."""
+    """Parse a parameter's text as its documented type; other text stays a string and fails validation."""
     if schema.get("type") == "integer":
         try:
             return int(text)

@@ -1,4 +1,4 @@
-"""Drives every operation of a real server and records what was sent and answered."""
+"""Calls every operation of a real server and records the requests and responses."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ UNKNOWN_HASH = "a" * 64
 
 @dataclass(frozen=True)
 class Transport:
-    """One request and its answer, as they went over the wire."""
+    """A request and its response, as they went over the wire."""
 
     operation: str
     query: Mapping[str, str]
@@ -29,7 +29,7 @@ class Transport:
     request_type: str | None
     request: bytes
     broken: bool
-    """The request was made to violate the description."""
+    """Whether the request violates the description on purpose."""
     status: int
     answer_type: str | None
     answer_headers: Mapping[str, str]
@@ -41,7 +41,7 @@ class Transport:
 
 @dataclass
 class Recorder:
-    """Sends requests and keeps each with its answer."""
+    """Sends requests and records each with its response."""
 
     client: httpx.Client
     exchanges: list[Transport] = field(default_factory=list)
@@ -85,14 +85,14 @@ class Recorder:
 
 
 def record() -> list[Transport]:
-    """Drive two servers; the slow things run beside the others."""
+    """Record the traffic of two servers; the parts run in parallel, because some are slow."""
     with ExitStack() as stack:
         url = stack.enter_context(running_server(BUILTIN))
         client = stack.enter_context(httpx.Client(base_url=url, timeout=30, trust_env=False))
         threads = stack.enter_context(ThreadPoolExecutor())
         parts = [
             threads.submit(part, Recorder(client))
-            for part in (health_and_components, flows, runs, stopping, failures, sub_runs, blobs, refusals)
+            for part in (health_and_components, flows, runs, running_run, failures, sub_runs, blobs, rejected_requests)
         ]
         parts.append(threads.submit(broken_plugin))
         return [exchange for part in parts for exchange in part.result()]
@@ -196,7 +196,7 @@ def flows(to: Recorder) -> list[Transport]:
         to.call(operation, method, f"/flows/xx{end}")
         to.call(operation, method, f"/flows/{UNKNOWN_HASH}{end}")
     to.call("delete_flow", "DELETE", f"/flows/{flow_id}")
-    # Blobs are not checked when they are stored, so one can be called a flow and be none.
+    # Servers do not check blobs when storing them, so a blob of type flow may be invalid.
     for body in ({"data": {"steps": 3}, "blobType": "flow"}, {"data": {"steps": 3}}):
         blob_id = to.call("store_blob", "POST", "/blobs", body=body).json()["blobId"]
         to.call("get_flow", "GET", f"/flows/{blob_id}")
@@ -248,8 +248,8 @@ def runs(to: Recorder) -> list[Transport]:
     return to.exchanges
 
 
-def stopping(to: Recorder) -> list[Transport]:
-    """A run that is still running, read, refused to be deleted, and cancelled."""
+def running_run(to: Recorder) -> list[Transport]:
+    """Read, fail to delete, and cancel a run that is still running."""
     flow = to.call("store_blob", "POST", "/blobs", body={"data": SLEEP, "blobType": "flow"}).json()
     run_id = start(to, flow["blobId"], {"ms": 1500}, wait=True, timeoutSecs=0)["runId"]
     to.call("get_run", "GET", f"/runs/{run_id}")
@@ -260,7 +260,7 @@ def stopping(to: Recorder) -> list[Transport]:
 
 
 def failures(to: Recorder) -> list[Transport]:
-    """Runs that fail: in an expression, for want of a route, and after the server's four seconds of retries."""
+    """Runs that fail: in an expression, without a route, and after the server's four seconds of retries."""
     for flow, code in (
         (one_step("/builtin/noop", v={"$input": "$.missing"}), 8),
         (one_step("/nowhere/noop"), 9),
@@ -316,8 +316,8 @@ def blobs(to: Recorder) -> list[Transport]:
     return to.exchanges
 
 
-def refusals(to: Recorder) -> list[Transport]:
-    """Unknown and malformed ids, bodies and query parameters."""
+def rejected_requests(to: Recorder) -> list[Transport]:
+    """Unknown and malformed IDs, bodies and query parameters."""
     run_operations = (
         ("get_run", "GET", ""),
         ("get_run_items", "GET", "/items"),

@@ -1,4 +1,4 @@
-"""What the server tests share: a server with a Python worker, and the ways to it."""
+"""Fixtures of the server tests: a server with a Python worker, and clients of it."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def worker_runtime(release: str) -> Iterator[StepflowRuntime]:
 
 
 @asynccontextmanager
-async def either(kind: str, url: str, **settings: Any) -> AsyncIterator[Any]:
-    """Return a client of a kind, `async` or `sync`; both are awaited."""
+async def open_client(kind: str, url: str, **settings: Any) -> AsyncIterator[Any]:
+    """Open an async or blocking client; the methods of both are awaited."""
     if kind == "async":
-        async with StepflowClient(url, **settings) as made:
-            yield made
+        async with StepflowClient(url, **settings) as opened:
+            yield opened
     else:
         with SyncStepflowClient(url, **settings) as twin:
             yield Awaited(twin)
@@ -43,21 +43,21 @@ async def either(kind: str, url: str, **settings: Any) -> AsyncIterator[Any]:
 
 @pytest.fixture(params=["async", "sync"])
 async def client(request: pytest.FixtureRequest, worker_runtime: StepflowRuntime) -> AsyncIterator[Any]:
-    """A client of the shared server, of either kind."""
-    async with either(request.param, worker_runtime.url) as made:
-        yield made
+    """An async or blocking client of the shared server."""
+    async with open_client(request.param, worker_runtime.url) as opened:
+        yield opened
 
 
 @pytest.fixture
 def needs_events(release: str) -> None:
-    """Skip a test on servers without a stream of events."""
+    """Skip the test on servers without event streams."""
     if not has(release, "events"):
-        pytest.skip("the server has no stream of events: test_operations")
+        pytest.skip("the server has no event streams (see test_operations)")
 
 
 @pytest.fixture
 def history(tmp_path: Path) -> History:
-    """A history of the test's own."""
+    """An empty history."""
     return History(tmp_path / "history.db")
 
 
@@ -65,6 +65,6 @@ def history(tmp_path: Path) -> History:
 async def recorded(
     request: pytest.FixtureRequest, worker_runtime: StepflowRuntime, history: History
 ) -> AsyncIterator[Any]:
-    """A client that records its runs."""
-    async with either(request.param, worker_runtime.url, history=history) as made:
-        yield made
+    """An async or blocking client that records its runs in the history."""
+    async with open_client(request.param, worker_runtime.url, history=history) as opened:
+        yield opened

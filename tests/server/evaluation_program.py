@@ -1,9 +1,9 @@
-"""An evaluation that a test kills: three variants, two repeats, a judge in Python and one that is a flow.
+"""An evaluation that a test kills: three variants, two repeats, a score in Python and a flow as a judge.
 
     python -m tests.server.evaluation_program URL FOLDER CASES
 
-The worker counts the runs of each variant and case in FOLDER/runs and the judgements of the flow in FOLDER/judged; the
-judge in Python counts its own in FOLDER/called. The evaluation is in FOLDER/eval.
+The worker counts the runs of each variant and case in FOLDER/runs and the runs of the judge in FOLDER/judged; the
+Python score counts its calls in FOLDER/called. The evaluation is in FOLDER/eval.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ REPEAT = 2
 
 
 def flow(file: Path, variant: str) -> dict[str, Any]:
-    """A flow that counts what it is run for."""
-    given = {"file": str(file), "name": {"$input": f"$.{variant}"}, "value": {"$input": "$.id"}}
-    steps = [{"id": "answer", "component": "/python/count", "input": given}]
-    return {"name": "counted", "steps": steps, "output": {"case": {"$step": "answer"}, "name": given["name"]}}
+    """Return a flow that counts its runs for each variant and case."""
+    step_input = {"file": str(file), "name": {"$input": f"$.{variant}"}, "value": {"$input": "$.id"}}
+    steps = [{"id": "answer", "component": "/python/count", "input": step_input}]
+    return {"name": "counted", "steps": steps, "output": {"case": {"$step": "answer"}, "name": step_input["name"]}}
 
 
 def judge(file: Path) -> dict[str, Any]:
-    """A flow that counts what it judges."""
-    given = {"file": str(file), "name": {"$input": "$.output.name"}, "value": {"$input": "$.output.case"}}
-    return {"steps": [{"id": "judge", "component": "/python/count", "input": given}], "output": {"$step": "judge"}}
+    """Return a judge that counts its runs for each variant and case."""
+    step_input = {"file": str(file), "name": {"$input": "$.output.name"}, "value": {"$input": "$.output.case"}}
+    return {"steps": [{"id": "judge", "component": "/python/count", "input": step_input}], "output": {"$step": "judge"}}
 
 
 async def main(url: str, folder: Path, count: int) -> None:

@@ -1,4 +1,4 @@
-"""Flows of the server tests, and how a run is caught while it goes on."""
+"""Flows of the server tests, and a run that takes a while."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ EVERYTHING = {"$input": "$"}
 
 
 def one_step(component: str, step_input: Any = EVERYTHING, **more: Any) -> dict[str, Any]:
-    """A flow that gives its input to one component."""
+    """Return a flow that passes its input to one component."""
     step = {"id": "only", "component": component, "input": step_input}
     return {"steps": [step], "output": {"$step": "only"}, **more}
 
 
 def unique(prefix: str) -> str:
-    """A name no other flow has."""
+    """Return a unique flow name."""
     return f"{prefix}-{uuid.uuid4().hex[:12]}"
 
 
 @asynccontextmanager
-async def going_on(client: Any, seconds: float = 0.6, value: Any = "slept") -> AsyncIterator[str]:
-    """Start a run that takes a while and return its id while it goes on."""
+async def slow_run(client: Any, seconds: float = 0.6, value: Any = "slept") -> AsyncIterator[str]:
+    """Start a run that sleeps, and yield its ID while it is running."""
     name = unique("slow")
     slow = one_step(SLEEP, name=name)
     run_id = await client.submit(slow, {"seconds": seconds, "value": value})

@@ -1,4 +1,4 @@
-"""Flows with one planted failure each, and what is true of their runs."""
+"""Flows with one planted failure each, and the expected explanation of their runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CONTENT = "$.messages[0].content"
 
 @dataclass(frozen=True)
 class Planted:
-    """A flow that fails, or of which a step fails."""
+    """A flow that fails, or one of whose steps fails."""
 
     steps: list[dict[str, Any]]
     output: Any
@@ -20,17 +20,17 @@ class Planted:
     """The step that fails first and makes the item fail."""
     not_run: Mapping[str, str | None] = field(default_factory=dict)
     failed: tuple[str, ...] = ()
-    """The steps that fail themselves, if not only the cause."""
+    """The steps that fail themselves, if there are others than the cause."""
     not_needed: tuple[str, ...] = ()
     kind: str | None = "step"
     failed_children: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     is_batch: bool = False
-    """Whether the flow runs on three inputs, of which the second fails."""
-    refused: str | None = None
-    """The field that the component of the cause refuses."""
+    """Whether the flow runs on three inputs, the second of which fails."""
+    rejected_field: str | None = None
+    """The input field that the component of the cause rejects."""
 
     def state_of(self, step: str) -> str:
-        """Return what becomes of a step."""
+        """Return the expected state of a step."""
         if step in self.not_run:
             return "not_run"
         if step in self.not_needed:
@@ -51,7 +51,7 @@ def reads(name: str, source: str, path: str = CONTENT, **more: Any) -> dict[str,
 
 
 def joins(name: str, *sources: str) -> dict[str, Any]:
-    """A step that reads the prompts of other steps; it fails unless all of them are texts."""
+    """Return a step that reads the outputs of other steps."""
     value = {source: {"$step": source} for source in sources}
     return {"id": name, "component": "/builtin/put_blob", "input": {"data": value, "blob_type": "data"}}
 
@@ -96,7 +96,7 @@ PLANTED: dict[str, Planted] = {
         [step("a"), step("d")],
         cause="b",
         not_run={"c": "b", "d": "b"},
-        refused="$.user_prompt",
+        rejected_field="$.user_prompt",
     ),
     "fan-out": Planted(
         [bad("a"), *(reads(f"r{number}", "a") for number in range(12)), good("z")],
@@ -272,7 +272,7 @@ PLANTED: dict[str, Planted] = {
         cause="a",
         not_run={"b": "a"},
         is_batch=True,
-        refused="$.user_prompt",
+        rejected_field="$.user_prompt",
     ),
 }
 INPUT = {"yes": True, "no": False, "null": None}

@@ -1,4 +1,4 @@
-"""`map`: inputs that run again, outputs of a type, checked inputs and keys, with and without a journal."""
+"""`map` with retries, output types, input checks and idempotency keys, with and without a journal."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ TYPED = {**NOOP, "schemas": {"type": "object", "properties": {"input": {"propert
 
 
 @pytest.fixture(autouse=True)
-def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+def _short_retry_delay(monkeypatch: pytest.MonkeyPatch) -> None:
     set_timings(monkeypatch, retry_first_pause=0.02)
 
 
@@ -54,13 +54,13 @@ async def runs_of(client: Any, flow: dict[str, Any]) -> list[Any]:
     return list((await client.list_runs(flow_name=flow["name"])).runs)
 
 
-def missing(marker: Path, count: int, every: int, **more: Any) -> list[dict[str, Any]]:
-    """Inputs of `PRESENT`; some of them fail until the marker is there."""
+def missing_inputs(marker: Path, count: int, every: int, **more: Any) -> list[dict[str, Any]]:
+    """Return inputs of `PRESENT`; every n-th one fails until the marker exists."""
     return [{"value": n, "file": str(marker if n % every == 0 else Path(__file__)), **more} for n in range(count)]
 
 
-def touching(marker: Path) -> Callable[[Outcome[Any]], bool]:
-    """A rule that removes the reason for the failure."""
+def create_marker(marker: Path) -> Callable[[Outcome[Any]], bool]:
+    """Return a retry rule that creates the marker, so that retries succeed."""
 
     def retry_on(outcome: Outcome[Any]) -> bool:
         assert not outcome.is_success
@@ -71,21 +71,21 @@ def touching(marker: Path) -> Callable[[Outcome[Any]], bool]:
 
 
 @pytest.mark.parametrize("ordered", [False, True])
-async def test_failed_inputs_run_again_and_others_do_not(client: Any, tmp_path: Path, ordered: bool) -> None:
+async def test_only_failed_inputs_are_retried(client: Any, tmp_path: Path, ordered: bool) -> None:
     marker, flow = tmp_path / "marker", one_step(PRESENT, name=unique("again"))
-    inputs, told = missing(marker, 40, every=7), list[Any]()
-    options = {"max_attempts": 3, "retry_on": touching(marker), "chunk_size": 10, "progress": told.append}
+    inputs, updates = missing_inputs(marker, 40, every=7), list[Any]()
+    options = {"max_attempts": 3, "retry_on": create_marker(marker), "chunk_size": 10, "progress": updates.append}
     outcomes = await collect(client, flow, inputs, max_concurrency=1, ordered=ordered, **options)
     assert [outcome.output for outcome in outcomes] == list(range(40))
-    # The marker is there from the first failure on, so the first chunk alone has inputs to run again.
+    # The first failure creates the marker, so only the first chunk has inputs to retry.
     assert [outcome.index for outcome in outcomes if outcome.attempts == 2] == [0, 7]
     assert {outcome.attempts for outcome in outcomes} == {1, 2}
     runs = await runs_of(client, flow)
     assert sorted(run.items.total for run in runs) == [2, 10, 10, 10, 10]
-    assert (told[-1].completed, told[-1].failed, told[-1].status) == (40, 0, "completed")
+    assert (updates[-1].completed, updates[-1].failed, updates[-1].status) == (40, 0, "completed")
 
 
-async def test_an_input_that_never_succeeds_has_its_last_outcome(client: Any) -> None:
+async def test_an_input_that_never_succeeds_returns_its_last_outcome(client: Any) -> None:
     flow = {**UNROUTED, "name": unique("unrouted")}
     outcomes = await collect(client, flow, [{}, {"bad": {1}}, {}], max_attempts=3)
     runs = await runs_of(client, flow)
@@ -99,7 +99,7 @@ async def test_an_input_that_never_succeeds_has_its_last_outcome(client: Any) ->
         await collect(client, flow, [{}], max_attempts=2, on_error="raise")
 
 
-async def test_only_what_is_retryable_or_named_runs_again(client: Any) -> None:
+async def test_only_retryable_or_selected_errors_are_retried(client: Any) -> None:
     failing = {"steps": [], "output": {"$input": "missing"}}
     for options, attempts in (
         ({}, 1),
@@ -110,14 +110,14 @@ async def test_only_what_is_retryable_or_named_runs_again(client: Any) -> None:
         ({"max_attempts": 2, "retry_on": lambda outcome: outcome.key == "again"}, 1),
     ):
         assert [each.attempts for each in await collect(client, failing, [{"id": 1}], **options)] == [attempts], options
-    # Exactly what is named: a routing error is not.
+    # An explicit selection excludes retryable errors that it does not name.
     assert [each.attempts for each in await collect(client, UNROUTED, [1], max_attempts=2, retry_on={"lost"})] == [1]
     again = client.with_options(max_attempts=2)
     assert [each.attempts for each in await collect(again, UNROUTED, [1])] == [2]
 
 
 async def async_rule(outcome: Any) -> bool:
-    raise AssertionError("nobody awaits it")
+    raise AssertionError("must not be awaited")
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ async def test_wrong_options_are_refused(client: Any, options: dict[str, Any], m
         await collect(client, NOOP, [1], **options)
 
 
-async def test_what_the_rule_raises_ends_the_batch(client: Any) -> None:
+async def test_an_exception_in_the_retry_rule_ends_the_batch(client: Any) -> None:
     def rule(outcome: Outcome[Any]) -> bool:
         raise LookupError("from the rule")
 
@@ -152,7 +152,7 @@ async def test_what_the_rule_raises_ends_the_batch(client: Any) -> None:
         await collect(client, UNROUTED, [1], max_attempts=2, retry_on=rule)
 
 
-async def test_no_run_is_started_once_the_batch_has_ended(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_retry_starts_after_the_batch_has_ended(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     flow = {**UNROUTED, "name": unique("ended")}
     monkeypatch.setattr(client._connection, "timings", client._connection.timings._replace(retry_first_pause=2.0))
     with pytest.raises(RunTimeoutError):
@@ -162,9 +162,9 @@ async def test_no_run_is_started_once_the_batch_has_ended(client: Any, monkeypat
 
 
 async def test_the_run_of_the_current_attempt_is_cancelled(client: Any, tmp_path: Path) -> None:
-    # Without its file, the component returns at once, and the output is of the wrong type.
+    # Without its file, the component returns immediately, with an output of the wrong type.
     marker, flow = tmp_path / "marker", one_step(PRESENT, name=unique("cancelled"))
-    options = {"output_type": int, "max_attempts": 2, "retry_on": touching(marker)}
+    options = {"output_type": int, "max_attempts": 2, "retry_on": create_marker(marker)}
     slow = {"file": str(marker), "missing": "text", "seconds": 9, "value": 1}
     with pytest.raises(RunTimeoutError, match="its runs were cancelled"):
         await collect(client, flow, [slow], on_cancel="cancel", timeout=4.0, **options)
@@ -172,40 +172,40 @@ async def test_the_run_of_the_current_attempt_is_cancelled(client: Any, tmp_path
     assert [run.status.value for run in runs] == ["completed", "cancelled"]
 
 
-class Doubled(BaseModel):
+class Output(BaseModel):
     n: int
 
 
-async def test_outputs_of_a_type(client: Any, tmp_path: Path) -> None:
+async def test_outputs_are_validated_against_output_type(client: Any, tmp_path: Path) -> None:
     echo = {"steps": [], "output": {"$input": "$"}}
     inputs = [{"n": 1}, {"m": 2}, {"n": "three"}]
-    outcomes = await collect(client, echo, inputs, output_type=Doubled)
-    assert [outcome.output for outcome in outcomes] == [Doubled(n=1), None, None]
+    outcomes = await collect(client, echo, inputs, output_type=Output)
+    assert [outcome.output for outcome in outcomes] == [Output(n=1), None, None]
     assert [outcome.is_failed for outcome in outcomes] == [False, True, True]
     error = outcomes[1].error
     assert error is not None
     assert (error.code, error.is_retryable) == (ErrorCode.INVALID_OUTPUT, False)
     assert outcomes[0].to_dict()["output"] == {"n": 1}
-    with pytest.raises(OutputTypeError, match=r"input 1: the output of run .* does not fit Doubled: \$\.n") as refused:
+    with pytest.raises(OutputTypeError, match=r"input 1: the output of run .* does not fit Output: \$\.n") as refused:
         outcomes[1].unwrap()
     assert (refused.value.details, refused.value.run_id) == (error.details, outcomes[1].run_id)
     with pytest.raises(OutputTypeError, match="input 1"):
-        await collect(client, echo, inputs, output_type=Doubled, on_error="raise", ordered=True)
-    again = await collect(client, echo, inputs, output_type=Doubled, max_attempts=2, retry_on={"invalid_output"})
+        await collect(client, echo, inputs, output_type=Output, on_error="raise", ordered=True)
+    again = await collect(client, echo, inputs, output_type=Output, max_attempts=2, retry_on={"invalid_output"})
     assert [outcome.attempts for outcome in again] == [1, 2, 2]
 
 
-async def test_the_journal_keeps_outputs_as_they_are(client: Any, tmp_path: Path) -> None:
+async def test_the_journal_stores_raw_outputs(client: Any, tmp_path: Path) -> None:
     echo, inputs = {"steps": [], "output": {"$input": "$"}}, [{"n": 1}, {"m": 2}]
-    first = await collect(client, echo, inputs, output_type=Doubled, journal=tmp_path / "j")
+    first = await collect(client, echo, inputs, output_type=Output, journal=tmp_path / "j")
     assert [outcome.is_success for outcome in first] == [True, False]
-    plain = await collect(client, echo, inputs, journal=tmp_path / "j")
-    assert [outcome.output for outcome in plain] == inputs
+    untyped = await collect(client, echo, inputs, journal=tmp_path / "j")
+    assert [outcome.output for outcome in untyped] == inputs
 
 
-async def test_inputs_that_the_schema_refuses_are_not_sent(client: Any) -> None:
+async def test_inputs_that_violate_the_schema_are_not_sent(client: Any) -> None:
     flow = {**TYPED, "name": unique("checked")}
-    inputs = [{"n": 1}, {"n": "x"}, Doubled(n=3), {"n": None}]
+    inputs = [{"n": 1}, {"n": "x"}, Output(n=3), {"n": None}]
     outcomes = await collect(client, flow, inputs)
     assert [outcome.output for outcome in outcomes] == [1, None, 3, None]
     assert [(each.run_id, each.attempts) for each in (outcomes[1], outcomes[3])] == [(None, 0)] * 2
@@ -218,38 +218,38 @@ async def test_inputs_that_the_schema_refuses_are_not_sent(client: Any) -> None:
 
 
 async def test_progress_of_inputs_without_a_length(client: Any, tmp_path: Path) -> None:
-    told: list[Any] = []
-    await collect(client, NOOP, ({"n": n} for n in range(3)), progress=told.append, total=3)
-    assert (told[0].total, told[-1].total, told[-1].completed) == (3, 3, 3)
+    updates: list[Any] = []
+    await collect(client, NOOP, ({"n": n} for n in range(3)), progress=updates.append, total=3)
+    assert (updates[0].total, updates[-1].total, updates[-1].completed) == (3, 3, 3)
     (tmp_path / "in.json").write_text('[{"n": 1}, {"n": 2}]')
     (tmp_path / "in.jsonl").write_text('{"n": 1}\n' * 4000)
-    told.clear()
+    updates.clear()
     with read_inputs(tmp_path / "in.json") as inputs:
-        await collect(client, NOOP, inputs, progress=told.append)
-    assert told[0].total == 2
-    told.clear()
+        await collect(client, NOOP, inputs, progress=updates.append)
+    assert updates[0].total == 2
+    updates.clear()
     with read_inputs(tmp_path / "in.jsonl") as inputs:
-        async with aclosing(client.map(NOOP, inputs, progress=told.append, chunk_size=10)) as outcomes:
+        async with aclosing(client.map(NOOP, inputs, progress=updates.append, chunk_size=10)) as outcomes:
             async for outcome in outcomes:
                 if outcome.index == 30:
                     await asyncio.sleep(0.3)
-                elif len(told) > 1:
+                elif len(updates) > 1:
                     break
-    # As many lines as the file is long: an estimate by the part that was read.
-    assert told[0].total is None
-    assert 10 < told[1].total < 40_000
+    # The total is estimated from the file's size and the part read so far.
+    assert updates[0].total is None
+    assert 10 < updates[1].total < 40_000
 
 
 class TestJournal:
-    """Attempts and a journal."""
+    """Retries of a batch with a journal."""
 
     async def test_attempts_are_recorded(self, client: Any, tmp_path: Path) -> None:
         marker, flow = tmp_path / "marker", one_step(PRESENT, name=unique("kept"))
-        inputs = missing(marker, 30, every=4, missing="text")
+        inputs = missing_inputs(marker, 30, every=4, missing_inputs="text")
         options = {
             "output_type": int,
             "max_attempts": 2,
-            "retry_on": touching(marker),
+            "retry_on": create_marker(marker),
             "chunk_size": 10,
             "journal": tmp_path / "j",
         }
@@ -257,30 +257,30 @@ class TestJournal:
         assert [outcome.output for outcome in first] == list(range(30))
         assert 2 in {outcome.attempts for outcome in first}
         before = len(await runs_of(client, flow))
-        # Neither the rule nor the number of attempts is a setting of the batch.
+        # The retry rule and the number of attempts may differ between calls of one batch.
         again = await collect(client, flow, inputs, journal=tmp_path / "j")
         assert again == first
         assert len(await runs_of(client, flow)) == before
 
-    async def test_a_batch_that_ends_between_attempts_goes_on(
+    async def test_a_batch_that_ends_between_attempts_resumes(
         self, client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         marker, flow = tmp_path / "marker", one_step(PRESENT, name=unique("between"))
-        inputs = missing(marker, 20, every=7, missing="text")
-        options = {"output_type": int, "max_attempts": 2, "retry_on": touching(marker), "chunk_size": 20}
-        usual = client._connection.timings
-        monkeypatch.setattr(client._connection, "timings", usual._replace(retry_first_pause=60.0))
+        inputs = missing_inputs(marker, 20, every=7, missing_inputs="text")
+        options = {"output_type": int, "max_attempts": 2, "retry_on": create_marker(marker), "chunk_size": 20}
+        default = client._connection.timings
+        monkeypatch.setattr(client._connection, "timings", default._replace(retry_first_pause=60.0))
         with pytest.raises(RunTimeoutError):
             await collect(client, flow, inputs, journal=tmp_path / "j", timeout=3.0, **options)
         assert len(await runs_of(client, flow)) == 1
-        monkeypatch.setattr(client._connection, "timings", usual)
-        # The attempt that was begun is made, also by a call that asks for none.
+        monkeypatch.setattr(client._connection, "timings", default)
+        # The call finishes the attempt that had begun, although it requests no retries.
         outcomes = await collect(client, flow, inputs, journal=tmp_path / "j")
         assert [outcome.output for outcome in outcomes] == list(range(20))
         assert [outcome.index for outcome in outcomes if outcome.attempts == 2] == [0, 7, 14]
         assert sorted(run.items.total for run in await runs_of(client, flow)) == [3, 20]
 
-    async def test_another_check_is_another_batch(self, client: Any, tmp_path: Path) -> None:
+    async def test_a_changed_input_check_is_another_batch(self, client: Any, tmp_path: Path) -> None:
         await collect(client, TYPED, [{"n": 1}, {"n": "x"}], journal=tmp_path / "j")
         with pytest.raises(JournalError, match="check_input changed"):
             await collect(client, TYPED, [{"n": 1}, {"n": "x"}], journal=tmp_path / "j", check_input=False)
@@ -293,13 +293,13 @@ async def interrupt(client: StepflowClient, server: DurableServer, **options: An
             server.kill()
 
 
-@pytest.mark.parametrize("way", ["journal", "key", "none"])
-async def test_an_error_that_ends_a_batch_says_how_it_continues(way: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("resume_by", ["journal", "key", "none"])
+async def test_an_error_that_ends_a_batch_tells_how_to_resume_it(resume_by: str, tmp_path: Path) -> None:
     options: dict[str, Any] = {
         "journal": {"chunk_size": 1, "journal": tmp_path / "the.journal"},
-        "key": {"chunk_size": 1, "idempotency_key": lambda given: f"n{given['n']}"},
+        "key": {"chunk_size": 1, "idempotency_key": lambda value: f"n{value['n']}"},
         "none": {"chunk_size": 1},
-    }[way]
+    }[resume_by]
     server = DurableServer(tmp_path)
     server.start()
     try:
@@ -307,14 +307,14 @@ async def test_an_error_that_ends_a_batch_says_how_it_continues(way: str, tmp_pa
         async with StepflowClient(server.url, retry=0) as client:
             with pytest.raises(TransportError) as raised:
                 await interrupt(client, server, **options)
-            said = {
+            hint = {
                 "journal": f"to continue the batch, repeat the call with the journal {tmp_path / 'the.journal'}",
                 "key": "to continue the batch, repeat the call: its keys find their runs",
                 "none": "",
-            }[way]
-            assert said in str(raised.value)
-            assert ("to continue the batch" in str(raised.value)) == (way != "none")
-            if way != "none":
+            }[resume_by]
+            assert hint in str(raised.value)
+            assert ("to continue the batch" in str(raised.value)) == (resume_by != "none")
+            if resume_by != "none":
                 server.start()
                 server.wait_ready()
                 assert len(await collect(client, NOOP, [{"n": n} for n in range(50)], **options)) == 50
@@ -338,13 +338,13 @@ with SyncStepflowClient(url) as client:
 
 
 @pytest.mark.parametrize("rounds", [4, pytest.param(12, marks=pytest.mark.faults)])
-def test_a_killed_batch_goes_on_with_its_attempts(worker_runtime: Any, tmp_path: Path, rounds: int) -> None:
+def test_a_killed_batch_resumes_its_attempts(worker_runtime: Any, tmp_path: Path, rounds: int) -> None:
     journal, name = tmp_path / "batch.journal", unique("killed")
     command = [sys.executable, "-c", KILLED, worker_runtime.url, str(journal), name]
     for turn in range(rounds):
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
-            # Between attempts, while one is created, and each time further.
+            # Kill it between attempts, while it creates a retry, and later each time.
             if turn:
                 for _ in range(turn * 400 // (rounds + 1)):
                     assert process.stdout.readline(), "the batch has ended too early"
@@ -355,20 +355,20 @@ def test_a_killed_batch_goes_on_with_its_attempts(worker_runtime: Any, tmp_path:
             time.sleep(0.013 * (turn % 12))
             os.kill(process.pid, signal.SIGKILL)
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    found = sorted(
+    outcomes = sorted(
         (int(index), status, int(attempts)) for index, status, attempts in map(str.split, done.stdout.splitlines())
     )
-    assert found == [(n, "failed", 3) if n % 10 == 3 else (n, "completed", 1) for n in range(400)]
+    assert outcomes == [(n, "failed", 3) if n % 10 == 3 else (n, "completed", 1) for n in range(400)]
     with SyncStepflowClient(worker_runtime.url) as client:
         runs = client.list_runs(flow_name=name).runs
-    # Each attempt of each chunk has had one run: no input was executed once more than it should.
+    # Each attempt of each chunk had one run, so no input was executed more often than necessary.
     assert sorted(run.items.total for run in runs) == [2] * 40 + [20] * 20
 
 
 class TestKeys:
-    """Inputs with a key each."""
+    """Batches with an idempotency key for each input."""
 
-    async def test_each_input_has_the_run_of_its_key(self, client: Any) -> None:
+    async def test_each_input_returns_the_run_of_its_key(self, client: Any) -> None:
         flow, prefix = {**NOOP, "name": unique("keyed")}, unique("doc")
 
         def key(value: Any) -> str | None:
@@ -388,7 +388,7 @@ class TestKeys:
         assert same == [n % 5 != 0 for n in range(12)]
         assert len(await runs_of(client, flow)) == 12 + 3
 
-    async def test_an_input_that_is_a_list_or_twice_there(self, client: Any) -> None:
+    async def test_list_inputs_and_repeated_keys(self, client: Any) -> None:
         echo, prefix = {"steps": [], "output": {"$input": "$"}, "name": unique("listed")}, unique("doc")
         inputs = [[1, 2], {"n": 1}, [1, 2], [1, 3]]
         outcomes = await collect(
@@ -400,30 +400,30 @@ class TestKeys:
         assert (outcomes[3].run_id, outcomes[3].error.code, outcomes[3].attempts) == (None, "invalid_input", 0)
         assert "with different input" in outcomes[3].error.message
 
-    async def test_the_function_gets_the_input_as_it_was_given(self, client: Any) -> None:
-        prefix, given = unique("doc"), list[Any]()
-        inputs = [Doubled(n=1), {"n": {1, 2}}, ValueError("unreadable"), {"n": 4}]
+    async def test_the_key_function_gets_the_original_input(self, client: Any) -> None:
+        prefix, received = unique("doc"), list[Any]()
+        inputs = [Output(n=1), {"n": {1, 2}}, ValueError("unreadable"), {"n": 4}]
 
         def key(value: Any) -> str:
-            given.append(value)
-            return f"{prefix}-{len(given)}"
+            received.append(value)
+            return f"{prefix}-{len(received)}"
 
         outcomes = await collect(client, NOOP, inputs, idempotency_key=key)
         assert [outcome.output for outcome in outcomes] == [1, None, None, 4]
-        assert given == [Doubled(n=1), {"n": 4}]
+        assert received == [Output(n=1), {"n": 4}]
 
     @pytest.mark.parametrize("wrong", ["", 5])
-    async def test_outcomes_before_a_wrong_key_come_first(self, client: Any, wrong: Any) -> None:
-        prefix, seen = unique("doc"), list[Any]()
+    async def test_outcomes_before_an_invalid_key_are_returned_first(self, client: Any, wrong: Any) -> None:
+        prefix, outcomes = unique("doc"), list[Any]()
 
         async def take() -> None:
             keys: Iterator[Any] = iter([f"{prefix}-0", f"{prefix}-1", wrong])
             async for outcome in client.map(NOOP, [{"n": n} for n in range(9)], idempotency_key=lambda _: next(keys)):
-                seen.append(outcome)
+                outcomes.append(outcome)
 
         with pytest.raises(InvalidArgumentError, match="idempotency_key"):
             await take()
-        assert sorted(outcome.output for outcome in seen) == [0, 1]
+        assert sorted(outcome.output for outcome in outcomes) == [0, 1]
 
 
 KEYED = """
@@ -438,7 +438,7 @@ with SyncStepflowClient(url) as client:
 """
 
 
-def test_a_killed_batch_with_keys_goes_on(worker_runtime: Any) -> None:
+def test_a_killed_batch_with_keys_resumes(worker_runtime: Any) -> None:
     name = unique("keyed")
     command = [sys.executable, "-c", KEYED, worker_runtime.url, name]
     for turn in range(2):

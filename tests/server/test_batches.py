@@ -1,4 +1,4 @@
-"""`map`: every input is answered exactly once, in bounded memory, across faults and crashes."""
+"""`map` returns exactly one outcome for every input, in bounded memory, across faults and crashes."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def numbers(count: int) -> Iterator[dict[str, int]]:
 
 
 def check_all(outcomes: list[Outcome], count: int) -> None:
-    """Every input has one outcome, its own."""
+    """Check that every input has exactly one outcome, with its own output."""
     assert sorted(outcome.index for outcome in outcomes) == list(range(count))
     assert all(outcome.is_success and outcome.output == outcome.index for outcome in outcomes)
 
 
-async def test_every_input_is_answered_once(client: Any) -> None:
+async def test_every_input_has_one_outcome(client: Any) -> None:
     outcomes = await collect(client, NOOP, numbers(1000))
     check_all(outcomes, 1000)
     assert len({outcome.run_id for outcome in outcomes}) < 100
@@ -62,12 +62,12 @@ async def test_large_inputs_make_small_chunks(client: Any) -> None:
     assert [outcome.output for outcome in outcomes[1:21]] == list(range(20))
     assert not outcomes[21].is_success
     sizes = Counter(outcome.run_id for outcome in outcomes if outcome.run_id)
-    # 8 MiB of inputs in a request, at most; servers before 0.12 take 2. The first input is small.
+    # Requests contain at most 8 MiB of inputs (2 MiB before 0.12). The first input is small.
     assert max(sizes.values()) <= (8 << 20) // 300_000 + 1
     assert all(outcome.duration is not None for outcome in outcomes if outcome.run_id)
 
 
-async def test_chunks_of_a_lane_share_a_flow(client: Any) -> None:
+async def test_concurrent_chunks_share_flows(client: Any) -> None:
     name = f"shared-{time.time_ns()}"
     check_all(await collect(client, {**NOOP, "name": name}, numbers(300), chunk_size=10), 300)
     runs = (await client.list_runs(flow_name=name)).runs
@@ -75,13 +75,13 @@ async def test_chunks_of_a_lane_share_a_flow(client: Any) -> None:
     assert len({run.flow_id for run in runs}) <= 4
 
 
-async def test_outcomes_come_in_order_where_asked(client: Any) -> None:
+async def test_ordered_outcomes(client: Any) -> None:
     slow_first = [{"seconds": 0.5 if number == 0 else 0.0, "value": number} for number in range(40)]
     outcomes = await collect(client, one_step(SLEEP), slow_first, chunk_size=4, ordered=True)
     assert [outcome.output for outcome in outcomes] == list(range(40))
 
 
-async def test_no_inputs_give_no_outcomes(client: Any) -> None:
+async def test_no_inputs_return_no_outcomes(client: Any) -> None:
     assert await collect(client, NOOP, []) == []
 
 
@@ -108,7 +108,7 @@ async def test_failed_items_are_outcomes_or_raise(client: Any) -> None:
         await collect(client, one_step(FAIL, {"message": "no"}), [{}], on_error="raise")
 
 
-async def test_inputs_without_end_are_read_as_they_are_needed(client: Any) -> None:
+async def test_endless_inputs_are_read_lazily(client: Any) -> None:
     read = 0
 
     def endless() -> Iterator[Any]:
@@ -121,27 +121,27 @@ async def test_inputs_without_end_are_read_as_they_are_needed(client: Any) -> No
     async with aclosing(client.map(NOOP, endless(), chunk_size=10)) as outcomes:
         async for _ in outcomes:
             taken += 1
-            # Four chunks in flight, and the one that is handed out.
+            # Four chunks are in flight, and one is being returned.
             assert read - taken <= 50
             if taken == 100:
                 break
     assert read <= 150
 
 
-async def test_the_outcomes_of_what_was_read_come_before_what_inputs_raise(client: Any) -> None:
+async def test_outcomes_of_read_inputs_precede_an_exception_of_the_iterator(client: Any) -> None:
     def broken() -> Iterator[Any]:
         yield from numbers(25)
         raise LookupError("the table is gone")
 
-    seen: list[Outcome] = []
+    outcomes: list[Outcome] = []
 
     async def take() -> None:
         async for outcome in client.map(NOOP, broken(), chunk_size=10):
-            seen.append(outcome)
+            outcomes.append(outcome)
 
     with pytest.raises(LookupError, match="the table is gone"):
         await take()
-    check_all(seen, 25)
+    check_all(outcomes, 25)
 
 
 async def test_async_inputs(worker_runtime: Any) -> None:
@@ -167,32 +167,32 @@ async def test_async_inputs(worker_runtime: Any) -> None:
     ],
 )
 async def test_wrong_arguments_are_refused(client: Any, options: dict[str, Any], message: str) -> None:
-    given = {"flow": NOOP, "inputs": [], **options}
+    arguments = {"flow": NOOP, "inputs": [], **options}
     with pytest.raises(InvalidArgumentError, match=message):
-        await collect(client, given.pop("flow"), given.pop("inputs"), **given)
+        await collect(client, arguments.pop("flow"), arguments.pop("inputs"), **arguments)
 
 
-async def test_cut_connections_lose_and_double_nothing(worker_runtime: Any) -> None:
-    made = 0
+async def test_cut_connections_neither_lose_nor_repeat_inputs(worker_runtime: Any) -> None:
+    connections = 0
 
     def script(_: int) -> Script:
-        nonlocal made
-        made += 1
-        return Script(cut_answer=0, within=b"POST /api/v1/runs") if made % 3 == 0 else Script()
+        nonlocal connections
+        connections += 1
+        return Script(cut_answer=0, within=b"POST /api/v1/runs") if connections % 3 == 0 else Script()
 
     name = f"cut-{time.time_ns()}"
     with FaultProxy(worker_runtime.url, script) as proxy:
         async with StepflowClient(proxy.url) as client:
             check_all(await collect(client, {**NOOP, "name": name}, numbers(200), chunk_size=5), 200)
-    assert made > 3
+    assert connections > 3
     async with StepflowClient(worker_runtime.url) as client:
         assert len((await client.list_runs(flow_name=name)).runs) == 40
 
 
 class TestJournal:
-    """Batches that go on after a crash."""
+    """Batches that resume after a crash."""
 
-    async def test_a_finished_batch_is_answered_from_the_journal(self, client: Any, tmp_path: Path) -> None:
+    async def test_a_finished_batch_is_read_from_the_journal(self, client: Any, tmp_path: Path) -> None:
         journal = tmp_path / "batch.journal"
         name = f"kept-{time.time_ns()}"
         flow = {**NOOP, "name": name}
@@ -203,7 +203,7 @@ class TestJournal:
         assert len((await client.list_runs(flow_name=name)).runs) == 5
         assert stat.S_IMODE(journal.stat().st_mode) == 0o600
 
-    async def test_an_interrupted_batch_goes_on(self, client: Any, tmp_path: Path) -> None:
+    async def test_an_interrupted_batch_resumes(self, client: Any, tmp_path: Path) -> None:
         journal = tmp_path / "batch.journal"
         name = f"resumed-{time.time_ns()}"
         flow = {**NOOP, "name": name}
@@ -213,7 +213,7 @@ class TestJournal:
         check_all(await collect(client, flow, numbers(100), chunk_size=10, journal=journal), 100)
         assert len((await client.list_runs(flow_name=name)).runs) == 10
 
-    async def test_another_batch_is_refused(self, client: Any, tmp_path: Path) -> None:
+    async def test_a_changed_batch_is_refused(self, client: Any, tmp_path: Path) -> None:
         journal = tmp_path / "batch.journal"
         await collect(client, NOOP, numbers(10), journal=journal)
         with pytest.raises(JournalError, match="flow changed"):
@@ -221,7 +221,7 @@ class TestJournal:
         with pytest.raises(JournalError, match="variables changed"):
             await collect(client, NOOP, numbers(10), variables={"x": 1}, journal=journal)
 
-    async def test_other_inputs_are_refused(self, client: Any, tmp_path: Path) -> None:
+    async def test_changed_inputs_are_refused(self, client: Any, tmp_path: Path) -> None:
         journal = tmp_path / "batch.journal"
         await collect(client, NOOP, numbers(10), journal=journal)
         with pytest.raises(JournalError, match="inputs 0 to 9 do not match the journal"):
@@ -235,7 +235,7 @@ class TestJournal:
                     await collect(client, NOOP, numbers(10), journal=journal)
                 break
 
-    async def test_what_is_no_journal_is_refused(self, client: Any, tmp_path: Path) -> None:
+    async def test_other_files_and_folders_are_refused(self, client: Any, tmp_path: Path) -> None:
         (tmp_path / "notes.txt").write_text("no database, but longer than a header of one\n" * 50)
         with pytest.raises(JournalError, match="is not a usable journal"):
             await collect(client, NOOP, [], journal=tmp_path / "notes.txt")
@@ -256,20 +256,20 @@ with SyncStepflowClient(url) as client:
 
 
 @pytest.mark.parametrize("rounds", [4, pytest.param(10, marks=pytest.mark.faults)])
-def test_a_killed_batch_goes_on(worker_runtime: Any, tmp_path: Path, rounds: int) -> None:
+def test_a_killed_batch_resumes(worker_runtime: Any, tmp_path: Path, rounds: int) -> None:
     journal, name = tmp_path / "batch.journal", f"killed-{time.time_ns()}"
     command = [sys.executable, "-c", KILLED, worker_runtime.url, str(journal), name]
     for turn in range(rounds):
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
-            # Each time further, and in the midst of several chunks.
+            # Kill it later each time, in the middle of several chunks.
             for _ in range(1 + turn * 2000 // (rounds + 1)):
                 assert process.stdout.readline(), "the batch has ended too early"
             os.kill(process.pid, signal.SIGKILL)
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert sorted(map(int, done.stdout.split())) == list(range(2000))
     with SyncStepflowClient(worker_runtime.url) as client:
-        # Each chunk has had one run: no input was executed twice.
+        # Each chunk had one run, so no input was executed twice.
         runs = client.list_runs(flow_name=name).runs
     assert len(runs) == 100
     assert sum(run.items.total for run in runs) == 2000

@@ -1,4 +1,4 @@
-"""What test cases reach on the servers of every release."""
+"""Coverage of flows by their test cases, on servers of every release."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ test:
 INNER = {"each/inner", "turns/turn"}
 
 
-def test_what_cases_reach(worker_runtime: StepflowRuntime, release: str, tmp_path: Path) -> None:
+def test_coverage_of_steps_by_cases(worker_runtime: StepflowRuntime, release: str, tmp_path: Path) -> None:
     path = tmp_path / "flow.yaml"
     path.write_text(FLOW)
     tests = read_tests(path)

@@ -1,4 +1,4 @@
-"""The command on a server of any release: every group once, by exit code and data."""
+"""Every command group works on servers of every release, judged by exit code and JSON output."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ output: {{$step: lost}}
 
 @pytest.fixture
 def command(tmp_path: Path, worker_runtime: StepflowRuntime) -> Stepflow:
-    """The command, in a folder with two flows, for the shared server."""
+    """Return the command, in a folder with two flows, configured for the shared server."""
     folder, home = tmp_path / "work", tmp_path / "home"
     folder.mkdir()
     home.mkdir()
     (folder / "echo.yaml").write_text(ECHO.format(name=f"echo-{uuid4().hex}"))
     (folder / "fails.yaml").write_text(FAILS.format(name=f"fails-{uuid4().hex}"))
-    made = Stepflow(folder, home)
-    made.environment["STEPFLOW_URL"] = worker_runtime.url
-    return made
+    stepflow = Stepflow(folder, home)
+    stepflow.environment["STEPFLOW_URL"] = worker_runtime.url
+    return stepflow
 
 
 @pytest.fixture
-def data(command: Stepflow) -> Callable[..., Any]:
-    """What gives the data of a command that must succeed."""
+def read_json(command: Stepflow) -> Callable[..., Any]:
+    """Return a function that runs a command, which must succeed, and returns its JSON output."""
 
     def call(*args: str, stdin: str | None = None) -> Any:
         done = command(*args, "-o", "json", stdin=stdin)
@@ -50,11 +50,11 @@ def data(command: Stepflow) -> Callable[..., Any]:
     return call
 
 
-def test_health_shows_what_the_server_is(data: Callable[..., Any], release: str) -> None:
-    shown = data("health")
-    assert shown["status"] == "healthy"
-    assert shown["release"] == release
-    assert shown["capabilities"]["events"] is has(release, "events")
+def test_health(read_json: Callable[..., Any], release: str) -> None:
+    health = read_json("health")
+    assert health["status"] == "healthy"
+    assert health["release"] == release
+    assert health["capabilities"]["events"] is has(release, "events")
 
 
 def test_run(command: Stepflow) -> None:
@@ -79,26 +79,26 @@ def test_a_batch_keeps_the_order_of_its_inputs(command: Stepflow) -> None:
     ]
 
 
-def test_a_run_from_its_start_to_its_end(command: Stepflow, data: Callable[..., Any], release: str) -> None:
+def test_the_life_of_a_run(command: Stepflow, read_json: Callable[..., Any], release: str) -> None:
     submitted = command("submit", "echo.yaml", "--input-json", '{"n": 2}', "--detach")
     run_id = submitted.stdout.strip()
     assert (submitted.code, submitted.stdout) == (0, f"{run_id}\n"), submitted
-    assert [run["status"] for run in data("runs", "watch", "-q", run_id)] == ["completed"]
-    got = data("runs", "get", run_id)
-    assert (got["run_id"], got["status"]) == (run_id, "completed")
-    assert run_id in {run["run_id"] for run in data("runs", "list", "--flow-name", got["flow_name"])}
-    assert [item["status"] for item in data("runs", "items", run_id)] == ["completed"]
-    assert data("runs", "steps", run_id) == []
-    assert data("runs", "flow", run_id)["name"] == got["flow_name"]
+    assert [run["status"] for run in read_json("runs", "watch", "-q", run_id)] == ["completed"]
+    run = read_json("runs", "get", run_id)
+    assert (run["run_id"], run["status"]) == (run_id, "completed")
+    assert run_id in {listed["run_id"] for listed in read_json("runs", "list", "--flow-name", run["flow_name"])}
+    assert [item["status"] for item in read_json("runs", "items", run_id)] == ["completed"]
+    assert read_json("runs", "steps", run_id) == []
+    assert read_json("runs", "flow", run_id)["name"] == run["flow_name"]
     result = command("runs", "result", run_id)
     assert (result.code, json.loads(result.stdout)) == (0, {"n": 2})
     assert command("runs", "watch", run_id).code == 0
-    _events_of(command, run_id, release)
+    _check_events(command, run_id, release)
     refused = command("runs", "cancel", run_id, "--yes")
     assert (refused.code, "completed" in refused.stderr) == (1, True), refused
 
 
-def _events_of(command: Stepflow, run_id: str, release: str) -> None:
+def _check_events(command: Stepflow, run_id: str, release: str) -> None:
     done = command("runs", "events", run_id, "-o", "jsonl")
     if not has(release, "events"):
         assert (done.code, done.stdout) == (1, "")
@@ -113,12 +113,12 @@ def test_an_unknown_run(command: Stepflow) -> None:
     assert (done.code, done.stdout, json.loads(done.stderr)["kind"]) == (1, "", "not_found"), done
 
 
-def test_flows(command: Stepflow, data: Callable[..., Any]) -> None:
+def test_flows(command: Stepflow, read_json: Callable[..., Any]) -> None:
     stored = command("flows", "store", "echo.yaml", "-o", "name")
     flow_id = stored.stdout.strip()
     assert stored.code == 0, stored
-    assert data("flows", "get", flow_id)["output"] == {"$input": "$"}
-    assert data("flows", "get", flow_id, "--variables") == []
+    assert read_json("flows", "get", flow_id)["output"] == {"$input": "$"}
+    assert read_json("flows", "get", flow_id, "--variables") == []
     assert command("flows", "delete", flow_id, "--yes").code == 0
 
 
@@ -129,8 +129,8 @@ def test_validate(command: Stepflow) -> None:
     assert (done.code, "nowhere" in done.stdout) == (3, True), done
 
 
-def test_components(data: Callable[..., Any]) -> None:
-    assert "openai" in {component["name"].rpartition("/")[2] for component in data("list-components")}
+def test_components(read_json: Callable[..., Any]) -> None:
+    assert "openai" in {component["name"].rpartition("/")[2] for component in read_json("list-components")}
 
 
 def test_blobs(command: Stepflow) -> None:
@@ -146,7 +146,7 @@ def test_doctor_finds_nothing_wrong(command: Stepflow) -> None:
     assert not [check for check in checks if check["status"] == "error"]
 
 
-def test_what_a_component_quotes_of_secret_variables_is_hidden(command: Stepflow) -> None:
+def test_secrets_in_a_component_error_are_hidden(command: Stepflow) -> None:
     declared = {"key": {"type": "string", "is_secret": True}, "pin": {"type": "integer", "is_secret": True}}
     schemas = {"type": "object", "properties": {"variables": {"type": "object", "properties": declared}}}
     quoted = {"message": {"key": {"$variable": "key"}, "pin": {"$variable": "pin"}, "said": "readable-text"}}
@@ -156,14 +156,16 @@ def test_what_a_component_quotes_of_secret_variables_is_hidden(command: Stepflow
     for extra in ((), ("-o", "json")):
         done = command("run", "quotes.json", "--var", "key=s3cr3t-of-letters", "--var", "pin=48151623", *extra)
         assert done.code == 1
-        said = done.stdout + done.stderr
-        assert "readable-text" in said
-        assert "***" in said
-        assert "s3cr3t-of-letters" not in said
-        assert "48151623" not in said
+        output = done.stdout + done.stderr
+        assert "readable-text" in output
+        assert "***" in output
+        assert "s3cr3t-of-letters" not in output
+        assert "48151623" not in output
 
 
-def test_a_run_is_kept_as_a_case_with_its_steps_where_the_server_tells_them(command: Stepflow, release: str) -> None:
+def test_a_run_is_saved_as_a_case_and_its_steps_are_mocked_if_the_server_reports_outputs(
+    command: Stepflow, release: str
+) -> None:
     flow = command.folder / "asks.yaml"
     flow.write_text(
         "name: asks\nsteps:\n- {id: a, component: /builtin/create_messages, input: {user_prompt: {$input: $.q}}}\n"
@@ -172,9 +174,9 @@ def test_a_run_is_kept_as_a_case_with_its_steps_where_the_server_tells_them(comm
     assert command("run", "asks.yaml", "--input-json", '{"q": "why"}').code == 0
     assert command("runs", "save", "@last", "--as", "executed").code == 0
     mocked = command("runs", "save", "@last", "--as", "mocked", "--mock", "a")
-    is_told = has(release, "step_outputs")
-    assert mocked.code == (0 if is_told else 2), mocked
+    reports_outputs = has(release, "step_outputs")
+    assert mocked.code == (0 if reports_outputs else 2), mocked
     tested = command("test", "asks.yaml", "--coverage")
     assert tested.code == 0, tested
-    assert f"asks.yaml: {2 if is_told else 1} passed" in tested.stdout
+    assert f"asks.yaml: {2 if reports_outputs else 1} passed" in tested.stdout
     assert "asks.yaml: 1 of 1 step reached (100 %)" in tested.stdout

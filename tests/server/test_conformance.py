@@ -1,8 +1,7 @@
-"""Proves openapi/stepflow.yaml against the released server it describes, in both directions.
+"""Checks openapi/stepflow.yaml against the released server that it describes, in both directions.
 
-Forward: every answer recorded from a real server, and every request it took, is what the description says,
-with nothing undocumented in it. Backward: whatever is taken out of the description, the recorded traffic
-no longer fits; so everything described has been seen.
+Forward: every recorded request and response matches the description and contains nothing undocumented. Backward: if
+any part is removed from the description, the recorded traffic no longer matches, so every part has been observed.
 """
 
 from __future__ import annotations
@@ -51,16 +50,16 @@ def traffic() -> list[Transport]:
 # -- forward -----------------------------------------------------------------------------------------
 
 
-def test_the_server_sends_and_takes_what_is_described(traffic: list[Transport]) -> None:
+def test_traffic_matches_the_description(traffic: list[Transport]) -> None:
     assert [fault for exchange in traffic for fault in SPEC.faults(exchange)] == []
 
 
-def test_every_operation_is_driven_to_success(traffic: list[Transport]) -> None:
+def test_every_operation_succeeds_at_least_once(traffic: list[Transport]) -> None:
     succeeded = Counter(exchange.operation for exchange in traffic if exchange.status == 200)
     assert set(succeeded) == set(SPEC.operations)
 
 
-def test_what_is_no_operation_answers_as_the_introduction_says() -> None:
+def test_unknown_paths_and_methods_respond_as_the_introduction_says() -> None:
     with running_server(BUILTIN) as url, httpx.Client(base_url=url, trust_env=False) as client:
         unknown_path = client.get("/nowhere")
         assert (unknown_path.status_code, unknown_path.content) == (200, b"")
@@ -73,7 +72,7 @@ def test_what_is_no_operation_answers_as_the_introduction_says() -> None:
 
 
 Reduced = tuple[Spec, list[Transport]]
-"""A description from which something is taken, and the exchanges that may need it."""
+"""A description without some part, and the exchanges that may depend on that part."""
 
 
 def fits(spec: Spec, traffic: list[Transport]) -> bool:
@@ -81,18 +80,18 @@ def fits(spec: Spec, traffic: list[Transport]) -> bool:
 
 
 def mentioning(traffic: list[Transport], schema: str) -> list[Transport]:
-    """The exchanges whose bodies a schema may describe; the others need no second look."""
+    """Return the exchanges whose bodies a schema may describe."""
 
-    def may_hold(exchange: Transport) -> bool:
+    def may_contain(exchange: Transport) -> bool:
         operation = SPEC.operations[exchange.operation]
         bodies = [operation.get("requestBody"), SPEC.resolve(operation["responses"][str(exchange.status)])]
         return not exchange.broken and schema in SPEC.schemas_below(bodies)
 
-    return [exchange for exchange in traffic if may_hold(exchange)]
+    return [exchange for exchange in traffic if may_contain(exchange)]
 
 
 def without_property(traffic: list[Transport], schema: str, name: str) -> Reduced:
-    spec = SPEC.changed()
+    spec = SPEC.copy()
     body = spec.document["components"]["schemas"][schema]
     del body["properties"][name]
     body["required"] = [each for each in body.get("required", ()) if each != name]
@@ -100,19 +99,19 @@ def without_property(traffic: list[Transport], schema: str, name: str) -> Reduce
 
 
 def with_required_property(traffic: list[Transport], schema: str, name: str) -> Reduced:
-    spec = SPEC.changed()
+    spec = SPEC.copy()
     body = spec.document["components"]["schemas"][schema]
     body["required"] = [*body.get("required", ()), name]
     return spec, mentioning(traffic, schema)
 
 
 def without_answer(traffic: list[Transport], operation: str, status: str, content_type: str | None) -> Reduced:
-    spec = SPEC.changed()
+    spec = SPEC.copy()
     responses = spec.operations[operation]["responses"]
     if content_type is None:
         del responses[status]
     else:
-        # Shared responses are taken apart here, so that only this operation loses the content type.
+        # Copy a shared response, so that only this operation loses the content type.
         response = dict(spec.resolve(responses[status]))
         response["content"] = {key: each for key, each in response["content"].items() if key != content_type}
         responses[status] = response
@@ -120,21 +119,21 @@ def without_answer(traffic: list[Transport], operation: str, status: str, conten
 
 
 def without_parameter(traffic: list[Transport], operation: str, name: str) -> Reduced:
-    spec = SPEC.changed()
+    spec = SPEC.copy()
     parameters = spec.operations[operation]["all"]
     parameters[:] = [each for each in parameters if each["name"] != name or each["in"] == "path"]
-    used = [each for each in traffic if each.operation == operation and not each.broken]
-    return spec, used
+    valid = [each for each in traffic if each.operation == operation and not each.broken]
+    return spec, valid
 
 
 def without_header(traffic: list[Transport], operation: str, status: str, header: str) -> Reduced:
-    spec = SPEC.changed()
+    spec = SPEC.copy()
     del spec.operations[operation]["responses"][status]["headers"][header]
     return spec, [exchange for exchange in traffic if exchange.operation == operation]
 
 
 @pytest.mark.parametrize(
-    ("take", "all_of_them"),
+    ("remove", "parts"),
     [
         (without_property, PROPERTIES),
         (with_required_property, OPTIONAL),
@@ -143,11 +142,11 @@ def without_header(traffic: list[Transport], operation: str, status: str, header
         (without_header, HEADERS),
     ],
 )
-def test_everything_described_was_seen(
-    traffic: list[Transport], take: Callable[..., Reduced], all_of_them: list[tuple[str, ...]]
+def test_every_described_part_occurs_in_the_traffic(
+    traffic: list[Transport], remove: Callable[..., Reduced], parts: list[tuple[str, ...]]
 ) -> None:
-    assert all_of_them
-    assert [each for each in all_of_them if fits(*take(traffic, *each))] == []
+    assert parts
+    assert [each for each in parts if fits(*remove(traffic, *each))] == []
 
 
 # -- the description itself ----------------------------------------------------------------------------
@@ -204,7 +203,7 @@ def test_every_property_has_an_example() -> None:
     ] == []
 
 
-# -- the test itself: it must notice ------------------------------------------------------------------------
+# -- the checks themselves ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -221,7 +220,7 @@ def test_every_property_has_an_example() -> None:
         lambda exchange: {"broken": True},
     ],
 )
-def test_a_deviation_is_noticed(traffic: list[Transport], spoil: Callable[[Transport], dict[str, Any]]) -> None:
+def test_a_deviation_is_found(traffic: list[Transport], spoil: Callable[[Transport], dict[str, Any]]) -> None:
     exchange = next(each for each in traffic if each.operation == "health_check")
     spoiled = Transport(**{**vars(exchange), **spoil(exchange)})
     assert SPEC.faults(exchange) == []

@@ -1,4 +1,4 @@
-"""Evaluations whose process is killed again and again: each run and each score exactly once."""
+"""An evaluation that is killed again and again executes each run exactly once and keeps each score."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_each_run_and_each_score_is_done_once(worker_runtime: StepflowRuntime, t
 
 
 def kill_at_random_moments(url: str, folder: Path, count: int, kills: int) -> None:
-    """Evaluate, kill the process at random moments, and check what was done."""
+    """Kill an evaluation at random moments, finish it, and check its runs and scores."""
     program = [sys.executable, "-m", "tests.server.evaluation_program", url, str(folder), str(count)]
     random = Random(4)
     for _ in range(kills):
@@ -44,7 +44,7 @@ def kill_at_random_moments(url: str, folder: Path, count: int, kills: int) -> No
     assert lines(folder / "judged") == dict.fromkeys(names, REPEAT)
     called = lines(folder / "called")
     assert called.keys() == {f"{name}-{repeat}" for name in names for repeat in range(REPEAT)}
-    # The call that a kill ends is made again: its result was not stored.
+    # A score that was being computed during a kill is computed again.
     assert called.total() - len(called) <= kills * AT_ONCE
     items = list(EvaluationReport.load(folder / "eval"))
     assert len(items) == len(called)

@@ -1,4 +1,4 @@
-"""The executor protocol: one suite for the client, its synchronous twin and the embedded server."""
+"""The executor protocol, on the async client, the blocking client and the embedded server."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from stepflow_client import (
 
 from tests.differences import has
 from tests.server.awaited import Awaited
-from tests.server.flows import ECHO, FAIL, SLEEP, going_on, one_step, unique
+from tests.server.flows import ECHO, FAIL, SLEEP, one_step, slow_run, unique
 
 pytestmark = pytest.mark.anyio
 
@@ -64,7 +64,7 @@ async def executor(request: pytest.FixtureRequest, worker_runtime: StepflowRunti
         await worker_runtime.client.aclose()
 
 
-async def test_the_url_is_the_servers(executor: Any, worker_runtime: StepflowRuntime) -> None:
+async def test_url(executor: Any, worker_runtime: StepflowRuntime) -> None:
     assert executor.url == worker_runtime.url
 
 
@@ -73,7 +73,7 @@ async def test_the_url_is_the_servers(executor: Any, worker_runtime: StepflowRun
     [("flow.yaml", GREETING_YAML), ("flow.yml", GREETING_YAML), ("flow.json", json.dumps(GREETING)), (None, "")],
 )
 @pytest.mark.parametrize("kind", [str, Path])
-async def test_run_takes_a_path_or_a_mapping(
+async def test_run_accepts_a_path_or_a_mapping(
     executor: Any, tmp_path: Path, name: str | None, text: str, kind: type
 ) -> None:
     flow: Any = GREETING
@@ -85,7 +85,7 @@ async def test_run_takes_a_path_or_a_mapping(
     assert UUID(result.run_id)
 
 
-async def test_run_gives_a_failure_as_a_result(executor: Any) -> None:
+async def test_run_returns_a_failure_as_a_result(executor: Any) -> None:
     result = await executor.run(one_step(FAIL), {"message": "no luck"})
     assert result.is_failed
     assert not result.is_success
@@ -94,12 +94,12 @@ async def test_run_gives_a_failure_as_a_result(executor: Any) -> None:
     assert result.error.step_id == "only"
 
 
-async def test_run_takes_overrides(executor: Any) -> None:
+async def test_run_accepts_overrides(executor: Any) -> None:
     result = await executor.run(GREETING, {"name": "World"}, {"greet": {"input": {"to": "nobody"}}})
     assert result.output == {"to": "nobody"}
 
 
-async def test_run_refuses_a_batch_and_what_is_no_flow(executor: Any, tmp_path: Path) -> None:
+async def test_run_refuses_batches_missing_files_and_invalid_flows(executor: Any, tmp_path: Path) -> None:
     with pytest.raises(InvalidArgumentError, match="get_results"):
         await executor.run(GREETING, [{"name": "a"}, {"name": "b"}])
     with pytest.raises(FlowFileError, match="nowhere"):
@@ -109,9 +109,9 @@ async def test_run_refuses_a_batch_and_what_is_no_flow(executor: Any, tmp_path: 
     assert refused.value.diagnostics
 
 
-async def test_run_gives_up_in_time(executor: Any) -> None:
+async def test_run_times_out(executor: Any) -> None:
     slow = one_step(SLEEP, name=unique("late"))
-    # The time is that of the run: the flow is stored, and there is a connection.
+    # Store the flow and open a connection first, so that the timeout measures the run only.
     await executor.run(slow, {"seconds": 0.0})
     started = time.monotonic()
     with pytest.raises(RunTimeoutError) as late:
@@ -130,7 +130,7 @@ async def test_submit_and_get_result(executor: Any) -> None:
 
 async def test_get_result_is_bounded_by_its_timeout(executor: Any) -> None:
     client = executor.client if isinstance(executor, StepflowRuntime) else executor
-    async with going_on(client) as run_id:
+    async with slow_run(client) as run_id:
         with pytest.raises(RunTimeoutError) as late:
             await executor.get_result(run_id, timeout=0.1)
         assert late.value.run_id == run_id
@@ -141,7 +141,7 @@ async def test_get_result_is_bounded_by_its_timeout(executor: Any) -> None:
         assert (await executor.get_result(run_id)).output == "slept"
 
 
-async def test_get_results_gives_a_batch_in_order(executor: Any) -> None:
+async def test_get_results_returns_a_batch_in_order(executor: Any) -> None:
     inputs = [{"seconds": 0.2 - 0.05 * n, "value": n} for n in range(4)]
     run_id = await executor.submit(one_step(SLEEP), inputs, max_concurrency=4)
     results = await executor.get_results(run_id)
@@ -162,15 +162,15 @@ async def test_results_of_an_unknown_run(executor: Any) -> None:
         assert unknown.value.status_code == 404
 
 
-async def test_validate_finds_and_stores_nothing(executor: Any, worker_runtime: StepflowRuntime) -> None:
+async def test_validate_of_a_valid_flow_stores_nothing(executor: Any, worker_runtime: StepflowRuntime) -> None:
     flow = one_step(ECHO, name=unique("checked"))
-    found = await executor.validate(flow)
-    assert found.is_valid
-    assert found.errors == []
+    result = await executor.validate(flow)
+    assert result.is_valid
+    assert result.errors == []
 
     async with StepflowClient(worker_runtime.url) as client:
         assert (await client.list_runs(flow_name=flow["name"])).runs == []
-        # What the server would call the flow is not there.
+        # The server would store the flow under this ID.
         body = StoreFlowRequest(flow=flow, dry_run=True)
         answer = await store_flow.asyncio(client=client.api, body=body)
         assert isinstance(answer, StoreFlowResponse)
@@ -178,15 +178,15 @@ async def test_validate_finds_and_stores_nothing(executor: Any, worker_runtime: 
             await client.get_flow(answer.flow_id)
 
 
-async def test_validate_tells_what_is_wrong(executor: Any) -> None:
+async def test_validate_reports_errors_and_warnings(executor: Any) -> None:
     twice = one_step(ECHO)
     twice["steps"] *= 2
-    found = await executor.validate(twice)
-    assert not found.is_valid
-    assert found.errors[0].level == "fatal"
-    assert found.errors[0].kind
-    assert "only" in found.errors[0].message
-    assert found.errors[0].path.startswith("$")
+    invalid = await executor.validate(twice)
+    assert not invalid.is_valid
+    assert invalid.errors[0].level == "fatal"
+    assert invalid.errors[0].kind
+    assert "only" in invalid.errors[0].message
+    assert invalid.errors[0].path.startswith("$")
 
     nameless = await executor.validate(one_step(ECHO))
     assert nameless.is_valid
@@ -215,11 +215,10 @@ async def test_list_components(executor: Any, release: str) -> None:
         assert listed["echo"].path is None
 
 
-async def test_the_runtime_knows_the_path_of_its_only_plugin(runtime: StepflowRuntime) -> None:
+async def test_the_runtime_and_its_clients_know_component_paths(runtime: StepflowRuntime) -> None:
     listed = {component.name: component.path for component in await runtime.list_components()}
     of_client = {component.name: component.path for component in await runtime.client.list_components()}
     await runtime.client.aclose()
     assert listed["eval"] == "/builtin/eval"
-    # Its clients know the routes as well.
     assert of_client == listed
     assert {component.name: component.path for component in runtime.sync_client.list_components()} == listed

@@ -1,4 +1,4 @@
-"""What items that failed say of themselves, however many items their run has."""
+"""Failed items of large runs name their step."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tests.server.flows import unique
 pytestmark = pytest.mark.anyio
 
 ITEMS = 1100
-"""More than a run whose steps are fetched all at once."""
-ASKED = 20
+"""More items than a run may have for the client to fetch all steps at once."""
+LOOKED_UP = 20
 FLOW: dict[str, Any] = {
     "steps": [{"id": "greet", "component": "/builtin/create_messages", "input": {"user_prompt": {"$input": "name"}}}],
     "output": {"$step": "greet"},
@@ -30,7 +30,7 @@ async def test_failed_items_of_large_runs_name_their_step(twin: str, server_url:
     failed = [place for place, result in enumerate(results) if result.is_failed]
     assert failed == list(range(0, ITEMS, 10))
     steps = [results[place].error.step_id for place in failed]
-    assert steps[:ASKED] == ["greet"] * ASKED
+    assert steps[:LOOKED_UP] == ["greet"] * LOOKED_UP
     assert all("$.name not found" in results[place].error.message for place in failed)
     items = (await client.get_run_items(run_id)).items
     assert [items[place].result for place in failed] == [results[place] for place in failed]

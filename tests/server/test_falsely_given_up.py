@@ -1,8 +1,8 @@
-"""Runs that a server gives up while it is executing them: with a store in a file, and looks every second.
+"""`map` copes with servers that mark live runs as failed.
 
-Within a second after their creation, such a server marks some runs as failed whose flow has a flow inside, and
-completes them later. `map` must report none of them as lost, and give none of their inputs to two runs. (Such a server
-itself may execute the flow inside twice, if a write to its store fails.)
+With a store in a file and a recovery check every second, a server marks some new runs of flows with sub-flows as
+failed, and completes them later. `map` must not report such a run as lost, nor start a second run for its inputs. (If a
+write to its store fails, the server itself may execute the sub-flow twice.)
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def server(tmp_path: Path) -> Iterator[DurableServer]:
 
 
 class Batch:
-    """Runs the flow on many inputs, while the server is killed once and started again.
+    """Runs the flow on many inputs, while the server is killed and restarted once.
 
     Args:
         server: The server.
@@ -66,23 +66,23 @@ class Batch:
     def was_in_flight(self, run: RunDetails) -> bool:
         """Return whether the server was executing a run when it was killed."""
         assert run.created_at is not None
-        # The server's times of runs are whole seconds.
+        # The server reports times in whole seconds.
         is_older = (self.killed_at - run.created_at).total_seconds() > -1
         return is_older and (run.completed_at is None or (run.completed_at - self.killed_at).total_seconds() > -1)
 
     def check(self) -> None:
-        """Each input has one outcome and was given to one run, and only runs that never end are lost."""
+        """Check that each input has one outcome and one run, and that only runs that never end are reported as lost."""
         assert sorted(outcome.index for outcome in self.outcomes) == list(range(self._count))
         assert sum(run.items.total for run in self.roots) == self._count, "an input was given to two runs"
         by_id = {run.run_id: run for run in self.roots}
         lost = [outcome for outcome in self.outcomes if not outcome.is_success]
         states = Counter((outcome.status.value, outcome.error and outcome.error.code) for outcome in self.outcomes)
-        # A server that has executed a run twice may change its status after its end.
+        # If a server executes a run twice, its status may change after its end.
         print(f"runs: {dict(Counter(run.status.value for run in self.roots))}; outcomes: {dict(states)}")
         log = self._server.log.read_text(errors="replace")
         for outcome in lost:
             run = by_id[str(outcome.run_id)]
-            # It is lost for good: killed, or given up by a server that could not write to its store.
+            # The run is really lost: by the kill, or because the server could not write to its store.
             assert run.status == "failed", outcome
             assert run.items.running > 0, outcome
             assert self.was_in_flight(run) or f"Run {run.run_id} failed" in log, outcome
@@ -98,7 +98,7 @@ async def test_no_live_run_is_reported_as_lost(server: DurableServer) -> None:
 
 @pytest.mark.exhaustive
 @pytest.mark.timeout(600)
-async def test_none_of_1000_inputs_is_reported_as_lost(server: DurableServer) -> None:
+async def test_no_live_run_of_1000_inputs_is_reported_as_lost(server: DurableServer) -> None:
     batch = Batch(server, 1_000, after=300)
     await batch.run()
     batch.check()

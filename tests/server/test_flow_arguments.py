@@ -1,4 +1,4 @@
-"""What counts as a flow: both clients and the runtime accept the same objects, and refuse the same, in all methods."""
+"""Every method of both clients and the runtime accepts the same kinds of flows and refuses everything else."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from stepflow_client.history import History
 from stepflow_client.tools import FlowTools, SyncFlowTools
 
 from tests.server.awaited import Awaited
-from tests.server.conftest import either
+from tests.server.conftest import open_client
 from tests.server.flows import ECHO, one_step, unique
 
 pytestmark = pytest.mark.anyio
@@ -46,17 +46,17 @@ class Builder:
 
 
 @flow_in_python
-def written(given: dict[str, Any]) -> dict[str, Any]:
-    return given
+def python_flow(value: dict[str, Any]) -> dict[str, Any]:
+    return value
 
 
 @pytest.fixture(params=["async", "sync", "runtime"])
 async def caller(request: pytest.FixtureRequest, worker_runtime: StepflowRuntime) -> AsyncIterator[Any]:
-    """A client of either kind, or the runtime."""
+    """An async or blocking client, or the runtime."""
     if request.param == "runtime":
         yield worker_runtime
         return
-    async with either(request.param, worker_runtime.url) as client:
+    async with open_client(request.param, worker_runtime.url) as client:
         yield client
 
 
@@ -99,7 +99,7 @@ async def validate(caller: Any, flow: Any) -> Any:
 async def check(caller: Any, flow: Any) -> Any:
     result = await caller.check(flow)
     if [each.rule for each in result.errors] == ["no-flow"]:
-        # A finding in a file has a line.
+        # Raise what the other methods raise; for a file, the error also has a line.
         raise NotAFlowError(f"{result.errors[0].message}; {result.errors[0].hint}", path=result.errors[0].file)
     return INPUT if result.is_valid else None
 
@@ -126,14 +126,14 @@ async def evaluation(caller: Any, flow: Any) -> Any:
     return item.output
 
 
-WITH_IDS = (run, run_with_cache, submit, start_run, rerun, validate)
-WITHOUT_IDS = (run_with_key, map_one, check, store_flow, find_run, call_tool, evaluation)
-"""Methods that need the flow itself."""
+METHODS_ACCEPTING_IDS = (run, run_with_cache, submit, start_run, rerun, validate)
+METHODS_NEEDING_THE_FLOW = (run_with_key, map_one, check, store_flow, find_run, call_tool, evaluation)
+"""Methods that refuse a flow ID."""
 
 
 @pytest.fixture(scope="module")
 def flows(worker_runtime: StepflowRuntime, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Everything that is a flow, by name; what is only the id of one has a name with `id`."""
+    """All kinds of flows by name; flow IDs have the word `id` in their name."""
     client, path = worker_runtime.sync_client, tmp_path_factory.mktemp("flows") / "flow.json"
     path.write_text(json.dumps(FLOW))
     response = client.store_flow(FLOW)
@@ -144,9 +144,9 @@ def flows(worker_runtime: StepflowRuntime, tmp_path_factory: pytest.TempPathFact
         "read-only mapping": MappingProxyType(FLOW),
         "model": FlowModel(),
         "builder": Builder(),
-        "in Python": written,
-        "of codegen": TypedFlow[Any, Any, Any](path),
-        "of codegen, in Python": TypedFlow[Any, Any, Any](written),
+        "in Python": python_flow,
+        "from codegen": TypedFlow[Any, Any, Any](path),
+        "from codegen, in Python": TypedFlow[Any, Any, Any](python_flow),
         "get_flow": client.get_flow(response),
         "get_run_flow": client.get_run_flow(client.run(FLOW, INPUT).run_id),
         "store_flow, an id": response,
@@ -155,8 +155,8 @@ def flows(worker_runtime: StepflowRuntime, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture(scope="module")
-def others(worker_runtime: StepflowRuntime, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Objects that are mistaken for a flow, by name."""
+def non_flows(worker_runtime: StepflowRuntime, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Objects that could be mistaken for a flow, by name."""
     client, path = worker_runtime.sync_client, tmp_path_factory.mktemp("others") / "other.yaml"
     path.write_text("foo: 1\n")
     handle = client.start_run(FLOW, INPUT)
@@ -183,53 +183,52 @@ def others(worker_runtime: StepflowRuntime, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.mark.parametrize("caller", ["async", "sync"], indirect=True)
-@pytest.mark.parametrize("method", [*WITH_IDS, *WITHOUT_IDS])
-async def test_a_flow_is_a_flow_for_every_method(caller: Any, flows: dict[str, Any], method: Any) -> None:
-    found: dict[str, Any] = {}
+@pytest.mark.parametrize("method", [*METHODS_ACCEPTING_IDS, *METHODS_NEEDING_THE_FLOW])
+async def test_every_method_accepts_every_kind_of_flow(caller: Any, flows: dict[str, Any], method: Any) -> None:
+    results: dict[str, Any] = {}
     for name, flow in flows.items():
         try:
-            found[name] = await method(caller, flow)
+            results[name] = await method(caller, flow)
         except InvalidArgumentError as error:
-            found[name] = "needs the flow itself" if "the flow itself" in str(error) else error
-    assert found == {
-        name: "needs the flow itself" if "id" in name.split() and method in WITHOUT_IDS else INPUT for name in flows
+            results[name] = "needs the flow itself" if "the flow itself" in str(error) else error
+    assert results == {
+        name: "needs the flow itself" if "id" in name.split() and method in METHODS_NEEDING_THE_FLOW else INPUT
+        for name in flows
     }
 
 
 @pytest.mark.parametrize("caller", ["async", "runtime"], indirect=True)
-@pytest.mark.parametrize("method", [*WITH_IDS, *WITHOUT_IDS])
-async def test_anything_else_is_refused_by_every_method(caller: Any, others: dict[str, Any], method: Any) -> None:
-    found: dict[str, Any] = {}
-    for name, other in others.items():
+@pytest.mark.parametrize("method", [*METHODS_ACCEPTING_IDS, *METHODS_NEEDING_THE_FLOW])
+async def test_every_method_refuses_anything_else(caller: Any, non_flows: dict[str, Any], method: Any) -> None:
+    results: dict[str, Any] = {}
+    for name, other in non_flows.items():
         try:
-            found[name] = await method(caller, other)
+            results[name] = await method(caller, other)
         except InvalidArgumentError as error:
-            found[name] = "refused" if "a flow has steps: [...] and output: ..." in str(error) else error
-    assert found == dict.fromkeys(others, "refused")
+            results[name] = "refused" if "a flow has steps: [...] and output: ..." in str(error) else error
+    assert results == dict.fromkeys(non_flows, "refused")
 
 
-async def test_a_flow_from_the_server_is_one_flow_to_idempotency_keys(caller: Any) -> None:
-    # Servers from 0.12 on return its keys in another order each time.
+async def test_key_order_of_a_fetched_flow_does_not_change_idempotency_keys(caller: Any) -> None:
+    # Servers from 0.12 on return keys in random order.
     response = await caller.store_flow({**FLOW, "name": unique("order"), "metadata": dict.fromkeys("abcdefgh", 1)})
     key = unique("key")
     runs = {(await caller.run(await caller.get_flow(response), INPUT, idempotency_key=key)).run_id for _ in range(5)}
     assert len(runs) == 1
 
 
-async def test_a_flow_id_may_be_an_object_that_has_one(caller: Any) -> None:
+async def test_objects_with_a_flow_id_are_accepted_as_flow_ids(caller: Any) -> None:
     response = await caller.store_flow(FLOW)
     run = await caller.create_run(response, INPUT)
     assert (await caller.get_result(run)).output == INPUT
-    for given in (response, run, await caller.get_flow(response)):
-        assert (await caller.get_flow(given)).flow_id == response.flow_id
-        assert (await caller.get_flow_variables(given)).flow_id == response.flow_id
+    for with_flow_id in (response, run, await caller.get_flow(response)):
+        assert (await caller.get_flow(with_flow_id)).flow_id == response.flow_id
+        assert (await caller.get_flow_variables(with_flow_id)).flow_id == response.flow_id
     with pytest.raises(InvalidArgumentError, match="flow_id must be a non-empty string"):
         await caller.get_flow(Input())
 
 
-async def test_the_path_of_a_flow_of_codegen_is_recorded(
-    recorded: Any, history: History, flows: dict[str, Any]
-) -> None:
-    handle = await recorded.start_run(flows["of codegen"], INPUT)
+async def test_the_path_of_a_codegen_flow_is_recorded(recorded: Any, history: History, flows: dict[str, Any]) -> None:
+    handle = await recorded.start_run(flows["from codegen"], INPUT)
     assert (entry := history.get(handle.run_id)) is not None
     assert entry.flow_file == str(flows["path"])

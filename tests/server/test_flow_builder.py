@@ -1,4 +1,4 @@
-"""Flows and configurations of Stepflow's own library, which is installed in the environment of the worker."""
+"""Flows and configurations built with Stepflow's own library work with the client and the runtime."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ with SyncStepflowClient(sys.argv[1]) as client:
         print([message["content"] for message in output["messages"]])
         stored = client.store_flow(flow)
         assert client.get_flow(stored.flow_id).flow["name"] == "built"
-    # A builder that goes on is another flow.
+    # Changing the builder makes it another flow.
     builder.set_output(Value.input("question"))
     print(client.run(builder, {"question": "Why?"}).output)
 """
@@ -55,14 +55,14 @@ flow = {
     "steps": [{"id": "a", "component": "/builtin/create_messages", "input": {"user_prompt": "Why?"}}],
     "output": {"$step": "a"},
 }
-for given in (config, Builder()):
-    with StepflowRuntime.start(config=given) as runtime:
+for each in (config, Builder()):
+    with StepflowRuntime.start(config=each) as runtime:
         print(runtime.sync_client.run(flow).unwrap()["messages"][0]["content"], sorted(runtime.config))
 """
 
 
 def run(program: str, release: str, folder: Path, argument: str) -> str:
-    """Run a program with the library of a release, and return what it prints."""
+    """Run a program with a release's library and return its output."""
     (library,) = workers.python(release).parent.parent.glob("lib/python*/site-packages")
     path = folder / "program.py"
     path.write_text(program)
@@ -77,7 +77,7 @@ def run(program: str, release: str, folder: Path, argument: str) -> str:
     return done.stdout
 
 
-def test_a_flow_of_the_builder_and_a_builder(runtime: StepflowRuntime, tmp_path: Path) -> None:
+def test_a_builder_and_its_flow(runtime: StepflowRuntime, tmp_path: Path) -> None:
     assert run(FLOW, releases.NEWEST, tmp_path, runtime.url) == "['kindly', 'Why?']\n" * 2 + "Why?\n"
 
 

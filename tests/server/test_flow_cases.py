@@ -1,4 +1,4 @@
-"""Test cases, pinned and mocked steps on the servers of every release."""
+"""Test cases, pinned steps and mocked steps on servers of every release."""
 
 from __future__ import annotations
 
@@ -40,25 +40,30 @@ TEA = {"sku": "tea", "messages": [{"role": "user", "content": "tea"}]}
 
 
 @pytest.fixture
-def twin(worker_runtime: StepflowRuntime) -> SyncStepflowClient:
+def blocking_client(worker_runtime: StepflowRuntime) -> SyncStepflowClient:
     return worker_runtime.sync_client
 
 
-@pytest.mark.parametrize("given", INPUTS)
+@pytest.mark.parametrize("step_input", INPUTS)
 @pytest.mark.parametrize("output", OUTPUTS)
-def test_a_pinned_step_gives_its_output_exactly(
-    twin: SyncStepflowClient, release: str, given: Any, output: Any
+def test_a_pinned_step_returns_its_exact_output(
+    blocking_client: SyncStepflowClient, release: str, step_input: Any, output: Any
 ) -> None:
-    flow = {"steps": [{"id": "paid", "component": "/no/such", "input": given}], "output": {"got": {"$step": "paid"}}}
-    assert twin.run(pinned_flow(flow, {"paid": output}), {"no": None}).raise_for_failure().output == {"got": output}
+    flow = {
+        "steps": [{"id": "paid", "component": "/no/such", "input": step_input}],
+        "output": {"got": {"$step": "paid"}},
+    }
+    assert blocking_client.run(pinned_flow(flow, {"paid": output}), {"no": None}).raise_for_failure().output == {
+        "got": output
+    }
     component = "/builtin/noop" if releases.number(release) >= (0, 13) else "/python/echo"
     overrides = pin_overrides({"paid": output}, component=component)
     if component == "/python/echo" and not isinstance(output, dict):
-        return  # it takes objects only
-    assert twin.run(flow, {"no": None}, overrides).raise_for_failure().output == {"got": output}
+        return  # it accepts objects only
+    assert blocking_client.run(flow, {"no": None}, overrides).raise_for_failure().output == {"got": output}
 
 
-def test_a_function_gets_what_the_flow_computes_for_its_step(twin: SyncStepflowClient) -> None:
+def test_a_mock_function_receives_the_computed_input(blocking_client: SyncStepflowClient) -> None:
     flow = {
         "steps": [
             {"id": "ask", "component": "/builtin/create_messages", "input": {"user_prompt": {"$input": "$.q"}}},
@@ -67,25 +72,25 @@ def test_a_function_gets_what_the_flow_computes_for_its_step(twin: SyncStepflowC
         ],
         "output": {"$step": "second"},
     }
-    seen: list[Any] = []
+    received: list[Any] = []
 
     def model(given: Any) -> Any:
-        seen.append(given)
+        received.append(given)
         return {"text": given["said"][0]["content"], "null": None}
 
-    result = run_mocked(twin, flow, {"q": "why"}, mocks={"model": model, "second": lambda given: [given, 1]})
+    result = run_mocked(blocking_client, flow, {"q": "why"}, mocks={"model": model, "second": lambda given: [given, 1]})
     assert result.output == [{"text": "why", "null": None}, 1]
-    assert seen == [{"said": [{"role": "user", "content": "why"}], "n": 7}]
-    mock = StepflowMock(twin)
+    assert received == [{"said": [{"role": "user", "content": "why"}], "n": 7}]
+    mock = StepflowMock(blocking_client)
     mock.mock("/no/such", 3)
     assert mock.run(flow, {"q": "why"}).output == 3
     # The prompt is missing: neither function is called.
-    failed = run_mocked(twin, flow, {}, mocks={"model": model, "second": model})
+    failed = run_mocked(blocking_client, flow, {}, mocks={"model": model, "second": model})
     assert failed.is_failed
-    assert len(seen) == 1
+    assert len(received) == 1
 
 
-def test_cases_of_a_file(twin: SyncStepflowClient, tmp_path: Path) -> None:
+def test_cases_of_a_file(blocking_client: SyncStepflowClient, tmp_path: Path) -> None:
     expected_failure = {"outcome": "failed", "error": {"code": "EXPRESSION_FAILURE", "message": {"$contains": "$.x"}}}
     cases: list[dict[str, Any]] = [
         {"name": "list", "input": [1, 2], "output": {"outcome": "success", "result": {"got": [1, 2]}}},
@@ -97,7 +102,7 @@ def test_cases_of_a_file(twin: SyncStepflowClient, tmp_path: Path) -> None:
     path = tmp_path / "flow.json"
     path.write_text(json.dumps({"output": {"got": {"$input": "$"}}, "test": {"cases": cases}}))
     tests = read_tests(path)
-    done = run_cases(twin, tests, tests.cases, repeat=2)
+    done = run_cases(blocking_client, tests, tests.cases, repeat=2)
     assert [(each.case.name, each.verdict) for each in done[:5]] == [
         ("list", "passed"),
         ("number", "passed"),
@@ -109,13 +114,13 @@ def test_cases_of_a_file(twin: SyncStepflowClient, tmp_path: Path) -> None:
     assert len({each.result.run_id for each in done if each.result}) == 1
     path.write_text(json.dumps({"output": {"$input": "$.x"}, "test": {"cases": cases[3:4]}}))
     tests = read_tests(path)
-    (failed,) = run_cases(twin, tests, tests.cases)
+    (failed,) = run_cases(blocking_client, tests, tests.cases)
     assert (failed.verdict, failed.differences) == ("passed", [])
 
 
 @pytest.fixture
 def price(tmp_path: Path) -> Path:
-    """The flow with test cases that docs/guides/testing-flows.md shows."""
+    """The flow with test cases from docs/guides/testing-flows.md."""
     page = (ROOT / "docs" / "guides" / "testing-flows.md").read_text("utf-8")
     (text,) = re.findall(r"```yaml\n(# price.yaml\n.*?)```", page, re.DOTALL)
     path = tmp_path / "price.yaml"
@@ -129,25 +134,27 @@ async def test_the_flow_of_the_documentation_passes_and_runs(
     tests = read_tests(price)
     done = run_cases(worker_runtime.sync_client, tests, tests.cases)
     assert [(each.case.name, each.verdict) for each in done] == [("tea", "passed"), ("no article", "passed")]
-    given = {"sku": "tea"}
+    flow_input = {"sku": "tea"}
     flow = load_flow(price)
     assert (await client.validate(price)).is_valid
     assert (await client.validate(flow)).is_valid
     for each in (price, flow):
-        assert (await client.run(each, given)).output == TEA
-        assert (await client.get_result(await client.submit(each, given))).output == TEA
-    assert [each.output async for each in client.map(price, [given, given])] == [TEA, TEA]
-    assert (await worker_runtime.run(price, given)).output == TEA
+        assert (await client.run(each, flow_input)).output == TEA
+        assert (await client.get_result(await client.submit(each, flow_input))).output == TEA
+    assert [each.output async for each in client.map(price, [flow_input, flow_input])] == [TEA, TEA]
+    assert (await worker_runtime.run(price, flow_input)).output == TEA
     mock = StepflowMock(worker_runtime.sync_client)
     mock.mock("ask", {"messages": []})
-    assert mock.run(price, given).output == {"sku": "tea", "messages": []}
+    assert mock.run(price, flow_input).output == {"sku": "tea", "messages": []}
     if has(release, "step_outputs"):
-        again = await client.rerun(await client.submit(price, given), keep=Keep(before="ask"), flow=price, input=given)
+        again = await client.rerun(
+            await client.submit(price, flow_input), keep=Keep(before="ask"), flow=price, input=flow_input
+        )
         assert again.result.output == TEA
 
 
-def replayed_flow(path: Path, component: str, word: str) -> None:
-    """Write a flow with two steps that may be recorded, the second of which fails, and one that reads both."""
+def write_replayed_flow(path: Path, component: str, word: str) -> None:
+    """Write a flow with two steps that recordings replace, the second of which fails, and a step that reads it."""
     steps = [
         {"id": "first", "component": component, "input": {"q": {"$input": "$.q"}, "word": word}},
         {"id": "second", "component": component, "input": {"got": {"$step": "first"}, "fail": True}},
@@ -158,9 +165,9 @@ def replayed_flow(path: Path, component: str, word: str) -> None:
     path.write_text(json.dumps({"steps": steps, "output": {"$step": "last"}, "test": {"cases": cases}}))
 
 
-def test_a_recording_is_replayed_for_the_same_input_only(twin: SyncStepflowClient, tmp_path: Path) -> None:
+def test_a_recording_is_replayed_for_the_same_input_only(blocking_client: SyncStepflowClient, tmp_path: Path) -> None:
     path = tmp_path / "flow.json"
-    replayed_flow(path, "/no/such", "hello")
+    write_replayed_flow(path, "/no/such", "hello")
     tests = read_tests(path)
     recording = Recording(tmp_path / "steps.json")
     first = {"b": None, "a": [1, 2.5]}
@@ -169,17 +176,17 @@ def test_a_recording_is_replayed_for_the_same_input_only(twin: SyncStepflowClien
     recording.add(path, "fails", "second", {"got": first, "fail": True}, failure)
     recording.save()
     loaded = Recording.load(tmp_path / "steps.json")
-    (done,) = run_cases(twin, tests, tests.cases, replay=loaded)
+    (done,) = run_cases(blocking_client, tests, tests.cases, replay=loaded)
     assert (done.verdict, done.message, done.differences) == ("passed", "", [])
-    replayed_flow(path, "/no/such", "good-bye")
+    write_replayed_flow(path, "/no/such", "good-bye")
     tests = read_tests(path)
-    (changed,) = run_cases(twin, tests, tests.cases, replay=loaded)
+    (changed,) = run_cases(blocking_client, tests, tests.cases, replay=loaded)
     assert changed.verdict == "error"
     assert "no outcome for step 'first' with the input {" in changed.message
     assert "good-bye" in changed.message
 
 
-def test_what_is_recorded_is_replayed(twin: SyncStepflowClient, release: str, tmp_path: Path) -> None:
+def test_recorded_steps_are_replayed(blocking_client: SyncStepflowClient, release: str, tmp_path: Path) -> None:
     path = tmp_path / "flow.json"
     steps = [
         {"id": "first", "component": "/python/echo", "input": {"q": {"$input": "$.q"}}},
@@ -191,7 +198,7 @@ def test_what_is_recorded_is_replayed(twin: SyncStepflowClient, release: str, tm
     flow = {"steps": steps, "output": [{"$step": "first"}, {"$step": "last"}], "test": {"cases": cases}}
     path.write_text(json.dumps(flow))
     tests = read_tests(path)
-    (done,) = run_cases(twin, tests, tests.cases, record=lambda step_id: True)
+    (done,) = run_cases(blocking_client, tests, tests.cases, record=lambda step_id: True)
     if not has(release, "step_outputs"):
         assert (done.verdict, done.message) == (
             "error",
@@ -210,32 +217,32 @@ def test_what_is_recorded_is_replayed(twin: SyncStepflowClient, release: str, tm
         recording.add(path, "fails", step_id, *step)
     path.write_text(json.dumps(flow).replace("/python/", "/no/"))
     tests = read_tests(path)
-    (again,) = run_cases(twin, tests, tests.cases, replay=recording)
+    (again,) = run_cases(blocking_client, tests, tests.cases, replay=recording)
     assert again.verdict == "passed", again
 
 
 def test_the_mocks_of_the_documentation(
-    twin: SyncStepflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    blocking_client: SyncStepflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = (ROOT / "docs" / "guides" / "testing-flows.md").read_text("utf-8")
     (text,) = re.findall(r"```yaml\n(# order.yaml\n.*?)```", page, re.DOTALL)
     (tmp_path / "order.yaml").write_text(text)
     monkeypatch.chdir(tmp_path)
     tests = read_tests("order.yaml")
-    done = run_cases(twin, tests, tests.cases)
+    done = run_cases(blocking_client, tests, tests.cases)
     assert [(each.case.name, each.verdict) for each in done] == [
         ("open", "passed"),
         ("closed", "passed"),
         ("second attempt", "passed"),
     ]
-    shown: dict[str, Any] = {}
+    namespace: dict[str, Any] = {}
     for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
         if "def test_" in block:
-            exec(block, shown)
-    called = [name for name in shown if name.startswith("test_")]
+            exec(block, namespace)
+    called = [name for name in namespace if name.startswith("test_")]
     for name in called:
-        given = {"stepflow_mock": StepflowMock(twin), "stepflow_client": twin}
-        shown[name](**{key: given[key] for key in inspect.signature(shown[name]).parameters})
+        fixtures = {"stepflow_mock": StepflowMock(blocking_client), "stepflow_client": blocking_client}
+        namespace[name](**{key: fixtures[key] for key in inspect.signature(namespace[name]).parameters})
     assert called == ["test_order", "test_closed", "test_second_attempt"]
 
 
@@ -252,7 +259,7 @@ async def test_a_stored_flow_keeps_its_test_inputs_as_examples(client: Any, pric
     ]
     assert "test" not in read.flow
     assert (await client.validate(stored.flow_id)).is_valid
-    # The same client stores a flow again if an example of it was edited, and only then.
+    # The client stores the flow again only if an example has changed.
     assert (await client.store_flow(flow)).flow_id == stored.flow_id
     flow["examples"][0]["input"] = {"sku": "c"}
     edited = await client.get_flow((await client.store_flow(flow)).flow_id)
@@ -264,19 +271,21 @@ async def test_an_edited_test_case_changes_neither_keys_nor_cached_results(
 ) -> None:
     cache = ResultCache(tmp_path / "results.db")
     journal = tmp_path / "batch.journal"
-    before, given = load_flow(price), {"sku": "tea"}
+    before, flow_input = load_flow(price), {"sku": "tea"}
     after = {**before, "test": {"cases": [{"name": "new", "input": 1}]}, "examples": [{"name": "e", "input": 2}]}
-    cached = await client.run(before, given, cache=cache)
-    assert (await client.run(after, given, cache=cache)).run_id == cached.run_id
+    cached = await client.run(before, flow_input, cache=cache)
+    assert (await client.run(after, flow_input, cache=cache)).run_id == cached.run_id
     key = f"order-{tmp_path.name}"
-    first = await client.submit(before, given, idempotency_key=key)
-    assert await client.submit(after, given, idempotency_key=key) == first
+    first = await client.submit(before, flow_input, idempotency_key=key)
+    assert await client.submit(after, flow_input, idempotency_key=key) == first
     for flow in (before, after):
-        done = [each async for each in client.map(flow, [given], journal=journal)]
+        done = [each async for each in client.map(flow, [flow_input], journal=journal)]
         assert [each.output for each in done] == [TEA]
 
 
-def test_an_expected_error_is_compared_in_the_parts_it_gives(twin: SyncStepflowClient, tmp_path: Path) -> None:
+def test_only_the_given_parts_of_an_expected_error_are_compared(
+    blocking_client: SyncStepflowClient, tmp_path: Path
+) -> None:
     errors: list[dict[str, Any]] = [
         {"message": {"$any": True}},
         {"code": "EXPRESSION_FAILURE"},
@@ -288,9 +297,9 @@ def test_an_expected_error_is_compared_in_the_parts_it_gives(twin: SyncStepflowC
     cases = [{"name": str(each), "input": {}, "output": {"outcome": "failed", "error": each}} for each in errors]
     path.write_text(json.dumps({"output": {"$input": "$.x"}, "test": {"cases": cases}}))
     tests = read_tests(path)
-    done = run_cases(twin, tests, tests.cases)
+    done = run_cases(blocking_client, tests, tests.cases)
     assert [each.verdict for each in done] == ["passed", "passed", "passed", "failed", "failed"]
-    # An update changes what is given, and adds nothing.
+    # An update replaces the given parts and adds none.
     assert [each.result is not None and expectation_of(each.result, each.case.expected)["error"] for each in done] == [
         *errors[:3],
         {"message": done[3].result.error.message if done[3].result and done[3].result.error else None},
@@ -298,8 +307,8 @@ def test_an_expected_error_is_compared_in_the_parts_it_gives(twin: SyncStepflowC
     ]
 
 
-def test_the_data_of_an_error_is_compared_where_the_server_sends_it(
-    twin: SyncStepflowClient, release: str, tmp_path: Path
+def test_error_data_is_compared_if_the_server_sends_it(
+    blocking_client: SyncStepflowClient, release: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "flow.json"
     flow = {"steps": [{"id": "a", "component": "/python/fail", "input": {"message": "boom"}}], "output": {"$step": "a"}}
@@ -313,7 +322,7 @@ def test_the_data_of_an_error_is_compared_where_the_server_sends_it(
     ]
     path.write_text(json.dumps({**flow, "test": {"cases": cases}}))
     tests = read_tests(path)
-    done = run_cases(twin, tests, tests.cases)
+    done = run_cases(blocking_client, tests, tests.cases)
     if has(release, "step_outputs"):
         assert [each.differences[0].actual for each in done] == ["nothing: the server sends no data"] * 2
     else:

@@ -1,4 +1,4 @@
-"""The offline checks against a real server: what is valid runs, and what a server refuses or fails at is found."""
+"""The offline checks agree with a real server: valid flows run, and flows that it rejects or fails have findings."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from tests.flows.valid import VALID
 
 _VARIABLES = {"r": "R"}
 _MIN_SHARE = 0.9
-"""The share of broken mutations that the offline checks find."""
+"""Minimum share of broken mutations that the offline checks must find."""
 
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[SyncStepflowClient]:
-    """A 0.13 server that gives up at once instead of trying a failing builtin for 4 s."""
+    """A 0.13 server that does not retry failing builtin components for 4 s."""
     config = {
         "plugins": {"builtin": {"type": "builtin"}},
         "routes": {"/builtin": [{"plugin": "builtin"}]},
@@ -43,22 +43,26 @@ def client() -> Iterator[SyncStepflowClient]:
         yield server.sync_client
 
 
-def _given(flow: Mapping[str, Any]) -> dict[str, str]:
-    """Return the variables of a run; the client refuses those that the flow does not have."""
+def _variables(flow: Mapping[str, Any]) -> dict[str, str]:
+    """Return the variables that the flow declares; the client refuses others."""
     return _VARIABLES if '"r"' in json.dumps(flow) else {}
 
 
-def _failure(client: SyncStepflowClient, flow: Any, given: Any) -> str | None:
-    """Return why a server refuses a flow or fails at it; None if it runs."""
+def _failure(client: SyncStepflowClient, flow: Any, flow_input: Any) -> str | None:
+    """Return why a server rejects or fails a flow; None if it runs."""
     if not isinstance(flow, dict):
         return "no mapping"
     try:
-        checked = client.validate(flow)
-        if checked.errors:
-            return f"refused: {checked.errors[0].message}"
-        taken = {key: value for key, value in flow.items() if key not in ("test", "examples")}
+        validation = client.validate(flow)
+        if validation.errors:
+            return f"refused: {validation.errors[0].message}"
+        untested_flow = {key: value for key, value in flow.items() if key not in ("test", "examples")}
         result = client.run(
-            taken, [given] if isinstance(given, list) else given, variables=_given(flow), timeout=10, check_input=False
+            untested_flow,
+            [flow_input] if isinstance(flow_input, list) else flow_input,
+            variables=_variables(flow),
+            timeout=10,
+            check_input=False,
         )
     except StepflowClientError as error:
         return f"{type(error).__name__}: {error.message}"
@@ -67,22 +71,26 @@ def _failure(client: SyncStepflowClient, flow: Any, given: Any) -> str | None:
 
 @pytest.mark.parametrize("index", range(len(VALID)))
 def test_a_valid_flow_runs(client: SyncStepflowClient, index: int) -> None:
-    flow, given = VALID[index]
-    assert _failure(client, flow, given) is None, json.dumps(flow)
+    flow, flow_input = VALID[index]
+    assert _failure(client, flow, flow_input) is None, json.dumps(flow)
 
 
 @pytest.mark.parametrize("index", range(len(VALID)))
 def test_the_output_of_a_valid_flow_has_its_inferred_type(client: SyncStepflowClient, index: int) -> None:
-    flow, given = VALID[index]
-    taken = {key: value for key, value in flow.items() if key not in ("test", "examples")}
+    flow, flow_input = VALID[index]
+    untested_flow = {key: value for key, value in flow.items() if key not in ("test", "examples")}
     result = client.run(
-        taken, [given] if isinstance(given, list) else given, variables=_given(flow), timeout=10, check_input=False
+        untested_flow,
+        [flow_input] if isinstance(flow_input, list) else flow_input,
+        variables=_variables(flow),
+        timeout=10,
+        check_input=False,
     )
     schema = infer(flow).output
     assert [each.message for each in Draft202012Validator(schema).iter_errors(result.output)] == [], schema
 
 
-def test_builtin_components_return_what_is_inferred(client: SyncStepflowClient) -> None:
+def test_builtin_outputs_match_their_inferred_types(client: SyncStepflowClient) -> None:
     inner = {"$literal": {"output": {"sent": {"$input": "$"}}}}
     turn = {"$literal": {"output": {"$if": {"$input": "$.go"}, "then": {"next": {"go": False}}, "else": {"result": 1}}}}
     steps = [
@@ -104,27 +112,27 @@ def test_builtin_components_return_what_is_inferred(client: SyncStepflowClient) 
     assert inferred.steps[0].summary["output"].startswith('{results: [{outcome: "success", result: {sent: string}}')
 
 
-def _builtin(name: str, given: Any) -> dict[str, Any]:
-    return {"id": name, "component": f"/builtin/{name}", "input": given}
+def _builtin(name: str, step_input: Any) -> dict[str, Any]:
+    return {"id": name, "component": f"/builtin/{name}", "input": step_input}
 
 
-def test_a_server_finds_fewer_faults(client: SyncStepflowClient) -> None:
-    found = 0
+def test_a_server_finds_fewer_faults_than_the_offline_checks(client: SyncStepflowClient) -> None:
+    count = 0
     for fault in FAULTS:
         try:
             flow = parse_yaml(fault.text.replace("«", ""), "flow.yaml")
         except FlowFileError:
             continue
         is_flow = isinstance(flow, dict) and explain_not_a_flow(flow) is None
-        found += is_flow and bool(client.validate(flow).errors)
-    print(f"a server finds {found} of {len(FAULTS)}")
-    assert 0 < found < len(FAULTS)
+        count += is_flow and bool(client.validate(flow).errors)
+    print(f"a server finds {count} of {len(FAULTS)}")
+    assert 0 < count < len(FAULTS)
 
 
 @pytest.mark.exhaustive
-def test_mutations_that_a_server_refuses_are_found_offline(client: SyncStepflowClient) -> None:
+def test_broken_mutations_are_found_offline(client: SyncStepflowClient) -> None:
     broken, missed = 0, []
-    for text, given in mutations(500):
+    for text, flow_input in mutations(500):
         findings = find_in_text(text, "flow.yaml")
         try:
             flow = parse_yaml(text, "flow.yaml")
@@ -132,7 +140,7 @@ def test_mutations_that_a_server_refuses_are_found_offline(client: SyncStepflowC
             assert findings
             broken += 1
             continue
-        reason = _failure(client, flow, given)
+        reason = _failure(client, flow, flow_input)
         if reason is not None:
             broken += 1
             if not findings:
@@ -144,14 +152,14 @@ def test_mutations_that_a_server_refuses_are_found_offline(client: SyncStepflowC
     assert len(missed) <= broken * (1 - _MIN_SHARE)
 
 
-def test_the_components_of_a_server_are_known(client: SyncStepflowClient) -> None:
+def test_a_check_uses_the_components_of_the_server(client: SyncStepflowClient) -> None:
     flow = {"steps": [{"id": "a", "component": "/python/nothing"}], "output": {"$step": "a"}}
     assert [each.rule for each in client.check(flow).diagnostics] == ["unknown-component"]
     assert client.check(flow, offline=True).diagnostics == []
     assert [each.rule for each in client.check(flow, offline=True, type_check=True).diagnostics] == ["untyped-output"]
 
 
-def test_a_check_is_for_the_releases_that_the_flow_is_for(client: SyncStepflowClient) -> None:
+def test_a_check_for_a_target_release(client: SyncStepflowClient) -> None:
     flow = {"name": "f", "description": "d", "steps": None, "output": 1}
     levels = [[each.level.value for each in client.check(flow, target=each).diagnostics] for each in (None, "0.10")]
     assert levels == [["warning"], ["fatal"]]
@@ -166,7 +174,7 @@ def test_an_input_is_checked_before_anything_is_sent(client: SyncStepflowClient)
     assert (refused.value.hint or "").endswith("; use check_input=False to send it anyway")
     assert client.run("examples/hello.yaml", {}, check_input=False).is_failed
     assert client.run("examples/hello.yaml", {"name": "x"}).is_success
-    # A flow that is given by its id is known to the client that has stored it.
+    # A client knows the flows that it has stored by their IDs.
     flow_id = client.store_flow("examples/hello.yaml").flow_id
     with pytest.raises(InvalidArgumentError, match="'name' is missing"):
         client.submit(flow_id, {})
@@ -182,5 +190,5 @@ def test_an_input_is_checked_before_anything_is_sent(client: SyncStepflowClient)
 
 def test_a_step_that_always_runs_is_not_reported_as_unreachable(client: SyncStepflowClient) -> None:
     steps = [{"id": name, "component": "/builtin/noop", "mustExecute": name == "a"} for name in "ab"]
-    found = client.validate({"name": "f", "description": "d", "steps": steps, "output": 1}).diagnostics
-    assert [(each.kind, each.path) for each in found] == [("unreachableStep", "$.steps[1]")]
+    diagnostics = client.validate({"name": "f", "description": "d", "steps": steps, "output": 1}).diagnostics
+    assert [(each.kind, each.path) for each in diagnostics] == [("unreachableStep", "$.steps[1]")]

@@ -1,6 +1,6 @@
-"""The offline checks against the servers of two releases, on random flows.
+"""The offline checks agree with servers of two releases on random flows.
 
-A flow that runs on both has neither a fatal finding nor an error, and what both refuse is found.
+A flow that runs on both has no fatal finding and no error, and a flow that both reject has a finding.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.flows.generated import GIVEN, VARIABLES, Generated, declared, generat
 
 _RELEASES = ("0.13.0", "0.10.0")
 _MIN_SHARE = 0.9
-"""The share of what both releases refuse that the offline checks find."""
+"""Minimum share of flows rejected by both releases that the offline checks must find."""
 
 _EXCEPTIONS = {
     "unknown-key": "a misspelt key is dropped: the flow runs, but not as it is written",
@@ -44,14 +44,14 @@ _EXCEPTIONS = {
     "variable-path": "as for unknown-input",
     "unknown-output-path": "a branch that is not taken for this input reads a path that never exists",
 }
-"""Rules with errors on flows that run, and the reasons."""
+"""Rules that report errors in flows that run, with the reason for each."""
 
 
 @pytest.fixture(scope="module")
 def clients() -> Iterator[list[SyncStepflowClient]]:
-    """Servers that give up at once instead of trying a failing builtin for 4 s."""
+    """Clients of servers that do not retry failing builtin components for 4 s."""
     with ExitStack() as started:
-        found = []
+        opened = []
         for release in _RELEASES:
             config = {
                 **releases.builtin_config(release),
@@ -61,8 +61,8 @@ def clients() -> Iterator[list[SyncStepflowClient]]:
             with pytest.MonkeyPatch.context() as environment:
                 environment.setenv("STEPFLOW_SERVER_BINARY", str(releases.binary(release)))
                 runtime = StepflowRuntime.start(config=config, log_config=LogConfig(level="error"))
-            found.append(started.enter_context(runtime).sync_client)
-        yield found
+            opened.append(started.enter_context(runtime).sync_client)
+        yield opened
 
 
 def _outcome(client: SyncStepflowClient, flow: Any, variables: dict[str, Any] | None = VARIABLES) -> str:
@@ -81,7 +81,7 @@ def _outcome(client: SyncStepflowClient, flow: Any, variables: dict[str, Any] | 
 
 
 def _outcomes(clients: list[SyncStepflowClient], made: Generated) -> set[str]:
-    """Return what the servers make of a flow; nothing if its text cannot be parsed."""
+    """Return the servers' outcomes for a flow; an empty set if its text cannot be parsed."""
     try:
         flow = parse_yaml(made.text, "flow.yaml")
     except FlowFileError:
@@ -90,20 +90,20 @@ def _outcomes(clients: list[SyncStepflowClient], made: Generated) -> set[str]:
 
 
 class _Tally:
-    """What the offline checks say, by what both servers make of the flows."""
+    """Compares the findings of the offline checks with the servers' outcomes."""
 
     def __init__(self) -> None:
         self.outcomes: Counter[str] = Counter()
         self.false: list[tuple[set[str], Generated]] = []
-        """Flows that run on both, with the rules of errors that are no exceptions."""
+        """Flows that run on both servers but have errors from rules that are no exceptions, with these rules."""
         self.missed: list[Generated] = []
-        """Flows that both refuse, without a finding."""
+        """Flows that both servers reject, without a finding."""
         self.exceptions: Counter[str] = Counter()
 
     def add(self, made: Generated, both: set[str]) -> None:
-        """Count a flow, given its outcomes."""
+        """Add a flow with its outcomes."""
         found = find_in_text(made.text, "flow.yaml")
-        # Servers are not sent the test cases and examples.
+        # The client does not send test cases and examples to servers.
         errors = {
             each.rule
             for each in found
@@ -115,9 +115,9 @@ class _Tally:
         outcome = both.pop() if len(both) == 1 else "differs"
         self.outcomes[f"{made.kind} {outcome}"] += 1
         if outcome == "runs":
-            told = errors - _EXCEPTIONS.keys()
+            unexpected = errors - _EXCEPTIONS.keys()
             self.exceptions.update(errors)
-            if told or (made.kind == "valid" and errors):
+            if unexpected or (made.kind == "valid" and errors):
                 self.false.append((errors, made))
         elif outcome == "refused" and not found:
             self.missed.append(made)
@@ -130,12 +130,12 @@ class _Tally:
 @pytest.mark.parametrize(
     ("number", "seed"), [(30, 30), pytest.param(450, 1500, marks=[pytest.mark.exhaustive, pytest.mark.timeout(900)])]
 )
-def test_what_runs_has_no_errors_and_what_is_refused_is_found(
+def test_running_flows_have_no_errors_and_rejected_flows_have_findings(
     clients: list[SyncStepflowClient], number: int, seed: int
 ) -> None:
     tally = _Tally()
     flows = list(generated(number, seed))
-    # Some flows are waited for until the end of their time.
+    # Some flows only end at their timeout.
     with ThreadPoolExecutor(4) as pool:
         for made, both in zip(flows, pool.map(partial(_outcomes, clients), flows), strict=True):
             tally.add(made, both)
@@ -148,7 +148,7 @@ def test_what_runs_has_no_errors_and_what_is_refused_is_found(
 @pytest.mark.parametrize(
     ("number", "seed"), [(20, 20), pytest.param(120, 300, marks=[pytest.mark.exhaustive, pytest.mark.timeout(900)])]
 )
-def test_what_is_declared_runs_without_errors_or_fails_with_a_finding(
+def test_declared_schemas_predict_whether_a_flow_runs(
     clients: list[SyncStepflowClient], number: int, seed: int
 ) -> None:
     newest, outcomes, wrong = clients[0], Counter[str](), list[str]()

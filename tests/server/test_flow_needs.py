@@ -1,4 +1,4 @@
-"""What the client refuses before it sends anything, servers refuse, fail at, or ignore. And: ids of stored flows."""
+"""The client refuses runs that a server would reject, fail or misread, and accepts IDs of stored flows."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def client(runtime: StepflowRuntime) -> SyncStepflowClient:
 
 
 def server_runs(client: SyncStepflowClient, content: dict[str, Any], **arguments: Any) -> bool:
-    """Whether the server itself runs it: a client that does not know the flow sends whatever it is given."""
+    """Return whether the server runs a flow without the client's checks, which need to know the flow."""
     flow_id = client.store_flow(content).flow_id
     with SyncStepflowClient(client.url) as other:
         run = other.create_run(flow_id, None, **arguments)
@@ -67,18 +67,18 @@ def test_a_run_that_would_fail_is_refused(client: SyncStepflowClient, name: str)
     with pytest.raises(InvalidArgumentError, match="requires the variable 'key'"):
         client.run(FAILING[name])
     result = client.run(FAILING[name], variables={"key": "given"}, timeout=30)
-    # A text has no part; all else runs.
+    # A string has no subpath; all other flows run.
     assert result.is_success == (name != "subpath")
 
 
 @pytest.mark.parametrize("name", RUNNING)
-def test_a_run_that_would_succeed_is_not(client: SyncStepflowClient, name: str) -> None:
+def test_a_run_that_would_succeed_is_accepted(client: SyncStepflowClient, name: str) -> None:
     assert server_runs(client, RUNNING[name])
     assert client.run(RUNNING[name], timeout=30).is_success
 
 
-def test_a_step_that_must_run_is_certain_to_fail(client: SyncStepflowClient) -> None:
-    # The run ends well; the step does not.
+def test_a_step_with_must_execute_needs_its_variables(client: SyncStepflowClient) -> None:
+    # The server completes the run, but the step fails.
     content = flow(1, step("a", KEY, mustExecute=True))
     flow_id = client.store_flow(content).flow_id
     with SyncStepflowClient(client.url) as other:
@@ -91,11 +91,11 @@ def test_a_step_that_must_run_is_certain_to_fail(client: SyncStepflowClient) -> 
 
 def test_overrides(client: SyncStepflowClient) -> None:
     content = {"steps": [step("a", "x"), step("b", "y")], "output": {"$step": "a", "path": "$.messages[0].content"}}
-    given = {"id": "a", "input": {"user_prompt": "z"}, "onError": None, "mustExecute": True, "metadata": {"k": 1}}
-    assert client.run(content, None, {"a": given, "b": {}}, timeout=30).output == "z"
+    override = {"id": "a", "input": {"user_prompt": "z"}, "onError": None, "mustExecute": True, "metadata": {"k": 1}}
+    assert client.run(content, None, {"a": override, "b": {}}, timeout=30).output == "z"
     with pytest.raises(InvalidArgumentError, match="did you mean 'a'"):
         client.run(content, None, {"a1": {"input": 1}})
-    # The server ignores a key that it does not know: the input stays.
+    # The server ignores unknown keys, so the input stays unchanged.
     assert server_runs(client, content, overrides={"a": {"inputs": {"user_prompt": "z"}}})
     with pytest.raises(InvalidArgumentError, match="did you mean 'input'"):
         client.run(content, None, {"a": {"inputs": {"user_prompt": "z"}}})
@@ -103,7 +103,7 @@ def test_overrides(client: SyncStepflowClient) -> None:
         server_runs(client, content, overrides={"c": {"input": 1}})
 
 
-def test_the_id_of_a_stored_flow_stands_for_it(client: SyncStepflowClient) -> None:
+def test_a_flow_id_can_replace_the_flow(client: SyncStepflowClient) -> None:
     content = {"name": "by id", "steps": [], "output": {"$input": "$.n"}}
     flow_id = client.store_flow(content).flow_id
     assert re.fullmatch("[0-9a-f]{64}", flow_id)

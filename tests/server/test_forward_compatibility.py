@@ -1,6 +1,6 @@
-"""A newer server: answers with fields, numbers and events that nobody knows yet. Nothing may break.
+"""The clients tolerate fields, enum values and events of future servers.
 
-A proxy before the real newest server puts them in, everywhere but in what users wrote themselves.
+A proxy in front of the newest server adds them everywhere except in user data.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from tests.server.awaited import Awaited
 pytestmark = pytest.mark.anyio
 
 FUTURE = {"futureField": {"nested": [1, {"deep": None}], "status": 2}, "futureText": "…"}
-USERS_OWN = {"output", "result", "data", "flow", "input", "variables", "inputSchema", "outputSchema", *FUTURE}
+USER_DATA = {"output", "result", "data", "flow", "input", "variables", "inputSchema", "outputSchema", *FUTURE}
 UNKNOWN = 77
 RUN = "00000000-0000-4000-8000-000000000000"
 FLOW = {
@@ -60,17 +60,17 @@ FAILING["output"] = {"$step": "one"}
 
 
 def with_future(value: Any, numbers: set[str], top: bool = True) -> Any:
-    """Add unknown fields to every object, and put an unknown number for each that has one of these names."""
+    """Add unknown fields to every object, and replace the numbers in fields with these names by an unknown number."""
     if isinstance(value, list):
         return [with_future(each, numbers, top=False) for each in value]
     if not isinstance(value, dict):
         return value
-    # An event is an object with one key, its type.
+    # An event is an object with its type as the only key.
     extra = {} if len(value) == 1 and not top else FUTURE
     return {
         **{
             key: each
-            if key in USERS_OWN
+            if key in USER_DATA
             else UNKNOWN
             if key in numbers and isinstance(each, int)
             else with_future(each, numbers, top=False)
@@ -81,7 +81,7 @@ def with_future(value: Any, numbers: set[str], top: bool = True) -> Any:
 
 
 class Proxy(BaseHTTPRequestHandler):
-    """Passes requests on and changes the answers; the header x-future names the numbers that become unknown."""
+    """Forwards requests and changes the responses; the header x-future names the fields with unknown numbers."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -90,7 +90,7 @@ class Proxy(BaseHTTPRequestHandler):
     def log_message(self, *args: Any) -> None:
         pass
 
-    def pass_on(self) -> None:
+    def forward(self) -> None:
         length = int(self.headers.get("content-length") or 0)
         upstream = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         headers = {name: value for name, value in self.headers.items() if name.lower() not in ("host", "connection")}
@@ -126,7 +126,7 @@ class Proxy(BaseHTTPRequestHandler):
         texts = (json.dumps(each) for each in (with_future(event, numbers), new))
         return "\n\n".join(f"id: 1\nretry: 5\nevent: future\ndata: {text}" for text in texts).encode() + b"\n"
 
-    do_GET = do_POST = do_DELETE = pass_on
+    do_GET = do_POST = do_DELETE = forward
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +149,7 @@ def proxy_url() -> Iterator[str]:
 
 @pytest.fixture(params=["async", "sync"])
 async def make(request: pytest.FixtureRequest, proxy_url: str) -> Any:
-    """Makes clients of the proxy that meet unknown numbers under the names given."""
+    """Return a function that opens a client of the proxy, given the fields with unknown numbers."""
     opened: list[Any] = []
 
     def client(*numbers: str) -> Any:
@@ -165,7 +165,7 @@ async def make(request: pytest.FixtureRequest, proxy_url: str) -> Any:
         await each.aclose() if isinstance(each, StepflowClient) else each.close()
 
 
-async def test_unknown_fields_everywhere(make: Callable[..., Any]) -> None:
+async def test_unknown_fields(make: Callable[..., Any]) -> None:
     client = make()
     assert (await client.health_check()).status == "healthy"
     assert (await client.server_info()).release == releases.NEWEST
@@ -236,7 +236,7 @@ async def test_unknown_events(make: Callable[..., Any]) -> None:
     assert [event.type async for event in make("status").run_events(run_id)][-1] == "run_completed"
 
 
-async def test_the_generated_client(proxy_url: str) -> None:
+async def test_the_generated_client_tolerates_unknown_values(proxy_url: str) -> None:
     async with StepflowClient(proxy_url, headers={"x-future": "status errorCode level"}) as client:
         api = client.api
         assert (await health_check.asyncio(client=api)).status == "healthy"  # type: ignore[union-attr]

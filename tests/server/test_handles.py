@@ -1,4 +1,4 @@
-"""Handles of runs: typed results, streams, pickles, on every release and in both twins."""
+"""Run handles of both clients: typed results, event streams and pickling, on every release."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from stepflow_client import (
     SyncStepflowClient,
 )
 
-from tests.server.flows import ECHO, going_on, one_step
+from tests.server.flows import ECHO, one_step, slow_run
 
 pytestmark = pytest.mark.anyio
 
@@ -48,22 +48,22 @@ async def test_a_handle_reads_its_run(client: Any) -> None:
     assert (await handle.flow()).flow["name"] == "handled"
     assert (await handle.arguments()).run_id == handle.run_id
     async with handle.events() as events:
-        seen = [event async for event in events]
-    assert seen[-1].type == "run_completed"
-    assert events.cursor == seen[-1].cursor
+        received = [event async for event in events]
+    assert received[-1].type == "run_completed"
+    assert events.cursor == received[-1].cursor
 
 
-async def test_whatever_has_a_run_id_is_a_run(client: Any) -> None:
+async def test_objects_with_a_run_id_are_accepted_as_runs(client: Any) -> None:
     handle = await client.start_run(FLOW, {"who": "Ada"})
     result = await client.get_result(handle)
-    for given in (handle, result, await client.get_run(handle), await client.get_run(result)):
-        assert (await client.get_run(given)).run_id == handle.run_id
+    for with_run_id in (handle, result, await client.get_run(handle), await client.get_run(result)):
+        assert (await client.get_run(with_run_id)).run_id == handle.run_id
     with pytest.raises(InvalidArgumentError, match="a run ID must be a UUID"):
         await client.get_run(object())
 
 
 async def test_a_handle_cancels_and_deletes(client: Any) -> None:
-    async with going_on(client, seconds=2.0) as run_id:
+    async with slow_run(client, seconds=2.0) as run_id:
         handle = client.handle(run_id)
         with pytest.raises(RunTimeoutError) as caught:
             await handle.result(timeout=0.3)
@@ -76,18 +76,18 @@ async def test_a_handle_cancels_and_deletes(client: Any) -> None:
 
 
 async def test_progress_of_a_handle(client: Any) -> None:
-    told: list[Any] = []
+    updates: list[Any] = []
     handle = await client.start_run(FLOW, {"who": "Ada"})
-    result = await handle.result(timeout=30, progress=told.append)
+    result = await handle.result(timeout=30, progress=updates.append)
     assert result.is_success
-    assert told[-1].status == "completed"
+    assert updates[-1].status == "completed"
 
 
 def test_a_pickled_handle_reads_the_same_run(worker_runtime: StepflowRuntime) -> None:
     with SyncStepflowClient(worker_runtime.url) as client:
         handle = client.start_run(FLOW, {"who": "Ada"}, output_type=Greeting)
-        again = pickle.loads(pickle.dumps(handle))
-        assert again == handle
-        assert again.run_id in repr(again)
-        with again.client:
-            assert again.result(timeout=30).unwrap() == Greeting(text="Ada")
+        unpickled = pickle.loads(pickle.dumps(handle))
+        assert unpickled == handle
+        assert unpickled.run_id in repr(unpickled)
+        with unpickled.client:
+            assert unpickled.result(timeout=30).unwrap() == Greeting(text="Ada")

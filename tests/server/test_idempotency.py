@@ -1,4 +1,4 @@
-"""Runs under a key of the caller's: one run a key, whichever process asks for it."""
+"""Runs with an idempotency key: one run per key, whichever process uses it."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ async def test_a_key_has_one_run(client: Any, worker_runtime: Any) -> None:
     found = await client.find_run(flow, idempotency_key="doc-42")
     assert (found.run_id, found.status) == (first.run_id, "completed")
     assert await runs_of(client, flow) == 1
-    # The key is not in the flow that is given back.
+    # The flow that the client returns does not contain the key.
     assert "metadata" not in (await client.get_run_flow(first.run_id)).flow
 
 
-async def test_other_keys_and_other_flows_are_apart(client: Any) -> None:
+async def test_other_keys_and_other_flows_have_their_own_runs(client: Any) -> None:
     flow, other = named("apart"), named("other")
     ids = {
         await client.submit(flow, {"n": 1}, idempotency_key="a"),
@@ -60,7 +60,7 @@ async def test_other_keys_and_other_flows_are_apart(client: Any) -> None:
     assert len(ids) == 4
 
 
-async def test_another_input_under_a_key_is_refused(client: Any) -> None:
+async def test_a_different_input_for_a_key_is_refused(client: Any) -> None:
     flow = named("refused")
     run_id = await client.submit(flow, {"n": 1, "m": 2}, idempotency_key="k")
     for other in ({"n": 2}, [{"n": 1, "m": 2}, {"n": 3}]):
@@ -72,7 +72,7 @@ async def test_another_input_under_a_key_is_refused(client: Any) -> None:
     assert await runs_of(client, flow) == 1
 
 
-async def test_a_failed_run_stays_that_of_its_key(client: Any) -> None:
+async def test_a_failed_run_keeps_its_key(client: Any) -> None:
     flow = named("failed")
     failed = await client.run(flow, {}, idempotency_key="k")
     assert failed.is_failed
@@ -82,15 +82,15 @@ async def test_a_failed_run_stays_that_of_its_key(client: Any) -> None:
     assert (await client.find_run(flow, idempotency_key="k")).run_id == failed.run_id
 
 
-async def test_a_run_that_goes_on_is_waited_for(client: Any) -> None:
+async def test_a_running_run_is_waited_for(client: Any) -> None:
     flow = {**one_step(SLEEP), "name": f"waited-{time.time_ns()}"}
-    given = {"seconds": 0.5, "value": 7}
-    run_id = await client.submit(flow, given, idempotency_key="k")
-    result = await client.run(flow, given, idempotency_key="k", timeout=30)
+    flow_input = {"seconds": 0.5, "value": 7}
+    run_id = await client.submit(flow, flow_input, idempotency_key="k")
+    result = await client.run(flow, flow_input, idempotency_key="k", timeout=30)
     assert (result.run_id, result.output) == (run_id, 7)
 
 
-async def test_calls_of_one_client_take_turns(worker_runtime: Any) -> None:
+async def test_simultaneous_calls_of_one_client_share_one_run(worker_runtime: Any) -> None:
     flow = named("turns")
     async with StepflowClient(worker_runtime.url) as client:
         results = await asyncio.gather(*(client.run(flow, {"n": 1}, idempotency_key="k") for _ in range(20)))
@@ -111,7 +111,7 @@ async def test_a_batch_may_have_a_key(client: Any) -> None:
     assert await client.submit(flow, inputs, idempotency_key="k") == run_id
 
 
-async def test_a_lost_answer_is_found(worker_runtime: Any) -> None:
+async def test_a_run_whose_response_was_lost_is_found(worker_runtime: Any) -> None:
     flow = named("lost")
     lost: list[bool] = []
 
@@ -127,7 +127,7 @@ async def test_a_lost_answer_is_found(worker_runtime: Any) -> None:
         assert await runs_of(client, flow) == 1
 
 
-async def test_the_runtime_has_it_too(client: Any, worker_runtime: StepflowRuntime) -> None:
+async def test_a_runtime_accepts_keys(client: Any, worker_runtime: StepflowRuntime) -> None:
     flow = named("runtime")
     done = await worker_runtime.run(flow, {"n": 1}, idempotency_key="k")
     assert await worker_runtime.submit(flow, {"n": 1}, idempotency_key="k") == done.run_id
@@ -187,7 +187,7 @@ with SyncStepflowClient(sys.argv[1]) as client:
 """
 
 
-def test_programs_at_one_instant_create_one_run(tmp_path: Path) -> None:
+def test_simultaneous_programs_create_one_run(tmp_path: Path) -> None:
     server, flow = DurableServer(tmp_path, releases.NEWEST), named("race")
     server.start()
     try:
@@ -198,10 +198,10 @@ def test_programs_at_one_instant_create_one_run(tmp_path: Path) -> None:
         for caller in callers:
             assert caller.stdout is not None
             caller.stdout.readline()
-        told = [caller.communicate("\n")[0].strip() for caller in callers]
+        run_ids = [caller.communicate("\n")[0].strip() for caller in callers]
         with SyncStepflowClient(server.url) as client:
             last = client.run(flow, {"n": 1}, idempotency_key="doc-42").run_id
-            assert {*told, last} == {last}
+            assert {*run_ids, last} == {last}
             assert [run.run_id for run in client.list_runs(flow_name=flow["name"]).runs] == [last]
     finally:
         server.kill()

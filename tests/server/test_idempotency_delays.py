@@ -1,4 +1,4 @@
-"""Keys on slow connections: the number of requests, and callers that compete."""
+"""Idempotency keys on slow connections: few requests, and competing callers share one run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def named(prefix: str) -> dict[str, Any]:
     return {"name": f"{prefix}-{time.time_ns()}", "steps": [], "output": {"$input": "n"}}
 
 
-async def test_a_creation_is_sent_again_only_after_another_check(worker_runtime: Any) -> None:
+async def test_a_creation_is_repeated_only_after_another_check(worker_runtime: Any) -> None:
     flow = named("checked")
     cut = Script(cut_request=0, within=b"POST /api/v1/runs")
     with FaultProxy(worker_runtime.url, lambda number: cut if number == 0 else Script()) as proxy:
@@ -41,9 +41,7 @@ async def test_a_creation_is_sent_again_only_after_another_check(worker_runtime:
 @pytest.mark.parametrize(
     "delay", [0.5, *(pytest.param(delay, marks=pytest.mark.exhaustive) for delay in (0.1, 1.0, 2.0))]
 )
-async def test_a_caller_without_rivals_needs_few_requests_however_slow_they_are(
-    worker_runtime: Any, delay: float
-) -> None:
+async def test_a_single_caller_needs_few_requests_on_slow_connections(worker_runtime: Any, delay: float) -> None:
     flow = named("slow")
     with FaultProxy(worker_runtime.url, lambda _: Script(delay=delay)) as proxy:
         async with StepflowClient(proxy.url, timeout=60) as client:
@@ -57,7 +55,7 @@ async def test_a_caller_without_rivals_needs_few_requests_however_slow_they_are(
         assert sorted(run.run_id for run in runs) == sorted([new.run_id, warm.run_id])
 
 
-async def test_a_call_that_runs_out_of_time_says_what_took_so_long(worker_runtime: Any) -> None:
+async def test_a_timeout_reports_the_slow_requests(worker_runtime: Any) -> None:
     with FaultProxy(worker_runtime.url, lambda _: Script(delay=0.5)) as proxy:
         async with StepflowClient(proxy.url) as client:
             await client.health_check()
@@ -71,7 +69,7 @@ async def test_a_call_that_runs_out_of_time_says_what_took_so_long(worker_runtim
     ("callers", "delay"),
     [(2, 0.0), (6, 0.02), (12, 0.0), *(pytest.param(12, delay, marks=pytest.mark.exhaustive) for delay in (0.1, 0.5))],
 )
-async def test_callers_at_the_same_time_return_one_run(
+async def test_simultaneous_callers_return_one_run(
     tmp_path: Path, worker_runtime: Any, release: str, store: str, callers: int, delay: float
 ) -> None:
     server, flow, keys = DurableServer(tmp_path, release), named("same"), [f"key-{number}" for number in range(5)]
@@ -83,14 +81,14 @@ async def test_callers_at_the_same_time_return_one_run(
         with FaultProxy(url, lambda _: Script(delay=delay)) as proxy:
             async with AsyncExitStack() as stack:
                 clients = [await stack.enter_async_context(StepflowClient(proxy.url)) for _ in range(callers)]
-                found: list[str] = []
+                run_ids: list[str] = []
                 for key in keys:
                     call = {"idempotency_key": key, "timeout": 3 + 40 * delay}
                     results = await asyncio.gather(*(client.run(flow, {"n": 1}, **call) for client in clients))
                     assert len({result.run_id for result in results}) == 1
-                    found.append(results[0].run_id)
+                    run_ids.append(results[0].run_id)
         async with StepflowClient(url) as client:
             runs = (await client.list_runs(flow_name=flow["name"])).runs
-            assert sorted(run.run_id for run in runs) == sorted(found)
+            assert sorted(run.run_id for run in runs) == sorted(run_ids)
     finally:
         server.kill()

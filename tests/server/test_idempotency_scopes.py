@@ -1,4 +1,4 @@
-"""Keys with a scope: one run for each key and scope, whatever the version of the flow."""
+"""Idempotency keys with a scope: one run per key and scope, across versions of the flow."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ KEYED = {"idempotency_key": "doc-42", "idempotency_scope": "ticket"}
 
 
 def version(number: int, name: str, **more: Any) -> dict[str, Any]:
-    """Return a version of a flow, which returns its number and the input."""
+    """Return a version of a flow that outputs its number and the input."""
     return {"name": name, "steps": [], "output": {"version": number, "n": {"$input": "n"}}, **more}
 
 
@@ -34,7 +34,7 @@ def name() -> str:
 
 @pytest.fixture
 def keyed(name: str) -> dict[str, Any]:
-    """A key in a scope of this test's own."""
+    """A key in a scope that only this test uses."""
     return {"idempotency_key": "doc-42", "idempotency_scope": name}
 
 
@@ -64,17 +64,19 @@ async def test_a_deploy_finds_the_run_of_the_older_version(
         assert found.run_id == first.run_id
         assert other.run(new, {"n": 1}, idempotency_key="doc-43", idempotency_scope=f"{name}2").output["version"] == 2
     assert len((await client.list_runs(flow_name=name)).runs) == 1
-    # Neither the key nor the scope is in the flow that is given back.
+    # The flow that the client returns contains neither the key nor the scope.
     assert "metadata" not in (await client.get_run_flow(first.run_id)).flow
 
 
-async def test_another_input_is_refused_for_another_version_too(client: Any, name: str, keyed: dict[str, Any]) -> None:
+async def test_a_different_input_is_refused_for_another_version_too(
+    client: Any, name: str, keyed: dict[str, Any]
+) -> None:
     run_id = await client.submit(version(1, name), {"n": 1}, **keyed)
     with pytest.raises(IdempotencyConflictError, match=f"run {run_id} already exists for the idempotency key 'doc-42'"):
         await client.submit(version(2, name), {"n": 2}, **keyed)
 
 
-async def test_scopes_keys_and_no_scope_are_apart(client: Any, name: str) -> None:
+async def test_scopes_and_keys_do_not_collide(client: Any, name: str) -> None:
     flow = version(1, name)
     keys: list[dict[str, Any]] = [
         {"idempotency_key": "b", "idempotency_scope": f"{name}a"},
@@ -104,7 +106,7 @@ def declaring(**variables: Any) -> dict[str, Any]:
     return {"schemas": {"properties": {"variables": {"type": "object", "properties": variables}}}}
 
 
-async def test_variables_that_a_version_declares_anew_are_no_other_call(
+async def test_newly_declared_variables_do_not_change_the_call(
     client: Any, name: str, keyed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STEPFLOW_VAR_TONE", "warm")
@@ -112,15 +114,15 @@ async def test_variables_that_a_version_declares_anew_are_no_other_call(
     text: dict[str, Any] = {"type": "string"}
     old = version(1, name, **declaring(tone=text, token=text))
     new = version(2, name, **declaring(tone=text, token={**text, "is_secret": True}, model=text))
-    given: dict[str, Any] = {"variables": {"token": "t"}, "variables_from_env": True, **keyed}
-    first = await client.run(old, {"n": 1}, **given)
-    assert (await client.run(new, {"n": 1}, **given)).run_id == first.run_id
+    arguments: dict[str, Any] = {"variables": {"token": "t"}, "variables_from_env": True, **keyed}
+    first = await client.run(old, {"n": 1}, **arguments)
+    assert (await client.run(new, {"n": 1}, **arguments)).run_id == first.run_id
     with pytest.raises(IdempotencyConflictError):
-        await client.run(new, {"n": 1}, **{**given, "variables": {"token": "another"}})
-    assert (await client.run(old, {"n": 1}, **given)).run_id == first.run_id
+        await client.run(new, {"n": 1}, **{**arguments, "variables": {"token": "another"}})
+    assert (await client.run(old, {"n": 1}, **arguments)).run_id == first.run_id
 
 
-async def test_the_history_keeps_the_flow_of_the_run(
+async def test_the_history_records_the_flow_version_of_the_run(
     worker_runtime: Any, name: str, keyed: dict[str, Any], tmp_path: Path
 ) -> None:
     old, new = version(1, name), version(2, name)
@@ -168,12 +170,12 @@ async def test_a_killed_process_and_a_deploy_leave_one_run(
             server.start()
             server.wait_ready()
         with SyncStepflowClient(server.url) as client:
-            new, made = version(2, f"{name}-renamed"), killed.stdout.strip()
+            new, created = version(2, f"{name}-renamed"), killed.stdout.strip()
             found = client.find_run(**KEYED)
-            assert (found and found.run_id) == (made or None)
+            assert (found and found.run_id) == (created or None)
             again = client.run(new, {"n": 1}, **KEYED)
             assert again.output["version"] == (1 if when == "after" else 2)
-            assert made in ("", again.run_id)
+            assert created in ("", again.run_id)
             assert client.run(version(3, name), {"n": 1}, **KEYED).run_id == again.run_id
             assert len(client.list_runs().runs) == 1
             with pytest.raises(IdempotencyConflictError, match="different input"):
@@ -195,8 +197,8 @@ with SyncStepflowClient(url, idempotency_scope="ticket") as client:
 """
 
 
-def test_programs_with_two_versions_of_a_flow_double_no_run(tmp_path: Path, release: str) -> None:
-    """A rolling deploy: two programs of each version are asked for the same keys at the same time."""
+def test_programs_with_two_versions_of_a_flow_share_runs(tmp_path: Path, release: str) -> None:
+    """Simulate a rolling deploy: two programs of each version use the same keys at the same time."""
     server, name, keys = DurableServer(tmp_path, release), f"race-{time.time_ns()}-", [f"doc-{n}" for n in range(10)]
     server.start()
     callers: list[subprocess.Popen[str]] = []
@@ -210,12 +212,12 @@ def test_programs_with_two_versions_of_a_flow_double_no_run(tmp_path: Path, rele
             assert caller.stdout is not None
             caller.stdout.readline()
         with ThreadPoolExecutor() as pool:
-            told = pool.map(lambda caller: caller.communicate("\n".join(keys) + "\n"), callers)
-        found = [answer.split() for answer, _ in told]
-        assert all(each == found[0] for each in found)
+            outputs = pool.map(lambda caller: caller.communicate("\n".join(keys) + "\n"), callers)
+        run_ids = [output.split() for output, _ in outputs]
+        assert all(each == run_ids[0] for each in run_ids)
         with SyncStepflowClient(server.url) as client:
-            # A creation that the busy machine delays for two seconds would be a second run; there was none.
-            assert sorted(run.run_id for run in client.list_runs().runs) == sorted(found[0])
+            # There is no second run, which only a creation delayed by two seconds would have caused.
+            assert sorted(run.run_id for run in client.list_runs().runs) == sorted(run_ids[0])
     finally:
         for caller in callers:
             caller.kill()

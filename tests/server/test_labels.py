@@ -1,4 +1,4 @@
-"""Runs with labels, found by them; in both twins, on every release."""
+"""Both clients record labels of runs and find runs by label, on every release."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stepflow_client import (
 )
 from stepflow_client.history import History
 
-from tests.server.conftest import either
+from tests.server.conftest import open_client
 from tests.server.flows import ECHO, one_step, unique
 
 pytestmark = pytest.mark.anyio
@@ -56,7 +56,7 @@ async def test_runs_are_found_by_their_labels(recorded: Any, history: History) -
 
 
 async def test_a_view_adds_labels(worker_runtime: StepflowRuntime, history: History) -> None:
-    async with either("async", worker_runtime.url, history=history) as client:
+    async with open_client("async", worker_runtime.url, history=history) as client:
         mine = client.with_options(labels={"team": "a", "env": "dev"})
         run = await mine.run(FLOW, {"who": "Ada"}, labels={"env": "test"})
         again = await mine.rerun(run.run_id, keep=Keep(before="only"), input={"who": "Bo"})
@@ -70,7 +70,7 @@ async def test_a_view_adds_labels(worker_runtime: StepflowRuntime, history: Hist
     ]
 
 
-async def test_the_run_of_a_key_has_labels_too(recorded: Any, history: History) -> None:
+async def test_the_run_of_a_key_has_the_labels_of_its_first_call(recorded: Any, history: History) -> None:
     key = unique("key")
     runs = [await recorded.run(FLOW, {"who": "Ada"}, idempotency_key=key, labels={"n": str(n)}) for n in range(2)]
     assert runs[0].run_id == runs[1].run_id
@@ -90,7 +90,7 @@ async def test_labels_need_a_history(client: Any) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["a=b", {"a": 1}, {1: "a"}, {"a": ""}, ["a"]])
-async def test_labels_are_texts_by_name(recorded: Any, wrong: Any) -> None:
+async def test_labels_map_names_to_strings(recorded: Any, wrong: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="labels"):
         await recorded.run(FLOW, {"who": "Ada"}, labels=wrong)
 
@@ -115,7 +115,7 @@ class Other(BaseModel):
     number: int
 
 
-async def test_results_have_the_type_that_is_asked_for(client: Any) -> None:
+async def test_results_have_the_requested_type(client: Any) -> None:
     run_id = await client.submit(TYPED, {"who": "Ada"})
     assert (await client.get_result(run_id, output_type=Greeting)).unwrap() == Greeting(text="Ada")
     assert [each.output for each in await client.get_results(run_id, output_type=Greeting)] == [Greeting(text="Ada")]
@@ -126,14 +126,14 @@ async def test_results_have_the_type_that_is_asked_for(client: Any) -> None:
 
 
 async def test_the_input_of_submit_is_checked(client: Any, tmp_path: Path) -> None:
-    for given in ({"name": "Ada"}, [{"who": "Ada"}, {}]):
+    for wrong in ({"name": "Ada"}, [{"who": "Ada"}, {}]):
         with pytest.raises(InvalidArgumentError, match="who"):
-            await client.submit(TYPED, given)
+            await client.submit(TYPED, wrong)
         with pytest.raises(InvalidArgumentError, match="who"):
-            await client.start_run(TYPED, given)
+            await client.start_run(TYPED, wrong)
 
 
-async def test_run_takes_a_concurrency(client: Any) -> None:
+async def test_run_accepts_max_concurrency(client: Any) -> None:
     assert (await client.run(FLOW, {"who": "Ada"}, max_concurrency=1)).output == {"text": "Ada"}
     with pytest.raises(InvalidArgumentError, match="max_concurrency"):
         await client.run(FLOW, {"who": "Ada"}, max_concurrency=-1)

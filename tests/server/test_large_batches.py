@@ -1,4 +1,4 @@
-"""`map` on 200,000 inputs: each is answered once, and the memory of the client does not grow with them."""
+"""`map` on 200,000 inputs returns one outcome for each, in constant memory."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ pytestmark = [pytest.mark.anyio, pytest.mark.exhaustive]
 COUNT, WARM = 200_000, 20_000
 NOOP: dict[str, Any] = {"steps": [], "output": {"$input": "n"}}
 MAX, MAX_GROWTH = 150 << 20, 20 << 20
-"""Bytes above those at the start, and above those after the first 20,000 inputs."""
+"""Maximum bytes above the start, and above the usage after the first 20,000 inputs."""
 
 
 @pytest.fixture
 def url(release: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The URL of a server of its own: its memory only grows."""
+    """The URL of a separate server, because a server never frees the memory of runs."""
     monkeypatch.setenv("STEPFLOW_SERVER_BINARY", str(releases.binary(release)))
     with StepflowRuntime.start(log_config=LogConfig(level="error", forward=False)) as runtime:
         yield runtime.url
@@ -34,14 +34,14 @@ def memory() -> int:
     return int(psutil.Process().memory_info().rss)
 
 
-class Watched:
-    """Which inputs have been answered, and the memory on the way."""
+class OutcomeTracker:
+    """Tracks the inputs with an outcome and the memory usage."""
 
     def __init__(self) -> None:
         self.seen = bytearray(COUNT)
         self.start, self.warm = memory(), 0
 
-    def note(self, outcome: Outcome) -> None:
+    def add(self, outcome: Outcome) -> None:
         assert outcome.output == outcome.index
         assert not self.seen[outcome.index]
         self.seen[outcome.index] = 1
@@ -61,16 +61,16 @@ def inputs() -> Iterator[dict[str, int]]:
 
 
 async def test_200_000_inputs(url: str) -> None:
-    watched = Watched()
+    tracker = OutcomeTracker()
     async with StepflowClient(url) as client, aclosing(client.map(NOOP, inputs())) as outcomes:
         async for outcome in outcomes:
-            watched.note(outcome)
-    watched.check()
+            tracker.add(outcome)
+    tracker.check()
 
 
 def test_200_000_inputs_of_the_sync_client(url: str) -> None:
-    watched = Watched()
+    tracker = OutcomeTracker()
     with SyncStepflowClient(url) as client:
         for outcome in client.map(NOOP, inputs()):
-            watched.note(outcome)
-    watched.check()
+            tracker.add(outcome)
+    tracker.check()

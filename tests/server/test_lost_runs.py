@@ -1,4 +1,4 @@
-"""Runs that a server loses, as it cannot recover them after a restart, or its store fails: no event tells their end."""
+"""Runs that a server loses in a crash or because its store fails end as failed, although no event reports their end."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ MAPPING: dict[str, Any] = {
     ],
     "output": {"$step": "map"},
 }
-"""A server cannot recover a run of it: the flow inside is not in the store."""
+"""A flow whose runs a server cannot recover, because the sub-flow is not in the store."""
 REPEATS = "the server lost the run before this item ended; some of its steps had started and would run again"
 NOT_STARTED = "the server lost the run before this item ended; the server lists none of its steps as started"
 
 
-def given(naps: int, ms: int) -> dict[str, Any]:
+def build_input(naps: int, ms: int) -> dict[str, Any]:
     return {"items": [{"ms": ms}] * naps}
 
 
 def lose(server: DurableServer, *inputs: Any) -> list[str]:
-    """Start runs, let the server be killed in the midst of them and started again; return their ids."""
+    """Start runs, kill and restart the server while they are running, and return their IDs."""
     with SyncStepflowClient(server.url) as client:
         runs = [client.submit(MAPPING, each) for each in inputs]
         time.sleep(1)
@@ -52,7 +52,7 @@ def lose(server: DurableServer, *inputs: Any) -> list[str]:
         server.start()
         server.wait_ready()
         for run_id in runs:
-            # The server may be wrong about the run: it counts as lost after 30 s without a sign of life.
+            # The server may be wrong about the run, so it counts as lost only after 30 s without activity.
             assert client.wait_run(run_id, timeout=60).status == "failed"
     return runs
 
@@ -70,8 +70,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 @pytest.fixture(scope="module")
 def lost(server: DurableServer) -> tuple[str, str]:
-    """A run of one item and one of three, both of them lost."""
-    single, batch = lose(server, given(4, 3000), [given(2, 3000)] * 3)
+    """A lost run with one item and a lost run with three."""
+    single, batch = lose(server, build_input(4, 3000), [build_input(2, 3000)] * 3)
     return single, batch
 
 
@@ -86,7 +86,7 @@ def client(make: Callable[[], Any]) -> Any:
     return make()
 
 
-async def closed(client: Any) -> None:
+async def close_client(client: Any) -> None:
     await (client.close() if isinstance(client, Awaited) else client.aclose())
 
 
@@ -94,17 +94,17 @@ async def test_events_of_a_lost_run_end(client: Any, lost: tuple[str, str]) -> N
     for run_id in lost:
         started = time.monotonic()
         events = [event async for event in client.run_events(run_id)]
-        # Not the grace time again: the run was given up long ago.
+        # The client does not wait again, because the run was given up long ago.
         assert time.monotonic() - started < 20
         assert [event.type for event in events].count("run_completed") == 1
         end = events[-1]
         assert (end.type, end.status, end.inferred, end.run_id) == ("run_completed", "failed", True, run_id)
         assert not any(event.inferred for event in events[:-1])
         assert len(events) > 2
-    # Behind the end there is nothing but the end.
+    # After the last event, the stream repeats the end.
     rest = [event async for event in client.run_events(run_id, after=end.cursor)]
     assert [event.type for event in rest] == ["run_completed"]
-    await closed(client)
+    await close_client(client)
 
 
 async def test_a_lost_run_is_described_the_same_way_everywhere(client: Any, lost: tuple[str, str]) -> None:
@@ -120,17 +120,17 @@ async def test_a_lost_run_is_described_the_same_way_everywhere(client: Any, lost
         items = (await client.get_run_items(run_id)).items
         assert [item.result for item in items] == described
         assert {item.status.value for item in items} == {"failed"}
-    await closed(client)
+    await close_client(client)
 
 
-def commands(server: DurableServer, folder: Path) -> Callable[..., Any]:
+def build_command(server: DurableServer, folder: Path) -> Callable[..., Any]:
     (folder / "home").mkdir()
     stepflow = Stepflow(folder, folder / "home", fresh=True)
     return lambda *words: stepflow(*words, STEPFLOW_URL=server.url)
 
 
 def test_the_command_describes_a_lost_run(server: DurableServer, lost: tuple[str, str], tmp_path: Path) -> None:
-    stepflow = commands(server, tmp_path)
+    stepflow = build_command(server, tmp_path)
     single, batch = lost
     failed = stepflow("runs", "items", "--failed", batch, "-o", "json")
     assert failed.code == 0
@@ -152,13 +152,13 @@ def test_the_command_describes_a_lost_run(server: DurableServer, lost: tuple[str
     assert json.loads(events.stdout.splitlines()[-1])["type"] == "run_completed"
 
 
-async def test_what_waits_while_a_run_is_lost_ends(tmp_path: Path) -> None:
+async def test_waiting_calls_end_when_the_run_is_lost(tmp_path: Path) -> None:
     server = DurableServer(tmp_path)
     server.start()
     try:
         server.wait_ready()
         async with StepflowClient(server.url) as client:
-            run_id = await client.submit(MAPPING, given(4, 3000))
+            run_id = await client.submit(MAPPING, build_input(4, 3000))
 
             async def events() -> list[Any]:
                 return [event async for event in client.run_events(run_id, heartbeat=1)]
@@ -168,17 +168,17 @@ async def test_what_waits_while_a_run_is_lost_ends(tmp_path: Path) -> None:
             await asyncio.sleep(1)
             await asyncio.to_thread(server.kill)
             server.start()
-            found: Any = await asyncio.wait_for(asyncio.gather(*waiting, result), 90)
-        assert found[0][-1].type == "run_completed"
-        assert found[0][-1].status == found[1].status == found[2].status == "failed"
-        assert "heartbeat" in {event.type for event in found[0]}
+            outcomes: Any = await asyncio.wait_for(asyncio.gather(*waiting, result), 90)
+        assert outcomes[0][-1].type == "run_completed"
+        assert outcomes[0][-1].status == outcomes[1].status == outcomes[2].status == "failed"
+        assert "heartbeat" in {event.type for event in outcomes[0]}
     finally:
         server.kill()
 
 
 @pytest.mark.parametrize("twin", ["async", "sync"])
-async def test_a_completed_run_without_the_output_of_an_item_has_failed(twin: str, tmp_path: Path) -> None:
-    """A server whose store fails as the run ends: its status was written, the output was not."""
+async def test_an_item_without_output_of_a_completed_run_has_failed(twin: str, tmp_path: Path) -> None:
+    """Simulate a store that failed at the end of the run: it stored the status but not the output."""
     server = DurableServer(tmp_path)
     server.start()
     try:
@@ -191,25 +191,25 @@ async def test_a_completed_run_without_the_output_of_an_item_has_failed(twin: st
             store.execute("UPDATE run_items SET status = 'running', result_json = NULL WHERE item_index = 1")
         server.start()
         server.wait_ready()
-        kept, lost = await client.get_results(run_id)
+        intact, lost = await client.get_results(run_id)
         assert (await client.get_run(run_id)).status == "completed"
-        assert kept.output == {"duration_ms": 1}
+        assert intact.output == {"duration_ms": 1}
         assert (lost.status, lost.error.code, lost.error.details) == ("failed", "lost", {"started_steps": ["nap"]})
         assert lost.error.message.startswith("the server completed the run without the output of this item")
-        assert [item.result for item in (await client.get_run_items(run_id)).items] == [kept, lost]
-        await closed(client)
+        assert [item.result for item in (await client.get_run_items(run_id)).items] == [intact, lost]
+        await close_client(client)
     finally:
         server.kill()
 
 
-async def test_a_store_that_fails_ends_the_events_too(tmp_path: Path) -> None:
-    """So many runs in runs exhaust the connections to the store, and after 30 s the server gives up."""
+async def test_events_end_if_the_store_fails(tmp_path: Path) -> None:
+    """So many sub-runs exhaust the connections to the store that the server gives up after 30 s."""
     server = DurableServer(tmp_path)
     server.start()
     try:
         server.wait_ready()
         async with StepflowClient(server.url) as client:
-            run_id = await client.submit(MAPPING, [given(3, 10)] * 100)
+            run_id = await client.submit(MAPPING, [build_input(3, 10)] * 100)
             events = [event async for event in client.run_events(run_id)]
             assert events[-1].type == "run_completed"
             run = await client.get_run(run_id)

@@ -1,4 +1,4 @@
-"""Mocked steps that fail, vary and take time, also in sub-flows, on the servers of every release."""
+"""Mocked steps that fail, vary or take time, also in sub-flows, on servers of every release."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def handled(handler: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("word", WORDS)
-def test_a_failure_has_the_code_and_the_message_of_its_mock(
+def test_a_mocked_failure_has_the_code_and_message_of_its_mock(
     client: SyncStepflowClient, release: str, word: str
 ) -> None:
     for message in MESSAGES:
@@ -76,7 +76,7 @@ def test_a_failure_has_the_code_and_the_message_of_its_mock(
 
 
 @pytest.mark.parametrize("word", WORDS)
-def test_error_handling_applies_to_a_mock_that_fails(client: SyncStepflowClient, word: str) -> None:
+def test_error_handling_applies_to_mocked_failures(client: SyncStepflowClient, word: str) -> None:
     flow = handled({"action": "useDefault", "defaultValue": "none"})
     result = run_mocked(client, flow, {"q": 1}, mocks={"draft": Fails(word)})
     if word == "ORCHESTRATOR_ERROR":
@@ -92,13 +92,13 @@ def test_a_failed_step_in_a_condition(client: SyncStepflowClient) -> None:
     assert run_mocked(client, flow, {"q": 1}, mocks={"draft": "x"}).output == 1
 
 
-def test_the_mock_of_a_step_precedes_that_of_its_component(client: SyncStepflowClient) -> None:
+def test_a_step_mock_precedes_a_component_mock(client: SyncStepflowClient) -> None:
     assert run_mocked(client, FLOW, {"q": 1}, mocks={"/model/paid": "paid"}).output == {"said": "paid"}
     both = {"/model/paid": "paid", "draft": "own"}
     assert run_mocked(client, FLOW, {"q": 1}, mocks=both).output == {"said": "own"}
 
 
-def test_a_sequence_has_an_outcome_for_each_attempt_and_run(client: SyncStepflowClient) -> None:
+def test_a_sequence_returns_an_outcome_per_attempt_and_run(client: SyncStepflowClient) -> None:
     started = time.monotonic()
     flow = handled({"action": "retry", "maxRetries": 2})
     mock = StepflowMock(client)
@@ -110,7 +110,7 @@ def test_a_sequence_has_an_outcome_for_each_attempt_and_run(client: SyncStepflow
     mock.mock("/model/paid", InTurn(*outcomes, Fails("TIMEOUT", "slow"), "last"))
     assert mock.run(flow, {"q": 7}).output == {"said": "7"}
     assert mock.calls == [("draft", {"q": 7})] * 3
-    # A timeout is not tried again.
+    # Timeouts are not retried.
     failed = mock.run(flow, {"q": 8})
     assert failed.error is not None
     assert (failed.error.code, failed.error.message) == (ErrorCode.TIMEOUT, "slow")
@@ -119,7 +119,7 @@ def test_a_sequence_has_an_outcome_for_each_attempt_and_run(client: SyncStepflow
     once = run_mocked(client, FLOW, {"q": 1}, mocks={"draft": InTurn(Fails(message="first"), "second")})
     assert once.error is not None
     assert once.error.message == "first"
-    # No attempt waits as on the server.
+    # Unlike on a server, there is no delay between attempts.
     assert time.monotonic() - started < 15
 
 
@@ -132,7 +132,7 @@ def test_a_delay(client: SyncStepflowClient, release: str) -> None:
     started = time.monotonic()
     assert run_mocked(client, FLOW, {"q": 1}, mocks=mocks).output == {"said": "slow"}
     assert time.monotonic() - started >= 0.8
-    # The run that computes the input of a later step does not wait.
+    # The run that computes the input of a later step skips the delay.
     both = {**FLOW, "output": [{"$step": "draft"}, {"$step": "reader"}]}
     result = run_mocked(client, both, {"q": 1}, mocks={**mocks, "reader": lambda given: given["user_prompt"]})
     assert result.output == ["slow", "slow"]
@@ -166,19 +166,19 @@ COUNT = {
 
 
 def with_map(inner: Any) -> dict[str, Any]:
-    given = {"workflow": inner, "items": {"$input": "$.items"}}
-    return {"steps": [{"id": "each", "component": "/builtin/map", "input": given}], "output": {"$step": "each"}}
+    step_input = {"workflow": inner, "items": {"$input": "$.items"}}
+    return {"steps": [{"id": "each", "component": "/builtin/map", "input": step_input}], "output": {"$step": "each"}}
 
 
 def test_mocks_reach_the_steps_that_map_runs(client: SyncStepflowClient) -> None:
     mock = StepflowMock(client)
     mock.mock("draft", lambda given: Fails("TIMEOUT", "slow") if given == "b" else given * 2)
     for inner, items in (({"$literal": ADDED}, ["a", "b", "c"]), ({"$literal": with_map({"$literal": ADDED})}, None)):
-        given = {"items": [{"q": each} for each in "abc"]}
-        result = mock.run(with_map(inner), given if items else {"items": [given]}).raise_for_failure()
-        found = result.output if items else result.output["results"][0]["result"]
-        assert (found["successful"], found["failed"]) == (2, 1)
-        assert found["results"] == [
+        flow_input = {"items": [{"q": each} for each in "abc"]}
+        result = mock.run(with_map(inner), flow_input if items else {"items": [flow_input]}).raise_for_failure()
+        output = result.output if items else result.output["results"][0]["result"]
+        assert (output["successful"], output["failed"]) == (2, 1)
+        assert output["results"] == [
             {"outcome": "success", "result": {"text": "aa"}},
             {"outcome": "failed", "error": {"code": "TIMEOUT", "message": "slow"}},
             {"outcome": "success", "result": {"text": "cc"}},
@@ -186,8 +186,8 @@ def test_mocks_reach_the_steps_that_map_runs(client: SyncStepflowClient) -> None
     assert mock.calls == [("draft", each) for each in "abcabc"]
 
 
-def looped(given: dict[str, Any]) -> dict[str, Any]:
-    step = {"id": "loop", "component": "/builtin/iterate", "input": {"flow": {"$literal": COUNT}, **given}}
+def looped(step_input: dict[str, Any]) -> dict[str, Any]:
+    step = {"id": "loop", "component": "/builtin/iterate", "input": {"flow": {"$literal": COUNT}, **step_input}}
     return {"steps": [step], "output": {"$step": "loop"}}
 
 
@@ -210,9 +210,9 @@ def test_mocks_reach_the_steps_that_iterate_runs(client: SyncStepflowClient) -> 
 
 
 @pytest.mark.parametrize("last", [{"result": 1}, {"next": 2}, {"neither": 3}])
-def test_mocked_sub_flows_give_what_the_server_gives(client: SyncStepflowClient, release: str, last: Any) -> None:
+def test_mocked_sub_flows_return_what_the_server_returns(client: SyncStepflowClient, release: str, last: Any) -> None:
     if not has(release, "step_outputs"):
-        # Older servers have other codes in flow results.
+        # Older servers use other codes in flow results.
         last = {"result": 1}
     steps = [{"id": "draft", "component": "/builtin/create_messages", "input": {"user_prompt": {"$input": "$.q"}}}]
     inner = {"steps": steps, "output": {"got": {"$step": "draft"}, **last, "q": {"$input": "$.q"}}}
@@ -232,13 +232,13 @@ def test_mocked_sub_flows_give_what_the_server_gives(client: SyncStepflowClient,
     ("name", "flow"),
     [("each", with_map({"$literal": ADDED})), ("loop", looped({"initial_input": 1, "max_iterations": "x"}))],
 )
-def test_an_outer_step_that_refuses_its_input_fails(client: SyncStepflowClient, name: str, flow: Any) -> None:
+def test_an_outer_step_that_rejects_its_input_fails(client: SyncStepflowClient, name: str, flow: Any) -> None:
     failed = run_mocked(client, flow, {"items": None}, mocks={"draft": 1})
     assert failed.error is not None
     assert (failed.error.code, failed.error.message) == (ErrorCode.UNREACHABLE, f'step "{name}" failed')
 
 
-def test_what_cannot_be_mocked_is_refused(client: SyncStepflowClient) -> None:
+def test_mocks_in_computed_and_stored_flows_are_refused(client: SyncStepflowClient) -> None:
     computed = {**ADDED, "name": {"$input": "$.name"}}
     with pytest.raises(
         InvalidArgumentError, match="step 'each' contains a flow whose steps cannot be mocked: the flow is computed"
@@ -250,7 +250,7 @@ def test_what_cannot_be_mocked_is_refused(client: SyncStepflowClient) -> None:
         run_mocked(client, flow, mocks={"draft": 1})
 
 
-def test_a_mock_of_nothing_is_an_error_with_the_nearest_name(client: SyncStepflowClient) -> None:
+def test_an_unknown_mock_name_suggests_the_nearest_name(client: SyncStepflowClient) -> None:
     with pytest.raises(InvalidArgumentError, match=r"no step 'drafd' to mock \(did you mean 'draft'\?\)"):
         run_mocked(client, with_map({"$literal": ADDED}), {"items": []}, mocks={"drafd": 1})
     for name, hint in (("drafd", "'draft'"), ("/model/payed", "'/model/paid'")):
@@ -260,7 +260,7 @@ def test_a_mock_of_nothing_is_an_error_with_the_nearest_name(client: SyncStepflo
             mock.run(FLOW, {"q": 1})
 
 
-def test_wrong_mocks_are_refused_when_they_are_given(client: SyncStepflowClient) -> None:
+def test_invalid_mocks_are_refused_when_they_are_defined(client: SyncStepflowClient) -> None:
     mock = StepflowMock(client)
     with pytest.raises(
         InvalidArgumentError, match=r"unknown error code 'COMPONENT_FAILD' \(did you mean 'COMPONENT_FAILED'"

@@ -1,4 +1,4 @@
-"""A real server of a release that is no longer supported: one clear error, whatever is called first."""
+"""Any first call to a server of an unsupported release raises one clear error."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stepflow_client import LogConfig, StepflowRuntime, UnsupportedByServerError
 
 from tests import releases
 from tests.cli.command import Stepflow
-from tests.server.conftest import either
+from tests.server.conftest import open_client
 from tests.server.flows import ECHO, one_step
 
 pytestmark = pytest.mark.anyio
@@ -42,7 +42,7 @@ def old_server() -> Iterator[StepflowRuntime]:
     ids=["health_check", "server_info", "list_runs", "run", "wait_ready"],
 )
 async def test_clients_name_both_releases(old_server: StepflowRuntime, kind: str, call: Callable[[Any], Any]) -> None:
-    async with either(kind, old_server.url) as client:
+    async with open_client(kind, old_server.url) as client:
         with pytest.raises(UnsupportedByServerError) as refused:
             await call(client)
     assert refused.value.message == f"{old_server.url} is Stepflow {OLD}, which this client does not support"
@@ -54,5 +54,5 @@ def test_the_command_names_both_releases(old_server: StepflowRuntime, tmp_path: 
     (tmp_path / "hello.yaml").write_text("output: 1\n")
     done = Stepflow(tmp_path, tmp_path)(*words, "--url", old_server.url)
     assert (done.code, done.stdout) == (1, "")
-    said = f"{old_server.url} is Stepflow {OLD}, which this client does not support\n"
-    assert f"{said}server {old_server.url} (from --url)\nhint: {HINT}\n" in done.stderr
+    message = f"{old_server.url} is Stepflow {OLD}, which this client does not support\n"
+    assert f"{message}server {old_server.url} (from --url)\nhint: {HINT}\n" in done.stderr

@@ -1,6 +1,6 @@
-"""Every operation of the client, async and sync, on a real server of every release.
+"""Every operation of the async and blocking clients, on real servers of every release.
 
-What may differ between releases is in tests/differences.py; everything else is asserted alike.
+Behavior may differ between releases only as listed in tests/differences.py.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ from stepflow_client.events import StepCompletedEvent
 from tests import releases
 from tests.differences import DIFFERENCES, has
 from tests.server.awaited import Awaited
-from tests.server.flows import ECHO, EVERYTHING, FAIL, SLEEP, going_on, one_step, unique
+from tests.server.flows import ECHO, EVERYTHING, FAIL, SLEEP, one_step, slow_run, unique
 
 pytestmark = pytest.mark.anyio
 
@@ -61,12 +61,12 @@ UNKNOWN_HASH = "0" * 64
 
 @pytest.fixture
 def other(worker_runtime: StepflowRuntime) -> Any:
-    """A second client, which knows nothing of what the first has stored."""
+    """A second client, which has not cached the flows that the first has stored."""
     return Awaited(worker_runtime.sync_client)
 
 
-async def finished(client: Any, flow: Any, input: Any = None, **options: Any) -> str:
-    """Run a flow to its end and return the id of the run."""
+async def run_to_end(client: Any, flow: Any, input: Any = None, **options: Any) -> str:
+    """Run a flow to its end and return the run's ID."""
     run_id: str = await client.submit(flow, input, **options)
     await client.wait_run(run_id, timeout=20)
     return run_id
@@ -111,7 +111,7 @@ async def test_a_flow_is_stored_read_and_deleted(client: Any, other: Any) -> Non
     assert (await client.run(flow, {"n": 1})).output == {"n": 1}
 
 
-async def test_unknown_and_impossible_flows(client: Any) -> None:
+async def test_unknown_and_invalid_flows(client: Any) -> None:
     for call in (client.get_flow, client.get_flow_variables, client.create_run):
         with pytest.raises(NotFoundError) as unknown:
             await call(UNKNOWN_HASH)
@@ -126,7 +126,7 @@ async def test_unknown_and_impossible_flows(client: Any) -> None:
 # Runs
 
 
-async def test_a_run_from_its_creation_to_its_items(client: Any, release: str) -> None:
+async def test_the_life_of_a_run_with_its_items_and_steps(client: Any, release: str) -> None:
     name = unique("whole")
     flow = {
         "name": name,
@@ -166,7 +166,7 @@ async def test_a_run_from_its_creation_to_its_items(client: Any, release: str) -
     await client.delete_run(run.run_id)
 
 
-async def test_no_input_null_output_and_bare_values(client: Any) -> None:
+async def test_missing_inputs_and_scalar_values(client: Any) -> None:
     values: list[Any] = [None, 0, "", False, [], {}, "text", {"a": None}]
     for value in values:
         result = await client.run(one_step(ECHO), [value])
@@ -196,9 +196,9 @@ async def test_unknown_runs(client: Any) -> None:
         await client.get_run_step(UNKNOWN_RUN, "only")
 
 
-async def test_a_batch_keeps_its_order_whoever_ends_first(client: Any) -> None:
+async def test_a_batch_keeps_its_order(client: Any) -> None:
     inputs = [{"seconds": 0.25 - 0.05 * n, "value": n} for n in range(5)]
-    run_id = await finished(client, one_step(SLEEP), inputs)
+    run_id = await run_to_end(client, one_step(SLEEP), inputs)
     items = (await client.get_run_items(run_id)).items
     assert [(item.index, item.result.output) for item in items] == [(n, n) for n in range(5)]
     assert (await client.get_run(run_id)).items.completed == 5
@@ -230,17 +230,17 @@ async def test_the_items_of_a_cancelled_batch(client: Any) -> None:
     flow = {"name": unique("cancelled"), "steps": steps, "output": {"$step": "two"}}
     inputs = [{"seconds": 0.5, "value": number} for number in range(3)]
     submitting = asyncio.ensure_future(client.submit(flow, inputs, max_concurrency=2))
-    while not (runs := (await client.list_runs(flow_name=flow["name"])).runs):  # noqa: ASYNC110 - the server tells it
+    while not (runs := (await client.list_runs(flow_name=flow["name"])).runs):  # noqa: ASYNC110 - there is no event to wait for
         await asyncio.sleep(0.02)
     run_id = runs[0].run_id
     cancelled = await client.cancel_run(run_id)
-    # The server goes on, and says of no item that it has ended, nor that it is cancelled.
+    # The server continues the items and reports them neither as ended nor as cancelled.
     assert (cancelled.status, cancelled.completed_at is None) == (ExecutionStatus.CANCELLED, False)
     items = (await client.get_run_items(run_id)).items
     assert [(item.status, item.result) for item in items] == [(ExecutionStatus.RUNNING, None)] * 3
     results = await client.get_results(run_id)
     assert [(result.status, result.output, result.error) for result in results] == [("cancelled", None, None)] * 3
-    # When it is through, the run is what it has come to.
+    # Once the items have ended, the run has their status.
     await asyncio.wait_for(submitting, 30)
     while (run := await client.get_run(run_id)).status is ExecutionStatus.CANCELLED:  # noqa: ASYNC110 - as above
         await asyncio.sleep(0.1)
@@ -248,41 +248,41 @@ async def test_the_items_of_a_cancelled_batch(client: Any) -> None:
     assert [result.output for result in await client.get_results(run_id)] == [0, 1, 2]
 
 
-async def test_max_concurrency_bounds_what_runs_at_once(client: Any) -> None:
+async def test_max_concurrency_limits_simultaneous_steps(client: Any) -> None:
     started = time.monotonic()
-    await finished(client, one_step(SLEEP), [{"seconds": 0.15}] * 6, max_concurrency=2)
+    await run_to_end(client, one_step(SLEEP), [{"seconds": 0.15}] * 6, max_concurrency=2)
     assert time.monotonic() - started >= 0.44
     for wrong in (0, -1, 1.5, True):
         with pytest.raises(InvalidArgumentError, match="max_concurrency"):
             await client.submit(one_step(SLEEP), [{"seconds": 0}], max_concurrency=wrong)
 
 
-async def test_max_concurrency_bounds_the_steps_of_all_items(client: Any) -> None:
+async def test_max_concurrency_limits_the_steps_of_all_items(client: Any) -> None:
     steps = [{"id": each, "component": SLEEP, "input": EVERYTHING} for each in "abcd"]
     flow = {"name": unique("steps"), "steps": steps, "output": [{"$step": each} for each in "abcd"]}
     started = time.monotonic()
-    await finished(client, flow, [{"seconds": 0.1}] * 3, max_concurrency=2)
+    await run_to_end(client, flow, [{"seconds": 0.1}] * 3, max_concurrency=2)
     assert time.monotonic() - started >= 0.58, "12 steps of 0.1 s, two at once"
 
 
-async def test_max_concurrency_does_not_bound_the_items(client: Any, release: str) -> None:
+async def test_max_concurrency_does_not_limit_the_items(client: Any, release: str) -> None:
     inner = one_step(SLEEP, {"seconds": 0.2, "value": 1})
     step = {"workflow": {"$literal": inner}, "items": {"$input": "items"}}
     flow = one_step("/builtin/map", step, name=unique("map"))
-    run_id = await finished(client, flow, [{"items": [n]} for n in range(6)], max_concurrency=2)
+    run_id = await run_to_end(client, flow, [{"items": [n]} for n in range(6)], max_concurrency=2)
     if not has(release, "events"):
-        # Nothing else tells when an item began.
+        # Only events tell when an item began.
         return
-    begun = most = 0
+    running = maximum = 0
     async for event in client.run_events(run_id):
-        begun += {"step_started": 1, "step_completed": -1}.get(event.type, 0)
-        most = max(most, begun)
-    assert most > 2
+        running += {"step_started": 1, "step_completed": -1}.get(event.type, 0)
+        maximum = max(maximum, running)
+    assert maximum > 2
 
 
-async def test_one_failing_item_keeps_the_others(client: Any) -> None:
+async def test_a_failing_item_does_not_affect_the_others(client: Any) -> None:
     flow = one_step(FAIL)
-    run_id = await finished(client, flow, [{"value": 1}, {"message": "not this one"}, {"value": 3}])
+    run_id = await run_to_end(client, flow, [{"value": 1}, {"message": "not this one"}, {"value": 3}])
     run = await client.get_run(run_id)
     assert run.status == ExecutionStatus.FAILED
     assert (run.items.completed, run.items.failed) == (2, 1)
@@ -298,7 +298,7 @@ async def test_one_failing_item_keeps_the_others(client: Any) -> None:
     assert (await client.get_run_step(run_id, "only", item_index=2)).status == ExecutionStatus.COMPLETED
 
 
-async def test_a_failure_tells_step_message_and_code(client: Any, release: str) -> None:
+async def test_a_failure_has_step_message_and_code(client: Any, release: str) -> None:
     flow = {
         "steps": [
             {"id": "fine", "component": ECHO, "input": 1},
@@ -313,7 +313,7 @@ async def test_a_failure_tells_step_message_and_code(client: Any, release: str) 
     assert result.status == ExecutionStatus.FAILED
     assert "the disk is full" in result.error.message
     assert (result.error.step_id, result.error.code) == ("broken", ErrorCode.COMPONENT_FAILED)
-    # The server starts the worker anew before it gives up.
+    # The server restarts the worker before it gives up.
     if not has(release, "failures_at_once"):
         assert took > 0.5
 
@@ -353,11 +353,11 @@ WITH_VARIABLES = {
 
 async def test_variables_as_a_mapping_and_as_a_file(client: Any, tmp_path: Path) -> None:
     values: dict[str, Any] = {"city": "Rome", "api-key": "k"}
-    wanted = {"city": "Rome", "count": 3, "api-key": "k"}
+    expected = {"city": "Rome", "count": 3, "api-key": "k"}
     (tmp_path / "values.json").write_text(json.dumps(values))
     (tmp_path / "values.yaml").write_text("city: Rome\napi-key: k\n")
-    for given in (values, tmp_path / "values.json", str(tmp_path / "values.yaml")):
-        assert (await client.run(WITH_VARIABLES, variables=given)).output == wanted
+    for variables in (values, tmp_path / "values.json", str(tmp_path / "values.yaml")):
+        assert (await client.run(WITH_VARIABLES, variables=variables)).output == expected
     values["count"] = 4
     run_id = await client.submit(WITH_VARIABLES, [1, 2], variables=values)
     assert [result.output for result in await client.get_results(run_id)] == [values, values]
@@ -405,7 +405,7 @@ async def test_an_override_of_an_unknown_step(client: Any, other: Any) -> None:
     flow, overrides = one_step(ECHO), {"nobody": {"input": {"a": 9}}}
     with pytest.raises(InvalidArgumentError, match="'nobody'"):
         await client.run(flow, None, overrides)
-    # Of a flow that the client does not know, the server tells.
+    # The server reports it if the client does not know the flow.
     flow_id = (await other.store_flow(flow)).flow_id
     with pytest.raises(InvalidRequestError, match="overrides"):
         await client.run(flow_id, None, overrides)
@@ -414,8 +414,8 @@ async def test_an_override_of_an_unknown_step(client: Any, other: Any) -> None:
 # Waiting and cancelling
 
 
-async def test_a_wait_ends_before_the_run_and_the_run_goes_on(client: Any) -> None:
-    async with going_on(client, 3.0) as run_id:
+async def test_a_run_continues_after_a_wait_times_out(client: Any) -> None:
+    async with slow_run(client, 3.0) as run_id:
         started = time.monotonic()
         with pytest.raises(RunTimeoutError) as late:
             await client.wait_run(run_id, timeout=0.2)
@@ -427,9 +427,9 @@ async def test_a_wait_ends_before_the_run_and_the_run_goes_on(client: Any) -> No
         assert (await client.wait_run(run_id, timeout=10)).status == ExecutionStatus.COMPLETED
 
 
-async def test_steps_of_a_run_that_goes_on(client: Any, release: str) -> None:
-    async with going_on(client) as run_id:
-        # The worker may not have asked for it yet.
+async def test_steps_of_a_running_run(client: Any, release: str) -> None:
+    async with slow_run(client) as run_id:
+        # Give the worker time to fetch the task.
         await asyncio.sleep(0.1)
         steps = (await client.get_run_steps(run_id)).steps
         await client.wait_run(run_id)
@@ -440,8 +440,8 @@ async def test_steps_of_a_run_that_goes_on(client: Any, release: str) -> None:
     assert [step.status for step in (await client.get_run_steps(run_id)).steps] == [ExecutionStatus.COMPLETED]
 
 
-async def test_cancelling_and_deleting_a_run_that_goes_on(client: Any) -> None:
-    async with going_on(client) as run_id:
+async def test_cancelling_and_deleting_a_running_run(client: Any) -> None:
+    async with slow_run(client) as run_id:
         with pytest.raises(ConflictError):
             await client.delete_run(run_id)
         assert (await client.cancel_run(run_id)).status == ExecutionStatus.CANCELLED
@@ -450,7 +450,7 @@ async def test_cancelling_and_deleting_a_run_that_goes_on(client: Any) -> None:
 
 
 async def test_a_finished_run_is_not_cancelled(client: Any) -> None:
-    run_id = await finished(client, one_step(ECHO), 1)
+    run_id = await run_to_end(client, one_step(ECHO), 1)
     before = await client.get_run(run_id)
     with pytest.raises(ConflictError) as refused:
         await client.cancel_run(run_id)
@@ -461,11 +461,11 @@ async def test_a_finished_run_is_not_cancelled(client: Any) -> None:
 # Lists
 
 
-async def test_every_filter_of_a_list(client: Any) -> None:
+async def test_every_filter_of_list_runs(client: Any) -> None:
     name = unique("listed")
     flow = one_step(ECHO, {"$input": "$.n"}, name=name)
-    good = [await finished(client, flow, {"n": n}) for n in range(4)]
-    bad = await finished(client, flow, {"other": 1})
+    good = [await run_to_end(client, flow, {"n": n}) for n in range(4)]
+    bad = await run_to_end(client, flow, {"other": 1})
 
     async def listed(**filters: Any) -> list[str]:
         return [run.run_id for run in (await client.list_runs(**filters)).runs]
@@ -486,7 +486,7 @@ async def test_every_filter_of_a_list(client: Any) -> None:
         with pytest.raises(InvalidArgumentError):
             await listed(**wrong)
 
-    async with going_on(client) as run_id:
+    async with slow_run(client) as run_id:
         running = await client.list_runs(status=ExecutionStatus.RUNNING)
         assert run_id in [run.run_id for run in running.runs]
 
@@ -495,7 +495,7 @@ async def test_sub_runs_are_listed_below_their_parent(client: Any) -> None:
     name = unique("parent")
     inner = one_step(ECHO, name=name)
     step_input = {"workflow": {"$literal": inner}, "items": {"$input": "items"}}
-    parent = await finished(client, one_step("/builtin/map", step_input, name=name), {"items": ["a", "b"]})
+    parent = await run_to_end(client, one_step("/builtin/map", step_input, name=name), {"items": ["a", "b"]})
     (child,) = (await client.list_runs(parent_run_id=parent)).runs
     assert (child.parent_run_id, child.root_run_id, child.items.total) == (parent, parent, 2)
 
@@ -509,19 +509,19 @@ async def test_sub_runs_are_listed_below_their_parent(client: Any) -> None:
 
 async def test_iter_runs_while_new_ones_arrive(client: Any, other: Any) -> None:
     flow = {"name": unique("many"), "steps": [], "output": EVERYTHING}
-    there = [await finished(client, flow, n) for n in range(23)]
-    seen = []
+    existing = [await run_to_end(client, flow, n) for n in range(23)]
+    listed = []
     async for run in client.iter_runs(flow_name=flow["name"], page_size=4):
-        seen.append(run.run_id)
-        if len(seen) % 3 == 0:
+        listed.append(run.run_id)
+        if len(listed) % 3 == 0:
             await other.run(flow, "new")
-    assert len(seen) == len(set(seen))
-    assert [run_id for run_id in seen if run_id in there] == there[::-1]
+    assert len(listed) == len(set(listed))
+    assert [run_id for run_id in listed if run_id in existing] == existing[::-1]
 
-    whole = [run.run_id for run in (await client.list_runs(flow_name=flow["name"])).runs]
+    complete = [run.run_id for run in (await client.list_runs(flow_name=flow["name"])).runs]
     for page_size in (2, 7, 100):
-        found = client.iter_runs("completed", flow_name=flow["name"], page_size=page_size)
-        assert [run.run_id async for run in found] == whole
+        runs = client.iter_runs("completed", flow_name=flow["name"], page_size=page_size)
+        assert [run.run_id async for run in runs] == complete
 
 
 # Blobs
@@ -559,17 +559,17 @@ async def events_of(client: Any, run_id: str, **options: Any) -> list[Any]:
     return [event async for event in client.run_events(run_id, **options)]
 
 
-async def test_a_server_without_events_says_so(client: Any, release: str) -> None:
-    wanted = NotFoundError if has(release, "events") else UnsupportedByServerError
-    with pytest.raises(wanted) as refused:
+async def test_an_unknown_run_or_a_server_without_event_streams(client: Any, release: str) -> None:
+    expected = NotFoundError if has(release, "events") else UnsupportedByServerError
+    with pytest.raises(expected) as refused:
         await events_of(client, UNKNOWN_RUN)
-    if wanted is UnsupportedByServerError:
+    if expected is UnsupportedByServerError:
         assert refused.value.message == f"a stream of events: not supported by this server ({release})"
         assert refused.value.hint == "it needs release 0.12 or newer"
 
 
 @pytest.mark.usefixtures("needs_events")
-async def test_events_tell_a_run_from_start_to_end(client: Any) -> None:
+async def test_events_of_a_run_from_start_to_end(client: Any) -> None:
     run_id = await client.submit(CHAIN, {"n": 1})
     events = await events_of(client, run_id)
     assert (events[0].type, events[-1].type) == ("run_created", "run_completed")
@@ -585,8 +585,8 @@ async def test_events_tell_a_run_from_start_to_end(client: Any) -> None:
 
 
 @pytest.mark.usefixtures("needs_events")
-async def test_events_go_on_behind_every_cursor(client: Any) -> None:
-    run_id = await finished(client, CHAIN, [{"n": 1}, {"n": 2}])
+async def test_events_resume_after_every_cursor(client: Any) -> None:
+    run_id = await run_to_end(client, CHAIN, [{"n": 1}, {"n": 2}])
     events = await events_of(client, run_id)
     assert len(events) >= 2
     for index, event in enumerate(events):
@@ -600,12 +600,12 @@ async def test_events_go_on_behind_every_cursor(client: Any) -> None:
 
 @pytest.mark.usefixtures("needs_events")
 async def test_events_with_results_and_of_failures(client: Any) -> None:
-    run_id = await finished(client, CHAIN, {"n": 1})
+    run_id = await run_to_end(client, CHAIN, {"n": 1})
     events = await events_of(client, run_id, include_results=True)
     outputs = [event.output for event in events if isinstance(event, StepCompletedEvent)]
     assert outputs == [{"n": 1}] * 3
 
-    run_id = await finished(client, one_step(ECHO, {"$input": "$.missing"}), {})
+    run_id = await run_to_end(client, one_step(ECHO, {"$input": "$.missing"}), {})
     events = await events_of(client, run_id, include_results=True)
     assert events[-1].status == ExecutionStatus.FAILED
     assert [event.status for event in events if event.type == "step_completed"] in ([], [ExecutionStatus.FAILED])
@@ -614,7 +614,7 @@ async def test_events_with_results_and_of_failures(client: Any) -> None:
 @pytest.mark.usefixtures("needs_events")
 async def test_events_of_sub_runs(client: Any) -> None:
     step_input = {"workflow": {"$literal": one_step(ECHO)}, "items": {"$input": "items"}}
-    run_id = await finished(client, one_step("/builtin/map", step_input), {"items": [1, 2]})
+    run_id = await run_to_end(client, one_step("/builtin/map", step_input), {"items": [1, 2]})
     (child,) = (await client.list_runs(parent_run_id=run_id)).runs
     alone = await events_of(client, run_id)
     assert {event.run_id for event in alone} == {run_id}
@@ -631,15 +631,15 @@ async def test_events_of_sub_runs(client: Any) -> None:
 
 
 def connections(url: str) -> int:
-    """How many connections of this process to the server are open."""
+    """Count this process's open connections to the server."""
     port = int(url.rpartition(":")[2])
-    found = psutil.Process().net_connections("tcp")
-    return sum(each.status == psutil.CONN_ESTABLISHED and each.raddr.port == port for each in found if each.raddr)
+    opened = psutil.Process().net_connections("tcp")
+    return sum(each.status == psutil.CONN_ESTABLISHED and each.raddr.port == port for each in opened if each.raddr)
 
 
 @pytest.mark.usefixtures("needs_events")
-async def test_leaving_events_early_leaves_nothing_open(client: Any, worker_runtime: Any) -> None:
-    async with going_on(client, 4.0) as run_id:
+async def test_leaving_an_event_stream_early_closes_its_connection(client: Any, worker_runtime: Any) -> None:
+    async with slow_run(client, 4.0) as run_id:
         await client.get_run(run_id)
         before = connections(worker_runtime.url)
         for _ in range(3):
@@ -662,7 +662,7 @@ async def test_generated_operations(client: Any, release: str) -> None:
             response = await operation.asyncio_detailed(*args, client=client.api, **options)
         return response.status_code, response.parsed
 
-    async def good(operation: Any, *args: Any, **options: Any) -> Any:
+    async def succeed(operation: Any, *args: Any, **options: Any) -> Any:
         status, parsed = await call(operation, *args, **options)
         assert status == 200, operation
         return parsed
@@ -671,61 +671,61 @@ async def test_generated_operations(client: Any, release: str) -> None:
         if isinstance(client, Awaited):
             events = get_run_events.sync(run_id, client=client.api)
             return await asyncio.to_thread(lambda: list(itertools.islice(events, most)))
-        found = []
+        received = []
         async with aclosing(get_run_events.asyncio(run_id, client=client.api)) as stream:
             async for event in stream:
-                found.append(event)
-                if len(found) == most:
+                received.append(event)
+                if len(received) == most:
                     break
-        return found
+        return received
 
-    assert (await good(health_check)).status == "healthy"
-    assert len((await good(list_components)).components) > 5
-    stored = await good(store_flow, body=StoreFlowRequest(flow=WITH_VARIABLES))
+    assert (await succeed(health_check)).status == "healthy"
+    assert len((await succeed(list_components)).components) > 5
+    stored = await succeed(store_flow, body=StoreFlowRequest(flow=WITH_VARIABLES))
     assert stored.stored
-    assert (await good(get_flow, stored.flow_id)).flow["steps"][0]["id"] == "only"
-    declared = (await good(get_flow_variables, stored.flow_id)).variables
+    assert (await succeed(get_flow, stored.flow_id)).flow["steps"][0]["id"] == "only"
+    declared = (await succeed(get_flow_variables, stored.flow_id)).variables
     assert declared["city"].env_var == "OUR_CITY"
 
-    # The second fails for want of the variables' values.
+    # The second flow fails because its variables have no values.
     for flow, status in ((one_step(ECHO), RunStatus.COMPLETED), (WITH_VARIABLES, RunStatus.FAILED)):
-        flow_id = (await good(store_flow, body=StoreFlowRequest(flow=flow))).flow_id
+        flow_id = (await succeed(store_flow, body=StoreFlowRequest(flow=flow))).flow_id
         body = CreateRunRequest(flow_id=flow_id, input_=[{"n": 1}], wait=True)
-        created = await good(create_run, body=body)
+        created = await succeed(create_run, body=body)
         assert (created.summary.status, created.results[0].status) == (status, status)
         run_id = created.summary.run_id
-        assert (await good(get_run, run_id)).summary.status == status
-        (item,) = (await good(get_run_items, run_id)).results
-        (step,) = (await good(get_run_steps, run_id)).steps
-        assert (await good(get_run_step, run_id, "only")).step.step_id == step.step_id == "only"
+        assert (await succeed(get_run, run_id)).summary.status == status
+        (item,) = (await succeed(get_run_items, run_id)).results
+        (step,) = (await succeed(get_run_steps, run_id)).steps
+        assert (await succeed(get_run_step, run_id, "only")).step.step_id == step.step_id == "only"
         assert (item.status, step.status) == (status, status)
-        assert (await good(get_run_flow, run_id)).flow_id == flow_id
-        assert (await good(list_runs, root_run_id=run_id)).runs[0].run_id == run_id
+        assert (await succeed(get_run_flow, run_id)).flow_id == flow_id
+        assert (await succeed(list_runs, root_run_id=run_id)).runs[0].run_id == run_id
         if has(release, "events"):
             *_, last = await events_in(run_id)
             assert last.event.run_completed.status == status
         else:
             with pytest.raises(ApiError, match="404"):
                 await events_in(run_id)
-        await good(delete_run, run_id)
-    await good(delete_flow, stored.flow_id)
+        await succeed(delete_run, run_id)
+    await succeed(delete_flow, stored.flow_id)
 
     status, problem = await call(get_run, UNKNOWN_RUN)
     assert (status, problem.error.code) == (404, 404)
-    async with going_on(client) as run_id:
+    async with slow_run(client) as run_id:
         if has(release, "events"):
             (first,) = await events_in(run_id, 1)
             assert first.event.run_created
-        cancelled = await good(cancel_run, run_id)
+        cancelled = await succeed(cancel_run, run_id)
         assert cancelled.summary.status == RunStatus.CANCELLED
-    blob = await good(store_blob, body=StoreBlobRequest(data={"a": 1}))
-    assert (await good(get_blob, blob.blob_id)).data == {"a": 1}
+    blob = await succeed(store_blob, body=StoreBlobRequest(data={"a": 1}))
+    assert (await succeed(get_blob, blob.blob_id)).data == {"a": 1}
 
 
-# The table itself
+# The table of differences
 
 
-def test_every_difference_is_decided_by_a_test() -> None:
+def test_every_difference_is_tested() -> None:
     sources = "".join(path.read_text() for path in Path(__file__).parent.glob("*.py"))
     assert [feature for feature in DIFFERENCES if f'has(release, "{feature}")' not in sources] == []
     assert {row.since for row in DIFFERENCES.values()} <= {release.rpartition(".")[0] for release in releases.RELEASES}

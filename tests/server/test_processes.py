@@ -1,4 +1,4 @@
-"""One client or runtime, several processes and event loops: pickled, inherited by a fork, one loop after another."""
+"""Clients and runtimes used by several processes (pickled or forked) and by several event loops."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.fault_proxy import FaultProxy
 
 pytestmark = pytest.mark.anyio
 
-ELSEWHERE = """
+RUN_PICKLED = """
 import asyncio, pickle, sys
 
 client = pickle.load(sys.stdin.buffer)
@@ -39,31 +39,31 @@ print(result.output)
 """
 
 
-def run_elsewhere(client: Any) -> None:
-    command = [sys.executable, "-W", "error", "-c", ELSEWHERE]
+def run_in_another_process(client: Any) -> None:
+    command = [sys.executable, "-W", "error", "-c", RUN_PICKLED]
     done = subprocess.run(command, input=pickle.dumps(client), capture_output=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"7\n", b"")
 
 
-async def test_a_client_that_is_in_use_runs_a_flow_in_another_process(server_url: str) -> None:
+async def test_a_pickled_client_runs_a_flow_in_another_process(server_url: str) -> None:
     async with StepflowClient(server_url, auth="token") as client:
         await client.health_check()
-        run_elsewhere(client)
+        run_in_another_process(client)
         assert (await client.health_check()).status == "healthy"
     with SyncStepflowClient(server_url, auth="token") as twin:
         twin.health_check()
-        run_elsewhere(twin)
+        run_in_another_process(twin)
         assert twin.health_check().status == "healthy"
 
 
-def test_the_clients_of_a_runtime_travel_and_the_runtime_does_not(runtime: StepflowRuntime) -> None:
-    run_elsewhere(runtime.sync_client)
+def test_the_clients_of_a_runtime_can_be_pickled_but_not_the_runtime(runtime: StepflowRuntime) -> None:
+    run_in_another_process(runtime.sync_client)
     for way in (pickle.dumps, copy.copy, copy.deepcopy):
         with pytest.raises(TypeError, match=r"send runtime\.url or a client"):
             way(runtime)
 
 
-# A parent that uses its connections while a child that has inherited them does what children do.
+# A parent uses its connections while a forked child closes or uses the client that it has inherited.
 FORKED = """
 import asyncio, gc, os, sys
 from contextlib import aclosing
@@ -71,7 +71,7 @@ from stepflow_client import StepflowClient, SyncStepflowClient
 
 url, release, what = sys.argv[1:]
 flow = {"steps": [], "output": {"$input": "$"}}
-# Shorter than the silence after which the client looks beside the stream, and may open another one.
+# Shorter than the silence after which the client checks the run and may reopen the stream.
 slow = {"steps": [{"id": "a", "component": "/builtin/sleep", "input": {"duration_ms": 200}}],
         "output": {"$step": "a"}}
 
@@ -109,7 +109,7 @@ def blocking():
         assert sockets(client._connection) == during > before
         events.close()
     client.get_run(run_id)
-    # The same connection as before: nothing has ended it.
+    # The parent still uses the same connection.
     assert sockets(client._connection) == before, (sockets(client._connection), before)
     client.close()
 
@@ -120,7 +120,7 @@ async def asynchronous():
     before = sockets(client._connection)
 
     def in_loop_of_child(coroutine):
-        # A child is out of the loop that it has inherited.
+        # The child does not run the event loop that it has inherited.
         asyncio._set_running_loop(None)
         return asyncio.run(coroutine)
 
@@ -159,7 +159,7 @@ if what == "use":
 
 
 @pytest.mark.parametrize("what", ["close", "use", "stream"])
-def test_a_fork_leaves_the_connections_of_its_parent_alone(server_url: str, release: str, what: str) -> None:
+def test_a_fork_does_not_touch_the_connections_of_its_parent(server_url: str, release: str, what: str) -> None:
     command = [sys.executable, "-W", "error", "-c", FORKED, server_url, release, what]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
@@ -179,20 +179,20 @@ def test_a_runtime_forgets_event_loops_that_have_ended(runtime: StepflowRuntime)
         return int(result.raise_for_failure().output)
 
     with warnings.catch_warnings():
-        # asyncio closes the sockets of a loop that has ended when they are collected, and says so.
+        # asyncio warns when the sockets of a closed loop are garbage-collected.
         warnings.simplefilter("ignore", ResourceWarning)
         assert [asyncio.run(main()) for _ in range(4)] == [1, 2, 3, 4]
         gc.collect()
-    # Each is forgotten when the next one comes.
+    # The runtime forgets each loop when the next one uses it.
     assert [loop() for loop in loops[:3]] == [None, None, None]
 
 
-# Behind a proxy, where httpx holds the connections
+# Behind a proxy, httpx manages the connections
 
 
 def test_a_client_behind_a_proxy_works_in_one_event_loop_after_another(server_url: str) -> None:
     with FaultProxy(server_url) as proxy, warnings.catch_warnings():
-        # asyncio closes the sockets of a loop that has ended when they are collected, and says so.
+        # asyncio warns when the sockets of a closed loop are garbage-collected.
         warnings.simplefilter("ignore", ResourceWarning)
         client = StepflowClient("http://server.invalid", proxy=proxy.url)
         for _ in range(3):
@@ -207,7 +207,7 @@ def test_a_fork_behind_a_proxy_has_a_connection_of_its_own(server_url: str) -> N
     with FaultProxy(server_url) as proxy, SyncStepflowClient("http://server.invalid", proxy=proxy.url) as client:
         client.health_check()
         with warnings.catch_warnings():
-            # The proxy has a thread, of which the child needs nothing.
+            # Python warns about forking with threads; the child does not need the proxy's thread.
             warnings.simplefilter("ignore", DeprecationWarning)
             child = os.fork()
         if not child:

@@ -1,4 +1,4 @@
-"""`progress=` of `run`, `map` and `wait_run`, async and sync, on a real server of every release."""
+"""`progress=` of `run`, `map` and `wait_run` in both clients, on real servers of every release."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from stepflow_client import NotFoundError, Progress, RunTimeoutError, StepflowRuntime
 
 from tests.differences import has
-from tests.server.flows import ECHO, EVERYTHING, FAIL, SLEEP, going_on, one_step, unique
+from tests.server.flows import ECHO, EVERYTHING, FAIL, SLEEP, one_step, slow_run, unique
 
 pytestmark = pytest.mark.anyio
 
@@ -17,7 +17,7 @@ UNKNOWN_RUN = "00000000-0000-4000-8000-000000000000"
 
 
 @pytest.fixture
-def told() -> list[Progress]:
+def updates() -> list[Progress]:
     return []
 
 
@@ -27,76 +27,78 @@ def two_steps() -> dict[str, Any]:
     return {"name": unique("progress"), "steps": [slow, quick], "output": {"$step": "quick"}}
 
 
-async def test_a_run_is_told_from_its_start_to_its_end(client: Any, release: str, told: list[Progress]) -> None:
-    result = await client.run(two_steps(), {"seconds": 2.5, "value": 1}, progress=told.append)
+async def test_progress_of_a_run_from_start_to_end(client: Any, release: str, updates: list[Progress]) -> None:
+    result = await client.run(two_steps(), {"seconds": 2.5, "value": 1}, progress=updates.append)
     assert result.output == 1
-    last = told[-1]
+    last = updates[-1]
     assert (last.run_id, last.status, last.completed, last.failed, last.fraction) == (
         result.run_id, "completed", 1, 0, 1.0,
     )  # fmt: skip
-    assert [each.is_finished for each in told] == [False] * (len(told) - 1) + [True]
+    assert [each.is_finished for each in updates] == [False] * (len(updates) - 1) + [True]
     assert str(last).startswith("completed after ")
     if has(release, "events"):
-        assert any(each.running_steps == ("slow",) for each in told)
-        assert {each.steps for each in told[:-1]} == {2}
-        parts = [each.fraction or 0.0 for each in told]
+        assert any(each.running_steps == ("slow",) for each in updates)
+        assert {each.steps for each in updates[:-1]} == {2}
+        parts = [each.fraction or 0.0 for each in updates]
         assert parts == sorted(parts)
-        assert any("0/2 steps, at slow" in str(each) for each in told)
+        assert any("0/2 steps, at slow" in str(each) for each in updates)
 
 
-async def test_a_run_that_ends_at_once_is_told_once(client: Any, told: list[Progress]) -> None:
-    await client.run(one_step(ECHO), {"n": 1}, progress=told.append)
-    assert told[-1].status == "completed"
+async def test_progress_of_a_run_that_ends_immediately(client: Any, updates: list[Progress]) -> None:
+    await client.run(one_step(ECHO), {"n": 1}, progress=updates.append)
+    assert updates[-1].status == "completed"
 
 
-async def test_a_failure_is_told_and_returned(client: Any, told: list[Progress]) -> None:
-    result = await client.run(one_step(FAIL, {"message": "no"}), {}, progress=told.append)
+async def test_a_failure_is_reported_and_returned(client: Any, updates: list[Progress]) -> None:
+    result = await client.run(one_step(FAIL, {"message": "no"}), {}, progress=updates.append)
     assert result.is_failed
-    assert (told[-1].status, told[-1].completed, told[-1].failed) == ("failed", 0, 1)
+    assert (updates[-1].status, updates[-1].completed, updates[-1].failed) == ("failed", 0, 1)
 
 
-async def test_the_items_of_a_batch_are_counted(client: Any, release: str, told: list[Progress]) -> None:
+async def test_the_items_of_a_batch_are_counted(client: Any, release: str, updates: list[Progress]) -> None:
     inputs = [{"seconds": 0.05 + 0.4 * (number // 2), "value": number} for number in range(6)]
     run_id = await client.submit(two_steps(), inputs)
-    run = await client.wait_run(run_id, timeout=60, progress=told.append)
+    run = await client.wait_run(run_id, timeout=60, progress=updates.append)
     assert run.items.completed == 6
-    assert (told[-1].total, told[-1].completed, told[-1].fraction) == (6, 6, 1.0)
-    done = [each.done for each in told]
+    assert (updates[-1].total, updates[-1].completed, updates[-1].fraction) == (6, 6, 1.0)
+    done = [each.done for each in updates]
     assert done == sorted(done)
     if has(release, "events"):
-        assert told[0].total == 6
+        assert updates[0].total == 6
 
 
-async def test_a_step_that_never_runs_is_not_waited_for(client: Any, release: str, told: list[Progress]) -> None:
+async def test_a_step_that_never_runs_is_not_waited_for(client: Any, release: str, updates: list[Progress]) -> None:
     flow = one_step(SLEEP)
     flow["steps"].append({"id": "unused", "component": ECHO, "input": 1})
     run_id = await client.submit(flow, [{"seconds": 0.0 if each else 3.0, "value": each} for each in range(3)])
-    await client.wait_run(run_id, timeout=60, progress=told.append)
+    await client.wait_run(run_id, timeout=60, progress=updates.append)
     if has(release, "events"):
-        assert 2 in [each.completed for each in told[:-1]]
+        assert 2 in [each.completed for each in updates[:-1]]
 
 
-async def test_the_outcomes_of_map_are_counted(client: Any, told: list[Progress]) -> None:
-    outcomes = [each async for each in client.map(one_step(ECHO), list(range(30)), chunk_size=5, progress=told.append)]
+async def test_the_outcomes_of_map_are_counted(client: Any, updates: list[Progress]) -> None:
+    outcomes = [
+        each async for each in client.map(one_step(ECHO), list(range(30)), chunk_size=5, progress=updates.append)
+    ]
     assert len(outcomes) == 30
-    assert (told[0].total, told[0].done, told[0].is_finished) == (30, 0, False)
-    assert (told[-1].status, told[-1].completed, told[-1].run_id) == ("completed", 30, None)
+    assert (updates[0].total, updates[0].done, updates[0].is_finished) == (30, 0, False)
+    assert (updates[-1].status, updates[-1].completed, updates[-1].run_id) == ("completed", 30, None)
 
 
-async def test_inputs_without_a_length(client: Any, told: list[Progress]) -> None:
+async def test_inputs_without_a_length(client: Any, updates: list[Progress]) -> None:
     inputs = (each for each in range(4))
-    async for _ in client.map(one_step(FAIL, {"message": "no"}), inputs, progress=told.append):
+    async for _ in client.map(one_step(FAIL, {"message": "no"}), inputs, progress=updates.append):
         pass
-    assert (told[0].total, told[0].fraction) == (None, None)
-    assert (told[-1].status, told[-1].total, told[-1].failed) == ("failed", 4, 4)
+    assert (updates[0].total, updates[0].fraction) == (None, None)
+    assert (updates[-1].status, updates[-1].total, updates[-1].failed) == ("failed", 4, 4)
 
 
 class Refused(NotFoundError):
-    """An error of the caller's that looks like one of ours."""
+    """An error of the caller's that derives from one of the client's errors."""
 
 
 @pytest.mark.parametrize("error", [ValueError, Refused])
-async def test_what_the_function_raises_ends_the_call(client: Any, error: type[Exception]) -> None:
+async def test_an_exception_in_the_progress_function_ends_the_call(client: Any, error: type[Exception]) -> None:
     def raises(now: Progress) -> None:
         raise error("from the function")
 
@@ -110,57 +112,57 @@ async def test_what_the_function_raises_ends_the_call(client: Any, error: type[E
     assert (await client.wait_run(run_id)).is_finished
 
 
-async def test_errors_are_those_without_progress(client: Any, told: list[Progress]) -> None:
+async def test_errors_are_the_same_as_without_progress(client: Any, updates: list[Progress]) -> None:
     with pytest.raises(NotFoundError):
-        await client.wait_run(UNKNOWN_RUN, progress=told.append)
-    assert told == []
+        await client.wait_run(UNKNOWN_RUN, progress=updates.append)
+    assert updates == []
 
 
-async def test_the_deadline_holds(client: Any, told: list[Progress]) -> None:
-    async with going_on(client, seconds=4.0) as run_id:
+async def test_the_deadline_holds(client: Any, updates: list[Progress]) -> None:
+    async with slow_run(client, seconds=4.0) as run_id:
         with pytest.raises(RunTimeoutError) as late:
-            await client.wait_run(run_id, timeout=1.2, progress=told.append)
+            await client.wait_run(run_id, timeout=1.2, progress=updates.append)
         assert late.value.run_id == run_id
-        assert not any(each.is_finished for each in told)
+        assert not any(each.is_finished for each in updates)
 
 
-async def test_a_deadline_between_two_tellings_holds(
-    client: Any, told: list[Progress], monkeypatch: pytest.MonkeyPatch
+async def test_a_deadline_between_two_updates_holds(
+    client: Any, updates: list[Progress], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for twin in ("_async", "_sync"):
         monkeypatch.setattr(f"stepflow_client.{twin}.watching._IDLE_INTERVAL", 60.0)
-    async with going_on(client, seconds=4.0) as run_id:
+    async with slow_run(client, seconds=4.0) as run_id:
         with pytest.raises(RunTimeoutError):
-            await client.wait_run(run_id, timeout=1.2, progress=told.append)
-        assert not any(each.is_finished for each in told)
+            await client.wait_run(run_id, timeout=1.2, progress=updates.append)
+        assert not any(each.is_finished for each in updates)
 
 
-async def test_a_cancelled_run_is_noticed(client: Any, told: list[Progress]) -> None:
-    async with going_on(client, seconds=4.0) as run_id:
-        waiting = asyncio.ensure_future(client.wait_run(run_id, timeout=60, progress=told.append))
-        while not told:  # noqa: ASYNC110 - the client tells it
+async def test_progress_reports_a_cancelled_run(client: Any, updates: list[Progress]) -> None:
+    async with slow_run(client, seconds=4.0) as run_id:
+        waiting = asyncio.ensure_future(client.wait_run(run_id, timeout=60, progress=updates.append))
+        while not updates:  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.02)
         await client.cancel_run(run_id)
         await waiting
-        assert told[-1].is_finished
+        assert updates[-1].is_finished
 
 
-async def test_a_cancelled_call_tells_no_more(client: Any, told: list[Progress]) -> None:
+async def test_a_cancelled_call_reports_no_more_progress(client: Any, updates: list[Progress]) -> None:
     if hasattr(client, "client"):
         return
-    async with going_on(client, seconds=2.0) as run_id:
-        waiting = asyncio.ensure_future(client.wait_run(run_id, progress=told.append))
-        while not told:  # noqa: ASYNC110 - the client tells it
+    async with slow_run(client, seconds=2.0) as run_id:
+        waiting = asyncio.ensure_future(client.wait_run(run_id, progress=updates.append))
+        while not updates:  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.02)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
-        count = len(told)
-        assert (await client.wait_run(run_id)).status == "completed", "the run goes on"
-    assert len(told) == count
+        count = len(updates)
+        assert (await client.wait_run(run_id)).status == "completed", "the run continues"
+    assert len(updates) == count
 
 
-async def test_an_embedded_server_takes_it_too(worker_runtime: StepflowRuntime, told: list[Progress]) -> None:
-    result = await worker_runtime.run(one_step(ECHO), 1, progress=told.append)
-    assert (result.output, told[-1].is_finished) == (1, True)
-    assert (await worker_runtime.wait_run(result.run_id, progress=told.append)).is_finished
+async def test_a_runtime_reports_progress(worker_runtime: StepflowRuntime, updates: list[Progress]) -> None:
+    result = await worker_runtime.run(one_step(ECHO), 1, progress=updates.append)
+    assert (result.output, updates[-1].is_finished) == (1, True)
+    assert (await worker_runtime.wait_run(result.run_id, progress=updates.append)).is_finished

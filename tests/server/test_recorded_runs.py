@@ -1,4 +1,4 @@
-"""A client with a history records what it runs, and how that ended."""
+"""A client with a history records its runs, their arguments and how they ended."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.anyio
 SECRET = "hunter2-wolpertinger"
 
 
-async def test_runs_are_recorded_with_their_end(recorded: Any, history: History, tmp_path: Path) -> None:
+async def test_runs_are_recorded_with_their_final_status(recorded: Any, history: History, tmp_path: Path) -> None:
     file = tmp_path / "flow.json"
     file.write_text(json.dumps(one_step(ECHO, name=unique("recorded"))))
     result = await recorded.run(file, {"n": 1})
@@ -44,14 +44,14 @@ async def test_runs_are_recorded_with_their_end(recorded: Any, history: History,
     assert (third.status, third.input, third.flow_id) == ("completed", [[1, 2]], first.flow_id)
 
 
-@pytest.mark.parametrize("look", ["get_run", "events"])
-async def test_an_end_that_was_only_looked_at_is_recorded(
-    recorded: Any, client: Any, history: History, look: str, request: pytest.FixtureRequest
+@pytest.mark.parametrize("observe_by", ["get_run", "events"])
+async def test_an_end_that_the_client_merely_observes_is_recorded(
+    recorded: Any, client: Any, history: History, observe_by: str, request: pytest.FixtureRequest
 ) -> None:
     run_id = await recorded.submit(one_step(FAIL))
     await client.wait_run(run_id)
-    history.update(run_id, status="cancelled")  # as after a cancellation, which stops nothing
-    if look == "get_run":
+    history.update(run_id, status="cancelled")  # as after a cancellation that came too late
+    if observe_by == "get_run":
         await recorded.get_run(run_id)
     else:
         request.getfixturevalue("needs_events")
@@ -61,30 +61,30 @@ async def test_an_end_that_was_only_looked_at_is_recorded(
     assert entry.status == "failed"
 
 
-async def test_what_a_run_was_started_with(recorded: Any, client: Any, release: str, history: History) -> None:
+async def test_the_arguments_of_a_run(recorded: Any, client: Any, release: str, history: History) -> None:
     flow = one_step(ECHO, {"n": 0, "given": {"$input": "n"}}, name=unique("given"))
     changes = {"only": {"input": {"n": 9}}}
     result = await recorded.run(flow, {"n": 1}, changes, variables={"who": "Ada"})
     assert result.output == {"n": 9, "given": 1}
-    given = await recorded.get_run_arguments(result.run_id)
-    assert (given.inputs, given.variables, given.is_recorded) == ([{"n": 1}], {"who": "Ada"}, True)
-    assert given.overrides == changes
+    arguments = await recorded.get_run_arguments(result.run_id)
+    assert (arguments.inputs, arguments.variables, arguments.is_recorded) == ([{"n": 1}], {"who": "Ada"}, True)
+    assert arguments.overrides == changes
     batch = await recorded.submit(one_step(ECHO), [[1], [2], None])
     await recorded.get_results(batch)
     assert (await recorded.get_run_arguments(batch)).inputs == [[1], [2], None]
-    # Another client has no history: older servers report it themselves, except for the variables.
-    told = await client.get_run_arguments(result.run_id)
-    assert (told.variables, told.labels, told.is_recorded) == (None, {}, False)
-    is_told = not has(release, "events")
-    assert told.inputs == ([{"n": 1}] if is_told else None)
-    assert told.overrides == (changes if is_told else None)
-    assert (await client.get_run_arguments(batch)).inputs == ([[1], [2], None] if is_told else None)
+    # A client without history only learns what the server reports: older servers report all but the variables.
+    reported = await client.get_run_arguments(result.run_id)
+    assert (reported.variables, reported.labels, reported.is_recorded) == (None, {}, False)
+    is_reported = not has(release, "events")
+    assert reported.inputs == ([{"n": 1}] if is_reported else None)
+    assert reported.overrides == (changes if is_reported else None)
+    assert (await client.get_run_arguments(batch)).inputs == ([[1], [2], None] if is_reported else None)
     history.record(result.run_id, input=None, labels={"env": "dev"}, note="why")
-    noted = await recorded.get_run_arguments(result.run_id)
-    assert (noted.labels, noted.note) == ({"env": "dev"}, "why")
+    annotated = await recorded.get_run_arguments(result.run_id)
+    assert (annotated.labels, annotated.note) == ({"env": "dev"}, "why")
 
 
-async def test_a_run_under_a_key_that_another_client_has_created_is_recorded(
+async def test_a_run_that_another_client_created_for_the_key_is_recorded(
     recorded: Any, client: Any, history: History
 ) -> None:
     flow = one_step(ECHO, name=unique("keyed"))
@@ -98,7 +98,7 @@ async def test_a_run_under_a_key_that_another_client_has_created_is_recorded(
     assert (await recorded.rerun(here.run_id, timeout=60)).result.output == here.output
 
 
-async def test_a_batch_of_keys_is_recorded_run_by_run(recorded: Any, history: History, tmp_path: Path) -> None:
+async def test_each_run_of_a_batch_with_keys_is_recorded(recorded: Any, history: History, tmp_path: Path) -> None:
     file = tmp_path / "flow.json"
     file.write_text(json.dumps(one_step(ECHO, name=unique("keyed"))))
     for labels in ({"a": "1"}, {"b": "2"}):
@@ -109,7 +109,7 @@ async def test_a_batch_of_keys_is_recorded_run_by_run(recorded: Any, history: Hi
     assert [(entry.status, entry.flow_file) for entry in entries] == [("completed", str(file))] * 2
 
 
-async def test_a_run_that_nobody_knows(recorded: Any, history: History) -> None:
+async def test_the_arguments_of_an_unknown_run(recorded: Any, history: History) -> None:
     unknown = "00000000-0000-4000-8000-000000000000"
     with pytest.raises(NotFoundError):
         await recorded.get_run_arguments(unknown)
@@ -128,7 +128,7 @@ async def test_a_secret_variable_is_nowhere_in_the_file(recorded: Any, history: 
     assert not [each for each in history.path.parent.iterdir() if SECRET.encode() in each.read_bytes()]
 
 
-async def test_a_history_that_cannot_be_written_fails_no_run(
+async def test_an_unwritable_history_does_not_fail_runs(
     recorded: Any, history: History, caplog: pytest.LogCaptureFixture
 ) -> None:
     history.path.mkdir()
@@ -137,7 +137,7 @@ async def test_a_history_that_cannot_be_written_fails_no_run(
     assert caplog.text.count("the history cannot") == 1
 
 
-async def test_rerun_takes_over_what_is_recorded(recorded: Any, history: History) -> None:
+async def test_rerun_inherits_recorded_arguments(recorded: Any, history: History) -> None:
     flow = one_step(ECHO, name=unique("again"))
     flow["schemas"] = {"properties": {"variables": {"properties": {"key": {"type": "string", "is_secret": True}}}}}
     flow["output"] = {"echo": flow["output"], "in": {"$input": "$"}, "key": {"$variable": "key"}}
@@ -166,7 +166,7 @@ async def test_rerun_takes_over_what_is_recorded(recorded: Any, history: History
         await recorded.rerun(url.run_id, variables={"key": SECRET})
 
 
-async def test_rerun_takes_over_overrides_below_given_ones(recorded: Any) -> None:
+async def test_given_overrides_of_a_rerun_precede_inherited_overrides(recorded: Any) -> None:
     step = {"id": "two", "component": ECHO, "input": {"a": 1, "b": 1, "c": 1}}
     flow = {"name": unique("changed"), "steps": [step], "output": {"$step": "two"}}
     first = await recorded.run(flow, None, {"two": {"input": {"a": 2, "b": 2}}})
@@ -191,7 +191,7 @@ KILLED = """if True:
 
 
 @pytest.mark.parametrize("key", ["", "order-1"])
-async def test_a_process_that_is_killed_before_it_records_a_run_leaves_a_trace(
+async def test_a_process_killed_before_it_confirms_a_run_leaves_an_unconfirmed_entry(
     recorded: Any, history: History, key: str
 ) -> None:
     flow = one_step(ECHO, name=unique("killed"))
@@ -203,18 +203,18 @@ async def test_a_process_that_is_killed_before_it_records_a_run_leaves_a_trace(
     (run,) = [each async for each in recorded.iter_runs(flow_name=flow["name"])]
     listed = await recorded.list_runs(labels={"env": "dev"})
     if not key:
-        # It may be the run of another program.
+        # Without a key, it could be the run of another program.
         assert listed.runs == []
         assert history.search(confirmed=None) == [entry]
         return
     assert [each.run_id for each in listed.runs] == [run.run_id]
-    (found,) = history.search(confirmed=None)
-    assert found == replace(entry, run_id=run.run_id)
+    (confirmed,) = history.search(confirmed=None)
+    assert confirmed == replace(entry, run_id=run.run_id)
     assert (await recorded.run(flow, {"n": 1}, idempotency_key=key)).run_id == run.run_id
     assert len(history.search(confirmed=None)) == 1
 
 
-async def test_runs_that_may_exist_are_logged_when_they_cannot_be_listed(
+async def test_unconfirmed_runs_missing_from_a_list_are_logged(
     recorded: Any, history: History, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     history.record(None, labels={"env": "dev"})

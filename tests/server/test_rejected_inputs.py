@@ -1,4 +1,4 @@
-"""`map`: each input that the client or the server rejects fails alone, also when a journal continues the batch."""
+"""Inputs of `map` that the client or the server rejects fail alone, also when a journal resumes the batch."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from stepflow_client import (
 from stepflow_client.evaluation import EvaluationCase
 
 from tests.differences import has
-from tests.server.conftest import either
+from tests.server.conftest import open_client
 from tests.server.flows import FAIL, one_step
-from tests.server.test_evaluation import evaluated
+from tests.server.test_evaluation import evaluate_with
 from tests.server.test_round_trip import many, same, values
 
 pytestmark = [pytest.mark.anyio]
@@ -55,7 +55,7 @@ def journal(folder: Path) -> dict[str, Any]:
 
 
 class Gateway:
-    """A gateway in front of a server that responds with 400 to the creation of a run whose inputs contain a text.
+    """A gateway in front of a server that rejects runs whose inputs contain some text, with status 400.
 
     Args:
         server: A client of the server.
@@ -63,11 +63,11 @@ class Gateway:
 
     def __init__(self, server: httpx.Client) -> None:
         self.blocked = b"poison"
-        """The text."""
+        """The text to reject."""
         self.is_down = False
-        """Whether it responds with 500 to all others that name a flow."""
+        """Whether it responds with 500 to all other creations of runs, except checks (whose flow ID is zeros)."""
         self.created: list[Any] = []
-        """The inputs of each run that the server has created."""
+        """The inputs of all runs that the server has created."""
         self.rejections = 0
         self._server = server
 
@@ -100,7 +100,7 @@ def gateway(worker_runtime: StepflowRuntime) -> Iterator[Gateway]:
 @pytest.fixture
 async def guarded(gateway: Gateway, kind: str, worker_runtime: StepflowRuntime) -> AsyncIterator[Any]:
     """A client behind the gateway."""
-    async with either(kind, worker_runtime.url, transport=httpx.MockTransport(gateway)) as client:
+    async with open_client(kind, worker_runtime.url, transport=httpx.MockTransport(gateway)) as client:
         yield client
 
 
@@ -137,7 +137,7 @@ def depth_of(value: Any) -> int:
     return depth
 
 
-def test_the_maximum_depths_are_those_of_the_server(worker_runtime: StepflowRuntime) -> None:
+def test_the_maximum_depths_match_the_server(worker_runtime: StepflowRuntime) -> None:
     with httpx.Client(base_url=f"{worker_runtime.url}/api/v1") as server:
 
         def status(path: str, body: str) -> int:
@@ -193,13 +193,13 @@ HOSTILE = [
 ]
 
 
-async def test_what_cannot_be_sent_fails_alone(client: Any, tmp_path: Path) -> None:
+async def test_inputs_that_are_not_json_fail_alone(client: Any, tmp_path: Path) -> None:
     inputs = [each for hostile in HOSTILE for each in (hostile, {"id": "good"})]
     options = journal(tmp_path)
     first = await collect(client, inputs, chunk_size=7, **options)
     assert [each.is_success for each in first] == [False, True] * len(HOSTILE)
     assert {each.error.code for each in first if each.error is not None} == {ErrorCode.INVALID_INPUT}
-    # They can be stored: as JSON, and in the journal.
+    # The outcomes can still be stored as JSON and in the journal.
     json.dumps([each.to_dict() for each in first])
     if options:
         assert await collect(client, inputs, chunk_size=7, **options) == first
@@ -217,18 +217,18 @@ faulty = st.builds(
 @given(inputs=st.lists(values.map(lambda value: (value, True)) | faulty.map(lambda value: (value, False)), max_size=20))
 def test_random_inputs_fail_alone(worker_runtime: StepflowRuntime, inputs: list[tuple[Any, bool]]) -> None:
     with SyncStepflowClient(worker_runtime.url) as client:
-        found = list(client.map(PASS, [value for value, _ in inputs], ordered=True))
-    assert [each.is_success for each in found] == [is_good for _, is_good in inputs]
-    assert all(same(value, each.output) for (value, is_good), each in zip(inputs, found, strict=True) if is_good)
+        outcomes = list(client.map(PASS, [value for value, _ in inputs], ordered=True))
+    assert [each.is_success for each in outcomes] == [is_good for _, is_good in inputs]
+    assert all(same(value, each.output) for (value, is_good), each in zip(inputs, outcomes, strict=True) if is_good)
 
 
 async def test_an_input_above_the_size_limit_fails_alone(client: Any, release: str) -> None:
     large = "x" * 3_000_000
-    found = await collect(client, [1, large, 2])
+    outcomes = await collect(client, [1, large, 2])
     is_limited = not has(release, "events")
-    assert [each.is_success for each in found] == [True, not is_limited, True]
+    assert [each.is_success for each in outcomes] == [True, not is_limited, True]
     if is_limited:
-        assert found[1].error.message.startswith("the server rejected the input: ")
+        assert outcomes[1].error.message.startswith("the server rejected the input: ")
 
 
 async def test_inputs_that_the_server_rejects_fail_alone(guarded: Any, gateway: Gateway, tmp_path: Path) -> None:
@@ -244,7 +244,7 @@ async def test_inputs_that_the_server_rejects_fail_alone(guarded: Any, gateway: 
             assert (each.error.code, each.run_id, each.attempts) == (ErrorCode.INVALID_INPUT, None, 0)
             assert each.error.message == "the server rejected the input: blocked"
     assert Counter(each["n"] for each in gateway.created) == Counter(n for n in range(100) if n not in poison)
-    # For each of three chunks, one rejected run; and for each input, one rejected check of each size.
+    # One rejected run for each of three chunks, and for each input one rejected check per bisection size.
     assert gateway.rejections <= 3 + 4 * 6
     if options:
         created = len(gateway.created)
@@ -252,12 +252,12 @@ async def test_inputs_that_the_server_rejects_fail_alone(guarded: Any, gateway: 
         assert len(gateway.created) == created
 
 
-async def test_a_chunk_may_be_rejected_as_a_whole(guarded: Any, gateway: Gateway, tmp_path: Path) -> None:
+async def test_a_chunk_can_be_rejected_as_a_whole(guarded: Any, gateway: Gateway, tmp_path: Path) -> None:
     inputs = ["poison"] * 5 + [1]
     options = journal(tmp_path)
     for _ in range(2 if options else 1):
-        found = await collect(guarded, inputs, chunk_size=5, **options)
-        assert [each.is_success for each in found] == [False] * 5 + [True]
+        outcomes = await collect(guarded, inputs, chunk_size=5, **options)
+        assert [each.is_success for each in outcomes] == [False] * 5 + [True]
     assert gateway.created == [1]
 
 
@@ -267,8 +267,8 @@ async def test_a_batch_continues_after_a_rejection(guarded: Any, gateway: Gatewa
     with pytest.raises(ServerFaultError):
         await collect(guarded, inputs, **journal(tmp_path))
     gateway.is_down, rejections = False, gateway.rejections
-    found = await collect(guarded, inputs, **journal(tmp_path))
-    assert [each.is_success for each in found] == [True, False, True, True]
+    outcomes = await collect(guarded, inputs, **journal(tmp_path))
+    assert [each.is_success for each in outcomes] == [True, False, True, True]
     assert gateway.created == [1, 2, 3]
     assert gateway.rejections == rejections, "the journal has the rejection"
 
@@ -280,26 +280,26 @@ async def test_a_rejection_that_concerns_no_input_ends_the_batch(
     gateway.blocked = blocked
     with pytest.raises(InvalidRequestError, match="blocked"):
         await collect(guarded, range(1000), chunk_size=100, variables={"v": 1})
-    # Two for each of the four runs in flight.
+    # Two rejections for each of the four runs in flight.
     assert gateway.rejections <= 8
     assert gateway.created == []
 
 
-async def test_rejected_inputs_among_those_that_run_again(guarded: Any, gateway: Gateway, tmp_path: Path) -> None:
+async def test_rejected_inputs_are_not_retried(guarded: Any, gateway: Gateway, tmp_path: Path) -> None:
     flow = one_step(FAIL)
     inputs: list[Any] = [{"value": 1}, {"value": "poison"}, {"message": "fails"}, {"value": 2}]
-    found = await collect(guarded, inputs, flow, max_attempts=2, retry_on=lambda outcome: outcome.error is not None)
-    assert [(each.is_success, each.attempts) for each in found] == [(True, 1), (False, 0), (False, 2), (True, 1)]
+    outcomes = await collect(guarded, inputs, flow, max_attempts=2, retry_on=lambda outcome: outcome.error is not None)
+    assert [(each.is_success, each.attempts) for each in outcomes] == [(True, 1), (False, 0), (False, 2), (True, 1)]
     assert [each.get("message") for each in gateway.created] == [None, "fails", None, "fails"]
 
 
 async def test_a_rejected_input_with_a_key(guarded: Any, gateway: Gateway) -> None:
     inputs = [{"id": "a"}, {"id": "poison"}, {"id": "b"}]
-    found = await collect(guarded, inputs, idempotency_key=lambda each: f"{id(gateway)}-{each['id']}")
-    assert [each.is_success for each in found] == [True, False, True]
+    outcomes = await collect(guarded, inputs, idempotency_key=lambda each: f"{id(gateway)}-{each['id']}")
+    assert [each.is_success for each in outcomes] == [True, False, True]
 
 
 async def test_a_rejected_case_of_an_evaluation(guarded: Any) -> None:
     cases = [EvaluationCase("a", 1), EvaluationCase("b", "poison"), EvaluationCase("c", nested(150))]
-    report = await evaluated(guarded, PASS, cases)
+    report = await evaluate_with(guarded, PASS, cases)
     assert {item.case: item.is_success for item in report} == {"a": True, "b": False, "c": False}

@@ -1,7 +1,7 @@
-"""Any sequence of runs, failures, cancellations and reruns gives what fresh executions of the same steps give.
+"""Any sequence of runs, failures, cancellations and reruns returns the same outputs as fresh executions.
 
-A small model of the flow says what a fresh execution gives. Reruns are started by a client with a history and by one
-on another machine, whose history knows none of the runs.
+A small model of the flow computes the outputs of a fresh execution. A client with a history starts reruns, and so does
+a client on another machine, whose history has none of the runs.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from tests import releases
 
 SAYS = "/builtin/create_messages"
 READS: dict[str, tuple[str, ...]] = {"a": (), "b": ("a",), "c": (), "d": ("b", "c")}
-"""The steps that each step reads. Step a also reads x of the input, c reads y."""
+"""The steps that each step reads. Step a also reads the input's x, and step c the input's y."""
 FIELDS = {"a": "x", "c": "y"}
 WRONG = 5
-"""An input that makes the step that reads it fail: it is no text."""
+"""An input that makes the step that reads it fail, because it is not a string."""
 
 
-def _said(step: str) -> dict[str, str]:
+def _content_of(step: str) -> dict[str, str]:
     return {"$step": step, "path": "$.messages[1].content"}
 
 
@@ -41,45 +41,49 @@ FLOW: dict[str, Any] = {
     "name": "sequence",
     "steps": [
         {"id": "a", "component": SAYS, "input": {"system_instructions": "a", "user_prompt": {"$input": "x"}}},
-        {"id": "b", "component": SAYS, "input": {"system_instructions": "b", "user_prompt": _said("a")}},
+        {"id": "b", "component": SAYS, "input": {"system_instructions": "b", "user_prompt": _content_of("a")}},
         {"id": "c", "component": SAYS, "input": {"system_instructions": "c", "user_prompt": {"$input": "y"}}},
-        {"id": "d", "component": SAYS, "input": {"system_instructions": _said("c"), "user_prompt": _said("b")}},
+        {
+            "id": "d",
+            "component": SAYS,
+            "input": {"system_instructions": _content_of("c"), "user_prompt": _content_of("b")},
+        },
     ],
 }
 OUTPUTS = {
     "all": {step: {"$step": step} for step in READS},
-    # Servers do not execute, nor list, a kept step that no other step reads.
+    # Servers neither execute nor list a kept step that no other step reads.
     "last": {"d": {"$step": "d"}},
 }
 
 
 @dataclass
-class Ran:
-    """What the model knows of a run."""
+class ModelRun:
+    """The model of a run."""
 
     run_id: str
     input: dict[str, Any]
     overrides: dict[str, str]
-    """The overrides that the caller gave, and those taken from the earlier run: the system text by step."""
+    """The overrides from the caller and those inherited from the earlier run, as system text by step."""
     outputs: dict[str, Any]
-    """The outputs of the steps that can complete."""
+    """The outputs of the steps that complete."""
     is_recorded: bool
-    origin: Ran | None = None
+    origin: ModelRun | None = None
     kept: frozenset[str] = frozenset()
 
     @property
     def is_success(self) -> bool:
         return self.outputs.keys() == READS.keys()
 
-    def executed(self, step: str) -> Ran | None:
-        """Return the run that executed a step, if the history of this machine leads to it."""
+    def executed(self, step: str) -> ModelRun | None:
+        """Return the run that executed a step, if this machine's history can trace it."""
         if not self.is_recorded or self.origin is None or step not in self.kept:
             return self if self.is_recorded else None
         return self.origin.executed(step)
 
 
-def fresh(input: Mapping[str, Any], overrides: Mapping[str, str], kept: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the outputs of the steps that complete, if the kept ones return their earlier output."""
+def fresh_outputs(input: Mapping[str, Any], overrides: Mapping[str, str], kept: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the outputs of the steps that complete, with the outputs of kept steps unchanged."""
     outputs = dict(kept)
     for step, reads in READS.items():
         if step in outputs or not all(each in outputs for each in reads):
@@ -92,26 +96,26 @@ def fresh(input: Mapping[str, Any], overrides: Mapping[str, str], kept: Mapping[
     return outputs
 
 
-def output_of(ran: Ran, flow: Mapping[str, Any]) -> Any:
+def output_of(ran: ModelRun, flow: Mapping[str, Any]) -> Any:
     """Return the output of the flow; None if it fails."""
     return {step: ran.outputs[step] for step in flow["output"]} if ran.is_success else None
 
 
-def behind(steps: set[str]) -> set[str]:
-    """Return steps and all that read them."""
-    found = set(steps)
+def with_readers(steps: set[str]) -> set[str]:
+    """Return the steps and all steps that read them, directly or indirectly."""
+    result = set(steps)
     for step, reads in READS.items():
-        if found & set(reads):
-            found.add(step)
-    return found
+        if result & set(reads):
+            result.add(step)
+    return result
 
 
 @dataclass(frozen=True)
-class Again:
-    """A rerun."""
+class Rerun:
+    """The arguments of a rerun."""
 
     of: int
-    """Which of the earlier runs, counted from the newest."""
+    """The earlier run to repeat, counted from the newest."""
     from_step: str | None
     failed: bool
     only_changed: bool
@@ -126,7 +130,7 @@ inputs = right_inputs | st.fixed_dictionaries({"x": texts | st.just(WRONG), "y":
 changes = st.dictionaries(st.sampled_from("abc"), st.sampled_from(["S", "T"]), min_size=1, max_size=2)
 overrides = st.just(dict[str, str]()) | st.just(dict[str, str]()) | changes
 reruns = st.builds(
-    Again,
+    Rerun,
     of=st.sampled_from([0, 0, 0, 1, 2]),
     from_step=st.sampled_from([*READS, None]),
     failed=st.sampled_from([False, False, True]),
@@ -138,18 +142,18 @@ reruns = st.builds(
 firsts = st.tuples(st.just("run"), inputs, overrides)
 actions = st.one_of(reruns, reruns, reruns, reruns, firsts, st.just("cancel"))
 sequences = st.tuples(firsts, *[actions] * 5)
-"""Six actions. Shorter sequences are the beginnings of these."""
+"""Six actions; shorter sequences are prefixes of these."""
 
 
 @dataclass
 class Machine:
-    """The two clients of one server, and the runs so far."""
+    """Two clients of one server, and the runs so far."""
 
     release: str
     here: SyncStepflowClient
     history: History
     elsewhere: SyncStepflowClient
-    runs: list[Ran] = field(default_factory=list)
+    runs: list[ModelRun] = field(default_factory=list)
     flow: dict[str, Any] = field(default_factory=dict)
 
     def play(self, output: str, actions: tuple[Any, ...]) -> None:
@@ -157,60 +161,60 @@ class Machine:
         self.flow = {**FLOW, "output": OUTPUTS[output]}
         for action in actions:
             if action == "cancel":
-                # Clients refuse it, but servers from 0.12 on mark even a run that has ended as cancelled.
+                # Clients refuse this, but servers from 0.12 on even mark ended runs as cancelled.
                 httpx.post(f"{self.here.url}/api/v1/runs/{self.runs[-1].run_id}/cancel")
-            elif isinstance(action, Again):
+            elif isinstance(action, Rerun):
                 self.rerun(action)
             else:
                 self.run(*action[1:])
 
-    def run(self, given: dict[str, Any], changes: dict[str, str]) -> None:
-        result = self.here.run(self.flow, given, _wire(changes))
-        ran = Ran(result.run_id, given, changes, fresh(given, changes, {}), is_recorded=True)
+    def run(self, input: dict[str, Any], changes: dict[str, str]) -> None:
+        result = self.here.run(self.flow, input, _wire(changes))
+        ran = ModelRun(result.run_id, input, changes, fresh_outputs(input, changes, {}), is_recorded=True)
         assert result.is_success is ran.is_success
         assert result.output == output_of(ran, self.flow)
         self.runs.append(ran)
 
-    def rerun(self, again: Again) -> None:
+    def rerun(self, again: Rerun) -> None:
         client = self.elsewhere if again.elsewhere else self.here
         earlier = self.runs[-1 - again.of % len(self.runs)]
         knows = earlier.is_recorded and not again.elsewhere
         steps = "unchanged" if again.only_changed else "completed" if again.from_step or again.failed else "nothing"
         chosen = {"keep": Keep(steps, before=again.from_step, succeeded_items=again.failed)}
-        given: dict[str, Any] = {"overrides": _wire(again.overrides)}
-        given |= {} if again.input is None else {"input": again.input}
-        if (again.from_step is not None or again.only_changed) and not self._gives_outputs():
+        arguments: dict[str, Any] = {"overrides": _wire(again.overrides)}
+        arguments |= {} if again.input is None else {"input": again.input}
+        if (again.from_step is not None or again.only_changed) and not self._has_step_outputs():
             with pytest.raises(UnsupportedByServerError):
-                client.rerun(earlier.run_id, **chosen, **given)
+                client.rerun(earlier.run_id, **chosen, **arguments)
             return
-        plan = client.plan_rerun(earlier.run_id, **chosen, **(given if again.only_changed else {}))
+        plan = client.plan_rerun(earlier.run_id, **chosen, **(arguments if again.only_changed else {}))
         if not plan.items:
             assert again.failed
-            assert client.rerun(earlier.run_id, **chosen, **given).results == client.get_results(earlier.run_id)
+            assert client.rerun(earlier.run_id, **chosen, **arguments).results == client.get_results(earlier.run_id)
             return
         changed = {step for step, text in again.overrides.items() if not knows or earlier.overrides.get(step) != text}
         kept = self._kept(earlier, again, plan.items[0].kept, changed | self._reading_changes(earlier, again, knows))
-        refused = bool(kept.keys() & behind(changed)) and not again.only_changed
+        refused = bool(kept.keys() & with_readers(changed)) and not again.only_changed
         is_missing = again.input is None and not knows and not FIELDS.keys() <= kept.keys()
         if refused or is_missing:
             with pytest.raises(InvalidArgumentError, match="is kept" if refused else "read the flow's input"):
-                client.rerun(earlier.run_id, **chosen, **given)
+                client.rerun(earlier.run_id, **chosen, **arguments)
             return
-        result = client.rerun(earlier.run_id, **chosen, **given)
+        result = client.rerun(earlier.run_id, **chosen, **arguments)
         used = again.input if again.input is not None else earlier.input if knows else {"x": None, "y": None}
         changes = {**(earlier.overrides if knows else {}), **again.overrides}
-        ran = Ran(
+        ran = ModelRun(
             result.result.run_id,
             used,
             changes,
-            fresh(used, changes, kept),
+            fresh_outputs(used, changes, kept),
             is_recorded=not again.elsewhere,
             origin=earlier,
             kept=frozenset(kept),
         )
         self.runs.append(ran)
         if again.only_changed and knows:
-            assert ran.outputs == fresh(used, changes, {})
+            assert ran.outputs == fresh_outputs(used, changes, {})
         assert result.result.is_success is ran.is_success
         assert result.result.output == output_of(ran, self.flow)
         assert ("input" in result.plan.recorded) is (knows and again.input is None and not FIELDS.keys() <= kept.keys())
@@ -218,43 +222,43 @@ class Machine:
             assert set(result.plan.outdated) == (self._outdated(ran) if knows else set())
         self._check_record(ran, again)
 
-    def _gives_outputs(self) -> bool:
+    def _has_step_outputs(self) -> bool:
         return releases.number(self.release) < (0, 10) or releases.number(self.release) >= (0, 12)
 
-    def _reading_changes(self, earlier: Ran, again: Again, knows: bool) -> set[str]:
-        """Return the steps that read another input than before, or maybe one."""
+    def _reading_changes(self, earlier: ModelRun, again: Rerun, knows: bool) -> set[str]:
+        """Return the steps whose part of the input has changed or may have changed."""
         if not knows:
             return set() if again.input is None else set(FIELDS)
         used, sources = again.input or earlier.input, {step: earlier.executed(step) for step in FIELDS}
         return {step for step, source in sources.items() if source is None or _reads(source.input, used, step)}
 
-    def _kept(self, earlier: Ran, again: Again, planned: Mapping[str, Any], changed: set[str]) -> dict[str, Any]:
-        """Return the outputs that must be kept, by the model."""
+    def _kept(self, earlier: ModelRun, again: Rerun, planned: Mapping[str, Any], changed: set[str]) -> dict[str, Any]:
+        """Check a plan against the model and return its kept outputs."""
         if again.from_step is None and not (again.failed or again.only_changed):
             expected: set[str] = set()
         else:
             executed = {*(READS.keys() - earlier.outputs.keys()), *filter(None, [again.from_step])}
-            expected = earlier.outputs.keys() - behind(executed | (changed if again.only_changed else set()))
-        if earlier.is_success and self._gives_outputs():
+            expected = earlier.outputs.keys() - with_readers(executed | (changed if again.only_changed else set()))
+        if earlier.is_success and self._has_step_outputs():
             assert planned.keys() == expected
         else:
-            # Whether a server executes steps that do not read the failed one is its own choice.
+            # After a failure, servers may or may not execute steps that do not depend on the failed step.
             assert planned.keys() <= expected
         assert dict(planned) == {step: earlier.outputs[step] for step in planned}
         return dict(planned)
 
-    def _outdated(self, ran: Ran) -> set[str]:
-        """Return the kept steps that were computed from another input, as far as the history here knows."""
+    def _outdated(self, ran: ModelRun) -> set[str]:
+        """Return the kept steps that were computed from a different input, as far as this history knows."""
         assert ran.origin is not None
         changed = set()
         for step in ran.kept & FIELDS.keys():
             source = ran.origin.executed(step)
             if source is not None and _reads(source.input, ran.input, step):
                 changed.add(step)
-        return behind(changed) & ran.kept
+        return with_readers(changed) & ran.kept
 
-    def _check_record(self, ran: Ran, again: Again) -> None:
-        """Check what is said about a rerun: the author's flow, what the caller gave, and where it comes from."""
+    def _check_record(self, ran: ModelRun, again: Rerun) -> None:
+        """Check what both clients report about a rerun: the original flow, the arguments and the earlier run."""
         assert ran.origin is not None
         for client in (self.here, self.elsewhere):
             flow = client.get_run_flow(ran.run_id).flow
@@ -276,7 +280,7 @@ class Machine:
 
 
 def _reads(before: Mapping[str, Any], after: Mapping[str, Any], step: str) -> bool:
-    """Return whether what a step reads of the input differs."""
+    """Return whether a step's part of the input differs."""
     return bool(before[FIELDS[step]] != after[FIELDS[step]])
 
 
@@ -286,7 +290,7 @@ def _wire(changes: Mapping[str, str]) -> dict[str, Any] | None:
 
 @pytest.fixture(scope="module")
 def machine(release: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    """Clients of a server on which failing builtin components fail at once."""
+    """Clients of a server that does not retry failing builtin components."""
     config = {**releases.builtin_config(release)}
     if releases.number(release) >= (0, 11):
         config["retry"] = {"transportMaxRetries": 0}
@@ -306,7 +310,7 @@ def machine(release: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 quietly = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
-    # Six actions can be read as they are; shrinking them takes minutes.
+    # Six actions are readable without shrinking, which takes minutes.
     phases=(Phase.explicit, Phase.reuse, Phase.generate),
 )
 
@@ -314,7 +318,7 @@ quietly = settings(
 @pytest.mark.parametrize("output", OUTPUTS)
 @settings(quietly, max_examples=8)
 @given(actions=sequences)
-def test_any_sequence_of_reruns_gives_what_fresh_executions_give(
+def test_any_sequence_of_reruns_returns_what_fresh_executions_return(
     machine: Machine, output: str, actions: tuple[Any, ...]
 ) -> None:
     machine.play(output, actions)
@@ -325,5 +329,5 @@ def test_any_sequence_of_reruns_gives_what_fresh_executions_give(
 @pytest.mark.parametrize("output", OUTPUTS)
 @settings(quietly, max_examples=50)
 @given(actions=sequences)
-def test_very_many_sequences_of_reruns(machine: Machine, output: str, actions: tuple[Any, ...]) -> None:
+def test_many_sequences_of_reruns(machine: Machine, output: str, actions: tuple[Any, ...]) -> None:
     machine.play(output, actions)

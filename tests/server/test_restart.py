@@ -1,4 +1,4 @@
-"""A server with a durable store that is killed while runs go on, and started again: every run ends, once."""
+"""A server with a durable store is killed while runs are in progress and restarted: each run ends exactly once."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ pytestmark = [pytest.mark.faults, pytest.mark.anyio]
 
 RUNS = 50
 SECONDS = 5.0
-KNOWN = 1.8
-"""Seconds after which every call knows the id of its run, unless the machine is busy."""
-UNKNOWN = 0.2
-"""Seconds after which the server still holds the answers that tell the ids."""
+IDS_KNOWN = 1.8
+"""Seconds after which every call knows the ID of its run, unless the machine is busy."""
+IDS_UNKNOWN = 0.2
+"""Seconds after which the server still holds the responses with the IDs."""
 DOWN = 0.7
 
 
@@ -46,12 +46,12 @@ def server(tmp_path: Path) -> Iterator[DurableServer]:
         started.kill()
 
 
-def given(number: int) -> dict[str, int]:
+def build_input(number: int) -> dict[str, int]:
     return {"n": number, "ms": int(SECONDS * 1000) + 20 * number}
 
 
 class CreatedRuns(logging.Handler):
-    """Counts the responses that contain the id of a new run, in the clients' log."""
+    """Counts the responses with the ID of a new run in the clients' log."""
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
@@ -73,14 +73,14 @@ def created_runs() -> Iterator[CreatedRuns]:
 
 
 class Crash(threading.Thread):
-    """Kills a server as soon as some runs go on, and starts it again.
+    """Kills a server once some runs are in progress, and restarts it.
 
     Args:
         server: The server.
-        runs: How many runs.
-        after: Seconds before which it is not killed.
-        down: Seconds between the two.
-        created: If given, the server is not killed before the clients know the ids of that many runs.
+        runs: Minimum number of runs in progress.
+        after: Minimum seconds before the kill.
+        down: Seconds between the kill and the restart.
+        created: If given, the kill also waits until the clients know the IDs of that many runs.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Crash(threading.Thread):
         server: DurableServer,
         runs: int = RUNS,
         *,
-        after: float = KNOWN,
+        after: float = IDS_KNOWN,
         down: float = DOWN,
         created: CreatedRuns | None = None,
     ) -> None:
@@ -96,7 +96,7 @@ class Crash(threading.Thread):
         self._server, self._runs, self._after, self._down = server, runs, after, down
         self._created = created
         self.in_flight = 0
-        """How many runs went on when the server was killed."""
+        """Number of runs in progress when the server was killed."""
 
     def run(self) -> None:
         time.sleep(self._after)
@@ -114,15 +114,15 @@ class Crash(threading.Thread):
         self._server.start()
 
 
-def check(server: DurableServer, found: list[FlowResult]) -> None:
-    """Every call has its own result, and there is one run for each."""
-    assert [result.is_success for result in found] == [True] * len(found)
-    assert [result.output["n"] for result in found] == list(range(len(found)))
-    check_runs(server, len(found))
+def check(server: DurableServer, results: list[FlowResult]) -> None:
+    """Check that every call has its own result and one run."""
+    assert [result.is_success for result in results] == [True] * len(results)
+    assert [result.output["n"] for result in results] == list(range(len(results)))
+    check_runs(server, len(results))
 
 
 def check_runs(server: DurableServer, count: int) -> None:
-    """There is one run for each call, and it has ended."""
+    """Check that there is one run per call, and that all have completed."""
     with SyncStepflowClient(server.url) as client:
         runs = client.list_runs().runs
     names = Counter(run.flow_name for run in runs)
@@ -136,56 +136,56 @@ async def test_async_runs_survive_a_crash(shared: bool, server: DurableServer, c
     async with StepflowClient(server.url) as client:
         for number in range(1 if shared else RUNS):
             await client.store_flow(sleeping(f"slow-{number}"))
-        calls = [client.run(sleeping(f"slow-{0 if shared else number}"), given(number)) for number in range(RUNS)]
+        calls = [client.run(sleeping(f"slow-{0 if shared else number}"), build_input(number)) for number in range(RUNS)]
         crash.start()
-        found = await asyncio.gather(*calls)
+        results = await asyncio.gather(*calls)
     crash.join(30)
     assert created_runs.count >= crash.in_flight == RUNS
-    check(server, found)
+    check(server, results)
 
 
 def test_sync_runs_survive_a_crash(server: DurableServer, created_runs: CreatedRuns) -> None:
     crash = Crash(server, created=created_runs)
     with SyncStepflowClient(server.url) as client, ThreadPoolExecutor(RUNS) as pool:
         client.store_flow(sleeping("slow"))
-        calls = [pool.submit(client.run, sleeping("slow"), given(number)) for number in range(RUNS)]
+        calls = [pool.submit(client.run, sleeping("slow"), build_input(number)) for number in range(RUNS)]
         crash.start()
-        found = [call.result(60) for call in calls]
+        results = [call.result(60) for call in calls]
     crash.join(30)
     assert created_runs.count >= crash.in_flight == RUNS
-    check(server, found)
+    check(server, results)
 
 
-@pytest.mark.parametrize("told_apart", ["private_copy", "flows of their own", "not at all"])
-async def test_runs_survive_a_crash_that_takes_the_answers(told_apart: str, server: DurableServer) -> None:
-    own_flows = told_apart == "flows of their own"
-    crash = Crash(server, after=UNKNOWN)
+@pytest.mark.parametrize("distinguished_by", ["private_copy", "flows of their own", "not at all"])
+async def test_runs_survive_a_crash_that_loses_the_responses(distinguished_by: str, server: DurableServer) -> None:
+    own_flows = distinguished_by == "flows of their own"
+    crash = Crash(server, after=IDS_UNKNOWN)
     async with StepflowClient(server.url) as client:
         for number in range(RUNS if own_flows else 1):
             await client.store_flow(sleeping(f"slow-{number}"))
 
         async def one(number: int) -> FlowResult:
             flow = sleeping(f"slow-{number if own_flows else 0}")
-            return await client.run(flow, given(number), private_copy=told_apart == "private_copy")
+            return await client.run(flow, build_input(number), private_copy=distinguished_by == "private_copy")
 
         calls = [one(number) for number in range(RUNS)]
         crash.start()
-        found = await asyncio.gather(*calls, return_exceptions=True)
+        results = await asyncio.gather(*calls, return_exceptions=True)
         crash.join(30)
         assert crash.in_flight == RUNS
-        if told_apart != "not at all":
-            check(server, found)  # type: ignore[arg-type]
+        if distinguished_by != "not at all":
+            check(server, results)  # type: ignore[arg-type]
             return
-        # All the runs look alike, and nobody can tell whose is whose: the error says so, and names them.
-        assert {type(each) for each in found} <= {AmbiguousRunError, FlowResult}
-        lost = {number: each for number, each in enumerate(found) if isinstance(each, AmbiguousRunError)}
+        # All runs look alike, so the client cannot assign them to calls; the error lists the candidates.
+        assert {type(each) for each in results} <= {AmbiguousRunError, FlowResult}
+        lost = {number: each for number, each in enumerate(results) if isinstance(each, AmbiguousRunError)}
         assert len(lost) > RUNS / 2
         owner = {}
         for run in (await client.list_runs()).runs:
             owner[(await client.get_result(run.run_id, timeout=30)).output["n"]] = run.run_id
         assert [number for number, each in lost.items() if owner[number] not in each.candidates] == []
-        results = {number: each.output["n"] for number, each in enumerate(found) if isinstance(each, FlowResult)}
-        assert all(number == given_back for number, given_back in results.items())
+        outputs = {number: each.output["n"] for number, each in enumerate(results) if isinstance(each, FlowResult)}
+        assert all(number == output for number, output in outputs.items())
     check_runs(server, RUNS)
 
 
@@ -197,7 +197,7 @@ async def test_more_runs_than_a_server_resumes_by_default_survive_a_crash(tmp_pa
         async with StepflowClient(server.url) as client:
             flow = sleeping("many")
             run_ids = await asyncio.gather(*(client.submit(flow, {"n": n, "ms": 15_000}) for n in range(1_000)))
-            # On a busy machine, the first have ended before the last is created. By default, 100 are resumed.
+            # By default, a server resumes 100 runs. (On a busy machine, the first runs end before the last is created.)
             assert len((await client.list_runs("running")).runs) > 200
             server.kill()
             server.start()
@@ -208,9 +208,9 @@ async def test_more_runs_than_a_server_resumes_by_default_survive_a_crash(tmp_pa
         server.kill()
 
 
-async def test_events_go_on_behind_a_crash(server: DurableServer) -> None:
+async def test_events_resume_after_a_crash(server: DurableServer) -> None:
     async with StepflowClient(server.url) as client:
-        run_id = await client.submit(sleeping("followed"), [given(0), given(1)])
+        run_id = await client.submit(sleeping("followed"), [build_input(0), build_input(1)])
         crash = Crash(server, 1)
         crash.start()
         live = [event async for event in client.run_events(run_id)]
@@ -237,19 +237,19 @@ async def test_an_older_server_resumes_runs(tmp_path: Path) -> None:
             return await client.run(slow, {"seconds": 3, "value": number}, private_copy=True)
 
         async def wait() -> Any:
-            await asyncio.sleep(KNOWN / 2)
+            await asyncio.sleep(IDS_KNOWN / 2)
             return await client.wait_run((await client.list_runs(limit=1)).runs[0].run_id)
 
         crash = Crash(server, 3, down=0.0)
         calls = [run(0), run(1), run(2), wait()]
         crash.start()
-        found = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 40)
+        results = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 40)
         crash.join(30)
         assert crash.in_flight == 3
         runs = (await client.list_runs()).runs
         await client.aclose()
         assert len(runs) == 3
-        assert [each.output for each in found[:3]] == [0, 1, 2]
-        assert found[3].status.value == "completed"
+        assert [each.output for each in results[:3]] == [0, 1, 2]
+        assert results[3].status.value == "completed"
     finally:
         server.kill()

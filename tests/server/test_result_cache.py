@@ -1,4 +1,4 @@
-"""Results from a cache, and runs shared by simultaneous calls. A worker counts executions."""
+"""Results from a cache, and runs shared by simultaneous calls. The worker counts executions."""
 
 from __future__ import annotations
 
@@ -62,23 +62,23 @@ def cache(tmp_path: Path) -> ResultCache:
 
 
 @pytest.fixture(params=["async", "sync"])
-async def nobody(request: pytest.FixtureRequest) -> AsyncIterator[Any]:
-    """A client of a server that is not there."""
+async def offline_client(request: pytest.FixtureRequest) -> AsyncIterator[Any]:
+    """A client of an unreachable server."""
     if request.param == "async":
-        async with StepflowClient(NOWHERE) as made:
-            yield made
+        async with StepflowClient(NOWHERE) as opened:
+            yield opened
     else:
         with SyncStepflowClient(NOWHERE) as twin:
             yield Awaited(twin)
 
 
-def counted(file: Path, **more: Any) -> dict[str, Any]:
-    """A flow that counts its executions and gives its input back."""
+def counting_flow(file: Path, **more: Any) -> dict[str, Any]:
+    """Return a flow that counts its executions and returns its input."""
     return one_step(COUNT, {"file": str(file), "name": "run", "value": EVERYTHING}, name=unique("cached"), **more)
 
 
-def slow(file: Path, seconds: float) -> dict[str, Any]:
-    """The same, which takes a while."""
+def slow_counting_flow(file: Path, seconds: float) -> dict[str, Any]:
+    """Return a flow that also sleeps."""
     nap = {"seconds": seconds, "value": EVERYTHING, "after": {"$step": "count"}}
     steps = [
         {"id": "count", "component": COUNT, "input": {"file": str(file), "name": "run"}},
@@ -95,14 +95,16 @@ def bytes_in(cache: ResultCache) -> bytes:
     return b"".join(each.read_bytes() for each in cache.path.parent.iterdir())
 
 
-async def begun(file: Path, history: History | None = None) -> None:
-    """Wait until a run has begun, and the client that records it knows its id."""
+async def wait_until_started(file: Path, history: History | None = None) -> None:
+    """Wait until a run has started and is recorded in the history, if any."""
     while not (executions(file) and (history is None or history.search())):  # noqa: ASYNC110
         await asyncio.sleep(0.01)
 
 
-async def test_a_result_is_found_by_all_that_it_depends_on(client: Any, cache: ResultCache, file: Path) -> None:
-    flow = counted(file)
+async def test_a_result_depends_on_flow_input_variables_and_overrides(
+    client: Any, cache: ResultCache, file: Path
+) -> None:
+    flow = counting_flow(file)
     first = await client.run(flow, {"n": 1, "m": None}, cache=cache)
     assert (first.output, first.cached_at) == ({"n": 1, "m": None}, None)
     again = await client.run(dict(reversed(flow.items())), {"m": None, "n": 1}, cache=cache)
@@ -124,25 +126,25 @@ async def test_a_result_is_found_by_all_that_it_depends_on(client: Any, cache: R
     assert (await client.run(flow, {"n": 1, "m": None})).cached_at is None
 
 
-async def test_a_result_that_is_there_needs_no_server(
-    client: Any, nobody: Any, cache: ResultCache, file: Path, tmp_path: Path
+async def test_a_cached_result_needs_no_server(
+    client: Any, offline_client: Any, cache: ResultCache, file: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "flow.json"
-    path.write_text(json.dumps(counted(file)))
+    path.write_text(json.dumps(counting_flow(file)))
     day = Day(day=datetime.date(2026, 1, 2), at=datetime.datetime(2026, 1, 2, 3, tzinfo=datetime.UTC))
     first = await client.run(path, day, cache=cache)
-    assert (await nobody.run(json.loads(path.read_text()), day, cache=cache)).run_id == first.run_id
+    assert (await offline_client.run(json.loads(path.read_text()), day, cache=cache)).run_id == first.run_id
     with pytest.raises(ServerConnectionError):
-        await nobody.run(path, day.model_copy(update={"day": datetime.date(2026, 1, 3)}), cache=cache)
+        await offline_client.run(path, day.model_copy(update={"day": datetime.date(2026, 1, 3)}), cache=cache)
     with pytest.raises(ServerConnectionError):
-        await nobody.run(path, day, cache=ResultCache(cache.path, namespace="another"))
+        await offline_client.run(path, day, cache=ResultCache(cache.path, namespace="another"))
 
 
 async def test_a_stored_flow_and_variables_of_the_environment(
     client: Any, cache: ResultCache, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     declared = {"properties": {"city": {"type": "string", "env_var": "THE_CITY"}}}
-    flow = counted(file, schemas={"properties": {"variables": declared}})
+    flow = counting_flow(file, schemas={"properties": {"variables": declared}})
     flow["output"] = {"city": {"$variable": "city"}, "n": {"$step": "only"}}
     monkeypatch.setenv("THE_CITY", "Rome")
     for stored in (flow, (await client.store_flow(flow)).flow_id):
@@ -154,7 +156,7 @@ async def test_a_stored_flow_and_variables_of_the_environment(
 
 
 async def test_simultaneous_calls_share_one_run(client: Any, cache: ResultCache, file: Path) -> None:
-    flow = slow(file, 0.3)
+    flow = slow_counting_flow(file, 0.3)
 
     async def call(number: int) -> Any:
         result = await client.run(flow, {"n": [1]}, cache=ResultCache(cache.path) if number % 2 else cache)
@@ -167,7 +169,7 @@ async def test_simultaneous_calls_share_one_run(client: Any, cache: ResultCache,
     assert results == [(results[0][0], {"n": [1]})] * 12
 
 
-async def test_a_failure_is_shared_and_not_kept(client: Any, cache: ResultCache, file: Path) -> None:
+async def test_a_failure_is_shared_but_not_cached(client: Any, cache: ResultCache, file: Path) -> None:
     steps = [
         {"id": "count", "component": COUNT, "input": {"file": str(file), "name": "run"}},
         {"id": "sleep", "component": SLEEP, "input": {"seconds": 0.5, "n": {"$step": "count"}}},
@@ -182,9 +184,9 @@ async def test_a_failure_is_shared_and_not_kept(client: Any, cache: ResultCache,
     assert executions(file) == 2
 
 
-async def test_an_error_is_shared_by_the_calls_of_a_client(nobody: Any, cache: ResultCache, file: Path) -> None:
-    flow = slow(file, 1)
-    raised = await asyncio.gather(*[nobody.run(flow, cache=cache) for _ in range(4)], return_exceptions=True)
+async def test_an_error_is_shared_by_simultaneous_calls(offline_client: Any, cache: ResultCache, file: Path) -> None:
+    flow = slow_counting_flow(file, 1)
+    raised = await asyncio.gather(*[offline_client.run(flow, cache=cache) for _ in range(4)], return_exceptions=True)
     assert {type(each) for each in raised} == {ServerConnectionError}
     assert len({id(each) for each in raised}) == 4
     assert len({str(each) for each in raised}) == 1
@@ -194,10 +196,10 @@ async def test_an_error_is_shared_by_the_calls_of_a_client(nobody: Any, cache: R
 async def test_another_call_runs_the_flow_if_the_first_is_cancelled(
     worker_runtime: StepflowRuntime, cache: ResultCache, file: Path, history: History, on_cancel: Any
 ) -> None:
-    flow = slow(file, 1.0)
+    flow = slow_counting_flow(file, 1.0)
     async with StepflowClient(worker_runtime.url, history=history) as client:
         calls = [asyncio.ensure_future(client.run(flow, 1, cache=cache, on_cancel=on_cancel)) for _ in range(4)]
-        await begun(file, history)
+        await wait_until_started(file, history)
         (entry,) = history.search()
         for cancelled in (calls[0], calls[2]):
             cancelled.cancel()
@@ -210,10 +212,10 @@ async def test_another_call_runs_the_flow_if_the_first_is_cancelled(
     assert len({entry.run_id} | {each.run_id for each in results}) == executions(file) == 2
 
 
-async def test_a_call_whose_time_is_over_fails_alone(recorded: Any, cache: ResultCache, file: Path) -> None:
-    flow = slow(file, 1.5)
+async def test_a_call_that_times_out_fails_alone(recorded: Any, cache: ResultCache, file: Path) -> None:
+    flow = slow_counting_flow(file, 1.5)
     leading = asyncio.ensure_future(recorded.run(flow, 1, cache=cache))
-    await begun(file)
+    await wait_until_started(file)
     with pytest.raises(RequestTimeoutError, match="another call for the same result"):
         await recorded.run(flow, 1, cache=cache, timeout=0.1)
     assert (await leading).output == 1
@@ -236,14 +238,14 @@ PROGRAM = """if True:
 """
 
 
-async def test_processes_share_the_file_and_survive_one_that_is_killed(
+async def test_processes_share_the_cache_and_survive_a_killed_process(
     worker_runtime: StepflowRuntime, cache: ResultCache, file: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "flow.json"
-    path.write_text(json.dumps(slow(file, 2.0)))
+    path.write_text(json.dumps(slow_counting_flow(file, 2.0)))
     command = [sys.executable, "-W", "error", "-c", PROGRAM, worker_runtime.url, str(path), str(cache.path)]
     killed = await asyncio.create_subprocess_exec(*command)
-    await begun(file)
+    await wait_until_started(file)
     killed.kill()
     await killed.wait()
     others = [await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE) for _ in range(3)]
@@ -257,22 +259,22 @@ async def test_processes_share_the_file_and_survive_one_that_is_killed(
 
 
 async def test_a_refresh_runs_the_flow_and_replaces_the_result(client: Any, cache: ResultCache, file: Path) -> None:
-    flow = counted(file)
+    flow = counting_flow(file)
     first = await client.run(flow, 1, cache=cache)
     second = await client.run(flow, 1, cache=ResultCache(cache.path, refresh=True))
     assert (second.cached_at, executions(file)) == (None, 2)
     assert (await client.run(flow, 1, cache=cache)).run_id == second.run_id != first.run_id
 
 
-async def test_no_secret_is_kept(client: Any, cache: ResultCache, file: Path) -> None:
+async def test_results_with_secrets_are_not_cached(client: Any, cache: ResultCache, file: Path) -> None:
     properties = {"key": {"type": "string", "is_secret": True}, "city": {"type": "string"}}
-    flow = counted(file, schemas={"properties": {"variables": {"properties": properties}}})
+    flow = counting_flow(file, schemas={"properties": {"variables": {"properties": properties}}})
     variables = {"key": SECRET, "city": "Rome"}
     assert (await client.run(flow, 1, variables=variables, cache=cache)).output == 1
     assert (await client.run(flow, 1, variables=variables, cache=cache)).cached_at is not None
     assert (await client.run(flow, 1, variables=variables | {"key": "another"}, cache=cache)).cached_at is None
-    telling = flow | {"output": {"say": {"$variable": "key"}, "city": {"$variable": "city"}}}
-    for stored in (telling, (await client.store_flow(telling)).flow_id):
+    revealing = flow | {"output": {"say": {"$variable": "key"}, "city": {"$variable": "city"}}}
+    for stored in (revealing, (await client.store_flow(revealing)).flow_id):
         for _ in range(2):
             result = await client.run(stored, 1, variables=variables, cache=cache)
             assert (result.output, result.cached_at) == ({"say": SECRET, "city": "Rome"}, None)
@@ -281,7 +283,7 @@ async def test_no_secret_is_kept(client: Any, cache: ResultCache, file: Path) ->
 
 
 async def test_an_output_type(client: Any, cache: ResultCache, file: Path) -> None:
-    flow = counted(file)
+    flow = counting_flow(file)
     with pytest.raises(OutputTypeError, match=r"\$\.m"):
         await client.run(flow, {"n": 1}, output_type=Other, cache=cache)
     found = await client.run(flow, {"n": 1}, output_type=Output, cache=cache)
@@ -292,39 +294,39 @@ async def test_an_output_type(client: Any, cache: ResultCache, file: Path) -> No
     assert refused.value.run_id == found.run_id
 
 
-async def test_a_run_for_a_cache_is_recorded_and_one_from_it_is_not(
+async def test_the_history_records_runs_but_not_cached_results(
     recorded: Any, cache: ResultCache, file: Path, history: History, tmp_path: Path
 ) -> None:
     path = tmp_path / "flow.json"
-    path.write_text(json.dumps(counted(file)))
-    made = [await recorded.run(path, [[1, 2]], cache=cache, private_copy=True) for _ in range(2)]
+    path.write_text(json.dumps(counting_flow(file)))
+    results = [await recorded.run(path, [[1, 2]], cache=cache, private_copy=True) for _ in range(2)]
     (entry,) = history.search()
-    assert {each.run_id for each in made} == {entry.run_id}
+    assert {each.run_id for each in results} == {entry.run_id}
     assert (entry.flow_file, entry.input, entry.status) == (str(path), [[1, 2]], "completed")
 
 
-async def test_a_cache_that_cannot_be_used_is_one_warning(
+async def test_an_unusable_cache_warns_once(
     client: Any, file: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     broken = tmp_path / "broken.db"
     broken.write_bytes(b"no database at all " * 100)
-    said: list[str] = []
-    flow = counted(file)
+    messages: list[str] = []
+    flow = counting_flow(file)
     for number, cache in enumerate(
-        (ResultCache(broken), ResultCache(tmp_path / "broken.db" / "below.db", on_failure=said.append))
+        (ResultCache(broken), ResultCache(tmp_path / "broken.db" / "below.db", on_failure=messages.append))
     ):
         for _ in range(2):
             assert (await client.run(flow, number, cache=cache)).output == number
     assert executions(file) == 4
     warnings = [each for each in caplog.records if each.levelno == logging.WARNING]
     assert [each.getMessage().partition(" in ")[0] for each in warnings] == ["the result cache cannot read a result"]
-    assert len(said) == 1
+    assert len(messages) == 1
     assert broken.read_bytes() == b"no database at all " * 100
 
 
 async def test_options_that_exclude_a_cache(client: Any, cache: ResultCache, file: Path) -> None:
     with pytest.raises(InvalidArgumentError, match="cannot be used together"):
-        await client.run(counted(file), 1, cache=cache, idempotency_key="doc-42")
+        await client.run(counting_flow(file), 1, cache=cache, idempotency_key="doc-42")
     with pytest.raises(InvalidArgumentError, match="cache must be a ResultCache, not str"):
-        await client.run(counted(file), 1, cache="results.db")
+        await client.run(counting_flow(file), 1, cache="results.db")
     assert executions(file) == 0

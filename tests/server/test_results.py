@@ -1,4 +1,4 @@
-"""Results as people compare and print them: keys in order, and no secrets in what failed."""
+"""Results are stable to compare and safe to print: ordered keys, and no secrets in errors."""
 
 from __future__ import annotations
 
@@ -69,20 +69,20 @@ DECLARED = {
     },
 }
 QUOTED = {"message": {name: {"$variable": name} for name in ("token", "pin", "login", "plain", "spare")}}
-"""The component raises an error that quotes them all."""
+"""The component raises an error that quotes all of them."""
 
 
-async def test_what_a_component_quotes_of_secret_variables_is_hidden(client: Any) -> None:
+async def test_secrets_in_a_component_error_are_hidden(client: Any) -> None:
     flow = one_step(FAIL, QUOTED, schemas={"type": "object", "properties": {"variables": DECLARED}})
     variables = {**SECRETS, "plain": "readable-text"}
     result = await client.run(flow, None, variables=variables)
     assert result.is_failed
-    said = [repr(result), str(result.error.details)]
-    said.append(repr((await client.get_run_items(result.run_id)).items[0]))
-    said.append(repr(await client.get_results(result.run_id)))
-    said.append(repr(await client.get_run_steps(result.run_id)))
-    said += [repr(event) for event in [each async for each in _events(client, result.run_id)]]
-    for each in said:
+    texts = [repr(result), str(result.error.details)]
+    texts.append(repr((await client.get_run_items(result.run_id)).items[0]))
+    texts.append(repr(await client.get_results(result.run_id)))
+    texts.append(repr(await client.get_run_steps(result.run_id)))
+    texts += [repr(event) for event in [each async for each in _events(client, result.run_id)]]
+    for each in texts:
         for secret in ("t0ken-of-letters", "48151623", "annabel-lee", "424242", "default-of-secret"):
             assert secret not in each
     assert result.error.message.count("***") == 5
@@ -90,13 +90,13 @@ async def test_what_a_component_quotes_of_secret_variables_is_hidden(client: Any
 
 
 @pytest.mark.parametrize("scope", [None, "quoting"])
-async def test_a_run_found_under_its_key_is_read_like_the_callers_own(
+async def test_a_run_found_by_its_key_is_read_like_a_new_run(
     worker_runtime: Any, scope: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STEPFLOW_VAR_PLAIN", "readable-text")
     key: dict[str, Any] = {"idempotency_key": f"k-{time.time_ns()}", "idempotency_scope": scope}
     failing = one_step(FAIL, QUOTED, schemas={"type": "object", "properties": {"variables": DECLARED}})
-    # With a scope, the run is one of another version of the flow.
+    # With a scope, the run belongs to another version of the flow.
     later = {**failing, "description": "changed"} if scope else failing
     options: dict[str, Any] = {"variables": SECRETS, "variables_from_env": True, **key}
     async with StepflowClient(worker_runtime.url) as one, StepflowClient(worker_runtime.url) as other:
@@ -112,6 +112,6 @@ async def test_a_run_found_under_its_key_is_read_like_the_callers_own(
 
 
 async def _events(client: Any, run_id: str) -> Any:
-    found = client.run_events(run_id, include_results=True)
-    async for event in found:
+    events = client.run_events(run_id, include_results=True)
+    async for event in events:
         yield event

@@ -1,7 +1,7 @@
-"""Any JSON value comes back from a server as it was sent, through inputs, components and literals of a flow.
+"""Any JSON value survives the round trip through a server unchanged, as an input, a literal or a variable.
 
-Servers of all releases read decimals fast rather than to the last bit: a float of up to 15 digits is exact, one of 16
-or 17 can come back with its last places changed, a little more each time a server reads it.
+Servers of all releases parse decimals quickly rather than exactly: a float of up to 15 digits is exact, but the last
+digits of a float of 16 or 17 digits may change a little each time a server reads it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tests.server.flows import ECHO, one_step
 EXACT = 2**53
 PASSTHROUGH = {"steps": [], "output": {"$input": "$"}}
 
-# Half a surrogate pair is no character, and JSON cannot hold it.
+# JSON cannot represent lone surrogates.
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 scalars = (
     st.none()
@@ -47,12 +47,12 @@ many = settings(
 
 @pytest.fixture(scope="module")
 def client(worker_runtime: StepflowRuntime) -> Iterator[SyncStepflowClient]:
-    with SyncStepflowClient(worker_runtime.url) as made:
-        yield made
+    with SyncStepflowClient(worker_runtime.url) as opened:
+        yield opened
 
 
 def same(sent: Any, received: Any) -> bool:
-    """Equal, with booleans, numbers, texts and null kept apart; a whole float may come back as an integer."""
+    """Return whether two JSON values are equal and of the same type; a whole float may come back as an integer."""
     if isinstance(sent, dict):
         return (
             isinstance(received, dict)
@@ -62,16 +62,16 @@ def same(sent: Any, received: Any) -> bool:
     if isinstance(sent, list):
         return isinstance(received, list) and len(sent) == len(received) and all(map(same, sent, received))
     if isinstance(sent, float):
-        tolerance = 0.0 if is_ordinary(sent) else 8 * math.ulp(sent)
+        tolerance = 0.0 if is_exact(sent) else 8 * math.ulp(sent)
         return type(received) in (float, int) and abs(sent - received) <= tolerance
     if type(sent) is int and abs(sent) == EXACT:
-        # At the edge a float stays one: it may stand for its neighbour.
+        # At the limit of exact integers, a float may stand for a neighbouring integer, so it stays a float.
         return type(received) in (float, int) and sent == received
     return type(sent) is type(received) and sent == received
 
 
-def is_ordinary(number: float) -> bool:
-    """Return whether a float has so few digits that servers read it exactly."""
+def is_exact(number: float) -> bool:
+    """Return whether a float has few enough digits for servers to read it exactly."""
     _, digits, exponent = Decimal(repr(number)).as_tuple()
     assert isinstance(exponent, int)
     return len(digits) <= 15 and abs(exponent) <= 22
@@ -84,28 +84,28 @@ def differing(sent: list[Any], received: list[Any]) -> list[tuple[Any, Any]]:
 @pytest.mark.parametrize("flow", [PASSTHROUGH, one_step(ECHO)], ids=["expression", "component"])
 @many
 @given(bundle=bundles)
-def test_inputs_come_back(client: SyncStepflowClient, flow: Any, bundle: list[Any]) -> None:
-    # One item with all of them costs one call of the component.
+def test_inputs_round_trip(client: SyncStepflowClient, flow: Any, bundle: list[Any]) -> None:
+    # Send all values in one item, so that the component is called once.
     assert differing(bundle, client.run(flow, [bundle]).raise_for_failure().output) == []
 
 
 @many
 @given(bundle=bundles)
-def test_items_of_a_batch_come_back(client: SyncStepflowClient, bundle: list[Any]) -> None:
+def test_batch_items_round_trip(client: SyncStepflowClient, bundle: list[Any]) -> None:
     results = client.get_results(client.submit(PASSTHROUGH, bundle))
     assert differing(bundle, [result.output for result in results]) == []
 
 
 @many
 @given(bundle=bundles)
-def test_literals_of_a_flow_come_back(client: SyncStepflowClient, bundle: list[Any]) -> None:
+def test_literals_round_trip(client: SyncStepflowClient, bundle: list[Any]) -> None:
     flow = {"steps": [], "output": {"$literal": bundle}}
     assert differing(bundle, client.run(flow).raise_for_failure().output) == []
 
 
 @many
 @given(bundle=bundles)
-def test_variables_come_back(client: SyncStepflowClient, bundle: list[Any]) -> None:
+def test_variables_round_trip(client: SyncStepflowClient, bundle: list[Any]) -> None:
     flow = {"steps": [], "output": {"$variable": "them"}}
     result = client.run(flow, variables={"them": bundle})
     assert differing(bundle, result.raise_for_failure().output) == []

@@ -1,4 +1,4 @@
-"""The embedded server, with the real binary: what is started answers, and nothing of it is left behind."""
+"""The embedded server starts, responds, restarts and logs with the real binary, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def eventually(condition: Callable[[], bool], seconds: float = 60.0) -> bool:
     return True
 
 
-def runs(pid: int) -> bool:
+def is_running(pid: int) -> bool:
     try:
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
@@ -81,9 +81,9 @@ def runs(pid: int) -> bool:
 
 
 def processes_of(text: str) -> list[int]:
-    """The ids of the running processes that hold the text in their command line."""
-    found = psutil.process_iter(["pid", "cmdline", "status"])
-    return [p.pid for p in found if text in " ".join(p.info["cmdline"] or ()) and runs(p.pid)]
+    """Return the IDs of running processes whose command line contains a text."""
+    processes = psutil.process_iter(["pid", "cmdline", "status"])
+    return [p.pid for p in processes if text in " ".join(p.info["cmdline"] or ()) and is_running(p.pid)]
 
 
 def runtime_threads() -> set[threading.Thread]:
@@ -91,43 +91,43 @@ def runtime_threads() -> set[threading.Thread]:
 
 
 def children() -> set[int]:
-    """Return the processes below this one, except the commands that other test processes fork from a shared one."""
-    found: set[int] = set()
+    """Return this process's descendants, except commands that other test processes fork from a shared process."""
+    descendants: set[int] = set()
     for child in psutil.Process().children():
         with contextlib.suppress(psutil.NoSuchProcess):
             if "forks.py" not in " ".join(child.cmdline()):
-                found |= {each.pid for each in (child, *child.children(recursive=True)) if runs(each.pid)}
-    return found
+                descendants |= {each.pid for each in (child, *child.children(recursive=True)) if is_running(each.pid)}
+    return descendants
 
 
 def descriptors() -> set[tuple[str, str]]:
-    """Return the open descriptors of this process, and what they are of."""
-    found = set()
-    # Linux links them to what they are of; macOS has only their numbers.
+    """Return this process's open file descriptors with their targets."""
+    opened = set()
+    # Linux links descriptors to their targets; macOS has only their numbers.
     for name in os.listdir("/dev/fd"):
         try:
-            found.add((name, os.readlink(f"/dev/fd/{name}")))
+            opened.add((name, os.readlink(f"/dev/fd/{name}")))
         except FileNotFoundError:
-            # The one that lists them is gone by now.
+            # This descriptor listed the folder and is closed by now.
             continue
         except OSError:
-            found.add((name, "unknown"))
-    return found
+            opened.add((name, "unknown"))
+    return opened
 
 
 @pytest.fixture(autouse=True)
 def _leaves_nothing() -> Iterator[None]:
-    """No test leaves a process, a thread or a file descriptor of the runtime."""
-    # The first loop of libuv (uvloop) opens a pipe for the life of the process.
+    """Check that no test leaves a process, a thread or a file descriptor of the runtime behind."""
+    # The first event loop of uvloop opens a pipe for the life of the process.
     asyncio.run(asyncio.sleep(0))
     gc.collect()
-    # What was there before may be the server that other tests share.
+    # Other tests may share a server that is already running.
     threads, processes, files = runtime_threads(), children(), descriptors()
     yield
     gc.collect()
     assert eventually(lambda: runtime_threads() <= threads), runtime_threads() - threads
     assert eventually(lambda: children() <= processes), children() - processes
-    # What a thread of the pool was told to close is closed when its turn comes.
+    # A thread pool closes some descriptors later.
     assert eventually(lambda: len(descriptors()) <= len(files)), descriptors() - files
 
 
@@ -141,7 +141,7 @@ def unknown_binary(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def fake_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], None]:
-    """Put a script in the server's place, for what the real one cannot be made to do."""
+    """Return a function that replaces the server with a script, for behavior that the real server does not show."""
 
     def install(body: str) -> None:
         path = tmp_path / "fake-server"
@@ -154,7 +154,7 @@ def fake_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[st
 
 @pytest.fixture
 def worker_config(tmp_path: Path) -> Path:
-    """A config with a worker that never connects, ignores SIGTERM and has a child that wiped its environment."""
+    """A config with a worker that never connects, ignores SIGTERM and has a child with an empty environment."""
     script = tmp_path / "worker.sh"
     script.write_text(f"trap '' TERM INT\nenv -i /bin/sh -c 'sleep 300; : {tmp_path}' &\nwhile :; do sleep 0.1; done\n")
     config = {
@@ -172,7 +172,7 @@ def worker_config(tmp_path: Path) -> Path:
 # Start and stop
 
 
-def test_with_the_default_config_builtins_run() -> None:
+def test_builtin_components_run_with_the_default_config() -> None:
     with StepflowRuntime.start() as runtime:
         assert runtime.url == f"http://127.0.0.1:{runtime.port}"
         assert runtime.is_alive
@@ -182,7 +182,7 @@ def test_with_the_default_config_builtins_run() -> None:
         pid = runtime.pid
         began = time.monotonic()
     assert time.monotonic() - began < 2.3  # it is killed after 2.4 s
-    assert not runs(pid)
+    assert not is_running(pid)
     assert not psutil.pid_exists(pid)
     assert repr(runtime) == "<StepflowRuntime not running>"
 
@@ -248,7 +248,7 @@ atexit.register(close)
 
 
 @pytest.mark.parametrize("program", [AFTER_THE_MAIN_THREAD, AT_EXIT])
-def test_it_is_closed_while_the_interpreter_shuts_down(program: str) -> None:
+def test_the_runtime_can_be_closed_while_the_interpreter_shuts_down(program: str) -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (0, "False\n", "")
 
@@ -259,13 +259,13 @@ def test_a_cancelled_start_stops_the_server(fake_server: Callable[[str], None]) 
 
     async def enter() -> None:
         async with StepflowRuntime.start():
-            pytest.fail("a server that says nothing is not ready")
+            pytest.fail("a silent server is not ready")
 
     async def cancel() -> None:
         asyncio.get_running_loop().set_exception_handler(lambda _, report: reports.append(report["message"]))
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(enter(), 0.3)
-        # The end of the start, which nobody waits for anymore, is no error of the event loop.
+        # The event loop must not report the abandoned start as an error.
         await asyncio.sleep(0.1)
         gc.collect()
 
@@ -273,7 +273,7 @@ def test_a_cancelled_start_stops_the_server(fake_server: Callable[[str], None]) 
     assert reports == []
 
 
-def test_an_unknown_release_finds_its_default_config(unknown_binary: Path) -> None:
+def test_an_unknown_release_gets_its_default_config(unknown_binary: Path) -> None:
     with StepflowRuntime.start() as runtime:
         assert "Ada" in json.dumps(run_flow(runtime.url))
         assert list(runtime.config["routes"]) == ["/builtin"]
@@ -281,7 +281,7 @@ def test_an_unknown_release_finds_its_default_config(unknown_binary: Path) -> No
 
 
 @pytest.mark.parametrize("as_file", [True, False])
-def test_a_config_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, as_file: bool) -> None:
+def test_a_custom_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, as_file: bool) -> None:
     config = {"plugins": {"b": {"type": "builtin"}}, "routes": {"/builtin": [{"plugin": "b"}]}}
     (tmp_path / "c.yml").write_text(json.dumps(config))
     monkeypatch.chdir(tmp_path)
@@ -297,38 +297,38 @@ def free_port() -> int:
         return int(free.getsockname()[1])
 
 
-def test_the_clients_can_be_used_at_once(fake_server: Callable[[str], None]) -> None:
+def test_clients_can_be_used_before_the_server_is_ready(fake_server: Callable[[str], None]) -> None:
     server = str(find_binary().path)
-    # Longer than a client asks again where nobody listens.
+    # Longer than a client retries while nothing listens on the port.
     fake_server(f"time.sleep(5); os.execv({server!r}, [{server!r}, *sys.argv[1:]])")
     runtime, other = (StepflowRuntime.start(port=free_port()) for _ in range(2))
 
-    async def use() -> str:
+    async def check_health() -> str:
         try:
             return (await other.client.health_check()).status
         finally:
             await other.aclose()
 
     with ThreadPoolExecutor(1) as pool:
-        asynchronous = pool.submit(asyncio.run, use())
+        status = pool.submit(asyncio.run, check_health())
         try:
             assert runtime.sync_client.health_check().status == "healthy"
         finally:
             runtime.stop()
-        assert asynchronous.result() == "healthy"
+        assert status.result() == "healthy"
 
 
-def test_a_client_of_a_server_that_does_not_start_says_why() -> None:
+def test_a_client_of_a_server_that_does_not_start_raises_the_reason() -> None:
     runtime = StepflowRuntime.start(config={"plugins": {"x": {"type": "nonsense"}}, "routes": {}}, port=free_port())
     with pytest.raises(ServerStartError, match="nonsense"):
         _ = runtime.sync_client
     assert not runtime.is_crashed
 
 
-def test_it_is_an_executor_at_any_time(fake_server: Callable[[str], None]) -> None:
+def test_a_runtime_is_always_an_executor(fake_server: Callable[[str], None]) -> None:
     fake_server("time.sleep(60)")
     runtime = StepflowRuntime.start()
-    # It has no port yet, and nobody asks for it.
+    # The server has no port yet, and the check does not need one.
     assert isinstance(runtime, StepflowExecutor)
     runtime.stop()
     assert isinstance(runtime, StepflowExecutor)
@@ -337,16 +337,16 @@ def test_it_is_an_executor_at_any_time(fake_server: Callable[[str], None]) -> No
 
 
 @pytest.mark.anyio
-async def test_the_methods_take_what_those_of_a_client_take() -> None:
+async def test_methods_accept_the_arguments_of_client_methods() -> None:
     nap = {"steps": [{"id": "a", "component": "/builtin/sleep", "input": {"$input": "$"}}], "output": {"$step": "a"}}
-    given = {"steps": [], "output": {"$variable": "tone"}, "schemas": {"properties": {"variables": {}}}}
+    tone = {"steps": [], "output": {"$variable": "tone"}, "schemas": {"properties": {"variables": {}}}}
     async with StepflowRuntime.start() as runtime:
         with pytest.raises(RunTimeoutError):
             await runtime.run(nap, {"duration_ms": 60_000}, timeout=0.5, private_copy=True)
-        run_id = await runtime.submit(given, variables={"tone": "mild"}, private_copy=True, timeout=10)
+        run_id = await runtime.submit(tone, variables={"tone": "mild"}, private_copy=True, timeout=10)
         assert (await runtime.get_result(run_id)).output == "mild"
         task = asyncio.create_task(runtime.run(nap, {"duration_ms": 60_001}, on_cancel="cancel"))
-        # The client has the id of its run after the second that the server may hold the request.
+        # The server may hold the request for a second before the client gets the run's ID.
         await asyncio.sleep(2.5)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -374,7 +374,7 @@ async def test_a_call_waits_no_longer_for_the_server_than_its_timeout(fake_serve
     runtime.stop()
 
 
-def test_stop_may_come_at_any_time_and_from_anywhere() -> None:
+def test_stop_works_at_any_time_and_from_any_thread() -> None:
     StepflowRuntime.start().stop()
     runtime = StepflowRuntime.start()
     threads = [threading.Thread(target=runtime.stop) for _ in range(8)]
@@ -400,7 +400,7 @@ def test_stop_at_the_moment_the_server_is_ready_leaves_nothing() -> None:
         stopper.start()
         assert eventually(lambda: supervisor.is_stopped)
 
-    # Called where the supervisor announces the server, before it goes on to watch it.
+    # The supervisor calls this when the server is ready, before it starts watching it.
     supervisor.ready_future.add_done_callback(stop_first)
     assert eventually(lambda: supervisor.is_stopped)
     with pytest.raises(EmbeddedServerError, match="stopped"):
@@ -408,7 +408,7 @@ def test_stop_at_the_moment_the_server_is_ready_leaves_nothing() -> None:
     stopper.join()
 
 
-def test_several_runtimes_do_not_touch_each_other() -> None:
+def test_several_runtimes_are_independent() -> None:
     with StepflowRuntime.start() as one:
         with StepflowRuntime.start() as two:
             assert one.port != two.port
@@ -433,7 +433,7 @@ def test_stop_does_not_wait_for_an_open_event_stream() -> None:
 # Failed starts
 
 
-def test_a_bad_config_is_told_with_the_servers_reason() -> None:
+def test_a_bad_config_raises_the_servers_reason() -> None:
     runtime = StepflowRuntime.start(config={"plugins": {"x": {"type": "nonsense"}}, "routes": {}})
     with pytest.raises(ServerStartError, match="nonsense") as caught, runtime:
         pass
@@ -445,7 +445,7 @@ def test_a_bad_config_is_told_with_the_servers_reason() -> None:
     assert not runtime.is_alive
 
 
-def test_a_busy_port_is_told() -> None:
+def test_a_busy_port() -> None:
     with socket.socket() as busy:
         busy.bind(("127.0.0.1", 0))
         busy.listen()
@@ -455,7 +455,7 @@ def test_a_busy_port_is_told() -> None:
     assert caught.value.exit_code == 1
 
 
-def test_a_port_of_ones_own() -> None:
+def test_a_chosen_port() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -464,7 +464,7 @@ def test_a_port_of_ones_own() -> None:
         run_flow(runtime.url)
 
 
-def test_a_file_that_is_no_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_binary_that_cannot_be_executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "server"
     path.write_bytes(b"\x7fELF nonsense")
     path.chmod(0o755)
@@ -484,7 +484,7 @@ def test_a_worker_that_never_connects_fails_the_start(worker_config: Path) -> No
     assert processes_of(str(worker_config.parent)) == []
 
 
-def test_workers_that_ignore_signals_end_with_the_server(worker_config: Path) -> None:
+def test_workers_that_ignore_signals_are_stopped_with_the_server(worker_config: Path) -> None:
     runtime = StepflowRuntime.start(worker_config)
     assert eventually(lambda: len(processes_of(str(worker_config.parent))) >= 3)
     began = time.monotonic()
@@ -505,7 +505,7 @@ def test_workers_do_not_outlive_a_server_that_crashes(worker_config: Path) -> No
 # Logs
 
 
-def test_lines_reach_the_ring_and_the_logger(caplog: pytest.LogCaptureFixture) -> None:
+def test_log_lines_reach_the_buffer_and_the_logger(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "stepflow.server")
     with StepflowRuntime.start() as runtime:
         run_flow(runtime.url)
@@ -521,15 +521,15 @@ def test_lines_reach_the_ring_and_the_logger(caplog: pytest.LogCaptureFixture) -
     assert (record.__dict__["run_id"], record.__dict__["trace_id"]) == (None, None)
 
 
-def test_a_record_says_of_which_run_and_trace_it_is(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_log_record_has_the_ids_of_its_run_and_trace(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "stepflow.server")
     with StepflowRuntime.start() as runtime:
         run_id = runtime.sync_client.run({"steps": [], "output": 1}).run_id
-        about = lambda: [each for each in caplog.records if each.__dict__.get("run_id") == run_id]  # noqa: E731
-        assert eventually(lambda: len(about()) >= 2)
-    assert any(run_id in record.getMessage() for record in about())
-    # Not the id of the run: the server starts a trace of its own.
-    (trace_id,) = {record.__dict__["trace_id"] for record in about()}
+        run_records = lambda: [each for each in caplog.records if each.__dict__.get("run_id") == run_id]  # noqa: E731
+        assert eventually(lambda: len(run_records()) >= 2)
+    assert any(run_id in record.getMessage() for record in run_records())
+    # Not the run's ID, because the server starts its own trace.
+    (trace_id,) = {record.__dict__["trace_id"] for record in run_records()}
     assert re.fullmatch("[0-9a-f]{32}", trace_id)
 
 
@@ -538,7 +538,7 @@ def log_level(runtime: StepflowRuntime) -> str:
     return command[command.index("--log-level") + 1]
 
 
-def test_nothing_is_logged_that_nobody_reads(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_server_logs_only_what_the_logger_handles(caplog: pytest.LogCaptureFixture) -> None:
     with StepflowRuntime.start() as runtime:
         assert log_level(runtime) == "warn"
         run_flow(runtime.url, times=10)
@@ -551,7 +551,7 @@ def test_nothing_is_logged_that_nobody_reads(caplog: pytest.LogCaptureFixture) -
     assert entry.message.startswith("Internal error executing step 'a'")
 
 
-def test_workers_and_settings_decide_on_the_level() -> None:
+def test_workers_and_settings_determine_the_log_level() -> None:
     config = workers.config(releases.NEWEST)
     with StepflowRuntime.start(config=config) as runtime:
         assert log_level(runtime) == "info"
@@ -559,7 +559,7 @@ def test_workers_and_settings_decide_on_the_level() -> None:
         assert log_level(runtime) == "error"
 
 
-def test_a_restarted_server_logs_what_is_read_then(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_restarted_server_uses_the_current_log_level(caplog: pytest.LogCaptureFixture) -> None:
     with StepflowRuntime.start(restart_policy=RestartPolicy.ON_FAILURE) as runtime:
         assert log_level(runtime) == "warn"
         caplog.set_level(logging.INFO, "stepflow.server")
@@ -570,10 +570,10 @@ def test_a_restarted_server_logs_what_is_read_then(caplog: pytest.LogCaptureFixt
         assert any("starting on http" in entry.message for entry in runtime.get_recent_logs())
 
 
-@pytest.mark.parametrize("given", ["app.server", logging.getLogger("app.server")])
-def test_lines_reach_a_logger_of_ones_own(given: str | logging.Logger, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("python_logger", ["app.server", logging.getLogger("app.server")])
+def test_log_lines_reach_a_custom_logger(python_logger: str | logging.Logger, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "app.server")
-    with StepflowRuntime.start(log_config=LogConfig(python_logger=given)):
+    with StepflowRuntime.start(log_config=LogConfig(python_logger=python_logger)):
         pass
     assert {record.name for record in caplog.records if hasattr(record, "server_pid")} == {"app.server"}
 
@@ -609,7 +609,7 @@ def bad_handler() -> Iterator[logging.Handler]:
 
 @pytest.fixture
 def failing_log(bad_handler: logging.Handler) -> Iterator[logging.Handler]:
-    """The log of the runtime itself, with a handler that fails."""
+    """The runtime's own logger, with a handler that fails."""
     logger = logging.getLogger("stepflow.runtime")
     level = logger.level
     logger.addHandler(bad_handler)
@@ -619,7 +619,7 @@ def failing_log(bad_handler: logging.Handler) -> Iterator[logging.Handler]:
     logger.setLevel(level)
 
 
-def test_a_handler_that_fails_breaks_neither_a_start_nor_a_restart(failing_log: logging.Handler) -> None:
+def test_a_failing_log_handler_does_not_break_a_start_or_restart(failing_log: logging.Handler) -> None:
     with StepflowRuntime.start(restart_policy=RestartPolicy.ALWAYS) as runtime:
         crash(runtime)
         assert eventually(lambda: runtime.restarts == 1)
@@ -628,7 +628,7 @@ def test_a_handler_that_fails_breaks_neither_a_start_nor_a_restart(failing_log: 
     assert failing_log.calls >= 3  # type: ignore[attr-defined]
 
 
-def test_a_handler_that_fails_does_not_hide_why_a_server_does_not_start(
+def test_a_failing_log_handler_does_not_hide_why_the_server_did_not_start(
     failing_log: logging.Handler, fake_server: Callable[[str], None]
 ) -> None:
     fake_server("sys.exit(7)")
@@ -636,7 +636,7 @@ def test_a_handler_that_fails_does_not_hide_why_a_server_does_not_start(
         StepflowRuntime.start().wait_ready()
 
 
-def test_a_handler_that_fails_does_not_leave_a_second_server_of_a_store_behind(
+def test_a_failing_log_handler_does_not_leave_a_second_server_on_a_store(
     failing_log: logging.Handler, tmp_path: Path
 ) -> None:
     config = {
@@ -662,7 +662,7 @@ def test_megabytes_of_logs_do_not_stop_the_server(bad_handler: logging.Handler) 
     assert bad_handler.calls > 3  # type: ignore[attr-defined]
 
 
-def test_an_endless_line_is_cut(fake_server: Callable[[str], None]) -> None:
+def test_a_very_long_log_line_is_truncated(fake_server: Callable[[str], None]) -> None:
     fake_server("os.write(2, b'x' * 5_000_000 + b'\\nerror: enough\\n'); sys.exit(7)")
     runtime = StepflowRuntime.start(log_config=LogConfig(max_line_length=1000))
     with pytest.raises(ServerStartError, match="enough") as caught:
@@ -681,7 +681,7 @@ def crash(runtime: StepflowRuntime) -> int:
     return pid
 
 
-def test_a_crash_is_reported_and_final_by_default() -> None:
+def test_by_default_a_crash_is_reported_and_not_restarted() -> None:
     crashes: list[tuple[int, list[str]]] = []
 
     def on_crash(exit_code: int, log_tail: list[str]) -> None:
@@ -703,38 +703,38 @@ def test_a_crash_is_reported_and_final_by_default() -> None:
 
 
 @pytest.mark.parametrize("arity", [1, 2, -1])
-def test_a_crash_callback_may_take_the_exit_code_alone(arity: int) -> None:
-    told: list[tuple[object, ...]] = []
+def test_a_crash_callback_may_accept_only_the_exit_code(arity: int) -> None:
+    calls: list[tuple[object, ...]] = []
     callbacks: dict[int, Callable[..., object]] = {
-        1: lambda exit_code: told.append((exit_code,)),
-        2: lambda exit_code, log_tail: told.append((exit_code, log_tail)),
-        -1: lambda *given: told.append(given),
+        1: lambda exit_code: calls.append((exit_code,)),
+        2: lambda exit_code, log_tail: calls.append((exit_code, log_tail)),
+        -1: lambda *arguments: calls.append(arguments),
     }
     with StepflowRuntime.start(on_crash=callbacks[arity]) as runtime:
         assert not runtime.is_crashed
         crash(runtime)
-        assert eventually(lambda: bool(told))
+        assert eventually(lambda: bool(calls))
         assert runtime.is_crashed
-    assert [len(each) for each in told] == [abs(arity) if arity > 0 else 2]
-    assert told[0][0] == -signal.SIGKILL
+    assert [len(each) for each in calls] == [abs(arity) if arity > 0 else 2]
+    assert calls[0][0] == -signal.SIGKILL
 
 
-def test_crashed_is_over_with_the_restart() -> None:
-    seen: list[bool] = []
+def test_is_crashed_is_false_after_a_restart() -> None:
+    states: list[bool] = []
     holder: list[StepflowRuntime] = []
     with StepflowRuntime.start(
-        restart_policy=RestartPolicy.ALWAYS, on_crash=lambda code: seen.append(holder[0].is_crashed)
+        restart_policy=RestartPolicy.ALWAYS, on_crash=lambda code: states.append(holder[0].is_crashed)
     ) as runtime:
         holder.append(runtime)
         crash(runtime)
         assert eventually(lambda: runtime.restarts == 1)
         runtime.wait_ready()
         assert not runtime.is_crashed
-    assert seen == [True]
+    assert states == [True]
     assert not runtime.is_crashed
 
 
-def test_a_crash_callback_that_asks_for_a_client_is_not_kept_waiting() -> None:
+def test_a_crash_callback_that_requests_a_client_does_not_block() -> None:
     raised: list[BaseException] = []
     holder: list[StepflowRuntime] = []
 
@@ -750,7 +750,7 @@ def test_a_crash_callback_that_asks_for_a_client_is_not_kept_waiting() -> None:
         assert eventually(lambda: bool(raised))
 
 
-def test_a_restart_keeps_the_port_and_ends_at_its_limit() -> None:
+def test_restarts_keep_the_port_up_to_the_limit() -> None:
     crashes: list[int] = []
     runtime = StepflowRuntime.start(
         restart_policy=RestartPolicy.ON_FAILURE, max_restarts=2, on_crash=lambda code, tail: crashes.append(code)
@@ -778,7 +778,7 @@ def test_an_exit_of_0_is_restarted_only_by_always(policy: RestartPolicy, restart
     with StepflowRuntime.start(restart_policy=policy, on_crash=lambda code, tail: codes.append(code)) as runtime:
         run_flow(runtime.url)
         assert runtime.pid is not None
-        # The server takes a moment after the start until it handles the signal.
+        # The server takes a moment after its start to install the signal handler.
         assert eventually(lambda: catches(runtime.pid, signal.SIGTERM))
         os.kill(runtime.pid, signal.SIGTERM)
         assert eventually(lambda: codes == [0])
@@ -786,7 +786,7 @@ def test_an_exit_of_0_is_restarted_only_by_always(policy: RestartPolicy, restart
         assert eventually(lambda: runtime.is_alive == bool(restarts))
 
 
-def test_stop_inside_the_crash_callback_and_during_the_pause() -> None:
+def test_stop_in_the_crash_callback_prevents_a_restart() -> None:
     holder: list[StepflowRuntime] = []
     threads = runtime_threads()
     done = threading.Event()
@@ -803,7 +803,7 @@ def test_stop_inside_the_crash_callback_and_during_the_pause() -> None:
     assert holder[0].restarts == 0
 
 
-# Nothing stays behind, however Python ends
+# No process survives, however Python exits
 
 
 def test_a_forgotten_runtime_is_stopped() -> None:
@@ -813,7 +813,7 @@ def test_a_forgotten_runtime_is_stopped() -> None:
     assert pid is not None
     del runtime
     gc.collect()
-    assert eventually(lambda: not runs(pid))
+    assert eventually(lambda: not is_running(pid))
 
 
 HOLDER = """
@@ -828,46 +828,46 @@ sys.stdin.readline()
 
 
 def hold(then: str, config: str | None = None, more: str = "", ready: bool = True) -> tuple[subprocess.Popen[str], int]:
-    """Run a Python that holds a server; return it and the server's id."""
+    """Start a Python process that runs a server; return it and the server's process ID."""
     code = HOLDER.format(config=config, more=more, ready=ready) + textwrap.dedent(then)
     holder = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert holder.stdin is not None
     assert holder.stdout is not None
     pid = int(holder.stdout.readline())
-    assert runs(pid)
-    # It goes on only now: one that ends at once would be gone before it is looked at.
+    assert is_running(pid)
+    # Let the holder continue only now, because it may exit immediately.
     holder.stdin.close()
     return holder, pid
 
 
-def ended(holder: subprocess.Popen[str]) -> int:
+def wait_for_exit(holder: subprocess.Popen[str]) -> int:
     assert holder.stdout is not None
     holder.stdout.close()
     return holder.wait(10)
 
 
 def watchdogs_of(pid: int) -> list[int]:
-    found = []
+    watchdogs = []
     for each in processes_of("watchdog.py"):
-        # It may end between the two looks.
+        # It may exit in the meantime.
         with contextlib.suppress(psutil.NoSuchProcess):
             if f" {pid} " in " ".join(psutil.Process(each).cmdline()):
-                found.append(each)
-    return found
+                watchdogs.append(each)
+    return watchdogs
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_killed_python_takes_server_and_workers_with_it(worker_config: Path, number: signal.Signals) -> None:
+def test_server_and_workers_stop_when_python_is_killed(worker_config: Path, number: signal.Signals) -> None:
     holder, pid = hold("time.sleep(60)", config=str(worker_config), ready=False)
     folder = str(worker_config.parent)
     assert len(processes_of(folder)) >= 3
     holder.send_signal(number)
-    assert ended(holder) == -number
-    assert eventually(lambda: not runs(pid) and not processes_of(f"{folder}/worker"))
+    assert wait_for_exit(holder) == -number
+    assert eventually(lambda: not is_running(pid) and not processes_of(f"{folder}/worker"))
     assert eventually(lambda: not processes_of(folder) and not watchdogs_of(holder.pid))
 
 
-def test_a_python_killed_while_its_fork_lives_takes_the_server_with_it() -> None:
+def test_the_server_stops_when_python_is_killed_but_its_fork_is_not() -> None:
     then = """
         child = os.fork()
         if not child:
@@ -881,9 +881,9 @@ def test_a_python_killed_while_its_fork_lives_takes_the_server_with_it() -> None
     assert holder.stdout is not None
     child = int(holder.stdout.readline())
     holder.kill()
-    ended(holder)
-    assert eventually(lambda: not runs(pid))
-    assert runs(child)
+    wait_for_exit(holder)
+    assert eventually(lambda: not is_running(pid))
+    assert is_running(child)
     os.kill(child, signal.SIGKILL)
 
 
@@ -894,14 +894,14 @@ def test_a_watchdog_that_was_killed_is_replaced() -> None:
         (old,) = watchdogs_of(holder.pid)
         os.kill(old, signal.SIGKILL)
         assert eventually(lambda old=old: watchdogs_of(holder.pid) not in ([], [old]))  # type: ignore[misc]
-    assert runs(pid)
+    assert is_running(pid)
     holder.kill()
-    ended(holder)
-    assert eventually(lambda: not runs(pid))
+    wait_for_exit(holder)
+    assert eventually(lambda: not is_running(pid))
     assert eventually(lambda: not watchdogs_of(holder.pid))
 
 
-def test_a_watchdog_is_replaced_while_the_runtime_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_runtime_logs_that_it_replaces_its_watchdog(caplog: pytest.LogCaptureFixture) -> None:
     others = set(watchdogs_of(os.getpid()))
     with StepflowRuntime.start() as runtime:
         (watchdog,) = set(watchdogs_of(os.getpid())) - others
@@ -915,14 +915,14 @@ def test_a_watchdog_is_replaced_while_the_runtime_goes_on(caplog: pytest.LogCapt
 
 
 @pytest.mark.parametrize("then", ["", "sys.exit(0)"])
-def test_a_python_that_ends_normally_stops_the_server(then: str) -> None:
+def test_the_server_stops_when_python_exits_normally(then: str) -> None:
     holder, pid = hold(then)
-    assert ended(holder) == 0
-    assert eventually(lambda: not runs(pid))
+    assert wait_for_exit(holder) == 0
+    assert eventually(lambda: not is_running(pid))
     assert eventually(lambda: not watchdogs_of(holder.pid))
 
 
-def test_the_end_of_a_fork_does_not_stop_the_server() -> None:
+def test_the_exit_of_a_fork_does_not_stop_the_server() -> None:
     then = """
         import gc, urllib.request
         child = os.fork()
@@ -937,11 +937,11 @@ def test_the_end_of_a_fork_does_not_stop_the_server() -> None:
         urllib.request.urlopen(runtime.url + "/api/v1/health").close()
     """
     holder, pid = hold(then)
-    assert ended(holder) == 0
-    assert not runs(pid)
+    assert wait_for_exit(holder) == 0
+    assert not is_running(pid)
 
 
-def test_the_watchdog_holds_nothing_of_the_callers() -> None:
+def test_the_watchdog_inherits_no_files_folder_or_secrets() -> None:
     others = watchdogs_of(os.getpid())
     with StepflowRuntime.start() as runtime:
         (watchdog,) = set(watchdogs_of(os.getpid())) - set(others)

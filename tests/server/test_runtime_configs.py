@@ -1,4 +1,4 @@
-"""What the embedded server of a release is started with: its configuration, its environment, its name."""
+"""The configuration, environment, exposure and recovery of embedded servers of every release."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ plugins:
 """
 
 
-def test_a_mock_plugin_is_read_by_the_server(release: str, tmp_path: Path) -> None:
+def test_a_config_file_with_a_mock_plugin(release: str, tmp_path: Path) -> None:
     path = tmp_path / "c.yml"
     path.write_text(f'{MOCK}routes: {{"{route(release, "shop")}": [{{plugin: shop}}]}}\n')
     with StepflowRuntime.start(path) as runtime:
@@ -59,7 +59,7 @@ def test_a_mock_plugin_is_read_by_the_server(release: str, tmp_path: Path) -> No
         assert runtime.config["routes"] == {route(release, "shop"): [{"plugin": "shop"}]}
 
 
-def test_the_default_config_reads_no_files(tmp_path: Path) -> None:
+def test_the_default_config_does_not_let_flows_read_files(tmp_path: Path) -> None:
     (tmp_path / "secret.json").write_text(json.dumps({"a": SECRET}))
     with StepflowRuntime.start() as runtime:
         for path in ("load_file", "/load_file", "load_file/", "./load_file", "x/../load_file"):
@@ -71,7 +71,7 @@ def test_the_default_config_reads_no_files(tmp_path: Path) -> None:
         assert runtime.sync_client.run(allowed, {"user_prompt": "Hello"}).is_success
 
 
-def test_who_wants_to_read_files_says_so(tmp_path: Path) -> None:
+def test_allow_load_file_lets_flows_read_files(tmp_path: Path) -> None:
     (tmp_path / "secret.json").write_text(json.dumps({"a": SECRET}))
     with StepflowRuntime.start(allow_load_file=True) as runtime:
         flow = one_step("/builtin/load_file", {"$input": "$"})
@@ -79,7 +79,7 @@ def test_who_wants_to_read_files_says_so(tmp_path: Path) -> None:
         assert result.output["data"] == {"a": SECRET}
 
 
-def test_a_condition_on_a_step_does_not_stand_still(release: str) -> None:
+def test_a_condition_on_a_step_does_not_stall(release: str) -> None:
     message = {"user_prompt": "Hello"}
     steps: list[dict[str, Any]] = [
         {"id": name, "component": "/builtin/create_messages", "input": message} for name in ("first", "yes", "no")
@@ -88,14 +88,14 @@ def test_a_condition_on_a_step_does_not_stand_still(release: str) -> None:
     steps.append({"id": "last", "component": "/builtin/put_blob", "input": {"data": chosen, "blob_type": "data"}})
     flow = {"name": "stall", "steps": steps, "output": {"$step": "last"}}
     with StepflowRuntime.start() as runtime:
-        # By default a server continues 10 such runs every 30 s. One run may get through at once.
-        ended_in_time(runtime.url, [runtime.sync_client.submit(flow) for _ in range(300)])
+        # By default, a server continues 10 stalled runs every 30 s. A single run may not stall at all.
+        check_runs_end_in_time(runtime.url, [runtime.sync_client.submit(flow) for _ in range(300)])
 
 
-# What others can see
+# Exposure to others
 
 
-def test_the_secrets_of_a_client_are_not_the_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_server_does_not_inherit_client_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STEPFLOW_TOKEN", SECRET)
     monkeypatch.setenv("STEPFLOW_VAR_KEY", SECRET)
     monkeypatch.setenv("STEPFLOW_URL", f"http://user:{SECRET}@example.com")
@@ -110,12 +110,12 @@ def test_the_secrets_of_a_client_are_not_the_servers(monkeypatch: pytest.MonkeyP
 def test_a_variable_that_the_config_refers_to_reaches_the_worker(
     release: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("STEPFLOW_KEY", "given")
+    monkeypatch.setenv("STEPFLOW_KEY", "value")
     config = workers.config(release)
     seen = tmp_path / "seen"
     command = [config["plugins"]["python"]["command"], *config["plugins"]["python"]["args"]]
     script = tmp_path / "worker.sh"
-    # Until 0.11 the server replaces it and workers inherit nothing; from 0.12 on it is the other way round.
+    # Up to 0.11, the server substitutes the variable and workers inherit nothing; 0.12 reversed that.
     name = "KEY" if releases.number(release) < (0, 12) else "STEPFLOW_KEY"
     script.write_text(f'printf "%s" "${name}" > "{seen}"\nexec "$@"\n')
     config["plugins"]["python"] |= {
@@ -126,17 +126,17 @@ def test_a_variable_that_the_config_refers_to_reaches_the_worker(
     (tmp_path / "c.json").write_text(json.dumps(config))
     with StepflowRuntime.start(tmp_path / "c.json") as runtime:
         assert runtime.sync_client.run(one_step("/python/echo", {"$input": "$"}), 5).output == 5
-    assert seen.read_text() == "given"
+    assert seen.read_text() == "value"
 
 
 def own_address() -> str:
-    """An address of this machine that others could use; nothing is sent."""
+    """Return an address by which others could reach this machine; no packet is sent."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.connect(("192.0.2.1", 9))
         return str(probe.getsockname()[0])
 
 
-def is_reached(host: str, port: int) -> bool:
+def is_reachable(host: str, port: int) -> bool:
     try:
         socket.create_connection((host, port), timeout=5).close()
     except OSError:
@@ -145,14 +145,12 @@ def is_reached(host: str, port: int) -> bool:
 
 
 @pytest.mark.parametrize("exposed", [False, True])
-def test_other_machines_reach_the_port_only_if_somebody_says_so(
-    exposed: bool, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_all_interfaces_exposes_the_port_to_other_machines(exposed: bool, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "stepflow.runtime")
     with StepflowRuntime.start(all_interfaces=exposed, restart_policy=RestartPolicy.ALWAYS) as runtime:
         for restarts in (0, 1):
-            assert is_reached("127.0.0.1", runtime.port)
-            assert is_reached(own_address(), runtime.port) is exposed
+            assert is_reachable("127.0.0.1", runtime.port)
+            assert is_reachable(own_address(), runtime.port) is exposed
             assert runtime.is_exposed is exposed
             if restarts == 0:
                 kill(runtime)
@@ -161,11 +159,11 @@ def test_other_machines_reach_the_port_only_if_somebody_says_so(
                 runtime.wait_ready()
         lines = [record.getMessage() for record in caplog.records if record.levelno == logging.INFO]
         where = "all interfaces" if exposed else "the loopback interface"
-        said = (
+        message = (
             f"The Stepflow server listens on port {runtime.port} of {where}, without authentication: "
             "anyone who can reach it can run flows and read runs and blobs"
         )
-        assert [line for line in lines if "listens on port" in line] == [said, said]
+        assert [line for line in lines if "listens on port" in line] == [message, message]
 
 
 def test_the_port_is_closed_to_others_before_the_workers_are_ready(release: str, tmp_path: Path) -> None:
@@ -175,31 +173,31 @@ def test_the_port_is_closed_to_others_before_the_workers_are_ready(release: str,
     script.write_text("sleep 60\n")
     plugin |= {"command": "sh", "args": [str(script)]}
     if releases.number(release) < (0, 12):
-        pytest.skip("before 0.12 a server listens when its workers are ready")
+        pytest.skip("before 0.12, a server only listens once its workers are ready")
     port = free_port()
     runtime = StepflowRuntime.start(config=config, port=port)
-    while not is_reached("127.0.0.1", port):
+    while not is_reachable("127.0.0.1", port):
         time.sleep(0.01)
     end = time.monotonic() + 10
-    while is_reached(own_address(), port):
+    while is_reachable(own_address(), port):
         assert time.monotonic() < end
         time.sleep(0.05)
     runtime.stop()
 
 
-def test_where_it_cannot_be_done_the_runtime_says_so(
+def test_the_runtime_reports_that_it_cannot_close_the_port_to_others(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "stepflow.runtime")
     monkeypatch.setattr(os, "pidfd_open", refuse, raising=False)
     with StepflowRuntime.start() as runtime:
         assert runtime.is_exposed
-        assert is_reached(own_address(), runtime.port)
+        assert is_reachable(own_address(), runtime.port)
     assert "of all interfaces" in caplog.text
 
 
 def refuse(pid: int) -> int:
-    """What sandboxes do."""
+    """Fail like `pidfd_open` in a sandbox."""
     raise PermissionError(errno.EPERM, "Operation not permitted")
 
 
@@ -218,7 +216,7 @@ def kill(runtime: StepflowRuntime) -> None:
 
 
 @pytest.mark.parametrize("again", ["restart", "another runtime"])
-def test_runs_go_on_soon_after_a_crash(release: str, durable: dict[str, Any], again: str) -> None:
+def test_runs_resume_soon_after_a_crash(release: str, durable: dict[str, Any], again: str) -> None:
     policy = RestartPolicy.ALWAYS if again == "restart" else RestartPolicy.NEVER
     flow = one_step("/python/sleep", {"$input": "$"})
     with StepflowRuntime.start(config=durable, restart_policy=policy) as runtime:
@@ -226,16 +224,16 @@ def test_runs_go_on_soon_after_a_crash(release: str, durable: dict[str, Any], ag
         time.sleep(0.3)
         kill(runtime)
         if again == "restart":
-            ended_in_time(runtime.url, run_ids)
+            check_runs_end_in_time(runtime.url, run_ids)
     if again != "restart":
         with StepflowRuntime.start(config=durable) as runtime:
-            ended_in_time(runtime.url, run_ids)
+            check_runs_end_in_time(runtime.url, run_ids)
 
 
-def ended_in_time(url: str, run_ids: list[str]) -> None:
+def check_runs_end_in_time(url: str, run_ids: list[str]) -> None:
     with SyncStepflowClient(url) as client:
         client.wait_ready(timeout=60)
-        # Leases of a server that is not known by its name run out after 30 s.
+        # Without a stable server name, the leases would expire only after 30 s.
         end = time.monotonic() + 25
         for run_id in run_ids:
             done = client.wait_run(run_id, timeout=max(end - time.monotonic(), 0.1))
@@ -244,7 +242,7 @@ def ended_in_time(url: str, run_ids: list[str]) -> None:
                 assert "error routing component" in str(client.get_result(run_id).error)
 
 
-def test_two_servers_of_a_store_have_two_names(
+def test_two_servers_on_one_store_have_different_names(
     release: str, durable: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
 
@@ -270,7 +268,7 @@ def test_two_servers_of_a_store_have_two_names(
         ({"checkIntervalSecs": 1}, False, []),
     ],
 )
-def test_settings_that_endanger_the_recovery_of_runs_are_warned_of(
+def test_warnings_about_recovery_settings(
     recovery: dict[str, int],
     is_lasting: bool,
     warnings: list[str],
@@ -278,16 +276,18 @@ def test_settings_that_endanger_the_recovery_of_runs_are_warned_of(
     durable: dict[str, Any],
 ) -> None:
     config = {**(durable if is_lasting else releases.builtin_config(release)), "recovery": recovery}
-    found = [message for message, _ in find_recovery_warnings(config)]
-    assert len(found) == len(warnings)
-    assert all(warning in message for message, warning in zip(found, warnings, strict=True))
+    messages = [message for message, _ in find_recovery_warnings(config)]
+    assert len(messages) == len(warnings)
+    assert all(warning in message for message, warning in zip(messages, warnings, strict=True))
 
 
-def test_a_server_with_such_settings_warns_once(durable: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+def test_the_runtime_warns_once_about_recovery_settings(
+    durable: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
     config = {**durable, "recovery": {"checkIntervalSecs": 29, "maxStartupRecovery": 9, "maxClaimsPerCheck": 9}}
     with StepflowRuntime.start(config=config):
-        (found,) = [record.getMessage() for record in caplog.records if "recovery" in record.getMessage()]
-    assert found.startswith("recovery.checkIntervalSecs is 29")
+        (message,) = [record.getMessage() for record in caplog.records if "recovery" in record.getMessage()]
+    assert message.startswith("recovery.checkIntervalSecs is 29")
 
 
 def test_the_default_config_has_no_store_in_a_file() -> None:

@@ -1,4 +1,4 @@
-"""What the runtime forwards to its client, and the logs of runs, which only a runtime has."""
+"""Methods that the runtime forwards to its client, and logs of runs, which only a runtime has."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def test_runs_are_started_read_and_followed_through_a_runtime() -> None:
         assert [line.message for line in again][: len(lines)] == [line.message for line in lines]
 
 
-async def test_the_log_of_another_server_is_not_known() -> None:
+async def test_logs_of_another_server_are_unsupported() -> None:
     run_id = "01900000-0000-7000-8000-000000000001"
     async with StepflowClient("http://127.0.0.1:9") as client:
         with pytest.raises(UnsupportedByServerError, match="read it from a StepflowRuntime"):

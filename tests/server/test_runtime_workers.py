@@ -1,4 +1,4 @@
-"""Workers of the embedded server: those it starts, those that connect by themselves, and those that do neither."""
+"""Workers of the embedded server: started by it, connecting by themselves, or failing to connect."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def config(release: str) -> dict[str, Any]:
 def external(release: str, config: dict[str, Any]) -> dict[str, Any]:
     """A configuration whose worker is started elsewhere."""
     if releases.number(release) < (0, 12):
-        pytest.skip("before 0.12 workers do not connect by themselves")
+        pytest.skip("before 0.12, workers do not connect by themselves")
     for name in ("command", "args"):
         del config["plugins"]["python"][name]
     return config
@@ -57,7 +57,7 @@ def external(release: str, config: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture
 def connect(release: str) -> Iterator[Callable[[int], None]]:
-    """What starts a worker that connects to the server on a port."""
+    """Return a function that starts a worker that connects to the server on a port."""
     started: list[subprocess.Popen[bytes]] = []
 
     def start(port: int) -> None:
@@ -72,7 +72,7 @@ def connect(release: str) -> Iterator[Callable[[int], None]]:
         process.wait()
 
 
-def test_ready_means_healthy_where_workers_connect_by_themselves(
+def test_a_server_is_ready_before_external_workers_connect(
     external: dict[str, Any], connect: Callable[[int], None]
 ) -> None:
     began = time.monotonic()
@@ -83,7 +83,7 @@ def test_ready_means_healthy_where_workers_connect_by_themselves(
         assert runtime.sync_client.run(ECHO, 5, timeout=60).output == 5
 
 
-def test_a_worker_can_be_waited_for(external: dict[str, Any], connect: Callable[[int], None]) -> None:
+def test_worker_timeout_waits_for_an_external_worker(external: dict[str, Any], connect: Callable[[int], None]) -> None:
     port = free_port()
     runtime = StepflowRuntime.start(config=external, port=port, worker_timeout=60)
     connect(port)
@@ -114,8 +114,8 @@ def test_a_client_waits_until_the_workers_are_connected(
             client.wait_ready("/python/ecko", timeout=0.5)
 
 
-class Counted(httpx.BaseTransport):
-    """Counts the requests by their paths."""
+class CountingTransport(httpx.BaseTransport):
+    """Records the last part of each request's path."""
 
     def __init__(self) -> None:
         self._wire = httpx.HTTPTransport(verify=False)
@@ -133,18 +133,18 @@ def test_a_run_waits_for_a_worker_that_connects_late(
     external: dict[str, Any], connect: Callable[[int], None], tmp_path: Path
 ) -> None:
     external["plugins"]["builtin"] = {"type": "builtin"}
-    counted = Counted()
+    transport = CountingTransport()
     mapped = {"workflow": {"$literal": ECHO}, "items": {"$literal": [5]}}
     unneeded = {"steps": [*ECHO["steps"]], "output": {"$input": "$"}}
     cache = ResultCache(tmp_path / "results.db")
     with (
         StepflowRuntime.start(config=external) as runtime,
-        SyncStepflowClient(runtime.url, transport=counted) as client,
+        SyncStepflowClient(runtime.url, transport=transport) as client,
         ThreadPoolExecutor() as pool,
     ):
-        # Neither a step that is not needed nor a builtin component is waited for.
+        # The client waits neither for an unneeded step nor for a builtin component.
         assert client.run(unneeded, 5, wait_for_components=True).output == 5
-        assert "components" not in counted.paths
+        assert "components" not in transport.paths
         with pytest.raises(RequestTimeoutError, match=r"was not ready within 1 s: .*/python/echo"):
             client.submit(ECHO, 5, wait_for_components=1)
         with pytest.raises(RequestTimeoutError, match="/python/echo"):
@@ -162,10 +162,10 @@ def test_a_run_waits_for_a_worker_that_connects_late(
         connect(runtime.port)
         results = [each.result(90) for each in waiting]
         assert [result.error for result in results] == [None] * len(results)
-        counted.paths.clear()
+        transport.paths.clear()
         assert client.run(ECHO, 5, wait_for_components=True).output == 5
         assert client.with_options(wait_for_components=True).run(ECHO, 5).output == 5
-        assert "components" not in counted.paths
+        assert "components" not in transport.paths
         changed = {ECHO["steps"][0]["id"]: {"component": "/python/ecko"}}
         with pytest.raises(RequestTimeoutError, match="unknown component /python/ecko"):
             client.run(ECHO, 5, changed, wait_for_components=0.5)
@@ -178,7 +178,7 @@ def test_a_batch_that_begins_before_its_worker_is_connected(
 ) -> None:
     connected: list[Any] = []
 
-    def connecting(outcome: Outcome[Any]) -> bool:
+    def connect_worker(outcome: Outcome[Any]) -> bool:
         if not connected:
             connected.append(connect(runtime.port))
         return outcome.error is not None and bool(outcome.error.is_retryable)
@@ -186,15 +186,15 @@ def test_a_batch_that_begins_before_its_worker_is_connected(
     with StepflowRuntime.start(config=external) as runtime, SyncStepflowClient(runtime.url) as client:
         fails = releases.number(release) >= (0, 13)
         if not fails:
-            # The server keeps the run until its worker is connected.
+            # The server holds the run until its worker connects.
             threading.Timer(1.0, connect, [runtime.port]).start()
-        outcomes = list(client.map(ECHO, [5, 6], max_attempts=7, retry_on=connecting, ordered=True, timeout=90))
+        outcomes = list(client.map(ECHO, [5, 6], max_attempts=7, retry_on=connect_worker, ordered=True, timeout=90))
     assert [outcome.output for outcome in outcomes] == [5, 6], outcomes
     assert {outcome.attempts > 1 for outcome in outcomes} == {fails}
 
 
 @pytest.mark.parametrize("wrong", ["echo", ["/a/b", ""], [None], 3, None])
-def test_what_is_waited_for_are_paths(wrong: Any) -> None:
+def test_wait_ready_accepts_component_paths_only(wrong: Any) -> None:
     with (
         SyncStepflowClient("http://127.0.0.1:9") as client,
         pytest.raises(InvalidArgumentError, match="components must be a path such as"),
@@ -202,7 +202,7 @@ def test_what_is_waited_for_are_paths(wrong: Any) -> None:
         client.wait_ready(wrong)
 
 
-def test_a_server_that_starts_late_is_waited_for(config: dict[str, Any]) -> None:
+def test_a_client_waits_for_a_server_that_starts_late(config: dict[str, Any]) -> None:
     port = free_port()
     with SyncStepflowClient(f"http://127.0.0.1:{port}", retry=0) as client:
         with pytest.raises(ServerConnectionError, match="was not ready within") as refused:
@@ -214,14 +214,16 @@ def test_a_server_that_starts_late_is_waited_for(config: dict[str, Any]) -> None
             assert client.run(ECHO, 5).output == 5
 
 
-def test_a_worker_that_does_not_connect_is_named(external: dict[str, Any]) -> None:
+def test_the_error_names_a_worker_that_does_not_connect(external: dict[str, Any]) -> None:
     runtime = StepflowRuntime.start(config=external, worker_timeout=0.5)
     with pytest.raises(ServerStartError, match=r"No worker of python connected within 0\.5 s"), runtime:
         pytest.fail("there is no worker")
 
 
 @pytest.mark.exhaustive
-def test_the_workers_a_server_starts_are_waited_for_beside_others(release: str, external: dict[str, Any]) -> None:
+def test_the_runtime_waits_for_its_own_workers_but_not_for_external_workers(
+    release: str, external: dict[str, Any]
+) -> None:
     external["plugins"]["remote"] = {"type": "grpc", "queueName": "remote"}
     external["plugins"]["python"] = workers.config(release)["plugins"]["python"]
     external["routes"]["/remote" if releases.number(release) >= (0, 13) else "/remote/{*component}"] = [
@@ -234,13 +236,13 @@ def test_the_workers_a_server_starts_are_waited_for_beside_others(release: str, 
 
 
 @pytest.mark.parametrize(
-    ("program", "ended"),
+    ("program", "reason"),
     [
         ("import sys, time; time.sleep(0.4); print('no such model: owl', file=sys.stderr); sys.exit(3)", "owl"),
         ("raise ModuleNotFoundError('No module named owl')", "ModuleNotFoundError: No module named owl"),
     ],
 )
-def test_a_worker_that_dies_fails_the_start_at_once(config: dict[str, Any], program: str, ended: str) -> None:
+def test_a_worker_that_dies_fails_the_start_immediately(config: dict[str, Any], program: str, reason: str) -> None:
     config["plugins"]["python"] |= {"command": sys.executable, "args": ["-c", program]}
     began = time.monotonic()
     runtime = StepflowRuntime.start(config=config)
@@ -248,10 +250,10 @@ def test_a_worker_that_dies_fails_the_start_at_once(config: dict[str, Any], prog
         pytest.fail("there is no worker")
     assert time.monotonic() - began < 50
     assert any("owl" in line for line in caught.value.log_tail)
-    assert ended in str(caught.value)
+    assert reason in str(caught.value)
 
 
-def test_of_two_workers_the_one_that_dies_is_named(release: str, config: dict[str, Any]) -> None:
+def test_the_error_names_which_of_two_workers_died(release: str, config: dict[str, Any]) -> None:
     program = "import sys, time; time.sleep(1); print('no such model: owl', file=sys.stderr); sys.exit(3)"
     second = {**config["plugins"]["python"], "command": sys.executable, "args": ["-c", program], "queueName": "owls"}
     config["plugins"]["models"] = second
@@ -263,23 +265,21 @@ def test_of_two_workers_the_one_that_dies_is_named(release: str, config: dict[st
     if releases.number(release) >= (0, 12):
         message = "The worker of models ended with exit code 3 before it was ready: no such model: owl"
         assert caught.value.message == message
-        # What the other worker says when the server is stopped explains nothing.
+        # The log omits the other worker's errors about the stopped server.
         assert "gRPC connection lost" not in "\n".join(caught.value.log_tail)
     else:
         assert caught.value.hint == "the last line of its worker: no such model: owl"
 
 
 @pytest.mark.parametrize("kind", ["grpc", "mcp"])
-def test_a_worker_without_a_reason_is_named_and_no_other_is_quoted(
-    release: str, config: dict[str, Any], kind: str
-) -> None:
+def test_the_error_names_a_worker_that_died_without_a_reason(release: str, config: dict[str, Any], kind: str) -> None:
     if releases.number(release) < (0, 12):
-        pytest.skip("these servers end with their worker, and give its last line")
+        pytest.skip("before 0.12, servers exit with their worker and print its last line")
     program = "import sys, time; time.sleep(1); print('on standard output'); sys.exit(1)"
     queue = {"queueName": "owls"} if kind == "grpc" else {}
     config["plugins"]["models"] = {"type": kind, "command": sys.executable, "args": ["-c", program], **queue}
     config["routes"]["/models"] = [{"plugin": "models"}]
-    # At this level, servers log which process is whose.
+    # At this level, servers log the process ID of each worker.
     log_config = LogConfig(level="info")
     with pytest.raises(ServerStartError) as caught, StepflowRuntime.start(config=config, log_config=log_config):
         pytest.fail("a worker is missing")
@@ -287,36 +287,37 @@ def test_a_worker_without_a_reason_is_named_and_no_other_is_quoted(
     assert caught.value.message == f"{ended}, without a reason on standard error"
 
 
-def test_a_worker_that_ends_later_is_named_too(
+def test_a_warning_names_a_worker_that_dies_later(
     release: str, config: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     if releases.number(release) < (0, 12):
-        pytest.skip("workers of servers before 0.12 are not watched")
-    # A worker that died is started again when a task has waited this long for it.
+        pytest.skip("the runtime does not watch workers of servers before 0.12")
+    # The server restarts a dead worker once a task has waited this long for it.
     config["plugins"]["python"]["queueTimeoutSecs"] = 3
     with StepflowRuntime.start(config=config) as runtime:
         assert runtime.sync_client.run(ECHO, 5).output == 5
         (worker,) = psutil.Process(runtime.pid).children()
         worker.kill()
         deadline = time.monotonic() + 20
-        while not lost(caplog) and time.monotonic() < deadline:
+        while not worker_warnings(caplog) and time.monotonic() < deadline:
             time.sleep(0.05)
-        # The server still says that it is healthy, and starts the worker again for a task that has waited.
+        # The server still reports that it is healthy, and restarts the worker for a task that has waited.
         assert runtime.sync_client.health_check().status == "healthy"
         assert runtime.sync_client.run(ECHO, 6, timeout=60).output == 6
-    assert [text.partition(";")[0] for text in lost(caplog)] == ["The worker of python ended with exit code -9"]
+    assert [text.partition(";")[0] for text in worker_warnings(caplog)] == [
+        "The worker of python ended with exit code -9"
+    ]
 
 
-def lost(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """Return the warnings about workers."""
+def worker_warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [each.getMessage() for each in caplog.records if each.name == "stepflow.runtime.workers"]
 
 
-def test_a_worker_that_goes_to_the_background_is_waited_for(
+def test_the_runtime_waits_for_a_worker_that_moves_to_the_background(
     release: str, config: dict[str, Any], tmp_path: Path
 ) -> None:
     if releases.number(release) < (0, 12):
-        pytest.skip("before 0.12 a server talks to the worker it has started, and ends with it")
+        pytest.skip("before 0.12, a server talks to the process that it has started, and exits with it")
     script = tmp_path / "worker.sh"
     script.write_text('(sleep 1; exec "$@") &\nexit 0\n')
     plugin = config["plugins"]["python"]

@@ -1,4 +1,4 @@
-"""`runs watch` and `runs events` follow a run in the same way, and so end at the same time."""
+"""`runs watch` and `runs events` end at the same time, however a run ends."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from stepflow_client import SyncStepflowClient
 from tests.cli.command import FORKED, fork_environment
 from tests.durable import DurableServer
 
-TOGETHER = 5.0
-"""Seconds between the ends of two processes that end at the same time, on a busy machine."""
+MAX_GAP = 5.0
+"""Maximum seconds between the exits of the two processes, on a busy machine."""
 COMMANDS = {
     "tree and lines": (("watch",), ("events",)),
     "events": (("watch", "-o", "jsonl"), ("events", "--include-sub-runs")),
@@ -43,14 +43,14 @@ def server(tmp_path: Path) -> Iterator[DurableServer]:
         started.kill()
 
 
-class Following:
+class Followers:
     """Commands that follow a run.
 
     Args:
         server: The server.
         run_id: The run.
-        folder: Where they write.
-        commands: Their words after `stepflow runs`.
+        folder: The folder for their output.
+        commands: Their arguments after `stepflow runs`.
     """
 
     def __init__(self, server: DurableServer, run_id: str, folder: Path, commands: Any) -> None:
@@ -63,14 +63,14 @@ class Following:
                 self._processes.append(subprocess.Popen(command, env=environment, stdout=output, stderr=output))
 
     def wait_until_started(self) -> None:
-        """Wait until each has printed something."""
+        """Wait until each command has printed something."""
         deadline = time.monotonic() + 60
         while not all(path.stat().st_size for path in self.outputs):
             assert time.monotonic() < deadline, [path.read_text() for path in self.outputs]
             time.sleep(0.05)
 
-    def ended(self, seconds: float) -> tuple[list[int], list[float]]:
-        """Return the exit codes, and when each has ended."""
+    def wait(self, seconds: float) -> tuple[list[int], list[float]]:
+        """Wait until all commands have exited; return their exit codes and exit times."""
         times: dict[int, float] = {}
         deadline = time.monotonic() + seconds
         while len(times) < len(self._processes):
@@ -88,12 +88,12 @@ class Following:
 
 
 @pytest.fixture
-def follow(server: DurableServer, tmp_path: Path) -> Iterator[Callable[..., Following]]:
-    """Starts the commands of `COMMANDS`: `follow(run_id, how)`."""
-    started: list[Following] = []
+def follow(server: DurableServer, tmp_path: Path) -> Iterator[Callable[..., Followers]]:
+    """Return a function that starts the commands of an entry in `COMMANDS`."""
+    started: list[Followers] = []
 
-    def start(run_id: str, how: str) -> Following:
-        started.append(Following(server, run_id, tmp_path, COMMANDS[how]))
+    def start(run_id: str, how: str) -> Followers:
+        started.append(Followers(server, run_id, tmp_path, COMMANDS[how]))
         started[-1].wait_until_started()
         return started[-1]
 
@@ -102,50 +102,50 @@ def follow(server: DurableServer, tmp_path: Path) -> Iterator[Callable[..., Foll
         each.stop()
 
 
-def submit(server: DurableServer, **given: Any) -> str:
+def submit(server: DurableServer, **flow_input: Any) -> str:
     with SyncStepflowClient(server.url) as client:
-        return client.submit(FLOW, given)
+        return client.submit(FLOW, flow_input)
 
 
 @pytest.mark.parametrize("how", COMMANDS)
-def test_after_a_cancellation(how: str, server: DurableServer, follow: Callable[..., Following]) -> None:
+def test_after_a_cancellation(how: str, server: DurableServer, follow: Callable[..., Followers]) -> None:
     run_id = submit(server, ms=40_000, name="Ada")
-    following = follow(run_id, how)
+    followers = follow(run_id, how)
     cancelled_at = time.monotonic()
     with SyncStepflowClient(server.url) as client:
         client.cancel_run(run_id)
-    codes, times = following.ended(60)
+    codes, times = followers.wait(60)
     assert codes == [6, 0]
-    assert max(times) - min(times) < TOGETHER
+    assert max(times) - min(times) < MAX_GAP
     assert max(times) - cancelled_at < 20
 
 
 @pytest.mark.parametrize("how", COMMANDS)
-def test_after_a_failure(how: str, server: DurableServer, follow: Callable[..., Following]) -> None:
-    following = follow(submit(server, ms=5_000), how)
-    codes, times = following.ended(60)
+def test_after_a_failure(how: str, server: DurableServer, follow: Callable[..., Followers]) -> None:
+    followers = follow(submit(server, ms=5_000), how)
+    codes, times = followers.wait(60)
     assert codes == [1, 0]
-    assert max(times) - min(times) < TOGETHER
-    last = json.loads(following.outputs[1].read_text().splitlines()[-1])
+    assert max(times) - min(times) < MAX_GAP
+    last = json.loads(followers.outputs[1].read_text().splitlines()[-1])
     assert (last["type"], last["status"], last["inferred"]) == ("run_completed", "failed", False)
 
 
 @pytest.mark.faults
-def test_after_a_kill_of_the_server(server: DurableServer, follow: Callable[..., Following]) -> None:
-    following = follow(submit(server, ms=200_000, name="Ada"), "tree and lines")
+def test_after_a_kill_of_the_server(server: DurableServer, follow: Callable[..., Followers]) -> None:
+    followers = follow(submit(server, ms=200_000, name="Ada"), "tree and lines")
     time.sleep(3)
     server.kill()
-    codes, times = following.ended(100)
+    codes, times = followers.wait(100)
     assert codes == [4, 4]
-    assert max(times) - min(times) < TOGETHER
+    assert max(times) - min(times) < MAX_GAP
 
 
 @pytest.mark.faults
-def test_after_a_kill_and_a_restart(server: DurableServer, follow: Callable[..., Following]) -> None:
-    following = follow(submit(server, ms=4_000, name="Ada"), "events")
+def test_after_a_kill_and_a_restart(server: DurableServer, follow: Callable[..., Followers]) -> None:
+    followers = follow(submit(server, ms=4_000, name="Ada"), "events")
     time.sleep(1)
     server.kill()
     server.start()
-    codes, times = following.ended(60)
+    codes, times = followers.wait(60)
     assert codes == [0, 0]
-    assert max(times) - min(times) < TOGETHER
+    assert max(times) - min(times) < MAX_GAP

@@ -1,4 +1,4 @@
-"""What is known about a run at one moment: only the requested parts are read, and those of ended runs only once."""
+"""Snapshots of runs fetch only the requested parts, and fetch the parts of ended runs only once."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from stepflow_client import InvalidArgumentError, NotFoundError, StepflowRuntime
 
 from tests.differences import has
 from tests.fault_proxy import FaultProxy
-from tests.server.conftest import either
+from tests.server.conftest import open_client
 from tests.server.flows import unique
 
 pytestmark = pytest.mark.anyio
 
 
 def failing(name: str) -> dict[str, Any]:
-    """A flow whose second step fails if there is no path in the input; the third one reads the second."""
+    """Return a flow whose second step fails if the input has no `text`; the third step reads the second."""
     steps = [
         {"id": "a", "component": "/python/echo", "input": {"message": "a"}},
         {"id": "b", "component": "/python/echo", "input": {"message": {"$input": "text"}, "after": {"$step": "a"}}},
@@ -28,22 +28,22 @@ def failing(name: str) -> dict[str, Any]:
 
 @pytest.fixture
 def proxy(worker_runtime: StepflowRuntime) -> Iterator[FaultProxy]:
-    with FaultProxy(worker_runtime.url) as made:
-        yield made
+    with FaultProxy(worker_runtime.url) as opened:
+        yield opened
 
 
 @pytest.mark.parametrize("kind", ["async", "sync"])
-async def test_ended_runs_are_read_once(kind: str, proxy: FaultProxy, release: str) -> None:
-    async with either(kind, proxy.url) as other, either(kind, proxy.url) as client:
+async def test_ended_runs_are_fetched_once(kind: str, proxy: FaultProxy, release: str) -> None:
+    async with open_client(kind, proxy.url) as other, open_client(kind, proxy.url) as client:
         run_id = await other.submit(failing("once"), {})
         await client.wait_run(run_id)
         sent = []
 
         async def read(*include: str) -> Any:
             before = proxy.requests
-            found = await client.snapshot(run_id, include=include)
+            snapshot = await client.snapshot(run_id, include=include)
             sent.append(proxy.requests - before)
-            return found
+            return snapshot
 
         state = await read()
         assert state.details.status == "failed"
@@ -63,8 +63,10 @@ async def test_ended_runs_are_read_once(kind: str, proxy: FaultProxy, release: s
 
 
 @pytest.mark.parametrize("kind", ["async", "sync"])
-async def test_a_failed_run_is_explained_from_what_its_result_took(kind: str, proxy: FaultProxy, release: str) -> None:
-    async with either(kind, proxy.url) as client:
+async def test_explaining_a_failed_run_reuses_what_its_result_fetched(
+    kind: str, proxy: FaultProxy, release: str
+) -> None:
+    async with open_client(kind, proxy.url) as client:
         result = await client.run(failing("explained"), {})
         before = proxy.requests
         account = await client.explain_run(result.run_id)
@@ -74,10 +76,10 @@ async def test_a_failed_run_is_explained_from_what_its_result_took(kind: str, pr
 
 
 @pytest.mark.parametrize("kind", ["async", "sync"])
-async def test_running_runs_are_read_again(kind: str, worker_runtime: StepflowRuntime) -> None:
+async def test_running_runs_are_fetched_again(kind: str, worker_runtime: StepflowRuntime) -> None:
     step = {"id": "a", "component": "/python/sleep", "input": {"seconds": 0.5}}
     flow = {"name": unique("again"), "steps": [step], "output": {"$step": "a"}}
-    async with either(kind, worker_runtime.url) as client:
+    async with open_client(kind, worker_runtime.url) as client:
         run_id = await client.submit(flow, {})
         assert (await client.snapshot(run_id, include="items")).items[0].result is None
         await client.wait_run(run_id)
@@ -86,7 +88,7 @@ async def test_running_runs_are_read_again(kind: str, worker_runtime: StepflowRu
 
 @pytest.mark.parametrize("kind", ["async", "sync"])
 async def test_one_item_of_a_batch(kind: str, worker_runtime: StepflowRuntime, release: str) -> None:
-    async with either(kind, worker_runtime.url) as client:
+    async with open_client(kind, worker_runtime.url) as client:
         run_id = await client.submit(failing("batch"), [{"text": "x"}, {}, {"text": "y"}])
         await client.wait_run(run_id)
         first = await client.snapshot(run_id, include="account")
@@ -104,6 +106,6 @@ async def test_one_item_of_a_batch(kind: str, worker_runtime: StepflowRuntime, r
 
 @pytest.mark.parametrize("kind", ["async", "sync"])
 async def test_an_unknown_run(kind: str, worker_runtime: StepflowRuntime) -> None:
-    async with either(kind, worker_runtime.url) as client:
+    async with open_client(kind, worker_runtime.url) as client:
         with pytest.raises(NotFoundError):
             await client.snapshot("0197aaaa-0000-7000-8000-000000000000")

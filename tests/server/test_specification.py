@@ -1,4 +1,4 @@
-"""Every call that the specification promises, with its names, section by section, on the client and on the runtime."""
+"""Every call in the specification works by name, section by section, on the client and on the runtime."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from stepflow_client import (
     StoreFlowResponse,
 )
 
-from tests.server.flows import ECHO, FAIL, SLEEP, going_on, one_step, unique
+from tests.server.flows import ECHO, FAIL, SLEEP, one_step, slow_run, unique
 
 pytestmark = pytest.mark.anyio
 
@@ -50,8 +50,8 @@ async def executor(
 ) -> AsyncIterator[StepflowClient | StepflowRuntime]:
     """The two executors of the specification."""
     if request.param == "client":
-        async with StepflowClient(worker_runtime.url) as made:
-            yield made
+        async with StepflowClient(worker_runtime.url) as opened:
+            yield opened
     else:
         yield worker_runtime
         await worker_runtime.client.aclose()
@@ -59,7 +59,7 @@ async def executor(
 
 @pytest.fixture
 async def client(executor: StepflowClient | StepflowRuntime) -> StepflowClient:
-    """The client itself: one's own, or the one of the runtime."""
+    """The executor if it is a client, otherwise the runtime's client."""
     return executor.client if isinstance(executor, StepflowRuntime) else executor
 
 
@@ -141,7 +141,7 @@ async def test_run_management(client: StepflowClient) -> None:
     steps = await client.get_run_steps(str(run.run_id))
     assert [step.step_id for step in steps.steps] == ["only"]
 
-    async with going_on(client) as run_id:
+    async with slow_run(client) as run_id:
         assert (await client.get_run(run_id)).status == ExecutionStatus.RUNNING
         await client.cancel_run(run_id)
         assert (await client.get_run(run_id)).status == ExecutionStatus.CANCELLED

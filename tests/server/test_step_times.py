@@ -1,4 +1,4 @@
-"""When steps ran: `get_run_steps(include_times=True)`, async and sync, on a real server of every release."""
+"""`get_run_steps(include_times=True)` in both clients, on real servers of every release."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import pytest
 from stepflow_client import RequestTimeoutError
 
 from tests.differences import has
-from tests.server.flows import ECHO, EVERYTHING, FAIL, SLEEP, going_on, one_step, unique
+from tests.server.flows import ECHO, EVERYTHING, FAIL, SLEEP, one_step, slow_run, unique
 
 pytestmark = pytest.mark.anyio
 
 
-async def timed(client: Any, flow: Any, value: Any, **options: Any) -> Any:
+async def run_with_times(client: Any, flow: Any, value: Any, **options: Any) -> Any:
     run_id = await client.submit(flow, value)
     await client.wait_run(run_id, timeout=30)
     return await client.get_run_steps(run_id, include_times=True, **options)
@@ -23,7 +23,7 @@ async def test_start_end_and_duration(client: Any, release: str) -> None:
     first = {"id": "first", "component": SLEEP, "input": EVERYTHING}
     second = {"id": "second", "component": ECHO, "input": {"$step": "first"}}
     flow = {"name": unique("timed"), "steps": [first, second], "output": {"$step": "second"}}
-    slept, echoed = await timed(client, flow, {"seconds": 0.2, "value": 1})
+    slept, echoed = await run_with_times(client, flow, {"seconds": 0.2, "value": 1})
     if not has(release, "events"):
         assert [(step.started_at, step.completed_at, step.duration, step.attempts) for step in (slept, echoed)] == [
             (None, None, None, None)
@@ -39,7 +39,7 @@ async def test_start_end_and_duration(client: Any, release: str) -> None:
 
 async def test_the_times_of_each_item(client: Any, release: str) -> None:
     inputs = [{"seconds": 0.05 * (3 - number), "value": number} for number in range(3)]
-    steps = await timed(client, one_step(SLEEP), inputs)
+    steps = await run_with_times(client, one_step(SLEEP), inputs)
     assert [step.item_index for step in steps] == [0, 1, 2]
     if has(release, "events"):
         assert [step.duration >= 0.05 * (3 - step.item_index) for step in steps] == [True] * 3
@@ -47,20 +47,20 @@ async def test_the_times_of_each_item(client: Any, release: str) -> None:
         assert one == steps[1]
 
 
-async def test_all_attempts_count(client: Any, release: str) -> None:
+async def test_attempts_include_retries(client: Any, release: str) -> None:
     flow = one_step(FAIL, {"message": "no"})
     flow["steps"][0]["onError"] = {"action": "retry", "maxRetries": 2}
-    (step,) = await timed(client, flow, {})
+    (step,) = await run_with_times(client, flow, {})
     assert step.status == "failed"
     if has(release, "events"):
         assert step.attempts == 3
         assert step.duration == (step.completed_at - step.started_at).total_seconds()
 
 
-async def test_a_step_that_runs_has_a_start_and_no_end(client: Any, release: str) -> None:
+async def test_a_running_step_has_a_start_and_no_end(client: Any, release: str) -> None:
     if not has(release, "events"):
         return
-    async with going_on(client, seconds=5.0) as run_id:
+    async with slow_run(client, seconds=5.0) as run_id:
         steps: Any = []
         while not len(steps):
             steps = await client.get_run_steps(run_id, include_times=True)
@@ -81,7 +81,7 @@ async def test_the_deadline_holds(client: Any, release: str) -> None:
 async def test_the_end_of_a_cancelled_run_is_not_waited_for(client: Any, release: str) -> None:
     if not has(release, "events"):
         return
-    async with going_on(client, seconds=3.0) as run_id:
+    async with slow_run(client, seconds=3.0) as run_id:
         await client.cancel_run(run_id)
         steps = await client.get_run_steps(run_id, include_times=True)
         assert [step.completed_at for step in steps] == [None] * len(steps)

@@ -1,4 +1,4 @@
-"""The timeout of a stream limits it from the call to its last element, in both twins."""
+"""The timeout of a stream limits the time from the call to the last element, in both clients."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from stepflow_client import InvalidArgumentError, RequestTimeoutError, RunTimeoutError, StepflowClient
 
-from tests.server.flows import SLEEP, going_on, one_step, unique
+from tests.server.flows import SLEEP, one_step, slow_run, unique
 
 pytestmark = pytest.mark.anyio
 
 ENOUGH = 5.5
-"""Seconds until a stream whose timeout is half a second has ended on a busy machine, before the run."""
+"""Seconds by which a stream with a timeout of 0.5 s has ended, even on a busy machine, but before the run has."""
 
 
 async def read(stream: Any) -> list[Any]:
@@ -24,7 +24,7 @@ async def read(stream: Any) -> list[Any]:
 
 @pytest.mark.usefixtures("needs_events")
 async def test_events_end_at_the_timeout(client: Any) -> None:
-    async with going_on(client, seconds=6.0) as run_id:
+    async with slow_run(client, seconds=6.0) as run_id:
         began = time.monotonic()
         with pytest.raises(RunTimeoutError, match="it continues") as caught:
             await read(client.run_events(run_id, timeout=0.5))
@@ -36,18 +36,18 @@ async def test_a_batch_ends_at_the_timeout(client: Any) -> None:
     flow = one_step(SLEEP, name=unique("slow"))
     began = time.monotonic()
     outcomes = client.map(flow, [{"seconds": 6.0, "value": 1}] * 3, chunk_size=1, timeout=0.5)
-    # Servers that hold the request that creates a run have not told its id by then.
+    # Some servers hold the request that creates a run, so the client may not know the run's ID yet.
     with pytest.raises(RunTimeoutError, match="timed out waiting for the batch"):
         await read(outcomes)
     assert time.monotonic() - began < ENOUGH
 
 
-async def test_a_quick_stream_is_not_touched_by_its_timeout(client: Any) -> None:
+async def test_a_timeout_does_not_affect_a_quick_stream(client: Any) -> None:
     flow = one_step(SLEEP, name=unique("quick"))
     async with client.map(flow, [{"seconds": 0.0, "value": n} for n in range(3)], timeout=30) as outcomes:
         assert sorted([outcome.index async for outcome in outcomes]) == [0, 1, 2]
     await asyncio.sleep(0)
-    # What the caller does afterwards, or between two outcomes, has no deadline.
+    # The timeout does not apply to the caller's own calls, between outcomes or afterwards.
     async with client.map(flow, [{"seconds": 0.0, "value": 1}] * 2, chunk_size=1, timeout=30) as outcomes:
         async for outcome in outcomes:
             assert (await client.get_run(outcome)).run_id == outcome.run_id

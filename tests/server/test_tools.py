@@ -1,4 +1,4 @@
-"""Flows as tools of models: an agent without a model repairs its calls from the texts, in both twins."""
+"""Flows as tools of an agent, which can correct its calls from the error texts; with both clients."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stepflow_client import History, InvalidArgumentError, StepflowRuntime, Sync
 from stepflow_client.tools import FlowTools, SyncFlowTools, ToolResult
 
 from tests.server.awaited import Awaited
-from tests.server.conftest import either
+from tests.server.conftest import open_client
 from tests.server.flows import ECHO, FAIL, SLEEP, one_step
 
 pytestmark = pytest.mark.anyio
@@ -30,23 +30,23 @@ FLOW = one_step(ECHO, name="order tea!", description="Orders tea.", schemas={"pr
 
 
 def tools_of(client: Any, flows: Any, **options: Any) -> Any:
-    """Return tools of the kind of the client, which are awaited."""
+    """Return async or blocking tools, like the client; the methods of both are awaited."""
     if isinstance(client, Awaited):
         return Awaited(SyncFlowTools(client.client, flows, **options))
     return FlowTools(client, flows, **options)
 
 
-async def test_an_agent_repairs_its_calls_from_the_texts(client: Any) -> None:
+async def test_an_agent_can_correct_its_calls_from_the_error_texts(client: Any) -> None:
     tools = tools_of(client, [FLOW])
-    told: list[ToolResult] = []
+    results: list[ToolResult] = []
     for arguments in ({"itme": "tea", "count": 1}, {"item": "tee", "count": 1}, '{"item": "tea", "count": 0}'):
-        told.append(await tools.call("order_tea", arguments))
-    assert [each.text.split("\n- ")[1] for each in told] == [
+        results.append(await tools.call("order_tea", arguments))
+    assert [each.text.split("\n- ")[1] for each in results] == [
         "itme: unknown field 'itme'; did you mean 'item'?",
         "item: 'tee' is not one of the allowed values; did you mean 'tea'?",
         "count: the schema expects at least 1, not 0",
     ]
-    assert all(each.is_error and each.run_id is None and each.structured is None for each in told)
+    assert all(each.is_error and each.run_id is None and each.structured is None for each in results)
     done = await tools.call("order_tea", {"item": "tea", "count": 2, "to": None})
     assert not done.is_error
     assert done.structured == {
@@ -57,36 +57,36 @@ async def test_an_agent_repairs_its_calls_from_the_texts(client: Any) -> None:
     assert (await client.get_run(done.run_id)).status.value == "completed"
 
 
-async def test_an_unknown_tool_is_an_answer(client: Any) -> None:
-    told = await tools_of(client, [FLOW]).call("order_coffee")
-    assert told.is_error
-    assert told.text == "unknown tool 'order_coffee'; did you mean 'order_tea'?"
+async def test_an_unknown_tool_is_an_error_result(client: Any) -> None:
+    result = await tools_of(client, [FLOW]).call("order_coffee")
+    assert result.is_error
+    assert result.text == "unknown tool 'order_coffee'; did you mean 'order_tea'?"
 
 
-async def test_a_failed_run_is_an_answer(client: Any) -> None:
-    told = await tools_of(client, {"break": one_step(FAIL, {"message": "no\nmore"})}).call("break")
-    assert told.is_error
-    assert told.run_id is not None
-    assert told.structured is not None
-    assert told.structured["status"] == "failed"
-    assert "failed" in told.text
-    assert "\n" not in told.text
+async def test_a_failed_run_is_an_error_result(client: Any) -> None:
+    result = await tools_of(client, {"break": one_step(FAIL, {"message": "no\nmore"})}).call("break")
+    assert result.is_error
+    assert result.run_id is not None
+    assert result.structured is not None
+    assert result.structured["status"] == "failed"
+    assert "failed" in result.text
+    assert "\n" not in result.text
 
 
-async def test_a_long_run_goes_on(client: Any) -> None:
+async def test_a_long_run_continues_after_max_wait(client: Any) -> None:
     tools = tools_of(client, {"wait": one_step(SLEEP)}, max_wait=0.2)
-    told = await tools.call("wait", {"input": {"seconds": 0.6, "value": "slept"}})
-    assert not told.is_error
-    assert told.structured is not None
-    assert told.structured["status"] == "running"
-    assert told.structured["next"] == f"Call wait_run with run_id {told.run_id} for its result."
+    result = await tools.call("wait", {"input": {"seconds": 0.6, "value": "slept"}})
+    assert not result.is_error
+    assert result.structured is not None
+    assert result.structured["status"] == "running"
+    assert result.structured["next"] == f"Call wait_run with run_id {result.run_id} for its result."
     wrong = await tools.call("wait_run", {"run_id": str(UUID(int=7))})
-    assert wrong.text == f"no call of these tools has started run {UUID(int=7)}\nHint: runs are: {told.run_id}"
-    assert "- runid: unknown field 'runid'" in (await tools.call("wait_run", {"runid": told.run_id})).text
-    early = await tools.call("wait_run", {"run_id": told.run_id, "seconds": 0.01})
-    assert early.structured == told.structured
-    late = await tools.call("wait_run", {"run_id": told.run_id}, max_wait=30)
-    assert (late.run_id, late.structured["output"]) == (told.run_id, "slept")
+    assert wrong.text == f"no call of these tools has started run {UUID(int=7)}\nHint: runs are: {result.run_id}"
+    assert "- runid: unknown field 'runid'" in (await tools.call("wait_run", {"runid": result.run_id})).text
+    early = await tools.call("wait_run", {"run_id": result.run_id, "seconds": 0.01})
+    assert early.structured == result.structured
+    late = await tools.call("wait_run", {"run_id": result.run_id}, max_wait=30)
+    assert (late.run_id, late.structured["output"]) == (result.run_id, "slept")
     assert (await tools.call("wait", {"input": {"seconds": 0.1, "value": 1}}, max_wait=30)).structured["output"] == 1
 
 
@@ -102,9 +102,9 @@ async def test_a_late_failure_has_a_hint(client: Any) -> None:
     assert late.structured["error"] == now.structured["error"]
 
 
-async def test_a_started_run_is_a_handle(client: Any) -> None:
+async def test_start_returns_a_handle(client: Any) -> None:
     tools = tools_of(client, [FLOW])
-    # `Awaited.client` is the twin, whatever it is of.
+    # `Awaited.client` is the wrapped object, here the blocking tools.
     tool = Awaited(vars(tools)["client"]["order_tea"]) if isinstance(tools, Awaited) else tools["order_tea"]
     handle = await tool.start({"item": "tea", "count": 1})
     assert (await client.get_result(handle.run_id, timeout=30)).output == {"item": "tea", "count": 1}
@@ -112,35 +112,35 @@ async def test_a_started_run_is_a_handle(client: Any) -> None:
         await tool.start({"item": "tea", "count": "1"})
 
 
-async def test_a_repeated_call_is_one_run(client: Any) -> None:
+async def test_a_repeated_call_with_a_key_is_one_run(client: Any) -> None:
     tools = tools_of(client, [FLOW])
-    told = [await tools.call("order_tea", {"item": "tea", "count": 1}, idempotency_key="call-7") for _ in range(2)]
-    assert not told[0].is_error
-    assert told[0] == told[1]
+    results = [await tools.call("order_tea", {"item": "tea", "count": 1}, idempotency_key="call-7") for _ in range(2)]
+    assert not results[0].is_error
+    assert results[0] == results[1]
 
 
 async def test_a_runtime_runs_tools(worker_runtime: StepflowRuntime) -> None:
-    told = await FlowTools(worker_runtime, FLOW).call("order_tea", {"item": "tea", "count": 1})
-    assert told.structured == {"run_id": told.run_id, "status": "completed", "output": {"item": "tea", "count": 1}}
+    result = await FlowTools(worker_runtime, FLOW).call("order_tea", {"item": "tea", "count": 1})
+    assert result.structured == {"run_id": result.run_id, "status": "completed", "output": {"item": "tea", "count": 1}}
 
 
-async def test_variables_are_the_owners(worker_runtime: StepflowRuntime, tmp_path: Path) -> None:
+async def test_variables_belong_to_the_owner_of_the_tools(worker_runtime: StepflowRuntime, tmp_path: Path) -> None:
     declared = {"type": "object", "properties": {"key": {"type": "string", "is_secret": True}}, "required": ["key"]}
     flow = one_step(ECHO, {"$variable": "key"}, name="secretive", schemas={"properties": {"variables": declared}})
     other = one_step(ECHO, 1, name="other", schemas={"properties": {"variables": {"properties": {"x": {}}}}})
     history = History(tmp_path / "history.db")
     for kind in ("async", "sync"):
-        async with either(kind, worker_runtime.url, history=history) as client:
+        async with open_client(kind, worker_runtime.url, history=history) as client:
             tools = tools_of(client, [flow, other], variables={"key": "hunter2"}, labels={"agent": kind})
-            told = await tools.call("secretive", {})
-            assert told.structured is not None
-            assert told.structured["output"] == "***"
-            assert "hunter2" not in f"{told}"
+            result = await tools.call("secretive", {})
+            assert result.structured is not None
+            assert result.structured["output"] == "***"
+            assert "hunter2" not in f"{result}"
             assert (await tools.call("other", {})).structured["output"] == 1
             assert len(history.search(labels={"agent": kind})) == 2
 
 
-def test_the_tools_are_a_sequence_with_the_formats_of_apis(tmp_path: Path) -> None:
+def test_tools_are_a_sequence_and_convert_to_api_formats(tmp_path: Path) -> None:
     path = tmp_path / "my-flow.yaml"
     path.write_text("steps: []\noutput: 1\n")
     with SyncStepflowClient("http://localhost:9") as client:
@@ -159,9 +159,9 @@ def test_the_tools_are_a_sequence_with_the_formats_of_apis(tmp_path: Path) -> No
         waiting = SyncFlowTools(client, {"wait_run": FLOW}, max_wait=1)
         assert [each["name"] for each in waiting.to_anthropic()] == ["wait_run_2", "wait_run"]
         assert [each["function"]["name"] for each in waiting.to_openai()] == ["wait_run_2", "wait_run"]
-        told = tools.call("order_tea", {"item": "tea", "count": 1})
-        assert told.is_error
-        assert "localhost:9" in told.text
+        result = tools.call("order_tea", {"item": "tea", "count": 1})
+        assert result.is_error
+        assert "localhost:9" in result.text
         for wrong in ({"max_wait": -1}, {"variables": 3}):
             with pytest.raises(InvalidArgumentError):
                 SyncFlowTools(client, [FLOW], **wrong)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The trace of the application, in every request that reaches the server."""
+"""Every request to the server carries the application's trace."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_every_request_carries_the_trace(twin: str, server_url: str, spans: InMe
         for span in spans.get_finished_spans()
         if span.context is not None and span.name != "outer"
     }
-    # Each request is of a span of the client's, and that of the run tells which one it is.
+    # Each request belongs to a span of the client, and the run's span has the run's ID.
     assert {parent for _, parent in parents} <= set(finished)
     (run,) = [span for span in finished.values() if span.name == "stepflow.run"]
     attributes = run.attributes or {}
@@ -67,9 +67,7 @@ def test_every_request_carries_the_trace(twin: str, server_url: str, spans: InMe
 
 
 @pytest.mark.parametrize("twin", ["async", "sync"])
-def test_a_marker_of_a_key_that_is_not_there_is_no_error(
-    twin: str, server_url: str, spans: InMemorySpanExporter
-) -> None:
+def test_a_missing_key_marker_is_not_an_error_in_spans(twin: str, server_url: str, spans: InMemorySpanExporter) -> None:
     key = f"doc-{time.time_ns()}"
 
     async def main() -> None:

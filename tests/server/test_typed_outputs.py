@@ -1,4 +1,4 @@
-"""Runs with an output type, on both clients and the runtime."""
+"""`output_type` in both clients and the runtime."""
 
 from __future__ import annotations
 

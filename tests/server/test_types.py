@@ -1,4 +1,4 @@
-"""Types against real components: what is a mismatch fails at run time, and what has no finding runs."""
+"""Type checks agree with real components: mismatches fail at run time, and flows without findings run."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _INPUT = {
     "properties": {"sku": {"type": "string"}, "n": {"type": "integer"}, "skus": {"type": "array", "items": {}}},
     "required": ["sku", "n", "skus"],
 }
-_GIVEN = {"sku": "tea", "n": 3, "skus": ["tea", "milk"]}
+_VALUES = {"sku": "tea", "n": 3, "skus": ["tea", "milk"]}
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[SyncStepflowClient]:
-    """A server with a worker whose components have types."""
+    """A client of a server with a worker that has typed components."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("STEPFLOW_SERVER_BINARY", str(releases.binary(_NEWEST)))
         config = {**workers.config(_NEWEST, _PROGRAM), "retry": {"transportMaxRetries": 0}}
@@ -38,14 +38,14 @@ def server() -> Iterator[SyncStepflowClient]:
 
 @pytest.fixture(scope="module")
 def components(server: SyncStepflowClient) -> list[ComponentInfo]:
-    """The components of the server, as a check takes them."""
+    """The server's components, for `check`."""
     return list(server.list_components())
 
 
-def _flow(component: str, given: Any) -> dict[str, Any]:
+def _flow(component: str, step_input: Any) -> dict[str, Any]:
     first = {"id": "price", "component": "/python/price", "input": {"sku": {"$input": "$.sku"}}}
     second = {"id": "stock", "component": "/python/stock", "input": {"skus": {"$input": "$.skus"}}}
-    third = {"id": "last", "component": component, "input": given}
+    third = {"id": "last", "component": component, "input": step_input}
     output = {"price": {"$step": "price"}, "stock": {"$step": "stock"}, "last": {"$step": "last"}}
     schemas = {"properties": {"input": _INPUT}}
     return {"name": "f", "description": "d", "schemas": schemas, "steps": [first, second, third], "output": output}
@@ -55,8 +55,8 @@ def _read(step: str, path: str) -> dict[str, Any]:
     return {"$step": step, "path": path}
 
 
-def _mapped(component: str, field: str, given: Any) -> dict[str, Any]:
-    inner = {"id": "x", "component": component, "input": {field: given}}
+def _mapped(component: str, field: str, value: Any) -> dict[str, Any]:
+    inner = {"id": "x", "component": component, "input": {field: value}}
     flow = {"steps": [inner], "output": {"$step": "x"}}
     return {"items": _read("stock", "$.lines"), "workflow": {"$literal": flow}}
 
@@ -95,26 +95,26 @@ _RIGHT: list[tuple[str, Any]] = [
 @pytest.mark.parametrize("index", range(len(_WRONG)))
 def test_a_mismatch_fails(server: SyncStepflowClient, components: list[ComponentInfo], index: int) -> None:
     flow = _flow(*_WRONG[index])
-    found = check(flow, components=components, type_check=True).diagnostics
-    assert {each.rule for each in found} == {"type-mismatch"}
+    diagnostics = check(flow, components=components, type_check=True).diagnostics
+    assert {each.rule for each in diagnostics} == {"type-mismatch"}
     assert check(flow, components=components).diagnostics == []
     assert server.validate(flow).errors == []
-    assert server.run(flow, _GIVEN).is_failed
+    assert server.run(flow, _VALUES).is_failed
 
 
 @pytest.mark.parametrize("index", range(len(_LIKELY)))
 def test_a_likely_mismatch_fails(server: SyncStepflowClient, components: list[ComponentInfo], index: int) -> None:
     flow = _flow(*_LIKELY[index])
-    found = check(flow, components=components, type_check=True).diagnostics
-    assert {(each.rule, each.level.value) for each in found} == {("possible-mismatch", "warning")}
-    assert server.run(flow, _GIVEN).is_failed
+    diagnostics = check(flow, components=components, type_check=True).diagnostics
+    assert {(each.rule, each.level.value) for each in diagnostics} == {("possible-mismatch", "warning")}
+    assert server.run(flow, _VALUES).is_failed
 
 
 @pytest.mark.parametrize("index", range(len(_RIGHT)))
-def test_what_has_no_finding_runs(server: SyncStepflowClient, components: list[ComponentInfo], index: int) -> None:
+def test_a_flow_without_findings_runs(server: SyncStepflowClient, components: list[ComponentInfo], index: int) -> None:
     flow = _flow(*_RIGHT[index])
     assert check(flow, components=components, type_check=True).errors == []
-    result = server.run(flow, _GIVEN)
+    result = server.run(flow, _VALUES)
     assert result.is_success, result.error
     schema = infer(flow, components=components).output
     assert [each.message for each in Draft202012Validator(schema).iter_errors(result.output)] == []
@@ -124,10 +124,10 @@ def test_a_mismatch_in_a_flow_for_each_element(server: SyncStepflowClient, compo
     flow = _flow("/builtin/map", _mapped("/python/price", "sku", {"$input": "$.count"}))
     assert [each.rule for each in check(flow, components=components, type_check=True).diagnostics] == ["type-mismatch"]
     # Failed elements do not fail the run.
-    assert server.run(flow, _GIVEN).output["last"]["failed"] == 2
+    assert server.run(flow, _VALUES).output["last"]["failed"] == 2
 
 
 @pytest.mark.parametrize("path", _FAULTS, ids=lambda path: path.stem)
-def test_a_server_finds_no_fault_of_types(server: SyncStepflowClient, path: Path) -> None:
+def test_a_server_finds_no_type_errors(server: SyncStepflowClient, path: Path) -> None:
     assert not TYPE_RULES & {each.kind for each in server.validate(path).diagnostics}
     assert server.validate(path).errors == []

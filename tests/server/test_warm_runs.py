@@ -1,4 +1,4 @@
-"""A run of a flow that was run before: what it costs, and that nothing of what a first run checks is left out."""
+"""Repeated runs of a flow take few calls, yet make every check that the first run makes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from stepflow_client import (
 from stepflow_client.history import History
 
 from tests.differences import has
-from tests.server.conftest import either
+from tests.server.conftest import open_client
 from tests.server.flows import SLEEP, one_step
 
 MAX_CALLS, MAX_FILES = 55, 18
@@ -43,7 +42,7 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-# In a process of its own: other tests import OpenTelemetry, whose spans take calls too.
+# In a separate process, because other tests import OpenTelemetry, whose spans add calls.
 COUNT = """
 import asyncio, inspect, json, statistics, sys
 from pathlib import Path
@@ -55,7 +54,7 @@ kind, url, flow, input = sys.argv[1], sys.argv[2], json.loads(sys.argv[3]), json
 calls, files = 0, set()
 
 def profile(frame, event, argument):
-    # A coroutine that is resumed counts as well; the callbacks of the HTTP parser, one per header, do not.
+    # Resuming a coroutine counts as a call; the HTTP parser's callbacks, one per header, do not count.
     global calls
     if event == "call" and frame.f_code.co_filename.startswith(ours) and not frame.f_code.co_name.startswith("on_"):
         calls += 1
@@ -83,8 +82,8 @@ asyncio.run(main())
 """
 
 
-def counted(kind: str, url: str, flow: Any) -> tuple[float, int]:
-    """Return the number of calls of this package's functions in a warm run, and of the files that have them."""
+def count_calls(kind: str, url: str, flow: Any) -> tuple[float, int]:
+    """Return the number of calls of the package's functions in a warm run, and the number of files that define them."""
     command = [sys.executable, "-c", COUNT, kind, url, json.dumps(flow), json.dumps(INPUT)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stderr) == (0, "")
@@ -95,9 +94,9 @@ def counted(kind: str, url: str, flow: Any) -> tuple[float, int]:
 @pytest.mark.parametrize("kind", ["async", "sync"])
 @pytest.mark.parametrize("is_file", [True, False], ids=["a file", "a mapping"])
 def test_a_warm_run_takes_few_calls(kind: str, is_file: bool, file: Path, server_url: str, release: str) -> None:
-    # Older servers take translation.
+    # Runs on older servers need more calls, for translation.
     max_calls, max_files = (MAX_CALLS, MAX_FILES) if has(release, "events") else (1_000, 100)
-    calls, files = counted(kind, server_url, str(file) if is_file else FLOW)
+    calls, files = count_calls(kind, server_url, str(file) if is_file else FLOW)
     assert 20 < calls <= max_calls
     assert 5 < files <= max_files
 
@@ -117,7 +116,7 @@ with SyncStepflowClient({server_url!r}) as client:
     assert (done.stdout, done.stderr) == ("[]\n[]\n", "")
 
 
-async def test_what_it_takes_does_not_depend_on_how_many_there_were(server_url: str) -> None:
+async def test_the_registry_of_runs_is_bounded(server_url: str) -> None:
     async with StepflowClient(server_url) as client:
         registry = client._services.flows.registries.of_current_process
         await client.run(FLOW, INPUT)
@@ -129,7 +128,7 @@ async def test_what_it_takes_does_not_depend_on_how_many_there_were(server_url: 
 
 @pytest.mark.parametrize("kind", ["async", "sync"])
 async def test_a_file_that_changes_is_another_flow(kind: str, file: Path, server_url: str) -> None:
-    async with either(kind, server_url) as client:
+    async with open_client(kind, server_url) as client:
         for _ in range(2):
             assert (await client.run(file, INPUT)).output == INPUT
         await asyncio.to_thread(file.write_text, "steps: []\noutput: {$literal: changed}\n")
@@ -140,14 +139,10 @@ async def test_a_file_that_changes_is_another_flow(kind: str, file: Path, server
 @pytest.mark.parametrize("kind", ["async", "sync"])
 async def test_a_mapping_that_changes_is_another_flow(kind: str, server_url: str) -> None:
     flow = {"steps": [], "output": {"$literal": {"n": 1}}}
-    async with either(kind, server_url) as client:
+    async with open_client(kind, server_url) as client:
         for number in range(3):
             flow["output"]["$literal"]["n"] = number  # type: ignore[index]
             assert (await client.run(flow)).output == {"n": number}
-
-
-def refused(client: Any, **arguments: Any) -> Callable[[], Any]:
-    return lambda: client.run(FLOW, **{"input": INPUT, **arguments})
 
 
 @pytest.mark.parametrize("kind", ["async", "sync"])
@@ -167,16 +162,16 @@ def refused(client: Any, **arguments: Any) -> Callable[[], Any]:
 async def test_every_check_is_made_each_time(
     kind: str, arguments: dict[str, Any], message: str, server_url: str
 ) -> None:
-    async with either(kind, server_url) as client:
+    async with open_client(kind, server_url) as client:
         for _ in range(2):
             assert (await client.run(FLOW, INPUT)).output == INPUT
             with pytest.raises(InvalidArgumentError, match=message):
-                await refused(client, **arguments)()
+                await client.run(FLOW, **{"input": INPUT, **arguments})
 
 
 @pytest.mark.parametrize("kind", ["async", "sync"])
 async def test_integers_stay_exact_each_time(kind: str, server_url: str, release: str) -> None:
-    async with either(kind, server_url) as client:
+    async with open_client(kind, server_url) as client:
         for _ in range(2):
             assert (await client.run(FLOW, INPUT)).output == INPUT
             if not has(release, "exact_integers_refused"):
@@ -188,7 +183,7 @@ async def test_integers_stay_exact_each_time(kind: str, server_url: str, release
 
 @pytest.mark.parametrize("kind", ["async", "sync"])
 async def test_every_run_is_recorded(kind: str, server_url: str, history: History) -> None:
-    async with either(kind, server_url, history=history) as client:
+    async with open_client(kind, server_url, history=history) as client:
         for number in range(3):
             await client.run(FLOW, {"n": number})
     entries = history.search()
@@ -198,7 +193,7 @@ async def test_every_run_is_recorded(kind: str, server_url: str, history: Histor
 
 @pytest.mark.parametrize("kind", ["async", "sync"])
 async def test_secrets_are_hidden_each_time(kind: str, server_url: str) -> None:
-    async with either(kind, server_url) as client:
+    async with open_client(kind, server_url) as client:
         for _ in range(3):
             result = await client.run(SECRET)
             assert result.is_failed
@@ -208,7 +203,7 @@ async def test_secrets_are_hidden_each_time(kind: str, server_url: str) -> None:
 @pytest.mark.parametrize("kind", ["async", "sync"])
 async def test_a_deadline_holds_each_time(kind: str, worker_runtime: StepflowRuntime) -> None:
     slow = one_step(SLEEP)
-    async with either(kind, worker_runtime.url) as client:
+    async with open_client(kind, worker_runtime.url) as client:
         for _ in range(2):
             assert (await client.run(slow, {"seconds": 0, "value": 1}, timeout=30)).output == 1
             began = time.monotonic()
@@ -227,11 +222,11 @@ async def test_a_call_can_be_cancelled_each_time(worker_runtime: StepflowRuntime
             running.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await running
-            # Its connection, which may still get its response, is not used again.
+            # The client does not reuse the connection, which may still receive the old response.
             assert (await client.run(slow, {"seconds": 0, "value": number})).output == number
 
 
-async def test_many_at_once_keep_their_results_apart(server_url: str) -> None:
+async def test_simultaneous_runs_return_their_own_results(server_url: str) -> None:
     async with StepflowClient(server_url) as client:
         await client.run(FLOW, INPUT)
         results = await asyncio.gather(*(client.run(FLOW, {"n": number}) for number in range(300)))

@@ -1,4 +1,4 @@
-"""Runs relayed to browsers: the frames of a strict client of server-sent events, and what each reconnection gets."""
+"""Events of runs relayed to browsers as server-sent events, parsed strictly, also after reconnections."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from stepflow_client import InvalidArgumentError, StepflowClient, StepflowRuntime, SyncStepflowClient
 from stepflow_client.web import sse_events, sync_sse_events
 
-from tests.server.flows import ECHO, going_on, one_step
+from tests.server.flows import ECHO, one_step, slow_run
 
 pytestmark = pytest.mark.anyio
 
@@ -35,11 +35,11 @@ class Response:
 
     @property
     def frames(self) -> list[Frame]:
-        return list(dispatched(self.body.decode()))
+        return list(parse_sse(self.body.decode()))
 
 
-def dispatched(text: str) -> Iterable[Frame]:
-    """Return what an EventSource dispatches: each block with data, by the rules of the HTML standard."""
+def parse_sse(text: str) -> Iterable[Frame]:
+    """Yield the events that an EventSource dispatches, by the rules of the HTML standard."""
     kind, data, last_id = "", [], ""
     assert text.endswith("\n\n")
     for line in text.split("\n")[:-1]:
@@ -64,8 +64,8 @@ def dispatched(text: str) -> Iterable[Frame]:
 
 
 @pytest.fixture(params=["async", "sync"])
-def ask(request: pytest.FixtureRequest, worker_runtime: StepflowRuntime) -> Any:
-    """Return a function that asks for the events of a run as a web server would, and reads the whole body."""
+def fetch_events(request: pytest.FixtureRequest, worker_runtime: StepflowRuntime) -> Any:
+    """Return a function that relays a run's events as a web server would, and returns the whole response."""
 
     async def in_a_task(run_id: Any, **options: Any) -> Response:
         async with StepflowClient(worker_runtime.url) as client:
@@ -81,9 +81,9 @@ def ask(request: pytest.FixtureRequest, worker_runtime: StepflowRuntime) -> Any:
     return in_a_task if request.param == "async" else in_a_thread
 
 
-async def test_every_reconnection_gets_what_follows(client: Any, ask: Any) -> None:
+async def test_every_reconnection_gets_the_remaining_events(client: Any, fetch_events: Any) -> None:
     run = await client.run(FLOW, {"who": "Ada"})
-    whole = await ask(run)
+    whole = await fetch_events(run)
     assert (whole.status, whole.headers["content-type"]) == (200, "text/event-stream")
     *events, end = whole.frames
     assert (end.kind, end.data) == ("end", {"run_id": run.run_id, "status": "completed"})
@@ -92,50 +92,50 @@ async def test_every_reconnection_gets_what_follows(client: Any, ask: Any) -> No
     assert events[-1].data["type"] == "run_completed"
     assert end.last_id == events[-1].last_id
     for number, frame in enumerate(events[:-1], 1):
-        assert (await ask(run, last_event_id=frame.last_id)).frames == [*events[number:], end]
-    after = await ask(run, last_event_id=end.last_id)
+        assert (await fetch_events(run, last_event_id=frame.last_id)).frames == [*events[number:], end]
+    after = await fetch_events(run, last_event_id=end.last_id)
     assert (after.status, after.body) == (204, b"")
-    assert (await ask(run, last_event_id="")).frames == whole.frames
+    assert (await fetch_events(run, last_event_id="")).frames == whole.frames
 
 
-async def test_a_wrong_id_is_refused_before_anything_is_sent(client: Any, ask: Any) -> None:
+async def test_a_wrong_id_is_refused_before_anything_is_sent(client: Any, fetch_events: Any) -> None:
     run = await client.run(FLOW, {"who": "Ada"})
-    others = [frame.last_id for frame in (await ask(run, include_sub_runs=True)).frames]
+    others = [frame.last_id for frame in (await fetch_events(run, include_sub_runs=True)).frames]
     for wrong in ("nonsense", "e1", "12", "e-1.2", "e1.2\n", others[0] if others[0][0] == "s" else "x"):
-        response = await ask(run, last_event_id=wrong)
+        response = await fetch_events(run, last_event_id=wrong)
         assert response.status == 400
         assert response.headers["content-type"] == "application/problem+json"
         problem = json.loads(response.body)
         assert (problem["status"], problem["error"]) == (400, "invalid_argument")
 
 
-async def test_a_run_that_does_not_exist_is_404(ask: Any) -> None:
-    response = await ask(uuid.uuid4(), last_event_id="e1.1")
+async def test_a_run_that_does_not_exist_is_404(fetch_events: Any) -> None:
+    response = await fetch_events(uuid.uuid4(), last_event_id="e1.1")
     assert response.status == 404
     assert json.loads(response.body)["title"] == "Not Found"
 
 
-async def test_a_wrong_heartbeat_is_the_applications_fault(client: Any, ask: Any) -> None:
+async def test_an_invalid_heartbeat_raises_in_the_application(client: Any, fetch_events: Any) -> None:
     run = await client.run(FLOW, {"who": "Ada"})
     with pytest.raises(InvalidArgumentError, match="heartbeat"):
-        await ask(run, heartbeat=-1)
+        await fetch_events(run, heartbeat=-1)
 
 
-async def test_the_application_decides_what_is_sent(client: Any, ask: Any) -> None:
+async def test_payload_selects_what_is_sent(client: Any, fetch_events: Any) -> None:
     run = await client.run(FLOW, {"who": "Ada"})
 
     def payload(event: Any) -> Any:
         return {"step": event.step_id} if event.type == "step_completed" else None
 
-    first, *rest = (await ask(run, payload=payload)).frames
+    first, *rest = (await fetch_events(run, payload=payload)).frames
     assert (first.data, [frame.kind for frame in rest]) == ({"step": "only"}, ["end"])
-    # The browser has seen the step, not the end.
-    again = await ask(run, last_event_id=first.last_id, payload=payload)
+    # The browser has received the step but not the end.
+    again = await fetch_events(run, last_event_id=first.last_id, payload=payload)
     assert [frame.kind for frame in again.frames] == ["end"]
 
 
-async def test_a_run_that_goes_on_has_comments_until_it_ends(worker_runtime: StepflowRuntime) -> None:
-    async with StepflowClient(worker_runtime.url) as client, going_on(client, 1.5) as run_id:
+async def test_a_running_run_sends_heartbeat_comments(worker_runtime: StepflowRuntime) -> None:
+    async with StepflowClient(worker_runtime.url) as client, slow_run(client, 1.5) as run_id:
         response = await sse_events(client.handle(run_id), heartbeat=0.1)
         frames = [frame async for frame in response.frames]
     assert frames.count(b":\n\n") > 3
@@ -143,7 +143,7 @@ async def test_a_run_that_goes_on_has_comments_until_it_ends(worker_runtime: Ste
 
 
 async def test_leaving_early_closes_the_connection(worker_runtime: StepflowRuntime) -> None:
-    async with StepflowClient(worker_runtime.url) as client, going_on(client, 1.5) as run_id:
+    async with StepflowClient(worker_runtime.url) as client, slow_run(client, 1.5) as run_id:
         response = await sse_events(client.handle(run_id))
         async for _ in response.frames:
             break
@@ -151,12 +151,12 @@ async def test_leaving_early_closes_the_connection(worker_runtime: StepflowRunti
         assert not (await client.get_run(run_id)).is_finished
 
 
-async def test_an_error_that_may_soon_pass_lets_the_browser_come_again() -> None:
+async def test_a_transient_error_lets_the_browser_reconnect() -> None:
     async with StepflowClient("http://127.0.0.1:9", retry=0) as client:
         response = await sse_events(client.handle(uuid.uuid4()), last_event_id="e1.1")
         assert response.status == 200
-        (problem,) = dispatched(b"".join([frame async for frame in response.frames]).decode())
-    # The id that the browser has is kept.
+        (problem,) = parse_sse(b"".join([frame async for frame in response.frames]).decode())
+    # The browser keeps the ID that it has.
     assert (problem.kind, problem.last_id) == ("problem", "")
     assert problem.data["retryable"] is True
     assert "127.0.0.1" not in json.dumps(problem.data)
@@ -166,7 +166,7 @@ async def test_a_response_that_nobody_reads_leaves_nothing_open(worker_runtime: 
     async with StepflowClient(worker_runtime.url) as client:
         run = await client.run(FLOW, {"who": "Ada"})
         frames = (await sse_events(client.handle(run))).frames
-        first = next(frame.last_id for frame in dispatched(b"".join([each async for each in frames]).decode()))
+        first = next(frame.last_id for frame in parse_sse(b"".join([each async for each in frames]).decode()))
         response = await sse_events(client.handle(run), last_event_id=first)
         assert response.status == 200
         del response

@@ -1,4 +1,4 @@
-"""What is not a Stepflow server at all: one clear error that names the URL, in time, whatever is called first."""
+"""Any first call to something that is not a Stepflow server raises one clear error in time, with the URL."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from tests.server.flows import ECHO, one_step
 pytestmark = pytest.mark.anyio
 
 TIMEOUT = 0.2
-"""Seconds until a server that says nothing is given up."""
-PATIENT = 5.0
-"""Seconds for a server that says something, which on a busy machine takes a while."""
+"""Timeout in seconds for a server that does not respond."""
+LONG_TIMEOUT = 5.0
+"""Timeout in seconds for a server that responds, which may take a while on a busy machine."""
 RUN = "00000000-0000-4000-8000-000000000000"
 HTTP2_SETTINGS = bytes.fromhex("000000040000000000")
 HTTP2_GOAWAY = bytes.fromhex("0000080700000000000000000000000001")
@@ -38,11 +38,11 @@ HTTP2_GOAWAY = bytes.fromhex("0000080700000000000000000000000001")
 
 @contextmanager
 def listening(answer: Callable[[socket.socket], None], tls: ssl.SSLContext | None = None) -> Iterator[int]:
-    """Listen on a free port, and let `answer` deal with each connection; give the port."""
+    """Listen on a free port and let `answer` handle each connection; yield the port."""
     with socket.create_server(("127.0.0.1", 0)) as server, ExitStack() as open_sockets:
 
         def serve(connection: socket.socket) -> None:
-            # Also a client that leaves in the middle.
+            # The client may close the connection early.
             try:
                 stream = tls.wrap_socket(connection, server_side=True) if tls else connection
                 with stream:
@@ -67,7 +67,7 @@ def listening(answer: Callable[[socket.socket], None], tls: ssl.SSLContext | Non
 
 
 def http(status: str, kind: str, body: str) -> Callable[[socket.socket], None]:
-    """Answer every request alike, on connections that are kept."""
+    """Return a handler that sends the same response to every request, on persistent connections."""
     head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
 
     def answer(stream: socket.socket) -> None:
@@ -78,7 +78,7 @@ def http(status: str, kind: str, body: str) -> Callable[[socket.socket], None]:
 
 
 def http2(stream: socket.socket) -> None:
-    """Speak HTTP/2 as a gRPC server does: settings first, and an end to who does not speak it."""
+    """Act like a gRPC server, which sends HTTP/2 settings and rejects a client that does not speak HTTP/2."""
     stream.sendall(HTTP2_SETTINGS)
     stream.recv(65536)
     stream.sendall(HTTP2_GOAWAY)
@@ -89,7 +89,7 @@ def silence(stream: socket.socket) -> None:
         pass
 
 
-def slammed(stream: socket.socket) -> None:
+def close_immediately(stream: socket.socket) -> None:
     stream.recv(1)
 
 
@@ -104,7 +104,7 @@ CASES: dict[str, tuple[Callable[[socket.socket], None], type[Exception] | tuple[
     "gRPC": (http2, InvalidResponseError),
     "not HTTP": (lambda stream: stream.sendall(b"220 mail.example.org ESMTP\r\n"), InvalidResponseError),
     "silence": (silence, RequestTimeoutError),
-    "slammed": (slammed, ServerConnectionError),
+    "slammed": (close_immediately, ServerConnectionError),
 }
 OPERATIONS: dict[str, Callable[[Any], Any]] = {
     "health_check": lambda client: client.health_check(),
@@ -118,8 +118,10 @@ OPERATIONS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-async def one_error(url: str, call: Callable[[Any], Any], kind: str, timeout: float = PATIENT) -> StepflowClientError:
-    """Make the call on a client of the URL and return the error, which came in time and names the URL."""
+async def one_error(
+    url: str, call: Callable[[Any], Any], kind: str, timeout: float = LONG_TIMEOUT
+) -> StepflowClientError:
+    """Make a call with a new client; return its error, which must arrive in time and contain the URL."""
     async with AsyncExitStack() as stack:
         client: Any
         if kind == "async":
@@ -134,7 +136,7 @@ async def one_error(url: str, call: Callable[[Any], Any], kind: str, timeout: fl
     return raised.value
 
 
-# Every case by the first call of most users and by a run, and every operation on a page and on a silent port.
+# Every case with a health check and a run, and every operation with an HTML page and a silent port.
 CALLS = {
     *((case, "health_check", "async") for case in CASES),
     *((case, "run", "sync") for case in CASES),
@@ -144,12 +146,12 @@ CALLS = {
 
 
 @pytest.mark.parametrize(("case", "operation", "kind"), sorted(CALLS))
-async def test_what_answers_is_no_stepflow_server(case: str, operation: str, kind: str) -> None:
-    answer, wanted = CASES[case]
+async def test_a_response_that_is_not_from_a_stepflow_server(case: str, operation: str, kind: str) -> None:
+    answer, expected = CASES[case]
     with listening(answer) as port:
-        timeout = TIMEOUT if case == "silence" else PATIENT
+        timeout = TIMEOUT if case == "silence" else LONG_TIMEOUT
         error = await one_error(f"http://127.0.0.1:{port}", OPERATIONS[operation], kind, timeout)
-    assert isinstance(error, wanted), repr(error)
+    assert isinstance(error, expected), repr(error)
 
 
 @pytest.mark.parametrize("kind", ["async", "sync"])
@@ -171,12 +173,12 @@ async def test_https_on_a_plain_port(kind: str) -> None:
 
 @pytest.fixture(scope="module")
 def certified(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
-    """The server side of TLS, with a certificate nobody vouches for."""
+    """The TLS context of a server with a self-signed certificate."""
     folder = tmp_path_factory.mktemp("tls")
     key, certificate = folder / "key.pem", folder / "certificate.pem"
-    how = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=127.0.0.1"
+    request = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=127.0.0.1"
     name = ["-addext", "subjectAltName=IP:127.0.0.1"]
-    command = ["openssl", *how.split(), *name, "-keyout", str(key), "-out", str(certificate)]
+    command = ["openssl", *request.split(), *name, "-keyout", str(key), "-out", str(certificate)]
     subprocess.run(command, check=True, capture_output=True)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)

@@ -1,4 +1,4 @@
-"""Plain YAML scalars mean to the client what they mean to the server's own reader, which `/builtin/load_file` shows."""
+"""The client parses plain YAML scalars like the server, whose parser `/builtin/load_file` uses."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FLOW = {
 }
 
 
-def test_scalars_are_what_the_server_makes_of_them(runtime: StepflowRuntime, tmp_path: Path) -> None:
+def test_scalars_are_parsed_as_on_the_server(runtime: StepflowRuntime, tmp_path: Path) -> None:
     path = tmp_path / "values.yaml"
     text = "".join(f"- {scalar}\n" for scalar in SCALARS)
     path.write_text(text)
@@ -40,9 +40,9 @@ def test_scalars_are_what_the_server_makes_of_them(runtime: StepflowRuntime, tmp
 
 
 @pytest.mark.parametrize("scalar", [".inf", "-.INF", ".nan"])
-def test_what_json_cannot_hold_is_null_to_the_server(runtime: StepflowRuntime, tmp_path: Path, scalar: str) -> None:
+def test_infinities_and_nan_are_null_on_the_server(runtime: StepflowRuntime, tmp_path: Path, scalar: str) -> None:
     path = tmp_path / "value.yaml"
     path.write_text(f"v: {scalar}\n")
     result = runtime.sync_client.run(FLOW, {"path": str(path)})
-    # The client refuses them instead: see tests/unit/flows/test_file.py.
+    # The client refuses them instead (see tests/unit/flows/test_file.py).
     assert result.raise_for_failure().output == {"v": None}

@@ -9,20 +9,20 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.server.faults.proxied import (
-    AT_ONCE,
+    CONCURRENCY,
 )
 
 
 @pytest.fixture(autouse=True)
 async def threads() -> AsyncIterator[None]:
-    """Enough threads for the blocking client of each proxy."""
-    with ThreadPoolExecutor(2 * AT_ONCE) as pool:
+    """Provide enough threads for a blocking client behind each proxy."""
+    with ThreadPoolExecutor(2 * CONCURRENCY) as pool:
         asyncio.get_running_loop().set_default_executor(pool)
         yield
 
 
 @pytest.fixture
 def own_connections(request: pytest.FixtureRequest) -> None:
-    """For what only the client's own pool promises."""
+    """Skip the test with plain httpx, because only the client's own pool makes this guarantee."""
     if request.config.getoption("--transport") != "own":
-        pytest.skip("plain httpx leaves its connections to whoever forgets or cancels it")
+        pytest.skip("plain httpx does not clean up connections of forgotten clients and cancelled calls")

@@ -1,4 +1,4 @@
-"""What the fault tests share: clients that talk to a real server through a proxy that fails."""
+"""Helpers of the fault tests: clients that reach a real server through a failing proxy."""
 
 from __future__ import annotations
 
@@ -16,61 +16,61 @@ from stepflow_client import (
 from tests.fault_proxy import FaultProxy, Script
 from tests.server.awaited import Awaited
 
-AT_ONCE = 24
-LOOKED_AT = 50
-"""Runs that are looked at first where a run is lost: few, so that looking costs little and going on is tested too."""
+CONCURRENCY = 24
+SEARCHED_RUNS = 50
+"""Number of runs that a search for a lost run checks first: few, so that the search is fast and must also continue."""
 CREATE = b"POST /api/v1/runs "
 Fault = Callable[[int], Script]
 
 
 def flow(name: str) -> dict[str, Any]:
-    """A flow that any server runs in no time: no component at all."""
+    """Return a flow without components, which every server runs immediately."""
     return {"name": name, "steps": [], "output": {"$input": "$"}}
 
 
-def first(script: Script) -> Fault:
-    """Return the first connection a script, and leave the others alone."""
+def on_first_connection(script: Script) -> Fault:
+    """Apply a script to the first connection only."""
     return lambda number: script if number == 0 else Script()
 
 
-def made(twin: str, url: str, **settings: Any) -> Any:
+def make_client(twin: str, url: str, **settings: Any) -> Any:
     return StepflowClient(url, **settings) if twin == "async" else Awaited(SyncStepflowClient(url, **settings))
 
 
-async def closed(client: Any) -> None:
+async def close_client(client: Any) -> None:
     await (client.close() if isinstance(client, Awaited) else client.aclose())
 
 
-async def hung_up(proxy: FaultProxy, twin: str) -> None:
-    """Cut all connections and wait until the client knows: its next requests make new ones."""
+async def hang_up(proxy: FaultProxy, twin: str) -> None:
+    """Cut all connections and wait until the client has noticed, so that its next requests open new ones."""
     proxy.drop_all()
     if twin == "async":
-        await settled(proxy.url)
+        await wait_until_closed(proxy.url)
 
 
-async def over_proxies(url: str, work: Callable[[FaultProxy, Any], Awaitable[None]], items: list[Any]) -> None:
-    """Do something with each item, each through a proxy of its own, several at once."""
-    todo = list(reversed(items))
+async def run_through_proxies(url: str, work: Callable[[FaultProxy, Any], Awaitable[None]], items: list[Any]) -> None:
+    """Process all items with several workers at once, each behind its own proxy."""
+    remaining = list(reversed(items))
 
     async def worker(proxy: FaultProxy) -> None:
-        while todo:
-            await work(proxy, todo.pop())
+        while remaining:
+            await work(proxy, remaining.pop())
 
     with ExitStack() as stack:
-        proxies = [stack.enter_context(FaultProxy(url)) for _ in range(min(AT_ONCE, len(items)))]
+        proxies = [stack.enter_context(FaultProxy(url)) for _ in range(min(CONCURRENCY, len(items)))]
         async with asyncio.TaskGroup() as group:
             for proxy in proxies:
                 group.create_task(worker(proxy))
 
 
 def sockets(url: str) -> int:
-    """Count the connections of this process to a server."""
+    """Count this process's connections to a server."""
     port = int(url.rpartition(":")[2])
     return sum(bool(each.raddr) and each.raddr.port == port for each in psutil.Process().net_connections("tcp"))
 
 
-async def settled(url: str, *, most: int = 0) -> None:
-    """Wait until no more connections are left; what was closed goes with the next turns of the loop."""
+async def wait_until_closed(url: str, *, most: int = 0) -> None:
+    """Wait until at most this many connections are left: the event loop closes them in its next iterations."""
     for _ in range(200):
         if sockets(url) <= most:
             return
@@ -78,5 +78,5 @@ async def settled(url: str, *, most: int = 0) -> None:
     raise AssertionError(f"{sockets(url)} connections are left")
 
 
-def others() -> set[asyncio.Task[Any]]:
+def other_tasks() -> set[asyncio.Task[Any]]:
     return {task for task in asyncio.all_tasks() if task is not asyncio.current_task()}

@@ -1,4 +1,4 @@
-"""Connections that fail while a run is created or cancelled: one call makes one run."""
+"""If connections fail while a run is created or cancelled, each call still creates exactly one run."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from stepflow_client import (
 from tests.fault_proxy import FaultProxy, Script, answer
 from tests.server.faults.proxied import (
     CREATE,
-    LOOKED_AT,
-    closed,
-    first,
+    SEARCHED_RUNS,
+    close_client,
     flow,
-    hung_up,
-    made,
-    over_proxies,
+    hang_up,
+    make_client,
+    on_first_connection,
+    run_through_proxies,
 )
 from tests.server.flows import unique
 from tests.timings import set_timings
@@ -34,7 +34,7 @@ CUTS = {
     ("async", "reset"): slice(1, None, 3),
     ("sync", "reset"): slice(2, None, 3),
 }
-"""The bytes that are cut behind: each of them in one of the ways, and a third of them in each other way."""
+"""The byte offsets of the cuts: every offset for one combination, every third one for the others."""
 
 
 @pytest.mark.parametrize("twin", ["async", "sync"])
@@ -43,13 +43,13 @@ CUTS = {
 async def test_cut_at_every_byte_of_a_creation(
     twin: str, direction: str, how: str, server_url: str, release: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    set_timings(monkeypatch, searched_runs=LOOKED_AT)
+    set_timings(monkeypatch, searched_runs=SEARCHED_RUNS)
     prefix = unique("cut")
     async with StepflowClient(server_url, server_release=release) as direct:
-        with FaultProxy(server_url, first(Script(within=CREATE))) as proxy:
-            client = made(twin, proxy.url, server_release=release)
+        with FaultProxy(server_url, on_first_connection(Script(within=CREATE))) as proxy:
+            client = make_client(twin, proxy.url, server_release=release)
             await client.submit(flow(f"{prefix}-9999"), {"n": 1})
-            await closed(client)
+            await close_client(client)
             whole = proxy.connections[0]
         length = whole.sent if direction == "request" else whole.received
         assert length > 100
@@ -60,12 +60,12 @@ async def test_cut_at_every_byte_of_a_creation(
         async def attempt(proxy: FaultProxy, offset: int) -> None:
             cut = {f"cut_{direction}": offset}
             proxy.connections.clear()
-            proxy.script = first(Script(within=CREATE, reset=how == "reset", **cut))  # type: ignore[arg-type]
-            client = made(twin, proxy.url, server_release=release)
+            proxy.script = on_first_connection(Script(within=CREATE, reset=how == "reset", **cut))  # type: ignore[arg-type]
+            client = make_client(twin, proxy.url, server_release=release)
             name = f"{prefix}-{offset:04d}"
             try:
                 outcomes[name] = [await client.submit(flow(name), {"n": offset})]
-                kinds["given"] += 1
+                kinds["returned"] += 1
             except AmbiguousRunError as error:
                 outcomes[name] = error.candidates
                 kinds["ambiguous"] += 1
@@ -73,16 +73,16 @@ async def test_cut_at_every_byte_of_a_creation(
                 outcomes[name] = [] if error.run_id is None else [error.run_id]
                 kinds[type(error).__name__] += 1
             finally:
-                await closed(client)
+                await close_client(client)
             assert proxy.connections[0].faulted or offset >= length - 2, offset
 
-        await over_proxies(server_url, attempt, offsets)
+        await run_through_proxies(server_url, attempt, offsets)
         runs: dict[str, list[str]] = {}
         for run in (await direct.list_runs()).runs:
             runs.setdefault(run.flow_name or "", []).append(run.run_id)
         wrong = {name: (ids, runs.get(name)) for name, ids in outcomes.items() if runs.get(name) != ids}
         assert not wrong
-        assert kinds == {"given": len(offsets)}
+        assert kinds == {"returned": len(offsets)}
 
 
 @pytest.mark.parametrize(
@@ -114,12 +114,12 @@ async def test_cut_at_every_byte_of_a_creation(
 async def test_one_failure_creates_one_run(twin: str, script: Script, server_url: str, release: str) -> None:
     name = unique("once")
     with FaultProxy(server_url) as proxy:
-        client = made(twin, proxy.url, server_release=release)
+        client = make_client(twin, proxy.url, server_release=release)
         await client.submit(flow(name), {"n": 0})
-        await hung_up(proxy, twin)
+        await hang_up(proxy, twin)
         proxy.script = lambda number: script if number == 1 else Script()
         run_id = await client.submit(flow(name), {"n": 1})
-        await closed(client)
+        await close_client(client)
         assert proxy.faults == 1
     async with StepflowClient(server_url) as direct:
         runs = [run.run_id for run in (await direct.list_runs(flow_name=name)).runs]
@@ -131,10 +131,10 @@ async def test_one_failure_creates_one_run(twin: str, script: Script, server_url
 @pytest.mark.parametrize("twin", ["async", "sync"])
 async def test_a_silent_connection_is_given_up_in_time(twin: str, server_url: str, release: str) -> None:
     name = unique("silent")
-    with FaultProxy(server_url, first(Script(within=CREATE, cut_answer=40, stall=True))) as proxy:
-        client = made(twin, proxy.url, server_release=release, timeout=0.5)
+    with FaultProxy(server_url, on_first_connection(Script(within=CREATE, cut_answer=40, stall=True))) as proxy:
+        client = make_client(twin, proxy.url, server_release=release, timeout=0.5)
         run_id = await client.submit(flow(name), {"n": 1})
-        await closed(client)
+        await close_client(client)
         assert proxy.faults == 1
     async with StepflowClient(server_url) as direct:
         assert [run.run_id for run in (await direct.list_runs(flow_name=name)).runs] == [run_id]
@@ -142,7 +142,7 @@ async def test_a_silent_connection_is_given_up_in_time(twin: str, server_url: st
 
 @pytest.mark.parametrize("private_copy", [False, True])
 @pytest.mark.parametrize("refusal", [answer(404), answer(401), answer(400)], ids=["404", "401", "400"])
-async def test_a_lookup_that_is_refused_creates_no_second_run(
+async def test_a_rejected_search_creates_no_second_run(
     refusal: bytes, private_copy: bool, server_url: str, release: str
 ) -> None:
     name = unique("refused")
@@ -150,7 +150,7 @@ async def test_a_lookup_that_is_refused_creates_no_second_run(
         await direct.store_flow(flow(name))
 
         def script(number: int) -> Script:
-            # What comes after the answer that is lost is answered by something else than the server.
+            # After the lost response, something other than the server rejects all requests.
             return Script(within=CREATE, cut_answer=0) if number == 0 else Script(answer=refusal)
 
         with FaultProxy(server_url, script) as proxy:
@@ -160,17 +160,17 @@ async def test_a_lookup_that_is_refused_creates_no_second_run(
         assert len((await direct.list_runs(flow_name=name)).runs) == 1
 
 
-async def test_a_cancel_that_was_done_although_its_answer_was_lost(server_url: str, release: str) -> None:
+async def test_a_cancellation_whose_response_was_lost(server_url: str, release: str) -> None:
     async with StepflowClient(server_url, server_release=release) as direct:
         messages = {"messages": [{"role": "user", "content": "x"}]}
         step = {"id": "a", "component": "/builtin/openai", "input": messages}
         run_id = await direct.submit({"name": unique("cancel"), "steps": [step], "output": {"$step": "a"}}, [1])
-        with FaultProxy(server_url, first(Script(within=b"/cancel ", cut_answer=0))) as proxy:
+        with FaultProxy(server_url, on_first_connection(Script(within=b"/cancel ", cut_answer=0))) as proxy:
             async with StepflowClient(proxy.url, server_release=release) as client:
                 try:
                     run = await client.cancel_run(run_id)
                 except ConflictError:
-                    # It had failed before: there is no model to be asked.
+                    # The run had already failed, because there is no model.
                     run = await direct.get_run(run_id)
                     assert run.status.value == "failed"
                 else:

@@ -1,4 +1,4 @@
-"""Streams of events that are cut, empty or late: every event comes once, and in order."""
+"""Event streams that are cut, empty or late still deliver every event once and in order."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from stepflow_client import (
 
 from tests.fault_proxy import FaultProxy, Script
 from tests.server.faults.proxied import (
-    closed,
-    first,
+    close_client,
     flow,
-    made,
-    over_proxies,
+    make_client,
+    on_first_connection,
+    run_through_proxies,
 )
 from tests.server.flows import unique
 from tests.timings import set_timings
@@ -39,9 +39,9 @@ async def test_cut_at_every_byte_of_the_events(
         uncut = [event async for event in direct.run_events(run_id)]
         assert max(Counter(event.sequence_number for event in uncut).values()) > 1
         with FaultProxy(server_url) as proxy:
-            client = made(twin, proxy.url, server_release=release)
+            client = make_client(twin, proxy.url, server_release=release)
             assert [event async for event in client.run_events(run_id)] == uncut
-            await closed(client)
+            await close_client(client)
             whole = proxy.connections[0]
         length = whole.sent if direction == "request" else whole.received
         assert length > 100
@@ -51,17 +51,17 @@ async def test_cut_at_every_byte_of_the_events(
         async def attempt(proxy: FaultProxy, offset: int) -> None:
             proxy.connections.clear()
             cut = {f"cut_{direction}": offset}
-            proxy.script = first(Script(**cut))  # type: ignore[arg-type]
-            client = made(twin, proxy.url, server_release=release)
-            found = [event async for event in client.run_events(run_id)]
-            await closed(client)
-            assert found == uncut, offset
+            proxy.script = on_first_connection(Script(**cut))  # type: ignore[arg-type]
+            client = make_client(twin, proxy.url, server_release=release)
+            events = [event async for event in client.run_events(run_id)]
+            await close_client(client)
+            assert events == uncut, offset
             assert proxy.faults == 1 or offset >= length - 8, offset
 
-        await over_proxies(server_url, attempt, offsets)
+        await run_through_proxies(server_url, attempt, offsets)
 
 
-async def test_a_completed_run_is_told_whole_though_streams_are_empty_at_first(
+async def test_all_events_of_a_completed_run_arrive_although_the_first_streams_are_empty(
     server_url: str, release: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     set_timings(monkeypatch, event_first_pause=0.005)
@@ -83,7 +83,7 @@ async def test_a_completed_run_is_told_whole_though_streams_are_empty_at_first(
             async with StepflowClient(proxy.url, server_release=release) as client:
                 assert [event async for event in client.run_events(run_id)] == uncut
         assert proxy.faults >= 2
-        # And where they never come, nobody says that they were all.
+        # If the events never arrive, the client does not claim that the stream is complete.
         set_timings(monkeypatch, event_outage=0.3)
         with FaultProxy(server_url, lambda number: Script(within=b"/events?", instead=empty)) as proxy:
             async with StepflowClient(proxy.url, server_release=release) as client:
@@ -91,7 +91,7 @@ async def test_a_completed_run_is_told_whole_though_streams_are_empty_at_first(
                     [event async for event in client.run_events(run_id)]
 
 
-async def test_whoever_takes_long_with_an_event_is_not_given_up_on(
+async def test_a_slow_consumer_does_not_count_as_an_outage(
     server_url: str, release: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     set_timings(monkeypatch, event_outage=0.5)
@@ -102,11 +102,11 @@ async def test_whoever_takes_long_with_an_event_is_not_given_up_on(
         slow, gone = Script(delay=0.5, piece=100), Script(refuse=True)
         with FaultProxy(server_url, lambda number: [slow, gone][number] if number < 2 else Script()) as proxy:
             async with StepflowClient(proxy.url, server_release=release) as client:
-                found = []
+                received = []
                 async for event in client.run_events(run_id):
-                    found.append(event)
-                    if len(found) == 1:
+                    received.append(event)
+                    if len(received) == 1:
                         await asyncio.sleep(0.8)
-                        # What is still to come is lost, and the next connection too.
+                        # Lose the remaining events and the next connection.
                         proxy.drop_all()
-        assert found == uncut
+        assert received == uncut

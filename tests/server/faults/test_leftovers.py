@@ -1,4 +1,4 @@
-"""Clients that are closed, forgotten or cancelled anywhere leave no connection and no task."""
+"""Clients that are closed, forgotten or cancelled at any point leak no connections and no tasks."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from stepflow_client import (
 
 from tests.fault_proxy import FaultProxy, Script
 from tests.server.faults.proxied import (
-    closed,
+    close_client,
     flow,
-    made,
-    others,
-    settled,
+    make_client,
+    other_tasks,
     sockets,
+    wait_until_closed,
 )
 from tests.server.flows import unique
 
@@ -32,31 +32,31 @@ pytestmark = [pytest.mark.faults, pytest.mark.anyio]
 
 @pytest.mark.parametrize("twin", ["async", "sync"])
 async def test_a_forgotten_client_leaves_nothing(twin: str, server_url: str, release: str) -> None:
-    already, before = others(), sockets(server_url)
-    client = made(twin, server_url, server_release=release)
+    tasks_before, sockets_before = other_tasks(), sockets(server_url)
+    client = make_client(twin, server_url, server_release=release)
     await asyncio.gather(*(client.run(flow(unique("forgotten")), {"n": number}) for number in range(20)))
-    assert sockets(server_url) > before
+    assert sockets(server_url) > sockets_before
     del client
     gc.collect()
-    await settled(server_url, most=before)
-    assert others() <= already
+    await wait_until_closed(server_url, most=sockets_before)
+    assert other_tasks() <= tasks_before
 
 
 @pytest.mark.parametrize("twin", ["async", "sync"])
 async def test_a_closed_client_leaves_nothing(twin: str, server_url: str, release: str) -> None:
-    already, before = others(), sockets(server_url)
-    client = made(twin, server_url, server_release=release)
+    tasks_before, sockets_before = other_tasks(), sockets(server_url)
+    client = make_client(twin, server_url, server_release=release)
     runs = [client.run(flow(unique("closed")), {"n": number}) for number in range(20)]
     await asyncio.gather(*runs)
-    assert sockets(server_url) > before
-    await closed(client)
-    await settled(server_url, most=before)
-    assert others() <= already
+    assert sockets(server_url) > sockets_before
+    await close_client(client)
+    await wait_until_closed(server_url, most=sockets_before)
+    assert other_tasks() <= tasks_before
 
 
 async def test_a_client_closed_while_it_works_leaves_nothing(server_url: str, release: str) -> None:
     chance = random.Random(3)
-    already = others()
+    tasks_before = other_tasks()
     with FaultProxy(server_url, lambda number: Script(delay=0.01)) as proxy:
         for _ in range(40):
             client = StepflowClient(proxy.url, server_release=release, retry=RetryPolicy(max_attempts=1))
@@ -67,14 +67,14 @@ async def test_a_client_closed_while_it_works_leaves_nothing(server_url: str, re
             await client.aclose()
             done = await asyncio.gather(*calls, return_exceptions=True)
             assert all(not isinstance(each, BaseException) or isinstance(each, StepflowClientError) for each in done)
-        await settled(proxy.url)
-    assert others() <= already
+        await wait_until_closed(proxy.url)
+    assert other_tasks() <= tasks_before
 
 
 @pytest.mark.usefixtures("own_connections")
 async def test_tasks_cancelled_anywhere_leave_nothing(server_url: str, release: str) -> None:
     chance = random.Random(5)
-    already = others()
+    tasks_before = other_tasks()
     limits = httpx.Limits(max_connections=4)
     with FaultProxy(server_url, lambda number: Script(delay=0.002)) as proxy:
         client = StepflowClient(proxy.url, server_release=release, limits=limits, timeout=5)
@@ -96,10 +96,10 @@ async def test_tasks_cancelled_anywhere_leave_nothing(server_url: str, release: 
                     await asyncio.sleep(chance.random() * 0.01)
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-        # No slot of the pool was lost, and no connection gives another one's answer.
-        found = await asyncio.gather(*(client.run(both, {"n": n}, private_copy=True) for n in range(12)))
-        assert [result.output for result in found] == [{"n": n} for n in range(12)]
-        await settled(proxy.url, most=4)
+        # No slot of the pool was lost, and no connection returns the response to another request.
+        results = await asyncio.gather(*(client.run(both, {"n": n}, private_copy=True) for n in range(12)))
+        assert [result.output for result in results] == [{"n": n} for n in range(12)]
+        await wait_until_closed(proxy.url, most=4)
         await client.aclose()
-        await settled(proxy.url)
-    assert others() <= already
+        await wait_until_closed(proxy.url)
+    assert other_tasks() <= tasks_before

@@ -1,4 +1,4 @@
-"""Clients in forks, processes, event loops and threads, while connections fail."""
+"""Clients in forks, processes, event loops and threads get their own results while connections fail."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) or wrong)
 """
 
 
-async def test_a_fork_and_its_parent_get_their_own_answers(server_url: str, release: str) -> None:
+async def test_a_fork_and_its_parent_get_their_own_responses(server_url: str, release: str) -> None:
     async with StepflowClient(server_url, server_release=release) as direct:
         ids = [await direct.submit(flow(unique("fork")), {"n": number}) for number in range(2)]
     command = [sys.executable, "-c", FORKED, server_url, release, *ids]
@@ -67,7 +67,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) or wrong)
 """
 
 
-async def test_a_fork_runs_flows_under_a_tag_of_its_own(server_url: str, release: str) -> None:
+async def test_a_fork_runs_flows_under_its_own_tag(server_url: str, release: str) -> None:
     name = unique("fork")
     chance = random.Random(7)
 
@@ -91,7 +91,7 @@ async def test_processes_that_run_one_flow_get_their_own_results(processes: int,
     assert (report.wrong, report.errors) == ([], [])
     assert report.runs == report.calls
     assert report.cuts > report.calls / 10
-    # What is cut is looked for, and then sent again or read; a call that is not cut is one request.
+    # After a cut, the client searches for the run and then repeats the request or reads the run. Other calls need one.
     assert report.creations <= report.calls + report.cuts
     assert report.requests <= report.calls + 5 * report.cuts + 4 * processes
 
@@ -156,8 +156,8 @@ sys.exit("\\n".join(failures) or 0)
 """
 
 
-async def test_threads_may_make_their_first_calls_at_once(server_url: str) -> None:
-    # In a process of its own, in which nothing is imported yet.
+async def test_threads_can_make_their_first_calls_simultaneously(server_url: str) -> None:
+    # In a new process, in which nothing is imported yet.
     for _ in range(3):
         command = [sys.executable, "-W", "error", "-c", FIRST_CALLS, server_url, unique("first")]
         done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60)

@@ -1,4 +1,4 @@
-"""Creations whose response is lost, of a flow that others run as well: nobody gets the run of another."""
+"""If the response to a creation is lost, the client never returns another caller's run of the same flow."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from stepflow_client import (
 from tests.fault_proxy import FaultProxy, Script
 from tests.server.faults.proxied import (
     CREATE,
-    LOOKED_AT,
-    closed,
-    first,
+    SEARCHED_RUNS,
+    close_client,
     flow,
-    hung_up,
-    made,
+    hang_up,
+    make_client,
+    on_first_connection,
 )
 from tests.server.flows import unique
 from tests.timings import set_timings
@@ -29,18 +29,18 @@ pytestmark = [pytest.mark.faults, pytest.mark.anyio]
 
 @pytest.mark.parametrize("twin", ["async", "sync"])
 @pytest.mark.parametrize("cut", [Script(within=CREATE, cut_answer=0), Script(within=CREATE, cut_request=40)])
-async def test_a_lost_run_of_a_flow_that_others_run_is_never_guessed(
+async def test_a_lost_run_of_a_flow_that_others_run_is_ambiguous(
     twin: str, cut: Script, server_url: str, release: str
 ) -> None:
     name = unique("foreign")
     async with StepflowClient(server_url, server_release=release) as other:
         flow_id = (await other.store_flow(flow(name))).flow_id
         theirs = await other.create_run(flow_id, {"who": "other"})
-        with FaultProxy(server_url, first(cut)) as proxy:
-            client = made(twin, proxy.url, server_release=release)
+        with FaultProxy(server_url, on_first_connection(cut)) as proxy:
+            client = make_client(twin, proxy.url, server_release=release)
             with pytest.raises(AmbiguousRunError) as caught:
                 await client.create_run(flow_id, {"who": "self"})
-            await closed(client)
+            await close_client(client)
         runs = [run.run_id for run in (await other.list_runs(flow_name=name)).runs]
         assert sorted(caught.value.candidates) == sorted(runs)
         assert theirs.run_id in runs
@@ -48,14 +48,14 @@ async def test_a_lost_run_of_a_flow_that_others_run_is_never_guessed(
 
 
 @pytest.mark.parametrize("twin", ["async", "sync"])
-async def test_a_creation_that_left_no_run_at_all_is_sent_again(twin: str, server_url: str, release: str) -> None:
+async def test_a_creation_that_created_no_run_is_repeated(twin: str, server_url: str, release: str) -> None:
     name = unique("none")
     async with StepflowClient(server_url, server_release=release) as direct:
         flow_id = (await direct.store_flow(flow(name))).flow_id
-        with FaultProxy(server_url, first(Script(within=CREATE, cut_request=40))) as proxy:
-            client = made(twin, proxy.url, server_release=release)
+        with FaultProxy(server_url, on_first_connection(Script(within=CREATE, cut_request=40))) as proxy:
+            client = make_client(twin, proxy.url, server_release=release)
             created = await client.create_run(flow_id, {"n": 1})
-            await closed(client)
+            await close_client(client)
             assert proxy.faults == 1
         assert [run.run_id for run in (await direct.list_runs(flow_name=name)).runs] == [created.run_id]
 
@@ -67,49 +67,49 @@ async def test_each_client_finds_its_own_run_of_a_flow(
 ) -> None:
     same = flow(unique("shared"))
     async with StepflowClient(server_url, server_release=release) as other:
-        with FaultProxy(server_url, first(Script(within=CREATE, cut_request=40))) as proxy:
-            client = made(twin, proxy.url, server_release=release)
+        with FaultProxy(server_url, on_first_connection(Script(within=CREATE, cut_request=40))) as proxy:
+            client = make_client(twin, proxy.url, server_release=release)
             for number in range(3):
                 await other.run(same, {"who": "other", "number": number})
-            # Nothing of this one arrives, while runs of the other client are all that there is to be seen.
-            found = await client.run(same, {"who": "self"}, private_copy=private_copy)
-            await closed(client)
+            # This request never arrives, so the search finds only the other client's runs.
+            result = await client.run(same, {"who": "self"}, private_copy=private_copy)
+            await close_client(client)
             assert proxy.faults == 1
-        assert found.output == {"who": "self"}
+        assert result.output == {"who": "self"}
         assert len((await other.list_runs(flow_name=same["name"])).runs) == 4
 
 
 @pytest.mark.parametrize("twin", ["async", "sync"])
-async def test_a_lost_run_is_found_below_many_newer_ones(
+async def test_a_lost_run_is_found_behind_many_newer_runs(
     twin: str, server_url: str, release: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    set_timings(monkeypatch, searched_runs=LOOKED_AT)
-    name, others = unique("below"), unique("others")
+    set_timings(monkeypatch, searched_runs=SEARCHED_RUNS)
+    name, other_tasks = unique("below"), unique("others")
     async with StepflowClient(server_url, server_release=release) as direct:
-        other = (await direct.store_flow(flow(others))).flow_id
+        other = (await direct.store_flow(flow(other_tasks))).flow_id
 
         def script(number: int) -> Script:
-            # The answer is lost, and for a while nothing gets through.
+            # The response is lost, and for a while nothing gets through.
             if number == 0:
                 return Script(within=CREATE, cut_answer=0)
             return Script(refuse=not finished.is_set())
 
         finished = asyncio.Event()
         with FaultProxy(server_url, script) as proxy:
-            client = made(twin, proxy.url, server_release=release, retry=RetryPolicy(max_attempts=1))
+            client = make_client(twin, proxy.url, server_release=release, retry=RetryPolicy(max_attempts=1))
             creating = asyncio.ensure_future(client.submit(flow(name), {"n": 1}))
             while len(proxy.connections) < 2:  # noqa: ASYNC110 - the proxy has no event to wait for
                 await asyncio.sleep(0.01)
-            await asyncio.gather(*(direct.create_run(other, {"n": 2}) for _ in range(5 * LOOKED_AT)))
+            await asyncio.gather(*(direct.create_run(other, {"n": 2}) for _ in range(5 * SEARCHED_RUNS)))
             finished.set()
             run_id = await creating
-            await closed(client)
+            await close_client(client)
         assert [run.run_id for run in (await direct.list_runs(flow_name=name)).runs] == [run_id]
 
 
 @pytest.mark.parametrize("twin", ["async", "sync"])
 @pytest.mark.parametrize("stored", ["by the call", "before"])
-async def test_of_two_lost_calls_none_takes_the_run_of_the_other(
+async def test_two_lost_calls_do_not_return_each_others_run(
     twin: str, stored: str, server_url: str, release: str
 ) -> None:
     same = flow(unique("two"))
@@ -117,35 +117,35 @@ async def test_of_two_lost_calls_none_takes_the_run_of_the_other(
         flow_id = (await direct.store_flow(same)).flow_id
 
         def script(number: int) -> Script:
-            # One run is created and its answer lost, when the other request is gone too, which never arrives.
+            # One request creates a run but loses its response; the other request never arrives.
             cuts = [Script(within=CREATE, cut_answer=0, delay=0.3), Script(within=CREATE, cut_request=40)]
             return cuts[number] if number < 2 else Script()
 
         with FaultProxy(server_url) as proxy:
-            client = made(twin, proxy.url, server_release=release)
+            client = make_client(twin, proxy.url, server_release=release)
             await client.submit(same, {"n": 2})
-            await hung_up(proxy, twin)
+            await hang_up(proxy, twin)
             proxy.script = lambda number: script(number - 1)
             if stored == "before":
                 calls = [client.create_run(flow_id, {"n": number}) for number in range(2)]
             else:
                 calls = [client.submit(same, {"n": number}) for number in range(2)]
-            found = await asyncio.gather(*calls, return_exceptions=True)
-            await closed(client)
+            outcomes = await asyncio.gather(*calls, return_exceptions=True)
+            await close_client(client)
         owners = {
             run.run_id: (await direct.get_result(run.run_id)).output["n"]
             for run in (await direct.list_runs(flow_name=same["name"])).runs
         }
         assert len(set(owners.values())) == len(owners), "one run for each call at most"
-        for number, each in enumerate(found):
+        for number, each in enumerate(outcomes):
             if isinstance(each, AmbiguousRunError):
                 assert set(each.candidates) >= {run_id for run_id, owner in owners.items() if owner == number}
             else:
-                # That the other call has got its answer tells that the run left is this one's.
+                # Once the other call has its response, the remaining run must belong to this call.
                 assert owners[each if isinstance(each, str) else each.run_id] == number
 
 
-async def test_the_run_of_a_cancelled_call_is_taken_by_no_other(server_url: str, release: str) -> None:
+async def test_no_other_call_returns_the_run_of_a_cancelled_call(server_url: str, release: str) -> None:
     same = flow(unique("taken"))
 
     def script(number: int) -> Script:
@@ -155,23 +155,23 @@ async def test_the_run_of_a_cancelled_call_is_taken_by_no_other(server_url: str,
     with FaultProxy(server_url) as proxy:
         async with StepflowClient(proxy.url, server_release=release) as client:
             await client.submit(same, {"n": 2})
-            await hung_up(proxy, "async")
+            await hang_up(proxy, "async")
             proxy.script = lambda number: script(number - 1)
             calls = [asyncio.ensure_future(client.submit(same, {"n": number})) for number in range(2)]
             while sum(each.faulted for each in proxy.connections[1:3]) < 2:  # noqa: ASYNC110 - it has no event
                 await asyncio.sleep(0.01)
-            # Which of them has got the connection that is silent?
+            # Find out which call uses the silent connection.
             await asyncio.sleep(0.2)
             silent = calls[int(b'"n":1' in proxy.connections[1].request)]
             silent.cancel()
-            found = await asyncio.gather(*calls, return_exceptions=True)
+            outcomes = await asyncio.gather(*calls, return_exceptions=True)
             runs = (await client.list_runs(flow_name=same["name"])).runs
             assert len(runs) == 2
-            errors = [each for each in found if isinstance(each, AmbiguousRunError)]
+            errors = [each for each in outcomes if isinstance(each, AmbiguousRunError)]
             assert [each.candidates for each in errors] == [[runs[0].run_id]]
             assert silent.cancelled()
-            # No later call can take it either: the flow has another id from now on.
-            await hung_up(proxy, "async")
+            # Later calls cannot return it either, because the flow has a new ID from now on.
+            await hang_up(proxy, "async")
             later = len(proxy.connections)
             proxy.script = lambda number: Script(within=CREATE, cut_request=40) if number == later else Script()
             assert (await client.run(same, {"n": 3})).output == {"n": 3}

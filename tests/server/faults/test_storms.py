@@ -1,4 +1,4 @@
-"""Many calls at once while a fifth of the connections fails."""
+"""Many simultaneous calls get their own results although a fifth of the connections fail."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from tests.server.flows import unique
 pytestmark = [pytest.mark.faults, pytest.mark.anyio]
 
 
-def stormy(seed: int, share: float, reach: int) -> Fault:
-    """Let a share of the connections fail: before a byte is passed on, or after some, up to a number."""
+def random_faults(seed: int, share: float, reach: int) -> Fault:
+    """Return a script that fails a share of the connections after up to `reach` bytes."""
     chance = random.Random(seed)
 
     def script(number: int) -> Script:
@@ -47,70 +47,70 @@ def stormy(seed: int, share: float, reach: int) -> Fault:
     return script
 
 
-TOLD_APART = ["private_copy", "distinct flows", "not at all"]
+DISTINGUISHED_BY = ["private_copy", "distinct flows", "not at all"]
 
 
 @dataclass
 class Storm:
-    """What came of many calls at once through a proxy that fails a fifth of the connections."""
+    """The outcomes of many simultaneous calls through a proxy that fails a fifth of the connections."""
 
     name: str
-    found: list[FlowResult | BaseException]
+    outcomes: list[FlowResult | BaseException]
     requests: int
     connections: int
     faults: int
 
 
-async def raise_storm(url: str, release: str, seed: int, calls: int, told_apart: str) -> Storm:
+async def run_storm(url: str, release: str, seed: int, calls: int, distinguished_by: str) -> Storm:
     name = unique("storm")
     with FaultProxy(url) as proxy:
         async with StepflowClient(proxy.url, server_release=release) as client:
             await client.store_flow(flow(name))
-            proxy.script = stormy(seed, 0.2, 6000)
-            # The connection that is there already is none that fails.
+            proxy.script = random_faults(seed, 0.2, 6000)
+            # The existing connection does not fail.
             before = len(proxy.connections)
 
             def one(number: int) -> Awaitable[FlowResult]:
-                its = flow(f"{name}-{number}" if told_apart == "distinct flows" else name)
-                return client.run(its, {"n": number}, private_copy=told_apart == "private_copy")
+                own_flow = flow(f"{name}-{number}" if distinguished_by == "distinct flows" else name)
+                return client.run(own_flow, {"n": number}, private_copy=distinguished_by == "private_copy")
 
-            found = await asyncio.gather(*(one(number) for number in range(calls)), return_exceptions=True)
+            outcomes = await asyncio.gather(*(one(number) for number in range(calls)), return_exceptions=True)
         requests = proxy.requests - before
-        return Storm(name, found, requests, len(proxy.connections), proxy.faults)
+        return Storm(name, outcomes, requests, len(proxy.connections), proxy.faults)
 
 
-async def needed(url: str, release: str, told_apart: str) -> float:
-    """Return how many requests a call needs where nothing fails."""
+async def requests_per_call(url: str, release: str, distinguished_by: str) -> float:
+    """Return the number of requests that a call needs without faults."""
     calm, calls, name = 0, 20, unique("calm")
     with FaultProxy(url) as proxy:
         async with StepflowClient(proxy.url, server_release=release) as client:
             await client.store_flow(flow(name))
             calm = proxy.requests
             for number in range(calls):
-                its = flow(f"{name}-{number}" if told_apart == "distinct flows" else name)
-                await client.run(its, {"n": number}, private_copy=told_apart == "private_copy")
+                own_flow = flow(f"{name}-{number}" if distinguished_by == "distinct flows" else name)
+                await client.run(own_flow, {"n": number}, private_copy=distinguished_by == "private_copy")
         return (proxy.requests - calm) / calls
 
 
-@pytest.mark.parametrize("told_apart", TOLD_APART)
-async def test_a_storm(told_apart: str, server_url: str, release: str, request: pytest.FixtureRequest) -> None:
+@pytest.mark.parametrize("distinguished_by", DISTINGUISHED_BY)
+async def test_a_storm(distinguished_by: str, server_url: str, release: str, request: pytest.FixtureRequest) -> None:
     calls = 800
-    each_needs = await needed(server_url, release, told_apart)
+    needed = await requests_per_call(server_url, release, distinguished_by)
 
     async def once(seed: int, calls: int) -> None:
-        storm = await raise_storm(server_url, release, seed, calls, told_apart)
-        ratio = storm.requests / (each_needs * calls)
-        lost = sum(not isinstance(each, FlowResult) for each in storm.found)
+        storm = await run_storm(server_url, release, seed, calls, distinguished_by)
+        ratio = storm.requests / (needed * calls)
+        lost = sum(not isinstance(each, FlowResult) for each in storm.outcomes)
         print(
             f"{storm.connections} connections, {storm.faults} failed; {storm.requests} requests, {ratio:.2f} x those "
             f"needed; {lost} calls without a result; {psutil.Process().memory_info().rss / 2**20:.0f} MiB"
         )
         async with StepflowClient(server_url, server_release=release) as direct:
-            # It is the newest; one run too many would show.
+            # The storm's runs are the newest, so the list would include a duplicate run.
             every = (await direct.list_runs(limit=2 * calls)).runs
             runs = [run.run_id for run in every if (run.flow_name or "").startswith(storm.name)]
-            await check_storm(direct, storm.found, runs)
-        if told_apart != "not at all":
+            await check_storm(direct, storm.outcomes, runs)
+        if distinguished_by != "not at all":
             assert (lost, len(runs)) == (0, calls)
         assert storm.faults >= 3
         assert lost <= storm.faults
@@ -119,7 +119,7 @@ async def test_a_storm(told_apart: str, server_url: str, release: str, request: 
             assert storm.connections <= 1.5 * 256
             assert storm.faults >= calls / 100
 
-    # The first one fills what a process keeps; the second one leaves nothing.
+    # The first storm fills caches; the second must not leak.
     counts = []
     for seed, share in ((7, 4), (8, 1)):
         await once(seed, calls // share)
@@ -128,18 +128,18 @@ async def test_a_storm(told_apart: str, server_url: str, release: str, request: 
     assert counts[1] - counts[0] < calls / 4
 
 
-async def check_storm(direct: StepflowClient, found: list[FlowResult | BaseException], runs: list[str]) -> None:
-    """Every call has its own result and a run of its own, or cannot tell which of some runs is its own, or none."""
-    results = {number: each for number, each in enumerate(found) if isinstance(each, FlowResult)}
+async def check_storm(direct: StepflowClient, outcomes: list[FlowResult | BaseException], runs: list[str]) -> None:
+    """Check that each call has its own result and run, or an AmbiguousRunError that lists its run if it exists."""
+    results = {number: each for number, each in enumerate(outcomes) if isinstance(each, FlowResult)}
     assert all(each.raise_for_failure().output == {"n": number} for number, each in results.items())
-    lost = {number: each for number, each in enumerate(found) if number not in results}
+    lost = {number: each for number, each in enumerate(outcomes) if number not in results}
     assert all(isinstance(each, AmbiguousRunError) for each in lost.values()), lost
     owned = {each.run_id for each in results.values()}
     assert len(owned) == len(results)
     owner: dict[int, str] = {}
     for run_id in set(runs) - owned:
         number = (await direct.get_result(run_id)).output["n"]
-        # One run for a call at most, and a call whose result is known has no second one.
+        # Each call has at most one run, and a call with a result has no second run.
         assert number in lost
         assert number not in owner
         owner[number] = run_id
@@ -147,11 +147,11 @@ async def check_storm(direct: StepflowClient, found: list[FlowResult | BaseExcep
     assert unnamed == []
 
 
-async def test_every_request_on_a_connection_of_its_own(server_url: str, release: str) -> None:
+async def test_every_request_on_its_own_connection(server_url: str, release: str) -> None:
     calls, name = 150, unique("alone")
     limits = httpx.Limits(max_connections=64, max_keepalive_connections=0)
-    with FaultProxy(server_url, stormy(11, 0.2, 400)) as proxy:
-        # Of 300 requests with 5 attempts each one in ten runs of this test would see a request fail for good.
+    with FaultProxy(server_url, random_faults(11, 0.2, 400)) as proxy:
+        # With 5 attempts for each of 300 requests, one in ten runs of this test would fail.
         often = RetryPolicy(max_attempts=10)
         async with StepflowClient(proxy.url, server_release=release, limits=limits, retry=often) as client:
 
@@ -159,8 +159,8 @@ async def test_every_request_on_a_connection_of_its_own(server_url: str, release
                 done = await client.run(flow(name), {"n": number}, private_copy=True)
                 return done.raise_for_failure().output
 
-            found = await asyncio.gather(*(one(number) for number in range(calls)))
+            outcomes = await asyncio.gather(*(one(number) for number in range(calls)))
         print(f"{len(proxy.connections)} connections for {2 * calls} needed requests, {proxy.faults} failed")
-    assert found == [{"n": number} for number in range(calls)]
+    assert outcomes == [{"n": number} for number in range(calls)]
     async with StepflowClient(server_url) as direct:
         assert len((await direct.list_runs(flow_name=name)).runs) == calls
