@@ -1,4 +1,4 @@
-"""Mistakes in variables, schemas, conditions and limits, each with its place and its correction."""
+"""Mistakes in variables, schemas, conditions and limits, with their positions and corrections."""
 
 from __future__ import annotations
 
@@ -69,18 +69,18 @@ output:
 
 
 class Mistake(NamedTuple):
-    """A change that puts a mistake into the flow; `«` stands right before the place where it has to be reported."""
+    """A change that adds a mistake to the flow; `«` marks the position at which it must be reported."""
 
     right: str
     wrong: str
     rule: str
     hint: str = ""
-    """A part of the message and its hint. Empty if `--fix` has to restore the flow."""
+    """Part of the message or hint; empty if `--fix` must restore the flow."""
     level: str = "error"
 
     @property
     def marked(self) -> str:
-        """The flow with the mistake and the mark."""
+        """The flow with the mistake and its mark."""
         assert FLOW.count(self.right) == 1, self.right
         return FLOW.replace(self.right, self.wrong)
 
@@ -190,4 +190,3 @@ _DATA = [
 ]
 
 MISTAKES = [*_KEYWORDS, *_VALUES, *_LIMITS, *_CONDITIONS, *_DATA]
-"""All mistakes."""

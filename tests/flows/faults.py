@@ -1,4 +1,4 @@
-"""Planted faults: each is a flow, the rule that finds it, and the text at whose place it stands."""
+"""Planted faults: flows with one fault each, its rule and its position."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["FAULTS", "Fault"]
 
 
 class Fault(NamedTuple):
-    """A flow with one fault; `«` in the text stands right before its place and is not part of the flow."""
+    """A flow with one fault; `«` in the text marks its position and is not part of the flow."""
 
     name: str
     rule: str
@@ -27,8 +27,8 @@ def _schema(kind: str, schema: str, output: str) -> str:
     return _output(output).replace("steps:", f"schemas:\n  properties:\n    {kind}: {schema}\nsteps:")
 
 
-def _component(component: str, given: str, output: str = "{$step: a}") -> str:
-    return f"name: f\ndescription: d\nsteps:\n  - id: a\n    component: {component}\n    input: {given}\noutput: {output}\n"
+def _component(component: str, step_input: str, output: str = "{$step: a}") -> str:
+    return f"name: f\ndescription: d\nsteps:\n  - id: a\n    component: {component}\n    input: {step_input}\noutput: {output}\n"
 
 
 _TWO = "name: f\ndescription: d\nsteps:\n  - {id: a, component: /builtin/noop}\n  - {id: b, component: /builtin/noop, input: %s}\noutput: %s\n"
@@ -282,4 +282,4 @@ _COMPONENTS = [
 ]
 
 FAULTS = [*_SHAPE, *_EXPRESSIONS, *_GRAPH, *_SCHEMAS, *_COMPONENTS]
-"""All faults; where one has several findings, its own is the one that counts."""
+"""All faults; some also cause findings of other rules."""

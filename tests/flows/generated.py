@@ -1,4 +1,4 @@
-"""Random flows of every construct, random changes to them, and flows with what they declare."""
+"""Random flows with every construct, random changes to them, and flows that declare variables, fields and limits."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import yaml
 
 from tests.flows.mutations import mutated, with_odd_part
 
-__all__ = ["GIVEN", "VARIABLES", "Generated", "declared", "generated"]
+__all__ = ["INPUT", "VARIABLES", "Generated", "declared", "generated"]
 
-GIVEN = {"n": "N", "o": {"k": "K"}, "l": ["L", "M"], "flag": True, "none": None}
+INPUT = {"n": "N", "o": {"k": "K"}, "l": ["L", "M"], "flag": True, "none": None}
 """The input of the generated flows."""
 VARIABLES = {"t": "T"}
-"""Their variables."""
+"""The variables of the generated flows."""
 
-_INPUT = {
+_INPUT_SCHEMA = {
     "type": "object",
     "properties": {
         "n": {"$ref": "#/$defs/a~1b"},
@@ -49,15 +49,15 @@ _HANDLERS: list[Any] = [
 
 
 class Generated(NamedTuple):
-    """A text of a flow."""
+    """The text of a generated flow."""
 
     kind: str
-    """`valid`, `token` for a changed token, `part` for an odd value in place of another."""
+    """`valid`, `token` (with a changed token), or `part` (with an odd value in place of another)."""
     text: str
 
 
 def generated(number: int, seed: int) -> Iterator[Generated]:
-    """Yield a third of valid flows, a third with a token changed, and a third with a part that is something odd."""
+    """Yield valid flows, flows with a changed token, and flows with an odd part, in equal numbers."""
     chance = random.Random(seed)
     for index in range(number):
         flow = _Maker(chance).flow()
@@ -74,38 +74,40 @@ def _text(flow: Any) -> str:
     return str(yaml.safe_dump(flow, sort_keys=False))
 
 
-def _step(name: str, component: str, given: Any) -> dict[str, Any]:
-    # It always runs, so that no condition waits for it.
-    return {"id": name, "component": f"/builtin/{component}", "input": given, "mustExecute": True}
+def _step(name: str, component: str, step_input: Any) -> dict[str, Any]:
+    # The step always runs, so that no condition stalls on it.
+    return {"id": name, "component": f"/builtin/{component}", "input": step_input, "mustExecute": True}
 
 
 class _Maker:
-    """Makes one flow. Its output reads all steps, so that it fails if one of them does."""
+    """Generates one flow. Its output reads all steps, so the flow fails if any step does."""
 
     def __init__(self, chance: random.Random) -> None:
         self.chance = chance
         self.messages: list[str] = []
-        """The steps with messages, which later ones may read."""
+        """The steps that output messages, which later steps may read."""
         self.others: list[str] = []
         self.is_inner = False
 
     def flow(self) -> dict[str, Any]:
-        """Return a flow."""
         chance = self.chance
         steps = [step for index in range(chance.randint(1, 4)) for step in self.steps(f"s{index}")]
-        made: dict[str, Any] = {"name": "f", "description": "d", "steps": steps}
-        made["schemas"] = {"$defs": _DEFS, "properties": {"input": _INPUT, "variables": chance.choice(_VARIABLES)}}
+        result: dict[str, Any] = {"name": "f", "description": "d", "steps": steps}
+        result["schemas"] = {
+            "$defs": _DEFS,
+            "properties": {"input": _INPUT_SCHEMA, "variables": chance.choice(_VARIABLES)},
+        }
         if chance.random() < 0.3 and self.messages:
-            made["schemas"]["properties"]["steps"] = {"properties": {self.messages[0]: _MESSAGES}}
+            result["schemas"]["properties"]["steps"] = {"properties": {self.messages[0]: _MESSAGES}}
         if chance.random() < 0.3:
-            made["test"] = chance.choice([None, {"cases": []}, {"cases": [{"name": "c", "input": GIVEN}]}])
+            result["test"] = chance.choice([None, {"cases": []}, {"cases": [{"name": "c", "input": INPUT}]}])
         if chance.random() < 0.2:
-            made |= {"metadata": {"k": [1, None]}, "version": "1.0", "examples": [{"name": "e", "input": GIVEN}]}
-        made["output"] = self.output()
-        return made
+            result |= {"metadata": {"k": [1, None]}, "version": "1.0", "examples": [{"name": "e", "input": INPUT}]}
+        result["output"] = self.output()
+        return result
 
     def inner(self, *, is_turn: bool = False, is_checked: bool = False) -> dict[str, Any]:
-        """Return a sub-flow, whose steps may be in any order unless servers check it; its input is a text."""
+        """Return a sub-flow with a string as input. Its steps are in random order unless servers check them."""
         maker = _Maker(self.chance)
         maker.is_inner = True
         steps = [maker.message(f"i{index}") for index in range(self.chance.randint(0, 3))]
@@ -117,65 +119,72 @@ class _Maker:
         return {"name": "g", "description": "d", "steps": steps, "output": output}
 
     def steps(self, name: str) -> list[dict[str, Any]]:
-        """Return a step with any builtin component, with those that it needs before it."""
+        """Return a step with a random builtin component, preceded by the steps that it needs."""
         before: list[dict[str, Any]] = []
         match self.chance.randrange(8):
             case 0:
-                given: Any = {"data": self.value(), "blob_type": "data"}
+                step_input: Any = {"data": self.value(), "blob_type": "data"}
                 component = "put_blob"
             case 1:
-                component, given = "map", {"items": self.items(), "workflow": {"$literal": self.inner()}}
+                component, step_input = "map", {"items": self.items(), "workflow": {"$literal": self.inner()}}
             case 2:
                 component = "iterate"
-                given = {"initial_input": self.words(), "flow": {"$literal": self.inner(is_turn=True)}}
+                step_input = {"initial_input": self.text(), "flow": {"$literal": self.inner(is_turn=True)}}
             case 3:
                 stored = {"data": {"$literal": self.inner(is_checked=True)}, "blob_type": "flow"}
                 before = [_step(f"{name}_flow", "put_blob", stored)]
                 component = "eval"
-                given = {"flow_id": {"$step": f"{name}_flow", "path": "$.blob_id"}, "input": self.words()}
+                step_input = {"flow_id": {"$step": f"{name}_flow", "path": "$.blob_id"}, "input": self.text()}
             case 4:
-                component, given = "map", {"items": self.items(), "workflow": self.opened()}
+                component, step_input = "map", {"items": self.items(), "workflow": self.unescaped()}
             case _:
                 return [self.message(name)]
         self.others.append(name)
-        return [*before, _step(name, component, given)]
+        return [*before, _step(name, component, step_input)]
 
     def message(self, name: str) -> dict[str, Any]:
-        """Return a step that makes messages."""
-        made = _step(name, "create_messages", {"user_prompt": self.words()})
+        """Return a step that outputs messages."""
+        result = _step(name, "create_messages", {"user_prompt": self.text()})
         if self.chance.random() < 0.3:
-            made["input"]["system_instructions"] = self.words()
+            result["input"]["system_instructions"] = self.text()
         if self.chance.random() < 0.3:
-            made["onError"] = self.chance.choice(_HANDLERS)
+            result["onError"] = self.chance.choice(_HANDLERS)
         if self.chance.random() < 0.1:
-            made["metadata"] = {"x": 1}
+            result["metadata"] = {"x": 1}
         self.messages.append(name)
-        return made
+        return result
 
-    def opened(self) -> dict[str, Any]:
-        """Return a sub-flow to which a variable of the outer flow is handed."""
-        given = {"user_prompt": {"$literal": {"$input": "$"}}, "system_instructions": {"$variable": "t"}}
-        step = {"id": "x", "component": "/builtin/create_messages", "input": given}
+    def unescaped(self) -> dict[str, Any]:
+        """Return a sub-flow into which the outer flow inserts a variable."""
+        step_input = {"user_prompt": {"$literal": {"$input": "$"}}, "system_instructions": {"$variable": "t"}}
+        step = {"id": "x", "component": "/builtin/create_messages", "input": step_input}
         return {"name": "g", "description": "d", "steps": [step], "output": {"$literal": {"$step": "x"}}}
 
     def items(self) -> Any:
-        return self.chance.choice([[self.words(), self.words()], {"$input": "$.l"}])
+        return self.chance.choice([[self.text(), self.text()], {"$input": "$.l"}])
 
-    def words(self, depth: int = 0) -> Any:
-        """Return an expression that gives a text."""
-        # No step waits for one in a default.
-        plain = ["x", "costs $5, {{ y }}", {"$literal": "l"}, {"$variable": "absent", "default": {"$coalesce": ["d"]}}]
-        read = [{"$input": path} for path in (["$", None, ""] if self.is_inner else ["n", "$.n", "$.o.k", "$.l[0]"])]
-        read += [{"$step": each, "path": "$.messages[0].content"} for each in self.messages]
-        read += [] if self.is_inner else [{"$variable": "t"}, {"$variable": "$.t"}]
+    def text(self, depth: int = 0) -> Any:
+        """Return an expression whose value is a string."""
+        # Servers do not wait for steps in a default.
+        constants = [
+            "x",
+            "costs $5, {{ y }}",
+            {"$literal": "l"},
+            {"$variable": "absent", "default": {"$coalesce": ["d"]}},
+        ]
+        references = [
+            {"$input": path} for path in (["$", None, ""] if self.is_inner else ["n", "$.n", "$.o.k", "$.l[0]"])
+        ]
+        references += [{"$step": each, "path": "$.messages[0].content"} for each in self.messages]
+        references += [] if self.is_inner else [{"$variable": "t"}, {"$variable": "$.t"}]
         if depth < 2 and self.chance.random() < 0.3:
-            inner = self.words(depth + 1)
+            inner = self.text(depth + 1)
             return self.chance.choice([
-                {"$if": self.condition(), "then": inner, "else": self.words(depth + 1)},
+                {"$if": self.condition(), "then": inner, "else": self.text(depth + 1)},
                 {"$coalesce": [None, inner]},
                 {"$coalesce": [inner, "unused"]},
             ])  # fmt: skip
-        return self.chance.choice(plain + read)
+        return self.chance.choice(constants + references)
 
     def condition(self) -> Any:
         conditions: list[Any] = [True, False, None, {"$literal": 0}, {"$input": "$"}]
@@ -185,10 +194,9 @@ class _Maker:
         )
 
     def value(self, depth: int = 0) -> Any:
-        """Return any expression."""
         match self.chance.randrange(6 if depth < 3 else 3):
             case 0:
-                return self.words()
+                return self.text()
             case 1:
                 return {"$step": self.chance.choice(self.others)} if self.others else 1.5
             case 2:
@@ -201,9 +209,9 @@ class _Maker:
                 return {"$coalesce": [self.value(depth + 1), self.value(depth + 1)]}
 
     def output(self) -> Any:
-        made: Any = {"value": self.value()}
-        made |= {f"of {each}": {"$step": each} for each in [*self.messages, *self.others]}
-        return self.chance.choice([made, [made], {"$if": self.condition(), "then": made, "else": made}])
+        result: Any = {"value": self.value()}
+        result |= {f"of {each}": {"$step": each} for each in [*self.messages, *self.others]}
+        return self.chance.choice([result, [result], {"$if": self.condition(), "then": result, "else": result}])
 
 
 _UNSET: list[Any] = [
@@ -214,7 +222,7 @@ _UNSET: list[Any] = [
     {"type": ["string", "integer"]}, {"type": "null"}, {"allOf": [{"type": "string"}]},
     {"type": "string", "default": "d"},
 ]  # fmt: skip
-"""Schemas of variables that runs do not set."""
+"""Schemas of variables that the runs do not set."""
 
 
 def declared(number: int, seed: int) -> Iterator[Generated]:
@@ -225,7 +233,7 @@ def declared(number: int, seed: int) -> Iterator[Generated]:
 
 
 class _Declared:
-    """Makes one flow. About half of its parts fail for a reason that its text shows."""
+    """Generates one flow. About half of its parts fail for a reason that the text of the flow shows."""
 
     def __init__(self, chance: random.Random) -> None:
         self.chance = chance
@@ -242,28 +250,28 @@ class _Declared:
         schemas = {"$defs": {"T": {"type": "string"}}, "properties": properties}
         return {"name": "f", "description": "d", "schemas": schemas, "steps": self.steps, "output": output}
 
-    def step(self, component: str, given: Any) -> dict[str, Any]:
-        """Add a step, and return the expression that reads it."""
+    def step(self, component: str, step_input: Any) -> dict[str, Any]:
+        """Add a step and return a reference to it."""
         name = f"s{len(self.steps)}"
-        self.steps.append(_step(name, component, given))
+        self.steps.append(_step(name, component, step_input))
         return {"$step": name}
 
-    def around(self, read: dict[str, Any]) -> Any:
-        """Return an expression with a read that may fail."""
+    def around(self, reference: dict[str, Any]) -> Any:
+        """Return an expression around a reference that may fail."""
         return self.chance.choice([
-            read,
-            [read],
-            {"$if": read, "then": read, "else": 1},
-            {"$if": {"$input": "$.nowhere"}, "then": read, "else": 2},
-            {"$coalesce": [read, 3]},
-            {"$coalesce": [4, read]},
+            reference,
+            [reference],
+            {"$if": reference, "then": reference, "else": 1},
+            {"$if": {"$input": "$.nowhere"}, "then": reference, "else": 2},
+            {"$coalesce": [reference, 3]},
+            {"$coalesce": [4, reference]},
         ])  # fmt: skip
 
     def variable(self) -> Any:
         name = f"v{len(self.variables)}"
         self.variables[name] = self.chance.choice(_UNSET)
-        read = {"$variable": self.chance.choice([name, f"$.{name}"])}
-        return self.around(self.chance.choice([read, read | {"default": "x"}]))
+        reference = {"$variable": self.chance.choice([name, f"$.{name}"])}
+        return self.around(self.chance.choice([reference, reference | {"default": "x"}]))
 
     def field(self) -> Any:
         path = self.chance.choice(["n", "$.o.k", "o.k", "l[0]", "$.l[1]", "$.a"])
@@ -281,10 +289,12 @@ class _Declared:
                 return self.step("sleep", {"duration_ms": limit if limit in (0, 1, 7, -1, "3", "yes") else True})
 
     def inner(self) -> Any:
-        """Return a read of the output of a sub-flow that reads a variable."""
+        """Return a reference to the output of a sub-flow that reads a variable."""
         self.variables.setdefault("outer", {"type": "string", "default": "d"})
-        read = self.chance.choice([{"$variable": "outer"}, {"$variable": "outer", "default": "x"}, {"$input": "$"}])
-        flow: dict[str, Any] = {"steps": [], "output": {"result": self.around(read)}}
+        reference = self.chance.choice(
+            [{"$variable": "outer"}, {"$variable": "outer", "default": "x"}, {"$input": "$"}]
+        )
+        flow: dict[str, Any] = {"steps": [], "output": {"result": self.around(reference)}}
         schema = self.chance.choice([None, {"outer": self.chance.choice(_UNSET[:9])}])
         if schema is not None:
             flow["schemas"] = {"properties": {"variables": {"type": "object", "properties": schema}}}
@@ -298,9 +308,9 @@ class _Declared:
         return self.step("map", {"items": [1, 2], "workflow": flow})
 
     def stored(self) -> Any:
-        """Return a read of the output of a stored sub-flow."""
+        """Return a reference to the output of a stored sub-flow."""
         self.variables.setdefault("outer", {"type": "string", "default": "d"})
-        read = self.around(self.chance.choice([{"$variable": "outer"}, {"$variable": "outer", "default": "x"}]))
-        flow = {"name": "g", "description": "d", "steps": [], "output": read}
+        reference = self.around(self.chance.choice([{"$variable": "outer"}, {"$variable": "outer", "default": "x"}]))
+        flow = {"name": "g", "description": "d", "steps": [], "output": reference}
         blob = self.step("put_blob", {"blob_type": "flow", "data": {"$literal": flow}})
         return self.step("eval", {"flow_id": {**blob, "path": "$.blob_id"}, "input": 1})

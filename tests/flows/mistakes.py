@@ -1,4 +1,4 @@
-"""Mistakes that people make in flow files, each with its place and with what has to be suggested."""
+"""Common mistakes in flow files, with their positions and the required suggestions."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ test:
 
 
 class Mistake(NamedTuple):
-    """A change that puts a mistake into the flow; `«` stands right before the place where it has to be reported."""
+    """A change that adds a mistake to the flow; `«` marks the position at which it must be reported."""
 
     name: str
     right: str
     wrong: str
     suggestion: str
-    """A part of the hint; empty if none is needed, or if the parser's own message explains it."""
+    """Part of the hint; empty if no hint is needed or the parser's message explains the mistake."""
 
     @property
     def marked(self) -> str:
-        """The flow with the mistake and the mark."""
+        """The flow with the mistake and its mark."""
         assert FLOW.count(self.right) == 1, self.name
         return FLOW.replace(self.right, self.wrong)
 
@@ -170,4 +170,3 @@ _REFERENCES = [
 ]
 
 MISTAKES = [*_YAML, *_SHAPE, *_REFERENCES]
-"""All mistakes."""

@@ -1,4 +1,4 @@
-"""Random mutations of valid flows: one token of the text is dropped, doubled or changed."""
+"""Random mutations of valid flows: drop, double or change a token, misspell words, or insert odd values."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _ODD: list[Any] = [
     {"properties": []}, {"anyOf": {}}, {"allOf": [5, True]}, {"enum": 5}, {"required": [{}]}, {"items": [1]},
     {"$step": ["a"]}, {"$input": {}}, {"$if": []}, {"$coalesce": {}}, {"$literal": None},
 ]  # fmt: skip
-"""Values that stand where others are expected."""
+"""Values for unexpected places."""
 
 
-def _mutated(token: str, others: list[str], chance: random.Random) -> str:
+def _new_token(token: str, others: list[str], chance: random.Random) -> str:
     match chance.randrange(5):
         case 0:
             return ""
@@ -42,25 +42,25 @@ def _mutated(token: str, others: list[str], chance: random.Random) -> str:
 
 
 def mutations(number: int, seed: int = 7) -> Iterator[tuple[str, object]]:
-    """Yield texts of flows with one token changed, and the inputs of the flows."""
+    """Yield texts of flows with one changed token, and the inputs of the flows."""
     chance = random.Random(seed)
     for _ in range(number):
-        flow, given = chance.choice(VALID)
-        yield _one(yaml.safe_dump(flow, sort_keys=False), chance), given
+        flow, flow_input = chance.choice(VALID)
+        yield _mutate_token(yaml.safe_dump(flow, sort_keys=False), chance), flow_input
 
 
 def mutated(texts: Sequence[str], number: int, seed: int) -> Iterator[str]:
-    """Yield some of these texts with one token changed."""
+    """Yield random texts of these with one changed token."""
     chance = random.Random(seed)
     for _ in range(number):
-        yield _one(chance.choice(texts), chance)
+        yield _mutate_token(chance.choice(texts), chance)
 
 
 _WORD = re.compile(r"[$/\w]{4,}")
 
 
 def misspelt(number: int, seed: int) -> Iterator[str]:
-    """Yield texts of flows, in several styles and with comments, in which up to six words are misspelt."""
+    """Yield texts of flows with up to six misspelt words, in several styles and with comments."""
     chance = random.Random(seed)
     for _ in range(number):
         flow = chance.choice(VALID)[0]
@@ -91,15 +91,15 @@ def _typo(word: str, chance: random.Random) -> str:
             return word + "s"
 
 
-def _one(text: str, chance: random.Random) -> str:
+def _mutate_token(text: str, chance: random.Random) -> str:
     tokens = list(_TOKEN.finditer(text))
     token = chance.choice(tokens)
-    new = _mutated(token[0], [each[0] for each in tokens], chance)
+    new = _new_token(token[0], [each[0] for each in tokens], chance)
     return text[: token.start()] + new + text[token.end() :]
 
 
 def with_odd_part(value: Any, chance: random.Random) -> Any:
-    """Return a copy of a value, one part of which is something odd."""
+    """Return a copy of a value in which an odd value replaces a random part."""
     changed = copy.deepcopy(value)
     holder, key = chance.choice(list(_places(changed)))
     holder[key] = copy.deepcopy(chance.choice(_ODD))

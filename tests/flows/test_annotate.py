@@ -1,4 +1,4 @@
-"""Inferred schemas in flow files: they are added, and no other byte changes."""
+"""Adding inferred schemas to a flow file changes no other byte."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def _added(text: str, schemas: Any, source: str = "flow.yaml") -> str:
     return add_schemas(text.encode(), schemas, source).decode()
 
 
-def _is_within(part: str, whole: str) -> bool:
-    """Return whether a text stands in another, in its order, with insertions only."""
+def _is_subsequence(part: str, whole: str) -> bool:
+    """Return whether a text results from another by insertions only."""
     rest = iter(whole)
     return all(each in rest for each in part)
 
@@ -41,7 +41,7 @@ def test_files_keep_every_byte(path: Path) -> None:
     content = path.read_bytes()
     inferred = infer(path, components=_LISTED)
     changed = inferred.annotated(content, str(path))
-    assert _is_within(content.decode(), changed.decode())
+    assert _is_subsequence(content.decode(), changed.decode())
     again = infer_from_flow_text(FlowText(changed.decode(), str(path)))
     assert again.missing == {}
     assert again.annotated(changed, str(path)) == changed
@@ -65,14 +65,14 @@ def test_each_layout(index: int) -> None:
         inferred = infer_from_flow_text(FlowText(text, source))
         changed = inferred.annotated(text.encode(), source).decode()
         whole = (parse_json if source == "flow.json" else parse_yaml)(changed, source)
-        assert _is_within(text, changed), form
+        assert _is_subsequence(text, changed), form
         assert form != "json with tabs" or not re.search(r"^\t* ", changed, re.MULTILINE)
         assert {key: value for key, value in whole.items() if key != "schemas"} == {
             key: value for key, value in flow.items() if key != "schemas"
         }, form
         for name, schema in inferred.missing.items():
-            found = whole["schemas"]["properties"][name]
-            assert found == schema or name == "steps", form
+            added = whole["schemas"]["properties"][name]
+            assert added == schema or name == "steps", form
 
 
 _ODD = """\
@@ -101,7 +101,7 @@ output:
 """
 
 
-def test_an_odd_file() -> None:
+def test_an_unusual_layout() -> None:
     changed = infer_from_flow_text(FlowText(_ODD, "flow.yaml")).annotated(_ODD.encode(), "flow.yaml").decode()
     line = '    input: {$ref: "#/$defs/T"}   # one line\n'
     added = "    output: {type: string}\n    steps:\n      properties:\n        'a b: c': {type: string}\n"
@@ -133,7 +133,7 @@ def test_an_odd_file() -> None:
         ('{"output": 1}', '{"output": 1, "schemas": {"properties": {"output": {"type": "string"}}}}'),
     ],
 )
-def test_places(before: str, after: str) -> None:
+def test_schemas_are_added_in_the_right_place(before: str, after: str) -> None:
     assert _added(before, {"output": _TEXT}) == after
 
 
@@ -146,20 +146,20 @@ def test_a_schema_in_a_list_is_on_one_line_of_at_most_110_characters(length: int
     assert parse_yaml(changed)["schemas"]["properties"]["output"] == {"anyOf": [{"title": title}]}
 
 
-def test_words_that_yaml_reads_as_something_else_are_quoted() -> None:
+def test_keys_that_are_not_plain_yaml_strings_are_quoted() -> None:
     schema = {"type": "object", "properties": {"null": _TEXT, "on": _TEXT, "a: b": _TEXT, "1": _TEXT}, "enum": ["no"]}
     changed = _added("output: 1\n", {"output": schema})
     assert parse_yaml(changed)["schemas"] == {"properties": {"output": schema}}
 
 
 @pytest.mark.parametrize("schemas", ["*s", "[]", "text"])
-def test_what_cannot_be_added_alone_is_refused(schemas: str) -> None:
+def test_files_that_would_need_other_changes_are_refused(schemas: str) -> None:
     text = f"metadata: {{s: &s {{properties: {{}}}}}}\noutput: 1\nschemas: {schemas}\n"
     with pytest.raises(FlowFileError, match="without changing more of the file"):
         _added(text, {"output": _TEXT})
 
 
-def test_an_anchor_that_stands_elsewhere_is_not_changed() -> None:
+def test_an_anchored_mapping_is_not_changed() -> None:
     text = "output: 1\nschemas: &s\n  properties: {input: {}}\nmetadata: *s\n"
     with pytest.raises(FlowFileError, match="without changing more of the file"):
         _added(text, {"output": _TEXT})

@@ -1,4 +1,4 @@
-"""Components of servers: what is known of them, and what is not said where something is unknown."""
+"""Checks of components use what a server or configuration reports, and stay silent about unknown components."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _ECHO = ComponentInfo(name="echo", plugin="python", input_schema=_TEXT)
 _OLD = [ComponentInfo(name=name.rpartition("/")[2]) for name in BUILTINS if not name.endswith(("noop", "sleep"))]
 
 
-def _found(component: str, components: Any, given: Any = None) -> list[tuple[str, str, str | None]]:
-    flow = {"steps": [{"id": "a", "component": component, "input": given}], "output": {"$step": "a"}}
+def _check_step(component: str, components: Any, step_input: Any = None) -> list[tuple[str, str, str | None]]:
+    flow = {"steps": [{"id": "a", "component": component, "input": step_input}], "output": {"$step": "a"}}
     return [(each.rule or "", each.level.value, each.hint) for each in check(flow, components=components).diagnostics]
 
 
@@ -31,36 +31,36 @@ def _found(component: str, components: Any, given: Any = None) -> list[tuple[str
         ("/builtin/noop", [("unknown-component", "error", "did you mean '/builtin/map'?")]),
     ],
 )
-def test_a_server_tells_names_without_prefix(component: str, expected: object) -> None:
-    found = _found(component, [*_OLD, _ECHO], {"text": "x"})
-    assert [each[:2] for each in found] == [each[:2] for each in expected]  # type: ignore[attr-defined]
+def test_names_without_a_prefix_match_any_prefix(component: str, expected: object) -> None:
+    findings = _check_step(component, [*_OLD, _ECHO], {"text": "x"})
+    assert [each[:2] for each in findings] == [each[:2] for each in expected]  # type: ignore[attr-defined]
     if "ehco" in component:
-        assert found == expected
+        assert findings == expected
 
 
-def test_paths_are_certain() -> None:
+def test_unknown_paths_are_errors_if_paths_are_known() -> None:
     known = [{"name": "echo", "path": "/python/echo", "input_schema": _TEXT}]
-    assert _found("/python/ehco", known) == [("unknown-component", "error", "did you mean '/python/echo'?")]
-    assert [each[:2] for each in _found("/python/echo", known, {"text": 5})] == [("component-input", "error")]
+    assert _check_step("/python/ehco", known) == [("unknown-component", "error", "did you mean '/python/echo'?")]
+    assert [each[:2] for each in _check_step("/python/echo", known, {"text": 5})] == [("component-input", "error")]
 
 
-def test_a_plugin_that_could_not_be_asked_may_have_any_component() -> None:
+def test_a_failed_plugin_may_have_any_component() -> None:
     listed = ComponentList([_ECHO], [FailedPlugin(plugin="other", error="no worker")])
-    assert _found("/other/x", listed) == []
-    assert [each[0] for each in _found("/python/echo", listed, {})] == ["component-input"]
+    assert _check_step("/other/x", listed) == []
+    assert [each[0] for each in _check_step("/python/echo", listed, {})] == ["component-input"]
 
 
-def test_of_two_components_of_one_name_nothing_is_known() -> None:
-    assert _found("/python/echo", [_ECHO, replace(_ECHO, plugin="b")], 5) == []
+def test_an_ambiguous_component_name_is_not_checked() -> None:
+    assert _check_step("/python/echo", [_ECHO, replace(_ECHO, plugin="b")], 5) == []
 
 
 def test_input_fields_may_be_named_like_step_keys() -> None:
     schema = {"type": "object", "properties": {"onError": {}, "text": {}}}
     known = [{"name": "echo", "path": "/python/echo", "input_schema": schema}]
-    assert _found("/python/echo", known, {"onError": 1}) == []
-    assert _found("/python/echo", known, {"$literal": {"must_execute": 1}}) == []
+    assert _check_step("/python/echo", known, {"onError": 1}) == []
+    assert _check_step("/python/echo", known, {"$literal": {"must_execute": 1}}) == []
     for key, name in (("must_execute", "mustExecute"), ("mustExecute", "mustExecute")):
-        assert _found("/python/echo", known, {key: 1}) == [
+        assert _check_step("/python/echo", known, {key: 1}) == [
             ("misplaced-key", "warning", f"{name} belongs to the step: write it next to input, not inside it")
         ]
 
@@ -68,20 +68,20 @@ def test_input_fields_may_be_named_like_step_keys() -> None:
 def test_unknown_components_get_a_suggestion_or_a_list() -> None:
     known = [{"name": f"c{index:02}", "path": f"/python/c{index:02}"} for index in range(14)]
     listed = ", ".join(f"/python/c{index:02}" for index in range(12))
-    assert _found("/python/x", known)[0][2] == f"components are: {listed}, ..."
-    assert _found("/python/x", known[:12])[0][2] == f"components are: {listed}"
-    assert _found("/other/x", [{"name": "a", "path": "/z/a"}])[0][2] is not None
-    assert _found("/pyhton/shorten", [{"name": "shorten", "path": "/python/shorten"}])[0][2] == (
+    assert _check_step("/python/x", known)[0][2] == f"components are: {listed}, ..."
+    assert _check_step("/python/x", known[:12])[0][2] == f"components are: {listed}"
+    assert _check_step("/other/x", [{"name": "a", "path": "/z/a"}])[0][2] is not None
+    assert _check_step("/pyhton/shorten", [{"name": "shorten", "path": "/python/shorten"}])[0][2] == (
         "did you mean '/python/shorten'?"
     )
-    assert _found("python.c01", known)[0] == ("component-slash", "error", "did you mean '/python/c01'?")
-    assert _found("c01", known)[0] == ("component-slash", "error", "known: /python/c01")
+    assert _check_step("python.c01", known)[0] == ("component-slash", "error", "did you mean '/python/c01'?")
+    assert _check_step("c01", known)[0] == ("component-slash", "error", "known: /python/c01")
 
 
 @pytest.mark.parametrize("component", ["//", " / ", "///", " "])
 def test_a_component_of_only_slashes_is_not_corrected(component: str) -> None:
     hint = "write /PREFIX/NAME, with the prefix of a route of the server"
-    assert _found(component, []) == [("component-slash", "error", hint)]
+    assert _check_step(component, []) == [("component-slash", "error", hint)]
 
 
 def test_a_component_may_be_listed_with_and_without_a_route() -> None:
@@ -94,14 +94,14 @@ def test_a_component_may_be_listed_with_and_without_a_route() -> None:
     assert (known.descriptions, known.denied) == ({"/a/echo": "Echo."}, {"echo"})
     catalog = ComponentCatalog(known)
     assert [catalog.has_no_route(each) for each in ("/a/echo", "/b/echo", "/b/other")] == [False, True, False]
-    assert [each[:2] for each in _found("/b/echo", listed)] == [("unknown-component", "error")]
-    assert _found("/a/echo", listed) == []
+    assert [each[:2] for each in _check_step("/b/echo", listed)] == [("unknown-component", "error")]
+    assert _check_step("/a/echo", listed) == []
 
 
-def test_a_schema_that_is_none_says_nothing() -> None:
+def test_an_invalid_schema_is_ignored() -> None:
     odd = {"type": "object", "required": [{}, 5], "properties": {"text": {"type": "object", "required": [{}]}}}
     known = [{"name": "echo", "path": "/python/echo", "input_schema": odd}]
-    assert _found("/python/echo", known, {"text": {"a": 1}}) == []
+    assert _check_step("/python/echo", known, {"text": {"a": 1}}) == []
 
 
 @pytest.mark.parametrize(
@@ -114,10 +114,10 @@ def test_a_schema_that_is_none_says_nothing() -> None:
         ("/builtin/create_messages", ["component-input"]),
     ],
 )
-def test_a_component_of_the_same_name_may_be_another_one(component: str, expected: list[str]) -> None:
+def test_components_of_other_plugins_may_have_the_same_name(component: str, expected: list[str]) -> None:
     builtin = ComponentInfo(name="create_messages", plugin="builtin", input_schema=_TEXT)
     for listed in ([builtin, _ECHO], [*_OLD, _ECHO]):
-        assert sorted({each[0] for each in _found(component, listed, {"text": 5})}) == expected
+        assert sorted({each[0] for each in _check_step(component, listed, {"text": 5})}) == expected
 
 
 @pytest.mark.parametrize("reports_plugins", [False, True])
@@ -131,10 +131,10 @@ def test_components_that_the_configuration_excludes_are_found(reports_plugins: b
     for routes in [denied, allowed] if reports_plugins else [exact]:
         known = add_component_paths_from_routes(listed, routes)
         assert [each.path for each in known] == ["/builtin/create_messages", "/builtin/put_blob", None]
-        assert [each[:2] for each in _found("/builtin/load_file", known, {"path": "x"})] == [
+        assert [each[:2] for each in _check_step("/builtin/load_file", known, {"path": "x"})] == [
             ("unknown-component", "error")
         ]
-        assert _found("/builtin/put_blob", known, {"data": 1, "blob_type": "data"}) == []
+        assert _check_step("/builtin/put_blob", known, {"data": 1, "blob_type": "data"}) == []
 
 
 _LISTED = [{"name": "echo", "path": "/python/echo", "input_schema": _TEXT, "output_schema": _TEXT}]
@@ -144,8 +144,8 @@ _DEFAULT = {"action": "useDefault", "defaultValue": 1}
 def _describe_findings(step: dict[str, Any], components: Any = None, **more: Any) -> list[str]:
     """Return each finding's level, path and hint."""
     flow = {"name": "f", "description": "d", "steps": [{"id": "a", **step}], "output": {"$step": "a"}, **more}
-    found = check(flow, components=components).diagnostics
-    return [f"{each.level.value} {each.path.removeprefix('$.steps[0].')}: {each.hint}" for each in found]
+    findings = check(flow, components=components).diagnostics
+    return [f"{each.level.value} {each.path.removeprefix('$.steps[0].')}: {each.hint}" for each in findings]
 
 
 @pytest.mark.parametrize(
@@ -171,8 +171,8 @@ def test_names_of_components(component: str, listed: str, unlisted: str | None) 
 
 
 def test_step_keys_in_the_input_of_an_unknown_component_are_reported() -> None:
-    found = _describe_findings({"component": "/builtin/nop", "input": {"onError": 1}})
-    assert found[1:] == ["warning input.onError: onError belongs to the step: write it next to input, not inside it"]
+    findings = _describe_findings({"component": "/builtin/nop", "input": {"onError": 1}})
+    assert findings[1:] == ["warning input.onError: onError belongs to the step: write it next to input, not inside it"]
 
 
 @pytest.mark.parametrize(
@@ -239,16 +239,16 @@ _WRITE = "write one of: result, next"
 )
 def test_iterations_must_return_result_or_next(output: Any, expected: list[str]) -> None:
     given = {"initial_input": 1, "flow": {"$literal": {"output": output}}}
-    found = _describe_findings({"component": "/builtin/iterate", "input": given})
-    assert [each.replace("input.flow.$literal.output", "") for each in found] == expected
+    findings = _describe_findings({"component": "/builtin/iterate", "input": given})
+    assert [each.replace("input.flow.$literal.output", "") for each in findings] == expected
 
 
 def test_unescaped_expressions_of_a_nested_flow_are_evaluated_outside_it() -> None:
     for output, has_finding in (({"$input": "$"}, True), ({"$variable": "x"}, False), (1, False)):
-        found = _describe_findings(
+        findings = _describe_findings(
             {"component": "/builtin/map", "input": {"items": [1], "workflow": {"output": output}}}
         )
-        assert found == ["warning input.workflow: write it below $literal:"] * has_finding
+        assert findings == ["warning input.workflow: write it below $literal:"] * has_finding
 
 
 def test_ignored_fields_are_errors_if_they_look_misspelled() -> None:
@@ -274,5 +274,5 @@ def test_iterations_without_a_result_fail_always_or_with_a_branch() -> None:
         step = {"id": "a", "component": "/builtin/iterate", "input": given}
         flow = {"name": "f", "description": "d", "steps": [step], "output": {"$step": "a"}}
         messages += [each.message for each in check(flow).diagnostics]
-    wanted = "iterate needs 'result' or 'next' in the output of its flow"
-    assert messages == [wanted, f"{wanted}, and fails with this branch"]
+    message = "iterate needs 'result' or 'next' in the output of its flow"
+    assert messages == [message, f"{message}, and fails with this branch"]

@@ -1,4 +1,4 @@
-"""Mistakes in variables, schemas, conditions and limits are found at their places, with corrections."""
+"""Mistakes in variables, schemas, conditions and limits are reported at their positions, with corrections."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from stepflow_client._checks.checker import check_source
 from stepflow_client.flows.syntax_tree import FlowText
 
 from tests.flows.declared_mistakes import FLOW, MISTAKES, Mistake
-from tests.flows.found import find_in_text
+from tests.flows.findings import find_in_text
 
 
 def test_the_flow_has_no_mistake() -> None:
@@ -16,14 +16,14 @@ def test_the_flow_has_no_mistake() -> None:
 
 
 @pytest.mark.parametrize("level", ["warning", "error"])
-def test_a_path_that_may_not_be_evaluated_is_no_error(level: str) -> None:
+def test_an_ambiguous_path_in_a_branch_is_only_a_warning(level: str) -> None:
     branches = '[{$if: true, then: {$input: "a.b"}}, {$coalesce: [1, {$input: "a.b"}]}]'
     output = '{$input: "a.b"}' if level == "error" else branches
-    found = find_in_text(f"name: f\ndescription: d\noutput: {output}\n", "flow.yaml")
-    assert {each.level for each in found if each.rule == "ambiguous-path"} == {level}
+    findings = find_in_text(f"name: f\ndescription: d\noutput: {output}\n", "flow.yaml")
+    assert {each.level for each in findings if each.rule == "ambiguous-path"} == {level}
 
 
-def test_a_condition_on_a_missing_field_is_no_error() -> None:
+def test_a_condition_on_a_missing_field_is_only_a_warning() -> None:
     item = "{type: object, properties: {name: {type: string}}, additionalProperties: false}"
     text = (
         f"name: f\ndescription: d\nschemas: {{properties: {{input: {item}}}}}\n"
@@ -35,7 +35,7 @@ def test_a_condition_on_a_missing_field_is_no_error() -> None:
 
 
 def test_most_mistakes_have_a_correction() -> None:
-    # The others have a message that says what is allowed.
+    # The messages of the others state the allowed values.
     corrections = [each for each in MISTAKES if not each.hint or each.hint not in ("at least 0", "at most", "integer")]
     assert len({each.marked for each in MISTAKES}) == len(MISTAKES) >= 60
     assert len(corrections) >= 50
@@ -46,9 +46,11 @@ def test_a_mistake_is_found_and_corrected(mistake: Mistake) -> None:
     before, mark, after = mistake.marked.partition("«")
     assert mark
     line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
-    found = find_in_text(before + after, "flow.yaml")
-    here = [each for each in found if (each.line, each.column, each.rule) == (line, column, mistake.rule)]
-    assert [each.level for each in here] == [mistake.level], [(e.line, e.column, e.rule, e.message) for e in found]
-    assert mistake.hint in f"{here[0].message} {here[0].hint}"
+    findings = find_in_text(before + after, "flow.yaml")
+    reported = [each for each in findings if (each.line, each.column, each.rule) == (line, column, mistake.rule)]
+    assert [each.level for each in reported] == [mistake.level], [
+        (e.line, e.column, e.rule, e.message) for e in findings
+    ]
+    assert mistake.hint in f"{reported[0].message} {reported[0].hint}"
     if not mistake.hint:
         assert correct_flow(FlowText(before + after, "flow.yaml"), check_source).flow.text == FLOW

@@ -1,4 +1,4 @@
-"""The schemas for editors: valid themselves, they accept what is valid and refuse what servers drop in silence."""
+"""The JSON schemas for editors are valid, accept valid files and reject mistakes that servers silently ignore."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from tests.flows.valid import VALID
 
 _FLOW = Draft202012Validator(schema())
 _CONFIG = Draft202012Validator(schema("config"))
-_SEEN_BY_TYPES = {"unknown-key", "ignored-key", "unknown-keyword", "two-keywords", "missing-key", "wrong-type",
+_SCHEMA_RULES = {"unknown-key", "ignored-key", "unknown-keyword", "two-keywords", "missing-key", "wrong-type",
                   "missing-then", "coalesce-list", "malformed-path", "unknown-action", "not-a-schema",
                   "component-slash", "misplaced-schema", "component-input"}  # fmt: skip
-"""Rules whose faults a JSON Schema can see."""
+"""Rules whose faults a JSON Schema can detect."""
 _TEXT = {
     "type": "object",
     "properties": {"text": {"$ref": "#/$defs/T"}, "tags": {"type": "array"}},
@@ -36,13 +36,13 @@ _FILES = sorted([*Path("examples").glob("*.yaml"), *Path("tests/cli/tested_flows
 _ECHO = {"name": "echo", "plugin": "python", "path": "/python/echo", "input_schema": _TEXT}
 
 
-def _step(component: str, *given: Any) -> dict[str, Any]:
-    step = {"id": "a", "component": component} | ({"input": given[0]} if given else {})
+def _step(component: str, *step_input: Any) -> dict[str, Any]:
+    step = {"id": "a", "component": component} | ({"input": step_input[0]} if step_input else {})
     return {"steps": [step], "output": {"$step": "a"}}
 
 
 @pytest.mark.parametrize("kind", ["flow", "config"])
-def test_check_jsonschema_accepts_it(kind: Any, tmp_path: Path) -> None:
+def test_check_jsonschema_accepts_the_schemas(kind: Any, tmp_path: Path) -> None:
     path = tmp_path / "schema.json"
     path.write_text(json.dumps(schema(kind, components=[_ECHO] if kind == "flow" else None)))
     command = [sys.executable, "-m", "check_jsonschema", "--check-metaschema", str(path)]
@@ -50,7 +50,7 @@ def test_check_jsonschema_accepts_it(kind: Any, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_no_pattern_needs_more_than_ecmascript_has() -> None:
+def test_patterns_are_valid_in_ecmascript() -> None:
     text = json.dumps([schema(components=[{"name": "a-b.c/d"}]), schema("config")])
     for pattern in re.findall(r'"pattern": ("(?:[^"\\]|\\.)*")', text):
         assert not re.search(r"\\[^.*+?^${}()|\[\]\\/sSdDwW]", json.loads(pattern)), pattern
@@ -70,10 +70,8 @@ def test_examples_are_accepted(path: Path) -> None:
         assert [each.message for each in _FLOW.iter_errors(flow)] == []
 
 
-@pytest.mark.parametrize(
-    "fault", [each for each in FAULTS if each.rule in _SEEN_BY_TYPES], ids=lambda fault: fault.name
-)
-def test_faults_of_form_are_refused(fault: Fault) -> None:
+@pytest.mark.parametrize("fault", [each for each in FAULTS if each.rule in _SCHEMA_RULES], ids=lambda fault: fault.name)
+def test_structural_faults_are_rejected(fault: Fault) -> None:
     assert not _FLOW.is_valid(parse_yaml(fault.text.replace("«", ""), "flow.yaml"))
 
 
@@ -95,34 +93,34 @@ def test_faults_of_form_are_refused(fault: Fault) -> None:
     ],
 )
 def test_components_of_a_server(flow: Any, is_valid: bool) -> None:
-    made = Draft202012Validator(schema(components=[_ECHO, *_builtins()]))
-    assert made.is_valid(flow) is is_valid
+    editor_schema = Draft202012Validator(schema(components=[_ECHO, *_builtins()]))
+    assert editor_schema.is_valid(flow) is is_valid
     without_path = {key: value for key, value in _ECHO.items() if key != "path"}
-    made = Draft202012Validator(schema(components=[without_path, *_builtins()]))
-    assert made.is_valid(flow) is is_valid
+    editor_schema = Draft202012Validator(schema(components=[without_path, *_builtins()]))
+    assert editor_schema.is_valid(flow) is is_valid
 
 
 def _builtins() -> list[ComponentInfo]:
     return [ComponentInfo(name="put_blob"), ComponentInfo(name="map")]
 
 
-def test_an_unsound_schema_of_a_component_does_not_spoil_it() -> None:
+def test_an_invalid_component_schema_is_tolerated() -> None:
     odd = {
         "type": "objekt",
         "required": "a",
         "properties": {"a": {"type": ["string", 5], "minimum": "x", "pattern": "("}},
     }
-    made = schema(components=[{**_ECHO, "input_schema": odd}])
-    Draft202012Validator.check_schema(made)
-    assert Draft202012Validator(made).is_valid(_step("/python/echo", {"a": 1, "b": 2}))
+    editor_schema = schema(components=[{**_ECHO, "input_schema": odd}])
+    Draft202012Validator.check_schema(editor_schema)
+    assert Draft202012Validator(editor_schema).is_valid(_step("/python/echo", {"a": 1, "b": 2}))
 
 
 def test_a_recursive_schema_of_a_component() -> None:
     kids = {"type": "array", "items": {"$ref": "#/$defs/T"}}
     tree = {"$ref": "#/$defs/T", "$defs": {"T": {"type": "object", "properties": {"kids": kids}}}}
-    made = Draft202012Validator(schema(components=[{**_ECHO, "input_schema": tree}]))
-    assert made.is_valid(_step("/python/echo", {"kids": [{"kids": [{"$input": "x"}]}]}))
-    assert not made.is_valid(_step("/python/echo", {"kids": [{"kids": [5]}]}))
+    editor_schema = Draft202012Validator(schema(components=[{**_ECHO, "input_schema": tree}]))
+    assert editor_schema.is_valid(_step("/python/echo", {"kids": [{"kids": [{"$input": "x"}]}]}))
+    assert not editor_schema.is_valid(_step("/python/echo", {"kids": [{"kids": [5]}]}))
 
 
 _CLOSED = {"type": "object", "properties": {"a": {"type": "string"}}, "additionalProperties": False}
@@ -135,7 +133,7 @@ _PARTS = [{"type": "object", "properties": {"a": {"type": "integer"}}}, {"requir
     [
         (_CLOSED, {"a": "x"}, True),
         (_CLOSED, {"b": 1}, False),
-        # Another keyword may allow the field.
+        # Other keywords may allow the field.
         ({**_CLOSED, "patternProperties": {"^b": {}}}, {"b": 1}, True),
         ({**_CLOSED, "allOf": [{"properties": {"b": {}}}]}, {"b": 1}, True),
         ({"type": "object", "additionalProperties": {"type": "integer"}}, {"b": 1}, True),
@@ -157,7 +155,7 @@ _PARTS = [{"type": "object", "properties": {"a": {"type": "integer"}}}, {"requir
         ({"oneOf": [{"type": "integer"}, {"type": "number"}]}, "x", False),
         ({"enum": ["x", 2]}, {"$input": "b"}, True),
         ({"enum": ["x", 2]}, 3, False),
-        # Objects and lists may have expressions inside.
+        # Objects and lists may contain expressions.
         ({"enum": [["x"], 2]}, 3, True),
         ({"const": "x"}, "y", False),
         ({"const": {"a": "x"}}, {"a": {"$input": "b"}}, True),
@@ -168,9 +166,9 @@ _PARTS = [{"type": "object", "properties": {"a": {"type": "integer"}}}, {"requir
     ],
 )
 def test_schemas_of_components_allow_expressions(input_schema: Any, given: Any, is_valid: bool) -> None:
-    made = schema(components=[{**_ECHO, "input_schema": input_schema}])
-    Draft202012Validator.check_schema(made)
-    assert Draft202012Validator(made).is_valid(_step("/python/echo", given)) is is_valid
+    editor_schema = schema(components=[{**_ECHO, "input_schema": input_schema}])
+    Draft202012Validator.check_schema(editor_schema)
+    assert Draft202012Validator(editor_schema).is_valid(_step("/python/echo", given)) is is_valid
 
 
 @pytest.mark.parametrize(
@@ -179,9 +177,9 @@ def test_schemas_of_components_allow_expressions(input_schema: Any, given: Any, 
 def test_editors_can_suggest_values_of_fields(field: Any) -> None:
     input_schema = {"type": "object", "properties": {"a": {"title": "A", "description": "d", **field}}}
     definitions = schema(components=[{**_ECHO, "input_schema": input_schema}])["$defs"]
-    (made,) = [each["else"]["properties"]["a"] for name, each in definitions.items() if "echo" in name]
-    assert (made["title"], made["description"]) == ("A", "d")
-    assert made["anyOf"][0] == {"title": "A", "description": "d", **field}
+    (editor_schema,) = [each["else"]["properties"]["a"] for name, each in definitions.items() if "echo" in name]
+    assert (editor_schema["title"], editor_schema["description"]) == ("A", "d")
+    assert editor_schema["anyOf"][0] == {"title": "A", "description": "d", **field}
 
 
 @pytest.mark.parametrize(
@@ -201,8 +199,8 @@ def test_deeply_nested_values_are_not_checked(nest: Any, value_of: Any) -> None:
         given: Any = "x"
         for _ in range(depth):
             input_schema, given = nest(input_schema), value_of(given)
-        made = Draft202012Validator(schema(components=[{**_ECHO, "input_schema": input_schema}]))
-        assert made.is_valid(_step("/python/echo", given)) is is_valid, depth
+        editor_schema = Draft202012Validator(schema(components=[{**_ECHO, "input_schema": input_schema}]))
+        assert editor_schema.is_valid(_step("/python/echo", given)) is is_valid, depth
 
 
 _PLUGINS = {"builtin": {"type": "builtin"}}
@@ -231,7 +229,7 @@ def test_configurations(config: Any, is_valid: bool) -> None:
 _PAGES = sorted(
     {*Path("docs").rglob("*.md")} - {Path("docs/development/server-faults.md"), Path("docs/guides/editing-flows.md")}
 )
-"""Flows of the pages that are left out are wrong on purpose."""
+"""The flows on the excluded pages are wrong on purpose."""
 
 
 @pytest.mark.parametrize("path", _PAGES, ids=str)
@@ -247,7 +245,7 @@ def test_yaml_of_the_pages(path: Path) -> None:
             assert [each.message for each in _CONFIG.iter_errors(value)] == [], block
 
 
-def test_the_keywords_are_those_of_expressions() -> None:
+def test_the_schema_has_the_keywords_of_expressions() -> None:
     definitions = schema()["$defs"]
     names = [each["required"][0] for each in definitions["isExpression"]["anyOf"]]
     assert names == [each for each in KEYWORDS if each != "$from"]

@@ -1,4 +1,4 @@
-"""Planted faults are found with their rule, line and column; what is valid has no findings."""
+"""Planted faults are found with their rule, line and column, and valid flows have no findings."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from stepflow_client.flows.findings import RULES, TYPE_RULES, Findings
 from stepflow_client.flows.syntax_tree import FlowText, to_node
 
 from tests.flows.faults import FAULTS, Fault
-from tests.flows.found import find_in_text
+from tests.flows.findings import find_in_text
 from tests.flows.valid import VALID
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
-def test_fault_is_found_at_its_place(fault: Fault) -> None:
+def test_fault_is_found_at_its_position(fault: Fault) -> None:
     before, mark, after = fault.text.partition("«")
     assert mark
     line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
-    found = find_in_text(before + after, "flow.yaml")
-    assert (fault.rule, line, column) in {(each.rule, each.line, each.column) for each in found}
-    own = next(each for each in found if each.rule == fault.rule)
+    findings = find_in_text(before + after, "flow.yaml")
+    assert (fault.rule, line, column) in {(each.rule, each.line, each.column) for each in findings}
+    own = next(each for each in findings if each.rule == fault.rule)
     assert own.message
     assert own.excerpt.endswith("^")
 
@@ -36,15 +36,15 @@ def test_fault_is_found_at_its_place(fault: Fault) -> None:
     [("{$step: gone}", "$.output"), ("[1, {$step: gone}]", "$.output[1]"), ("{$input: $, paht: $.a}", "$.output.paht")],
 )
 def test_a_fault_of_a_reference_has_the_path_of_its_expression(output: str, path: str) -> None:
-    found = find_in_text(f"name: f\ndescription: d\nsteps: []\noutput: {output}\n", "f.yaml")
-    assert [each.path for each in found] == [path]
+    findings = find_in_text(f"name: f\ndescription: d\nsteps: []\noutput: {output}\n", "f.yaml")
+    assert [each.path for each in findings] == [path]
 
 
 def test_findings_of_a_flow_without_text_have_no_position() -> None:
-    (found,) = check_source(FlowText.from_source({"output": {"$step": "gone"}}))
-    assert (found.line, found.column, found.excerpt) == (0, 0, "")
-    (shown,) = make_validation_result([found]).diagnostics
-    assert (shown.line, shown.column, shown.excerpt, shown.file) == (None, None, None, None)
+    (finding,) = check_source(FlowText.from_source({"output": {"$step": "gone"}}))
+    assert (finding.line, finding.column, finding.excerpt) == (0, 0, "")
+    (diagnostic,) = make_validation_result([finding]).diagnostics
+    assert (diagnostic.line, diagnostic.column, diagnostic.excerpt, diagnostic.file) == (None, None, None, None)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_an_excerpt_marks_the_column(text: str, column: int, excerpt: str) -> No
     assert make_excerpt(["", text], 3, column) == make_excerpt(["", text], 0, column) == ""
 
 
-def test_there_are_enough_faults_and_each_is_another() -> None:
+def test_there_are_enough_distinct_faults() -> None:
     assert len({fault.text for fault in FAULTS}) == len(FAULTS) >= 60
 
 
@@ -78,7 +78,7 @@ def test_examples_have_no_findings(path: Path) -> None:
     assert check_source(FlowText.from_source(path)) == []
 
 
-def test_every_rule_is_documented_and_no_other_is_found() -> None:
+def test_every_rule_is_documented_and_has_a_planted_fault() -> None:
     page = Path("docs/guides/editing-flows.md").read_text(encoding="utf-8")
     assert not [rule for rule in RULES if f"`{rule}`" not in page]
     assert {fault.rule for fault in FAULTS} == RULES - TYPE_RULES
@@ -104,7 +104,7 @@ def test_matchers_and_tags_of_cases_are_no_faults() -> None:
     assert [each.rule for each in find_in_text(text.replace("$range: [1, 2]", "range: 1"), "f.yaml")] == ["case-output"]
 
 
-def test_a_comment_suppresses_a_rule_at_its_place() -> None:
+def test_a_comment_suppresses_a_rule_on_its_line() -> None:
     text = (
         "name: f  # stepflow: ignore[unknown-key]\nnames: 1\noutputs: 1  # stepflow: ignore[unknown-key]\noutput: 1\n"
     )
@@ -113,20 +113,20 @@ def test_a_comment_suppresses_a_rule_at_its_place() -> None:
     assert find_in_text(text.replace("name: f  # stepflow: ignore[unknown-key]", "# stepflow: ignore"), "f.yaml") == []
 
 
-def test_the_order_of_the_steps_costs_nothing() -> None:
+def test_the_order_of_the_steps_does_not_affect_the_time() -> None:
     first = "  - {id: s0, component: /builtin/noop}\n"
     later = [f"  - {{id: s{i}, component: /builtin/noop, input: {{$step: s{i - 1}}}}}\n" for i in range(1, 1500)]
     times = []
     for steps in ([first, *later], [*reversed(later), first]):
         text = f"name: f\ndescription: d\nsteps:\n{''.join(steps)}output: {{$step: s1499}}\n"
         start = time.process_time()
-        found = find_in_text(text, "f.yaml")
+        findings = find_in_text(text, "f.yaml")
         times.append(time.process_time() - start)
-    assert len(found) == 1499
+    assert len(findings) == 1499
     assert times[1] < 5 * times[0], times
 
 
-def test_memory_does_not_grow_with_the_square_of_the_steps() -> None:
+def test_memory_does_not_grow_quadratically_with_the_steps() -> None:
     steps: list[object] = [{"id": "s0", "component": "/builtin/noop"}]
     steps += [{"id": f"s{i}", "component": "/builtin/noop", "input": {"$step": f"s{i - 1}"}} for i in range(1, 3000)]
     model, findings = FlowAnalysis(to_node({"steps": steps, "output": {"$step": "s2999"}})), Findings()
@@ -140,7 +140,7 @@ def test_memory_does_not_grow_with_the_square_of_the_steps() -> None:
     assert peak < 10_000_000, peak
 
 
-def test_a_cycle_is_told_once_for_each_reference_to_a_later_step() -> None:
+def test_a_cycle_is_reported_once_per_reference_to_a_later_step() -> None:
     step = "  - {{id: {}, component: /builtin/noop, input: {}}}\n"
     steps = [
         step.format("a", "{$step: c}"),
@@ -148,8 +148,8 @@ def test_a_cycle_is_told_once_for_each_reference_to_a_later_step() -> None:
         step.format("c", "[{$step: b}, {$step: d}]"),
     ]
     text = f"name: f\ndescription: d\nsteps:\n{''.join(steps)}{step.format('d', 1)}output: {{$step: c}}\n"
-    found = [(each.rule, each.line, each.message) for each in find_in_text(text, "f.yaml")]
-    assert found == [
+    findings = [(each.rule, each.line, each.message) for each in find_in_text(text, "f.yaml")]
+    assert findings == [
         ("cycle", 4, "steps wait for each other: a -> c -> b -> a"),
         ("later-step", 6, "step 'c' refers to 'd', which is defined later"),
     ]
@@ -177,7 +177,7 @@ def test_a_cycle_is_told_once_for_each_reference_to_a_later_step() -> None:
         ),
     ],
 )
-def test_schemas_that_fit_are_no_faults(kind: str, schema: str, path: str | None) -> None:
+def test_references_that_match_schemas_are_no_faults(kind: str, schema: str, path: str | None) -> None:
     read = "{$step: a, path: $.m}" if path is None else f'[{{$step: a}}, {{$input: "{path}"}}]'
     text = (
         f"name: f\ndescription: d\nschemas: {{properties: {{{kind}: {schema}}}}}\n"
@@ -186,7 +186,7 @@ def test_schemas_that_fit_are_no_faults(kind: str, schema: str, path: str | None
     assert find_in_text(text, "f.yaml") == []
 
 
-def test_paths_into_unions_are_followed() -> None:
+def test_paths_into_unions_are_checked() -> None:
     schema = "{anyOf: [{type: object, properties: {m: {type: string}}}, {type: 'null'}]}"
     text = f"name: f\ndescription: d\nschemas: {{properties: {{input: {schema}}}}}\noutput: {{$input: $.n}}\n"
     assert [each.rule for each in find_in_text(text, "f.yaml")] == ["unknown-input"]
@@ -203,12 +203,12 @@ def test_paths_into_unions_are_followed() -> None:
 def test_a_message_about_a_large_cycle_is_shortened(number: int, shown: str) -> None:
     reads = [(i, (i + 1) % number) for i in range(number)]
     steps = [f"  - {{id: s{i}, component: /builtin/noop, input: {{$step: s{read}}}}}\n" for i, read in reads]
-    found = find_in_text(f"name: f\ndescription: d\nsteps:\n{''.join(steps)}output: {{$step: s0}}\n", "f.yaml")
-    assert [each.rule for each in found] == ["cycle"] * (number - 1)
-    assert found[0].message == f"steps wait for each other: {shown}"
+    findings = find_in_text(f"name: f\ndescription: d\nsteps:\n{''.join(steps)}output: {{$step: s0}}\n", "f.yaml")
+    assert [each.rule for each in findings] == ["cycle"] * (number - 1)
+    assert findings[0].message == f"steps wait for each other: {shown}"
 
 
-def test_what_an_alias_repeats_is_checked_like_the_original() -> None:
+def test_aliased_content_is_checked_like_the_original() -> None:
     text = """
 schemas: {properties: {output: {type: object, properties: {parts: {enum: [[a]]}}}}}
 steps:

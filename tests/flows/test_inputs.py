@@ -1,4 +1,4 @@
-"""Inputs against a flow's schema, before anything is sent."""
+"""The client checks inputs against the flow's schema before it sends anything."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FLOW = {"schemas": {"$defs": {"T": {"type": "string"}}, "properties": {"input":
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("value", "message"),
     [
         ({}, "'name' is missing"),
         ({"name": 1}, r"expects string, not integer \(at \$.name\)"),
@@ -27,17 +27,17 @@ _FLOW = {"schemas": {"$defs": {"T": {"type": "string"}}, "properties": {"input":
         (None, "expects object"),
     ],
 )
-def test_inputs_that_do_not_fit_the_schema_are_refused(given: Any, said: str) -> None:
-    with pytest.raises(InvalidArgumentError, match=said):
-        check_inputs(_FLOW, [given])
+def test_inputs_that_do_not_fit_the_schema_are_refused(value: Any, message: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=message):
+        check_inputs(_FLOW, [value])
 
 
-@pytest.mark.parametrize("given", [{"name": "x"}, {"name": "x", "n": 2.0, "other": None}, {"name": "x", "k": "a"}])
-def test_inputs_that_fit_the_schema_are_accepted(given: Any) -> None:
-    check_inputs(_FLOW, [given])
-    check_inputs({"output": 1}, [given])
+@pytest.mark.parametrize("value", [{"name": "x"}, {"name": "x", "n": 2.0, "other": None}, {"name": "x", "k": "a"}])
+def test_inputs_that_fit_the_schema_are_accepted(value: Any) -> None:
+    check_inputs(_FLOW, [value])
+    check_inputs({"output": 1}, [value])
 
 
-def test_the_item_of_a_batch_is_named() -> None:
+def test_the_message_names_the_item_of_a_batch() -> None:
     with pytest.raises(InvalidArgumentError, match=r"input 1 \(counting from 0\) does not match"):
         check_inputs(_FLOW, [{"name": "x"}, 5])

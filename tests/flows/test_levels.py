@@ -1,6 +1,6 @@
-"""Flows that look wrong and run, and flows that look right and fail, with the findings that they have.
+"""Findings have the right level: flows that look wrong but run have no errors, and flows that fail have a finding.
 
-What servers of 0.10 and 0.13 make of each was measured. A flow that runs has no fatal finding and no error.
+Each flow was tried on servers of 0.10 and 0.13.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 from stepflow_client import InvalidArgumentError
 
-from tests.flows.found import find_in_text
+from tests.flows.findings import find_in_text
 
 _NOOP = "component: /builtin/noop"
 _HEAD = "name: f\ndescription: d\n"
@@ -21,8 +21,10 @@ def _flow(output: str, *steps: str, more: str = "") -> str:
 
 def _within(component: str, flow: str, *, more: str = "") -> str:
     key = {"map": "workflow", "iterate": "flow", "put_blob": "data"}[component]
-    given = {"map": "items: [1], ", "iterate": "initial_input: 1, ", "put_blob": "blob_type: flow, "}[component]
-    return _flow("{$step: m}", f"id: m, component: /builtin/{component}, input: {{{given}{key}: {flow}}}", more=more)
+    other_fields = {"map": "items: [1], ", "iterate": "initial_input: 1, ", "put_blob": "blob_type: flow, "}[component]
+    return _flow(
+        "{$step: m}", f"id: m, component: /builtin/{component}, input: {{{other_fields}{key}: {flow}}}", more=more
+    )
 
 
 def _inner(steps: str, output: str = "{$step: a}") -> str:
@@ -109,7 +111,7 @@ _FAIL = [
     ("another document", "openapi: 3.0.0\ninfo: {title: x}\npaths: {}\n", ("no-flow", "error")),
     ("a manifest", "apiVersion: v1\nkind: Pod\nmetadata: {name: x}\n", ("no-flow", "error")),
 ]  # fmt: skip
-"""Flows that servers refuse, or that fail, or that do not do what is meant."""
+"""Flows that servers reject, that fail, or that do not do what was intended."""
 
 _TEXTS = [
     ("{{ input.sku }}", "write {$input: $.sku} in place of the text"),
@@ -139,56 +141,58 @@ _FORGOTTEN = [
 ]
 
 
-def _found(text: str) -> list[tuple[str, str]]:
+def _check(text: str) -> list[tuple[str, str]]:
     return [(each.rule, each.level) for each in find_in_text(text, "f.yaml")]
 
 
 @pytest.mark.parametrize(("text", "expected"), [each[1:] for each in _RUN], ids=[each[0] for each in _RUN])
-def test_what_runs_is_no_error(text: str, expected: list[tuple[str, str]]) -> None:
-    assert _found(text) == expected
+def test_findings_of_flows_that_run(text: str, expected: list[tuple[str, str]]) -> None:
+    assert _check(text) == expected
 
 
 @pytest.mark.parametrize(("text", "expected"), [each[1:] for each in _FAIL], ids=[each[0] for each in _FAIL])
 def test_each_fault_is_reported_once(text: str, expected: tuple[str, str]) -> None:
-    found = _found(text)
-    assert found.count(expected) == 1
-    assert {rule for rule, _ in found} <= {expected[0], "unused-step", "no-output"}
+    findings = _check(text)
+    assert findings.count(expected) == 1
+    assert {rule for rule, _ in findings} <= {expected[0], "unused-step", "no-output"}
 
 
 @pytest.mark.parametrize(("text", "hint"), _TEXTS)
-def test_an_expression_in_a_text_is_found_with_what_to_write(text: str, hint: str) -> None:
-    found = find_in_text(_flow(f"'{text}'"), "f.yaml")
-    # A component may evaluate a longer text itself, and one word may be data.
+def test_an_expression_in_a_string_gets_a_correction(text: str, hint: str) -> None:
+    findings = find_in_text(_flow(f"'{text}'"), "f.yaml")
+    # A component may evaluate a longer string itself, and a single word may be data.
     level = "warning" if "About" in text or text == "$input" else "error"
-    assert [(each.rule, each.level, each.hint) for each in found] == [("template", level, hint)]
+    assert [(each.rule, each.level, each.hint) for each in findings] == [("template", level, hint)]
 
 
 @pytest.mark.parametrize(("output", "hint"), _FORGOTTEN)
-def test_a_forgotten_dollar_is_found_at_its_place(output: str, hint: str) -> None:
+def test_a_forgotten_dollar_sign_is_found(output: str, hint: str) -> None:
     text = _flow(output.replace("«", ""), f"id: a, {_NOOP}")
-    # The step is not said to be unused: the reference that lacks its $ may name it.
-    found = find_in_text(text, "f.yaml")
-    assert [(each.rule, each.level, each.line, each.hint) for each in found] == [("unknown-keyword", "error", 5, hint)]
+    # The step is not reported as unused, because the reference without $ may refer to it.
+    findings = find_in_text(text, "f.yaml")
+    assert [(each.rule, each.level, each.line, each.hint) for each in findings] == [
+        ("unknown-keyword", "error", 5, hint)
+    ]
 
 
 def test_the_message_about_an_unused_default_has_the_used_value() -> None:
     for schema, value in (("{type: string}", '""'), ("{type: string, default: a}", "the default in its schema")):
         text = _schema("variables", f"{{properties: {{v: {schema}}}}}", "{$variable: v, default: b}")
-        (found,) = find_in_text(text, "f.yaml")
-        assert found.message.endswith(f"never used: in runs that do not set 'v', its value is {value}")
+        (finding,) = find_in_text(text, "f.yaml")
+        assert finding.message.endswith(f"never used: in runs that do not set 'v', its value is {value}")
 
 
-def test_a_wrong_reference_brings_no_other_finding() -> None:
+def test_a_wrong_reference_causes_no_other_finding() -> None:
     text = _flow("{$step: sav}", f"id: save, {_NOOP}", f"id: b, {_NOOP}, input: {{$step: save}}")
-    assert _found(text) == [("undefined-step", "fatal")]
+    assert _check(text) == [("undefined-step", "fatal")]
 
 
-def test_the_second_of_two_steps_of_one_name_does_not_read_itself() -> None:
+def test_a_duplicate_step_does_not_count_as_reading_itself() -> None:
     text = _flow("{$step: a}", f"id: a, {_NOOP}", f"id: a, {_NOOP}, input: {{$step: a}}")
-    assert [rule for rule, _ in _found(text)] == ["duplicate-id"]
+    assert [rule for rule, _ in _check(text)] == ["duplicate-id"]
 
 
-def test_merge_keys_are_no_keys_of_other_tools() -> None:
+def test_merge_keys_have_their_own_rule() -> None:
     text = f"{_HEAD}metadata: {{x: &c {{a: 1}}}}\noutput: {{<<: *c, b: 1}}\n"
     assert [(each.rule, each.level, each.line, each.column) for each in find_in_text(text, "f.yaml")] == [
         ("merge-key", "warning", 4, 10)
@@ -199,12 +203,12 @@ def test_merge_keys_are_no_keys_of_other_tools() -> None:
     ("path", "expected"),
     [("$[0]", []), ("$[0].s", [("unknown-input", "error")]), ("$[1].s", [])],
 )
-def test_the_first_elements_of_a_list_have_schemas_of_their_own(path: str, expected: list[tuple[str, str]]) -> None:
+def test_prefix_items_have_their_own_schemas(path: str, expected: list[tuple[str, str]]) -> None:
     for schema in (
         "{type: array, prefixItems: [{type: string}, {type: object}], items: {type: string}}",
         "{type: array, items: [{type: string}, {type: object}], additionalItems: {type: string}}",
     ):
-        assert _found(_schema("input", schema, f"{{$input: '{path}'}}")) == expected
+        assert _check(_schema("input", schema, f"{{$input: '{path}'}}")) == expected
 
 
 _OLD_NULL = f"{_HEAD}steps: null\noutput: 1\n"
@@ -241,11 +245,9 @@ _LEGACY = _flow("{$from: {workflow: input}, path: $.a}")
         (_LEGACY, {None: [("from-expression", "fatal")], "0.13": [("from-expression", "fatal")]}),
     ],
 )
-def test_a_target_leaves_out_what_only_other_releases_have(
-    text: str, expected: dict[str | None, list[tuple[str, str]]]
-) -> None:
-    for target, found in expected.items():
-        assert [(each.rule, each.level) for each in find_in_text(text, "f.yaml", target=target)] == found, target
+def test_a_target_release_limits_the_findings(text: str, expected: dict[str | None, list[tuple[str, str]]]) -> None:
+    for target, findings in expected.items():
+        assert [(each.rule, each.level) for each in find_in_text(text, "f.yaml", target=target)] == findings, target
 
 
 @pytest.mark.parametrize(
@@ -273,11 +275,11 @@ def test_nested_flows_are_checked_up_to_a_depth() -> None:
         for _ in range(depth):
             inner = f"{{items: [1], workflow: {{$literal: {flow}}}}}"
             flow = f"{{steps: [{{id: m, component: /builtin/map, input: {inner}}}], output: {{$step: m}}}}"
-        found = find_in_text("{name: f, description: d, " + flow[1:], "f.yaml")
-        assert [each.rule for each in found] == rules
+        findings = find_in_text("{name: f, description: d, " + flow[1:], "f.yaml")
+        assert [each.rule for each in findings] == rules
 
 
-def test_a_target_that_is_no_release_is_refused() -> None:
+def test_an_invalid_target_is_refused() -> None:
     with pytest.raises(InvalidArgumentError, match="target must be a release"):
         find_in_text("output: 1", "f.yaml", target="newest")
 
@@ -290,18 +292,18 @@ def test_a_target_that_is_no_release_is_refused() -> None:
         ("{$from: {step: a}, path: $.x}", "write {$step: a, path: $.x}"),
     ],
 )
-def test_from_is_found_once_with_what_to_write(text: str, hint: str) -> None:
-    found = find_in_text(_flow(text, f"id: a, {_NOOP}"), "f.yaml")
-    assert [(each.rule, each.hint) for each in found] == [("from-expression", hint)]
+def test_from_is_found_once_with_a_correction(text: str, hint: str) -> None:
+    findings = find_in_text(_flow(text, f"id: a, {_NOOP}"), "f.yaml")
+    assert [(each.rule, each.hint) for each in findings] == [("from-expression", hint)]
 
 
-def test_an_input_that_a_default_replaces_is_no_error() -> None:
+def test_an_invalid_input_is_only_a_warning_if_the_step_has_a_default() -> None:
     step = "id: a, component: /builtin/create_messages, input: {user_prompt: 5}"
-    assert _found(_flow("{$step: a}", step)) == [("component-input", "error")]
+    assert _check(_flow("{$step: a}", step)) == [("component-input", "error")]
     default = f"{step}, onError: {{action: useDefault, defaultValue: 1}}"
-    assert _found(_flow("{$step: a}", default)) == [("component-input", "warning")]
+    assert _check(_flow("{$step: a}", default)) == [("component-input", "warning")]
 
 
 def test_a_schema_outside_properties_gets_a_hint() -> None:
-    (found,) = find_in_text("output: 1\nschemas: {input: {type: string}}\nname: f\ndescription: d\n", "f.yaml")
-    assert found.hint == "write schemas: {properties: {input: ...}}"
+    (finding,) = find_in_text("output: 1\nschemas: {input: {type: string}}\nname: f\ndescription: d\n", "f.yaml")
+    assert finding.hint == "write schemas: {properties: {input: ...}}"

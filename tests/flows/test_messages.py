@@ -1,4 +1,4 @@
-"""The rule, level, path, message and hint of each finding, recorded in messages.txt."""
+"""Findings have the rules, levels, paths, messages and hints recorded in messages.txt."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.flows.found import find_in_text
+from tests.flows.findings import find_in_text
 
 HEAD = "name: f\ndescription: d\n"
 CASES = Path(__file__).with_name("messages.txt").read_text(encoding="utf-8").rstrip("\n").split("\n\n")
@@ -17,9 +17,9 @@ CASES = Path(__file__).with_name("messages.txt").read_text(encoding="utf-8").rst
 def test_findings_match_the_recorded_messages(text: str) -> None:
     lines = text.split("\n")
     flow = "".join(f"{line}\n" for line in lines if not line.startswith("> "))
-    found = find_in_text(flow if flow.startswith(("name:", "-", "x:")) else HEAD + flow, "f.yaml")
-    messages = [f"{each.rule} {each.level} {each.path}: {each.message}" for each in found]
-    hints = [f"; {each.hint}" if each.hint else "" for each in found]
+    findings = find_in_text(flow if flow.startswith(("name:", "-", "x:")) else HEAD + flow, "f.yaml")
+    messages = [f"{each.rule} {each.level} {each.path}: {each.message}" for each in findings]
+    hints = [f"; {each.hint}" if each.hint else "" for each in findings]
     assert [f"> {message}{hint}" for message, hint in zip(messages, hints, strict=True)] == [
         line for line in lines if line.startswith("> ")
     ]

@@ -1,10 +1,10 @@
-"""Each mistake is found at its place, and what is suggested is of use."""
+"""Each common mistake is reported at its position, with a useful suggestion."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.flows.found import find_in_text
+from tests.flows.findings import find_in_text
 from tests.flows.mistakes import FLOW, MISTAKES, Mistake
 
 
@@ -17,11 +17,13 @@ def test_a_mistake_is_found_and_explained(mistake: Mistake) -> None:
     before, mark, after = mistake.marked.partition("«")
     assert mark
     line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
-    found = find_in_text(before + after, "flow.yaml")
-    here = [each for each in found if (each.line, each.column) == (line, column)]
-    assert here, [(each.line, each.column, each.message, each.hint) for each in found]
-    assert any(mistake.suggestion in (each.hint or "") for each in here), [(each.message, each.hint) for each in here]
-    assert here[0].excerpt.endswith("^")
+    findings = find_in_text(before + after, "flow.yaml")
+    reported = [each for each in findings if (each.line, each.column) == (line, column)]
+    assert reported, [(each.line, each.column, each.message, each.hint) for each in findings]
+    assert any(mistake.suggestion in (each.hint or "") for each in reported), [
+        (each.message, each.hint) for each in reported
+    ]
+    assert reported[0].excerpt.endswith("^")
 
 
 def test_there_are_enough_mistakes_and_suggestions() -> None:

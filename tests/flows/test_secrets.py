@@ -1,4 +1,4 @@
-"""Inferred types keep the mark of secrets, through references, branches and schemas that are merged."""
+"""Inferred types stay marked as secret through references, branches and merged schemas."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ FLOW = {
         ({"$literal": {"$input": "$.key"}}, '{"$input": string}'),
     ],
 )
-def test_what_a_secret_is_given_to_is_marked(expression: object, shown: str) -> None:
+def test_expressions_that_read_a_secret_are_marked(expression: object, shown: str) -> None:
     inferred = infer({**FLOW, "output": expression})
     assert inferred.summary["output"] == shown
     assert ("is_secret" in json.dumps(inferred.output)) == ("[secret]" in shown)
@@ -74,13 +74,13 @@ def test_merged_schemas_stay_secret(schema: dict[str, object], shown: str) -> No
     assert format_type(schema_to_type(type_to_schema(type))) == shown
 
 
-def test_the_field_of_merged_objects_is_secret_if_it_is_in_one() -> None:
+def test_a_field_is_secret_if_any_merged_schema_marks_it() -> None:
     parts = [{"type": "object", "properties": {"a": each}} for each in ({"type": "string"}, SECRET)]
     for both in (parts, parts[::-1]):
         assert format_type(schema_to_type({"allOf": both})) == "{a?: string [secret]} [secret]"
 
 
-def test_an_input_of_unknown_type_is_secret_if_its_component_says_so() -> None:
+def test_an_inferred_input_is_secret_if_the_component_marks_it() -> None:
     schema = {"type": "object", "properties": {"key": {"is_secret": True}}}
     components = [{"name": "b", "path": "/a/b", "input_schema": schema, "output_schema": {}}]
     step = {"id": "s", "component": "/a/b", "input": {"key": {"$input": "$.key"}}}
@@ -89,7 +89,7 @@ def test_an_input_of_unknown_type_is_secret_if_its_component_says_so() -> None:
     assert inferred.input["properties"]["key"] == {"is_secret": True}
 
 
-def test_schemas_that_are_added_to_a_file_keep_the_mark() -> None:
+def test_annotated_schemas_keep_the_mark() -> None:
     text = "schemas: {properties: {input: {type: object, properties: {k: {type: string, is_secret: true}}}}}\n"
     text += "steps: []\noutput: {key: {$input: $.k}}\n"
     inferred = infer(parse_yaml(text))
@@ -97,7 +97,7 @@ def test_schemas_that_are_added_to_a_file_keep_the_mark() -> None:
     assert annotated["schemas"]["properties"]["output"]["properties"] == {"key": SECRET}
 
 
-def test_a_secret_is_no_other_type() -> None:
+def test_the_mark_does_not_affect_type_checks() -> None:
     schema = {"type": "object", "properties": {"user_prompt": {"type": "integer", "is_secret": True}}}
     step = {"id": "a", "component": "/builtin/create_messages", "input": {"user_prompt": {"$input": "$.user_prompt"}}}
     flow = {"schemas": {"properties": {"input": schema}}, "steps": [step], "output": {"$step": "a"}}

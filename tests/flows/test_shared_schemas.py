@@ -1,4 +1,4 @@
-"""The checks, tools and runs find the same shared schemas: those that servers keep."""
+"""Checks, tools and runs resolve the same shared schemas as servers do."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stepflow_client.flows.run_requirements import find_requirements
 
 
 def _flow(name: str) -> dict[str, Any]:
-    """A flow with a shared schema under `name`, which describes its input, output and variable."""
+    """Return a flow whose input, output and variable refer to a shared schema under the key `name`."""
     shared = {"City": {"type": "object", "properties": {"zip": {"type": "string"}}, "required": ["zip"]}}
     reference = {"$ref": f"#/schemas/{name}/City"}
     properties = dict.fromkeys(("input", "output"), reference) | {"variables": {"properties": {"home": reference}}}
@@ -25,7 +25,7 @@ def _flow(name: str) -> dict[str, Any]:
     }
 
 
-def test_a_reference_finds_a_shared_schema() -> None:
+def test_a_reference_to_a_shared_schema_is_resolved() -> None:
     flow = _flow("$defs")
     rules = {finding.rule for finding in check(flow).diagnostics}
     assert rules >= {"unknown-input", "case-input"}
@@ -42,7 +42,7 @@ def test_a_reference_finds_a_shared_schema() -> None:
         needs.check_variables({"home": {"zip": 1}}, None, from_env=False, check_values=True)
 
 
-def test_a_reference_to_what_servers_drop_is_dangling() -> None:
+def test_a_reference_to_a_key_that_servers_drop_is_dangling() -> None:
     flow = _flow("definitions")
     rules = {finding.rule for finding in check(flow).diagnostics}
     assert rules >= {"unknown-key", "dangling-ref"}

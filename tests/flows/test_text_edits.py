@@ -1,4 +1,4 @@
-"""Text edits that add, remove, move and wrap keys and elements, and keep the style of the file."""
+"""Text edits add, remove, move, wrap and replace keys and elements, and keep the style of the file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Types against a JSON Schema validator: what fits a schema fits its type, and a certain conflict is one."""
+"""Inferred types agree with a JSON Schema validator: valid values match the type, and certain conflicts are real."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _DEFS = {
 }
 
 
-def _grown(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+def _compound_schemas(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     properties = st.dictionaries(st.sampled_from(_NAMES), inner, max_size=3)
     several = st.lists(inner, min_size=1, max_size=3)
     extra = st.one_of(st.booleans(), inner)
@@ -59,7 +59,7 @@ _SCHEMAS = st.recursive(
         st.sampled_from([*_SCALARS, [1], {"a": 1}]).map(lambda value: {"const": value}),
         st.sampled_from(["#/$defs/Text", "#/$defs/Tree"]).map(lambda name: {"$ref": name}),
     ),
-    _grown,
+    _compound_schemas,
     max_leaves=6,
 ).map(lambda schema: {**schema, "$defs": _DEFS} if isinstance(schema, dict) else schema)
 _VALUES = st.recursive(
@@ -86,7 +86,7 @@ _MANY = pytest.param(200, marks=[pytest.mark.exhaustive, pytest.mark.timeout(900
 
 
 @pytest.mark.parametrize("number", [30, _MANY])
-def test_a_value_that_is_valid_for_a_schema_is_of_its_type(number: int) -> None:
+def test_a_value_that_is_valid_for_a_schema_matches_its_type(number: int) -> None:
     @settings(max_examples=number, deadline=None)
     @example({"anyOf": [{"type": "array", "items": {}}, {"type": ["null", "array"], "items": False}]}, [None, [], [1]])
     @given(_SCHEMAS, st.lists(_VALUES, min_size=1, max_size=8))
@@ -111,7 +111,7 @@ def test_no_value_is_valid_for_both_schemas_of_a_certain_conflict(number: int) -
         reason = find_conflict(schema_to_type(first), schema_to_type(second))
         if reason is None or not reason.is_certain:
             return
-        # Of two lists it is certain if no element fits: an empty one has none.
+        # Lists conflict for certain if no element fits both, but an empty list is valid for both.
         for value in (each for each in values if not _has_empty_list(each)):
             assert not (_is_valid(value, first) and _is_valid(value, second)), (value, reason)
 

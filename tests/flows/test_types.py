@@ -1,4 +1,4 @@
-"""Types: planted faults are found at their places, valid flows have none, and nothing breaks the check."""
+"""Type checks find planted faults at their positions, have no findings in valid flows, and tolerate any input."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from stepflow_client.flows.reading import load_flow, parse_yaml
 from stepflow_client.flows.syntax_tree import FlowText, to_node
 from stepflow_client.flows.type_system import UNKNOWN, schema_to_type, value_to_type
 
-from tests.flows.found import find_in_text
+from tests.flows.findings import find_in_text
 from tests.flows.mutations import mutated, mutations, with_odd_part
 from tests.flows.valid import VALID
 
@@ -35,32 +35,32 @@ _MARK = re.compile(r"^ *#(?P<before> *)\^ (?P<rule>[a-z-]+)$")
 
 
 def _planted(text: str) -> set[tuple[str, int, int]]:
-    """Return the faults that comments mark: below a line, a caret at the column and the rule."""
-    found, last = set(), 0
+    """Return the faults marked by comments, which have a caret below the column, followed by the rule."""
+    faults, last = set(), 0
     for number, line in enumerate(text.splitlines(), 1):
         mark = _MARK.match(line)
         if mark is None:
             last = number
             continue
-        found.add((mark["rule"], last, line.index("^") + 1))
-    return found
+        faults.add((mark["rule"], last, line.index("^") + 1))
+    return faults
 
 
 @pytest.mark.parametrize("path", _FILES, ids=lambda path: path.stem)
 def test_planted_faults_are_found_and_no_others(path: Path) -> None:
     text = path.read_text()
-    found = find_in_text(text, path.name, _COMPONENTS, type_check=True)
-    assert {(each.rule, each.line, each.column) for each in found} == _planted(text)
+    findings = find_in_text(text, path.name, _COMPONENTS, type_check=True)
+    assert {(each.rule, each.line, each.column) for each in findings} == _planted(text)
 
 
 @pytest.mark.parametrize("path", _FILES, ids=lambda path: path.stem)
-def test_each_message_tells_how_to_mend_it(path: Path) -> None:
+def test_each_finding_has_a_hint(path: Path) -> None:
     for each in find_in_text(path.read_text(), path.name, _COMPONENTS, type_check=True):
         assert each.hint or each.rule == "case-output", each
         assert each.excerpt.endswith("^")
 
 
-def test_each_message_is_as_recorded() -> None:
+def test_findings_match_the_recorded_messages_of_types() -> None:
     messages = [
         f"{path.name}:{each.line}: {each.rule} {each.level}: {each.message}{f'; {each.hint}' if each.hint else ''}"
         for path in _FILES
@@ -87,7 +87,7 @@ def test_flow_files_have_no_findings(path: Path) -> None:
     assert [each for each in check_source(FlowText.from_source(path), type_check=True) if each.rule in TYPE_RULES] == []
 
 
-def test_rules_are_chosen_and_suppressed_like_others() -> None:
+def test_type_rules_are_selected_and_suppressed_like_other_rules() -> None:
     path = _FOLDER / "inputs.yaml"
     only = check(path, components=_LISTED, type_check=True, select=["possible-mismatch"]).diagnostics
     assert [(each.rule, each.line) for each in only] == [("possible-mismatch", 22), ("possible-mismatch", 64)]
@@ -99,7 +99,7 @@ def test_rules_are_chosen_and_suppressed_like_others() -> None:
 
 
 @pytest.mark.exhaustive
-def test_mutated_flows_break_nothing() -> None:
+def test_mutated_flows_do_not_break_inference() -> None:
     texts = [path.read_text() for path in _FILES]
     schemas = set()
     for text in [*(text for text, _ in mutations(400, seed=11)), *mutated(texts, 400, seed=12)]:
@@ -116,7 +116,7 @@ def test_mutated_flows_break_nothing() -> None:
 
 
 @pytest.mark.parametrize("number", [100, pytest.param(600, marks=pytest.mark.exhaustive)])
-def test_odd_flows_and_odd_schemas_break_nothing(number: int) -> None:
+def test_odd_flows_and_schemas_do_not_break_inference(number: int) -> None:
     chance = random.Random(13)
     flows = [flow for flow, _ in VALID] + [load_flow(path) for path in _FILES]
     for _ in range(number):
@@ -124,9 +124,9 @@ def test_odd_flows_and_odd_schemas_break_nothing(number: int) -> None:
         flow, schemas = with_odd_part(flow, chance), with_odd_part(schemas, chance)
         known = [{**each, "input_schema": schemas[each["path"]]} for each in _LISTED]
         inferred = infer(flow, components=known)
-        found = check(flow, components=known, type_check=True).diagnostics
+        findings = check(flow, components=known, type_check=True).diagnostics
         types = {(each.rule, each.path) for each in inferred._findings if each.rule in TYPE_RULES}
-        assert types == {(each.rule, each.path) for each in found if each.rule in TYPE_RULES}
+        assert types == {(each.rule, each.path) for each in findings if each.rule in TYPE_RULES}
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_odd_flows_and_odd_schemas_break_nothing(number: int) -> None:
         (7, "unknown"),
     ],
 )
-def test_schemas_as_people_read_them(value: Any, words: str) -> None:
+def test_schemas_as_readable_types(value: Any, words: str) -> None:
     assert format_type(schema_to_type(value)) == words
 
 
@@ -239,7 +239,7 @@ _VARIABLES = {
         ({"$variable": "e"}, "string | null"),
     ],
 )
-def test_what_expressions_give(output: Any, words: str) -> None:
+def test_types_of_expressions(output: Any, words: str) -> None:
     schemas = {"properties": {"input": _INPUT, "variables": _VARIABLES}}
     assert infer({"schemas": schemas, "output": output}).summary["output"] == words
 
@@ -284,17 +284,17 @@ _LOST = '{outcome: "failed", error: {code: unknown, message: string, data?: unkn
          f"{{result: {_DONE.replace('integer', 'unknown')} | {_LOST}, run_id: string}}"),
     ],
 )  # fmt: skip
-def test_what_builtin_components_return(component: str, given: Any, words: str) -> None:
+def test_types_of_builtin_outputs(component: str, given: Any, words: str) -> None:
     inferred = infer({"steps": [{"id": "a", "component": f"/builtin/{component}", "input": given}]})
     assert inferred.steps[0].summary["output"] == words
 
 
-def test_the_default_of_a_failed_step_is_one_of_its_outputs() -> None:
+def test_the_type_of_a_step_includes_its_default() -> None:
     step = {"id": "a", "component": "/builtin/noop", "input": 1, "onError": {"action": "useDefault"}}
     assert infer({"steps": [step]}).steps[0].summary["output"] == "integer | null"
 
 
-def test_the_input_by_its_uses() -> None:
+def test_the_input_type_is_inferred_from_its_uses() -> None:
     def step(name: str, given: Any) -> dict[str, Any]:
         return {"id": name, "component": "/shop/post", "input": given}
 
@@ -316,21 +316,21 @@ def test_conflicts_are_reported_against_the_first_use_with_a_known_type() -> Non
     given += [("stock", "/shop/stock", {"skus": {"$input": path}})]
     steps = [{"id": name, "component": of, "input": part, "mustExecute": True} for name, of, part in given]
     flow = {"name": "f", "description": "d", "steps": steps, "output": 1}
-    found = check(flow, components=_LISTED, type_check=True).diagnostics
-    assert [(each.rule, each.message.partition(" for ")[0]) for each in found] == [
+    findings = check(flow, components=_LISTED, type_check=True).diagnostics
+    assert [(each.rule, each.message.partition(" for ")[0]) for each in findings] == [
         ("input-conflict", "step 'stock' expects [string], but step 'price' expects string")
     ]
 
 
 def test_the_initial_iterate_input_must_have_the_declared_type() -> None:
     inner = {"schemas": {"properties": {"input": {"type": "string"}}}, "output": {"result": {"$input": "$"}}}
-    found = []
+    findings = []
     for first in (5, "five"):
         given = {"initial_input": first, "flow": {"$literal": inner}}
         step = {"id": "a", "component": "/builtin/iterate", "input": given}
         flow = {"name": "f", "description": "d", "steps": [step], "output": {"$step": "a"}}
-        found += [(each.path, each.message, each.hint) for each in check(flow, type_check=True).diagnostics]
-    assert found == [
+        findings += [(each.path, each.message, each.hint) for each in check(flow, type_check=True).diagnostics]
+    assert findings == [
         (
             "$.steps[0].input.initial_input",
             "the input schema of the flow within expects a string, but this is an integer",
@@ -372,14 +372,14 @@ def test_only_impossible_types_are_certain_errors(expected: Any, given: Any, rul
     }
     known = [{"name": "x", "path": "/shop/x", "input_schema": {"type": "object", "properties": {"x": expected}}}]
     input_schema = {"type": "object", "properties": fields, "required": [*fields]}
-    # As a literal, the value would be compared with the schema itself.
+    # Pass the value through a step, because a literal would be compared with the schema itself.
     steps = [
         {"id": "a", "component": "/builtin/noop", "input": {"x": given}},
         {"id": "b", "component": "/shop/x", "input": {"x": {"$step": "a", "path": "$.x"}}, "mustExecute": True},
     ]
     flow = {"name": "f", "description": "d", "schemas": {"properties": {"input": input_schema}}, "steps": steps}
-    found = check({**flow, "output": 1}, components=known, type_check=True).diagnostics
-    assert [each.rule for each in found] == [rule]
+    findings = check({**flow, "output": 1}, components=known, type_check=True).diagnostics
+    assert [each.rule for each in findings] == [rule]
 
 
 def test_hints_for_a_value_in_place_of_a_list() -> None:
@@ -392,11 +392,11 @@ def test_hints_for_a_value_in_place_of_a_list() -> None:
     ):  # fmt: skip
         given = {"type": "object", "properties": {"sku": sku}, "required": ["sku"]}
         flow = {"name": "f", "description": "d", "schemas": {"properties": {"input": given}}, "steps": [step]}
-        found = check({**flow, "output": {"$step": "a"}}, components=_LISTED, type_check=True).diagnostics
-        assert [each.hint for each in found] == [hint]
+        findings = check({**flow, "output": {"$step": "a"}}, components=_LISTED, type_check=True).diagnostics
+        assert [each.hint for each in findings] == [hint]
 
 
-def test_a_field_of_any_type_is_not_guessed() -> None:
+def test_hints_do_not_suggest_a_part_for_a_field_of_any_type() -> None:
     takes = {"type": "object", "properties": {"any": {}, "text": {"type": "string"}}, "required": ["any", "text"]}
     steps = [
         {"id": "a", "component": "/shop/price", "input": {"sku": "x"}},
@@ -410,16 +410,16 @@ def test_a_field_of_any_type_is_not_guessed() -> None:
             schema = {**takes, "type": types, "required": [required]}
             known = [*_LISTED, {"name": "x", "path": "/shop/x", "input_schema": schema}]
             flow = {"name": "f", "description": "d", "steps": steps, "output": {"$step": "b", "path": "$.x"}}
-            found = check(flow, components=known, type_check=True).diagnostics
-            assert [each.hint for each in found if each.rule == "type-mismatch"] == [hint]
+            findings = check(flow, components=known, type_check=True).diagnostics
+            assert [each.hint for each in findings if each.rule == "type-mismatch"] == [hint]
 
 
 def test_messages_list_only_the_mismatched_types() -> None:
     given = {"type": "object", "properties": {"u": {"type": ["string", "integer", "boolean"]}}, "required": ["u"]}
     step = {"id": "a", "component": "/builtin/sleep", "input": {"duration_ms": {"$input": "$.u"}}}
     flow = {"name": "f", "description": "d", "schemas": {"properties": {"input": given}}, "steps": [step]}
-    (found,) = check({**flow, "output": {"$step": "a"}}, type_check=True).diagnostics
-    assert found.message.endswith("for duration_ms, but the flow's input at $.u may be a string or a boolean")
+    (finding,) = check({**flow, "output": {"$step": "a"}}, type_check=True).diagnostics
+    assert finding.message.endswith("for duration_ms, but the flow's input at $.u may be a string or a boolean")
 
 
 def test_a_reference_to_a_variable_includes_the_type_of_its_default() -> None:
@@ -480,18 +480,18 @@ def test_an_untyped_output_gets_a_hint() -> None:
         (_LISTED, "/shop/black_box has no output schema", schemas),
         (None, "/shop/black_box is unknown here", f"name a server or --components FILE, or {schemas}"),
     ):
-        (found,) = check({**flow, "output": {"$step": "a"}}, components=components, type_check=True).diagnostics
-        assert (found.message, found.hint) == (f"the output of step 'a' has no type: {message}", hint)
+        (finding,) = check({**flow, "output": {"$step": "a"}}, components=components, type_check=True).diagnostics
+        assert (finding.message, finding.hint) == (f"the output of step 'a' has no type: {message}", hint)
 
 
 def test_strict_makes_outputs_without_a_type_errors() -> None:
     path = _FOLDER / "outputs.yaml"
     for strict, level in ((False, "warning"), (True, "error")):
-        found = infer(path, components=_LISTED, strict=strict).result.diagnostics
-        assert [each.level.value for each in found if each.rule == "untyped-output"] == [level]
+        findings = infer(path, components=_LISTED, strict=strict).result.diagnostics
+        assert [each.level.value for each in findings if each.rule == "untyped-output"] == [level]
 
 
-def test_what_is_no_flow_is_refused(tmp_path: Path) -> None:
+def test_files_that_are_not_flows_are_refused(tmp_path: Path) -> None:
     (tmp_path / "list.yaml").write_text("[1]")
     (tmp_path / "broken.yaml").write_text("a: [")
     for name, message in (("list.yaml", "is not a flow"), ("broken.yaml", "is not YAML"), ("no.yaml", "no.yaml")):
@@ -499,17 +499,17 @@ def test_what_is_no_flow_is_refused(tmp_path: Path) -> None:
             infer(tmp_path / name)
 
 
-def test_what_other_rules_say_of_a_value_is_not_said_again() -> None:
+def test_type_checks_do_not_repeat_findings_of_other_rules() -> None:
     step = {"id": "a", "component": "/shop/price", "input": {"sku": {"$if": True, "then": 1}, "amount": "x"}}
     flow = {"name": "f", "description": "d", "steps": [step], "output": {"$step": "a"}}
-    found = check(flow, components=_LISTED, type_check=True).diagnostics
-    assert [(each.rule, each.path) for each in found] == [
+    findings = check(flow, components=_LISTED, type_check=True).diagnostics
+    assert [(each.rule, each.path) for each in findings] == [
         ("component-input", "$.steps[0].input.amount"),
         ("type-mismatch", "$.steps[0].input.sku.then"),
     ]
 
 
-def test_a_value_that_is_none_of_several_objects_is_told_with_its_types() -> None:
+def test_the_message_shows_the_types_of_several_expected_objects() -> None:
     objects = [{"type": "object", "properties": {name: {"type": "integer"}}, "required": [name]} for name in "ab"]
     given = {"type": "object", "properties": {"s": {"type": "string"}}, "required": ["s"]}
     schemas = {"properties": {"input": given, "output": {"anyOf": objects}}}
@@ -519,21 +519,21 @@ def test_a_value_that_is_none_of_several_objects_is_told_with_its_types() -> Non
     ]
 
 
-def test_a_flow_whose_expressions_are_read_around_it_has_no_types() -> None:
+def test_an_unescaped_sub_flow_is_not_type_checked() -> None:
     workflow = {"output": {"$input": "$.x"}}
     step = {"id": "a", "component": "/builtin/map", "input": {"items": [1], "workflow": workflow}}
-    found = check({"steps": [step], "output": {"$step": "a"}}, type_check=True, ignore=["unescaped-subflow"])
-    assert found.diagnostics == []
+    findings = check({"steps": [step], "output": {"$step": "a"}}, type_check=True, ignore=["unescaped-subflow"])
+    assert findings.diagnostics == []
 
 
-def _types_after(given: Any, output: Any, **more: Any) -> tuple[str, list[str]]:
-    """Return the type of an output behind a step that gives its input back, and what is found."""
-    flow = {"steps": [{"id": "a", "component": "/builtin/noop", "input": given, **more}], "output": output}
+def _types_after(step_input: Any, output: Any, **more: Any) -> tuple[str, list[str]]:
+    """Return the type of an output that reads a step that returns its input, and the findings."""
+    flow = {"steps": [{"id": "a", "component": "/builtin/noop", "input": step_input, **more}], "output": output}
     inferred = infer({"name": "f", "description": "d", **flow})
     return inferred.summary["output"], [f"{each.level}: {each.message}" for each in inferred._findings]
 
 
-def test_paths_into_what_a_step_gives() -> None:
+def test_paths_into_the_output_of_a_step() -> None:
     default = {"onError": {"action": "useDefault"}}
     assert _types_after({"x": 1}, {"$step": "a", "path": "$.x"}, **default) == ("integer | null", [])
     assert _types_after([1, "b"], {"$step": "a", "path": "$[1]"}) == ("string", [])
@@ -549,31 +549,31 @@ def test_paths_into_what_a_step_gives() -> None:
     assert _types_after({"c": 1}, {"$step": "a", "path": "a.b"}) == ("unknown", [])
 
 
-def test_a_part_that_fits_is_proposed() -> None:
+def test_a_matching_part_is_suggested() -> None:
     steps = [
         {"id": "a", "component": "/builtin/noop", "input": {"code": "x", "n": 1}},
         {"id": "b", "component": "/shop/price", "input": {"$step": "a"}},
         {"id": "c", "component": "/shop/price", "input": {"sku": {"$step": "a"}}},
     ]
     flow = {"name": "f", "description": "d", "steps": steps, "output": [{"$step": "b"}, {"$step": "c"}]}
-    found = check(flow, components=_LISTED, type_check=True).diagnostics
-    assert [each.hint for each in found] == [
+    findings = check(flow, components=_LISTED, type_check=True).diagnostics
+    assert [each.hint for each in findings] == [
         "write an object: {sku: {$step: a, path: $.code}}",
         "write {$step: a, path: $.code}",
     ]
 
 
-def test_further_fields_have_a_type_too() -> None:
+def test_additional_properties_are_type_checked() -> None:
     schema = {"type": "object", "properties": {}, "additionalProperties": {"type": "string"}}
     known = [{"name": "x", "path": "/shop/x", "input_schema": schema}]
     schemas = {"properties": {"input": {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}}}
     step = {"id": "a", "component": "/shop/x", "input": {"any": {"$input": "$.n"}}, "mustExecute": True}
     flow = {"name": "f", "description": "d", "schemas": schemas, "steps": [step], "output": 1}
-    # Nothing reads the output of the step: that it has no type does not matter.
+    # The missing type of the step's output does not matter, because nothing reads it.
     assert [each.rule for each in check(flow, components=known, type_check=True).diagnostics] == ["type-mismatch"]
 
 
-def test_a_schema_that_grows_with_each_use_does_no_harm() -> None:
+def test_an_exponentially_growing_schema_is_handled() -> None:
     defs: dict[str, Any] = {
         f"T{n}": {"type": "object", "properties": {key: {"$ref": f"#/$defs/T{n + 1}"} for key in "abcd"}}
         for n in range(25)
@@ -608,14 +608,14 @@ def test_a_long_list_has_elements_of_any_type() -> None:
         "{user_prompt: x, system_instructions: [1]}",
     ],
 )
-def test_a_wrong_input_is_told_once(given: str) -> None:
+def test_a_wrong_input_is_reported_once(given: str) -> None:
     step = f"{{id: a, component: /builtin/create_messages, input: {given}}}"
     text = f"name: f\ndescription: d\nsteps: [{step}]\noutput: {{$step: a}}\n"
     for source in ("f.yaml", ""):
-        found = check_source(
+        findings = check_source(
             FlowText(text, source) if source else FlowText.from_source(parse_yaml(text, "f.yaml")), type_check=True
         )
-        assert [each.rule for each in found] == ["component-input"]
+        assert [each.rule for each in findings] == ["component-input"]
 
 
 @pytest.mark.parametrize(
@@ -649,7 +649,7 @@ def test_types_of_numbers_conditions_and_parts(duration: str, rules: list[str]) 
     assert [each.rule for each in find_in_text(flow, "f.yaml", type_check=True)] == rules
 
 
-def test_a_condition_may_lead_nowhere_in_a_part_of_a_union() -> None:
+def test_iterate_over_a_union_follows_the_possible_branch() -> None:
     turn = {
         "$if": {"$input": "$.next"},
         "then": {"next": {"$input": "$.next"}},
@@ -657,5 +657,5 @@ def test_a_condition_may_lead_nowhere_in_a_part_of_a_union() -> None:
     }
     given = {"initial_input": {"next": {"next": {"end": [1]}}}, "flow": {"$literal": {"output": turn}}}
     last = {"id": "last", "component": "/builtin/iterate", "input": given}
-    found = infer({"steps": [last], "output": {"$step": "last", "path": "$.result"}})
-    assert found.summary["output"] == "[integer]"
+    inferred = infer({"steps": [last], "output": {"$step": "last", "path": "$.result"}})
+    assert inferred.summary["output"] == "[integer]"

@@ -1,4 +1,4 @@
-"""Valid flows that use what is documented; each has an input with which it runs."""
+"""Valid flows that use every documented feature, each with an input for which it runs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _TEXT = {"type": "string"}
 _INNER = {"steps": [_step("x", {"$input": "$"})], "output": {"$step": "x"}}
 _ROLE = {"$step": "a", "path": "$.messages[0].role"}
 _IN = {"type": "object", "properties": {"n": _TEXT, "o": {"type": "object", "properties": {"k": _TEXT}, "required": ["k"]}, "l": {"type": "array", "items": _TEXT}}, "required": ["n", "o", "l"]}  # fmt: skip
-_GIVEN = {"n": "N", "o": {"k": "K"}, "l": ["L"]}
+_INPUT = {"n": "N", "o": {"k": "K"}, "l": ["L"]}
 _TURN = {"steps": [_step("x", "t")], "output": {"result": {"$step": "x", "path": "messages"}}}
 
 _EXPRESSIONS: list[Any] = [
@@ -181,7 +181,7 @@ _WHOLE: list[tuple[dict[str, Any], Any]] = [
 ]
 
 VALID: list[tuple[dict[str, Any], Any]] = [
-    *((_flow(each, _step("a"), schemas=_schemas(input=_IN)), _GIVEN) for each in _EXPRESSIONS),
+    *((_flow(each, _step("a"), schemas=_schemas(input=_IN)), _INPUT) for each in _EXPRESSIONS),
     *_WHOLE,
 ]
-"""Flows and inputs; a variable `r` is given with each run that reads it."""
+"""Flows and their inputs; runs of flows that read the variable `r` must set it."""

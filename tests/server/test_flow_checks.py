@@ -21,7 +21,7 @@ from stepflow_client.flows import infer
 from stepflow_client.flows.reading import explain_not_a_flow, parse_yaml
 
 from tests.flows.faults import FAULTS
-from tests.flows.found import find_in_text
+from tests.flows.findings import find_in_text
 from tests.flows.mutations import mutations
 from tests.flows.valid import VALID
 

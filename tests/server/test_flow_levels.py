@@ -18,8 +18,8 @@ from stepflow_client import FlowFileError, LogConfig, StepflowClientError, Stepf
 from stepflow_client.flows.reading import parse_yaml
 
 from tests import releases
-from tests.flows.found import find_in_text
-from tests.flows.generated import GIVEN, VARIABLES, Generated, declared, generated
+from tests.flows.findings import find_in_text
+from tests.flows.generated import INPUT, VARIABLES, Generated, declared, generated
 
 _RELEASES = ("0.13.0", "0.10.0")
 _MIN_SHARE = 0.9
@@ -70,7 +70,7 @@ def _outcome(client: SyncStepflowClient, flow: Any, variables: dict[str, Any] | 
     try:
         if any(each.level == "fatal" for each in client.validate(flow).diagnostics):
             return "refused"
-        run = client.submit(flow, GIVEN, variables=variables)
+        run = client.submit(flow, INPUT, variables=variables)
     except StepflowClientError:
         return "refused"
     try:

@@ -1,4 +1,4 @@
-"""The findings of a text."""
+"""Check the text of a flow."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ __all__ = ["find_in_text"]
 
 
 def find_in_text(text: str, source: str, components: Any = None, **options: Any) -> list[Finding]:
-    """Return the findings of a text, which is JSON if the name of its source ends with `.json`."""
+    """Return the findings in a text, parsed as JSON if the name of its source ends with `.json`."""
     return check_source(FlowText(text, source), components, **options)
