@@ -1,6 +1,6 @@
-"""Chromium, and what its pages are made of.
+"""Chromium, and checks of its pages for accessibility and layout.
 
-axe-core comes from npm at the time of the test; STEPFLOW_AXE names its file.
+The tests need axe-core from npm; STEPFLOW_AXE is the path of its file.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 SHOTS = os.environ.get("STEPFLOW_SHOTS")
-"""A folder that screenshots are written to."""
+"""A folder for screenshots."""
 
 
 AXE = Path(os.environ.get("STEPFLOW_AXE", ".build/axe/node_modules/axe-core/axe.min.js"))
 WIDTHS = [(360, 768), (1280, 1920)]
-"""The widths of the narrow and of the wide layout."""
+"""The widths of the narrow and the wide layout."""
 CONTRAST = ["color-contrast"]
-"""What differs between the light and the dark theme."""
+"""Rules whose results differ between the light and the dark theme."""
 _RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]
 
 
 def violations(page: Page, rules: list[str] = _RULES) -> list[list[str]]:
     """Return the rule, impact and element of each violation that axe-core finds on a page."""
     assert AXE.is_file(), f"there is no {AXE}; npm install --prefix .build/axe axe-core"
-    # The policy of a page lets no script in; this is the browser's own door.
+    # The page's content security policy blocks injected scripts, but not DevTools.
     devtools = page.context.new_cdp_session(page)
     devtools.send("Runtime.evaluate", {"expression": AXE.read_text()})
-    # What it has checked without finding anything is megabytes.
-    found: list[list[str]] = page.evaluate(
+    # Passed checks would be megabytes, so return violations only.
+    result: list[list[str]] = page.evaluate(
         """async (rules) => {
             const { violations } = await axe.run(document, { runOnly: rules, resultTypes: ['violations'] });
             return violations.map((each) => [each.id, each.impact, each.nodes[0].html]);
@@ -41,11 +41,11 @@ def violations(page: Page, rules: list[str] = _RULES) -> list[list[str]]:
         rules,
     )
     devtools.detach()
-    return found
+    return result
 
 
 def shot(page: Page, name: str) -> None:
-    """Write a screenshot, if somebody wants to look at it."""
+    """Write a screenshot if STEPFLOW_SHOTS is set."""
     if SHOTS:
         page.screenshot(path=f"{SHOTS}/{name}.png", full_page=True)
 
@@ -53,7 +53,7 @@ def shot(page: Page, name: str) -> None:
 def check_pages(
     context: BrowserContext, base: str, paths: dict[str, str], prefix: str, widths: tuple[int, ...]
 ) -> None:
-    """Check pages at the widths of a layout: they fit, and axe-core finds nothing in either theme."""
+    """Check that pages fit the widths of a layout and that axe-core finds no violation in either theme."""
     page = context.new_page()
     for name, path in paths.items():
         page.set_viewport_size({"width": widths[0], "height": 900})
@@ -66,7 +66,7 @@ def check_pages(
 
 
 def check_themes(page: Page, name: str) -> None:
-    """Check that axe-core finds nothing on an open page, in the light and in the dark theme."""
+    """Check that axe-core finds no violation on an open page in the light and dark themes."""
     for scheme, rules in (("light", _RULES), ("dark", CONTRAST)):
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
         assert violations(page, rules) == [], (name, scheme)
@@ -75,7 +75,7 @@ def check_themes(page: Page, name: str) -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Where the history of the tests is: not in that of the user."""
+    """Keep the history of the tests apart from the user's."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         yield
@@ -83,7 +83,7 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium; STEPFLOW_CHROMIUM names another one."""
+    """Chromium from Debian or from the path in STEPFLOW_CHROMIUM."""
     program = os.environ.get("STEPFLOW_CHROMIUM") or shutil.which("chromium")
     assert program, "there is no chromium; install it (Debian: apt-get install chromium)"
     with sync_playwright() as playwright:
@@ -94,22 +94,22 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def open_page(browser: Browser, tmp_path: Any) -> Iterator[Any]:
-    """What opens HTML as a file and gives the page; a request or a message of the browser fails the test."""
+    """Return a function that opens HTML as a file; any request, console message or dialog fails the test."""
     opened = []
-    seen: list[str] = []
+    complaints: list[str] = []
 
     def show(html: str, scheme: str = "light") -> Any:
         path = tmp_path / f"page{len(opened)}.html"
         path.write_text(html, encoding="utf-8")
         page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme=scheme)
         opened.append(page)
-        page.on("request", lambda request: seen.append(request.url) if request.url != path.as_uri() else None)
-        page.on("console", lambda message: seen.append(message.text))
-        page.on("dialog", lambda dialog: seen.append("dialog"))
+        page.on("request", lambda request: complaints.append(request.url) if request.url != path.as_uri() else None)
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("dialog", lambda dialog: complaints.append("dialog"))
         page.goto(path.as_uri())
         return page
 
     yield show
     for page in opened:
         page.close()
-    assert seen == []
+    assert complaints == []

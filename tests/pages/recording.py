@@ -1,7 +1,7 @@
-"""Write docs/pictures/recording-*.svg, commands of docs/tutorial.md in a terminal: make recording
+"""Write docs/pictures/recording-*.svg, a terminal that runs commands of docs/tutorial.md: make recording
 
-The commands run in a pseudo-terminal, on a real server. The picture types them, shows what they printed, and begins
-again; with `prefers-reduced-motion` it shows the end. It has one file for each theme.
+The commands run in a pseudo-terminal on a real server. The animation types them, shows their output and starts over;
+with `prefers-reduced-motion` it only shows the last frame. There is one file per theme.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ _ON_SERVER = (
 COMMANDS = (*_WITHOUT_SERVER, *_ON_SERVER)
 _COLUMNS, _ROWS = 102, 22
 _WIDTH, _HEIGHT, _MARGIN = 8.4, 20, 16
-"""Pixels of a character, of a line, and around the text."""
+"""Pixels: the width of a character, the height of a line, and the margin."""
 _TYPING, _PAUSE, _END = 0.035, 1.4, 5.0
-"""Seconds for a character, after an output, and before all begins again."""
+"""Seconds to type a character, after an output, and before the animation starts over."""
 _THEMES = {
     "light": {"back": "#f6f8fa", "fore": "#1f2328", "red": "#b3131f", "green": "#116329", "brown": "#7a4b00"}
     | {"blue": "#0550ae", "magenta": "#7a2fbf", "cyan": "#0b6370", "faint": "#59636e"},
@@ -50,7 +50,7 @@ _THEMES = {
 
 
 class Part(NamedTuple):
-    """A part of a line in one style."""
+    """A styled part of a line."""
 
     column: int
     text: str
@@ -58,7 +58,7 @@ class Part(NamedTuple):
 
 
 class Typed(NamedTuple):
-    """A command with what it printed."""
+    """A command with its output."""
 
     command: str
     lines: list[list[Part]]
@@ -80,7 +80,7 @@ def record(command: str, folder: Path, environment: dict[str, str]) -> Typed:
 
 
 def _parts(screen: pyte.Screen, row: int) -> Iterator[Part]:
-    """Return the parts of a line of a terminal, without the blanks at its end."""
+    """Yield the parts of a line of the terminal, without trailing blanks."""
     cells = [screen.buffer[row][column] for column in range(_COLUMNS)]
     length = len("".join(cell.data for cell in cells).rstrip())
     column = 0
@@ -96,36 +96,36 @@ def _style(cell: pyte.screens.Char) -> str:
 
 
 def record_all() -> list[Typed]:
-    """Run the commands in an empty folder with the flow of the page."""
+    """Run the commands in a folder with only the files of the page."""
     with tempfile.TemporaryDirectory() as home, StepflowRuntime.start(log_config=LogConfig(forward=False)) as server:
         folder = Path(home) / "work"
         folder.mkdir()
         for block in blocks(PAGE):
             if block.file_name is not None:
                 (folder / block.file_name).write_text(block.text)
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(("STEPFLOW_", "NO_COLOR"))}
-        kept |= {"XDG_STATE_HOME": home, "XDG_CONFIG_HOME": home, "TERM": "xterm-256color", "LANG": "C.UTF-8"}
-        kept["PATH"] = f"{Path(sys.executable).parent}:{kept['PATH']}"
-        typed = [record(each, folder, kept) for each in _WITHOUT_SERVER]
-        kept["STEPFLOW_URL"] = server.url
-        typed += [record(each, folder, kept) for each in _ON_SERVER]
-        return [each._replace(lines=[_of_page(parts, server.url) for parts in each.lines]) for each in typed]
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(("STEPFLOW_", "NO_COLOR"))}
+        environment |= {"XDG_STATE_HOME": home, "XDG_CONFIG_HOME": home, "TERM": "xterm-256color", "LANG": "C.UTF-8"}
+        environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+        typed = [record(each, folder, environment) for each in _WITHOUT_SERVER]
+        environment["STEPFLOW_URL"] = server.url
+        typed += [record(each, folder, environment) for each in _ON_SERVER]
+        return [each._replace(lines=[_with_page_url(parts, server.url) for parts in each.lines]) for each in typed]
 
 
-def _of_page(parts: list[Part], url: str) -> list[Part]:
+def _with_page_url(parts: list[Part], url: str) -> list[Part]:
     return [part._replace(text=part.text.replace(url, "http://localhost:7837")) for part in parts]
 
 
 class Film:
-    """The picture: lines that appear one after the other, in a window that follows them."""
+    """The animation: lines that appear one after the other, in a window that scrolls with them."""
 
     def __init__(self, typed: list[Typed]) -> None:
-        """Lay out the lines, and set when each of them appears."""
+        """Lay out the lines and set the times at which they appear."""
         self._body: list[str] = []
         self._shown: list[tuple[float, int]] = []
-        """When how many lines are shown."""
+        """The times at which the number of visible lines changes, with that number."""
         self._typing: list[tuple[float, float, int]] = []
-        """When each command is begun and ended, and its length."""
+        """The start time, end time and length of each typed command."""
         self._at, self._row = 0.6, 0
         for each in typed:
             self._add_command(each.command)
@@ -147,11 +147,11 @@ class Film:
         self._row += len(lines)
         self._shown.append((self._at, self._row))
         self._at += _PAUSE + 0.12 * len(lines)
-        # A blank line before the next command.
+        # Leave a blank line before the next command.
         self._row += 1
 
     def svg(self, theme: str) -> str:
-        """Return the picture in a theme."""
+        """Return the SVG for a theme."""
         width, height = _COLUMNS * _WIDTH + 2 * _MARGIN, _ROWS * _HEIGHT + 2 * _MARGIN
         size = f'viewBox="0 0 {width:.0f} {height}" width="{width:.0f}" height="{height}"'
         inside = f'<svg x="{_MARGIN}" y="{_MARGIN}" width="{_COLUMNS * _WIDTH:.0f}" height="{_ROWS * _HEIGHT}">'
@@ -167,7 +167,7 @@ class Film:
         )
 
     def _styles(self, colours: dict[str, str]) -> str:
-        """Return the styles: without animations, they show the end."""
+        """Return the styles, which show the last frame if animations are off."""
         named = "".join(f".{name}{{fill:{value}}}" for name, value in colours.items() if name not in ("back", "fore"))
         return (
             f"text{{font:14px ui-monospace,Menlo,Consolas,'DejaVu Sans Mono',monospace;white-space:pre;"
@@ -177,7 +177,7 @@ class Film:
         )
 
     def _animations(self) -> str:
-        """Return the animations: the window moves, what is below the last line is covered, and commands are typed."""
+        """Return the animations that scroll the window, cover lines that are not visible yet, and type commands."""
         parts = [
             self._steps("all", [(at, self._offset(rows)) for at, rows in self._shown]),
             self._steps("below", [(at, rows * _HEIGHT) for at, rows in self._shown]),
@@ -193,7 +193,7 @@ class Film:
         return "".join(parts)
 
     def _steps(self, name: str, offsets: list[tuple[float, int]]) -> str:
-        """Return an animation that moves something down, by so many pixels at such times."""
+        """Return an animation that moves an element down by the given pixels at the given times."""
         moves = [f"{self._percent(at)}{{transform:translateY({offset}px)}}" for at, offset in [(0, 0), *offsets]]
         styles = f"visibility:visible;animation:{name} {self._seconds:.1f}s step-end infinite"
         return f"@keyframes {name}{{{''.join(moves)}}}.{name}{{{styles}}}"
@@ -202,12 +202,12 @@ class Film:
         return f"{100 * at / self._seconds:.2f}%"
 
     def _offset(self, rows: int) -> int:
-        """Return how far the window has moved when so many lines are shown."""
+        """Return the vertical offset of the window when this many lines are visible."""
         return min(0, _ROWS - rows) * _HEIGHT
 
 
 def _text(parts: list[Part], row: int) -> str:
-    """Return a line as SVG: each part is as long as in the terminal, whatever the font."""
+    """Return a line as SVG, with each part as wide as in the terminal, whatever the font."""
     y = row * _HEIGHT + 15
     drawn = []
     for part in parts:
@@ -218,16 +218,16 @@ def _text(parts: list[Part], row: int) -> str:
 
 
 def shown_lines(svg: str) -> list[str]:
-    """Return the lines of a picture."""
+    """Return the lines of text in an SVG."""
     lines: dict[str, str] = {}
     for x, y, text in re.findall(r'<text x="([\d.]+)" y="(\d+)"[^>]*>([^<]*)</text>', svg):
-        plain = text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
-        lines[y] = lines.get(y, "").ljust(round(float(x) / _WIDTH)) + plain
+        unescaped = text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+        lines[y] = lines.get(y, "").ljust(round(float(x) / _WIDTH)) + unescaped
     return list(lines.values())
 
 
 def main() -> None:
-    """Write the pictures."""
+    """Write one SVG per theme."""
     began = time.monotonic()
     film = Film(record_all())
     for theme in _THEMES:

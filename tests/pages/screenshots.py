@@ -1,7 +1,7 @@
 """Write docs/pictures, screenshots of the pages of `stepflow ui`: make screenshots
 
-A real server runs flows of an example shop, `stepflow ui` shows them, and Chromium takes the pictures. Ids and times
-are replaced by fixed ones, durations are not: pictures taken anew differ in a few numbers and in the lengths of bars.
+A real server runs flows of an example shop, and Chromium takes screenshots of `stepflow ui`. IDs and times are replaced
+by fixed values, but durations are not, so new screenshots differ in a few numbers and in the lengths of bars.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ FREEZE = r"""() => {
     if (!ids.has(id)) ids.set(id, `019c5f${10 + ids.size}-1000-7000-8000-000000000000`);
     return ids.get(id);
   };
-  // Ids in the addresses of links come first: texts have only their beginning.
+  // Replace IDs in links first, because texts only show their first characters.
   for (const link of document.querySelectorAll('[href*="/runs/"]')) {
     for (const id of link.getAttribute("href").match(whole) ?? []) fixed(id);
   }
@@ -128,13 +128,13 @@ FREEZE = r"""() => {
     if (node.data !== changed(node.data)) node.data = changed(node.data);
   }
   for (const field of document.querySelectorAll("input[type=text]")) field.value = changed(field.value);
-  // They are shown as so long ago.
+  // The pages show times relative to now.
   [...document.querySelectorAll("time")].forEach((time, place) => {
     time.dateTime = new Date(Date.now() - (3 + 4 * place) * 60_000).toISOString();
     time.textContent = "";
   });
 }"""
-"""Replaces what differs each time: ids, times, and the port of the server."""
+"""Replaces everything that differs between runs: IDs, times and the server's port."""
 
 
 def order(name: str, card: str | None = "4242") -> dict[str, Any]:
@@ -144,15 +144,15 @@ def order(name: str, card: str | None = "4242") -> dict[str, Any]:
 
 
 def invoices(count: int, ms: int, *, faulty: bool) -> list[dict[str, Any]]:
-    """Return inputs of the flow `invoices`, of which some have no total and others no account."""
+    """Return inputs of the flow `invoices`; with `faulty`, some lack the total and others the account."""
     inputs: list[dict[str, Any]] = []
     for number in range(count):
-        given: dict[str, Any] = {"invoice": {"number": 1000 + number, "total": 40 + number}, "account": "8400"}
+        flow_input: dict[str, Any] = {"invoice": {"number": 1000 + number, "total": 40 + number}, "account": "8400"}
         if faulty and number % 11 == 3:
-            del given["invoice"]["total"]
+            del flow_input["invoice"]["total"]
         if faulty and number % 23 == 5:
-            del given["account"]
-        inputs.append({**given, "ms": ms + 7 * (number * number % 13)})
+            del flow_input["account"]
+        inputs.append({**flow_input, "ms": ms + 7 * (number * number % 13)})
     return inputs
 
 
@@ -175,7 +175,7 @@ class Photographer:
     Args:
         browser: The browser.
         link: The link that opens the pages.
-        folder: Where to write the pictures.
+        folder: The folder for the pictures.
     """
 
     def __init__(self, browser: Browser, link: str, folder: Path) -> None:
@@ -193,7 +193,7 @@ class Photographer:
         return self.page
 
     def take(self, name: str, *, is_narrow: bool = False) -> None:
-        """Write the pictures of the page that is open."""
+        """Write screenshots of the open page in both themes."""
         self.page.set_viewport_size(_NARROW if is_narrow else _WIDE)
         self.page.wait_for_timeout(300)
         self.page.evaluate(FREEZE)
@@ -205,7 +205,7 @@ class Photographer:
         self.page.set_viewport_size(_WIDE)
 
     def _clip(self) -> dict[str, float]:
-        """Return the part of the window that the page fills."""
+        """Return the part of the window that has content."""
         size = self.page.viewport_size
         assert size is not None
         box = self.page.locator("main").bounding_box()
@@ -214,7 +214,7 @@ class Photographer:
 
 
 def write_small(png: bytes, path: Path) -> None:
-    """Write a picture with few colours: text and areas need no more."""
+    """Write a picture with a reduced palette, which is enough for text and flat areas."""
     picture = Image.open(io.BytesIO(png)).convert("RGB")
     picture.quantize(_COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(path, optimize=True)
 
@@ -246,14 +246,14 @@ def take_all(camera: Photographer, client: SyncStepflowClient, flow: Path) -> No
     camera.take("keep")
     running = client.submit(INVOICES, invoices(600, 900, faulty=True), max_concurrency=20)
     page = camera.go(f"/runs/{running}")
-    # The policy of the pages lets no script in that would wait for it.
+    # The content security policy blocks scripts that could wait for this.
     page.locator(".cells .completed").nth(330).wait_for(timeout=120_000)
     camera.take("running-batch")
     client.wait_run(running, timeout=120)
 
 
 def make_runs(client: SyncStepflowClient, flow: Path) -> tuple[str, str]:
-    """Make the runs of the pictures, and return the ids of a batch and of a run that have failed."""
+    """Start the runs for the pictures; return the IDs of a failed batch and of a failed run."""
     for name in ("Ada", "Grace", "Edsger"):
         client.run(flow, order(name), labels={"shop": "north"})
     client.run(GREETING, {"name": "World"})
@@ -268,7 +268,7 @@ def make_runs(client: SyncStepflowClient, flow: Path) -> tuple[str, str]:
 
 
 def change(camera: Photographer, failed: str) -> str:
-    """Change the input of a failed run on its page, and return the id of the new run."""
+    """Change the input of a failed run on its page; return the ID of the new run."""
     page = camera.go(f"/runs/{failed}/change?item=0")
     page.get_by_label("Card").fill("4242")
     page.get_by_role("button", name="Show what would run").click()

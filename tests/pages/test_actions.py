@@ -1,4 +1,4 @@
-"""Forms, changes and comparisons in Chromium, on a real server; `make test-pages`."""
+"""Forms, changes and comparisons on the pages of `stepflow ui`, in Chromium on a real server: `make test-pages`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stepflow_client.history import History
 
 from tests.pages.conftest import WIDTHS, check_pages, shot
 from tests.pages.test_loop import folder, tab as tab_with_folder
-from tests.pages.test_ui import Seen, server
+from tests.pages.test_ui import Tab, server
 
 __all__ = ["folder", "server", "tab_with_folder"]
 
@@ -64,7 +64,7 @@ def client(server: StepflowRuntime) -> Any:
         yield opened
 
 
-def test_a_form_has_rows_and_tells_errors_at_their_fields(tab_with_folder: Seen, client: SyncStepflowClient) -> None:
+def test_a_form_has_rows_and_shows_errors_at_their_fields(tab_with_folder: Tab, client: SyncStepflowClient) -> None:
     page = tab_with_folder.go(f"/flows/{client.store_flow(FLOW).flow_id}")
     assert page.locator("#start label").all_inner_texts()[:4] == ["Day (required)", "Count", "Code", "Name (required)"]
     assert page.get_by_label("Day").get_attribute("type") == "date"
@@ -85,7 +85,7 @@ def test_a_form_has_rows_and_tells_errors_at_their_fields(tab_with_folder: Seen,
     expect(page.locator("[aria-invalid=true]")).to_have_count(1)
     expect(page.get_by_label("Code")).to_have_attribute("aria-invalid", "true")
     expect(page.locator("#start .field .problem")).to_contain_text("^[A-Z]+$")
-    # What was entered is still there, in rows too.
+    # The form keeps what was entered, also in rows.
     expect(page.get_by_label("Tags 1", exact=True)).to_have_value("late")
     shot(page, "form-wrong")
     # The browser reports the status of the page.
@@ -107,7 +107,7 @@ def test_a_form_has_rows_and_tells_errors_at_their_fields(tab_with_folder: Seen,
 
 @pytest.mark.parametrize("widths", WIDTHS)
 def test_actions_are_accessible_at_every_width(
-    tab_with_folder: Seen, client: SyncStepflowClient, widths: tuple[int, ...]
+    tab_with_folder: Tab, client: SyncStepflowClient, widths: tuple[int, ...]
 ) -> None:
     value = {"day": "2026-01-31", "customer": {"name": "Ada"}, "tags": ["x"], "lines": [{"sku": "A-1", "n": 1}]}
     failing = {**FLOW, "output": {"$step": "label"}}

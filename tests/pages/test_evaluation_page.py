@@ -1,4 +1,4 @@
-"""The page of an evaluation in Chromium."""
+"""The HTML report of an evaluation fits, is accessible, and filters cases, in Chromium."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_cases_are_filtered_and_more_are_shown(open_page: Any) -> None:
     expect(count).to_have_text(f"{worse} cases")
 
 
-def test_without_a_script_all_cases_are_there(browser: Any) -> None:
+def test_without_javascript_all_cases_are_visible(browser: Any) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.set_content(report().to_html())

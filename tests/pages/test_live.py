@@ -1,4 +1,4 @@
-"""Pages that change while they are open, in Chromium, on a real server."""
+"""Open pages update without disturbing the reader, in Chromium on a real server."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, expect
 from stepflow_client import StepflowRuntime
 
 from tests.pages.conftest import check_themes, shot
-from tests.pages.test_ui import FORM, Seen, server, started_ui, tab
+from tests.pages.test_ui import FORM, Tab, server, started_ui, tab
 
 __all__ = ["server", "tab"]
 
@@ -46,18 +46,18 @@ INSERT_ROWS = """
 """
 
 
-def settled(tab: Seen, path: str) -> Any:
-    """Return the page of a run that has ended once it no longer changes by itself."""
+def open_settled(tab: Tab, path: str) -> Any:
+    """Open the page of an ended run and wait until it no longer updates."""
     page = tab.go(path)
     while page.locator("body[data-live]").count():
         page.reload()
     return page
 
 
-def test_the_hands_keep_what_they_hold_over_200_updates(tab: Seen, server: StepflowRuntime) -> None:
+def test_focus_selection_and_input_survive_200_updates(tab: Tab, server: StepflowRuntime) -> None:
     run_id = server.sync_client.submit(FORM, [{"topic": str(number), "ms": 0} for number in range(5)])
     server.sync_client.wait_run(run_id)
-    page = settled(tab, f"/runs/{run_id}")
+    page = open_settled(tab, f"/runs/{run_id}")
     page.evaluate(f"async () => {{ {FRESH} }}")
     page.evaluate(INSERT_ROWS, [1, 1])
     row = page.locator('#items tr[data-key="3"]')
@@ -77,7 +77,7 @@ def test_the_hands_keep_what_they_hold_over_200_updates(tab: Seen, server: Stepf
     page.evaluate(INSERT_ROWS, [2, 201])
     expect(page.locator("#items tbody tr")).to_have_count(206)
     expect(page.locator("#summary")).to_contain_text("201")
-    found: dict[str, Any] = page.evaluate("""() => {
+    state: dict[str, Any] = page.evaluate("""() => {
         const row = document.querySelector('#items tr[data-key="3"]');
         return {
           row: row === held.row,
@@ -90,16 +90,16 @@ def test_the_hands_keep_what_they_hold_over_200_updates(tab: Seen, server: Stepf
           scroll: row.querySelector('textarea').scrollTop,
         };
     }""")
-    assert found == {
+    assert state == {
         "row": True, "parts": True, "focus": True, "selection": "long text", "details": 1, "open": True,
         "typed": "typed", "scroll": 20,
     }  # fmt: skip
 
 
-def test_what_a_script_has_changed_stays_until_the_server_changes_it(tab: Seen, server: StepflowRuntime) -> None:
+def test_changes_by_scripts_stay_until_the_server_changes_the_element(tab: Tab, server: StepflowRuntime) -> None:
     run_id = server.sync_client.submit(FORM, [{"topic": "tea", "ms": 0}] * 3)
     server.sync_client.wait_run(run_id)
-    page = settled(tab, f"/runs/{run_id}")
+    page = open_settled(tab, f"/runs/{run_id}")
     page.evaluate(f"async () => {{ {FRESH} }}")
     page.evaluate("""() => {
         document.querySelector('#items tbody th a').textContent = 'zero';
@@ -110,7 +110,7 @@ def test_what_a_script_has_changed_stays_until_the_server_changes_it(tab: Seen, 
     expect(page.locator("#items tr[data-key='0'] th")).to_have_text("zero")
     expect(page.locator("#items tr.chosen td").first).to_have_text("other")
     expect(page.locator("#summary")).to_contain_text("added")
-    # Rows that change their places are moved, and those that are gone are removed.
+    # An update moves reordered rows and removes missing ones.
     page.evaluate("""() => {
         document.querySelector('#items tr[data-key="2"] a').focus();
         update((fresh) => {
@@ -134,17 +134,17 @@ CRAWL: dict[str, Any] = {
 
 
 def a_thousand(ms: int) -> list[dict[str, Any]]:
-    """Return inputs of which each tenth fails after some time, and the others complete."""
+    """Return 1,000 inputs; every tenth fails after some time, and the others complete."""
     return [{"ms": ms, "url": "u"} if number % 10 else {"ms": ms} for number in range(1_000)]
 
 
-def test_a_batch_of_a_thousand_counts_while_it_runs(tab: Seen, server: StepflowRuntime) -> None:
+def test_the_page_of_a_batch_of_1000_counts_while_it_runs(tab: Tab, server: StepflowRuntime) -> None:
     tab.page.goto("about:blank")
     devtools = tab.context.new_cdp_session(tab.page)
     devtools.send("Network.enable")
     moved: list[int] = []
     devtools.on("Network.dataReceived", lambda data: moved.append(data["dataLength"]))
-    # It would go on for a minute, so that it outlasts a busy machine, and is cancelled when the page has counted.
+    # The batch would take a minute, so that it outlasts a busy machine; it is cancelled once the page has counted.
     run_id = server.sync_client.submit(CRAWL, a_thousand(300), max_concurrency=5)
     page = tab.go(f"/runs/{run_id}")
     page.evaluate("""() => {
@@ -158,7 +158,7 @@ def test_a_batch_of_a_thousand_counts_while_it_runs(tab: Seen, server: StepflowR
     expect(page.locator("#grid a.completed").nth(99)).to_be_attached(timeout=40_000)
     expect(page.locator("#grid a.failed").first).to_be_attached()
     end = time.monotonic() + 40
-    # The policy of the page lets Playwright wait for no expression.
+    # The content security policy prevents Playwright from waiting for an expression.
     while page.evaluate("counts.size") < 20 and time.monotonic() < end:
         page.wait_for_timeout(100)
     assert page.evaluate("counts.size") >= 20
@@ -168,14 +168,14 @@ def test_a_batch_of_a_thousand_counts_while_it_runs(tab: Seen, server: StepflowR
     run_id = server.sync_client.submit(CRAWL, a_thousand(100), max_concurrency=20)
     tab.go(f"/runs/{run_id}")
     expect(page.locator("#summary .status")).to_have_text("failed", timeout=60_000)
-    # Decoded: they are sent compressed.
+    # This counts decoded bytes; the server sends them compressed.
     assert sum(moved) < 1_000_000
     expect(page.locator("#grid a.completed")).to_have_count(900)
     expect(page.locator("#grid a.failed")).to_have_count(100)
     expect(page.locator("#failures li")).to_have_count(1)
     expect(page.locator("#durations svg")).to_have_count(1)
     shot(page, "batch-ended")
-    # One Tab reaches the grid, arrow keys go through it, and each cell is a link.
+    # One Tab stop reaches the grid, arrow keys move within it, and each cell is a link.
     page.locator("#grid a").first.focus()
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowLeft")
@@ -185,7 +185,7 @@ def test_a_batch_of_a_thousand_counts_while_it_runs(tab: Seen, server: StepflowR
     expect(page.locator("h1")).to_have_text("Item 0 of 1000")
 
 
-def test_new_runs_wait_while_somebody_is_in_the_list(tab: Seen, server: StepflowRuntime) -> None:
+def test_new_runs_wait_while_the_list_has_focus_or_pointer(tab: Tab, server: StepflowRuntime) -> None:
     client = server.sync_client
     flow = {"name": "waits", "steps": [], "output": 1}
     first = [client.submit(flow) for _ in range(3)]
@@ -205,23 +205,23 @@ def test_new_runs_wait_while_somebody_is_in_the_list(tab: Seen, server: Stepflow
     page.locator("#waiting").click()
     expect(rows).to_have_count(6)
     expect(page.locator("#waiting")).to_be_hidden()
-    # Under the pointer they wait as well, and come when it leaves.
+    # They also wait while the pointer is over the list, and appear when it leaves.
     page.evaluate("document.activeElement.blur()")
     rows.first.hover()
     client.submit(flow)
     expect(page.locator("#waiting")).to_have_text("1 new run", timeout=30_000)
     page.mouse.move(1, 1)
     expect(rows).to_have_count(7)
-    # A click beside the link opens the run, too.
+    # A click beside the link also opens the run.
     rows.first.locator("td").nth(1).click()
     page.wait_for_url("**/runs/*")
 
 
-def test_keys_find_runs_and_go_to_failures(tab: Seen, server: StepflowRuntime) -> None:
+def test_keys_find_runs_and_go_to_failures(tab: Tab, server: StepflowRuntime) -> None:
     client = server.sync_client
     flow = {"name": "by-keys", "steps": [], "output": {"$input": "n"}}
-    for given in ({"n": 1}, {}, {"n": 2}):
-        client.wait_run(client.submit(flow, given))
+    for flow_input in ({"n": 1}, {}, {"n": 2}):
+        client.wait_run(client.submit(flow, flow_input))
     page = tab.go("/components")
     keys = page.keyboard
     keys.press("/")
@@ -233,28 +233,28 @@ def test_keys_find_runs_and_go_to_failures(tab: Seen, server: StepflowRuntime) -
     expect(page.locator("#list tbody tr")).to_have_count(3)
     expect(page.locator("#searched")).to_contain_text("Runs searched by flow name")
 
-    def place() -> int:
-        found: int = page.evaluate(
+    def focused_row() -> int:
+        index: int = page.evaluate(
             "[...document.querySelectorAll('#list tbody tr')].indexOf(document.activeElement.closest('tr'))"
         )
-        return found
+        return index
 
     keys.press("j")
-    assert place() == 0
+    assert focused_row() == 0
     keys.press("j")
     keys.press("j")
-    assert place() == 2
+    assert focused_row() == 2
     keys.press("k")
-    assert place() == 1
+    assert focused_row() == 1
     page.locator("h1").click()
     keys.press("f")
-    assert place() == 1
+    assert focused_row() == 1
     keys.press("?")
     expect(page.get_by_role("dialog", name="Keys")).to_contain_text("Next failure")
     shot(page, "keys")
     keys.press("Escape")
     expect(page.get_by_role("dialog")).to_have_count(0)
-    # In a field they are letters.
+    # In a text field, the keys type letters.
     keys.press("/")
     keys.type("jf?")
     expect(page.get_by_label("Find runs")).to_have_value("jf?")
@@ -264,7 +264,9 @@ def test_keys_find_runs_and_go_to_failures(tab: Seen, server: StepflowRuntime) -
 
 
 @pytest.mark.parametrize("width", [360, 1280])
-def test_a_list_that_runs_and_a_batch_are_accessible(tab: Seen, server: StepflowRuntime, width: int) -> None:
+def test_the_list_and_batches_are_accessible_while_runs_are_running(
+    tab: Tab, server: StepflowRuntime, width: int
+) -> None:
     client = server.sync_client
     inputs = [{"ms": 600_000 if number > 30 else 0, "url": "u"} if number % 7 else {"ms": 0} for number in range(60)]
     run_id = client.submit(CRAWL, inputs)
@@ -293,16 +295,16 @@ def test_a_list_that_runs_and_a_batch_are_accessible(tab: Seen, server: Stepflow
 
 def test_more_open_pages_than_a_browser_has_connections(browser: Browser, server: StepflowRuntime) -> None:
     with started_ui(server.url) as (_, link):
-        seen = Seen(browser, link)
-        pages = [seen.page]
+        tab = Tab(browser, link)
+        pages = [tab.page]
         for _ in range(8):
-            pages.append(seen.context.new_page())
-            pages[-1].goto(f"{seen.base}/runs?flow=many-pages")
+            pages.append(tab.context.new_page())
+            pages[-1].goto(f"{tab.base}/runs?flow=many-pages")
         expect(pages[-1].locator("h1")).to_have_text("Runs")
         server.sync_client.submit({"name": "many-pages", "steps": [], "output": 1})
         for page in pages[1:]:
             expect(page.locator("#list tbody tr")).to_have_count(1, timeout=30_000)
-        # A page that nobody sees gives its stream to another one, and takes one when it is seen again.
+        # A hidden page gives up its event stream and reopens it when it becomes visible.
         hidden = "Object.defineProperty(document, 'hidden', { value: %s, configurable: true })"
         pages[1].evaluate(hidden % "true")
         pages[1].evaluate("document.dispatchEvent(new Event('visibilitychange'))")
@@ -311,5 +313,5 @@ def test_more_open_pages_than_a_browser_has_connections(browser: Browser, server
         pages[1].evaluate(hidden % "false")
         pages[1].evaluate("document.dispatchEvent(new Event('visibilitychange'))")
         expect(pages[1].locator("#list tbody tr")).to_have_count(2, timeout=10_000)
-        seen.context.close()
-    assert seen.complaints == []
+        tab.context.close()
+    assert tab.complaints == []

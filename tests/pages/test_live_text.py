@@ -1,7 +1,7 @@
-"""An open page shows what a new one shows: at random moments, after an update, their texts are compared in Chromium.
+"""An open page shows the same text after each update as a newly loaded page, compared at random moments in Chromium.
 
-`python -m tests.pages.test_live_text MINUTES` does so for as long as wanted, under a mixed load of runs that end, fail,
-are cancelled and run again, and prints differences, layout shift and memory.
+`python -m tests.pages.test_live_text MINUTES` compares pages for this long under a mixed load of runs that complete,
+fail, are cancelled and rerun, and prints differences, layout shift and memory.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from playwright.sync_api import Browser, Page, Route, sync_playwright
 from stepflow_client import StepflowClientError, StepflowRuntime, SyncStepflowClient
 from stepflow_client.history import History
 
-from tests.pages.test_ui import Seen, server, started_server, started_ui
+from tests.pages.test_ui import Tab, server, started_server, started_ui
 
 __all__ = ["server"]
 
@@ -36,7 +36,7 @@ CRAWL: dict[str, Any] = {
     "output": {"$step": "store"},
 }
 
-# The text of a page with what a script makes of it, but for times, which tick between two looks.
+# The text of a page after scripts have run, without times, which change between two checks.
 TEXT = """
 window.textOfPage = () => {
   const main = document.getElementById('main').cloneNode(true);
@@ -47,7 +47,7 @@ window.textOfPage = () => {
   return [document.title, text, names.join('|'), statuses.join('|')].join('\\n');
 };
 """
-# Remembers the page that the server has sent last, to compare with what the update has made of the open one.
+# Records the page that the server sent last, to compare it with the updated open page.
 RECORD = (
     TEXT
     + """
@@ -76,58 +76,58 @@ new PerformanceObserver((list) => {
 
 
 @dataclass
-class Watched:
-    """An open page, and the looks at it."""
+class OpenPage:
+    """An open page, with the number of checks and the differences found."""
 
     name: str
     page: Page
     run_id: str = ""
-    looks: int = 0
+    checks: int = 0
     differences: list[str] = field(default_factory=list)
 
 
 class Comparison:
-    """Open pages of one browser, each compared with new ones."""
+    """Compares open pages of one browser with newly loaded pages."""
 
-    def __init__(self, seen: Seen) -> None:
-        self._seen = seen
-        self.context = seen.context
+    def __init__(self, tab: Tab) -> None:
+        self._tab = tab
+        self.context = tab.context
         self.context.add_init_script(RECORD)
-        self.pages: list[Watched] = []
+        self.pages: list[OpenPage] = []
         self._fresh = self.context.new_page()
 
-    def open(self, name: str, path: str, run_id: str = "") -> Watched:
-        """Open a page in a tab of its own."""
+    def open(self, name: str, path: str, run_id: str = "") -> OpenPage:
+        """Open a page in a new tab."""
         page = self.context.new_page()
-        page.goto(self._seen.base + path)
-        self.pages.append(Watched(name, page, run_id))
+        page.goto(self._tab.base + path)
+        self.pages.append(OpenPage(name, page, run_id))
         return self.pages[-1]
 
-    def look(self, watched: Watched) -> bool:
-        """Compare an open page, after its next update, with a new page of what the server has sent for the update."""
-        found = watched.page.evaluate("afterUpdate()")
-        if found is None or not found["sent"]:
+    def check(self, open_page: OpenPage) -> bool:
+        """Compare a page after its next update with a new page that loads what the server sent for that update."""
+        update = open_page.page.evaluate("afterUpdate()")
+        if update is None or not update["sent"]:
             return False
-        expected = self._text(watched.page.url, lambda route: route.fulfill(body=found["sent"], content_type=HTML))
-        self._compare(watched, found["text"], expected)
+        expected = self._text(open_page.page.url, lambda route: route.fulfill(body=update["sent"], content_type=HTML))
+        self._compare(open_page, update["text"], expected)
         return True
 
-    def look_at_rest(self, watched: Watched, seconds: float = 30) -> None:
-        """Compare an open page that no longer changes with a new one of the server."""
+    def check_at_rest(self, open_page: OpenPage, seconds: float = 30) -> None:
+        """Compare an open page that no longer changes with a newly loaded page."""
         end = time.monotonic() + seconds
         while True:
-            expected = self._text(watched.page.url, lambda route: route.continue_())
-            text = watched.page.evaluate("textOfPage()")
+            expected = self._text(open_page.page.url, lambda route: route.continue_())
+            text = open_page.page.evaluate("textOfPage()")
             if text == expected or time.monotonic() > end:
-                self._compare(watched, text, expected)
+                self._compare(open_page, text, expected)
                 return
 
-    def _compare(self, watched: Watched, text: str, expected: str) -> None:
-        watched.looks += 1
+    def _compare(self, open_page: OpenPage, text: str, expected: str) -> None:
+        open_page.checks += 1
         if text != expected:
             place = next((i for i, (a, b) in enumerate(zip(text, expected, strict=False)) if a != b), 0)
             begin = max(0, place - 60)
-            watched.differences.append(f"{text[begin : place + 120]!r} instead of {expected[begin : place + 120]!r}")
+            open_page.differences.append(f"{text[begin : place + 120]!r} instead of {expected[begin : place + 120]!r}")
 
     def _text(self, url: str, answer: Callable[[Route], None]) -> str:
         self._fresh.route("**/live*", lambda route: route.abort())
@@ -143,19 +143,19 @@ HTML = "text/html; charset=utf-8"
 
 
 def inputs(count: int, ms: int) -> list[dict[str, Any]]:
-    """Return inputs of which each seventh fails."""
+    """Return inputs of which every seventh fails."""
     return [{"ms": ms, "url": f"u{number}"} if number % 7 else {"ms": ms} for number in range(count)]
 
 
 @pytest.fixture
 def comparison(browser: Browser, server: StepflowRuntime) -> Iterator[Comparison]:
     with started_ui(server.url) as (_, link):
-        seen = Seen(browser, link)
-        yield Comparison(seen)
-        seen.context.close()
+        tab = Tab(browser, link)
+        yield Comparison(tab)
+        tab.context.close()
 
 
-def test_an_open_page_shows_what_a_new_one_shows(comparison: Comparison, server: StepflowRuntime) -> None:
+def test_an_open_page_shows_the_same_as_a_new_page(comparison: Comparison, server: StepflowRuntime) -> None:
     chance = random.Random(7)
     client = server.sync_client
     single = client.submit(CRAWL, {"ms": 5_000, "url": "u"})
@@ -169,17 +169,17 @@ def test_an_open_page_shows_what_a_new_one_shows(comparison: Comparison, server:
     changing = [each for each in comparison.pages if each.name in ("list", "batch")]
     while not client.get_run(batch).is_finished:
         client.submit(CRAWL, {"ms": chance.randrange(500), "url": "u"} if chance.random() < 0.7 else {"ms": 0})
-        # On a busy machine, there are few updates: each page is looked at once before one is looked at again.
-        comparison.look(chance.choice([each for each in changing if not each.looks] or changing))
+        # On a busy machine there are few updates, so check each page once before checking one again.
+        comparison.check(chance.choice([each for each in changing if not each.checks] or changing))
     client.wait_run(single)
-    assert all(each.looks for each in changing)
-    for watched in comparison.pages:
-        comparison.look_at_rest(watched)
+    assert all(each.checks for each in changing)
+    for open_page in comparison.pages:
+        comparison.check_at_rest(open_page)
     assert {each.name: each.differences for each in comparison.pages if each.differences} == {}
 
 
 class Load:
-    """Runs of all kinds, a few at a time."""
+    """Starts, cancels and reruns runs, a few at a time."""
 
     def __init__(self, client: SyncStepflowClient) -> None:
         self.client = client
@@ -187,7 +187,7 @@ class Load:
         self.started = 0
 
     def step(self, shown: Container[str] = ()) -> None:
-        """Start, cancel or run again something; not a shown run, whose page is not live once it has ended."""
+        """Start, cancel or rerun a run. Do not rerun an open run, because its page is not live once it has ended."""
         chance, client = self.chance, self.client
         running = [run for run in client.list_runs("running", 20).runs if run.flow_name == "crawl"]
         if len(running) > 8:
@@ -197,7 +197,7 @@ class Load:
         if kind < 0.25:
             client.submit(CRAWL, inputs(chance.randrange(20, 400), 300), max_concurrency=8)
         elif kind < 0.35 and running:
-            # It may have ended.
+            # The run may have ended.
             with suppress(StepflowClientError):
                 client.cancel_run(chance.choice(running).run_id)
         elif kind < 0.45 and (
@@ -215,28 +215,28 @@ def memory_of(process: int) -> int:
 
 
 def compare_for(minutes: float, comparison: Comparison, load: Load, process: int) -> None:
-    """Compare pages under a mixed load, and print what was seen."""
+    """Compare pages under a mixed load and print the results."""
     client, chance = load.client, random.Random(13)
-    looks: Counter[str] = Counter()
+    checks: Counter[str] = Counter()
     shifts: dict[str, float] = {}
     differences = 0
 
-    def close(watched: Watched) -> None:
+    def close(open_page: OpenPage) -> None:
         nonlocal differences
-        comparison.look_at_rest(watched)
-        looks[watched.name] += watched.looks
-        shifts[watched.name] = max(shifts.get(watched.name, 0.0), watched.page.evaluate("shift"))
-        differences += len(watched.differences)
-        for each in watched.differences:
-            print(f"{watched.name}: {each}", flush=True)
-        watched.page.close()
-        comparison.pages.remove(watched)
+        comparison.check_at_rest(open_page)
+        checks[open_page.name] += open_page.checks
+        shifts[open_page.name] = max(shifts.get(open_page.name, 0.0), open_page.page.evaluate("shift"))
+        differences += len(open_page.differences)
+        for each in open_page.differences:
+            print(f"{open_page.name}: {each}", flush=True)
+        open_page.page.close()
+        comparison.pages.remove(open_page)
 
     load.step()
     flow_id = client.get_run(client.submit(CRAWL, {"ms": 1, "url": "u"})).flow_id
     for name, path in (("list", "/runs"), ("flows", "/flows"), ("flow", f"/flows/{flow_id}")):
         comparison.open(name, path)
-    end, told = time.monotonic() + 60 * minutes, 0.0
+    end, last_report = time.monotonic() + 60 * minutes, 0.0
     while time.monotonic() < end:
         load.step([each.run_id for each in comparison.pages])
         for run in client.list_runs("running", 10).runs:
@@ -246,24 +246,24 @@ def compare_for(minutes: float, comparison: Comparison, load: Load, process: int
                 if name == "batch":
                     index = chance.randrange(run.items.total)
                     comparison.open("item", f"/runs/{run.run_id}/items/{index}", run.run_id)
-        comparison.look(chance.choice([each for each in comparison.pages if each.name != "flow"]))
-        for watched in [each for each in comparison.pages if each.run_id]:
-            if client.get_run(watched.run_id).is_finished and chance.random() < 0.3:
-                close(watched)
-        if time.monotonic() - told > 60:
-            told = time.monotonic()
+        comparison.check(chance.choice([each for each in comparison.pages if each.name != "flow"]))
+        for open_page in [each for each in comparison.pages if each.run_id]:
+            if client.get_run(open_page.run_id).is_finished and chance.random() < 0.3:
+                close(open_page)
+        if time.monotonic() - last_report > 60:
+            last_report = time.monotonic()
             heap = comparison.pages[0].page.evaluate("performance.memory.usedJSHeapSize") // 2**20
-            print(f"{load.started} runs, {looks.total()} looks, {differences} differences, "
+            print(f"{load.started} runs, {checks.total()} checks, {differences} differences, "
                   f"{memory_of(process)} MB, list {heap} MB", flush=True)  # fmt: skip
     while client.list_runs("running", 1).runs:
         time.sleep(1)
-    for watched in list(comparison.pages):
-        close(watched)
-    print(dict(looks), {name: round(shift, 3) for name, shift in shifts.items()}, f"{differences} differences")
+    for open_page in list(comparison.pages):
+        close(open_page)
+    print(dict(checks), {name: round(shift, 3) for name, shift in shifts.items()}, f"{differences} differences")
 
 
 if __name__ == "__main__":
     with started_server() as running, sync_playwright() as playwright, started_ui(running.url) as (process, link):
         client = SyncStepflowClient(running.url, history=History())
         chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        compare_for(float(sys.argv[1]), Comparison(Seen(chromium, link)), Load(client), process.pid)
+        compare_for(float(sys.argv[1]), Comparison(Tab(chromium, link)), Load(client), process.pid)

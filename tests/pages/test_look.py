@@ -1,4 +1,4 @@
-"""What all pages of `stepflow ui` share, in Chromium: times, ids that can be copied, room for words."""
+"""Common features of all pages of `stepflow ui` in Chromium: local times, copy buttons, statuses and line breaks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stepflow_client import LogConfig, StepflowRuntime
 
 from tests import releases
 from tests.pages.conftest import shot, violations
-from tests.pages.test_ui import FAILS, FORM, Seen, started_ui
+from tests.pages.test_ui import FAILS, FORM, Tab, started_ui
 
 
 @pytest.fixture(scope="module")
@@ -25,16 +25,16 @@ def empty_server() -> Iterator[StepflowRuntime]:
 
 
 @pytest.fixture(scope="module")
-def tab(browser: Browser, empty_server: StepflowRuntime) -> Iterator[Seen]:
+def tab(browser: Browser, empty_server: StepflowRuntime) -> Iterator[Tab]:
     with started_ui(empty_server.url) as (_, link):
-        seen = Seen(browser, link, timezone_id="Asia/Tokyo", locale="en-GB")
-        seen.context.grant_permissions(["clipboard-read", "clipboard-write"])
-        yield seen
-        seen.context.close()
-    assert seen.complaints == []
+        opened = Tab(browser, link, timezone_id="Asia/Tokyo", locale="en-GB")
+        opened.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        yield opened
+        opened.context.close()
+    assert opened.complaints == []
 
 
-def test_the_first_command_is_shown_and_works(tab: Seen, empty_server: StepflowRuntime) -> None:
+def test_the_empty_list_shows_a_command_to_copy(tab: Tab, empty_server: StepflowRuntime) -> None:
     page = tab.go("/runs")
     expect(page.locator(".empty")).to_contain_text("No runs yet")
     assert violations(page) == []
@@ -52,7 +52,7 @@ TIMES = """
 """
 
 
-def test_times_are_local_and_tick(tab: Seen) -> None:
+def test_times_are_local_and_tick(tab: Tab) -> None:
     page = tab.go("/flows/new")
     now = page.evaluate("new Date(Date.now() - 65_000).toISOString()")
     html = TIMES.format(now=now, old="2020-01-02T23:04:05+00:00")
@@ -68,7 +68,7 @@ def test_times_are_local_and_tick(tab: Seen) -> None:
     expect(running).not_to_have_text(first)
 
 
-def test_statuses_have_a_shape(tab: Seen, empty_server: StepflowRuntime) -> None:
+def test_statuses_have_a_shape(tab: Tab, empty_server: StepflowRuntime) -> None:
     client = empty_server.sync_client
     client.wait_run(client.submit(FAILS, {}))
     client.wait_run(client.submit(FAILS, {"name": 1}))
@@ -83,7 +83,7 @@ def test_statuses_have_a_shape(tab: Seen, empty_server: StepflowRuntime) -> None
 
 
 @pytest.mark.parametrize("width", [1280, 1920])
-def test_no_word_is_broken_while_there_is_room(tab: Seen, empty_server: StepflowRuntime, width: int) -> None:
+def test_words_are_not_broken_while_there_is_room(tab: Tab, empty_server: StepflowRuntime, width: int) -> None:
     client = empty_server.sync_client
     names = ["load_customers_of_the_region", "summarize_all_of_them", "write_the_report"]
     steps = [{"id": name, "component": "/builtin/noop", "input": {"$input": "$"}} for name in names]
@@ -99,7 +99,7 @@ def test_no_word_is_broken_while_there_is_room(tab: Seen, empty_server: Stepflow
             f"[...cell.querySelectorAll('a,code,b')].filter({tall})).map(e => e.textContent)"
         )
         assert spans == [], path
-        # Below the name of a flow, its row has the error.
+        # A row may have the error below the name of the flow.
         tall = "e => (e.querySelector('a') ?? e).getBoundingClientRect().height < 60 || e.innerText"
         lines = page.evaluate(f"[...document.querySelectorAll('tbody th')].map({tall})")
         assert set(lines) <= {True} or path == f"/runs/{run_id}", lines

@@ -1,4 +1,4 @@
-"""From a failed run to a tested fix, in Chromium on a real server; `make test-pages`."""
+"""From a failed run to a tested fix, in Chromium on a real server: `make test-pages`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from stepflow_client.history import History
 
 from tests import releases
 from tests.pages.conftest import shot
-from tests.pages.test_ui import Seen, server
+from tests.pages.test_ui import Tab, server
 
 __all__ = ["server"]
 
@@ -63,10 +63,10 @@ output: {$step: parse}
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("flows")
-    (made / "orders.yaml").write_text(FLOW)
-    (made / "crawl.yaml").write_text(BATCH)
-    return made
+    path = tmp_path_factory.mktemp("flows")
+    (path / "orders.yaml").write_text(FLOW)
+    (path / "crawl.yaml").write_text(BATCH)
+    return path
 
 
 @contextmanager
@@ -82,23 +82,23 @@ def started_ui(url: str, folder: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def tab(browser: Browser, server: StepflowRuntime, folder: Path) -> Iterator[Seen]:
+def tab(browser: Browser, server: StepflowRuntime, folder: Path) -> Iterator[Tab]:
     with started_ui(server.url, folder) as link:
-        seen = Seen(browser, link)
-        yield seen
-        seen.context.close()
-    assert seen.complaints == []
+        opened = Tab(browser, link)
+        yield opened
+        opened.context.close()
+    assert opened.complaints == []
 
 
-def started(server: StepflowRuntime, file: Path, value: object) -> str:
-    """Start a run as `stepflow run` does: it is in the history, with the file of its flow."""
+def run_to_end(server: StepflowRuntime, file: Path, value: object) -> str:
+    """Run a flow file like `stepflow run`, which records the run and the file in the history."""
     with SyncStepflowClient(server.url, history=History()) as client:
         run_id = client.submit(str(file), value)
         client.wait_run(run_id, timeout=60)
     return run_id
 
 
-def output_of_tests(file: Path) -> str:
+def run_flow_tests(file: Path) -> str:
     environment = {**os.environ, "STEPFLOW_SERVER_BINARY": str(releases.binary(releases.NEWEST))}
     command = [sys.executable, "-m", "stepflow_cli", "test", str(file)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
@@ -106,8 +106,8 @@ def output_of_tests(file: Path) -> str:
     return done.stdout + done.stderr
 
 
-def keep(page: Page, name: str) -> None:
-    """Keep what is shown as a test, after a look at the difference."""
+def save_as_test(page: Page, name: str) -> None:
+    """Save the open run as a test case, after a review of the diff."""
     page.get_by_label("Case name").fill(name)
     page.get_by_role("button", name="Show the change").click()
     expect(page.locator(".diff .added").filter(has_text=name)).to_have_count(1)
@@ -117,11 +117,11 @@ def keep(page: Page, name: str) -> None:
     expect(page.get_by_role("status").filter(has_text="Kept as")).to_contain_text(name)
 
 
-def test_from_a_failed_run_to_a_tested_fix(tab: Seen, server: StepflowRuntime, folder: Path) -> None:
+def test_from_a_failed_run_to_a_tested_fix(tab: Tab, server: StepflowRuntime, folder: Path) -> None:
     file = folder / "orders.yaml"
-    failed = started(server, file, {"order": "A-17"})
+    failed = run_to_end(server, file, {"order": "A-17"})
     page = tab.go(f"/runs/{failed}")
-    # The cause is what the page opens at.
+    # The page opens at the cause.
     expect(page.locator("#panel")).to_contain_text("charge")
     expect(page.locator("#panel")).to_contain_text("customer.name")
     shot(page, "loop-failed")
@@ -145,13 +145,13 @@ def test_from_a_failed_run_to_a_tested_fix(tab: Seen, server: StepflowRuntime, f
     shot(page, "loop-compare")
     page.goto(new)
     page.get_by_role("link", name="Keep as a test").click()
-    keep(page, "a customer with a name")
+    save_as_test(page, "a customer with a name")
     assert file.read_text().startswith(FLOW)
-    assert "1 passed" in output_of_tests(file)
+    assert "1 passed" in run_flow_tests(file)
 
 
-def test_from_the_list_to_a_fixed_run_by_keyboard_alone(tab: Seen, server: StepflowRuntime, folder: Path) -> None:
-    failed = started(server, folder / "orders.yaml", {"order": "by-keys"})
+def test_from_the_list_to_a_fixed_run_by_keyboard_alone(tab: Tab, server: StepflowRuntime, folder: Path) -> None:
+    failed = run_to_end(server, folder / "orders.yaml", {"order": "by-keys"})
     page = tab.go("/runs")
     keys = page.keyboard
 
@@ -178,14 +178,14 @@ def test_from_the_list_to_a_fixed_run_by_keyboard_alone(tab: Seen, server: Stepf
     expect(page.locator("#attempts")).to_contain_text("Attempt 2 of 2")
 
 
-def test_from_a_batch_with_two_causes_to_a_tested_fix(tab: Seen, server: StepflowRuntime, folder: Path) -> None:
+def test_from_a_batch_with_two_causes_to_a_tested_fix(tab: Tab, server: StepflowRuntime, folder: Path) -> None:
     file = folder / "crawl.yaml"
     inputs = [{"page": number, "title": f"t{number}"} for number in range(100)]
     for number in range(0, 60, 3):
         del inputs[number]["title"]
     for number in range(1, 25, 3):
         del inputs[number]["page"]
-    failed = started(server, file, inputs)
+    failed = run_to_end(server, file, inputs)
     groups = group_failures(server.sync_client.get_run_items(failed))
     assert [len(group.indexes) for group in groups] == [20, 8]
     page = tab.go(f"/runs/{failed}")
@@ -210,11 +210,11 @@ def test_from_a_batch_with_two_causes_to_a_tested_fix(tab: Seen, server: Stepflo
     expect(page.locator("#given")).to_contain_text("title")
     page.goto(f"{tab.base}/runs/{new}/items/1")
     page.get_by_role("link", name="Keep as a test").click()
-    keep(page, "a page without a title")
-    # The other cause becomes a test of its own, which expects the error.
+    save_as_test(page, "a page without a title")
+    # The other cause becomes a separate test, which expects the error.
     page.goto(f"{tab.base}/runs/{failed}/items/1")
     page.get_by_role("link", name="Keep as a test").click()
-    keep(page, "no page")
+    save_as_test(page, "no page")
     cases = yaml.safe_load(file.read_text())["test"]["cases"]
     assert [each["output"]["outcome"] for each in cases] == ["success", "failed"]
-    assert "2 passed" in output_of_tests(file)
+    assert "2 passed" in run_flow_tests(file)

@@ -1,4 +1,4 @@
-"""Pictures and reports in Chromium; `make test-pages`."""
+"""Drawings of flows, reports of runs and notebooks in Chromium: `make test-pages`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def step(name: str, reads: Any, **more: Any) -> dict[str, Any]:
     return {"id": name, "component": "/builtin/create_messages", "input": {"user_prompt": reads}, **more}
 
 
-def sixty() -> dict[str, Any]:
+def sixty_steps() -> dict[str, Any]:
     dice = random.Random(1)
     steps = [step("step_00", {"$input": "$.q"})]
     for index in range(1, 60):
@@ -71,7 +71,7 @@ def conditional() -> dict[str, Any]:
 
 FLOWS = {
     "small": {"name": "small", "steps": [step("a", {"$input": "$.q"})], "output": {"$step": "a"}},
-    "sixty": sixty(),
+    "sixty": sixty_steps(),
     "nested": nested(),
     "conditional": conditional(),
     "hostile": {"name": HOSTILE, "steps": [step(HOSTILE * 3, None), step("宽" * 40, {"$step": HOSTILE * 3})]},
@@ -80,7 +80,7 @@ FLOWS = {
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", FLOWS)
-def test_pictures(open_page: Any, name: str, scheme: str) -> None:
+def test_drawings(open_page: Any, name: str, scheme: str) -> None:
     drawing = draw(FLOWS[name], statuses={"a": "failed", "ask": "completed"}, include_all_steps=True)
     page = open_page(drawing.html(), scheme)
     assert page.locator(".sf-node").count() == len(drawing._graph.nodes)
@@ -156,8 +156,8 @@ client.wait_run(run_id, timeout=60)
 
 
 def test_notebook(server: StepflowRuntime) -> None:
-    first, *shown = NOTEBOOK
-    cells = [first.format(url=server.url, flow=FLOWS["small"]), *shown]
+    first, *others = NOTEBOOK
+    cells = [first.format(url=server.url, flow=FLOWS["small"]), *others]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     NotebookClient(notebook, timeout=60, kernel_name="python3").execute()
     for cell in notebook.cells[1:]:
@@ -166,7 +166,7 @@ def test_notebook(server: StepflowRuntime) -> None:
         assert 0 < len(output.data["text/html"].encode()) < 100_000, cell.source
 
 
-SHOWN = (
+NOTEBOOK_WITH_PROGRESS = (
     """
 import logging
 from stepflow_client import SyncStepflowClient
@@ -188,7 +188,7 @@ pre{white-space:pre-wrap;overflow-wrap:anywhere;background:#eee;padding:6px}.err
 
 
 def as_page(notebook: Any) -> str:
-    """Return a notebook as HTML, roughly as its frontends show it."""
+    """Return a notebook as HTML, roughly as notebook frontends show it."""
     parts = [f"<!doctype html><meta charset=utf-8><style>{STYLE}</style>"]
     for cell in notebook.cells:
         parts.append(f"<pre>{escape(cell.source)}</pre>")
@@ -207,7 +207,7 @@ def as_page(notebook: Any) -> str:
 def test_a_notebook_with_progress_and_an_error(open_page: Any, server: StepflowRuntime) -> None:
     sleep = {"id": "sleep", "component": "/builtin/sleep", "input": {"duration_ms": {"$input": "ms"}}}
     flow = {"name": "sleeps", "steps": [sleep], "output": {"$step": "sleep"}}
-    first, *others = SHOWN
+    first, *others = NOTEBOOK_WITH_PROGRESS
     cells = [first.format(url=server.url, flow=flow).strip(), *others]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     NotebookClient(notebook, timeout=60, kernel_name="python3", allow_errors=True).execute()
@@ -236,9 +236,9 @@ def test_a_report_with_times_and_inputs(open_page: Any, server: StepflowRuntime)
     flow["output"] = {"$step": "sign"}
     history = History()
     with SyncStepflowClient(server.url, history=history) as client:
-        given = {"who": "Ada Wolpertinger", "about": {"text": "long " * 60}}
+        flow_input = {"who": "Ada Wolpertinger", "about": {"text": "long " * 60}}
         variables = {"tone": "warm", "key": "hunter2-lynx"}
-        run_id = client.run(flow, given, {"sign": {"input": {"more": 1}}}, variables=variables).run_id
+        run_id = client.run(flow, flow_input, {"sign": {"input": {"more": 1}}}, variables=variables).run_id
         batch = client.submit(flow, [{"who": "x" * 300}, {"who": "Bo"}, {}], variables=variables)
         client.wait_run(batch, timeout=60)
         pages = {"report": gather(client, run_id).html(), "report-batch": gather(client, batch).html()}
@@ -257,7 +257,7 @@ def test_a_report_with_times_and_inputs(open_page: Any, server: StepflowRuntime)
     page = open_page(pages["report"])
     wait = page.locator("section:has(> h2:text-is('Steps')) tr", has_text="wait").first
     expect(wait).to_contain_text(re.compile(r"\d+ms|\d\.\d\ds"))
-    # `greet` fails (an object is no prompt), so `sign` is not run and has no bar.
+    # `greet` fails because its prompt is an object, so `sign` does not run and has no bar.
     bars = page.locator("section:has(> h2:text-is('Timeline')) rect")
     expect(bars).to_have_count(2)
     expect(page.locator("section:has(> h2:text-is('Steps'))")).to_contain_text("not run (greet failed)")

@@ -1,4 +1,4 @@
-"""The screen of a run in Chromium: one selection in graph, timeline and table; outputs; sizes of pictures."""
+"""The page of a run in Chromium: selected steps, outputs, graph sizes and live updates."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from stepflow_client.history import History
 from tests.cli.ui.test_pages import LONG
 from tests.cli.ui.test_run_screen import NESTED, PAYMENTS, ROWS
 from tests.pages.conftest import WIDTHS, check_pages
-from tests.pages.test_ui import Seen, server, started_ui
+from tests.pages.test_ui import Tab, server, started_ui
 
 __all__ = ["server"]
 
 
 @pytest.fixture(scope="module")
-def tab(browser: Browser, server: StepflowRuntime) -> Iterator[Seen]:
+def tab(browser: Browser, server: StepflowRuntime) -> Iterator[Tab]:
     with started_ui(server.url) as (_, link):
-        seen = Seen(browser, link)
-        yield seen
-        seen.context.close()
-    assert seen.complaints == []
+        opened = Tab(browser, link)
+        yield opened
+        opened.context.close()
+    assert opened.complaints == []
 
 
 @pytest.fixture
@@ -34,8 +34,8 @@ def client(server: StepflowRuntime) -> Iterator[SyncStepflowClient]:
         yield recording
 
 
-def run(client: SyncStepflowClient, flow: Any, given: Any) -> str:
-    return client.wait_run(client.submit(flow, given), timeout=60).run_id
+def run(client: SyncStepflowClient, flow: Any, flow_input: Any) -> str:
+    return client.wait_run(client.submit(flow, flow_input), timeout=60).run_id
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def failed(client: SyncStepflowClient) -> str:
     return run(client, PAYMENTS, {"customer": {"name": "Ada"}, "refund": None})
 
 
-def test_a_step_is_selected_without_a_new_page(tab: Seen, failed: str) -> None:
+def test_selecting_a_step_does_not_reload_the_page(tab: Tab, failed: str) -> None:
     page = tab.go(f"/runs/{failed}")
     title = page.locator("#panel-title")
     current = page.locator("#graph a[aria-current], #timeline a[aria-current], #steps a[aria-current]")
@@ -64,18 +64,18 @@ def test_a_step_is_selected_without_a_new_page(tab: Seen, failed: str) -> None:
     page.locator("#panel").get_by_role("link", name="Run", exact=True).click()
     expect(title).to_have_text("Error")
     expect(current).to_have_count(0)
-    for wanted in ("load", "charge/card", "send", "load", "charge/card"):
+    for step_id in ("load", "charge/card", "send", "load", "charge/card"):
         page.go_back()
-        expect(title).to_have_text(wanted)
+        expect(title).to_have_text(step_id)
     page.go_forward()
     expect(title).to_have_text("load")
     assert page.evaluate("window.stays")
-    # The link that is in the address line shows the same.
+    # Reloading the URL shows the same step.
     page.reload()
     expect(title).to_have_text("load")
 
 
-def test_a_step_is_selected_by_keyboard(tab: Seen, failed: str) -> None:
+def test_a_step_is_selected_by_keyboard(tab: Tab, failed: str) -> None:
     page = tab.go(f"/runs/{failed}")
     page.locator('#graph a[data-step="send"]').focus()
     page.keyboard.press("Enter")
@@ -83,7 +83,7 @@ def test_a_step_is_selected_by_keyboard(tab: Seen, failed: str) -> None:
     assert page.evaluate("document.activeElement.dataset.step") == "send"
 
 
-def test_panes_on_wide_screens_and_the_error_first_on_narrow_ones(tab: Seen, failed: str) -> None:
+def test_wide_screens_have_panes_and_narrow_screens_start_with_the_error(tab: Tab, failed: str) -> None:
     page = tab.context.new_page()
     page.set_viewport_size({"width": 360, "height": 740})
     page.goto(f"{tab.base}/runs/{failed}")
@@ -97,7 +97,7 @@ def test_panes_on_wide_screens_and_the_error_first_on_narrow_ones(tab: Seen, fai
         assert panel is not None
         assert panel["x"] >= graph["x"] + graph["width"]
         assert panel["y"] == pytest.approx(graph["y"], abs=2)
-    # No style changes the width of bars: one step began after the other had ended.
+    # Styles do not widen the bars: the second step starts after the first has ended.
     first, second = (each.bounding_box() for each in page.locator("#timeline rect.span").all())
     assert first is not None
     assert second is not None
@@ -105,7 +105,7 @@ def test_panes_on_wide_screens_and_the_error_first_on_narrow_ones(tab: Seen, fai
     page.close()
 
 
-def test_more_opens_in_its_place(tab: Seen, client: SyncStepflowClient) -> None:
+def test_more_rows_and_text_open_in_place(tab: Tab, client: SyncStepflowClient) -> None:
     value = {"rows": list(range(120)), "text": "y" * 30_000}
     page = tab.go(f"/runs/{run(client, ROWS, value)}")
     rows = page.locator("#result details", has=page.locator("summary", has_text="rows")).last
@@ -123,19 +123,19 @@ def test_more_opens_in_its_place(tab: Seen, client: SyncStepflowClient) -> None:
     assert len(text.locator("pre").text_content() or "") == 30_000
 
 
-def test_copy_and_download(tab: Seen, client: SyncStepflowClient) -> None:
+def test_copy_and_download(tab: Tab, client: SyncStepflowClient) -> None:
     tab.context.grant_permissions(["clipboard-read", "clipboard-write"])
     run_id = run(client, ROWS, {"a": [1, 2]})
     page = tab.go(f"/runs/{run_id}")
     page.locator("#result").get_by_role("button", name="Copy the output").click()
     expect(page.locator("#announced")).to_have_text("Copied.")
     assert page.evaluate("navigator.clipboard.readText().then(JSON.parse)") == {"a": [1, 2]}
-    with page.expect_download() as found:
+    with page.expect_download() as download:
         page.locator("#result").get_by_role("link", name="Download").click()
-    assert found.value.suggested_filename == f"{run_id}-0-output.json"
+    assert download.value.suggested_filename == f"{run_id}-0-output.json"
 
 
-def test_search_within_an_output(tab: Seen, client: SyncStepflowClient) -> None:
+def test_search_within_an_output(tab: Tab, client: SyncStepflowClient) -> None:
     page = tab.go(f"/runs/{run(client, ROWS, {'rows': [{'name': f'name {number}'} for number in range(200)]})}")
     page.locator("#result").get_by_role("link", name="Search").click()
     page.get_by_label("Text in a key or value").fill("NAME 17")
@@ -145,40 +145,40 @@ def test_search_within_an_output(tab: Seen, client: SyncStepflowClient) -> None:
     expect(page.locator("#tree")).to_have_text('"name 17"')
 
 
-def test_pictures_have_sizes(tab: Seen, client: SyncStepflowClient) -> None:
+def test_the_graph_can_be_resized(tab: Tab, client: SyncStepflowClient) -> None:
     noop = "/builtin/noop"
     chain = [{"id": f"s{n}", "component": noop, "input": {"$step": f"s{n - 1}"} if n else 1} for n in range(60)]
     page = tab.go(f"/runs/{run(client, {'name': 'chain', 'steps': chain, 'output': {'$step': 's59'}}, {})}/steps/s40")
     svg, scroll = page.locator("#graph svg"), page.locator("#graph .scroll")
 
-    def tall() -> float:
+    def height() -> float:
         box = svg.bounding_box()
         assert box is not None
         return box["height"]
 
-    # The selected box is in sight.
+    # The selected step is scrolled into view.
     expect(page.locator('#graph a[data-step="s40"]')).to_be_in_viewport()
-    whole = tall()
+    full_height = height()
     tools = page.get_by_role("group", name="Size of the graph")
     tools.get_by_role("button", name="Fit").click()
-    assert tall() <= scroll.evaluate("each => each.clientHeight") + 1
+    assert height() <= scroll.evaluate("each => each.clientHeight") + 1
     tools.get_by_role("button", name="1:1").click()
-    assert tall() == pytest.approx(whole, rel=0.01)
+    assert height() == pytest.approx(full_height, rel=0.01)
     tools.get_by_role("button", name="Larger").click()
-    assert tall() == pytest.approx(whole * 1.25, rel=0.01)
+    assert height() == pytest.approx(full_height * 1.25, rel=0.01)
     scroll.hover()
     page.keyboard.down("Control")
     page.mouse.wheel(0, 300)
     page.keyboard.up("Control")
-    assert tall() < whole
-    # Selecting a step changes no size.
-    before = tall()
+    assert height() < full_height
+    # Selecting a step does not change the size.
+    before = height()
     page.locator('#steps a[data-step="s1"]').click()
     expect(page.locator("#panel-title")).to_have_text("s1")
-    assert tall() == before
+    assert height() == before
 
 
-def test_a_running_bar_grows_and_the_screen_turns_to_the_cause(tab: Seen, client: SyncStepflowClient) -> None:
+def test_a_running_bar_grows_and_the_page_switches_to_the_cause(tab: Tab, client: SyncStepflowClient) -> None:
     steps = [
         {"id": "wait", "component": "/builtin/sleep", "input": {"duration_ms": 4_000, "passthrough": {"a": 1}}},
         {"id": "fails", "component": "/builtin/noop", "input": {"$step": "wait", "path": "$.b"}},
@@ -193,7 +193,7 @@ def test_a_running_bar_grows_and_the_screen_turns_to_the_cause(tab: Seen, client
     expect(page.locator("#timeline rect.span")).to_have_count(2)
 
 
-def test_the_selected_step_stays_while_a_run_goes_on(tab: Seen, client: SyncStepflowClient) -> None:
+def test_the_selected_step_stays_selected_during_updates(tab: Tab, client: SyncStepflowClient) -> None:
     run_id = client.submit(LONG)
     page = tab.go(f"/runs/{run_id}")
     page.locator('#steps a[data-step="slow"]').click()
@@ -204,7 +204,7 @@ def test_the_selected_step_stays_while_a_run_goes_on(tab: Seen, client: SyncStep
     expect(page.locator("#panel")).to_contain_text("may still be executing")
 
 
-def test_down_to_a_leaf_and_up_again(tab: Seen, client: SyncStepflowClient) -> None:
+def test_navigating_into_sub_runs_and_back(tab: Tab, client: SyncStepflowClient) -> None:
     run_id = run(client, NESTED, {"items": [{"name": 1}, {"nam": 2}]})
     page = tab.go(f"/runs/{run_id}")
     page.locator('#graph a[data-step="each"]').click()
@@ -217,7 +217,7 @@ def test_down_to_a_leaf_and_up_again(tab: Seen, client: SyncStepflowClient) -> N
 
 def test_without_javascript(browser: Browser, server: StepflowRuntime, failed: str) -> None:
     with started_ui(server.url) as (_, link):
-        tab = Seen(browser, link, java_script_enabled=False)
+        tab = Tab(browser, link, java_script_enabled=False)
         page = tab.go(f"/runs/{failed}")
         page.locator('#graph a[data-step="load"]').click()
         expect(page.locator("#panel-title")).to_have_text("load")
@@ -230,7 +230,7 @@ def test_without_javascript(browser: Browser, server: StepflowRuntime, failed: s
 
 
 @pytest.mark.parametrize("widths", WIDTHS)
-def test_accessibility_and_width(tab: Seen, client: SyncStepflowClient, failed: str, widths: tuple[int, ...]) -> None:
+def test_accessibility_and_width(tab: Tab, client: SyncStepflowClient, failed: str, widths: tuple[int, ...]) -> None:
     nested = run(client, NESTED, {"items": [{"name": 1}, {"nam": 2}]})
     rows = run(client, ROWS, {"rows": [{"id": number, "text": "long\n" * 100} for number in range(80)]})
     running = client.submit(LONG)
@@ -245,7 +245,9 @@ def test_accessibility_and_width(tab: Seen, client: SyncStepflowClient, failed: 
     client.cancel_run(running)
 
 
-def test_on_a_phone_a_batch_begins_with_its_outcome_and_folds_its_charts(tab: Seen, client: SyncStepflowClient) -> None:
+def test_on_a_phone_a_batch_starts_with_its_outcome_and_collapses_its_charts(
+    tab: Tab, client: SyncStepflowClient
+) -> None:
     run_id = run(client, NESTED, [{"items": [{"name": 1}]}, {}, {"items": [{"name": 2}]}])
     tab.page.set_viewport_size({"width": 360, "height": 740})
     page = tab.go(f"/runs/{run_id}")

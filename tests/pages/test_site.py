@@ -1,4 +1,4 @@
-"""The documentation site that `make docs` has built: what readers get, also without eyes, and what its search finds."""
+"""The documentation site built by `make docs`: pages fit and are accessible, links work, and the search finds pages."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def pages() -> list[str]:
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[str]:
-    """The address of the site."""
+    """The URL of a local server for the site."""
 
     class Handler(http.server.SimpleHTTPRequestHandler):
         def __init__(self, *args: Any) -> None:
@@ -86,7 +86,7 @@ def site() -> Iterator[str]:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("part", range(8))
 def test_every_page(browser: Browser, site: str, part: int) -> None:
-    # A page is read in one of two widths and themes: what can differ between pages is their content.
+    # Each page is checked in one width and theme only, because pages differ only in their content.
     width, scheme = ((360, "light"), (1280, "dark"))[part % 2]
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
     page = context.new_page()
@@ -94,7 +94,7 @@ def test_every_page(browser: Browser, site: str, part: int) -> None:
     page.on("request", lambda request: requests.append(request.url))
     for path in pages()[part::8]:
         page.goto(f"{site}/{path}", wait_until="load")
-        # The theme adds what site.js completes, which waits for the next frame.
+        # Wait until site.js has completed the elements that the theme adds.
         page.wait_for_timeout(300)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
         if width == 360:
@@ -124,9 +124,9 @@ def test_links_lead_to_pages_and_headings() -> None:
     assert dead == []
 
 
-def hits(page: Page) -> list[str]:
-    """Return the addresses that the search shows; its results are in a shadow tree."""
-    found: list[str] = page.evaluate(
+def search_hits(page: Page) -> list[str]:
+    """Return the paths in the search results, which are in a shadow tree."""
+    paths: list[str] = page.evaluate(
         """() => {
             const found = [];
             const walk = (root) => root.querySelectorAll("*").forEach((element) => {
@@ -137,7 +137,7 @@ def hits(page: Page) -> list[str]:
             return found;
         }"""
     )
-    return found
+    return paths
 
 
 def test_questions_find_their_page(browser: Browser, site: str) -> None:
@@ -147,15 +147,15 @@ def test_questions_find_their_page(browser: Browser, site: str) -> None:
     field = page.locator("input[role=combobox], input[type=search], input[type=text]").first
     field.wait_for()
     missed = {}
-    for question, wanted in QUESTIONS.items():
-        before = hits(page)
+    for question, expected in QUESTIONS.items():
+        before = search_hits(page)
         field.fill(question)
-        # The search works in a thread of its own, and says nothing when it has ended.
+        # The search runs in a worker and does not signal when it has finished.
         for _ in range(50):
             page.wait_for_timeout(100)
-            if hits(page) != before and wanted in hits(page)[:3]:
+            if search_hits(page) != before and expected in search_hits(page)[:3]:
                 break
-        if wanted not in hits(page)[:3]:
-            missed[question] = hits(page)[:3]
+        if expected not in search_hits(page)[:3]:
+            missed[question] = search_hits(page)[:3]
     page.close()
     assert missed == {}

@@ -1,4 +1,4 @@
-"""How many clicks it takes from a question to its answer, in Chromium."""
+"""Common tasks on the pages of `stepflow ui` take few clicks, counted in Chromium."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from stepflow_client import StepflowRuntime, SyncStepflowClient
 from stepflow_client.history import History
 
-from tests.pages.test_ui import Seen, server, started_ui
+from tests.pages.test_ui import Tab, server, started_ui
 
 __all__ = ["server"]
 
@@ -33,14 +33,14 @@ MANY: dict[str, Any] = {
 }
 
 
-class Clicks:
-    """A person at a page, whose clicks are counted."""
+class ClickCounter:
+    """Clicks on a page and counts the clicks."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
         self.count = 0
 
-    def on(self, target: Locator) -> None:
+    def click(self, target: Locator) -> None:
         self.count += 1
         target.click()
 
@@ -53,12 +53,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def tab(browser: Browser, server: StepflowRuntime, folder: Path) -> Iterator[Seen]:
+def tab(browser: Browser, server: StepflowRuntime, folder: Path) -> Iterator[Tab]:
     with started_ui(server.url, "--flows", str(folder)) as (_, link):
-        seen = Seen(browser, link)
-        yield seen
-        seen.context.close()
-    assert seen.complaints == []
+        opened = Tab(browser, link)
+        yield opened
+        opened.context.close()
+    assert opened.complaints == []
 
 
 @pytest.fixture
@@ -67,90 +67,90 @@ def client(server: StepflowRuntime) -> Iterator[SyncStepflowClient]:
         yield recording
 
 
-def run(client: SyncStepflowClient, flow: Any, given: Any) -> str:
-    return client.wait_run(client.submit(flow, given), timeout=60).run_id
+def run(client: SyncStepflowClient, flow: Any, flow_input: Any) -> str:
+    return client.wait_run(client.submit(flow, flow_input), timeout=60).run_id
 
 
 def row(page: Page, run_id: str) -> Locator:
     return page.locator(f'#list tr[data-key="{run_id}"]')
 
 
-def test_the_cause_is_one_click_away(tab: Seen, client: SyncStepflowClient, folder: Path) -> None:
+def test_the_cause_is_one_click_away(tab: Tab, client: SyncStepflowClient, folder: Path) -> None:
     failed = run(client, folder / "charge.yaml", {"name": "Ada"})
-    me = Clicks(tab.go("/runs"))
-    # The list already has its first line.
-    expect(row(me.page, failed)).to_contain_text("not found")
-    me.on(row(me.page, failed).get_by_role("link", name="charge"))
-    expect(me.page.locator("#panel .error")).to_be_in_viewport()
-    expect(me.page.locator("#panel")).to_contain_text("not found")
-    assert me.count == 1
+    user = ClickCounter(tab.go("/runs"))
+    # The list already shows the first line of the error.
+    expect(row(user.page, failed)).to_contain_text("not found")
+    user.click(row(user.page, failed).get_by_role("link", name="charge"))
+    expect(user.page.locator("#panel .error")).to_be_in_viewport()
+    expect(user.page.locator("#panel")).to_contain_text("not found")
+    assert user.count == 1
 
 
-def test_a_changed_rerun_that_succeeds_takes_four_clicks(tab: Seen, client: SyncStepflowClient, folder: Path) -> None:
+def test_a_changed_rerun_that_succeeds_takes_four_clicks(tab: Tab, client: SyncStepflowClient, folder: Path) -> None:
     failed = run(client, folder / "charge.yaml", {"name": "Ada"})
-    me = Clicks(tab.go(f"/runs/{failed}"))
-    me.on(me.page.get_by_role("link", name="Change and run"))
-    given = me.page.get_by_label("Input as JSON or YAML", exact=True)
-    me.on(given)
-    given.fill('{"card": "4242"}')
-    me.on(me.page.get_by_role("button", name="Run", exact=True))
-    expect(me.page.locator("#summary .status")).to_have_text("completed", timeout=30_000)
-    assert me.count <= 4
+    user = ClickCounter(tab.go(f"/runs/{failed}"))
+    user.click(user.page.get_by_role("link", name="Change and run"))
+    field = user.page.get_by_label("Input as JSON or YAML", exact=True)
+    user.click(field)
+    field.fill('{"card": "4242"}')
+    user.click(user.page.get_by_role("button", name="Run", exact=True))
+    expect(user.page.locator("#summary .status")).to_have_text("completed", timeout=30_000)
+    assert user.count <= 4
 
 
-def test_a_saved_test_takes_two_clicks(tab: Seen, client: SyncStepflowClient, folder: Path) -> None:
+def test_a_saved_test_takes_two_clicks(tab: Tab, client: SyncStepflowClient, folder: Path) -> None:
     done = run(client, folder / "charge.yaml", {"card": "4242"})
-    me = Clicks(tab.go(f"/runs/{done}"))
-    me.on(me.page.get_by_role("link", name="Keep as a test"))
-    me.on(me.page.locator("main form button").last)
-    expect(me.page.get_by_role("status").filter(has_text="Kept as")).to_be_visible()
-    assert me.count == 2
+    user = ClickCounter(tab.go(f"/runs/{done}"))
+    user.click(user.page.get_by_role("link", name="Keep as a test"))
+    user.click(user.page.locator("main form button").last)
+    expect(user.page.get_by_role("status").filter(has_text="Kept as")).to_be_visible()
+    assert user.count == 2
     assert "4242" in (folder / "charge.yaml").read_text()
 
 
-def test_the_slowest_of_300_steps_is_one_click_away(tab: Seen, client: SyncStepflowClient) -> None:
+def test_the_slowest_of_300_steps_is_one_click_away(tab: Tab, client: SyncStepflowClient) -> None:
     many = run(client, MANY, 1)
-    me = Clicks(tab.go(f"/runs/{many}"))
-    slowest = me.page.locator("#summary dd:has(a[data-step])")
+    user = ClickCounter(tab.go(f"/runs/{many}"))
+    slowest = user.page.locator("#summary dd:has(a[data-step])")
     expect(slowest).to_be_in_viewport()
     name = slowest.locator("a").inner_text()
-    me.on(slowest.locator("a"))
-    expect(me.page.locator("#panel-title")).to_have_text(name)
-    assert me.count == 1
-    me.on(me.page.get_by_role("link", name="Slowest first"))
-    expect(me.page.locator("#steps tbody tr").first).to_contain_text(name)
-    expect(me.page.locator("#timeline a[data-step]").first).to_have_attribute("data-step", name)
-    me.on(me.page.locator("#timeline a[href*=span]").first)
-    expect(me.page.get_by_role("link", name="Whole time")).to_be_visible()
+    user.click(slowest.locator("a"))
+    expect(user.page.locator("#panel-title")).to_have_text(name)
+    assert user.count == 1
+    user.click(user.page.get_by_role("link", name="Slowest first"))
+    expect(user.page.locator("#steps tbody tr").first).to_contain_text(name)
+    expect(user.page.locator("#timeline a[data-step]").first).to_have_attribute("data-step", name)
+    user.click(user.page.locator("#timeline a[href*=span]").first)
+    expect(user.page.get_by_role("link", name="Whole time")).to_be_visible()
 
 
-def test_failed_items_run_again_with_one_click(tab: Seen, client: SyncStepflowClient) -> None:
+def test_failed_items_are_rerun_with_one_click(tab: Tab, client: SyncStepflowClient) -> None:
     batch = run(client, CHARGE, [{"card": "1"}, {}, {"card": "3"}])
-    me = Clicks(tab.go(f"/runs/{batch}"))
-    me.on(me.page.get_by_role("button", name="Run failed items again"))
-    me.page.wait_for_url(lambda url: batch not in url)
-    assert me.count == 1
-    again = client.history.get(me.page.url.rpartition("/")[2])
+    user = ClickCounter(tab.go(f"/runs/{batch}"))
+    user.click(user.page.get_by_role("button", name="Run failed items again"))
+    user.page.wait_for_url(lambda url: batch not in url)
+    assert user.count == 1
+    again = client.history.get(user.page.url.rpartition("/")[2])
     assert again is None or again.rerun_items == (1,)
 
 
-def test_two_runs_are_compared_with_three_clicks(tab: Seen, client: SyncStepflowClient) -> None:
+def test_two_runs_are_compared_with_three_clicks(tab: Tab, client: SyncStepflowClient) -> None:
     older, newer = run(client, CHARGE, {"card": "1"}), run(client, CHARGE, {"card": "2"})
-    me = Clicks(tab.go("/runs"))
+    user = ClickCounter(tab.go("/runs"))
     for each in (newer, older):
-        me.on(row(me.page, each).get_by_role("checkbox"))
-    me.on(me.page.get_by_role("button", name="Compare two"))
-    expect(me.page).to_have_url(re.compile(f"/runs/{newer}/compare\\?with={older}"))
-    expect(me.page.get_by_role("region", name="Differences of the output")).to_be_visible()
-    assert me.count == 3
+        user.click(row(user.page, each).get_by_role("checkbox"))
+    user.click(user.page.get_by_role("button", name="Compare two"))
+    expect(user.page).to_have_url(re.compile(f"/runs/{newer}/compare\\?with={older}"))
+    expect(user.page.get_by_role("region", name="Differences of the output")).to_be_visible()
+    assert user.count == 3
 
 
-def test_the_command_is_one_click_away(tab: Seen, client: SyncStepflowClient) -> None:
+def test_the_command_is_one_click_away(tab: Tab, client: SyncStepflowClient) -> None:
     done = run(client, CHARGE, {"card": "1"})
-    me = Clicks(tab.go(f"/runs/{done}"))
-    me.on(me.page.locator(".take summary"))
-    expect(me.page.locator(".take code.long").first).to_have_text(f"stepflow runs get {done} --url {client.url}")
-    assert me.count == 1
-    me.page.keyboard.press("Tab")
-    me.page.keyboard.press("Enter")
-    expect(me.page.locator("#announced")).to_have_text(re.compile("Copied|does not allow"))
+    user = ClickCounter(tab.go(f"/runs/{done}"))
+    user.click(user.page.locator(".take summary"))
+    expect(user.page.locator(".take code.long").first).to_have_text(f"stepflow runs get {done} --url {client.url}")
+    assert user.count == 1
+    user.page.keyboard.press("Tab")
+    user.page.keyboard.press("Enter")
+    expect(user.page.locator("#announced")).to_have_text(re.compile("Copied|does not allow"))

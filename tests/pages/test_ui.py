@@ -1,4 +1,4 @@
-"""`stepflow ui` in Chromium, on a real server; `make test-pages`."""
+"""Runs, lists, forms and outages on the pages of `stepflow ui`, in Chromium on a real server: `make test-pages`."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ FORM: dict[str, Any] = {
     "output": {"$step": "wait"},
 }
 ELEMENTS = "document.querySelectorAll('*:not(#grid *)').length"
-"""The number of elements of a page without those of the grid, which a script makes."""
+"""The number of elements of a page, except those in the grid, which a script creates."""
 FAILS = {
     "name": "fails",
     "steps": [{"id": "reading", "component": "/builtin/noop", "input": {"$input": "name"}}],
@@ -74,15 +74,15 @@ def started_ui(url: str, *options: str) -> Iterator[tuple[subprocess.Popen[str],
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     try:
-        found = next(found for line in process.stderr if (found := re.search(r"http\S+token=\S+", line)))
-        yield process, found[0]
+        link = next(match for line in process.stderr if (match := re.search(r"http\S+token=\S+", line)))
+        yield process, link[0]
     finally:
         process.terminate()
         process.communicate()
 
 
-class Seen:
-    """A tab, and what its browser complains of or fetches from elsewhere."""
+class Tab:
+    """A browser tab that records errors, dialogs, console messages and requests to other hosts."""
 
     def __init__(self, browser: Browser, link: str, **options: Any) -> None:
         self.base = link.partition("/?")[0]
@@ -106,15 +106,15 @@ class Seen:
 
 
 @pytest.fixture(scope="module")
-def tab(browser: Browser, server: StepflowRuntime) -> Iterator[Seen]:
+def tab(browser: Browser, server: StepflowRuntime) -> Iterator[Tab]:
     with started_ui(server.url) as (_, link):
-        seen = Seen(browser, link)
-        yield seen
-        seen.context.close()
-    assert seen.complaints == []
+        opened = Tab(browser, link)
+        yield opened
+        opened.context.close()
+    assert opened.complaints == []
 
 
-def test_start_from_the_form_and_see_it_live(tab: Seen, server: StepflowRuntime) -> None:
+def test_start_from_the_form_and_see_it_live(tab: Tab, server: StepflowRuntime) -> None:
     flow_id = server.sync_client.store_flow(FORM).flow_id
     page = tab.go(f"/flows/{flow_id}")
     page.get_by_label("Topic").fill("tea")
@@ -123,7 +123,7 @@ def test_start_from_the_form_and_see_it_live(tab: Seen, server: StepflowRuntime)
     page.get_by_role("button", name="Start").click()
     page.wait_for_url("**/runs/*")
     expect(page.locator(".sf-is-running")).to_have_count(1)
-    # Nobody reloads it.
+    # The page updates without a reload.
     expect(page.locator("#summary .status")).to_have_text("completed", timeout=30_000)
     expect(page.locator(".sf-is-completed")).to_have_count(2)
     expect(page.locator("#result")).to_contain_text("tea")
@@ -132,7 +132,7 @@ def test_start_from_the_form_and_see_it_live(tab: Seen, server: StepflowRuntime)
     expect(page.locator("body")).not_to_contain_text("does not respond")
 
 
-def test_run_again_with_what_the_history_has(tab: Seen, server: StepflowRuntime) -> None:
+def test_run_again_with_the_input_from_the_history(tab: Tab, server: StepflowRuntime) -> None:
     history = History()
     with SyncStepflowClient(server.url, history=history) as client:
         run_id = client.submit(FORM, {"topic": "green tea", "style": "long", "ms": 0})
@@ -149,14 +149,14 @@ def test_run_again_with_what_the_history_has(tab: Seen, server: StepflowRuntime)
     assert entry.input == {"topic": "green tea", "style": "long", "ms": 0}
 
 
-def test_the_list_follows_new_runs(tab: Seen, server: StepflowRuntime) -> None:
+def test_the_list_follows_new_runs(tab: Tab, server: StepflowRuntime) -> None:
     page = tab.go("/runs?flow=fresh")
     expect(page.locator("#list")).to_contain_text("No runs match")
     server.sync_client.submit({"name": "fresh", "steps": [], "output": 1})
     expect(page.locator("#list tbody tr")).to_have_count(1, timeout=30_000)
 
 
-def test_open_a_failed_step(tab: Seen, server: StepflowRuntime) -> None:
+def test_opening_a_failed_step(tab: Tab, server: StepflowRuntime) -> None:
     run_id = server.sync_client.submit(FAILS, {"nam": 1})
     server.sync_client.wait_run(run_id)
     page = tab.go("/runs?status=failed")
@@ -168,14 +168,14 @@ def test_open_a_failed_step(tab: Seen, server: StepflowRuntime) -> None:
     assert page.evaluate("getComputedStyle(document.getElementById('L1'), '::before').content") == '"1"'
 
 
-def test_cancel(tab: Seen, server: StepflowRuntime) -> None:
+def test_cancel(tab: Tab, server: StepflowRuntime) -> None:
     run_id = server.sync_client.submit(FORM, {"topic": "tea", "ms": 600_000})
     page = tab.go(f"/runs/{run_id}")
     page.get_by_role("button", name="Cancel").click()
     expect(page.locator("#summary .status")).to_have_text("cancelled")
 
 
-def test_a_query_with_suggestions_is_kept_in_the_address(tab: Seen, server: StepflowRuntime) -> None:
+def test_a_query_with_suggestions_is_kept_in_the_address(tab: Tab, server: StepflowRuntime) -> None:
     server.sync_client.wait_run(server.sync_client.submit(FAILS, {}))
     page = tab.go("/runs")
     query = page.get_by_label("Find runs")
@@ -191,7 +191,7 @@ def test_a_query_with_suggestions_is_kept_in_the_address(tab: Seen, server: Step
     assert set(page.locator("#list tbody .status").all_inner_texts()) == {"failed"}
 
 
-def test_ten_thousand_items(tab: Seen, server: StepflowRuntime) -> None:
+def test_ten_thousand_items(tab: Tab, server: StepflowRuntime) -> None:
     run_id = server.sync_client.submit(FORM, [{"topic": str(number), "ms": 0} for number in range(10_000)])
     server.sync_client.wait_run(run_id, timeout=300)
     page = tab.go(f"/runs/{run_id}")
@@ -208,7 +208,7 @@ def test_ten_thousand_items(tab: Seen, server: StepflowRuntime) -> None:
     expect(page.locator(".sf-is-completed")).to_have_count(2)
 
 
-def test_a_flow_is_checked_while_it_is_typed(tab: Seen) -> None:
+def test_a_flow_is_checked_while_it_is_typed(tab: Tab) -> None:
     page = tab.go("/flows/new")
     editor = page.get_by_label("Flow as YAML or JSON")
     editor.fill("steps:\n  - id: a\n    komponent: /builtin/noop\n")
@@ -219,9 +219,9 @@ def test_a_flow_is_checked_while_it_is_typed(tab: Seen) -> None:
     expect(page.locator("h1")).to_have_text("typed")
 
 
-def test_by_keyboard_alone(tab: Seen, server: StepflowRuntime) -> None:
+def test_by_keyboard_alone(tab: Tab, server: StepflowRuntime) -> None:
     flow = deepcopy(FORM)
-    # It must not end before it is cancelled.
+    # The run must not end before it is cancelled.
     flow["schemas"]["properties"]["input"]["properties"]["ms"]["default"] = 600_000
     flow_id = server.sync_client.store_flow(flow).flow_id
     page = tab.go(f"/flows/{flow_id}")
@@ -234,7 +234,7 @@ def test_by_keyboard_alone(tab: Seen, server: StepflowRuntime) -> None:
             page.keyboard.press("Tab")
             if page.evaluate(f"(e => {script})(document.activeElement)"):
                 outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
-                assert outline != "none", "the focus is not seen"
+                assert outline != "none", "the focus is not visible"
                 return
         raise AssertionError(f"the keyboard does not reach {script}")
 
@@ -248,7 +248,7 @@ def test_by_keyboard_alone(tab: Seen, server: StepflowRuntime) -> None:
     expect(page.locator("#summary .status")).to_have_text("cancelled")
 
 
-def test_the_focus_and_what_is_open_survive_a_change(tab: Seen, server: StepflowRuntime) -> None:
+def test_focus_and_open_details_survive_an_update(tab: Tab, server: StepflowRuntime) -> None:
     run_id = server.sync_client.submit(
         FORM, {"topic": {"deep": {"deeper": {"deepest": 1}}}, "ms": 4000}, check_input=False
     )
@@ -267,7 +267,7 @@ def test_without_javascript(browser: Browser, server: StepflowRuntime) -> None:
     run_id = server.sync_client.submit(FAILS, [{}, {"name": 1}])
     server.sync_client.wait_run(run_id)
     with started_ui(server.url) as (_, link):
-        tab = Seen(browser, link, java_script_enabled=False)
+        tab = Tab(browser, link, java_script_enabled=False)
         page = tab.go(f"/runs/{run_id}")
         expect(page.locator("#items tbody tr")).to_have_count(2)
         page.locator("#items tbody a").first.click()
@@ -276,7 +276,9 @@ def test_without_javascript(browser: Browser, server: StepflowRuntime) -> None:
     assert tab.complaints == []
 
 
-def test_a_server_that_is_killed_and_comes_back(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pages_survive_a_server_that_is_stopped_and_restarted(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("STEPFLOW_SERVER_BINARY", str(releases.binary(releases.NEWEST)))
     config = releases.builtin_config(releases.NEWEST)
     first = StepflowRuntime.start(config=config, log_config=LogConfig(level="warn"))
@@ -284,7 +286,7 @@ def test_a_server_that_is_killed_and_comes_back(browser: Browser, monkeypatch: p
     opened = ExitStack()
     with first:
         process, link = opened.enter_context(started_ui(first.url))
-        tab = Seen(browser, link)
+        tab = Tab(browser, link)
         page = tab.page
         expect(page.locator("h1")).to_have_text("Runs")
     with opened:
@@ -295,25 +297,25 @@ def test_a_server_that_is_killed_and_comes_back(browser: Browser, monkeypatch: p
         expect(away.locator("h1")).to_have_text("The server does not respond")
         with StepflowRuntime.start(config=config, port=port, log_config=LogConfig(level="warn")) as again:
             expect(page.locator("#notice")).to_have_text("The server is back.", timeout=30_000)
-            # The page that could not be shown shows itself now.
+            # The page that could not load before loads by itself now.
             expect(away.locator("h1")).to_have_text("Runs", timeout=30_000)
             again.sync_client.submit({"name": "after", "steps": [], "output": 1})
             expect(page.locator("#list")).to_contain_text("after", timeout=30_000)
         process.terminate()
-        # And when the pages themselves are gone, they say so.
+        # The page also reports the end of `stepflow ui` itself.
         expect(page.locator("#notice")).to_contain_text("Lost the connection to 'stepflow ui'", timeout=30_000)
         tab.context.close()
 
 
 @pytest.mark.parametrize("widths", WIDTHS)
-def test_accessibility_and_width(tab: Seen, server: StepflowRuntime, widths: tuple[int, ...]) -> None:
+def test_accessibility_and_width(tab: Tab, server: StepflowRuntime, widths: tuple[int, ...]) -> None:
     history = History()
     client = SyncStepflowClient(server.url, history=history)
     failed = client.submit(FAILS, {"nam": "Ada", "about": {"more": "x" * 300}}, {"reading": {"input": {"n": 1}}})
     entry = history.get(failed)
     assert entry is not None
-    given = {"flow": entry.flow, "input": entry.input, "overrides": entry.overrides, "variables": {"tone": "warm"}}
-    history.record(failed, **given, labels={"env": "dev"}, note="before the change")
+    arguments = {"flow": entry.flow, "input": entry.input, "overrides": entry.overrides, "variables": {"tone": "warm"}}
+    history.record(failed, **arguments, labels={"env": "dev"}, note="before the change")
     batch = client.submit(FAILS, [{"name": "x" * 300}, {}, {"name": 3}])
     running = client.submit(FORM, {"topic": "tea", "ms": 600_000})
     for run_id in (failed, batch):
