@@ -1,7 +1,7 @@
-"""Follow docs/tutorial.md as a newcomer does, in a clone of this checkout: make first-hour
+"""Follow docs/tutorial.md like a newcomer, in a clone of this checkout: make first-hour
 
-The seconds of each command are printed. It ends with the first command that does not do what the page says. With
-`--with-tests`, `make test` is run in the clone too. It needs what a newcomer has: git, make and Python.
+Prints the duration of each command and stops at the first command whose output differs from the page. With
+`--with-tests`, also runs `make test` in the clone. Requires only git, make and Python.
 """
 
 from __future__ import annotations
@@ -24,25 +24,31 @@ from tests.documentation.blocks import LASTING, ROOT, Block, blocks, expected_li
 _PAGE = "docs/tutorial.md"
 _URL = "http://localhost:7837"
 _LIMIT = 600
-"""Seconds that a command may take."""
+"""Timeout of each command in seconds."""
 
 
 class StuckError(Exception):
-    """The page shows something else."""
+    """A command did something else than the page shows."""
 
 
 class Newcomer:
-    """Somebody with a terminal, and further ones for commands that last.
+    """A user with a terminal, and more terminals for commands that keep running.
 
     Args:
-        home: An empty folder for the clone and for what commands keep.
+        home: An empty folder for the clone and the commands' files.
     """
 
     def __init__(self, home: Path) -> None:
         self.folder = home / "clone"
         self._variables = home / "variables"
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(("STEPFLOW_", "MAKE", "MFLAGS"))}
-        self._environment = {**kept, "XDG_STATE_HOME": str(home / "state"), "XDG_CONFIG_HOME": str(home / "config")}
+        environment = {
+            key: value for key, value in os.environ.items() if not key.startswith(("STEPFLOW_", "MAKE", "MFLAGS"))
+        }
+        self._environment = {
+            **environment,
+            "XDG_STATE_HOME": str(home / "state"),
+            "XDG_CONFIG_HOME": str(home / "config"),
+        }
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self._url = f"http://localhost:{free.getsockname()[1]}"
@@ -50,7 +56,7 @@ class Newcomer:
         self.clone = f"git clone --quiet {shlex.quote(str(ROOT))} {shlex.quote(str(self.folder))}"
 
     def type(self, commands: str, *, folder: Path | None = None, is_strict: bool = True) -> str:
-        """Type commands, and return what they print."""
+        """Run commands in the terminal and return their output."""
         began = time.monotonic()
         text = in_one_terminal(commands.replace(_URL, self._url), self._variables)
         done = subprocess.run(
@@ -62,13 +68,13 @@ class Newcomer:
             text=True,
             timeout=_LIMIT,
         )
-        self._say(commands, began)
+        self._print_duration(commands, began)
         if is_strict and done.returncode:
             raise StuckError(f"exit code {done.returncode}:\n{done.stdout}")
         return done.stdout.replace(self._url, _URL)
 
     def open_terminal(self, command: str) -> None:
-        """Type a command that lasts into another terminal, and wait for the link that it prints."""
+        """Run a command that keeps running in another terminal, and wait for the link that it prints."""
         began = time.monotonic()
         port = f" --port {self._url.rpartition(':')[2]}" if command == "stepflow serve" else " --no-open"
         text = in_one_terminal(f"exec {command}{port} 2>&1", self._variables)
@@ -84,15 +90,15 @@ class Newcomer:
             raise StuckError(f"{command} ends without a link")
         if "token" in link:
             browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
-            # The link leads to the runs, by HTML.
+            # The link redirects to the list of runs through HTML.
             browser.open(link, timeout=_LIMIT).close()
             page = browser.open(link.partition("?")[0] + "runs", timeout=_LIMIT).read().decode()
             if "receipt" not in page:
                 raise StuckError(f"the page shows no runs:\n{page}")
-        self._say(command, began)
+        self._print_duration(command, began)
 
     def follow(self, block: Block) -> None:
-        """Do what a block of the page shows."""
+        """Carry out a block of the page."""
         command = block.text.strip()
         if block.file_name is not None:
             (self.folder / block.file_name).write_text(block.text)
@@ -110,17 +116,17 @@ class Newcomer:
             if printed.splitlines() != expected_lines(block.text):
                 raise StuckError(f"it prints:\n{printed}")
 
-    def leave(self) -> None:
+    def close_terminals(self) -> None:
         """Close the other terminals."""
         self._lasting.close()
 
-    def _say(self, commands: str, began: float) -> None:
+    def _print_duration(self, commands: str, began: float) -> None:
         first = next(line for line in commands.splitlines() if line.strip())
         print(f"{time.monotonic() - began:6.1f} s  {first.replace(str(self.folder), 'clone')}", flush=True)
 
 
 def main() -> None:
-    """Follow the page, and print the seconds."""
+    """Follow the page and print the durations."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--with-tests", action="store_true", help="run `make test` in the clone, which takes minutes")
     with_tests: bool = parser.parse_args().with_tests
@@ -137,7 +143,7 @@ def main() -> None:
             if with_tests:
                 newcomer.type("make test")
         finally:
-            newcomer.leave()
+            newcomer.close_terminals()
     print(f"{time.monotonic() - began:6.1f} s  in all")
 
 

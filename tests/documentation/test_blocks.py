@@ -1,14 +1,14 @@
-"""What the READMEs, the documentation and the examples show, run on the newest server: make smoke
+"""The code blocks of the READMEs, the documentation and the examples run on the newest server: make smoke
 
-A page reads like a session, so its blocks are run from top to bottom, in an empty folder:
+A page reads like a session, so its blocks run from top to bottom in an empty folder:
 
-- `http://localhost:7837` is the server of the tests.
-- A block that begins with `# name.yaml` writes that file. The flow of the quick start is there from the beginning.
-- A `bash` block is run, but for installations; each command must succeed.
-- A `console` block is run command by command; each must print what stands below it, with `...` for any text.
-- Python blocks share a namespace, which has a `client`. A comment behind or below a `print(...)` is what it prints.
-  A block of tests is run by pytest.
-- A JSON block is what a block above it prints, with `...` for any text.
+- `http://localhost:7837` stands for the test server.
+- A block that starts with `# name.yaml` writes that file. The flow of the quick start exists from the start.
+- A `bash` block runs, except for installations; each command must succeed.
+- A `console` block runs command by command; each must print the lines below it, in which `...` matches any text.
+- Python blocks share a namespace with a `client`. A comment after or below `print(...)` is the expected output.
+  pytest runs blocks with tests.
+- A JSON block is the output of an earlier block, in which `...` matches any text.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ from tests.documentation.blocks import (
 
 WRITTEN_URL = "http://localhost:7837"
 GREETINGS = {"bindings.py": "completed: greet\nWorld\n", "hello_async.py": "World\n", "hello_sync.py": "World\n"}
-"""Examples that use the server in STEPFLOW_URL, with their output."""
+"""Examples that use the server in STEPFLOW_URL, with their expected output."""
 EXAMPLES = sorted({path.name for path in ROOT.glob("examples/*.py")} - {"bindings.py"})
 """Examples that start a server if STEPFLOW_URL is not set."""
 
@@ -64,10 +64,10 @@ def own_environment() -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def server_url() -> Iterator[str]:
-    """The URL of a server of the newest release, whatever releases the other tests run on."""
+    """The URL of a server of the newest release, whatever `--servers` selects."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("STEPFLOW_SERVER_BINARY", str(releases.binary(releases.NEWEST)))
-        # A flow that fails on purpose would fill the log.
+        # Flows that fail on purpose would clutter the log.
         started = StepflowRuntime.start(log_config=LogConfig(forward=False))
     with started as server:
         yield server.url
@@ -75,12 +75,12 @@ def server_url() -> Iterator[str]:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder, the current one, with the examples and the flow of the quick start."""
+    """A new working directory with only the examples and the flow of the quick start."""
     folder = tmp_path / "session"
     folder.mkdir()
     monkeypatch.chdir(folder)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    # What `stepflow codegen` writes is imported.
+    # Blocks import the module that `stepflow codegen` generates.
     monkeypatch.syspath_prepend(folder)
     monkeypatch.delitem(sys.modules, "flows", raising=False)
     shutil.copytree(ROOT / "examples", folder / "examples")
@@ -94,22 +94,22 @@ def write_file(block: Block, folder: Path) -> None:
         (folder / block.file_name).write_text(block.text)
 
 
-def same(printed: str, expected: str) -> bool:
-    """Compare as values where both are: servers do not keep the order of keys."""
+def matches(printed: str, expected: str) -> bool:
+    """Compare Python literals by value, because servers do not keep the order of keys, and other text literally."""
     with contextlib.suppress(ValueError, SyntaxError):
         return bool(ast.literal_eval(printed) == ast.literal_eval(expected))
     return printed == expected
 
 
-def in_order(printed: str) -> str:
-    """Return JSON with its keys in order, which servers do not keep; other text as it is."""
+def sort_json_keys(printed: str) -> str:
+    """Return JSON with sorted keys, because servers do not keep their order, and other text unchanged."""
     with contextlib.suppress(ValueError):
         return json.dumps(json.loads(printed), sort_keys=True, ensure_ascii=False)
     return printed
 
 
 class Session:
-    """What a person does who follows a page.
+    """Runs the blocks of a page in one session.
 
     Args:
         page: The page.
@@ -121,13 +121,13 @@ class Session:
         self._page = page
         self._folder = folder
         self._url = url
-        # `__name__` is asked for by dataclasses and pydantic.
+        # dataclasses and pydantic need `__name__`.
         self._namespace: dict[str, Any] = {"__name__": "documentation", "StepflowClient": StepflowClient}
         self._printed: list[str] = []
         self._variables = folder.with_name("variables")
 
     async def follow(self) -> int:
-        """Run the blocks, and return how many were run."""
+        """Run the blocks; return the number of blocks that were run."""
         ran = 0
         async with StepflowClient(self._url) as client:
             for block in blocks(self._page):
@@ -146,7 +146,7 @@ class Session:
             done = await self._in_shell("pytest -q -p no:cacheprovider test_page.py")
             assert done.returncode == 0, f"{self._page}:{block.line}:\n{done.stdout}"
             return
-        # A line in a traceback is the line in the page.
+        # Pad the code so that line numbers in tracebacks match the page.
         padded = "\n" * (block.line - 1) + block.text.replace(WRITTEN_URL, self._url)
         flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
         code = compile(padded, str(ROOT / self._page), "exec", flags=flags, dont_inherit=True)
@@ -155,13 +155,13 @@ class Session:
             if code.co_flags & inspect.CO_COROUTINE:
                 await eval(code, self._namespace)
             else:
-                # In a thread, where no event loop runs: the block may start one.
+                # Run the block in a thread without an event loop, because it may start one.
                 await asyncio.to_thread(eval, code, self._namespace)
         self._printed.append(printed.getvalue())
         remaining = iter(printed.getvalue().splitlines())
         for line in expected_lines(block.text):
-            said = f"{self._page}:{block.line}: {line!r} is not printed, but:\n{printed.getvalue()}"
-            assert any(same(each, line) for each in remaining), said
+            message = f"{self._page}:{block.line}: {line!r} is not printed, but:\n{printed.getvalue()}"
+            assert any(matches(each, line) for each in remaining), message
 
     async def _run_bash(self, block: Block) -> None:
         if not block.is_for_the_shell:
@@ -173,14 +173,14 @@ class Session:
     async def _run_console(self, block: Block) -> None:
         for shown in session(block):
             done = await self._in_shell(f"exec 2>&1; {shown.command}")
-            said = f"{self._page}:{block.line}: $ {shown.command} prints:\n{done.stdout}"
-            assert shown.is_printed(done.stdout.replace(self._url, WRITTEN_URL)), said
+            message = f"{self._page}:{block.line}: $ {shown.command} prints:\n{done.stdout}"
+            assert shown.is_printed(done.stdout.replace(self._url, WRITTEN_URL)), message
 
     async def _run_json(self, block: Block) -> None:
-        shown = Shown("", in_order(block.text))
+        shown = Shown("", sort_json_keys(block.text))
         printed = "\n".join(self._printed)
-        said = f"{self._page}:{block.line}: this is not printed, but:\n{printed}"
-        assert any(shown.is_printed(in_order(each)) for each in self._printed), said
+        message = f"{self._page}:{block.line}: this is not printed, but:\n{printed}"
+        assert any(shown.is_printed(sort_json_keys(each)) for each in self._printed), message
 
     async def _run_toml(self, block: Block) -> None:
         if block.text.startswith(("flows =", "components =")):
@@ -188,7 +188,7 @@ class Session:
             assert find_project(self._folder).components is not None
             (self._folder / "stepflow.toml").unlink()
         elif block.text.startswith("[tool."):
-            # A part of pyproject.toml.
+            # This is part of a pyproject.toml.
             assert tomllib.loads(block.text)
         else:
             (self._folder / "config.toml").write_text(block.text)
@@ -198,7 +198,7 @@ class Session:
                 read.get_profile(name)
 
     async def _in_shell(self, text: str) -> subprocess.CompletedProcess[str]:
-        # `stepflow` is the one of this environment; a server is named only where the page does it.
+        # Use this environment's `stepflow`, and no server except where the page names it.
         return await asyncio.to_thread(
             subprocess.run,
             ["bash", "-euo", "pipefail", "-c", in_one_terminal(text.replace(WRITTEN_URL, self._url), self._variables)],
@@ -210,7 +210,7 @@ class Session:
 
 
 def test_the_packages_are_installed_from_wheels(request: pytest.FixtureRequest) -> None:
-    """With `--wheels`, this environment was made of them."""
+    """With `--wheels`, the packages of this environment must come from wheels."""
     if request.config.getoption("--wheels"):
         for package in (stepflow_api, stepflow_client, stepflow_cli):
             assert "site-packages" in package.__path__[0]
@@ -244,5 +244,5 @@ def test_examples(example: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("example", GREETINGS)
-def test_examples_on_a_server_that_is_named(example: str, tmp_path: Path, server_url: str) -> None:
+def test_examples_on_the_server_in_stepflow_url(example: str, tmp_path: Path, server_url: str) -> None:
     assert run_example(example, tmp_path, STEPFLOW_URL=server_url) == GREETINGS[example]

@@ -1,4 +1,4 @@
-"""The language server in the editors themselves, with the settings of docs/guides/editors.md."""
+"""Neovim and Emacs use the language server with the settings of docs/guides/editors.md."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ output: {$step: keep}
 
 
 def settings(editor: str) -> str:
-    """Return the settings of an editor on the page."""
-    found = re.search(rf"^## {editor}\n.*?^```text\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-    assert found is not None
-    return found[1]
+    """Return the settings for an editor from the page."""
+    match = re.search(rf"^## {editor}\n.*?^```text\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    assert match is not None
+    return match[1]
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def used(folder: Path, *command: str) -> str:
+def run_editor(folder: Path, *command: str) -> str:
     path = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
     environment = {"PATH": path, "HOME": str(folder), "LANG": "C.UTF-8"}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=100)
@@ -50,20 +50,20 @@ def used(folder: Path, *command: str) -> str:
 
 def test_neovim(folder: Path) -> None:
     (folder / "init.lua").write_text(settings("Neovim"))
-    printed = used(folder, "nvim", "--headless", "-u", "init.lua", "-l", str(HERE / "use.lua"))
-    found = json.loads(next(line for line in printed.splitlines() if line.startswith("{")))
-    assert found["diagnostics"] == ["component-input"]
-    assert "read by `keep`" in found["hover"]
-    assert found["definition"] == [7, 8]
-    assert found["renamed"] == ["  - id: stored", "output: {$step: stored}"]
-    assert found["fixed"].endswith("blob_type: data}")
-    assert found["left"] == 0
-    assert found["completed"] == ["$.blob_id"]
+    printed = run_editor(folder, "nvim", "--headless", "-u", "init.lua", "-l", str(HERE / "use.lua"))
+    results = json.loads(next(line for line in printed.splitlines() if line.startswith("{")))
+    assert results["diagnostics"] == ["component-input"]
+    assert "read by `keep`" in results["hover"]
+    assert results["definition"] == [7, 8]
+    assert results["renamed"] == ["  - id: stored", "output: {$step: stored}"]
+    assert results["fixed"].endswith("blob_type: data}")
+    assert results["left"] == 0
+    assert results["completed"] == ["$.blob_id"]
 
 
 def test_emacs(folder: Path) -> None:
     (folder / "settings.el").write_text(settings("Emacs"))
-    printed = used(folder, "emacs", "-Q", "--batch", "-l", str(HERE / "use.el")).splitlines()
+    printed = run_editor(folder, "emacs", "-Q", "--batch", "-l", str(HERE / "use.el")).splitlines()
     assert any(line.startswith("diagnostic ") and "blob_typ" in line for line in printed)
     assert "definition   - id: keep" in printed
     assert "renamed output: {$step: stored}" in printed

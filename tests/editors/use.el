@@ -1,4 +1,4 @@
-;; Uses the features of the language server as a person does, and prints what the editor then has, line by line.
+;; Uses the language server's features like a user, and prints the editor's state line by line.
 (require 'eglot)
 (define-derived-mode yaml-mode prog-mode "YAML")
 (add-to-list 'auto-mode-alist '("\\.yaml\\'" . yaml-mode))
@@ -18,7 +18,7 @@
 (dolist (each (xref-backend-definitions 'eglot "LSP identifier at point."))
   (princ (format "definition %s\n" (substring-no-properties (xref-item-summary each)))))
 (eglot-rename "stored")
-;; The new name is known once the server has answered a request about the new text.
+;; The server knows the new name once it has answered a request about the new text.
 (eglot--signal-textDocument/didChange)
 (xref-backend-definitions 'eglot "LSP identifier at point.")
 (goto-char (point-max))
@@ -26,7 +26,7 @@
 (princ (format "renamed %s\n" (buffer-substring-no-properties (line-beginning-position) (line-end-position))))
 (delete-region (line-beginning-position) (line-end-position))
 (insert "output: {$step: stored, path: ")
-;; Edits are sent when Emacs is idle, which it never is in a batch.
+;; Emacs sends edits when it is idle, which never happens in batch mode.
 (eglot--signal-textDocument/didChange)
 (dolist (each (funcall (nth 2 (eglot-completion-at-point)) "" nil t))
   (princ (format "completed %s\n" (substring-no-properties each))))

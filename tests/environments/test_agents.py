@@ -1,4 +1,4 @@
-"""Flows as tools of agents: the packages of two model APIs, without a network, and fastmcp's client."""
+"""Agents built with the OpenAI and Anthropic packages or fastmcp call flows as tools."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The support desk in a bad hour: users, API workers that are replaced or killed, a killed server, and a batch."""
+"""The support desk loses no ticket while API workers are replaced or killed, the server is killed and a batch runs."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ pytestmark = [pytest.mark.environments, pytest.mark.anyio, pytest.mark.timeout(4
 
 SECONDS = float(os.environ.get("STEPFLOW_DRILL_SECONDS", "20"))
 USERS, ROWS = 200, 200
-DOWN = 6.0
-PATIENCE = 60.0
-"""Seconds within which each request succeeds, counted from the restart of the server if that is later."""
-AGAIN = (429, 500, 503, 504)
-"""Statuses after which a client repeats its request: 500 is what uvicorn says for those that its end cancels."""
+DOWNTIME = 6.0
+TIMEOUT = 60.0
+"""Seconds within which each request must succeed, counted from the server's restart if that is later."""
+RETRYABLE_STATUSES = (429, 500, 503, 504)
+"""Statuses that users retry; uvicorn responds with 500 to requests that its shutdown cancels."""
 
 
-class NotAnswered(Exception):
-    """A request did not succeed in time: its path, and what came instead."""
+class NoResponseError(Exception):
+    """A request did not succeed in time; the arguments are its path and the counted outcomes."""
 
 
 class Desk:
-    """A durable server, the application in two workers, and what they wrote."""
+    """A durable server and the application in two workers, with their logs."""
 
     def __init__(self, folder: Path) -> None:
         self.drafts = folder / "drafts.log"
@@ -58,7 +58,7 @@ class Desk:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.restarted = 0.0
-        """When the killed server was started again, by the monotonic clock and by the system's."""
+        """When the killed server was restarted, by the monotonic clock and by the system clock."""
         self.restarted_at = datetime.max.replace(tzinfo=UTC)
 
     @contextmanager
@@ -79,7 +79,7 @@ class Desk:
                 self.server.kill()
 
     def _wait(self) -> None:
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + TIMEOUT
         while True:
             try:
                 httpx.get(f"{self.url}/docs", timeout=5)
@@ -90,46 +90,48 @@ class Desk:
 
 
 class User:
-    """Sends tickets, and waits for each reply; repeats what failed for a reason that may pass."""
+    """Sends tickets, waits for each reply, and retries transient failures."""
 
-    def __init__(self, desk: Desk, number: int, until: float, seen: Counter[str]) -> None:
-        self.desk, self.number, self.until, self.seen = desk, number, until, seen
+    def __init__(self, desk: Desk, number: int, until: float, outcomes: Counter[str]) -> None:
+        self.desk, self.number, self.until, self.outcomes = desk, number, until, outcomes
         self.replies: dict[str, Any] = {}
         self.run_ids: dict[str, str] = {}
-        """The ticket of each run."""
+        """The ticket of each run, by run ID."""
         self.waits: list[float] = []
-        """Seconds from the request of each ticket, or from the restart if that is later, until it was accepted."""
+        """Seconds until each ticket was accepted, from its request or from the restart if that is later."""
 
     async def work(self) -> None:
         dice = random.Random(self.number)
-        # A context for TLS takes 20 ms, and is not needed.
+        # Creating a TLS context takes 20 ms, and none is needed.
         async with httpx.AsyncClient(base_url=self.desk.url, timeout=30, trust_env=False, verify=False) as http:
             while time.monotonic() < self.until:
                 await asyncio.sleep(dice.uniform(0.1, 2.0))
                 text = f"Ticket {len(self.replies)} of {self.number}"
                 ticket = {"id": f"u{self.number}-{len(self.replies)}", "text": text}
                 sent = time.monotonic()
-                run_id = (await self.ask(http, "POST", "/tickets", json=ticket))["run_id"]
+                run_id = (await self.request(http, "POST", "/tickets", json=ticket))["run_id"]
                 self.waits.append(time.monotonic() - max(sent, self.desk.restarted))
                 self.run_ids[run_id] = ticket["id"]
-                self.replies[ticket["id"]] = await self.ask(http, "GET", f"/tickets/{run_id}", params={"wait": 10})
+                self.replies[ticket["id"]] = await self.request(http, "GET", f"/tickets/{run_id}", params={"wait": 10})
 
-    async def ask(self, http: httpx.AsyncClient, method: str, path: str, **more: Any) -> Any:
+    async def request(self, http: httpx.AsyncClient, method: str, path: str, **more: Any) -> Any:
         sent = time.monotonic()
         while True:
             try:
                 response = await http.request(method, path, **more)
-                self.seen[f"{method} {response.status_code}"] += 1
-                if response.status_code not in AGAIN and not (method == "GET" and response.status_code == 202):
+                self.outcomes[f"{method} {response.status_code}"] += 1
+                if response.status_code not in RETRYABLE_STATUSES and not (
+                    method == "GET" and response.status_code == 202
+                ):
                     assert response.headers["content-type"].endswith("json"), response.text
                     body = response.json()
                     if not body.get("retryable"):
                         return body
             except httpx.TransportError as error:
-                self.seen[f"{method} {type(error).__name__}"] += 1
+                self.outcomes[f"{method} {type(error).__name__}"] += 1
             waited = time.monotonic() - max(sent, self.desk.restarted)
-            if waited > PATIENCE:
-                raise NotAnswered(path, self.seen)
+            if waited > TIMEOUT:
+                raise NoResponseError(path, self.outcomes)
             await asyncio.sleep(0.3)
 
 
@@ -137,27 +139,29 @@ async def test_a_bad_hour_loses_no_ticket(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
     tickets, replies = tmp_path / "night.csv", tmp_path / "night.jsonl"
     tickets.write_text("id,text\n" + "".join(f"n{number},Night {number}\n" for number in range(ROWS)))
-    seen: Counter[str] = Counter()
+    outcomes: Counter[str] = Counter()
     with desk.running() as application:
-        users = [User(desk, number, time.monotonic() + SECONDS, seen) for number in range(USERS)]
-        night = asyncio.ensure_future(asyncio.to_thread(work_the_night, desk, tickets, replies))
+        users = [User(desk, number, time.monotonic() + SECONDS, outcomes) for number in range(USERS)]
+        night = asyncio.ensure_future(asyncio.to_thread(run_batch, desk, tickets, replies))
         events = asyncio.ensure_future(disturb(desk, application))
         ended = await asyncio.gather(*(user.work() for user in users), return_exceptions=True)
         await events
         starts = await night
         run_ids = {run_id: ticket for user in users for run_id, ticket in user.run_ids.items()}
         executed, lost, stuck = await executed_runs(desk)
-    known = {f"/tickets/{run_id}" for run_id in stuck}
-    wrong = [each for each in ended if not (each is None or (isinstance(each, NotAnswered) and each.args[0] in known))]
+    expected = {f"/tickets/{run_id}" for run_id in stuck}
+    wrong = [
+        each for each in ended if not (each is None or (isinstance(each, NoResponseError) and each.args[0] in expected))
+    ]
     answered = {ticket: reply for user in users for ticket, reply in user.replies.items()}
     attempts = Counter(desk.drafts.read_text().splitlines())
-    found = [json.loads(line) for line in replies.read_text().splitlines()]
+    rows = [json.loads(line) for line in replies.read_text().splitlines()]
     waits = [wait for user in users for wait in user.waits]
     print(
         f"{len(answered)} tickets, {len(wrong)} not accepted; {len(executed)} runs; accepted after p95 "
         f"{statistics.quantiles(waits, n=20)[-1]:.1f} s, at most {max(waits):.1f} s; {attempts.total()} executions of "
         f"{len(attempts)} steps, one at most {max(attempts.values())} times; {starts} starts of the batch; "
-        f"{len(lost)} outputs lost; {len(stuck)} runs stuck; {dict(seen)}; load {os.getloadavg()[0]:.1f}",
+        f"{len(lost)} outputs lost; {len(stuck)} runs stuck; {dict(outcomes)}; load {os.getloadavg()[0]:.1f}",
         file=sys.stderr,
     )
     assert wrong == [], desk.log.read_text()[-2_000:]
@@ -166,22 +170,21 @@ async def test_a_bad_hour_loses_no_ticket(tmp_path: Path) -> None:
     failed = {ticket: reply for ticket, reply in answered.items() if reply.get("ticket") != ticket}
     assert len(failed) == len(lost), failed
     assert len(answered) > USERS
-    assert {each["index"] for each in found} == set(range(ROWS))
-    assert all(each["status"] == "completed" for each in found)
+    assert {each["index"] for each in rows} == set(range(ROWS))
+    assert all(each["status"] == "completed" for each in rows)
     # Only steps that the killed server interrupted may run again.
     assert sum(count > 1 for count in attempts.values()) <= 4 * USERS
     assert max(attempts.values()) <= 3
 
 
 async def executed_runs(desk: Desk) -> tuple[set[str], set[str], set[str]]:
-    """Return three sets of the users' runs: those of which a step was executed, those among them whose output the
-    server has lost, and those that never end.
+    """Return three sets of the users' runs: with an executed step, with a lost output, and without an end.
 
-    A server whose store is busy for 5 s may store a run that it does not execute, or lose the output of one that it has
-    executed. A server that starts may execute a run that it has just created twice at once; such a run may never end.
+    If its store is busy for 5 s, a server may store a run without executing it, or lose the output of an executed run.
+    A starting server may execute a new run twice at the same time, and such a run may never end.
     """
     executed, lost, stuck = set(), set(), set()
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + TIMEOUT
     async with StepflowClient(desk.server.url) as client:
         for run in (await client.list_runs()).runs:
             if run.items.total != 1:
@@ -202,28 +205,28 @@ async def executed_runs(desk: Desk) -> tuple[set[str], set[str], set[str]]:
     return executed, lost, stuck
 
 
-def work_the_night(desk: Desk, tickets: Path, replies: Path) -> int:
-    """Run the batch as a supervisor does, again after a failure, and return how often it was started."""
+def run_batch(desk: Desk, tickets: Path, replies: Path) -> int:
+    """Run the batch, restarting it after each failure as a supervisor would; return the number of starts."""
     command = [str(python()), "night_shift.py", str(tickets), str(replies)]
     for start in range(1, 10):
         done = subprocess.run(command, cwd=EXAMPLE, env=desk.environ, capture_output=True, text=True)
         if done.returncode == 0:
             return start
-        # The server is gone, or its store is busy while it starts: either way the journal has what was done.
+        # The server is down, or its store is busy during startup. In both cases, the journal has the finished items.
         assert "with the journal" in done.stderr, done.stderr
         time.sleep(1)
     raise AssertionError(done.stderr)
 
 
 async def disturb(desk: Desk, application: subprocess.Popen[bytes]) -> None:
-    """Replace the workers of the application, then kill one of them and the server, and start the server again."""
+    """Replace the application's workers, then kill a worker and the server, and restart the server."""
     await asyncio.sleep(SECONDS / 4)
     application.send_signal(signal.SIGHUP)
     await asyncio.sleep(SECONDS / 4)
-    desk.restarted = time.monotonic() + DOWN
+    desk.restarted = time.monotonic() + DOWNTIME
     workers = psutil.Process(application.pid).children()
     next(each for each in workers if "spawn_main" in " ".join(each.cmdline())).kill()
     await asyncio.to_thread(desk.server.kill)
-    await asyncio.sleep(DOWN)
+    await asyncio.sleep(DOWNTIME)
     desk.restarted, desk.restarted_at = time.monotonic(), datetime.now(UTC)
     desk.server.start()

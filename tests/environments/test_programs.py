@@ -1,4 +1,4 @@
-"""Process pools, a Dask cluster and a Jupyter kernel: each runs flows on an embedded server of its own."""
+"""Process pools, a Dask cluster and a Jupyter kernel run flows on embedded servers."""
 
 from __future__ import annotations
 

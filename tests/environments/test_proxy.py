@@ -1,4 +1,4 @@
-"""The nginx configuration and the application of docs/guides/hosts.md: two hosts behind a proxy."""
+"""The application and the nginx configuration of docs/guides/hosts.md work with two hosts behind the proxy."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from tests.durable import free_port
 pytestmark = [pytest.mark.environments, pytest.mark.timeout(120)]
 
 PAGE = "docs/guides/hosts.md"
-READY = 60.0
+STARTUP_TIMEOUT = 60.0
 
 
 class Site:
-    """Two hosts of the application and nginx.
+    """Two hosts of the application behind nginx.
 
     Args:
-        folder: The folder of their files.
+        folder: The folder for their files.
         server: The URL of the Stepflow server.
     """
 
@@ -62,7 +62,7 @@ class Site:
 
     def wait_ready(self) -> None:
         """Wait until both hosts and the proxy respond."""
-        end = time.monotonic() + READY
+        end = time.monotonic() + STARTUP_TIMEOUT
         for port in (*self.ports, self.port):
             while True:
                 with suppress(httpx.TransportError):
@@ -81,17 +81,17 @@ class Site:
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
     if shutil.which("nginx") is None:
-        pytest.skip("there is no nginx here (apt-get install nginx-light)")
+        pytest.skip("nginx is not installed (apt-get install nginx-light)")
     with StepflowRuntime.start() as runtime:
-        made = Site(tmp_path, runtime.url)
+        running = Site(tmp_path, runtime.url)
         try:
-            made.wait_ready()
-            yield made
+            running.wait_ready()
+            yield running
         finally:
-            made.stop()
+            running.stop()
 
 
-def test_a_run_is_followed_through_the_proxy_when_a_host_is_killed(site: Site) -> None:
+def test_events_continue_through_the_proxy_after_a_host_is_killed(site: Site) -> None:
     with SyncStepflowClient(site.server) as client:
         run_id = client.submit(ROOT / "examples" / "hello.yaml", {"name": "Grace"})
     with httpx.Client(base_url=site.url, trust_env=False) as web:

@@ -1,4 +1,4 @@
-"""The application in examples/support_desk passes its own tests, in an environment with what it requires."""
+"""The application in examples/support_desk passes its own tests with its own requirements."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ EXAMPLE = ROOT / "examples" / "support_desk"
 
 
 def python() -> Path:
-    """Return the Python of the environment of the example."""
+    """Return the Python of the example's environment."""
     requirements = (EXAMPLE / "requirements.txt").read_text("utf-8").split()
     others = [each for each in requirements if not each.startswith("stepflow")]
     return environment("support_desk", *others, f"stepflow-py=={NEWEST}")
 
 
 def run(*arguments: str) -> str:
-    """Run the Python of the environment with arguments and return what it prints."""
+    """Run the example's Python and return its output."""
     environ = clean_environ() | {"PATH": f"{python().parent}:/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"}
     command = [str(python()), *arguments]
     done = subprocess.run(command, cwd=EXAMPLE, env=environ, capture_output=True, text=True, timeout=240)
@@ -31,11 +31,11 @@ def run(*arguments: str) -> str:
     return done.stdout
 
 
-def test_its_own_tests() -> None:
+def test_tests_of_the_example_pass() -> None:
     assert " passed" in run("-m", "pytest", "-q", "-p", "no:cacheprovider")
 
 
-def test_its_demonstration() -> None:
+def test_demo_of_the_example() -> None:
     printed = run("demo.py")
     assert "POST /tickets 202 again: True" in printed
     assert "event: end" in printed

@@ -1,4 +1,4 @@
-"""What reaches an OpenTelemetry collector from an application, its embedded server and a worker."""
+"""An OpenTelemetry collector receives the spans and metrics of an application, its embedded server and a worker."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ EXPORTER = ("opentelemetry-sdk~=1.30", "opentelemetry-exporter-otlp-proto-grpc~=
 @pytest.fixture
 def received(run_program: Callable[..., str], tmp_path: Path) -> dict[str, Any]:
     (tmp_path / "config.json").write_text(json.dumps(workers.config(NEWEST)))
-    told: dict[str, Any] = json.loads(run_program(environment("telemetry", *EXPORTER), "telemetry.py"))
-    return told
+    output: dict[str, Any] = json.loads(run_program(environment("telemetry", *EXPORTER), "telemetry.py"))
+    return output
 
 
-def test_what_a_collector_receives(received: dict[str, Any]) -> None:
+def test_a_collector_receives_spans_and_metrics(received: dict[str, Any]) -> None:
     check_spans(received["spans"])
     check_metrics(received["metrics"])
-    # The lines of workers reach the runtime too.
+    # Log lines of workers reach the runtime, too.
     assert any("Registered" in line and "echo" in line for line in received["logs"])
 
 
 def check_spans(spans: list[dict[str, Any]]) -> None:
-    """Check that the spans of a run lead to the trace of the server and the worker that executed it, by its id."""
+    """Check that a run's ID links the client's spans to the trace of the server and the worker that executed it."""
     by_service = {name: [span for span in spans if span["service"] == name] for name in SERVICES}
     created = {
         span["attributes"]["stepflow.run.id"]: span
@@ -46,7 +46,7 @@ def check_spans(spans: list[dict[str, Any]]) -> None:
     assert executed.keys() == created.keys()
     for run_id, root in executed.items():
         assert root["name"] == "run_execution"
-        # A trace of the server's own: `traceparent` of the request is not continued, and its id is not the run's.
+        # The server starts its own trace: it ignores the request's `traceparent` and does not use the run's ID.
         assert root["trace"] not in {created[run_id]["trace"], run_id.replace("-", "")}
         below = [span for span in spans if span["trace"] == root["trace"] and span is not root]
         assert {span["service"] for span in below} == {"stepflow-server", "stepflow-python"}

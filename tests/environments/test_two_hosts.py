@@ -1,4 +1,4 @@
-"""Two hosts with one history in PostgreSQL: no order is lost or placed twice, and both list the same runs."""
+"""Two hosts that share a history in PostgreSQL neither lose nor repeat an order, and both list the same runs."""
 
 from __future__ import annotations
 

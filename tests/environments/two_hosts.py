@@ -1,7 +1,7 @@
-"""Two hosts of one application, which share a history in PostgreSQL and two servers of one store.
+"""Two hosts of an application that share a history in PostgreSQL and two servers with one store.
 
-Each host is a process in a network namespace of its own, if this user may create one. Both place orders, one in ten of
-them both, while the hosts are killed and the database goes away.
+Each host is a process, in its own network namespace if the user may create one. Both place orders, and one in ten
+orders is placed by both, while hosts and the database are killed.
 
     python -m tests.environments.two_hosts --orders 20000 --kills 10
 """
@@ -29,8 +29,8 @@ from tests.postgres import Postgres
 
 PROGRAM = Path(__file__).parent / "programs" / "host.py"
 HOSTS = 2
-SILENCE = 120.0
-"""Seconds within which an order is placed."""
+MAX_SILENCE = 120.0
+"""Maximum seconds without a new order."""
 
 
 class Host:
@@ -55,18 +55,18 @@ class Host:
 
     @contextmanager
     def network(self) -> Iterator[None]:
-        """A network namespace with one link, to this machine."""
+        """Create the host's network namespace, with a link to this machine."""
         if self._space is None:
             yield
             return
-        here, there = f"sfa{os.getpid()}{self.number}", f"sfb{os.getpid()}{self.number}"
+        link, peer = f"sfa{os.getpid()}{self.number}", f"sfb{os.getpid()}{self.number}"
         commands = (
             f"netns add {self._space}",
-            f"link add {here} type veth peer name {there} netns {self._space}",
-            f"addr add {self.address}/30 dev {here}",
-            f"link set {here} up",
-            f"-n {self._space} addr add 10.213.{self.number}.2/30 dev {there}",
-            f"-n {self._space} link set {there} up",
+            f"link add {link} type veth peer name {peer} netns {self._space}",
+            f"addr add {self.address}/30 dev {link}",
+            f"link set {link} up",
+            f"-n {self._space} addr add 10.213.{self.number}.2/30 dev {peer}",
+            f"-n {self._space} link set {peer} up",
         )
         try:
             for command in commands:
@@ -76,12 +76,12 @@ class Host:
             subprocess.run(["ip", "netns", "del", self._space], check=False, capture_output=True)
 
     def placed(self) -> dict[str, str]:
-        """Return the run of each placed order."""
+        """Return the run IDs of the placed orders, by order."""
         lines = (line.split() for line in self.log.read_text().splitlines())
         return {words[0]: words[1] for words in lines if len(words) == 2}
 
 
-def may_make_networks() -> bool:
+def can_create_networks() -> bool:
     """Return whether this user may create network namespaces with links."""
     name = f"stepflow{os.getpid()}try"
     commands = f"netns add {name}", f"-n {name} link add sfx type veth peer name sfy", f"netns del {name}"
@@ -95,20 +95,20 @@ def may_make_networks() -> bool:
 def drill(
     folder: Path, orders: int, kills: int, *, outages: int = 2, away: float = 5.0, pace: float = 0
 ) -> dict[str, Any]:
-    """Place orders from two hosts, and return figures. Kill each host `kills` times, and the database `outages` times.
+    """Place orders from two hosts while killing hosts and the database, and return figures.
 
     Args:
-        folder: The folder of the hosts' and the servers' files.
+        folder: The folder for the files of the hosts and servers.
         orders: Number of orders.
         kills: Number of times that each host is killed.
         outages: Number of times that the database is killed.
-        away: Seconds for which the database is then away.
+        away: Seconds until the database is restarted.
         pace: Seconds between the orders of one of a host's eight tasks.
 
     Raises:
-        AssertionError: If an order was lost or doubled, or if the hosts do not see the same runs.
+        AssertionError: If an order was lost or placed twice, or the hosts do not list the same runs.
     """
-    has_network = may_make_networks()
+    has_network = can_create_networks()
     hosts = [Host(folder, number, has_network=has_network) for number in range(HOSTS)]
     database = Postgres(host="0.0.0.0" if has_network else "127.0.0.1")
     servers = [DurableServer(folder, name=name, connections=16) for name in "ab"]
@@ -126,7 +126,7 @@ def drill(
             server.wait_ready()
 
         def arguments(host: Host) -> tuple[str, str]:
-            # Each host prefers the other server.
+            # Each host prefers a different server.
             order = servers[host.number :] + servers[: host.number]
             urls = ",".join(each.url.replace("127.0.0.1", host.address) for each in order)
             return url.replace("0.0.0.0", host.address), urls
@@ -154,7 +154,7 @@ def drill(
             placed = sum(len(host.log.read_bytes().splitlines()) for host in hosts)
             if placed > progress:
                 last, progress = time.monotonic(), placed
-            assert time.monotonic() < last + SILENCE, hosts[0].errors.read_text()[-2000:]
+            assert time.monotonic() < last + MAX_SILENCE, hosts[0].errors.read_text()[-2000:]
             if disturbances and placed >= disturbances[0][0] * orders:
                 _, what = disturbances.pop(0)
                 if what < HOSTS:
@@ -163,15 +163,15 @@ def drill(
                     database.kill()
                     time.sleep(away)
                     database.start()
-                    # A host that is killed now would lose the changes that wait for the database.
+                    # Let the hosts write their buffered changes; a host killed now would lose them.
                     time.sleep(2 * away)
         assert [host.process and host.process.returncode for host in hosts] == [0] * HOSTS, hosts[0].errors.read_text()
         seconds = time.monotonic() - began
         _rerun(hosts, arguments)
-        reports = [_reported(host, arguments(host)) for host in hosts]
+        reports = [_get_report(host, arguments(host)) for host in hosts]
         with SyncStepflowClient(servers[0].url) as client:
-            found = client.iter_runs(flow_name="order", page_size=1000)
-            runs = [run for run in found if run.run_id not in reports[0]["reruns"]]
+            listed = client.iter_runs(flow_name="order", page_size=1000)
+            runs = [run for run in listed if run.run_id not in reports[0]["reruns"]]
     placed_runs = hosts[0].placed() | hosts[1].placed()
     per_flow = Counter(run.flow_id for run in runs)
     assert len(placed_runs) == orders, f"{orders - len(placed_runs)} orders were lost"
@@ -182,7 +182,7 @@ def drill(
     missing = set(placed_runs.values()) - set(reports[0]["listed"])
     assert missing == set(), f"{len(missing)} runs have no labels: {hosts[0].errors.read_text()[-2000:]}"
     assert set(reports[0]["listed"]) == set(placed_runs.values()) | set(reports[0]["reruns"])
-    assert {run_id: found["order"] for run_id, found in reports[0]["inputs"].items()} == {
+    assert {run_id: value["order"] for run_id, value in reports[0]["inputs"].items()} == {
         run_id: order for order, run_id in placed_runs.items()
     }
     assert len(reports[0]["reruns"]) == HOSTS
@@ -198,20 +198,20 @@ def drill(
 
 
 def _disturbances(kills: int, outages: int) -> list[tuple[float, int]]:
-    """Return what happens at which part of the orders: the number of a host that is killed, or HOSTS for an outage."""
-    found = [(0.9 * (number + 1) / (kills * HOSTS + 1), number % HOSTS) for number in range(kills * HOSTS)]
-    found += [(0.9 * (number + 1) / (outages + 1) + 0.01, HOSTS) for number in range(outages)]
-    return sorted(found)
+    """Return when to kill what: the share of placed orders, and the number of a host or HOSTS for the database."""
+    disturbances = [(0.9 * (number + 1) / (kills * HOSTS + 1), number % HOSTS) for number in range(kills * HOSTS)]
+    disturbances += [(0.9 * (number + 1) / (outages + 1) + 0.01, HOSTS) for number in range(outages)]
+    return sorted(disturbances)
 
 
 def _rerun(hosts: list[Host], arguments: Callable[[Host], tuple[str, str]]) -> None:
-    """Rerun a run of each host on the other one, with the input that the history has."""
+    """Rerun a run of each host on the other host, with the input from the history."""
     for host, other in zip(hosts, reversed(hosts), strict=True):
         run_id = next(iter(other.placed().values()))
         assert host.call("rerun", *arguments(host), run_id).wait(60) == 0
 
 
-def _reported(host: Host, arguments: tuple[str, str]) -> dict[str, Any]:
+def _get_report(host: Host, arguments: tuple[str, str]) -> dict[str, Any]:
     done = host.call("report", *arguments, stdout=subprocess.PIPE)
     output, _ = done.communicate(timeout=300)
     assert done.returncode == 0
@@ -224,6 +224,6 @@ if __name__ == "__main__":
     parser.add_argument("--orders", type=int, default=20_000)
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--away", type=float, default=10.0)
-    given = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        print(json.dumps(drill(Path(name), given.orders, given.kills, away=given.away)))
+        print(json.dumps(drill(Path(name), options.orders, options.kills, away=options.away)))

@@ -1,6 +1,6 @@
-"""The batches of docs/guides/batches.md inside of Spark and Ray Data: `make test-frameworks`.
+"""The batch examples for Spark and Ray Data in docs/guides/batches.md run: `make test-frameworks`.
 
-The environments are large, and Spark needs Java; Dask is in the tests of the documentation.
+The environments are large, and Spark needs Java. The documentation tests cover Dask.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ def server_url() -> Iterator[str]:
 
 
 def block_with(text: str) -> str:
-    """Return the one Python block of the page that holds a text."""
-    (found,) = [block.text for block in in_language("docs/guides/batches.md", "python") if text in block.text]
-    return found
+    """Return the only Python block of the page that contains a text."""
+    (block_text,) = [block.text for block in in_language("docs/guides/batches.md", "python") if text in block.text]
+    return block_text
 
 
 @pytest.mark.parametrize("framework", REQUIREMENTS)
-def test_the_page_runs(framework: str, server_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_example_runs(framework: str, server_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert framework != "spark" or shutil.which("java"), (
-        "there is no Java (Debian: apt-get install default-jre-headless)"
+        "Java is not installed (Debian: apt-get install default-jre-headless)"
     )
     monkeypatch.setattr(workers, "INSTALL_TIMEOUT", 900)
     python = environments.environment(framework, *REQUIREMENTS[framework])
@@ -58,7 +58,7 @@ def test_the_page_runs(framework: str, server_url: str, tmp_path: Path, monkeypa
         "STEPFLOW_URL": server_url,
         "PYSPARK_PYTHON": str(python),
         "RAY_USAGE_STATS_ENABLED": "0",
-        # What a framework keeps for the user stays in the folder of the test.
+        # Frameworks write user files to the test's folder.
         "HOME": str(tmp_path),
         "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}",
     }
@@ -71,5 +71,5 @@ def test_the_page_runs(framework: str, server_url: str, tmp_path: Path, monkeypa
     assert sorted(record["key"] for record in records) == list(range(100))
     assert {record["status"] for record in records} == {"completed"}
     assert len({record["run_id"] for record in records}) >= 4
-    said = {record["key"]: record["output"]["messages"][0]["content"] for record in records}
-    assert said == {number: f"Guest {number}" for number in range(100)}
+    contents = {record["key"]: record["output"]["messages"][0]["content"] for record in records}
+    assert contents == {number: f"Guest {number}" for number in range(100)}

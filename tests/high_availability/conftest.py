@@ -1,4 +1,4 @@
-"""Two servers that share a store, with their leases in etcd."""
+"""Fixtures: two servers that share a store and keep their leases in etcd."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def anyio_backend() -> str:
 
 @pytest.fixture
 def etcd(tmp_path: Path) -> Iterator[str]:
-    """The URL of an etcd of our own."""
+    """The URL of an etcd for this test."""
     program = shutil.which("etcd")
-    assert program is not None, "there is no etcd: `make test-ha` installs it, or Debian's package etcd-server has it"
+    assert program is not None, "etcd is not installed: run `make test-ha`, or install Debian's package etcd-server"
     clients, peers = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
     options = ["--name=only", f"--data-dir={tmp_path / 'etcd'}", f"--initial-cluster=only={peers}"]
     options += [f"--listen-client-urls={clients}", f"--advertise-client-urls={clients}"]
@@ -52,7 +52,7 @@ def servers(tmp_path: Path, etcd: str) -> Iterator[tuple[DurableServer, DurableS
     pair = DurableServer(tmp_path, name="a", etcd=etcd), DurableServer(tmp_path, name="b", etcd=etcd)
     try:
         for server in pair:
-            # One after the other: both would make the tables of the store.
+            # Start them one after the other, because both create missing tables in the store.
             server.start()
             server.wait_ready()
         yield pair

@@ -1,4 +1,4 @@
-"""An evaluation spread over two servers of one store, one of them killed: no run is lost, none is made twice."""
+"""An evaluation spread over two servers with one store loses and repeats no run when one server is killed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
 CASES, CHUNK, KILLED_AFTER = 40, 5, 15
 
 
-async def test_an_evaluation_goes_on_without_a_server(
+async def test_an_evaluation_continues_after_a_server_is_killed(
     servers: tuple[DurableServer, DurableServer], tmp_path: Path
 ) -> None:
     a, b = servers

@@ -1,4 +1,4 @@
-"""The pytest plugin in a project of its own: with installed wheels, mocks, a recording and a case that fails."""
+"""The pytest plugin works in a project with installed wheels: mocks, a recording, an evaluation and a failing case."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ import pytest
 from stepflow_client.testing import Fails, fake_server, run_mocked
 
 def test_values_and_functions(stepflow_mock):
-    stepflow_mock.mock("/model/paid", lambda given: {"text": given.upper(), "none": None})
+    stepflow_mock.mock("/model/paid", lambda sku: {"text": sku.upper(), "none": None})
     result = stepflow_mock.run("order.yaml", {"sku": "tea"})
     assert result.output == {"answer": "TEA", "sku": "tea"}
     assert stepflow_mock.calls == [("model", "tea")]
 
 def test_a_run_with_mocks(stepflow_client):
-    given = run_mocked(stepflow_client, "order.yaml", {"sku": "tea"}, mocks={"model": {"text": "x"}})
-    assert given.output == {"answer": "x", "sku": "tea"}
+    result = run_mocked(stepflow_client, "order.yaml", {"sku": "tea"}, mocks={"model": {"text": "x"}})
+    assert result.output == {"answer": "x", "sku": "tea"}
 
 def test_a_failure(stepflow_mock, stepflow_client):
     stepflow_mock.mock("model", fails="COMPONENT_FAILED", message="closed")
@@ -73,8 +73,8 @@ def test_in_memory(stepflow_fake_server):
     with stepflow_fake_server.sync_client() as client:
         assert client.run("order.yaml", {"sku": "tea"}).error.message == "slow"
 
-def test_what_a_mock_raises_ends_the_call(stepflow_mock):
-    stepflow_mock.mock("model", lambda given: 1 / 0)
+def test_an_exception_in_a_mock_ends_the_call(stepflow_mock):
+    stepflow_mock.mock("model", lambda sku: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         stepflow_mock.run("order.yaml", {"sku": "tea"})
 """
@@ -83,8 +83,8 @@ def test_what_a_mock_raises_ends_the_call(stepflow_mock):
 def write_recording(path: Path) -> None:
     recording = Recording(path)
     outcome = {"outcome": "success", "result": {"text": "recorded", "none": None}}
-    for name, given in (("right", "tea"), ("wrong", "milk"), ("open", "x")):
-        recording.add(path.with_name("order.yaml"), name, "model", given, outcome)
+    for name, step_input in (("right", "tea"), ("wrong", "milk"), ("open", "x")):
+        recording.add(path.with_name("order.yaml"), name, "model", step_input, outcome)
     recording.save()
 
 
@@ -104,19 +104,21 @@ def test_a_project_with_flow_tests(wheels: Path, tmp_path: Path) -> None:
         command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
         return subprocess.run(command, cwd=project, env=clean_environment(), capture_output=True, text=True)
 
-    plain = call()
-    assert (plain.returncode, plain.stdout.splitlines()[-1].split(" in ")[0]) == (0, "6 passed"), plain.stdout
-    whole = call("--stepflow", "order.yaml")
-    assert whole.returncode == 1
-    assert whole.stdout.splitlines()[-1].split(" in ")[0] == "1 failed, 1 passed, 1 skipped", whole.stdout
-    failure = whole.stdout[whole.stdout.index("case: wrong") :].splitlines()[1:4]
+    tests_only = call()
+    assert (tests_only.returncode, tests_only.stdout.splitlines()[-1].split(" in ")[0]) == (0, "6 passed"), (
+        tests_only.stdout
+    )
+    with_cases = call("--stepflow", "order.yaml")
+    assert with_cases.returncode == 1
+    assert with_cases.stdout.splitlines()[-1].split(" in ")[0] == "1 failed, 1 passed, 1 skipped", with_cases.stdout
+    failure = with_cases.stdout[with_cases.stdout.index("case: wrong") :].splitlines()[1:4]
     assert failure[0].endswith("order.yaml:11: case 'wrong'")
     assert failure[1:] == [
         '$.result.answer: expected "other", got "recorded"',
         'the output was {"answer": "recorded", "sku": "milk"}',
     ]
-    assert "Traceback" not in whole.stdout
-    chosen = call("--stepflow", "--stepflow-coverage", "order.yaml", "-k", "quick")
-    assert chosen.returncode == 0, chosen.stdout
-    covered = chosen.stdout[chosen.stdout.index("order.yaml: ") :].splitlines()[:2]
+    assert "Traceback" not in with_cases.stdout
+    selected = call("--stepflow", "--stepflow-coverage", "order.yaml", "-k", "quick")
+    assert selected.returncode == 0, selected.stdout
+    covered = selected.stdout[selected.stdout.index("order.yaml: ") :].splitlines()[:2]
     assert covered == ["order.yaml: 1 of 1 step reached (100 %)", "  only mocked: step model at order.yaml:3"]

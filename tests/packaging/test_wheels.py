@@ -1,6 +1,6 @@
-"""The built wheels: what they contain, and what they do in environments that hold nothing else.
+"""The built wheels have the right contents and work in environments with nothing else installed.
 
-Each wheel is tried with the newest and with the lowest versions of its dependencies, on every Python found here.
+Each wheel is tested with the newest and the lowest versions of its dependencies, on every installed Python.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ pytestmark = pytest.mark.timeout(300)
 PACKAGES = ("stepflow_api", "stepflow_client", "stepflow_cli")
 
 
-def runs(name: str) -> bool:
-    """Return whether a Python of this version is installed: a shim that finds none is not."""
-    found = shutil.which(f"python{name}")
-    return found is not None and subprocess.run([found, "-c", ""], capture_output=True, check=False).returncode == 0
+def is_installed(name: str) -> bool:
+    """Return whether a Python of this version is installed, not just a shim for a missing one."""
+    python = shutil.which(f"python{name}")
+    return python is not None and subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode == 0
 
 
-PYTHONS = [name for name in ("3.11", "3.12", "3.13", "3.14") if runs(name)]
+PYTHONS = [name for name in ("3.11", "3.12", "3.13", "3.14") if is_installed(name)]
 MAX_PACKAGES = 15
-"""How many packages of others an installed stepflow-client may bring."""
+"""Maximum number of third-party packages that installing stepflow-client may add."""
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def python(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def test_the_oldest_supported_python_is_here() -> None:
+def test_the_oldest_supported_python_is_installed() -> None:
     assert "3.11" in PYTHONS, f"only {PYTHONS} are installed"
 
 
@@ -68,31 +68,35 @@ def uv(*arguments: object) -> str:
 def install(
     folder: Path, wheels: Path, packages: tuple[str, ...], python: str, resolution: str, *, has_extras: bool = False
 ) -> Path:
-    """Install wheels and what they require into a new environment and return its `bin` folder."""
+    """Install wheels and their requirements into a new environment; return its `bin` folder."""
     uv("venv", "--quiet", "--python", f"python{python}", folder)
-    # uv takes the lowest versions of what it is told directly only: so it is told what the packages declare.
-    told = declared(packages, has_extras=has_extras) if resolution == "lowest" or has_extras else []
-    lowest = ("--resolution", "lowest-direct", *told) if resolution == "lowest" else told
+    # uv only selects the lowest versions of direct requirements, so pass the packages' requirements explicitly.
+    requirements = (
+        declared_requirements(packages, has_extras=has_extras) if resolution == "lowest" or has_extras else []
+    )
+    lowest = ("--resolution", "lowest-direct", *requirements) if resolution == "lowest" else requirements
     files = [wheel(wheels, package) for package in packages]
     uv("pip", "install", "--quiet", "--no-build", "--python", folder / "bin" / "python", *lowest, *files)
     return folder / "bin"
 
 
-def declared(packages: tuple[str, ...], *, has_extras: bool) -> list[str]:
-    """Return the requirements of packages, with those of their extras if asked, without those on each other."""
-    found = []
+def declared_requirements(packages: tuple[str, ...], *, has_extras: bool) -> list[str]:
+    """Return the requirements of packages, optionally with their extras, but without requirements on each other."""
+    requirements = []
     for package in packages:
         text = (ROOT / "packages" / package.replace("_", "-") / "pyproject.toml").read_text(encoding="utf-8")
         project = tomllib.loads(text)["project"]
-        found += project["dependencies"]
+        requirements += project["dependencies"]
         if has_extras:
-            found += [each for extra in project.get("optional-dependencies", {}).values() for each in extra]
-    return [requirement for requirement in found if not requirement.startswith(("stepflow-api", "stepflow-client"))]
+            requirements += [each for extra in project.get("optional-dependencies", {}).values() for each in extra]
+    return [
+        requirement for requirement in requirements if not requirement.startswith(("stepflow-api", "stepflow-client"))
+    ]
 
 
 def wheel(wheels: Path, package: str) -> Path:
-    (found,) = wheels.glob(f"{package}-*.whl")
-    return found
+    (path,) = wheels.glob(f"{package}-*.whl")
+    return path
 
 
 def clean_environment() -> dict[str, str]:
@@ -100,7 +104,7 @@ def clean_environment() -> dict[str, str]:
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_what_a_wheel_contains(wheels: Path, package: str) -> None:
+def test_contents_of_a_wheel(wheels: Path, package: str) -> None:
     with zipfile.ZipFile(wheel(wheels, package)) as archive:
         names = archive.namelist()
         (metadata,) = (name for name in names if name.endswith(".dist-info/METADATA"))
@@ -111,7 +115,7 @@ def test_what_a_wheel_contains(wheels: Path, package: str) -> None:
     described = about.get_payload(decode=True)
     assert isinstance(described, bytes)
     readme = (ROOT / "packages" / package.replace("_", "-") / "README.md").read_text(encoding="utf-8")
-    # Links into the repository are left out while it has no public address.
+    # The repository has no public address, so links into it are removed.
     assert described.decode().strip() == re.sub(r"\[([^\]]+)\]\(\.\./[^)]+\)", r"\1", readme).strip()
     assert b"example.org" not in described
     assert about["Version"] == (ROOT / "VERSION").read_text(encoding="utf-8").strip()
@@ -121,14 +125,14 @@ def test_what_a_wheel_contains(wheels: Path, package: str) -> None:
 
 
 def check_versions(bin_folder: Path) -> None:
-    """Check that the installed packages tell their version."""
+    """Check the versions of the installed packages."""
     program = "".join(f"import {package}; print({package}.__version__)\n" for package in PACKAGES)
     done = subprocess.run([bin_folder / "python", "-c", program], capture_output=True, text=True, check=True)
     assert set(done.stdout.split()) == {(ROOT / "VERSION").read_text(encoding="utf-8").strip()}
 
 
 def check_weight(bin_folder: Path) -> None:
-    """Check that the installed client has brought few packages, and no gRPC."""
+    """Check that installing the client added few packages and no gRPC."""
     listed = json.loads(uv("pip", "list", "--quiet", "--python", bin_folder / "python", "--format", "json"))
     names = {package["name"] for package in listed}
     others = {name for name in names if not name.startswith("stepflow-")}
@@ -136,7 +140,7 @@ def check_weight(bin_folder: Path) -> None:
     assert "grpcio" not in names
 
 
-def test_the_command_works_where_only_the_wheels_are(
+def test_the_command_works_with_only_the_wheels_installed(
     wheels: Path, tmp_path: Path, python: str, resolution: str
 ) -> None:
     bin_folder = install(tmp_path / "env", wheels, PACKAGES, python, resolution)
@@ -192,7 +196,7 @@ run(sys.executable, "-m", "stepflow_api.regenerate", "--output", "own_bindings")
 
 
 def test_every_extra_works_with_the_lowest_versions(wheels: Path, tmp_path: Path, python: str) -> None:
-    """On the newest Python too, for which the oldest releases may have no wheels."""
+    """This includes the newest Python, for which the oldest releases may have no wheels."""
     bin_folder = install(tmp_path / "env", wheels, PACKAGES, python, "lowest", has_extras=True)
     (tmp_path / "work").mkdir()
     done = subprocess.run(
@@ -247,9 +251,9 @@ flow = {"steps": [], "output": {"$input": "$"}}
 with Client(base_url=sys.argv[1] + "/api/v1") as client:
     stored = store_flow.sync(client=client, body=StoreFlowRequest(flow=flow))
     created = create_run.sync(client=client, body=CreateRunRequest(flow_id=stored.flow_id, input_=[7], wait=True))
-    found = get_run.sync(client=client, run_id=created.summary.run_id)
-assert found.summary.status is RunStatus.COMPLETED, found
-print(found.summary.run_id)
+    run = get_run.sync(client=client, run_id=created.summary.run_id)
+assert run.summary.status is RunStatus.COMPLETED, run
+print(run.summary.run_id)
 """
     with StepflowRuntime.start() as runtime:
         done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Agents without a network: the model APIs' own packages, whose models are scripted, and fastmcp's client."""
+"""Agents without a network: the OpenAI and Anthropic packages with scripted models, and fastmcp's client."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ARGUMENTS = iter([{"wo": "Ada"}, {"who": "Ada"}])
 
 
 def chat(request: httpx2.Request) -> httpx2.Response:
-    """Answer as the Chat Completions API does: with calls of the tool, and at last with what it returned."""
+    """Respond like the Chat Completions API: first with tool calls, finally with the tool's result."""
     body = json.loads(request.content)
     assert body["tools"][0]["function"]["name"] == "greet"
     last = body["messages"][-1]
@@ -38,7 +38,7 @@ def call(kind: str, function: dict[str, Any]) -> dict[str, Any]:
 
 
 def messages(request: httpx2.Request) -> httpx2.Response:
-    """Answer as the Messages API does."""
+    """Respond like the Messages API."""
     body = json.loads(request.content)
     assert body["tools"][0]["input_schema"]["required"] == ["who"]
     last = body["messages"][-1]
@@ -53,28 +53,30 @@ def messages(request: httpx2.Request) -> httpx2.Response:
 def with_openai(tools: SyncFlowTools) -> None:
     http = httpx2.Client(transport=httpx2.MockTransport(chat))
     client = openai.OpenAI(api_key="none", base_url="http://model", http_client=http)
-    said: list[Any] = [{"role": "user", "content": "Greet Ada."}]
+    conversation: list[Any] = [{"role": "user", "content": "Greet Ada."}]
     while True:
-        answer = client.chat.completions.create(model="m", messages=said, tools=tools.to_openai()).choices[0].message
+        answer = (
+            client.chat.completions.create(model="m", messages=conversation, tools=tools.to_openai()).choices[0].message
+        )
         if not answer.tool_calls:
             print("openai:", str(answer.content).split("\n")[1])
             return
-        said.append(answer.model_dump(exclude_none=True))
+        conversation.append(answer.model_dump(exclude_none=True))
         for each in answer.tool_calls:
             result = tools.call(each.function.name, each.function.arguments)
-            said.append({"role": "tool", "tool_call_id": each.id, "content": result.text})
+            conversation.append({"role": "tool", "tool_call_id": each.id, "content": result.text})
 
 
 def with_anthropic(tools: SyncFlowTools) -> None:
     http = httpx2.Client(transport=httpx2.MockTransport(messages))
     client = anthropic.Anthropic(api_key="none", base_url="http://model", http_client=http)
-    said: list[Any] = [{"role": "user", "content": "Greet Bob."}]
-    first = client.messages.create(model="m", max_tokens=9, messages=said, tools=tools.to_anthropic())
+    conversation: list[Any] = [{"role": "user", "content": "Greet Bob."}]
+    first = client.messages.create(model="m", max_tokens=9, messages=conversation, tools=tools.to_anthropic())
     used = first.content[0]
     result = tools.call(used.name, used.input)
     block = {"type": "tool_result", "tool_use_id": used.id, "content": result.text, "is_error": result.is_error}
-    said += [{"role": "assistant", "content": [used.model_dump()]}, {"role": "user", "content": [block]}]
-    last = client.messages.create(model="m", max_tokens=9, messages=said, tools=tools.to_anthropic())
+    conversation += [{"role": "assistant", "content": [used.model_dump()]}, {"role": "user", "content": [block]}]
+    last = client.messages.create(model="m", max_tokens=9, messages=conversation, tools=tools.to_anthropic())
     print("anthropic:", last.content[0].text.split("\n")[1])
 
 

@@ -1,4 +1,4 @@
-"""A Dask cluster of processes on this machine: a client goes to its workers inside of the tasks."""
+"""A local Dask cluster whose workers receive clients as task arguments."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def main() -> None:
         signed = SyncStepflowClient(runtime.url, auth=lambda: "token")
         check(tasks.gather(tasks.map(run, range(20), client=signed, key="signed")))
         print("callable")
-        # Errors come home whole. (Workers would write them to standard error, where nothing is expected.)
+        # Errors keep their attributes. (Workers would also log them to standard error, which must stay empty.)
         tasks.run(silence)
         error = tasks.submit(lambda: stepflow.get_run(UNKNOWN)).exception()
         assert isinstance(error, NotFoundError), error

@@ -1,6 +1,6 @@
-"""An OpenTelemetry collector that keeps what it receives: OTLP over gRPC.
+"""An OpenTelemetry collector that records the OTLP requests that it receives over gRPC.
 
-It speaks gRPC itself, because the server compresses its spans with zstd, which grpcio does not know.
+It implements gRPC itself, because the server compresses spans with zstd, which grpcio does not support.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ REQUESTS: dict[str, type[Any]] = {
 
 
 class Collector:
-    """Receives spans and metrics on a free port of this machine, until the process ends."""
+    """Receives spans and metrics on a free local port until the process ends."""
 
     def __init__(self) -> None:
         self.received: dict[str, list[Any]] = {service: [] for service in REQUESTS}
-        """The requests, by service."""
+        """The requests by service."""
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
@@ -54,14 +54,14 @@ class Collector:
                         requests[event.stream_id][1].extend(event.data)
                         connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
                     elif isinstance(event, h2.events.StreamEnded):
-                        self._keep(*requests.pop(event.stream_id))
+                        self._record(*requests.pop(event.stream_id))
                         kind = [(":status", "200"), ("content-type", "application/grpc")]
                         connection.send_headers(event.stream_id, kind)
                         connection.send_data(event.stream_id, bytes(5))
                         connection.send_headers(event.stream_id, [("grpc-status", "0")], end_stream=True)
                 connected.sendall(connection.data_to_send())
 
-    def _keep(self, headers: dict[str, str], body: bytearray) -> None:
+    def _record(self, headers: dict[str, str], body: bytearray) -> None:
         message = bytes(body[5:])
         if body[0]:
             assert headers["grpc-encoding"] == "zstd"

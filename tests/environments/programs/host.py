@@ -1,4 +1,4 @@
-"""A host of an application that places orders, and the report of what its history and its server list.
+"""A host of an application that places orders, and a report of the runs in its history and on its server.
 
 host.py place HISTORY SERVERS LOG NUMBER ORDERS PACE
 host.py rerun HISTORY SERVERS RUN
@@ -25,11 +25,11 @@ FLOW = {
     "output": {"$step": "charge"},
 }
 LABELS = {"shop": "one"}
-AT_ONCE = 8
+CONCURRENCY = 8
 
 
 async def place(client: StepflowClient, log: TextIO, orders: list[str], pace: float) -> None:
-    """Place the orders, each under its own key, and log each one with its run."""
+    """Place the orders, each with its own idempotency key, and log each order with its run."""
     waiting = iter(orders)
 
     async def work() -> None:
@@ -46,11 +46,11 @@ async def place(client: StepflowClient, log: TextIO, orders: list[str], pace: fl
             log.write(f"{order} {result.run_id}\n")
             await asyncio.sleep(pace)
 
-    await asyncio.gather(*(work() for _ in range(AT_ONCE)))
+    await asyncio.gather(*(work() for _ in range(CONCURRENCY)))
 
 
-async def reachable(history: History) -> None:
-    """Wait until the database is reachable and has all changes, as a running service would."""
+async def wait_until_reachable(history: History) -> None:
+    """Wait until the database is reachable and has all changes."""
     while True:
         try:
             history.search(limit=1)
@@ -86,7 +86,7 @@ async def main() -> None:
                 log.seek(0)
                 placed = {line.split()[0] for line in log if len(line.split()) == 2}
                 await place(client, log, [order for order in own if order not in placed], pace)
-            await reachable(history)
+            await wait_until_reachable(history)
         elif command == "rerun":
             for run_id in rest:
                 await client.rerun(run_id, labels=LABELS)

@@ -1,4 +1,4 @@
-"""Runs a notebook in a Jupyter kernel and prints what its cells show; run by nbclient, as `jupyter execute` does."""
+"""Runs a notebook in a Jupyter kernel with nbclient, like `jupyter execute`, and prints the outputs of its cells."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ flow = {"steps": [], "output": {"$input": "$"}}
 runtime = StepflowRuntime.start()
 await runtime.await_ready()
 """,
-    # The kernel runs each cell inside of an event loop: the blocking client works there all the same.
+    # The kernel runs each cell in an event loop, where the blocking client works as well.
     """
 import asyncio
 
@@ -22,7 +22,7 @@ assert asyncio.get_running_loop().is_running()
 stepflow = SyncStepflowClient(runtime.url)
 stepflow.run(flow, "blocking").output
 """,
-    # A client that lives from one cell to another.
+    # A client that several cells use.
     """
 client = StepflowClient(runtime.url)
 (await client.run(flow, "awaited")).output
@@ -59,8 +59,8 @@ runtime
 ]
 
 
-def shown(output: nbformat.NotebookNode) -> str:
-    """Return an output as text; what goes to standard error shows as what it is."""
+def format_output(output: nbformat.NotebookNode) -> str:
+    """Return an output as text, with a prefix for standard error."""
     if output.output_type == "stream":
         return f"{output.name}: {output.text}" if output.name != "stdout" else output.text.strip()
     return str(output.get("data", output)["text/plain"])
@@ -68,12 +68,12 @@ def shown(output: nbformat.NotebookNode) -> str:
 
 def main() -> None:
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell.strip()) for cell in CELLS])
-    # Through files instead of ports: the kernel warns of what it says over TCP.
+    # Use files instead of ports, because the kernel warns about TCP.
     config = Config({"ConnectionFileMixin": {"transport": "ipc"}})
     NotebookClient(notebook, timeout=60, kernel_name="python3", config=config).execute()
     for cell in notebook.cells:
         for output in cell.outputs:
-            print(shown(output))
+            print(format_output(output))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Runs a notebook that shows progress and errors, and prints what its cells show; then a bar of tqdm on a terminal."""
+"""Runs a notebook that shows progress and errors and prints the outputs of its cells; then tests tqdm on a terminal."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ await health()
 ESCAPES = re.compile(r"\x1b\[[\d;?]*[A-Za-z]")
 
 
-def shown(output: nbformat.NotebookNode) -> str:
-    """Return an output as text: an error as its lines, or how many if they are many."""
+def format_output(output: nbformat.NotebookNode) -> str:
+    """Return an output as text, with long errors cut to their first word."""
     if output.output_type == "error":
         lines = ESCAPES.sub("", "\n".join(output.traceback)).splitlines()
         return "\n".join(lines) if len(lines) <= 12 else f"{lines[-1].split(':')[0]}: more than 12 lines"
@@ -54,18 +54,18 @@ def shown(output: nbformat.NotebookNode) -> str:
 
 
 def execute() -> None:
-    """Run the notebook and print what it shows."""
+    """Run the notebook and print its outputs."""
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell.strip()) for cell in CELLS])
-    # Through files instead of ports: the kernel warns of what it says over TCP.
+    # Use files instead of ports, because the kernel warns about TCP.
     config = Config({"ConnectionFileMixin": {"transport": "ipc"}})
     NotebookClient(notebook, timeout=60, kernel_name="python3", config=config, allow_errors=True).execute()
     for cell in notebook.cells:
         for output in cell.outputs:
-            print(shown(output))
+            print(format_output(output))
 
 
 class Terminal(io.StringIO):
-    """A stream that says it is a terminal."""
+    """A stream that claims to be a terminal."""
 
     def isatty(self) -> bool:
         """Return true."""
@@ -78,9 +78,9 @@ def main() -> None:
     stream, sys.stderr = sys.stderr, Terminal()
     with fake_server().sync_client() as client:
         list(client.map({"steps": [], "output": 1}, range(3), progress=True))
-    said, sys.stderr = sys.stderr, stream
-    assert "|" in said.getvalue()
-    print("completed: 3/3 done" in said.getvalue())
+    terminal, sys.stderr = sys.stderr, stream
+    assert "|" in terminal.getvalue()
+    print("completed: 3/3 done" in terminal.getvalue())
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Process pools of the standard library: a client goes to each task, or is inherited, after it has been used."""
+"""Process pools of the standard library, whose tasks receive or inherit a client that has already been used."""
 
 from __future__ import annotations
 
@@ -71,16 +71,16 @@ def main() -> None:
         with spawn.Pool(2) as pool:
             check(pool.map(partial(run, inherited), range(20), chunksize=1))
             check(pool.map(partial(run_in_loop, StepflowClient(runtime.url)), range(20), chunksize=1))
-            # Errors come home whole.
+            # Errors keep their attributes.
             calls = [pool.apply_async(failing, (inherited, n)) for n in range(2)]
             assert [error_of(call) for call in calls] == [RunFailedError, NotFoundError]
         print("spawn")
         with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("forkserver")) as executor:
             check(list(executor.map(partial(run, inherited), range(20))))
         print("forkserver")
-        # (Newer releases of Python warn of a fork beside threads: the runtime's, which the children do without.)
+        # Newer Pythons warn about forking with threads, but the children do not need the runtime's threads.
         warnings.filterwarnings("ignore", "This process", DeprecationWarning)
-        # Workers that are forked once the client has connections, as a prefork server does.
+        # Fork workers after the client has opened connections, like a prefork server.
         with multiprocessing.get_context("fork").Pool(2) as pool:
             check(pool.map(run_inherited, range(20), chunksize=1))
         run(inherited, 0)

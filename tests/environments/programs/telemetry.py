@@ -1,4 +1,4 @@
-"""Traces and metrics of a client, its embedded server and a worker, as a collector receives them, printed as JSON."""
+"""Sends traces and metrics of a client, its embedded server and a worker to a collector, and prints them as JSON."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from collector import Collector
 
 RUNS, STEPS = 6, 9
-"""Number of runs that `load` creates, and of steps that workers execute for them."""
+"""Number of runs that `load` creates, and number of steps that workers execute for them."""
 
 
 def flow(component: str) -> dict[str, Any]:
@@ -54,39 +54,39 @@ def load(client: SyncStepflowClient) -> None:
     raise AssertionError("there is no server on port 9")
 
 
-def plain(attributes: Any) -> dict[str, Any]:
+def to_dict(attributes: Any) -> dict[str, Any]:
     return {each.key: getattr(each.value, each.value.WhichOneof("value")) for each in attributes}
 
 
 def spans_of(collector: Collector) -> list[dict[str, Any]]:
     return [
         {
-            "service": plain(of_resource.resource.attributes)["service.name"],
+            "service": to_dict(resource_group.resource.attributes)["service.name"],
             "name": span.name,
             "trace": span.trace_id.hex(),
             "id": span.span_id.hex(),
             "parent": span.parent_span_id.hex(),
-            "attributes": plain(span.attributes),
+            "attributes": to_dict(span.attributes),
         }
         for request in collector.received["TraceService"]
-        for of_resource in request.resource_spans
-        for scope in of_resource.scope_spans
+        for resource_group in request.resource_spans
+        for scope in resource_group.scope_spans
         for span in scope.spans
     ]
 
 
 def metrics_of(collector: Collector) -> dict[str, float]:
-    """Return the last value, or the count, of each series of the client, by its name and attributes."""
-    found: dict[str, float] = {}
+    """Return the last value or the count of each of the client's time series, by name and attributes."""
+    values: dict[str, float] = {}
     for request in collector.received["MetricsService"]:
-        for of_resource in request.resource_metrics:
-            for scope in of_resource.scope_metrics:
+        for resource_group in request.resource_metrics:
+            for scope in resource_group.scope_metrics:
                 for metric in scope.metrics if scope.scope.name == "stepflow.client" else ():
                     for point in getattr(metric, metric.WhichOneof("data")).data_points:
-                        shown = [str(value) for key, value in plain(point.attributes).items() if "stepflow" in key]
+                        labels = [str(value) for key, value in to_dict(point.attributes).items() if "stepflow" in key]
                         is_number = hasattr(point, "as_int")
-                        found[" ".join([metric.name, *shown])] = point.as_int if is_number else point.count
-    return found
+                        values[" ".join([metric.name, *labels])] = point.as_int if is_number else point.count
+    return values
 
 
 def main() -> None:
@@ -102,10 +102,10 @@ def main() -> None:
     with StepflowRuntime.start(config=config, otlp_endpoint=collector.url) as runtime:
         load(runtime.sync_client)
         deadline = time.monotonic() + 30
-        # Servers and workers export their spans after some seconds.
+        # Servers and workers export spans with a delay of some seconds.
         while time.monotonic() < deadline:
-            seen = Counter(span["service"] for span in spans_of(collector))
-            if seen["stepflow-python"] == STEPS and seen["stepflow-server"] == RUNS + STEPS:
+            span_counts = Counter(span["service"] for span in spans_of(collector))
+            if span_counts["stepflow-python"] == STEPS and span_counts["stepflow-server"] == RUNS + STEPS:
                 break
             time.sleep(0.1)
         logs = [str(entry) for entry in runtime.get_recent_logs(1000)]

@@ -1,4 +1,4 @@
-"""A FastAPI application: each worker has two clients, one of them blocking, of SERVER_URL or of a server of its own."""
+"""A FastAPI application whose workers have an async and a blocking client for SERVER_URL or an embedded server."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ async def embedded(n: int, request: Request) -> dict[str, Any]:
     return {"pid": os.getpid(), "output": result.raise_for_failure().output}
 
 
-# Not a coroutine: FastAPI calls it in a thread.
+# FastAPI calls this in a thread, because it is not a coroutine.
 @app.get("/blocking/{n}")
 def blocking(n: int, request: Request) -> dict[str, Any]:
     result = request.app.state.blocking.run(FLOW, n, timeout=20)
@@ -70,7 +70,7 @@ async def events(run_id: str, request: Request, last_event_id: Annotated[str | N
     return StreamingResponse(response.frames, response.status, response.headers)
 
 
-# Not a coroutine: its frames are read in threads.
+# FastAPI reads the frames in threads, because they are not async.
 @app.get("/blocking/runs/{run_id}/events")
 def blocking_events(run_id: str, request: Request, last_event_id: Annotated[str | None, Header()] = None) -> Response:
     response = sync_sse_events(request.app.state.blocking.handle(run_id), last_event_id=last_event_id)
