@@ -51,7 +51,7 @@ def test_ids_on_a_narrow_terminal(terminal: Callable[..., Terminal], start: Star
     ran = terminal(*listed, width=40)
     assert ran.end() == 0
     _, *shown = (line.split()[0] for line in ran.screen.splitlines())
-    assert [wide.startswith(short) for wide, short in zip(ids, shown, strict=True)] == [True, True]
+    assert [full_id.startswith(short) for full_id, short in zip(ids, shown, strict=True)] == [True, True]
     assert shown[0] != shown[1]
     assert shown[0] != ids[0]
     wide = terminal(*listed, "--wide", width=60)
