@@ -245,7 +245,7 @@ class TestJournal:
 
     async def test_attempts_are_recorded(self, client: Any, tmp_path: Path) -> None:
         marker, flow = tmp_path / "marker", one_step(PRESENT, name=unique("kept"))
-        inputs = missing_inputs(marker, 30, every=4, missing_inputs="text")
+        inputs = missing_inputs(marker, 30, every=4, missing="text")
         options = {
             "output_type": int,
             "max_attempts": 2,
@@ -266,7 +266,7 @@ class TestJournal:
         self, client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         marker, flow = tmp_path / "marker", one_step(PRESENT, name=unique("between"))
-        inputs = missing_inputs(marker, 20, every=7, missing_inputs="text")
+        inputs = missing_inputs(marker, 20, every=7, missing="text")
         options = {"output_type": int, "max_attempts": 2, "retry_on": create_marker(marker), "chunk_size": 20}
         default = client._connection.timings
         monkeypatch.setattr(client._connection, "timings", default._replace(retry_first_pause=60.0))

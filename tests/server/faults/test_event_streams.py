@@ -53,9 +53,9 @@ async def test_cut_at_every_byte_of_the_events(
             cut = {f"cut_{direction}": offset}
             proxy.script = on_first_connection(Script(**cut))  # type: ignore[arg-type]
             client = make_client(twin, proxy.url, server_release=release)
-            events = [event async for event in client.run_events(run_id)]
+            received = [event async for event in client.run_events(run_id)]
             await close_client(client)
-            assert events == uncut, offset
+            assert received == uncut, offset
             assert proxy.faults == 1 or offset >= length - 8, offset
 
         await run_through_proxies(server_url, attempt, offsets)

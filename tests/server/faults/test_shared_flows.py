@@ -84,9 +84,9 @@ async def test_a_lost_run_is_found_behind_many_newer_runs(
     twin: str, server_url: str, release: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     set_timings(monkeypatch, searched_runs=SEARCHED_RUNS)
-    name, other_tasks = unique("below"), unique("others")
+    name, other_name = unique("below"), unique("others")
     async with StepflowClient(server_url, server_release=release) as direct:
-        other = (await direct.store_flow(flow(other_tasks))).flow_id
+        other = (await direct.store_flow(flow(other_name))).flow_id
 
         def script(number: int) -> Script:
             # The response is lost, and for a while nothing gets through.
