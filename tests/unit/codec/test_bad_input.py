@@ -174,7 +174,6 @@ ROWS: list[tuple[str, type[StepflowClientError], Operation]] = [
     ),
     ("submit(wait='x')", InvalidArgumentError, lambda c: c.submit({"steps": []}, wait_for_components="x")),
     ("run(wait=0)", InvalidArgumentError, lambda c: c.run({"steps": []}, wait_for_components=0)),
-    ("wait_ready(name)", InvalidArgumentError, lambda c: c.wait_ready("echo")),
     ("run(key too long)", InvalidArgumentError, lambda c: c.run({"steps": []}, idempotency_key="k" * 513)),
     ("run(cache=path)", InvalidArgumentError, lambda c: c.run({"steps": []}, cache="results.db")),
     ("submit(key=5)", InvalidArgumentError, lambda c: c.submit({"steps": []}, idempotency_key=5)),

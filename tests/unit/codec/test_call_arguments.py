@@ -20,7 +20,7 @@ RUN_ID = "01900000-0000-7000-8000-00000000000a"
 @pytest.mark.parametrize(
     "run_id", [RUN_ID, RUN_ID.upper(), UUID(RUN_ID), f"{{{RUN_ID}}}", f"urn:uuid:{RUN_ID}", RUN_ID.replace("-", "")]
 )
-def test_run_ids(run_id: str | UUID) -> None:
+def test_run_ids_are_normalized(run_id: str | UUID) -> None:
     assert call_arguments.check_run_id(run_id) == RUN_ID
 
 
@@ -36,19 +36,19 @@ def test_objects_with_an_id_are_accepted_as_ids(run_id: str) -> None:
 
 
 @pytest.mark.parametrize("run_id", ["", "x", RUN_ID + "0", RUN_ID[:-1] + "g", "../flows", None, 5, b"x", [], object()])
-def test_invalid_run_ids(run_id: Any) -> None:
+def test_invalid_run_ids_are_rejected(run_id: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="a run ID must be a UUID"):
         call_arguments.check_run_id(run_id)
 
 
 @pytest.mark.parametrize("value", ["a", "a/b", "ä", " ", "..."])
-def test_strings_and_ids(value: str) -> None:
+def test_strings_and_ids_are_accepted(value: str) -> None:
     assert call_arguments.check_text(value, "flow_id") == value
     assert call_arguments.check_path_id(value, "flow_id") == value
 
 
 @pytest.mark.parametrize("value", ["", None, 5, b"a", ["a"], "\ud800"])
-def test_invalid_strings(value: Any) -> None:
+def test_invalid_strings_are_rejected(value: Any) -> None:
     for check in (call_arguments.check_text, call_arguments.check_path_id, call_arguments.check_header_text):
         with pytest.raises(InvalidArgumentError, match="flow_id"):
             check(value, "flow_id")
@@ -68,7 +68,7 @@ def test_header_values_must_be_printable_ascii(value: str) -> None:
 
 
 @pytest.mark.parametrize("value", [0, -1, True, False, 1.0, "1", 2**32, [1]])
-def test_invalid_max_concurrency(value: Any) -> None:
+def test_invalid_max_concurrency_is_rejected(value: Any) -> None:
     assert call_arguments.check_concurrency(None) is None
     assert call_arguments.check_concurrency(1) == 1
     with pytest.raises(InvalidArgumentError, match="max_concurrency"):
@@ -76,7 +76,7 @@ def test_invalid_max_concurrency(value: Any) -> None:
 
 
 @pytest.mark.parametrize("value", [-1, True, 1.0, "1", 2**32])
-def test_invalid_limits(value: Any) -> None:
+def test_invalid_limits_are_rejected(value: Any) -> None:
     assert call_arguments.check_limit(None, "limit") is None
     assert call_arguments.check_limit(0, "limit") == 0
     with pytest.raises(InvalidArgumentError, match="limit must be an integer of at least 0"):
@@ -112,7 +112,7 @@ def test_a_list_is_a_batch(value: Any, inputs: list[Any]) -> None:
 
 
 @pytest.mark.parametrize("value", [{1: 2}, object(), [object()], float("nan")])
-def test_invalid_inputs(value: Any) -> None:
+def test_invalid_inputs_are_rejected(value: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="input"):
         call_arguments.normalize_run_inputs(value, exact_integers=True)
 
@@ -141,10 +141,6 @@ def test_variables_are_a_mapping_or_a_file(tmp_path: Path) -> None:
         call_arguments.parse_run_variables({"n": 2**60}, exact_integers=False)
 
 
-def variable(**fields: Any) -> FlowVariable:
-    return FlowVariable(**fields)
-
-
 @pytest.mark.parametrize(
     ("schema", "text", "value"),
     [
@@ -159,21 +155,21 @@ def variable(**fields: Any) -> FlowVariable:
         ({}, "plain text", "plain text"),
     ],
 )
-def test_variables_from_the_environment(schema: dict[str, Any], text: str, value: Any) -> None:
-    declared = {"n": variable(env_var="OWN", value_schema=schema)}
+def test_variables_are_read_from_the_environment(schema: dict[str, Any], text: str, value: Any) -> None:
+    declared = {"n": FlowVariable(env_var="OWN", value_schema=schema)}
     assert call_arguments.add_env_variables({}, declared, {"OWN": text, "STEPFLOW_VAR_N": "other"}) == {"n": value}
     assert call_arguments.add_env_variables({}, declared, {"STEPFLOW_VAR_N": text}) == {"n": value}
     assert call_arguments.add_env_variables({"n": 1}, declared, {"OWN": text}) == {"n": 1}
     assert call_arguments.add_env_variables({}, declared, {}) == {}
 
 
-def test_the_default_environment_name_of_a_variable() -> None:
-    declared = {"api.key-2": variable()}
+def test_a_variable_has_a_default_environment_name() -> None:
+    declared = {"api.key-2": FlowVariable()}
     assert call_arguments.add_env_variables({}, declared, {"STEPFLOW_VAR_API_KEY_2": "k"}) == {"api.key-2": "k"}
 
 
 def test_invalid_environment_values_are_not_shown() -> None:
-    declared = {"n": variable(value_schema={"type": "integer"})}
+    declared = {"n": FlowVariable(value_schema={"type": "integer"})}
     with pytest.raises(InvalidArgumentError) as caught:
         call_arguments.add_env_variables({}, declared, {"STEPFLOW_VAR_N": "hush-hush"})
     assert str(caught.value) == "the environment variable STEPFLOW_VAR_N does not contain JSON of type integer"
@@ -181,7 +177,7 @@ def test_invalid_environment_values_are_not_shown() -> None:
 
 
 def test_environment_values_are_parsed_as_one_of_the_types() -> None:
-    declared = {"n": variable(value_schema={"type": ["null", "integer"]}), "m": variable()}
+    declared = {"n": FlowVariable(value_schema={"type": ["null", "integer"]}), "m": FlowVariable()}
     with pytest.raises(InvalidArgumentError, match=r"does not contain JSON of type integer or null$"):
         call_arguments.add_env_variables({}, declared, {"STEPFLOW_VAR_N": "x"})
     variables = {"n": 1, "other": 2}

@@ -112,7 +112,7 @@ NO_REASON = "the server gave no reason"
         pytest.param(400, "x", b"\xff\xfe", errors.InvalidRequestError, "\ufffd\ufffd", "\ufffd\ufffd", id="bytes"),
     ],
 )
-def test_error_responses_of_every_shape(
+def test_error_responses_of_every_shape_are_parsed(
     status: int, kind: str, body: bytes, error: type[errors.ApiError], message: str, details: Any
 ) -> None:
     parsed = responses.find_response_error(status, kind, body, REQUEST)
@@ -199,7 +199,7 @@ SEE_LOG = "see the server's log for the reason"
         (404, b'{"message": ""}', f"{REQUEST} returned 404 Not Found", None),
     ],
 )
-def test_server_messages_in_errors(status: int, body: bytes, message: str, hint: str | None) -> None:
+def test_errors_contain_the_message_of_the_server(status: int, body: bytes, message: str, hint: str | None) -> None:
     error = responses.find_response_error(status, "application/json", body, REQUEST)
     assert error is not None
     assert (error.message, error.hint) == (message, hint)
@@ -632,7 +632,7 @@ def test_the_declared_variables_of_a_flow() -> None:
         {"schemas": {"properties": {"variables": {"properties": []}}}},
     ],
 )
-def test_a_flow_without_variables(flow: dict[str, Any]) -> None:
+def test_a_flow_without_variables_declares_none(flow: dict[str, Any]) -> None:
     assert parse_flow_variables(flow) == {}
 
 
@@ -668,7 +668,7 @@ def test_reported_overrides_are_parsed_to_the_form_callers_write(reported: Any, 
         (None, None, None),
     ],
 )
-def test_run_arguments_from_older_servers(given: Any, inputs: Any, overrides: Any) -> None:
+def test_reported_run_arguments_may_be_incomplete(given: Any, inputs: Any, overrides: Any) -> None:
     parsed = responses.read_reported_arguments({"given": given})
     assert parsed == {"inputs": inputs, "overrides": overrides}
     assert responses.combine_run_arguments(RUN_ID, parsed, None).inputs == inputs
@@ -779,7 +779,7 @@ def test_components_by_any_of_their_names() -> None:
         ({"/a": None, "/b": [5, {}, {"plugin": 5}]}, [None, None, None]),
     ],
 )
-def test_paths_of_components(routes: dict[str, Any], paths: list[str | None]) -> None:
+def test_component_paths_follow_from_routes(routes: dict[str, Any], paths: list[str | None]) -> None:
     listed = ComponentList(
         [ComponentInfo(name="x", plugin="b"), ComponentInfo(name="y", plugin="p"), ComponentInfo(name="z")],
         [FailedPlugin(plugin="q", error="e")],
@@ -825,7 +825,7 @@ def test_a_route_serves_only_the_components_it_allows(rule: dict[str, Any], is_s
         ("=?=;;'", None),
     ],
 )
-def test_the_name_of_a_blob(disposition: str | None, name: str | None) -> None:
+def test_a_blob_name_is_parsed_from_its_header(disposition: str | None, name: str | None) -> None:
     assert responses.parse_attachment_name(disposition) == name
 
 

@@ -231,10 +231,6 @@ def test_inputs_and_flows_are_not_logged(twin: str, caplog: pytest.LogCaptureFix
 # Values
 
 
-def variable(**fields: Any) -> FlowVariable:
-    return FlowVariable(**fields)
-
-
 def hide_and_format(
     error: StepflowClientError, values: dict[str, Any], declared: dict[str, FlowVariable] | None
 ) -> str:
@@ -243,7 +239,7 @@ def hide_and_format(
 
 
 def test_secrets_are_removed_from_every_part_of_an_error() -> None:
-    declared = {"key": variable(is_secret=True), "name": variable()}
+    declared = {"key": FlowVariable(is_secret=True), "name": FlowVariable()}
     values = {"key": "s3cr3t-value", "name": "visible"}
     error = NotFoundError(
         "no s3cr3t-value for visible",
@@ -297,11 +293,11 @@ def test_short_values_of_undeclared_variables_stay_readable() -> None:
     ],
 )
 def test_values_of_every_type_are_hidden(value: Any, message: str, expected: str) -> None:
-    assert hide_and_format(NotFoundError(message), {"key": value}, {"key": variable(is_secret=True)}) == expected
+    assert hide_and_format(NotFoundError(message), {"key": value}, {"key": FlowVariable(is_secret=True)}) == expected
 
 
 def test_numbers_and_booleans_in_details_are_hidden() -> None:
-    declared = {"pin": variable(is_secret=True), "flag": variable(is_secret=True)}
+    declared = {"pin": FlowVariable(is_secret=True), "flag": FlowVariable(is_secret=True)}
     error = NotFoundError("x", details={"a": [4711, 4711.0, 1, True, False, "4711"]})
     hide_and_format(error, {"pin": 4711, "flag": True}, declared)
     assert error.details == {"a": ["***", "***", 1, "***", False, "***"]}
@@ -309,13 +305,16 @@ def test_numbers_and_booleans_in_details_are_hidden() -> None:
 
 def test_the_secret_parts_of_a_value_are_hidden() -> None:
     schema = {"properties": {"user": {"type": "string"}, "password": {"type": "string", "is_secret": True}}}
-    declared = {"login": variable(value_schema=schema), "keys": variable(value_schema={"items": {"is_secret": True}})}
+    declared = {
+        "login": FlowVariable(value_schema=schema),
+        "keys": FlowVariable(value_schema={"items": {"is_secret": True}}),
+    }
     values = {"login": {"user": "annabel", "password": "opensesame"}, "keys": ["first-key"]}
     assert hide_and_format(NotFoundError("annabel opensesame first-key"), values, declared) == "annabel *** ***"
 
 
 def test_the_default_of_a_secret_is_hidden() -> None:
-    declared = {"key": variable(is_secret=True, value_schema={"default": "the-default"})}
+    declared = {"key": FlowVariable(is_secret=True, value_schema={"default": "the-default"})}
     assert hide_and_format(NotFoundError("no the-default"), {}, declared) == "no ***"
 
 
@@ -323,7 +322,7 @@ def test_a_secret_is_hidden_in_a_truncated_message() -> None:
     secret = "abcdefghijklmnopqrstuvwxyz"
     for cut in range(len(secret) + 1):
         shown = hide_and_format(
-            NotFoundError(f"it said {secret[:cut]}…"), {"k": secret}, {"k": variable(is_secret=True)}
+            NotFoundError(f"it said {secret[:cut]}…"), {"k": secret}, {"k": FlowVariable(is_secret=True)}
         )
         assert "abcd" not in shown
 

@@ -23,7 +23,7 @@ from stepflow_client._data.values import (
     LOCAL_DEPTH,
     OutputDecoder,
     check_json,
-    decode,
+    decode_json,
     decode_keeping_floats,
     encode,
     encode_if_plain,
@@ -121,7 +121,7 @@ def nested(depth: int) -> Any:
         ([{"m": Model()}], [{"m": {"when": "2026-11-24", "pair": [1, "a"]}}]),
     ],
 )
-def test_values_that_can_be_sent(value: Any, expected: Any) -> None:
+def test_values_are_converted_to_json(value: Any, expected: Any) -> None:
     checked = check_json(value, "input")
     assert json.dumps(checked) == json.dumps(expected)
     assert type(checked) is type(expected)
@@ -154,7 +154,7 @@ def test_values_that_can_be_sent(value: Any, expected: Any) -> None:
         pytest.param(10**5000, "servers cannot read an integer of", "$", id="5000 digits"),
     ],
 )
-def test_values_that_cannot_be_sent(value: Any, reason: str, path: str) -> None:
+def test_values_without_a_json_form_are_rejected(value: Any, reason: str, path: str) -> None:
     with pytest.raises(InvalidArgumentError) as caught:
         check_json(value, "input")
     assert str(caught.value).startswith("input cannot be sent: ")
@@ -192,12 +192,12 @@ def test_plain_json_is_returned_as_is_and_other_values_are_copied() -> None:
 
 
 @pytest.mark.parametrize("value", [2**53, -(2**53), 2**53 - 1, 0])
-def test_integers_exact_on_every_server(value: int) -> None:
+def test_integers_that_every_server_keeps_are_accepted(value: int) -> None:
     assert check_json(value, "input", exact_integers=False) == value
 
 
 @pytest.mark.parametrize("value", [2**53 + 1, -(2**53) - 1, 2**64])
-def test_integers_that_may_lose_precision(value: int) -> None:
+def test_integers_that_may_lose_precision_can_be_rejected(value: int) -> None:
     assert check_json([value], "input") == [value]
     with pytest.raises(InvalidArgumentError, match=r"exact only up to 2\*\*53.*\$\[0\]"):
         check_json([value], "input", exact_integers=False)
@@ -231,7 +231,7 @@ def test_encode_writes_compact_utf_8() -> None:
     ],
 )
 def test_whole_floats_are_decoded_as_integers(text: str, value: Any) -> None:
-    number = decode(f'{{"a": [{text}]}}'.encode())["a"][0]
+    number = decode_json(f'{{"a": [{text}]}}'.encode())["a"][0]
     assert type(number) is type(value)
     assert repr(number) == repr(value)
 
@@ -239,7 +239,7 @@ def test_whole_floats_are_decoded_as_integers(text: str, value: Any) -> None:
 @pytest.mark.parametrize("content", [b"", b"NaN", b"[Infinity]", b"{", b"\xff", b"{'a': 1}", b"9" * 5000])
 def test_invalid_json_is_rejected(content: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - the subclasses differ; callers catch ValueError
-        decode(content)
+        decode_json(content)
 
 
 @QUICK
@@ -247,7 +247,7 @@ def test_invalid_json_is_rejected(content: bytes) -> None:
 def test_values_round_trip(value: Any) -> None:
     checked = check_json(value, "input")
     assert checked == value
-    assert decode(encode(checked)) == value
+    assert decode_json(encode(checked)) == value
 
 
 # Overrides

@@ -17,7 +17,7 @@ from stepflow_client.errors import InvalidArgumentError, StepflowClientError
 from tests.certificates import Authority, server_context
 from tests.scripted_server import Answer, decoded, listening, message, sending
 from tests.unit.both_twins import CALLS, HEALTH, TWINS, call
-from tests.unit.codec.test_secrets import everything
+from tests.unit.codec.test_secrets import all_text_of
 
 PASSWORD = "passw0rd-passw0rd"
 VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
@@ -94,7 +94,7 @@ def test_a_password_is_in_no_error(
         monkeypatch.setenv("ALL_PROXY", f"me:{PASSWORD}@127.0.0.1:{port}")
         with pytest.raises(StepflowClientError) as caught:
             ask(twin, f"{scheme}://server.example")
-    assert PASSWORD not in everything(caught.value)
+    assert PASSWORD not in all_text_of(caught.value)
     assert PASSWORD not in caplog.text
 
 
@@ -105,7 +105,7 @@ def test_a_proxy_that_is_not_there_is_named_without_its_password(twin: str) -> N
     with pytest.raises(ServerConnectionError, match=f"through the proxy http://127.0.0.1:{port}: ") as caught:
         ask(twin, proxy=f"http://me:{PASSWORD}@127.0.0.1:{port}")
     assert "NO_PROXY" in (caught.value.hint or "")
-    assert PASSWORD not in everything(caught.value)
+    assert PASSWORD not in all_text_of(caught.value)
 
 
 @pytest.mark.parametrize("how", ["environment", "argument"])
@@ -138,7 +138,7 @@ def test_what_is_no_proxy(proxy: str, how: str, monkeypatch: pytest.MonkeyPatch)
     for client in (StepflowClient, SyncStepflowClient):
         with pytest.raises(InvalidArgumentError, match=r"proxy|PROXY") as caught:
             client("http://server", **settings)
-        assert PASSWORD not in everything(caught.value)
+        assert PASSWORD not in all_text_of(caught.value)
 
 
 @pytest.mark.parametrize("proxy", [5, True, b"http://proxy", ["http://proxy"], object], ids=repr)
@@ -232,7 +232,7 @@ def test_a_proxy_that_speaks_tls_is_verified_as_a_server_is(twin: str, tmp_path:
         with pytest.raises(ServerConnectionError, match="its certificate is signed by an unknown authority") as caught:
             ask(twin, proxy=proxy)
     assert len(seen) == 2
-    assert PASSWORD not in everything(caught.value)
+    assert PASSWORD not in all_text_of(caught.value)
 
 
 @pytest.mark.parametrize("twin", TWINS)

@@ -26,7 +26,7 @@ from stepflow_client import (
 
 from tests.scripted_server import Answer, listening, message, sending
 from tests.unit.both_twins import CALLS, EVENT, HEALTH, RUN_ID, TWINS, Server, ask, call
-from tests.unit.codec.test_secrets import everything
+from tests.unit.codec.test_secrets import all_text_of
 
 MIB = 1024 * 1024
 OVERRUN = 20
@@ -296,7 +296,7 @@ def test_lone_surrogates_in_credentials(twin: str, settings: dict[str, Any]) -> 
     with pytest.raises(InvalidArgumentError) as caught:
         ask(twin, server, list_runs, **settings)
     assert server.asked == []
-    assert "hush" not in everything(caught.value)
+    assert "hush" not in all_text_of(caught.value)
 
 
 @pytest.mark.parametrize("twin", TWINS)
