@@ -81,7 +81,7 @@ def test_ids_do_not_differ_in_case_only() -> None:
     assert ids(function) == ["Price", "price_2"]
 
 
-def test_ids_without_source() -> None:
+def test_ids_without_source_come_from_the_component() -> None:
     namespace = dict(globals())
     exec("@flow\ndef unknown(given):\n    a = price_of(sku=given)\n    return [a, price_of(sku='b')]\n", namespace)
     made = namespace["unknown"]
@@ -117,7 +117,7 @@ def line_of(text: str) -> int:
     return next(number for number, line in enumerate(lines, 1) if line.startswith(text))
 
 
-def test_positions_in_python() -> None:
+def test_steps_have_positions_in_python() -> None:
     assert {name: (place.line, place.column) for name, place in order.sources.items()} == {
         "price": (line_of("    price = price_of(sku=given.sku)"), 13),
         "others": (line_of("    others = each("), 14),
@@ -216,7 +216,7 @@ def test_variables_are_checked_by_name() -> None:
         order.variables(tome="formal")  # type: ignore[call-arg]
 
 
-def test_examples_and_cases() -> None:
+def test_examples_and_cases_are_added_to_the_flow() -> None:
     @flow
     def named(given: Order) -> str:
         return given.sku
@@ -244,24 +244,26 @@ def classify(*, text: str, most: int | None = None) -> Kind:
 
 def test_type_checks_use_the_types_of_components() -> None:
     @flow
-    def right(given: Order) -> str:
+    def well_typed(given: Order) -> str:
         return classify(text=given.sku).label
 
     @flow
-    def wrong(given: Order) -> int:
+    def mistyped(given: Order) -> int:
         kind = classify(text=given.sku)
         return each(kind.parts, lambda part: classify(text=part).label).results[0].result
 
-    assert check(right, type_check=True).diagnostics == []
-    assert infer(right).summary["output"] == "string"
-    assert check(wrong).errors == []
-    output, argument = check(wrong, type_check=True).errors
+    assert check(well_typed, type_check=True).diagnostics == []
+    assert infer(well_typed).summary["output"] == "string"
+    assert check(mistyped).errors == []
+    output, argument = check(mistyped, type_check=True).errors
     assert "the flow's output schema expects an integer" in output.message
     assert "/llm/classify expects a string for text, but" in argument.message
-    assert output.line == argument.line == wrong.places["steps", 0].line + 1
+    assert output.line == argument.line == mistyped.places["steps", 0].line + 1
     # Component info from a server takes precedence.
     info = {"name": "classify", "path": "/llm/classify", "output_schema": {"type": "integer"}}
-    assert "reads a field, but this is integer" in check(right, type_check=True, components=[info]).errors[0].message
+    assert (
+        "reads a field, but this is integer" in check(well_typed, type_check=True, components=[info]).errors[0].message
+    )
 
 
 def test_a_case_has_variables_mocks_and_tags(tmp_path: Path) -> None:

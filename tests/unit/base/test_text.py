@@ -42,7 +42,7 @@ def test_invisible_characters_are_shown_as_dots() -> None:
         *((7_440, "2h04m"), (266_400, "3d02h"), (None, "-")),
     ],
 )
-def test_durations(seconds: float | None, expected: str) -> None:
+def test_durations_are_shortened(seconds: float | None, expected: str) -> None:
     assert text.duration_text(seconds) == expected
 
 

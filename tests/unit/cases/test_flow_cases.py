@@ -49,7 +49,7 @@ def test_ignored_content_is_a_fault(tmp_path: Path, case: str, message: str) -> 
     assert message in read_fault(tmp_path, case)
 
 
-def test_properties_of_cases(tmp_path: Path) -> None:
+def test_cases_are_read_with_all_their_properties(tmp_path: Path) -> None:
     path = tmp_path / "flow.yaml"
     path.write_text(
         "steps: [{id: a, component: /x/a}]\noutput: {$step: a}\ntest:\n  configFile: c.yml\n  config: {routes: {}}\n"

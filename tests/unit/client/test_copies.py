@@ -111,8 +111,8 @@ def test_a_flow_the_server_lost_is_stored_again_with_the_same_tag() -> None:
         client.run(FLOW, 1)
         server.answers[RUN] = httpx.Response(404, json=UNKNOWN)
         assert client.run(FLOW, 2).is_success
-    first, again = stored_tags(server)
-    assert first == again is not None
+    first, second = stored_tags(server)
+    assert first == second is not None
 
 
 def test_two_clients_have_different_tags() -> None:

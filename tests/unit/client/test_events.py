@@ -133,7 +133,7 @@ def types_of(events: list[Any]) -> list[str]:
 
 
 @pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_silence_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Detect silent streams sooner."""
     set_timings(monkeypatch, event_silence=0.6, event_silence_after_end=0.3)
 
@@ -149,7 +149,7 @@ def keep_open(*parts: bytes) -> Script:
 @pytest.mark.parametrize("twin", TWINS)
 @pytest.mark.parametrize("status", [2, 3, 4, 6])
 @pytest.mark.parametrize("how", ["held", "closed"])
-def test_a_final_status_ends_the_stream(twin: str, status: int, how: str, quick: None) -> None:
+def test_a_final_status_ends_the_stream(twin: str, status: int, how: str, short_silence_limits: None) -> None:
     def stream(number: int) -> Script:
         parts = [STREAM, CREATED, STARTED] if number == 0 else [STREAM, STARTED]
         return keep_open(*parts) if how == "held" else parts
@@ -164,7 +164,7 @@ def test_a_final_status_ends_the_stream(twin: str, status: int, how: str, quick:
 
 @pytest.mark.parametrize("twin", TWINS)
 @pytest.mark.parametrize("since", [7, "e7.1", None])
-def test_an_empty_open_stream_ends_when_the_run_has_ended(twin: str, since: Any, quick: None) -> None:
+def test_an_empty_open_stream_ends_when_the_run_has_ended(twin: str, since: Any, short_silence_limits: None) -> None:
     with EventServer(3, lambda number: keep_open(STREAM)) as server:
         assert types_of(events_of(twin, server, after=since)) == ["run_completed"]
 
@@ -184,7 +184,7 @@ def test_repeated_events_do_not_reset_the_backoff(twin: str, monkeypatch: pytest
 
 @pytest.mark.parametrize("twin", TWINS)
 @pytest.mark.parametrize("transport", [False, True], ids=["our own connections", "httpx"])
-def test_keep_alive_comments_do_not_count_as_activity(twin: str, transport: bool, quick: None) -> None:
+def test_keep_alive_comments_do_not_count_as_activity(twin: str, transport: bool, short_silence_limits: None) -> None:
     def stream(number: int) -> Script:
         return itertools.chain([STREAM, STARTED], itertools.cycle([KEEP_ALIVE, 0.05]))
 
@@ -215,7 +215,7 @@ def test_heartbeats_do_not_reconnect(twin: str, comments: bool) -> None:
 
 
 @pytest.mark.parametrize("twin", TWINS)
-def test_heartbeats_with_an_httpx_transport(twin: str) -> None:
+def test_heartbeats_work_with_an_httpx_transport(twin: str) -> None:
     def stream(number: int) -> Script:
         return keep_open(STREAM, STARTED) if number < 4 else [STREAM, STARTED, ENDED]
 
@@ -376,7 +376,7 @@ INVALID_STREAMS: dict[str, Callable[[], Script]] = {
 
 @pytest.mark.parametrize("twin", TWINS)
 @pytest.mark.parametrize("name", INVALID_STREAMS)
-def test_an_invalid_stream_raises_an_error_in_time(twin: str, name: str, quick: None) -> None:
+def test_an_invalid_stream_raises_an_error_in_time(twin: str, name: str, short_silence_limits: None) -> None:
     with EventServer(1, lambda number: INVALID_STREAMS[name]()) as server:
         started = time.monotonic()
         with pytest.raises(StepflowClientError):

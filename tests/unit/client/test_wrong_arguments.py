@@ -179,7 +179,7 @@ def isolated_folder(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch:
     monkeypatch.setattr(logging.getLogger("stepflow"), "disabled", True)
     (tmp_path / "a.yaml").write_text(TESTS, "utf-8")
     # Use a fresh server per test, so that listings of runs stay short; few of these functions start runs.
-    if request.function is not test_functions_and_classes:
+    if request.function is not test_functions_and_classes_raise_only_package_errors:
         context.cache_clear()
 
 
@@ -278,7 +278,7 @@ async def consume_async(result: Any) -> None:
 
 
 @pytest.mark.parametrize("name", [each for each in methods(StepflowClient) if each != "with_options"])
-def test_methods_of_clients(name: str) -> None:
+def test_client_methods_raise_only_package_errors(name: str) -> None:
     method = getattr(context().client, name)
     assert unexpected_errors(lambda **arguments: consume(method(**arguments)), method) == []
     asynchronous = getattr(StepflowClient, name)
@@ -293,7 +293,7 @@ def test_methods_of_clients(name: str) -> None:
     assert unexpected_errors(call, asynchronous.__get__(object()), ASYNC_KINDS) == []
 
 
-def test_options_of_clients() -> None:
+def test_client_options_raise_only_package_errors() -> None:
     def call(**options: Any) -> None:
         view = context().client.with_options(**options)
         view.run(FLOW, {"n": 1})
@@ -311,13 +311,13 @@ def test_options_of_clients() -> None:
 
 
 @pytest.mark.parametrize("name", methods(stepflow_client.RunHandle))
-def test_methods_of_handles(name: str) -> None:
+def test_handle_methods_raise_only_package_errors(name: str) -> None:
     method = getattr(context().client.handle(context().values["run_id"]), name)
     assert unexpected_errors(lambda **arguments: consume(method(**arguments)), method) == []
 
 
 @pytest.mark.parametrize("name", ["call", "start", "to_openai"])
-def test_methods_of_tools(name: str) -> None:
+def test_tool_methods_raise_only_package_errors(name: str) -> None:
     flow_tools = tools.SyncFlowTools(context().client, [FLOW])
     for each in (flow_tools, flow_tools[0]):
         if method := getattr(each, name, None):
@@ -413,7 +413,7 @@ def test_every_class_is_covered() -> None:
 @pytest.mark.parametrize(
     ("kind", "name"), [(kind, name) for kind in OBJECTS for name in methods_with_arguments(class_of(kind))]
 )
-def test_methods_of_objects(kind: str, name: str) -> None:
+def test_object_methods_raise_only_package_errors(kind: str, name: str) -> None:
     context().values |= {
         "variant": "next",
         "baseline": "now",
@@ -430,7 +430,7 @@ def test_methods_of_objects(kind: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [each for each in methods(Flow) if each not in methods(FlowMethods)])
-def test_methods_of_flows(name: str) -> None:
+def test_flow_methods_raise_only_package_errors(name: str) -> None:
     @flow
     def written(given: Any, *, tone: str = "friendly") -> Any:
         return given.n
@@ -479,7 +479,7 @@ def test_flags_accept_only_booleans() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(functions()))
-def test_functions_and_classes(name: str) -> None:
+def test_functions_and_classes_raise_only_package_errors(name: str) -> None:
     function = functions()[name]
     call = accept_by_name(function)
     with building_a_flow():

@@ -42,7 +42,7 @@ FAULTS = [
 
 
 @pytest.mark.parametrize(("text", "reason", "hint", "line", "column"), FAULTS)
-def test_faults(text: str, reason: str, hint: str, line: int, column: int) -> None:
+def test_faults_are_explained(text: str, reason: str, hint: str, line: int, column: int) -> None:
     fault = fault_of(text)
     assert (fault.reason, fault.line, fault.column) == (reason, line, column)
     assert hint in (fault.hint or "")

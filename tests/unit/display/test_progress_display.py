@@ -37,7 +37,7 @@ END = Progress("01900000-0000-7000-8000-000000000001", "completed", completed=1,
         (Progress("r", steps=1, running_steps=("\x1b[31m\u202e",)), "0/1 steps, at ·[31m·, <1s", 0.0),
     ],
 )
-def test_words_and_fraction(progress: Progress, words: str, fraction: float | None) -> None:
+def test_progress_has_words_and_a_fraction(progress: Progress, words: str, fraction: float | None) -> None:
     assert str(progress) == words
     assert progress.fraction == fraction
 

@@ -95,7 +95,7 @@ def test_css_variables_are_replaced_for_png(monkeypatch: pytest.MonkeyPatch) -> 
     assert "--sf" not in rendered[0]
 
 
-def test_png() -> None:
+def test_draw_png() -> None:
     assert draw(FLOW).png().startswith(b"\x89PNG")
 
 
@@ -286,7 +286,7 @@ def test_report_groups_errors_and_counts_attempts() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 250])
-def test_a_report_in_a_notebook(count: int) -> None:
+def test_a_report_in_a_notebook_is_short(count: int) -> None:
     run_report = report(count)
     html = run_report._repr_mimebundle_()["text/html"]
     assert len(html.encode()) < 100_000
@@ -308,7 +308,7 @@ def test_two_reports_are_compared() -> None:
     assert page.count("<article>") == 2
 
 
-def test_times_from_events() -> None:
+def test_times_are_read_from_events() -> None:
     def event(kind: type[Any], second: int, **fields: Any) -> Any:
         time = START + timedelta(seconds=second)
         return kind(run_id="r", sequence_number=second, cursor=str(second), timestamp=time, step_id="a", **fields)

@@ -55,7 +55,7 @@ def test_a_large_sub_flow_is_folded_into_its_step() -> None:
     assert "leaf" in labels(flow, is_whole=True)
 
 
-def test_the_worst_state() -> None:
+def test_get_worst_state() -> None:
     assert get_worst_state(["completed", "failed", "running"]) == "failed"
     assert get_worst_state(["not_needed", "completed"]) == "completed"
     assert get_worst_state([]) == get_worst_state(["unknown"]) == ""

@@ -14,7 +14,7 @@ def edges(flow: dict[str, Any]) -> set[tuple[str, str, str, str]]:
     return {(names[edge.source], names[edge.target], edge.kind, edge.label) for edge in graph.edges}
 
 
-def test_references_at_any_depth() -> None:
+def test_references_at_any_depth_are_edges() -> None:
     flow = {
         "steps": [
             {"id": "a", "component": "/x/a", "input": {"deep": [{"q": {"$input": "$.q"}}]}},
@@ -30,7 +30,7 @@ def test_references_at_any_depth() -> None:
     }
 
 
-def test_branches_and_alternatives() -> None:
+def test_branches_and_alternatives_have_labels() -> None:
     flow = {
         "steps": [{"id": name, "component": "/x/y"} for name in "abcd"],
         "output": {
@@ -75,7 +75,7 @@ def test_nodes_show_error_handling_and_whether_they_run() -> None:
     assert graph.plugins == ["x", "z"]
 
 
-def test_sub_flows() -> None:
+def test_sub_flows_are_groups() -> None:
     inner = {"steps": [{"id": "a", "component": "/x/y", "input": {"$input": "$"}}], "output": {"$step": "a"}}
     flow = {
         "steps": [

@@ -82,7 +82,7 @@ def compute_value(score: Any, output: Any, expected: Any = None, **fields: Any) 
         (json_distance("s"), {"s": "abcd"}, "abef", 0.5),
     ],
 )
-def test_a_built_in_score(score: Any, output: Any, expected: Any, result: Any) -> None:
+def test_built_in_scores(score: Any, output: Any, expected: Any, result: Any) -> None:
     actual = compute_value(score, output, expected)
     assert actual == result
     assert type(actual) is type(result)

@@ -50,7 +50,7 @@ COMPLETED, FAILED = ExecutionStatus.COMPLETED, ExecutionStatus.FAILED
         ({"$any": True, "other": 1}, {"$any": True, "other": 1}),
     ],
 )
-def test_matching_values(expected: Any, actual: Any) -> None:
+def test_matching_values_have_no_differences(expected: Any, actual: Any) -> None:
     assert compare(expected, actual) == []
 
 
@@ -78,7 +78,7 @@ def test_matching_values(expected: Any, actual: Any) -> None:
         ({"$any": True, "other": 1}, {"other": 1}, ["$.$any: expected true, got nothing"]),
     ],
 )
-def test_paths_of_differences(expected: Any, actual: Any, differences: list[str]) -> None:
+def test_differences_have_paths(expected: Any, actual: Any, differences: list[str]) -> None:
     assert [str(each) for each in compare(expected, actual)] == differences
 
 
@@ -127,7 +127,7 @@ def test_a_malformed_matcher_is_not_compared() -> None:
         ("$any", False),
     ],
 )
-def test_which_objects_resemble_a_matcher(value: Any, resembles: bool) -> None:
+def test_objects_with_a_misspelled_matcher_resemble_one(value: Any, resembles: bool) -> None:
     assert resembles_matcher(value) is resembles
     if isinstance(value, dict) and not resembles:
         check_matchers(value)

@@ -91,7 +91,7 @@ def test_references_in_branches() -> None:
     ]
 
 
-def test_variable_names() -> None:
+def test_variable_names_are_parsed() -> None:
     names = {"v": "v", "$.v": "v", "$.v.part[0]": "v", "$['v']": "v", ' $["v"].x': "v", "v.part": "v.part", "$": None}
     for path, name in names.items():
         assert find_references({"$variable": path})[0].variable == name
@@ -135,7 +135,7 @@ def test_parse_path(text: str | None, parts: tuple[str | int, ...]) -> None:
         ("$[0]foo", "'f' after ]"),
     ],
 )
-def test_paths_that_servers_reject(text: str, reason: str) -> None:
+def test_paths_that_servers_reject_are_errors(text: str, reason: str) -> None:
     with pytest.raises(PathError, match=re.escape(reason)):
         parse_path(text)
     assert parse_unambiguous_path(text) is None
@@ -154,7 +154,7 @@ def test_paths_that_servers_reject(text: str, reason: str) -> None:
         ("a.", "'a.' is a single field name; write '$.a.' for a path"),
     ],
 )
-def test_ambiguous_paths(text: str, reason: str) -> None:
+def test_ambiguous_paths_are_explained(text: str, reason: str) -> None:
     assert explain_ambiguous_path(text) == reason
     assert parse_unambiguous_path(text) is None
 
@@ -166,7 +166,7 @@ def test_only_strings_are_paths() -> None:
 
 
 @pytest.mark.parametrize("text", ["$", "$.a.b", "$.a[0]", "name", "$['a b']", "a b ", "$.a-b"])
-def test_portable_paths(text: str) -> None:
+def test_portable_paths_are_unambiguous(text: str) -> None:
     assert explain_ambiguous_path(text) is None
     assert parse_unambiguous_path(text) == parse_path(text)
 

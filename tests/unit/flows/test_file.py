@@ -93,7 +93,7 @@ def equal_as_json(one: Any, other: Any) -> bool:
         ("%YAML 1.1\n---\na: 1\n...\n", {"a": 1}),
     ],
 )
-def test_yaml_values(text: str, value: Any) -> None:
+def test_yaml_scalars_are_converted(text: str, value: Any) -> None:
     assert equal_as_json(parse_yaml(text), value)
 
 
@@ -128,7 +128,7 @@ def test_an_anchor_may_be_redefined() -> None:
     assert parse_yaml(text) == parse_tree(text, "f.yaml").value == value
 
 
-def test_aliases_and_merges() -> None:
+def test_aliases_and_merges_are_expanded() -> None:
     assert parse_yaml("a: &x {k: [1]}\nb: *x") == {"a": {"k": [1]}, "b": {"k": [1]}}
     assert parse_yaml("<<: {a: 1, b: 2}\nb: 3") == {"a": 1, "b": 3}
     assert parse_yaml("b: 3\n<<: {a: 1, b: 2}") == {"a": 1, "b": 3}

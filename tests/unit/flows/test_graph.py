@@ -13,7 +13,7 @@ def flow_of(output: Any, **inputs: Any) -> dict[str, Any]:
     return {"steps": steps, "output": output}
 
 
-def test_needed_steps() -> None:
+def test_find_steps_to_run() -> None:
     flow = flow_of(
         {"$if": {"$step": "a"}, "then": {"$step": "b"}, "else": {"$coalesce": [{"$step": "c"}, {"$step": "d"}]}},
         a=1, b={"$step": "e"}, c=1, d=1, e=1, unused={"$step": "a"},
@@ -37,7 +37,7 @@ def test_the_first_keyword_decides_what_is_read() -> None:
     assert FlowSteps(flow).find_downstream_steps(["b"]) == {"b", "d"}
 
 
-def test_components_of_steps_that_run() -> None:
+def test_find_components_of_steps_that_run() -> None:
     inner = {"steps": [{"id": "x", "component": "/python/inner"}], "output": {"$step": "x"}}
     steps = [
         {"id": "a", "component": "/python/a", "input": {"$step": "b"}},
@@ -50,7 +50,7 @@ def test_components_of_steps_that_run() -> None:
     assert components == {"/python/a", "/builtin/map", "/python/inner", "/python/always"}
 
 
-def test_cycles() -> None:
+def test_cycles_are_found() -> None:
     flow = flow_of(1, start={"$step": "a"}, a={"$step": "c"}, b=[{"$step": "a"}], c={"$step": "b"}, free=1)
     steps = FlowSteps(flow)
     assert steps.find_cycle() == ["a", "c", "b", "a"]

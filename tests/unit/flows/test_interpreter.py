@@ -59,12 +59,12 @@ def step(name: str, step_input: Any = None, **fields: Any) -> dict[str, Any]:
         ({"action": "useDefault", "defaultValue": 7}, [make_failure(1)], (1, "boom"), 1),
     ],
 )
-def test_error_handling_of_a_step(handling: Any, outcomes: list[Any], output: Any, number: int) -> None:
+def test_steps_retry_fail_or_use_a_default(handling: Any, outcomes: list[Any], output: Any, number: int) -> None:
     flow = {"steps": [step("a", onError=handling)], "output": {"$step": "a"}}
     assert evaluate(flow, *outcomes) == (output, ["/a"] * number)
 
 
-def test_which_error_codes_are_caught_and_which_are_retried() -> None:
+def test_only_some_error_codes_are_caught_or_retried() -> None:
     caught, repeated = list[int](), list[int]()
     for code in range(13):
         caught += [code] if evaluate(_flow_with({"action": "useDefault"}), make_failure(code))[0] is None else []
@@ -119,7 +119,7 @@ def test_a_failed_step_fails_its_readers_but_not_a_condition() -> None:
         ({"$if": 0, "then": {"a": [{"$input": "$.null"}]}}, {"a": [None]}),
     ],
 )
-def test_output_expressions(output: Any, expected: Any) -> None:
+def test_output_expressions_are_evaluated(output: Any, expected: Any) -> None:
     flow = {
         "schemas": {"properties": {"variables": {"properties": {"declared": {"default": 2}, "none": None}}}},
         "steps": [step("a", {}), step("null")],
@@ -196,7 +196,7 @@ _A, _LATE, _BAD = {"$step": "a"}, {"$step": "late"}, {"$step": "bad"}
         ([{"$input": "$"}, {"$step": "unknown"}], "the input is unknown, and may fail"),
     ],
 )
-def test_expressions_in_a_recorded_run(expression: Any, expected: Any) -> None:
+def test_expressions_are_evaluated_in_a_recorded_run(expression: Any, expected: Any) -> None:
     assert evaluate_recorded(expression, a=1, unknown=NOT_KNOWN, other=NOT_KNOWN, bad=Failure(3, "boom")) == expected
 
 

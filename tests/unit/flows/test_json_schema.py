@@ -104,7 +104,7 @@ def test_no_valid_value_is_refused(number: int) -> None:
         ({"items": True}, [1], True),
     ],
 )
-def test_values_and_schemas(schema: Any, value: Any, is_valid: bool) -> None:
+def test_inputs_are_checked_against_the_schema(schema: Any, value: Any, is_valid: bool) -> None:
     defs = {
         "Tree": {"type": "object", "properties": {"sub": {"type": "array", "items": {"$ref": "#/$defs/Tree"}}}},
         "Closed": {"properties": {"a": {}}, "additionalProperties": False},

@@ -61,7 +61,7 @@ def test_node_positions() -> None:
     assert root.at("steps", 1) is root.at("name", "x") is root.at("steps", 0, "id", 0) is None
 
 
-def test_aliases_and_merges() -> None:
+def test_aliases_and_merges_keep_their_positions() -> None:
     root = parse_tree(TEXT, "f.yaml")
     alias = root.at("steps", 0, "input", "q", 1)
     assert alias is not None
@@ -175,7 +175,7 @@ def describe_nodes(text: str, source: str) -> list[str]:
     return descriptions
 
 
-def test_positions_of_all_nodes() -> None:
+def test_all_nodes_have_positions() -> None:
     text = "a: &a [x, {b: 1}]  # c\nd:\n  - |\n    y\n\n  - e: *a\n    f:\n  # g\nh: {<<: {i: 2}, j: 3}\n"
     assert describe_nodes(text, "f.yaml") == YAML_NODES
     assert describe_nodes('{\t"a": [1, {"b": "\\ud800"}],\n "c": {}}', "f.json") == JSON_NODES

@@ -50,7 +50,7 @@ def describe(type: Type) -> str:
         ([], "nothing"),
     ],
 )
-def test_unions(schemas: list[Any], description: str) -> None:
+def test_unions_are_simplified(schemas: list[Any], description: str) -> None:
     assert describe(make_union(map(schema_to_type, schemas))) == description
 
 
