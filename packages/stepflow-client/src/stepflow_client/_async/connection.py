@@ -18,7 +18,7 @@ from .._base.logging import logger
 from .._base.text import duration_text
 from .._codec import responses
 from .._data.arguments import check_choice, check_integer
-from .._data.values import PLAIN, PLAIN_UNORDERED, OutputDecoder, decode_json, decode_keeping_floats, encode
+from .._data.values import PLAIN, PLAIN_UNORDERED, OutputDecoder, decode, decode_keeping_floats, encode
 from .._http import settings as http_settings
 from .._http.connecting import build_ssl_context
 from .._http.message_codec import MIN_TIMEOUT, HeaderItems, HttpError, HttpRequest, HttpResponse
@@ -228,7 +228,7 @@ class Connection:
                 self._raise_for_error(request.operation, sent, response)
             if convert_response is None:
                 return cast("Answer", response)
-            parse = decode_keeping_floats if request.operation.keeps_numbers else decode_json
+            parse = decode_keeping_floats if request.operation.keeps_numbers else decode
             try:
                 body = responses.parse_object(response.content, sent, parse)
                 answer = responses.build_from_response(convert_response, body, sent)

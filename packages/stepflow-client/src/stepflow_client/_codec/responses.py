@@ -16,7 +16,7 @@ from .. import errors, types
 from .._base.gc_pauses_and_slices import pause_garbage_collector
 from .._base.lazy import lazy_module
 from .._base.text import cut
-from .._data.values import PLAIN, OutputDecoder, decode_json, restore_integers
+from .._data.values import PLAIN, OutputDecoder, decode, restore_integers
 from .._rules.transport_errors import ANOTHER_SERVICE, PROXY
 from ..types.model_base import decode_model
 from ..types.statuses import (
@@ -44,7 +44,7 @@ Answer = TypeVar("Answer")
 _LARGE = 32 * 1024
 
 
-def parse_object(content: bytes, request: object, decode: Callable[[bytes], Any] = decode_json) -> dict[str, Any]:
+def parse_object(content: bytes, request: object, decode: Callable[[bytes], Any] = decode) -> dict[str, Any]:
     """Parse a response body as a JSON object.
 
     Args:
@@ -65,7 +65,7 @@ def parse_object(content: bytes, request: object, decode: Callable[[bytes], Any]
     return value
 
 
-def parse_json_value(content: bytes, request: object, decode: Callable[[bytes], Any] = decode_json) -> Any:
+def parse_json_value(content: bytes, request: object, decode: Callable[[bytes], Any] = decode) -> Any:
     """Parse a response body as JSON.
 
     Raises:

@@ -170,7 +170,7 @@ _DECODER = json.JSONDecoder(parse_float=lambda text: _restore_integer(float(text
 _RAW_DECODER = json.JSONDecoder(parse_constant=reject_json_constant)
 
 
-def decode_json(content: bytes) -> Any:
+def decode(content: bytes) -> Any:
     """Decode a server's JSON, converting whole floats below 2**53 to integers.
 
     Raises:

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 from ..._base.lazy import lazy_module
 from ..._base.logging import logger
-from ..._data.values import decode_json, encode
+from ..._data.values import decode, encode
 from ..._http.message_codec import ConnectFailed, ConnectionBroken, HttpError, HttpRequest, HttpResponse
 from ..._http.settings import API_PATH, ServerUrl, TokenAuth
 from ..._rules import older_servers, operations_and_releases as api
@@ -366,6 +366,6 @@ def _encode_response(request: HttpRequest, body: Any) -> bytes:
 
 def _parse_json(content: bytes) -> Any:
     try:
-        return decode_json(content) if content.lstrip()[:1] in (b"{", b"[") else None
+        return decode(content) if content.lstrip()[:1] in (b"{", b"[") else None
     except (ValueError, RecursionError):
         return None
