@@ -116,14 +116,19 @@ def test_a_comment_suppresses_a_rule_on_its_line() -> None:
 def test_the_order_of_the_steps_does_not_affect_the_time() -> None:
     first = "  - {id: s0, component: /builtin/noop}\n"
     later = [f"  - {{id: s{i}, component: /builtin/noop, input: {{$step: s{i - 1}}}}}\n" for i in range(1, 1500)]
-    times = []
-    for steps in ([first, *later], [*reversed(later), first]):
-        text = f"name: f\ndescription: d\nsteps:\n{''.join(steps)}output: {{$step: s1499}}\n"
-        start = time.process_time()
-        findings = find_in_text(text, "f.yaml")
-        times.append(time.process_time() - start)
+    texts = [
+        f"name: f\ndescription: d\nsteps:\n{''.join(steps)}output: {{$step: s1499}}\n"
+        for steps in ([first, *later], [*reversed(later), first])
+    ]
+    times: list[list[float]] = [[], []]
+    # Another process can slow down one round, but rarely the same text in both.
+    for _ in range(2):
+        for text, rounds in zip(texts, times, strict=True):
+            start = time.process_time()
+            findings = find_in_text(text, "f.yaml")
+            rounds.append(time.process_time() - start)
     assert len(findings) == 1499
-    assert times[1] < 5 * times[0], times
+    assert min(times[1]) < 5 * min(times[0]), times
 
 
 def test_memory_does_not_grow_quadratically_with_the_steps() -> None:
