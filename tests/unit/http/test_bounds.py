@@ -1,4 +1,4 @@
-"""What a server may send without end: the client takes no more than it needs, in bounded time."""
+"""Endless responses: the client stops reading at its limits, in bounded time."""
 
 from __future__ import annotations
 
@@ -23,32 +23,32 @@ TEXT = b"x" * 65536
 
 
 class Endless:
-    """Some bytes, and then the same ones again and again."""
+    """A prefix, followed by the same bytes forever."""
 
-    def __init__(self, begin: bytes, *pieces: bytes) -> None:
-        self.begin = begin
-        self.again = b"".join(pieces) * (65536 // len(b"".join(pieces)) + 1)
+    def __init__(self, prefix: bytes, *pieces: bytes) -> None:
+        self.prefix = prefix
+        self.repeated = b"".join(pieces) * (65536 // len(b"".join(pieces)) + 1)
 
     def __iter__(self) -> Iterator[bytes]:
-        return itertools.chain([self.begin], itertools.repeat(self.again))
+        return itertools.chain([self.prefix], itertools.repeat(self.repeated))
 
 
 class Numbered:
-    """Some bytes, and then ever new fields."""
+    """A prefix, followed by an endless series of different header fields."""
 
-    def __init__(self, begin: bytes) -> None:
-        self.begin = begin
+    def __init__(self, prefix: bytes) -> None:
+        self.prefix = prefix
 
     def __iter__(self) -> Iterator[bytes]:
         fields = (b"".join(b"x-%d-%d: y\r\n" % (number, each) for each in range(100)) for number in itertools.count())
-        return itertools.chain([self.begin], fields)
+        return itertools.chain([self.prefix], fields)
 
 
 ENDLESS: dict[str, Iterable[bytes]] = {
     "the status line": Endless(b"HTTP/1.1 200 ", b"x"),
     "empty lines before it": Endless(b"\r\n", b"\r\n"),
     "headers": Numbered(OK),
-    "one header again and again": Endless(OK, b"x-a: y\r\n"),
+    "one repeated header": Endless(OK, b"x-a: y\r\n"),
     "the name of a header": Endless(OK + b"x", b"x"),
     "the value of a header": Endless(OK + b"x-a: ", b"y"),
     "folded lines of a header": Endless(OK + b"x-a: y\r\n", b" y\r\n"),
@@ -61,14 +61,14 @@ ENDLESS: dict[str, Iterable[bytes]] = {
     "a body without a length": Endless(OK + b"\r\n", b" "),
     "a body in chunks": Endless(CHUNKED, b"10000\r\n", TEXT, b"\r\n"),
     "a body in the smallest chunks": Endless(CHUNKED, b"1\r\n \r\n"),
-    "a body that is said to be large": [OK + b"content-length: 1000000000000\r\n\r\n"],
+    "a huge declared length": [OK + b"content-length: 1000000000000\r\n\r\n"],
 }
 
 
 @pytest.mark.parametrize("twin", TWINS)
-@pytest.mark.parametrize("what", ENDLESS)
-def test_endless_responses_are_bounded(twin: str, what: str) -> None:
-    with RawServer(answers(ENDLESS[what])) as server:
+@pytest.mark.parametrize("case", ENDLESS)
+def test_endless_responses_are_bounded(twin: str, case: str) -> None:
+    with RawServer(answers(ENDLESS[case])) as server:
         started = time.monotonic()
         with pytest.raises(InvalidResponseError):
             call(twin, None, CALLS["health_check"], server.url, max_response_bytes=1024 * 1024)
@@ -76,13 +76,13 @@ def test_endless_responses_are_bounded(twin: str, what: str) -> None:
 
 
 @pytest.mark.parametrize("twin", TWINS)
-def test_a_protocol_that_nobody_asked_for(twin: str) -> None:
-    changed = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n\x00\x01"
-    with RawServer(answers(changed)) as server, pytest.raises(InvalidResponseError, match="another protocol"):
+def test_an_unrequested_protocol_switch_is_rejected(twin: str) -> None:
+    switching = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n\x00\x01"
+    with RawServer(answers(switching)) as server, pytest.raises(InvalidResponseError, match="another protocol"):
         call(twin, None, CALLS["health_check"], server.url)
 
 
-def test_as_much_as_an_answer_may_have() -> None:
+def test_a_response_at_the_limits_is_accepted() -> None:
     reader = ResponseReader()
     reader.begin_response("GET", 10)
     reader.feed(b"HTTP/1.1 100 Continue\r\n\r\n" * MAX_INTERIM + b"HTTP/1.1 200 OK\r\n")
@@ -109,13 +109,13 @@ def test_trailers_are_kept_apart_from_headers(size: int) -> None:
 
 
 @pytest.mark.parametrize("twin", TWINS)
-def test_trailers_do_not_change_an_answer(twin: str) -> None:
+def test_trailers_do_not_change_a_response(twin: str) -> None:
     chunked = CHUNKED + b"%x\r\n%b\r\n0\r\ncontent-type: text/html\r\nlocation: /\r\n\r\n" % (len(BODY), BODY)
     with RawServer(answers(chunked)) as server:
         assert call(twin, None, CALLS["health_check"], server.url).status == "healthy"
 
 
-def test_the_smallest_pieces_take_no_multiple_of_their_size() -> None:
+def test_tiny_chunks_do_not_multiply_memory_use() -> None:
     reader = ResponseReader()
     reader.feed(CHUNKED)
     for _ in range(5_000):
@@ -135,13 +135,13 @@ DRIPS: dict[str, tuple[bytes, bytes, float]] = {
 
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("twin", TWINS)
-@pytest.mark.parametrize("what", DRIPS)
-def test_the_deadline_holds_while_the_server_keeps_sending(twin: str, what: str) -> None:
-    begin, piece, pause = DRIPS[what]
+@pytest.mark.parametrize("case", DRIPS)
+def test_the_deadline_holds_while_the_server_keeps_sending(twin: str, case: str) -> None:
+    prefix, piece, pause = DRIPS[case]
 
     def talk(conversation: Conversation) -> None:
         conversation.read()
-        conversation.say(begin)
+        conversation.say(prefix)
         while True:
             conversation.say(piece)
             time.sleep(pause)
@@ -163,40 +163,40 @@ ENDLESS_EVENTS: dict[str, Iterable[bytes]] = {
 
 
 @pytest.mark.parametrize("twin", TWINS)
-@pytest.mark.parametrize("what", ENDLESS_EVENTS)
-def test_an_event_without_end_is_bounded(twin: str, what: str) -> None:
-    with RawServer(answers(ENDLESS_EVENTS[what])) as server, pytest.raises(InvalidResponseError, match="an event has"):
+@pytest.mark.parametrize("case", ENDLESS_EVENTS)
+def test_endless_events_are_bounded(twin: str, case: str) -> None:
+    with RawServer(answers(ENDLESS_EVENTS[case])) as server, pytest.raises(InvalidResponseError, match="an event has"):
         call(twin, None, CALLS["run_events"], server.url, server_release="0.13", max_response_bytes=1024 * 1024)
 
 
 @pytest.mark.parametrize("twin", TWINS)
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
-def test_a_stream_is_not_bounded(twin: str, end: bytes) -> None:
+def test_the_limit_does_not_apply_to_a_whole_stream(twin: str, end: bytes) -> None:
     def talk(conversation: Conversation) -> None:
         conversation.read()
         conversation.say(EVENTS)
         for number in range(1, 400):
             started = {"runId": RUN_ID, "stepId": "a" * 1000, "itemIndex": 0, "stepIndex": 0}
             frame = {**EVENT, "sequenceNumber": number, "event": {"StepStarted": started}}
-            # The empty line behind an event comes in pieces.
+            # The blank line that ends an event arrives in pieces.
             for piece in (b"data: " + json.dumps(frame).encode(), end, end):
                 conversation.say(piece)
         conversation.say(b"data: " + json.dumps({**EVENT, "sequenceNumber": 400}).encode() + end * 2)
 
     with RawServer(talk) as server:
-        found = call(twin, None, CALLS["run_events"], server.url, server_release="0.13", max_response_bytes=100_000)
-    assert len(found) == 400
+        events = call(twin, None, CALLS["run_events"], server.url, server_release="0.13", max_response_bytes=100_000)
+    assert len(events) == 400
 
 
 # Over httpx
 
 
 @pytest.mark.parametrize("twin", TWINS)
-def test_what_an_answer_unpacks_to_is_bounded(twin: str) -> None:
-    packed = gzip.compress(b" " * 50_000_000)
+def test_the_decompressed_size_is_bounded(twin: str) -> None:
+    compressed = gzip.compress(b" " * 50_000_000)
 
     def answer(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, headers={"content-encoding": "gzip"}, stream=httpx.ByteStream(packed))
+        return httpx.Response(200, headers={"content-encoding": "gzip"}, stream=httpx.ByteStream(compressed))
 
     with pytest.raises(InvalidResponseError, match="too large"):
         call(twin, httpx.MockTransport(answer), CALLS["health_check"], URL, max_response_bytes=1_000_000)
@@ -204,30 +204,30 @@ def test_what_an_answer_unpacks_to_is_bounded(twin: str) -> None:
 
 @pytest.mark.parametrize("wrong", [0, -1, True, 1.5, "1", None])
 @pytest.mark.parametrize("twin", TWINS)
-def test_a_bound_that_is_none(twin: str, wrong: Any) -> None:
+def test_invalid_limits_are_rejected(twin: str, wrong: Any) -> None:
     with pytest.raises(ValueError, match="max_response_bytes must be an integer of at least 1"):
         call(twin, None, CALLS["health_check"], max_response_bytes=wrong)
 
 
-# What else goes over the wire
+# Compression and HEAD
 
 
 @pytest.mark.parametrize("twin", TWINS)
-def test_nothing_packed_is_asked_for(twin: str) -> None:
+def test_no_compression_is_requested(twin: str) -> None:
     with RawServer(answers(HEALTHY)) as server:
         call(twin, None, CALLS["health_check"], server.url)
         assert b"\r\naccept-encoding: identity\r\n" in server.conversations[0].requests[0]
 
 
 @pytest.mark.parametrize("twin", TWINS)
-def test_the_answer_to_a_head_request_has_no_body(twin: str) -> None:
+def test_a_response_to_head_has_no_body(twin: str) -> None:
     with RawServer(answers(OK + b"content-length: 1000\r\n\r\n")) as server:
 
-        async def ask(client: Any) -> httpx.Response:
+        async def send_head(client: Any) -> httpx.Response:
             return await client.api.get_async_httpx_client().head("/health")
 
-        asked = ask if twin == "async" else lambda client: client.api.get_httpx_client().head("/health")
+        operation = send_head if twin == "async" else lambda client: client.api.get_httpx_client().head("/health")
         started = time.monotonic()
-        response = call(twin, None, asked, server.url, server_release="0.13", timeout=30)
+        response = call(twin, None, operation, server.url, server_release="0.13", timeout=30)
         assert (response.status_code, response.content) == (200, b"")
         assert time.monotonic() - started < 25

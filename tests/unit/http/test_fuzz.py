@@ -1,4 +1,4 @@
-"""Answers with anything in them: only errors of ours come of them, and in time."""
+"""Random and mutated responses raise only the client's own errors, and in time."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from stepflow_client._http.message_codec import HttpError, ResponseReader
 from tests.raw_server import BODY, HEALTHY, OK, Conversation, RawServer
 from tests.unit.both_twins import EVENT, ITEM, RUN_ID, STEP, SUMMARY, TWINS, call
 
-ANSWERS = 10_000
-ON_SOCKETS = 80
-"""Of each twin."""
+RESPONSES = 10_000
+SOCKET_CALLS = 80
+"""Calls per twin."""
 TIMEOUT, LATE = 0.3, 0.5
 
 RUN = json.dumps({"summary": SUMMARY, "results": [ITEM], "steps": [STEP]}).encode()
-RIGHT = [
+VALID = [
     HEALTHY,
     OK + b"content-length: %d\r\n\r\n" % len(RUN) + RUN,
     OK + b"transfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\nx-a: b\r\n\r\n" % (len(RUN), RUN),
@@ -72,44 +72,44 @@ PIECES = [
 ]
 
 
-def mutated(chance: random.Random) -> bytes:
-    """Return a right answer with some of it changed, or anything at all."""
-    if chance.random() < 0.03:
-        return chance.randbytes(chance.randrange(300))
-    answer = bytearray(chance.choice(RIGHT))
-    for _ in range(chance.randrange(1, 6)):
-        at, length = chance.randrange(len(answer) + 1), chance.randrange(1, 20)
-        # Most of what matters is in the head.
-        at = at if chance.random() < 0.4 else min(at, chance.randrange(120))
-        match chance.randrange(7):
+def mutated(rng: random.Random) -> bytes:
+    """Return a valid response with random changes, or occasionally random bytes."""
+    if rng.random() < 0.03:
+        return rng.randbytes(rng.randrange(300))
+    response = bytearray(rng.choice(VALID))
+    for _ in range(rng.randrange(1, 6)):
+        at, length = rng.randrange(len(response) + 1), rng.randrange(1, 20)
+        # Favor the head, where most of the parsing happens.
+        at = at if rng.random() < 0.4 else min(at, rng.randrange(120))
+        match rng.randrange(7):
             case 0:
-                answer[at : at + 1] = chance.randbytes(1)
+                response[at : at + 1] = rng.randbytes(1)
             case 1:
-                del answer[at : at + length]
+                del response[at : at + length]
             case 2:
-                answer[at:at] = answer[at : at + length]
+                response[at:at] = response[at : at + length]
             case 3 | 4:
-                answer[at:at] = chance.choice(PIECES)
+                response[at:at] = rng.choice(PIECES)
             case 5:
-                other = chance.choice(RIGHT)
-                answer[at:] = other[chance.randrange(len(other)) :]
+                other = rng.choice(VALID)
+                response[at:] = other[rng.randrange(len(other)) :]
             case _:
-                answer += chance.choice(RIGHT) if chance.random() < 0.5 else chance.choice(PIECES)
-    return bytes(answer) if chance.random() < 0.9 else bytes(answer[: chance.randrange(len(answer) + 1)])
+                response += rng.choice(VALID) if rng.random() < 0.5 else rng.choice(PIECES)
+    return bytes(response) if rng.random() < 0.9 else bytes(response[: rng.randrange(len(response) + 1)])
 
 
 @pytest.mark.exhaustive
-def test_whatever_is_read_only_errors_of_ours_come_of_it() -> None:
-    chance = random.Random(11)
+def test_mutated_responses_are_read_or_refused() -> None:
+    rng = random.Random(11)
     reader, outcomes = ResponseReader(), Counter[str]()
-    for number in range(ANSWERS):
-        answer, size = mutated(chance), chance.choice([1, 7, 100, 100_000])
-        most = chance.choice([None, 10, 100_000])
-        reader.begin_response(chance.choice(["GET", "GET", "HEAD"]), most)
+    for number in range(RESPONSES):
+        response, size = mutated(rng), rng.choice([1, 7, 100, 100_000])
+        max_bytes = rng.choice([None, 10, 100_000])
+        reader.begin_response(rng.choice(["GET", "GET", "HEAD"]), max_bytes)
         started = time.thread_time()
         try:
-            for start in range(0, len(answer), size):
-                reader.feed(answer[start : start + size])
+            for start in range(0, len(response), size):
+                reader.feed(response[start : start + size])
             reader.feed(b"")
         except HttpError as error:
             outcomes["refused" if str(error) else "silent"] += 1
@@ -118,14 +118,14 @@ def test_whatever_is_read_only_errors_of_ours_come_of_it() -> None:
             body = reader.take_body()
             assert reader.complete, number
             assert 200 <= reader.status <= 999, number
-            assert len(body) <= len(answer), number
+            assert len(body) <= len(response), number
             outcomes["read"] += 1
             if reader.extra or not reader.keep_alive:
                 reader = ResponseReader()
         assert time.thread_time() - started < LATE, number
-    # Both happen often enough to mean something.
+    # Both outcomes occur often enough for the test to mean something.
     assert set(outcomes) == {"read", "refused"}
-    assert min(outcomes.values()) > ANSWERS / 20, outcomes
+    assert min(outcomes.values()) > RESPONSES / 20, outcomes
 
 
 CALLS: list[Callable[[Any], Any]] = [
@@ -137,17 +137,17 @@ CALLS: list[Callable[[Any], Any]] = [
 
 
 def attempt(twin: str, seed: int) -> float:
-    """Make one call of a server that answers anything, and return how long it took beyond its timeout."""
-    chance = random.Random(seed)
+    """Call a server that sends mutated responses; return by how many seconds the call exceeded its timeout."""
+    rng = random.Random(seed)
 
     def talk(conversation: Conversation) -> None:
         while conversation.read():
-            answer, at = mutated(chance), 0
-            while at < len(answer):
-                size = chance.choice([50, 500, 100_000])
-                conversation.say(answer[at : at + size])
+            response, at = mutated(rng), 0
+            while at < len(response):
+                size = rng.choice([50, 500, 100_000])
+                conversation.say(response[at : at + size])
                 at += size
-            if chance.random() < 0.5:
+            if rng.random() < 0.5:
                 return
 
     with RawServer(talk) as server:
@@ -160,7 +160,7 @@ def attempt(twin: str, seed: int) -> float:
 @pytest.mark.exhaustive
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("twin", TWINS)
-def test_whatever_a_socket_brings_only_errors_of_ours_come_of_it(twin: str) -> None:
-    late = [seed for seed in range(ON_SOCKETS) if attempt(twin, seed) > LATE]
-    # A machine that was busy just then is not the client's doing.
+def test_mutated_responses_on_a_socket_raise_only_client_errors(twin: str) -> None:
+    late = [seed for seed in range(SOCKET_CALLS) if attempt(twin, seed) > LATE]
+    # Try late calls again: the machine may just have been busy.
     assert [seed for seed in late if attempt(twin, seed) > LATE] == []

@@ -1,4 +1,4 @@
-"""Whatever answers, nothing but our own errors leaves the client, and in bounded time."""
+"""Garbage responses raise only the client's own errors, in bounded time."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ QUICK = settings(max_examples=30, deadline=None, derandomize=True)
 
 
 @pytest.fixture(autouse=True, scope="module")
-def no_second_chances() -> Iterator[None]:
-    # Events are asked for again for a minute; here the first failure is the last.
+def no_reconnects() -> Iterator[None]:
+    # Event streams reconnect for a minute by default; here the first failure is final.
     with pytest.MonkeyPatch.context() as patch:
         set_timings(patch, event_outage=-1.0, event_silence=0.3)
         yield
 
 
-# Answers
+# Responses
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just(RUN_ID)
 KEYS = st.sampled_from(
@@ -79,7 +79,7 @@ KEYS = st.sampled_from(
 JUNK = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=5), max_leaves=12
 )
-RIGHT = [
+VALID = [
     HEALTH,
     {"status": "healthy", "version": "0.11.1", "timestamp": "2026-11-24T23:42:11+00:00"},
     {"summary": SUMMARY, "results": [ITEM], "steps": [STEP]},
@@ -93,9 +93,9 @@ RIGHT = [
 
 
 @st.composite
-def spoiled(draw: st.DrawFn) -> Any:
-    """A right answer with one of its values replaced."""
-    value = json.loads(json.dumps(draw(st.sampled_from(RIGHT))))
+def corrupted(draw: st.DrawFn) -> Any:
+    """A valid response with one value replaced."""
+    value = json.loads(json.dumps(draw(st.sampled_from(VALID))))
     inner: Any = value
     while isinstance(inner, (dict, list)) and inner:
         key = draw(st.sampled_from(sorted(inner))) if isinstance(inner, dict) else 0
@@ -116,11 +116,11 @@ def as_events(value: Any) -> bytes:
 
 BODIES = st.one_of(
     st.binary(max_size=200),
-    st.sampled_from(RIGHT).map(as_json),
-    spoiled().map(as_json),
-    spoiled().map(as_events),
+    st.sampled_from(VALID).map(as_json),
+    corrupted().map(as_json),
+    corrupted().map(as_events),
     JUNK.map(as_json),
-    st.tuples(st.sampled_from(RIGHT).map(as_json), st.integers(0, 400)).map(lambda cut: cut[0][: cut[1]]),
+    st.tuples(st.sampled_from(VALID).map(as_json), st.integers(0, 400)).map(lambda cut: cut[0][: cut[1]]),
     st.sampled_from(
         [
             b"",
@@ -170,21 +170,21 @@ HEADERS = st.fixed_dictionaries(
 STATUSES = st.integers(100, 599) | st.sampled_from([200, 200, 200, 404, 307])
 
 
-class Answers:
-    """Gives the answers one after the other, then the last one, and at last breaks the connection."""
+class ResponsesInTurn:
+    """Return each response in turn, then repeat the last one, and after 60 requests break the connection."""
 
-    def __init__(self, answers: list[tuple[int, dict[str, str], bytes]]) -> None:
-        self.answers = answers
+    def __init__(self, responses: list[tuple[int, dict[str, str], bytes]]) -> None:
+        self.responses = responses
         self.count = 0
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         self.count += 1
         if self.count > 60:
             raise httpx.ConnectError("enough")
-        if self.count == 1 and request.url.path.endswith("/health") and self.answers[0][0] % 2:
-            # Half of the servers are recognised first.
+        if self.count == 1 and request.url.path.endswith("/health") and self.responses[0][0] % 2:
+            # Half of the servers pass the initial health check.
             return httpx.Response(200, json=HEALTH)
-        status, headers, body = self.answers[min(self.count, len(self.answers)) - 1]
+        status, headers, body = self.responses[min(self.count, len(self.responses)) - 1]
         encoded = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
         return httpx.Response(status, headers=encoded, stream=httpx.ByteStream(body))
 
@@ -192,10 +192,10 @@ class Answers:
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("name", CALLS)
 @QUICK
-@given(answers=st.lists(st.tuples(STATUSES, HEADERS, BODIES), min_size=1, max_size=4), twin=st.sampled_from(TWINS))
-def test_garbage_is_an_error_of_ours(name: str, answers: list[Any], twin: str) -> None:
+@given(responses=st.lists(st.tuples(STATUSES, HEADERS, BODIES), min_size=1, max_size=4), twin=st.sampled_from(TWINS))
+def test_garbage_raises_only_client_errors(name: str, responses: list[Any], twin: str) -> None:
     with suppress(StepflowClientError):
-        call(twin, httpx.MockTransport(Answers(answers)), CALLS[name])
+        call(twin, httpx.MockTransport(ResponsesInTurn(responses)), CALLS[name])
 
 
 FAILURES = [
@@ -216,7 +216,7 @@ FAILURES = [
 ]
 
 
-def failing(failure: type[Exception]) -> Exception:
+def make_exception(failure: type[Exception]) -> Exception:
     if issubclass(failure, UnicodeDecodeError):
         return failure("utf-8", b"\xff", 0, 1, "bad")
     if issubclass(failure, httpx.HTTPStatusError):
@@ -232,15 +232,13 @@ def failing(failure: type[Exception]) -> Exception:
 @pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: failure.__name__)
 @pytest.mark.parametrize("recognised", [True, False], ids=["recognised", "unknown"])
 @pytest.mark.parametrize("twin", TWINS)
-def test_every_failure_of_a_connection_is_an_error_of_ours(
-    twin: str, failure: type[Exception], recognised: bool
-) -> None:
+def test_every_connection_failure_raises_a_client_error(twin: str, failure: type[Exception], recognised: bool) -> None:
     server = Server()
 
     def broken(request: httpx.Request) -> httpx.Response:
         if recognised and request.url.path.endswith("/health"):
             return server(request)
-        raise failing(failure)
+        raise make_exception(failure)
 
     for name, operation in CALLS.items():
         if recognised and name in ("health_check", "server_info"):
@@ -251,21 +249,21 @@ def test_every_failure_of_a_connection_is_an_error_of_ours(
         if issubclass(failure, (httpx.NetworkError, httpx.TimeoutException, OSError)):
             kinds: list[type[StepflowClientError]] = [TransportError]
             if recognised and name in ("create_run", "run", "submit"):
-                # A run may have been created unseen.
+                # The run may have been created although no response arrived.
                 kinds.append(AmbiguousRunError)
             if issubclass(failure, (httpx.TimeoutException, TimeoutError)) and name in (
                 "get_result",
                 "get_results",
                 "wait_run",
             ):
-                # The run may go on, but the time to wait for it is over.
+                # The run may continue, but the time to wait for it is up.
                 kinds.append(RunTimeoutError)
             assert isinstance(caught.value, tuple(kinds))
 
 
 @pytest.mark.parametrize("twin", TWINS)
-def test_pages_that_do_not_follow_one_another_come_to_an_end(twin: str) -> None:
-    # Such as those of a proxy that keeps one answer for every offset.
+def test_inconsistent_pages_stop_the_iteration(twin: str) -> None:
+    # For example, from a proxy that caches one response for every offset.
     server = Server()
     runs = [{**SUMMARY, "runId": f"01900000-0000-7000-8000-{number:012}"} for number in range(100)]
     server.answers["GET /runs"] = httpx.Response(200, json={"runs": runs})
@@ -275,14 +273,14 @@ def test_pages_that_do_not_follow_one_another_come_to_an_end(twin: str) -> None:
 
 
 @pytest.mark.parametrize("twin", TWINS)
-def test_streams_that_end_at_once_are_not_asked_for_without_a_pause(twin: str) -> None:
-    asked: list[float] = []
+def test_reconnects_to_empty_streams_are_paced(twin: str) -> None:
+    request_times: list[float] = []
     server = Server()
 
     def answer(request: httpx.Request) -> httpx.Response:
         if request.url.path.endswith("/events"):
-            asked.append(time.monotonic())
-            if len(asked) == 4:
+            request_times.append(time.monotonic())
+            if len(request_times) == 4:
                 raise httpx.ConnectError("enough")
             return httpx.Response(200, headers={"content-type": "text/event-stream"}, text="")
         if request.url.path.endswith("/health"):
@@ -291,7 +289,7 @@ def test_streams_that_end_at_once_are_not_asked_for_without_a_pause(twin: str) -
 
     with pytest.raises(StepflowClientError, match="broke: "):
         ask(twin, answer, CALLS["run_events"])
-    pauses = [later - earlier for earlier, later in pairwise(asked)]
+    pauses = [later - earlier for earlier, later in pairwise(request_times)]
     assert all(pause >= 0.08 for pause in pauses)
 
 
@@ -299,34 +297,34 @@ def test_streams_that_end_at_once_are_not_asked_for_without_a_pause(twin: str) -
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
 HEALTHY = json.dumps(HEALTH).encode()
-NASTY: dict[str, list[bytes | float]] = {
+MALFORMED: dict[str, list[bytes | float]] = {
     "closes at once": [],
     "closes after a while": [0.05],
     "half a status line": [b"HTTP/1.1 2"],
     "half of the headers": [OK],
     "no status": [b"HTTP/1.1\r\n\r\n"],
-    "a status that is none": [b"HTTP/1.1 abc OK\r\n\r\n"],
+    "an invalid status": [b"HTTP/1.1 abc OK\r\n\r\n"],
     "a huge status": [b"HTTP/1.1 99999999999 OK\r\n\r\n"],
     "a chunked body cut off": [OK + b"transfer-encoding: chunked\r\n\r\n10\r\n{\"a\":"],
-    "a chunk size that is none": [OK + b"transfer-encoding: chunked\r\n\r\nxyz\r\n{}\r\n0\r\n\r\n"],
+    "an invalid chunk size": [OK + b"transfer-encoding: chunked\r\n\r\nxyz\r\n{}\r\n0\r\n\r\n"],
     "a negative chunk size": [OK + b"transfer-encoding: chunked\r\n\r\n-5\r\n{}\r\n0\r\n\r\n"],
     "a huge chunk size": [OK + b"transfer-encoding: chunked\r\n\r\n" + b"f" * 5000 + b"\r\n{}"],
     "a chunk without its end": [OK + b"transfer-encoding: chunked\r\n\r\n2\r\n{}XX0\r\n\r\n"],
-    "a body shorter than it says": [OK + b"content-length: 1000\r\n\r\n{}"],
-    "a body longer than it says": [OK + b"content-length: 1\r\n\r\n{}garbage"],
-    "a length that is none": [OK + b"content-length: many\r\n\r\n{}"],
+    "a body shorter than its length": [OK + b"content-length: 1000\r\n\r\n{}"],
+    "a body longer than its length": [OK + b"content-length: 1\r\n\r\n{}garbage"],
+    "an invalid length": [OK + b"content-length: many\r\n\r\n{}"],
     "a negative length": [OK + b"content-length: -1\r\n\r\n{}"],
     "a huge length": [OK + b"content-length: " + b"9" * 5000 + b"\r\n\r\n{}"],
     "two lengths": [OK + b"content-length: 2\r\ncontent-length: 3\r\n\r\n{}x"],
     "garbage bytes": [bytes(range(256)) * 8],
     "zeros": [bytes(4096)],
-    "lines without end": [b"x" * 300_000],
-    "headers without end": [OK + b"x-a: " + b"y" * 300_000],
+    "a very long line": [b"x" * 300_000],
+    "a very long header": [OK + b"x-a: " + b"y" * 300_000],
     "many headers": [OK + b"".join(b"x-%d: y\r\n" % n for n in range(20_000))],
     "a header without a colon": [OK + b"nonsense\r\ncontent-length: 2\r\n\r\n{}"],
     "a header that is not text": [OK + b"x-\xff: \xfe\x00\r\ncontent-length: 2\r\n\r\n{}"],
     "a folded header": [OK + b"x-a: b\r\n c\r\ncontent-length: 2\r\n\r\n{}"],
-    "gzip that is none": [OK + b"content-encoding: gzip\r\ncontent-length: 2\r\n\r\n{}"],
+    "invalid gzip": [OK + b"content-encoding: gzip\r\ncontent-length: 2\r\n\r\n{}"],
     "gzip cut off": [OK + b"content-encoding: gzip\r\nconnection: close\r\n\r\n" + gzip.compress(HEALTHY)[:-12]],
     "HTTP/0.9": [b"{}\n"],
     "HTTP/2": [b"\x00\x00\x12\x04\x00\x00\x00\x00\x00" + bytes(18)],
@@ -344,8 +342,8 @@ NASTY: dict[str, list[bytes | float]] = {
 }  # fmt: skip
 
 
-class NastyServer:
-    """Says the same on every connection, whatever it is asked, and closes it."""
+class ScriptedSocketServer:
+    """Sends the same script on every connection, whatever the request, and then closes it."""
 
     def __init__(self, script: list[bytes | float]) -> None:
         self.script = script
@@ -367,16 +365,16 @@ class NastyServer:
         with connection:
             try:
                 connection.recv(65536)
-                for said in self.script:
-                    if isinstance(said, bytes):
-                        connection.sendall(said)
+                for piece in self.script:
+                    if isinstance(piece, bytes):
+                        connection.sendall(piece)
                     else:
-                        time.sleep(said)
+                        time.sleep(piece)
                 connection.shutdown(socket.SHUT_WR)
             except OSError:
                 return
 
-    def __enter__(self) -> NastyServer:
+    def __enter__(self) -> ScriptedSocketServer:
         self.threads[0].start()
         return self
 
@@ -389,9 +387,9 @@ class NastyServer:
 
 
 @pytest.mark.parametrize("twin", TWINS)
-@pytest.mark.parametrize("name", NASTY)
-def test_nasty_answers_on_a_socket(twin: str, name: str) -> None:
-    with NastyServer(NASTY[name]) as server:
+@pytest.mark.parametrize("name", MALFORMED)
+def test_malformed_responses_on_a_socket(twin: str, name: str) -> None:
+    with ScriptedSocketServer(MALFORMED[name]) as server:
         started = time.monotonic()
         with pytest.raises(StepflowClientError) as caught:
             call(twin, None, lambda client: client.health_check(), server.url, timeout=0.2)
@@ -401,15 +399,15 @@ def test_nasty_answers_on_a_socket(twin: str, name: str) -> None:
 
 @pytest.mark.parametrize("twin", TWINS)
 @pytest.mark.parametrize("name", ["closes at once", "garbage bytes", "a chunked body cut off", "silence in the body"])
-def test_nasty_answers_to_a_call_of_a_recognised_server(twin: str, name: str) -> None:
-    with NastyServer(NASTY[name]) as server:
+def test_malformed_responses_from_a_recognised_server(twin: str, name: str) -> None:
+    with ScriptedSocketServer(MALFORMED[name]) as server:
         for operation in ("list_runs", "run_events", "create_run", "get_blob"):
             with pytest.raises(StepflowClientError):
                 call(twin, None, CALLS[operation], server.url, timeout=0.2, server_release="0.13")
 
 
 @pytest.mark.parametrize("twin", TWINS)
-def test_a_refused_connection_says_so(twin: str) -> None:
+def test_an_unreachable_server_is_reported(twin: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with pytest.raises(StepflowClientError, match="cannot be reached"):
@@ -419,16 +417,18 @@ def test_a_refused_connection_says_so(twin: str) -> None:
 
 
 @pytest.mark.parametrize("twin", TWINS)
-def test_a_server_without_tls_behind_https(twin: str) -> None:
-    with NastyServer([b"HTTP/1.1 400 Bad Request\r\n\r\n"]) as server:
+def test_https_to_a_server_without_tls(twin: str) -> None:
+    with ScriptedSocketServer([b"HTTP/1.1 400 Bad Request\r\n\r\n"]) as server:
         url = server.url.replace("http:", "https:")
         with pytest.raises(StepflowClientError):
             call(twin, None, lambda client: client.health_check(), url, timeout=1)
 
 
 @pytest.mark.parametrize("twin", TWINS)
-def test_an_answer_may_come_in_bytes(twin: str) -> None:
-    answer = OK + b"content-length: %d\r\n\r\n" % len(HEALTHY) + HEALTHY
-    with NastyServer([b"HTTP/1.1 100 Continue\r\n\r\n", *(answer[at : at + 1] for at in range(len(answer)))]) as server:
-        found = call(twin, None, lambda client: client.health_check(), server.url, timeout=1)
-    assert found.status == "healthy"
+def test_a_response_may_arrive_byte_by_byte(twin: str) -> None:
+    response = OK + b"content-length: %d\r\n\r\n" % len(HEALTHY) + HEALTHY
+    with ScriptedSocketServer(
+        [b"HTTP/1.1 100 Continue\r\n\r\n", *(response[at : at + 1] for at in range(len(response)))]
+    ) as server:
+        health = call(twin, None, lambda client: client.health_check(), server.url, timeout=1)
+    assert health.status == "healthy"

@@ -1,4 +1,4 @@
-"""A KeyboardInterrupt may come at any line of the blocking client: it stays one, and costs no connection."""
+"""A KeyboardInterrupt at any line of the blocking client propagates, and no connection is lost."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ SENDING = {
 
 
 def is_finalizing(frame: FrameType | None) -> bool:
-    """Whether an object goes away just now: what is raised there is not raised to anybody."""
+    """Return whether the frame is inside a `__del__`, where exceptions do not propagate."""
     while frame is not None and frame.f_code.co_name != "__del__":
         frame = frame.f_back
     return frame is not None
 
 
-def interrupted_at(line: int, call: Callable[[], Any]) -> bool:
-    """Make a call and raise a KeyboardInterrupt at one of the lines that it runs; False if it does not run so many."""
+def was_interrupted_at(line: int, call: Callable[[], Any]) -> bool:
+    """Raise a KeyboardInterrupt at the call's n-th line; return False if it runs fewer lines."""
     count = 0
 
     def trace(frame: FrameType, event: str, argument: object) -> Any:
@@ -62,9 +62,9 @@ def interrupted_at(line: int, call: Callable[[], Any]) -> bool:
     return False
 
 
-# A socket that is no connection of ours yet is closed when it goes, and Python says so.
+# A socket that does not belong to a connection yet is closed by the garbage collector, with this warning.
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
-@pytest.mark.parametrize("idle", [True, False], ids=["on an idle connection", "on a new one"])
+@pytest.mark.parametrize("idle", [True, False], ids=["idle connection", "new connection"])
 def test_an_interrupt_at_any_line(idle: bool) -> None:
     limits = httpx.Limits(max_connections=2, max_keepalive_connections=2 if idle else 0)
     with (
@@ -75,19 +75,19 @@ def test_an_interrupt_at_any_line(idle: bool) -> None:
     ):
         client.health_check()
         line = 0
-        while interrupted_at(line := line + 1, client.health_check):
-            # Both slots are there, and the connection gives no answer to what was asked before.
+        while was_interrupted_at(line := line + 1, client.health_check):
+            # Both slots are free, and the next call does not get a response to the interrupted request.
             slots = client._connection.dialect.inner.inner._slots  # type: ignore[attr-defined]
             taken = [slots.try_take(), slots.try_take()]
             del taken
             assert client.health_check().status == "healthy"
         assert line > 50
-        # Where it hits the taking or the giving back itself, a connection may stay open until the client is closed.
+        # An interrupt while a connection is acquired or released may leave it open until the client closes.
         assert len(connections(server.port)) <= 8
     assert not connections(server.port)
 
 
-def test_a_slot_that_is_lost_is_replaced() -> None:
+def test_a_lost_slot_is_replaced() -> None:
     slots = SyncRequestSlots(1)
     for number in range(4):
         slot = slots.wait_and_take(0.01)

@@ -1,4 +1,4 @@
-"""Reading responses byte by byte, and several at once."""
+"""ResponseReader splits responses that arrive byte by byte or several at once; deadlines limit each phase."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from stepflow_client._http.message_codec import ConnectionBroken, HttpRequest, N
 from stepflow_client._http.settings import Timeouts
 
 FIRST = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nfirst"
-BEHIND = {
-    "another answer": b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 6\r\nx: y\r\n\r\nsecond",
-    "the same again": FIRST,
-    "half an answer": b"HTTP/1.1 500 Int",
+EXTRA = {
+    "another response": b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 6\r\nx: y\r\n\r\nsecond",
+    "the same response": FIRST,
+    "half a response": b"HTTP/1.1 500 Int",
     "garbage": b"\x00\xff garbage",
     "a line": b"\r\n",
 }
 
 
-@pytest.mark.parametrize("behind", BEHIND.values(), ids=BEHIND)
+@pytest.mark.parametrize("extra", EXTRA.values(), ids=EXTRA)
 @pytest.mark.parametrize("size", [1, 7, 1000])
-def test_bytes_after_a_response_are_not_part_of_it(behind: bytes, size: int) -> None:
+def test_bytes_after_a_response_are_not_part_of_it(extra: bytes, size: int) -> None:
     reader = ResponseReader()
-    stream = FIRST + behind
+    stream = FIRST + extra
     for start in range(0, len(stream), size):
         reader.feed(stream[start : start + size])
     assert (reader.status, reader.take_body(), reader.headers) == (200, b"first", {"content-length": "5"})
     assert reader.complete
-    # Such a connection is not used again. (An empty line between answers is allowed.)
-    assert reader.extra or behind == b"\r\n"
+    # Such a connection is not reused. (An empty line between responses is allowed.)
+    assert reader.extra or extra == b"\r\n"
 
 
-def test_answers_that_come_one_after_the_other() -> None:
+def test_consecutive_responses() -> None:
     reader = ResponseReader()
     for number in range(3):
         reader.begin_response()
@@ -41,7 +41,7 @@ def test_answers_that_come_one_after_the_other() -> None:
         assert reader.keep_alive
 
 
-def test_what_is_no_answer() -> None:
+def test_invalid_and_incomplete_responses() -> None:
     with pytest.raises(NotHttp):
         ResponseReader().feed(b"SSH-2.0-OpenSSH\r\n")
     with pytest.raises(ConnectionBroken, match="without a response"):
@@ -60,5 +60,5 @@ def test_the_deadline_limits_each_phase() -> None:
     assert 0 < HttpRequest("GET", "/health", deadline=now - 60).get_seconds_allowed(30.0) < 0.01
 
 
-def test_no_phase_is_longer_than_the_whole() -> None:
+def test_no_phase_exceeds_the_total_timeout() -> None:
     assert Timeouts(1, 30, 3, 600).at_most(2) == Timeouts(1, 2, 2, 2, 2)

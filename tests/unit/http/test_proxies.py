@@ -1,4 +1,4 @@
-"""Proxies on real sockets: what the environment names, what goes around them, and that no password shows."""
+"""Proxies on real sockets: environment variables, NO_PROXY, and hidden passwords."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
 @pytest.fixture(autouse=True)
-def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+def without_proxy_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
 
 
-def proxying(seen: list[bytes]) -> Answer:
-    """Answer in the place of every server."""
+def record_and_respond(heads: list[bytes]) -> Answer:
+    """Respond on behalf of any server, and record the request heads."""
 
     def answer(connection: socket.socket, head: bytes) -> None:
-        seen.append(head)
+        heads.append(head)
         connection.sendall(message(json.dumps(HEALTH).encode()))
 
     return answer
 
 
-def ask(twin: str, url: str = "http://server.example:7840", **settings: Any) -> Any:
+def check_health(twin: str, url: str = "http://server.example:7840", **settings: Any) -> Any:
     return call(twin, None, CALLS["health_check"], url, timeout=5, retry=None, **settings)
 
 
@@ -50,25 +50,25 @@ def ask(twin: str, url: str = "http://server.example:7840", **settings: Any) -> 
 def test_a_proxy_without_a_scheme_speaks_http(
     twin: str, scheme: str, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[bytes] = []
-    with listening(proxying(seen)) as port:
+    heads: list[bytes] = []
+    with listening(record_and_respond(heads)) as port:
         proxy = f"{scheme}me:{PASSWORD}@127.0.0.1:{port}"
         if how == "environment":
             monkeypatch.setenv("HTTP_PROXY", proxy)
-        assert ask(twin, **({"proxy": proxy} if how == "argument" else {})).status == "healthy"
-    assert seen[0].startswith(b"GET http://server.example:7840/api/v1/health HTTP/1.1\r\n")
+        assert check_health(twin, **({"proxy": proxy} if how == "argument" else {})).status == "healthy"
+    assert heads[0].startswith(b"GET http://server.example:7840/api/v1/health HTTP/1.1\r\n")
     basic = b64encode(f"me:{PASSWORD}".encode()).decode()
-    assert decoded(seen[0])["proxy-authorization"] == f"Basic {basic}"
+    assert decoded(heads[0])["proxy-authorization"] == f"Basic {basic}"
 
 
 @pytest.mark.parametrize("twin", TWINS)
-def test_a_name_that_begins_as_a_loopback_address_is_none(twin: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    # A token for a server behind the proxy would go to whoever owns the name, and past the proxy.
-    seen: list[bytes] = []
-    with listening(proxying(seen)) as port:
+def test_a_name_that_starts_like_a_loopback_address_is_not_one(twin: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Otherwise the token would bypass the proxy and reach the owner of the name.
+    heads: list[bytes] = []
+    with listening(record_and_respond(heads)) as port:
         monkeypatch.setenv("HTTP_PROXY", f"127.0.0.1:{port}")
-        ask(twin, "http://127.evil.example")
-    assert len(seen) == 1
+        check_health(twin, "http://127.evil.example")
+    assert len(heads) == 1
     assert not is_loopback("127.evil.example")
     assert not is_loopback("127.0.0.1.evil.example")
     assert all(map(is_loopback, ("localhost", "127.0.0.1", "127.9.9.9", "::1")))
@@ -83,27 +83,27 @@ def test_a_name_that_begins_as_a_loopback_address_is_none(twin: str, monkeypatch
         sending(b"nonsense"),
         sending(b""),
     ],
-    ids=["407", "503", "nonsense", "nothing"],
+    ids=["407", "503", "nonsense", "no response"],
 )
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_a_password_is_in_no_error(
+def test_no_error_contains_the_password(
     twin: str, scheme: str, answer: Answer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level("DEBUG", logger="stepflow")
     with listening(answer) as port:
         monkeypatch.setenv("ALL_PROXY", f"me:{PASSWORD}@127.0.0.1:{port}")
         with pytest.raises(StepflowClientError) as caught:
-            ask(twin, f"{scheme}://server.example")
+            check_health(twin, f"{scheme}://server.example")
     assert PASSWORD not in all_text_of(caught.value)
     assert PASSWORD not in caplog.text
 
 
 @pytest.mark.parametrize("twin", TWINS)
-def test_a_proxy_that_is_not_there_is_named_without_its_password(twin: str) -> None:
+def test_an_unreachable_proxy_is_named_without_its_password(twin: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with pytest.raises(ServerConnectionError, match=f"through the proxy http://127.0.0.1:{port}: ") as caught:
-        ask(twin, proxy=f"http://me:{PASSWORD}@127.0.0.1:{port}")
+        check_health(twin, proxy=f"http://me:{PASSWORD}@127.0.0.1:{port}")
     assert "NO_PROXY" in (caught.value.hint or "")
     assert PASSWORD not in all_text_of(caught.value)
 
@@ -129,7 +129,7 @@ def test_a_proxy_that_is_not_there_is_named_without_its_password(twin: str) -> N
     ],
     ids=ascii,
 )
-def test_what_is_no_proxy(proxy: str, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_proxies_are_rejected(proxy: str, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     settings: dict[str, Any] = {}
     if how == "environment":
         monkeypatch.setenv("HTTP_PROXY", proxy)
@@ -142,15 +142,15 @@ def test_what_is_no_proxy(proxy: str, how: str, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("proxy", [5, True, b"http://proxy", ["http://proxy"], object], ids=repr)
-def test_what_is_no_url_of_a_proxy(proxy: Any) -> None:
+def test_proxy_arguments_of_other_types_are_rejected(proxy: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="proxy must be a proxy URL, not"):
         parse_proxy(proxy)
 
 
-def test_proxies_of_httpx_are_taken() -> None:
+def test_httpx_proxies_are_accepted() -> None:
     assert parse_proxy(httpx.URL("http://proxy:1")) == "http://proxy:1"
-    known = httpx.Proxy("http://proxy:1", auth=("me", PASSWORD))
-    assert parse_proxy(known) is known
+    proxy = httpx.Proxy("http://proxy:1", auth=("me", PASSWORD))
+    assert parse_proxy(proxy) is proxy
     with pytest.raises(InvalidArgumentError, match="http, https or socks5"):
         parse_proxy(httpx.URL("ftp://proxy"))
 
@@ -213,36 +213,34 @@ def test_a_proxy_is_shown_without_its_password(proxy: Any) -> None:
         ("", "http://server", False),
     ],
 )
-def test_servers_that_go_around_the_proxy(
-    no_proxy: str, url: str, is_direct: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_proxy(no_proxy: str, url: str, is_direct: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALL_PROXY", "http://proxy:1")
     monkeypatch.setenv("NO_PROXY", no_proxy)
     assert (find_environment_proxy(parse_url(url)) is None) == is_direct
 
 
 @pytest.mark.parametrize("twin", TWINS)
-def test_a_proxy_that_speaks_tls_is_verified_as_a_server_is(twin: str, tmp_path: Path) -> None:
+def test_the_certificate_of_an_https_proxy_is_verified(twin: str, tmp_path: Path) -> None:
     authority = Authority(tmp_path / "authority")
-    seen: list[bytes] = []
-    with listening(proxying(seen), server_context(authority.issue())) as port:
+    heads: list[bytes] = []
+    with listening(record_and_respond(heads), server_context(authority.issue())) as port:
         proxy = f"https://me:{PASSWORD}@127.0.0.1:{port}"
-        assert ask(twin, proxy=proxy, verify=str(authority.file)).status == "healthy"
-        assert ask(twin, proxy=proxy, verify=False).status == "healthy"
+        assert check_health(twin, proxy=proxy, verify=str(authority.file)).status == "healthy"
+        assert check_health(twin, proxy=proxy, verify=False).status == "healthy"
         with pytest.raises(ServerConnectionError, match="its certificate is signed by an unknown authority") as caught:
-            ask(twin, proxy=proxy)
-    assert len(seen) == 2
+            check_health(twin, proxy=proxy)
+    assert len(heads) == 2
     assert PASSWORD not in all_text_of(caught.value)
 
 
 @pytest.mark.parametrize("twin", TWINS)
 @pytest.mark.parametrize("no_proxy", ["127.0.0.2/31", "127.0.0.2:PORT"])
-def test_a_server_is_asked_directly(twin: str, no_proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Any address would do: the loopback ones go around the proxy anyway, so the answer is the proxy's without it.
+def test_no_proxy_bypasses_the_proxy(twin: str, no_proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Loopback addresses bypass the proxy by default, so pretend that this one is not a loopback address.
     monkeypatch.setattr("stepflow_client._http.settings.is_loopback", lambda host: False)
-    seen: list[bytes] = []
-    with listening(proxying(seen), host="127.0.0.2") as port, listening(sending(b"")) as nowhere:
+    heads: list[bytes] = []
+    with listening(record_and_respond(heads), host="127.0.0.2") as port, listening(sending(b"")) as nowhere:
         monkeypatch.setenv("HTTP_PROXY", f"127.0.0.1:{nowhere}")
         monkeypatch.setenv("NO_PROXY", no_proxy.replace("PORT", str(port)))
-        assert ask(twin, f"http://127.0.0.2:{port}").status == "healthy"
-    assert seen[0].startswith(b"GET /api/v1/health")
+        assert check_health(twin, f"http://127.0.0.2:{port}").status == "healthy"
+    assert heads[0].startswith(b"GET /api/v1/health")

@@ -1,4 +1,4 @@
-"""One reader reads the responses of a connection one after another, however the bytes arrive."""
+"""One ResponseReader parses consecutive responses of a connection, however the bytes are split."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ BODY = b'{"a":1}'
 Read = tuple[int, dict[str, str], bytes, bool, bool]
 
 
-def read(reader: ResponseReader, *pieces: bytes, most: int | None = 100, method: str = "GET") -> Read:
-    reader.begin_response(method, most)
+def read(reader: ResponseReader, *pieces: bytes, max_bytes: int | None = 100, method: str = "GET") -> Read:
+    reader.begin_response(method, max_bytes)
     for piece in pieces:
         reader.feed(piece)
     assert reader.complete
@@ -27,7 +27,7 @@ def test_a_response_arrives_in_any_pieces() -> None:
             assert read(each, *pieces) == first
 
 
-def test_different_responses_in_turn() -> None:
+def test_alternating_responses() -> None:
     reader = ResponseReader()
     for _ in range(3):
         read(reader, HEAD + BODY)
@@ -36,7 +36,7 @@ def test_different_responses_in_turn() -> None:
 
 
 @pytest.mark.parametrize("after", [b"x", HEAD + BODY], ids=["a byte", "another response"])
-def test_what_comes_after_the_response_is_noticed(after: bytes) -> None:
+def test_bytes_after_the_response_are_noticed(after: bytes) -> None:
     reader = ResponseReader()
     read(reader, HEAD + BODY)
     assert read(reader, HEAD + BODY + after)[4] is True
@@ -46,7 +46,7 @@ def test_what_comes_after_the_response_is_noticed(after: bytes) -> None:
     assert again.extra
 
 
-def test_a_body_may_still_be_too_large() -> None:
+def test_a_later_body_may_be_too_large() -> None:
     reader = ResponseReader()
     read(reader, HEAD + BODY)
     reader.begin_response("GET", 6)
@@ -54,7 +54,7 @@ def test_a_body_may_still_be_too_large() -> None:
         reader.feed(HEAD + BODY)
 
 
-def test_a_body_that_is_cut_off_is_no_body() -> None:
+def test_a_truncated_body_is_an_error() -> None:
     reader = ResponseReader()
     read(reader, HEAD + BODY)
     reader.begin_response("GET", 100)

@@ -1,4 +1,4 @@
-"""The slots of an event loop: calls take turns, and none is lost, whatever happens to a call that waits."""
+"""Request slots of an event loop are handed out in order, and none is lost when a waiting call fails."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from stepflow_client._http.async_socket import AsyncRequestSlots
 from stepflow_client._http.message_codec import PoolTimeout
 
 
-async def test_a_slot_is_given_to_the_call_that_has_waited_longest() -> None:
+async def test_a_free_slot_goes_to_the_longest_waiting_call() -> None:
     slots, order = AsyncRequestSlots(1), []
     held = slots.try_take()
     assert held is not None
@@ -23,14 +23,14 @@ async def test_a_slot_is_given_to_the_call_that_has_waited_longest() -> None:
     waiting = [asyncio.ensure_future(wait(number)) for number in range(3)]
     await asyncio.sleep(0)
     slots.release(held)
-    # The slot belongs to the first of those that wait, even before it runs.
+    # The slot is reserved for the first waiter, even before it runs.
     assert slots.try_take() is None
     await asyncio.gather(*waiting)
     assert order == [0, 1, 2]
     assert slots.try_take() is not None
 
 
-async def test_a_call_that_waits_too_long_or_is_cancelled_takes_none() -> None:
+async def test_a_wait_that_times_out_or_is_cancelled_takes_no_slot() -> None:
     slots = AsyncRequestSlots(1)
     held = slots.try_take()
     with pytest.raises(PoolTimeout, match=r"no connection was free within 0\.01 s"):
@@ -44,7 +44,7 @@ async def test_a_call_that_waits_too_long_or_is_cancelled_takes_none() -> None:
     assert slots.try_take() is not None
 
 
-async def test_a_call_that_is_cancelled_as_it_gets_a_slot_gives_it_back() -> None:
+async def test_a_call_cancelled_while_it_gets_a_slot_returns_it() -> None:
     slots = AsyncRequestSlots(1)
     held = slots.try_take()
     waiting = asyncio.ensure_future(slots.wait_and_take(10))
@@ -56,12 +56,12 @@ async def test_a_call_that_is_cancelled_as_it_gets_a_slot_gives_it_back() -> Non
     assert slots.try_take() is not None
 
 
-async def test_without_a_limit_there_is_always_one() -> None:
+async def test_slots_without_a_limit_are_always_free() -> None:
     slots = AsyncRequestSlots(None)
     assert all(slots.try_take() for _ in range(1_000))
 
 
-def test_each_event_loop_has_its_own() -> None:
+def test_each_event_loop_has_its_own_slots() -> None:
     slots = AsyncRequestSlots(1)
 
     async def take() -> bool:

@@ -1,4 +1,4 @@
-"""Connections to a server on a socket of its own, which does what real servers do not."""
+"""Connections to a raw socket server: connecting, reuse, timeouts, backpressure and TLS shutdown."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Steps = Callable[[Any], Iterator[Any]]
 
 
 def use(twin: str, steps: Steps, url: str, **settings: Any) -> None:
-    """Pass a client to a generator; await what it yields of the asynchronous client."""
+    """Run a generator of calls with a client; await the yielded calls of the asynchronous client."""
     if twin == "sync":
         with SyncStepflowClient(url, **settings) as client:
             for _ in steps(client):
@@ -58,7 +58,7 @@ def checks(client: Any) -> Iterator[Any]:
 
 @pytest.fixture
 def black_hole() -> Iterator[int]:
-    """A port of 127.0.0.1 that neither accepts nor refuses: nobody takes the connections that wait there."""
+    """A port of 127.0.0.1 that neither accepts nor refuses connections, because its backlog is full."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
         port = listener.getsockname()[1]
         waiting: list[socket.socket] = []
@@ -74,16 +74,16 @@ def black_hole() -> Iterator[int]:
 
 
 def resolve(monkeypatch: pytest.MonkeyPatch, *ports: int) -> str:
-    """Return a name whose addresses are these ports of 127.0.0.1."""
+    """Return a host name that resolves to these ports of 127.0.0.1."""
     name = "several.test"
     system = socket.getaddrinfo
 
-    def found(host: Any, *args: Any, **options: Any) -> Any:
+    def getaddrinfo(host: Any, *args: Any, **options: Any) -> Any:
         if host not in (name, name.encode()):
             return system(host, *args, **options)
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)) for port in ports]
 
-    monkeypatch.setattr(socket, "getaddrinfo", found)
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     return name
 
 
@@ -95,11 +95,11 @@ def test_a_connection(twin: str, host: str) -> None:
         assert len(server.conversations) == 1
 
 
-async def test_a_large_response_that_comes_before_it_is_awaited_is_read_to_its_end() -> None:
+async def test_a_large_response_that_arrives_early_is_read_completely() -> None:
     body = b"x" * 3_000_000
     with RawServer(lambda conversation: conversation.say(OK + b"content-length: 3000000\r\n\r\n" + body)) as server:
         connection = await AsyncSocket.connect("127.0.0.1", server.port, None, 30)
-        # By then it has told the event loop to stop reading.
+        # From this size on, the connection has paused reading.
         while len(connection._unread) < 1024 * 1024:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         await connection.read_whole_response(HttpRequest("GET", "/"), 30)
@@ -108,7 +108,7 @@ async def test_a_large_response_that_comes_before_it_is_awaited_is_read_to_its_e
 
 
 @both
-def test_an_address_that_refuses(twin: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_next_address_is_used_if_one_refuses(twin: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         closed = free.getsockname()[1]
     with RawServer(answers(HEALTHY)) as server:
@@ -116,7 +116,7 @@ def test_an_address_that_refuses(twin: str, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @both
-def test_an_address_that_does_not_answer_leaves_the_others_their_time(
+def test_an_unresponsive_address_leaves_time_for_the_others(
     twin: str, black_hole: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with RawServer(answers(HEALTHY)) as server:
@@ -124,7 +124,7 @@ def test_an_address_that_does_not_answer_leaves_the_others_their_time(
 
 
 @both
-def test_connecting_takes_no_longer_than_it_may(twin: str, black_hole: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connecting_respects_the_timeout(twin: str, black_hole: int, monkeypatch: pytest.MonkeyPatch) -> None:
     url = f"http://{resolve(monkeypatch, *[black_hole] * 10)}"
     started = time.monotonic()
     with pytest.raises(ServerConnectionError, match="did not accept a connection"):
@@ -133,7 +133,7 @@ def test_connecting_takes_no_longer_than_it_may(twin: str, black_hole: int, monk
 
 
 @both
-def test_addresses_that_do_not_answer_cost_a_quarter_of_a_second(
+def test_unresponsive_addresses_cause_only_a_short_delay(
     twin: str, black_hole: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with RawServer(answers(HEALTHY)) as server:
@@ -153,7 +153,7 @@ def test_all_addresses_are_tried_before_the_timeout(
 
 
 @both
-def test_no_socket_is_left_of_addresses_that_lost(twin: str, black_hole: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sockets_of_unused_addresses_are_closed(twin: str, black_hole: int, monkeypatch: pytest.MonkeyPatch) -> None:
     with RawServer(answers(HEALTHY)) as server:
         url = f"http://{resolve(monkeypatch, black_hole, server.port, server.port)}"
         before = len(psutil.Process().net_connections("tcp"))
@@ -161,30 +161,30 @@ def test_no_socket_is_left_of_addresses_that_lost(twin: str, black_hole: int, mo
     assert len(psutil.Process().net_connections("tcp")) <= before
 
 
-def test_families_of_addresses_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = [(family, number) for number, family in enumerate([10, 10, 10, 2, 2])]
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+def test_address_families_alternate(monkeypatch: pytest.MonkeyPatch) -> None:
+    addresses = [(family, number) for number, family in enumerate([10, 10, 10, 2, 2])]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: addresses)
     assert [number for _, number in connecting._resolve_addresses("several.test", 80)] == [0, 3, 1, 4, 2]
 
 
 @pytest.fixture
 def silent_resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
-    """A resolver that answers only when the test is over; yields the names that it is asked for."""
-    asked: list[Any] = []
+    """A resolver that blocks until the test ends; yields the list of requested names."""
+    names: list[Any] = []
     over = threading.Event()
 
     def resolving(host: Any, *_: Any, **__: Any) -> Any:
-        asked.append(host)
+        names.append(host)
         over.wait(60)
         raise socket.gaierror("over")
 
     monkeypatch.setattr(socket, "getaddrinfo", resolving)
-    yield asked
+    yield names
     over.set()
 
 
 @both
-def test_a_name_that_is_not_resolved_holds_no_call(twin: str, silent_resolver: list[Any]) -> None:
+def test_a_hung_resolver_does_not_block_calls(twin: str, silent_resolver: list[Any]) -> None:
     def twice(client: Any) -> Iterator[Any]:
         for _ in range(2):
             yield client.health_check()
@@ -192,10 +192,10 @@ def test_a_name_that_is_not_resolved_holds_no_call(twin: str, silent_resolver: l
     started = time.monotonic()
     for _ in range(2):
         with pytest.raises(ServerConnectionError, match=r"the name of \S+ was not resolved within 0\.5 s"):
-            # The end of the event loop does not wait for the resolver either.
+            # Closing the event loop does not wait for the resolver either.
             use(twin, twice, f"http://silent-{twin}.test", timeout=0.5, retry=ONCE)
     assert time.monotonic() - started < 30
-    # One thread waits, however many calls need it.
+    # A single thread waits, however many calls need the name.
     assert silent_resolver == [f"silent-{twin}.test".encode()]
 
 
@@ -211,25 +211,25 @@ def test_a_name_that_does_not_exist(twin: str, monkeypatch: pytest.MonkeyPatch) 
 
 # Idle connections
 
-BEHIND: dict[str, Callable[[Conversation], None]] = {
+AFTER_RESPONSE: dict[str, Callable[[Conversation], None]] = {
     "closed": lambda conversation: conversation.socket.shutdown(socket.SHUT_RDWR),
-    "told that it took too long": lambda conversation: conversation.say(
+    "request timeout": lambda conversation: conversation.say(
         b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
     ),
-    "given the answer of somebody else": lambda conversation: conversation.say(HEALTHY.replace(b"healthy", b"foreign")),
+    "stray response": lambda conversation: conversation.say(HEALTHY.replace(b"healthy", b"foreign")),
 }
 
 
 @both
-@pytest.mark.parametrize("what", BEHIND)
-def test_a_connection_that_is_dead_or_dirty_is_not_used_again(twin: str, what: str) -> None:
+@pytest.mark.parametrize("what", AFTER_RESPONSE)
+def test_a_dead_or_dirty_connection_is_not_reused(twin: str, what: str) -> None:
     answered, is_over = threading.Event(), threading.Event()
 
     def talk(conversation: Conversation) -> None:
         conversation.read()
         conversation.say(HEALTHY)
         answered.wait(60)
-        BEHIND[what](conversation)
+        AFTER_RESPONSE[what](conversation)
         is_over.set()
         while conversation.read():
             conversation.say(HEALTHY)
@@ -237,7 +237,7 @@ def test_a_connection_that_is_dead_or_dirty_is_not_used_again(twin: str, what: s
     def steps(client: Any) -> Iterator[Any]:
         yield client.health_check()
         answered.set()
-        # The event loop does not come to see what arrives meanwhile.
+        # The event loop does not run meanwhile, so the client has not read the extra bytes yet.
         assert is_over.wait(60)
         yield client.health_check()
 
@@ -247,7 +247,7 @@ def test_a_connection_that_is_dead_or_dirty_is_not_used_again(twin: str, what: s
 
 
 @both
-def test_a_connection_that_is_well_is_used_again(twin: str) -> None:
+def test_a_healthy_connection_is_reused(twin: str) -> None:
     def steps(client: Any) -> Iterator[Any]:
         for _ in range(3):
             yield client.health_check()
@@ -270,7 +270,7 @@ def test_idle_connections_expire(twin: str) -> None:
         assert [len(each.requests) for each in server.conversations] == [1, 1]
 
 
-def test_the_expired_are_closed_though_others_are_used() -> None:
+def test_expired_connections_are_closed_while_another_is_in_use() -> None:
     with RawServer(answers(HEALTHY)) as server:
 
         def steps(client: Any) -> Iterator[Any]:
@@ -286,13 +286,13 @@ def test_the_expired_are_closed_though_others_are_used() -> None:
 
 
 def connections(port: int) -> list[int]:
-    """Return the descriptors of this process's connections to a port."""
-    found = psutil.Process().net_connections("tcp")
-    return [each.fd for each in found if each.raddr and each.raddr.port == port]
+    """Return the file descriptors of this process's connections to a port."""
+    sockets = psutil.Process().net_connections("tcp")
+    return [each.fd for each in sockets if each.raddr and each.raddr.port == port]
 
 
 @both
-def test_the_system_finds_out_when_a_server_is_gone(twin: str) -> None:
+def test_tcp_keepalive_is_enabled(twin: str) -> None:
     with RawServer(answers(HEALTHY)) as server:
 
         def steps(client: Any) -> Iterator[Any]:
@@ -306,11 +306,11 @@ def test_the_system_finds_out_when_a_server_is_gone(twin: str) -> None:
         use(twin, steps, server.url)
 
 
-# Much at once
+# Large transfers
 
 
-def test_a_server_waits_for_whoever_reads_slowly() -> None:
-    # More than the 32 MiB that systems may hold.
+def test_a_slow_reader_applies_backpressure() -> None:
+    # More than the 32 MiB that the operating system may buffer.
     count, sent = 1500, []
     started = {"runId": RUN_ID, "stepId": "a" * 40_000, "itemIndex": 0, "stepIndex": 0}
 
@@ -324,24 +324,24 @@ def test_a_server_waits_for_whoever_reads_slowly() -> None:
             sent.append(number)
 
     async def read(client: Any) -> None:
-        found = 0
+        received = 0
         async for _ in client.run_events(RUN_ID):
-            if not found:
+            if not received:
                 before = 0
                 while len(sent) > before:
                     before = len(sent)
                     await asyncio.sleep(0.5)
-                # What the socket and the client hold is not all of it.
+                # The socket and the client buffer only part of the stream.
                 assert before < count
-            found += 1
-        assert found == count
+            received += 1
+        assert received == count
 
     with RawServer(talk) as server:
         use("async", lambda client: iter([read(client)]), server.url, server_release="0.13")
 
 
 @both
-def test_a_server_that_takes_nothing(twin: str) -> None:
+def test_a_server_that_does_not_read_times_out(twin: str) -> None:
     over = threading.Event()
 
     def talk(conversation: Conversation) -> None:
@@ -359,7 +359,7 @@ def test_a_server_that_takes_nothing(twin: str) -> None:
 
 @both
 @pytest.mark.parametrize("size", [1, 10_000_000])
-def test_a_connection_that_is_reset_keeps_the_error_of_the_system(twin: str, size: int) -> None:
+def test_a_connection_reset_keeps_its_os_error(twin: str, size: int) -> None:
     def talk(conversation: Conversation) -> None:
         conversation.read()
         conversation.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -375,9 +375,9 @@ def test_a_connection_that_is_reset_keeps_the_error_of_the_system(twin: str, siz
         assert isinstance(caught.value.__cause__.__cause__, ConnectionError)
 
 
-# Event loops that end
+# Closed event loops
 
-ENDED = """
+CLOSED_LOOPS = """
 import asyncio, gc, sys, psutil
 from stepflow_client import StepflowClient
 
@@ -386,19 +386,19 @@ if loop == "uvloop":
     from uvloop import new_event_loop as factory
 else:
     factory = asyncio.SelectorEventLoop
-kept = []
+clients = []
 
 async def call(client):
     await asyncio.gather(*(client.health_check() for _ in range(3)))
 
 for _ in range(5):
     with asyncio.Runner(loop_factory=factory) as runner:
-        kept.append(StepflowClient(url))
-        runner.run(call(kept[-1]))
-        runner.run(call(kept[0]))
+        clients.append(StepflowClient(url))
+        runner.run(call(clients[-1]))
+        runner.run(call(clients[0]))
     gc.collect()
 print(sum(bool(each.raddr) for each in psutil.Process().net_connections("tcp")))
-kept.clear()
+clients.clear()
 gc.collect()
 """
 
@@ -406,7 +406,7 @@ gc.collect()
 def test_no_connection_is_left_when_an_event_loop_ends(request: pytest.FixtureRequest) -> None:
     loop = request.config.getoption("--loop")
     with RawServer(answers(HEALTHY)) as server:
-        command = [sys.executable, "-W", "error", "-c", ENDED, server.url, loop]
+        command = [sys.executable, "-W", "error", "-c", CLOSED_LOOPS, server.url, loop]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "0\n", "")
 
@@ -419,9 +419,9 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A certificate for 127.0.0.1 and its key in one file."""
     folder = tmp_path_factory.mktemp("tls")
     key, certificate = folder / "key.pem", folder / "certificate.pem"
-    how = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=127.0.0.1"
+    options = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=127.0.0.1"
     name = ["-addext", "subjectAltName=IP:127.0.0.1"]
-    command = ["openssl", *how.split(), *name, "-keyout", str(key), "-out", str(certificate)]
+    command = ["openssl", *options.split(), *name, "-keyout", str(key), "-out", str(certificate)]
     subprocess.run(command, check=True, capture_output=True)
     both = folder / "both.pem"
     both.write_bytes(key.read_bytes() + certificate.read_bytes())
@@ -429,33 +429,35 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @both
-@pytest.mark.parametrize("told", [True, False], ids=["told", "cut off"])
+@pytest.mark.parametrize("announced", [True, False], ids=["announced", "cut off"])
 @pytest.mark.parametrize("begin", [OK + b"\r\n", OK + b"content-length: 100000\r\n\r\n"], ids=["no length", "a length"])
-def test_the_end_of_tls(twin: str, told: bool, begin: bytes, certificate: Path) -> None:
+def test_only_an_announced_end_of_tls_ends_a_response(
+    twin: str, announced: bool, begin: bytes, certificate: Path
+) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
 
     def talk(conversation: Conversation) -> None:
         conversation.read()
         conversation.say(begin + BODY)
-        if told:
+        if announced:
             assert isinstance(conversation.socket, ssl.SSLSocket)
             conversation.socket = conversation.socket.unwrap()
         else:
-            # As anybody can who sits in between.
+            # As a man in the middle can.
             conversation.socket = socket.socket(fileno=conversation.socket.detach())
 
     with RawServer(talk, context) as server:
         settings = {"verify": str(certificate), "retry": ONCE, "timeout": 5}
-        if told and b"length" not in begin:
+        if announced and b"length" not in begin:
             use(twin, checks, server.url, **settings)
             return
-        with pytest.raises(ServerConnectionError, match="cut off" if not told else "in the middle"):
+        with pytest.raises(ServerConnectionError, match="cut off" if not announced else "in the middle"):
             use(twin, checks, server.url, **settings)
 
 
 @both
-def test_a_connection_over_tls_is_used_again(twin: str, certificate: Path) -> None:
+def test_a_tls_connection_is_reused(twin: str, certificate: Path) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
 
@@ -469,10 +471,10 @@ def test_a_connection_over_tls_is_used_again(twin: str, certificate: Path) -> No
         assert [len(each.requests) for each in server.conversations] == [3]
 
 
-# What is shown
+# Representations
 
 
-def test_a_request_shows_no_credentials() -> None:
+def test_the_repr_of_a_request_hides_credentials() -> None:
     headers = {"authorization": "Bearer hidden", "x-key": "hidden"}
     request = HttpRequest("POST", "/runs", headers=headers, content=b'{"variables": {"key": "hidden"}}')
     assert "POST" in repr(request)

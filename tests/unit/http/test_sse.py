@@ -1,4 +1,4 @@
-"""Server-sent events out of bytes: however they are cut, and whatever they are."""
+"""EventDecoder parses server-sent events, however the bytes are split, and limits their size."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def test_events() -> None:
 
 
 @given(st.lists(st.integers(0, len(STREAM)), max_size=12))
-def test_however_the_bytes_are_cut(places: list[int]) -> None:
-    decoder, found, begin = EventDecoder(), [], 0
-    for end in [*sorted(places), len(STREAM)]:
-        found += decoder.feed(STREAM[begin:end])
+def test_any_split_of_the_bytes_gives_the_same_events(positions: list[int]) -> None:
+    decoder, events, begin = EventDecoder(), [], 0
+    for end in [*sorted(positions), len(STREAM)]:
+        events += decoder.feed(STREAM[begin:end])
         begin = end
-    assert found == EVENTS
+    assert events == EVENTS
 
 
 def test_byte_by_byte() -> None:
@@ -41,7 +41,7 @@ def test_endless_events_are_refused(piece: bytes) -> None:
         collections.deque(map(decoder.feed, itertools.repeat(piece, 10_001)))
 
 
-def test_many_events_are_no_large_one() -> None:
+def test_the_limit_applies_to_each_event() -> None:
     decoder = EventDecoder(max_bytes=100)
     assert decoder.feed(b"data: 0123456789\n\n" * 1000) == [b"0123456789"] * 1000
     assert decoder.feed(b": comment\n" * 1000) == []

@@ -1,4 +1,4 @@
-"""TLS on real sockets: what servers are verified with, and why one is refused."""
+"""TLS on real sockets: verification settings, client certificates and the reasons for refusal."""
 
 from __future__ import annotations
 
@@ -30,21 +30,23 @@ def certificate(authority: Authority) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+def without_tls_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
         monkeypatch.delenv(name, raising=False)
 
 
-def ask(twin: str, transport: str, port: int, authority: Path, host: str = "localhost", **settings: Any) -> Any:
-    """Ask a server for its health, through connections of our own or through an httpx transport."""
-    sends = None
+def check_health(
+    twin: str, transport: str, port: int, authority: Path, host: str = "localhost", **settings: Any
+) -> Any:
+    """Check a server's health through the built-in connections or an httpx transport."""
+    sender = None
     if transport == "httpx":
         kind = httpx.AsyncHTTPTransport if twin == "async" else httpx.HTTPTransport
-        sends = kind(verify=ssl.create_default_context(cafile=authority))
+        sender = kind(verify=ssl.create_default_context(cafile=authority))
         settings.pop("verify", None)
     else:
         settings = {"verify": str(authority), **settings}
-    return call(twin, sends, CALLS["health_check"], f"https://{host}:{port}", timeout=5, **settings)
+    return call(twin, sender, CALLS["health_check"], f"https://{host}:{port}", timeout=5, **settings)
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
@@ -52,13 +54,13 @@ def ask(twin: str, transport: str, port: int, authority: Path, host: str = "loca
 def test_a_server_is_verified(twin: str, transport: str, authority: Authority, certificate: Path) -> None:
     with listening(healthy, server_context(certificate)) as port:
         for host in ("localhost", "127.0.0.1"):
-            assert ask(twin, transport, port, authority.file, host).status == "healthy"
+            assert check_health(twin, transport, port, authority.file, host).status == "healthy"
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 @pytest.mark.parametrize("twin", TWINS)
 @pytest.mark.parametrize(
-    ("names", "first", "last", "host", "said", "hint"),
+    ("names", "first", "last", "host", "reason", "hint"),
     [
         ("DNS:localhost", "2020", "2021", "localhost", "has expired", "clock"),
         ("DNS:localhost", "2090", "2099", "localhost", "is not valid yet", "clock"),
@@ -67,15 +69,23 @@ def test_a_server_is_verified(twin: str, transport: str, authority: Authority, c
     ],
     ids=["expired", "not yet valid", "wrong name", "wrong address"],
 )
-def test_why_a_certificate_is_refused(
-    twin: str, transport: str, names: str, first: str, last: str, host: str, said: str, hint: str, authority: Authority
+def test_the_reason_why_a_certificate_is_refused(
+    twin: str,
+    transport: str,
+    names: str,
+    first: str,
+    last: str,
+    host: str,
+    reason: str,
+    hint: str,
+    authority: Authority,
 ) -> None:
     with (
         listening(healthy, server_context(authority.issue(names, first, last))) as port,
-        pytest.raises(ServerConnectionError, match=f"https://{host}:{port} cannot be reached: its certificate {said}")
+        pytest.raises(ServerConnectionError, match=f"https://{host}:{port} cannot be reached: its certificate {reason}")
         as caught,
     ):  # fmt: skip
-        ask(twin, transport, port, authority.file, host)
+        check_health(twin, transport, port, authority.file, host)
     assert hint in (caught.value.hint or "")
     assert not caught.value.was_sent
 
@@ -88,58 +98,58 @@ def test_an_unknown_authority_and_a_self_signed_certificate(
     other = Authority(tmp_path / "other", "Another CA")
     with listening(healthy, server_context(certificate)) as port:
         with pytest.raises(ServerConnectionError, match="its certificate is signed by an unknown authority") as caught:
-            ask(twin, transport, port, other.file)
+            check_health(twin, transport, port, other.file)
         assert "SSL_CERT_FILE" in str(caught.value)
     with listening(healthy, server_context(self_signed(tmp_path / "self"))) as port:
         with pytest.raises(ServerConnectionError, match="its certificate is self-signed") as caught:
-            ask(twin, transport, port, other.file)
+            check_health(twin, transport, port, other.file)
         assert "SSL_CERT_FILE" in str(caught.value)
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 @pytest.mark.parametrize("twin", TWINS)
-def test_a_server_that_wants_a_certificate_of_the_client(
+def test_a_server_that_requires_a_client_certificate(
     twin: str, transport: str, authority: Authority, certificate: Path
 ) -> None:
     with (
         listening(healthy, server_context(certificate, authority.file)) as port,
         pytest.raises(ServerConnectionError, match="rejects the client's certificate") as caught,
     ):
-        ask(twin, transport, port, authority.file)
+        check_health(twin, transport, port, authority.file)
     assert "cert=" in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize("twin", TWINS)
-def test_a_client_with_a_certificate(twin: str, authority: Authority, certificate: Path) -> None:
+def test_a_client_certificate_is_sent(twin: str, authority: Authority, certificate: Path) -> None:
     with listening(healthy, server_context(certificate, authority.file)) as port:
-        assert ask(twin, "own", port, authority.file, cert=str(certificate)).status == "healthy"
+        assert check_health(twin, "own", port, authority.file, cert=str(certificate)).status == "healthy"
 
 
 @pytest.mark.parametrize("twin", TWINS)
-def test_verification_is_turned_off_by_false_alone(twin: str, certificate: Path) -> None:
+def test_only_false_turns_verification_off(twin: str, certificate: Path) -> None:
     with listening(healthy, server_context(certificate)) as port:
-        assert ask(twin, "own", port, certificate, verify=False).status == "healthy"
+        assert check_health(twin, "own", port, certificate, verify=False).status == "healthy"
         with pytest.raises(ServerConnectionError, match="unknown authority"):
-            ask(twin, "own", port, certificate, verify=True)
+            check_health(twin, "own", port, certificate, verify=True)
 
 
 @pytest.mark.parametrize("url", ["https://server", "http://server"])
 @pytest.mark.parametrize(
     "verify", [None, 0, 1, 0.0, "", b"", b"authority.pem", [], (), {}, object, 10**5000], ids=short_repr
 )
-def test_what_cannot_verify_a_server(verify: Any, url: str) -> None:
+def test_invalid_verify_arguments_are_rejected(verify: Any, url: str) -> None:
     for client in (StepflowClient, SyncStepflowClient):
         with pytest.raises(InvalidArgumentError, match="verify must be True, False, the path"):
             client(url, verify=verify)
 
 
 @pytest.mark.parametrize("twin", TWINS)
-def test_the_environment_names_the_authority(
+def test_ssl_cert_file_sets_the_authority(
     twin: str, authority: Authority, certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
     with listening(healthy, server_context(certificate)) as port:
-        assert ask(twin, "own", port, authority.file, verify=True).status == "healthy"
+        assert check_health(twin, "own", port, authority.file, verify=True).status == "healthy"
 
 
 @pytest.mark.parametrize("client", [StepflowClient, SyncStepflowClient])
@@ -155,7 +165,7 @@ def test_the_environment_names_the_authority(
         ("SSL_CERT_DIR", __file__, "Not a directory"),
     ],
 )
-def test_a_bad_variable_is_named(
+def test_an_invalid_variable_is_named(
     client: type[StepflowClient | SyncStepflowClient],
     variable: str,
     value: str,
@@ -171,6 +181,6 @@ def test_a_bad_variable_is_named(
         client("https://server")
     assert f"{value} ({variable})" in str(caught.value)
     assert reason in str(caught.value)
-    # They are not read where they are not needed.
+    # The variables are read only if they are needed.
     client("http://server")
     client("https://server", verify=False)

@@ -1,4 +1,4 @@
-"""The `timeout=` of a method limits its whole call, on a server that sends single bytes slowly."""
+"""A method's `timeout=` limits the whole call, even if the server sends one byte at a time."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from tests.unit.http.test_sockets import both, use
 
 LIMIT = 0.5
 LATE = 15.0
-"""Seconds on a machine that is busy importing; the server sends for as long as it is listened to."""
+"""Seconds, generous for a busy machine: without the limit, the server would keep sending forever."""
 HEALTH = {"health_check", "server_info"}
 STREAMS = {"map", "run_events"}
-"""Methods whose timeout limits what is iterated: see tests/server/test_stream_timeouts.py."""
+"""Methods whose timeout limits the iteration: see tests/server/test_stream_timeouts.py."""
 
 
 class Limited:
-    """A client whose methods are called with a timeout."""
+    """Passes a timeout to every method of a client."""
 
     def __init__(self, client: Any, seconds: float = LIMIT) -> None:
         self._client = client
@@ -43,23 +43,23 @@ class Limited:
         return limited
 
 
-def slowly(begin: bytes) -> Iterator[bytes]:
-    """Yield a response whose end comes byte by byte, for as long as somebody reads it."""
+def trickle(begin: bytes) -> Iterator[bytes]:
+    """Yield the start of a response and then one byte at a time, forever."""
     yield begin
     while True:
         yield b" "
         time.sleep(0.05)
 
 
-def trickling(begin: bytes, *, is_healthy: bool) -> Talk:
-    """Respond slowly; to the request for the server's health only if it is not healthy."""
+def respond_slowly(begin: bytes, *, is_healthy: bool) -> Talk:
+    """Respond slowly, but to health checks at once if the server is healthy."""
 
     def talk(conversation: Conversation) -> None:
         while head := conversation.read():
             if is_healthy and b" /api/v1/health " in head:
                 conversation.say(HEALTHY)
             else:
-                conversation.say(slowly(begin))
+                conversation.say(trickle(begin))
 
     return talk
 
@@ -75,20 +75,20 @@ def test_all_methods_have_a_timeout() -> None:
     assert [name for name in CALLS if not has_timeout(name)] == []
 
 
-def ended(made: Callable[[], Any]) -> float:
+def time_failure(operation: Callable[[], Any]) -> float:
     """Return the seconds until a call of the blocking client fails."""
     started = time.monotonic()
     with suppress(StepflowClientError):
-        result = made()
+        result = operation()
         raise AssertionError(next(result) if isinstance(result, Iterator) else result)
     return time.monotonic() - started
 
 
-async def ended_later(made: Callable[[], Any]) -> float:
+async def time_failure_async(operation: Callable[[], Any]) -> float:
     """Return the seconds until a call of the asynchronous client fails."""
     started = time.monotonic()
     with suppress(StepflowClientError):
-        result = made()
+        result = operation()
         raise AssertionError(await (anext(result) if isinstance(result, AsyncIterator) else result))
     return time.monotonic() - started
 
@@ -96,7 +96,7 @@ async def ended_later(made: Callable[[], Any]) -> float:
 @both
 @pytest.mark.parametrize("is_healthy", [True, False], ids=["healthy", "slow from the start"])
 @pytest.mark.parametrize("begin", [OK + b"x: ", OK + b"content-length: 1000000\r\n\r\n"], ids=["the head", "the body"])
-def test_a_response_that_trickles(twin: str, begin: bytes, is_healthy: bool) -> None:
+def test_trickling_responses_time_out(twin: str, begin: bytes, is_healthy: bool) -> None:
     names = [name for name in CALLS if name not in STREAMS and not (is_healthy and name in HEALTH)]
     settings: dict[str, Any] = {"timeout": 20, "retry": RetryPolicy(max_attempts=1)}
     seconds: list[float] = []
@@ -105,16 +105,16 @@ def test_a_response_that_trickles(twin: str, begin: bytes, is_healthy: bool) -> 
         return [partial(CALLS[name], Limited(client)) for name in names]
 
     async def together(client: Any) -> None:
-        seconds.extend(await asyncio.gather(*map(ended_later, calls(client))))
+        seconds.extend(await asyncio.gather(*map(time_failure_async, calls(client))))
 
     for name in names:
-        # Imports everything first: it takes seconds, and pytest cannot rewrite modules in several threads at once.
+        # Import everything first: it takes seconds, and pytest cannot rewrite modules in several threads at once.
         with suppress(StepflowClientError):
             call("sync", httpx.MockTransport(Server()), CALLS[name])
-    with RawServer(trickling(begin, is_healthy=is_healthy)) as server:
+    with RawServer(respond_slowly(begin, is_healthy=is_healthy)) as server:
         if twin == "sync":
             with SyncStepflowClient(server.url, **settings) as client, ThreadPoolExecutor(len(names)) as pool:
-                seconds.extend(pool.map(ended, calls(client)))
+                seconds.extend(pool.map(time_failure, calls(client)))
         else:
             use(twin, lambda client: iter([together(client)]), server.url, **settings)
     late = {name: taken for name, taken in zip(names, seconds, strict=True) if taken >= LATE}
@@ -122,7 +122,7 @@ def test_a_response_that_trickles(twin: str, begin: bytes, is_healthy: bool) -> 
 
 
 @both
-def test_the_timeout_of_a_client_is_that_of_a_phase(twin: str) -> None:
+def test_the_client_timeout_limits_each_phase(twin: str) -> None:
     def talk(conversation: Conversation) -> None:
         while conversation.read():
             for start in range(0, len(HEALTHY), 40):
@@ -139,7 +139,7 @@ def test_the_timeout_of_a_client_is_that_of_a_phase(twin: str) -> None:
 
 
 @pytest.mark.parametrize("timeout", [0, -1, float("nan"), True, "2"])
-def test_a_timeout_that_is_none(timeout: Any) -> None:
+def test_invalid_timeouts_are_rejected(timeout: Any) -> None:
     with SyncStepflowClient("http://127.0.0.1:9") as client:
         for method in (client.list_runs, client.health_check):
             with pytest.raises(StepflowClientError, match="timeout"):
