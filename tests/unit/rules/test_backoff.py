@@ -1,4 +1,4 @@
-"""Pauses between attempts."""
+"""Retry delays, retry policies, retry budgets and `Retry-After` dates."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from stepflow_client._rules.retries import (
 
 
 class Clock:
-    """A clock that tests set."""
+    """A clock set by tests."""
 
     now = 0.0
 
@@ -38,42 +38,42 @@ def test_defaults_are_as_documented() -> None:
     assert resolve_retry_policy(None) == RetryPolicy() == expected
 
 
-def test_each_pause_is_longer_until_the_longest() -> None:
+def test_delays_double_up_to_the_maximum() -> None:
     backoff = Backoff(1.0, 5.0)
     assert [backoff.next_delay() for _ in range(5)] == [1.0, 2.0, 4.0, 5.0, 5.0]
     backoff.reset()
     assert backoff.next_delay() == 1.0
 
 
-def test_without_a_longest_pause_all_pauses_are_equal() -> None:
+def test_without_a_maximum_all_delays_are_equal() -> None:
     backoff = Backoff(0.2)
     assert [backoff.next_delay() for _ in range(3)] == [0.2, 0.2, 0.2]
 
 
-def test_no_pause_exceeds_the_deadline(clock: Clock) -> None:
+def test_no_delay_exceeds_the_deadline(clock: Clock) -> None:
     backoff = Backoff(1.0, 8.0, deadline=3.5)
     assert not backoff.is_last
-    seen = []
+    delays = []
     while not backoff.is_past_deadline:
-        seen.append((backoff.next_delay(), backoff.is_last))
-        clock.now += seen[-1][0]
-    assert seen == [(1.0, False), (2.0, False), (0.5, True)]
+        delays.append((backoff.next_delay(), backoff.is_last))
+        clock.now += delays[-1][0]
+    assert delays == [(1.0, False), (2.0, False), (0.5, True)]
     assert (backoff.next_delay(), backoff.is_last) == (0.0, True)
     backoff.deadline = None
     assert (backoff.next_delay(), backoff.is_last, backoff.is_past_deadline) == (8.0, False, False)
 
 
-def test_a_pause_is_as_long_as_requested_but_not_beyond_the_deadline(clock: Clock) -> None:
+def test_a_requested_delay_is_a_minimum_and_is_capped_at_the_deadline(clock: Clock) -> None:
     backoff = Backoff(1.0, 5.0, deadline=8.0)
     assert [backoff.next_delay(3.0), backoff.next_delay(0.5), backoff.next_delay(60.0)] == [3.0, 2.0, 8.0]
 
 
-def test_pauses_grow_with_the_time_since_the_start(clock: Clock) -> None:
+def test_delays_grow_with_the_elapsed_time(clock: Clock) -> None:
     backoff = Backoff(0.02, 1.0, 1.0, share=0.1)
-    pauses = []
+    delays = []
     for clock.now in (0.0, 0.1, 2.0, 5.0, 30.0, 40.0):
-        pauses.append(backoff.next_delay())
-    assert pauses == [0.02, 0.02, 0.02, 0.2, 0.5, 1.0]
+        delays.append(backoff.next_delay())
+    assert delays == [0.02, 0.02, 0.02, 0.2, 0.5, 1.0]
     assert backoff.elapsed == 40.0
     backoff.reset()
     assert (backoff.elapsed, backoff.next_delay(), backoff.next_delay()) == (0.0, 0.02, 0.02)
@@ -84,17 +84,17 @@ def test_a_random_delay_is_at_most_a_maximum_that_doubles(monkeypatch: pytest.Mo
     assert [compute_random_delay(0.1, 0.5, attempt) for attempt in range(1, 5)] == [0.1, 0.2, 0.4, 0.5]
 
 
-def test_with_jitter_a_pause_is_between_half_of_it_and_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jitter_randomizes_the_upper_half_of_the_delay(monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = Random(7).uniform
     monkeypatch.setattr("stepflow_client._rules.retries.random.uniform", chosen)
-    many = [Backoff(1.0, 5.0, jitter=True) for _ in range(200)]
-    for whole in (1.0, 2.0, 4.0, 5.0):
-        pauses = [backoff.next_delay() for backoff in many]
-        assert all(whole / 2 <= pause <= whole for pause in pauses)
-        assert len(set(pauses)) > 100
+    backoffs = [Backoff(1.0, 5.0, jitter=True) for _ in range(200)]
+    for maximum in (1.0, 2.0, 4.0, 5.0):
+        delays = [backoff.next_delay() for backoff in backoffs]
+        assert all(maximum / 2 <= delay <= maximum for delay in delays)
+        assert len(set(delays)) > 100
 
 
-def test_a_number_is_that_of_the_retries() -> None:
+def test_an_integer_sets_the_number_of_retries() -> None:
     assert (resolve_retry_policy(3).max_attempts, resolve_retry_policy(0).max_attempts, resolve_retry_policy(None)) == (
         4,
         1,

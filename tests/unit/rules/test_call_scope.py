@@ -16,7 +16,7 @@ from tests.unit.both_twins import CALLS, TWINS, Server, ask
 from tests.unit.http.test_whole_calls import Limited
 
 CLIENT, CALL = 1.0, 500.0
-"""Seconds: the timeout of the client, and the longer one of the call."""
+"""The client's timeout and the longer timeout of the call, in seconds."""
 LIMITED = sorted(
     name for name in CALLS if "Default: the client's timeout.\n" in (getattr(StepflowClient, name).__doc__ or "")
 )
@@ -26,11 +26,11 @@ LIMITED = sorted(
 @pytest.mark.parametrize("name", LIMITED)
 def test_every_request_of_a_call_has_its_timeout(twin: str, name: str) -> None:
     server = Server()
-    # The run has ended: it cannot be cancelled.
+    # The run has ended, so it cannot be cancelled.
     with suppress(ConflictError):
         ask(twin, server, lambda client: CALLS[name](Limited(client, CALL)), timeout=CLIENT)
     assert server.requests
-    assert {asked: seconds for asked, seconds in _read_timeouts(server).items() if seconds < CALL / 2} == {}
+    assert {request: seconds for request, seconds in _read_timeouts(server).items() if seconds < CALL / 2} == {}
 
 
 UNLIMITED = sorted({*LIMITED, "submit", "start_run", "find_run", "compare_runs", "explain_run"} & CALLS.keys())
@@ -38,19 +38,19 @@ UNLIMITED = sorted({*LIMITED, "submit", "start_run", "find_run", "compare_runs",
 
 @pytest.mark.parametrize("twin", TWINS)
 @pytest.mark.parametrize("name", UNLIMITED)
-def test_none_is_no_limit_for_any_request_of_a_call(twin: str, name: str) -> None:
+def test_none_removes_the_limit_of_every_request(twin: str, name: str) -> None:
     server = Server()
     with suppress(ConflictError):
         ask(twin, server, lambda client: CALLS[name](Limited(client, None)), timeout=CLIENT)
     assert server.requests
-    assert {asked: seconds for asked, seconds in _read_timeouts(server).items() if seconds < CALL} == {}
+    assert {request: seconds for request, seconds in _read_timeouts(server).items() if seconds < CALL} == {}
 
 
 @pytest.mark.parametrize("twin", TWINS)
-def test_so_has_what_a_call_asks_besides(twin: str) -> None:
+def test_additional_requests_of_a_call_have_its_timeout(twin: str) -> None:
     server = Server()
     ask(twin, server, lambda client: client.health_check(include_workers=True, timeout=CALL), timeout=CLIENT)
-    assert {asked for asked, seconds in _read_timeouts(server).items() if seconds > CALL / 2} == {
+    assert {request for request, seconds in _read_timeouts(server).items() if seconds > CALL / 2} == {
         "GET /health",
         "GET /components",
     }
@@ -61,7 +61,7 @@ def _read_timeouts(server: Server) -> dict[str, float]:
     return dict(zip(server.asked, times, strict=True))
 
 
-def test_an_inner_call_has_its_own_timeout_within_the_deadline_of_the_outer_one() -> None:
+def test_a_nested_call_has_its_own_timeout_within_the_outer_deadline() -> None:
     assert current_timeouts() is None
     with call_scope(100):
         assert current_timeouts() == Timeouts(*[100.0] * 5)
@@ -82,7 +82,7 @@ def test_an_inner_call_has_its_own_timeout_within_the_deadline_of_the_outer_one(
     assert (current_timeouts(), current_deadline()) == (None, None)
 
 
-def test_phases_limit_requests_only() -> None:
+def test_an_httpx_timeout_limits_requests_only() -> None:
     phases: Any = httpx.Timeout(5, read=10)
     with call_scope(phases):
         assert current_timeouts() == Timeouts(5, 10, 5, 5)

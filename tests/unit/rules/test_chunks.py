@@ -1,4 +1,4 @@
-"""How a batch is cut into runs."""
+"""How a batch is split into runs: chunk sizes, concurrency and read-ahead."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def test_the_runs_in_flight_share_the_limit(limit: int) -> None:
     assert all(lanes)
 
 
-def test_without_a_limit_each_run_is_left_to_the_server() -> None:
+def test_without_a_limit_the_server_decides() -> None:
     assert split_concurrency(None) == [None] * 4
 
 
 @pytest.mark.parametrize("limit", [1, 5, 11, 12, 1000])
-def test_each_server_has_runs_in_flight_where_they_are_spread(limit: int) -> None:
+def test_a_spread_batch_has_runs_in_flight_on_each_server(limit: int) -> None:
     lanes = split_concurrency(limit, servers=3)
     assert len(lanes) == min(limit, 12)
     assert sum(lane or 0 for lane in lanes) == limit
@@ -58,7 +58,7 @@ def test_a_chunk_takes_about_a_second(count: int, seconds: float, size: int) -> 
     assert sizer.size == size
 
 
-def test_a_chosen_size_stays() -> None:
+def test_a_fixed_size_does_not_change() -> None:
     sizer = ChunkSizer(1000)
     sizer.record_chunk_duration(1000, 1e9)
     assert sizer.size == 1000
@@ -84,7 +84,7 @@ def test_the_key_of_an_input(value: Any, key: Any) -> None:
     assert get_input_id_or_key(value) == key
 
 
-def test_few_inputs_are_read_at_once_where_they_are_large() -> None:
+def test_large_inputs_are_read_a_few_at_a_time() -> None:
     ahead = ReadAhead(1_600_000)
     counts = [ahead.count]
     for _ in range(8):
@@ -106,7 +106,7 @@ def test_runs_of_one_input_have_more_lanes() -> None:
     assert split_concurrency(50, single=True) == [2] * 10 + [1] * 30
 
 
-def test_an_attempt_has_the_inputs_that_are_not_settled() -> None:
+def test_a_new_attempt_has_only_unsettled_inputs() -> None:
     chunk = Chunk(2, 10, "tag-2", count=4, indexes=[10, 11, 13], values=[{"n": 1}, "é", None], keys=["a", None, None])
     assert chunk.run_tag == "tag-2"
     chunk.run_id = "r"

@@ -1,4 +1,4 @@
-"""Where one stands in the events of a run."""
+"""Cursors: positions in the events of a run."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ shared = st.lists(st.tuples(st.integers(1, 3), st.integers(1, 10)), max_size=8)
 
 
 def sequence(steps: list[tuple[int, int]]) -> list[int]:
-    """Return the sequence numbers of a run: each step forward has so many events."""
-    found: list[int] = []
+    """Return sequence numbers; each pair is an increment and the number of events that share the new number."""
+    result: list[int] = []
     number = 0
     for step, count in steps:
         number += step
-        found += [number] * count
-    return found
+        result += [number] * count
+    return result
 
 
 @given(modes, numbers, numbers)
-def test_what_is_written_is_read_again(mode: str, number: int, handled: int) -> None:
+def test_cursors_round_trip(mode: str, number: int, handled: int) -> None:
     cursor = Cursor(mode, number, handled)
     assert Cursor.parse(str(cursor), mode) == cursor
 
 
-def test_the_beginning() -> None:
+def test_none_and_integers_are_cursors() -> None:
     assert Cursor.parse(None, "e") == Cursor("e", 0, 0)
     assert Cursor.parse(0, "s") == Cursor("s", 0, 0)
     assert Cursor.parse(7, "e") == Cursor("e", 7, 0)
@@ -42,19 +42,19 @@ def test_the_beginning() -> None:
     "since",
     ["", "e", "7", "e7", "e7.", "e.7", "e-1.0", "e1.0 ", " e1.0", "e1.0\n", "x1.0", "e1.0.0", "e" + "1" * 19 + ".0"],
 )
-def test_other_text_is_refused(since: str) -> None:
+def test_invalid_strings_are_rejected(since: str) -> None:
     with pytest.raises(InvalidArgumentError, match="cursor"):
         Cursor.parse(since, "e")
 
 
 @pytest.mark.parametrize("since", [-1, True, False, 1.0, b"e1.0", ["e1.0"], {}], ids=repr)
-def test_other_things_are_refused(since: Any) -> None:
+def test_other_types_are_rejected(since: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="cursor"):
         Cursor.parse(since, "e")
 
 
 @pytest.mark.parametrize(("one", "other"), [("e", "s"), ("s", "e")])
-def test_cursors_of_other_events_are_refused(one: str, other: str) -> None:
+def test_cursors_of_the_other_mode_are_rejected(one: str, other: str) -> None:
     with pytest.raises(InvalidArgumentError, match="different include_sub_runs") as caught:
         Cursor.parse(str(Cursor(one, 3, 1)), other)
     assert "include_sub_runs" in str(caught.value)
@@ -62,26 +62,26 @@ def test_cursors_of_other_events_are_refused(one: str, other: str) -> None:
 
 def test_events_that_share_a_number_are_counted() -> None:
     cursor = Cursor("e")
-    found = []
+    cursors = []
     for number in (0, 0, 1, 4, 4, 4, 5):
         cursor = cursor.advance_to(number)
-        found.append(str(cursor))
-    assert found == ["e0.1", "e0.2", "e1.1", "e4.1", "e4.2", "e4.3", "e5.1"]
+        cursors.append(str(cursor))
+    assert cursors == ["e0.1", "e0.2", "e1.1", "e4.1", "e4.2", "e4.3", "e5.1"]
 
 
 @given(modes, shared)
 def test_no_two_events_have_the_same_cursor(mode: str, steps: list[tuple[int, int]]) -> None:
-    cursor, found = Cursor(mode), []
+    cursor, cursors = Cursor(mode), []
     for number in sequence(steps):
         cursor = cursor.advance_to(number)
-        found.append(cursor)
-    assert len(set(found)) == len(found)
-    assert all((one.number, one.handled) < (two.number, two.handled) for one, two in pairwise(found))
+        cursors.append(cursor)
+    assert len(set(cursors)) == len(cursors)
+    assert all((one.number, one.handled) < (two.number, two.handled) for one, two in pairwise(cursors))
 
 
 @given(shared, st.data())
-def test_going_on_gives_each_event_exactly_once(steps: list[tuple[int, int]], data: st.DataObject) -> None:
-    # A server gives all events from a number on; so many of them were handled.
+def test_resuming_yields_each_event_exactly_once(steps: list[tuple[int, int]], data: st.DataObject) -> None:
+    # The server returns all events from a sequence number on; the client skips those it has handled.
     events = list(enumerate(sequence(steps)))
     stop = data.draw(st.integers(0, len(events)))
     cursor, handled = Cursor("e"), []

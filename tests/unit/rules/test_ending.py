@@ -1,4 +1,4 @@
-"""When a run has ended, may still be executed, or is lost."""
+"""Whether a run has ended, is unsettled or is lost."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ GRACE = 30.0
         ("recovery_failed", 0, 0.0, RunEnding.ENDED),
     ],
 )
-def test_the_ending(status: str, running: int, quiet: float, ending: RunEnding) -> None:
+def test_run_endings(status: str, running: int, quiet: float, ending: RunEnding) -> None:
     assert decide_run_ending(ExecutionStatus(status), running, quiet, GRACE) is ending
     assert is_given_up_by_server(ExecutionStatus(status), running) is (ending in (RunEnding.UNSETTLED, RunEnding.LOST))
     assert ending.is_finished is (ending in (RunEnding.ENDED, RunEnding.LOST))

@@ -19,7 +19,7 @@ def completed(index: int) -> RunItem:
     return RunItem(index=index, status=ExecutionStatus.COMPLETED, output=1)
 
 
-def test_the_largest_group_is_first_and_numbers_and_quotes_do_not_count() -> None:
+def test_groups_ignore_numbers_and_quotes_and_the_largest_is_first() -> None:
     items = [
         failed(0, "no field 'a'", "read"),
         completed(1),
@@ -33,7 +33,7 @@ def test_the_largest_group_is_first_and_numbers_and_quotes_do_not_count() -> Non
     assert (second.step_id, second.indexes, second.code) == ("read", [0], "")
 
 
-def test_step_code_and_message_tell_groups_apart_and_name_them() -> None:
+def test_groups_differ_by_step_code_and_message() -> None:
     code = ErrorCode.EXPRESSION_FAILED
     items = [failed(0, "x", "a"), failed(1, "x", "b"), failed(2, "x", "a", code), failed(3, "y", "a")]
     keys = [group.key for group in group_failures(items)]
@@ -42,12 +42,12 @@ def test_step_code_and_message_tell_groups_apart_and_name_them() -> None:
     assert [group.code for group in group_failures(items)] == ["", "", code.value, ""]
 
 
-def test_items_that_do_not_name_their_step_join_the_only_group_that_does() -> None:
+def test_items_without_a_step_join_the_only_matching_group() -> None:
     named, unnamed = failed(5, "took 1 s", "fetch"), failed(0, "took 2 s")
     (group,) = group_failures([named, unnamed])
     assert (group.step_id, group.indexes, group.message) == ("fetch", [0, 5], "took … s")
     assert re.fullmatch("[0-9a-f]{12}", group.key), "the key is used in URLs"
-    # The key does not depend on how many of them name it.
+    # The key does not depend on how many items name the step.
     assert group.key == group_failures([named])[0].key
     other = failed(6, "took 3 s", "store")
     assert [(each.step_id, each.indexes) for each in group_failures([named, unnamed, other])] == [
@@ -72,12 +72,12 @@ def test_messages_with_most_words_in_common_are_one_group() -> None:
     assert messages("no 'a b' in \"c\"", "no 'd' in \"e f\"") == [("no … in …", [0, 1])]
 
 
-def test_messages_with_other_words_are_groups_of_their_own() -> None:
+def test_messages_with_different_words_are_separate_groups() -> None:
     texts = ("no field 'a'", "no user 'a'", "no field 'a' of 'b'", "timeout", "refused")
     assert messages(*texts) == [(text, [index]) for index, text in enumerate(texts)]
 
 
-def test_a_message_that_all_have_stays_as_it_is() -> None:
+def test_a_common_message_is_unchanged() -> None:
     text = "line one\n  line  two " + "word " * 100
     assert messages(text, text) == [(text, [0, 1])]
 
@@ -100,7 +100,7 @@ def test_lines_name_the_largest_groups_and_count_the_others() -> None:
 
 
 @pytest.mark.parametrize("number", [800, pytest.param(3_000, marks=pytest.mark.exhaustive)])
-def test_many_messages_that_differ_are_counted(number: int) -> None:
+def test_many_different_messages_are_grouped(number: int) -> None:
     rng = random.Random(5)
     texts = [" ".join("".join(rng.choices("abcdefgh", k=6)) for _ in range(4)) for _ in range(number)]
     groups = group_failures(failed(*each) for each in enumerate(texts))
@@ -118,9 +118,9 @@ def test_after_200_messages_other_lengths_join_the_last_group() -> None:
 def test_a_group_lists_its_first_items() -> None:
     code = ErrorCode.TIMEOUT
     (group,) = group_failures(failed(index, f"took {index} ms", "fetch", code) for index in range(1_500))
-    found = group.to_failed_items()
+    failed_items = group.to_failed_items()
     text = "1,500 x step 'fetch': took … ms (items 0, 1, 2, ...)"
-    assert found == FailedItems(
+    assert failed_items == FailedItems(
         text=text, total=1_500, step_id="fetch", code=code, message="took … ms", item_indexes=[*range(20)]
     )
     (three,) = group_failures(failed(index, "no") for index in range(3))

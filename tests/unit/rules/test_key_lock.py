@@ -1,4 +1,4 @@
-"""The lock of idempotency keys in a simulation: its code runs on stores, delays and crashes made up by a schedule.
+"""The lock of idempotency keys in a simulation: a schedule makes up stores, delays and crashes.
 
 Times are in round trips of an average caller.
 """
@@ -32,7 +32,7 @@ from stepflow_client._rules.key_lock import (
 from stepflow_client.errors import AmbiguousRunError, InvalidRequestError, ServerConnectionError, StepflowClientError
 
 SLOW_SENDS, SLOWDOWN = 0.03, 25
-"""The share of the requests that take longer on their way to the server, and how much longer."""
+"""The share of requests that reach the server late, and the factor by which they are slower."""
 KINDS = [
     "Put claim",
     "ReadMark taken",
@@ -48,11 +48,11 @@ KINDS = [
 
 @pytest.fixture(autouse=True)
 def no_waiting() -> None:
-    """Leave the random pauses of the protocol as they are: they take no time."""
+    """Override the fixture of all unit tests: the protocol's random pauses take only simulated time."""
 
 
 Delays = Callable[["Caller", str], tuple[float, float]]
-"""Returns how long a request of a kind takes to the server, and its response back."""
+"""Returns the travel times of a request of some kind and of its response."""
 
 
 class Run(NamedTuple):
@@ -76,14 +76,14 @@ class World:
         self.recorded: KeyRun | None = None
         self.callers: list[Caller] = []
         self.is_outlasted = False
-        """Whether a creation took longer than its lease, from the check until the server had the run."""
+        """Whether a creation took longer than its lease, from the check until the server created the run."""
         self.failures: list[StepflowClientError | None] = []
         """What the next creations return or raise instead of a run."""
         self.repeats = random.Random(0)
         self.repeated = 0.0
         """The share of the marks that are stored twice, because the first response was lost."""
         self.held = 0.0
-        """How long the schedule holds requests in addition."""
+        """The total time for which the schedule holds requests or responses."""
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = count()
 
@@ -91,7 +91,7 @@ class World:
         heapq.heappush(self._events, (self.now + seconds, next(self._numbers), event))
 
     def go(self, limit: float) -> None:
-        """Let the callers run until all have ended, or until a time."""
+        """Run the callers until all have ended or the time limit is reached."""
         while self._events and self._events[0][0] < limit:
             self.now, _, event = heapq.heappop(self._events)
             event()
@@ -108,8 +108,8 @@ class World:
                     caller.lease = KeyLock._compute_lease(caller.lock)
             case FindRecord():
                 return self.recorded
-            case RecordRun(found):
-                self.recorded = self.recorded or found if self.is_sticky else found
+            case RecordRun(run):
+                self.recorded = self.recorded or run if self.is_sticky else run
             case SearchRuns():
                 return list(self.runs)
             case CompareCall(call):
@@ -124,15 +124,15 @@ class World:
 
 
 class Caller:
-    """A caller in the world.
+    """A simulated caller.
 
     Args:
         world: The world.
         start: When it begins.
         delays: How long its requests take.
-        death: The number of the request with which it dies, and whether the server still executes that one.
+        death: The number of the request at which it crashes, and whether the server still executes that request.
         digest: The digest of its arguments.
-        sights: What its process has seen.
+        sights: What its process has seen so far.
     """
 
     def __init__(
@@ -195,18 +195,18 @@ class Caller:
 
 
 def even(rng: random.Random) -> Delays:
-    """Return delays that differ by half."""
+    """Return delays around half a round trip in each direction."""
     return lambda caller, kind: (rng.uniform(0.25, 0.75), rng.uniform(0.25, 0.75))
 
 
 def heavy(rng: random.Random) -> Delays:
-    """Return delays of which few are much longer."""
+    """Return delays, a few of which are much longer."""
     slow = lambda: SLOWDOWN if rng.random() < SLOW_SENDS else 1  # noqa: E731
     return lambda caller, kind: (rng.uniform(0.25, 0.75) * slow(), rng.uniform(0.25, 0.75))
 
 
 def speeds(rng: random.Random) -> Delays:
-    """Return delays of callers of which some are faster than others."""
+    """Return delays that depend on the caller: some are faster than others."""
     factors = [2 ** rng.uniform(-3, 0) for _ in range(12)]
     delays = heavy(rng)
 
@@ -218,20 +218,20 @@ def speeds(rng: random.Random) -> Delays:
 
 
 def constant(rng: random.Random) -> Delays:
-    """Return delays that depend only on the kind of the request: callers stay in step."""
+    """Return delays that depend only on the kind of request, so callers stay in step."""
     by_kind = {
         kind: (rng.uniform(0.05, 0.95), rng.uniform(0.05, 0.95)) for kind in [*KINDS, "ReadMark gone", "Put gone"]
     }
     return lambda caller, kind: by_kind.get(kind, (0.5, 0.5))
 
 
-def held(rng: random.Random, delays: Delays, world: World, most: float, *, is_creation: bool) -> Delays:
-    """Return delays by which one or two requests of chosen kinds, or their responses, are held for up to a time."""
+def held(rng: random.Random, delays: Delays, world: World, max_hold: float, *, is_creation: bool) -> Delays:
+    """Return delays that hold one or two requests of random kinds, or their responses, for a limited time."""
     holds = {}
     for number in range(rng.randint(1, 2)):
         kind = "CreateRun" if is_creation and not number else rng.choice(KINDS)
         chosen = (rng.randrange(3), kind, 1 if kind == "CreateRun" else rng.randint(1, 3))
-        holds[chosen] = rng.choice([0, 1]), rng.uniform(0, most)
+        holds[chosen] = rng.choice([0, 1]), rng.uniform(0, max_hold)
         world.held += holds[chosen][1]
 
     def hold(caller: Caller, kind: str) -> tuple[float, float]:
@@ -242,8 +242,8 @@ def held(rng: random.Random, delays: Delays, world: World, most: float, *, is_cr
     return hold
 
 
-def scheduled(seed: int, lock: type[KeyLock] = KeyLock, *, beyond: bool = False) -> World:
-    """Return the world after a schedule.
+def run_schedule(seed: int, lock: type[KeyLock] = KeyLock, *, beyond: bool = False) -> World:
+    """Run a schedule and return its world.
 
     Args:
         seed: The number of the schedule.
@@ -269,15 +269,15 @@ def scheduled(seed: int, lock: type[KeyLock] = KeyLock, *, beyond: bool = False)
     return world
 
 
-def doubles(world: World) -> str:
-    """Return what is wrong with the runs of a world; empty if nothing is."""
+def find_violation(world: World) -> str:
+    """Return what is wrong with the world's runs, or an empty string."""
     ended = [caller for caller in world.callers if caller.took is not None]
     if len(world.runs) > 1 and not world.is_outlasted:
         return "two runs"
     digests = {call.digest for name in world.marks.values() if (call := PublishedCall.parse(name))}
     for caller in ended:
         if caller.outcome.run.run is None and digests != {caller.digest}:
-            continue  # It is refused: the key stands for other arguments.
+            continue  # The call is rejected: the key belongs to other arguments.
         if caller.outcome.run != world.runs[0]:
             return "callers return different runs"
     if any(caller.took is None and not caller.is_dead for caller in world.callers):
@@ -295,8 +295,8 @@ def is_late(caller: Caller) -> bool:
 def test_a_key_has_one_run(seeds: range) -> None:
     late = calls = outlasted = 0
     for seed in seeds:
-        world = scheduled(seed)
-        assert not (wrong := doubles(world)), (seed, wrong)
+        world = run_schedule(seed)
+        assert not (wrong := find_violation(world)), (seed, wrong)
         outlasted += world.is_outlasted
         calls += sum(caller.took is not None for caller in world.callers)
         late += sum(map(is_late, world.callers))
@@ -307,8 +307,8 @@ def test_a_key_has_one_run(seeds: range) -> None:
 
 @pytest.mark.parametrize("seeds", [range(400), pytest.param(range(400, 3_000), marks=pytest.mark.exhaustive)], ids=str)
 def test_beyond_the_lease_all_callers_return_the_older_run(seeds: range) -> None:
-    worlds = [scheduled(seed, beyond=True) for seed in seeds]
-    assert not [(seed, wrong) for seed, world in zip(seeds, worlds, strict=True) if (wrong := doubles(world))]
+    worlds = [run_schedule(seed, beyond=True) for seed in seeds]
+    assert not [(seed, wrong) for seed, world in zip(seeds, worlds, strict=True) if (wrong := find_violation(world))]
     pairs = [world for world in worlds if len(world.runs) > 1]
     print(len(pairs), "doubles")
     assert pairs
@@ -346,13 +346,15 @@ class ClaimWithoutLook(KeyLock):
 
 @pytest.mark.parametrize("mutant", KeyLock.__subclasses__(), ids=lambda mutant: mutant.__name__)
 def test_a_weaker_protocol_is_detected(mutant: type[KeyLock]) -> None:
-    found = next(((seed, wrong) for seed in range(5_000) if (wrong := doubles(scheduled(seed, mutant)))), None)
-    print(mutant.__name__, found)
-    assert found is not None
+    violation = next(
+        ((seed, wrong) for seed in range(5_000) if (wrong := find_violation(run_schedule(seed, mutant)))), None
+    )
+    print(mutant.__name__, violation)
+    assert violation is not None
 
 
-def alone(failures: list[StepflowClientError | None], *, is_sticky: bool = True) -> World:
-    """Return the world after a call whose creations fail."""
+def run_alone(failures: list[StepflowClientError | None], *, is_sticky: bool = True) -> World:
+    """Return the world after a single call whose first creations fail."""
     world = World(is_sticky=is_sticky, floor=250.0)
     world.failures = failures
     Caller(world, 0.0, steady)
@@ -364,20 +366,20 @@ def steady(caller: Caller, kind: str) -> tuple[float, float]:
     return 0.5, 0.5
 
 
-def kept(world: World) -> set[str]:
+def list_mark_kinds(world: World) -> set[str]:
     return {str(mark[0]) for mark in world.marks}
 
 
 def test_a_caller_without_rivals_needs_eight_requests_and_no_pause() -> None:
     for is_sticky in (False, True):
-        (caller,) = alone([], is_sticky=is_sticky).callers
+        (caller,) = run_alone([], is_sticky=is_sticky).callers
         assert (caller.requests.total(), caller.took, caller.lock.obstacle) == (8, 8.0, "")
 
 
 def test_a_creation_that_certainly_failed_frees_the_key_for_other_arguments() -> None:
-    world = alone([InvalidRequestError("no", status_code=400)])
+    world = run_alone([InvalidRequestError("no", status_code=400)])
     assert isinstance(world.callers[0].error, InvalidRequestError)
-    assert "gone" in kept(world)
+    assert "gone" in list_mark_kinds(world)
     later = Caller(world, 0.0, steady, digest="other")
     world.go(2_000)
     assert later.outcome.run == world.runs[0]
@@ -387,8 +389,8 @@ def test_a_creation_that_certainly_failed_frees_the_key_for_other_arguments() ->
 
 @pytest.mark.parametrize("failure", [AmbiguousRunError("which?"), ServerConnectionError("broken")])
 def test_a_creation_that_may_have_arrived_keeps_the_key_for_its_lease(failure: StepflowClientError) -> None:
-    world = alone([failure])
-    assert "gone" not in kept(world)
+    world = run_alone([failure])
+    assert "gone" not in list_mark_kinds(world)
     same, other = Caller(world, 0.0, steady), Caller(world, 0.0, steady, digest="other")
     world.go(2_000)
     assert same.took is not None
@@ -400,7 +402,7 @@ def test_a_creation_that_may_have_arrived_keeps_the_key_for_its_lease(failure: S
 
 
 def test_each_creation_is_sent_directly_after_a_check() -> None:
-    (caller,) = alone([None, None]).callers
+    (caller,) = run_alone([None, None]).callers
     assert (caller.requests["CreateRun"], caller.requests["ReadMark taken"], caller.took) == (3, 4, 12.0)
 
 
@@ -472,22 +474,22 @@ def test_a_caller_that_lost_its_turn_polls_with_backoff(monkeypatch: pytest.Monk
     assert len(pauses) >= 7
 
 
-def test_calls_of_one_process_that_run_out_of_time_wait_for_a_lease_together() -> None:
-    """Each call has less time than the lease, and continues where the one before has stopped."""
-    for sights, most in (({}, 8), (None, 100)):
-        world = alone([AmbiguousRunError("which?")])
+def test_consecutive_calls_of_one_process_share_the_wait_for_a_lease() -> None:
+    """Each call has less time than the lease, and continues where the previous call stopped."""
+    for sights, max_calls in (({}, 8), (None, 100)):
+        world = run_alone([AmbiguousRunError("which?")])
         calls = 0
         while not world.runs and calls < 100:
             calls += 1
             caller = Caller(world, 0.0, steady, sights=sights)
             world.go(world.now + 60)
             caller.is_dead = True
-        assert calls <= most
+        assert calls <= max_calls
         assert bool(world.runs) is (sights is not None)
 
 
-def test_the_run_of_a_call_that_died_is_found() -> None:
-    """It died when it had sent the creation; a call with other arguments returns its run at once."""
+def test_the_run_of_a_crashed_call_is_found() -> None:
+    """The call crashed after sending the creation; a call with other arguments returns its run at once."""
     world = World(is_sticky=True, floor=250.0)
     Caller(world, 0.0, steady, death=(7, True))
     world.go(100)
@@ -498,8 +500,8 @@ def test_the_run_of_a_call_that_died_is_found() -> None:
     assert other.took < 150
 
 
-def test_looking_up_a_key_finds_the_run_of_a_dead_call() -> None:
-    """The run is unrecorded, so it is searched for among the runs of the published calls."""
+def test_looking_up_a_key_finds_the_run_of_a_crashed_call() -> None:
+    """The run was not recorded, so it is searched for among the runs of the published calls."""
     world = World(is_sticky=True, floor=250.0)
     assert look(world) is None
     dead = Caller(world, 0.0, steady, death=(7, True))
@@ -518,12 +520,12 @@ def look(world: World) -> KeyRun | None:
         while True:
             result = world.execute(caller, steps.send(result))
     except StopIteration as end:
-        found: KeyRun | None = end.value
-        return found
+        run: KeyRun | None = end.value
+        return run
 
 
-def test_a_call_that_is_published_late_and_dies_keeps_the_key_from_other_arguments() -> None:
-    """It is not published while others wait for it, but before the owner of the next turn would create a run."""
+def test_a_call_published_late_that_crashes_keeps_the_key_from_other_arguments() -> None:
+    """It is published after another caller stopped waiting for it, but before that caller creates a run."""
     held = {("same", "Put call", 1): 50.0, ("other", "Put claim", 2): 100.0}
 
     def delays(caller: Caller, kind: str) -> tuple[float, float]:

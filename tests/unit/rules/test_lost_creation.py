@@ -1,4 +1,4 @@
-"""Which run a request has created whose answer was lost."""
+"""Recovery from a lost response: which run the request created."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ MOMENT = 1_795_000_000.0
 
 
 def run_id(seconds: float, tail: int = 0) -> str:
-    """Return an id of version 7, created at a moment."""
+    """Return a version 7 id with this creation time."""
     return str(UUID(int=(int(seconds * 1000) << 80) | (7 << 76) | (2 << 62) | tail))
 
 
-# What may have created a run
+# Errors after which a run may exist
 
 
 def never_sent(kind: type[ServerConnectionError] | type[RequestTimeoutError]) -> StepflowClientError:
@@ -66,7 +66,7 @@ OWN = {"error": {"code": 13, "message": "it broke", "status": "INTERNAL"}}
         (never_sent(RequestTimeoutError), False),
         (InvalidResponseError("cut short"), True),
         (InvalidResponseError("cut short", status_code=200), True),
-        # What a proxy says leaves it open, and so does a server's own failure, in either form.
+        # An error from a proxy leaves it open, and so does a server's own failure, in either format.
         (ServerFaultError("bad gateway", status_code=502), True),
         (ServerFaultError("bad gateway", status_code=502, details="<html>"), True),
         (ServerFaultError("gateway timeout", status_code=504, details={}), True),
@@ -91,7 +91,7 @@ OWN = {"error": {"code": 13, "message": "it broke", "status": "INTERNAL"}}
     ],
     ids=lambda value: f"{type(value).__name__}-{value.status_code}" if isinstance(value, StepflowClientError) else "",
 )
-def test_what_leaves_open_whether_a_run_was_created(error: StepflowClientError, expected: bool) -> None:
+def test_which_errors_leave_open_whether_a_run_was_created(error: StepflowClientError, expected: bool) -> None:
     assert may_have_created_run(error) is expected
 
 
@@ -110,7 +110,7 @@ def test_what_leaves_open_whether_a_run_was_created(error: StepflowClientError, 
         (502, OWN, False),
     ],
 )
-def test_a_server_that_has_failed_creates_no_run_later(status: int, details: Any, expected: bool) -> None:
+def test_a_request_that_failed_on_the_server_creates_no_run_later(status: int, details: Any, expected: bool) -> None:
     assert was_processed_by_server(ServerFaultError("failed", status_code=status, details=details)) is expected
     assert not was_processed_by_server(InvalidRequestError("bad", status_code=status, details=details))
 
@@ -135,37 +135,39 @@ def test_a_silent_connection_may_still_create_a_run(error: StepflowClientError, 
 
 
 @given(st.integers(0, 2**47), st.integers(0, 2**60))
-def test_ids_of_version_7_tell_the_millisecond(milliseconds: int, tail: int) -> None:
-    made = str(UUID(int=(milliseconds << 80) | (7 << 76) | (2 << 62) | tail))
-    assert get_creation_time(made) == milliseconds / 1000
+def test_version_7_ids_contain_the_creation_time(milliseconds: int, tail: int) -> None:
+    value = str(UUID(int=(milliseconds << 80) | (7 << 76) | (2 << 62) | tail))
+    assert get_creation_time(value) == milliseconds / 1000
 
 
-@pytest.mark.parametrize("form", [str.upper, "{{{}}}".format, "urn:uuid:{}".format, lambda made: made.replace("-", "")])
+@pytest.mark.parametrize(
+    "form", [str.upper, "{{{}}}".format, "urn:uuid:{}".format, lambda value: value.replace("-", "")]
+)
 def test_ids_are_accepted_in_any_format(form: Callable[[str], str]) -> None:
     assert get_creation_time(form(run_id(MOMENT + 0.25, 10**15))) == MOMENT + 0.25
 
 
-@pytest.mark.parametrize("made", [*(str(UUID(int=(v << 76) | (2 << 62))) for v in (1, 3, 4, 5, 6, 8)), "", "no id"])
-def test_other_ids_tell_nothing(made: str) -> None:
-    assert get_creation_time(made) is None
+@pytest.mark.parametrize("value", [*(str(UUID(int=(v << 76) | (2 << 62))) for v in (1, 3, 4, 5, 6, 8)), "", "no id"])
+def test_other_ids_have_no_creation_time(value: str) -> None:
+    assert get_creation_time(value) is None
 
 
 # Processes
 
 
-def test_a_process_keeps_its_name() -> None:
+def test_the_process_token_is_stable() -> None:
     assert get_process_token() == get_process_token()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks on this system")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_fork_has_a_name_of_its_own() -> None:
+def test_a_fork_has_its_own_process_token() -> None:
     with multiprocessing.get_context("fork").Pool(2) as pool:
-        names = set(pool.map(_name, range(8), chunksize=1))
-    assert get_process_token() not in names
+        tokens = set(pool.map(_get_token, range(8), chunksize=1))
+    assert get_process_token() not in tokens
 
 
-def _name(number: int) -> str:
+def _get_token(number: int) -> str:
     return get_process_token()
 
 
@@ -176,7 +178,7 @@ def test_no_two_clients_have_the_same_tag() -> None:
     assert len({RunRegistry().choose_flow_tag(b"d") for _ in range(100)}) == 100
 
 
-def test_a_flow_is_stored_once_and_again_under_the_same_tag_if_the_server_has_lost_it() -> None:
+def test_a_flow_lost_by_the_server_is_stored_again_with_the_same_tag() -> None:
     registry = RunRegistry()
     assert registry.find_shared_flow_id(b"d") is None
     tag = registry.choose_flow_tag(b"d")
@@ -189,14 +191,14 @@ def test_a_flow_is_stored_once_and_again_under_the_same_tag_if_the_server_has_lo
     assert registry.choose_flow_tag(b"d") == tag
 
 
-def test_a_flow_with_a_run_that_nobody_owns_gets_another_tag() -> None:
+def test_a_flow_with_an_unowned_run_gets_another_tag() -> None:
     registry = RunRegistry()
     tag = registry.choose_flow_tag(b"d")
     registry.record_shared_flow(b"d", "f")
     registry.record_shared_flow(b"e", "g")
     registry.end_call(registry.begin_call("f"), is_settled=False)
     assert not registry.is_flow_only_run_by_this_client("f")
-    # Neither does it come back because a server has lost it.
+    # Nor is it reused after the server has lost it.
     registry.forget_shared_flow_id("f")
     assert registry.find_shared_flow_id(b"d") is None
     assert registry.choose_flow_tag(b"d") != tag
@@ -205,7 +207,7 @@ def test_a_flow_with_a_run_that_nobody_owns_gets_another_tag() -> None:
     assert registry.find_shared_flow_id(b"e") == "g", "other flows keep their IDs"
 
 
-def test_only_so_many_flows_are_remembered() -> None:
+def test_the_number_of_remembered_flows_is_bounded() -> None:
     registry = RunRegistry()
     for number in range(1_050):
         registry.record_shared_flow(str(number).encode(), f"f{number}")
@@ -213,7 +215,7 @@ def test_only_so_many_flows_are_remembered() -> None:
     assert registry.find_shared_flow_id(b"50") == "f50"
 
 
-def test_the_flow_of_a_single_call_is_ours_and_shared_by_none() -> None:
+def test_a_private_flow_is_run_only_by_this_client_and_not_shared() -> None:
     registry = RunRegistry()
     registry.record_private_flow("f")
     assert registry.is_flow_only_run_by_this_client("f")
@@ -223,7 +225,7 @@ def test_the_flow_of_a_single_call_is_ours_and_shared_by_none() -> None:
 # Calls and their runs
 
 
-def test_rivals_are_the_other_calls_of_the_flow() -> None:
+def test_concurrent_calls_are_the_other_calls_of_the_flow() -> None:
     registry = RunRegistry()
     first, other = registry.begin_call("f"), registry.begin_call("g")
     assert registry.list_concurrent_calls(first) == set()
@@ -234,13 +236,13 @@ def test_rivals_are_the_other_calls_of_the_flow() -> None:
     assert registry.list_concurrent_calls(first) == set()
 
 
-def test_a_lone_run_is_picked() -> None:
+def test_a_single_run_is_picked() -> None:
     call = RunRegistry().begin_call("f")
     call.sends = 1
     assert call.pick_run([run_id(MOMENT)]) == run_id(MOMENT)
 
 
-def test_of_more_runs_than_requests_none_is_picked() -> None:
+def test_no_run_is_picked_if_there_are_more_runs_than_requests() -> None:
     call = RunRegistry().begin_call("f")
     call.sends = 1
     both = [run_id(MOMENT), run_id(MOMENT + 1)]
@@ -249,7 +251,7 @@ def test_of_more_runs_than_requests_none_is_picked() -> None:
     assert call.pick_run(both) == both[1], "the newest: the call has sent both"
 
 
-def test_a_run_that_is_older_than_one_had_before_the_call_is_not_picked() -> None:
+def test_a_run_older_than_an_earlier_claimed_run_is_not_picked() -> None:
     registry = RunRegistry()
     assert registry.claim_run("f", run_id(MOMENT))
     assert registry.claim_run("f", run_id(MOMENT - 5))
@@ -261,7 +263,7 @@ def test_a_run_that_is_older_than_one_had_before_the_call_is_not_picked() -> Non
     assert call.pick_run([run_id(MOMENT, 1)]) == run_id(MOMENT, 1), "what came after its beginning does not count"
 
 
-def test_a_run_is_given_to_one_call_only() -> None:
+def test_a_run_is_claimed_by_one_call_only() -> None:
     registry = RunRegistry()
     assert registry.claim_run("f", "a")
     assert not registry.claim_run("f", "a")
@@ -325,39 +327,39 @@ def test_each_process_has_its_own_registry(monkeypatch: pytest.MonkeyPatch) -> N
     assert second is registries.of_current_process is not first
 
 
-def test_calls_leave_nothing_behind() -> None:
+def test_ended_calls_are_forgotten() -> None:
     registry = RunRegistry()
     for number in range(100):
         calls = [registry.begin_call(f"f{number}") for _ in range(2)]
         for call in calls:
             registry.end_call(call, is_settled=bool(number % 2))
-    left: dict[str, Any] = vars(registry)
-    assert not left["_open"]
+    state: dict[str, Any] = vars(registry)
+    assert not state["_open"]
 
 
-def test_only_so_many_runs_are_remembered_and_the_newest_of_them() -> None:
+def test_only_the_newest_runs_are_remembered() -> None:
     registry = RunRegistry()
     for number in range(50_010):
         registry.claim_run("f", str(number))
     assert registry.filter_unowned(["9", "10", "50009"]) == ["9"]
 
 
-def test_threads_share_them() -> None:
+def test_threads_share_a_registry() -> None:
     registry = RunRegistry()
-    won: list[int] = []
+    claimed: list[int] = []
     barrier = threading.Barrier(8)
 
-    def take() -> None:
+    def claim_runs() -> None:
         barrier.wait()
         calls = [registry.begin_call("f") for _ in range(200)]
-        won.append(sum(registry.claim_run("f", str(number)) for number in range(500)))
+        claimed.append(sum(registry.claim_run("f", str(number)) for number in range(500)))
         for call in calls:
             registry.end_call(call, is_settled=True)
 
-    threads = [threading.Thread(target=take) for _ in range(8)]
+    threads = [threading.Thread(target=claim_runs) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(20)
-    assert sum(won) == 500
+    assert sum(claimed) == 500
     assert registry.list_concurrent_calls(registry.begin_call("f")) == set()

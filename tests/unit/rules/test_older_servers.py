@@ -1,4 +1,4 @@
-"""The translation for older servers: what they are sent, and what is made of their answers."""
+"""The translation of requests and responses for servers before 0.12."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ OLD_RUN = {
 def drive(
     release: str, request: DecodedRequest, *replies: DecodedResponse
 ) -> tuple[list[DecodedRequest], DecodedResponse]:
-    """Send a request through the translation; give what the old server is sent and the answer."""
+    """Translate a request; return the requests to the old server and the translated response."""
     translation = translate_request(make_pinned_server("http://server", release), request)
     waiting = iter(replies)
     sent: list[DecodedRequest] = []
@@ -46,7 +46,7 @@ def drive(
         return sent, done.value
 
 
-def test_only_servers_before_0_12_need_it() -> None:
+def test_only_servers_before_0_12_need_translation() -> None:
     needed = {
         release: make_pinned_server("u", release).needs_translation for release in ("0.10", "0.11.1", "0.12", "1.0")
     }
@@ -62,19 +62,19 @@ def test_a_run_is_created_on_0_10() -> None:
     assert [request.body for request in sent] == [body]
     assert reply.status == 200
     assert reply.body["summary"]["status"] == 2
-    # A null output is not a missing one, and a null time is an absent one.
+    # A null output is kept, but a null time is dropped.
     assert reply.body["results"] == [{"itemIndex": 0, "status": 2, "output": None}]
     assert "completedAt" not in reply.body["summary"]
 
 
-def test_a_run_without_waiting_is_answered_202_and_becomes_200() -> None:
+def test_a_202_response_becomes_200() -> None:
     _, reply = drive(
         "0.11", DecodedRequest("POST", "/runs", body={"flowId": "f", "input": [1]}), DecodedResponse(202, OLD_RUN)
     )
     assert (reply.status, reply.body["results"]) == (200, [])
 
 
-def test_an_empty_batch_is_refused_where_it_would_hang() -> None:
+def test_an_empty_batch_is_refused_if_it_would_hang() -> None:
     with pytest.raises(UnsupportedByServerError, match=r"0\.11"):
         drive("0.10", DecodedRequest("POST", "/runs", body={"flowId": "f", "input": []}))
 
@@ -86,7 +86,7 @@ def test_filters_are_translated() -> None:
     assert [run["status"] for run in reply.body["runs"]] == [2, 2]
 
 
-def test_a_status_the_server_does_not_know_fits_no_run() -> None:
+def test_a_status_unknown_to_the_server_matches_no_run() -> None:
     sent, reply = drive("0.11", DecodedRequest("GET", "/runs", {"status": "99"}))
     assert (sent, reply) == ([], DecodedResponse(200, {"runs": []}))
 
@@ -119,19 +119,19 @@ def test_a_status_the_server_does_not_know_fits_no_run() -> None:
         ),
     ],
 )
-def test_a_failed_item_gets_the_cause_the_code_and_the_step(
+def test_a_failed_item_has_its_cause_code_and_step(
     error: dict[str, Any], code: int | None, message: str, step: str | None
 ) -> None:
     item = {"itemIndex": 0, "status": "failed", "result": {"outcome": "failed", "error": error}}
     _, reply = drive(
         "0.11", DecodedRequest("GET", f"/runs/{RUN}/items"), DecodedResponse(200, {"itemCount": 1, "items": [item]})
     )
-    (read,) = reply.body["results"]
-    assert (read.get("errorCode"), read["errorMessage"], read.get("stepId")) == (code, message, step)
-    assert read["errorData"]["code"] == error["code"]
+    (result,) = reply.body["results"]
+    assert (result.get("errorCode"), result["errorMessage"], result.get("stepId")) == (code, message, step)
+    assert result["errorData"]["code"] == error["code"]
 
 
-def test_the_steps_of_a_batch_are_put_together_from_two_answers() -> None:
+def test_the_steps_of_a_batch_are_combined_from_two_responses() -> None:
     details = [
         {
             "itemIndex": index,
@@ -141,12 +141,12 @@ def test_the_steps_of_a_batch_are_put_together_from_two_answers() -> None:
         for index, status in enumerate(("completed", "failed"))
     ]
     run = {**OLD_RUN, "items": {"total": 2}, "itemDetails": details}
-    known = {"a": {"stepId": "a", "component": "/x/a", "status": "failed"}}
+    steps = {"a": {"stepId": "a", "component": "/x/a", "status": "failed"}}
     sent, reply = drive(
         "0.10",
         DecodedRequest("GET", f"/runs/{RUN}/steps"),
         DecodedResponse(200, run),
-        DecodedResponse(200, {"steps": known}),
+        DecodedResponse(200, {"steps": steps}),
     )
     assert [request.path for request in sent] == [f"/runs/{RUN}", f"/runs/{RUN}/steps"]
     assert [(step["itemIndex"], step["stepId"], step["status"], step["component"]) for step in reply.body["steps"]] == [
@@ -155,7 +155,7 @@ def test_the_steps_of_a_batch_are_put_together_from_two_answers() -> None:
     ]
 
 
-def test_one_step_is_picked_or_not_found() -> None:
+def test_a_single_step_is_found_or_missing() -> None:
     steps = {"steps": {"a": {"stepId": "a", "component": "/x", "status": "completed"}}}
     replies = (DecodedResponse(200, OLD_RUN), DecodedResponse(200, steps))
     _, found = drive("0.11", DecodedRequest("GET", f"/runs/{RUN}/steps/a"), *replies)
@@ -192,7 +192,7 @@ def test_errors_are_wrapped_in_the_envelope(status: int, name: str) -> None:
         (DecodedRequest("POST", f"/runs/{RUN}/cancel"), {"summary": {}}),
     ],
 )
-def test_an_answer_of_the_current_shape_is_recognised(request_: DecodedRequest, current: dict[str, Any]) -> None:
+def test_a_response_in_the_current_format_is_recognized(request_: DecodedRequest, current: dict[str, Any]) -> None:
     with pytest.raises(AlreadyCurrentError):
         drive("0.11", request_, DecodedResponse(200, current))
 
@@ -208,30 +208,30 @@ def test_old_servers_have_no_events() -> None:
         drive("0.11", DecodedRequest("GET", f"/runs/{RUN}/events"))
 
 
-def test_variables_are_read_from_the_flow_where_the_server_tells_none() -> None:
+def test_variables_are_read_from_the_flow_if_the_server_has_no_route_for_them() -> None:
     declared = {"k": {"default": "v", "env_var": "K"}, "s": {"is_secret": True}}
     schema = {"properties": declared, "required": ["k", "s"]}
     flow = {"schemas": {"properties": {"variables": schema}}}
     expected = {"k": {"required": False, "defaultValue": "v", "envVar": "K"}, "s": {"required": True}}
     request = DecodedRequest("GET", "/flows/f/variables")
-    asked_flow, from_flow = drive("0.10", request, DecodedResponse(200, {"flow": flow, "flowId": "f"}))
-    asked_server, from_server = drive(
+    flow_requests, from_flow = drive("0.10", request, DecodedResponse(200, {"flow": flow, "flowId": "f"}))
+    server_requests, from_server = drive(
         "0.11", request, DecodedResponse(200, {"flowId": "f", "schema": schema, "envVars": {"k": "K"}})
     )
-    assert [each.path for each in asked_flow + asked_server] == ["/flows/f", "/flows/f/variables"]
+    assert [each.path for each in flow_requests + server_requests] == ["/flows/f", "/flows/f/variables"]
     assert from_flow == from_server == DecodedResponse(200, {"flowId": "f", "variables": expected})
 
 
-def test_components_get_the_current_names() -> None:
+def test_components_get_the_current_field_names() -> None:
     old = {"components": [{"component": "/a", "input_schema": {}, "description": "d"}]}
     sent, reply = drive(
         "0.10", DecodedRequest("GET", "/components", {"excludeSchemas": "true"}), DecodedResponse(200, old)
     )
     assert sent[0].params == {"includeSchemas": "false"}
     assert (reply.status, reply.body["complete"], reply.body["failedPlugins"]) == (200, True, [])
-    named = {"componentId": "/a", "path": "/a", "inputSchema": {}, "description": "d", "plugin": ""}
-    assert rename_component_fields(old)["components"] == reply.body["components"] == [named]
-    current = {**named, "path": "/b", "plugin": "p"}
+    renamed = {"componentId": "/a", "path": "/a", "inputSchema": {}, "description": "d", "plugin": ""}
+    assert rename_component_fields(old)["components"] == reply.body["components"] == [renamed]
+    current = {**renamed, "path": "/b", "plugin": "p"}
     assert rename_component_fields({"components": [current]})["components"] == [current]
     assert rename_component_fields({"components": None})["components"] == []
 
@@ -334,14 +334,14 @@ def test_a_failure_keeps_its_stack() -> None:
     error = {"code": 500, "message": "no step is named", "data": {"stack": stack}}
     item = {"itemIndex": 0, "status": "failed", "result": {"error": error}}
     _, reply = drive("0.11", DecodedRequest("GET", f"/runs/{RUN}/items"), DecodedResponse(200, {"items": [item]}))
-    kept = [{"error": "outer", "attachments": ["a"]}, {"attachments": [5]}, {"error": "inner"}]
+    expected = [{"error": "outer", "attachments": ["a"]}, {"attachments": [5]}, {"error": "inner"}]
     assert reply.body["results"] == [
         {
             "itemIndex": 0,
             "status": 3,
             "errorMessage": "no step is named",
             "errorCode": 3,
-            "errorData": {"code": 500, "message": "no step is named", "stack": kept},
+            "errorData": {"code": 500, "message": "no step is named", "stack": expected},
         }
     ]
 
@@ -419,29 +419,29 @@ def test_health_gets_an_empty_build() -> None:
 
 
 class Swapped:
-    """A server that is replaced by one of another release, behind the same URL."""
+    """A server that can be replaced by another release behind the same URL."""
 
     def __init__(self) -> None:
         self.release = "0.11.1"
         self.lost = False
-        self.asked: list[str] = []
+        self.paths: list[str] = []
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         path = request.url.path.removeprefix("/api/v1")
-        self.asked.append(path)
+        self.paths.append(path)
         if self.lost:
             self.lost = False
             raise httpx.ReadError("gone")
         new = self.release == "0.13.0"
         if path == "/health":
-            told: dict[str, Any] = {"build": {"gitVersion": "dd82fa7"}} if new else {"version": self.release}
-            return httpx.Response(200, json={"status": "healthy", **told})
-        known = {key: value for key, value in OLD_RUN.items() if value is not None}
-        return httpx.Response(200, json={"summary": {**known, "status": 2}, "steps": []} if new else OLD_RUN)
+            health: dict[str, Any] = {"build": {"gitVersion": "dd82fa7"}} if new else {"version": self.release}
+            return httpx.Response(200, json={"status": "healthy", **health})
+        run = {key: value for key, value in OLD_RUN.items() if value is not None}
+        return httpx.Response(200, json={"summary": {**run, "status": 2}, "steps": []} if new else OLD_RUN)
 
 
 @pytest.mark.parametrize("lost", [True, False], ids=["connection lost", "unnoticed"])
-def test_a_server_that_is_replaced_is_recognised_again(lost: bool) -> None:
+def test_a_replaced_server_is_identified_again(lost: bool) -> None:
     server = Swapped()
     with SyncStepflowClient("http://server", transport=httpx.MockTransport(server)) as client:
         assert client.get_run(RUN).status == "completed"
@@ -452,9 +452,9 @@ def test_a_server_that_is_replaced_is_recognised_again(lost: bool) -> None:
         assert client.server_info().release == "0.13.0"
 
 
-def test_a_pinned_server_is_never_asked() -> None:
+def test_a_pinned_server_is_not_identified() -> None:
     server = Swapped()
     with SyncStepflowClient("http://server", transport=httpx.MockTransport(server), server_release="0.11") as client:
         client.get_run(RUN)
         assert client.server_info().dialect == "0.11"
-    assert server.asked == [f"/runs/{RUN}"]
+    assert server.paths == [f"/runs/{RUN}"]

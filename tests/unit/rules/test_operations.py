@@ -1,4 +1,4 @@
-"""The table of operations: that it names what the API has, and what a 404 without a body is taken for."""
+"""The operation table matches the API, and 404 responses without a body are explained."""
 
 from __future__ import annotations
 
@@ -21,11 +21,10 @@ BLOB = "a" * 64
 def test_an_operation_is_found_by_its_request(name: str) -> None:
     operation = OPERATIONS[name]
     path = operation.path.replace("{run_id}", RUN_ID).replace("{flow_id}", BLOB).replace("{blob_id}", BLOB)
-    found = find_operation(operation.method, path.replace("{step_id}", "a"))
-    assert found is operation
+    assert find_operation(operation.method, path.replace("{step_id}", "a")) is operation
 
 
-def test_what_the_api_does_not_have_is_no_operation() -> None:
+def test_unknown_requests_have_no_operation() -> None:
     assert find_operation("PATCH", "/runs") is None
     assert find_operation("GET", "/runs/a/b/c/d") is None
 
@@ -34,7 +33,7 @@ def test_what_the_api_does_not_have_is_no_operation() -> None:
 @pytest.mark.parametrize(
     ("content", "hint"),
     [(b"", "the server has no such blob"), (b"not here", None), (b'{"message": "gone"}', None)],
-    ids=["nothing", "text", "JSON"],
+    ids=["empty", "text", "JSON"],
 )
 def test_a_404_without_a_body_is_explained(twin: str, content: bytes, hint: str | None) -> None:
     transport = httpx.MockTransport(lambda request: httpx.Response(404, content=content))
@@ -44,7 +43,7 @@ def test_a_404_without_a_body_is_explained(twin: str, content: bytes, hint: str 
 
 
 @pytest.mark.parametrize("twin", TWINS)
-def test_one_that_is_about_a_run_names_runs(twin: str) -> None:
+def test_a_404_for_a_run_names_the_run(twin: str) -> None:
     transport = httpx.MockTransport(lambda request: httpx.Response(404))
     with pytest.raises(NotFoundError) as caught:
         call(twin, transport, lambda client: client.get_run(RUN_ID), server_release="0.13")
@@ -60,7 +59,7 @@ def test_a_request_is_what_the_generated_code_builds() -> None:
         "json": {"flowId": "f", "input": [1]},
         "headers": {"Content-Type": "application/json"},
     }
-    # What is None is left out.
+    # Arguments that are None are omitted.
     assert get_run("a/b", wait=None, timeout_secs=3).parts == {
         "method": "GET",
         "url": "/runs/a%2Fb",
@@ -69,16 +68,16 @@ def test_a_request_is_what_the_generated_code_builds() -> None:
 
 
 def test_no_private_name_of_the_generated_package_is_used() -> None:
-    found = []
+    names = []
     for path in Path(stepflow_client.__file__).parent.rglob("*.py"):
         text = path.read_text("utf-8")
         if "stepflow_api" not in text and "_generated_module" not in text:
             continue
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("stepflow_api"):
-                found += [name.name for name in node.names]
+                names += [name.name for name in node.names]
             elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute):
-                # The module of an operation, imported by its name.
-                found += [node.attr] if node.value.attr == "_generated_module" else []
-    assert {"Client", "build_request", "METHOD", "PATH"} <= set(found)
-    assert [name for name in found if re.match("_", name)] == []
+                # An operation's module, imported by name.
+                names += [node.attr] if node.value.attr == "_generated_module" else []
+    assert {"Client", "build_request", "METHOD", "PATH"} <= set(names)
+    assert [name for name in names if re.match("_", name)] == []

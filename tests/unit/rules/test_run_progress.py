@@ -5,7 +5,7 @@ from __future__ import annotations
 from stepflow_client._rules.run_progress import StepProgress
 
 
-def _ended(*statuses: str) -> StepProgress:
+def _make_step(*statuses: str) -> StepProgress:
     step = StepProgress("summarize")
     for item, status in enumerate(statuses):
         step.record_item_end(item, None, status)
@@ -13,25 +13,25 @@ def _ended(*statuses: str) -> StepProgress:
 
 
 def test_a_step_that_ran_for_most_items_is_not_called_not_run() -> None:
-    step = _ended("completed", "completed", "failed")
+    step = _make_step("completed", "completed", "failed")
     step.not_run[2] = "fetch"
     assert step.get_state_text(3, True) == "completed"
 
 
 def test_a_step_that_ran_for_no_item_names_the_reason() -> None:
-    step = _ended("failed", "failed")
+    step = _make_step("failed", "failed")
     step.not_run.update({0: "fetch", 1: "fetch"})
     assert step.get_state_text(2, True) == "not run (fetch failed)"
 
 
 def test_a_step_that_failed_itself_is_failed() -> None:
-    step = _ended("completed", "failed", "failed")
+    step = _make_step("completed", "failed", "failed")
     step.not_run[1] = "fetch"
     assert step.get_state_text(3, True) == "failed"
 
 
 def test_a_step_that_may_not_have_run_is_not_called_failed() -> None:
-    step = _ended("failed", "failed")
+    step = _make_step("failed", "failed")
     step.unclear.update({0, 1})
     assert step.get_state_text(2, True) == "failed or not run"
     step.record_item_start(1, None, attempt=2)
@@ -39,7 +39,7 @@ def test_a_step_that_may_not_have_run_is_not_called_failed() -> None:
     assert step.get_state_text(2, True) == "failed"
 
 
-def test_a_step_makes_its_first_attempt_until_another_one_starts() -> None:
+def test_the_first_attempt_counts_until_another_one_starts() -> None:
     step = StepProgress("summarize")
     assert step.attempt == 1
     step.record_item_start(0, None, attempt=2)

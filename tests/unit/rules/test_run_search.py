@@ -1,4 +1,4 @@
-"""The order of listed runs."""
+"""Searching runs: their order, creation windows and the precision of times."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def run(run_id: str, second: int) -> RunDetails:
     return RunDetails(run_id=run_id, flow_id="f", status=ExecutionStatus.COMPLETED, created_at=created)
 
 
-def test_runs_are_sorted_newest_first_and_those_of_a_second_by_id() -> None:
+def test_runs_are_sorted_newest_first_and_then_by_id() -> None:
     runs = [run("b", 1), run("d", 0), run("c", 1), run("a", 2)]
     assert [each.run_id for each in sort_newest_first(runs)] == ["a", "c", "b", "d"]
 

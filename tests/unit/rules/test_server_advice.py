@@ -1,4 +1,4 @@
-"""What errors say to do about a server that cannot be reached, or about another service at its URL."""
+"""Hints in errors about unreachable servers, other services at the URL, and error statuses."""
 
 from __future__ import annotations
 
@@ -29,59 +29,69 @@ from stepflow_client._rules.transport_errors import build_not_stepflow_error, co
 HERE, REMOTE = "http://127.0.0.1:9", "http://server.example:81"
 
 
-def caused(words: str, cause: BaseException | None = None) -> ConnectFailed:
-    error = ConnectFailed(words)
+def make_error(message: str, cause: BaseException | None = None) -> ConnectFailed:
+    error = ConnectFailed(message)
     error.__cause__ = cause
     return error
 
 
-def system(code: int) -> ConnectFailed:
-    return caused("it failed", OSError(code, os.strerror(code)))
+def make_os_error(code: int) -> ConnectFailed:
+    return make_error("it failed", OSError(code, os.strerror(code)))
 
 
 @pytest.mark.parametrize(
     ("url", "error", "hint"),
     [
-        (HERE, system(errno.ECONNREFUSED), "run 'stepflow serve --port 9'"),
-        ("http://localhost", system(errno.ECONNREFUSED), "port 80: 'stepflow serve' uses http://localhost:7837"),
-        ("http://localhost:7837", system(errno.ECONNREFUSED), "port 7837: run 'stepflow serve', or correct the URL"),
-        ("http://[::1]:9", system(errno.ECONNREFUSED), "run 'stepflow serve --port 9'"),
-        (REMOTE, system(errno.ECONNREFUSED), "nothing is listening on port 81 of server.example: start the server"),
-        ("https://127.0.0.1:9", system(errno.ECONNREFUSED), "nothing is listening on port 9 of 127.0.0.1"),
-        ("http://127.0.0.1:9/base", system(errno.ECONNREFUSED), "nothing is listening on port 9 of 127.0.0.1"),
-        (REMOTE, system(errno.EHOSTUNREACH), "there is no route to server.example"),
+        (HERE, make_os_error(errno.ECONNREFUSED), "run 'stepflow serve --port 9'"),
+        ("http://localhost", make_os_error(errno.ECONNREFUSED), "port 80: 'stepflow serve' uses http://localhost:7837"),
+        (
+            "http://localhost:7837",
+            make_os_error(errno.ECONNREFUSED),
+            "port 7837: run 'stepflow serve', or correct the URL",
+        ),
+        ("http://[::1]:9", make_os_error(errno.ECONNREFUSED), "run 'stepflow serve --port 9'"),
         (
             REMOTE,
-            caused("its name cannot be resolved"),
+            make_os_error(errno.ECONNREFUSED),
+            "nothing is listening on port 81 of server.example: start the server",
+        ),
+        ("https://127.0.0.1:9", make_os_error(errno.ECONNREFUSED), "nothing is listening on port 9 of 127.0.0.1"),
+        ("http://127.0.0.1:9/base", make_os_error(errno.ECONNREFUSED), "nothing is listening on port 9 of 127.0.0.1"),
+        (REMOTE, make_os_error(errno.EHOSTUNREACH), "there is no route to server.example"),
+        (
+            REMOTE,
+            make_error("its name cannot be resolved"),
             "the host server.example cannot be resolved here: correct the URL",
         ),
-        ("https://a:9/base", caused("wrong version number"), "the server speaks http: write http://a:9/base"),
-        (REMOTE, caused("it returned 502"), "the server behind a proxy is not responding"),
+        ("https://a:9/base", make_error("wrong version number"), "the server speaks http: write http://a:9/base"),
+        (REMOTE, make_error("it returned 502"), "the server behind a proxy is not responding"),
         (REMOTE, ConnectionBroken("the server disconnected without a response"), "write https://server.example:81"),
         (REMOTE, ConnectionBroken("the server disconnected in the middle of the response"), ""),
         (REMOTE, NotHttp("its response begins with 'SSH-2.0'"), "another service is at this address"),
     ],
 )
 def test_hints(url: str, error: HttpError, hint: str) -> None:
-    found = convert_error(error, HttpRequest("GET", "/runs"), url, None, None)
-    assert hint in (found.hint or "")
-    assert bool(found.hint) is bool(hint)
+    converted = convert_error(error, HttpRequest("GET", "/runs"), url, None, None)
+    assert hint in (converted.hint or "")
+    assert bool(converted.hint) is bool(hint)
 
 
 @pytest.mark.parametrize(("proxy", "through"), [(None, ""), ("http://p:3128", " through the proxy http://p:3128")])
-def test_a_server_that_cannot_be_reached_is_named_with_the_proxy(proxy: str | None, through: str) -> None:
-    found = convert_error(caused("it failed"), HttpRequest("GET", "/runs"), REMOTE, proxy, None)
-    assert found.message == f"{REMOTE} cannot be reached{through}: it failed"
+def test_an_unreachable_server_is_named_with_the_proxy(proxy: str | None, through: str) -> None:
+    converted = convert_error(make_error("it failed"), HttpRequest("GET", "/runs"), REMOTE, proxy, None)
+    assert converted.message == f"{REMOTE} cannot be reached{through}: it failed"
 
 
-def test_a_proxy() -> None:
-    found = convert_error(system(errno.ECONNREFUSED), HttpRequest("GET", "/runs"), REMOTE, "http://proxy:3128", None)
-    assert isinstance(found, ServerConnectionError)
-    assert found.hint == "correct the proxy's URL, or set NO_PROXY=server.example to connect without it"
+def test_an_unreachable_proxy_has_a_hint() -> None:
+    converted = convert_error(
+        make_os_error(errno.ECONNREFUSED), HttpRequest("GET", "/runs"), REMOTE, "http://proxy:3128", None
+    )
+    assert isinstance(converted, ServerConnectionError)
+    assert converted.hint == "correct the proxy's URL, or set NO_PROXY=server.example to connect without it"
 
 
 @pytest.mark.parametrize(
-    ("data", "words", "hint"),
+    ("data", "message", "hint"),
     [
         (b"\x15\x03\x03\x00\x02\x02\x46", "its response is TLS", "the server speaks https: write https://server.exam"),
         (b"SSH-2.0-OpenSSH_9.2\r\n", "its response begins with 'SSH-2.0-OpenSSH_9.2'", "another service"),
@@ -89,14 +99,14 @@ def test_a_proxy() -> None:
         (b"HTTP/1.1 abc\r\n", "not an HTTP/1.1 response: ", "another service"),
     ],
 )
-def test_other_protocols(data: bytes, words: str, hint: str) -> None:
+def test_other_protocols(data: bytes, message: str, hint: str) -> None:
     with pytest.raises(NotHttp) as raised:
         ResponseReader().feed(data)
-    found = convert_error(raised.value, HttpRequest("GET", "/runs"), REMOTE, None, None)
-    assert isinstance(found, InvalidResponseError)
-    assert words in found.message
-    assert hint in str(found)
-    assert len(found.message) < 120
+    converted = convert_error(raised.value, HttpRequest("GET", "/runs"), REMOTE, None, None)
+    assert isinstance(converted, InvalidResponseError)
+    assert message in converted.message
+    assert hint in str(converted)
+    assert len(converted.message) < 120
 
 
 HTML = {"content-type": "text/html; charset=utf-8"}
@@ -115,15 +125,15 @@ HTML = {"content-type": "text/html; charset=utf-8"}
     ],
 )
 def test_other_services(url: str, status: int, headers: dict[str, str], content: bytes, words: list[str]) -> None:
-    found = build_not_stepflow_error(url, status, headers, content)
-    assert isinstance(found, StepflowClientError)
-    assert found.status_code == status
-    assert [each for each in words if each not in str(found)] == []
-    assert "secret" not in str(found)
+    error = build_not_stepflow_error(url, status, headers, content)
+    assert isinstance(error, StepflowClientError)
+    assert error.status_code == status
+    assert [each for each in words if each not in str(error)] == []
+    assert "secret" not in str(error)
 
 
 @pytest.mark.parametrize(
-    ("status", "asked", "content", "hint"),
+    ("status", "request_line", "content", "hint"),
     [
         (401, "GET /runs", b"", "the token is missing, expired or for a different server"),
         (403, "GET /runs", b"", "the credentials do not allow this"),
@@ -138,11 +148,11 @@ def test_other_services(url: str, status: int, headers: dict[str, str], content:
         (400, "POST /flows", b'{"message": "no steps"}', None),
     ],
 )
-def test_error_statuses(status: int, asked: str, content: bytes, hint: str | None) -> None:
+def test_error_statuses(status: int, request_line: str, content: bytes, hint: str | None) -> None:
     kind = "text/html" if content.startswith(b"<") else "application/json"
-    found = find_response_error(status, kind, content, asked)
-    assert found is not None
-    assert found.hint is None if hint is None else hint in str(found.hint)
+    error = find_status_error(status, kind, content, request_line)
+    assert error is not None
+    assert error.hint is None if hint is None else hint in str(error.hint)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""When steps ran, and when the events of a run have told all that was listed."""
+"""Step and item times from events, and the event at which reading may stop."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def listed(step: str, status: str, second: float) -> StepDetails:
 
 
 def read(steps: list[StepDetails], events: list[RunEvent]) -> tuple[StepTimes, int]:
-    """Read events as the client does, and return how many it took."""
+    """Read events as the client does; return the times and the number of events read."""
     times = StepTimes("r", steps)
     for count, event in enumerate(events, start=1):
         times.add_event(event)
@@ -45,7 +45,7 @@ def read(steps: list[StepDetails], events: list[RunEvent]) -> tuple[StepTimes, i
     return times, len(events)
 
 
-def test_a_run_that_never_falls_silent_is_read_up_to_the_list() -> None:
+def test_the_events_of_a_busy_run_are_read_up_to_the_listing() -> None:
     steps = [listed("a", "completed", 1.0), listed("b", "running", 1.1)]
     more = [started(2.0 + each, f"later{each}") for each in range(100)]
     times, count = read(steps, [started(0.0), ended(1.0), started(1.1, "b"), *more])
@@ -63,7 +63,7 @@ def test_a_step_that_ends_several_times_is_read_to_its_last_end() -> None:
     assert (times.add_times_to(steps[0]).duration, times.add_times_to(steps[0]).attempts) == (3.0, 2)
 
 
-def test_an_end_after_the_list_is_not_told() -> None:
+def test_an_end_after_the_listing_is_ignored() -> None:
     steps = [listed("a", "running", 0.0)]
     times, _ = read(steps, [ended(1.0)])
     assert times.add_times_to(steps[0]) == steps[0], "there is no start"
@@ -72,7 +72,7 @@ def test_an_end_after_the_list_is_not_told() -> None:
 
 
 @pytest.mark.parametrize("step_id", [None, "another"])
-def test_steps_of_sub_runs_are_known_by_position(step_id: str | None) -> None:
+def test_steps_of_sub_runs_are_matched_by_position(step_id: str | None) -> None:
     step = replace(listed("b", "completed", 1.0), step_index=1)
     begin = StepStartedEvent(step_id=step_id, step_index=1, **common(0.0))
     end = StepCompletedEvent(step_id=step_id, step_index=1, status=ExecutionStatus.COMPLETED, **common(1.0))
@@ -89,7 +89,7 @@ def test_an_item_lasts_from_its_first_start_to_its_last_end() -> None:
     assert [(each.index, each.duration) for each in times.times] == [(0, 3.0)]
 
 
-def test_other_runs_and_steps_say_nothing() -> None:
+def test_events_of_other_runs_and_steps_are_ignored() -> None:
     steps = [listed("a", "completed", 0.0)]
     times, _ = read(steps, [started(0.0, run="below"), started(0.0, "b"), ended(5.0, "b")])
     assert times.add_times_to(steps[0]) == steps[0]
@@ -136,15 +136,15 @@ def test_running_and_unreported_steps_have_no_end() -> None:
 
 def test_events_at_the_time_of_the_listing_are_not_after_it() -> None:
     times = StepTimes("r", [listed("a", "completed", 1.0), listed("b", "running", 2.0)])
-    seen = []
+    results = []
     for event in (ended(1.0), started(2.0, "b"), started(2.0, "c"), started(2.1, "c")):
         times.add_event(event)
-        seen.append(times.is_newer_than_listed_steps(event))
-    assert seen == [False, False, False, True]
+        results.append(times.is_newer_than_listed_steps(event))
+    assert results == [False, False, False, True]
 
 
 class Events(httpx.SyncByteStream, httpx.AsyncByteStream):
-    """The events of a run that goes on: they do not end, and there is always one more."""
+    """A practically endless stream of a running run's events."""
 
     def __init__(self) -> None:
         self.read = 0
@@ -177,6 +177,6 @@ def test_a_busy_run_is_not_followed_to_its_end(twin: str) -> None:
             return httpx.Response(200, json={"steps": steps})
         return server(request)
 
-    found = ask(twin, respond, lambda client: client.get_run_steps(RUN_ID, include_times=True))
-    assert [(step.item_index, step.attempts) for step in found] == [(1, 1), (2, 1)]
+    timed = ask(twin, respond, lambda client: client.get_run_steps(RUN_ID, include_times=True))
+    assert [(step.item_index, step.attempts) for step in timed] == [(1, 1), (2, 1)]
     assert events.read < 1_000

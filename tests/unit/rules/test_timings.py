@@ -1,4 +1,4 @@
-"""Timings reach the clients that are made after they are set, and only those."""
+"""Changed timings apply only to clients created afterwards."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from tests.timings import set_timings
 
 
 @pytest.mark.parametrize("kind", [StepflowClient, SyncStepflowClient])
-def test_timings_are_those_of_the_time_when_a_client_is_made(kind: type, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_has_the_timings_of_its_creation(kind: type, monkeypatch: pytest.MonkeyPatch) -> None:
     before = kind("http://server")
-    usual = before._connection.timings
+    defaults = before._connection.timings
     set_timings(monkeypatch, event_silence=0.25, wait_outage=7.0)
     after = kind("http://server")._connection.timings
     assert (after.event_silence, after.wait_outage) == (0.25, 7.0)
-    assert after.event_silence_after_end == usual.event_silence_after_end
-    assert before._connection.timings is usual
+    assert after.event_silence_after_end == defaults.event_silence_after_end
+    assert before._connection.timings is defaults
 
 
 def test_an_unknown_timing_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
