@@ -1,4 +1,4 @@
-"""What the client adds to a flow comes off again."""
+"""The client's additions to a stored flow (tags, pinned steps) can be read and removed."""
 
 from __future__ import annotations
 
@@ -32,25 +32,25 @@ FLOW: dict[str, Any] = {
     "flow",
     [{"steps": []}, {"metadata": {"a": 1}, "steps": []}, {"steps": [], "metadata": {"a": {"b": None}}, "output": 1}],
 )
-def test_a_tag_comes_off_again(flow: dict[str, Any]) -> None:
+def test_a_tag_can_be_removed(flow: dict[str, Any]) -> None:
     before = repr(flow)
-    made = add_tag_to_flow(flow, "t")
-    assert made["metadata"]["stepflow-client"] == "t"
-    assert repr(restore_flow(made)) == before
+    tagged = add_tag_to_flow(flow, "t")
+    assert tagged["metadata"]["stepflow-client"] == "t"
+    assert repr(restore_flow(tagged)) == before
     assert repr(restore_flow(flow)) == before
-    assert restore_flow(add_tag_to_flow(made, "other")) == flow
-    assert parse_rerun_origin(made) is None
+    assert restore_flow(add_tag_to_flow(tagged, "other")) == flow
+    assert parse_rerun_origin(tagged) is None
 
 
 @pytest.mark.parametrize("metadata", ["text", ["a"], 5, False])
-def test_metadata_that_servers_refuse_stays_as_it_is(metadata: Any) -> None:
+def test_invalid_metadata_is_left_unchanged(metadata: Any) -> None:
     flow = {"metadata": metadata, "steps": []}
     assert add_tag_to_flow(flow, "t") == flow
     assert restore_flow(flow) == flow
 
 
 @pytest.mark.parametrize("kept", [{}, {"a": None}, {"b": {"$step": "zz", "n": [None]}}, {"a": 1, "b": {"c": None}}])
-def test_pins_come_off_again_and_can_be_read(kept: dict[str, Any]) -> None:
+def test_pinned_steps_can_be_read_and_removed(kept: dict[str, Any]) -> None:
     before = repr(FLOW)
     stored = json.loads(json.dumps(add_tag_to_flow(FLOW, "t", RerunOrigin("run", kept, [3]))))
     assert repr(FLOW) == before
@@ -62,25 +62,25 @@ def test_pins_come_off_again_and_can_be_read(kept: dict[str, Any]) -> None:
     assert (restore_flow(again), parse_rerun_origin(again)) == (FLOW, RerunOrigin("another", {"b": 5}))
 
 
-def test_a_pinned_flow_that_someone_runs_as_theirs_is_theirs() -> None:
+def test_pinned_steps_of_a_submitted_flow_are_part_of_it() -> None:
     stored = add_tag_to_flow(FLOW, "t", RerunOrigin("run", {"a": 1}))
-    theirs = add_tag_to_flow(stored, "u")
-    assert restore_flow(theirs)["steps"] == stored["steps"]
-    assert parse_rerun_origin(theirs) is None
+    submitted = add_tag_to_flow(stored, "u")
+    assert restore_flow(submitted)["steps"] == stored["steps"]
+    assert parse_rerun_origin(submitted) is None
 
 
 @pytest.mark.parametrize(
     "added",
     [5, None, [], {}, {"rerun_of": 5}, {"rerun_of": "r", "steps": 5}, {"rerun_of": "r", "steps": {"zz": {"id": "zz"}}}],
 )
-def test_additions_of_another_shape_do_no_harm(added: Any) -> None:
+def test_malformed_additions_are_ignored(added: Any) -> None:
     flow = {**FLOW, "metadata": {"stepflow-client": added}}
     assert restore_flow(flow)["steps"] == FLOW["steps"]
-    found = parse_rerun_origin(flow)
-    assert found is None or found.kept == {}
+    origin = parse_rerun_origin(flow)
+    assert origin is None or origin.kept == {}
 
 
-def test_steps_that_a_rerun_keeps_are_marked_and_have_their_own_component() -> None:
+def test_kept_steps_are_marked_and_have_their_original_component() -> None:
     stored = add_tag_to_flow(FLOW, "t", RerunOrigin("run", {"a": 1}))
     listed = [
         StepDetails(step_id=name, status=ExecutionStatus.COMPLETED, component="/builtin/pin") for name in ("b", "a")

@@ -1,4 +1,4 @@
-"""The account of an item: what is told from its steps, its flow and its error. What servers do is in tests/server."""
+"""The account of an item, derived from its steps, flow and error; tests/server covers real servers."""
 
 from __future__ import annotations
 
@@ -30,25 +30,27 @@ MESSAGES = "/builtin/create_messages"
 
 
 def step(name: str, status: str = "failed", message: str | None = None, **more: Any) -> StepDetails:
-    """A step as a server lists it; before 0.12, without an error message."""
+    """Return a step as a server lists it; before 0.12, without an error message."""
     error = FlowError(message=message or NO_REASON, code=more.pop("code", None)) if status == "failed" else None
     return StepDetails(step_id=name, status=ExecutionStatus(status), error=error, **more)
 
 
 def flow(output: Any, *steps: tuple[str, Any], **more: Any) -> dict[str, Any]:
-    definitions = [{"id": name, "component": "/x/y", "input": given, **more.get(name, {})} for name, given in steps]
+    definitions = [
+        {"id": name, "component": "/x/y", "input": step_input, **more.get(name, {})} for name, step_input in steps
+    ]
     return {"steps": definitions, "output": output}
 
 
-def explained(content: Any, message: str | None, *steps: StepDetails, **more: Any) -> RunAccount:
+def explain(content: Any, message: str | None, *steps: StepDetails, **more: Any) -> RunAccount:
     named = more.pop("named", None)
     error = None if message is None else FlowError(message=message, code=more.pop("code", None), step_id=named)
     status = more.pop("status", ExecutionStatus.COMPLETED if error is None else ExecutionStatus.FAILED)
     return explain_item(RUN, 0, ItemRecord(content, status, error, steps, **more))
 
 
-def hint_of(content: Any, step_id: str, given: Any, variables: Any) -> str | None:
-    return find_run_error_hint(FlowError(message="it failed", step_id=step_id), content, given, variables)
+def hint_of(content: Any, step_id: str, flow_input: Any, variables: Any) -> str | None:
+    return find_run_error_hint(FlowError(message="it failed", step_id=step_id), content, flow_input, variables)
 
 
 def s(name: str, path: str | None = None) -> dict[str, Any]:
@@ -62,8 +64,8 @@ def states(account: RunAccount) -> dict[str, str]:
 CHAIN = flow(s("c"), ("a", 1), ("b", s("a")), ("c", s("b")))
 
 
-def test_a_failure_is_traced_to_its_beginning() -> None:
-    account = explained(CHAIN, "boom", step("c", message="boom"), step("a", message="boom"), step("b", message="boom"))
+def test_a_failure_is_traced_to_its_cause() -> None:
+    account = explain(CHAIN, "boom", step("c", message="boom"), step("a", message="boom"), step("b", message="boom"))
     assert (account.kind, account.cause) == ("step", "a")
     assert account.not_run == {"b": "a", "c": "a"}
     assert (account.failed, account.completed, account.not_needed) == (["a"], [], [])
@@ -73,9 +75,9 @@ def test_a_failure_is_traced_to_its_beginning() -> None:
     assert [each.error is None for each in account.steps] == [False, True, True]
 
 
-def test_a_reader_with_an_error_of_its_own_has_failed_itself() -> None:
+def test_a_reader_with_another_error_has_failed_itself() -> None:
     content = flow(s("b"), ("a", 1), ("b", {"$if": s("a"), "then": s("a"), "else": 1}))
-    account = explained(content, "other", step("a", message="boom"), step("b", message="other"))
+    account = explain(content, "other", step("a", message="boom"), step("b", message="other"))
     assert account.cause == "b"
     assert account.failed == ["a", "b"]
     assert account.not_run == {}
@@ -83,27 +85,27 @@ def test_a_reader_with_an_error_of_its_own_has_failed_itself() -> None:
 
 def test_the_condition_of_a_branch_inherits_no_failure_even_with_the_same_message() -> None:
     content = flow(s("b"), ("a", 1), ("b", {"$if": s("a"), "then": 1, "else": {"$input": "x"}}))
-    assert explained(content, "boom", step("a", message="boom"), step("b", message="boom")).cause == "b"
+    assert explain(content, "boom", step("a", message="boom"), step("b", message="boom")).cause == "b"
 
 
 def test_a_branch_that_was_not_taken_inherits_no_failure_even_with_the_same_message() -> None:
     missing = {"$input": "$.nope"}
     content = flow(s("b"), ("a", missing), ("b", {"$if": {"$input": "$.p"}, "then": s("a"), "else": missing}))
     error = "Input path $.nope not found"
-    account = explained(content, error, step("a", message=error), step("b", message=error), input={"p": None})
+    account = explain(content, error, step("a", message=error), step("b", message=error), input={"p": None})
     assert (account.cause, account.failed) == ("b", ["a", "b"])
 
 
 def test_an_alternative_that_was_not_reached_inherits_no_failure() -> None:
     content = flow([s("b")], ("x", 1), ("a", 1), ("b", {"$coalesce": [s("x"), s("a")]}), a={"mustExecute": True})
-    found = [step("x", "completed", output=3), step("a", message="boom"), step("b", message="boom")]
-    assert explained(content, "boom", *found).cause == "b"
+    steps = [step("x", "completed", output=3), step("a", message="boom"), step("b", message="boom")]
+    assert explain(content, "boom", *steps).cause == "b"
 
 
-def test_errors_decide_where_the_flow_reads_what_is_not_known() -> None:
+def test_errors_decide_if_the_flow_reads_unknown_values() -> None:
     content = flow(s("c"), ("a", 1), ("b", 1), ("c", {"$if": {"$input": "p"}, "then": s("a"), "else": s("b")}))
-    found = [step("a", message="one"), step("b", message="two"), step("c", message="two")]
-    account = explained(content, "two", *found)
+    steps = [step("a", message="one"), step("b", message="two"), step("c", message="two")]
+    account = explain(content, "two", *steps)
     assert account.cause == "b"
     assert account.not_run == {"c": "b"}
 
@@ -112,24 +114,24 @@ def test_a_reader_of_a_failed_step_was_not_run_even_with_an_equal_error() -> Non
     missing = {"$input": "$.nope"}
     content = flow(s("b"), ("a", missing), ("b", {"own": missing, "read": s("a")}))
     error = "Input path $.nope not found"
-    account = explained(content, error, step("a", message=error), step("b", message=error), input={})
+    account = explain(content, error, step("a", message=error), step("b", message=error), input={})
     assert (account.cause, account.not_run) == ("a", {"b": "a"})
 
 
 @pytest.mark.parametrize("message", ["two", "Path $.x not found"])
 def test_a_step_with_another_error_is_not_the_cause(message: str) -> None:
-    account = explained(flow(s("a"), ("a", 1)), message, step("a", message="one"))
+    account = explain(flow(s("a"), ("a", 1)), message, step("a", message="one"))
     assert (account.kind, account.cause, account.failed) == ("unknown" if message == "two" else "output", None, ["a"])
 
 
 def test_an_item_that_failed_without_an_error_has_no_cause() -> None:
-    account = explained(CHAIN, None, step("a"), status=ExecutionStatus.FAILED)
+    account = explain(CHAIN, None, step("a"), status=ExecutionStatus.FAILED)
     assert (account.kind, account.cause) == (None, None)
 
 
-@pytest.mark.parametrize("found", [[], [step("z", "completed")]])
-def test_a_successful_step_named_in_the_message_is_not_the_cause(found: list[StepDetails]) -> None:
-    account = explained({}, "no", *found, step("b", message='step "z" failed'))
+@pytest.mark.parametrize("steps", [[], [step("z", "completed")]])
+def test_a_successful_step_named_in_the_message_is_not_the_cause(steps: list[StepDetails]) -> None:
+    account = explain({}, "no", *steps, step("b", message='step "z" failed'))
     assert (account.not_run, account.failed) == ({}, ["b"])
 
 
@@ -137,7 +139,7 @@ def test_a_successful_step_named_in_the_message_is_not_the_cause(found: list[Ste
 
 
 @pytest.mark.parametrize(
-    ("message", "of_step", "expected"),
+    ("message", "step_message", "expected"),
     [
         ('step "a" failed', "boom", "boom"),
         ('step "a" failed', NO_REASON, 'step "a" failed'),
@@ -145,30 +147,30 @@ def test_a_successful_step_named_in_the_message_is_not_the_cause(found: list[Ste
         ("boom", "boom", "boom"),
     ],
 )
-def test_the_step_error_is_shown_if_it_is_more_specific(message: str, of_step: str, expected: str) -> None:
-    account = explained({}, message, step("a", message=of_step))
+def test_the_step_error_is_shown_if_it_is_more_specific(message: str, step_message: str, expected: str) -> None:
+    account = explain({}, message, step("a", message=step_message))
     assert account.error is not None
     assert (account.error.message, account.error.step_id) == (expected, "a")
 
 
 def test_of_two_failed_steps_the_one_with_the_same_error_is_the_cause() -> None:
     content = flow({"x": s("a"), "y": s("b")}, ("a", 1), ("b", 1))
-    assert explained(content, "boom", step("a"), step("b", message="other")).cause == "a"
+    assert explain(content, "boom", step("a"), step("b", message="other")).cause == "a"
 
 
 def test_without_the_flow_a_generic_error_has_no_cause() -> None:
-    assert explained({}, NO_REASON, step("a")).kind == "unknown"
-    assert explained({}, "boom", step("a", message="boom")).cause == "a"
-    assert explained({}, "boom", step("a", message="boom"), step("b", message="boom")).kind == "unknown"
+    assert explain({}, NO_REASON, step("a")).kind == "unknown"
+    assert explain({}, "boom", step("a", message="boom")).cause == "a"
+    assert explain({}, "boom", step("a", message="boom"), step("b", message="boom")).kind == "unknown"
 
 
 @pytest.mark.parametrize("message", ["boom", "Input path $.p not found"])
 def test_the_only_failed_step_is_the_cause_even_without_an_error(message: str) -> None:
-    assert explained(flow(s("a"), ("a", {"$input": "p"})), message, step("a")).cause == "a"
+    assert explain(flow(s("a"), ("a", {"$input": "p"})), message, step("a")).cause == "a"
 
 
 def test_without_errors_of_steps_certain_reads_decide() -> None:
-    account = explained(CHAIN, "boom", step("a"), step("b"), step("c"))
+    account = explain(CHAIN, "boom", step("a"), step("b"), step("c"))
     assert account.cause == "a"
     assert account.not_run == {"b": "a", "c": "a"}
     assert account.unknown == ()
@@ -176,55 +178,55 @@ def test_without_errors_of_steps_certain_reads_decide() -> None:
 
 def test_without_errors_of_steps_a_conditional_read_stays_unknown() -> None:
     content = flow(s("c"), ("a", 1), ("c", {"$if": {"$input": "p"}, "then": s("a"), "else": 2}))
-    account = explained(content, "boom", step("a"), step("c"))
+    account = explain(content, "boom", step("a"), step("c"))
     assert account.cause is None
     assert account.kind == "unknown"
     assert states(account) == {"a": "failed", "c": "unknown"}
     assert account.unknown == ("which step failed first", "whether c failed or did not run")
-    # With the input, it is known that the branch was not taken.
-    assert explained(content, "boom", step("a"), step("c"), input={"p": None}).cause == "c"
-    assert explained(content, "boom", step("a"), step("c"), input={"p": 1}).cause == "a"
+    # The input shows which branch was taken.
+    assert explain(content, "boom", step("a"), step("c"), input={"p": None}).cause == "c"
+    assert explain(content, "boom", step("a"), step("c"), input={"p": 1}).cause == "a"
 
 
 def test_the_step_of_a_sub_flow_is_not_named() -> None:
     inner = {"steps": [{"id": "a", "component": "/x/y"}], "output": s("a")}
     turns = {"flow": {"$literal": inner}, "initial_input": 1}
     content = flow([s("a"), s("turns")], ("a", 1), ("turns", turns), turns={"component": "/builtin/iterate"})
-    found = [step("a", "completed"), step("turns")]
-    assert explained(content, "boom", *found, named="a").cause == "turns"
-    assert explained(content, "boom", named="a", has_steps=False).cause is None
-    account = explained(CHAIN, "boom", named="a", has_steps=False)
+    steps = [step("a", "completed"), step("turns")]
+    assert explain(content, "boom", *steps, named="a").cause == "turns"
+    assert explain(content, "boom", named="a", has_steps=False).cause is None
+    account = explain(CHAIN, "boom", named="a", has_steps=False)
     assert account.cause == "a"
     assert [each.error and each.error.message for each in account.steps] == ["boom", None, None]
 
 
 def test_two_steps_that_may_both_be_the_cause_stay_unknown() -> None:
     content = flow({"x": s("a"), "y": s("b")}, ("a", 1), ("b", 1))
-    assert explained(content, "boom", step("a"), step("b")).kind == "unknown"
-    assert explained(content, "boom", step("a"), step("b"), named="b").cause == "b"
+    assert explain(content, "boom", step("a"), step("b")).kind == "unknown"
+    assert explain(content, "boom", step("a"), step("b"), named="b").cause == "b"
 
 
-# Outputs, stalls, ends from outside
+# Failed outputs, stalled, cancelled, running and lost items
 
 
-def test_the_output_itself_fails() -> None:
+def test_a_failed_output() -> None:
     content = flow(s("a", "$.x"), ("a", 1), ("m", 1), m={"mustExecute": True})
-    found = [step("a", "completed", output={}), step("m", message="Path $.x not found")]
-    account = explained(content, "Path $.x not found", *found)
+    steps = [step("a", "completed", output={}), step("m", message="Path $.x not found")]
+    account = explain(content, "Path $.x not found", *steps)
     assert (account.kind, account.cause, account.failed) == ("output", None, ["m"])
     assert account.text == "the output of the flow failed: Path $.x not found"
-    # The message may be that of the step or of the output.
-    unnamed = explained(content, "Path $.x not found", step("a", "completed"), step("m"))
+    # The message may come from the step or from the output.
+    unnamed = explain(content, "Path $.x not found", step("a", "completed"), step("m"))
     assert unnamed.cause is None
 
 
 def test_a_step_that_the_server_did_not_start() -> None:
     content = flow({"$if": s("a"), "then": s("t")}, ("a", 1), ("t", 1))
-    account = explained(content, "Step t not completed", step("a", "completed", output=1))
+    account = explain(content, "Step t not completed", step("a", "completed", output=1))
     assert account.kind == "stall"
     assert account.not_run == {"t": None}
     assert account.steps[1].text == "not run (the server did not start it)"
-    assert explained(content, "Step t not completed", has_steps=False).kind == "stall"
+    assert explain(content, "Step t not completed", has_steps=False).kind == "stall"
 
 
 @pytest.mark.parametrize(
@@ -238,61 +240,61 @@ def test_a_step_that_the_server_did_not_start() -> None:
 )
 def test_without_step_outputs_the_message_determines_what_failed(message: str, kind: str) -> None:
     content = flow({"$if": s("a"), "then": s("t")}, ("a", 1), ("t", 1))
-    assert explained(content, message, step("a", "completed")).kind == kind
+    assert explain(content, message, step("a", "completed")).kind == kind
 
 
 @pytest.mark.parametrize("has_steps", [True, False])
 def test_a_cancelled_run(has_steps: bool) -> None:
-    found = [step("a", "completed"), step("b", "running")] if has_steps else []
-    account = explained(CHAIN, None, *found, status=ExecutionStatus.CANCELLED, has_steps=has_steps)
+    steps = [step("a", "completed"), step("b", "running")] if has_steps else []
+    account = explain(CHAIN, None, *steps, status=ExecutionStatus.CANCELLED, has_steps=has_steps)
     assert (account.kind, account.cause) == ("cancelled", None)
     assert account.may_be_executing == (["b"] if has_steps else ["a", "b", "c"])
     assert states(account)["c"] == ("not_started" if has_steps else "unknown")
     assert bool(account.unknown) is not has_steps
     executing = "which steps may still be executing (cancelling a run does not stop its steps)"
     assert (executing in account.unknown) is not has_steps
-    ended = explained(CHAIN, "boom", has_steps=False)
+    ended = explain(CHAIN, "boom", has_steps=False)
     assert "this server does not report the steps of this item" in ended.unknown
     assert executing not in ended.unknown
 
 
 def test_a_running_and_a_lost_item_have_steps_that_did_not_start() -> None:
-    running = explained(CHAIN, None, step("a", "running"), status=ExecutionStatus.RUNNING)
+    running = explain(CHAIN, None, step("a", "running"), status=ExecutionStatus.RUNNING)
     assert (running.kind, states(running)) == (None, {"a": "running", "b": "not_started", "c": "not_started"})
     assert running.may_be_executing == []
-    lost = explained(CHAIN, "gone", step("a", "running"), code=ErrorCode.LOST)
+    lost = explain(CHAIN, "gone", step("a", "running"), code=ErrorCode.LOST)
     assert (lost.kind, states(lost)["b"], lost.text) == ("lost", "not_started", "lost: gone")
 
 
 def test_the_message_names_the_step_only_if_that_step_failed() -> None:
     for name, state in (("a", "completed"), ("gone", "failed")):
-        found = [step("a", "completed"), step("b", message=f'step "{name}" failed')]
-        assert {each.step_id: each.state for each in explained({}, "boom", *found).steps}["b"] == "failed", state
+        steps = [step("a", "completed"), step("b", message=f'step "{name}" failed')]
+        assert {each.step_id: each.state for each in explain({}, "boom", *steps).steps}["b"] == "failed", state
 
 
 def test_without_step_errors_a_step_with_no_failed_dependency_is_the_cause() -> None:
     content = flow(s("b"), ("a", 1), ("b", {"$if": {"$input": "p"}, "then": s("a"), "else": 1}))
-    account = explained(content, "boom", step("a", "completed", output=1), step("b"))
+    account = explain(content, "boom", step("a", "completed", output=1), step("b"))
     assert (account.kind, account.cause) == ("step", "b")
 
 
-def test_a_flow_that_is_not_known() -> None:
-    named = explained({}, 'step "b" failed', step("c", message='step "b" failed'), step("b", message='step "b" failed'))
+def test_an_unknown_flow() -> None:
+    named = explain({}, 'step "b" failed', step("c", message='step "b" failed'), step("b", message='step "b" failed'))
     assert (named.cause, named.not_run) == ("b", {"c": "b"})
     assert len(named.unknown) == 1
     times = {"a": "2026-11-27T01:00:00Z", "b": "2026-11-27T01:00:01Z"}
     timed = [step(name, message="boom", updated_at=time) for name, time in reversed(times.items())]
-    assert explained({}, "boom", *timed).cause == "a"
-    assert explained({}, "boom", step("a"), step("b")).kind == "unknown"
+    assert explain({}, "boom", *timed).cause == "a"
+    assert explain({}, "boom", step("a"), step("b")).kind == "unknown"
 
 
 @pytest.mark.parametrize("output", [{"$step": 5}, {"$if": s("a")}, {"$step": "a", "path": 3}, {"$coalesce": 5}])
-def test_expressions_that_servers_refuse_raise_nothing(output: Any) -> None:
-    account = explained(flow(output, ("a", output)), "boom", step("a", message="boom"))
+def test_invalid_expressions_do_not_raise(output: Any) -> None:
+    account = explain(flow(output, ("a", output)), "boom", step("a", message="boom"))
     assert account.kind in ("step", "unknown")
 
 
-# What the output of a step tells
+# Step outputs
 
 
 @pytest.mark.parametrize(
@@ -305,9 +307,9 @@ def test_expressions_that_servers_refuse_raise_nothing(output: Any) -> None:
         (MESSAGES, None, None, None),
     ],
 )
-def test_whether_a_default_was_used(component: str, default: Any, output: Any, expected: bool | None) -> None:
+def test_default_outputs_are_detected(component: str, default: Any, output: Any, expected: bool | None) -> None:
     rule = {"component": component, "onError": {"action": "useDefault", "defaultValue": default}}
-    account = explained(flow(s("a"), ("a", 1), a=rule), None, step("a", "completed", output=output))
+    account = explain(flow(s("a"), ("a", 1), a=rule), None, step("a", "completed", output=output))
     assert account.steps[0].is_default is expected
     assert bool(account.unknown) is (expected is None)
     assert account.steps[0].text == ("completed with its default" if expected else "completed")
@@ -317,7 +319,7 @@ def test_failed_items_of_sub_runs() -> None:
     failed = {"outcome": "failed", "error": {"code": "X", "message": 'step "in" failed'}}
     output = {"results": [{"outcome": "success", "result": 1}, failed], "successful": 1, "failed": 1}
     runs_flows = {"component": "/builtin/map"}
-    account = explained(flow(s("m"), ("m", 1), m=runs_flows), None, step("m", "completed", output=output))
+    account = explain(flow(s("m"), ("m", 1), m=runs_flows), None, step("m", "completed", output=output))
     assert [each.to_dict() for each in account.steps[0].failed_children] == [
         {"index": 1, "message": 'step "in" failed', "step_id": "in"}
     ]
@@ -336,20 +338,20 @@ def test_failed_items_of_sub_runs() -> None:
 )
 def test_the_sub_run_of_eval_may_have_failed(result: Any, messages: list[str]) -> None:
     content = flow(s("m"), ("m", 1), m={"component": "/builtin/eval"})
-    account = explained(content, None, step("m", "completed", output={"result": result}))
+    account = explain(content, None, step("m", "completed", output={"result": result}))
     assert [(each.index, each.message, each.step_id) for each in account.steps[0].failed_children] == [
         (0, message, None) for message in messages
     ]
 
 
-def test_an_output_like_that_of_map_has_no_sub_runs() -> None:
+def test_only_builtin_map_has_sub_runs() -> None:
     failed = {"outcome": "failed", "error": {"message": "no"}}
     output = {"results": [failed], "successful": 0, "failed": 1}
-    account = explained(flow(s("m"), ("m", 1)), None, step("m", "completed", output=output))
+    account = explain(flow(s("m"), ("m", 1)), None, step("m", "completed", output=output))
     assert account.steps[0].text == "completed"
 
 
-def test_a_step_that_a_rerun_keeps_and_nothing_needs_is_kept() -> None:
+def test_a_kept_step_that_nothing_needs_is_kept() -> None:
     record = ItemRecord(CHAIN, ExecutionStatus.COMPLETED, None, [], kept=["a"])
     account = explain_item("run", 0, record)
     assert [each.text for each in account.steps] == ["kept", "not needed", "not needed"]
@@ -359,28 +361,28 @@ def test_a_step_that_a_rerun_keeps_and_nothing_needs_is_kept() -> None:
 # Hints
 
 
-def test_the_field_that_a_component_refuses() -> None:
+def test_the_hint_names_the_rejected_field() -> None:
     content = flow(s("a"), ("a", {"user_prompt": {"$input": "name"}}), a={"component": MESSAGES})
-    account = explained(content, 'step "a" failed', step("a", message='step "a" failed'), input={"name": 5})
+    account = explain(content, 'step "a" failed', step("a", message='step "a" failed'), input={"name": 5})
     assert account.hint is not None
     assert "(at $.user_prompt)" in account.hint
     assert "an input schema" in account.hint
-    assert explained(content, 'step "a" failed', step("a", message='step "a" failed')).hint is None
+    assert explain(content, 'step "a" failed', step("a", message='step "a" failed')).hint is None
     literal = flow(s("a"), ("a", {"user_prompt": 5}), a={"component": MESSAGES})
     assert str(hint_of(literal, "a", NOT_KNOWN, NOT_KNOWN)).endswith("to find this before a run, check the flow")
     assert hint_of(content, "a", {"name": "x"}, {}) is None
     assert hint_of(content, "other", {"name": 5}, {}) is None
 
 
-def test_the_field_of_the_input_that_is_missing() -> None:
+def test_the_hint_names_the_missing_input_field() -> None:
     content = flow(s("a"), ("a", {"user_prompt": {"$input": "name"}, "else": {"$input": "$.other.deep"}}))
-    given = {"nam": "x", "other": {}}
+    flow_input = {"nam": "x", "other": {}}
     hint = "the flow reads 'name' from its input, which has nam, other; write name instead of nam"
-    assert hint_of(content, "a", given, {}) == hint
+    assert hint_of(content, "a", flow_input, {}) == hint
     failed = step("a", message="Input path $.name not found")
-    assert explained(content, "Input path $.name not found", failed, input=given).hint == hint
+    assert explain(content, "Input path $.name not found", failed, input=flow_input).hint == hint
     assert hint_of(content, "a", {}, {}) == "the flow reads 'name' from its input, which is empty; add name: ..."
-    # Values inside of a field are not looked at.
+    # Nested fields are not checked.
     assert hint_of(content, "a", {"name": "x", "other": {}}, {}) is None
     assert hint_of(content, "a", [], {}) is None
     optional = flow(s("a"), ("a", {"$coalesce": [1, {"$input": "name"}]}))
@@ -388,15 +390,15 @@ def test_the_field_of_the_input_that_is_missing() -> None:
 
 
 @pytest.mark.parametrize(
-    "given",
+    "step_input",
     [
         {"$if": {"$input": "name"}, "then": 1, "else": s("x")},
         {"read": s("x"), "other": {"$variable": "name"}},
         {"$coalesce": [s("x"), {"$input": "name"}]},
     ],
 )
-def test_conditionally_read_fields_are_not_reported_as_missing(given: Any) -> None:
-    assert hint_of(flow(s("a"), ("x", 1), ("a", given)), "a", {}, NOT_KNOWN) is None
+def test_conditionally_read_fields_are_not_reported_as_missing(step_input: Any) -> None:
+    assert hint_of(flow(s("a"), ("x", 1), ("a", step_input)), "a", {}, NOT_KNOWN) is None
 
 
 @pytest.mark.parametrize(
@@ -408,39 +410,39 @@ def test_conditionally_read_fields_are_not_reported_as_missing(given: Any) -> No
         (MESSAGES, None),
     ],
 )
-def test_a_builtin_component_with_a_wrong_name(component: str, hint: str | None) -> None:
+def test_a_misspelled_builtin_component(component: str, hint: str | None) -> None:
     content = flow(s("a"), ("a", 1), a={"component": component})
-    assert explained(content, NO_ROUTE, step("a", message=NO_ROUTE)).hint == hint
+    assert explain(content, NO_ROUTE, step("a", message=NO_ROUTE)).hint == hint
 
 
-def test_a_worker_that_is_silent_may_have_too_large_an_output() -> None:
+def test_a_silent_worker_may_have_too_large_an_output() -> None:
     message = "timed out: no heartbeat received (worker presumed crashed)"
-    account = explained(flow(s("a"), ("a", 1)), message, step("a", message=message, component="/python/a"))
+    account = explain(flow(s("a"), ("a", 1)), message, step("a", message=message, component="/python/a"))
     assert "larger than 4 MB" in str(account.hint)
     assert "blobs" in str(account.hint)
 
 
-def test_the_schema_of_another_component_is_asked_for_only_if_the_error_says_nothing() -> None:
+def test_the_schema_of_another_component_is_needed_only_if_the_error_is_not_specific() -> None:
     only = flow(s("a"), ("a", 1))
-    bare = explained(only, 'step "a" failed', step("a", message='step "a" failed', component="/x/y"))
+    bare = explain(only, 'step "a" failed', step("a", message='step "a" failed', component="/x/y"))
     assert find_component_needing_schema(bare) == "/x/y"
     own = step("a", message='step "a" failed', component="/builtin/eval")
-    assert find_component_needing_schema(explained(only, 'step "a" failed', own)) is None, "the schema is already known"
-    nobodys = explained(only, "boom", step("a", message="other", component="/x/y"))
-    assert (nobodys.cause, find_component_needing_schema(nobodys)) == (None, None)
-    refused = step("a", message="boom", component="/x/y", code=ErrorCode.INVALID_INPUT)
-    told_why = explained(only, "boom", refused, code=ErrorCode.INVALID_INPUT)
-    assert find_component_needing_schema(told_why) == "/x/y"
-    assert find_component_needing_schema(explained(only, None, step("a", "completed", component="/x/y"))) is None
-    assert find_component_needing_schema(explained(only, "boom", step("a", message="boom", component="/x/y"))) is None
+    assert find_component_needing_schema(explain(only, 'step "a" failed', own)) is None, "the schema is already known"
+    unexplained = explain(only, "boom", step("a", message="other", component="/x/y"))
+    assert (unexplained.cause, find_component_needing_schema(unexplained)) == (None, None)
+    rejected = step("a", message="boom", component="/x/y", code=ErrorCode.INVALID_INPUT)
+    invalid_input = explain(only, "boom", rejected, code=ErrorCode.INVALID_INPUT)
+    assert find_component_needing_schema(invalid_input) == "/x/y"
+    assert find_component_needing_schema(explain(only, None, step("a", "completed", component="/x/y"))) is None
+    assert find_component_needing_schema(explain(only, "boom", step("a", message="boom", component="/x/y"))) is None
     record = ItemRecord(only, ExecutionStatus.FAILED, bare.error, [step("a", message='step "a" failed')])
-    told = explain_item(RUN, 0, record, {"/x/y": {"type": "object"}})
-    assert str(told.hint).startswith("component /x/y rejects its input: the schema expects object")
+    with_schema = explain_item(RUN, 0, record, {"/x/y": {"type": "object"}})
+    assert str(with_schema.hint).startswith("component /x/y rejects its input: the schema expects object")
 
 
-def test_a_hint_does_not_show_the_refused_value() -> None:
-    given = {"data": 1, "blob_type": {"$variable": "kind"}}
-    content = flow(s("a"), ("a", given), a={"component": "/builtin/put_blob"})
+def test_a_hint_does_not_show_the_rejected_value() -> None:
+    step_input = {"data": 1, "blob_type": {"$variable": "kind"}}
+    content = flow(s("a"), ("a", step_input), a={"component": "/builtin/put_blob"})
     hint = str(hint_of(content, "a", {}, {"kind": "hunter2"}))
     assert "the value is not one of the allowed values (at $.blob_type)" in hint
     assert "hunter2" not in hint
@@ -470,10 +472,10 @@ def test_several_items() -> None:
     steps = [step(name, message="boom", item_index=1) for name in "abc"]
     run = RunDetails(run_id=RUN, flow_id="f", status=ExecutionStatus.CANCELLED)
     snapshot = RunSnapshot(details=run, items=items, steps=steps, flow=CHAIN)
-    found = explain_items(snapshot)
-    assert [found[index].kind for index in range(3)] == [None, "step", "cancelled"]
-    assert found[1].not_run == {"b": "a", "c": "a"}
-    assert found[0].not_needed == ["a", "b", "c"]
+    accounts = explain_items(snapshot)
+    assert [accounts[index].kind for index in range(3)] == [None, "step", "cancelled"]
+    assert accounts[1].not_run == {"b": "a", "c": "a"}
+    assert accounts[0].not_needed == ["a", "b", "c"]
     assert [each.text for each in with_states(snapshot).steps or ()] == [
         "failed",
         "not run (a failed)",
@@ -482,7 +484,7 @@ def test_several_items() -> None:
 
 
 def snapshot_of(status: str, *steps: StepDetails, **arguments: Any) -> RunSnapshot:
-    """A run of two items with three steps: one with a default, one that runs a sub-flow, and a plain one."""
+    """Return a run of two items with three steps: one with a default, one with sub-runs, and one with neither."""
     default = {"onError": {"action": "useDefault", "defaultValue": 5}}
     content = flow(s("p"), ("d", 1), ("m", 1), ("p", {"$variable": "v"}), d=default, m={"component": "/builtin/map"})
     run = RunDetails(run_id=RUN, flow_id="f", status=ExecutionStatus(status))
@@ -494,7 +496,7 @@ def snapshot_of(status: str, *steps: StepDetails, **arguments: Any) -> RunSnapsh
 @pytest.mark.parametrize(("status", "failed_in_sub_runs"), [("completed", 1), ("cancelled", None)])
 def test_defaults_and_failed_sub_runs_are_marked(status: str, failed_in_sub_runs: int | None) -> None:
     failed = {"results": [{"outcome": "failed", "error": {"message": "no"}}, {"outcome": "success"}]}
-    found = with_states(
+    completed = with_states(
         snapshot_of(
             status,
             step("d", "completed", output=5, component=MESSAGES),
@@ -503,8 +505,10 @@ def test_defaults_and_failed_sub_runs_are_marked(status: str, failed_in_sub_runs
             step("p", "completed", output=7),
         )
     )
-    assert found.details.failed_in_sub_runs == failed_in_sub_runs
-    marks = [(each.step_id, each.item_index, each.is_default, len(each.failed_children)) for each in found.steps or ()]
+    assert completed.details.failed_in_sub_runs == failed_in_sub_runs
+    marks = [
+        (each.step_id, each.item_index, each.is_default, len(each.failed_children)) for each in completed.steps or ()
+    ]
     assert marks == [("d", 0, None, 0), ("d", 1, False, 0), ("m", 1, False, 1), ("p", 0, False, 0)]
 
 
@@ -516,8 +520,8 @@ def test_steps_without_a_default_need_no_explanation(monkeypatch: pytest.MonkeyP
         return explain_item(run_id, index, record, schemas)
 
     monkeypatch.setattr(explanation, "explain_item", record_call)
-    found = with_states(snapshot_of("completed", step("p", "completed"), step("d", "completed", item_index=1)))
-    assert [each.is_default for each in found.steps or ()] == [False, None]
+    snapshot = with_states(snapshot_of("completed", step("p", "completed"), step("d", "completed", item_index=1)))
+    assert [each.is_default for each in snapshot.steps or ()] == [False, None]
     with_states(snapshot_of("completed", step("p", "failed"), step("p", "running", item_index=1)))
     with_states(snapshot_of("completed", step("m", "completed", item_index=1)))
     assert explained_items == [1, 0, 1]
@@ -564,8 +568,8 @@ def test_lost_items_count_as_failures(status: str, items: list[str], counts: tup
         items=ItemCounts(total=3, completed=1, running=1, failed=1),
     )
     listed = [RunItem(index=index, status=ExecutionStatus(each)) for index, each in enumerate(items)]
-    found = with_states(RunSnapshot(details=run, items=listed)).details.items
-    assert (found.running, found.failed) == counts
+    counted = with_states(RunSnapshot(details=run, items=listed)).details.items
+    assert (counted.running, counted.failed) == counts
     assert with_states(RunSnapshot(details=run)).details == run
 
 
@@ -582,9 +586,9 @@ def test_snapshots_have_step_states_and_sub_run_failures() -> None:
     ]
     run = RunDetails(run_id=RUN, flow_id="f", status=ExecutionStatus.COMPLETED)
     snapshot = RunSnapshot(details=run, items=items, steps=steps, flow=content)
-    found = with_states(snapshot)
-    assert found.details.failed_in_sub_runs == 2
-    assert [(each.state, each.is_default) for each in found.steps or ()] == [
+    explained = with_states(snapshot)
+    assert explained.details.failed_in_sub_runs == 2
+    assert [(each.state, each.is_default) for each in explained.steps or ()] == [
         ("completed", False), ("completed", None), ("completed", False), ("failed", False),
     ]  # fmt: skip
     # Without all three parts, nothing is added.
@@ -609,33 +613,33 @@ def test_snapshots_have_step_states_and_sub_run_failures() -> None:
     ],
 )
 def test_sub_run_failures_are_read_from_the_output(component: Any, output: Any, children: Any) -> None:
-    found = [(each.index, each.message, each.step_id) for each in iter_failed_children(component, output)]
-    assert found == children
+    failures = [(each.index, each.message, each.step_id) for each in iter_failed_children(component, output)]
+    assert failures == children
 
 
 def test_unknown_facts_are_listed() -> None:
     default = {"component": "/x/y", "onError": {"action": "useDefault", "defaultValue": 1}}
     content = flow([s("a"), s("b")], ("a", 1), ("b", 1), a=default)
-    unread = explained(content, None, status=ExecutionStatus.CANCELLED, has_steps=False)
+    unread = explain(content, None, status=ExecutionStatus.CANCELLED, has_steps=False)
     assert unread.unknown == (
         "this server does not report the steps of this item",
         "which steps may still be executing (cancelling a run does not stop its steps)",
     )
-    assert explained(content, None, status=ExecutionStatus.CANCELLED).unknown == ()
-    assert explained({}, "boom", step("a"), step("b")).unknown == (
+    assert explain(content, None, status=ExecutionStatus.CANCELLED).unknown == ()
+    assert explain({}, "boom", step("a"), step("b")).unknown == (
         "this run's flow, and therefore which step reads which",
         "which step failed first",
         "whether a, b failed or did not run",
     )
-    done = explained(content, None, step("a", "completed"), step("b", "completed"))
+    done = explain(content, None, step("a", "completed"), step("b", "completed"))
     assert done.unknown == ("whether the output of a is its default",)
     retried = flow(s("a"), ("a", 1), a={**default, "onError": {"action": "retry", "defaultValue": 1}})
-    assert explained(retried, None, step("a", "completed", output=1)).unknown == ()
+    assert explain(retried, None, step("a", "completed", output=1)).unknown == ()
 
 
 def test_states_of_unfinished_steps() -> None:
-    found = [step("a", "cancelled"), step("b", "paused"), step("c", "running")]
-    account = explained(CHAIN, None, *found, status=ExecutionStatus.CANCELLED)
+    steps = [step("a", "cancelled"), step("b", "paused"), step("c", "running")]
+    account = explain(CHAIN, None, *steps, status=ExecutionStatus.CANCELLED)
     assert states(account) == {"a": "cancelled", "b": "unknown", "c": "running"}
 
 
@@ -655,30 +659,30 @@ def test_masked_arguments_are_unknown_except_for_display() -> None:
 
 def test_a_large_batch_is_explained_item_by_item(monkeypatch: pytest.MonkeyPatch) -> None:
     alive: WeakSet[ItemRecord] = WeakSet()
-    most = 0
+    max_alive = 0
 
     class CountedRecord(ItemRecord):
         def __post_init__(self) -> None:
-            nonlocal most
+            nonlocal max_alive
             super().__post_init__()
             alive.add(self)
-            most = max(most, len(alive))
+            max_alive = max(max_alive, len(alive))
 
     monkeypatch.setattr(explanation, "ItemRecord", CountedRecord)
     items = [RunItem(index=index, status=ExecutionStatus.COMPLETED) for index in range(100)]
     run = RunDetails(run_id=RUN, flow_id="f", status=ExecutionStatus.COMPLETED)
-    found = explain_items(RunSnapshot(details=run, items=items, steps=[], flow=CHAIN))
-    assert list(found) == list(range(100))
-    assert 0 < most <= 2
+    accounts = explain_items(RunSnapshot(details=run, items=items, steps=[], flow=CHAIN))
+    assert list(accounts) == list(range(100))
+    assert 0 < max_alive <= 2
 
 
 def test_accounts_are_json_and_html() -> None:
     content = flow(s("b"), ("a", 1), ("b", s("a")), ("c", s("a")))
-    account = explained(content, "<boom>", step("a", message="<boom>"), step("b", message="<boom>"))
-    told = account.to_dict()
-    assert told["cause"] == "a"
-    assert [each["state"] for each in told["steps"]] == ["failed", "not_run", "not_needed"]
-    assert told["steps"][1]["status"] == "failed"
+    account = explain(content, "<boom>", step("a", message="<boom>"), step("b", message="<boom>"))
+    record = account.to_dict()
+    assert record["cause"] == "a"
+    assert [each["state"] for each in record["steps"]] == ["failed", "not_run", "not_needed"]
+    assert record["steps"][1]["status"] == "failed"
     html = account._repr_html_()
     assert "not run (a failed)" in html
     assert "<boom>" not in html
@@ -688,7 +692,7 @@ def test_accounts_are_json_and_html() -> None:
 
 
 @pytest.mark.parametrize(
-    ("account", "words", "look"),
+    ("account", "text", "state"),
     [
         (StepAccount("a", "unknown", status=ExecutionStatus.FAILED), "failed or not run", "failed"),
         (StepAccount("a", "unknown", status=ExecutionStatus.PAUSED), "paused", "paused"),
@@ -698,7 +702,5 @@ def test_accounts_are_json_and_html() -> None:
         (StepAccount("a", "completed", is_default=True), "completed with its default", "completed"),
     ],
 )
-def test_all_views_take_the_words_and_the_look_of_a_step_from_one_place(
-    account: StepAccount, words: str, look: str
-) -> None:
-    assert (account.text, get_displayed_step_state(account)) == (words, look)
+def test_the_displayed_text_and_state_of_a_step(account: StepAccount, text: str, state: str) -> None:
+    assert (account.text, get_displayed_step_state(account)) == (text, state)

@@ -1,4 +1,4 @@
-"""Random flows with random failures: what the account says is what happened, however much the server tells."""
+"""Random flows with random failures: accounts match what happened, however much the server reports."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ RUN = "00000000-0000-4000-8000-000000000001"
 INPUT = {"yes": 1, "null": None}
 
 
-def expression(chance: random.Random, names: list[str], depth: int = 0) -> Any:
-    """Return a random expression that reads some of the steps."""
+def expression(rng: random.Random, names: list[str], depth: int = 0) -> Any:
+    """Return a random expression that may read the steps."""
     kinds = ["literal", "input", "missing"] + ["step"] * (4 if names else 0) + ["nested"] * (2 if depth < 3 else 0)
-    match chance.choice(kinds):
+    match rng.choice(kinds):
         case "literal":
-            return chance.choice([0, None, "x", False])
+            return rng.choice([0, None, "x", False])
         case "input":
-            return {"$input": chance.choice(["$.yes", "$.null"])}
+            return {"$input": rng.choice(["$.yes", "$.null"])}
         case "missing":
-            return {"$input": "$.nope"} if chance.random() < 0.2 else 1
+            return {"$input": "$.nope"} if rng.random() < 0.2 else 1
         case "step":
-            path = {"path": "$.nope"} if chance.random() < 0.1 else {}
-            return {"$step": chance.choice(names), **path}
-    inner = [expression(chance, names, depth + 1) for _ in range(3)]
-    return chance.choice(
+            path = {"path": "$.nope"} if rng.random() < 0.1 else {}
+            return {"$step": rng.choice(names), **path}
+    inner = [expression(rng, names, depth + 1) for _ in range(3)]
+    return rng.choice(
         [
             {"$if": inner[0], "then": inner[1], "else": inner[2]},
             {"$coalesce": inner},
@@ -41,20 +41,20 @@ def expression(chance: random.Random, names: list[str], depth: int = 0) -> Any:
     )
 
 
-def random_flow(chance: random.Random) -> dict[str, Any]:
+def random_flow(rng: random.Random) -> dict[str, Any]:
     names: list[str] = []
     steps = []
-    for number in range(chance.randint(1, 7)):
-        component = chance.choice(["/x/good", "/x/good", "/x/null", "/x/bad"])
-        steps.append({"id": f"s{number}", "component": component, "input": expression(chance, names)})
-        if chance.random() < 0.15:
+    for number in range(rng.randint(1, 7)):
+        component = rng.choice(["/x/good", "/x/good", "/x/null", "/x/bad"])
+        steps.append({"id": f"s{number}", "component": component, "input": expression(rng, names)})
+        if rng.random() < 0.15:
             steps[-1]["mustExecute"] = True
         names.append(f"s{number}")
-    return {"steps": steps, "output": [expression(chance, names), {"$step": names[-1]}]}
+    return {"steps": steps, "output": [expression(rng, names), {"$step": names[-1]}]}
 
 
 class Executed:
-    """A flow that was executed, and what happened."""
+    """An executed flow with its evaluation and failure."""
 
     def __init__(self, seed: int, *, unique: bool) -> None:
         self.flow = random_flow(random.Random(seed))
@@ -67,7 +67,7 @@ class Executed:
         except Failure as failure:
             self.failure = failure
 
-    def call(self, component: str, given: Any) -> Any:
+    def call(self, component: str, step_input: Any) -> Any:
         self.calls += 1
         if component == "/x/bad":
             raise Failure(3, f"boom {self.calls}" if self.unique else "boom", is_own=True)
@@ -104,39 +104,39 @@ class Executed:
         return explain_item(RUN, 0, record)
 
 
-def happened(run: Executed, name: str) -> str:
-    found = run.evaluation.steps.get(name)
-    if found is None:
+def actual_state(run: Executed, name: str) -> str:
+    evaluated = run.evaluation.steps.get(name)
+    if evaluated is None:
         return "not_needed"
-    if found.failure is None:
+    if evaluated.failure is None:
         return "completed"
-    return "failed" if found.failure.step is None else "not_run"
+    return "failed" if evaluated.failure.step is None else "not_run"
 
 
 SEEDS = range(600)
 
 
 @pytest.mark.parametrize("knows_input", [True, False])
-def test_with_errors_and_outputs_of_steps_everything_is_known(knows_input: bool) -> None:
+def test_with_step_errors_and_outputs_the_account_is_exact(knows_input: bool) -> None:
     failed = 0
     for seed in SEEDS:
         run = Executed(seed, unique=True)
         account = run.account(errors=True, outputs=True, knows_input=knows_input)
         failed += run.cause is not None
         if not knows_input and run.failure is not None and not run.failure.message.startswith("boom"):
-            # Two expressions may fail with the same message; which of them did depends on the input.
+            # Two expressions may fail with the same message; only the input shows which one did.
             continue
         assert account.cause == run.cause, seed
         if knows_input:
             states = {step.step_id: step.state for step in account.steps}
-            assert states == {name: happened(run, name) for name in states}, seed
+            assert states == {name: actual_state(run, name) for name in states}, seed
             for name, cause in account.not_run.items():
                 assert cause == run.root(name), seed
     assert failed > len(SEEDS) / 5
 
 
 @pytest.mark.parametrize("unique", [True, False])
-def test_without_errors_and_outputs_of_steps_nothing_wrong_is_said(unique: bool) -> None:
+def test_without_step_errors_and_outputs_the_account_is_never_wrong(unique: bool) -> None:
     known = 0
     for seed in SEEDS:
         run = Executed(seed, unique=unique)
@@ -147,6 +147,6 @@ def test_without_errors_and_outputs_of_steps_nothing_wrong_is_said(unique: bool)
         if account.kind == "output":
             assert run.cause is None, seed
         for step in account.steps:
-            assert step.state in (happened(run, step.step_id), "unknown"), (seed, step)
-            assert step.because_of is None or happened(run, step.because_of) in ("failed", "not_run"), (seed, step)
+            assert step.state in (actual_state(run, step.step_id), "unknown"), (seed, step)
+            assert step.because_of is None or actual_state(run, step.because_of) in ("failed", "not_run"), (seed, step)
     assert known > len(SEEDS) / 10

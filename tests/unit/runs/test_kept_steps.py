@@ -1,4 +1,4 @@
-"""What a rerun takes from the earlier run, if the flow has lost steps in the meantime."""
+"""The recorded arguments that a rerun uses if steps were removed from the flow."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stepflow_client.types.runs import HistoryEntry
 FLOW = {"steps": [{"id": "a", "component": "/x", "input": {"$input": "$"}}], "output": {"$step": "a"}}
 
 
-def test_overrides_of_steps_that_the_flow_lacks_are_left_out() -> None:
+def test_overrides_of_removed_steps_are_dropped() -> None:
     entry = HistoryEntry(
         run_id="r", created_at=datetime.now(UTC), overrides={"a": {"input": 1}, "removed": {"input": 2}}
     )

@@ -1,4 +1,4 @@
-"""Steps pinned to an outcome, and their error handling."""
+"""Steps pinned to an outcome: their components, delays and error handling."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ FLOW: dict[str, Any] = {"steps": [{"id": "a", "component": "/x", "onError": HAND
 
 
 @pytest.mark.parametrize("code", [ErrorCode.TIMEOUT, ErrorCode.COMPONENT_FAILED])
-def test_a_step_handles_its_failure(code: ErrorCode) -> None:
+def test_a_pinned_failure_keeps_the_error_handling(code: ErrorCode) -> None:
     assert pinned_flow(FLOW, {"a": Fails(code)})["steps"][0]["onError"] == HANDLING
     assert "onError" not in pin_overrides({"a": Fails(code)})["a"]
 
 
-def test_no_step_handles_a_failure_of_the_orchestrator() -> None:
+def test_a_pinned_orchestrator_failure_has_no_error_handling() -> None:
     failure = Fails(ErrorCode.ORCHESTRATOR)
     assert "onError" not in pinned_flow(FLOW, {"a": failure})["steps"][0]
     assert pin_overrides({"a": failure})["a"]["onError"] is None
@@ -54,7 +54,7 @@ def test_only_a_delayed_outcome_takes_time(outcome: Any, component: str, millise
 
 
 @pytest.mark.parametrize("output", [5, None, Delayed({"n": 1}, 2)])
-def test_the_output_is_the_default_of_a_step_that_fails(output: Any) -> None:
+def test_a_pinned_output_is_the_default_of_a_failing_step(output: Any) -> None:
     flow = {"steps": [{**FLOW["steps"][0], "input": {"n": 1}, "mustExecute": True}, {"id": "b", "component": "/y"}]}
     pinned, other = pinned_flow(flow, {"a": output})["steps"]
     expected = output.outcome if isinstance(output, Delayed) else output

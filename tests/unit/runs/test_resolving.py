@@ -1,4 +1,4 @@
-"""The input of a step as the server resolved it."""
+"""The resolved input of a step, with the parts that are unknown or failed."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ FAILED = StepDetails(
 )
 
 
-def resolve(expression: Any, *steps: StepDetails, status: Any = ExecutionStatus.FAILED, **known: Any) -> ResolvedInput:
+def resolve(expression: Any, *steps: StepDetails, status: Any = ExecutionStatus.FAILED, **values: Any) -> ResolvedInput:
     flow = {**FLOW, "steps": [*FLOW["steps"][:2], {**FLOW["steps"][2], "input": expression}]}
-    return resolve_step_input(ItemRecord(flow, status, None, steps, **known), "send")
+    return resolve_step_input(ItemRecord(flow, status, None, steps, **values), "send")
 
 
 @pytest.mark.parametrize(
@@ -39,40 +39,40 @@ def resolve(expression: Any, *steps: StepDetails, status: Any = ExecutionStatus.
         ({"$if": {"$input": "name"}, "then": {"$step": "load", "path": "card"}}, 1),
     ],
 )
-def test_everything_is_known(expression: Any, value: Any) -> None:
-    found = resolve(expression, DONE, input={"name": "Ada"}, variables={"limit": 3})
-    assert found == ResolvedInput(value)
+def test_an_input_is_resolved(expression: Any, value: Any) -> None:
+    resolved = resolve(expression, DONE, input={"name": "Ada"}, variables={"limit": 3})
+    assert resolved == ResolvedInput(value)
 
 
-def test_a_part_that_is_not_known_does_not_hide_the_others() -> None:
+def test_an_unknown_part_does_not_hide_the_others() -> None:
     expression = {
         "card": {"$step": "load", "path": "card"},
         "more": {"name": {"$input": "name"}, "v": {"$variable": "v"}},
     }
-    found = resolve(expression, DONE)
-    assert found.value == {"card": 1, "more": expression["more"]}
-    assert found.not_known == ("the input", "the variables")
-    assert found.failures == ()
+    resolved = resolve(expression, DONE)
+    assert resolved.value == {"card": 1, "more": expression["more"]}
+    assert resolved.not_known == ("the input", "the variables")
+    assert resolved.failures == ()
 
 
-def test_a_part_that_failed_is_named() -> None:
+def test_a_failed_part_is_named() -> None:
     expression = [{"$step": "charge"}, {"$step": "load", "path": "cart"}, {"$step": "load", "path": "card"}]
-    found = resolve(expression, DONE, FAILED, input=NOT_KNOWN)
-    assert found.value == [expression[0], expression[1], 1]
-    assert found.failures == ("charge failed", "Path $.cart not found")
+    resolved = resolve(expression, DONE, FAILED, input=NOT_KNOWN)
+    assert resolved.value == [expression[0], expression[1], 1]
+    assert resolved.failures == ("charge failed", "Path $.cart not found")
 
 
-def test_a_step_that_still_runs_is_not_known() -> None:
+def test_a_running_step_is_unknown() -> None:
     running = StepDetails(step_id="load", status=ExecutionStatus.RUNNING)
-    found = resolve({"$step": "load"}, running, status=ExecutionStatus.RUNNING)
-    assert found == ResolvedInput({"$step": "load"}, ("step load",))
+    resolved = resolve({"$step": "load"}, running, status=ExecutionStatus.RUNNING)
+    assert resolved == ResolvedInput({"$step": "load"}, ("step load",))
 
 
-def test_outputs_that_the_server_does_not_tell_are_not_known() -> None:
-    silent = StepDetails(step_id="load", status=ExecutionStatus.COMPLETED)
-    assert resolve({"$step": "load"}, silent).not_known == ("the output of step load",)
+def test_unreported_outputs_are_unknown() -> None:
+    without_output = StepDetails(step_id="load", status=ExecutionStatus.COMPLETED)
+    assert resolve({"$step": "load"}, without_output).not_known == ("the output of step load",)
 
 
-def test_a_flow_that_is_not_known() -> None:
+def test_an_unknown_flow() -> None:
     item = ItemRecord({}, ExecutionStatus.COMPLETED, None, [DONE])
     assert resolve_step_input(item, "load") == ResolvedInput(None, ("the flow",))

@@ -1,4 +1,4 @@
-"""Differences between two runs."""
+"""Differences between two runs: paths, kinds, origins, items and ignored paths."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STEPS: list[dict[str, Any]] = [{"id": "a", "component": "/x"}, {"id": "b", "comp
 
 
 def run(output: Any, *, steps: list[dict[str, Any]] = STEPS, **outputs: Any) -> RunSnapshot:
-    """A run with the outputs of its steps."""
+    """Return a run with these step outputs."""
     return RunSnapshot(
         RunDetails(run_id="r", flow_id="f", status=DONE),
         items=[RunItem(index=0, status=DONE, output=output)],
@@ -36,14 +36,23 @@ def run(output: Any, *, steps: list[dict[str, Any]] = STEPS, **outputs: Any) -> 
     ],
 )
 def test_a_value_is_changed_removed_or_added(a: Any, b: Any, kind: str) -> None:
-    (found,) = find_run_differences(run(a), run(b))
-    assert (found.path, found.kind, found.a, found.b) == ("$.output.n", kind, a.get("n"), b.get("n"))
+    (difference,) = find_run_differences(run(a), run(b))
+    assert (difference.path, difference.kind, difference.a, difference.b) == (
+        "$.output.n",
+        kind,
+        a.get("n"),
+        b.get("n"),
+    )
 
 
-def test_a_difference_that_is_handed_on_has_its_origin() -> None:
-    found = find_run_differences(run(1, a=1, b=1), run(2, a=2, b=2))
+def test_a_propagated_difference_has_an_origin() -> None:
+    differences = find_run_differences(run(1, a=1, b=1), run(2, a=2, b=2))
     origin = "$.steps.a.output"
-    assert {each.path: each.origin for each in found} == {origin: None, "$.steps.b.output": origin, "$.output": origin}
+    assert {each.path: each.origin for each in differences} == {
+        origin: None,
+        "$.steps.b.output": origin,
+        "$.output": origin,
+    }
 
 
 @pytest.mark.parametrize(
@@ -72,22 +81,22 @@ def batch(*outputs: Any, run_id: str = "r") -> RunSnapshot:
 
 
 def test_items_of_a_batch_are_compared_by_index() -> None:
-    found = find_run_differences(batch(1, 2, 3), batch(1, 5))
-    assert [(each.path, each.kind, each.item_index, each.step_id, each.origin) for each in found] == [
+    differences = find_run_differences(batch(1, 2, 3), batch(1, 5))
+    assert [(each.path, each.kind, each.item_index, each.step_id, each.origin) for each in differences] == [
         ("$.items[1].steps.a.output", "changed", 1, "a", None),
         ("$.items[1].output", "changed", 1, None, "$.items[1].steps.a.output"),
         ("$.items[2]", "removed", 2, None, None),
     ]
 
 
-def test_a_batch_may_have_two_items() -> None:
-    found = find_run_differences(batch(1, 2), batch(1, 3))
-    assert [each.path for each in found] == ["$.items[1].steps.a.output", "$.items[1].output"]
+def test_a_batch_of_two_items() -> None:
+    differences = find_run_differences(batch(1, 2), batch(1, 3))
+    assert [each.path for each in differences] == ["$.items[1].steps.a.output", "$.items[1].output"]
 
 
-def test_a_step_of_one_run_only_is_named() -> None:
-    (found,) = find_run_differences(run(1, a=1), run(1))
-    assert (found.path, found.kind, found.step_id) == ("$.steps.a", "removed", "a")
+def test_a_step_of_only_one_run_is_reported() -> None:
+    (difference,) = find_run_differences(run(1, a=1), run(1))
+    assert (difference.path, difference.kind, difference.step_id) == ("$.steps.a", "removed", "a")
 
 
 @pytest.mark.parametrize(
@@ -117,9 +126,9 @@ def test_statuses_and_errors_are_compared() -> None:
         ],
         flow={"steps": STEPS, "output": {"$step": "b"}},
     )
-    found = find_run_differences(run(None, a=None, b=None), other)
+    differences = find_run_differences(run(None, a=None, b=None), other)
     failure = {"code": "timeout", "message": "no"}
-    assert [(each.path, each.a, each.b, each.origin) for each in found] == [
+    assert [(each.path, each.a, each.b, each.origin) for each in differences] == [
         ("$.status", "completed", "failed", None),
         ("$.steps.a.status", "completed", "failed", None),
         ("$.steps.a.error", None, failure, None),
@@ -132,16 +141,16 @@ def test_status_differences_have_no_origin() -> None:
     failed = [
         StepDetails(step_id=name, status=ExecutionStatus.FAILED, error=FlowError(message=f"no {name}")) for name in "ab"
     ]
-    found = find_run_differences(run(1, a=None, b=None), replace(run(1), steps=failed))
-    origins = {each.path: each.origin for each in found}
+    differences = find_run_differences(run(1, a=None, b=None), replace(run(1), steps=failed))
+    origins = {each.path: each.origin for each in differences}
     assert (origins["$.steps.a.status"], origins["$.steps.b.status"]) == (None, None)
 
 
-def test_a_step_that_a_rerun_keeps_counts_as_completed() -> None:
+def test_a_kept_step_of_a_rerun_counts_as_completed() -> None:
     rerun = replace(run(1, b=1), _stored=add_tag_to_flow({"steps": STEPS}, "t", RerunOrigin("r", {"a": 5})))
     assert find_run_differences(run(1, a=5, b=1), rerun) == []
-    (found,) = find_run_differences(run(1, a=6, b=1), rerun)
-    assert (found.path, found.a, found.b) == ("$.steps.a.output", 6, 5)
+    (difference,) = find_run_differences(run(1, a=6, b=1), rerun)
+    assert (difference.path, difference.a, difference.b) == ("$.steps.a.output", 6, 5)
 
 
 @pytest.mark.parametrize(
@@ -186,8 +195,8 @@ def test_a_chosen_item_has_the_status_of_the_run() -> None:
 @pytest.mark.parametrize("steps", [None, "text", [{"component": "/x"}], [STEPS[0], STEPS[0]]])
 def test_steps_without_unique_ids_are_compared_by_their_order(steps: Any) -> None:
     assert find_run_differences(run(1, steps=steps), run(1, steps=steps)) == []
-    (found,) = find_run_differences(run(1, steps=[{"component": "/x"}]), run(1, steps=[{"component": "/y"}]))
-    assert found.path == "$.flow.steps[0].component"
+    (difference,) = find_run_differences(run(1, steps=[{"component": "/x"}]), run(1, steps=[{"component": "/y"}]))
+    assert difference.path == "$.flow.steps[0].component"
 
 
 def test_only_secrets_of_the_flow_are_masked() -> None:
@@ -197,5 +206,5 @@ def test_only_secrets_of_the_flow_are_masked() -> None:
         flow = {"schemas": {"properties": {"variables": variables}}, "steps": [{"id": "a", "component": component}]}
         return replace(run(f"hunter22 {component}"), flow=flow)
 
-    found = {each.path: (each.a, each.b) for each in find_run_differences(flow_with("/x"), flow_with("/y"))}
-    assert found == {"$.flow.steps.a.component": ("/x", "/y"), "$.output": ("*** /x", "*** /y")}
+    differences = {each.path: (each.a, each.b) for each in find_run_differences(flow_with("/x"), flow_with("/y"))}
+    assert differences == {"$.flow.steps.a.component": ("/x", "/y"), "$.output": ("*** /x", "*** /y")}
