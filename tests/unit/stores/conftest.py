@@ -18,7 +18,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def closed_connections() -> Iterator[None]:
-    """Close the connections of a test, which would warn in whatever test they are collected in."""
+    """Close the test's connections; otherwise a later test would get their warnings."""
     yield
     if module := sys.modules.get("stepflow_client._stores.postgres"):
         module._close_databases()

@@ -1,7 +1,7 @@
-"""Journals and result caches that are damaged: bytes of the file, or values, types and rows of its tables.
+"""Damaged journals and result caches: bytes of the file, or values, types and rows of its tables.
 
-A damaged file may cost runs that are made again, or end the batch with an error of the client. It never yields an
-outcome that differs from the true one, and a damaged cache never makes a run fail.
+A damaged file may cause runs to be repeated, or end the batch with a client error. It never yields a wrong outcome,
+and a damaged cache never makes a run fail.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ INPUTS = [{"id": f"item-{number}", "size": number} for number in range(24)]
 VALUES = (None, "", "x", "é\0", 0, -1, 7, 2**62, 0.5, float("inf"), -1e308, b"", b"\x00\xff", b"[]", "9" * 400)
 
 
-def _price(given: dict[str, Any]) -> dict[str, Any]:
-    if given["size"] % 5 == 4:
-        raise ValueError(f"no price for {given['id']}")
-    return {"eur": given["size"] * 100, "text": given["id"] * 20}
+def _price(value: dict[str, Any]) -> dict[str, Any]:
+    if value["size"] % 5 == 4:
+        raise ValueError(f"no price for {value['id']}")
+    return {"eur": value["size"] * 100, "text": value["id"] * 20}
 
 
 @pytest.fixture
@@ -44,118 +44,120 @@ def server(monkeypatch: pytest.MonkeyPatch) -> FakeServer:
     return fake_server({"/shop/price": _price})
 
 
-def _seen(outcomes: list[Outcome]) -> list[Any]:
-    """Return what is true of outcomes whatever run they come from."""
+def _comparable(outcomes: list[Outcome]) -> list[Any]:
+    """Return the parts of outcomes that do not depend on the run."""
     return [(each.index, each.key, each.status, each.output, each.error) for each in outcomes]
 
 
-def _damaged_bytes(path: Path, dice: random.Random) -> str:
+def _damage_bytes(path: Path, rng: random.Random) -> str:
     data = bytearray(path.read_bytes())
-    kind = dice.choice(("bytes", "bytes", "bytes", "zeros", "cut", "moved"))
-    begin = dice.randrange(len(data)) if dice.random() < 0.7 else dice.randrange(200)
+    kind = rng.choice(("bytes", "bytes", "bytes", "zeros", "cut", "moved"))
+    begin = rng.randrange(len(data)) if rng.random() < 0.7 else rng.randrange(200)
     if kind == "bytes":
-        for _ in range(dice.randint(1, 8)):
-            data[begin] = dice.randrange(256)
-            begin = min(len(data) - 1, begin + dice.randint(1, 64))
+        for _ in range(rng.randint(1, 8)):
+            data[begin] = rng.randrange(256)
+            begin = min(len(data) - 1, begin + rng.randint(1, 64))
     elif kind == "zeros":
-        size = min(dice.choice((4, 64, 512, 4096)), len(data) - begin)
+        size = min(rng.choice((4, 64, 512, 4096)), len(data) - begin)
         data[begin : begin + size] = bytes(size)
     elif kind == "cut":
         del data[begin:]
     else:
-        other, size = dice.randrange(len(data)), dice.choice((8, 100, 1000))
+        other, size = rng.randrange(len(data)), rng.choice((8, 100, 1000))
         part = data[other : other + size]
         data[begin : begin + len(part)] = part
     path.write_bytes(data)
     return kind
 
 
-def _damaged_rows(path: Path, dice: random.Random, table: str) -> str:
-    """Change one value, of whatever type, or remove, repeat or swap values of rows."""
+def _damage_rows(path: Path, rng: random.Random, table: str) -> str:
+    """Change one value or its type, copy a value from another row, or delete a row."""
     with sqlite3.connect(path, isolation_level=None) as file:
         file.execute("PRAGMA writable_schema = ON")
         file.execute("PRAGMA ignore_check_constraints = ON")
         columns = [row[1] for row in file.execute(f"PRAGMA table_info({table})")]
         rows = file.execute(f"SELECT * FROM {table}").fetchall()
-        row, other = dice.choice(rows), dice.choice(rows)
-        place, kind = dice.randrange(len(columns)), dice.choice(("value", "value", "near", "swap", "delete"))
-        value: Any = dice.choice(VALUES)
+        row, other = rng.choice(rows), rng.choice(rows)
+        position, kind = rng.randrange(len(columns)), rng.choice(("value", "value", "near", "swap", "delete"))
+        value: Any = rng.choice(VALUES)
         if kind == "near":
-            value = row[place]
+            value = row[position]
             if isinstance(value, (int, float)):
-                value += dice.choice((-1, 1, 1000))
+                value += rng.choice((-1, 1, 1000))
             else:
-                at = dice.randrange(len(value) or 1)
-                value = value[:at] + value[at + 1 :] if dice.random() < 0.5 else value[:at] + value[at:][::-1]
+                at = rng.randrange(len(value) or 1)
+                value = value[:at] + value[at + 1 :] if rng.random() < 0.5 else value[:at] + value[at:][::-1]
         elif kind == "swap":
-            value = other[place]
+            value = other[position]
         key = " AND ".join(f"{name} IS ?" for name in columns)
-        what = f"DELETE FROM {table}" if kind == "delete" else f"UPDATE OR REPLACE {table} SET {columns[place]} = ?"
+        statement = (
+            f"DELETE FROM {table}" if kind == "delete" else f"UPDATE OR REPLACE {table} SET {columns[position]} = ?"
+        )
         try:
-            file.execute(f"{what} WHERE {key}", [*([] if kind == "delete" else [value]), *row])
+            file.execute(f"{statement} WHERE {key}", [*([] if kind == "delete" else [value]), *row])
         except sqlite3.Error:
-            kind = "refused"  # by SQLite: NULL in a column that holds none
+            kind = "refused"  # by SQLite: NULL in a NOT NULL column
     file.close()
     return kind
 
 
-def _damages(path: Path, count: int, table: str) -> Iterator[tuple[int, str]]:
-    """Damage a file in many ways, each time from the undamaged state, and yield the seed and the kind of the damage."""
+def _iter_damages(path: Path, count: int, table: str) -> Iterator[tuple[int, str]]:
+    """Damage a file in many ways, each time from its intact state; yield the seed and the kind of damage."""
     whole = path.with_suffix(".whole")
     shutil.copy(path, whole)
     for seed in range(count):
         for each in path.parent.glob(f"{path.name}*"):
             each.unlink()
         shutil.copy(whole, path)
-        dice = random.Random(seed)
-        yield seed, _damaged_bytes(path, dice) if seed % 2 else _damaged_rows(path, dice, table)
+        rng = random.Random(seed)
+        yield seed, _damage_bytes(path, rng) if seed % 2 else _damage_rows(path, rng, table)
 
 
-def _merged(path: Path) -> None:
-    """Move what SQLite keeps beside the file into the file."""
+def _checkpoint(path: Path) -> None:
+    """Merge SQLite's write-ahead log into the file."""
     with sqlite3.connect(path) as file:
         file.execute("PRAGMA journal_mode = DELETE")
     file.close()
 
 
-def _journal(server: FakeServer, path: Path) -> list[Any]:
-    """Make the journal of a batch that was interrupted: two of its chunks have not ended. Return the true outcomes."""
+def _write_interrupted_journal(server: FakeServer, path: Path) -> list[Any]:
+    """Write the journal of an interrupted batch, two of whose chunks have not ended; return the expected outcomes."""
     with server.sync_client() as client:
-        true = list(client.map(FLOW, INPUTS, chunk_size=3, ordered=True, journal=path))
+        outcomes = list(client.map(FLOW, INPUTS, chunk_size=3, ordered=True, journal=path))
     with sqlite3.connect(path) as file:
         file.execute("DELETE FROM entry WHERE kind = 'ended' AND number IN (5, 6)")
         file.execute("DELETE FROM entry WHERE kind = 'complete' OR (kind = 'created' AND number = 6)")
     file.close()
-    _merged(path)
-    return _seen(true)
+    _checkpoint(path)
+    return _comparable(outcomes)
 
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("count", [40, pytest.param(150, marks=pytest.mark.exhaustive)])
-def test_a_damaged_journal_gives_the_true_outcomes_or_an_error_of_the_client(
+def test_a_damaged_journal_yields_the_expected_outcomes_or_a_client_error(
     server: FakeServer, tmp_path: Path, count: int
 ) -> None:
     path = tmp_path / "batch.journal"
-    true = _journal(server, path)
+    expected = _write_interrupted_journal(server, path)
     ends: Counter[str] = Counter()
     with server.sync_client() as client:
-        for seed, kind in _damages(path, count, "entry"):
-            found: list[Outcome] = []
+        for seed, kind in _iter_damages(path, count, "entry"):
+            outcomes: list[Outcome] = []
             try:
                 for outcome in client.map(FLOW, INPUTS, chunk_size=3, ordered=True, journal=path):
-                    found.append(outcome)
+                    outcomes.append(outcome)
                 ends["true outcomes"] += 1
-                assert len(found) == len(true), (seed, kind)
+                assert len(outcomes) == len(expected), (seed, kind)
             except StepflowClientError as error:
                 ends[type(error).__name__] += 1
-            assert _seen(found) == true[: len(found)], (seed, kind)
+            assert _comparable(outcomes) == expected[: len(outcomes)], (seed, kind)
     assert set(ends) == {"true outcomes", "JournalError"}, ends
     assert ends["JournalError"] > count / 4, ends
 
 
-def test_every_entry_of_a_journal_is_sealed(server: FakeServer, tmp_path: Path) -> None:
+def test_a_change_of_any_journal_entry_is_detected(server: FakeServer, tmp_path: Path) -> None:
     path = tmp_path / "batch.journal"
-    _journal(server, path)
+    _write_interrupted_journal(server, path)
     with sqlite3.connect(path) as file:
         entries = file.execute("SELECT kind, number, content, digest FROM entry").fetchall()
     file.close()
@@ -175,10 +177,10 @@ def test_every_entry_of_a_journal_is_sealed(server: FakeServer, tmp_path: Path) 
 
 def test_a_journal_whose_entries_contradict_each_other_is_refused(server: FakeServer, tmp_path: Path) -> None:
     path = tmp_path / "batch.journal"
-    true = _journal(server, path)
+    expected = _write_interrupted_journal(server, path)
     whole = path.read_bytes()
 
-    def refused(change: Callable[[Journal], object]) -> None:
+    def assert_refused(change: Callable[[Journal], object]) -> None:
         journal = Journal(path)
         change(journal)
         journal.close()
@@ -192,25 +194,27 @@ def test_a_journal_whose_entries_contradict_each_other_is_refused(server: FakeSe
         assert chunk.outcomes is not None
         return chunk.outcomes
 
-    refused(lambda journal: journal.record_outcomes(1, outcomes_of(journal, 1)[:2]))
-    refused(lambda journal: journal.record_outcomes(1, outcomes_of(journal, 2)))
-    refused(lambda journal: journal.record_outcomes(1, []))
-    refused(lambda journal: journal.record_outcomes(1, list(reversed(outcomes_of(journal, 1)))))
-    refused(lambda journal: journal._write_entry("ended", {"0": 1}, 1))
-    refused(lambda journal: journal._write_entry("ended", [[3, None, "run", "done", 1, None]], 1))
-    refused(lambda journal: journal._write_entry("begun", {"first": 3}, 1))
-    refused(lambda journal: journal._write_entry("begun", {"first": 4, "tag": "t", "count": 3, "digest": "d"}, 1))
-    refused(lambda journal: journal._write_entry("batch", ["tag"]))
-    refused(lambda journal: journal._write_entry("since", "yesterday"))
-    refused(lambda journal: journal._write_entry("first", 5))
-    refused(lambda journal: journal._write_entry("created", "zzz", 2))
-    refused(lambda journal: journal._write_entry("created", None, 2))
+    assert_refused(lambda journal: journal.record_outcomes(1, outcomes_of(journal, 1)[:2]))
+    assert_refused(lambda journal: journal.record_outcomes(1, outcomes_of(journal, 2)))
+    assert_refused(lambda journal: journal.record_outcomes(1, []))
+    assert_refused(lambda journal: journal.record_outcomes(1, list(reversed(outcomes_of(journal, 1)))))
+    assert_refused(lambda journal: journal._write_entry("ended", {"0": 1}, 1))
+    assert_refused(lambda journal: journal._write_entry("ended", [[3, None, "run", "done", 1, None]], 1))
+    assert_refused(lambda journal: journal._write_entry("begun", {"first": 3}, 1))
+    assert_refused(
+        lambda journal: journal._write_entry("begun", {"first": 4, "tag": "t", "count": 3, "digest": "d"}, 1)
+    )
+    assert_refused(lambda journal: journal._write_entry("batch", ["tag"]))
+    assert_refused(lambda journal: journal._write_entry("since", "yesterday"))
+    assert_refused(lambda journal: journal._write_entry("first", 5))
+    assert_refused(lambda journal: journal._write_entry("created", "zzz", 2))
+    assert_refused(lambda journal: journal._write_entry("created", None, 2))
     with server.sync_client() as client:
-        assert _seen(list(client.map(FLOW, INPUTS, chunk_size=3, ordered=True, journal=path))) == true
+        assert _comparable(list(client.map(FLOW, INPUTS, chunk_size=3, ordered=True, journal=path))) == expected
 
 
 @pytest.mark.parametrize("path", [5, b"name", "a\0b", "\ud800", ":memory:", ["name"]])
-def test_what_is_no_path_is_refused(server: FakeServer, path: Any) -> None:
+def test_invalid_paths_are_rejected(server: FakeServer, path: Any) -> None:
     with (
         server.sync_client() as client,
         pytest.raises(InvalidArgumentError, match="journal must be the path of a file"),
@@ -236,17 +240,17 @@ def test_a_database_of_another_program_is_neither_used_nor_changed(server: FakeS
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("count", [40, pytest.param(150, marks=pytest.mark.exhaustive)])
-def test_a_damaged_cache_gives_the_true_result_or_none(tmp_path: Path, count: int) -> None:
-    """No exception leaves the cache, and what it finds is what was stored."""
+def test_a_damaged_cache_returns_the_stored_result_or_none(tmp_path: Path, count: int) -> None:
+    """The cache raises no exceptions and returns only results that were stored."""
     path = tmp_path / "results.db"
     stored = {f"{number:064x}": {"price": number * 1000, "text": "as it was " * number} for number in range(20)}
     whole = ResultCache(path, max_age=1e6, max_bytes=2**20)
     for key, output in stored.items():
         whole._store_result(key, f"run {key}", output)
     whole.close()
-    _merged(path)
+    _checkpoint(path)
     ends: Counter[str] = Counter()
-    for seed, kind in _damages(path, count, "results"):
+    for seed, kind in _iter_damages(path, count, "results"):
         warnings: list[str] = []
         cache = ResultCache(path, max_age=1e6, max_bytes=2**20, on_failure=warnings.append)
         for key, output in stored.items():
@@ -265,12 +269,12 @@ def test_runs_with_a_damaged_cache_succeed(
     server: FakeServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "results.db"
-    given = {"id": "tea", "size": 3}
+    value = {"id": "tea", "size": 3}
     with server.sync_client() as client:
-        client.run(FLOW, given, cache=ResultCache(path))
-        _merged(path)
-        for seed, kind in _damages(path, 200, "results"):
+        client.run(FLOW, value, cache=ResultCache(path))
+        _checkpoint(path)
+        for seed, kind in _iter_damages(path, 200, "results"):
             caplog.clear()
             with caplog.at_level(logging.WARNING, "stepflow.client"):
-                assert client.run(FLOW, given, cache=ResultCache(path)).output == _price(given), (seed, kind)
+                assert client.run(FLOW, value, cache=ResultCache(path)).output == _price(value), (seed, kind)
             assert len(caplog.records) <= 1

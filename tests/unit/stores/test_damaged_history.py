@@ -1,4 +1,4 @@
-"""A damaged history: no foreign exception, no wrong entry, and the other entries are there. Earlier files work."""
+"""A damaged history raises only client errors, returns no wrong entries and keeps the intact ones."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ODD_VALUES: tuple[Any, ...] = (
 COLUMN_NAMES = _COLUMNS.split(", ")
 
 
-def filled(path: Path) -> dict[str, HistoryEntry]:
+def fill(path: Path) -> dict[str, HistoryEntry]:
     """Fill a history and return its entries by id."""
     history = History(path)
     for number in range(ROWS):
@@ -51,20 +51,20 @@ def filled(path: Path) -> dict[str, HistoryEntry]:
 
 
 def read(history: History) -> list[HistoryEntry]:
-    """Return what every way to read gives, without the errors that are ours."""
+    """Read the history in every way, ignoring client errors."""
     calls: list[Callable[[], list[HistoryEntry | None]]] = [
         lambda: [*history.search(limit=100)],
         lambda: [*history.search("note", labels={"env": "dev"}, status="completed", run_id="01a2")],
         *(partial(lambda number: [history.get(f"01a2-{number}")], number) for number in range(ROWS)),
         lambda: [*history.search(limit=1, offset=3)],
     ]
-    found: list[HistoryEntry] = []
+    entries: list[HistoryEntry] = []
     for call in calls:
         try:
-            found += [entry for entry in call() if entry is not None]
+            entries += [entry for entry in call() if entry is not None]
         except StepflowClientError:
             continue
-    return found
+    return entries
 
 
 def use(entry: HistoryEntry) -> None:
@@ -75,33 +75,32 @@ def use(entry: HistoryEntry) -> None:
 
 
 MANY = pytest.param(4, marks=[pytest.mark.exhaustive, pytest.mark.timeout(900)])
-"""800 damages in all."""
 
 
 @pytest.mark.parametrize("times", [1, MANY])
 def test_random_damage_of_the_file(tmp_path: Path, times: int) -> None:
     path = tmp_path / "history.db"
-    entries = filled(path)
+    entries = fill(path)
     assert len(entries) == ROWS
-    whole, source = path.read_bytes(), random.Random(times)
+    whole, rng = path.read_bytes(), random.Random(times)
     unreadable = 0
     for number in range(100 * times):
         damaged = bytearray(whole)
-        for _ in range(source.choice([1, 1, 2, 16])):
-            first = source.randrange(len(damaged))
-            damaged[first : first + source.choice([1, 1, 8])] = source.randbytes(1)
+        for _ in range(rng.choice([1, 1, 2, 16])):
+            first = rng.randrange(len(damaged))
+            damaged[first : first + rng.choice([1, 1, 8])] = rng.randbytes(1)
         if number % 10 == 0:
-            del damaged[source.randrange(len(damaged)) :]
+            del damaged[rng.randrange(len(damaged)) :]
         for each in tmp_path.iterdir():
             each.unlink()
         path.write_bytes(damaged)
         history = History(path, on_failure=lambda sentence: None)
-        found = read(history)
-        unreadable += not found
-        for entry in found:
-            was = entries[entry.run_id]
-            assert replace(entry, status=was.status) == was, number
-            assert entry.status in (was.status, None), number
+        read_entries = read(history)
+        unreadable += not read_entries
+        for entry in read_entries:
+            original = entries[entry.run_id]
+            assert replace(entry, status=original.status) == original, number
+            assert entry.status in (original.status, None), number
         history.record("after", note="x")
         history.update("01a2-1", status="failed")
         history.close()
@@ -111,33 +110,33 @@ def test_random_damage_of_the_file(tmp_path: Path, times: int) -> None:
 @pytest.mark.parametrize("times", [1, MANY])
 def test_odd_values_in_rows(tmp_path: Path, times: int) -> None:
     path = tmp_path / "history.db"
-    entries = filled(path)
-    whole, source = path.read_bytes(), random.Random(times)
+    entries = fill(path)
+    whole, rng = path.read_bytes(), random.Random(times)
     for number in range(50 * times):
         path.write_bytes(whole)
         run_id = f"01a2-{number % ROWS}"
-        column, value = source.choice(COLUMN_NAMES[1:]), source.choice(ODD_VALUES)
+        column, value = rng.choice(COLUMN_NAMES[1:]), rng.choice(ODD_VALUES)
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:
             connection.execute(f"UPDATE runs SET {column} = ? WHERE run_id = ?", [value, run_id])
         history = History(path, on_failure=lambda sentence: None)
-        found = read(history)
-        assert len({entry.run_id for entry in found}) >= ROWS - 1, (column, value)
-        for entry in found:
+        read_entries = read(history)
+        assert len({entry.run_id for entry in read_entries}) >= ROWS - 1, (column, value)
+        for entry in read_entries:
             use(entry)
-            was = entries[entry.run_id]
-            assert replace(entry, status=was.status) == was, (column, value)
-            assert entry.status in (was.status, None), (column, value)
+            original = entries[entry.run_id]
+            assert replace(entry, status=original.status) == original, (column, value)
+            assert entry.status in (original.status, None), (column, value)
         history.close()
 
 
 def test_a_damaged_row_is_left_out_and_reported_once(tmp_path: Path) -> None:
     path = tmp_path / "history.db"
-    filled(path)
+    fill(path)
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("UPDATE runs SET note = CAST(x'ff' AS TEXT) WHERE run_id = '01a2-10'")
-    said: list[str] = []
-    history = History(path, on_failure=said.append)
+    warnings: list[str] = []
+    history = History(path, on_failure=warnings.append)
     assert [entry.run_id for entry in history.search(limit=3)] == ["01a2-11", "01a2-9"]
     assert history.get("01a2-10") is None
     assert [len(history.search(limit=1, offset=offset)) for offset in range(3)] == [1, 0, 1], "places do not move"
-    assert said == [f"the history cannot read a run in {path}: its record is damaged"]
+    assert warnings == [f"the history cannot read a run in {path}: its record is damaged"]

@@ -1,4 +1,4 @@
-"""The record of runs, in a file or a database: several processes at once, crashes, full disks, secrets."""
+"""The history of runs in a file or a database: search, limits, concurrent processes, crashes, secrets."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _stored(request: pytest.FixtureRequest, location: str) -> bytes:
     return server.content(location)
 
 
-def test_a_run_is_kept_whole(location: str, tmp_path: Path) -> None:
+def test_all_parts_of_a_run_are_recorded(location: str, tmp_path: Path) -> None:
     history = History(location)
     run_id = uuid4()
     history.record(
@@ -93,29 +93,29 @@ def test_search_finds_by_text_label_and_status_newest_first(location: str) -> No
     history.record("3", flow_file="/flows/rome.yaml", labels={"env": "prod"})
     history.update("2", status="completed")
 
-    def found(*args: str, **criteria: object) -> list[str]:
+    def find_ids(*args: str, **criteria: object) -> list[str]:
         return [each.run_id for each in history.search(*args, **criteria)]  # type: ignore[arg-type]
 
-    assert found() == ["3", "2", "1"]
-    assert found(limit=1) == ["3"]
-    assert found("ROME") == ["3", "2"]
-    assert found('"quoted" 100%') == ["1"]
-    assert found("1_0%") == []
-    assert found("rome prod") == ["3", "2"]
-    assert found("rome dev") == []
-    assert found("env=prod") == ["3", "2"]
-    assert found('env=prod "about Rome"') == ["2"]
-    assert found("env=pro") == []
-    assert found("env=prod status:completed") == ["2"]
-    assert found("until:2001-01-01") == []
-    assert found("since:2001-01-01T00:00:00Z env=dev") == ["1"]
+    assert find_ids() == ["3", "2", "1"]
+    assert find_ids(limit=1) == ["3"]
+    assert find_ids("ROME") == ["3", "2"]
+    assert find_ids('"quoted" 100%') == ["1"]
+    assert find_ids("1_0%") == []
+    assert find_ids("rome prod") == ["3", "2"]
+    assert find_ids("rome dev") == []
+    assert find_ids("env=prod") == ["3", "2"]
+    assert find_ids('env=prod "about Rome"') == ["2"]
+    assert find_ids("env=pro") == []
+    assert find_ids("env=prod status:completed") == ["2"]
+    assert find_ids("until:2001-01-01") == []
+    assert find_ids("since:2001-01-01T00:00:00Z env=dev") == ["1"]
     with pytest.raises(InvalidArgumentError, match="since:tuesday is not a time"):
-        found("since:tuesday")
+        find_ids("since:tuesday")
     history.record("4", flow={"name": "order", "steps": []})
-    assert found("flow:order") == ["4"]
-    assert found("flow:orde") == []
-    assert found(labels={"env": "prod"}, status="completed") == ["2"]
-    assert found(labels={"env": "nowhere"}) == []
+    assert find_ids("flow:order") == ["4"]
+    assert find_ids("flow:orde") == []
+    assert find_ids(labels={"env": "prod"}, status="completed") == ["2"]
+    assert find_ids(labels={"env": "nowhere"}) == []
 
 
 def test_no_secret_is_in_the_store(request: pytest.FixtureRequest, location: str) -> None:
@@ -134,7 +134,7 @@ def test_no_secret_is_in_the_store(request: pytest.FixtureRequest, location: str
     assert first is not None
     assert first.variables == {"key": "***", "pin": "***", "login": "***", "city": "Rome"}
     assert first.server == "http://localhost:7837"
-    # A mark stays: the rest is not what the run was started with.
+    # Secrets inside of other values are masked too.
     assert first.input == {"copy": "Bearer ***, ***", "url": "https://***@example.com/x"}
 
 
@@ -159,7 +159,9 @@ def test_cleared_runs_are_overwritten(request: pytest.FixtureRequest, location: 
     assert b"remove-me-please" not in _stored(request, location)
 
 
-def test_a_clock_that_is_set_back_keeps_no_run(location: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clear_deletes_runs_recorded_before_the_clock_was_set_back(
+    location: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     history = History(location)
     later = time.time() + 3600
     with monkeypatch.context() as clock:
@@ -169,7 +171,7 @@ def test_a_clock_that_is_set_back_keeps_no_run(location: str, monkeypatch: pytes
     assert history.search() == []
 
 
-def test_it_is_bounded_by_number_age_and_size(location: str) -> None:
+def test_the_history_is_bounded_by_number_age_and_size(location: str) -> None:
     history = History(location, max_runs=10)
     for number in range(25):
         history.record(str(number), input="x" * (2_000_000 if number == 24 else 1))
@@ -184,7 +186,7 @@ def test_it_is_bounded_by_number_age_and_size(location: str) -> None:
 @pytest.mark.parametrize(
     ("processes", "runs"), [(2, 100), pytest.param(8, 300, marks=pytest.mark.exhaustive)], ids=["few", "many"]
 )
-def test_processes_that_write_at_once_lose_nothing(processes: int, runs: int, location: str) -> None:
+def test_concurrent_processes_lose_no_entries(processes: int, runs: int, location: str) -> None:
     spawn = multiprocessing.get_context("spawn")
     workers = [spawn.Process(target=_write, args=(location, name, runs)) for name in range(processes)]
     for worker in workers:
@@ -192,12 +194,12 @@ def test_processes_that_write_at_once_lose_nothing(processes: int, runs: int, lo
     for worker in workers:
         worker.join()
     assert [worker.exitcode for worker in workers] == [0] * processes
-    found = {(each.run_id, each.status) for each in History(location).search(limit=20_000)}
-    assert found == {(f"{name}-{number}", "completed") for name in range(processes) for number in range(runs)}
+    entries = {(each.run_id, each.status) for each in History(location).search(limit=20_000)}
+    assert entries == {(f"{name}-{number}", "completed") for name in range(processes) for number in range(runs)}
 
 
 @pytest.mark.parametrize("kills", [2, pytest.param(8, marks=pytest.mark.exhaustive)])
-def test_killed_processes_leave_it_sound(kills: int, path: Path) -> None:
+def test_killed_processes_do_not_corrupt_the_file(kills: int, path: Path) -> None:
     spawn = multiprocessing.get_context("spawn")
     for name in range(kills):
         worker = spawn.Process(target=_write, args=(path, name, 1_000_000))
@@ -226,12 +228,12 @@ def test_a_full_disk_is_one_warning(path: Path) -> None:
             history.record(str(number), input="x" * 20_000)
         print(history.get("before").run_id, "goes on")
     """
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert ended.stdout == "before goes on\n"
-    assert ended.stderr.count("WARNING the history cannot record a run") == 1
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "before goes on\n"
+    assert done.stderr.count("WARNING the history cannot record a run") == 1
 
 
-def test_what_goes_wrong_is_a_warning_to_runs_and_an_error_to_readers(
+def test_failures_are_warnings_when_recording_and_errors_when_reading(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path.parent.mkdir()
@@ -245,27 +247,27 @@ def test_what_goes_wrong_is_a_warning_to_runs_and_an_error_to_readers(
         history.search()
 
 
-def test_a_path_that_cannot_be_looked_up_is_an_error_of_the_client() -> None:
+def test_an_invalid_path_raises_a_client_error() -> None:
     with pytest.raises(StepflowClientError, match=r"cannot read the history .*: .*File name too long"):
         History("a" * 300).search()
 
 
-def test_values_that_are_no_json_are_a_warning(location: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_values_that_are_not_json_cause_a_warning(location: str, caplog: pytest.LogCaptureFixture) -> None:
     History(location).record("1", input=object())
     assert "not JSON serializable" in caplog.text
 
 
-def test_it_is_pickled_as_its_settings(location: str) -> None:
+def test_a_pickled_history_keeps_its_settings(location: str) -> None:
     history = History(location, max_runs=7)
     history.record("1")
     copy, end = pickle.loads(pickle.dumps(history)), time.monotonic() + 20
     # A thread writes to the database; a search waits for it only for a second.
-    while not (found := copy.search()) and time.monotonic() < end:
+    while not (entries := copy.search()) and time.monotonic() < end:
         time.sleep(0.05)
-    assert [each.run_id for each in found] == ["1"]
+    assert [each.run_id for each in entries] == ["1"]
 
 
-def test_the_file_is_in_the_folder_for_state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_default_path_is_in_the_state_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     assert default_path() == tmp_path / "stepflow" / "history.db"
@@ -281,12 +283,12 @@ def test_limits_are_positive() -> None:
 
 
 @pytest.mark.parametrize("client", [StepflowClient, SyncStepflowClient])
-def test_a_path_is_no_history(client: Any) -> None:
+def test_clients_reject_a_path_as_history(client: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="history must be a History, not str"):
         client("http://localhost:1", history="history.db")
 
 
-def test_a_run_is_an_id_or_an_object_with_one(tmp_path: Path) -> None:
+def test_runs_are_ids_or_objects_with_an_id(tmp_path: Path) -> None:
     history, run_id, later = History(tmp_path / "history.db"), str(uuid4()), uuid4()
     handle = SyncStepflowClient().handle(run_id)
     history.record(handle, flow={"name": "f"})

@@ -1,4 +1,4 @@
-"""The journal of a batch, without a batch."""
+"""The journal of a batch: its entries, resuming, and consistency checks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_a_chunk_that_has_begun_can_be_read(tmp_path: Path) -> None:
         assert journal.find_chunk(1, 2) is None
 
 
-def test_entries_are_appended_to_a_log_that_is_as_private_as_the_file(tmp_path: Path) -> None:
+def test_the_journal_and_its_log_are_private(tmp_path: Path) -> None:
     with closing(Journal(tmp_path / "batch.journal")):
         modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in tmp_path.iterdir()}
     assert modes == {"batch.journal": 0o600, "batch.journal-wal": 0o600}
@@ -100,9 +100,9 @@ def test_chunks_round_trip(path: Path) -> None:
     assert journal.has_begun_any_chunk()
     assert not journal.has_lost_run()
     assert journal.find_chunk(0, 0) == replace(chunks[0], run_id=RUNS[0])
-    found = journal.find_chunk(1, 2)
-    assert found == replace(chunks[1], run_id=RUNS[1], outcomes=outcomes_of(chunks[1]))
-    assert [each.item_index for each in found.outcomes or []] == [0, None, None]
+    ended = journal.find_chunk(1, 2)
+    assert ended == replace(chunks[1], run_id=RUNS[1], outcomes=outcomes_of(chunks[1]))
+    assert [each.item_index for each in ended.outcomes or []] == [0, None, None]
     assert journal.find_chunk(2, 5) is None
     journal.close()
 

@@ -1,4 +1,4 @@
-"""The outputs of steps that a history keeps of runs whose server is gone."""
+"""Step outputs that a history keeps for runs whose server is gone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from stepflow_client.history import History
 RUN = "01a21e7d-134a-7753-8c75-70fbce36b{:03}"
 
 
-def test_the_newest_runs_are_kept(location: str) -> None:
+def test_the_outputs_of_the_newest_runs_are_kept(location: str) -> None:
     history = History(location)
     assert history.kept_outputs(RUN.format(0)) is None
     for number in range(23):
@@ -28,7 +28,7 @@ def test_the_newest_runs_are_kept(location: str) -> None:
     assert history.kept_outputs(RUN.format(22)) is None
 
 
-def test_what_is_too_large_or_damaged_is_not_there(tmp_path: Path) -> None:
+def test_large_outputs_are_not_kept_and_damaged_ones_not_returned(tmp_path: Path) -> None:
     history = History(tmp_path / "history.db")
     history.keep_outputs(RUN.format(1), [{"a": "x" * 5_000_001}])
     history.keep_outputs(RUN.format(2), [{"a": 1}])

@@ -1,4 +1,4 @@
-"""Entries of runs that are about to be created."""
+"""History entries of runs that are about to be created."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_another_process_completes_an_entry(location: str) -> None:
     assert [(each.run_id, each.note) for each in other.search()] == [("run-1", "n")]
 
 
-def test_a_run_that_another_process_has_recorded_stays_as_it_is(location: str) -> None:
+def test_a_run_recorded_by_another_process_is_unchanged(location: str) -> None:
     history = History(location)
     entry_id = history.record(None, note="ours")
     history.record("run-1", note="theirs")
@@ -39,7 +39,7 @@ def test_a_run_that_another_process_has_recorded_stays_as_it_is(location: str) -
     assert [(each.run_id, each.note) for each in history.search(confirmed=None)] == [("run-1", "theirs")]
 
 
-def test_an_entry_that_was_removed_meanwhile_is_recorded(location: str) -> None:
+def test_an_entry_removed_meanwhile_is_recorded(location: str) -> None:
     history = History(location)
     entry_id = history.record(None, note="n")
     history.clear()
@@ -53,6 +53,6 @@ def test_a_run_that_is_found_replaces_the_entry_of_its_own_flow(location: str, h
     entry_id = history.record(None, flow_id="ab", has_own_flow=has_own_flow)
     history.record(None, flow_id="cd", has_own_flow=True)
     history.record("run-1", flow_id="ab", has_own_flow=has_own_flow)
-    left = [each.run_id for each in history.search(confirmed=False) if each.flow_id == "ab"]
-    assert left == ([] if has_own_flow else [entry_id])
+    pending = [each.run_id for each in history.search(confirmed=False) if each.flow_id == "ab"]
+    assert pending == ([] if has_own_flow else [entry_id])
     assert len(history.search(confirmed=None)) == (2 if has_own_flow else 3)

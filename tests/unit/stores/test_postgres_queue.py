@@ -122,16 +122,18 @@ class Database(SharedDatabase):
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Use the fake clock of the most recently created database."""
-    made: list[Database] = []
+    databases: list[Database] = []
     begin = Database.__init__
 
     def init(self: Database, *connections: FakeConnection | Exception) -> None:
         begin(self, *connections)
-        made.append(self)
+        databases.append(self)
 
     monkeypatch.setattr(Database, "__init__", init)
     # Patch only this module's clock: threads, for example, need the real one.
-    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: made[-1].condition.now if made else 0.0))
+    monkeypatch.setattr(
+        module, "time", SimpleNamespace(monotonic=lambda: databases[-1].condition.now if databases else 0.0)
+    )
 
 
 # Statements and URLs
@@ -227,7 +229,7 @@ def test_tables_are_created_under_a_lock_if_one_is_missing(
     monkeypatch: pytest.MonkeyPatch, tables: tuple[str, ...], is_created: bool
 ) -> None:
     plain, settings = FakeConnection(tables), dict[str, Any]()
-    monkeypatch.setattr(psycopg, "connect", lambda **given: settings.update(given) or plain)
+    monkeypatch.setattr(psycopg, "connect", lambda **options: settings.update(options) or plain)
     database = Database()
     connection = SharedDatabase._connect(database)
     assert (database._connection, connection.plain, database._began) == (connection, plain, 100.0)
@@ -243,14 +245,14 @@ def test_tables_are_created_under_a_lock_if_one_is_missing(
         "prepare_threshold": None,
     }
     lock = ("SELECT pg_advisory_xact_lock(%s)", [module._LOCK])
-    made = [
+    statements = [
         "BEGIN",
         lock,
         "CREATE SCHEMA IF NOT EXISTS stepflow_history",
         "CREATE TABLE stepflow_history.runs",
         "COMMIT",
     ]
-    assert plain.statements[1:] == (made if is_created else [])
+    assert plain.statements[1:] == (statements if is_created else [])
     database._disconnect()
     assert (plain.closed, database._connection) == (True, None)
     database._disconnect()
@@ -456,13 +458,13 @@ def test_lost_runs_are_reported_once_the_queue_is_empty(caplog: pytest.LogCaptur
 def test_an_abandoned_job_is_not_subtracted_from_the_queue_size() -> None:
     database = Database()
     database.add("a", "b", size=5)
-    given_up = database.job("c", size=7)
-    database._settle_jobs([given_up], ["C"])
-    assert (given_up.done.result(), len(database._jobs), database._size) == ("C", 2, 10)
+    abandoned = database.job("c", size=7)
+    database._settle_jobs([abandoned], ["C"])
+    assert (abandoned.done.result(), len(database._jobs), database._size) == ("C", 2, 10)
     database._settle_jobs([database._jobs[0]], ["A"])
     assert ([job.name for job in database._jobs], database._size) == (["do b"], 5)
     database._jobs.clear()
-    database._settle_jobs([given_up._replace(done=Future())], ["C"])
+    database._settle_jobs([abandoned._replace(done=Future())], ["C"])
     assert database._size == 5
 
 
@@ -527,7 +529,7 @@ def test_one_thread_runs_all_queued_jobs(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize(
-    ("failure", "retry_at", "has_jobs", "is_asked"),
+    ("failure", "retry_at", "has_jobs", "is_enqueued"),
     [
         (None, 200.0, True, True),
         ("down", 100.5, False, False),
@@ -537,25 +539,25 @@ def test_one_thread_runs_all_queued_jobs(monkeypatch: pytest.MonkeyPatch) -> Non
     ],
 )
 def test_a_read_retries_the_database_only_after_a_delay(
-    failure: str | None, retry_at: float, has_jobs: bool, is_asked: bool
+    failure: str | None, retry_at: float, has_jobs: bool, is_enqueued: bool
 ) -> None:
     database = Database()
     database._failure, database._retry_at = failure, retry_at
     if has_jobs:
         database.add("a")
-    asked = []
+    enqueued = []
 
-    def answer(job: _Job) -> None:
-        asked.append(job.name)
+    def run_at_once(job: _Job) -> None:
+        enqueued.append(job.name)
         job.done.set_result(7)
 
-    database._enqueue = answer  # type: ignore[method-assign]
-    if is_asked:
+    database._enqueue = run_at_once  # type: ignore[method-assign]
+    if is_enqueued:
         assert database.call("read", lambda connection: 1, missing=0) == 7
     else:
         with pytest.raises(StepflowClientError, match=r"^cannot read the history postgresql://127.0.0.1:1/db: down$"):
             database.call("read", lambda connection: 1, missing=0)
-    assert asked == (["read"] if is_asked else [])
+    assert enqueued == (["read"] if is_enqueued else [])
 
 
 def test_a_read_times_out_after_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:

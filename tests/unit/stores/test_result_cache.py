@@ -1,4 +1,4 @@
-"""The file of the result cache: several processes at once, limits, full disks."""
+"""The file of the result cache: limits, concurrent processes, forks, locks and full disks."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _write(path: Path, name: int, count: int) -> None:
         assert found.output == {"number": number}
 
 
-def test_a_result_is_kept_whole_and_private(path: Path) -> None:
+def test_a_result_is_stored_unchanged_and_private(path: Path) -> None:
     cache = ResultCache(path)
     assert cache._find_result("a") is None
     assert not path.exists(), "reading makes no file"
@@ -53,7 +53,7 @@ def test_a_result_is_kept_whole_and_private(path: Path) -> None:
     assert (cache._find_result("a") or found).run_id == "later"
 
 
-def test_it_is_bounded_by_age(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_is_bounded_by_age(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1_000_000.0
     monkeypatch.setattr("time.time", lambda: now)
     ResultCache(path, max_age=10)._store_result("short", "run", 1)
@@ -67,7 +67,7 @@ def test_it_is_bounded_by_age(path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert ResultCache(path, max_age=math.inf)._find_result("ever") is not None
 
 
-def test_it_is_bounded_by_size(path: Path) -> None:
+def test_the_cache_is_bounded_by_size(path: Path) -> None:
     cache = ResultCache(path, max_bytes=100_000)
     for number in range(200):
         cache._store_result(str(number), "run", "x" * 5_000)
@@ -91,7 +91,7 @@ def test_cleared_results_are_overwritten(path: Path) -> None:
 
 
 @pytest.mark.parametrize("count", [2, pytest.param(4, marks=pytest.mark.exhaustive)])
-def test_processes_that_write_at_once_lose_nothing(path: Path, count: int) -> None:
+def test_concurrent_processes_lose_no_results(path: Path, count: int) -> None:
     spawn = multiprocessing.get_context("spawn")
     workers = [spawn.Process(target=_write, args=(path, name, 200)) for name in range(count)]
     for worker in workers:
@@ -115,9 +115,9 @@ def test_a_full_disk_is_one_warning(path: Path) -> None:
             cache._store_result(str(number), "run", "x" * 20_000)
         print(cache._find_result("before").run_id, "goes on")
     """
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert ended.stdout == "run goes on\n"
-    assert ended.stderr.count("WARNING the result cache cannot keep a result") == 1
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "run goes on\n"
+    assert done.stderr.count("WARNING the result cache cannot keep a result") == 1
 
 
 def test_a_file_of_another_program_is_left_alone(path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -149,7 +149,7 @@ def test_only_an_explicit_path_is_logged(
     assert (str(path.parent) in message) is is_chosen
 
 
-def test_a_path_that_cannot_be_looked_up_is_an_error_of_the_client() -> None:
+def test_an_invalid_path_raises_a_client_error() -> None:
     with pytest.raises(StepflowClientError, match=r"cannot change the result cache .*: .*File name too long"):
         ResultCache("a" * 300).clear()
 
@@ -194,7 +194,7 @@ def test_a_locked_file_causes_one_warning(
     assert warning.endswith(f" in {path}: database is locked")
 
 
-def test_opening_it_again_frees_no_lock(path: Path) -> None:
+def test_reopening_the_file_releases_no_lock(path: Path) -> None:
     first = ResultCache(path)
     first._store_result("a", "run", 1)
     ResultCache(path)._store_result("b", "run", 2)
@@ -205,7 +205,7 @@ def test_opening_it_again_frees_no_lock(path: Path) -> None:
         assert not pool.apply(_is_locked, (path,))
 
 
-def test_a_file_that_was_removed_or_replaced_is_made_again(path: Path) -> None:
+def test_a_removed_or_replaced_file_is_recreated(path: Path) -> None:
     cache = ResultCache(path)
     cache._store_result("a", "run", 1)
     for each in [*path.parent.iterdir()]:
@@ -228,7 +228,7 @@ def test_a_file_that_was_removed_or_replaced_is_made_again(path: Path) -> None:
     assert cache._find_result("c") is None
 
 
-def test_a_result_kept_before_the_clock_was_set_back(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_result_stored_before_the_clock_was_set_back_is_ignored(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 2_000_000.0
     monkeypatch.setattr("time.time", lambda: now)
     cache = ResultCache(path, max_age=10)
@@ -269,12 +269,12 @@ print(codes == [0] * 10, found == [*range(10)])
 """
 
 
-def test_a_fork_while_threads_use_it(path: Path) -> None:
-    ended = subprocess.run([sys.executable, "-c", _FORKS, path], capture_output=True, text=True, check=False)
-    assert (ended.stdout, ended.stderr) == ("True True\n", "")
+def test_forks_while_threads_use_the_cache(path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", _FORKS, path], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("True True\n", "")
 
 
-def test_it_is_pickled_as_its_settings(path: Path) -> None:
+def test_a_pickled_cache_keeps_its_settings(path: Path) -> None:
     cache = ResultCache(path, max_age=7, refresh=True, namespace="prod")
     cache._store_result("a", "run", 1)
     copy = pickle.loads(pickle.dumps(cache))
@@ -282,13 +282,13 @@ def test_it_is_pickled_as_its_settings(path: Path) -> None:
     assert (copy.refresh, repr(copy), copy.clear()) == (True, repr(cache), 1)
 
 
-def test_the_file_is_in_the_folder_for_caches(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_default_path_is_in_the_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert default_path() == ResultCache().path == tmp_path / "stepflow" / "results.db"
 
 
-def test_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_user_without_a_home_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def unknown(user: int) -> object:
         raise KeyError(user)
 
@@ -317,6 +317,6 @@ def test_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
         ("namespace", None),
     ],
 )
-def test_bad_settings(name: str, value: object) -> None:
+def test_invalid_settings_are_rejected(name: str, value: object) -> None:
     with pytest.raises(InvalidArgumentError, match=name):
         ResultCache(**{name: value})  # type: ignore[arg-type]

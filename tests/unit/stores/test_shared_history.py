@@ -1,4 +1,4 @@
-"""A history in PostgreSQL: upgrades, outages, secrets, TLS."""
+"""A history in PostgreSQL: outages, hung connections, secrets, TLS, forks."""
 
 from __future__ import annotations
 
@@ -21,12 +21,10 @@ from stepflow_client.history import History
 from tests.certificates import Authority
 from tests.postgres import USER, Postgres
 
-"""The columns of the first version."""
-
 
 @pytest.fixture
 def stoppable() -> Iterator[Postgres]:
-    """A server that the test stops."""
+    """A database server that the test may stop."""
     server = Postgres()
     try:
         yield server.start()
@@ -36,7 +34,7 @@ def stoppable() -> Iterator[Postgres]:
 
 @contextmanager
 def short_waits() -> Iterator[None]:
-    """Let histories wait for the database for a moment only."""
+    """Shorten the time that histories wait for the database."""
     with pytest.MonkeyPatch.context() as patch:
         for name, seconds in (("_MAX_RESPONSE", 0.5), ("_MAX_WAIT", 5.0), ("_DELAYS", (0.05, 0.1))):
             patch.setattr(module, name, seconds)
@@ -44,7 +42,7 @@ def short_waits() -> Iterator[None]:
 
 
 @pytest.fixture
-def impatient() -> Iterator[None]:
+def with_short_waits() -> Iterator[None]:
     with short_waits():
         yield
 
@@ -53,7 +51,7 @@ def ids(history: History) -> set[str]:
     return {entry.run_id for entry in history.search(limit=1000)}
 
 
-def test_processes_that_create_the_tables_at_once(postgres: Postgres) -> None:
+def test_concurrent_processes_create_the_tables(postgres: Postgres) -> None:
     url = postgres.database()
     program = "import sys; from stepflow_client.history import History; History(sys.argv[1]).record(sys.argv[2])"
     writers = [subprocess.Popen([sys.executable, "-c", program, url, str(each)], stderr=-1) for each in range(3)]
@@ -62,7 +60,7 @@ def test_processes_that_create_the_tables_at_once(postgres: Postgres) -> None:
     assert ids(history) == {"0", "1", "2"}
 
 
-def test_tables_that_another_program_removes_are_created_again(postgres: Postgres) -> None:
+def test_removed_tables_are_recreated(postgres: Postgres) -> None:
     url = postgres.database()
     history = History(url)
     history.record("1")
@@ -73,7 +71,7 @@ def test_tables_that_another_program_removes_are_created_again(postgres: Postgre
     assert ids(history) == {"2"}
 
 
-def test_a_connection_that_was_closed_is_opened_again(postgres: Postgres) -> None:
+def test_a_closed_connection_is_reopened(postgres: Postgres) -> None:
     url = postgres.database()
     history = History(url, on_failure=pytest.fail)
     history.record("1")
@@ -84,7 +82,7 @@ def test_a_connection_that_was_closed_is_opened_again(postgres: Postgres) -> Non
     assert ids(history) == {"1"}
 
 
-def test_a_role_that_may_not_create_tables_uses_them(postgres: Postgres) -> None:
+def test_a_role_without_create_permission_uses_existing_tables(postgres: Postgres) -> None:
     url = postgres.database()
     History(url).search()
     role = url.rpartition("/")[2]
@@ -97,8 +95,8 @@ def test_a_role_that_may_not_create_tables_uses_them(postgres: Postgres) -> None
     assert ids(history) == {"1"}
 
 
-def test_what_is_recorded_while_the_database_is_down_is_written_later(
-    stoppable: Postgres, impatient: None, caplog: pytest.LogCaptureFixture
+def test_changes_made_during_an_outage_are_written_later(
+    stoppable: Postgres, with_short_waits: None, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     history = History(stoppable.database())
@@ -113,20 +111,20 @@ def test_what_is_recorded_while_the_database_is_down_is_written_later(
             history.search()
         stoppable.start()
         history.close()
-        found = history.search(labels={"outage": outage}, status="completed", limit=100)
-        assert {entry.run_id for entry in found} == {f"{outage}-{number}" for number in range(20)}
+        entries = history.search(labels={"outage": outage}, status="completed", limit=100)
+        assert {entry.run_id for entry in entries} == {f"{outage}-{number}" for number in range(20)}
     assert ["cannot record a run" in each or "reachable again" in each for each in caplog.messages] == [True] * 4
     assert stoppable.password not in caplog.text
 
 
-def test_a_database_that_hangs_delays_no_call(stoppable: Postgres) -> None:
-    said: list[str] = []
-    history = History(stoppable.database(), on_failure=said.append)
+def test_a_hung_database_does_not_delay_calls(stoppable: Postgres) -> None:
+    warnings: list[str] = []
+    history = History(stoppable.database(), on_failure=warnings.append)
     history.record("before")
     assert ids(history) == {"before"}
     stoppable.signal(signal.SIGSTOP)
     try:
-        # Before and after it hangs, a busy machine may take longer.
+        # Use the normal waits otherwise, because a busy machine may be slow.
         with short_waits():
             for number in range(20):
                 history.record(str(number))
@@ -136,10 +134,10 @@ def test_a_database_that_hangs_delays_no_call(stoppable: Postgres) -> None:
         stoppable.signal(signal.SIGCONT)
     history.close()
     assert ids(history) == {"before", *map(str, range(20))}
-    assert len(said) <= 1
+    assert len(warnings) <= 1
 
 
-def test_a_connection_that_hangs_is_given_up(postgres: Postgres, impatient: None) -> None:
+def test_a_hung_connection_is_replaced(postgres: Postgres, with_short_waits: None) -> None:
     url = postgres.database()
     history = History(url, on_failure=pytest.fail)
     history.record("1")
@@ -155,24 +153,24 @@ def test_a_connection_that_hangs_is_given_up(postgres: Postgres, impatient: None
         os.kill(process, signal.SIGCONT)
 
 
-def test_what_could_not_be_recorded_is_reported(
-    stoppable: Postgres, impatient: None, monkeypatch: pytest.MonkeyPatch
+def test_unrecorded_runs_are_reported(
+    stoppable: Postgres, with_short_waits: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_MAX_CHANGES", 25)
-    said: list[str] = []
-    history = History(stoppable.database(), on_failure=said.append)
+    warnings: list[str] = []
+    history = History(stoppable.database(), on_failure=warnings.append)
     history.search()
     stoppable.kill()
     for number in range(30):
         history.record(f"run-{number}")
     history.close()
-    *_, last = said
+    *_, last = warnings
     assert last.startswith(f"the history cannot record 30 runs in {history.location}: ")
     assert "run-29" in last
     assert "and 10 others" in last
 
 
-def test_a_process_that_ends_reports_what_it_could_not_record() -> None:
+def test_a_process_reports_unrecorded_runs_at_exit() -> None:
     program = """if True:
         from stepflow_client.history import History
         from stepflow_client._stores import postgres
@@ -180,32 +178,32 @@ def test_a_process_that_ends_reports_what_it_could_not_record() -> None:
         history = History("postgresql://me:pass-of-mine@127.0.0.1:1/db", on_failure=print)
         history.record("run-1")
     """
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert "cannot record 1 run in postgresql://127.0.0.1:1/db: connection failed: " in ended.stdout
-    assert ended.stdout.endswith(": run-1\n")
-    assert "pass-of-mine" not in ended.stdout + ended.stderr
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "cannot record 1 run in postgresql://127.0.0.1:1/db: connection failed: " in done.stdout
+    assert done.stdout.endswith(": run-1\n")
+    assert "pass-of-mine" not in done.stdout + done.stderr
 
 
 def test_an_unreachable_database_is_not_retried_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     connect, attempts = module.SharedDatabase._connect, 0
 
-    def counted(database: module.SharedDatabase) -> object:
+    def count_attempts(database: module.SharedDatabase) -> object:
         nonlocal attempts
         attempts += 1
         return connect(database)
 
-    monkeypatch.setattr(module.SharedDatabase, "_connect", counted)
+    monkeypatch.setattr(module.SharedDatabase, "_connect", count_attempts)
     history = History("postgresql://me:pass-of-mine@127.0.0.1:1/db", on_failure=pytest.fail)
-    texts = []
+    messages = []
     for _ in range(3):
         with pytest.raises(StepflowClientError) as caught:
             history.search()
-        texts.append(str(caught.value))
+        messages.append(str(caught.value))
     assert attempts == 1
-    assert texts[0].startswith("cannot read the history postgresql://127.0.0.1:1/db: connection failed: ")
-    assert texts == [texts[0]] * 3
+    assert messages[0].startswith("cannot read the history postgresql://127.0.0.1:1/db: connection failed: ")
+    assert messages == [messages[0]] * 3
     history.close()
-    assert "pass-of-mine" not in texts[0]
+    assert "pass-of-mine" not in messages[0]
 
 
 def test_only_runs_without_an_id_wait_for_the_database(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,9 +226,7 @@ def test_only_runs_without_an_id_wait_for_the_database(monkeypatch: pytest.Monke
     history.close()
 
 
-def test_a_history_that_is_closed_waits_for_a_slow_database(
-    postgres: Postgres, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_closing_waits_for_a_slow_database(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
     url = postgres.database()
     history = History(url, on_failure=pytest.fail)
     assert ids(history) == set()
@@ -248,14 +244,14 @@ def test_a_history_that_is_closed_waits_for_a_slow_database(
     assert ids(history) == {*map(str, range(20))}
 
 
-def test_a_value_that_the_database_refuses_is_one_warning(postgres: Postgres) -> None:
-    said: list[str] = []
-    history = History(postgres.database(), on_failure=said.append)
+def test_rejected_values_cause_one_warning(postgres: Postgres) -> None:
+    warnings: list[str] = []
+    history = History(postgres.database(), on_failure=warnings.append)
     history.record("\0")
     history.record("1")
     history.record("\0")
     assert ids(history) == {"1"}
-    assert len(said) == 1
+    assert len(warnings) == 1
 
 
 @pytest.mark.parametrize(
@@ -267,7 +263,7 @@ def test_a_value_that_the_database_refuses_is_one_warning(postgres: Postgres) ->
         "postgres://me:hunter2@127.0.0.1:1,127.0.0.1:2/db?sslmode=require",
     ],
 )
-def test_a_password_is_in_no_message(url: str) -> None:
+def test_no_message_contains_the_password(url: str) -> None:
     history = History(url)
     with pytest.raises(StepflowClientError) as caught:
         history.search()
@@ -275,7 +271,7 @@ def test_a_password_is_in_no_message(url: str) -> None:
         assert "hunter2" not in text
 
 
-def test_a_refused_password_is_in_no_message(postgres: Postgres) -> None:
+def test_no_message_contains_a_rejected_password(postgres: Postgres) -> None:
     history = History(postgres.url().replace(postgres.password, "not-that-one"))
     with pytest.raises(StepflowClientError, match="password authentication failed") as caught:
         history.search()
@@ -283,7 +279,7 @@ def test_a_refused_password_is_in_no_message(postgres: Postgres) -> None:
 
 
 @pytest.mark.parametrize("rest", ["me:hunter2@[host", "me:hunter2@host/db?colour=blue", "me:hunter2@host:port/%zz"])
-def test_a_url_that_cannot_be_parsed_is_in_no_message(rest: str) -> None:
+def test_no_message_contains_the_password_of_an_invalid_url(rest: str) -> None:
     with pytest.raises(InvalidArgumentError, match="URL of the history cannot be parsed") as caught:
         History(f"postgresql://{rest}")
     assert "hunter2" not in str(caught.value)
@@ -327,5 +323,5 @@ def test_psycopg_is_imported_only_for_a_database(tmp_path: Path) -> None:
         sys.modules["psycopg"] = None
         History("postgresql://localhost/db")
     """
-    ended = subprocess.run([sys.executable, "-c", program, str(tmp_path / "h.db")], capture_output=True, text=True)
-    assert ended.stderr.endswith("needs psycopg (pip install 'stepflow-client[postgres]')\n"), ended.stderr
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path / "h.db")], capture_output=True, text=True)
+    assert done.stderr.endswith("needs psycopg (pip install 'stepflow-client[postgres]')\n"), done.stderr

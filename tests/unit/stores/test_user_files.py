@@ -1,6 +1,6 @@
-"""The writer of user files, and their folders.
+"""Writing user files, and the folders for them.
 
-A file has its former content or the new one, and no edit of another program is lost.
+A file keeps its old content or gets the new one, and no edit by another program is lost.
 """
 
 from __future__ import annotations
@@ -39,23 +39,23 @@ NEW = OLD + b"test: {cases: []}\n"
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    made = tmp_path / "flow.yaml"
-    made.write_bytes(OLD)
-    return made
+    path = tmp_path / "flow.yaml"
+    path.write_bytes(OLD)
+    return path
 
 
 def names(folder: Path) -> list[str]:
     return sorted(each.name for each in folder.iterdir())
 
 
-def child(code: str, *args: object, stdout: Any = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
+def run_child(code: str, *args: object, stdout: Any = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
     """Run Python code in another process; the arguments are in `args`."""
     start = "import os, sys\nfrom stepflow_client._stores.user_files import *\nargs = sys.argv[1:]\n"
     command = [sys.executable, "-c", start + code, *map(str, args)]
     return subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=60)
 
 
-def test_permissions_owner_and_attributes_stay(file: Path) -> None:
+def test_permissions_owner_and_attributes_are_preserved(file: Path) -> None:
     file.chmod(0o640)
     if os.geteuid() == 0:
         os.chown(file, 1, 2)
@@ -115,11 +115,11 @@ def test_pipes_devices_and_open_files_are_written_directly(tmp_path: Path, file:
     assert read == [NEW]
     write_file("/dev/null", NEW)
     assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
-    # As /dev/stdout does, which this test could damage.
+    # Like /dev/stdout, which this test must not damage.
     (tmp_path / "stdout").symlink_to("/proc/self/fd/1")
     for name in (tmp_path / "stdout", "/dev/fd/1"):
         with file.open("ab") as log:
-            child("write_file(args[0], b'more')", name, stdout=log)
+            run_child("write_file(args[0], b'more')", name, stdout=log)
     assert file.read_bytes() == OLD + b"more" * 2
     assert names(tmp_path) == ["flow.yaml", "pipe", "stdout"]
     with pytest.raises(OSError, match="not a regular file"):
@@ -131,10 +131,10 @@ def test_pipes_devices_and_open_files_are_written_directly(tmp_path: Path, file:
 def test_a_full_disk_leaves_the_file(file: Path) -> None:
     limit = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
     for edit in ("", ", expected_content=open(args[0], 'rb').read()"):
-        full = child(f"{limit}write_text(args[0], 'y' * 9000{edit})", file)
+        full = run_child(f"{limit}write_text(args[0], 'y' * 9000{edit})", file)
         assert f"FlowFileError: {file} cannot be written: File too large" in full.stderr
         assert file.read_bytes() == OLD
-    full = child(f"{limit}write_file(args[0], b'y' * 9000)", file.with_name("new.yaml"))
+    full = run_child(f"{limit}write_file(args[0], b'y' * 9000)", file.with_name("new.yaml"))
     assert "File too large" in full.stderr
     assert names(file.parent) == ["flow.yaml"]
 
@@ -154,26 +154,26 @@ def test_an_error_or_an_interrupt_leaves_the_file(file: Path) -> None:
 
 def test_a_killed_writer_leaves_the_file(file: Path) -> None:
     code = "with replace_atomically(args[0]) as name:\n open(name, 'w').write('half')\n os.kill(os.getpid(), 9)"
-    assert child(code, file).returncode == -signal.SIGKILL
+    assert run_child(code, file).returncode == -signal.SIGKILL
     assert file.read_bytes() == OLD
 
 
 @pytest.fixture
 def limited_folder() -> Iterator[Path]:
-    """A folder in which permissions matter, which they do not for root."""
-    made = Path(tempfile.mkdtemp())
-    made.chmod(0o755)
-    (made / "flow.yaml").write_bytes(OLD)
+    """A folder in which permissions are enforced: if the user is root, the test runs as another user."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    (folder / "flow.yaml").write_bytes(OLD)
     is_root = os.geteuid() == 0
     if is_root:
-        os.chown(made / "flow.yaml", 65534, -1)
-        os.chown(made, 65534, -1)
+        os.chown(folder / "flow.yaml", 65534, -1)
+        os.chown(folder, 65534, -1)
         os.seteuid(65534)
-    yield made
+    yield folder
     if is_root:
         os.seteuid(0)
-    made.chmod(0o755)
-    shutil.rmtree(made)
+    folder.chmod(0o755)
+    shutil.rmtree(folder)
 
 
 def test_nothing_is_written_without_permission(limited_folder: Path) -> None:
@@ -190,7 +190,7 @@ def test_nothing_is_written_without_permission(limited_folder: Path) -> None:
     assert names(limited_folder) == ["flow.yaml"]
 
 
-def test_a_new_file_replaces_none(file: Path) -> None:
+def test_a_new_file_does_not_replace_an_existing_one(file: Path) -> None:
     with pytest.raises(FileExistsError):
         write_file(file, NEW, expected_content=None)
     assert file.read_bytes() == OLD
@@ -208,7 +208,7 @@ def overwrite(file: Path, content: bytes) -> None:
 
 
 @pytest.mark.parametrize("save", [rename, overwrite])
-def test_an_edit_of_another_program_stays(file: Path, save: Callable[[Path, bytes], None]) -> None:
+def test_an_edit_by_another_program_is_preserved(file: Path, save: Callable[[Path, bytes], None]) -> None:
     save(file, b"edited")
     with pytest.raises(FileChangedError):
         write_file(file, NEW, expected_content=OLD)
@@ -222,15 +222,15 @@ def test_an_edit_of_another_program_stays(file: Path, save: Callable[[Path, byte
 @pytest.mark.skipif(sys.platform != "linux", reason="no other system can exchange two files")
 @pytest.mark.parametrize("saves", [1, 2])
 @pytest.mark.parametrize("save", [rename, overwrite])
-def test_an_edit_at_the_last_moment_stays(
+def test_an_edit_at_the_last_moment_is_preserved(
     file: Path, save: Callable[[Path, bytes], None], saves: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     exchange = user_files._exchange_names
-    left = [b"second", b"first"][2 - saves :]
+    contents = [b"second", b"first"][2 - saves :]
 
     def edited(first: str, second: str) -> bool:
-        if left:
-            save(file, left.pop())
+        if contents:
+            save(file, contents.pop())
         return exchange(first, second)
 
     monkeypatch.setattr(user_files, "_exchange_names", edited)
@@ -241,7 +241,7 @@ def test_an_edit_at_the_last_moment_stays(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="no other system tells whether a file is open")
-def test_a_file_that_is_being_written_is_left_to_its_writer(file: Path) -> None:
+def test_a_file_open_for_writing_is_not_replaced(file: Path) -> None:
     with file.open("ab") as opened:
         with pytest.raises(FileChangedError, match="another program is writing it"):
             write_file(file, NEW, expected_content=OLD)
@@ -261,12 +261,12 @@ def test_without_an_exchange_the_file_is_renamed(file: Path, monkeypatch: pytest
     assert names(file.parent) == ["flow.yaml"]
 
 
-def refused(*_: object, **more: object) -> None:
+def deny(*_: object, **more: object) -> None:
     raise OSError(errno.EPERM, os.strerror(errno.EPERM))
 
 
 def test_without_hard_links_a_new_file_is_renamed(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "link", refused)
+    monkeypatch.setattr(os, "link", deny)
     with pytest.raises(FileExistsError):
         write_file(file, NEW, expected_content=None)
     assert file.read_bytes() == OLD
@@ -277,24 +277,24 @@ def test_without_hard_links_a_new_file_is_renamed(file: Path, monkeypatch: pytes
 
 def test_group_access_is_removed_if_the_group_cannot_be_kept(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file.chmod(0o664)
-    monkeypatch.setattr(os, "chown", refused)
+    monkeypatch.setattr(os, "chown", deny)
     write_file(file, NEW)
     assert stat.S_IMODE(file.stat().st_mode) == 0o604
 
 
 def test_the_group_is_kept_even_if_the_owner_cannot_be(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[int, int]] = []
+    owners: list[tuple[int, int]] = []
 
     def change(path: str, owner: int, group: int) -> None:
-        asked.append((owner, group))
+        owners.append((owner, group))
         if owner != -1:
-            refused()
+            deny()
 
     file.chmod(0o664)
     monkeypatch.setattr(os, "chown", change)
     write_file(file, NEW)
     status = file.stat()
-    assert asked == [(status.st_uid, status.st_gid), (-1, status.st_gid)]
+    assert owners == [(status.st_uid, status.st_gid), (-1, status.st_gid)]
     assert stat.S_IMODE(status.st_mode) == 0o664
 
 
@@ -377,11 +377,11 @@ def test_no_save_of_an_editor_is_lost(file: Path, style: str, rounds: int) -> No
         for number in range(rounds):
             file.write_bytes(OLD)
             print(f"save-{number}-", random.random() * longest, file=editor.stdin, flush=True)
-            begun = time.perf_counter()
+            started = time.perf_counter()
             before = file.read_bytes()
             with suppress(FileChangedError):
                 write_file(file, before + b"test: {cases: []}\n", expected_content=before)
-            longest = max(0.9 * longest, time.perf_counter() - begun)
+            longest = max(0.9 * longest, time.perf_counter() - started)
             assert editor.stdout.readline() == "\n"
             saved = file.read_text()
             assert saved.startswith(f"name: flow\nsteps: []  # save-{number}-\n")
@@ -405,7 +405,7 @@ def test_no_save_of_an_editor_is_lost(file: Path, style: str, rounds: int) -> No
         ("win32", "config", "AppData/Local"),
     ],
 )
-def test_files_are_where_each_platform_has_them(
+def test_the_user_folders_of_each_platform(
     platform: str, kind: str, parent: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(sys, "platform", platform)
@@ -424,7 +424,7 @@ def test_a_relative_folder_is_ignored(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert get_stepflow_user_folder("state") == tmp_path / ".local/state/stepflow"
 
 
-def test_a_user_without_a_home_folder_is_told_to_set_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_without_a_home_folder_gets_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> Path:
         raise RuntimeError("no home")
 
@@ -437,8 +437,8 @@ def test_a_user_without_a_home_folder_is_told_to_set_one(monkeypatch: pytest.Mon
 
 def test_a_temporary_file_is_readable_only_by_its_owner(file: Path) -> None:
     (file.parent / "plain").touch()
-    plain = stat.S_IMODE((file.parent / "plain").stat().st_mode)
-    for name, mode, expected in (("flow.yaml", None, 0o600), ("new", None, plain), ("private", 0o640, 0o600)):
+    default = stat.S_IMODE((file.parent / "plain").stat().st_mode)
+    for name, mode, expected in (("flow.yaml", None, 0o600), ("new", None, default), ("private", 0o640, 0o600)):
         with replace_atomically(file.with_name(name), mode=mode) as temporary:
             assert stat.S_IMODE(os.stat(temporary).st_mode) == expected
 
@@ -457,9 +457,9 @@ def test_the_error_says_why_a_file_cannot_be_written(
         with pytest.raises(OSError) as caught:  # noqa: PT011
             check_writable(file.with_name(name))
         assert (caught.value.errno, caught.value.strerror) == (code, start + os.strerror(code))
-        with pytest.raises(FlowFileError) as told:
+        with pytest.raises(FlowFileError) as raised:
             write_text(file.with_name(name), "text")
-        assert told.value.message == f"{file.with_name(name)} cannot be written: {start}{os.strerror(code)}"
+        assert raised.value.message == f"{file.with_name(name)} cannot be written: {start}{os.strerror(code)}"
     assert names(file.parent) == ["flow.yaml"]
 
 
