@@ -1,4 +1,4 @@
-"""What a transport, a server behind one and credentials may do: each is bounded, and each failure is ours."""
+"""Custom transports and credentials: calls are bounded in time and memory, and raise the client's own errors."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.unit.codec.test_secrets import all_text_of
 
 MIB = 1024 * 1024
 OVERRUN = 20
-"""Seconds that a call may take longer than it was given: 0.5, and many on a busy machine."""
+"""Seconds by which a call may exceed its timeout, generous for a busy machine."""
 RUNS = b'{"runs": []}'
 FRAME = f"data: {json.dumps(EVENT)}\n\n".encode()
 Operation = Callable[[Any], Any]
@@ -38,13 +38,13 @@ Operation = Callable[[Any], Any]
 
 def over_httpx(twin: str, port: int, operation: Operation, **settings: Any) -> Any:
     """Call a client that sends through an httpx transport to a port of this machine."""
-    # Without CA certificates, which take long to load.
+    # Without CA certificates, which are slow to load.
     transport = httpx.AsyncHTTPTransport(verify=False) if twin == "async" else httpx.HTTPTransport(verify=False)
     return call(twin, transport, operation, f"http://127.0.0.1:{port}", **{"server_release": "0.13.0", **settings})
 
 
-def own(twin: str, port: int, operation: Operation, **settings: Any) -> Any:
-    """Call a client that sends through connections of its own."""
+def over_own_connections(twin: str, port: int, operation: Operation, **settings: Any) -> Any:
+    """Call a client that sends through its own connections."""
     return call(twin, None, operation, f"http://127.0.0.1:{port}", **{"server_release": "0.13.0", **settings})
 
 
@@ -57,8 +57,8 @@ def wait(seconds: float) -> Operation:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def imported() -> None:
-    """Ask once: what is imported for the first call must not count as time that a call takes."""
+def import_everything() -> None:
+    """Make a call first, so that no test measures the imports of the first call."""
     for twin in TWINS:
         with listening(sending(message(json.dumps(HEALTH).encode()))) as port:
             assert over_httpx(twin, port, CALLS["health_check"], server_release=None).status == "healthy"
@@ -67,8 +67,8 @@ def imported() -> None:
 # Deadlines
 
 
-def dripping(head: bytes, drop: bytes) -> Answer:
-    """Send bytes, and then others one by one without an end, each of them in time."""
+def drip_forever(head: bytes, drop: bytes) -> Answer:
+    """Send the head, then repeat the drop forever, each in time for a read timeout."""
 
     def answer(connection: socket.socket, request: bytes) -> None:
         connection.sendall(head)
@@ -85,13 +85,13 @@ def silent(connection: socket.socket, request: bytes) -> None:
 
 DRIPS = {
     "silence": silent,
-    "status line": dripping(b"", b"H"),
-    "headers": dripping(b"HTTP/1.1 200 OK\r\nx: ", b"y"),
-    "interim responses": dripping(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
-    "body": dripping(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n", b" "),
-    "chunks": dripping(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
-    "the size of a chunk": dripping(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", b"0"),
-    "compressed nothing": dripping(
+    "status line": drip_forever(b"", b"H"),
+    "headers": drip_forever(b"HTTP/1.1 200 OK\r\nx: ", b"y"),
+    "interim responses": drip_forever(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "body": drip_forever(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n", b" "),
+    "chunks": drip_forever(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
+    "the size of a chunk": drip_forever(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", b"0"),
+    "compressed nothing": drip_forever(
         b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ntransfer-encoding: chunked\r\n\r\n"
         b"a\r\n" + gzip.compress(b"")[:10] + b"\r\n",
         b"5\r\n\x00\x00\x00\xff\xff\r\n",
@@ -102,7 +102,7 @@ DRIPS = {
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("twin", TWINS)
 @pytest.mark.parametrize("drip", DRIPS)
-def test_no_server_holds_a_call_past_its_deadline(twin: str, drip: str) -> None:
+def test_a_slow_server_cannot_delay_a_call_past_its_deadline(twin: str, drip: str) -> None:
     with listening(DRIPS[drip]) as port:
         started = time.monotonic()
         with pytest.raises(StepflowClientError) as caught:
@@ -113,17 +113,13 @@ def test_no_server_holds_a_call_past_its_deadline(twin: str, drip: str) -> None:
 
 
 class Hanging(httpx.AsyncBaseTransport, httpx.AsyncByteStream):
-    """Hangs in one of the things a transport does.
-
-    Args:
-        where: In which of them.
-    """
+    """A transport that hangs before the response (`head`) or in its `body`."""
 
     def __init__(self, where: str) -> None:
         self._where = where
         self.cancelled = 0
 
-    async def _pass(self, where: str) -> None:
+    async def _maybe_hang(self, where: str) -> None:
         if where == self._where:
             try:
                 await asyncio.Event().wait()
@@ -131,17 +127,17 @@ class Hanging(httpx.AsyncBaseTransport, httpx.AsyncByteStream):
                 self.cancelled += 1
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        await self._pass("head")
+        await self._maybe_hang("head")
         return httpx.Response(200, headers={"content-type": "application/json"}, stream=self)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         yield b"{"
-        await self._pass("body")
+        await self._maybe_hang("body")
         yield b"}"
 
 
 @pytest.mark.parametrize("where", ["head", "body"])
-def test_a_transport_that_hangs_is_cut_at_the_deadline(where: str) -> None:
+def test_a_hanging_transport_is_cancelled_at_the_deadline(where: str) -> None:
     transport = Hanging(where)
     started = time.monotonic()
     with pytest.raises(RunTimeoutError):
@@ -151,7 +147,7 @@ def test_a_transport_that_hangs_is_cut_at_the_deadline(where: str) -> None:
 
 
 @pytest.mark.parametrize("where", ["head", "body"])
-def test_a_transport_that_hangs_is_cut_without_a_deadline_too(where: str) -> None:
+def test_a_hanging_transport_is_cancelled_at_the_client_timeout(where: str) -> None:
     transport = Hanging(where)
     timeout = httpx.Timeout(0.1)
     with pytest.raises(RequestTimeoutError):
@@ -159,7 +155,7 @@ def test_a_transport_that_hangs_is_cut_without_a_deadline_too(where: str) -> Non
     assert transport.cancelled
 
 
-def test_an_answer_is_not_lost_if_the_transport_hangs_at_its_end() -> None:
+def test_a_response_is_returned_even_if_closing_it_hangs() -> None:
     class HangingEnd(httpx.AsyncByteStream):
         async def __aiter__(self) -> AsyncIterator[bytes]:
             yield RUNS
@@ -175,8 +171,8 @@ def test_an_answer_is_not_lost_if_the_transport_hangs_at_its_end() -> None:
     assert time.monotonic() - started < 30
 
 
-@pytest.mark.parametrize("operation", [list_runs, wait(0.5)], ids=["timeout of the client", "timeout of the call"])
-def test_a_token_that_is_waited_for_counts_towards_the_timeout(operation: Operation) -> None:
+@pytest.mark.parametrize("operation", [list_runs, wait(0.5)], ids=["client timeout", "call timeout"])
+def test_waiting_for_a_token_counts_towards_the_timeout(operation: Operation) -> None:
     async def never() -> str:
         await asyncio.sleep(60)
         return "token"
@@ -192,7 +188,7 @@ def test_a_token_that_is_waited_for_counts_towards_the_timeout(operation: Operat
         assert "credentials" in str(caught.value)
 
 
-def test_an_httpx_auth_that_is_waited_for_counts_too() -> None:
+def test_waiting_for_an_httpx_auth_counts_towards_the_timeout() -> None:
     class Slow(httpx.Auth):
         async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
             await asyncio.sleep(60)
@@ -202,7 +198,7 @@ def test_an_httpx_auth_that_is_waited_for_counts_too() -> None:
         ask("async", Server(), list_runs, auth=Slow(), server_release="0.13.0", timeout=0.2)
 
 
-def test_a_token_that_came_too_late_is_not_sent() -> None:
+def test_a_late_token_is_not_sent() -> None:
     def late() -> str:
         time.sleep(0.3)
         return "token"
@@ -213,7 +209,7 @@ def test_a_token_that_came_too_late_is_not_sent() -> None:
     assert server.asked == []
 
 
-# Credentials that fail, and what they may say
+# Failing and invalid credentials
 
 
 class Failing(httpx.Auth):
@@ -227,7 +223,7 @@ class Failing(httpx.Auth):
 
 @pytest.mark.parametrize("twin", TWINS)
 @pytest.mark.parametrize("error", [ValueError("hush"), OSError("hush"), KeyError("hush"), RuntimeError("hush")])
-def test_credentials_that_fail(twin: str, error: Exception) -> None:
+def test_failing_credentials_raise_invalid_argument_error(twin: str, error: Exception) -> None:
     def token() -> str:
         raise error
 
@@ -240,7 +236,7 @@ def test_credentials_that_fail(twin: str, error: Exception) -> None:
         assert "hush" not in str(caught.value)
 
 
-class Adding(httpx.Auth):
+class AddHeader(httpx.Auth):
     def __init__(self, name: str, value: str) -> None:
         self._field = name, value
 
@@ -271,7 +267,7 @@ def test_headers_of_an_httpx_auth_are_checked(twin: str, name: str, value: str) 
     for call_name in ("list_runs", "run_events"):
         server = Server()
         with pytest.raises(InvalidArgumentError) as caught:
-            ask(twin, server, CALLS[call_name], auth=Adding(name, value), server_release="0.13.0")
+            ask(twin, server, CALLS[call_name], auth=AddHeader(name, value), server_release="0.13.0")
         assert server.asked == []
         assert "hush" not in str(caught.value)
 
@@ -306,28 +302,28 @@ def test_credentials_in_other_alphabets_are_sent(twin: str) -> None:
     assert server.requests[0].headers["authorization"] == httpx.BasicAuth("mü", "пароль")._auth_header
 
 
-# Answers that cannot be read
+# Unreadable responses
 
 UNREADABLE = {
     "damaged gzip": (b"\x1f\x8bnonsense", "gzip"),
-    "no gzip": (RUNS, "gzip"),
-    "half of a gzip": (gzip.compress(RUNS)[:-10], "gzip"),
-    "no deflate": (RUNS, "deflate"),
+    "not gzip": (RUNS, "gzip"),
+    "truncated gzip": (gzip.compress(RUNS)[:-10], "gzip"),
+    "not deflate": (RUNS, "deflate"),
     "brotli": (b"\x0b\x05\x80", "br"),
     "zstd": (b"(\xb5/\xfd", "zstd"),
     "twice compressed": (gzip.compress(gzip.compress(RUNS)), "gzip, gzip"),
     "unknown": (RUNS, "rot13\xe4"),
 }
-SENDERS = {"own": own, "httpx": over_httpx}
+SENDERS = {"own": over_own_connections, "httpx": over_httpx}
 
 
 @pytest.mark.parametrize("twin", TWINS)
 @pytest.mark.parametrize("sender", SENDERS)
 @pytest.mark.parametrize("case", UNREADABLE)
-def test_an_answer_that_cannot_be_unpacked(twin: str, sender: str, case: str) -> None:
+def test_a_response_that_cannot_be_decompressed(twin: str, sender: str, case: str) -> None:
     body, encoding = UNREADABLE[case]
     if sender == "own" and body == RUNS:
-        # What is no JSON is refused; what is needs no unpacking.
+        # Valid JSON would be accepted without decompression.
         body = b"no JSON"
     answer = sending(message(body, f"content-encoding: {encoding}"))
     with listening(answer) as port, pytest.raises(InvalidResponseError):
@@ -352,7 +348,7 @@ def test_an_answer_that_cannot_be_unpacked(twin: str, sender: str, case: str) ->
         "Text/Event-Stream;charset=rot13",
     ],
 )
-def test_events_are_utf_8_whatever_charset_is_named(twin: str, sender: str, content_type: str) -> None:
+def test_events_are_utf_8_whatever_the_declared_charset(twin: str, sender: str, content_type: str) -> None:
     with listening(sending(message(FRAME, content_type=content_type))) as port:
         events = SENDERS[sender](twin, port, CALLS["run_events"])
     assert [event.type for event in events] == ["run_completed"]
@@ -364,7 +360,7 @@ def test_events_are_utf_8_whatever_charset_is_named(twin: str, sender: str, cont
     "content_type",
     ["", ";", "application/json; charset=hex", "text/html", "x-text/event-stream", "text/event-streams", "\xe4\x7f"],
 )
-def test_odd_content_types_in_the_place_of_events(twin: str, sender: str, content_type: str) -> None:
+def test_odd_content_types_instead_of_events(twin: str, sender: str, content_type: str) -> None:
     with listening(sending(message(FRAME, content_type=content_type))) as port, pytest.raises(InvalidResponseError):
         SENDERS[sender](twin, port, CALLS["run_events"])
 
@@ -372,7 +368,7 @@ def test_odd_content_types_in_the_place_of_events(twin: str, sender: str, conten
 @pytest.mark.parametrize("twin", TWINS)
 @pytest.mark.parametrize("sender", SENDERS)
 @pytest.mark.parametrize("content_type", ["", "application/json; charset=hex", "text/x; charset=undefined", "\xe4"])
-def test_odd_content_types_of_answers(twin: str, sender: str, content_type: str) -> None:
+def test_odd_content_types_of_responses(twin: str, sender: str, content_type: str) -> None:
     for status, body in product((200, 404, 500), (b"\xff\xfe{", b'{"a": "\xe4"}', b"\xed\xa0\x80")):
         answer = sending(message(body, status=status, content_type=content_type))
         with listening(answer) as port, pytest.raises(StepflowClientError):
@@ -380,13 +376,13 @@ def test_odd_content_types_of_answers(twin: str, sender: str, content_type: str)
 
 
 def raw_deflate(data: bytes) -> bytes:
-    packing = zlib.compressobj(wbits=-zlib.MAX_WBITS)
-    return packing.compress(data) + packing.flush()
+    compressor = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return compressor.compress(data) + compressor.flush()
 
 
 @pytest.mark.parametrize("twin", TWINS)
 @pytest.mark.parametrize(
-    ("pack", "encoding"),
+    ("compress", "encoding"),
     [
         (gzip.compress, "gzip"),
         (gzip.compress, "X-GZIP"),
@@ -397,37 +393,35 @@ def raw_deflate(data: bytes) -> bytes:
     ],
     ids=["gzip", "x-gzip", "two members", "deflate", "raw deflate", "identity"],
 )
-def test_answers_that_are_compressed_though_nobody_asked(
-    twin: str, pack: Callable[[bytes], bytes], encoding: str
-) -> None:
-    seen: list[bytes] = []
+def test_unrequested_compression_is_decoded(twin: str, compress: Callable[[bytes], bytes], encoding: str) -> None:
+    heads: list[bytes] = []
     big = b'{"runs": [' + b" " * (5 * MIB) + b"]}"
 
     def answer(connection: socket.socket, head: bytes) -> None:
-        seen.append(head)
-        connection.sendall(message(pack(big), f"content-encoding: {encoding}"))
+        heads.append(head)
+        connection.sendall(message(compress(big), f"content-encoding: {encoding}"))
 
     with listening(answer) as port:
         assert over_httpx(twin, port, list_runs).runs == []
-    assert b"accept-encoding: identity" in seen[0].lower()
+    assert b"accept-encoding: identity" in heads[0].lower()
     with listening(
-        sending(message(pack(FRAME), f"content-encoding: {encoding}", content_type="text/event-stream"))
+        sending(message(compress(FRAME), f"content-encoding: {encoding}", content_type="text/event-stream"))
     ) as port:
         for sender in SENDERS.values():
             assert [event.type for event in sender(twin, port, CALLS["run_events"])] == ["run_completed"]
 
 
 def bomb(size: int) -> bytes:
-    """Return some kilobytes that stand for many megabytes."""
-    packing = zlib.compressobj(9, wbits=16 + zlib.MAX_WBITS)
-    return b"".join(packing.compress(bytes(MIB)) for _ in range(size)) + packing.flush()
+    """Return a few kilobytes that decompress to many megabytes."""
+    compressor = zlib.compressobj(9, wbits=16 + zlib.MAX_WBITS)
+    return b"".join(compressor.compress(bytes(MIB)) for _ in range(size)) + compressor.flush()
 
 
 @pytest.mark.parametrize("twin", TWINS)
-def test_a_compressed_answer_is_bounded_unpacked(twin: str) -> None:
-    packed = bomb(64)
-    assert len(packed) < MIB
-    with listening(sending(message(packed, "content-encoding: gzip"))) as port:
+def test_the_decompressed_size_is_bounded(twin: str) -> None:
+    compressed = bomb(64)
+    assert len(compressed) < MIB
+    with listening(sending(message(compressed, "content-encoding: gzip"))) as port:
         tracemalloc.start()
         try:
             with pytest.raises(InvalidResponseError, match="too large: it has more than 8388608 bytes") as caught:
@@ -440,7 +434,7 @@ def test_a_compressed_answer_is_bounded_unpacked(twin: str) -> None:
 
 
 @pytest.mark.parametrize("twin", TWINS)
-def test_an_answer_is_bounded(twin: str) -> None:
+def test_the_size_of_a_response_is_bounded(twin: str) -> None:
     body = b'{"runs": [' + b" " * 1000 + b"]}"
     with listening(sending(message(body))) as port:
         assert over_httpx(twin, port, list_runs, max_response_bytes=len(body)).runs == []
@@ -450,7 +444,7 @@ def test_an_answer_is_bounded(twin: str) -> None:
 
 @pytest.mark.parametrize("twin", TWINS)
 @pytest.mark.parametrize("status", [200, 404])
-def test_an_endless_answer_in_the_place_of_events(twin: str, status: int) -> None:
+def test_an_endless_response_instead_of_events(twin: str, status: int) -> None:
     def endless(connection: socket.socket, head: bytes) -> None:
         connection.sendall(f"HTTP/1.1 {status} X\r\ncontent-type: text/plain\r\n\r\n".encode())
         while True:
@@ -484,7 +478,7 @@ LATE = [TimeoutError("x"), httpx.ReadTimeout("x")]
 
 
 class Body(httpx.SyncByteStream, httpx.AsyncByteStream):
-    """A body that fails, in the middle or where it is closed."""
+    """A body that fails in the middle or on close."""
 
     def __init__(self, error: Exception, at_close: bool = False) -> None:
         self._error = error
@@ -511,12 +505,12 @@ class Body(httpx.SyncByteStream, httpx.AsyncByteStream):
 @pytest.mark.parametrize("twin", TWINS)
 @pytest.mark.parametrize(
     ("where", "error"),
-    # A stream of events that breaks or is silent goes on over another connection.
+    # An event stream that breaks or times out continues on another connection.
     [(where, error) for where in ("head", "body") for error in (*FOREIGN, *BROKEN, *LATE)]
     + [("events", error) for error in FOREIGN],
     ids=lambda each: each if isinstance(each, str) else type(each).__name__,
 )
-def test_whatever_a_transport_raises_is_an_error_of_ours(twin: str, where: str, error: Exception) -> None:
+def test_transport_exceptions_become_client_errors(twin: str, where: str, error: Exception) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         if where == "head":
             raise error
@@ -533,14 +527,14 @@ def test_whatever_a_transport_raises_is_an_error_of_ours(twin: str, where: str, 
 
 @pytest.mark.parametrize("twin", TWINS)
 @pytest.mark.parametrize("error", [ValueError("x"), OSError("x"), httpx.CloseError("x")])
-def test_an_answer_is_not_lost_to_an_error_at_its_end(twin: str, error: Exception) -> None:
+def test_a_response_is_returned_even_if_closing_it_fails(twin: str, error: Exception) -> None:
     answer = httpx.Response(200, headers={"content-type": "application/json"}, stream=Body(error, at_close=True))
     assert ask(twin, lambda request: answer, list_runs, server_release="0.13.0").runs == []
 
 
 @pytest.mark.parametrize("twin", TWINS)
-def test_what_is_no_answer_of_a_transport(twin: str) -> None:
-    class Odd(httpx.BaseTransport, httpx.AsyncBaseTransport):
+def test_a_transport_that_returns_no_response(twin: str) -> None:
+    class ReturnsNone(httpx.BaseTransport, httpx.AsyncBaseTransport):
         def handle_request(self, request: httpx.Request) -> Any:
             return None
 
@@ -549,11 +543,11 @@ def test_what_is_no_answer_of_a_transport(twin: str) -> None:
 
     for name in ("list_runs", "run_events"):
         with pytest.raises(InvalidResponseError, match="NoneType"):
-            call(twin, Odd(), CALLS[name], server_release="0.13.0")
+            call(twin, ReturnsNone(), CALLS[name], server_release="0.13.0")
 
 
 @pytest.mark.parametrize("twin", TWINS)
-def test_an_assertion_in_a_transport_of_a_test_is_seen(twin: str) -> None:
+def test_assertion_errors_of_a_transport_propagate(twin: str) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         raise AssertionError("the test's own")
 
@@ -563,6 +557,6 @@ def test_an_assertion_in_a_transport_of_a_test_is_seen(twin: str) -> None:
 
 @pytest.mark.parametrize("twin", TWINS)
 @pytest.mark.parametrize("value", [0, -1, True, 1.5, "1", None])
-def test_what_is_no_number_of_bytes(twin: str, value: Any) -> None:
+def test_invalid_size_limits_are_rejected(twin: str, value: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="max_response_bytes must be an integer of at least 1"):
         ask(twin, Server(), list_runs, max_response_bytes=value)

@@ -1,4 +1,4 @@
-"""Headers and hooks of a client: every request has them, of each method and of the generated client."""
+"""Headers and event hooks apply to every request, from each method and from the generated client."""
 
 from __future__ import annotations
 
@@ -76,8 +76,8 @@ def test_views_share_connections_and_stored_flows() -> None:
         view.run(FLOW, 2)
         client.run(FLOW, 3)
         assert server.asked == ["POST /flows", "POST /blobs", *["POST /runs"] * 3]
-        marks = [(each.headers.get("x-tenant"), each.headers.get("x-trace")) for each in server.requests]
-        assert marks == [(None, None)] * 3 + [("a", "b"), (None, None)]
+        headers = [(each.headers.get("x-tenant"), each.headers.get("x-trace")) for each in server.requests]
+        assert headers == [(None, None)] * 3 + [("a", "b"), (None, None)]
         view.close()
         with pytest.raises(StepflowClientError, match="the client is closed"):
             client.health_check()
@@ -102,22 +102,22 @@ def test_invalid_headers_are_refused(headers: Any) -> None:
 
 def test_hooks_may_be_coroutine_functions_and_see_each_attempt() -> None:
     statuses: list[int] = []
-    answers = iter([503, 503, 200])
+    responses = iter([503, 503, 200])
 
-    async def note(response: httpx.Response) -> None:
+    async def record(response: httpx.Response) -> None:
         await asyncio.sleep(0)
         statuses.append(response.status_code)
 
     def answer(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(next(answers), json={"runs": []})
+        return httpx.Response(next(responses), json={"runs": []})
 
-    hooks = {"response": [note]}
+    hooks = {"response": [record]}
     assert list(ask("async", answer, lambda client: client.list_runs(), server_release="0.13", event_hooks=hooks)) == []
     assert statuses == [503, 503, 200]
 
 
 @both
-def test_an_exception_of_a_hook_ends_the_call(twin: str) -> None:
+def test_an_exception_in_a_hook_fails_the_call(twin: str) -> None:
     def refuse(response: httpx.Response) -> None:
         response.raise_for_status()
 
@@ -133,7 +133,7 @@ def test_an_exception_of_a_hook_ends_the_call(twin: str) -> None:
         assert isinstance(caught.value.__cause__, cause)
 
 
-def test_a_hook_that_hangs_ends_at_the_timeout() -> None:
+def test_a_hanging_hook_times_out() -> None:
     async def hang(request: httpx.Request) -> None:
         await asyncio.sleep(60)
 
@@ -142,10 +142,10 @@ def test_a_hook_that_hangs_ends_at_the_timeout() -> None:
 
 
 def test_the_sync_client_refuses_coroutine_functions() -> None:
-    async def note(request: httpx.Request) -> None: ...
+    async def hook(request: httpx.Request) -> None: ...
 
     with pytest.raises(InvalidArgumentError, match="is a coroutine function") as caught:
-        ask("sync", Server(), lambda client: client.get_run(RUN_ID), event_hooks={"request": [note]})
+        ask("sync", Server(), lambda client: client.get_run(RUN_ID), event_hooks={"request": [hook]})
     assert caught.value.hint == "pass plain functions to SyncStepflowClient"
 
 
@@ -156,8 +156,8 @@ def test_invalid_hooks_are_refused(hooks: Any) -> None:
             kind(URL, event_hooks=hooks)
 
 
-def test_hooks_see_the_requests_of_the_clients_own_connections() -> None:
-    seen: list[Mapping[str, str]] = []
+def test_hooks_see_requests_over_the_clients_own_connections() -> None:
+    headers: list[Mapping[str, str]] = []
     body = b'{"runs": []}'
     answer = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
 
@@ -168,11 +168,11 @@ def test_hooks_see_the_requests_of_the_clients_own_connections() -> None:
 
     def mark(request: httpx.Request) -> None:
         request.headers["x-trace"] = "1"
-        seen.append(dict(request.headers))
+        headers.append(dict(request.headers))
 
     with (
         RawServer(talk) as server,
         SyncStepflowClient(server.url, auth="token", server_release="0.13", event_hooks={"request": [mark]}) as client,
     ):
         assert list(client.list_runs()) == []
-    assert [each["authorization"] for each in seen] == ["Bearer token"]
+    assert [each["authorization"] for each in headers] == ["Bearer token"]

@@ -1,4 +1,4 @@
-"""Between our transports and httpx: credentials that want to see responses, streams, errors both ways."""
+"""The bridge between the client's transports and httpx: challenge credentials, streams, errors, cancellation."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ EVENT = f"data: {json.dumps({'sequenceNumber': 1, 'timestamp': 't', 'event': {}}
 
 
 class Challenge(httpx.Auth):
-    """Sends credentials only when it is asked for them, as digest authentication does."""
+    """Sends credentials only after a 401 response, as digest authentication does."""
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        answer = yield request
-        if answer.status_code == 401:
-            request.headers["authorization"] = f"Answer {answer.headers['www-authenticate']}"
+        response = yield request
+        if response.status_code == 401:
+            request.headers["authorization"] = f"Answer {response.headers['www-authenticate']}"
             yield request
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
         flow = self.sync_auth_flow(request)
-        answer = yield next(flow)
+        response = yield next(flow)
         try:
-            yield flow.send(answer)
+            yield flow.send(response)
         except StopIteration:
             return
 
 
-def guarded(router: respx.Router, **where: str) -> respx.Router:
-    """Add what a server sends whose events are public, and whose other responses need credentials."""
+def add_routes(router: respx.Router, **where: str) -> respx.Router:
+    """Add the routes of a server whose events are public and whose other responses require credentials."""
     events = {"text": FRAMES, "headers": {"content-type": "text/event-stream"}}
     router.get(path__regex="/events$", **where).respond(**events)
     router.get(headers={"authorization": "Answer 42"}, **where).respond(json={"runs": []})
@@ -51,26 +51,31 @@ def guarded(router: respx.Router, **where: str) -> respx.Router:
     return router
 
 
-def over(router: respx.Router) -> httpx.MockTransport:
+def transport_to(router: respx.Router) -> httpx.MockTransport:
     return httpx.MockTransport(router.handler)
 
 
 def settings(**more: Any) -> dict[str, Any]:
-    return {"base_url": "http://server", "transport": over(guarded(respx.Router())), "server_release": "0.13", **more}
+    return {
+        "base_url": "http://server",
+        "transport": transport_to(add_routes(respx.Router())),
+        "server_release": "0.13",
+        **more,
+    }
 
 
 def test_credentials_may_answer_a_challenge() -> None:
-    async def ask() -> int:
+    async def count_runs() -> int:
         async with StepflowClient(**settings(auth=Challenge())) as client:
             return len((await client.list_runs()).runs)
 
-    assert asyncio.run(ask()) == 0
+    assert asyncio.run(count_runs()) == 0
     with SyncStepflowClient(**settings(auth=Challenge())) as client:
         assert client.list_runs().runs == []
 
 
 @pytest.mark.parametrize("auth", [Challenge(), lambda: "token"], ids=["httpx.Auth", "callable"])
-def test_streams_are_sent_with_credentials_too(auth: Any) -> None:
+def test_streams_also_send_credentials(auth: Any) -> None:
     async def follow() -> list[str]:
         async with StepflowClient(**settings(auth=auth)) as client:
             return [event.type async for event in client.run_events(RUN)]
@@ -81,7 +86,7 @@ def test_streams_are_sent_with_credentials_too(auth: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("failure", "shown"),
+    ("failure", "expected"),
     [
         (httpx.ConnectError, httpx.ConnectError),
         (httpx.ReadTimeout, httpx.ReadTimeout),
@@ -90,19 +95,19 @@ def test_streams_are_sent_with_credentials_too(auth: Any) -> None:
     ],
 )
 def test_the_generated_client_raises_httpx_errors(
-    failure: type[httpx.TransportError], shown: type[httpx.TransportError]
+    failure: type[httpx.TransportError], expected: type[httpx.TransportError]
 ) -> None:
     broken = respx.Router()
     broken.route().mock(side_effect=failure("no"))
-    with SyncStepflowClient(**settings(transport=over(broken))) as client, pytest.raises(shown):
+    with SyncStepflowClient(**settings(transport=transport_to(broken))) as client, pytest.raises(expected):
         list_runs.sync(client=client.api)
-    with SyncStepflowClient(**settings(transport=over(broken))) as client, pytest.raises(shown):
+    with SyncStepflowClient(**settings(transport=transport_to(broken))) as client, pytest.raises(expected):
         next(get_run_events.sync(RUN, client=client.api))
     with SyncStepflowClient(**settings()) as client:
         assert list_runs.sync_detailed(client=client.api).status_code == 401
 
 
-class Cut(httpx.SyncByteStream, httpx.AsyncByteStream):
+class Truncated(httpx.SyncByteStream, httpx.AsyncByteStream):
     """A stream of events that fails after the first event."""
 
     def __init__(self, failure: httpx.TransportError) -> None:
@@ -121,7 +126,7 @@ class Cut(httpx.SyncByteStream, httpx.AsyncByteStream):
 @pytest.mark.parametrize("failure", [httpx.ReadTimeout("silent"), httpx.ReadError("broken")])
 def test_generated_streams_yield_events_before_they_fail(twin: str, failure: httpx.TransportError) -> None:
     router = respx.Router()
-    answer = httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=Cut(failure))
+    answer = httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=Truncated(failure))
     router.get(f"/api/v1/runs/{RUN}/events").mock(return_value=answer)
     numbers = []
 
@@ -134,12 +139,12 @@ def test_generated_streams_yield_events_before_they_fail(twin: str, failure: htt
             numbers.append(event.sequence_number)
 
     with pytest.raises(type(failure)):
-        call(twin, over(router), follow if twin == "sync" else follow_async, server_release="0.13")
+        call(twin, transport_to(router), follow if twin == "sync" else follow_async, server_release="0.13")
     assert numbers == [1]
 
 
-class Slow:
-    """A server whose run does not end, and that notes a cancel, and whether it may hold a creation until the end."""
+class NeverEnding:
+    """A server whose run does not end; records cancellations and whether the creation asked to wait for the end."""
 
     def __init__(self) -> None:
         self.cancelled = self.may_hold = False
@@ -159,15 +164,15 @@ class Slow:
 
 @pytest.mark.parametrize("method", ["run", "map"])
 @pytest.mark.parametrize(("on_cancel", "cancelled"), [("cancel", True), ("detach", False)])
-def test_a_cancelled_task_cancels_the_run_only_if_told_to(method: str, on_cancel: Any, cancelled: bool) -> None:
-    server = Slow()
+def test_a_cancelled_task_cancels_the_run_only_on_request(method: str, on_cancel: Any, cancelled: bool) -> None:
+    server = NeverEnding()
 
-    async def mapped(client: StepflowClient) -> list[Any]:
+    async def collect_outcomes(client: StepflowClient) -> list[Any]:
         return [outcome async for outcome in client.map({"steps": []}, [1], on_cancel=on_cancel)]
 
     async def give_up() -> None:
         async with StepflowClient(**settings(transport=httpx.MockTransport(server))) as client:
-            called = client.run({"steps": []}, 1, on_cancel=on_cancel) if method == "run" else mapped(client)
+            called = client.run({"steps": []}, 1, on_cancel=on_cancel) if method == "run" else collect_outcomes(client)
             running = asyncio.ensure_future(called)
             await asyncio.sleep(0.2)
             running.cancel()
@@ -176,7 +181,7 @@ def test_a_cancelled_task_cancels_the_run_only_if_told_to(method: str, on_cancel
 
     asyncio.run(give_up())
     assert server.cancelled is cancelled
-    # Its id must be known early: a run whose creation is being held cannot be cancelled.
+    # The client needs the run id early: a run cannot be cancelled while the server holds the response to its creation.
     assert server.may_hold is not cancelled
 
 
@@ -185,31 +190,31 @@ def test_several_servers_from_an_event_loop(broken: type[httpx.TransportError]) 
     router = respx.Router()
     router.route(host="a").mock(side_effect=broken("no"))
     router.get("http://b/api/v1/runs").respond(json={"runs": []})
-    guarded(router, host="b")
+    add_routes(router, host="b")
 
-    async def ask() -> list[str]:
-        made = settings(transport=over(router), base_url=["http://a", "http://b"])
-        async with StepflowClient(**made) as client:
+    async def read_types() -> list[str]:
+        options = settings(transport=transport_to(router), base_url=["http://a", "http://b"])
+        async with StepflowClient(**options) as client:
             await client.list_runs()
             return [event.type async for event in client.run_events(RUN)]
 
-    assert asyncio.run(ask()) == ["run_created", "run_completed"]
+    assert asyncio.run(read_types()) == ["run_created", "run_completed"]
     assert [call.request.url.host for call in router.calls] == ["a", "b", "b"]
 
 
-def test_a_stream_goes_on_at_another_server() -> None:
+def test_a_stream_is_read_from_another_server() -> None:
     router = respx.Router()
     router.route(host="a").mock(side_effect=httpx.ConnectError("no"))
-    guarded(router, host="b")
-    made = settings(transport=over(router), base_url=["http://a", "http://b"])
-    with SyncStepflowClient(**made) as client:
+    add_routes(router, host="b")
+    options = settings(transport=transport_to(router), base_url=["http://a", "http://b"])
+    with SyncStepflowClient(**options) as client:
         assert [event.type for event in client.run_events(RUN)] == ["run_created", "run_completed"]
-    with SyncStepflowClient(**{**made, "base_url": ["http://a"]}) as client, pytest.raises(ServerConnectionError):
+    with SyncStepflowClient(**{**options, "base_url": ["http://a"]}) as client, pytest.raises(ServerConnectionError):
         client.list_runs()
 
 
 class Dripping(httpx.SyncByteStream, httpx.AsyncByteStream):
-    """A body that comes in pieces, each of them in time."""
+    """A body that arrives in pieces, each in time for a read timeout."""
 
     def __iter__(self) -> Iterator[bytes]:
         for _ in range(400):
@@ -223,7 +228,7 @@ class Dripping(httpx.SyncByteStream, httpx.AsyncByteStream):
 
 
 @pytest.mark.parametrize("twin", TWINS)
-def test_a_deadline_holds_over_any_transport(twin: str) -> None:
+def test_the_deadline_holds_with_any_transport(twin: str) -> None:
     transport = httpx.MockTransport(lambda request: httpx.Response(200, stream=Dripping()))
     started = time.monotonic()
     with pytest.raises(RunTimeoutError):

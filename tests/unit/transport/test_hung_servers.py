@@ -1,4 +1,4 @@
-"""A list of servers, the first of which accepts connections and never responds."""
+"""The first of several servers accepts connections but never responds."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def silent(conversation: Conversation) -> None:
 
 
 def trickling(conversation: Conversation) -> None:
-    """Send a response to each request, but never its end."""
+    """Send the response to each request slowly, and never its last byte."""
     while conversation.read():
         conversation.say(OK + b"content-length: %d\r\n\r\n" % len(BODY))
         for byte in BODY[:-1]:
@@ -33,7 +33,7 @@ def trickling(conversation: Conversation) -> None:
 def checks(**options: Any) -> Any:
     def steps(client: Any) -> Iterator[Any]:
         yield client.health_check(**options)
-        # From now on, the server that responds is asked first.
+        # From now on, the server that responds is tried first.
         yield client.health_check(timeout=20)
 
     return steps
@@ -49,7 +49,7 @@ def test_the_next_server_gets_the_request(twin: str, strategy: str, options: dic
 
 
 @both
-def test_a_server_that_trickles_uses_its_share_only(twin: str, strategy: str) -> None:
+def test_a_slow_server_uses_only_its_share_of_the_time(twin: str, strategy: str) -> None:
     with RawServer(trickling) as slow, RawServer(answers(HEALTHY)) as healthy:
         urls: Any = [slow.url, healthy.url]
         use(twin, checks(timeout=2), urls, timeout=2, strategy=strategy)
@@ -57,12 +57,12 @@ def test_a_server_that_trickles_uses_its_share_only(twin: str, strategy: str) ->
 
 
 @both
-def test_when_none_responds_the_deadline_holds(twin: str, strategy: str) -> None:
+def test_the_deadline_holds_if_no_server_responds(twin: str, strategy: str) -> None:
     started = time.monotonic()
     with RawServer(silent) as one, RawServer(trickling) as other:
         urls: Any = [one.url, other.url]
         with pytest.raises(RequestTimeoutError):
             use(twin, checks(timeout=0.8), urls, timeout=30, strategy=strategy)
-        # Both were asked in that time.
+        # Both were tried in that time.
         assert len(one.conversations) == len(other.conversations) == 1
     assert time.monotonic() - started < 25

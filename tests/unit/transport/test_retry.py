@@ -1,4 +1,4 @@
-"""When a request is sent again: the whole table of the policy, `Retry-After`, and the budget in an outage."""
+"""Which requests are retried and when: the policy's table, `Retry-After`, and the budget in an outage."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 
 YES, NO = True, False
 TABLE: list[tuple[HttpError | HttpResponse, bool, bool, bool]] = [
-    # outcome of the attempt, repeated if idempotent, repeated if not, certain that the server did nothing
+    # outcome of the attempt, retried if idempotent, retried otherwise, certainly not processed by the server
     (ConnectFailed("refused"), YES, YES, YES),
     (ConnectTimeout("silence"), YES, YES, YES),
     (PoolTimeout("full"), NO, NO, YES),
@@ -77,7 +77,7 @@ TABLE: list[tuple[HttpError | HttpResponse, bool, bool, bool]] = [
 ]
 
 
-def named(value: Any) -> str | None:
+def outcome_id(value: Any) -> str | None:
     if isinstance(value, HttpResponse):
         return str(value.status)
     return type(value).__name__ if isinstance(value, HttpError) else None
@@ -91,17 +91,17 @@ def delay(outcome: HttpError | HttpResponse, **more: Any) -> float | None:
     return compute_retry_delay(policy, outcome=outcome, **attempt)
 
 
-@pytest.mark.parametrize(("outcome", "if_idempotent", "otherwise", "untouched"), TABLE, ids=named)
+@pytest.mark.parametrize(("outcome", "if_idempotent", "otherwise", "not_processed"), TABLE, ids=outcome_id)
 def test_which_failures_are_retried(
-    outcome: HttpError | HttpResponse, if_idempotent: bool, otherwise: bool, untouched: bool
+    outcome: HttpError | HttpResponse, if_idempotent: bool, otherwise: bool, not_processed: bool
 ) -> None:
     assert (delay(outcome, idempotent=True) is not None) is if_idempotent
     assert (delay(outcome, idempotent=False) is not None) is otherwise
-    assert was_not_processed(outcome) is untouched
+    assert was_not_processed(outcome) is not_processed
 
 
 @pytest.mark.parametrize(
-    ("attempt", "time_left", "wanted"),
+    ("attempt", "time_left", "expected"),
     [
         (1, 30.0, 0.0),
         (2, 30.0, 0.0),
@@ -109,7 +109,7 @@ def test_which_failures_are_retried(
         # The policy has four attempts.
         (4, 30.0, None),
         (5, 30.0, None),
-        # The pauses of unit tests are 0, so any time that is left is enough.
+        # Unit tests have no retry delays, so any time left is enough.
         (1, 0.001, 0.0),
         (3, 0.001, 0.0),
         (1, 0.0, None),
@@ -118,19 +118,19 @@ def test_which_failures_are_retried(
     ],
 )
 @pytest.mark.parametrize(
-    "outcome", [ConnectFailed("refused"), ConnectionBroken("reset"), HttpResponse(503, {})], ids=named
+    "outcome", [ConnectFailed("refused"), ConnectionBroken("reset"), HttpResponse(503, {})], ids=outcome_id
 )
 def test_attempts_and_time_run_out(
-    outcome: HttpError | HttpResponse, attempt: int, time_left: float, wanted: float | None
+    outcome: HttpError | HttpResponse, attempt: int, time_left: float, expected: float | None
 ) -> None:
-    assert delay(outcome, attempt=attempt, time_left=time_left) == wanted
+    assert delay(outcome, attempt=attempt, time_left=time_left) == expected
 
 
-def test_what_is_not_idempotent_is_repeated_only_where_the_server_did_nothing() -> None:
-    assert all(untouched for _, _, otherwise, untouched in TABLE if otherwise)
+def test_other_requests_are_retried_only_if_they_were_not_processed() -> None:
+    assert all(not_processed for _, _, otherwise, not_processed in TABLE if otherwise)
 
 
-def test_one_attempt_is_never_followed_by_another() -> None:
+def test_a_single_attempt_is_never_retried() -> None:
     once = RetryPolicy(max_attempts=1)
     assert all(delay(outcome, policy=once) is None for outcome, *_ in TABLE)
 
@@ -138,19 +138,19 @@ def test_one_attempt_is_never_followed_by_another() -> None:
 def test_the_delay_doubles_up_to_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stepflow_client._rules.retries.random.uniform", lambda low, high: high)
     policy = RetryPolicy(max_attempts=9, first_delay=0.1, max_delay=0.5)
-    found = [delay(ConnectionBroken("reset"), policy=policy, attempt=attempt) for attempt in range(1, 9)]
-    assert found == pytest.approx([0.1, 0.2, 0.4, 0.5, 0.5, 0.5, 0.5, 0.5])
+    delays = [delay(ConnectionBroken("reset"), policy=policy, attempt=attempt) for attempt in range(1, 9)]
+    assert delays == pytest.approx([0.1, 0.2, 0.4, 0.5, 0.5, 0.5, 0.5, 0.5])
     assert delay(ConnectionBroken("reset"), policy=policy, attempt=3, time_left=0.4) is None, (
         "no time to wait that long"
     )
 
 
-def test_the_delay_is_drawn_between_nothing_and_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_delay_is_random_between_zero_and_its_maximum(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stepflow_client._rules.retries.random.uniform", random.Random(7).uniform)
-    found = [delay(ConnectionBroken("reset"), attempt=3) or 0.0 for _ in range(2000)]
-    assert 0 <= min(found) < 0.02
-    assert 0.38 < max(found) <= 0.4
-    assert 0.18 < sum(found) / len(found) < 0.22
+    delays = [delay(ConnectionBroken("reset"), attempt=3) or 0.0 for _ in range(2000)]
+    assert 0 <= min(delays) < 0.02
+    assert 0.38 < max(delays) <= 0.4
+    assert 0.18 < sum(delays) / len(delays) < 0.22
 
 
 def http_date(seconds: float) -> str:
@@ -180,11 +180,11 @@ def http_date(seconds: float) -> str:
     ],
 )
 @pytest.mark.parametrize("status", [408, 429, 502, 503, 504])
-def test_retry_after_is_waited_for(status: int, header: str, seconds: float) -> None:
+def test_retry_after_sets_the_delay(status: int, header: str, seconds: float) -> None:
     assert delay(HttpResponse(status, {"retry-after": header})) == seconds
 
 
-def test_a_retry_after_beyond_the_deadline_is_not_waited_for() -> None:
+def test_a_retry_after_beyond_the_deadline_prevents_a_retry() -> None:
     assert delay(HttpResponse(503, {"retry-after": "29"})) == 29
     assert delay(HttpResponse(503, {"retry-after": "30"})) is None
     assert delay(HttpResponse(429, {"retry-after": "9" * 4000})) is None
@@ -192,7 +192,7 @@ def test_a_retry_after_beyond_the_deadline_is_not_waited_for() -> None:
     assert parse_retry_after(HttpResponse(429, {"retry-after": http_date(-999_999_999)})) == 0.0
 
 
-def test_the_longer_of_both_waits_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_longer_delay_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stepflow_client._rules.retries.random.uniform", lambda low, high: high)
     policy = RetryPolicy(first_delay=4.0)
     assert delay(HttpResponse(503, {"retry-after": "1"}), policy=policy) == 4.0
@@ -218,7 +218,7 @@ def test_attempts_are_described() -> None:
     ],
     ids=str,
 )
-def test_policies_that_make_no_sense_are_refused(settings: dict[str, Any]) -> None:
+def test_invalid_policies_are_rejected(settings: dict[str, Any]) -> None:
     with pytest.raises(InvalidArgumentError, match=next(iter(settings))):
         RetryPolicy(**settings)
 
@@ -249,7 +249,7 @@ def test_the_retry_budget_has_a_maximum() -> None:
 
 
 def outage(twin: str, requests: int, fail: Callable[[httpx.Request], httpx.Response], policy: RetryPolicy) -> int:
-    """Make requests of a server that fails all of them, and return how many reached it."""
+    """Send requests to a server that fails them all; return how many attempts reached it."""
     reached = 0
 
     def server(request: httpx.Request) -> httpx.Response:
@@ -268,8 +268,8 @@ def outage(twin: str, requests: int, fail: Callable[[httpx.Request], httpx.Respo
     async def main() -> None:
         async with StepflowClient(URL, transport=transport, server_release="0.13.0", retry=policy) as client:
             calls = [client.get_run(RUN_ID) for _ in range(requests)]
-            found = await asyncio.gather(*calls, return_exceptions=True)
-            assert all(isinstance(each, StepflowClientError) for each in found)
+            results = await asyncio.gather(*calls, return_exceptions=True)
+            assert all(isinstance(each, StepflowClientError) for each in results)
 
     asyncio.run(main())
     return reached
@@ -286,12 +286,12 @@ def test_an_outage_is_not_amplified(twin: str, share: float, fail: Callable[[htt
     requests, start = 100, 20
     reached = outage(twin, requests, fail, RetryPolicy(budget=share))
     assert requests <= reached <= requests * (1 + share) + (start if share else 0)
-    # The budget is used up: short outages are bridged as long as there is something left.
+    # The whole budget is used, so short outages are bridged while some of it is left.
     assert reached >= requests * (1 + share)
 
 
 @pytest.mark.parametrize("twin", TWINS)
-def test_a_short_outage_is_bridged_and_a_failure_tells_its_attempts(twin: str) -> None:
+def test_a_short_outage_is_bridged_and_an_error_lists_its_attempts(twin: str) -> None:
     left = 3
 
     def server(request: httpx.Request) -> httpx.Response:
@@ -299,7 +299,7 @@ def test_a_short_outage_is_bridged_and_a_failure_tells_its_attempts(twin: str) -
         left -= 1
         return httpx.Response(503) if left >= 0 else httpx.Response(200, json=HEALTH)
 
-    def ask(transport: httpx.MockTransport, **settings: Any) -> str:
+    def check_health(transport: httpx.MockTransport, **settings: Any) -> str:
         if twin == "sync":
             with SyncStepflowClient(URL, transport=transport, **settings) as client:
                 return client.health_check().status
@@ -310,27 +310,27 @@ def test_a_short_outage_is_bridged_and_a_failure_tells_its_attempts(twin: str) -
 
         return asyncio.run(main())
 
-    assert ask(httpx.MockTransport(server)) == "healthy"
+    assert check_health(httpx.MockTransport(server)) == "healthy"
     left = 3
     with pytest.raises(StepflowClientError) as caught:
-        ask(httpx.MockTransport(server), retry=RetryPolicy(max_attempts=3))
+        check_health(httpx.MockTransport(server), retry=RetryPolicy(max_attempts=3))
     assert list(caught.value.attempts) == ["status 503"] * 3
 
 
 @pytest.mark.parametrize("twin", TWINS)
 @pytest.mark.parametrize("status", [408, 429, 503])
-def test_a_creation_that_was_turned_away_is_sent_again(twin: str, status: int) -> None:
+def test_a_rejected_creation_is_retried(twin: str, status: int) -> None:
     server = Server()
     server.answers["GET /runs"] = httpx.Response(200, json={"runs": []})
-    turned_away = 2
+    rejections = 2
 
     def answer(request: httpx.Request) -> httpx.Response:
-        nonlocal turned_away
-        done = server(request)
-        if server.asked[-1] == "POST /runs" and turned_away:
-            turned_away -= 1
+        nonlocal rejections
+        response = server(request)
+        if server.asked[-1] == "POST /runs" and rejections:
+            rejections -= 1
             return httpx.Response(status, headers={"retry-after": "0"})
-        return done
+        return response
 
     transport = httpx.MockTransport(answer)
     if twin == "sync":
@@ -344,6 +344,6 @@ def test_a_creation_that_was_turned_away_is_sent_again(twin: str, status: int) -
 
         asyncio.run(main())
     assert [each for each in server.asked if each.startswith("POST")] == ["POST /runs"] * 3
-    # A proxy says 408 and 503 of requests, too, that it has passed on: so the run is looked for before.
-    looked = [first for first, then in pairwise(server.asked) if then == "POST /runs"]
-    assert looked == (["POST /runs"] * 2 if status == 429 else ["GET /runs"] * 2)
+    # A proxy may return 408 and 503 for requests that it has forwarded, so the client first searches for the run.
+    searches = [first for first, then in pairwise(server.asked) if then == "POST /runs"]
+    assert searches == (["POST /runs"] * 2 if status == 429 else ["GET /runs"] * 2)

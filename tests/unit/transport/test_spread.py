@@ -1,4 +1,4 @@
-"""New runs on several servers of one store: who gets which, and that none is lost or made twice."""
+"""Spreading new runs over servers that share a store: which server gets a run, and no run is lost or created twice."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ FLOW: dict[str, Any] = {"steps": [], "output": {"$input": "n"}}
 
 
 class Store:
-    """What the servers share."""
+    """The store that the servers share."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -59,9 +59,9 @@ class Member:
         self.created = 0
         self.asked: list[str] = []
         self.seconds = 0.0
-        """How long a run takes."""
+        """The duration of a run."""
         self.cuts: list[str] = []
-        """What becomes of the next creations: the connection breaks `before` or `after` the run is created."""
+        """For the next creations, whether the connection breaks `before` or `after` the run is created."""
         self.held = threading.Event()
         self.held.set()
 
@@ -77,33 +77,33 @@ class Member:
             frame = f"data: {json.dumps(EVENT).replace(RUN_ID, path.split('/')[2])}\n\n".encode()
             connection.sendall(message(frame, content_type="text/event-stream"))
             return
-        status, body = self.answer(f"{method} {path}", content, connection)
+        status, body = self.respond(f"{method} {path}", content, connection)
         connection.sendall(message(json.dumps(body).encode(), status=status))
 
-    def answer(self, asked: str, content: bytes, connection: socket.socket) -> tuple[int, Any]:
+    def respond(self, line: str, content: bytes, connection: socket.socket) -> tuple[int, Any]:
         store = self.store
-        if asked == "GET /health":
+        if line == "GET /health":
             return 200, HEALTH
-        if asked == "POST /runs":
+        if line == "POST /runs":
             return self.create(json.loads(content), connection)
-        if asked in ("POST /blobs", "POST /flows"):
-            given = json.loads(content)
-            flow_id = hashlib.sha256(json.dumps(given.get("data", given.get("flow"))).encode()).hexdigest()
+        if line in ("POST /blobs", "POST /flows"):
+            body = json.loads(content)
+            flow_id = hashlib.sha256(json.dumps(body.get("data", body.get("flow"))).encode()).hexdigest()
             with store.lock:
                 store.flows.add(flow_id)
             return 200, {"blobId": flow_id, "flowId": flow_id, "stored": True, "diagnostics": {"diagnostics": []}}
-        if asked == "GET /runs":
+        if line == "GET /runs":
             with store.lock:
                 return 200, {"runs": list(store.runs.values())[::-1]}
-        run_id = asked.split("/")[2]
+        run_id = line.split("/")[2]
         if run_id not in store.runs:
             return 404, {}
-        if asked.endswith("/items"):
+        if line.endswith("/items"):
             return 200, {"results": self.results(run_id)}
         return 200, {"summary": store.runs[run_id], "steps": []}
 
-    def create(self, asked: dict[str, Any], connection: socket.socket) -> tuple[int, Any]:
-        if asked["flowId"] not in self.store.flows:
+    def create(self, body: dict[str, Any], connection: socket.socket) -> tuple[int, Any]:
+        if body["flowId"] not in self.store.flows:
             return 404, {"error": {"code": 5, "message": "Flow not found", "status": "NOT_FOUND"}}
         cut = self.cuts.pop(0) if self.cuts else ""
         if cut == "before":
@@ -112,12 +112,12 @@ class Member:
             number = len(self.store.runs)
             moment = int((time.time() + self.skew) * 1000)
             run_id = str(UUID(int=(moment << 80) | (7 << 76) | (2 << 62) | number))
-            count = len(asked["input"])
+            count = len(body["input"])
             items = {"total": count, "completed": count, "running": 0, "failed": 0, "cancelled": 0}
-            made = {"createdAt": "2026-11-24T23:42:11Z", "completedAt": "2026-11-24T23:42:12Z", "rootRunId": run_id}
-            summary = {"runId": run_id, "flowId": asked["flowId"], "status": 2, "items": items, **made}
+            times = {"createdAt": "2026-11-24T23:42:11Z", "completedAt": "2026-11-24T23:42:12Z", "rootRunId": run_id}
+            summary = {"runId": run_id, "flowId": body["flowId"], "status": 2, "items": items, **times}
             self.store.runs[run_id] = summary
-            self.store.inputs[run_id] = asked["input"]
+            self.store.inputs[run_id] = body["input"]
             self.created += 1
         if cut == "after":
             connection.shutdown(socket.SHUT_RDWR)
@@ -131,24 +131,24 @@ class Member:
 
 
 @contextmanager
-def served(*members: Member) -> Iterator[list[str]]:
-    """Serve the members; give their URLs."""
+def serve(*members: Member) -> Iterator[list[str]]:
+    """Serve the members and yield their URLs."""
     with ExitStack() as stack:
         yield [f"http://127.0.0.1:{stack.enter_context(listening(member))}" for member in members]
 
 
-def mapped(twin: str, urls: list[str], inputs: list[Any], most: int | None = None, **options: Any) -> list[Any]:
-    """Return the outputs of a batch, sorted, or of the first ones that come; each has its own input."""
+def run_batch(twin: str, urls: list[str], inputs: list[Any], limit: int | None = None, **options: Any) -> list[Any]:
+    """Return the sorted outputs of a batch, or only of the first outcomes; each output is its own input."""
     outcomes: list[Outcome] = []
 
     async def main() -> None:
         async with (
             StepflowClient(urls, strategy="spread") as client,
-            aclosing(client.map(FLOW, inputs, **options)) as found,
+            aclosing(client.map(FLOW, inputs, **options)) as stream,
         ):
-            async for outcome in found:
+            async for outcome in stream:
                 outcomes.append(outcome)
-                if len(outcomes) == most:
+                if len(outcomes) == limit:
                     break
 
     if twin == "async":
@@ -156,9 +156,9 @@ def mapped(twin: str, urls: list[str], inputs: list[Any], most: int | None = Non
     else:
         with (
             SyncStepflowClient(urls, strategy="spread") as client,
-            closing(client.map(FLOW, inputs, **options)) as found,
+            closing(client.map(FLOW, inputs, **options)) as stream,
         ):
-            outcomes.extend(islice(found, most))
+            outcomes.extend(islice(stream, limit))
     assert all(outcome.is_success and outcome.output == outcome.index for outcome in outcomes)
     return sorted(outcome.output for outcome in outcomes)
 
@@ -169,17 +169,17 @@ def numbers(count: int) -> list[Any]:
 
 @pytest.mark.parametrize("kind", [StepflowClient, SyncStepflowClient])
 @pytest.mark.parametrize("wrong", ["spred", "", None, 5, ["spread"]])
-def test_a_strategy_that_does_not_exist(kind: Any, wrong: Any) -> None:
+def test_unknown_strategies_are_rejected(kind: Any, wrong: Any) -> None:
     with pytest.raises(InvalidArgumentError, match=r"^strategy must be 'failover' or 'spread', not "):
         kind(["http://a", "http://b"], strategy=wrong)
     with pytest.raises(InvalidArgumentError, match=r"^strategy must be 'failover' or 'spread', not "):
         kind.from_env("http://a", strategy=wrong)
 
 
-def test_runs_one_after_the_other_take_turns() -> None:
+def test_consecutive_runs_take_turns() -> None:
     store = Store()
     a, b, c = Member(store), Member(store), Member(store)
-    with served(a, b, c) as urls, SyncStepflowClient(urls, strategy="spread") as client:
+    with serve(a, b, c) as urls, SyncStepflowClient(urls, strategy="spread") as client:
         assert [client.run(FLOW, {"n": number}).output for number in range(9)] == list(range(9))
     assert [a.created, b.created, c.created] == [3, 3, 3]
 
@@ -187,31 +187,31 @@ def test_runs_one_after_the_other_take_turns() -> None:
 def test_failover_stays_with_one_server() -> None:
     store = Store()
     a, b = Member(store), Member(store)
-    with served(a, b) as urls, SyncStepflowClient(urls) as client:
+    with serve(a, b) as urls, SyncStepflowClient(urls) as client:
         for number in range(4):
             client.run(FLOW, {"n": number})
     assert (a.created, b.created) == (4, 0)
     assert b.asked == []
 
 
-def test_spread_over_one_server_is_that_server() -> None:
+def test_spread_with_a_single_server() -> None:
     member = Member(Store())
-    with served(member) as (url,), SyncStepflowClient(url, strategy="spread") as client:
+    with serve(member) as (url,), SyncStepflowClient(url, strategy="spread") as client:
         assert client.run(FLOW, {"n": 1}).output == 1
-    assert mapped_on_one(member) == [0, 1, 2]
+    assert run_batch_on(member) == [0, 1, 2]
 
 
-def mapped_on_one(member: Member) -> list[Any]:
-    with served(member) as urls:
-        return mapped("sync", urls, numbers(3))
+def run_batch_on(member: Member) -> list[Any]:
+    with serve(member) as urls:
+        return run_batch("sync", urls, numbers(3))
 
 
-def test_runs_at_once_are_balanced() -> None:
+def test_concurrent_runs_are_balanced() -> None:
     store = Store()
     a, b = Member(store), Member(store)
     for member in (a, b):
         member.held.clear()
-    with served(a, b) as urls, SyncStepflowClient(urls, strategy="spread") as client, ThreadPoolExecutor(10) as pool:
+    with serve(a, b) as urls, SyncStepflowClient(urls, strategy="spread") as client, ThreadPoolExecutor(10) as pool:
         client.store_flow(FLOW)
         calls = [pool.submit(client.run, FLOW, {"n": number}) for number in range(10)]
         while a.created + b.created < 10:
@@ -222,25 +222,25 @@ def test_runs_at_once_are_balanced() -> None:
         assert [call.result().output for call in calls] == list(range(10))
 
 
-def test_what_concerns_a_run_goes_to_its_server() -> None:
+def test_requests_about_a_run_go_to_its_server() -> None:
     store = Store()
     a, b = Member(store), Member(store)
-    with served(a, b) as urls, SyncStepflowClient(urls, strategy="spread") as client:
+    with serve(a, b) as urls, SyncStepflowClient(urls, strategy="spread") as client:
         runs = [client.submit(FLOW, {"n": number}) for number in range(4)]
         for run_id in runs:
             client.get_run(run_id)
             assert len(list(client.run_events(run_id))) == 1
         for member, mine in ((a, runs[::2]), (b, runs[1::2])):
-            asked = [f"GET /runs/{run_id}{what}" for run_id in mine for what in ("", "/events")]
-            assert [each for each in member.asked if each.startswith("GET /runs/")] == asked
+            expected = [f"GET /runs/{run_id}{suffix}" for run_id in mine for suffix in ("", "/events")]
+            assert [each for each in member.asked if each.startswith("GET /runs/")] == expected
 
 
-def test_another_server_is_asked_about_the_run_of_one_that_is_gone() -> None:
+def test_another_server_is_asked_about_the_runs_of_a_stopped_one() -> None:
     store = Store()
     a, b = Member(store), Member(store)
-    with served(b) as (second,), SyncStepflowClient(["http://127.0.0.1:1", second], strategy="spread") as client:
+    with serve(b) as (second,), SyncStepflowClient(["http://127.0.0.1:1", second], strategy="spread") as client:
         client.submit(FLOW, {"n": 0})
-    with ExitStack() as first, served(b) as (second,):
+    with ExitStack() as first, serve(b) as (second,):
         url = f"http://127.0.0.1:{first.enter_context(listening(a))}"
         with SyncStepflowClient([url, second], strategy="spread") as client:
             runs = [client.submit(FLOW, {"n": number}) for number in range(2)]
@@ -257,8 +257,8 @@ def test_chunks_are_spread(twin: str) -> None:
     store = Store()
     a, b = Member(store), Member(store)
     a.seconds = b.seconds = 0.02
-    with served(a, b) as urls:
-        assert mapped(twin, urls, numbers(400), chunk_size=10) == list(range(400))
+    with serve(a, b) as urls:
+        assert run_batch(twin, urls, numbers(400), chunk_size=10) == list(range(400))
     assert a.created + b.created == 40
     assert min(a.created, b.created) >= 10
     assert store.executed == list(range(400))
@@ -269,7 +269,7 @@ def test_a_slow_server_gets_fewer_chunks(twin: str) -> None:
     store = Store()
     slow, fast = Member(store), Member(store)
     slow.held.clear()
-    # Slow enough that four chunks reach the other one before this one has had all.
+    # Slow enough that four chunks reach the slow server before this one has run the rest.
     fast.seconds = 0.02
 
     def release() -> int:
@@ -279,10 +279,10 @@ def test_a_slow_server_gets_fewer_chunks(twin: str) -> None:
         slow.held.set()
         return before
 
-    with served(slow, fast) as urls, ThreadPoolExecutor(1) as pool:
+    with serve(slow, fast) as urls, ThreadPoolExecutor(1) as pool:
         released = pool.submit(release)
-        assert mapped(twin, urls, numbers(400), chunk_size=10) == list(range(400))
-    # Four chunks in flight on each, and those of the slow one stay until it has responded.
+        assert run_batch(twin, urls, numbers(400), chunk_size=10) == list(range(400))
+    # Each server has four chunks in flight; those of the slow server stay there until it responds.
     assert released.result() <= 4
     assert 4 <= slow.created <= 10
     assert fast.created == 40 - slow.created
@@ -290,25 +290,25 @@ def test_a_slow_server_gets_fewer_chunks(twin: str) -> None:
 
 @pytest.mark.parametrize("twin", TWINS)
 @pytest.mark.parametrize("skew", [0.0, 5.0])
-def test_a_creation_that_was_lost_is_looked_for_before_it_is_sent_elsewhere(
+def test_a_lost_creation_is_searched_for_before_it_is_sent_to_another_server(
     twin: str, skew: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     set_timings(monkeypatch, arrival_delay=0.02)
     store = Store()
     a, b = Member(store), Member(store, -skew)
     a.cuts, b.cuts = ["before", "", "after"], ["after", "", "before"]
-    with served(a, b) as urls:
-        assert mapped(twin, urls, numbers(120), chunk_size=10) == list(range(120))
+    with serve(a, b) as urls:
+        assert run_batch(twin, urls, numbers(120), chunk_size=10) == list(range(120))
     assert len(a.cuts) < 3 > len(b.cuts)
     assert store.executed == list(range(120))
     assert len(store.runs) == 12
 
 
-def test_the_run_of_a_lost_response_is_taken_over_though_the_clocks_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_run_of_a_lost_response_is_found_despite_clock_skew(monkeypatch: pytest.MonkeyPatch) -> None:
     set_timings(monkeypatch, arrival_delay=0.02)
     store = Store()
     ahead, behind = Member(store, 3.0), Member(store, -3.0)
-    with served(ahead, behind) as urls, SyncStepflowClient(urls, strategy="spread") as client:
+    with serve(ahead, behind) as urls, SyncStepflowClient(urls, strategy="spread") as client:
         assert client.run(FLOW, {"n": 0}).output == 0
         behind.cuts = ["after"]
         client.submit(FLOW, {"n": 1})
@@ -316,35 +316,35 @@ def test_the_run_of_a_lost_response_is_taken_over_though_the_clocks_differ(monke
 
 
 @pytest.mark.parametrize("twin", TWINS)
-def test_a_batch_that_was_left_goes_on_over_the_servers_that_are_left(twin: str, tmp_path: Path) -> None:
+def test_an_interrupted_batch_resumes_on_the_remaining_servers(twin: str, tmp_path: Path) -> None:
     store = Store()
     a, b = Member(store), Member(store)
     a.seconds = b.seconds = 0.02
     journal = tmp_path / "journal"
-    with served(b) as remaining:
-        with served(a) as first:
-            left = mapped(twin, first + remaining, numbers(200), chunk_size=5, journal=journal, most=40)
-            assert len(left) == 40
+    with serve(b) as remaining:
+        with serve(a) as first:
+            outputs = run_batch(twin, first + remaining, numbers(200), chunk_size=5, journal=journal, limit=40)
+            assert len(outputs) == 40
         assert a.created >= 4
         before = b.created
-        assert mapped(twin, first + remaining, numbers(200), chunk_size=5, journal=journal) == list(range(200))
+        assert run_batch(twin, first + remaining, numbers(200), chunk_size=5, journal=journal) == list(range(200))
         assert b.created > before
     assert store.executed == list(range(200))
     assert len(store.runs) == 40
 
 
 @pytest.mark.parametrize("twin", TWINS)
-def test_a_server_that_is_not_there_gets_nothing(twin: str) -> None:
+def test_an_unreachable_server_gets_no_runs(twin: str) -> None:
     member = Member(Store())
-    with served(member) as urls:
-        assert mapped(twin, ["http://127.0.0.1:1", *urls], numbers(100), chunk_size=10) == list(range(100))
+    with serve(member) as urls:
+        assert run_batch(twin, ["http://127.0.0.1:1", *urls], numbers(100), chunk_size=10) == list(range(100))
     assert member.created == 10
     assert member.store.executed == list(range(100))
 
 
-def test_servers_that_do_not_share_a_store_are_named_as_the_reason() -> None:
+def test_the_hint_asks_whether_the_servers_share_a_store() -> None:
     a, b = Member(Store()), Member(Store())
-    with served(a, b) as urls, SyncStepflowClient(urls, strategy="spread") as client:
+    with serve(a, b) as urls, SyncStepflowClient(urls, strategy="spread") as client:
         assert client.run(FLOW, {"n": 0}).output == 0
         for call in (lambda: client.run(FLOW, {"n": 1}), lambda: list(client.map(FLOW, numbers(9), chunk_size=1))):
             with pytest.raises(NotFoundError) as caught:
@@ -353,15 +353,15 @@ def test_servers_that_do_not_share_a_store_are_named_as_the_reason() -> None:
 
 
 class Stub(Transport):
-    """A server that is there or not, and the requests that it was sent."""
+    """A server that can be unreachable; records its requests."""
 
     def __init__(self) -> None:
-        self.is_there, self.status = True, 200
+        self.is_reachable, self.status = True, 200
         self.sent: list[HttpRequest] = []
 
     async def send(self, request: HttpRequest) -> HttpResponse:
         self.sent.append(request)
-        if not self.is_there:
+        if not self.is_reachable:
             raise ConnectFailed("refused")
         return HttpResponse(self.status, {})
 
@@ -373,7 +373,7 @@ class Stub(Transport):
 
 
 class Clock:
-    """Stands for the module `time`."""
+    """Replaces the module `time`."""
 
     now = 1000.0
 
@@ -381,36 +381,36 @@ class Clock:
         return self.now
 
 
-def test_a_server_that_has_failed_rests_and_comes_back_when_it_responds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_server_is_skipped_until_it_responds_again(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     monkeypatch.setattr(failover, "time", clock)
     a, b = Stub(), Stub()
-    both = failover.Failover([a, b], ServerLoads(2))
+    transport = failover.Failover([a, b], ServerLoads(2))
 
     def create(count: int) -> tuple[list[str], int]:
-        """Create runs, one after the other; give what `a` was asked, and how many requests `b` got."""
+        """Create runs one after another; return the requests to `a` and the number of requests to `b`."""
         a.sent.clear()
         b.sent.clear()
         for _ in range(count):
             request = HttpRequest("POST", "/runs", "", {"content-type": "application/json"}, b"{}", idempotent=False)
-            asyncio.run(both.send(request))
+            asyncio.run(transport.send(request))
         return [str(request) for request in a.sent], len(b.sent)
 
     assert create(4) == (["POST /runs"] * 2, 2)
-    a.is_there = False
+    a.is_reachable = False
     assert create(10) == (["POST /runs"], 10)
     clock.now += 0.6
     assert create(10) == (["GET /health"], 10)
-    (question,) = a.sent
-    assert (question.headers, question.content, question.timeout.read) == ({}, b"", 3.0)
+    (health_check,) = a.sent
+    assert (health_check.headers, health_check.content, health_check.timeout.read) == ({}, b"", 3.0)
     clock.now += 1.1
-    a.is_there = True
+    a.is_reachable = True
     assert create(10) == (["GET /health"] + ["POST /runs"] * 5, 5)
-    a.is_there = b.is_there = False
+    a.is_reachable = b.is_reachable = False
     with pytest.raises(ConnectFailed):
         create(1)
     assert len(a.sent) == len(b.sent) == 1
     clock.now += 0.6
     a.status = 503
-    a.is_there = b.is_there = True
+    a.is_reachable = b.is_reachable = True
     assert create(10)[0].count("POST /runs") == 0

@@ -1,4 +1,4 @@
-"""Calls of one client that take turns: one that has no time left for its own leaves the turn of another alone."""
+"""Calls of one client that wait for the same flow or key: a call that times out does not release another's claim."""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ from tests.unit.both_twins import FLOW, TWINS, Server, ask
 
 @pytest.mark.parametrize("key", [None, "doc-42"], ids=["a shared flow", "a key"])
 @pytest.mark.parametrize("twin", TWINS)
-def test_a_call_without_time_takes_no_turn_away(twin: str, key: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    waited: list[bytes] = []
-    ended: list[bytes] = []
+def test_a_call_that_times_out_does_not_release_the_claim(
+    twin: str, key: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claims: list[bytes] = []
+    releases: list[bytes] = []
 
-    def is_taken(registry: RunRegistry, turn: bytes) -> bool:
-        waited.append(turn)
+    def fail_claim(registry: RunRegistry, claim: bytes) -> bool:
+        claims.append(claim)
         return False
 
-    monkeypatch.setattr(RunRegistry, "try_claim_flow_or_key", is_taken)
-    monkeypatch.setattr(RunRegistry, "release_flow_or_key", lambda registry, turn: ended.append(turn))
+    monkeypatch.setattr(RunRegistry, "try_claim_flow_or_key", fail_claim)
+    monkeypatch.setattr(RunRegistry, "release_flow_or_key", lambda registry, claim: releases.append(claim))
     server = Server()
-    # Who has the turn of a key may be creating its run; a flow may be stored twice.
+    # The holder of a key's claim may be creating its run; a flow may be stored twice.
     with pytest.raises(RequestTimeoutError, match="idempotency key 'doc-42'") if key else nullcontext():
         ask(
             twin,
@@ -33,5 +35,5 @@ def test_a_call_without_time_takes_no_turn_away(twin: str, key: str | None, monk
             server_release="0.13",
         )
     assert server.asked.count("POST /runs") == (0 if key else 1)
-    assert waited
-    assert ended == []
+    assert claims
+    assert releases == []
