@@ -1,4 +1,4 @@
-"""Spans and metrics of operations, their context in the request; nothing where nobody traces."""
+"""Spans and metrics of operations, and the trace context in requests; no cost without tracing."""
 
 from __future__ import annotations
 
@@ -58,11 +58,11 @@ REQUEST = {"server.address": "server", "server.port": 7840, "http.response.statu
 NAMED = {**FLOW, "name": "letter"}
 
 
-def by_name(spans: InMemorySpanExporter) -> dict[str, ReadableSpan]:
+def spans_by_operation(spans: InMemorySpanExporter) -> dict[str, ReadableSpan]:
     finished = spans.get_finished_spans()
-    found = {span.name.removeprefix("stepflow."): span for span in finished}
-    assert len(found) == len(finished)
-    return found
+    operations = {span.name.removeprefix("stepflow."): span for span in finished}
+    assert len(operations) == len(finished)
+    return operations
 
 
 def parent_of(span: ReadableSpan) -> int | None:
@@ -71,29 +71,27 @@ def parent_of(span: ReadableSpan) -> int | None:
 
 @pytest.mark.parametrize("twin", TWINS)
 @pytest.mark.parametrize("name", ["run", "submit"])
-def test_the_requests_of_a_run_lie_below_its_span_and_that_below_the_one_of_the_application(
-    twin: str, name: str, spans: InMemorySpanExporter
-) -> None:
+def test_request_spans_are_children_of_the_run_span(twin: str, name: str, spans: InMemorySpanExporter) -> None:
     server = Server()
     operations = {"run": lambda client: client.run(NAMED, 1), "submit": lambda client: client.submit(NAMED, [1, 2])}
     with trace.get_tracer("application").start_as_current_span("outer") as outer:
         ask(twin, server, operations[name], server_release="0.13")
-    found = by_name(spans)
-    assert list(found) == ["store_flow", "store_blob", "create_run", name, "outer"]
-    assert parent_of(found[name]) == outer.get_span_context().span_id
-    assert found[name].kind is trace.SpanKind.INTERNAL
-    requests = [found[each] for each in ("store_flow", "store_blob", "create_run")]
+    by_operation = spans_by_operation(spans)
+    assert list(by_operation) == ["store_flow", "store_blob", "create_run", name, "outer"]
+    assert parent_of(by_operation[name]) == outer.get_span_context().span_id
+    assert by_operation[name].kind is trace.SpanKind.INTERNAL
+    requests = [by_operation[each] for each in ("store_flow", "store_blob", "create_run")]
     for span in requests:
         assert span.kind is trace.SpanKind.CLIENT
-        assert parent_of(span) == found[name].get_span_context().span_id
+        assert parent_of(span) == by_operation[name].get_span_context().span_id
     assert [request.headers["traceparent"] for request in server.requests] == [context_of(span) for span in requests]
 
 
 @pytest.mark.parametrize("twin", TWINS)
-def test_spans_tell_which_run_and_flow_they_are_of(twin: str, spans: InMemorySpanExporter) -> None:
+def test_spans_name_their_run_and_flow(twin: str, spans: InMemorySpanExporter) -> None:
     ask(twin, Server(), lambda client: client.run(NAMED, 1), server_release="0.13")
-    found = by_name(spans)
-    assert found["run"].attributes == {
+    by_operation = spans_by_operation(spans)
+    assert by_operation["run"].attributes == {
         "server.address": "server",
         "server.port": 7840,
         "stepflow.operation": "run",
@@ -101,7 +99,7 @@ def test_spans_tell_which_run_and_flow_they_are_of(twin: str, spans: InMemorySpa
         "stepflow.run.id": RUN_ID,
         "stepflow.run.status": "completed",
     }
-    assert found["create_run"].attributes == {
+    assert by_operation["create_run"].attributes == {
         **REQUEST,
         "stepflow.operation": "create_run",
         "stepflow.run.id": RUN_ID,
@@ -117,35 +115,33 @@ WAITING = {
     "run_events": ["get_run_events"],
     "map": ["store_flow", "store_blob", "create_run"],
 }
-"""Operations that wait, and the requests that they send."""
+"""Operations that wait, with the requests that they send."""
 
 
 @pytest.mark.parametrize("twin", TWINS)
 @pytest.mark.parametrize("name", WAITING)
-def test_what_waits_has_a_span_of_its_own_above_those_of_its_requests(
-    twin: str, name: str, spans: InMemorySpanExporter
-) -> None:
+def test_waiting_operations_have_a_span_above_their_requests(twin: str, name: str, spans: InMemorySpanExporter) -> None:
     with trace.get_tracer("application").start_as_current_span("outer") as outer:
         ask(twin, Server(), CALLS[name], server_release="0.13")
-    found = by_name(spans)
-    assert list(found) == [*WAITING[name], name, "outer"]
-    whole = found[name]
-    assert parent_of(whole) == outer.get_span_context().span_id
-    assert whole.kind is trace.SpanKind.INTERNAL
-    assert {parent_of(found[request]) for request in WAITING[name]} == {whole.get_span_context().span_id}
+    by_operation = spans_by_operation(spans)
+    assert list(by_operation) == [*WAITING[name], name, "outer"]
+    operation = by_operation[name]
+    assert parent_of(operation) == outer.get_span_context().span_id
+    assert operation.kind is trace.SpanKind.INTERNAL
+    assert {parent_of(by_operation[request]) for request in WAITING[name]} == {operation.get_span_context().span_id}
     if name != "map":
-        attributes = whole.attributes or {}
+        attributes = operation.attributes or {}
         assert (attributes["stepflow.run.id"], attributes["stepflow.run.status"]) == (RUN_ID, "completed")
 
 
 @pytest.mark.parametrize("twin", TWINS)
 def test_the_span_of_a_batch_names_its_flow(twin: str, spans: InMemorySpanExporter) -> None:
     ask(twin, Server(), lambda client: client.map(NAMED, [1]), server_release="0.13")
-    assert (by_name(spans)["map"].attributes or {})["stepflow.flow.name"] == "letter"
+    assert (spans_by_operation(spans)["map"].attributes or {})["stepflow.flow.name"] == "letter"
 
 
 @pytest.mark.parametrize("twin", TWINS)
-def test_credentials_and_queries(twin: str, spans: InMemorySpanExporter) -> None:
+def test_url_attributes_have_the_query_but_no_credentials(twin: str, spans: InMemorySpanExporter) -> None:
     transport = httpx.MockTransport(Server())
     call(
         twin,
@@ -161,7 +157,7 @@ def test_credentials_and_queries(twin: str, spans: InMemorySpanExporter) -> None
 
 
 @pytest.mark.parametrize("twin", TWINS)
-def test_a_failure_is_seen_in_the_span(twin: str, spans: InMemorySpanExporter) -> None:
+def test_a_failure_is_recorded_in_the_span(twin: str, spans: InMemorySpanExporter) -> None:
     def broken(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("refused")
 
@@ -169,7 +165,7 @@ def test_a_failure_is_seen_in_the_span(twin: str, spans: InMemorySpanExporter) -
         ask(twin, broken, CALLS["list_runs"], server_release="0.13", retry=RetryPolicy(max_attempts=3))
     (span,) = spans.get_finished_spans()
     assert span.status.status_code is trace.StatusCode.ERROR
-    # The kind of error, but not its text: that may quote a secret.
+    # The type of the error, but not its message, which may quote a secret.
     assert span.attributes == {
         "server.address": "server",
         "server.port": 7840,
@@ -184,7 +180,7 @@ def test_a_failure_is_seen_in_the_span(twin: str, spans: InMemorySpanExporter) -
 
 
 @pytest.mark.parametrize("twin", TWINS)
-def test_a_refusal_and_an_answer_that_is_none_are_errors_of_the_span(twin: str, spans: InMemorySpanExporter) -> None:
+def test_error_and_invalid_responses_are_recorded_in_the_span(twin: str, spans: InMemorySpanExporter) -> None:
     server = Server()
     error = {"error": {"code": 404, "message": "not found", "status": "NOT_FOUND"}}
     server.answers[f"GET /runs/{RUN_ID}"] = httpx.Response(404, json=error)
@@ -192,34 +188,34 @@ def test_a_refusal_and_an_answer_that_is_none_are_errors_of_the_span(twin: str, 
     for operation in (CALLS["get_run"], CALLS["list_runs"]):
         with pytest.raises(StepflowClientError):
             ask(twin, server, operation, server_release="0.13")
-    found = by_name(spans)
+    by_operation = spans_by_operation(spans)
     for name, status_code, kind in (("get_run", 404, "NotFoundError"), ("list_runs", 200, "InvalidResponseError")):
-        attributes = found[name].attributes or {}
-        assert found[name].status.status_code is trace.StatusCode.ERROR
+        attributes = by_operation[name].attributes or {}
+        assert by_operation[name].status.status_code is trace.StatusCode.ERROR
         assert (attributes["http.response.status_code"], attributes["error.type"]) == (status_code, kind)
-    assert (found["get_run"].attributes or {})["stepflow.run.id"] == RUN_ID
+    assert (by_operation["get_run"].attributes or {})["stepflow.run.id"] == RUN_ID
 
 
-class Unsteady(Server):
-    """Answers every other request only."""
+class Flaky(Server):
+    """Fails every other request."""
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
-        answer = super().__call__(request)
-        return httpx.Response(503) if len(self.requests) % 2 else answer
+        response = super().__call__(request)
+        return httpx.Response(503) if len(self.requests) % 2 else response
 
 
 @pytest.mark.parametrize("twin", TWINS)
 def test_retries_of_a_success_are_counted(twin: str, spans: InMemorySpanExporter) -> None:
-    ask(twin, Unsteady(), CALLS["list_runs"], server_release="0.13")
+    ask(twin, Flaky(), CALLS["list_runs"], server_release="0.13")
     (span,) = spans.get_finished_spans()
     assert span.status.status_code is trace.StatusCode.UNSET
     assert (span.attributes or {})["http.request.resend_count"] == 1
 
 
-# The stream of events
+# Event streams
 
 
-def test_the_span_of_a_stream_is_not_the_one_of_who_goes_through_it(spans: InMemorySpanExporter) -> None:
+def test_the_span_of_a_stream_is_not_current_in_the_loop_body(spans: InMemorySpanExporter) -> None:
     with SyncStepflowClient(URL, transport=httpx.MockTransport(Server()), server_release="0.13") as client:
         events = client.run_events(RUN_ID)
         for _ in events:
@@ -228,15 +224,15 @@ def test_the_span_of_a_stream_is_not_the_one_of_who_goes_through_it(spans: InMem
         assert trace.get_current_span() is trace.INVALID_SPAN
         assert not spans.get_finished_spans()
         events.close()
-    found = by_name(spans)
-    assert list(found) == ["get_run_events", "run_events"]
-    for span in found.values():
-        # Who leaves early has not failed.
+    by_operation = spans_by_operation(spans)
+    assert list(by_operation) == ["get_run_events", "run_events"]
+    for span in by_operation.values():
+        # Leaving the stream early is not a failure.
         assert span.status.status_code is trace.StatusCode.UNSET
         assert (span.attributes or {})["stepflow.run.id"] == RUN_ID
 
 
-def test_the_span_of_an_asynchronous_stream_is_not_either(spans: InMemorySpanExporter) -> None:
+def test_the_span_of_an_asynchronous_stream_is_not_current_in_the_loop_body(spans: InMemorySpanExporter) -> None:
     async def main() -> None:
         async with StepflowClient(URL, transport=httpx.MockTransport(Server()), server_release="0.13") as client:
             with trace.get_tracer("application").start_as_current_span("outer") as outer:
@@ -246,9 +242,9 @@ def test_the_span_of_an_asynchronous_stream_is_not_either(spans: InMemorySpanExp
                         break
                     assert trace.get_current_span() is outer
                 await client.list_runs()
-        found = by_name(spans)
+        by_operation = spans_by_operation(spans)
         for name in ("run_events", "list_runs"):
-            assert parent_of(found[name]) == outer.get_span_context().span_id
+            assert parent_of(by_operation[name]) == outer.get_span_context().span_id
 
     asyncio.run(main())
 
@@ -266,18 +262,18 @@ async def main():
     async with StepflowClient(URL, transport=httpx.MockTransport(Server()), server_release="0.13") as client:
         events = client.run_events(RUN_ID)
         while True:
-            # Each in a context of its own.
+            # Each task has its own context.
             if await asyncio.create_task(anext(events, None)) is None:
                 break
-        left = client.run_events(RUN_ID)
-        await asyncio.create_task(anext(left))
-        await asyncio.create_task(left.aclose())
+        abandoned = client.run_events(RUN_ID)
+        await asyncio.create_task(anext(abandoned))
+        await asyncio.create_task(abandoned.aclose())
 
 asyncio.run(main())
 """
 
 
-def test_a_stream_may_be_read_in_one_task_after_another() -> None:
+def test_a_stream_may_be_read_from_several_tasks() -> None:
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", IN_TASKS], capture_output=True, text=True, timeout=60, cwd=ROOT
     )
@@ -299,7 +295,7 @@ def metrics(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemoryMetricReader]:
 
 
 def points_of(reader: InMemoryMetricReader) -> dict[tuple[str, str], Any]:
-    """Return the data points by the name of the metric, and the operation or the status of the run."""
+    """Return the data points by metric name and operation or run status."""
     data = reader.get_metrics_data()
     assert data is not None
     (resource,) = data.resource_metrics
@@ -325,7 +321,7 @@ def test_calls_and_durations_are_measured(twin: str, metrics: InMemoryMetricRead
     operations = [name for metric, name in points if metric == DURATION]
     assert operations == ["store_flow", "store_blob", "create_run", "run"]
     create = points[DURATION, "create_run"]
-    # No run id, path or flow: they would make a series each.
+    # No run id, path or flow: each value would create its own series.
     assert create.attributes == {**REQUEST, "stepflow.operation": "create_run"}
     assert create.count == 1
     assert 0 < create.sum < 60
@@ -335,9 +331,9 @@ def test_calls_and_durations_are_measured(twin: str, metrics: InMemoryMetricRead
 
 @pytest.mark.parametrize("twin", TWINS)
 def test_retries_and_failures_are_measured(twin: str, metrics: InMemoryMetricReader) -> None:
-    ask(twin, Unsteady(), CALLS["list_runs"], server_release="0.13")
+    ask(twin, Flaky(), CALLS["list_runs"], server_release="0.13")
     with pytest.raises(StepflowClientError):
-        ask(twin, Unsteady(), CALLS["get_run"], server_release="0.13", retry=RetryPolicy(max_attempts=1))
+        ask(twin, Flaky(), CALLS["get_run"], server_release="0.13", retry=RetryPolicy(max_attempts=1))
     points = points_of(metrics)
     assert points[RETRIES, "list_runs"].value == 1
     assert (RETRIES, "get_run") not in points
@@ -346,9 +342,7 @@ def test_retries_and_failures_are_measured(twin: str, metrics: InMemoryMetricRea
 
 
 @pytest.mark.parametrize("twin", TWINS)
-def test_a_run_is_counted_once_when_it_starts_and_once_when_its_end_is_seen(
-    twin: str, metrics: InMemoryMetricReader
-) -> None:
+def test_the_start_and_the_end_of_a_run_are_counted_once(twin: str, metrics: InMemoryMetricReader) -> None:
     ask(twin, Server(), lambda client: client.submit(NAMED, 1), server_release="0.13")
     points = points_of(metrics)
     assert (points[STARTED, ""].value, points[STARTED, ""].attributes) == (1, {})
@@ -363,7 +357,7 @@ def test_a_run_is_counted_once_when_it_starts_and_once_when_its_end_is_seen(
 
 @pytest.mark.parametrize("twin", TWINS)
 @pytest.mark.parametrize("name", ["get_result", "wait_run", "run_events", "get_results"])
-def test_the_end_of_a_run_of_another_process_is_counted_but_not_measured(
+def test_the_end_of_a_run_of_another_process_is_counted_without_duration(
     twin: str, name: str, metrics: InMemoryMetricReader
 ) -> None:
     ask(twin, Server(), CALLS[name], server_release="0.13")
@@ -374,9 +368,7 @@ def test_the_end_of_a_run_of_another_process_is_counted_but_not_measured(
 
 
 @pytest.mark.parametrize("twin", TWINS)
-def test_a_failed_run_is_counted_as_failed_and_a_look_at_a_run_as_nothing(
-    twin: str, metrics: InMemoryMetricReader
-) -> None:
+def test_failed_runs_are_counted_but_get_run_is_not(twin: str, metrics: InMemoryMetricReader) -> None:
     server = Server()
     failed = {"itemIndex": 0, "status": 3, "errorMessage": "no", "errorCode": 3}
     body = {"summary": {**SUMMARY, "status": 3}, "results": [failed]}
@@ -389,14 +381,14 @@ def test_a_failed_run_is_counted_as_failed_and_a_look_at_a_run_as_nothing(
 
 
 @pytest.mark.parametrize("twin", TWINS)
-def test_the_end_of_a_run_inside_of_another_is_not_counted(twin: str, metrics: InMemoryMetricReader) -> None:
+def test_the_end_of_a_sub_run_is_not_counted(twin: str, metrics: InMemoryMetricReader) -> None:
     server = Server()
     inner = {**EVENT, "event": {"RunCompleted": {"runId": RUN_ID.replace("1", "2"), "status": 3}}}
     frames = "".join(f"data: {json.dumps(event)}\n\n" for event in (inner, {**EVENT, "sequenceNumber": 2}))
     kind = {"content-type": "text/event-stream"}
     server.answers[f"GET /runs/{RUN_ID}/events"] = httpx.Response(200, headers=kind, text=frames)
-    seen = ask(twin, server, lambda client: client.run_events(RUN_ID, include_sub_runs=True), server_release="0.13")
-    assert [event.status.value for event in seen] == ["failed", "completed"]
+    events = ask(twin, server, lambda client: client.run_events(RUN_ID, include_sub_runs=True), server_release="0.13")
+    assert [event.status.value for event in events] == ["failed", "completed"]
     assert [key for key in points_of(metrics) if key[0] == ENDED] == [(ENDED, "completed")]
 
 
@@ -404,13 +396,13 @@ def test_the_end_of_a_run_inside_of_another_is_not_counted(twin: str, metrics: I
 def test_the_inputs_and_chunks_of_a_batch_are_measured(twin: str, metrics: InMemoryMetricReader) -> None:
     in_flight: list[int] = []
 
-    class Looking(Server):
+    class RecordsInFlight(Server):
         def __call__(self, request: httpx.Request) -> httpx.Response:
             if (request.method, request.url.path) == ("POST", "/api/v1/runs"):
                 in_flight.append(points_of(metrics)[IN_FLIGHT, ""].value)
             return super().__call__(request)
 
-    ask(twin, Looking(), lambda client: client.map(FLOW, [{"n": 1}, float("nan")]), server_release="0.13")
+    ask(twin, RecordsInFlight(), lambda client: client.map(FLOW, [{"n": 1}, float("nan")]), server_release="0.13")
     # An input that cannot be sent is never in flight.
     assert in_flight == [1]
     points = points_of(metrics)
@@ -441,21 +433,21 @@ def test_retried_inputs_are_in_flight_again(
     assert (points[IN_FLIGHT, ""].value, points[CHUNK, ""].count) == (0, 2)
 
 
-WITHOUT = """
+WITHOUT_TRACING = """
 import httpx, json, sys
 from stepflow_client import SyncStepflowClient
 
-seen = []
+requests = []
 
-def answer(request):
-    seen.append(request)
+def respond(request):
+    requests.append(request)
     return httpx.Response(200, json={"status": "healthy", "build": {}})
 
-SyncStepflowClient(transport=httpx.MockTransport(answer)).health_check()
-assert "traceparent" not in seen[0].headers
+SyncStepflowClient(transport=httpx.MockTransport(respond)).health_check()
+assert "traceparent" not in requests[0].headers
 assert not [name for name in sys.modules if name.startswith("opentelemetry")]
 """
 
 
 def test_without_tracing_nothing_is_imported_or_sent() -> None:
-    subprocess.run([sys.executable, "-W", "error", "-c", WITHOUT], check=True, timeout=60)
+    subprocess.run([sys.executable, "-W", "error", "-c", WITHOUT_TRACING], check=True, timeout=60)
