@@ -1,4 +1,4 @@
-"""Changes of the OpenAPI description, with the differences that a comparison reports."""
+"""Sample changes of the OpenAPI description, with the differences that the comparison reports."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ REMOVED = object()
 
 @dataclass(frozen=True)
 class Change:
-    """A change of the description."""
+    """A change of the description and its expected result."""
 
     name: str
     values: dict[str, Any] = field(default_factory=dict)
-    """The new values, by their places: keys separated by blanks."""
-    found: dict[str, list[str]] = field(default_factory=dict)
-    """The differences by kind."""
-    refused: str = ""
-    """The error if the description cannot be used."""
+    """The new values by path: keys separated by spaces."""
+    differences: dict[str, list[str]] = field(default_factory=dict)
+    """The expected differences by kind."""
+    error: str = ""
+    """The expected error if the description cannot be used."""
 
     @property
     def is_applied(self) -> bool:
-        """Whether bindings are replaced."""
-        return not self.refused and not self.found.keys() & {*BREAKING}
+        """Whether the bindings are replaced."""
+        return not self.error and not self.differences.keys() & {*BREAKING}
 
     def __add__(self, other: Change) -> Change:
         """Return both changes as one."""
-        kinds = dict.fromkeys([*self.found, *other.found])
-        found = {kind: [*self.found.get(kind, []), *other.found.get(kind, [])] for kind in kinds}
-        return Change(self.name, self.values | other.values, found)
+        kinds = dict.fromkeys([*self.differences, *other.differences])
+        differences = {kind: [*self.differences.get(kind, []), *other.differences.get(kind, [])] for kind in kinds}
+        return Change(self.name, self.values | other.values, differences)
 
     def document(self) -> dict[str, Any]:
         """Return the changed description."""
         # Through JSON, because YAML anchors share objects.
         document: dict[str, Any] = json.loads(json.dumps(yaml.load(SPEC.read_text("utf-8"), yaml.CSafeLoader)))
-        for place, value in self.values.items():
-            *outer, last = place.split()
+        for path, value in self.values.items():
+            *outer, last = path.split()
             parent = document
             for key in outer:
                 parent = parent[key]
@@ -69,20 +69,18 @@ OK = {"responses": {"200": {"description": "Done."}}}
 
 def _parameters(**changes: Any) -> list[Any]:
     """Return the parameters of list_runs with some changed; `None` removes one."""
-    listed: list[Any] = OURS["paths"]["/runs"]["get"]["parameters"]
+    parameters: list[Any] = OURS["paths"]["/runs"]["get"]["parameters"]
     return [
-        {**each, **changes.get(each["name"], {})} for each in listed if changes.get(each["name"], {}) is not None
+        {**each, **changes.get(each["name"], {})} for each in parameters if changes.get(each["name"], {}) is not None
     ] + [{"name": name, "in": "query", **new} for name, new in changes.items() if new and "schema" in new]
 
 
 CHANGES = (
-    Change("another description", {"info description": "Something else.", f"{RUN} flowName description": "Words."}),
-    Change(
-        "other names of operations", {"paths /flows post operationId": "storeFlow", "paths /flows post tags": ["Flows"]}
-    ),
+    Change("new descriptions", {"info description": "Something else.", f"{RUN} flowName description": "Words."}),
+    Change("renamed operations", {"paths /flows post operationId": "storeFlow", "paths /flows post tags": ["Flows"]}),
     Change("an operation without a name", {"paths /flows post operationId": REMOVED}),
     Change(
-        "another name of a parameter in a path",
+        "a renamed path parameter",
         {"components parameters FlowId name": "id"}
         | {f"paths /flows/{{id}}{end}": OURS["paths"][f"/flows/{{flowId}}{end}"] for end in ("", "/variables")}
         | {f"paths /flows/{{flowId}}{end}": REMOVED for end in ("", "/variables")},
@@ -98,7 +96,7 @@ CHANGES = (
         {"added": ["operation `pause_run` (POST /runs/{runId}/pause)"]},
     ),
     Change(
-        "another method",
+        "a changed method",
         {"paths /flows post": REMOVED, "paths /flows put": OURS["paths"]["/flows"]["post"]},
         {"missing": ["operation `store_flow` (POST /flows)"], "added": ["operation `store_flow` (PUT /flows)"]},
     ),
@@ -138,7 +136,7 @@ CHANGES = (
         {"missing": ["value `6` of `RunStatus`"], "changed": ["name `RUNNING` of value `1` of `RunStatus`"]},
     ),
     Change(
-        "a null in a response",
+        "a nullable response field",
         {f"{RUN} flowName type": ["string", "null"]},
         {"changed": ["`RunSummary.flowName` is string or null instead of string"]},
     ),
@@ -165,7 +163,7 @@ CHANGES = (
     Change("a schema in oneOf", {f"{RUN} items": {"oneOf": [{"$ref": "#/components/schemas/ItemCounts"}]}}),
     Change("a schema in allOf", {f"{RUN} items": {"allOf": [{"$ref": "#/components/schemas/ItemCounts"}]}}),
     Change(
-        "another type",
+        "a changed type",
         {f"{RUN} createdAtSeqno": STRING, "components schemas ListRunsResponse properties runs items": STRING},
         {
             "changed": [
@@ -192,7 +190,7 @@ CHANGES = (
         },
     ),
     Change(
-        "other parameters",
+        "changed parameters",
         {
             PARAMETERS: _parameters(
                 limit=None, status={"required": True}, offset={"in": "header"}, label={"schema": STRING}
@@ -217,12 +215,12 @@ CHANGES = (
         },
     ),
     Change(
-        "events of any kind",
+        "untyped events",
         {f"{EVENTS} x-event-schema": REMOVED},
         {"changed": ["`get_run_events response 200 event` is any JSON value instead of object"]},
     ),
     Change(
-        "another event",
+        "changed events",
         {
             "components schemas RunEventBody properties Later": {"type": "object"},
             "components schemas RunCreated properties itemCount": REMOVED,
@@ -230,15 +228,15 @@ CHANGES = (
         {"missing": ["`RunCreated` has no `itemCount`"], "added": ["`RunEventBody` has `Later`"]},
     ),
     Change(
-        "a reference to nothing",
+        "a dangling reference",
         {f"{RUN} items": {"$ref": "#/components/schemas/Nothing"}},
-        refused="refers to #/components/schemas/Nothing, which does not exist, at "
+        error="refers to #/components/schemas/Nothing, which does not exist, at "
         "components.schemas.RunSummary.properties.items.",
     ),
     Change(
-        "one name for two operations",
+        "a duplicate operation name",
         {"paths /pause": {"post": {"operationId": "cancelRun", **OK}}},
-        refused="calls both POST /runs/{runId}/cancel and POST /pause cancel_run.",
+        error="calls both POST /runs/{runId}/cancel and POST /pause cancel_run.",
     ),
-    Change("another API", {"paths": {"/pets": {"get": OK}}}, refused="describes another API: it has none of"),
+    Change("another API", {"paths": {"/pets": {"get": OK}}}, error="describes another API: it has none of"),
 )

@@ -1,4 +1,4 @@
-"""The code blocks of the pages can be read; `make smoke` runs them from the built wheels."""
+"""The code blocks of the pages parse; `make smoke` runs them from the built wheels."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tests.documentation.blocks import LANGUAGES, PAGES, Block, Shown, blocks, s
 BLOCKS = [(page, block) for page in PAGES for block in blocks(page)]
 
 
-def read(block: Block) -> None:
-    """Parse a block as what it says it is."""
+def parse(block: Block) -> None:
+    """Parse a block in its declared language."""
     match block.language:
         case "python":
             compile(block.text, "block", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
@@ -29,12 +29,12 @@ def read(block: Block) -> None:
             assert session(block)
 
 
-def test_each_block_is_what_it_says() -> None:
+def test_each_block_is_valid_in_its_language() -> None:
     assert len(BLOCKS) > 200
     for page, block in BLOCKS:
         assert block.language in LANGUAGES, f"{page}:{block.line}: a block of {block.language or 'no language'}"
         try:
-            read(block)
+            parse(block)
         except (ValueError, SyntaxError, yaml.YAMLError) as error:
             pytest.fail(f"{page}:{block.line}: {error}")
 
@@ -43,9 +43,9 @@ def test_each_block_is_what_it_says() -> None:
     ("language", "text"),
     [("python", "x ="), ("json", "{x: 1}"), ("toml", "x"), ("yaml", "a: [1"), ("console", "no command")],
 )
-def test_a_block_that_is_something_else_is_found(language: str, text: str) -> None:
+def test_an_invalid_block_is_detected(language: str, text: str) -> None:
     with pytest.raises((ValueError, SyntaxError, yaml.YAMLError, AssertionError)):
-        read(Block(language, 1, text))
+        parse(Block(language, 1, text))
 
 
 def test_a_block_either_installs_or_runs() -> None:
@@ -54,7 +54,7 @@ def test_a_block_either_installs_or_runs() -> None:
             assert "stepflow run" not in block.text, f"{page}:{block.line}"
 
 
-def test_a_session_has_commands_with_what_they_print() -> None:
+def test_a_session_pairs_commands_with_their_output() -> None:
     first, second = session(Block("console", 1, "$ one\n$ two --x\nprinted ... here\n\nlast\n"))
     assert first == ("one", "")
     assert second.command == "two --x"

@@ -11,7 +11,7 @@ PACKAGES = [ROOT / "packages/stepflow-client/src/stepflow_client", ROOT / "packa
 
 
 def paths() -> Iterator[tuple[str, str]]:
-    """Yield each path in the answers, with the folder that was named before it in the same row."""
+    """Yield each path in the table, with the folder named before it in the same row."""
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     rows = text.partition("## Finding your way around")[2].partition("\n## ")[0]
     for row in re.findall(r"^\|.*", rows, re.MULTILINE):
@@ -21,13 +21,13 @@ def paths() -> Iterator[tuple[str, str]]:
             folder = path if path.endswith("/") else folder
 
 
-def test_the_files_that_answer_a_question_exist() -> None:
-    found = list(paths())
-    assert len(found) > 100
+def test_the_files_in_the_table_exist() -> None:
+    listed = list(paths())
+    assert len(listed) > 100
     missing = [
         path
-        for path, folder in found
-        if not any((room / base / path).exists() for room in PACKAGES for base in ("", folder))
+        for path, folder in listed
+        if not any((root / base / path).exists() for root in PACKAGES for base in ("", folder))
     ]
     assert missing == []
 
@@ -36,5 +36,5 @@ def test_the_files_in_the_instructions_exist() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     _, _, instructions = text.partition("## Finding your way around")[2].partition("\n## ")
     named = re.findall(r"`([a-z_]+/[a-z_/]+\.py)`", instructions)
-    rooms = [ROOT, *PACKAGES, *(package.parent for package in PACKAGES)]
-    assert [path for path in named if not any((room / path).exists() for room in rooms)] == []
+    roots = [ROOT, *PACKAGES, *(package.parent for package in PACKAGES)]
+    assert [path for path in named if not any((root / path).exists() for root in roots)] == []

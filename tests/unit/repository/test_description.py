@@ -1,4 +1,4 @@
-"""The OpenAPI description contains no slips: unknown keywords, nulls, and keys with blanks."""
+"""The OpenAPI description has no typos: unknown keywords, nulls, or keys that contain spaces."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from scripts.generate_api import SPEC
 KEYWORDS = {("Info", "summary"), ("License", "identifier"), ("Schema", "examples")}
 
 
-def slips(description: dict[str, Any]) -> list[str]:
-    return sorted({*_unknown_keywords(OpenAPI.model_validate(description)), *_nulls_and_blanks(description, "")})
+def find_typos(description: dict[str, Any]) -> list[str]:
+    return sorted({*_unknown_keywords(OpenAPI.model_validate(description)), *_nulls_and_spaces(description, "")})
 
 
 def _unknown_keywords(value: Any) -> Iterator[str]:
@@ -30,26 +30,26 @@ def _unknown_keywords(value: Any) -> Iterator[str]:
         yield from _unknown_keywords(each)
 
 
-def _nulls_and_blanks(value: Any, place: str) -> Iterator[str]:
+def _nulls_and_spaces(value: Any, path: str) -> Iterator[str]:
     if value is None:
-        yield f"{place} is null"
+        yield f"{path} is null"
     elif isinstance(value, dict):
         for key, each in value.items():
-            # Examples are values; theirs may be null.
+            # Examples are values, which may be null.
             if key not in ("example", "examples"):
-                yield from [f"{place} has the key {key!r}"] if " " in str(key) else []
-                yield from _nulls_and_blanks(each, f"{place}.{key}".lstrip("."))
+                yield from [f"{path} has the key {key!r}"] if " " in str(key) else []
+                yield from _nulls_and_spaces(each, f"{path}.{key}".lstrip("."))
     elif isinstance(value, list):
         for index, each in enumerate(value):
-            yield from _nulls_and_blanks(each, f"{place}[{index}]")
+            yield from _nulls_and_spaces(each, f"{path}[{index}]")
 
 
-def test_the_description_has_no_slips() -> None:
-    assert slips(yaml.safe_load(SPEC.read_text())) == []
+def test_the_description_has_no_typos() -> None:
+    assert find_typos(yaml.safe_load(SPEC.read_text())) == []
 
 
 @pytest.mark.parametrize(
-    ("text", "slip", "expected"),
+    ("text", "typo", "expected"),
     [
         ('description: "The input of one item, any JSON value."', "description: The input, any JSON value.", 3),
         ("enum: [1, 2, 3, 4, 5, 6]", "enun: [1, 2, 3, 4, 5, 6]", 1),
@@ -58,7 +58,7 @@ def test_the_description_has_no_slips() -> None:
         ("security: []", "security:", 1),
     ],
 )
-def test_a_slip_is_found(text: str, slip: str, expected: int) -> None:
+def test_a_typo_is_found(text: str, typo: str, expected: int) -> None:
     whole = SPEC.read_text()
     assert whole.count(text) == 1
-    assert len(slips(yaml.safe_load(whole.replace(text, slip)))) == expected
+    assert len(find_typos(yaml.safe_load(whole.replace(text, typo)))) == expected

@@ -1,4 +1,4 @@
-"""The scripts that write the generated package, on copies: repeatable, and every deviation is named."""
+"""The generator scripts: output is reproducible, deviations are listed, and failures change nothing."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def run(*arguments: str | Path, cwd: Path | None = None, **environment: str) -> 
     )
 
 
-def test_the_result_does_not_depend_on_where_and_how_it_is_run(package: Path, tmp_path: Path) -> None:
+def test_the_output_does_not_depend_on_folder_and_environment(package: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere" / "another_name"
     (tmp_path / "pyproject.toml").write_text("[tool.ruff]\nline-length = 40\n")
     environment = {"HOME": str(tmp_path), "PYTHONHASHSEED": "42", "LC_ALL": "C", "TZ": "Asia/Tokyo"}
@@ -58,11 +58,11 @@ def test_the_result_does_not_depend_on_where_and_how_it_is_run(package: Path, tm
     assert check_generated.compare(package, elsewhere) == []
 
 
-def test_the_repository_holds_what_is_generated(package: Path) -> None:
+def test_the_committed_package_is_up_to_date(package: Path) -> None:
     assert check_generated.compare(generate_api.OUTPUT, package) == []
 
 
-def test_every_file_says_where_it_comes_from(package: Path) -> None:
+def test_every_file_names_its_generator(package: Path) -> None:
     files = list(package.rglob("*.py"))
     assert len(files) > 50
     for file in files:
@@ -79,7 +79,7 @@ def test_old_files_are_removed(package: Path, edited: Path) -> None:
     assert check_generated.compare(edited, package) == []
 
 
-def test_deviations_are_named(package: Path, edited: Path) -> None:
+def test_deviations_are_listed(package: Path, edited: Path) -> None:
     (edited / "models" / "stray.py").touch()
     (edited / "client.py").unlink()
     with (edited / "types.py").open("a") as file:
@@ -120,7 +120,7 @@ def test_a_changed_description_changes_the_package(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         (None, "cannot read the description"),
         ("a: [}", "is not valid YAML: .*, line 1"),
@@ -133,8 +133,8 @@ def test_a_changed_description_changes_the_package(tmp_path: Path) -> None:
         (generate_api.SPEC.read_text() + "    Extra: 3\n", "the generator refuses the description .*Extra"),
     ],
 )
-def test_a_bad_description_is_one_sentence_and_changes_nothing(
-    text: str | None, words: str, package: Path, edited: Path, tmp_path: Path
+def test_an_invalid_description_is_a_one_line_error_and_changes_nothing(
+    text: str | None, message: str, package: Path, edited: Path, tmp_path: Path
 ) -> None:
     spec = tmp_path / "spec.yaml"
     if text is not None:
@@ -144,13 +144,13 @@ def test_a_bad_description_is_one_sentence_and_changes_nothing(
     assert done.stderr.startswith("generate_api: ")
     assert done.stderr.count("\n") == 1
     assert "Traceback" not in done.stderr
-    assert re.search(words, done.stderr)
+    assert re.search(message, done.stderr)
     assert check_generated.compare(edited, package) == []
 
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the checkout, whose packages programs started there import."""
+    """A copy of the checkout; programs started there import its packages."""
     folder = tmp_path_factory.mktemp("checkout")
     for name in ("packages", "openapi", "scripts", "docs"):
         shutil.copytree(generate_api.ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -172,21 +172,21 @@ print(*(getattr(stepflow_api.models, name) for name in stepflow_api.models.__all
 """
 
 
-# The generator takes seconds, so changes of different places are made at once.
-APART = ("an operation without a name", "a schema in allOf", "nullable in a request and OpenAPI 3.0")
-REFUSED = [change for change in CHANGES if change.refused or change.name == "other parameters"]
+# The generator takes seconds, so independent changes are applied together.
+SEPARATE = ("an operation without a name", "a schema in allOf", "nullable in a request and OpenAPI 3.0")
+REFUSED = [change for change in CHANGES if change.error or change.name == "changed parameters"]
 
 
-@pytest.mark.parametrize("is_apart", [False, True])
-def test_a_changed_description_leaves_a_usable_checkout(is_apart: bool, checkout: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_separate", [False, True])
+def test_a_changed_description_leaves_a_usable_checkout(is_separate: bool, checkout: Path, tmp_path: Path) -> None:
     package = checkout / generate_api.OUTPUT.relative_to(generate_api.ROOT)
-    changes = [change for change in CHANGES if change.is_applied and (change.name in APART) == is_apart]
+    changes = [change for change in CHANGES if change.is_applied and (change.name in SEPARATE) == is_separate]
     change = sum(changes, Change("all"))
     spec = tmp_path / "changed.json"
     spec.write_text(json.dumps(change.document()))
     done = run_in(checkout, "scripts/generate_api.py", spec)
     assert done.returncode == 0, done.stderr
-    sentences = {f"  {kind}: {sentence}" for kind, sentences in change.found.items() for sentence in sentences}
+    sentences = {f"  {kind}: {sentence}" for kind, sentences in change.differences.items() for sentence in sentences}
     assert {*done.stderr.splitlines()[1:]} == sentences
     assert json.loads((package / "_openapi/stepflow.yaml").read_text()) == change.document()
     used = run_in(checkout, "-c", USE)
@@ -199,15 +199,15 @@ def test_a_refused_description_changes_nothing(change: Change, package: Path, ed
     spec = tmp_path / "changed.json"
     spec.write_text(json.dumps(change.document()))
     done = run(spec, "--output", edited)
-    lines = [f"  {kind}: {sentence}" for kind, sentences in change.found.items() for sentence in sentences]
+    lines = [f"  {kind}: {sentence}" for kind, sentences in change.differences.items() for sentence in sentences]
     *report, last = done.stderr.splitlines()
     assert report[1:] == lines
-    assert change.refused in last
+    assert change.error in last
     assert done.returncode == 2
     assert check_generated.compare(edited, package) == []
 
 
-def test_bindings_without_a_model_of_the_client_are_refused(edited: Path, package: Path, tmp_path: Path) -> None:
+def test_bindings_that_lack_a_model_of_the_client_are_refused(edited: Path, package: Path, tmp_path: Path) -> None:
     spec = tmp_path / "renamed.yaml"
     text = generate_api.SPEC.read_text()
     spec.write_text(text.replace("schemas/RunStatus", "schemas/State").replace("    RunStatus:", "    State:"))
@@ -219,7 +219,7 @@ def test_bindings_without_a_model_of_the_client_are_refused(edited: Path, packag
     assert (edited / "models" / "state.py").exists()
 
 
-def test_names_of_operations_do_not_change_the_bindings(package: Path, tmp_path: Path) -> None:
+def test_the_case_of_operation_ids_does_not_change_the_bindings(package: Path, tmp_path: Path) -> None:
     spec = tmp_path / "camel_case.yaml"
     names = re.compile(r"(?<=operationId: )\w+")
     spec.write_text(names.sub(lambda match: match[0].title().replace("_", ""), generate_api.SPEC.read_text()))
@@ -229,7 +229,7 @@ def test_names_of_operations_do_not_change_the_bindings(package: Path, tmp_path:
 
 
 @pytest.mark.parametrize("version", ["0.10.0", "0.11.1"])
-def test_the_description_that_an_older_server_publishes(
+def test_the_description_of_an_older_server_is_refused(
     version: str, edited: Path, package: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(conformance_server, "BINARY", releases.binary(version))
@@ -250,8 +250,8 @@ def test_the_description_that_an_older_server_publishes(
         "  changed, still compatible: `list_runs.limit` is integer or null instead of integer",
         "  added: `ItemResult` has `result`",
     } <= {*report}
-    named = {*re.findall(r"operation `(\w+)`", done.stderr)}
-    assert named == {"get_run_step", "get_run_events"} | ({"get_flow_variables"} if version == "0.10.0" else set())
+    operations = {*re.findall(r"operation `(\w+)`", done.stderr)}
+    assert operations == {"get_run_step", "get_run_events"} | ({"get_flow_variables"} if version == "0.10.0" else set())
     assert last.startswith("generate_api: nothing was replaced, because the client does not work with ")
     if version == "0.11.1":
         assert forced.returncode == 0
@@ -286,7 +286,7 @@ def regenerate(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_users_write_a_package_of_their_own_name(package: Path, tmp_path: Path) -> None:
+def test_users_can_generate_a_package_with_their_own_name(package: Path, tmp_path: Path) -> None:
     done = regenerate("--output", tmp_path / "own_bindings")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     written = tmp_path / "own_bindings" / "api" / "run" / "create_run.py"
@@ -302,7 +302,7 @@ def test_users_write_a_package_of_their_own_name(package: Path, tmp_path: Path) 
     assert regenerate(generate_api.SPEC, "--output", tmp_path / "own_bindings").returncode == 0
 
 
-def test_a_package_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+def test_a_package_that_cannot_be_written_is_a_one_line_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     done = regenerate("--output", tmp_path / "file" / "own_bindings")
     assert done.returncode == 2
@@ -310,7 +310,7 @@ def test_a_package_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("spec", "output", "words"),
+    ("spec", "output", "message"),
     [
         (None, "bindings", "cannot read the description"),
         (
@@ -324,17 +324,19 @@ def test_a_package_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> Non
         ("{}", "precious", "precious holds something else than a generated package"),
     ],
 )
-def test_what_regenerate_refuses_is_one_sentence(spec: str | None, output: str, words: str, tmp_path: Path) -> None:
+def test_invalid_arguments_of_regenerate_are_one_line_errors(
+    spec: str | None, output: str, message: str, tmp_path: Path
+) -> None:
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious" / "__init__.py").write_text("mine = 1\n")
     (tmp_path / "precious" / "py.typed").touch()
-    given = tmp_path / "spec.yaml"
+    file = tmp_path / "spec.yaml"
     if spec is not None:
-        given.write_text(spec)
-    done = regenerate(spec if spec and spec.startswith("http") else given, "--output", tmp_path / output)
+        file.write_text(spec)
+    done = regenerate(spec if spec and spec.startswith("http") else file, "--output", tmp_path / output)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("regenerate: ")
     assert done.stderr.count("\n") == 1
-    assert words in done.stderr
+    assert message in done.stderr
     assert (tmp_path / "precious" / "__init__.py").read_text() == "mine = 1\n"
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["precious"]

@@ -1,4 +1,4 @@
-"""Only the follower decides that a run has ended although no event says so; everything else reads what it yields."""
+"""Only the follower infers the end of a run without an event; all other code reads its events."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import stepflow_cli
 import stepflow_client
 
 CLIENT, COMMAND = (Path(str(package.__file__)).parent for package in (stepflow_client, stepflow_cli))
-ROOM = "stepflow_client/_async"
-FOLLOWER = {f"{ROOM}/following.py"}
+ASYNC = "stepflow_client/_async"
+FOLLOWER = {f"{ASYNC}/following.py"}
 TIMES = {"event_late", "event_look", "event_outage", "event_silence", "event_silence_after_end", "lost_grace"}
-EVENTS = {"run_events", "follow", "iter_updates", "timed", "RunWatcher", "EventStreamReader"}
-"""What yields events."""
+EVENTS = {"run_events", "follow", "timed", "RunWatcher", "EventStreamReader"}
+"""Names that yield events."""
 
 
 @cache
@@ -37,7 +37,7 @@ def trees() -> dict[str, ast.Module]:
 
 
 @cache
-def used(module: str) -> frozenset[str]:
+def names_used(module: str) -> frozenset[str]:
     """Return the names and attributes that a module uses or imports."""
     return frozenset(names_in(trees()[module]))
 
@@ -53,22 +53,23 @@ def names_in(tree: ast.AST) -> Iterator[str]:
 
 
 def users(*names: str) -> set[str]:
-    return {module for module in trees() if not used(module).isdisjoint(names)}
+    """Return the modules that use any of the names."""
+    return {module for module in trees() if not names_used(module).isdisjoint(names)}
 
 
-def test_the_times_of_the_follower_are_its_own() -> None:
-    # The time after which a run counts as lost is passed to the rule by what reads runs.
+def test_only_the_follower_uses_its_timings() -> None:
+    # The run reader passes the time after which a run counts as lost to the rule.
     timings = "stepflow_client/_rules/timing_constants.py"
-    assert users(*TIMES) - FOLLOWER == {f"{ROOM}/run_reader.py", timings}
-    assert users("lost_grace") == {f"{ROOM}/run_reader.py", timings}
+    assert users(*TIMES) - FOLLOWER == {f"{ASYNC}/run_reader.py", timings}
+    assert users("lost_grace") == {f"{ASYNC}/run_reader.py", timings}
 
 
 def test_one_function_decides_whether_a_run_is_lost() -> None:
-    assert users("decide_run_ending") == {f"{ROOM}/run_reader.py"}
-    assert users("RunEnding") <= {"stepflow_client/types/statuses.py", f"{ROOM}/run_reader.py"} | FOLLOWER
+    assert users("decide_run_ending") == {f"{ASYNC}/run_reader.py"}
+    assert users("RunEnding") <= {"stepflow_client/types/statuses.py", f"{ASYNC}/run_reader.py"} | FOLLOWER
 
 
-def test_only_the_follower_infers_an_end() -> None:
+def test_only_the_follower_creates_completed_events() -> None:
     calls = {
         module
         for module, tree in trees().items()
@@ -80,7 +81,7 @@ def test_only_the_follower_infers_an_end() -> None:
 
 def test_one_place_turns_events_into_progress() -> None:
     # A snapshot counts a running batch up to now, with the same rule.
-    assert users("apply_event") == {f"{ROOM}/snapshot_reader.py", f"{ROOM}/watching.py"}
+    assert users("apply_event") == {f"{ASYNC}/snapshot_reader.py", f"{ASYNC}/watching.py"}
 
 
 def constants(module: str) -> Iterator[tuple[str, str]]:
@@ -92,23 +93,23 @@ def constants(module: str) -> Iterator[tuple[str, str]]:
             yield ast.unparse(node.targets[0]), " ".join(above).lower()
 
 
-def test_who_reads_events_has_no_clock_for_silence() -> None:
+def test_event_readers_have_no_silence_timers() -> None:
     readers = users(*EVENTS)
-    assert {"stepflow_cli/runs/watch.py", "stepflow_cli/ui/run_followers.py", f"{ROOM}/watching.py"} <= readers
-    clocks = {
+    assert {"stepflow_cli/runs/watch.py", "stepflow_cli/ui/run_followers.py", f"{ASYNC}/watching.py"} <= readers
+    timers = {
         (module, name)
         for module in readers - FOLLOWER
         for name, text in constants(module)
         if "without an event" in text or "silen" in name.lower() + text or "quiet" in name.lower()
     }
-    assert clocks == {
-        # How long the list of runs waits for events that are on their way.
+    assert timers == {
+        # How long the list of runs waits for events in flight.
         ("stepflow_cli/runs/watch.py", "_SILENCE"),
-        # When the elapsed time that is shown is updated.
-        (f"{ROOM}/watching.py", "_IDLE_INTERVAL"),
+        # When the displayed elapsed time is updated.
+        (f"{ASYNC}/watching.py", "_IDLE_INTERVAL"),
         # When a fast run's display appears, and which events have no line.
         ("stepflow_cli/runs/single_run.py", "_QUIET"),
         ("stepflow_cli/commands/runs/watch_events_logs.py", "_QUIET"),
-        # After how long a page asks whether a worker is running.
+        # When a page asks whether a worker is running.
         ("stepflow_cli/ui/run_followers.py", "_QUIET_SECONDS"),
     }

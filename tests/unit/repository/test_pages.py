@@ -1,4 +1,4 @@
-"""The Markdown pages: their links lead somewhere, and each page of the site is in its menu."""
+"""The Markdown pages: links resolve, the reference is complete, and each page is in the site's menu."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PAGES = sorted(
 
 
 def prose(page: str) -> str:
-    """Return a page without its code blocks, in which lines keep their numbers."""
+    """Return a page without its code blocks, keeping line numbers."""
     text = (ROOT / page).read_text("utf-8")
     return re.sub(r"^ {0,3}```.*?^ {0,3}```$", lambda code: "\n" * code[0].count("\n"), text, flags=re.M | re.S)
 
@@ -38,12 +38,12 @@ def client_package() -> griffe.Module:
 
 
 def slug(heading: str) -> str:
-    plain = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).lower()
-    return re.sub(r"[\s]+", "-", re.sub(r"[^\w\s-]", "", plain).strip())
+    text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).lower()
+    return re.sub(r"[\s]+", "-", re.sub(r"[^\w\s-]", "", text).strip())
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_links_lead_somewhere(page: str) -> None:
+def test_links_resolve(page: str) -> None:
     for label, target in re.findall(r"\[([^]]*)\]\(([^)\s]+)\)", prose(page)):
         if re.match(r"https?:|mailto:", target):
             continue
@@ -60,7 +60,7 @@ def test_every_public_name_is_in_the_reference() -> None:
     entries = set()
     for page in (ROOT / "docs" / "reference").glob("*.md"):
         text = page.read_text("utf-8")
-        # A synchronous twin is named beside its asynchronous one, which has the entry.
+        # A synchronous twin is named next to its asynchronous class, which has the entry.
         entries |= set(re.findall(r"`(Sync\w+)`", text))
         for entry in re.findall(r"^::: (\S+)$", text, re.M):
             try:
@@ -70,7 +70,7 @@ def test_every_public_name_is_in_the_reference() -> None:
     assert set(stepflow_client.__all__) - entries == set()
 
 
-def test_the_reference_shows_properties_that_types_share() -> None:
+def test_the_reference_shows_inherited_properties() -> None:
     text, hidden = (ROOT / "docs" / "reference" / "types.md").read_text("utf-8"), set()
     for entry, options in re.findall(r"^::: (\S+)\n((?: +.+\n)+)", text, re.M):
         module, shown = importlib.import_module(entry), re.findall(r"inherited_members: (.*)", options)[0]
@@ -82,7 +82,7 @@ def test_the_reference_shows_properties_that_types_share() -> None:
 
 
 def test_signatures_show_the_values_of_their_defaults() -> None:
-    # NOT_GIVEN stands for an argument that is left out.
+    # NOT_GIVEN stands for an omitted argument.
     constant = re.compile(r"_?[a-z]\w*\.\w+|(?!NOT_GIVEN)[A-Z][A-Z_]+")
     hidden = []
     for name in map(str, client_package().exports or []):
@@ -101,7 +101,7 @@ def test_every_page_of_the_site_is_in_its_menu() -> None:
     assert not wrong, f"add the page to nav in zensical.toml, or remove it there: {wrong}"
 
 
-def test_the_list_of_pages_is_the_written_one() -> None:
+def test_llms_txt_is_up_to_date() -> None:
     assert write_llms_txt.text() == (ROOT / "docs" / "llms.txt").read_text("utf-8"), (
         "run `make docs`, commit docs/llms.txt"
     )

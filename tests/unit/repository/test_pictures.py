@@ -16,7 +16,7 @@ PICTURES = DOCS / "pictures"
 RECORDINGS = [PICTURES / f"recording-{theme}.svg" for theme in ("light", "dark")]
 
 
-def test_the_page_shows_pictures_that_exist_and_says_what_is_on_them() -> None:
+def test_the_page_shows_existing_pictures_with_alt_texts() -> None:
     shown = re.findall(r"!\[([^\]]*)\]\(([^)]+)\)", (DOCS / "ui.md").read_text("utf-8"))
     assert len(shown) >= 8
     for text, path in shown:
@@ -24,7 +24,7 @@ def test_the_page_shows_pictures_that_exist_and_says_what_is_on_them() -> None:
         assert len(text) > 40, path
 
 
-def test_each_picture_is_there_in_both_themes_and_all_are_small() -> None:
+def test_each_picture_has_both_themes_and_all_are_small() -> None:
     names = {each.name for each in PICTURES.glob("*.png")}
     themes = {re.sub("-(light|dark)[.]png$", "", name) for name in names}
     assert names == {f"{each}-{theme}.png" for each in themes for theme in ("light", "dark")}
@@ -33,21 +33,21 @@ def test_each_picture_is_there_in_both_themes_and_all_are_small() -> None:
 
 
 @pytest.mark.parametrize("path", RECORDINGS, ids=lambda path: path.stem)
-def test_the_recording_shows_what_the_page_shows(path: Path) -> None:
+def test_the_recording_matches_the_page(path: Path) -> None:
     svg = path.read_text("utf-8")
     ElementTree.fromstring(svg)
     lines = [line.rstrip() for line in shown_lines(svg)]
     typed = [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
     assert typed == list(COMMANDS)
-    of_page = [shown for block in blocks(PAGE) if block.language == "console" for shown in session(block)]
-    outputs = {shown.command: shown.output for shown in of_page}
+    sessions = [shown for block in blocks(PAGE) if block.language == "console" for shown in session(block)]
+    outputs = {shown.command: shown.output for shown in sessions}
     for command in COMMANDS:
         for line in outputs[command].splitlines():
             assert "..." in line or line in lines, line
 
 
 @pytest.mark.parametrize("path", RECORDINGS, ids=lambda path: path.stem)
-def test_the_recording_is_small_and_moves_only_for_those_who_want_it(path: Path) -> None:
+def test_the_recording_is_small_and_respects_reduced_motion(path: Path) -> None:
     svg = path.read_text("utf-8")
     assert len(svg) < 30_000
     still, moving = svg.split("@media (prefers-reduced-motion:no-preference)")

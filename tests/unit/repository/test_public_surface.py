@@ -1,4 +1,4 @@
-"""The public surface is the one recorded in tests/surface, and every operation of the description is offered.
+"""The public surface matches the snapshots in tests/surface, and clients and command offer every operation.
 
 `.venv/bin/python scripts/public_surface.py --rewrite` rewrites the snapshots.
 """
@@ -20,7 +20,7 @@ from scripts import public_surface
 from scripts.generate_api import SPEC
 
 METHODS = {"get_run_events": "run_events"}
-"""The facade's method, where it is not named after its operation."""
+"""Client methods that are not named after their operation."""
 COMMANDS = {
     "health_check": "health",
     "list_components": "list-components",
@@ -41,7 +41,7 @@ COMMANDS = {
     "store_blob": "blobs put",
     "get_blob": "blobs get",
 }
-"""The command that offers an operation, with its flag where the flag does it."""
+"""The command for each operation, with a flag if the operation needs one."""
 
 
 def operations(spec: Path) -> list[str]:
@@ -49,20 +49,20 @@ def operations(spec: Path) -> list[str]:
 
 
 def exists(path: str) -> bool:
-    """Return whether a command exists, and its flag if one is named."""
+    """Return whether a command exists, and its flag if one is given."""
     words, _, flag = path.partition(" --")
     command: click.Command = cli
     for word in words.split():
         assert isinstance(command, click.Group)
-        found = command.get_command(click.Context(command), word)
-        if found is None:
+        subcommand = command.get_command(click.Context(command), word)
+        if subcommand is None:
             return False
-        command = found
+        command = subcommand
     return not flag or any(f"--{flag}" in parameter.opts for parameter in command.params)
 
 
-def not_offered(spec: Path) -> list[str]:
-    """Return what is missing for each operation of a description, and what to do about it."""
+def list_missing_offers(spec: Path) -> list[str]:
+    """List what each operation of a description lacks, and how to fix it."""
     missing: list[str] = []
     for operation in operations(spec):
         method = METHODS.get(operation, operation)
@@ -76,40 +76,42 @@ def not_offered(spec: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("name", sorted(public_surface.SURFACES))
-def test_the_public_surface_is_the_recorded_one(name: str) -> None:
-    if told := public_surface.differences(name, public_surface.SURFACES[name]()):
-        pytest.fail(told, pytrace=False)
+def test_the_public_surface_matches_its_snapshot(name: str) -> None:
+    if message := public_surface.differences(name, public_surface.SURFACES[name]()):
+        pytest.fail(message, pytrace=False)
 
 
-def test_every_operation_is_offered_by_facade_twin_and_command() -> None:
-    if missing := not_offered(SPEC):
+def test_both_clients_and_the_command_offer_every_operation() -> None:
+    if missing := list_missing_offers(SPEC):
         pytest.fail("\n".join(missing), pytrace=False)
 
 
 IS_A_QUESTION = re.compile(r"^(is|was|has)_")
-NAMED_OTHERWISE = {
+OTHER_NAMES = {
     "terminated": "the name of the field in the output of /builtin/iterate",
     "inferred": "the name of the field of events, also in `-o json` and in relayed events",
-    "lower_is_better": "an attribute that functions of users have too, as scores; it reads as a statement",
-    "needs_duration": "what a score asks of an evaluation, like an option",
+    "lower_is_better": "users set this attribute on their score functions too; it reads as a statement",
+    "needs_duration": "a setting of a score, like an option",
     "valid": "the name that `ValidationResult` had in the earlier packages",
 }
-"""Public bools that are no options and have another name, with the reason."""
+"""Public bools with another kind of name, with the reason."""
 OPTIONS = {"Keep", "LogConfig", "ResultCache", "drawing.Drawing"}
-"""Classes whose bools are what their caller asks for, like arguments."""
+"""Classes whose bools are settings, like arguments."""
 
 
-def test_names_of_bools_are_questions() -> None:
-    found = [re.match(r"(?:class )?([\w.]+)\.(\w+): bool\b", line) for line in public_surface.client_lines()]
-    named = {(each[1], each[2]) for each in found if each is not None and not each[1].endswith(("Options", "Filters"))}
-    assert len(named) > 30
-    wrong = {name for owner, name in named if owner not in OPTIONS and not IS_A_QUESTION.match(name)}
-    assert wrong == NAMED_OTHERWISE.keys()
+def test_bools_are_named_as_questions() -> None:
+    matches = [re.match(r"(?:class )?([\w.]+)\.(\w+): bool\b", line) for line in public_surface.client_lines()]
+    bools = {
+        (each[1], each[2]) for each in matches if each is not None and not each[1].endswith(("Options", "Filters"))
+    }
+    assert len(bools) > 30
+    wrong = {name for owner, name in bools if owner not in OPTIONS and not IS_A_QUESTION.match(name)}
+    assert wrong == OTHER_NAMES.keys()
 
 
-def test_nothing_public_goes_without_having_been_deprecated() -> None:
-    if told := public_surface.undeprecated():
-        pytest.fail(told, pytrace=False)
+def test_nothing_public_is_removed_without_a_deprecation() -> None:
+    if message := public_surface.undeprecated():
+        pytest.fail(message, pytrace=False)
 
 
 OLD = '''
@@ -145,7 +147,7 @@ def old() -> None: ...
 
 
 def surface_of(folder: Path, text: str) -> list[str]:
-    """Return the lines of a package that has one public module."""
+    """Return the surface lines of a package with one public module."""
     home = folder / "stepflow_client"
     home.mkdir(parents=True)
     (home / "__init__.py").write_text("__all__ = []\n", "utf-8")
@@ -154,12 +156,12 @@ def surface_of(folder: Path, text: str) -> list[str]:
     return public_surface.client_lines(folder)
 
 
-def test_what_was_not_deprecated_in_the_last_release_may_not_go(tmp_path: Path) -> None:
+def test_removals_require_a_deprecation_in_the_last_release(tmp_path: Path) -> None:
     released = surface_of(tmp_path / "released", OLD)
     assert public_surface.removals(released, released) == []
     assert public_surface.removals([], released) == []
 
-    # Names and arguments that were deprecated go; the rest stays.
+    # Deprecated names and arguments may be removed.
     without = OLD.replace(
         '    @deprecated("use get")\n    def find(self, name: str) -> None:\n        """Find."""\n', ""
     )
@@ -172,41 +174,43 @@ def test_what_was_not_deprecated_in_the_last_release_may_not_go(tmp_path: Path) 
     assert public_surface.removals(released, now) == []
 
     # The same removals from a release without the deprecations are refused.
-    bold = OLD.replace('@deprecated("use get")', "").replace('@deprecated("use keep")', "").replace("Deprecated: ", "")
-    gone = public_surface.removals(surface_of(tmp_path / "bold", bold), now)
-    assert gone == ["history.History.find", "history.History.get(limit=)", "history.forget"]
+    undeprecated = (
+        OLD.replace('@deprecated("use get")', "").replace('@deprecated("use keep")', "").replace("Deprecated: ", "")
+    )
+    removed = public_surface.removals(surface_of(tmp_path / "undeprecated", undeprecated), now)
+    assert removed == ["history.History.find", "history.History.get(limit=)", "history.forget"]
 
-    # So are others: an argument, an attribute, a function.
+    # Removing anything else is refused too: an argument, an attribute, a function.
     less = without.replace(', *, order: str = "up"', "").replace("    days: int = 3\n", "")
     less = less.replace("def old() -> None: ...\n", "").replace(', "old"', "")
-    gone = public_surface.removals(released, surface_of(tmp_path / "less", less))
-    assert gone == ["history.History.days", "history.History.get(order=)", "history.old"]
+    removed = public_surface.removals(released, surface_of(tmp_path / "less", less))
+    assert removed == ["history.History.days", "history.History.get(order=)", "history.old"]
 
 
-def test_a_changed_signature_and_a_new_name_are_told(tmp_path: Path) -> None:
+def test_a_changed_signature_is_reported(tmp_path: Path) -> None:
     sources = Path(shutil.copytree(public_surface.SOURCES, tmp_path / "src"))
     changed = sources / "stepflow_client" / "runtime.py"
     text = changed.read_text("utf-8")
     assert "startup_timeout: float" in text
     changed.write_text(text.replace("startup_timeout: float", "ready_within: float"), "utf-8")
-    told = public_surface.differences("client.txt", public_surface.client_lines(sources))
-    assert "- StepflowRuntime.start(" in told
-    assert "+ StepflowRuntime.start(" in told
-    assert "programs that use these names stop working" in told
-    assert "--rewrite" in told
+    message = public_surface.differences("client.txt", public_surface.client_lines(sources))
+    assert "- StepflowRuntime.start(" in message
+    assert "+ StepflowRuntime.start(" in message
+    assert "programs that use these names stop working" in message
+    assert "--rewrite" in message
 
 
-def test_a_lost_flag_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_removed_flag_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(cli, click.Group)
     health = cli.get_command(click.Context(cli), "health")
     assert health is not None
     monkeypatch.setattr(health, "params", [each for each in health.params if "--url" not in each.opts])
-    told = public_surface.differences("command.txt", public_surface.command_lines())
-    assert "- stepflow health --url text" in told
-    assert "scripts that use these flags stop working" in told
+    message = public_surface.differences("command.txt", public_surface.command_lines())
+    assert "- stepflow health --url text" in message
+    assert "scripts that use these flags stop working" in message
 
 
-def planted(tmp_path: Path, before: str, after: str) -> Path:
+def write_changed_spec(tmp_path: Path, before: str, after: str) -> Path:
     text = SPEC.read_text("utf-8")
     assert before in text
     spec = tmp_path / "stepflow.yaml"
@@ -214,9 +218,9 @@ def planted(tmp_path: Path, before: str, after: str) -> Path:
     return spec
 
 
-def test_an_operation_that_nothing_offers_is_told(tmp_path: Path) -> None:
-    spec = planted(tmp_path, "operationId: cancel_run", "operationId: pause_run")
-    assert [line for line in not_offered(spec) if line.startswith("pause_run")] == [
+def test_an_operation_without_method_and_command_is_reported(tmp_path: Path) -> None:
+    spec = write_changed_spec(tmp_path, "operationId: cancel_run", "operationId: pause_run")
+    assert [line for line in list_missing_offers(spec) if line.startswith("pause_run")] == [
         "pause_run: StepflowClient has no method pause_run; add it to _async/client.py",
         "pause_run: SyncStepflowClient has no method pause_run; run `make generate`",
         "pause_run: no command offers it; add one to commands/ and name it in COMMANDS",

@@ -1,4 +1,4 @@
-"""A word has one meaning in all public modules and in the command: see CONTRIBUTING.md, "Terminology"."""
+"""Each word has one meaning in the public modules and the command: see CONTRIBUTING.md, "Terminology"."""
 
 from __future__ import annotations
 
@@ -33,33 +33,33 @@ class Argument(NamedTuple):
 @cache
 def functions() -> dict[str, Any]:
     """Return the public functions and methods by name, as griffe reads them."""
-    found = {}
+    result = {}
     for name, each in public_surface.public_objects().items():
         if each.is_function:
-            found[name] = each
+            result[name] = each
         elif each.is_class:
             members = public_surface.public_members(each).items()
-            found |= {f"{name}.{member}": of for member, of in members if of.is_function}
-    return found
+            result |= {f"{name}.{member}": of for member, of in members if of.is_function}
+    return result
 
 
 @cache
 def arguments() -> tuple[Argument, ...]:
     """Return the arguments of all public functions and methods, and the options that forwarders pass on."""
-    found = [
+    result = [
         Argument(name, each.name, str(each.annotation or ""))
         for name, function in functions().items()
         for each in function.parameters
         if not each.name.startswith("_")
     ]
-    found += [
+    result += [
         Argument(name, member, str(each.annotation))
         for name, of in classes().items()
         if name.endswith(("Options", "Filters"))
         for member, each in public_surface.public_members(of).items()
         if each.is_attribute
     ]
-    return tuple(found)
+    return tuple(result)
 
 
 @cache
@@ -83,12 +83,12 @@ def is_a(kind: str, annotation: str) -> bool:
 
 
 class Rule(NamedTuple):
-    """Names that are not used for a kind of value, as another name has this meaning."""
+    """Names to avoid for a kind of value, because another name has this meaning."""
 
     names: str
     kind: str
-    """What the annotation contains; empty for any."""
-    right: str
+    """A type in the annotation; empty for any."""
+    preferred: str
 
 
 WORDS = (
@@ -114,32 +114,34 @@ BY_ARGUMENT = (
     Rule(r"release|server_version", "", "server_release, target"),
     Rule(r"key", "str", "idempotency_key"),
 )
-"""Rules for arguments alone."""
+"""Rules that apply to arguments only."""
 ALLOWED = {
     "StepflowRuntime.start(env=)": "the variables of a process, as for `subprocess`",
     "authoring.item(key=)": "the key of an object, or the index of a list",
-    "authoring.each(step=)": "`step=` names the step that is made, in each function that makes one",
-    "authoring.iterate(step=)": "`step=` names the step that is made, in each function that makes one",
+    "authoring.each(step=)": "`step=` names the new step in every function that creates one",
+    "authoring.iterate(step=)": "`step=` names the new step in every function that creates one",
 }
 """Names that break a rule, with the reason."""
 
 
 def test_a_word_has_one_meaning() -> None:
     found = {}
-    given = [each for each in arguments() if not each.of.endswith("__init__")]
-    for places, rules in (([*given, *attributes()], WORDS), (given, BY_ARGUMENT)):
+    checked = [each for each in arguments() if not each.of.endswith("__init__")]
+    for places, rules in (([*checked, *attributes()], WORDS), (checked, BY_ARGUMENT)):
         for each, rule in product(places, rules):
             if re.fullmatch(rule.names, each.name) and is_a(rule.kind, each.annotation):
-                place = each.place if each in given else f"{each.of}.{each.name}"
-                found[place] = rule.right
+                place = each.place if each in checked else f"{each.of}.{each.name}"
+                found[place] = rule.preferred
     for name in functions():
-        rights = [rule.right for rule in WORDS if not rule.kind and re.fullmatch(rule.names, name.rpartition(".")[2])]
-        found |= dict.fromkeys([name] * bool(rights), *rights)
-    assert {place: right for place, right in found.items() if place not in ALLOWED} == {}
+        preferred_names = [
+            rule.preferred for rule in WORDS if not rule.kind and re.fullmatch(rule.names, name.rpartition(".")[2])
+        ]
+        found |= dict.fromkeys([name] * bool(preferred_names), *preferred_names)
+    assert {place: preferred for place, preferred in found.items() if place not in ALLOWED} == {}
     assert found.keys() == ALLOWED.keys()
 
 
-KINDS = {
+TYPES = {
     "variables": "Variables(T)?",
     "flow": "FlowSource",
     "labels": "Mapping",
@@ -151,8 +153,8 @@ KINDS = {
     r"is_\w+|include_\w+|check_input": "bool",
     "status": r"ExecutionStatus \| str",
 }
-"""The kinds of the arguments of a name."""
-OTHER_KINDS = {
+"""The required type of arguments by name."""
+OTHER_TYPES = {
     "History.record(flow=)": "the content of the flow",
     "History.record(flow_id=)": "the id itself",
     "History.record(variables=)": "the values themselves",
@@ -163,53 +165,53 @@ OTHER_KINDS = {
     "testing.pinned_flow(flow=)": "the content of the flow",
     **dict.fromkeys((f"testing.Recording.{each}(flow=)" for each in ("add", "forget", "outcome", "steps")), "a path"),
 }
-"""Arguments of another kind, with the reason."""
+"""Arguments of another type, with the reason."""
 
 
-def test_arguments_of_a_name_take_the_same() -> None:
+def test_arguments_with_the_same_name_have_the_same_type() -> None:
     found = {
         each.place
-        for each, (name, kind) in product(arguments(), KINDS.items())
+        for each, (name, kind) in product(arguments(), TYPES.items())
         if re.fullmatch(name, each.name) and not is_a(kind, each.annotation) and not each.of.endswith("__init__")
     }
-    assert found == OTHER_KINDS.keys()
+    assert found == OTHER_TYPES.keys()
 
 
 ENUMS = r"ExecutionStatus|ErrorCode|RestartPolicy|DiagnosticLevel"
 
 
-def test_texts_are_accepted_where_an_enumeration_is() -> None:
-    given = [each for each in arguments() if is_a(ENUMS, each.annotation) and not each.of.endswith("__init__")]
-    assert given
-    assert [each.place for each in given if not is_a("str", each.annotation)] == []
+def test_enum_arguments_accept_strings_too() -> None:
+    enum_arguments = [each for each in arguments() if is_a(ENUMS, each.annotation) and not each.of.endswith("__init__")]
+    assert enum_arguments
+    assert [each.place for each in enum_arguments if not is_a("str", each.annotation)] == []
 
 
 WITHOUT_TIMEOUT = {
-    "StepflowExecutor.list_components": "the least that executors have",
-    "StepflowExecutor.validate": "the least that executors have",
+    "StepflowExecutor.list_components": "part of the minimal executor protocol",
+    "StepflowExecutor.validate": "part of the minimal executor protocol",
     "OutcomeStream.chunks": "`timeout=` of `map`",
     "OutcomeStream.to_dataframe": "`timeout=` of `map`",
     "StepflowRuntime.await_ready": "`startup_timeout` of the runtime",
-    "evaluation.evaluate": "an evaluation with a journal may be stopped at any time, and goes on with the same call",
+    "evaluation.evaluate": "an evaluation with a journal may be stopped at any time and resumed with the same call",
     "evaluation.history_cases": "each request has the client's timeout; there may be thousands",
     "read_inputs": "no request",
-    "tools.FlowTool.call": "`max_wait`, after which the result says that the run goes on",
-    "tools.FlowTools.call": "`max_wait`, after which the result says that the run goes on",
+    "tools.FlowTool.call": "`max_wait`, after which the result says that the run continues",
+    "tools.FlowTools.call": "`max_wait`, after which the result says that the run continues",
     "web.sse_events": "as long as the browser's connection",
     **dict.fromkeys(("RunHandle.logs", "SyncRunHandle.logs"), "no request"),
 }
-"""Functions that send requests, or look so, and have no timeout, with the reason."""
+"""Functions without a timeout that send requests, or seem to, with the reason."""
 
 
-def test_timeout_is_that_of_the_whole_call() -> None:
+def test_functions_that_send_requests_have_a_timeout() -> None:
     found = set()
     for name, function in functions().items():
-        named = {each.name: str(each.annotation) for each in function.parameters}
-        sends = "async" in function.labels or "client" in named or re.search("Stream|Pager", str(function.returns))
+        parameters = {each.name: str(each.annotation) for each in function.parameters}
+        sends = "async" in function.labels or "client" in parameters or re.search("Stream|Pager", str(function.returns))
         is_forwarder = any(
-            each.startswith(("Unpack[", "Any")) for key, each in named.items() if key in ("options", "filters")
+            each.startswith(("Unpack[", "Any")) for key, each in parameters.items() if key in ("options", "filters")
         )
-        if sends and "timeout" not in named and not is_forwarder and not name.endswith((".__init__", "close")):
+        if sends and "timeout" not in parameters and not is_forwarder and not name.endswith((".__init__", "close")):
             found.add(name.replace("sync_", "").replace("Sync", ""))
     assert found == {each.replace("Sync", "") for each in WITHOUT_TIMEOUT}
 
@@ -226,32 +228,36 @@ WITHOUT_DICT = {
 """Dataclasses without `to_dict`, with the reason."""
 
 
-def test_results_are_dicts_by_one_name() -> None:
-    of_data = {name: each for name, each in classes().items() if "dataclass" in each.labels or "run_id" in each.members}
-    of_data = {name: each for name, each in of_data.items() if not name.endswith(("Options", "Error", "Handle"))}
-    assert len(of_data) > 30
-    assert {name for name, each in of_data.items() if "to_dict" not in each.all_members} == WITHOUT_DICT.keys()
+def test_results_have_to_dict() -> None:
+    data_classes = {
+        name: each for name, each in classes().items() if "dataclass" in each.labels or "run_id" in each.members
+    }
+    data_classes = {
+        name: each for name, each in data_classes.items() if not name.endswith(("Options", "Error", "Handle"))
+    }
+    assert len(data_classes) > 30
+    assert {name for name, each in data_classes.items() if "to_dict" not in each.all_members} == WITHOUT_DICT.keys()
 
 
 def classes_in(expression: Any, package: Any) -> Iterator[Any]:
-    """Yield the classes of the package that an annotation names, by way of type aliases too."""
+    """Yield the package's classes that an annotation names, directly or through type aliases."""
     parts = expression.iterate(flat=True) if isinstance(expression, griffe.Expr) else ()
     for each in parts:
         path = each.canonical_path.removeprefix("stepflow_client.") if isinstance(each, griffe.ExprName) else ""
         try:
-            found = package[path] if path and path != each.canonical_path else None
+            target = package[path] if path and path != each.canonical_path else None
         except KeyError:
-            # A part of a type variable: `P.args`.
+            # Part of a ParamSpec, such as `P.args`.
             continue
-        found = found.final_target if found is not None and found.is_alias else found
-        if found is not None and found.is_class:
-            yield found
-        elif found is not None and found.is_attribute:
-            yield from classes_in(found.value, package)
+        target = target.final_target if target is not None and target.is_alias else target
+        if target is not None and target.is_class:
+            yield target
+        elif target is not None and target.is_attribute:
+            yield from classes_in(target.value, package)
 
 
 def annotations() -> Iterator[tuple[str, Any]]:
-    """Yield the annotations of all public arguments, results and attributes."""
+    """Yield the annotations of all public arguments, return values and attributes."""
     for name, of in functions().items():
         yield name, of.returns
         yield from ((name, each.annotation) for each in of.parameters if not each.name.startswith("_"))
@@ -266,13 +272,13 @@ def test_signatures_name_public_classes_only() -> None:
     annotated = list(annotations())
     assert len(annotated) > 2_000
     paths = {each.path for each in public.values()}
-    found = defaultdict(set)
+    private = defaultdict(set)
     for name, annotation in annotated:
         for each in classes_in(annotation, package):
-            # What has the methods of a protocol is of no class of ours.
+            # A protocol may be private: users implement it without importing it.
             if each.path not in paths and "Protocol" not in map(str, each.bases):
-                found[each.path].add(name)
-    assert found == {}
+                private[each.path].add(name)
+    assert private == {}
 
 
 OPTIONS = {
@@ -297,18 +303,18 @@ OPTIONS = {
     "--no-wait": "--detach",
     "--background": "--detach",
 }
-"""Options that no command has, and those that have their meaning."""
+"""Options that no command has, with the option to use instead."""
 
 
 def test_an_option_has_one_name() -> None:
     found = set()
     for command, _, names in (line.partition(" -") for line in public_surface.command_lines()):
         found |= {(command, each) for each in f"-{names}".split(" ")[0].split("/") if each in OPTIONS}
-    # It waits for nothing: it prints what is there.
+    # This command does not detach: it prints the available results without waiting.
     assert found == {("stepflow runs result", "--no-wait")}
 
 
-def test_the_page_lists_the_public_modules_and_its_words_exist() -> None:
+def test_the_documented_modules_and_terms_exist() -> None:
     listed = re.search(
         r"and of its modules (.*?), with their", (ROOT / "docs/stability.md").read_text("utf-8"), re.DOTALL
     )

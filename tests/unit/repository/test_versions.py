@@ -1,4 +1,4 @@
-"""One version for all packages."""
+"""All packages have the version in the file VERSION, and the same license."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ def test_every_package_has_the_version_and_pins_its_siblings(package: Path) -> N
     assert bool(siblings) == (package.name != "stepflow-api")
 
 
-def test_the_command_tells_the_version() -> None:
+def test_the_command_has_the_version() -> None:
     assert constant == VERSION
 
 
-def test_the_changelog_tells_of_the_version() -> None:
+def test_the_changelog_has_a_section_for_the_version() -> None:
     headings = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert VERSION in headings, f"add a section '## {VERSION}' to CHANGELOG.md"
 
 
-def test_each_package_tells_its_version() -> None:
+def test_each_package_exports_its_version() -> None:
     versions = {stepflow_api.__version__, stepflow_client.__version__, stepflow_cli.__version__}
     assert versions == {VERSION}
 
@@ -46,6 +46,6 @@ def test_dir_shows_public_names_only() -> None:
     assert dir(stepflow_client) == sorted(["__version__", *stepflow_client.__all__])
 
 
-def test_each_package_carries_the_licence() -> None:
+def test_each_package_contains_the_license() -> None:
     for package in sorted((ROOT / "packages").iterdir()):
         assert (package / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()

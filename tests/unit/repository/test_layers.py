@@ -1,7 +1,7 @@
-"""Who may import whom: in the client downwards only and never in a circle; the command only what the client offers it.
+"""Import rules: client modules import from lower layers, without cycles; the command imports listed modules only.
 
-Each import counts: at the top of a module, in a function (which keeps the start fast), and for type checkers. Modules
-that `lazy_module` looks up by name count too, except in a circle: an object looks up the module that shows it, and that
+Every import counts: at module level, in a function (for a fast start), and for type checkers. Modules that
+`lazy_module` looks up by name count too, except in a cycle: an object looks up the module that displays it, and that
 module imports the object's. All other exceptions are listed here, with the reason.
 """
 
@@ -60,9 +60,9 @@ LAYERS = (
     "testing",
 )
 WORKBENCH = {"_editing", "_checks", "_cases", "authoring", "flow_models", "drawing", "evaluation", "testing"}
-"""What surrounds the core: calling flows, and reading their runs."""
-EXCEPTED = {
-    # Notebooks show objects of lower layers, which look up by name how.
+"""Packages around the core; the core calls flows and reads their runs."""
+EXCEPTIONS = {
+    # Objects of lower layers look up their notebook display by name.
     ("_base.error_classes", "_display.short_traceback"), ("types.model_base", "drawing.notebook_html"),
     # Methods of the client that belong to the workbench: `check`, and flows as tools.
     ("_async.flows", "_checks.checker"), ("_sync.flows", "_checks.checker"),
@@ -105,20 +105,20 @@ def nodes_of(path: Path) -> list[ast.AST]:
 def imports_of(path: Path, module: str, *, by_name: bool = True) -> set[str]:
     """Return the modules that a module imports or looks up by name; for other names, the module that has them."""
     base = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
-    found = set()
+    modules = set()
     for node in nodes_of(path):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            modules |= {alias.name for alias in node.names}
         elif by_name and isinstance(node, ast.Call) and getattr(node.func, "id", "") == "lazy_module":
-            found |= {str(each.value) for each in node.args if isinstance(each, ast.Constant)}
+            modules |= {str(each.value) for each in node.args if isinstance(each, ast.Constant)}
         elif isinstance(node, ast.ImportFrom):
             source = node.module or ""
             if node.level:
                 source = ".".join([*base[: len(base) - node.level + 1], *([source] if source else [])])
             for name in node.names:
                 inner = f"{source}.{name.name}"
-                found.add(inner if inner in MODULES else source)
-    return found
+                modules.add(inner if inner in MODULES else source)
+    return modules
 
 
 @cache
@@ -128,13 +128,13 @@ def graph(*, by_name: bool = True) -> dict[str, set[str]]:
         module: {
             each
             for each in imports_of(path, module, by_name=by_name) - {module}
-            if each in MODULES and (short(module), short(each)) not in EXCEPTED
+            if each in MODULES and (short(module), short(each)) not in EXCEPTIONS
         }
         for module, path in MODULES.items()
     }
 
 
-def test_there_is_something_to_look_at() -> None:
+def test_the_import_graph_is_not_empty() -> None:
     assert len(graph()) > 100
     assert f"{PACKAGE}._http.message_codec" in graph()[f"{PACKAGE}._rules.retries"]
 
@@ -167,7 +167,7 @@ def test_the_core_does_not_import_the_workbench() -> None:
 
 def test_each_exception_is_needed() -> None:
     pairs = {(short(module), short(each)) for module in MODULES for each in imports_of(MODULES[module], module)}
-    assert pairs >= EXCEPTED
+    assert pairs >= EXCEPTIONS
 
 
 def shared_with_the_command() -> set[str]:
@@ -182,12 +182,14 @@ def shared_with_the_command() -> set[str]:
 def test_the_command_imports_only_listed_private_modules() -> None:
     root, shared = Path(stepflow_cli.__file__).parent, shared_with_the_command()
     imports = {path: imports_of(path, ".".join(path.relative_to(root.parent).parts)) for path in root.rglob("*.py")}
-    private = {each for found in imports.values() for each in found if each.startswith(f"{PACKAGE}.") and "._" in each}
+    private = {
+        each for modules in imports.values() for each in modules if each.startswith(f"{PACKAGE}.") and "._" in each
+    }
     assert private == shared
     assert len(shared) <= 10
 
 
-def test_the_command_uses_what_is_there_for_it() -> None:
+def test_the_command_uses_every_name_offered_to_it() -> None:
     root = Path(stepflow_cli.__file__).parent
     used = {
         name.name
@@ -206,20 +208,20 @@ def test_the_top_of_the_package_is_public_and_short() -> None:
     assert [name for name in modules if name.startswith("_")] == ["__init__"]
 
 
-def test_nothing_imports_in_a_circle() -> None:
+def test_there_are_no_import_cycles() -> None:
     imports = graph(by_name=False)
 
-    def reached(start: str) -> set[str]:
-        seen: set[str] = set()
-        open_ones = [start]
-        while open_ones:
-            for each in imports[open_ones.pop()] - seen:
-                seen.add(each)
-                open_ones.append(each)
-        return seen
+    def reachable(start: str) -> set[str]:
+        visited: set[str] = set()
+        pending = [start]
+        while pending:
+            for each in imports[pending.pop()] - visited:
+                visited.add(each)
+                pending.append(each)
+        return visited
 
-    circles = sorted(short(module) for module in imports if module in reached(module))
-    assert not circles, f"these import each other, directly or not: {circles}"
+    cycles = sorted(short(module) for module in imports if module in reachable(module))
+    assert not cycles, f"these import each other, directly or not: {cycles}"
 
 
 def test_the_rules_do_no_input_or_output() -> None:
