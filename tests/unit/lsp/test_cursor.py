@@ -1,4 +1,4 @@
-"""What is typed at a place of a text that is not valid yet: `|` is the cursor."""
+"""The completion context at the cursor (`|`), even if the text is not valid yet."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from stepflow_client.flows.syntax_tree import FlowText
 
 STEP = "steps:\n  - id: a\n    "
 CASES = [
-    # text, path, whether a key is typed, what is typed, the first step, whether it is quoted
+    # text, path, is_key, typed word, index of the first parsed step, is_quoted
     (f"{STEP}component: /bui|\n", "$.steps[0].component", False, "/bui", 0, False),
     (f"{STEP}comp|\n    input: 3\n", "$.steps[0]", True, "comp", 0, False),
     (f"{STEP}comp|: /x\n", "$.steps[0]", True, "comp", 0, False),
@@ -36,46 +36,46 @@ CASES = [
 
 
 @pytest.mark.parametrize(("text", "path", "is_key", "word", "first", "is_quoted"), CASES)
-def test_what_is_typed(text: str, path: str, is_key: bool, word: str, first: int, is_quoted: bool) -> None:
-    offset, plain = text.index("|"), text.replace("|", "")
-    found = find_typed_word(plain, "x.json" if text.startswith("{") else "x.yaml", offset)
-    assert found is not None
-    assert (found.target.node.path, found.target.key is not None, found.text) == (path, is_key, word)
-    assert (found.first_step, found.is_quoted) == (first, is_quoted)
-    assert plain[found.start : offset] == word
+def test_the_typed_word(text: str, path: str, is_key: bool, word: str, first: int, is_quoted: bool) -> None:
+    offset, source = text.index("|"), text.replace("|", "")
+    completion = find_typed_word(source, "x.json" if text.startswith("{") else "x.yaml", offset)
+    assert completion is not None
+    assert (completion.target.node.path, completion.target.key is not None, completion.text) == (path, is_key, word)
+    assert (completion.first_step, completion.is_quoted) == (first, is_quoted)
+    assert source[completion.start : offset] == word
 
 
 @pytest.mark.parametrize("text", ["# a comm|ent\nname: x\n", "name: >2\n  te|xt\n", "a: b: c\n- |d: [", "\0|"])
-def test_nothing_is_typed_where_the_text_is_unclear(text: str) -> None:
+def test_unclear_text_has_no_typed_word(text: str) -> None:
     offset = text.rindex("|")
     assert find_typed_word(text[:offset] + text[offset + 1 :], "x.yaml", offset) is None
 
 
 def test_the_rest_of_a_word_is_replaced_too() -> None:
     text = f"{STEP}component: /builtin/noop # why\n"
-    found = find_typed_word(text, "x.yaml", text.index("tin/"))
-    assert found is not None
-    assert text[found.start : found.end] == "/builtin/noop"
+    completion = find_typed_word(text, "x.yaml", text.index("tin/"))
+    assert completion is not None
+    assert text[completion.start : completion.end] == "/builtin/noop"
 
 
 @pytest.mark.parametrize("typed", ['{"$step": "st', '{"$step": "st"}', '{"$step": "st",', '{"$st'])
 @pytest.mark.parametrize("indent", ["  ", "\t"])
-def test_of_json_only_the_step_is_parsed(typed: str, indent: str) -> None:
-    """The step may be half typed; faults in other steps behind it do not matter."""
+def test_only_the_current_step_of_json_is_parsed(typed: str, indent: str) -> None:
+    """The step may be incomplete, and later steps may be invalid."""
     steps = [f'{{\n{indent * 2}"id": "{name}",\n{indent * 2}"input": INPUT\n{indent}}}' for name in "abc"]
     steps = [steps[0].replace("INPUT", "1"), steps[1].replace("INPUT", typed), steps[2].replace("INPUT", "{{")]
     text = f'{{\n"name": "x", "steps": [\n{indent}' + f",\n{indent}".join(steps) + '\n], "output": {"a": 1}}\n'
-    found = find_typed_word(text, "x.json", text.index("$st") + 3 + ("ep" in typed) * len('ep": "st'))
-    assert found is not None
-    assert (found.first_step, found.text) == (1, "st" if "ep" in typed else "$st")
-    root = found.target.node
+    completion = find_typed_word(text, "x.json", text.index("$st") + 3 + ("ep" in typed) * len('ep": "st'))
+    assert completion is not None
+    assert (completion.first_step, completion.text) == (1, "st" if "ep" in typed else "$st")
+    root = completion.target.node
     while root.parent is not None:
         root = root.parent
     assert root.at("steps", 0, "id").value == "b"  # type: ignore[union-attr]
     assert root.keys.keys() == {"steps"}
 
 
-def test_what_is_at_an_offset() -> None:
+def test_the_key_or_value_at_an_offset() -> None:
     text = "a: {b: [1, two]}\nc: &x hello\nd: *x\n"
     root = FlowText(text, "x.yaml").root
     for part, path, key in (("b:", "$.a", "b"), ("two", "$.a.b[1]", None), ("hello", "$.c", None), ("*x", "$.d", None)):
@@ -83,7 +83,7 @@ def test_what_is_at_an_offset() -> None:
         assert (spot.node.path, spot.key) == (path, key)
 
 
-def test_lines_at_fault_are_left_out() -> None:
+def test_invalid_lines_are_blanked() -> None:
     text = f"{STEP}component: /x: y\n  - id: b\n    input: {{a: *nowhere}}\noutput: {{$step: b}}\n"
     flow = blank_invalid_lines(FlowText(text, "x.yaml"))
     assert flow.error is None

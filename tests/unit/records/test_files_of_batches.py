@@ -1,4 +1,4 @@
-"""Inputs from files, and outcomes into files."""
+"""Reading inputs from files and writing outcomes to files, in each format."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ OUTCOMES = [
 ]
 
 
-def test_the_flow_gives_the_types_of_csv_fields(tmp_path: Path) -> None:
+def test_the_flow_schema_sets_the_types_of_csv_fields(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text("\ufeff" + CSV)
     with read_inputs(path, flow=FLOW) as inputs:
         assert list(inputs) == ROWS
         assert inputs.read == 2
-    with read_inputs(path) as plain:
-        assert next(plain) == {"n": "1", "note": "", "tags": '["a"]', "code": "007"}
+    with read_inputs(path) as inputs:
+        assert next(inputs) == {"n": "1", "note": "", "tags": '["a"]', "code": "007"}
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_parquet(tmp_path: Path) -> None:
         assert list(read_inputs(file, format="parquet")) == ROWS
 
 
-def test_a_file_that_is_open_stays_open(tmp_path: Path) -> None:
+def test_an_open_file_stays_open(tmp_path: Path) -> None:
     lines = "".join(json.dumps(row) + "\n" for row in ROWS)
     path = tmp_path / "in.jsonl"
     path.write_text(lines)
@@ -95,7 +95,7 @@ def test_a_file_that_is_open_stays_open(tmp_path: Path) -> None:
     assert list(read_inputs(io.BytesIO(CSV.encode()), flow=FLOW, format="csv")) == ROWS
 
 
-def test_a_bad_line_fails_or_stops(tmp_path: Path) -> None:
+def test_an_invalid_line_is_an_error_or_stops(tmp_path: Path) -> None:
     path = tmp_path / "in.csv"
     path.write_text("n,code\n1,a\nx,b\n3\n4,d\n")
     good, wrong, short, last = read_inputs(path, flow=FLOW)
@@ -139,24 +139,24 @@ def test_an_empty_optional_field_is_left_out(tmp_path: Path) -> None:
     assert full == {"must": "a", "qty": 1, "may": None, "shared": 1.5, "any": None, "other": None}
 
 
-@pytest.mark.parametrize("how", ["fail", "stop"])
-def test_two_columns_of_one_name_are_refused(tmp_path: Path, how: Literal["fail", "stop"]) -> None:
+@pytest.mark.parametrize("on_bad_line", ["fail", "stop"])
+def test_duplicate_columns_are_refused(tmp_path: Path, on_bad_line: Literal["fail", "stop"]) -> None:
     (tmp_path / "rows.csv").write_text("name,age,name\nAda,3,Bob\n")
     with pytest.raises(FlowFileError, match=r"rows\.csv, line 1, cannot be read: it has two columns named 'name'"):
-        list(read_inputs(tmp_path / "rows.csv", on_bad_line=how))
+        list(read_inputs(tmp_path / "rows.csv", on_bad_line=on_bad_line))
     columns = [pyarrow.array([1]), pyarrow.array([2])]
     pyarrow.parquet.write_table(pyarrow.Table.from_arrays(columns, ["n", "n"]), tmp_path / "rows.parquet")
     with pytest.raises(FlowFileError, match=r"it has two columns named 'n'"):
-        read_inputs(tmp_path / "rows.parquet", on_bad_line=how)
+        read_inputs(tmp_path / "rows.parquet", on_bad_line=on_bad_line)
 
 
-def test_what_is_no_file_of_inputs(tmp_path: Path) -> None:
+def test_invalid_input_files_and_arguments(tmp_path: Path) -> None:
     with pytest.raises(FlowFileNotFoundError, match="does not exist"):
         read_inputs(tmp_path / "none.csv")
     (tmp_path / "one.json").write_text("{}")
     (tmp_path / "not.parquet").write_text("no")
-    for name, said in (("one.json", "is not a list of inputs"), ("not.parquet", "cannot be read")):
-        with pytest.raises(FlowFileError, match=said):
+    for name, message in (("one.json", "is not a list of inputs"), ("not.parquet", "cannot be read")):
+        with pytest.raises(FlowFileError, match=message):
             read_inputs(tmp_path / name)
     wrong: list[Any] = [3, None, [1, 2]]
     for source in wrong:
@@ -176,7 +176,7 @@ def test_outcomes_are_read_as_they_were_written(ending: str, tmp_path: Path) -> 
     assert list(read_outcomes(str(path), ending)) == [outcome.to_dict() for outcome in OUTCOMES]  # type: ignore[arg-type]
 
 
-def test_texts_that_are_not_utf_8(tmp_path: Path) -> None:
+def test_lone_surrogates_are_written(tmp_path: Path) -> None:
     error = FlowError(message="no \ud800", code=ErrorCode.INVALID_INPUT)
     outcome: Outcome[Any] = Outcome(0, "\udfff", None, ExecutionStatus.FAILED, None, error)
     for ending in ("jsonl", "csv", "json", "parquet"):
@@ -189,7 +189,7 @@ def test_texts_that_are_not_utf_8(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "csv", "json", "yaml", "parquet"])
-def test_what_was_written_before_an_error_is_whole(ending: str, tmp_path: Path) -> None:
+def test_outcomes_written_before_an_error_are_complete(ending: str, tmp_path: Path) -> None:
     path = tmp_path / f"out.{ending}"
 
     def interrupted() -> None:
@@ -202,7 +202,7 @@ def test_what_was_written_before_an_error_is_whole(ending: str, tmp_path: Path) 
     assert list(read_outcomes(str(path), ending)) == [OUTCOMES[0].to_dict()]  # type: ignore[arg-type]
 
 
-def test_fields_of_the_output_have_columns_of_their_types(tmp_path: Path) -> None:
+def test_parquet_columns_have_the_types_of_the_output_schema(tmp_path: Path) -> None:
     kinds: dict[str, Any] = {"total": ["number", "null"], "n": "integer", "name": "string", "ok": "boolean"}
     schema = {"type": "object", "properties": {name: {"type": kind} for name, kind in kinds.items()} | {"any": {}}}
     flow = FLOW | {"schemas": {"properties": {"output": schema}}}
@@ -230,13 +230,13 @@ def test_fields_of_the_output_have_columns_of_their_types(tmp_path: Path) -> Non
     assert list(read_outcomes(str(path), "parquet")) == [each.to_dict() for each in outcomes]
 
 
-def test_an_empty_file_is_a_list_too(tmp_path: Path) -> None:
+def test_a_file_without_outcomes_is_an_empty_list(tmp_path: Path) -> None:
     for name, text in (("out.json", "[]\n"), ("out.yaml", "[]\n"), ("out.jsonl", "")):
         write_outcomes(tmp_path / name).close()
         assert (tmp_path / name).read_text() == text
 
 
-def test_what_outcomes_cannot_be_written_to(tmp_path: Path) -> None:
+def test_invalid_outcome_files_and_arguments(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgumentError, match="has none of the extensions"):
         write_outcomes(tmp_path / "out.docx")
     with pytest.raises(FlowFileError, match="cannot be written: No such file"):
@@ -252,7 +252,7 @@ def test_what_outcomes_cannot_be_written_to(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device")
-def test_a_full_disk_is_an_error_of_ours() -> None:
+def test_a_full_disk_raises_a_flow_file_error() -> None:
     file = write_outcomes("/dev/full", format="jsonl")
     file.write(OUTCOMES[0])
     with pytest.raises(FlowFileError, match="No space left"):

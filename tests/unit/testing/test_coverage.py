@@ -1,4 +1,4 @@
-"""Which steps of a flow the test cases reach, and mocks that no run needs, on the server in memory."""
+"""Coverage of a flow's steps by its test cases, and errors for unused mocks, on the in-memory server."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ MOCK = "mocks: {paid: {outcome: success, result: 1}}"
 
 @pytest.fixture
 def server() -> FakeServer:
-    return fake_server({"/shop/price": None, "/shop/rate": lambda given: given, "/shop/wrap": 1})
+    return fake_server({"/shop/price": None, "/shop/rate": lambda value: value, "/shop/wrap": 1})
 
 
 @pytest.fixture
@@ -47,14 +47,14 @@ def client(server: FakeServer) -> Iterator[SyncStepflowClient]:
 
 
 class Covered:
-    """Runs cases, and holds what they reach."""
+    """Runs test cases and keeps their results and the coverage of each step."""
 
     def __init__(self, client: SyncStepflowClient, folder: Path, *cases: str) -> None:
         path = folder / "flow.yaml"
         path.write_text(FLOW + "".join(f"    - {{name: '{index}', {case}}}\n" for index, case in enumerate(cases)))
         tests = read_tests(path)
         coverage = FlowCoverage(tests.flow)
-        self.done: list[CaseResult] = run_cases(client, tests, tests.cases, coverage=coverage)
+        self.results: list[CaseResult] = run_cases(client, tests, tests.cases, coverage=coverage)
         self.steps = {"/".join(each.path): each for each in coverage.steps}
 
     def of(self, *names: str) -> list[Any]:
@@ -64,7 +64,7 @@ class Covered:
 def test_steps(client: SyncStepflowClient, tmp_path: Path) -> None:
     inputs = ("{sku: tea, rate: null, items: null, paid: null}", "{sku: null, rate: 2, items: [{gift: 1}], paid: null}")
     covered = Covered(client, tmp_path, *(f"input: {each}" for each in inputs))
-    assert [each.verdict for each in covered.done] == ["unchecked"] * 2, [each.message for each in covered.done]
+    assert [each.verdict for each in covered.results] == ["unchecked"] * 2, [each.message for each in covered.results]
     assert {name: (each.state, "".join(each.cases)) for name, each in covered.steps.items()} == {
         "price": ("reached", "0"),
         "rate": ("reached", "0"),
@@ -79,37 +79,37 @@ def test_steps(client: SyncStepflowClient, tmp_path: Path) -> None:
 
 def test_failures_and_mocks(client: SyncStepflowClient, server: FakeServer, tmp_path: Path) -> None:
     server.components["/shop/rate"] = Fails("COMPONENT_FAILED")
-    given = "input: {sku: tea, rate: 5, items: null, paid: 1}"
+    case_input = "input: {sku: tea, rate: 5, items: null, paid: 1}"
     failing = "mocks: {rate: {outcome: failed, error: {code: TIMEOUT}}, paid: {outcome: success, result: 1}}"
-    assert Covered(client, tmp_path, f"{given}, {MOCK}").of("rate", "paid") == [("reached", "0"), ("mocked", "0")]
-    assert Covered(client, tmp_path, f"{given}, {failing}").of("rate") == [("mocked", "0")]
-    both = Covered(client, tmp_path, f"{given}, {failing}", f"{given}, {MOCK}", f"{given}, {failing}")
+    assert Covered(client, tmp_path, f"{case_input}, {MOCK}").of("rate", "paid") == [("reached", "0"), ("mocked", "0")]
+    assert Covered(client, tmp_path, f"{case_input}, {failing}").of("rate") == [("mocked", "0")]
+    both = Covered(client, tmp_path, f"{case_input}, {failing}", f"{case_input}, {MOCK}", f"{case_input}, {failing}")
     assert both.of("rate", "paid") == [("reached", "012"), ("mocked", "012")]
 
 
 def test_mocks_in_the_flow_of_a_step(client: SyncStepflowClient, tmp_path: Path) -> None:
     wrap = "mocks: {wrap: [{outcome: success, result: 1}, {outcome: success, result: 2}]}"
     used = f"input: {{sku: a, rate: 1, items: [{{gift: 1}}, {{gift: null}}], paid: null}}, {wrap}"
-    # The elements are run to know what the step would give, which nothing needs.
+    # The elements run to determine the step's output, but the flow does not need it.
     unused = f"input: {{sku: a, rate: 1, items: null, paid: null}}, {wrap}"
     covered = Covered(client, tmp_path, used, unused)
     assert covered.of("each", "each/wrap") == [("reached", "0"), ("mocked", "0")]
-    assert [each.verdict for each in covered.done] == ["unchecked", "error"]
-    assert covered.done[1].message == "the mock for wrap was not used: the run did not need the step"
+    assert [each.verdict for each in covered.results] == ["unchecked", "error"]
+    assert covered.results[1].message == "the mock for wrap was not used: the run did not need the step"
 
 
-def test_a_mock_that_is_not_used_is_an_error(client: SyncStepflowClient, tmp_path: Path) -> None:
-    given = "input: {sku: a, rate: 1, items: null, paid: null}"
+def test_an_unused_mock_is_an_error(client: SyncStepflowClient, tmp_path: Path) -> None:
+    case_input = "input: {sku: a, rate: 1, items: null, paid: null}"
     passes = "output: {outcome: success, result: {rate: 1}}"
     wrong = "output: {outcome: success, result: {rate: 2}}"
-    done = Covered(client, tmp_path, f"{given}, {passes}, {MOCK}", f"{given}, {wrong}, {MOCK}").done
-    # What differs is told first.
-    assert [each.verdict for each in done] == ["error", "failed"]
+    results = Covered(client, tmp_path, f"{case_input}, {passes}, {MOCK}", f"{case_input}, {wrong}, {MOCK}").results
+    # A difference takes precedence over an unused mock.
+    assert [each.verdict for each in results] == ["error", "failed"]
     tests = read_tests(tmp_path / "flow.yaml")
     assert [each.verdict for each in run_cases(client, tests, tests.cases)] == ["error", "failed"]
 
 
-def test_an_input_that_does_not_fit_may_be_tested_with_mocks(client: SyncStepflowClient, tmp_path: Path) -> None:
+def test_mocks_allow_an_input_that_does_not_match_the_schema(client: SyncStepflowClient, tmp_path: Path) -> None:
     path = tmp_path / "flow.yaml"
     schema = "schemas: {properties: {input: {type: object, required: [sku]}}}"
     path.write_text(
@@ -121,14 +121,14 @@ def test_an_input_that_does_not_fit_may_be_tested_with_mocks(client: SyncStepflo
     assert [each.verdict for each in run_cases(client, tests, tests.cases)] == ["passed"]
 
 
-def test_progress_is_told(client: SyncStepflowClient, tmp_path: Path) -> None:
+def test_progress_is_reported(client: SyncStepflowClient, tmp_path: Path) -> None:
     path = tmp_path / "flow.yaml"
     path.write_text(
         "steps: [{id: a, component: /shop/price}]\noutput: {$step: a}\n"
         "test: {cases: [{name: a, input: 1}, {name: b, input: 1, mocks: {a: {outcome: success, result: 1}}}, "
         "{name: c, input: 1}]}\n"
     )
-    tests, told = read_tests(path), list[int]()
-    run_cases(client, tests, tests.cases, on_progress=told.append)
-    assert told[-1] == 3
-    assert told == sorted(told)
+    tests, progress = read_tests(path), list[int]()
+    run_cases(client, tests, tests.cases, on_progress=progress.append)
+    assert progress[-1] == 3
+    assert progress == sorted(progress)

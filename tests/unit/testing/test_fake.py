@@ -1,4 +1,4 @@
-"""The server in memory: sub-flows, bytes, idempotency keys, and runs that wait for the test."""
+"""The in-memory server: sub-flows, blobs, idempotency keys, held runs and the clock."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DRAFT: dict[str, Any] = {
     ],
     "output": {"text": {"$step": "draft"}},
 }
-COMPONENTS: dict[str, Any] = {"/shop/find": lambda given: given, "/model/draft": lambda given: f"Dear {given}"}
+COMPONENTS: dict[str, Any] = {"/shop/find": lambda value: value, "/model/draft": lambda value: f"Dear {value}"}
 DONE = {"text": "Dear Ann"}
 STATES = {"slow": "running", "quick": "completed"}
 
@@ -66,7 +66,7 @@ def test_a_held_run_stays_running_until_it_is_released() -> None:
             assert other.output == 1
         result = client.get_result(run_id)
         assert result.output == DONE
-        # The step before was not called again.
+        # The first step was not called again.
         assert server.calls == [("/shop/find", "Ann"), ("/model/draft", "Ann")]
         server.hold()
         run_id = client.submit(DRAFT, "Bob")
@@ -80,7 +80,7 @@ def test_a_held_run_stays_running_until_it_is_released() -> None:
         server.hold("/model/darft")
 
 
-def test_a_step_that_waits_does_not_stop_others() -> None:
+def test_a_held_step_does_not_block_others() -> None:
     steps = [
         {"id": "slow", "component": "/model/draft", "input": 1},
         {"id": "after", "component": "/shop/find", "input": {"$step": "slow"}},
@@ -89,8 +89,8 @@ def test_a_step_that_waits_does_not_stop_others() -> None:
     server = fake_server(COMPONENTS)
     with server.sync_client() as client, server.hold("/model/draft"):
         run_id = client.submit({"steps": steps, "output": [{"$step": "after"}, {"$step": "quick"}]}, [1, 2])
-        found = {(step.item_index, step.step_id): step.status.value for step in client.get_run_steps(run_id)}
-    assert found == {
+        statuses = {(step.item_index, step.step_id): step.status.value for step in client.get_run_steps(run_id)}
+    assert statuses == {
         (item, name): status for item in (0, 1) for name, status in (("slow", "running"), ("quick", "completed"))
     }
 
@@ -109,7 +109,7 @@ def test_a_held_run_can_be_cancelled() -> None:
 
 
 def test_the_clock() -> None:
-    server = fake_server({**COMPONENTS, "/model/draft": lambda given: Delayed(f"Dear {given}", 30)})
+    server = fake_server({**COMPONENTS, "/model/draft": lambda value: Delayed(f"Dear {value}", 30)})
     with server.sync_client() as client:
         run_id = client.submit(DRAFT, "Ann")
         server.advance(29)
@@ -160,15 +160,15 @@ def test_a_stream_in_progress() -> None:
     with server.sync_client() as client:
         server.hold("/model/draft")
         run_id = client.submit(DRAFT, "Ann")
-        seen = []
+        types = []
         with client.run_events(run_id) as events:
             for event in events:
-                seen.append(event.type)
+                types.append(event.type)
                 if event.type == "step_started" and event.step_id == "draft":
                     server.release()
-    assert seen[:2] == ["run_created", "steps_needed"]
-    assert seen[2:] == ["step_started", "step_completed", "step_started", "step_completed", "run_completed"]
-    # The one stream has stayed open.
+    assert types[:2] == ["run_created", "steps_needed"]
+    assert types[2:] == ["step_started", "step_completed", "step_started", "step_completed", "run_completed"]
+    # A single stream stayed open.
     assert [path for _, path in server.requests].count(f"/runs/{run_id}/events") == 1
 
 
@@ -179,10 +179,10 @@ async def test_asynchronous_calls_wait_for_the_release() -> None:
         waiting = asyncio.create_task(client.run(DRAFT, "Ann"))
         run_id = await client.submit(DRAFT, "Ann")
 
-        async def followed() -> list[str]:
+        async def read_types() -> list[str]:
             return [event.type async for event in client.run_events(run_id)]
 
-        following = asyncio.create_task(followed())
+        following = asyncio.create_task(read_types())
         await asyncio.sleep(0.2)
         assert not waiting.done()
         assert not following.done()
@@ -221,8 +221,8 @@ def test_map_and_its_sub_run() -> None:
             "successful": 2,
             "failed": 0,
         }
-        kinds = [event.type for event in client.run_events(run_id, include_sub_runs=True)]
-        assert kinds.count("step_started") == 5
+        types = [event.type for event in client.run_events(run_id, include_sub_runs=True)]
+        assert types.count("step_started") == 5
         assert [event.type for event in client.run_events(run_id)].count("step_started") == 1
         assert [event.type for event in client.run_events(child.run_id)].count("step_started") == 4
         assert client.wait_run(child.run_id).status is ExecutionStatus.COMPLETED
@@ -236,7 +236,7 @@ def test_a_batch_with_map() -> None:
     assert sorted(str(each.output) for each in outcomes) == ["None", "{'text': 'a'}", "{'text': 'c'}"]
 
 
-def test_mocked_steps_of_its_runs() -> None:
+def test_run_mocked_replaces_steps() -> None:
     server = fake_server()
     with server.sync_client() as client:
         failed = run_mocked(client, DRAFT, "Ann", mocks={"find": 1, "draft": Fails("TIMEOUT", "slow: 'x'")})

@@ -1,4 +1,4 @@
-"""The public names of `stepflow_client.testing`, which are imported when they are first used."""
+"""The public names of `stepflow_client.testing` are imported on first use."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ def test_every_name_can_be_imported(name: str) -> None:
     assert getattr(testing, name).__name__ == name
 
 
-def test_another_name_is_no_attribute() -> None:
+def test_an_unknown_name_raises_attribute_error() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'Mokc'"):
         testing.Mokc  # noqa: B018

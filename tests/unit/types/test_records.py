@@ -1,4 +1,4 @@
-"""Objects as dicts: `to_dict` of dataclasses returns all fields, as JSON values."""
+"""`to_dict` of dataclasses returns all fields as JSON values."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ OBJECTS: list[tuple[Any, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("given", "expected"), OBJECTS, ids=lambda each: type(each).__name__)
-def test_an_object_as_a_dict(given: Any, expected: dict[str, Any]) -> None:
-    found = given.to_dict()
-    assert list(found) == [each.name for each in fields(given)] + list(given._derived)
-    assert {name: found[name] for name in expected} == expected
-    assert json.loads(json.dumps(found)) == found
+@pytest.mark.parametrize(("value", "expected"), OBJECTS, ids=lambda each: type(each).__name__)
+def test_to_dict(value: Any, expected: dict[str, Any]) -> None:
+    record = value.to_dict()
+    assert list(record) == [each.name for each in fields(value)] + list(value._derived)
+    assert {name: record[name] for name in expected} == expected
+    assert json.loads(json.dumps(record)) == record
