@@ -1,4 +1,4 @@
-"""What tests of both clients share: a server of release 0.13 below the transport, and calls that either twin makes."""
+"""Shared by tests of both clients: a fake server of release 0.13 behind the transport, and calls for either twin."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "store_blob": lambda client: client.store_blob({"a": 1}),
     "get_blob": lambda client: client.get_blob("b"),
 }
-"""One right call of each public method that asks the server something."""
+"""One valid call of each public method that sends requests."""
 
 
 def asked_of(request: httpx.Request) -> str:
@@ -90,12 +90,12 @@ def asked_of(request: httpx.Request) -> str:
 
 
 class Server:
-    """Answers as a server of release 0.13 that has one finished run, and remembers what it was asked."""
+    """A fake server of release 0.13 that has one finished run and records its requests."""
 
     def __init__(self) -> None:
         self.requests: list[httpx.Request] = []
         self.answers: dict[str, httpx.Response] = {}
-        """Answers that differ from the usual, by method and path."""
+        """Responses that replace the default ones, by method and path."""
 
     @property
     def asked(self) -> list[str]:
@@ -143,24 +143,24 @@ TWINS = ["async", "sync"]
 def call(
     twin: str, transport: Any, operation: Callable[[Any], Any], url: str | list[str] = URL, **settings: Any
 ) -> Any:
-    """Make a client, call it and return what comes back; what is iterated comes as a list."""
+    """Create a client, run the operation and return its result; collect iterators into a list."""
     if transport is not None:
         settings["transport"] = transport
     if twin == "sync":
         with SyncStepflowClient(url, **settings) as client:
-            found = operation(client)
-            return list(found) if isinstance(found, Iterator) else found
+            result = operation(client)
+            return list(result) if isinstance(result, Iterator) else result
 
     async def main() -> Any:
         async with StepflowClient(url, **settings) as client:
-            found = operation(client)
-            if isinstance(found, AsyncIterator):
-                return [each async for each in found]
-            return await found if inspect.isawaitable(found) else found
+            result = operation(client)
+            if isinstance(result, AsyncIterator):
+                return [each async for each in result]
+            return await result if inspect.isawaitable(result) else result
 
     return asyncio.run(main())
 
 
 def ask(twin: str, answer: Callable[..., Any], operation: Callable[[Any], Any], **settings: Any) -> Any:
-    """Call a client of a server that answers so."""
+    """Run the operation with a client whose requests go to this handler."""
     return call(twin, httpx.MockTransport(answer), operation, **settings)

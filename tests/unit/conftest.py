@@ -1,4 +1,4 @@
-"""Unit tests do not wait: what the client waits for between attempts passes at once."""
+"""Unit tests do not wait: the delays between the client's attempts are (nearly) zero."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The garbage collector is paused while much is made, and only then."""
+"""The garbage collector is paused while large results are decoded, and only then."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def enabled() -> Iterator[None]:
     gc.enable()
 
 
-def test_it_is_paused_in_the_block_and_goes_on_after_it() -> None:
+def test_the_collector_is_paused_inside_the_block() -> None:
     with pause_garbage_collector():
         assert not gc.isenabled()
     assert gc.isenabled()
 
 
-def test_it_goes_on_after_an_error() -> None:
+def test_the_collector_resumes_after_an_error() -> None:
     with pytest.raises(ValueError, match="no"), pause_garbage_collector():
         raise ValueError("no")
     assert gc.isenabled()
@@ -68,14 +68,14 @@ inside, leave = threading.Event(), threading.Event()
 
 def hold():
     with pause_garbage_collector():
-        # As a thread that has just come to the end of it.
+        # Like a thread that is just leaving the block.
         with _collector._lock:
             inside.set()
             leave.wait()
 
 threading.Thread(target=hold, daemon=True).start()
 inside.wait()
-# A fork beside threads is what is tested here; newer releases of Python warn of it.
+# This test forks a process with threads on purpose; newer Python releases warn about that.
 warnings.simplefilter("ignore", DeprecationWarning)
 child = os.fork()
 if not child:
@@ -90,25 +90,25 @@ sys.exit(done)
 """
 
 
-def test_a_fork_goes_on_without_the_threads_of_its_parent() -> None:
+def test_a_fork_works_while_another_thread_holds_the_lock() -> None:
     done = subprocess.run([sys.executable, "-W", "error", "-c", FORKED], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_a_large_answer_is_read_without_it() -> None:
+def test_large_responses_are_decoded_with_few_collections() -> None:
     content = b'{"results":[%s]}' % b",".join(
         b'{"itemIndex":%d,"status":2,"output":{"n":1}}' % n for n in range(30_000)
     )
     collections: list[str] = []
 
-    def note(phase: str, info: dict[str, int]) -> None:
+    def record_collection(phase: str, info: dict[str, int]) -> None:
         collections.append(phase)
 
-    gc.callbacks.append(note)
+    gc.callbacks.append(record_collection)
     try:
         listed = responses.read_items("r", responses.parse_object(content, "GET /", decode_keeping_floats)["results"])
         results = responses.read_results(listed, ExecutionStatus.COMPLETED)
     finally:
-        gc.callbacks.remove(note)
+        gc.callbacks.remove(record_collection)
     assert len(results) == 30_000
     assert len(collections) < 20

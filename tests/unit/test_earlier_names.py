@@ -1,6 +1,6 @@
-"""Names that people bring from the earlier packages of this family (stepflow-core, stepflow-client, stepflow-runtime).
+"""Names from the earlier packages (stepflow-core, stepflow-client, stepflow-runtime) still work.
 
-Their tests make results, diagnostics and components by hand, and look at the client by these names.
+Tests written for those packages construct results, diagnostics and components, and use these names.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from tests.unit.both_twins import FLOW, RUN_ID, TWINS, URL, Server, ask
 # Results
 
 
-def test_a_success_is_made_without_a_server() -> None:
+def test_a_success_can_be_constructed() -> None:
     result = FlowResult(status=ExecutionStatus.COMPLETED, output={"result": 42})
     assert (result.is_success, result.is_failed, result.is_skipped, result.is_cancelled) == (True, False, False, False)
     assert result.output == {"result": 42}
@@ -49,7 +49,7 @@ def test_a_success_is_made_without_a_server() -> None:
     assert result.raise_for_failure() is result
 
 
-def test_a_failure_is_made_without_a_server() -> None:
+def test_a_failure_can_be_constructed() -> None:
     result = FlowResult(status=ExecutionStatus.FAILED, error=FlowError(message="Bad request", details={"a": "b"}))
     assert (result.is_success, result.is_failed, result.is_skipped) == (False, True, False)
     assert result.output is None
@@ -66,7 +66,7 @@ def test_a_failure_always_has_an_error() -> None:
     assert FlowResult(status=ExecutionStatus.CANCELLED).error is None
 
 
-def test_nothing_is_skipped() -> None:
+def test_no_result_is_skipped() -> None:
     assert not any(FlowResult(status=status).is_skipped for status in ExecutionStatus)
 
 
@@ -74,19 +74,19 @@ def test_nothing_is_skipped() -> None:
 
 
 def test_a_valid_flow() -> None:
-    found = ValidationResult(valid=True, diagnostics=[])
-    assert found.valid
-    assert found.is_valid
+    result = ValidationResult(valid=True, diagnostics=[])
+    assert result.valid
+    assert result.is_valid
     assert ValidationResult().valid
     assert ValidationResult(diagnostics=[Diagnostic(level=DiagnosticLevel.ERROR, message="m")]).valid
 
 
 def test_an_invalid_flow() -> None:
     diagnostic = Diagnostic(level="error", message="Missing", path="$.input.name")
-    found = ValidationResult(valid=False, diagnostics=[diagnostic])
-    assert not found.valid
-    assert not found.is_valid
-    assert len(found.diagnostics) == len(found.errors) == 1
+    result = ValidationResult(valid=False, diagnostics=[diagnostic])
+    assert not result.valid
+    assert not result.is_valid
+    assert len(result.diagnostics) == len(result.errors) == 1
     assert (diagnostic.level, diagnostic.message) == ("error", "Missing")
     assert diagnostic.location == diagnostic.path == "$.input.name"
     fatal = ValidationResult(diagnostics=[Diagnostic(level=DiagnosticLevel.FATAL, message="m", path="$.steps")])
@@ -97,20 +97,20 @@ def test_an_invalid_flow() -> None:
 # Components, logs, policies, errors
 
 
-def test_a_component_is_made_without_a_server() -> None:
+def test_a_component_can_be_constructed() -> None:
     schema = {"type": "object"}
-    made = ComponentInfo(path="/my/component", description="It does", input_schema=schema, output_schema=schema)
-    assert (made.path, made.description, made.input_schema, made.output_schema) == (
+    component = ComponentInfo(path="/my/component", description="It does", input_schema=schema, output_schema=schema)
+    assert (component.path, component.description, component.input_schema, component.output_schema) == (
         "/my/component",
         "It does",
         schema,
         schema,
     )
-    assert made.name == "my/component"
+    assert component.name == "my/component"
     assert ComponentInfo(name="eval", path="/builtin/eval").name == "eval"
 
 
-def test_a_log_entry_is_made_without_a_server() -> None:
+def test_a_log_entry_can_be_constructed() -> None:
     now = datetime.now()
     entry = LogEntry(timestamp=now, level="info", message="m", target="test.module")
     assert (entry.timestamp, entry.level, entry.message, entry.target) == (now, "info", "m", "test.module")
@@ -124,11 +124,15 @@ def test_restart_policies_and_log_settings() -> None:
     assert LogConfig(level="debug", capture=False).level == "debug"
 
 
-def test_the_error() -> None:
+def test_the_attributes_of_an_error() -> None:
     error = StepflowClientError("Bad request", status_code=400, details={"errors": ["one", "two"]})
     assert (str(error), error.status_code, error.details["errors"]) == ("Bad request", 400, ["one", "two"])
-    plain = StepflowClientError("Something went wrong")
-    assert (str(plain), plain.status_code, plain.details) == ("Something went wrong", None, None)
+    without_details = StepflowClientError("Something went wrong")
+    assert (str(without_details), without_details.status_code, without_details.details) == (
+        "Something went wrong",
+        None,
+        None,
+    )
 
 
 # Clients
@@ -141,13 +145,13 @@ def test_the_url_of_a_client(client: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", [StepflowClient, StepflowRuntime])
-def test_the_protocol_is_kept(kind: Any) -> None:
+def test_clients_have_the_executor_methods(kind: Any) -> None:
     for name in ("url", "run", "submit", "get_result", "validate", "list_components"):
         assert hasattr(kind, name)
 
 
 class Double:
-    """An executor such as people write for their tests."""
+    """An executor as users write it for their tests."""
 
     @property
     def url(self) -> str:
@@ -171,11 +175,11 @@ class Double:
 
 async def _use(executor: Any) -> list[Any]:
     result = await executor.run("workflow.yaml", {"x": 1})
-    found = await executor.validate("workflow.yaml")
-    return [result.output, found.valid, [each.path for each in await executor.list_components()]]
+    validation = await executor.validate("workflow.yaml")
+    return [result.output, validation.valid, [each.path for each in await executor.list_components()]]
 
 
-def test_a_double_of_an_executor_is_one() -> None:
+def test_a_test_double_implements_the_executor_protocol() -> None:
     double = Double()
     assert isinstance(double, StepflowExecutor)
     assert isinstance(StepflowClient(URL), StepflowExecutor)
@@ -184,7 +188,7 @@ def test_a_double_of_an_executor_is_one() -> None:
     assert asyncio.run(_use(mock))[1] is True
 
 
-def test_calls_by_their_earlier_arguments() -> None:
+def test_calls_with_the_earlier_arguments() -> None:
     server = Server()
     with SyncStepflowClient(URL, transport=httpx.MockTransport(server), timeout=60.0) as client:
         stored = client.store_flow(FLOW)
@@ -200,7 +204,7 @@ def test_calls_by_their_earlier_arguments() -> None:
     assert b'"input":[{"x":1}]' in bodies[0]
 
 
-def test_the_names_are_typed() -> None:
+def test_the_earlier_names_are_typed() -> None:
     assert get_type_hints(FlowResult.is_skipped.fget)["return"] is bool
     assert get_type_hints(Diagnostic.location.fget)["return"] is str
 
@@ -209,7 +213,7 @@ def test_the_names_are_typed() -> None:
 
 
 @pytest.mark.parametrize("name", ["Client", "StepflowError", "Nonsense"])
-def test_a_name_that_the_package_does_not_have(name: str) -> None:
+def test_an_unknown_name_of_the_package(name: str) -> None:
     assert not hasattr(stepflow_client, name)
     with pytest.raises(AttributeError, match=f"has no attribute '{name}'"):
         getattr(stepflow_client, name)
@@ -224,7 +228,7 @@ def test_python_suggests_the_nearest_name_of_the_package() -> None:
 
 
 @pytest.mark.parametrize("kind", [StepflowClient, SyncStepflowClient])
-def test_an_argument_that_a_client_does_not_have(kind: Any) -> None:
+def test_an_unknown_argument_of_a_client(kind: Any) -> None:
     for call in (kind, kind.from_env):
         with pytest.raises(TypeError, match=r"unknown argument 'tiemout' \(did you mean 'timeout'\?\)"):
             call(tiemout=1)
@@ -235,7 +239,7 @@ def test_an_argument_that_a_client_does_not_have(kind: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", [StepflowClient, SyncStepflowClient])
-def test_an_attribute_that_a_client_does_not_have(kind: Any) -> None:
+def test_an_unknown_attribute_of_a_client(kind: Any) -> None:
     client = kind(URL)
     with pytest.raises(AttributeError, match="did you mean 'get_run_steps'"):
         client.get_run_stpes  # noqa: B018
@@ -243,7 +247,7 @@ def test_an_attribute_that_a_client_does_not_have(kind: Any) -> None:
         client._private  # noqa: B018
 
 
-def test_an_attribute_that_a_handle_does_not_have() -> None:
+def test_an_unknown_attribute_of_a_handle() -> None:
     client = SyncStepflowClient(URL)
     for handle in (client.handle(RUN_ID), StepflowClient(URL).handle(RUN_ID)):
         with pytest.raises(AttributeError, match="did you mean 'details'"):
@@ -251,14 +255,14 @@ def test_an_attribute_that_a_handle_does_not_have() -> None:
         assert repr(copy.copy(handle)) == repr(pickle.loads(pickle.dumps(handle))) == repr(handle)
 
 
-def test_an_argument_that_a_started_run_does_not_have() -> None:
+def test_an_unknown_argument_of_start_run() -> None:
     client = SyncStepflowClient(URL, transport=httpx.MockTransport(Server()))
     with pytest.raises(TypeError, match=r"unknown argument 'timout' \(did you mean 'timeout'\?\)"):
         client.start_run(FLOW, timout=1)  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize("twin", TWINS)
-def test_an_argument_that_a_rerun_does_not_have(twin: str) -> None:
+def test_an_unknown_argument_of_a_rerun(twin: str) -> None:
     server = Server()
     for method in ("start_rerun", "plan_rerun"):
         with pytest.raises(TypeError, match=r"unknown argument 'kep' \(did you mean 'keep'\?\)"):

@@ -1,4 +1,4 @@
-"""The error tree: what each class is, what it keeps, and that it survives a pickle."""
+"""The error tree: base classes, attributes, messages, pickling and copying."""
 
 from __future__ import annotations
 
@@ -58,14 +58,14 @@ def test_every_error_can_be_copied(cls: type[errors.StepflowClientError]) -> Non
 
 
 @pytest.mark.parametrize("cls", CLASSES)
-def test_every_error_is_exported_documented_and_one_of_ours(cls: type[errors.StepflowClientError]) -> None:
+def test_every_error_is_exported_documented_and_in_the_tree(cls: type[errors.StepflowClientError]) -> None:
     assert issubclass(cls, errors.StepflowClientError)
     assert getattr(stepflow_client, cls.__name__) is cls
     assert cls.__doc__
     assert cls.__name__ in (errors.__doc__ or "")
 
 
-def test_the_docstring_draws_the_tree_as_it_is() -> None:
+def test_the_docstring_draws_the_actual_tree() -> None:
     drawn: list[tuple[int, str]] = []
     for line in (errors.__doc__ or "").splitlines():
         name = line.lstrip(" │├└─").split(" ")[0]
@@ -84,19 +84,19 @@ def test_the_docstring_draws_the_tree_as_it_is() -> None:
         assert getattr(errors, name).__bases__[0] is getattr(errors, parent)
 
 
-def test_the_text_is_the_message_and_the_hint() -> None:
+def test_str_joins_the_message_and_the_hint() -> None:
     assert str(errors.NotFoundError("No such run", status_code=404)) == "No such run"
     assert str(errors.NotFoundError("No such run", hint="look again")) == "No such run (look again)"
     assert str(errors.RunTimeoutError("It goes on", hint="wait")) == "It goes on (wait)"
 
 
-def test_a_run_id_is_text() -> None:
+def test_run_ids_become_strings() -> None:
     assert errors.NotFoundError("x", run_id=UUID(RUN_ID)).run_id == RUN_ID
     assert errors.AmbiguousRunError("x", candidates=[UUID(RUN_ID)]).candidates == [RUN_ID]
     assert errors.NotFoundError("x").run_id is None
 
 
-def test_errors_are_also_what_python_programs_expect() -> None:
+def test_errors_also_have_builtin_base_classes() -> None:
     assert issubclass(errors.InvalidArgumentError, ValueError)
     assert issubclass(errors.RunTimeoutError, TimeoutError)
     assert issubclass(errors.ServerStartTimeoutError, TimeoutError)
@@ -105,14 +105,14 @@ def test_errors_are_also_what_python_programs_expect() -> None:
     assert issubclass(errors.ClientClosedError, RuntimeError)
 
 
-def test_a_missing_file_is_known_by_what_python_gives_such_errors() -> None:
+def test_a_missing_file_has_the_attributes_of_file_not_found_error() -> None:
     error = pickle.loads(pickle.dumps(errors.FlowFileNotFoundError("flow.yaml does not exist", path="flow.yaml")))
     assert isinstance(error, FileNotFoundError)
     assert (error.errno, error.filename, error.strerror) == (ENOENT, "flow.yaml", os.strerror(ENOENT))
     assert str(error) == "flow.yaml does not exist"
 
 
-def test_a_missing_binary_is_a_file_that_is_not_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_binary_is_a_file_not_found_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STEPFLOW_SERVER_BINARY", "/no/such/binary")
     with pytest.raises(FileNotFoundError, match="/no/such/binary") as caught:
         stepflow_client.StepflowRuntime.start()
@@ -120,7 +120,7 @@ def test_a_missing_binary_is_a_file_that_is_not_found(monkeypatch: pytest.Monkey
     assert caught.value.errno == ENOENT
 
 
-def test_sequences_are_kept_as_lists_of_their_own() -> None:
+def test_sequences_are_copied_into_lists() -> None:
     tail = ["a"]
     error = errors.ServerStartError("x", log_tail=tail)
     tail.append("b")
@@ -128,7 +128,7 @@ def test_sequences_are_kept_as_lists_of_their_own() -> None:
     assert (errors.InvalidFlowError("x").diagnostics, errors.InvalidFlowError("x").status_code) == ([], 400)
 
 
-def test_what_ran_out_of_time_is_a_timeout_error() -> None:
+def test_timeouts_are_timeout_errors() -> None:
     for cls in (errors.RequestTimeoutError, errors.RunTimeoutError, errors.ServerStartTimeoutError):
         assert issubclass(cls, TimeoutError)
 
@@ -145,6 +145,6 @@ def test_which_errors_are_retryable() -> None:
     assert make(errors.StepflowClientError).retry_after is None
 
 
-def test_a_conflict_of_keys_and_a_bad_journal_are_not_wrong_arguments() -> None:
+def test_key_conflicts_and_journal_errors_are_not_argument_errors() -> None:
     for cls in (errors.IdempotencyConflictError, errors.JournalError):
         assert not issubclass(cls, errors.InvalidArgumentError)

@@ -1,4 +1,4 @@
-"""The generated package: answers nobody documented, read without losing what came."""
+"""The generated package: requests, events, enums, and responses, including undocumented ones."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ URL = "http://test/api/v1"
 
 @pytest.fixture
 def server() -> Iterator[respx.MockRouter]:
-    """The server of the tests; each sets its responses."""
+    """A mocked server; each test sets its responses."""
     with respx.mock(base_url=URL, assert_all_called=False) as router:
         yield router
 
 
 @pytest.fixture(params=["sync", "asyncio"])
 def call(request: pytest.FixtureRequest, server: respx.MockRouter) -> Call:
-    """Call an operation's `..._detailed` function, the sync or the async one, on a response of the test's choice."""
+    """Call an operation's sync or async `..._detailed` function; the server returns the given response."""
 
     def run(operation: Any, answer: httpx.Response, *arguments: Any, strict: bool = False, **options: Any) -> Any:
         server.route().return_value = answer
@@ -82,10 +82,10 @@ def call(request: pytest.FixtureRequest, server: respx.MockRouter) -> Call:
     return run
 
 
-# -- answers -------------------------------------------------------------------------------------------
+# -- responses -----------------------------------------------------------------------------------------
 
 
-def test_documented_answer(call: Call) -> None:
+def test_documented_response(call: Call) -> None:
     response = call(get_run, httpx.Response(200, json={"summary": SUMMARY, "steps": []}), RUN_ID)
     assert response.status_code is HTTPStatus.OK
     assert isinstance(response.parsed, GetRunResponse)
@@ -97,15 +97,15 @@ def test_documented_answer(call: Call) -> None:
     assert repr(response) == "<Response [200]>"
 
 
-def test_parsing_waits_for_the_first_access_and_is_done_once(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    times = []
+def test_the_body_is_parsed_once_on_first_access(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed = []
     parse = GetRunResponse.from_dict
-    monkeypatch.setattr(GetRunResponse, "from_dict", lambda value: times.append(1) or parse(value))
+    monkeypatch.setattr(GetRunResponse, "from_dict", lambda value: parsed.append(1) or parse(value))
     response = call(get_run, httpx.Response(200, json={"summary": SUMMARY, "steps": []}), RUN_ID)
     assert json.loads(response.content)["summary"] == SUMMARY
-    assert times == []
+    assert parsed == []
     assert response.parsed is response.parsed
-    assert times == [1]
+    assert parsed == [1]
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_parsing_waits_for_the_first_access_and_is_done_once(call: Call, monkeyp
     ],
     ids=["html", "empty", "no properties", "list", "null", "not utf-8", "deep", "html 404"],
 )
-def test_an_unparsable_body_costs_only_the_parsed_value(call: Call, answer: httpx.Response) -> None:
+def test_an_unparsable_body_keeps_status_and_content(call: Call, answer: httpx.Response) -> None:
     response = call(get_run, answer, RUN_ID, strict=True)
     assert response.status_code == answer.status_code
     assert response.content == answer.content
@@ -193,7 +193,7 @@ def test_unknown_properties_are_kept(call: Call) -> None:
 
 @pytest.fixture(params=["sync", "asyncio"])
 def follow(request: pytest.FixtureRequest, server: respx.MockRouter) -> Callable[[httpx.Response], list[RunEvent]]:
-    """Return the events of a run that come in a response."""
+    """Return the run events parsed from a response."""
 
     def run(answer: httpx.Response) -> list[RunEvent]:
         server.get(f"/runs/{RUN_ID}/events", params={"runId": RUN_ID}).return_value = answer
@@ -234,7 +234,7 @@ def frame(number: int, **event: Any) -> bytes:
 
 
 CREATED = {"runId": RUN_ID, "flowId": "f" * 64, "itemCount": 1}
-# JSON may hold line separators that are no line ends of a stream.
+# JSON may contain line separators that do not end a line of the stream.
 FRAMES = frame(1, RunCreated={**CREATED, "note": "a\u2028b"}) + b": keep-alive\n\n" + frame(2, Later={"x": 1})
 
 
@@ -253,7 +253,7 @@ def test_an_error_in_place_of_events_is_raised(follow: Any) -> None:
 
 
 @pytest.mark.parametrize("data", [b"data: {}\n\n", b"data: [1]\n\n", b"data: no\n\n"])
-def test_an_event_of_another_shape_is_named(follow: Any, data: bytes) -> None:
+def test_an_invalid_event_is_shown_in_the_error(follow: Any, data: bytes) -> None:
     with pytest.raises(UnexpectedBody, match="expected RunEvent, received: data: "):
         follow(stream(data))
 
@@ -291,7 +291,7 @@ def test_unknown_number() -> None:
             RunStatus(wrong)
 
 
-def test_unknown_number_in_an_answer(call: Call) -> None:
+def test_unknown_number_in_a_response(call: Call) -> None:
     body = {"results": [{"itemIndex": 0, "status": 77, "errorCode": 55}]}
     parsed = call(get_run_items, httpx.Response(200, json=body), RUN_ID).parsed
     assert parsed.results[0].status.name == "UNKNOWN_77"
@@ -352,9 +352,7 @@ def test_copies_stay_unset() -> None:
 
 
 @pytest.mark.parametrize("payload", [b"\x00\xff", io.BytesIO(b"\x00\xff")])
-def test_bytes_are_sent_by_both_kinds_of_client(
-    sent: Callable[..., httpx.Request], payload: bytes | io.BytesIO
-) -> None:
+def test_bytes_are_sent_by_both_clients(sent: Callable[..., httpx.Request], payload: bytes | io.BytesIO) -> None:
     if isinstance(payload, io.BytesIO):
         payload.seek(0)
     request = sent(store_blob, body=File(payload), x_blob_filename="q.bin")
@@ -379,8 +377,8 @@ def test_an_operation_imports_its_own_models_when_it_reads_a_response() -> None:
         "import sys\n"
         "from stepflow_api.api.health import health_check\n"
         "health_check.build_request()\n"
-        "told = sorted(name for name in sys.modules if name.startswith('stepflow_api.models.'))\n"
-        "print(told, 'attrs' in sys.modules)\n"
+        "imported = sorted(name for name in sys.modules if name.startswith('stepflow_api.models.'))\n"
+        "print(imported, 'attrs' in sys.modules)\n"
         "import httpx\n"
         "body = {'status': '', 'timestamp': '', 'build': {}}\n"
         "try: health_check._parse_response(client=None, response=httpx.Response(200, json=body))\n"
@@ -401,7 +399,7 @@ def test_all_models_can_be_imported_from_one_place() -> None:
         _ = models.Nothing
 
 
-def test_short_functions(server: respx.MockRouter) -> None:
+def test_functions_that_return_the_parsed_body(server: respx.MockRouter) -> None:
     server.get("/health").respond(json={"error": 1})
     with Client(URL) as client, pytest.raises(UnexpectedBody):
         health_check.sync(client=client)
@@ -414,7 +412,7 @@ def test_short_functions(server: respx.MockRouter) -> None:
     assert asyncio.run(run()) == GetRunItemsResponse(results=[])
 
 
-def test_an_application_on_the_bindings_alone(server: respx.MockRouter, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_example_that_uses_only_the_bindings(server: respx.MockRouter, capsys: pytest.CaptureFixture[str]) -> None:
     diagnostics = {"diagnostics": [], "numFatal": 0, "numError": 0, "numWarning": 0}
     stored = server.post("/flows").respond(json={"flowId": "f" * 64, "stored": True, "diagnostics": diagnostics})
     created = server.post("/runs").respond(json={"summary": SUMMARY, "results": []})

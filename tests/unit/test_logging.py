@@ -1,3 +1,5 @@
+"""Logging: STEPFLOW_LOG, retries at level INFO, and no import of `logging` by the client."""
+
 from __future__ import annotations
 
 import logging
@@ -13,8 +15,8 @@ PROGRAM = """
 import httpx
 from stepflow_client import SyncStepflowClient
 
-answer = httpx.Response(200, json={"status": "healthy", "build": {}})
-with SyncStepflowClient("http://server", transport=httpx.MockTransport(lambda request: answer)) as client:
+response = httpx.Response(200, json={"status": "healthy", "build": {}})
+with SyncStepflowClient("http://server", transport=httpx.MockTransport(lambda request: response)) as client:
     client.health_check()
 """
 
@@ -30,11 +32,11 @@ def test_the_log_is_shown_on_request(level: str, shown: bool) -> None:
     assert ("stepflow.client: GET /health -> 200" in done.stderr) is shown
 
 
-def test_what_is_sent_again_is_logged_and_nothing_else_at_that_level(caplog: pytest.LogCaptureFixture) -> None:
-    answers = [503, 502, 200, 200]
+def test_only_retries_are_logged_at_info(caplog: pytest.LogCaptureFixture) -> None:
+    statuses = [503, 502, 200, 200]
 
     def server(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(answers.pop(0), json={"status": "healthy", "build": {}})
+        return httpx.Response(statuses.pop(0), json={"status": "healthy", "build": {}})
 
     policy = RetryPolicy(first_delay=0)
     with (
@@ -53,11 +55,11 @@ WARNS = """
 import sys
 from stepflow_client._base.logging import logger, listen_to_warnings
 
-told = []
-with listen_to_warnings(told.append):
+messages = []
+with listen_to_warnings(messages.append):
     logger.warning("run %s is lost", 7)
 logger.warning("nobody listens")
-assert told == ["run 7 is lost"], told
+assert messages == ["run 7 is lost"], messages
 assert "logging" not in sys.modules
 
 import logging
@@ -68,6 +70,6 @@ logger.warning("seen")
 """
 
 
-def test_logging_is_imported_by_those_who_listen() -> None:
+def test_warnings_do_not_import_logging() -> None:
     done = subprocess.run([sys.executable, "-c", WARNS], capture_output=True, text=True, timeout=30)
     assert (done.returncode, done.stderr) == (0, "stepflow.client <string> seen\n")

@@ -1,4 +1,4 @@
-"""When what was prepared for the next run of a flow is prepared again."""
+"""A flow is checked and stored once for many runs, and again if the server or the flow changes."""
 
 from __future__ import annotations
 
@@ -25,31 +25,31 @@ Run = Callable[..., Awaitable[Any]]
 
 
 class Numbered(Server):
-    """Gives each run an id of its own."""
+    """A server that numbers its runs."""
 
     def __init__(self) -> None:
         super().__init__()
         self._ids = count(1)
 
     def body(self, asked: str) -> Any:
-        found = super().body(asked)
+        body = super().body(asked)
         if asked == "POST /runs":
-            return {**found, "summary": {**SUMMARY, "runId": f"{RUN_ID[:-4]}{next(self._ids):04x}"}}
-        return found
+            return {**body, "summary": {**SUMMARY, "runId": f"{RUN_ID[:-4]}{next(self._ids):04x}"}}
+        return body
 
     def since(self, start: int) -> list[str]:
         return self.asked[start:]
 
 
 def with_client(twin: str, server: Server, use: Callable[[Run], Awaitable[None]], **settings: Any) -> None:
-    """Call `use` with the `run` of a client of either kind."""
+    """Call `use` with the `run` method of either client."""
 
     async def main() -> None:
-        made: Any = StepflowClient if twin == "async" else SyncStepflowClient
-        client = made(URL, transport=httpx.MockTransport(server), **settings)
+        client_class: Any = StepflowClient if twin == "async" else SyncStepflowClient
+        client = client_class(URL, transport=httpx.MockTransport(server), **settings)
 
-        async def run(*given: Any, **named: Any) -> Any:
-            running = client.run(*given, **named)
+        async def run(*arguments: Any, **options: Any) -> Any:
+            running = client.run(*arguments, **options)
             return await running if inspect.isawaitable(running) else running
 
         await use(run)
@@ -91,7 +91,7 @@ def test_a_flow_that_the_server_has_lost_is_stored_again(twin: str) -> None:
         server.answers["POST /runs"] = httpx.Response(404, json={"message": "no such flow", "code": 404})
         with pytest.raises(NotFoundError):
             await run(FLOW)
-        # It is checked and stored again before it is asked for a second time, and given up after that.
+        # The flow is checked and stored again before a second attempt; then the client gives up.
         assert server.since(start) == ["POST /runs", "POST /flows", "POST /blobs", "POST /runs"]
         del server.answers["POST /runs"]
         assert (await run(FLOW)).is_success
@@ -108,7 +108,7 @@ def test_a_server_of_another_release_gets_other_checks(twin: str) -> None:
             await run(FLOW)
         with pytest.raises(InvalidArgumentError, match="61-bit"):
             await run(FLOW, large)
-        # Nothing that can be read comes back: the URL may now lead to another server.
+        # The response cannot be decoded: the URL may now lead to another server.
         server.answers["POST /runs"] = httpx.Response(200, json={"summary": {}})
         server.answers["GET /health"] = httpx.Response(200, json={"status": "healthy", "version": "0.11.0"})
         with pytest.raises(StepflowClientError):
@@ -123,7 +123,7 @@ def test_a_server_of_another_release_gets_other_checks(twin: str) -> None:
 
 
 @pytest.mark.parametrize("twin", TWINS)
-def test_other_arguments_are_sent_as_they_are(twin: str) -> None:
+def test_overrides_and_private_copies_apply_to_one_run(twin: str) -> None:
     server = Numbered()
 
     async def use(run: Run) -> None:
@@ -139,16 +139,16 @@ def test_other_arguments_are_sent_as_they_are(twin: str) -> None:
 
 
 @pytest.mark.parametrize("twin", TWINS)
-def test_a_mapping_that_is_changed_later_does_not_change_what_is_remembered(twin: str) -> None:
+def test_changing_a_mapping_does_not_change_the_prepared_flow(twin: str) -> None:
     server = Numbered()
 
     def flow(number: int) -> dict[str, Any]:
         return {"steps": [{"id": "a", "component": "/builtin/eval", "input": {"n": number}}], "output": number}
 
     async def use(run: Run) -> None:
-        given = flow(1)
-        await run(given)
-        given["steps"][0]["input"]["n"] = 2
+        mapping = flow(1)
+        await run(mapping)
+        mapping["steps"][0]["input"]["n"] = 2
         await run(flow(1), private_copy=True)
         stored = [json.loads(each.content) for each in server.requests if each.url.path.endswith("/blobs")]
         assert [each["data"]["steps"][0]["input"] for each in stored] == [{"n": 1}, {"n": 1}]
@@ -157,11 +157,11 @@ def test_a_mapping_that_is_changed_later_does_not_change_what_is_remembered(twin
 
 
 class Half(float):
-    """A number of another type, which is sent as a plain one."""
+    """A float subclass, which is sent as a plain number."""
 
 
 @pytest.mark.parametrize("twin", TWINS)
-@pytest.mark.parametrize("number", [Half(0.5), 2**60 + 1], ids=["of a subclass", "large"])
+@pytest.mark.parametrize("number", [Half(0.5), 2**60 + 1], ids=["subclass", "large"])
 def test_a_mapping_with_other_values_is_checked_each_time(twin: str, number: float) -> None:
     server = Numbered()
     flow = {"steps": [{"id": "a", "component": "/builtin/eval", "input": number}], "output": 1}

@@ -1,4 +1,4 @@
-"""How a client connects: URLs, timeouts, TLS, credentials, headers, proxies and the environment."""
+"""Connection settings: URLs, timeouts, TLS, credentials, headers, proxies and the environment."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_urls(url: str | httpx.URL, root: str) -> None:
         Path("server"),
     ],
 )
-def test_what_is_no_url(url: Any) -> None:
+def test_invalid_urls_are_rejected(url: Any) -> None:
     with pytest.raises(InvalidArgumentError):
         parse_url(url)
 
@@ -110,31 +110,31 @@ def test_what_is_no_url(url: Any) -> None:
         "http://me:secret@:1",
     ],
 )
-def test_a_password_does_not_show_in_the_complaint(url: str) -> None:
+def test_error_messages_hide_the_password(url: str) -> None:
     with pytest.raises(InvalidArgumentError) as caught:
         parse_url(url)
     for part in ("secret", "se", "cret"):
         assert part not in str(caught.value).replace("server", "")
 
 
-def test_credentials_in_a_url_are_kept_apart() -> None:
+def test_credentials_are_split_from_the_url() -> None:
     url = parse_url("http://m%40e:p%3Ass@server")
     assert url.user == ("m@e", "p:ss")
     assert "p:ss" not in repr(url)
 
 
-def test_credentials_leave_the_url_and_are_sent() -> None:
-    seen: list[httpx.Request] = []
+def test_credentials_of_the_url_are_sent_as_a_header() -> None:
+    requests: list[httpx.Request] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
-        seen.append(request)
+        requests.append(request)
         return httpx.Response(200, json={"status": "healthy", "build": {}})
 
     client = SyncStepflowClient("http://m%40e:p%3Ass@server:1/x", transport=httpx.MockTransport(answer))
     client.health_check()
     assert client.url == "http://server:1/x"
-    assert str(seen[0].url) == "http://server:1/x/api/v1/health"
-    assert seen[0].headers["authorization"] == httpx.BasicAuth("m@e", "p:ss")._auth_header
+    assert str(requests[0].url) == "http://server:1/x/api/v1/health"
+    assert requests[0].headers["authorization"] == httpx.BasicAuth("m@e", "p:ss")._auth_header
     assert repr(client) == "SyncStepflowClient('http://server:1/x')"
 
 
@@ -142,22 +142,22 @@ def test_credentials_leave_the_url_and_are_sent() -> None:
 
 
 @pytest.mark.parametrize("seconds", [1, 0.001, 30.0, MAX_TIMEOUT])
-def test_a_timeout_is_one_for_each_phase(seconds: float) -> None:
+def test_a_timeout_applies_to_each_phase(seconds: float) -> None:
     phases = parse_timeout(seconds)
     assert (phases.connect, phases.read, phases.write) == (seconds, seconds, seconds)
-    # Waiting for other calls of the same client is another matter.
+    # The wait for a free connection may be longer.
     assert phases.pool is not None
     assert phases.pool >= seconds
 
 
-def test_a_timeout_by_phases_is_kept() -> None:
+def test_an_httpx_timeout_sets_each_phase() -> None:
     assert parse_timeout(httpx.Timeout(5, read=10)) == Timeouts(connect=5, read=10, write=5, pool=5)
 
 
-def test_none_is_no_limit() -> None:
+def test_none_means_no_limit() -> None:
     assert parse_timeout(None) == parse_timeout(httpx.Timeout(None)) == Timeouts(*[MAX_TIMEOUT] * 4)
     assert parse_timeout(httpx.Timeout(5, read=None)).read == MAX_TIMEOUT
-    # A response that the server should have sent minutes ago is lost.
+    # A response that is minutes overdue counts as lost.
     assert parse_timeout(None).for_long_poll(20).read == 620
 
 
@@ -179,12 +179,12 @@ def test_none_is_no_limit() -> None:
         (1, 2),
     ],
 )
-def test_what_is_no_timeout(timeout: Any) -> None:
+def test_invalid_timeouts_are_rejected(timeout: Any) -> None:
     with pytest.raises(InvalidArgumentError, match=r"^timeout"):
         parse_timeout(timeout)
 
 
-def test_a_wait_may_be_longer_than_a_socket_waits() -> None:
+def test_a_wait_may_exceed_the_maximum_socket_timeout() -> None:
     assert check_seconds(10**9, "timeout") == 1e9
     with pytest.raises(InvalidArgumentError, match="above zero and finite"):
         check_seconds(10**400, "timeout")
@@ -205,7 +205,7 @@ def test_authorities_are_loaded_for_https_only() -> None:
     assert unverified.verify_mode is ssl.CERT_NONE
 
 
-def test_a_context_is_taken_as_it_is() -> None:
+def test_an_ssl_context_is_used_unchanged() -> None:
     context = ssl.create_default_context()
     assert build_ssl_context(HTTPS, context, None) is context
     with pytest.raises(InvalidArgumentError, match="in the SSL context"):
@@ -241,13 +241,13 @@ def test_certificates_that_cannot_be_loaded(verify: Any, cert: Any) -> None:
 # Credentials
 
 
-def signed(auth: Any) -> str:
+def authorization(auth: Any) -> str:
     request = httpx.Request("GET", "http://server")
     next(auth.sync_auth_flow(request))
     return request.headers["authorization"]
 
 
-async def signed_async(auth: Any) -> str:
+async def authorization_async(auth: Any) -> str:
     request = httpx.Request("GET", "http://server")
     await anext(auth.async_auth_flow(request))
     return request.headers["authorization"]
@@ -258,44 +258,44 @@ def test_the_kinds_of_credentials() -> None:
     assert parse_auth(("user", "pass")) == ("user", "pass")
     other = httpx.DigestAuth("a", "b")
     assert parse_auth(other) is other
-    assert signed(parse_auth("token")) == "Bearer token"
-    assert signed(parse_auth(" token ")) == "Bearer token"
+    assert authorization(parse_auth("token")) == "Bearer token"
+    assert authorization(parse_auth(" token ")) == "Bearer token"
     tokens = iter(["one\n", "two"])
     auth = parse_auth(lambda: next(tokens))
-    assert [signed(auth), signed(auth)] == ["Bearer one", "Bearer two"]
+    assert [authorization(auth), authorization(auth)] == ["Bearer one", "Bearer two"]
 
 
-def test_a_token_may_be_waited_for() -> None:
+def test_a_token_may_be_awaitable() -> None:
     async def token() -> str:
         return "waited"
 
-    assert asyncio.run(signed_async(TokenAuth(token))) == "Bearer waited"
-    assert asyncio.run(signed_async(TokenAuth("text"))) == "Bearer text"
+    assert asyncio.run(authorization_async(TokenAuth(token))) == "Bearer waited"
+    assert asyncio.run(authorization_async(TokenAuth("text"))) == "Bearer text"
     with pytest.raises(InvalidArgumentError, match="not coroutine"):
-        signed(TokenAuth(token))
+        authorization(TokenAuth(token))
 
 
 @pytest.mark.parametrize(
     "auth",
     ["", " ", "two\nlines", "töken", "\x00", 5, b"token", ("user",), ("user", 5), ["user", "pass"], {}, object()],
 )
-def test_what_are_no_credentials(auth: Any) -> None:
+def test_invalid_credentials_are_rejected(auth: Any) -> None:
     with pytest.raises(InvalidArgumentError):
         parse_auth(auth)
 
 
 @pytest.mark.parametrize("token", [None, 5, b"secret", "", "sec\nret", "secrät", "sec\x00ret"])
 def test_invalid_tokens_of_a_callable_are_refused(token: Any) -> None:
-    async def later() -> Any:
+    async def fetch_token() -> Any:
         return token
 
-    for sign in (
-        lambda: signed(TokenAuth(lambda: token)),
-        lambda: asyncio.run(signed_async(TokenAuth(lambda: token))),
-        lambda: asyncio.run(signed_async(TokenAuth(later))),
+    for authorize in (
+        lambda: authorization(TokenAuth(lambda: token)),
+        lambda: asyncio.run(authorization_async(TokenAuth(lambda: token))),
+        lambda: asyncio.run(authorization_async(TokenAuth(fetch_token))),
     ):
         with pytest.raises(InvalidArgumentError) as caught:
-            sign()
+            authorize()
         assert "sec" not in str(caught.value)
 
 
@@ -336,7 +336,7 @@ PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
 @pytest.fixture(autouse=True)
-def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+def without_proxy_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in PROXIES:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
@@ -384,7 +384,7 @@ def test_proxies(environ: dict[str, str], url: str, proxy: str | None, monkeypat
         {"base_url": ""},
     ],
 )
-def test_a_wrong_setting_is_refused_at_once(setting: dict[str, Any]) -> None:
+def test_invalid_settings_are_rejected_by_the_constructor(setting: dict[str, Any]) -> None:
     with pytest.raises(InvalidArgumentError):
         SyncStepflowClient(**{"base_url": "https://server", **setting})
 
@@ -400,11 +400,11 @@ def test_a_wrong_setting_is_refused_at_once(setting: dict[str, Any]) -> None:
         ({"STEPFLOW_TIMEOUT": "2.5"}, {"timeout": 2.5}),
     ],
 )
-def test_the_environment_has_settings(environ: dict[str, str], arguments: dict[str, Any]) -> None:
+def test_environment_variables_become_arguments(environ: dict[str, str], arguments: dict[str, Any]) -> None:
     assert read_environment_settings(environ) == arguments
 
 
-def test_a_wrong_setting_of_the_environment_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_environment_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InvalidArgumentError, match="STEPFLOW_TIMEOUT must be a number of seconds, not 'soon'"):
         read_environment_settings({"STEPFLOW_TIMEOUT": "soon"})
     for value in ("nan", "-1", "0", "inf"):
@@ -413,7 +413,7 @@ def test_a_wrong_setting_of_the_environment_is_named(monkeypatch: pytest.MonkeyP
             SyncStepflowClient.from_env()
 
 
-def test_arguments_go_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_arguments_override_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STEPFLOW_URL", "http://from-env:1")
     monkeypatch.setenv("STEPFLOW_TIMEOUT", "nonsense-but-not-used")
     monkeypatch.delenv("STEPFLOW_TIMEOUT")
@@ -421,11 +421,11 @@ def test_arguments_go_before_the_environment(monkeypatch: pytest.MonkeyPatch) ->
     assert SyncStepflowClient.from_env(base_url="http://given:2").url == "http://given:2"
     monkeypatch.setenv("STEPFLOW_TIMEOUT", "2.5")
     monkeypatch.setenv("STEPFLOW_TOKEN", "of-the-environment")
-    for given, timeout, token in (
+    for arguments, timeout, token in (
         ({}, 2.5, "of-the-environment"),
         ({"timeout": 4.0, "auth": "given"}, 4.0, "given"),
         ({"timeout": None, "auth": None}, MAX_TIMEOUT, "of-the-environment"),
     ):
-        client = SyncStepflowClient.from_env(**given)
+        client = SyncStepflowClient.from_env(**arguments)
         assert client._connection.timeout.connect == timeout
         assert client._connection.headers["authorization"] == f"Bearer {token}"

@@ -1,4 +1,4 @@
-"""What callers get back: open enumerations, numbers of the wire, times, failures, frozen models, HTML."""
+"""Result types: open enums, decoding, status flags, lists, reprs and HTML, constructors, pydantic models."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_an_error_code_is_a_number_on_the_wire(number: int, code: ErrorCode) -> 
     assert decode_model(FlowError, {"message": "m", "code": number}).code is code
 
 
-def test_the_error_codes_stand_in_the_order_of_the_wire() -> None:
+def test_error_codes_are_in_wire_order() -> None:
     assert [code.value for code in ErrorCode] == [
         "timeout",
         "invalid_input",
@@ -112,7 +112,7 @@ def test_a_level_is_a_number_on_the_wire(number: int, level: DiagnosticLevel) ->
     assert decode_model(Diagnostic, {"level": number, "kind": "k", "code": 1, "formatted": "m"}).level is level
 
 
-def test_an_unknown_number_becomes_a_member_of_its_own() -> None:
+def test_an_unknown_number_becomes_a_new_member() -> None:
     status = details(status=99).status
     assert status == "unknown_99"
     assert status is ExecutionStatus("unknown_99")
@@ -131,31 +131,31 @@ def test_an_unknown_member_survives_pickle_and_copy() -> None:
     assert get_status_number(status) is None
 
 
-def test_threads_that_meet_a_new_status_get_the_same_member() -> None:
+def test_threads_get_the_same_member_for_a_new_status() -> None:
     barrier = threading.Barrier(8)
-    found: list[ExecutionStatus] = []
+    members: list[ExecutionStatus] = []
 
-    def meet() -> None:
+    def look_up() -> None:
         barrier.wait()
-        found.append(ExecutionStatus("met_by_threads"))
+        members.append(ExecutionStatus("met_by_threads"))
 
-    threads = [threading.Thread(target=meet) for _ in range(8)]
+    threads = [threading.Thread(target=look_up) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len({id(status) for status in found}) == 1
-    assert len(found) == 8
+    assert len({id(status) for status in members}) == 1
+    assert len(members) == 8
 
 
 @pytest.mark.parametrize("status", [True, 1.5, None, [], {"a": 1}])
-def test_what_is_no_status_is_refused(status: object) -> None:
+def test_invalid_statuses_are_rejected(status: object) -> None:
     with pytest.raises(ValueError, match=r"^status must be a member of ExecutionStatus, not "):
         details(status=status)
 
 
 @pytest.mark.parametrize(
-    ("status", "final"),
+    ("status", "is_finished"),
     [
         ("running", False),
         ("completed", True),
@@ -165,9 +165,9 @@ def test_what_is_no_status_is_refused(status: object) -> None:
         ("recovery_failed", True),
     ],
 )
-def test_which_statuses_are_final(status: str, final: bool) -> None:
-    assert ExecutionStatus(status).is_finished is final
-    assert details(status=status).is_finished is final
+def test_which_statuses_are_finished(status: str, is_finished: bool) -> None:
+    assert ExecutionStatus(status).is_finished is is_finished
+    assert details(status=status).is_finished is is_finished
 
 
 # Models
@@ -182,7 +182,7 @@ def test_which_statuses_are_final(status: str, final: bool) -> None:
         ("2026-11-24T23:42:11Z", 0),
     ],
 )
-def test_nanoseconds_are_cut_off(text: str, microsecond: int) -> None:
+def test_nanoseconds_are_truncated(text: str, microsecond: int) -> None:
     time = details(createdAt=text).created_at
     assert time == datetime(2026, 11, 24, 23, 42, 11, microsecond, UTC)
     assert time is not None
@@ -190,7 +190,7 @@ def test_nanoseconds_are_cut_off(text: str, microsecond: int) -> None:
     assert decode_model(HealthResponse, {"status": "healthy", "timestamp": text}).timestamp == time
 
 
-def test_fields_are_read_by_the_names_of_the_wire_and_by_their_own() -> None:
+def test_fields_are_decoded_from_their_wire_names() -> None:
     wire = details(flowName="n", items={"total": 2, "completed": 1}, rootRunId="r", new_field=1)
     own = RunDetails(
         run_id=RUN_ID,
@@ -213,7 +213,7 @@ def test_fields_are_read_by_the_names_of_the_wire_and_by_their_own() -> None:
         if isinstance(getattr(types, name), type) and issubclass(getattr(types, name), Model)
     ],
 )
-def test_every_model_is_frozen_documented_and_ignores_what_is_new(name: str) -> None:
+def test_every_model_is_a_documented_dataclass_with_slots(name: str) -> None:
     model: Any = getattr(types, name)
     assert is_dataclass(model)
     assert not hasattr(model, "__dict__") or "__dict__" not in {slot for each in model.__mro__ for slot in vars(each)}
@@ -232,7 +232,7 @@ def test_a_field_cannot_be_changed() -> None:
     assert pickle.loads(pickle.dumps(run)) == run
 
 
-def test_a_list_of_components_says_what_is_missing() -> None:
+def test_a_component_list_names_failed_plugins() -> None:
     listed = ComponentList([ComponentInfo(name="a")], [FailedPlugin(plugin="p", error="e")])
     assert [component.name for component in listed] == ["a"]
     assert listed.failed_plugins[0].plugin == "p"
@@ -255,12 +255,12 @@ def test_a_list_of_components_says_what_is_missing() -> None:
         ("unknown_9", False, False, False),
     ],
 )
-def test_how_a_result_ended(status: str, success: bool, failed: bool, cancelled: bool) -> None:
+def test_the_status_flags_of_a_result(status: str, success: bool, failed: bool, cancelled: bool) -> None:
     ended = result(status)
     assert (ended.is_success, ended.is_failed, ended.is_cancelled) == (success, failed, cancelled)
 
 
-def test_a_success_is_given_back() -> None:
+def test_raise_for_failure_returns_a_success() -> None:
     ended = result("completed", output=None)
     assert ended.raise_for_failure() is ended
 
@@ -275,41 +275,43 @@ def test_a_failure_names_run_step_and_reason() -> None:
     assert caught.value.details == ended.error
 
 
-def test_a_failure_without_a_reason_says_how_the_run_stands() -> None:
+def test_a_failure_without_a_reason_names_the_status() -> None:
     with pytest.raises(RunFailedError, match=f"run {RUN_ID} is cancelled"):
         result("cancelled").raise_for_failure()
     with pytest.raises(RunFailedError, match="failed: boom"):
         result("failed", error=FlowError(message="boom")).raise_for_failure()
 
 
-def test_findings_by_their_level() -> None:
-    findings = [
+def test_diagnostics_by_level() -> None:
+    diagnostics = [
         Diagnostic(level=level, kind="k", code=1, message=str(level)) for level in ("fatal", "error", "warning")
     ]
-    found = ValidationResult(diagnostics=[*findings, Diagnostic(level="unknown_9", kind="k", code=1, message="new")])
-    assert not found.is_valid
-    assert [each.message for each in found.errors] == ["fatal", "error"]
-    assert [each.message for each in found.warnings] == ["warning", "new"]
-    assert ValidationResult(diagnostics=findings[1:]).is_valid
+    validation = ValidationResult(
+        diagnostics=[*diagnostics, Diagnostic(level="unknown_9", kind="k", code=1, message="new")]
+    )
+    assert not validation.is_valid
+    assert [each.message for each in validation.errors] == ["fatal", "error"]
+    assert [each.message for each in validation.warnings] == ["warning", "new"]
+    assert ValidationResult(diagnostics=diagnostics[1:]).is_valid
     assert ValidationResult().is_valid
-    refused = ValidationResult(is_valid=False)
-    assert (refused.is_valid, refused.valid, refused) == (False, False, ValidationResult(valid=False))
-    assert refused.to_dict() == {"valid": False, "diagnostics": []}
+    invalid = ValidationResult(is_valid=False)
+    assert (invalid.is_valid, invalid.valid, invalid) == (False, False, ValidationResult(valid=False))
+    assert invalid.to_dict() == {"valid": False, "diagnostics": []}
 
 
 # HTML for notebooks
 
-NASTY = "<script>alert('x')</script>&\"'"
+MARKUP = "<script>alert('x')</script>&\"'"
 
 
 @pytest.mark.parametrize(
     "shown",
     [
-        result("completed", output={NASTY: NASTY}),
-        result("completed", output=NASTY),
-        result("failed", error=FlowError(message=NASTY, step_id=NASTY)),
-        RunDetails(run_id=NASTY, flow_id="f", flow_name=NASTY, status=ExecutionStatus(NASTY)),
-        ValidationResult(diagnostics=[Diagnostic(level=NASTY, kind="k", code=1, message=NASTY, path=NASTY)]),
+        result("completed", output={MARKUP: MARKUP}),
+        result("completed", output=MARKUP),
+        result("failed", error=FlowError(message=MARKUP, step_id=MARKUP)),
+        RunDetails(run_id=MARKUP, flow_id="f", flow_name=MARKUP, status=ExecutionStatus(MARKUP)),
+        ValidationResult(diagnostics=[Diagnostic(level=MARKUP, kind="k", code=1, message=MARKUP, path=MARKUP)]),
     ],
 )
 def test_html_is_escaped(shown: Any) -> None:
@@ -319,14 +321,14 @@ def test_html_is_escaped(shown: Any) -> None:
     assert "&lt;script&gt;" in html
 
 
-def test_html_is_cut() -> None:
+def test_html_is_truncated() -> None:
     assert len(result("completed", output="x" * 100_000)._repr_html_()) < 5_000
 
 
-def test_an_event_does_not_decide_what_the_client_does() -> None:
+def test_event_data_cannot_override_fields_of_the_client() -> None:
     own = {"cursor": "e9.9", "inferred": True, "type": "heartbeat", "sequence_number": 9, "sequenceNumber": 9}
-    answer = {"sequenceNumber": 1, "event": {"RunCompleted": {"runId": RUN_ID, "status": 2, **own}}}
-    event = decode_event("another", answer, "e1.1")
+    message = {"sequenceNumber": 1, "event": {"RunCompleted": {"runId": RUN_ID, "status": 2, **own}}}
+    event = decode_event("another", message, "e1.1")
     assert isinstance(event, RunCompletedEvent)
     assert (event.cursor, event.inferred, event.type, event.sequence_number) == ("e1.1", False, "run_completed", 1)
     assert isinstance(event, RunEvent)
@@ -357,7 +359,7 @@ def listings() -> list[Any]:
 
 
 @pytest.mark.parametrize(("listing", "entries"), listings())
-def test_a_list_is_used_as_one(listing: Any, entries: list[Any]) -> None:
+def test_a_listing_behaves_like_a_list(listing: Any, entries: list[Any]) -> None:
     assert list(listing) == entries
     assert len(listing) == 4
     assert listing[0] == entries[0]
@@ -369,14 +371,14 @@ def test_a_list_is_used_as_one(listing: Any, entries: list[Any]) -> None:
     assert listing
     with pytest.raises(IndexError):
         listing[4]
-    # What every model can do stays: comparing, copying, pickling, showing and dumping the fields.
+    # It still behaves like any model: comparing, copying, pickling, repr and to_dict.
     assert listing == replace(listing) == copy.copy(listing) == copy.deepcopy(listing)
     assert repr(entries[1]) in repr(listing)
     assert pickle.loads(pickle.dumps(listing)) == listing
     assert set(listing.to_dict()) == {each.name for each in fields(listing)}
 
 
-def test_an_empty_list_is_false() -> None:
+def test_an_empty_listing_is_false() -> None:
     assert not ListRunsResponse(runs=[])
     assert ListRunsResponse(runs=[]).to_dicts() == []
 
@@ -424,7 +426,7 @@ def test_the_rows_of_runs_items_and_components(monkeypatch: pytest.MonkeyPatch) 
 # Reprs
 
 
-def test_secret_values_are_in_no_repr() -> None:
+def test_reprs_hide_secret_values() -> None:
     declared = {
         "key": {"type": "string", "is_secret": True, "default": "s3cr3t-default", "examples": ["s3cr3t-example"]},
         "pin": {"type": "integer", "is_secret": True, "default": 48151623},
@@ -444,18 +446,18 @@ def test_secret_values_are_in_no_repr() -> None:
         assert "48151623" not in shown
         assert "***" in shown
         assert "visible" in shown
-    # What only looks like a secret stays.
+    # `is_secret: True` stays although it equals the secret default of 'flag'.
     hidden = stored.without_secrets().flow
     properties = hidden["schemas"]["properties"]["variables"]["properties"]
     assert properties["flag"] == {"type": "boolean", "is_secret": True, "default": "***"}
     assert hidden["output"] == {"quoted": "the key is ***", "number": "***"}
     assert hidden["steps"][0]["input"] == {"k": {"$variable": "key", "default": "***"}}
-    # Only what is shown: the values themselves are there.
+    # The objects themselves keep the values.
     assert read["key"].default == "s3cr3t-default"
     assert stored.flow == flow
 
 
-def test_unknown_values_do_not_fill_the_memory() -> None:
+def test_the_number_of_unknown_members_is_bounded() -> None:
     before = len(DiagnosticLevel._value2member_map_)
     members = [DiagnosticLevel(f"level-{number}") for number in range(3_000)]
     assert len(DiagnosticLevel._value2member_map_) <= before + 1_001
@@ -502,13 +504,13 @@ def test_statuses_times_and_objects_are_converted() -> None:
         (lambda: types.Outcome(1, "k", None, "failed", index=2), "Outcome has two values for index"),
     ],
 )
-def test_wrong_arguments_of_types(make: Any, message: str) -> None:
+def test_invalid_constructor_arguments(make: Any, message: str) -> None:
     with pytest.raises(InvalidArgumentError) as caught:
         make()
     assert message in str(caught.value)
 
 
-def test_an_editor_lists_the_names_of_a_result_only() -> None:
+def test_dir_lists_only_the_public_names_of_a_result() -> None:
     assert [name for name in dir(FlowResult) if not name.startswith("_")] == [
         "cached_at", "error", "is_cancelled", "is_failed", "is_skipped", "is_success", "older_flow_id", "output",
         "raise_for_failure", "run_id", "status", "to_dict", "unwrap",
@@ -516,37 +518,37 @@ def test_an_editor_lists_the_names_of_a_result_only() -> None:
     assert list(inspect.signature(FlowResult).parameters) == [each.name for each in fields(FlowResult)]
 
 
-def test_a_type_with_an_output_type() -> None:
+def test_results_are_generic_and_weakly_referenceable() -> None:
     assert FlowResult[int](status=ExecutionStatus.COMPLETED, output=1).unwrap() == 1
     assert weakref.ref(FAILED)() is FAILED
 
 
-def test_a_repr_shows_what_is_no_default() -> None:
+def test_reprs_omit_defaults() -> None:
     assert (
         repr(FAILED) == f"FlowResult(run_id='{RUN_ID}', status='failed', error=FlowError(message='no', code='timeout'))"
     )
     assert repr(details()) == f"RunDetails(run_id='{RUN_ID}', flow_id='f', status='running')"
 
 
-def test_what_holds_no_list_has_a_hash() -> None:
+def test_models_without_lists_are_hashable() -> None:
     assert len({details(), details(), replace(details(), flow_name="n")}) == 2
     with pytest.raises(TypeError, match="unhashable"):
         hash(FlowResult(status=ExecutionStatus.COMPLETED, output={}))
 
 
-class Answer(pydantic.BaseModel):
+class ApiResponse(pydantic.BaseModel):
     result: FlowResult
     run: RunDetails | None = None
 
 
 def test_results_are_fields_of_pydantic_models() -> None:
-    answer = Answer(result=FAILED, run=details())
-    assert answer.result == FAILED
-    written = json.loads(answer.model_dump_json())
-    assert written["result"] == FAILED.to_dict()
-    assert Answer(**written).run == details()
+    response = ApiResponse(result=FAILED, run=details())
+    assert response.result == FAILED
+    dumped = json.loads(response.model_dump_json())
+    assert dumped["result"] == FAILED.to_dict()
+    assert ApiResponse(**dumped).run == details()
     with pytest.raises(pydantic.ValidationError, match="status"):
-        Answer.model_validate({"result": {"status": 1.5}})
+        ApiResponse.model_validate({"result": {"status": 1.5}})
 
 
 @pytest.mark.parametrize("name", types.__all__)
@@ -556,7 +558,7 @@ def test_pydantic_knows_every_type(name: str) -> None:
         assert pydantic.TypeAdapter(kind).json_schema()["title"] == kind.__name__
 
 
-def test_a_result_is_a_response_of_fastapi() -> None:
+def test_a_result_is_a_fastapi_response_model() -> None:
     app = fastapi.FastAPI()
 
     @app.get("/result", response_model=FlowResult)
