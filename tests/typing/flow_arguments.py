@@ -1,6 +1,6 @@
-"""What mypy and pyright accept as a flow, and what both reject.
+"""Values that mypy and pyright accept as a flow, and values that both reject.
 
-A comment of a line without a mistake is an error of `make types`.
+An ignore comment on a correct line makes `make types` fail.
 """
 
 # mypy: warn-unused-ignores
@@ -153,7 +153,7 @@ async def rejected(client: StepflowClient, runtime: StepflowRuntime, run: RunDet
     await client.get_flow(handle)  # type: ignore[arg-type]
 
 
-def rejected_by_the_twin(client: SyncStepflowClient, run: RunDetails, handle: SyncRunHandle[Any]) -> None:
+def rejected_by_the_sync_client(client: SyncStepflowClient, run: RunDetails, handle: SyncRunHandle[Any]) -> None:
     client.run(run)  # type: ignore[arg-type]
     client.submit(run)  # type: ignore[arg-type]
     client.start_run(run)  # type: ignore[arg-type]
@@ -179,24 +179,24 @@ def rejected_without_a_server(run: RunDetails) -> None:
     TypedFlow[Any, Any, Any](run)  # type: ignore[arg-type]
 
 
-def takes(flow: FlowSource) -> None: ...
+def accept_flow(flow: FlowSource) -> None: ...
 
 
 def not_flows(
-    result: FlowResult, outcome: Outcome, item: RunItem, step: StepDetails, found: ValidationResult, order: Order
+    result: FlowResult, outcome: Outcome, item: RunItem, step: StepDetails, validation: ValidationResult, order: Order
 ) -> None:
-    takes(result)  # type: ignore[arg-type]
-    takes(outcome)  # type: ignore[arg-type]
-    takes(item)  # type: ignore[arg-type]
-    takes(step)  # type: ignore[arg-type]
-    takes(found)  # type: ignore[arg-type]
-    takes(order)  # type: ignore[arg-type]
-    takes(CodegenInput(text="a"))  # type: ignore[arg-type]
-    takes(DataInput("a"))  # type: ignore[arg-type]
-    takes(AttrsInput("a"))  # type: ignore[arg-type]
-    takes(PackedInput("a"))  # type: ignore[arg-type]
-    takes(b"flow.yaml")  # type: ignore[arg-type]
-    takes(5)  # type: ignore[arg-type]
-    takes(None)  # type: ignore[arg-type]
-    takes(["flow.yaml"])  # type: ignore[arg-type]
-    takes(PydanticFlow)  # type: ignore[arg-type]
+    accept_flow(result)  # type: ignore[arg-type]
+    accept_flow(outcome)  # type: ignore[arg-type]
+    accept_flow(item)  # type: ignore[arg-type]
+    accept_flow(step)  # type: ignore[arg-type]
+    accept_flow(validation)  # type: ignore[arg-type]
+    accept_flow(order)  # type: ignore[arg-type]
+    accept_flow(CodegenInput(text="a"))  # type: ignore[arg-type]
+    accept_flow(DataInput("a"))  # type: ignore[arg-type]
+    accept_flow(AttrsInput("a"))  # type: ignore[arg-type]
+    accept_flow(PackedInput("a"))  # type: ignore[arg-type]
+    accept_flow(b"flow.yaml")  # type: ignore[arg-type]
+    accept_flow(5)  # type: ignore[arg-type]
+    accept_flow(None)  # type: ignore[arg-type]
+    accept_flow(["flow.yaml"])  # type: ignore[arg-type]
+    accept_flow(PydanticFlow)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Flows in Python that are correct: checked by mypy and pyright in strict mode, and built by a test."""
+"""Correct flows in Python: checked by mypy and pyright in strict mode, and built by a test."""
 
 # pyright: strict
 
@@ -77,33 +77,33 @@ class Packed(msgspec.Struct):
 
 
 @flow(version="2")
-def path(given: Order) -> float:
-    return shop.price(sku=given.sku, qty=given.qty).eur
+def path(order: Order) -> float:
+    return shop.price(sku=order.sku, qty=order.qty).eur
 
 
 @flow
-def ideal(given: Order, *, tone: str = variable(default="friendly")) -> Receipt:
-    price = shop.price(sku=given.sku, qty=given.qty)
+def ideal(order: Order, *, tone: str = variable(default="friendly")) -> Receipt:
+    price = shop.price(sku=order.sku, qty=order.qty)
     note = coalesce(price.note, "no note")
     assert_type(note, str)
-    text = when(given.gift, note, item(price.tags, 0))
+    text = when(order.gift, note, item(price.tags, 0))
     assert_type(text, str)
     mail = shop.mail(to=tone, text=text)
     return Receipt(total=price.eur, text=mail["id"])
 
 
 @flow
-def mapped(given: Order) -> MapOutput[float]:
-    prices = each(given.others, lambda other: shop.price(sku=other.sku).eur)
+def mapped(order: Order) -> MapOutput[float]:
+    prices = each(order.others, lambda other: shop.price(sku=other.sku).eur)
     assert_type(prices, MapOutput[float])
     assert_type(prices.results[0], ItemResult[float])
     return prices
 
 
 @flow
-def mapped_with_outer(given: Order) -> MapOutput[Receipt]:
-    price = shop.price(sku=given.sku)
-    return each(given.others, lambda other: Receipt(total=price.eur, text=other.sku))
+def mapped_with_outer(order: Order) -> MapOutput[Receipt]:
+    price = shop.price(sku=order.sku)
+    return each(order.others, lambda other: Receipt(total=price.eur, text=other.sku))
 
 
 def refine(draft: str) -> Turn[str, str]:
@@ -112,8 +112,8 @@ def refine(draft: str) -> Turn[str, str]:
 
 
 @flow
-def turns(given: Order) -> str:
-    whole = iterate(given.sku, refine, max_iterations=5)
+def turns(order: Order) -> str:
+    whole = iterate(order.sku, refine, max_iterations=5)
     assert_type(whole, Iterated[str])
     return whole.result
 
@@ -124,96 +124,96 @@ def without_input(*, tone: str) -> str:
 
 
 @flow
-def typed_dict(given: Keys) -> int:
-    return given["sizes"]["small"]
+def typed_dict(keys: Keys) -> int:
+    return keys["sizes"]["small"]
 
 
 @flow
-def of_pydantic(given: Model) -> Model:
-    return construct(Model, total=given.total, text=given.text)
+def of_pydantic(model: Model) -> Model:
+    return construct(Model, total=model.total, text=model.text)
 
 
 @flow
-def of_attrs(given: Attrs) -> Attrs:
-    return Attrs(given.total)
+def of_attrs(value: Attrs) -> Attrs:
+    return Attrs(value.total)
 
 
 @flow
-def of_msgspec(given: Packed) -> Packed:
-    return Packed(total=given.total)
+def of_msgspec(value: Packed) -> Packed:
+    return Packed(total=value.total)
 
 
 @flow
-def as_dict(given: Order) -> dict[str, Any]:
-    return {"sku": given.sku, "list": [given.qty, 1, None]}
+def as_dict(order: Order) -> dict[str, Any]:
+    return {"sku": order.sku, "list": [order.qty, 1, None]}
 
 
 @flow
-def choice_without_else(given: Order) -> str | None:
-    return when(given.gift, given.sku)
+def choice_without_else(order: Order) -> str | None:
+    return when(order.gift, order.sku)
 
 
 @flow
-def there(given: Order) -> str:
-    price = shop.price(sku=given.sku)
+def there(order: Order) -> str:
+    price = shop.price(sku=order.sku)
     return when(exists(price.note), coalesce(price.note, ""), "none")
 
 
 @flow
-def defaults(given: Order) -> float:
+def defaults(order: Order) -> float:
     default = shop.Price(eur=1.0, tags=[], lines=[], vat_rate=0.2)
-    return shop.price(sku=given.sku, on_error=on_error.use_default(default)).eur
+    return shop.price(sku=order.sku, on_error=on_error.use_default(default)).eur
 
 
 @flow
-def null_default(given: Order) -> float:
-    return coalesce(shop.price(sku=given.sku, on_error=on_error.use_default()).eur, 0)
+def null_default(order: Order) -> float:
+    return coalesce(shop.price(sku=order.sku, on_error=on_error.use_default()).eur, 0)
 
 
 @flow
-def retried(given: Order) -> float:
-    price = shop.price(sku=given.sku, on_error=on_error.retry(3), step="price", metadata={"owner": "shop"})
-    shop.mail(to="me", text=given.sku, must_execute=True, on_error=on_error.fail())
+def retried(order: Order) -> float:
+    price = shop.price(sku=order.sku, on_error=on_error.retry(3), step="price", metadata={"owner": "shop"})
+    shop.mail(to="me", text=order.sku, must_execute=True, on_error=on_error.fail())
     return price.eur
 
 
 @flow
-def inner_path(given: Order) -> str:
-    price = shop.price(sku=given.sku, currency="EUR")
+def inner_path(order: Order) -> str:
+    price = shop.price(sku=order.sku, currency="EUR")
     return price.lines[0].sku
 
 
 @flow
-def three(given: Order) -> str:
-    price = shop.price(sku=given.sku)
-    return coalesce(price.note, when(given.gift, given.sku), "end")
+def three(order: Order) -> str:
+    price = shop.price(sku=order.sku)
+    return coalesce(price.note, when(order.gift, order.sku), "end")
 
 
 @flow
-def called(given: Order) -> float:
-    receipt = ideal(given, tone="formal")
+def called(order: Order) -> float:
+    receipt = ideal(order, tone="formal")
     assert_type(receipt, Receipt)
     return receipt.total
 
 
 @flow
-def map_of_a_flow(given: Order) -> MapOutput[float]:
-    return each(given.others, path)
+def map_of_a_flow(order: Order) -> MapOutput[float]:
+    return each(order.others, path)
 
 
 @flow
-def unset(given: Order, *, tone: str, level: int = 1) -> str:
-    return if_unset(tone, given.sku)
+def unset(order: Order, *, tone: str, level: int = 1) -> str:
+    return if_unset(tone, order.sku)
 
 
 @flow
-def data(given: Order) -> Any:
+def data(order: Order) -> Any:
     return shop.echo(literal({"$input": "$.sku"}))
 
 
 @flow
-def kept(given: Order) -> float:
-    price = shop.price(sku=given.sku)
+def kept(order: Order) -> float:
+    price = shop.price(sku=order.sku)
     assert_type(price.vat_rate, float)
     return price.vat_rate
 
@@ -223,30 +223,30 @@ def shared(skus: Sequence[str]) -> MapOutput[float]:
 
 
 @flow
-def with_function(given: Order) -> int:
-    return shared([given.sku, "coffee"]).successful
+def with_function(order: Order) -> int:
+    return shared([order.sku, "coffee"]).successful
 
 
 @flow
-def listed(given: Order) -> list[float]:
+def listed(order: Order) -> list[float]:
     prices = [shop.price(sku=sku) for sku in ("tea", "coffee")]
     return [each.eur for each in prices]
 
 
-def synchronous(client: SyncStepflowClient, given: Order) -> None:
-    result = ideal.run(client, given, timeout=5, variables=ideal.variables(tone="formal"))
+def synchronous(client: SyncStepflowClient, order: Order) -> None:
+    result = ideal.run(client, order, timeout=5, variables=ideal.variables(tone="formal"))
     assert_type(result, FlowResult[Receipt])
     assert_type(result.unwrap().total, float)
     assert_type(without_input.submit(client, None), str)
-    ideal.example("tea", given)
-    ideal.case("tea", given, output=Receipt(total=1, text=""))
+    ideal.example("tea", order)
+    ideal.case("tea", order, output=Receipt(total=1, text=""))
 
 
-async def asynchronous(client: StepflowClient, given: Order) -> None:
-    assert_type(await ideal.run(client, given), FlowResult[Receipt])
-    assert_type(await ideal.start_run(client, given), RunHandle[Receipt])
-    assert_type(ideal.map(client, [given]), OutcomeStream[Receipt])
-    await client.run(ideal, given)
+async def asynchronous(client: StepflowClient, order: Order) -> None:
+    assert_type(await ideal.run(client, order), FlowResult[Receipt])
+    assert_type(await ideal.start_run(client, order), RunHandle[Receipt])
+    assert_type(ideal.map(client, [order]), OutcomeStream[Receipt])
+    await client.run(ideal, order)
 
 
 def stored(flow: Flow[Order, Receipt, ...]) -> str:

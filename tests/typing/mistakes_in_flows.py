@@ -1,6 +1,6 @@
-"""Mistakes in flows in Python, each of which both mypy and pyright find.
+"""Mistakes in flows in Python, each found by both mypy and pyright.
 
-A comment of a line without a mistake is an error of `make types`.
+An ignore comment on a correct line makes `make types` fail.
 """
 
 # mypy: warn-unused-ignores
@@ -15,79 +15,79 @@ from stepflow_client.authoring import MapOutput, coalesce, each, flow, when
 
 
 @flow
-def component(given: Order) -> float:
-    return shop.prise(sku=given.sku).eur  # type: ignore[attr-defined, no-any-return]
+def component(order: Order) -> float:
+    return shop.prise(sku=order.sku).eur  # type: ignore[attr-defined, no-any-return]
 
 
 @flow
-def input_key(given: Order) -> float:
-    return shop.price(sku=given.sku, quantity=1).eur  # type: ignore[call-arg]
+def input_key(order: Order) -> float:
+    return shop.price(sku=order.sku, quantity=1).eur  # type: ignore[call-arg]
 
 
 @flow
-def input_type(given: Order) -> float:
-    return shop.price(sku=given.qty).eur  # type: ignore[arg-type]
+def input_type(order: Order) -> float:
+    return shop.price(sku=order.qty).eur  # type: ignore[arg-type]
 
 
 @flow
-def missing_input(given: Order) -> float:
-    return shop.price(qty=given.qty).eur  # type: ignore[call-arg]
+def missing_input(order: Order) -> float:
+    return shop.price(qty=order.qty).eur  # type: ignore[call-arg]
 
 
 @flow
-def enum(given: Order) -> float:
-    return shop.price(sku=given.sku, currency="GBP").eur  # type: ignore[arg-type]
+def enum(order: Order) -> float:
+    return shop.price(sku=order.sku, currency="GBP").eur  # type: ignore[arg-type]
 
 
 @flow
-def output_path(given: Order) -> float:
-    return shop.price(sku=given.sku).euro  # type: ignore[attr-defined, no-any-return]
+def output_path(order: Order) -> float:
+    return shop.price(sku=order.sku).euro  # type: ignore[attr-defined, no-any-return]
 
 
 @flow
-def path_into_a_list(given: Order) -> str:
-    return shop.price(sku=given.sku).lines.sku  # type: ignore[attr-defined, no-any-return]
+def path_into_a_list(order: Order) -> str:
+    return shop.price(sku=order.sku).lines.sku  # type: ignore[attr-defined, no-any-return]
 
 
 @flow
-def null_read_as_not_null(given: Order) -> str:
-    return shop.review(text=shop.price(sku=given.sku).note).text  # type: ignore[arg-type]
+def null_read_as_not_null(order: Order) -> str:
+    return shop.review(text=shop.price(sku=order.sku).note).text  # type: ignore[arg-type]
 
 
 @flow
-def wrong_branch_type(given: Order) -> str:
-    return shop.review(text=when(given.gift, given.sku, given.qty)).text  # type: ignore[arg-type]
+def wrong_branch_type(order: Order) -> str:
+    return shop.review(text=when(order.gift, order.sku, order.qty)).text  # type: ignore[arg-type]
 
 
 @flow
-def output_key(given: Order) -> Receipt:
-    return Receipt(total=1, texts=given.sku)  # type: ignore[call-arg]
+def output_key(order: Order) -> Receipt:
+    return Receipt(total=1, texts=order.sku)  # type: ignore[call-arg]
 
 
 @flow
-def output_type(given: Order) -> Receipt:
-    return Receipt(total=given.sku, text="")  # type: ignore[arg-type]
+def output_type(order: Order) -> Receipt:
+    return Receipt(total=order.sku, text="")  # type: ignore[arg-type]
 
 
-def variable_name(client: SyncStepflowClient, given: Order) -> None:
-    ideal.run(client, given, variables=ideal.variables(tonne="formal"))  # type: ignore[call-arg]
-    ideal.run(client, given, variables={"tonne": "formal"})  # type: ignore[call-overload]
-    ideal.case("tea", given, variables={"tonne": "formal"})  # type: ignore[arg-type]
-
-
-@flow
-def item_type_of_each(given: Order) -> MapOutput[float]:
-    return each(given.others, lambda other: shop.price(sku=other.name).eur)  # type: ignore[attr-defined]
+def variable_name(client: SyncStepflowClient, order: Order) -> None:
+    ideal.run(client, order, variables=ideal.variables(tonne="formal"))  # type: ignore[call-arg]
+    ideal.run(client, order, variables={"tonne": "formal"})  # type: ignore[call-overload]
+    ideal.case("tea", order, variables={"tonne": "formal"})  # type: ignore[arg-type]
 
 
 @flow
-def result_of_each(given: Order) -> MapOutput[str]:
-    return each(given.others, lambda other: shop.price(sku=other.sku).eur)  # type: ignore[arg-type, return-value]
+def item_type_of_each(order: Order) -> MapOutput[float]:
+    return each(order.others, lambda other: shop.price(sku=other.name).eur)  # type: ignore[attr-defined]
 
 
 @flow
-def coalesced_type(given: Order) -> str:
-    return coalesce(shop.price(sku=given.sku).note, given.qty)  # type: ignore[return-value]
+def result_of_each(order: Order) -> MapOutput[str]:
+    return each(order.others, lambda other: shop.price(sku=other.sku).eur)  # type: ignore[arg-type, return-value]
+
+
+@flow
+def coalesced_type(order: Order) -> str:
+    return coalesce(shop.price(sku=order.sku).note, order.qty)  # type: ignore[return-value]
 
 
 def input_of_a_flow(client: SyncStepflowClient) -> None:
@@ -95,5 +95,5 @@ def input_of_a_flow(client: SyncStepflowClient) -> None:
 
 
 @flow
-def condition(given: Order) -> str:
-    return when(given.sku, "a", "b")  # type: ignore[call-overload, no-any-return]
+def condition(order: Order) -> str:
+    return when(order.sku, "a", "b")  # type: ignore[call-overload, no-any-return]

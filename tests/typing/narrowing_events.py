@@ -22,7 +22,7 @@ from stepflow_client import (
 
 
 def by_type(event: RunEvent) -> None:
-    # What all of them have.
+    # Fields of every event.
     assert_type(event.cursor, str)
     assert_type(event.sequence_number, int)
     match event.type:

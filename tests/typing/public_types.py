@@ -1,4 +1,4 @@
-"""The types of the public API, held fast: checked by mypy and pyright in `make types`, never run."""
+"""The types of the public API: checked by mypy and pyright in `make types`, never run."""
 
 from __future__ import annotations
 
@@ -123,8 +123,8 @@ async def wrapped(executor: StepflowExecutor, **options: Unpack[RunOptions]) -> 
 
 
 def objects(client: SyncStepflowClient) -> None:
-    for given in (Model(output=1), Data(1), Attrs(1), Packed(1)):
-        assert_type(client.run("flow.yaml", given, variables=given), FlowResult)
+    for value in (Model(output=1), Data(1), Attrs(1), Packed(1)):
+        assert_type(client.run("flow.yaml", value, variables=value), FlowResult)
 
 
 async def asynchronous(client: StepflowClient, run_id: str) -> None:
@@ -155,9 +155,9 @@ async def asynchronous(client: StepflowClient, run_id: str) -> None:
     assert_type(await client.health_check(), HealthResponse)
     assert_type(await client.server_info(), ServerInfo)
     assert_type(client.api, Client)
-    answer = await get_run.asyncio_detailed(client=client.api, run_id=run_id)
-    assert_type(answer.parsed, GetRunResponse | Failure | None)
-    assert_type(answer.unwrap(), GetRunResponse)
+    response = await get_run.asyncio_detailed(client=client.api, run_id=run_id)
+    assert_type(response.parsed, GetRunResponse | Failure | None)
+    assert_type(response.unwrap(), GetRunResponse)
     async for each in get_run_events.asyncio(run_id, client=client.api):
         assert_type(each, models.RunEvent)
     executor: StepflowExecutor = client
@@ -178,7 +178,7 @@ async def lists(client: StepflowClient, run_id: str) -> None:
     assert_type((await client.list_components()).to_dicts(), list[dict[str, Any]])
 
 
-def made_by_hand() -> None:
+def constructed() -> None:
     assert_type(FlowResult(status=ExecutionStatus.COMPLETED, output={"a": 1}).is_skipped, bool)
     FlowResult(status=ExecutionStatus.FAILED, error=FlowError(message="m", code=ErrorCode.TIMEOUT))
     assert_type(Diagnostic(level=DiagnosticLevel.ERROR, message="m", path="$.a").location, str)
@@ -212,7 +212,7 @@ async def embedded(runtime: StepflowRuntime) -> None:
         assert_type(by_async_with, StepflowRuntime)
 
 
-def values(result: FlowResult, run: RunDetails, found: ValidationResult, error: StepflowClientError) -> None:
+def values(result: FlowResult, run: RunDetails, validation: ValidationResult, error: StepflowClientError) -> None:
     assert_type(result.is_success, bool)
     assert_type(result.output, Any)
     if result.is_failed:
@@ -224,6 +224,6 @@ def values(result: FlowResult, run: RunDetails, found: ValidationResult, error: 
         assert_type(error_or_none, FlowError | None)
     assert_type(run.created_at, datetime | None)
     assert_type(run.items.completed, int)
-    assert_type(found.errors, list[Diagnostic])
+    assert_type(validation.errors, list[Diagnostic])
     assert_type(error.status_code, int | None)
     assert_type(error.run_id, str | None)

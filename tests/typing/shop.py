@@ -1,4 +1,4 @@
-"""Components as `stepflow components stubs` writes them: for the flows of the type tests."""
+"""Components as `stepflow components stubs` writes them, for the flows of the type tests."""
 
 from __future__ import annotations
 

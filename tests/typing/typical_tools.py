@@ -120,7 +120,7 @@ async def answered(client: StepflowClient, sync: SyncStepflowClient, name: str, 
     return result.text if result.is_error else result.run_id
 
 
-# Wrappers that annotate with our types
+# Wrappers annotated with the client's types
 
 
 def logged(

@@ -72,7 +72,7 @@ ANSWER: TypeAdapter[Answer] = TypeAdapter(Answer)
 Output = TypeVar("Output")
 
 
-# Wrappers that annotate with our types
+# Wrappers annotated with the client's types
 
 
 class Flow(Generic[Output]):
@@ -90,7 +90,7 @@ class Flow(Generic[Output]):
 
 
 class Audited:
-    """An executor around another one."""
+    """An executor that wraps another one."""
 
     def __init__(self, inner: StepflowExecutor, notes: list[str]) -> None:
         self.inner, self.notes = inner, notes
@@ -121,10 +121,10 @@ async def wrapped(client: StepflowClient, runtime: StepflowRuntime) -> None:
 
 async def typed_flow(runtime: StepflowRuntime, sync: SyncStepflowClient) -> None:
     invoice = TypedFlow[Invoice, Invoice, Variables]("invoice.yaml", output_type=Invoice)
-    given = Invoice(total=1)
-    assert_type(await invoice.run(runtime, given), FlowResult[Invoice])
-    assert_type(await invoice.submit(runtime, given), str)
-    assert_type(invoice.map(runtime, [given]), OutcomeStream[Invoice])
+    value = Invoice(total=1)
+    assert_type(await invoice.run(runtime, value), FlowResult[Invoice])
+    assert_type(await invoice.submit(runtime, value), str)
+    assert_type(invoice.map(runtime, [value]), OutcomeStream[Invoice])
     assert_type(await invoice.result(runtime, "id"), FlowResult[Invoice])
     assert_type(invoice.result(sync, "id"), FlowResult[Invoice])
 
@@ -219,14 +219,14 @@ def settings(environment: Mapping[str, str], variables: Variables | None = None)
         environment["URL"], 10, auth=lambda: environment["TOKEN"], retry=RetryPolicy(max_attempts=2), history=history
     )
 
-    def shown(progress: Progress) -> None:
+    def print_fraction(progress: Progress) -> None:
         print(progress.fraction)
 
-    callback: Callable[[Progress], None] = shown
+    callback: Callable[[Progress], None] = print_fraction
     return client.with_options(variables=variables, cache=cache, progress=callback)
 
 
-# The runtime has what its client has
+# The runtime has the methods of its client
 
 
 async def embedded(config: Path) -> ServerInfo:
@@ -253,7 +253,7 @@ async def embedded(config: Path) -> ServerInfo:
 
 
 def mocked(stepflow_mock: StepflowMock, client: SyncStepflowClient, files: Iterable[Path]) -> list[CaseResult]:
-    stepflow_mock.mock("/shop/price", lambda given: {"eur": len(given)})
+    stepflow_mock.mock("/shop/price", lambda value: {"eur": len(value)})
     stepflow_mock.mock("model", {"text": "42"})
     assert_type(stepflow_mock.run("order.yaml", {"sku": "tea"}, variables={"a": 1}, timeout=3), FlowResult)
     assert_type(run_mocked(client, "order.yaml", mocks={"model": 1}), FlowResult)
