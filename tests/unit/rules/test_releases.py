@@ -39,7 +39,7 @@ def test_a_server_that_reports_its_release(version: str, dialect: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("build", "release", "commit"),
+    ("build", "known_release", "commit"),
     [
         ({"gitVersion": "dd82fa7"}, "0.13.0", "dd82fa7"),
         ({"gitVersion": "37c721f"}, "0.12.0", "37c721f"),
@@ -49,9 +49,9 @@ def test_a_server_that_reports_its_release(version: str, dialect: str) -> None:
         ({}, None, None),
     ],
 )
-def test_a_server_that_reports_its_commit(build: dict[str, Any], release: str | None, commit: str | None) -> None:
+def test_a_server_that_reports_its_commit(build: dict[str, Any], known_release: str | None, commit: str | None) -> None:
     server = identify_server(URL, {"status": "healthy", "build": build})
-    assert (server.dialect, server.release, server.commit) == ("0.12", release, commit)
+    assert (server.dialect, server.release, server.commit) == ("0.12", known_release, commit)
 
 
 @pytest.mark.parametrize(
