@@ -15,7 +15,7 @@ CLIENT, COMMAND = (Path(str(package.__file__)).parent for package in (stepflow_c
 ASYNC = "stepflow_client/_async"
 FOLLOWER = {f"{ASYNC}/following.py"}
 TIMES = {"event_late", "event_look", "event_outage", "event_silence", "event_silence_after_end", "lost_grace"}
-EVENTS = {"run_events", "follow", "timed", "RunWatcher", "EventStreamReader"}
+EVENTS = {"run_events", "follow", "iter_updates", "timed", "RunWatcher", "EventStreamReader"}
 """Names that yield events."""
 
 

@@ -150,7 +150,7 @@ def test_other_services(url: str, status: int, headers: dict[str, str], content:
 )
 def test_error_statuses(status: int, request_line: str, content: bytes, hint: str | None) -> None:
     kind = "text/html" if content.startswith(b"<") else "application/json"
-    error = find_status_error(status, kind, content, request_line)
+    error = find_response_error(status, kind, content, request_line)
     assert error is not None
     assert error.hint is None if hint is None else hint in str(error.hint)
 
