@@ -23,7 +23,7 @@ from stepflow_client._data.values import (
     LOCAL_DEPTH,
     OutputDecoder,
     check_json,
-    decode_json,
+    decode,
     decode_keeping_floats,
     encode,
     encode_if_plain,
@@ -231,7 +231,7 @@ def test_encode_writes_compact_utf_8() -> None:
     ],
 )
 def test_whole_floats_are_decoded_as_integers(text: str, value: Any) -> None:
-    number = decode_json(f'{{"a": [{text}]}}'.encode())["a"][0]
+    number = decode(f'{{"a": [{text}]}}'.encode())["a"][0]
     assert type(number) is type(value)
     assert repr(number) == repr(value)
 
@@ -239,7 +239,7 @@ def test_whole_floats_are_decoded_as_integers(text: str, value: Any) -> None:
 @pytest.mark.parametrize("content", [b"", b"NaN", b"[Infinity]", b"{", b"\xff", b"{'a': 1}", b"9" * 5000])
 def test_invalid_json_is_rejected(content: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - the subclasses differ; callers catch ValueError
-        decode_json(content)
+        decode(content)
 
 
 @QUICK
@@ -247,7 +247,7 @@ def test_invalid_json_is_rejected(content: bytes) -> None:
 def test_values_round_trip(value: Any) -> None:
     checked = check_json(value, "input")
     assert checked == value
-    assert decode_json(encode(checked)) == value
+    assert decode(encode(checked)) == value
 
 
 # Overrides
