@@ -85,7 +85,7 @@ CALLS: dict[str, Callable[[Any], Any]] = {
 """One valid call of each public method that sends requests."""
 
 
-def asked_of(request: httpx.Request) -> str:
+def get_request_line(request: httpx.Request) -> str:
     return f"{request.method} {request.url.path.removeprefix('/api/v1')}"
 
 
@@ -94,29 +94,29 @@ class Server:
 
     def __init__(self) -> None:
         self.requests: list[httpx.Request] = []
-        self.answers: dict[str, httpx.Response] = {}
+        self.responses: dict[str, httpx.Response] = {}
         """Responses that replace the default ones, by method and path."""
 
     @property
-    def asked(self) -> list[str]:
-        return [asked_of(request) for request in self.requests]
+    def request_lines(self) -> list[str]:
+        return [get_request_line(request) for request in self.requests]
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(request)
-        asked = asked_of(request)
-        if asked in self.answers:
-            other = self.answers[asked]
-            return httpx.Response(other.status_code, headers=other.headers, content=other.content)
-        if asked == f"GET /runs/{RUN_ID}/events":
+        request_line = get_request_line(request)
+        if request_line in self.responses:
+            response = self.responses[request_line]
+            return httpx.Response(response.status_code, headers=response.headers, content=response.content)
+        if request_line == f"GET /runs/{RUN_ID}/events":
             frame = f"data: {json.dumps(EVENT)}\n\n"
             return httpx.Response(200, headers={"content-type": "text/event-stream"}, text=frame)
-        if asked == "GET /blobs/b":
+        if request_line == "GET /blobs/b":
             return httpx.Response(200, headers={"content-type": "application/octet-stream"}, content=b"bytes")
-        if asked.startswith("GET /blobs/"):
+        if request_line.startswith("GET /blobs/"):
             return httpx.Response(404)
-        return httpx.Response(200, json=self.body(asked))
+        return httpx.Response(200, json=self.body(request_line))
 
-    def body(self, asked: str) -> Any:
+    def body(self, request_line: str) -> Any:
         flow = {"flowId": "f", "flow": FLOW}
         return {
             "GET /health": HEALTH,
@@ -134,7 +134,7 @@ class Server:
             f"GET /runs/{RUN_ID}/flow": flow,
             f"POST /runs/{RUN_ID}/cancel": {"summary": {**SUMMARY, "status": 4}},
             f"DELETE /runs/{RUN_ID}": {},
-        }[asked]
+        }[request_line]
 
 
 TWINS = ["async", "sync"]
@@ -161,6 +161,6 @@ def call(
     return asyncio.run(main())
 
 
-def ask(twin: str, answer: Callable[..., Any], operation: Callable[[Any], Any], **settings: Any) -> Any:
+def call_with_handler(twin: str, handler: Callable[..., Any], operation: Callable[[Any], Any], **settings: Any) -> Any:
     """Run the operation with a client whose requests go to this handler."""
-    return call(twin, httpx.MockTransport(answer), operation, **settings)
+    return call(twin, httpx.MockTransport(handler), operation, **settings)

@@ -36,7 +36,7 @@ from stepflow_client import (
     ValidationResult,
 )
 
-from tests.unit.both_twins import FLOW, RUN_ID, TWINS, URL, Server, ask
+from tests.unit.both_twins import FLOW, RUN_ID, TWINS, URL, Server, call_with_handler
 
 # Results
 
@@ -266,8 +266,10 @@ def test_an_unknown_argument_of_a_rerun(twin: str) -> None:
     server = Server()
     for method in ("start_rerun", "plan_rerun"):
         with pytest.raises(TypeError, match=r"unknown argument 'kep' \(did you mean 'keep'\?\)"):
-            ask(twin, server, lambda client, method=method: getattr(client, method)(RUN_ID, kep="succeeded"))
+            call_with_handler(
+                twin, server, lambda client, method=method: getattr(client, method)(RUN_ID, kep="succeeded")
+            )
     for name in ("idempotency_key", "labels", "variables_from_env"):
         with pytest.raises(TypeError, match=f"unknown argument '{name}'"):
-            ask(twin, server, lambda client, name=name: client.plan_rerun(RUN_ID, **{name: None}))
+            call_with_handler(twin, server, lambda client, name=name: client.plan_rerun(RUN_ID, **{name: None}))
     assert not server.requests

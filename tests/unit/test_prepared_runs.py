@@ -31,14 +31,14 @@ class Numbered(Server):
         super().__init__()
         self._ids = count(1)
 
-    def body(self, asked: str) -> Any:
-        body = super().body(asked)
-        if asked == "POST /runs":
+    def body(self, request_line: str) -> Any:
+        body = super().body(request_line)
+        if request_line == "POST /runs":
             return {**body, "summary": {**SUMMARY, "runId": f"{RUN_ID[:-4]}{next(self._ids):04x}"}}
         return body
 
     def since(self, start: int) -> list[str]:
-        return self.asked[start:]
+        return self.request_lines[start:]
 
 
 def with_client(twin: str, server: Server, use: Callable[[Run], Awaitable[None]], **settings: Any) -> None:
@@ -88,12 +88,12 @@ def test_a_flow_that_the_server_has_lost_is_stored_again(twin: str) -> None:
         for _ in range(2):
             await run(FLOW)
         start = len(server.requests)
-        server.answers["POST /runs"] = httpx.Response(404, json={"message": "no such flow", "code": 404})
+        server.responses["POST /runs"] = httpx.Response(404, json={"message": "no such flow", "code": 404})
         with pytest.raises(NotFoundError):
             await run(FLOW)
         # The flow is checked and stored again before a second attempt; then the client gives up.
         assert server.since(start) == ["POST /runs", "POST /flows", "POST /blobs", "POST /runs"]
-        del server.answers["POST /runs"]
+        del server.responses["POST /runs"]
         assert (await run(FLOW)).is_success
 
     with_client(twin, server, use)
@@ -109,8 +109,8 @@ def test_a_server_of_another_release_gets_other_checks(twin: str) -> None:
         with pytest.raises(InvalidArgumentError, match="61-bit"):
             await run(FLOW, large)
         # The response cannot be decoded: the URL may now lead to another server.
-        server.answers["POST /runs"] = httpx.Response(200, json={"summary": {}})
-        server.answers["GET /health"] = httpx.Response(200, json={"status": "healthy", "version": "0.11.0"})
+        server.responses["POST /runs"] = httpx.Response(200, json={"summary": {}})
+        server.responses["GET /health"] = httpx.Response(200, json={"status": "healthy", "version": "0.11.0"})
         with pytest.raises(StepflowClientError):
             await run(FLOW, timeout=1)
         start = len(server.requests)
@@ -133,7 +133,7 @@ def test_overrides_and_private_copies_apply_to_one_run(twin: str) -> None:
         await run(FLOW)
         assert "overrides" not in json.loads(server.requests[-1].content)
         await run(FLOW, private_copy=True)
-        assert server.asked[-2:] == ["POST /blobs", "POST /runs"]
+        assert server.request_lines[-2:] == ["POST /blobs", "POST /runs"]
 
     with_client(twin, server, use)
 

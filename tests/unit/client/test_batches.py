@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.both_twins import FLOW, Server, ask, asked_of
+from tests.unit.both_twins import FLOW, Server, call_with_handler, get_request_line
 
 
 def test_the_first_chunk_is_sent_before_all_inputs_are_read() -> None:
@@ -17,10 +17,12 @@ def test_the_first_chunk_is_sent_before_all_inputs_are_read() -> None:
 
     def inputs() -> Iterator[Any]:
         for number in range(4):
-            runs_sent.append(server.asked.count("POST /runs"))
+            runs_sent.append(server.request_lines.count("POST /runs"))
             yield {"n": number}
 
-    outcomes = ask("async", server, lambda client: client.map(FLOW, inputs(), chunk_size=1, max_concurrency=4))
+    outcomes = call_with_handler(
+        "async", server, lambda client: client.map(FLOW, inputs(), chunk_size=1, max_concurrency=4)
+    )
     assert sorted(outcome.index for outcome in outcomes) == [0, 1, 2, 3]
     assert runs_sent[-1] > 0
 
@@ -30,6 +32,6 @@ def test_the_first_chunk_is_sent_before_all_inputs_are_read() -> None:
 def test_chunks_share_the_concurrency_limit(twin: str, count: int, chunk_size: int | None, limits: list[int]) -> None:
     server = Server()
     inputs = [{"n": number} for number in range(count)]
-    ask(twin, server, lambda client: client.map(FLOW, inputs, chunk_size=chunk_size, max_concurrency=8))
-    bodies = [json.loads(each.content) for each in server.requests if asked_of(each) == "POST /runs"]
+    call_with_handler(twin, server, lambda client: client.map(FLOW, inputs, chunk_size=chunk_size, max_concurrency=8))
+    bodies = [json.loads(each.content) for each in server.requests if get_request_line(each) == "POST /runs"]
     assert [each["maxConcurrency"] for each in bodies] == limits

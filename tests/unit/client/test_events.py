@@ -26,7 +26,7 @@ from stepflow_client import (
 )
 
 from tests.timings import set_timings
-from tests.unit.both_twins import HEALTH, RUN_ID, SUMMARY, TWINS, Server, ask, call
+from tests.unit.both_twins import HEALTH, RUN_ID, SUMMARY, TWINS, Server, call, call_with_handler
 
 STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
 KEEP_ALIVE = b": keep-alive\n\n"
@@ -266,9 +266,9 @@ def test_arguments_are_checked_at_the_call(run_id: str, options: dict[str, Any])
 @pytest.mark.parametrize("status", [200, 403])
 def test_the_error_of_a_refused_stream_names_the_run(twin: str, status: int) -> None:
     server = Server()
-    server.answers[f"GET /runs/{RUN_ID}/events"] = httpx.Response(status, json={"message": "no"})
+    server.responses[f"GET /runs/{RUN_ID}/events"] = httpx.Response(status, json={"message": "no"})
     with pytest.raises((AuthenticationError, InvalidResponseError)) as caught:
-        ask(twin, server, lambda client: client.run_events(RUN_ID))
+        call_with_handler(twin, server, lambda client: client.run_events(RUN_ID))
     assert caught.value.run_id == RUN_ID
 
 
@@ -416,5 +416,5 @@ def test_filtered_events_do_not_delay_heartbeats(twin: str) -> None:
 @pytest.mark.parametrize("twin", TWINS)
 def test_an_unknown_event_type_is_refused(twin: str) -> None:
     with pytest.raises(InvalidArgumentError, match="unknown event type 'step_complete'") as caught:
-        ask(twin, Server(), lambda client: client.run_events(RUN_ID, event_types=["step_complete"]))
+        call_with_handler(twin, Server(), lambda client: client.run_events(RUN_ID, event_types=["step_complete"]))
     assert caught.value.hint == "did you mean 'step_completed'?"

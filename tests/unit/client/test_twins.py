@@ -14,7 +14,7 @@ import httpx
 import pytest
 from stepflow_client import NOT_GIVEN, StepflowClient, SyncStepflowClient
 
-from tests.unit.both_twins import CALLS, FLOW, RUN_ID, URL, Server, ask
+from tests.unit.both_twins import CALLS, FLOW, RUN_ID, URL, Server, call_with_handler
 
 
 def public_names(cls: type) -> set[str]:
@@ -146,8 +146,8 @@ def test_both_clients_send_the_same_requests_and_return_the_same_results(name: s
         server = Server()
         if name == "cancel_run":
             running = {"runs": [{"runId": RUN_ID, "flowId": "f", "status": 1}]}
-            server.answers["GET /runs"] = httpx.Response(200, json=running)
-        results.append(as_list(ask(twin, server, CALLS[name])))
+            server.responses["GET /runs"] = httpx.Response(200, json=running)
+        results.append(as_list(call_with_handler(twin, server, CALLS[name])))
         # Each client adds its own tag to the flows it runs.
         sent = [(request.method, str(request.url), TAG.sub(b"tag", request.content)) for request in server.requests]
         # These calls send some of their requests concurrently.

@@ -19,7 +19,7 @@ from stepflow_client.errors import (
     UnsupportedByServerError,
 )
 
-from tests.unit.both_twins import CALLS, FLOW, RUN_ID, TWINS, Server, ask
+from tests.unit.both_twins import CALLS, FLOW, RUN_ID, TWINS, Server, call_with_handler
 
 CYCLIC: list[Any] = []
 CYCLIC.append(CYCLIC)
@@ -203,10 +203,10 @@ def test_an_invalid_argument_is_rejected_and_not_sent(error: type[StepflowClient
     for twin in TWINS:
         server = Server()
         with pytest.raises(StepflowClientError) as caught:
-            ask(twin, server, operation)
+            call_with_handler(twin, server, operation)
         assert (twin, type(caught.value)) == (twin, error)
         assert str(caught.value)
-        assert set(server.asked) <= {"GET /health"}
+        assert set(server.request_lines) <= {"GET /health"}
 
 
 def test_every_method_has_a_row() -> None:
@@ -221,11 +221,11 @@ def test_a_valid_call_succeeds(twin: str, name: str) -> None:
     # Otherwise the invalid calls could fail for an unrelated reason.
     server = Server()
     if name == "cancel_run":
-        server.answers["GET /runs"] = httpx.Response(
+        server.responses["GET /runs"] = httpx.Response(
             200, json={"runs": [{"runId": RUN_ID, "flowId": "f", "status": 1}]}
         )
-    ask(twin, server, CALLS[name])
-    assert server.asked
+    call_with_handler(twin, server, CALLS[name])
+    assert server.request_lines
 
 
 @pytest.mark.parametrize("twin", TWINS)
@@ -244,8 +244,8 @@ def test_a_closed_client_sends_nothing(twin: str, name: str) -> None:
         return list(result) if hasattr(result, "__next__") else result
 
     with pytest.raises(ClientClosedError, match="the client is closed"):
-        ask(twin, server, close_and_call if twin == "async" else close_and_call_sync)
-    assert server.asked == []
+        call_with_handler(twin, server, close_and_call if twin == "async" else close_and_call_sync)
+    assert server.request_lines == []
 
 
 # The embedded server

@@ -19,7 +19,7 @@ from stepflow_client import StepflowClient, StepflowClientError, SyncStepflowCli
 from stepflow_client.errors import AmbiguousRunError, InvalidResponseError, RequestTimeoutError
 
 from tests.timings import set_timings
-from tests.unit.both_twins import CALLS, ITEM, RUN_ID, STEP, SUMMARY, TWINS, URL, Server, ask, call
+from tests.unit.both_twins import CALLS, ITEM, RUN_ID, STEP, SUMMARY, TWINS, URL, Server, call, call_with_handler
 
 CASES = 1_500
 """Corrupted responses for each twin."""
@@ -73,7 +73,7 @@ class OldServer(Server):
         super().__init__()
         self.release = release
 
-    def body(self, asked: str) -> Any:
+    def body(self, request_line: str) -> Any:
         flow = {"flowId": "f", "flow": {"steps": [{"id": "a", "component": "/builtin/eval"}], "output": 1}}
         run = {
             "runId": RUN_ID,
@@ -111,19 +111,19 @@ class OldServer(Server):
             f"GET /runs/{RUN_ID}/flow": flow,
             f"POST /runs/{RUN_ID}/cancel": {**run, "status": "cancelled"},
             f"DELETE /runs/{RUN_ID}": {},
-        }.get(asked, {"code": 404, "message": "not found"})
+        }.get(request_line, {"code": 404, "message": "not found"})
 
 
 class FailedServer(Server):
     """Answers like a current server whose only run has failed."""
 
-    def body(self, asked: str) -> Any:
-        body = super().body(asked)
+    def body(self, request_line: str) -> Any:
+        body = super().body(request_line)
         text = json.dumps(body)
-        if asked != "GET /health":
+        if request_line != "GET /health":
             failed = '"status": 3, "errorMessage": "step \\"a\\" failed", "errorCode": 3'
             text = text.replace('"status": 2', failed)
-        if asked == "GET /flows/f":
+        if request_line == "GET /flows/f":
             body = json.loads(text)
             declared = {"key": {"type": "string", "is_secret": True, "default": "d", "env_var": "KEY"}}
             variables = {"properties": declared, "required": ["key"]}
@@ -395,16 +395,16 @@ MALFORMED: list[tuple[str, str, Any]] = [
 @pytest.mark.parametrize(("name", "target", "body"), MALFORMED, ids=range(len(MALFORMED)))
 def test_a_malformed_response_is_rejected(twin: str, name: str, target: str, body: Any) -> None:
     server = Server()
-    server.answers[target] = httpx.Response(200, content=json.dumps(body).encode(), headers=JSON)
+    server.responses[target] = httpx.Response(200, content=json.dumps(body).encode(), headers=JSON)
     if name == "cancel_run":
-        server.answers["GET /runs"] = httpx.Response(200, json={"runs": [{**SUMMARY, "status": 1}]})
+        server.responses["GET /runs"] = httpx.Response(200, json={"runs": [{**SUMMARY, "status": 1}]})
     if name == "run":
         # The client searches for the run of a lost response and finds none here.
-        server.answers["GET /runs"] = httpx.Response(200, json={"runs": []})
+        server.responses["GET /runs"] = httpx.Response(200, json={"runs": []})
     # The search may last until the call times out.
     kinds = (InvalidResponseError, AmbiguousRunError, RequestTimeoutError) if name == "run" else InvalidResponseError
     with pytest.raises(kinds) as caught:
-        ask(twin, server, CALLS[name])
+        call_with_handler(twin, server, CALLS[name])
     str(caught.value).encode()
 
 
@@ -424,9 +424,9 @@ NUMBERS = [
 @pytest.mark.parametrize(("target", "text"), NUMBERS, ids=range(len(NUMBERS)))
 def test_an_invalid_number_is_rejected(twin: str, target: str, text: str) -> None:
     server = Server()
-    server.answers[target] = httpx.Response(200, content=text.encode(), headers=JSON)
+    server.responses[target] = httpx.Response(200, content=text.encode(), headers=JSON)
     with pytest.raises(InvalidResponseError):
-        ask(twin, server, lambda client: _get_results(client))
+        call_with_handler(twin, server, lambda client: _get_results(client))
 
 
 def _get_results(client: Any) -> Any:
@@ -446,14 +446,14 @@ def test_an_invalid_sequence_number_is_rejected(twin: str) -> None:
     for number in ("1e999", "-1", "true", '"5"', "1.5", "null"):
         event = '{"event": {"RunCompleted": {"status": 2}}, "sequenceNumber": ' + number + "}"
         headers = {"content-type": "text/event-stream"}
-        server.answers[f"GET /runs/{RUN_ID}/events"] = httpx.Response(200, text=f"data: {event}\n\n", headers=headers)
+        server.responses[f"GET /runs/{RUN_ID}/events"] = httpx.Response(200, text=f"data: {event}\n\n", headers=headers)
         with pytest.raises(InvalidResponseError):
-            ask(twin, server, CALLS["run_events"])
+            call_with_handler(twin, server, CALLS["run_events"])
 
 
 def test_the_last_of_duplicate_keys_wins() -> None:
     server = Server()
     text = '{"results": [{"itemIndex": 0, "status": 3, "status": 2, "output": 1, "output": 2}]}'
-    server.answers[f"GET /runs/{RUN_ID}/items"] = httpx.Response(200, content=text.encode(), headers=JSON)
-    (result,) = ask("sync", server, _get_results)
+    server.responses[f"GET /runs/{RUN_ID}/items"] = httpx.Response(200, content=text.encode(), headers=JSON)
+    (result,) = call_with_handler("sync", server, _get_results)
     assert (result.status, result.output) == ("completed", 2)

@@ -22,7 +22,7 @@ from stepflow_client._http.settings import TokenAuth, parse_url
 from stepflow_client.errors import InvalidArgumentError, NotFoundError, StepflowClientError
 from stepflow_client.types import FlowVariable
 
-from tests.unit.both_twins import CALLS, EVENT, ITEM, RUN_ID, STEP, SUMMARY, TWINS, URL, Server, ask, call
+from tests.unit.both_twins import CALLS, EVENT, ITEM, RUN_ID, STEP, SUMMARY, TWINS, URL, Server, call, call_with_handler
 
 TOKEN = "t0ken-t0ken-t0ken"
 PASSWORD = "passw0rd-passw0rd"
@@ -137,7 +137,7 @@ def test_messages_about_invalid_settings_contain_no_secret(settings: dict[str, A
 @pytest.mark.parametrize("twin", TWINS)
 def test_messages_about_an_unsendable_token_do_not_contain_it(twin: str) -> None:
     with pytest.raises(InvalidArgumentError) as caught:
-        ask(twin, Server(), CALLS["health_check"], auth=lambda: f"{TOKEN}\n{TOKEN}")
+        call_with_handler(twin, Server(), CALLS["health_check"], auth=lambda: f"{TOKEN}\n{TOKEN}")
     assert TOKEN not in all_text_of(caught.value)
 
 
@@ -189,12 +189,12 @@ def test_a_secret_echoed_by_the_server_is_hidden(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     server = Server()
-    server.answers["POST /runs"] = echo
+    server.responses["POST /runs"] = echo
     # Two candidates, so a run that may have been created stays ambiguous.
     runs = [SUMMARY, {**SUMMARY, "runId": RUN_ID[:-1] + "2"}]
-    server.answers["GET /runs"] = httpx.Response(200, json={"runs": runs})
+    server.responses["GET /runs"] = httpx.Response(200, json={"runs": runs})
     with pytest.raises(StepflowClientError) as caught:
-        ask(how.rpartition(" ")[2], server, creating_call(how, variables))
+        call_with_handler(how.rpartition(" ")[2], server, creating_call(how, variables))
     assert any(SECRET.encode() in request.content for request in server.requests)
     assert SECRET not in all_text_of(caught.value)
     assert SECRET not in all_text_of(pickle.loads(pickle.dumps(caught.value)))
@@ -203,18 +203,18 @@ def test_a_secret_echoed_by_the_server_is_hidden(
 
 def test_other_variables_stay_readable() -> None:
     server = Server()
-    server.answers["POST /runs"] = httpx.Response(400, json={"error": {"message": "visible is wrong"}})
+    server.responses["POST /runs"] = httpx.Response(400, json={"error": {"message": "visible is wrong"}})
     with pytest.raises(StepflowClientError, match="visible is wrong"):
-        ask("async", server, creating_call("create_run async", {"key": SECRET, "name": "visible"}))
+        call_with_handler("async", server, creating_call("create_run async", {"key": SECRET, "name": "visible"}))
 
 
 @pytest.mark.parametrize("twin", TWINS)
 def test_a_secret_from_the_environment_is_hidden(twin: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STEPFLOW_VAR_KEY", SECRET)
     server = Server()
-    server.answers["POST /runs"] = ECHOES[0]
+    server.responses["POST /runs"] = ECHOES[0]
     with pytest.raises(StepflowClientError) as caught:
-        ask(twin, server, lambda client: client.run(SECRET_FLOW, variables_from_env=True))
+        call_with_handler(twin, server, lambda client: client.run(SECRET_FLOW, variables_from_env=True))
     assert any(SECRET.encode() in request.content for request in server.requests)
     assert SECRET not in all_text_of(caught.value)
 
@@ -222,8 +222,10 @@ def test_a_secret_from_the_environment_is_hidden(twin: str, monkeypatch: pytest.
 @pytest.mark.parametrize("twin", TWINS)
 def test_inputs_and_flows_are_not_logged(twin: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    ask(twin, Server(), lambda client: client.submit({**SECRET_FLOW, "name": SECRET}, {"password": PASSWORD}))
-    ask(twin, Server(), lambda client: client.get_run(RUN_ID))
+    call_with_handler(
+        twin, Server(), lambda client: client.submit({**SECRET_FLOW, "name": SECRET}, {"password": PASSWORD})
+    )
+    call_with_handler(twin, Server(), lambda client: client.get_run(RUN_ID))
     assert SECRET not in caplog.text
     assert PASSWORD not in caplog.text
 
@@ -355,7 +357,7 @@ def test_secrets_are_hidden_in_everything_read_from_a_run(
     step = {**STEP, "status": 3, "errorMessage": f"step says {PIN}", "output": None}
     later = {"sequenceNumber": 1, "event": {"LaterThing": {"runId": RUN_ID, "quoted": [PIN, f"<{PIN}>"]}}}
     frames = "".join(f"data: {json.dumps(each)}\n\n" for each in (later, {**EVENT, "sequenceNumber": 2}))
-    server.answers |= {
+    server.responses |= {
         "POST /runs": httpx.Response(200, json={"summary": failed, "results": [FAILED_ITEM] if wait else []}),
         "GET /runs": httpx.Response(200, json={"runs": [failed]}),
         f"GET /runs/{RUN_ID}/items": httpx.Response(200, json={"results": [FAILED_ITEM]}),
@@ -393,7 +395,7 @@ def test_secrets_are_hidden_in_everything_read_from_a_run(
         texts.append(all_text_of(caught.value))
 
     caplog.set_level(logging.DEBUG)
-    ask(twin, server, ask_async if twin == "async" else ask_sync)
+    call_with_handler(twin, server, ask_async if twin == "async" else ask_sync)
     assert len(texts) == 7
     for each in [*texts, caplog.text]:
         assert str(PIN) not in each
@@ -403,10 +405,12 @@ def test_secrets_are_hidden_in_everything_read_from_a_run(
 @pytest.mark.parametrize("private_copy", [False, True])
 def test_secrets_are_not_hidden_in_outputs(private_copy: bool) -> None:
     server = Server()
-    server.answers["POST /runs"] = httpx.Response(
+    server.responses["POST /runs"] = httpx.Response(
         200, json={"summary": SUMMARY, "results": [{**ITEM, "output": {"z": 1, "a": PIN, "b": {"y": 1, "x": 2}}}]}
     )
-    result = ask("sync", server, lambda client: client.run(PIN_FLOW, variables={"pin": PIN}, private_copy=private_copy))
+    result = call_with_handler(
+        "sync", server, lambda client: client.run(PIN_FLOW, variables={"pin": PIN}, private_copy=private_copy)
+    )
     assert json.dumps(result.output) == f'{{"b": {{"x": 2, "y": 1}}, "a": {PIN}, "z": 1}}'
 
 
@@ -416,7 +420,9 @@ class BlobServer(Server):
     def __call__(self, request: httpx.Request) -> httpx.Response:
         if (name := request.headers.get("x-blob-filename")) is not None:
             blob = f"GET /blobs/{hashlib.sha256(request.content).hexdigest()}"
-            self.answers[blob] = httpx.Response(200, headers={"content-disposition": f'attachment; filename="{name}"'})
+            self.responses[blob] = httpx.Response(
+                200, headers={"content-disposition": f'attachment; filename="{name}"'}
+            )
         return super().__call__(request)
 
 
@@ -440,9 +446,9 @@ def test_secrets_are_hidden_in_results_of_every_run_method(twin: str, method: st
     flow = {**PIN_FLOW, "schemas": {"properties": {"variables": {"properties": {"pin": pin}}}}}
     server = BlobServer()
     failed = {**SUMMARY, "status": 3, "items": {"total": 1, "failed": 1}}
-    server.answers["POST /runs"] = httpx.Response(200, json={"summary": failed, "results": [FAILED_ITEM]})
+    server.responses["POST /runs"] = httpx.Response(200, json={"summary": failed, "results": [FAILED_ITEM]})
     run = {"flow": flow, "input": 1, "variables": {} if is_default else {"pin": PIN}}
-    returned = ask(twin, server, lambda client: RUN_METHODS[method](client, run))
+    returned = call_with_handler(twin, server, lambda client: RUN_METHODS[method](client, run))
     results = returned if isinstance(returned, list) else getattr(returned, "results", [returned])
     for each in results:
         shown = f"{each!r} {each.to_dict()}"

@@ -15,7 +15,7 @@ import pytest
 import uvloop
 from stepflow_client._concurrency import AsyncTaskPool, async_gather, sync_call_with_timeout, sync_gather
 
-from tests.unit.both_twins import HEALTH, RUN_ID, SUMMARY, TWINS, ask
+from tests.unit.both_twins import HEALTH, RUN_ID, SUMMARY, TWINS, call_with_handler
 
 PLACE: ContextVar[str] = ContextVar("place", default="elsewhere")
 
@@ -100,7 +100,7 @@ def test_errors_of_large_runs_name_the_step_for_the_first_items_only(twin: str, 
         return httpx.Response(status, json={"steps": [step]})
 
     get_items: Callable[[Any], Any] = lambda client: client.get_run_items(RUN_ID)  # noqa: E731
-    items = ask(twin, answer, get_items).items
+    items = call_with_handler(twin, answer, get_items).items
     assert sorted(set(requested), key=int) == [str(number) for number in range(20)]
     named = [item.index for item in items if item.result.error.step_id]
     assert named == (list(range(20)) if status == 200 else [])

@@ -14,7 +14,7 @@ from stepflow_client._concurrency import async_compute, sync_compute
 from stepflow_client._rules.timeouts import deadline_scope
 from stepflow_client.flows.json_schema import find_mismatches
 
-from tests.unit.both_twins import FLOW, HEALTH, TWINS, ask
+from tests.unit.both_twins import FLOW, HEALTH, TWINS, call_with_handler
 
 NUMBERS = {"type": "array", "items": {"type": "integer"}}
 
@@ -95,4 +95,4 @@ def test_a_pattern_that_causes_catastrophic_backtracking_is_still_checked(twin: 
     flow = {**FLOW, "schemas": {"properties": {place: words}}}
     value: Any = {"name": "a" * 41 + "!"}
     with pytest.raises(InvalidArgumentError, match="matches"):
-        ask(twin, health, lambda client: client.run(flow, **{place: value}, timeout=30))
+        call_with_handler(twin, health, lambda client: client.run(flow, **{place: value}, timeout=30))

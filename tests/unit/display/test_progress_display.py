@@ -13,7 +13,7 @@ from stepflow_client import InvalidArgumentError, Progress
 from stepflow_client._display.progress_display import show_progress
 from stepflow_client.testing import fake_server
 
-from tests.unit.both_twins import FLOW, RUN_ID, SUMMARY, Server, ask, call
+from tests.unit.both_twins import FLOW, RUN_ID, SUMMARY, Server, call, call_with_handler
 
 RUN = Progress(
     "01900000-0000-7000-8000-000000000001", steps=4, finished_steps=1, running_steps=("a", "b"), duration=12.0
@@ -167,9 +167,9 @@ def test_invalid_progress_arguments_are_rejected(twin: str, wrong: Any) -> None:
 @pytest.mark.parametrize("twin", ["async", "sync"])
 def test_progress_is_polled_if_the_server_forbids_events(twin: str) -> None:
     server, updates = Server(), list[Progress]()
-    server.answers["GET /runs"] = httpx.Response(200, json={"runs": [{**SUMMARY, "status": 1}]})
-    server.answers[f"GET /runs/{RUN_ID}/events"] = httpx.Response(403, json={"error": {"message": "no"}})
-    run = ask(twin, server, lambda client: client.wait_run(RUN_ID, timeout=5, progress=updates.append))
+    server.responses["GET /runs"] = httpx.Response(200, json={"runs": [{**SUMMARY, "status": 1}]})
+    server.responses[f"GET /runs/{RUN_ID}/events"] = httpx.Response(403, json={"error": {"message": "no"}})
+    run = call_with_handler(twin, server, lambda client: client.wait_run(RUN_ID, timeout=5, progress=updates.append))
     assert run.is_finished
-    assert f"GET /runs/{RUN_ID}/events" in server.asked
+    assert f"GET /runs/{RUN_ID}/events" in server.request_lines
     assert [each.is_finished for each in updates] == [False, True]

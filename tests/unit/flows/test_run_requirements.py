@@ -22,7 +22,7 @@ from stepflow_client.flows.run_requirements import (
     find_unread_fields,
 )
 
-from tests.unit.both_twins import TWINS, Server, ask
+from tests.unit.both_twins import TWINS, Server, call_with_handler
 
 
 def make_requirements(
@@ -312,15 +312,15 @@ def test_nothing_is_sent_for_an_invalid_run(
     server = Server()
     for operation in (lambda c: c.run(FLOW, 1, **arguments), lambda c: c.submit(FLOW, [1, 2], **arguments)):
         with pytest.raises(ValueError, match=message):
-            ask(twin, server, operation)
-    assert set(server.asked) <= {"GET /health"}
+            call_with_handler(twin, server, operation)
+    assert set(server.request_lines) <= {"GET /health"}
 
 
 @pytest.mark.parametrize("twin", TWINS)
 def test_variables_come_from_the_environment(twin: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("API_KEY", "5")
     server = Server()
-    assert ask(twin, server, lambda c: c.run(FLOW, 1, variables_from_env=True)).is_success
+    assert call_with_handler(twin, server, lambda c: c.run(FLOW, 1, variables_from_env=True)).is_success
     assert json.loads(server.requests[-1].content)["variables"] == {"key": 5}
 
 
@@ -328,20 +328,20 @@ def test_variables_come_from_the_environment(twin: str, monkeypatch: pytest.Monk
 def test_a_run_by_flow_id_is_checked_if_the_flow_is_known(twin: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("API_KEY", raising=False)
     server = Server()
-    server.answers["POST /blobs"] = httpx.Response(200, json={"blobId": ID})
-    server.answers[f"GET /flows/{ID}"] = httpx.Response(200, json={"flowId": ID, "flow": FLOW, "allExamples": []})
+    server.responses["POST /blobs"] = httpx.Response(200, json={"blobId": ID})
+    server.responses[f"GET /flows/{ID}"] = httpx.Response(200, json={"flowId": ID, "flow": FLOW, "allExamples": []})
     # The flow is not known, so the server decides.
-    assert ask(twin, server, lambda c: c.run(ID, 1)).is_success
-    assert server.asked[1:] == ["POST /runs"]
+    assert call_with_handler(twin, server, lambda c: c.run(ID, 1)).is_success
+    assert server.request_lines[1:] == ["POST /runs"]
     # The flow is fetched for its variables.
     with pytest.raises(InvalidArgumentError, match="requires the variable 'key'"):
-        ask(twin, server, lambda c: c.run(ID, 1, variables_from_env=True))
-    assert server.asked[3:] == [f"GET /flows/{ID}"]
+        call_with_handler(twin, server, lambda c: c.run(ID, 1, variables_from_env=True))
+    assert server.request_lines[3:] == [f"GET /flows/{ID}"]
     # The flow was stored before.
     for operation in (lambda c: c.create_run(ID, 1), lambda c: c.run(ID, 1), lambda c: c.submit(ID, 1)):
         with pytest.raises(InvalidArgumentError, match="requires the variable 'key'"):
-            ask(twin, server, StoreFirst(operation))
-    assert server.asked.count("POST /runs") == 1
+            call_with_handler(twin, server, StoreFirst(operation))
+    assert server.request_lines.count("POST /runs") == 1
 
 
 class StoreFirst:
@@ -366,25 +366,25 @@ class StoreFirst:
 def test_a_flow_id_refers_to_a_stored_flow(twin: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     server = Server()
-    server.answers[f"GET /flows/{ID}"] = httpx.Response(200, json={"flowId": ID, "flow": FLOW, "allExamples": []})
-    ask(twin, server, lambda c: c.submit(ID, [1, 2], max_concurrency=2))
+    server.responses[f"GET /flows/{ID}"] = httpx.Response(200, json={"flowId": ID, "flow": FLOW, "allExamples": []})
+    call_with_handler(twin, server, lambda c: c.submit(ID, [1, 2], max_concurrency=2))
     assert json.loads(server.requests[-1].content)["flowId"] == ID
-    assert ask(twin, server, lambda c: c.validate(ID)).is_valid
-    assert server.asked[-2:] == [f"GET /flows/{ID}", "POST /flows"]
+    assert call_with_handler(twin, server, lambda c: c.validate(ID)).is_valid
+    assert server.request_lines[-2:] == [f"GET /flows/{ID}", "POST /flows"]
     for operation, message in (
         (lambda c: c.store_flow(ID), r"store_flow\(\) needs the flow itself, not a flow ID"),
         (lambda c: c.run(ID, private_copy=True), "private_copy=True needs the flow itself, not a flow ID"),
     ):
         with pytest.raises(InvalidArgumentError, match=message):
-            ask(twin, server, operation)
+            call_with_handler(twin, server, operation)
     # Everything else is a path.
     for path in (Path(ID), f"./{ID}", ID.upper(), ID[1:], f"{ID}0", f"{ID}.yaml"):
         with pytest.raises(FileNotFoundError):
-            ask(twin, server, lambda c, path=path: c.run(path))
+            call_with_handler(twin, server, lambda c, path=path: c.run(path))
     # The name of an existing file is a path too.
     Path(ID).write_text("steps: []\noutput: from the file\n")
     request_count = len(server.requests)
-    ask(twin, server, lambda c: c.run(ID))
+    call_with_handler(twin, server, lambda c: c.run(ID))
     assert b"from the file" in server.requests[request_count + 1].content
 
 

@@ -24,7 +24,20 @@ from stepflow_client.errors import (
 )
 
 from tests.timings import set_timings
-from tests.unit.both_twins import CALLS, FLOW, HEALTH, ITEM, RUN_ID, STEP, SUMMARY, TWINS, URL, Server, ask, call
+from tests.unit.both_twins import (
+    CALLS,
+    FLOW,
+    HEALTH,
+    ITEM,
+    RUN_ID,
+    STEP,
+    SUMMARY,
+    TWINS,
+    URL,
+    Server,
+    call,
+    call_with_handler,
+)
 
 QUICK = settings(max_examples=30, deadline=None, derandomize=True)
 
@@ -266,9 +279,9 @@ def test_inconsistent_pages_stop_the_iteration(twin: str) -> None:
     # For example, from a proxy that caches one response for every offset.
     server = Server()
     runs = [{**SUMMARY, "runId": f"01900000-0000-7000-8000-{number:012}"} for number in range(100)]
-    server.answers["GET /runs"] = httpx.Response(200, json={"runs": runs})
+    server.responses["GET /runs"] = httpx.Response(200, json={"runs": runs})
     with pytest.raises(InvalidResponseError, match="inconsistent pages"):
-        ask(twin, server, CALLS["iter_runs"])
+        call_with_handler(twin, server, CALLS["iter_runs"])
     assert len(server.requests) < 30
 
 
@@ -288,7 +301,7 @@ def test_reconnects_to_empty_streams_are_paced(twin: str) -> None:
         return httpx.Response(200, json={"runs": [{**SUMMARY, "status": 1}]})
 
     with pytest.raises(StepflowClientError, match="broke: "):
-        ask(twin, answer, CALLS["run_events"])
+        call_with_handler(twin, answer, CALLS["run_events"])
     pauses = [later - earlier for earlier, later in pairwise(request_times)]
     assert all(pause >= 0.08 for pause in pauses)
 

@@ -12,7 +12,7 @@ from stepflow_client import NOT_GIVEN, ConflictError, InvalidArgumentError, Step
 from stepflow_client._http.settings import MAX_TIMEOUT, Timeouts
 from stepflow_client._rules.timeouts import call_scope, current_deadline, current_timeouts
 
-from tests.unit.both_twins import CALLS, TWINS, Server, ask
+from tests.unit.both_twins import CALLS, TWINS, Server, call_with_handler
 from tests.unit.http.test_whole_calls import Limited
 
 CLIENT, CALL = 1.0, 500.0
@@ -28,7 +28,7 @@ def test_every_request_of_a_call_has_its_timeout(twin: str, name: str) -> None:
     server = Server()
     # The run has ended, so it cannot be cancelled.
     with suppress(ConflictError):
-        ask(twin, server, lambda client: CALLS[name](Limited(client, CALL)), timeout=CLIENT)
+        call_with_handler(twin, server, lambda client: CALLS[name](Limited(client, CALL)), timeout=CLIENT)
     assert server.requests
     assert {request: seconds for request, seconds in _read_timeouts(server).items() if seconds < CALL / 2} == {}
 
@@ -41,7 +41,7 @@ UNLIMITED = sorted({*LIMITED, "submit", "start_run", "find_run", "compare_runs",
 def test_none_removes_the_limit_of_every_request(twin: str, name: str) -> None:
     server = Server()
     with suppress(ConflictError):
-        ask(twin, server, lambda client: CALLS[name](Limited(client, None)), timeout=CLIENT)
+        call_with_handler(twin, server, lambda client: CALLS[name](Limited(client, None)), timeout=CLIENT)
     assert server.requests
     assert {request: seconds for request, seconds in _read_timeouts(server).items() if seconds < CALL} == {}
 
@@ -49,7 +49,9 @@ def test_none_removes_the_limit_of_every_request(twin: str, name: str) -> None:
 @pytest.mark.parametrize("twin", TWINS)
 def test_additional_requests_of_a_call_have_its_timeout(twin: str) -> None:
     server = Server()
-    ask(twin, server, lambda client: client.health_check(include_workers=True, timeout=CALL), timeout=CLIENT)
+    call_with_handler(
+        twin, server, lambda client: client.health_check(include_workers=True, timeout=CALL), timeout=CLIENT
+    )
     assert {request for request, seconds in _read_timeouts(server).items() if seconds > CALL / 2} == {
         "GET /health",
         "GET /components",
@@ -58,7 +60,7 @@ def test_additional_requests_of_a_call_have_its_timeout(twin: str) -> None:
 
 def _read_timeouts(server: Server) -> dict[str, float]:
     times = [request.extensions["timeout"]["read"] for request in server.requests]
-    return dict(zip(server.asked, times, strict=True))
+    return dict(zip(server.request_lines, times, strict=True))
 
 
 def test_a_nested_call_has_its_own_timeout_within_the_outer_deadline() -> None:

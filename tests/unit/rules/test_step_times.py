@@ -14,7 +14,7 @@ from stepflow_client import ExecutionStatus, StepDetails
 from stepflow_client._rules.run_progress import ItemTime, ItemTimes, StepTime, StepTimes
 from stepflow_client.events import RunCompletedEvent, RunEvent, StepCompletedEvent, StepStartedEvent
 
-from tests.unit.both_twins import RUN_ID, STEP, TWINS, Server, ask
+from tests.unit.both_twins import RUN_ID, STEP, TWINS, Server, call_with_handler
 
 BEGIN = datetime(2026, 11, 25, tzinfo=UTC)
 
@@ -177,6 +177,6 @@ def test_a_busy_run_is_not_followed_to_its_end(twin: str) -> None:
             return httpx.Response(200, json={"steps": steps})
         return server(request)
 
-    timed = ask(twin, respond, lambda client: client.get_run_steps(RUN_ID, include_times=True))
+    timed = call_with_handler(twin, respond, lambda client: client.get_run_steps(RUN_ID, include_times=True))
     assert [(step.item_index, step.attempts) for step in timed] == [(1, 1), (2, 1)]
     assert events.read < 1_000

@@ -24,7 +24,7 @@ from stepflow_client._rules import timing_constants
 from stepflow_client._telemetry import tracing
 
 from tests.releases import ROOT
-from tests.unit.both_twins import CALLS, EVENT, FLOW, RUN_ID, SUMMARY, TWINS, URL, Server, ask, call
+from tests.unit.both_twins import CALLS, EVENT, FLOW, RUN_ID, SUMMARY, TWINS, URL, Server, call, call_with_handler
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def context_of(span: ReadableSpan) -> str:
 @pytest.mark.parametrize("name", ["list_runs", "get_flow", "list_components", "get_blob", "get_run"])
 def test_a_span_for_each_operation(twin: str, name: str, spans: InMemorySpanExporter) -> None:
     server = Server()
-    ask(twin, server, CALLS[name], server_release="0.13")
+    call_with_handler(twin, server, CALLS[name], server_release="0.13")
     finished = spans.get_finished_spans()
     assert [span.name for span in finished] == [f"stepflow.{name}"]
     assert finished[0].kind is trace.SpanKind.CLIENT
@@ -75,7 +75,7 @@ def test_request_spans_are_children_of_the_run_span(twin: str, name: str, spans:
     server = Server()
     operations = {"run": lambda client: client.run(NAMED, 1), "submit": lambda client: client.submit(NAMED, [1, 2])}
     with trace.get_tracer("application").start_as_current_span("outer") as outer:
-        ask(twin, server, operations[name], server_release="0.13")
+        call_with_handler(twin, server, operations[name], server_release="0.13")
     by_operation = spans_by_operation(spans)
     assert list(by_operation) == ["store_flow", "store_blob", "create_run", name, "outer"]
     assert parent_of(by_operation[name]) == outer.get_span_context().span_id
@@ -89,7 +89,7 @@ def test_request_spans_are_children_of_the_run_span(twin: str, name: str, spans:
 
 @pytest.mark.parametrize("twin", TWINS)
 def test_spans_name_their_run_and_flow(twin: str, spans: InMemorySpanExporter) -> None:
-    ask(twin, Server(), lambda client: client.run(NAMED, 1), server_release="0.13")
+    call_with_handler(twin, Server(), lambda client: client.run(NAMED, 1), server_release="0.13")
     by_operation = spans_by_operation(spans)
     assert by_operation["run"].attributes == {
         "server.address": "server",
@@ -122,7 +122,7 @@ WAITING = {
 @pytest.mark.parametrize("name", WAITING)
 def test_waiting_operations_have_a_span_above_their_requests(twin: str, name: str, spans: InMemorySpanExporter) -> None:
     with trace.get_tracer("application").start_as_current_span("outer") as outer:
-        ask(twin, Server(), CALLS[name], server_release="0.13")
+        call_with_handler(twin, Server(), CALLS[name], server_release="0.13")
     by_operation = spans_by_operation(spans)
     assert list(by_operation) == [*WAITING[name], name, "outer"]
     operation = by_operation[name]
@@ -136,7 +136,7 @@ def test_waiting_operations_have_a_span_above_their_requests(twin: str, name: st
 
 @pytest.mark.parametrize("twin", TWINS)
 def test_the_span_of_a_batch_names_its_flow(twin: str, spans: InMemorySpanExporter) -> None:
-    ask(twin, Server(), lambda client: client.map(NAMED, [1]), server_release="0.13")
+    call_with_handler(twin, Server(), lambda client: client.map(NAMED, [1]), server_release="0.13")
     assert (spans_by_operation(spans)["map"].attributes or {})["stepflow.flow.name"] == "letter"
 
 
@@ -162,7 +162,7 @@ def test_a_failure_is_recorded_in_the_span(twin: str, spans: InMemorySpanExporte
         raise httpx.ConnectError("refused")
 
     with pytest.raises(StepflowClientError):
-        ask(twin, broken, CALLS["list_runs"], server_release="0.13", retry=RetryPolicy(max_attempts=3))
+        call_with_handler(twin, broken, CALLS["list_runs"], server_release="0.13", retry=RetryPolicy(max_attempts=3))
     (span,) = spans.get_finished_spans()
     assert span.status.status_code is trace.StatusCode.ERROR
     # The type of the error, but not its message, which may quote a secret.
@@ -183,11 +183,11 @@ def test_a_failure_is_recorded_in_the_span(twin: str, spans: InMemorySpanExporte
 def test_error_and_invalid_responses_are_recorded_in_the_span(twin: str, spans: InMemorySpanExporter) -> None:
     server = Server()
     error = {"error": {"code": 404, "message": "not found", "status": "NOT_FOUND"}}
-    server.answers[f"GET /runs/{RUN_ID}"] = httpx.Response(404, json=error)
-    server.answers["GET /runs"] = httpx.Response(200, json={"runs": 7})
+    server.responses[f"GET /runs/{RUN_ID}"] = httpx.Response(404, json=error)
+    server.responses["GET /runs"] = httpx.Response(200, json={"runs": 7})
     for operation in (CALLS["get_run"], CALLS["list_runs"]):
         with pytest.raises(StepflowClientError):
-            ask(twin, server, operation, server_release="0.13")
+            call_with_handler(twin, server, operation, server_release="0.13")
     by_operation = spans_by_operation(spans)
     for name, status_code, kind in (("get_run", 404, "NotFoundError"), ("list_runs", 200, "InvalidResponseError")):
         attributes = by_operation[name].attributes or {}
@@ -206,7 +206,7 @@ class Flaky(Server):
 
 @pytest.mark.parametrize("twin", TWINS)
 def test_retries_of_a_success_are_counted(twin: str, spans: InMemorySpanExporter) -> None:
-    ask(twin, Flaky(), CALLS["list_runs"], server_release="0.13")
+    call_with_handler(twin, Flaky(), CALLS["list_runs"], server_release="0.13")
     (span,) = spans.get_finished_spans()
     assert span.status.status_code is trace.StatusCode.UNSET
     assert (span.attributes or {})["http.request.resend_count"] == 1
@@ -316,7 +316,7 @@ IN_FLIGHT, CHUNK = "stepflow.client.map.inputs_in_flight", "stepflow.client.map.
 
 @pytest.mark.parametrize("twin", TWINS)
 def test_calls_and_durations_are_measured(twin: str, metrics: InMemoryMetricReader) -> None:
-    ask(twin, Server(), lambda client: client.run(NAMED, 1), server_release="0.13")
+    call_with_handler(twin, Server(), lambda client: client.run(NAMED, 1), server_release="0.13")
     points = points_of(metrics)
     operations = [name for metric, name in points if metric == DURATION]
     assert operations == ["store_flow", "store_blob", "create_run", "run"]
@@ -331,9 +331,9 @@ def test_calls_and_durations_are_measured(twin: str, metrics: InMemoryMetricRead
 
 @pytest.mark.parametrize("twin", TWINS)
 def test_retries_and_failures_are_measured(twin: str, metrics: InMemoryMetricReader) -> None:
-    ask(twin, Flaky(), CALLS["list_runs"], server_release="0.13")
+    call_with_handler(twin, Flaky(), CALLS["list_runs"], server_release="0.13")
     with pytest.raises(StepflowClientError):
-        ask(twin, Flaky(), CALLS["get_run"], server_release="0.13", retry=RetryPolicy(max_attempts=1))
+        call_with_handler(twin, Flaky(), CALLS["get_run"], server_release="0.13", retry=RetryPolicy(max_attempts=1))
     points = points_of(metrics)
     assert points[RETRIES, "list_runs"].value == 1
     assert (RETRIES, "get_run") not in points
@@ -343,12 +343,12 @@ def test_retries_and_failures_are_measured(twin: str, metrics: InMemoryMetricRea
 
 @pytest.mark.parametrize("twin", TWINS)
 def test_the_start_and_the_end_of_a_run_are_counted_once(twin: str, metrics: InMemoryMetricReader) -> None:
-    ask(twin, Server(), lambda client: client.submit(NAMED, 1), server_release="0.13")
+    call_with_handler(twin, Server(), lambda client: client.submit(NAMED, 1), server_release="0.13")
     points = points_of(metrics)
     assert (points[STARTED, ""].value, points[STARTED, ""].attributes) == (1, {})
     assert (ENDED, "completed") not in points
     for name in ("get_result", "wait_run", "run_events", "get_results"):
-        ask(twin, Server(), CALLS[name], server_release="0.13")
+        call_with_handler(twin, Server(), CALLS[name], server_release="0.13")
     points = points_of(metrics)
     assert points[ENDED, "completed"].value == 1
     assert points[SECONDS, "completed"].count == 1
@@ -360,7 +360,7 @@ def test_the_start_and_the_end_of_a_run_are_counted_once(twin: str, metrics: InM
 def test_the_end_of_a_run_of_another_process_is_counted_without_duration(
     twin: str, name: str, metrics: InMemoryMetricReader
 ) -> None:
-    ask(twin, Server(), CALLS[name], server_release="0.13")
+    call_with_handler(twin, Server(), CALLS[name], server_release="0.13")
     points = points_of(metrics)
     assert points[ENDED, "completed"].value == 1
     assert (SECONDS, "completed") not in points
@@ -372,9 +372,9 @@ def test_failed_runs_are_counted_but_get_run_is_not(twin: str, metrics: InMemory
     server = Server()
     failed = {"itemIndex": 0, "status": 3, "errorMessage": "no", "errorCode": 3}
     body = {"summary": {**SUMMARY, "status": 3}, "results": [failed]}
-    server.answers["POST /runs"] = httpx.Response(200, json=body)
-    ask(twin, server, CALLS["get_run"], server_release="0.13")
-    ask(twin, server, lambda client: client.run(NAMED, 1), server_release="0.13")
+    server.responses["POST /runs"] = httpx.Response(200, json=body)
+    call_with_handler(twin, server, CALLS["get_run"], server_release="0.13")
+    call_with_handler(twin, server, lambda client: client.run(NAMED, 1), server_release="0.13")
     points = points_of(metrics)
     assert {key: point.value for key, point in points.items() if key[0] == ENDED} == {(ENDED, "failed"): 1}
     assert points[SECONDS, "failed"].count == 1
@@ -386,8 +386,10 @@ def test_the_end_of_a_sub_run_is_not_counted(twin: str, metrics: InMemoryMetricR
     inner = {**EVENT, "event": {"RunCompleted": {"runId": RUN_ID.replace("1", "2"), "status": 3}}}
     frames = "".join(f"data: {json.dumps(event)}\n\n" for event in (inner, {**EVENT, "sequenceNumber": 2}))
     kind = {"content-type": "text/event-stream"}
-    server.answers[f"GET /runs/{RUN_ID}/events"] = httpx.Response(200, headers=kind, text=frames)
-    events = ask(twin, server, lambda client: client.run_events(RUN_ID, include_sub_runs=True), server_release="0.13")
+    server.responses[f"GET /runs/{RUN_ID}/events"] = httpx.Response(200, headers=kind, text=frames)
+    events = call_with_handler(
+        twin, server, lambda client: client.run_events(RUN_ID, include_sub_runs=True), server_release="0.13"
+    )
     assert [event.status.value for event in events] == ["failed", "completed"]
     assert [key for key in points_of(metrics) if key[0] == ENDED] == [(ENDED, "completed")]
 
@@ -402,7 +404,9 @@ def test_the_inputs_and_chunks_of_a_batch_are_measured(twin: str, metrics: InMem
                 in_flight.append(points_of(metrics)[IN_FLIGHT, ""].value)
             return super().__call__(request)
 
-    ask(twin, RecordsInFlight(), lambda client: client.map(FLOW, [{"n": 1}, float("nan")]), server_release="0.13")
+    call_with_handler(
+        twin, RecordsInFlight(), lambda client: client.map(FLOW, [{"n": 1}, float("nan")]), server_release="0.13"
+    )
     # An input that cannot be sent is never in flight.
     assert in_flight == [1]
     points = points_of(metrics)
@@ -426,8 +430,12 @@ def test_retried_inputs_are_in_flight_again(
 
     server = Failing()
     failed = {"itemIndex": 0, "status": 3, "errorMessage": "too slow", "errorCode": 1}
-    server.answers["POST /runs"] = httpx.Response(200, json={"summary": {**SUMMARY, "status": 3}, "results": [failed]})
-    (outcome,) = ask(twin, server, lambda client: client.map(FLOW, [1], max_attempts=2), server_release="0.13")
+    server.responses["POST /runs"] = httpx.Response(
+        200, json={"summary": {**SUMMARY, "status": 3}, "results": [failed]}
+    )
+    (outcome,) = call_with_handler(
+        twin, server, lambda client: client.map(FLOW, [1], max_attempts=2), server_release="0.13"
+    )
     assert (outcome.attempts, in_flight) == (2, [1, 1])
     points = points_of(metrics)
     assert (points[IN_FLIGHT, ""].value, points[CHUNK, ""].count) == (0, 2)

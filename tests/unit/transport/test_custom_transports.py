@@ -25,7 +25,7 @@ from stepflow_client import (
 )
 
 from tests.scripted_server import Answer, listening, message, sending
-from tests.unit.both_twins import CALLS, EVENT, HEALTH, RUN_ID, TWINS, Server, ask, call
+from tests.unit.both_twins import CALLS, EVENT, HEALTH, RUN_ID, TWINS, Server, call, call_with_handler
 from tests.unit.codec.test_secrets import all_text_of
 
 MIB = 1024 * 1024
@@ -165,7 +165,9 @@ def test_a_response_is_returned_even_if_closing_it_hangs() -> None:
 
     started = time.monotonic()
     assert (
-        ask("async", lambda request: httpx.Response(200, stream=HangingEnd()), list_runs, server_release="0.13.0").runs
+        call_with_handler(
+            "async", lambda request: httpx.Response(200, stream=HangingEnd()), list_runs, server_release="0.13.0"
+        ).runs
         == []
     )
     assert time.monotonic() - started < 30
@@ -182,7 +184,7 @@ def test_waiting_for_a_token_counts_towards_the_timeout(operation: Operation) ->
     with pytest.raises((RequestTimeoutError, RunTimeoutError)) as caught:
         call("async", httpx.MockTransport(server), operation, auth=never, server_release="0.13.0", timeout=0.5)
     assert time.monotonic() - started < 0.5 + OVERRUN
-    assert server.asked == []
+    assert server.request_lines == []
     if isinstance(caught.value, RequestTimeoutError):
         assert not caught.value.was_sent
         assert "credentials" in str(caught.value)
@@ -195,7 +197,7 @@ def test_waiting_for_an_httpx_auth_counts_towards_the_timeout() -> None:
             yield request
 
     with pytest.raises(RequestTimeoutError, match="timed out waiting for the credentials from auth"):
-        ask("async", Server(), list_runs, auth=Slow(), server_release="0.13.0", timeout=0.2)
+        call_with_handler("async", Server(), list_runs, auth=Slow(), server_release="0.13.0", timeout=0.2)
 
 
 def test_a_late_token_is_not_sent() -> None:
@@ -205,8 +207,8 @@ def test_a_late_token_is_not_sent() -> None:
 
     server = Server()
     with pytest.raises(RunTimeoutError):
-        ask("sync", server, wait(0.1), auth=late, server_release="0.13.0")
-    assert server.asked == []
+        call_with_handler("sync", server, wait(0.1), auth=late, server_release="0.13.0")
+    assert server.request_lines == []
 
 
 # Failing and invalid credentials
@@ -230,9 +232,9 @@ def test_failing_credentials_raise_invalid_argument_error(twin: str, error: Exce
     for auth in (token, Failing(error)):
         server = Server()
         with pytest.raises(InvalidArgumentError, match=f"auth failed: {type(error).__name__}") as caught:
-            ask(twin, server, list_runs, auth=auth, server_release="0.13.0")
+            call_with_handler(twin, server, list_runs, auth=auth, server_release="0.13.0")
         assert caught.value.__cause__ is error
-        assert server.asked == []
+        assert server.request_lines == []
         assert "hush" not in str(caught.value)
 
 
@@ -267,8 +269,8 @@ def test_headers_of_an_httpx_auth_are_checked(twin: str, name: str, value: str) 
     for call_name in ("list_runs", "run_events"):
         server = Server()
         with pytest.raises(InvalidArgumentError) as caught:
-            ask(twin, server, CALLS[call_name], auth=AddHeader(name, value), server_release="0.13.0")
-        assert server.asked == []
+            call_with_handler(twin, server, CALLS[call_name], auth=AddHeader(name, value), server_release="0.13.0")
+        assert server.request_lines == []
         assert "hush" not in str(caught.value)
 
 
@@ -290,15 +292,15 @@ def test_headers_of_an_httpx_auth_are_checked(twin: str, name: str, value: str) 
 def test_lone_surrogates_in_credentials(twin: str, settings: dict[str, Any]) -> None:
     server = Server()
     with pytest.raises(InvalidArgumentError) as caught:
-        ask(twin, server, list_runs, **settings)
-    assert server.asked == []
+        call_with_handler(twin, server, list_runs, **settings)
+    assert server.request_lines == []
     assert "hush" not in all_text_of(caught.value)
 
 
 @pytest.mark.parametrize("twin", TWINS)
 def test_credentials_in_other_alphabets_are_sent(twin: str) -> None:
     server = Server()
-    ask(twin, server, list_runs, auth=("mü", "пароль"), server_release="0.13.0")
+    call_with_handler(twin, server, list_runs, auth=("mü", "пароль"), server_release="0.13.0")
     assert server.requests[0].headers["authorization"] == httpx.BasicAuth("mü", "пароль")._auth_header
 
 
@@ -519,7 +521,7 @@ def test_transport_exceptions_become_client_errors(twin: str, where: str, error:
 
     operation = CALLS["run_events"] if where == "events" else list_runs
     with pytest.raises(StepflowClientError) as caught:
-        ask(twin, answer, operation, server_release="0.13.0")
+        call_with_handler(twin, answer, operation, server_release="0.13.0")
     kind = InvalidResponseError if error in FOREIGN else RequestTimeoutError if error in LATE else ServerConnectionError
     assert type(caught.value) is kind
     assert str(caught.value)
@@ -529,7 +531,7 @@ def test_transport_exceptions_become_client_errors(twin: str, where: str, error:
 @pytest.mark.parametrize("error", [ValueError("x"), OSError("x"), httpx.CloseError("x")])
 def test_a_response_is_returned_even_if_closing_it_fails(twin: str, error: Exception) -> None:
     answer = httpx.Response(200, headers={"content-type": "application/json"}, stream=Body(error, at_close=True))
-    assert ask(twin, lambda request: answer, list_runs, server_release="0.13.0").runs == []
+    assert call_with_handler(twin, lambda request: answer, list_runs, server_release="0.13.0").runs == []
 
 
 @pytest.mark.parametrize("twin", TWINS)
@@ -552,11 +554,11 @@ def test_assertion_errors_of_a_transport_propagate(twin: str) -> None:
         raise AssertionError("the test's own")
 
     with pytest.raises(AssertionError, match="the test's own"):
-        ask(twin, answer, list_runs, server_release="0.13.0")
+        call_with_handler(twin, answer, list_runs, server_release="0.13.0")
 
 
 @pytest.mark.parametrize("twin", TWINS)
 @pytest.mark.parametrize("value", [0, -1, True, 1.5, "1", None])
 def test_invalid_size_limits_are_rejected(twin: str, value: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="max_response_bytes must be an integer of at least 1"):
-        ask(twin, Server(), list_runs, max_response_bytes=value)
+        call_with_handler(twin, Server(), list_runs, max_response_bytes=value)

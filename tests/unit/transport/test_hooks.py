@@ -21,7 +21,7 @@ from stepflow_client import (
 )
 
 from tests.raw_server import RawServer
-from tests.unit.both_twins import CALLS, FLOW, RUN_ID, TWINS, URL, Server, ask
+from tests.unit.both_twins import CALLS, FLOW, RUN_ID, TWINS, URL, Server, call_with_handler
 
 both = pytest.mark.parametrize("twin", TWINS)
 GENERATED = {
@@ -41,7 +41,7 @@ def test_every_request_of_a_view_has_its_headers(twin: str, name: str) -> None:
     operation = operation_of(twin, name)
     with suppress(ConflictError):
         view = {"headers": {"X-Tenant": "a"}}
-        ask(twin, server, lambda client: operation(client.with_options(**view)), headers={"x-b": "c"})
+        call_with_handler(twin, server, lambda client: operation(client.with_options(**view)), headers={"x-b": "c"})
     assert server.requests
     assert {(each.headers.get("x-tenant"), each.headers.get("x-b")) for each in server.requests} == {("a", "c")}
 
@@ -59,7 +59,7 @@ def test_every_request_passes_the_hooks(twin: str, name: str) -> None:
 
     hooks = {"request": [mark], "response": [received.append]}
     with suppress(ConflictError):
-        ask(twin, server, operation_of(twin, name), event_hooks=hooks)
+        call_with_handler(twin, server, operation_of(twin, name), event_hooks=hooks)
     assert [each.headers["x-number"] for each in server.requests] == [str(number) for number in range(len(sent))]
     assert [(each.method, each.url) for each in sent] == [(each.method, each.url) for each in server.requests]
     assert [each.request for each in received] == sent
@@ -75,7 +75,7 @@ def test_views_share_connections_and_stored_flows() -> None:
         view = client.with_options(headers={"x-tenant": "a"}).with_options(headers={"x-trace": "b"}, timeout=9)
         view.run(FLOW, 2)
         client.run(FLOW, 3)
-        assert server.asked == ["POST /flows", "POST /blobs", *["POST /runs"] * 3]
+        assert server.request_lines == ["POST /flows", "POST /blobs", *["POST /runs"] * 3]
         headers = [(each.headers.get("x-tenant"), each.headers.get("x-trace")) for each in server.requests]
         assert headers == [(None, None)] * 3 + [("a", "b"), (None, None)]
         view.close()
@@ -85,7 +85,7 @@ def test_views_share_connections_and_stored_flows() -> None:
 
 def test_a_view_with_other_headers_waits_for_components_itself() -> None:
     server = Server()
-    server.answers["GET /components"] = httpx.Response(200, json={"components": [{"path": "/x", "plugin": "python"}]})
+    server.responses["GET /components"] = httpx.Response(200, json={"components": [{"path": "/x", "plugin": "python"}]})
     flow = {"steps": [{"id": "a", "component": "/python/x"}], "output": {"$step": "a"}}
     with SyncStepflowClient(URL, transport=httpx.MockTransport(server), server_release="0.13.0") as client:
         for each in (client, client.with_options(headers={"x-tenant": "a"}), client.with_options(timeout=9)):
@@ -112,7 +112,14 @@ def test_hooks_may_be_coroutine_functions_and_see_each_attempt() -> None:
         return httpx.Response(next(responses), json={"runs": []})
 
     hooks = {"response": [record]}
-    assert list(ask("async", answer, lambda client: client.list_runs(), server_release="0.13", event_hooks=hooks)) == []
+    assert (
+        list(
+            call_with_handler(
+                "async", answer, lambda client: client.list_runs(), server_release="0.13", event_hooks=hooks
+            )
+        )
+        == []
+    )
     assert statuses == [503, 503, 200]
 
 
@@ -129,7 +136,9 @@ def test_an_exception_in_a_hook_fails_the_call(twin: str) -> None:
         ({"response": [refuse]}, httpx.HTTPStatusError, "the response hook .*refuse.* failed: HTTPStatusError"),
     ):
         with pytest.raises(StepflowClientError, match=message) as caught:
-            ask(twin, lambda request: httpx.Response(503), lambda client: client.get_run(RUN_ID), event_hooks=hooks)
+            call_with_handler(
+                twin, lambda request: httpx.Response(503), lambda client: client.get_run(RUN_ID), event_hooks=hooks
+            )
         assert isinstance(caught.value.__cause__, cause)
 
 
@@ -138,14 +147,16 @@ def test_a_hanging_hook_times_out() -> None:
         await asyncio.sleep(60)
 
     with pytest.raises(RequestTimeoutError, match=r"the request hook .*hang.* did not return in time"):
-        ask("async", Server(), lambda client: client.get_run(RUN_ID, timeout=0.1), event_hooks={"request": [hang]})
+        call_with_handler(
+            "async", Server(), lambda client: client.get_run(RUN_ID, timeout=0.1), event_hooks={"request": [hang]}
+        )
 
 
 def test_the_sync_client_refuses_coroutine_functions() -> None:
     async def hook(request: httpx.Request) -> None: ...
 
     with pytest.raises(InvalidArgumentError, match="is a coroutine function") as caught:
-        ask("sync", Server(), lambda client: client.get_run(RUN_ID), event_hooks={"request": [hook]})
+        call_with_handler("sync", Server(), lambda client: client.get_run(RUN_ID), event_hooks={"request": [hook]})
     assert caught.value.hint == "pass plain functions to SyncStepflowClient"
 
 

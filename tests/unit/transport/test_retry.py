@@ -321,13 +321,13 @@ def test_a_short_outage_is_bridged_and_an_error_lists_its_attempts(twin: str) ->
 @pytest.mark.parametrize("status", [408, 429, 503])
 def test_a_rejected_creation_is_retried(twin: str, status: int) -> None:
     server = Server()
-    server.answers["GET /runs"] = httpx.Response(200, json={"runs": []})
+    server.responses["GET /runs"] = httpx.Response(200, json={"runs": []})
     rejections = 2
 
     def answer(request: httpx.Request) -> httpx.Response:
         nonlocal rejections
         response = server(request)
-        if server.asked[-1] == "POST /runs" and rejections:
+        if server.request_lines[-1] == "POST /runs" and rejections:
             rejections -= 1
             return httpx.Response(status, headers={"retry-after": "0"})
         return response
@@ -343,7 +343,7 @@ def test_a_rejected_creation_is_retried(twin: str, status: int) -> None:
                 assert (await client.create_run("f")).run_id == RUN_ID
 
         asyncio.run(main())
-    assert [each for each in server.asked if each.startswith("POST")] == ["POST /runs"] * 3
+    assert [each for each in server.request_lines if each.startswith("POST")] == ["POST /runs"] * 3
     # A proxy may return 408 and 503 for requests that it has forwarded, so the client first searches for the run.
-    searches = [first for first, then in pairwise(server.asked) if then == "POST /runs"]
+    searches = [first for first, then in pairwise(server.request_lines) if then == "POST /runs"]
     assert searches == (["POST /runs"] * 2 if status == 429 else ["GET /runs"] * 2)

@@ -57,7 +57,7 @@ class Member:
     def __init__(self, store: Store, skew: float = 0.0) -> None:
         self.store, self.skew = store, skew
         self.created = 0
-        self.asked: list[str] = []
+        self.request_lines: list[str] = []
         self.seconds = 0.0
         """The duration of a run."""
         self.cuts: list[str] = []
@@ -72,7 +72,7 @@ class Member:
         size = int(decoded(head + b"\r\n\r\n").get("content-length", 0))
         while len(content) < size:
             content += connection.recv(65_536)
-        self.asked.append(f"{method} {path}")
+        self.request_lines.append(f"{method} {path}")
         if path.endswith("/events"):
             frame = f"data: {json.dumps(EVENT).replace(RUN_ID, path.split('/')[2])}\n\n".encode()
             connection.sendall(message(frame, content_type="text/event-stream"))
@@ -191,7 +191,7 @@ def test_failover_stays_with_one_server() -> None:
         for number in range(4):
             client.run(FLOW, {"n": number})
     assert (a.created, b.created) == (4, 0)
-    assert b.asked == []
+    assert b.request_lines == []
 
 
 def test_spread_with_a_single_server() -> None:
@@ -232,7 +232,7 @@ def test_requests_about_a_run_go_to_its_server() -> None:
             assert len(list(client.run_events(run_id))) == 1
         for member, mine in ((a, runs[::2]), (b, runs[1::2])):
             expected = [f"GET /runs/{run_id}{suffix}" for run_id in mine for suffix in ("", "/events")]
-            assert [each for each in member.asked if each.startswith("GET /runs/")] == expected
+            assert [each for each in member.request_lines if each.startswith("GET /runs/")] == expected
 
 
 def test_another_server_is_asked_about_the_runs_of_a_stopped_one() -> None:

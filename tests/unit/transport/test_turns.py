@@ -8,7 +8,7 @@ import pytest
 from stepflow_client._rules.lost_creation import RunRegistry
 from stepflow_client.errors import RequestTimeoutError
 
-from tests.unit.both_twins import FLOW, TWINS, Server, ask
+from tests.unit.both_twins import FLOW, TWINS, Server, call_with_handler
 
 
 @pytest.mark.parametrize("key", [None, "doc-42"], ids=["a shared flow", "a key"])
@@ -28,12 +28,12 @@ def test_a_call_that_times_out_does_not_release_the_claim(
     server = Server()
     # The holder of a key's claim may be creating its run; a flow may be stored twice.
     with pytest.raises(RequestTimeoutError, match="idempotency key 'doc-42'") if key else nullcontext():
-        ask(
+        call_with_handler(
             twin,
             server,
             lambda client: client.run(FLOW, {"n": 1}, timeout=0.2, idempotency_key=key),
             server_release="0.13",
         )
-    assert server.asked.count("POST /runs") == (0 if key else 1)
+    assert server.request_lines.count("POST /runs") == (0 if key else 1)
     assert claims
     assert releases == []
