@@ -41,7 +41,7 @@ def test_a_disabled_collector_stays_disabled() -> None:
     assert not gc.isenabled()
 
 
-def test_blocks_of_several_threads_overlap() -> None:
+def test_the_collector_stays_paused_until_all_threads_leave_the_block() -> None:
     inside, leave = threading.Event(), threading.Event()
 
     def hold() -> None:

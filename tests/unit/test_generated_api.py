@@ -66,8 +66,8 @@ def server() -> Iterator[respx.MockRouter]:
 def call(request: pytest.FixtureRequest, server: respx.MockRouter) -> Call:
     """Call an operation's sync or async `..._detailed` function; the server returns the given response."""
 
-    def run(operation: Any, answer: httpx.Response, *arguments: Any, strict: bool = False, **options: Any) -> Any:
-        server.route().return_value = answer
+    def run(operation: Any, reply: httpx.Response, *arguments: Any, strict: bool = False, **options: Any) -> Any:
+        server.route().return_value = reply
         client = Client(URL, raise_on_unexpected_status=strict)
         if request.param == "sync":
             with client:
@@ -109,7 +109,7 @@ def test_the_body_is_parsed_once_on_first_access(call: Call, monkeypatch: pytest
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "reply",
     [
         httpx.Response(200, html="<html>A proxy's page</html>"),
         httpx.Response(200, headers={"content-type": "application/grpc"}),
@@ -122,31 +122,31 @@ def test_the_body_is_parsed_once_on_first_access(call: Call, monkeypatch: pytest
     ],
     ids=["html", "empty", "no properties", "list", "null", "not utf-8", "deep", "html 404"],
 )
-def test_an_unparsable_body_keeps_status_and_content(call: Call, answer: httpx.Response) -> None:
-    response = call(get_run, answer, RUN_ID, strict=True)
-    assert response.status_code == answer.status_code
-    assert response.content == answer.content
+def test_an_unparsable_body_keeps_status_and_content(call: Call, reply: httpx.Response) -> None:
+    response = call(get_run, reply, RUN_ID, strict=True)
+    assert response.status_code == reply.status_code
+    assert response.content == reply.content
     for _ in range(2):
-        with pytest.raises(UnexpectedBody, match=str(answer.status_code)) as caught:
+        with pytest.raises(UnexpectedBody, match=str(reply.status_code)) as caught:
             _ = response.parsed
-        expected = "GetRunResponse" if answer.status_code == 200 else "an error response"
-        text = answer.content[:20].decode(errors="replace") or "an empty body"
-        assert str(caught.value).startswith(f"status {answer.status_code}: expected {expected}, received: {text}")
-        assert caught.value.status_code == answer.status_code
-        assert caught.value.content == answer.content
+        expected = "GetRunResponse" if reply.status_code == 200 else "an error response"
+        text = reply.content[:20].decode(errors="replace") or "an empty body"
+        assert str(caught.value).startswith(f"status {reply.status_code}: expected {expected}, received: {text}")
+        assert caught.value.status_code == reply.status_code
+        assert caught.value.content == reply.content
 
 
 @pytest.mark.parametrize("status", [204, 302, 429, 500, 503, 599, 999])
 def test_undocumented_status(call: Call, status: int) -> None:
-    answer = httpx.Response(status, text="busy")
-    response = call(get_run, answer, RUN_ID)
+    reply = httpx.Response(status, text="busy")
+    response = call(get_run, reply, RUN_ID)
     assert response.status_code == status
     assert f"{response.status_code:d}" == str(status)
     assert (response.content, response.parsed) == (b"busy", None)
     with pytest.raises(ApiError, match=f"status {status}: busy"):
         response.unwrap()
     with pytest.raises(UnexpectedStatus, match=f"{status}: busy"):
-        call(get_run, answer, RUN_ID, strict=True)
+        call(get_run, reply, RUN_ID, strict=True)
 
 
 def test_error_in_json(call: Call) -> None:
@@ -170,10 +170,10 @@ def test_error_without_body(call: Call) -> None:
 
 
 def test_bytes_beside_json(call: Call) -> None:
-    answer = httpx.Response(200, content=b"\x00\xff", headers={"content-type": "application/octet-stream"})
-    assert call(get_blob, answer, "a" * 64).parsed == b"\x00\xff"
-    answer = httpx.Response(200, json={"data": None, "blobType": "binary", "blobId": "a"})
-    parsed = call(get_blob, answer, "a" * 64).parsed
+    reply = httpx.Response(200, content=b"\x00\xff", headers={"content-type": "application/octet-stream"})
+    assert call(get_blob, reply, "a" * 64).parsed == b"\x00\xff"
+    reply = httpx.Response(200, json={"data": None, "blobType": "binary", "blobId": "a"})
+    parsed = call(get_blob, reply, "a" * 64).parsed
     assert isinstance(parsed, Blob)
     assert parsed.data is None
 
@@ -195,8 +195,8 @@ def test_unknown_properties_are_kept(call: Call) -> None:
 def follow(request: pytest.FixtureRequest, server: respx.MockRouter) -> Callable[[httpx.Response], list[RunEvent]]:
     """Return the run events parsed from a response."""
 
-    def run(answer: httpx.Response) -> list[RunEvent]:
-        server.get(f"/runs/{RUN_ID}/events", params={"runId": RUN_ID}).return_value = answer
+    def run(reply: httpx.Response) -> list[RunEvent]:
+        server.get(f"/runs/{RUN_ID}/events", params={"runId": RUN_ID}).return_value = reply
         with Client(URL) as client:
             if request.param == "sync":
                 return list(get_run_events.sync(RUN_ID, client=client))
@@ -263,8 +263,8 @@ def test_events_arrive_before_the_stream_ends(server: respx.MockRouter) -> None:
         for number in itertools.count():
             yield frame(number, RunCreated=CREATED)
 
-    answer = httpx.Response(200, headers={"content-type": "text/event-stream"}, content=endless())
-    server.route().return_value = answer
+    reply = httpx.Response(200, headers={"content-type": "text/event-stream"}, content=endless())
+    server.route().return_value = reply
     with Client(URL) as client:
         events = itertools.islice(get_run_events.sync(RUN_ID, client=client), 3)
         assert [event.sequence_number for event in events] == [0, 1, 2]

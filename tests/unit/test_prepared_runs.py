@@ -61,7 +61,7 @@ def with_client(twin: str, server: Server, use: Callable[[Run], Awaitable[None]]
 
 
 @pytest.mark.parametrize("twin", TWINS)
-def test_a_warm_run_is_one_request(twin: str) -> None:
+def test_the_second_run_of_a_flow_is_one_request(twin: str) -> None:
     server = Numbered()
 
     async def use(run: Run) -> None:

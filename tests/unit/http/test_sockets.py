@@ -200,7 +200,7 @@ def test_a_hung_resolver_does_not_block_calls(twin: str, silent_resolver: list[A
 
 
 @both
-def test_a_name_that_does_not_exist(twin: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_host_name(twin: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def refusing(*_: Any, **__: Any) -> Any:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
@@ -403,7 +403,7 @@ gc.collect()
 """
 
 
-def test_no_connection_is_left_when_an_event_loop_ends(request: pytest.FixtureRequest) -> None:
+def test_closing_an_event_loop_closes_its_connections(request: pytest.FixtureRequest) -> None:
     loop = request.config.getoption("--loop")
     with RawServer(answers(HEALTHY)) as server:
         command = [sys.executable, "-W", "error", "-c", CLOSED_LOOPS, server.url, loop]

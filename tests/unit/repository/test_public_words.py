@@ -125,20 +125,20 @@ ALLOWED = {
 
 
 def test_a_word_has_one_meaning() -> None:
-    found = {}
+    violations = {}
     checked = [each for each in arguments() if not each.of.endswith("__init__")]
     for places, rules in (([*checked, *attributes()], WORDS), (checked, BY_ARGUMENT)):
         for each, rule in product(places, rules):
             if re.fullmatch(rule.names, each.name) and is_a(rule.kind, each.annotation):
                 place = each.place if each in checked else f"{each.of}.{each.name}"
-                found[place] = rule.preferred
+                violations[place] = rule.preferred
     for name in functions():
         preferred_names = [
             rule.preferred for rule in WORDS if not rule.kind and re.fullmatch(rule.names, name.rpartition(".")[2])
         ]
-        found |= dict.fromkeys([name] * bool(preferred_names), *preferred_names)
-    assert {place: preferred for place, preferred in found.items() if place not in ALLOWED} == {}
-    assert found.keys() == ALLOWED.keys()
+        violations |= dict.fromkeys([name] * bool(preferred_names), *preferred_names)
+    assert {place: preferred for place, preferred in violations.items() if place not in ALLOWED} == {}
+    assert violations.keys() == ALLOWED.keys()
 
 
 TYPES = {
@@ -169,12 +169,12 @@ OTHER_TYPES = {
 
 
 def test_arguments_with_the_same_name_have_the_same_type() -> None:
-    found = {
+    exceptions = {
         each.place
         for each, (name, kind) in product(arguments(), TYPES.items())
         if re.fullmatch(name, each.name) and not is_a(kind, each.annotation) and not each.of.endswith("__init__")
     }
-    assert found == OTHER_TYPES.keys()
+    assert exceptions == OTHER_TYPES.keys()
 
 
 ENUMS = r"ExecutionStatus|ErrorCode|RestartPolicy|DiagnosticLevel"
@@ -204,7 +204,7 @@ WITHOUT_TIMEOUT = {
 
 
 def test_functions_that_send_requests_have_a_timeout() -> None:
-    found = set()
+    without_timeout = set()
     for name, function in functions().items():
         parameters = {each.name: str(each.annotation) for each in function.parameters}
         sends = "async" in function.labels or "client" in parameters or re.search("Stream|Pager", str(function.returns))
@@ -212,8 +212,8 @@ def test_functions_that_send_requests_have_a_timeout() -> None:
             each.startswith(("Unpack[", "Any")) for key, each in parameters.items() if key in ("options", "filters")
         )
         if sends and "timeout" not in parameters and not is_forwarder and not name.endswith((".__init__", "close")):
-            found.add(name.replace("sync_", "").replace("Sync", ""))
-    assert found == {each.replace("Sync", "") for each in WITHOUT_TIMEOUT}
+            without_timeout.add(name.replace("sync_", "").replace("Sync", ""))
+    assert without_timeout == {each.replace("Sync", "") for each in WITHOUT_TIMEOUT}
 
 
 WITHOUT_DICT = {
@@ -307,11 +307,11 @@ OPTIONS = {
 
 
 def test_an_option_has_one_name() -> None:
-    found = set()
+    used = set()
     for command, _, names in (line.partition(" -") for line in public_surface.command_lines()):
-        found |= {(command, each) for each in f"-{names}".split(" ")[0].split("/") if each in OPTIONS}
+        used |= {(command, each) for each in f"-{names}".split(" ")[0].split("/") if each in OPTIONS}
     # This command does not detach: it prints the available results without waiting.
-    assert found == {("stepflow runs result", "--no-wait")}
+    assert used == {("stepflow runs result", "--no-wait")}
 
 
 def test_the_documented_modules_and_terms_exist() -> None:

@@ -158,8 +158,8 @@ def test_the_steps_of_a_batch_are_combined_from_two_responses() -> None:
 def test_a_single_step_is_found_or_missing() -> None:
     steps = {"steps": {"a": {"stepId": "a", "component": "/x", "status": "completed"}}}
     replies = (DecodedResponse(200, OLD_RUN), DecodedResponse(200, steps))
-    _, found = drive("0.11", DecodedRequest("GET", f"/runs/{RUN}/steps/a"), *replies)
-    assert (found.status, found.body["step"]["stepId"]) == (200, "a")
+    _, response = drive("0.11", DecodedRequest("GET", f"/runs/{RUN}/steps/a"), *replies)
+    assert (response.status, response.body["step"]["stepId"]) == (200, "a")
     _, missing = drive("0.11", DecodedRequest("GET", f"/runs/{RUN}/steps/z"), *replies)
     assert (missing.status, missing.body["error"]["message"]) == (404, "step 'z' not found")
 

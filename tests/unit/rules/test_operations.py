@@ -50,7 +50,7 @@ def test_a_404_for_a_run_names_the_run(twin: str) -> None:
     assert (caught.value.hint, caught.value.run_id) == ("the server has no such run", RUN_ID)
 
 
-def test_a_request_is_what_the_generated_code_builds() -> None:
+def test_requests_are_built_by_the_generated_code() -> None:
     request = create_run(body={"flowId": "f", "input": [1]})
     assert request.operation is create_run
     assert request.parts == {

@@ -12,7 +12,7 @@ def _make_step(*statuses: str) -> StepProgress:
     return step
 
 
-def test_a_step_that_ran_for_most_items_is_not_called_not_run() -> None:
+def test_a_step_that_ran_for_most_items_is_completed() -> None:
     step = _make_step("completed", "completed", "failed")
     step.not_run[2] = "fetch"
     assert step.get_state_text(3, True) == "completed"
@@ -30,7 +30,7 @@ def test_a_step_that_failed_itself_is_failed() -> None:
     assert step.get_state_text(3, True) == "failed"
 
 
-def test_a_step_that_may_not_have_run_is_not_called_failed() -> None:
+def test_a_step_that_may_not_have_run_is_failed_or_not_run() -> None:
     step = _make_step("failed", "failed")
     step.unclear.update({0, 1})
     assert step.get_state_text(2, True) == "failed or not run"

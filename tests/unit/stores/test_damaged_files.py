@@ -254,12 +254,12 @@ def test_a_damaged_cache_returns_the_stored_result_or_none(tmp_path: Path, count
         warnings: list[str] = []
         cache = ResultCache(path, max_age=1e6, max_bytes=2**20, on_failure=warnings.append)
         for key, output in stored.items():
-            found = cache._find_result(key)
-            ends["none" if found is None else "true"] += 1
-            assert found is None or (found.output, found.run_id) == (output, f"run {key}"), (seed, kind)
+            cached = cache._find_result(key)
+            ends["none" if cached is None else "true"] += 1
+            assert cached is None or (cached.output, cached.run_id) == (output, f"run {key}"), (seed, kind)
         cache._store_result("0" * 64, "new", [])
-        found = cache._find_result("0" * 64)
-        assert found is None or (found.output, found.run_id) in (([], "new"), (stored["0" * 64], f"run {'0' * 64}"))
+        cached = cache._find_result("0" * 64)
+        assert cached is None or (cached.output, cached.run_id) in (([], "new"), (stored["0" * 64], f"run {'0' * 64}"))
         assert len(warnings) <= 1
         cache.close()
     assert min(ends.values()) > count, ends

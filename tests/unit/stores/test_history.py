@@ -216,7 +216,7 @@ def test_killed_processes_do_not_corrupt_the_file(kills: int, path: Path) -> Non
     assert History(path).get("after") is not None
 
 
-def test_a_full_disk_is_one_warning(path: Path) -> None:
+def test_a_full_disk_causes_one_warning(path: Path) -> None:
     program = f"""if True:
         import logging, resource
         from stepflow_client.history import History

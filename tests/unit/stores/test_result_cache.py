@@ -33,9 +33,9 @@ def _write(path: Path, name: int, count: int) -> None:
     cache = ResultCache(path)
     for number in range(count):
         cache._store_result(f"{name}-{number}", "run", {"number": number})
-        found = cache._find_result(f"{name}-{number}")
-        assert found is not None
-        assert found.output == {"number": number}
+        cached = cache._find_result(f"{name}-{number}")
+        assert cached is not None
+        assert cached.output == {"number": number}
 
 
 def test_a_result_is_stored_unchanged_and_private(path: Path) -> None:
@@ -44,13 +44,13 @@ def test_a_result_is_stored_unchanged_and_private(path: Path) -> None:
     assert not path.exists(), "reading makes no file"
     output = {"ä": [None, 1.0, 2**53, "\u2028"], "b": {}, "a": 1}
     cache._store_result("a", "run", output)
-    found = cache._find_result("a")
-    assert found is not None
-    assert (found.run_id, found.output, list(found.output)) == ("run", output, ["ä", "b", "a"])
+    cached = cache._find_result("a")
+    assert cached is not None
+    assert (cached.run_id, cached.output, list(cached.output)) == ("run", output, ["ä", "b", "a"])
     assert {stat.S_IMODE(each.stat().st_mode) for each in path.parent.iterdir()} == {0o600}
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     cache._store_result("a", "later", 2)
-    assert (cache._find_result("a") or found).run_id == "later"
+    assert (cache._find_result("a") or cached).run_id == "later"
 
 
 def test_the_cache_is_bounded_by_age(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,9 +71,9 @@ def test_the_cache_is_bounded_by_size(path: Path) -> None:
     cache = ResultCache(path, max_bytes=100_000)
     for number in range(200):
         cache._store_result(str(number), "run", "x" * 5_000)
-    kept = [number for number in range(200) if cache._find_result(str(number))]
-    assert kept == list(range(200 - len(kept), 200)), "the oldest are removed first"
-    assert 15 <= len(kept) <= 20
+    remaining = [number for number in range(200) if cache._find_result(str(number))]
+    assert remaining == list(range(200 - len(remaining), 200)), "the oldest are removed first"
+    assert 15 <= len(remaining) <= 20
     assert path.stat().st_size < 400_000
     cache._store_result("large", "run", "x" * 30_000)
     assert cache._find_result("large") is None, "one result may take a quarter at most"
@@ -103,7 +103,7 @@ def test_concurrent_processes_lose_no_results(path: Path, count: int) -> None:
     assert all(cache._find_result(f"{name}-{number}") for name in range(count) for number in range(200))
 
 
-def test_a_full_disk_is_one_warning(path: Path) -> None:
+def test_a_full_disk_causes_one_warning(path: Path) -> None:
     program = f"""if True:
         import logging, resource
         from stepflow_client import ResultCache
@@ -222,9 +222,9 @@ def test_a_removed_or_replaced_file_is_recreated(path: Path) -> None:
     moved.replace(path)
     for each in path.parent.glob("results.db-*"):
         each.unlink()
-    found = cache._find_result("b")
-    assert found is not None
-    assert found.output == 2
+    cached = cache._find_result("b")
+    assert cached is not None
+    assert cached.output == 2
     assert cache._find_result("c") is None
 
 
@@ -264,8 +264,8 @@ for number in range(10):
     codes.append(os.waitpid(child, 0)[1])
 is_over.set()
 [each.join() for each in threads]
-found = [cache._find_result(f"child {number}").output for number in range(10)]
-print(codes == [0] * 10, found == [*range(10)])
+outputs = [cache._find_result(f"child {number}").output for number in range(10)]
+print(codes == [0] * 10, outputs == [*range(10)])
 """
 
 
