@@ -77,7 +77,7 @@ def test_the_summary_names_the_number_of_durations() -> None:
     summary = report(timed=100).summary()
     assert [each.items for each in summary.durations] == [100, 100]
     assert "Only some items' times were read: 100 of 120 of a, 100 of 120 of b." in summary.remarks
-    assert not any("only were read" in each for each in report().summary().remarks)
+    assert not any("were read" in each for each in report().summary().remarks)
 
 
 def test_every_variant_comes_first_about_equally_often() -> None:
