@@ -105,13 +105,13 @@ class RawServer:
             thread.join(5)
 
 
-def answers(*said: bytes | Iterable[bytes]) -> Talk:
+def answers(*responses: bytes | Iterable[bytes]) -> Talk:
     """Respond to the requests of a connection in turn; the last response is repeated for all further requests."""
 
     def talk(conversation: Conversation) -> None:
         for number in range(1_000_000):
             if not conversation.read():
                 return
-            conversation.say(said[min(number, len(said) - 1)])
+            conversation.say(responses[min(number, len(responses) - 1)])
 
     return talk

@@ -176,7 +176,7 @@ def test_step_keys_in_the_input_of_an_unknown_component_are_reported() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("step_input", "expected"),
     [
         ({"text": "x", "other": 1}, None),
         ({"text": 5}, "input.text: None"),
@@ -186,9 +186,9 @@ def test_step_keys_in_the_input_of_an_unknown_component_are_reported() -> None:
         (None, "input: fields are: text (string, required), n (integer)"),
     ],
 )
-def test_an_invalid_input_is_an_error_unless_the_step_has_a_default(given: Any, expected: str | None) -> None:
+def test_an_invalid_input_is_an_error_unless_the_step_has_a_default(step_input: Any, expected: str | None) -> None:
     schema = {**_TEXT, "properties": {"text": {"type": "string"}, "n": {"type": "integer"}}}
-    step, known = {"component": "/python/echo", "input": given}, [{**_LISTED[0], "input_schema": schema}]
+    step, known = {"component": "/python/echo", "input": step_input}, [{**_LISTED[0], "input_schema": schema}]
     assert _describe_findings(step, known) == ([] if expected is None else [f"error {expected}"])
     assert _describe_findings({**step, "onError": _DEFAULT}, known) == (
         [] if expected is None else [f"warning {expected}"]
@@ -238,8 +238,8 @@ _WRITE = "write one of: result, next"
     ],
 )
 def test_iterations_must_return_result_or_next(output: Any, expected: list[str]) -> None:
-    given = {"initial_input": 1, "flow": {"$literal": {"output": output}}}
-    findings = _describe_findings({"component": "/builtin/iterate", "input": given})
+    step_input = {"initial_input": 1, "flow": {"$literal": {"output": output}}}
+    findings = _describe_findings({"component": "/builtin/iterate", "input": step_input})
     assert [each.replace("input.flow.$literal.output", "") for each in findings] == expected
 
 
@@ -253,7 +253,7 @@ def test_unescaped_expressions_of_a_nested_flow_are_evaluated_outside_it() -> No
 
 def test_ignored_fields_are_errors_if_they_look_misspelled() -> None:
     known = [{**_LISTED[0], "input_schema": {**_TEXT, "additionalProperties": False}}]
-    for given, expected in (
+    for step_input, expected in (
         ({"text": {"$input": "$.x"}}, []),
         ({"text": "x", "zzz": 1}, ["warning input.zzz: fields are: text (string, required)"]),
         ({"text": "x", "txet": 1}, ["error input.txet: did you mean 'text'?"]),
@@ -262,7 +262,7 @@ def test_ignored_fields_are_errors_if_they_look_misspelled() -> None:
             ["warning input.onError: onError belongs to the step: write it next to input, not inside it"],
         ),
     ):
-        assert _describe_findings({"component": "/python/echo", "input": given}, known) == expected
+        assert _describe_findings({"component": "/python/echo", "input": step_input}, known) == expected
     (step_finding,) = _describe_findings({"component": "/python/echo"}, known)
     assert step_finding.startswith("error ")
 
@@ -270,8 +270,8 @@ def test_ignored_fields_are_errors_if_they_look_misspelled() -> None:
 def test_iterations_without_a_result_fail_always_or_with_a_branch() -> None:
     messages = []
     for output in ({"x": 1}, {**_IF, "then": {"result": 1}}):
-        given = {"initial_input": 1, "flow": {"$literal": {"output": output}}}
-        step = {"id": "a", "component": "/builtin/iterate", "input": given}
+        step_input = {"initial_input": 1, "flow": {"$literal": {"output": output}}}
+        step = {"id": "a", "component": "/builtin/iterate", "input": step_input}
         flow = {"name": "f", "description": "d", "steps": [step], "output": {"$step": "a"}}
         messages += [each.message for each in check(flow).diagnostics]
     message = "iterate needs 'result' or 'next' in the output of its flow"

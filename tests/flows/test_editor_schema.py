@@ -129,7 +129,7 @@ _PARTS = [{"type": "object", "properties": {"a": {"type": "integer"}}}, {"requir
 
 
 @pytest.mark.parametrize(
-    ("input_schema", "given", "is_valid"),
+    ("input_schema", "value", "is_valid"),
     [
         (_CLOSED, {"a": "x"}, True),
         (_CLOSED, {"b": 1}, False),
@@ -165,10 +165,10 @@ _PARTS = [{"type": "object", "properties": {"a": {"type": "integer"}}}, {"requir
         (True, 5, True),
     ],
 )
-def test_schemas_of_components_allow_expressions(input_schema: Any, given: Any, is_valid: bool) -> None:
+def test_schemas_of_components_allow_expressions(input_schema: Any, value: Any, is_valid: bool) -> None:
     editor_schema = schema(components=[{**_ECHO, "input_schema": input_schema}])
     Draft202012Validator.check_schema(editor_schema)
-    assert Draft202012Validator(editor_schema).is_valid(_step("/python/echo", given)) is is_valid
+    assert Draft202012Validator(editor_schema).is_valid(_step("/python/echo", value)) is is_valid
 
 
 @pytest.mark.parametrize(
@@ -196,11 +196,11 @@ def test_editors_can_suggest_values_of_fields(field: Any) -> None:
 def test_deeply_nested_values_are_not_checked(nest: Any, value_of: Any) -> None:
     for depth, is_valid in ((10, False), (41, True)):
         input_schema: Any = {"type": "integer"}
-        given: Any = "x"
+        value: Any = "x"
         for _ in range(depth):
-            input_schema, given = nest(input_schema), value_of(given)
+            input_schema, value = nest(input_schema), value_of(value)
         editor_schema = Draft202012Validator(schema(components=[{**_ECHO, "input_schema": input_schema}]))
-        assert editor_schema.is_valid(_step("/python/echo", given)) is is_valid, depth
+        assert editor_schema.is_valid(_step("/python/echo", value)) is is_valid, depth
 
 
 _PLUGINS = {"builtin": {"type": "builtin"}}
@@ -259,8 +259,8 @@ def test_the_schema_has_the_keywords_of_expressions() -> None:
 
 def test_a_stored_flow_is_checked_as_a_flow() -> None:
     def stored(kind: str) -> dict[str, Any]:
-        given = {"data": {"$literal": {"outputs": 1}}, "blob_type": kind}
-        return {"steps": [{"id": "a", "component": "/builtin/put_blob", "input": given}], "output": {"$step": "a"}}
+        value = {"data": {"$literal": {"outputs": 1}}, "blob_type": kind}
+        return {"steps": [{"id": "a", "component": "/builtin/put_blob", "input": value}], "output": {"$step": "a"}}
 
     assert not _FLOW.is_valid(stored("flow"))
     assert _FLOW.is_valid(stored("data"))

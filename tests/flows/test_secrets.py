@@ -32,7 +32,7 @@ FLOW = {
 
 
 @pytest.mark.parametrize(
-    ("expression", "shown"),
+    ("expression", "expected"),
     [
         ({"$input": "$.name"}, "string"),
         ({"$input": "$.key"}, "string [secret]"),
@@ -47,15 +47,15 @@ FLOW = {
         ({"$literal": {"$input": "$.key"}}, '{"$input": string}'),
     ],
 )
-def test_expressions_that_read_a_secret_are_marked(expression: object, shown: str) -> None:
+def test_expressions_that_read_a_secret_are_marked(expression: object, expected: str) -> None:
     inferred = infer({**FLOW, "output": expression})
-    assert inferred.summary["output"] == shown
-    assert ("is_secret" in json.dumps(inferred.output)) == ("[secret]" in shown)
-    assert "hunter2" not in json.dumps(inferred.output) + shown
+    assert inferred.summary["output"] == expected
+    assert ("is_secret" in json.dumps(inferred.output)) == ("[secret]" in expected)
+    assert "hunter2" not in json.dumps(inferred.output) + expected
 
 
 @pytest.mark.parametrize(
-    ("schema", "shown"),
+    ("schema", "expected"),
     [
         ({"allOf": [{"type": "string"}, SECRET]}, "string [secret]"),
         ({"allOf": [{"type": "string"}], "is_secret": True}, "string [secret]"),
@@ -68,10 +68,10 @@ def test_expressions_that_read_a_secret_are_marked(expression: object, shown: st
         ({"type": "string", "is_secret": False}, "string"),
     ],
 )
-def test_merged_schemas_stay_secret(schema: dict[str, object], shown: str) -> None:
+def test_merged_schemas_stay_secret(schema: dict[str, object], expected: str) -> None:
     type = schema_to_type(schema)
-    assert format_type(type) == shown
-    assert format_type(schema_to_type(type_to_schema(type))) == shown
+    assert format_type(type) == expected
+    assert format_type(schema_to_type(type_to_schema(type))) == expected
 
 
 def test_a_field_is_secret_if_any_merged_schema_marks_it() -> None:

@@ -176,15 +176,15 @@ def test_short_types_are_described_in_words(schema: Any, words: str) -> None:
 
 
 def test_an_output_schema_has_exactly_the_fields_of_the_output() -> None:
-    given = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    input_schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
     output = {"n": {"$input": "$.n"}, "list": [1, "a"], "none": {}, "all": {"$input": "$"}, "any": {"$variable": "v"}}
-    assert infer({"schemas": {"properties": {"input": given}}, "output": output}).output == {
+    assert infer({"schemas": {"properties": {"input": input_schema}}, "output": output}).output == {
         "type": "object",
         "properties": {
             "n": {"type": "integer"},
             "list": {"type": "array", "items": {"type": ["integer", "string"]}},
             "none": {"type": "object", "additionalProperties": False},
-            "all": given,
+            "all": input_schema,
             "any": {},
         },
         "required": ["n", "list", "none", "all", "any"],
@@ -249,7 +249,7 @@ _LOST = '{outcome: "failed", error: {code: unknown, message: string, data?: unkn
 
 
 @pytest.mark.parametrize(
-    ("component", "given", "words"),
+    ("component", "step_input", "words"),
     [
         ("map", {"items": [1], "workflow": {"$literal": {"output": {"$input": "$"}}}},
          f"{{results: [{_DONE} | {_LOST}], successful: integer, failed: integer}}"),
@@ -284,8 +284,8 @@ _LOST = '{outcome: "failed", error: {code: unknown, message: string, data?: unkn
          f"{{result: {_DONE.replace('integer', 'unknown')} | {_LOST}, run_id: string}}"),
     ],
 )  # fmt: skip
-def test_types_of_builtin_outputs(component: str, given: Any, words: str) -> None:
-    inferred = infer({"steps": [{"id": "a", "component": f"/builtin/{component}", "input": given}]})
+def test_types_of_builtin_outputs(component: str, step_input: Any, words: str) -> None:
+    inferred = infer({"steps": [{"id": "a", "component": f"/builtin/{component}", "input": step_input}]})
     assert inferred.steps[0].summary["output"] == words
 
 
@@ -295,12 +295,12 @@ def test_the_type_of_a_step_includes_its_default() -> None:
 
 
 def test_the_input_type_is_inferred_from_its_uses() -> None:
-    def step(name: str, given: Any) -> dict[str, Any]:
-        return {"id": name, "component": "/shop/post", "input": given}
+    def step(name: str, step_input: Any) -> dict[str, Any]:
+        return {"id": name, "component": "/shop/post", "input": step_input}
 
-    given = {"text": {"$input": "$.text"}, "tags": [{"$input": "$.tags[0]"}], "to": {"$input": "$.to"}}
+    step_input = {"text": {"$input": "$.text"}, "tags": [{"$input": "$.tags[0]"}], "to": {"$input": "$.to"}}
     maybe = {"text": {"$if": {"$input": "$.flag"}, "then": {"$input": "$.other"}, "else": "x"}}
-    flow = {"steps": [step("a", given), step("b", maybe)], "output": {"$input": "$.kept.deep"}}
+    flow = {"steps": [step("a", step_input), step("b", maybe)], "output": {"$input": "$.kept.deep"}}
     assert infer(flow, components=_LISTED).summary["input"] == (
         "{text: string, tags: [string], to: {street: string, zip: string}, flag: unknown, other?: string, "
         "kept: {deep: unknown}}"
@@ -312,9 +312,9 @@ def test_the_input_type_is_inferred_from_its_uses() -> None:
 
 def test_conflicts_are_reported_against_the_first_use_with_a_known_type() -> None:
     path = "$.sku"
-    given = [("x", "/shop/black_box", {"any": {"$input": path}}), ("price", "/shop/price", {"sku": {"$input": path}})]
-    given += [("stock", "/shop/stock", {"skus": {"$input": path}})]
-    steps = [{"id": name, "component": of, "input": part, "mustExecute": True} for name, of, part in given]
+    uses = [("x", "/shop/black_box", {"any": {"$input": path}}), ("price", "/shop/price", {"sku": {"$input": path}})]
+    uses += [("stock", "/shop/stock", {"skus": {"$input": path}})]
+    steps = [{"id": name, "component": of, "input": part, "mustExecute": True} for name, of, part in uses]
     flow = {"name": "f", "description": "d", "steps": steps, "output": 1}
     findings = check(flow, components=_LISTED, type_check=True).diagnostics
     assert [(each.rule, each.message.partition(" for ")[0]) for each in findings] == [
@@ -326,8 +326,8 @@ def test_the_initial_iterate_input_must_have_the_declared_type() -> None:
     inner = {"schemas": {"properties": {"input": {"type": "string"}}}, "output": {"result": {"$input": "$"}}}
     findings = []
     for first in (5, "five"):
-        given = {"initial_input": first, "flow": {"$literal": inner}}
-        step = {"id": "a", "component": "/builtin/iterate", "input": given}
+        step_input = {"initial_input": first, "flow": {"$literal": inner}}
+        step = {"id": "a", "component": "/builtin/iterate", "input": step_input}
         flow = {"name": "f", "description": "d", "steps": [step], "output": {"$step": "a"}}
         findings += [(each.path, each.message, each.hint) for each in check(flow, type_check=True).diagnostics]
     assert findings == [
@@ -347,7 +347,7 @@ def test_a_value_outside_an_enum_gets_a_suggestion() -> None:
 
 
 @pytest.mark.parametrize(
-    ("expected", "given", "rule"),
+    ("expected", "value", "rule"),
     [
         ({"type": ["integer", "string"]}, {"$input": "$.number"}, "possible-mismatch"),
         ({"type": ["integer", "string"]}, True, "type-mismatch"),
@@ -362,7 +362,7 @@ def test_a_value_outside_an_enum_gets_a_suggestion() -> None:
         ({"type": "object", "properties": {"r": {"type": "integer"}}}, {"$input": "$.text"}, "type-mismatch"),
     ],
 )
-def test_only_impossible_types_are_certain_errors(expected: Any, given: Any, rule: str) -> None:
+def test_only_impossible_types_are_certain_errors(expected: Any, value: Any, rule: str) -> None:
     fields = {
         "number": {"type": "number"},
         "few": {"enum": [1, 3]},
@@ -374,7 +374,7 @@ def test_only_impossible_types_are_certain_errors(expected: Any, given: Any, rul
     input_schema = {"type": "object", "properties": fields, "required": [*fields]}
     # Pass the value through a step, because a literal would be compared with the schema itself.
     steps = [
-        {"id": "a", "component": "/builtin/noop", "input": {"x": given}},
+        {"id": "a", "component": "/builtin/noop", "input": {"x": value}},
         {"id": "b", "component": "/shop/x", "input": {"x": {"$step": "a", "path": "$.x"}}, "mustExecute": True},
     ]
     flow = {"name": "f", "description": "d", "schemas": {"properties": {"input": input_schema}}, "steps": steps}
@@ -390,8 +390,8 @@ def test_hints_for_a_value_in_place_of_a_list() -> None:
         ({"type": ["array", "null"], "items": {"type": "string"}},
          "write {$coalesce: [{$input: $.sku}, a value in place of null]}"),
     ):  # fmt: skip
-        given = {"type": "object", "properties": {"sku": sku}, "required": ["sku"]}
-        flow = {"name": "f", "description": "d", "schemas": {"properties": {"input": given}}, "steps": [step]}
+        input_schema = {"type": "object", "properties": {"sku": sku}, "required": ["sku"]}
+        flow = {"name": "f", "description": "d", "schemas": {"properties": {"input": input_schema}}, "steps": [step]}
         findings = check({**flow, "output": {"$step": "a"}}, components=_LISTED, type_check=True).diagnostics
         assert [each.hint for each in findings] == [hint]
 
@@ -415,9 +415,13 @@ def test_hints_do_not_suggest_a_part_for_a_field_of_any_type() -> None:
 
 
 def test_messages_list_only_the_mismatched_types() -> None:
-    given = {"type": "object", "properties": {"u": {"type": ["string", "integer", "boolean"]}}, "required": ["u"]}
+    input_schema = {
+        "type": "object",
+        "properties": {"u": {"type": ["string", "integer", "boolean"]}},
+        "required": ["u"],
+    }
     step = {"id": "a", "component": "/builtin/sleep", "input": {"duration_ms": {"$input": "$.u"}}}
-    flow = {"name": "f", "description": "d", "schemas": {"properties": {"input": given}}, "steps": [step]}
+    flow = {"name": "f", "description": "d", "schemas": {"properties": {"input": input_schema}}, "steps": [step]}
     (finding,) = check({**flow, "output": {"$step": "a"}}, type_check=True).diagnostics
     assert finding.message.endswith("for duration_ms, but the flow's input at $.u may be a string or a boolean")
 
@@ -452,8 +456,8 @@ def test_type_inference_follows_a_few_iterations() -> None:
             output = {"$if": {"$variable": "v"}, "then": output, "else": {"next": [{"$input": "$"}]}}
         return {"output": output}
 
-    given = {"initial_input": 1, "flow": {"$literal": flow(1)}}
-    inferred = infer({"steps": [{"id": "a", "component": "/builtin/iterate", "input": given}]})
+    step_input = {"initial_input": 1, "flow": {"$literal": flow(1)}}
+    inferred = infer({"steps": [{"id": "a", "component": "/builtin/iterate", "input": step_input}]})
     # The type grows with each iteration.
     assert inferred.steps[0].summary["output"].startswith("{result: unknown")
 
@@ -465,12 +469,12 @@ def test_long_lists_and_deep_expressions_have_parts_of_any_type() -> None:
         value: Any = {"$input": "$.n"}
         for _ in range(depth):
             value = {"a": [value]}
-        given = {
+        schemas = {
             "properties": {"input": {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}}
         }
         step = {"id": "a", "component": "/builtin/noop", "input": value}
         output = {"$step": "a", "path": "$" + ".a[0]" * depth}
-        assert infer({"schemas": given, "steps": [step], "output": output}).summary["output"] == words
+        assert infer({"schemas": schemas, "steps": [step], "output": output}).summary["output"] == words
 
 
 def test_an_untyped_output_gets_a_hint() -> None:
@@ -511,8 +515,8 @@ def test_type_checks_do_not_repeat_findings_of_other_rules() -> None:
 
 def test_the_message_shows_the_types_of_several_expected_objects() -> None:
     objects = [{"type": "object", "properties": {name: {"type": "integer"}}, "required": [name]} for name in "ab"]
-    given = {"type": "object", "properties": {"s": {"type": "string"}}, "required": ["s"]}
-    schemas = {"properties": {"input": given, "output": {"anyOf": objects}}}
+    input_schema = {"type": "object", "properties": {"s": {"type": "string"}}, "required": ["s"]}
+    schemas = {"properties": {"input": input_schema, "output": {"anyOf": objects}}}
     flow = {"name": "f", "description": "d", "schemas": schemas, "steps": [], "output": {"c": {"$input": "$.s"}}}
     assert [each.message for each in check(flow, type_check=True).diagnostics] == [
         "the flow's output schema expects {a: integer} | {b: integer}, but this is {c: string}"
@@ -598,7 +602,7 @@ def test_a_long_list_has_elements_of_any_type() -> None:
 
 
 @pytest.mark.parametrize(
-    "given",
+    "step_input",
     [
         "{user_prompt: 5}",
         "{$literal: {user_prompt: 5}}",
@@ -608,8 +612,8 @@ def test_a_long_list_has_elements_of_any_type() -> None:
         "{user_prompt: x, system_instructions: [1]}",
     ],
 )
-def test_a_wrong_input_is_reported_once(given: str) -> None:
-    step = f"{{id: a, component: /builtin/create_messages, input: {given}}}"
+def test_a_wrong_input_is_reported_once(step_input: str) -> None:
+    step = f"{{id: a, component: /builtin/create_messages, input: {step_input}}}"
     text = f"name: f\ndescription: d\nsteps: [{step}]\noutput: {{$step: a}}\n"
     for source in ("f.yaml", ""):
         findings = check_source(
@@ -655,7 +659,7 @@ def test_iterate_over_a_union_follows_the_possible_branch() -> None:
         "then": {"next": {"$input": "$.next"}},
         "else": {"result": {"$input": "$.end"}},
     }
-    given = {"initial_input": {"next": {"next": {"end": [1]}}}, "flow": {"$literal": {"output": turn}}}
-    last = {"id": "last", "component": "/builtin/iterate", "input": given}
+    step_input = {"initial_input": {"next": {"next": {"end": [1]}}}, "flow": {"$literal": {"output": turn}}}
+    last = {"id": "last", "component": "/builtin/iterate", "input": step_input}
     inferred = infer({"steps": [last], "output": {"$step": "last", "path": "$.result"}})
     assert inferred.summary["output"] == "[integer]"

@@ -163,7 +163,7 @@ def started_pages(url: str, folder: Path) -> Iterator[str]:
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     try:
-        yield next(found[0] for line in process.stderr if (found := re.search(r"http\S+token=\S+", line)))
+        yield next(match[0] for line in process.stderr if (match := re.search(r"http\S+token=\S+", line)))
     finally:
         process.terminate()
         process.communicate()

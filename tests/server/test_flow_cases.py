@@ -74,11 +74,13 @@ def test_a_mock_function_receives_the_computed_input(blocking_client: SyncStepfl
     }
     received: list[Any] = []
 
-    def model(given: Any) -> Any:
-        received.append(given)
-        return {"text": given["said"][0]["content"], "null": None}
+    def model(step_input: Any) -> Any:
+        received.append(step_input)
+        return {"text": step_input["said"][0]["content"], "null": None}
 
-    result = run_mocked(blocking_client, flow, {"q": "why"}, mocks={"model": model, "second": lambda given: [given, 1]})
+    result = run_mocked(
+        blocking_client, flow, {"q": "why"}, mocks={"model": model, "second": lambda step_input: [step_input, 1]}
+    )
     assert result.output == [{"text": "why", "null": None}, 1]
     assert received == [{"said": [{"role": "user", "content": "why"}], "n": 7}]
     mock = StepflowMock(blocking_client)

@@ -80,10 +80,10 @@ def _outcome(client: SyncStepflowClient, flow: Any, variables: dict[str, Any] | 
     return "runs" if result.is_success and '"outcome": "failed"' not in json.dumps(result.output) else "fails"
 
 
-def _outcomes(clients: list[SyncStepflowClient], made: Generated) -> set[str]:
+def _outcomes(clients: list[SyncStepflowClient], sample: Generated) -> set[str]:
     """Return the servers' outcomes for a flow; an empty set if its text cannot be parsed."""
     try:
-        flow = parse_yaml(made.text, "flow.yaml")
+        flow = parse_yaml(sample.text, "flow.yaml")
     except FlowFileError:
         return set()
     return {_outcome(client, flow) for client in clients} if isinstance(flow, dict) else {"refused"}
@@ -100,27 +100,27 @@ class _Tally:
         """Flows that both servers reject, without a finding."""
         self.exceptions: Counter[str] = Counter()
 
-    def add(self, made: Generated, both: set[str]) -> None:
+    def add(self, sample: Generated, both: set[str]) -> None:
         """Add a flow with its outcomes."""
-        found = find_in_text(made.text, "flow.yaml")
+        findings = find_in_text(sample.text, "flow.yaml")
         # The client does not send test cases and examples to servers.
         errors = {
             each.rule
-            for each in found
+            for each in findings
             if each.level in ("fatal", "error") and not each.path.startswith(("$.test", "$.examples"))
         }
         if not both:
-            assert found, made.text
+            assert findings, sample.text
             return
         outcome = both.pop() if len(both) == 1 else "differs"
-        self.outcomes[f"{made.kind} {outcome}"] += 1
+        self.outcomes[f"{sample.kind} {outcome}"] += 1
         if outcome == "runs":
             unexpected = errors - _EXCEPTIONS.keys()
             self.exceptions.update(errors)
-            if unexpected or (made.kind == "valid" and errors):
-                self.false.append((errors, made))
-        elif outcome == "refused" and not found:
-            self.missed.append(made)
+            if unexpected or (sample.kind == "valid" and errors):
+                self.false.append((errors, sample))
+        elif outcome == "refused" and not findings:
+            self.missed.append(sample)
 
     @property
     def refused(self) -> int:
@@ -137,10 +137,10 @@ def test_running_flows_have_no_errors_and_rejected_flows_have_findings(
     flows = list(generated(number, seed))
     # Some flows only end at their timeout.
     with ThreadPoolExecutor(4) as pool:
-        for made, both in zip(flows, pool.map(partial(_outcomes, clients), flows), strict=True):
-            tally.add(made, both)
+        for sample, both in zip(flows, pool.map(partial(_outcomes, clients), flows), strict=True):
+            tally.add(sample, both)
     print(dict(tally.outcomes), dict(tally.exceptions), f"{len(tally.missed)} of {tally.refused} missed")
-    assert [(rules, made.text) for rules, made in tally.false] == []
+    assert [(rules, sample.text) for rules, sample in tally.false] == []
     assert len(tally.missed) <= (1 - _MIN_SHARE) * tally.refused, "\n\n".join(each.text for each in tally.missed)
     assert tally.outcomes["valid runs"] == -(-number // 3), tally.outcomes
 
@@ -152,12 +152,14 @@ def test_declared_schemas_predict_whether_a_flow_runs(
     clients: list[SyncStepflowClient], number: int, seed: int
 ) -> None:
     newest, outcomes, wrong = clients[0], Counter[str](), list[str]()
-    for made in declared(number, seed):
-        runs = _outcome(newest, parse_yaml(made.text, "flow.yaml"), variables=None) == "runs"
-        found = find_in_text(made.text, "flow.yaml", target="0.13")
-        has_error = any(each.level in ("fatal", "error") for each in found)
-        outcomes[f"{'runs' if runs else 'fails'}, {'error' if has_error else 'warning' if found else 'nothing'}"] += 1
-        if has_error if runs else not found:
-            wrong.append(made.text)
+    for sample in declared(number, seed):
+        runs = _outcome(newest, parse_yaml(sample.text, "flow.yaml"), variables=None) == "runs"
+        findings = find_in_text(sample.text, "flow.yaml", target="0.13")
+        has_error = any(each.level in ("fatal", "error") for each in findings)
+        outcomes[
+            f"{'runs' if runs else 'fails'}, {'error' if has_error else 'warning' if findings else 'nothing'}"
+        ] += 1
+        if has_error if runs else not findings:
+            wrong.append(sample.text)
     print(dict(outcomes))
     assert wrong == []

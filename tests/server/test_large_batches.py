@@ -38,18 +38,18 @@ class OutcomeTracker:
     """Tracks the inputs with an outcome and the memory usage."""
 
     def __init__(self) -> None:
-        self.seen = bytearray(COUNT)
+        self.received = bytearray(COUNT)
         self.start, self.warm = memory(), 0
 
     def add(self, outcome: Outcome) -> None:
         assert outcome.output == outcome.index
-        assert not self.seen[outcome.index]
-        self.seen[outcome.index] = 1
+        assert not self.received[outcome.index]
+        self.received[outcome.index] = 1
         if outcome.index == WARM:
             self.warm = memory()
 
     def check(self) -> None:
-        assert sum(self.seen) == COUNT
+        assert sum(self.received) == COUNT
         end = memory()
         print(f"{(end - self.start) / 2**20:.1f} MiB above the start, {(end - self.warm) / 2**20:.1f} since {WARM:,}")
         assert end - self.start < MAX

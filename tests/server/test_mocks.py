@@ -104,8 +104,8 @@ def test_a_sequence_returns_an_outcome_per_attempt_and_run(client: SyncStepflowC
     mock = StepflowMock(client)
     outcomes = [
         Fails("COMPONENT_FAILED"),
-        lambda given: Fails("COMPONENT_FAILED", "again"),
-        lambda given: str(given["q"]),
+        lambda step_input: Fails("COMPONENT_FAILED", "again"),
+        lambda step_input: str(step_input["q"]),
     ]
     mock.mock("/model/paid", InTurn(*outcomes, Fails("TIMEOUT", "slow"), "last"))
     assert mock.run(flow, {"q": 7}).output == {"said": "7"}
@@ -134,7 +134,7 @@ def test_a_delay(client: SyncStepflowClient, release: str) -> None:
     assert time.monotonic() - started >= 0.8
     # The run that computes the input of a later step skips the delay.
     both = {**FLOW, "output": [{"$step": "draft"}, {"$step": "reader"}]}
-    result = run_mocked(client, both, {"q": 1}, mocks={**mocks, "reader": lambda given: given["user_prompt"]})
+    result = run_mocked(client, both, {"q": 1}, mocks={**mocks, "reader": lambda step_input: step_input["user_prompt"]})
     assert result.output == ["slow", "slow"]
     final, probe = [run for run in client.list_runs(limit=6).runs if run.parent_run_id is None][:2]
     assert final.run_id == result.run_id
@@ -172,7 +172,7 @@ def with_map(inner: Any) -> dict[str, Any]:
 
 def test_mocks_reach_the_steps_that_map_runs(client: SyncStepflowClient) -> None:
     mock = StepflowMock(client)
-    mock.mock("draft", lambda given: Fails("TIMEOUT", "slow") if given == "b" else given * 2)
+    mock.mock("draft", lambda step_input: Fails("TIMEOUT", "slow") if step_input == "b" else step_input * 2)
     for inner, items in (({"$literal": ADDED}, ["a", "b", "c"]), ({"$literal": with_map({"$literal": ADDED})}, None)):
         flow_input = {"items": [{"q": each} for each in "abc"]}
         result = mock.run(with_map(inner), flow_input if items else {"items": [flow_input]}).raise_for_failure()
@@ -195,7 +195,7 @@ def test_mocks_reach_the_steps_that_iterate_runs(client: SyncStepflowClient) -> 
     flow = looped({"initial_input": {"$input": "$"}, "max_iterations": 3})
 
     def counted(until: int) -> Any:
-        return lambda given: {"result": "done"} if given["n"] == until else {"next": given["n"] + 1}
+        return lambda step_input: {"result": "done"} if step_input["n"] == until else {"next": step_input["n"] + 1}
 
     def run(mock: Any) -> Any:
         result = run_mocked(client, flow, 0, mocks={"draft": mock})

@@ -286,12 +286,12 @@ async def test_an_output_type(client: Any, cache: ResultCache, file: Path) -> No
     flow = counting_flow(file)
     with pytest.raises(OutputTypeError, match=r"\$\.m"):
         await client.run(flow, {"n": 1}, output_type=Other, cache=cache)
-    found = await client.run(flow, {"n": 1}, output_type=Output, cache=cache)
-    assert (found.output, executions(file)) == (Output(n=1), 1)
-    assert found.cached_at is not None
+    cached = await client.run(flow, {"n": 1}, output_type=Output, cache=cache)
+    assert (cached.output, executions(file)) == (Output(n=1), 1)
+    assert cached.cached_at is not None
     with pytest.raises(OutputTypeError, match=r"\$\.m") as refused:
         await client.run(flow, {"n": 1}, output_type=Other, cache=cache)
-    assert refused.value.run_id == found.run_id
+    assert refused.value.run_id == cached.run_id
 
 
 async def test_the_history_records_runs_but_not_cached_results(

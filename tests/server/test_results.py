@@ -101,11 +101,11 @@ async def test_a_run_found_by_its_key_is_read_like_a_new_run(
     options: dict[str, Any] = {"variables": SECRETS, "variables_from_env": True, **key}
     async with StepflowClient(worker_runtime.url) as one, StepflowClient(worker_runtime.url) as other:
         first = await one.run(failing, None, **options)
-        found = await other.run(later, None, **options)
-        assert found.run_id == first.run_id
-        assert found.error.message == first.error.message
-        assert found.error.message.count("***") == 5
-        assert "readable-text" in found.error.message
+        second = await other.run(later, None, **options)
+        assert second.run_id == first.run_id
+        assert second.error.message == first.error.message
+        assert second.error.message.count("***") == 5
+        assert "readable-text" in second.error.message
         ordered = {**key, "idempotency_key": f"{key['idempotency_key']}-ordered"}
         outputs = [text((await each.run(WRITTEN, INPUT, **ordered)).output) for each in (one, other)]
         assert outputs[0] == outputs[1]

@@ -112,12 +112,12 @@ def test_a_variable_that_the_config_refers_to_reaches_the_worker(
 ) -> None:
     monkeypatch.setenv("STEPFLOW_KEY", "value")
     config = workers.config(release)
-    seen = tmp_path / "seen"
+    received = tmp_path / "received"
     command = [config["plugins"]["python"]["command"], *config["plugins"]["python"]["args"]]
     script = tmp_path / "worker.sh"
     # Up to 0.11, the server substitutes the variable and workers inherit nothing; 0.12 reversed that.
     name = "KEY" if releases.number(release) < (0, 12) else "STEPFLOW_KEY"
-    script.write_text(f'printf "%s" "${name}" > "{seen}"\nexec "$@"\n')
+    script.write_text(f'printf "%s" "${name}" > "{received}"\nexec "$@"\n')
     config["plugins"]["python"] |= {
         "command": "sh",
         "args": [str(script), *command],
@@ -126,7 +126,7 @@ def test_a_variable_that_the_config_refers_to_reaches_the_worker(
     (tmp_path / "c.json").write_text(json.dumps(config))
     with StepflowRuntime.start(tmp_path / "c.json") as runtime:
         assert runtime.sync_client.run(one_step("/python/echo", {"$input": "$"}), 5).output == 5
-    assert seen.read_text() == "value"
+    assert received.read_text() == "value"
 
 
 def own_address() -> str:
