@@ -444,7 +444,7 @@ def test_only_an_announced_end_of_tls_ends_a_response(
             assert isinstance(conversation.socket, ssl.SSLSocket)
             conversation.socket = conversation.socket.unwrap()
         else:
-            # As a man in the middle can.
+            # Like a man in the middle.
             conversation.socket = socket.socket(fileno=conversation.socket.detach())
 
     with RawServer(talk, context) as server:

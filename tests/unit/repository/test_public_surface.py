@@ -173,7 +173,7 @@ def test_removals_require_a_deprecation_in_the_last_release(tmp_path: Path) -> N
     assert len(now) == len(released) - 2
     assert public_surface.removals(released, now) == []
 
-    # The same removals from a release without the deprecations are refused.
+    # If the release did not deprecate them, the same removals are rejected.
     undeprecated = (
         OLD.replace('@deprecated("use get")', "").replace('@deprecated("use keep")', "").replace("Deprecated: ", "")
     )

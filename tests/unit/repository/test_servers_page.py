@@ -1,4 +1,4 @@
-"""`make check-server` generated docs/servers.md from the recorded test outcomes, which have no failures."""
+"""docs/servers.md, which `make check-server` writes, shows the recorded test outcomes, and none is a failure."""
 
 from __future__ import annotations
 

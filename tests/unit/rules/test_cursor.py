@@ -12,7 +12,7 @@ from stepflow_client._rules.run_progress import Cursor
 
 numbers = st.integers(0, 10**18 - 1)
 modes = st.sampled_from("es")
-# The sequence numbers of a run rise, and several events can share one.
+# The sequence numbers of a run increase, and several events can share one.
 shared = st.lists(st.tuples(st.integers(1, 3), st.integers(1, 10)), max_size=8)
 
 

@@ -1,4 +1,4 @@
-"""The stores of a history: each test that uses `location` runs on SQLite and on PostgreSQL."""
+"""Stores for the history tests: a test that uses `location` runs on SQLite and on PostgreSQL."""
 
 from __future__ import annotations
 

@@ -134,7 +134,7 @@ def test_no_secret_is_in_the_store(request: pytest.FixtureRequest, location: str
     assert first is not None
     assert first.variables == {"key": "***", "pin": "***", "login": "***", "city": "Rome"}
     assert first.server == "http://localhost:7837"
-    # Secrets inside of other values are masked too.
+    # Secrets inside other values are masked too.
     assert first.input == {"copy": "Bearer ***, ***", "url": "https://***@example.com/x"}
 
 
