@@ -126,8 +126,7 @@ async def test_inputs_of_every_depth(client: Any, tmp_path: Path, count: int, de
         else:
             assert (each.error.code, each.run_id) == (ErrorCode.INVALID_INPUT, None)
             assert "nested too deeply" in each.error.message
-    if options:
-        assert await collect(client, inputs, **options) == first
+    assert await collect(client, inputs, **options) == first
 
 
 def depth_of(value: Any) -> int:
@@ -201,8 +200,7 @@ async def test_inputs_that_are_not_json_fail_alone(client: Any, tmp_path: Path) 
     assert {each.error.code for each in first if each.error is not None} == {ErrorCode.INVALID_INPUT}
     # The outcomes can still be stored as JSON and in the journal.
     json.dumps([each.to_dict() for each in first])
-    if options:
-        assert await collect(client, inputs, chunk_size=7, **options) == first
+    assert await collect(client, inputs, chunk_size=7, **options) == first
 
 
 wrappers = st.sampled_from([lambda value: [1, value], lambda value: {"a": value}, lambda value: (value, 2)])
