@@ -10,7 +10,7 @@ import pytest
 
 from tests.cli.command import Stepflow
 from tests.raw_server import OK, RawServer
-from tests.unit.http.test_whole_calls import trickling
+from tests.unit.http.test_whole_calls import respond_slowly
 
 RUN_ID = "01900000-0000-7000-8000-000000000001"
 
@@ -18,7 +18,7 @@ RUN_ID = "01900000-0000-7000-8000-000000000001"
 @pytest.fixture(params=[True, False], ids=["healthy", "slow from the start"])
 def slow_server(request: pytest.FixtureRequest, stepflow: Stepflow) -> Iterator[RawServer]:
     """A server that sends endless responses, one byte after another."""
-    with RawServer(trickling(OK + b"content-length: 1000000\r\n\r\n", is_healthy=request.param)) as server:
+    with RawServer(respond_slowly(OK + b"content-length: 1000000\r\n\r\n", is_healthy=request.param)) as server:
         stepflow.environment["STEPFLOW_URL"] = server.url
         yield server
 
@@ -36,7 +36,7 @@ def test_trickling_response_times_out(command: str, stepflow: Stepflow, slow_ser
 
 @pytest.mark.parametrize("origin", ["environment", "profile"])
 def test_health(origin: str, stepflow: Stepflow) -> None:
-    with RawServer(trickling(OK + b"content-length: 1000000\r\n\r\n", is_healthy=False)) as server:
+    with RawServer(respond_slowly(OK + b"content-length: 1000000\r\n\r\n", is_healthy=False)) as server:
         started = time.monotonic()
         if origin == "profile":
             stepflow("config", "set", "profiles.dev.url", server.url)
