@@ -34,7 +34,7 @@ class Column(NamedTuple):
     row: Callable[[Mapping[str, Any]], str] | None = None
     """Converts the whole record to text, for cells that depend on several fields."""
     optional: bool = False
-    """Whether to leave the column out if the terminal is too narrow. The rightmost column goes first."""
+    """Whether the column may be left out on a narrow terminal. Such columns are dropped from right to left."""
 
     @property
     def heading(self) -> str:
@@ -45,7 +45,7 @@ class Column(NamedTuple):
 def columns(*written: str | Column) -> tuple[Column, ...]:
     """Create columns from strings such as `field`, `field:kind`, `field=TITLE` or `field:kind=TITLE`.
 
-    A question mark after the field (`field?:kind`) makes the column optional. Columns are returned as they are.
+    A question mark after the field (`field?:kind`) makes the column optional. `Column` objects are returned unchanged.
     """
     result = []
     for each in written:
@@ -68,17 +68,17 @@ class View(NamedTuple):
     fields: tuple[str, ...] = ()
     """Additional fields. Like column fields, they can be selected even if there are no records."""
     folds: bool = False
-    """Whether to wrap overlong text instead of truncating it, for sentences that people need to read."""
+    """Whether to wrap long text instead of truncating it, for sentences that people need to read in full."""
     open_fields: tuple[str, ...] = ()
-    """Fields that contain arbitrary JSON, so their nested fields can't be known."""
+    """Fields that contain arbitrary JSON, whose nested fields aren't known in advance."""
 
     @property
     def known_fields(self) -> tuple[str, ...]:
-        """The fields known to exist."""
+        """All fields that can be selected, even if there are no records."""
         return tuple(dict.fromkeys([*(column.field for column in self.columns), self.name, *self.fields]))
 
     def with_selected_columns(self, fields: Sequence[str]) -> View:
-        """Keep just these fields, in this order, as the table's columns."""
+        """Return the view with just these fields, in this order, as its columns."""
         # Never leave out a field the user asked for.
         known = {column.field: column._replace(optional=False) for column in self.columns}
         columns = []
@@ -94,12 +94,12 @@ _MISSING = object()
 def select_record_fields(
     records: Sequence[Mapping[str, Any]], fields: Sequence[str], view: View
 ) -> Iterator[dict[str, Any]]:
-    """Yield each record with only the selected fields, in the order selected, keeping the nesting.
+    """Yield each record with only the selected fields, in the order selected, preserving the nesting.
 
     Args:
         records: The records.
         fields: Dotted field names.
-        view: Its fields are known to exist even if no record has them.
+        view: The records' view. Its fields can be selected even if no record has them.
 
     Raises:
         Problem: If a field is neither in the view nor in any record.

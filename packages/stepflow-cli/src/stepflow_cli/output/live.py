@@ -77,10 +77,11 @@ def live_display(
     """Yield a function that redraws the display. The cursor is always restored afterward.
 
     Args:
-        draw: Returns the current display, limited to a number of lines (a terminal can't erase lines that have scrolled
-            away) or in full for None.
+        draw: Returns the current display. Its argument is the maximum number of lines (a terminal can't erase lines
+            that have scrolled away), or None for the full display.
         stream: The terminal. Defaults to stdout.
-        color: `auto`, `always` or `never`. Defaults to the command line's setting, known only in the main thread.
+        color: `auto`, `always` or `never`. Defaults to the command line's setting, which is only available
+            in the main thread.
         stays: Whether to leave the final display on screen, in full.
     """
     from rich.console import Console
@@ -89,7 +90,7 @@ def live_display(
     screen: TextIO = sys.stdout if stream is None else stream
     colored = uses_color(screen, color or current_session().color)
     console = Console(
-        # Write each frame at once, including the codes that erase the previous one.
+        # Write each frame in one go, including the codes that erase the previous one.
         file=cast("TextIO", _FlickerFreeStream(screen)),
         no_color=not colored,
         color_system="standard" if colored else None,
@@ -129,7 +130,7 @@ def show_live_table(fetch: Callable[[], Sequence[Mapping[str, Any]]], view: View
     Args:
         fetch: Fetches the records. Once it has succeeded, it is retried while the server is unreachable.
         view: The fields and columns of the records.
-        output: Which fields to show, and how.
+        output: The fields to show and how to show them.
     """
     with suppress(KeyboardInterrupt):
         records, away = fetch(), False

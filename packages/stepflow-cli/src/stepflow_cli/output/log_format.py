@@ -10,15 +10,15 @@ from .terminal import escape, escape_traceback
 
 
 class OneLineFormatter(logging.Formatter):
-    """Time, level, logger and message on one line. In tracebacks, each exception message takes up a single line."""
+    """Writes time, level, logger and message on one line. In tracebacks, each exception message takes up one line."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        """Return the record's line."""
+        """Format a record as one line."""
         return escape(super().formatMessage(record))
 
     def formatException(self, ei: Any) -> str:
-        """Return the exception's traceback."""
+        """Format an exception's traceback."""
         return escape_traceback(traceback.format_exception(*ei)).rstrip("\n")

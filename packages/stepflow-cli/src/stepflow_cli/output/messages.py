@@ -137,9 +137,9 @@ def show_spinner(text: str) -> Iterator[Spinner]:
 
 @contextmanager
 def reporting_outages() -> Iterator[None]:
-    """Print the clients' warnings, such as outages, during the block.
+    """Print client warnings, for example about outages, during the block.
 
-    Does nothing if JSON or quiet output was requested, or if they are being logged.
+    Does nothing if JSON or quiet output was requested, or if the warnings are being logged.
     """
     from stepflow_client._command import listen_to_warnings
 
@@ -162,10 +162,10 @@ def reporting_outages() -> Iterator[None]:
 
 @contextmanager
 def redirecting_outage_messages(report: Callable[[str], None]) -> Iterator[None]:
-    """Use a different function to print outages during the block.
+    """Pass outage messages to a different function during the block.
 
     Args:
-        report: Prints a line.
+        report: Called with each message.
     """
     reporters = current_session().reporters
     reporters.append(report)
@@ -177,7 +177,7 @@ def redirecting_outage_messages(report: Callable[[str], None]) -> Iterator[None]
 
 @contextmanager
 def noting_worker_warnings() -> Iterator[None]:
-    """Print warnings about workers of embedded servers during the block, unless they are being logged."""
+    """Print warnings about embedded servers' workers during the block, unless the warnings are being logged."""
     import logging
 
     from stepflow_client._command import get_logger

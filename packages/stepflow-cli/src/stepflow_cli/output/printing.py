@@ -30,7 +30,7 @@ class Output(NamedTuple):
     format: str | None = None
     """One of `FORMATS`, or None if not specified."""
     fields: Sequence[str] = ()
-    """Dotted names of the fields to print. Empty for all."""
+    """Dotted names of the fields to print. If empty, all fields are printed."""
     value_format: str | None = None
     """The format to use if `format` isn't set, except for `print_record`. If None, each method has its own default."""
     path: str | None = None
@@ -60,7 +60,7 @@ class Output(NamedTuple):
 
     @property
     def document_format(self) -> str:
-        """The format for documents such as flows. Defaults to the file extension, or YAML."""
+        """The format for documents such as flows. By default, JSON for a `.json` file and YAML otherwise."""
         return self.value_format or ("json" if (self.path or "").lower().endswith(".json") else "yaml")
 
     def print_record(self, record: Record, view: View, default: str = "table") -> None:
@@ -82,7 +82,7 @@ class Output(NamedTuple):
     def print_records(
         self, records: Iterable[Record], view: View, default: str = "table", *, flush: bool = False
     ) -> None:
-        """Print records as an array, JSON lines, a table, etc.
+        """Print records as a JSON array, JSON lines, a table or in another format.
 
         Args:
             records: The records. With `jsonl` and `name`, each one is printed before the next is requested.
@@ -139,14 +139,14 @@ class Output(NamedTuple):
             return
         for text in texts:
             print(text, end="", flush=flush)
-        # Messages on stderr can go to the same pipe or file, and come after this.
+        # Messages on stderr can go to the same pipe or file, and should come after this output.
         sys.stdout.flush()
 
     def _select_fields(self, record: Record, view: View) -> Record:
         return next(select_record_fields([record], self.fields, view)) if self.fields else record
 
     def _format_record_line(self, form: str, record: Record, view: View) -> str:
-        """For formats where records simply follow each other."""
+        """Format a record for a format that prints records one after another."""
         selected = self._select_fields(record, view)
         if form == "jsonl":
             return format_safe_json(selected) + "\n"
@@ -214,7 +214,7 @@ class GeneratedFile:
 
     Args:
         output: The file. None or `-` means stdout.
-        check: Whether to compare the file instead of writing it.
+        check: Whether to compare the file with the generated text instead of writing it.
 
     Raises:
         Problem: If the path is a folder or can't be written.

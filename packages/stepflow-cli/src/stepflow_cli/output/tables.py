@@ -219,7 +219,7 @@ def _format_cell_value(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping) and value and all(isinstance(flag, bool) for flag in value.values()):
-        # A set of flags, so list those that are enabled.
+        # This is a set of flags, so list the enabled ones.
         return ", ".join(name for name, on in value.items() if on) or "-"
     if isinstance(value, list) and all(isinstance(part, str) for part in value):
         return ", ".join(value) or "-"
@@ -242,7 +242,7 @@ def _format_styled_cell(record: Mapping[str, Any], column: Column, *, short: boo
     if column.kind == "time" and isinstance(value, str):
         return escape(_format_age(value) if short else format_local_time(value)), ""
     shown = escape(_format_cell(record, column, value))
-    # Only color combined cells if they are exactly a status, unlike e.g. "not run (a failed)".
+    # Color a combined cell only if its text is exactly a status, unlike "not run (a failed)".
     status = str(value) if column.row is None else shown
     return shown, STATUS_STYLES.get(status, "") if column.kind == "status" else ""
 
@@ -253,7 +253,7 @@ _MIN_LENGTH = 8
 
 def get_display_width(text: str) -> int:
     """Return the text's width in terminal columns. Some characters take up two columns, others none."""
-    # Below U+0300, each character takes up one. Durations have a µ, and importing rich takes 3 ms.
+    # Characters below U+0300, such as the µ in durations, take up one column. Importing rich would take 3 ms.
     if text.isascii() or max(text) < "\u0300":
         return len(text)
     from rich.cells import cell_len
@@ -271,7 +271,7 @@ def truncate_to_width(text: str, width: int) -> str:
 
 
 def shorten_run_ids(ids: Sequence[str]) -> dict[str, str]:
-    """Map each ID to a prefix that still tells them all apart. All prefixes have the same length."""
+    """Map each ID to a prefix that no other ID starts with. All prefixes have the same length."""
     for length in range(_MIN_LENGTH, max(map(len, ids), default=0)):
         short = {run_id: run_id[:length].rstrip("-") for run_id in ids}
         if len(set(short.values())) == len(set(ids)):
