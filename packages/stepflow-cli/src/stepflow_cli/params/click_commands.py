@@ -62,7 +62,7 @@ class Command(click.Command):
     Args:
         main_options: The options shown by `--help`, in order and separated by spaces. Defaults to all except those
             every command accepts. `--help-all` shows everything.
-        conflicts: Options that exclude or need each other.
+        conflicts: Options that exclude or require each other.
     """
 
     def __init__(self, *args: Any, main_options: str = "", conflicts: Sequence[Conflict] = (), **kwargs: Any) -> None:
@@ -181,7 +181,7 @@ _ALIASES = {"ls": "list", "rm": "delete", "show": "get", "describe": "get"}
 
 
 class LazyGroup(click.Group):
-    """A group that imports a command's module only when it's called, so the group's own help imports none.
+    """A group that imports a command's module only when it's called, so showing the group's help imports none.
 
     For a lazily imported command, the summary is in `summaries` and the rest of the help in its docstring. A command
     added with `@group.command()` has both in its docstring.
@@ -189,9 +189,9 @@ class LazyGroup(click.Group):
     Args:
         name: The group's name.
         summaries: A one-sentence summary for each lazily imported command, by name.
-        package: The package with their modules. The module for the command `name` is called `name` (with `_` for `-`)
-            and defines it as `command`.
-        shared: Modules that define several commands, keyed by command name. There, the command `name` is called
+        package: The package that contains the commands' modules. The module for the command `name` is called `name`
+            (with `_` for `-`) and defines the command as `command`.
+        shared: Modules that define several commands, keyed by command name. Such a module defines the command `name` as
             `name_command`.
         groups: The names of commands that are themselves groups.
         aliases: Additional names for this group's commands. `ls`, `rm`, `show` and `describe` are always accepted if
@@ -285,7 +285,7 @@ class LazyGroup(click.Group):
         """Return the command with this name.
 
         Raises:
-            Problem: If there is none. The hint suggests the nearest command in any group.
+            Problem: If the command doesn't exist. The hint suggests the closest command in any group.
         """
         name = args[0]
         if name not in self.summaries and name not in self.aliases and not ctx.resilient_parsing:
@@ -329,7 +329,7 @@ def _suggest_command(word: str, ctx: click.Context) -> str | None:
 
     Args:
         word: The word that was typed.
-        ctx: The context of the group that doesn't have it.
+        ctx: The context of the group that doesn't have this command.
     """
     from difflib import SequenceMatcher
 
@@ -343,7 +343,7 @@ def _suggest_command(word: str, ctx: click.Context) -> str | None:
         for name in (*group.summaries, *group.aliases):
             match = SequenceMatcher(None, word.lower(), name).ratio()
             if match > 0.6:
-                # Prefer the same word in another group, then words in this group, then those with the same first
+                # Prefer the same word in another group, then words in this group, then words with the same first
                 # letter.
                 rank = match >= 0.9, path == here, name[:1] == word[:1], round(match, 1)
                 command = group.aliases.get(name, name)
@@ -352,6 +352,6 @@ def _suggest_command(word: str, ctx: click.Context) -> str | None:
     ranked = sorted(ranks, key=lambda full: ranks[full], reverse=True)
     if not ranked:
         return None
-    # Several groups can have the same word, such as `list`.
+    # Several groups can have a command with the same name, such as `list`.
     best = [full for full in ranked if ranks[full] == ranks[ranked[0]]][:3]
     return f"did you mean {' or '.join(best)}?"

@@ -103,7 +103,7 @@ flow_argument = as_one_argument(
     "flow",
     _choose_flow_argument_or_option,
     click.argument("flow", required=False, metavar="FLOW", shell_complete=lazy_complete("flow_files")),
-    # The upstream command has this option.
+    # Accepted because the upstream command has this option.
     FLOW.option(
         "--flow FILE",
         "Run this flow, instead of FLOW.",
@@ -112,10 +112,10 @@ flow_argument = as_one_argument(
         hidden=True,
     ),
 )
-"""Adds `FLOW` and a hidden `--flow FILE`. Passed as `flow`: a file name, `-` or a flow ID."""
+"""Adds `FLOW` and a hidden `--flow FILE`, passed as `flow`: a file name, `-` or a flow ID."""
 
 NO_FLOW = "pass at least one flow file as FLOW"
-"""The error if FLOW is missing and there's no fallback to the project's."""
+"""The error if FLOW is missing and the command doesn't fall back to the project's flows."""
 
 
 def flows_argument(*, of_project: bool) -> ParameterDecorator:
@@ -152,7 +152,7 @@ def flows_argument(*, of_project: bool) -> ParameterDecorator:
 _INPUT = (
     INPUT.option("--input FILE", "Read the input from a file, or - for standard input.", type=FILE),
     INPUT.option("--input-json JSON", "Pass the input as JSON or block-style YAML."),
-    # The upstream command has this, as well as --variables-yaml and --overrides-yaml.
+    # Accepted because the upstream command has this option, as well as --variables-yaml and --overrides-yaml.
     INPUT.option("--input-yaml YAML", "Pass the input as YAML.", hidden=True),
 )
 _EXAMPLE = INPUT.option(
@@ -359,7 +359,7 @@ run_options = (
     as_one_argument("reuse", ReuseOptions, *_REUSE),
     history_options,
 )
-"""Options for `run` and `submit`, apart from the cache, that make up `RunOptions`."""
+"""Options for `run` and `submit` that make up `RunOptions`, except for the cache options."""
 batch_options = (
     click.argument("flow", metavar="FLOW", shell_complete=lazy_complete("flow_files")),
     click.argument("inputs", metavar="INPUTS", type=FILE),

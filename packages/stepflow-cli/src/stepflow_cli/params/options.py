@@ -56,7 +56,7 @@ class ParsedText(click.ParamType):  # type: ignore[type-arg]  # The first releas
 
 
 class Choice(click.Choice[str]):
-    """One of several words, ignoring case. The error for a typo suggests the nearest word."""
+    """One of several words, ignoring case. If the word is misspelled, the error suggests the closest one."""
 
     def __init__(self, choices: Sequence[str]) -> None:
         super().__init__(choices, case_sensitive=False)
@@ -76,7 +76,7 @@ class SectionedOption(click.Option):
 
     Args:
         section: The heading.
-        is_risky: Whether it overwrites or deletes things, in which case it's never suggested for an unknown option.
+        is_risky: Whether it overwrites or deletes things. If so, it's never suggested in place of an unknown option.
     """
 
     def __init__(self, *args: Any, section: str = "Options", is_risky: bool = False, **kwargs: Any) -> None:
@@ -85,7 +85,7 @@ class SectionedOption(click.Option):
         self.is_risky = is_risky
 
     def get_help_extra(self, ctx: click.Context) -> OptionHelpExtra:
-        """Return the details that the help adds in brackets, e.g. a range if it has a maximum."""
+        """Return the details that the help adds in brackets. A range is only included if it has a maximum."""
         extra = super().get_help_extra(ctx)
         if isinstance(self.type, click.IntRange | click.FloatRange):
             extra.pop("range", None)
@@ -109,10 +109,10 @@ class Section:
         """Return an option under this heading.
 
         Args:
-            usage: The spellings and the value's placeholder, such as `-O, --output FILE`. Without a placeholder, `type`
-                or `count`, it is a flag.
+            usage: The option's spellings and value placeholder, such as `-O, --output FILE`. Without a placeholder,
+                `type` or `count`, the option is a flag.
             help: The description.
-            to: The command's argument. Defaults to the first long spelling.
+            to: The command's argument that receives the value. Defaults to the first long spelling.
             **settings: Additional arguments for `SectionedOption`.
         """
         *names, last = usage.split(", ")
@@ -145,7 +145,7 @@ HISTORY, WAITING, SERVER, OUTPUT = map(Section, ("History", "Waiting", "Server",
 
 
 class Conflict(NamedTuple):
-    """Options that exclude or require others. Ignores options a command doesn't have, so commands can share rules."""
+    """Options that exclude or require others. Commands can share a rule, since it ignores options they don't have."""
 
     options: str
     """Long option names, separated by spaces."""
@@ -155,20 +155,20 @@ class Conflict(NamedTuple):
 
 
 def excludes(options: str, others: str = "", hint: str | None = None) -> Conflict:
-    """None of the options can be used with any of the others. By default, they exclude each other."""
+    """Return the rule that `options` can't be used with `others`. By default, the options exclude each other."""
     return Conflict(options, others or options, False, hint)
 
 
 def needs(options: str, other: str, hint: str | None = None) -> Conflict:
-    """Each of the options can only be used with the other one."""
+    """Return the rule that each of the options can only be used together with `other`."""
     return Conflict(options, other, True, hint)
 
 
 def check_option_conflicts(ctx: click.Context, conflicts: Sequence[Conflict]) -> None:
-    """Check the command line for options that cannot be used together or lack one they need.
+    """Check the command line for options that can't be used together or that require a missing option.
 
     Raises:
-        Problem: If there are any.
+        Problem: If there is a conflict.
     """
     params = {name: param for param in ctx.command.params for name in param.opts}
     given = {
@@ -298,8 +298,8 @@ def as_one_argument(argument: str, build: Callable[..., Any], *decorators: Param
 
     Args:
         argument: The command's argument.
-        build: Called with the values by name.
-        decorators: Add the parameters. They can be groups themselves.
+        build: Called with the values as keyword arguments.
+        decorators: The decorators that add the parameters. They can be groups themselves.
     """
     return _GroupedParameters(argument, build, decorators)
 
@@ -357,7 +357,7 @@ changed_profile_option = SERVER.option(
 
 
 def _set_json_errors(ctx: click.Context, param: click.Parameter, value: str | bool | None) -> str | bool | None:
-    """A program that reads results as JSON wants errors as JSON too."""
+    """Also print errors as JSON if the output is JSON, since a program is likely to read both."""
     if value not in (None, False):
         current_session().json_errors = param.name == "json" or value in ("json", "jsonl")
     return value
@@ -497,7 +497,7 @@ def limit_option(what: str, *, default: int | None = None, section: Section = OP
     """Return a decorator that adds -n/--limit, passed as `limit`, the number or None.
 
     Args:
-        what: What is being counted, for the help.
+        what: The objects to limit, as named in the help.
         default: The default limit. Only shown in the help, not passed to the command.
         section: The help heading.
     """
@@ -544,7 +544,7 @@ wait_options = as_one_argument(
 """Adds --timeout and --on-interrupt, passed as `wait`, a `WaitOptions`."""
 
 Confirm = Callable[[str], None]
-"""Asks before destroying something: `confirm("delete run ...")` returns on yes and raises a `Problem` on no."""
+"""Asks before a destructive action: `confirm("delete run ...")` returns on yes and raises a `Problem` on no."""
 
 
 def _confirm_or_raise(yes: bool, deed: str) -> None:

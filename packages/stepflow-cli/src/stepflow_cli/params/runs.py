@@ -29,7 +29,7 @@ class _RunIdType(ParsedText):
 
 
 def _parse_one_run_id(text: str, listing: str) -> str:
-    # Where a single run is expected, `-` is not standard input but the last run, as in `cd -`.
+    # Where a single run is expected, `-` means the last run (as in `cd -`) rather than standard input.
     return "@last" if text == "-" else parse_run_id(text, listing=listing)
 
 
@@ -39,7 +39,7 @@ _RECORDED = ParsedText(lambda text, _: text if text.startswith("pending:") else 
 
 
 def flow_or_blob_id_type(what: str, hint: str) -> ParsedText:
-    """Return the type for a stored flow's or blob's ID, which is a content digest."""
+    """Return the parameter type for the ID of a stored flow or blob, which is a content digest."""
 
     def parse_stored_id(text: str, name: str) -> str:
         if re.fullmatch("[0-9a-fA-F]{64}", text) is None:
@@ -78,7 +78,7 @@ run_argument = click.argument("run_id", metavar="RUN", type=RUN_ID)
 """Adds RUN, passed as `run_id`: an ID in the server's format, an ID prefix, or `@N`."""
 _recorded = partial(click.argument, "run_id", type=_RECORDED, shell_complete=lazy_complete("recorded_runs"))
 recorded_run_argument = _recorded(metavar="RUN")
-"""Adds RUN like `run_argument`, but completed by the shell from the history."""
+"""Adds RUN like `run_argument`, but the shell completes it from the history."""
 optional_recorded_run_argument = _recorded(metavar="[RUN]", required=False)
 """Adds an optional RUN. If missing, `run_id` is None."""
 
@@ -87,7 +87,7 @@ def status_option(what: str) -> ParameterDecorator:
     """Return a decorator that adds -s/--status, passed as `status`, a tuple.
 
     Args:
-        what: What has the status, for the help.
+        what: The objects that have the status, as named in the help.
     """
     from ..records.runs import STATUSES
 
@@ -107,7 +107,7 @@ class _StatusListChoice(Choice):
         return tuple(dict.fromkeys(single(word, param, ctx) for word in words))
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
-        """Complete the last status."""
+        """Complete the last status in the list."""
         before, comma, last = incomplete.rpartition(",")
         items = super().shell_complete(ctx, param, last)
         for item in items:

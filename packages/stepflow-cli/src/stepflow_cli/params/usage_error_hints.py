@@ -1,6 +1,6 @@
 """Hints for words and options that don't exist here, but do in other commands or the server's own documentation.
 
-Only words without a similar name need a hint here. For the rest, the nearest name is suggested.
+Only words that don't resemble an existing name need a hint here. For the rest, the closest name is suggested.
 """
 
 from __future__ import annotations
