@@ -1,4 +1,4 @@
-"""Diagnostics of flows, as records or as text for people, GitHub and other tools."""
+"""Flow diagnostics, as records or as text for people, GitHub and other tools."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class InvalidFlow(Problem):
     Args:
         message: One sentence, without a period.
         records: All diagnostics, included in the problem's JSON form.
-        hint: What to do about it.
+        hint: How to fix the problem.
     """
 
     def __init__(self, message: str, records: Sequence[Mapping[str, Any]] = (), *, hint: str | None = None) -> None:
@@ -111,7 +111,7 @@ def format_like_compiler(records: Iterable[Record]) -> str:
 
 
 def _get_diagnostic_file(record: Record) -> str:
-    """For a Python flow, the name is `module:function` rather than the path."""
+    """Return the path of a diagnostic's file. (A Python flow's name is `module:function` rather than the path.)"""
     return str(record.get("file") or record["flow"])
 
 

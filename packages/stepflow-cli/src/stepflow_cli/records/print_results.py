@@ -47,7 +47,7 @@ def print_run_result(result: FlowResult, output: Output) -> None:
 
 
 def build_cancelled_run_problem(run_id: str) -> Problem:
-    """The hint mentions steps, because servers don't stop those."""
+    """Return the problem for a cancelled run. The hint mentions steps, because servers don't stop them."""
     hint = f"steps may still be executing; to see which, run 'stepflow runs get {run_id}'"
     exit_code = ExitCode.CANCELLED
     return Problem(f"run {run_id} is cancelled", kind="run_cancelled", exit_code=exit_code, run_id=run_id, hint=hint)
@@ -90,7 +90,7 @@ def print_batch_results(run_ids: Sequence[str], results: Sequence[Outcome], outp
         output: Where to print them.
 
     Raises:
-        Problem: If not all items succeeded.
+        Problem: If any item did not succeed.
     """
     if output.format == "name":
         output.print_records([{"run_id": name} for name in run_ids], BATCH_RESULT)
@@ -115,7 +115,7 @@ def failed_batch_problem(failed: int, total: int, runs: Collection[str | None], 
         failed: Number of failed inputs.
         total: Number of inputs.
         runs: The failed inputs' runs, with None for inputs that were not sent.
-        hint: What to do about the first failure.
+        hint: A hint about the first failure.
     """
     run_id = next(iter(runs)) if len(runs) == 1 else None
     where = "" if run_id is None else f" in run {run_id}"

@@ -60,7 +60,7 @@ WATCHED_RUN = View(
     columns("run_id:id", _RUN_STATUS, "flow_name=FLOW", "progress:words", "created_at?:time=CREATED"),
     fields=(*_MORE, *_COUNTS, "items", "duration", *_EXPLAINED),
 )
-"""A run as a row in a table that is redrawn."""
+"""A run as a row in a live table."""
 
 RUN_IN_FULL = View(
     columns=(
@@ -143,7 +143,7 @@ def _format_step_status(record: Mapping[str, Any]) -> str:
 
 
 def _format_step_error(record: Mapping[str, Any]) -> str:
-    """Return a step's own error. (Skipped steps repeat the error from the step they read.)"""
+    """Return a step's own error. (A skipped step repeats the error of the step that it reads from.)"""
     error = record.get("error")
     return str(error["message"]) if error and record["state"] != "not_run" else "-"
 
