@@ -57,7 +57,7 @@ class LatencyCounts(Counter[float]):
     """Counts inputs by their run's latency in seconds, which keeps the number of keys small."""
 
     def percentile(self, share: float) -> float | None:
-        """Return the latency within which this share of the inputs ended, or None if there are none."""
+        """Return the latency within which this share of the inputs ended, or None if there are no inputs."""
         left = share * self.total()
         for seconds, count in sorted(self.items()):
             left -= count
@@ -117,14 +117,14 @@ class BatchProgress(BatchCount):
             is_brief: Whether to leave out counts and latencies.
 
         Raises:
-            Problem: If not all inputs succeeded.
+            Problem: If any input did not succeed.
         """
         indent = "" if is_brief else "  "
         if not is_brief:
             rate = f"{self.done / self.seconds:.0f}/s"
             note(f"{self.done} inputs done, {self.failed} failed, {rate}, {duration_text(self.seconds)}")
             if self._latencies:
-                # An individual input's latency is unknown, so use its run's.
+                # An individual input's latency is unknown, so use the latency of its run.
                 percentiles = {percent: self._latencies.percentile(percent / 100) for percent in (50, 95, 99)}
                 shown = (f"p{percent} {duration_text(seconds)}" for percent, seconds in percentiles.items())
                 note(f"  latency of runs: {', '.join(shown)}")
@@ -183,7 +183,7 @@ class BatchRun:
         """Run the batch, writing a record for each input as it ends.
 
         Raises:
-            Problem: If not all inputs succeeded, or the batch is interrupted.
+            Problem: If any input did not succeed, or the batch is interrupted.
         """
         if self._options.retry_failed:
             self._retry_failed_inputs(target)
@@ -197,7 +197,7 @@ class BatchRun:
             if self._format is None:
                 # Send a small batch as a single run, with one ID and records in input order.
                 first = list(islice(chosen, _ONE_RUN + 1))
-                # A chunk size above the batch's tells the client that no other run shares --max-concurrency.
+                # A chunk size larger than the batch tells the client that no other run shares --max-concurrency.
                 size = _ONE_RUN + 1 if len(first) <= _ONE_RUN else None
                 records = self._run_inputs_yielding_records(
                     target, chain(first, chosen), self._journal, chunk_size=size, ordered=True
@@ -215,7 +215,7 @@ class BatchRun:
         self.progress.print_summary(is_brief=not self._path)
 
     def _retry_failed_inputs(self, target: Target) -> None:
-        """The output's records are replaced all at once, after the last input has ended."""
+        """Rerun the failed inputs. The output file is replaced all at once, after the last input has ended."""
         output, form = self._path, self._format
         assert form is not None
         if self._journal is not None and os.path.exists(self._journal):
@@ -247,12 +247,12 @@ class BatchRun:
         self.progress.print_summary()
 
     def _iter_failed_inputs(self, failed: Mapping[int, tuple[Any, Any]]) -> Iterator[IndexedInput]:
-        """The input file could have changed in the meantime, so compare keys with the recorded ones."""
+        """Yield the failed inputs. Compares keys with the recorded keys, since the file could have changed."""
         try:
             for position, value in select_inputs_at_positions(self._iter_inputs(), failed):
                 key = failed[position][0]
                 keys = {str(value.get(name)) for name in ("id", "key")} if isinstance(value, dict) else set()
-                # Keys in CSV and Parquet files are text, and an unreadable line has none.
+                # Keys in CSV and Parquet files are text, and an unreadable line has no key.
                 if key is not None and str(key) not in keys:
                     raise usage(f"{self._source} has changed: input {position} is no longer the one with key {key!r}")
                 yield position, value
@@ -260,7 +260,7 @@ class BatchRun:
             raise usage(f"{self._source} has changed: {error.args[0]}, which has failed") from None
 
     def _iter_inputs(self) -> Iterator[IndexedInput]:
-        """Reads on demand: the file can be larger than memory, or a pipe."""
+        """Read the inputs on demand, since the file can be larger than memory, or a pipe."""
         options = self._options
         # By default, a malformed line is a failed record in an output file, but stops a batch that prints its records.
         stops = options.on_bad_line == "stop" or (options.on_bad_line is None and not self._path)

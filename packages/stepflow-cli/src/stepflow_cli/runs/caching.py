@@ -75,7 +75,7 @@ def _compute_server_identity(server: ServerOptions, flow: str) -> str:
 
 
 class JobCache:
-    """The result cache, as used by commands."""
+    """A result cache that looks up and stores results by job."""
 
     def __init__(self, cache: ResultCache) -> None:
         self._cache = cache
@@ -103,7 +103,7 @@ class JobCache:
             self._cache._store_result(key, result.run_id, result.output)
 
     def _compute_cache_key(self, job: Job) -> tuple[str, dict[str, Any]]:
-        """The variables that the run would have are returned too, since they're part of the key."""
+        """Return the job's cache key, along with the run's variables, which are part of the key."""
         given = parse_run_arguments([job.input], job.variables, job.overrides, None)
         needs = find_requirements(job.flow, parse_flow_variables(job.flow))
         environment = os.environ if job.options.values.variables_from_env else None

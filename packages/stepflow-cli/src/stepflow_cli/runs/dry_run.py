@@ -1,4 +1,4 @@
-"""Dry runs, where the server validates the flow but nothing is stored or run."""
+"""Dry runs, where the server validates the flow without storing or running it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def print_dry_run(target: Target, job: Job, cache: JobCache | None = None) -> No
 
     Args:
         target: The server that validates.
-        job: What would be run.
+        job: The job that would run.
         cache: The cache to check. The output says whether it has a result.
 
     Raises:
@@ -54,7 +54,7 @@ def print_dry_run(target: Target, job: Job, cache: JobCache | None = None) -> No
             _mask_schema_secrets(value, get_declared_schema(job.flow, part), get_declared_defs(job.flow, part))
             for part, value in (("input", job.input), ("variables", job.variables))
         )
-        # Inputs and overrides can repeat secret variables.
+        # Inputs and overrides can repeat the values of secret variables.
         hide = find_variable_secrets({**environment, **(job.variables or {})}, declared).hide_in
         request = {
             "server": "embedded" if target.runtime is not None else target.client.url,

@@ -1,4 +1,4 @@
-"""Why a run failed: an account of its steps, plus reasons the server leaves out."""
+"""Explain run failures with an account of the steps, plus reasons that the server leaves out."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..server.connect import Target
 
 MAX_EXPLAINED_ITEMS = 1000
-"""For larger runs, steps are not fetched to explain items or to count failed items in sub-runs."""
+"""Maximum number of items for which steps are fetched to explain failures or to count failed items in sub-runs."""
 
 
 def add_step_states_after_failure(
@@ -97,7 +97,7 @@ def find_failure_hint(
             hint = target.client.explain_run(result.run_id).hint
         return hint or _explain_message(error.message, flow, step, fetch_components(target, timeout=_TIMEOUT))
     except StepflowClientError:
-        # Report the run's failure instead of this one.
+        # Report the run's failure instead of this error.
         return None
 
 

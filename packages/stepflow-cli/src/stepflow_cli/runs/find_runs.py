@@ -46,7 +46,7 @@ def parse_history_position(text: str) -> int:
 
 
 class StoppedServerError(Problem):
-    """The run's embedded server has since stopped, so only the history still has the run."""
+    """The run's embedded server has since stopped, so the run is only in the history."""
 
     def __init__(self, text: str, entry: HistoryEntry) -> None:
         message = f"{text} is {_describe_recorded_run(entry)} on an embedded server, which has stopped"
@@ -145,14 +145,14 @@ def connect_to_run(server: ServerOptions, text: str, *, announce_runs: bool = Fa
 def check_flow_matches_run(
     target: Target, run_id: str, flow: Mapping[str, Any], other: Mapping[str, Any], name: str
 ) -> None:
-    """Check that a flow is the run's, or a later version of it.
+    """Check that a flow is the run's flow, or a later version of it.
 
     Args:
         target: The server.
         run_id: The run.
         flow: The run's flow.
         other: The flow to compare it with.
-        name: That flow's file or ID.
+        name: The other flow's file or ID.
 
     Raises:
         Problem: If the names differ, or one is missing and the flows share no steps.
@@ -193,7 +193,7 @@ def _describe_recorded_run(entry: HistoryEntry) -> str:
 
 
 def expand_run_id(client: SyncStepflowClient, text: str) -> str:
-    """Return the run ID with this prefix. A complete ID needs no request.
+    """Return the run ID with this prefix. A complete ID is returned without a request.
 
     Raises:
         Problem: If no run ID starts with the text (exit code 1), or several do (exit code 2, and the hint lists them).
@@ -254,7 +254,7 @@ def matches_query_word(run: RunDetails, word: str) -> bool:
 
 
 def get_prefix_creation_time_range(prefix: str) -> tuple[datetime, datetime | None] | None:
-    """Return the range of creation times for run IDs with this prefix, or None if no run ID can have it.
+    """Return the range of creation times for run IDs with this prefix, or None if no run ID can start with it.
 
     Run IDs start with their creation time.
 

@@ -1,4 +1,4 @@
-"""Reads the flow and arguments that a command runs from files and options."""
+"""Read a command's flow and arguments from files and options."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Job:
     has_input: bool = True
     """Whether there is an input. If not, the earlier run's input is used."""
     batch: list[Any] | None = None
-    """The inputs of a batch that is sent as one run or only checked. Other batches read theirs as they run."""
+    """The inputs of a batch that is sent as one run or only checked. Other batches read their inputs as they run."""
     overrides: list[Any] | None = None
     variables: dict[str, Any] | None = None
     reuse: ReuseOptions = field(default_factory=ReuseOptions)

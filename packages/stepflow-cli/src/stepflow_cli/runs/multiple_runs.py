@@ -77,7 +77,7 @@ def print_processed_runs(output: Output, records: Iterable[Record], view: View) 
 
 
 def get_deletion_status(fetch: Callable[[], object]) -> str:
-    """Fetch an object that should be gone. The status is `deleted` if it is, otherwise `kept`.
+    """Return `deleted` if an object no longer exists, or `kept` if it can still be fetched.
 
     Args:
         fetch: Fetches the object.
@@ -90,7 +90,7 @@ def get_deletion_status(fetch: Callable[[], object]) -> str:
 
 
 def note_undeleted_objects(deletions: Iterable[Mapping[str, Any]]) -> None:
-    """Print a note if anything still exists.
+    """Print a note if any of the objects still exists.
 
     Args:
         deletions: Records with a `status`.
@@ -115,7 +115,7 @@ def hinting_return(target: Target, run_id: str, wait: WaitOptions, again: str | 
     Args:
         target: The server.
         run_id: The run.
-        wait: What an interrupt does.
+        wait: How the command waits, which determines the effect of an interrupt.
         again: The command for returning to the run. Defaults to `stepflow runs watch`.
 
     Raises:
@@ -146,15 +146,15 @@ def hinting_return(target: Target, run_id: str, wait: WaitOptions, again: str | 
         raise convert_to_problem(error, hint=hint) from error
 
 
-# Timeout for fetching a run's state once the time for waiting is (nearly) up.
+# Timeout for fetching a run's state once the command's own timeout has (nearly) passed.
 _LAST_REQUEST_SECONDS = 5.0
 
 
 def wait_and_print_runs(target: Target, ids: list[str], wait: WaitOptions, output: Output) -> None:
-    """Wait for runs and print those that end in time, in the order given.
+    """Wait for runs and print each run that ends in time, in the order of `ids`.
 
     Raises:
-        Problem: The worst one, if any run did not complete. The rest are shown first.
+        Problem: The worst problem, if any run did not complete. All others are printed first.
     """
     # Imported here because it loads rich, which isn't needed to wait for a single run.
     from .watch import build_failure_problem

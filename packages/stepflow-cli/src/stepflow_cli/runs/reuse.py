@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from stepflow_client import RerunPlan, SyncRunHandle
 
 _PLAN = View(columns("index:number", "kept", "executed"))
-# How many of a flow's runs to search for available step outputs.
+# Maximum number of a flow's runs to search for available step outputs.
 _MAX_RUNS = 200
 
 
@@ -136,7 +136,7 @@ def save_step_outputs(target: Target, job: Job, run_id: str) -> None:
 
 
 def _compute_config_digest(target: Target) -> str | None:
-    """What components return depends on the configuration. None for a server that isn't embedded."""
+    """Return a digest of the embedded server's configuration, which outputs depend on, or None for other servers."""
     if target.runtime is None:
         return None
     from hashlib import sha256
@@ -145,7 +145,7 @@ def _compute_config_digest(target: Target) -> str | None:
 
 
 def _get_inherited_outputs(target: Target, run_id: str) -> dict[str, Any]:
-    """Servers don't list a kept step if no executed step reads it, so look in the history."""
+    """Return kept outputs from the history, since servers only list a kept step if an executed step reads it."""
     entry = target.history.get(run_id)
     earlier = None if entry is None or entry.rerun_of is None else target.history.kept_outputs(entry.rerun_of)
     if entry is None or earlier is None or len(entry.rerun_items) != 1:
@@ -178,7 +178,7 @@ def get_next_attempt_number(target: Target, run_id: str) -> int | None:
 
 
 def note_rerun_plan(plan: RerunPlan, attempt: int | None = None) -> None:
-    """Print the items and steps that will be executed to standard error."""
+    """Print to standard error which items and steps will be executed."""
     if not plan.items:
         note(f"nothing to run again: all items of run {plan.run_id} succeeded")
         return

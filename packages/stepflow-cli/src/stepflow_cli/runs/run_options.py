@@ -12,7 +12,7 @@ from ..settings.server_choice import ServerOptions
 
 
 class RetryOptions(NamedTuple):
-    """How often to retry a batch's failed inputs."""
+    """Which failed inputs of a batch to retry, and how many times."""
 
     retries: int | None = None
     """Maximum number of retries, or None for no retries."""
@@ -21,14 +21,14 @@ class RetryOptions(NamedTuple):
 
     @property
     def arguments_for_map(self) -> dict[str, Any]:
-        """The matching arguments for `map`."""
+        """The equivalent arguments for `map`."""
         if self.retries is None:
             return {}
         return {"max_attempts": self.retries + 1, "retry_on": self.codes or None}
 
 
 class ReuseOptions(NamedTuple):
-    """Outputs reused from an earlier run of the flow. If every field is None, nothing is reused."""
+    """Options for reusing outputs from an earlier run of the flow. Reuse is off if every field is None."""
 
     run: str | None = None
     """The earlier run's ID or ID prefix, or `@last`, `@2` and so on among this flow's runs."""

@@ -124,7 +124,7 @@ class _ProgressDisplay:
 
     @contextmanager
     def _watch_after_delay(self, seconds: float) -> Iterator[RunWatch]:
-        """Yield a watch on the run after a delay, so that nothing is imported for the many runs that end sooner."""
+        """Yield a watch on the run after a delay, to avoid its imports for the many runs that end sooner."""
         if self.ended.wait(seconds):
             raise _WaitEnded
         from .watch import RunWatch
@@ -143,7 +143,7 @@ class _ProgressDisplay:
 
 
 def complete_job_from_server(target: Target, job: Job) -> None:
-    """Add whatever depends on the server to a job, i.e. a stored flow with its values and the earlier run to reuse.
+    """Add the parts of a job that depend on the server: a stored flow with its values, and the earlier run to reuse.
 
     Raises:
         Problem: If the flow isn't on the server, the run isn't in the history, or a value is invalid.
@@ -165,7 +165,7 @@ def run_job(target: Target, job: Job, cache: JobCache | None = None) -> None:
     """Run a single-input job and print its result.
 
     Raises:
-        Problem: If it did not succeed.
+        Problem: If the run did not succeed.
     """
     if cache is not None:
         with show_spinner("reading the flow"):

@@ -81,7 +81,7 @@ def _describe_step_state(event: RunEvent, step: StepProgress, took: str, error: 
 
 # Maximum number of runs followed at once, since each needs a connection.
 _MAX_FOLLOWED = 10
-# Don't follow larger batches, since each item takes up memory.
+# Maximum number of items in a followed batch, since each item takes up memory.
 _MAX_EVENT_ITEMS = 10_000
 # Maximum time to spend reading one run's events between updates.
 _READ_SECONDS = 0.5
@@ -162,7 +162,7 @@ def build_run_tree(
 
     Args:
         run: The run.
-        now: The time by the server's clock.
+        now: The current time on the server's clock.
         note: An extra message for the last line.
         height: Maximum number of lines, beyond which inactive steps are only counted. None for no limit.
         failed_below: Number of failed items in sub-runs, if the run has completed.
@@ -201,9 +201,9 @@ def _add_step_lines(tree: Tree, run: RunProgress, now: datetime, most: int | Non
     Args:
         tree: The tree to add to.
         run: The run.
-        now: The time by the server's clock.
+        now: The current time on the server's clock.
         most: Maximum number of lines.
-        shown_errors: Errors already shown, so they aren't repeated. New ones are added.
+        shown_errors: Errors that were already shown, to avoid repeating them. New errors are added.
     """
     every = run.steps
     steps = every if most is None or len(every) <= most else _select_shown_steps(every, run, most)
@@ -225,7 +225,7 @@ def _add_step_lines(tree: Tree, run: RunProgress, now: datetime, most: int | Non
 
 
 def _select_shown_steps(steps: Sequence[StepProgress], run: RunProgress, most: int) -> list[StepProgress]:
-    """If they don't all fit, prefer running steps, then failed ones, then whatever is next in line."""
+    """Return the steps to show. If not all fit, prefer running steps, then failed ones, then the next ones to run."""
     order = {"running": 0, "failed": 1, "waiting": 2}
 
     def rank_step(place: int) -> tuple[int, int]:
@@ -273,9 +273,9 @@ def _format_counts(statuses: Sequence[str]) -> str:
 
 # Seconds between display updates.
 _REFRESH_SECONDS = 0.2
-# For larger runs, don't fetch items to find out what failed.
+# Maximum number of items to fetch to find out what failed.
 _MAX_ITEMS = 10_000
-# In larger runs, skipped steps are only looked up at the end.
+# Maximum number of items for which skipped steps are looked up before the run ends.
 _FEW_ITEMS = 20
 # Maximum number of sub-runs whose step IDs are fetched.
 _MAX_FLOWS = 100
@@ -297,7 +297,7 @@ class RunWatch:
         self._clock_difference = timedelta() if health is None else health - datetime.now(UTC)
         self._message: str | None = None
         self._accounts: dict[tuple[int, str], StepAccount] = {}
-        """Each step's outcome, once the run has ended."""
+        """Step outcomes by item index and step ID, set when the run has ended."""
         self.progress = build_initial_progress(self.snapshot, flow_of=self._fetch_sub_run_outline)
         if self.details.is_finished:
             self._deadline = None
@@ -369,7 +369,7 @@ class RunWatch:
             self._record_skipped_step(index, account)
 
     def _read_final_state(self) -> None:
-        """Once the run has ended, find out why items failed (unless there are too many)."""
+        """Read the state of the run after it has ended, and find out why items failed (unless there are too many)."""
         from stepflow_client._runs.explanation import explain_steps
 
         run = self.details
@@ -386,7 +386,7 @@ class RunWatch:
         self._accounts = explain_steps(self.snapshot) if "steps" in parts else {}
 
     def _record_skipped_step(self, item: int, account: StepAccount) -> None:
-        """For steps that were, or could have been, skipped because another step failed."""
+        """Record a step that was, or could have been, skipped because another step failed."""
         step = next((step for step in self.progress.steps if step.step_id == account.step_id), None)
         if step is None or item not in step.ended:
             return
@@ -396,7 +396,7 @@ class RunWatch:
             step.unclear.add(item)
 
     def _fetch_step_error(self, event: RunEvent) -> str | None:
-        """Only the first failure of each step is looked up: a batch can have thousands."""
+        """Return a failed step's error, but only for the step's first failure, since a batch can have thousands."""
         if event.type != "step_completed" or getattr(event, "status", None) != "failed":
             return None
         run = self.progress.get_or_add_event_run(event)
@@ -404,7 +404,7 @@ class RunWatch:
         account = None
         if run is self.progress:
             account = self._accounts.get((item, step.step_id))
-            # In large runs, skipped steps are known only at the end.
+            # In large runs, skipped steps are only identified at the end.
             is_small = self.details.items.total <= _FEW_ITEMS
             others = [other for other in run.steps if other is not step and item in other.ended and other.failed_count]
             if account is not None:
