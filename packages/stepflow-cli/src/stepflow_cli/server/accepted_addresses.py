@@ -1,4 +1,4 @@
-"""Which requests from browsers and agents to accept, based on their `Host` and `Origin` headers."""
+"""Decide which requests from browsers and agents to accept, based on their `Host` and `Origin` headers."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ class AcceptedAddresses:
 
     @classmethod
     def from_socket(cls, listening: socket.socket, host: str) -> AcceptedAddresses:
-        """Accept requests for the host that a socket listens on."""
+        """Return the addresses for a socket that listens on a host."""
         address, port = listening.getsockname()[:2]
         is_exposed = not ipaddress.ip_address(address).is_loopback
         return cls(port, {host, socket.gethostname()} if is_exposed else {host}, is_exposed=is_exposed)
 
     def get_refusal_reason(self, hosts: list[str], origins: list[str]) -> str | None:
-        """Return why to refuse a request with these `Host` and `Origin` headers, or None to accept it."""
+        """Return the reason to refuse a request with these `Host` and `Origin` headers, or None to accept it."""
         host = hosts[0] if len(hosts) == 1 else ""
         if not self.accepts_host(host):
             return "This server does not have the requested address."
@@ -69,5 +69,5 @@ class AcceptedAddresses:
         return self.is_exposed or address.is_loopback
 
     def accepts_origin(self, origin: str | None, host: str) -> bool:
-        """Return whether this `Origin` is the server's own. Requests without one are accepted too."""
+        """Return whether this `Origin` is the server's own. Requests without an `Origin` are also accepted."""
         return origin is None or origin.lower() == f"http://{host.lower()}"

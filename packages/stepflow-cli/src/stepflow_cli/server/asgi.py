@@ -31,7 +31,7 @@ def open_listening_socket(host: str, port: int) -> socket.socket:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.bind(address)
             listening.listen(128)
-            # Keep it open if all of this succeeds.
+            # Keep the socket open if everything succeeds.
             stack.pop_all()
         return listening
     except OSError as error:
@@ -49,7 +49,7 @@ def serve_asgi(app: Any, listening: socket.socket, stopping: asyncio.Event, read
     Args:
         app: The application.
         listening: The listening socket, closed at the end.
-        stopping: Set when streams should end.
+        stopping: An event that is set when streams should end.
         ready: Called just before the application becomes available.
     """
     config = uvicorn.Config(

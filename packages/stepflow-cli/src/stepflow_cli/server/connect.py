@@ -76,7 +76,7 @@ def describe_missing_workers(listed: ComponentList) -> str | None:
 
 
 def add_url_origins_to_hint(hint: str | None, choice: ServerChoice) -> str | None:
-    """A hint about a URL helps only if you know where the URL comes from, so say so."""
+    """Add to a hint where its URLs come from, so that the user can tell where to change them."""
     if hint is None:
         return None
     origin = choice.url.origin
@@ -102,7 +102,7 @@ class Target(NamedTuple):
     client: SyncStepflowClient
     choice: ServerChoice
     history: LazyRunHistory
-    """The history that the client records runs in."""
+    """The history in which the client records runs."""
     runtime: StepflowRuntime | None = None
     """The embedded server, or None for a named server."""
     is_kept: bool = False
@@ -112,7 +112,7 @@ class Target(NamedTuple):
 
     @property
     def ends_with_command(self) -> bool:
-        """Whether the server and all its runs end with the command."""
+        """Whether the server and all its runs stop when the command exits."""
         return self.runtime is not None and not self.is_kept
 
     def create_sync_client(self) -> SyncStepflowClient:
@@ -175,7 +175,7 @@ def connect(server: ServerOptions, *, flow: str | None = None) -> Iterator[Targe
     if choice.ignored_config_message is not None:
         note(choice.ignored_config_message)
     if not choice.is_embedded:
-        # Name the server in its errors.
+        # Name the server in error messages.
         session.server = NamedServer(choice.url_without_password, format_setting_origin(choice.url.origin))
     from stepflow_client import (
         AuthenticationError,
@@ -210,7 +210,7 @@ def connect(server: ServerOptions, *, flow: str | None = None) -> Iterator[Targe
 
 
 def get_session_server(server: ServerOptions, session: Session | None = None) -> Target | None:
-    """Return the server kept in a session (by default, the current one), unless the options name a server."""
+    """Return the server kept in a session (by default, the current session), unless the options name a server."""
     kept = (session or current_session()).kept
     return kept if isinstance(kept, Target) and not server.has_server_option else None
 
@@ -291,7 +291,7 @@ def _start_embedded_server(choice: ServerChoice) -> Iterator[Target]:
         except ServerStartError as error:
             if config is None:
                 raise
-            # Name the file, since the user may not have.
+            # Name the file, since the user may not have chosen it.
             raise convert_to_problem(error, hint=error.hint or f"its configuration is {config}") from error
         try:
             yield Target(clients[0], choice, history, runtime, arguments={"base_url": runtime.url})
@@ -325,5 +325,5 @@ def fetch_components(target: Target, *, schemas: bool = True, timeout: float | N
         finally:
             await runtime.client.aclose()
 
-    # Only the runtime knows the routes, and hence the paths. It has no sync version of this call.
+    # Only the runtime has the routes, and hence the paths. There is no sync version of this call.
     return asyncio.run(list_and_close())

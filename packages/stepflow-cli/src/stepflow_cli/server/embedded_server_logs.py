@@ -42,15 +42,15 @@ class KeptLogLine:
     """A line from a server or one of its workers."""
 
     time: str
-    """When the server wrote the line or the command read it, in RFC 3339."""
+    """The RFC 3339 time when the server wrote the line or the command read it."""
     level: str
     target: str
     """The part of the server that wrote the line, or empty for a worker."""
     message: str
     times: int = 1
-    """How many times the line occurs in a row."""
+    """The number of times the line occurs in a row."""
     run_ids: frozenset[str] = frozenset()
-    """Ids of the runs mentioned in the line."""
+    """IDs of the runs mentioned in the line."""
     exception: str | None = None
     """The traceback a worker logged with the line."""
 
@@ -161,10 +161,10 @@ def _get_log_folder() -> Path:
 
 
 def _list_log_files() -> list[Path]:
-    """The file last written to comes last."""
+    """Return the log files, with the most recently written one last."""
     aged = []
     for path in _get_log_folder().glob("*.jsonl*"):
-        # Skip e.g. pipes: reading one might never end.
+        # Skip anything else, such as a pipe, since reading it might never end.
         with suppress(OSError):
             if path.is_file():
                 aged.append((path.stat().st_mtime, path))
