@@ -180,11 +180,11 @@ def make_profile_current(name: str, profiles: Profiles) -> str:
 
 
 def _edit_config_file(path: Path, edit: Callable[[Any], None]) -> None:
-    """Edit the file, leaving it readable only by its owner. Follows symbolic links.
+    """Edit the file, following symbolic links, and make it readable only by its owner.
 
     Args:
         path: The file.
-        edit: Makes the change in a tomlkit document.
+        edit: Makes the change in the tomlkit document that it's called with.
     """
     import tomllib
 

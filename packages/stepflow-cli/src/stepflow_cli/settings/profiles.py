@@ -25,7 +25,7 @@ class EnvironmentProxy(NamedTuple):
     variable: str
     """The variable that sets the proxy."""
     why_not: str | None = None
-    """If there is no proxy to use, why the variable doesn't apply."""
+    """The reason why the variable doesn't apply, if there is no proxy to use."""
 
 
 def split_scheme_host_and_port(url: str) -> tuple[str, str, int]:
@@ -44,7 +44,7 @@ def find_environment_proxy(url: str) -> EnvironmentProxy | None:
     """Return the proxy the client would use for a server based on environment variables.
 
     Returns:
-        None if no variable sets a proxy for it.
+        The settings, or None if no variable sets a proxy for the server.
     """
     try:
         scheme, host, _ = split_scheme_host_and_port(url)
@@ -86,7 +86,7 @@ class Profile(NamedTuple):
 
     name: str
     folder: Path
-    """The configuration file's folder, which file names in the profile are relative to."""
+    """The configuration file's folder. File names in the profile are relative to it."""
     url: str
     token_env: str | None = None
     """An environment variable containing the token."""
@@ -358,7 +358,7 @@ def _explain_invalid_command(value: Any) -> str | None:
 
 
 def _split_token_command(command: Any) -> list[Any]:
-    """Empty if quotes don't match, or if it's neither a list nor text."""
+    """Return the words of a command, or an empty list if quotes don't match or it's neither a list nor text."""
     if isinstance(command, str):
         with suppress(ValueError):
             return list(shlex.split(command))

@@ -43,7 +43,7 @@ def get_history_setting(profiles: Profiles | None = None) -> Setting:
 
 
 def open_history() -> History:
-    """Opening is lazy: the file is read on first use, and created when the first run is recorded.
+    """Open the history. Its file is read on first use, and created when the first run is recorded.
 
     Raises:
         Problem: If the setting is invalid.
@@ -55,9 +55,9 @@ def open_history() -> History:
 
 
 class LazyRunHistory:
-    """The history for a command's client. Nothing is imported or read until a run is created.
+    """The history for a command's client. It is only imported and read once a run is created.
 
-    Only runs created inside `recording_runs` are recorded, so not the ones from `doctor` or test cases.
+    Only runs created inside `recording_runs` are recorded, which excludes those from `doctor` or test cases.
     """
 
     def __init__(self) -> None:
@@ -104,7 +104,7 @@ class LazyRunHistory:
         if self._about is not None and self._history is not None:
             own = {name: value for name, value in self._about.items() if value is not None}
             about = own | {name: value for name, value in given.items() if value is not None}
-            # A resumed batch also keeps the labels and note it was first recorded with.
+            # A resumed batch also keeps its original labels and note.
             about["labels"] = {**(given.get("labels") or {}), **own.get("labels", {})}
             about["note"] = own.get("note", given.get("note"))
             return self._history.record(run_id, **about)
@@ -136,7 +136,7 @@ class LazyRunHistory:
         return open_history().kept_outputs(run_id, server=server)
 
     def search(self, text: str | None = None, **conditions: Any) -> list[HistoryEntry]:
-        """Works even if recording is off."""
+        """Search the recorded runs. Works even if recording is off."""
         return open_history().search(text, **conditions)
 
     def get(self, run_id: str) -> HistoryEntry | None:

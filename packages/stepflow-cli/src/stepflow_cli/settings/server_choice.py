@@ -69,14 +69,14 @@ class ServerChoice:
     """All settings with their origins, for display."""
     options: ServerOptions
     flow: str | None
-    """The flow file. Its project or folder can have the configuration."""
+    """The flow file. Its project or folder can contain the configuration."""
 
     @cached_property
     def embedded_config(self) -> Setting:
         """The embedded server's configuration file. The value is None to use just the builtin components.
 
         Raises:
-            FlowFileError: If a folder contains two, or the project file is invalid or names a missing file.
+            FlowFileError: If a folder contains two such files, or the project file is invalid or names a missing file.
         """
         from stepflow_client.flows.project import find_server_config, require_existing_file
 
@@ -95,7 +95,7 @@ class ServerChoice:
 
     @property
     def ignored_config_message(self) -> str | None:
-        """A one-line message if the command ignores a configuration meant for an embedded server, or else None.
+        """A one-line message if the command ignores a configuration meant for an embedded server, otherwise None.
 
         Users who explicitly choose a server know that it has its own configuration, so they don't get a message.
         """
@@ -144,7 +144,7 @@ def choose_server(options: ServerOptions, flow: str | None = None, *, profiles: 
 
     Args:
         options: The command line's server options.
-        flow: The flow's file, `-`, or a flow ID. Its project or folder can have the embedded server's configuration.
+        flow: The flow's file, `-`, or a flow ID. Its project or folder can contain the embedded server's configuration.
         profiles: The profiles. By default, the user's file is read if needed.
 
     Raises:
@@ -198,7 +198,7 @@ def choose_server(options: ServerOptions, flow: str | None = None, *, profiles: 
 
 
 def list_equivalent_urls(url: str) -> list[str]:
-    """Return all URLs in the history that refer to the same server, or none if the URL is invalid."""
+    """Return all URLs that the history can have for the same server, or an empty list if the URL is invalid."""
     from stepflow_client import StepflowClientError
     from stepflow_client._command import list_server_aliases, parse_url
 
@@ -282,7 +282,7 @@ def check_valid_release(value: Any, where: str) -> None:
     """Check that a value is a valid release. `where` is its origin, for messages.
 
     Raises:
-        Problem: If it isn't.
+        Problem: If the release is invalid.
     """
     from stepflow_client._rules.operations_and_releases import TARGETS, parse_target_release
 
