@@ -77,7 +77,7 @@ def check_before_run(
     # For a Python flow, the text is only one of several files.
     content = json.dumps(text.root.value) if is_python_flow(name) else text.text
     key = f"{VERSION} {target} {is_json} {content}".encode()
-    # A cryptographic hash would load OpenSSL. If two keys had the same checksum, the server would report the errors.
+    # A cryptographic hash would load OpenSSL. If checksums collide, the server still reports the errors.
     digest = f"{len(key)}-{crc32(key):08x}"
     clean: list[str] = []
     with suppress(OSError, UnicodeError, StepflowClientError):
@@ -90,7 +90,7 @@ def check_before_run(
     flow = text.copy_without_positions.root.value
     every = check_source(text.copy_without_positions, target=target)
     if all(finding.level == "warning" and finding.rule not in _NOTED for finding in every):
-        # If two commands write at once, one digest is lost at worst.
+        # At worst, one digest is lost if two commands write at the same time.
         with suppress(OSError, StepflowClientError):
             cache = get_stepflow_user_folder("cache")
             cache.mkdir(parents=True, exist_ok=True)
@@ -123,7 +123,7 @@ def _filter_relevant_findings(
 ) -> Iterator[Finding]:
     """Yield the findings that affect the run, excluding test cases and steps that are overridden or not run.
 
-    Unknown components are skipped because a newer server could have more of them.
+    Unknown components are skipped because a newer server could have more components.
     """
     for finding in findings:
         is_elsewhere = _CASES.match(finding.path) or (is_part and _OUTPUT.match(finding.path))

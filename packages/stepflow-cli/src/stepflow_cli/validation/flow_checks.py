@@ -53,7 +53,7 @@ class CheckRules:
     target: str | None = None
     """The server release the flow targets, or None for all releases."""
     select: Sequence[str] = ()
-    """Rules to report. All rules if empty."""
+    """Rules to report. If empty, all rules are reported."""
     ignore: Sequence[str] = ()
     """Rules to leave out."""
     fail_on: str = "error"
@@ -78,9 +78,9 @@ class CheckOptions:
     ignore: Sequence[str] = ()
     fail_on: str | None = None
     _read: dict[str, Any] = field(default_factory=dict, init=False)
-    """Components by file, once read."""
+    """Components that have been read, by file."""
     _projects: dict[str, Project] = field(default_factory=dict, init=False)
-    """Projects by folder."""
+    """Projects that have been read, by folder."""
 
     def get_flow_rules(self, flow: str) -> CheckRules:
         """Return the rules for a flow.
@@ -146,7 +146,7 @@ class CheckedFlow:
         return self.flow is None or self.flow.error is None
 
     def filter_reported_records(self, records: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-        """Drop records whose rules aren't selected or are ignored."""
+        """Return the records whose rules are selected and not ignored."""
         return [record for record in records if self.rules.is_rule_reported(record["kind"])]
 
 
@@ -154,7 +154,7 @@ def expand_folders(names: Sequence[str]) -> list[str]:
     """Replace folders with the flow files in them.
 
     Raises:
-        Problem: If a folder contains none.
+        Problem: If a folder contains no flow files.
     """
     files: list[str] = []
     for name in names:
@@ -187,7 +187,7 @@ def find_offline_findings(flow: FlowText, rules: CheckRules) -> list[Finding]:
 
 
 def recheck_with_components(checked: Sequence[CheckedFlow], target: Target) -> None:
-    """Recheck flows that have no component list, using the server's. If it has none, print a note."""
+    """Use the server's component list to recheck flows without one, or print a note if it has none."""
     read = [flow for flow in checked if flow.is_parseable and flow.flow is not None and flow.rules.components is None]
     components = fetch_components_for_checks(target) if read else None
     for flow in read if components is not None else ():

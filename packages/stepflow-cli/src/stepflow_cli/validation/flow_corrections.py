@@ -1,4 +1,4 @@
-"""Corrects a flow by applying the fixes of its findings, as long as they improve it. No I/O."""
+"""Correct a flow by applying the fixes of its findings, as long as they improve it. Does no I/O."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class CorrectedFlow(NamedTuple):
 
     flow: FlowText
     remaining_findings: Sequence[Finding]
-    """The remaining findings."""
+    """The findings left after the corrections."""
     number: int = 0
     """Number of corrections made."""
 
 
 def correct_flow(flow: FlowText, find: Find) -> CorrectedFlow:
-    """Apply corrections to a flow until there are none left, leaving the rest of its text unchanged.
+    """Apply corrections to a flow until none are left, without changing the rest of its text.
 
     A correction is only kept if it produces neither more findings nor more severe ones. Correcting the result again
     changes nothing.
@@ -73,7 +73,7 @@ def _collect_fixes(state: CorrectedFlow) -> list[Fix]:
 
 
 def convert_fix_to_edit(text: str, fix: Fix) -> Edit | None:
-    """Return a fix's edit, or None if the text is written differently, e.g. with escapes."""
+    """Return the edit for a fix, or None if the text is written differently, for example with escapes."""
     written = text[fix.start : fix.end]
     if written == fix.old:
         return fix.start, fix.end, fix.text
