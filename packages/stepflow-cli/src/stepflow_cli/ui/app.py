@@ -39,7 +39,7 @@ _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
 class _RunIdPrefixConvertor(Convertor[str]):
-    """A run ID prefix, as accepted on the command line. Full IDs don't match."""
+    """Matches a run ID prefix, as accepted on the command line, but not a full ID."""
 
     regex = "[0-9A-Fa-f-]{4,35}"
 
@@ -107,11 +107,11 @@ def build_application(
     """Return the ASGI application.
 
     Args:
-        create_client: Creates the client for the server to show. Closed on shutdown.
-        history: The history the client records its runs in.
+        create_client: Creates the client whose runs the pages display. The client is closed on shutdown.
+        history: The history in which the client records its runs.
         folder: The folder of flow files, or None.
         addresses: The hosts and origins that requests may use.
-        sessions: The browsers allowed to use the pages.
+        sessions: Browser sessions that may access the pages.
         stopping: Set to end all streams.
     """
     forms = FormTokens()
@@ -130,7 +130,7 @@ def build_application(
                 opened, snapshots, build_template_environment(), forms, followers, health, RunListCache(opened),
                 RunFinder(opened), history=history, flows=folder,
             )  # fmt: skip
-            # Drawing the first picture takes a second, so draw one up front, before anyone opens a run.
+            # Drawing the first graph takes a second, so draw one at startup, before anyone opens a run.
             warming = asyncio.create_task(run_in_threadpool(draw_flow_graph, _SMALL_FLOW))
             try:
                 yield
@@ -173,6 +173,6 @@ def _load_static_files() -> dict[str, tuple[bytes, str]]:
 
 
 def build_access_link(host: str, port: int, token: str, run_id: str | None = None) -> str:
-    """The link opens the list of runs, or the page for `run_id`. Its token works for one browser."""
+    """Return a link to the list of runs, or to the page for `run_id`. Its token works for one browser."""
     name = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(host, host)  # noqa: S104
     return f"http://{f'[{name}]' if ':' in name else name}:{port}/?token={token}{f'&run={run_id}' if run_id else ''}"

@@ -42,7 +42,7 @@ class ItemsToChange:
     arguments: RunArguments
     """The run's arguments. May contain secrets."""
     masked_arguments: RunArguments
-    """The run's arguments without known secrets."""
+    """The run's arguments with known secrets masked."""
     fields: tuple[list[Field], list[Field]]
     """The fields for the flow's input and variables."""
     total: int
@@ -59,7 +59,7 @@ class ItemsToChange:
 
     @property
     def query_parameters(self) -> dict[str, Any]:
-        """The query parameters that select this subject."""
+        """The query parameters that select these items."""
         if self.group is not None:
             return {"group": self.group.key, "step": self.step}
         return {"item": self.index if self.total > 1 else None, "step": self.step}
@@ -82,7 +82,7 @@ class ItemsToChange:
 
 @dataclass(frozen=True)
 class ChangeForm:
-    """The contents of a change's form."""
+    """The contents of the form for a change."""
 
     inputs: list[Field]
     """The fields for the input. Empty if the input is edited as JSON."""
@@ -98,7 +98,7 @@ class ChangeForm:
 
 
 def prefill_form(subject: ItemsToChange) -> ChangeForm:
-    """Start from the run's own arguments."""
+    """Return a form filled in with the run's own arguments."""
     (inputs, variables), given = subject.fields, subject.masked_arguments
     has_inputs, values = given.inputs is not None, given.variables or {}
     known = {name: value for name, value in values.items() if f"variables.{name}" not in given.hidden}
@@ -113,7 +113,7 @@ def prefill_form(subject: ItemsToChange) -> ChangeForm:
 
 
 def refill_form(subject: ItemsToChange, form: Mapping[str, str]) -> ChangeForm:
-    """Show what was submitted, except for secrets: pages never echo those."""
+    """Return a form filled in with the submitted values, except for secrets, which pages never echo."""
     inputs, variables = subject.fields
     return ChangeForm(
         inputs=restore_submitted_texts(inputs, form),
@@ -187,7 +187,7 @@ def make_rerun_arguments(subject: ItemsToChange, form: Mapping[str, str]) -> dic
 
 
 def _apply_input_edits(subject: ItemsToChange, form: Mapping[str, str]) -> list[Any] | None:
-    """Returns the inputs of all items. None if they're unknown or masked, and none was entered."""
+    """Return the inputs of all items, or None if they're unknown or masked and no input was entered."""
     known, fields = subject.arguments.inputs, subject.fields[0]
     entered = None
     if should_use_text_instead_of_fields(fields, form):
@@ -210,6 +210,6 @@ def _apply_input_edits(subject: ItemsToChange, form: Mapping[str, str]) -> list[
     except ValueError:
         if edited is not known:
             raise
-        # The history has masked it. The rerun fails if it executes a step that reads the input.
+        # The history masked the input, so the rerun fails if it executes a step that reads the input.
         return None
     return edited

@@ -41,7 +41,7 @@ class FlowFile:
 class FlowFolder:
     """The flow files in a folder and its subfolders.
 
-    Files are looked up by relative path among those already listed. A name sent by a browser is never used as a path.
+    Files are looked up by relative path among the listed files. A name sent by a browser is never used as a path.
 
     Raises:
         OSError: If the folder doesn't exist.
@@ -52,7 +52,7 @@ class FlowFolder:
         self._read: dict[Path, tuple[_Version, FlowFile | None]] = {}
 
     def list_flow_files(self) -> list[FlowFile]:
-        """Sorted by file name. Files that haven't changed aren't read again."""
+        """Return the flow files, sorted by name. Files that haven't changed aren't read again."""
         files = map(self._load_if_changed, islice(find_flow_files(self.root), _MAX_FILES))
         return [file for file in files if file is not None]
 
@@ -61,7 +61,7 @@ class FlowFolder:
         return next((file for file in self.list_flow_files() if file.name == name), None)
 
     def list_likely_source_files(self, flow: Mapping[str, Any], recorded: str | None = None) -> list[FlowFile]:
-        """Return the files a flow could be from, most likely first.
+        """Return the files a flow could come from, most likely first.
 
         Args:
             flow: The flow as its author wrote it.

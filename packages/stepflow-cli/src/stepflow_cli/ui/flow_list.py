@@ -25,7 +25,7 @@ _MARKS = 12
 
 @dataclass
 class FlowWithRuns:
-    """A flow with its runs, newest first, as far as they were read."""
+    """A flow and those of its runs that were read, newest first."""
 
     name: str
     runs: list[RunDetails] = field(default_factory=list)
@@ -62,7 +62,7 @@ class FlowsPageContents:
     files: list[FlowFile]
     """Files whose flows have no runs."""
     read: int
-    """How many of the newest runs were read."""
+    """The number of runs read, starting with the newest."""
     since: datetime | None
     """Creation time of the oldest run read, or None if all runs were read."""
 
@@ -113,7 +113,7 @@ def _group_runs_by_flow(runs: Iterable[RunDetails]) -> dict[str, FlowWithRuns]:
 
 
 def _list_recorded_flow_names(history: LazyRunHistory, url: str) -> list[str]:
-    """Return the names of flows that the history says were run on this server, newest first."""
+    """Return the names of flows that ran on this server according to the history, newest first."""
     try:
         entries = history.search(server=list_server_aliases(url), limit=_MAX_RECORDED)
     except StepflowClientError:

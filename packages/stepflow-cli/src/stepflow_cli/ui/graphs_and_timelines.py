@@ -126,7 +126,7 @@ _layouts: BoundedDict[tuple[str, bool], tuple[FoldedGraph, Layout | None]] = Bou
 
 
 def _get_cached_layout(flow: Mapping[str, Any], *, is_whole: bool) -> tuple[FoldedGraph, Layout | None]:
-    """Return a flow's graph and layout. They're cached, since they don't depend on statuses.
+    """Return a flow's graph and layout. Both are cached, since they don't depend on statuses.
 
     The layout is None if the graph can't be drawn. Thread-safe.
     """
@@ -137,7 +137,7 @@ def _get_cached_layout(flow: Mapping[str, Any], *, is_whole: bool) -> tuple[Fold
         try:
             drawing = folded, lay_out(folded.graph)
         except StepflowClientError:
-            # E.g. the drawing packages aren't installed.
+            # For example, the drawing packages aren't installed.
             return folded, None
     _layouts.put_newest(key, drawing)
     return drawing

@@ -26,7 +26,7 @@ class ItemAttempt:
 
 
 async def list_item_attempts(site: Site, run_id: str, index: int, total: int, status: str) -> list[ItemAttempt]:
-    """Return all attempts at an item that the history knows, in start order, always including the one being shown.
+    """Return all recorded attempts at an item in start order, always including the attempt being shown.
 
     Args:
         site: The site.
@@ -54,7 +54,7 @@ async def list_item_attempts(site: Site, run_id: str, index: int, total: int, st
 
 
 def get_item_page_path(run_id: str, index: int, total: int) -> str:
-    """A run with a single item has no separate page for it."""
+    """Return the path of an item's page. In a run with a single item, this is the run's page."""
     return f"/runs/{run_id}" if total == 1 else f"/runs/{run_id}/items/{index}"
 
 

@@ -1,4 +1,4 @@
-"""Read the items of runs, with everything that their pages show. Secrets are masked."""
+"""Read run items, with everything that their pages show. Secrets are masked."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ItemReport:
     """One item of a run, and everything needed to show it."""
 
     report: RunReport
-    """The item and its steps. Outputs are still as the server sent them, because a page only shows a small part."""
+    """The item and its steps. Outputs stay as the server sent them, because a page only shows a small part."""
     decoder: OutputDecoder
     """Decodes the flow's output."""
     total: int
@@ -46,7 +46,7 @@ class ItemReport:
         return self.report.items[0]
 
     def get_value_decoder(self, step_id: str | None, part: str) -> OutputDecoder:
-        """Return the decoder for a step's `input` or `output`. If there's no step, return the flow's."""
+        """Return the decoder for a step's `input` or `output`. If there's no step, return the flow's decoder."""
         if step_id is not None:
             return self.decoder.step_decoder
         # The flow's input doesn't come from the server in this form, so there's nothing to decode.
@@ -85,8 +85,8 @@ async def read_item_report(site: Site, run: RunDetails, index: int) -> ItemRepor
             run_in_threadpool(read_run_log_lines, run.run_id),
         )
         if gc.get_count()[0] > _MANY_OBJECTS:
-            # A large output stays alive, so move all objects to the oldest generation: there's no point in having the
-            # collector go through it again and again.
+            # A large output stays alive, so move all objects to the oldest generation. Otherwise, the collector would
+            # scan them again and again.
             gc.freeze()
             gc.unfreeze()
     items = snapshot.items or ()

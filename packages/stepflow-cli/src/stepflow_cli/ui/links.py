@@ -28,7 +28,7 @@ class ItemUrls:
 
     @property
     def page(self) -> str:
-        """The item's page. If the item failed, it opens at the step that caused it."""
+        """The item's page. If the item failed, the page opens at the step that caused the failure."""
         return self._build_view_url(f"/items/{self.index}" if self.is_batch else "")
 
     @property
@@ -90,6 +90,6 @@ class ItemUrls:
 
 
 def build_query_string(**values: object) -> str:
-    """Leaves out empty values. Without any others, the result is an empty string."""
+    """Build a query string, leaving out empty values. If there are no others, return an empty string."""
     parameters = {name: value for name, value in values.items() if value not in (None, "")}
     return f"?{urlencode(parameters)}" if parameters else ""

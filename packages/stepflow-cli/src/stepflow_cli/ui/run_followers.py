@@ -35,7 +35,7 @@ def merge_statuses_with_event_codes(items: Iterable[RunItem], event_codes: bytes
     Args:
         items: The items.
         event_codes: The codes derived from events, or empty if unknown.
-        is_cancelled: Whether the run was cancelled, and its unfinished items with it.
+        is_cancelled: Whether the run was cancelled, which also cancels its unfinished items.
     """
     codes = bytearray()
     for place, item in enumerate(items):
@@ -62,10 +62,11 @@ CATCH_UP_SECONDS = 2.0
 _PAUSE = 2.0
 _IDLE_SECONDS = 30.0
 _MAX_UNUSED = 64
-# Maximum number of events to take step times from. Beyond this, only item times are kept.
+# Maximum number of events from which to take step times. Beyond this, only item times are kept.
 _MAX_EVENTS = 4_000
 _HEALTH_SECONDS = 1.0
-# Seconds without an event before a page asks whether a worker is running. If greater, twice the longest pause so far.
+# Seconds without an event before a page asks whether a worker is running, or twice the longest pause so far if that's
+# longer.
 _QUIET_SECONDS = 10.0
 # Maximum number of failed items whose errors are fetched while a batch is running. The rest are read once it ends.
 _MAX_READ_ERRORS = 1_000
@@ -159,7 +160,7 @@ class RunFollower:
         return self.is_caught_up
 
     async def read_step_times_from_events(self) -> list[StepTime]:
-        """Waits briefly for past events. The times are those known by then."""
+        """Return the step times known after waiting briefly for past events."""
         await self.wait_for_past_events()
         return self._steps.times
 
@@ -268,7 +269,7 @@ class RunFollower:
         self._announce_change()
 
     def _schedule_error_fetch(self, event: RunEvent) -> None:
-        """Events don't include errors. One request per item is enough, so this only acts on the first failed step."""
+        """Fetch an item's error, which events don't include. One request, for the first failed step, is enough."""
         if event.type == "step_started" and event.attempt > 1:
             self._errors.pop(event.item_index, None)
         if event.type != "step_completed" or event.status not in FAILED_STATUSES or event.step_id is None:
@@ -306,7 +307,7 @@ class RunFollowers:
         self._runs: dict[str, RunFollower] = {}
 
     async def get_or_create_follower(self, run_id: str) -> RunFollower:
-        """Also closes followers that no page has used for a while."""
+        """Return a run's follower, creating it if needed. Also closes followers that no page has used for a while."""
         follower = self._runs.pop(run_id, None) or RunFollower(self._client, run_id, self._health, self._snapshots)
         follower.used = time.monotonic()
         # Keep the most recently used follower last.

@@ -21,7 +21,7 @@ from stepflow_client.history import HistoryEntry
 from ..runs.find_runs import get_prefix_creation_time_range, is_run_id_prefix, matches_query_word
 
 _Row = TypeVar("_Row")
-# Columns whose first click sorts in descending order.
+# Columns that sort in descending order on the first click.
 _NUMBERS = ("duration", "attempts")
 
 
@@ -44,7 +44,7 @@ class SortOrder:
         return f"-{self.column}" if self.is_descending else self.column
 
     def get_order_after_click(self, column: str) -> str:
-        """A click on the sort column reverses it. Numbers start with the largest."""
+        """Return the order after a click. The sort column reverses its order, and numbers start with the largest."""
         is_descending = not self.is_descending if column == self.column else column in _NUMBERS
         return SortOrder(column, is_descending).url_text
 
@@ -78,7 +78,7 @@ _MAX_FLOWS = 100
 _MAX_FAILED = 60
 _MAX_KEPT = 2_000
 _CONCURRENT_READS = 4
-# How long the list waits for errors. Later ones are shown on the next refresh.
+# Seconds the list waits for errors. Errors that arrive later are shown on the next refresh.
 _ERROR_WAIT_SECONDS = 0.5
 
 
@@ -89,7 +89,7 @@ class SearchResult:
     runs: list[RunDetails] = field(default_factory=list)
     """The matching runs, newest first."""
     reasons: dict[str, str] = field(default_factory=dict)
-    """By run ID, the text that matched. Empty if the list already shows it."""
+    """Maps run IDs to the text that matched, which is empty if the list already shows it."""
     searched: str = ""
     """A sentence describing what was searched."""
 
@@ -118,7 +118,7 @@ class RunFinder:
         return matching
 
     async def search_runs(self, words: Sequence[str], filters: Mapping[str, str]) -> SearchResult:
-        """Return the runs that match all words, from among the newest runs that pass the filters."""
+        """Return the runs that match all words. Searches the newest runs that pass the filters, and any ID prefix."""
         runs = (await self._client.list_runs(limit=_MAX_RUNS, **build_list_runs_arguments(filters))).runs
         listed = {run.run_id for run in runs}
         ids = await self.find_run_ids_with_prefix(words[0], _MAX_OLDER) if len(words) == 1 else []
@@ -145,7 +145,7 @@ class RunFinder:
         return result
 
     def _search_history(self, word: str) -> dict[str, str]:
-        """Returns what matched, by run ID."""
+        """Return the matching label, note or other reason for each recorded run, by run ID."""
         reasons, text = {}, word.casefold()
         for entry in self._client._recorder.search_entries(quote_word(word)):
             labels = (f"{name}={value}" for name, value in entry.labels.items())
@@ -155,7 +155,7 @@ class RunFinder:
         return reasons
 
     def _find_match_reason(self, run: RunDetails, word: str, recorded: Mapping[str, str]) -> str | None:
-        """Empty if the list already shows the match. None if only the run's error can still match."""
+        """Return the matching text (empty if the list shows it), or None if only the run's error can still match."""
         if matches_query_word(run, word):
             return ""
         components = self._components.get(run.flow_id, ())
@@ -179,7 +179,7 @@ class RunFinder:
         return {run_id: text.partition("\n")[0].strip() for run_id, text in errors.items()}
 
     async def _get_or_load_run_errors(self, runs: Iterable[RunDetails], timeout: float | None = None) -> dict[str, str]:
-        """By run ID, one error per line, with secrets masked. Runs that haven't failed are skipped."""
+        """Return errors by run ID, one per line, with secrets masked. Runs that haven't failed are skipped."""
         run_ids = [run.run_id for run in runs if has_ended_with_failures(run) and run.items.total <= MAX_ITEMS]
         for run_id in run_ids:
             if run_id not in self._errors and run_id not in self._reading:
@@ -243,7 +243,7 @@ class RunListCache:
         return (await self._client.list_runs(limit=PAGE + 1, offset=offset, **build_list_runs_arguments(filters))).runs
 
     async def read_newest_runs(self, filters: Mapping[str, str]) -> list[RunDetails]:
-        """The first page of runs. It's fetched at most once per second, however many browsers have it open."""
+        """Return the first page of runs. It's fetched at most once per second, however many browsers have it open."""
         key = tuple(sorted(filters.items()))
         async with self._locks[key]:
             at, runs = self._newest.pop(key, (float("-inf"), []))
@@ -263,7 +263,7 @@ class RunRow:
     """A row in the list of runs."""
 
     run: RunDetails
-    """The run. If the row stands for several, the newest one."""
+    """The run, or the newest run if the row stands for several."""
     labels: Mapping[str, str] = field(default_factory=dict)
     folded_runs: list[RunDetails] = field(default_factory=list)
     """The older runs folded into this row."""
@@ -306,7 +306,7 @@ class RunRow:
 def build_run_rows(
     runs: Sequence[RunDetails], entries: Mapping[str, HistoryEntry], opened: str, *, folds: bool
 ) -> list[RunRow]:
-    """Return the rows for a page of runs. With `folds`, runs are folded, except for the group `opened`."""
+    """Return the rows for a page of runs. If `folds` is set, all groups are folded except `opened`."""
     rows: list[RunRow] = []
     heads: dict[str, RunRow] = {}
     for run in runs:
@@ -329,7 +329,7 @@ def build_run_rows(
 
 
 def _get_fold_group_key(run: RunDetails, entries: Mapping[str, HistoryEntry]) -> str:
-    """Runs of the same evaluation, or in the same chain of reruns, share a key."""
+    """Return a key shared by the runs of an evaluation or of a chain of reruns."""
     entry, first = entries.get(run.run_id), run.run_id
     if entry is not None and _EVALUATION in entry.labels:
         return f"{_EVALUATION}:{entry.labels[_EVALUATION]}"

@@ -38,7 +38,7 @@ _ATTRIBUTES |= dict.fromkeys(("long", "email", "uri"), _ATTRIBUTES["text"])
 
 
 def _describe_limits(schema: Mapping[str, Any], kind: str) -> str:
-    """For people: `1 to 5; for example 3`."""
+    """Describe the limits in words, for example `1 to 5; for example 3`."""
     parts = [
         _describe_range(schema, "minLength", "maxLength", " characters"),
         _describe_range(schema, "minItems", "maxItems", " elements"),
@@ -65,7 +65,7 @@ def _describe_range(schema: Mapping[str, Any], least: str, most: str, unit: str)
 
 
 def _format_field_value(kind: str, value: Any) -> str | None:
-    """None if this kind of field can't show the value."""
+    """Format a value for a field, or return None if this kind of field can't show it."""
     if kind in ("text", "long", *FORMATS):
         if not isinstance(value, str):
             return None
@@ -153,10 +153,10 @@ def parse_json_or_yaml(text: str) -> Any:
 
 
 def reject_masked_value(value: Any, flow: Mapping[str, Any]) -> None:
-    """Check that a value for a run of a flow has no part that pages or the history show masked.
+    """Check that a value for a flow's run has no parts that were masked by pages or the history.
 
     Raises:
-        ValueError: If it has one.
+        ValueError: If any part is masked.
     """
     if has_hidden_part(value, get_hidden_mark(flow)):
         raise ValueError("*** stands for a secret value: enter the value itself")
@@ -192,7 +192,7 @@ class Field:
     value: str = ""
     """The current text. For a `choice`, an index into `options`; for a `list`, JSON."""
     is_nullable: bool = False
-    """Whether the value may be null but neither the options nor the text can express that."""
+    """Whether the value may be null, although neither the options nor the text can express null."""
     is_null: bool = False
     error: str = ""
     schema: Any = dataclasses.field(default=True, repr=False)
@@ -220,7 +220,7 @@ class Field:
 
 
 class InvalidFormError(ValueError):
-    """The submitted values don't match the schema. Each invalid field says why."""
+    """The submitted values don't match the schema. Each invalid field has an error."""
 
     def __init__(self, fields: Sequence[Field]) -> None:
         super().__init__("; ".join(_list_error_messages(fields)))
@@ -262,7 +262,7 @@ class _FieldBuilder:
     def object_fields(
         self, schema: Mapping[str, Any], prefix: str, depth: int, secret: Sequence[str] = ()
     ) -> tuple[Field, ...]:
-        """A form has room for 100 fields. Beyond that, objects get none and are edited as JSON."""
+        """Return an object's fields. Once a form has 100 fields, further objects are edited as JSON instead."""
         properties, required = properties_of(schema)
         if not 0 < len(properties) <= self._left:
             return ()
@@ -301,7 +301,7 @@ class _FieldBuilder:
         return fill_field(field, target["default"]) if "default" in target and not secret else field
 
     def _build_elements(self, schema: Mapping[str, Any], name: str) -> tuple[Field, ...]:
-        """Only simple values and flat objects get fields; for anything else, the list is edited as JSON."""
+        """Return an element's fields. Unless elements are simple values or flat objects, the list is edited as JSON."""
         element = self.resolve_schema(schema.get("items"))
         if _choose_field_kind(element)[0] == "object":
             parts = self.object_fields(element, f"{name}-row", _MAX_DEPTH)
@@ -431,7 +431,7 @@ def _get_submitted_text(form: Mapping[str, str], name: str) -> str:
 
 
 def hash_form_contents(fields: Sequence[Field], raw: str) -> str:
-    """Return digests of the input fields and the raw JSON, by which later calls detect edits."""
+    """Return digests of the input fields and the raw JSON, for detecting later edits."""
     return f"{_hash_text(json.dumps(get_field_texts(fields)))} {_hash_text(raw)}"
 
 
@@ -481,7 +481,7 @@ def restore_submitted_texts(fields: Sequence[Field], form: Mapping[str, str]) ->
 
 
 def fill_fields_from_object(fields: Sequence[Field], value: Any) -> list[Field]:
-    """Fill in all fields from an object. If they can't show all of it, there are none."""
+    """Return the fields filled in from an object, or an empty list if they can't show the whole object."""
     if not isinstance(value, Mapping):
         return []
     shown = [fill_field(field, value[field.key]) if field.key in value else clear_field(field) for field in fields]
@@ -492,7 +492,7 @@ def fill_fields_from_object(fields: Sequence[Field], value: Any) -> list[Field]:
 
 
 def get_field_texts(fields: Iterable[Field]) -> dict[str, str]:
-    """This is what a browser would submit for these fields."""
+    """Return the form values that a browser would submit for these fields."""
     texts: dict[str, str] = {}
     for field in fields:
         texts |= get_field_texts(field.parts) if field.kind == "object" else {field.name: field.value}

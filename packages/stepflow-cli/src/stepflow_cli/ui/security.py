@@ -24,7 +24,7 @@ from stepflow_client._command import BoundedDict
 from ..server.accepted_addresses import AcceptedAddresses, group_headers_by_name
 
 CHECK_PATH = "/flows/check"
-"""Checks text while the user is typing. Without side effects, so its form token can be reused."""
+"""The path that checks text while the user is typing. It has no side effects, so its form token can be reused."""
 
 _SESSION_OPENED = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Stepflow</title>
 <link rel="icon" href="/static/icon.svg">
@@ -38,7 +38,7 @@ _PAGE = re.compile(r"/(runs|flows|components|reruns)([/?][\w\-.~%/?=&+:,@!$'()*;
 
 
 def validate_page_path(text: str) -> str | None:
-    """Let a link lead only to our own pages. None for anything else, such as a URL on another host."""
+    """Return the path if it is one of our own pages, or None for anything else, such as a URL on another host."""
     return text if _PAGE.fullmatch(text) else None
 
 
@@ -217,7 +217,7 @@ _MAX_SESSIONS = 100
 
 
 class Sessions:
-    """The browsers that have presented a valid token.
+    """Sessions of browsers that have presented a valid token.
 
     Tokens appear in URLs, so they can end up in browser histories and logs. That's why each works for only one browser.
     Once a token is used, `on_used` is called with the next one.

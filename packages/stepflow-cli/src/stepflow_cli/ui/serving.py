@@ -55,7 +55,7 @@ def serve_pages(
             print(f"Pages about {target.client.url}, for {where}; Ctrl-C stops them.", file=sys.stderr)
         print(url, file=sys.stderr, flush=True)
         if not no_open:
-            # A browser in the terminal, such as lynx, has only opened once it ends, and waits for this server.
+            # Use a thread, because opening a terminal browser such as lynx blocks until the browser exits.
             threading.Thread(target=_open_browser, args=(url,), daemon=True).start()
 
     with open_listening_socket(host, port) as listening, target.history.recording_runs():

@@ -67,7 +67,7 @@ class Site:
     trials: BoundedDict[str, Any] = field(default_factory=lambda: BoundedDict(_MAX_RECENT))
     """Submitted forms for changes tried on one item of a group, by the trial's run ID."""
     history: LazyRunHistory = field(default_factory=LazyRunHistory)
-    """The history the client records its runs in."""
+    """The history in which the client records its runs."""
     flows: FlowFolder | None = None
     """The folder of flow files, if any."""
 
@@ -135,7 +135,7 @@ class Site:
         return replace(stored, flow={**stored.flow, "schemas": schemas})
 
     def list_recorded_reruns(self, run_id: str, limit: int) -> list[HistoryEntry]:
-        """A history that can't be read counts as empty."""
+        """Return a run's recorded reruns. A history that can't be read counts as empty."""
         try:
             return self.history.search(rerun_of=run_id, limit=limit)
         except StepflowClientError:
@@ -143,7 +143,7 @@ class Site:
 
 
 def _reorder_keys(value: Any, reference: Any) -> Any:
-    """Keys that `reference` doesn't have go last."""
+    """Put keys in the order of `reference`. Keys that `reference` doesn't have go last."""
     if isinstance(value, Mapping) and isinstance(reference, Mapping):
         keys = [*(key for key in reference if key in value), *(key for key in value if key not in reference)]
         return {key: _reorder_keys(value[key], reference.get(key)) for key in keys}

@@ -38,8 +38,8 @@ async def find_sub_run_creator(site: Site, run: RunDetails) -> tuple[str, str] |
 def infer_sub_run_creator(run: RunDetails, flow: Mapping[str, Any], steps: Sequence[StepDetails]) -> str | None:
     """Infer which of the parent's steps created a sub-run. Returns None if that's ambiguous.
 
-    Servers don't report this. The output of `/builtin/eval` contains the run ID. Otherwise, it must be the only
-    executed step that runs a flow, or that runs a flow with this name.
+    Servers don't report this. The output of `/builtin/eval` contains the run ID. Otherwise, the creator must be the
+    only executed step that runs a flow, or that runs a flow with this name.
     """
     for step in steps:
         if isinstance(step.output, Mapping) and step.output.get("run_id") == run.run_id:

@@ -1,4 +1,4 @@
-"""Build the terminal commands that pages suggest, because they do the same."""
+"""Build the terminal commands that pages suggest as an alternative."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stepflow_client._command import RunQuery, quote_word
 
 
 class SuggestedCommand(NamedTuple):
-    """A command and what it's for."""
+    """A command and its purpose."""
 
     purpose: str
     text: str
@@ -31,7 +31,7 @@ class CommandBuilder:
         """Return a command.
 
         Args:
-            purpose: What it's for.
+            purpose: The command's purpose.
             words: The words after `stepflow`.
             item: An index, or a pair such as `0:1`, for the `--item` option.
         """

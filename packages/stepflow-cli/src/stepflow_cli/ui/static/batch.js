@@ -2,7 +2,7 @@ import { sliding } from "./patch.js";
 
 // Shows a batch's items as a grid of small links. The server sends the states; only this script touches the grid.
 
-// Keep in sync with STATES in `following.py`.
+// Keep in sync with STATES in `run_followers.py`.
 const STATES = ["waiting", "running", "completed", "failed", "cancelled"];
 // Beyond this many items, cells are smaller than the 24px needed for touch. The table has the same links.
 const MANY = 200;

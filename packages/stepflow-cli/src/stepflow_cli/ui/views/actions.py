@@ -40,7 +40,7 @@ class MultiRunRerun:
     run_ids: Sequence[str]
 
     async def fetch_started_runs(self, site: Site) -> list[RunDetails]:
-        """Fetch the runs it started."""
+        """Fetch the runs that the rerun started."""
         return [await site.client.get_run(run_id) for run_id in self.run_ids[:_MAX_RUNS]]
 
 

@@ -31,7 +31,7 @@ async def change_form_page(request: Request) -> Response:
 
 
 async def plan_or_run_change(request: Request) -> Response:
-    """Plan or run a change. `do` is `plan`, `try` (run it on one item) or `run`."""
+    """Plan or run a change. The form's `do` is `plan`, `try` (run it on one item) or `run`."""
     site, form = get_site(request), get_accepted_form(request)
     subject = await _read_items_to_change(site, request.path_params["run_id"], form)
     tried = form.get("tried", "") if form.get("tried") in site.trials else ""

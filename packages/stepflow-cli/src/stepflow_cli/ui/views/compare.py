@@ -123,7 +123,7 @@ async def _read_compared_item(site: Site, run: RunDetails, index: int) -> Compar
 
 
 def _list_value_differences(before: Any, after: Any) -> list[RunDifference]:
-    """Like `compare_runs` does for outputs."""
+    """List the differences between two values, as `compare_runs` does for outputs."""
     return [
         RunDifference(
             path=format_path(change.path) if change.path else "$",

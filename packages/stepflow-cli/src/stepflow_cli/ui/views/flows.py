@@ -74,7 +74,7 @@ async def flow_page(request: Request) -> Response:
 async def _render_flow_page(
     request: Request, site: Site, stored: StoredFlow, status: int = 200, **values: Any
 ) -> Response:
-    """The form shows `input`, or else the submitted values with their errors."""
+    """Render a flow's page. The form shows `input` if set, or else the submitted values with their errors."""
     inputs, variables = build_flow_fields(stored)
     given = values.pop("input", None)
     if given is not None:
@@ -115,7 +115,7 @@ def build_flow_fields(stored: StoredFlow) -> tuple[list[Field], list[Field]]:
 
 
 def format_flow_yaml_lines(flow: Mapping[str, Any]) -> list[str]:
-    """Sorts the keys, because servers return them in a different order each time."""
+    """Format a flow as YAML lines. Keys are sorted, because servers return them in a different order each time."""
     return write_yaml(sort_flow_keys(flow)).splitlines()
 
 

@@ -35,7 +35,7 @@ HasChanged = Callable[[], Awaitable[bool]]
 
 
 def _make_change_detector(read_state: Callable[[], Awaitable[Any]]) -> HasChanged:
-    """Polls `read_state`. The first call always counts as a change."""
+    """Return a change detector that polls `read_state`. Its first call always reports a change."""
     seen: Any = None
 
     async def has_changed() -> bool:
@@ -49,7 +49,7 @@ def _make_change_detector(read_state: Callable[[], Awaitable[Any]]) -> HasChange
 
 
 async def stream_server_health(request: Request) -> Response:
-    """Stream just whether the server responds, which every page needs to know."""
+    """Stream only whether the server responds, for pages that need no other updates."""
 
     async def has_changed() -> bool:
         await asyncio.sleep(_POLL_SECONDS)

@@ -72,7 +72,7 @@ async def _render_multi_item_run_page(request: Request, site: Site, run: RunDeta
     elif status:
         places = [place for place, code in enumerate(codes) if STATES[code] == status]
     places = order.sort_rows(places, keys)
-    # Until the run ends, also list states that no item is in so far.
+    # Until the run ends, also list states that no item has reached yet.
     counts, may_come = Counter(codes), () if is_finished else STATES[:-1]
     durations = build_latency_html(times, lambda item: f"/runs/{run.run_id}/items/{item.index}") if is_finished else ""
     return site.render(
@@ -182,7 +182,7 @@ async def download_run_report(request: Request) -> Response:
 
 
 async def read_item_or_404(site: Site, run: RunDetails, index: int) -> ItemReport:
-    """Like `read_item_report`, but a missing item is an error.
+    """Return an item's report, like `read_item_report`, but raise if there is no such item.
 
     Raises:
         NotFoundError: If the run has no such item.

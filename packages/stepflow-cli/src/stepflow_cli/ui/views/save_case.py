@@ -41,7 +41,7 @@ class CaseDraft:
 
     @property
     def content_digest(self) -> str:
-        """A hash of the new content, to make sure that what gets written is exactly what was shown."""
+        """A hash of the new content, to make sure that the written content is exactly the content shown."""
         return hashlib.sha256(self.content).hexdigest()
 
 
@@ -77,7 +77,7 @@ async def write_case_to_file(request: Request) -> Response:
 async def _read_item_and_source_files(
     site: Site, run_id: str, place: Mapping[str, str]
 ) -> tuple[ItemToSave, list[FlowFile]]:
-    """The files are those that its flow could be from, most likely first."""
+    """Return an item, and the files its flow could come from, most likely first."""
     index = parse_query_index_or_none(place, "item") if place.get("item") else 0
     if index is None:
         raise NotFoundError(f"run {run_id} has no item {place['item']}", status_code=404)
