@@ -9,13 +9,13 @@ import sys
 def main() -> None:
     """Run the command line and exit."""
     try:
-        # Imports create many objects but little garbage, and by default every 700th object triggers a collection.
+        # By default, every 700th object triggers a collection, but imports create many objects and little garbage.
         gc.set_threshold(50_000)
         from .main import run_command_line_and_exit
 
         run_command_line_and_exit()
     except KeyboardInterrupt:
-        # Ctrl-C before the command could handle it, or a second one during its exit.
+        # Handle a Ctrl-C that arrives before the command can handle it, or a second one during its exit.
         print("stepflow: interrupted", file=sys.stderr)
         sys.exit(130)
     finally:

@@ -1,4 +1,4 @@
-"""Command failures, with a message, exit code and hint, and the session settings for how much to print."""
+"""Command failures (each with a message, exit code and hint) and the session settings that control the output."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ _LEVELS = ("debug", "info", "warn", "warning", "error", "critical")
 
 @dataclass(eq=False, repr=False)
 class Session:
-    """Options for one call, before or after the command's name, plus shared state."""
+    """Options for one invocation, from before or after the command's name, plus shared state."""
 
     verbosity: int = 0
     """How many times -v was passed."""
     log_level: str | None = None
     log_file: str | None = None
     log_variable: str = field(default_factory=partial(os.environ.pop, "STEPFLOW_LOG", ""))
-    """STEPFLOW_LOG. Unset, so that the client (imported later) doesn't also log, without escaping anything."""
+    """The value of STEPFLOW_LOG. Unset the variable, or the client (imported later) would log too, without escaping."""
     color: str = "auto"
     """auto, always or never."""
     json_errors: bool = False
-    """Whether to report failures as a line of JSON."""
+    """Whether to report each failure as a line of JSON."""
     quiet: bool = False
     """Whether to print only failures."""
     kept: object = None
-    """The `Target` for commands that don't name a server, if it outlives the command."""
+    """The `Target` for commands that don't name a server, if it stays open between commands."""
     server: NamedServer | None = None
     """The server in use, if failures should name it."""
     modules: object = None
     """The `ProjectModules` for any flows passed as `module:function`."""
     reporters: list[Callable[[str], None]] = field(default_factory=list)
-    """Functions that report outages. The last one is used, e.g. a live display's."""
+    """Functions that report outages. Only the last one is called, for example a live display's."""
 
     @property
     def server_log_level(self) -> str | None:
@@ -79,7 +79,7 @@ def _parse_log_level_variable(text: str) -> str | None:
     """Return the log level from STEPFLOW_LOG, or None if unset.
 
     Raises:
-        Problem: If it isn't a level. (The client would log everything in that case.)
+        Problem: If the value isn't a log level. (The client would log everything in that case.)
     """
     word = text.strip().lower()
     if not text or word in ("off", "0", "false", "no"):
@@ -92,13 +92,13 @@ def _parse_log_level_variable(text: str) -> str | None:
 
 
 def current_session() -> Session:
-    """The session of the running command. Outside of commands (in tests, say), it's a new one."""
+    """Return the running command's session, or a new session outside of commands (in tests, say)."""
     context = click.get_current_context(silent=True)
     session = context.find_root().obj if context is not None else None
     return session if isinstance(session, Session) else Session()
 
 
-# Errors with separate Python classes that share one kind in JSON.
+# Errors that have separate Python classes but share one kind in JSON.
 _NAMES = {
     "FlowFileNotFoundError": "FlowFileError",
     "NotAFlowError": "FlowFileError",
@@ -123,7 +123,7 @@ ARGUMENTS = {
     "INPUTS": "INPUTS is a .jsonl, .csv or .parquet file, a list in a YAML or JSON file, or - for standard input",
     "FLOW": "FLOW is a YAML or JSON file; to create one, run 'stepflow new FILE'",
 }
-"""Hints for missing arguments, keyed by their name in the help."""
+"""Hints for missing arguments, keyed by the argument's name in the help."""
 
 
 SERVER_FAILURES = {
@@ -139,7 +139,7 @@ SERVER_FAILURES = {
     ),
     *("run_failed", "run_cancelled", "run_timeout", "ambiguous_run"),
 }
-"""Kinds of failures caused by a server's response, or the lack of one."""
+"""Kinds of failures caused by a server's response or by a missing response."""
 
 
 class ExitCode(IntEnum):
@@ -219,7 +219,7 @@ class Problem(Exception):
         self.run_id = run_id
         self.hint = hint
         self.server: NamedServer | None = None
-        """The server to blame."""
+        """The server that caused the failure, if any."""
 
     def to_record(self) -> dict[str, Any]:
         """Return the problem as a JSON object."""
@@ -234,12 +234,12 @@ class Problem(Exception):
 
 
 def usage(message: str, hint: str | None = None) -> Problem:
-    """Return a problem for an invalid command line, or an invalid file it names (exit code 2)."""
+    """Return a problem for an invalid command line, or for an invalid file named on it (exit code 2)."""
     return Problem(message, kind="usage", exit_code=ExitCode.USAGE, hint=hint)
 
 
 def interrupted_problem(message: str, hint: str | None = None, *, run_id: str | None = None) -> Problem:
-    """For Ctrl-C."""
+    """Return a problem for a command interrupted by Ctrl-C."""
     return Problem(message, kind="interrupted", exit_code=ExitCode.INTERRUPTED, run_id=run_id, hint=hint)
 
 
@@ -247,12 +247,12 @@ def require_extra(what: str, extra: str, *packages: str) -> None:
     """Check that an extra's packages are installed.
 
     Args:
-        what: What needs them.
-        extra: The extra of stepflow-cli.
+        what: The feature that needs the packages.
+        extra: The name of the stepflow-cli extra.
         packages: The packages' import names.
 
     Raises:
-        Problem: If one is missing.
+        Problem: If a package is missing.
     """
     from importlib.util import find_spec
 
@@ -261,7 +261,7 @@ def require_extra(what: str, extra: str, *packages: str) -> None:
 
 
 def missing_extra_problem(what: str, extra: str) -> Problem:
-    """The hint has the command that installs the extra."""
+    """Return a problem whose hint has the command to install the extra."""
     from stepflow_client._command import install_command
 
     message = f"{what} needs the extra stepflow-cli[{extra}], which is not installed"
@@ -274,7 +274,7 @@ def convert_to_problem(error: BaseException, *, hint: str | None = None) -> Prob
 
     Args:
         error: The exception.
-        hint: What to do about it, replacing the error's own hint.
+        hint: What to do about it. Replaces the error's own hint.
     """
     if isinstance(error, Problem):
         return error
@@ -299,7 +299,7 @@ def convert_to_problem(error: BaseException, *, hint: str | None = None) -> Prob
     return Problem(message, kind="internal", hint="to see the traceback, use -vv")
 
 
-# Hints for objects that a server doesn't have, by kind of object.
+# Hints for objects that don't exist on the server, by kind of object.
 _LISTS = {
     "run": "to list the server's runs, run 'stepflow runs list'; to try a different server, use --url",
     "flow": "to list recent flows, run 'stepflow flows list'; to store one, run 'stepflow flows store FLOW'",
@@ -308,7 +308,7 @@ _LISTS = {
 
 
 def _adapt_client_hint(error: StepflowClientError) -> str | None:
-    """The client's hints name its arguments. Here, they have to name options."""
+    """Return the client's hint with function arguments replaced by command-line options."""
     hint = re.sub(r"^add (\w+) to the variables\b", r"set it with --var \1=VALUE", error.hint or "")
     hint = re.sub(r"or read (\w+) from the environment$", r"or read \1 with --variables-from-env", hint)
     hint = re.sub(r"\btimeout=", "--timeout", re.sub(r"\bcheck_input=False\b", "--no-check", hint))
@@ -337,7 +337,7 @@ def _convert_click_error(error: click.ClickException) -> Problem:
 
 
 def _hint_expected_value(error: click.ClickException) -> str | None:
-    """None if the message already says which values are valid."""
+    """Return a hint about the expected value, or None if the message already describes it."""
     param = getattr(error, "param", None)
     if isinstance(error, click.MissingParameter) and isinstance(param, click.Argument):
         return ARGUMENTS.get(param.make_metavar(error.ctx).strip("[].") if error.ctx is not None else "")
@@ -393,7 +393,7 @@ def _hint_similar_option(error: click.ClickException, context: click.Context | N
 
 
 def suggest(word: str, known: Iterable[str]) -> str | None:
-    """Ask `did you mean ...?` about a misspelled word. None if nothing is close."""
+    """Return a `did you mean ...?` hint for a misspelled word, or None if no known word is similar."""
     from stepflow_client._command import find_nearest
 
     name = find_nearest(word, known)
@@ -401,7 +401,7 @@ def suggest(word: str, known: Iterable[str]) -> str | None:
 
 
 def wants_json(args: Sequence[str]) -> bool:
-    """Return whether a command line asks for JSON, even if it's invalid: errors in it must be JSON too."""
+    """Return whether a command line requests JSON. It can be invalid, because usage errors must be JSON too."""
     return any(
         name == "--json" or (name in ("-o", "--format") and value in ("json", "jsonl"))
         for name, value in _iter_raw_options(args)
@@ -409,13 +409,13 @@ def wants_json(args: Sequence[str]) -> bool:
 
 
 def find_color_option(args: Sequence[str]) -> str:
-    """Return the value of a command line's `--color`, even if it's invalid: errors in it are printed accordingly."""
+    """Return a command line's `--color` value. The line can be invalid, because usage errors also use the value."""
     values = [value for name, value in _iter_raw_options(args) if name == "--color" and value in ("always", "never")]
     return values[-1] if values else "auto"
 
 
 def _iter_raw_options(args: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Yield each word up to `--` as an option's name, with the value that it would have."""
+    """Yield each word before `--` as if it were an option, along with the value it would have."""
     for word, after in pairwise([*args, ""]):
         if word == "--":
             return

@@ -48,7 +48,7 @@ class WatchedFiles:
 
     @property
     def file_count(self) -> int:
-        """The number of files."""
+        """The number of watched files."""
         return len(self._known)
 
     def wait_for_changes(self) -> list[str]:
@@ -138,11 +138,11 @@ def check_no_stdin(flows: Iterable[str]) -> None:
 def rerun_on_changes(
     command: Callable[[], None], find_files: Callable[[], Iterable[str]], *, noise: re.Pattern[str] | None = None
 ) -> None:
-    """Run a command now and whenever a file changes, until Ctrl-C (which is not a failure here).
+    """Run a command now and whenever a file changes, until the user presses Ctrl-C (which is not a failure here).
 
     Args:
-        command: Prints its result to standard output. Exceptions are printed and don't end the loop.
-        find_files: Returns the files it reads, or their folders.
+        command: Prints its result to standard output. Its exceptions are printed and don't end the loop.
+        find_files: Returns the files that the command reads, or their folders.
         noise: Parts of the result to ignore in comparisons.
     """
     files = WatchedFiles(find_files)
@@ -188,12 +188,12 @@ class _CopyingStream(io.RawIOBase):
 
 
 def _run_and_capture(command: Callable[[], None]) -> str:
-    """What's printed still goes to standard output. A failure is part of the result."""
+    """Run a command and return its output, including any failure. The output is still printed as well."""
     copied = _CopyingStream()
     encoding, errors = sys.stdout.encoding, sys.stdout.errors
     printed = io.TextIOWrapper(io.BufferedWriter(copied), encoding, errors, newline="", write_through=True)
     failure = None
-    # A round that ends before it connects doesn't name the previous round's server.
+    # If this round fails before it connects, its message must not name the previous round's server.
     current_session().server = None
     with redirect_stdout(printed):
         try:

@@ -1,4 +1,4 @@
-"""The `stepflow` group, and the code that turns failures into messages and exit codes."""
+"""The `stepflow` group, and the conversion of failures to messages and exit codes."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> No
 
 
 def _suggest_commands_for_local_flows() -> None:
-    """On a terminal, `stepflow` alone also suggests commands for the flows in the working folder."""
+    """Suggest commands for the flows in the working folder, if standard output is a terminal."""
     if not sys.stdout.isatty():
         return
     from itertools import islice
@@ -166,7 +166,7 @@ def run_command_line_and_exit(args: Sequence[str] | None = None) -> None:
     try:
         code = run_command_line(words, Session(json_errors=wants_json(words), color=find_color_option(words)))
     except BrokenPipeError:
-        # The output's reader closed the pipe, so keep the interpreter from flushing it at exit.
+        # The reader of the output closed the pipe, so keep the interpreter from flushing the output at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = ExitCode.OK
     flush_stdout_quietly()

@@ -1,4 +1,4 @@
-"""Shell completion, based on click's. Errors can't be shown, so they just result in no completions."""
+"""Shell completion, based on click's. Errors can't be shown, so they simply produce no completions."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]
 
 
 def _make_completer(list_items: Callable[[click.Context, str], Iterable[CompletionItem]]) -> Completer:
-    """Keep only the items that start with what was typed. If anything fails, there are none."""
+    """Wrap a function to return only items that start with the typed text, or none if an error occurs."""
 
     @functools.wraps(list_items)
     def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -49,7 +49,7 @@ def _make_completer(list_items: Callable[[click.Context, str], Iterable[Completi
         except Exception:
             return []
         for item in items:
-            # Run names come from the server, so escape control characters and keep to one line.
+            # Run names come from the server, so escape control characters and line breaks.
             item.help = item.help and " ".join(escape(str(item.help)).split())
         return [item for item in items if item.value == escape(item.value) and "\n" not in item.value]
 
@@ -57,7 +57,7 @@ def _make_completer(list_items: Callable[[click.Context, str], Iterable[Completi
 
 
 def _get_first_argument(ctx: click.Context, name: str) -> object:
-    # When completing an option's value, click hasn't parsed the arguments before it.
+    # While an option's value is completed, click hasn't parsed the arguments before it.
     return ctx.params.get(name) or (ctx.args[0] if ctx.args else None)
 
 
@@ -66,7 +66,7 @@ def _get_first_argument(ctx: click.Context, name: str) -> object:
 
 @_make_completer
 def complete_run_ids(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
-    """Return the newest runs, with descriptions, on the server selected by the command line or settings.
+    """Return the newest runs, with descriptions, from the server selected by the command line or settings.
 
     After `@`, return history positions instead.
     """
@@ -78,7 +78,7 @@ def complete_run_ids(ctx: click.Context, incomplete: str) -> Iterable[Completion
 
 @_make_completer
 def complete_components(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
-    """Offer only the builtin components: servers don't report the paths of any others."""
+    """Return the builtin components only, because servers don't report the paths of other components."""
     from stepflow_client.flows.components import BUILTINS
 
     return [CompletionItem(path) for path in BUILTINS]
@@ -96,7 +96,7 @@ def complete_recorded_runs(ctx: click.Context, incomplete: str) -> Iterable[Comp
 
 
 def _list_recorded_runs(ctx: click.Context) -> list[HistoryEntry]:
-    """If the command line names a server, only its runs."""
+    """Return the newest recorded runs. If the command line names a server, return only the runs on that server."""
     from .settings.run_history import open_history
     from .settings.server_choice import choose_server, list_equivalent_urls
 
@@ -139,7 +139,7 @@ def _read_server_options(ctx: click.Context) -> ServerOptions:
 
 
 def _query_server(ctx: click.Context, question: Callable[[SyncStepflowClient], Iterable[Any]]) -> tuple[Any, ...]:
-    """Nothing is returned if the server takes longer than a second."""
+    """Query the server, or return no results if it takes longer than a second."""
     from .errors import Session
     from .server.connect import connect, get_session_server
     from .settings.server_choice import choose_server
@@ -153,7 +153,7 @@ def _query_server(ctx: click.Context, question: Callable[[SyncStepflowClient], I
     kept = get_session_server(options, session if isinstance(session, Session) else None)
     if (choice.is_embedded or asks) and kept is None:
         return ()
-    # Import before the timeout starts. It's meant for the server.
+    # Import this before the timeout starts, because the timeout is meant for the server.
     import stepflow_client.types  # noqa: F401
 
     answers: list[Any] = []
@@ -186,7 +186,7 @@ def complete_flow_files(ctx: click.Context, incomplete: str) -> Iterable[Complet
 
 
 def _load_named_flow(ctx: click.Context) -> Mapping[str, Any]:
-    """Empty if the command line names no flow file so far."""
+    """Load the flow file named on the command line, or return an empty mapping if none is named yet."""
     from .inputs.flow_loading import is_python_flow, load_flow_argument
 
     name = _get_first_argument(ctx, "flow") or ctx.params.get("flow_option")
@@ -243,7 +243,7 @@ def _escape_dots(name: str) -> str:
 
 @_make_completer
 def complete_profiles(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
-    """Each profile is described by its server's URL."""
+    """Return the profiles, each with its server's URL as the description."""
     from .settings.profiles import load_profiles
 
     return [CompletionItem(name, help=str(table.get("url") or "")) for name, table in load_profiles().tables.items()]
@@ -251,13 +251,13 @@ def complete_profiles(ctx: click.Context, incomplete: str) -> Iterable[Completio
 
 @_make_completer
 def complete_config_keys(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
-    """For `config set` and `config unset`."""
+    """Return the keys for `config set` and `config unset`."""
     return [CompletionItem(key) for key in _list_settings_file_keys()]
 
 
 @_make_completer
 def complete_setting_names(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
-    """For `config get`, which also knows settings that aren't in the file."""
+    """Return the names for `config get`, including settings that aren't stored in the file."""
     connection = ("verify", "ca_file", "cert_file", "key_file", "proxy")
     names = ["url", "profile", "token", "timeout", *connection, "history", "target", "profiles", "file"]
     return [CompletionItem(name) for name in dict.fromkeys([*names, *_list_settings_file_keys(short=False)])]
@@ -299,7 +299,7 @@ class _BashCompletion(BashComplete):
     )
 
     def source(self) -> str:
-        """Return the script. Don't check the local bash version, since the script could be for a different one."""
+        """Return the script without checking the local bash version, since the script could be for a different one."""
         return ShellComplete.source(self)
 
     _is_behind_at = False

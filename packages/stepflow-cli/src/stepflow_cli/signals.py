@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 TERMINATION = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
-"""SIGTERM, plus SIGHUP (sent when a terminal closes) except on Windows."""
+"""SIGTERM and, except on Windows, SIGHUP (sent when a terminal closes)."""
 STOP = (signal.SIGINT, *TERMINATION)
 """The signals that stop a serving command. SIGINT is Ctrl-C."""
 

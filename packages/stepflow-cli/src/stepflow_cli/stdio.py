@@ -86,7 +86,7 @@ def read_stdin_bytes() -> bytes:
     """Read bytes from standard input, up to the maximum file size.
 
     Raises:
-        Problem: If there is more input.
+        Problem: If the input exceeds the maximum.
     """
     from stepflow_client import FlowFileError
     from stepflow_client.flows.reading import read_stream
@@ -110,7 +110,7 @@ def read_stdin_text() -> str:
 
 
 def flush_stdout_quietly() -> None:
-    """If this fails, so would the interpreter's own flush at exit, which would print a traceback."""
+    """Flush standard output. If that fails, discard it, or the interpreter's flush at exit would print a traceback."""
     try:
         sys.stdout.flush()
     except (OSError, Problem):
