@@ -75,7 +75,7 @@ class ComponentStub(NamedTuple):
 
 
 def _copy_field_descriptions(schema: Mapping[str, Any], sent: Any) -> dict[str, Any]:
-    """Our schemas are more precise, but the server's have the better descriptions."""
+    """Return our own schema, which is more precise, with the server's field descriptions, which are better."""
     sent_fields = sent.get("properties") if isinstance(sent, Mapping) else None
     fields = {}
     for key, each in schema.get("properties", {}).items():
@@ -125,15 +125,15 @@ def generate_stubs(records: Iterable[Mapping[str, Any]], only: Sequence[str]) ->
 class _StubWriter:
     def __init__(self) -> None:
         self._names = names = UniqueNames(_RESERVED)
-        # Input classes get renamed later, so they don't reserve names in the module.
+        # Input classes are renamed later, so they don't reserve names in the module.
         self._inputs, self._outputs = NamedSchemas(UniqueNames()), NamedSchemas(names)
         self._input_types = PythonTypeGenerator(self._inputs.named, names, is_input=True)
         self._output_types = PythonTypeGenerator(self._outputs.named, names, is_input=False)
         self.invalid_schemas: dict[str, str] = {}
-        """Why schemas were ignored, by component path."""
+        """Maps each component path with an ignored schema to the reason."""
 
     def generate_stub_module(self, components: Iterable[ComponentStub]) -> str:
-        """The order in which a server lists its components makes no difference."""
+        """Generate the module. The result does not depend on the order in which the server lists components."""
         chosen = sorted(component for component in components if component.path not in _SKIPPED_COMPONENTS)
         # Name each function after the last part of its path, or the whole path if that's ambiguous.
         lasts = [make_identifier(stub.path.rpartition("/")[2], "component") for stub in chosen]
@@ -146,7 +146,7 @@ class _StubWriter:
         return f"{_HEAD}{_generate_imports(body)}{'' if not body else chr(10) * 2}{body}"
 
     def _generate_function(self, stub: ComponentStub, name: str) -> list[str]:
-        """Any class that the function is the first to need comes before it."""
+        """Return the function's source, preceded by any classes that only now become necessary."""
         prefix = to_camel_case(name)
         given = self._normalize_or_any(self._inputs, stub, stub.input_schema, f"{prefix}Input")
         returned = self._normalize_or_any(self._outputs, stub, stub.output_schema, f"{prefix}Output")
@@ -177,7 +177,7 @@ class _StubWriter:
         return [*classes, f"{head}{documentation}    raise NotImplementedError\n"]
 
     def _normalize_or_any(self, schemas: NamedSchemas, stub: ComponentStub, schema: Any, name: str) -> dict[str, Any]:
-        """One component with a broken schema shouldn't keep the others from getting stubs, so allow any value there."""
+        """Normalize a schema. If it is invalid, allow any value, so that the other components still get stubs."""
         try:
             return schemas.normalize_schema(
                 schema if schema is not None else {}, name, LenientSchemaDocument(stub.path, schema, {})
@@ -190,13 +190,13 @@ class _StubWriter:
 
 
 def _generate_imports(body: str) -> str:
-    """Import only what the module uses."""
+    """Return import statements for the names that the module uses."""
     words = set()
     for node in ast.walk(ast.parse(body)):
         match node:
             case ast.Name(id=name):
                 words.add(name)
-            # Types inside strings also count.
+            # Also collect the types inside strings.
             case ast.AnnAssign(annotation=ast.Name("TypeAlias"), value=ast.Constant(str(text))):
                 words |= {*re.findall(r"\w+", text)}
             case ast.Call(func=ast.Name("TypedDict"), args=[_, ast.Dict(values=values)]):

@@ -24,9 +24,9 @@ _CONSTRAINTS = {
     "array": ("minItems", "maxItems"),
 }
 NAMED_CONSTRAINTS = {key for keys in _CONSTRAINTS.values() for key in keys}
-"""Constraints that a nested type can only have if it is named."""
+"""Constraints that require a nested type to be named."""
 _LENGTHS = ("minLength", "maxLength", "minItems", "maxItems")
-# Lengths of at least this much don't count as limits.
+# Ignore length limits at or above this value.
 _MAX_SIZE = 2**31
 
 
@@ -42,24 +42,24 @@ def get_type_constraints(schema: Mapping[str, Any], kinds: Sequence[str]) -> dic
 
 
 def infer_types_of_non_literal_enum(schema: Mapping[str, Any]) -> list[str]:
-    """If a `Literal` can't express a schema's allowed values, return their types instead."""
+    """Return the types of a schema's allowed values, or an empty list if a `Literal` can express the values."""
     values = _list_allowed_values(schema)
     return [] if _fits_literal(values) else list(dict.fromkeys(get_json_type(value) for value in values))
 
 
 def _list_allowed_values(schema: Mapping[str, Any]) -> list[Any]:
-    """From `const` or `enum`. Empty if the schema has neither, or if null is all it allows."""
+    """Return the values of `const` or `enum`, or an empty list if there are none or only null."""
     values = [schema["const"]] if "const" in schema else schema.get("enum")
     return values if isinstance(values, list) and values != [None] else []
 
 
 def _fits_literal(values: list[Any]) -> bool:
-    """A `Literal` can't hold floats, lists or objects."""
+    """Return whether a `Literal` can express the values: it can't contain floats, lists or objects."""
     return all(value is None or isinstance(value, (str, int)) for value in values)
 
 
 def _is_valid_constraint(key: str, value: Any) -> bool:
-    """pydantic rejects negative lengths, multiples of 0 and some patterns."""
+    """Return whether pydantic accepts a constraint: it rejects negative lengths, multiples of 0 and some patterns."""
     if key == "pattern":
         return isinstance(value, str) and compile_linear(value) is not None
     if not isinstance(value, (int, float)) or isinstance(value, bool):
@@ -70,9 +70,9 @@ def _is_valid_constraint(key: str, value: Any) -> bool:
 
 
 def drop_invalid_defaults(named: Mapping[str, Any]) -> dict[str, Any]:
-    """Return named schemas without invalid defaults. Optional properties that may be null are marked.
+    """Return named schemas without invalid defaults, with a mark on optional properties that may be null.
 
-    The description mentions any dropped default.
+    Each dropped default is mentioned in the description.
 
     Args:
         named: The schemas by name, in the form used for code generation.
@@ -81,7 +81,7 @@ def drop_invalid_defaults(named: Mapping[str, Any]) -> dict[str, Any]:
     defs = json.loads(json.dumps(named).replace('"#/components/schemas/', '"#/$defs/'))
 
     def drop_defaults(schema: Mapping[str, Any], validated: Mapping[str, Any]) -> dict[str, Any]:
-        """`validated` is the same schema, except that its references point into `defs`."""
+        """Return a schema without invalid defaults. `validated` is the same schema with references into `defs`."""
         result = dict(schema)
         if "properties" in schema:
             result["properties"] = properties = {
@@ -139,7 +139,7 @@ def generate_models(schemas: Mapping[str, Any], imports: list[str]) -> str:
     text = _run_model_generator(schemas, imports)
     if not any(_find_defaults_needing_cast(text)):
         return text
-    # These defaults only get the right type when validated, so cast them to Any for type checkers.
+    # These defaults only get the right type during validation, so cast them to Any for type checkers.
     lines = _run_model_generator(schemas, [*imports, "typing.cast"]).split("\n")
     defaults = sorted(_find_defaults_needing_cast("\n".join(lines)), key=lambda node: (node.lineno, node.col_offset))
     for value in reversed(defaults):

@@ -13,7 +13,7 @@ _IMPORTED = (
     *("TypedFlow", "UUID", "Union", "Variables", "annotations", "cast", "date", "datetime"),
 )
 RESERVED_NAMES = frozenset((*dir(builtins), *keyword.kwlist, *_IMPORTED, *(f"{name}_aliased" for name in _IMPORTED)))
-"""Names the module must not define. A field with the name of an import makes the generator rename the import."""
+"""Names that the module must not define. If a field is named like an import, the generator renames the import."""
 
 
 def make_variable_name(text: str) -> str:
@@ -60,7 +60,7 @@ class UniqueNames:
         self._taken = {*RESERVED_NAMES, *taken}
 
     def make_unique(self, name: str) -> str:
-        """Claim a name. If it's already taken, append a number, starting at 2."""
+        """Reserve a name and return it. If the name is taken, append a number, starting at 2."""
         number, tried = 1, name
         while tried in self._taken:
             number += 1

@@ -55,9 +55,9 @@ class PythonTypeGenerator:
             yield self._write_class(name) if self._is_object(name) else self._write_alias(name)
 
     def list_fields(self, schema: Mapping[str, Any]) -> list[Field]:
-        """Return an object's fields, required ones first.
+        """Return an object's fields, starting with the required fields.
 
-        The optional ones are sorted, because servers return them in a different order each time.
+        Optional fields are sorted, because servers return them in a different order each time.
         """
         required = list(schema.get("required", ()))
         # Inside a class, fields shadow globals.
@@ -113,7 +113,7 @@ class PythonTypeGenerator:
             yield self._get_unique_type_name(f"{name}Input")
 
     def _get_unique_type_name(self, name: str) -> str:
-        """A name that's taken gets a number, and keeps it for the rest of the module."""
+        """Return a unique name for a type, which is the same throughout the module."""
         if name not in self._final:
             self._final[name] = self._names.make_unique(name)
         return self._final[name]
@@ -173,11 +173,11 @@ class Field:
 
     @property
     def optional_type(self) -> str:
-        """The type, made optional."""
+        """The type, with `| None` added if necessary."""
         return self.kind if self.kind == "Any" or self.kind.endswith("None") else f"{self.kind} | None"
 
     def annotate_json_name(self, kind: str) -> str:
-        """Annotate a type with the JSON name, if that isn't also the Python name."""
+        """Annotate a type with the field's JSON name if it differs from the Python name."""
         is_same = self.python_name == self.json_name
         return kind if is_same else f"Annotated[{kind}, Name({python_literal(self.json_name)})]"
 
@@ -207,7 +207,7 @@ def choose_field_names(keys: Iterable[str], taken: Collection[str] = ()) -> dict
 
 
 def python_literal(value: Any) -> str:
-    """Like `repr`, but with strings in double quotes unless they contain some."""
+    """Like `repr`, but put strings in double quotes unless they contain double quotes."""
     written = repr(value)
     is_final = not isinstance(value, str) or '"' in value or written.startswith('"')
     return written if is_final else f'"{written[1:-1]}"'
@@ -216,7 +216,7 @@ def python_literal(value: Any) -> str:
 def _write_dataclass(name: str, fields: list[Field], description: str) -> str:
     lines = ["@dataclass(kw_only=True)\n", f"class {name}:\n", description]
     for field in fields:
-        # If an optional field has a default, it's never None, so leave `| None` out of its type.
+        # An optional field with a default is never None, so omit `| None` from its type.
         kind = field.kind if field.is_required or field.default is not None else field.optional_type
         lines.append(f"    {field.python_name}: {field.annotate_json_name(kind)}")
         has_value = not field.is_required and (field.default is None or isinstance(field.default, (str, int, float)))
@@ -239,7 +239,7 @@ def _write_typed_dict(name: str, fields: list[Field], description: str) -> str:
 
 
 def format_docstring(description: object, arguments: Iterable[tuple[str, object]] = ()) -> str:
-    """Write a docstring, indented by four spaces. If there's nothing to say, the result is empty.
+    """Return a docstring, indented by four spaces, or an empty string if there is nothing to document.
 
     Args:
         description: The description. Ignored unless it is a string.

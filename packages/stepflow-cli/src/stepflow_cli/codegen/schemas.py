@@ -1,4 +1,4 @@
-"""Turn flow schemas into named schemas to generate classes from, resolving references and merging `allOf`."""
+"""Convert flow schemas to named schemas for class generation, resolving references and merging `allOf`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .pydantic_models import NAMED_CONSTRAINTS, get_type_constraints, infer_type
 from .python_names import UniqueNames, to_camel_case
 
 BESIDE = ("description", "default")
-"""Keywords that can stand next to a reference."""
+"""Keywords that can appear next to a reference."""
 # Keywords that don't affect which values a schema allows.
 _ANNOTATIONS = {*BESIDE, "title", "examples", "deprecated", "$defs", "definitions", "$schema", "$id", "$comment"}
 
@@ -32,7 +32,7 @@ class SchemaDocument:
     root: Any
     shared: Mapping[str, Any]
     resolved_references: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Targets of references inside `allOf`."""
+    """Cached targets of references inside `allOf`."""
 
     def make_error(self, message: str, hint: str | None = None) -> Problem:
         """Create an error about the schema."""
@@ -69,7 +69,7 @@ class SchemaDocument:
                 raise self.make_error(f"$ref refers to itself: {reference}")
 
     def compute_schema_identity(self, schema: Any) -> str:
-        """Equivalent schemas have the same identity, which covers everything they refer to."""
+        """Return a string that is the same for equivalent schemas. It covers everything they refer to."""
         reached: dict[str, Any] = {}
         waiting = [schema]
         while waiting:
@@ -147,12 +147,12 @@ _TYPES = ("null", "boolean", "integer", "number", "string", "array", "object")
 _NULL = {"type": "null"}
 # Maximum nesting of named types, since pydantic before 2.11 expands them. Anything deeper becomes Any.
 _MAX_CHAIN_LENGTH = 3
-# A reference's target gets a name, instead of being repeated, if it is larger than this.
+# Maximum size of a target that is repeated for each reference. Larger targets get a name.
 _MAX_INLINE = 30
 
 
 class NamedSchemas:
-    """The named schemas of any number of flows."""
+    """Named schemas from any number of flows."""
 
     def __init__(self, names: UniqueNames) -> None:
         self.names = names
@@ -160,7 +160,7 @@ class NamedSchemas:
         self.named: dict[str, Any] = {}
         """The schemas by class name."""
         self.aliases: dict[str, str] = {}
-        """Additional class names, for parts of flows that refer to a shared schema."""
+        """Additional class names for flow parts that refer to a shared schema."""
 
     def add_flow_schemas(self, flow: Mapping[str, Any], prefix: str, label: str, parts: Mapping[str, str]) -> None:
         """Add a flow's schemas.
@@ -202,9 +202,9 @@ def list_typed_parts(flow: Mapping[str, Any]) -> list[str]:
 
 @dataclass
 class _SchemaNormalizer:
-    """Reads the schemas for one part of a flow.
+    """Normalizes the schemas for one part of a flow.
 
-    All parts of the flow share `known`, so that a schema used in several becomes a single class.
+    All parts of the flow share `known`, so that a schema used in several parts becomes a single class.
     """
 
     schemas: NamedSchemas
@@ -213,14 +213,14 @@ class _SchemaNormalizer:
     known: dict[str, str]
     expanding: list[str] = field(default_factory=list)
     normalized_references: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """The results for references that were already read."""
+    """Cached results, by reference."""
     chains: dict[str, int] = field(default_factory=dict)
     """The nesting depth of each named type. Recursive types don't count."""
     own_name: str | None = None
     """The part's reserved name, until its class is defined."""
 
     def define_flow_part_type(self, schema: Any, name: str) -> None:
-        """A part gets its own name even if all it does is refer to a shared schema."""
+        """Define a part's type. It gets its own name even if the part only refers to a shared schema."""
         self.own_name = name if self._becomes_named_class(schema, name) else None
         read = self.normalize(schema, name)
         class_name = str(read.get("$ref", "")).removeprefix(PREFIX)
@@ -301,7 +301,7 @@ class _SchemaNormalizer:
         return read
 
     def _normalize_union(self, listed: Sequence[Any], name: str) -> list[dict[str, Any]]:
-        """Unions within the union are flattened, and duplicates dropped."""
+        """Normalize a union's members, flattening nested unions and dropping duplicates."""
         options: list[dict[str, Any]] = []
         for number, each in enumerate(listed, 1):
             is_null = isinstance(each, Mapping) and self._allows_only_null(each)
@@ -328,7 +328,7 @@ class _SchemaNormalizer:
         return kinds
 
     def _define_object_class(self, schema: Mapping[str, Any], name: str) -> str:
-        """Equal schemas share a class. Returns its name."""
+        """Return the name of the class for an object schema. Equal schemas share a class."""
         text = self.document.compute_schema_identity(schema)
         if text in self.known:
             return self.known[text]
@@ -350,18 +350,18 @@ class _SchemaNormalizer:
         return class_name
 
     def _normalize_nested_schema(self, schema: Any, name: str) -> dict[str, Any]:
-        """In a union, list or mapping, a type can only have constraints if it is named."""
+        """Normalize a schema in a union, list or mapping, naming the type if it has constraints."""
         name = _get_titled_class_name(schema, self.prefix) or name
         read = self.normalize(schema, name)
         if not read.keys() & NAMED_CONSTRAINTS:
             return read
         if not all(self.schemas.named[target] for target in _list_referenced_names(read)):
-            # If it were named, its definition would precede the recursive type it refers to.
+            # A named type would be defined before the recursive type it refers to.
             return _drop_constraints(read)
         return self._refer_to_named_type(json.dumps(read, sort_keys=True), name, read)
 
     def _refer_to_named_type(self, identity: str, name: str, read: dict[str, Any]) -> dict[str, Any]:
-        """If the type has no name yet, it gets one."""
+        """Return a reference to a type, naming the type first if it has no name yet."""
         if identity not in self.known:
             type_name = self.known[identity] = self._add_class_placeholder(name)
             self.schemas.named[type_name] = read
@@ -391,7 +391,7 @@ class _SchemaNormalizer:
         return read | {key: schema[key] for key in BESIDE if key in schema}
 
     def _inline_or_name_target(self, reference: str, target: Any, name: str) -> dict[str, Any]:
-        """Repeat a small target wherever it is used, but give a large one a name."""
+        """Normalize a reference's target. Repeat a small target wherever it is used, but name a large one."""
         self.expanding.append(reference)
         try:
             read = self.normalize(target, name)
@@ -432,7 +432,7 @@ def _count_nested_schemas(read: Any) -> int:
 
 
 def _is_class_schema(schema: Any) -> bool:
-    """Only objects with known properties become classes."""
+    """Return whether a schema becomes a class: only objects with known properties do."""
     if not isinstance(schema, Mapping) or not isinstance(schema.get("properties"), Mapping):
         return False
     kinds = schema.get("type", "object")
@@ -441,7 +441,7 @@ def _is_class_schema(schema: Any) -> bool:
 
 
 def _put_valid_identifiers_first(properties: Mapping[str, Any]) -> list[str]:
-    """If Python names collide, put those that are valid as they are first, because the first one stays unchanged."""
+    """Return the keys. If any would collide, put valid identifiers first, because the first one stays unchanged."""
     made = [re.sub(r"\W", "_", key).strip("_").lower() for key in properties]
     return sorted(properties, key=lambda key: not key.isidentifier()) if len(set(made)) < len(made) else [*properties]
 

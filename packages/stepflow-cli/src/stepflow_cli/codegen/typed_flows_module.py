@@ -31,7 +31,7 @@ _IMPORTS = {"Any": "typing.Any", "Variables": "stepflow_client.Variables"}
 
 
 def generate_flow_module(files: Iterable[str], output: str | None) -> str:
-    """Generate the module for some flows. It's the same in whichever order their files are listed.
+    """Generate the module for some flows. The order of the files does not affect the result.
 
     Args:
         files: The flow files.
@@ -81,7 +81,7 @@ def generate_flow_module(files: Iterable[str], output: str | None) -> str:
 
 
 def _relative_path(file: str, folder: Path) -> str:
-    """The result has forward slashes. On Windows, a file on a different drive keeps its absolute path."""
+    """Return a relative path with forward slashes, or on Windows the absolute path of a file on a different drive."""
     try:
         return Path(os.path.relpath(file, folder)).as_posix()
     except ValueError:
