@@ -18,24 +18,24 @@ class CheckResult:
     hint: str | None = None
     """How to fix it."""
     exit_code: int = 1
-    """The exit code on error: 4 if there is no server or it rejects the credentials."""
+    """The exit code for an error: 4 if the server can't be reached or rejects the credentials."""
 
 
 def ok(check: str, message: str) -> CheckResult:
-    """The check passed."""
+    """Return the result of a passed check."""
     return CheckResult(check, "ok", message)
 
 
 def skipped(check: str, message: str) -> CheckResult:
-    """The check wasn't made. The message says why not."""
+    """Return the result of a skipped check. The message gives the reason."""
     return CheckResult(check, "skipped", message)
 
 
 def warning(check: str, message: str, hint: str | None = None) -> CheckResult:
-    """The check found something that could cause trouble."""
+    """Return a result for a finding that could cause trouble."""
     return CheckResult(check, "warning", message, hint)
 
 
 def error(check: str, message: str, hint: str | None = None, *, exit_code: int = 1) -> CheckResult:
-    """The check found something that keeps commands from working."""
+    """Return a result for a finding that keeps commands from working."""
     return CheckResult(check, "error", message, hint, exit_code)

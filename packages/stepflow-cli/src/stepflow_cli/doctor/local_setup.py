@@ -88,7 +88,7 @@ def check_server_config(choice: ServerChoice) -> Iterator[CheckResult]:
 
 
 def report_server_choice(choice: ServerChoice) -> CheckResult:
-    """Report the server that commands use and where that setting comes from."""
+    """Report the server that commands use, and the origin of that setting."""
     url, origin = choice.url.value, choice.url.origin
     if url is None:
         others = f"; runs, flows and blobs use {DEFAULT_URL}" if origin == "default" else ""
@@ -111,7 +111,7 @@ def check_embedded_server() -> CheckResult:
 
 
 def report_embedded_server_release(client: SyncStepflowClient) -> CheckResult:
-    """Report a running embedded server's release and where it comes from."""
+    """Report a running embedded server's release and origin."""
     named, info = os.environ.get("STEPFLOW_SERVER_BINARY"), client.server_info()
     whose = "from the package stepflow-orchestrator"
     if named:

@@ -28,7 +28,7 @@ _SOON = 14 * 86_400.0
 
 
 def check_proxy(choice: ServerChoice) -> tuple[CheckResult, str | None]:
-    """Return the check for the server's proxy, with the proxy's URL if there is one."""
+    """Return the check of the server's proxy, along with the proxy's URL if there is one."""
     url = str(choice.url.value)
     if choice.profile is not None and choice.profile.proxy:
         named = choice.profile.proxy
@@ -94,7 +94,7 @@ def _check_port(host: str, port: int, hint: str | None) -> CheckResult:
 
 
 def _load_tls_context(profile: Profile | None) -> ssl.SSLContext | CheckResult:
-    """Return the client's TLS context, or the error in one of the profile's files."""
+    """Return the client's TLS context, or an error if one of the profile's files is invalid."""
     import httpx
 
     settings = {} if profile is None else profile.get_connection_settings()

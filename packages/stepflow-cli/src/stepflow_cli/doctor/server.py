@@ -29,7 +29,7 @@ _SLEEP = 1.5
 
 
 def check_server(client: SyncStepflowClient, choice: ServerChoice, *, skip_reason: str | None) -> Iterator[CheckResult]:
-    """Check the server, as far as possible.
+    """Check as much of the server as possible.
 
     Args:
         client: The client.
@@ -156,7 +156,7 @@ def check_workers(client: SyncStepflowClient) -> CheckResult:
         return error("workers", missing, _HINT)
     dead = list(describe_dead_workers(client.url))
     if dead:
-        # Servers still list a plugin's components after its worker has ended.
+        # Servers still list a plugin's components after its worker has exited.
         hint = "check its log; the server may restart it for the next run, which then waits for about 30 s"
         return warning("workers", " and ".join(dead), hint)
     if not client.server_info().capabilities.get("events"):
