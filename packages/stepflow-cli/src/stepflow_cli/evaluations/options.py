@@ -1,4 +1,4 @@
-"""Options for `stepflow eval`: its variants and scores, and which options contradict each other."""
+"""Options for `stepflow eval`, including variants, scores and checks for contradictory options."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ BUILTIN = {
     "usage": "usage[:PATH]",
     "rubric": "rubric:TEXT",
 }
-"""Built-in scores and how to write them."""
+"""Built-in scores and their syntax."""
 
 
 def load_scores(words: Iterable[str]) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def load_scores(words: Iterable[str]) -> dict[str, Any]:
 
 
 def _parse_score_option(text: str) -> Iterator[tuple[str, Any]]:
-    """Yield (name, score) pairs for an argument. The name is "" if the score has its own."""
+    """Yield (name, score) pairs for an argument. The name is "" if the score has a name of its own."""
     from stepflow_client import InvalidArgumentError
     from stepflow_client.evaluation import FlowScore
 
@@ -137,7 +137,7 @@ def _import_scores(source: str, name: str, word: str) -> Iterator[tuple[str, Any
 
 
 def _get_listed_or_public_scores(module: ModuleType) -> list[tuple[str, Any]]:
-    """A list or mapping called `scores` takes precedence over the module's public functions and scores."""
+    """Return the module's `scores` list or mapping if it has one, or else its public functions and scores."""
     listed = getattr(module, "scores", None)
     if isinstance(listed, Mapping):
         return [(str(name), score) for name, score in listed.items()]
@@ -147,7 +147,7 @@ def _get_listed_or_public_scores(module: ModuleType) -> list[tuple[str, Any]]:
 
 
 def _find_module_scores(module: ModuleType) -> dict[str, Any]:
-    """Functions count only if the module defines them itself; imported ones don't."""
+    """Return a module's scores by name. Imported functions are left out."""
     from stepflow_client.evaluation import FlowScore
     from stepflow_client.evaluation.scorers import is_evaluator
     from stepflow_client.evaluation.scores import Score
@@ -251,10 +251,10 @@ def _load_variant_flow(name: str, word: str) -> Mapping[str, Any]:
 
 _WHERE = "an evaluation's folder is the one that --output named"
 _HISTORY = "history:"
-# What to write to a file, by extension.
+# The kind of report to write, by file extension.
 _KINDS = {"html": "html", "htm": "html", "xml": "junit", "json": "json", "jsonl": "cases"}
 FAILED = "failed"
-"""The score every evaluation has: the share of items that didn't complete."""
+"""The score that every evaluation has, namely the share of items that didn't complete."""
 
 
 class OutputPaths(NamedTuple):
@@ -263,14 +263,14 @@ class OutputPaths(NamedTuple):
     folder: str | None = None
     """The folder that stores the evaluation."""
     reports: Sequence[tuple[str, str]] = ()
-    """Report files, as pairs of kind and path."""
+    """Report files, as (kind, path) pairs."""
 
 
 class EvalOptions(NamedTuple):
     """Evaluation options."""
 
     flow: str
-    """The flow, an earlier evaluation's folder, or a folder with several."""
+    """The flow, the folder of an earlier evaluation, or a folder of several evaluations."""
     cases: str | None
     cases_format: str | None
     expected: str
@@ -310,7 +310,7 @@ class EvalOptions(NamedTuple):
         return any(map(is_evaluation_folder, Path(self.flow).iterdir()))
 
     def build_needs_single_evaluation_problem(self, option: str) -> Problem:
-        """For options that need one evaluation, where FLOW is a folder of several."""
+        """Return a problem for an option that needs a single evaluation if FLOW is a folder of several."""
         return usage(f"{self.flow} has several evaluations: {option} needs a single one", "name its folder")
 
     def check_options(self, gate_rules: GateRules) -> None:
@@ -320,7 +320,7 @@ class EvalOptions(NamedTuple):
             gate_rules: The gates' limits.
 
         Raises:
-            Problem: If it finds any.
+            Problem: If options contradict each other or a folder can't be used.
         """
         from ..output.printing import Output
 
@@ -452,7 +452,7 @@ def _parse_score_limit(word: str, option: str, *, needs_score: bool = False) -> 
 
 
 def parse_worst_cases(word: str) -> Limit:
-    """Parse how many of the worst cases to print, and by which score.
+    """Parse the number of worst cases to print and the score that ranks them.
 
     Raises:
         Problem: If it is malformed.
@@ -464,7 +464,7 @@ def parse_worst_cases(word: str) -> Limit:
 
 
 def check_gate_names(gate_rules: GateRules, scores: Iterable[str], variants: Iterable[str]) -> None:
-    """Check names before anything runs, except those that scores make up later.
+    """Check score and variant names before anything runs, except for names that scores create later.
 
     Raises:
         Problem: If a score or variant doesn't exist. The hint suggests the nearest name.

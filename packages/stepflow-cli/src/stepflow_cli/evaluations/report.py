@@ -74,7 +74,7 @@ def print_and_write_report(
         options: The options.
         gate_rules: The rules that variants must meet.
         output: The format.
-        target: The runs' server, or None for an earlier evaluation.
+        target: The server that executed the runs, or None for an earlier evaluation.
 
     Raises:
         InvalidArgumentError: If a score, variant or field does not exist.
@@ -129,16 +129,16 @@ def print_and_write_report(
 
 
 def format_gates_table(gates: Sequence[Gate], output: Output) -> str:
-    """One gate always applies: it fails if all items of a variant failed. If it's the only one, there's no table."""
+    """Return a table of gates, or "" if all are standard gates, which fail if every item of a variant failed."""
     rows = [gate.to_dict() for gate in gates]
     return f"\n{output.format_table(rows, _GATES)}" if len(rows) > len({gate.variant for gate in gates}) else ""
 
 
 def raise_failed_gates(gates: Sequence[Gate]) -> None:
-    """Raise if a gate fails.
+    """Raise a problem if any gate failed.
 
     Raises:
-        Problem: Lists all failures.
+        Problem: If a gate failed. The message lists all failures.
     """
     failures = [gate.message for gate in gates if gate.outcome == "failed"]
     if failures:
@@ -146,7 +146,7 @@ def raise_failed_gates(gates: Sequence[Gate]) -> None:
 
 
 def print_score_trend(options: EvalOptions, output: Output) -> None:
-    """Print the scores of several evaluations in a folder, and write their page.
+    """Print the scores of a folder's evaluations, and write a page about them.
 
     Raises:
         Problem: If the format is JUnit, or a file can't be written.
@@ -227,7 +227,7 @@ def _format_worst_cases(
 
 
 def _build_save_commands(target: Target | None, worst: Sequence[WorstCase], options: EvalOptions) -> dict[str, str]:
-    """Keyed by case. Empty if the runs are gone once this command exits."""
+    """Return `runs save` commands by case, or none if the runs are lost when this command exits."""
     if target is None or target.ends_with_command:
         return {}
     flows = get_variant_flows(options.variants, options.flow)

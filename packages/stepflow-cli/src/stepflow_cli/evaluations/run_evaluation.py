@@ -83,7 +83,7 @@ class EvaluationPlan:
         if options.cases is None and not list_example_names({"test": self._flow.get("test")}):
             raise usage("the flow has no test cases to evaluate", "pass the cases with --cases FILE")
         if options.check:
-            # Check the flows before anything runs: once they're corrected, the evaluation's folder can't be reused.
+            # Check the flows before anything runs. The evaluation's folder can't be reused for a corrected flow.
             from ..validation.before_run import check_before_run, read_mapping_flow_source
 
             changed = set(unify_overrides(self._overrides) or {})
@@ -111,7 +111,7 @@ class EvaluationPlan:
         continuation = None if folder is None else "to continue, run the same command with --resume"
         done: list[int] = [0]
         try:
-            # Scores can print. Keep that out of standard output, which is for the report.
+            # Scores can print. Keep their output out of standard output, which is for the report.
             printed = redirect_stdout(sys.stderr)
             # With a named server, the client's warnings are already printed.
             warnings = nullcontext() if target.runtime is None else reporting_outages()
@@ -175,7 +175,7 @@ class EvaluationPlan:
                 raise usage(error.message, None if error.line else error.hint) from None
 
     def note_empty_scores(self, report: EvaluationReport) -> None:
-        """Note which scores have no values, unless every item failed."""
+        """Print a note about scores without values, unless every item failed."""
         remarks = " ".join(report.summary().remarks)
         failed = [report.compare(variant, variant).failed for variant in report.variants]
         if all(comparison is None or comparison.after == 1 for comparison in failed):
@@ -190,7 +190,7 @@ class EvaluationPlan:
 
 
 def load_cases_from_history(query: str, variables: Mapping[str, Any] | None, limit: int | None) -> list[EvaluationCase]:
-    """Return the completed runs for `--cases history:QUERY`, possibly from a different server than the evaluation's.
+    """Return the completed runs for `--cases history:QUERY`. Their server can differ from the evaluation's.
 
     Raises:
         Problem: If the query is invalid, matches nothing, or matches runs on several servers.
