@@ -1,4 +1,4 @@
-"""`stepflow components`: what a flow's steps call."""
+"""`stepflow components`: the components that steps call."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def _write_lock_file(server: ServerOptions, output: str | None, check: bool) -> 
 
 
 def _fetch_component_records(target: Target) -> list[Mapping[str, Any]]:
-    """Return a server's components, without unreachable ones if routes are known.
+    """Return a server's components. If routes are known, leave out unreachable components.
 
     Raises:
         Problem: If a plugin did not list its components.
@@ -173,7 +173,7 @@ def _check_lock_file(path: str, records: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _index_components_by_path(records: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    """Where the path is unknown, plugin and name take its place."""
+    """Return components by path, or by plugin and name if the path is unknown."""
     return {
         str(record.get("path") or "/".join(filter(None, (record.get("plugin"), record["name"])))): record
         for record in records

@@ -1,4 +1,4 @@
-"""`stepflow config`: settings and where they come from."""
+"""`stepflow config`: settings and their origins."""
 
 from __future__ import annotations
 

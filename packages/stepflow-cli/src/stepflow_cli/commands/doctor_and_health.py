@@ -120,7 +120,7 @@ def _iter_check_results(server: ServerOptions, *, measure: bool) -> Iterator[Che
     configuration, profiles = local_setup.check_profiles()
     yield configuration
     try:
-        # If the file is invalid, a flag or the environment may still select the server.
+        # Even if the file is invalid, a flag or the environment may select a server.
         choice = choose_server(server, profiles=profiles)
     except Problem as problem:
         if profiles is None:

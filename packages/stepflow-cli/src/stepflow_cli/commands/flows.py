@@ -208,7 +208,7 @@ def _delete_flows(flow_ids: tuple[str, ...], confirm: Confirm, server: ServerOpt
     """
     names = list(dict.fromkeys(flow_ids))
     with connect(server) as target:
-        # Report unknown flows as an error, even though newer servers accept them.
+        # Report unknown flows as errors, even though newer servers accept them.
         for name in names:
             target.client.get_flow(name)
         confirm(f"delete flow {names[0]}" if len(names) == 1 else f"delete {len(names)} flows")

@@ -35,13 +35,13 @@ class AgentHost(NamedTuple):
     """An application that hosts agents."""
 
     file: str
-    """Where to find its configuration."""
+    """The location of its configuration."""
     key: str
     """The configuration key that lists servers."""
     form: str = "json"
     """json or toml."""
     more: Mapping[str, str] = {}
-    """Extra keys in its entries."""
+    """Additional keys for each server entry."""
 
 
 HOSTS = {
@@ -184,7 +184,7 @@ def _print_host_config(ctx: click.Context, arguments: tuple[str, ...], host: str
 
 
 def _get_server_flags_and_environment(server: ServerOptions) -> tuple[list[str], dict[str, str]]:
-    """Return the options and variables a host needs to use the same server from a different environment and folder.
+    """Return the options and variables that let a host use the same server from another environment and folder.
 
     Raises:
         Problem: If the URL contains a password, which would end up in a file.
@@ -215,7 +215,7 @@ def _format_host_entry(host: AgentHost, arguments: Sequence[str], name: str, env
         name: The server's name in the configuration.
         environment: Variables the command needs.
     """
-    # Use an absolute path: hosts start elsewhere, often with a different PATH.
+    # Use an absolute path, because hosts start in another folder, often with a different PATH.
     own = Path(sys.argv[0])
     is_script = own.stem == "stepflow" and own.exists()
     command, *module = [str(own.absolute())] if is_script else [sys.executable, "-m", "stepflow_cli"]

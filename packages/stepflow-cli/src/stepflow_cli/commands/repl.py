@@ -53,7 +53,7 @@ def command(server: ServerOptions) -> int:
 
 
 def _run_command_lines(lines: Iterator[str], *, is_script: bool) -> int:
-    """Stops at `exit` or `quit`. Returns the exit code of the last line that failed, or 0."""
+    """Run lines until `exit` or `quit`. Return the exit code of the last line that failed, or 0."""
     from ..main import run_command_line
 
     session, logger, failed = current_session(), logging.getLogger("stepflow"), 0

@@ -134,7 +134,7 @@ def command(
 
 
 class _Stopped(BaseException):
-    """Raised by a stop signal. Not an `Exception`, so that nothing handles it on the way out."""
+    """Raised on a stop signal. It is not an `Exception`, so that no other code catches it."""
 
 
 def _raise_on_signal(number: int, frame: Any) -> None:

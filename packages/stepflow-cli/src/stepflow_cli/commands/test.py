@@ -178,7 +178,7 @@ def command(
             run_cases(clients)
 
         def list_files_to_watch() -> list[str]:
-            # Configurations are only known once servers have started.
+            # The configurations are only known once the servers have started.
             return [*(file for path in named for file in list_watched_files(path)), *clients.config_files]
 
         rerun_on_changes(run_next_round, list_files_to_watch, noise=_TIMES)
@@ -202,7 +202,7 @@ def _run_and_print_results(
     diff: bool,
     junit: str | None,
 ) -> list[FileResults]:
-    """Run the cases, printing each file's results as soon as they're available, then coverage and a summary."""
+    """Run the cases. Print each file's results as soon as they're available, then coverage and a summary."""
     from ..flow_tests.case_filter import save_failed_cases
     from ..flow_tests.report import (
         CASES,
@@ -268,14 +268,14 @@ def _save_recordings(path: str, done: Iterable[FileResults]) -> None:
 
 
 def _update_expected_outputs(done: Iterable[FileResults]) -> set[tuple[str, str]]:
-    """Returns the file and name of each updated case."""
+    """Update the expected outputs, and return the file and name of each updated case."""
     from ..flow_tests.run_test_files import write_actual_outputs
 
     updated: set[tuple[str, str]] = set()
     for file in done:
         names = write_actual_outputs(file)
         updated |= {(file.file.name, name) for name in names}
-        # Point these out, or failures caused by a server outage could be accepted unnoticed.
+        # Point these cases out, or failures caused by a server outage could go unnoticed.
         failing = {
             result.case.name
             for result in file.results

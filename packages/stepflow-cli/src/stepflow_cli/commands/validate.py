@@ -168,7 +168,7 @@ def _split_rule_names(values: Sequence[str]) -> list[str]:
 
 
 def _correct_flow_file(checked: CheckedFlow) -> CheckedFlow:
-    """Corrects the file in place. What's left to report is in the result."""
+    """Correct a flow's file in place, and return the flow with the remaining findings."""
     from ..validation.flow_checks import find_offline_findings
     from ..validation.flow_corrections import correct_flow
 
@@ -216,13 +216,13 @@ def _print_verdicts_and_raise(
     failure: Problem | None,
     output: Output,
 ) -> None:
-    """Also raises if a flow is invalid, or if the server couldn't be queried."""
+    """Print each flow's verdict, then raise a problem if a flow is invalid or the server couldn't be queried."""
     from ..records.diagnostics import InvalidFlow, flow_label, format_counts
 
     is_shown = output.format in (None, "table") and not current_session().quiet
     levels = {flow: _LEVELS[: _LEVELS.index(level) + 1] for flow, level in lowest.items()}
     invalid = [flow for flow, records in findings.items() if any(record["level"] in levels[flow] for record in records)]
-    # Without the server, flows without findings could still be invalid.
+    # Without the server's check, flows without findings could still be invalid.
     shown = [flow for flow in findings if flow in invalid or failure is None]
     if is_shown and len(findings) > 1:
         from ..output.columns import View, columns

@@ -16,7 +16,7 @@ from ...settings.server_choice import ServerOptions
 
 
 def _parse_item_pair(text: str, name: str) -> tuple[int, int]:
-    """`7:0` is item 7 of A and item 0 of B; `7` is item 7 of both."""
+    """Parse item indexes: `7:0` means item 7 of A and item 0 of B, `7` means item 7 of both."""
     one, _, other = text.partition(":")
     if not (one.isdecimal() and (other or one).isdecimal()):
         raise usage(f"{name} {text}: use an item index, such as 7, or two of them, such as 7:0")

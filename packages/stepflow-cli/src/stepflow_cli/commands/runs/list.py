@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 _LIMIT = 30
 _MAX_COUNTED = 10
-# How many of the newest runs to search for sub-runs with failed items.
+# Maximum number of recent runs to search for sub-runs with failed items.
 _MAX_SEARCHED = 300
 
 
@@ -103,7 +103,7 @@ def command(
     above = {name: str(filters[name]) for name in ("root_run_id", "parent_run_id") if filters[name]}
     with connect_to_runs(server, [*above.values()]) as (target, ids):
         client = target.client
-        # If both options refer to the same run, there's only one ID.
+        # If both options refer to the same run, there is only one ID.
         filters |= zip(above, ids * len(above), strict=False)
         if everything:
             matching = _iter_matching_runs(client, query.words, status, filters)
@@ -133,7 +133,7 @@ def _add_current_item_counts(client: SyncStepflowClient, runs: Sequence[RunDetai
     """Add current item counts to the newest running batches, and failed sub-run items to the newest completed runs."""
     detailed = {run.run_id: run for run in runs}
     completed = [run for run in runs if run.status.value == "completed"]
-    # Find the few runs whose steps we need with a single request, instead of asking about each run.
+    # With a single request, find the few runs whose steps are needed, instead of requesting each run.
     created = client.list_runs(limit=_MAX_SEARCHED).runs if completed else []
     parents = {run.parent_run_id for run in created if run.items.failed}
     counted = [run.run_id for run in runs if run.items.total > 1 and (run.items.running or run.items.cancelled)]
@@ -151,7 +151,7 @@ def _add_current_item_counts(client: SyncStepflowClient, runs: Sequence[RunDetai
 def _iter_matching_runs(
     client: SyncStepflowClient, words: Sequence[str], status: tuple[str, ...], filters: dict[str, Any]
 ) -> Iterator[RunDetails]:
-    """Newest first. Servers filter by just one status, so with several, listings are merged."""
+    """Yield matching runs, newest first. Servers only filter by one status, so merge the listings for several."""
     recorded = {word: {entry.run_id for entry in client._recorder.search_entries(quote_word(word))} for word in words}
     listings = [client.iter_runs(status=state, **filters) for state in status or (None,)]
     for run in merge(*listings, key=lambda run: run.run_id, reverse=True) if len(listings) > 1 else listings[0]:

@@ -196,7 +196,7 @@ def rerun_command(options: _RerunOptions, wait: WaitOptions, server: ServerOptio
 def _build_rerun_arguments(
     target: Target, run_id: str, options: _RerunOptions, flow: dict[str, Any] | str | None
 ) -> dict[str, Any]:
-    """For the client's `plan_rerun`. The flow is fetched if it wasn't passed, since parsing values depends on it."""
+    """Return arguments for the client's `plan_rerun`. Fetch the flow if none was passed: parsing values requires it."""
     arguments: dict[str, Any] = {"keep": options.keep, "flow": flow, "items": options.items or None}
     arguments["force"] = options.force
     if flow is None:
@@ -272,6 +272,6 @@ def delete_command(ids: list[str], confirm: Confirm, server: ServerOptions, outp
 
 
 def delete_run_and_get_status(client: SyncStepflowClient, run_id: str) -> dict[str, Any]:
-    """Request a run's deletion and return what happened."""
+    """Request a run's deletion and return the resulting status."""
     client.delete_run(run_id)
     return {"run_id": run_id, "status": get_deletion_status(lambda: client.get_run(run_id))}

@@ -119,7 +119,7 @@ def save_command(
 
 
 def _select_steps_to_mock(kept: ItemToSave, mocked: Sequence[str]) -> list[str]:
-    """Return the steps to mock, leaving out those read only by other mocked steps: a test doesn't need them.
+    """Return the steps to mock. Leave out steps that only other mocked steps read, since a test doesn't need them.
 
     Raises:
         Problem: If a step's outcome is unknown.

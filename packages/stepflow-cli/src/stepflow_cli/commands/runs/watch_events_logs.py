@@ -1,4 +1,4 @@
-"""`stepflow runs watch`, `events` and `logs`: what happens in a run."""
+"""`stepflow runs watch`, `events` and `logs`: follow a run."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from ...runs.watch import RunWatch
 
-# Events without a status, which don't get a line.
+# Events without a status. They don't get a line.
 _QUIET = ("run_created", "steps_needed", "step_ready")
 
 
@@ -207,7 +207,7 @@ def _format_event_line(event: RunEvent, run_id: str) -> str:
     if "item_index" in record:
         parts.append(f"item {record['item_index']}")
     if is_below and record.get("step_index") is not None:
-        # Servers report the wrong step ID here, but the right index.
+        # Servers report the wrong step ID here, but the correct index.
         parts.append(f"step {record['step_index']}")
     elif record.get("step_id"):
         parts.append(f"step {record['step_id']}")
