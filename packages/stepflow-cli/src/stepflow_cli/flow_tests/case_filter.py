@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def load_last_failed_cases(flow: Path) -> set[str]:
-    """Names of the cases in a flow file that failed when they last ran."""
+    """Return the names of the cases in a flow file that failed in their last run."""
     with suppress(OSError, ValueError, KeyError, TypeError):
         kept = json.loads(_get_failed_cases_file(flow).read_text("utf-8"))
         # The file also stores the path, for human readers. Check that it matches.
@@ -36,7 +36,7 @@ def load_last_failed_cases(flow: Path) -> set[str]:
 
 
 def save_failed_cases(tests: FlowTests, results: Sequence[CaseResult]) -> None:
-    """Save which cases in a flow file failed. Cases that weren't run keep their state."""
+    """Save the names of failed cases in a flow file. Cases that weren't run keep their state."""
     ran = {result.case.name for result in results}
     failed = {result.case.name for result in results if result.is_failed}
     before = load_last_failed_cases(tests.path)
@@ -81,11 +81,11 @@ class CaseFilter:
     patterns: Sequence[str] = ()
     """Case name globs, each of which must match at least one case."""
     tags: Sequence[str] = ()
-    """Select cases with any of these tags. Each tag must be in use."""
+    """Tags, any of which selects a case. Each tag must be in use."""
     expression: str | None = None
     """Text to find in names and tags, combined with `and`, `or` and `not`."""
     touching: Sequence[str] = ()
-    """Select cases that can reach any of these steps or components, each of which must be in some flow."""
+    """Steps or components, any of which selects the cases that can reach it. Each must be part of some flow."""
     last_failed: bool = False
     """Whether to run only cases that failed last time, or all if none did."""
 
@@ -93,7 +93,7 @@ class CaseFilter:
         """Check that every condition can be met.
 
         Raises:
-            Problem: If one can't be met. The hint suggests the most similar name.
+            Problem: If a condition can't be met. The hint suggests the most similar name.
         """
         from stepflow_client.flows.graph import iter_steps
 
@@ -123,7 +123,7 @@ class CaseFilter:
 def select_cases_by_file(
     paths: Sequence[str], choice: CaseFilter, variables: Sequence[str] = (), *, with_untested: bool = False
 ) -> list[FileCases]:
-    """Return the files that have selected cases, along with those cases.
+    """Return the files that contain selected cases, along with the cases.
 
     Args:
         paths: Flow files, or folders to search for them.
@@ -131,7 +131,7 @@ def select_cases_by_file(
         variables: `name=value` strings, for flows with that variable and cases that don't set it.
         with_untested: Whether to include flows without any cases. Defaults to False.
 
-    For an unreadable file, there's always a single case, whose fault is the reason.
+    An unreadable file always has a single case, whose fault gives the reason.
 
     Raises:
         Problem: If a path does not exist, no flow has one of the variables, or there is nothing to run.

@@ -87,7 +87,7 @@ def _format_counts(counts: Mapping[str, int]) -> str:
 
 
 def format_summary(done: Sequence[FileResults], seconds: float) -> str:
-    """The last line of the output: how many passed, failed and were flaky, and how long it took."""
+    """Return the last line of the output: the number of passed, failed and flaky cases, and the total time."""
     every = [result for file in done for result in file.results]
     text = f"{_format_counts(Counter(case_result.verdict for case_result in every))} in {duration_text(seconds)}"
     flaky = []

@@ -108,7 +108,7 @@ def open_test_clients(server: ServerOptions) -> Iterator[TestClients]:
             yield TestClients(target.client)
         return
     if current_session().verbosity:
-        # Each file's tests can name a configuration of their own.
+        # Each file's tests can specify their own configuration.
         note(f"embedded server ({format_setting_origin(choice.url.origin)})")
     level = current_session().server_log_level
     log_config = LogConfig(level="warn") if level is None else LogConfig(level=level)  # type: ignore[arg-type]
@@ -122,7 +122,7 @@ def open_test_clients(server: ServerOptions) -> Iterator[TestClients]:
 
 @dataclass(frozen=True)
 class CaseRunSettings:
-    """How to run the cases."""
+    """Settings for running the cases."""
 
     jobs: int = 4
     repeat: int = 1
@@ -131,13 +131,13 @@ class CaseRunSettings:
     """Timeout in seconds for each run."""
     replay: Recording | None = None
     replay_only: bool = False
-    """Whether cases without a recording fail rather than execute their steps."""
+    """Whether cases without a recording fail instead of executing their steps."""
     record: Callable[[str], bool] | None = None
     """Returns whether to record a step's outcomes."""
     times: bool = False
     """Whether to measure each case in a batch separately."""
     coverage: bool = False
-    """Whether to collect which steps the cases reach."""
+    """Whether to collect the steps that the cases reach."""
 
 
 @dataclass(frozen=True)

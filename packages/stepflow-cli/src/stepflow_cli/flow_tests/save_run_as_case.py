@@ -1,4 +1,4 @@
-"""Turn a run's item into a test case, and add it to the flow file without changing any other byte."""
+"""Convert a run's item to a test case, and add the case to the flow file without changing any other byte."""
 
 from __future__ import annotations
 
@@ -171,14 +171,14 @@ def _build_empty_value_replacement(text: str, parent: Node, name: str, value: An
 
 
 def _format_list_element(text: str, sibling: Node, case: Mapping[str, Any]) -> tuple[int, str]:
-    """Match the indentation of a sibling. Returns that indentation too."""
+    """Format a case with the indentation of a sibling, and return the indentation and the text."""
     before = text[: sibling.start].rstrip()
     if not before.endswith("-"):
         raise NotEditableError
     indent = len(before) - 1 - (before.rfind("\n") + 1)
     written = format_block([case], indent)
     if written.lstrip().startswith("["):
-        # Some text in it can't be written in block style.
+        # Some text in the case can't be written in block style.
         written = f"{' ' * indent}- {dump_json(case)}"
     return indent, written
 
@@ -190,7 +190,7 @@ class ItemToSave:
     run: RunDetails
     index: int
     total: int
-    """Number of items in the run."""
+    """The number of items in the run."""
     flow: Mapping[str, Any]
     """The run's flow, or empty if unknown."""
     arguments: RunArguments
@@ -215,7 +215,7 @@ class ItemToSave:
 
     @property
     def default_case_name(self) -> str:
-        """A name for the case, made unique by the run ID."""
+        """A name for the case. The run ID makes it unique."""
         what = "works" if self.result.is_success else "fails"
         return f"{what} as in {self.run.run_id[:8]}{f' item {self.index}' if self.total > 1 else ''}"
 
@@ -284,7 +284,7 @@ def rate_flow_match(file_flow: Mapping[str, Any], flow: Mapping[str, Any]) -> in
 
 
 def _get_comparable_flow(flow: Mapping[str, Any]) -> dict[str, Any]:
-    """Servers change defaults and the spelling of paths when they store a flow."""
+    """Normalize defaults and paths in a flow, because servers change them when they store it."""
     result = {key: each for key, each in remove_cases(flow).items() if each not in (None, [], {})}
     if isinstance(result.get("schemas"), Mapping):
         result["schemas"] = {"type": "object", **result["schemas"]}
