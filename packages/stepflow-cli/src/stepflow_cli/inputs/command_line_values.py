@@ -91,7 +91,7 @@ class RunValues(NamedTuple):
         return read_piped_value(self.stdin_format) if self.reads_stdin and not taken else None
 
     def read_input(self, flow: Mapping[str, Any]) -> Any:
-        """Return the explicit input, or else the value piped to the command, or else None.
+        """Return the explicit input or, failing that, the value piped to the command. Return None if there is neither.
 
         Raises:
             Problem, FlowFileError: If the input can't be read, or the flow requires one and it is missing.
@@ -194,7 +194,7 @@ def _parse_json_argument(text: str, option: str) -> Any:
     """Parse JSON from the command line, or a YAML mapping or list in block style.
 
     Raises:
-        FlowFileError: If it is neither. Where possible, the hint suggests the right option.
+        FlowFileError: If the text is neither. If possible, the hint suggests the right option.
     """
     from stepflow_client import FlowFileError
     from stepflow_client.flows.reading import parse_json, parse_yaml
@@ -208,7 +208,7 @@ def _parse_json_argument(text: str, option: str) -> Any:
         elif pair is not None:
             error.hint = f"use {_suggest_json_option(option, pair)}"
         elif text.lstrip()[:1] in ("{", "["):
-            # Don't try YAML: this is JSON with a mistake, and {"a": None} would turn into text.
+            # This is JSON with a mistake. Don't parse it as YAML, which would turn {"a": None} into text.
             error.hint = error.hint or "put names and text in double quotes"
         else:
             with suppress(FlowFileError):
@@ -219,7 +219,7 @@ def _parse_json_argument(text: str, option: str) -> Any:
 
 
 def _suggest_json_option(option: str, pair: re.Match[str]) -> str:
-    """Return the option with `name=value` converted to a JSON object, for a hint."""
+    """Return an option with `name=value` converted to a JSON object, to suggest in a hint."""
     return f"{option} {shlex.quote(json.dumps({pair[1]: parse_assigned_value(pair[2])}, ensure_ascii=False))}"
 
 
@@ -248,7 +248,7 @@ def parse_assigned_value(text: str) -> Any:
 
 
 def _redecode_argument_as_utf_8(text: str) -> str:
-    """In the C locale, Python decodes arguments as ASCII and maps non-ASCII bytes to surrogates."""
+    """Decode an argument again, because in the C locale Python maps its non-ASCII bytes to surrogates."""
     if any("\udc80" <= letter <= "\udcff" for letter in text):
         with suppress(UnicodeError):
             return os.fsencode(text).decode()
@@ -275,7 +275,7 @@ def _check_file_argument_is_not_json(given: ValueArgument) -> None:
     """Check that JSON isn't passed where a file name is expected.
 
     Raises:
-        Problem: If it is. The hint names the option to use instead.
+        Problem: If JSON was passed. The hint names the option to use instead.
     """
     if given.form != "file" or os.path.lexists(given.text):
         return
@@ -344,7 +344,7 @@ def _get_overridden_value(parts: Sequence[str], flow: Mapping[str, Any]) -> Any:
     """Return the flow's current value at an override's path, or None if there is none.
 
     Raises:
-        Problem: If the path leads into an expression, since only whole expressions can be overridden.
+        Problem: If the path points inside an expression, since only whole expressions can be overridden.
     """
     listed = flow.get("steps")
     steps = [entry for entry in listed if isinstance(entry, Mapping)] if isinstance(listed, list) else []
@@ -413,7 +413,7 @@ def read_batch_inputs(path: str, form: str | None, flow: Mapping[str, Any] | Non
     except FlowFileError as error:
         raise usage(error.message, adapt_hint(error.hint)) from None
     if not values:
-        # Nothing will run, so at least say why.
+        # Explain why nothing will run.
         note(f"no inputs in {'standard input' if path == '-' else path}")
     return values
 
@@ -438,7 +438,7 @@ def slice_inputs(inputs: Iterable[IndexedInput], skip: int, limit: int | None) -
 def sample_inputs(inputs: Iterable[IndexedInput], size: int, seed: int) -> Iterator[IndexedInput]:
     """Yield a random sample of `size` inputs in their original order. The same inputs and seed give the same sample.
 
-    Reads all inputs before yielding the first, but only keeps the sample in memory.
+    All inputs are read before the first is yielded, but only the sample is kept in memory.
     """
     import random
 
@@ -453,7 +453,7 @@ def sample_inputs(inputs: Iterable[IndexedInput], size: int, seed: int) -> Itera
 
 
 def select_inputs_at_positions(inputs: Iterable[IndexedInput], wanted: Mapping[int, Any]) -> Iterator[IndexedInput]:
-    """Yield the inputs at the wanted positions. Stops reading after the last one.
+    """Yield the inputs at the wanted positions. Stop reading after the last one.
 
     Raises:
         LookupError: If there aren't enough inputs.

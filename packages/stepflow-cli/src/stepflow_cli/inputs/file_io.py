@@ -21,7 +21,7 @@ Signature = tuple[int, int, int] | None
 
 
 def get_file_signature(path: str) -> Signature:
-    """None if there's no such file."""
+    """Return a file's signature, or None if the file doesn't exist."""
     try:
         status = os.stat(path)
     except OSError:
@@ -80,12 +80,12 @@ def converting_write_errors(path: str) -> Iterator[None]:
         raise usage(f"{path} cannot be written: {error.strerror or error}", hint) from None
 
 
-# How many seconds to wait for input before telling the user what the command is waiting for.
+# Seconds to wait for input before telling the user that the command is waiting.
 _SILENCE = 2.0
 
 
 def is_stdin_piped() -> bool:
-    """A pipe or a regular file counts; a terminal, or a device such as /dev/null, doesn't."""
+    """Return whether stdin is a pipe or a regular file, as opposed to a terminal or a device such as /dev/null."""
     try:
         mode = os.fstat(sys.stdin.fileno()).st_mode
     except (OSError, ValueError, AttributeError):
@@ -100,7 +100,7 @@ def read_piped_value(stdin_format: str | None = None) -> tuple[Any] | None:
         stdin_format: `json` or `yaml`. Defaults to `json`.
 
     Raises:
-        Problem: If it can't be parsed. The hint names the options to read YAML or ignore stdin.
+        Problem: If the value can't be parsed. The hint names the options to read YAML or ignore stdin.
     """
     from stepflow_client import FlowFileError
     from stepflow_client.flows.reading import parse_json, parse_yaml

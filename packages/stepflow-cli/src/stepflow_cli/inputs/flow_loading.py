@@ -61,7 +61,7 @@ def is_python_flow(word: str) -> bool:
 
 
 def _split_flow_argument(word: str) -> tuple[str, str]:
-    """Returns the module or file, and the name in it (or an empty string)."""
+    """Return the module or file and the name inside it, which is empty if the argument is just a file."""
     match = _WORD.fullmatch(word)
     return (match["module"], match["name"]) if match is not None else (word, "")
 
@@ -80,7 +80,7 @@ def import_python_flow(word: str) -> PythonFlow:
 
 
 def list_flow_module_files(word: str) -> list[str]:
-    """Without importing the flow, only its module's file is known, plus whatever was imported earlier."""
+    """Return the flow module's file and any files imported earlier, without importing the flow."""
     source = _split_flow_argument(word)[0]
     stem = source.removesuffix(".py") if source.endswith(".py") else source.replace(".", os.sep)
     own = [path for path in (f"{stem}.py", os.path.join(stem, "__init__.py")) if os.path.isfile(path)]
@@ -88,7 +88,7 @@ def list_flow_module_files(word: str) -> list[str]:
 
 
 def get_project_modules() -> ProjectModules:
-    """One per session, so that `--watch` and the repl can tell which files have changed."""
+    """Return the session's modules, which it keeps so that `--watch` and the repl can detect changed files."""
     from .python_modules import ProjectModules
 
     session = current_session()
@@ -114,7 +114,7 @@ def _find_flow_in_module(module: ModuleType, source: str, name: str) -> Any:
 
 
 def _is_flow_object(value: object) -> bool:
-    """Flows, builders and objects with a flow's fields count. Nothing is built to find out."""
+    """Return whether a value is a flow, a builder or an object with a flow's fields, without building anything."""
     from stepflow_client._command import is_data_object
     from stepflow_client.flows.reading import explain_not_a_flow
 
@@ -199,7 +199,7 @@ def read_flow_bytes(name: str) -> tuple[bytes, str]:
 
 
 def load_flow_unless_id(name: str) -> dict[str, Any] | str:
-    """Load a flow from a file or stdin. If `name` is the ID of a stored flow, return the ID itself.
+    """Load a flow from a file or stdin, or return `name` itself if it is the ID of a stored flow.
 
     Raises:
         Problem, FlowFileError: As for `load_flow_argument`.
@@ -230,7 +230,7 @@ def list_step_ids(flow: Mapping[str, Any]) -> list[str]:
 
 
 def list_required_fields(flow: Mapping[str, Any]) -> list[str]:
-    """Return the input fields that the flow's schema requires and has no default for."""
+    """Return the required input fields that have no default in the flow's schema."""
     from stepflow_client._data.flow_declarations import get_declared_schema, get_fields
 
     properties, required = get_fields(get_declared_schema(flow, "input"))
@@ -282,7 +282,7 @@ def get_example_input(flow: Mapping[str, Any], name: str) -> Any:
 
 
 def get_case_variables(flow: Mapping[str, Any], name: str | None) -> dict[str, Any]:
-    """Empty if there's no such test case, or if it sets no variables."""
+    """Return a test case's variables, or an empty dict if it sets none or doesn't exist."""
     test = flow.get("test")
     cases = test.get("cases") if isinstance(test, Mapping) else None
     named = (case for case in cases or () if isinstance(case, Mapping) and case.get("name") == name)
@@ -308,7 +308,7 @@ def list_project_flows(missing: str) -> list[str]:
         missing: The error message to use if the project doesn't list any.
 
     Raises:
-        Problem: If the project lists no flows, or one doesn't exist.
+        Problem: If the project lists no flows, or a listed flow doesn't exist.
         FlowFileError: If the project file is invalid.
     """
     project = load_project_settings(None)

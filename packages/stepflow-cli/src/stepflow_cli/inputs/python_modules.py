@@ -32,7 +32,7 @@ class ProjectModules:
 
     @property
     def imported_files(self) -> list[str]:
-        """The files imported, including those that failed to import."""
+        """The imported files, including files that failed to import."""
         return list(map(format_relative_path, self._files))
 
     @property
@@ -136,7 +136,7 @@ def _import_file(name: str, file: str) -> ModuleType:
     if parent:
         importlib.import_module(parent)
     while name in sys.modules and getattr(sys.modules[name], "__file__", None) != file:
-        # The name is taken by a different module, e.g. from the standard library.
+        # A different module, e.g. from the standard library, already has this name.
         name += "_"
     if name in sys.modules:
         return sys.modules[name]
@@ -153,7 +153,7 @@ def _import_file(name: str, file: str) -> ModuleType:
 
 
 def _is_project_file(file: str) -> bool:
-    """Anything that isn't installed, and isn't part of Python, is taken for the user's own code."""
+    """Return whether a file is the user's own code, i.e. neither installed nor part of Python."""
     import sysconfig
 
     folders = (os.path.join(path, "") for path in sysconfig.get_paths().values())
@@ -162,7 +162,7 @@ def _is_project_file(file: str) -> bool:
 
 
 def _find_project_frames(error: BaseException) -> list[tuple[str, int]]:
-    """The innermost frame comes last, and frames in this command or the client are left out."""
+    """Return the traceback frames in the user's code, innermost last, without frames in this command or the client."""
     import traceback
 
     import stepflow_client
@@ -185,6 +185,6 @@ def _suggest_module_name(module: str) -> str:
 
 
 def format_relative_path(file: str) -> str:
-    """Shorten a path the way a person would, i.e. if it's in the working directory."""
+    """Return a path relative to the working directory if it's inside that directory, or else unchanged."""
     path = Path(file)
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else file

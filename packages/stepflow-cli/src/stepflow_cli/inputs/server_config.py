@@ -18,12 +18,12 @@ def note_duplicate_config_keys(path: str) -> None:
     """Print a note for every duplicate mapping key in a configuration file. Servers silently use the last one.
 
     Args:
-        path: The YAML or JSON file. If it can't be read, that's left for the server to report.
+        path: The YAML or JSON file. If it can't be read, the server will report the error.
     """
     from stepflow_client._command import is_read_once
 
     if is_read_once(path):
-        # Leave files that can only be read once to the server, which rejects duplicate keys in them.
+        # Don't read files that can only be read once. The server rejects duplicate keys in them.
         return
     try:
         with open(path, encoding="utf-8") as file:
@@ -38,7 +38,7 @@ def note_duplicate_config_keys(path: str) -> None:
 
 
 def read_config_bytes(path: str | Path | None) -> bytes:
-    """If the file can't be read, return b"" and leave it to the server to report that."""
+    """Return a file's content, or b"" if it can't be read (the server will report the error)."""
     from stepflow_client._command import is_read_once
 
     if path is None or is_read_once(path):
@@ -56,7 +56,7 @@ def find_recovery_warnings(path: str) -> list[tuple[str, str]]:
 
     from stepflow_client._command import ServerConfig, find_recovery_warnings
 
-    # Leave pipes alone: they can only be read once, by the server.
+    # Don't read pipes, because they can only be read once and the server needs to do that.
     return [*find_recovery_warnings(ServerConfig(path=Path(path)).load_or_empty())] if Path(path).is_file() else []
 
 
