@@ -1,4 +1,4 @@
-"""Completions: keys, steps, components, variables, paths, expressions, and values allowed by schemas."""
+"""Completions for keys, steps, components, variables, paths, expressions, and values allowed by schemas."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _OBJECT = "type: object\nproperties:\n  ${1:name}: {type: ${2:string}}\nrequired
 
 
 def _format_key_with_body(key: str, body: str) -> str:
-    """Return a body, indented below a key."""
+    """Return a key with a body indented below it."""
     return f"{key}:\n  " + body.replace("\n", "\n  ")
 
 
 def _add_list_dash(body: str) -> str:
-    """Put a dash before a body, and indent the lines below it to match."""
+    """Put a dash before a body, and indent its other lines to match."""
     return "- " + body.replace("\n", "\n  ")
 
 
@@ -101,7 +101,7 @@ def render_snippet(body: str, text: DocumentText, start: int, *, is_json: bool, 
         text: The document.
         start: The offset to insert at.
         is_json: Whether the document is JSON, where placeholders aren't used.
-        is_supported: Whether the editor supports snippets. If it does, it indents their lines like the current line.
+        is_supported: Whether the editor supports snippets. If so, it indents their lines like the current line.
     """
     plain = _PLACEHOLDER.sub(lambda match: match[1] or match[2] or "", body)
     if is_json:
@@ -115,7 +115,7 @@ def render_snippet(body: str, text: DocumentText, start: int, *, is_json: bool, 
 Kind = types.CompletionItemKind
 TRIGGERS = ["$", ".", "/", '"', "'", "[", "{", " "]
 """Characters that make an editor request completions automatically."""
-# Beyond this many candidates, only add ones that match the typed prefix.
+# Beyond this many candidates, only add candidates that match the typed prefix.
 _MAX_ITEMS = 200
 # Maximum number of steps, and of input fields, to suggest as complete expressions.
 _MAX_READS = 5
@@ -208,7 +208,7 @@ def _iter_candidates(place: NodeContext, typed: TypedWord, text: DocumentText, *
     key = typed.target.key
     present = typed.target.node.items.keys() - {key} if key is not None else set[str]()
     if place.path == () and place.flow.parent is None and not is_json:
-        # The tree covers only one section, so look for keys in the whole text.
+        # The tree only covers one section, so look for keys in the whole text.
         present = find_top_level_keys(text.text[: typed.start] + text.text[typed.end :])
     if place.path == () and not present and (key is None or not is_json):
         yield Candidate("flow", Kind.Snippet, "a flow with an input, a step and an output", rank=0, snippet=FLOW)
@@ -276,7 +276,7 @@ def _iter_value_candidates(place: NodeContext, typed: TypedWord) -> Iterator[Can
     elif part == "$type" and place.is_expected_output:
         yield from (Candidate(name, Kind.EnumMember) for name in JSON_TYPES)
     else:
-        # What's typed at the start of a line is more likely a key than a value.
+        # At the start of a line, the user is more likely to type a key than a value.
         rank = 2 if typed.opens_line else 1
         for schema in place.applicable_schemas:
             values = [*schema["enum"]] if isinstance(schema.get("enum"), list) else []
@@ -302,7 +302,7 @@ def _iter_component_candidates(place: NodeContext) -> Iterator[Candidate]:
 
 
 def _iter_step_candidates(place: NodeContext) -> Iterator[Candidate]:
-    # Nearest first, since most steps read from the one just before.
+    # List the nearest steps first, since most steps read the output of the previous step.
     for step in reversed(place.readable_steps):
         yield Candidate(step.step.id, Kind.Reference, format_type(step.output, 80), step.step.component or "")
 
@@ -318,7 +318,7 @@ def _iter_variable_candidates(flow: FlowTypes | None, prefix: str) -> Iterator[C
 
 
 def _iter_expression_candidates(place: NodeContext) -> Iterator[Candidate]:
-    """Offer whole expressions too, ranking any that mention the name of the field being filled in first."""
+    """Yield whole expressions. Those that contain the name of the field being completed rank first."""
     steps = [{"$step": step.value} for step in islice(_iter_step_candidates(place), _MAX_READS)]
     parts = islice(_iter_fields_with_types(place.flow_input_type), _MAX_READS)
     fields = [{"$input": format_path([part])} for part, _ in parts]
@@ -329,7 +329,7 @@ def _iter_expression_candidates(place: NodeContext) -> Iterator[Candidate]:
 
 
 def _iter_path_candidates(type: Type, text: str) -> Iterator[Candidate]:
-    """Yield paths into a type: those that continue the typed text, plus any that certainly exist."""
+    """Yield paths into a type that continue the typed text, plus paths that certainly exist."""
     begin = text[: max(text.rfind("."), text.rfind("["))] if text.startswith("$") else ""
     inner = type
     if begin not in ("", "$"):
@@ -344,7 +344,7 @@ def _iter_path_candidates(type: Type, text: str) -> Iterator[Candidate]:
 
 
 def _iter_fields_with_types(type: Type) -> Iterator[tuple[str | int, Type]]:
-    """Yield each field, and the first element of each list, with its type, for all union members."""
+    """Yield each field and the first element of each list, along with its type, for all union members."""
     for member in type.members:
         match member:
             case ObjectOf(fields):

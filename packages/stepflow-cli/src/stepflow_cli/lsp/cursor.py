@@ -1,4 +1,4 @@
-"""Find the key or value at an offset and the word being typed there. Also converts between offsets and positions."""
+"""Find the key or value at an offset and the word being typed there, and convert between offsets and positions."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class DocumentText:
         return min(self.line_starts[line] + max(column, 1) - 1, end), end
 
     def apply_changes(self, changes: Iterable[types.TextDocumentContentChangeEvent]) -> DocumentText:
-        """Each change refers to the text as the one before left it."""
+        """Return the text after applying the changes in order. Each one refers to the result of the previous change."""
         text = self
         for change in changes:
             new = change.text
@@ -96,7 +96,7 @@ class KeyOrValue(NamedTuple):
     """The key or value at an offset."""
 
     node: Node
-    """The innermost value around the offset. If the offset is in a key, the mapping."""
+    """The innermost value that contains the offset, or the mapping if the offset is in a key."""
     key: str | None = None
     """The key at the offset, if any."""
 
@@ -121,17 +121,17 @@ class TypedWord(NamedTuple):
     """The key or value being typed at an offset."""
 
     target: KeyOrValue
-    """The key or value, in a tree of only the surrounding text. Positions in the tree are its own."""
+    """The key or value, in a tree of the surrounding text. Positions in the tree differ from those in the file."""
     text: str
     """The part of the word before the offset."""
     start: int
     end: int
     """The word's range in the file."""
     first_step: int = 0
-    """The index of the tree's first step. Earlier steps are left out."""
+    """The index of the first step in the tree. Earlier steps are left out."""
     is_quoted: bool = False
     opens_line: bool = False
-    """Whether the value comes first on its line and could therefore become a key."""
+    """Whether the value is the first text on its line, and so could still become a key."""
 
 
 class _ParseableSection(NamedTuple):
@@ -149,7 +149,7 @@ class _ParseableSection(NamedTuple):
 def find_typed_word(text: str, name: str, offset: int) -> TypedWord | None:
     """Return the word being typed at an offset in YAML or JSON, or None if it can't be determined.
 
-    Parses just the surrounding step or section if possible, adding any missing colon, quote or bracket.
+    If possible, only the surrounding step or section is parsed. Any missing colon, quote or bracket is added.
     """
     is_json = name.lower().endswith(".json") or text.lstrip()[:1] == "{"
     whole = _ParseableSection(0, len(text))
@@ -160,7 +160,7 @@ def find_typed_word(text: str, name: str, offset: int) -> TypedWord | None:
         quote = marks.pop() if marks and marks[-1] in _QUOTES else ""
         path = _PATH.search(before) if not quote and marks else None
         if path is not None:
-            # Inside braces, a path with brackets must be quoted. The completion adds the quotes.
+            # Inside braces, a path with brackets must be quoted, so the completion adds the quotes.
             before = before[: path.start()]
         closers = "".join(_CLOSERS[mark] for mark in reversed(marks))
         heads = [_CARET, f"{_CARET}{quote}", f"{_CARET}{quote}:"]
@@ -180,7 +180,7 @@ def find_typed_word(text: str, name: str, offset: int) -> TypedWord | None:
 
 
 def _find_open_marks(text: str) -> list[str]:
-    """Return the brackets still open at the end of a YAML or JSON text, plus the quote if one is open."""
+    """Return the open brackets at the end of a YAML or JSON text, plus the open quote if there is one."""
     marks: list[str] = []
     try:
         for token in yaml.scan(text.replace("\t", " "), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
@@ -199,7 +199,7 @@ def _find_open_marks(text: str) -> list[str]:
 
 
 def _find_yaml_section(text: str, offset: int) -> _ParseableSection:
-    """Return the YAML section around an offset. If it contains a list (e.g. the steps), return just one element."""
+    """Return the YAML section around an offset. If it contains a list (e.g. the steps), return only one element."""
     line = text.rfind("\n", 0, offset) + 1
     lines = f"\n{text}"
     starts = [match.start() for match in _SECTION.finditer(lines)]
@@ -216,7 +216,7 @@ def _find_yaml_section(text: str, offset: int) -> _ParseableSection:
 
 
 def _find_json_step(text: str, offset: int) -> _ParseableSection | None:
-    """The step itself doesn't have to be valid. None outside of steps."""
+    """Return the JSON step around an offset, which can be invalid, or None outside of steps."""
     for index, (start, end) in enumerate(_iter_json_step_ranges(text)):
         if end is None:
             line = text[text.rfind("\n", 0, start) + 1 : start]
@@ -228,7 +228,7 @@ def _find_json_step(text: str, offset: int) -> _ParseableSection | None:
 
 
 def _iter_json_step_ranges(text: str) -> Iterator[tuple[int, int | None]]:
-    """Yield the start and end of each step in a JSON text. Stops at an invalid step, whose end is None."""
+    """Yield the start and end of each step in a JSON text. Stop at an invalid step, whose end is None."""
     read, at = json.JSONDecoder().raw_decode, _skip_whitespace(text, 0)
     try:
         while text[at : at + 1] in ("{", ","):
@@ -273,7 +273,7 @@ def _extract_typed_word(flow: FlowText, at: int, offset: int, part: _ParseableSe
 
 
 def blank_invalid_lines(flow: FlowText) -> FlowText:
-    """Replace invalid lines with spaces, which leaves the positions of all other lines as they are."""
+    """Replace invalid lines with spaces, which preserves the positions of all other lines."""
     for _ in range(_MAX_REMOVED_LINES):
         line = flow.error.line if flow.error is not None else None
         if line is None:

@@ -1,4 +1,4 @@
-"""The open documents and their analysis. A thread analyzes each version, so requests wait only for what they need."""
+"""The open documents and their analyses. A thread analyzes each version, so requests only wait for what they need."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ MAX_LENGTH = 2**20
 """Maximum document length in characters. At this length, an analysis takes a few seconds."""
 
 _FLOW_KEYS = {*get_fields(schema()["$defs"]["flow"])[0]}
-# The start of an unindented YAML line that isn't a key and can't become one either.
+# The start of an unindented YAML line that isn't a key and can't become a key.
 _FOREIGN = re.compile(r"""^(?!["'{}\s#]|---)(?![\w-]*[ \t]*(?:$|:))""", re.MULTILINE)
 
 Kind = Literal["flow", "config"]
@@ -102,13 +102,13 @@ class Analysis:
 
     @pause_garbage_collector()
     def infer_types(self) -> Analysis:
-        """Infer the flow's types. Returns the analysis itself."""
+        """Infer the flow's types, and return the analysis itself."""
         if self.kind == "flow" and self.root is not None and isinstance(self.root.value, dict):
             self.types = infer_flow_types(self.root, UNKNOWN, self.catalog)
         return self
 
     def is_complete_enough_for_completions(self, other: Analysis | None) -> bool:
-        """False if a syntax error hides some steps, in which case completions keep using the last analysis."""
+        """Return False if a syntax error hides some steps, in which case completions keep using the last analysis."""
         if self.types is None or other is None or other.types is None:
             return self.types is not None or self.kind != "flow"
         return not self.has_skipped_lines or len(self.types.steps) >= len(other.types.steps)
@@ -147,7 +147,7 @@ def analyze_document(name: str, text: DocumentText, rules: CheckRules) -> Analys
     if kind == "config":
         analysis.findings = _check_server_config(flow)
     else:
-        # Always check types, but report the findings as mere notes unless the settings enable type checks.
+        # Always check types, but report the findings only as notes unless the settings enable type checks.
         omitted = () if rules.type_check else ("untyped-output",)
         findings = find_offline_findings(flow, replace(rules, type_check=True))
         analysis.findings = [
@@ -160,7 +160,7 @@ log = logging.getLogger(__name__)
 
 
 class ProjectRulesCache:
-    """The rules for each project, which are only reloaded if its project file or components change.
+    """Caches each project's rules. They are only reloaded if the project file or its components change.
 
     Args:
         components: The file passed with `--components`, which takes precedence over the project's.
@@ -207,7 +207,7 @@ class ServerChecker:
         """The last message logged, so that it isn't repeated on every save."""
 
     def check_flow(self, analysis: Analysis) -> CheckedFlow | None:
-        """Return a flow with the server's findings, or None without a server or a response (logged).
+        """Return a flow with the server's findings, or None if there is no server or no response (which is logged).
 
         Blocks until the server responds, so call it in a thread.
         """
@@ -260,7 +260,7 @@ class Document:
         self.name = to_fs_path(uri) or uri.rpartition("/")[2]
         self.latest: Analysis | None = None
         self.typed: Analysis | None = None
-        """The latest analysis with types. (A syntax error can hide the flow and thus all of its types.)"""
+        """The latest analysis with types. (A syntax error can hide the flow, and with it all types.)"""
         self.task: asyncio.Task[None] | None = None
         self.is_being_checked = False
         self.is_pausing = False
@@ -302,7 +302,7 @@ class OpenDocuments:
     def check_saved_on_server(self, uri: str) -> None:
         """Have the server check a saved document.
 
-        It could be a settings file, so all documents are reanalyzed as well.
+        All documents are reanalyzed as well, because the saved document could be a settings file.
         """
         self.reanalyze_all()
         document = self._documents.get(uri)
@@ -353,7 +353,7 @@ class OpenDocuments:
 
     def _schedule_analysis(self, document: Document, pause: float = 0) -> None:
         if document.is_being_checked:
-            # Don't cancel the check. Otherwise, completions wouldn't get new types while the user is typing. Once it is
+            # Don't cancel the check, or completions wouldn't get new types while the user is typing. Once the check is
             # done, it picks up the new text.
             return
         if document.task is not None:
@@ -406,11 +406,11 @@ def _check_server_config(config: FlowText) -> list[Finding]:
     """Check a server configuration against its schema."""
     error = config.error
     if error is not None:
-        # Servers are more lenient: they accept duplicate keys, and objects as keys (as used for mock inputs).
+        # Servers are more lenient. They accept duplicate keys, and objects as keys (used for mock inputs).
         is_accepted = "a key must be a string" in error.message or "appears twice" in error.message
         return [] if is_accepted else [make_syntax_finding(config.name, error)]
     config_schema, findings = schema("config"), Findings()
     for mismatch in find_mismatches(config.root.value, config_schema, config_schema["$defs"]):
-        # Just a warning for unknown keys, which servers ignore.
+        # Servers ignore unknown keys, so only report a warning.
         findings.add_mismatch("configuration", "warning" if mismatch.key else "error", config.root, mismatch)
     return add_hints_and_fixes(config, list(findings.all.values()))

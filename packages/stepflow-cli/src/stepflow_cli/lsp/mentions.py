@@ -1,4 +1,4 @@
-"""Where a flow's steps, variables, input fields and components are defined and used."""
+"""The definitions and uses of a flow's steps, variables, input fields and components."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class Mention(NamedTuple):
     """Mentions with the same scope and name refer to the same thing."""
     start: int
     end: int
-    """The name's range in the file. If the value contains escapes, the whole value's range."""
+    """The name's range in the file, or the whole value's range if the value contains escapes."""
     node: Node | Key
     """The value or key containing the name."""
     text: str
     """The value's text, which is the name or a path."""
     span: tuple[int, int]
-    """The name's range within the value. In paths, this includes the dot or the brackets."""
+    """The name's range within the value. In paths, the range includes the dot or brackets."""
     flow: Node
     is_definition: bool = False
     user: str | None = None
@@ -143,7 +143,7 @@ class _MentionCollector:
             )
 
     def get_field_scope(self, schema: Node | None, path: Path, reads: str) -> Hashable:
-        """Undeclared fields have no schema to share, so their path serves as the scope."""
+        """Return the scope for fields of a schema. Undeclared fields have no schema, so their scope is the path."""
         schema = self.resolve_schema_reference(schema)
         properties = schema.get("properties") if schema is not None else None
         return (reads, id(self.flow), path) if properties is None else _make_fields_scope_key(properties)
@@ -196,7 +196,7 @@ def list_rename_edits(text: str, mentions: Iterable[Mention], mention: Mention, 
     """Return the edits that rename the target of a mention.
 
     Raises:
-        ValueError: If the name is invalid or taken, or a mention can't be edited. The message says why.
+        ValueError: If the name is invalid or taken, or a mention can't be edited. The message gives the reason.
     """
     mentions = list(mentions)
     same = find_same_mentions(mentions, mention)
@@ -216,7 +216,7 @@ def _build_mention_rename_edit(text: str, mention: Mention, name: str) -> Edit:
     whole, written = mention.node, text[mention.node.start : mention.node.end]
     quote = written[:1] if written[:1] in ("'", '"') and len(written) > 1 else ""
     if written != f"{quote}{mention.text}{quote}":
-        # Only JSON escapes are accepted. With those, the whole value is replaced anyway.
+        # Only JSON escapes are accepted, and values with JSON escapes are replaced completely anyway.
         try:
             is_same_value = quote == '"' and json.loads(written) == mention.text
         except ValueError:

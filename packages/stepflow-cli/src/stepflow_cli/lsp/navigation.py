@@ -143,7 +143,7 @@ def _format_type(type: Type) -> str:
 
 
 def _format_inline_code(text: str) -> str:
-    """A span with backticks in it needs a longer fence around it."""
+    """Format text as a code span. If the text contains backticks, use a longer fence."""
     line = " ".join(text.split())
     ticks = "`" * (max(map(len, re.findall("`+", line)), default=0) + 1)
     space = " " if len(ticks) > 1 else ""
@@ -151,7 +151,7 @@ def _format_inline_code(text: str) -> str:
 
 
 def _escape_markdown(text: object) -> list[str]:
-    """Text from a server could contain links or images, so escape all Markdown in it."""
+    """Escape all Markdown in a text, because text from a server could contain links or images."""
     return [re.sub(r"([\\`*_{}\[\]<>()#+!|~])", r"\\\1", text)] if isinstance(text, str) and text else []
 
 
@@ -161,7 +161,7 @@ RUN_CASE = "stepflow.runCase"
 
 
 def find_definition(analysis: Analysis, params: types.DefinitionParams) -> list[types.Location]:
-    """Return the definition of the step, variable or field at a position."""
+    """Return the definition of the step, variable or field named at a position."""
     return _find_mention_locations(analysis, params, definitions=True, uses=False)
 
 
@@ -192,7 +192,7 @@ def build_rename(analysis: Analysis, params: types.RenameParams) -> types.Worksp
     """Return the edits that rename the name at a position.
 
     Raises:
-        JsonRpcInvalidParams: If it can't be renamed. The message says why.
+        JsonRpcInvalidParams: If the name can't be changed. The message gives the reason.
     """
     mention = find_mention_at(analysis.mentions, analysis.text.to_offset(params.position))
     if mention is None:
@@ -217,7 +217,7 @@ def list_test_case_lenses(analysis: Analysis) -> list[types.CodeLens]:
 
 
 def list_symbols(analysis: Analysis) -> list[types.DocumentSymbol]:
-    """The outline has the flow's variables, steps, output and test cases."""
+    """Return an outline of the flow's variables, steps, output and test cases."""
     return _build_outline(analysis.model, analysis.text) if analysis.model is not None else []
 
 
@@ -227,7 +227,7 @@ def _build_outline(model: FlowAnalysis, text: DocumentText) -> list[types.Docume
     def add_symbol(
         name: str, kind: types.SymbolKind, node: Node, label: Node | Key, detail: str | None = None
     ) -> types.DocumentSymbol | None:
-        """Add a symbol. Skips merged nodes (they're elsewhere in the text) and empty names (editors reject them)."""
+        """Add a symbol. Skip merged nodes (they are elsewhere in the text) and empty names (editors reject them)."""
         if label.start < 0 or node.start < 0 or not name.strip():
             return None
         whole = text.to_range(min(label.start, node.start), max(label.end, node.end))

@@ -1,4 +1,4 @@
-"""The context of a key or value: its flow and step, the values it can read, and the schemas that apply."""
+"""The context of a key or value, i.e. its flow and step, the values it can read and the schemas that apply."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Schemas = list[Mapping[str, Any]]
 class NodeContext:
     """A place in a flow.
 
-    The tree can cover just part of the text, but types and schemas come from an analysis of all of it.
+    The tree can cover just part of the text, but types and schemas come from an analysis of the whole text.
     """
 
     analysis: Analysis
@@ -35,9 +35,9 @@ class NodeContext:
     path: Path
     """The node's path within the flow."""
     types: FlowTypes | None
-    """The types in that flow."""
+    """The types in the flow."""
     reads: FlowTypes | None
-    """The types of the flow whose steps and input expressions can refer to here."""
+    """The types of the flow whose steps and input are available to expressions here."""
     first_step: int = 0
 
     @property
@@ -55,7 +55,7 @@ class NodeContext:
 
     @cached_property
     def readable_steps(self) -> list[StepTypes]:
-        """The steps that can be read from here (those before the node's own step)."""
+        """The steps that can be read from here, i.e. the steps before the node's own step."""
         if self.reads is None:
             return []
         steps = list(self.reads.steps.values())
@@ -81,14 +81,14 @@ class NodeContext:
 
     @property
     def _path_in_case_or_example(self) -> Path:
-        """Relative to the test case or example. Empty elsewhere."""
+        """The path within a test case or example. Empty elsewhere."""
         if self.path[:2] == ("test", "cases"):
             return self.path[3:]
         return self.path[2:] if self.path[:1] == ("examples",) else ()
 
     @property
     def test_data_type(self) -> Type:
-        """The type at this place in a test case's input, mocked result or expected result. Unknown anywhere else."""
+        """The type at this place in a test case's input, mocked result or expected result. Unknown elsewhere."""
         path = self._path_in_case_or_example
         if self.types is None:
             return UNKNOWN
@@ -103,7 +103,7 @@ class NodeContext:
 
     @cached_property
     def applicable_schemas(self) -> Schemas:
-        """The schemas that apply to the value: the flow file's, the component's and those of the flow's own input."""
+        """The schemas that apply to the value, from the flow file, the component and the flow's own input."""
         whole = self.analysis.schema
         schemas = find_schemas_at_path(whole, self.path, self.flow.value, whole.get("$defs", {}))
         if self.step is not None and self.path[2:3] == ("input",):
@@ -121,7 +121,7 @@ class NodeContext:
 
 
 def _get_path_without_expressions(node: Node | None, path: Sequence[str | int]) -> Path | None:
-    """Return the path a value has once expressions are evaluated, or None inside a reference or condition."""
+    """Return the path that a value has after evaluation of expressions, or None inside a reference or condition."""
     result: list[str | int] = []
     is_alternative = False
     for part in path:
@@ -139,12 +139,12 @@ def _get_path_without_expressions(node: Node | None, path: Sequence[str | int]) 
 
 
 def build_node_context(analysis: Analysis, node: Node, first_step: int = 0) -> NodeContext:
-    """Return the place of a node, in the tree of a whole document or of a part.
+    """Return the context of a node, in the tree of a whole document or of a part.
 
     Args:
         analysis: The document's analysis.
         node: The value, or the mapping if the place is a key.
-        first_step: How many steps the tree leaves out at the start.
+        first_step: The number of steps that are missing at the start of the tree.
     """
     chain = [node]
     while chain[-1].parent is not None:
@@ -176,7 +176,7 @@ def build_node_context(analysis: Analysis, node: Node, first_step: int = 0) -> N
 def find_schemas_at_path(schema: Any, path: Iterable[str | int], value: Any, defs: Mapping[str, Any]) -> Schemas:
     """Return the schemas that apply at a path within a value, including their subschemas for the same part.
 
-    All alternatives are included. For a condition, only the branch that matches the value is.
+    All alternatives are included, but only the branch of a condition that matches the value.
     """
     schemas = _add_applicable_subschemas([schema], value, defs)
     current: Any = value
@@ -191,7 +191,7 @@ def find_schemas_at_path(schema: Any, path: Iterable[str | int], value: Any, def
 
 
 def _add_applicable_subschemas(schemas: list[Any], value: Any, defs: Mapping[str, Any]) -> Schemas:
-    """Return the schemas plus any subschemas that apply to the same value. Leaves out duplicates."""
+    """Return the schemas plus any subschemas that apply to the same value, without duplicates."""
     result: dict[int, Mapping[str, Any]] = {}
     seen, waiting = set[int](), schemas[::-1]
     while waiting:

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 class _DocumentlessProtocol(LanguageServerProtocol):
     """The protocol without pygls's own copy of the documents.
 
-    pygls splits lines at more characters than the protocol allows. Edits would end up in the wrong place.
+    pygls splits lines at more characters than the protocol does, so edits would end up in the wrong place.
     """
 
     @lsp_method(types.TEXT_DOCUMENT_DID_CHANGE)
@@ -58,7 +58,7 @@ class StepflowLanguageServer(LanguageServer):
 
     def _publish_analysis(self, document: Document, analysis: Analysis) -> None:
         diagnostics = build_diagnostics(analysis)
-        # Keep quiet about files that are neither flows nor configurations, except to clear old diagnostics.
+        # For files that are neither flows nor configurations, only publish to clear old diagnostics.
         if diagnostics or document.is_published or analysis.kind is not None:
             self.publish_diagnostics(document.uri, diagnostics, document.version)
         document.is_published = bool(diagnostics)
@@ -77,7 +77,7 @@ def serve_editor(components: str | None = None, *, type_check: bool = False) -> 
         type_check: Whether to check types even if the settings don't.
     """
     server = StepflowLanguageServer(ProjectRulesCache(components, type_check=type_check))
-    # Checks run in other threads while requests are handled. With the default of 5 ms, thread switches would be
+    # Checks run in other threads while requests are handled. With the default of 5 ms, thread switches are
     # noticeable.
     sys.setswitchinterval(0.001)
     # Rejected requests aren't server errors, so don't log them.
@@ -136,7 +136,7 @@ def _add_request_handlers(server: StepflowLanguageServer) -> None:
     documents = server.documents
 
     def register_handler(method: str, respond: Callable[[Analysis, Any], Any], options: Any = None) -> None:
-        """Handle a request with the analysis of the document's current text, or return null if it isn't open."""
+        """Handle a request with the analysis of the document's current text. Respond with null if it isn't open."""
 
         @server.feature(method, options)
         async def handle(params: Any) -> Any:
