@@ -1,4 +1,4 @@
-"""The runs started by agents: finding repeated requests, waiting for results, and limiting concurrency."""
+"""Start and track runs for agents, including repeated requests, waiting for results and concurrency limits."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class AgentLimits:
     rate: float = 20.0
     """Average calls per second."""
     max_wait: float = 50.0
-    """How many seconds a call waits for a run. Hosts give up on a call after 60."""
+    """Seconds that a call waits for a run. Hosts give up on a call after 60 seconds."""
 
 
 class RateLimiter:
-    """Limits the rate of calls. Allows bursts of up to ten seconds' worth.
+    """Limits the rate of calls, but allows bursts of up to ten seconds' worth of calls.
 
     Args:
         per_second: Calls per second.
@@ -51,7 +51,7 @@ class RateLimiter:
         self._updated = clock()
 
     def acquire_or_get_delay(self) -> float:
-        """Count a call. Return 0 if it's allowed, otherwise the number of seconds to wait."""
+        """Count a call. Return 0 if it's allowed, or the number of seconds to wait."""
         now = self._clock()
         self._available = min(self._capacity, self._available + (now - self._updated) * self._per_second)
         self._updated = now
@@ -69,7 +69,7 @@ Report = Callable[["Progress"], Awaitable[None]]
 
 
 class AgentRuns:
-    """Starts runs and tracks those started here.
+    """Starts runs and tracks the runs it has started.
 
     Args:
         client: The client.
@@ -104,7 +104,7 @@ class AgentRuns:
         """Start a run and return its ID. If the request is a repeat, return the original run's ID.
 
         Args:
-            names: The IDs of the request. A repeated request has at least one of them.
+            names: The request's IDs. A repeated request shares at least one of them.
             create: Starts the run.
 
         Raises:
@@ -119,7 +119,7 @@ class AgentRuns:
             self._requests.update(dict.fromkeys(names or [creation], creation))
             while len(self._requests) > _MAX_REQUESTS:
                 self._requests.popitem(last=False)
-        # Even if the agent stops waiting, the run must be tracked and labeled.
+        # Even if the agent stops waiting, the run has to be tracked and labeled.
         try:
             return await asyncio.shield(creation)
         except StepflowClientError:
@@ -134,7 +134,7 @@ class AgentRuns:
         try:
             run_id = await create()
         except TimeoutError as error:
-            # Some servers don't respond until the run has ended. In that case, the error has the run ID.
+            # Some servers don't respond until the run has ended. In that case, the run ID is in the error.
             run_id = getattr(error, "run_id", None) or ""
             if not run_id:
                 raise
@@ -183,13 +183,13 @@ class AgentRuns:
         return await add_explanation_hint(self.client, result)
 
     async def wait_for_starting_runs(self) -> None:
-        """Wait until all runs now being started have been labeled."""
+        """Wait until all runs that are currently starting have been labeled."""
         if self._requests:
             await asyncio.wait(set(self._requests.values()), timeout=10)
 
 
 async def _wait_reporting_progress(handle: RunHandle[Any], seconds: float, report: Report) -> FlowResult:
-    """Wait for a run, reporting its latest progress. A slow receiver gets fewer reports."""
+    """Wait for a run and report its latest progress. A slow receiver gets fewer reports."""
     newest: list[Progress] = []
     changed = asyncio.Event()
 

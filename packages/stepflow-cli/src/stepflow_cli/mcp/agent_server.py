@@ -36,20 +36,20 @@ if TYPE_CHECKING:
     Context = ServerRequestContext[Any, Any]
 
 IDEMPOTENCY_META = "org.stepflow/idempotency-key"
-"""The `_meta` field for an agent's idempotency key. With it, repeating a call doesn't start a second run."""
+"""The `_meta` field for an agent's idempotency key. A repeated call with the same key doesn't start a second run."""
 CLOSED = "stepflow.closed"
 """The ASGI scope key for an event that is set once the response has been sent or the client closes the stream."""
 # Minimum seconds between checks for changed files.
 _MIN_INTERVAL = 1.0
 # The interval is also at least this many times the duration of a check.
 _INTERVAL_FACTOR = 20
-# How many seconds a connection can take to accept a notification.
+# Maximum number of seconds for a connection to accept a notification.
 _NOTIFICATION_TIMEOUT = 1.0
 _MAX_LABEL_LENGTH = 60
 
 
 class _ChangeAdvertisingServer(Server[Any]):
-    """The server, advertising that its lists of tools and prompts may change."""
+    """A server that advertises that its lists of tools and prompts may change."""
 
     def create_initialization_options(self, *args: Any, **more: Any) -> InitializationOptions:
         return super().create_initialization_options(NotificationOptions(tools_changed=True, prompts_changed=True))
@@ -95,7 +95,7 @@ class AgentServer:
 
     @asynccontextmanager
     async def watching_flow_files(self) -> AsyncIterator[None]:
-        """Watch the flow files for changes for the duration of the block."""
+        """Watch the flow files for changes while the block runs."""
         watching = asyncio.ensure_future(self._poll_flow_files())
         try:
             yield
@@ -113,7 +113,7 @@ class AgentServer:
             try:
                 is_changed = await asyncio.to_thread(self._catalog.reload_changed_files)
             except Exception as error:
-                # Keep serving the flows as they were before.
+                # Keep serving the previous version of the flows.
                 note(f"cannot reload the flows: {error}")
                 is_changed = False
             took = time.monotonic() - began
@@ -130,7 +130,7 @@ class AgentServer:
                     self._listening.pop(name, None)
 
     async def _remember_session(self, ctx: Context, call_next: CallNext) -> HandlerResult:
-        """Clients that use older protocol versions must be notified of changes."""
+        """Keep the session, so that clients that use older protocol versions can be notified of changes."""
         if ctx.method == "notifications/initialized":
             self._listening[_get_connection_name(ctx)] = ctx.session
         return await call_next(ctx)
@@ -199,7 +199,7 @@ class AgentServer:
 
 
 async def _await_call_until_stream_closes(ctx: Context, work: Awaitable[types.CallToolResult]) -> types.CallToolResult:
-    """Await a call, but give up if the client closes the stream. The run continues; only the response is dropped."""
+    """Await a call, but give up if the client closes the stream. This drops the response, but the run continues."""
     closed = None if ctx.request is None else ctx.request.scope.get(CLOSED)
     if closed is None:
         return await work
@@ -221,7 +221,7 @@ async def _create_connection_name(_: Server[Any]) -> AsyncIterator[str]:
 
 
 def _get_connection_name(ctx: Context) -> str | None:
-    """Return the name of the request's connection, or None if its protocol version has no connections."""
+    """Return the name of a request's connection, or None if the protocol version has no connections."""
     if ctx.request is None:
         return str(ctx.lifespan_context)
     session: str | None = ctx.request.headers.get("mcp-session-id")
@@ -233,7 +233,7 @@ def _sanitize_label_value(text: str) -> str:
 
 
 class _ProgressReporter:
-    """The protocol requires a value that increases with every report."""
+    """Reports progress with a value that increases every time, as the protocol requires."""
 
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx

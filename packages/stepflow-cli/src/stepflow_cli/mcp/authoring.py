@@ -29,7 +29,7 @@ def _parse_flow_argument(call: ToolCall) -> dict[str, Any]:
     """Parse the flow in the arguments.
 
     Raises:
-        FlowFileError: If it isn't valid YAML or JSON, or isn't a flow.
+        FlowFileError: If the text isn't valid YAML or JSON, or isn't a flow.
     """
     return require_flow(parse_yaml(call.arguments["flow"], "the flow"), "the flow")
 
@@ -54,7 +54,7 @@ async def validate_flow(call: ToolCall) -> ToolResult:
 
 
 async def list_components(call: ToolCall) -> ToolResult:
-    """List all components, or show a single one."""
+    """List all components, or describe a single component."""
     from stepflow_client.tools import ToolResult
 
     name = call.arguments.get("component")
@@ -82,8 +82,8 @@ _UNKNOWN_ROUTE = "/ROUTE"
 def _infer_component_path(component: ComponentInfo, catalog: FlowCatalog) -> str:
     """Return the path that steps use to refer to a component.
 
-    Servers don't report their routes. An embedded server's are in its configuration; any other server's are inferred
-    from the served flows.
+    Servers don't report their routes. The routes of an embedded server are in its configuration, and the routes of any
+    other server are inferred from the served flows.
     """
     if component.path:
         return component.path

@@ -1,4 +1,4 @@
-"""The tools that aren't flows: they manage runs, diagnose failures and edit flows."""
+"""The builtin tools, which manage runs, diagnose failures and edit flows."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ Handler = Callable[[ToolCall], Awaitable["ToolResult"]]
 
 
 def _make_lazy_handler(module: str, name: str) -> Handler:
-    """Startup needs neither reports nor checks, so put off importing a handler's module until its first call."""
+    """Return a handler that imports its module on the first call, to keep reports and checks out of startup."""
 
     async def import_and_handle(call: ToolCall) -> ToolResult:
         handler: Handler = getattr(import_module(f".{module}", __package__), name)
@@ -65,7 +65,7 @@ class BuiltinTool:
 
     @cached_property
     def spec(self) -> FlowToolSpec:
-        """The tool's spec, with the schema for its arguments and their validation."""
+        """The tool's spec, which has the schema for its arguments and validates them."""
         return make_tool_without_flow(self.name, self.description, self.properties, self.required)
 
 
@@ -227,5 +227,5 @@ TOOLS = (
 
 
 def select_builtin_tools(names: Sequence[str]) -> list[BuiltinTool]:
-    """Select tools by group or name. Larger groups leave out `run_flow_text`, so it must be named explicitly."""
+    """Select tools by group or name. `run_flow_text` must be named explicitly, because larger groups leave it out."""
     return [tool for tool in TOOLS if tool.group in names or tool.name in names]

@@ -30,7 +30,7 @@ _MAX_LINES = 20
 _MAX_TRACEBACK_LINES = 8
 _MAX_INPUT = 4_000
 _MAX_LINE = 300
-# The prefix of the log lines workers use to report durations.
+# The prefix of log lines in which workers report durations.
 _TIMING_PREFIX = "TIMING: "
 
 
@@ -45,14 +45,14 @@ async def diagnose_run(call: ToolCall) -> ToolResult:
     account = snapshot.account
     assert account is not None
     lines, mask = await asyncio.to_thread(read_run_log_lines, run_id), call.catalog.hide_secrets
-    # Hide secrets before truncating lines: part of a secret wouldn't be recognized.
+    # Hide secrets before truncating lines, because part of a secret wouldn't be recognized.
     log = list(_select_relevant_log_lines(lines, mask))
     text = "\n".join(map(mask, _explain_run(account, RunReport(mask_snapshot(snapshot)), log, mask)))
     return ToolResult(visible_lines(text), mask(snapshot.details.to_dict()), run_id)
 
 
 def _select_relevant_log_lines(lines: Iterable[KeptLogLine], mask: Callable[[Any], Any]) -> Iterator[str]:
-    """Keep worker output and server warnings; routine lines don't explain a failure."""
+    """Yield worker output and server warnings. Routine lines don't explain a failure."""
     for line in lines:
         if (not line.target or line.level != "info") and not line.message.startswith(_TIMING_PREFIX):
             yield f"{line.time} {line.level} {mask(line.message)}"

@@ -1,5 +1,4 @@
-"""The start of a connection over stdin. Importing the MCP package takes a second, so the first requests are answered
-without it."""
+"""Answer the first requests over stdin without the MCP package, because importing the package takes a second."""
 
 from __future__ import annotations
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from .flow_catalog import FlowCatalog
 
 VERSIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
-"""The protocol versions whose handshake can be answered here."""
+"""Protocol versions whose handshake can be answered here."""
 _CAPABILITIES = {
     "prompts": {"listChanged": True},
     "resources": {"listChanged": False, "subscribe": False},
@@ -84,7 +83,7 @@ def _describe_tool(spec: FlowToolSpec, *, is_read_only: bool, is_destructive: bo
 class ThreadedLineReader:
     """Reads lines from a file in a thread until the file ends or `close` is called.
 
-    No signal interrupts a thread that is waiting for a line, so the waiting is done in a separate one.
+    Signals don't interrupt a thread that is waiting for a line, so a separate thread does the waiting.
 
     Args:
         source: The file.
@@ -109,7 +108,7 @@ class ThreadedLineReader:
         self._enqueue_line(None)
 
     def _enqueue_line(self, line: bytes | None) -> None:
-        # If the loop is closed, nobody needs the line.
+        # If the loop is closed, the line is no longer needed.
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._lines.put_nowait, line)
 
@@ -139,7 +138,7 @@ class EarlyHandshake:
         """The ID of the handshake that was answered, if any."""
 
     async def answer_until_imported(self, importing: asyncio.Future[Any]) -> None:
-        """Answer lines until one needs the MCP package, or until the import is done."""
+        """Answer lines until a line requires the MCP package or the import is complete."""
         while not importing.done():
             waiting = asyncio.ensure_future(self._lines.read_nonblank_line())
             await asyncio.wait((waiting, importing), return_when=asyncio.FIRST_COMPLETED)
@@ -152,7 +151,7 @@ class EarlyHandshake:
                 return
 
     async def iter_lines_for_mcp_package(self) -> AsyncIterator[str]:
-        """Yield the remaining lines, starting with the handshake, which the MCP package also needs to see."""
+        """Yield the remaining lines, starting with the handshake, which the MCP package also has to process."""
         for replayed in self._replayed:
             yield replayed
         while (line := await self._lines.read_nonblank_line()) is not None:
@@ -189,7 +188,7 @@ def _parse_jsonrpc_message(line: str) -> dict[str, Any]:
 
 
 def _is_valid_handshake(params: Any) -> bool:
-    """The MCP package has the last word, so be as strict as it is."""
+    """Return whether a handshake is valid. Be as strict as the MCP package, which also processes the handshake."""
     if not isinstance(params, dict) or params.get("protocolVersion") not in VERSIONS:
         return False
     client = params.get("clientInfo")

@@ -29,7 +29,7 @@ class FlowCatalog:
 
     Args:
         sources: Flow files, or folders of flow files.
-        values: Variable values. Each flow gets the ones it declares.
+        values: Variable values. Each flow gets the values of the variables it declares.
         reserved: Names already taken by other tools.
 
     Raises:
@@ -113,13 +113,13 @@ class FlowCatalog:
                 flow = check_json(load_flow_argument(path), path)
             except (FlowFileError, InvalidArgumentError, Problem) as error:
                 self._skip_or_raise(path, error)
-                # It could be half written, so keep serving the previous version.
+                # The file could be incomplete, so keep serving the previous version.
                 flow = read[1] if read is not None and version is not None else None
             read = self._read[path] = (version, flow)
         return read[1]
 
     def _skip_or_raise(self, path: str, error: FlowFileError | InvalidArgumentError | Problem) -> None:
-        """Note why a file isn't served. If it was passed explicitly and this is startup, raise the error instead."""
+        """Print a note about a file that isn't served. During startup, raise the error if it was passed explicitly."""
         if self._is_starting and path in self._sources:
             raise error
         about = "" if path in error.message else f"{path}: "

@@ -170,7 +170,7 @@ class ResourceHandlers:
         from stepflow_client.drawing.report_data import mask_snapshot
 
         report = gather(self._reader, run_id)
-        # Mask before rendering: the page truncates and escapes values, so secrets might not be recognized later.
+        # Mask secrets before rendering. The page truncates and escapes values, so they might not be recognized later.
         for secret in self._catalog.secrets:
             report = replace(report, snapshot=mask_snapshot(report.snapshot, secret))
         html = report.html()

@@ -44,7 +44,7 @@ def build_tool_response(result: ToolResult, item: int = 0) -> CallToolResult:
 
     Args:
         result: The call's result.
-        item: The item whose result this is.
+        item: The index of the item that the result belongs to.
     """
     text, structured = result.text, result.structured
     content: list[Any] = []
@@ -74,12 +74,12 @@ class ToolCall:
     target: Target
     """The server, for use in threads."""
     offered: Collection[str]
-    """The names of the tools on offer that aren't flows. Responses only mention tools that are offered."""
+    """The names of the offered builtin tools. Responses only mention tools that are offered."""
     labels: Mapping[str, str]
     key: str | None = None
     """The idempotency key sent by the agent."""
     request_ids: list[Any] = field(default_factory=list)
-    """The IDs of the request. A repeated request has at least one of them."""
+    """The request's IDs. A repeated request shares at least one of them."""
     report: Report | None = None
 
     def get_run_id(self) -> str:
@@ -99,7 +99,7 @@ class ToolCall:
         return run_id
 
     def suggest_offered_tools(self, **purposes: str) -> str | None:
-        """Return a sentence suggesting whichever of the tools are offered, or None if none are."""
+        """Return a sentence that suggests the tools, or None if none of them are offered."""
         offered = [f"{name} {purpose}" for name, purpose in purposes.items() if name in self.offered]
         return f"Call {', or '.join(offered)}." if offered else None
 
@@ -121,14 +121,14 @@ class ToolCall:
             elif isinstance(error, ConflictError) and error.run_id is not None:
                 advice = self.suggest_offered_tools(wait_run=f"with run_id {error.run_id} first")
             elif isinstance(error, (TransportError, ServerFaultError)) and error.run_id is None:
-                # Without a run ID, these errors are only raised if no run can have been created.
+                # Without a run ID, these errors mean that no run can have been created.
                 advice = "No run was started: you may repeat the call."
             if advice is not None:
                 error.hint = advice if error.hint is None else f"{error.hint.rstrip('.')}. {advice}"
             raise
 
     def suggest_tools_for_unfinished_run(self, run_id: str) -> str:
-        """Return a suggestion for what to do about a run that hasn't ended."""
+        """Return a suggestion for how to continue with a run that hasn't ended."""
         purposes = {"wait_run": f"with run_id {run_id} for its result", "cancel_run": "to cancel it"}
         if "wait_run" not in self.offered:
             purposes = {"get_run": f"with run_id {run_id} for its state", "cancel_run": "to cancel it"}

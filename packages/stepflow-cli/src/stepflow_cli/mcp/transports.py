@@ -41,12 +41,12 @@ if TYPE_CHECKING:
 
     from .agent_server import AgentServer
 
-# Number of digits to read of any number when looking for the ID of an invalid request.
+# Maximum number of digits to parse when looking for the ID of an invalid request.
 _MAX_DIGITS = 20
 
 
 async def _filter_valid_messages(messages: Any, responses: Any) -> AsyncIterator[SessionMessage]:
-    """Yield an agent's valid messages, and respond to every other line with an error."""
+    """Yield an agent's valid messages, and respond to all other lines with an error."""
     try:
         async for message in messages:
             if isinstance(message, SessionMessage):
@@ -58,7 +58,7 @@ async def _filter_valid_messages(messages: Any, responses: Any) -> AsyncIterator
 
 
 def _build_error_response(failure: ValidationError) -> JSONRPCError:
-    """The response has the request's ID if it can be made out."""
+    """Return the error response, with the request's ID if it can be determined."""
     first, *more = failure.errors(include_url=False)
     # An object without a result is reported as an incomplete response.
     code, line = INVALID_REQUEST, next((error["input"] for error in more if error["type"] == "missing"), None)
@@ -75,7 +75,7 @@ def _build_error_response(failure: ValidationError) -> JSONRPCError:
 
 
 class _HandshakeResponseFilter:
-    """A response stream that drops the response to the handshake if that was already answered.
+    """A response stream that drops the response to the handshake if the handshake was already answered.
 
     Args:
         responses: The underlying stream.
@@ -104,7 +104,7 @@ class _HandshakeResponseFilter:
 
 @asynccontextmanager
 async def open_streams(handshake: EarlyHandshake) -> AsyncIterator[tuple[Any, Any]]:
-    """Yield the read and write message streams, picking up where the handshake left off."""
+    """Yield the message streams for reading and writing, which continue after the handshake."""
     async with stdio_server(stdin=cast("Any", handshake.iter_lines_for_mcp_package())) as (messages, responses):
         yield _filter_valid_messages(messages, responses), _HandshakeResponseFilter(responses, handshake.answered_id)
 
@@ -170,10 +170,10 @@ class ServiceOptions:
     flows: Sequence[str]
     """Flow files, or folders of flow files."""
     values: RunValues = field(default_factory=RunValues)
-    """The values of the flows' variables."""
+    """The values for flow variables."""
     read_only: Sequence[str] = ()
     tools: Sequence[str] = ("runs",)
-    """Which tools to offer in addition to the flows: groups or individual names."""
+    """Groups or names of the tools to offer in addition to the flows."""
     all_runs: bool = False
     bounds: AgentLimits = field(default_factory=AgentLimits)
 
@@ -201,7 +201,7 @@ async def open_agent_server(
 
     Args:
         target: The Stepflow server.
-        service: What to serve.
+        service: The flows and tools to serve.
         catalog: The flows.
     """
     from .agent_server import AgentServer
@@ -232,7 +232,7 @@ def load_flow_catalog(service: ServiceOptions) -> FlowCatalog:
 def _import_mcp_package_without_gc() -> None:
     """Import the MCP package, which takes longer than everything else."""
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    # Collecting garbage would only slow this down: the import creates many objects that all stay alive.
+    # Garbage collection would only slow this down, because the import creates many objects that all stay alive.
     gc.disable()
     try:
         from . import agent_server  # noqa: F401 - imported for its time
@@ -250,7 +250,7 @@ def serve_stdio(target: Target, service: ServiceOptions) -> None:
     async def serve_until_closed() -> None:
         # Open stdin separately: at exit, the interpreter can't close `sys.stdin` while a thread is reading it.
         lines = ThreadedLineReader(open(0, "rb", closefd=False))  # noqa: SIM115, ASYNC230 - it is read by the thread
-        # A stop signal ends the messages just as if the agent had closed stdin.
+        # A stop signal ends the messages, just as if the agent had closed stdin.
         with using_stop_signal_handler(lines.close):
             importing = asyncio.ensure_future(asyncio.to_thread(_import_mcp_package_without_gc))
             opening = EarlyHandshake(lines, service.build_offered_tools(catalog))
