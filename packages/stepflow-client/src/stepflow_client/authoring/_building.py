@@ -78,7 +78,7 @@ class BuiltFlow(NamedTuple):
     definition: dict[str, Any]
     places: dict[expressions.Path, Place]
     components: dict[str, Any]
-    """The component functions it calls, by path."""
+    """The component functions that the flow calls, by path."""
 
 
 def parse_signature(function: Callable[..., Any], local_names: Mapping[str, Any]) -> FlowSignature:
@@ -119,7 +119,7 @@ def build_flow(name: str, parts: FlowSignature, call: Call, options: Mapping[str
         AuthoringError: If the function does something a flow can't do.
     """
     scope, ending = Scope(f"the flow {name}", parts.input or "input"), find_return_place(parts.function)
-    # Read the source now, because that would be slow while profiling.
+    # Read the source now, because reading it while profiling would be slow.
     cache_source(parts.function)
     with scope.activate(), collect_caught_and_silent_errors() as errors:
         input = [] if parts.input is None else [Value(Read(scope, None, (), parts.hints.get(parts.input, Any)))]

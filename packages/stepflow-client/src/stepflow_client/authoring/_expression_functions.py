@@ -64,10 +64,10 @@ def exists(value: object) -> bool:
     A value doesn't exist if it is null or false, its path leads nowhere, or its step failed.
 
     Args:
-        value: A value of the flow.
+        value: A flow value.
 
     Raises:
-        AuthoringError: If it isn't a value of the flow.
+        AuthoringError: If it isn't a flow value.
     """
     if type(value) is not Value:
         raise authoring_error(f"exists() expects a value of the flow, not {arguments.short_repr(value)}")
@@ -111,12 +111,12 @@ def item(value: Any, key: int | str, /, *more: int | str) -> Any:
     """Return an element of a list or object. `item(price.tags, 0)` is the same as `price.tags[0]`.
 
     Args:
-        value: A value of the flow.
+        value: A flow value.
         key: A 0-based index, or a field name.
         more: Further keys and indexes.
 
     Raises:
-        AuthoringError: If there is no such element, or `value` is not a value of the flow.
+        AuthoringError: If there is no such element, or `value` is not a flow value.
     """
     if type(value) is not Value:
         message = f"item() reads a value of the flow, not {type(value).__name__}"
@@ -134,10 +134,10 @@ def literal(value: T) -> T:
     None for an argument that would otherwise be left out.
 
     Args:
-        value: The data. It must not contain values of the flow.
+        value: The data, which must not contain flow values.
 
     Raises:
-        AuthoringError: If the data contains values of the flow, or can't be represented in JSON.
+        AuthoringError: If the data contains flow values, or can't be represented in JSON.
     """
     return Value(Literal(encode_data(value, "the literal")))  # type: ignore[return-value]
 
@@ -146,7 +146,7 @@ def if_unset(variable: T1, otherwise: T2) -> T1 | T2:
     """Return a variable, or a fallback if the run doesn't set the variable and it has no default.
 
     Args:
-        variable: A variable of the flow, or part of one.
+        variable: A flow variable, or part of one.
         otherwise: The fallback.
 
     Raises:
@@ -161,7 +161,7 @@ def if_unset(variable: T1, otherwise: T2) -> T1 | T2:
 
 
 def construct(kind: Callable[P, T], /, *arguments: P.args, **fields: P.kwargs) -> T:
-    """Create an object of a class that validates its fields, and so would reject values of the flow.
+    """Create an object of a class that validates its fields and would therefore reject flow values.
 
     Use this for pydantic models. Dataclasses and msgspec structs can be called directly.
 
@@ -194,7 +194,8 @@ def construct(kind: Callable[P, T], /, *arguments: P.args, **fields: P.kwargs) -
 class Variable:
     """A flow variable declared with `variable`.
 
-    Not a tuple, which would be a list in a step's input, nor a class whose repr shows the default, which may be secret.
+    This isn't a tuple (a tuple would become a list in a step's input), and its `repr` hides the default, which may be
+    secret.
     """
 
     def __init__(

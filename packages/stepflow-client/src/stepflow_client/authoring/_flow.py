@@ -38,7 +38,7 @@ _calls: ContextVar[tuple[Any, ...]] = ContextVar("stepflow_calls", default=())
 
 
 class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT, P]):
-    """A flow written as a function with the `flow` decorator. The client accepts it anywhere it accepts a flow.
+    """A flow written as a function with the `flow` decorator. Clients accept it wherever they accept a flow.
 
     The function is called when the flow is first needed, not for each run. Each component it calls becomes a step.
 

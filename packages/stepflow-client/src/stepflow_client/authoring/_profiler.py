@@ -1,4 +1,4 @@
-"""Uses a profiler to detect operations that a flow's values can't intercept while the flow is being written."""
+"""Uses a profiler, while a flow is being written, to detect operations that flow values can't intercept."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class _FunctionOperations(NamedTuple):
 
 @contextmanager
 def collect_caught_and_silent_errors() -> Iterator[list[AuthoringError]]:
-    """Collect errors that a flow's function caught, and operations on values that the values can't intercept.
+    """Collect errors that a flow's function caught, and operations that flow values can't intercept.
 
     If another profiler is already active, only the caught errors are collected.
     """
@@ -95,7 +95,7 @@ def _evaluate_operand(operand: CodeType, frame: FrameType, names: Mapping[str, A
 
 
 def _iter_flow_values(value: Any) -> Iterator[Value]:
-    """Yield a flow's value, or all the flow's values in a collection."""
+    """Yield the object itself if it is a flow value, or all flow values in a collection."""
     if type(value) is Value:
         yield value
     elif isinstance(value, (list, tuple, ValuesView, ItemsView)):

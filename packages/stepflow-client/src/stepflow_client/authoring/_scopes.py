@@ -44,7 +44,7 @@ class Scope:
 
     Args:
         name: The flow's name.
-        input_name: What to call its input in messages.
+        input_name: The input's name in messages.
         outer: The enclosing flow, for a sub-flow.
     """
 
@@ -55,10 +55,10 @@ class Scope:
         self.captured: dict[str, Read] = {}
         """Values that a sub-flow reads from outer flows, by the name of the variable created for each value."""
         self.components: dict[str, Any] = {} if outer is None else outer.components
-        """Functions of the components that are called, by path."""
+        """The functions of called components, by path."""
 
     def activate(self) -> AbstractContextManager[None]:
-        """Add any steps to this flow inside the block."""
+        """Add steps created in this block to this flow."""
         return set_context_variable(_current, self)
 
     def encode_value(self, value: Any) -> Any:
@@ -180,7 +180,7 @@ def check_decorated_function(value: Any, decorator: str) -> None:
 
 
 def encode_object(value: Any) -> Any:
-    """Convert an object to data, which may still contain values of the flow. A flow becomes a literal.
+    """Convert an object to data, which may still contain flow values. A flow becomes a literal.
 
     Raises:
         AuthoringError: If the object can't be represented in JSON.
@@ -190,7 +190,7 @@ def encode_object(value: Any) -> Any:
     if json_encoding.is_data_object(value):
         names = _get_json_names(type(value))
         fields = {field: getattr(value, field) for field in names}
-        # Without values of the flow, let pydantic encode the object, so that serializers and computed fields apply.
+        # If there are no flow values, let pydantic encode the object, so that serializers and computed fields apply.
         if not hasattr(value, "__pydantic_serializer__") or any(map(contains_flow_value, fields.values())):
             config = getattr(value, "__struct_config__", None)
             tag = {} if config is None or config.tag is None else {config.tag_field: config.tag}
@@ -222,7 +222,7 @@ def encode_data(value: Any, what: str) -> Any:
     """Convert data to JSON, leaving out objects' optional fields that are None.
 
     Raises:
-        AuthoringError: If the data contains values of the flow, or can't be represented in JSON.
+        AuthoringError: If the data contains flow values, or can't be represented in JSON.
     """
     try:
         if contains_flow_value(value):
@@ -233,7 +233,7 @@ def encode_data(value: Any, what: str) -> Any:
 
 
 def check_json_data(data: Any, what: str) -> Any:
-    """Convert data without values of the flow to JSON.
+    """Convert data that contains no flow values to JSON.
 
     Raises:
         AuthoringError: If the data can't be represented in JSON.
@@ -253,7 +253,7 @@ def _encode_nested_objects(value: Any) -> Any:
 
 
 def contains_flow_value(value: Any) -> bool:
-    """Return whether data contains a flow's value, or a string built from one."""
+    """Return whether data contains a flow value, or a string built from one."""
     if type(value) is Value or (isinstance(value, str) and REPR_PREFIX in value):
         return True
     if isinstance(value, Mapping):

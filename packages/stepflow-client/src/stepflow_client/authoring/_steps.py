@@ -128,6 +128,10 @@ def _make_schema(kind: Any) -> dict[str, Any]:
 def component(path: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Declare a component with a function that describes its input and output. The function's body is never executed.
 
+    The function's arguments are the input fields. A field that defaults to None is left out if it is None. If a field's
+    name isn't a valid Python name, set it with `Annotated[..., Name("vat-rate")]`. A single positional-only argument
+    stands for the whole input. The arguments `step`, `on_error`, `must_execute` and `metadata` configure the step.
+
     To generate such functions for all components on a server, run `stepflow components stubs`.
 
     Example:
@@ -139,10 +143,6 @@ def component(path: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
 
     Args:
         path: The component's path in flows, e.g. `/shop/price`.
-
-    The function's arguments are the input fields. A field that defaults to None is left out if it is None. If a field's
-    name isn't a valid Python name, set it with `Annotated[..., Name("vat-rate")]`. A single positional-only argument
-    stands for the whole input. The arguments `step`, `on_error`, `must_execute` and `metadata` configure the step.
 
     Raises:
         InvalidArgumentError: If the path doesn't start with `/`, or the decorated object is not a function.
@@ -227,7 +227,7 @@ def each(
         ```
 
     Args:
-        items: The list, either a value of the flow or a Python list.
+        items: The list, either a flow value or a Python list.
         body: A function that accepts one element, or a flow. Its calls become the sub-flow's steps, and its return
             value becomes the sub-flow's output. It may read values of the outer flow.
         step: The step ID. Defaults to the name that the output is assigned to.

@@ -1,4 +1,4 @@
-"""Finds operations in a flow's Python code that the flow's values can't intercept, such as `is None` and `type()`."""
+"""Finds operations in a flow's Python code that flow values can't intercept, such as `is None` and `type()`."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from ._lazy_imports import ast
 
 
 class UninterceptedOperation(NamedTuple):
-    """An operation in the source that a flow's value can't intercept."""
+    """An operation in the source that a flow value can't intercept."""
 
     line: int
     column: int
     text: str
     """Source code of the inspected expression."""
     result: str
-    """The error message for code that inspects a flow's value."""
+    """The error message for code that inspects a flow value."""
     operands: tuple[CodeType, ...]
     """Expressions for the inspected object, and for the collection it comes from if it's a loop variable."""
     call: tuple[int, int] | None
-    """End of the call whose result (or part of it) is inspected, or None if it's something else."""
+    """End of the call whose result (or part of it) is inspected, or None if no call result is inspected."""
     of_result: CodeType | None
     """The inspected object, as an expression in terms of `_` (the call's result)."""
     is_none_check: bool
 
 
-# Functions that inspect their first argument, but only when called with this many arguments.
+# Functions that inspect their first argument, with the argument counts for which they do so.
 _FUNCTIONS = {"type": (1,), "hasattr": (2,), "getattr": (3,), "callable": (1,), "id": (1,)}
 _CONTENT = "has no content while the flow is being built: {} cannot inspect it"
 _WORDS = re.compile(rf"\b(?:is|match|{'|'.join(_FUNCTIONS)})\b")
@@ -77,7 +77,7 @@ def _replace_call_with_underscore(node: ast.expr) -> ast.expr:
 
 
 def _iter_inspected_operands(node: ast.AST) -> Iterator[tuple[ast.expr, str]]:
-    """Yield the expressions a node inspects, each with what the error says if it's a flow's value."""
+    """Yield the expressions a node inspects, each with the error message to use if it's a flow value."""
     match node:
         case ast.Compare(left=left, ops=[ast.Is() | ast.IsNot()], comparators=[right]):
             for subject, other in ((left, right), (right, left)):

@@ -124,7 +124,7 @@ class Literal(NamedTuple):
 
 
 class Record(NamedTuple):
-    """The fields of an object whose class would reject a flow's values."""
+    """The fields of an object whose class would reject flow values."""
 
     kind: Any
     fields: dict[str, Any]

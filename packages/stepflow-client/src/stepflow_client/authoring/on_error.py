@@ -60,6 +60,6 @@ def use_default(value: Any = None) -> OnError[Any]:
         value: The value, which isn't evaluated. If it's None, the output and all its fields are null.
 
     Raises:
-        AuthoringError: If it contains values of the flow.
+        AuthoringError: If it contains flow values.
     """
     return OnError("useDefault", defaultValue=encode_data(value, "the default of a step"))
