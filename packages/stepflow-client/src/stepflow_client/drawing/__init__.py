@@ -1,4 +1,4 @@
-"""Draws flows and reports on runs.
+"""Flow drawings and run reports.
 
 `to_text`, `to_dot` and `to_mermaid` have no dependencies. SVG, HTML and PNG require the `stepflow-client[draw]` extra.
 

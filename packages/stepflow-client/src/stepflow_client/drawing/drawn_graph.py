@@ -59,9 +59,9 @@ class GraphNode:
     group: str = ""
     """The sub-flow the node belongs to. Empty for the top-level flow."""
     count: int = 1
-    """How many equivalent steps the node stands for."""
+    """The number of equivalent steps that the node represents."""
     inside: int = 0
-    """How many steps of a nested flow are collapsed into this node."""
+    """The number of nested-flow steps that are collapsed into this node."""
 
     def get_lines(self, details: bool) -> list[str]:
         """Return the lines of text in the node's box: its name, component and properties."""
@@ -99,7 +99,7 @@ class GraphNode:
 
 
 class GraphEdge(NamedTuple):
-    """An edge from a node to one that reads it."""
+    """An edge from a node to another that reads its output."""
 
     source: str
     target: str
@@ -107,7 +107,7 @@ class GraphEdge(NamedTuple):
     label: str = ""
     """A branch's condition or an alternative's position (starting at 1). Empty for other edges."""
     path: str = ""
-    """Which part of the source is read, and where it ends up (for tooltips)."""
+    """The part of the source that is read and where it ends up, for tooltips."""
 
     @property
     def short_label(self) -> str:
@@ -119,10 +119,10 @@ class SubFlow(NamedTuple):
     """A nested flow, either run by `/builtin/map` or `/builtin/iterate`, or stored by `put_blob`."""
 
     step: str
-    """The node ID of the step containing it, which its own nodes have as their group."""
+    """The node ID of the step that contains the flow. The flow's own nodes have this ID as their `group`."""
     label: str
     parent: str = ""
-    """The group of the step. Empty at the top level."""
+    """The step's own group. Empty at the top level."""
 
 
 @dataclass(slots=True)
@@ -220,7 +220,7 @@ def _add_flow(graph: FlowGraph, flow: Mapping[str, Any], group: str, depth: int)
         if not isinstance(nested, Mapping) or not isinstance(nested.get("steps"), list) or depth >= _MAX_DEPTH:
             continue
         if not name:
-            # The group of its nodes would be the flow itself. (Checks report an empty ID.)
+            # Without an ID for their group, its nodes would end up in the outer flow. (Checks report an empty ID.)
             continue
         graph.sub_flows.append(SubFlow(prefix + name, str(nested.get("name") or name), group))
         first = len(graph.nodes)
@@ -268,11 +268,11 @@ class FoldedGraph(NamedTuple):
 
     @property
     def hidden_count(self) -> int:
-        """How many nodes don't have a box of their own."""
+        """The number of nodes without a box of their own."""
         return sum(len(member) - 1 for member in self.nodes_by_box.values())
 
     def find_box(self, node_id: str) -> str:
-        """Return the box that represents a node, or the node's own ID if there is none."""
+        """Return the ID of the box that represents a node, or the node's own ID if there is none."""
         return next((box for box, members in self.nodes_by_box.items() if node_id in members), node_id)
 
     def find_worst_box_states(self, states: Mapping[str, str]) -> dict[str, str]:
@@ -286,7 +286,7 @@ def fold_graph(graph: FlowGraph, *, is_whole: bool = False) -> FoldedGraph:
     collapsed.
 
     Steps are equivalent if they have the same component and error handling, and the same kinds of edges to equivalent
-    steps. Fan-outs are covered even if each branch has several steps.
+    steps. This also covers fan-outs whose branches have several steps each.
 
     If `is_whole`, every step keeps its own box.
     """

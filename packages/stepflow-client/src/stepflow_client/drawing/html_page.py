@@ -41,7 +41,7 @@ def escape_html(value: object) -> str:
 
 
 def format_px(number: float) -> str:
-    """Format a coordinate in pixels. Kept as short as possible, since an image contains thousands of them."""
+    """Format a coordinate in pixels, as briefly as possible because an image contains thousands of coordinates."""
     text = f"{number:.1f}".removesuffix(".0")
     return "0" if text == "-0" else text
 

@@ -49,13 +49,13 @@ def json_tree(
 
     Args:
         value: A JSON value.
-        limit: Maximum number of values to show. The number of hidden entries follows.
+        limit: Maximum number of values to show. They are followed by the number of hidden entries.
         longest: Maximum number of characters to show per string.
         path: The path of the value, for links.
         start: The first entry of the value to show. Defaults to 0.
         link: Returns the URL for hidden entries (or the rest of a string), given the path and the first hidden entry.
             Without it, only their number is shown.
-        decoder: Decodes a value that is still as the server sent it. Only the visible parts are decoded.
+        decoder: Decodes a value that is still in the server's encoding. Only the visible parts are decoded.
     """
     if decoder is not None and not isinstance(value, (dict, list)):
         value = decoder.restore_value(value)
@@ -101,7 +101,7 @@ def _iter_entries(entry: _TreeEntry, end: int) -> Iterator[tuple[str | int, Any,
 
 
 class _TreeWriter:
-    """Writes a tree as HTML. All long strings together may be five times as long as a single one."""
+    """Writes a tree as HTML. Its long strings share a budget of five times the limit for a single string."""
 
     def __init__(self, longest: int, link: Link | None) -> None:
         self._longest = longest
@@ -130,7 +130,7 @@ class _TreeWriter:
         beginning = value[: min(self._longest, max(self._left, _MAX_LINE_LENGTH))]
         self._left -= len(beginning)
         rest = len(value) - len(beginning)
-        # Encode line breaks, so that no line of the text becomes the start of a line in the document.
+        # Encode line breaks, so that no line of the text can begin a line of the document.
         content = escape(visible_lines(beginning)).replace("\n", "&#10;")
         summary = f"{label}{escape(_abbreviate_scalar(value, _MAX_LINE_LENGTH))}"
         yield f"<details><summary>{summary}</summary><pre>{content}</pre>"
@@ -148,7 +148,7 @@ def _abbreviate_scalar(value: Any, longest: int) -> str:
 
 
 def _format_preview(entry: _TreeEntry) -> str:
-    """Summarize a closed object or list on one line, by its first entries."""
+    """Summarize a closed object or list on one line, using its first entries."""
     entries = _iter_entries(replace(entry, start=0), _MAX_PEEKED)
     parts = []
     for key, value, _ in entries:

@@ -85,7 +85,7 @@ class Route(NamedTuple):
     """The route of an edge."""
 
     curves: tuple[tuple[Point, ...], ...]
-    """Either one curve, or two: to the label and from it. Each is a start point plus three points per Bézier
+    """Either one curve or two (to the label and from it). Each is a start point plus three points per Bézier
     segment."""
     label: Box | None
 

@@ -238,7 +238,7 @@ def _format_duration_field(name: str, value: object) -> object:
 
 
 def _format_status(value: object) -> str:
-    """Format a status as a mark, word and color that suit light and dark notebooks. Empty for other values."""
+    """Format a status as a mark, word and color for light and dark notebooks. Other values give an empty string."""
     if not isinstance(value, types.ExecutionStatus):
         return ""
     mark, color = _MARKS.get(value.value, ("", ""))

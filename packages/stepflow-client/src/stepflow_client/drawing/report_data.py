@@ -119,8 +119,8 @@ class RunReport(Shown):
 def gather(client: SyncStepflowClient, run_id: RunId, *, timeout: float | NotGiven | None = NOT_GIVEN) -> RunReport:
     """Fetch the data for a report on a run. An unfinished run is reported in its current state.
 
-    Secrets include the defaults of the flow's secret variables, the values of the environment variables it names for
-    them and, if this client started the run, any values passed for them.
+    Secrets include the default values of the flow's secret variables, the values of their environment variables and, if
+    this client started the run, any values passed for them.
 
     The run's arguments come from the server if it reports them, otherwise from the client's `history`.
 
@@ -161,7 +161,7 @@ def mask_differences(flow: Mapping[str, Any], differences: Iterable[RunDifferenc
 def mask_snapshot(snapshot: RunSnapshot, secrets: Secrets | None = None) -> RunSnapshot:
     """Return a run that is safe to display, with secret values replaced by `***`.
 
-    If a failed item doesn't name the step that failed, it is filled in from the item's steps.
+    If a failed item doesn't name the step that failed, that step is looked up among the item's steps.
 
     Args:
         snapshot: The run.

@@ -55,7 +55,7 @@ pre{white-space:pre-wrap;overflow-wrap:anywhere;background:var(--panel);padding:
 @media print{body{max-width:none;padding:0;background:#fff;color:#000}tr,svg,section{break-inside:avoid}
 section{border:0;padding:0}svg{max-width:100%;height:auto}.two{display:block}}
 """
-"""The style for reports, on top of those for pages, statuses, trees and charts."""
+"""The style for reports, in addition to the styles for pages, statuses, trees and charts."""
 
 
 def build_section(title: str, content: str) -> str:
@@ -69,7 +69,7 @@ def wrap_in_scroller(content: str, label: str) -> str:
 
 
 def escape_multiline(text: str) -> str:
-    """Return escaped multi-line text. None of its lines becomes the start of a line in the document."""
+    """Escape multi-line text so that none of its lines can begin a line of the document."""
     return escape(visible_lines(text)).replace("\n", "&#10;")
 
 
@@ -277,7 +277,7 @@ def build_timeline_bars(report: RunReport, *, until: datetime | None = None) -> 
         return []
     begin = min(step.attempts[0] for step in started)
     last = max(step.end or step.attempts[-1] for step in started)
-    # In a cancelled run, steps may not have an end.
+    # In a cancelled run, steps may have no end time.
     last = max(last, until or report.run.completed_at or last)
 
     def seconds(time: datetime) -> float:

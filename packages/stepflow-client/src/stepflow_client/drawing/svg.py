@@ -159,7 +159,7 @@ def _shape_svg(box: Box, plugin: int | None, status: str) -> str:
 
 
 def _node_svg(node: GraphNode, box: Box, plugin: int | None, look: Look, shapes: dict[str, int]) -> str:
-    """Draw a node. Its shape is added to `shapes` and numbered, unless another node has the same one."""
+    """Draw a node. Its shape is added to `shapes` and numbered, unless another node has the same shape."""
     status, href = look.statuses.get(node.id, ""), look.urls_by_node_id.get(node.id, "")
     children = look.failed_children.get(node.id, 0)
     classes = ["sf-node", f"sf-{node.kind}"]
@@ -175,7 +175,7 @@ def _node_svg(node: GraphNode, box: Box, plugin: int | None, look: Look, shapes:
     place = f"translate({format_px(box.x + box.width / 2)} {format_px(box.y + box.height / 2)})"
     parts = [f'<{tag} class="{" ".join(classes)}"{link} transform="{place}">']
     number = shapes.setdefault(_shape_svg(box, plugin, status), len(shapes))
-    # The colors of the shape come from where it is used.
+    # A shape takes its colors from the place where it is used.
     parts += [_title_svg(*node.get_tooltip_lines(lines), *words), f'<use href="#{look.name}-{number}"/>']
     for index, line in enumerate(lines):
         kind = ' class="sf-soft"' if index else ""
