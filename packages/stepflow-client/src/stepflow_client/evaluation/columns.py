@@ -125,7 +125,7 @@ class Columns:
         self.kinds: dict[str, Kind] = {}
         """The kind of each score column, by name."""
         self._labels: dict[str, dict[str, str]] = {}
-        """The label to count each label as, by score name."""
+        """Maps each score name to the label that each reported label counts as."""
         for results in items:
             self._add_results(results)
         # Add a column for each label, with its share of each case's labeled items.
@@ -180,8 +180,8 @@ class Columns:
     def _count_failures_as_false(self) -> None:
         """Count failed items as false in boolean scores, since none of them produced a correct output.
 
-        A case that no variant has a score for may have nothing to compare with, so it only counts if all completed
-        cases have the score.
+        If no variant has a score for a case, there may be nothing to compare with. Such a case only counts if all
+        completed cases have the score.
         """
         variants = self.variants.values()
         if all(variant.statuses.keys() <= {"completed"} for variant in variants):

@@ -21,7 +21,7 @@ class Limit(NamedTuple):
     """A limit or tolerance for a score."""
 
     score: str | None
-    """The score's name. If None, a tolerance applies to all scores and a limit to the first one."""
+    """The score's name. If None, a tolerance applies to all scores, but a limit only to the first score."""
     number: float
     variant: str | None = None
     """The variant it applies to, or None for all variants."""
@@ -46,7 +46,7 @@ class GateRules(NamedTuple):
     below: Sequence[Limit] = ()
     """Minimum score values, or maximums where low values are good."""
     tolerances: Sequence[Limit] = ()
-    """How much worse scores may be than the baseline's."""
+    """How much worse scores may be than the baseline's scores."""
     strict: bool = False
     """Whether inconclusive gates count as failed."""
 

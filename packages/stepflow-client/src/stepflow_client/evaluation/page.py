@@ -137,8 +137,8 @@ class CasesSection:
         """Rate how much worse each case got, relative to the score's range. For a single variant, rate how bad each
         case is.
 
-        A failure is worse than any score. If the baseline failed, it's not a regression, but the case sorts before
-        others.
+        A failure is worse than any score. If the baseline failed, the case isn't a regression, but it sorts before
+        other cases.
         """
         ranges: dict[str, float] = {}
         for score, kind in self._kinds.items():
@@ -164,7 +164,7 @@ class CasesSection:
         return badness
 
     def _measure_worsening(self, score: str, case: int) -> list[float]:
-        """Return how much worse a score gets in a case, for each pair of variants that both have it."""
+        """Return how much worse a score gets in a case, for each pair of variants that both have the score."""
         changes = []
         for pair in self._pairs:
             before, after = (variant.scores.get(score, Column()).get_case_mean(case) for variant in pair)

@@ -280,7 +280,7 @@ def build_block(
         variant: The variant's name.
         number: The variant's number.
         repeat: The number of repeats per case.
-        cases: Each outcome's case.
+        cases: The case of each outcome.
         outcomes: The outcomes.
     """
     items = []
@@ -403,7 +403,7 @@ def choose_items_per_run(items: int, variants: int) -> int | None:
 
 
 class RunLabeler:
-    """Labels an evaluation's runs. Each gets the labels `eval` and `variant`, and once it has finished, also its cases
+    """Labels an evaluation's runs. Each run gets the labels `eval` and `variant` and, once it has finished, its cases
     and repeats.
 
     Args:
@@ -416,7 +416,7 @@ class RunLabeler:
         self._history: Any = getattr(client, "history", None)
         self._server = getattr(client, "url", None)
         self._held: dict[str, list[tuple[PlannedVariant, ItemBlock]]] = {}
-        """Each variant's first block, held back because `map` records that run again when it creates the next one."""
+        """Each variant's first block, held back because `map` records its run again when it creates the next run."""
         # Pass on explicit labels even if there's no history, so that `map` raises an error explaining the problem.
         self._common = None if self._history is None and more is None else {"eval": name, **(more or {})}
 

@@ -197,14 +197,14 @@ class EvaluationReport(ShownAsTable):
 
     @property
     def baselines(self) -> dict[str, str]:
-        """A mapping from each variant to the variant it's compared with: the first one, unless there is a baseline."""
+        """Maps each variant to the variant it's compared with: the first variant, unless there is a baseline."""
         if self._baselines is not None:
             return dict(self._baselines)
         return dict.fromkeys(self.variants[1:], next(iter(self.variants), ""))
 
     @property
     def variants(self) -> tuple[str, ...]:
-        """The variants' names. Unless there is a baseline, they're all compared with the first one."""
+        """The variants' names. Unless there is a baseline, all variants are compared with the first."""
         return tuple(self._columns.variants)
 
     @property
@@ -597,7 +597,7 @@ class TrendPoint(Record):
 
 
 def trend(folder: str | os.PathLike[str], *, limit: int = 10) -> list[TrendPoint]:
-    """Return the mean scores from the most recent evaluations in a folder, by score and variant, oldest first.
+    """Return mean scores from the most recent evaluations in a folder, grouped by score and variant, oldest first.
 
     Args:
         folder: The folder whose subfolders contain the evaluations.
@@ -613,7 +613,7 @@ def trend(folder: str | os.PathLike[str], *, limit: int = 10) -> list[TrendPoint
     for entry in sorted(path.iterdir() if path.is_dir() else ()):
         if EvaluationStore.exists(entry):
             with EvaluationStore(entry) as store:
-                # If its cases were invalid, an evaluation leaves a folder behind without ever starting.
+                # An evaluation with invalid cases leaves a folder behind without ever starting.
                 if moment := store.read_setting("began"):
                     began[entry] = datetime.fromisoformat(moment)
     if not began:

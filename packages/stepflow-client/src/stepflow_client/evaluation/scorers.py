@@ -42,7 +42,7 @@ _MAX_MESSAGE_LENGTH = 1_000
 
 
 class Scorer:
-    """A score with its name, and how to call it.
+    """A named score, along with the way to call it.
 
     Args:
         score: The score as passed by the caller.
@@ -72,7 +72,7 @@ class Scorer:
         """Whether the call returns an awaitable."""
         self.is_flow = isinstance(score, FlowScore)
         self.is_builtin = isinstance(score, Score)
-        """Whether the score only computes. If so, it is called inline and its values are stored together."""
+        """Whether the score does nothing but compute. If so, it's called inline and its values are stored together."""
         self.is_timed = bool(getattr(score, "needs_duration", False))
         """Whether the score needs the item's duration."""
         self.lower_is_better = getattr(score, "lower_is_better", False) is True
@@ -104,7 +104,7 @@ class Scorer:
     ) -> None:
         """Compute and store the scores of some of a block's items, one at a time.
 
-        Each score is stored as soon as it's known, so it isn't computed again after a crash. Built-in scores are stored
+        Each score is stored as soon as it's computed, so it isn't recomputed after a crash. Built-in scores are stored
         together.
         """
         began = time.monotonic()
@@ -121,7 +121,7 @@ class Scorer:
             if not may_continue():
                 return
             number = block.first + place
-            # Don't use keys without a journal, because the next evaluation would use the same ones.
+            # Don't use keys without a journal, because the next evaluation would use the same keys.
             key = f"{store.id} {block.variant} {number} {self.key}" if self.is_flow and store.id else None
             results = await self.compute_scores(block.items[place], client, key)
             singles = ({name: [value] for name, value in by_name.items()} for by_name in results)

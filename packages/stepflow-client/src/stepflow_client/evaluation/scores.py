@@ -68,8 +68,8 @@ class Score:
     def get_expected_part(self, expected: Any) -> Any:
         """Return the expected value of the scored part, or None if the case doesn't expect one.
 
-        If the case expects an object, the part is looked up at the same path. Anything else is the part's expected
-        value itself.
+        If the case expects an object, the expected part is looked up at the same path. Any other value is itself what
+        the part is expected to be.
         """
         if not self.path or not isinstance(expected, (dict, Mapping)):
             return expected
@@ -151,8 +151,8 @@ class _Regex(Score):
 def json_distance(path: str = "") -> Score:
     """Score how far part of the output is from the expected value, from 0 (equal) to 1 (entirely different).
 
-    The score is the mean over all leaf values. A key missing on either side counts as 1. Strings count by how much of
-    them differs, numbers by their relative difference. Lower is better.
+    The score is the mean over all leaf values. A key missing on either side counts as 1. Strings count by the fraction
+    that differs, numbers by their relative difference. Lower is better.
 
     Args:
         path: The part of the output. Defaults to all of it.
@@ -207,7 +207,7 @@ def _measure_text_distance(expected: str, actual: str) -> float:
 
 
 def close(path: str = "", *, absolute: float = 0.0, relative: float = 0.0) -> Score:
-    """Score whether a number in the output is close to the expected one.
+    """Score whether a number in the output is close to the expected number.
 
     Args:
         path: The part of the output, a number. Defaults to all of it.

@@ -61,7 +61,7 @@ CREATE TABLE IF NOT EXISTS scores (
 ) WITHOUT ROWID;
 """
 
-# The columns stored for items besides their outputs, and the items' fields.
+# Maps the columns stored for items, besides their outputs, to the items' fields.
 _DETAILS = {"status": "status", "error": "error", "run_id": "run_id", "item": "item_index", "duration": "duration"}
 _FILE = "evaluation.db"
 # Maximum size of the cases stored in one page, unless they suddenly become larger.
@@ -297,7 +297,7 @@ class EvaluationStore:
     def _read_block(
         self, name: str, variant: int, first: int, keys: Sequence[str] = (), *, hidden: bool = False
     ) -> ItemBlock:
-        """Read a block of a variant's items, with their scores by these functions."""
+        """Read a block of a variant's items, including their scores from these functions."""
         column = "coalesce(hidden, outputs)" if hidden else "outputs"
         query = f"SELECT count, details, {column} FROM items WHERE variant = ? AND number = ?"  # noqa: S608
         ((count, details, outputs),) = self._fetch_rows(query, (variant, first))

@@ -73,7 +73,7 @@ class Evaluator:
         self._timed: deque[ItemBlock] = deque()
         """Items whose durations have been read."""
         self._waiting: dict[str, deque[tuple[ItemBlock, list[int]]]] = {each.key: deque() for each in self.scorers}
-        """Items waiting for a score, by its key: blocks with the positions of the items in them."""
+        """Items waiting for a score, by the score's key: blocks, each with the positions of its waiting items."""
         self._workers: SyncTaskPool[int] = SyncTaskPool()
         self._threads = ThreadPoolExecutor(self.max_scores, thread_name_prefix="stepflow-client-score")
         self._scores_running = 0
@@ -102,7 +102,7 @@ class Evaluator:
     def _start_variants(self) -> None:
         ended = {number: self.store.read_block_lengths(number) for number in self._by_number}
         self._unscored = {scorer.key: self.store.iter_unscored(scorer.key, ended) for scorer in self.scorers}
-        """Items from earlier calls that still need a score, by its key."""
+        """Items from earlier calls that still need a score, by the score's key."""
         for place, (number, variant) in enumerate(self._by_number.items()):
             if sum(ended[number].values()) == self._total:
                 self._turns.inputs_read[place] = math.inf
@@ -141,7 +141,7 @@ class Evaluator:
         self._room = _MAX_WAITING - sum(len(block.items) for block in [*self._timed]) - max(left, default=0)
 
     def _read_item_durations(self, block: ItemBlock) -> int:
-        """Read the durations of a block's items. Always returns 0, since this ends no scorer."""
+        """Read the durations of a block's items. Return 0, because no scorer has ended."""
         began = time.monotonic()
         for run_id in block.items_by_run:
             times = ItemTimes(run_id)
@@ -290,7 +290,7 @@ class _VariantInputs(SyncInputReader):
     def take_inputs(self, max_count: int) -> tuple[list[Any], Exception | None]:
         """Wait for this variant's turn, then return up to `max_count` inputs."""
         if not self._turns.wait_for_turn(self.place):
-            # Ending without an error would mean all inputs have been read.
+            # Ending without an error would mean that all inputs have been read.
             return [], StepflowClientError("the evaluation has ended")
         cases = list(islice(self._cases, max_count))
         self._open.update(enumerate(cases, self._index))
