@@ -91,14 +91,14 @@ class Components(dict[str, tuple[Any, Any]]):
     def find_listed_name(self, component: str) -> str | None:
         """Return the name under which a component is listed, or None if it doesn't exist.
 
-        If servers don't report routes, that's the rest of the path after some prefix, which may be a different
-        component.
+        If servers don't report routes, the name is the part of the path after some prefix, so it may belong to a
+        different component.
         """
         others = [] if component.startswith("/builtin/") else _list_possible_unprefixed_names(component)
         return next((name for name in (component, *others) if name in self), None)
 
     def find_schemas(self, component: str) -> tuple[Any, Any] | None:
-        """Return a component's input and output schemas by its path, or None if it doesn't exist.
+        """Return the input and output schemas of the component at a path, or None if it doesn't exist.
 
         If servers don't report routes, a component with the right name may still be a different one. In that case, use
         its schemas only if the path starts with its plugin's name; otherwise treat them as unknown.
@@ -110,13 +110,13 @@ class Components(dict[str, tuple[Any, Any]]):
 
 
 def _list_possible_unprefixed_names(component: str) -> list[str]:
-    """Return the names a component may have, one for each prefix its route may have."""
+    """Return the names a component may have, one for each possible route prefix."""
     parts = component.strip("/").split("/")
     return ["/".join(parts[index:]) for index in range(1, len(parts))]
 
 
 def parse_components(components: Any) -> Components | None:
-    """Convert components (`ComponentInfo` or the equivalent JSON) to the form the checks use. Returns None for None.
+    """Convert components (`ComponentInfo` or the equivalent JSON) to the form the checks use. None stays None.
 
     A component without a `path` (servers may not report route prefixes) is listed by name, with no leading slash. If
     some plugins couldn't be queried, there may be other components as well.

@@ -1,4 +1,4 @@
-"""Decides whether a result is the one a test case expects, with matchers for values that vary between runs."""
+"""Compares results with those a test case expects, using matchers for values that vary between runs."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from ..types.model_base import Record
 from .expressions import format_path
 from .json_schema import JSON_TYPES, is_json_type, is_number
 
-# The names in flow files that differ from this package's.
+# Error code names in flow files that differ from the names in this package.
 _RENAMED = {"EXPRESSION_FAILED": "EXPRESSION_FAILURE", "ORCHESTRATOR": "ORCHESTRATOR_ERROR", "WORKER": "WORKER_ERROR"}
-# Only servers' own codes have a number. They come first.
+# Only the codes defined by servers have a number. They come first.
 ERROR_CODES: dict[str, ErrorCode] = {_RENAMED.get(code.name, code.name): code for code in [*ErrorCode][:10]}
 """Error codes by their name in flow files, ordered by wire number (starting at 1)."""
 
@@ -53,7 +53,7 @@ def has_error_code(expected: Any, error: FlowError | None) -> bool:
 
     Names from the file format (`COMPONENT_FAILED`) or this package (`component_failed`) work with every release and
     ignore case. A number can be the server's own code, as on older servers, or the number of one of these codes.
-    Matchers are compared with the file format's name.
+    Matchers are applied to the code's name in the file format.
     """
     if error is None or error.code is None:
         return False
@@ -90,7 +90,7 @@ _UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Difference(Record):
-    """A single difference between a value and the expected one."""
+    """A single difference between a value and the expected value."""
 
     path: str
     """Where the values differ, e.g. `$.items[2].name`."""
@@ -109,7 +109,7 @@ def is_matcher(expected: object) -> bool:
 
 
 def compare(expected: Any, actual: Any, path: str = "$") -> list[Difference]:
-    """Compare a value with the expected one, which may contain matchers.
+    """Compare a value with the expected value, which may contain matchers.
 
     Raises:
         InvalidArgumentError: If a matcher is malformed.
@@ -123,7 +123,7 @@ Verdict = Literal["passed", "failed", "unchecked"]
 
 
 def compute_verdict(expected: Mapping[str, Any] | None, result: FlowResult) -> tuple[Verdict, list[Difference]]:
-    """Judge a test case's result and return the verdict with any differences from its expected output.
+    """Judge a test case's result and return the verdict, with any differences from the expected output.
 
     Without an expected output, a case is `unchecked` if its run succeeded, otherwise `failed`.
     """
@@ -303,7 +303,7 @@ def may_equal_masked(masked: Any, value: Any, mark: str = HIDDEN) -> bool:
     if isinstance(masked, str):
         return masked == mark == HIDDEN or (isinstance(value, str) and _may_equal_masked_text(masked, value, mark))
     if isinstance(masked, Mapping) and isinstance(value, Mapping):
-        # Masked keys can collide, so the masked object may have fewer of them.
+        # Masked keys can collide, so the masked object may have fewer keys.
         has_keys = all(key in value or has_hidden_part(key, mark) for key in masked) and len(masked) <= len(value)
         both = [key for key in masked if key in value]
         return has_keys and all(may_equal_masked(masked[key], value[key], mark) for key in both)

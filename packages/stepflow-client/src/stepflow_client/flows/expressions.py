@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 KEYWORDS = ("$literal", "$if", "$coalesce", "$from", "$step", "$input", "$variable")
-"""Expression keywords in order of precedence: an object's first one wins, and its other keys are ignored."""
+"""Expression keywords in order of precedence. The first one found in an object wins, and other keys are ignored."""
 REFERENCE_KEYWORDS = ("$step", "$input", "$variable")
 """Keywords that read a value from elsewhere."""
 _KEYWORDS = frozenset(KEYWORDS)
@@ -140,7 +140,7 @@ def _collect_references(
         for index, part in enumerate(value["$coalesce"]):
             inner = (*branches, Branch("coalesce", index))
             after |= _collect_references(part, references, (*at, "$coalesce", index), field, inner, after)
-    # Leave out steps that are only used in a default, because servers don't wait for those.
+    # Leave out steps that are only used in a default, because servers don't wait for them.
     return frozenset(read.step for read in references[begin:] if read.step and not read.is_in_default)
 
 

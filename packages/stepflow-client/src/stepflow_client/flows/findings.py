@@ -85,7 +85,7 @@ class Findings:
         self.target = target
         self.all: dict[tuple[str, int, int, str], Finding] = {}
         self.is_unchecked_by_server = False
-        """Whether servers only read the current part of the flow at run time, so problems don't get it rejected."""
+        """Whether servers only read this part of the flow at run time, so that its problems don't reject the flow."""
         self.is_checking_types = False
         """Whether types are currently being checked."""
 

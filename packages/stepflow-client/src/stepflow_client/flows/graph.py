@@ -28,7 +28,7 @@ class InnerFlow(NamedTuple):
     is_escaped: bool
     """Whether its steps and output are below `$literal`. If not, they are evaluated as part of the outer flow."""
     escaped: tuple[str, ...] = ()
-    """Keys with a separate `$literal` each, if there isn't one around the whole flow."""
+    """Keys that have a `$literal` of their own, if there isn't one around the whole flow."""
 
     @property
     def runs_as_written(self) -> bool:
@@ -100,7 +100,7 @@ class Step:
 
     @cached_property
     def reads(self) -> list[Reference]:
-        """The references in its input."""
+        """The references in the step's input."""
         return find_references(self.value.get("input"))
 
     @property
@@ -162,7 +162,7 @@ class FlowSteps:
         """
 
         def needed_by(reads: Iterable[Reference]) -> set[str]:
-            # Without a function, the filter keeps all references.
+            # If `may_read` is None, the filter keeps all references.
             reads = filter(may_read, reads)
             followed = (read for read in reads if (read.is_certain if certainly else not read.is_in_default))
             return {read.step for read in followed if read.step}
@@ -241,7 +241,7 @@ def _find_names_leading_to_cycles(following: Mapping[str, Collection[str]]) -> s
 
 
 def check_step_exists(flow: Mapping[str, Any], step: str) -> dict[str, Mapping[str, Any]]:
-    """Return the flow's steps keyed by ID, after checking that it has this one.
+    """Return the flow's steps keyed by ID, after checking that the step is one of them.
 
     Raises:
         InvalidArgumentError: If the step doesn't exist. The hint suggests the closest step ID, or lists them all.
@@ -282,8 +282,8 @@ def cut_flow_to_step(flow: Mapping[str, Any], step: str, overrides: Any = None) 
 def flow_of_step(flow: FlowSource, step_id: str) -> dict[str, Any]:
     """Return a flow that runs a single step in isolation, passing it the flow's input.
 
-    The flow's output is the step's output, and the step's own input expression is ignored. A name becomes `NAME/STEP`,
-    so that its runs can be told apart.
+    The flow's output is the step's output, and the step's own input expression is ignored. If the flow has a name, it
+    becomes `NAME/STEP`, to tell its runs apart.
 
     Example:
         ```python

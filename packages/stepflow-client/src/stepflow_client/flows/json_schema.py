@@ -172,7 +172,7 @@ class Validator:
     once per value and patterns are matched in linear time.
 
     Args:
-        schema: The schema, which must not be modified after that.
+        schema: The schema, which must not be modified afterwards.
         defs: Shared schemas it may refer to.
         evaluated: Whether expressions in the value are evaluated. Since their results are unknown, they match any
             schema.
@@ -191,7 +191,7 @@ class Validator:
     def find_mismatches(self, value: Any, max_count: int = _MAX_MISMATCHES) -> Mismatches:
         """Return the first mismatches, or none if the value is nested too deeply to check.
 
-        With a low `max_count`, values are also compared with fewer parts of alternatives that they don't match.
+        With a low `max_count`, fewer parts are compared in alternatives that the value doesn't match.
         """
         try:
             return _ValueCheck(self, max_count).apply_schema(self.schema, value)[:max_count]
@@ -216,7 +216,7 @@ class Validator:
         """Check all inputs of a run, which may come from a file.
 
         Raises:
-            InvalidArgumentError: If one doesn't match. The hint includes the advice.
+            InvalidArgumentError: If an input doesn't match. The hint includes the advice.
         """
         where = "" if file is None else f" in {file}"
         for index, value in enumerate(inputs):
@@ -458,7 +458,7 @@ def _check_object(
     missing = [name for name in required if name not in value]
     unlisted = [name for name in value if name not in properties] if missing else []
     misspelt: dict[str, str] = {}
-    """Missing names by the (probably misspelled) name used instead."""
+    """Maps each (probably misspelled) name to the missing name it seems to stand for."""
     if 0 < len(missing) * len(unlisted) <= _MAX_NAMES:
         check.slices.count_steps(_MAX_NAMES)
         misspelt = {name: meant for name in unlisted if (meant := find_nearest(name, missing)) is not None}

@@ -49,7 +49,7 @@ def is_flow_file(path: Path) -> bool:
 
 
 def is_server_config_name(name: str) -> bool:
-    """Return whether a file name is that of a server configuration, e.g. `stepflow-config.yml`."""
+    """Return whether a file name denotes a server configuration, e.g. `stepflow-config.yml`."""
     path = Path(name)
     return path.stem.replace("_", "-").startswith("stepflow-config") and path.suffix.lower() in FLOW_SUFFIXES
 
@@ -277,7 +277,7 @@ def find_server_config(*folders: Path) -> Path | None:
     """Return the embedded server's configuration file, from the first folder that has one.
 
     Raises:
-        FlowFileError: If a folder has two of them.
+        FlowFileError: If a folder contains two such files.
     """
     for folder in folders:
         configs = [name for name in _CONFIGS if (folder / name).is_file()]

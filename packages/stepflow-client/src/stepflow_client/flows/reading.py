@@ -127,7 +127,7 @@ def read_stream(read: Callable[[int], bytes | None], name: str) -> bytes:
     `read` returns at most the requested number of bytes, or nothing at the end of the stream.
 
     Raises:
-        FlowFileError: If the stream is longer than that.
+        FlowFileError: If the stream exceeds that size.
     """
     chunks: list[bytes] = []
     left = MAX_FILE_BYTES
@@ -149,7 +149,7 @@ def parse_yaml(text: str, source: str = "the YAML text") -> Any:
 
     Args:
         text: A single YAML document.
-        source: What to call the text in errors.
+        source: The name of the text in errors.
 
     Raises:
         FlowFileError: If the text is not YAML, contains values JSON can't represent, or is over 32 MiB and not JSON.
@@ -182,8 +182,8 @@ def parse_json(text: str, source: str = "the JSON text") -> Any:
         raise FlowFileError(f"{source} is nested too deeply", path=source) from None
     except ValueError as error:
         reason = str(error)
-    # These errors have no position. Search for invalid constants ourselves. Since JSON is YAML, the YAML parser can
-    # locate anything else.
+    # These errors have no position, so search for invalid constants here. Since JSON is YAML, the YAML parser can
+    # locate any other error.
     for token in _STRING_OR_CONSTANT.finditer(text):
         if token[1]:
             from .._data.syntax_faults import build_fault
@@ -279,7 +279,7 @@ def resolve_flow_argument(flow: FlowSource) -> FlowSource:
         else:
             source = flow if isinstance(flow, str) else call_builder(flow)
     except (FlowFileError, InvalidArgumentError):
-        # Don't wrap these: they may point at the mistake in a Python flow's function.
+        # Don't wrap these errors, because they may point at the mistake in a Python flow's function.
         raise
     except Exception as error:
         raise InvalidArgumentError(f"{type(flow).__name__} built no flow: {error}", hint=FLOW_HINT) from error

@@ -1,4 +1,4 @@
-"""Finds out what a run of a flow needs, and checks its overrides and variables before any request is sent.
+"""Determines what a run of a flow needs, and checks the run's overrides and variables before any request is sent.
 
 Servers check little of this: they ignore unknown step keys, and a missing variable only shows up when a step that reads
 it fails. Runs that would succeed on a server are never rejected here.
@@ -72,7 +72,7 @@ class RunRequirements(NamedTuple):
     def check_variables(
         self, given: Mapping[str, Any], overrides: Any, *, from_env: bool = False, check_values: bool = True
     ) -> None:
-        """Check that the flow knows every variable passed, and that no variable it needs is missing.
+        """Check that the flow has every variable passed, and that no variable it needs is missing.
 
         A variable is needed if the flow requires it and is certain to read it. Null counts as a value.
 

@@ -1,4 +1,4 @@
-"""The syntax tree of a flow file, parsed from YAML or JSON. Its nodes know their line, column and offsets."""
+"""The syntax tree of a flow file, parsed from YAML or JSON. Each node has its line, column and offsets."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class Node:
         return node
 
     def elements_at(self, *path: str | int) -> Sequence[Node]:
-        """Return the elements of the list at a path, or none if it doesn't exist."""
+        """Return the elements of the list at a path. Empty if the list doesn't exist."""
         node = self.at(*path)
         return node.elements if node is not None else ()
 

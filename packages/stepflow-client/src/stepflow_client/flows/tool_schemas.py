@@ -19,7 +19,7 @@ from .type_system import COUNTS, WITH_LIST, WITH_MAPPING, WITH_SCHEMA, is_valid_
 WRAPPER = "input"
 """The field that holds the value in a wrapped schema."""
 _MAX_DEPTH = 60
-# Past this many parts, stop inlining shared schemas.
+# Stop inlining shared schemas after this many parts.
 _MAX_INLINED = 500
 _COMBINING = ("$ref", "anyOf", "oneOf", "allOf", "not", "enum", "const", "if")
 _TEXTS = ("title", "description", "format")
@@ -30,7 +30,7 @@ _KEPT = frozenset({
     *COUNTS,
 })  # fmt: skip
 
-# Keywords for which `mismatches` isn't as exact as a full validator.
+# Keywords for which `find_mismatches` isn't as exact as a full validator.
 _UNDECIDED = frozenset({"not", "if", "then", "else", "contains", "propertyNames", "unevaluatedProperties",
                         "unevaluatedItems", "patternProperties", "dependentSchemas", "dependentRequired",
                         "uniqueItems", "minProperties", "maxProperties", "minContains", "maxContains",
@@ -45,7 +45,7 @@ def inline_schema(schema: Any, defs: Mapping[str, Any], *, checkable_only: bool 
     Args:
         schema: Any JSON value.
         defs: Shared schemas it may refer to.
-        checkable_only: Whether to drop keywords that `mismatches` doesn't fully check, so that a value without
+        checkable_only: Whether to drop keywords that `find_mismatches` doesn't fully check, so that a value without
             mismatches satisfies any validator.
     """
     return _SchemaInliner(schema, defs, checkable_only).build_schema()

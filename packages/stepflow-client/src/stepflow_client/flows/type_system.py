@@ -29,7 +29,7 @@ class Anything:
 
 
 class Blob(NamedTuple):
-    """What is known about a blob's content."""
+    """The known content of a blob."""
 
     content: Type
     flow: Node | None = None
@@ -241,8 +241,8 @@ def _look_up_part(member: Member, part: str | int) -> Lookup:
 
 
 def iter_typed_paths(type: Type) -> Iterator[tuple[str, Type]]:
-    """Yield the paths into a type along with their types, shortest first. Reading one only ever fails because of a
-    null."""
+    """Yield the paths into a type along with their types, shortest first. Reading such a path fails only if it leads
+    into null."""
     waiting = [("$", type, 0)]
     for path, outer, depth in islice(waiting, _MAX_PATHS + 1):
         if depth:
@@ -285,7 +285,7 @@ KEYWORDS = {
     "type": "a type", "multipleOf": "a positive number", "pattern": "a pattern", "required": "names",
     "dependentRequired": "names by name", "examples": "examples",
 }  # fmt: skip
-"""The kind of value each keyword expects, or an empty string if anything goes."""
+"""The kind of value each keyword expects, or an empty string if any value is allowed."""
 
 
 def has_expected_kind(value: Any, kind: str) -> bool:
