@@ -220,7 +220,7 @@ class _CaseRunner:
         reached: set[tuple[str, ...]] = set()
         # Process outer runs before the runs of their sub-flows.
         for run in sorted(runs, key=lambda run: len(run.within)):
-            # Skip sub-flows whose step wasn't needed after all: they run before we know.
+            # Skip sub-flows whose step turned out not to be needed: we can't tell until after they have run.
             if run.within and run.within not in reached:
                 continue
             steps = list(self.client.get_run_steps(run.result.run_id))
@@ -267,7 +267,7 @@ class _CaseRunner:
         return list(zip(outcomes, durations, strict=True))
 
     def _read_steps_if_needed(self, run_id: str, *, include_times: bool) -> Iterable[StepDetails]:
-        """Return a run's steps if needed. If only their times are needed, there are none if they can't be read."""
+        """Return a run's steps, or nothing if they aren't needed. If only their times are needed, ignore errors."""
         if self.record is not None:
             require_capability(self.client.server_info(), "step_outputs", "recording")
             return self.client.get_run_steps(run_id, include_times=include_times)

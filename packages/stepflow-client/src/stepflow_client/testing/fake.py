@@ -84,7 +84,7 @@ class FakeRun:
         return _FAILED if any(item.status == _FAILED for item in self.items) else _COMPLETED
 
     def execute(self) -> None:
-        """Execute the run as far as it can get."""
+        """Execute the run as far as possible."""
         for item in self.items if not self.is_over else ():
             item.execute()
         if not self.is_over and all(item.status != _RUNNING for item in self.items):
@@ -148,7 +148,7 @@ class _FakeItem(Evaluation):
         return {"itemIndex": self.index, "status": self.status, **self.end}
 
     def execute(self) -> None:
-        """Execute the item as far as it can get."""
+        """Execute the item as far as possible."""
         if self.status != _RUNNING:
             return
         steps = FlowSteps(self.flow)
@@ -208,7 +208,7 @@ class _FakeItem(Evaluation):
         return super()._run_attempts(done, step_input)
 
     def _get_attempt_output(self, path: str, given: Any) -> Any:
-        """Return the output of the current attempt of the current step, calling the component just the first time."""
+        """Return the output of the current step's current attempt. Only the first call calls the component."""
         done, server = self._step_run, self.fake_run.server
         attempt = (done.step["id"], done.attempts)
         if attempt not in self._outcomes:
@@ -455,7 +455,7 @@ class FakeServer:
             self._execute_runs()
 
     def _execute_runs(self) -> None:
-        """Execute all runs as far as they can get."""
+        """Execute all runs as far as possible."""
         for run in list(self._runs.values()):
             run.execute()
 

@@ -118,7 +118,7 @@ def find_sub_executions(
 
 
 def iter_coverage_lines(path: pathlib.Path, steps: Sequence[StepCoverage]) -> Iterator[str]:
-    """Yield the number of steps reached, followed by each step that was only mocked or not reached at all."""
+    """Yield a line with the number of steps reached, then one for each step that was only mocked or never reached."""
     if not steps:
         return
     reached, noun = sum(step.is_reached for step in steps), "step" if len(steps) == 1 else "steps"

@@ -151,8 +151,8 @@ def run_mocked(
     appear wherever the client reports on the run. The step's `onError` still applies, and steps that read it fail as
     well.
 
-    A function is called with the step's input, once per attempt if the step has `onError: retry`. To compute that
-    input, the steps it depends on are run one more time (or mocked, if they have mocks). The same goes for `InTurn`.
+    A mock function is called with the step's input, once per attempt if the step has `onError: retry`. To compute that
+    input, the steps it depends on are run one more time (or mocked, if they have mocks). The same applies to `InTurn`.
     The function is called even if no branch requires the step, but not if the input can't be computed. Exceptions
     raised by the function propagate from this call.
 
@@ -170,7 +170,7 @@ def run_mocked(
         timeout: Timeout for each run, in seconds. Defaults to no timeout.
 
     Raises:
-        InvalidArgumentError: If one of the names doesn't match any step, if a mocked step is in a sub-flow whose steps
+        InvalidArgumentError: If a name in `mocks` doesn't match any step, if a mocked step is in a sub-flow whose steps
             can't be mocked, or if a mock has a delay but the server lacks `/builtin/sleep`.
     """
     check_instance(client, "client", SyncStepflowClient)
@@ -210,7 +210,7 @@ class StepflowMock:
     """
 
     def __init__(self, client: SyncStepflowClient) -> None:
-        """Start without mocks. Flows are run with this client."""
+        """Start without mocks. `client` runs the flows."""
         self._client = client
         self._mocks: dict[str, Mock] = {}
         self.calls: list[tuple[str, Any]] = []

@@ -105,7 +105,7 @@ _TEST_NAMES = [f"stepflow{sign}config.test.{ending}" for sign in "-_" for ending
 
 @dataclass(frozen=True)
 class TestConfig:
-    """A server configuration: a file, inline in a flow, or none to use just the builtin components."""
+    """A server configuration: a file, part of a flow, or neither (just the builtin components)."""
 
     __test__ = False
 
