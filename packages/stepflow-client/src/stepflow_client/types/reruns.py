@@ -27,7 +27,7 @@ class RunDifference(Model):
     In batches, an item's paths start with `$.items[N]`, e.g. `$.items[3].steps.ID.output`.
     """
     kind: Literal["changed", "added", "removed"]
-    """`added` or `removed` if only the second or first run has the value, `changed` if the values differ."""
+    """`added` if only the second run has the value, `removed` if only the first does, `changed` if both differ."""
     a: Any
     """The value in the first run (any JSON value), or None for `added`."""
     b: Any
@@ -118,7 +118,7 @@ KeepOption = Literal["nothing", "succeeded", "completed", "unchanged"] | Keep
 
 @frozen_model(kw_only=False)
 class RerunItem(Model):
-    """An item to run again."""
+    """An item to rerun."""
 
     index: int
     """The item's index in the earlier run, from 0."""
@@ -138,11 +138,12 @@ class RerunPlan(Model):
     flow: Mapping[str, Any] = field(repr=False)
     """The flow to run."""
     items: Sequence[RerunItem]
-    """The items to run again, in input order."""
+    """The items to rerun, in input order."""
     total: int
     """How many items the earlier run had. The results of items not listed in `items` are kept."""
     unknown: Sequence[str] = ()
-    """Arguments the executed steps may depend on but that are neither passed nor recorded: `variables`, `overrides`."""
+    """Arguments that executed steps may depend on but that were neither passed nor recorded (`variables` or
+    `overrides`)."""
     recorded: Sequence[str] = ()
     """Arguments taken from the client's history: `input`, `variables`, `overrides`. Explicit arguments take
     precedence."""

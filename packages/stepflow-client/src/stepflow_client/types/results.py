@@ -75,7 +75,7 @@ else:
 
 
 class Typed(_Generic[OutputT]):
-    """Base of the results of items, which are generic in their output type."""
+    """Base of item results, which are generic in their output type."""
 
     __slots__ = ()
     status: ExecutionStatus

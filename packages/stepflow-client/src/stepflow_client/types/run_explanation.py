@@ -160,7 +160,7 @@ class RunAccount(Model, Shown):
     steps: Sequence[StepAccount] = field(default=(), repr=False)
     """All of the flow's steps, in flow order. If the flow isn't known, only the steps the server lists."""
     unknown: Sequence[str] = ()
-    """What couldn't be determined, in sentences. Empty if everything is known."""
+    """Sentences that say what couldn't be determined. Empty if everything is known."""
 
     @property
     def failed(self) -> list[str]:

@@ -58,18 +58,18 @@ class HistoryEntry(Model):
 
     @property
     def is_confirmed(self) -> bool:
-        """Whether the run is known to exist. If not, it's still being created, or the process exited or the
-        response was lost before the process heard back, so the run may or may not exist."""
+        """Whether the run is known to exist. If not, it is still being created, or the client exited or lost the
+        response before the server confirmed the run, which may or may not exist."""
         return not self.run_id.startswith("pending:")
 
 
 @frozen_model
 class RunArguments(Model, Shown):
-    """The arguments a run was started with, as far as the server or the client's history has them."""
+    """The arguments a run was started with, as far as they are available from the server or the client's history."""
 
     run_id: str
     inputs: list[Any] | None = None
-    """Each item's input, or None if neither the server nor the history has them."""
+    """The input of each item, or None if neither the server nor the history has the inputs."""
     variables: dict[str, Any] | None = None
     """The variables that were passed, with secret values replaced by `***`, or None if not recorded."""
     overrides: Any = None
@@ -121,7 +121,7 @@ ITEM_COLUMNS = ("index", "status", "output", "error.message")
 class RunItems(Records, Sequence[RunItem]):
     """A sequence of a run's items, each decoded on first access.
 
-    A response may hold 100,000 items, even if the caller only needs the failed ones.
+    Decoding all of them would be slow: a response may hold 100,000 items when the caller only needs the failed ones.
 
     Args:
         entries: Items, or raw values for `read` to convert.

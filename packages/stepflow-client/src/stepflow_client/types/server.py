@@ -112,8 +112,8 @@ class ToolResult(Model):
     """What a tool call returns to the model, as text and as JSON."""
 
     text: str
-    """The text for the model. Outputs are embedded as JSON, and component messages are put on one line, so neither can
-    pass for anything else."""
+    """The text for the model. Outputs are embedded as JSON, and component messages are put on one line, so that neither
+    can be mistaken for other text."""
     structured: Mapping[str, Any] | None = None
     """The same as a JSON object with `run_id`, `status`, and `output`, `error` or `next`. None if there is no run."""
     run_id: str | None = None
