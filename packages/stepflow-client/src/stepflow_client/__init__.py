@@ -9,8 +9,8 @@ Example:
 environment variable STEPFLOW_LOG=debug.
 """
 
-# The star imports stand for exactly the names that these modules export. (Documentation tools miss those that a module
-# imports on first use, so these are listed.)
+# Each star import stands for exactly the names that its module exports. (Documentation tools miss names that a module
+# imports on first use, so those names are listed.)
 # ruff: noqa: F403, F405
 
 from __future__ import annotations

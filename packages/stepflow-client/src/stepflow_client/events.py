@@ -27,10 +27,10 @@ class _Event(Model):
     wire_name: ClassVar[str] = ""
     """The event name the server uses."""
     if not TYPE_CHECKING:
-        # Every event declares its own type. This only makes it the first field.
+        # Each event class declares its own type. This declaration only makes `type` the first field.
         type: str
     run_id: str
-    """The ID of the event's run. With `include_sub_runs`, it may be a sub-run of the requested run."""
+    """The ID of the run the event belongs to. With `include_sub_runs`, this may be a sub-run of the requested run."""
     sequence_number: int
     """The server's sequence number. Not unique, since several events can share one."""
     timestamp: datetime | None = None
@@ -126,7 +126,7 @@ class SubRunCreatedEvent(_Event):
 class HeartbeatEvent(_Event):
     """Nothing happened for `run_events(heartbeat=...)` seconds, but the client is still listening.
 
-    `cursor` and `sequence_number` repeat the previous event's; `timestamp` is the client's clock.
+    `cursor` and `sequence_number` are copied from the previous event; `timestamp` comes from the client's clock.
     """
 
     type: Literal["heartbeat"] = "heartbeat"
@@ -138,7 +138,7 @@ class UnknownEvent(_Event):
 
     type: Literal["unknown"] = "unknown"
     name: str
-    """The event's name in the style of the other types, e.g. `item_completed` for the server's `ItemCompleted`."""
+    """The event's name, in the same style as other types, e.g. `item_completed` for the server's `ItemCompleted`."""
     data: dict[str, Any] = field(default_factory=dict)
     """The event's data, as sent by the server."""
 
@@ -168,7 +168,7 @@ def check_event_types(types: object) -> frozenset[str]:
     """Return a collection of event types as a set.
 
     Raises:
-        InvalidArgumentError: If one isn't an event type.
+        InvalidArgumentError: If any of them isn't an event type.
     """
     names = check_texts(types, "event_types")
     types = [*map(_convert_to_event_type, _KINDS), "unknown"]

@@ -17,7 +17,7 @@ __all__ = ["StepflowExecutor"]
 
 
 class _AttributeCheckMeta(type(Protocol)):  # type: ignore[misc]
-    """Checks instances by attribute name only, like Python 3.12. Python 3.11 would read a stopped runtime's URL."""
+    """Checks only that attributes exist, as Python 3.12 does. Python 3.11 would read the URL of a stopped runtime."""
 
     def __instancecheck__(cls, instance: object) -> bool:
         if cls.__name__ != "StepflowExecutor":
@@ -39,7 +39,7 @@ class StepflowExecutor(Protocol, metaclass=_AttributeCheckMeta):
         """The server's root URL."""
         ...
 
-    # Spell out the options: type checkers don't match a method that has options against a `**options` protocol method.
+    # Spell out the options, because type checkers don't match a method with named options against one with `**options`.
     async def run(
         self,
         flow: FlowSource,

@@ -16,7 +16,7 @@ __all__ = ["FlowModel", "TypedFlow"]
 
 
 class FlowModel(BaseModel):
-    """A part of a flow's input, output or variables.
+    """Part of a flow's input, output or variables.
 
     Set fields by their Python names. If a field's JSON name is different, that name is its alias. Extra fields are kept
     unless the schema forbids them.

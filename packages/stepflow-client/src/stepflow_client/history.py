@@ -48,7 +48,7 @@ _FILE_NAME = "history.db"
 _PRUNE_EVERY = 50
 # Maximum attempts to annotate a run that other processes are also annotating.
 _MAX_ANNOTATE_ATTEMPTS = 100
-# Keep step outputs for only this many runs. They can be large, and are only meant for trying a flow's next version.
+# Keep step outputs for only this many runs. They can be large, and are only needed to try out a flow's next version.
 _MAX_RUNS_WITH_OUTPUTS = 20
 # Maximum size of a run's outputs, in characters of JSON.
 _MAX_OUTPUTS_LENGTH = 5_000_000
@@ -172,8 +172,8 @@ class History:
     def close(self) -> None:
         """Close the file or connection. The next call will reopen it.
 
-        Changes still queued for a database are written first, for up to a minute. They are lost if the database accepts
-        nothing for 10 seconds.
+        Changes that are still queued for a database are written first, which takes up to a minute. They are lost if the
+        database accepts no writes for 10 seconds.
         """
         self._store.close()
 
@@ -198,7 +198,7 @@ class History:
         omitted: Collection[str] = (),
         has_own_flow: bool = False,
     ) -> str:
-        """Record a run that was or will be started, and return the entry's ID.
+        """Record a run that was started or is about to be, and return the entry's ID.
 
         Errors are logged once, as a warning. While a database is down, up to 10,000 changes wait in memory.
 
@@ -206,9 +206,9 @@ class History:
         the flow, every variable is treated as secret.
 
         Args:
-            run_id: The run. Replaces any existing record of it. Pass None for a run about to be created, then call
-                `confirm` to complete the entry. If the process exits in between, the entry stays, with `is_confirmed`
-                False.
+            run_id: The run, whose existing record is replaced. Pass None for a run that is about to be created, then
+                call `confirm` to complete the entry. If the process exits in between, the entry stays, with
+                `is_confirmed` False.
             server: The server's URL.
             flow: The flow's content.
             flow_id: The flow's ID.
@@ -224,7 +224,7 @@ class History:
             has_more_runs: Whether this is the first of several runs in a batch.
             is_embedded: Whether the server is embedded, i.e. stops with the program that started it.
             omitted: The names of unknown fields: `flow`, `input`, `variables`, `overrides`.
-            has_own_flow: Whether the flow ID is this run's alone, as with an idempotency key. If so, the flow's
+            has_own_flow: Whether no other run uses the flow ID, as with an idempotency key. If so, the flow's
                 unconfirmed entry is replaced.
         """
         arguments.check_flag(has_own_flow, "has_own_flow")
@@ -249,11 +249,11 @@ class History:
         return entry_id
 
     def confirm(self, entry_id: str, run_id: RunId | None) -> None:
-        """Complete the entry of a run about to be created. Errors are logged once, as a warning.
+        """Complete the entry of a run that was about to be created. Errors are logged once, as a warning.
 
         Args:
             entry_id: The ID returned by `record`.
-            run_id: The run. None if none was created, in which case the entry is removed.
+            run_id: The run, or None if no run was created, in which case the entry is removed.
         """
         row = self._pending.pop(arguments.check_text(entry_id, "entry_id"), None)
         checked_id = None if run_id is None else _get_run_id(run_id)
@@ -296,7 +296,7 @@ class History:
         self._store.change("annotate a run", change, run_id=checked_id, size=len(note or ""))
 
     def keep_outputs(self, run_id: RunId, outputs: Sequence[Mapping[str, Any]], *, server: str = "") -> None:
-        """Keep the outputs of a run's steps, so it can be rerun even after its server (e.g. an embedded one) is gone.
+        """Keep a run's step outputs, so the run can be rerun even after its server (e.g. an embedded one) is gone.
 
         The caller must leave out outputs that contain secrets. Outputs are kept for the newest 20 runs, up to 5 million
         characters of JSON each. Storage errors are logged once, as a warning.
@@ -315,7 +315,7 @@ class History:
                 self._store.change(what, change, run_id=checked_id, size=len(content))
 
     def kept_outputs(self, run_id: RunId, *, server: str | None = None) -> list[dict[str, Any]] | None:
-        """Return the outputs stored by `keep_outputs`, or None if there are none that can be read.
+        """Return the outputs stored by `keep_outputs`, or None if there are none or they can't be read.
 
         Args:
             run_id: The run.
@@ -365,9 +365,9 @@ class History:
                 word matches a label, or text in the run's ID, the ID of the run it reruns, its server, flow, input,
                 variables, overrides, labels or note. ASCII letters match regardless of case. `flow:` matches a flow's
                 name, `status:` the last known status, and `since:` and `until:` take ISO 8601 times.
-            labels: Labels the run must have, with these values.
+            labels: Labels the run must have, as a mapping of names to values.
             status: The last known status.
-            server: The URL of the run's server, or several URLs to choose from.
+            server: The URL of the run's server, or several URLs of which one must match.
             run_id: The run's ID, or a prefix of it.
             rerun_of: Only return reruns of this run.
             flow_file: The path of the flow's file.
@@ -465,7 +465,7 @@ class History:
 
 
 def _make_word_condition(word: str) -> tuple[str, list[str]]:
-    """Return the SQL condition for one word of a query, and its values."""
+    """Return the SQL condition for one word of a query, and the condition's values."""
     # JSON columns escape quotes and backslashes, so escape the word the same way.
     text, in_json = word, json.dumps(word, ensure_ascii=False)[1:-1]
     for mark, escape in (("\\", "\\\\"), ("%", "\\%"), ("_", "\\_")):
@@ -579,7 +579,7 @@ def _encode_row(run_id: str, entry: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _add_checksum(row: Sequence[Any]) -> tuple[Any, ...]:
-    """Return a row with its checksum at the end. It leaves out the status, which is updated separately."""
+    """Return a row with its checksum appended. The checksum skips the status, which is updated separately."""
     return *row, zlib.crc32(json.dumps([*row[:_STATUS], *row[_STATUS + 1 :]]).encode())
 
 

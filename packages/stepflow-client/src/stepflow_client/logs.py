@@ -22,8 +22,8 @@ LevelFilter = Literal["trace", "debug", "info", "warn", "error", "off"]
 Stream = Literal["stdout", "stderr"]
 
 _RUN_ID = re.compile(r"run_id=([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
-# Log records from this part of the server carry the current run in their diagnostics. Other parts keep the run they
-# were started for, even later.
+# Log records from this part of the server carry the current run in their diagnostics. Records from other parts keep
+# naming the run they were started for.
 _EXECUTOR = "stepflow_execution"
 # Worker output arrives through a separate pipe, so it may be read this many seconds after the server's.
 _MAX_WORKER_DELAY = 1.0
@@ -40,17 +40,17 @@ _OWN_KEYS = frozenset({"timestamp", "level", "target", "file", "line", "message"
 class LogConfig:
     """Controls how much an embedded server logs and where the lines go.
 
-    Whatever the settings, the runtime always reads the output: the server would otherwise block on a full pipe.
+    Whatever the settings, the runtime always reads the output, because the server would otherwise block on a full pipe.
 
     Raises:
         InvalidArgumentError: If a level is unknown, or a number is not positive.
     """
 
     level: LevelFilter | None = None
-    """The level of the server's own log lines. `"off"` also hides why a start failed.
+    """The level of the server's own log lines. With `"off"`, the reason for a failed start is hidden too.
 
     Defaults to None, which means `"info"` if someone is likely to read the lines, i.e. if the logger that receives them
-    is enabled for INFO when the server starts, or if the server starts workers (its own lines put theirs into context).
+    is enabled for INFO when the server starts, or if the server starts workers (its own lines give theirs context).
     Otherwise, it means `"warn"`, because at level info a server needs a third more CPU for a small run.
     """
 
@@ -194,7 +194,7 @@ Line = TypeVar("Line", bound=RunLine)
 def find_run_lines(
     lines: Sequence[Line], run_id: str, seconds: Callable[[Line], float], *, include_other_runs: bool = False
 ) -> list[Line]:
-    """Return all lines from the first to the last that mention a run, in order.
+    """Return all lines, in order, from the first to the last one that mentions a run.
 
     Args:
         lines: Lines of a server and its workers, oldest first.
@@ -213,7 +213,7 @@ def find_run_lines(
 
 
 class RawLine(NamedTuple):
-    """An unparsed line. Parsing is put off until the line is read, because it can cost more than a small run."""
+    """An unparsed line. Parsing is deferred until it's needed, because it can cost more than a small run."""
 
     data: bytes
     """The line without its line ending."""
@@ -228,7 +228,7 @@ class RawLine(NamedTuple):
 
     @classmethod
     def from_bytes(cls, data: bytes, stream: Stream, read_at: float) -> Self:
-        """Create a raw line with its level, which a server log record shows without being parsed."""
+        """Create a raw line with its level, which can be read from a server log record without parsing it."""
         if stream == "stdout" and (match := _RECORD.match(data)) and data.endswith(b"}"):
             return cls(data, stream, read_at, _LEVELS_BY_WORD[match[1]], True)
         return cls(data, stream, read_at, parse_line(data, stream).level, False)
@@ -266,7 +266,7 @@ class LineSplitter:
         return line.removesuffix(b"\r")
 
     def _append_to_unfinished_line(self, piece: bytes) -> None:
-        # Don't build a new string for every piece: a long line arrives in many.
+        # Don't build a new string for every piece, because a long line arrives in many pieces.
         self._held += piece[: self._max_length - len(self._held)]
 
 
@@ -346,7 +346,7 @@ def find_last_worker_message(entries: Sequence[LogEntry]) -> str | None:
     """Return the last line written by a worker. After a traceback, that's the exception."""
     for entry in reversed(entries):
         if entry.fields and entry.level not in ("warn", "error"):
-            # Skip other log records: they don't explain why a worker exited, and may be a different worker's.
+            # Skip other log records: they don't explain why a worker exited, and may come from a different worker.
             continue
         # Older servers relay their workers' output.
         if entry.stream == "stderr" or entry.message.startswith(_WORKER_LINE):

@@ -36,7 +36,7 @@ _FILE_NAME = "results.db"
 _FORMAT = 1
 # An entry's size in bytes, excluding its output.
 _OVERHEAD = 200
-# Remove old results after every this many new ones, and after any result larger than 1/50 of the size limit.
+# Remove old results each time this many new ones are stored, and after any result larger than 1/50 of the size limit.
 _CLEANUP_INTERVAL = 50
 _SCHEMA = (
     """

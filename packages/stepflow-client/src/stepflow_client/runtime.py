@@ -64,7 +64,7 @@ def _delegate_when_ready(
 def _delegate_synchronously(
     method: Callable[Concatenate[StepflowClient, P], R],
 ) -> Callable[Concatenate[StepflowRuntime, P], R]:
-    """Return a method that delegates to a client method which sends its requests later, e.g. a stream.
+    """Return a method that delegates to a client method whose requests are sent later, e.g. by a stream.
 
     As with `client`, the first use waits for the server to become ready.
     """
@@ -166,10 +166,10 @@ class StepflowRuntime(SuggestsNames):
                 each plugin that has a queue but no `command`. Defaults to None, which doesn't wait; tasks then
                 wait for them (on 0.13, up to 30 s). While such a worker is missing, the server takes 5 s to become
                 ready.
-            on_crash: A callback for when the server exits on its own after being ready, or a restart fails. It receives
-                the exit code (negative for a signal, -9 for a restart that wasn't ready in time) and, if it accepts two
-                arguments, the last log lines. It runs in one of the runtime's threads, before the restart. Exceptions
-                it raises are logged.
+            on_crash: A callback that is called when the server exits on its own after being ready, or a restart fails.
+                It receives the exit code (negative for a signal, -9 for a restart that wasn't ready in time) and, if it
+                accepts two arguments, the last log lines. It runs in one of the runtime's threads, before the restart.
+                Exceptions it raises are logged.
             allow_load_file: Whether the default configuration includes `/builtin/load_file`, which lets anyone who can
                 reach the port read every file the server can read. Defaults to False.
             all_interfaces: Whether to let other machines reach the port, e.g. for remote workers or clients. Defaults
@@ -316,7 +316,7 @@ class StepflowRuntime(SuggestsNames):
         """Wait up to `startup_timeout` until the server and its workers are ready.
 
         Raises:
-            ServerStartError: If the server didn't start, or exited on its own. `log_tail` has its last lines.
+            ServerStartError: If the server didn't start, or exited on its own. `log_tail` contains its last lines.
             EmbeddedServerError: If the server has been stopped.
         """
         self._supervisor.wait_ready()
@@ -395,8 +395,8 @@ class StepflowRuntime(SuggestsNames):
             else:
                 stopped.set_result(None)
 
-        # Don't use an executor: once the interpreter shuts down, they refuse calls, even from threads that still run.
-        # And the loop's default executor may be filled up by the caller's own work.
+        # Don't use an executor: once the interpreter shuts down, executors refuse calls, even from threads that are
+        # still running. Also, the loop's default executor may be full of the caller's own work.
         threading.Thread(target=stop, name="stepflow-runtime-stop", daemon=True).start()
         await asyncio.wrap_future(stopped)
 
@@ -460,7 +460,7 @@ class StepflowRuntime(SuggestsNames):
     Keys live as long as the store, and an in-memory store only lasts as long as the runtime.
     """
     rerun = _delegate_when_ready(StepflowClient.rerun)
-    """Run a finished run again. See `StepflowClient.rerun`."""
+    """Rerun a finished run. See `StepflowClient.rerun`."""
     start_rerun = _delegate_when_ready(StepflowClient.start_rerun)
     """Start a rerun and return handles for its runs. See `StepflowClient.start_rerun`."""
     plan_rerun = _delegate_when_ready(StepflowClient.plan_rerun)
