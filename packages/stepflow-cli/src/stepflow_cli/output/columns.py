@@ -30,7 +30,7 @@ class Column(NamedTuple):
     """Statuses are colored, times are shown as local time plus an age, and numbers are right-aligned. On a narrow
     terminal, `text` is truncated, and `words` only as a last resort."""
     show: Callable[[Any], str] | None = None
-    """Converts the value to text, if the default isn't readable enough."""
+    """Converts the value to text if the default conversion isn't readable enough."""
     row: Callable[[Mapping[str, Any]], str] | None = None
     """Converts the whole record to text, for cells that depend on several fields."""
     optional: bool = False

@@ -80,8 +80,7 @@ def live_display(
         draw: Returns the current display. Its argument is the maximum number of lines (a terminal can't erase lines
             that have scrolled away), or None for the full display.
         stream: The terminal. Defaults to stdout.
-        color: `auto`, `always` or `never`. Defaults to the command line's setting, which is only available
-            in the main thread.
+        color: `auto`, `always` or `never`. Defaults to the command line's setting (only available in the main thread).
         stays: Whether to leave the final display on screen, in full.
     """
     from rich.console import Console

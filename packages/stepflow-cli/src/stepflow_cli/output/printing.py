@@ -42,7 +42,7 @@ class Output(NamedTuple):
         """Check that the file can be written, before doing any work.
 
         Raises:
-            Problem: If it can't.
+            Problem: If the file can't be written.
         """
         if self.path in (None, "-"):
             return

@@ -24,7 +24,7 @@ def print_flow(flow: Mapping[str, Any], output: Output, flow_id: str | None) -> 
     Args:
         flow: The flow.
         output: Where to print it.
-        flow_id: Its ID on a server, or None for a flow in a file.
+        flow_id: The flow's ID on a server, or None for a flow in a file.
     """
     if output.format == "name" and flow_id is None:
         hint = "'stepflow flows store' prints it"

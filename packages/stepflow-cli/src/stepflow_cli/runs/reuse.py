@@ -32,7 +32,7 @@ _MAX_RUNS = 200
 
 
 def resolve_earlier_run(target: Target, job: Job) -> None:
-    """Find the run whose outputs a job reuses. If there is none yet, the whole flow runs.
+    """Find the run whose outputs a job reuses. If there is no such run yet, the whole flow runs.
 
     Raises:
         Problem: If the job needs a run that doesn't exist.

@@ -37,7 +37,7 @@ class AcceptedAddresses:
 
     @classmethod
     def from_socket(cls, listening: socket.socket, host: str) -> AcceptedAddresses:
-        """Return the addresses for a socket that listens on a host."""
+        """Return the accepted addresses for a socket that listens on a host."""
         address, port = listening.getsockname()[:2]
         is_exposed = not ipaddress.ip_address(address).is_loopback
         return cls(port, {host, socket.gethostname()} if is_exposed else {host}, is_exposed=is_exposed)

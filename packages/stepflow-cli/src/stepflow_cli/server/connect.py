@@ -76,7 +76,7 @@ def describe_missing_workers(listed: ComponentList) -> str | None:
 
 
 def add_url_origins_to_hint(hint: str | None, choice: ServerChoice) -> str | None:
-    """Add to a hint where its URLs come from, so that the user can tell where to change them."""
+    """Add the origins of URLs to a hint, so that the user can tell where to change them."""
     if hint is None:
         return None
     origin = choice.url.origin

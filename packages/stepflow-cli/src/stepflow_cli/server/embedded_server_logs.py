@@ -57,7 +57,7 @@ class KeptLogLine:
 
 @contextmanager
 def keeping_logs() -> Iterator[None]:
-    """Keep the logs of embedded servers in the block, unless the history is off."""
+    """Keep the logs of embedded servers during the block, unless the history is off."""
     from stepflow_client._command import listen_to_server_logs
 
     with ExitStack() as stack:

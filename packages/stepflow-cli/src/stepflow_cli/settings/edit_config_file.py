@@ -184,7 +184,7 @@ def _edit_config_file(path: Path, edit: Callable[[Any], None]) -> None:
 
     Args:
         path: The file.
-        edit: Makes the change in the tomlkit document that it's called with.
+        edit: Changes the tomlkit document that is passed to it.
     """
     import tomllib
 

@@ -29,8 +29,8 @@ from .schema_forms import (
 )
 
 ALL, FAILED, CHANGED, FROM = "all", "failed", "changed", "from:"
-"""What to execute: everything, only what didn't complete, only what the change affects, or a step (`from:ID`) and all
-the steps that read from it."""
+"""Which steps to execute: all steps, steps that didn't complete, steps that the change affects, or a step (`from:ID`)
+and all the steps that read from it."""
 
 
 @dataclass(frozen=True)

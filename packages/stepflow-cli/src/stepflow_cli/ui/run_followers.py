@@ -269,7 +269,7 @@ class RunFollower:
         self._announce_change()
 
     def _schedule_error_fetch(self, event: RunEvent) -> None:
-        """Fetch an item's error, which events don't include. One request, for the first failed step, is enough."""
+        """Schedule a request for an item's error, which events don't include. One request per item is enough."""
         if event.type == "step_started" and event.attempt > 1:
             self._errors.pop(event.item_index, None)
         if event.type != "step_completed" or event.status not in FAILED_STATUSES or event.step_id is None:

@@ -118,7 +118,7 @@ class RunFinder:
         return matching
 
     async def search_runs(self, words: Sequence[str], filters: Mapping[str, str]) -> SearchResult:
-        """Return the runs that match all words. Searches the newest runs that pass the filters, and any ID prefix."""
+        """Return the runs that match all words, out of the newest filtered runs and any found by ID prefix."""
         runs = (await self._client.list_runs(limit=_MAX_RUNS, **build_list_runs_arguments(filters))).runs
         listed = {run.run_id for run in runs}
         ids = await self.find_run_ids_with_prefix(words[0], _MAX_OLDER) if len(words) == 1 else []

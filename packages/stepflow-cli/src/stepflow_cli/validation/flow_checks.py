@@ -187,7 +187,7 @@ def find_offline_findings(flow: FlowText, rules: CheckRules) -> list[Finding]:
 
 
 def recheck_with_components(checked: Sequence[CheckedFlow], target: Target) -> None:
-    """Use the server's component list to recheck flows without one, or print a note if it has none."""
+    """Recheck flows without a component list, using the server's list. If the server has none, print a note."""
     read = [flow for flow in checked if flow.is_parseable and flow.flow is not None and flow.rules.components is None]
     components = fetch_components_for_checks(target) if read else None
     for flow in read if components is not None else ():

@@ -6,7 +6,7 @@ import { takeOverList } from "./list.js";
 const STREAMS = 4;
 const LOOK_MS = 5_000;
 const HIDDEN_LOOK_MS = 15_000;
-// Wait this many times the duration of the last fetch before the next one.
+// Before the next fetch, wait this many times the duration of the last one.
 const REST = 3;
 
 const notice = document.getElementById("notice");
@@ -85,7 +85,7 @@ function listen(stream, restart) {
     const isDown = message.data === "down";
     if (isDown) say("The server does not respond. The page will continue when it does.");
     else say(wasDown ? "The server is back." : "", true);
-    // An error page may have missed that the server was down.
+    // Also refresh an error page, which may have loaded while the server was down.
     if (!isDown && (wasDown || document.getElementById("again"))) refresh();
     wasDown = isDown;
   });

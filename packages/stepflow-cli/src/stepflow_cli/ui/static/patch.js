@@ -1,4 +1,4 @@
-// Morphs the parts of a page into those of a fresh one from the server.
+// Morphs the parts of a page into the parts of a fresh copy from the server.
 //
 // Each node remembers the server's node it was created from. Only differences between that node and the new one are
 // applied, which preserves changes by the user or scripts: focus, selection, open details, typed values, scroll
@@ -38,7 +38,7 @@ function made(next) {
   return node;
 }
 
-// Pairs new children with existing ones of the same kind, by key if they have one, or else in order.
+// Pairs new children with existing children of the same kind, by key if they have one, or else in order.
 function paired(children, next) {
   const keyed = new Map();
   const others = [];
@@ -110,7 +110,7 @@ export function sliding(update) {
 // Returns the server's node that a node was created from.
 export const sourceOf = (node) => sources.get(node);
 
-// Applies a fresh page to the open one. Scripts can listen for `patched`.
+// Applies a fresh page to the open page. Scripts can listen for `patched`.
 export function takeOver(fresh) {
   const focused = document.activeElement;
   sliding(() => {
