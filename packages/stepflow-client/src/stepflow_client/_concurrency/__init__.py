@@ -1,6 +1,6 @@
 """Async and blocking versions of concurrent calls, background calls, time limits, lazy inputs and long computations.
 
-Both are handwritten, like the socket code.
+Both versions are handwritten, like the socket code.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     import asyncio
     from concurrent.futures import Future
 else:
-    # The blocking versions don't need asyncio.
+    # Load asyncio lazily, because the blocking versions don't need it.
     asyncio = lazy_module("asyncio")
 
 Result = TypeVar("Result")
 
-# Event loop turns a call needs to send its next request once a response has arrived.
+# Number of event loop iterations a call needs to send its next request after a response arrives.
 _LOOP_TURNS = 3
 
 
@@ -55,7 +55,7 @@ class AsyncTaskPool(Generic[Result]):
         """Wait for one of the calls to finish and return its result, or raise its error.
 
         Raises:
-            TimeoutError: If none finishes by the deadline (in `time.monotonic()` time).
+            TimeoutError: If no call finishes by the deadline (in `time.monotonic()` time).
         """
         done: set[asyncio.Task[Result]] = set()
         left = get_seconds_left(deadline)
@@ -73,7 +73,7 @@ class AsyncTaskPool(Generic[Result]):
         """Cancel the calls still running and wait for them to finish.
 
         Args:
-            grace: Seconds for threads to finish. Ignored, because tasks don't need it.
+            grace: Ignored. Only here to match `SyncTaskPool.close`, which gives threads this many seconds to finish.
         """
         tasks, self._tasks = self._tasks, set()
         for task in tasks:
@@ -109,11 +109,11 @@ class SyncTaskPool(Generic[Result]):
         """Wait for one of the calls to finish and return its result, or raise its error.
 
         Raises:
-            TimeoutError: If none finishes by the deadline (in `time.monotonic()` time).
+            TimeoutError: If no call finishes by the deadline (in `time.monotonic()` time).
         """
         left = get_seconds_left(deadline)
         try:
-            # A longer timeout would be an error.
+            # `get` doesn't accept longer timeouts.
             result, error = self._ended.get(timeout=None if left is None else min(left, threading.TIMEOUT_MAX))
         except queue.Empty:
             raise TimeoutError from None
@@ -141,27 +141,27 @@ async def async_call_with_timeout(
     """Return a call's result, or cancel the call if it takes too long.
 
     Args:
-        call: The call.
-        seconds: Maximum number of seconds it may take.
+        call: The call to make.
+        seconds: Maximum duration of the call, in seconds.
         may_abandon: Only used by `sync_call_with_timeout`.
 
     Raises:
-        TimeoutError: If it takes longer.
+        TimeoutError: If the call takes longer.
     """
     async with asyncio.timeout(seconds):
         return await call()
 
 
 def sync_call_with_timeout(call: Callable[[], Result], seconds: float, *, may_abandon: bool = False) -> Result:
-    """Return a call's result. The time limit applies only with `may_abandon`.
+    """Return a call's result. The time limit only applies if `may_abandon` is True.
 
     Args:
-        call: The call.
-        seconds: Maximum number of seconds it may take.
+        call: The call to make.
+        seconds: Maximum duration of the call, in seconds.
         may_abandon: Whether to make the call in a thread, and leave it running after the timeout.
 
     Raises:
-        TimeoutError: If it takes longer and `may_abandon` is True.
+        TimeoutError: If the call takes longer and `may_abandon` is True.
     """
     if not may_abandon:
         return call()
@@ -174,10 +174,10 @@ _END = object()
 
 
 class AsyncInputReader:
-    """Inputs read one by one, as needed.
+    """Reads inputs one by one, as they are needed.
 
     Raises:
-        InvalidArgumentError: If they are not iterable.
+        InvalidArgumentError: If the inputs are not iterable.
     """
 
     def __init__(self, inputs: Any) -> None:
@@ -205,10 +205,10 @@ class AsyncInputReader:
 
 
 class SyncInputReader:
-    """Inputs read one by one, as needed.
+    """Reads inputs one by one, as they are needed.
 
     Raises:
-        InvalidArgumentError: If they are not iterable.
+        InvalidArgumentError: If the inputs are not iterable.
     """
 
     def __init__(self, inputs: Any) -> None:
@@ -236,7 +236,7 @@ class SyncInputReader:
 
 
 async def async_gather(calls: Sequence[Callable[[], Awaitable[Result]]], max_concurrency: int) -> list[Result]:
-    """Make calls concurrently, at most `max_concurrency` at a time. Results are in call order."""
+    """Make calls concurrently, at most `max_concurrency` at a time, and return their results in call order."""
     free = asyncio.Semaphore(max_concurrency)
 
     async def limited(call: Callable[[], Awaitable[Result]]) -> Result:
@@ -247,7 +247,7 @@ async def async_gather(calls: Sequence[Callable[[], Awaitable[Result]]], max_con
 
 
 def sync_gather(calls: Sequence[Callable[[], Result]], max_concurrency: int) -> list[Result]:
-    """Make calls concurrently, at most `max_concurrency` at a time. Results are in call order."""
+    """Make calls concurrently, at most `max_concurrency` at a time, and return their results in call order."""
     from concurrent.futures import ThreadPoolExecutor
 
     # Copy the context, which carries the caller's deadline.
@@ -275,7 +275,7 @@ def sync_wait_until_future_done(future: Future[Any], deadline: float | None) -> 
 class _ComputationTooLong(BaseException):
     """Raised when a computation takes longer than a slice, or its caller stops waiting."""
 
-    # Not an Exception: checks catch whatever a value's own code raises.
+    # Not an Exception, because checks catch any Exception raised by a value's own code.
 
 
 async def async_compute(compute: Callable[[], Result], *, is_long: bool = False) -> Result:
@@ -300,7 +300,7 @@ async def async_compute(compute: Callable[[], Result], *, is_long: bool = False)
     stopped, deadline = threading.Event(), current_deadline()
     try:
         left = None if deadline is None else deadline - time.monotonic()
-        # Pause the collector, which would stop all threads to traverse a large input over and over.
+        # Pause the garbage collector: it would repeatedly stop all threads to traverse a large input.
         paused = pause_garbage_collector()(run_interruptibly)
         computing = asyncio.to_thread(paused, compute, lambda: stopped.is_set() and _raise_computation_too_long())
         return await asyncio.wait_for(computing, left)
