@@ -30,7 +30,7 @@ def argument_error(what: str, expected: str, value: object, hint: str | None = N
 
 
 def short_repr(value: object) -> str:
-    """Return a value as short text, even if it's infinite or deeply nested, or its `__repr__` fails."""
+    """Return a value as short text, even if it contains itself, is deeply nested, or has a `__repr__` that fails."""
     try:
         return cut(repr(value), 200)
     except Exception:
@@ -49,7 +49,7 @@ def check_flag(value: object, what: str) -> bool:
 
 
 def check_flags(**flags: object) -> None:
-    """Check that all values are True or False. Keywords are the argument names. (`"no"` would otherwise be truthy.)
+    """Check that all values are True or False (a string such as `"no"` would be truthy). Keywords are argument names.
 
     Raises:
         InvalidArgumentError: If one of them isn't.
@@ -74,7 +74,7 @@ def check_texts(values: object, what: str) -> list[str]:
     """Return a string, or a collection of strings, as a list.
 
     Raises:
-        InvalidArgumentError: If the value is neither of these.
+        InvalidArgumentError: If the value is neither.
     """
     if isinstance(values, str):
         return [values]
@@ -135,7 +135,7 @@ def check_choice(value: object, what: str, choices: type[Enum] | Sequence[Any]) 
 
 
 def check_function(value: object, what: str) -> Callable[..., Any] | None:
-    """Check that a value is None or a plain function, and return it. Nothing would await a coroutine function.
+    """Check that a value is None or a plain function, and return it. Coroutine functions would never be awaited.
 
     Raises:
         InvalidArgumentError: If the value is something else.
@@ -167,7 +167,7 @@ def check_client(value: Any, what: str, *, is_async: bool) -> Any:
     Raises:
         InvalidArgumentError: If it lacks these methods.
     """
-    # Don't use isinstance: a mock client would pass, although its methods are neither.
+    # Don't use isinstance: a mock client would pass, although its methods are neither plain nor coroutine functions.
     methods = [getattr(value.__class__, name, None) for name in ("run", "start_run")]
     if not all(callable(method) and inspect.iscoroutinefunction(method) is is_async for method in methods):
         expected = "a StepflowClient or a StepflowRuntime" if is_async else "a SyncStepflowClient"
@@ -211,10 +211,10 @@ def check_labels(value: object) -> Mapping[str, str]:
 
 
 def file_path(path: str | os.PathLike[str], what: str) -> Path:
-    """Return a file's path as a Path.
+    """Return a file path as a Path.
 
     Raises:
-        InvalidArgumentError: If it can't be a file's path.
+        InvalidArgumentError: If it isn't a valid file path.
     """
     try:
         file = Path(path)

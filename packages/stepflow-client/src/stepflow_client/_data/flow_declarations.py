@@ -17,7 +17,7 @@ ALTERNATIVES = ("anyOf", "oneOf", "allOf")
 
 
 def get_declared_schema(flow: Any, *path: str) -> Any:
-    """Return the value under a flow's `schemas.properties`, e.g. at `variables`, `properties`. None if it's missing."""
+    """Return the value at a path under a flow's `schemas.properties`, e.g. `"variables", "properties"`, or None."""
     value = flow
     for key in ("schemas", "properties", *path):
         value = value.get(key) if isinstance(value, Mapping) else None
@@ -34,7 +34,7 @@ def get_fields(schema: Any) -> tuple[Mapping[str, Any], list[str]]:
 
 
 def get_defs(schema: Any, defs: Any = None) -> dict[str, Any]:
-    """Return the shared schemas available to references in a schema: its own plus the surrounding ones."""
+    """Return the shared schemas that references in a schema can use: the schema's own plus those passed as `defs`."""
     own = (schema.get("definitions"), schema.get("$defs")) if isinstance(schema, Mapping) else ()
     return {name: value for schemas in (defs, *own) if isinstance(schemas, Mapping) for name, value in schemas.items()}
 
@@ -42,14 +42,14 @@ def get_defs(schema: Any, defs: Any = None) -> dict[str, Any]:
 def get_declared_defs(flow: Any, part: str) -> dict[str, Any]:
     """Return the shared schemas that a flow's `input`, `output` or `variables` schema may refer to.
 
-    Use these to find secrets. They include `schemas.definitions`, which servers drop: see `get_server_defs`.
+    Use this to find secrets. Unlike `get_server_defs`, it includes `schemas.definitions`, which servers drop.
     """
     schemas = flow.get("schemas") if isinstance(flow, Mapping) else None
     return get_defs(get_declared_schema(flow, part), get_defs(schemas))
 
 
 def get_server_defs(flow: Any, part: str) -> dict[str, Any]:
-    """Return the shared schemas that a flow's `input`, `output` or `variables` schema refers to on a server."""
+    """Return the shared schemas that a flow's `input`, `output` or `variables` schema can refer to on a server."""
     schemas = flow.get("schemas") if isinstance(flow, Mapping) else None
     return get_defs(get_declared_schema(flow, part), schemas.get("$defs") if isinstance(schemas, Mapping) else None)
 

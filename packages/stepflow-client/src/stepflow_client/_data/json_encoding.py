@@ -152,7 +152,7 @@ def get_json_field_names(kind: Any) -> dict[str, str] | None:
 
 
 def encode_fields(value: Any) -> Any:
-    """Return a data object's fields by their external names.
+    """Return a data object's fields, keyed by their external names.
 
     External names are pydantic's aliases and msgspec's renamed fields. A `to_dict` method takes precedence over the
     fields, because classes generated from a schema need it for their external names. Field values may themselves be

@@ -1,4 +1,4 @@
-"""Secret values, and how they are hidden in exceptions, result errors and reprs.
+"""Finds secret values and hides them in exceptions, result errors and reprs.
 
 This module alone decides what is secret: the values of variables that a flow declares with `is_secret: true`,
 including their defaults. Outputs are data and are left unchanged.
@@ -18,9 +18,9 @@ from . import flow_declarations as declarations
 HIDDEN = "***"
 HIDDEN_IN_URL = f"://{HIDDEN}@"
 """Replaces the user and password in URLs."""
-# Hide shorter strings only as whole words, since they also occur inside unrelated ones.
+# Hide shorter strings only as whole words, since they also occur inside unrelated words.
 _MIN_SUBSTRING_LENGTH = 4
-# Longest partial secret to look for at the end of a truncated message. Messages are truncated to half of this.
+# Longest partial secret to look for at the end of a truncated message. Messages are truncated to half this length.
 _MAX_CUT_LENGTH = 1_000
 # JSON schema keys that hold values.
 _VALUE_KEYS = ("default", "const", "enum", "examples", "example")
@@ -30,7 +30,7 @@ class Secrets:
     """Values that must not be shown.
 
     Args:
-        values: JSON values. Everything in lists and objects is secret, except for keys.
+        values: JSON values. Everything in lists and objects is secret, except for object keys.
         include_short: Whether to include booleans and values shorter than four characters. Pass False if hiding every
             `1` or `true` would leave nothing readable.
     """
@@ -143,7 +143,7 @@ def contains_secret(
         value: The JSON value.
         variables: The values of a run's variables.
         declared: Their declarations in the flow.
-        flow: The flow, or as much of it as is known.
+        flow: The flow, or the parts of it that are known.
     """
     known = (find_variable_secrets(variables, declared), find_secret_values_in_flow(flow))
     return any(secrets.hide_in(value) != value for secrets in known)
@@ -183,7 +183,7 @@ def find_secret_values_in_flow(flow: Mapping[str, Any]) -> Secrets:
 
 
 def get_variable_schemas(flow: Any) -> dict[str, Any]:
-    """Return a flow's variable schemas. Those that are only secret because of a nested schema get marked."""
+    """Return a flow's variable schemas, marking any schema that is secret only because of a nested schema."""
     defs = declarations.get_declared_defs(flow, "variables")
     return {
         name: {**value, "is_secret": True} if declarations.is_secret(value, defs) else value
@@ -192,7 +192,7 @@ def get_variable_schemas(flow: Any) -> dict[str, Any]:
 
 
 def _hide_expression_defaults(value: Any, names: set[str]) -> Any:
-    """Return a flow with the defaults hidden in expressions for secret variables, whatever the defaults' type."""
+    """Return a flow, hiding the defaults in expressions that read secret variables, whatever the defaults' type."""
     if isinstance(value, Mapping):
         shown = {key: _hide_expression_defaults(part, names) for key, part in value.items()}
         is_secret = "default" in value and _reads_any_variable(value.get("$variable"), names)

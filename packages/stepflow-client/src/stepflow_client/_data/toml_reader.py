@@ -18,7 +18,7 @@ def parse_toml(content: bytes, name: str) -> dict[str, Any]:
 
     Args:
         content: The file's bytes.
-        name: The file's name in error messages.
+        name: The file name to show in error messages.
 
     Raises:
         FlowFileError: If it is not valid TOML.

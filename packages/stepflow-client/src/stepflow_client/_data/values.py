@@ -49,7 +49,7 @@ def make_merge_patch(before: Any, after: Any) -> Any:
 
 
 LARGEST_EXACT_INTEGER = 2**53
-"""Floats represent every integer up to this one. Current servers store all numbers as floats."""
+"""Floats can represent every integer up to this value. Current servers store all numbers as floats."""
 # Integers with more bits don't fit in a float, and servers of every release reject them.
 _MAX_INTEGER_BITS = 1023
 FIELD_DEPTH, INPUT_DEPTH, LOCAL_DEPTH = 126, 125, 200
@@ -64,7 +64,7 @@ _SLICE_THRESHOLD = 100
 def encode_if_plain(value: Any) -> bytes | None:
     """Return a value as compact JSON if it can be sent unchanged, or None if it must go through `check_json`."""
     try:
-        # Text can only fail for lone surrogates, in which case encode() raises.
+        # The only invalid text is text with lone surrogates, for which encode() raises an error.
         return encode(value) if is_plain(value, any_text=True) else None
     except (RecursionError, UnicodeEncodeError):
         return None
@@ -153,7 +153,7 @@ _MAY_CHANGE = frozenset({float, dict, list})
 
 
 def reject_json_constant(name: str) -> Any:
-    """Reject NaN and Infinity. Python's parser accepts them, but calls this function with the name."""
+    """Reject NaN and Infinity. Python's parser accepts them, but calls this function with the constant's name."""
     raise ValueError(f"{name} is not JSON")
 
 
@@ -195,7 +195,7 @@ def check_json(value: Any, what: str, *, exact_integers: bool = True, max_depth:
     Args:
         value: The value to send.
         what: The value's name in error messages, e.g. `input`.
-        exact_integers: Pass False if the server only keeps integers up to 2**53 exact. Larger ones are then rejected.
+        exact_integers: Pass False to reject integers above 2**53, if the server doesn't keep them exact.
         max_depth: Maximum nesting depth. Defaults to the limit for a field in a request body.
 
     Raises:
@@ -210,12 +210,12 @@ def check_json(value: Any, what: str, *, exact_integers: bool = True, max_depth:
     except StepflowClientError:
         raise
     except Exception as error:
-        # Raised by the code of an object inside the value.
+        # An object inside the value raised the error.
         raise InvalidArgumentError(f"{what} cannot be sent: reading it raised {type(error).__name__}") from error
 
 
 def is_plain(value: Any, max_depth: int = FIELD_DEPTH, *, any_text: bool = False) -> bool:
-    """Return whether a value can be sent unchanged. Most can, so this makes no copies and tracks no paths.
+    """Return whether a value can be sent unchanged. Most can, so this check avoids copying values or tracking paths.
 
     Args:
         value: The value.
@@ -253,7 +253,7 @@ def is_plain(value: Any, max_depth: int = FIELD_DEPTH, *, any_text: bool = False
 
 
 def _count_check_steps(values: int) -> None:
-    """Count the steps for checking several values."""
+    """Count the steps it took to check a number of values."""
     current = slices.get()
     if current is not None:
         current.count_steps(values // 2)

@@ -45,7 +45,7 @@ for _tag, _pattern, _first in (
 
 
 class _AnchorRedefiningComposer(yaml.composer.Composer):
-    """PyYAML's slower composer, but anchors can be redefined, as in YAML. The loader still does the parsing."""
+    """PyYAML's slower composer, changed to allow redefined anchors, as YAML does. The loader still does the parsing."""
 
     def __init__(self, loader: Any) -> None:
         super().__init__()
@@ -99,7 +99,7 @@ def read_yaml(text: str, source: str, convert: Callable[[YamlReader, yaml.Node |
 
 
 def find_aliases(text: str) -> Iterator[tuple[int, int]]:
-    """Yield the start and end of each alias in a YAML document. (Nodes only know where their anchor is.)"""
+    """Yield the start and end of each alias in a YAML document. (Nodes only contain the position of their anchor.)"""
     for token in yaml.scan(text, Loader=_Loader) if "*" in text else ():
         if isinstance(token, yaml.AliasToken):
             yield token.start_mark.index, token.end_mark.index
@@ -237,7 +237,7 @@ _SCALARS: dict[str, Callable[[YamlReader, yaml.ScalarNode], Any]] = {
 
 
 def _suggest_duplicate_fix(node: yaml.MappingNode, key: str) -> str:
-    """Return a hint for a duplicate key. If it's the mapping's first key, a new element usually lacks its dash."""
+    """Return a hint for a duplicate key. If it's the mapping's first key, a new list element usually lacks its dash."""
     first = next(name for name, _ in node.value if name.value == key)
     line = first.start_mark.line + 1
     if first is node.value[0][0] and not node.flow_style and len(node.value) > 2:
