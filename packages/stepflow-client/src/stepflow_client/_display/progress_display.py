@@ -16,15 +16,15 @@ from typing import Any, TypeAlias
 from .._data.arguments import argument_error
 from ..progress import Progress, ProgressOption
 
-# Seconds between lines when not on a terminal.
+# Seconds between lines if the output isn't a terminal.
 _INTERVAL = 10.0
 _WIDTH = 30
-# Units in a full bar. Some libraries can only count integers.
+# Number of units in a full bar, because some libraries can only count integers.
 _BAR_UNITS = 1_000
 
 
 ProgressDisplay: TypeAlias = Generator[None, Progress, None]
-"""Shows each progress sent to it. Closing it leaves the last one visible."""
+"""A generator that displays each `Progress` sent to it. The last one stays visible after it is closed."""
 
 
 def check_progress_option(progress: object) -> None:
@@ -54,7 +54,7 @@ def show_progress(progress: ProgressOption) -> Iterator[Callable[[Progress], obj
 
     def show(now: Progress) -> None:
         nonlocal display
-        # If the reader is gone or the stream is closed, the display ends. Let the run continue.
+        # If the reader is gone or the stream is closed, stop the display but let the run continue.
         with suppress(OSError, ValueError, StopIteration):
             if display is None:
                 display = _create_display()
@@ -87,7 +87,7 @@ def _format_title(progress: Progress) -> str:
 
 
 def _format_for_notebook(progress: Progress) -> dict[str, str]:
-    """Return a bar and a line as HTML, and just the line for frontends without HTML."""
+    """Return a bar and a line as HTML, plus the line as plain text for frontends without HTML."""
     value = "" if progress.fraction is None else f' value="{progress.fraction:.3f}"'
     line, name = f"{_format_title(progress)}: {progress}", escape(_format_title(progress), quote=True)
     style = "vertical-align:middle;max-width:40%"

@@ -60,7 +60,7 @@ def _iter_error_lines(error: StepflowClientError, shell: Any) -> Iterator[str]:
 
 
 def _find_user_frames(trace: TracebackType | None, shell: Any) -> Iterator[TracebackType]:
-    """Yield the cell's frame and, if it's a different one, the frame that called this package."""
+    """Yield the cell's frame and, if it differs, the frame that called this package."""
     outside = Path(getattr(sys.modules.get("IPython"), "__file__", None) or "no/such/file").parent
     frames: list[TracebackType] = []
     while trace is not None and not trace.tb_frame.f_code.co_filename.startswith(_PACKAGE_DIR):
