@@ -22,7 +22,7 @@ from .text_edits import Edit, build_key_addition, build_key_removal, format_inli
 
 # Minimum similarity between a misspelled word and the suggested name for an automatic fix.
 _CLEAR = 0.75
-# How to write the value, by key.
+# Descriptions of how to write a key's value, by key.
 _SHAPES = {
     "steps": "write each step as '- id: NAME', with its component and its input below",
     "onError": "write onError: {action: fail}, or retry, or useDefault",
@@ -235,8 +235,8 @@ class _FindingRewriter:
         return ()
 
     def make_key_addition(self, at: Node, key: str, wanted: str, rule: str) -> Sequence[Edit]:
-        """Return the edit that adds a missing key with an initial value. For a component, this is a field from the
-        flow's input."""
+        """Return the edit that adds a missing key with an initial value. In a component's input, the value is a field
+        of the flow's input."""
         is_field = _find_input_field_schema(at) is None or _find_input_field_schema(at, key) is not None
         value = _VALUES.get(key, {"$input": f"$.{key}" if is_field else "$"})
         if choice := re.match(r"'([^']*)'", wanted):
@@ -274,7 +274,7 @@ class _FindingRewriter:
                 return None, False
             return Fix(key.start, key.end, finding.key, name), _is_clear_misspelling(finding.key, name)
         old = at.value
-        # A name with a path behind it isn't misspelled: dropping the path would read something else.
+        # A name followed by a path isn't misspelled, and dropping the path would change what is read.
         if not isinstance(old, str) or at.start < 0 or old.startswith((f"{name}.", f"{name}[")):
             return None, False
         others = _list_innermost_flow_step_ids(at) if finding.rule == "undefined-step" else ()

@@ -41,7 +41,7 @@ def add_syntax_fix(flow: FlowText, finding: Finding) -> Finding:
 
 
 def _iter_syntax_edits(text: str, finding: Finding, begin: int, start: int) -> Iterator[Edit]:
-    """Yield edits the hint may refer to. `begin` is the start of the line, `start` that of the error."""
+    """Yield edits the hint may refer to. `begin` is the start of the line, and `start` is the start of the error."""
     hint, end = finding.hint or "", find_line_end(text, start)
     depth = end - begin - len(text[begin:end].lstrip(" \t"))
     above = text[: max(begin - 1, 0)].rpartition("\n")[2]

@@ -26,7 +26,7 @@ Edit = tuple[int, int, str]
 Write = Callable[[Mapping[str, Any], int], str]
 """A function that formats keys and values in block style, using an indent."""
 Change = Callable[[str, Node], tuple[Iterable[Edit], Any]]
-"""A function that accepts a file's text and its tree, and returns edits along with the value they should result in."""
+"""A function that accepts a file's text and its tree, and returns edits along with the value they should produce."""
 
 
 def apply_edits(text: str, edits: Iterable[Edit]) -> str:
@@ -269,8 +269,8 @@ def _build_whole_value_replacement(text: str, parent: Node, key: Key, node: Node
         return node.start, node.end, format_yaml(value) if is_plain else dump_json(value)
     if "\n" not in text[key.end : node.start]:
         return colon, node.end, "\n" + format_block(value, key.column + 1)
-    # The value is on separate lines, so keep any comments between it and the key. Only lists may be indented no deeper
-    # than their key.
+    # The value is on separate lines, so keep any comments between it and the key. Only lists may have the same
+    # indentation as their key.
     indent = (node.column if node.column > key.column else key.column + 2) - 1
     return node.start, node.end, " " * (indent - node.column + 1) + format_block(value, indent).lstrip(" ")
 
