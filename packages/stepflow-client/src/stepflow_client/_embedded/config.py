@@ -311,7 +311,7 @@ _PATH = r"^(?P<path>[\w.-]+: )?"
 
 
 def explain_config_error(reason: str, config: ServerConfig) -> FlowFileError | None:
-    """Return an error with the line a server rejected in its configuration, or None if it failed for another reason.
+    """Return an error with the configuration line a server rejected, or None if the server failed for another reason.
 
     Args:
         reason: The server's message, on one line.
@@ -380,7 +380,7 @@ def _explain_rejection(reason: str, root: Node) -> tuple[str, Node, str | None] 
 
 
 def _find_node_at_path(path: str | None, root: Node) -> tuple[Node, str]:
-    """Follow a path such as `plugins.shop: ` as far as it exists. Return that node and its name for messages."""
+    """Follow a path such as `plugins.shop: ` as far as it exists. Return the last node and its name for messages."""
     path = (path or "").removesuffix(": ")
     node = root
     for part in path.split("."):

@@ -203,8 +203,8 @@ def _watch_parent(token: str, parent: int, packages: str) -> None:
     while os.getppid() == parent:
         if select.select([0], [], [], _PARENT_CHECK_SECONDS)[0] and not os.read(0, 1):
             break
-        # Don't import psutil until now, because many servers run just for a moment. But don't wait for the end either:
-        # by then, the environment it's installed in may be gone.
+        # Don't import psutil until now, because many servers run just for a moment. But don't wait until the parent
+        # exits either: by then, the environment it's installed in may be gone.
         import psutil  # noqa: F401
     leaders: set[psutil.Process] = set()
     for sweep in range(_MAX_SWEEPS):

@@ -84,10 +84,10 @@ def _check_executable(path: Path, source: str, hint: str) -> None:
 
 ORCHESTRATOR_VARIABLE = "STEPFLOW_ORCHESTRATOR_ID"
 _DESTINATION = "STEPFLOW_LOG_DESTINATION"
-# Not inherited, since they'd contradict the server's command-line arguments.
+# Variables the server doesn't inherit, because they'd conflict with its command-line arguments.
 _CONFLICTING_VARIABLES = ("STEPFLOW_CONFIG", "STEPFLOW_PORT")
 _PREFIX = "STEPFLOW_"
-# The variables with this prefix that servers and workers read. Any others are the client's, including its token.
+# The variables with this prefix that servers and workers read. All others, such as the token, are for the client.
 _SERVER_NAMES = (
     "LOG_LEVEL OTHER_LOG_LEVEL LOG_DESTINATION LOG_FORMAT LOG_FILE COMPONENT_STDERR TRACE_ENABLED METRICS_ENABLED "
     "OTLP_ENDPOINT SERVICE_NAME ORCHESTRATOR_ID ORCHESTRATOR_URL TASKS_URL QUEUE_NAME TRANSPORT MAX_CONCURRENT "
@@ -174,12 +174,12 @@ def bind_child_sockets_to_loopback(pid: int) -> frozenset[int]:
             if duplicate < 0:
                 if (number := ctypes.get_errno()) != errno.EBADF:
                     raise OSError(number, os.strerror(number))
-                # It has been closed since it was listed.
+                # The socket was closed after it was listed.
                 continue
             try:
                 listener = socket.socket(fileno=duplicate)
             except OSError:
-                # The descriptor has since been reused, for a file.
+                # In the meantime, the descriptor was reused for a file.
                 os.close(duplicate)
                 continue
             with listener:
@@ -195,7 +195,7 @@ def _list_socket_descriptors(pid: int) -> list[int]:
     """Return a process's socket file descriptors."""
     sockets = []
     for name in os.listdir(f"/proc/{pid}/fd"):
-        # The descriptor may have been closed since it was listed.
+        # The descriptor may have been closed after it was listed.
         with suppress(FileNotFoundError):
             if os.readlink(f"/proc/{pid}/fd/{name}").startswith("socket:"):
                 sockets.append(int(name))

@@ -116,7 +116,7 @@ class PipeReader:
 
 
 def _enlarge_pipe(fd: int) -> bool:
-    """Enlarge a pipe, in case Python is too busy to read it, and return whether that worked."""
+    """Enlarge a pipe, in case Python is too busy to read from it, and return whether that worked."""
     with contextlib.suppress(ImportError, AttributeError, OSError):
         import fcntl
 

@@ -117,7 +117,7 @@ class OrchestratorName:
 
 
 def claim_orchestrator_name(store: Path | None) -> OrchestratorName:
-    """Return a name no running server uses, preferably that of the store's previous server.
+    """Return a name no running server uses, preferably the name of the store's previous server.
 
     Args:
         store: The store's file, or None for any other store. Servers with other stores get a new name.
@@ -207,7 +207,7 @@ def _poll_local_server(process: ServerProcess, request: HttpRequest, timeout: fl
             connection = SyncSocket.connect("127.0.0.1", process.port, None, _HEALTH_SECONDS)
             connection.send(head, _HEALTH_SECONDS)
             end = time.monotonic() + timeout
-            # A connection on which nothing has arrived could also be reused.
+            # The connection counts as usable until the response arrives.
             while connection.is_usable and time.monotonic() <= end:
                 yield None
             if not connection.is_usable:
@@ -259,7 +259,7 @@ def _is_process_group_alive(pid: int, leader: int) -> bool:
 
     Args:
         pid: The exited process, not yet reaped.
-        leader: The server's process ID. Its own group doesn't count.
+        leader: The server's process ID. The server's own group doesn't count.
     """
     import psutil
 
@@ -472,7 +472,7 @@ class Supervisor:
         """
         failure: ServerStartError | None = loss
         while failure is not None and not self.is_stopped:
-            # A process that wasn't ready in time was killed, so there's no exit code of its own.
+            # A process that wasn't ready in time was killed, so it has no exit code of its own.
             exit_code = -signal.SIGKILL if failure.exit_code is None else failure.exit_code
             _log(logging.ERROR, "%s", failure)
             if self._plan.on_crash is not None:
@@ -534,7 +534,7 @@ class Supervisor:
     def _wait_until_ready(self) -> None:
         """Wait until the server and its workers can be used.
 
-        The first step is to wait for the line with the port, which proves that this very process is listening on it.
+        First wait for the line with the port, which proves that this very process is listening on it.
 
         Raises:
             NotReadyError: If the process or a worker exits, the timeout expires, or the server is being stopped.
