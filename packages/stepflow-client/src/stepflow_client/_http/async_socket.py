@@ -1,4 +1,4 @@
-"""A connection in an event loop (asyncio's, or one with the same interface), and how many requests use one at once."""
+"""A connection in an event loop (asyncio's, or one with the same interface), and a limit on concurrent requests."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _MAX_UNREAD = 1024 * 1024
 
 
 def identify_process_and_loop() -> tuple[object, ...]:
-    """Return what identifies the current process and event loop, which own the connections opened in them."""
+    """Return a value that identifies the current process and event loop, which own the connections opened in them."""
     return (count_forks(), asyncio.get_running_loop())
 
 
@@ -104,7 +104,7 @@ class AsyncSocket(asyncio.Protocol):
             self._transport.abort()
 
     def close_from_anywhere(self) -> None:
-        """Close from any thread. (Garbage collection may happen in another one, or after the loop is closed.)"""
+        """Close the connection from any thread, e.g. during garbage collection, even after the loop is closed."""
         self._is_closed = True
         if self._transport is None or self._forks != count_forks():
             # After a fork, the event loops of parent and child watch the same sockets: closing the connection here
@@ -366,7 +366,7 @@ class AsyncRequestSlots:
                 await waiter
         except BaseException as error:
             if waiter.done() and not waiter.cancelled():
-                # Return the slot that the call got just as it was cancelled or timed out.
+                # Return the slot if the call got it just as it was cancelled or timed out.
                 self.release(slots)
             if isinstance(error, TimeoutError):
                 raise PoolTimeout(f"no connection was free within {timeout:g} s") from None

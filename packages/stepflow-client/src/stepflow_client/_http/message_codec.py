@@ -144,7 +144,7 @@ class HttpResponse(NamedTuple):
     attempts: Sequence[str] = ()
     """For an error response, the outcome of each attempt."""
     server: int | None = None
-    """With several servers, the index of the one that sent it."""
+    """With several servers, the index of the server that sent the response."""
 
     @property
     def content_type(self) -> str:
@@ -161,8 +161,8 @@ def encode_head(request: HttpRequest, host: bytes, root_path: str, cache: dict[H
     Args:
         request: The request.
         host: The value of the `host` header.
-        root_path: The path to put in front of the request's path.
-        cache: Headers encoded by earlier calls. Most of a client's requests have the same ones.
+        root_path: The path to prepend to the request's path.
+        cache: Headers encoded by earlier calls. Most of a client's requests use the same headers.
 
     Raises:
         CannotSend: If the request can't be sent.
@@ -417,7 +417,7 @@ class ResponseReader:
             if self._interim > MAX_INTERIM:
                 self._stop_parser_with_error(NotHttp, f"it has {self._interim} interim responses")
         elif not self._has_body:
-            # The parser knows nothing of the request and now expects a body, so the connection can't be reused.
+            # The parser isn't aware of the request and now expects a body, so the connection can't be reused.
             self.complete = True
         elif self._max_bytes is not None:
             length = self.headers.get("content-length", "0")

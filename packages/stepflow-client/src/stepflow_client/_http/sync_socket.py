@@ -1,8 +1,8 @@
-"""A blocking connection, how many requests use one at once, and code shared with the counterpart for event loops
+"""A blocking connection, a limit on concurrent requests, and code shared with the counterpart for event loops
 (`async_socket`).
 
-Both are written by hand. They raise ConnectFailed if nothing was sent, and a different HttpError if something may have
-been.
+Both versions are handwritten. They raise ConnectFailed if nothing was sent, and a different HttpError if data may have
+been sent.
 """
 
 from __future__ import annotations
@@ -48,15 +48,15 @@ count_forks = _forks.__len__
 
 
 def identify_process() -> tuple[object, ...]:
-    """Return what identifies the current process, which owns the connections opened in it."""
+    """Return a value that identifies the current process, which owns the connections opened in it."""
     return (count_forks(),)
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=partial(_forks.append, None))
 
-# Seconds of silence before the system probes the peer, seconds between probes, and how many may go unanswered. (macOS
-# calls the first one `TCP_KEEPALIVE`.)
+# Seconds of silence before the system probes the peer, seconds between probes, and the maximum number of unanswered
+# probes. (macOS calls the first setting `TCP_KEEPALIVE`.)
 _KEEP_ALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPALIVE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 TLS_CUT_OFF = "the TLS connection was cut off"
 """The error if TLS data ends without a close_notify, since a third party may have truncated the response."""
@@ -130,7 +130,7 @@ class SyncSocket:
         """Do nothing."""
 
     def send(self, data: bytes, timeout: float) -> None:
-        """Send bytes. Returns once the system has accepted them."""
+        """Send bytes, and return once the system has accepted them."""
         self._socket.settimeout(timeout)
         try:
             self._socket.sendall(data)
@@ -211,7 +211,7 @@ class SyncRequestSlots:
     """
 
     def __init__(self, limit: int | None) -> None:
-        # Not a semaphore, because those are written in Python and a KeyboardInterrupt can leave them locked.
+        # Don't use a semaphore: semaphores are written in Python, and a KeyboardInterrupt can leave them locked.
         self._free: queue.SimpleQueue[_SelfReplacingSlot] | None = None if limit is None else queue.SimpleQueue()
         for _ in range(limit or 0):
             self.add_slot()
