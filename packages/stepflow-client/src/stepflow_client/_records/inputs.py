@@ -42,14 +42,14 @@ class _BadLine(ValueError):
 
 
 class _BadHeader(_BadLine):
-    """An invalid CSV header. Without one, no line can be read."""
+    """An invalid CSV header, which makes every line unreadable."""
 
 
 class InputStream(Iterator[Any]):
     """A file's inputs, read one at a time. Use it in a `with` block, which closes the file on exit.
 
     Attributes:
-        total: The number of inputs, or None if the format doesn't say.
+        total: The number of inputs, or None if the format doesn't store it.
         read: The number of inputs read so far.
     """
 
@@ -244,7 +244,7 @@ def _parse_json_lines(text: str, name: str) -> list[Any]:
             try:
                 values.append(reading.parse_json(line, f"{name}, line {number},"))
             except FlowFileError as error:
-                # The parser only sees this line, so it always says line 1.
+                # The parser only sees this line, so it always reports line 1.
                 message = error.message.replace("(line 1, column", "(column")
                 raise FlowFileError(message, path=name, line=number, hint=error.hint) from None
     return values

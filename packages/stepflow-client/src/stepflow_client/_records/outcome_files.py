@@ -94,7 +94,7 @@ def write_outcomes(
     Args:
         target: A path, or a file open for writing text, which won't be closed. An existing file at the path is
             truncated. Records are written as they come in.
-        flow: The flow whose output schema determines the typed Parquet columns. Without it, there are none.
+        flow: The flow whose output schema determines the typed Parquet columns. Defaults to no typed columns.
         format: `jsonl`, `csv`, `json`, `yaml` or `parquet` (only for a path, and requires the
             `stepflow-client[parquet]` extra). Defaults to the format implied by the extension, or to `jsonl` for an
             open file.
@@ -119,7 +119,7 @@ def write_outcomes(
 
 
 def resolve_output_format(path: str, given: str | None) -> OutcomeFormat:
-    """Return the format for a file of records: the one passed, or else the one implied by the file's extension.
+    """Return the format for a file of records: the given format, or else the one implied by the file's extension.
 
     Raises:
         InvalidArgumentError: If the format is unknown.
