@@ -17,8 +17,8 @@ from ..types.results import ErrorCode, Outcome
 _FIRST_SIZE, _MAX_SIZE = 32, 400
 # Target seconds per chunk. Longer chunks delay outcomes, and shorter ones need more requests per input.
 _TARGET_SECONDS = 1.0
-# Chunks in flight per server, normally and when each input has its own run. (Servers execute ten of a run's items at a
-# time.)
+# Number of chunks in flight per server, normally and when each input has its own run. (Servers execute ten of a run's
+# items at a time.)
 _LANES, _SINGLE_LANES = 4, 40
 # Maximum number of inputs to read at once.
 _MAX_PER_REQUEST = 128
@@ -37,7 +37,7 @@ class Chunk:
     tag: str
     """A tag that identifies the chunk's flow and therefore its run. Later attempts append their number."""
     count: int = 0
-    """How many inputs were read for this chunk, including those that can't be sent."""
+    """The number of inputs read for this chunk, including any that can't be sent."""
     size: int = 0
     """The total size of these inputs as JSON, in bytes."""
     digest: str = ""
@@ -50,15 +50,15 @@ class Chunk:
     refused: list[Outcome] = field(default_factory=list)
     """The outcomes of inputs that can't be sent."""
     run_id: str | None = None
-    """The ID of the current attempt's run, if known from a journal."""
+    """The ID of the current attempt's run, if loaded from a journal."""
     outcomes: list[Outcome] | None = None
-    """The outcomes of all inputs, once the chunk has ended or if read from a journal."""
+    """The outcomes of all inputs; set when the chunk ends or is loaded from a journal."""
     attempt: int = 1
     """The number of the current attempt, which runs only the inputs left in `values`."""
     settled: list[Outcome] = field(default_factory=list)
     """The outcomes settled by earlier attempts."""
     lane: int = 0
-    """Which of the batch's concurrent runs it is."""
+    """The number of the lane (concurrent run) this chunk uses."""
     idempotency_key: str | None = None
     """For a chunk of one input, the caller's key for that input, if any."""
 
@@ -125,7 +125,7 @@ def split_concurrency(max_concurrency: int | None, servers: int = 1, *, single: 
 
     Args:
         max_concurrency: The limit for all runs together, or None to leave it to the server.
-        servers: How many servers the runs are spread across.
+        servers: The number of servers the runs are spread across.
         single: Whether each run has just one input.
     """
     max_lanes = (_SINGLE_LANES if single else _LANES) * servers

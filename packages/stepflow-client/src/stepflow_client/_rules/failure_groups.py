@@ -14,9 +14,9 @@ from ..types.run_explanation import FailedItems
 MAX_GROUPS_SHOWN = 5
 """Maximum number of groups to list in views. Any others are just counted."""
 _MAX_INDEXES = 20
-# How many items to list in a group's text.
+# Maximum number of items to list in a group's text.
 _MAX_NAMED = 3
-# How many words of a message to compare. The rest counts as a single word.
+# Number of words of a message to compare. The rest of the message counts as a single word.
 _MAX_WORDS = 50
 # Maximum number of distinct messages per code. Once it's reached, failures that match none of them join the last one.
 _MAX_SHAPES = 200
@@ -88,7 +88,6 @@ class FailureGroups:
     """Groups failures as they arrive. Memory grows by just one number per failure."""
 
     def __init__(self) -> None:
-        """Start without failures."""
         self._shapes: dict[str, list[_MessagePattern]] = {}
         self._known: dict[tuple[str, str], _MessagePattern] = {}
         self._without_error: Counter[str] = Counter()
@@ -98,8 +97,8 @@ class FailureGroups:
 
         Args:
             index: The input's position.
-            error: Its error. Inputs without one, e.g. cancelled ones, are just counted.
-            status: Its status.
+            error: The input's error. Inputs without an error (e.g. cancelled inputs) are just counted.
+            status: The input's status.
         """
         if error is None:
             self._without_error[status.value] += 1
@@ -151,7 +150,7 @@ class FailureGroups:
         return sorted(groups, key=lambda group: (-len(group.indexes), group.indexes[0]))
 
     def format_group_lines(self) -> list[str]:
-        """Describe the largest groups, one per line, then count the rest, and any inputs without an error by status."""
+        """Describe the largest groups, one per line, then count the rest, plus inputs without an error (by status)."""
         groups = self.build_groups()
         lines = [str(group) for group in groups[:MAX_GROUPS_SHOWN]]
         others = groups[MAX_GROUPS_SHOWN:]

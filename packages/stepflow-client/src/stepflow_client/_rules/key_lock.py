@@ -33,7 +33,7 @@ from ..errors import AmbiguousRunError, StepflowClientError
 from .lost_creation import may_have_created_run
 from .retries import Backoff, compute_random_delay
 
-# Lease length as a multiple of the mean round trip, so that slow ones count in full.
+# Lease length as a multiple of the mean round trip (not the median), so that slow round trips count in full.
 _LEASE = 30.0
 # Shortest round trip, in seconds, to base delays on.
 _MIN_ROUND_TRIP = 0.001
@@ -49,9 +49,9 @@ _NOT_RESPONDING = "a call that may have created its run is not responding"
 
 Value = TypeVar("Value")
 Mark: TypeAlias = tuple[str | int, ...]
-"""One of a key's blobs: its kind, its turn, and anything else that sets it apart."""
+"""Identifies one of a key's blobs by its kind, its turn, and any other distinguishing values."""
 FirstSeen: TypeAlias = MutableMapping[tuple[Mark, str], float]
-"""When a process first saw each mark under each name, by its monotonic clock."""
+"""The times at which a process first saw each mark under each name, by its monotonic clock."""
 
 
 class ReadMark(NamedTuple):
@@ -68,7 +68,7 @@ class StoreMark(NamedTuple):
 
 
 class Pause(NamedTuple):
-    """Wait."""
+    """Wait for a number of seconds."""
 
     seconds: float
 
@@ -141,7 +141,7 @@ class KeyRun(NamedTuple):
 
 
 class KeyOutcome(NamedTuple):
-    """The run a caller ends up with."""
+    """The run returned to a caller."""
 
     run: KeyRun
     others: Sequence[KeyRun] = ()
@@ -173,19 +173,19 @@ class KeyLock:
     _times: list[float] = field(default_factory=list, init=False)
     """How long each request to read or store a mark took, sorted."""
     _losses: int = field(default=0, init=False)
-    """How many turns this caller has lost."""
+    """The number of turns this caller has lost."""
     _taken: dict[int, float] = field(default_factory=dict, init=False)
-    """When each turn was first seen to be taken."""
+    """The time at which each turn was first seen to be taken."""
     _rival: tuple[int, PublishedCall] | None = field(default=None, init=False)
     """The last turn whose owner is known to have published a call and so may have created a run."""
     _published: list[PublishedCall] = field(default_factory=list, init=False)
-    """All calls known to be published, except this caller's."""
+    """All known published calls, except this caller's."""
     _settled: int = field(default=0, init=False)
     """The first turn whose owner may have created a run, or may still do so."""
 
     @property
     def request_count(self) -> int:
-        """How many requests to read or store marks have been sent."""
+        """The number of requests sent so far to read or store marks."""
         return len(self._times)
 
     @property

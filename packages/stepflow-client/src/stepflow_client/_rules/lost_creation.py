@@ -17,7 +17,7 @@ from ..errors import InvalidResponseError, RequestTimeoutError, ServerFaultError
 
 _VERSION_7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
-# How many runs, and how many flows shared between calls, a client remembers as its own.
+# Maximum number of runs, and of flows shared between calls, that a client remembers as its own.
 _MAX_OWNED, _MAX_FLOWS = 50_000, 1_000
 
 
@@ -108,11 +108,11 @@ class CreationCall:
         self.is_settled = False
         """Whether it is known which run, if any, the call has created."""
         self.sends = 0
-        """How many requests may have created a run."""
+        """The number of requests that may have created a run."""
         self.began = time.monotonic()
         """When the call began, by `time.monotonic()`."""
         self.sent = self.began
-        """When the last such request was sent."""
+        """When the last request that may have created a run was sent."""
 
     def pick_run(self, run_ids: list[str]) -> str | None:
         """Return this call's run, assuming that no other call can have created any of these runs.
@@ -145,7 +145,7 @@ class RunRegistry:
         """Each flow's newest run that belongs to a call. (Version 7 IDs sort by time.)"""
         self._open: dict[str, set[CreationCall]] = {}
         self._resent: BoundedDict[str, None] = BoundedDict(_MAX_FLOWS)
-        """Flows that may have more runs than their calls know of, because a request was resent."""
+        """Flows that may have runs no call has claimed, because a request was resent."""
 
     # Flows
 

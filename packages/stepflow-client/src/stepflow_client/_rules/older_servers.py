@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 from ..types.statuses import NO_ROUTE
 from .operations_and_releases import Server, find_operation, require_capability
 
-# Current numbers for the words that older servers use as statuses and diagnostic levels.
+# Map the words that older servers use as statuses and diagnostic levels to the current numbers.
 STATUSES = {"running": 1, "completed": 2, "failed": 3, "cancelled": 4, "paused": 5, "recoveryFailed": 6}
 STATUS_WORDS = {str(number): word for word, number in STATUSES.items()}
 LEVELS = {"fatal": 1, "error": 2, "warning": 3}
-# Current error codes for those of older servers. (0.10 uses 500 for everything that fails in a step.)
+# Maps error codes of older servers to current ones. (0.10 uses 500 for everything that fails in a step.)
 _ERROR_CODES = {500: 3, -32100: 3, -32300: 3, 1: 8, -32200: 8, -32001: 6, -32202: 9}
 _COMPONENT_FAILED, _ORCHESTRATOR = 3, 9
 _STEP_IN_TEXT = re.compile(r"""\bstep ["'](?P<id>[^"']+)["']""")

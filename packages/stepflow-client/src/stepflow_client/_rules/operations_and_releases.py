@@ -69,7 +69,7 @@ def identify_server(url: str, health: Mapping[str, Any]) -> Server:
     if isinstance(build, Mapping):
         commit = _replace_surrogates(str(build.get("gitVersion") or "")) or None
         return _make_server(url, _CURRENT, release=_COMMITS.get(commit or ""), commit=commit)
-    # Checks of flows need the releases, but no connections.
+    # Import this lazily: flow checks need the releases, but don't open connections.
     from .transport_errors import ANOTHER_SERVICE
 
     raise InvalidResponseError(f"{url} responds, but not like a Stepflow server", hint=ANOTHER_SERVICE)
@@ -143,7 +143,7 @@ class OperationRequest(NamedTuple):
     parts: dict[str, Any]
     """The result of the generated `build_request`."""
     run_id: str | None = None
-    """The run it's about, for errors and to pick the run's server."""
+    """The run the request is about, for error messages and to pick the run's server."""
     held: float = 0.0
     """Seconds the server was asked to hold the request. Added to the timeout."""
     is_retried: bool = True

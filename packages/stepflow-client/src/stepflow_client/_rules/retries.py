@@ -24,7 +24,7 @@ else:
 
 
 def compute_random_delay(first: float, max_delay: float, attempt: int) -> float:
-    """Return a random delay after an attempt (counted from 1). The maximum doubles with each one ("full jitter")."""
+    """Return a random delay after an attempt (counted from 1). The maximum doubles each time ("full jitter")."""
     return random.uniform(0, min(max_delay, first * 2 ** (attempt - 1)))
 
 

@@ -73,9 +73,9 @@ class BatchCount:
         self.is_estimated = False
         """Whether the total is an estimate."""
         self.begun = self.done = self.failed = 0
-        """How many inputs have been read, have ended, and have failed (or were cancelled)."""
+        """The numbers of inputs that were read, that ended, and that failed or were cancelled."""
         self.known = 0
-        """How many of the ended inputs got their outcome from a journal."""
+        """The number of ended inputs whose outcomes came from a journal."""
         self._began = time.monotonic()
 
     @property
@@ -278,14 +278,14 @@ class StepProgress:
 
     @property
     def failed_count(self) -> int:
-        """How many items have ended unsuccessfully."""
+        """The number of items that ended unsuccessfully."""
         return len(self.ended) - self.count_items_with_status("completed")
 
     def get_status(self, total: int, is_over: bool) -> str:
         """Return one status for all items combined: waiting, running, completed, failed, ..., or `not run`.
 
         Args:
-            total: How many items the run has.
+            total: The number of items in the run.
             is_over: Whether the run has ended.
         """
         if self.running or (self.ended and len(self.ended) < total and not is_over):
@@ -298,7 +298,7 @@ class StepProgress:
         return next((status for status in self.ended.values() if status != "completed"), "completed")
 
     def get_state_text(self, total: int, is_over: bool) -> str:
-        """Return the status, or `kept`, or e.g. `not run (charge_card failed)` if a step it reads failed."""
+        """Return the status, `kept`, or (if a step it reads failed) a text such as `not run (charge_card failed)`."""
         status = self.get_status(total, is_over)
         if self.kept and status == "completed":
             return "kept"
@@ -350,7 +350,7 @@ class RunProgress:
     Args:
         run_id: The run ID.
         outline: The outline of the run's flow.
-        total: How many items the run has.
+        total: The number of items in the run.
         created_at: When the run was created, by the server's clock.
         flow_of: A function that takes a sub-run's ID and an item index, and returns the outline of the sub-run's flow
             with the steps the item has reached.
@@ -386,7 +386,7 @@ class RunProgress:
         return sorted(self._steps.values(), key=lambda step: places.get(step.step_id, len(places)))
 
     def count_ended_items(self) -> tuple[int, int]:
-        """Return how many items have succeeded and how many failed, judging by their steps if there are events."""
+        """Return how many items have succeeded and how many have failed, based on their steps if there are events."""
         if self.reported is not None and (self.is_over or not self._steps):
             return self.reported.completed, self.reported.failed + self.reported.cancelled
         items = self.infer_item_states()
@@ -452,8 +452,8 @@ class RunProgress:
         """Process an event.
 
         Returns:
-            How many seconds the step or run that ended with this event took, or None if nothing ended or the server
-            does not send times.
+            The duration in seconds of the step or run that ended with this event, or None if nothing ended or the
+            server does not send times.
         """
         run = self.get_or_add_event_run(event)
         match event.type:

@@ -38,7 +38,7 @@ class deadline_scope:
         overrides_outer: Whether the deadline applies regardless of any outer one. Defaults to False.
     """
 
-    # A class, because every call enters one and generator-based context managers are several times slower.
+    # This is a class because every call enters a scope, and generator-based context managers are several times slower.
     __slots__ = ("_deadline", "_deadline_token", "_overrides_outer", "_timeouts", "_timeouts_token")
 
     def __init__(

@@ -19,9 +19,9 @@ class Timings(NamedTuple):
     """Seconds without an event before reopening the stream, because a dead connection is silent. Servers only send a
     keep-alive comment every 15 s."""
     event_silence_after_end: float = 3.0
-    """Same, but for a run that has ended and whose last event hasn't been repeated."""
+    """Like `event_silence`, but for a run that has ended and whose last event hasn't been repeated."""
     lost_grace: float = 30.0
-    """Seconds without a sign of life before a run its server gave up on counts as lost. By default, servers look for
+    """Seconds without a sign of life before a run abandoned by its server counts as lost. By default, servers look for
     abandoned runs at this interval."""
     event_outage: float = 60.0
     """Seconds without a response before following a run's events fails."""
@@ -36,8 +36,8 @@ class Timings(NamedTuple):
     """How long a server may hold a request while waiting for a run to end. Proxies close connections that are silent
     for longer, often after 30 or 60 s."""
     longest_shared_hold: float = 2.0
-    """Same, but with several servers: while holding a request, a server doesn't notice that a run on another one has
-    ended."""
+    """Like `longest_hold`, but with several servers: while holding a request, a server doesn't notice that a run on
+    another server has ended."""
     wait_first_pause: float = 0.02
     """Delay before checking again on a run that hasn't ended, or whose server did not respond. Increases each time."""
     wait_longest_pause: float = 1.0
@@ -55,15 +55,15 @@ class Timings(NamedTuple):
     search_outage: float = 60.0
     """How long to search for a lost run and wait for other calls running the same flow."""
     search_after_timeout: float = 30.0
-    """Same, but if the server may still be processing a request that timed out."""
+    """Like `search_outage`, but if the server may still be processing a request that timed out."""
     last_search: float = 1.0
     """How far the last search may overrun the caller's deadline. Finding the run is worth the delay."""
     arrival_delay: float = 0.3
     """How long a request may remain in transit to the server after its connection breaks."""
     orphan_arrival_delay: float = 0.5
-    """Same, but for requests from a process that was killed."""
+    """Like `arrival_delay`, but for requests from a process that was killed."""
     searched_runs: int = 1000
-    """How many runs to list at first when searching for a lost run. List more if these are all too new."""
+    """How many runs to list at first when searching for a lost run. If these are all too new, the search lists more."""
     clock_difference: float = 10.0
     """Maximum clock skew between servers that share a store. Only used to limit the search."""
 
@@ -73,8 +73,8 @@ class Timings(NamedTuple):
     """Maximum delay before rerunning batch inputs."""
 
     key_lease: float = 5.0
-    """Minimum time for which nobody else creates an idempotency key's run after a call that may be creating it has lost
-    its turn. Longer if requests are slow (see `key_lock`)."""
+    """After a call that may be creating an idempotency key's run loses its turn, the minimum time before another call
+    creates the run. Longer if requests are slow (see `key_lock`)."""
 
     key_poll: float = 0.01
     """How often to check whether another of the client's calls with the same idempotency key has finished."""

@@ -21,7 +21,7 @@ PROXY = "the server behind a proxy is not responding: check that it is running, 
 _SERVE_PORT, _DEFAULT_PORT = 7837, 80
 _NO_ROUTE = frozenset({EHOSTDOWN, EHOSTUNREACH, ENETDOWN, ENETUNREACH})
 _NO_TLS = "wrong version number|record layer|packet length too long|http request"
-# Part of the client's own message if the health check sent before the actual request fails.
+# Part of the client's own message for a failed health check before the actual request.
 _RETURNED = r"\bit returned 5\d\d\b"
 # How nginx, Apache, Go and others respond to plain HTTP on an HTTPS port.
 _WANTS_TLS = rb"(?i)plain HTTP|HTTP request to an HTTPS"
