@@ -40,7 +40,7 @@ class Cause(NamedTuple):
 
 @dataclass(eq=False)
 class ItemRecord:
-    """The information recorded about a single item of a run, and what it says about the item's failures."""
+    """The information recorded about a single item of a run, and the causes of failure inferred from it."""
 
     flow: Mapping[str, Any]
     """The flow with the run's overrides applied, or an empty mapping if unknown."""
@@ -127,8 +127,8 @@ class ItemRecord:
             if failures and failures[0].is_sure:
                 return failures[0].step or step_id
             return None if self._find_failed_dependencies(step_id) else step_id
-        # Does the input fail with the step's own error, or does it read a step with that error? Either way, the step
-        # never ran.
+        # The step never ran if evaluating its input fails with the step's own error, or if the input reads a step with
+        # that error.
         for failure in sorted(failures or (), key=lambda failure: failure.step is None):
             if failure.step is None and failure.message == key[0]:
                 return step_id

@@ -26,7 +26,7 @@ class ResolvedInput(Record):
     value: Any
     """The input. References to unknown values are left in place."""
     not_known: tuple[str, ...] = ()
-    """Descriptions of what is unknown, e.g. `the input` or `the output of step a`."""
+    """Descriptions of unknown values, e.g. `the input` or `the output of step a`."""
     failures: tuple[str, ...] = ()
     """Why parts of the input have no value, e.g. `Path $.card not found` or `charge_card failed`."""
 

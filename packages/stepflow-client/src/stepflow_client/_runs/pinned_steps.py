@@ -8,10 +8,10 @@ Pinning is used by reruns, and by tests to skip slow or paid steps. There are tw
   output. Reruns use this because the pins are stored with the flow, survive server crashes and are visible to all
   clients.
 
-A step pinned to a failure keeps its error handling, and steps that read it fail as they normally would. It uses
-`/builtin/iterate` with a single turn that fails immediately, because its output is an input field that doesn't exist.
-Servers of every release quote the field's name in the error message, so the name can carry the desired code and message
-to anyone who reads the run (see `parse_mocked_failure_message`).
+A step pinned to a failure keeps its error handling, and steps that read it fail as they normally would. The pinned step
+uses `/builtin/iterate` with a single turn that fails immediately, because its output is a missing input field. Servers
+of every release quote the field's name in the error message, so the name can carry the desired code and message to
+anyone who reads the run (see `parse_mocked_failure_message`).
 
 Only the flow's own steps can be pinned, not those in the sub-flows that `map` and `iterate` run.
 """
@@ -65,7 +65,7 @@ class Fails:
 
 @dataclass(frozen=True)
 class Delayed:
-    """An outcome (an output or `Fails`) that takes some time."""
+    """An outcome (an output or `Fails`) that a step returns after a delay."""
 
     outcome: Any
     delay: float

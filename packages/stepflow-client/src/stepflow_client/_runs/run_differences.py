@@ -60,7 +60,7 @@ def reduce_to_item(snapshot: RunSnapshot, index: int) -> RunSnapshot:
 def find_run_differences(a: RunSnapshot, b: RunSnapshot, ignored: Sequence[Path] = ()) -> list[RunDifference]:
     """Compare two runs: first their status and flow, then each item. Ignored paths are skipped.
 
-    Secrets from both flows are masked. A difference that repeats one in an upstream step's output links to it.
+    Secrets from both flows are masked. If a difference repeats one in an upstream step's output, it links to that one.
     """
     flows = [snapshot.flow or {} for snapshot in (a, b)]
     masked_flows = [{"flow": _index_flow_steps(hide_flow_secrets(flow))} for flow in flows]
@@ -136,7 +136,7 @@ def _get_value_at_path_or_mask(value: Any, path: Path) -> Any:
 
 
 ABSENT: Any = object()
-"""Marks a value that exists only on the other side."""
+"""Stands for a value that only exists on the other side."""
 
 
 class Change(NamedTuple):

@@ -28,7 +28,7 @@ _KEY = "stepflow-client"
 
 
 class RerunOrigin(NamedTuple):
-    """Where a rerun came from, and which steps it keeps."""
+    """The origin of a rerun, and the steps it keeps."""
 
     run_id: str
     """The earlier run's ID."""
