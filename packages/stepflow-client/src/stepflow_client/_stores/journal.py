@@ -1,6 +1,6 @@
 """A batch's journal, an on-disk record of its requests to the server, written before and after each one.
 
-It is an SQLite file (WAL, mode 0600) that only one process can open at a time. It stores digests of the flow and of
+The file uses SQLite (WAL, mode 0600) that only one process can open at a time. It stores digests of the flow and of
 each chunk's inputs, each chunk's tag and run, and the outcomes of finished chunks, but not the inputs themselves. Each
 entry has its own digest, so a damaged file raises an error instead of producing a wrong outcome.
 
@@ -37,7 +37,7 @@ CREATE TABLE IF NOT EXISTS entry (
 _Kind = Literal["batch", "since", "first", "complete", "begun", "repeated", "created", "ended"]
 # Content types of entries that aren't objects.
 _CONTENTS: dict[_Kind, Any] = {"since": (int, float), "first": str, "complete": bool, "created": str, "ended": list}
-# The number of entries about the whole batch. Entries about a chunk have the chunk's number.
+# The number stored in entries about the whole batch. Entries about a chunk store the chunk's number.
 _BATCH = 0
 _RESUME = "to resume the batch after its last entry, start it again with this journal"
 _DAMAGED = "remove the file to run the batch from its beginning, including inputs that have already run"
@@ -50,7 +50,7 @@ class Journal:
         path: The file's path. Created if it doesn't exist.
 
     Raises:
-        InvalidArgumentError: If the path can't be a file's path.
+        InvalidArgumentError: If the path isn't a valid file path.
         JournalError: If the file is in use by another process or batch, can't be opened, or isn't a journal. Methods
             also raise it if the file can't be written or an entry is damaged.
     """
@@ -102,7 +102,7 @@ class Journal:
                 if "locked" in str(error):
                     raise JournalError(f"the journal {self.path} is in use by another batch") from None
                 if isinstance(error, (sqlite3.OperationalError, sqlite3.ProgrammingError)):
-                    # E.g. the disk is full.
+                    # For example, the disk is full.
                     raise JournalError(f"the journal {self.path} cannot be written: {error}", hint=_RESUME) from None
                 raise self._make_unusable_error(error) from None
 
@@ -160,7 +160,7 @@ class Journal:
         return str(batch["tag"])
 
     def get_or_set_start_time(self, time: float) -> float:
-        """Return the earliest time the batch can have runs from. Stores `time` if none is stored yet."""
+        """Return the earliest time at which the batch can have created runs, storing `time` if none is stored yet."""
         stored = self._read_entry("since")
         if stored is None:
             self._write_entry("since", time)
@@ -168,7 +168,7 @@ class Journal:
         return float(stored)
 
     def get_or_set_first_run(self, run_id: str | None = None) -> str | None:
-        """Return the batch's first run, whose ID identifies it in the history. Stores `run_id` first, if passed."""
+        """Return the batch's first run, which identifies the batch in the history. Store `run_id` first, if passed."""
         if run_id is not None:
             self._write_entry("first", run_id)
             return run_id
@@ -213,7 +213,7 @@ class Journal:
         return chunk
 
     def has_lost_run(self) -> bool:
-        """Return whether any chunk has begun without its run being known."""
+        """Return whether any chunk has begun but has no recorded run."""
         with self._locked_file() as file:
             with_run = "SELECT number FROM entry WHERE kind IN ('created', 'ended')"
             lost = f"SELECT 1 FROM entry WHERE kind = 'begun' AND number NOT IN ({with_run}) LIMIT 1"  # noqa: S608

@@ -1,7 +1,7 @@
 """A history in a PostgreSQL database, shared by processes on several hosts.
 
-A single thread per process talks to the database. Changes are queued in memory and written in order, so a database that
-is down holds up neither a run nor the event loop. Reads wait for earlier changes, up to a limit.
+A single thread per process talks to the database. Changes are queued in memory and written in order, so that an
+unavailable database doesn't block runs or the event loop. Reads wait for earlier changes, up to a limit.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Result = TypeVar("Result")
 _CONNECT_TIMEOUT = "5"
 # Seconds to wait for a response before giving up on a statement and its connection.
 _MAX_RESPONSE = 5.0
-# Seconds a read waits, including for earlier changes, and `close` for each further change.
+# Seconds a read waits (including for earlier changes), and seconds `close` waits for each further change.
 _MAX_WAIT = 10.0
 # Seconds `close` waits in total for a slow database.
 _MAX_CLOSE_WAIT = 60.0
@@ -86,7 +86,7 @@ class _Connection:
 
 class _Job(NamedTuple):
     name: str
-    """What the action is called in messages."""
+    """The action's name in messages."""
     action: Callable[[Any], Any]
     done: Future[Any]
     run_id: str | None = None
@@ -128,7 +128,7 @@ class SharedDatabase(FailureReporter):
         self._thread: threading.Thread | None = None
         self._connection: _Connection | None = None
         self._began: float | None = None
-        """When the statement now running was sent."""
+        """When the current statement was sent."""
         self._failure: str | None = None
         """Why the database is down, or None if it isn't."""
         self._retry_at = 0.0
@@ -286,7 +286,7 @@ class SharedDatabase(FailureReporter):
                 self._began = None
                 if not self._is_outage(error):
                     if len(jobs) > 1:
-                        # One of them failed, so retry them one by one.
+                        # At least one job failed, so retry the jobs one by one.
                         alone = len(jobs)
                         continue
                     self._settle_jobs(jobs, error=error)

@@ -109,7 +109,7 @@ if hasattr(os, "register_at_fork"):
 
 
 LOCK_EXCLUSIVELY = "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; BEGIN EXCLUSIVE; COMMIT;"
-"""The statements that lock a file. This process then keeps out all others until it closes the file.
+"""The statements that lock a file, so that no other process can use it until this one closes it.
 
 Exclusive mode needs no shared-memory file.
 """

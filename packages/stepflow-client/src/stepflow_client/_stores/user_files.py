@@ -61,7 +61,7 @@ def _get_home() -> Path:
 
 
 class FileChangedError(OSError):
-    """The file's content is no longer what an edit was based on."""
+    """The file no longer has the content that an edit was based on."""
 
     def __init__(self) -> None:
         super().__init__(errno.ESTALE, "it has changed since it was read, or another program is writing it")
@@ -72,7 +72,7 @@ def write_text(path: str | os.PathLike[str], text: str, *, expected_content: byt
 
     Raises:
         FlowFileError: If the file can't be written.
-        InvalidArgumentError: If the path can't be a file's path.
+        InvalidArgumentError: If the path isn't a valid file path.
     """
     file = file_path(path, "path")
     try:
@@ -97,7 +97,8 @@ def replace_atomically(
 
     Args:
         path: The file.
-        expected_content: The content the file must still have, or None if it must not exist. Defaults to anything.
+        expected_content: The content the file must still have, or None if it must not exist. By default, it isn't
+            checked.
         mode: The file's permissions. Defaults to None, which keeps an existing file's permissions and applies the umask
             to a new file's.
 
@@ -145,7 +146,7 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     """Check that a file can be written or created, as far as permissions can tell.
 
     Raises:
-        OSError: If it can't.
+        OSError: If it can't be written or created.
     """
     _resolve_target(path)
 
@@ -234,7 +235,7 @@ def _replace_if_unchanged(temp_path: str, target: str, before: bytes) -> None:
     if _read_content(temp_path, if_closed=True) != before:
         _exchange_names(temp_path, target)
         if _read_content(temp_path, if_closed=True) != after:
-            # Someone saved the file again in between. Keep that newest content.
+            # Someone saved the file again in the meantime, so keep the newest content.
             _exchange_names(temp_path, target)
         raise FileChangedError
 
@@ -272,7 +273,7 @@ def _exchange_names(first: str, second: str) -> bool:
 
 
 def _is_being_written(descriptor: int) -> bool:
-    """Return whether a program has the file open for writing, if the system can tell. (It then refuses a lease.)"""
+    """Return whether a program has the file open for writing, if the system can tell (by refusing a lease)."""
     if sys.platform != "linux":
         return False
     import fcntl
