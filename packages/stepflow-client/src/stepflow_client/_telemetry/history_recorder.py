@@ -38,13 +38,13 @@ class CreatedRun(NamedTuple):
     flow_id: str
     arguments: RunArguments
     source: Any = None
-    """The flow as passed by the caller. If it is a path, the path gets recorded."""
+    """The flow as passed by the caller. If it is a path, the path is recorded."""
     flow: Any = None
     """The flow's content as its author wrote it, if known."""
     origin: RerunOrigin | None = None
     """The original run, if this is a rerun."""
     has_own_flow: bool = False
-    """Whether the flow ID is this run's alone."""
+    """Whether the flow ID belongs to this run alone."""
 
 
 class LabeledRuns(NamedTuple):
@@ -52,7 +52,7 @@ class LabeledRuns(NamedTuple):
 
     run_ids: frozenset[str]
     pending: Mapping[str, HistoryEntry]
-    """Unconfirmed entries for runs with a flow ID of their own, by that ID."""
+    """Unconfirmed entries for runs that have their own flow ID, keyed by that ID."""
 
     def includes(self, run: RunDetails) -> bool:
         """Return whether a run has the labels."""
@@ -76,7 +76,7 @@ class Recorder:
         server: The server's URL.
 
     Raises:
-        InvalidArgumentError: If `history` is neither, e.g. a path.
+        InvalidArgumentError: If `history` is neither a history nor None (e.g. a path).
     """
 
     def __init__(self, history: History | None, server: str) -> None:
@@ -158,7 +158,7 @@ class Recorder:
             flow=flow if isinstance(flow, Mapping) else None,
             flow_id=run.flow_id,
             flow_file=None if source is None else get_flow_file_path(source),
-            # As for `submit`: an input that is itself a list stays wrapped.
+            # As in `submit`, an input that is itself a list stays wrapped.
             input=inputs[0] if len(inputs) == 1 and not isinstance(inputs[0], list) else inputs,
             variables=run.arguments.variables or None,
             overrides=run.arguments.overrides,
@@ -205,13 +205,13 @@ class Recorder:
 
 
 class BatchRecorder:
-    """Records a batch's runs as one entry: the first run, and either its inputs or a mark that more runs follow.
+    """Records a batch's runs as a single entry: the first run, plus its inputs or a mark that more runs follow.
 
     Args:
         recorder: The client's recorder.
         flow: The flow's content.
         arguments: The batch's arguments, without inputs.
-        source: The flow as passed by the caller. If it is a path, the path gets recorded.
+        source: The flow as passed by the caller. If it is a path, the path is recorded.
     """
 
     def __init__(self, recorder: Recorder, flow: Mapping[str, Any], arguments: RunArguments, source: Any) -> None:
@@ -225,7 +225,7 @@ class BatchRecorder:
         self._lock = threading.Lock()
 
     def record_resumed(self, run_id: str) -> None:
-        """Record a resumed batch again. The journal knows its first run."""
+        """Record a resumed batch again, identified by the first run from its journal."""
         self._first = run_id
         self._record_entry(run_id)
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ..types.statuses import ExecutionStatus
 
 _NAME = "stepflow.client"
-# Buckets for durations: those of the HTTP semantic conventions, plus a few more for runs.
+# Duration buckets from the HTTP semantic conventions, plus a few more for runs.
 _DURATION_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 30.0, 60.0, 300.0]
 # Span attributes, named after the semantic conventions where possible.
 _ATTRIBUTE_NAMES = {
@@ -48,7 +48,7 @@ _METRIC_ATTRIBUTES = ("stepflow.operation", "server.address", "server.port", "ht
 
 
 class OperationSpan:
-    """A client operation. This class does nothing, for applications without OpenTelemetry."""
+    """A client operation. This base class does nothing, and is used if an application doesn't use OpenTelemetry."""
 
     __slots__ = ()
 
