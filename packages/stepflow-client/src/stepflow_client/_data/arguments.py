@@ -41,7 +41,7 @@ def check_flag(value: object, what: str) -> bool:
     """Check that a value is True or False, and return it.
 
     Raises:
-        InvalidArgumentError: If it's anything else.
+        InvalidArgumentError: If the value is neither True nor False.
     """
     if not isinstance(value, bool):
         raise argument_error(what, "True or False", value)
@@ -52,7 +52,7 @@ def check_flags(**flags: object) -> None:
     """Check that all values are True or False (a string such as `"no"` would be truthy). Keywords are argument names.
 
     Raises:
-        InvalidArgumentError: If one of them isn't.
+        InvalidArgumentError: If one of the values is something else.
     """
     for name, value in flags.items():
         check_flag(value, name)
@@ -162,10 +162,10 @@ def check_client(value: Any, what: str, *, is_async: bool) -> Any:
     Args:
         value: The value.
         what: The argument's name.
-        is_async: Whether its methods must be coroutine functions rather than plain ones.
+        is_async: Whether its methods must be coroutine functions rather than plain functions.
 
     Raises:
-        InvalidArgumentError: If it lacks these methods.
+        InvalidArgumentError: If the value doesn't have methods of that kind.
     """
     # Don't use isinstance: a mock client would pass, although its methods are neither plain nor coroutine functions.
     methods = [getattr(value.__class__, name, None) for name in ("run", "start_run")]

@@ -103,7 +103,7 @@ def is_secret(schema: Any, defs: Mapping[str, Any] | None = None) -> bool:
 
 def has_secret_part(schema: Any) -> bool:
     """Return whether a schema, or any part of it, is marked as secret."""
-    # Don't call `is_secret`, which also searches alternatives: nested ones would take exponential time.
+    # Don't call `is_secret`, which also searches alternatives: nested alternatives would take exponential time.
     return any(map(_has_secret_marker, iter_mappings(schema)))
 
 

@@ -1,4 +1,4 @@
-"""JSON values: checking those in requests, reading those in responses, and merging overrides."""
+"""Checks JSON values in requests, restores JSON values in responses, and merges overrides."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def restore_key_order(value: Any, order_template: Any = None) -> Any:
 
 
 def _order_keys_by_template(value: dict[str, Any], shape: Mapping[str, Any]) -> list[str]:
-    """Return an object's keys: first those in the shape, in the same order, then all others, sorted."""
+    """Return an object's keys: first the shape's keys in the shape's order, then all other keys, sorted."""
     return [key for key in shape if key in value] + sorted(key for key in value if key not in shape)
 
 
