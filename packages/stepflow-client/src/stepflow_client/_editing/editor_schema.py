@@ -56,7 +56,7 @@ def schema(kind: Literal["flow", "config"] = "flow", *, components: Any = None) 
 
 
 def _add_component_schemas(definitions: Schema, components: Components | None) -> None:
-    """Add schemas for the known components. If `components` is None, these are just the builtin ones."""
+    """Add schemas for the known components. If `components` is None, only add the builtin components' schemas."""
     known = add_builtin_components(components)
     paths = sorted(name for name in known if name.startswith("/"))
     names = sorted(_escape_regex(name) for name in known if not name.startswith("/"))

@@ -80,7 +80,7 @@ def _fill_empty_value(text: str, parent: Node, key: Key, node: Node, value: Any)
 
 
 def _add_before_steps(text: str, root: Node, values: Schemas) -> Edit:
-    """Return the edit that adds keys before `steps` and any comments above it, or else at the end."""
+    """Return the edit that adds keys before `steps` and any comments above it, or at the end if that isn't possible."""
     steps = root.keys.get("steps")
     above = text[: steps.start] if steps is not None else ""
     start = above.rfind("\n") + 1

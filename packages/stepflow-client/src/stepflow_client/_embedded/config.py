@@ -133,7 +133,7 @@ def is_read_once(path: str | os.PathLike[str]) -> bool:
 
 def _build_config_from_path(source: str | os.PathLike[str]) -> ServerConfig:
     try:
-        # Use an absolute path. Workers start in the file's folder, which the server gets wrong for relative paths.
+        # Use an absolute path: workers start in the file's folder, which the server gets wrong if the path is relative.
         path = file_path(source, "config").expanduser().absolute()
     except (OSError, RuntimeError) as error:
         # The working folder was deleted, or there is no home folder for `~`.

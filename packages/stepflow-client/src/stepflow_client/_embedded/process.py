@@ -37,7 +37,7 @@ _NOT_INSTALLED = "the embedded server is not installed: it needs the extra stepf
 
 @dataclass(frozen=True, slots=True)
 class ServerBinary:
-    """A server binary, with its release if known."""
+    """A server binary and, if known, its release."""
 
     path: Path
     release: tuple[int, int] | None
