@@ -62,7 +62,7 @@ def build_ssl_context(
         cert: The client certificate: a file, a (file, key file) pair, or (file, key file, password).
 
     Raises:
-        InvalidArgumentError: If `verify` is anything else, or a file can't be loaded.
+        InvalidArgumentError: If `verify` has any other value, or a file can't be loaded.
     """
     is_path = isinstance(verify, (str, os.PathLike)) and bool(os.fspath(verify))
     # Plain HTTP with a bool must not import ssl.

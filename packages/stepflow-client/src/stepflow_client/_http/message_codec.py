@@ -264,7 +264,7 @@ MAX_FIELDS = 256
 """Maximum number of headers and trailers per response, including its interim responses."""
 MAX_INTERIM = 32
 """Maximum number of interim responses (1xx) before the actual one."""
-# How many bytes to quote in the error message if a response is not HTTP.
+# Number of bytes to quote in the error message if a response is not HTTP.
 _SHOWN = 40
 
 

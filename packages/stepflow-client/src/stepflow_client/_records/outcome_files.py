@@ -44,7 +44,7 @@ class OutcomeWriter:
 
         Raises:
             FlowFileError: If the file cannot be written.
-            InvalidArgumentError: If the argument is something else.
+            InvalidArgumentError: If the argument is neither.
         """
         record = outcome.to_dict() if isinstance(outcome, Outcome) else check_mapping(outcome, "outcome")
         with _converting_write_errors(self._name):
