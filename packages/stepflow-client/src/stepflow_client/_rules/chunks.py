@@ -15,7 +15,7 @@ from ..types.results import ErrorCode, Outcome
 
 # Initial and maximum number of inputs per run. Servers take quadratic time in a run's number of items.
 _FIRST_SIZE, _MAX_SIZE = 32, 400
-# Target seconds per chunk. Longer chunks delay outcomes, and shorter ones need more requests per input.
+# Target seconds per chunk. Longer chunks delay outcomes, and shorter chunks need more requests per input.
 _TARGET_SECONDS = 1.0
 # Number of chunks in flight per server, normally and when each input has its own run. (Servers execute ten of a run's
 # items at a time.)
@@ -103,7 +103,7 @@ class ChunkSizer:
 
 
 class ReadAhead:
-    """Picks how many inputs to read at once: fewer if the previous ones were large."""
+    """Picks the number of inputs to read at once: fewer if the previous inputs were large."""
 
     def __init__(self, max_bytes: int) -> None:
         """Start with a single input.

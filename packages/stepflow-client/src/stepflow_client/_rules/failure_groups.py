@@ -20,7 +20,7 @@ _MAX_NAMED = 3
 _MAX_WORDS = 50
 # Maximum number of distinct messages per code. Once it's reached, failures that match none of them join the last one.
 _MAX_SHAPES = 200
-# Parts of a message that say nothing about the cause: numbers and quoted strings.
+# Parts of a message that don't indicate the cause: numbers and quoted strings.
 _VARYING = re.compile(r"\d+|'[^']*'|\"[^\"]*\"")
 _WORD = re.compile(r"(?:'[^']*'|\"[^\"]*\"|\S)+")
 

@@ -112,7 +112,7 @@ class PublishedCall(NamedTuple):
     """A digest of the arguments."""
     owner: str = ""
     lease: float = 0.0
-    """Seconds during which nobody else creates a run once the owner has lost its turn."""
+    """Seconds after the owner loses its turn during which no other caller creates a run."""
     since: float = 0.0
     """A time before the run is created, in seconds since 1970 by the server's clock, or 0 if unknown."""
 

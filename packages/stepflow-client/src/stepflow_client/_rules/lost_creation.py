@@ -106,7 +106,7 @@ class CreationCall:
         self.is_lost = False
         """Whether the response was lost and the client is searching for the run."""
         self.is_settled = False
-        """Whether it is known which run, if any, the call has created."""
+        """Whether the call's outcome is known, i.e. which run it created, if any."""
         self.sends = 0
         """The number of requests that may have created a run."""
         self.began = time.monotonic()
@@ -221,8 +221,8 @@ class RunRegistry:
         Args:
             call: The call.
             run_id: The run named in the response, or None if there was no response.
-            is_settled: Whether it is known which run, if any, the call created. If not, that run has no owner and no
-                other call may take it.
+            is_settled: Whether the call's outcome is known, i.e. which run it created, if any. If not, that run has no
+                owner and no other call may take it.
         """
         with self._lock:
             if run_id is not None:

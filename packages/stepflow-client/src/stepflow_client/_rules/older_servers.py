@@ -1,4 +1,4 @@
-"""Translates between the current wire format and those of older servers. No I/O, just decoded JSON in and out."""
+"""Translates between the current wire format and older servers' formats. No I/O, just decoded JSON in and out."""
 
 from __future__ import annotations
 

@@ -167,7 +167,7 @@ class Operation:
     not_found: str = ""
     """The reason to give for a 404 without a body. Empty if there's no particular one."""
     keeps_numbers: bool = False
-    """Whether to leave the response's numbers as sent, because the code that reads them restores integers itself."""
+    """Whether to leave the response's numbers as sent, because the code that reads them also restores integers."""
 
     def __call__(self, *arguments: Any, **named: Any) -> OperationRequest:
         """Build a request, leaving out keyword arguments that are None.
@@ -220,7 +220,7 @@ list_runs = Operation("run.list_runs", not_found=_NO_SERVER)
 get_run = Operation("run.get_run", not_found=_RUN)
 delete_run = Operation("run.delete_run", not_found=_RUN)
 cancel_run = Operation("run.cancel_run", not_found=_RUN)
-# Only older servers return 404 here. Current ones return no items or steps for an unknown run.
+# Only older servers return 404 here. Current servers return no items or steps for an unknown run.
 get_run_items = Operation("run.get_run_items", not_found=_RUN, keeps_numbers=True)
 get_run_steps = Operation("run.get_run_steps", not_found=_RUN, keeps_numbers=True)
 get_run_step = Operation("run.get_run_step", not_found="there is no such step yet")

@@ -229,5 +229,5 @@ def describe_outcome(outcome: HttpError | HttpResponse) -> str:
 
 
 def is_transient_status(status: int) -> bool:
-    """Return whether any server or proxy may return this status, whatever the request."""
+    """Return whether a server or proxy may return this status for any request."""
     return status in TRANSIENT_STATUSES or status >= 500

@@ -173,7 +173,7 @@ class ItemTimes:
 
 
 class StepTimes:
-    """Collects step times from events, and tracks whether those events cover all listed steps.
+    """Collects step times from events, and tracks whether the events cover all listed steps.
 
     Args:
         run_id: The run ID. Events of other runs are ignored.
@@ -228,7 +228,7 @@ class StepTimes:
         return event.timestamp > self._changed_at
 
     def add_times_to(self, step: StepDetails) -> StepDetails:
-        """Fill in a step's times, as far as they're known."""
+        """Fill in a step's known times."""
         time = self._times.get((step.item_index, step.step_id))
         if time is None or not time.attempts:
             return step

@@ -41,7 +41,7 @@ class Timings(NamedTuple):
     wait_first_pause: float = 0.02
     """Delay before checking again on a run that hasn't ended, or whose server did not respond. Increases each time."""
     wait_longest_pause: float = 1.0
-    """Maximum delay between these checks."""
+    """Maximum delay between checks on a run."""
     wait_outage: float = 120.0
     """Seconds without a response before waiting for a run fails, unless the caller has set a timeout."""
 
@@ -89,7 +89,7 @@ class Timings(NamedTuple):
     log_poll: float = 0.02
     """How often to check an embedded server's log for the lines of a run that has ended."""
     log_delay: float = 0.5
-    """How long to wait for these lines, which may be written after the response that ends the run arrives."""
+    """How long to wait for a run's log lines, which may be written after the response that ends the run arrives."""
     cancel_limit: float = 5.0
     """How long a cancelled task or batch has to cancel its runs."""
 

@@ -53,7 +53,7 @@ def get_unreachable_hint(error: BaseException, url: str, proxy: str | None) -> s
 
 
 def get_refused_hint(url: str) -> str:
-    """Return the hint for a refused connection. For a local address, it says how to start a server there."""
+    """Return the hint for a refused connection. For a local address, it explains how to start a server there."""
     root = parse_url(url)
     if root.scheme == "http" and not root.path and is_loopback(root.host):
         if root.port == _DEFAULT_PORT:
