@@ -27,7 +27,7 @@ _LOST = (ErrorCode.LOST, ErrorCode.LOST_BEFORE_START)
 
 
 def says_only_step_failed(error: FlowError) -> bool:
-    """Return whether an error says only that a step failed."""
+    """Return whether an error only reports that a step failed."""
     return error.message == NO_REASON or FAILED_STEP.match(error.message) is not None
 
 

@@ -102,7 +102,7 @@ def pin_overrides(outputs: Mapping[str, Any], *, component: str = "/builtin/noop
 
 
 def pinned_flow(flow: Mapping[str, Any], outputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a flow whose steps return these outputs. This works on every server.
+    """Return a flow whose steps return these outputs. Works on every server.
 
     Be sure to store it with the client's own methods, which preserve integers. The server configuration must route
     `/builtin`.

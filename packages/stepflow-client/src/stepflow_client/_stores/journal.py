@@ -1,6 +1,6 @@
 """A batch's journal, an on-disk record of its requests to the server, written before and after each one.
 
-The file uses SQLite (WAL, mode 0600) that only one process can open at a time. It stores digests of the flow and of
+It is an SQLite file (WAL, mode 0600) that only one process can open at a time. It stores digests of the flow and of
 each chunk's inputs, each chunk's tag and run, and the outcomes of finished chunks, but not the inputs themselves. Each
 entry has its own digest, so a damaged file raises an error instead of producing a wrong outcome.
 
@@ -136,7 +136,7 @@ class Journal:
                 file.execute("DELETE FROM entry WHERE kind = ? AND number = ?", (replaces, number))
 
     def begin_or_resume_batch(self, settings: Mapping[str, str]) -> str:
-        """Return the batch's tag, which is new for a new journal. Otherwise, the settings must match the stored ones.
+        """Return the batch's tag (a new tag for a new journal). For an existing journal, the settings must match.
 
         Args:
             settings: Values that must stay the same when the batch is resumed, by name.

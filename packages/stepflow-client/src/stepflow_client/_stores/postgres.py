@@ -130,7 +130,7 @@ class SharedDatabase(FailureReporter):
         self._began: float | None = None
         """When the current statement was sent."""
         self._failure: str | None = None
-        """Why the database is down, or None if it isn't."""
+        """The reason the database is down, or None if it isn't down."""
         self._retry_at = 0.0
         self._is_closing = False
         self._has_warned = False
@@ -157,7 +157,7 @@ class SharedDatabase(FailureReporter):
 
         Args:
             name: The change's name in messages, e.g. `record a run`.
-            change: The change. Repeated if the connection breaks.
+            change: Makes the change. Called again if the connection breaks.
             run_id: The run being changed.
             size: The approximate size of the change, in characters.
             is_durable: Whether to wait up to a second for the change to be written, unless the database is down.
