@@ -64,7 +64,7 @@ class FlowSignature(NamedTuple):
     """Name of the input argument, or None if the flow has no input."""
     variables: dict[str, Variable]
     names: dict[str, str]
-    """Variable names in the flow, by argument name."""
+    """Maps argument names to the names of variables in the flow."""
     hints: dict[str, Any]
 
 
@@ -78,7 +78,7 @@ class BuiltFlow(NamedTuple):
     definition: dict[str, Any]
     places: dict[expressions.Path, Place]
     components: dict[str, Any]
-    """The component functions that the flow calls, by path."""
+    """The component functions that the flow calls, keyed by path."""
 
 
 def parse_signature(function: Callable[..., Any], local_names: Mapping[str, Any]) -> FlowSignature:
@@ -207,7 +207,7 @@ def _make_flow_schemas(parts: FlowSignature) -> dict[str, Any]:
 
 
 def _name_steps(scope: Scope) -> None:
-    """Assign each step an ID: the explicit one, else the name its output is assigned to, else its component's name.
+    """Assign each step an ID: its explicit ID, else the name its output is assigned to, else its component's name.
 
     IDs are assigned in this order, so that adding a step never changes an ID that came from an earlier source.
     """

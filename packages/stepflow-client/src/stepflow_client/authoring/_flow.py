@@ -192,7 +192,7 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
 
     @property
     def component_schemas(self) -> dict[str, tuple[Any, Any]]:
-        """Input and output schemas of the components the flow calls, by path."""
+        """Input and output schemas of the components the flow calls, keyed by path."""
         return {path: component.schemas for path, component in self._built_flow.components.items()}
 
     def variables(self, *arguments: P.args, **variables: P.kwargs) -> FlowValues[P]:

@@ -136,7 +136,7 @@ class _ParsedSource(NamedTuple):
 
     lines: list[str]
     assigned: dict[tuple[int, int], str]
-    """Names that calls are assigned to, by the call's end position."""
+    """Names that calls are assigned to, keyed by the call's end position."""
     operations: list[UninterceptedOperation]
 
 

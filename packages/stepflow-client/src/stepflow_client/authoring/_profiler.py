@@ -21,7 +21,7 @@ class _FunctionOperations(NamedTuple):
     with_operands: list[UninterceptedOperation]
     """Operations with operands, to be evaluated when the function returns."""
     calls: dict[tuple[int, int], UninterceptedOperation]
-    """Operations on call results, by the end position of the call."""
+    """Operations on call results, keyed by the end position of the call."""
 
 
 @contextmanager

@@ -53,9 +53,9 @@ class Scope:
         self.steps: list[Step] = []
         self.explicit_ids: set[str] = set()
         self.captured: dict[str, Read] = {}
-        """Values that a sub-flow reads from outer flows, by the name of the variable created for each value."""
+        """Values that a sub-flow reads from outer flows, keyed by the name of the variable created for each value."""
         self.components: dict[str, Any] = {} if outer is None else outer.components
-        """The functions of called components, by path."""
+        """The functions of called components, keyed by path."""
 
     def activate(self) -> AbstractContextManager[None]:
         """Add steps created in this block to this flow."""

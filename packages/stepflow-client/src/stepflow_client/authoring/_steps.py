@@ -36,7 +36,7 @@ class _ComponentSignature(NamedTuple):
     hints: dict[str, Any]
     """The types of the arguments, and of the output as `return`."""
     names: dict[str, str]
-    """JSON names of the input fields, by argument name."""
+    """Maps argument names to the JSON names of the input fields."""
     input: str | None
     """The argument that holds the whole input, or None if the input is an object made of all arguments."""
 
@@ -119,7 +119,7 @@ class Component:
 
 
 def _make_schema(kind: Any) -> dict[str, Any]:
-    """Return a self-contained schema for a type, or an empty one if it has none."""
+    """Return a self-contained schema for a type, or an empty schema if the type has none."""
     from ._schemas import make_schema
 
     return {} if fields.allows_any_value(kind) else make_schema(kind)
