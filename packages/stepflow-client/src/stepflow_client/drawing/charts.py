@@ -55,7 +55,8 @@ class Bar(NamedTuple):
 
 
 _MINUTES, _HOURS = (1, 2, 5, 10, 15, 30), (1, 2, 3, 6, 12)
-# Intervals for a time axis, in seconds. Shorter ones are 1, 2 or 5 times a power of ten; longer ones are whole days.
+# Intervals for a time axis, in seconds. Shorter intervals are 1, 2 or 5 times a power of ten, and longer intervals are
+# whole days.
 _ROUND = (1, 2, 5, 10, 15, 30, *(60 * count for count in _MINUTES), *(3600 * count for count in _HOURS))
 
 

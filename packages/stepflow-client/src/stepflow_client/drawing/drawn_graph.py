@@ -254,7 +254,7 @@ def _build_step_node(step: Step, prefix: str, group: str, is_needed: bool) -> Gr
 _MIN_FOLDED = 5
 # Draw nested flows up to this number of boxes.
 _MAX_UNFOLDED = 40
-# States of a step or run. Each takes precedence over the ones before it.
+# States of a step or run, in increasing order of precedence.
 _WORST = (
     "not_needed", "not_started", "completed", "cancelled", "not_run", "paused", "running", "recovery_failed", "failed",
 )  # fmt: skip

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .._sync.client import SyncStepflowClient
     from ..types import RunAccount, RunDifference, StepAccount
 
-# Lazy, because that module imports this one.
+# Import the page module lazily, because it imports this module.
 _page = lazy_module("stepflow_client.drawing.report_page")
 
 
@@ -69,7 +69,7 @@ class RunReport(Shown):
 
     @cached_property
     def accounts(self) -> dict[int, RunAccount]:
-        """Why each item failed, and the states of its steps, by index."""
+        """Why each item failed, and the states of its steps, keyed by item index."""
         return explain_items(self.snapshot)
 
     @cached_property
