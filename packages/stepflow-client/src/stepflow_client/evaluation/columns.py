@@ -71,7 +71,7 @@ class VariantColumns:
         self.statuses: Counter[str] = Counter()
         self.scores: dict[str, Column] = {}
         self.labeled: dict[str, Column] = {}
-        """The items with any label, by score."""
+        """Columns that count the items with any label, keyed by score name."""
         self.failures = Column()
         """1 for each item that failed to complete, otherwise 0."""
         self.first_failure = ""
@@ -120,10 +120,10 @@ class Columns:
         """Read the items."""
         self.variants = {name: VariantColumns() for name in variants}
         self.cases: dict[str, int] = {}
-        """Case numbers, starting at 0, by name."""
+        """Maps case names to case numbers, which start at 0."""
         self.repeats = 0
         self.kinds: dict[str, Kind] = {}
-        """The kind of each score column, by name."""
+        """The kind of each score column, keyed by column name."""
         self._labels: dict[str, dict[str, str]] = {}
         """Maps each score name to the label that each reported label counts as."""
         for results in items:

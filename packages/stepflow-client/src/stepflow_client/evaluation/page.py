@@ -213,7 +213,7 @@ class CasesSection:
 
         Args:
             items: The repeats.
-            before: The first repeat of the variant that this one is compared with.
+            before: The first repeat of the variant that this variant is compared with.
         """
         groups: dict[str, list[EvaluationItem]] = {}
         for item in items:

@@ -200,7 +200,7 @@ class EvaluationItem(Record):
     scores: Mapping[str, ScoreValue] = field(default_factory=dict)
     """Scores by name, e.g. `exact.category`."""
     score_errors: Mapping[str, str] = field(default_factory=dict)
-    """Error messages from failed scores, by score name."""
+    """Error messages from failed scores, keyed by score name."""
 
     @property
     def is_success(self) -> bool:
@@ -232,7 +232,7 @@ class WorstCase(Record):
 ScoreColumns = Mapping[str, Sequence[ScoreValue | None]]
 """Scores by name. Each column has one value per item, or None for items without that score."""
 ErrorColumns = Mapping[str, Sequence[str | None]]
-"""Error messages from failed scores, by score name."""
+"""Error messages from failed scores, keyed by score name."""
 
 
 def build_item(case: EvaluationCase, variant: str, repeat: int, **result: Any) -> EvaluationItem:

@@ -33,7 +33,7 @@ from .scores import read_usage
 from .store import EvaluationStore, StoredItems, collect_secrets
 from .variant_comparison import FAILED, Comparison, EvaluationSummary, ScoreChange, ShownAsTable, SliceScore
 
-# Import the page module lazily: it imports this one.
+# Import the page module lazily, because it imports this module.
 _page = lazy_module("stepflow_client.evaluation.page")
 
 
@@ -51,7 +51,7 @@ class EvaluationReport(ShownAsTable):
     Args:
         items: The items. They are read several times.
         name: The evaluation's name.
-        variants: The variants' names, starting with the one to compare with. Defaults to the order of the items.
+        variants: The variants' names, starting with the baseline. Defaults to the order of the items.
         baselines: A mapping from each variant to the variant it's compared with. Defaults to the first variant for all.
         lower_is_better: The names of scores where low values are good.
         timed: The names of scores that measure time. These are compared by run, because items in the same run share a
@@ -366,8 +366,8 @@ class EvaluationReport(ShownAsTable):
 
         Args:
             limit: Maximum number of cases. Defaults to 10.
-            score: The score. Defaults to the first one.
-            variant: The variant. Defaults to the last one.
+            score: The score. Defaults to the first score.
+            variant: The variant. Defaults to the last variant.
             baseline: The variant to compare with, in which case only cases where the score gets worse are returned.
                 Defaults to the variant's own baseline. If you pass the variant itself (the default for the first
                 variant), the cases with the worst scores are returned.
@@ -474,7 +474,7 @@ class EvaluationReport(ShownAsTable):
         return [_flatten_item(item, self._secrets, include_outputs=include_outputs) for item in self._items]
 
     def to_dataframe(self, *, include_outputs: bool = False) -> Any:
-        """Return the items as a pandas data frame, or a polars one if pandas isn't installed. See `to_dicts`.
+        """Return the items as a data frame from pandas, or from polars if pandas isn't installed. See `to_dicts`.
 
         Raises:
             StepflowClientError: If neither is installed.

@@ -1,4 +1,4 @@
-"""Scores for an evaluation's outputs: functions that compare an output with the expected one, or flows."""
+"""Scores for an evaluation's outputs: flows, or functions that compare an output with the expected output."""
 
 from __future__ import annotations
 

@@ -191,7 +191,7 @@ def compare_pairs(
     pseudo_values: Sequence[float] = (),
     blocks: Sequence[int] | None = None,
 ) -> Change:
-    """Compute the change between two variants from one or more values in the same case order.
+    """Compute the change between two variants, from at least one value for each, in the same case order.
 
     Args:
         before: The first variant's values.

@@ -213,7 +213,7 @@ class EvaluationStore:
 
     @property
     def variants(self) -> dict[str, int]:
-        """The numbers of the variants used by the last call, by name."""
+        """Maps the names of the variants used by the last call to their numbers."""
         return dict(self._fetch_rows("SELECT name, number FROM variants WHERE is_used ORDER BY number"))
 
     def get_variant_journal_path(self, variant: int) -> Path | None:

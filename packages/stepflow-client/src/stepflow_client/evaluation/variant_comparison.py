@@ -80,7 +80,7 @@ def compute_slice_scores(slices: Mapping[str, Any]) -> list[SliceScore]:
     return rows
 
 
-# Lazy, because these modules import classes from this one.
+# Import these modules lazily, because they import classes from this module.
 _text = lazy_module("stepflow_client.evaluation.report_text")
 _page = lazy_module("stepflow_client.evaluation.page")
 
@@ -334,7 +334,7 @@ def compare_variants(columns: Columns, before: str, after: str, rules: Compariso
 
 
 def matches_score_name(score: str, names: Collection[str]) -> bool:
-    """Return whether a score has one of these names, or is one of several scores returned under one of these names."""
+    """Return whether a score has one of these names, or comes from a mapping of scores with one of these names."""
     return score in names or any(score.startswith(f"{name}.") for name in names)
 
 

@@ -221,7 +221,7 @@ class _DurationBudget:
         self._spent = 0.0
         self._open = 0
         self._decided: dict[int, bool] = {}
-        """Whether to read durations, by the number of the first item."""
+        """Maps the number of a run's first item to whether the run's durations are read."""
 
     def should_read(self, first: int) -> bool:
         """Return whether to read durations for the run whose first item has this number in its variant."""
@@ -240,14 +240,14 @@ class _DurationBudget:
 
 
 class _VariantTurns:
-    """Tracks how many inputs each variant has read. The one with the fewest goes next; ties are broken randomly."""
+    """Tracks how many inputs each variant has read. The variant with the fewest is next; ties are broken randomly."""
 
     def __init__(self, count: int) -> None:
         self._order = list(range(count))
         self._random = Random(0)
         self._round = 0.0
         self.inputs_read: list[float] = [0] * count
-        """Inputs read, by variant position. Infinite once a variant needs no more."""
+        """The number of inputs each variant has read, by position. Infinite once a variant needs no more inputs."""
         self.is_over = False
         """Whether the variants should stop."""
 
@@ -283,7 +283,7 @@ class _VariantInputs(AsyncInputReader):
         self._turns = turns
         self._cases = chain.from_iterable([case] * repeat for case in store.iter_cases())
         self._open: dict[int, EvaluationCase] = {}
-        """Cases whose inputs don't have an outcome yet, by input index."""
+        """Cases whose inputs don't have an outcome yet, keyed by input index."""
         self._index = 0
 
     async def take_inputs(self, max_count: int) -> tuple[list[Any], Exception | None]:
