@@ -129,7 +129,7 @@ def parse_components(components: Any) -> Components | None:
         records = [component if isinstance(component, Mapping) else component.to_dict() for component in components]
     except (TypeError, AttributeError):
         raise argument_error("components", "a list of components, as list_components returns it", components) from None
-    # If any of a plugin's components has a path, the ones without a path are denied.
+    # If any of a plugin's components has a path, its components without a path are denied.
     routed = {record.get("plugin") for record in records if record.get("path")}
     for record in records:
         name = record.get("path") or str(record.get("name")).strip("/")

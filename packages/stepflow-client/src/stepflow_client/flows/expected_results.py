@@ -80,7 +80,7 @@ MATCHERS = {
     "$type": "null, boolean, integer, number, string, array or object",
     "$equals": "exactly this value: no matchers, and no further keys",
 }
-"""The meaning of each matcher key. A matcher is an object with one of these as its only key."""
+"""The meaning of each matcher key. A matcher is an object whose only key is a matcher key."""
 
 _ESCAPE = "to expect this object itself, write {$equals: {...}} around it"
 _NO_KEYS = "an object without keys ({$type: object} expects any)"
@@ -291,7 +291,7 @@ def is_json_equal(expected: Any, actual: Any) -> bool:
 
 
 def may_equal_masked(masked: Any, value: Any, mark: str = HIDDEN) -> bool:
-    """Return whether a JSON value may equal one whose secrets have been masked with `***`.
+    """Return whether a JSON value may equal a value whose secrets have been masked with `***`.
 
     Args:
         masked: The value with masked secrets.

@@ -16,7 +16,7 @@ from .expressions import Path, Reference, find_references, is_expression
 from .reading import FlowSource, load_flow
 
 SUBFLOW_INPUTS = {"/builtin/map": "workflow", "/builtin/iterate": "flow", "/builtin/put_blob": "data"}
-"""The input field that holds a flow, by component. For `put_blob`, it's only a flow with `blob_type: flow`."""
+"""Maps components to the input field that holds a flow. In `put_blob`, it's only a flow with `blob_type: flow`."""
 
 
 class InnerFlow(NamedTuple):
@@ -37,8 +37,8 @@ class InnerFlow(NamedTuple):
 
 
 def find_inner_flow(step: Mapping[str, Any]) -> InnerFlow | None:
-    """Return the flow in a step's input that the step stores or runs (e.g. once per element), or None if there isn't
-    one.
+    """Return the flow in a step's input that the step stores or runs (e.g. once per element), or None if the input
+    contains no flow.
 
     If just the inner flow's steps and output are below `$literal`, the outer flow evaluates everything else, so
     variable defaults can use its values.

@@ -28,7 +28,7 @@ _DECLARED = re.compile(r"""^["']?schema["']?\s*:\s*["']?https?://stepflow\.org/s
 
 
 def find_flow_files(folder: str | PathLike[str]) -> Iterator[Path]:
-    """Yield a folder's flow files in order, recursing into subfolders but skipping hidden ones and `node_modules`."""
+    """Yield a folder's flow files in order, including subfolders except for hidden folders and `node_modules`."""
     for inside, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "node_modules")
         yield from (path for name in sorted(names) if is_flow_file(path := Path(inside, name)))
@@ -56,7 +56,7 @@ def is_server_config_name(name: str) -> bool:
 
 def is_flow_text(text: str) -> bool:
     """Return whether text has a flow's top-level keys, even if it isn't valid YAML or JSON."""
-    # Fast path: this settles most files, and nearly all large ones.
+    # Fast path: this settles most files, and nearly all large files.
     if not text.lstrip().startswith("{") and any(key[1] == "steps" for key in _BLOCK_KEY.finditer(text)):
         return True
     keys = find_top_level_keys(text)
@@ -77,7 +77,7 @@ _FILES = (("stepflow.toml", ()), ("pyproject.toml", ("tool", "stepflow")))
 _CONFIGS = ("stepflow-config.yml", "stepflow-config.yaml", "stepflow_config.yml", "stepflow_config.yaml")
 _MAX_BYTES = 1024 * 1024
 _MAX_COMPONENT_BYTES = 16 * 1024 * 1024
-# Allowed keys, by table.
+# The keys allowed in each table.
 _KEYS = {
     "": ("flows", "components", "target", "config", "test", "validate"),
     "test": ("config",),

@@ -354,8 +354,8 @@ def require_flow(content: Any, name: str) -> dict[str, Any]:
 
 
 def explain_not_a_flow(document: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Explain why a mapping isn't a flow (servers would run it as an empty one), with a hint. Returns None for a
-    flow."""
+    """Explain why a mapping isn't a flow (servers would run it as an empty flow), with a hint. For a flow, return
+    None."""
     if "steps" in document or "output" in document:
         return None
     if isinstance(document.get("flow"), Mapping):

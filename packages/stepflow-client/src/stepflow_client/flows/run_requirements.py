@@ -34,7 +34,7 @@ class RunRequirements(NamedTuple):
     declared: Mapping[str, FlowVariable]
     """The variables declared by the flow."""
     required: tuple[str, ...]
-    """Variables with no fallback: reading one fails unless the run sets it."""
+    """Variables without a fallback, which can't be read unless the run sets them."""
     steps: FlowSteps
     names: frozenset[str] | None
     """The variables the flow declares or reads, or None if others are allowed."""
@@ -43,7 +43,7 @@ class RunRequirements(NamedTuple):
     input_check: Validator | None
     """Checks a run's inputs, or None if the flow accepts any input."""
     variable_checks: Mapping[str, Validator]
-    """Checks variable values, by name. Variables that accept any value are left out."""
+    """Maps variable names to checks of their values. Variables that accept any value are left out."""
     decoder: OutputDecoder
     """Decodes responses about runs without variables."""
 
@@ -236,7 +236,7 @@ def _find_read_variables(steps: FlowSteps) -> set[str]:
 def find_certain_reads(
     steps: FlowSteps, *, overridden: Collection[str] = (), with_must_execute: bool = False
 ) -> list[Reference]:
-    """Return the references that must succeed for the output to succeed: its own, and those of the steps it needs.
+    """Return the references that must succeed for the output to succeed, in the output and in the steps it needs.
 
     With `with_must_execute`, `mustExecute` steps are included. Overridden steps are skipped because they may read
     anything.

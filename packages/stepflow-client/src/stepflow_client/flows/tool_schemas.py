@@ -40,7 +40,7 @@ _UNDECIDED = frozenset({"not", "if", "then", "else", "contains", "propertyNames"
 def inline_schema(schema: Any, defs: Mapping[str, Any], *, checkable_only: bool = False) -> dict[str, Any]:
     """Return a self-contained version of a schema in the 2020-12 dialect.
 
-    Shared schemas are inlined. Recursive ones stay in `$defs`, as do all shared schemas once the result gets large.
+    Shared schemas are inlined. Recursive schemas stay in `$defs`, as do all shared schemas once the result gets large.
 
     Args:
         schema: Any JSON value.
@@ -134,7 +134,7 @@ class _SchemaInliner:
         self._decided = decided
         self._parts = 0
         self._names: dict[str, str] = {}
-        """Names in the generated `$defs`, by shared schema."""
+        """Maps shared schemas to their names in the generated `$defs`."""
         self._recursive = _find_recursive_schemas(self._defs)
 
     def build_schema(self) -> dict[str, Any]:
