@@ -183,7 +183,7 @@ def make_mock_finder(flow: Mapping[str, Any], mocks: Mapping[str, Mock]) -> Call
     """Return a function that looks up a step's mock by step ID, falling back to its component.
 
     Raises:
-        InvalidArgumentError: If one of the names doesn't match any step.
+        InvalidArgumentError: If a name doesn't match any step.
     """
     steps = [*iter_steps(flow)]
     for name in check_mapping(mocks, "mocks"):
@@ -363,7 +363,7 @@ class MockedFlowRunner:
         elif pins:
             flow = pinned_flow(flow, pins)
         options: dict[str, Any] = {"variables": variables, "check_input": self.check_input, "timeout": self.timeout}
-        # Wrap the input in a list, because it may itself be a list.
+        # Wrap the input in a list, so that an input that is already a list still counts as a single input.
         return self.client.run(flow, [input], overrides, **options)
 
     @cached_property
