@@ -64,8 +64,8 @@ class Record:
 def register_ipython_list_formatter() -> None:
     """Make IPython render lists of `Shown` objects as tables, if running in IPython.
 
-    We can't add methods to `list`, so register a formatter. It ignores all other lists and never replaces an existing
-    one.
+    We can't add methods to `list`, so we register a formatter. It ignores all other lists and never replaces another
+    formatter.
     """
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     formatter = getattr(getattr(shell, "display_formatter", None), "formatters", {}).get("text/html")
@@ -178,7 +178,7 @@ class _FieldSpec(NamedTuple):
     wire: str
     """The field's name on the wire."""
     nested: type[Model] | None
-    """The model class of the value, or of the list's entries, if it is one of ours."""
+    """The model class of the value, or of the list's entries, if this package defines it."""
 
 
 class _Signature:

@@ -55,7 +55,7 @@ class RunComparison(Model, Shown):
 
     @property
     def differences(self) -> list[RunDifference]:
-        """The differences, except those that just repeat one in an upstream step's output."""
+        """The differences, except those that just repeat a difference in an upstream step's output."""
         return [difference for difference in self.every_difference if difference.origin is None]
 
     @property
@@ -148,8 +148,8 @@ class RerunPlan(Model):
     """Arguments taken from the client's history: `input`, `variables`, `overrides`. Explicit arguments take
     precedence."""
     outdated: Sequence[str] = ()
-    """The IDs of kept steps whose outputs don't match the new flow, because the step, or one upstream, had a different
-    definition, input or variables. Only covers earlier values recorded in the client's history."""
+    """The IDs of kept steps whose outputs don't match the new flow, because the step or an upstream step had a
+    different definition, input or variables. Only covers earlier values recorded in the client's history."""
 
     @property
     def groups(self) -> list[list[RerunItem]]:

@@ -268,7 +268,7 @@ class RunDetails(Model, Shown):
     root_run_id: str | None = None
     """The ID of the root run. Same as `run_id` unless a step created this run."""
     parent_run_id: str | None = None
-    """The ID of the run whose step created this one, or None for a root run."""
+    """The ID of the run whose step created this run, or None for a root run."""
     orchestrator_id: str | None = None
     """The ID of the server process executing the run, if reported."""
     failed_in_sub_runs: int | None = None

@@ -28,7 +28,7 @@ class _OpenEnum(StrEnum):
         if len(cls._value2member_map_) > _MAX_MEMBERS:
             # Don't cache it. Otherwise, a server could exhaust memory by sending new values.
             return member
-        # setdefault, so that two threads reading the same new value get the same member.
+        # Use `setdefault`, so that two threads that read the same new value get the same member.
         return cls._value2member_map_.setdefault(value, member)  # type: ignore[return-value]
 
 
@@ -53,12 +53,12 @@ FAILED_STATUSES = frozenset({ExecutionStatus.FAILED, ExecutionStatus.RECOVERY_FA
 UNSUCCESSFUL_STATUSES = FAILED_STATUSES | {ExecutionStatus.CANCELLED}
 """Final statuses of runs that did not succeed."""
 FINAL_STATUSES = UNSUCCESSFUL_STATUSES | {ExecutionStatus.COMPLETED}
-"""Statuses that a run keeps once it has one of them."""
+"""Statuses that never change once a run has reached them."""
 
 NO_ROUTE = "error routing component"
 """The message (in every release) if no plugin can execute a component because it's unknown or its worker is away."""
 NO_REASON = "the server gave no reason"
-"""Our message for failures the server reports without one."""
+"""Our message for failures that the server reports without a message."""
 FAILED_STEP = re.compile(r'^step "(?P<id>.+)" failed$')
 """Matches a server's message if it only says which step failed."""
 
