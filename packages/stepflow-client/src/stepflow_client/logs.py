@@ -194,7 +194,7 @@ Line = TypeVar("Line", bound=RunLine)
 def find_run_lines(
     lines: Sequence[Line], run_id: str, seconds: Callable[[Line], float], *, include_other_runs: bool = False
 ) -> list[Line]:
-    """Return all lines, in order, from the first to the last one that mentions a run.
+    """Return all lines, in order, from the first line that mentions a run to the last.
 
     Args:
         lines: Lines of a server and its workers, oldest first.
@@ -326,7 +326,7 @@ def _guess_level(text: str) -> LogLevel:
 
 
 def find_failure_reason(entries: Iterable[LogEntry]) -> str | None:
-    """Return why the server exited, on one line, or None if its last lines don't say.
+    """Return the reason for the server's exit on one line, or None if the entries don't contain it.
 
     The server's own error report takes precedence over errors from workers and the command line.
     """

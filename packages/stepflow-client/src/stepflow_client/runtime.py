@@ -323,7 +323,8 @@ class StepflowRuntime(SuggestsNames):
 
     async def await_ready(self) -> None:
         """Like `wait_ready`, without blocking the event loop."""
-        # This future can't be cancelled, so it needs no shield. (That would report the error of a caller that gave up.)
+        # This future can't be cancelled, so it needs no shield. (A shield would report the error even if the caller
+        # gave up.)
         await asyncio.wrap_future(self._supervisor.ready_future)
         self._supervisor.check_not_stopped()
 
@@ -384,7 +385,7 @@ class StepflowRuntime(SuggestsNames):
             await client.aclose()
         self._close_sync_client()
         stopped: Future[None] = Future()
-        # Mark it as running, so that a caller that gives up doesn't cancel it: the thread still sets the result.
+        # Mark the future as running, so that a caller that gives up doesn't cancel it. The thread still sets it.
         stopped.set_running_or_notify_cancel()
 
         def stop() -> None:
