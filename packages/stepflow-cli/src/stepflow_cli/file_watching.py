@@ -34,7 +34,7 @@ _MAX_FILES = 20_000
 
 
 class WatchedFiles:
-    """Files and their last known state.
+    """Tracks files and their last known state.
 
     Args:
         find: Returns the files and folders to watch.
@@ -123,7 +123,7 @@ def list_watched_files(flow: str, server: ServerOptions | None = None) -> Iterat
         yield choice.embedded_config.value
 
 
-# Don't compare longer results: the time grows quadratically.
+# Maximum number of lines to compare, because the time grows quadratically.
 _MAX_LINES = 2000
 _MAX_SHOWN = 60
 _MAX_NAMES = 3

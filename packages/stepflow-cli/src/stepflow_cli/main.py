@@ -63,7 +63,7 @@ SECTIONS = {
     "Servers": ("serve", "ui", "mcp"),
     "Setup": ("config", "doctor", "completion"),
 }
-"""Commands under each heading in the help."""
+"""The commands under each heading in the help."""
 
 
 def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 # Maximum time in seconds that the shell waits for the server.
 _TIMEOUT = 1.0
 _NEWEST = 50
-# How many runs to offer by history position.
+# Maximum number of history positions to offer.
 _PLACES = 9
 
 Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]

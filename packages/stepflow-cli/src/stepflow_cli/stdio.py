@@ -101,7 +101,7 @@ def read_stdin_text() -> str:
     """Read UTF-8 text from standard input.
 
     Raises:
-        Problem: If it isn't UTF-8, or exceeds the maximum file size.
+        Problem: If the input isn't UTF-8 or exceeds the maximum file size.
     """
     try:
         return read_stdin_bytes().decode("utf-8-sig")

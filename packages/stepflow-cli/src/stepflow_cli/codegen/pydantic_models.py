@@ -116,7 +116,7 @@ def import_model_generator() -> Any:
     """Import and return `datamodel_code_generator`.
 
     Raises:
-        Problem: If it isn't installed.
+        Problem: If the package isn't installed.
     """
     try:
         import datamodel_code_generator

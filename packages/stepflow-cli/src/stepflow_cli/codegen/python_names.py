@@ -52,7 +52,7 @@ class UniqueNames:
     """Keeps names in a module from colliding."""
 
     def __init__(self, taken: Iterable[str] = ()) -> None:
-        """Reserve names.
+        """Initialize with the reserved names.
 
         Args:
             taken: Additional reserved names.

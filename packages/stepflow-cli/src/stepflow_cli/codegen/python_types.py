@@ -49,7 +49,7 @@ class PythonTypeGenerator:
         return " | ".join(dict.fromkeys(self._iter_annotations(schema)))
 
     def generate_pending_classes(self) -> Iterator[str]:
-        """Yield the source of each class that types have started using since the last call."""
+        """Yield the source of each class that has come into use since the last call."""
         while self._waiting:
             name = self._waiting.pop(0)
             yield self._write_class(name) if self._is_object(name) else self._write_alias(name)
@@ -183,7 +183,7 @@ class Field:
 
 
 def choose_field_names(keys: Iterable[str], taken: Collection[str] = ()) -> dict[str, str]:
-    """Choose Python names for an object's fields. Names that are already valid stay as they are."""
+    """Choose Python names for an object's fields. Valid names stay unchanged."""
 
     def is_valid(key: str) -> bool:
         # ASCII only: Python normalizes other letters, which would change the name.

@@ -132,7 +132,7 @@ def _intersect_schemas(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def unwrap_single_all_of(schema: Any) -> Any:
-    """If an `allOf` has a single part and nothing else restricts the value, return that part."""
+    """Return the only part of an `allOf` if nothing else restricts the value, or else the schema itself."""
     parts = schema.get("allOf") if isinstance(schema, Mapping) else None
     if not isinstance(parts, list) or len(parts) != 1 or not isinstance(parts[0], Mapping):
         return schema
@@ -258,7 +258,7 @@ class _SchemaNormalizer:
             name: The name for a class generated from it.
 
         Raises:
-            Problem: If it isn't a schema.
+            Problem: If the value isn't a valid schema.
         """
         if isinstance(schema, bool):
             return {}

@@ -143,7 +143,7 @@ def _check_lock_file(path: str, records: Sequence[Mapping[str, Any]]) -> None:
     """Check that a file has the same components as the server.
 
     Raises:
-        Problem: If they differ. The message lists the changed keys.
+        Problem: If the components differ. The message lists the changed keys.
     """
     from stepflow_client._command import ABSENT, find_value_changes
     from stepflow_client.flows.expressions import format_path

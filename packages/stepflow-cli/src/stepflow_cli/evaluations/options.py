@@ -234,7 +234,7 @@ def _load_variant_flow(name: str, word: str) -> Mapping[str, Any]:
     """Load a variant's flow.
 
     Raises:
-        Problem: If it doesn't exist. The hint covers variable values mistaken for a flow.
+        Problem: If the flow doesn't exist. The hint covers variable values mistaken for a flow.
     """
     try:
         flow = load_flow_unless_id(word)
@@ -403,7 +403,7 @@ def _has_evaluation_started_runs(folder: str) -> bool:
 
 
 def split_folder_and_report_paths(paths: Iterable[str]) -> OutputPaths:
-    """Sort the `--output` values into a folder and files.
+    """Split the `--output` values into a folder and report files.
 
     Raises:
         Problem: If there are two folders.
@@ -424,7 +424,7 @@ def parse_score_limits(words: Iterable[str], option: str, *, needs_score: bool =
     """Parse an option's limits.
 
     Raises:
-        Problem: If one is malformed.
+        Problem: If a limit is malformed.
     """
     return [_parse_score_limit(word, option, needs_score=needs_score) for word in words]
 
@@ -433,7 +433,7 @@ def _parse_score_limit(word: str, option: str, *, needs_score: bool = False) -> 
     """Parse a limit, with its score and variant: `[[VARIANT:]SCORE=]NUMBER`.
 
     Raises:
-        Problem: If it is malformed.
+        Problem: If the limit is malformed.
     """
     named, equals, text = word.rpartition("=")
     variant, colon, score = named.partition(":")
@@ -455,7 +455,7 @@ def parse_worst_cases(word: str) -> Limit:
     """Parse the number of worst cases to print and the score that ranks them.
 
     Raises:
-        Problem: If it is malformed.
+        Problem: If the value is malformed.
     """
     worst = _parse_score_limit(word, "--worst")
     if worst.number < 1 or worst.number != int(worst.number):

@@ -68,7 +68,7 @@ class EvaluationPlan:
         """Load flows, variants and scores.
 
         Raises:
-            Problem, FlowFileError: If any of them can't be read.
+            Problem, FlowFileError: If a flow, variant or score can't be loaded.
         """
         options.values.check_value_conflicts(flow=options.flow, inputs=options.cases, option="--cases")
         self._options = options
@@ -98,7 +98,7 @@ class EvaluationPlan:
         """Run the evaluation and return its report.
 
         Raises:
-            Problem: If it is interrupted, or the server is lost. The hint says how to continue.
+            Problem: If the evaluation is interrupted or the server is lost. The hint says how to continue.
             StepflowClientError: If the flow, a case or the folder is invalid.
         """
         from stepflow_client.evaluation import sync_evaluate

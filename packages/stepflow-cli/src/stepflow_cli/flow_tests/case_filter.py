@@ -1,4 +1,4 @@
-"""Select the test cases to run, optionally just those that failed last time."""
+"""Select the test cases to run, optionally only the cases that failed last time."""
 
 from __future__ import annotations
 

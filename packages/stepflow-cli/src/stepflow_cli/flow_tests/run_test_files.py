@@ -66,7 +66,7 @@ class TestClients:
         """Check that the named server responds, so that an outage isn't reported for every case.
 
         Raises:
-            StepflowClientError: If it doesn't respond.
+            StepflowClientError: If the server doesn't respond.
         """
         if self._server is not None:
             self._server.health_check()
@@ -75,7 +75,7 @@ class TestClients:
         """Return the client for a flow's cases.
 
         Raises:
-            StepflowClientError: If its embedded server does not start.
+            StepflowClientError: If the flow's embedded server does not start.
         """
         if self._server is not None or self._servers is None:
             assert self._server is not None
@@ -146,7 +146,7 @@ class FileResults:
 
     file: FileCases
     results: Sequence[CaseResult]
-    """Empty if the file was skipped because an earlier case failed."""
+    """The results, or empty if the file was skipped because an earlier case failed."""
     seconds: float = 0.0
     steps: Sequence[StepCoverage] = ()
     """The flow's steps and the cases that reach them, if collected."""

@@ -45,7 +45,7 @@ class RunValues(NamedTuple):
     variables_from_env: bool = False
     """Whether to fill in missing variables from the environment."""
     overrides: Sequence[ValueArgument] = ()
-    """In command-line order. Later overrides take precedence."""
+    """The overrides, in command-line order. Later overrides take precedence."""
     stdin_format: str | None = None
     reads_stdin: bool = True
     """Whether to read the input from stdin if it's a pipe or file and no other input was passed."""
@@ -81,7 +81,7 @@ class RunValues(NamedTuple):
         """Return the explicit or piped input as a 1-tuple, or None if there is neither.
 
         Raises:
-            Problem, FlowFileError: If it can't be read.
+            Problem, FlowFileError: If the input can't be read.
         """
         if self.example is not None:
             return (get_example_input(flow, self.example),)
@@ -116,7 +116,7 @@ class RunValues(NamedTuple):
         """Return the variables, or None if there aren't any.
 
         Raises:
-            Problem, FlowFileError: If they can't be read or aren't a mapping.
+            Problem, FlowFileError: If the variables can't be read or aren't a mapping.
         """
         from stepflow_client._data.flow_declarations import get_variable_declarations
 
@@ -143,7 +143,7 @@ class RunValues(NamedTuple):
             flow: The flow whose steps `--set` refers to.
 
         Raises:
-            Problem, FlowFileError: If they can't be read or aren't a mapping.
+            Problem, FlowFileError: If the overrides can't be read or aren't a mapping.
         """
         read = []
         for given in self.overrides:
@@ -164,7 +164,7 @@ def read_value_argument(given: ValueArgument, stdin_format: str | None = None) -
         stdin_format: The format of stdin, `json` or `yaml`. Defaults to YAML, which includes JSON.
 
     Raises:
-        FlowFileError: If it can't be read.
+        FlowFileError: If the value can't be read.
     """
     from stepflow_client import FlowFileError
     from stepflow_client.flows.reading import load_file, parse_json, parse_yaml
@@ -403,7 +403,7 @@ def read_batch_inputs(path: str, form: str | None, flow: Mapping[str, Any] | Non
     """Return all inputs from a file or stdin. `form` defaults to the file extension.
 
     Raises:
-        Problem, FlowFileError: If it can't be read. Errors in a line include its number.
+        Problem, FlowFileError: If the inputs can't be read. Errors in a line include the line number.
     """
     from stepflow_client import FlowFileError
 

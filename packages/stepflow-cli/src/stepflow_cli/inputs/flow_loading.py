@@ -139,7 +139,7 @@ def load_flow_argument(path: str) -> dict[str, Any]:
     Raises:
         Problem: If the file doesn't exist (the hint suggests the closest name in its folder), or the module can't be
             imported.
-        FlowFileError: If it can't be read.
+        FlowFileError: If the flow can't be read.
     """
     from stepflow_client.flows.reading import load_flow, parse_yaml, require_flow
 
@@ -155,7 +155,7 @@ def check_flow_exists(path: str) -> None:
     """Check that a flow file exists.
 
     Raises:
-        Problem: If it doesn't. The hint suggests the closest name in its folder.
+        Problem: If the file doesn't exist. The hint suggests the closest name in its folder.
     """
     from stepflow_client._command import explain_missing_file
 
@@ -171,7 +171,7 @@ def read_flow_source(name: str) -> FlowText:
     """Return a flow's text, whose `error` explains why it can't be parsed. Python flows have Python line numbers.
 
     Raises:
-        Problem, FlowFileError: If it can't be read.
+        Problem, FlowFileError: If the flow can't be read.
     """
     from stepflow_client.flows.syntax_tree import FlowText
 
@@ -184,7 +184,7 @@ def read_flow_bytes(name: str) -> tuple[bytes, str]:
     Python flows are converted to YAML.
 
     Raises:
-        Problem, FlowFileError: If it can't be read.
+        Problem, FlowFileError: If the flow can't be read.
     """
     from stepflow_client.flows.reading import read_file_bytes
 

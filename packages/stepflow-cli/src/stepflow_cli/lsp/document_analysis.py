@@ -300,7 +300,7 @@ class OpenDocuments:
             self._schedule_analysis(document, _PAUSE)
 
     def check_saved_on_server(self, uri: str) -> None:
-        """Have the server check a saved document.
+        """Check a saved document on the server.
 
         All documents are reanalyzed as well, because the saved document could be a settings file.
         """

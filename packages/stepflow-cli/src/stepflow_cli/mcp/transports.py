@@ -230,7 +230,7 @@ def load_flow_catalog(service: ServiceOptions) -> FlowCatalog:
 
 
 def _import_mcp_package_without_gc() -> None:
-    """Import the MCP package, which takes longer than everything else."""
+    """Import the MCP package, which is the slowest part of startup."""
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     # Garbage collection would only slow this down, because the import creates many objects that all stay alive.
     gc.disable()
