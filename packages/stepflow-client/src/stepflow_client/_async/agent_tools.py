@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..types import FlowResult
     from .run_handle import RunHandle
 
-# How many unfinished runs the tools remember.
+# Maximum number of unfinished runs to remember.
 _MAX_RUNS = 10_000
 
 
@@ -35,7 +35,7 @@ class FlowTool:
     """A flow as a tool for a model. Created by `FlowTools`."""
 
     def __init__(self, tools: FlowTools, spec: FlowToolSpec) -> None:
-        """Store the specification, and the settings shared by all runs of the tools."""
+        """Store the specification, and the tool's variables and secrets."""
         self._tools = tools
         self._client = tools.client
         self._spec = spec
@@ -49,17 +49,17 @@ class FlowTool:
 
     @property
     def description(self) -> str:
-        """The flow's description, or else a list of its steps."""
+        """The flow's description, or a list of its steps if it has none."""
         return self._spec.description
 
     @property
     def flow(self) -> Mapping[str, Any]:
-        """The flow."""
+        """The flow that the tool runs."""
         return self._spec.flow
 
     @property
     def input_schema(self) -> dict[str, Any]:
-        """The JSON Schema (2020-12) of the arguments. Always an object schema without external references.
+        """The arguments' JSON Schema (2020-12), which is always an object schema without external references.
 
         This is the schema of the flow's input, or inferred from the steps if the flow doesn't declare one. If the input
         doesn't have to be an object, it becomes the `input` field of the arguments.
@@ -116,12 +116,12 @@ class FlowTool:
         labels: Mapping[str, str] | None = None,
         progress: ProgressOption = False,
     ) -> ToolResult:
-        """Run the flow and return the text for the model. Errors become results, not exceptions.
+        """Run the flow and return the result for the model. Errors are returned as results, not raised.
 
         Args:
             arguments: The arguments, as an object or its JSON text. Defaults to no arguments.
-            max_wait: Seconds to wait for the run to end. If it doesn't, it continues, and the result says so. Defaults
-                to the tools' own `max_wait`.
+            max_wait: Seconds to wait for the run to end. If it takes longer, the run continues, and the result says so.
+                Defaults to the tools' own `max_wait`.
             idempotency_key: A key for the run, as for `StepflowClient.run`. Repeating a call with the same key returns
                 the same run.
             labels: Labels for the run, in addition to the tools' own.
@@ -165,8 +165,8 @@ class FlowTools(Sequence[FlowTool]):
         client: A `StepflowClient`, or a `StepflowRuntime`.
         flows: One or more flows (or paths), as for `StepflowClient.run`, or a mapping of tool names to flows. By
             default, a tool is named after its flow, or else after its file.
-        variables: The flows' variables, as for `StepflowClient.run`. Each flow gets the ones it has. Models can't set
-            any.
+        variables: The flows' variables, as for `StepflowClient.run`. Each flow receives only the variables it has, and
+            models can't set any.
         max_wait: Seconds a call waits for its run to end. No limit by default.
         labels: Labels for all runs, as for `StepflowClient.run`. Requires a client with a `history`.
 
@@ -192,9 +192,9 @@ class FlowTools(Sequence[FlowTool]):
         check_client(client, "client", is_async=True)
         self.client = client
         """The client that runs the flows."""
-        # Keep track of these, because models must not be able to read the server's other runs.
+        # Remember the runs of these tools, because models must not be able to read the server's other runs.
         self._unfinished: dict[str, FlowTool] = {}
-        """The tools whose runs took longer than the call, by run ID."""
+        """Maps the ID of each run that outlasted its call to the tool that started it."""
         self._wait_tool = None
         if self._max_wait is not None:
             description, fields = flow_tools.WAIT_RUN_DESCRIPTION, flow_tools.WAIT_RUN_FIELDS
@@ -238,7 +238,7 @@ class FlowTools(Sequence[FlowTool]):
         labels: Mapping[str, str] | None = None,
         progress: ProgressOption = False,
     ) -> ToolResult:
-        """Call a tool by name and return the text for the model. See `FlowTool.call`.
+        """Call a tool by name and return the result for the model. See `FlowTool.call`.
 
         Args:
             name: The tool's name, as used by the model.
@@ -280,7 +280,7 @@ class FlowTools(Sequence[FlowTool]):
         return await tool._make_tool_result(result)
 
     def _remember_unfinished(self, run_id: str, tool: FlowTool) -> str:
-        """Remember an unfinished run, and return what the model should do about it."""
+        """Remember an unfinished run, and return instructions for the model."""
         if self._wait_tool is None:
             return "You can use this ID to read its result later."
         self._unfinished[run_id] = tool
@@ -324,7 +324,7 @@ async def add_explanation_hint(client: Any, result: FlowResult) -> FlowResult:
     if result.error is None or result.error.hint:
         return result
     hint = None
-    # Ignore errors here: the failure to report is the run's.
+    # Ignore errors here, because the caller needs the run's own error.
     with suppress(StepflowClientError):
         hint = (await client.explain_run(result.run_id)).hint
     return replace(result, error=replace(result.error, hint=hint)) if hint else result

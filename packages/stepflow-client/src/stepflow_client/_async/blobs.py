@@ -46,10 +46,10 @@ class BlobStore:
         return await self._connection.call(request, partial(decode_model, types.StoreBlobResponse))
 
     async def get_blob(self, blob_id: str) -> BlobContent:
-        """Return a blob, with the JSON value or (for a binary blob) `bytes` as its `data`."""
+        """Return a blob whose `data` is a JSON value or (for a binary blob) `bytes`."""
         blob_id = call_arguments.check_path_id(blob_id, "blob_id")
         response = await self._connection.send(_build_read_request(blob_id))
-        # Request raw bytes: every release with blobs then sends the type and filename in headers, and JSON stays exact.
+        # Request raw bytes, so that every release with blobs sends the type and file name in headers, and exact JSON.
         blob_type, data = response.headers.get("x-blob-type", "binary"), response.content
         return types.BlobContent(
             blob_id=blob_id,

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 Item = TypeVar("Item")
-# How many runs a client remembers decoders for.
+# Maximum number of runs for which a client remembers decoders.
 _MAX_DECODERS = 10_000
 
 
@@ -86,13 +86,13 @@ class Connection:
         max_bytes = settings.max_response_bytes
         self.max_response_bytes = check_integer(max_bytes, "max_response_bytes", least=1, most=sys.maxsize)
         self.is_shared = len(roots) > 1
-        """Whether there are multiple servers, in which case the one that responds may not have the run."""
+        """Whether there are multiple servers, so that the server that responds may not have the run."""
         self.spread = ServerLoads(len(roots)) if is_spread else None
         """Picks a server for each new run. None unless runs are spread across multiple servers."""
         self.places = len(roots) if is_spread else 1
         """How many servers execute this client's new runs."""
         self.timings = timing_constants.DEFAULT
-        """How long to wait, and how far to search."""
+        """How long to wait, and how far back to search."""
         self.config: Callable[[], Mapping[str, Any]] | None = None
         """Returns the server's configuration. None unless it's known (e.g. for an embedded server)."""
         self.has_answered = False
@@ -115,7 +115,7 @@ class Connection:
         sender = senders[0] if len(senders) == 1 else Failover(senders, self.spread)
         self.dialect = DialectTranslator(Retry(sender, settings.retry), self.url, server)
         self.decoders: BoundedDict[str | None, OutputDecoder] = BoundedDict(_MAX_DECODERS)
-        """How to decode responses about this client's most recent runs, by run ID."""
+        """Decoders for responses about this client's most recent runs, by run ID."""
         self._api: Client | None = None
 
     @property
@@ -252,7 +252,8 @@ class Connection:
 
         Args:
             request: The request.
-            may_be_missing: Whether to return a 404 response as well, because that also answers the caller's question.
+            may_be_missing: Whether to return a 404 response instead of raising an error, because it also answers the
+                caller's question.
 
         Raises:
             TransportError: If no usable response arrived.
@@ -278,7 +279,7 @@ class Connection:
         raise problem
 
     def get_failed_server_url(self, error: Exception) -> str:
-        """Return the URL of the server that caused an error, or of the first server if we don't know which it was."""
+        """Return the URL of the server that caused an error, or of the first server if we can't tell which one."""
         number = getattr(error, "server", None)
         return self.url if number is None else self._urls[number]
 
@@ -296,7 +297,7 @@ class Connection:
         Args:
             name: The operation's name.
             source: The generator.
-            run_id: The run it's about, if any.
+            run_id: The run that the operation is about, if any.
         """
         with self.trace_operation(name, kind="INTERNAL", is_current=False) as span:
             span.record_attributes(run_id=run_id)

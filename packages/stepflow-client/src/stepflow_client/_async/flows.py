@@ -34,9 +34,9 @@ else:
     stored_flow_form = lazy_module("stepflow_client._runs.stored_flow_form")
     run_requirements = lazy_module("stepflow_client.flows.run_requirements")
 
-# How many checked and how many stored flows a client remembers.
+# Maximum numbers of checked flows and stored flows that a client remembers.
 _MAX_CHECKED, _MAX_FLOWS = 32, 1_000
-# How many stored flows to keep in full, to explain failures.
+# Maximum number of stored flows to keep in full, to explain failures.
 _MAX_COPIES = 64
 
 # The diagnostic level at which servers reject a flow, as a number or name.
@@ -51,11 +51,11 @@ class CheckedFlow(NamedTuple):
     digest: bytes
     """A digest of the content, which doesn't change if you edit a test case."""
     examples: list[dict[str, Any]]
-    """The flow's examples and its test cases' inputs. Copies of the flow keep them for `get_flow`."""
+    """The flow's examples and its test cases' inputs, which copies of the flow include for `get_flow`."""
 
     @property
     def content_with_examples(self) -> dict[str, Any]:
-        """The flow as it's stored.
+        """The flow in the form in which it's stored.
 
         Raises:
             InvalidArgumentError: If an example can't be represented in JSON.
@@ -73,7 +73,7 @@ class StoredCopy(NamedTuple):
     needs: RunRequirements | None = None
     """What the flow's runs need, or None if unknown."""
     flow: dict[str, Any] | None = None
-    """The flow as this client stored it, or None if it didn't or no longer has it."""
+    """The flow as this client stored it. None if the client didn't store it or no longer has it."""
 
 
 class FlowStore:
@@ -86,16 +86,16 @@ class FlowStore:
         self._accepted: BoundedDict[bytes, list[dict[str, Any]]] = BoundedDict(_MAX_FLOWS)
         self._stored: BoundedDict[bytes, StoreFlowResponse] = BoundedDict(_MAX_FLOWS)
         self._checked: BoundedDict[object, CheckedFlow] = BoundedDict(_MAX_CHECKED)
-        """Checked flows, by the file's stamp or the content of the flow passed by the caller."""
+        """Checked flows, by the file's stamp or by the content that the caller passed."""
         self._known: BoundedDict[str, StoredCopy] = BoundedDict(_MAX_FLOWS)
         self._copies: BoundedDict[str, dict[str, Any]] = BoundedDict(_MAX_COPIES)
         # The requirements of a flow's runs, by the flow's digest.
         self._needs: BoundedDict[bytes, RunRequirements] = BoundedDict(_MAX_FLOWS)
         self.seen_components: set[str] = set()
-        """Components that an earlier run has already waited for, so later runs don't."""
+        """Components that an earlier run has already waited for, so that later runs don't have to."""
 
     def with_connection(self, connection: Connection) -> Self:
-        """Return a store that uses a different connection but shares the flows this one remembers."""
+        """Return a store that uses a different connection but shares the flows that this store remembers."""
         twin = copy.copy(self)
         twin._connection = connection
         # A proxy may send requests with other headers to a server whose workers haven't connected yet.

@@ -1,7 +1,7 @@
 """Follows a run until it ends, either by its events or (if the server doesn't stream any) by polling its state.
 
-Only the follower decides whether a run has ended without an event to say so. Event streams, progress, `runs watch`, the
-web pages, and waiting for a run its server has given up on are all built on it.
+Only the follower decides that a run has ended even though no event says so. Event streams, progress, `runs watch`, the
+web pages, and waiting for a run that its server has given up on are all built on it.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class IdleTimer:
     """Tracks when the next `IdleSignal` is due.
 
     Args:
-        interval: Seconds without an event after which one is due.
+        interval: Seconds without an event after which a signal is due.
         until: When the caller stops following, on the `time.monotonic()` clock.
     """
 
@@ -104,7 +104,7 @@ class IdleSignal(NamedTuple):
     position: Cursor
     """The position after the last event."""
     run: RunDetails | None = None
-    """The run's state, if it was just requested, all past events have been yielded, and the run hasn't ended."""
+    """The run's state. Set only if just requested, after all past events were yielded, and if the run hasn't ended."""
 
 
 class Follower:
@@ -116,10 +116,10 @@ class Follower:
         self._recorder = context.recorder
 
     async def follow(self, request: FollowRequest) -> AsyncGenerator[RunEvent | IdleSignal, None]:
-        """Yield a run's events until it has ended, with an `IdleSignal` whenever there are none.
+        """Yield a run's events until it has ended, and an `IdleSignal` whenever no event has arrived for a while.
 
-        Each event is yielded exactly once. The last is a `run_completed`, inferred if the server doesn't send one. If
-        the server doesn't support event streams, it's also the only one.
+        Each event is yielded exactly once. The last event is a `run_completed`, which is inferred if the server doesn't
+        send it. If the server doesn't support event streams, it's also the only event.
 
         Raises:
             UnsupportedByServerError: If the caller needs an event stream but the server doesn't support them.
@@ -137,7 +137,7 @@ class Follower:
                 yield update
 
     async def _poll_run(self, request: FollowRequest, position: Cursor) -> AsyncGenerator[RunEvent | IdleSignal, None]:
-        """Poll the run's state until it has ended, yielding each state and finally the inferred end."""
+        """Poll the run's state until it has ended, yielding each state and finally the inferred end event."""
         timings = self._connection.timings
         outage = Backoff(timings.event_first_pause, timings.event_longest_pause)
         backoff = Backoff(timings.event_first_pause, timings.event_longest_pause, 1.5)
@@ -160,7 +160,7 @@ class Follower:
                 yield idle
 
     async def follow_with_timer(self, request: FollowRequest) -> AsyncGenerator[RunEvent | IdleSignal, None]:
-        """Yield a run's events until it has ended, with an `IdleSignal` when its state is known or the timer is due.
+        """Yield a run's events until it has ended, and an `IdleSignal` when its state was requested or one is due.
 
         Raises:
             RunTimeoutError: If the run doesn't end in time.
@@ -243,10 +243,10 @@ class Follower:
     async def read_step_times_from_events(
         self, run_id: str, steps: Sequence[StepDetails], timeout: float | NotGiven | None = None
     ) -> StepTimes:
-        """Return the times of steps that the server has just listed. Empty if it doesn't support event streams.
+        """Return the times of steps that the server has just listed (empty if it doesn't support event streams).
 
-        Servers don't mark a running run's latest event, so reading stops once there are events for everything listed,
-        or when the events pause.
+        Servers don't mark a running run's latest event, so stop reading once there are events for all the steps, or
+        when no event arrives for a while.
 
         Args:
             run_id: The run.
@@ -285,19 +285,19 @@ class _RequestedState(NamedTuple):
 
     @property
     def expects_end_event(self) -> bool:
-        """Whether the server sends an event when a run ends like this."""
+        """Whether servers send an event when a run ends in this state."""
         statuses = (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED)
         return self.ending is RunEnding.ENDED and self.run.status in statuses
 
 
 class EventStreamReader:
-    """A run whose events are read over as many connections as it takes.
+    """Reads a run's events over as many connections as it takes.
 
     Args:
         connection: The connection.
         runs: Reads runs.
         request: The run to follow, and the options for its stream.
-        position: Where to start.
+        position: The position to start from.
     """
 
     def __init__(self, connection: Connection, runs: RunReader, request: FollowRequest, position: Cursor) -> None:
@@ -314,7 +314,7 @@ class EventStreamReader:
         self._failures = 0
         """How many times the stream has failed since the server last responded."""
         self._ended: _RequestedState | None = None
-        """How the run ended, if we knew that before opening the stream."""
+        """The run's final state, if it had already ended before the stream was opened."""
         self._state: _RequestedState | None = None
         """The run's state when last requested alongside the stream, unless an event has arrived since."""
         self._is_silent = False
@@ -328,7 +328,7 @@ class EventStreamReader:
         """Whether the server has sent the event for the run's end, possibly as a repeat."""
 
     async def read_until_run_ends(self) -> AsyncGenerator[RunEvent | IdleSignal, None]:
-        """Yield events until the run has ended, with an `IdleSignal` whenever there are none."""
+        """Yield events until the run has ended, and an `IdleSignal` whenever no event has arrived for a while."""
         run_id = self._request.run_id
         while True:
             before = self._position
@@ -372,13 +372,13 @@ class EventStreamReader:
             logger.info("the event stream of run %s ended before the run; reconnecting", run_id)
 
     def _has_all_events(self, state: _RequestedState) -> bool:
-        """Return whether all events have been yielded, for a run that had ended before a stream without any new ones.
+        """Return whether all events of an ended run have been yielded, now that a stream has brought no new ones.
 
         Raises:
             ServerConnectionError: If the events repeatedly end before the run does.
         """
-        # If the server repeated the last event, or sent nothing for a while, it has sent them all. An empty stream that
-        # closes immediately doesn't prove anything.
+        # If the server repeated the last event, or sent nothing for a while, it has sent all events. An empty stream
+        # that closes immediately doesn't prove anything.
         beyond = isinstance(self._request.after, int) and self._position == self._begin
         if self._is_silent or self._has_event or beyond or not state.expects_end_event:
             return True
@@ -389,7 +389,7 @@ class EventStreamReader:
     async def _read_until_disconnected(self) -> AsyncGenerator[RunEvent | IdleSignal, None]:
         """Yield one connection's new events, requesting the run's state separately while the stream is silent.
 
-        Ends with the stream, with the event for the run's end, or once the state shows that the run has ended.
+        Stop when the stream ends, after the run's end event, or once the state shows that the run has ended.
         """
         request, run_id, before = self._request, self._request.run_id, self._position
         self._state, self._is_silent, self._has_event, self._has_read_state = None, False, False, False

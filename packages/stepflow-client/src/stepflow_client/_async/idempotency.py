@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     from .client_context import ClientContext
     from .run_creation import RunCreator
 
-# How many runs of other flow versions, and how many keys without a run, a client remembers.
+# Maximum numbers of runs of other flow versions, and of keys without a run, that a client remembers.
 _MAX_OLDER, _MAX_SIGHTS = 1_000, 1_000
-# Runs to fetch per request when searching.
+# Number of runs to fetch per request when searching.
 _PAGE = 500
 # Maximum difference in seconds between a server's clock and the dates of its responses, which a proxy may set.
 _CLOCK_DIFFERENCE = 60.0
@@ -62,17 +62,17 @@ class _KeyedCall(NamedTuple):
     wait: int | None = None
     """Seconds the server may hold the creation request until the run ends."""
     sent_overrides: dict[str, Any] | None = None
-    """Overrides for the steps that are executed, leaving out any steps that a rerun keeps."""
+    """Overrides for the steps to execute, leaving out any steps that a rerun keeps."""
     needs: RunRequirements | None = None
     """What the flow's runs need, or None for a call that only looks for the run."""
 
     @property
     def flow_id_or_scoped_key(self) -> str:
-        """The flow ID or scoped key that the marks are stored under. It has at most one run."""
+        """The flow ID or scoped key under which marks are stored, and at most one run is created."""
         return self.flow_id if self.scope is None else markers.combine_scope_and_key(self.scope, self.key)
 
     def add_env_variables(self, declared: Mapping[str, FlowVariable]) -> RunArguments:
-        """Return the arguments for a run of a flow that declares these variables."""
+        """Return the arguments, adding any of the flow's declared variables from the environment if requested."""
         values = self.arguments.variables
         if self.call.variables_from_env:
             values = call_arguments.add_env_variables(values, declared, os.environ)
@@ -87,7 +87,7 @@ class KeyedRuns:
     """Creates and finds runs by user-supplied keys.
 
     `key_lock` decides which of several callers creates the run, and this class carries out its steps. With a scope, all
-    of a flow's versions share the marks.
+    versions of a flow share their marks.
 
     Args:
         context: The state shared by the client's services.
@@ -132,8 +132,8 @@ class KeyedRuns:
         """Return the run that exists under the call's key, or create it.
 
         Args:
-            call: What to run. Its readiness check only runs if there's no run yet. For a rerun, the scope is the
-                earlier run's.
+            call: What to run. Its readiness check is only called if there's no run yet. For a rerun, the key is scoped
+                to the earlier run.
             hold_seconds: Seconds the server may hold the request until the run ends, or None to respond immediately.
         """
         key, origin = call.idempotency_key, call.origin
@@ -199,7 +199,7 @@ class KeyedRuns:
         if (entry := self._recorder.find_history_entry(run.run_id)) is not None:
             self._recorder.add_current_labels(entry)
             return
-        # Whichever call created the run, this client's user asked for it, with these arguments.
+        # Record the run no matter which call created it: this client's user asked for it, with these arguments.
         if older is None:
             arguments = keyed.add_env_variables(parse_flow_variables(keyed.flow))
             self._recorder.record_run(run.run_id, _make_history_record(keyed, arguments))
@@ -234,7 +234,7 @@ class KeyedRuns:
         if isinstance(run, responses.StartedRun):
             return run
         if run is None or key_run.digest != await self._hash_arguments_for_flow(keyed, run.flow_id):
-            # `run` is None if the other call hasn't created one (yet).
+            # `run` is None if the other call hasn't created a run (yet).
             used, run_id = f"the idempotency key {keyed.key!r} was already used", None
             if run is not None:
                 used, run_id = f"run {run.run_id} already exists for the idempotency key {keyed.key!r}", run.run_id
@@ -245,7 +245,7 @@ class KeyedRuns:
         return responses.StartedRun(run.run_id, run.status, [], None if run.flow_id == keyed.flow_id else run.flow_id)
 
     def _remember_decoder(self, keyed: _KeyedCall, run: RunDetails) -> None:
-        """Decode responses about a run that an earlier call created as if this call had created it."""
+        """Make sure that responses about an earlier call's run are decoded as if this call had created the run."""
         decoders = self._connection.decoders
         needs = keyed.needs if run.flow_id == keyed.flow_id else self._flows.get_known_stored_flow(run.flow_id).needs
         if needs is None or run.run_id in decoders:
@@ -284,7 +284,7 @@ class KeyedRuns:
             return end.value
 
     async def _execute_key_lock_step(self, keyed: _KeyedCall, step: key_lock.Step, sends: int) -> Any:
-        """Carry out a step and return its result. `sends` is the number of requests to create the run, so far."""
+        """Carry out a step and return its result. `sends` is the number of creation requests sent so far."""
         match step:
             case key_lock.CreateRun():
                 return await self._try_create_run(keyed, sends)
@@ -329,7 +329,7 @@ class KeyedRuns:
     async def _search_runs(self, keyed: _KeyedCall, calls: Sequence[PublishedCall]) -> list[KeyRun]:
         """Return the runs that callers have created under a key, oldest first.
 
-        That's every run of these flows, since a flow that carries a key has no other runs.
+        Every run of these flows counts, since a flow that carries a key has no other runs.
         """
         flows: dict[str, Mapping[str, Any]] = {}
         for call in calls:
@@ -351,7 +351,7 @@ class KeyedRuns:
                 async for run in listed:
                     if run.flow_id in flows:
                         runs.append(run)
-        # Prefer runs that are being executed: a failed creation may have left one behind that isn't.
+        # Prefer runs that are being executed, because a failed creation may have left behind a run that isn't.
         runs = [run for run in runs if not is_given_up_by_server(run.status, run.items.running)] or runs
         # Sort by ID, which starts with the creation time and is more precise than `created_at`.
         return [KeyRun(run, digests[run.flow_id]) for run in sorted(runs, key=lambda run: run.run_id)]
@@ -376,7 +376,7 @@ class KeyedRuns:
             run = await self.creator.create_run_of_copy(copy, sent, keyed.wait, is_single=True, recorded=recorded)
             return KeyRun(run, call.digest)
         except errors.AmbiguousRunError as error:
-            # Use the oldest run of these flows, since they all belong to this key, whichever call created them.
+            # All runs of these flows belong to this key, no matter which call created them, so use the oldest.
             oldest = await self._search_runs(keyed, [call]) if error.candidates else []
             if not oldest:
                 error.hint = "to find the run, if any, repeat the call with this idempotency key"
@@ -398,7 +398,7 @@ def _make_history_record(keyed: _KeyedCall, arguments: RunArguments) -> CreatedR
 
 
 def _make_undecided_key_error(key: str, lock: KeyLock, error: StepflowClientError) -> RequestTimeoutError:
-    """Return the error for a call that ran out of time before its key's run was known."""
+    """Return the error for a call that ran out of time before finding its key's run."""
     count = lock.request_count
     slow = f"{error.message}, after {count} requests of {duration_text(lock.round_trip)} each"
     return RequestTimeoutError(

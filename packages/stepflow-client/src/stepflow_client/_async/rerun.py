@@ -1,4 +1,4 @@
-"""Runs a run again, either in full, from a certain step, or just the parts that failed."""
+"""Reruns finished runs, either in full, from a certain step, or just the parts that failed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .snapshot_reader import SnapshotReader
     from .waiting import Waiter
 
-# How many of a rerun's runs to execute concurrently (items that keep different outputs need separate runs).
+# Maximum number of a rerun's runs to execute concurrently (items that keep different outputs need separate runs).
 _AT_ONCE = 8
 
 
@@ -53,12 +53,12 @@ class Rerunner:
         self._snapshots = snapshots
 
     async def plan(self, request: RerunRequest, *, timeout: float | None) -> RerunPlan:
-        """Return what `run` would keep and what it would execute, without starting it."""
+        """Return a plan of what `run` would keep and execute, without starting a run."""
         with deadline_scope(compute_deadline(timeout)):
             return (await self._make_plan(request, is_executed=False))[0]
 
     async def run(self, request: RerunRequest, *, timeout: float | None) -> RerunResult:
-        """Run a finished run again, reusing step outputs, and return all results."""
+        """Rerun a finished run, reusing step outputs, and return all results."""
         with deadline_scope(compute_deadline(timeout)):
             plan, new_run = await self._make_plan(request, is_executed=True)
             calls = [partial(self._run_item_group, new_run, part, group) for part, group in enumerate(plan.groups)]
@@ -108,11 +108,11 @@ class Rerunner:
         run = await self._snapshots.read_snapshot(run_id, ["items", "flow", *(["steps"] if has_steps else [])])
         status = run.details.status
         items = ListItemsResponse(run_id=run_id, items=run.items or ())
-        # If a failed run's items still count as running, it may still be executing.
+        # If some items of a failed run still count as running, the run may still be executing.
         is_unsettled = status in FAILED_STATUSES and not all(item.status.is_finished for item in items)
         if not status.is_finished or is_unsettled:
             raise ConflictError(f"run {run_id} has not ended yet: it is {status.value}", run_id=run_id)
-        # Without its flow, the run can't be executed again, so raise the server's error.
+        # Without its flow, the run can't be rerun, so raise the server's error.
         flow = run.flow or (await self._runs.get_run_flow(run_id)).flow
         results = responses.read_results(items, status, self._connection.get_output_decoder(run_id))
         origin = parse_rerun_origin(run._stored or {})
@@ -120,12 +120,11 @@ class Rerunner:
         return EarlierRun(run_id, flow, cache(self._recorder.find_history_entry), outputs, results, run.steps or ())
 
     def _find_recorded_run(self, run_id: str, *, has_flow: bool) -> EarlierRun | None:
-        """Return a run that's gone from the server but in the history, or None if the history doesn't have enough of
-        it.
+        """Return a run that's gone from the server, as recorded in the history, or None if the record isn't complete.
 
         Args:
             run_id: The run ID.
-            has_flow: Whether the request has a flow, so that the recorded one may be incomplete.
+            has_flow: Whether the request has a flow, so that the recorded flow may be incomplete.
         """
         find_entry = cache(self._recorder.find_history_entry)
         entry, outputs = find_entry(run_id), self._recorder.find_recorded_step_outputs(run_id)

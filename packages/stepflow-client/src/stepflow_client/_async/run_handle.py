@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class RunHandle(SuggestsNames, Shown, Generic[OutputT]):
-    """A handle to a run, from `start_run`, or from `handle` for an existing run. Creating one doesn't send a request.
+    """A handle to a run, from `start_run` (or `handle` for an existing run). Creating one doesn't send a request.
 
     Example:
         ```python
@@ -44,8 +44,8 @@ class RunHandle(SuggestsNames, Shown, Generic[OutputT]):
         print((await handle.result()).unwrap())
         ```
 
-    `RunHandle[Output]` is a run whose output is an `Output`. You can pass a handle wherever a run ID is expected, and
-    pickle it if its client can be pickled. Methods raise the same errors as the client's.
+    A `RunHandle[Output]` is for a run whose output is an `Output`. You can pass a handle wherever a run ID is expected,
+    and pickle it if its client can be pickled. Methods raise the same errors as the client's.
 
     Args:
         client: The client.
@@ -67,7 +67,7 @@ class RunHandle(SuggestsNames, Shown, Generic[OutputT]):
             output_types.check_output_type(output_type)
 
     def _remember_start(self, flow: object, started: responses.StartedRun) -> Self:
-        """Remember how the run was started, so errors can point to the flow's Python source. Lost when pickled."""
+        """Remember how the run was started, so errors can point to the flow's Python source. (Pickling drops this.)"""
         self._flow, self._started = flow, started
         return self
 
@@ -194,7 +194,7 @@ class RunHandle(SuggestsNames, Shown, Generic[OutputT]):
         await self.client.delete_run(self.run_id, timeout=timeout)
 
     async def rerun(self, **options: Unpack[RerunOptions]) -> RerunResult:
-        """Run the flow again. Accepts the same arguments as `StepflowClient.rerun`."""
+        """Rerun the run. Accepts the same arguments as `StepflowClient.rerun`."""
         return await self.client.rerun(self.run_id, **options)
 
     async def start_rerun(self, **options: Unpack[RerunOptions]) -> list[RunHandle]:

@@ -1,4 +1,4 @@
-"""Reads everything that's known about a run, requesting each part once and only when needed."""
+"""Reads all available information about a run, requesting each part once and only when needed."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 # Seconds to wait for component schemas, since a plugin may not respond.
 _COMPONENTS_TIMEOUT = 5.0
-# How many finished runs and how many flows to keep.
+# Maximum numbers of finished runs and flows to keep.
 _MAX_RUNS, _MAX_FLOWS = 16, 64
 # Don't keep larger runs, because their outputs may use a lot of memory.
 _MAX_ITEMS = 1000
@@ -79,7 +79,7 @@ class _LazyRun:
         return self.items
 
     async def read_steps(self, index: int | None) -> Sequence[StepDetails] | None:
-        """Return the started steps of one item or of all, or None if the server doesn't report them."""
+        """Return the started steps of one item or all items, or None if the server doesn't report them."""
         if self.state.items.total == 1 and index == 0:
             index = None
         if index not in self._steps and self._steps.get(None) is not None:
@@ -104,7 +104,7 @@ class _LazyRun:
             flow: Any = None
             with suppress(StepflowClientError):
                 flow = (await self._context.blobs.get_blob(flow_id)).data
-            # If a step created the run, its flow may not be stored.
+            # If a step created the run, the run's flow may not be stored.
             with suppress(NotFoundError, UnsupportedByServerError):
                 if not isinstance(flow, dict):
                     flow = await self._runs.get_stored_flow(self.state.run_id)
@@ -159,7 +159,7 @@ class _LazyRun:
 
 
 class SnapshotReader:
-    """Reads runs, caching flows and the parts it has read of finished runs.
+    """Reads snapshots of runs, caching flows and the parts of finished runs it has read.
 
     Args:
         context: The state shared by the client's services.
@@ -183,7 +183,7 @@ class SnapshotReader:
     ) -> RunSnapshot:
         """Return a run with the requested parts, sending independent requests concurrently.
 
-        With `is_current`, the state is requested even if the run has ended, in case it's gone from the server.
+        If `is_current` is set, request the state even if the run has ended, in case the run is gone from the server.
         """
         run_id = call_arguments.check_run_id(run_id)
         index = call_arguments.check_limit(item_index, "item_index")
@@ -281,7 +281,7 @@ class SnapshotReader:
     async def explain_only_item(self, run_id: str, listed: ListItemsResponse) -> ListItemsResponse:
         """Return a run's only item, which has failed, along with its step's error.
 
-        If nothing else can be read, returns the item unchanged. Whatever was read is cached, so explaining the failure
+        If nothing else can be read, return the item unchanged. Whatever was read is cached, so explaining the failure
         takes no more requests.
         """
         try:
@@ -346,7 +346,7 @@ class SnapshotReader:
         if component is None:
             return account
         schemas: dict[str, Any] = {}
-        # Ignore errors here: the failure to report is the run's.
+        # Ignore errors here, because the caller needs the run's own error.
         with suppress(StepflowClientError):
             with call_scope(_COMPONENTS_TIMEOUT):
                 listed = await self._context.connection.list_components()

@@ -32,7 +32,7 @@ class EventResponse:
     """A web application's response: either a stream of server-sent events, or the reason there isn't one."""
 
     status: int
-    """200, 204 if nothing follows the last event, or an error status such as 400 or 404."""
+    """200, or 204 if nothing follows the last event, or an error status such as 400 or 404."""
     headers: dict[str, str]
     """The response headers."""
     frames: AsyncGenerator[bytes, None]
@@ -56,8 +56,8 @@ async def sse_events(
 
     Browsers reconnect automatically, sending the ID of the last event they received, and get the events that follow.
     After the final event, they get a 204 and stop. An ID that isn't from one of these events results in a 400, a
-    nonexistent run in a 404. An EventSource never reconnects after those, so temporary errors are sent as a frame in a
-    200 response.
+    nonexistent run in a 404. An EventSource never reconnects after those statuses, so temporary errors are sent as a
+    frame in a 200 response.
 
     Args:
         handle: The run.

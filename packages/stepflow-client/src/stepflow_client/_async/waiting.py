@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .client_context import ClientContext
     from .snapshot_reader import SnapshotReader
 
-# For runs with more items, only request the summary: servers would return every step of every item.
+# For runs with more items, only request the summary, because servers would otherwise return every step of every item.
 _LARGE = 200
 
 _NOT_ENDED = "has not ended yet", "it continues; to wait again, call wait_run()"
@@ -32,7 +32,7 @@ _NO_ITEMS = "may have ended, but its result did not arrive in time", "call get_r
 _NO_RESULT = "has ended, but its result did not arrive in time", "call get_result() again"
 
 Answer = TypeVar("Answer")
-# A finished run, represented by its state or by what its items tell us.
+# A finished run: its state, or what we can infer from its items.
 _Ended = Union["RunDetails", "responses.StartedRun"]
 # The server's data about a run's items, if already requested.
 _Items = list[dict[str, Any]] | None
@@ -99,7 +99,7 @@ class Waiter:
     async def _read_state_if_ended(self, run_id: str, held: int, total: int) -> RunDetails | None:
         """Request a run's state and return it if the run has ended or is lost.
 
-        If the server has given up on the run, this only returns once its fate is settled.
+        If the server has given up on the run, wait until it's clear whether the run has ended or is lost.
         """
         run = await self._runs.find_run_if_root(run_id) if total > _LARGE else None
         if run is None:
@@ -129,7 +129,7 @@ class Waiter:
 
         Args:
             send: Sends the request. May be called several times.
-            run_id: The run it's about.
+            run_id: The run that the request is about.
             timeout_texts: The run's state and a hint, for the error if there's no response in time.
 
         Raises:
@@ -144,7 +144,7 @@ class Waiter:
                 return await send()
             except TRANSIENT_ERRORS as error:
                 if backoff.deadline is None and not self._connection.has_answered:
-                    # The server has never been reachable, so don't bother.
+                    # The server has never been reachable, so don't retry.
                     raise
                 self._raise_unless_retryable(error, run_id, last_contact)
                 pause = backoff.next_delay(self._get_retry_after(error))
@@ -152,7 +152,7 @@ class Waiter:
                     await asyncio.sleep(pause)
                     error.run_id = run_id
                     if isinstance(error, ServerConnectionError):
-                        # More helpful than a timeout: it says that the server is unreachable.
+                        # This is more helpful than a timeout error, because it says that the server is unreachable.
                         raise
                     raise _make_run_timeout_error(run_id, timeout_texts) from error
                 if not is_lost:

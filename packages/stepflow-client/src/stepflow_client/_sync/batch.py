@@ -50,13 +50,14 @@ if TYPE_CHECKING:
 
 MAX_BYTES, MAX_BYTES_OLD = 8 << 20, 1_750_000
 """Maximum total size of a run's inputs in bytes. Older servers accept bodies of up to 2 MiB."""
-# Checking more inputs than this takes a while.
+# Checking more inputs than this counts as a long computation.
 _MANY = 100
-# How many chunks may be started but not yet yielded if outcomes are ordered (or one per lane, if that's more).
+# If outcomes are ordered, the maximum number of chunks that are started but not yet yielded (or one per lane, if there
+# are more lanes).
 _MAX_CHUNKS_AHEAD = 8
 # Errors after which the batch can be continued, if it has a journal or keys.
 _RESUMABLE_ERRORS = (errors.AmbiguousRunError, errors.RunTimeoutError, errors.ServerFaultError, errors.TransportError)
-# Options that can't be combined with idempotency keys, each with its no-op value and the reason.
+# Maps each option that can't be combined with idempotency keys to its no-op value and the reason.
 _EXCLUDED_BY_KEYS = {
     "journal": (None, "no journal is needed: after a crash, the same call with the same keys finds the runs"),
     "max_attempts": (1, "a key identifies one run, even a failed one"),
@@ -65,7 +66,7 @@ _EXCLUDED_BY_KEYS = {
 
 
 class Batch:
-    """A single batch.
+    """A single call of `SyncStepflowClient.map`.
 
     Args:
         context: The state shared by the client's services.
@@ -84,7 +85,7 @@ class Batch:
     _checked: CheckedFlow
     _content: dict[str, Any]
     _arguments: RunArguments
-    """The arguments all runs share, i.e. without the inputs."""
+    """The arguments that all runs share, which don't include the inputs."""
     _needs: RunRequirements
     _record: BatchRecorder
     _effective_flow: Mapping[str, Any] | None = None
@@ -118,37 +119,37 @@ class Batch:
         self._output_type = output_type
         self._retries = InputRetryRule(options["max_attempts"], options["retry_on"])
         self._input_check: Validator | None = None
-        """Checks inputs against the flow's schema, if they are checked."""
+        """Checks inputs against the flow's schema. None if they aren't checked."""
         size = None if options["chunk_size"] is None else check_integer(options["chunk_size"], "chunk_size", least=1)
         self._sizer = chunks.ChunkSizer(1 if is_keyed else size)
         self._limit = call_arguments.check_concurrency(options["max_concurrency"])
         self._lanes = chunks.split_concurrency(self._limit, connection.places, single=is_keyed)
         self._free_lanes = list(range(len(self._lanes)))
         self._lane_flows: dict[int, str] = {}
-        """The ID of the flow shared by a lane's chunks, by lane."""
+        """Maps each lane to the ID of the stored flow that its chunks share."""
         self._source = inputs if isinstance(inputs, SyncInputReader) else SyncInputReader(inputs)
         self._has_exact_numbers = True
         self._read_ahead = chunks.ReadAhead(MAX_BYTES_OLD)
         self._tag = uuid4().hex
         self._journal: Journal | None = None
         self._existing: dict[str, str] = {}
-        """Runs that already existed when the batch started, by flow ID."""
+        """Maps flow IDs to the runs that already existed when the batch resumed."""
         self._workers: SyncTaskPool[Chunk] = SyncTaskPool()
         self._in_flight: dict[int, str] = {}
-        """Ids of runs that haven't ended, by chunk number."""
+        """Maps chunk numbers to the IDs of runs that haven't ended."""
         self._finished_outcomes: dict[int, list[Outcome]] = {}
-        """Outcomes of finished chunks that are still to be yielded, by their place in the order of yielding."""
+        """Outcomes of finished chunks that haven't been yielded yet, by their position in the output."""
         self._failure: Exception | None = None
-        """The exception raised by the inputs, if any."""
+        """The exception raised while reading the inputs, if any."""
         self._is_closed = False
         """Whether the caller has stopped waiting for outcomes, in which case no more runs are started."""
         self._unread: list[Any] = []
         """Inputs that were read but didn't fit into a chunk."""
         self._number = self._index = self._next = 0
-        """The next chunk's number, the next input's index, and the place of the next outcomes to yield."""
+        """The next chunk's number, the next input's index, and the position of the next outcomes to yield."""
 
     def iterate_outcomes(self, deadline: float | None) -> Generator[list[Outcome], None, None]:
-        """Run the flow on all inputs and yield their outcomes in lists, grouping inputs that ended together."""
+        """Run the flow on all inputs, yielding a list of outcomes for each group of inputs that ended together."""
         options, status = self._options, ExecutionStatus.COMPLETED
         try:
             # Never yield inside a scope, or it would also apply to the caller's code.
@@ -241,12 +242,12 @@ class Batch:
         self._tag = journal.begin_or_resume_batch(digests)
         if (first := journal.get_or_set_first_run()) is not None:
             self._record.record_resumed(first)
-        # Remember the newest run so far: all runs of the batch will be newer, going by the server's clock.
+        # Remember the newest existing run: by the server's clock, all of the batch's runs will be newer.
         newest = self._connection.call(api.list_runs(roots_only=True, limit=1), get_summaries_by_run)
         since = journal.get_or_set_start_time(max((get_creation_time(run_id) or 0.0 for run_id in newest), default=0.0))
         if not journal.has_lost_run():
             return
-        # Find runs that were created but not recorded in the journal, using each chunk's own copy of the flow.
+        # Use each chunk's own copy of the flow to find runs that were created but not recorded in the journal.
         time.sleep(self._connection.timings.orphan_arrival_delay)
         limit = 1000
         while True:
@@ -361,7 +362,7 @@ class Batch:
         return len(values)
 
     def _encode_input(self, value: Any) -> tuple[Any, bytes, InvalidArgumentError | None]:
-        """Return an input, its JSON (if it got that far), and the error if it can't be sent."""
+        """Return an input, its JSON (if it can be encoded), and the error if it can't be sent."""
         if isinstance(value, Exception):
             return None, b"", InvalidArgumentError(str(value))
         text = b""
@@ -478,7 +479,7 @@ class Batch:
     def _find_or_create_chunk_run(self, chunk: Chunk) -> responses.StartedRun:
         """Create a chunk's run, or return the run created before a crash or under the same key."""
         hold = None if self._options["on_cancel"] == "cancel" else self._connection.timings.creation_hold
-        # If this is the batch's only run, it can use the whole limit.
+        # If this is the batch's only run, it can use the whole concurrency limit.
         is_only = self._number == 1 and self._source.ended and not self._unread
         concurrency = self._limit if is_only else self._lanes[chunk.lane]
         arguments = self._arguments

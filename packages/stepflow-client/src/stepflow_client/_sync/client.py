@@ -118,8 +118,8 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             a server that's down is skipped for a while, and `strategy` picks the server for new runs. Credentials in
             one server's URL are never sent to another. Defaults to the URL of `stepflow serve`.
         timeout: Timeout in seconds for each phase of a request (connecting, sending, each read). Can also be an
-            `httpx.Timeout` that limits every phase, or None for no limit. It doesn't limit how long a run takes, or a
-            response that never ends (pass `timeout` to the method for that). Defaults to 30.
+            `httpx.Timeout` that limits every phase, or None for no limit. It doesn't limit how long a run takes or how
+            long a response lasts (to do that, pass `timeout` to the method). Defaults to 30.
         headers: Headers to send with every request.
         auth: A bearer token, a callable that returns one, a (user, password) pair, or
             an `httpx.Auth`. Takes precedence over credentials in URLs, and is sent to every server in a list. Waiting
@@ -144,17 +144,17 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         max_response_bytes: Maximum size in bytes of a response, or of a single event in `run_events` (never more than
             256 MiB). Anything larger raises an InvalidResponseError, so that one response can't use up all memory.
             Defaults to 1 GiB, which is more than servers send.
-        history: A `stepflow_client.history.History` to record this client's runs in: their inputs, variables and
-            overrides, and how they ended. It's written during the call, usually in less than a millisecond. By default,
-            runs aren't recorded.
-        idempotency_scope: Default scope for idempotency keys (see `run`). If None, the default, each key belongs to
-            the flow's content.
+        history: The `stepflow_client.history.History` in which to record this client's runs: their inputs, variables
+            and overrides, and how they ended. It's written during the call, usually in less than a millisecond. By
+            default, runs aren't recorded.
+        idempotency_scope: Default scope for idempotency keys (see `run`). By default (None), each key belongs to the
+            flow's content.
         event_hooks: Functions to call with each `httpx.Request` before it's sent and with each `httpx.Response`, as
-            `{"request": [...], "response": [...]}`, just like in httpx. Each hook is
+            `{"request": [...], "response": [...]}`, just like in httpx. Hooks can be coroutine functions, and are
             called again on every retry. Request hooks can change the request's headers, but nothing else. The response
             is read before its hooks run, except for event streams, where they only see the status and headers. If a
             hook raises anything but an AssertionError or StepflowClientError, the call raises a StepflowClientError
-            that has it as its `__cause__`.
+            with that exception as its `__cause__`.
 
     Raises:
         InvalidArgumentError: If a setting is invalid.
@@ -200,7 +200,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         self._runs = self._services.runs
 
     def _find_older_flow_of_keyed_run(self, run_id: str) -> str | None:
-        """Return the flow ID of a run found under a key, if it ran a different version of the flow."""
+        """Return the flow ID of a run found under a key, if the run used a different version of the flow."""
         return self._services.keyed_runs.older_flows.get(run_id) if "keyed_runs" in vars(self._services) else None
 
     @classmethod
@@ -247,7 +247,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             retry: A retry policy, or the maximum number of retries.
             exact_integers: Whether to reject integers that the server would change.
             max_response_bytes: Maximum size in bytes of a response, or of an event in `run_events`.
-            history: The history to record runs in.
+            history: The history in which to record runs.
             idempotency_scope: Default scope for idempotency keys.
             event_hooks: Functions to call with each request and response.
 
@@ -269,7 +269,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
 
     @property
     def history(self) -> History | None:
-        """The history that this client's runs are recorded in, if any."""
+        """The history in which this client records its runs, if any."""
         return self._recorder.history
 
     @property
@@ -303,9 +303,9 @@ class SyncStepflowClient(SuggestsNames, Picklable):
 
         Args:
             **options: Any option of `run` (except `output_type`) or `submit`, plus `max_attempts` and `retry_on` from
-                `map`. Methods ignore options they don't have. An argument passed to a call replaces the option, but
-                `variables` and `labels` are merged. `headers` are sent with every request, including those made through
-                `api`, in addition to this client's own.
+                `map`. Methods ignore options that they don't accept. An argument passed to a call replaces the option,
+                but `variables` and `labels` are merged. `headers` are sent with every request, including those made
+                through `api`, in addition to this client's own.
 
         Raises:
             InvalidArgumentError: If an option doesn't exist.
@@ -356,7 +356,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
     def wait_ready(self, components: str | Iterable[str] = (), *, timeout: float | None = 60.0) -> ComponentList:
         """Wait until the server responds and its workers are connected.
 
-        Servers accept runs before their workers connect, but those runs wait, and fail in the end (on 0.13 after 30 s).
+        Servers accept runs before their workers connect, but those runs wait and eventually fail (after 30 s on 0.13).
 
         Example:
             ```python
@@ -364,15 +364,15 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             ```
 
         Args:
-            components: Paths of the components you need, to ignore plugins that provide other components. By default,
-                waits for the workers of every plugin.
+            components: Paths of the components you need, so that plugins providing only other components are ignored.
+                By default, waits for the workers of every plugin.
             timeout: Overall timeout in seconds, or None for no limit. Defaults to 60.
 
         Returns:
             The components, without their schemas.
 
         Raises:
-            RequestTimeoutError: If time runs out. The message says what's missing.
+            RequestTimeoutError: If the timeout expires. The message says what's missing.
             ServerConnectionError: If the server still can't be reached by then.
             AuthenticationError: If the server rejects the credentials.
             InvalidResponseError: If the response isn't from a Stepflow server.
@@ -405,7 +405,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             timeout: Overall timeout in seconds, or None for no limit. Default: the client's timeout.
 
         Returns:
-            The list, with plugins that didn't respond to the server in `failed_plugins`.
+            The components. `failed_plugins` lists the plugins that didn't respond to the server.
         """
         check_flag(include_schemas, "include_schemas")
         with call_scope(timeout):
@@ -434,7 +434,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         cache: ResultCache | None = None,
         labels: Mapping[str, str] | None = None,
     ) -> FlowResult[OutputT]:
-        """Run a flow on one input and return its result. A failed run doesn't raise: check the result.
+        """Run a flow on one input and return its result. A failed run doesn't raise an exception, so check the result.
 
         Example:
             ```python
@@ -447,8 +447,8 @@ class SyncStepflowClient(SuggestsNames, Picklable):
 
         Args:
             flow: The path of a YAML or JSON file, or the flow itself: a mapping, pydantic model, dataclass, attrs
-                object, msgspec struct or the result of `get_flow`. The client stores it on the server first (just
-                once). Can also be a stored flow: the result of `store_flow`, or an ID, i.e. a string of 64 lowercase
+                object, msgspec struct or the result of `get_flow`. The client first stores it on the server, but only
+                once. Can also be a stored flow: the result of `store_flow`, or an ID, i.e. a string of 64 lowercase
                 hexadecimal digits (unless a file has that name).
             input: The input, as any JSON value. It may contain pydantic models, dataclasses, attrs objects and msgspec
                 structs. A list is a batch, and this method only accepts batches of one: to pass a list as a single
@@ -465,29 +465,30 @@ class SyncStepflowClient(SuggestsNames, Picklable):
                 share a copy that no other client runs, and a lost run can be identified unless another call loses a run
                 of the same flow at the same time. Defaults to False.
             idempotency_key: A key of your choice, such as a document's ID. If a run of this flow already exists under
-                the key, it's returned, whichever process created it. Keys last as long as the server's store. Needs the
-                flow itself rather than its ID. Different flows can use the same key. A changed flow loses all its
-                keys, unless you pass an `idempotency_scope`. A new key takes up to nine more small requests.
-                Simultaneous calls with a key, in any program, return the same run. If a call crashed and may have
-                created the run, the next call waits for its lease to expire, usually 7 s.
+                the key, it's returned, no matter which process created it. Keys last as long as the server's store.
+                Requires the flow itself rather than its ID. Different flows can use the same key. If you change the
+                flow, its keys no longer apply, unless you pass an `idempotency_scope`. A new key takes up to nine more
+                small requests. Simultaneous calls with the same key return the same run, even across programs. If an
+                earlier call crashed and may have created the run, the next call waits for that call's lease to expire,
+                which usually takes 7 s.
             idempotency_scope: A name for what the key identifies, such as `ticket`. Within a scope, a key has one run
-                regardless of the flow. If the existing run is of a different version of the flow, that's logged, and
-                the result's `older_flow_id` is set. Defaults to the client's scope. Without one, the key belongs to the
-                flow's content.
-            wait_for_components: Whether to wait for the components the flow needs (including flows within its steps)
-                before creating the run, which would fail if its worker isn't connected yet. True waits up to 60 s, or
-                pass a number of seconds. `timeout` still applies. Components this client has already seen aren't waited
-                for again. Defaults to False.
+                regardless of the flow. If the existing run used a different version of the flow, the client logs that
+                and sets the result's `older_flow_id`. Defaults to the client's scope. Without one, the key belongs to
+                the flow's content.
+            wait_for_components: Whether to wait for the components that the flow and its sub-flows need before creating
+                the run, which would fail if a worker isn't connected yet. True waits up to 60 s, or pass a number of
+                seconds. `timeout` still applies. The client doesn't wait again for components it has already seen.
+                Defaults to False.
             on_cancel: What to do with the run on a KeyboardInterrupt.
                 `detach` (the default) leaves it running. `cancel` marks it as cancelled, provided its ID is known by
                 then.
             check_input: Whether to check the input and variables against the flow's schemas before sending anything,
-                since servers don't check either. For a flow's ID, this requires that the client knows the flow, having
-                stored it or read its variables. Defaults to True.
+                since servers don't check either. With a flow's ID, the check only happens if this client has stored the
+                flow or read its variables. Defaults to True.
             progress: True to show the run's progress: in a notebook, as a bar on a terminal (using rich or tqdm, if
-                installed), or elsewhere as one line every ten seconds. Or a function to call with a `Progress` every
-                half second, after events, and at the end. If it raises an exception, so does the call, but the run
-                continues. Defaults to False.
+                installed), or elsewhere as one line every ten seconds. Can also be a function to call with a `Progress`
+                every half second, after events, and at the end. If the function raises an exception, so does the call,
+                but the run continues. Defaults to False.
             output_type: The output's type: a pydantic model, a dataclass, an attrs class or a TypedDict. The result is
                 then a `FlowResult[output_type]`, with an instance of the type as its output if the run succeeds.
             cache: A result cache. If it has the result of an earlier run with the same flow, input, variables and
@@ -496,8 +497,8 @@ class SyncStepflowClient(SuggestsNames, Picklable):
                 of this client for the same result share one run, even if it fails. If the call running the flow is
                 cancelled or times out, another one runs it again. To run a flow only once across clients and processes,
                 use `idempotency_key` instead (it can't be combined with a cache).
-            labels: Labels to find the run by, as a mapping of names to values. They're kept in the client's `history`,
-                just like `stepflow run --label`.
+            labels: Labels for finding the run later, as a mapping of names to values. They're stored in the client's
+                `history`, just like those from `stepflow run --label`.
 
         Returns:
             The result. Its `is_success` is True if the run completed.
@@ -544,7 +545,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             None if wait_for_components is False else self._build_component_wait(flow, overrides, wait_for_components),
         )
         creator = self._services.creator if idempotency_key is None else self._services.keyed_runs
-        # If cancelling needs the run's ID right away, the server must not hold the request.
+        # Cancelling the run needs its ID right away, so don't let the server hold the request.
         hold = None if on_cancel == "cancel" else self._connection.timings.creation_hold
         run = partial(self._start_and_wait_for_result, creator.start_run, hold, began, progress)
         running = partial(run, call) if cache is None else partial(self._services.cached_runs.run, cache, call, run)
@@ -578,7 +579,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
                 result = self._services.watcher.wait_for_result(run, began, progress)
         except SyncCancelled:
             if hold is None:
-                # Stay within the time a cancelled call has left.
+                # Limit how long a cancelled call takes to cancel its run.
                 until = time.monotonic() + self._connection.timings.cancel_limit
                 with suppress(StepflowClientError), deadline_scope(until, overrides_outer=True):
                     self.cancel_run(run.run_id)
@@ -641,12 +642,12 @@ class SyncStepflowClient(SuggestsNames, Picklable):
                 limit. By default, the client's timeout applies to each request.
             private_copy: Whether to store a copy of the flow just for this run (see `run`). Defaults to False.
             idempotency_key: A key for the run. If a run already exists under the key, it's returned (see `run`).
-            idempotency_scope: What the key identifies, whatever the flow's version (see `run`).
+            idempotency_scope: What the key identifies, regardless of the flow's version (see `run`).
             wait_for_components: Whether to wait for the flow's components first (see `run`). Defaults to False.
             check_input: Whether to check the input (or each input in a batch) and the variables against the flow's
                 schemas before sending anything (see `run`). Defaults to True.
-            labels: Labels to find the run by, as a mapping of names to values. They're kept in the client's `history`,
-                just like `stepflow run --label`.
+            labels: Labels for finding the run later, as a mapping of names to values. They're stored in the client's
+                `history`, just like those from `stepflow run --label`.
 
         Returns:
             The run's ID, a UUID string.
@@ -715,8 +716,8 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         reject_unknown_arguments(options, ("flow", "input", "output_type", *call_options.OPTIONS_OF["submit"]))
         if output_type is not None:
             output_types.check_output_type(output_type)
-        # With a hold of 0, the response includes the result if the run ends at once. Not for batches: they may have
-        # many items.
+        # With a hold of 0, the response includes the result if the run ends at once. Don't do this for batches, which
+        # may have many items.
         is_single = not isinstance(input, (list, tuple)) or len(input) == 1
         run = self._start_without_handle(flow, input, overrides, hold=0 if is_single else None, **options)
         return self.handle(run.run_id, output_type)._remember_start(flow, run)
@@ -753,7 +754,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             output_type: The output's type, as for `run`.
 
         Raises:
-            InvalidArgumentError: If `run_id` isn't a run ID, or an output can't have this type.
+            InvalidArgumentError: If `run_id` isn't a run ID, or outputs can't be converted to `output_type`.
         """
         from .run_handle import SyncRunHandle
 
@@ -776,11 +777,12 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             ```
 
         Args:
-            flow: The flow itself, not its ID, exactly as passed to `run`, with its keys in the same order. A copy with
-                the key is stored to find out the copy's ID, but nothing runs. Not needed with a scope.
+            flow: The flow itself, not its ID, exactly as passed to `run`, with its keys in the same order. To find out
+                the ID of the copy with this key, the client stores the copy but doesn't run it. Not needed with a
+                scope.
             idempotency_key: The key.
-            idempotency_scope: The key's scope, as for `run`. The run may be of any version of the flow: check its
-                `flow_id`. Defaults to the client's scope, if it has one.
+            idempotency_scope: The key's scope, as for `run`. The run may have used any version of the flow, so check
+                its `flow_id`. Defaults to the client's scope, if it has one.
             timeout: Overall timeout in seconds, or None for no limit. By default, the client's timeout applies to each
                 request.
 
@@ -854,32 +856,32 @@ class SyncStepflowClient(SuggestsNames, Picklable):
                 with the code `invalid_output`, and `unwrap` raises the OutputTypeError.
             check_input: Whether to check the variables and each input against the flow's schemas. An input that doesn't
                 match fails on its own, with the code `invalid_input` and without a run. Defaults to True.
-            max_attempts: Maximum number of times to run an input that fails. Each attempt is a run of the chunk's
-                failed inputs, after a delay of about 1, 2, 4 ... 30 seconds, and the chunk's outcomes wait for it. By
-                default, each input runs once.
+            max_attempts: Maximum number of times to run an input that fails. Each further attempt runs the chunk's
+                failed inputs again after a delay of about 1, 2, 4 ... 30 seconds. The chunk's outcomes are yielded
+                after the last attempt. By default, each input runs once.
             retry_on: Which failures to retry: error codes, such as `{"component_failed"}`, or a function that takes the
                 `Outcome` and returns whether to retry. Defaults to failures with a retryable `error`. Steps that have
-                already run will run again. Needs `max_attempts`.
+                already run will run again. Requires `max_attempts`.
             idempotency_key: A function that takes an input and returns its key (see `run`), or None for no key. Each
                 input gets a run of its own, or the outcome of the existing run under its key. Can't be combined with
                 `journal` (which it replaces), `max_attempts` or `chunk_size`.
-            idempotency_scope: What the keys identify, whatever the flow's version (see `run`).
-            journal: The path of a file to record the batch's progress in. After a crash, make the same call with the
-                same inputs to continue: it yields the recorded outcomes, picks up runs that were already created, and
-                creates the rest. Needs a server whose store survives that long. A journal can only be used by one batch
-                at a time.
+            idempotency_scope: What the keys identify, regardless of the flow's version (see `run`).
+            journal: The path of a file in which to record the batch's progress. After a crash, make the same call with
+                the same inputs to continue: it yields the recorded outcomes, picks up runs that were already created,
+                and creates the rest. Requires a server whose store survives until then. A journal can only be used by
+                one batch at a time.
             on_lost: What to do with inputs whose run is in the journal but gone from the server, because it was
                 restarted without its store. `fail` (the default) gives them the error code `lost`, since they may have
                 been executed. `rerun` runs them again.
             on_cancel: What to do with runs in flight if the iteration ends early. `detach` (the default) leaves them
                 running, while `cancel` marks them as cancelled.
-            timeout: Seconds from the call to the last outcome. No limit by default. Inputs that are slow to read are
-                still waited for.
-            progress: True to show the number of outcomes, as for `run`, and the total if known. Or a function to call
-                with a `Progress` at the beginning, after outcomes, and at the end. Defaults to False.
+            timeout: Seconds from the call to the last outcome. No limit by default. Reading an input isn't interrupted,
+                even if it's slow.
+            progress: True to show the number of outcomes, as for `run`, and the total if known. Can also be a function
+                to call with a `Progress` at the beginning, after outcomes, and at the end. Defaults to False.
             total: The number of inputs to show in the progress. Defaults to the length of `inputs`, or the number that
                 `read_inputs` expects.
-            labels: Labels to find the batch by, as for `run`. They're recorded with its first run.
+            labels: Labels for finding the batch later, as for `run`. They're recorded with its first run.
 
         Raises:
             FlowFileError: If the flow's file can't be read.
@@ -1036,7 +1038,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
     def delete_flow(self, flow_id: FlowId, *, timeout: float | NotGiven | None = NOT_GIVEN) -> None:
         """Ask the server to delete a flow.
 
-        Released servers accept the request but don't delete anything. Most of them also accept unknown ids.
+        Released servers accept the request but don't delete anything. Most of them also accept unknown IDs.
 
         Args:
             flow_id: The flow's ID, or an object with a `flow_id`, such as the result of `store_flow`.
@@ -1186,10 +1188,10 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         item_index: int | None = None,
         timeout: float | NotGiven | None = NOT_GIVEN,
     ) -> RunSnapshot:
-        """Return everything that's known about a run at one moment, using as few requests as possible.
+        """Return all available information about a run at one moment, using as few requests as possible.
 
         Independent requests are sent concurrently. Completed and failed runs don't change, so the client caches what it
-        has read of recent ones, and later calls request only what's missing.
+        has read about recent runs, and later calls only request what's missing.
 
         Example:
             ```python
@@ -1202,7 +1204,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         Args:
             run_id: The run.
             include: Which parts to read: `items`, `steps`, `flow`, `arguments`, `account` and `counts`. Defaults to all
-                of them. An account includes the parts it's made of (for a batch, only one item's steps).
+                of them. `account` includes the parts that the account is based on (for a batch, only one item's steps).
             item_index: The batch item whose steps and account to return, counting from 0. By default, returns the steps
                 of all items, and the account of the first failed item (or the first item, if none has failed).
             timeout: Overall timeout in seconds, or None for no limit. By default, the client's timeout applies to each
@@ -1220,12 +1222,12 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         """Return a run's items in input order. While an item is running, its `result` is None.
 
         A failed item's error includes the step that failed and its message, which takes one more request. In runs with
-        more than 1,000 items, this takes a request per failed item, and only the first 20 include it.
+        more than 1,000 items, this takes one request per failed item, so only the first 20 errors include the step.
 
         If an item hasn't ended even though its run has failed, the server may have lost it or may still be executing
         it. After 30 s without a sign of life, the item is returned as failed, with the code `lost` or
-        `lost_before_start`. (In runs with more than 1,000 items, only the time the run was marked as failed counts.
-        `get_results` reads all events.)
+        `lost_before_start`. (In runs with more than 1,000 items, the 30 s count from the time the run was marked as
+        failed. `get_results` reads all events instead.)
 
         Args:
             run_id: The run.
@@ -1438,8 +1440,8 @@ class SyncStepflowClient(SuggestsNames, Picklable):
     def wait_run(self, run_id: RunId, *, timeout: float | None = None, progress: ProgressOption = False) -> RunDetails:
         """Wait for a run to end and return it.
 
-        The wait survives lost connections and server restarts. With a timeout, it lasts until that expires. Otherwise,
-        it lasts until the server hasn't responded for two minutes.
+        The wait survives lost connections and server restarts. With a timeout, it lasts until the timeout expires.
+        Otherwise, it ends once the server hasn't responded for two minutes.
 
         Args:
             run_id: The run.
@@ -1477,11 +1479,11 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         """Return a run's events, from the beginning or from a cursor, until the run ends (0.12 and newer).
 
         Each event is yielded exactly once and in order, even if the connection breaks, because the client reconnects
-        automatically. The last event is a `RunCompletedEvent`. Servers don't send one if they lost the run (after a
-        failed recovery, or because the store was exhausted) or if it was cancelled. After a cancellation, the client
-        infers it (`event.inferred`) about two seconds after the last event. If a server gives up on a run because it
-        seems to be abandoned, the run may still be executing, so it only counts as lost after 30 s without a sign of
-        life.
+        automatically. The last event is a `RunCompletedEvent`. Servers don't send that event if they lost the run
+        (after a failed recovery, or because the store was exhausted) or if the run was cancelled. After a cancellation,
+        the client infers the event (`event.inferred`) about two seconds after the last event. If a server gives up on a
+        run that seems to be abandoned, the run may still be executing, so it only counts as lost after 30 s without a
+        sign of life.
 
         Example:
             ```python
@@ -1564,10 +1566,10 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         with call_scope(timeout):
             return self._services.blobs.get_blob(blob_id)
 
-    # Running a run again
+    # Reruns
 
     def plan_rerun(self, run_id: RunId, **options: Unpack[PlanOptions]) -> RerunPlan:
-        """Return what `rerun` would keep and what it would execute, without starting a run.
+        """Return a plan of what `rerun` would keep and execute, without starting a run.
 
         Args:
             run_id: The run.
@@ -1600,18 +1602,18 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         labels: Mapping[str, str] | None = None,
         timeout: float | None = None,
     ) -> RerunResult:
-        """Run a finished run again, reusing step outputs, and return all results.
+        """Rerun a finished run, reusing step outputs, and return all results.
 
-        A kept step isn't executed: its output is taken from the earlier run. Step outputs can be read on 0.12 and
+        Kept steps aren't executed: their outputs are taken from the earlier run. Step outputs can be read on 0.12 and
         newer. `keep="succeeded"` works on every release, but if outputs can't be read, it executes failed items from
         the start. The server's builtin components must be at `/builtin`.
 
         No server returns a run's variables, and since 0.12 they don't return its input or overrides either. A client
-        with a `history` falls back on the recorded ones: the input if you don't pass one, and variables and overrides
-        unless you replace them. Secret variables' values aren't recorded. Without a history, pass everything again.
-        Outputs of kept steps still reflect the earlier run's values, and the plan's `outdated` lists those computed
-        from a different input or different variables. You can also rerun a rerun: steps it kept are kept or executed
-        like any other.
+        with a `history` falls back on the recorded arguments: the input if you don't pass one, and variables and
+        overrides unless you replace them. Secret variables' values aren't recorded. Without a history, pass everything
+        again. Outputs of kept steps still reflect the earlier run's values, and the plan's `outdated` lists those
+        computed from a different input or different variables. You can also rerun a rerun, and the steps it kept are
+        treated like any others.
 
         Example:
             ```python
@@ -1628,8 +1630,8 @@ class SyncStepflowClient(SuggestsNames, Picklable):
                 variables, and those of the steps it reads, haven't changed. `Keep(before="summarize")` executes this
                 step and everything that reads its output, while `Keep(all_except="summarize")` executes just this step
                 (see `Keep`). Secret variables' values and worker programs aren't compared. Without a history,
-                `unchanged` executes all steps that read an explicit input or variable, and doesn't know the earlier
-                run's overrides.
+                `unchanged` executes all steps that read an input or variable you pass, and ignores the earlier run's
+                overrides.
             input: The earlier run's input. For a batch, the list of all its inputs, or just those of `items`. Can be
                 omitted if it's recorded, or if no executed step reads it.
             variables: The flow's variables, as for `run`.
@@ -1642,10 +1644,11 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             inherit: Which recorded arguments to use if you don't pass them, out of `input`, `variables` and
                 `overrides`. Defaults to all three. Without the last two, the new run uses the flow as is.
             max_concurrency: Maximum number of each new run's tasks to execute at once (see `create_run`).
-            idempotency_key: A string of up to 512 characters that identifies this call. Of all calls with the same key,
-                from any process, one creates the new runs, and the rest return the same runs. The key belongs to the
-                earlier run, regardless of the flow and the client's scope. By default, each call creates new runs.
-            labels: Labels to find the new runs by, as for `run`.
+            idempotency_key: A string of up to 512 characters that identifies this call. If several calls use the same
+                key, even from different processes, one of them creates the new runs and the others return those runs.
+                The key belongs to the earlier run, regardless of the flow and the client's scope. By default, each call
+                creates new runs.
+            labels: Labels for finding the new runs later, as for `run`.
             timeout: Overall timeout in seconds. No limit by default.
 
         Raises:
@@ -1716,7 +1719,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
 
         Both runs must be on this server. Inputs, variables and overrides aren't compared, but you can see their effects
         in the steps. Step outputs are compared on 0.12 and newer. A run that hasn't ended is compared in its current
-        state. If a step wasn't run because one it reads failed, it has the status `not_run` and no error.
+        state. If a step wasn't run because a step it reads failed, it has the status `not_run` and no error.
 
         Example:
             ```python
@@ -1730,8 +1733,8 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             b: The second run.
             ignore: Paths to leave out, along with everything below them, in the same form as in the differences. `*`
                 matches any key or index.
-            items: A pair of item indexes, the first run's and the second run's, to compare just those two. By default,
-                compares all items that have the same index.
+            items: A pair of item indexes, one for each run, to compare just those two items. By default, compares all
+                items that have the same index.
             timeout: Overall timeout in seconds, or None for no limit. By default, the client's timeout applies to each
                 request.
 
@@ -1748,9 +1751,9 @@ class SyncStepflowClient(SuggestsNames, Picklable):
     ) -> RunAccount:
         """Explain why an item failed: which step failed first, and which steps didn't run because of it.
 
-        Servers list every step that reads a failed step as failed, with the same error. The account tells them apart.
-        It also lists steps that nothing needed, and sub-run items that failed even though their step completed. A run
-        that hasn't ended is explained in its current state.
+        Servers also list every step that reads a failed step as failed, with the same error. The account tells cause
+        and effect apart. It also lists steps that nothing needed, and sub-run items that failed even though their step
+        completed. A run that hasn't ended is explained in its current state.
 
         Anything the server doesn't report (e.g. step errors and outputs before 0.12) is listed in `unknown`. If the
         run's input and variables are needed, they come from the server if it reports them, or else from the client's
@@ -1817,7 +1820,7 @@ class Services(ClientContext):
 
     @cached_property
     def snapshots(self) -> snapshot_reader.SnapshotReader:
-        """Reads everything that's known about runs."""
+        """Reads snapshots of runs."""
         return snapshot_reader.SnapshotReader(self)
 
     @cached_property
@@ -1841,11 +1844,11 @@ def _add_failure_hint(result: FlowResult, flow: FlowSource, input: Any, override
     values = {} if variables is None else dict(variables) if isinstance(variables, Mapping) else NOT_KNOWN
     try:
         effective = apply_overrides_if_valid(load_flow(source), overrides)
-        # A list holds the only input, because a bare list would be a batch.
+        # If this is a list, it contains the only input, because a plain list would be a batch.
         value = input[0] if isinstance(input, (list, tuple)) else input
         hint = find_run_error_hint(result.error, effective, value, values)
     except FlowFileError:
-        # The file is gone, but what matters here is the run's failure.
+        # The file is gone, so return the run's failure without a hint.
         return result
     hint = "; ".join(filter(None, (hint, describe_python_place(flow, result.error.step_id))))
     return replace(result, error=replace(result.error, hint=hint)) if hint else result

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     Run = Callable[[RunCall], FlowResult]
     """Runs a flow and returns its result."""
     Outcome = FlowResult | StepflowClientError | None
-    """What simultaneous calls share, or None if one of the other calls has to run the flow."""
+    """The result or error that simultaneous calls share, or None if one of the other calls has to run the flow."""
 
 
 class _CacheableCall(NamedTuple):
@@ -66,7 +66,7 @@ class CachedRuns:
             StepflowClientError: The same errors as `SyncStepflowClient.run`.
         """
         prepared = self._make_cacheable_call(cache, call)
-        # Include the pid: a fork doesn't have the threads that would finish its parent's calls.
+        # Include the process ID, because a fork doesn't have the threads that would finish its parent's calls.
         place = (os.getpid(), cache.path, cache.refresh, prepared.key)
         while True:
             cached = None if cache.refresh else cache._find_result(prepared.key)

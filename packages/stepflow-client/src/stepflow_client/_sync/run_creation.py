@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 _SHARED_FLOW_HINT = "run() and submit() can find their runs because they use a private copy of the flow"
 _MAX_SENDS = 5
-# Maximum number of flows to keep ready for their next run.
+# Maximum number of prepared requests to keep for the next runs.
 _MAX_TEMPLATES = 1_000
 # A request that can't create a run, because the flow it refers to doesn't exist.
 _CHECK_INPUTS, _NO_FLOW = replace(api.create_run, is_idempotent=True), "0" * 64
@@ -132,7 +132,7 @@ class LostRunSearch:
                 continue
             if self.is_processed:
                 run = responses.read_run({"summary": summary})
-                # If its store failed, the server may have stored a run without executing it.
+                # If the store failed, the server may have stored a run without executing it.
                 if not run.items.total or is_given_up_by_server(run.status, run.items.running):
                     continue
             own_runs[run_id] = summary
@@ -152,7 +152,7 @@ class LostRunSearch:
             candidates = registry.filter_unowned(runs)
             if not candidates:
                 return None
-            # Check again: a call that ended without its run may have left one of these behind.
+            # Check again: a call that ended without its run may have left one of these runs behind.
             if not other_calls and registry.is_flow_only_run_by_this_client(call.flow_id):
                 run_id = call.pick_run(candidates)
                 if run_id is not None and registry.claim_run(call.flow_id, run_id):
@@ -243,7 +243,7 @@ class RunCreator:
             call_arguments.check_concurrency(limit)
         key: _Key | None = (digest, limit, hold_seconds)
         if call.private_copy or call.variables_from_env or call.variables is not None or call.overrides is not None:
-            # This run differs from the flow's other runs in more than its inputs.
+            # Don't keep the request, because it differs from the flow's other requests in more than the inputs.
             key = None
         registry = flows.registries.of_current_process
         shared = registry.find_shared_flow_id(digest)
@@ -299,7 +299,7 @@ class RunCreator:
     def check_arguments(self, call: RunCall, needs: RunRequirements | None = None) -> RunArguments:
         """Check a run's arguments and convert them to the format of the request.
 
-        With the requirements of the flow's runs, also check that the arguments fit the flow.
+        If the requirements of the flow's runs are passed, also check that the arguments fit the flow.
         """
         server = self._connection.detect_server()
         exact = server.capabilities["exact_numbers"] or not self.exact_integers
@@ -331,7 +331,7 @@ class RunCreator:
         return self._create_exactly_once(prepared, arguments, self._flows.registries.of_current_process, recorded)
 
     def find_server_rejected_inputs(self, inputs: list[Any]) -> dict[int, errors.InvalidRequestError]:
-        """Return the errors for inputs the server rejects, by position. Empty if it also rejects null.
+        """Return the errors for inputs that the server rejects, by position (empty if it also rejects null).
 
         This takes at most 2n requests for n inputs and doesn't create a run, because the requests refer to a
         nonexistent flow. Servers read the inputs first, so they only return a 404 if they accept them.
@@ -358,7 +358,7 @@ class RunCreator:
 
     @staticmethod
     def _make_run_template(copy: StoredCopy, arguments: RunArguments, hold_seconds: int | None) -> _RunTemplate:
-        """Prepare everything that runs with these arguments have in common, whatever their inputs."""
+        """Prepare the parts of the request that all runs with these arguments share, whatever their inputs."""
         fields = {
             "flowId": copy.flow_id,
             "overrides": {"steps": arguments.overrides} if arguments.overrides else None,
@@ -425,7 +425,7 @@ class RunCreator:
                     self._runs.started_flows.append((created.run_id, template.copy.flow))
                 return created
         finally:
-            # A call that's cancelled, for example, isn't settled: no other call may claim a run it left behind.
+            # A cancelled call, for example, isn't settled, so no other call may claim a run that it left behind.
             registry.end_call(call, is_settled=call.is_settled, run_id=run_id)
             if entry is not None:
                 self._recorder.confirm_or_remove_entry(entry, made_id, is_settled=call.is_settled)
@@ -433,7 +433,7 @@ class RunCreator:
     def _find_lost_run(self, search: LostRunSearch, template: _RunTemplate) -> responses.StartedRun | None:
         """Return the run created by a failed request, or None if there isn't one and the request should be resent.
 
-        If it must not be resent, raises the request's error.
+        If it must not be resent, raise the request's error.
         """
         call, error = search.call, search.error
         call.is_settled = not lost_creation.may_have_created_run(error)

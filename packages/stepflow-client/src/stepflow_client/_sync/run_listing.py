@@ -128,7 +128,7 @@ class RunLister:
                     yield run
 
     def _iterate_runs_in_window(self, request: _ListRequest) -> Generator[RunDetails, None, None]:
-        """Iterate over a window's runs, newest first, sorting runs from the same second ourselves."""
+        """Iterate over a window's runs, newest first, sorting runs from the same second on the client."""
         held: list[RunDetails] = []
         with closing(self._iterate_runs_of_all_pages(request)) as runs:
             for run in runs:
@@ -175,7 +175,7 @@ class RunLister:
 
 def _parse_status_filter(status: ExecutionStatus | str) -> Any:
     number = get_status_number(status) if isinstance(status, str) else None
-    # If servers don't know the number, they ignore the filter and list all runs.
+    # Servers ignore the filter if they don't recognize the number, and list all runs.
     if number is None or ExecutionStatus(status) not in list(ExecutionStatus):
         raise argument_error("status", f"one of {', '.join(ExecutionStatus)}", status)
     from stepflow_api.models import RunStatus

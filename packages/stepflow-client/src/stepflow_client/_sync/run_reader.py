@@ -97,8 +97,8 @@ class RunReader:
 
         Args:
             run: The run's state.
-            latest: The server's time of the last event, if events are being read. Otherwise, the steps are requested,
-                unless there are too many.
+            latest: The time of the last event by the server's clock, if events are being read. Otherwise, the steps are
+                requested, unless there are too many.
         """
         if not is_given_up_by_server(run.status, run.items.running):
             return decide_run_ending(run.status, run.items.running, 0.0, math.inf)
@@ -158,7 +158,7 @@ class RunReader:
     def _read_steps_by_item(
         self, listed: ListItemsResponse, places: list[int], can: Mapping[str, bool]
     ) -> dict[int, list[StepDetails]]:
-        """Return the items' started steps, as far as the server reports them. For a large run, covers only some items.
+        """Return the items' started steps, as far as the server reports them (for a large run, only some items' steps).
 
         Failed requests are ignored, because we already know that the items failed, and steps only add details.
         """
@@ -214,7 +214,7 @@ class RunReader:
         try:
             stored = self.get_stored_flow(call_arguments.check_run_id(run_id))
         except (NotFoundError, UnsupportedByServerError):
-            # If a step created the run, its flow may not be stored.
+            # If a step created the run, the run's flow may not be stored.
             return steps
         return stored_flow_form.mark_kept_steps(steps, stored)
 

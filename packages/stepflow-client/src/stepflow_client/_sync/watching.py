@@ -39,7 +39,7 @@ _MIN_INTERVAL = 0.2
 
 
 class RunUpdate(NamedTuple):
-    """A moment in the life of a followed run."""
+    """A progress update from a run that is being followed."""
 
     progress: RunProgress
     """The steps and item counts after the event."""
@@ -49,7 +49,7 @@ class RunUpdate(NamedTuple):
     run: RunDetails | None = None
     """The run's state, if it was just requested. All its past events have been yielded, unless it has ended."""
     snapshot: RunSnapshot | None = None
-    """The run, once it has ended. Set only on the last update."""
+    """The run's snapshot. Set only on the last update, once the run has ended."""
 
 
 class RunWatcher:
@@ -69,7 +69,7 @@ class RunWatcher:
         after: str | None = None,
         include_sub_runs: bool = False,
     ) -> Generator[RunUpdate, None, None]:
-        """Yield a run's progress immediately, with each event, when none arrives for a while, and once it has ended.
+        """Yield a run's progress immediately, after each event, when no event arrives for a while, and at the end.
 
         If the server doesn't support event streams, the run's state is polled, and the only event is its end.
 

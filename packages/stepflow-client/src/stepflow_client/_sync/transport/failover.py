@@ -29,7 +29,7 @@ _FAILURES = (
 
 
 class Failover(Transport):
-    """Sends requests to the server that last responded. One that fails is tried last for a while (longer each time).
+    """Sends requests to the server that last responded. A failed server is tried last for a while (longer each time).
 
     Args:
         servers: One transport per server, in order of preference.
@@ -100,7 +100,7 @@ class Failover(Transport):
             raise
 
     def _order_servers(self, first: int | None) -> list[int]:
-        """Return the servers in the order to try them: starting at `first` or the current one, failed ones last."""
+        """Return the servers in the order to try them: `first` or the current server first, failed servers last."""
         count = len(self._servers)
         # Don't prefer a failed server until it has responded again.
         first = self._current if first is None or self._has_failed(first) else first

@@ -116,7 +116,7 @@ def _get_response_headers(response: httpx.Response) -> dict[str, str]:
 
 
 def _get_loaded_response_body(response: httpx.Response) -> bytes | None:
-    """Return the body (decompressed by httpx) if the response was created with it, or None if it has yet to be read."""
+    """Return the body (decompressed by httpx) of a response created with one, or None if it has yet to be read."""
     try:
         return response.content
     except httpx.ResponseNotRead:

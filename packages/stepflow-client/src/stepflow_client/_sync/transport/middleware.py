@@ -131,7 +131,7 @@ class TokenAuthorization(Authorization):
 
 
 class HttpxAuth(Authorization):
-    """Adds credentials from an `httpx.Auth`, which may need to see responses (but not those of streams).
+    """Adds credentials from an `httpx.Auth`, which may need to see responses (except those of streams).
 
     Args:
         inner: The transport to send requests with.
@@ -202,7 +202,7 @@ def _run_auth_step(step: Callable[[], Signed], request: HttpRequest) -> Signed |
     return signed
 
 
-# Operations whose responses are always parsed here, whatever the server.
+# Operations whose responses are always parsed here, whatever the server's release.
 _ALWAYS_READ = frozenset({api.health_check.name, api.list_components.name})
 _UNAUTHORIZED = frozenset({401, 403, 407})
 
@@ -249,7 +249,7 @@ class DialectTranslator(Middleware):
         response = self.inner.send(request)
         body = _parse_json(response.content) if request.operation == api.list_components.name else None
         if response.status == 200 and isinstance(body, dict):
-            # Rename fields to match the current server's.
+            # Rename fields to match the current release.
             with suppress(TypeError, AttributeError, ValueError, RecursionError):
                 return response._replace(content=encode(older_servers.rename_component_fields(body)))
         return response
@@ -260,7 +260,7 @@ class DialectTranslator(Middleware):
         The server is None for a response from a proxy that may have a Stepflow server behind it.
 
         Raises:
-            InvalidResponseError: If the response is from neither.
+            InvalidResponseError: If the response is from neither a Stepflow server nor such a proxy.
         """
         response = self.inner.send(request)
         health = _parse_json(response.content) if response.status == 200 else None
@@ -287,7 +287,7 @@ class DialectTranslator(Middleware):
         except HttpError as error:
             if request.idempotent:
                 raise
-            # Whatever went wrong with the health check, the request itself was never sent.
+            # No matter what went wrong with the health check, the request itself was never sent.
             raise _make_not_sent_error(str(error), error.attempts) from error
         if server is None and not request.idempotent and is_transient_status(response.status):
             raise _make_not_sent_error(f"it returned {response.status}", response.attempts)

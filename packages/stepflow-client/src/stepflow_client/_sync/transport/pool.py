@@ -30,7 +30,7 @@ _EARLY_RESPONSE_TIMEOUT = 0.5
 class Pool(Transport):
     """Sends HTTP/1.1 requests to one server, using one connection per concurrent request.
 
-    The most recently used idle connection goes first, once we've checked that it's still open with no stray data.
+    The most recently used idle connection is reused first, after checking that it's still open and has no stray data.
     Other idle connections aren't touched until they expire, so having many of them doesn't slow down a call.
 
     Args:
