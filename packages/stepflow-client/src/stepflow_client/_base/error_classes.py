@@ -1,4 +1,4 @@
-"""The errors that need no other types from this package. `stepflow_client.errors` exports these and all others."""
+"""The errors that need no other types from this package. `stepflow_client.errors` exports these and the rest."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class StepflowClientError(Exception):
         status_code: The HTTP status, if the server responded.
         details: The server's response as decoded JSON or text. None if there was no response.
         run_id: The ID of the affected run, if any. An unfinished run continues without the client.
-        hint: What to do about the error. Shown after the message.
+        hint: What to do about the error, shown after the message.
 
     Attributes:
         attempts: A description of each attempt to send the request.

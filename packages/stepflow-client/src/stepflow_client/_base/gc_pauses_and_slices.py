@@ -33,7 +33,7 @@ if hasattr(os, "register_at_fork"):
 def pause_garbage_collector() -> Iterator[None]:
     """Pause Python's cyclic garbage collector.
 
-    Otherwise, creating 100,000 items spends nearly half its time traversing the existing ones over and over.
+    Otherwise, creating 100,000 items spends nearly half its time traversing the existing items over and over.
     """
     global _pauses, _was_enabled
     with _lock:
@@ -66,7 +66,7 @@ class Slices:
     left: int = SLICE
 
     def count_steps(self, steps: int) -> None:
-        """Count steps about to run."""
+        """Count steps that are about to run."""
         self.left -= steps
         if self.left <= 0:
             self.left = SLICE

@@ -1,6 +1,6 @@
 """Modules imported on first use.
 
-Creating a client shouldn't import pydantic, attrs, httpx or yaml; they're only imported when needed.
+Creating a client shouldn't import pydantic, attrs, httpx or yaml, so they're only imported when needed.
 """
 
 from __future__ import annotations

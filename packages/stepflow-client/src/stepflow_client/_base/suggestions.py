@@ -61,7 +61,7 @@ def suggest_or_list(word: str, known: Iterable[Any], what: str = "known") -> str
 def install_command(package: str, extra: str) -> str:
     """Return the command that installs an extra.
 
-    A package installed from a folder, e.g. a checkout, gets its extra from there too: an index may not have it.
+    An extra of a package installed from a folder, e.g. a checkout, comes from there too: an index may not have it.
     """
     from importlib.metadata import PackageNotFoundError, distribution
 

@@ -108,7 +108,7 @@ def _reject_stale_kept_steps(new_run: NewRun, items: Sequence[RerunItem]) -> Non
 
 
 def _find_changed_steps(old: Mapping[str, Any], new: Mapping[str, Any]) -> set[str]:
-    """Return the steps that are new or defined differently compared to an older version of the flow."""
+    """Return the steps that are new, or defined differently than in an older version of the flow."""
     before = get_steps_by_id(old)
     return {
         name
@@ -141,7 +141,7 @@ def needs_input(flow: Mapping[str, Any], items: Sequence[RerunItem]) -> bool:
 
 
 def _find_inherited_arguments(new_run: NewRun, items: Sequence[RerunItem]) -> list[str]:
-    """Return which recorded arguments (`input`, `variables`, `overrides`) the rerun actually uses."""
+    """Return the names of the recorded arguments (`input`, `variables`, `overrides`) that the rerun actually uses."""
     if not items:
         return []
     recorded, is_input_given = new_run.recorded, new_run.request.input is not NOT_GIVEN
@@ -154,7 +154,7 @@ def _find_inherited_arguments(new_run: NewRun, items: Sequence[RerunItem]) -> li
 
 
 def _find_unrecorded_arguments(new_run: NewRun, items: Sequence[RerunItem]) -> list[str]:
-    """Return which of the earlier run's arguments (`variables`, `overrides`) are unknown but may affect the rerun."""
+    """Return the names of the earlier run's arguments (`variables`, `overrides`) that are unknown but may matter."""
     request, recorded = new_run.request, new_run.recorded
     is_unknown = request.variables is None and recorded.variables is None
     missing = ["variables"] if is_unknown and _find_evaluated_references(new_run.effective, items, "variable") else []
@@ -162,7 +162,7 @@ def _find_unrecorded_arguments(new_run: NewRun, items: Sequence[RerunItem]) -> l
 
 
 def _find_steps_reading_changed_arguments(new_run: NewRun, index: int, *, cautious: bool = False) -> set[str]:
-    """Return an item's steps for which part of the input, or a variable, has changed since they ran.
+    """Return an item's steps that read a variable or a part of the input that has changed since they ran.
 
     Args:
         new_run: The run to create.
@@ -202,7 +202,7 @@ def _find_steps_reading_changed_arguments(new_run: NewRun, index: int, *, cautio
                     value.get(root) if isinstance(value, Mapping) and root is not None else value
                     for value in (before[what], after[what])
                 )
-                # Ignore secrets masked in the history, or be cautious: the new one may be different.
+                # Ignore secrets masked in the history, unless we're cautious: the new secret may be different.
                 is_unknown = cautious and what == "input" and has_hidden_part(old, mark)
                 if is_unknown or not may_equal_masked(old, new, mark):
                     changed.add(name)
@@ -210,7 +210,7 @@ def _find_steps_reading_changed_arguments(new_run: NewRun, index: int, *, cautio
 
 
 def _find_executing_run(earlier: EarlierRun, index: int, step: str) -> tuple[HistoryEntry, int] | None:
-    """Return the recorded run that executed an item's step, and the item's index in it, or None if unknown.
+    """Return the recorded run that executed an item's step, and the item's index in that run, or None if unknown.
 
     A rerun may have kept the step's output from an earlier run, which may itself be a rerun that kept it.
     """
@@ -303,12 +303,12 @@ class EarlierRun(NamedTuple):
 
     run_id: str
     flow: Mapping[str, Any]
-    """The server's copy of the flow, without the client's additions, or the recorded one."""
+    """The server's copy of the flow, without the client's additions, or the recorded flow."""
     find_entry: Callable[[str], HistoryEntry | None]
     """Looks up a run in the history."""
     outputs: Sequence[Mapping[str, Any]]
-    """The step outputs known without `steps`, for each item: those the run itself kept (servers don't list a kept step
-    unless an executed step reads it), or all of them if they are from the history."""
+    """Each item's step outputs that are known without `steps`: the outputs the run itself kept (servers don't list a
+    kept step unless an executed step reads it), or all outputs if they are from the history."""
     results: Sequence[FlowResult] | None = None
     """The items' results, or None if the server doesn't have the run."""
     steps: Sequence[StepDetails] = ()
@@ -336,7 +336,7 @@ class NewRun(NamedTuple):
     source: Any
     """The flow as passed by the caller, or its recorded file. None when running a single step."""
     changed: Set[str]
-    """The steps that are new or defined differently compared to the earlier run."""
+    """The steps that are new, or defined differently than in the earlier run."""
 
 
 def build_new_run(request: RerunRequest, earlier: EarlierRun, new: Mapping[str, Any] | None) -> NewRun:
@@ -418,8 +418,8 @@ def _select_inputs(earlier: EarlierRun, request: RerunRequest, recorded: Recorde
 def _select_kept_outputs(new_run: NewRun, index: int, steps: Sequence[StepDetails]) -> dict[str, Any]:
     """Return the outputs to keep for an item, by step ID.
 
-    Completed steps are kept unless they must execute again, or depend (even indirectly) on a step that must or that
-    never completed. When a step runs alone, only the steps it reads are kept.
+    Completed steps are kept unless they must execute again, or depend (even indirectly) on a step that must execute
+    again or never completed. When a step runs alone, only the steps it reads are kept.
 
     Args:
         new_run: The run to create.

@@ -46,7 +46,7 @@ def select_cases(
 
 
 def _parse_case_expression(text: str) -> _Matches:
-    """Return a function that tells whether a case matches an expression made of text, `and`, `or`, `not` and
+    """Return a function that checks whether a case matches an expression made of text, `and`, `or`, `not` and
     parentheses. Consecutive words form a single text.
 
     Raises:
@@ -116,9 +116,9 @@ def touching(tests: FlowTests, names: Sequence[str]) -> list[FlowCase]:
 def iter_steps_reachable_by_case(tests: FlowTests, case: FlowCase) -> Iterator[Mapping[str, Any]]:
     """Yield the steps that a case could execute or that it mocks, including those in sub-flows.
 
-    Steps are left out if nothing needs them, or only a mocked step reads them. If a condition depends only on the input
-    and variables, steps needed just for the other branch are left out too. If a condition reads a step, both branches
-    are followed.
+    Steps are left out if nothing needs them, or if only a mocked step reads them. If a condition depends only on the
+    input and variables, steps needed just for the other branch are left out too. If a condition reads a step, both
+    branches are followed.
     """
     steps = FlowSteps(tests.flow)
     evaluation = RecordedEvaluation(tests.flow, case.input, get_case_variables(tests, case), {}, is_over=False)

@@ -1,4 +1,4 @@
-"""Updates the expected outputs in a flow file to the actual ones.
+"""Replaces the expected outputs in a flow file with the actual outputs.
 
 Volatile strings become matchers. Everything else stays the same, byte for byte.
 """
@@ -31,7 +31,7 @@ _VOLATILE = re.compile(
     r"|(?<![\w-])(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d))(?![\w-])",
     re.IGNORECASE,
 )
-# Times this close to the run are considered volatile. The margin allows for a server clock that is off.
+# Times this close to the run are considered volatile. The margin allows for a server clock that's wrong.
 _MAX_DISTANCE = timedelta(days=1)
 
 

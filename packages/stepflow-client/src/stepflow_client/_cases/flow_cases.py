@@ -40,7 +40,7 @@ class FlowCase(Record):
     variables: Mapping[str, Any] = field(default_factory=dict)
     """Values for the flow's variables, by name."""
     mocks: Mapping[str, Any] = field(default_factory=dict)
-    """Outcomes by step ID for steps that shouldn't be executed: `{outcome: success, result}`, `{outcome: failed, error:
+    """Outcomes of steps that shouldn't be executed, by step ID: `{outcome: success, result}`, `{outcome: failed, error:
     {code, message}}`, or a list of these with one per call."""
 
 
@@ -161,7 +161,7 @@ _OTHER_NAMES = ("tests", "cases", "testcases")
 
 
 def _has_misplaced_cases(place: Place, root: Node) -> bool:
-    """Return whether a place probably contains test cases under an unknown key, so they would silently be ignored."""
+    """Return whether a place probably contains test cases under an unknown key, which would silently be ignored."""
     node = root.at(*place)
     values = node.value if node is not None else None
     if place[:-1] == ("test",):

@@ -17,7 +17,7 @@ input and returns one of these."""
 
 
 class InTurn:
-    """A mock with a sequence of outcomes, one for each attempt of a step, item and run. The last one repeats.
+    """A mock with a sequence of outcomes, one for each attempt (in any item or run). The last outcome repeats.
 
     Example:
         stepflow_mock.mock("draft", InTurn(Fails("RESOURCE_UNAVAILABLE"), {"text": "Dear ..."}))
@@ -27,7 +27,7 @@ class InTurn:
         """Store the outcomes.
 
         Raises:
-            InvalidArgumentError: If there are none.
+            InvalidArgumentError: If there are no outcomes.
         """
         if not outcomes:
             raise InvalidArgumentError("InTurn needs at least one outcome")
@@ -76,7 +76,7 @@ def format_mock(mock: Mock) -> Any:
     """Convert a mock to its form in flow files: a flow result, or a list of these.
 
     Raises:
-        InvalidArgumentError: If it is a function or has a delay, which flow files don't support.
+        InvalidArgumentError: If the mock is a function or has a delay, which flow files don't support.
     """
     if isinstance(mock, InTurn):
         return [format_mock(outcome) for outcome in mock._outcomes]
