@@ -54,7 +54,7 @@ def check(
             skipped. Defaults to all supported releases.
 
     Returns:
-        The diagnostics, most severe first. These include files that are not valid YAML or not UTF-8.
+        The diagnostics, most severe first. Files that aren't valid YAML or UTF-8 are reported here too.
 
     Raises:
         FlowFileError: If the file can't be read.
@@ -156,7 +156,7 @@ def _check_flow(root: Node, catalog: ComponentCatalog, findings: Findings, depth
 
 
 def make_suppression_check(flow: FlowText) -> Callable[[int, Collection[str]], bool]:
-    """Return a function that tells whether a comment suppresses any of several rules on a line."""
+    """Return a function that checks whether a comment suppresses any of several rules on a line."""
     # Rules by line, using line 0 for the whole file. An empty set means all rules.
     rules_by_line: dict[int, list[set[str]]] = {}
     for number, line in enumerate(flow.lines if "stepflow:" in flow.text else (), start=1):

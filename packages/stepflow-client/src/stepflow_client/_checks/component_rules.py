@@ -50,7 +50,7 @@ def check_component_and_input(step: Step, catalog: ComponentCatalog, findings: F
     else:
         plugin, hint = parts[1], _suggest_component(node.value, known)
         if plugin == "builtin" or catalog.is_complete:
-            # If we don't know the routes, it may still exist, because routes can rename components.
+            # If we don't know the routes, the component may still exist, because routes can rename components.
             is_certain = plugin == "builtin" or all(name.startswith("/") for name in known)
             level = "error" if is_certain else "warning"
             findings.add("unknown-component", level, node, f"unknown component {node.value!r}", hint)
@@ -129,8 +129,7 @@ def _check_step_keys_inside_input(step: Step, schema: Mapping[str, Any], finding
 
 
 def check_and_find_subflow(step: Step, findings: Findings) -> tuple[Node, bool] | None:
-    """Return a map, iterate or put_blob step's inner flow and whether servers check it, or None if it has no inner
-    flow.
+    """Return the inner flow of a map, iterate or put_blob step and whether servers check it, or None if there is none.
 
     Also reports inner flows without `$literal` if their expressions would be evaluated in the outer flow.
     """
@@ -149,7 +148,7 @@ def check_and_find_subflow(step: Step, findings: Findings) -> tuple[Node, bool] 
                          suggest_or_list(next(iter(value.items), ""), ("result", "next"), "write one of"))  # fmt: skip
     if inner.runs_as_written:
         return node, step.component == "/builtin/put_blob"
-    # Variables are fine: an inner flow's own runs have none, so they can only be read outside of $literal.
+    # Variables are fine, because an inner flow's own runs have none, so they can only be read outside of $literal.
     if any(reference.kind != "variable" for reference in find_references(inner.flow)):
         findings.add("unescaped-subflow", "warning", node, "this flow's expressions are evaluated in the outer flow, "
                      "not in its own runs", "write it below $literal:")  # fmt: skip

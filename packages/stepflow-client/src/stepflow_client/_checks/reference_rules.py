@@ -42,7 +42,7 @@ _PATH_RULES = {"step": "unknown-output-path", "input": "unknown-input", "variabl
 
 
 def report_missing_path(read: LocatedReference, lookup: Lookup, source: str, findings: Findings) -> None:
-    """Report a reference whose path doesn't exist. `source` describes the type in which it was looked up."""
+    """Report a reference whose path doesn't exist. `source` describes the type in which the path was looked up."""
     if lookup.problem is not None:
         # An invalid path inside a condition just makes the condition false.
         level = "warning" if read.reference.is_in_condition else lookup.finding_level
@@ -87,7 +87,7 @@ def _check_defaults_in_input_schema(schema: Node, findings: Findings) -> None:
 
 
 def _check_variable_read(read: LocatedReference, model: FlowAnalysis, findings: Findings) -> None:
-    """Check a reference to a variable. A flow inside a step only has its own variables, not those of the outer flow."""
+    """Check a reference to a variable. A flow inside a step only has its own variables, not the outer flow's."""
     parts = parse_unambiguous_path(read.reference.path)
     if not parts:
         return
@@ -137,7 +137,7 @@ def _is_undeclared_variable(name: str, schema: Mapping[str, Any], defs: Mapping[
 
 # Maximum number of steps to list in a message about a cycle.
 _MAX_SHOWN = 12
-# A step may only look unused because the reference to it triggered one of these rules.
+# If a reference triggered one of these rules, the step it reads may only look unused.
 _HIDING = ("undefined-step", "unknown-keyword", "from-expression", "template")
 
 

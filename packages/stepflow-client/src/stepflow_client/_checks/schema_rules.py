@@ -15,7 +15,7 @@ from ..flows.syntax_tree import Node
 from ..flows.type_system import KEYWORDS, WITH_LIST, WITH_MAPPING, WITH_SCHEMA, has_expected_kind
 from .flow_analysis import FlowAnalysis
 
-# Losing one of these keywords changes what runs accept, show or use.
+# Runs accept, show or use different values without these keywords.
 _OF_RUNS = frozenset({
     "type", "$ref", "properties", "required", "items", "default", "enum", "anyOf", "oneOf", "allOf",
     "additionalProperties", "patternProperties", "$defs", "is_secret", "env_var",

@@ -66,7 +66,7 @@ def check_flow_shape(flow: Node, findings: Findings) -> None:
     """Report invalid keys and types at every level of a flow, except inside steps and expressions."""
     reason = explain_not_a_flow(flow.value) if isinstance(flow.value, dict) else None
     if reason is not None:
-        # The key of other kinds of documents, apiVersion, resembles a flow's.
+        # Leave out apiVersion, which marks other kinds of documents but resembles a flow's key.
         keys = [key for key, node in flow.items.items() if key not in {*_FLOW, "apiVersion"} and not _is_empty(node)]
         # If it's just a typo, report that instead.
         if not any(find_nearest(key, _FLOW) or _fold_key(key) in {*_EARLIER, *map(_fold_key, _FLOW)} for key in keys):
@@ -239,7 +239,7 @@ def _check_schemas_section(schemas: Node, findings: Findings) -> None:
 
 
 def _check_mapping(node: Node, what: str, known: dict[str, str], required: tuple[str, ...], findings: Findings) -> bool:
-    """Check a mapping's keys and value types. Returns False if it isn't a mapping."""
+    """Check a mapping's keys and value types. Return False if it isn't a mapping."""
     if not isinstance(node.value, dict):
         findings.add("wrong-type", "fatal", node, f"{what} must be a mapping, not {_get_json_type(node.value)}")
         return False

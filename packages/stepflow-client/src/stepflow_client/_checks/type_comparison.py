@@ -1,4 +1,4 @@
-"""Compares types, i.e. whether one type's values match another, and formats types as readable text."""
+"""Compares types (whether one type's values match another type) and formats them as readable text."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Conflict(NamedTuple):
     expected: Type
     actual: Type
     path: tuple[str | int, ...] = ()
-    """Where in the value the conflict is."""
+    """The location of the conflict within the value."""
     missing: str | None = None
     """The missing field, if that's the conflict."""
     is_certain: bool = True
-    """Whether no value can match. If False, some may."""
+    """True if no value can match. If False, some values may."""
 
 
 def is_compatible(actual: Type, expected: Type) -> bool:
@@ -37,7 +37,7 @@ _Results = dict[tuple[int, int], Conflict | None]
 def find_conflict(actual: Type, expected: Type, depth: int = 0, results: _Results | None = None) -> Conflict | None:
     """Return the conflict between a type and the expected type, or None if they match or can't be compared.
 
-    `results` are those of parts, which may be repeated.
+    `results` caches the results for parts of the types, because the same part may occur many times.
     """
     results = {} if results is None else results
     if depth > _MAX_COMPARED_DEPTH or is_unknown(actual) or is_unknown(expected):
@@ -58,7 +58,7 @@ def find_conflict(actual: Type, expected: Type, depth: int = 0, results: _Result
 
 
 def _find_closest_conflict(member: Member, expected: Type, depth: int, results: _Results) -> Conflict | None:
-    """Return the conflict with the closest expected member, or None if any of them matches."""
+    """Return the conflict with the closest expected member, or None if any expected member matches."""
     conflicts = list[Conflict]()
     for candidate in expected.members:
         if type(candidate) is type(member):
@@ -101,7 +101,7 @@ def _find_conflicts_between_members(actual: Any, expected: Any, depth: int, resu
                     if reason is not None:
                         is_certain = reason.is_certain and given.is_required
                         conflicts.append(reason._replace(path=(name, *reason.path), is_certain=is_certain))
-                # If the schema names some fields, assume that it names all that matter, and report this one.
+                # If the schema names some fields, assume that it names all relevant fields, and report this one.
                 elif field.is_required and (actual.extra is None or (actual.fields and is_unknown(actual.extra))):
                     whole = Conflict(Type((expected,)), Type((actual,)), missing=name)
                     conflicts.append(whole._replace(is_certain=actual.extra is None))
@@ -136,7 +136,7 @@ _MAX_LENGTH = 1_000
 def format_type(type: Type, max_length: int = 200) -> str:
     """Format a type as one line of text, cut to `max_length` characters. Unknown parts become `unknown`."""
     texts: dict[tuple[int, int], str] = {}
-    """The texts of parts, which may be repeated, by `id()` and depth."""
+    """Caches the texts of parts, which may occur many times, by `id()` and depth."""
 
     def render(type: Type, depth: int) -> str:
         mark = " [secret]" if type.is_secret else ""

@@ -24,14 +24,14 @@ class TypedPart(NamedTuple):
 
     node: Node
     actual: Type
-    """The type of its value."""
+    """The type of the part's value."""
     expected: Type
     is_certain: bool
-    """Whether every run evaluates it. False if it's in a branch."""
+    """Whether every run evaluates the part. False if it's in a branch."""
     where: str = ""
     """The field within the whole value, e.g. `to.zip` or `skus[1]`. Empty for the value itself."""
     is_missing: bool = False
-    """Whether it stands for a missing `else`."""
+    """Whether the part stands for a missing `else`."""
 
 
 def infer_type(
@@ -46,8 +46,8 @@ def infer_type(
 ) -> Type:
     """Infer the type of an expression, or null if there isn't one.
 
-    Its parts, down to references and plain values, are appended to `typed_parts` along with their expected types. In
-    the `then` branches of `true_conditions`, the conditions can't be null or false.
+    The expression's parts, down to references and plain values, are appended to `typed_parts` along with their expected
+    types. In the `then` branches of `true_conditions`, the conditions can't be null or false.
     """
     if node is None:
         return NULL
@@ -122,7 +122,7 @@ def infer_type(
 
 
 def infer_part_types(node: Node | None, expected: Type, types: FlowTypes) -> list[TypedPart]:
-    """Split an expression into parts with their expected types, given the type expected of the whole."""
+    """Split an expression into parts with their expected types, given the expected type of the whole expression."""
     parts = list[TypedPart]()
     infer_type(node, types, expected, parts)
     return parts
@@ -284,7 +284,7 @@ def _infer_builtin_output(
 ) -> tuple[Type, FlowTypes | None] | None:
     """Infer a builtin component's output type, along with the types of the flow inside the step.
 
-    Returns None if the component's schema is all there is to go by.
+    Return None if the type can only be read from the component's schema.
     """
 
     def type_at(*path: str) -> Type:
@@ -381,7 +381,8 @@ def _get_blob_from_id_type(type: Type) -> type_system.Blob | None:
 
 
 def find_input_uses(types: FlowTypes) -> Iterator[tuple[Path, TypedPart, str]]:
-    """Yield every use of the flow's own input: the path to the part of the input, the use, and who uses it."""
+    """Yield every use of the flow's own input: the path into the input, the part of an expression that reads it, and a
+    description of the user."""
     steps = [step for step in types.steps.values() if any(read.kind == "input" for read in step.step.reads)]
     users = [(f"step {step.step.id!r}", step.step.node.get("input"), step.expected_input) for step in steps]
     users.append(("the output", types.model.root.get("output"), types.declared_output or UNKNOWN))
@@ -399,7 +400,7 @@ def infer_input_from_uses(types: FlowTypes) -> Type:
 
 
 def _infer_type_from_uses(uses: list[tuple[Path, TypedPart]]) -> Type:
-    """Infer a type from the paths at which its values are read, and where each part is used."""
+    """Infer a type from the paths at which its values are read and the expressions that read them."""
     own, by_key = UNKNOWN, dict[str | int, list[tuple[Path, TypedPart]]]()
     for path, part in uses:
         if path:

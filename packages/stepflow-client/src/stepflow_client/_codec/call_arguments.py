@@ -1,4 +1,4 @@
-"""Validates the client's arguments and converts them to request data. No network I/O."""
+"""Validates the client's arguments and converts them to request data, without any network I/O."""
 
 from __future__ import annotations
 
@@ -303,7 +303,7 @@ class RunCall(NamedTuple):
     idempotency_scope: str | None = None
     """The key's scope. Defaults to the client's scope, or else to the flow's content."""
     ready: Callable[[], Any] | None = None
-    """Waits until the run can be created. None means right away."""
+    """Waits until the run can be created. None if it can be created right away."""
     origin: RerunOrigin | None = None
     """For a rerun, the earlier run and the outputs to keep. The key is then scoped to that run."""
     source: FlowSource | None = None
@@ -339,7 +339,7 @@ def hash_flow(flow: dict[str, Any]) -> bytes | None:
 def marshal_flow(flow: Any) -> bytes | None:
     """Serialize a flow so that only equal flows have the same bytes. Return None if the flow isn't plain data."""
     try:
-        # Version 2 always serializes equal values the same way. In later versions, output depends on object identity.
+        # Version 2 always serializes equal values the same way. In later versions, object identity affects the output.
         return marshal.dumps(flow, 2)
     except ValueError:
         return None

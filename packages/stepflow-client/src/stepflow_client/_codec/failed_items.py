@@ -20,7 +20,7 @@ def convert_to_run_items(listed: ListItemsResponse) -> RunItems:
 
 
 def is_first_failure_ambiguous(listed: ListItemsResponse, places: Iterable[int], steps: StepsByItem) -> bool:
-    """Return whether the flow is needed to tell which step failed first (several did, or the errors differ)."""
+    """Return whether the flow is needed to tell which step failed first (several steps failed, or errors differ)."""
     items = convert_to_run_items(listed)
     for place in places:
         error, of_steps = items[place].error, steps.get(items[place].index, ())

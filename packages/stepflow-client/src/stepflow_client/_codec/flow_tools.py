@@ -188,7 +188,7 @@ def _infer_input_schema(flow: Mapping[str, Any]) -> Any:
     from .._checks.inferred_flow import infer
 
     if get_declared_schema(flow, "input") is not None:
-        # A declared schema that allows anything would be the inferred one.
+        # Drop the declared schema: if it allowed anything, it would be returned as the inferred schema.
         schemas = flow["schemas"]
         flow = {**flow, "schemas": {**schemas, "properties": {**schemas["properties"], "input": None}}}
     try:

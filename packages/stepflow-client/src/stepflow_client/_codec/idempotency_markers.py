@@ -29,7 +29,7 @@ _MAX_LENGTH = 512
 
 
 def compute_blob_id(content: bytes) -> str:
-    """Return the ID that servers store a blob under."""
+    """Return the ID under which servers store a blob."""
     return hashlib.sha256(content).hexdigest()
 
 
@@ -76,8 +76,8 @@ def make_marker_content(uniqueness_key: str, *parts: str | int) -> bytes:
     """Return a marker for a key: the content of a blob whose existence carries information.
 
     Args:
-        uniqueness_key: Whatever may have only one run: the ID of the flow tagged with the key, or its scope and key.
-        *parts: What the marker stands for: `run` for the key's run, or one of the marks used by `key_lock`.
+        uniqueness_key: The ID of the flow tagged with the key, or the scope and key. At most one run exists for it.
+        *parts: The marker's meaning: `run` for the key's run, or one of the marks used by `key_lock`.
     """
     return "\n".join(["stepflow-client idempotency key", uniqueness_key, *map(str, parts)]).encode()
 

@@ -25,10 +25,10 @@ _GENERICS: tuple[Any, ...] = (list, dict, tuple, set, frozenset, Union, types.Un
 
 
 def check_output_type(output_type: Any) -> TypeAdapter[Any]:
-    """Check that outputs can be converted to a type, and return the adapter that does. Call this before creating a run.
+    """Check that outputs can be converted to a type, and return the adapter for it. Call this before creating a run.
 
     Raises:
-        InvalidArgumentError: If they can't.
+        InvalidArgumentError: If outputs can't be converted.
     """
     try:
         return _make_adapter(output_type)

@@ -57,8 +57,8 @@ def problem_details(
 ) -> Problem:
     """Return the status, headers and body (RFC 9457) for a web application's response to an error.
 
-    If the error is about the caller's request or run, the detail is its message. For any other error, it is a generic
-    sentence without addresses, file names or hints, so make sure to log the error itself.
+    If the error is about the caller's request or run, the detail is its message. For any other error, the detail is a
+    generic sentence without addresses, file names or hints, so make sure to log the error itself.
 
     | status | errors |
     |---|---|

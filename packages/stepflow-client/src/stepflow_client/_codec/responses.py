@@ -1,4 +1,4 @@
-"""Converts server responses to the types and errors that callers get."""
+"""Converts server responses to the types and errors that callers receive."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def add_component_paths_from_routes(listed: types.ComponentList, routes: Mapping
     only = next(iter(rules_by_plugin.values())) if len(rules_by_plugin) == 1 else []
 
     def add_path(component: types.ComponentInfo) -> types.ComponentInfo:
-        # Older servers don't report the plugin. If there is only one, the prefix is clear anyway.
+        # Older servers don't report the plugin. If there is only one plugin, the prefix is clear anyway.
         for prefix, rule in only if component.plugin is None else rules_by_plugin.get(component.plugin, []):
             name, path = f"/{component.name}", f"{prefix}/{component.name}"
             allowed, denied = rule.get("componentAllow"), rule.get("componentDeny")
@@ -174,7 +174,7 @@ _MAX_MESSAGE_LENGTH = 500
 def find_response_error(
     status: int, content_type: str, content: bytes, request: str
 ) -> errors.StepflowClientError | None:
-    """Return the error a response represents, or None if it is usable.
+    """Return the error that a response represents, or None if the response is usable.
 
     Args:
         status: The HTTP status.
@@ -314,7 +314,7 @@ class StartedRun(NamedTuple):
     answers: list[dict[str, Any]]
     """The run's items, if included in the response. Pass them to `read_items`."""
     older_flow_id: str | None = None
-    """The ID of the run's flow, if the run was found by its key and its flow isn't the one passed."""
+    """The ID of the run's flow, if the run was found by its key and used a different flow than the one passed."""
     summary: dict[str, Any] | None = None
     """The run as reported by the server, or None if this call did not create the run."""
 
@@ -387,7 +387,7 @@ def combine_run_arguments(
         changes = _unwrap_overrides(overrides)
         return types.RunArguments(run_id=run_id, inputs=inputs, overrides=changes, rerun_of=rerun_of, kept=list(kept))
     if entry.rerun_of is not None and entry.overrides is not None:
-        # The server only knows overrides for steps that were executed.
+        # The server only has overrides for steps that were executed.
         overrides = entry.overrides
     if inputs is None and "input" not in entry.omitted:
         inputs = entry.input if isinstance(entry.input, list) else [entry.input]
@@ -460,7 +460,7 @@ def read_results(
 ) -> list[types.FlowResult]:
     """Return the results of a finished run.
 
-    If the run was cancelled or could not start, items may still be marked as running. They get the run's status.
+    If the run was cancelled or could not start, items may still be marked as running. Such items get the run's status.
 
     Args:
         listed: The items. There may be 100,000 of them, so items that haven't been accessed are not built.
@@ -484,7 +484,7 @@ _COMPLETED = frozenset({2, "completed"})
 
 
 def read_outputs_if_completed(run_id: str, items: Sequence[Any], decoder: OutputDecoder = PLAIN) -> list[Any] | None:
-    """Return each item's output without building any items, or None unless all of them have completed.
+    """Return each item's output without building any items, or None if any item hasn't completed.
 
     Args:
         run_id: The run ID.
@@ -539,7 +539,7 @@ def read_error(answer: dict[str, Any], decoder: OutputDecoder = PLAIN) -> types.
     code: Any = answer.get("errorCode")
     details = restore_integers({key: answer[key] for key in ("errorCode", "errorData") if key in answer})
     if (mocked := pinned_steps.parse_mocked_failure_message(message)) is not None:
-        # Drop the server's code and data. They belong to the component that fails in place of the mocked step.
+        # Drop the server's code and data, because they belong to the component that fails in place of the mocked step.
         (code, message), details = mocked, None
     if decoder.secrets:
         message, details = decoder.secrets.hide_in_text(message), decoder.secrets.hide_in(details)
