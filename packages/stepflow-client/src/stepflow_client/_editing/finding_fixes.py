@@ -322,6 +322,6 @@ def _convert_legacy_from_expression(node: Node) -> dict[str, str] | None:
 
 
 def _is_clear_misspelling(word: Any, name: str) -> bool:
-    """Return whether a word is clearly a misspelling of a name, i.e. similar to it and not a word of its own."""
+    """Return whether a word is so similar to a name that it is clearly a misspelling of it."""
     one, other = (re.sub("[_-]", "", str(term)).lower() for term in (word, name))
     return one == other or find_nearest(other, [one], _CLEAR) is not None
