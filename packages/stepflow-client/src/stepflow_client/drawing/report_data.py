@@ -103,7 +103,7 @@ class RunReport(Shown):
         return account is None or account.state != "not_run"
 
     def _was_newly_run(self, step: StepTime) -> bool:
-        """Return whether a step's time is for running its component. False if a rerun just kept its output."""
+        """Return whether a step's time was spent running its component. False if a rerun just kept its output."""
         account = self.step_accounts.get((step.item_index, step.step_id))
         return self.was_run(step) and not (account is not None and account.is_kept)
 

@@ -189,7 +189,7 @@ class Validator:
         """Cached descriptions, by the object's `id()`. They're needed even if another `anyOf` alternative matches."""
 
     def find_mismatches(self, value: Any, max_count: int = _MAX_MISMATCHES) -> Mismatches:
-        """Return the first mismatches, or none if the value is nested too deeply to check.
+        """Return the first mismatches. Empty if the value is nested too deeply to check.
 
         With a low `max_count`, fewer parts are compared in alternatives that the value doesn't match.
         """

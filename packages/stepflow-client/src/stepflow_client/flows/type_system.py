@@ -135,7 +135,7 @@ def widen_type(type: Type) -> Type:
 
 
 def make_union(types: Iterable[Type]) -> Type:
-    """Return the union of types. It is secret if any of them is, and is widened if it gets too large."""
+    """Return the union of types. The union is secret if any of its types is, and is widened if it gets too large."""
     types = list(types)
     is_secret = any(type.is_secret for type in types)
     plains: dict[str, Scalar] = {}
@@ -444,7 +444,7 @@ class _SchemaConverter:
 
 
 def _get_type_if_all_equal(types: list[Type]) -> Type:
-    """Return the type shared by all of these, or unknown if they differ."""
+    """Return the types' common type, or unknown if the types differ."""
     return types[0] if types and all(type.members == types[0].members for type in types) else UNKNOWN
 
 

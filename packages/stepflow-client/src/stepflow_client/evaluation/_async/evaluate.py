@@ -177,7 +177,7 @@ class Evaluator:
                 if chunk[0].index not in stored:
                     self._ended.append(records.build_block(variant.name, number, self.repeat, cases, chunk))
                 self._room -= len(chunk)
-                # Pause: too many items are waiting to be scored.
+                # Pause while too many items are waiting to be scored.
                 while self._room < 0 and not self._turns.is_over:  # noqa: ASYNC110 - rarely, and in threads too
                     await asyncio.sleep(_INTERVAL / 10)
                 if self._turns.is_over:
