@@ -372,7 +372,7 @@ class EventStreamReader:
             logger.info("the event stream of run %s ended before the run; reconnecting", run_id)
 
     def _has_all_events(self, state: _RequestedState) -> bool:
-        """Return whether all events of an ended run have been yielded, now that a stream has brought no new ones.
+        """Return whether all events of an ended run have been yielded, now that a stream has delivered no new events.
 
         Raises:
             ServerConnectionError: If the events repeatedly end before the run does.

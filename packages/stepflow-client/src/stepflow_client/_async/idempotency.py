@@ -47,7 +47,7 @@ _CLOCK_DIFFERENCE = 60.0
 
 
 class _KeyedCall(NamedTuple):
-    """A call with a key, and what it runs. A call that only looks for a run has no arguments."""
+    """A call with a key, its flow and its arguments. A call that only looks for a run has no arguments."""
 
     key: str
     scope: str | None
@@ -64,7 +64,7 @@ class _KeyedCall(NamedTuple):
     sent_overrides: dict[str, Any] | None = None
     """Overrides for the steps to execute, leaving out any steps that a rerun keeps."""
     needs: RunRequirements | None = None
-    """What the flow's runs need, or None for a call that only looks for the run."""
+    """The requirements of the flow's runs, or None for a call that only looks for the run."""
 
     @property
     def flow_id_or_scoped_key(self) -> str:
@@ -188,7 +188,7 @@ class KeyedRuns:
         return await self._flows.validate_and_store_copy(checked, copy)
 
     async def _record_in_history(self, keyed: _KeyedCall, run: responses.StartedRun) -> None:
-        """Record a run and its own flow in the history, and log if the call's flow is a different one."""
+        """Record a run and its own flow in the history, and log a message if the call has a different flow."""
         older = run.older_flow_id
         self.older_flows.pop(run.run_id, None)
         if older is not None:
@@ -317,7 +317,7 @@ class KeyedRuns:
         await self._blobs.store_blob(markers.make_marker_content(keyed.flow_id_or_scoped_key, *mark), filename=name)
 
     async def _find_run_by_marker(self, keyed: _KeyedCall) -> KeyRun | None:
-        """Return a key's recorded run, or None if there isn't one or the server has lost it."""
+        """Return a key's recorded run, or None if there is no such run or the server has lost it."""
         note = markers.RunMarkerName.parse(await self._read_mark_name(keyed, ("run",)))
         if note is None:
             return None

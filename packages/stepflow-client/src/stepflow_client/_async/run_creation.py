@@ -81,7 +81,7 @@ class LostRunSearch:
         self._may_appear_later = bool(processing) or self._give_up_at < end
 
     async def find_run(self) -> dict[str, Any] | None:
-        """Return the summary of the run the request created, or None if it didn't create one.
+        """Return the summary of the run the request created, or None if it didn't create a run.
 
         Raises:
             AmbiguousRunError: If the run can't be identified.
@@ -122,7 +122,7 @@ class LostRunSearch:
             oldest = max(times, default=0.0) - (time.monotonic() - call.began) - timings.clock_difference
             if len(runs) < limit or (times and min(times) < oldest):
                 break
-            # Every run listed is newer than the call, so the one we want may be further down.
+            # Every run listed is newer than the call, so the call's run may be further down.
             limit *= 4
         own_runs = {}
         for run_id, summary in runs.items():
@@ -180,7 +180,7 @@ def get_summaries_by_run(response: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 class _RunTemplate(NamedTuple):
-    """The parts of a request that are the same for all runs of a flow, i.e. everything but the inputs."""
+    """The parts of a request that all runs of a flow share, i.e. everything but the inputs."""
 
     copy: StoredCopy
     request: api.OperationRequest

@@ -142,7 +142,7 @@ class RunHandle(SuggestsNames, Shown, Generic[OutputT]):
         return self.client.run_events(self.run_id, **options)
 
     async def arguments(self, *, timeout: float | NotGiven | None = NOT_GIVEN) -> RunArguments:
-        """Return what the run was started with. See `StepflowClient.get_run_arguments`."""
+        """Return the run's arguments. See `StepflowClient.get_run_arguments`."""
         return await self.client.get_run_arguments(self.run_id, timeout=timeout)
 
     async def flow(self, *, timeout: float | NotGiven | None = NOT_GIVEN) -> StoredFlow:

@@ -398,7 +398,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         """Return the components that flows can use.
 
         Servers don't report a plugin's route prefix, so `path` is None unless the client belongs to a `StepflowRuntime`
-        (`runtime.client`, `runtime.sync_client`), which knows its own routes.
+        (`runtime.client`, `runtime.sync_client`), whose routes are in its own configuration.
 
         Args:
             include_schemas: Whether to include input and output schemas. Defaults to True.
@@ -495,8 +495,8 @@ class SyncStepflowClient(SuggestsNames, Picklable):
                 overrides, that result is returned without a request, with `cached_at` set and the `run_id` of the
                 earlier run. Otherwise the flow runs, and its result is cached if the run succeeds. Simultaneous calls
                 of this client for the same result share one run, even if it fails. If the call running the flow is
-                cancelled or times out, another one runs it again. To run a flow only once across clients and processes,
-                use `idempotency_key` instead (it can't be combined with a cache).
+                cancelled or times out, another call runs the flow again. To run a flow only once across clients and
+                processes, use `idempotency_key` instead (it can't be combined with a cache).
             labels: Labels for finding the run later, as a mapping of names to values. They're stored in the client's
                 `history`, just like those from `stepflow run --label`.
 
@@ -848,7 +848,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             ordered: Whether to yield outcomes in input order. A slow chunk then holds up at most seven others (with
                 several servers, one fewer than are in flight). Defaults to False.
             on_error: `yield` (the default) yields outcomes that aren't successful like any other, while `raise` stops
-                at the first one.
+                at the first such outcome.
             variables: The flow's variables for all inputs, as for `run`.
             variables_from_env: Whether to read missing variables from the environment, as for `run`. Defaults to False.
             overrides: Changes to steps for all inputs, as for `run`.
@@ -1102,7 +1102,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
 
         Args:
             flow: The flow, as for `run`. If you pass an ID, the client reads the flow from the server first, so keys
-                that servers don't know are missing.
+                that servers don't recognize are missing.
             timeout: Overall timeout in seconds, or None for no limit. Default: the client's timeout.
 
         Raises:
@@ -1140,8 +1140,8 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             max_concurrency: Maximum number of tasks to execute at once (steps, branches of a step and items of
                 sub-flows), counted over all items. It doesn't limit the number of items, and sub-flows
                 (`/builtin/map`) may exceed it. By default, it's up to the server: ten, or one task per item on 0.10.
-            variables_from_env: Whether to read missing variables from the environment, first from the one the flow
-                names as `env_var`, then from `STEPFLOW_VAR_<NAME>`. Defaults to False.
+            variables_from_env: Whether to read missing variables from the environment, first under the name the flow
+                declares as `env_var`, then as `STEPFLOW_VAR_<NAME>`. Defaults to False.
             timeout: Overall timeout in seconds, or None for no limit. Default: the client's timeout.
 
         Raises:
@@ -1151,7 +1151,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
                 Other clients may be running the same flow, and servers don't report who created a run. (`run` and
                 `submit` can identify their runs.)
             InvalidArgumentError: If an argument is invalid, in which case nothing is sent. Overrides and variables are
-                checked if this client knows the flow, as for `run`. Integers beyond 2**53 are rejected if the server
+                checked if this client has the flow, as for `run`. Integers beyond 2**53 are rejected if the server
                 would change them (use `SyncStepflowClient(exact_integers=False)` to send them anyway).
             UnsupportedByServerError: If `debug` is True, or if the input is an empty list and the server is older than
                 0.11.
@@ -1277,11 +1277,11 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             return replace(listed, steps=steps)
 
     def get_run_arguments(self, run_id: RunId, *, timeout: float | NotGiven | None = NOT_GIVEN) -> RunArguments:
-        """Return what a run was started with: its inputs, variables and overrides, plus its labels and note.
+        """Return a run's arguments (its inputs, variables and overrides), plus its labels and note.
 
         Since 0.12, servers don't report inputs and overrides, and no server reports variables, labels or notes. The
         client reads these from its `history` instead, if the run is recorded there. Inputs reported by a server aren't
-        masked, whereas recorded ones have `***` in place of secrets.
+        masked, whereas recorded inputs have `***` in place of secrets.
 
         Args:
             run_id: The run.
@@ -1329,7 +1329,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
 
         On every released server, this sets the status and end time but doesn't stop anything. The running step
         finishes, and later steps still start. When they're done, the status changes from cancelled to completed or
-        failed. Until then, `get_run_items` shows all of the run's items as running, even those that have ended, and
+        failed. Until then, `get_run_items` shows all of the run's items as running, even if they have ended, and
         `get_results` returns each as cancelled. After that, both return the real outcomes.
 
         Finished runs aren't changed. The client checks first, because servers may overwrite a run's status.
@@ -1611,7 +1611,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         No server returns a run's variables, and since 0.12 they don't return its input or overrides either. A client
         with a `history` falls back on the recorded arguments: the input if you don't pass one, and variables and
         overrides unless you replace them. Secret variables' values aren't recorded. Without a history, pass everything
-        again. Outputs of kept steps still reflect the earlier run's values, and the plan's `outdated` lists those
+        again. Outputs of kept steps still reflect the earlier run's values, and the plan's `outdated` lists kept steps
         computed from a different input or different variables. You can also rerun a rerun, and the steps it kept are
         treated like any others.
 

@@ -43,7 +43,7 @@ def wait_for_flow_components(
     else:
         checked = flows.check_flow_or_id(flow)
         if isinstance(checked, str):
-            # Request the flow if the client doesn't know it yet.
+            # Request the flow if the client doesn't have it yet.
             flows.get_declared_variables(checked)
             needs = flows.get_known_stored_flow(checked).needs
         else:
@@ -60,7 +60,7 @@ def wait_for_flow_components(
 def wait_until_components_listed(
     connection: Connection, components: str | Iterable[str], timeout: float | None
 ) -> ComponentList:
-    """Wait until a server lists its components, including all of the named ones.
+    """Wait until a server lists its components, including all of the named components.
 
     Args:
         connection: The connection.

@@ -97,7 +97,7 @@ class Connection:
         self.timings = timing_constants.DEFAULT
         """How long to wait, and how far back to search."""
         self.config: Callable[[], Mapping[str, Any]] | None = None
-        """Returns the server's configuration. None unless it's known (e.g. for an embedded server)."""
+        """Returns the server's configuration. None unless the configuration is known (e.g. for an embedded server)."""
         self.has_answered = False
         """Whether any server has ever responded to one of this client's operations."""
         self.headers = {"accept": "*/*", "user-agent": "stepflow-client"}
@@ -141,7 +141,7 @@ class Connection:
         return self._api
 
     def with_headers(self, headers: Mapping[str, str]) -> Self:
-        """Return a connection with additional headers that shares everything else with this one."""
+        """Return a connection with additional headers that shares everything else with this connection."""
         twin = copy.copy(self)
         twin._set_default_headers(headers)
         twin._api = None

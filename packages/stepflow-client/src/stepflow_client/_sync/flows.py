@@ -69,17 +69,17 @@ class CheckedFlow(NamedTuple):
 
 
 class StoredCopy(NamedTuple):
-    """A stored flow, with what this client knows about it."""
+    """A stored flow, with this client's information about it."""
 
     flow_id: str
     needs: RunRequirements | None = None
-    """What the flow's runs need, or None if unknown."""
+    """The requirements of the flow's runs, or None if unknown."""
     flow: dict[str, Any] | None = None
     """The flow as this client stored it. None if the client didn't store it or no longer has it."""
 
 
 class FlowStore:
-    """Stores each flow only once, and remembers what its runs need."""
+    """Stores each flow only once, and remembers the requirements of its runs."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -128,11 +128,11 @@ class FlowStore:
         return requirements
 
     def get_known_stored_flow(self, flow_id: str) -> StoredCopy:
-        """Return whatever this client knows about a stored flow."""
+        """Return this client's information about a stored flow."""
         return self._known.get(flow_id) or StoredCopy(flow_id)
 
     def check_input(self, flow: CheckedFlow | str, value: Any) -> Any:
-        """Check a run's input and return it. (If `flow` is just an ID, the client may not know the schema.)
+        """Check a run's input and return it. (If `flow` is just an ID, the client may not have the schema.)
 
         Raises:
             InvalidArgumentError: If the input doesn't match the flow's input schema.
@@ -262,7 +262,7 @@ class FlowStore:
     def forget_flow(self, flow_id: str) -> None:
         """Forget a flow that the server may not have anymore."""
         self.registries.of_current_process.forget_shared_flow_id(flow_id)
-        # Also check flows again, since the new server's release may not accept the same ones.
+        # Also check flows again, since the new server's release may not accept the same flows.
         self._accepted.clear()
         for key, stored in list(self._stored.items()):
             if stored.flow_id == flow_id:

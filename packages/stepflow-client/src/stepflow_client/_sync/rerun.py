@@ -173,7 +173,7 @@ class Rerunner:
             original = self._creator.check_arguments(call)
             copy = add_tag_to_flow(checked.content_with_examples, uuid4().hex, origin)
             sent = original._replace(overrides=rules.drop_kept_overrides(original.overrides, origin.kept) or None)
-            # Kept steps don't read their variables, and recorded ones may be from an earlier version of the flow.
+            # Kept steps don't read their variables, and recorded variables may be from an earlier version of the flow.
             needs = find_requirements(copy, parse_flow_variables(copy))._replace(names=None)
             # This only completes the arguments: the variables in the request have been checked already.
             sent = sync_compute(partial(call.check_and_complete_arguments, sent, needs))

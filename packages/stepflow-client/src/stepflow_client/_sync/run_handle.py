@@ -137,7 +137,7 @@ class SyncRunHandle(SuggestsNames, Shown, Generic[OutputT]):
         return self.client.run_events(self.run_id, **options)
 
     def arguments(self, *, timeout: float | NotGiven | None = NOT_GIVEN) -> RunArguments:
-        """Return what the run was started with. See `SyncStepflowClient.get_run_arguments`."""
+        """Return the run's arguments. See `SyncStepflowClient.get_run_arguments`."""
         return self.client.get_run_arguments(self.run_id, timeout=timeout)
 
     def flow(self, *, timeout: float | NotGiven | None = NOT_GIVEN) -> StoredFlow:

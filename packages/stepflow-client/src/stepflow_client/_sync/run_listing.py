@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 PAGE = 100
-"""How many runs to fetch per request by default."""
+"""Default number of runs to fetch per request."""
 _OVERLAP = 10
 # Request up to this many labeled runs one by one, instead of listing all runs.
 _MAX_SINGLE_REQUESTS = 50

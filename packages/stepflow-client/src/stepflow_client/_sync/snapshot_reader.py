@@ -64,7 +64,7 @@ class _LazyRun:
         self._arguments: dict[str, Any] | None = None
         self.state = state
         self.server = self._context.connection.dialect.server
-        """The server that has the run. A different one may replace it at the same URL."""
+        """The server that has the run. A different server may replace it at the same URL."""
 
     @property
     def is_cacheable(self) -> bool:

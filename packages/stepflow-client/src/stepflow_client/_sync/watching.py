@@ -179,7 +179,7 @@ def yield_outcomes_and_report_progress(
 
     Args:
         outcomes: The outcomes, in lists.
-        inputs: The inputs. Their number is known if they have a length, and estimated if they're from a file.
+        inputs: The inputs. Their number is their length, if they have one, or an estimate if they're from a file.
         progress: How to report progress.
         total: The number of inputs, if the caller passed it.
     """

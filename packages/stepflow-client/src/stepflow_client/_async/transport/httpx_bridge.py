@@ -212,7 +212,7 @@ class TransportBridge(httpx.AsyncBaseTransport):
 
 @contextmanager
 def _convert_to_httpx_errors(sender: Transport, request: httpx.Request) -> Iterator[None]:
-    """Convert our errors to those of httpx."""
+    """Convert our errors to httpx errors."""
     try:
         yield
     except HttpError as error:

@@ -60,7 +60,7 @@ class Transport(ABC):
         """Send a request and return the response with its body still unread."""
 
     def forget_server(self) -> None:  # noqa: B027 - most have nothing to forget
-        """Forget what's known about the server after a failed request: a different one may handle the next."""
+        """Forget the detected server after a failed request, because another server may handle the next one."""
 
     @abstractmethod
     def close(self) -> None:

@@ -214,7 +214,7 @@ class TransportBridge(httpx.BaseTransport):
 
 @contextmanager
 def _convert_to_httpx_errors(sender: Transport, request: httpx.Request) -> Iterator[None]:
-    """Convert our errors to those of httpx."""
+    """Convert our errors to httpx errors."""
     try:
         yield
     except HttpError as error:
