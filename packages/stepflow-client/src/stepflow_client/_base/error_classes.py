@@ -198,7 +198,7 @@ class FlowFileNotFoundError(FlowFileError, FileNotFoundError):
 
 
 class NotAFlowError(FlowFileError, InvalidArgumentError):
-    """The file isn't a flow. Also an InvalidArgumentError, which is what an invalid flow from elsewhere raises."""
+    """The file isn't a flow. Also an InvalidArgumentError, like the error for an invalid flow from elsewhere."""
 
 
 class AuthoringError(FlowFileError, TypeError):

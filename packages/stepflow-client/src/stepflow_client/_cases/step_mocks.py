@@ -1,4 +1,4 @@
-"""Mocks of steps in tests: what they return, their form in flow files, and steps that run a sub-flow."""
+"""Step mocks for tests: their outcomes, their form in flow files, and steps that run a sub-flow."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..types import FlowError
 
 Mock = Any | Callable[[Any], Any]
 """A step's outcome: an output (any JSON value), `Fails`, `Delayed` or `InTurn`, or a function that accepts the step's
-input and returns one of these."""
+input and returns any of these outcomes."""
 
 
 class InTurn:

@@ -71,7 +71,7 @@ class Step:
     def subflow(self) -> Node | None:
         """The flow in the step's input, or None if there isn't one or its expressions belong to the outer flow.
 
-        Expressions in an inner flow are evaluated in the outer one unless they are below $literal.
+        Expressions in an inner flow are evaluated in the outer flow unless they are below $literal.
         """
         inner = graph.find_inner_flow(self.value)
         if inner is None or not isinstance(inner.flow, Mapping) or not inner.runs_as_written:
@@ -93,7 +93,7 @@ class FlowAnalysis:
         self.reads = [*(read for step in self.steps for read in step.reads), *self.output_reads]
         """All references in the flow."""
         self.variables = get_fields(get_declared_schema(root.value, "variables"))
-        """The schemas of the flow's variables by name, and the names of the required ones."""
+        """The schemas of the flow's variables by name, and the names of the required variables."""
         shared = root.at("schemas", "$defs")
         self.defs: Mapping[str, Any] = shared.value if shared is not None and isinstance(shared.value, Mapping) else {}
         """The flow's shared schemas."""

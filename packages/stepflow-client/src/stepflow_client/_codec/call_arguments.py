@@ -122,7 +122,7 @@ def check_header_text(value: object, what: str) -> str:
 
 
 def check_concurrency(max_concurrency: int | None) -> int | None:
-    """Validate and return a concurrency limit. With 0, servers hang or drop the connection.
+    """Validate and return a concurrency limit. (If it's 0, servers hang or drop the connection.)
 
     Raises:
         InvalidArgumentError: If it isn't a positive integer.
@@ -365,7 +365,7 @@ def remove_valid_max_retries(flow: dict[str, Any]) -> dict[str, Any]:
     """Adapt a flow so that current servers can check it.
 
     POST /flows reads every number as a float, then rejects the resulting `maxRetries: 2.0`. Remove valid retry counts
-    to avoid that, but keep invalid ones so they still get reported.
+    to avoid that, but keep invalid counts so they still get reported.
     """
     steps = []
     for step in flow["steps"] if isinstance(flow.get("steps"), list) else ():

@@ -28,7 +28,7 @@ from .call_arguments import parse_flow_variables
 _MAX_NAME_LENGTH = 64
 # Some APIs reject longer descriptions.
 _MAX_DESCRIPTION_LENGTH = 1_024
-# How many steps to list if a flow has no description.
+# Maximum number of steps to list if a flow has no description.
 _MAX_STEPS = 8
 _MAX_FAULTS = 20
 _MAX_VALUE_LENGTH = 80

@@ -1,7 +1,7 @@
 """Implements idempotency keys: a tag on the flow, plus marker blobs that record whether a key was used, and for what.
 
 Servers don't return a run's inputs or a flow's runs. They do store blobs under the SHA-256 of their content, which the
-client can compute, so a single request shows whether a marker exists and which name it was stored with.
+client can compute, so a single request shows whether a marker exists and under which name it was stored.
 """
 
 from __future__ import annotations

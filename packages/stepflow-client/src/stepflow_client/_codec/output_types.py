@@ -82,7 +82,7 @@ def _make_adapter(output_type: Any) -> TypeAdapter[Any]:
     if isinstance(output_type, TypeAdapter):
         return output_type
     adapter = TypeAdapter(convert_type_for_pydantic(output_type))
-    # Resolve all names now. Otherwise, an unknown one would only surface with the first output, after the run.
+    # Resolve all names now. Otherwise, an unknown name would only surface with the first output, after the run.
     adapter.validator.title  # noqa: B018  # a placeholder raises
     return adapter
 

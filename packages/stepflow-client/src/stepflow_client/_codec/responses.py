@@ -142,7 +142,7 @@ def add_component_paths_from_routes(listed: types.ComponentList, routes: Mapping
                 continue
             if isinstance(denied, list) and any(fnmatchcase(name, str(pattern)) for pattern in denied):
                 continue
-            # A route for just this component, with an empty list of rules, removes it.
+            # A route for just this component, with an empty list of rules, removes the component.
             if routes.get(path) != []:
                 return replace(component, path=path)
         return component
@@ -341,7 +341,7 @@ def read_started_run(answer: dict[str, Any]) -> StartedRun:
 def check_raw_items(answers: Any) -> list[dict[str, Any]]:
     """Return a response's items in input order, after checking that each has an index and a status.
 
-    Items are built lazily, so this is the only check for those that are never accessed.
+    Items are built lazily, so this is the only check for items that are never accessed.
     """
     if not isinstance(answers, list) or not set(map(type, answers)) <= {dict}:
         raise TypeError("the items are not a list of objects")
