@@ -45,8 +45,8 @@ DIFFERENCES = {
         "64-bit integers come back unchanged; larger ones become floats",
     ),
     "sorted_keys": Difference(
-        "Servers return object keys in any order; the client sorts them, or, for outputs of runs it started, orders "
-        "them as in the flow's `output`",
+        "Servers return object keys in any order; the client sorts them, or, if it started the run and knows the "
+        "flow, orders them as in `output`",
         "0.12",
         "Keys keep the component's order",
     ),
