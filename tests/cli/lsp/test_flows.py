@@ -292,6 +292,45 @@ def test_rename_and_rename_back(editor: Editor, name: str) -> None:
             editor.replace(name, text)
 
 
+def test_mocks_of_steps_in_inner_flows(editor: Editor) -> None:
+    """A mock replaces the steps with its ID in all flows, so it is a use of each of them."""
+    uri, name = editor.uri("map.yaml"), "map.yaml"
+    text = MAP + "test: {cases: [{input: {}, mocks: {keep: {outcome: success, result: 1}}}]}\n"
+    editor.replace(name, text)
+    for where in ("keep\n", "keep: {outcome"):
+        references = editor.request_at("references", name, where, context={"includeDeclaration": True})
+        assert texts_of_ranges(text, [each["range"] for each in references]) == ["keep"] * 3
+        new = apply_edits(text, editor.request_at("rename", name, where, newName="hold")["changes"][uri])
+        assert new == text.replace("keep", "hold")
+    [definition] = editor.request_at("definition", name, "keep: {outcome")
+    assert definition["range"]["start"] == position(text, text.index("keep\n"))
+    hover = editor.request_at("hover", name, "keep: {outcome")["contents"]["value"]
+    assert "component: `/builtin/noop`" in hover
+    assert "read by the output" in hover
+    # The mock would then apply to both steps.
+    with pytest.raises(ResponseError, match="already"):
+        editor.request_at("rename", name, "keep\n", newName="greet")
+    with pytest.raises(ResponseError, match="already"):
+        editor.request_at("rename", name, "greet\n", newName="keep")
+
+
+def test_a_mock_of_several_steps_is_renamed_with_all_of_them(editor: Editor) -> None:
+    uri, name = editor.uri("map.yaml"), "map.yaml"
+    text = MAP + "test: {cases: [{input: {}, mocks: {list: {outcome: success, result: 1}}}]}\n"
+    editor.replace(name, text)
+    outer, inner, mock = text.index("list\n"), text.rindex("list\n"), text.index("list: {outcome")
+    for start, count in ((outer, 3), (inner, 3), (mock, 5)):
+        references = editor.request_at("references", name, start, context={"includeDeclaration": True})
+        assert texts_of_ranges(text, [each["range"] for each in references]) == ["list"] * count
+        new = apply_edits(text, editor.request_at("rename", name, start, newName="names_of")["changes"][uri])
+        assert new == text.replace("list", "names_of")
+    definitions = editor.request_at("definition", name, mock)
+    starts = [each["range"]["start"] for each in definitions]
+    assert starts == [position(text, start) for start in (outer, inner)]
+    with pytest.raises(ResponseError, match="already"):
+        editor.request_at("rename", name, outer, newName="keep")
+
+
 def test_invalid_renames_are_refused(editor: Editor) -> None:
     for new, reason in (("keep", "already"), ("a\nb", "line breaks"), (" ", "one character")):
         with pytest.raises(ResponseError, match=reason):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from stepflow_client._command import FlowAnalysis, LocatedReference
@@ -48,13 +48,14 @@ def find_mentions(model: FlowAnalysis, text: str) -> Iterator[Mention]:
     """Yield all mentions in a flow and its nested flows."""
     for flow in model.all_flows:
         # Skip merged values, since they are elsewhere in the text.
-        mentions = [mention for mention in _MentionCollector(flow, text).iter_mentions() if mention.start >= 0]
+        collector = _MentionCollector(flow, text, model.cases)
+        mentions = [mention for mention in collector.iter_mentions() if mention.start >= 0]
         yield from {(mention.start, mention.end): mention for mention in mentions}.values()
 
 
 class _MentionCollector:
-    def __init__(self, model: FlowAnalysis, text: str) -> None:
-        self.model, self.flow, self.text = model, model.root, text
+    def __init__(self, model: FlowAnalysis, text: str, mocking_cases: Sequence[Node]) -> None:
+        self.model, self.flow, self.text, self.mocking_cases = model, model.root, text, mocking_cases
         self.input, self.variables = model.find_schema("input"), model.find_schema("variables")
         shared = self.flow.at("schemas", "$defs")
         self.shared: Mapping[str, Node] = shared.items if shared is not None else {}
@@ -71,9 +72,11 @@ class _MentionCollector:
         for schema in (self.input, self.variables, *self.shared.values()):
             yield from self.iter_declared_fields(schema, is_top=schema is self.variables)
         yield from self.iter_step_key_mentions(self.model.find_schema("steps", "properties"))
+        # A mock replaces all steps with its ID, in the outermost flow and in all flows inside its steps.
+        for case in self.mocking_cases:
+            yield from self.iter_step_key_mentions(case.get("mocks"))
         examples = self.flow.get("examples")
         for case in (*self.model.cases, *(examples.elements if examples is not None else ())):
-            yield from self.iter_step_key_mentions(case.get("mocks"))
             yield from self.iter_test_data_fields(case.get("input"), self.input, "input")
             yield from self.iter_test_data_fields(case.get("variables"), self.variables, "variable")
 
@@ -187,25 +190,32 @@ def find_mention_at(mentions: Iterable[Mention], offset: int) -> Mention | None:
     return next((mention for mention in mentions if mention.start <= offset <= mention.end), None)
 
 
-def find_same_mentions(mentions: Iterable[Mention], mention: Mention) -> list[Mention]:
-    """Return every mention of the same thing."""
-    return [other for other in mentions if (other.scope, other.name) == (mention.scope, mention.name)]
+def find_same_mentions(mentions: Sequence[Mention], *starts: Mention) -> list[Mention]:
+    """Return every mention of the things that the given mentions refer to. A mock can refer to several steps."""
+    names = {(other.scope, other.name) for other in _find_at_same_ranges(mentions, starts)}
+    same = (other for other in mentions if (other.scope, other.name) in names)
+    return [*{(other.start, other.end): other for other in same}.values()]
 
 
-def list_rename_edits(text: str, mentions: Iterable[Mention], mention: Mention, name: str) -> list[Edit]:
-    """Return the edits that rename the target of a mention.
+def _find_at_same_ranges(mentions: Iterable[Mention], starts: Iterable[Mention]) -> Iterator[Mention]:
+    ranges = {(mention.start, mention.end) for mention in starts}
+    return (other for other in mentions if (other.start, other.end) in ranges)
+
+
+def list_rename_edits(text: str, mentions: Sequence[Mention], mention: Mention, name: str) -> list[Edit]:
+    """Return the edits that rename the target of a mention, and any other steps with the same mock.
 
     Raises:
         ValueError: If the name is invalid or taken, or a mention can't be edited. The message gives the reason.
     """
-    mentions = list(mentions)
-    same = find_same_mentions(mentions, mention)
+    same = find_same_mentions(mentions, *find_same_mentions(mentions, mention))
+    scopes = {other.scope for other in _find_at_same_ranges(mentions, same)}
     if not name.strip() or not name.isprintable() or (mention.kind == "variable" and name.startswith("$")):
         raise ValueError("a name needs at least one character and no line breaks; a variable cannot start with $")
     if mention.kind == "component":
         if not re.fullmatch(r"(/[^/\s]+)+", name):
             raise ValueError("a component must be a path such as /plugin/name")
-    elif name != mention.name and any(other.scope == mention.scope and other.name == name for other in mentions):
+    elif name != mention.name and any(other.scope in scopes and other.name == name for other in mentions):
         raise ValueError(f"there is already a {mention.kind} {name!r}")
     if mention.kind == "field" and mention.flow.parent is not None and not any(other.is_definition for other in same):
         raise ValueError("the step around this flow creates its input, which has no schema")

@@ -75,7 +75,12 @@ def _describe_mention(analysis: Analysis, place: NodeContext, mention: Mention) 
         return [*lines, *description, f"input: {_format_type(given)}", f"output: {_format_type(returned)}"]
     scope = place.types if place.types is not None and place.types.model.root is mention.flow else place.reads
     same = find_same_mentions(analysis.mentions, mention)
-    step = scope.steps.get(mention.name) if scope is not None and mention.kind == "step" else None
+    definition = next((other for other in same if other.is_definition), None)
+    step = None
+    if mention.kind == "step" and definition is not None and isinstance(definition.node, Node):
+        # A mocked step may be in an inner flow.
+        types = build_node_context(analysis, definition.node).types
+        step = types.steps.get(mention.name) if types is not None else None
     if step is not None:
         component = step.step.component
         if component:
@@ -85,7 +90,7 @@ def _describe_mention(analysis: Analysis, place: NodeContext, mention: Mention) 
             ]
         lines.append(f"output: {_format_type(step.output)}")
     elif mention.kind != "step" and scope is not None:
-        schema = _find_declared_schema(analysis, same)
+        schema = _find_declared_schema(analysis, definition)
         if schema is not None:
             lines.append(f"type: {_format_type(infer_variable_type(schema, scope.model.defs))}")
             lines += _escape_markdown(schema.get("description"))
@@ -96,8 +101,7 @@ def _describe_mention(analysis: Analysis, place: NodeContext, mention: Mention) 
     return lines
 
 
-def _find_declared_schema(analysis: Analysis, mentions: list[Mention]) -> Mapping[str, object] | None:
-    definition = next((mention for mention in mentions if mention.is_definition), None)
+def _find_declared_schema(analysis: Analysis, definition: Mention | None) -> Mapping[str, object] | None:
     if definition is None or analysis.root is None:
         return None
     spot = find_key_or_value_at(analysis.root, definition.start)
