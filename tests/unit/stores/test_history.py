@@ -282,6 +282,28 @@ def test_limits_are_positive() -> None:
         History(max_runs=0)
 
 
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_locked_file_is_waited_for_only_once(tmp_path: Path, exists: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stepflow_client._stores.shared_sqlite_file._LOCK_WAIT", 2.0)
+    path, warnings = tmp_path / "history.db", list[str]()
+    if exists:
+        History(path).record("earlier")
+    history = History(path, on_failure=warnings.append)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    waits = []
+    for run_id in ("a", "b", "c"):
+        began = time.monotonic()
+        history.update(run_id, status="failed")
+        waits.append(time.monotonic() - began)
+    assert waits[0] >= 1.9
+    assert max(waits[1:]) < 1.5
+    assert warnings == [f"the history cannot update a run in {path}: database is locked"]
+    other.close()
+    history.record("later")
+    assert history.search()[0].run_id == "later"
+
+
 @pytest.mark.parametrize("client", [StepflowClient, SyncStepflowClient])
 def test_clients_reject_a_path_as_history(client: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="history must be a History, not str"):

@@ -68,6 +68,9 @@ Result = TypeVar("Result")
 
 # Seconds to wait for other processes to finish writing.
 _LOCK_WAIT = 5.0
+# After a wait in vain, seconds to wait each time for the same file, and seconds until the next full wait. Otherwise a
+# call that makes several changes would wait for each of them, long past its deadline.
+_SHORT_LOCK_WAIT, _IMPATIENCE = 0.1, 30.0
 
 DATABASE_ERRORS = (sqlite3.Error, UnicodeError, MemoryError, OverflowError)
 """Exceptions `sqlite3` raises for unusable files. When a file is damaged, messages may quote bytes that aren't UTF-8,
@@ -168,6 +171,7 @@ class SharedFile(FailureReporter):
         self._connection: sqlite3.Connection | None = None
         self._process = 0
         self._file_id: tuple[int, int] | None = None
+        self._impatient_until = 0.0
         self._has_warned = False
 
     @property
@@ -181,7 +185,7 @@ class SharedFile(FailureReporter):
         return str(self.path)
 
     def __getstate__(self) -> dict[str, Any]:
-        own = ("_lock", "_connection", "_process", "_file_id", "_has_warned")
+        own = ("_lock", "_connection", "_process", "_file_id", "_impatient_until", "_has_warned")
         return {name: value for name, value in vars(self).items() if name not in own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -203,7 +207,7 @@ class SharedFile(FailureReporter):
     @contextmanager
     def locked_connection(self) -> Iterator[sqlite3.Connection]:
         """Yield this process's connection, to one thread at a time."""
-        with self._lock:
+        with self._lock, self._limit_lock_waits() as wait:
             is_own = self._process == os.getpid()
             if self._connection is not None and is_own and sys.platform != "win32":
                 if self._file_id != _get_file_id(self.path):
@@ -212,9 +216,21 @@ class SharedFile(FailureReporter):
                     self._connection = None
             if self._connection is None or not is_own:
                 # Don't close an inherited connection: it belongs to the parent process.
-                self._connection, self._process = _open_database(self.path, self._schema), os.getpid()
+                self._connection, self._process = _open_database(self.path, self._schema, wait), os.getpid()
                 self._file_id = _get_file_id(self.path)
+            self._connection.execute(f"PRAGMA busy_timeout = {1000 * wait:.0f}")
             yield self._connection
+
+    @contextmanager
+    def _limit_lock_waits(self) -> Iterator[float]:
+        """Yield the seconds to wait for other processes: few if the file was locked for the whole of a recent wait."""
+        try:
+            yield _LOCK_WAIT if time.monotonic() >= self._impatient_until else _SHORT_LOCK_WAIT
+        except sqlite3.OperationalError as error:
+            now = time.monotonic()
+            if "locked" in str(error) and now >= self._impatient_until:
+                self._impatient_until = now + _IMPATIENCE
+            raise
 
     @property
     def _logged_location(self) -> str:
@@ -247,10 +263,10 @@ def _get_file_id(path: Path) -> tuple[int, int] | None:
     return None
 
 
-def _open_database(path: Path, schema: tuple[str, ...]) -> sqlite3.Connection:
+def _open_database(path: Path, schema: tuple[str, ...], wait: float) -> sqlite3.Connection:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    connection = open_private_database(path, timeout=_LOCK_WAIT)
-    end = time.monotonic() + _LOCK_WAIT
+    connection = open_private_database(path, timeout=wait)
+    end = time.monotonic() + wait
     try:
         while True:
             try:
