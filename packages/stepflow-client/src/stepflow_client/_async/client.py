@@ -149,7 +149,7 @@ class StepflowClient(SuggestsNames, Picklable):
         idempotency_scope: Default scope for idempotency keys (see `run`). By default (None), each key belongs to the
             flow's content.
         event_hooks: Functions to call with each `httpx.Request` before it's sent and with each `httpx.Response`, as
-            `{"request": [...], "response": [...]}`, just like in httpx. Hooks can be coroutine functions, and are
+            `{"request": [...], "response": [...]}`, just like in httpx. Each hook (it may be a coroutine function) is
             called again on every retry. Request hooks can change the request's headers, but nothing else. The response
             is read before its hooks run, except for event streams, where they only see the status and headers. If a
             hook raises anything but an AssertionError or StepflowClientError, the call raises a StepflowClientError
