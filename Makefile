@@ -60,7 +60,7 @@ $(DEMO)/.stamp: VERSION $(wildcard packages/*/pyproject.toml) | $(UV)
 
 demo: $(DEMO)/.stamp ## Run the example flow on an embedded server
 	$(DEMO)/bin/stepflow run examples/hello.yaml --input-json '{"name": "World"}'
-	@echo 'demo: ". $(DEMO)/bin/activate" makes stepflow this one; docs/tutorial.md goes on'
+	@echo 'demo: to use this stepflow, run ". $(DEMO)/bin/activate"; to continue, read docs/tutorial.md'
 
 first-hour: ## Follow docs/tutorial.md in a clone, as a newcomer does, and print the seconds (TESTS=1: with make test)
 	$(PYTHON) -m tests.documentation.first_hour $(if $(TESTS),--with-tests)
