@@ -17,7 +17,7 @@ STEPS = [f"step{index:02}" for index in range(30)]
 
 
 def progress(done: int, failed: tuple[int, ...] = (), running: tuple[int, ...] = ()) -> RunProgress:
-    """Return the progress of a run with 30 steps, of which the first `done` have ended."""
+    """Return the progress of a run whose first `done` of 30 steps have ended."""
     run = RunProgress("run", ("tall", dict(enumerate(STEPS))), created_at=START)
     run.apply_event(StepsNeededEvent(run_id="run", step_ids=STEPS, **COMMON))
     for index in (*range(done), *running):

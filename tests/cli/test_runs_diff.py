@@ -21,7 +21,7 @@ OTHER = {"pages": [{"title": "Owls", "words": 120}, {"title": "Herons", "words":
 
 
 def chain_of_six_steps(secret: str = "sesame-one") -> dict[str, Any]:
-    """Return a flow of six steps, each of which passes on its input."""
+    """Return a flow of six steps, which each pass on their input."""
     steps: list[dict[str, Any]] = [{"id": "a", "component": "/builtin/noop", "input": {"document": {"$input": "$"}}}]
     for before, name in zip("abcde", "bcdef", strict=True):
         steps.append({"id": name, "component": "/builtin/noop", "input": {"from": {"$step": before}, "own": name}})

@@ -143,7 +143,7 @@ HTML = "text/html; charset=utf-8"
 
 
 def inputs(count: int, ms: int) -> list[dict[str, Any]]:
-    """Return inputs of which every seventh fails."""
+    """Return inputs; every seventh one fails."""
     return [{"ms": ms, "url": f"u{number}"} if number % 7 else {"ms": ms} for number in range(count)]
 
 

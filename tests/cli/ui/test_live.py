@@ -38,7 +38,7 @@ CRAWL: dict[str, Any] = {
 
 
 def inputs(count: int, ms: int) -> list[dict[str, Any]]:
-    """Return inputs, every tenth of which fails."""
+    """Return inputs; every tenth one fails."""
     return [{"ms": ms, "url": f"u{number}"} if number % 10 else {"ms": ms} for number in range(count)]
 
 

@@ -266,7 +266,7 @@ def from_watch(world: World, run_id: str) -> Facts:
     if world.client.get_run(run_id).status.value == "running":
         return {}
     record = world.json("watch", run_id)
-    # Only `get` shows of which run it is a rerun, and its own reruns.
+    # Only `get` shows the original run and the reruns.
     attempts = ("rerun_of", "rerun_items", "reruns")
     assert record == {name: value for name, value in world.json("get", run_id).items() if name not in attempts}
     return of_record(record)

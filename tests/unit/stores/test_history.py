@@ -304,6 +304,14 @@ def test_a_locked_file_is_waited_for_only_once(tmp_path: Path, exists: bool, mon
     assert history.search()[0].run_id == "later"
 
 
+def test_a_conflict_reported_at_once_does_not_shorten_later_waits(tmp_path: Path) -> None:
+    store: Any = History(tmp_path / "history.db")._store
+    with pytest.raises(sqlite3.OperationalError), store._limit_lock_waits():
+        raise sqlite3.OperationalError("database is locked")
+    with store._limit_lock_waits() as wait:
+        assert wait == 5.0
+
+
 @pytest.mark.parametrize("client", [StepflowClient, SyncStepflowClient])
 def test_clients_reject_a_path_as_history(client: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="history must be a History, not str"):

@@ -367,7 +367,7 @@ class History:
                 name, `status:` the last known status, and `since:` and `until:` take ISO 8601 times.
             labels: Labels the run must have, as a mapping of names to values.
             status: The last known status.
-            server: The URL of the run's server, or several URLs of which one must match.
+            server: The URL of the run's server, or several URLs, one of which must match.
             run_id: The run's ID, or a prefix of it.
             rerun_of: Only return reruns of this run.
             flow_file: The path of the flow's file.

@@ -224,12 +224,13 @@ class SharedFile(FailureReporter):
     @contextmanager
     def _limit_lock_waits(self) -> Iterator[float]:
         """Yield the seconds to wait for other processes: few if the file was locked for the whole of a recent wait."""
+        began = time.monotonic()
         try:
-            yield _LOCK_WAIT if time.monotonic() >= self._impatient_until else _SHORT_LOCK_WAIT
+            yield _LOCK_WAIT if began >= self._impatient_until else _SHORT_LOCK_WAIT
         except sqlite3.OperationalError as error:
-            now = time.monotonic()
-            if "locked" in str(error) and now >= self._impatient_until:
-                self._impatient_until = now + _IMPATIENCE
+            # SQLite also reports some conflicts between writers at once: these don't last.
+            if "locked" in str(error) and time.monotonic() - began > 0.9 * _LOCK_WAIT:
+                self._impatient_until = time.monotonic() + _IMPATIENCE
             raise
 
     @property
