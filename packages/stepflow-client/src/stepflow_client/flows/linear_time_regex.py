@@ -22,20 +22,22 @@ _TOKEN = re.compile(
 # Tokens that mean something else in other engines, e.g. set operations in character classes.
 _AMBIGUOUS = re.compile(r"\\[bB]\{|\\[<>]|\[(?:\\.|[^\\])*?(?:\[|&&|--|~~)", re.DOTALL)
 _CLASS_COSTS = {"d": 8, "D": 8, "w": 38, "W": 38, "p": 38, "P": 38}
-# Potentially large classes, which cost more when case is ignored.
+# Character classes that may be large, and so cost more to compile when case is ignored.
 _FOLDED = re.compile(r"\[.*(?:\\[DPSWpuUx]|[^\x00-\x7f])|\\[pP]", re.DOTALL)
 _FOLDED_COST = 1_200
 
 
 class LinearPattern(NamedTuple):
-    """A regular expression that takes time proportional to the length of the text."""
+    """A regular expression that can be matched in time proportional to the length of the text."""
 
     matches: Callable[[str], bool]
     length: int
 
     def is_found_in(self, text: str) -> bool:
-        """Return whether the pattern matches anywhere in a text, or True if the text is too long or isn't valid
-        Unicode."""
+        """Return whether the pattern matches anywhere in a text.
+
+        Text that is too long to search, or isn't valid Unicode, counts as a match.
+        """
         if self.length * len(text) > _MAX_WORK or self.matches(text):
             return True
         return any("\ud800" <= char <= "\udfff" for char in text)
@@ -43,9 +45,9 @@ class LinearPattern(NamedTuple):
 
 @lru_cache(maxsize=256)
 def compile_linear(pattern: str) -> LinearPattern | None:
-    """Compile a schema's pattern, or return None if it can't be matched in linear time, is too large or is invalid.
+    """Compile a schema's pattern, or return None if it's invalid, too large, or can't be matched in linear time.
 
-    Lookaround and back-references can't be matched in linear time.
+    Patterns with lookaround or back-references can't be matched in linear time.
     """
     if len(pattern) > _MAX_COST or any(_AMBIGUOUS.match(token[0]) for token in _TOKEN.finditer(pattern)):
         return None

@@ -1,4 +1,4 @@
-"""A project's flow files, and its settings in `stepflow.toml` or `[tool.stepflow]` in `pyproject.toml`."""
+"""Finds a project's flow files, and reads its settings from `stepflow.toml` or `pyproject.toml` (`[tool.stepflow]`)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..errors import FlowFileError
 FLOW_SUFFIXES = (".yaml", ".yml", ".json")
 """File name suffixes of flow files."""
 
-# Every flow contains at least one of these.
+# Every flow file contains at least one of these.
 _MARKS = (b"steps", b"output", b"stepflow.org")
 _BLOCK_KEY = re.compile(r"""^["']?([\w-]+)["']?[ \t]*:""", re.MULTILINE)
 _FLOW_KEY = re.compile(r"""["'{,\s]([\w-]+)["']?\s*:""")
@@ -28,14 +28,14 @@ _DECLARED = re.compile(r"""^["']?schema["']?\s*:\s*["']?https?://stepflow\.org/s
 
 
 def find_flow_files(folder: str | PathLike[str]) -> Iterator[Path]:
-    """Yield a folder's flow files in order, including subfolders except for hidden folders and `node_modules`."""
+    """Yield the flow files in a folder and its subfolders, in order, skipping hidden folders and `node_modules`."""
     for inside, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "node_modules")
         yield from (path for name in sorted(names) if is_flow_file(path := Path(inside, name)))
 
 
 def is_flow_file(path: Path) -> bool:
-    """Return whether a file is a flow, judging by its name and top-level keys (`steps`, `output` or the flow schema).
+    """Return whether a file is a flow, based on its name and top-level keys (`steps`, `output` or the flow schema).
 
     Hidden files, server configurations and unreadable files are never flows.
     """
@@ -55,8 +55,8 @@ def is_server_config_name(name: str) -> bool:
 
 
 def is_flow_text(text: str) -> bool:
-    """Return whether text has a flow's top-level keys, even if it isn't valid YAML or JSON."""
-    # Fast path: this settles most files, and nearly all large files.
+    """Return whether a text has a flow's top-level keys, even if it isn't valid YAML or JSON."""
+    # Fast path: this is enough to recognize most flow files, and nearly all the large ones.
     if not text.lstrip().startswith("{") and any(key[1] == "steps" for key in _BLOCK_KEY.finditer(text)):
         return True
     keys = find_top_level_keys(text)
@@ -64,7 +64,7 @@ def is_flow_text(text: str) -> bool:
 
 
 def find_top_level_keys(text: str) -> set[str]:
-    """Return the top-level keys in text, or all of its keys if it starts with a brace but isn't JSON."""
+    """Return a text's top-level keys, or all of its keys if it starts with a brace but isn't valid JSON."""
     if not text.lstrip().startswith("{"):
         return set(_BLOCK_KEY.findall(text))
     try:
@@ -77,7 +77,7 @@ _FILES = (("stepflow.toml", ()), ("pyproject.toml", ("tool", "stepflow")))
 _CONFIGS = ("stepflow-config.yml", "stepflow-config.yaml", "stepflow_config.yml", "stepflow_config.yaml")
 _MAX_BYTES = 1024 * 1024
 _MAX_COMPONENT_BYTES = 16 * 1024 * 1024
-# The keys allowed in each table.
+# The keys that each table may have.
 _KEYS = {
     "": ("flows", "components", "target", "config", "test", "validate"),
     "test": ("config",),
@@ -101,7 +101,7 @@ class CheckRules(NamedTuple):
 
 
 class Project(NamedTuple):
-    """A project's settings. Without a project file, all of them have their defaults.
+    """A project's settings. If there is no project file, every setting has its default value.
 
     Paths are relative if the project folder is inside the working directory, and absolute otherwise.
     """
@@ -125,11 +125,11 @@ def find_project(start: str | os.PathLike[str] | None = None) -> Project:
     """Return the settings of the project a flow belongs to.
 
     The search for a project file starts in the flow's folder and moves up. It stops at the first file with Stepflow
-    settings, at a repository root, at the user's home folder, and before entering a world-writable folder such as
-    `/tmp`, where anyone could have put such a file.
+    settings, at a repository root or the user's home folder, or before entering a world-writable folder such as `/tmp`,
+    because anyone could have put a file there.
 
     Args:
-        start: The flow's file, or a folder. Defaults to the working directory.
+        start: A flow file or a folder. Defaults to the working directory.
 
     Raises:
         FlowFileError: If the file can't be read, a key is unknown, or a value is invalid.
@@ -274,7 +274,7 @@ def require_existing_file(project: Project, key: str, path: Path) -> Path:
 
 
 def find_server_config(*folders: Path) -> Path | None:
-    """Return the embedded server's configuration file, from the first folder that has one.
+    """Return the embedded server's configuration file from the first folder that has one.
 
     Raises:
         FlowFileError: If a folder contains two such files.

@@ -1,7 +1,7 @@
 """Determines what a run of a flow needs, and checks the run's overrides and variables before any request is sent.
 
-Servers check little of this: they ignore unknown step keys, and a missing variable only shows up when a step that reads
-it fails. Runs that would succeed on a server are never rejected here.
+Servers check very little of this: they ignore unknown step keys, and a missing variable only shows up when a step that
+reads it fails. A run that would succeed on a server is never rejected here.
 """
 
 from __future__ import annotations
@@ -34,27 +34,27 @@ class RunRequirements(NamedTuple):
     declared: Mapping[str, FlowVariable]
     """The variables declared by the flow."""
     required: tuple[str, ...]
-    """Variables without a fallback, which can't be read unless the run sets them."""
+    """Variables that have no fallback, so reading them fails unless the run sets them."""
     steps: FlowSteps
     names: frozenset[str] | None
-    """The variables the flow declares or reads, or None if others are allowed."""
+    """The variables that the flow declares or reads, or None if a run may also set others."""
     components: frozenset[str]
     """Components used by the steps that run, including steps of inner flows."""
     input_check: Validator | None
     """Checks a run's inputs, or None if the flow accepts any input."""
     variable_checks: Mapping[str, Validator]
-    """Maps variable names to checks of their values. Variables that accept any value are left out."""
+    """Checks the values of variables, by name. Variables that accept any value aren't included."""
     decoder: OutputDecoder
     """Decodes responses about runs without variables."""
 
     def make_run_decoder(self, variables: Mapping[str, Any]) -> OutputDecoder:
-        """Return a decoder for responses about runs with these variables."""
+        """Return a decoder for the responses about a run with these variables."""
         if not variables:
             return self.decoder
         return make_output_decoder(self.decoder.like, find_variable_secrets(variables, self.declared))
 
     def check_overrides(self, overrides: Mapping[str, Any] | None) -> None:
-        """Reject overrides with an unknown step (which servers also reject) or an unknown key (which they ignore).
+        """Reject overrides of unknown steps, as servers do, and overrides with unknown keys, which servers ignore.
 
         Raises:
             InvalidArgumentError: If there is such an override. The hint suggests the closest name.
@@ -72,13 +72,13 @@ class RunRequirements(NamedTuple):
     def check_variables(
         self, given: Mapping[str, Any], overrides: Any, *, from_env: bool = False, check_values: bool = True
     ) -> None:
-        """Check that the flow has every variable passed, and that no variable it needs is missing.
+        """Check that the flow has every variable that was passed, and that none of the variables it needs is missing.
 
-        A variable is needed if the flow requires it and is certain to read it. Null counts as a value.
+        The flow needs a variable if it requires the variable and is certain to read it. Null counts as a value.
 
         Args:
             given: The run's variables.
-            overrides: The changes, by step ID. An overridden step may read different variables.
+            overrides: The run's overrides, by step ID. An overridden step may read different variables.
             from_env: Whether missing variables have already been looked up in the environment.
             check_values: Whether to check values against the variables' schemas, which servers don't do.
 
@@ -89,7 +89,7 @@ class RunRequirements(NamedTuple):
         absent = [name for name in self.required if name not in given]
         if absent:
             reads = find_certain_reads(self.steps, overridden=overrides or {}, with_must_execute=True)
-            # Only report variables that are read without a default in the expression.
+            # Only report variables that some expression reads without a default.
             names = {read.variable.strip() for read in reads if read.variable and "default" not in read.expression}
             absent = [name for name in absent if name in names]
         if absent:
@@ -137,7 +137,7 @@ def check_variables(
     is_strict: bool = False,
     advice: str | None = None,
 ) -> None:
-    """Check that a flow has the variables passed, and that their values are valid.
+    """Check that a flow has the variables that were passed, and that their values are valid.
 
     Args:
         flow: The flow.
@@ -148,7 +148,7 @@ def check_variables(
         advice: An alternative to fixing an invalid value, added to the hint.
 
     Raises:
-        InvalidArgumentError: If the flow has variables but lacks one that was passed, or a value is invalid. The hint
+        InvalidArgumentError: If a value is invalid, or the flow has variables but lacks one that was passed. The hint
             suggests the closest name, or how to fix the value.
     """
     names = find_allowed_variables(FlowSteps(flow), keeps_none=is_strict)
@@ -158,12 +158,12 @@ def check_variables(
 
 
 def make_input_validator(flow: Mapping[str, Any]) -> Validator | None:
-    """Return the validator of a flow's inputs, or None if the flow accepts any input."""
+    """Return a validator for a flow's inputs, or None if the flow accepts any input."""
     return _make_schema_validator(get_declared_schema(flow, "input"), get_server_defs(flow, "input"))
 
 
 def _make_schema_validator(schema: Any, shared: Any) -> Validator | None:
-    """Return the validator of a schema, which may refer to shared schemas, or None if any value is valid."""
+    """Return a validator for a schema (which may refer to shared schemas), or None if every value is valid."""
     if not isinstance(schema, Mapping):
         return None
     from .json_schema import Validator, get_defs
@@ -209,11 +209,11 @@ def _suggest_name(name: str, known: Collection[str], start: str, noun: str) -> s
 
 
 def find_allowed_variables(steps: FlowSteps, *, keeps_none: bool = False) -> frozenset[str] | None:
-    """Return the variables a flow declares or reads, or None if it has none or its schema allows others.
+    """Return the variables that a flow declares or reads, or None if it has none or its schema allows others.
 
-    With `keeps_none`, return an empty set for a flow without variables.
+    With `keeps_none`, the result for a flow that has no variables is an empty set instead of None.
 
-    Servers pass undeclared variables on, and a flow without a schema may read anything.
+    Servers also pass undeclared variables to the flow, and a flow without a schema may read any of them.
     """
     schema = get_declared_schema(steps.flow, "variables")
     if _allows_unlisted_names(schema):
@@ -236,14 +236,14 @@ def _find_read_variables(steps: FlowSteps) -> set[str]:
 def find_certain_reads(
     steps: FlowSteps, *, overridden: Collection[str] = (), with_must_execute: bool = False
 ) -> list[Reference]:
-    """Return the references that must succeed for the output to succeed, in the output and in the steps it needs.
+    """Return the references that must succeed for the output to succeed, including those in the steps it needs.
 
-    With `with_must_execute`, `mustExecute` steps are included. Overridden steps are skipped because they may read
-    anything.
+    With `with_must_execute`, also include references in `mustExecute` steps. Overridden steps are skipped because they
+    may read anything.
     """
 
     def keep_certain(references: Iterable[Reference]) -> list[Reference]:
-        # Failing conditions count as false, so they can't fail the output.
+        # A condition that fails counts as false, so it can't make the output fail.
         return [reference for reference in references if reference.is_certain and not reference.is_in_condition]
 
     reads = {name: keep_certain(step.reads) for name, step in steps.by_id.items() if name not in overridden}
@@ -257,7 +257,7 @@ def find_certain_reads(
 
 
 def find_required_input_paths(flow: Mapping[str, Any]) -> list[Sequence[str | int]]:
-    """Return the input paths that must exist, or else the output fails."""
+    """Return the input paths that must exist for the output to succeed."""
     paths = (parse_unambiguous_path(read.path) for read in find_certain_reads(FlowSteps(flow)) if read.kind == "input")
     return [path for path in paths if path]
 
@@ -298,17 +298,17 @@ def _iter_unread_fields(
 def check_inputs(
     flow: Mapping[str, Any], inputs: Sequence[Any], *, advice: str | None = None, file: str | None = None
 ) -> None:
-    """Check inputs against a flow's input schema. If the flow has none, any input is accepted.
+    """Check inputs against a flow's input schema. If the flow has no input schema, accept any input.
 
     The supported keywords are `type`, `properties`, `patternProperties`, `required`, `additionalProperties`, `items`,
     `enum`, `const`, `allOf`, `anyOf`, `oneOf`, `if`, `$ref`, `multipleOf` and `pattern`, as well as limits on numbers
-    and lengths. All others are ignored.
+    and lengths. All other keywords are ignored.
 
     Args:
         flow: The flow.
         inputs: The inputs of a single run.
         advice: An alternative to fixing an invalid input, added to the hint.
-        file: Name of the file the inputs came from.
+        file: The name of the file that the inputs came from.
 
     Raises:
         InvalidArgumentError: If an input doesn't match. The message says where, and the hint suggests a fix.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from .._data import yaml_format
 else:
-    # Avoid importing PyYAML for JSON flows unless there is something to report.
+    # Don't import PyYAML for JSON flows unless there is something to report.
     yaml = lazy_module("yaml")
     yaml_format = lazy_module("stepflow_client._data.yaml_format")
 
@@ -42,7 +42,7 @@ class Key(NamedTuple):
 class Node:
     """A value and its position. Line and column are 1-based, or 0 if unknown.
 
-    An alias has its own offsets, but the line and column of the node it refers to.
+    An alias has offsets of its own, but the line and column of the node it refers to.
     """
 
     __slots__ = (
@@ -59,15 +59,15 @@ class Node:
         self.items: Mapping[str, Node] = _NO_ITEMS
         """A mapping's values, by key."""
         self.keys: Mapping[str, Key] = _NO_ITEMS
-        """The positions of a mapping's keys. Keys of merged values have no offsets."""
+        """The positions of a mapping's keys. Keys added by a merge have no offsets."""
         self.merges: Sequence[tuple[Key, Node]] = ()
         """A mapping's merge keys (`<<`) and their values."""
         self.last = end
-        """The end of a collection's last part."""
+        """The offset where a collection's last part ends."""
         self.elements: Sequence[Node] = ()
         """A list's elements."""
         self.is_flow = True
-        """Whether the node is in flow style (brackets), a scalar or an alias."""
+        """Whether the node is a scalar, an alias, or a collection in flow style (with brackets)."""
         self.original: Node | None = None
         """The node an alias refers to."""
         self.parent: Node | None = None
@@ -111,7 +111,7 @@ class Node:
         return node.elements if node is not None else ()
 
     def walk(self, *, below_aliases: bool = False) -> Iterator[Node]:
-        """Yield this node and its descendants. Aliases are only followed with `below_aliases`."""
+        """Yield this node and its descendants. Aliases are followed only if `below_aliases` is set."""
         yield self
         children = (*self.items.values(), *self.elements, *(value for _, value in self.merges))
         for child in children if self.original is None or below_aliases else ():
@@ -158,9 +158,9 @@ def to_node(value: Any) -> Node:
 
 
 def _set_python_positions(root: Node, flow: object) -> tuple[str, str]:
-    """Set the positions of a flow's nodes in its Python file, and return that file's text and name.
+    """Set the positions of a flow's nodes in its Python file, and return the file's text and name.
 
-    Nodes defined in other files get no position. Both strings are empty if the flow isn't written in Python.
+    Nodes defined in other files get no position. If the flow isn't written in Python, both strings are empty.
     """
     places = get_python_places_by_path(flow)
     if not places:
@@ -251,7 +251,7 @@ class FlowText:
 
     @cached_property
     def copy_without_positions(self) -> FlowText:
-        """The same flow, without positions if it's JSON: computing them takes far longer than parsing the values.
+        """The same flow, without positions if it's JSON, since computing them takes far longer than parsing the values.
 
         Raises:
             FlowFileError: If a JSON file is not valid JSON.
@@ -274,7 +274,8 @@ def parse_tree(text: str, source: str) -> Node:
     if value is _NOT_JSON and len(text) > reading.MAX_YAML_LENGTH:
         return to_node(reading.parse_yaml(text, source))
     if value is not _NOT_JSON:
-        # JSON is YAML, except for tabs between tokens and escaped surrogates. We only need the positions from YAML.
+        # Parse the JSON text as YAML, just to get the positions. YAML supports all of JSON except tabs between tokens
+        # and escaped surrogates, so replace these.
         text = _HALF_PAIR.sub(r"\\u0020", text.replace("\t", " "))
     try:
         root: Node = yaml_format.read_yaml(
@@ -313,7 +314,7 @@ class _TreeBuilder:
         self.is_shared = not self.is_json and ("*" in text or "<<" in text)
         self.aliases = yaml_format.find_aliases(text) if self.is_shared else iter(())
         self.known: dict[int, Node] = {}
-        """Nodes created so far, by the PyYAML node's `id()`. Only kept if an alias or merge may repeat them."""
+        """Nodes created so far, by the PyYAML node's `id()`. Only used if an alias or merge may repeat a node."""
 
     def build_node(self, node: yaml.Node, value: Any, key: Key | None) -> Node:
         if self.is_shared and id(node) in self.known:

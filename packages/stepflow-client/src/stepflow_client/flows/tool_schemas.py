@@ -30,7 +30,7 @@ _KEPT = frozenset({
     *COUNTS,
 })  # fmt: skip
 
-# Keywords for which `find_mismatches` isn't as exact as a full validator.
+# Keywords that `find_mismatches` doesn't check as fully as other validators do.
 _UNDECIDED = frozenset({"not", "if", "then", "else", "contains", "propertyNames", "unevaluatedProperties",
                         "unevaluatedItems", "patternProperties", "dependentSchemas", "dependentRequired",
                         "uniqueItems", "minProperties", "maxProperties", "minContains", "maxContains",
@@ -52,12 +52,12 @@ def inline_schema(schema: Any, defs: Mapping[str, Any], *, checkable_only: bool 
 
 
 def is_plain_object(schema: Mapping[str, Any]) -> bool:
-    """Return whether a schema describes an object without top-level alternatives, which APIs reject."""
+    """Return whether a schema describes an object with no top-level alternatives (which APIs reject)."""
     return schema.get("type") == "object" and not any(key in schema for key in _COMBINING)
 
 
 def require_fields_at_paths(schema: Mapping[str, Any], paths: Sequence[Sequence[str | int]]) -> dict[str, Any]:
-    """Make an object schema require the fields at these paths, unless it rules them out."""
+    """Make an object schema require the fields at these paths, except for any it rules out."""
     declared, required = get_fields(schema)
     properties, names = dict(declared), dict.fromkeys(required)
     for name in dict.fromkeys(path[0] for path in paths if path and isinstance(path[0], str)):
@@ -126,7 +126,7 @@ class _SchemaInliner:
     def __init__(self, schema: Any, defs: Mapping[str, Any], decided: bool) -> None:
         self._schema = schema
         shared = {**defs, "#": schema}
-        # Drop schemas that just refer back to themselves: they're meaningless and send validators into endless
+        # Drop schemas that just refer back to themselves, because they're meaningless and send validators into endless
         # recursion.
         endless = _find_recursive_schemas(shared, in_place=True)
         self._defs = {name: value for name, value in shared.items() if name not in endless}

@@ -43,7 +43,7 @@ class Scalar(NamedTuple):
     values: tuple[Any, ...] | None = None
     """Possible values, or None if any value of this kind is allowed."""
     is_literal: bool = False
-    """Whether the values are literals in the flow. An inferred schema only includes their kind."""
+    """Whether the values are literals in the flow. If so, an inferred schema only includes their kind."""
     blob: Blob | None = None
     """The blob, if the string is a blob ID."""
 
@@ -80,7 +80,7 @@ Member = Anything | Scalar | ListOf | ObjectOf
 
 
 class Type(NamedTuple):
-    """A union type. Values must match at least one member, so without members, nothing matches."""
+    """A union type. A value must match at least one member, so a type with no members matches nothing."""
 
     members: tuple[Member, ...] = ()
     is_secret: bool = False
@@ -103,7 +103,7 @@ def make_object_type(fields: Mapping[str, Type], optional: Mapping[str, Type] | 
 
 
 def is_unknown(type: Type) -> bool:
-    """Return whether the type allows any value."""
+    """Return whether the type allows every value."""
     return any(isinstance(member, Anything) for member in type.members)
 
 
@@ -113,7 +113,7 @@ def may_be_null(type: Type) -> bool:
 
 
 def may_be_false(type: Type) -> bool:
-    """Return whether a condition of this type may be false. Null and false are falsy, everything else is true."""
+    """Return whether a condition of this type may be false, i.e. whether its value may be null or false."""
     return may_be_null(type) or any(
         isinstance(member, Scalar) and member.kind == "boolean" and (member.values is None or False in member.values)
         for member in type.members
@@ -190,8 +190,8 @@ class Lookup(NamedTuple):
 def look_up_path(type: Type, parts: Sequence[str | int], *, keeps_null: bool = False) -> Lookup:
     """Return the type of the value at a path.
 
-    Union members without the path are ignored, since reading it from them fails at run time and flows may rely on that.
-    With `keeps_null`, any path into null gives null, e.g. if a step's whole output is null.
+    Union members that lack the path are ignored, because reading it from them fails at run time, and flows may rely on
+    that. With `keeps_null`, any path into null yields null, for example if a step's whole output is null.
     """
     is_secret = type.is_secret
     null = [NULL] if keeps_null and parts and may_be_null(type) and not is_unknown(type) else []
@@ -378,7 +378,7 @@ class _SchemaConverter:
             return make_union(value_to_type(value, is_literal=False) for value in values)
         for key in ("anyOf", "oneOf"):
             parts = schema.get(key)
-            # An alternative without any of these keywords merely restricts the type.
+            # An alternative with none of these keywords only restricts the type.
             if isinstance(parts, list) and any(
                 part is False or (isinstance(part, Mapping) and not part.keys().isdisjoint(_TELLING)) for part in parts
             ):
@@ -444,12 +444,12 @@ class _SchemaConverter:
 
 
 def _get_type_if_all_equal(types: list[Type]) -> Type:
-    """Return the types' common type, or unknown if the types differ."""
+    """Return the type itself if all of the types are equal, or unknown if they differ."""
     return types[0] if types and all(type.members == types[0].members for type in types) else UNKNOWN
 
 
 def _depends_on_any_of_siblings(part: Any) -> bool:
-    """Return whether an `anyOf` alternative depends on the keywords next to `anyOf` to define a type."""
+    """Return whether an `anyOf` alternative only defines a type together with the keywords next to `anyOf`."""
     return isinstance(part, Mapping) and part.keys().isdisjoint(_TELLING - {"type"})
 
 
@@ -459,7 +459,7 @@ def _keep_type_keywords(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def value_to_type(value: Any, *, is_literal: bool = True, depth: int = 0) -> Type:
-    """Return a JSON value's type. For a literal in the flow, an inferred schema only includes the kind."""
+    """Return a JSON value's type. If the value is a literal in the flow, an inferred schema only includes its kind."""
     if depth > _MAX_DEPTH:
         return UNKNOWN
     if isinstance(value, Mapping):
@@ -480,7 +480,7 @@ def value_to_type(value: Any, *, is_literal: bool = True, depth: int = 0) -> Typ
 def type_to_schema(type: Type, depth: int = 0, parts: Iterator[int] | None = None) -> Any:
     """Convert a type to a JSON Schema. Unknown types, and excess parts of a very large type, become `{}`.
 
-    Shared parts are repeated wherever they're used. `parts` numbers the parts.
+    Shared parts are repeated wherever they're used. `parts` counts the parts generated so far.
     """
     parts = count(1) if parts is None else parts
     is_too_large = next(parts) > _MAX_WRITTEN
