@@ -32,7 +32,7 @@ __all__ = [
     "read_tests", "run_cases", "run_mocked", "select_cases", "touching", "update_expected",
 ]  # fmt: skip
 
-# pytest imports this package in every project that has it installed, so don't import anything else here.
+# pytest imports this package in every project where it's installed, so don't import anything else here.
 __getattr__, __dir__ = make_lazy_exports(
     __name__,
     {

@@ -1,4 +1,4 @@
-"""Runs a flow's test cases on a server: in batches, except for cases with mocked steps, which run separately."""
+"""Runs a flow's test cases on a server. Cases with mocked steps run separately, all others in batches."""
 
 from __future__ import annotations
 
@@ -42,18 +42,18 @@ class CaseResult(Record):
 
     case: FlowCase
     verdict: Literal["passed", "failed", "unchecked", "error"]
-    """`unchecked` means the case ran but has no expected output. `error` means it could not be run, or one of its mocks
-    was not used."""
+    """`unchecked` means that the case ran but has no expected output. `error` means that it could not be run, or that
+    one of its mocks was not used."""
     differences: Sequence[Difference] = ()
     result: FlowResult | None = None
     """The run's result, or None if the case could not be run."""
     message: str = ""
-    """The reason for an `error`."""
+    """The reason why the verdict is `error`."""
     attempt: int = 1
     """The attempt's number, starting at 1."""
     duration: float = 0.0
     """How long the case's steps took, in seconds, if step times were requested and are available. Otherwise, how long
-    its run or the whole batch took."""
+    the case's run or the whole batch took."""
     steps: Mapping[str, StepRecord] = field(default_factory=dict, repr=False)
     """The inputs and outcomes of the case's steps, if requested."""
 
@@ -79,7 +79,7 @@ def run_cases(
 ) -> list[CaseResult]:
     """Run a flow's test cases and return their results in the same order, attempt by attempt.
 
-    A case with a fault isn't run, and its result is an `error`.
+    A case that has a fault isn't run, and its result is an `error`.
 
     Args:
         client: A client for the server.
@@ -87,18 +87,18 @@ def run_cases(
         cases: The cases to run.
         repeat: How many times to run each case. Defaults to 1.
         replay: Recorded step outcomes to use instead of executing the steps. If a step has recorded outcomes, but none
-            for its current input, the case is an `error`.
+            for its current input, the case's result is an `error`.
         replay_only: Whether to report an `error` for cases without recorded outcomes that could execute an unmocked
             step. By default, such steps are executed.
         record: A function that accepts a step ID and returns whether to include the step's input and outcome in
             `CaseResult.steps`.
         include_times: Whether to read step times, so that each case in a batch has its own duration. This takes two
             extra requests. Defaults to False.
-        coverage: Collects which of the flow's steps are reached. If passed, each case needs a separate run. By default,
-            coverage isn't collected.
+        coverage: Collects which of the flow's steps are reached, which requires a separate run for each case. By
+            default, coverage isn't collected.
         on_progress: Called with the number of finished case runs whenever it changes. If None (the default), progress
             isn't tracked, which saves a request per batch.
-        timeout: Timeout in seconds, shared by all cases in a batch. Defaults to no timeout.
+        timeout: Timeout in seconds, which all cases in a batch share. Defaults to no timeout.
     """
     check_instance(client, "client", SyncStepflowClient)
     check_instance(tests, "tests", FlowTests)
@@ -144,7 +144,10 @@ class _CaseRunner:
     timeout: float | None
 
     def run_all_attempts(self, attempts: Sequence[CaseResult]) -> list[CaseResult]:
-        """Run cases, batching those without mocked steps by their variables. `attempts` are results to fill in."""
+        """Run cases and return their results. Cases without mocked steps are batched by their variables.
+
+        `attempts` are the results to fill in.
+        """
         results: dict[int, CaseResult] = {}
         batches: dict[str, list[int]] = {}
         separate: list[int] = []
@@ -165,12 +168,12 @@ class _CaseRunner:
         return [results[index] for index in range(len(attempts))]
 
     def _run_batch(self, attempts: Sequence[CaseResult], finished: int) -> list[CaseResult]:
-        """Run a batch of cases with the same variables. `finished` is the number of cases already done."""
+        """Run a batch of cases that have the same variables. `finished` is the number of cases already done."""
         report, started = self.on_progress, time.monotonic()
         try:
             inputs = [attempt.case.input for attempt in attempts]
             variables = get_case_variables(self.tests, attempts[0].case)
-            # Don't check inputs: a case may test how the flow handles an invalid input.
+            # Don't check the inputs: a case may test how the flow handles invalid input.
             options: dict[str, Any] = {"variables": variables, "timeout": self.timeout, "check_input": False}
             run_id = self.client.submit(self.tests.flow, inputs, **options)
             left = None if self.timeout is None else max(0.001, started + self.timeout - time.monotonic())
@@ -213,14 +216,14 @@ class _CaseRunner:
         return replace(done, verdict="error", message=message)
 
     def _find_unused_mocks_and_add_coverage(self, case: FlowCase, runs: Sequence[MockedRun]) -> list[str]:
-        """Return the steps whose mocks weren't needed, and add the steps that the runs reached to the coverage."""
+        """Return the steps whose mocks weren't used, and add the steps that the runs reached to the coverage."""
         if not case.mocks and self.coverage is None:
             return []
         used: set[str] = set()
         reached: set[tuple[str, ...]] = set()
         # Process outer runs before the runs of their sub-flows.
         for run in sorted(runs, key=lambda run: len(run.within)):
-            # Skip sub-flows whose step turned out not to be needed: we can't tell until after they have run.
+            # Skip sub-flows whose step turned out not to be needed, which we only know after they have run.
             if run.within and run.within not in reached:
                 continue
             steps = list(self.client.get_run_steps(run.result.run_id))
@@ -253,7 +256,7 @@ class _CaseRunner:
     ) -> list[tuple[dict[str, Mapping[str, Any]], float]]:
         """Return each item's duration, along with its step outcomes if they are being recorded.
 
-        Items without step times get the batch's duration, `seconds`.
+        An item that has no step times gets the batch's duration, `seconds`.
         """
         outcomes: list[dict[str, Mapping[str, Any]]] = [{} for _ in range(count)]
         times: list[list[datetime]] = [[] for _ in range(count)]
@@ -279,7 +282,7 @@ class _CaseRunner:
     def _compute_step_inputs(self, case: FlowCase, outcomes: Mapping[str, Mapping[str, Any]]) -> dict[str, StepRecord]:
         """Return the inputs and outcomes of the steps to record.
 
-        Servers don't report step inputs, so they are computed in additional runs where every executed step is mocked
+        Servers don't report step inputs, so we compute them in additional runs in which every executed step is mocked
         with its outcome. No step is executed twice. If a step's input can't be computed, the step wasn't executed.
         """
         records: dict[str, StepRecord] = {}

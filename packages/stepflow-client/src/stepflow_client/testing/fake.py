@@ -37,7 +37,7 @@ _RUNNING, _COMPLETED, _FAILED, _CANCELLED = 1, 2, 3, 4
 
 
 class CallHeld(Exception):
-    """A component call has to wait."""
+    """Raised when a component call has to wait."""
 
 
 class FakeRun:
@@ -108,11 +108,11 @@ class FakeRun:
         self.journal.append((self, about))
 
     def is_same_or_sub_run_of(self, other: FakeRun) -> bool:
-        """Return whether this is the other run or one of its sub-runs."""
+        """Return whether this run is the other run or one of its sub-runs."""
         return self is other or (self.parent is not None and self.parent.is_same_or_sub_run_of(other))
 
     def make_summary(self) -> dict[str, Any]:
-        """Return the run summary in the format used by servers."""
+        """Return the run's summary in the format that servers use."""
         counts = {word: sum(item.status == number for item in self.items) for word, number in _COUNTS.items()}
         name = {"flowName": self.flow["name"]} if self.flow.get("name") else {}
         parent = {"parentRunId": self.parent.run_id} if self.parent is not None else {}
@@ -122,7 +122,7 @@ class FakeRun:
         return {**about, "items": {"total": len(self.items), **counts}, **begin, **parent, **end}
 
     def list_steps(self) -> list[dict[str, Any]]:
-        """Return all items' steps in the format used by servers."""
+        """Return the steps of all items in the format that servers use."""
         return [step for item in self.items for step in item.records.values()]
 
 
@@ -144,7 +144,7 @@ class _FakeItem(Evaluation):
         self._children: dict[tuple[str, int], list[FakeRun]] = {}
 
     def to_json(self) -> dict[str, Any]:
-        """Return the item in the format used by servers."""
+        """Return the item in the format that servers use."""
         return {"itemIndex": self.index, "status": self.status, **self.end}
 
     def execute(self) -> None:
@@ -208,7 +208,7 @@ class _FakeItem(Evaluation):
         return super()._run_attempts(done, step_input)
 
     def _get_attempt_output(self, path: str, given: Any) -> Any:
-        """Return the output of the current step's current attempt. Only the first call calls the component."""
+        """Return the output of the current step's current attempt. The component is only called the first time."""
         done, server = self._step_run, self.fake_run.server
         attempt = (done.step["id"], done.attempts)
         if attempt not in self._outcomes:
@@ -275,7 +275,7 @@ def _error_fields(failure: Failure) -> dict[str, Any]:
 
 
 def find_diagnostics(flow: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return fatal diagnostics about steps in the format used by servers."""
+    """Return fatal diagnostics about steps in the format that servers use."""
     diagnostics: list[dict[str, Any]] = []
     seen: set[str] = set()
 
@@ -313,7 +313,7 @@ def convert_to_floats(value: Any) -> Any:
 
 
 def compute_content_id(value: Any) -> str:
-    """Return a stored value's ID, i.e. the SHA-256 of the bytes or compact JSON."""
+    """Return a stored value's ID, which is the SHA-256 digest of its bytes or its compact JSON."""
     if not isinstance(value, bytes):
         value = json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
     return hashlib.sha256(value).hexdigest()
@@ -333,9 +333,9 @@ SUB_FLOWS = ("/builtin/map", "/builtin/iterate", "/builtin/eval")
 
 
 _API = "/api/v1"
-# Seconds between checks for new events in an open stream.
+# Number of seconds between checks for new events in an open stream.
 _POLL_SECONDS = 0.005
-# Seconds between keep-alive comments in an open stream without new events.
+# Number of seconds between keep-alive comments in an open stream that has no new events.
 _KEEP_ALIVE_SECONDS = 0.1
 
 
@@ -348,7 +348,7 @@ def fake_server(components: Mapping[str, Any] | None = None) -> FakeServer:
             assert client.run("order.yaml", {"sku": "tea"}).output == {"total": 3}
 
     It stores flows and blobs, runs flows, and returns runs, items, steps, errors and events like a 0.13 server. A run
-    ends within the request that creates it, unless the test holds a component or a component takes time:
+    ends before the request that creates it returns, unless the test holds a component or a component takes time:
 
         server = fake_server({"/model/draft": {"text": "Dear"}})
         with server.sync_client() as client, server.hold("/model/draft"):
@@ -356,20 +356,21 @@ def fake_server(components: Mapping[str, Any] | None = None) -> FakeServer:
             assert client.get_run(run_id).status == "running"
         assert client.get_result(run_id).is_success
 
-    The builtin components of 0.13 are available, except for `openai` and `load_file`. The only flow errors it detects
-    are duplicate, empty and undefined step IDs, and steps that read themselves. Server-side retries, the concurrent
-    task limit and conditional stalls aren't modeled, so use a real server (`stepflow_runtime`) to test those.
+    The builtin components of 0.13 are available, except for `openai` and `load_file`. The only flow errors that the
+    server detects are duplicate, empty and undefined step IDs, and steps that read their own output. It doesn't model
+    server-side retries, the concurrent task limit or conditional stalls, so use a real server (`stepflow_runtime`) to
+    test those.
 
     Args:
-        components: Component results by path: outputs, `Fails`, `Delayed`, `InTurn`, or functions of the input that
-            return one of these. If a function raises an exception, the step fails with `COMPONENT_FAILED` and the
-            exception's message.
+        components: The components' results, by path. A result is an output, `Fails`, `Delayed`, `InTurn`, or a function
+            of the input that returns one of these. If a function raises an exception, the step fails with
+            `COMPONENT_FAILED` and the exception's message.
     """
     return FakeServer(components)
 
 
 class _ErrorResponse(Exception):
-    """The response to a request is an error. The arguments are the status and a message."""
+    """Raised to respond to a request with an error. The arguments are the status and a message."""
 
 
 class FakeServer:
@@ -378,7 +379,7 @@ class FakeServer:
     url = "http://fake-stepflow"
 
     def __init__(self, components: Mapping[str, Any] | None = None) -> None:
-        """Start without any stored data."""
+        """Start with no stored data."""
         builtins: dict[str, Any] = {
             "/builtin/create_messages": _run_create_messages_component,
             "/builtin/noop": lambda given: given,
@@ -391,7 +392,7 @@ class FakeServer:
         self.requests: list[tuple[str, str]] = []
         """The method and path of each request, in order."""
         self.calls: list[tuple[str, Any]] = []
-        """The path and input of each call of a component that doesn't run a flow, in order."""
+        """The path and input of each component call, in order, except for components that run a flow."""
         self.transport = httpx.MockTransport(self._handle_request)
         """The transport to pass to a client, e.g. `StepflowClient(server.url, transport=server.transport)`. It also
         works with the sync client."""
@@ -413,7 +414,7 @@ class FakeServer:
     # Controlling time
 
     def hold(self, *components: str) -> ExitStack:
-        """Hold component calls, so that their steps and runs stay `running` until you call `release`.
+        """Hold component calls, so that the steps and runs that make them stay `running` until you call `release`.
 
         If used as a context manager, the calls are released at the end of the block.
 
@@ -447,7 +448,7 @@ class FakeServer:
         """Move the server's clock forward and resume runs whose `Delayed` components are due.
 
         Args:
-            duration: Seconds to advance, at least 0.
+            duration: How far to move the clock, in seconds. Must be at least 0.
         """
         passed = check_seconds(duration, "duration", allow_zero=True)
         with self._lock:
@@ -460,13 +461,13 @@ class FakeServer:
             run.execute()
 
     def _format_now(self) -> str:
-        """Return the current time in the format used by servers."""
+        """Return the current time in the format that servers use."""
         return (datetime.now(UTC) + timedelta(seconds=self._clock)).isoformat().replace("+00:00", "Z")
 
     # Components
 
     def _call_component(self, path: str, given: Any) -> tuple[Any, float]:
-        """Call a component once and return its outcome (an output or a failure) with its delay in seconds."""
+        """Call a component once and return its outcome (an output or a failure) along with its delay in seconds."""
         if path not in self.components:
             return Failure(9, "error routing component"), 0.0
         self.calls.append((path, given))
@@ -546,7 +547,7 @@ class FakeServer:
         return {}
 
     def _add_blob(self, data: Any, blob_type: str, filename: str | None = None) -> str:
-        """Store a JSON value or bytes and return the ID. The filename replaces any earlier filename."""
+        """Store a JSON value or bytes and return the blob's ID. A filename replaces any earlier filename."""
         blob_id = compute_content_id(data)
         if blob_type == "flow":
             self._flows[blob_id] = data
@@ -648,7 +649,7 @@ class FakeServer:
 
 @dataclass
 class _EventStream(httpx.SyncByteStream, httpx.AsyncByteStream):
-    """A run's events, as a stream that ends when the run does."""
+    """A stream of a run's events, which ends when the run does."""
 
     lock: RLock
     run: FakeRun
@@ -673,7 +674,7 @@ class _EventStream(httpx.SyncByteStream, httpx.AsyncByteStream):
                 yield chunk
 
     def _iter_chunks(self) -> Iterator[bytes | None]:
-        """Yield events, or None to wait for more."""
+        """Yield encoded events, or None if the caller should wait for more."""
         silent_since = time.monotonic()
         while True:
             frames = []

@@ -1,4 +1,4 @@
-"""Flow coverage: which of a flow's steps its test cases reach."""
+"""Measures flow coverage, i.e. which of a flow's steps its test cases reach."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class StepCoverage(Record):
     at: Path
     """Path to the step within the flow."""
     state: Literal["reached", "mocked", "not_reached"] = "not_reached"
-    """`mocked` means the step was never executed, only replaced with a mock."""
+    """`mocked` means that the step was only ever replaced with a mock, never executed."""
     cases: tuple[str, ...] = ()
     """The cases that reach the step."""
 
@@ -72,7 +72,7 @@ class FlowCoverage:
                 self._add_flow_steps(inner.flow, path, (*place, *inner.at))
 
     def _add_run(self, case: str, within: tuple[str, ...], record: ItemRecord, mocked: Collection[str] = ()) -> None:
-        """Add an execution of the flow, or of a sub-flow in the steps `within`, with some steps mocked."""
+        """Add a run of the flow, or of a sub-flow inside the steps `within`, in which some steps were mocked."""
         for account in explain_item("", 0, record).steps:
             step = self._steps.get((*within, account.step_id))
             if step is None or account.state not in ("completed", "failed"):
@@ -85,9 +85,10 @@ class FlowCoverage:
 def find_sub_executions(
     client: SyncStepflowClient, run_id: str, within: tuple[str, ...], flow: Mapping[str, Any], executed: Collection[str]
 ) -> Iterator[tuple[tuple[str, ...], ItemRecord]]:
-    """Yield executions of sub-flows that the server ran as separate runs, each with the steps containing the sub-flow.
+    """Yield executions of sub-flows that the server ran as separate runs, each with the steps that contain the
+    sub-flow.
 
-    Servers don't report which step created a run, so it is attributed to every step whose flow has a matching name and
+    Servers don't report which step created a run, so we attribute it to every step whose flow has the same name and
     steps.
 
     Args:
@@ -118,7 +119,7 @@ def find_sub_executions(
 
 
 def iter_coverage_lines(path: pathlib.Path, steps: Sequence[StepCoverage]) -> Iterator[str]:
-    """Yield a line with the number of steps reached, then one for each step that was only mocked or never reached."""
+    """Yield a line with the number of steps reached, then one per step that was only mocked or never reached."""
     if not steps:
         return
     reached, noun = sum(step.is_reached for step in steps), "step" if len(steps) == 1 else "steps"
@@ -136,13 +137,13 @@ def get_reached_percent(steps: Sequence[StepCoverage]) -> float:
 
 
 def make_step_line_finder(path: pathlib.Path) -> Callable[[StepCoverage], int | None]:
-    """Return a function that looks up a step's line in the file, or None if unknown."""
+    """Return a function that looks up a step's line number in the file, or returns None if it's unknown."""
     from ..flows.syntax_tree import FlowText
 
     try:
         root = FlowText.from_source(str(path)).root
     except FlowFileError:
-        # The file has changed since.
+        # The file has changed since the cases were read.
         return lambda step: None
 
     def line(step: StepCoverage) -> int | None:

@@ -32,13 +32,13 @@ _VERSION = 2
 
 
 class Recording:
-    """Step outcomes by flow, case, step and step input.
+    """Recorded step outcomes, by flow, case, step and step input.
 
     Flows are identified by their path relative to the recording's folder, and inputs by a digest.
     """
 
     def __init__(self, path: str | os.PathLike[str], flows: Mapping[str, Any] | None = None) -> None:
-        """Create a recording that can be saved to a file. By default, it starts out empty."""
+        """Create a recording that can be saved to a file. It's empty by default."""
         self.path = file_path(path, "path")
         self._content: bytes = NOT_GIVEN
         """The file's content, if it was loaded."""
@@ -55,7 +55,7 @@ class Recording:
         """Load a recording from a file.
 
         Raises:
-            FlowFileError: If the file cannot be read, isn't a recording, or has an older version without step inputs.
+            FlowFileError: If the file can't be read, isn't a recording, or is in an older version without step inputs.
         """
         content = read_file_bytes(path)
         value = parse_content(content, os.fsdecode(path))
@@ -90,7 +90,7 @@ class Recording:
     def add(
         self, flow: str | os.PathLike[str], case: str, step_id: str, given: Any, outcome: Mapping[str, Any]
     ) -> None:
-        """Record a step's outcome for an input, as a flow result. Replaces any earlier outcome for the same input."""
+        """Record a step's outcome (a flow result) for an input, replacing any earlier outcome for the same input."""
         steps = self._flows.setdefault(self._get_relative_flow_path(flow), {}).setdefault(check_text(case, "case"), {})
         recorded = dict(check_mapping(outcome, "outcome"))
         steps.setdefault(check_text(step_id, "step_id"), {})[_hash_input(given)] = recorded
@@ -100,10 +100,10 @@ class Recording:
         self._get_case_outcomes(flow, case).pop(check_text(step_id, "step_id"), None)
 
     def save(self) -> None:
-        """Save the recording as sorted JSON, so that diffs only show changed inputs and outcomes.
+        """Save the recording as sorted JSON, so that a diff only shows the inputs and outcomes that changed.
 
         Raises:
-            FlowFileError: If the file cannot be written, or has changed since it was loaded.
+            FlowFileError: If the file can't be written, or has changed since it was loaded.
         """
         value = {"stepflow_recording": _VERSION, "flows": self._flows}
         text = json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True) + "\n"
@@ -153,11 +153,11 @@ def run_mocked(
 
     A mock function is called with the step's input, once per attempt if the step has `onError: retry`. To compute that
     input, the steps it depends on are run one more time (or mocked, if they have mocks). The same applies to `InTurn`.
-    The function is called even if no branch requires the step, but not if the input can't be computed. Exceptions
-    raised by the function propagate from this call.
+    The function is called even if no branch needs the step, but not if the input can't be computed. Any exception that
+    the function raises propagates to the caller of `run_mocked`.
 
     Mocks also apply to the sub-flows of `map` and `iterate`, at any depth. In that case, each element or iteration
-    becomes a separate run, and the step containing the sub-flow is pinned to those results.
+    becomes a separate run, and the results of these runs become the outcome of the step that contains the sub-flow.
 
     Args:
         client: A client for a server that routes `/builtin`.
@@ -197,7 +197,7 @@ def make_mock_finder(flow: Mapping[str, Any], mocks: Mapping[str, Mock]) -> Call
 
 
 class StepflowMock:
-    """Mocks for a test's runs, either for single steps or for all steps using a component.
+    """Mocks for the runs in a test, either for single steps or for all steps that use a component.
 
     Example:
         def test_price(stepflow_mock):
@@ -210,11 +210,11 @@ class StepflowMock:
     """
 
     def __init__(self, client: SyncStepflowClient) -> None:
-        """Start without mocks. `client` runs the flows."""
+        """Start with no mocks. `client` runs the flows."""
         self._client = client
         self._mocks: dict[str, Mock] = {}
         self.calls: list[tuple[str, Any]] = []
-        """The step ID and input for each function call and each use of an `InTurn`."""
+        """The step ID and input of every call of a mock function and every use of an `InTurn`."""
 
     def mock(
         self,
@@ -230,8 +230,8 @@ class StepflowMock:
         Args:
             name: A step ID, or a component path such as `/shop/price`. A mock for the step itself takes precedence.
             outcome: An output, a function of the step's input, or an `InTurn`.
-            fails: Make the step fail with this code instead, which is a name as used in flow files (`COMPONENT_FAILED`)
-                or an `ErrorCode`.
+            fails: Make the step fail with this code instead. Pass an `ErrorCode`, or its name in flow files (e.g.
+                `COMPONENT_FAILED`).
             message: The error message.
             delay: How long the step takes, in seconds (since 0.13). Defaults to 0.
 
@@ -286,7 +286,7 @@ NO_MOCK: Any = object()
 
 
 class MockedRun(NamedTuple):
-    """A run of a flow with mocked steps, or of a sub-flow in one of its steps."""
+    """A run of a flow with mocked steps, or of a sub-flow that one of its steps contains."""
 
     within: tuple[str, ...]
     """IDs of the steps containing the flow, outermost first. Empty for the outer flow."""
@@ -310,12 +310,12 @@ class MockedFlowRunner:
     check_input: bool = True
     """Whether to reject input that doesn't match a flow's input schema."""
     runs: list[MockedRun] = field(default_factory=list)
-    """Finished runs in order of completion, except for runs that only compute a step's input."""
+    """Finished runs, in order of completion, not including runs that only compute a step's input."""
 
     def run(
         self, flow: Data, input: Any, variables: Variables | None = None, within: tuple[str, ...] = ()
     ) -> FlowResult:
-        """Run a flow nested in the steps `within` and return its result."""
+        """Run a flow that is nested in the steps `within`, and return its result."""
         steps, outcomes = get_steps_by_id(flow), dict[str, Any]()
         for step_id, step in steps.items():
             mock = self._find_mock_or_sub_flow(step, within)
@@ -338,9 +338,9 @@ class MockedFlowRunner:
     def compute_step_input(
         self, flow: Data, step: Data, input: Any, outcomes: Data, variables: Variables | None = None
     ) -> FlowResult:
-        """Return a result with a step's input as its output. The result is failed if the input can't be computed.
+        """Return a result whose output is a step's input. If the input can't be computed, the result is a failure.
 
-        This runs any earlier steps the input depends on, except those in `outcomes`.
+        This runs the earlier steps that the input depends on, except those in `outcomes`.
         """
         before: list[Any] = []
         for earlier in takewhile(lambda earlier: earlier is not step, get_steps_by_id(flow).values()):
@@ -350,7 +350,7 @@ class MockedFlowRunner:
         return self._run_with_pinned_steps(probe, input, pins, variables)
 
     def _run_with_pinned_steps(self, flow: Data, input: Any, outcomes: Data, variables: Variables | None) -> FlowResult:
-        """Run a flow with the outcomes of some steps fixed."""
+        """Run a flow in which some steps have fixed outcomes."""
         steps = get_steps_by_id(flow)
         pins = {step_id: outcome for step_id, outcome in outcomes.items() if step_id in steps}
         is_delayed = any(isinstance(pin, Delayed) for pin in pins.values())

@@ -1,7 +1,7 @@
 """The pytest plugin: fixtures for testing flows, and collection of the test cases in flow files.
 
-pytest loads this module in every project that has the package installed, so don't import any dependency except pytest
-at the top level. (The names of `testing` are imported on first use.)
+pytest loads this module in every project where the package is installed, so pytest is the only dependency that may be
+imported at the top level. (The names in `testing` are imported on first use.)
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def _get_configured_file(config: pytest.Config, name: str) -> Path | None:
     """Return the file set by an option or setting.
 
-    An option is relative to the folder where pytest was started, a setting to pytest's root folder.
+    An option's path is relative to the folder where pytest was started, and a setting's path to pytest's root folder.
     """
     option = config.getoption(f"--stepflow-{name}")
     if option:
@@ -65,7 +65,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Print the configurations that projects specify, and flow coverage."""
+    """Print which configurations come from project settings, and the flow coverage."""
     for text in config.stash.get(_NOTES, {}):
         terminalreporter.write_line(f"stepflow: {text}")
     covered = config.stash.get(_COVERAGE, {})
@@ -115,7 +115,7 @@ def stepflow_eval(stepflow_client: SyncStepflowClient) -> Callable[..., Evaluati
 
 @pytest.fixture
 def stepflow_fake_server() -> testing.FakeServer:
-    """An in-memory server for this test. Set its `components`, then get a client from `sync_client()` or `client()`."""
+    """An in-memory server for the test. Set its `components`, then get a client from `sync_client()` or `client()`."""
     return testing.fake_server()
 
 
@@ -137,7 +137,7 @@ class FlowFile(pytest.File):
     tests: testing.FlowTests
 
     def collect(self) -> Iterator[FlowItem]:
-        """Yield a test for each case, or a single failing test if the file cannot be read."""
+        """Yield a test for each case, or a single failing test if the file can't be read."""
         self.tests = testing.collect_tests(self.path)
         self.done: dict[int, testing.CaseResult] = {}
         for case in self.tests.cases:

@@ -23,12 +23,11 @@ if TYPE_CHECKING:
 
 
 class Servers:
-    """A thread-safe pool of embedded servers, one per configuration. Use it as a context manager to stop them all on
-    exit.
+    """A thread-safe pool of embedded servers, one per configuration. As a context manager, it stops them all on exit.
 
     Args:
         log_config: How verbosely the servers log. Defaults to `LogConfig(level="warn")`.
-        env: Environment variables for servers and workers. These take precedence over the current process's.
+        env: Environment variables for servers and workers. They take precedence over those of the current process.
     """
 
     def __init__(self, log_config: LogConfig | None = None, env: dict[str, str] | None = None) -> None:
@@ -64,7 +63,7 @@ class Servers:
 
         path = config.path
         if config.inline is not None:
-            # Write the file next to the flow, since worker commands are relative to the configuration's folder.
+            # Write the file next to the flow, because worker commands are relative to the configuration's folder.
             descriptor, name = tempfile.mkstemp(prefix=".stepflow-test-", suffix=".json", dir=config.folder)
             path = Path(name)
             with self._lock:
@@ -134,16 +133,13 @@ class TestConfig:
 
 
 def config_of(tests: FlowTests, given: str | os.PathLike[str] | None = None) -> TestConfig:
-    """Return the configuration for testing a flow. The first match is used:
+    """Return the configuration for testing a flow, which is the first of these that exists:
 
-    1. `given`, e.g. from `--config`
-    2. `test.configFile`, relative to the flow's folder
-    3. `test.config` in the flow itself
-    4. `test.config` in the flow's project, i.e. in `stepflow.toml` or in `[tool.stepflow]` in `pyproject.toml`
-    5. `stepflow-config.test.yml` (or `.yaml`, or with `_` instead of `-`) in the flow's folder
-    6. `config` in the flow's project
-    7. `stepflow-config.yml` (or `.yaml`, or with `_` instead of `-`) in the flow's folder or else the current folder
-    8. just the builtin components
+    1. `given`, e.g. from `--config` 2. `test.configFile`, relative to the flow's folder 3. `test.config` in the flow
+    itself 4. `test.config` in the flow's project, i.e. in `stepflow.toml` or in `[tool.stepflow]` in `pyproject.toml`
+    5. `stepflow-config.test.yml` (or `.yaml`, or with `_` instead of `-`) in the flow's folder 6. `config` in the
+    flow's project 7. `stepflow-config.yml` (or `.yaml`, or with `_` instead of `-`) in the flow's folder or else the
+    current folder 8. no configuration, i.e. just the builtin components
 
     Raises:
         FlowFileError: If a file specified by the flow or its project doesn't exist, if a folder contains two candidates
