@@ -48,7 +48,7 @@ class Diagnostic(Model):
     hint: str | None = None
     """How to fix the problem."""
     flow: str | None = None
-    """The flow as named on the command line. None in Python."""
+    """The flow's name on the command line, or None if the flow was checked from Python."""
 
     @property
     def location(self) -> str:
@@ -65,7 +65,7 @@ class ValidationResult(Model, Shown):
     diagnostics: list[Diagnostic] = field(default_factory=list)
     """All diagnostics, most severe first."""
     is_valid: bool = field(default=None, repr=False, metadata=LOCAL)  # type: ignore[assignment]  # set below
-    """True if the flow is accepted, i.e. has no fatal diagnostics."""
+    """True if the flow is accepted, which means that it has no fatal diagnostics."""
 
     def __post_init__(self) -> None:
         flags = {flag for flag in (self.valid, self.is_valid) if flag is not None}
@@ -138,7 +138,7 @@ class FlowVariable(Model):
     """True if runs must pass a value: the variable is listed as required and has no default."""
     default: Any = None
     env_var: str | None = None
-    """The environment variable suggested by the flow's author."""
+    """The environment variable that the flow's author suggests for the value."""
     is_secret: bool = False
     description: str | None = None
     value_schema: dict[str, Any] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Base classes for the public types, i.e. frozen dataclasses that decode from JSON and render in notebooks."""
+"""Base classes of the public types: frozen dataclasses that can be decoded from JSON and shown in notebooks."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ __all__ = [
     "frozen_model", "get_data_frame_maker", "register_ipython_list_formatter", "to_plain_data",
 ]  # fmt: skip
 
-# Import lazily, by name, since the drawing package that renders the HTML itself imports these types.
+# Import this by name on first use, because the drawing package that renders the HTML imports these types itself.
 _notebook = lazy_module("stepflow_client.drawing.notebook_html")
 
 
 class Shown:
-    """Base of objects that notebooks render as HTML."""
+    """Base class of objects that notebooks render as HTML."""
 
     __slots__ = ()
 
@@ -42,7 +42,7 @@ class Shown:
 
 
 class Record:
-    """Base of dataclasses that convert to dicts."""
+    """Base class of dataclasses that can be converted to dicts."""
 
     __slots__ = ()
     _derived: ClassVar[tuple[str, ...]] = ()
@@ -80,7 +80,7 @@ def _make_list_html(value: list[Any]) -> str | None:
 
 
 class Records(Shown):
-    """Base of iterables of models. Converts the models to dicts or a data frame."""
+    """Base class of iterables of models that can be converted to dicts or a data frame."""
 
     __slots__ = ()
 
@@ -104,7 +104,7 @@ class Records(Shown):
 def get_data_frame_maker() -> Callable[[Sequence[Mapping[str, Any]]], Any]:
     """Return a function that builds a data frame from records, using pandas if installed and polars otherwise.
 
-    A polars column has a single type, so outputs, lists and dicts become JSON strings there.
+    A polars column can only have a single type, so with polars, outputs, lists and dicts are converted to JSON strings.
 
     Raises:
         StepflowClientError: If neither is installed.
@@ -203,7 +203,7 @@ def _get_field_default(definition: Any) -> Any:
 
 
 class Model(Record):
-    """Base of the public types: immutable, comparable, and created with keyword arguments."""
+    """Base class of the public types: immutable, comparable, and created with keyword arguments."""
 
     __slots__ = ("__weakref__",)
     __match_args__: ClassVar[tuple[str, ...]] = ()
@@ -254,7 +254,10 @@ class Model(Record):
 
     @classmethod
     def _make_unchecked(cls, *values: Any) -> Self:
-        """Create an instance from valid values for all fields. Takes a third of the usual time, for large batches."""
+        """Create an instance from values for all fields that are known to be valid.
+
+        This takes a third of the usual time, which matters for large batches.
+        """
         made = object.__new__(cls)
         for put, value in zip(cls._setters, values, strict=True):
             put(made, value)
@@ -288,7 +291,7 @@ def _unpickle_model(kind: type[Model], values: dict[str, Any]) -> Model:
 
 
 def _bind_arguments(kind: type[Model], values: tuple[Any, ...], keywords: dict[str, Any]) -> dict[str, Any]:
-    """Return all arguments by name."""
+    """Return all arguments as a dict, by name."""
     names = kind.__match_args__
     if len(values) > len(names):
         takes = f"at most {len(names)} positional arguments" if names else "keyword arguments only"
@@ -388,7 +391,7 @@ def decode_model(kind: type[Kind], answer: Any, place: str = "", /, **known: Any
         kind: The model class.
         answer: The part of the response, with wire names. Unknown fields are ignored.
         place: Where this part is in the response, for error messages.
-        **known: Values for fields that should not be decoded.
+        **known: Values for fields that shouldn't be decoded from the response.
 
     Raises:
         KeyError: If a field is missing.
@@ -423,7 +426,7 @@ Entry = TypeVar("Entry")
 
 
 class Listing(Model, Records, Generic[Entry]):
-    """Base of list responses, with iteration, length, indexing and slicing."""
+    """Base class of list responses, which support iteration, length, indexing and slicing."""
 
     __slots__ = ()
     _shown: ClassVar[tuple[str, ...]] = ()

@@ -37,7 +37,7 @@ class RunDifference(Model):
     step_id: str | None = None
     """The ID of the step whose status, output or error differs."""
     origin: str | None = None
-    """If this difference merely comes from an upstream step's output, the path of the original difference."""
+    """If this difference only results from a difference in an upstream step's output, the path of that difference."""
 
 
 @frozen_model(kw_only=False)
@@ -51,7 +51,7 @@ class RunComparison(Model, Shown):
     every_difference: Sequence[RunDifference] = field(repr=False)
     """All differences, starting with the status and flow, followed by each item's steps (in flow order) and output."""
     not_compared: Sequence[str] = ()
-    """Parts left out because the server does not return them: always `inputs`, plus `step outputs` before 0.12."""
+    """Parts not compared because the server doesn't return them: always `inputs`, plus `step outputs` before 0.12."""
 
     @property
     def differences(self) -> list[RunDifference]:
@@ -70,7 +70,7 @@ class RunComparison(Model, Shown):
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """Which outputs of an earlier run to reuse in a rerun, for cases that a plain string for `keep` can't express.
+    """Which outputs of an earlier run to reuse in a rerun, for choices that a plain string for `keep` can't express.
 
     Example:
         ```python
@@ -82,10 +82,10 @@ class Keep:
         steps: The steps to keep: `completed`, `unchanged` or `nothing`, with the same meaning as for the `keep`
             argument. Defaults to `completed`.
         before: Also execute this step and everything downstream of it.
-        all_except: Execute only this step, reusing the outputs it reads from the earlier run. The step's output
-            becomes the output of the new run. Cannot be combined with the other arguments. To pass the step a
-            custom input, run `stepflow_client.flows.flow_of_step(flow, step_id)` instead.
-        succeeded_items: Whether to keep the results of items that succeeded and rerun only the rest. Defaults to
+        all_except: Execute only this step, reusing the outputs it reads from the earlier run. The step's output becomes
+            the output of the new run. It can't be combined with the other arguments. To pass the step a custom input,
+            run `stepflow_client.flows.flow_of_step(flow, step_id)` instead.
+        succeeded_items: Whether to keep the results of items that succeeded and rerun only the other items. Defaults to
             False.
 
     Raises:
@@ -123,10 +123,10 @@ class RerunItem(Model):
     index: int
     """The item's index in the earlier run, from 0."""
     kept: Mapping[str, Any] = field(repr=False)
-    """The outputs of steps that are reused instead of executed, by step ID."""
+    """The outputs to reuse instead of executing their steps, by step ID."""
     executed: Sequence[str]
-    """The IDs of the steps to execute, in flow order. With conditions (`$if`, `$coalesce`), some may turn out not to be
-    needed."""
+    """The IDs of the steps to execute, in flow order. In a flow with conditions (`$if`, `$coalesce`), some of them may
+    turn out not to be needed."""
 
 
 @frozen_model(kw_only=False)

@@ -1,4 +1,4 @@
-"""Item results (outputs, errors, statuses) and the outcomes of inputs in `client.map`."""
+"""Results of items (outputs, errors, statuses), and outcomes of the inputs passed to `client.map`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class FlowError(Model):
     message: str
     """The error message from the component or server, unchanged."""
     code: ErrorCode | None = None
-    """The kind of failure (same names for all servers), or None if the server doesn't report one."""
+    """The kind of failure, with the same names for all servers, or None if the server doesn't report one."""
     step_id: str | None = None
     """The ID of the step that failed first, or None if unknown or if evaluating the flow's output failed.
 
@@ -32,19 +32,19 @@ class FlowError(Model):
     details: Any = None
     """Additional data from the server, e.g. the raw error code, or the chain of causes from older servers."""
     hint: str | None = field(default=None, repr=False, metadata=LOCAL)
-    """How to fix the problem, if known: which input field is missing or rejected by the component and, for flows
-    written in Python, the step's line. Set on results of `run` and outcomes of `map`.
+    """How to fix the problem, if known.
 
-    Not included in `to_dict`.
+    The hint says which input field is missing or is rejected by the component and, for flows written in Python, gives
+    the step's line. It's set on results of `run` and outcomes of `map`, but not included in `to_dict`.
     """
 
     @property
     def is_retryable(self) -> bool:
-        """Whether retrying might succeed, i.e. after a timeout, if a worker or resource was unavailable, or if the
+        """Whether a retry might succeed. True after a timeout, if a worker or resource was unavailable, or if the
         server lost the run before it started.
 
-        A disconnected worker is indistinguishable from an unknown component: servers report "error routing component"
-        for both. Note that a retry runs every step again, even a step that timed out or whose worker died.
+        You can't tell a disconnected worker from an unknown component, because servers report "error routing component"
+        for both. Note that a retry runs every step again, even one that timed out or whose worker died.
         """
         is_routing = self.code is ErrorCode.ORCHESTRATOR and self.message == NO_ROUTE
         return is_routing or self.code in _RETRYABLE
@@ -75,7 +75,7 @@ else:
 
 
 class Typed(_Generic[OutputT]):
-    """Base of item results, which are generic in their output type."""
+    """Base class of item results, which are generic in their output type."""
 
     __slots__ = ()
     status: ExecutionStatus
@@ -130,7 +130,7 @@ class FlowResult(Typed[OutputT], Model, Shown):
     """The ID of the run's flow, if the run was found by a scoped idempotency key and used a different version of the
     flow. Otherwise None.
 
-    That version is usually older, but it may be newer while two versions are in use. Not included in `to_dict`.
+    The run's version is usually older, but it may be newer while two versions are in use. Not included in `to_dict`.
     """
 
     @property
@@ -166,7 +166,7 @@ def make_run_failed_error(result: FlowResult[Any], what: str) -> RunFailedError:
 
     Args:
         result: The result.
-        what: What failed, for use in the message.
+        what: A name for the thing that failed, to use in the message.
     """
     error = result.error
     if error is None:
@@ -192,7 +192,7 @@ class RunFailedError(StepflowClientError):
 
 
 class OutputTypeError(StepflowClientError):
-    """A run succeeded, but its output does not match the `output_type`.
+    """A run succeeded, but its output doesn't match the `output_type`.
 
     `details` lists each mismatch with its `path` and `message`.
 
@@ -215,7 +215,8 @@ class Outcome(Typed[OutputT], Model, Shown):
     index: int
     """The input's position, from 0."""
     key: str | int | None
-    """The input's `id` field, falling back to `key`, if the input is an object and the value is a string or integer."""
+    """The input's `id` field, or else its `key` field, if the input is an object and the value is a string or
+    integer."""
     run_id: str | None
     """The ID of the run that executed the input, or None if the input could not be sent."""
     status: ExecutionStatus
@@ -224,19 +225,19 @@ class Outcome(Typed[OutputT], Model, Shown):
     error: FlowErrorOrNone = None
     """Why the input failed, or None if it didn't."""
     duration: float | None = field(default=None, compare=False, metadata=LOCAL)
-    """Seconds from the request that created the run (the last one, if the input was retried) until results were
-    available. None if the input never ran or its outcome came from a journal.
+    """Number of seconds between the request that created the run (the last run, if the input was retried) and the
+    results becoming available. None if the input never ran or its outcome came from a journal.
 
-    This field and `item_index` are not included in `to_dict`.
+    This field and `item_index` aren't included in `to_dict`.
     """
     attempts: int = 1
-    """How many times the input ran. More than 1 only with `max_attempts`, and 0 if the input could not be sent."""
+    """How many times the input ran: more than 1 only if `max_attempts` is set, and 0 if the input couldn't be sent."""
     item_index: int | None = field(default=None, compare=False, metadata=LOCAL)
     """The item's index within its run, from 0, or None if the input could not be sent."""
 
     @property
     def result(self) -> FlowResult:
-        """This outcome as a `FlowResult`, the type `run` returns."""
+        """This outcome as a `FlowResult`, the type that `run` returns."""
         return FlowResult(run_id=self.run_id or "", status=self.status, output=self.output, error=self.error)
 
     def unwrap(self) -> OutputT:

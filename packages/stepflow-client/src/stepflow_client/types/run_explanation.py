@@ -24,7 +24,7 @@ StepState = Literal["completed", "failed", "not_run", "not_needed", "running", "
 - `not_needed`: neither the output nor a required step needed the step, e.g. because its branch wasn't taken.
 - `running`: the step had started but not ended.
 - `not_started`: the step hadn't started when the run was read, cancelled or lost.
-- `cancelled`: reported by the server.
+- `cancelled`: the server reports the step as cancelled.
 - `unknown`: the server does not report enough to tell.
 """
 
@@ -57,13 +57,13 @@ def format_state(
         because_of: The failed step that kept this step from running.
         failed_children: How many sub-run items failed even though the step completed.
         is_kept: Whether a rerun keeps the step's output.
-        is_default: Whether the output is the default for a failure.
+        is_default: Whether the step failed and its output is its `onError` default.
         status: The server's status, shown if the state is unknown.
     """
     if state == "not_run":
         return f"not run ({f'{because_of} failed' if because_of else 'the server did not start it'})"
     if state == "unknown" and status is not None:
-        # Servers also list steps as failed if they merely read a failed step.
+        # Servers also list a step as failed if it only reads a failed step.
         state = "failed or not run" if status == "failed" else status
     words = "kept" if is_kept else state.replace("_", " ")
     words += " with its default" if is_default else ""
@@ -71,7 +71,7 @@ def format_state(
 
 
 def get_displayed_step_state(step: StepAccount) -> str:
-    """Return the state to show as a color and in diagrams, falling back to the server's status if it's unknown."""
+    """Return the state to show in diagrams and by color, or the server's status if the state is unknown."""
     if step.is_kept:
         return "completed"
     return step.status.value if step.state == "unknown" and step.status is not None else step.state
@@ -105,7 +105,7 @@ class FailedItems(Model):
     """The step that failed, or None if unknown or if no step failed."""
     code: ErrorCode | None = None
     message: str
-    """The message. If messages differ, the words they have in common, separated by `…`."""
+    """The message. If the messages differ, it consists of the words they have in common, separated by `…`."""
     item_indexes: list[int]
     """The indexes of the first 20 items in the group."""
 
@@ -120,12 +120,12 @@ class StepAccount(Model):
     status: ExecutionStatus | None = None
     """The status reported by the server, or None if it does not list the step."""
     because_of: str | None = None
-    """For `not_run`, the step whose failure prevented it."""
+    """If the state is `not_run`, the step whose failure kept this step from running."""
     error: FlowErrorOrNone = None
     """The error of a failed step, or None for a step that did not run."""
     is_default: bool | None = False
-    """Whether the step failed and fell back to its `onError` default. None if there is no way to tell, because the
-    output equals the default or is unknown."""
+    """Whether the step failed and fell back to its `onError` default. None if we can't tell, because the output equals
+    the default or is unknown."""
     failed_children: Sequence[FailedChild] = ()
     """Sub-run items that failed even though the step completed."""
     is_kept: bool = False
@@ -158,18 +158,18 @@ class RunAccount(Model, Shown):
     hint: str | None = None
     """How to fix the problem, if known, e.g. which input field the component rejects."""
     steps: Sequence[StepAccount] = field(default=(), repr=False)
-    """All of the flow's steps, in flow order. If the flow isn't known, only the steps the server lists."""
+    """All of the flow's steps, in flow order. If the flow isn't known, only the steps that the server lists."""
     unknown: Sequence[str] = ()
     """Sentences that say what couldn't be determined. Empty if everything is known."""
 
     @property
     def failed(self) -> list[str]:
-        """The IDs of steps that failed themselves, even if that did no harm."""
+        """The IDs of steps that failed themselves, even if their failure had no effect on the item."""
         return [step.step_id for step in self.steps if step.state == "failed"]
 
     @property
     def not_run(self) -> dict[str, str | None]:
-        """Maps the ID of each step that did not run to the failed step that prevented it."""
+        """Maps the ID of each step that did not run to the failed step that kept it from running."""
         return {step.step_id: step.because_of for step in self.steps if step.state == "not_run"}
 
     @property

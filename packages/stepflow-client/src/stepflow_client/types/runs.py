@@ -33,8 +33,8 @@ class HistoryEntry(Model):
     flow_file: str | None = None
     """The flow file's absolute path, if the flow came from a file."""
     status: str | None = None
-    """The last known status, or None if it was never updated after the start. A batch that spans several runs becomes
-    `completed` or `failed` once all its outcomes have been read."""
+    """The last known status, or None if it hasn't been updated since the start. The status of a batch that spans
+    several runs becomes `completed` or `failed` once all of the outcomes have been read."""
     labels: Mapping[str, str] = field(default_factory=dict)
     note: str | None = None
     omitted: tuple[str, ...] = ()
@@ -58,14 +58,17 @@ class HistoryEntry(Model):
 
     @property
     def is_confirmed(self) -> bool:
-        """Whether the run is known to exist. If not, it is still being created, or the client exited or lost the
-        response before the server confirmed the run, which may or may not exist."""
+        """Whether the run is known to exist.
+
+        If not, the run is still being created, or the client exited or lost the response before the server confirmed
+        it. In the latter case, the run may or may not exist.
+        """
         return not self.run_id.startswith("pending:")
 
 
 @frozen_model
 class RunArguments(Model, Shown):
-    """The arguments a run was started with, as far as they are available from the server or the client's history."""
+    """The arguments that a run was started with, as far as the server or the client's history can provide them."""
 
     run_id: str
     inputs: list[Any] | None = None
@@ -121,7 +124,8 @@ ITEM_COLUMNS = ("index", "status", "output", "error.message")
 class RunItems(Records, Sequence[RunItem]):
     """A sequence of a run's items, each decoded on first access.
 
-    Decoding all of them would be slow: a response may hold 100,000 items when the caller only needs the failed ones.
+    Decoding all of them up front would be slow: a response may contain 100,000 items when the caller only needs those
+    that failed.
 
     Args:
         entries: Items, or raw values for `read` to convert.
@@ -201,8 +205,8 @@ _KNOWN_STATES = ("completed", "running", "cancelled")
 class StepDetails(StepAccount, Shown):
     """A single step of an item, and its state.
 
-    Servers report steps that never ran as `failed`. In a snapshot with items, steps and flow, their `state` is
-    `not_run`. Anywhere else, the state of every failed step is `unknown`.
+    Servers report steps that never ran as `failed`. In a snapshot that includes items, steps and flow, the `state` of
+    such steps is `not_run`. Anywhere else, the state of every failed step is `unknown`.
     """
 
     status: ExecutionStatus  # pyright: ignore[reportGeneralTypeIssues]  # it is required here
@@ -219,7 +223,7 @@ class StepDetails(StepAccount, Shown):
     completed_at: datetime | None = None
     """When the step ended, or None while it is running."""
     duration: float | None = None
-    """Seconds from first start to end, including retries and the delays between them."""
+    """Number of seconds between the step's first start and its end, including retries and the delays between them."""
     attempts: int | None = None
     """How many times the step was started."""
 
@@ -275,7 +279,7 @@ class RunDetails(Model, Shown):
     """For a completed run, how many sub-run items failed even though the steps that started them completed. None if the
     run's steps were not read."""
     account: RunAccount | None = None
-    """Why the run (for a batch, its first failed item) did not succeed. Set by `snapshot` when requested."""
+    """Why the run (or the first failed item of a batch) did not succeed. Set by `snapshot` if requested."""
     failures: list[FailedItems] | None = None
     """A batch's failed items grouped by reason: at most 5 groups, largest first. Set together with `account`."""
 
@@ -290,14 +294,14 @@ class RunDetails(Model, Shown):
     def is_finished(self) -> bool:
         """True if the status is final.
 
-        Note that a server may mark a run as failed while still executing it. `items.running` is then nonzero.
-        `wait_run` and `get_result` wait until that is settled.
+        Note that a server may mark a run as failed while it is still executing the run. In that case, `items.running`
+        isn't zero, and `wait_run` and `get_result` keep waiting until the run has really ended or counts as lost.
         """
         return self.status.is_finished
 
     @property
     def duration(self) -> float | None:
-        """Seconds from the run's creation to its end, by the server's clock, or None if it hasn't ended."""
+        """Seconds between the run's creation and its end (by the server's clock), or None if it hasn't ended."""
         if self.created_at is None or self.completed_at is None:
             return None
         return max(0.0, (self.completed_at - self.created_at).total_seconds())
@@ -338,7 +342,7 @@ class RunSnapshot(Model, Shown):
     flow: Mapping[str, Any] | None = field(default=None, repr=False)
     """The flow as its author wrote it, or an empty mapping if the server doesn't have it."""
     arguments: RunArguments | None = field(default=None, repr=False)
-    """The arguments the run was started with, if the server or the client's history has them."""
+    """The arguments that the run was started with, if the server or the client's history has them."""
     counts: ItemCounts | None = None
     """How many items are in each state."""
     has_all_steps: bool = True

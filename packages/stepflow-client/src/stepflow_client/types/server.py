@@ -1,4 +1,4 @@
-"""Servers, components and blobs, plus the results that tools return to models."""
+"""Servers, components and blobs, as well as the results that tools return to models."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class ComponentInfo(Model, Shown):
 
 
 class ComponentList(Records, list[ComponentInfo]):
-    """A list of a server's components. Also records any plugins that could not be listed.
+    """A list of a server's components, along with any plugins that could not list theirs.
 
     Attributes:
         failed_plugins: Plugins whose components could not be listed, if reported.
@@ -102,7 +102,7 @@ class ServerInfo(Model):
     release: str | None = None
     """The release, if reported or known from the server's commit."""
     commit: str | None = None
-    """The commit the server was built from, if reported."""
+    """The commit that the server was built from, if reported."""
     capabilities: dict[str, bool] = field(default_factory=dict)
     """Whether the server supports each capability natively: `events`, `step_outputs`, `exact_numbers` and so on."""
 
@@ -115,9 +115,10 @@ class ToolResult(Model):
     """The text for the model. Outputs are embedded as JSON, and component messages are put on one line, so that neither
     can be mistaken for other text."""
     structured: Mapping[str, Any] | None = None
-    """The same as a JSON object with `run_id`, `status`, and `output`, `error` or `next`. None if there is no run."""
+    """The same as a JSON object that has `run_id`, `status`, and `output`, `error` or `next`. None if there's no
+    run."""
     run_id: str | None = None
     """The run ID, or None if no run was started."""
     is_error: bool = False
-    """Whether the call failed, because of invalid arguments or an unsuccessful run. A run that hasn't ended yet is not
+    """Whether the call failed because of invalid arguments or an unsuccessful run. A run that hasn't ended yet is not
     an error."""

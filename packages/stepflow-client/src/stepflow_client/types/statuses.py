@@ -1,4 +1,4 @@
-"""Enums used by the public types, with their wire numbers, and the rules for when a run has ended."""
+"""Enums used by the public types, with their wire numbers, and the rules that decide whether a run has ended."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class _OpenEnum(StrEnum):
         member._name_ = value.upper()
         member._value_ = value
         if len(cls._value2member_map_) > _MAX_MEMBERS:
-            # Don't cache it. Otherwise, a server could exhaust memory by sending new values.
+            # Don't cache the member. Otherwise, a server could exhaust memory by sending new values.
             return member
         # Use `setdefault`, so that two threads that read the same new value get the same member.
         return cls._value2member_map_.setdefault(value, member)  # type: ignore[return-value]
@@ -83,9 +83,9 @@ class ErrorCode(_OpenEnum):
     ORCHESTRATOR = "orchestrator"
     WORKER = "worker"
     LOST = "lost"
-    """The server gave up on the run before the item ended, without a reason, and has been silent since. Either it
-    restarted and couldn't recover the run, or its store failed. Steps have (or may have) started, so running the item
-    again may repeat them. Set only by the client."""
+    """The server gave up on the run before the item ended, without giving a reason, and has shown no sign of life
+    since. Either it restarted and couldn't recover the run, or its store failed. Steps have (or may have) started, so
+    running the item again may repeat them. Set only by the client."""
     LOST_BEFORE_START = "lost_before_start"
     """Like `LOST`, but the server lists none of the item's steps as started. If the server is still executing the run
     after all, it may start them later."""
@@ -163,7 +163,7 @@ def is_given_up_by_server(status: ExecutionStatus, running: int) -> bool:
 
     Args:
         status: The run's status.
-        running: How many of its items count as running. In every release, this is zero once the run has actually ended.
+        running: How many of its items count as running. In all releases, this is zero once the run has actually ended.
     """
     return status in FAILED_STATUSES and running > 0
 
@@ -174,8 +174,8 @@ def decide_run_ending(status: ExecutionStatus, running: int, quiet_seconds: floa
     Args:
         status: The run's status.
         running: How many of its items count as running.
-        quiet_seconds: Seconds since the last sign of life (an event, a step ending, or the change to this status).
-        grace_seconds: Seconds without a sign of life before a run the server gave up on counts as lost.
+        quiet_seconds: Time since the last sign of life (an event, a step ending, or the change to this status).
+        grace_seconds: Time without a sign of life after which a run that the server gave up on counts as lost.
     """
     if not status.is_finished:
         return RunEnding.NOT_ENDED
