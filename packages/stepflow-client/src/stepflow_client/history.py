@@ -1,7 +1,7 @@
 """A record of the runs started by a user or an application.
 
-Current servers don't return a run's arguments, and no server stores labels or notes. The history keeps them in an
-SQLite file that only its owner can read, or in a PostgreSQL database shared by several hosts. Secrets are replaced by
+Current servers don't return a run's arguments, and no server stores labels or notes. The history stores them in an
+SQLite file that only its owner can read, or in a PostgreSQL database that several hosts share. Secrets are replaced by
 `***` before anything is written. Recording never makes a run fail: errors are logged as warnings instead.
 """
 
@@ -40,19 +40,19 @@ if TYPE_CHECKING:
 
 __all__ = ["History", "HistoryEntry", "default_path"]
 
-# Load the entry class lazily: recording doesn't need it, and it is slow to create.
+# Load the entry class on first use, because creating it is slow and recording doesn't need it.
 __getattr__, _ = make_lazy_exports(__name__, {".types.runs": ["HistoryEntry"]})
 
 _DAY = 86_400.0
 _FILE_NAME = "history.db"
 _PRUNE_EVERY = 50
-# Maximum attempts to annotate a run that other processes are also annotating.
+# Maximum number of attempts to annotate a run that other processes are annotating too.
 _MAX_ANNOTATE_ATTEMPTS = 100
-# Keep step outputs for only this many runs. They can be large, and are only needed to try out a flow's next version.
+# Keep the step outputs of only this many runs: they can be large and are only used to try out a flow's next version.
 _MAX_RUNS_WITH_OUTPUTS = 20
 # Maximum size of a run's outputs, in characters of JSON.
 _MAX_OUTPUTS_LENGTH = 5_000_000
-# Maximum size of a flow, input, variables or overrides, in characters of JSON. Larger ones are left out.
+# Maximum size of a flow, input, variables or overrides, in characters of JSON. Larger values aren't recorded.
 _MAX_LENGTH = 1_000_000
 _FIELDS = ("flow", "input", "variables", "overrides")
 _COLUMNS = (
@@ -60,7 +60,7 @@ _COLUMNS = (
     "rerun_of, kept, rerun_items, has_more_runs, is_embedded, checksum"
 )
 PENDING, OWN = "pending:", "pending:own:"
-"""ID prefixes for unconfirmed runs in general, and for unconfirmed runs with a flow ID of their own."""
+"""ID prefixes for unconfirmed runs. `OWN` marks runs whose flow ID no other run uses."""
 _SCHEMA = (
     """
     CREATE TABLE IF NOT EXISTS runs (
@@ -119,15 +119,15 @@ class History:
     Pickling a history keeps its path or URL and its limits. The file or tables are created on first write.
 
     Args:
-        path: The file's path. Defaults to `default_path()`. The file is created with mode 0600, its folder with mode
-            0700. To share a history between hosts, pass a PostgreSQL URL (`postgresql://...`) instead; this requires
-            the extra `stepflow-client[postgres]`. The tables go in the schema `stepflow_history`.
-        max_age: Seconds to keep a run. Defaults to 90 days.
+        path: The file's path. Defaults to `default_path()`. The file is created with mode 0600 and its folder with mode
+            0700. To share a history between hosts, pass a PostgreSQL URL (`postgresql://...`) instead. This requires
+            the extra `stepflow-client[postgres]`, and the tables are created in the schema `stepflow_history`.
+        max_age: How long to keep a run, in seconds. Defaults to 90 days.
         max_runs: Maximum number of runs. Defaults to 10,000. The oldest are removed first. Both limits are enforced
             about every 50 runs, or more often if `max_runs` is small.
         on_failure: Called once, with a one-sentence message, if something can't be recorded. By default, the message is
-            logged. For a database, it is called from another thread each time the database goes down. Must be picklable
-            if the history is to be pickled.
+            logged. For a database, it's called from another thread each time the database goes down. It must be
+            picklable if you pickle the history.
 
     Raises:
         InvalidArgumentError: If a limit is not positive, or the extra is not installed.
@@ -158,7 +158,7 @@ class History:
 
     @property
     def location(self) -> str:
-        """The file's path, or the database URL without user, password and parameters."""
+        """The file's path, or the database's URL without its user, password and parameters."""
         return self._store.location
 
     @property
@@ -172,8 +172,8 @@ class History:
     def close(self) -> None:
         """Close the file or connection. The next call will reopen it.
 
-        Changes that are still queued for a database are written first, which takes up to a minute. They are lost if the
-        database accepts no writes for 10 seconds.
+        Changes that are still queued for a database are written first, which can take up to a minute. If the database
+        accepts no writes for 10 seconds, they are lost.
         """
         self._store.close()
 
@@ -202,18 +202,18 @@ class History:
 
         Errors are logged once, as a warning. While a database is down, up to 10,000 changes wait in memory.
 
-        `***` replaces the values of variables declared with `is_secret: true`, and users and passwords in URLs. Without
-        the flow, every variable is treated as secret.
+        `***` replaces the values of variables declared with `is_secret: true`, and users and passwords in URLs. If no
+        flow is passed, every variable is treated as secret.
 
         Args:
-            run_id: The run, whose existing record is replaced. Pass None for a run that is about to be created, then
-                call `confirm` to complete the entry. If the process exits in between, the entry stays, with
-                `is_confirmed` False.
+            run_id: The run's ID. If the run is already recorded, its record is replaced. Pass None for a run that is
+                about to be created, then call `confirm` to complete the entry. If the process exits before that, the
+                entry remains, with `is_confirmed` set to False.
             server: The server's URL.
             flow: The flow's content.
             flow_id: The flow's ID.
             flow_file: The path of the flow's file.
-            input: The input, or the list of inputs for a batch.
+            input: The input, or a list of inputs for a batch.
             variables: The values of the flow's variables.
             overrides: Step overrides.
             labels: Labels to find the run by, as a mapping of names to values.
@@ -223,9 +223,9 @@ class History:
             rerun_items: The indexes of the original run's items to run again.
             has_more_runs: Whether this is the first of several runs in a batch.
             is_embedded: Whether the server is embedded, i.e. stops with the program that started it.
-            omitted: The names of unknown fields: `flow`, `input`, `variables`, `overrides`.
-            has_own_flow: Whether no other run uses the flow ID, as with an idempotency key. If so, the flow's
-                unconfirmed entry is replaced.
+            omitted: The names of fields whose values aren't known: `flow`, `input`, `variables`, `overrides`.
+            has_own_flow: Whether this is the only run with its flow ID, for example because it has an idempotency key.
+                If so, it replaces the flow's unconfirmed entry.
         """
         arguments.check_flag(has_own_flow, "has_own_flow")
         entry_id = f"{OWN if has_own_flow else PENDING}{uuid4()}" if run_id is None else _get_run_id(run_id)
@@ -253,7 +253,7 @@ class History:
 
         Args:
             entry_id: The ID returned by `record`.
-            run_id: The run, or None if no run was created, in which case the entry is removed.
+            run_id: The run's ID. Pass None if no run was created, to remove the entry.
         """
         row = self._pending.pop(arguments.check_text(entry_id, "entry_id"), None)
         checked_id = None if run_id is None else _get_run_id(run_id)
@@ -266,7 +266,7 @@ class History:
 
         Args:
             run_id: The run.
-            status: An `ExecutionStatus` value. Anything else is read back as None.
+            status: An `ExecutionStatus` value. Any other value is read back as None.
         """
         checked_id, status_text = _get_run_id(run_id), str(arguments.check_text(status, "status"))
         update = "UPDATE runs SET status = ? WHERE run_id = ? AND (status IS NULL OR status <> ?)"
@@ -279,7 +279,8 @@ class History:
         Args:
             run_id: The run. Ignored if it isn't recorded.
             note: The new note, which replaces any earlier one. Defaults to None, which leaves the note unchanged.
-            labels: Labels to set. Labels with other names are kept. Defaults to None, which changes no labels.
+            labels: Labels to set. Labels with other names are kept. Defaults to None, which leaves all labels
+                unchanged.
 
         Raises:
             InvalidArgumentError: If an argument is invalid.
@@ -296,14 +297,14 @@ class History:
         self._store.change("annotate a run", change, run_id=checked_id, size=len(note or ""))
 
     def keep_outputs(self, run_id: RunId, outputs: Sequence[Mapping[str, Any]], *, server: str = "") -> None:
-        """Keep a run's step outputs, so the run can be rerun even after its server (e.g. an embedded one) is gone.
+        """Keep a run's step outputs, so you can rerun the run even after its server (e.g. an embedded one) is gone.
 
         The caller must leave out outputs that contain secrets. Outputs are kept for the newest 20 runs, up to 5 million
         characters of JSON each. Storage errors are logged once, as a warning.
 
         Args:
             run_id: The run.
-            outputs: For each item, its completed steps' outputs by step ID.
+            outputs: For each item, the outputs of its completed steps, by step ID.
             server: Anything else the outputs depend on, e.g. a digest of the server's configuration. Defaults to "".
         """
         checked_id, origin = _get_run_id(run_id), arguments.check_instance(server, "server", str)
@@ -319,8 +320,8 @@ class History:
 
         Args:
             run_id: The run.
-            server: The value passed to `keep_outputs`. If it doesn't match, None is returned. Defaults to None, which
-                matches any value.
+            server: The value passed to `keep_outputs`. If it doesn't match, the method returns None. Defaults to None,
+                which matches any value.
 
         Raises:
             StepflowClientError: If the store can't be read.
@@ -357,17 +358,17 @@ class History:
     ) -> list[HistoryEntry]:
         """Return the runs that match every condition, newest first.
 
-        Damaged records are skipped and reported once. They still count toward `limit` and `offset`, so page boundaries
-        don't shift.
+        Damaged records are skipped and reported once. They still count toward `limit` and `offset`, so that page
+        boundaries don't shift.
 
         Args:
             text: A query such as `flow:order customer=42 since:2026-11-24 "not found"`. A run must match every word. A
-                word matches a label, or text in the run's ID, the ID of the run it reruns, its server, flow, input,
-                variables, overrides, labels or note. ASCII letters match regardless of case. `flow:` matches a flow's
-                name, `status:` the last known status, and `since:` and `until:` take ISO 8601 times.
+                word can match a label, or any text in the run's ID, the ID of the run it reruns, or its server, flow,
+                input, variables, overrides, labels or note. The case of ASCII letters is ignored. `flow:` matches a
+                flow's name, `status:` the last known status, and `since:` and `until:` take ISO 8601 times.
             labels: Labels the run must have, as a mapping of names to values.
             status: The last known status.
-            server: The URL of the run's server, or several URLs, one of which must match.
+            server: The URL of the run's server. If you pass several URLs, any of them may match.
             run_id: The run's ID, or a prefix of it.
             rerun_of: Only return reruns of this run.
             flow_file: The path of the flow's file.
@@ -419,20 +420,20 @@ class History:
         """Remove runs and return how many were removed. Their content is overwritten in the file or tables.
 
         Args:
-            max_age: Remove only runs recorded more than this many seconds ago. Defaults to 0, i.e. all runs.
+            max_age: Remove only runs recorded more than this many seconds ago. Defaults to 0, which removes all runs.
 
         Raises:
             StepflowClientError: If the store can't be changed.
         """
         arguments.check_seconds(max_age, "max_age", allow_zero=True)
-        # Without a limit, include runs from the future, recorded before the clock was set back.
+        # If there is no age limit, include runs dated in the future (recorded before the clock was set back).
         last = time.time() - max_age if max_age > 0 else math.inf
         return self._store.call("change", partial(_delete_runs, "created <= ?", last), missing=0)
 
     def delete(self, run_id: RunId) -> bool:
         """Remove a run and return whether it was recorded. Its content is overwritten in the file or tables.
 
-        Its reruns still refer to it by ID. A batch of several runs counts as a single entry.
+        The run's reruns still refer to it by ID. If a batch consists of several runs, they count as a single entry.
 
         Raises:
             StepflowClientError: If the store can't be changed.
@@ -465,7 +466,7 @@ class History:
 
 
 def _make_word_condition(word: str) -> tuple[str, list[str]]:
-    """Return the SQL condition for one word of a query, and the condition's values."""
+    """Return the SQL condition for one word of a query, along with the condition's values."""
     # JSON columns escape quotes and backslashes, so escape the word the same way.
     text, in_json = word, json.dumps(word, ensure_ascii=False)[1:-1]
     for mark, escape in (("\\", "\\\\"), ("%", "\\%"), ("_", "\\_")):
@@ -480,7 +481,7 @@ def _make_word_condition(word: str) -> tuple[str, list[str]]:
 
 
 def _make_label_patterns(name: str, value: str) -> list[str]:
-    # Only names and values are quoted in the stored JSON, so nothing else can match this pattern.
+    # The stored JSON only quotes names and values, so nothing else can match this pattern.
     text = _encode_json({name: value})[1:-1]
     return ["{" + text, ", " + text]
 
@@ -516,7 +517,7 @@ def _write_confirmation(
         row = connection.execute(_SELECT_RUN, [entry_id]).fetchone()
     if run_id is not None and row is not None:
         values = _add_checksum([run_id, *row[1:-1]])
-        # Another process with the same key may already have recorded the run.
+        # Another process with the same idempotency key may have recorded the run already.
         update = "UPDATE runs SET run_id = ?, checksum = ? WHERE run_id = ?"
         update += " AND NOT EXISTS (SELECT 1 FROM runs AS other WHERE other.run_id = ?)"
         if connection.execute(update, [run_id, values[-1], entry_id, run_id]).rowcount:
@@ -560,7 +561,7 @@ def _hide_secrets(
     hidden: dict[str, Any] = passed.hide_in(entry | {"flow": None if flow is None else secrets.hide_flow_secrets(flow)})
     if variables is not None:
         hidden["variables"] = {k: secrets.HIDDEN if k in names else passed.hide_in(v) for k, v in variables.items()}
-    # Also hide defaults from the flow.
+    # Also hide default values that come from the flow.
     return hidden if flow is None else secrets.find_secret_values_in_flow(flow).hide_in(hidden)
 
 
@@ -579,7 +580,7 @@ def _encode_row(run_id: str, entry: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _add_checksum(row: Sequence[Any]) -> tuple[Any, ...]:
-    """Return a row with its checksum appended. The checksum skips the status, which is updated separately."""
+    """Return a row with its checksum appended. The checksum doesn't cover the status, which is updated separately."""
     return *row, zlib.crc32(json.dumps([*row[:_STATUS], *row[_STATUS + 1 :]]).encode())
 
 
@@ -591,7 +592,7 @@ def _encode_json(value: Any) -> str:
 def _hide_passwords(text: str) -> str:
     """Hide users and passwords in URLs.
 
-    They are replaced by a mark, so that a rerun doesn't mistake what's left for the real argument.
+    Each is replaced by a mark, so that a rerun doesn't mistake the remaining URL for the real argument.
     """
     # Also replace NUL, which PostgreSQL can't store.
     return _PASSWORD_IN_URL.sub(secrets.HIDDEN_IN_URL.removeprefix("://"), text.replace("\0", "\ufffd"))

@@ -22,23 +22,23 @@ LevelFilter = Literal["trace", "debug", "info", "warn", "error", "off"]
 Stream = Literal["stdout", "stderr"]
 
 _RUN_ID = re.compile(r"run_id=([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
-# Log records from this part of the server carry the current run in their diagnostics. Records from other parts keep
-# naming the run they were started for.
+# In log records from this part of the server, the diagnostics name the current run. In records from other parts, they
+# keep naming the run that the part was started for.
 _EXECUTOR = "stepflow_execution"
-# Worker output arrives through a separate pipe, so it may be read this many seconds after the server's.
+# Worker output arrives through a separate pipe, so it may be read up to this many seconds after the server's output.
 _MAX_WORKER_DELAY = 1.0
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-_BACKTRACE_RULE = "━━━"  # the line the server prints between an error report and its backtraces
+_BACKTRACE_RULE = "━━━"  # The server prints this line between an error report and its backtraces.
 _WORKER_LINE = "Component stderr: "
 _TREE_CHARACTERS = "│├╰─▶╴ "
-# The start of a server log line, the same in every release.
+# How server log lines start in every release.
 _RECORD = re.compile(rb'\{"timestamp":"[^"]*","level":"(TRACE|DEBUG|INFO|WARN|ERROR)"')
 _OWN_KEYS = frozenset({"timestamp", "level", "target", "file", "line", "message"})
 
 
 @dataclass(frozen=True, slots=True)
 class LogConfig:
-    """Controls how much an embedded server logs and where the lines go.
+    """Controls how much an embedded server logs, and where its log lines go.
 
     Whatever the settings, the runtime always reads the output, because the server would otherwise block on a full pipe.
 
@@ -47,11 +47,11 @@ class LogConfig:
     """
 
     level: LevelFilter | None = None
-    """The level of the server's own log lines. With `"off"`, the reason for a failed start is hidden too.
+    """The level of the server's own log lines. With `"off"`, you won't see the reason for a failed start either.
 
-    Defaults to None, which means `"info"` if someone is likely to read the lines, i.e. if the logger that receives them
-    is enabled for INFO when the server starts, or if the server starts workers (its own lines give theirs context).
-    Otherwise, it means `"warn"`, because at level info a server needs a third more CPU for a small run.
+    Defaults to None, which means `"info"` if someone is likely to read the lines: if the logger that receives them is
+    enabled for INFO when the server starts, or if the server starts workers (its own lines put theirs in context).
+    Otherwise it means `"warn"`, because a server at level info uses a third more CPU for a small run.
     """
 
     other_level: LevelFilter | None = None
@@ -66,9 +66,9 @@ class LogConfig:
     forward: bool = True
     """Whether to pass lines to the Python logger `stepflow.server`, or to `python_logger`. Defaults to True.
 
-    Each record has the line's level and the attributes `target` (the part of the server), `stream`, `server_pid`,
-    `run_id` and `trace_id` (of the line's run, or None). A slow or failing handler never blocks the server: lines it
-    can't process in time are dropped and counted.
+    Each record has the line's level, and the attributes `target` (the part of the server), `stream`, `server_pid`,
+    `run_id` and `trace_id` (of the line's run, or None). A slow or failing handler never blocks the server: any lines
+    it can't process in time are dropped and counted.
     """
 
     max_line_length: int = 65_536
@@ -108,25 +108,25 @@ class LogEntry(Record):
     """One log line from an embedded server or one of its workers."""
 
     timestamp: datetime
-    """When the line was logged, with a timezone. For a line without a timestamp, when it was read."""
+    """When the line was logged (or when it was read, if it has no timestamp), with a timezone."""
 
     level: LogLevel
-    """The severity, or a guess if the line doesn't state one."""
+    """The severity, or a guess if the line doesn't include one."""
 
     message: str
-    """The text, without terminal colors."""
+    """The text, without terminal color codes."""
 
     target: str = ""
     """The part of the server that logged the line, e.g. `stepflow_server::startup`. Empty if unknown."""
 
     stream: Stream = "stdout"
-    """The stream the line was written to. Workers write to stderr."""
+    """The stream that the line was written to. Workers write to stderr."""
 
     file: str | None = None
-    """The server source file, if the line names it."""
+    """The source file of the server code that logged the line, if the line names it."""
 
     line: int | None = None
-    """The line number in that file, if present."""
+    """The line number in the source file, if the line names it."""
 
     fields: Mapping[str, Any] = field(default_factory=dict)
     """The line's remaining fields."""
@@ -142,13 +142,13 @@ class LogEntry(Record):
 
     @property
     def run_id(self) -> str | None:
-        """The ID of the line's run, or None unless it mentions exactly one."""
+        """The ID of the run that the line mentions, or None if it mentions no run or several."""
         run_ids = self.run_ids
         return next(iter(run_ids)) if len(run_ids) == 1 else None
 
     @property
     def trace_id(self) -> str | None:
-        """The server trace the line was logged in, as 32 hexadecimal digits, or None.
+        """The ID of the line's server trace (32 hexadecimal digits), or None.
 
         The server starts a new trace for each run.
         """
@@ -194,12 +194,12 @@ Line = TypeVar("Line", bound=RunLine)
 def find_run_lines(
     lines: Sequence[Line], run_id: str, seconds: Callable[[Line], float], *, include_other_runs: bool = False
 ) -> list[Line]:
-    """Return all lines, in order, from the first line that mentions a run to the last.
+    """Return every line from the first that mentions a run to the last, in order.
 
     Args:
         lines: Lines of a server and its workers, oldest first.
         run_id: The full run ID.
-        seconds: Returns a line's time in seconds.
+        seconds: A function that returns a line's time in seconds.
         include_other_runs: Whether to include lines that mention only other runs. Defaults to False.
     """
     places = [place for place, line in enumerate(lines) if run_id in line.run_ids or run_id in line.message]
@@ -213,7 +213,7 @@ def find_run_lines(
 
 
 class RawLine(NamedTuple):
-    """An unparsed line. Parsing is deferred until it's needed, because it can cost more than a small run."""
+    """An unparsed line. It's parsed only if needed, because parsing lines can cost more than a small run."""
 
     data: bytes
     """The line without its line ending."""
@@ -224,11 +224,11 @@ class RawLine(NamedTuple):
 
     level: LogLevel
     is_record: bool
-    """Whether the line is a JSON record from the server's own log."""
+    """Whether the line is a JSON log record written by the server itself."""
 
     @classmethod
     def from_bytes(cls, data: bytes, stream: Stream, read_at: float) -> Self:
-        """Create a raw line with its level, which can be read from a server log record without parsing it."""
+        """Create a raw line with its level. For a server log record, the level can be read without parsing the line."""
         if stream == "stdout" and (match := _RECORD.match(data)) and data.endswith(b"}"):
             return cls(data, stream, read_at, _LEVELS_BY_WORD[match[1]], True)
         return cls(data, stream, read_at, parse_line(data, stream).level, False)
@@ -242,7 +242,7 @@ _LEVELS_BY_WORD: dict[bytes, LogLevel] = {level.upper().encode(): level for leve
 
 
 class LineSplitter:
-    """Splits a byte stream into lines, cutting each at `max_length` bytes."""
+    """Splits a byte stream into lines, truncating each to `max_length` bytes."""
 
     def __init__(self, max_length: int) -> None:
         self._max_length = max_length
@@ -266,12 +266,12 @@ class LineSplitter:
         return line.removesuffix(b"\r")
 
     def _append_to_unfinished_line(self, piece: bytes) -> None:
-        # Don't build a new string for every piece, because a long line arrives in many pieces.
+        # Don't build a new string for every piece: a long line arrives in many pieces.
         self._held += piece[: self._max_length - len(self._held)]
 
 
 def parse_port(line: bytes) -> int | None:
-    """Return the port if this is the line where the server reports it, else None."""
+    """Return the port if this is the line in which the server reports it, or None otherwise."""
     if not line.startswith(b'{"port"'):
         return None
     try:
@@ -287,8 +287,9 @@ def parse_line(line: bytes, stream: Stream, read_at: float | None = None) -> Log
 
     Args:
         line: The line without its line ending.
-        stream: The stream it was written to.
-        read_at: When it was read, in seconds since the epoch. Used for lines without a timestamp. Defaults to now.
+        stream: The stream that the line was written to.
+        read_at: When the line was read, in seconds since the epoch. Used for lines without a timestamp. Defaults to
+            now.
     """
     read = datetime.fromtimestamp(time.time() if read_at is None else read_at, UTC)
     text = line.decode("utf-8", "replace")
@@ -326,7 +327,7 @@ def _guess_level(text: str) -> LogLevel:
 
 
 def find_failure_reason(entries: Iterable[LogEntry]) -> str | None:
-    """Return the reason for the server's exit on one line, or None if the entries don't contain it.
+    """Return the reason for the server's exit as a single line, or None if the entries don't contain it.
 
     The server's own error report takes precedence over errors from workers and the command line.
     """
@@ -343,10 +344,10 @@ def find_failure_reason(entries: Iterable[LogEntry]) -> str | None:
 
 
 def find_last_worker_message(entries: Sequence[LogEntry]) -> str | None:
-    """Return the last line written by a worker. After a traceback, that's the exception."""
+    """Return the last line written by a worker. If the worker printed a traceback, this is the exception."""
     for entry in reversed(entries):
         if entry.fields and entry.level not in ("warn", "error"):
-            # Skip other log records: they don't explain why a worker exited, and may come from a different worker.
+            # Skip other log records: they don't explain why a worker exited, and they may come from a different worker.
             continue
         # Older servers relay their workers' output.
         if entry.stream == "stderr" or entry.message.startswith(_WORKER_LINE):

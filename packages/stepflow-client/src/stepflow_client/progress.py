@@ -1,4 +1,4 @@
-"""Progress reports for a run or batch, shown or passed to a callback by the `progress` option.
+"""Progress reports for a run or batch. The `progress` option shows them or passes them to a callback.
 
 Example:
     ```python
@@ -27,10 +27,13 @@ class Progress(Record):
     status: str = "running"
     """The run's status. For a batch, `running`, `completed`, or `failed` if any input did not succeed."""
     total: int | None = 1
-    """Number of items in the run or inputs in the batch, or None if unknown. May be an estimate if the inputs come from
-    a file: see `is_estimated`."""
+    """Number of items in the run or inputs in the batch, or None if unknown.
+
+    If the inputs come from a file, this may be an estimate (see `is_estimated`).
+    """
     completed: int = 0
-    """Number of items that succeeded. For a run, counted from events, because servers only count items once it ends."""
+    """Number of items that succeeded. For a run, these are counted from events, because servers only count when it
+    ends."""
     failed: int = 0
     """Number of items that ended without success."""
     known: int = 0
@@ -40,11 +43,11 @@ class Progress(Record):
     finished_steps: int = 0
     """Number of steps finished in a single-item run."""
     running_steps: tuple[str, ...] = ()
-    """The IDs of the steps running now, across all items."""
+    """The IDs of the steps that are running now, across all items."""
     duration: float = 0.0
-    """Seconds since the call started."""
+    """Number of seconds since the call started."""
     is_estimated: bool = False
-    """Whether `total` is estimated from the part of the file read so far. `str()` shows this as `511/~4,700 done`."""
+    """Whether `total` is an estimate from the part of the file read so far. `str()` shows this as `511/~4,700 done`."""
 
     @property
     def done(self) -> int:
@@ -58,7 +61,7 @@ class Progress(Record):
 
     @property
     def fraction(self) -> float | None:
-        """The fraction completed, from 0 to 1 (steps for a single item, otherwise items), or None if unknown."""
+        """The fraction of items completed (or of steps, for a single item), from 0 to 1, or None if unknown."""
         if self.is_finished:
             return 1.0
         done, total = (self.finished_steps, self.steps) if self.total == 1 else (self.done, self.total)
@@ -66,7 +69,7 @@ class Progress(Record):
 
     @property
     def rate(self) -> float | None:
-        """Items finished per second, or None during the first three seconds."""
+        """Number of items finished per second, or None during the first three seconds."""
         return compute_rate(self.done - self.known, self.duration)
 
     @property

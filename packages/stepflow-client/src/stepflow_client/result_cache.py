@@ -1,7 +1,7 @@
-"""A cache of successful results, reused by later calls with the same flow, input and settings.
+"""A cache of successful results, which later calls with the same flow, input and settings reuse.
 
-On a cache miss, the client runs the flow as usual. The cache never makes a run fail: an error is logged once, as a
-warning, and the flow still runs.
+On a cache miss, the client runs the flow as usual. The cache never makes a run fail: if there's an error, the client
+logs it once, as a warning, and still runs the flow.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ __all__ = ["ResultCache", "default_path"]
 
 _DAY = 86_400.0
 _FILE_NAME = "results.db"
-# Part of every key, so results in an older format are never returned.
+# Part of every key, so that results in an older format are never returned.
 _FORMAT = 1
-# An entry's size in bytes, excluding its output.
+# An entry's size in bytes, not counting its output.
 _OVERHEAD = 200
 # Remove old results each time this many new ones are stored, and after any result larger than 1/50 of the size limit.
 _CLEANUP_INTERVAL = 50
@@ -45,7 +45,7 @@ _SCHEMA = (
         expires REAL NOT NULL, run_id TEXT NOT NULL, size INTEGER NOT NULL, output TEXT NOT NULL, digest BLOB NOT NULL
     )
     """,
-    # With this index, enforcing the size limit doesn't read any outputs.
+    # This index lets us enforce the size limit without reading any outputs.
     "CREATE INDEX IF NOT EXISTS sizes ON results (number, size)",
 )
 _INSERT = """
@@ -73,22 +73,24 @@ class ResultCache:
         assert again.run_id == first.run_id and again.cached_at is not None
         ```
 
-    The key is a single SHA-256 digest of the flow's content, input, variables and overrides. None of these are stored
-    in the file. The server isn't part of the key: if servers return different results for the same flow, use a
-    different `namespace` for each. Outputs that contain a secret variable's value are not cached.
+    The key is a single SHA-256 digest of the flow's content and the run's input, variables and overrides. The file
+    contains none of these. The server isn't part of the key: if servers return different results for the same flow, use
+    a different `namespace` for each. Outputs that contain a secret variable's value aren't cached.
 
     Pickling a cache keeps its path and settings. The file is created on first write.
 
     Args:
-        path: The file's path. Defaults to `default_path()`. The file is created with mode 0600, its folder with mode
+        path: The file's path. Defaults to `default_path()`. The file is created with mode 0600 and its folder with mode
             0700.
-        max_age: Seconds to keep a result. Defaults to 7 days. With `math.inf`, results are kept until space runs out.
+        max_age: How long to keep a result, in seconds. Defaults to 7 days. With `math.inf`, results are kept until
+            space runs out.
         max_bytes: Maximum total size of all outputs, in bytes of JSON. Defaults to 256 MiB. The oldest results are
-            removed first. An output larger than a quarter of the limit is not cached.
-        refresh: Whether to run flows even if there's a cached result, and replace it. Defaults to False.
-        namespace: A string for anything else that results depend on, e.g. the server or its workers' release.
+            removed first. An output larger than a quarter of the limit isn't cached.
+        refresh: Whether to run flows even if there's a cached result, replacing that result. Defaults to False.
+        namespace: A string that identifies anything else that results depend on, e.g. the server or its workers'
+            release.
         on_failure: Called once, with a one-sentence message, if something can't be read or cached. By default, the
-            message is logged. Must be picklable if the cache is to be pickled.
+            message is logged. It must be picklable if you pickle the cache.
 
     Raises:
         InvalidArgumentError: If a limit is not positive, or the namespace is not a str.
@@ -120,7 +122,7 @@ class ResultCache:
 
     @property
     def refresh(self) -> bool:
-        """Whether flows run even if there's a cached result."""
+        """Whether flows are run even if there's a cached result."""
         return self._refresh
 
     def __repr__(self) -> str:
@@ -130,13 +132,14 @@ class ResultCache:
         """Remove results and return how many were removed. Their content is overwritten on disk.
 
         Args:
-            max_age: Remove only results cached more than this many seconds ago. Defaults to 0, i.e. all results.
+            max_age: Remove only results cached more than this many seconds ago. Defaults to 0, which removes all
+                results.
 
         Raises:
             StepflowClientError: If the file can't be changed.
         """
         check_seconds(max_age, "max_age", allow_zero=True)
-        # Include results from the future, stored before the clock was set back.
+        # Include results dated in the future (stored before the clock was set back).
         last = time.time() - max_age if max_age > 0 else math.inf
 
         def delete(connection: sqlite3.Connection) -> int:
@@ -164,8 +167,7 @@ class ResultCache:
     def _find_result(self, key: str) -> types.FlowResult | None:
         """Return the result stored under a key, or None if there is none. On failure, log a warning and return None."""
         now = time.time()
-        # Skip results from the future: they were stored before the clock was set back, so there's no telling how old
-        # they are.
+        # Skip results dated in the future: they were stored before the clock was set back, so we can't tell their age.
         condition = "key = ? AND created BETWEEN ? AND ? AND expires > ?"
         query = f"SELECT created, expires, run_id, output, digest FROM results WHERE {condition}"  # noqa: S608
         with self._file.warn_on_failure("read a result"):
@@ -184,7 +186,7 @@ class ResultCache:
     def _store_result(self, key: str, run_id: str, output: Any) -> None:
         """Store a run's result under a key, replacing any older one. On failure, log a warning.
 
-        Outputs larger than a quarter of the size limit are not stored.
+        Outputs larger than a quarter of the size limit aren't stored.
         """
         with self._file.warn_on_failure("keep a result"):
             text = json.dumps(output, ensure_ascii=False, separators=(",", ":"))
@@ -204,5 +206,5 @@ class ResultCache:
 
 
 def _compute_checksum(*values: object) -> bytes:
-    """Return a digest for detecting damaged entries."""
+    """Return a digest that is used to detect damaged entries."""
     return hashlib.sha256(repr(values).encode("utf-8", "surrogatepass")).digest()

@@ -39,7 +39,7 @@ def _delegate_when_ready(
 ) -> Callable[Concatenate[StepflowRuntime, P], CoroutineType[Any, Any, R]]:
     """Return a method that waits for the server to become ready, then calls a client method.
 
-    The call's timeout includes this wait.
+    The time spent waiting counts toward the call's timeout.
     """
 
     @wraps(method)
@@ -52,7 +52,7 @@ def _delegate_when_ready(
         except TimeoutError as error:
             raise RequestTimeoutError("the embedded server was not ready in time") from error
         if deadline is not None:
-            # Never pass zero. If the deadline has passed, the client raises the timeout error.
+            # Never pass zero: if the deadline has passed, the client should raise the timeout error.
             kwargs["timeout"] = max(deadline - time.monotonic(), 0.001)
         return await method(self.client, *args, **kwargs)
 
@@ -64,7 +64,7 @@ def _delegate_when_ready(
 def _delegate_synchronously(
     method: Callable[Concatenate[StepflowClient, P], R],
 ) -> Callable[Concatenate[StepflowRuntime, P], R]:
-    """Return a method that delegates to a client method whose requests are sent later, e.g. by a stream.
+    """Return a method that delegates to a client method that sends its requests later, e.g. from a stream.
 
     As with `client`, the first use waits for the server to become ready.
     """
@@ -79,8 +79,8 @@ def _delegate_synchronously(
 class StepflowRuntime(SuggestsNames):
     """A Stepflow server that runs as long as this object exists.
 
-    Create it with `start` and use it as a sync or async context manager. Entering waits until the server and its
-    workers are ready; leaving stops them:
+    Create it with `start` and use it as a sync or async context manager. Entering it waits until the server and its
+    workers are ready, and leaving it stops them:
 
         async with StepflowRuntime.start("stepflow-config.yml") as runtime:
             result = await runtime.run("workflow.yaml", {"name": "World"})
@@ -91,7 +91,7 @@ class StepflowRuntime(SuggestsNames):
     A runtime has the same methods as `StepflowClient`. Its `client` and `sync_client` are already connected to the
     server.
 
-    The server and its workers never outlive the Python process, whether it exits normally or is killed by a signal.
+    The server and its workers don't outlive the Python process, whether it exits normally or is killed by a signal.
     After `kill -9`, they stop within 5 s. A forked process can use the runtime but not stop it.
 
     The server comes from the package `stepflow-orchestrator` (`pip install "stepflow-client[runtime]"`). Set the
@@ -99,27 +99,28 @@ class StepflowRuntime(SuggestsNames):
 
     The server has no authentication: anyone who can reach the port can run flows with every configured component, and
     read runs and blobs. Every server release listens on all interfaces. On Linux 5.7 and later, the runtime closes the
-    port to other machines unless `all_interfaces` is set. Some sandboxes forbid this, and macOS doesn't support it;
-    check `is_exposed` to find out. The default configuration omits `/builtin/load_file`, which reads any file the
-    server can read. `STEPFLOW_*` environment variables are passed to the server only if it or its workers read them.
-    Anything else, such as a client's token, must be listed in `env` or referenced as `${NAME}` in the configuration.
+    port to other machines unless `all_interfaces` is set. Some sandboxes forbid this and macOS doesn't support it, so
+    check `is_exposed` to find out whether the port is closed. The default configuration leaves out
+    `/builtin/load_file`, because it can read any file that the server can read. `STEPFLOW_*` environment variables are
+    passed to the server only if it or its workers read them. To pass any other, such as a client's token, list it in
+    `env` or refer to it as `${NAME}` in the configuration.
 
-    With an SQLite store, a restarted server resumes unfinished runs after a few seconds, even in a later runtime with
-    the same store. To do so, it takes over the previous server's name, which is kept in a file next to the store
-    (`NAME.db.orchestrator-0`) and locked while in use. To choose a name yourself, set the environment variable
-    `STEPFLOW_ORCHESTRATOR_ID`. Two servers must never use the same name at once.
+    If the server uses an SQLite store, it resumes unfinished runs a few seconds after a restart, even in a later
+    runtime that uses the same store. To do so, it takes over the previous server's name, which is stored in a file next
+    to the store (`NAME.db.orchestrator-0`) and locked while in use. To choose a name yourself, set the environment
+    variable `STEPFLOW_ORCHESTRATOR_ID`, but make sure that two servers never use the same name at once.
     """
 
     def __init__(self, supervisor: Supervisor) -> None:
-        """Use `StepflowRuntime.start` instead."""
+        """Don't call this; use `StepflowRuntime.start`."""
         self._supervisor = supervisor
         self._history: History | None = None
         self._clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, StepflowClient]
         self._clients = weakref.WeakKeyDictionary()
         self._sync_client: SyncStepflowClient | None = None
         self._clients_lock = threading.Lock()
-        # At exit, leave this to the supervisors' own exit hook. Unlike this finalizer, it can wait for the server to
-        # stop.
+        # At exit, leave stopping to the supervisors' own exit hook. Unlike this finalizer, it can wait for the server
+        # to stop.
         weakref.finalize(self, supervisor.stop_in_background).atexit = False
 
     @classmethod
@@ -142,43 +143,45 @@ class StepflowRuntime(SuggestsNames):
         otlp_endpoint: str | None = None,
         history: History | None = None,
     ) -> Self:
-        """Start a server without waiting for it. Before using it, enter the runtime or call `wait_ready`.
+        """Start a server without waiting for it to become ready.
 
-        If the server of a killed process still holds the same SQLite store, this takes up to 5 s.
+        Before using the server, enter the runtime or call `wait_ready`.
+
+        If the server of a killed process is still using the same SQLite store, this takes up to 5 s.
 
         Args:
-            config: The server's configuration. Either the path of a YAML or JSON file, in which case worker commands
-                are relative to its folder, or a mapping, an object such as a `stepflow_py` `StepflowConfig`, or a
-                builder for one, with commands relative to the current directory. Pipes and devices are read once,
-                within `startup_timeout`, and passed on as JSON. Defaults to the builtin components under
-                `/builtin/...`.
-            port: The port. Defaults to None, which picks a free one.
-            env: Environment variables for the server and its workers. They take precedence over this process's.
+            config: The server's configuration. This is either the path of a YAML or JSON file, in which case worker
+                commands are relative to the file's folder, or a mapping, an object such as a `stepflow_py`
+                `StepflowConfig`, or a builder for one, in which case commands are relative to the current directory.
+                Pipes and devices are read once, within `startup_timeout`, and passed to the server as JSON. Defaults to
+                the builtin components under `/builtin/...`.
+            port: The port to listen on. Defaults to None, which picks a free port.
+            env: Environment variables for the server and its workers. They take precedence over those of this process.
             inherit_env: Whether the server and its workers inherit this process's environment (without client
                 settings). Defaults to True.
             log_config: How much the server logs and where its lines go. Defaults to `LogConfig()`.
             restart_policy: Whether to restart the server if it exits on its own: a `RestartPolicy` or its value, e.g.
                 `on_failure`. Defaults to `never`.
             max_restarts: Maximum number of restarts over the runtime's lifetime. Defaults to 3.
-            startup_timeout: Seconds for the server and the workers it launches to become ready, on every start.
-                Defaults to 30. If a worker exits before it is ready, the start fails immediately.
-            worker_timeout: Seconds to wait, once the server is ready, for workers that connect by themselves: one for
-                each plugin that has a queue but no `command`. Defaults to None, which doesn't wait; tasks then
-                wait for them (on 0.13, up to 30 s). While such a worker is missing, the server takes 5 s to become
-                ready.
-            on_crash: A callback that is called when the server exits on its own after being ready, or a restart fails.
-                It receives the exit code (negative for a signal, -9 for a restart that wasn't ready in time) and, if it
-                accepts two arguments, the last log lines. It runs in one of the runtime's threads, before the restart.
-                Exceptions it raises are logged.
+            startup_timeout: How many seconds the server and the workers it launches may take to become ready, on every
+                start. Defaults to 30. If a worker exits before it's ready, the start fails immediately.
+            worker_timeout: How many seconds to wait, once the server is ready, for workers that connect by themselves:
+                one for each plugin that has a queue but no `command`. Defaults to None, which doesn't wait for these
+                workers. Tasks wait for them instead (on 0.13, up to 30 s). While such a worker is missing, the server
+                takes 5 s to become ready.
+            on_crash: A callback for when the server exits on its own after it was ready, or when a restart fails. It
+                receives the exit code (negative for a signal, or -9 if a restarted server wasn't ready in time) and, if
+                it accepts two arguments, the last log lines. It's called in one of the runtime's threads, before the
+                restart. Any exception it raises is logged.
             allow_load_file: Whether the default configuration includes `/builtin/load_file`, which lets anyone who can
-                reach the port read every file the server can read. Defaults to False.
+                reach the port read every file that the server can read. Defaults to False.
             all_interfaces: Whether to let other machines reach the port, e.g. for remote workers or clients. Defaults
                 to False.
             otlp_endpoint: The URL of an OpenTelemetry collector, e.g. `http://localhost:4317`. The server and its
                 workers send it traces as OTLP over gRPC, and workers also send logs and metrics. Sets
                 `STEPFLOW_OTLP_ENDPOINT` and `STEPFLOW_TRACE_ENABLED`. Defaults to None.
-            history: The history that records runs created by the runtime and its clients. Defaults to None, which
-                records nothing.
+            history: A history in which to record the runs created by the runtime and its clients. Defaults to None,
+                which records nothing.
 
         Returns:
             The runtime.
@@ -205,7 +208,7 @@ class StepflowRuntime(SuggestsNames):
                 message = "allow_load_file only applies to the default configuration"
                 hint = "in your own configuration, the routes decide which components can be used"
                 raise InvalidArgumentError(message, hint=hint)
-            # If the configuration is a pipe, wait no longer than the startup timeout for its writer.
+            # If the configuration is a pipe, wait for its writer no longer than the startup timeout.
             with deadline_scope(compute_deadline(startup_timeout)):
                 prepared = build_server_config(config)
             binary = find_binary()
@@ -258,7 +261,7 @@ class StepflowRuntime(SuggestsNames):
 
     @property
     def client(self) -> StepflowClient:
-        """The server's async client, one per event loop. Closed along with the runtime.
+        """The server's async client. Each event loop has its own, and all are closed along with the runtime.
 
         The first use waits until the server is ready, blocking the event loop. To avoid this, enter the runtime or
         await `await_ready` first.
@@ -271,7 +274,8 @@ class StepflowRuntime(SuggestsNames):
         loop = asyncio.get_running_loop()
         client = self._clients.get(loop)
         if client is None:
-            # Drop clients of closed loops explicitly: their connections refer to the loop, so they'd keep it alive.
+            # Drop the clients of closed loops explicitly: their connections refer to the loops, so they'd keep them
+            # alive.
             for closed in [loop for loop in list(self._clients) if loop.is_closed()]:
                 self._clients.pop(closed, None)
             self.wait_ready()
@@ -281,7 +285,7 @@ class StepflowRuntime(SuggestsNames):
 
     @property
     def sync_client(self) -> SyncStepflowClient:
-        """The server's sync client. Closed along with the runtime.
+        """The server's sync client, which is closed along with the runtime.
 
         The first use waits until the server is ready.
 
@@ -305,7 +309,7 @@ class StepflowRuntime(SuggestsNames):
         client._recorder.is_embedded = True
 
     def get_recent_logs(self, limit: int = 100) -> list[LogEntry]:
-        """Return the latest log lines from the server and its workers, oldest first. Also works after `stop`.
+        """Return the latest log lines from the server and its workers, oldest first. This also works after `stop`.
 
         Args:
             limit: Maximum number of lines. Defaults to 100. At most `LogConfig.buffer_lines` are available.
@@ -323,24 +327,24 @@ class StepflowRuntime(SuggestsNames):
 
     async def await_ready(self) -> None:
         """Like `wait_ready`, without blocking the event loop."""
-        # This future can't be cancelled, so it needs no shield. (A shield would report the error even if the caller
+        # This future can't be cancelled, so it needs no shield. (A shield would report an error even after the caller
         # gave up.)
         await asyncio.wrap_future(self._supervisor.ready_future)
         self._supervisor.check_not_stopped()
 
     @property
     def pid(self) -> int | None:
-        """The server's process ID, or None while it isn't running. Changes with every restart."""
+        """The server's process ID, or None while it isn't running. It changes with every restart."""
         return self._supervisor.pid
 
     @property
     def is_alive(self) -> bool:
-        """Whether the server process is running. Also False between a crash and the restart."""
+        """Whether the server process is running. This is False between a crash and the restart."""
         return self.pid is not None
 
     @property
     def is_exposed(self) -> bool:
-        """Whether other machines can reach the port. Only final once the runtime is ready."""
+        """Whether other machines can reach the port. The value may change until the runtime is ready."""
         return self._supervisor.is_exposed
 
     @property
@@ -355,7 +359,7 @@ class StepflowRuntime(SuggestsNames):
 
     @property
     def config(self) -> dict[str, Any]:
-        """The server's configuration, as a new dict. Only final once the runtime is ready.
+        """The server's configuration, as a new dict. It may change until the runtime is ready.
 
         Raises:
             FlowFileError: If the file can't be read, or is neither YAML nor JSON.
@@ -365,11 +369,11 @@ class StepflowRuntime(SuggestsNames):
     def stop(self, timeout: float = 3.0) -> None:
         """Stop the server and its workers. Does nothing if they have already exited.
 
-        The server gets a SIGTERM first. Workers, and a server whose requests don't finish, are killed before the
-        timeout. In a fork of the process that created the runtime, this does nothing.
+        The server gets a SIGTERM first. Workers are killed before the timeout, and so is the server if its requests
+        don't finish. In a fork of the process that created the runtime, this does nothing.
 
         Args:
-            timeout: Maximum seconds until every process has exited. Defaults to 3.
+            timeout: Maximum time for every process to exit, in seconds. Defaults to 3.
 
         Raises:
             InvalidArgumentError: If the timeout is not positive.
@@ -385,7 +389,8 @@ class StepflowRuntime(SuggestsNames):
             await client.aclose()
         self._close_sync_client()
         stopped: Future[None] = Future()
-        # Mark the future as running, so that a caller that gives up doesn't cancel it. The thread still sets it.
+        # Mark the future as running, so that it isn't cancelled if the caller gives up. The thread still sets its
+        # result.
         stopped.set_running_or_notify_cancel()
 
         def stop() -> None:
@@ -396,8 +401,8 @@ class StepflowRuntime(SuggestsNames):
             else:
                 stopped.set_result(None)
 
-        # Don't use an executor: once the interpreter shuts down, executors refuse calls, even from threads that are
-        # still running. Also, the loop's default executor may be full of the caller's own work.
+        # Don't use an executor: once the interpreter starts to shut down, executors reject calls, even from threads
+        # that are still running. Also, the caller's own work may fill the loop's default executor.
         threading.Thread(target=stop, name="stepflow-runtime-stop", daemon=True).start()
         await asyncio.wrap_future(stopped)
 
@@ -439,7 +444,7 @@ class StepflowRuntime(SuggestsNames):
         )
 
     def __repr__(self) -> str:
-        """Return a description with the process ID and port, without waiting for them."""
+        """Return a description with the process ID and port, without waiting until they are known."""
         state = f"pid={self.pid}, port={self._supervisor.port}" if self.is_alive else "not running"
         return f"<StepflowRuntime {state}>"
 
@@ -458,7 +463,7 @@ class StepflowRuntime(SuggestsNames):
     find_run = _delegate_when_ready(StepflowClient.find_run)
     """Return the run that already exists for an idempotency key. See `StepflowClient.find_run`.
 
-    Keys live as long as the store, and an in-memory store only lasts as long as the runtime.
+    Keys last as long as the store, which for an in-memory store is as long as the runtime.
     """
     rerun = _delegate_when_ready(StepflowClient.rerun)
     """Rerun a finished run. See `StepflowClient.rerun`."""
@@ -510,7 +515,7 @@ class StepflowRuntime(SuggestsNames):
     get_run_step = _delegate_when_ready(StepflowClient.get_run_step)
     """Return one step of an item. See `StepflowClient.get_run_step`."""
     get_run_arguments = _delegate_when_ready(StepflowClient.get_run_arguments)
-    """Return the arguments a run was started with. See `StepflowClient.get_run_arguments`."""
+    """Return the arguments that a run was started with. See `StepflowClient.get_run_arguments`."""
     get_run_flow = _delegate_when_ready(StepflowClient.get_run_flow)
     """Return a run's flow. See `StepflowClient.get_run_flow`."""
     cancel_run = _delegate_when_ready(StepflowClient.cancel_run)

@@ -1,4 +1,4 @@
-"""Web application support for any framework: errors as responses, run events as server-sent events.
+"""Support for web applications in any framework: turns errors into responses, and run events into server-sent events.
 
 @app.exception_handler(StepflowClientError)
 async def on_error(request: Request, error: StepflowClientError) -> JSONResponse:
