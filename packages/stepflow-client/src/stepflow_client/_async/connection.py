@@ -47,12 +47,12 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 Item = TypeVar("Item")
-# Maximum number of runs for which a client remembers decoders.
+# Maximum number of runs whose decoders a client remembers.
 _MAX_DECODERS = 10_000
 
 
 class ConnectionSettings(NamedTuple):
-    """A client's connection settings, with the same meanings as in `StepflowClient`."""
+    """A client's connection settings, which mean the same as in `StepflowClient`."""
 
     base_url: str | httpx.URL | Sequence[str | httpx.URL]
     timeout: float | httpx.Timeout | None
@@ -86,22 +86,22 @@ class Connection:
         max_bytes = settings.max_response_bytes
         self.max_response_bytes = check_integer(max_bytes, "max_response_bytes", least=1, most=sys.maxsize)
         self.is_shared = len(roots) > 1
-        """Whether there are multiple servers, so that the server that responds may not have the run."""
+        """Whether there are multiple servers, in which case the one that responds may not have the run."""
         self.spread = ServerLoads(len(roots)) if is_spread else None
         """Picks a server for each new run. None unless runs are spread across multiple servers."""
         self.places = len(roots) if is_spread else 1
         """How many servers execute this client's new runs."""
         self.timings = timing_constants.DEFAULT
-        """How long to wait, and how far back to search."""
+        """Timings and limits, such as how long to wait and how far back to search."""
         self.config: Callable[[], Mapping[str, Any]] | None = None
-        """Returns the server's configuration. None unless the configuration is known (e.g. for an embedded server)."""
+        """Returns the server's configuration. None if it's unknown. (For an embedded server, it's known.)"""
         self.has_answered = False
         """Whether any server has ever responded to one of this client's operations."""
         self.headers = {"accept": "*/*", "user-agent": "stepflow-client"}
-        """Headers to send with every request. A request with additional headers gets its own dict."""
+        """Headers to send with every request. A request that adds headers gets its own copy."""
         server = None if settings.server_release is None else make_pinned_server(self.url, settings.server_release)
         settings = settings._replace(proxy=http_settings.parse_proxy(settings.proxy))
-        # Credentials in a URL are sent only to that server, and `str(root)` leaves them out.
+        # Credentials in a URL are only ever sent to that URL's server. `str(root)` doesn't include them.
         header = http_settings.build_static_authorization(credentials or (root.user if len(roots) == 1 else None))
         self._signed = {} if header is None else {"authorization": header}
         self._set_default_headers(http_settings.check_headers(settings.headers) or {})
@@ -120,7 +120,7 @@ class Connection:
 
     @property
     def api(self) -> Client:
-        """The generated client, which sends its requests over this connection."""
+        """The generated API client, which sends its requests over this connection."""
         if self._api is None:
             import httpx
             from stepflow_api import Client
@@ -138,7 +138,7 @@ class Connection:
         return self._api
 
     def with_headers(self, headers: Mapping[str, str]) -> Self:
-        """Return a connection with additional headers that shares everything else with this connection."""
+        """Return a connection that sends additional headers but shares everything else with this one."""
         twin = copy.copy(self)
         twin._set_default_headers(headers)
         twin._api = None
@@ -149,7 +149,7 @@ class Connection:
         self._merge_headers = lru_cache(maxsize=8)(partial(_merge_headers, self.headers))
 
     async def close(self) -> None:
-        """Close all connections and refuse to send any more requests."""
+        """Close all connections and reject any later requests."""
         self.dialect.closed = True
         await self.dialect.aclose()
 
@@ -233,7 +233,7 @@ class Connection:
                 body = responses.parse_object(response.content, sent, parse)
                 answer = responses.build_from_response(convert_response, body, sent)
             except errors.InvalidResponseError:
-                # Detect the release again next time, since the URL may lead to a different server by now.
+                # Detect the release again next time, since there may be a different server at the URL by now.
                 self.dialect.forget_server()
                 raise
             if self.spread is not None and response.server is not None and request.operation is api.create_run:
@@ -252,8 +252,8 @@ class Connection:
 
         Args:
             request: The request.
-            may_be_missing: Whether to return a 404 response instead of raising an error, because it also answers the
-                caller's question.
+            may_be_missing: Whether a 404 is a valid answer to the caller's question, so that it's returned rather than
+                raised as an error.
 
         Raises:
             TransportError: If no usable response arrived.
@@ -262,7 +262,7 @@ class Connection:
         return self.call(request, None, may_be_missing=may_be_missing)
 
     def _raise_for_error(self, operation: Operation, sent: HttpRequest, response: HttpResponse) -> None:
-        """Raise the error a response represents, if any."""
+        """Raise the corresponding error if the response is an error response."""
         problem = responses.find_response_error(response.status, response.content_type, response.content, str(sent))
         if problem is None:
             return
@@ -290,9 +290,10 @@ class Connection:
     async def trace_stream(
         self, name: str, source: AsyncGenerator[Item, None], run_id: str | None = None
     ) -> AsyncGenerator[Item, None]:
-        """Yield a generator's items in a span that starts with the first item and ends with the generator.
+        """Yield a generator's items in a span that starts with the first item and ends when the generator does.
 
-        Requests sent by the generator become child spans, but the code that iterates over it isn't part of the span.
+        Requests that the generator sends become child spans, but the code that iterates over the items isn't covered by
+        the span.
 
         Args:
             name: The operation's name.
@@ -315,7 +316,7 @@ class Connection:
 
         Args:
             request: The request.
-            timeouts: The timeouts, which the caller's deadline may shorten.
+            timeouts: The timeouts to use, unless the caller's deadline is earlier.
 
         Raises:
             ClientClosedError: If the client is closed.
@@ -353,7 +354,7 @@ def _merge_headers(headers: Mapping[str, str], extra_headers: HeaderItems) -> di
 
 
 def build_server_transport(root: ServerUrl, settings: ConnectionSettings) -> Transport:
-    """Return a server's transport: our own pool, unless there's a custom transport or a proxy to use with httpx."""
+    """Return a server's transport: our own pool, unless a custom transport or a proxy requires httpx."""
     limits, transport = settings.limits, settings.transport
     tls = build_ssl_context(root, settings.verify, settings.cert)
     via = settings.proxy or http_settings.find_environment_proxy(root)
@@ -369,7 +370,7 @@ def build_server_transport(root: ServerUrl, settings: ConnectionSettings) -> Tra
             bounds = limits or httpx.Limits(**PoolLimits()._asdict())
             try:
                 if isinstance(via, str) and via.startswith("https:"):
-                    # Verify an https proxy's certificate just like a server's.
+                    # Verify an https proxy's certificate in the same way as a server's.
                     proxy_tls = build_ssl_context(root._replace(scheme="https"), settings.verify, None)
                     via = httpx.Proxy(via, ssl_context=proxy_tls)
                 transport = ForkSafeTransport(verify=tls or False, proxy=via, limits=bounds)
@@ -387,7 +388,7 @@ def build_server_transport(root: ServerUrl, settings: ConnectionSettings) -> Tra
 def wrap_with_authorization(
     sender: Transport, root: ServerUrl, credentials: httpx.Auth | http_settings.TokenAuth | tuple[str, str] | None
 ) -> Transport:
-    """Wrap a transport to add a server's credentials, either the client's or those in the server's URL."""
+    """Wrap a transport so that it adds a server's credentials (the client's, or those in the server's URL)."""
     if isinstance(credentials, http_settings.TokenAuth):
         return TokenAuthorization(sender, credentials)
     if http_settings.is_httpx_auth(credentials):

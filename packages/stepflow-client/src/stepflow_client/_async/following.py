@@ -1,7 +1,7 @@
 """Follows a run until it ends, either by its events or (if the server doesn't stream any) by polling its state.
 
-Only the follower decides that a run has ended even though no event says so. Event streams, progress, `runs watch`, the
-web pages, and waiting for a run that its server has given up on are all built on it.
+This is the only place that decides a run has ended without an event that says so. Event streams, progress, `runs
+watch`, the web pages, and waiting for a run that its server has given up on all rely on it.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ else:
     events = lazy_module("stepflow_client.events")
 
 _EVENTS = "text/event-stream"
-# Maximum number of bytes to read from a response that isn't an event stream.
+# Maximum number of bytes to read from a response when it isn't an event stream.
 _MAX_ERROR_LENGTH = 64 * 1024
 
 
@@ -63,7 +63,7 @@ class IdleTimer:
         self.restart()
 
     def restart(self) -> None:
-        """Restart the timer after something was yielded."""
+        """Restart the timer after yielding something."""
         self._last = time.monotonic()
 
     def seconds_left(self) -> float:
@@ -83,7 +83,7 @@ class FollowRequest(NamedTuple):
 
     run_id: str
     after: str | int | None = None
-    """The cursor of the last event that was handled, or a sequence number, or None for all events."""
+    """Where to continue: the cursor of the last event handled, or a sequence number. None yields all events."""
     include_results: bool = False
     include_sub_runs: bool = False
     needs_stream: bool = False
@@ -104,7 +104,7 @@ class IdleSignal(NamedTuple):
     position: Cursor
     """The position after the last event."""
     run: RunDetails | None = None
-    """The run's state. Set only if just requested, after all past events were yielded, and if the run hasn't ended."""
+    """The state of a run that hasn't ended, if just requested. All past events have been yielded by then."""
 
 
 class Follower:
@@ -118,11 +118,11 @@ class Follower:
     async def follow(self, request: FollowRequest) -> AsyncGenerator[RunEvent | IdleSignal, None]:
         """Yield a run's events until it has ended, and an `IdleSignal` whenever no event has arrived for a while.
 
-        Each event is yielded exactly once. The last event is a `run_completed`, which is inferred if the server doesn't
-        send it. If the server doesn't support event streams, it's also the only event.
+        Each event is yielded exactly once. The last event is always a `run_completed`. If the server doesn't send one,
+        it's inferred. If the server doesn't support event streams, it's the only event.
 
         Raises:
-            UnsupportedByServerError: If the caller needs an event stream but the server doesn't support them.
+            UnsupportedByServerError: If the caller requires an event stream but the server doesn't support them.
         """
         server = await self._connection.detect_server()
         if request.needs_stream:
@@ -137,7 +137,7 @@ class Follower:
                 yield update
 
     async def _poll_run(self, request: FollowRequest, position: Cursor) -> AsyncGenerator[RunEvent | IdleSignal, None]:
-        """Poll the run's state until it has ended, yielding each state and finally the inferred end event."""
+        """Poll the run's state until it has ended, yielding each state and then the inferred end event."""
         timings = self._connection.timings
         outage = Backoff(timings.event_first_pause, timings.event_longest_pause)
         backoff = Backoff(timings.event_first_pause, timings.event_longest_pause, 1.5)
@@ -160,7 +160,7 @@ class Follower:
                 yield idle
 
     async def follow_with_timer(self, request: FollowRequest) -> AsyncGenerator[RunEvent | IdleSignal, None]:
-        """Yield a run's events until it has ended, and an `IdleSignal` when its state was requested or one is due.
+        """Yield a run's events until it has ended, and an `IdleSignal` after each state request or when one is due.
 
         Raises:
             RunTimeoutError: If the run doesn't end in time.
@@ -191,7 +191,7 @@ class Follower:
                     yield update
 
     async def follow_run_given_up_by_server(self, run: RunDetails) -> RunDetails | None:
-        """Follow a run that its server has given up on, and return its state once it has ended or is lost.
+        """Follow a run that its server has given up on, and return its state once it has ended or been lost.
 
         Returns:
             None if the run may still be executing at the caller's deadline.
@@ -243,15 +243,15 @@ class Follower:
     async def read_step_times_from_events(
         self, run_id: str, steps: Sequence[StepDetails], timeout: float | NotGiven | None = None
     ) -> StepTimes:
-        """Return the times of steps that the server has just listed (empty if it doesn't support event streams).
+        """Return the times of steps the server has just listed (an empty dict if it doesn't support event streams).
 
-        Servers don't mark a running run's latest event, so stop reading once there are events for all the steps, or
-        when no event arrives for a while.
+        Servers don't say which event is a running run's latest, so stop reading once every step has an event, or when
+        no event arrives for a while.
 
         Args:
             run_id: The run.
             steps: The steps.
-            timeout: Seconds to spend reading all events, or None for no limit.
+            timeout: Maximum number of seconds to spend reading events, or None for no limit.
 
         Raises:
             RequestTimeoutError: If the timeout expires.
@@ -278,7 +278,7 @@ class Follower:
 
 
 class _RequestedState(NamedTuple):
-    """A run's state at the time it was requested."""
+    """A run's state at the time we requested it."""
 
     run: RunDetails
     ending: RunEnding
@@ -291,7 +291,7 @@ class _RequestedState(NamedTuple):
 
 
 class EventStreamReader:
-    """Reads a run's events over as many connections as it takes.
+    """Reads a run's events, reconnecting as often as it takes.
 
     Args:
         connection: The connection.
@@ -320,12 +320,12 @@ class EventStreamReader:
         self._is_silent = False
         """Whether nothing has arrived since this stream's last event."""
         self._has_event = False
-        """Whether this stream has delivered any event, even one already seen."""
+        """Whether this stream has delivered any event, including ones we had already seen."""
         self._has_read_state = False
         """Whether the run's state has been requested alongside this stream."""
         self._quiet_since = self._last_event
         self._is_over = False
-        """Whether the server has sent the event for the run's end, possibly as a repeat."""
+        """Whether the server has sent the run's end event, even if it's one we had already seen."""
 
     async def read_until_run_ends(self) -> AsyncGenerator[RunEvent | IdleSignal, None]:
         """Yield events until the run has ended, and an `IdleSignal` whenever no event has arrived for a while."""
@@ -347,7 +347,7 @@ class EventStreamReader:
                     self._backoff.deadline = time.monotonic() + self._timings.event_outage
                 if self._backoff.is_past_deadline:
                     raise _make_broken_stream_error(run_id, error.message, self._position) from error
-                # Warn once per outage, to explain why no events arrive.
+                # Warn once per outage to explain why no events are arriving.
                 log = logger.warning if self._failures == 1 else logger.info
                 log("the event stream of run %s broke: %s; reconnecting", run_id, error.message)
                 async for idle in self._request.timer.sleep_with_idle_signals(
@@ -363,7 +363,7 @@ class EventStreamReader:
             if self._is_silent and self._has_event and not has_ended:
                 yield IdleSignal(self._position, state.run)
             if not has_new_events and has_ended == (self._ended is not None) and not self._is_silent:
-                # Back off after a connection without new events, instead of reconnecting immediately.
+                # If a connection had no new events, back off instead of reconnecting immediately.
                 async for idle in self._request.timer.sleep_with_idle_signals(
                     self._backoff.next_delay(), self._position
                 ):
@@ -372,12 +372,12 @@ class EventStreamReader:
             logger.info("the event stream of run %s ended before the run; reconnecting", run_id)
 
     def _has_all_events(self, state: _RequestedState) -> bool:
-        """Return whether all events of an ended run have been yielded, now that a stream has delivered no new events.
+        """Return whether all of a finished run's events have been yielded, after a stream that had no new ones.
 
         Raises:
-            ServerConnectionError: If the events repeatedly end before the run does.
+            ServerConnectionError: If the stream has repeatedly ended before the run did.
         """
-        # If the server repeated the last event, or sent nothing for a while, it has sent all events. An empty stream
+        # If the server repeated the last event or sent nothing for a while, there are no more events. An empty stream
         # that closes immediately doesn't prove anything.
         beyond = isinstance(self._request.after, int) and self._position == self._begin
         if self._is_silent or self._has_event or beyond or not state.expects_end_event:
@@ -421,7 +421,7 @@ class EventStreamReader:
                     self._position = position
                     if not is_repeated:
                         yield event
-                    # Do this after the yield, because the caller may take a long time to handle the event.
+                    # This comes after the yield because the caller may take a long time to handle the event.
                     self._has_event, self._quiet_since = True, time.monotonic()
                     if self._position != before:
                         self._reset_failures()
@@ -440,7 +440,7 @@ class EventStreamReader:
                 except errors.StepflowClientError:
                     if self._connection.dialect.closed:
                         raise
-                    # Ignore this: the state is requested again when the stream ends.
+                    # Ignore the error, because the state is requested again when the stream ends.
                 self._has_read_state, self._quiet_since = True, time.monotonic()
                 if self._state is not None and self._state.ending.is_finished:
                     return
@@ -490,14 +490,14 @@ async def read_event_stream(
 ) -> AsyncGenerator[dict[str, Any] | None, None]:
     """Yield JSON objects from a stream of server-sent events, until it ends or is silent for too long.
 
-    Also yields None now and then while no event arrives. If the stream is abandoned due to silence, the last value is
-    None.
+    Also yields None now and then while no events are arriving. If the stream is abandoned because of silence, the last
+    value is None.
 
     Args:
         connection: The connection to open the stream with.
         request: The request.
-        max_silence: Seconds without an event after which to abandon the stream. Keep-alive comments don't count as
-            events.
+        max_silence: Number of seconds without an event after which to abandon the stream. Keep-alive comments don't
+            count as events.
         get_idle_delay: Returns the maximum number of seconds until the next None (over httpx, only its first value
             counts).
 

@@ -38,16 +38,16 @@ if TYPE_CHECKING:
     from .client_context import ClientContext
     from .run_creation import RunCreator
 
-# Maximum numbers of runs of other flow versions, and of keys without a run, that a client remembers.
+# Limits on how many runs of other flow versions, and how many keys without a run, a client remembers.
 _MAX_OLDER, _MAX_SIGHTS = 1_000, 1_000
 # Number of runs to fetch per request when searching.
 _PAGE = 500
-# Maximum difference in seconds between a server's clock and the dates of its responses, which a proxy may set.
+# Maximum difference in seconds between a server's clock and the Date header of its responses (which a proxy may set).
 _CLOCK_DIFFERENCE = 60.0
 
 
 class _KeyedCall(NamedTuple):
-    """A call with a key, its flow and its arguments. A call that only looks for a run has no arguments."""
+    """A call with a key, along with its flow and arguments. A call that only looks for a run has no arguments."""
 
     key: str
     scope: str | None
@@ -60,26 +60,26 @@ class _KeyedCall(NamedTuple):
     arguments: RunArguments = RunArguments([], {}, None, None)
     """The arguments as passed by the caller."""
     wait: int | None = None
-    """Seconds the server may hold the creation request until the run ends."""
+    """How many seconds the server may hold the creation request while waiting for the run to end."""
     sent_overrides: dict[str, Any] | None = None
-    """Overrides for the steps to execute, leaving out any steps that a rerun keeps."""
+    """The overrides, without those for steps that a rerun keeps."""
     needs: RunRequirements | None = None
-    """The requirements of the flow's runs, or None for a call that only looks for the run."""
+    """What the flow's runs require, or None for a call that only looks for the run."""
 
     @property
     def flow_id_or_scoped_key(self) -> str:
-        """The flow ID or scoped key under which marks are stored, and at most one run is created."""
+        """The flow ID or scoped key that marks are stored under. At most one run is created per value."""
         return self.flow_id if self.scope is None else markers.combine_scope_and_key(self.scope, self.key)
 
     def add_env_variables(self, declared: Mapping[str, FlowVariable]) -> RunArguments:
-        """Return the arguments, adding any of the flow's declared variables from the environment if requested."""
+        """Return the arguments. If requested, first add any variables the flow declares that the environment sets."""
         values = self.arguments.variables
         if self.call.variables_from_env:
             values = call_arguments.add_env_variables(values, declared, os.environ)
         return self.arguments._replace(variables=values)
 
     def hash_arguments(self, declared: Mapping[str, FlowVariable]) -> str:
-        """Return a digest of the arguments for a run of a flow that declares these variables."""
+        """Return a digest of the arguments, as used to run a flow that declares these variables."""
         return markers.hash_arguments(self.add_env_variables(declared), declared, self.call.origin)
 
 
@@ -104,16 +104,16 @@ class KeyedRuns:
         self._recorder = context.recorder
         self._scope = context.key_scope
         self._last_date = ""
-        """The date of the last response about a mark, according to the server's clock."""
+        """The server's time as of its last response about a mark."""
         self._was_last_key_new = False
-        """Whether the last call's key was new. If so, the next call skips looking for a run first."""
+        """Whether the last call's key was new. If so, the next call doesn't look for an existing run first."""
         self._sights: BoundedDict[str, key_lock.FirstSeen] = BoundedDict(_MAX_SIGHTS)
         """The marks seen by calls that failed, by uniqueness key."""
         self.older_flows: BoundedDict[str, str] = BoundedDict(_MAX_OLDER)
         """The flow IDs of existing runs that turned out to use a different version, by run ID."""
 
     async def find_run(self, flow: FlowSource | None, key: str, scope: str | None) -> RunDetails | None:
-        """Return the run that exists under a key, if any. With a scope, the flow can be omitted."""
+        """Return the key's run, or None if there isn't one. The flow can be omitted if there's a scope."""
         scope = self._check_key_and_get_scope(key, scope)
         if flow is None and scope is None:
             raise errors.InvalidArgumentError(
@@ -129,12 +129,13 @@ class KeyedRuns:
         return None if key_run is None else key_run.run
 
     async def start_run(self, call: RunCall, hold_seconds: int | None) -> responses.StartedRun:
-        """Return the run that exists under the call's key, or create it.
+        """Return the run of the call's key, creating it if it doesn't exist.
 
         Args:
-            call: What to run. Its readiness check is only called if there's no run yet. For a rerun, the key is scoped
-                to the earlier run.
-            hold_seconds: Seconds the server may hold the request until the run ends, or None to respond immediately.
+            call: What to run. Its readiness check only runs if there's no run yet. For a rerun, the key is scoped to
+                the earlier run.
+            hold_seconds: How many seconds the server may hold the request while waiting for the run to end. If None, it
+                responds immediately.
         """
         key, origin = call.idempotency_key, call.origin
         assert key is not None
@@ -149,7 +150,7 @@ class KeyedRuns:
             # Reject arguments that don't fit the flow.
             await async_compute(partial(call.check_and_complete_arguments, arguments, needs))
         else:
-            # Skip the check, because a rerun has already checked its arguments.
+            # Skip the check because a rerun has already checked its arguments.
             overrides = drop_kept_overrides(overrides, origin.kept) or None
         keyed = _KeyedCall(key, scope, checked.content, "", call, arguments, hold_seconds, overrides, needs)
         for again in (True, False):
@@ -188,7 +189,7 @@ class KeyedRuns:
         return await self._flows.validate_and_store_copy(checked, copy)
 
     async def _record_in_history(self, keyed: _KeyedCall, run: responses.StartedRun) -> None:
-        """Record a run and its own flow in the history, and log a message if the call has a different flow."""
+        """Record a run and its actual flow in the history, and log a message if the call passed a different flow."""
         older = run.older_flow_id
         self.older_flows.pop(run.run_id, None)
         if older is not None:
@@ -245,7 +246,7 @@ class KeyedRuns:
         return responses.StartedRun(run.run_id, run.status, [], None if run.flow_id == keyed.flow_id else run.flow_id)
 
     def _remember_decoder(self, keyed: _KeyedCall, run: RunDetails) -> None:
-        """Make sure that responses about an earlier call's run are decoded as if this call had created the run."""
+        """Decode responses about an earlier call's run as if this call had created the run."""
         decoders = self._connection.decoders
         needs = keyed.needs if run.flow_id == keyed.flow_id else self._flows.get_known_stored_flow(run.flow_id).needs
         if needs is None or run.run_id in decoders:
@@ -259,7 +260,7 @@ class KeyedRuns:
         return KeyLock(PublishedCall(keyed.flow_id, digest), sights, floor, time.monotonic, server_time)
 
     async def _hash_arguments_for_flow(self, keyed: _KeyedCall, flow_id: str) -> str:
-        """Return the digest of the call's arguments, as a call with this version of the flow would compute it."""
+        """Return the digest of the call's arguments that a call with this version of the flow would compute."""
         own = flow_id == keyed.flow_id
         declared = parse_flow_variables(keyed.flow) if own else await self._flows.get_declared_variables(flow_id)
         return keyed.hash_arguments(declared)
@@ -329,7 +330,7 @@ class KeyedRuns:
     async def _search_runs(self, keyed: _KeyedCall, calls: Sequence[PublishedCall]) -> list[KeyRun]:
         """Return the runs that callers have created under a key, oldest first.
 
-        Every run of these flows counts, since a flow that carries a key has no other runs.
+        All runs of these flows count, because a flow that carries a key is only ever run for that key.
         """
         flows: dict[str, Mapping[str, Any]] = {}
         for call in calls:
@@ -351,18 +352,18 @@ class KeyedRuns:
                 async for run in listed:
                     if run.flow_id in flows:
                         runs.append(run)
-        # Prefer runs that are being executed, because a failed creation may have left behind a run that isn't.
+        # Prefer runs that are actually executing, since a failed creation may have left behind one that isn't.
         runs = [run for run in runs if not is_given_up_by_server(run.status, run.items.running)] or runs
         # Sort by ID, which starts with the creation time and is more precise than `created_at`.
         return [KeyRun(run, digests[run.flow_id]) for run in sorted(runs, key=lambda run: run.run_id)]
 
     def _get_last_response_time(self) -> float:
-        """Return the server's time as of the last response, in seconds since 1970, or 0 if it had no date."""
+        """Return the server's time as of the last response, in seconds since 1970 (0 if the response had no date)."""
         date = parse_date(self._last_date)
         return 0.0 if date is None else date.timestamp()
 
     async def _try_create_run(self, keyed: _KeyedCall, sends: int) -> KeyRun | None:
-        """Send a single request to create the run and return it, or None if it can be sent again."""
+        """Send a single request to create the run. Return the run, or None if the request can be sent again."""
         needs = keyed.needs
         assert needs is not None
         declared = needs.declared

@@ -39,21 +39,21 @@ _SHARED_FLOW_HINT = "run() and submit() can find their runs because they use a p
 _MAX_SENDS = 5
 # Maximum number of prepared requests to keep for the next runs.
 _MAX_TEMPLATES = 1_000
-# A request that can't create a run, because the flow it refers to doesn't exist.
+# A request that can't create a run, because its flow doesn't exist.
 _CHECK_INPUTS, _NO_FLOW = replace(api.create_run, is_idempotent=True), "0" * 64
 
-# A flow's digest, plus its runs' `max_concurrency` and `hold_seconds`.
+# A flow's digest, plus the `max_concurrency` and `hold_seconds` of its runs.
 _Key = tuple[bytes, int | None, int | None]
 
 
 class LostRunSearch:
-    """Searches for the run created by a request whose response was lost. Never picks another program's run.
+    """Searches for the run created by a request whose response was lost, without ever picking another program's run.
 
     Args:
         connection: The connection.
         registry: The client's flows, runs and open calls.
         call: The call that sent the request.
-        error: The error from its last request.
+        error: The error from the call's last request.
     """
 
     def __init__(
@@ -68,20 +68,20 @@ class LostRunSearch:
         self._give_up_at = end if deadline is None else min(end, deadline)
         """When to end the search if the server doesn't respond."""
         self._last_request = max(self._give_up_at, now + timings.last_search)
-        """The last request's deadline, possibly later than the caller's because finding the run is worth the delay."""
-        # The server may still be processing the request, so search for as long as we waited for the response.
+        """The last request's deadline, which may be later than the caller's: finding the run is worth the delay."""
+        # The server may still be processing the request, so search for as long as we had waited for the response.
         is_open = lost_creation.may_still_be_processed(error)
         processing = min(now - call.sent, timings.search_after_timeout) if is_open else 0.0
         self.is_processed = lost_creation.was_processed_by_server(error)
-        """Whether the server is done processing the request."""
-        # If it isn't, the request may still be on its way.
+        """Whether we know that the server is done with the request."""
+        # Otherwise, the request may not have arrived yet.
         end = now if self.is_processed else now + max(timings.arrival_delay, processing)
         self._search_until = min(end, self._give_up_at)
-        """When to treat a run that hasn't appeared as not created, or as impossible to identify."""
+        """When to stop waiting for a run to appear, and decide that it wasn't created or can't be identified."""
         self._may_appear_later = bool(processing) or self._give_up_at < end
 
     async def find_run(self) -> dict[str, Any] | None:
-        """Return the summary of the run the request created, or None if it didn't create a run.
+        """Return the summary of the run that the request created, or None if it didn't create one.
 
         Raises:
             AmbiguousRunError: If the run can't be identified.
@@ -118,11 +118,11 @@ class LostRunSearch:
         while True:
             runs = await self._connection.call(api.list_runs(roots_only=True, limit=limit), get_summaries_by_run)
             times = [time for time in map(lost_creation.get_creation_time, runs) if time is not None]
-            # The call's run can't be older than the call itself. Ages are relative to the newest run listed.
+            # The call's run can't be older than the call itself. A run's age is relative to the newest run listed.
             oldest = max(times, default=0.0) - (time.monotonic() - call.began) - timings.clock_difference
             if len(runs) < limit or (times and min(times) < oldest):
                 break
-            # Every run listed is newer than the call, so the call's run may be further down.
+            # All the runs listed are newer than the call, so the call's run may be further down the list.
             limit *= 4
         own_runs = {}
         for run_id, summary in runs.items():
@@ -130,7 +130,7 @@ class LostRunSearch:
                 continue
             if self.is_processed:
                 run = responses.read_run({"summary": summary})
-                # If the store failed, the server may have stored a run without executing it.
+                # If the server's store failed, it may have stored a run without executing it.
                 if not run.items.total or is_given_up_by_server(run.status, run.items.running):
                     continue
             own_runs[run_id] = summary
@@ -143,21 +143,21 @@ class LostRunSearch:
             AmbiguousRunError: If the run can't be identified.
         """
         registry, call = self._registry, self.call
-        # Calls that start from now on can't have created any of these runs.
+        # Calls that start after this can't have created any of these runs.
         other_calls = registry.list_concurrent_calls(call)
         while True:
             other_calls &= registry.list_concurrent_calls(call)
             candidates = registry.filter_unowned(runs)
             if not candidates:
                 return None
-            # Check again: a call that ended without its run may have left one of these runs behind.
+            # Check again, because a call that ended without finding its run may have left one of these behind.
             if not other_calls and registry.is_flow_only_run_by_this_client(call.flow_id):
                 run_id = call.pick_run(candidates)
                 if run_id is not None and registry.claim_run(call.flow_id, run_id):
                     return run_id
             if all(other.is_lost for other in other_calls) or has_passed(self._give_up_at):
                 raise self._make_ambiguous_error(candidates) from self.error
-            # Wait for the other call's response, which shows whether one of the runs is its own.
+            # Wait for the other call's response, which will show whether one of the runs belongs to it.
             await asyncio.sleep(self._connection.timings.arrival_delay / 6)
 
     def _make_ambiguous_error(self, candidates: Sequence[str]) -> errors.AmbiguousRunError:
@@ -172,7 +172,7 @@ class LostRunSearch:
 
 
 def get_summaries_by_run(response: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the summaries from a list of runs, by run ID."""
+    """Return the summaries in a list of runs, keyed by run ID."""
     summaries = {run["runId"]: run for run in response["runs"]}
     if not all(isinstance(run_id, str) and isinstance(run["flowId"], str) for run_id, run in summaries.items()):
         raise TypeError("a run has no runId or flowId")
@@ -180,27 +180,27 @@ def get_summaries_by_run(response: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 class _RunTemplate(NamedTuple):
-    """The parts of a request that all runs of a flow share, i.e. everything but the inputs."""
+    """The parts of a request that all runs of a flow have in common, i.e. everything but the inputs."""
 
     copy: StoredCopy
     request: api.OperationRequest
-    """The request without inputs. Its `content` is the body up to where they start."""
+    """The request without its inputs. `content` is the body up to where the inputs start."""
     wait: int | None
     decoder: OutputDecoder
     """Decodes responses about the runs."""
     on_lost: Callable[[], object] | None = None
     """Called when a response is lost."""
     is_single: bool = False
-    """Whether to send the request only once."""
+    """Whether the request may be sent only once."""
     server: Server | None = None
-    """The server that the flow was checked for. A different release needs different checks."""
+    """The server that the flow was checked for. A different release may require different checks."""
     has_exact_numbers: bool = True
 
 
 class RunCreator:
     """Creates each run exactly once.
 
-    If a response is lost, it searches for the run, and never mistakes another program's run for it.
+    If a response is lost, it searches for the run without ever mistaking another program's run for it.
 
     Args:
         context: The state shared by the client's services.
@@ -220,7 +220,8 @@ class RunCreator:
 
         Args:
             call: What to run, with one input or a list of them.
-            hold_seconds: Seconds the server may hold the request until the run ends, or None to respond immediately.
+            hold_seconds: How many seconds the server may hold the request while waiting for the run to end. If None, it
+                responds immediately.
         """
         flows = self._flows
         what = "private_copy=True"
@@ -241,11 +242,11 @@ class RunCreator:
             call_arguments.check_concurrency(limit)
         key: _Key | None = (digest, limit, hold_seconds)
         if call.private_copy or call.variables_from_env or call.variables is not None or call.overrides is not None:
-            # Don't keep the request, because it differs from the flow's other requests in more than the inputs.
+            # Don't cache the request, because it isn't just the inputs that differ from the flow's other requests.
             key = None
         registry = flows.registries.of_current_process
         shared = registry.find_shared_flow_id(digest)
-        # When runs are spread across several servers, the servers share a store that survives if one of them restarts.
+        # If runs are spread across several servers, the servers share a store that survives any one of them restarting.
         for again in (self._connection.spread is None and shared is not None, False):
             prepared = None if key is None else self._templates.get(key)
             server = self._connection.dialect.server
@@ -291,7 +292,7 @@ class RunCreator:
         return await self.create_run_of_copy(copy, arguments, hold_seconds, recorded=recorded)
 
     async def create_run(self, flow_id: str, call: RunCall) -> CreateRunResponse:
-        """Start a run of a stored flow and return it, usually while it's still running."""
+        """Start a run of a stored flow and return it, usually before it has ended."""
         check_flag(call.variables_from_env, "variables_from_env")
         run = await self._create_run_by_flow_id(flow_id, call, None)
         return responses.build_from_response(responses.read_run, {"summary": run.summary}, "POST /runs")
@@ -299,7 +300,7 @@ class RunCreator:
     async def check_arguments(self, call: RunCall, needs: RunRequirements | None = None) -> RunArguments:
         """Check a run's arguments and convert them to the format of the request.
 
-        If the requirements of the flow's runs are passed, also check that the arguments fit the flow.
+        If the flow's requirements are passed, also check that the arguments meet them.
         """
         server = await self._connection.detect_server()
         exact = server.capabilities["exact_numbers"] or not self.exact_integers
@@ -318,9 +319,9 @@ class RunCreator:
         is_single: bool = False,
         recorded: CreatedRun | None = None,
     ) -> responses.StartedRun:
-        """Create a run exactly once and return it. `on_lost` is called if a response is lost.
+        """Create a run exactly once and return it. If a response is lost, call `on_lost`.
 
-        If the deadline might pass first, the server isn't asked to hold the request.
+        The server is only asked to hold the request if there's enough time before the deadline.
 
         If `recorded` is set, it's added to the history before the request is sent.
 
@@ -331,10 +332,10 @@ class RunCreator:
         return await self._create_exactly_once(prepared, arguments, self._flows.registries.of_current_process, recorded)
 
     async def find_server_rejected_inputs(self, inputs: list[Any]) -> dict[int, errors.InvalidRequestError]:
-        """Return the errors for inputs that the server rejects, by position (empty if it also rejects null).
+        """Return errors for the inputs the server rejects, by position (empty if it rejects null as well).
 
         This takes at most 2n requests for n inputs and doesn't create a run, because the requests refer to a
-        nonexistent flow. Servers read the inputs first, so they only return a 404 if they accept them.
+        nonexistent flow. Servers read the inputs first, so a 404 means that they accepted them.
         """
         rejections: dict[int, errors.InvalidRequestError] = {}
         parts = [] if await self._find_server_rejection([None]) else [(0, len(inputs))]
@@ -349,7 +350,7 @@ class RunCreator:
         return rejections
 
     async def _find_server_rejection(self, inputs: list[Any]) -> errors.InvalidRequestError | None:
-        """Return the server's error for inputs it rejects, or None if it accepts them."""
+        """Return the server's error if it rejects the inputs, or None if it accepts them."""
         try:
             await self._connection.send(_CHECK_INPUTS(body={"flowId": _NO_FLOW, "input": inputs}), may_be_missing=True)
         except errors.InvalidRequestError as error:
@@ -358,7 +359,7 @@ class RunCreator:
 
     @staticmethod
     def _make_run_template(copy: StoredCopy, arguments: RunArguments, hold_seconds: int | None) -> _RunTemplate:
-        """Prepare the parts of the request that all runs with these arguments share, whatever their inputs."""
+        """Prepare the parts of the request that all runs with these arguments have in common, whatever their inputs."""
         fields = {
             "flowId": copy.flow_id,
             "overrides": {"steps": arguments.overrides} if arguments.overrides else None,
@@ -381,9 +382,10 @@ class RunCreator:
     ) -> responses.StartedRun:
         """Create a prepared run exactly once and return it.
 
-        If the response is lost, look for the run among the flow's root runs that don't belong to any call of this
-        client. If there is none, send the request again, unless the server may still be processing it. A run found
-        this way is the right one as long as only this client runs the flow and no other call can have created it.
+        If the response is lost, look for the run among those of the flow's root runs that don't belong to another of
+        this client's calls. If it isn't there, resend the request, unless the server may still be processing it. A run
+        found this way is the right one as long as only this client runs the flow and none of its other calls can have
+        created the run.
 
         Args:
             template: The prepared request.
@@ -421,17 +423,17 @@ class RunCreator:
                 if decoder is not PLAIN:
                     self._connection.decoders.put_newest(created.run_id, decoder)
                 if template.copy.flow is not None and created.status is not ExecutionStatus.COMPLETED:
-                    # Keep the flow, to explain the failure without a request.
+                    # Keep the flow, so that a failure can be explained without another request.
                     self._runs.started_flows.append((created.run_id, template.copy.flow))
                 return created
         finally:
-            # A cancelled call, for example, isn't settled, so no other call may claim a run that it left behind.
+            # A call that was cancelled, for example, isn't settled, and no other call may claim a run it left behind.
             registry.end_call(call, is_settled=call.is_settled, run_id=run_id)
             if entry is not None:
                 self._recorder.confirm_or_remove_entry(entry, made_id, is_settled=call.is_settled)
 
     async def _find_lost_run(self, search: LostRunSearch, template: _RunTemplate) -> responses.StartedRun | None:
-        """Return the run created by a failed request, or None if there isn't one and the request should be resent.
+        """Return the run that a failed request created, or None if it didn't create one and should be resent.
 
         If it must not be resent, raise the request's error.
         """
@@ -456,7 +458,7 @@ class RunCreator:
         return None
 
     async def pause_before_resend(self, flow_id: str, error: StepflowClientError, sends: int) -> None:
-        """Wait before resending a request that didn't create a run, or raise its error if it can't be resent."""
+        """Wait before resending a request that didn't create a run. If it can't be resent, raise its error."""
         timings = self._connection.timings
         pause = compute_random_delay(timings.resend_first_pause, timings.resend_longest_pause, sends)
         if isinstance(error, errors.ApiError) and error.retry_after is not None:
@@ -468,7 +470,7 @@ class RunCreator:
 
 
 def _limit_hold_seconds_by_deadline(hold_seconds: int | None) -> int | None:
-    """Return how many seconds the server may hold a creation request, or 0 if the deadline might pass first."""
+    """Return how many seconds the server may hold a creation request (0 if the deadline might pass before then)."""
     deadline = current_deadline()
     if hold_seconds and deadline is not None and deadline - time.monotonic() < 2 * hold_seconds:
         return 0

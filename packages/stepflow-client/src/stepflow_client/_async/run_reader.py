@@ -29,14 +29,13 @@ else:
     pinned_steps = lazy_module("stepflow_client._runs.pinned_steps")
 
 ENDS_ITEMS = FAILED_STATUSES | {ExecutionStatus.COMPLETED}
-"""Statuses of runs whose unfinished items are lost. (A cancelled run's items may still end.)"""
+"""Statuses that mean a run's unfinished items are lost. (A cancelled run's items may still end.)"""
 MAX_ITEMS_FOR_STEPS = 1000
 MAX_ITEMS_REQUESTED = 20
-"""In larger runs, the maximum number of items whose steps are requested one by one. Each request takes 20 ms in a run
-of 20,000 items."""
+"""In larger runs, the steps of up to this many items are requested individually (at 20 ms each for 20,000 items)."""
 _AT_ONCE = 4
 _MAX_FLOWS = 64
-# Numbers in step outputs are restored when the steps are read.
+# Numbers in step outputs are restored later, when the steps are read.
 _WITH_STEPS = replace(api.get_run, keeps_numbers=True)
 
 
@@ -44,11 +43,11 @@ class RunReader:
     """Reads, cancels and deletes runs."""
 
     def __init__(self, connection: Connection, *, as_sent: bool = False) -> None:
-        """Store the connection. With `as_sent`, outputs are kept as the server sent them (see `OutputDecoder`)."""
+        """Store the connection. If `as_sent` is set, outputs stay as the server sent them (see `OutputDecoder`)."""
         self._connection = connection
         self._as_sent = as_sent
         self.started_flows: deque[tuple[str, dict[str, Any]]] = deque(maxlen=_MAX_FLOWS)
-        """The most recent runs created by this client, with their flows as stored. Used to explain failures."""
+        """The most recent runs created by this client, with their flows as stored. They're used to explain failures."""
 
     def get_output_decoder(self, run_id: str) -> OutputDecoder:
         """Return the decoder for responses about a run."""
@@ -74,7 +73,7 @@ class RunReader:
         return dict(self.started_flows.copy()).get(run_id)
 
     async def get_run_items(self, run_id: RunId) -> ListItemsResponse:
-        """Return a run's items in input order. Items that are still running don't have a result."""
+        """Return a run's items in input order. Items that are still running have no result yet."""
         run_id = call_arguments.check_run_id(run_id)
         listed = await self.list_items(run_id)
         if not listed.items:
@@ -91,7 +90,7 @@ class RunReader:
         return await self.add_failure_details(listed, status)
 
     async def determine_ending(self, run: RunDetails, latest: datetime | None = None) -> RunEnding:
-        """Return whether a run has ended, based on its state and its most recent activity.
+        """Return whether, and how, a run has ended, based on its state and its most recent activity.
 
         Args:
             run: The run's state.
@@ -124,11 +123,11 @@ class RunReader:
         return await self._connection.call(request, lambda answer: responses.check_raw_items(answer["results"]))
 
     async def add_failure_details(self, listed: ListItemsResponse, status: ExecutionStatus | None) -> ListItemsResponse:
-        """Add details that items themselves lack: why they failed, or that the server lost them.
+        """Add details that the items themselves don't have: why they failed, or that the server lost them.
 
         Args:
             listed: The items.
-            status: The run's status if it has ended or is lost. Can be None otherwise, or if all items have ended.
+            status: The run's status if it has ended or is lost. Otherwise, or if all items have ended, None will do.
         """
         items = failed_items.convert_to_run_items(listed)
         failed = items._find_positions_by_status(FAILED_STATUSES.__contains__)
@@ -156,14 +155,14 @@ class RunReader:
     async def _read_steps_by_item(
         self, listed: ListItemsResponse, places: list[int], can: Mapping[str, bool]
     ) -> dict[int, list[StepDetails]]:
-        """Return the items' started steps, as far as the server reports them (for a large run, only some items' steps).
+        """Return the steps each item has started, as reported by the server (for only some items of a large run).
 
         Failed requests are ignored, because we already know that the items failed, and steps only add details.
         """
         run_id = listed.run_id
         is_large = len(listed.items) > MAX_ITEMS_FOR_STEPS
         indexes = [listed.items[place].index for place in (places[:MAX_ITEMS_REQUESTED] if is_large else places)]
-        # Listing the steps of the whole run would return every item's outputs here, so request items one by one.
+        # Listing the whole run's steps would return every item's outputs here, so request each item's steps instead.
         if is_large and can["step_outputs"]:
             reads = [partial(self._try_listing_steps, run_id, index) for index in indexes]
             step_lists = await async_gather(reads, _AT_ONCE)
@@ -184,7 +183,7 @@ class RunReader:
             return None
 
     async def list_steps(self, run_id: str, item_index: int | None) -> ListStepsResponse:
-        """Return the steps as reported by the server, or an empty list for an unknown run."""
+        """Return the steps as the server reports them (an empty list for an unknown run)."""
         return await self._connection.call(
             api.get_run_steps(run_id, item_index=item_index),
             lambda answer: responses.read_steps(run_id, answer["steps"], self.get_output_decoder(run_id)),
@@ -201,7 +200,7 @@ class RunReader:
         return listed
 
     async def mark_kept_steps(self, run_id: RunId, steps: list[StepDetails]) -> list[StepDetails]:
-        """Return a run's steps, marking those kept by a rerun and restoring their components from the author's flow.
+        """Return a run's steps, marking those that a rerun kept and restoring their components from the author's flow.
 
         Args:
             run_id: The run.
@@ -212,7 +211,7 @@ class RunReader:
         try:
             stored = await self.get_stored_flow(call_arguments.check_run_id(run_id))
         except (NotFoundError, UnsupportedByServerError):
-            # If a step created the run, the run's flow may not be stored.
+            # A run that was created by a step may not have a stored flow.
             return steps
         return stored_flow_form.mark_kept_steps(steps, stored)
 
@@ -231,12 +230,12 @@ class RunReader:
         )
 
     async def get_run_flow(self, run_id: RunId) -> StoredFlow:
-        """Return a run's flow, without the tag from the client that runs it. For its examples, use `get_flow`."""
+        """Return a run's flow, without any tag added by the client running it. For its examples, use `get_flow`."""
         run_id = call_arguments.check_run_id(run_id)
         return await self._connection.call(api.get_run_flow(run_id), responses.read_flow)
 
     async def get_stored_flow(self, run_id: str) -> dict[str, Any]:
-        """Return a run's flow, including anything added by the client that runs it."""
+        """Return a run's flow, including anything that the client running it has added."""
         return await self._connection.call(api.get_run_flow(run_id), responses.read_stored_flow_content)
 
     async def cancel_run(self, run_id: RunId) -> RunDetails:
@@ -249,14 +248,14 @@ class RunReader:
         try:
             return await self._connection.call(api.cancel_run(run_id), partial(responses.read_run, run_id=run_id))
         except ConflictError as error:
-            # Older servers won't cancel a run twice, even if the first attempt only seemed to fail.
+            # Older servers won't cancel a run twice, even if the first attempt worked but seemed to fail.
             now = await self.get_run_without_steps(run_id)
             if len(error.attempts) > 1 and now.status is ExecutionStatus.CANCELLED:
                 return now
             raise
 
     async def get_run_without_steps(self, run_id: str) -> RunDetails:
-        """Return a run's current state, if possible without its steps, since there can be many."""
+        """Return a run's current state without its steps (if possible), since there can be many of them."""
         return await self.find_run_if_root(run_id) or await self.get_run(run_id)
 
     async def find_run_if_root(self, run_id: str) -> RunDetails | None:

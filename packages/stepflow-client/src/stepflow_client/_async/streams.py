@@ -15,11 +15,11 @@ Item = TypeVar("Item")
 
 
 class _Stream(AsyncIterator[Item], Generic[Item]):
-    """An iterator that warns if you start it but then neither finish nor close it."""
+    """An iterator that warns if it's started but then neither finished nor closed."""
 
     _has_begun = False
     _holds_resources = True
-    """Whether an open stream holds on to a connection or runs."""
+    """Whether the stream ties up a connection or runs while it's open."""
 
     def __init__(self, source: AsyncGenerator[Item, None]) -> None:
         self._source: Any = source
@@ -36,7 +36,7 @@ class _Stream(AsyncIterator[Item], Generic[Item]):
 
     async def __anext__(self) -> Item:
         self._has_begun = True
-        # Keep the stream alive for the duration of `anext(client.map(...))` by awaiting in this frame.
+        # Keep the stream alive during `anext(client.map(...))` by awaiting in this frame.
         item: Item = await anext(self._source)
         return item
 
@@ -65,7 +65,7 @@ class EventStream(_Stream[RunEvent]):
 
 
 class OutcomeStream(_Stream[Outcome[OutputT]], Generic[OutputT]):
-    """The outcomes of a batch. Leaving its `async with` block ends the batch, cancelling its runs if requested."""
+    """The outcomes of a batch. Leaving its `async with` block ends the batch and, if requested, cancels its runs."""
 
     def __init__(self, source: AsyncGenerator[list[Outcome[OutputT]], None]) -> None:
         self._source = source
@@ -80,12 +80,12 @@ class OutcomeStream(_Stream[Outcome[OutputT]], Generic[OutputT]):
         return next(self._ready)
 
     async def aclose(self) -> None:
-        """End the batch immediately, dropping any outcomes not yet yielded."""
+        """End the batch immediately, dropping any outcomes that haven't been yielded."""
         self._ready = iter(())
         await super().aclose()
 
     async def chunks(self) -> AsyncGenerator[list[Outcome[OutputT]], None]:
-        """Yield outcomes in lists, one per run that has ended. This is faster than iterating one by one.
+        """Yield outcomes in lists, one per run that has ended. This is faster than iterating over them one by one.
 
         With `ordered=True`, a list may contain the outcomes of several runs.
         """
@@ -99,7 +99,7 @@ class OutcomeStream(_Stream[Outcome[OutputT]], Generic[OutputT]):
         """Read all outcomes and return them as a pandas or polars data frame, in input order.
 
         Raises:
-            StepflowClientError: If neither library is installed. In that case, nothing is read.
+            StepflowClientError: If neither library is installed (in which case nothing is read).
         """
         make_data_frame = get_data_frame_maker()
         outcomes = sorted([outcome async for outcome in self], key=lambda outcome: outcome.index)
@@ -107,6 +107,6 @@ class OutcomeStream(_Stream[Outcome[OutputT]], Generic[OutputT]):
 
 
 class RunPager(_Stream[RunDetails]):
-    """Runs, newest first, read page by page. Nothing stays open between pages."""
+    """Runs, newest first, read page by page. No connection is held between pages."""
 
     _holds_resources = False

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .client_context import ClientContext
     from .snapshot_reader import SnapshotReader
 
-# For runs with more items, only request the summary, because servers would otherwise return every step of every item.
+# For runs with more items than this, request only the summary. Servers would otherwise return every item's steps.
 _LARGE = 200
 
 _NOT_ENDED = "has not ended yet", "it continues; to wait again, call wait_run()"
@@ -32,7 +32,7 @@ _NO_ITEMS = "may have ended, but its result did not arrive in time", "call get_r
 _NO_RESULT = "has ended, but its result did not arrive in time", "call get_result() again"
 
 Answer = TypeVar("Answer")
-# A finished run: its state, or what we can infer from its items.
+# A finished run: its state, or as much of it as we can infer from its items.
 _Ended = Union["RunDetails", "responses.StartedRun"]
 # The server's data about a run's items, if already requested.
 _Items = list[dict[str, Any]] | None
@@ -44,7 +44,7 @@ class Waiter:
 
     Args:
         context: The state shared by the client's services.
-        snapshots: Returns the service that explains failed runs.
+        snapshots: Returns the reader that explains failed runs.
     """
 
     def __init__(self, context: ClientContext, snapshots: Callable[[], SnapshotReader]) -> None:
@@ -60,18 +60,19 @@ class Waiter:
             return await self.wait_until_ended(run_id)
 
     async def wait_until_ended(self, run_id: str, total: int | None = None) -> RunDetails:
-        """Wait for a run of `total` items to end, or until the caller's deadline, and return its state."""
+        """Wait for a run of `total` items to end (or for the caller's deadline), and return its state."""
         spread = self._connection.spread
         with nullcontext() if spread is None else spread.count_waited_run(run_id):
             if total is None:
-                # Don't wait on the first request: older servers respond with a 500 (not a 404) if the run is unknown.
+                # Don't ask the server to wait on the first request. For an unknown run, older servers would respond
+                # with a 500 instead of a 404.
                 first = await self._retry_request(partial(self._runs.get_run_without_steps, run_id), run_id)
                 if first.is_finished and not is_given_up_by_server(first.status, first.items.running):
                     return first
                 total = first.items.total
             timings, deadline = self._connection.timings, current_deadline()
             longest = timings.longest_shared_hold if self._connection.is_shared else timings.longest_hold
-            # Poll often enough to notice the end within a tenth of the time waited.
+            # Poll often enough that noticing the end adds at most a tenth to the wait.
             pauses = Backoff(timings.wait_first_pause, timings.wait_longest_pause, 1.0, share=0.1, deadline=deadline)
             pause, last_contact, is_lost = 0.0, time.monotonic(), False
             while True:
@@ -80,7 +81,7 @@ class Waiter:
                 try:
                     ended = await self._read_state_if_ended(run_id, held, total)
                 except TRANSIENT_ERRORS as error:
-                    # Retry, because the run is still going, or will be once the server has restarted.
+                    # Retry, because the run is still going (or will be, once the server has restarted).
                     self._raise_unless_retryable(error, run_id, last_contact)
                     if not (is_lost or pauses.is_past_deadline):
                         is_lost = True
@@ -93,13 +94,13 @@ class Waiter:
                 if pauses.is_past_deadline:
                     raise _make_run_timeout_error(run_id)
                 if not held or time.monotonic() - started < held / 2:
-                    # The server responded early, either because it doesn't hold requests or wasn't asked to.
+                    # The server responded early, because it either can't hold requests or wasn't asked to.
                     await asyncio.sleep(pauses.next_delay(pause))
 
     async def _read_state_if_ended(self, run_id: str, held: int, total: int) -> RunDetails | None:
         """Request a run's state and return it if the run has ended or is lost.
 
-        If the server has given up on the run, wait until it's clear whether the run has ended or is lost.
+        If the server has given up on the run, wait until it's clear whether the run has ended or has been lost.
         """
         run = await self._runs.find_run_if_root(run_id) if total > _LARGE else None
         if run is None:
@@ -130,7 +131,7 @@ class Waiter:
         Args:
             send: Sends the request. May be called several times.
             run_id: The run that the request is about.
-            timeout_texts: The run's state and a hint, for the error if there's no response in time.
+            timeout_texts: The run's state and a hint, to use in the error if there's no response in time.
 
         Raises:
             RunTimeoutError: If the server doesn't respond in time.
@@ -152,7 +153,7 @@ class Waiter:
                     await asyncio.sleep(pause)
                     error.run_id = run_id
                     if isinstance(error, ServerConnectionError):
-                        # This is more helpful than a timeout error, because it says that the server is unreachable.
+                        # This error is more helpful than a timeout, because it says that the server is unreachable.
                         raise
                     raise _make_run_timeout_error(run_id, timeout_texts) from error
                 if not is_lost:
@@ -191,12 +192,12 @@ class Waiter:
 
         Args:
             run_id: The run.
-            read: Called with the run's ID and status, and with the server's data about its items if that was already
+            read: Called with the run's ID and status, plus the server's data about its items if that was already
                 requested. Called again if the server was unavailable, unless `wait` is False.
             wait: Whether to wait for the run.
-            timeout: Seconds to wait, or None for no limit.
+            timeout: Maximum number of seconds to wait, or None for no limit.
             single: Whether to reject batches.
-            started: The response that created the run, if there is one that may include its items.
+            started: The response to the request that created the run, if we have one that may include the run's items.
 
         Raises:
             RunTimeoutError: If the run hasn't ended.
@@ -211,7 +212,7 @@ class Waiter:
                 started = None
             status: ExecutionStatus | None = None
             if started is None and wait and single and not server.needs_translation:
-                # Servers report an item's end along with the run's, so a short run takes just one request.
+                # When a run ends, servers report its items' ends too, so a short run takes just one request.
                 answers = await self._retry_request(partial(self._runs.list_raw_items, run_id), run_id, _NO_ITEMS)
                 status = parse_status(answers[0]["status"]) if len(answers) == 1 else None
                 if status is not None and status in (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED):
@@ -223,7 +224,7 @@ class Waiter:
                 run = await self.wait_until_ended(run_id, total=1)
             else:
                 read_state = partial(self._runs.get_run_without_steps, run_id)
-                # If the caller isn't waiting for the run, don't wait for its server either.
+                # If the caller doesn't want to wait for the run, don't wait for the server either.
                 run = await self._retry_request(read_state, run_id) if wait else await read_state()
             if single:
                 _require_single_item(run)
@@ -237,12 +238,12 @@ class Waiter:
             return run, await (self._retry_request(end, run_id, _NO_RESULT) if wait else end())
 
     def _raise_unless_retryable(self, error: StepflowClientError, run_id: str, last_contact: float) -> None:
-        """Raise an error, unless it's transient and we can keep waiting for the run.
+        """Raise an error unless it's transient and we can keep waiting for the run.
 
         If the caller has no deadline, the time since the last response is limited instead.
 
         Args:
-            error: The error raised instead of a response.
+            error: The error that the request raised.
             run_id: The run.
             last_contact: When the server last responded, on the `time.monotonic()` clock.
         """
@@ -279,7 +280,7 @@ class Waiter:
 
 
 def _require_single_item(run: RunDetails) -> None:
-    # After a restart, servers list a run without its items until they have recovered it.
+    # After a restart, servers list a run without its items until they've recovered the run.
     if run.items.total != 1 and (run.items.total or run.is_finished):
         message = f"run {run.run_id} is a batch of {run.items.total} items"
         hint = "to get the results of all items, call get_results()"

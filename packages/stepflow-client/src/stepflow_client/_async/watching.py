@@ -1,4 +1,4 @@
-"""Follows runs along with their progress, for anything that displays runs as they execute."""
+"""Follows runs and their progress, for anything that displays runs as they execute."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from ..types.results import Outcome
     from ..types.runs import RunSnapshot
 
-# Seconds to wait for a run's final status, which may arrive after its last event.
+# How many seconds to wait for a run's final status, since it may arrive after the run's last event.
 _END_SECONDS = 5.0
-# Seconds without an event after which to report progress again, to update the elapsed time.
+# How many seconds without an event to allow before reporting progress again to update the elapsed time.
 _IDLE_INTERVAL = 0.5
-# Minimum seconds between reports triggered by events, no matter how many there are.
+# Minimum number of seconds between reports triggered by events, however many events there are.
 _MIN_INTERVAL = 0.2
 
 
@@ -43,7 +43,7 @@ class RunUpdate(NamedTuple):
     """The steps and item counts after the event."""
     event: RunEvent | None = None
     seconds: float | None = None
-    """The duration of the step or run that ended with this event, or None if nothing ended or it's unknown."""
+    """The duration of the step or run that ended with this event. None if nothing ended or if it's unknown."""
     run: RunDetails | None = None
     """The run's state, if it was just requested. All its past events have been yielded, unless it has ended."""
     snapshot: RunSnapshot | None = None
@@ -67,16 +67,16 @@ class RunWatcher:
         after: str | None = None,
         include_sub_runs: bool = False,
     ) -> AsyncGenerator[RunUpdate, None]:
-        """Yield a run's progress immediately, after each event, when no event arrives for a while, and at the end.
+        """Yield a run's progress immediately, after each event, whenever no event arrives for a while, and at the end.
 
-        If the server doesn't support event streams, the run's state is polled, and the only event is its end.
+        If the server doesn't support event streams, poll the run's state. The run's end is then the only event.
 
         Args:
-            progress: The progress so far, which is updated in place.
-            every: Seconds without an event after which to yield the progress.
+            progress: The progress so far. It's updated in place.
+            every: How many seconds without an event to allow before yielding the progress again.
             until: When to stop, on the `time.monotonic()` clock.
             after: The cursor of the last event included in `progress`.
-            include_sub_runs: Whether to follow events of sub-runs as well.
+            include_sub_runs: Whether to include events from sub-runs.
 
         Raises:
             RunTimeoutError: If the run doesn't end in time.
@@ -134,10 +134,10 @@ class RunWatcher:
         return run
 
     async def _report_until_ended(self, run_id: str, report: Callable[[Progress], object], began: float) -> None:
-        """Report a run's progress until it has ended or the caller's deadline has passed.
+        """Report a run's progress until the run has ended or the caller's deadline has passed.
 
-        Errors from the run or its server aren't raised here, because waiting for the run raises them anyway. Errors
-        from `report` are.
+        Errors from the run or its server aren't raised here, because they'll be raised by waiting for the run. Errors
+        from `report` are raised.
 
         Args:
             run_id: The run.
@@ -177,7 +177,7 @@ async def yield_outcomes_and_report_progress(
 
     Args:
         outcomes: The outcomes, in lists.
-        inputs: The inputs. Their number is their length, if they have one, or an estimate if they're from a file.
+        inputs: The inputs, which we count if they have a length. If they come from a file, we estimate their number.
         progress: How to report progress.
         total: The number of inputs, if the caller passed it.
     """

@@ -38,10 +38,10 @@ else:
 
 # Maximum numbers of checked flows and stored flows that a client remembers.
 _MAX_CHECKED, _MAX_FLOWS = 32, 1_000
-# Maximum number of stored flows to keep in full, to explain failures.
+# Maximum number of stored flows to keep in full so that failures can be explained.
 _MAX_COPIES = 64
 
-# The diagnostic level at which servers reject a flow, as a number or name.
+# The severity at which servers reject a flow, as a number or name.
 _FATAL = (1, "fatal")
 
 
@@ -49,9 +49,9 @@ class CheckedFlow(NamedTuple):
     """A flow that's ready to send."""
 
     content: dict[str, Any]
-    """The flow without test cases and examples, i.e. the part that runs depend on and servers check."""
+    """The flow without its test cases and examples, i.e. the part that affects runs and that servers check."""
     digest: bytes
-    """A digest of the content, which doesn't change if you edit a test case."""
+    """A digest of the content. Editing a test case doesn't change it."""
     examples: list[dict[str, Any]]
     """The flow's examples and its test cases' inputs, which copies of the flow include for `get_flow`."""
 
@@ -69,35 +69,35 @@ class CheckedFlow(NamedTuple):
 
 
 class StoredCopy(NamedTuple):
-    """A stored flow, with this client's information about it."""
+    """A stored flow, along with what this client knows about it."""
 
     flow_id: str
     needs: RunRequirements | None = None
-    """The requirements of the flow's runs, or None if unknown."""
+    """What the flow's runs require, or None if we don't know."""
     flow: dict[str, Any] | None = None
     """The flow as this client stored it. None if the client didn't store it or no longer has it."""
 
 
 class FlowStore:
-    """Stores each flow only once, and remembers the requirements of its runs."""
+    """Stores each flow only once, and remembers what its runs require."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self.registries = RunRegistries()
-        # Flows accepted by the server and flows stored by this client, by digest. Neither is sent again.
+        # Flows that the server has accepted or that this client has stored, by digest. Neither has to be sent again.
         self._accepted: BoundedDict[bytes, list[dict[str, Any]]] = BoundedDict(_MAX_FLOWS)
         self._stored: BoundedDict[bytes, StoreFlowResponse] = BoundedDict(_MAX_FLOWS)
         self._checked: BoundedDict[object, CheckedFlow] = BoundedDict(_MAX_CHECKED)
-        """Checked flows, by the file's stamp or by the content that the caller passed."""
+        """Checked flows, keyed by the file's stamp or by the content that the caller passed."""
         self._known: BoundedDict[str, StoredCopy] = BoundedDict(_MAX_FLOWS)
         self._copies: BoundedDict[str, dict[str, Any]] = BoundedDict(_MAX_COPIES)
-        # The requirements of a flow's runs, by the flow's digest.
+        # What each flow's runs require, by the flow's digest.
         self._needs: BoundedDict[bytes, RunRequirements] = BoundedDict(_MAX_FLOWS)
         self.seen_components: set[str] = set()
-        """Components that an earlier run has already waited for, so that later runs don't have to."""
+        """Components that an earlier run has already waited for. Later runs don't have to wait for them again."""
 
     def with_connection(self, connection: Connection) -> Self:
-        """Return a store that uses a different connection but shares the flows that this store remembers."""
+        """Return a store that uses a different connection but shares this store's cached flows."""
         twin = copy.copy(self)
         twin._connection = connection
         # A proxy may send requests with other headers to a server whose workers haven't connected yet.
@@ -108,7 +108,7 @@ class FlowStore:
         """Store a flow and return its ID."""
         checked = self.load_and_check_flow(flow, "store_flow()")
         copy = checked.content_with_examples
-        # Flows that only differ in their examples still count as different stored flows.
+        # Flows that differ only in their examples are still stored separately.
         key = call_arguments.hash_flow(copy) or checked.digest
         stored = self._stored.get(key)
         if stored is None:
@@ -120,7 +120,7 @@ class FlowStore:
         return stored
 
     def compute_requirements(self, flow: CheckedFlow) -> RunRequirements:
-        """Return the requirements of a flow's runs, determining them only once."""
+        """Return what a flow's runs require, working it out only once."""
         requirements = self._needs.get(flow.digest)
         if requirements is None:
             requirements = run_requirements.find_requirements(flow.content, parse_flow_variables(flow.content))
@@ -128,7 +128,7 @@ class FlowStore:
         return requirements
 
     def get_known_stored_flow(self, flow_id: str) -> StoredCopy:
-        """Return this client's information about a stored flow."""
+        """Return what this client knows about a stored flow."""
         return self._known.get(flow_id) or StoredCopy(flow_id)
 
     def check_input(self, flow: CheckedFlow | str, value: Any) -> Any:
@@ -143,11 +143,11 @@ class FlowStore:
         return sync_compute(partial(call_arguments.check_inputs_against_schema, value, needs.input_check))
 
     def load_and_check_flow(self, flow: FlowSource, what: str) -> CheckedFlow:
-        """Check a flow and return it in a form that can be sent.
+        """Check a flow and return it ready to send.
 
         Args:
             flow: The flow.
-            what: The feature that needs the flow itself, for the error if `flow` is just a stored flow's ID.
+            what: The feature that needs the flow itself. The error names it if `flow` is just a stored flow's ID.
         """
         checked = self.check_flow_or_id(flow)
         if isinstance(checked, str):
@@ -155,9 +155,9 @@ class FlowStore:
         return checked
 
     def check_flow_or_id(self, flow: FlowSource) -> CheckedFlow | StoredFlowId:
-        """Return a stored flow's ID, or else check the flow and return it in a form that can be sent.
+        """If this is a stored flow's ID, return the ID. Otherwise, check the flow and return it ready to send.
 
-        Flows that have already been checked aren't checked again.
+        A flow that has already been checked isn't checked again.
         """
         flow = resolve_flow_argument(flow)
         if isinstance(flow, StoredFlowId):
@@ -170,7 +170,7 @@ class FlowStore:
             return cached
         loaded = load_flow(flow)
         if dump is not None and is_plain(loaded, any_text=True):
-            # Keep our own copy, so that it doesn't change along with the caller's flow.
+            # Keep our own copy so that changes to the caller's flow don't affect it.
             loaded = call_arguments.unmarshal_flow(dump)
         elif dump is not None:
             stamp = None
@@ -187,7 +187,7 @@ class FlowStore:
         return checked
 
     def store_tagged_copy(self, flow: CheckedFlow, *, is_single: bool) -> StoredCopy:
-        """Store a copy of a flow that no other client runs, and return the copy.
+        """Store a copy of a flow for this client only, and return the copy.
 
         Args:
             flow: The flow.
@@ -216,7 +216,7 @@ class FlowStore:
         return StoredCopy(shared_id, needs, self._copies.get(shared_id))
 
     def store_private_copy(self, flow: CheckedFlow, copy: dict[str, Any]) -> StoredCopy:
-        """Store a copy of a flow that only a single call runs, and return the copy."""
+        """Store a copy of a flow for a single call only, and return the copy."""
         flow_id = self.validate_and_store_copy(flow, copy)
         self.registries.of_current_process.record_private_flow(flow_id)
         return self._remember_requirements(flow_id, self.compute_requirements(flow))._replace(flow=copy)
@@ -238,7 +238,7 @@ class FlowStore:
                 message = f"the server rejected the flow: {first.message} at {first.path}{more}"
                 raise InvalidFlowError(message, diagnostics=result.diagnostics)
             self._accepted.put_newest(flow.digest, diagnostics)
-        # Store the flow as a blob to preserve its integers. The server doesn't check blobs.
+        # Store the flow as a blob, since the server would otherwise change its integers. Servers don't check blobs.
         request = api.store_blob(body={"data": copy, "blobType": "flow"})
         return self._connection.call(request, partial(responses.read_flow_id, key="blobId"))
 
@@ -255,14 +255,14 @@ class FlowStore:
         try:
             return self._connection.call(request, partial(_drop_false_diagnostics, flow=flow))
         except InvalidRequestError as error:
-            # The server can't parse this as a flow, so return a single diagnostic in the usual form.
+            # The server can't parse this as a flow. Return its error as a diagnostic, in the usual form.
             message = call_arguments.restore_integers_in_message(error.message)
             return [{"level": "fatal", "kind": "unreadableFlow", "code": 0, "formatted": message}]
 
     def forget_flow(self, flow_id: str) -> None:
         """Forget a flow that the server may not have anymore."""
         self.registries.of_current_process.forget_shared_flow_id(flow_id)
-        # Also check flows again, since the new server's release may not accept the same flows.
+        # Check flows again too, since a different release may not accept the same flows.
         self._accepted.clear()
         for key, stored in list(self._stored.items()):
             if stored.flow_id == flow_id:
@@ -274,7 +274,7 @@ class FlowStore:
         return self._connection.call(api.get_flow(flow_id), partial(responses.read_flow, flow_id=flow_id))
 
     def load_or_fetch_flow(self, flow: FlowSource) -> dict[str, Any]:
-        """Return a flow as it was passed, or fetch it from the server if it's a stored flow's ID."""
+        """Return the flow that was passed or, if it's a stored flow's ID, fetch the flow from the server."""
         source = resolve_flow_argument(flow)
         return (self.get_flow(source)).flow if isinstance(source, StoredFlowId) else load_flow(source)
 
@@ -304,7 +304,7 @@ class FlowStore:
         return needs.declared
 
     def lint(self, flow: FlowSource, *, offline: bool, type_check: bool, target: str | None) -> ValidationResult:
-        """Check a flow with the offline rules from `stepflow_client.flows.check` and the server's components."""
+        """Check a flow using the offline rules of `stepflow_client.flows.check` and the server's components."""
         from .._checks.checker import check, parse_supported_target
 
         parse_supported_target(target)
@@ -322,7 +322,7 @@ class FlowStore:
 
 
 def _drop_false_diagnostics(response: dict[str, Any], flow: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return a flow's diagnostics, minus false positives (servers report mustExecute steps as unreachable)."""
+    """Drop false positives from a flow's diagnostics (servers report mustExecute steps as unreachable)."""
     responses.read_flow_id(response)
     diagnostics = (response.get("diagnostics") or {}).get("diagnostics", [])
     if not isinstance(diagnostics, list) or not set(map(type, diagnostics)) <= {dict}:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .snapshot_reader import SnapshotReader
     from .waiting import Waiter
 
-# Maximum number of a rerun's runs to execute concurrently (items that keep different outputs need separate runs).
+# How many of a rerun's runs to execute concurrently (items that keep different outputs need separate runs).
 _AT_ONCE = 8
 
 
@@ -38,7 +38,7 @@ class Rerunner:
 
     Args:
         context: The state shared by the client's services.
-        keyed_runs: Creates the runs, under idempotency keys if the caller wants.
+        keyed_runs: Creates the runs, under idempotency keys if the caller passes any.
         waiter: Waits for the runs.
         snapshots: Reads the earlier runs.
     """
@@ -55,7 +55,7 @@ class Rerunner:
         self._snapshots = snapshots
 
     def plan(self, request: RerunRequest, *, timeout: float | None) -> RerunPlan:
-        """Return a plan of what `run` would keep and execute, without starting a run."""
+        """Return a plan that shows what `run` would keep and execute, without starting a run."""
         with deadline_scope(compute_deadline(timeout)):
             return (self._make_plan(request, is_executed=False))[0]
 
@@ -70,7 +70,7 @@ class Rerunner:
             return RerunResult(plan=plan, results=[results[index] for index in range(plan.total)])
 
     def start(self, request: RerunRequest, *, timeout: float | None) -> list[str]:
-        """Start a rerun's runs and return their IDs, without waiting for them to end."""
+        """Start a rerun's runs and return their IDs without waiting for the runs to end."""
         with deadline_scope(compute_deadline(timeout)):
             plan, new_run = self._make_plan(request, is_executed=True)
             calls = [partial(self._start_item_group, new_run, part, group) for part, group in enumerate(plan.groups)]
@@ -80,7 +80,7 @@ class Rerunner:
         """Return the plan and the run to create.
 
         Raises:
-            InvalidArgumentError: If the plan is to be executed, but the input it needs is unknown.
+            InvalidArgumentError: If the plan is going to be executed and it needs an input that we can't find.
         """
         new = None if request.flow is None else self._flows.load_or_fetch_flow(request.flow)
         run_id = call_arguments.check_run_id(request.run_id)
@@ -114,7 +114,7 @@ class Rerunner:
         is_unsettled = status in FAILED_STATUSES and not all(item.status.is_finished for item in items)
         if not status.is_finished or is_unsettled:
             raise ConflictError(f"run {run_id} has not ended yet: it is {status.value}", run_id=run_id)
-        # Without its flow, the run can't be rerun, so raise the server's error.
+        # The run can't be rerun without its flow, so raise the server's error.
         flow = run.flow or (self._runs.get_run_flow(run_id)).flow
         results = responses.read_results(items, status, self._connection.get_output_decoder(run_id))
         origin = parse_rerun_origin(run._stored or {})
@@ -122,11 +122,11 @@ class Rerunner:
         return EarlierRun(run_id, flow, cache(self._recorder.find_history_entry), outputs, results, run.steps or ())
 
     def _find_recorded_run(self, run_id: str, *, has_flow: bool) -> EarlierRun | None:
-        """Return a run that's gone from the server, as recorded in the history, or None if the record isn't complete.
+        """Return the history's record of a run that's gone from the server, or None if the record is incomplete.
 
         Args:
             run_id: The run ID.
-            has_flow: Whether the request has a flow, so that the recorded flow may be incomplete.
+            has_flow: Whether the request includes a flow, in which case the recorded flow may be incomplete.
         """
         find_entry = cache(self._recorder.find_history_entry)
         entry, outputs = find_entry(run_id), self._recorder.find_recorded_step_outputs(run_id)
@@ -150,16 +150,17 @@ class Rerunner:
     def _start_item_group(
         self, new_run: NewRun, part: int, group: Sequence[RerunItem], hold: int | None = None
     ) -> responses.StartedRun:
-        """Start a run of a copy of the flow that pins the kept steps, and return the server's response.
+        """Start a run of a copy of the flow in which the kept steps are pinned, and return the server's response.
 
-        The run is recorded with the caller's arguments, including overrides for kept steps, so that these still apply
-        if a rerun of this run executes those steps after all.
+        The history records the caller's arguments, including any overrides for kept steps, so that the overrides still
+        apply if a later rerun of this run does execute those steps.
 
         Args:
             new_run: What to run.
             part: The run's position among the rerun's runs, which share its idempotency key.
             group: The items to run.
-            hold: Seconds the server may hold the request until the run ends, or None to respond immediately.
+            hold: How many seconds the server may hold the request while waiting for the run to end. If None, it
+                responds immediately.
         """
         with self._connection.trace_operation("submit", kind="INTERNAL"):
             origin = RerunOrigin(new_run.earlier.run_id, group[0].kept, [item.index for item in group])
@@ -175,7 +176,7 @@ class Rerunner:
             sent = original._replace(overrides=rules.drop_kept_overrides(original.overrides, origin.kept) or None)
             # Kept steps don't read their variables, and recorded variables may be from an earlier version of the flow.
             needs = find_requirements(copy, parse_flow_variables(copy))._replace(names=None)
-            # This only completes the arguments: the variables in the request have been checked already.
+            # This only fills in missing arguments, because the variables in the request have already been checked.
             sent = sync_compute(partial(call.check_and_complete_arguments, sent, needs))
             if (key := request.idempotency_key) is not None:
                 scope = f"rerun of {origin.run_id}" + (f", part {part + 1}" if part else "")

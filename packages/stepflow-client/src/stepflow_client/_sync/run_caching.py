@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     Run = Callable[[RunCall], FlowResult]
     """Runs a flow and returns its result."""
     Outcome = FlowResult | StepflowClientError | None
-    """The result or error that simultaneous calls share, or None if one of the other calls has to run the flow."""
+    """The result or error that simultaneous calls share, or None if a waiting call has to run the flow itself."""
 
 
 class _CacheableCall(NamedTuple):
     """A call that's ready to run if there's no cached result. Files and the environment are only read once."""
 
     call: RunCall
-    """The call with all its arguments filled in."""
+    """The call, with all arguments filled in."""
     flow: dict[str, Any] | str
     """The flow's content, or a stored flow's ID."""
     variables: dict[str, Any]
@@ -52,21 +52,22 @@ class CachedRuns:
     def __init__(self, flows: FlowStore) -> None:
         self._flows = flows
         self._outcomes: dict[object, Future[Outcome]] = {}
-        """The outcomes that calls are waiting for."""
+        """Outcomes that calls are currently waiting for."""
 
     def run(self, cache: ResultCache, call: RunCall, run: Run) -> FlowResult:
         """Return a flow's result, either from the cache or from a run shared by simultaneous calls.
 
         Args:
             cache: The cache.
-            call: What to run. It can't have an idempotency key, which is a separate way to find an earlier result.
+            call: What to run. It can't have an idempotency key, since that's a different way of finding an earlier
+                result.
             run: Runs the flow.
 
         Raises:
             StepflowClientError: The same errors as `SyncStepflowClient.run`.
         """
         prepared = self._make_cacheable_call(cache, call)
-        # Include the process ID, because a fork doesn't have the threads that would finish its parent's calls.
+        # Include the process ID, because a forked process has no threads to complete its parent's calls.
         place = (os.getpid(), cache.path, cache.refresh, prepared.key)
         while True:
             cached = None if cache.refresh else cache._find_result(prepared.key)
@@ -93,7 +94,7 @@ class CachedRuns:
     def _run_and_share(
         self, shared: Future[Outcome], cache: ResultCache, prepared: _CacheableCall, run: Run
     ) -> FlowResult:
-        """Run a flow, cache its result, and share it or the error, unless the error only affects this call."""
+        """Run a flow and cache its result. Share the result, or an error that would affect the other calls too."""
         try:
             result = run(prepared.call)
         except StepflowClientError as error:
@@ -108,10 +109,10 @@ class CachedRuns:
             else:
                 with suppress(StepflowClientError):
                     declared = self._flows.get_declared_variables(prepared.flow)
-            # Outputs that quote a secret variable must not be cached, and we can't tell without the flow's variables.
+            # Don't cache an output that quotes a secret variable. Without the flow's variables, we can't tell.
             if declared is not None and not contains_secret(result.output, prepared.variables, declared, content):
                 cache._store_result(prepared.key, result.run_id, result.output)
-        # Share a copy, since the caller can modify the result it gets.
+        # Share a copy, since the caller may modify its result.
         shared.set_result(copy.deepcopy(result))
         return result
 

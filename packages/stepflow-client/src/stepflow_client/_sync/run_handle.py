@@ -1,7 +1,7 @@
 # Written from _async/run_handle.py by `make generate`. Change that file instead.
 
-"""A run and the client that reads it, combined in one object."""
-# Leave the client untyped, because its module imports this one.
+"""A run ID and the client that reads the run, combined in one object."""
+# The client has no type here, because its module imports this one.
 # mypy: disable-error-code="no-any-return"
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class SyncRunHandle(SuggestsNames, Shown, Generic[OutputT]):
         ```
 
     A `SyncRunHandle[Output]` is for a run whose output is an `Output`. You can pass a handle wherever a run ID is expected,
-    and pickle it if its client can be pickled. Methods raise the same errors as the client's.
+    and pickle it if its client can be pickled. Methods raise the same errors as the client's methods.
 
     Args:
         client: The client.
@@ -55,7 +55,7 @@ class SyncRunHandle(SuggestsNames, Shown, Generic[OutputT]):
     """
 
     def __init__(self, client: Any, run_id: Any, output_type: Any = None) -> None:
-        """Store the arguments, after checking the ID and type."""
+        """Check the ID and type, then store the arguments."""
         self.client = client
         """The client that reads the run."""
         self.run_id = check_run_id(run_id)
@@ -68,7 +68,7 @@ class SyncRunHandle(SuggestsNames, Shown, Generic[OutputT]):
             output_types.check_output_type(output_type)
 
     def _remember_start(self, flow: object, started: responses.StartedRun) -> Self:
-        """Remember how the run was started, so errors can point to the flow's Python source. (Pickling drops this.)"""
+        """Remember how the run was started so that errors can point to the Python source. (Pickling drops this.)"""
         self._flow, self._started = flow, started
         return self
 
@@ -78,7 +78,7 @@ class SyncRunHandle(SuggestsNames, Shown, Generic[OutputT]):
 
     @property
     def older_flow_id(self) -> str | None:
-        """The ID of the run's flow, if an idempotency key led to a run of a different flow than the one passed.
+        """The ID of the run's flow, if an idempotency key found a run of a different flow than the one passed.
 
         None otherwise, or if a different client found the run.
         """
@@ -92,7 +92,8 @@ class SyncRunHandle(SuggestsNames, Shown, Generic[OutputT]):
         Args:
             wait: Whether to wait. If False, raises a RunTimeoutError immediately if the run hasn't ended. Defaults to
                 True.
-            timeout: Overall timeout in seconds, or None for no limit. Defaults to the one from `with_options`, if any.
+            timeout: Overall timeout in seconds, or None for no limit. Defaults to the timeout from `with_options`, if
+                any.
             progress: Whether or how to show progress, as for `run`. Defaults to False.
 
         Raises:
@@ -149,9 +150,9 @@ class SyncRunHandle(SuggestsNames, Shown, Generic[OutputT]):
         return self.client.explain_run(self.run_id, item_index=item_index, timeout=timeout)
 
     def logs(self, *, limit: int = 10_000) -> list[LogEntry]:
-        """Return the server's log lines from the first to the last that mentions the run, oldest first.
+        """Return the server's log from the first line that mentions the run to the last, oldest first.
 
-        Lines that only mention other runs are left out. The log is available if the client belongs to a
+        Lines that mention only other runs are omitted. The log is available if the client belongs to a
         `StepflowRuntime`, which keeps `LogConfig.buffer_lines` lines. It may be empty unless `LogConfig.level` is
         `info` or lower.
 

@@ -39,13 +39,13 @@ if TYPE_CHECKING:
     from ..types.run_explanation import RunAccount
     from .client_context import ClientContext
 
-# Seconds to wait for component schemas, since a plugin may not respond.
+# How many seconds to wait for component schemas, in case a plugin doesn't respond.
 _COMPONENTS_TIMEOUT = 5.0
 # Maximum numbers of finished runs and flows to keep.
 _MAX_RUNS, _MAX_FLOWS = 16, 64
-# Don't keep larger runs, because their outputs may use a lot of memory.
+# Don't keep runs larger than this, because their outputs may take up a lot of memory.
 _MAX_ITEMS = 1000
-# Don't count the items of larger running batches: they have at least a hundred thousand events.
+# Don't count the items of running batches larger than this: they have at least a hundred thousand events.
 _MAX_COUNTED = 10_000
 _AT_ONCE = 4
 _PARTS = get_args(SnapshotPart)
@@ -64,11 +64,11 @@ class _LazyRun:
         self._arguments: dict[str, Any] | None = None
         self.state = state
         self.server = self._context.connection.dialect.server
-        """The server that has the run. A different server may replace it at the same URL."""
+        """The server that has the run. A different server may later take over its URL."""
 
     @property
     def is_cacheable(self) -> bool:
-        """Whether the run is small and can't change anymore. (Servers continue cancelled runs.)"""
+        """Whether the run is small and can't change anymore. (Cancelled runs can, because servers continue them.)"""
         state = self.state
         has_ended = state.status in (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED)
         is_given_up = is_given_up_by_server(state.status, state.items.running)
@@ -81,7 +81,7 @@ class _LazyRun:
         return self.items
 
     def read_steps(self, index: int | None) -> Sequence[StepDetails] | None:
-        """Return the started steps of one item or all items, or None if the server doesn't report them."""
+        """Return the steps that one item (or every item) has started, or None if the server doesn't report them."""
         if self.state.items.total == 1 and index == 0:
             index = None
         if index not in self._steps and self._steps.get(None) is not None:
@@ -102,11 +102,11 @@ class _LazyRun:
         if self._stored is None:
             self._stored = self._flows.get(flow_id) or self._runs.find_started_run_flow(self.state.run_id)
         if self._stored is None:
-            # Prefer the blob, which has the flow's integers and paths as originally written.
+            # Prefer the blob, where the flow's integers and paths are as originally written.
             flow: Any = None
             with suppress(StepflowClientError):
                 flow = (self._context.blobs.get_blob(flow_id)).data
-            # If a step created the run, the run's flow may not be stored.
+            # A run that was created by a step may not have a stored flow.
             with suppress(NotFoundError, UnsupportedByServerError):
                 if not isinstance(flow, dict):
                     flow = self._runs.get_stored_flow(self.state.run_id)
@@ -115,7 +115,7 @@ class _LazyRun:
         return self._stored
 
     def read_reported_arguments(self) -> dict[str, Any]:
-        """Return the run's inputs and overrides. Empty if the server doesn't report them."""
+        """Return the run's inputs and overrides (empty if the server doesn't report them)."""
         if self._arguments is None:
             connection, request = self._context.connection, api.get_run(self.state.run_id)
             is_reported = (connection.detect_server()).needs_translation
@@ -123,13 +123,13 @@ class _LazyRun:
         return self._arguments
 
     def read_arguments(self) -> RunArguments:
-        """Return the run's arguments, from the server if it reports them, or else from the history."""
+        """Return the run's arguments as reported by the server or, if it doesn't report them, from the history."""
         entry = self._context.recorder.find_history_entry(self.state.run_id)
         origin = parse_rerun_origin(self.read_stored_flow()) if entry is None else None
         return responses.combine_run_arguments(self.state.run_id, self.read_reported_arguments(), entry, origin)
 
     def read_items_with_failure_details(self, steps: Sequence[StepDetails] | None) -> Sequence[RunItem]:
-        """Return the items with their steps' errors. Items the server lost count as failed."""
+        """Return the items along with their steps' errors. Items that the server lost count as failed."""
         listed = self.read_items()
         items, run = failed_items.convert_to_run_items(listed), self.state
         failed = items._find_positions_by_status(FAILED_STATUSES.__contains__)
@@ -138,7 +138,7 @@ class _LazyRun:
             lost = []
         is_large = len(items) > MAX_ITEMS_FOR_STEPS
         if steps is None and not is_large and (failed or lost):
-            # We already know that the items failed, so ignore errors: the steps only add details.
+            # Ignore errors. We already know that the items failed, and the steps only add details.
             with suppress(StepflowClientError):
                 steps = self.read_steps(None)
         if steps is None:
@@ -161,11 +161,11 @@ class _LazyRun:
 
 
 class SnapshotReader:
-    """Reads snapshots of runs, caching flows and the parts of finished runs it has read.
+    """Reads snapshots of runs, caching flows and any parts it has read of finished runs.
 
     Args:
         context: The state shared by the client's services.
-        runs: The reader for the runs' parts. Defaults to the client's.
+        runs: Reads the parts of runs. Defaults to the client's reader.
     """
 
     def __init__(self, context: ClientContext, runs: RunReader | None = None) -> None:
@@ -173,7 +173,7 @@ class SnapshotReader:
         self._runs = runs or context.runs
         self._ended: BoundedDict[str, _LazyRun] = BoundedDict(_MAX_RUNS)
         self._flows: BoundedDict[str, dict[str, Any]] = BoundedDict(_MAX_FLOWS)
-        """Flows as stored, by ID."""
+        """Flows as stored on the server, by ID."""
 
     def read_snapshot(
         self,
@@ -185,7 +185,8 @@ class SnapshotReader:
     ) -> RunSnapshot:
         """Return a run with the requested parts, sending independent requests concurrently.
 
-        If `is_current` is set, request the state even if the run has ended, in case the run is gone from the server.
+        If `is_current` is set, request the state even if the run has ended, since the server may no longer have the
+        run.
         """
         run_id = call_arguments.check_run_id(run_id)
         index = call_arguments.check_limit(item_index, "item_index")
@@ -229,7 +230,7 @@ class SnapshotReader:
             flow=None if stored is None else restore_flow(stored),
             arguments=run.read_arguments() if "arguments" in parts else None,
             counts=details.items if "counts" in parts else None,
-            # Older servers don't update a cancelled run's steps.
+            # Older servers don't update the steps of a cancelled run.
             has_all_steps=can["live_steps"] or run.state.status is not ExecutionStatus.CANCELLED,
             _stored=stored,
         ))  # fmt: skip
@@ -251,7 +252,7 @@ class SnapshotReader:
             raise argument_error("items", "two indexes: an item of the first run and one of the second", items)
         parts = ("items", "steps", "flow")
         reads = [partial(self.read_snapshot, call_arguments.check_run_id(run_id), parts) for run_id in run_ids]
-        # Request this first. Otherwise, both concurrent calls would.
+        # Request this first. Otherwise, both concurrent calls would request it.
         can = self.get_capabilities()
         one, other = sync_gather(reads, 2)
         if pair is not None:
@@ -264,7 +265,7 @@ class SnapshotReader:
         )
 
     def read_arguments(self, run_id: RunId) -> RunArguments:
-        """Return a run's arguments, even if the run is only in the history."""
+        """Return a run's arguments, even if only the history still has the run."""
         try:
             arguments = (self.read_snapshot(run_id, ("arguments",))).arguments
             assert arguments is not None
@@ -281,17 +282,17 @@ class SnapshotReader:
         return self._runs.get_output_decoder(run_id)
 
     def explain_only_item(self, run_id: str, listed: ListItemsResponse) -> ListItemsResponse:
-        """Return a run's only item, which has failed, along with its step's error.
+        """Return the only item of a failed run, along with the error of the step that failed.
 
         If nothing else can be read, return the item unchanged. Whatever was read is cached, so explaining the failure
-        takes no more requests.
+        later takes no further requests.
         """
         try:
             run = self._find_or_read_run(run_id, is_current=False, has_steps=True)
             run.items = listed
             return replace(listed, items=run.read_items_with_failure_details(None))
         except StepflowClientError:
-            # We already know that the item failed.
+            # Ignore this, since we already know that the item failed.
             return listed
 
     def get_capabilities(self) -> Mapping[str, bool]:
@@ -321,7 +322,7 @@ class SnapshotReader:
         return run
 
     def _count_items(self, run: _LazyRun) -> ItemCounts:
-        """Count a run's items by state. Servers don't count a running batch's items, so use its events."""
+        """Count a run's items by state. For a running batch, use its events, since servers don't count its items."""
         state, can = run.state, self.get_capabilities()
         is_unsettled = state.items.running or state.items.cancelled
         if not is_unsettled or not can["events"] or not 1 < state.items.total <= _MAX_COUNTED:
@@ -363,7 +364,7 @@ def build_initial_progress(snapshot: RunSnapshot, **more: Any) -> RunProgress:
 
     Args:
         snapshot: The run with its flow. Include its arguments to mark kept steps.
-        **more: Further arguments for `RunProgress`.
+        **more: Other arguments for `RunProgress`.
     """
     run, arguments = snapshot.details, snapshot.arguments
     flow = run.flow_name, dict(enumerate(get_steps_by_id(snapshot.flow or {})))

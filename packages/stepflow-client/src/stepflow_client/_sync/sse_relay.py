@@ -1,6 +1,6 @@
 # Written from _async/sse_relay.py by `make generate`. Change that file instead.
 
-"""Relays a run's events as a web application's own server-sent events."""
+"""Relays a run's events as server-sent events, for web applications."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ _COMMENT = b":\n\n"
 
 @dataclass(frozen=True)
 class SyncEventResponse:
-    """A web application's response: either a stream of server-sent events, or the reason there isn't one."""
+    """A web application's response: either a stream of server-sent events or the reason that there isn't one."""
 
     status: int
-    """200, or 204 if nothing follows the last event, or an error status such as 400 or 404."""
+    """200, 204 if there are no events after the last one received, or an error status such as 400 or 404."""
     headers: dict[str, str]
     """The response headers."""
     frames: Generator[bytes, None, None]
-    """The body, which is empty for a 204. Closing it closes the connection to the server."""
+    """The body (empty for a 204). Closing it closes the connection to the server."""
 
 
 def sse_events(
@@ -57,18 +57,18 @@ def sse_events(
     `problem_details`.
 
     Browsers reconnect automatically, sending the ID of the last event they received, and get the events that follow.
-    After the final event, they get a 204 and stop. An ID that isn't from one of these events results in a 400, a
-    nonexistent run in a 404. An EventSource never reconnects after those statuses, so temporary errors are sent as a
-    frame in a 200 response.
+    After the final event, they get a 204 and stop. An ID that isn't from one of these events results in a 400, and a
+    run that doesn't exist in a 404. An EventSource never reconnects after one of those, so temporary errors are sent as
+    a frame in a 200 response instead.
 
     Args:
         handle: The run.
         last_event_id: The `Last-Event-ID` header. None or an empty string starts from the beginning.
-        heartbeat: Seconds without an event after which to send a comment, so that proxies keep the connection open, or
-            None for no comments. Defaults to 15.
+        heartbeat: Number of seconds without an event after which to send a comment, so that proxies keep the connection
+            open. If None, sends no comments. Defaults to 15.
         include_results: Whether to include step outputs in the events. Defaults to False.
         include_sub_runs: Whether to include events of runs created by steps. Defaults to False.
-        payload: A function that takes an event and returns the data to send as JSON, or None to leave the event out. By
+        payload: A function that takes an event and returns the data to send as JSON, or None to skip the event. By
             default, the whole event is sent.
 
     Raises:
@@ -78,7 +78,7 @@ def sse_events(
     check_function(payload, "payload")
     after = last_event_id or None
     events_of = partial(handle.events, include_results=include_results, include_sub_runs=include_sub_runs)
-    # Let invalid options raise here: they're a bug in the application, not a bad request.
+    # Let invalid options raise an error here: they're a bug in the application, not a bad request.
     events_of(heartbeat=heartbeat)
     try:
         events = events_of(after=after, heartbeat=heartbeat)
@@ -87,7 +87,7 @@ def sse_events(
     try:
         details = handle.details()
         if after is not None and details.is_finished:
-            # If nothing follows the last event, send a 204 to keep the browser from reconnecting.
+            # If there are no more events after the last one received, send a 204 so that the browser doesn't reconnect.
             with events_of(after=after) as following:
                 if next(following, None) is None:
                     return SyncEventResponse(204, {"cache-control": "no-store"}, _yield_given_frames())
@@ -104,7 +104,7 @@ def _convert_events_to_frames(
 ) -> Generator[bytes, None, None]:
     """Yield the frames for a run's event stream."""
     with events:
-        # Some web servers only send the headers along with the first part of the body.
+        # Some web servers don't send the headers until they have the first part of the body.
         yield _COMMENT
         try:
             for event in events:

@@ -17,11 +17,11 @@ Item = TypeVar("Item")
 
 
 class _Stream(Iterator[Item], Generic[Item]):
-    """An iterator that warns if you start it but then neither finish nor close it."""
+    """An iterator that warns if it's started but then neither finished nor closed."""
 
     _has_begun = False
     _holds_resources = True
-    """Whether an open stream holds on to a connection or runs."""
+    """Whether the stream ties up a connection or runs while it's open."""
 
     def __init__(self, source: Generator[Item, None]) -> None:
         self._source: Any = source
@@ -38,7 +38,7 @@ class _Stream(Iterator[Item], Generic[Item]):
 
     def __next__(self) -> Item:
         self._has_begun = True
-        # Keep the stream alive for the duration of `anext(client.map(...))` by awaiting in this frame.
+        # Keep the stream alive during `anext(client.map(...))` by awaiting in this frame.
         item: Item = next(self._source)
         return item
 
@@ -67,7 +67,7 @@ class SyncEventStream(_Stream[RunEvent]):
 
 
 class SyncOutcomeStream(_Stream[Outcome[OutputT]], Generic[OutputT]):
-    """The outcomes of a batch. Leaving its `with` block ends the batch, cancelling its runs if requested."""
+    """The outcomes of a batch. Leaving its `with` block ends the batch and, if requested, cancels its runs."""
 
     def __init__(self, source: Generator[list[Outcome[OutputT]], None]) -> None:
         self._source = source
@@ -82,12 +82,12 @@ class SyncOutcomeStream(_Stream[Outcome[OutputT]], Generic[OutputT]):
         return next(self._ready)
 
     def close(self) -> None:
-        """End the batch immediately, dropping any outcomes not yet yielded."""
+        """End the batch immediately, dropping any outcomes that haven't been yielded."""
         self._ready = iter(())
         super().close()
 
     def chunks(self) -> Generator[list[Outcome[OutputT]], None, None]:
-        """Yield outcomes in lists, one per run that has ended. This is faster than iterating one by one.
+        """Yield outcomes in lists, one per run that has ended. This is faster than iterating over them one by one.
 
         With `ordered=True`, a list may contain the outcomes of several runs.
         """
@@ -101,7 +101,7 @@ class SyncOutcomeStream(_Stream[Outcome[OutputT]], Generic[OutputT]):
         """Read all outcomes and return them as a pandas or polars data frame, in input order.
 
         Raises:
-            StepflowClientError: If neither library is installed. In that case, nothing is read.
+            StepflowClientError: If neither library is installed (in which case nothing is read).
         """
         make_data_frame = get_data_frame_maker()
         outcomes = sorted([outcome for outcome in self], key=lambda outcome: outcome.index)
@@ -109,6 +109,6 @@ class SyncOutcomeStream(_Stream[Outcome[OutputT]], Generic[OutputT]):
 
 
 class SyncRunPager(_Stream[RunDetails]):
-    """Runs, newest first, read page by page. Nothing stays open between pages."""
+    """Runs, newest first, read page by page. No connection is held between pages."""
 
     _holds_resources = False

@@ -27,17 +27,17 @@ from .base import Middleware, Stream, Transport
 
 
 class HttpxTransport(Transport):
-    """Sends requests through an httpx transport, enforcing their deadlines even if the transport doesn't.
+    """Sends requests through an httpx transport, and enforces deadlines even if the transport doesn't.
 
     Args:
-        transport: The transport, closed along with this one.
+        transport: The transport. Closing this one also closes it.
         root: The server's URL, without `/api/v1`.
     """
 
     def __init__(self, transport: httpx.AsyncBaseTransport, root: ServerUrl) -> None:
         self._transport = check_instance(transport, "transport", httpx.AsyncBaseTransport)
         self._api = str(root) + API_PATH
-        # Any other transport may insist on being called from the thread that created it.
+        # Other transports may have to be called from the thread that created them.
         self._may_run_in_thread = isinstance(transport, httpx.AsyncHTTPTransport)
 
     async def aclose(self) -> None:
@@ -77,7 +77,7 @@ class HttpxTransport(Transport):
     async def _iterate_body(
         response: httpx.Response, request: HttpRequest, limits: dict[str, float], stream: Stream
     ) -> AsyncGenerator[bytes, None]:
-        # Transports read this only once, when the first chunk is requested.
+        # Transports read this only once, when we request the first chunk.
         limits["read"] = stream.remaining
         limit = request._replace(timeout=request.timeout.for_stream(stream.remaining))
         try:
@@ -90,8 +90,8 @@ class HttpxTransport(Transport):
 
     @asynccontextmanager
     async def _open_response(self, request: HttpRequest, sent: httpx.Request) -> AsyncGenerator[httpx.Response, None]:
-        """Send a request and return the response as soon as its head has been read."""
-        # Allow for all phases, plus time to upload a large body over a slow connection.
+        """Send a request and return the response as soon as its headers have been read."""
+        # Allow time for every phase, plus extra time to upload a large body over a slow connection.
         longest = sum(request.timeout.as_dict().values()) + len(request.content) / _SLOWEST
         with _convert_from_httpx_errors():
             send = partial(self._transport.handle_async_request, sent)
@@ -101,7 +101,7 @@ class HttpxTransport(Transport):
         try:
             yield response
         finally:
-            # Don't let an error while closing discard a response that's already been read.
+            # If closing fails, don't lose a response that has already been read.
             with suppress(HttpError), _convert_from_httpx_errors():
                 await async_call_with_timeout(response.aclose, _GRACE)
 
@@ -114,7 +114,7 @@ def _get_response_headers(response: httpx.Response) -> dict[str, str]:
 
 
 def _get_loaded_response_body(response: httpx.Response) -> bytes | None:
-    """Return the body (decompressed by httpx) of a response created with one, or None if it has yet to be read."""
+    """If a response was created with a body, return it (decompressed by httpx). Otherwise, return None."""
     try:
         return response.content
     except httpx.ResponseNotRead:
@@ -129,12 +129,12 @@ async def _iterate_raw_body(
     Args:
         response: The response.
         request: The request, which limits how long each chunk may take.
-        check: Called after each chunk. May raise.
+        check: Called after each chunk. It may raise an error.
     """
     if (content := _get_loaded_response_body(response)) is not None:
         yield content
         return
-    # Avoid `aiter_raw`, which fails if closing the stream fails, even when the body is complete.
+    # Don't use `aiter_raw`: if closing the stream fails, so does `aiter_raw`, even when the body is complete.
     stream: Any = response.stream
     with _convert_from_httpx_errors():
         chunks: AsyncIterator[bytes] = stream.__aiter__()
@@ -150,7 +150,7 @@ async def _iterate_raw_body(
 
 
 async def decompress(chunks: AsyncIterator[bytes], encoding: str) -> AsyncGenerator[bytes, None]:
-    """Decompress a body (if it's compressed at all), yielding pieces of limited size.
+    """Decompress a body (if it's compressed), yielding it in pieces of limited size.
 
     Args:
         chunks: The body.
@@ -173,7 +173,7 @@ class TransportBridge(httpx.AsyncBaseTransport):
     """Lets the generated code's httpx client send requests through our transport.
 
     Args:
-        sender: Our transport, which is left open when this one is closed.
+        sender: Our transport. Closing this one leaves it open.
         root: The server's URL, without `/api/v1`.
         max_response_bytes: Maximum size of a response body, in bytes.
     """
@@ -245,7 +245,7 @@ class _EventStreamBody(httpx.AsyncByteStream):
 
 
 class ForkSafeTransport(httpx.AsyncHTTPTransport):
-    """httpx's own transport, reset after a fork or in a new event loop, since neither can share its connections."""
+    """httpx's own transport. It's reset after a fork or in a new event loop, where its connections can't be used."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
@@ -258,7 +258,7 @@ class ForkSafeTransport(httpx.AsyncHTTPTransport):
         return await super().handle_async_request(request)
 
     async def aclose(self) -> None:
-        """Close the connections that belong to this process and event loop, and no others."""
+        """Close only the connections that belong to this process and event loop."""
         self._reset_for_new_owner()
         await super().aclose()
 
@@ -270,10 +270,10 @@ class ForkSafeTransport(httpx.AsyncHTTPTransport):
 
 
 _CONNECTION = frozenset({"host", "connection", "content-length", "transfer-encoding", "accept-encoding"})
-"""Headers that belong to one connection, so they aren't copied from one request to another."""
-# Extra seconds for the transport, so it has a chance to report which of its own timeouts expired.
+"""Headers that only apply to a single connection, so they aren't copied to another request."""
+# Extra seconds for the transport, so that it can report which of its own timeouts expired.
 _GRACE = 0.2
-# The slowest upload to allow for, in bytes per second.
+# The slowest upload speed to allow for, in bytes per second.
 _SLOWEST = 16_384
 
 
@@ -282,11 +282,11 @@ _ERRNO = re.compile(r"^\[Errno -?\d+\] ")
 
 @contextmanager
 def _convert_from_httpx_errors() -> Iterator[None]:
-    """Convert any error from a transport to ours, even if it isn't one of httpx's."""
+    """Convert any error from a transport to one of ours, even if it isn't an httpx error."""
     try:
         yield
     except (HttpError, StepflowClientError, AssertionError):
-        # Let assertions through: they come from tests that use their own transport.
+        # Don't convert failed assertions, which come from tests that use their own transport.
         raise
     except Exception as error:
         message = _ERRNO.sub("", str(error)) or type(error).__name__
@@ -323,10 +323,10 @@ _ERRORS: list[tuple[type[httpx.TransportError], type[HttpError]]] = [
 
 
 class _RemainingTimeouts(dict[str, float]):
-    """A request's timeouts as a dict for httpx, which looks each one up as its phase begins.
+    """A request's timeouts as a dict for httpx, which looks up each timeout when its phase begins.
 
     Args:
-        request: The request, whose deadline applies to every phase.
+        request: The request. Its deadline applies to every phase.
     """
 
     def __init__(self, request: HttpRequest) -> None:
@@ -365,7 +365,7 @@ def convert_request_to_httpx(request: HttpRequest, api: str) -> httpx.Request:
 
 
 def copy_headers_from_httpx_request(request: HttpRequest, signed: object) -> HttpRequest:
-    """Return the request with the headers an `httpx.Auth` has set.
+    """Return the request with the headers that an `httpx.Auth` has set.
 
     Raises:
         InvalidArgumentError: If the headers can't be sent, or if the `httpx.Auth` didn't return a request.
@@ -384,7 +384,7 @@ def _get_end_to_end_headers(request: httpx.Request) -> dict[str, str]:
 
 
 class Hooks(Middleware):
-    """Calls the user's hooks with each request before it's sent, and with each response.
+    """Calls the user's hooks with each request (before it's sent) and each response.
 
     Args:
         inner: The transport to send requests with.
@@ -408,7 +408,7 @@ class Hooks(Middleware):
 
     @asynccontextmanager
     async def stream(self, request: HttpRequest) -> AsyncGenerator[Stream, None]:
-        """Send a request with any headers set by the hooks, which see only the head of the response."""
+        """Send a request with any headers set by the hooks, which see the response before its body has been read."""
         began = time.monotonic()
         sent = await self._call_request_hooks(request)
         async with self.inner.stream(copy_headers_from_httpx_request(request, sent)) as stream:

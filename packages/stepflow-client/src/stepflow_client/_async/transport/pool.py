@@ -20,9 +20,9 @@ from .base import Stream, Transport
 if TYPE_CHECKING:
     import ssl
 
-# Largest body, in bytes, to send in one piece with the head.
+# Size, in bytes, of the largest body to send in one piece with the headers.
 _MAX_SINGLE_SEND = 64 * 1024
-# Seconds to wait for a response the server may have sent before the connection broke.
+# How many seconds to wait for a response that the server may have sent before the connection broke.
 _EARLY_RESPONSE_TIMEOUT = 0.5
 
 
@@ -30,12 +30,12 @@ class Pool(Transport):
     """Sends HTTP/1.1 requests to one server, using one connection per concurrent request.
 
     The most recently used idle connection is reused first, after checking that it's still open and has no stray data.
-    Other idle connections aren't touched until they expire, so having many of them doesn't slow down a call.
+    Other idle connections aren't touched until they expire, so having a lot of them doesn't slow down calls.
 
     Args:
         root: The server's URL, without `/api/v1`.
         tls: The SSL context for an https server, or None for http.
-        limits: The maximum number of connections and of idle connections, and how long to keep idle ones.
+        limits: The maximum numbers of connections and idle connections, and how long to keep idle connections.
     """
 
     def __init__(self, root: ServerUrl, tls: ssl.SSLContext | None, limits: PoolLimits) -> None:
@@ -53,11 +53,11 @@ class Pool(Transport):
         self._slots = AsyncRequestSlots(self._max_connections)
         self._forks = count_forks()
         self._closed = False
-        # The event loop holds references to open connections, which would otherwise outlive an unclosed pool.
+        # The event loop refers to open connections, which would otherwise outlive a pool that was never closed.
         weakref.finalize(self, _abandon_connections, self._idle).atexit = False
 
     async def aclose(self) -> None:
-        """Close all connections, including any in use, and refuse to open new ones."""
+        """Close all connections, including any in use, and don't open any more."""
         self._closed = True
         connections = [*self._idle, *self._busy]
         self._idle.clear()
@@ -93,7 +93,7 @@ class Pool(Transport):
             except message_codec.ConnectionBroken as error:
                 if reader.complete or len(request.content) <= _MAX_SINGLE_SEND:
                     raise
-                # Look for an early response: servers may reject a large body before they've read all of it.
+                # Look for an early response, since servers may reject a large body before they've read all of it.
                 try:
                     await connection.read_whole_response(request, _EARLY_RESPONSE_TIMEOUT)
                 except HttpError:
@@ -108,7 +108,7 @@ class Pool(Transport):
     async def stream(self, request: HttpRequest) -> AsyncGenerator[Stream, None]:
         """Send a request and return the response as it arrives. The connection is closed, not reused."""
         head = message_codec.encode_head(request, self._host, self._path, self._headers)
-        # Streams can stay open for hours, so they don't take up one of the slots for calls.
+        # Streams can stay open for hours, so they don't count toward the maximum number of connections.
         connection = await self._connect(request)
         try:
             connection.send(head + request.content, request.get_seconds_allowed(request.timeout.write))
@@ -139,7 +139,7 @@ class Pool(Transport):
                 reader.feed(received)
 
     def _abandon_inherited_connections(self) -> None:
-        """Abandon connections inherited from a fork, or parent and child would read each other's responses."""
+        """Abandon connections inherited in a fork. Otherwise, parent and child would read each other's responses."""
         self._forks = count_forks()
         _abandon_connections((*self._idle, *self._busy))
         self._idle.clear()
@@ -153,7 +153,7 @@ class Pool(Transport):
             self._busy.add(connection)
             if not self._closed:
                 return connection
-            # The pool was closed while we were connecting and may have missed this connection.
+            # The pool was closed while we were connecting, and may not have closed this connection.
             self._busy.discard(connection)
             connection.close()
         raise ClientClosedError("the client is closed", hint="create a new one")
@@ -174,7 +174,7 @@ class Pool(Transport):
     def _release_connection(self, connection: AsyncSocket, reusable: bool) -> None:
         self._busy.discard(connection)
         now = connection.idle_since = time.monotonic()
-        # Idle connections are sorted, longest idle first.
+        # Idle connections are sorted so that those idle the longest come first.
         while (oldest := self._idle[:1]) and oldest[0].idle_since <= now - self._max_idle_seconds:
             with suppress(IndexError):
                 self._idle.pop(0).close()

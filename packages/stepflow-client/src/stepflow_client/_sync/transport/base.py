@@ -28,9 +28,10 @@ class Stream:
     Args:
         status: The HTTP status.
         headers: The headers, with lowercase names.
-        read: Returns an iterator over the body's chunks. An empty chunk means that nothing arrived within
-            `remaining`. With httpx it's also the last chunk, because httpx then closes the connection.
-        remaining: Seconds to wait for a chunk. Can be changed between chunks (with httpx, only before the first).
+        read: Returns an iterator over the body's chunks. An empty chunk means that nothing arrived within `remaining`
+            seconds. With httpx, it's also the last chunk, because httpx then closes the connection.
+        remaining: How many seconds to wait for a chunk. Can be changed between chunks (with httpx, only before the
+            first).
     """
 
     __slots__ = ("chunks", "headers", "remaining", "status")
@@ -57,10 +58,10 @@ class Transport(ABC):
 
     @abstractmethod
     def stream(self, request: HttpRequest) -> AbstractContextManager[Stream]:
-        """Send a request and return the response with its body still unread."""
+        """Send a request and return the response before its body has been read."""
 
     def forget_server(self) -> None:  # noqa: B027 - most have nothing to forget
-        """Forget the detected server after a failed request, because another server may handle the next one."""
+        """Forget the detected server after a failed request, since a different server may handle the next one."""
 
     @abstractmethod
     def close(self) -> None:
@@ -78,7 +79,7 @@ class Middleware(Transport):
         return self.inner.send(request)
 
     def stream(self, request: HttpRequest) -> AbstractContextManager[Stream]:
-        """Send a request and return the response with its body still unread."""
+        """Send a request and return the response before its body has been read."""
         return self.inner.stream(request)
 
     def close(self) -> None:

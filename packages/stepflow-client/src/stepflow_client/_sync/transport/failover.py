@@ -15,7 +15,7 @@ from ..._rules.timeouts import has_passed
 from .base import Stream, Transport, build_health_request
 
 _MIN_BACKOFF, _MAX_BACKOFF = 0.5, 30.0
-# Seconds a failed server has to respond to a health check before it's given a new run.
+# How many seconds a failed server has to respond to the health check that precedes its next run.
 _TRIAL = 3.0
 # Statuses a proxy returns when its server is unavailable.
 _UNAVAILABLE = frozenset({502, 503, 504})
@@ -29,12 +29,14 @@ _FAILURES = (
 
 
 class Failover(Transport):
-    """Sends requests to the server that last responded. A failed server is tried last for a while (longer each time).
+    """Sends requests to the server that last responded.
+
+    A server that fails is tried last for a while (for longer each time).
 
     Args:
         servers: One transport per server, in order of preference.
-        spread: Picks a server for each new run. Requests about a run then go to the server that created it, as long as
-            it's available. If None, all requests go to the server that last responded.
+        spread: Picks a server for each new run. Requests about a run then go to the server that created the run, as
+            long as it's available. If None, all requests go to the server that last responded.
     """
 
     def __init__(self, servers: list[Transport], spread: ServerLoads | None = None) -> None:
@@ -52,7 +54,7 @@ class Failover(Transport):
     def send(self, request: HttpRequest) -> HttpResponse:
         """Send a request to the first server that accepts it.
 
-        Tries the next server if nothing was sent, or if a server doesn't respond in time and the request is safe to
+        Tries the next server if nothing was sent, or if there was no response in time and the request is safe to
         repeat. After a broken connection, or a proxy's "unavailable" response, later requests (including a retry of
         this one) go to another server.
         """
@@ -60,20 +62,20 @@ class Failover(Transport):
         while True:
             with self._choose_server(request, left) as number:
                 left.remove(number)
-                # Don't give a failed server a new run until it has responded again.
+                # Don't send a new run to a failed server until it has responded again.
                 is_doubtful = self._spread is not None and not request.idempotent and self._has_failed(number)
                 if left and is_doubtful and not self._passes_health_check(request, number):
                     continue
                 try:
                     response = self._servers[number].send(_limit_to_share_of_time_left(request, len(left)))
                 except message_codec.PoolTimeout:
-                    # All connections to the server are busy, which means it's responding.
+                    # All connections to the server are busy, so it must be responding.
                     if not left:
                         raise
                 except _FAILURES as error:
                     error.server = number
                     self._record_failure(number)
-                    # Leave broken connections to the retry policy, which backs off first.
+                    # Leave broken connections to the retry policy, since it backs off first.
                     is_repeatable = request.idempotent and not isinstance(error, message_codec.ConnectionBroken)
                     may_repeat = is_repeatable and not has_passed(request.deadline)
                     if not left or not (may_repeat or isinstance(error, message_codec.ConnectFailed)):
@@ -94,7 +96,7 @@ class Failover(Transport):
                 yield stream
         except _FAILURES as error:
             error.server = number
-            # An open stream can be silent just because there are no events.
+            # A silent stream may just have no events, so silence doesn't count as a failure.
             if not (is_open and isinstance(error, message_codec.ReadTimeout)):
                 self._record_failure(number)
             raise
@@ -115,7 +117,7 @@ class Failover(Transport):
 
     @contextmanager
     def _choose_server(self, request: HttpRequest, untried: list[int]) -> Iterator[int]:
-        """Choose the next server to try. (Only requests that create runs aren't idempotent.)"""
+        """Choose the next server to try. (The only requests that aren't idempotent are those that create runs.)"""
         if self._spread is None or request.idempotent:
             yield untried[0]
             return
@@ -124,10 +126,10 @@ class Failover(Transport):
             yield number
 
     def _passes_health_check(self, request: HttpRequest, number: int) -> bool:
-        """Return whether a failed server passes a health check. Meanwhile, other requests avoid it.
+        """Return whether a failed server passes a health check. Other requests avoid the server in the meantime.
 
         Args:
-            request: The request to send to the server next.
+            request: The request to send to the server if it passes.
             number: The server's index.
         """
         self._backoff_until[number] = time.monotonic() + self._backoff_seconds[number]
@@ -154,11 +156,11 @@ class Failover(Transport):
 
 
 def _limit_to_share_of_time_left(request: HttpRequest, others: int) -> HttpRequest:
-    """Limit a request to a fair share of the time left, so that one server can't use it all up.
+    """Limit a request to its share of the remaining time, so that one server can't use it all up.
 
     Args:
         request: The request.
-        others: How many servers are left to try after this one.
+        others: How many other servers are left to try after this one.
     """
     if request.deadline is None or not (others and request.idempotent):
         return request

@@ -37,7 +37,7 @@ else:
 class Retry(Middleware):
     """Retries requests that are safe to repeat, within the caller's deadline and the client's retry budget.
 
-    Streams are only opened once, since their reader decides how to resume.
+    Opening a stream isn't retried, because whoever reads the stream decides how to resume it.
 
     Args:
         inner: The transport to send each attempt with.
@@ -50,7 +50,7 @@ class Retry(Middleware):
         self._budget = RetryBudget(policy)
 
     def send(self, request: HttpRequest) -> HttpResponse:
-        """Send a request, retrying it while the policy allows. A failure lists its `attempts`."""
+        """Send a request, retrying it as often as the policy allows. A failure lists all `attempts`."""
         started = time.monotonic()
         attempts: list[str] = []
         self._budget.requests += 1
@@ -100,7 +100,7 @@ class Authorization(Middleware):
 
 
 class StaticAuthorization(Authorization):
-    """Adds one server's credentials, which are never sent to any other server."""
+    """Adds the credentials for one server, and never sends them to another."""
 
     def __init__(self, inner: Transport, header: str) -> None:
         super().__init__(inner)
@@ -111,11 +111,11 @@ class StaticAuthorization(Authorization):
 
 
 class TokenAuthorization(Authorization):
-    """Adds a bearer token, fetched from user code before each request.
+    """Adds a bearer token, which it gets from the user's code before each request.
 
     Args:
         inner: The transport to send requests with.
-        auth: Where to get the token.
+        auth: Gets the token from the user's code.
     """
 
     def __init__(self, inner: Transport, auth: TokenAuth) -> None:
@@ -131,7 +131,7 @@ class TokenAuthorization(Authorization):
 
 
 class HttpxAuth(Authorization):
-    """Adds credentials from an `httpx.Auth`, which may need to see responses (except those of streams).
+    """Adds credentials from an `httpx.Auth`, which may need to see responses (but not those of streams).
 
     Args:
         inner: The transport to send requests with.
@@ -145,7 +145,7 @@ class HttpxAuth(Authorization):
         self._api = str(root) + API_PATH
 
     def send(self, request: HttpRequest) -> HttpResponse:
-        """Send a request as many times as the `httpx.Auth` asks for."""
+        """Send a request as many times as the `httpx.Auth` asks."""
         from .httpx_bridge import convert_request_to_httpx, copy_headers_from_httpx_request
 
         flow = self._auth.sync_auth_flow(convert_request_to_httpx(request, self._api))
@@ -170,15 +170,15 @@ class HttpxAuth(Authorization):
 
 
 def _run_auth_step(step: Callable[[], Signed], request: HttpRequest) -> Signed | None:
-    """Return the next request from the user's auth code, with credentials added, or None if it has finished.
+    """Return the next request from the user's auth code, with credentials added, or None if there are no more.
 
     Args:
-        step: The next step of the user's code, which is either a token callable or an `httpx.Auth`.
-        request: The request to be sent. Waiting for credentials counts toward its deadline.
+        step: The next step of the user's code (a function that returns a token, or an `httpx.Auth`).
+        request: The request to send. Time spent waiting for credentials counts toward its deadline.
 
     Raises:
-        RequestTimeoutError: If the step outlasts the connect timeout or the deadline. (The sync client checks only the
-            deadline, after the step.)
+        RequestTimeoutError: If the step takes longer than the connect timeout or runs past the deadline. (The sync
+            client only checks the deadline, and only after the step.)
         InvalidArgumentError: If the user's code fails.
     """
     from ..._concurrency import sync_call_with_timeout
@@ -202,13 +202,13 @@ def _run_auth_step(step: Callable[[], Signed], request: HttpRequest) -> Signed |
     return signed
 
 
-# Operations whose responses are always parsed here, whatever the server's release.
+# Operations whose responses are always parsed here, regardless of the server's release.
 _ALWAYS_READ = frozenset({api.health_check.name, api.list_components.name})
 _UNAUTHORIZED = frozenset({401, 403, 407})
 
 
 class DialectTranslator(Middleware):
-    """Detects the server's release once, from its health response, and translates for older servers.
+    """Detects the server's release once, from its health response, and translates requests for older servers.
 
     Args:
         inner: The transport to send requests with.
@@ -225,12 +225,12 @@ class DialectTranslator(Middleware):
         """Whether the client, or one sharing its connections, has been closed."""
 
     def forget_server(self) -> None:
-        """Detect the server again before the next request, in case it was replaced by a different release."""
+        """Detect the server again before the next request, in case one with a different release has replaced it."""
         if not self.pinned:
             self.server = None
 
     def send(self, request: HttpRequest) -> HttpResponse:
-        """Send a request and return its response, both in the current format."""
+        """Send a request in the current format, and return the response in it too."""
         server = self.server
         if server is None or request.operation in _ALWAYS_READ or server.needs_translation:
             return self._detect_and_send(request)
@@ -249,7 +249,7 @@ class DialectTranslator(Middleware):
         response = self.inner.send(request)
         body = _parse_json(response.content) if request.operation == api.list_components.name else None
         if response.status == 200 and isinstance(body, dict):
-            # Rename fields to match the current release.
+            # Rename fields to the names that the current release uses.
             with suppress(TypeError, AttributeError, ValueError, RecursionError):
                 return response._replace(content=encode(older_servers.rename_component_fields(body)))
         return response
@@ -257,10 +257,10 @@ class DialectTranslator(Middleware):
     def _request_health(self, request: HttpRequest) -> tuple[HttpResponse, Server | None]:
         """Return the response and the server it describes. (Other threads may reset `self.server` at any time.)
 
-        The server is None for a response from a proxy that may have a Stepflow server behind it.
+        The server is None if the response is from a proxy that may have a Stepflow server behind it.
 
         Raises:
-            InvalidResponseError: If the response is from neither a Stepflow server nor such a proxy.
+            InvalidResponseError: If the response comes from neither a Stepflow server nor such a proxy.
         """
         response = self.inner.send(request)
         health = _parse_json(response.content) if response.status == 200 else None
@@ -277,7 +277,7 @@ class DialectTranslator(Middleware):
     def _detect_server(self, request: HttpRequest) -> tuple[HttpResponse, Server | None]:
         """Request the server's health, and return the response along with the server it describes.
 
-        If the server is None, use the response as the response to `request`.
+        If the server is None, treat the response as the one to `request`.
 
         Raises:
             InvalidResponseError: If the response isn't from a Stepflow server.
@@ -312,7 +312,7 @@ class DialectTranslator(Middleware):
         except HttpError as error:
             if request.idempotent or response is None:
                 raise
-            # The request itself got a response, so it was a follow-up request that failed.
+            # There was a response to the request itself, so it was a follow-up request that failed.
             raise ConnectionBroken(str(error)) from error
         except older_servers.AlreadyCurrentError:
             self.forget_server()
