@@ -1,4 +1,4 @@
-"""A dict limited to its newest entries."""
+"""A dict that keeps only its newest entries."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Value = TypeVar("Value")
 class BoundedDict(OrderedDict[Key, Value]):
     """A dict that drops its oldest entries.
 
-    (In a plain dict, finding the first entry gets slower with each deletion of the one before it.)
+    (In a plain dict, finding the first entry gets slower every time you delete the first one.)
 
     Args:
         max_size: Maximum number of entries.
@@ -23,8 +23,8 @@ class BoundedDict(OrderedDict[Key, Value]):
         self._max_size = max_size
 
     def put_newest(self, key: Key, value: Value) -> None:
-        """Store an entry as the newest one, dropping the oldest if the dict is full."""
-        # In this order, no lock is needed.
+        """Store an entry as the newest one. If the dict is full, drop the oldest."""
+        # Doing this in this order means that we don't need a lock.
         self.pop(key, None)
         self[key] = value
         if len(self) > self._max_size:

@@ -1,4 +1,4 @@
-"""The errors that need no other types from this package. `stepflow_client.errors` exports these and the rest."""
+"""Errors that don't need any other types from this package. `stepflow_client.errors` exports all errors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = [
     "StepflowClientError", "TransportError", "UnsupportedByServerError",
 ]  # fmt: skip
 
-# Import by name, since this module sits below `_display`.
+# Import by name, because this module is in a layer below `_display`.
 _short_traceback = lazy_module("stepflow_client._display.short_traceback")
 
 
@@ -32,8 +32,8 @@ class StepflowClientError(Exception):
         message: A one-sentence description of the problem.
         status_code: The HTTP status, if the server responded.
         details: The server's response as decoded JSON or text. None if there was no response.
-        run_id: The ID of the affected run, if any. An unfinished run continues without the client.
-        hint: What to do about the error, shown after the message.
+        run_id: The ID of the affected run, if any. If the run hasn't ended, it continues without the client.
+        hint: What to do about the error. It's shown after the message.
 
     Attributes:
         attempts: A description of each attempt to send the request.
@@ -101,7 +101,7 @@ class InvalidResponseError(TransportError):
 
 
 class ApiError(StepflowClientError):
-    """The server understood the request but refused it. `status_code` is always set."""
+    """The server responded with an error. `status_code` is always set."""
 
 
 class InvalidRequestError(ApiError):
@@ -141,7 +141,7 @@ class UnsupportedByServerError(StepflowClientError):
 
 
 class InvalidArgumentError(StepflowClientError, ValueError):
-    """An argument is invalid. Nothing was sent, unless the argument had to be checked against the server's data."""
+    """An argument is invalid. Nothing was sent, unless checking the argument required data from the server."""
 
 
 class IdempotencyConflictError(StepflowClientError):
@@ -154,7 +154,7 @@ class IdempotencyConflictError(StepflowClientError):
 class JournalError(StepflowClientError):
     """A batch's journal can't be used.
 
-    It is damaged, in use by another batch, belongs to a different one, or can't be read or written.
+    It's damaged, is in use by another batch, belongs to a different batch, or can't be read or written.
 
     If a write fails while the batch is running, repeat the call to resume it (the hint says so).
     """
@@ -178,7 +178,7 @@ class FlowFileError(StepflowClientError):
         column: int | None = None,
         hint: str | None = None,
     ) -> None:
-        """Store the message, the position, and a hint on what to do."""
+        """Store the message, the position, and a hint about what to do."""
         super().__init__(message, hint=hint)
         self.path = path
         self.line = line
@@ -198,7 +198,7 @@ class FlowFileNotFoundError(FlowFileError, FileNotFoundError):
 
 
 class NotAFlowError(FlowFileError, InvalidArgumentError):
-    """The file isn't a flow. Also an InvalidArgumentError, like the error for an invalid flow from elsewhere."""
+    """The file isn't a flow. Also an InvalidArgumentError, like the error for a bad flow that isn't from a file."""
 
 
 class AuthoringError(FlowFileError, TypeError):
@@ -209,7 +209,7 @@ class AuthoringError(FlowFileError, TypeError):
 
 
 class RunTimeoutError(StepflowClientError, TimeoutError):
-    """Gave up waiting before the run ended. Also a TimeoutError. The run continues; its ID is `run_id`."""
+    """The run didn't end in time. Also a TimeoutError. The run, whose ID is `run_id`, continues."""
 
 
 class AmbiguousRunError(StepflowClientError):
@@ -254,7 +254,7 @@ class ServerStartError(EmbeddedServerError):
 
 
 class ServerStartTimeoutError(ServerStartError, TimeoutError):
-    """The embedded server wasn't ready within the startup timeout. `exit_code` is None if it was still running then."""
+    """The embedded server wasn't ready before the startup timeout. `exit_code` is None if it was still running then."""
 
 
 for _each in list(globals().values()):

@@ -1,4 +1,4 @@
-"""Support for long computations: pausing the garbage collector, and slices that let a deadline interrupt them."""
+"""Support for long computations: pausing the garbage collector, and slicing work so that deadlines can interrupt it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _was_enabled = False
 
 
 def _reset_in_fork() -> None:
-    """Reset the lock and the pauses, since the threads that hold them don't exist in a fork."""
+    """Reset the lock and the pauses, since the threads that hold them don't exist after a fork."""
     global _lock, _pauses
     _lock = threading.Lock()
     if _pauses and _was_enabled:
@@ -33,7 +33,7 @@ if hasattr(os, "register_at_fork"):
 def pause_garbage_collector() -> Iterator[None]:
     """Pause Python's cyclic garbage collector.
 
-    Otherwise, creating 100,000 items spends nearly half its time traversing the existing items over and over.
+    Otherwise, when we create 100,000 items, nearly half the time goes into traversing the existing items over and over.
     """
     global _pauses, _was_enabled
     with _lock:
@@ -59,14 +59,14 @@ SLICE = 4_000
 
 @dataclass(eq=False, repr=False)
 class Slices:
-    """A step counter for computations."""
+    """Counts a computation's steps."""
 
     on_end: Callable[[], object] | None = None
-    """Called after each slice. Raise an exception to stop the computation."""
+    """Called after each slice. It may raise an exception to stop the computation."""
     left: int = SLICE
 
     def count_steps(self, steps: int) -> None:
-        """Count steps that are about to run."""
+        """Count steps that are about to execute."""
         self.left -= steps
         if self.left <= 0:
             self.left = SLICE
@@ -75,7 +75,7 @@ class Slices:
 
 
 slices: ContextVar[Slices | None] = ContextVar("stepflow_slices", default=None)
-"""The slices shared by all computations in a context, or None if they can't be interrupted."""
+"""The slices that all computations in a context share, or None if the computations can't be interrupted."""
 
 
 def run_interruptibly(compute: Callable[[], Result], on_end: Callable[[], object]) -> Result:

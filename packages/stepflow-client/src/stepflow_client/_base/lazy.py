@@ -1,6 +1,6 @@
-"""Modules imported on first use.
+"""Modules that are imported on first use.
 
-Creating a client shouldn't import pydantic, attrs, httpx or yaml, so they're only imported when needed.
+Creating a client shouldn't import pydantic, attrs, httpx or yaml, so they're only imported when they're needed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 class _LazyModule:
     """A placeholder for a module.
 
-    (importlib's LazyLoader can expose a partially executed module to another thread.)
+    (importlib's LazyLoader can expose a module to another thread before it has finished executing.)
     """
 
     def __init__(self, name: str) -> None:
@@ -23,7 +23,7 @@ class _LazyModule:
     def __getattr__(self, name: str) -> Any:
         # If another thread is already importing the module, this waits for it.
         value = getattr(import_module(self._name), name)
-        # Cache the value as an attribute. That's safe because this package's modules never rebind their names.
+        # Cache the value as an attribute. This is safe because this package's modules never rebind their names.
         setattr(self, name, value)
         return value
 
@@ -52,7 +52,7 @@ def make_lazy_exports(
     def find(name: str) -> Any:
         home = home_of.get(name)
         if home is None:
-            # With `obj`, Python can suggest a similar name.
+            # Passing `obj` lets Python suggest a similar name.
             raise AttributeError(f"module {package!r} has no attribute {name!r}", name=name, obj=sys.modules[package])
         value = getattr(import_module(f".{home}", package), name)
         setattr(sys.modules[package], name, value)

@@ -1,4 +1,4 @@
-"""The package's loggers, and `STEPFLOW_LOG=debug`, which logs to standard error without any code."""
+"""The package's loggers. Setting `STEPFLOW_LOG=debug` logs to standard error, with no code required."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class _ClientLogger:
-    """The logger `stepflow.client`. Doesn't import `logging`: a program that reads the log has already done so."""
+    """The logger `stepflow.client`. Doesn't import `logging`. A program that reads the log has already done so."""
 
     def __init__(self) -> None:
         self.listeners: list[Callable[[str], None]] = []
@@ -34,12 +34,12 @@ class _ClientLogger:
 
 
 logger = _ClientLogger()
-"""The clients' logger."""
+"""The logger for clients."""
 
 
 @contextmanager
 def listen_to_warnings(listener: Callable[[str], None]) -> Iterator[None]:
-    """Within the block, also pass client warnings to a function.
+    """Pass client warnings to a function as well, for the duration of the block.
 
     Args:
         listener: Called with each warning's text, from any thread.
@@ -56,7 +56,7 @@ def get_logger(part: str) -> logging.Logger:
     """Return the logger for one part of the package.
 
     Args:
-        part: `client`, `runtime`, or `server` for the output of an embedded server.
+        part: `client`, `runtime` or `server` (the output of an embedded server).
     """
     import logging
 

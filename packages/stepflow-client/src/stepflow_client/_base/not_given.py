@@ -1,4 +1,4 @@
-"""A default for arguments where None is a valid value."""
+"""A default for arguments that accept None as a value."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class NotGiven:
-    """The type of `NOT_GIVEN`, the default for arguments where None is a valid value."""
+    """The type of `NOT_GIVEN`, the default for arguments that accept None as a value."""
 
     def __bool__(self) -> bool:
         return False
@@ -15,7 +15,7 @@ class NotGiven:
         return "NOT_GIVEN"
 
     def __reduce__(self) -> str:
-        # Pickling and copying preserve identity.
+        # Pickling and copying return the same object.
         return "NOT_GIVEN"
 
 

@@ -1,4 +1,4 @@
-"""Pickling for clients: only their constructor arguments are kept, not their connections."""
+"""Pickling for clients, which keeps their constructor arguments but not their connections."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Picklable:
         self._init_arguments = {}
         for name, value in arguments.items():
             if name not in ("self", "__class__"):
-                # Copy headers and server lists, so that the caller can safely change them later.
+                # Copy headers and server lists so that the caller can safely change theirs later.
                 if isinstance(value, MutableMapping):
                     value = dict(value)
                 self._init_arguments[name] = value.copy() if isinstance(value, list) else value
@@ -43,8 +43,7 @@ class Picklable:
         vars(self).update(additions)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        # Share the arguments: they are settings that never change, and SSL contexts and transports can't be
-        # deep-copied.
+        # Share the arguments. They're settings that never change, and SSL contexts and transports can't be deep-copied.
         twin = copy.copy(self)
         vars(twin).update(copy.deepcopy(self._get_added_attributes(), memo))
         return twin
@@ -52,7 +51,7 @@ class Picklable:
     def _get_added_attributes(self) -> dict[str, Any]:
         own = vars(self._init_class(**self._init_arguments)).keys()
         members = {name: value for kind in reversed(type(self).__mro__) for name, value in vars(kind).items()}
-        # Leave out cached properties: each copy computes its own.
+        # Leave out cached properties, because each copy computes its own.
         return {
             name: value
             for name, value in vars(self).items()

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
-# Maximum length of a word to look up. Comparison time grows at least quadratically with length.
+# Maximum length of a word to look up. Comparing words takes time that's at least quadratic in their length.
 _MAX_NAME_LENGTH = 200
 
 
 def find_nearest(word: str, known: Iterable[str], similarity: float = 0.6) -> str | None:
-    """Return the known name closest to a word, ignoring case, or None if nothing is similar enough."""
+    """Return the known name that's closest to a word (ignoring case), or None if nothing is similar enough."""
     from difflib import get_close_matches
 
     if len(word) > _MAX_NAME_LENGTH:
@@ -61,7 +61,7 @@ def suggest_or_list(word: str, known: Iterable[Any], what: str = "known") -> str
 def install_command(package: str, extra: str) -> str:
     """Return the command that installs an extra.
 
-    An extra of a package installed from a folder, e.g. a checkout, comes from there too: an index may not have it.
+    If the package was installed from a folder (e.g. a checkout), so is the extra, because an index may not have it.
     """
     from importlib.metadata import PackageNotFoundError, distribution
 
@@ -71,7 +71,7 @@ def install_command(package: str, extra: str) -> str:
         if "dir_info" in origin:
             editable = "-e " if origin["dir_info"].get("editable") else ""
             what = editable + shlex.quote(f"{unquote(urlsplit(origin['url']).path)}[{extra}]")
-    # uv's environments have no pip, and a pip from elsewhere would install into its own environment.
+    # Environments created by uv have no pip, and a pip from elsewhere would install into its own environment.
     tool = "pip install" if find_spec("pip") else f"uv pip install --python {shlex.quote(sys.executable)}"
     return f"{tool} {what}"
 
@@ -80,7 +80,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class _AsyncWithRequiredError(AttributeError, TypeError):
-    """The error for an unsupported `with` statement. An AttributeError, since `hasattr` and `mock` expect one."""
+    """The error for an unsupported `with` statement. It's an AttributeError because `hasattr` and `mock` expect one."""
 
 
 class _NeedsAsyncWith:
@@ -93,7 +93,7 @@ class _NeedsAsyncWith:
 
 
 class SuggestsNames:
-    """Base class whose unknown-attribute errors suggest the closest name."""
+    """Base class that suggests the closest name if an attribute doesn't exist."""
 
     if not TYPE_CHECKING:
         __enter__ = _NeedsAsyncWith()
@@ -107,7 +107,7 @@ class SuggestsNames:
 
 
 def with_argument_suggestions(function: Function) -> Function:
-    """Decorate a function so that its unknown-argument errors suggest the closest name."""
+    """Decorate a function so that its errors about unknown arguments suggest the closest name."""
     code = function.__code__
     known = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
 
@@ -120,7 +120,7 @@ def with_argument_suggestions(function: Function) -> Function:
 
 
 def reject_unknown_arguments(names: Iterable[str], known: Collection[str]) -> None:
-    """Check that a function has arguments with these names.
+    """Check that a function accepts arguments with these names.
 
     Raises:
         TypeError: If one is unknown. The message suggests the closest name.
@@ -160,7 +160,7 @@ def explain_missing_file(path: str) -> str:
 
 def suggest_nearest_file(path: str) -> str | None:
     """Return a hint with the closest name in a missing file's folder, or None if nothing is close."""
-    # Leave out extensions, which would make all short names look similar.
+    # Leave out extensions, because they'd make all short names look similar.
     folder, names = Path(path).parent, _list_sibling_files(path)
     stem = find_nearest(Path(path).stem, (Path(name).stem for name in names))
     if stem is None:

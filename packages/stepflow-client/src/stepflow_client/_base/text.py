@@ -14,7 +14,7 @@ _MIN_RATE_SECONDS = 3.0
 
 
 def cut(text: str, max_width: int, width: Callable[[str], int] = len) -> str:
-    """Truncate text to a maximum width (in characters, by default), appending `…` if anything was cut."""
+    """Truncate text to a maximum width (in characters, by default), ending it with `…` if anything was cut."""
     if width(text) <= max_width:
         return text
     from bisect import bisect_right
@@ -42,7 +42,7 @@ def short_json(value: Any, max_width: int = 200) -> str:
 
 
 def format_json_line(value: Any) -> str:
-    """Format a value as one line of JSON, escaping characters that terminals or readers would interpret."""
+    """Format a value as one line of JSON, escaping any characters that terminals or readers would interpret."""
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if visible(text) == text else json.dumps(value, default=str).replace("\x7f", "\\u007f")
 
@@ -61,7 +61,7 @@ def visible_lines(text: str) -> str:
 def format_url_without_credentials(url: str) -> str:
     """Return a URL for display, without its user and password."""
     scheme, separator, rest = url.partition("://")
-    # A password may contain any separator: split at the last @, and only accept a scheme that can't be part of it.
+    # A password may contain any separator, so split at the last @ and ignore a scheme that may belong to it.
     if separator and not {*scheme} & {*":@/"}:
         return f"{scheme}://{rest.rpartition('@')[2]}"
     return url.rpartition("@")[2]
@@ -76,7 +76,8 @@ def describe_missing_run_item(run_id: str, index: int, items: int) -> str:
 def duration_text(seconds: object) -> str:
     """Format a duration: 300µs, 12ms, 1.2s, 42s, 3m05s, 2h04m or 3d02h. Returns `-` if it isn't a number.
 
-    Whole seconds below ten come from timestamps without fractions, so they are shown as <1s, 2s.
+    A duration that's a whole number of seconds below ten comes from timestamps with no fractions, so it's shown as <1s
+    or 2s.
     """
     if not isinstance(seconds, (int, float)):
         return "-"
@@ -96,12 +97,12 @@ def duration_text(seconds: object) -> str:
 
 
 def compute_rate(done: int, seconds: float) -> float | None:
-    """Return the number of items finished per second, or None while that isn't meaningful yet."""
+    """Return the number of items finished per second, or None if it's too early for that to be meaningful."""
     return done / seconds if done and seconds >= _MIN_RATE_SECONDS else None
 
 
 def estimate_seconds_left(total: int | None, done: int, seconds: float, *, known: int = 0) -> float | None:
-    """Estimate the seconds until all items are done at the current rate. Returns None if that's impossible.
+    """Estimate how many seconds it will take to finish all items at the current rate. Returns None if we can't tell.
 
     Args:
         total: Number of items, or None if unknown.
@@ -122,7 +123,7 @@ def format_progress(
         total: Number of items, or None if unknown. A single item shows only the time.
         completed: Number of items that succeeded.
         failed: Number of items that ended without success.
-        seconds: Seconds the caller has been waiting.
+        seconds: How many seconds the caller has been waiting.
         known: Number of items already finished at the start.
         is_estimated: Whether the number of items is an estimate, shown as `~2,000`.
     """
