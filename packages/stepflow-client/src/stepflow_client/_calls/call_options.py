@@ -148,7 +148,7 @@ OPTIONS_OF = {
     "submit": frozenset(SubmitOptions.__annotations__),
     "start_run": frozenset(SubmitOptions.__annotations__),
     "find_run": frozenset({"idempotency_scope"}),
-    # Leave out map options that describe a single batch or mean something else in other methods.
+    # Leave out the options of `map` that describe a single batch or mean something else in other methods.
     "map": frozenset((MapOptions.__annotations__.keys() & ClientOptions.__annotations__.keys()) - {"idempotency_key"}),
     "get_result": frozenset({"timeout"}),
     "get_results": frozenset({"timeout"}),
@@ -167,7 +167,7 @@ def bind_options(client: Client, options: ClientOptions) -> Client:
     """Return a client that passes the options to every method that accepts them, unless the caller overrides them.
 
     Args:
-        client: The client (may itself be a view). The new view shares its connections, caches and history.
+        client: The client, which may itself be a view. The new view shares its connections, caches and history.
         options: The options. Mappings such as `variables` are merged with the caller's.
 
     Raises:
@@ -204,7 +204,7 @@ class _BoundClient:
     _options: Mapping[str, Any]
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        # Pickle as the client's own class, plus the view's options: the generated class can't be imported.
+        # Pickle the client's own class plus the view's options, because the generated class can't be imported.
         return _unpickle_bound_client, (type(self).__bases__[1], self.__getstate__(), dict(self._options))
 
 
@@ -226,7 +226,7 @@ def _add_options_to_method(base: Any, name: str, option_names: frozenset[str]) -
     async def await_method(self: Any, *arguments: Any, **keywords: Any) -> Any:
         return await call_method(self, *arguments, **keywords)
 
-    # Use a real coroutine function: that's how async clients are recognized.
+    # Use a real coroutine function, because that's how async clients are recognized.
     return await_method if inspect.iscoroutinefunction(method) else call_method
 
 

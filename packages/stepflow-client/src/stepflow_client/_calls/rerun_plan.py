@@ -1,4 +1,4 @@
-"""Decides which steps a rerun executes and which it keeps from the earlier run."""
+"""Decides which steps a rerun executes and which outputs it keeps from the earlier run."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class RecordedArguments(NamedTuple):
 
 
 def read_recorded_arguments(entry: HistoryEntry | None, flow: Mapping[str, Any]) -> RecordedArguments:
-    """Return a recorded run's reusable arguments, without overrides for steps missing from the flow.
+    """Return a recorded run's reusable arguments, minus any overrides for steps that the flow doesn't have.
 
     Values that contain secrets can't be reused, because the history hides them.
     """
@@ -68,12 +68,12 @@ def read_recorded_arguments(entry: HistoryEntry | None, flow: Mapping[str, Any])
 
 
 def is_flow_masked(flow: Mapping[str, Any]) -> bool:
-    """Return whether parts of a recorded flow are hidden."""
+    """Return whether the history hides parts of a recorded flow."""
     return has_hidden_part(flow, get_hidden_mark(flow))
 
 
 def _require_secret_variables(new_run: NewRun, items: Sequence[RerunItem]) -> None:
-    """Check that every secret variable read by an executed step or the output is passed again.
+    """Check that every secret variable read by an executed step or by the output is passed again.
 
     Raises:
         InvalidArgumentError: If one is missing.
@@ -108,7 +108,7 @@ def _reject_stale_kept_steps(new_run: NewRun, items: Sequence[RerunItem]) -> Non
 
 
 def _find_changed_steps(old: Mapping[str, Any], new: Mapping[str, Any]) -> set[str]:
-    """Return the steps that are new, or defined differently than in an older version of the flow."""
+    """Return the steps that are new or whose definitions differ from an older version of the flow."""
     before = get_steps_by_id(old)
     return {
         name
@@ -118,7 +118,7 @@ def _find_changed_steps(old: Mapping[str, Any], new: Mapping[str, Any]) -> set[s
 
 
 def _get_compared_fields(step: Mapping[str, Any]) -> list[Any]:
-    """Return the parts of a step that determine its output."""
+    """Return the fields of a step that determine its output."""
     on_error = step.get("onError") or {"action": "fail"}
     return [step.get("component"), step.get("input"), {k: v for k, v in on_error.items() if v is not None}]
 
@@ -154,7 +154,7 @@ def _find_inherited_arguments(new_run: NewRun, items: Sequence[RerunItem]) -> li
 
 
 def _find_unrecorded_arguments(new_run: NewRun, items: Sequence[RerunItem]) -> list[str]:
-    """Return the names of the earlier run's arguments (`variables`, `overrides`) that are unknown but may matter."""
+    """Return the names of the earlier run's arguments (`variables`, `overrides`) that we don't know but may need."""
     request, recorded = new_run.request, new_run.recorded
     is_unknown = request.variables is None and recorded.variables is None
     missing = ["variables"] if is_unknown and _find_evaluated_references(new_run.effective, items, "variable") else []
@@ -197,12 +197,12 @@ def _find_steps_reading_changed_arguments(new_run: NewRun, index: int, *, cautio
                     changed.add(name)
                 continue
             for root in reads[what]:
-                # Compare whole values if the path doesn't start with a field name.
+                # If the path doesn't start with a field name, compare the whole values.
                 old, new = (
                     value.get(root) if isinstance(value, Mapping) and root is not None else value
                     for value in (before[what], after[what])
                 )
-                # Ignore secrets masked in the history, unless we're cautious: the new secret may be different.
+                # Ignore secrets that the history masks, unless we're being cautious: the new one may be different.
                 is_unknown = cautious and what == "input" and has_hidden_part(old, mark)
                 if is_unknown or not may_equal_masked(old, new, mark):
                     changed.add(name)
@@ -212,7 +212,7 @@ def _find_steps_reading_changed_arguments(new_run: NewRun, index: int, *, cautio
 def _find_executing_run(earlier: EarlierRun, index: int, step: str) -> tuple[HistoryEntry, int] | None:
     """Return the recorded run that executed an item's step, and the item's index in that run, or None if unknown.
 
-    A rerun may have kept the step's output from an earlier run, which may itself be a rerun that kept it.
+    A rerun may have kept the step's output from an earlier run, which may itself have been a rerun that kept it.
     """
     run_id, seen = earlier.run_id, set[str]()
     while run_id not in seen:
@@ -229,7 +229,7 @@ def _find_executing_run(earlier: EarlierRun, index: int, step: str) -> tuple[His
 
 
 def _find_step_reads(step: Mapping[str, Any], kind: str) -> set[str | None]:
-    """Return the input fields or variables a step reads. None stands for all of them."""
+    """Return the input fields or variables that a step reads. None stands for all of them."""
     paths = (parse_unambiguous_path(read.path) for read in find_references(step.get("input")) if read.kind == kind)
     return {path[0] if path and isinstance(path[0], str) else None for path in paths}
 
@@ -241,7 +241,7 @@ def _get_variable_defaults(flow: Mapping[str, Any]) -> dict[str, Any]:
 
 
 INHERITED = ("input", "variables", "overrides")
-"""The arguments a rerun inherits from the history by default."""
+"""The arguments that a rerun inherits from the history by default."""
 KEEPS: Mapping[str, Keep] = {
     "nothing": Keep("nothing"),
     "succeeded": Keep("completed", succeeded_items=True),
@@ -253,7 +253,7 @@ KEEPS: Mapping[str, Keep] = {
 
 @dataclass(frozen=True, slots=True)
 class RerunRequest:
-    """The arguments of `rerun`: the run to rerun, and how."""
+    """The arguments of `rerun`: which run to rerun, and how."""
 
     run_id: RunId
     keep: Keep = KEEPS["nothing"]
@@ -307,8 +307,8 @@ class EarlierRun(NamedTuple):
     find_entry: Callable[[str], HistoryEntry | None]
     """Looks up a run in the history."""
     outputs: Sequence[Mapping[str, Any]]
-    """Each item's step outputs that are known without `steps`: the outputs the run itself kept (servers don't list a
-    kept step unless an executed step reads it), or all outputs if they are from the history."""
+    """Each item's step outputs that we know without `steps`. For a run from the history, that's all outputs. Otherwise,
+    it's the outputs that the run itself kept, because servers only list a kept step if an executed step reads it."""
     results: Sequence[FlowResult] | None = None
     """The items' results, or None if the server doesn't have the run."""
     steps: Sequence[StepDetails] = ()
@@ -326,9 +326,9 @@ class NewRun(NamedTuple):
     new_variables: dict[str, Any]
     """The variables passed in the request."""
     variables: dict[str, Any]
-    """The recorded variables, updated with those from the request."""
+    """The recorded variables, updated with the variables from the request."""
     overrides: Any
-    """The recorded overrides plus those from the request, including overrides for kept steps."""
+    """The recorded overrides plus those from the request, including any for kept steps."""
     inputs: Mapping[int, Any] | None
     """Each item's input, by index, or None if unknown."""
     effective: Mapping[str, Any]
@@ -336,11 +336,11 @@ class NewRun(NamedTuple):
     source: Any
     """The flow as passed by the caller, or its recorded file. None when running a single step."""
     changed: Set[str]
-    """The steps that are new, or defined differently than in the earlier run."""
+    """The steps that are new or whose definitions differ from the earlier run."""
 
 
 def build_new_run(request: RerunRequest, earlier: EarlierRun, new: Mapping[str, Any] | None) -> NewRun:
-    """Combine a request with the earlier run, and return the run to create.
+    """Combine a request with the earlier run and return the run to create.
 
     Args:
         request: The request.
@@ -356,11 +356,11 @@ def build_new_run(request: RerunRequest, earlier: EarlierRun, new: Mapping[str, 
         if step is not None:
             check_step_exists(flow, step)
     if new is not None and entry is not None and isinstance(entry.flow, Mapping) and not is_flow_masked(entry.flow):
-        # Compare with the flow as its author wrote it.
+        # Compare against the flow as its author wrote it.
         written = entry.flow
     recorded = read_recorded_arguments(entry, flow)
     old = apply_overrides_if_valid(written, recorded.overrides)
-    # Variables and overrides that aren't inherited count as empty, not unknown.
+    # Treat variables and overrides that aren't inherited as empty, not unknown.
     if "input" not in request.inherit:
         recorded = recorded._replace(input=NOT_GIVEN)
     if "variables" not in request.inherit:
@@ -391,7 +391,7 @@ def build_new_run(request: RerunRequest, earlier: EarlierRun, new: Mapping[str, 
 
 
 def _select_inputs(earlier: EarlierRun, request: RerunRequest, recorded: RecordedArguments) -> dict[int, Any] | None:
-    """Return the input for each item to rerun, by index, or None if unknown.
+    """Return the input of each item to rerun, by index, or None if the inputs are unknown.
 
     Raises:
         InvalidArgumentError: If the input isn't a list with one input per item.
@@ -418,8 +418,8 @@ def _select_inputs(earlier: EarlierRun, request: RerunRequest, recorded: Recorde
 def _select_kept_outputs(new_run: NewRun, index: int, steps: Sequence[StepDetails]) -> dict[str, Any]:
     """Return the outputs to keep for an item, by step ID.
 
-    Completed steps are kept unless they must execute again, or depend (even indirectly) on a step that must execute
-    again or never completed. When a step runs alone, only the steps it reads are kept.
+    A completed step is kept unless it must execute again, or depends (even indirectly) on a step that must execute
+    again or never completed. If a single step is executed alone, only the steps that it reads are kept.
 
     Args:
         new_run: The run to create.
@@ -427,7 +427,7 @@ def _select_kept_outputs(new_run: NewRun, index: int, steps: Sequence[StepDetail
         steps: The item's steps in the earlier run.
 
     Raises:
-        InvalidArgumentError: If a step is to run alone but reads a step whose output is unknown.
+        InvalidArgumentError: If a step is to be executed alone but reads a step whose output is unknown.
     """
     flow, earlier, keep = new_run.effective, new_run.earlier, new_run.request.keep
     known, defined = earlier.outputs[index], get_steps_by_id(flow)
@@ -465,7 +465,8 @@ def make_rerun_plan(new_run: NewRun, server: Server) -> RerunPlan:
     """Decide which items and steps to execute, and which outputs to keep.
 
     Raises:
-        InvalidArgumentError: If the run has no such item, a kept output could be stale, or a secret is missing.
+        InvalidArgumentError: If the run doesn't have a requested item, a kept output could be stale, or a secret is
+            missing.
         UnsupportedByServerError: If outputs must be kept but the server doesn't return them.
     """
     request, earlier, flow = new_run.request, new_run.earlier, new_run.effective
@@ -486,7 +487,7 @@ def make_rerun_plan(new_run: NewRun, server: Server) -> RerunPlan:
     items = []
     for index in indexes:
         kept = _select_kept_outputs(new_run, index, steps.get(index, ())) if keeps_outputs else {}
-        # Inputs of kept steps aren't evaluated, so a step read only by kept steps doesn't execute.
+        # The inputs of kept steps aren't evaluated, so a step that only kept steps read isn't executed.
         needed = FlowSteps(flow).find_steps_to_run(unread=kept) - kept.keys()
         items.append(RerunItem(index, kept, [name for name in get_steps_by_id(flow) if name in needed]))
     if not (request.force or request.keep.all_except is not None):
