@@ -1,4 +1,4 @@
-"""Selects test cases by name, tag or expression, or by the steps and components they may reach."""
+"""Selects test cases by name, by tag, by expression, or by the steps and components they may reach."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def select_cases(
 
     Args:
         cases: The cases.
-        patterns: Glob patterns, at least one of which must match the name. Defaults to an empty list, which matches
+        patterns: Glob patterns. The name must match at least one of them. Defaults to an empty list, which matches
             every name.
-        tags: Tags, at least one of which the case must have. Defaults to an empty list, which matches every case.
-        expression: Text to find in the name or a tag, ignoring case. Can be combined using `and`, `or`, `not` and
-            parentheses, e.g. `tea and not slow`. Defaults to None, which matches all.
+        tags: Tags. The case must have at least one of them. Defaults to an empty list, which matches every case.
+        expression: Text that the name or a tag must contain, ignoring case. You can combine texts using `and`, `or`,
+            `not` and parentheses, e.g. `tea and not slow`. Defaults to None, which matches every case.
 
     Raises:
         InvalidArgumentError: If the expression is malformed.
@@ -47,7 +47,7 @@ def select_cases(
 
 def _parse_case_expression(text: str) -> _Matches:
     """Return a function that checks whether a case matches an expression made of text, `and`, `or`, `not` and
-    parentheses. Consecutive words form a single text.
+    parentheses. Consecutive words are treated as a single text.
 
     Raises:
         InvalidArgumentError: If the expression is malformed.
@@ -98,11 +98,11 @@ def _parse_case_expression(text: str) -> _Matches:
 
 
 def touching(tests: FlowTests, names: Sequence[str]) -> list[FlowCase]:
-    """Return the cases that mock or could execute any of the named steps or components.
+    """Return the cases that mock, or could execute, any of the named steps or components.
 
     Args:
         tests: The flow and its cases.
-        names: Step IDs and component paths, from the flow itself or the sub-flows in its steps.
+        names: Step IDs and component paths, from the flow itself or from the sub-flows in its steps.
     """
     check_instance(tests, "tests", FlowTests)
     wanted = {*check_texts(names, "names")}
@@ -116,9 +116,8 @@ def touching(tests: FlowTests, names: Sequence[str]) -> list[FlowCase]:
 def iter_steps_reachable_by_case(tests: FlowTests, case: FlowCase) -> Iterator[Mapping[str, Any]]:
     """Yield the steps that a case could execute or that it mocks, including those in sub-flows.
 
-    Steps are left out if nothing needs them, or if only a mocked step reads them. If a condition depends only on the
-    input and variables, steps needed just for the other branch are left out too. If a condition reads a step, both
-    branches are followed.
+    Skips steps that nothing needs and steps that only a mocked step reads. If a condition depends only on the input and
+    variables, also skips steps that only the other branch needs. If a condition reads a step, follows both branches.
     """
     steps = FlowSteps(tests.flow)
     evaluation = RecordedEvaluation(tests.flow, case.input, get_case_variables(tests, case), {}, is_over=False)

@@ -1,6 +1,6 @@
 """Replaces the expected outputs in a flow file with the actual outputs.
 
-Volatile strings become matchers. Everything else stays the same, byte for byte.
+Volatile strings become matchers. Everything else in the file stays the same, byte for byte.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ from ..flows.syntax_tree import Node
 from ..types import FlowError, FlowResult
 
 _NO_RUN = "00000000-0000-0000-0000-000000000000"
-# The patterns to put in matchers.
+# Patterns to use in matchers.
 _UUID, _TIME = "[0-9a-fA-F-]{36}", r"\d{4}-\d\d-\d\dT[\d:.]+(Z|[+-]\d\d:\d\d)"
 _VOLATILE = re.compile(
     r"(?<![\w-])(?P<uuid>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?![\w-])"
     r"|(?<![\w-])(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d))(?![\w-])",
     re.IGNORECASE,
 )
-# Times this close to the run are considered volatile. The margin allows for a server clock that's wrong.
+# Times this close to the run count as volatile. The margin is generous in case the server's clock is wrong.
 _MAX_DISTANCE = timedelta(days=1)
 
 
 def replace_volatile_strings(value: Any, given: Iterable[Any] = (), at: datetime | None = None) -> Any:
-    """Return an expected value that matches both an actual value and the values in later runs.
+    """Return an expected value that matches an actual value, and the values that later runs will produce.
 
-    Strings containing a UUID or a time close to the run become a `$regex`. A UUID under the key `run_id` becomes all
-    zeros, since any two run IDs match. Volatile object keys are dropped.
+    Strings that contain a UUID, or a time close to the run, become a `$regex`. A UUID under the key `run_id` becomes
+    all zeros, since any two run IDs match. Volatile object keys are dropped.
 
     Args:
         value: The actual value.
-        given: Values that were passed to the run. Any text in them is considered stable.
+        given: Values that were passed to the run. Any text in them counts as stable.
         at: When the run was executed. Defaults to now.
     """
     known = json.dumps(list(given)).lower()
@@ -55,7 +55,7 @@ def replace_volatile_strings(value: Any, given: Iterable[Any] = (), at: datetime
         if found["time"] is None:
             return True
         try:
-            # Drop fractional seconds: servers report nanoseconds, which Python can't parse.
+            # Drop the fraction, because servers report nanoseconds, which Python can't parse.
             return abs(datetime.fromisoformat(re.sub(r"\.\d+", "", found[0].upper())) - now) < _MAX_DISTANCE
         except ValueError:
             return False
@@ -92,16 +92,17 @@ def expectation_of(
     given: Sequence[Any] = (),
     at: datetime | None = None,
 ) -> dict[str, Any]:
-    """Return an expected output that matches a result while staying as close as possible to the previous one.
+    """Return an expected output that matches a result and stays as close as possible to the previous one.
 
     Parts that still match are kept, including matchers and objects that list only some of the keys. Everything else is
-    replaced with the actual values. UUIDs and times from the run become matchers, because they change on every run.
+    replaced with the actual values. UUIDs and times from the run become matchers, because they're different in every
+    run.
 
     Args:
         result: The result.
         expected: The previous expected output, if any.
-        given: Values that were passed to the run, e.g. its input and flow. Any text in them is stable across runs, so
-            it isn't replaced with matchers. Defaults to nothing.
+        given: Values that were passed to the run, e.g. its input and flow. Any text in them doesn't change between
+            runs, so it isn't replaced with matchers. By default, there are none.
         at: When the run was executed. Defaults to now.
     """
     before = {} if expected is None else check_mapping(expected, "expected")
@@ -132,9 +133,9 @@ def expectation_of(
 
 
 def _adapt_expected(expected: Any, actual: Any, from_actual: Callable[[Any], Any]) -> Any:
-    """Return an expected value that matches an actual one, keeping any parts that already match.
+    """Return an expected value that matches an actual value, keeping any parts that already match.
 
-    `from_actual` converts an actual value to an expected value that also matches later runs.
+    `from_actual` converts an actual value to an expected value that will match later runs too.
     """
     if not compare(expected, actual):
         return expected
@@ -157,9 +158,9 @@ def _adapt_expected(expected: Any, actual: Any, from_actual: Callable[[Any], Any
 
 
 def update_expected(content: bytes, expected: Mapping[int, Any], source: str) -> bytes:
-    """Replace the expected outputs in a flow file, by position in `test.cases`.
+    """Replace expected outputs in a flow file. The cases are identified by their position in `test.cases`.
 
-    Only the `output` values of these cases change. If a case has no `output`, it is added after the last key. Comments
+    Only the `output` values of these cases change. If a case has no `output`, one is added after its last key. Comments
     inside a replaced value are lost.
 
     Raises:

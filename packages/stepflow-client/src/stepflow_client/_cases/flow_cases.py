@@ -1,4 +1,4 @@
-"""The test cases in a flow file: inputs, mocks, expected outputs, and the configuration to use."""
+"""The test cases in a flow file: their inputs, mocks and expected outputs, and the configuration to use."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class FlowCase(Record):
     line: int | None = None
     """The line in the file, starting at 1, or None if unknown."""
     fault: str = ""
-    """The reason the case can't be run, or an empty string."""
+    """The reason that the case can't be run, or an empty string if it can."""
     variables: Mapping[str, Any] = field(default_factory=dict)
     """Values for the flow's variables, by name."""
     mocks: Mapping[str, Any] = field(default_factory=dict)
-    """Outcomes of steps that shouldn't be executed, by step ID: `{outcome: success, result}`, `{outcome: failed, error:
-    {code, message}}`, or a list of these with one per call."""
+    """Outcomes for steps that shouldn't be executed, by step ID: `{outcome: success, result}`, `{outcome: failed,
+    error: {code, message}}`, or a list of these with one per call."""
 
 
 @dataclass(frozen=True)
@@ -50,32 +50,32 @@ class FlowTests:
 
     path: Path
     flow: dict[str, Any]
-    """The flow as sent to servers, i.e. without tests and examples. Servers also read expected outputs (every release a
-    bit differently), and reject some flows because of them."""
+    """The flow as sent to servers, i.e. without tests and examples. Servers read expected outputs too (each release
+    does it a bit differently), and reject some flows because of them."""
     cases: tuple[FlowCase, ...]
     config: Mapping[str, Any] | None = None
-    """The configuration inside the flow (`test.config`)."""
+    """The configuration that the flow contains (`test.config`)."""
     config_file: str | None = None
     """The path to a configuration file (`test.configFile`), relative to the flow's folder."""
     step_ids: tuple[str, ...] = field(default=())
     is_broken: bool = False
-    """Whether the file could not be read. If so, the only case explains why."""
+    """Whether the file couldn't be read. If so, the only case explains why."""
     variables: Mapping[str, Any] = field(default_factory=dict)
     """Variable values for cases that don't set them."""
 
 
 def get_case_variables(tests: FlowTests, case: FlowCase) -> dict[str, Any]:
-    """Return the variables a case runs with."""
+    """Return the variables that a case runs with."""
     return {**tests.variables, **case.variables}
 
 
 def read_tests(path: str | PathLike[str]) -> FlowTests:
     """Read a flow file and its test cases, if any.
 
-    Malformed cases are included, with a `fault`.
+    Malformed cases are included and have a `fault`.
 
     Raises:
-        FlowFileError: If the file cannot be read, or if its steps, `test` or the list of cases are malformed. The error
+        FlowFileError: If the file can't be read, or if its steps, `test` or the list of cases are malformed. The error
             includes the line.
     """
     name = str(file_path(path, "path"))
@@ -121,9 +121,9 @@ def parse_tests(text: FlowText, name: str) -> FlowTests:
 
 
 def collect_tests(path: str | PathLike[str]) -> FlowTests:
-    """Read a flow file and its test cases. If that fails, return a single case with the reason as its fault.
+    """Read a flow file and its test cases. If that fails, return a single case whose fault is the reason.
 
-    The case is named after the file. This way, a broken file doesn't stop other files from being tested.
+    The case is named after the file. That way, a broken file doesn't stop other files from being tested.
     """
     try:
         return read_tests(path)
@@ -144,7 +144,7 @@ def _find_case_faults(root: Node, name: str) -> dict[int, str]:
     for finding in findings.all.values():
         place = parse_path(finding.path)
         case = next(iter(place[2:]), None) if place[:2] == ("test", "cases") else None
-        # Unknown keys are just warnings, but a case with an ignored key doesn't test what it claims to.
+        # Unknown keys are just warnings elsewhere, but a test case with an ignored key doesn't test what it claims to.
         if finding.level == "warning" and finding.rule != "unknown-key":
             continue
         problem = "; ".join(filter(None, (finding.message, finding.hint)))
@@ -161,7 +161,7 @@ _OTHER_NAMES = ("tests", "cases", "testcases")
 
 
 def _has_misplaced_cases(place: Place, root: Node) -> bool:
-    """Return whether a place probably contains test cases under an unknown key, which would silently be ignored."""
+    """Return whether this probably contains test cases under an unknown key, which would be silently ignored."""
     node = root.at(*place)
     values = node.value if node is not None else None
     if place[:-1] == ("test",):

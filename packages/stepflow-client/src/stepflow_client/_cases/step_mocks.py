@@ -1,4 +1,4 @@
-"""Step mocks for tests: their outcomes, their form in flow files, and steps that run a sub-flow."""
+"""Step mocks for tests: their outcomes, how flow files represent them, and mocks of steps that run a sub-flow."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from ..flows.expected_results import get_error_code_name, get_error_number
 from ..types import FlowError
 
 Mock = Any | Callable[[Any], Any]
-"""A step's outcome: an output (any JSON value), `Fails`, `Delayed` or `InTurn`, or a function that accepts the step's
-input and returns any of these outcomes."""
+"""A step's outcome: an output (any JSON value), `Fails`, `Delayed` or `InTurn`, or a function that takes the step's
+input and returns one of these."""
 
 
 class InTurn:
@@ -42,7 +42,7 @@ class InTurn:
 
 
 def is_dynamic_mock(mock: Mock) -> bool:
-    """Return whether a mock's outcome isn't known until its step is called."""
+    """Return whether a mock's outcome is only known once its step is called."""
     return callable(mock) or isinstance(mock, InTurn)
 
 
@@ -54,7 +54,7 @@ def get_mock_outcome(mock: Mock, given: Any) -> Any:
 
 
 def get_mock_outcome_after_retries(mock: Mock, given: Any, step: Mapping[str, Any]) -> Any:
-    """Return a step's final outcome after the attempts its `onError` allows, with their delays added up."""
+    """Return a step's final outcome after all the attempts that its `onError` allows, with their delays added up."""
     outcome, seconds = None, 0.0
     for _ in range(interpreter.get_max_attempts(step)):
         outcome = get_mock_outcome(mock, given)
@@ -73,10 +73,10 @@ def make_outcome_dict(output: Any, error: FlowError | None) -> dict[str, Any]:
 
 
 def format_mock(mock: Mock) -> Any:
-    """Convert a mock to its form in flow files: a flow result, or a list of these.
+    """Convert a mock to the form used in flow files: a flow result or a list of flow results.
 
     Raises:
-        InvalidArgumentError: If the mock is a function or has a delay, which flow files don't support.
+        InvalidArgumentError: If the mock is a function or has a delay. Flow files support neither.
     """
     if isinstance(mock, InTurn):
         return [format_mock(outcome) for outcome in mock._outcomes]
@@ -88,13 +88,13 @@ def format_mock(mock: Mock) -> Any:
 
 
 def parse_mock(value: Any) -> Any:
-    """Parse a mock from a test case or recording. A list becomes an `InTurn`.
+    """Parse a mock from a test case or a recording. A list becomes an `InTurn`.
 
     Args:
         value: `{outcome: success, result}` or `{outcome: failed, error: {code, message}}`, or a list of these.
 
     Raises:
-        InvalidArgumentError: If the value has a different form, or an unknown error code.
+        InvalidArgumentError: If the value has any other form, or an unknown error code.
     """
     if isinstance(value, list):
         return InTurn(*map(parse_mock, value))
@@ -111,7 +111,7 @@ def parse_mock(value: Any) -> Any:
 
 
 RunAll = Callable[[Any, Sequence[Any]], list[dict[str, Any]]]
-"""Runs a flow with several inputs and returns the flow results."""
+"""Runs a flow with several inputs and returns its results."""
 
 
 def run_map_or_iterate(component: str, step_id: str, step_input: Any, run: RunAll) -> Any:
@@ -123,7 +123,7 @@ def run_map_or_iterate(component: str, step_id: str, step_input: Any, run: RunAl
     if component == "/builtin/map":
         if not isinstance(step_input.get("items"), list):
             return rejected
-        # Failed elements don't fail the step.
+        # Elements that fail don't make the step fail.
         results = run(flow, step_input["items"])
         failed = sum(result["outcome"] == "failed" for result in results)
         return {"results": results, "successful": len(results) - failed, "failed": failed}
@@ -131,7 +131,7 @@ def run_map_or_iterate(component: str, step_id: str, step_input: Any, run: RunAl
     limit = 1000 if limit is None else limit
     if "initial_input" not in step_input or not isinstance(limit, int):
         return rejected
-    # A failed iteration does fail the step.
+    # An iteration that fails does make the step fail.
     value, turns = step_input["initial_input"], 0
     for turns in range(1, limit + 1):
         (result,) = run(flow, [value])
