@@ -1,4 +1,4 @@
-"""Offline flow checks: runs all rules, honors suppression comments and adds excerpts."""
+"""Checks flows offline: runs all rules, honors suppression comments and adds excerpts."""
 
 from __future__ import annotations
 
@@ -42,23 +42,23 @@ def check(
 
     Args:
         flow: The path to a YAML or JSON file, or the flow itself (in which case diagnostics have no line).
-        components: The components available to the flow, as returned by `list_components` or as JSON objects. Defaults
-            to just the builtin ones.
+        components: The components that the flow can use, as returned by `list_components` or as JSON objects. By
+            default, just the builtin components.
         select: Rules to apply. Defaults to all of them.
-        ignore: Rules to skip. To skip a rule in one place only, add the comment `# stepflow: ignore[rule]` to the line,
-            or put it on a separate line above.
-        type_check: Whether to also check types throughout the flow, comparing component schemas with the expressions
-            that read their outputs. Enables the rules `type-mismatch`, `possible-mismatch`, `input-conflict` and
-            `untyped-output`. Defaults to False.
+        ignore: Rules to skip. To skip a rule in just one place, add the comment `# stepflow: ignore[rule]` to that line
+            or to a line of its own above it.
+        type_check: Whether to check types throughout the flow as well, by comparing component schemas with the
+            expressions that read the components' outputs. Enables the rules `type-mismatch`, `possible-mismatch`,
+            `input-conflict` and `untyped-output`. Defaults to False.
         target: The server release the flow targets, e.g. `0.13`. Findings that only apply to other releases are
-            skipped. Defaults to all supported releases.
+            skipped. By default, the flow targets all supported releases.
 
     Returns:
         The diagnostics, most severe first. Files that aren't valid YAML or UTF-8 are reported here too.
 
     Raises:
         FlowFileError: If the file can't be read.
-        InvalidArgumentError: If `flow` is neither a path nor a flow, or `target` is not a release.
+        InvalidArgumentError: If `flow` is neither a path nor a flow, or if `target` isn't a release.
     """
     check_flag(type_check, "type_check")
     text, known = FlowText.from_source(flow), parse_components(components)
@@ -76,10 +76,10 @@ def check_source(
     strict: bool = False,
     target: str | None = None,
 ) -> list[Finding]:
-    """Run `check` on a flow's text and return the findings. With `strict`, outputs of unknown type are errors.
+    """Run `check` on a flow's text and return the findings. If `strict` is set, outputs of unknown type are errors.
 
     Raises:
-        InvalidArgumentError: If `target` is not a release.
+        InvalidArgumentError: If `target` isn't a release.
     """
     release = parse_supported_target(target)
     if flow.error is None:
@@ -110,7 +110,7 @@ def check_source(
 
 
 def parse_supported_target(target: str | None) -> Release | None:
-    """Parse a target release into its first two numbers. None means all releases.
+    """Parse a target release and return its first two numbers. None means all releases.
 
     Raises:
         InvalidArgumentError: If the release isn't supported.
@@ -156,8 +156,8 @@ def _check_flow(root: Node, catalog: ComponentCatalog, findings: Findings, depth
 
 
 def make_suppression_check(flow: FlowText) -> Callable[[int, Collection[str]], bool]:
-    """Return a function that checks whether a comment suppresses any of several rules on a line."""
-    # Rules by line, using line 0 for the whole file. An empty set means all rules.
+    """Return a function that checks whether a comment suppresses any of the given rules on a line."""
+    # The suppressed rules, by line. Line 0 stands for the whole file, and an empty set for all rules.
     rules_by_line: dict[int, list[set[str]]] = {}
     for number, line in enumerate(flow.lines if "stepflow:" in flow.text else (), start=1):
         comment = re.search(_IGNORE, line) if "stepflow:" in line else None
@@ -173,7 +173,7 @@ def make_suppression_check(flow: FlowText) -> Callable[[int, Collection[str]], b
 
 
 def make_excerpt(lines: Sequence[str], line: int, column: int) -> str:
-    """Return a line with a caret below the column, or an empty string if the line doesn't exist."""
+    """Return a line with a caret under the column, or an empty string if there's no such line."""
     if not 1 <= line <= len(lines):
         return ""
     start = max(0, column - 60)

@@ -17,7 +17,7 @@ from ..flows.type_system import look_up_path, schema_to_type
 from .flow_analysis import FlowAnalysis, Step, get_subflow_node
 from .reference_rules import report_missing_path
 
-# Step keys that are rarely input fields of a component.
+# Step keys that components rarely use as names of input fields.
 _STEP_KEYS = {"onerror": "onError", "mustexecute": "mustExecute"}
 _FULL_NAME_HINT = "write /PREFIX/NAME, with the prefix of a route of the server"
 
@@ -50,7 +50,7 @@ def check_component_and_input(step: Step, catalog: ComponentCatalog, findings: F
     else:
         plugin, hint = parts[1], _suggest_component(node.value, known)
         if plugin == "builtin" or catalog.is_complete:
-            # If we don't know the routes, the component may still exist, because routes can rename components.
+            # Without the routes, we can't rule out that the component exists, because routes can rename components.
             is_certain = plugin == "builtin" or all(name.startswith("/") for name in known)
             level = "error" if is_certain else "warning"
             findings.add("unknown-component", level, node, f"unknown component {node.value!r}", hint)
@@ -63,10 +63,10 @@ def check_paths_into_step_outputs(model: FlowAnalysis, catalog: ComponentCatalog
     """Report paths that don't exist in a step's output."""
     declared = model.find_schema("steps", "properties") or Node(None)
     for read in model.reads:
-        # Don't use `or ""`: a step ID may be empty.
+        # Don't use `or ""`, because a step ID may be empty.
         step = None if read.step_id is None else model.by_id.get(read.step_id)
         path = read.reference.path
-        # Skip steps with a default output, which can have any structure.
+        # Skip steps that have a default output, since it can have any structure.
         if step is None or not isinstance(path, str) or step.uses_default:
             continue
         if (own := declared.get(step.id)) is not None:
@@ -80,10 +80,10 @@ def check_paths_into_step_outputs(model: FlowAnalysis, catalog: ComponentCatalog
 
 
 def _suggest_component(component: str, known: Components) -> str:
-    """Return a hint with the closest component. A name without a path is suggested with the same prefix."""
+    """Return a hint with the closest component. If the closest name has no path, it gets the same prefix."""
     prefix, _, name = component.rpartition("/")
     same = {path.removeprefix(f"{prefix}/") for path in known if path.startswith(f"{prefix}/")}
-    # Compare just the names, since any two paths with the same prefix are similar.
+    # Compare only the names, since any two paths with the same prefix are similar.
     similar = find_nearest(name, same) if same else find_nearest(component, known)
     if similar is not None:
         return format_did_you_mean(f"{prefix}/{similar}" if same else similar)
@@ -108,7 +108,7 @@ def _check_component_input(step: Step, schema: Any, findings: Findings) -> None:
             # Components ignore unknown fields, so it's only an error if the name looks misspelled.
             level, effect = "error" if (mismatch.hint or "").startswith("did") else "warning", "ignores this"
         else:
-            level, effect = "warning" if step.uses_default else "error", "refuses this input"
+            level, effect = "warning" if step.uses_default else "error", "rejects this input"
         text = mismatch.value
         if isinstance(text, str) and text.isdecimal() and "expects integer" in mismatch.message:
             mismatch = mismatch._replace(hint=f"write {text} without quotes")
@@ -116,7 +116,7 @@ def _check_component_input(step: Step, schema: Any, findings: Findings) -> None:
 
 
 def _check_step_keys_inside_input(step: Step, schema: Mapping[str, Any], findings: Findings) -> list[str]:
-    """Report and return step keys that were indented into the input, where they are just data."""
+    """Report and return step keys that were indented so far that they're part of the input, where they're just data."""
     node, fields = step.node.get("input"), get_fields(schema)[0]
     if node is None or get_keyword(node.items) is not None:
         return []
@@ -129,9 +129,9 @@ def _check_step_keys_inside_input(step: Step, schema: Mapping[str, Any], finding
 
 
 def check_and_find_subflow(step: Step, findings: Findings) -> tuple[Node, bool] | None:
-    """Return the inner flow of a map, iterate or put_blob step and whether servers check it, or None if there is none.
+    """Return a map, iterate or put_blob step's inner flow and whether servers check it, or None if it has none.
 
-    Also reports inner flows without `$literal` if their expressions would be evaluated in the outer flow.
+    Also reports any inner flow whose expressions would be evaluated in the outer flow because it lacks a `$literal`.
     """
     inner = find_inner_flow(step.value)
     node = get_subflow_node(step.node, inner) if inner is not None else None
@@ -148,7 +148,7 @@ def check_and_find_subflow(step: Step, findings: Findings) -> tuple[Node, bool] 
                          suggest_or_list(next(iter(value.items), ""), ("result", "next"), "write one of"))  # fmt: skip
     if inner.runs_as_written:
         return node, step.component == "/builtin/put_blob"
-    # Variables are fine, because an inner flow's own runs have none, so they can only be read outside of $literal.
+    # Variables are fine. An inner flow's own runs don't have any, so they can only be read outside of $literal.
     if any(reference.kind != "variable" for reference in find_references(inner.flow)):
         findings.add("unescaped-subflow", "warning", node, "this flow's expressions are evaluated in the outer flow, "
                      "not in its own runs", "write it below $literal:")  # fmt: skip
@@ -156,7 +156,7 @@ def check_and_find_subflow(step: Step, findings: Findings) -> tuple[Node, bool] 
 
 
 def _iter_output_branches(output: Node) -> Iterator[tuple[Node, bool]]:
-    """Yield the possible values of an expression, and whether each may have `result` or `next`."""
+    """Yield the possible values of an expression, and whether each of them may have a `result` or `next`."""
     match get_keyword(output.items):
         case "$if":
             for key in ("then", "else"):

@@ -1,4 +1,4 @@
-"""Expression rules: parts that servers reject, keys that don't do what they seem to, and references written as text."""
+"""Expression rules: parts that servers reject, misleading keys that have no effect, and references written as text."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..flows.syntax_tree import Node
 SCHEMA_KEYWORDS = (
     "$schema", "$id", "$ref", "$defs", "$anchor", "$dynamicRef", "$dynamicAnchor", "$comment", "$vocabulary",
 )  # fmt: skip
-"""JSON Schema keywords. Flows may pass schemas to components as data."""
+"""JSON Schema keywords, because flows may pass schemas to components as data."""
 _BESIDE = {"$if": ("then", "else"), "$step": ("path",), "$variable": ("default",), "$from": ("path",)}
 
 _NAME = r"(?:workflow\.)?(?:inputs?|steps?|variables?|vars?)"
@@ -59,7 +59,7 @@ def check_expression(node: Node, findings: Findings, steps: Container[str] = ())
             if value.value is not None and not isinstance(value.value, bool) and get_keyword(value.items) is None:
                 level, hint = "warning", "0, empty text and empty lists are true"
                 if value.items:
-                    # An object here suggests that the author expects it to be evaluated.
+                    # If there's an object here, the author probably expects it to be evaluated.
                     key = next(iter(value.items)).removeprefix("$").lower()
                     level, hint = "error", _CONDITION_HINTS.get(key, _NO_OPERATORS)
                 findings.add("constant-condition", level, value, "this condition is always true: only null, false and "
@@ -106,7 +106,7 @@ def _check_plain_data(node: Node, findings: Findings, steps: Container[str]) -> 
 
 
 def _find_keyword_without_dollar(node: Node, steps: Container[str]) -> str | None:
-    """Return the keyword that seems to lack its `$`, or None if the object could be data."""
+    """Return the keyword that seems to be missing its `$`, or None if the object could be data."""
     keys = node.items.keys()
     name = next(iter(keys), "")
     is_expression = False
@@ -162,7 +162,7 @@ def _check_path(node: Node, keyword: str, findings: Findings) -> None:
 
 
 def _is_always_evaluated(node: Node) -> bool:
-    """Return whether part of an expression is always evaluated, so that its failure always fails the run."""
+    """Return whether part of an expression is always evaluated, in which case the run fails whenever that part does."""
     while (holder := node.parent) is not None:
         is_branch = node.part in ("$if", "then", "else", "default") and get_keyword(holder.items) is not None
         if is_branch or (holder.part == "$coalesce" and node.part != 0):
@@ -180,7 +180,7 @@ def _report_references_in_plain_text(node: Node, findings: Findings) -> None:
         is_whole, shown = reference[0].strip() == text.strip(), repr(reference[0].strip())
         hint = f"write {_convert_reference_to_expression(reference[reference.lastgroup or 0])} in place of the text"
         hint += "" if is_whole else ": use a component to concatenate strings"
-        # Only a warning otherwise: the component may evaluate templates itself, and a single word may be data.
+        # Otherwise, this is only a warning: the component may evaluate templates itself, and a single word may be data.
         level = "error" if is_whole and reference.lastgroup != "whole" else "warning"
     elif re.fullmatch(_QUOTED, text):
         level, hint = "error", "remove the quotes"
@@ -193,7 +193,7 @@ def _report_references_in_plain_text(node: Node, findings: Findings) -> None:
 
 
 def _convert_reference_to_expression(reference: str) -> str:
-    """Translate a reference such as `input.x` or `steps.a.output.x` to an expression."""
+    """Translate a reference such as `input.x` or `steps.a.output.x` into an expression."""
     name = re.match(_NAME, reference)
     assert name is not None
     kind, parts = name[0].rpartition(".")[2], re.findall(_PATH, reference[name.end() :])

@@ -13,13 +13,13 @@ from ..flows.syntax_tree import Node, NodeCopy
 
 
 class LocatedReference(NamedTuple):
-    """A `$step`, `$input` or `$variable` reference and where it occurs."""
+    """A `$step`, `$input` or `$variable` reference, and where it occurs."""
 
     reference: Reference
     holder: Node
-    """The step or flow containing the expression."""
+    """The step or flow that contains the expression."""
     key: str
-    """The expression's key in the step or flow."""
+    """The expression's key in that step or flow."""
 
     @property
     def node(self) -> Node:
@@ -35,7 +35,7 @@ class LocatedReference(NamedTuple):
 
     @property
     def step_id(self) -> str | None:
-        """The ID of the step being read. None for other kinds, or if the ID isn't a string."""
+        """The ID of the step that's read. None for other kinds of references, or if the ID isn't a string."""
         return self.reference.step
 
     @property
@@ -45,7 +45,7 @@ class LocatedReference(NamedTuple):
 
 
 def get_subflow_node(step: Node, inner: graph.InnerFlow) -> Node | None:
-    """Return the node of a flow in a step's input, leaving out any `$literal` around its steps and output."""
+    """Return the node of a flow that's inside a step's input, without any `$literal` around its steps and output."""
     node = step.at(*inner.at)
     if node is None or not inner.escaped:
         return node
@@ -63,15 +63,15 @@ class Step:
         self.reads = [LocatedReference(read, node, "input") for read in step.reads]
         component, handler = step.value.get("component"), step.value.get("onError")
         self.component = component if isinstance(component, str) else None
-        """The component's path, or None if it isn't a string."""
+        """The path of the component, or None if it isn't a string."""
         self.uses_default = isinstance(handler, Mapping) and handler.get("action") == "useDefault"
         """Whether the step falls back to a default output when it fails."""
 
     @cached_property
     def subflow(self) -> Node | None:
-        """The flow in the step's input, or None if there isn't one or its expressions belong to the outer flow.
+        """The flow in the step's input. None if there isn't one, or if its expressions belong to the outer flow.
 
-        Expressions in an inner flow are evaluated in the outer flow unless they are below $literal.
+        Expressions in an inner flow are evaluated in the outer flow unless they're inside a $literal.
         """
         inner = graph.find_inner_flow(self.value)
         if inner is None or not isinstance(inner.flow, Mapping) or not inner.runs_as_written:
@@ -83,17 +83,17 @@ class FlowAnalysis:
     """The steps, output and references of a flow or inner flow."""
 
     def __init__(self, root: Node) -> None:
-        """Collect the steps, skipping invalid ones."""
+        """Collect the flow's steps, skipping any that are invalid."""
         self.root, self.is_subflow = root, root.parent is not None
         self.graph = graph.FlowSteps(root.value if isinstance(root.value, Mapping) else {})
         self.steps = [Step(step, root.items["steps"].elements[step.index]) for step in self.graph.all]
-        # Keep the first of several steps with an ID.
+        # If several steps have the same ID, keep the first.
         self.by_id = {step.id: step for step in self.steps if step.index == self.graph.by_id[step.id].index}
         self.output_reads = [LocatedReference(output_read, root, "output") for output_read in self.graph.output_reads]
         self.reads = [*(read for step in self.steps for read in step.reads), *self.output_reads]
         """All references in the flow."""
         self.variables = get_fields(get_declared_schema(root.value, "variables"))
-        """The schemas of the flow's variables by name, and the names of the required variables."""
+        """The schemas of the flow's variables, by name, plus the names of the required variables."""
         shared = root.at("schemas", "$defs")
         self.defs: Mapping[str, Any] = shared.value if shared is not None and isinstance(shared.value, Mapping) else {}
         """The flow's shared schemas."""
@@ -102,12 +102,12 @@ class FlowAnalysis:
 
     @property
     def all_flows(self) -> Iterator[FlowAnalysis]:
-        """The flow itself and all flows inside its steps, at any depth."""
+        """The flow itself, plus all flows inside its steps at any depth."""
         yield self
         for step in self.steps:
             if step.subflow is not None:
                 yield from FlowAnalysis(step.subflow).all_flows
 
     def find_schema(self, *path: str) -> Node | None:
-        """Return the schema of `input`, `output`, `variables` or `steps` (or part of it), or None if not declared."""
+        """Return (part of) the flow's schema for `input`, `output`, `variables` or `steps`, or None if it has none."""
         return self.root.at("schemas", "properties", *path)

@@ -1,4 +1,4 @@
-"""A flow's types as JSON Schemas: the flow's input and output, and every step's input and output."""
+"""A flow's types as JSON Schemas: the types of its input and output, and those of each step."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ class InferredStep(Record):
     id: str
     component: str | None
     input: dict[str, Any]
-    """Type of the step's input expression."""
+    """The type of the step's input expression."""
     takes: dict[str, Any]
-    """Input type required by the step's component."""
+    """The input type that the step's component requires."""
     output: dict[str, Any]
-    """Type of the step's output."""
+    """The type of the step's output."""
     source: str
     """Where the output type comes from: `flow` (the flow's own schema for the step), `component` or `unknown`."""
     line: int = 0
-    """Line of the step's ID, or 0 if the flow wasn't read from a file."""
+    """The line of the step's ID, or 0 if the flow wasn't read from a file."""
     summary: dict[str, str] = field(default_factory=dict)
     """`input`, `takes` and `output` in a readable one-line form, e.g. `{name: string}`."""
 
@@ -47,9 +47,9 @@ class InferredFlow(Record):
     """A flow's types as JSON Schemas, using `{}` for unknown types."""
 
     input: dict[str, Any]
-    """The flow's own input schema or, if it has none, the type of input its steps require."""
+    """The flow's own input schema or, if it doesn't have one, the type of input that its steps require."""
     output: dict[str, Any]
-    """Type of the output expression."""
+    """The type of the output expression."""
     steps: list[InferredStep]
     missing: dict[str, Any] = field(default_factory=dict)
     """Inferred schemas that the flow doesn't declare: `input`, `output`, `steps`."""
@@ -63,7 +63,7 @@ class InferredFlow(Record):
         return checker.make_validation_result(self._findings)
 
     def annotated(self, content: bytes, source: str) -> bytes:
-        """Return the flow's file with the missing schemas added and everything else unchanged.
+        """Return the flow's file with any missing schemas added and everything else unchanged.
 
         Args:
             content: The file's content.
@@ -89,12 +89,12 @@ def infer(flow: FlowSource, *, components: Any = None, strict: bool = False) -> 
 
     Args:
         flow: The path to a YAML or JSON file, or the flow itself (in which case findings have no line).
-        components: The components available to the flow, as returned by `list_components` or as JSON objects. Defaults
-            to just the builtin ones.
-        strict: Whether outputs of unknown type are errors instead of warnings. Defaults to False.
+        components: The components that the flow can use, as returned by `list_components` or as JSON objects. By
+            default, just the builtin components.
+        strict: Whether outputs of unknown type are reported as errors rather than warnings. Defaults to False.
 
     Raises:
-        FlowFileError: If the file can't be read, or is neither YAML nor JSON.
+        FlowFileError: If the file can't be read or is neither YAML nor JSON.
         InvalidArgumentError: If `flow` is neither a path nor a flow.
     """
     check_flag(strict, "strict")

@@ -1,4 +1,4 @@
-"""Reference rules: undeclared inputs and variables, missing or unused steps, and runs that stall."""
+"""Reference rules: undeclared inputs and variables, missing or unused steps, and references that stall a run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .flow_analysis import FlowAnalysis, LocatedReference, Step
 
 
 def check_reads_against_declarations(model: FlowAnalysis, findings: Findings) -> None:
-    """Report reads of inputs and variables that fail, or may fail, according to the flow's own schemas."""
+    """Report references to inputs and variables that fail, or may fail, according to the flow's own schemas."""
     schema = model.find_schema("input")
     if schema is not None:
         type = schema_to_type(schema.value, model.defs, is_source=True)
@@ -28,7 +28,7 @@ def check_reads_against_declarations(model: FlowAnalysis, findings: Findings) ->
     for read in model.reads:
         if read.kind == "variable":
             _check_variable_read(read, model, findings)
-    # Reads in flows inside steps count as well.
+    # References inside the steps' inner flows count as well.
     reads = [read.reference for flow in model.all_flows for read in flow.reads if read.kind == "variable"]
     properties, used = model.find_schema("variables", "properties"), {read.variable for read in reads}
     if properties is not None and not any(read.path in ("", "$") for read in reads):
@@ -42,16 +42,16 @@ _PATH_RULES = {"step": "unknown-output-path", "input": "unknown-input", "variabl
 
 
 def report_missing_path(read: LocatedReference, lookup: Lookup, source: str, findings: Findings) -> None:
-    """Report a reference whose path doesn't exist. `source` describes the type in which the path was looked up."""
+    """Report a reference whose path doesn't exist. `source` says which type was searched."""
     if lookup.problem is not None:
-        # An invalid path inside a condition just makes the condition false.
+        # If the path is in a condition, the condition is just false.
         level = "warning" if read.reference.is_in_condition else lookup.finding_level
         at = read.node.items["path"] if read.kind == "step" else read.argument
         findings.add(_PATH_RULES[read.kind], level, at, f"{lookup.problem}{source}", lookup.hint)
 
 
 def _is_missing_value_harmless(read: LocatedReference) -> bool:
-    """Return whether a missing value is harmless, because it's read in a condition or guarded by the same condition."""
+    """Return whether a missing value is harmless: it's read in a condition, or guarded by that same condition."""
     guards = [branch.condition for branch in read.reference.branches if branch.kind == "then"]
     return read.reference.is_in_condition or read.reference.expression in guards
 
@@ -76,7 +76,7 @@ def _check_input_read(read: LocatedReference, type: Type, findings: Findings) ->
 
 
 def _check_defaults_in_input_schema(schema: Node, findings: Findings) -> None:
-    """Report defaults of input fields, which have no effect."""
+    """Report defaults for input fields, since they have no effect."""
     properties = schema.get("properties")
     for name, node in properties.items.items() if properties is not None else ():
         if "default" in node.items:
@@ -87,7 +87,7 @@ def _check_defaults_in_input_schema(schema: Node, findings: Findings) -> None:
 
 
 def _check_variable_read(read: LocatedReference, model: FlowAnalysis, findings: Findings) -> None:
-    """Check a reference to a variable. A flow inside a step only has its own variables, not the outer flow's."""
+    """Check a reference to a variable. A flow inside a step has only its own variables, not the outer flow's."""
     parts = parse_unambiguous_path(read.reference.path)
     if not parts:
         return
@@ -99,7 +99,7 @@ def _check_variable_read(read: LocatedReference, model: FlowAnalysis, findings: 
         type = schema_to_type(declared[name], model.defs, is_source=True)
         report_missing_path(read, look_up_path(type, parts[1:]), "", findings)
     elif has_schema and not model.is_subflow and _is_undeclared_variable(name, schema, model.defs):
-        # Servers pass undeclared variables on, but this client rejects them.
+        # Servers pass on undeclared variables, but this client rejects them.
         findings.add("undeclared-variable", "warning" if has_default else "error", read.argument,
                      f"variable {name!r} is not declared", suggest_or_list(name, declared, "declared are"))  # fmt: skip
         return
@@ -125,7 +125,7 @@ def _check_variable_read(read: LocatedReference, model: FlowAnalysis, findings: 
 
 
 def _is_undeclared_variable(name: str, schema: Mapping[str, Any], defs: Mapping[str, Any]) -> bool:
-    """Return whether neither the variables' schema nor any schema it refers to allows a name."""
+    """Return whether a name is allowed neither by the variables' schema nor by any schema that it refers to."""
     if schema.get("patternProperties") or isinstance(schema.get("additionalProperties"), Mapping):
         return False
     type = schema_to_type(schema, defs, is_source=True)
@@ -135,16 +135,16 @@ def _is_undeclared_variable(name: str, schema: Mapping[str, Any], defs: Mapping[
     return not any(name in member.fields or (member.is_open and member.fields) for member in objects)
 
 
-# Maximum number of steps to list in a message about a cycle.
+# Maximum number of steps that a message about a cycle lists.
 _MAX_SHOWN = 12
-# If a reference triggered one of these rules, the step it reads may only look unused.
+# If a reference violates one of these rules, the step that it was meant to read may look unused, though it isn't.
 _HIDING = ("undefined-step", "unknown-keyword", "from-expression", "template")
 
 
 def check_step_dependencies(model: FlowAnalysis, findings: Findings) -> None:
-    """Report problems in the dependency graph of a flow, or of a flow inside a step."""
+    """Report problems in the dependency graph of a flow (or of a flow inside a step)."""
     for step in model.steps:
-        # Servers don't check inner flows up front, so any step ID is fine there.
+        # Servers don't check inner flows up front, so any step ID is fine in them.
         if not step.id.strip() and not findings.is_unchecked_by_server:
             findings.add("empty-id", "fatal", step.node.items["id"], "a step's ID is empty", "give it a name")
         elif (first := model.by_id[step.id]) is not step:
@@ -163,7 +163,7 @@ def check_step_dependencies(model: FlowAnalysis, findings: Findings) -> None:
                              "which does not exist", hint)  # fmt: skip
             elif read.step_id is not None and user is not None:
                 _check_step_order(model, user, model.by_id[read.step_id], read, findings)
-    # Steps that are only read in a default are reported by another rule.
+    # Another rule reports steps that are only read in a default.
     defaults = {read.step_id for read in model.reads if read.step_id and read.reference.is_in_default}
     needed, root = model.graph.find_steps_to_run() | model.graph.find_upstream_steps(defaults), model.root.path
     if not any(rule in _HIDING and path.startswith(root) for rule, _, _, path in findings.all):

@@ -1,4 +1,4 @@
-"""Schema rules: whether a flow's own schemas are valid, and whether its test cases and defaults match them."""
+"""Schema rules check that a flow's own schemas are valid, and that its test cases and defaults match them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from ..flows.syntax_tree import Node
 from ..flows.type_system import KEYWORDS, WITH_LIST, WITH_MAPPING, WITH_SCHEMA, has_expected_kind
 from .flow_analysis import FlowAnalysis
 
-# Runs accept, show or use different values without these keywords.
+# Keywords that affect which values runs accept, show or use.
 _OF_RUNS = frozenset({
     "type", "$ref", "properties", "required", "items", "default", "enum", "anyOf", "oneOf", "allOf",
     "additionalProperties", "patternProperties", "$defs", "is_secret", "env_var",
 })  # fmt: skip
-# Kinds to check for instead, because other tools accept more than the standard.
+# The kinds of values to require here, because other tools accept more than the standard does.
 _WIDER_KINDS = {
     "a pattern": "text", "a count": "a number", "a positive number": "a number", "a limit": "", "names": "a list",
     "names by name": "a mapping", "examples": "",
@@ -31,14 +31,14 @@ _HINTS = {
     "a mapping": "write NAME: {type: ...}",
     "text": "write a string",
 }
-# Keywords that resemble too many other words.
+# Keywords too close to ordinary words to check for typos.
 _SHORT = frozenset({"const", "not", "if", "then", "else", "id", "xml"})
-# All other keywords, keyed by just their letters and digits.
+# All other keywords, keyed by their letters and digits only.
 _SIMILAR = {"".join(filter(str.isalnum, keyword)).lower(): keyword for keyword in KEYWORDS if keyword not in _SHORT}
 
 
 def check_schemas(model: FlowAnalysis, findings: Findings) -> None:
-    """Report problems in the flow's schemas, and in the parts of the flow they describe."""
+    """Report problems in the flow's schemas and in the parts of the flow that they describe."""
     defs = model.defs
     shared = model.root.at("schemas", "$defs")
     for node in shared.items.values() if shared else ():
@@ -126,7 +126,7 @@ def _check_keywords(node: Node, findings: Findings) -> None:
             continue
         if key in KEYWORDS:
             kind = _WIDER_KINDS.get(KEYWORDS[key], KEYWORDS[key])
-            # Skip keywords that have their own checks.
+            # Skip the keywords that have their own checks.
             if key not in ("required", "type") and not has_expected_kind(child.value, kind):
                 findings.add("not-a-schema", "error", child, f"{key} must be {kind}", _HINTS.get(kind))
         elif (name := _find_misspelled_keyword(key)) is not None and name not in node.items:
@@ -142,7 +142,7 @@ def _check_keywords(node: Node, findings: Findings) -> None:
 
 @lru_cache(maxsize=1024)
 def _find_misspelled_keyword(key: str) -> str | None:
-    """Return the keyword that a key seems to misspell, or None if it's an annotation."""
+    """Return the keyword that a key seems to be a misspelling of, or None if it's an annotation."""
     if is_secret_marker(key):
         return "is_secret"
     plain = "".join(filter(str.isalnum, key)).lower()
@@ -171,17 +171,17 @@ def _check_cases(kind: str, cases: Iterable[Node], model: FlowAnalysis, findings
 def check_case_output(
     case: Node, schema: Any, defs: Mapping[str, Any], findings: Findings, by: str = "by the flow's schema"
 ) -> None:
-    """Report where a test case's expected output doesn't match a schema. `by` describes the schema."""
+    """Report the parts of a test case's expected output that don't match a schema. `by` describes the schema."""
     result = case.at("output", "result")
     if result is None:
         return
     from ..flows.expected_results import MATCHERS, is_matcher
 
     for mismatch in find_mismatches(result.value, schema, defs):
-        # Expected objects may be partial, and a matcher can match many values.
+        # Expected objects may be partial, and a matcher may match many values.
         part = mismatch.key or next(reversed(mismatch.parts), None)
         node = result.at(*mismatch.parts) or result
         is_matched = not mismatch.key and any(is_matcher(part.value) for part in node.walk(below_aliases=True))
         if "is missing" not in mismatch.message and part not in MATCHERS and not is_matched:
-            # Just a warning, since it may be the schema that's wrong: servers don't check outputs.
+            # This is just a warning: servers don't check outputs, so it may be the schema that's wrong.
             findings.add_mismatch("case-output", "warning", result, mismatch, f"this output cannot occur, {by}: ")

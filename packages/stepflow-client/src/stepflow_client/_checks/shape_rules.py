@@ -1,4 +1,4 @@
-"""Shape rules: unknown keys, which servers ignore, and missing keys and wrong types, which they reject."""
+"""Shape rules: unknown keys (which servers ignore), and missing keys and wrong types (which they reject)."""
 
 from __future__ import annotations
 
@@ -66,9 +66,9 @@ def check_flow_shape(flow: Node, findings: Findings) -> None:
     """Report invalid keys and types at every level of a flow, except inside steps and expressions."""
     reason = explain_not_a_flow(flow.value) if isinstance(flow.value, dict) else None
     if reason is not None:
-        # Leave out apiVersion, which marks other kinds of documents but resembles a flow's key.
+        # Leave out apiVersion, which is a sign of other kinds of documents but is similar to one of a flow's keys.
         keys = [key for key, node in flow.items.items() if key not in {*_FLOW, "apiVersion"} and not _is_empty(node)]
-        # If it's just a typo, report that instead.
+        # If it's just a typo, report the typo instead.
         if not any(find_nearest(key, _FLOW) or _fold_key(key) in {*_EARLIER, *map(_fold_key, _FLOW)} for key in keys):
             findings.add("no-flow", "error", flow, *reason, key="flow" if "flow" in flow.items else None)
             return
@@ -116,7 +116,7 @@ def check_step_shape(step: Node, findings: Findings) -> None:
 
 
 def _get_non_null(node: Node, key: str) -> Node | None:
-    """Return the value for a key, or None if it's missing or null."""
+    """Return a key's value, or None if the key is missing or its value is null."""
     value = node.get(key)
     return value if value is not None and value.value is not None else None
 
@@ -206,7 +206,7 @@ def _check_expected_output(expected: Node, findings: Findings) -> None:
 
 
 def _check_outcome_keys(node: Node, what: str, known: tuple[str, ...], findings: Findings) -> None:
-    """Report unknown keys in an outcome, which have no effect."""
+    """Report unknown keys in an outcome, since they have no effect."""
     for key in node.items:
         if key not in known:
             hint = suggest_or_list(key, known, f"{what} has")
@@ -254,7 +254,7 @@ def _check_mapping(node: Node, what: str, known: dict[str, str], required: tuple
             findings.add("wrong-type", level, child, f"servers before 0.11 reject null for {key}",
                          f"write a value, or remove {key}")  # fmt: skip
         if kind and child.value is not None and not isinstance(child.value, _TYPES[kind]):
-            # Not fatal in examples and tests, which are never sent to servers.
+            # This isn't an error in examples and tests, because those are never sent to servers.
             level = "fatal" if key not in ("examples", "test") else "warning" if _is_empty(child) else "error"
             hint = "put it in quotes" if kind == "text" and not isinstance(child.value, (dict, list)) else None
             findings.add("wrong-type", level, child, f"{key} must be {kind}, not {_get_json_type(child.value)}", hint)

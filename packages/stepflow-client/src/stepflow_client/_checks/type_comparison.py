@@ -1,4 +1,4 @@
-"""Compares types (whether one type's values match another type) and formats them as readable text."""
+"""Checks whether one type's values match another type, and formats types as readable text."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ class Conflict(NamedTuple):
     expected: Type
     actual: Type
     path: tuple[str | int, ...] = ()
-    """The location of the conflict within the value."""
+    """Where in the value the conflict is."""
     missing: str | None = None
-    """The missing field, if that's the conflict."""
+    """The name of the missing field, if that's what the conflict is."""
     is_certain: bool = True
-    """True if no value can match. If False, some values may."""
+    """True if no value can match. If False, some values may match."""
 
 
 def is_compatible(actual: Type, expected: Type) -> bool:
-    """Return whether a type has no known conflict with the expected type."""
+    """Return whether a type doesn't conflict with the expected type, as far as we know."""
     return find_conflict(actual, expected) is None
 
 
@@ -37,7 +37,7 @@ _Results = dict[tuple[int, int], Conflict | None]
 def find_conflict(actual: Type, expected: Type, depth: int = 0, results: _Results | None = None) -> Conflict | None:
     """Return the conflict between a type and the expected type, or None if they match or can't be compared.
 
-    `results` caches the results for parts of the types, because the same part may occur many times.
+    `results` caches results for parts of the types, because the same part may occur many times.
     """
     results = {} if results is None else results
     if depth > _MAX_COMPARED_DEPTH or is_unknown(actual) or is_unknown(expected):
@@ -58,19 +58,19 @@ def find_conflict(actual: Type, expected: Type, depth: int = 0, results: _Result
 
 
 def _find_closest_conflict(member: Member, expected: Type, depth: int, results: _Results) -> Conflict | None:
-    """Return the conflict with the closest expected member, or None if any expected member matches."""
+    """Return the conflict with the closest of the expected members, or None if one of them matches."""
     conflicts = list[Conflict]()
     for candidate in expected.members:
         if type(candidate) is type(member):
             conflicts_of_member = _find_conflicts_between_members(member, candidate, depth, results)
             if not conflicts_of_member:
                 return None
-            # Prefer conflicts that are certain.
+            # Prefer a conflict that's certain.
             conflicts.append(min(conflicts_of_member, key=lambda conflict: not conflict.is_certain))
     whole = Conflict(expected, Type((member,)))
     near = [conflict for conflict in conflicts if conflict.path or conflict.missing or not conflict.is_certain]
     if len(near) == 1:
-        # Report the details only if this is clearly the closest member.
+        # Only report the details if this is clearly the closest member.
         return near[0] if len(conflicts) == 1 or not near[0].is_certain else whole
     return whole._replace(is_certain=all(conflict.is_certain for conflict in conflicts))
 
@@ -86,7 +86,7 @@ def _find_conflicts_between_members(actual: Any, expected: Any, depth: int, resu
                 element = expected.first[index] if index < len(expected.first) else expected.items
                 reason = find_conflict(part, element, depth + 1, results)
                 if reason is not None:
-                    # Lists may be too short to have this element.
+                    # The list may be too short to have this element.
                     is_certain = reason.is_certain and (not index or actual.elements is not None)
                     conflicts.append(reason._replace(path=(index, *reason.path), is_certain=is_certain))
             if actual.elements is None and not actual.first:
@@ -101,7 +101,7 @@ def _find_conflicts_between_members(actual: Any, expected: Any, depth: int, resu
                     if reason is not None:
                         is_certain = reason.is_certain and given.is_required
                         conflicts.append(reason._replace(path=(name, *reason.path), is_certain=is_certain))
-                # If the schema names some fields, assume that it names all relevant fields, and report this one.
+                # If the schema names some fields, assume that it names all that matter, and report this one as missing.
                 elif field.is_required and (actual.extra is None or (actual.fields and is_unknown(actual.extra))):
                     whole = Conflict(Type((expected,)), Type((actual,)), missing=name)
                     conflicts.append(whole._replace(is_certain=actual.extra is None))
@@ -129,14 +129,14 @@ def _find_scalar_conflict(actual: Scalar, expected: Scalar) -> Conflict | None:
 _MAX_DEPTH = 8
 _SHOWN_FIELDS = 12
 _SHOWN_VALUES = 5
-# Maximum length of a single part's text.
+# Maximum length of the text of a single part.
 _MAX_LENGTH = 1_000
 
 
 def format_type(type: Type, max_length: int = 200) -> str:
     """Format a type as one line of text, cut to `max_length` characters. Unknown parts become `unknown`."""
     texts: dict[tuple[int, int], str] = {}
-    """Caches the texts of parts, which may occur many times, by `id()` and depth."""
+    """The texts of parts that were already formatted, by `id()` and depth, since a part may occur many times."""
 
     def render(type: Type, depth: int) -> str:
         mark = " [secret]" if type.is_secret else ""
@@ -176,7 +176,7 @@ def format_type(type: Type, max_length: int = 200) -> str:
 
 
 def format_type_as_noun(type: Type) -> str:
-    """Format a type as a noun phrase, e.g. `a string or null`, falling back to `format_type`."""
+    """Format a type as a noun phrase, e.g. `a string or null`. If that isn't possible, use `format_type`."""
     nouns = []
     for member in type.members:
         match member:

@@ -1,4 +1,4 @@
-"""Infers a flow's types: its input and output, expressions, and step inputs and outputs."""
+"""Infers a flow's types: the types of its input and output, its expressions, and its steps' inputs and outputs."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class TypedPart(NamedTuple):
     """The type of the part's value."""
     expected: Type
     is_certain: bool
-    """Whether every run evaluates the part. False if it's in a branch."""
+    """Whether every run evaluates the part. False if the part is in a branch."""
     where: str = ""
-    """The field within the whole value, e.g. `to.zip` or `skus[1]`. Empty for the value itself."""
+    """The part's field in the whole value, e.g. `to.zip` or `skus[1]`. Empty for the value itself."""
     is_missing: bool = False
     """Whether the part stands for a missing `else`."""
 
@@ -44,9 +44,9 @@ def infer_type(
     depth: int = 0,
     true_conditions: tuple[Any, ...] = (),
 ) -> Type:
-    """Infer the type of an expression, or null if there isn't one.
+    """Infer an expression's type. If there is no expression, the type is null.
 
-    The expression's parts, down to references and plain values, are appended to `typed_parts` along with their expected
+    Appends the expression's parts, down to references and plain values, to `typed_parts` along with their expected
     types. In the `then` branches of `true_conditions`, the conditions can't be null or false.
     """
     if node is None:
@@ -86,7 +86,7 @@ def infer_type(
             objects = [member for member in expected.members if isinstance(member, ObjectOf)]
             wanted = objects[0] if len(objects) == 1 else ObjectOf({}, UNKNOWN)
             if len(objects) < 2 and not is_unknown(expected):
-                # Only compare field names. The fields' types are checked separately.
+                # Only compare the names of the fields. Their types are checked separately.
                 shallow = Type((ObjectOf({name: Field(UNKNOWN) for name in node.items}, None),))
                 typed_parts.append(TypedPart(node, shallow, expected, is_certain, where))
             fields = {}
@@ -122,16 +122,16 @@ def infer_type(
 
 
 def infer_part_types(node: Node | None, expected: Type, types: FlowTypes) -> list[TypedPart]:
-    """Split an expression into parts with their expected types, given the expected type of the whole expression."""
+    """Split an expression into parts, deriving each part's expected type from that of the whole expression."""
     parts = list[TypedPart]()
     infer_type(node, types, expected, parts)
     return parts
 
 
 def _find_possible_if_branches(node: Node, condition: Type, types: FlowTypes) -> list[tuple[str, Node | None]]:
-    """Return the branches an `$if` may take, using None for a missing `else`.
+    """Return the branches that an `$if` may take. None stands for a missing `else`.
 
-    A condition counts as possibly false if its path may not exist, but not just because its step may fail.
+    A condition may be false if its path may not exist. That its step may fail isn't enough.
     """
     keyword = get_keyword(node.items["$if"].items)
     is_reference = keyword in REFERENCE_KEYWORDS
@@ -145,14 +145,14 @@ def _find_possible_if_branches(node: Node, condition: Type, types: FlowTypes) ->
 
 
 def _narrow_type_to_truthy(type: Type) -> Type:
-    """Narrow a type to values that are neither null nor false."""
+    """Narrow a type to exclude null and false."""
     members = [Scalar("boolean", (True,)) if isinstance(member, Scalar) and member.kind == "boolean" else member
                for member in type_system.remove_null(type).members]  # fmt: skip
     return type._replace(members=tuple(members)) if members else type
 
 
 def look_up_reference(node: Node, keyword: str, types: FlowTypes, default: Type | None = None) -> Lookup:
-    """Look up the type of a `$step`, `$input` or `$variable` reference, or the problem with its path.
+    """Look up the type of a `$step`, `$input` or `$variable` reference, or what's wrong with its path.
 
     `default` is the type of a `$variable` default, or None if it hasn't been inferred yet.
     """
@@ -184,19 +184,19 @@ def look_up_reference(node: Node, keyword: str, types: FlowTypes, default: Type 
 
 
 def infer_variable_type(schema: Any, defs: Mapping[str, Any], *, is_required: bool = True) -> Type:
-    """Return a variable's type based on its schema, including the value it has in runs that don't set it."""
+    """Return a variable's type according to its schema, including the value it has in runs that don't set it."""
     type = type_system.schema_to_type(schema, defs, is_source=True)
     value = get_unset_value(schema, is_required=is_required)
-    # Ignore expressions: they are evaluated in the outer flow.
+    # Ignore expressions, because they're evaluated in the outer flow.
     if value is NOT_GIVEN or is_expression(value):
         return type
     return make_union([type, type_system.value_to_type(value, is_literal=False)])
 
 
 _MAX_DEPTH = 20
-# Maximum number of inference passes over an iterate step's flow before its input is treated as unknown.
+# Maximum number of inference passes over an iterate step's flow before we treat its input as unknown.
 _MAX_ITERATIONS = 3
-# Nesting depth at which an iterate step's input is treated as unknown.
+# Nesting depth at which we treat an iterate step's input as unknown.
 _MAX_ITERATION_DEPTH = 3
 
 
@@ -206,20 +206,20 @@ class StepTypes:
 
     step: Step
     input: Type
-    """Type of the input expression."""
+    """The type of the input expression."""
     expected_input: Type
-    """Input type required by the component."""
+    """The input type that the component requires."""
     returned: Type
-    """Output type returned by the component."""
+    """The output type that the component returns."""
     output: Type
-    """Output type seen by other steps: from the flow's own schema for the step, if any, otherwise the component's,
-    combined with the error default."""
+    """The output type that other steps see. It comes from the flow's own schema for the step. If there isn't one, it's
+    the component's output type combined with the default for errors."""
     source: Literal["flow", "component", "unknown"]
     """Where the output type comes from."""
     is_known: bool = True
-    """Whether the component is known."""
+    """Whether we know the component."""
     inner: FlowTypes | None = None
-    """Types of the inner flow that the step runs or stores."""
+    """The types of the inner flow that the step runs or stores."""
 
 
 @dataclass
@@ -228,15 +228,15 @@ class FlowTypes:
 
     model: FlowAnalysis
     input: Type
-    """Type of the input as declared or, if that's unknown, as passed in."""
+    """The type of the input as declared or, if that's unknown, as passed in."""
     given_input: Type
-    """Type of the input passed in by the enclosing flow."""
+    """The type of the input that the enclosing flow passes in."""
     declared_input: Type | None = None
     declared_output: Type | None = None
     steps: dict[str, StepTypes] = field(default_factory=dict)
-    """Step types by step ID, in file order."""
+    """The types of the steps, by step ID, in file order."""
     output: Type = UNKNOWN
-    """Type of the output expression."""
+    """The type of the output expression."""
 
 
 def infer_flow_types(root: Node, given: Type, known: ComponentCatalog, depth: int = 0) -> FlowTypes:
@@ -284,7 +284,7 @@ def _infer_builtin_output(
 ) -> tuple[Type, FlowTypes | None] | None:
     """Infer a builtin component's output type, along with the types of the flow inside the step.
 
-    Return None if the type can only be read from the component's schema.
+    Return None if only the component's schema can tell.
     """
 
     def type_at(*path: str) -> Type:
@@ -304,7 +304,7 @@ def _infer_builtin_output(
             if flow is not None:
                 inner = _infer_iteration_types(flow, type_system.widen_type(type_at("initial_input")), known, depth)
                 result, following = _get_result_and_next_types(inner.output)
-                # Without a result, iteration only ends at the limit.
+                # Without a result, the iteration only ends when it reaches the limit.
                 result = result if result.members else following if following.members else UNKNOWN
             fields = {"result": result, "iterations": type_system.INTEGER, "terminated": type_system.BOOLEAN}
         case "/builtin/eval":
@@ -331,7 +331,7 @@ def _infer_builtin_output(
 
 
 def get_element_type(type: Type) -> Type:
-    """Return a list type's element type."""
+    """Return the type of a list type's elements."""
     if is_unknown(type):
         return UNKNOWN
     return make_union(member.items for member in type.members if isinstance(member, ListOf))
@@ -347,7 +347,7 @@ def _build_outcome_type(inner: FlowTypes | None) -> Type:
 
 
 def _infer_iteration_types(flow: Node, given: Type, known: ComponentCatalog, depth: int) -> FlowTypes:
-    """Infer the types of a flow whose input is either the initial input or `next` from an earlier iteration."""
+    """Infer the types of a flow whose input is either the initial input or the `next` of an earlier iteration."""
     for _ in range(_MAX_ITERATIONS if depth < _MAX_ITERATION_DEPTH else 0):
         types = infer_flow_types(flow, given, known, depth + 1)
         wider = type_system.widen_type(make_union([given, _get_result_and_next_types(types.output)[1]]))
@@ -382,7 +382,7 @@ def _get_blob_from_id_type(type: Type) -> type_system.Blob | None:
 
 def find_input_uses(types: FlowTypes) -> Iterator[tuple[Path, TypedPart, str]]:
     """Yield every use of the flow's own input: the path into the input, the part of an expression that reads it, and a
-    description of the user."""
+    description of what uses it."""
     steps = [step for step in types.steps.values() if any(read.kind == "input" for read in step.step.reads)]
     users = [(f"step {step.step.id!r}", step.step.node.get("input"), step.expected_input) for step in steps]
     users.append(("the output", types.model.root.get("output"), types.declared_output or UNKNOWN))
@@ -395,7 +395,7 @@ def find_input_uses(types: FlowTypes) -> Iterator[tuple[Path, TypedPart, str]]:
 
 
 def infer_input_from_uses(types: FlowTypes) -> Type:
-    """Infer the type of a flow's input from how it's used."""
+    """Infer the type of a flow's input from the way it's used."""
     return _infer_type_from_uses([(path, part) for path, part, _ in find_input_uses(types)])
 
 

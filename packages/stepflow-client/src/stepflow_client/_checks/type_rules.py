@@ -16,29 +16,29 @@ from . import reference_rules, schema_rules, type_inference
 from .type_comparison import Conflict, find_conflict, format_type, format_type_as_noun, is_compatible
 from .type_inference import FlowTypes, StepTypes, TypedPart, infer_part_types
 
-# The step input field that is passed to the inner flow, by component.
+# The field of the step's input that's passed to the inner flow, by component.
 _SUBFLOW_INPUTS = {"/builtin/map": "items", "/builtin/iterate": "initial_input", "/builtin/eval": "input"}
 
 
 def check_types(root: Node, catalog: ComponentCatalog, findings: Findings, *, strict: bool = False) -> None:
-    """Report type mismatches in a flow and its inner flows. With `strict`, outputs of unknown type are errors.
+    """Report type mismatches in a flow and its inner flows. If `strict` is set, outputs of unknown type are errors.
 
-    Problems already reported by other rules are not repeated.
+    Problems that other rules have already reported aren't repeated.
     """
     _TypeCheck(findings, strict).check_flow_types(type_inference.infer_flow_types(root, UNKNOWN, catalog))
 
 
 class _TypeCheck:
-    """Adds type mismatches to existing findings."""
+    """Adds type mismatches to the existing findings."""
 
     def __init__(self, findings: Findings, strict: bool) -> None:
         self.findings, self.strict = findings, strict
         reported = [finding for finding in findings.all.values() if finding.rule == "component-input"]
         self.reported = {(finding.line, finding.column) if finding.line else finding.path for finding in reported}
-        """Positions where another rule has already reported an invalid value."""
+        """The positions of invalid values that another rule has already reported."""
         self.holders = {id(finding.at) for finding in reported}
-        """The `id()` of each node another rule has reported: objects with an invalid field, and literals with an
-        invalid value."""
+        """The `id()` of each node that another rule has reported: objects that have an invalid field, and literals
+        whose value is invalid."""
         for finding in reported:
             while finding.at is not None and "$literal" in finding.path and finding.at.parent is not None:
                 finding = finding._replace(at=finding.at.parent)
@@ -61,7 +61,7 @@ class _TypeCheck:
                 self.findings.add("type-mismatch", "error", declared, f"the schema of step {step.id!r} declares "
                                   f"{schema}, but {component} returns {returned}", "correct the schema, or remove "
                                   "it")  # fmt: skip
-            # Skip builtin components: their output depends on their input.
+            # Skip builtin components, because their output depends on their input.
             is_builtin = component is None or component.startswith("/builtin/")
             if step.id in read_steps and typed.source == "unknown" and not is_builtin:
                 reason = "has no output schema" if typed.is_known else "is unknown here"
@@ -88,7 +88,7 @@ class _TypeCheck:
             node, mismatch = slot.node, find_conflict(slot.actual, slot.expected)
             if mismatch is None or ((node.line, node.column) if node.line else node.path) in self.reported:
                 continue
-            # Skip a missing field in an object with other findings, which may be about a misspelled name.
+            # Skip a missing field if the object has other findings, since one of them may report its misspelled name.
             if id(node) in self.holders and (mismatch.missing is not None or "$literal" in node.items):
                 continue
             is_certain = mismatch.is_certain and not slot.is_missing
@@ -97,7 +97,7 @@ class _TypeCheck:
             self.findings.add(rule, level, node, message, hint, key="$if" if slot.is_missing else None)
 
     def _check_subflow_input(self, types: FlowTypes, step: StepTypes, inner: FlowTypes) -> None:
-        """Report elements (or an initial input) that don't match the inner flow's input schema."""
+        """Report elements (or the initial input) that don't match the inner flow's input schema."""
         key = _SUBFLOW_INPUTS.get(step.step.component or "", "")
         node, expected = step.step.node.at("input", key), inner.declared_input
         if node is None or expected is None:
@@ -114,7 +114,7 @@ class _TypeCheck:
 
 
 def _check_conflicting_input_uses(types: FlowTypes, findings: Findings) -> None:
-    """Report parts of the input that can never be valid because two steps require different types."""
+    """Report parts of the input that can never be valid because two steps expect different types."""
     first_uses: dict[Path, tuple[TypedPart, str]] = {}
     for path, part, user in type_inference.find_input_uses(types):
         if is_unknown(part.expected):
@@ -130,7 +130,7 @@ def _check_conflicting_input_uses(types: FlowTypes, findings: Findings) -> None:
 
 
 def _describe_mismatch(slot: TypedPart, mismatch: Conflict, consumer: str) -> str:
-    """Describe a mismatch with the type required by `consumer` (a component or schema) in one sentence."""
+    """Describe a mismatch with the type that `consumer` (a component or schema) requires, in one sentence."""
     where = format_path(mismatch.path, slot.where).removeprefix(".")
     here, keyword, node = f" for {where}" if where else "", get_keyword(slot.node.items), slot.node
     if slot.is_missing:
@@ -156,7 +156,7 @@ def _describe_mismatch(slot: TypedPart, mismatch: Conflict, consumer: str) -> st
 
 
 def _describe_type(expected: Type) -> str:
-    """Describe an expected type as a noun, only mentioning null if it's the only type."""
+    """Describe an expected type as a noun phrase. Null is only mentioned if it's the only type."""
     return format_type_as_noun(type_system.remove_null(expected) if len(expected.members) > 1 else expected)
 
 
@@ -191,7 +191,7 @@ def _suggest_mismatch_fix(slot: TypedPart, mismatch: Conflict) -> str:
 
 
 def _suggest_wrapping_in_object(slot: TypedPart, keyword: str, name: str) -> str:
-    """Suggest an object with a missing field in place of a reference."""
+    """Suggest replacing a reference with an object that has the missing field."""
     expected = [member.fields[name].type for member in slot.expected.members
               if isinstance(member, ObjectOf) and name in member.fields]  # fmt: skip
     for path, type in type_system.iter_typed_paths(slot.actual) if expected and not is_unknown(expected[0]) else ():
@@ -203,7 +203,7 @@ def _suggest_wrapping_in_object(slot: TypedPart, keyword: str, name: str) -> str
 
 
 def _format_extended_reference(slot: TypedPart, keyword: str, path: str) -> str:
-    """Return a slot's reference as written in the file, with `path` appended."""
+    """Return a slot's reference as it's written in the file, with `path` appended."""
     target = slot.node.items[keyword].value
     node = slot.node.get("path") if keyword == "$step" else slot.node.items[keyword]
     start = str(node.value) if node is not None and node.value else "$"
