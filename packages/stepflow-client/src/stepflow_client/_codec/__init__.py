@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from .._base.lazy import lazy_module
 
 if not TYPE_CHECKING:
-    # Import these lazily, because many programs need none of them, and the last one imports pydantic.
+    # Import these lazily, because many programs don't need any of them and the last one imports pydantic.
     failed_items = lazy_module(f"{__name__}.failed_items")
     responses = lazy_module(f"{__name__}.responses")
     output_types = lazy_module(f"{__name__}.output_types")

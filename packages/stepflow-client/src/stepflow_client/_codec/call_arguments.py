@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def parse_flow_variables(flow: Mapping[str, Any]) -> dict[str, FlowVariable]:
-    """Return the variables a flow declares under `schemas.properties.variables`, or an empty dict if there are none."""
+    """Return the variables that a flow declares in `schemas.properties.variables` (an empty dict if it has none)."""
     declared = get_variable_declarations(flow)
     if not declared:
         return {}
@@ -52,17 +52,18 @@ if TYPE_CHECKING:
     RunId = str | UUID | HasRunId
     """A run: its ID, or an object with a `run_id`."""
 else:
-    # Avoid importing uuid, which takes a few milliseconds.
+    # Don't import uuid, which takes a few milliseconds.
     RunId = str | HasRunId
 RUN_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-"""The usual run ID format."""
+"""The usual format of a run ID."""
 
 
 def check_run_id(run_id: RunId) -> str:
-    """Return a run ID in the form used by servers.
+    """Return a run ID in the form that servers use.
 
     Raises:
-        InvalidArgumentError: If it isn't a UUID. (Current servers return nonsense for some operations in that case.)
+        InvalidArgumentError: If it isn't a UUID. (Current servers respond to some operations with nonsense in that
+            case.)
     """
     if isinstance(run_id, str) and RUN_ID.fullmatch(run_id):
         return run_id
@@ -98,7 +99,7 @@ def check_flow_id(flow_id: FlowId) -> str:
 
 
 def check_path_id(value: object, what: str) -> str:
-    """Validate and return an ID that will be part of a path. (With `..`, the path would lead to a different operation.)
+    """Validate and return an ID that will be part of a path. (A `..` would lead to a different operation.)
 
     Raises:
         InvalidArgumentError: If it isn't a valid ID.
@@ -113,7 +114,7 @@ def check_header_text(value: object, what: str) -> str:
     """Validate and return a header value.
 
     Raises:
-        InvalidArgumentError: If it is empty or not printable ASCII.
+        InvalidArgumentError: If it's empty or contains anything but printable ASCII.
     """
     text = check_text(value, what)
     if not text.isascii() or not text.isprintable():
@@ -153,12 +154,12 @@ def reject_debug_mode(debug: bool) -> None:
 
 
 def normalize_run_inputs(value: Any, *, exact_integers: bool = True) -> list[Any]:
-    """Return a run's inputs. A list is a batch; any other value is a single input.
+    """Return a run's inputs as a list. A value that's already a list is a batch. Any other value is a single input.
 
     Raises:
         InvalidArgumentError: If a value can't be represented in JSON.
     """
-    # Fast path for a single input that can be sent as is (the usual case).
+    # Fast path for the usual case: a single input that can be sent as is.
     if not isinstance(value, (list, tuple)):
         if not is_plain(value, INPUT_DEPTH):
             value = check_json(value, "input", exact_integers=exact_integers, max_depth=INPUT_DEPTH)
@@ -174,7 +175,7 @@ class RunArguments(NamedTuple):
     overrides: dict[str, Any] | None
     max_concurrency: int | None
     text: bytes | None = None
-    """The inputs as JSON without the enclosing brackets, if already encoded."""
+    """The inputs as JSON without the enclosing brackets, if they've already been encoded."""
 
 
 def parse_run_arguments(
@@ -195,7 +196,7 @@ def reject_multiple_inputs(value: Any) -> None:
     """Reject batches in calls that return a single result.
 
     Raises:
-        InvalidArgumentError: If the input is a list, unless it has exactly one element.
+        InvalidArgumentError: If the input is a list that doesn't have exactly one element.
     """
     if isinstance(value, (list, tuple)) and len(value) != 1:
         hint = "use submit() and get_results(); to pass a list as a single input, write [[...]]"
@@ -204,11 +205,10 @@ def reject_multiple_inputs(value: Any) -> None:
 
 
 def check_inputs_against_schema(value: Any, validator: Validator) -> list[Any]:
-    """Return item inputs (the elements of a list, or else the value itself), after checking them against the flow's
-    input schema.
+    """Check inputs against the flow's input schema and return them (a list's elements, or else just the value itself).
 
     Raises:
-        InvalidArgumentError: If an input does not match, or can't be represented in JSON.
+        InvalidArgumentError: If an input doesn't match or can't be represented in JSON.
     """
     plain = check_json(value, "the input")
     items = plain if isinstance(plain, list) else [plain]
@@ -221,7 +221,7 @@ def parse_run_variables(variables: Variables | None, *, exact_integers: bool = T
 
     Raises:
         FlowFileError: If the file can't be read.
-        InvalidArgumentError: If they aren't a mapping, or a value can't be represented in JSON.
+        InvalidArgumentError: If they aren't a mapping or a value can't be represented in JSON.
     """
     if variables is None:
         return {}
@@ -239,9 +239,9 @@ def add_env_variables(
 ) -> dict[str, Any]:
     """Fill in missing variables from the environment.
 
-    A variable is looked up under the name the flow declares as `env_var`, then as `STEPFLOW_VAR_<NAME>`, in upper case
-    and with `_` in place of any character that isn't a letter or digit. Values stay strings if the schema allows
-    strings. Otherwise, they are parsed as JSON.
+    A variable is looked up under the name that the flow declares as `env_var`, then as `STEPFLOW_VAR_<NAME>`. In the
+    latter, the name is in upper case, with `_` in place of any character that isn't a letter or digit. Values stay
+    strings if the schema allows strings. Otherwise, they're parsed as JSON.
 
     Raises:
         InvalidArgumentError: If a value isn't valid JSON but the schema doesn't allow strings.
@@ -273,13 +273,13 @@ def add_env_variables(
 def check_and_complete_arguments(
     arguments: RunArguments, needs: RunRequirements, environ: Mapping[str, str] | None, *, check_values: bool
 ) -> RunArguments:
-    """Check arguments against the run's flow, and fill in missing variables from the environment.
+    """Check a run's arguments against its flow, and fill in missing variables from the environment.
 
-    If `environ` is None, the caller must have passed every required variable.
+    If `environ` is None, the caller must have passed all required variables.
 
     Raises:
-        InvalidArgumentError: If an override refers to something the flow doesn't have, a required variable is missing,
-            or `check_values` is true and a variable does not match its schema.
+        InvalidArgumentError: If an override refers to something that the flow doesn't have, a required variable is
+            missing, or `check_values` is true and a variable doesn't match its schema.
     """
     needs.check_overrides(arguments.overrides)
     values = arguments.variables if environ is None else add_env_variables(arguments.variables, needs.declared, environ)
@@ -298,20 +298,20 @@ class RunCall(NamedTuple):
     max_concurrency: int | None = None
     check_input: bool = False
     private_copy: bool = False
-    """Whether to store a separate copy of the flow just for this run."""
+    """Whether to store a separate copy of the flow for this run alone."""
     idempotency_key: str | None = None
     idempotency_scope: str | None = None
     """The key's scope. Defaults to the client's scope, or else to the flow's content."""
     ready: Callable[[], Any] | None = None
-    """Waits until the run can be created. None if it can be created right away."""
+    """Waits until the run can be created. None if the run can be created right away."""
     origin: RerunOrigin | None = None
-    """For a rerun, the earlier run and the outputs to keep. The key is then scoped to that run."""
+    """For a rerun, the earlier run and the outputs to keep. The key is then scoped to the earlier run."""
     source: FlowSource | None = None
-    """The flow as passed by the caller, if `flow` was already read from a file. Otherwise None."""
+    """The flow as the caller passed it, if `flow` has already been read from a file. Otherwise None."""
 
     @property
     def flow_as_passed(self) -> FlowSource:
-        """The flow as passed by the caller."""
+        """The flow as the caller passed it."""
         return self.flow if self.source is None else self.source
 
     def check_arguments(self, *, exact_integers: bool = True) -> RunArguments:
@@ -320,7 +320,7 @@ class RunCall(NamedTuple):
         return parse_run_arguments(*values, exact_integers=exact_integers)
 
     def check_and_complete_arguments(self, arguments: RunArguments, needs: RunRequirements) -> RunArguments:
-        """Check arguments against the flow, adding variables from the environment if requested."""
+        """Check the arguments against the flow, adding variables from the environment if requested."""
         environ = os.environ if self.variables_from_env else None
         return check_and_complete_arguments(arguments, needs, environ, check_values=self.check_input)
 
@@ -332,21 +332,22 @@ def hash_flow(flow: dict[str, Any]) -> bytes | None:
     plain values.
     """
     content = marshal_flow(flow)
-    # Use Python's keyed hash (twice), because importing hashlib takes several milliseconds.
+    # Use Python's own keyed hash (twice), because importing hashlib takes several milliseconds.
     return None if content is None else b"%d %d" % (hash(content), hash(content + b"."))
 
 
 def marshal_flow(flow: Any) -> bytes | None:
     """Serialize a flow so that only equal flows have the same bytes. Return None if the flow isn't plain data."""
     try:
-        # Version 2 always serializes equal values the same way. In later versions, object identity affects the output.
+        # Version 2 always serializes equal values in the same way. Later versions' output also depends on object
+        # identity.
         return marshal.dumps(flow, 2)
     except ValueError:
         return None
 
 
 def unmarshal_flow(content: bytes) -> Any:
-    """Return a copy of the flow serialized by `marshal_flow`."""
+    """Return a copy of a flow that `marshal_flow` serialized."""
     return marshal.loads(content)  # noqa: S302 - it was written here
 
 
@@ -362,10 +363,10 @@ def get_file_stamp(path: object) -> tuple[Any, ...] | None:
 
 
 def remove_valid_max_retries(flow: dict[str, Any]) -> dict[str, Any]:
-    """Adapt a flow so that current servers can check it.
+    """Change a flow so that current servers can check it.
 
-    POST /flows reads every number as a float, then rejects the resulting `maxRetries: 2.0`. Remove valid retry counts
-    to avoid that, but keep invalid counts so they still get reported.
+    POST /flows reads every number as a float and then rejects the resulting `maxRetries: 2.0`. To avoid that, remove
+    valid retry counts. Keep invalid counts so that they still get reported.
     """
     steps = []
     for step in flow["steps"] if isinstance(flow.get("steps"), list) else ():
@@ -378,5 +379,5 @@ def remove_valid_max_retries(flow: dict[str, Any]) -> dict[str, Any]:
 
 
 def restore_integers_in_message(message: str) -> str:
-    """Write whole numbers in a server's message the way the flow does (servers report 2 as `2.0`)."""
+    """Write whole numbers in a server's message the way the flow writes them (servers report 2 as `2.0`)."""
     return re.sub(r"floating point `(-?\d+)\.0`", r"number `\1`", message)
