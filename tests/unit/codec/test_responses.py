@@ -698,7 +698,7 @@ def test_stored_flows_are_restored(metadata: dict[str, Any], restored: dict[str,
     assert responses.read_stored_flow_content(answer) == answer["flow"]
     for stored in (responses.read_flow(answer), responses.read_flow(answer, "f")):
         assert (stored.flow_id, stored.flow) == ("f", {"steps": [], **restored})
-    with pytest.raises(ValueError, match=r"^it is about a different flow, f$"):
+    with pytest.raises(ValueError, match=r"^it is for a different flow, f$"):
         responses.read_flow(answer, "another")
     for wrong in (None, 5, "text"):
         with pytest.raises(errors.InvalidResponseError, match="flow"):
@@ -873,7 +873,7 @@ def test_run_ids_are_accepted_in_any_format(run_id: str) -> None:
         ({"flowId": ""}, "flowId is ''"),
         ({"flowId": ".."}, "flowId is '..'"),
         ({"flowId": None}, "flowId is None"),
-        ({"runId": RUN_ID[:-1] + "2"}, f"it is about a different run, {RUN_ID[:-1]}2"),
+        ({"runId": RUN_ID[:-1] + "2"}, f"it is for a different run, {RUN_ID[:-1]}2"),
     ],
 )
 def test_invalid_ids_are_rejected(wrong: dict[str, Any], reason: str) -> None:
@@ -935,7 +935,7 @@ def test_only_the_requested_step_is_read() -> None:
     step = {"stepId": "a", "stepIndex": 0, "itemIndex": 1, "status": 2}
     assert responses.read_requested_step(step, "a", 1).item_index == 1
     for step_id, item in (("b", 1), ("a", 0)):
-        with pytest.raises(ValueError, match=r"^it is about a different step, 'a' of item 1$"):
+        with pytest.raises(ValueError, match=r"^it is for a different step, 'a' of item 1$"):
             responses.read_requested_step(step, step_id, item)
 
 

@@ -1,4 +1,4 @@
-"""Adds details from a run's steps to its failed or lost items."""
+"""Adds error details to a run's failed or lost items, based on its steps."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def convert_to_run_items(listed: ListItemsResponse) -> RunItems:
 
 
 def is_first_failure_ambiguous(listed: ListItemsResponse, places: Iterable[int], steps: StepsByItem) -> bool:
-    """Return whether the flow is needed to tell which step failed first (several steps failed, or errors differ)."""
+    """Return True if only the flow can tell which step failed first (several failed, or their errors differ)."""
     items = convert_to_run_items(listed)
     for place in places:
         error, of_steps = items[place].error, steps.get(items[place].index, ())
@@ -33,13 +33,13 @@ def is_first_failure_ambiguous(listed: ListItemsResponse, places: Iterable[int],
 def add_failed_steps(
     listed: ListItemsResponse, places: Iterable[int], steps: StepsByItem, flow: Mapping[str, Any]
 ) -> ListItemsResponse:
-    """Add the first failed step and its error to failed items, which often just say that something failed.
+    """Add to each failed item which step failed first and why. The item's own error often just says that a step failed.
 
     Args:
         listed: The items.
         places: The positions of failed items whose steps were requested.
         steps: Steps by item index.
-        flow: The run's flow, or an empty mapping if unknown or not needed.
+        flow: The run's flow, or an empty mapping if it's unknown or isn't needed.
     """
     from .._runs.failure_causes import ItemRecord
     from ..flows.graph import FlowSteps
@@ -56,7 +56,7 @@ def add_failed_steps(
         failed = next((step for step in item_steps if step.step_id == cause.step_id), None)
         if failed is None:
             if cause.kind == "output" or (flow and error.step_id not in {step.step_id for step in item_steps}):
-                # The named step is in a sub-flow, or just happened to fail as well.
+                # The step named in the error is in a sub-flow, or isn't the one that made the item fail.
                 explained[place] = replace(item, error=replace(error, step_id=None))
         elif failed.error is not None:
             # Keep the item's own message if it says more than just that the step failed.
@@ -69,7 +69,7 @@ def add_failed_steps(
 def add_lost_run_errors(listed: ListItemsResponse, status: ExecutionStatus, started: StepsByItem) -> ListItemsResponse:
     """Add an error to a lost run's unfinished items.
 
-    If the server's store fails, even a completed run may lack an item's output.
+    If the server's store fails, an item's output may be missing even though the run completed.
 
     Args:
         listed: The items.

@@ -1,4 +1,4 @@
-"""Exposes flows as tools for models: names, schemas, argument validation and result texts."""
+"""Exposes flows as tools for models: their names and schemas, argument validation and results."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from .call_arguments import parse_flow_variables
 _MAX_NAME_LENGTH = 64
 # Some APIs reject longer descriptions.
 _MAX_DESCRIPTION_LENGTH = 1_024
-# Maximum number of steps to list if a flow has no description.
+# Maximum number of steps to list in place of a missing flow description.
 _MAX_STEPS = 8
 _MAX_FAULTS = 20
 _MAX_VALUE_LENGTH = 80
@@ -36,7 +36,7 @@ _MAX_VALUE_LENGTH = 80
 
 WAIT_RUN = "wait_run"
 WAIT_RUN_DESCRIPTION = (
-    "Wait until a run ends and get its result. If it takes longer, the response says so: call this again."
+    "Wait for a run to end and get its result. If the response says that it is still running, call this again."
 )
 RUN_ID = {"type": "string", "description": "The run's ID, from an earlier response."}
 WAIT_RUN_FIELDS = {
@@ -47,7 +47,7 @@ WAIT_RUN_FIELDS = {
 
 @dataclass(frozen=True)
 class FlowToolSpec:
-    """A flow exposed as a tool: the name and schemas models see, plus argument validation."""
+    """A flow exposed as a tool: the name and schemas that models see, plus argument validation."""
 
     name: str
     description: str
@@ -64,11 +64,11 @@ class FlowToolSpec:
         """Extract the flow's input from a call's arguments.
 
         Args:
-            arguments: A JSON object, as a value or string, or None for an empty one.
+            arguments: A JSON object (decoded or as a string). None means an empty object.
 
         Raises:
-            InvalidArgumentError: If the arguments do not match. The message lists each invalid field with the expected
-                and actual values.
+            InvalidArgumentError: If the arguments don't match the schema. The message lists each invalid field, along
+                with the expected and actual values.
         """
         if isinstance(arguments, (str, bytes)):
             try:
@@ -82,24 +82,25 @@ class FlowToolSpec:
         return value[WRAPPER] if self.is_wrapped else value
 
     def check_input(self, value: Any) -> None:
-        """Check a flow input (not wrapped).
+        """Check a flow input that isn't wrapped.
 
         Raises:
-            InvalidArgumentError: If it does not match, with the same kind of message as `parse_input`.
+            InvalidArgumentError: If the input doesn't match the schema. The message is like that of `parse_input`.
         """
         self._check_arguments({WRAPPER: value} if self.is_wrapped else value)
 
     def _check_arguments(self, arguments: Any) -> None:
-        """Check arguments against the published schema and the flow's own, and reject fields the flow ignores."""
+        """Check arguments against both the published schema and the flow's own. Reject fields the flow ignores."""
         faults = list(self._validator.find_mismatches(arguments))
         if not self.is_wrapped or WRAPPER in arguments:
             value = arguments[WRAPPER] if self.is_wrapped else arguments
-            # The published schema is less strict: it omits keywords that models or their APIs reject.
+            # The published schema is less strict, because it leaves out keywords that model APIs reject.
             own = () if self.needs.input_check is None else self.needs.input_check.find_mismatches(value)
             below = (WRAPPER,) if self.is_wrapped else ()
             own_faults = (*find_unread_fields(self.flow, value), *own)
             faults += [fault._replace(parts=(*below, *fault.parts)) for fault in own_faults]
-        # Report unknown fields only once: a field missing from the schema usually isn't read either.
+        # Report each unknown field only once, since a field that isn't in the schema usually isn't read by the flow
+        # either.
         unknown: dict[str, Mismatch] = {}
         for fault in faults:
             if fault.key:
@@ -115,14 +116,14 @@ class FlowToolSpec:
         return Validator(self.input_schema, get_defs(self.input_schema))
 
     def select_variables(self, variables: Mapping[str, Any]) -> dict[str, Any]:
-        """Drop any variables the flow doesn't have, unless its schema allows any."""
+        """Drop variables that the flow doesn't have, unless its schema allows any variable."""
         names = self.needs.names
         if names is None:
             return dict(variables) if get_declared_schema(self.flow, "variables") is not None else {}
         return {name: value for name, value in variables.items() if name in names}
 
     def get_secrets(self, variables: Mapping[str, Any]) -> tuple[Secrets, ...]:
-        """Return the secrets that models must not see."""
+        """Return the secrets to hide from models."""
         of_variables = find_variable_secrets(self.select_variables(variables), self.needs.declared)
         return tuple(secrets for secrets in (of_variables, find_secret_values_in_flow(self.flow)) if secrets)
 
@@ -145,17 +146,17 @@ def _format_argument_fault(fault: Mismatch) -> str:
 def make_tool_without_flow(
     name: str, description: str, fields: Mapping[str, Any], required: Sequence[str]
 ) -> FlowToolSpec:
-    """Make a tool that doesn't run a flow, with the given argument fields."""
+    """Make a tool that takes the given fields as arguments but doesn't run a flow."""
     schema = {"type": "object", "properties": fields, "required": [*required], "additionalProperties": False}
     return make_tool_spec({"description": description, "schemas": {"properties": {"input": schema}}}, name)
 
 
 def make_tool_spec(flow: Mapping[str, Any], name: str) -> FlowToolSpec:
-    """Make the tool for a flow.
+    """Make the tool that runs a flow.
 
     Raises:
-        InvalidArgumentError: If the flow can't be represented in JSON, or a field name contains control, invisible or
-            text-reversing characters, which could mislead a model or person.
+        InvalidArgumentError: If the flow can't be represented in JSON, or if a field name contains control, invisible
+            or text-reversing characters (they could mislead a model or a person).
     """
     flow = check_json(flow, "the flow")
     declared = get_declared_schema(flow, "input")
@@ -166,7 +167,7 @@ def make_tool_spec(flow: Mapping[str, Any], name: str) -> FlowToolSpec:
         schema = {"type": "object", **schema}
     is_wrapped = not tool_schemas.is_plain_object(schema)
     if not is_wrapped:
-        # Servers don't apply an input schema's defaults, so a missing field makes the run fail.
+        # Servers don't apply the defaults in an input schema, so the run would fail if the field were missing.
         schema = tool_schemas.require_fields_at_paths(schema, find_required_input_paths(flow))
     output = get_declared_schema(flow, "output")
     defs = get_server_defs(flow, "output")
@@ -182,20 +183,20 @@ def make_tool_spec(flow: Mapping[str, Any], name: str) -> FlowToolSpec:
 
 
 def _infer_input_schema(flow: Mapping[str, Any]) -> Any:
-    """Infer the input schema from the flow's steps. If they don't read the input, allow any object."""
+    """Infer the input schema from how the steps use the input. If no step reads it, allow any object."""
     if "$input" not in json.dumps(flow):
         return {"type": "object"}
     from .._checks.inferred_flow import infer
 
     if get_declared_schema(flow, "input") is not None:
-        # Drop the declared schema: if it allowed anything, it would be returned as the inferred schema.
+        # Drop the declared schema. It allows anything, and `infer` would return it unchanged.
         schemas = flow["schemas"]
         flow = {**flow, "schemas": {**schemas, "properties": {**schemas["properties"], "input": None}}}
     try:
         schema = infer(flow).input
     except (StepflowClientError, RecursionError):
         schema = {}
-    # Allow additional fields: the schema is only inferred, and unread fields do no harm.
+    # Allow additional fields, because the schema is only inferred and unread fields do no harm.
     return {key: value for key, value in schema.items() if key != "additionalProperties"}
 
 
@@ -211,10 +212,10 @@ def _format_tool_description(flow: Mapping[str, Any], name: str) -> str:
 
 
 def _build_tool_result_schema(output: Mapping[str, Any]) -> dict[str, Any]:
-    """Build the schema for a tool call's result (an output, an error or an unfinished run).
+    """Build the schema of a tool call's result, which may be an output, an error or a run that hasn't finished.
 
     Args:
-        output: The output's self-contained schema, or `{}` for any output.
+        output: The output's self-contained schema. `{}` allows any output.
     """
     inner = {key: value for key, value in output.items() if key != "$defs"}
     text = {"type": "string"}
@@ -223,9 +224,9 @@ def _build_tool_result_schema(output: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "type": "object",
         "properties": {
-            "run_id": {**text, "description": "The run. It exists on the server, whatever happens to this call."},
-            "status": {**text, "description": "completed, failed, cancelled, running, or another status of runs."},
-            "output": inner or {"description": "The output of the flow."},
+            "run_id": {**text, "description": "The run's ID. Whatever happens to this call, the run exists."},
+            "status": {**text, "description": "completed, failed, cancelled, running, or another run status."},
+            "output": inner or {"description": "The flow's output."},
             "unexpected_output": {"description": "The output, if it does not match the flow's output schema."},
             "output_resource": {**text, "description": "Where to read an output that is too large for a response."},
             "error": error,
@@ -243,7 +244,7 @@ def make_tool_name(flow: Mapping[str, Any], source: str | None = None) -> str:
 
     Args:
         flow: The flow.
-        source: The flow's file path. If the flow has no name, the file's name is used.
+        source: The path of the flow's file. The file name is used if the flow has no name.
     """
     name = flow.get("name")
     text = name if isinstance(name, str) and name.strip() else PurePath(source).stem if source else ""
@@ -260,7 +261,7 @@ def make_unique_name(name: str, taken: Collection[str]) -> str:
 
 
 def format_unknown_tool(name: object, names: Collection[str]) -> str:
-    """Return the message for a call to an unknown tool."""
+    """Return the error message for a call to an unknown tool."""
     return f"unknown tool {visible(cut(str(name), _MAX_NAME_LENGTH))!r}; {suggest_or_list(str(name), names, 'tools')}"
 
 
@@ -269,7 +270,7 @@ def _format_run_result(result: FlowResult, output: str) -> str:
 
     Args:
         result: The run's result.
-        output: The output as JSON, or a placeholder for it.
+        output: The output as JSON, or a placeholder to show instead.
     """
     run = f"Run {result.run_id}"
     if result.is_success:
@@ -288,7 +289,7 @@ def make_tool_result(result: FlowResult, spec: FlowToolSpec | None, secrets: Ite
 
     Args:
         result: The run's result.
-        spec: The tool of the run's flow, or None for any other flow.
+        spec: The tool that exposes the run's flow, or None if no tool does.
         secrets: Values to hide.
     """
     output, error = result.output, None
@@ -322,7 +323,7 @@ def make_unfinished_result(run_id: str, next_step: str, status: str = "running")
 
 
 def make_error_result(error: StepflowClientError, secrets: Iterable[Secrets] = ()) -> ToolResult:
-    """Return the tool result for a call that did not start a run, or for a run that can't be read."""
+    """Return the tool result for a call that didn't start a run, or for a run whose state couldn't be read."""
     text = visible_lines(error.message) + (f"\nHint: {visible(error.hint)}" if error.hint else "")
     if error.run_id is not None and error.run_id not in text.partition("\n")[0]:
         text = f"The state of run {error.run_id} is unknown: {text}"

@@ -1,7 +1,8 @@
-"""Implements idempotency keys: a tag on the flow, plus marker blobs that record whether a key was used, and for what.
+"""Implements idempotency keys with a tag on the flow and marker blobs that record whether and for what a key was used.
 
-Servers don't return a run's inputs or a flow's runs. They do store blobs under the SHA-256 of their content, which the
-client can compute, so a single request shows whether a marker exists and under which name it was stored.
+The client can't ask a server for a run's inputs or for the runs of a flow. But servers store each blob under the
+SHA-256 hash of its content. Since the client can compute that hash, a single request is enough to find out whether a
+marker exists and which name it was stored under.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 else:
     hashlib = lazy_module("hashlib")
 
-# Maximum length of a key, and of a scope, in characters.
+# Maximum length of a key or scope, in characters.
 _MAX_LENGTH = 512
 
 
@@ -34,7 +35,7 @@ def compute_blob_id(content: bytes) -> str:
 
 
 class RunMarkerName(NamedTuple):
-    """The name of a run's marker: the run ID, plus a digest of the arguments the run was created with."""
+    """The name of a run's marker, which consists of the run ID and a digest of the run's arguments."""
 
     run_id: str
     digest: str
@@ -45,7 +46,7 @@ class RunMarkerName(NamedTuple):
 
     @classmethod
     def parse(cls, name: str | None) -> RunMarkerName | None:
-        """Parse a marker's name. Return None if the marker doesn't exist or was stored by something else."""
+        """Parse a marker's name. Return None if there is no marker, or if its name has another format."""
         run_id, _, digest = (name or "").partition(" ")
         return cls(run_id, digest) if run_id and digest else None
 
@@ -63,21 +64,22 @@ def check_key(key: object, what: str = "idempotency_key") -> str:
 
 
 def combine_scope_and_key(scope: str, key: str) -> str:
-    """Return a string unique to this scope and key, and distinct from any flow ID."""
+    """Return a string that is unique to this scope and key, and can't be mistaken for a flow ID."""
     return json.dumps([scope, key])
 
 
 def make_keyed_flow_tag(key: str, scope: str | None) -> str:
-    """Return the tag for a flow that runs under a key. The colon sets it apart from client-generated tags."""
+    """Return the tag to put on a flow that runs under a key. The colon sets it apart from tags the client generates."""
     return f"key:{key}" if scope is None else f"scoped-key:{combine_scope_and_key(scope, key)}"
 
 
 def make_marker_content(uniqueness_key: str, *parts: str | int) -> bytes:
-    """Return a marker for a key: the content of a blob whose existence carries information.
+    """Return the content of a key's marker, a blob that tells clients something just by existing.
 
     Args:
-        uniqueness_key: The ID of the flow tagged with the key, or the scope and key. At most one run exists for it.
-        *parts: The marker's meaning: `run` for the key's run, or one of the marks used by `key_lock`.
+        uniqueness_key: The ID of the flow tagged with the key, or the combined scope and key. There is at most one run
+            for it.
+        *parts: What the marker means: `run` for the key's run, or one of the marks used by `key_lock`.
     """
     return "\n".join(["stepflow-client idempotency key", uniqueness_key, *map(str, parts)]).encode()
 
@@ -87,13 +89,13 @@ def hash_arguments(
 ) -> str:
     """Return a digest of a run's input, variables and overrides.
 
-    Secret variables are left out, because short values could be guessed from the digest. 1 and 1.0 produce the same
-    digest.
+    The digest doesn't cover secret variables, because a short value could be guessed from it. 1 and 1.0 produce the
+    same digest.
 
     Args:
         arguments: The run's arguments.
         declared: The variables declared by the flow.
-        origin: For a rerun, the earlier run. The digest then includes its items and the names of kept steps.
+        origin: For a rerun, the run it repeats. The digest then also covers the items and the IDs of the kept steps.
     """
     hidden = {name for name, variable in declared.items() if variable.is_secret}
     variables = {name: value for name, value in arguments.variables.items() if name not in hidden}

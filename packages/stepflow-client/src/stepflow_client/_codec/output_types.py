@@ -25,7 +25,7 @@ _GENERICS: tuple[Any, ...] = (list, dict, tuple, set, frozenset, Union, types.Un
 
 
 def check_output_type(output_type: Any) -> TypeAdapter[Any]:
-    """Check that outputs can be converted to a type, and return the adapter for it. Call this before creating a run.
+    """Check that outputs can be converted to a type, and return its adapter. Call this before creating a run.
 
     Raises:
         InvalidArgumentError: If outputs can't be converted.
@@ -42,7 +42,7 @@ def convert_output(result: FlowResult[Any], output_type: Any) -> FlowResult[Any]
     """Convert a result's output to a type. Unsuccessful results are returned unchanged.
 
     Raises:
-        OutputTypeError: If the output does not match the type.
+        OutputTypeError: If the output doesn't match the type.
     """
     if output_type is None or not result.is_success:
         return result
@@ -52,8 +52,8 @@ def convert_output(result: FlowResult[Any], output_type: Any) -> FlowResult[Any]
 def convert_outcome(outcome: Outcome[Any], output_type: Any) -> Outcome[Any]:
     """Convert an outcome's output to a type. Unsuccessful outcomes are returned unchanged.
 
-    If the output does not match, return a failed outcome (whose `unwrap` raises OutputTypeError) instead of raising, so
-    that the rest of the batch isn't lost.
+    If the output doesn't match the type, this returns a failed outcome (its `unwrap` raises OutputTypeError) instead of
+    raising an exception, so that the rest of the batch isn't lost.
     """
     if not outcome.is_success:
         return outcome
@@ -82,16 +82,16 @@ def _make_adapter(output_type: Any) -> TypeAdapter[Any]:
     if isinstance(output_type, TypeAdapter):
         return output_type
     adapter = TypeAdapter(convert_type_for_pydantic(output_type))
-    # Resolve all names now. Otherwise, an unknown name would only surface with the first output, after the run.
+    # Resolve all names now. Otherwise, an unknown name would only surface once the run has produced an output.
     adapter.validator.title  # noqa: B018  # a placeholder raises
     return adapter
 
 
 def convert_type_for_pydantic(annotation: Any) -> Any:
-    """Replace the classes in an annotation that pydantic doesn't support with types that it does.
+    """Replace any classes in an annotation that pydantic doesn't support with types it does support.
 
-    This applies to attrs classes, msgspec structs and TypedDicts. Dataclasses are modified to make pydantic use the
-    names from `Name`.
+    Replaces attrs classes, msgspec structs and TypedDicts. Also modifies dataclasses in place, so that pydantic uses
+    the field names set with `Name`.
     """
     if is_typeddict(annotation):
         return _convert_typed_dict_type(annotation)
@@ -118,7 +118,7 @@ def _convert_typed_dict_type(kind: Any) -> Any:
     fields: dict[str, Any] = {}
     for name, hint in get_type_hints(kind, include_extras=True).items():
         wrapper: Any = get_origin(hint)
-        # With string annotations, __required_keys__ is unreliable, so prefer an explicit Required or NotRequired.
+        # __required_keys__ is unreliable if annotations are strings, so prefer an explicit Required or NotRequired.
         if wrapper in (Required, NotRequired):
             hint = get_args(hint)[0]
         else:
@@ -133,7 +133,7 @@ def _convert_attrs_type(kind: Any) -> Any:
     fields: dict[str, Any] = {}
     for attribute in kind.__attrs_attrs__:
         if attribute.init:
-            # Leave out missing fields, so that the attrs class's defaults apply.
+            # None is just a placeholder: fields that aren't set are left to the attrs class's defaults.
             default = ... if type(attribute.default).__name__ == "_Nothing" else None
             fields[attribute.alias] = (convert_type_for_pydantic(hints.get(attribute.name, Any)), default)
     model = create_model(kind.__name__, **fields)
@@ -156,7 +156,7 @@ def _convert_to_msgspec_struct(kind: Any, value: Any) -> Any:
 def _set_dataclass_aliases(kind: Any, *, is_within: bool = False) -> None:
     """Make pydantic use the field names set with `Name` in a dataclass, and in any dataclasses nested in it.
 
-    Set `is_within` if the dataclass is nested in one with such names, and would otherwise inherit its configuration.
+    Set `is_within` if the dataclass is nested in one that uses `Name`, as it would otherwise inherit its configuration.
     """
     if kind in _KNOWN_NAMES and not is_within:
         return

@@ -14,7 +14,7 @@ from ..errors import StepflowClientError
 
 _INVALID = (errors.InvalidArgumentError, errors.IdempotencyConflictError, errors.InvalidRequestError)
 _STATUSES: tuple[tuple[type[StepflowClientError] | tuple[type[StepflowClientError], ...], HTTPStatus, str], ...] = (
-    # The first matching class wins. For errors that aren't the caller's fault, a fixed sentence is shown instead of the
+    # The first matching class wins. If an error isn't the caller's fault, a fixed sentence is shown instead of its
     # message, which may contain internal addresses and file names.
     (errors.FlowFileError, HTTPStatus.INTERNAL_SERVER_ERROR, "The workflow cannot be read."),
     (_INVALID, HTTPStatus.UNPROCESSABLE_ENTITY, ""),
@@ -22,7 +22,7 @@ _STATUSES: tuple[tuple[type[StepflowClientError] | tuple[type[StepflowClientErro
     (errors.ConflictError, HTTPStatus.CONFLICT, ""),
     (errors.RateLimitError, HTTPStatus.TOO_MANY_REQUESTS, "The workflow server is receiving too many requests."),
     (errors.RunFailedError, HTTPStatus.BAD_GATEWAY, ""),
-    (errors.OutputTypeError, HTTPStatus.BAD_GATEWAY, "The output of the run has an unexpected form."),
+    (errors.OutputTypeError, HTTPStatus.BAD_GATEWAY, "The run's output has an unexpected format."),
     (errors.RunTimeoutError, HTTPStatus.GATEWAY_TIMEOUT, "The run has not ended yet; it continues."),
     (errors.RequestTimeoutError, HTTPStatus.GATEWAY_TIMEOUT, "The workflow server did not respond in time."),
     (errors.ServerConnectionError, HTTPStatus.SERVICE_UNAVAILABLE, "The workflow server cannot be reached."),
@@ -43,7 +43,7 @@ class Problem:
     status: int
     """The HTTP status."""
     headers: dict[str, str]
-    """The headers: `content-type`, `cache-control` and, if the time is known, `retry-after` (in whole seconds)."""
+    """The headers: `content-type`, `cache-control` and, if the delay is known, `retry-after` (in whole seconds)."""
     body: dict[str, Any]
     """The body to send as JSON. Contains the RFC 9457 members `type`, `title`, `status` and `detail`, plus `error` (the
     kind of error, e.g. `run_failed`), `retryable` and, if known, `run_id`, `step_id` and `code`."""
@@ -63,10 +63,10 @@ def problem_details(
     | status | errors |
     |---|---|
     | 404 | NotFoundError |
-    | 409 | ConflictError; RunFailedError of a cancelled run |
+    | 409 | ConflictError; RunFailedError if the run was cancelled |
     | 422 | InvalidArgumentError, InvalidRequestError, IdempotencyConflictError |
     | 429 | RateLimitError |
-    | 500 | InvalidFlowError, FlowFileError, JournalError (faults of the application itself) |
+    | 500 | InvalidFlowError, FlowFileError, JournalError (the application is at fault) |
     | 501 | UnsupportedByServerError |
     | 502 | RunFailedError, OutputTypeError, AuthenticationError (the application's credentials), any other error |
     | 503 | ServerConnectionError, ClientClosedError, EmbeddedServerError, AmbiguousRunError |
@@ -92,7 +92,7 @@ def problem_details(
     status = HTTPStatus(standard if chosen is None else chosen)
     if chosen is not None and chosen < HTTPStatus.INTERNAL_SERVER_ERROR:
         sentence = ""
-    # The kind is the class name in snake case. For an application's own subclass, use our base class.
+    # The kind is the class name in snake case. If the application defines its own subclass, use our base class.
     name = next(kind.__name__ for kind in type(error).__mro__ if kind.__module__ == errors.__name__)
     kind = re.sub(r"(?<!^)(?=[A-Z])", "_", name.removesuffix("Error")).lower()
     headers = {"content-type": "application/problem+json", "cache-control": "no-store"}

@@ -40,7 +40,7 @@ else:
 
 Answer = TypeVar("Answer")
 
-# Responses with more bytes than this count as large.
+# Responses larger than this many bytes count as large.
 _LARGE = 32 * 1024
 
 
@@ -50,7 +50,7 @@ def parse_object(content: bytes, request: object, decode: Callable[[bytes], Any]
     Args:
         content: The body.
         request: The request, for error messages.
-        decode: The function that parses the body. Use `decode_keeping_floats` if its parts are converted later.
+        decode: The function that parses the body. Use `decode_keeping_floats` if parts of the body are converted later.
 
     Raises:
         InvalidResponseError: If the body isn't a JSON object.
@@ -87,7 +87,7 @@ def _make_not_json_error(content: bytes, request: object) -> errors.InvalidRespo
 def build_from_response(
     convert_response: Callable[[dict[str, Any]], Answer], answer: dict[str, Any], request: object
 ) -> Answer:
-    """Build a value from a response with `convert_response`.
+    """Call `convert_response` to build a value from a response.
 
     Raises:
         InvalidResponseError: If a required field is missing or has the wrong type.
@@ -119,12 +119,12 @@ def read_components(answer: dict[str, Any]) -> types.ComponentList:
 
 
 def add_component_paths_from_routes(listed: types.ComponentList, routes: Mapping[str, Any]) -> types.ComponentList:
-    """Add the paths used in flows to components, if the configured routes determine them.
+    """Add to each component the path that flows use for it, if the configured routes determine it.
 
     Args:
         listed: The components.
-        routes: The `routes` from the configuration. Maps prefixes such as `/builtin`, or (previously) patterns such as
-            `/builtin/{*component}`, to rules that each name a plugin.
+        routes: The `routes` from the configuration. The keys are prefixes such as `/builtin` (or, in older
+            configurations, patterns such as `/builtin/{*component}`). The values are rules that each name a plugin.
     """
     rules_by_plugin: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
     for route, rules in routes.items():
@@ -134,7 +134,7 @@ def add_component_paths_from_routes(listed: types.ComponentList, routes: Mapping
     only = next(iter(rules_by_plugin.values())) if len(rules_by_plugin) == 1 else []
 
     def add_path(component: types.ComponentInfo) -> types.ComponentInfo:
-        # Older servers don't report the plugin. If there is only one plugin, the prefix is clear anyway.
+        # Older servers don't report the plugin, but if there is only one, the prefix is clear anyway.
         for prefix, rule in only if component.plugin is None else rules_by_plugin.get(component.plugin, []):
             name, path = f"/{component.name}", f"{prefix}/{component.name}"
             allowed, denied = rule.get("componentAllow"), rule.get("componentDeny")
@@ -142,7 +142,7 @@ def add_component_paths_from_routes(listed: types.ComponentList, routes: Mapping
                 continue
             if isinstance(denied, list) and any(fnmatchcase(name, str(pattern)) for pattern in denied):
                 continue
-            # A route for just this component, with an empty list of rules, removes the component.
+            # A route for just this component disables it if the route's list of rules is empty.
             if routes.get(path) != []:
                 return replace(component, path=path)
         return component
@@ -166,7 +166,7 @@ _HINTS = {
     500: "see the server's log for the reason",
     **dict.fromkeys((502, 503, 504), PROXY),
 }
-# Requests for a specific flow or blob. Servers only reject these because of a malformed ID.
+# Requests for a specific flow or blob. Servers only reject these with status 400 if the ID is malformed.
 _BY_CONTENT = re.compile(r"/(flows|blobs)/[^/]+$")
 _MAX_MESSAGE_LENGTH = 500
 
@@ -185,7 +185,7 @@ def find_response_error(
     kind = content_type.partition(";")[0].strip().lower()
     if status < 300:
         if kind == "application/grpc":
-            # Current servers respond like this to unknown paths.
+            # This is how current servers respond to unknown paths.
             return errors.UnsupportedByServerError(f"this server does not support {request}", status_code=status)
         if kind == "text/html":
             page = f"{request} returned a web page"
@@ -204,7 +204,7 @@ def find_response_error(
     phrase = next((known.phrase for known in HTTPStatus if known == status), "")
     answered = f"{request} returned {status} {phrase}".rstrip()
     kinds = _ERRORS.get(status, errors.ServerFaultError if status >= 500 else errors.InvalidRequestError)
-    # Errors in any other format may come from a proxy, so put the response's status in front of them.
+    # An error in any other format may come from a proxy, so prefix it with the request and the response status.
     is_by_server = isinstance(details, dict) and message is not None
     if message is None or kinds is errors.AuthenticationError or (status >= 500 and not is_by_server):
         message = f"{answered}: {message}" if message else answered
@@ -232,14 +232,14 @@ def _parse_error_message(kind: str, content: bytes) -> tuple[str | None, Any]:
 
 
 def collapse_to_short_line(text: str) -> str:
-    """Turn text from a server into a single printable line of limited length."""
+    """Turn text from a server into a single printable line, cut to a maximum length."""
     # Replace lone surrogates, which can't be printed or stored in a model.
     line = " ".join(text.encode("utf-8", "replace").decode().split())
     return cut(line, _MAX_MESSAGE_LENGTH)
 
 
 _INDEX_OF, _STATUS_OF = itemgetter("itemIndex"), itemgetter("status")
-# Number of items above which a run counts as large.
+# Runs with more items than this count as large.
 _MANY = 100
 
 
@@ -267,7 +267,7 @@ def read_run(answer: dict[str, Any], run_id: str | None = None) -> types.RunDeta
     """
     run = _read_summary(answer["summary"])
     if run_id is not None and run.run_id != run_id:
-        raise ValueError(f"it is about a different run, {run.run_id}")
+        raise ValueError(f"it is for a different run, {run.run_id}")
     return run
 
 
@@ -277,7 +277,7 @@ def read_runs(answer: dict[str, Any]) -> types.ListRunsResponse:
 
 
 def _read_summary(summary: Any) -> types.RunDetails:
-    """Read a summary, checking its IDs because they are used in request paths."""
+    """Read a summary. Its IDs are checked because they end up in request paths."""
     if not isinstance(summary, dict):
         raise TypeError(f"the summary of a run is {summary!r}")
     ids = {"run_id": _parse_run_id(summary["runId"]), "flow_id": _check_id_is_safe(summary["flowId"], "flowId")}
@@ -302,7 +302,7 @@ def _check_id_is_safe(value: Any, what: str) -> str:
 
 
 def read_flow_id(answer: dict[str, Any], key: str = "flowId") -> str:
-    """Return a flow ID, after checking that it is safe to use in paths and bodies."""
+    """Return a flow ID after checking that it's safe to use in request paths and bodies."""
     return _check_id_is_safe(answer[key], key)
 
 
@@ -314,20 +314,20 @@ class StartedRun(NamedTuple):
     answers: list[dict[str, Any]]
     """The run's items, if included in the response. Pass them to `read_items`."""
     older_flow_id: str | None = None
-    """The ID of the run's flow, if the run was found by its key and used a different flow than the one passed."""
+    """The ID of the run's flow, if the run was found by its key and its flow isn't the one that was passed."""
     summary: dict[str, Any] | None = None
     """The run as reported by the server, or None if this call did not create the run."""
 
     @property
     def has_ended(self) -> bool:
-        """True if the status is final and, if the run failed, all its items have ended too."""
+        """True if the status is final. If the run failed, all its items must also have ended."""
         if self.status not in FAILED_STATUSES:
             return self.status in FINAL_STATUSES
         return bool(self.answers) and all(parse_status(answer["status"]).is_finished for answer in self.answers)
 
 
 def read_started_run(answer: dict[str, Any]) -> StartedRun:
-    """Read just the fields of a newly created run that are needed to wait for its end."""
+    """Read only those fields of a new run that are needed to wait for it to end."""
     summary = answer["summary"]
     items = check_raw_items(answer.get("results") or [])
     run_id = summary["runId"]
@@ -354,7 +354,7 @@ def check_raw_items(answers: Any) -> list[dict[str, Any]]:
 
 
 def read_reported_arguments(answer: dict[str, Any]) -> dict[str, Any]:
-    """Read the inputs and overrides a run was started with. Only older servers return them."""
+    """Read the inputs and overrides that a run was started with. Only older servers return them."""
     arguments = answer.get("given") or {}
     inputs = arguments.get("inputs")
     if inputs is not None and not isinstance(inputs, list):
@@ -373,13 +373,13 @@ def read_stored_flow_content(answer: dict[str, Any]) -> dict[str, Any]:
 def combine_run_arguments(
     run_id: str, reported: Mapping[str, Any], entry: HistoryEntry | None, origin: RerunOrigin | None = None
 ) -> types.RunArguments:
-    """Return the arguments a run was started with.
+    """Return the arguments that a run was started with.
 
     Args:
         run_id: The run ID.
         reported: The run's `inputs` and `overrides`, if returned by the server.
-        entry: The run's history entry, or None if it was not recorded.
-        origin: For a rerun that was not recorded, the earlier run.
+        entry: The run's history entry, or None if the run wasn't recorded.
+        origin: For a rerun that isn't in the history, the run it repeats.
     """
     inputs, overrides = reported.get("inputs"), reported.get("overrides")
     if entry is None:
@@ -387,7 +387,7 @@ def combine_run_arguments(
         changes = _unwrap_overrides(overrides)
         return types.RunArguments(run_id=run_id, inputs=inputs, overrides=changes, rerun_of=rerun_of, kept=list(kept))
     if entry.rerun_of is not None and entry.overrides is not None:
-        # The server only has overrides for steps that were executed.
+        # The server only knows the overrides of steps that were executed.
         overrides = entry.overrides
     if inputs is None and "input" not in entry.omitted:
         inputs = entry.input if isinstance(entry.input, list) else [entry.input]
@@ -405,9 +405,9 @@ def combine_run_arguments(
 
 
 def _unwrap_overrides(overrides: Any) -> Any:
-    """Convert overrides to the form callers use, `{step: {"input": ...}}`.
+    """Convert overrides to the form that callers use, `{step: {"input": ...}}`.
 
-    Both servers and the history wrap each change.
+    Servers and the history both wrap each step's change in an object.
     """
     if not isinstance(overrides, Mapping):
         return overrides or None
@@ -433,7 +433,7 @@ def read_flow(answer: dict[str, Any], flow_id: str | None = None) -> types.Store
     written = stored_flow_form.restore_flow(content) if isinstance(content, dict) else content
     stored = decode_model(types.StoredFlow, {**answer, "flow": written})
     if flow_id is not None and stored.flow_id != flow_id:
-        raise ValueError(f"it is about a different flow, {stored.flow_id}")
+        raise ValueError(f"it is for a different flow, {stored.flow_id}")
     return stored
 
 
@@ -446,7 +446,7 @@ def read_items(run_id: str, answers: Any, decoder: OutputDecoder = PLAIN) -> typ
 
 
 def read_item(run_id: str, answer: dict[str, Any], decoder: OutputDecoder = PLAIN) -> types.RunItem:
-    """Read a single item. Running items have neither output nor error."""
+    """Read a single item. A running item has neither an output nor an error."""
     status = parse_status(answer["status"])
     output = decoder.decode_flow_output(answer.get("output")) if status.is_finished else None
     error = read_error(answer, decoder) if status in FAILED_STATUSES else None
@@ -460,10 +460,10 @@ def read_results(
 ) -> list[types.FlowResult]:
     """Return the results of a finished run.
 
-    If the run was cancelled or could not start, items may still be marked as running. Such items get the run's status.
+    If the run was cancelled or couldn't start, some items may still be marked as running. They get the run's status.
 
     Args:
-        listed: The items. There may be 100,000 of them, so items that haven't been accessed are not built.
+        listed: The items. There may be 100,000 of them, so those that haven't been accessed aren't built.
         status: The run's final status.
         decoder: How to decode the run's responses.
     """
@@ -479,7 +479,7 @@ def read_results(
         return build_from_response(lambda _: [read(entry) for entry in entries], {}, f"GET /runs/{run_id}/items")
 
 
-# Status values of completed items.
+# Values that the status of a completed item can have.
 _COMPLETED = frozenset({2, "completed"})
 
 
@@ -488,7 +488,7 @@ def read_outputs_if_completed(run_id: str, items: Sequence[Any], decoder: Output
 
     Args:
         run_id: The run ID.
-        items: The run's items, as sent or as returned by `read_items`.
+        items: The run's items, as sent by the server or as returned by `read_items`.
         decoder: How to decode the run's responses.
     """
     entries = items._entries if isinstance(items, types.RunItems) else items
@@ -501,7 +501,7 @@ def read_outputs_if_completed(run_id: str, items: Sequence[Any], decoder: Output
 
 
 def read_immediate_result(run: StartedRun, decoder: OutputDecoder = PLAIN) -> types.FlowResult | None:
-    """Return the result of a newly created single-item run if it has already succeeded, otherwise None."""
+    """Return the result of a new single-item run if it has already succeeded, or None if it hasn't."""
     if run.status is not ExecutionStatus.COMPLETED or len(run.answers) != 1:
         return None
     answer = run.answers[0]
@@ -510,7 +510,7 @@ def read_immediate_result(run: StartedRun, decoder: OutputDecoder = PLAIN) -> ty
     try:
         output = decoder.decode_flow_output(answer.get("output"))
     except (ValueError, RecursionError):
-        # This raises an error that says what's wrong.
+        # Read the whole item, which raises an error that says what's wrong.
         read = partial(read_item, run.run_id, decoder=decoder)
         return build_from_response(read, answer, f"GET /runs/{run.run_id}/items").result
     return types.FlowResult(run_id=run.run_id, status=run.status, output=output)
@@ -522,7 +522,7 @@ def get_only_result(
     """Return the result of a finished single-item run.
 
     Raises:
-        InvalidResponseError: If the server did not return exactly one item.
+        InvalidResponseError: If the server didn't return exactly one item.
     """
     results = read_results(listed, status, decoder)
     if len(results) != 1:
@@ -532,7 +532,7 @@ def get_only_result(
 
 
 def read_error(answer: dict[str, Any], decoder: OutputDecoder = PLAIN) -> types.FlowError:
-    """Read the error of a failed item or step, hiding any secrets it quotes."""
+    """Read a failed item's or step's error, and hide any secrets that it quotes."""
     message = answer.get("errorMessage")
     message = message if isinstance(message, str) and message else NO_REASON
     step = FAILED_STEP.match(message)
@@ -561,7 +561,7 @@ def read_step(answer: dict[str, Any], decoder: OutputDecoder = PLAIN) -> types.S
     error = read_error(answer, decoder) if parse_status(answer["status"]) is ExecutionStatus.FAILED else None
     fields: dict[str, Any] = {"component": answer.get("component") or None, "error": error}
     if answer.get("journalSeqno") == 0:
-        # 0 marks a step translated from an older server, which doesn't send this time.
+        # 0 marks a step translated from an older server's response, which doesn't contain this timestamp.
         fields["updated_at"] = None
     return decode_model(types.StepDetails, answer, output=decoder.decode_step_output(answer.get("output")), **fields)
 
@@ -576,7 +576,7 @@ def read_requested_step(
     """
     step = read_step(answer, decoder)
     if (step.step_id, step.item_index) != (step_id, item_index):
-        raise ValueError(f"it is about a different step, {step.step_id!r} of item {step.item_index}")
+        raise ValueError(f"it is for a different step, {step.step_id!r} of item {step.item_index}")
     return step
 
 
@@ -584,7 +584,7 @@ def read_requested_step(
 
 
 def read_health(answer: dict[str, Any]) -> types.HealthResponse:
-    """Read a server's health. Servers that report a release don't report a build, so drop the placeholder."""
+    """Read a server's health. Servers that report a release send only a placeholder for the build, so drop it."""
     return decode_model(types.HealthResponse, {**answer, "build": None} if answer.get("version") else answer)
 
 
