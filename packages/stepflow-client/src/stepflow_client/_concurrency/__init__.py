@@ -28,7 +28,7 @@ else:
 
 Result = TypeVar("Result")
 
-# Number of event loop iterations a call needs to send its next request after a response arrives.
+# Number of event loop iterations between a response arriving and its call sending the next request.
 _LOOP_TURNS = 3
 
 
@@ -42,7 +42,7 @@ class AsyncTaskPool(Generic[Result]):
         return len(self._tasks)
 
     async def start(self, call: Callable[[], Awaitable[Result]]) -> None:
-        """Start a call, then let every call send its next request."""
+        """Start a call, then give every running call the chance to send its next request."""
 
         async def run() -> Result:
             return await call()
@@ -55,7 +55,7 @@ class AsyncTaskPool(Generic[Result]):
         """Wait for one of the calls to finish and return its result, or raise its error.
 
         Raises:
-            TimeoutError: If no call finishes by the deadline (in `time.monotonic()` time).
+            TimeoutError: If no call finishes by the deadline (as measured by `time.monotonic()`).
         """
         done: set[asyncio.Task[Result]] = set()
         left = get_seconds_left(deadline)
@@ -70,7 +70,7 @@ class AsyncTaskPool(Generic[Result]):
         return task.result()
 
     async def aclose(self, grace: float = 0.0) -> None:
-        """Cancel the calls still running and wait for them to finish.
+        """Cancel the calls that are still running, and wait for them to finish.
 
         Args:
             grace: Ignored. Only here to match `SyncTaskPool.close`, which gives threads this many seconds to finish.
@@ -83,7 +83,7 @@ class AsyncTaskPool(Generic[Result]):
 
 
 class SyncTaskPool(Generic[Result]):
-    """Runs calls in the background on daemon threads, so that they don't keep the process from exiting."""
+    """Runs calls in the background on threads. The threads are daemons, so they don't keep the process from exiting."""
 
     def __init__(self) -> None:
         self._ended: queue.SimpleQueue[tuple[Result | None, BaseException | None]] = queue.SimpleQueue()
@@ -109,7 +109,7 @@ class SyncTaskPool(Generic[Result]):
         """Wait for one of the calls to finish and return its result, or raise its error.
 
         Raises:
-            TimeoutError: If no call finishes by the deadline (in `time.monotonic()` time).
+            TimeoutError: If no call finishes by the deadline (as measured by `time.monotonic()`).
         """
         left = get_seconds_left(deadline)
         try:
@@ -123,10 +123,10 @@ class SyncTaskPool(Generic[Result]):
         return result  # type: ignore[return-value]
 
     def close(self, grace: float = 0.0) -> None:
-        """Wait for the calls still running to finish. Threads can't be cancelled.
+        """Wait for the calls that are still running to finish, since threads can't be cancelled.
 
         Args:
-            grace: Maximum seconds to wait. Defaults to 0, which leaves the calls running.
+            grace: Maximum time to wait, in seconds. Defaults to 0, which leaves the calls running.
         """
         until = time.monotonic() + grace
         while self._running and time.monotonic() < until:
@@ -187,9 +187,9 @@ class AsyncInputReader:
         self.ended = False
 
     async def take_inputs(self, max_count: int) -> tuple[list[Any], Exception | None]:
-        """Return up to `max_count` more inputs, plus the exception raised after them, if any.
+        """Return up to `max_count` more inputs, along with the exception that was raised after them (if any).
 
-        Fewer than `max_count` inputs means there are no more.
+        If there are fewer than `max_count`, no more inputs will follow.
         """
         if self._async is None:
             values, failure = self._sync.take_inputs(max_count)
@@ -219,14 +219,14 @@ class SyncInputReader:
         self.ended = False
 
     def take_inputs(self, max_count: int) -> tuple[list[Any], Exception | None]:
-        """Return up to `max_count` more inputs, plus the exception raised after them, if any.
+        """Return up to `max_count` more inputs, along with the exception that was raised after them (if any).
 
-        Fewer than `max_count` inputs means there are no more.
+        If there are fewer than `max_count`, no more inputs will follow.
         """
         values: list[Any] = []
         failure = None
         try:
-            # Append one by one, so that a failure doesn't lose the inputs before it.
+            # Append one by one, so that the inputs read before a failure aren't lost.
             for value in islice(self._inputs, max_count):
                 values.append(value)
         except Exception as error:
@@ -250,7 +250,7 @@ def sync_gather(calls: Sequence[Callable[[], Result]], max_concurrency: int) -> 
     """Make calls concurrently, at most `max_concurrency` at a time, and return their results in call order."""
     from concurrent.futures import ThreadPoolExecutor
 
-    # Copy the context, which carries the caller's deadline.
+    # Run each call in a copy of this context, which carries the caller's deadline.
     contexts = [copy_context() for _ in calls]
     with ThreadPoolExecutor(max_concurrency, thread_name_prefix="stepflow-client") as threads:
         try:
@@ -261,35 +261,36 @@ def sync_gather(calls: Sequence[Callable[[], Result]], max_concurrency: int) -> 
 
 
 async def async_wait_until_future_done(future: Future[Any], deadline: float | None) -> None:
-    """Wait until another call settles a future, or until a deadline (in `time.monotonic()` time)."""
+    """Wait until another call settles a future, or until a deadline (as measured by `time.monotonic()`)."""
     await asyncio.wait([asyncio.wrap_future(future)], timeout=get_seconds_left(deadline))
 
 
 def sync_wait_until_future_done(future: Future[Any], deadline: float | None) -> None:
-    """Wait until another call settles a future, or until a deadline (in `time.monotonic()` time)."""
+    """Wait until another call settles a future, or until a deadline (as measured by `time.monotonic()`)."""
     from concurrent.futures import wait
 
     wait([future], timeout=get_seconds_left(deadline))
 
 
 class _ComputationTooLong(BaseException):
-    """Raised when a computation takes longer than a slice, or its caller stops waiting."""
+    """Raised in a computation when it takes longer than a slice, or when its caller stops waiting."""
 
     # Not an Exception, because checks catch any Exception raised by a value's own code.
 
 
 async def async_compute(compute: Callable[[], Result], *, is_long: bool = False) -> Result:
-    """Return a computation's result, moving a long one to a thread so that it doesn't block the event loop.
+    """Return a computation's result. A long computation moves to a thread, so that it doesn't block the event loop.
 
     Args:
-        compute: The computation, such as a check. Called again in the thread if it turns out to be long.
+        compute: The computation, such as a check. If it turns out to be long, it's started again from scratch in a
+            thread.
         is_long: Whether the computation is already known to be long.
 
     Raises:
         RequestTimeoutError: If the call's deadline passes.
     """
     if not is_long:
-        # Inlined `run_interruptibly`, to save a call on the hot path.
+        # `run_interruptibly` is inlined here to save a call on the hot path.
         before = slices.set(Slices(_raise_computation_too_long))
         try:
             return compute()
@@ -300,7 +301,7 @@ async def async_compute(compute: Callable[[], Result], *, is_long: bool = False)
     stopped, deadline = threading.Event(), current_deadline()
     try:
         left = None if deadline is None else deadline - time.monotonic()
-        # Pause the garbage collector: it would repeatedly stop all threads to traverse a large input.
+        # Pause the garbage collector. It would keep stopping all threads to traverse a large input.
         paused = pause_garbage_collector()(run_interruptibly)
         computing = asyncio.to_thread(paused, compute, lambda: stopped.is_set() and _raise_computation_too_long())
         return await asyncio.wait_for(computing, left)
