@@ -30,7 +30,7 @@ def argument_error(what: str, expected: str, value: object, hint: str | None = N
 
 
 def short_repr(value: object) -> str:
-    """Return a value as short text, even if it contains itself, is deeply nested, or has a `__repr__` that fails."""
+    """Return a value's repr, shortened. Never fails, even if the value is nested too deeply or its `__repr__` fails."""
     try:
         return cut(repr(value), 200)
     except Exception:
@@ -49,10 +49,10 @@ def check_flag(value: object, what: str) -> bool:
 
 
 def check_flags(**flags: object) -> None:
-    """Check that all values are True or False (a string such as `"no"` would be truthy). Keywords are argument names.
+    """Check that each named argument is True or False. (A string such as `"no"` would count as true.)
 
     Raises:
-        InvalidArgumentError: If one of the values is something else.
+        InvalidArgumentError: If any of them is something else.
     """
     for name, value in flags.items():
         check_flag(value, name)
@@ -105,7 +105,7 @@ def check_seconds(value: object, what: str, *, allow_infinity: bool = False, all
         allow_zero: Whether to allow zero. Defaults to False.
 
     Raises:
-        InvalidArgumentError: If the value isn't a number or isn't allowed.
+        InvalidArgumentError: If the value isn't a number, or is a number that isn't allowed.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise argument_error(what, "a number of seconds", value)
@@ -120,7 +120,7 @@ def check_seconds(value: object, what: str, *, allow_infinity: bool = False, all
 
 
 def check_choice(value: object, what: str, choices: type[Enum] | Sequence[Any]) -> Any:
-    """Return the enum member or listed value that matches a value.
+    """Return the enum member or list element that matches a value.
 
     Raises:
         InvalidArgumentError: If nothing matches.
@@ -135,7 +135,7 @@ def check_choice(value: object, what: str, choices: type[Enum] | Sequence[Any]) 
 
 
 def check_function(value: object, what: str) -> Callable[..., Any] | None:
-    """Check that a value is None or a plain function, and return it. Coroutine functions would never be awaited.
+    """Check that a value is None or a plain function, and return it. A coroutine function would never be awaited.
 
     Raises:
         InvalidArgumentError: If the value is something else.
@@ -162,7 +162,7 @@ def check_client(value: Any, what: str, *, is_async: bool) -> Any:
     Args:
         value: The value.
         what: The argument's name.
-        is_async: Whether its methods must be coroutine functions rather than plain functions.
+        is_async: Whether the value's methods must be coroutine functions (otherwise, they must be plain functions).
 
     Raises:
         InvalidArgumentError: If the value doesn't have methods of that kind.
@@ -222,7 +222,7 @@ def file_path(path: str | os.PathLike[str], what: str) -> Path:
         name = os.fsencode(file)
     except (TypeError, ValueError):
         raise argument_error(what, "the path of a file", path) from None
-    # Reject an empty string, since it would mean the working folder.
+    # Reject an empty string, because it would stand for the working folder.
     if b"\0" in name or name == b":memory:" or not os.fspath(path):
         raise argument_error(what, "the path of a file", str(path))
     return file

@@ -1,4 +1,4 @@
-"""The schemas declared by a flow."""
+"""Reads the schemas and variables that a flow declares."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from urllib.parse import unquote
 from .._base.not_given import NOT_GIVEN
 from .._base.suggestions import find_nearest
 
-# The values of unset variables, by schema type.
+# The value of a variable that isn't set, by schema type.
 _EMPTY = {"string": "", "number": 0, "integer": 0, "boolean": False}
 ALTERNATIVES = ("anyOf", "oneOf", "allOf")
-"""Keys that hold a list of schemas for the same value."""
+"""Schema keys that list several schemas for the same value."""
 
 
 def get_declared_schema(flow: Any, *path: str) -> Any:
@@ -34,7 +34,7 @@ def get_fields(schema: Any) -> tuple[Mapping[str, Any], list[str]]:
 
 
 def get_defs(schema: Any, defs: Any = None) -> dict[str, Any]:
-    """Return the shared schemas that references in a schema can use: the schema's own plus those passed as `defs`."""
+    """Return the shared schemas that a schema can refer to: its own, plus any passed as `defs`."""
     own = (schema.get("definitions"), schema.get("$defs")) if isinstance(schema, Mapping) else ()
     return {name: value for schemas in (defs, *own) if isinstance(schemas, Mapping) for name, value in schemas.items()}
 
@@ -49,7 +49,7 @@ def get_declared_defs(flow: Any, part: str) -> dict[str, Any]:
 
 
 def get_server_defs(flow: Any, part: str) -> dict[str, Any]:
-    """Return the shared schemas that a flow's `input`, `output` or `variables` schema can refer to on a server."""
+    """Return the shared schemas that a server can find for a flow's `input`, `output` or `variables` schema."""
     schemas = flow.get("schemas") if isinstance(flow, Mapping) else None
     return get_defs(get_declared_schema(flow, part), schemas.get("$defs") if isinstance(schemas, Mapping) else None)
 
@@ -60,7 +60,7 @@ def get_variable_declarations(flow: Any) -> dict[str, dict[str, Any]]:
     defs = get_declared_defs(flow, "variables")
     return {
         name: {
-            # A variable with a default is optional, even if it is listed as required.
+            # A variable with a default is optional, even if the schema lists it as required.
             "is_required": isinstance(required, list) and name in required and "default" not in declared,
             "default": declared.get("default"),
             "env_var": _get_string(declared.get("env_var")),
@@ -74,7 +74,7 @@ def get_variable_declarations(flow: Any) -> dict[str, dict[str, Any]]:
 
 
 def get_unset_value(schema: Any, *, is_required: bool = False) -> Any:
-    """Return a variable's value in runs that don't set it, or `NOT_GIVEN` if reading it would fail.
+    """Return the value that a variable has in runs that don't set it, or `NOT_GIVEN` if reading it would fail.
 
     Servers only consider the schema's own `default` and `type`, not `$ref`, `anyOf`, `enum` and the like.
     """
@@ -89,9 +89,9 @@ def get_unset_value(schema: Any, *, is_required: bool = False) -> Any:
 def is_secret(schema: Any, defs: Mapping[str, Any] | None = None) -> bool:
     """Return whether a schema marks its values as secret.
 
-    The whole value is secret if an alternative (`anyOf` etc.), or a schema it refers to, contains a secret anywhere.
+    The whole value is secret if one of its alternatives (`anyOf` etc.) or a schema it refers to has any secret part.
 
-    A misspelled `is_secret` also counts, unless it is false or null: hiding one value too many beats leaking one.
+    A misspelled `is_secret` also counts unless it's false or null. Better to hide one value too many than to leak one.
     """
     if not isinstance(schema, Mapping):
         return False
@@ -103,12 +103,12 @@ def is_secret(schema: Any, defs: Mapping[str, Any] | None = None) -> bool:
 
 def has_secret_part(schema: Any) -> bool:
     """Return whether a schema, or any part of it, is marked as secret."""
-    # Don't call `is_secret`, which also searches alternatives: nested alternatives would take exponential time.
+    # Don't call `is_secret`: it also searches the alternatives, so nested alternatives would take exponential time.
     return any(map(_has_secret_marker, iter_mappings(schema)))
 
 
 def iter_mappings(value: Any) -> Iterator[Mapping[str, Any]]:
-    """Yield every mapping in a JSON value, including the value itself. Raises RecursionError if it contains itself."""
+    """Yield every mapping in a JSON value, which may itself be one. Raises RecursionError if it contains itself."""
     is_mapping = isinstance(value, Mapping)
     if is_mapping:
         yield value
@@ -122,7 +122,7 @@ def _has_secret_marker(schema: Mapping[str, Any]) -> bool:
 
 
 def find_referred_schemas(schema: Any, defs: Mapping[str, Any]) -> list[Any]:
-    """Return the shared schemas a schema refers to, directly or indirectly."""
+    """Return the shared schemas that a schema refers to, directly or indirectly."""
     referred: dict[str, Any] = {}
     waiting = [schema] if defs else []
     for referring in waiting:

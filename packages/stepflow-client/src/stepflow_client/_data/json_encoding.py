@@ -1,6 +1,6 @@
-"""Converts objects to JSON: pydantic, msgspec, attrs and dataclass objects, dates, UUIDs and the like.
+"""Converts Python objects to JSON values: pydantic, msgspec, attrs and dataclass objects, dates, UUIDs and so on.
 
-Each library is only imported when one of its objects is converted.
+A library is only imported once one of its objects needs to be converted.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class FlowLike(Protocol):
 
 
 class HasSteps(Protocol):
-    """An object with a flow's fields."""
+    """An object that has the fields of a flow."""
 
     @property
     def steps(self) -> Iterable[Any] | None:
@@ -38,7 +38,7 @@ class HasSteps(Protocol):
 
 
 class StoredFlowId(str):
-    """The ID of a flow on a server, never a file path."""
+    """The ID of a flow stored on a server. It's never taken for a file path."""
 
     __slots__ = ()
 
@@ -71,7 +71,7 @@ _SCALARS = (datetime, date, time, PurePath, Enum)
 
 
 def is_non_json_scalar(value: object) -> bool:
-    """Return whether a value isn't JSON but has a single JSON form: a date, UUID, decimal, path or enum member."""
+    """Return whether a value is a date, time, UUID, decimal, path or enum member, none of which are JSON types."""
     if isinstance(value, _SCALARS):
         return True
     # If these modules aren't loaded, the value can't be a decimal or UUID.
@@ -81,7 +81,7 @@ def is_non_json_scalar(value: object) -> bool:
 
 
 def encode_scalar(value: Any) -> Any:
-    """Return a scalar's JSON form: ISO 8601 text for dates and times, an enum member's value, and text otherwise."""
+    """Return ISO 8601 text for a date or time, the value of an enum member, and the value as text for anything else."""
     if isinstance(value, Enum):
         return value.value
     return value.isoformat() if isinstance(value, (date, time)) else str(value)
@@ -89,15 +89,15 @@ def encode_scalar(value: Any) -> Any:
 
 def is_data_object(value: object) -> bool:
     """Return whether a value is a data object. Classes themselves don't count."""
-    # Exclude classes explicitly: a msgspec class would match through its metaclass.
+    # Exclude classes explicitly, because a msgspec class would match through its metaclass.
     return not isinstance(value, type) and any(hasattr(type(value), mark) for mark in _DATA_CLASS_ATTRIBUTES)
 
 
 def call_builder(value: Any) -> Any:
-    """Return the result of a builder (an object with a `build` or `to_dict` method), or any other value unchanged.
+    """Return what a builder (an object with a `build` or `to_dict` method) builds. Return other values unchanged.
 
     Raises:
-        Exception: Whatever the builder raises, e.g. because it is incomplete.
+        Exception: Whatever the builder raises, for example because something is missing.
     """
     if isinstance(value, (type, str, PathLike, Mapping)) or is_data_object(value):
         return value
@@ -106,7 +106,7 @@ def call_builder(value: Any) -> Any:
 
 
 class Name:
-    """The JSON name of a field or argument, for names that aren't valid in Python.
+    """Sets the JSON name of a field or argument whose name isn't valid in Python.
 
     Example:
         ```python
@@ -124,7 +124,7 @@ class Name:
 
 
 def get_json_name(annotation: Any, otherwise: str) -> str:
-    """Return the name set by a `Name` in an annotation, or the fallback."""
+    """Return the name set by a `Name` in an annotation, or the fallback if there is none."""
     if get_origin(annotation) is not Annotated:
         return otherwise
     return next((arg.name for arg in get_args(annotation)[1:] if isinstance(arg, Name)), otherwise)
@@ -132,7 +132,7 @@ def get_json_name(annotation: Any, otherwise: str) -> str:
 
 @lru_cache(maxsize=1024)
 def get_json_field_names(kind: Any) -> dict[str, str] | None:
-    """Return a data class's JSON field names by Python name, or None for any other type."""
+    """Map a data class's Python field names to their JSON names. Return None for any other type."""
     if hasattr(kind, "__struct_fields__"):
         return dict(zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True))
     if hasattr(kind, "__pydantic_fields__"):
@@ -154,9 +154,9 @@ def get_json_field_names(kind: Any) -> dict[str, str] | None:
 def encode_fields(value: Any) -> Any:
     """Return a data object's fields, keyed by their external names.
 
-    External names are pydantic's aliases and msgspec's renamed fields. A `to_dict` method takes precedence over the
-    fields, because classes generated from a schema need it for their external names. Field values may themselves be
-    data objects.
+    External names are pydantic's aliases and msgspec's renamed fields. If there is a `to_dict` method, its result is
+    used instead, because classes generated from a schema rely on it for their external names. The values may themselves
+    be data objects.
 
     Raises:
         Exception: Whatever the library or object raises if the conversion fails.

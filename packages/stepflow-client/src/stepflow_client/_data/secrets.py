@@ -1,7 +1,7 @@
 """Finds secret values and hides them in exceptions, result errors and reprs.
 
-This module alone decides what is secret: the values of variables that a flow declares with `is_secret: true`,
-including their defaults. Outputs are data and are left unchanged.
+Only this module decides what is secret, namely the values and defaults of any variables that a flow declares with
+`is_secret: true`. Outputs count as data, so nothing in them is hidden.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from . import flow_declarations as declarations
 HIDDEN = "***"
 HIDDEN_IN_URL = f"://{HIDDEN}@"
 """Replaces the user and password in URLs."""
-# Hide shorter strings only as whole words, since they also occur inside unrelated words.
+# Strings shorter than this are only hidden as whole words, because they also occur inside unrelated words.
 _MIN_SUBSTRING_LENGTH = 4
-# Longest partial secret to look for at the end of a truncated message. Messages are truncated to half this length.
+# Maximum length of a partial secret to look for at the end of a truncated message (messages are cut at half of this).
 _MAX_CUT_LENGTH = 1_000
-# JSON schema keys that hold values.
+# JSON Schema keys that contain values rather than schemas.
 _VALUE_KEYS = ("default", "const", "enum", "examples", "example")
 
 
@@ -30,9 +30,9 @@ class Secrets:
     """Values that must not be shown.
 
     Args:
-        values: JSON values. Everything in lists and objects is secret, except for object keys.
-        include_short: Whether to include booleans and values shorter than four characters. Pass False if hiding every
-            `1` or `true` would leave nothing readable.
+        values: The secret JSON values. Everything in a list or object is secret, except for object keys.
+        include_short: Whether to also hide booleans and values shorter than four characters. Pass False where hiding
+            every `1` or `true` would make the result unreadable.
     """
 
     def __init__(self, values: Iterable[Any] = (), *, include_short: bool = True) -> None:
@@ -62,7 +62,7 @@ class Secrets:
             return text
         text = self._pattern.sub(HIDDEN, text)
         if text.endswith("…"):
-            # The message was truncated, so also hide the first part of a secret at its end.
+            # The message was truncated, so it may end with the beginning of a secret.
             for secret in self._texts:
                 for length in range(min(len(secret), len(text), _MAX_CUT_LENGTH) - 1, _MIN_SUBSTRING_LENGTH - 1, -1):
                     if text.endswith(f"{secret[:length]}…"):
@@ -79,7 +79,7 @@ class Secrets:
             return {self.hide_in(key): self.hide_in(part) for key, part in value.items()}
         if isinstance(value, (list, tuple)):
             return [self.hide_in(part) for part in value]
-        # Compare types as well: 1 == True, but only one of them may be secret.
+        # 1 == True, but possibly only one of them is secret, so compare the types as well.
         is_bool = isinstance(value, bool)
         is_secret = any(value == secret and is_bool == isinstance(secret, bool) for secret in self._values)
         return HIDDEN if is_secret else value
@@ -98,7 +98,7 @@ NO_SECRETS = Secrets()
 
 
 def has_hidden_part(value: Any, mark: str = HIDDEN) -> bool:
-    """Return whether a JSON value contains hidden secrets, marked by `***` or a different mark."""
+    """Return whether secrets have been hidden in a JSON value, i.e. whether it contains the mark."""
     if isinstance(value, str):
         return mark in value
     if isinstance(value, Mapping):
@@ -109,7 +109,7 @@ def has_hidden_part(value: Any, mark: str = HIDDEN) -> bool:
 def get_hidden_mark(flow: Mapping[str, Any] | None) -> str:
     """Return the mark that stands for secrets in recorded runs of a flow. Pass None if the flow is unknown.
 
-    If a flow has no secret variables, a plain `***` is data, and only URLs have hidden parts.
+    If the flow has no secret variables, a `***` is just data, so only URLs can have hidden parts.
     """
     has_secrets = flow is None or any(map(declarations.has_secret_part, get_variable_schemas(flow).values()))
     return HIDDEN if has_secrets else HIDDEN_IN_URL
@@ -120,8 +120,8 @@ def find_variable_secrets(variables: Mapping[str, Any], declared: Mapping[str, A
 
     Args:
         variables: The variables' values.
-        declared: Their declarations in the flow (each a `FlowVariable`). If None, every value of four or more
-            characters is secret, except booleans.
+        declared: Their declarations in the flow (each a `FlowVariable`). None means that every value of four or more
+            characters is secret, except for booleans.
     """
     if declared is None:
         return Secrets(variables.values(), include_short=False) if variables else NO_SECRETS
@@ -150,9 +150,9 @@ def contains_secret(
 
 
 def hide_flow_secrets(flow: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a flow with its secret variables' values replaced by `***`.
+    """Return a copy of a flow with the values of its secret variables replaced by `***`.
 
-    This includes their defaults in schemas and expressions, plus anything else that quotes those defaults.
+    This hides their defaults in schemas and expressions, and any other text that repeats one of those defaults.
     """
     declared, secrets = get_variable_schemas(flow), find_secret_values_in_flow(flow)
     if secrets is NO_SECRETS:
@@ -167,9 +167,9 @@ def hide_flow_secrets(flow: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def find_secret_values_in_flow(flow: Mapping[str, Any]) -> Secrets:
-    """Return the secret variables' values found in the flow itself (e.g. defaults), or `NO_SECRETS` if there are none.
+    """Return the secret values in the flow itself, such as variable defaults, or `NO_SECRETS` if there are none.
 
-    Short values are skipped: hiding every `1` would leave nothing readable.
+    Short values are left out, because hiding every `1` would make the flow unreadable.
     """
     declared = get_variable_schemas(flow)
     shared = declarations.find_referred_schemas(declared, declarations.get_declared_defs(flow, "variables"))
@@ -183,7 +183,7 @@ def find_secret_values_in_flow(flow: Mapping[str, Any]) -> Secrets:
 
 
 def get_variable_schemas(flow: Any) -> dict[str, Any]:
-    """Return a flow's variable schemas, marking any schema that is secret only because of a nested schema."""
+    """Return a flow's variable schemas, marking those that are only secret because of a schema nested in them."""
     defs = declarations.get_declared_defs(flow, "variables")
     return {
         name: {**value, "is_secret": True} if declarations.is_secret(value, defs) else value
@@ -192,7 +192,7 @@ def get_variable_schemas(flow: Any) -> dict[str, Any]:
 
 
 def _hide_expression_defaults(value: Any, names: set[str]) -> Any:
-    """Return a flow, hiding the defaults in expressions that read secret variables, whatever the defaults' type."""
+    """Hide the defaults (of any type) in expressions that read secret variables, and return the resulting flow."""
     if isinstance(value, Mapping):
         shown = {key: _hide_expression_defaults(part, names) for key, part in value.items()}
         is_secret = "default" in value and _reads_any_variable(value.get("$variable"), names)
@@ -226,7 +226,7 @@ def hide_in_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _find_secret_parts(value: Any, schema: Any) -> Iterator[Any]:
-    """Yield the parts of a value that its schema marks as secret: the whole value, or some properties and items."""
+    """Yield the parts of a value that its schema marks as secret. This can be the whole value."""
     if not isinstance(schema, Mapping):
         return
     if declarations.is_secret(schema):
@@ -241,7 +241,7 @@ def _find_secret_parts(value: Any, schema: Any) -> Iterator[Any]:
 
 
 def _find_secret_defaults_and_examples(schema: Any) -> Iterator[Any]:
-    """Yield the values a schema itself contains for its secret parts (e.g. defaults and examples)."""
+    """Yield the defaults, examples and other values that a schema contains for its secret parts."""
     if not isinstance(schema, Mapping):
         return
     for key in _VALUE_KEYS:
@@ -263,7 +263,7 @@ def _iter_scalars(value: Any) -> Iterator[Any]:
 
 
 def _list_text_forms(text: str) -> set[str]:
-    """Return the forms a string may appear in: as is, quoted by a server, in a URL, or on a single line."""
+    """Return the forms in which a string may appear: unchanged, quoted by a server, in a URL, or on a single line."""
     quoted = (json.dumps(text, ensure_ascii=is_ascii)[1:-1] for is_ascii in (False, True))
     forms = {text, *quoted, quote(text, safe=""), " ".join(text.split())}
     return {form for form in forms if form.strip()}

@@ -1,4 +1,4 @@
-"""Explains common mistakes in JSON and YAML. For anything else, falls back to the parser's message."""
+"""Explains common mistakes in JSON and YAML, and falls back to the parser's message for any other error."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .._base.lazy import lazy_module
 if TYPE_CHECKING:
     import yaml
 else:
-    # Don't load PyYAML for reading JSON.
+    # Load PyYAML lazily, because it isn't needed to read JSON.
     yaml = lazy_module("yaml")
 
 _CLOSERS = {"{": "}", "[": "]"}
@@ -25,7 +25,7 @@ _PATH_SUFFIX = re.compile(r"(?:\[[^\]\n]*\]|\{[^}\n]*\}|[^\s,\[\]{}])*")
 
 
 class Fault(NamedTuple):
-    """A syntax error in a text. Line and column start at 1, and are None if unknown."""
+    """A syntax error. Line and column numbers start at 1, and are None if the position is unknown."""
 
     reason: str
     hint: str | None = None
@@ -33,14 +33,14 @@ class Fault(NamedTuple):
     column: int | None = None
 
     def make_error(self, source: str, what: str) -> FlowFileError:
-        """Return an error about a file. `what` completes the sentence, e.g. `is not YAML`."""
+        """Return the error to raise. Its message starts with `source` and `what`, such as `is not YAML`."""
         where = f" (line {self.line}, column {self.column})" if self.line is not None else ""
         message = f"{source} {what}: {self.reason}{where}"
         return FlowFileError(message, path=source, line=self.line, column=self.column, hint=self.hint)
 
 
 def build_fault(text: str, index: int, reason: str, hint: str | None = None) -> Fault:
-    """Return a fault at an offset in a text."""
+    """Return a fault with the line and column of an offset in the text."""
     return Fault(reason, hint, text.count("\n", 0, index) + 1, index - text.rfind("\n", 0, index))
 
 
@@ -50,13 +50,13 @@ def _build_unclosed_bracket_fault(text: str, index: int) -> Fault:
 
 
 def explain_json_error(error: json.JSONDecodeError) -> Fault:
-    """Explain why the json module rejected a text."""
+    """Explain why the json module couldn't parse a text."""
     text = error.doc
     rest = text[error.pos :].lstrip()
     at = len(text) - len(rest) if rest else error.pos
     before = text[:at].rstrip()
     if not text.strip():
-        return Fault("it is empty", "write a value; {} is an object without fields", 1, 1)
+        return Fault("it is empty", "write a value; {} is an object with no fields", 1, 1)
     if error.msg.startswith("Unterminated string"):
         return build_fault(text, at, "this quote is not closed", 'write " at the end of the text')
     opened: list[int] = []
@@ -83,7 +83,7 @@ def explain_json_error(error: json.JSONDecodeError) -> Fault:
 
 
 def explain_yaml_error(text: str, error: yaml.MarkedYAMLError, loader: Any) -> Fault:
-    """Explain why PyYAML rejected a text. `loader` is the loader class that raised the error."""
+    """Explain why PyYAML couldn't parse a text. `loader` is the loader class that raised the error."""
     problem, context, mark = error.problem or "", error.context or "", error.problem_mark or error.context_mark
     if mark is None:
         return Fault(problem or context)
@@ -91,19 +91,19 @@ def explain_yaml_error(text: str, error: yaml.MarkedYAMLError, loader: Any) -> F
     if found is not None:
         return found
     reason = f"{context} {problem}" if problem.startswith("but ") else f"{problem} {context}"
-    # For an unfinished key, the problem mark points to the next token, so use the context mark instead.
+    # If a key is unfinished, the problem mark points to the token after it, so use the context mark instead.
     where = error.context_mark if "simple key" in context and error.context_mark is not None else mark
     return build_fault(text, where.index, reason.strip())
 
 
 def _explain_common_mistake(text: str, problem: str, context: yaml.Mark, mark: yaml.Mark, loader: Any) -> Fault | None:
-    """Explain a common mistake, or return None if it isn't one.
+    """Explain an error if it's caused by a common mistake. Otherwise, return None.
 
     Args:
         text: The text.
         problem: PyYAML's message.
-        context: Where the surrounding construct begins.
-        mark: Where the problem is.
+        context: Where the list, mapping or string that the parser was reading begins.
+        mark: Where the parser noticed the problem.
         loader: The loader class.
     """
     at, start = mark.index, text.rfind("\n", 0, mark.index) + 1
@@ -125,7 +125,7 @@ def _explain_common_mistake(text: str, problem: str, context: yaml.Mark, mark: y
             tail = _PATH_SUFFIX.match(text, at)
             quoted = json.dumps(head[0] + (tail[0] if tail else ""), ensure_ascii=False)
             begin = start + head.start()
-            return build_fault(text, begin, f"text with {sign} inside of braces needs quotes", f"quote it: {quoted}")
+            return build_fault(text, begin, f"text with {sign} inside braces needs quotes", f"quote it: {quoted}")
         outer = text[text.rfind("\n", 0, context.index) + 1 :].partition("\n")[0]
         if at >= len(text.rstrip()) or (mark.line > context.line and _get_indent(line) <= _get_indent(outer)):
             return _build_unclosed_bracket_fault(text, context.index)
@@ -134,7 +134,7 @@ def _explain_common_mistake(text: str, problem: str, context: yaml.Mark, mark: y
         if pair is not None and start + pair.end("key") < at:
             hint = f"quote text with ': ': {pair['key']}: {json.dumps(pair['value'], ensure_ascii=False)}"
             return build_fault(text, start + pair.start("value"), "text with ': ' needs quotes", hint)
-        hint = "indent it like the line above, or put text of several lines in quotes"
+        hint = "indent it like the line above, or put multi-line text in quotes"
         return build_fault(text, start + _get_indent(line), "this line is indented deeper than its mapping", hint)
     if "node content" in problem and sign != "," and (opened := _find_open_brackets(text, mark, loader)[0]):
         return _build_unclosed_bracket_fault(text, opened[-1])
@@ -151,7 +151,7 @@ def _explain_misplaced_line(text: str, context: yaml.Mark, mark: yaml.Mark, load
             reason = f"this line and line {context.line + 1} are not both elements of a list, or keys of a mapping"
             return build_fault(text, mark.index, reason, "begin each element of a list with '- '")
         column = context.column + (3 if text[context.index] == "-" else 1)
-        reason = "the indentation of this line fits no line above"
+        reason = "the indentation of this line matches no line above"
         return build_fault(text, mark.index, reason, f"indent it to column {column}")
     _, last = _find_open_brackets(text, mark, loader)
     if last is not None and not last.plain and last.start_mark.line < mark.line:
@@ -160,7 +160,7 @@ def _explain_misplaced_line(text: str, context: yaml.Mark, mark: yaml.Mark, load
 
 
 def _find_open_brackets(text: str, mark: yaml.Mark, loader: Any) -> tuple[list[int], yaml.ScalarToken | None]:
-    """Return the positions of the brackets still open at a mark, and the last scalar before it."""
+    """Return the positions of the brackets that are still open at a mark, and the last scalar before the mark."""
     opened, last = list[int](), None
     with suppress(yaml.YAMLError):
         for token in yaml.scan(text, Loader=loader):

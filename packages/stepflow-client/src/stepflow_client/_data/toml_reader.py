@@ -1,4 +1,4 @@
-"""Reads TOML files as plain values, with readable error messages."""
+"""Reads TOML files into plain Python values, with readable error messages."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 from .._base.error_classes import FlowFileError
 
-# Maximum nesting depth of tables and lists. Settings need four levels.
+# Maximum nesting depth of tables and lists. Four levels are enough for settings.
 _MAX_DEPTH = 20
-# The parser's messages about duplicate keys and tables.
+# Matches the parser's messages about duplicate keys and tables.
 _DUPLICATE = re.compile(r"Cannot overwrite a value|Duplicate inline table key|Cannot declare(?: \((.*?),?\) twice)?")
 
 
@@ -21,7 +21,7 @@ def parse_toml(content: bytes, name: str) -> dict[str, Any]:
         name: The file name to show in error messages.
 
     Raises:
-        FlowFileError: If it is not valid TOML.
+        FlowFileError: If the file isn't valid TOML.
     """
     import tomllib
 

@@ -1,4 +1,4 @@
-"""Checks JSON values in requests, restores JSON values in responses, and merges overrides."""
+"""Checks and encodes the JSON values in requests, decodes and restores those in responses, and merges overrides."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def apply_patch(value: Any, patch: Any) -> Any:
 
 
 def make_merge_patch(before: Any, after: Any) -> Any:
-    """Return the merge patch that turns one value into another.
+    """Return the JSON merge patch that turns one value into another.
 
     Raises:
-        ValueError: If a key would become null, because null in a patch removes the key.
+        ValueError: If a key would have to become null. In a merge patch, null removes the key.
     """
     if not isinstance(after, Mapping):
         return after
@@ -41,7 +41,7 @@ def make_merge_patch(before: Any, after: Any) -> Any:
     for key, value in after.items():
         if value is None and (key not in old or old[key] is not None):
             raise ValueError(f"{key!r} cannot become null: an override with null removes the key")
-        # Compare as text, so that true and 1 differ.
+        # Compare as JSON text, because True == 1 in Python.
         is_same = json.dumps(old.get(key), sort_keys=True) == json.dumps(value, sort_keys=True)
         if key not in old or not is_same:
             patch[key] = make_merge_patch(old.get(key), value)
@@ -50,29 +50,30 @@ def make_merge_patch(before: Any, after: Any) -> Any:
 
 LARGEST_EXACT_INTEGER = 2**53
 """Floats can represent every integer up to this value. Current servers store all numbers as floats."""
-# Integers with more bits don't fit in a float, and servers of every release reject them.
+# Integers with more bits than this don't fit in a float, so no server release accepts them.
 _MAX_INTEGER_BITS = 1023
 FIELD_DEPTH, INPUT_DEPTH, LOCAL_DEPTH = 126, 125, 200
-"""Maximum nesting depths: for a field in a request body, for an input (an element of the field `input`), and for a
-value that isn't sent. All server releases accept bodies of up to 127 levels."""
+"""Maximum nesting depths for a field in a request body, for an input (an element of the `input` field), and for a value
+that is never sent. Servers of every release accept bodies with up to 127 levels."""
 
 
-# Only containers with more values than this count toward a slice.
+# Only lists and objects with more values than this count toward a slice.
 _SLICE_THRESHOLD = 100
 
 
 def encode_if_plain(value: Any) -> bytes | None:
-    """Return a value as compact JSON if it can be sent unchanged, or None if it must go through `check_json`."""
+    """Return a value as compact JSON if it can be sent as it is, or None if it has to go through `check_json` first."""
     try:
-        # The only invalid text is text with lone surrogates, for which encode() raises an error.
+        # The text isn't checked first: only lone surrogates are invalid, and encode() raises an error for them.
         return encode(value) if is_plain(value, any_text=True) else None
     except (RecursionError, UnicodeEncodeError):
         return None
 
 
 def restore_integers(value: Any) -> Any:
-    """Convert whole floats below 2**53 in a decoded value to integers, and return it. Modifies lists and dicts in
-    place.
+    """Convert whole floats below 2**53 to integers in a decoded value, and return the value.
+
+    Lists and dicts are modified in place.
 
     Raises:
         ValueError: If a number is too large for a float, e.g. `1e999`.
@@ -92,11 +93,12 @@ def restore_integers(value: Any) -> Any:
 
 
 def restore_key_order(value: Any, order_template: Any = None) -> Any:
-    """Like `restore_integers`, but return a value whose keys are in a fixed order.
+    """Do what `restore_integers` does, but also put the keys in a fixed order.
 
     Args:
         value: The value. Current servers return its keys in a different order each time.
-        order_template: A flow expression. Objects in it set the key order; all other keys are sorted.
+        order_template: A flow expression. The objects in it determine the order of their keys. All other keys are
+            sorted.
 
     Raises:
         ValueError: If a number is too large for a float, e.g. `1e999`.
@@ -105,14 +107,14 @@ def restore_key_order(value: Any, order_template: Any = None) -> Any:
     if kind is float:
         return _restore_integer(value)
     if kind is dict:
-        # `_get_order_template` also accepts None, but skipping the call is faster for most values.
+        # `_get_order_template` also accepts None, but most values have no template, so save the call.
         shape = {} if order_template is None else _get_order_template(order_template)
         ordered = {}
         for key in _order_keys_by_template(value, shape) if shape else sorted(value):
             part = value[key]
             kind = type(part)
             if kind is float:
-                # Fast path: most numbers are small and whole, but the server writes them as floats.
+                # Fast path: most numbers are small integers that the server has written as floats.
                 part = int(part) if 0.0 < part < 1e15 and part.is_integer() else _restore_integer(part)
             elif kind is list or kind is dict:
                 part = restore_key_order(part, shape.get(key))
@@ -126,12 +128,12 @@ def restore_key_order(value: Any, order_template: Any = None) -> Any:
 
 
 def _order_keys_by_template(value: dict[str, Any], shape: Mapping[str, Any]) -> list[str]:
-    """Return an object's keys: first the shape's keys in the shape's order, then all other keys, sorted."""
+    """Return an object's keys. Keys in the template come first, in its order. All other keys follow, sorted."""
     return [key for key in shape if key in value] + sorted(key for key in value if key not in shape)
 
 
 def _get_order_template(order_template: Any) -> Mapping[str, Any]:
-    """Return the object in an expression, or an empty one if the expression's value comes from elsewhere."""
+    """Return the object that an expression spells out, or an empty one if its value is read from elsewhere."""
     while isinstance(order_template, Mapping) and "$literal" in order_template:
         order_template = order_template["$literal"]
         if is_expression(order_template):
@@ -153,11 +155,11 @@ _MAY_CHANGE = frozenset({float, dict, list})
 
 
 def reject_json_constant(name: str) -> Any:
-    """Reject NaN and Infinity. Python's parser accepts them, but calls this function with the constant's name."""
+    """Reject NaN and Infinity, which Python's parser accepts by default. It calls this function with their names."""
     raise ValueError(f"{name} is not JSON")
 
 
-# Reuse one encoder: json.loads and json.dumps create a new instance per call with non-default options.
+# Reuse the same encoder and decoders, because json.dumps and json.loads create new ones for each call with options.
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, check_circular=False)
 
 
@@ -174,14 +176,14 @@ def decode(content: bytes) -> Any:
     """Decode a server's JSON, converting whole floats below 2**53 to integers.
 
     Raises:
-        ValueError: If it is not valid JSON.
-        RecursionError: If it is nested too deeply.
+        ValueError: If the content isn't valid JSON.
+        RecursionError: If the content is nested too deeply.
     """
     return _DECODER.decode(content.decode())
 
 
 def decode_keeping_floats(content: bytes) -> Any:
-    """Like `decode`, but leave the numbers to `restore_key_order`."""
+    """Decode a server's JSON like `decode`, but leave floats for `restore_key_order` to convert."""
     return _RAW_DECODER.decode(content.decode())
 
 
@@ -189,17 +191,17 @@ def check_json(value: Any, what: str, *, exact_integers: bool = True, max_depth:
     """Check that a value can be represented as JSON, and return it as plain dicts and lists.
 
     At any depth, mappings, pydantic models, dataclasses, attrs objects and msgspec structs become dicts, and tuples
-    become lists. Dates and times become ISO 8601 text; UUIDs, decimals and paths become text; enum members become their
-    values. A value that is already plain is returned as is.
+    become lists. Dates and times become ISO 8601 text. UUIDs, decimals and paths become text. Enum members become their
+    values. If the value is already plain, it's returned as is.
 
     Args:
         value: The value to send.
         what: The value's name in error messages, e.g. `input`.
-        exact_integers: Pass False to reject integers above 2**53, if the server doesn't keep them exact.
+        exact_integers: Whether the server keeps integers above 2**53 exact. If False, they are rejected.
         max_depth: Maximum nesting depth. Defaults to the limit for a field in a request body.
 
     Raises:
-        InvalidArgumentError: If part of the value can't be sent. The message includes its JSON path.
+        InvalidArgumentError: If some part of the value can't be sent. The message includes the JSON path to that part.
     """
     try:
         if is_plain(value, max_depth):
@@ -210,17 +212,17 @@ def check_json(value: Any, what: str, *, exact_integers: bool = True, max_depth:
     except StepflowClientError:
         raise
     except Exception as error:
-        # An object inside the value raised the error.
+        # The error comes from the code of an object inside the value.
         raise InvalidArgumentError(f"{what} cannot be sent: reading it raised {type(error).__name__}") from error
 
 
 def is_plain(value: Any, max_depth: int = FIELD_DEPTH, *, any_text: bool = False) -> bool:
-    """Return whether a value can be sent unchanged. Most can, so this check avoids copying values or tracking paths.
+    """Return whether a value can be sent as it is. Since most can, this doesn't copy values or keep track of paths.
 
     Args:
         value: The value.
         max_depth: Maximum nesting depth.
-        any_text: Whether to accept non-ASCII text unchecked.
+        any_text: Whether to accept non-ASCII text without checking it.
     """
     kind = type(value)
     children = value if kind is dict or kind is list else (value,)
@@ -253,7 +255,7 @@ def is_plain(value: Any, max_depth: int = FIELD_DEPTH, *, any_text: bool = False
 
 
 def _count_check_steps(values: int) -> None:
-    """Count the steps it took to check a number of values."""
+    """Count the steps it took to check this many values toward the current slice."""
     current = slices.get()
     if current is not None:
         current.count_steps(values // 2)
@@ -301,12 +303,12 @@ class _JsonChecker(NamedTuple):
             try:
                 fields = encode_fields(value)
             except Exception as error:
-                # Raised by the object's own code, or by its library for a field it can't serialize.
+                # Either the object's own code failed, or its library couldn't serialize one of the fields.
                 self.reject(path, f"{type(value).__name__} cannot be written as JSON: {error}")
             return self.check_value(fields, path)
         if isinstance(value, type):
             self.reject(path, f"{value.__name__} is a class, not an object")
-        # Send instances of subclasses (e.g. string and integer enums) as their base types.
+        # Send an instance of a subclass (such as a string or integer enum) as its base type.
         for base in (str, int, float):
             if isinstance(value, base):
                 return self.check_value(_PLAIN[base](value), path)
@@ -328,11 +330,11 @@ _PLAIN: dict[type, Callable[[Any], Any]] = {str: str.__str__, int: int.__int__, 
 
 
 def unify_overrides(overrides: Any) -> dict[str, Any] | None:
-    """Normalize overrides to a map of step IDs to `{"value": {...}}`, or None.
+    """Normalize overrides to a map from step IDs to `{"value": {...}}`. Return None if there aren't any.
 
     Accepts a flat map (`{step: {"input": {...}}}`), a wrapped one (`{"steps": {step: {"value": {...}}}}`), or a list of
-    either. Lists are merged from left to right like JSON merge patches: mappings are merged key by key, and any other
-    value is replaced.
+    either. The elements of a list are merged from left to right, like JSON merge patches: mappings are merged key by
+    key, while any other value replaces the earlier one.
 
     Raises:
         InvalidArgumentError: If `overrides` has none of these forms.
@@ -357,7 +359,7 @@ def unify_overrides(overrides: Any) -> dict[str, Any] | None:
                 change = change["value"]
             patches[step] = {"value": change}
         merged = _merge_nested_objects(merged, patches)
-    # One level less than a field, since the request nests overrides under `steps`.
+    # Allow one level less than for a field, because the request nests overrides under `steps`.
     return check_json(merged, "overrides", max_depth=FIELD_DEPTH - 1) or None
 
 
@@ -370,15 +372,15 @@ def _merge_nested_objects(left: dict[str, Any], right: dict[str, Any]) -> dict[s
 
 
 class OutputDecoder(NamedTuple):
-    """How to decode responses about a run."""
+    """Decodes the outputs in responses about a run."""
 
     like: Any = None
-    """The flow's `output`, whose keys define the key order of the run's outputs, or None if unknown."""
+    """The flow's `output`, whose keys determine the key order of the run's outputs, or None if it's unknown."""
     secrets: Secrets = NO_SECRETS
     keeps_order: bool = True
     """Whether the server preserves the flow's key order, as older servers do."""
     as_sent: bool = False
-    """Whether to leave outputs as sent, for callers that decode only what they show (see `iter_decoded_entries`)."""
+    """Whether to return outputs undecoded, for callers that only decode what they show (see `iter_decoded_entries`)."""
 
     def decode_flow_output(self, value: Any) -> Any:
         """Return the flow's output with numbers and key order as the flow's author wrote them."""
@@ -401,9 +403,9 @@ class OutputDecoder(NamedTuple):
         return restore_integers(value) if self.keeps_order else restore_key_order(value, self.like)
 
     def iter_decoded_entries(self, value: Any, start: int, end: int) -> Iterator[tuple[str | int, Any, OutputDecoder]]:
-        """Yield the entries of an object or list from the server, each with its own decoder.
+        """Yield the keys and values of an object or list from the server, each with a decoder for what's inside.
 
-        Scalars are decoded; nested objects and lists are left as they are.
+        Scalars are decoded. Nested objects and lists are left as they are.
         """
         keys: Iterable[Any] = value if isinstance(value, dict) else range(len(value))
         if isinstance(value, dict) and not self.keeps_order:
@@ -433,8 +435,8 @@ def make_output_decoder(output: Any, secrets: Secrets) -> OutputDecoder:
     """Return a decoder for responses about a flow's runs.
 
     Args:
-        output: The flow's `output`, or None if unknown.
-        secrets: The runs' secrets.
+        output: The flow's `output`, or None if it's unknown.
+        secrets: The secrets to hide in the runs' errors.
     """
     like = output if isinstance(output, list) or _get_order_template(output) else None
     return OutputDecoder(like, secrets) if secrets or like is not None else PLAIN

@@ -1,4 +1,4 @@
-"""Reads YAML as plain JSON values, rejecting anything JSON can't represent. Also writes YAML."""
+"""Reads YAML into plain JSON values, rejecting anything that JSON can't represent. Also writes YAML."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import yaml.composer
 from .._base.error_classes import FlowFileError
 from .._base.text import cut
 
-# Maximum number of values repeated by aliases and merges. Otherwise, aliases of aliases could expand a small file
-# without limit.
+# Maximum number of values that aliases and merges may repeat. Without a limit, a small file with aliases of aliases
+# could expand to any size.
 _MAX_VALUES = 1_000_000
 
 _NULLS: dict[str, bool | None] = dict.fromkeys(("~", "null", "Null", "NULL", ""))
@@ -28,7 +28,7 @@ _Pairs = dict[str, yaml.Node]
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """PyYAML's loader, with Stepflow's rules for plain scalars."""
+    """PyYAML's loader with Stepflow's rules for unquoted scalars."""
 
 
 _Loader.yaml_implicit_resolvers = {}
@@ -45,7 +45,7 @@ for _tag, _pattern, _first in (
 
 
 class _AnchorRedefiningComposer(yaml.composer.Composer):
-    """PyYAML's slower composer, changed to allow redefined anchors, as YAML does. The loader still does the parsing."""
+    """PyYAML's pure-Python composer, changed to let anchors be redefined, as YAML does. The loader still parses."""
 
     def __init__(self, loader: Any) -> None:
         super().__init__()
@@ -64,11 +64,12 @@ def read_yaml(text: str, source: str, convert: Callable[[YamlReader, yaml.Node |
 
     Args:
         text: The YAML text.
-        source: The file's name in error messages.
-        convert: Converts the document's node (None for an empty document). Defaults to returning its value.
+        source: The file name to show in error messages.
+        convert: The function that converts the document's node (None if the document is empty). Defaults to reading its
+            value.
 
     Raises:
-        FlowFileError: If it is not valid YAML, or contains a value JSON can't represent.
+        FlowFileError: If the text isn't valid YAML, or contains a value that JSON can't represent.
     """
     try:
         try:
@@ -79,7 +80,7 @@ def read_yaml(text: str, source: str, convert: Callable[[YamlReader, yaml.Node |
             node = _AnchorRedefiningComposer(_Loader(text)).get_single_node()
         reader = YamlReader(source)
         if node is not None and "*" in text:
-            # A document can only expand to more values than it contains if it has aliases.
+            # Without aliases, a document can't expand to more values than it contains.
             reader.count_values(node)
         if convert is not None:
             return convert(reader, node)
@@ -106,7 +107,7 @@ def find_aliases(text: str) -> Iterator[tuple[int, int]]:
 
 
 class YamlReader:
-    """Converts YAML nodes to values. Counts them first, because aliases and merges can repeat values."""
+    """Converts YAML nodes to values. Call `count_values` first if the document has aliases, which can repeat values."""
 
     def __init__(self, source: str) -> None:
         self.source = source
@@ -115,10 +116,10 @@ class YamlReader:
         self.open: set[int] = set()
         self.sizes: dict[int, int] = {}
         self.mappings: dict[int, _Pairs] = {}
-        """Each mapping's keys and value nodes, after merges."""
+        """The keys and value nodes of each mapping (by the `id()` of its node), after merges."""
 
     def count_values(self, node: yaml.Node) -> int:
-        """Return the number of values a node expands to. Visits repeated nodes only once."""
+        """Return the number of values that a node expands to. Repeated nodes are only visited once."""
         if isinstance(node, yaml.ScalarNode) or id(node) in self.sizes:
             return self.sizes.get(id(node), 1)
         total = 1
@@ -148,7 +149,7 @@ class YamlReader:
         self.raise_fault(node, f"the tag {node.tag} has no JSON counterpart")
 
     def read_pairs(self, node: yaml.MappingNode) -> _Pairs:
-        """Return a mapping's keys and value nodes, after merges. Computed once per mapping."""
+        """Return a mapping's keys and value nodes, after merges. They are only computed once per mapping."""
         if id(node) in self.mappings:
             return self.mappings[id(node)]
         own: _Pairs = {}
@@ -167,7 +168,7 @@ class YamlReader:
         return pairs
 
     def read_key(self, node: yaml.Node) -> str:
-        """Return a key exactly as written: `200` and `true` become '200' and 'true'."""
+        """Return a key as the string that is written: `200` and `true` become '200' and 'true'."""
         if not isinstance(node, yaml.ScalarNode):
             hint = "put text with { } or [ ] in quotes"
             if isinstance(node, yaml.MappingNode):
@@ -225,8 +226,8 @@ class YamlReader:
         raise fault.make_error(self.source, "cannot be used") from None
 
 
-# Keep this outside the class. Readers that refer to their own methods would stay around, with all their nodes, until
-# the next garbage collection.
+# Keep this outside the class. A reader that refers to its own methods would stay in memory, along with all its nodes,
+# until the next garbage collection.
 _SCALARS: dict[str, Callable[[YamlReader, yaml.ScalarNode], Any]] = {
     "tag:yaml.org,2002:null": lambda reader, node: reader.read_constant(node, _NULLS),
     "tag:yaml.org,2002:bool": lambda reader, node: reader.read_constant(node, _BOOLEANS),
@@ -237,7 +238,7 @@ _SCALARS: dict[str, Callable[[YamlReader, yaml.ScalarNode], Any]] = {
 
 
 def _suggest_duplicate_fix(node: yaml.MappingNode, key: str) -> str:
-    """Return a hint for a duplicate key. If it's the mapping's first key, a new list element usually lacks its dash."""
+    """Return a hint for a duplicate key. If the first key is repeated, a new list element usually lacks its dash."""
     first = next(name for name, _ in node.value if name.value == key)
     line = first.start_mark.line + 1
     if first is node.value[0][0] and not node.flow_style and len(node.value) > 2:
@@ -245,21 +246,21 @@ def _suggest_duplicate_fix(node: yaml.MappingNode, key: str) -> str:
     return f"the first is on line {line}; remove one of them"
 
 
-# Line separators and bidirectional controls. YAML allows them, but they change how text is displayed.
+# Line separators and bidirectional control characters. YAML allows them, but they change how text is displayed.
 _UNSAFE = re.compile("[\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufff9-\ufffb]")
 
 
 class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
-    """PyYAML's dumper, which also quotes strings that PyYAML or Stepflow would otherwise parse as something else."""
+    """PyYAML's dumper, changed to quote every string that either PyYAML or Stepflow would parse as something else."""
 
     def ignore_aliases(self, data: Any) -> bool:
-        """Always return True, to write repeated values out in full."""
+        """Return True for every value, so that repeated values are written out in full."""
         return True
 
 
 def _represent_string(dumper: _Dumper, text: str) -> yaml.Node:
     if not text.isascii():
-        # UTF-8 can't encode lone surrogates.
+        # Escape lone surrogates, which UTF-8 can't encode.
         text = text.encode("utf-8", "backslashreplace").decode()
     # Escapes only work in double quotes.
     style = '"' if _UNSAFE.search(text) else None
@@ -268,7 +269,7 @@ def _represent_string(dumper: _Dumper, text: str) -> yaml.Node:
 
 
 _Dumper.add_representer(str, _represent_string)
-# Patterns for plain scalars that aren't strings, keyed by first character.
+# Patterns of unquoted scalars that aren't strings, by first character.
 _patterns = (yaml.SafeDumper.yaml_implicit_resolvers, _Loader.yaml_implicit_resolvers)
 _Dumper.yaml_implicit_resolvers = {
     first: [pattern for patterns in _patterns for pattern in patterns.get(first, ())]
@@ -277,7 +278,7 @@ _Dumper.yaml_implicit_resolvers = {
 
 
 def write_yaml(value: Any) -> str:
-    """Format a value as a block-style YAML document. Keeps the key order and doesn't fold lines."""
+    """Format a value as a block-style YAML document, keeping the key order and without folding long lines."""
     text: str = yaml.dump(value, Dumper=_Dumper, allow_unicode=True, sort_keys=False, width=2**31 - 1)
     text = text.removesuffix("...\n") if text.endswith("\n...\n") else text
     return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
