@@ -1,1 +1,1 @@
-"""Shows the client's values in notebooks, terminals and data frames."""
+"""Shows the client's objects in notebooks, terminals and data frames."""

@@ -19,19 +19,19 @@ from ..progress import Progress, ProgressOption
 # Seconds between lines if the output isn't a terminal.
 _INTERVAL = 10.0
 _WIDTH = 30
-# Number of units in a full bar, because some libraries can only count integers.
+# Number of units in a full bar. It's more than 1 because some libraries only count integers.
 _BAR_UNITS = 1_000
 
 
 ProgressDisplay: TypeAlias = Generator[None, Progress, None]
-"""A generator that displays each `Progress` sent to it. The last one stays visible after it is closed."""
+"""A generator that displays each `Progress` sent to it. Closing the generator leaves the last one visible."""
 
 
 def check_progress_option(progress: object) -> None:
     """Check a call's `progress` argument.
 
     Raises:
-        InvalidArgumentError: If it is neither a bool nor a plain function.
+        InvalidArgumentError: If it's neither a bool nor a plain function.
     """
     if not isinstance(progress, bool) and (not callable(progress) or inspect.iscoroutinefunction(progress)):
         raise argument_error("progress", "True, False or a plain function", progress)
@@ -39,10 +39,10 @@ def check_progress_option(progress: object) -> None:
 
 @contextmanager
 def show_progress(progress: ProgressOption) -> Iterator[Callable[[Progress], object]]:
-    """Yield a function that receives the block's progress: the caller's callback, or a display.
+    """Yield the function to call with each update in the block: the caller's callback, or one that shows a display.
 
     Args:
-        progress: A callback, True for a display that appears on first use, or False for nothing.
+        progress: A callback, True to show a display (from the first update on), or False to show nothing.
     """
     if progress is False:
         yield lambda now: None
@@ -54,7 +54,7 @@ def show_progress(progress: ProgressOption) -> Iterator[Callable[[Progress], obj
 
     def show(now: Progress) -> None:
         nonlocal display
-        # If the reader is gone or the stream is closed, stop the display but let the run continue.
+        # If the reader has gone away or the stream is closed, stop displaying progress but let the run continue.
         with suppress(OSError, ValueError, StopIteration):
             if display is None:
                 display = _create_display()
@@ -87,7 +87,7 @@ def _format_title(progress: Progress) -> str:
 
 
 def _format_for_notebook(progress: Progress) -> dict[str, str]:
-    """Return a bar and a line as HTML, plus the line as plain text for frontends without HTML."""
+    """Return a bar and a line of text as HTML, plus just the text for frontends that can't show HTML."""
     value = "" if progress.fraction is None else f' value="{progress.fraction:.3f}"'
     line, name = f"{_format_title(progress)}: {progress}", escape(_format_title(progress), quote=True)
     style = "vertical-align:middle;max-width:40%"
@@ -103,11 +103,11 @@ def _show_in_notebook(display_cell: Callable[..., Any]) -> ProgressDisplay:
 
 
 def _print_log_lines() -> ProgressDisplay:
-    """Print a line every few seconds, for logs."""
+    """Print a line every few seconds, which suits logs."""
     last = time.monotonic()
     while True:
         progress = yield
-        # Programs without a console have no stderr.
+        # stderr is None in programs without a console.
         is_due = progress.is_finished or time.monotonic() - last >= _INTERVAL
         if sys.stderr is not None and is_due:
             last = time.monotonic()
@@ -115,13 +115,13 @@ def _print_log_lines() -> ProgressDisplay:
 
 
 def _rewrite_terminal_line() -> ProgressDisplay:
-    """Rewrite a terminal line on each update."""
+    """Rewrite the same terminal line on each update."""
     length = 0
     try:
         while True:
             progress = yield
             bar = ("#" * round((progress.fraction or 0.0) * _WIDTH)).ljust(_WIDTH, "-")
-            # Fit the terminal: a wrapped line can't be overwritten.
+            # Cut the text to the terminal's width, because a wrapped line can't be overwritten.
             text = f"{_format_title(progress)} [{bar}] {progress}"[: get_terminal_size().columns - 1]
             sys.stderr.write(f"\r{text}{' ' * max(0, length - len(text))}")
             sys.stderr.flush()

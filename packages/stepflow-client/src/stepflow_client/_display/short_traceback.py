@@ -1,7 +1,7 @@
-"""Short tracebacks for notebooks and IPython: the user's line of code, the message and the hint.
+"""Short tracebacks for notebooks and IPython that show the user's line of code, the message and the hint.
 
-A client error's traceback contains about 20 frames from this package, which are no help to the user. Plain Python still
-prints all of it.
+The full traceback of a client error contains about 20 frames from this package, which don't help the user. Plain Python
+still prints them all.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from .._base.error_classes import StepflowClientError
 from .._base.text import visible
 
 _PACKAGE_DIR = str(Path(__file__).parents[1])
-# IPython's default traceback mode. In any other mode, users get that mode's full traceback.
+# IPython's default traceback mode. Users who have picked another mode get its full traceback.
 _DEFAULT_MODE = "Context"
 _shown: WeakSet[BaseException] = WeakSet()
 
 
 def render_short_traceback(error: StepflowClientError) -> list[str]:
-    """Return the lines IPython shows for an error.
+    """Return the lines that IPython shows for an error.
 
-    The lines are short the first time. To see the full traceback, use `%tb`, which shows the last error again, or pick
-    a different mode with `%xmode`.
+    The first time an error is shown, its traceback is short. For the full traceback, use `%tb` to show the last error
+    again, or pick a different mode with `%xmode`.
     """
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     mode = getattr(getattr(shell, "InteractiveTB", None), "mode", _DEFAULT_MODE)
@@ -60,12 +60,12 @@ def _iter_error_lines(error: StepflowClientError, shell: Any) -> Iterator[str]:
 
 
 def _find_user_frames(trace: TracebackType | None, shell: Any) -> Iterator[TracebackType]:
-    """Yield the cell's frame and, if it differs, the frame that called this package."""
+    """Yield the frame of the cell, followed by the frame that called this package if that's a different one."""
     outside = Path(getattr(sys.modules.get("IPython"), "__file__", None) or "no/such/file").parent
     frames: list[TracebackType] = []
     while trace is not None and not trace.tb_frame.f_code.co_filename.startswith(_PACKAGE_DIR):
         if not frames and trace.tb_frame.f_code.co_filename.startswith(str(outside)):
-            # Skip the shell that runs the cell.
+            # Skip the frames of the shell that runs the cell.
             trace = trace.tb_next
             continue
         frames.append(trace)
