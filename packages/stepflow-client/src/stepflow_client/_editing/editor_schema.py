@@ -1,4 +1,4 @@
-"""JSON Schemas (draft 2020-12) for flow files and server configurations, for use in editors.
+"""JSON Schemas (draft 2020-12) that help editors check and complete flow files and server configurations.
 
 They're based on the files in `schemas`, with the available components added to the flow schema. Apart from `$defs`,
 they only use keywords that draft 7 editors understand.
@@ -41,7 +41,7 @@ def schema(kind: Literal["flow", "config"] = "flow", *, components: Any = None) 
     Args:
         kind: `flow`, or `config` (which allows the plugins of all supported releases). Defaults to `flow`.
         components: The components available to flows, either as returned by `list_components` or as JSON objects. They
-            let editors complete names and check inputs. Defaults to just the builtin components.
+            let editors complete names and check inputs. By default, only the builtin components are included.
 
     Raises:
         InvalidArgumentError: If `kind` is neither `flow` nor `config`.
@@ -56,21 +56,21 @@ def schema(kind: Literal["flow", "config"] = "flow", *, components: Any = None) 
 
 
 def _add_component_schemas(definitions: Schema, components: Components | None) -> None:
-    """Add schemas for the known components. If `components` is None, only add the builtin components' schemas."""
+    """Add the schemas of the known components, which are just the builtin ones if `components` is None."""
     known = add_builtin_components(components)
     paths = sorted(name for name in known if name.startswith("/"))
     names = sorted(_escape_regex(name) for name in known if not name.startswith("/"))
     allowed: list[Schema] = [{"enum": paths}]
     if components is None or not components.is_complete:
-        # Allow any other component that isn't builtin.
+        # There may be other components, so allow any path that isn't builtin.
         allowed.append({"pattern": "^/(?!builtin/)"})
     elif names:
-        # Servers don't report which prefix a plugin is mounted under.
+        # Servers don't report the prefix a plugin is mounted under, so allow any prefix.
         allowed.append({"pattern": f"^/(?!builtin/)([^/]+/)+({'|'.join(names)})$"})
     description = "The component's path. To list components, run 'stepflow components list'."
     definitions["component"] = {"description": description, "type": "string", "pattern": "^/", "anyOf": allowed}
     rules: list[Schema] = []
-    """For each component, the schema of a step that uses it."""
+    """One rule per component: the schema of a step that uses it."""
     for name in sorted(known):
         given = known[name][0]
         if not isinstance(given, Mapping) or not given:
@@ -95,9 +95,9 @@ def _add_component_schemas(definitions: Schema, components: Components | None) -
 
 
 class _InputSchemaConverter:
-    """Converts an input schema so that expressions are accepted in place of any value.
+    """Converts a component's input schema so that it accepts an expression in place of any value.
 
-    The component's shared schemas are converted as well, and added to `definitions` with names prefixed by `label`.
+    The component's shared schemas are also converted, and added to `definitions` under names that start with `label`.
     """
 
     def __init__(self, label: str, defs: Any, definitions: Schema) -> None:
@@ -107,7 +107,7 @@ class _InputSchemaConverter:
         self.names: dict[str, str] = {}
 
     def allow_expressions(self, schema: Any, depth: int = 0) -> Schema:
-        """Return a schema that accepts expressions, matching values, and values containing expressions."""
+        """Return a schema that accepts an expression, a value that matches, or a value with expressions inside it."""
         if not isinstance(schema, Mapping) or depth > _MAX_DEPTH:
             return dict(_EXPRESSION)
         if "$ref" in schema:
@@ -132,7 +132,7 @@ class _InputSchemaConverter:
     def _build_schema_for_literal_value(self, schema: Mapping[str, Any], depth: int) -> Schema:
         plain: Schema = {key: schema[key] for key in _KEPT if key in schema and is_valid_keyword(key, schema[key])}
         for key, values in (("enum", schema.get("enum")), ("const", [schema.get("const")])):
-            # Skip objects and lists, which may contain expressions.
+            # Drop these keywords if they list objects or lists, which may contain expressions.
             if key in schema and isinstance(values, list) and not any(isinstance(v, (dict, list)) for v in values):
                 plain[key] = schema[key]
         properties = schema.get("properties")
@@ -157,5 +157,5 @@ class _InputSchemaConverter:
 
 
 def _escape_regex(text: str) -> str:
-    # Don't use `re.escape`: it escapes more characters than ECMAScript allows.
+    # Don't use `re.escape`, which escapes characters that ECMAScript doesn't allow you to escape.
     return re.sub(r"[.*+?^${}()|\[\]\\/]", r"\\\g<0>", text)

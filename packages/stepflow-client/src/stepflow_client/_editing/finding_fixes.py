@@ -1,5 +1,4 @@
-"""Turns findings into concrete fixes: hints with the exact text to write, and edits for hints that imply one. No
-I/O."""
+"""Makes findings easy to fix. Adds hints with the exact text to write, and the edits those hints imply. No I/O."""
 
 from __future__ import annotations
 
@@ -20,9 +19,9 @@ from ..flows.syntax_tree import FlowText, Key, Node
 from . import text_edits
 from .text_edits import Edit, build_key_addition, build_key_removal, format_inline
 
-# Minimum similarity between a misspelled word and the suggested name for an automatic fix.
+# A misspelled word must be at least this similar to the suggested name to be fixed automatically.
 _CLEAR = 0.75
-# Descriptions of how to write a key's value, by key.
+# Hints that show how to write the value of a key.
 _SHAPES = {
     "steps": "write each step as '- id: NAME', with its component and its input below",
     "onError": "write onError: {action: fail}, or retry, or useDefault",
@@ -36,9 +35,9 @@ _SHAPES = {
     "maxRetries": "write maxRetries: 3",
 }
 _BOOLEANS = {"yes": True, "true": True, "on": True, "y": True, "no": False, "false": False, "off": False, "n": False}
-# A sample value of each type.
+# An empty value of each type.
 _EMPTY: Mapping[str, Any] = {"string": "", "integer": 0, "number": 0, "boolean": False, "array": [], "object": {}}
-# Initial values for missing keys.
+# The value to add along with a missing key.
 _VALUES: Mapping[str, Any] = {
     "component": "/builtin/noop", "action": "fail", "blob_type": "data", "outcome": "success", "input": {},
     "then": None, "result": None, "name": "unnamed",
@@ -46,10 +45,10 @@ _VALUES: Mapping[str, Any] = {
 
 
 def add_hints_and_fixes(flow: FlowText, findings: Sequence[Finding]) -> list[Finding]:
-    """Add exact hints and fixes to a flow's findings."""
+    """Return a flow's findings with exact hints and fixes added."""
     rewriter = _FindingRewriter(flow)
     better = [rewriter.add_hint_and_fix(finding) for finding in findings]
-    # Don't rename two of a mapping's keys to the same key: it isn't clear which one is meant.
+    # If two keys of a mapping would be renamed to the same key, it isn't clear which one is meant, so rename neither.
     keys = [
         (id(finding.at), finding.fix.text) if finding.fix and finding.key == finding.fix.old else None
         for finding in better
@@ -60,14 +59,14 @@ def add_hints_and_fixes(flow: FlowText, findings: Sequence[Finding]) -> list[Fin
 
 
 def _find_enclosing_flow(node: Node | None) -> Node:
-    """Return the innermost flow containing a node, or an empty node."""
+    """Return the innermost flow that contains a node, or an empty node if there is none."""
     while node is not None and not node.get("steps"):
         node = node.parent
     return node or Node(None)
 
 
 def _list_innermost_flow_step_ids(node: Node) -> list[str]:
-    """Return the step IDs in the innermost flow containing a node."""
+    """Return the step IDs in the innermost flow that contains a node."""
     ids = (step.get("id") for step in _find_enclosing_flow(node).elements_at("steps"))
     return [node.value for node in ids if node is not None and isinstance(node.value, str)]
 
@@ -78,7 +77,7 @@ def _find_ids_read_in_flow(node: Node) -> list[str]:
 
 
 def _choose_new_step_id(node: Node) -> str:
-    """Suggest a step ID, preferring one that is read but doesn't exist."""
+    """Return a new step ID, preferably one that is read somewhere but doesn't exist yet."""
     known = _list_innermost_flow_step_ids(node)
     return next((step for step in _find_ids_read_in_flow(node) if step not in known), f"step_{node.line}")
 
@@ -88,12 +87,12 @@ def _find_input_field_schema(node: Node, *path: str) -> Node | None:
 
 
 class _FindingRewriter:
-    """Rewrites a flow's findings."""
+    """Adds hints and fixes to the findings of one flow."""
 
     def __init__(self, flow: FlowText) -> None:
         self.text = flow.text
         self._positions: dict[int, dict[str, int]] = {}
-        """For each list of steps (keyed by its `id()`), the positions of the steps by ID."""
+        """The positions of the steps by step ID, for each list of steps (keyed by the list's `id()`)."""
 
     def add_hint_and_fix(self, finding: Finding) -> Finding:
         at, text = finding.at, self.text
@@ -101,7 +100,7 @@ class _FindingRewriter:
             match finding.rule:
                 case "from-expression" if new := _convert_legacy_from_expression(at):
                     old = text[at.start : at.end] if at.start >= 0 else "#"
-                    # Don't lose comments inside the expression.
+                    # Don't replace an expression that may contain comments, which would be lost.
                     fix = None if "#" in old else Fix(at.start, at.end, old, format_inline(text, new))
                     finding = finding._replace(hint=f"write {format_inline(text, new)}", fix=fix)
                 case "undefined-step":
@@ -120,7 +119,7 @@ class _FindingRewriter:
         return finding._replace(fix=fix) if is_safe else finding._replace(suggestion=fix)
 
     def find_hinted_edits(self, finding: Finding, at: Node, hint: str) -> tuple[Sequence[Edit], bool]:
-        """Return the edits a hint implies, and whether they can be applied without confirmation."""
+        """Return the edits that a hint implies, and whether they can be applied without asking the user."""
         text, key, holder = self.text, finding.key or "", at.parent
         match finding.rule:
             case "unknown-keyword" if match := re.fullmatch(r"write (\$\w+)", hint):
@@ -235,8 +234,10 @@ class _FindingRewriter:
         return ()
 
     def make_key_addition(self, at: Node, key: str, wanted: str, rule: str) -> Sequence[Edit]:
-        """Return the edit that adds a missing key with an initial value. In a component's input, the value is a field
-        of the flow's input."""
+        """Return the edit that adds a missing key with an initial value.
+
+        A field that is missing in a component's input is read from the flow's input.
+        """
         is_field = _find_input_field_schema(at) is None or _find_input_field_schema(at, key) is not None
         value = _VALUES.get(key, {"$input": f"$.{key}" if is_field else "$"})
         if choice := re.match(r"'([^']*)'", wanted):
@@ -256,7 +257,7 @@ class _FindingRewriter:
         holder = _find_enclosing_flow(at).get("steps")
         if holder is None:
             return ()
-        # Look up all positions just once, since a flow may have thousands of these findings.
+        # Look up the positions once per list, since a flow may have thousands of these findings.
         if (positions := self._positions.get(id(holder))) is None:
             steps = FlowSteps({"steps": holder.value}).by_id
             positions = self._positions[id(holder)] = {name: step.index for name, step in steps.items()}
@@ -274,12 +275,12 @@ class _FindingRewriter:
                 return None, False
             return Fix(key.start, key.end, finding.key, name), _is_clear_misspelling(finding.key, name)
         old = at.value
-        # A name followed by a path isn't misspelled, and dropping the path would change what is read.
+        # If the name is followed by a path, it isn't misspelled, and dropping the path would change what is read.
         if not isinstance(old, str) or at.start < 0 or old.startswith((f"{name}.", f"{name}[")):
             return None, False
         others = _list_innermost_flow_step_ids(at) if finding.rule == "undefined-step" else ()
         if not any(_is_clear_misspelling(old, other) for other in others if other != name):
-            # In a path, only replace the field, so that it still starts with `$.`.
+            # If the value is a path, only replace the field, so that the path still starts with `$.`.
             if not old.startswith("$") and _is_clear_misspelling(old, name):
                 return Fix(at.start, at.end, old, name), True
             parts = [word for word in re.findall(r"[\w-]+", old) if _is_clear_misspelling(word, name)]
@@ -306,8 +307,10 @@ class _FindingRewriter:
 
 
 def _convert_legacy_from_expression(node: Node) -> dict[str, str] | None:
-    """Convert a `$from` to the current syntax, e.g. `{$from: {step: a}, path: x}` to `{$step: a, path: $.x}`. Return
-    None if its meaning is unclear."""
+    """Convert a `$from` to the current syntax, e.g. `{$from: {step: a}, path: x}` to `{$step: a, path: $.x}`.
+
+    Return None if it isn't clear what the `$from` means.
+    """
     source, path = node.items["$from"].value, node.value.get("path", "")
     if not isinstance(path, str) or not isinstance(source, Mapping) or len(source) != 1:
         return None

@@ -9,14 +9,14 @@ from ..flows.syntax_tree import Key, Node
 from . import text_edits
 from .text_edits import Edit, edit_content
 
-# Maximum line length.
+# Maximum length of the lines that are added.
 _LINE = 110
 
 Schemas = Mapping[str, Any]
 
 
 class _SchemaContainer(dict[str, Any]):
-    """A mapping that contains schemas but isn't one itself. Each key is written on its own line."""
+    """A mapping that contains schemas but isn't a schema itself, so each of its keys goes on a separate line."""
 
 
 def add_schemas(content: bytes, schemas: Schemas, source: str) -> bytes:
@@ -25,7 +25,8 @@ def add_schemas(content: bytes, schemas: Schemas, source: str) -> bytes:
     Existing schemas are left unchanged.
 
     Raises:
-        FlowFileError: If the schemas can't be added without further changes, e.g. because they are an alias.
+        FlowFileError: If the schemas can't be added without changing other parts of the file, for example because
+            `schemas` is an alias.
     """
     if not schemas:
         return content
@@ -68,7 +69,7 @@ def _add_missing_schemas(text: str, mapping: Node, added: Schemas, *, is_root: b
 
 
 def _fill_empty_value(text: str, parent: Node, key: Key, node: Node, value: Any) -> Iterator[Edit]:
-    """Yield the edits that replace null or an empty mapping with a value. Comments on the same line are kept."""
+    """Yield the edits that replace null or an empty mapping with a value, keeping any comment on the same line."""
     if parent.is_flow:
         one_line = "\n" not in text[parent.start : parent.end]
         written = text_edits.format_flow_style_value(text, key, value, one_line=one_line)
@@ -80,7 +81,7 @@ def _fill_empty_value(text: str, parent: Node, key: Key, node: Node, value: Any)
 
 
 def _add_before_steps(text: str, root: Node, values: Schemas) -> Edit:
-    """Return the edit that adds keys before `steps` and any comments above it, or at the end if that isn't possible."""
+    """Return the edit that adds keys above `steps` and its comments, or at the end if that isn't possible."""
     steps = root.keys.get("steps")
     above = text[: steps.start] if steps is not None else ""
     start = above.rfind("\n") + 1
@@ -92,7 +93,7 @@ def _add_before_steps(text: str, root: Node, values: Schemas) -> Edit:
 
 
 def _format_block_mapping(values: Schemas, indent: int) -> str:
-    """Format keys in block style, keeping schemas on one line if they fit."""
+    """Format keys in block style, with each schema on a single line if it fits."""
     lines = list[str]()
     for key, value in values.items():
         start = f"{' ' * indent}{text_edits.format_yaml_key(key)}:"

@@ -1,4 +1,4 @@
-"""Fixes for syntax errors: suggested edits to text that can't be parsed. No I/O."""
+"""Suggests edits that fix syntax errors in text that can't be parsed. No I/O."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..flows.findings import Finding, Fix
 from ..flows.syntax_tree import FlowText
 from .text_edits import Edit, apply_edits, find_line_end
 
-# Maximum length of text, in characters, that may be reparsed for each possible edit.
+# Don't look for edits in text with more characters than this, because it's parsed again for each candidate.
 _MAX_LENGTH = 100_000
 _QUOTED = re.compile(r'(?:quote it|put it in quotes|quote text with \': \': .+?): (".*")')
 
@@ -19,7 +19,7 @@ _QUOTED = re.compile(r'(?:quote it|put it in quotes|quote text with \': \': .+?)
 def add_syntax_fix(flow: FlowText, finding: Finding) -> Finding:
     """Add the edit that a syntax error's hint implies to its finding.
 
-    Quoting text is safe. Anything else is only a suggestion, because the actual mistake may be elsewhere.
+    Adding quotes is a safe fix. Any other edit is only a suggestion, because the actual mistake may be elsewhere.
     """
     lines = [0, *(match.end() for match in re.finditer("\r\n|\r|\n", flow.text))]
     line = min(finding.line, len(lines)) - 1
@@ -53,7 +53,7 @@ def _iter_syntax_edits(text: str, finding: Finding, begin: int, start: int) -> I
         yield end, end, text[start : start + 1]
         yield from ((index, index, text[start : start + 1]) for index in range(end - 1, max(start, end - 4), -1))
     elif hint.startswith("indent"):
-        # Handle tabs, and indentation that matches none of the lines above.
+        # The line is indented with tabs, or to a depth that matches none of the lines above.
         wanted = re.fullmatch(r"indent it to column (\d+)", hint)
         depths = [indent, indent + 2, max(indent - 2, 0)]
         if wanted is not None:

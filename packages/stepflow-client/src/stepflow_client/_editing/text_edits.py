@@ -1,6 +1,6 @@
 """Minimal edits to YAML or JSON text: adding, removing, moving and wrapping keys or elements. No I/O.
 
-New keys and values match the style of the surrounding text.
+New keys and values are written in the style of the surrounding text.
 """
 
 from __future__ import annotations
@@ -17,34 +17,34 @@ from ..flows.findings import Fix
 from ..flows.reading import decode_text
 from ..flows.syntax_tree import Key, Node, parse_tree
 
-# Strings that don't need quotes, i.e. can't be mistaken for numbers or dates.
+# Matches strings that don't need quotes because they can't be mistaken for numbers or dates.
 _PLAIN = re.compile(r"(?!0[xob][\da-f_]*$|[\d._-]+(?:e[+-]?\d+)?$)[$/\w][\w$/.-]*", re.IGNORECASE)
 _RESERVED = ("null", "true", "false", "yes", "no", "on", "off", "y", "n")
 
 Edit = tuple[int, int, str]
 """A replacement: start offset, end offset, and new text."""
 Write = Callable[[Mapping[str, Any], int], str]
-"""A function that formats keys and values in block style, using an indent."""
+"""A function that formats keys and values in block style, indented by a number of spaces."""
 Change = Callable[[str, Node], tuple[Iterable[Edit], Any]]
-"""A function that accepts a file's text and its tree, and returns edits along with the value they should produce."""
+"""A function that takes a file's text and syntax tree, and returns edits and the value the file should then have."""
 
 
 def apply_edits(text: str, edits: Iterable[Edit]) -> str:
-    """Apply edits to text."""
+    """Return the text with the edits applied."""
     for start, end, new in sorted(edits, reverse=True):
         text = text[:start] + new + text[end:]
     return text
 
 
 def adapt_line_endings(text: str, edits: Iterable[Edit]) -> Iterator[Edit]:
-    """Yield edits with the line ending of the text's first line."""
+    """Yield the edits, with their line endings changed to match the text's first line."""
     is_crlf = text.endswith("\r", 0, max(text.find("\n"), 0))
     for start, end, new in edits:
         yield start, end, re.sub("\r?\n", "\r\n", new) if is_crlf else new
 
 
 class NotEditableError(Exception):
-    """A change can't be made in the text."""
+    """The text can't be edited to make the change."""
 
 
 def edit_content(content: bytes, source: str, change: Change, problem: str) -> bytes:
@@ -53,8 +53,8 @@ def edit_content(content: bytes, source: str, change: Change, problem: str) -> b
     Args:
         content: The file's content, as UTF-8 encoded YAML or JSON.
         source: The file's name.
-        change: Returns the edits and the file's new value.
-        problem: Message of the FlowFileError to raise if the result is invalid or has a different value.
+        change: The function that returns the edits and the file's new value.
+        problem: The message of the FlowFileError to raise if the edited file is invalid or doesn't have that value.
     """
     text = decode_text(content, source)
     mark = BOM_UTF8 if content.startswith(BOM_UTF8) else b""
@@ -81,7 +81,7 @@ def build_keys_addition(text: str, mapping: Node, values: Mapping[str, Any], wri
     if mapping.is_flow:
         is_one_line = "\n" not in text[first.start : mapping.last]
         before = text[: last.start].rpartition("\n")[2]
-        # Keep tabs in the indentation.
+        # Copy the indentation rather than just its width, because it may contain tabs.
         between = ", " if is_one_line else ",\n" + (" " * len(before) if before.strip() else before)
         is_json = text.lstrip().startswith("{")
         added = ""
@@ -99,8 +99,10 @@ def format_yaml_key(key: str) -> str:
 
 
 def dump_json(value: Any, indent: str | None = None) -> str:
-    """Format a value as JSON that is also valid YAML, i.e. without surrogate pairs and with unprintable characters
-    escaped."""
+    """Format a value as JSON that is also valid YAML.
+
+    Unprintable characters are escaped, but surrogate pairs aren't used.
+    """
     text = json.dumps(value, ensure_ascii=False, indent=indent)
     return "".join(
         char if char.isprintable() or char in "\n\t" or char > "\uffff" else f"\\u{ord(char):04x}" for char in text
@@ -126,7 +128,7 @@ def format_yaml(value: Any) -> str:
 
 
 def find_line_end(text: str, position: int) -> int:
-    """Return the offset of the end of the line containing a position."""
+    """Return the offset where the line at a position ends."""
     end = text.find("\n", position)
     if end == -1:
         return len(text)
@@ -134,7 +136,7 @@ def find_line_end(text: str, position: int) -> int:
 
 
 def format_flow_style_value(text: str, key: Key, value: Any, *, one_line: bool = False) -> str:
-    """Format a value as JSON. If the key starts its line, the value spans several lines, indented like the file."""
+    """Format a value as JSON. If its key starts a line, use several lines with the file's indentation."""
     before = text[text.rfind("\n", 0, key.start) + 1 : key.start]
     if one_line or before.strip():
         return dump_json(value)
@@ -142,24 +144,26 @@ def format_flow_style_value(text: str, key: Key, value: Any, *, one_line: bool =
 
 
 def detect_json_indent(text: str) -> str:
-    """Return the indentation used in JSON text, or in YAML text with bracketed values."""
+    """Return the indentation used in JSON text (or in YAML text written with brackets)."""
     step = re.search(r"\n( +|\t+)\S", text)
     return step[1] if step else "  "
 
 
 def format_block(value: Any, indent: int) -> str:
-    """Format a value in block style with an indent."""
+    """Format a value in block style, with each line indented by this many spaces."""
     text = format_yaml(value)
     lines = text.split("\n")
     if "\\" in text or not all(map(str.isprintable, lines)):
-        # Block style would split strings with unprintable characters across lines.
+        # Use JSON, because block style would split strings with unprintable characters across lines.
         lines = [dump_json(value)]
     return "\n".join(" " * indent + line if line else line for line in lines)
 
 
 def combine_edits(text: str, edits: Sequence[Edit]) -> Fix | None:
-    """Combine edits into a single fix that replaces everything from the first to the last, or return None if there
-    aren't any."""
+    """Combine edits into a single fix that replaces everything from the first edit to the last.
+
+    Return None if there are no edits, or if one of them has no position in the text.
+    """
     if not edits or any(start < 0 for start, _, _ in edits):
         return None
     start, end = min(edit[0] for edit in edits), max(edit[1] for edit in edits)
@@ -168,12 +172,12 @@ def combine_edits(text: str, edits: Sequence[Edit]) -> Fix | None:
 
 
 def format_inline(text: str, value: Any) -> str:
-    """Format a value on one line, as JSON or YAML depending on the text."""
+    """Format a value on one line, as JSON if the text is JSON and as YAML otherwise."""
     return dump_json(value) if text.lstrip()[:1] == "{" else format_inline_yaml(value)
 
 
 def build_key_addition(text: str, mapping: Node, key: str, value: Any) -> list[Edit]:
-    """Return the edits that add a key to the end of a mapping, or none if that isn't possible."""
+    """Return the edits that add a key at the end of a mapping, or an empty list if that isn't possible."""
     entry = f"{format_inline(text, key)}: {format_inline(text, value)}"
     if mapping.original is not None or mapping.start < 0 or not isinstance(mapping.value, dict):
         return []
@@ -218,7 +222,7 @@ def _build_entry_removal(text: str, holder: Node, starts: Sequence[int], index: 
 
 
 def build_value_wrapping(text: str, node: Node, key: str) -> list[Edit]:
-    """Return the edits that nest a value under a new key, in place."""
+    """Return the edits that turn a value into a mapping with the value under a new key."""
     if node.original is not None:
         return []
     if node.is_flow:
@@ -228,7 +232,7 @@ def build_value_wrapping(text: str, node: Node, key: str) -> list[Edit]:
 
 
 def iter_minimal_value_edits(text: str, parent: Node, key: Key | None, node: Node, new: Any) -> Iterator[Edit]:
-    """Yield minimal edits that keep the layout and comments of unchanged values. For list elements, `key` is None."""
+    """Yield minimal edits that keep the layout and comments of unchanged values. `key` is None for list elements."""
     old, is_own = node.value, node.original is None and not node.merges
     if old == new and json.dumps(old) == json.dumps(new):
         return
@@ -260,7 +264,8 @@ def _build_whole_value_replacement(text: str, parent: Node, key: Key, node: Node
     if is_simple and not is_collection:
         following = text[node.end : find_line_end(text, node.end)].strip()
         if isinstance(value, str) and "\n" in value and not following:
-            # Write multi-line strings as literal blocks, except before a comment, which would become part of the block.
+            # Write a multi-line string as a literal block, unless a comment follows, which would become part of the
+            # block.
             lines = value.removesuffix("\n").split("\n")
             if all(map(str.isprintable, lines)) and lines[0][:1].strip() and lines[-1]:
                 margin, style = " " * (key.column + 1), "|" if value.endswith("\n") else "|-"
@@ -269,8 +274,8 @@ def _build_whole_value_replacement(text: str, parent: Node, key: Key, node: Node
         return node.start, node.end, format_yaml(value) if is_plain else dump_json(value)
     if "\n" not in text[key.end : node.start]:
         return colon, node.end, "\n" + format_block(value, key.column + 1)
-    # The value is on separate lines, so keep any comments between it and the key. Only lists may have the same
-    # indentation as their key.
+    # The value starts on a line of its own, so keep any comments between it and the key. Only a list may be indented by
+    # as much as its key.
     indent = (node.column if node.column > key.column else key.column + 2) - 1
     return node.start, node.end, " " * (indent - node.column + 1) + format_block(value, indent).lstrip(" ")
 
