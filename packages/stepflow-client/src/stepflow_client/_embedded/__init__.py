@@ -1,1 +1,1 @@
-"""The embedded server's process, supervision and configuration."""
+"""Configures, starts and supervises the embedded server's process."""

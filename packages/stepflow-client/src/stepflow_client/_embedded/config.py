@@ -1,4 +1,4 @@
-"""An embedded server's configuration (a file, a dict or the default), and explanations of why a server rejected it."""
+"""Builds an embedded server's configuration (from a file, a dict or the default), and explains why it was rejected."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from ..errors import FlowFileError, FlowFileNotFoundError, InvalidArgumentError
 from ..flows.reading import load_file, read_file_bytes
 from ..flows.syntax_tree import FlowText, Node, to_node
 
-# Current servers reject the old route form with this message; older servers accept the new form but ignore it.
+# Current servers reject the old form of routes with this message. Older servers accept the new form but ignore it.
 _REJECTED_ROUTE_MESSAGE = "Invalid prefix"
 _FIRST_WITH_PREFIXES = (0, 13)
-# Maximum amount read from a configuration file, in bytes.
+# Maximum number of bytes to read from a configuration file.
 _MAX_BYTES = 16 * 1024 * 1024
 _VARIABLE = re.compile(r"\$\{(\w+)")
 # Plugin types whose workers take tasks from a queue, wherever the workers run.
@@ -32,39 +32,39 @@ _QUEUE_PLUGIN_TYPES = frozenset({"grpc", "nats"})
 
 
 ConfigSource = str | os.PathLike[str] | Mapping[str, Any] | DataObject | Builder
-"""A configuration: a file path, a mapping, an object such as a `StepflowConfig` from `stepflow_py`, or a builder."""
+"""A configuration: a file path, a mapping, an object such as `stepflow_py`'s `StepflowConfig`, or a builder of one."""
 
 # The default for `recovery.checkIntervalSecs`.
 _SAFE_INTERVAL = 30
-# Maximum number of unfinished runs a server resumes on startup and at each later check. Its own defaults are 100 and
-# 10.
+# Maximum number of unfinished runs that a server resumes on startup and at each later check. The server's own defaults
+# are 100 and 10.
 _RECOVERY_LIMITS = {"maxStartupRecovery": 10_000, "maxClaimsPerCheck": 10_000}
 
 
 @dataclass(frozen=True, slots=True)
 class ServerConfig:
-    """A configuration: either a file the server reads itself, or a document sent to its stdin."""
+    """A server configuration: either a file that the server reads itself, or a document that is sent to its stdin."""
 
     path: Path | None = None
     document: Mapping[str, Any] | None = field(default=None, repr=False)
     fallback: Mapping[str, Any] | None = field(default=None, repr=False)
-    """A document to try if the server rejects a route in `document`."""
+    """Another document to try if the server rejects a route in `document`."""
 
     def arguments(self) -> list[str]:
         """Return the server's command-line arguments."""
         return ["--config-stdin"] if self.path is None else ["--config", str(self.path)]
 
     def encode_for_stdin(self) -> bytes | None:
-        """Return the bytes for the server's stdin, or None."""
+        """Return the bytes to send to the server's stdin, or None if the server reads a file."""
         return None if self.document is None else json.dumps(self.document).encode()
 
     def get_fallback_for_error(self, message: str) -> ServerConfig | None:
-        """Return the configuration to try if a server failed with this message, or None."""
+        """Return the configuration to try next if a server failed with this message, or None if there is none."""
         is_used = self.fallback is not None and _REJECTED_ROUTE_MESSAGE in message
         return ServerConfig(document=self.fallback) if is_used else None
 
     def load(self) -> dict[str, Any]:
-        """Return the configuration as a new dict. Keys that aren't strings become JSON text.
+        """Return the configuration as a new dict. A key that isn't a string is replaced by its JSON text.
 
         Raises:
             FlowFileError: If the file can't be read, or isn't a valid configuration file.
@@ -80,7 +80,7 @@ class ServerConfig:
         return {}
 
     def find_env_variables(self) -> frozenset[str]:
-        """Return the environment variables the configuration refers to as `${NAME}` or `${NAME:-default}`."""
+        """Return the environment variables that the configuration uses, as `${NAME}` or `${NAME:-default}`."""
         with suppress(FlowFileError):
             text = json.dumps(self.document) if self.path is None else _read_config_text(self.path)
             return frozenset(_VARIABLE.findall(text))
@@ -88,10 +88,10 @@ class ServerConfig:
 
 
 def build_server_config(config: ConfigSource) -> ServerConfig:
-    """Check a configuration and return it.
+    """Check a configuration, and return it as a `ServerConfig`.
 
     Raises:
-        InvalidArgumentError: If it has an unsupported type.
+        InvalidArgumentError: If the configuration's type isn't supported.
         FlowFileError: If the file can't be read.
     """
     if isinstance(config, (str, os.PathLike)):
@@ -110,13 +110,13 @@ def build_server_config(config: ConfigSource) -> ServerConfig:
     def without_nulls(fields: dict[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in fields.items() if value is not None}
 
-    # Objects include unset fields, so drop their nulls.
+    # An object's fields include those that aren't set, so drop the nulls.
     hook = None if isinstance(config, Mapping) else without_nulls
     return ServerConfig(document=json.loads(json.dumps(document), object_hook=hook))
 
 
 def build_default_config(release: tuple[int, int] | None, allow_load_file: bool = False) -> ServerConfig:
-    """Return a release's default configuration: the builtin components under `/builtin`."""
+    """Return the default configuration for a release, which provides the builtin components under `/builtin`."""
     older, newer = (build_builtin_config(prefixes, allow_load_file) for prefixes in (False, True))
     if release is None:
         return ServerConfig(document=older, fallback=newer)
@@ -124,19 +124,20 @@ def build_default_config(release: tuple[int, int] | None, allow_load_file: bool 
 
 
 def is_read_once(path: str | os.PathLike[str]) -> bool:
-    """Return whether a path is a pipe, device or descriptor, i.e. something that can only be read once."""
+    """Return whether a path can only be read once, because it's a pipe, a device or a file descriptor."""
     if Path(path).parts[:2] in (("/", "dev"), ("/", "proc")):
-        # The server doesn't inherit this process's `/dev/fd/3`, even if it's a regular file.
+        # Even if `/dev/fd/3` is a regular file, it's a descriptor of this process that the server doesn't inherit.
         return True
     return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
 
 
 def _build_config_from_path(source: str | os.PathLike[str]) -> ServerConfig:
     try:
-        # Use an absolute path: workers start in the file's folder, which the server gets wrong if the path is relative.
+        # Use an absolute path. Workers start in the file's folder, and the server gets that folder wrong for a relative
+        # path.
         path = file_path(source, "config").expanduser().absolute()
     except (OSError, RuntimeError) as error:
-        # The working folder was deleted, or there is no home folder for `~`.
+        # Either the working folder was deleted, or there is no home folder for `~`.
         reason = "the working folder was deleted" if isinstance(error, OSError) else error
         raise FlowFileError(f"the configuration file {source} cannot be found: {reason}", path=str(source)) from None
     if not is_read_once(path):
@@ -159,13 +160,13 @@ def build_builtin_config(use_prefix_routes: bool, allow_load_file: bool = False)
 
     Args:
         use_prefix_routes: Whether to write routes as prefixes. Older servers require patterns instead.
-        allow_load_file: Whether to let flows read any file the server can read.
+        allow_load_file: Whether to let flows read any file that the server can read.
     """
     rule: dict[str, Any] = {"plugin": "builtin"}
     if not use_prefix_routes:
         routes: dict[str, Any] = {"/builtin/{*component}": [rule]}
         if not allow_load_file:
-            # Older servers ignore a component deny list, but an exact route takes precedence over a pattern.
+            # Older servers ignore `componentDeny`, but an exact route takes precedence over a pattern.
             routes["/builtin/load_file"] = []
     else:
         routes = {"/builtin": [rule if allow_load_file else {**rule, "componentDeny": ["/load_file"]}]}
@@ -180,18 +181,18 @@ def build_builtin_config(use_prefix_routes: bool, allow_load_file: bool = False)
 
 @dataclass(frozen=True, slots=True)
 class WorkerPlugins:
-    """A configuration's plugins whose workers take tasks from a queue."""
+    """The plugins in a configuration that have worker processes."""
 
     started: frozenset[str]
-    """Plugins whose workers the server starts."""
+    """Plugins with a queue whose workers are started by the server."""
 
     external: frozenset[str]
-    """Plugins whose workers start elsewhere and connect to the server."""
+    """Plugins with a queue whose workers are started elsewhere and connect to the server."""
 
     started_by_queue_name: Mapping[str, str] = field(default_factory=dict)
 
     others: tuple[str, ...] = ()
-    """Plugins of other types that start a process (e.g. MCP servers)."""
+    """Plugins without a queue that start a process, such as MCP servers."""
 
 
 def find_worker_plugins(config: Mapping[str, Any]) -> WorkerPlugins:
@@ -207,7 +208,7 @@ def find_worker_plugins(config: Mapping[str, Any]) -> WorkerPlugins:
 
 
 def find_store_path(config: Mapping[str, Any]) -> Path | None:
-    """Return the path of the configuration's SQLite store, or None for any other store."""
+    """Return the path of the SQLite store that the configuration uses, or None if it uses another kind of store."""
     url = _find_database_url(config.get("storageConfig"))
     if url is None or not url.startswith("sqlite:") or "${" in url:
         return None
@@ -220,8 +221,9 @@ def find_store_path(config: Mapping[str, Any]) -> Path | None:
 def find_recovery_warnings(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield problems with run recovery for an on-disk store, each with a hint.
 
-    A server that checks for abandoned runs too often marks runs it is still executing as failed, completes them seconds
-    later, and starts some nested flows twice. This was never seen with the default interval or an in-memory store.
+    If a server checks for abandoned runs too often, it marks runs that it is still executing as failed, completes them
+    seconds later, and starts some nested flows twice. We have never seen this with the default interval or with a store
+    in memory.
     """
     recovery = config.get("recovery") or {}
     if find_store_path(config) is None or not isinstance(recovery, Mapping) or recovery.get("enabled") is False:
@@ -238,7 +240,7 @@ def find_recovery_warnings(config: Mapping[str, Any]) -> Iterator[tuple[str, str
 
 
 def _find_database_url(store: object) -> str | None:
-    """Return the URL of a store's first database, or None."""
+    """Return the first database URL in a store's configuration, or None if there is none."""
     if not isinstance(store, Mapping):
         return None
     url = store.get("databaseUrl")
@@ -260,7 +262,7 @@ def _parse_config_text(text: str, path: Path) -> dict[str, Any]:
 
     value = None
     if text.lstrip().startswith("{"):
-        # Try JSON first, as PyYAML rejects some JSON (with tabs) that the server accepts.
+        # Try JSON first, because PyYAML rejects some JSON that the server accepts (if it contains tabs).
         with suppress(ValueError, RecursionError):
             value = json.loads(text)
     try:
@@ -279,7 +281,7 @@ def _parse_config_text(text: str, path: Path) -> dict[str, Any]:
 
 @lru_cache
 def _make_lenient_yaml_loader() -> Any:
-    """Return a YAML loader as lenient as the servers' own, with arbitrary keys, unknown tags, and dates as text."""
+    """Return a YAML loader as lenient as the server's. It accepts any key and tag, and reads dates as text."""
     import yaml
 
     class Loader(yaml.SafeLoader):
@@ -311,7 +313,7 @@ _PATH = r"^(?P<path>[\w.-]+: )?"
 
 
 def explain_config_error(reason: str, config: ServerConfig) -> FlowFileError | None:
-    """Return an error with the configuration line a server rejected, or None if the server failed for another reason.
+    """Return an error that names the line a server rejected, or None if the server failed for another reason.
 
     Args:
         reason: The server's message, on one line.
@@ -336,7 +338,7 @@ def explain_config_error(reason: str, config: ServerConfig) -> FlowFileError | N
 
 
 def _explain_rejection(reason: str, root: Node) -> tuple[str, Node, str | None] | None:
-    """Return a message, the node it refers to, and a hint."""
+    """Return a message, the node that it is about and a hint, or None for an unknown reason."""
     plugins = root.get("plugins")
     if match := re.search(_PATH + r"unknown variant `(?P<word>[^`]*)`, expected (?:one of )?(?P<types>.*)", reason):
         node, name = _find_node_at_path(match["path"], root)
@@ -380,7 +382,7 @@ def _explain_rejection(reason: str, root: Node) -> tuple[str, Node, str | None] 
 
 
 def _find_node_at_path(path: str | None, root: Node) -> tuple[Node, str]:
-    """Follow a path such as `plugins.shop: ` as far as it exists. Return the last node and its name for messages."""
+    """Follow a path such as `plugins.shop: ` as far as possible. Return the last node, and its name for messages."""
     path = (path or "").removesuffix(": ")
     node = root
     for part in path.split("."):

@@ -1,8 +1,9 @@
-"""Kills a server once its Python process has exited, for whatever reason.
+"""Kills a server when the Python process that started it has exited, for whatever reason.
 
 This file also runs as a small program next to the server. It waits on a pipe that closes when the parent exits, even
-after `kill -9`. It then finds the server by the runtime's token in its environment, and kills it along with all of its
-processes. It uses only the standard library and psutil, and imports nothing from this package.
+after `kill -9`. Then it looks for the runtime's token in the environment of each process to find the server, and kills
+it and all of its processes. It only uses the standard library and psutil, and doesn't import anything from this
+package.
 """
 
 from __future__ import annotations
@@ -31,13 +32,13 @@ _MAX_PAUSE_SECONDS = 30.0
 
 
 class WatchdogKeeper:
-    """Keeps a watchdog running for a token, replacing it if it gets killed."""
+    """Keeps a watchdog running for a runtime's token, and replaces it if it gets killed."""
 
     def __init__(self, token: str) -> None:
         """Start the first watchdog.
 
         Raises:
-            OSError: If it can't be executed.
+            OSError: If the watchdog can't be executed.
         """
         self._token = token
         self._closed = threading.Event()
@@ -49,7 +50,7 @@ class WatchdogKeeper:
 
     @property
     def can_start_watchdog(self) -> bool:
-        """Whether this Python can start a watchdog."""
+        """Whether the Python that runs this process can also run a watchdog."""
         return self._process is not None
 
     def close(self) -> None:
@@ -59,7 +60,7 @@ class WatchdogKeeper:
             process = self._process
             if process is None:
                 return
-            # SIGKILL works right away, even while the watchdog is still starting.
+            # SIGKILL takes effect right away, even while the watchdog is still starting.
             process.kill()
         self._thread.join()
         _reap_watchdog(process)
@@ -81,7 +82,7 @@ class WatchdogKeeper:
                 with contextlib.suppress(OSError):
                     self._process = launch_watchdog(self._token) or process
             _reap_watchdog(process)
-            # Back off: if watchdogs keep exiting, don't keep the machine busy.
+            # Back off, so that the machine isn't kept busy if watchdogs keep exiting.
             pause = _FIRST_PAUSE_SECONDS if time.monotonic() - started > _MAX_PAUSE_SECONDS else pause * 2
             self._closed.wait(min(pause, _MAX_PAUSE_SECONDS) - _FIRST_PAUSE_SECONDS)
 
@@ -93,19 +94,19 @@ def _reap_watchdog(process: subprocess.Popen[bytes]) -> None:
 
 
 def launch_watchdog(token: str) -> subprocess.Popen[bytes] | None:
-    """Start a watchdog for a token without waiting for it. Returns None if this Python can't start processes."""
+    """Start a watchdog for a token, without waiting for it. Return None if there is no Python that could run one."""
     import importlib.util
     from subprocess import DEVNULL, PIPE, Popen
 
     spec = importlib.util.find_spec("psutil")
-    # Don't run sys.executable if it's a frozen program, or a server that embeds Python.
+    # Don't run sys.executable if it isn't Python but a frozen program, or a server that embeds Python.
     name = os.path.basename(sys.executable or "").lower()
     if spec is None or spec.origin is None or not name.startswith(("python", "pypy")) or hasattr(sys, "frozen"):
         return None
     folder = os.path.dirname(os.path.dirname(spec.origin))
-    # -I and -S ignore user settings and site packages, which also speeds up the start.
+    # -I and -S ignore the user's settings and site packages. This also makes it start faster.
     command = [sys.executable, "-I", "-S", os.path.abspath(__file__), token, str(os.getpid()), folder]
-    # The watchdog itself must not have a token, not even from a runtime that started this process.
+    # The watchdog itself must not have a token, not even that of a runtime that started this process.
     env = {key: value for key, value in os.environ.items() if key != TOKEN_VARIABLE}
     return Popen(command, stdin=PIPE, stdout=DEVNULL, stderr=DEVNULL, env=env, cwd="/", start_new_session=True)
 
@@ -113,12 +114,13 @@ def launch_watchdog(token: str) -> subprocess.Popen[bytes] | None:
 def kill_runtime_processes(token: str, leaders: set[psutil.Process]) -> bool:
     """Kill all other processes that belong to a runtime, and return whether any were running.
 
-    These are the processes with the token in their environment, those in a server's session, and all their descendants.
-    The token alone isn't enough, because older servers start their workers with an empty environment.
+    A process belongs to the runtime if it has the token in its environment, is in a server's session, or descends from
+    such a process. The token alone isn't enough, because older servers start their workers with an empty environment.
 
     Args:
         token: The runtime's token.
-        leaders: The servers found so far. New ones are added, so that their sessions can be identified after they exit.
+        leaders: The servers found so far. Newly found servers are added, so that we still know their sessions after
+            they have exited.
     """
     import psutil
 
@@ -139,12 +141,12 @@ def kill_runtime_processes(token: str, leaders: set[psutil.Process]) -> bool:
 
 
 def find_session_processes(leader: psutil.Process) -> dict[int, psutil.Process]:
-    """Return the processes in a server's session, plus its descendants, by ID. The server may have exited."""
+    """Return the processes in a server's session and its descendants, by ID. Works even if the server has exited."""
     import psutil
 
     with contextlib.suppress(psutil.Error, OSError):
         if psutil.Process(leader.pid) != leader:
-            # The ID was reused. That never happens while the session still has processes, so it must be empty.
+            # The ID has been reused. The system only does that once a session has no processes left.
             return {}
     members = _get_process_objects(pid for pid in psutil.pids() if _get_session_id(pid) == leader.pid)
     return {**members, **_find_descendants(leader)}
@@ -163,9 +165,9 @@ def _get_process_objects(pids: Iterable[int]) -> dict[int, psutil.Process]:
 def _has_token_in_environment(pid: int, token: str) -> bool:
     import psutil
 
-    # On error, the process has since exited or belongs to another user.
+    # An error means that the process has exited in the meantime, or belongs to another user.
     if sys.platform == "linux":
-        # Read /proc directly: every process is checked, and psutil is about five times slower.
+        # Read /proc directly, because this checks every process and psutil is about five times slower.
         with contextlib.suppress(OSError), open(f"/proc/{pid}/environ", "rb") as file:
             return f"{TOKEN_VARIABLE}={token}".encode() in file.read().split(b"\0")
         return False
@@ -189,7 +191,7 @@ def _find_descendants(process: psutil.Process) -> dict[int, psutil.Process]:
 
 
 def kill_processes(processes: list[psutil.Process]) -> None:
-    """Kill the processes immediately. If an ID was reused, psutil leaves the new process alone."""
+    """Kill the processes right away. If an ID has been reused, psutil leaves the new process alone."""
     import psutil
 
     for process in processes:
@@ -199,16 +201,16 @@ def kill_processes(processes: list[psutil.Process]) -> None:
 
 def _watch_parent(token: str, parent: int, packages: str) -> None:
     sys.path.append(packages)
-    # The pipe closes when the parent exits, unless a fork of the parent also holds it open.
+    # The pipe closes when the parent exits, unless a fork of the parent keeps it open.
     while os.getppid() == parent:
         if select.select([0], [], [], _PARENT_CHECK_SECONDS)[0] and not os.read(0, 1):
             break
-        # Don't import psutil until now, because many servers run just for a moment. But don't wait until the parent
-        # exits either: by then, the environment it's installed in may be gone.
+        # Many servers only run for a moment, so psutil isn't imported before now. But don't wait until the parent has
+        # exited, because the environment that psutil is installed in may be gone by then.
         import psutil  # noqa: F401
     leaders: set[psutil.Process] = set()
     for sweep in range(_MAX_SWEEPS):
-        # Sweep at least twice, because processes that were just starting may have escaped the first sweep.
+        # Sweep at least twice, because the first sweep may have missed processes that were just starting.
         if not kill_runtime_processes(token, leaders) and sweep > 0:
             return
         time.sleep(_SWEEP_INTERVAL_SECONDS)

@@ -1,4 +1,4 @@
-"""A server process: its binary and environment, how it starts and stops, and who can reach its port."""
+"""Finds the server binary, starts and stops the server process, and controls who can reach its port."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ _NOT_INSTALLED = "the embedded server is not installed: it needs the extra stepf
 
 @dataclass(frozen=True, slots=True)
 class ServerBinary:
-    """A server binary and, if known, its release."""
+    """A server binary and its release (if known)."""
 
     path: Path
     release: tuple[int, int] | None
-    """Major and minor version. None if the environment variable sets the binary, since it can't report its release."""
+    """The major and minor version, or None if the binary is set by the environment variable (it can't report them)."""
 
 
 def find_binary() -> ServerBinary:
     """Return the binary set in `STEPFLOW_SERVER_BINARY`, or the one from the package `stepflow-orchestrator`.
 
     Raises:
-        ServerNotInstalledError: If there is no binary, it isn't executable, psutil is missing, or this is Windows.
+        ServerNotInstalledError: If there is no executable binary, psutil isn't installed, or this is Windows.
     """
     if sys.platform == "win32":
         hint = "start a server elsewhere and use StepflowClient with its URL"
@@ -84,10 +84,10 @@ def _check_executable(path: Path, source: str, hint: str) -> None:
 
 ORCHESTRATOR_VARIABLE = "STEPFLOW_ORCHESTRATOR_ID"
 _DESTINATION = "STEPFLOW_LOG_DESTINATION"
-# Variables the server doesn't inherit, because they'd conflict with its command-line arguments.
+# Variables to remove, because they would conflict with the server's command-line arguments.
 _CONFLICTING_VARIABLES = ("STEPFLOW_CONFIG", "STEPFLOW_PORT")
 _PREFIX = "STEPFLOW_"
-# The variables with this prefix that servers and workers read. All others, such as the token, are for the client.
+# The variables with this prefix that servers and workers read. Any others, such as the token, are only for the client.
 _SERVER_NAMES = (
     "LOG_LEVEL OTHER_LOG_LEVEL LOG_DESTINATION LOG_FORMAT LOG_FILE COMPONENT_STDERR TRACE_ENABLED METRICS_ENABLED "
     "OTLP_ENDPOINT SERVICE_NAME ORCHESTRATOR_ID ORCHESTRATOR_URL TASKS_URL QUEUE_NAME TRANSPORT MAX_CONCURRENT "
@@ -97,27 +97,27 @@ _SERVER_VARIABLES = frozenset(_PREFIX + name for name in _SERVER_NAMES.split())
 
 
 def collect_inherited_environment(referenced: Collection[str] = ()) -> dict[str, str]:
-    """Return the environment variables a server inherits from this process: all but the client's own.
+    """Return the environment variables that a server inherits from this process: all but the client's own.
 
     Args:
-        referenced: Names of variables the configuration refers to.
+        referenced: The names of variables that the configuration refers to.
     """
     known = _SERVER_VARIABLES.union(referenced)
     return {name: value for name, value in os.environ.items() if not name.startswith(_PREFIX) or name in known}
 
 
 def build_server_environment(env: Mapping[str, str], token: str, orchestrator_id: str | None = None) -> dict[str, str]:
-    """Return the server's environment, which its workers inherit.
+    """Return the environment of the server and its workers.
 
     Args:
-        env: Variables set for the server.
+        env: The variables to set for the server.
         token: The token that identifies the server's processes.
-        orchestrator_id: The server's name, unless a variable already sets one.
+        orchestrator_id: The server's name. It's only used if no variable sets one.
     """
     environment = {name: value for name, value in env.items() if name not in _CONFLICTING_VARIABLES}
     if orchestrator_id is not None:
         environment.setdefault(ORCHESTRATOR_VARIABLE, orchestrator_id)
-    # Otherwise, older servers don't relay worker output, not even from a worker that exits before it is ready.
+    # Without this, older servers don't relay what workers print, not even if a worker exits before it's ready.
     environment.setdefault("STEPFLOW_COMPONENT_STDERR", "verbose")
     environment[TOKEN_VARIABLE] = token
     return environment
@@ -130,8 +130,8 @@ def build_telemetry_environment(endpoint: str) -> Mapping[str, str]:
         endpoint: The URL of an OpenTelemetry collector that accepts OTLP over gRPC.
 
     Raises:
-        InvalidArgumentError: If it isn't an http or https URL without a path. A server would accept anything, then
-            silently export nothing.
+        InvalidArgumentError: If the endpoint isn't an http or https URL without a path. A server would accept any text,
+            and then export nothing without saying so.
     """
     is_valid = False
     with suppress(ValueError):
@@ -144,7 +144,7 @@ def build_telemetry_environment(endpoint: str) -> Mapping[str, str]:
         raise argument_error("otlp_endpoint", expected, endpoint, hint=hint)
     environment = {"STEPFLOW_OTLP_ENDPOINT": endpoint, "STEPFLOW_TRACE_ENABLED": "true"}
     if _DESTINATION not in os.environ:
-        # Otherwise, workers would log only to the collector. (The server has a separate argument for this.)
+        # Without this, workers would only log to the collector. (For the server, there is a command-line argument.)
         environment[_DESTINATION] = "stderr,otlp"
     return environment
 
@@ -155,7 +155,7 @@ _INTERNET = (socket.AF_INET, socket.AF_INET6)
 
 
 def bind_child_sockets_to_loopback(pid: int) -> frozenset[int]:
-    """Bind all of a child process's listening TCP sockets to the loopback interface.
+    """Bind all TCP sockets that a child process listens on to the loopback interface.
 
     Returns:
         The ports. Empty if the process isn't listening yet.
@@ -222,11 +222,11 @@ class ServerProcess:
 
         Args:
             command: The binary and its arguments.
-            logs: The store for its log lines.
-            env: The environment variables.
-            stdin: The bytes to send to its stdin, or None.
-            pass_fds: File descriptors for it to inherit.
-            loopback: Whether to close its port to other machines, if the system supports that.
+            logs: Stores the server's log lines.
+            env: The server's environment variables.
+            stdin: The bytes to send to the server's stdin, or None to send nothing.
+            pass_fds: The file descriptors that the server inherits.
+            loopback: Whether to prevent other machines from connecting to the port, if the system supports that.
 
         Raises:
             OSError: If the binary can't be executed.
@@ -239,7 +239,7 @@ class ServerProcess:
         self.port: int | None = None
         self.port_known = threading.Event()
         logs.clear_current_process_entries()
-        # Use a file: unlike a pipe, it can hold any amount of data that the server doesn't read.
+        # Use a file rather than a pipe, so that writing never blocks, even if the server doesn't read its stdin.
         with tempfile.TemporaryFile() as file:
             file.write(stdin or b"")
             file.seek(0)
@@ -251,14 +251,14 @@ class ServerProcess:
                 stderr=subprocess.PIPE,
                 bufsize=0,
                 pass_fds=pass_fds,
-                # Start a new session, so that Ctrl-C in a terminal only reaches Python.
+                # Start a new session, so that Ctrl-C in a terminal only interrupts Python.
                 start_new_session=True,
             )
         assert self._popen.stdout is not None
         assert self._popen.stderr is not None
         pipes: dict[Stream, IO[bytes]] = {"stdout": self._popen.stdout, "stderr": self._popen.stderr}
         try:
-            # Don't rely on the ID alone: it may be reused once the process has been reaped.
+            # Don't just store the ID, which may be reused once the process has been reaped.
             self.leader = psutil.Process(self.pid)
             self._pipe_reader = PipeReader(pipes, logs.max_line_length, self._detect_port_and_store_lines)
         except BaseException:
@@ -277,7 +277,7 @@ class ServerProcess:
         return self.port not in self._confined
 
     def confine_to_loopback(self) -> None:
-        """Close the port to other machines once the server is listening, if the system allows it."""
+        """Once the server is listening, stop other machines from reaching its port (if the system allows that)."""
         if self._loopback and not self._confined:
             try:
                 self._confined = bind_child_sockets_to_loopback(self.pid)
@@ -289,7 +289,7 @@ class ServerProcess:
         return self._popen.poll()
 
     def wait(self) -> int:
-        """Wait until the process exits, and return its exit code (negative for a signal)."""
+        """Wait until the process exits, and return its exit code (negative if a signal killed it)."""
         return self._popen.wait()
 
     def close_pipes(self) -> None:
@@ -299,8 +299,8 @@ class ServerProcess:
     def stop(self, timeout: float) -> None:
         """Stop the process and its workers within `timeout` seconds, gracefully if possible.
 
-        On SIGTERM, a server waits for its gRPC workers to exit, so they are stopped after a short grace period. That
-        leaves most of the time for open requests and event streams.
+        On SIGTERM, a server waits for its gRPC workers to exit. They only get a short grace period, so that most of the
+        time is left for open requests and event streams.
         """
         import psutil
 
@@ -308,7 +308,7 @@ class ServerProcess:
             return
         hard_end = time.monotonic() + timeout * 0.8
         grace = min(0.3, timeout * 0.15)
-        # Find the workers first: once the server has exited, its children can't be identified.
+        # Find the workers first, because the children of a server that has exited can't be identified.
         workers = self._find_worker_processes()
         self._popen.terminate()
         if workers and not self.wait_for_exit(grace):
@@ -341,7 +341,8 @@ class ServerProcess:
 
     def wait_for_exit(self, seconds: float) -> bool:
         """Wait up to `seconds` for the process to exit, and return whether it has."""
-        # Poll: only one thread at a time can use waitpid, and another may already be in it.
+        # Poll rather than wait, because only one thread at a time can use waitpid, and another thread may already do
+        # so.
         end = time.monotonic() + seconds
         while self.poll() is None:
             if time.monotonic() >= end:

@@ -1,8 +1,7 @@
-"""Reads a server's output pipes and passes the lines to Python's logging.
+"""Reads the lines that a server prints, and passes them to Python's logging.
 
-This takes two threads that never wait for each other. One reads continuously, since the server would block on a full
-pipe. The other calls logging handlers, which may be slow or raise. Lines aren't parsed until a handler or caller reads
-them.
+This takes two threads that never wait for each other. One keeps reading, because the server would block on a full pipe.
+The other calls the logging handlers, which may be slow or fail. A line isn't parsed until a handler or caller needs it.
 """
 
 from __future__ import annotations
@@ -29,9 +28,10 @@ _LEVELS: dict[LogLevel, int] = {
     "error": logging.ERROR,
 }
 _PIPE_SIZE = 1_048_576
-# Number of bytes to read without pausing, because startup waits for the first lines.
+# Number of bytes to read without pausing, because the startup code is waiting for the first lines.
 _EAGER_BYTES = 65_536
-# Pause between later reads. Waking up for every line costs the server and this process more than reading many at once.
+# Pause between later reads. For both the server and this process, waking up for every line costs more than reading many
+# lines at once.
 _PAUSE_SECONDS = 0.005
 _QUEUE_LIMIT = 10_000
 _TAIL_LINES = 50
@@ -47,8 +47,8 @@ class PipeReader:
 
         Args:
             pipes: The process's pipes, by stream.
-            max_line_length: Lines longer than this many bytes are truncated.
-            accept: Called with each group of lines read together, and their stream.
+            max_line_length: Maximum length of a line, in bytes. Longer lines are truncated.
+            accept: Called with the lines from each read, and the stream they come from.
         """
         self._pipes = pipes
         self._accept = accept
@@ -60,15 +60,15 @@ class PipeReader:
         for pipe in pipes.values():
             os.set_blocking(pipe.fileno(), False)
         widened = [_enlarge_pipe(pipe.fileno()) for pipe in pipes.values()]
-        # Don't pause for normal-sized pipes, since they could fill up meanwhile.
+        # A pipe of normal size could fill up during a pause, so don't pause if any couldn't be enlarged.
         self._pauses = all(widened)
         self._thread.start()
 
     def close(self, timeout: float) -> None:
         """Wait up to `timeout` seconds for the pipes to close, then stop reading.
 
-        Call this after the process has exited. Another process that inherited the pipes could keep them open forever,
-        and this package must not kill it.
+        Call this after the process has exited. The timeout is needed because another process may have inherited the
+        pipes and keep them open forever, and it isn't ours to kill.
         """
         if self._closed:
             return
@@ -108,7 +108,7 @@ class PipeReader:
         self._eager_bytes -= len(data)
         splitter = self._splitters[stream]
         lines = [line for line in (splitter.feed(data) if data else [splitter.flush()]) if line]
-        # Keep reading even if a line causes an error.
+        # An error in the callback must not stop the reader.
         with contextlib.suppress(Exception):
             if lines:
                 self._accept(lines, stream)
@@ -116,7 +116,7 @@ class PipeReader:
 
 
 def _enlarge_pipe(fd: int) -> bool:
-    """Enlarge a pipe, in case Python is too busy to read from it, and return whether that worked."""
+    """Enlarge a pipe so that it doesn't fill up while Python is busy. Return whether that worked."""
     with contextlib.suppress(ImportError, AttributeError, OSError):
         import fcntl
 
@@ -129,10 +129,10 @@ _listeners: list[Callable[[Sequence[RawLine]], None]] = []
 
 @contextlib.contextmanager
 def listen_to_server_logs(listener: Callable[[Sequence[RawLine]], None]) -> Iterator[None]:
-    """Pass the lines of all embedded servers started in the block to a function, whatever `LogConfig` says.
+    """Pass all lines of any embedded server started in the block to a function, no matter what `LogConfig` says.
 
     Args:
-        listener: Called with groups of lines, from the threads that call logging handlers.
+        listener: Called with lists of lines, from the threads that call the logging handlers.
     """
     _listeners.append(listener)
     try:
@@ -142,7 +142,7 @@ def listen_to_server_logs(listener: Callable[[Sequence[RawLine]], None]) -> Iter
 
 
 class LogStore:
-    """Keeps a runtime's latest log lines across server restarts, and forwards them to a logger and listeners."""
+    """Stores a runtime's latest log lines, even across server restarts, and forwards them to a logger and listeners."""
 
     def __init__(self, config: LogConfig) -> None:
         self.max_line_length = config.max_line_length
@@ -154,7 +154,7 @@ class LogStore:
         self._logger = (logger or get_logger("server")) if config.forward else None
         self._listeners = tuple(_listeners)
         self._queue: queue.SimpleQueue[tuple[Sequence[RawLine], int] | None] = queue.SimpleQueue()
-        # Each counter is only ever changed by one thread.
+        # These counters don't need a lock, because each is only changed by one thread.
         self._put = self._taken = 0
         self._dropped = 0
         self._closed_at: float | None = None
@@ -163,7 +163,7 @@ class LogStore:
             self._thread.start()
 
     def choose_server_log_level(self, has_workers: bool) -> LevelFilter:
-        """Return the log level for a server if `LogConfig.level` isn't set."""
+        """Return the log level that a server should use if `LogConfig.level` isn't set."""
         is_read = self._logger is not None and self._logger.isEnabledFor(logging.INFO)
         return "info" if is_read or has_workers else "warn"
 
@@ -193,29 +193,29 @@ class LogStore:
         return next((line.data for line in reversed(lines) if text in line.data), None)
 
     def clear_current_process_entries(self) -> None:
-        """Clear the tail. An earlier process's output can't explain why the next one exited."""
+        """Clear the tail, because what one process printed can't explain why the next one exited."""
         with self._lock:
             self._tail.clear()
 
     def get_current_process_entries(self) -> list[LogEntry]:
-        """Return the current process's last entries. They're kept even if capturing is off."""
+        """Return the last entries of the current process. They are available even if capturing is off."""
         with self._lock:
             lines = list(self._tail)
         return [line.parse_entry() for line in lines]
 
     def close(self) -> None:
-        """Forward the remaining lines for up to half a second, then stop."""
+        """Spend up to half a second on forwarding the remaining lines, then stop."""
         if self._thread.is_alive():
             self._closed_at = time.monotonic()
             self._queue.put(None)
             self._thread.join(0.5)
 
     def _forward_lines(self) -> None:
-        """Pass raw lines to listeners and parsed ones to the logger, on a separate thread."""
+        """Pass raw lines to the listeners and parsed lines to the logger. Runs in a thread of its own."""
         while (batch := self._queue.get()) is not None:
             lines, pid = batch
             for listener in self._listeners:
-                # Ignore errors in listeners and handlers, since the next line may succeed.
+                # Ignore errors in listeners and handlers, because they may cope with the next line.
                 with contextlib.suppress(Exception):
                     listener(lines)
             for line in lines:

@@ -1,4 +1,4 @@
-"""Supervises an embedded server: starts, watches, restarts and stops it."""
+"""Starts, watches, restarts and stops an embedded server."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class LaunchPlan:
 
 
 def adapt_crash_callback(callback: CrashCallback | None) -> Callable[[int, list[str]], object] | None:
-    """Adapt a callback so that it can be called with both the exit code and the last log lines."""
+    """Adapt a callback so that it can always be called with the exit code and the last log lines."""
     function = check_function(callback, "on_crash")
     if function is None:
         return None
@@ -99,31 +99,31 @@ _LEASE_POLL_SECONDS = 0.05
 
 @dataclass(frozen=True, slots=True)
 class OrchestratorName:
-    """A server name, and the descriptor of the locked file that reserves it."""
+    """The name of a server, and the descriptor of the locked file that reserves the name."""
 
     name: str
     lock: int | None = None
     is_first: bool = True
-    """Whether no other server on this machine is using the store."""
+    """True if no other server on this machine is using the store."""
 
     def close(self) -> None:
         """Release the name. Call this after the server has exited."""
         if self.lock is not None:
             import fcntl
 
-            # Unlock explicitly, because a fork of this process may also hold the descriptor.
+            # Unlock explicitly, because a fork of this process may still have the descriptor open.
             fcntl.flock(self.lock, fcntl.LOCK_UN)
             os.close(self.lock)
 
 
 def claim_orchestrator_name(store: Path | None) -> OrchestratorName:
-    """Return a name no running server uses, preferably the name of the store's previous server.
+    """Return a name that no running server uses, if possible the name of the last server that used the store.
 
     Args:
-        store: The store's file, or None for any other store. Servers with other stores get a new name.
+        store: The store's file, or None if the store isn't a file. In that case, the name is always new.
     """
     name = f"stepflow-{uuid.uuid4()}"
-    # OSError: the folder is read-only, the disk is full, or the file system doesn't support locks.
+    # An OSError means that the folder is read-only, the disk is full, or the file system doesn't support locks.
     with suppress(OSError):
         for number in range(_MAX_SERVERS if store is not None else 0):
             assert store is not None
@@ -131,7 +131,7 @@ def claim_orchestrator_name(store: Path | None) -> OrchestratorName:
             lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 if _try_lock_file(lock):
-                    # The file contains the name, then the ID of the process that last held the lock.
+                    # The file contains the name and the ID of the process that last held the lock.
                     reserved = (_read_lock_holder(lock) or [name])[0]
                     os.pwrite(lock, f"{reserved} {os.getpid():<20}\n".encode(), 0)
                     return OrchestratorName(reserved, lock, is_first=number == 0)
@@ -143,9 +143,9 @@ def claim_orchestrator_name(store: Path | None) -> OrchestratorName:
 
 
 def _try_lock_file(lock: int) -> bool:
-    """Lock a file, and return whether that worked.
+    """Try to lock a file, and return whether that worked.
 
-    If the process holding the lock is gone and only its server is left, wait for the server to exit.
+    If the process that took the lock is gone and only its server is left, wait for the server to exit.
     """
     import fcntl
 
@@ -157,7 +157,7 @@ def _try_lock_file(lock: int) -> bool:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             content = _read_lock_holder(lock)
-            # A process that just locked the file may not have written its ID yet.
+            # A process that has just locked the file may not have written its ID yet.
             is_written = len(content) == 2 and content[1].isdigit()
             if time.monotonic() > end or not is_written or psutil.pid_exists(int(content[1])):
                 return False
@@ -178,9 +178,9 @@ _WORKER_CHECK_SECONDS = 0.2
 
 
 class NotReadyError(Exception):
-    """The server or one of its workers can't be used.
+    """The server or one of its workers isn't ready for use.
 
-    The message says why. It is empty if the process exited or the wait was cancelled.
+    The message says why. It's empty if the process exited or the supervisor is being stopped.
     """
 
     def __init__(self, message: str = "", *, worker: EndedWorker | None = None) -> None:
@@ -189,15 +189,15 @@ class NotReadyError(Exception):
 
 
 def _poll_local_server(process: ServerProcess, request: HttpRequest, timeout: float) -> Iterator[dict[str, Any] | None]:
-    """Send a request to a local server over and over, without blocking.
+    """Send the same request to a local server over and over, without blocking.
 
     Args:
-        process: The server, whose port is known.
+        process: The server. Its port must be known.
         request: The request.
-        timeout: Seconds to wait for a response before sending the request again.
+        timeout: How many seconds to wait for a response before sending the request again.
 
     Yields:
-        The response, if it has arrived and is a JSON object, or else None.
+        The response if it has arrived and is a JSON object that isn't empty, otherwise None.
     """
     assert process.port is not None
     head = encode_head(request, b"127.0.0.1", API_PATH, {})
@@ -218,7 +218,7 @@ def _poll_local_server(process: ServerProcess, request: HttpRequest, timeout: fl
         yield value if isinstance(value, dict) and value else None
 
 
-# Checking a server's workers takes about 3 ms.
+# Seconds between checks of a server's workers. Each check takes about 3 ms.
 _CHECK_SECONDS = 2.0
 
 
@@ -227,18 +227,18 @@ class EndedWorker(NamedTuple):
 
     pid: int
     exit_code: int | None
-    """Negative for a signal. None if the system doesn't provide it (macOS)."""
+    """Negative if a signal killed the worker. None if the system doesn't report exit codes (macOS)."""
 
     @property
     def exit_description(self) -> str:
-        """How it exited, as a phrase."""
+        """How the worker exited, as a phrase that follows "ended"."""
         return "by itself" if self.exit_code is None else f"with exit code {self.exit_code}"
 
 
 def find_ended_workers(server: psutil.Process) -> list[EndedWorker]:
     """Return a server's workers that exited and weren't restarted.
 
-    A worker whose process group still exists doesn't count, because it has only moved to the background.
+    A worker whose process group still exists has only moved to the background, so it isn't included.
     """
     import psutil
 
@@ -255,11 +255,11 @@ def find_ended_workers(server: psutil.Process) -> list[EndedWorker]:
 
 
 def _is_process_group_alive(pid: int, leader: int) -> bool:
-    """Return whether any other process in an exited process's group is still running.
+    """Return whether the process group of a process that has exited still has a running process.
 
     Args:
-        pid: The exited process, not yet reaped.
-        leader: The server's process ID. The server's own group doesn't count.
+        pid: The process that has exited. It must not have been reaped yet.
+        leader: The server's process ID. If the process was in the server's own group, the result is False.
     """
     import psutil
 
@@ -300,7 +300,7 @@ class Supervisor:
         self._stop_lock = threading.Lock()
         self._stopping = threading.Event()
         self.ready_future = _create_uncancellable_future()
-        """Resolves to the port once the server is ready, or to an error once it can never be ready again."""
+        """Resolves to the port when the server is ready, or to an error if it will never be ready again."""
         self.config = plan.config
         self.logs = LogStore(plan.log_config)
         self.port = plan.port
@@ -314,7 +314,7 @@ class Supervisor:
         self._workers = find_worker_plugins(view)
         try:
             self._name = claim_orchestrator_name(find_store_path(view))
-            # Start the watchdog first, so that the server never runs without one.
+            # Start the watchdog before the server, so that the server never runs without one.
             self._guard = parent_watchdog.WatchdogKeeper(self._token)
             self._process = self._start_process()
         except OSError as error:
@@ -346,24 +346,24 @@ class Supervisor:
             EmbeddedServerError: If the server can never be used again. The error says why.
         """
         if threading.current_thread() is self._thread:
-            # This is the crash callback's own thread. The next start happens only after the callback returns.
+            # This is the crash callback's own thread. The server isn't restarted until the callback returns.
             raise EmbeddedServerError("the server ended; on_crash cannot wait for the next one")
         self.ready_future.result()
         self.check_not_stopped()
 
     def check_not_stopped(self) -> None:
-        """Raise an EmbeddedServerError if `stop` was called, even after the server became ready."""
+        """Raise an EmbeddedServerError if `stop` has been called, even if the server was ready by then."""
         if self.is_stopped:
             raise _build_stopped_error()
 
     @property
     def is_stopped(self) -> bool:
-        """Whether `stop` was called."""
+        """Whether `stop` has been called."""
         return self._stopping.is_set()
 
     @property
     def is_exposed(self) -> bool:
-        """Whether other machines can reach the port. Known once the server is ready."""
+        """Whether other machines can reach the port. Only valid once the server is ready."""
         return self._process.is_exposed
 
     @property
@@ -374,7 +374,7 @@ class Supervisor:
         if self.failure is not None or self.is_stopped:
             return None
         process = self._process
-        # In a fork, we can't wait for the parent's child process, only check whether it exists.
+        # A fork can't wait for a child of its parent, so it can only check whether the process exists.
         is_running = process.poll() is None if self.is_in_owner_process else psutil.pid_exists(process.pid)
         return process.pid if is_running else None
 
@@ -384,8 +384,8 @@ class Supervisor:
             return
         self._stopping.set()
         if threading.current_thread() is self._thread:
-            # This is the crash callback's own thread. The process has already exited, and the thread will finish by
-            # itself.
+            # This is the crash callback's own thread. The process has already exited, and the thread is about to
+            # finish.
             return
         with self._stop_lock:
             with self._spawn_lock:
@@ -395,7 +395,8 @@ class Supervisor:
 
     def stop_in_background(self) -> None:
         """Stop the server without waiting. Safe to call during garbage collection."""
-        # RuntimeError: the interpreter is shutting down. The exit hook and the watchdog then stop the server.
+        # A RuntimeError means that the interpreter is shutting down. The exit hook or the watchdog then stops the
+        # server.
         with suppress(RuntimeError):
             if self.is_in_owner_process and not self.is_stopped:
                 threading.Thread(target=self.stop, name="stepflow-runtime-stop", daemon=True).start()
@@ -404,7 +405,7 @@ class Supervisor:
         plan = self._plan
         assert self._name is not None
         inherited = collect_inherited_environment(self.config.find_env_variables()) if plan.inherit_env else {}
-        # The server relays its processes' output, or shares standard error with them.
+        # The server relays the output of its processes, or they share its standard error.
         level = self.logs.choose_server_log_level(has_workers=bool(self._workers.started or self._workers.others))
         arguments = [*self.config.arguments(), *plan.log_config.arguments(level)]
         return ServerProcess(
@@ -417,10 +418,10 @@ class Supervisor:
         )
 
     def _start_next_process(self) -> ServerStartError | None:
-        """Start the next process, unless `stop` was already called.
+        """Start the next process, unless `stop` has already been called.
 
         Returns:
-            The error if the process doesn't become ready, otherwise None.
+            The error if the process doesn't become ready, or None if it does.
         """
         with self._spawn_lock:
             if self.is_stopped:
@@ -441,10 +442,10 @@ class Supervisor:
             if failure and (fallback := self.config.get_fallback_for_error(failure.message)):
                 self.config = fallback
                 failure = self._start_next_process()
-            # Run even after `stop`, because a process that became ready just before has pipes and workers to clean up.
+            # Run this even after `stop`, to clean up the pipes and workers of a process that became ready just before.
             while failure is None:
                 exit_code = self._process.wait()
-                # Make later callers wait for the next process.
+                # From now on, callers wait for the next process.
                 self.ready_future = _create_uncancellable_future()
                 self.crashed = not self.is_stopped
                 self._kill_leftovers_and_close_pipes()
@@ -457,7 +458,7 @@ class Supervisor:
             with suppress(Exception):
                 self._process.stop(_STOP_SECONDS)
                 self._kill_leftovers_and_close_pipes()
-        # Always publish a result, since callers may be waiting for one.
+        # Set a result in any case, because callers may be waiting for one.
         self.failure = error
         if not self.ready_future.done():
             self.ready_future.set_exception(error)
@@ -468,7 +469,7 @@ class Supervisor:
         """Restart the server as often as the policy allows.
 
         Returns:
-            None once the server is ready, otherwise the last error.
+            None as soon as the server is ready, or the last error if it never is.
         """
         failure: ServerStartError | None = loss
         while failure is not None and not self.is_stopped:
@@ -490,7 +491,7 @@ class Supervisor:
         return failure
 
     def _publish_port_once_ready(self) -> ServerStartError | None:
-        """Wait until the process is ready and publish its port. On failure, stop the process and return the error."""
+        """Wait until the process is ready, then publish its port. If it fails, stop it and return the error."""
         process = self._process
         try:
             self._wait_until_ready()
@@ -510,7 +511,7 @@ class Supervisor:
                 ).start()
             return None
         exit_code, worker = process.poll(), loss.ended_worker
-        # Read the log before stopping the server: its other workers then log that they've lost it.
+        # Read the log before stopping the server. Afterwards, the other workers log that they've lost the server.
         entries = None if worker is None else self.logs.get_current_process_entries()
         process.stop(_STOP_SECONDS)
         self._kill_leftovers_and_close_pipes()
@@ -534,10 +535,10 @@ class Supervisor:
     def _wait_until_ready(self) -> None:
         """Wait until the server and its workers can be used.
 
-        First wait for the line with the port, which proves that this very process is listening on it.
+        Wait for the line with the port first. It proves that it's this process that is listening on the port.
 
         Raises:
-            NotReadyError: If the process or a worker exits, the timeout expires, or the server is being stopped.
+            NotReadyError: If the process or a worker exits, the time is up, or the supervisor is being stopped.
         """
         process, plan, external = self._process, self._plan, self._workers.external
         deadline = time.monotonic() + plan.startup_timeout
@@ -558,18 +559,19 @@ class Supervisor:
             return all(isinstance(plugin, dict) and plugin.get("plugin") in ignored for plugin in failed)
 
         if self._workers.started or not external:
-            # Older servers don't report worker state. Their workers count as ready once the server is healthy.
+            # Older servers don't report whether workers are connected. Their workers count as ready once the server is
+            # healthy.
             self._wait_for_condition(lambda: are_workers_connected(ignored=external), deadline, late)
         if external and plan.worker_timeout is not None:
             late = f"No worker of {', '.join(sorted(external))} connected within {plan.worker_timeout:g} s"
             self._wait_for_condition(are_workers_connected, time.monotonic() + plan.worker_timeout, late)
 
     def _wait_for_condition(self, condition: Callable[[], bool], deadline: float, late: str) -> None:
-        """Poll a condition until a deadline. Fails early if the condition can't be met anymore."""
+        """Wait until a condition is met or a deadline passes. Fails early if the condition can't be met anymore."""
         process = self._process
         next_check = time.monotonic() + _WORKER_CHECK_SECONDS
         while True:
-            # Do this before checking the condition, so that a ready server is already confined.
+            # Do this before checking the condition, so that the server is confined by the time it's ready.
             process.confine_to_loopback()
             if condition():
                 return
@@ -580,7 +582,7 @@ class Supervisor:
                 next_check = now + _WORKER_CHECK_SECONDS
                 # Ignore workers that exited with code 0, since they may have started a replacement.
                 failed = next((worker for worker in find_ended_workers(process.leader) if worker.exit_code != 0), None)
-                # Give older servers time to exit on their own, since their message is more detailed.
+                # Give an older server some time to exit on its own, because its error message is more detailed.
                 if failed is not None and not process.wait_for_exit(0.5):
                     raise NotReadyError(f"ended {failed.exit_description} before it was ready", worker=failed)
             if now >= deadline:
@@ -588,14 +590,14 @@ class Supervisor:
             process.port_known.wait(_POLL_SECONDS) if process.port is None else time.sleep(_POLL_SECONDS)
 
     def _kill_leftovers_and_close_pipes(self) -> None:
-        """Kill any processes the server left behind, and read its last lines."""
+        """Kill any processes that the server left behind, and read its last lines."""
         for _ in range(3):
             if not parent_watchdog.kill_runtime_processes(self._token, {self._process.leader}):
                 break
         self._process.close_pipes()
 
     def _warn_about_ended_workers(self, process: ServerProcess) -> None:
-        """Log each worker that exits, until the server itself exits or is stopped."""
+        """Log a warning for each worker that exits, until the server itself exits or is stopped."""
         reported: set[int] = set()
         while not self._stopping.wait(_CHECK_SECONDS):
             ended = find_ended_workers(process.leader)
@@ -606,17 +608,17 @@ class Supervisor:
                 if worker.pid not in reported:
                     name = self._describe_worker(worker.pid)
                     with suppress(Exception):
-                        # Use a child logger, for programs that only show these messages.
+                        # Use a child logger, so that a program can choose to show only these messages.
                         logger = get_logger("runtime.workers")
                         logger.warning("%s ended %s; %s", name, worker.exit_description, _RESTART)
             reported = {worker.pid for worker in ended}
 
     def _describe_worker(self, pid: int) -> str:
-        """Return a worker's name for messages, including its plugin if the server logged the worker's start."""
+        """Return a worker's name for messages. Includes its plugin if the server logged that the worker started."""
         workers = self._workers
         line = self.logs.find_last_line(b"subprocess spawned (pid=Some(%d), queue=" % pid)
         if line is None:
-            # Servers only log the start of workers with a queue, and only at level info.
+            # Servers only log that a worker started if it has a queue, and only at level info.
             is_logged = not workers.started or self.logs.find_last_line(b"subprocess spawned (pid=Some(") is not None
             return f"The worker of {workers.others[0]}" if is_logged and len(workers.others) == 1 else "A worker"
         queue = line.partition(b", queue=")[2].partition(b")")[0].decode("utf-8", "replace")
@@ -625,7 +627,7 @@ class Supervisor:
     def _build_start_error(
         self, message: str, exit_code: int | None, worker_entries: list[LogEntry] | None = None
     ) -> ServerStartError:
-        """Return the error for a server that exited or, if there's no exit code, wasn't ready in time."""
+        """Return the error for a server that exited or that wasn't ready in time (if there is no exit code)."""
         kind = ServerStartTimeoutError if exit_code is None else ServerStartError
         entries = self.logs.get_current_process_entries() if worker_entries is None else worker_entries
         reason = find_failure_reason(entries) if worker_entries is None else find_last_worker_message(entries)
@@ -651,7 +653,7 @@ def _log(level: int, message: str, *args: object, exc_info: bool = False) -> Non
 
 
 def _check_current_folder_exists() -> None:
-    """Raise a ServerStartError if the working folder was deleted: the server would panic there."""
+    """Raise a ServerStartError if the working folder has been deleted, because the server would panic."""
     try:
         os.getcwd()
     except OSError:
@@ -661,7 +663,8 @@ def _check_current_folder_exists() -> None:
 
 def _create_uncancellable_future() -> Future[int]:
     future: Future[int] = Future()
-    # Mark it as running so that it can't be cancelled: one waiter giving up must not affect the others.
+    # Mark the future as running so that it can't be cancelled. If one caller gives up, the others must still get a
+    # result.
     future.set_running_or_notify_cancel()
     return future
 
