@@ -1,1 +1,1 @@
-"""HTTP/1.1 messages and sockets."""
+"""HTTP/1.1 messages, connections and their settings."""

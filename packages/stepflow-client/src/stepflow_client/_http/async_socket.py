@@ -1,4 +1,4 @@
-"""A connection in an event loop (asyncio's, or one with the same interface), and a limit on concurrent requests."""
+"""A connection in an event loop (asyncio's or a compatible one), and a limit on concurrent requests."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ from .message_codec import (
 from .sync_socket import CHUNK, TLS_CUT_OFF, build_readable_check, count_forks, describe_failure, enable_keep_alive
 
 AsyncCancelled = asyncio.CancelledError
-"""The exception that interrupts a waiting task."""
+"""The exception raised in a task that is cancelled while it waits."""
 
-# Stop reading once there are this many unread bytes, which slows the server down.
+# Stop reading from the socket at this many unread bytes, so that the server has to slow down.
 _MAX_UNREAD = 1024 * 1024
 
 
 def identify_process_and_loop() -> tuple[object, ...]:
-    """Return a value that identifies the current process and event loop, which own the connections opened in them."""
+    """Return a value that identifies the current process and event loop, which own any connection opened in them."""
     return (count_forks(), asyncio.get_running_loop())
 
 
 class AsyncSocket(asyncio.Protocol):
-    """A connection in an event loop."""
+    """A connection that belongs to an event loop."""
 
     def __init__(self) -> None:
         self.reader = ResponseReader()
@@ -51,18 +51,17 @@ class AsyncSocket(asyncio.Protocol):
         self._paused_reading = False
         self._waiter: asyncio.Future[None] | None = None
         self._request: HttpRequest | None = None
-        """The request whose response is being read into `reader`, or None if bytes are being collected for
-        `receive`."""
+        """The request whose response is being read into `reader`, or None if bytes are collected for `receive`."""
         self._read_timeout = self._timeout = self._deadline = self._timer_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._writable: asyncio.Future[None] | None = None
         self.is_full = False
-        """Whether the system is currently unable to accept more bytes."""
+        """True while the system can't accept more bytes."""
         self._ended = self._is_closed = False
         self._error: Exception | None = None
         self._is_readable: Callable[[], object] = bool
         self.idle_since = 0.0
-        """When the connection was last used, by `time.monotonic()`."""
+        """When the connection was last used, as measured by `time.monotonic()`."""
 
     @classmethod
     async def connect(cls, host: str, port: int, tls: ssl.SSLContext | None, timeout: float) -> Self:
@@ -89,7 +88,7 @@ class AsyncSocket(asyncio.Protocol):
         """Whether the connection can be reused. False if the server has closed it or sent unexpected data."""
         if self._ended or self._unread or self._error or self._loop is not asyncio.get_running_loop():
             return False
-        # Check the socket itself for data the event loop hasn't read yet.
+        # Also check the socket itself, since the event loop may not have read the latest data yet.
         return not self._is_readable()
 
     def close(self) -> None:
@@ -97,34 +96,34 @@ class AsyncSocket(asyncio.Protocol):
         self._is_closed = True
         if self._transport is None:
             return
-        # Other event loops must not close the connection directly.
+        # Only the connection's own event loop may close it directly.
         if self._loop is not asyncio.get_running_loop() or self._forks != count_forks():
             self.close_from_anywhere()
         else:
             self._transport.abort()
 
     def close_from_anywhere(self) -> None:
-        """Close the connection from any thread, e.g. during garbage collection, even after the loop is closed."""
+        """Close the connection from any thread (for example, during garbage collection), even if the loop is closed."""
         self._is_closed = True
         if self._transport is None or self._forks != count_forks():
-            # After a fork, the event loops of parent and child watch the same sockets: closing the connection here
-            # would silence it in the parent.
+            # After a fork, the event loops of the parent and the child watch the same sockets. If we closed the
+            # connection here, the parent's loop would stop watching it.
             return
         try:
             self._loop.call_soon_threadsafe(self._transport.abort)
         except RuntimeError:
-            # The event loop is closed, so its transport is unusable and only closes the socket when garbage-collected.
-            # (uvloop has already closed the socket, and its sockets don't support `shutdown`.)
+            # The event loop is closed, so the transport can't be used and won't close the socket until it is
+            # garbage-collected. (uvloop has already closed the socket, and its sockets don't support `shutdown`.)
             with contextlib.suppress(OSError, AttributeError, NotImplementedError, TypeError):
                 self._transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
 
     async def aclose(self) -> None:
-        """Close the connection immediately, yielding to the event loop once so that it can do so."""
+        """Close the connection right away, and give the event loop a chance to do its part."""
         self.close()
         await asyncio.sleep(0)
 
     def send(self, data: bytes, timeout: float) -> None:
-        """Send bytes. Any bytes the system doesn't accept right away are sent later; see `is_full`."""
+        """Send bytes. If the system doesn't accept them all right away (see `is_full`), the rest is sent later."""
         if self._transport is None or self._ended:
             raise ConnectionBroken("the connection is closed")
         self._transport.write(data)
@@ -143,7 +142,7 @@ class AsyncSocket(asyncio.Protocol):
         """Read the response to a request into `reader`, waiting at most `timeout` seconds for each part.
 
         Returns:
-            A future that is done once the response is complete. Awaiting it takes no extra task, timer or frame.
+            A future that is done once the response is complete. Awaiting it doesn't cost an extra task, timer or frame.
         """
         self.reader.begin_response(request.method, request.max_response_bytes)
         self._request, self._read_timeout = request, timeout
@@ -158,7 +157,7 @@ class AsyncSocket(asyncio.Protocol):
         return waiter
 
     async def receive(self, timeout: float) -> bytes:
-        """Wait for bytes and return them. Empty bytes mean the connection has ended."""
+        """Wait for bytes and return them. If they are empty, the connection has ended."""
         if not self._unread and not self._ended:
             self._waiter = self._loop.create_future()
             self._set_read_deadline(timeout)
@@ -181,8 +180,8 @@ class AsyncSocket(asyncio.Protocol):
     def _set_read_deadline(self, timeout: float) -> None:
         """Limit how long the reader waits.
 
-        Responses usually arrive long before the limit, so starting a timer for each would be wasteful. Instead, one
-        timer serves many responses: when it fires, it checks whether the deadline has moved since.
+        Responses usually arrive long before the limit, so it would be wasteful to start a timer for each. Instead, many
+        responses share one timer. When it fires, it checks whether the deadline has been moved in the meantime.
         """
         self._timeout = timeout
         self._deadline = time.monotonic() + timeout
@@ -209,17 +208,17 @@ class AsyncSocket(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Store the transport."""
-        # Cast, because transports of other event loops have the same methods but aren't subclasses.
+        # A cast is needed because the transports of other event loops have the same methods without being subclasses.
         self._transport = cast("asyncio.Transport", transport)
         connected = transport.get_extra_info("socket")
         if connected is not None:
             enable_keep_alive(connected)
             self._is_readable = build_readable_check(connected.fileno())
         if hasattr(transport, "max_size"):
-            # Maximum bytes per read for asyncio transports over plain sockets (256 KiB by default).
+            # The maximum number of bytes that asyncio reads at once from a plain socket (256 KiB by default).
             setattr(transport, "max_size", CHUNK)  # noqa: B010 - only asyncio's have it, and it is in no type
-        # On shutdown, an event loop closes any remaining async generators and waits for them. A connection needs the
-        # same treatment: it isn't a generator, but the loop only ever calls `aclose`.
+        # On shutdown, an event loop closes any remaining async generators and waits for them. We want it to do the same
+        # for this connection. It isn't a generator, but `aclose` is the only method that the loop calls.
         if (note := sys.get_asyncgen_hooks().firstiter) is not None:
             note(cast("AsyncGenerator[None]", self))
 
@@ -250,7 +249,7 @@ class AsyncSocket(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """Record that the server won't send any more data."""
-        # asyncio doesn't distinguish a regular end from a TLS connection that ended without close_notify.
+        # For asyncio, a TLS connection that ends without close_notify looks like one that ends properly.
         tls = self._transport.get_extra_info("ssl_object") if self._transport is not None else None
         try:
             is_cut_off = tls is not None and tls.read(1) != b""
@@ -275,7 +274,7 @@ class AsyncSocket(asyncio.Protocol):
         if writable is not None and not writable.done():
             error = ConnectionBroken(describe_failure(exc) if exc else "the server closed the connection")
             error.__cause__ = exc
-            # There may be no sender waiting.
+            # Perhaps no sender is waiting, so nobody would retrieve the exception.
             _fail_future(writable, error)
 
     def _handle_connection_end(self) -> None:
@@ -284,7 +283,7 @@ class AsyncSocket(asyncio.Protocol):
         if self._request is None or waiter is None or waiter.done():
             self._wake_waiter(waiter)
         elif self._error is None:
-            # Some responses end with the connection.
+            # Some responses are only complete when the connection ends.
             self.data_received(b"")
         else:
             error = ConnectionBroken(describe_failure(self._error))
@@ -321,7 +320,7 @@ def _fail_future(future: asyncio.Future[None], error: HttpError) -> None:
 
 
 class _LoopSlots:
-    """One event loop's free slots, and the calls waiting for one."""
+    """The number of free slots in an event loop, and the calls that are waiting for a slot."""
 
     def __init__(self, free: float, loop: asyncio.AbstractEventLoop) -> None:
         self.free = free
@@ -330,10 +329,10 @@ class _LoopSlots:
 
 
 class AsyncRequestSlots:
-    """Limits how many requests run concurrently in an event loop.
+    """Limits the number of concurrent requests in an event loop.
 
     Args:
-        limit: Maximum number of requests, or None for no limit.
+        limit: The maximum number of concurrent requests, or None for no limit.
     """
 
     def __init__(self, limit: int | None) -> None:
@@ -366,7 +365,7 @@ class AsyncRequestSlots:
                 await waiter
         except BaseException as error:
             if waiter.done() and not waiter.cancelled():
-                # Return the slot if the call got it just as it was cancelled or timed out.
+                # The call got a slot at the very moment it was cancelled or timed out, so hand the slot back.
                 self.release(slots)
             if isinstance(error, TimeoutError):
                 raise PoolTimeout(f"no connection was free within {timeout:g} s") from None
@@ -375,7 +374,7 @@ class AsyncRequestSlots:
 
     @staticmethod
     def release(slots: _LoopSlots | None) -> None:
-        """Release a slot, handing it to the call that has waited longest."""
+        """Release a slot. If calls are waiting, the one that has waited the longest gets it."""
         if slots is None:
             return
         while slots.waiting:

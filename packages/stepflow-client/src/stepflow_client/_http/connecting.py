@@ -1,6 +1,6 @@
 """Opens connections: TLS settings, name lookups, and sockets.
 
-A host's addresses are tried in parallel ("happy eyeballs", RFC 8305).
+If a host has several addresses, they are tried in parallel ("happy eyeballs", RFC 8305).
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from .settings import ServerUrl
 else:
-    # Imported lazily. Plain HTTP doesn't need ssl, the blocking client doesn't need asyncio, IP addresses aren't looked
-    # up in a thread, and selectors are only used for hosts with several addresses.
+    # Import these lazily. Plain HTTP doesn't need ssl, the blocking client doesn't need asyncio, only host names are
+    # looked up in a thread (with a queue), and only hosts with several addresses need selectors.
     asyncio = lazy_module("asyncio")
     queue = lazy_module("queue")
     selectors = lazy_module("selectors")
@@ -37,7 +37,7 @@ else:
 _TRUST_HINT = "if you trust it, set its CA certificate: SSL_CERT_FILE, verify= in Python or ca_file in a profile"
 _OTHER_NAME = ("is not valid for {host}", "use a host name that it is valid for")
 _REJECTIONS: dict[int, tuple[str, str | None]] = {
-    # Keyed by OpenSSL error number. No hint if the certificate merely isn't trusted yet.
+    # By OpenSSL error number. There is no hint if the certificate just isn't trusted yet.
     9: ("is not valid yet", "is the clock of this machine wrong?"),
     10: ("has expired", "renew it on the server; or is the clock of this machine wrong?"),
     18: ("is self-signed", None),
@@ -53,21 +53,21 @@ _REJECTIONS: dict[int, tuple[str, str | None]] = {
 def build_ssl_context(
     url: ServerUrl, verify: bool | str | os.PathLike[str] | ssl.SSLContext, cert: str | tuple[str, ...] | None
 ) -> ssl.SSLContext | None:
-    """Build the SSL context for verifying a server. Returns None for a plain HTTP server.
+    """Build the SSL context for a server. Return None if the server uses plain HTTP.
 
     Args:
         url: The server URL. No certificates are loaded for plain HTTP.
-        verify: True to trust the CA certificates from SSL_CERT_FILE or SSL_CERT_DIR, falling back to certifi's; False
-            to disable verification; a file or folder of CA certificates; or an SSL context.
-        cert: The client certificate: a file, a (file, key file) pair, or (file, key file, password).
+        verify: True to trust the CA certificates in SSL_CERT_FILE or SSL_CERT_DIR (or certifi's if neither is set),
+            False to turn verification off, a file or folder with CA certificates, or an SSL context.
+        cert: The client certificate: a file, a (file, key file) pair or a (file, key file, password) tuple.
 
     Raises:
         InvalidArgumentError: If `verify` has any other value, or a file can't be loaded.
     """
     is_path = isinstance(verify, (str, os.PathLike)) and bool(os.fspath(verify))
-    # Plain HTTP with a bool must not import ssl.
+    # This doesn't import ssl if `verify` is a bool, so plain HTTP never needs it.
     if not (verify is True or verify is False or is_path or isinstance(verify, ssl.SSLContext)):
-        # None and 0 are rejected because they could turn verification off by accident.
+        # Reject None and 0, which could turn verification off by accident.
         expected = "True, False, the path of CA certificates or an ssl.SSLContext"
         raise argument_error("verify", expected, verify, hint="only False turns verification off")
     if url.scheme == "http":
@@ -90,7 +90,7 @@ def build_ssl_context(
 
 
 def _build_verifying_context(verify: bool | str | os.PathLike[str]) -> ssl.SSLContext:
-    """Build a context that trusts the CA certificates from `verify` or the environment."""
+    """Build a context that trusts the CA certificates from `verify` or the environment (or any, if False)."""
     import httpx
 
     if verify is False:
@@ -107,11 +107,11 @@ def _build_verifying_context(verify: bool | str | os.PathLike[str]) -> ssl.SSLCo
 def _load_certificates(path: str, what: str, *, is_folder: bool) -> ssl.SSLContext:
     try:
         if not is_folder:
-            # Check for folders first, since OpenSSL would just report an error in the system library.
+            # Check for folders first, because OpenSSL would only report "system library" as the reason.
             if os.path.isdir(path):
                 raise IsADirectoryError(0, "it is a folder")
             return ssl.create_default_context(cafile=path)
-        # OpenSSL doesn't read the folder until it needs a certificate, so make sure that it can be read.
+        # OpenSSL doesn't read the folder until it needs a certificate, so check now that it can be read.
         os.listdir(path)
         return ssl.create_default_context(capath=path)
     except ssl.SSLError:
@@ -127,7 +127,7 @@ def _describe_certificate_load_error(error: Exception) -> str:
 def describe_certificate_problem(
     error: ssl.SSLCertVerificationError, host: str = "this host"
 ) -> tuple[str, str | None]:
-    """Describe what's wrong with a server's certificate, with a hint unless it merely isn't trusted."""
+    """Describe what's wrong with a server's certificate, and add a hint unless it just isn't trusted."""
     problem, hint = _REJECTIONS.get(error.verify_code, (f"cannot be verified: {error.verify_message}", None))
     return problem.replace("{host}", host), hint
 
@@ -152,7 +152,7 @@ def explain_certificate_error(error: BaseException) -> tuple[str, str] | None:
 
 
 def iter_causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an exception, followed by its chain of causes."""
+    """Yield an exception, then its cause, the cause of that, and so on."""
     seen: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None and cause not in seen:
@@ -161,11 +161,11 @@ def iter_causes(error: BaseException) -> Iterator[BaseException]:
         cause = cause.__cause__ or cause.__context__
 
 
-# Maximum seconds before the next address is tried in parallel.
+# Maximum number of seconds before the next address is tried in parallel.
 _ATTEMPT_DELAY = 0.25
 _IN_PROGRESS = frozenset({errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", errno.EWOULDBLOCK)})
 
-# An entry returned by `socket.getaddrinfo`.
+# An element of the list that `socket.getaddrinfo` returns.
 _Address = tuple[Any, ...]
 _Callback = Callable[["list[_Address] | BaseException"], object]
 
@@ -229,7 +229,8 @@ async def _async_resolve_host(host: str, port: int, seconds: float) -> list[_Add
     from concurrent.futures import Future
 
     future: Future[list[_Address] | BaseException] = Future()
-    # Mark it as running, so that a caller that gives up doesn't cancel it: the resolver still sets the result.
+    # Mark the future as running so that it isn't cancelled if the caller gives up, because the lookup still sets the
+    # result.
     future.set_running_or_notify_cancel()
     _start_host_lookup(host, port, future.set_result)
     try:
@@ -263,13 +264,13 @@ def _resolve_addresses(host: str, port: int) -> list[_Address]:
     return [address for address in chain(*zip_longest(*families.values())) if address is not None]
 
 
-# Pending callbacks by host. Lookups of the same host share a thread, so that at most one hangs.
+# The callbacks waiting for each host. Lookups of the same host share a thread, so no more than one thread can hang.
 _running: dict[tuple[str, int], list[_Callback]] = {}
 _lock = threading.Lock()
 
 
 def _start_host_lookup(host: str, port: int, callback: _Callback) -> None:
-    """Look up a host's addresses in another thread, and pass them (or the exception) to a callback from there."""
+    """Look up a host's addresses in another thread, which then passes them (or the exception) to a callback."""
     with _lock:
         callbacks = _running.get((host, port))
         if callbacks is not None:
@@ -280,7 +281,7 @@ def _start_host_lookup(host: str, port: int, callback: _Callback) -> None:
             thread.start()
         except RuntimeError as error:
             raise OSError(str(error)) from error
-        # Set this last, so that an interrupt can't leave an entry without a thread.
+        # Add the entry last, so that an interrupt can't leave an entry that has no thread.
         _running[host, port] = [callback]
 
 
@@ -297,7 +298,7 @@ def _run_host_lookup(host: str, port: int) -> None:
 
 
 def _forget_lookups_in_fork() -> None:
-    """Forget the running threads, which don't exist in a forked process."""
+    """Forget the running lookups, whose threads don't exist in a forked process."""
     global _lock
     _lock = threading.Lock()
     _running.clear()
@@ -311,7 +312,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def _compute_attempt_delay(end: float, left: int) -> float:
-    """Return the seconds to wait before trying the next address, leaving enough time to try all of them."""
+    """Return how many seconds to wait before trying the next address, so that there is enough time to try them all."""
     return min(_ATTEMPT_DELAY, max(end - time.monotonic(), 0) / (left + 1))
 
 
@@ -348,7 +349,7 @@ def _start_nonblocking_connect(address: _Address) -> socket.socket:
     """Start connecting to an address without waiting, and return the socket.
 
     Raises:
-        OSError: If that fails immediately.
+        OSError: If the connection fails right away.
     """
     attempt = socket.socket(*address[:3])
     attempt.setblocking(False)

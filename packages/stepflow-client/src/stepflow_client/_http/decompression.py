@@ -1,4 +1,4 @@
-"""Decompresses, piece by piece, bodies that a server compressed without being asked to."""
+"""Decompresses response bodies piece by piece, if a server or proxy has compressed them without being asked to."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _GZIP, _ZLIB, _RAW = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
 
 
 class Decompressor:
-    """Decompresses a body.
+    """Decompresses one response body.
 
     Args:
         encoding: The `content-encoding` header.
@@ -50,12 +50,12 @@ class Decompressor:
                 while piece := self._decompress_piece(b""):
                     yield piece
             if self._unpacking.eof and self._unpacking.unused_data and self._formats:
-                # gzip files can have several members.
+                # gzip data can consist of several members.
                 data = self._unpacking.unused_data
                 self._unpacking = zlib.decompressobj(self._formats[0])
 
     def check_body_is_complete(self) -> None:
-        """Check, once the body has ended, that nothing is missing.
+        """Check that nothing is missing. Call this once the body has ended.
 
         Raises:
             Unreadable: If the compressed data is truncated.

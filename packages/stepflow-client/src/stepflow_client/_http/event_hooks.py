@@ -1,4 +1,4 @@
-"""The user's event hooks, called with each request and response."""
+"""Validates the user's event hooks, and calls them with each request and response."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .message_codec import HttpRequest
 if TYPE_CHECKING:
     import asyncio
 else:
-    # Not needed by the blocking client.
+    # Load asyncio lazily, because the blocking client doesn't need it.
     asyncio = lazy_module("asyncio")
 
 Hook = Callable[[Any], Any]
@@ -37,7 +37,7 @@ def check_event_hooks(hooks: object) -> dict[str, tuple[Hook, ...]]:
 
 
 async def async_call_hooks(kind: str, hooks: Sequence[Hook], value: object, request: HttpRequest) -> None:
-    """Call hooks one by one with a request or response. Hooks may be coroutine functions.
+    """Call each hook in turn with a request or response. Hooks may be coroutine functions.
 
     Raises:
         RequestTimeoutError: If a hook doesn't return in time.
@@ -58,7 +58,7 @@ async def async_call_hooks(kind: str, hooks: Sequence[Hook], value: object, requ
 
 
 def sync_call_hooks(kind: str, hooks: Sequence[Hook], value: object, request: HttpRequest) -> None:
-    """Call hooks one by one with a request or response.
+    """Call each hook in turn with a request or response.
 
     Raises:
         StepflowClientError: If a hook fails or is a coroutine function.
@@ -77,7 +77,7 @@ def sync_call_hooks(kind: str, hooks: Sequence[Hook], value: object, request: Ht
 
 
 def _convert_hook_error(kind: str, hook: Hook, error: Exception) -> Exception:
-    """Return the error for a failed hook. This package's own errors and failed assertions are left unchanged."""
+    """Return the error to raise for a failed hook. This package's own errors and failed assertions are kept."""
     if isinstance(error, (StepflowClientError, AssertionError)):
         return error
     return StepflowClientError(f"the {kind} hook {short_repr(hook)} failed: {type(error).__name__}: {error}")

@@ -1,6 +1,6 @@
 """HTTP/1.1 messages and their errors: encoding requests, and decoding responses and server-sent events.
 
-No I/O. Parsing is done by httptools.
+No I/O. httptools does the parsing.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ _MAX_CACHED = 8
 MAX_BYTES = 1024**3
 """Default maximum size of a response body in bytes."""
 TLS_RESPONSE = "its response is TLS"
-"""The `NotHttp` message for a server that answers plain HTTP with TLS."""
+"""The `NotHttp` message if a server responds to plain HTTP with TLS."""
 MIN_TIMEOUT = 0.001
-"""Minimum seconds per phase, even past the deadline, so that data that has already arrived still gets read."""
+"""A phase gets at least this many seconds, even past the deadline, so that data that has arrived still gets read."""
 
 
 class HttpError(Exception):
-    """A request got no usable response. The subclass shows whether the server may have received it."""
+    """A request didn't get a usable response. The subclass shows whether the server may have received it."""
 
     attempts: Sequence[str] = ()
     """The outcome of each attempt."""
     server: int | None = None
-    """With several servers, the index of the server the request was sent to or failed to reach."""
+    """If there are several servers, the index of the one that the request was sent to or failed to reach."""
 
 
 class CannotSend(HttpError):
@@ -51,7 +51,7 @@ class ConnectTimeout(ConnectFailed):
 
 
 class NameTimeout(ConnectTimeout):
-    """The host name was not resolved in time. Nothing was sent."""
+    """The host name wasn't resolved in time. Nothing was sent."""
 
 
 class PoolTimeout(ConnectFailed):
@@ -59,23 +59,23 @@ class PoolTimeout(ConnectFailed):
 
 
 class WriteTimeout(HttpError):
-    """The server did not accept the entire request in time."""
+    """The server didn't accept the entire request in time."""
 
 
 class ReadTimeout(HttpError):
-    """The server did not respond in time."""
+    """The server didn't respond in time."""
 
 
 class ConnectionBroken(HttpError):
-    """The connection broke after it had been opened."""
+    """The connection was opened, but then it broke."""
 
 
 class NotHttp(HttpError):
-    """The response is not HTTP/1.1."""
+    """The response isn't HTTP/1.1."""
 
 
 class TooLarge(HttpError):
-    """The response exceeds the caller's size limit."""
+    """The response is larger than the caller allows."""
 
 
 class Unreadable(HttpError):
@@ -90,25 +90,25 @@ class HttpRequest(NamedTuple):
     """The percent-encoded path, without the leading `/api/v1`."""
     query: str = ""
     headers: dict[str, str] = _NO_HEADERS
-    """The headers, with lowercase names. May contain credentials. `host` and `content-length` are added when sending.
-    Never modify this dict, since requests share it: replace it instead."""
+    """The headers, with lowercase names. They may contain credentials. `host` and `content-length` are added when the
+    request is sent. Never modify this dict, because requests share it. Replace it instead."""
     content: bytes = b""
     timeout: Timeouts = Timeouts()
     idempotent: bool = True
     """Whether sending the request twice has the same effect as sending it once."""
     deadline: float | None = None
-    """The caller's deadline, by `time.monotonic()`. Limits every phase."""
+    """The caller's deadline, as measured by `time.monotonic()`. It limits every phase."""
     max_response_bytes: int = MAX_BYTES
-    """Maximum size of the response body in bytes. For a stream, of the data between two events."""
+    """The maximum size in bytes of the response body or, for a stream, of the data between two events."""
     server: int | None = None
-    """With several servers, the preferred one, used if it is available. None for any server."""
+    """If there are several servers, the index of the one to use if it's available, or None to use any of them."""
     operation: str = ""
-    """The operation's name, or empty if the request is not part of the API."""
+    """The operation's name, or an empty string if the request isn't part of the API."""
     is_retried: bool = True
-    """Whether the request may be resent if the server did not process it. If False, that's up to the caller."""
+    """Whether the request may be resent if the server didn't process it. If False, the caller decides."""
 
     def get_seconds_allowed(self, seconds: float) -> float:
-        """Return how many seconds a phase starting now may take.
+        """Return how many seconds a phase that starts now may take.
 
         Args:
             seconds: The phase's timeout in seconds.
@@ -118,7 +118,7 @@ class HttpRequest(NamedTuple):
         return min(seconds, max(self.deadline - time.monotonic(), MIN_TIMEOUT))
 
     def check_deadline(self) -> None:
-        """Check that the caller's deadline hasn't passed, since a server might never stop sending its response.
+        """Check that the caller's deadline hasn't passed, because a server might keep sending its response forever.
 
         Raises:
             ReadTimeout: If the deadline has passed.
@@ -144,7 +144,7 @@ class HttpResponse(NamedTuple):
     attempts: Sequence[str] = ()
     """For an error response, the outcome of each attempt."""
     server: int | None = None
-    """With several servers, the index of the server that sent the response."""
+    """If there are several servers, the index of the one that sent the response."""
 
     @property
     def content_type(self) -> str:
@@ -156,13 +156,13 @@ class HttpResponse(NamedTuple):
 
 
 def encode_head(request: HttpRequest, host: bytes, root_path: str, cache: dict[HeaderItems, bytes]) -> bytes:
-    """Encode a request's head in wire format.
+    """Encode the head of a request (the request line and headers).
 
     Args:
         request: The request.
         host: The value of the `host` header.
         root_path: The path to prepend to the request's path.
-        cache: Headers encoded by earlier calls. Most of a client's requests use the same headers.
+        cache: Headers that earlier calls have encoded, since most requests of a client use the same ones.
 
     Raises:
         CannotSend: If the request can't be sent.
@@ -174,7 +174,7 @@ def encode_head(request: HttpRequest, host: bytes, root_path: str, cache: dict[H
     items = tuple(request.headers.items())
     headers = cache.get(items)
     if headers is None:
-        # We don't decompress responses here, but some proxies compress them unless told not to.
+        # Responses aren't decompressed here, and some proxies compress them unless you tell them not to.
         is_default = not any(name == "accept-encoding" for name, _ in items)
         lines = [b"\r\naccept-encoding: identity"] if is_default else []
         for name, value in items:
@@ -202,10 +202,10 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class EventDecoder:
-    """Decodes events from byte chunks, no matter where they are split.
+    """Decodes server-sent events from chunks of bytes, no matter where the chunks are split.
 
     Args:
-        max_bytes: Maximum size of a line, and of an event's data, in bytes.
+        max_bytes: The maximum size of a line or of an event's data, in bytes.
     """
 
     def __init__(self, max_bytes: int = MAX_EVENT_BYTES) -> None:
@@ -216,7 +216,7 @@ class EventDecoder:
         self._is_first = True
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """Return the data of every event completed by this chunk.
+        """Return the data of each event that this chunk completes.
 
         Raises:
             TooLarge: If a line or an event is too large.
@@ -257,14 +257,14 @@ class EventDecoder:
 
 
 MAX_HEAD_LENGTH = 128 * 1024
-"""Maximum number of bytes without any body data, i.e. status line and headers, interim responses, and trailers."""
+"""Maximum number of bytes without any body data (the status line, headers, interim responses and trailers)."""
 MAX_FIELD_LENGTH = 64 * 1024
 """Maximum size of a header or trailer value in bytes."""
 MAX_FIELDS = 256
 """Maximum number of headers and trailers per response, including its interim responses."""
 MAX_INTERIM = 32
 """Maximum number of interim responses (1xx) before the actual one."""
-# Number of bytes to quote in the error message if a response is not HTTP.
+# Number of bytes that the error message quotes if a response isn't HTTP.
 _SHOWN = 40
 
 
@@ -275,12 +275,13 @@ def _decode_header_name(name: bytes) -> str:
 
 
 class ResponseReader:
-    """Reads the responses arriving on a connection, one after another.
+    """Reads the responses that arrive on a connection, one after another.
 
-    Call `begin_response` before each response, and `feed` with received bytes. Then check `headers_complete` and
-    `complete`. There is one reader per connection, not per response, because the reader and its parser form a reference
-    cycle that only the garbage collector can free. Anything a server could send endlessly is limited: heads, fields,
-    interim responses, trailers, chunk framing, and (if `begin_response` is passed a limit) the body.
+    Call `begin_response` before each response, and `feed` with the bytes you receive. Then check `headers_complete` and
+    `complete`. There is only one reader per connection, not one per response, because the reader and its parser form a
+    reference cycle that only the garbage collector can free. Everything that a server could keep sending without end is
+    limited: heads, fields, interim responses, trailers, chunk framing and, if you pass a limit to `begin_response`, the
+    body.
     """
 
     def __init__(self) -> None:
@@ -289,21 +290,21 @@ class ResponseReader:
         self.begin_response()
 
     def begin_response(self, method: str = "GET", max_bytes: int | None = None) -> None:
-        """Prepare for the next response, once the previous one has been read to the end.
+        """Prepare for the next response. The previous one must have been read to the end.
 
         Args:
             method: The request method. Responses to HEAD have no body.
-            max_bytes: Maximum body size in bytes, or None for no limit.
+            max_bytes: The maximum size of the body in bytes, or None for no limit.
         """
         self._body.clear()
         self._has_body = method != "HEAD"
         self._max_bytes = max_bytes
         self._size = self._unframed = self._fields = self._field_bytes = self._interim = 0
-        # Callers keep the dict, so every response needs its own.
+        # Callers keep the dict, so each response needs a new one.
         self.headers: dict[str, str] = {}
         self._refusal: tuple[type[HttpError], str] | None = None
         self.trailers: dict[str, str] = {}
-        """Fields after the body, counted but otherwise ignored."""
+        """The fields after the body. They count toward the limits but are otherwise ignored."""
         self.status = 0
         self.started = False
         self.headers_complete = False
@@ -312,18 +313,18 @@ class ResponseReader:
         self.extra = False
 
     def feed(self, data: bytes) -> None:
-        """Process received bytes. Empty bytes mean the connection has ended.
+        """Process bytes that were received. If they are empty, the connection has ended.
 
         Raises:
-            NotHttp: If the bytes are not HTTP/1.1, or the response exceeds a limit.
-            TooLarge: If the body exceeds its limit.
+            NotHttp: If the bytes aren't HTTP/1.1, or the response exceeds a limit.
+            TooLarge: If the body is too large.
             ConnectionBroken: If the connection ends before the response is complete, or if memory runs out.
         """
         if not data:
             self._handle_connection_end()
             return
         if self.complete:
-            # Unexpected data, so don't reuse the connection.
+            # This is unexpected data, so the connection must not be reused.
             self.extra = True
             return
         self.started = True
@@ -335,8 +336,8 @@ class ResponseReader:
             if self._refusal is None:
                 if isinstance(error.__context__, MemoryError):
                     raise ConnectionBroken("not enough memory for the response") from None
-                # Our callbacks can't fail in any other way, so it must have been an interrupt. (Its type is lost if
-                # another exception is being handled.)
+                # Our callbacks can't fail in any other way, so this must have been an interrupt. (Its type is lost if
+                # another exception was being handled.)
                 raise KeyboardInterrupt from error
             kind, message = self._refusal
             raise kind(message) from None
@@ -369,7 +370,7 @@ class ResponseReader:
             return
         framed = "content-length" in self.headers or "transfer-encoding" in self.headers
         if self.headers_complete and not framed:
-            # Responses without a length end with the connection.
+            # If the response has no length, it's complete when the connection ends.
             self.complete = True
             self.keep_alive = False
             return
@@ -377,7 +378,7 @@ class ResponseReader:
         raise ConnectionBroken(f"the server disconnected {what}")
 
     def take_body(self) -> bytes:
-        """Return the body data received since the last call."""
+        """Return the part of the body that was received since the last call."""
         body = bytes(self._body)
         self._body.clear()
         return body
@@ -390,7 +391,7 @@ class ResponseReader:
     # httptools callbacks
 
     def on_message_begin(self) -> None:
-        """Detect an unexpected second response."""
+        """Check for an unexpected second response."""
         self.extra = self.complete
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -407,7 +408,7 @@ class ResponseReader:
         fields[key] = f"{fields[key]}, {text}" if key in fields else text
 
     def on_headers_complete(self) -> None:
-        """Record that the body starts here. Interim responses (1xx) are discarded once they end."""
+        """Record that the body follows. An interim response (1xx) is discarded once it's complete."""
         if self.complete:
             return
         self.status = self._parser.get_status_code()
@@ -417,7 +418,7 @@ class ResponseReader:
             if self._interim > MAX_INTERIM:
                 self._stop_parser_with_error(NotHttp, f"it has {self._interim} interim responses")
         elif not self._has_body:
-            # The parser isn't aware of the request and now expects a body, so the connection can't be reused.
+            # The parser doesn't know about the request and expects a body, so the connection can't be reused.
             self.complete = True
         elif self._max_bytes is not None:
             length = self.headers.get("content-length", "0")

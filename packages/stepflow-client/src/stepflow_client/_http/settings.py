@@ -1,4 +1,4 @@
-"""A client's connection settings (URL, timeout, credentials, proxy, environment), validated up front."""
+"""Validates a client's connection settings: URLs, timeouts, credentials, proxies and environment variables."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ _SCHEMES = ("http", "https", "socks5", "socks5h")
 _PHASES = ("connect", "read", "write", "pool")
 _PROXY_HINT = "write http://HOST:PORT; and / ? # @ in a password as %2F %3F %23 %40"
 MAX_EVENT_BYTES = 256 * 1024 * 1024
-"""Maximum event size in bytes. An event holds at most one step's output, and servers accept requests of 250 MiB."""
+"""Maximum size of an event in bytes. An event contains one step's output at most, and servers accept up to 250 MiB."""
 
 
-# Seconds before a held response is considered lost, even if the client has no timeout.
+# Number of seconds after which a response that the server holds back counts as lost, even if the client has no timeout.
 _MAX_OVERDUE = 600.0
 
 
 class Timeouts(NamedTuple):
-    """Per-phase timeouts in seconds, plus a limit for the whole request."""
+    """The timeout of each phase of a request, plus a limit for the whole request (in seconds)."""
 
     connect: float = 30.0
     read: float = 30.0
     write: float = 30.0
     pool: float = 600.0
     whole: float = math.inf
-    """Seconds for all phases of all attempts combined. Needed because no phase times out if a server trickles bytes."""
+    """Limit for all phases of all attempts together. If a server keeps trickling bytes, no single phase times out."""
 
     def for_stream(self, seconds: float) -> Timeouts:
-        """Return a copy for streaming. Only this read timeout applies, since streams may last for hours."""
+        """Return a copy for a stream with this read timeout and no overall limit, since a stream may last for hours."""
         return self._replace(read=seconds, whole=math.inf)
 
     @lru_cache(maxsize=32)  # noqa: B019 - a few constants
     def for_long_poll(self, seconds: float) -> Timeouts:
-        """Return a copy for a request the server may hold for this many seconds."""
+        """Return a copy for a request that the server may hold for this many seconds before it responds."""
         return self._replace(read=min(self.read, _MAX_OVERDUE) + seconds, whole=self.whole + seconds)
 
     def at_most(self, seconds: float) -> Timeouts:
@@ -55,18 +55,18 @@ class Timeouts(NamedTuple):
         return Timeouts(*(min(phase, seconds) for phase in self))
 
     def as_dict(self) -> dict[str, float]:
-        """Return the per-phase timeouts as a dict, in httpx's format."""
+        """Return the timeout of each phase as a dict, like `httpx.Timeout.as_dict`."""
         return dict(zip(_PHASES, self, strict=False))
 
 
 def parse_proxy(
     proxy: str | httpx.URL | httpx.Proxy | None, source: str = "proxy"
 ) -> str | httpx.URL | httpx.Proxy | None:
-    """Return a proxy in a form accepted by httpx. `host:port` means HTTP.
+    """Validate a proxy and return it in a form that httpx accepts. `host:port` means an HTTP proxy.
 
     Args:
         proxy: The proxy URL.
-        source: The name of the setting, for errors. Error messages never include the URL, which may contain a password.
+        source: The setting to name in error messages. They never quote the URL, because it may contain a password.
 
     Raises:
         InvalidArgumentError: If it isn't a proxy URL.
@@ -89,20 +89,20 @@ def parse_proxy(
         raise InvalidArgumentError(f"{source} is not an http, https or socks5 URL", hint=_PROXY_HINT)
     if not host or (port is None and not has_scheme):
         raise InvalidArgumentError(f"{source} has no host and port", hint=_PROXY_HINT)
-    # Part of an unescaped password may have been parsed as the host, in which case it would end up in messages.
+    # If a password isn't escaped, part of it may have been parsed as the host, and would end up in messages.
     if "@" in text.partition(parsed.netloc)[2] or not text.isprintable() or " " in text:
         raise InvalidArgumentError(f"{source} is not a proxy URL", hint=_PROXY_HINT)
     return text
 
 
 def find_environment_proxy(url: ServerUrl) -> str | None:
-    """Return the proxy to use for a server according to HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, or None.
+    """Return the proxy that HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY set for a server, or None.
 
-    Servers on this machine never use a proxy. NO_PROXY lists host names (including their subdomains), addresses and
-    networks (`10.0.0.0/8`), each with an optional port. `*` matches all servers.
+    No proxy is used for servers on this machine. NO_PROXY is a list of host names (which include their subdomains),
+    addresses and networks (such as `10.0.0.0/8`). Each can have a port. `*` matches every server.
 
     Raises:
-        InvalidArgumentError: If a variable that applies isn't a proxy URL.
+        InvalidArgumentError: If the value of the variable that applies isn't a proxy URL.
     """
     if is_loopback(url.host) or not any(name.lower().endswith("_proxy") for name in os.environ):
         return None
@@ -118,7 +118,7 @@ def find_environment_proxy(url: ServerUrl) -> str | None:
 
 
 def is_loopback(host: str) -> bool:
-    """Return True for `localhost` and loopback addresses, but not for e.g. 127.example.com."""
+    """Return True for `localhost` and loopback addresses, but not for names such as 127.example.com."""
     address = _parse_ip_address(host)
     return host == "localhost" if address is None else bool(address.is_loopback)
 
@@ -164,12 +164,12 @@ API_PATH = "/api/v1"
 _PORTS = {"http": 80, "https": 443}
 _MIN_POOL_TIMEOUT = 600.0
 MAX_TIMEOUT = 2_000_000
-"""Maximum timeout in seconds, also used for "no limit", because sockets don't accept 2**31 milliseconds or more."""
+"""Maximum timeout in seconds. Also stands for "no limit", because sockets don't accept 2**31 milliseconds or more."""
 
 _HEADER_NAME = r"[-!#$%&'*+.^_`|~0-9A-Za-z]+"
 
 Token = str | Callable[[], str | Awaitable[str]]
-"""A bearer token, or a callable that returns one. Callables returning awaitables only work with the async client."""
+"""A bearer token, or a callable that returns one. The async client also accepts one that returns an awaitable."""
 
 
 class ServerUrl(NamedTuple):
@@ -180,7 +180,7 @@ class ServerUrl(NamedTuple):
     """The host name in ASCII. IPv6 addresses have no brackets."""
     port: int
     path: str = ""
-    """The path before `/api/v1`, e.g. added by a proxy. Percent-encoded, without a trailing slash."""
+    """The path before `/api/v1`, if any (a proxy may add one). Percent-encoded, without a trailing slash."""
     user: tuple[str, str] | None = None
     """The user and password from the URL, if any."""
 
@@ -206,14 +206,14 @@ class PoolLimits(NamedTuple):
     max_keepalive_connections: int | None = 256
     """Maximum number of idle connections to keep open."""
     keepalive_expiry: float | None = 30.0
-    """Seconds before an idle connection is no longer reused, or None to rely on the server closing it."""
+    """Seconds after which an idle connection is no longer reused. None means it's reused until the server closes it."""
 
 
 def parse_pool_limits(limits: httpx.Limits) -> PoolLimits:
     """Validate and return connection pool limits.
 
     Raises:
-        InvalidArgumentError: If they aren't an `httpx.Limits`, or don't allow any connections.
+        InvalidArgumentError: If the limits aren't an `httpx.Limits`, or don't allow any connections.
     """
     if not hasattr(limits, "max_keepalive_connections"):
         raise InvalidArgumentError(f"limits must be httpx.Limits, not {type(limits).__name__}")
@@ -228,7 +228,8 @@ _URL_HINT = "write http://HOST:PORT"
 def parse_url(url: str | httpx.URL | ServerUrl) -> ServerUrl:
     """Parse a server's root URL, dropping `/api/v1`, trailing slashes, query and fragment.
 
-    `host`, `host:port` and `//host` are treated as HTTP URLs. A path before `/api/v1`, e.g. added by a proxy, is kept.
+    `host`, `host:port` and `//host` are treated as HTTP URLs. A path before `/api/v1` is kept, since a proxy may need
+    it.
 
     Raises:
         InvalidArgumentError: If it isn't an HTTP or HTTPS URL.
@@ -283,15 +284,15 @@ def parse_urls(urls: str | httpx.URL | ServerUrl | Sequence[str | httpx.URL | Se
 
 
 def _encode_host(host: str) -> str:
-    """Encode a host name in ASCII, the form used for lookups.
+    """Encode a host name in ASCII, which is the form needed to look it up.
 
     Raises:
-        UnicodeError: If it has no ASCII form.
+        UnicodeError: If the name can't be encoded.
     """
     if ":" in host:
         return str(IPv6Address(host.partition("%")[0])) if "%" not in host else host
     is_plain = host.isascii() and all(0 < len(label) < 64 for label in host.split("."))
-    # Avoid importing the IDNA codec, which few names need.
+    # Only a few names need the IDNA codec, so don't import it for the others.
     ascii_host = host.encode("idna").decode("ascii") if host and not is_plain else host
     for label in ascii_host.split("."):
         if label.startswith("xn--"):
@@ -303,12 +304,12 @@ def parse_timeout(timeout: float | httpx.Timeout | Timeouts | None, *, of_a_call
     """Validate a timeout and return per-phase timeouts in seconds.
 
     Args:
-        timeout: Seconds for every phase, an object with per-phase timeouts, or None for no limit.
+        timeout: The number of seconds for each phase, an object with a timeout for each phase, or None for no limit.
         of_a_call: Whether the timeout is for a single call. If so, a number limits each request as a whole, including
-            any wait for a free connection.
+            the time it waits for a free connection.
 
     Raises:
-        InvalidArgumentError: If it isn't a positive number.
+        InvalidArgumentError: If the timeout isn't positive or has the wrong type.
     """
     if timeout is None:
         return Timeouts(MAX_TIMEOUT, MAX_TIMEOUT, MAX_TIMEOUT, MAX_TIMEOUT)
@@ -318,7 +319,8 @@ def parse_timeout(timeout: float | httpx.Timeout | Timeouts | None, *, of_a_call
     seconds = _parse_phase_timeout(timeout, "timeout")
     if of_a_call:
         return Timeouts(seconds, seconds, seconds, seconds, whole=seconds)
-    # Be generous here. Waiting for a connection held by the client's other calls doesn't mean the server is slow.
+    # Be generous with the time to wait for a connection. If the client's other calls use them all, that doesn't mean
+    # that the server is slow.
     return Timeouts(seconds, seconds, seconds, max(seconds, _MIN_POOL_TIMEOUT))
 
 
@@ -352,8 +354,8 @@ class TokenAuth:
     """Adds `Authorization: Bearer ...` to each request.
 
     Args:
-        token: The token, or a callable that returns it and is called before each request. With the async client, this
-            can be a coroutine function.
+        token: The token, or a callable that returns it. The callable is called before each request. For the async
+            client, it can be a coroutine function.
     """
 
     def __init__(self, token: Token) -> None:
@@ -365,7 +367,7 @@ class TokenAuth:
         """Add the header."""
         token = self._token()
         if isinstance(token, Coroutine):
-            # Close it, because Python warns about coroutines that are never awaited.
+            # Close the coroutine, because Python warns about any that are never awaited.
             token.close()
         self._add_token_header(request, token)
         yield request
@@ -396,7 +398,7 @@ def parse_auth(auth: httpx.Auth | Token | tuple[str, str] | None) -> httpx.Auth 
     """Validate and return credentials.
 
     Raises:
-        InvalidArgumentError: If they have the wrong type, can't be sent, or are an empty token.
+        InvalidArgumentError: If the credentials have the wrong type, can't be sent, or are an empty token.
     """
     if auth is None or is_httpx_auth(auth):
         return auth
@@ -426,10 +428,10 @@ def build_static_authorization(auth: httpx.Auth | TokenAuth | tuple[str, str] | 
 
 
 def check_headers(headers: Mapping[str, str] | None) -> dict[str, str] | None:
-    """Validate and return headers. Their values may be credentials, so they never appear in messages.
+    """Validate and return headers. Messages never quote their values, which may be credentials.
 
     Raises:
-        InvalidArgumentError: If they aren't a mapping from names to printable strings.
+        InvalidArgumentError: If the headers aren't a mapping from names to printable strings.
     """
     if headers is None:
         return None

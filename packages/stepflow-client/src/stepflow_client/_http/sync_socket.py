@@ -1,8 +1,7 @@
-"""A blocking connection, a limit on concurrent requests, and code shared with the counterpart for event loops
-(`async_socket`).
+"""A blocking connection and a limit on concurrent requests.
 
-Both versions are handwritten. They raise ConnectFailed if nothing was sent, and a different HttpError if data may have
-been sent.
+Also contains the code shared with `async_socket`, the counterpart for event loops. Both versions are handwritten. They
+raise ConnectFailed if nothing was sent, and a different HttpError if some data may have been sent.
 """
 
 from __future__ import annotations
@@ -36,15 +35,15 @@ from .message_codec import (
 if TYPE_CHECKING:
     import ssl
 else:
-    # Not needed for plain HTTP.
+    # Load ssl lazily, because plain HTTP doesn't need it.
     ssl = lazy_module("ssl")
 
 SyncCancelled = KeyboardInterrupt
-"""The exception that interrupts a waiting thread, just as `AsyncCancelled` interrupts a task."""
+"""The exception that interrupts a thread while it waits. `AsyncCancelled` is its counterpart for tasks."""
 
 _forks: list[None] = []
 count_forks = _forks.__len__
-"""Returns how many forks separate this process from the first one. Faster than getting the process ID."""
+"""Returns how many forks there were between the first process and this one. Faster than getting the process ID."""
 
 
 def identify_process() -> tuple[object, ...]:
@@ -55,14 +54,14 @@ def identify_process() -> tuple[object, ...]:
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=partial(_forks.append, None))
 
-# Seconds of silence before the system probes the peer, seconds between probes, and the maximum number of unanswered
-# probes. (macOS calls the first setting `TCP_KEEPALIVE`.)
+# Seconds of silence before the system probes the peer, seconds between probes, and how many probes may go unanswered.
+# (macOS calls the first setting `TCP_KEEPALIVE`.)
 _KEEP_ALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPALIVE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 TLS_CUT_OFF = "the TLS connection was cut off"
-"""The error if TLS data ends without a close_notify, since a third party may have truncated the response."""
+"""The error if TLS data ends without a close_notify, because someone may have cut off the response on purpose."""
 CHUNK = 64 * 1024
-"""Maximum number of bytes per read. With 128 KiB or more, the C library may map and unmap memory for each read, which
-is slower than the read itself."""
+"""Maximum number of bytes to read at once. With 128 KiB or more, the C library may map and unmap memory for each read,
+which is slower than the read itself."""
 
 
 class SyncSocket:
@@ -75,7 +74,7 @@ class SyncSocket:
         self._is_tls = hasattr(connected, "pending")
         self._is_readable = build_readable_check(connected.fileno())
         self.idle_since = 0.0
-        """When the connection was last used, by `time.monotonic()`."""
+        """When the connection was last used, as measured by `time.monotonic()`."""
 
     def __del__(self) -> None:
         """Close a connection left open by a KeyboardInterrupt, even one in the middle of `__init__`."""
@@ -119,7 +118,7 @@ class SyncSocket:
             self._socket.close()
 
     def close_from_anywhere(self) -> None:
-        """Close only this process's handle, since a connection inherited by a fork also belongs to the parent."""
+        """Close just this process's handle, because a connection inherited by a fork also belongs to the parent."""
         with contextlib.suppress(OSError):
             self._socket.close()
 
@@ -127,7 +126,7 @@ class SyncSocket:
     """Always False, because `send` doesn't return until the system has accepted all bytes."""
 
     def wait_until_writable(self, timeout: float) -> None:
-        """Do nothing."""
+        """Return right away, because `send` has already waited."""
 
     def send(self, data: bytes, timeout: float) -> None:
         """Send bytes, and return once the system has accepted them."""
@@ -149,7 +148,7 @@ class SyncSocket:
                 request.check_deadline()
 
     def receive(self, timeout: float) -> bytes:
-        """Wait for bytes and return them. Empty bytes mean the connection has ended."""
+        """Wait for bytes and return them. If they are empty, the connection has ended."""
         self._socket.settimeout(timeout)
         try:
             return self._socket.recv(CHUNK)
@@ -162,7 +161,7 @@ class SyncSocket:
 
 
 def enable_keep_alive(connected: socket.socket) -> None:
-    """Enable TCP keep-alive, so that the system notices when a peer silently disappears."""
+    """Enable TCP keep-alive, so that the system notices if the peer disappears without closing the connection."""
     with contextlib.suppress(OSError):
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for name, value in _KEEP_ALIVE.items():
@@ -173,7 +172,7 @@ def enable_keep_alive(connected: socket.socket) -> None:
 def build_readable_check(descriptor: int) -> Callable[[], object]:
     """Return a function that checks whether a socket has anything to read, including EOF or an error."""
     if hasattr(select, "poll"):
-        # Prefer poll: `select` doesn't accept descriptors above 1023.
+        # Prefer poll, because `select` doesn't accept descriptors above 1023.
         poll = select.poll()
         poll.register(descriptor, select.POLLIN)
         return partial(poll.poll, 0)
@@ -188,7 +187,7 @@ def build_readable_check(descriptor: int) -> Callable[[], object]:
 
 
 def describe_failure(error: BaseException) -> str:
-    """Describe why a connection failed, to put at the end of a message."""
+    """Describe why a connection failed, in words that fit at the end of a message."""
     if isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER":
         return "it does not speak TLS"
     if isinstance(error, ssl.SSLError) and error.reason:
@@ -202,22 +201,22 @@ def describe_failure(error: BaseException) -> str:
 
 
 class SyncRequestSlots:
-    """Limits how many requests run concurrently in threads.
+    """Limits the number of concurrent requests in all threads.
 
-    Slots that are no longer referenced are replaced, so a KeyboardInterrupt never loses one, no matter where it hits.
+    A slot that nothing refers to anymore is replaced, so a KeyboardInterrupt can't lose one, no matter where it hits.
 
     Args:
-        limit: Maximum number of requests, or None for no limit.
+        limit: The maximum number of concurrent requests, or None for no limit.
     """
 
     def __init__(self, limit: int | None) -> None:
-        # Don't use a semaphore: semaphores are written in Python, and a KeyboardInterrupt can leave them locked.
+        # Don't use a semaphore. It's written in Python, so a KeyboardInterrupt can leave it locked.
         self._free: queue.SimpleQueue[_SelfReplacingSlot] | None = None if limit is None else queue.SimpleQueue()
         for _ in range(limit or 0):
             self.add_slot()
 
     def add_slot(self) -> None:
-        """Add a slot."""
+        """Add a free slot (unless there is no limit)."""
         if self._free is not None:
             self._free.put(_SelfReplacingSlot(weakref.ref(self)))
 
@@ -247,7 +246,7 @@ class SyncRequestSlots:
 
 
 class _SelfReplacingSlot:
-    """A slot that is replaced with a new one when garbage-collected."""
+    """A slot that is replaced by a new one if it's garbage-collected."""
 
     def __init__(self, slots: Callable[[], SyncRequestSlots | None]) -> None:
         self._slots = slots
