@@ -1,4 +1,4 @@
-"""Reads a batch's inputs one at a time from JSON Lines, CSV, Parquet, or a list in a file."""
+"""Reads the inputs of a batch one at a time from JSON Lines, CSV, Parquet or a file that contains a list."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from ..flows.reading import FlowSource
 InputFormat = Literal["jsonl", "csv", "json", "yaml", "parquet"]
 
 ROW_FORMATS: dict[str, InputFormat] = {"jsonl": "jsonl", "ndjson": "jsonl", "csv": "csv", "parquet": "parquet"}
-# Extensions of files containing a single value.
+# Extensions of files that contain a single value (for inputs, a list).
 _SINGLE_VALUE_EXTENSIONS = (".yaml", ".yml", ".json")
-# Maximum number of Parquet rows to decode at once, so that memory holds only part of a row group.
+# Maximum number of Parquet rows to decode at once, so that only part of a row group is in memory.
 _BATCH_SIZE = 1000
 SKIP_HINT = "to skip such lines, set on_bad_line='fail'"
 """The hint shown when a line stops the batch."""
 
 
 class _BadLine(ValueError):
-    """A line that can't be read, with a hint."""
+    """A line that can't be read. Comes with a hint."""
 
     def __init__(self, reason: str, hint: str | None) -> None:
         super().__init__(reason)
@@ -66,7 +66,7 @@ class InputStream(Iterator[Any]):
 
     @property
     def expected(self) -> int | None:
-        """The number of inputs, or an estimate based on how much of the file has been read. None if unknown."""
+        """The number of inputs, or an estimate based on how much of the file has been read. None if it's unknown."""
         if self.total is not None or self._file is None or self._size is None or not self.read:
             return self.total
         try:
@@ -76,7 +76,7 @@ class InputStream(Iterator[Any]):
         return round(self.read * self._size / position) if position else None
 
     def __next__(self) -> Any:
-        """Return the next input, or a ValueError in place of an input that can't be read."""
+        """Return the next input. If it can't be read, return a ValueError in its place."""
         try:
             number, value = next(self._values)
         except StopIteration:
@@ -118,7 +118,7 @@ class InputStream(Iterator[Any]):
         return _iter_json_lines(lines) if form == "jsonl" else _iter_csv_rows(lines, schema)
 
     def _iter_bounded_lines(self, file: IO[str]) -> Iterator[str]:
-        """Yield a file's lines, each limited to the maximum size of a whole file."""
+        """Yield a file's lines. Raise an error if a single line exceeds the maximum size of a file."""
         while line := file.readline(reading.MAX_FILE_BYTES):
             if len(line) == reading.MAX_FILE_BYTES and not line.endswith("\n"):
                 raise FlowFileError(reading.format_file_too_large(self._name), path=self._name)
@@ -137,7 +137,7 @@ class InputStream(Iterator[Any]):
             file = source
         else:
             file = wrapper = TextIOWrapper(source, **options)
-            # Without this, the wrapper would close the caller's file.
+            # Detach the wrapper, which would otherwise close the caller's file.
             self._resources.enter_context(suppress(ValueError))
             self._resources.callback(wrapper.detach)
         self._file = file
@@ -156,8 +156,8 @@ def read_inputs(
 ) -> InputStream:
     """Read a batch's inputs from a file, as `stepflow batch FLOW INPUTS` does.
 
-    JSON Lines, CSV and Parquet are read lazily, one input at a time, so files of any size need little memory. CSV and
-    Parquet rows become objects with the column names as keys.
+    JSON Lines, CSV and Parquet are read lazily, one input at a time, so a file of any size only takes a little memory.
+    Each CSV or Parquet row becomes an object with the column names as keys.
 
     Example:
         ```python
@@ -168,21 +168,22 @@ def read_inputs(
         ```
 
     Args:
-        source: A path, or a file open for reading, which won't be closed. Parquet requires bytes and the
+        source: A path, or an open file, which won't be closed. Parquet requires a file opened in binary mode, and the
             `stepflow-client[parquet]` extra.
-        flow: The flow whose input schema determines the types of CSV fields. Fields with a type other than string are
-            parsed as JSON, and empty nullable fields become null. Fields without a type are strings. Empty CSV fields
-            and Parquet nulls are left out if the schema neither requires them nor allows null. Without a flow, all
-            CSV fields are strings.
+        flow: The flow whose input schema determines the types of CSV fields. A field with any type other than string is
+            parsed as JSON. A field without a type is a string. An empty field becomes null if its type allows null.
+            Empty CSV fields and Parquet nulls are omitted if the schema neither requires them nor allows null. Without
+            a flow, all CSV fields are strings.
         format: `jsonl`, `csv`, `json`, `yaml` or `parquet`. Defaults to the format implied by the extension (`.ndjson`
-            means `jsonl`), or `jsonl` for open files. `json` and `yaml` files contain a list, which is read all at
-            once. So do files with any other extension if they start with `[` or `-`; otherwise they contain JSON Lines.
-        on_bad_line: What to do with a line that can't be read: `fail` it as an input (`map` then yields a failed
-            outcome for it) or `stop` the batch with a FlowFileError. Defaults to `fail`. An invalid CSV header always
-            raises a FlowFileError.
+            means `jsonl`), or to `jsonl` for an open file. `json` and `yaml` files contain a list, which is read all at
+            once. A file with any other extension is read as a list if it starts with `[` or `-`, and as JSON Lines if
+            it doesn't.
+        on_bad_line: What to do with a line that can't be read. `fail` treats it as an input that fails, for which `map`
+            yields a failed outcome. `stop` stops the batch with a FlowFileError. Defaults to `fail`. An invalid CSV
+            header always raises a FlowFileError.
 
     Raises:
-        FlowFileError: If the file cannot be read. This can also happen while iterating.
+        FlowFileError: If the file can't be read. This can also happen later, while iterating.
         InvalidArgumentError: If an argument is invalid.
     """
     check_choice(on_bad_line, "on_bad_line", ("fail", "stop"))
@@ -207,9 +208,9 @@ def _get_file_name(file: Any) -> str:
 
 
 def _read_list(source: Any, name: str, form: InputFormat) -> list[Any]:
-    """Return the elements of a list in a YAML or JSON file, or else the values from JSON Lines.
+    """Return the elements of the list in a YAML or JSON file, or the values in a file of JSON Lines.
 
-    Empty and whitespace-only lines are skipped and not counted.
+    In JSON Lines, blank lines are skipped.
     """
     if not isinstance(source, str):
         content = source.read() if hasattr(source, "encoding") else reading.read_stream(source.read, name)
@@ -227,7 +228,7 @@ def _read_list(source: Any, name: str, form: InputFormat) -> list[Any]:
             if value is None:
                 raise
     else:
-        # Files with any other extension are usually JSON Lines.
+        # A file with any other extension usually contains JSON Lines.
         text = reading.decode_text(reading.read_file_bytes(source), name)
         value = reading.parse_yaml(text, name) if text.lstrip()[:1] in ("[", "-") else _parse_json_lines(text, name)
     if not isinstance(value, list):
@@ -261,7 +262,7 @@ def _iter_json_lines(file: Iterable[str]) -> Iterator[tuple[int, Any]]:
             except json.JSONDecodeError as error:
                 fault = explain_json_error(error)
                 is_open = fault.reason in ("this { is not closed", "this [ is not closed")
-                hint = "each line holds a whole value; a list of values is a .json file" if is_open else fault.hint
+                hint = "each line must contain a whole value; put a list in a .json file" if is_open else fault.hint
                 yield number, _BadLine(f"{fault.reason} (column {fault.column})", hint)
             except ValueError as error:
                 yield number, error
@@ -302,7 +303,7 @@ def _iter_csv_rows(file: Iterable[str], schema: Mapping[str, Any]) -> Iterator[t
 
 
 def _find_header_problem(cells: list[str]) -> _BadHeader | None:
-    """Return the reason a line can't be a CSV header, or None if it can."""
+    """Return the reason why a line can't be a CSV header, or None if it can."""
     try:
         cells[0].encode()
     except UnicodeEncodeError:
@@ -329,14 +330,14 @@ def _find_types_and_optional_fields(schema: Mapping[str, Any]) -> tuple[dict[str
 
 
 def _iter_parquet_rows(rows: Iterable[Mapping[str, Any]], schema: Mapping[str, Any]) -> Iterator[tuple[int, Any]]:
-    """Yield rows as JSON values. Strings are parsed as JSON if the schema has another type. May leave out nulls."""
+    """Yield rows as JSON values, omitting optional nulls. Parses strings as JSON if the schema has another type."""
     types, optional = _find_types_and_optional_fields(schema)
     for number, row in enumerate(rows, start=1):
         try:
             given = {name: cell for name, cell in row.items() if cell is not None or name not in optional}
             value = _convert_to_json(given)
             for name in types.keys() & value.keys():
-                # Parquet is already typed, so leave strings alone unless the schema has a type.
+                # Parquet values already have a type, so leave strings alone unless the schema has a type.
                 if isinstance(value[name], str) and types[name] is not None:
                     value[name] = _parse_cell(name, value[name], types[name])
             yield number, value
@@ -348,7 +349,7 @@ def import_pyarrow() -> Any:
     """Import `pyarrow` along with `pyarrow.parquet`.
 
     Raises:
-        FlowFileError: If it isn't installed.
+        FlowFileError: If pyarrow isn't installed.
     """
     try:
         import pyarrow
@@ -370,20 +371,20 @@ def _converting_parquet_errors(name: str) -> Iterator[None]:
 
 
 def open_parquet_rows(source: Any, name: str) -> tuple[int, Iterator[dict[str, Any]]]:
-    """Return a file's row count and an iterator that reads its rows lazily.
+    """Return the number of rows in a file, and an iterator that reads them lazily.
 
     Args:
-        source: The path, or a file open for reading bytes. If the file isn't seekable, all of it is read first.
-        name: The file's name for error messages.
+        source: A path, or a file opened in binary mode. If the file isn't seekable, all of it is read first.
+        name: The file name to show in error messages.
 
     Raises:
-        FlowFileError: If the file cannot be read, or if pyarrow is missing.
+        FlowFileError: If the file can't be read, or if pyarrow is missing.
     """
     arrow = import_pyarrow()
     with _converting_parquet_errors(name):
         if not isinstance(source, str) and not source.seekable():
             source = arrow.BufferReader(source.read())
-        # Don't pre-buffer: it would load all row groups into memory.
+        # Don't pre-buffer, which would load all row groups into memory.
         file = arrow.parquet.ParquetFile(source, pre_buffer=False)
     names = file.schema_arrow.names
     twice = next((name for place, name in enumerate(names) if name in names[:place]), None)
@@ -405,10 +406,10 @@ def _iter_parquet_batches(name: str, file: Any) -> Iterator[dict[str, Any]]:
 
 
 def _convert_to_json(value: Any) -> Any:
-    """Convert a row's value to JSON. Times become ISO 8601 strings; decimals and UTF-8 bytes also become strings.
+    """Convert a row's value to JSON. Times become ISO 8601 strings. Decimals and UTF-8 bytes also become strings.
 
     Raises:
-        ValueError: If it contains bytes that aren't UTF-8 text.
+        ValueError: If the value contains bytes that aren't UTF-8 text.
     """
     if isinstance(value, dict):
         return {name: _convert_to_json(part) for name, part in value.items()}
@@ -427,7 +428,7 @@ def _convert_to_json(value: Any) -> Any:
 
 
 def _parse_cell(name: str, text: str, kind: Any) -> Any:
-    """Return a cell as text or parsed as JSON, depending on its schema type. Empty nullable cells become null."""
+    """Return a cell's text, or parse it as JSON if its type isn't string. An empty nullable cell becomes null."""
     kinds = set(kind) if isinstance(kind, list) else {kind}
     if not text and "null" in kinds:
         return None

@@ -1,16 +1,16 @@
-"""JUnit XML, as displayed by CI servers."""
+"""Writes JUnit XML, which CI servers can display."""
 
 from __future__ import annotations
 
 import re
 from xml.etree import ElementTree
 
-# Characters not allowed in XML.
+# Characters that XML doesn't allow.
 _FORBIDDEN = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def format_junit_xml(root: ElementTree.Element) -> str:
-    """Serialize test suites, adding the number of tests, failures, errors and skipped tests to each."""
+    """Format test suites as XML, after adding to each the number of tests, failures, errors and skipped tests."""
     for suite in root:
         suite.set("tests", str(len(suite.findall("testcase"))))
         for name, kind in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):

@@ -24,7 +24,7 @@ FORMAT_BY_EXTENSION: dict[str, OutcomeFormat] = {**ROW_FORMATS, "json": "json", 
 _FIELDS = ("index", "key", "run_id", "status", "output")
 # CSV and Parquet store `details` as JSON text.
 _ERROR_FIELDS = ("code", "message", "step_id", "details")
-# Python types of the fields that get their own Parquet columns, by JSON Schema type.
+# Python types of the values that get a Parquet column of their own, by JSON Schema type.
 _PLAIN_TYPES: dict[str, Any] = {"string": str, "integer": int, "number": (int, float), "boolean": bool}
 # Number of records per Parquet row group.
 _ROW_GROUP_SIZE = 2000
@@ -44,7 +44,7 @@ class OutcomeWriter:
 
         Raises:
             FlowFileError: If the file cannot be written.
-            InvalidArgumentError: If the argument is neither.
+            InvalidArgumentError: If the argument is neither an outcome nor a record.
         """
         record = outcome.to_dict() if isinstance(outcome, Outcome) else check_mapping(outcome, "outcome")
         with _converting_write_errors(self._name):
@@ -86,18 +86,17 @@ def write_outcomes(
 ) -> OutcomeWriter:
     """Create a file for a batch's outcomes, as written by `stepflow batch FLOW INPUTS --output FILE`.
 
-    Records have the same form as in `Outcome.to_dict`, except that CSV and Parquet store outputs and error details as
-    JSON text. Parquet files also get a typed column for each string, number and boolean in the flow's output schema,
-    e.g. `output_total` for the field `total`. It is null for outputs of a different type. For an example, see
-    `read_inputs`.
+    Records look like the result of `Outcome.to_dict`, except that CSV and Parquet store outputs and error details as
+    JSON text. A Parquet file also gets a typed column for each string, number and boolean in the flow's output schema,
+    such as `output_total` for the field `total`. It's null if an output's value has a different type. For an example,
+    see `read_inputs`.
 
     Args:
-        target: A path, or a file open for writing text, which won't be closed. An existing file at the path is
-            truncated. Records are written as they come in.
-        flow: The flow whose output schema determines the typed Parquet columns. Defaults to no typed columns.
-        format: `jsonl`, `csv`, `json`, `yaml` or `parquet` (only for a path, and requires the
-            `stepflow-client[parquet]` extra). Defaults to the format implied by the extension, or to `jsonl` for an
-            open file.
+        target: A path, or a file opened in text mode, which won't be closed. If there is already a file at the path,
+            it's overwritten. Records are written as they come in.
+        flow: The flow whose output schema determines the typed Parquet columns. Without a flow, there are none.
+        format: `jsonl`, `csv`, `json`, `yaml` or `parquet` (which requires a path and the `stepflow-client[parquet]`
+            extra). Defaults to the format implied by the extension, or to `jsonl` for an open file.
 
     Raises:
         FlowFileError: If the file cannot be written, or if pyarrow is missing.
@@ -119,11 +118,11 @@ def write_outcomes(
 
 
 def resolve_output_format(path: str, given: str | None) -> OutcomeFormat:
-    """Return the format for a file of records: the given format, or else the one implied by the file's extension.
+    """Return the format to write records in. If none is passed, it's implied by the file's extension.
 
     Raises:
-        InvalidArgumentError: If the format is unknown.
-        FlowFileError: If pyarrow is missing.
+        InvalidArgumentError: If the format is unknown, or is Parquet for an open file.
+        FlowFileError: If the format is Parquet and pyarrow is missing.
     """
     form = FORMAT_BY_EXTENSION.get(path.lower().rpartition(".")[2]) if given is None else given
     if form is None:
@@ -142,7 +141,7 @@ def _converting_write_errors(name: str) -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
-        # The pipe's reader is gone, which isn't a file error.
+        # Whoever read from the pipe has gone away, which isn't a file error.
         raise
     except OSError as error:
         raise FlowFileError(f"{name} cannot be written: {error.strerror or error}", path=name) from None
@@ -180,12 +179,13 @@ class _TextWriter:
 
 
 class _ParquetWriter:
-    """Writes records to a Parquet file, one row group at a time. Outputs are stored as JSON, since their shape may
-    vary.
+    """Writes records to a Parquet file, one row group at a time.
+
+    Outputs are stored as JSON, because they may have different shapes.
 
     Args:
         file: The file.
-        output: The schema of the outputs. Its plain fields get typed columns.
+        output: The schema of the outputs. Each string, number and boolean in it gets a typed column.
     """
 
     def __init__(self, file: Any, output: Any) -> None:
@@ -225,7 +225,7 @@ class _ParquetWriter:
 
 
 def _get_column_type(schema: Any) -> str | None:
-    """Return the single type of a field that can have a column. None for lists, objects and multi-type fields."""
+    """Return a field's type if it can have a column. Return None for a list, an object or several types."""
     kinds = schema.get("type") if isinstance(schema, Mapping) else None
     named = [kind for kind in ([kinds] if isinstance(kinds, str) else kinds or []) if kind != "null"]
     return named[0] if len(named) == 1 and named[0] in _PLAIN_TYPES else None
@@ -242,12 +242,12 @@ def read_outcomes(path: str, form: OutcomeFormat) -> Iterator[dict[str, Any]]:
     """Yield the records from a file.
 
     Raises:
-        FlowFileError: If the file cannot be read or contains anything other than records.
+        FlowFileError: If the file can't be read, or contains anything that isn't a record.
     """
     number = 0
     try:
         for record in _iter_records(path, form):
-            # Don't let the caller overwrite a file that isn't a batch's records.
+            # Make sure that the caller doesn't overwrite a file that contains something else.
             if not {"index", "status", "run_id"} <= record.keys():
                 raise ValueError("it is not a record of a batch")
             yield record
