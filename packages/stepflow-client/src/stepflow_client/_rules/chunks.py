@@ -1,4 +1,4 @@
-"""Splits batches into runs, and decides which inputs run again."""
+"""Splits batches into runs and decides which inputs to run again."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from .._data.values import encode
 from ..errors import InvalidArgumentError
 from ..types.results import ErrorCode, Outcome
 
-# Initial and maximum number of inputs per run. Servers take quadratic time in a run's number of items.
+# Initial and maximum number of inputs per run. A server's processing time grows quadratically with the number of items
+# in a run.
 _FIRST_SIZE, _MAX_SIZE = 32, 400
-# Target seconds per chunk. Longer chunks delay outcomes, and shorter chunks need more requests per input.
+# Target duration of a chunk, in seconds. Longer chunks delay outcomes, while shorter ones take more requests per input.
 _TARGET_SECONDS = 1.0
-# Number of chunks in flight per server, normally and when each input has its own run. (Servers execute ten of a run's
-# items at a time.)
+# Number of chunks in flight per server: the usual value, then the value for batches in which each input has its own
+# run. (A server executes up to ten items of a run at a time.)
 _LANES, _SINGLE_LANES = 4, 40
 # Maximum number of inputs to read at once.
 _MAX_PER_REQUEST = 128
-# Inputs read at once should fill at most 1/16 of a chunk's bytes, estimated from the previous inputs.
+# A single read should take up at most 1/16 of a chunk's maximum size, judging by the size of the previous inputs.
 _SHARE = 16
 
 
@@ -35,7 +36,7 @@ class Chunk:
     first: int
     """The index of the first input."""
     tag: str
-    """A tag that identifies the chunk's flow and therefore its run. Later attempts append their number."""
+    """A tag that identifies the chunk's flow and therefore its run. Later attempts append their number to it."""
     count: int = 0
     """The number of inputs read for this chunk, including any that can't be sent."""
     size: int = 0
@@ -45,7 +46,7 @@ class Chunk:
     indexes: list[int] = field(default_factory=list)
     values: list[Any] = field(default_factory=list)
     texts: list[bytes] = field(default_factory=list)
-    """The values as JSON. A single text may contain several, separated by commas."""
+    """The input values as JSON. A single string may contain several values, separated by commas."""
     keys: list[str | int | None] = field(default_factory=list)
     refused: list[Outcome] = field(default_factory=list)
     """The outcomes of inputs that can't be sent."""
@@ -103,7 +104,7 @@ class ChunkSizer:
 
 
 class ReadAhead:
-    """Picks the number of inputs to read at once: fewer if the previous inputs were large."""
+    """Decides how many inputs to read at once. The larger the previous inputs, the fewer it reads."""
 
     def __init__(self, max_bytes: int) -> None:
         """Start with a single input.
@@ -121,7 +122,7 @@ class ReadAhead:
 
 
 def split_concurrency(max_concurrency: int | None, servers: int = 1, *, single: bool = False) -> list[int | None]:
-    """Split a batch's `max_concurrency` among the runs in flight.
+    """Divide a batch's `max_concurrency` among the runs in flight.
 
     Args:
         max_concurrency: The limit for all runs together, or None to leave it to the server.
@@ -149,7 +150,7 @@ def get_input_id_or_key(value: Any) -> str | int | None:
 
 
 RetryOn: TypeAlias = "Iterable[ErrorCode | str] | Callable[[Outcome[Any]], bool]"
-"""Error codes after which to rerun an input, or a function that decides based on its outcome."""
+"""Error codes that cause an input to be rerun, or a function that decides based on the input's outcome."""
 
 _NEWER_CODE = r"unknown_\d+"
 
@@ -158,9 +159,9 @@ class InputRetryRule:
     """Decides which inputs to run again.
 
     Args:
-        max_attempts: Maximum number of runs per input. None means 1.
-        retry_on: Error codes after which to rerun an input, or a function that decides based on its outcome. None
-            means all retryable errors.
+        max_attempts: Maximum number of times to run each input. None means once.
+        retry_on: Error codes that cause an input to be rerun, or a function that decides based on the input's outcome.
+            None means all retryable errors.
 
     Raises:
         InvalidArgumentError: If an argument is invalid or `retry_on` is passed without `max_attempts`.
@@ -187,7 +188,7 @@ class InputRetryRule:
         """Return the indexes of the inputs that should run again.
 
         Args:
-            outcomes: The outcomes of inputs that ran.
+            outcomes: The outcomes of the inputs that ran.
             attempt: The attempt number, from 1.
         """
         if attempt >= self._max_attempts:

@@ -12,15 +12,16 @@ from ..types import ExecutionStatus, FlowError, RunItem
 from ..types.run_explanation import FailedItems
 
 MAX_GROUPS_SHOWN = 5
-"""Maximum number of groups to list in views. Any others are just counted."""
+"""Maximum number of groups to list in views. Any other groups are only counted."""
 _MAX_INDEXES = 20
 # Maximum number of items to list in a group's text.
 _MAX_NAMED = 3
-# Number of words of a message to compare. The rest of the message counts as a single word.
+# Number of words to compare in each message. Everything after them counts as a single word.
 _MAX_WORDS = 50
-# Maximum number of distinct messages per code. Once it's reached, failures that match none of them join the last one.
+# Maximum number of distinct messages per code. After that, failures that match no existing message are added to the
+# last one.
 _MAX_SHAPES = 200
-# Parts of a message that don't indicate the cause: numbers and quoted strings.
+# Parts of a message that say nothing about the cause: numbers and quoted strings.
 _VARYING = re.compile(r"\d+|'[^']*'|\"[^\"]*\"")
 _WORD = re.compile(r"(?:'[^']*'|\"[^\"]*\"|\S)+")
 
@@ -85,7 +86,7 @@ class _MessagePattern:
 
 
 class FailureGroups:
-    """Groups failures as they arrive. Memory grows by just one number per failure."""
+    """Groups failures as they arrive. Each failure adds only a single number to the memory used."""
 
     def __init__(self) -> None:
         self._shapes: dict[str, list[_MessagePattern]] = {}
@@ -97,7 +98,7 @@ class FailureGroups:
 
         Args:
             index: The input's position.
-            error: The input's error. Inputs without an error (e.g. cancelled inputs) are just counted.
+            error: The input's error. Inputs without an error (e.g. cancelled inputs) are only counted.
             status: The input's status.
         """
         if error is None:
@@ -129,8 +130,8 @@ class FailureGroups:
     def build_groups(self) -> list[FailureGroup]:
         """Return the groups, largest first.
 
-        If there are many failures, the client only fetches the failed steps of the first ones. The remaining failures
-        join the group with the same code and words if there is exactly one.
+        If there are many failures, the client fetches the failed step only for the first few. Each remaining failure is
+        added to the group with the same code and words, provided there is exactly one such group.
         """
         groups: list[FailureGroup] = []
         for shape in (shape for shapes in self._shapes.values() for shape in shapes):
@@ -150,7 +151,10 @@ class FailureGroups:
         return sorted(groups, key=lambda group: (-len(group.indexes), group.indexes[0]))
 
     def format_group_lines(self) -> list[str]:
-        """Describe the largest groups, one per line, then count the rest, plus inputs without an error (by status)."""
+        """Describe the largest groups, one per line.
+
+        The last lines count the errors in all other groups, and the inputs without an error (by status).
+        """
         groups = self.build_groups()
         lines = [str(group) for group in groups[:MAX_GROUPS_SHOWN]]
         others = groups[MAX_GROUPS_SHOWN:]

@@ -7,13 +7,14 @@ stores its last). That's enough for callers to compete in turns:
 1. A caller stores its claim, checks that the turn isn't taken, and takes it. It owns the turn if the claim still has
    its name. No matter how requests interleave, a turn has at most one owner.
 2. The owner publishes its call, with a lease. Right before creating the run, it checks whether the next turn has been
-   taken. If so, it records that it is gone and waits like everyone else. It never gives up its turn based on its own
-   clock.
+   taken. If so, it records that it has given up and waits like everyone else. It never gives up its turn based on its
+   own clock.
 3. Everyone else waits for the run. If no call is published, they compete for the next turn after a random delay.
    Otherwise, they do so once the owner has been silent for a third of its lease.
 4. The owner of a later turn reads the previous owner's call. If there is none, the previous owner's check will show
    that it has lost its turn. If there is one, the previous owner may already have sent its creation request, so the
-   later owner waits for the entire lease (unless the previous owner is gone), then creates a run only if it finds none.
+   later owner waits for the entire lease (unless the previous owner has given up), then creates a run only if it finds
+   none.
 
 A key belongs to the arguments of the published call, and callers with different arguments don't take over from it. As a
 result, two runs can only exist if a creation takes longer than the lease, measured from the check until the server has
@@ -35,13 +36,14 @@ from .retries import Backoff, compute_random_delay
 
 # Lease length as a multiple of the mean round trip (not the median), so that slow round trips count in full.
 _LEASE = 30.0
-# Shortest round trip, in seconds, to base delays on.
+# Lower bound, in seconds, for the round trip that delays are based on.
 _MIN_ROUND_TRIP = 0.001
 # Fraction of its lease for which an owner may be silent before others take the next turn.
 _PATIENCE = 1 / 3
-# Round trips to wait after losing a turn, before looking for the owner's run.
+# Number of round trips to wait after losing a turn, before looking for the owner's run.
 _OWNER_TIME = 3.0
-# Maximum delay before competing for the next turn, in round trips. Doubles with each turn lost, up to the second value.
+# Maximum delay before competing for the next turn, in round trips. It starts at the first value and doubles with each
+# lost turn, up to the second.
 _SPREAD, _MAX_SPREAD = 4.0, 64.0
 # Maximum time between lookups of another caller's run, in round trips or in seconds (whichever is longer).
 _MAX_POLL, _MAX_SHORT_POLL = 8.0, 0.1
@@ -90,7 +92,10 @@ class CompareCall(NamedTuple):
 
 
 class CreateRun(NamedTuple):
-    """Send one request to create the run. The result is a `KeyRun`, or None to check the turn and send it again."""
+    """Send one request to create the run.
+
+    The result is a `KeyRun`, or None if the protocol should check the turn and send the request again.
+    """
 
 
 class RecordRun(NamedTuple):
@@ -100,21 +105,21 @@ class RecordRun(NamedTuple):
 
 
 Step: TypeAlias = ReadMark | StoreMark | Pause | FindRecord | SearchRuns | CompareCall | CreateRun | RecordRun
-"""The caller's next action. The caller resumes the protocol with its result."""
+"""The next action for the caller, which then resumes the protocol with the action's result."""
 Steps: TypeAlias = Generator[Step, Any, Value]
 
 
 class PublishedCall(NamedTuple):
-    """The call a turn's owner publishes, as the name of a mark, before creating the run."""
+    """The call that a turn's owner publishes (as the name of a mark) before it creates the run."""
 
     flow_id: str
     digest: str
     """A digest of the arguments."""
     owner: str = ""
     lease: float = 0.0
-    """Seconds after the owner loses its turn during which no other caller creates a run."""
+    """How long, in seconds, other callers wait before creating a run once the owner has lost its turn."""
     since: float = 0.0
-    """A time before the run is created, in seconds since 1970 by the server's clock, or 0 if unknown."""
+    """A time before the run's creation, in seconds since 1970 by the server's clock, or 0 if unknown."""
 
     def __str__(self) -> str:
         """Return the name to store."""
@@ -122,7 +127,7 @@ class PublishedCall(NamedTuple):
 
     @classmethod
     def parse(cls, name: str | None) -> PublishedCall | None:
-        """Parse a mark's name. Return None if there is no mark, or if something else stored it."""
+        """Parse a mark's name. Return None if there is no mark, or if it doesn't contain a published call."""
         try:
             flow_id, digest, owner, lease, since = (name or "").split(" ")
             return cls(flow_id, digest, owner, float(lease), float(since))
@@ -131,13 +136,13 @@ class PublishedCall(NamedTuple):
 
 
 class KeyRun(NamedTuple):
-    """A run under the key."""
+    """A run that was created under the key."""
 
     run: Any
     """The run. Its `run_id` begins with the creation time. None if the key belongs to different arguments whose run is
     unknown."""
     digest: str
-    """A digest of the arguments the run was created with."""
+    """A digest of the arguments that the run was created with."""
 
 
 class KeyOutcome(NamedTuple):
@@ -145,7 +150,7 @@ class KeyOutcome(NamedTuple):
 
     run: KeyRun
     others: Sequence[KeyRun] = ()
-    """Newer runs under the same key, created even though the key already had a run."""
+    """Any newer runs that were created under the same key even though it already had a run."""
     was_recorded: bool = False
     """Whether the run was recorded before the call."""
 
@@ -156,8 +161,8 @@ class KeyLock:
 
     Args:
         call: The caller's flow and arguments.
-        first_seen: The marks this process has seen so far, including in calls that timed out. A lease starts when its
-            mark is first seen.
+        first_seen: The marks that this process has seen so far, including during calls that timed out. A lease starts
+            when its mark is first seen.
         min_lease: The shortest lease in seconds.
         clock: Returns the time of a monotonic clock, in seconds.
         server_time: Returns a recent time by the server's clock, as in `PublishedCall.since`.
@@ -171,7 +176,7 @@ class KeyLock:
     obstacle: str = field(default="", init=False)
     """Why this caller is waiting, for use in messages. Empty if it has no rivals."""
     _times: list[float] = field(default_factory=list, init=False)
-    """How long each request to read or store a mark took, sorted."""
+    """The durations of this caller's requests to read or store marks, in seconds, sorted."""
     _losses: int = field(default=0, init=False)
     """The number of turns this caller has lost."""
     _taken: dict[int, float] = field(default_factory=dict, init=False)
@@ -190,11 +195,14 @@ class KeyLock:
 
     @property
     def round_trip(self) -> float:
-        """The median request time in seconds. (With a mean, one slow request would prolong every delay.)"""
+        """The median request time in seconds.
+
+        (If it were the mean, a single slow request would prolong every delay.)
+        """
         return max(self._times[len(self._times) // 2], _MIN_ROUND_TRIP) if self._times else _MIN_ROUND_TRIP
 
     def find_run(self) -> Steps[KeyRun | None]:
-        """Return the key's run, or None if there is none."""
+        """Return the key's run, or None if it has none."""
         run: KeyRun | None = yield FindRecord()
         return run or next(iter((yield from self._search_all_turns(0))), None)
 
@@ -258,8 +266,8 @@ class KeyLock:
                 checked = self.clock()
                 is_lost = yield from self._is_turn_lost(turn)
                 if not is_lost and self.clock() - checked > lease / 2:
-                    # The process was suspended or the response was slow. Check again, so that creation still fits in
-                    # the lease.
+                    # The process was suspended or the response was slow. Check again, so that the creation still fits
+                    # within the lease.
                     checked = self.clock()
                     is_lost = yield from self._is_turn_lost(turn)
                 if is_lost:
@@ -291,7 +299,7 @@ class KeyLock:
         """Find the last owner of an earlier turn that may have created a run.
 
         All turns after it are taken. Owners that haven't published a call by now will notice this in their check.
-        Owners that have published one first made sure that earlier turns had no run.
+        Owners that have published one made sure beforehand that no earlier turn had created a run.
         """
         for earlier in range(turn - 1, self._settled - 1, -1):
             call = PublishedCall.parse((yield from self._send_mark_request(ReadMark(("call", earlier)))))
@@ -322,7 +330,7 @@ class KeyLock:
             yield from self._mark_turn_taken(turn)
         mark, has_paused = ("call", turn), False
         while (call := PublishedCall.parse(name := (yield from self._send_mark_request(ReadMark(mark))) or "")) is None:
-            # Give the owner time, since it may itself be waiting for an earlier owner's lease to end.
+            # Give the owner more time, since it may itself be waiting for an earlier owner's lease to end.
             if (end := self._get_lease_end()) > self.clock():
                 self.obstacle = _NOT_RESPONDING
                 if (run := (yield from self._poll_for_run_until(end))) is not None:
@@ -342,7 +350,7 @@ class KeyLock:
         return next(iter((yield from self._search_published_runs())), KeyRun(None, call.digest))
 
     def _poll_for_run_until(self, end: float, rival: tuple[int, PublishedCall] | None = None) -> Steps[KeyRun | None]:
-        """Wait for the run until `end`. Return None if it hasn't appeared by then, or once the rival is gone."""
+        """Wait until `end` for the run to appear. Return None if it doesn't, or as soon as the rival has given up."""
         step = self.round_trip
         backoff = Backoff(step, max(_MAX_POLL * step, _MAX_SHORT_POLL), 1.5, jitter=True)
         while (left := end - self.clock()) > 0:
@@ -379,7 +387,7 @@ class KeyLock:
         return 0.0 if self._rival is None else self._taken[self._rival[0] + 1] + self._rival[1].lease
 
     def _compute_turn_pause(self) -> float:
-        """Return a random delay in seconds before competing for the next turn, so that callers spread out."""
+        """Return how many seconds to wait before competing for the next turn, at random so that callers spread out."""
         return compute_random_delay(_SPREAD, _MAX_SPREAD, self._losses + 1) * self.round_trip
 
     def _is_turn_lost(self, turn: int) -> Steps[bool]:

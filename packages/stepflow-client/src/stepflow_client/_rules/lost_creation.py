@@ -1,6 +1,6 @@
-"""Finds the run created by a request whose response was lost, if there is one.
+"""Finds the run, if any, that was created by a request whose response was lost.
 
-No I/O, apart from a lock and random IDs.
+Does no I/O, but uses a lock and random IDs.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def may_still_be_processed(error: StepflowClientError) -> bool:
     """Return whether the server may still be processing a request that got no response.
 
     If so, resending the request could create a second run. Servers stop processing a request when its connection
-    breaks, but not when the connection is merely silent.
+    breaks, but not when the connection merely goes silent.
     """
     if isinstance(error, RequestTimeoutError):
         # A 408 means the request did not arrive in time.
@@ -63,7 +63,7 @@ def get_creation_time(run_id: str) -> float | None:
     All released servers use version 7 UUIDs as run IDs, which contain the time in milliseconds.
     """
     if _VERSION_7.fullmatch(run_id):
-        # Fast path for the usual format: several times faster than UUID().
+        # Fast path for the usual format, several times faster than UUID().
         return int(run_id[:8] + run_id[9:13], 16) / 1000
     from uuid import UUID
 
@@ -78,7 +78,7 @@ _process = os.urandom(16).hex()
 
 
 def get_process_token() -> str:
-    """Return an ID unique to this process. A forked process has a different one."""
+    """Return an ID unique to this process. A forked process gets a different ID."""
     return _process
 
 
@@ -96,8 +96,8 @@ class CreationCall:
 
     Args:
         flow_id: The flow ID.
-        newest: The flow's newest run that already belonged to another call when this one began. Empty if there is none,
-            or if its age says nothing about the age of this call's run.
+        newest: The newest of the flow's runs that already belonged to another call when this call began. Empty if there
+            is no such run, or if its age says nothing about the age of this call's run.
     """
 
     def __init__(self, flow_id: str, newest: str = "") -> None:
@@ -132,7 +132,7 @@ class CreationCall:
 
 
 class RunRegistry:
-    """Tracks one client's flows and runs within a process, and its calls still waiting for their run."""
+    """Tracks a client's flows and runs within one process, along with its calls still waiting for their run."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
@@ -150,13 +150,13 @@ class RunRegistry:
     # Flows
 
     def find_shared_flow_id(self, digest: bytes) -> str | None:
-        """Return the ID under which this client's calls share a flow, or None if the flow must be stored (again)."""
+        """Return the ID under which this client's calls share a flow, or None if the flow has to be stored (again)."""
         with self._lock:
             flow_id = self._shared.get(digest)
             return flow_id if flow_id in self._ours else None
 
     def try_claim_flow_or_key(self, digest: bytes) -> bool:
-        """Claim the right to store a flow, or the turn on a key. Return False if another call already has it."""
+        """Claim the sole right to store a flow or to use a key. Return False if another call already has that right."""
         with self._lock:
             if digest in self._claimed:
                 return False
@@ -169,7 +169,7 @@ class RunRegistry:
             self._claimed.discard(digest)
 
     def choose_flow_tag(self, digest: bytes) -> str:
-        """Return the tag to store a shared flow with. Pick a new one if one of the flow's runs has no owner."""
+        """Return the tag to store a shared flow with. Pick a new tag if any of the flow's runs has no owner."""
         with self._lock:
             flow_id = self._shared.pop(digest, None)
             if flow_id is not None and flow_id not in self._ours:
@@ -207,7 +207,7 @@ class RunRegistry:
         Args:
             flow_id: The flow ID.
             has_one_clock: Whether a single server creates all runs, so that later runs never appear to be older. With
-                several servers, run ages only count if an earlier call may have left a run behind.
+                several servers, run ages are only compared if an earlier call may have left a run behind.
         """
         with self._lock:
             has_age = has_one_clock or flow_id in self._resent
@@ -221,8 +221,8 @@ class RunRegistry:
         Args:
             call: The call.
             run_id: The run named in the response, or None if there was no response.
-            is_settled: Whether the call's outcome is known, i.e. which run it created, if any. If not, that run has no
-                owner and no other call may take it.
+            is_settled: Whether the call's outcome is known, i.e. which run it created, if any. If not, the run it may
+                have created has no owner, and no other call may claim that run.
         """
         with self._lock:
             if run_id is not None:

@@ -24,7 +24,7 @@ class AlreadyCurrentError(Exception):
 
 
 def complete_health_body(body: dict[str, Any]) -> dict[str, Any]:
-    """Add the fields missing from an older server's health response, with empty build information."""
+    """Add the fields that an older server's health response lacks, leaving the build information empty."""
     unknown = {"gitVersion": "", "dirty": False, "rustcVersion": "", "profile": "", "features": [], "target": ""}
     return {"build": unknown, **body}
 
@@ -95,7 +95,7 @@ def convert_step_record(
 ) -> dict[str, Any]:
     """Translate a step.
 
-    Some current fields are missing on older servers. A `journalSeqno` of 0 means that `updatedAt` is made up.
+    Older servers don't send some of the current fields. A `journalSeqno` of 0 means that `updatedAt` is made up.
     """
     outcome = convert_result(step.get("result"))
     outcome.pop("stepId", None)
@@ -112,7 +112,7 @@ def convert_step_record(
 
 
 def convert_item_steps(run: Mapping[str, Any], item_index: int, steps: Iterable[Mapping[str, Any]]) -> list[Any]:
-    """Translate an item's steps. Drop waiting ones, which current servers don't list."""
+    """Translate an item's steps. Drop waiting steps, which current servers don't list."""
     started = [step for step in steps if step.get("status") in STATUSES]
     return [convert_step_record(run, step, item_index, index) for index, step in enumerate(started)]
 
@@ -133,7 +133,7 @@ class DecodedRequest(NamedTuple):
 
 
 class DecodedResponse(NamedTuple):
-    """A response with its body decoded, or None if the body isn't JSON."""
+    """A response with its body decoded (None if the body isn't JSON)."""
 
     status: int
     body: Any = None
@@ -161,7 +161,7 @@ def translate_request(server: Server, request: DecodedRequest) -> Translation:
         require_capability(server, operation.capability, operation.needs)
     name = operation.name if operation is not None else ""
     if name == "create_run" and isinstance(request.body, dict) and request.body.get("input") == []:
-        require_capability(server, "empty_batch", "a run of no items")
+        require_capability(server, "empty_batch", "a run with no items")
     if name in _TRANSLATORS:
         reply = yield from _TRANSLATORS[name](server, request)
     else:
@@ -225,7 +225,7 @@ _CONVERTERS: dict[str, Callable[[Any], dict[str, Any]]] = {
 }
 
 
-# Requests that need changing
+# Requests that need to be changed
 
 
 def _translate_list_runs(server: Server, request: DecodedRequest) -> Translation:

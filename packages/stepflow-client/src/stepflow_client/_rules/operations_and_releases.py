@@ -20,7 +20,7 @@ _COMMITS = {"37c721f": "0.12.0", "dd82fa7": "0.13.0"}
 
 _OLDEST, _CURRENT, NEWEST = (0, 10), (0, 12), (0, 13)
 TARGETS = "0.10 to 0.13"
-"""The range of releases flows can be checked for."""
+"""The range of releases that flows can be checked against."""
 
 # The release that introduced each capability shown by `server_info()`.
 _SINCE: dict[str, tuple[int, int]] = {
@@ -37,7 +37,7 @@ _UNTIL: dict[str, tuple[int, int]] = {
 
 
 class Server(NamedTuple):
-    """A server, with the fields of `ServerInfo` and `needs_translation`."""
+    """A server: the fields of `ServerInfo`, plus `needs_translation`."""
 
     url: str
     dialect: str
@@ -103,7 +103,7 @@ def parse_release(release: object) -> tuple[int, int] | None:
 
 
 def parse_target_release(release: object) -> tuple[int, int] | None:
-    """Like `parse_release`, but return None unless flows can be checked for the release."""
+    """Like `parse_release`, but return None unless flows can be checked against the release."""
     number = parse_release(release)
     return number if number is not None and _OLDEST <= number <= NEWEST else None
 
@@ -125,7 +125,7 @@ def require_capability(server: Server | ServerInfo, capability: str, what: str) 
     Args:
         server: The server.
         capability: The required capability.
-        what: The feature that needs it, e.g. `blobs`. The error message starts with it.
+        what: The feature that needs the capability, e.g. `blobs`. The error message starts with it.
 
     Raises:
         UnsupportedByServerError: If the server lacks it. The hint names the first release that has it.
@@ -137,15 +137,15 @@ def require_capability(server: Server | ServerInfo, capability: str, what: str) 
 
 
 class OperationRequest(NamedTuple):
-    """An operation's request, without anything specific to the client sending it."""
+    """A request for an operation, independent of the client that sends it."""
 
     operation: Operation
     parts: dict[str, Any]
     """The result of the generated `build_request`."""
     run_id: str | None = None
-    """The run the request is about, for error messages and to pick the run's server."""
+    """The run that the request is about. Used in error messages and to pick the server that has the run."""
     held: float = 0.0
-    """Seconds the server was asked to hold the request. Added to the timeout."""
+    """How long, in seconds, the server is asked to hold the request. Added to the timeout."""
     is_retried: bool = True
     """Whether transports may resend the request."""
 
@@ -165,12 +165,12 @@ class Operation:
     needs: str = ""
     """The feature that needs this capability. Error messages start with it."""
     not_found: str = ""
-    """The reason to give for a 404 without a body. Empty if there's no particular one."""
+    """The reason to report for a 404 without a body. Empty if there is no specific reason."""
     keeps_numbers: bool = False
-    """Whether to leave the response's numbers as sent, because the code that reads them also restores integers."""
+    """Whether to leave the response's numbers as sent, because the code that reads them restores integers itself."""
 
     def __call__(self, *arguments: Any, **named: Any) -> OperationRequest:
-        """Build a request, leaving out keyword arguments that are None.
+        """Build a request, omitting keyword arguments that are None.
 
         Args:
             *arguments: The path parameters.
@@ -213,7 +213,7 @@ store_flow = Operation("flow.store_flow", not_found=_NO_SERVER)
 get_flow = Operation("flow.get_flow", not_found=_FLOW)
 delete_flow = Operation("flow.delete_flow", not_found=_FLOW)
 get_flow_variables = Operation("flow.get_flow_variables", not_found=_FLOW)
-# Sending this twice creates two runs. May return 404 because a server without a store loses its flows on
+# Sending this twice creates two runs. The server may return 404 because, without a store, it loses its flows on
 # restart.
 create_run = Operation("run.create_run", is_idempotent=False, not_found=_FLOW, keeps_numbers=True)
 list_runs = Operation("run.list_runs", not_found=_NO_SERVER)

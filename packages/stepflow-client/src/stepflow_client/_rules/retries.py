@@ -1,6 +1,6 @@
 """Retry logic: which failed requests to resend, how long to wait, and when to give up.
 
-Deterministic, apart from random jitter.
+It is deterministic except for random jitter.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ else:
 
 
 def compute_random_delay(first: float, max_delay: float, attempt: int) -> float:
-    """Return a random delay after an attempt (counted from 1). The maximum doubles each time ("full jitter")."""
+    """Return how long to wait after an attempt (counted from 1), chosen at random.
+
+    The maximum doubles each time ("full jitter").
+    """
     return random.uniform(0, min(max_delay, first * 2 ** (attempt - 1)))
 
 
@@ -35,8 +38,9 @@ class Backoff:
         first: Seconds to wait after the first attempt.
         longest: Maximum delay in seconds. Defaults to `first`, making all delays equal.
         factor: How much to multiply the delay by after each attempt.
-        share: Minimum delay, after the first one, as a fraction of the time elapsed. Defaults to 0.
-        deadline: A `time.monotonic()` time that no delay may exceed. May be changed later. Defaults to None (no limit).
+        share: Minimum length of each delay after the first, as a fraction of the time elapsed. Defaults to 0.
+        deadline: The time, by `time.monotonic()`, by which every delay must end. It can be changed later. Defaults to
+            None (no limit).
         jitter: Whether to randomize each delay between 50% and 100%, so that operations that failed together aren't
             retried together. Defaults to False.
     """
@@ -67,12 +71,12 @@ class Backoff:
         return left
 
     def reset(self) -> None:
-        """Start over with the first delay, after a successful attempt."""
+        """Go back to the first delay after a successful attempt."""
         self._next, self._started = self._first, time.monotonic()
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the start."""
+        """The number of seconds since the start."""
         return time.monotonic() - self._started
 
     @property
@@ -82,9 +86,9 @@ class Backoff:
 
 
 TRANSIENT_STATUSES = frozenset({408, 429, 502, 503, 504})
-"""Status codes after which the same request may soon succeed."""
+"""Status codes that suggest the same request may succeed if it is sent again soon."""
 TRANSIENT_ERRORS = (TransportError, ServerFaultError, RateLimitError)
-"""Errors after which the same call may soon succeed, provided that `is_retryable` is True."""
+"""Errors that suggest the same call may succeed if it is made again soon, provided that `is_retryable` is True."""
 
 
 @dataclass(frozen=True)
@@ -186,7 +190,7 @@ def compute_retry_delay(
 def was_not_processed(outcome: BaseException | HttpResponse | None) -> bool:
     """Return True if the server definitely didn't process the request."""
     if isinstance(outcome, HttpResponse):
-        # Not for 408 and 503, which proxies also return for requests they have forwarded.
+        # 408 and 503 don't prove it, because proxies also return them for requests they have forwarded.
         return outcome.status == 429
     return isinstance(outcome, (ConnectFailed, CannotSend))
 

@@ -56,7 +56,7 @@ class Cursor(NamedTuple):
         return cls(mode, int(match["number"]), int(match["handled"]))
 
     def advance_to(self, number: int) -> Cursor:
-        """Return the cursor after one more event with this sequence number."""
+        """Return the cursor that follows one more event, the one with this sequence number."""
         return Cursor(self.mode, number, self.handled + 1 if number == self.number else 1)
 
 
@@ -80,14 +80,14 @@ class BatchCount:
 
     @property
     def seconds(self) -> float:
-        """Seconds since counting started."""
+        """The number of seconds since counting started."""
         return max(time.monotonic() - self._began, 1e-6)
 
     def add_outcome(self, outcome: Outcome) -> None:
         """Count an outcome."""
         self.done += 1
         self.failed += not outcome.is_success
-        # Outcomes read from the journal are instant, so keep them out of the rate.
+        # Outcomes read from the journal take no time, so exclude them from the rate.
         self.known += outcome.duration is None and outcome.run_id is not None
 
     def add_earlier_outcomes(self, known: int) -> None:
@@ -118,7 +118,7 @@ class StepTime(Record):
 
     @property
     def duration(self) -> float | None:
-        """Seconds from the first attempt to the end, or None while the step is running."""
+        """The number of seconds between the first attempt and the end, or None while the step is running."""
         return (self.end - self.attempts[0]).total_seconds() if self.end and self.attempts else None
 
 
@@ -132,7 +132,7 @@ class ItemTime:
 
     @property
     def duration(self) -> float:
-        """Seconds from start to end."""
+        """The number of seconds between start and end."""
         return (self.end - self.start).total_seconds()
 
 
@@ -150,7 +150,7 @@ class ItemTimes:
 
     @property
     def times(self) -> list[ItemTime]:
-        """The times of all items that have at least one ended step, sorted by index."""
+        """The times of all items with at least one step that has ended, sorted by index."""
         indexes = sorted(self._ends.keys() & self._starts.keys())
         return [ItemTime(index, self._starts[index], self._ends[index]) for index in indexes]
 
@@ -173,11 +173,11 @@ class ItemTimes:
 
 
 class StepTimes:
-    """Collects step times from events, and tracks whether the events cover all listed steps.
+    """Collects step times from events, and keeps track of whether the events cover all listed steps.
 
     Args:
         run_id: The run ID. Events of other runs are ignored.
-        listed: The steps the server listed before the first event was read.
+        listed: The steps that the server listed before the first event was read.
     """
 
     def __init__(self, run_id: str, listed: Iterable[StepDetails] = ()) -> None:
@@ -185,10 +185,10 @@ class StepTimes:
         self._times: dict[tuple[int, str], StepTime] = {}
         listed = list(listed)
         self._uncovered = {(step.item_index, step.step_id): step.status.is_finished for step in listed}
-        """The listed steps not yet covered by an event, and whether they have ended."""
+        """The listed steps that no event has covered yet, along with whether each one has ended."""
         self.step_ids: Mapping[int | None, str] = {step.step_index: step.step_id for step in listed}
-        """Step IDs by position. Needed because servers send the wrong step ID, or none, if sub-run events are
-        included."""
+        """Step IDs by position. These are needed because servers send the wrong step ID, or none at all, if sub-run
+        events are included."""
         self._changed_at = max((step.updated_at for step in listed if step.updated_at), default=None)
 
     @property
@@ -228,7 +228,7 @@ class StepTimes:
         return event.timestamp > self._changed_at
 
     def add_times_to(self, step: StepDetails) -> StepDetails:
-        """Fill in a step's known times."""
+        """Return the step with its known times filled in."""
         time = self._times.get((step.item_index, step.step_id))
         if time is None or not time.attempts:
             return step
@@ -243,7 +243,7 @@ FlowOutline = tuple[str | None, Mapping[int, str]]
 
 
 class ItemStates(NamedTuple):
-    """Indexes of the items that have started, by state."""
+    """The indexes of all items that have started, grouped by state."""
 
     completed: set[int]
     failed: set[int]
@@ -264,9 +264,12 @@ class StepProgress:
     ended: dict[int, str] = field(default_factory=dict)
     """Statuses of ended items, by item index."""
     not_run: dict[int, str] = field(default_factory=dict)
-    """For items skipped because an upstream step failed, that step's ID by item index. (They count as failed.)"""
+    """Item indexes of the items skipped because an upstream step failed, with that step's ID.
+
+    (They count as failed.)
+    """
     unclear: set[int] = field(default_factory=set)
-    """Items that failed or were not run: the server doesn't report which. (They count as failed.)"""
+    """Items that either failed or didn't run (the server doesn't report which). They count as failed."""
     kept: bool = False
     """Whether a rerun keeps the step's output instead of calling its component."""
     first: datetime | None = None
@@ -282,7 +285,7 @@ class StepProgress:
         return len(self.ended) - self.count_items_with_status("completed")
 
     def get_status(self, total: int, is_over: bool) -> str:
-        """Return one status for all items combined: waiting, running, completed, failed, ..., or `not run`.
+        """Return a single status for all items together: waiting, running, completed, failed, ..., or `not run`.
 
         Args:
             total: The number of items in the run.
@@ -298,7 +301,7 @@ class StepProgress:
         return next((status for status in self.ended.values() if status != "completed"), "completed")
 
     def get_state_text(self, total: int, is_over: bool) -> str:
-        """Return the status, `kept`, or (if a step it reads failed) a text such as `not run (charge_card failed)`."""
+        """Return the status, `kept`, or a text such as `not run (charge_card failed)` if a step it reads failed."""
         status = self.get_status(total, is_over)
         if self.kept and status == "completed":
             return "kept"
@@ -306,23 +309,25 @@ class StepProgress:
             return status
         if len(self.unclear) == self.failed_count:
             return "failed or not run"
-        # If the step ran for no item, name the failed step that kept it from running.
+        # If the step didn't run for any item, name the failed step that prevented it.
         has_run = self.failed_count > len(self.not_run)
         return status if has_run else f"not run ({next(iter(self.not_run.values()))} failed)"
 
     def get_duration(self, now: datetime) -> float | None:
-        """Return the seconds from the first start to the last end, or to now while items are running.
+        """Return how long the step has taken.
+
+        This is the time between the first item starting and the last one ending (or now, if any are still running).
 
         Args:
             now: The current time.
 
         Returns:
-            The seconds, or None if the server does not send times.
+            The duration in seconds, or None if the server doesn't report timestamps.
         """
         return _seconds_between(self.first, now if self.running else self.last)
 
     def record_item_start(self, item: int, time: datetime | None, attempt: int) -> None:
-        """Record that an item has started. On a retry, the original start time is kept."""
+        """Record that an item has started. If this is a retry, keep the original start time."""
         self.attempt = attempt
         # Steps may start and end again after a server restart.
         self.ended.pop(item, None)
@@ -352,9 +357,9 @@ class RunProgress:
         outline: The outline of the run's flow.
         total: The number of items in the run.
         created_at: When the run was created, by the server's clock.
-        flow_of: A function that takes a sub-run's ID and an item index, and returns the outline of the sub-run's flow
-            with the steps the item has reached.
-        kept: The IDs of the steps kept by a rerun.
+        flow_of: A function that takes a sub-run's ID and an item index, and returns the outline of the sub-run's flow,
+            including the steps that the item has reached.
+        kept: The IDs of the steps whose outputs a rerun keeps.
     """
 
     run_id: str
@@ -370,7 +375,10 @@ class RunProgress:
     sub_runs: dict[str, RunProgress] = field(default_factory=dict, init=False)
     """All sub-runs at any depth, by ID."""
     reported: ItemCounts | None = field(default=None, init=False)
-    """The server's item counts: from the start if it doesn't have events, otherwise once the run has ended."""
+    """The item counts reported by the server.
+
+    Set from the start if the server has no events, otherwise once the run ends.
+    """
     _is_sub_run: bool = field(default=False, init=False)
     _steps: dict[str, StepProgress] = field(default_factory=dict, init=False)
     _needed: set[str] = field(default_factory=set, init=False)
@@ -386,7 +394,7 @@ class RunProgress:
         return sorted(self._steps.values(), key=lambda step: places.get(step.step_id, len(places)))
 
     def count_ended_items(self) -> tuple[int, int]:
-        """Return how many items have succeeded and how many have failed, based on their steps if there are events."""
+        """Return how many items have succeeded and how many have failed (based on their steps, if there are events)."""
         if self.reported is not None and (self.is_over or not self._steps):
             return self.reported.completed, self.reported.failed + self.reported.cancelled
         items = self.infer_item_states()
@@ -400,10 +408,10 @@ class RunProgress:
         return counts | {others: self.total - completed - failed}
 
     def infer_item_states(self) -> ItemStates:
-        """Return the items that have started, with their state inferred from their steps.
+        """Return the items that have started, with each item's state inferred from its steps.
 
         Needed because servers don't update a run's item counts until it ends. An item has succeeded once all its steps
-        have ended, or just the needed ones if the server reports them.
+        have ended (or only the needed steps, if the server reports which ones are needed).
         """
         steps = [step for step in self._steps.values() if step.ended or step.running]
         failed = {item for step in steps for item, end in step.ended.items() if end not in ("completed", "skipped")}
@@ -417,7 +425,7 @@ class RunProgress:
         """Return the progress so far.
 
         Args:
-            seconds: How long the run has been followed.
+            seconds: How long the client has been following the run.
         """
         completed, failed = self.count_ended_items()
         steps = list(self._steps.values())
@@ -438,7 +446,7 @@ class RunProgress:
         return _seconds_between(self.created_at, self.completed_at if self.is_over else now)
 
     def get_or_add_event_run(self, event: RunEvent) -> RunProgress:
-        """Return the run an event belongs to, either this one or a sub-run."""
+        """Return the run that an event belongs to, which is either this run or one of its sub-runs."""
         if event.run_id == self.run_id:
             return self
         if event.run_id not in self.sub_runs:
@@ -453,7 +461,7 @@ class RunProgress:
 
         Returns:
             The duration in seconds of the step or run that ended with this event, or None if nothing ended or the
-            server does not send times.
+            server doesn't report timestamps.
         """
         run = self.get_or_add_event_run(event)
         match event.type:
@@ -490,14 +498,14 @@ class RunProgress:
                 sub_run.mark_running_as_failed()
 
     def get_or_add_event_step(self, event: RunEvent) -> StepProgress:
-        """Return the step an event of this run belongs to."""
+        """Return the step that an event of this run belongs to."""
         index, step_id = getattr(event, "step_index", None), getattr(event, "step_id", None)
         if step_id and not self._is_sub_run:
             return self._get_or_add_step(step_id)
         # For sub-runs, servers send the wrong step ID or none, but the position in the flow is always right.
         if index is not None and index not in self._step_ids:
             self.flow_name, step_ids = self.flow_of(self.run_id, getattr(event, "item_index", 0))
-            # Remember unknown positions, so they aren't requested again.
+            # Remember unknown positions, so that they aren't requested again.
             self._step_ids = {index: f"#{index}", **self._step_ids, **step_ids}
         known_id = None if index is None else self._step_ids.get(index)
         return self._get_or_add_step(known_id or step_id or f"#{index}")
@@ -507,5 +515,5 @@ class RunProgress:
 
 
 def _seconds_between(start: datetime | None, end: datetime | None) -> float | None:
-    # Clamp to zero, since the times may come from machines with different clocks.
+    # Clamp to zero, since the two times may come from machines whose clocks differ.
     return None if start is None or end is None else max(0.0, (end - start).total_seconds())

@@ -1,7 +1,4 @@
-"""Run queries (`flow:order status:failed since:2026-11-24 "not found"`), creation time windows and sort order.
-
-No I/O.
-"""
+"""Run queries (`flow:order status:failed since:2026-11-24 "not found"`), creation windows, sort order. No I/O."""
 
 from __future__ import annotations
 
@@ -65,11 +62,11 @@ class CreationWindow:
     """A time window for run creation, by the server's clock.
 
     Args:
-        since: The start of the window (inclusive), or None for no start.
-        until: The end of the window (exclusive), or None for no end.
+        since: The start of the window (inclusive). None means that it has no start.
+        until: The end of the window (exclusive). None means that it has no end.
 
     Raises:
-        InvalidArgumentError: If either is not a valid time.
+        InvalidArgumentError: If `since` or `until` is not a valid time.
     """
 
     def __init__(self, since: datetime | str | None, until: datetime | str | None) -> None:
@@ -77,7 +74,7 @@ class CreationWindow:
 
     @property
     def is_unlimited(self) -> bool:
-        """True if the window has neither a start nor an end."""
+        """Whether the window has neither a start nor an end."""
         return self._since is None and self._until is None
 
     def __contains__(self, run: RunDetails) -> bool:
@@ -92,7 +89,7 @@ class CreationWindow:
 
 
 def _parse_timestamp(value: object, what: str) -> float | None:
-    """Return a time as seconds since 1970. Times without a time zone are local."""
+    """Convert a time to seconds since 1970. Times without a time zone are taken to be local."""
     if value is None:
         return None
     try:
@@ -117,7 +114,7 @@ def get_creation_second(run: RunDetails) -> int:
 
 
 def has_only_whole_seconds(runs: Iterable[RunDetails]) -> bool:
-    """Return whether the server only stores whole seconds, e.g. because it uses SQLite.
+    """Return whether the server stores times only to the second, e.g. because it uses SQLite.
 
     If so, it may list runs created within the same second oldest first.
     """

@@ -33,9 +33,10 @@ class deadline_scope:
     """A context manager that sets the deadline, and possibly the timeouts, for requests in its block.
 
     Args:
-        deadline: The deadline, by `time.monotonic()`, unless an outer one is earlier. None has no effect.
+        deadline: The deadline, by `time.monotonic()`. If an outer deadline is earlier, the outer one applies. None has
+            no effect.
         timeouts: The timeouts that replace the client's. None has no effect.
-        overrides_outer: Whether the deadline applies regardless of any outer one. Defaults to False.
+        overrides_outer: Whether the deadline applies even if an outer one is earlier. Defaults to False.
     """
 
     # This is a class because every call enters a scope, and generator-based context managers are several times slower.
@@ -68,8 +69,9 @@ def call_scope(timeout: float | NotGiven | None, *, limits_requests: bool = True
     """Return a context manager that limits the total duration of a call, whether it sends one request or several.
 
     Args:
-        timeout: Seconds for the entire call, replacing the client's per-phase timeouts, or None for no limit.
-            `NOT_GIVEN` has no effect. An object with per-phase timeouts only limits the individual requests.
+        timeout: Maximum duration of the entire call in seconds, or None for no limit. It replaces the client's
+            per-phase timeouts. `NOT_GIVEN` has no effect. An object with per-phase timeouts only limits the individual
+            requests.
         limits_requests: Whether a number also replaces the client's timeout for each request. Defaults to True.
 
     Raises:
@@ -83,15 +85,15 @@ def call_scope(timeout: float | NotGiven | None, *, limits_requests: bool = True
 
 
 def get_seconds_left(deadline: float | None) -> float | None:
-    """Return the seconds until a deadline (0 if it has passed), or None if there is no deadline."""
+    """Return the number of seconds until a deadline (0 if it has passed), or None if there is no deadline."""
     return None if deadline is None else max(0.0, deadline - time.monotonic())
 
 
 def has_passed(deadline: float | None) -> bool:
-    """Return whether a deadline has passed. Always False for None."""
+    """Return whether a deadline has passed. Always False if the deadline is None."""
     return deadline is not None and time.monotonic() >= deadline
 
 
 def limit_by_deadline(deadline: float | None, seconds: float) -> float:
-    """Return `seconds`, or the seconds left until the deadline if that is less."""
+    """Return `seconds`, or the time left until the deadline if that is shorter."""
     return seconds if deadline is None else max(0.0, min(seconds, deadline - time.monotonic()))

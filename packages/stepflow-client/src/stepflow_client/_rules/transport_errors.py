@@ -21,7 +21,7 @@ PROXY = "the server behind a proxy is not responding: check that it is running, 
 _SERVE_PORT, _DEFAULT_PORT = 7837, 80
 _NO_ROUTE = frozenset({EHOSTDOWN, EHOSTUNREACH, ENETDOWN, ENETUNREACH})
 _NO_TLS = "wrong version number|record layer|packet length too long|http request"
-# Part of the client's own message for a failed health check before the actual request.
+# Part of the client's own message when the health check that precedes the actual request fails.
 _RETURNED = r"\bit returned 5\d\d\b"
 # How nginx, Apache, Go and others respond to plain HTTP on an HTTPS port.
 _WANTS_TLS = rb"(?i)plain HTTP|HTTP request to an HTTPS"
@@ -31,7 +31,7 @@ def get_unreachable_hint(error: BaseException, url: str, proxy: str | None) -> s
     """Return the hint for a failed connection attempt.
 
     Args:
-        error: The connection error. Its causes are examined as well.
+        error: The connection error. Its causes are checked too.
         url: The server URL.
         proxy: The proxy URL, or None if no proxy is used.
     """
