@@ -66,7 +66,7 @@ def explain_steps(snapshot: RunSnapshot, items: Iterable[RunItem] | None = None)
 
 
 def add_explained_states(snapshot: RunSnapshot) -> RunSnapshot:
-    """Add states to a snapshot's steps, and a count of the failed items in its sub-runs."""
+    """Return a snapshot with its steps' states and the number of failed sub-run items filled in."""
     steps, flow, details = snapshot.steps, snapshot.flow, snapshot.details
     items, counts = snapshot.items, details.items
     if items is None:
@@ -77,7 +77,7 @@ def add_explained_states(snapshot: RunSnapshot) -> RunSnapshot:
     snapshot = replace(snapshot, details=details)
     if steps is None or flow is None:
         return snapshot
-    # Skip items where each step's state is simply its status.
+    # Skip items in which every step's state is the same as its status.
     special = {
         step.id for step in FlowSteps(flow).all if "onError" in step.value or step.value.get("component") in RUNS_FLOWS
     }
@@ -89,11 +89,11 @@ def add_explained_states(snapshot: RunSnapshot) -> RunSnapshot:
 
 
 def set_step_states(steps: Iterable[StepDetails], accounts: Mapping[tuple[int, str], StepAccount]) -> list[StepDetails]:
-    """Copy step states from accounts, which are keyed by item index and step ID."""
+    """Return the steps with their states filled in from accounts, which are keyed by item index and step ID."""
     explained, names = [], ("state", "because_of", "is_default", "failed_children")
     for step in steps:
         account = accounts.get((step.item_index, step.step_id))
-        # Without an account, the step can't have used a default.
+        # If there is no account, the step can't have used a default.
         changes = {name: getattr(account, name) for name in names} if account is not None else {"is_default": False}
         explained.append(replace(step, **changes))
     return explained
@@ -104,7 +104,8 @@ def iter_item_records(
 ) -> Iterator[tuple[int, ItemRecord]]:
     """Yield each item's index and record, one at a time, because records are large. See `explain_items`.
 
-    With `is_masked`, recorded arguments are used even if their secrets are masked. Only use this for display.
+    If `is_masked` is set, recorded arguments are used even if their secrets are masked. This is only suitable for
+    display.
     """
 
     def recorded(value: Any) -> Any:
@@ -190,7 +191,7 @@ def _used_default_output(item: ItemRecord, definition: Mapping[str, Any], listed
 
 
 def _describe_unknown_facts(item: ItemRecord, steps: Sequence[StepAccount]) -> Iterator[str]:
-    """Describe everything that couldn't be determined."""
+    """Describe all the facts that couldn't be determined."""
     if not item.has_steps:
         yield "this server does not report the steps of this item"
     if not item.flow:

@@ -3,7 +3,7 @@
 Servers propagate failures: a step that reads a failed step is also listed as failed, with the same error, even though
 its component was never called. To tell the step that actually failed from the ones that never ran because of it, this
 module re-evaluates the flow with the recorded outcomes. If that isn't enough, it compares the steps' errors. If the
-server doesn't report those either, the cause is unknown.
+server doesn't report the errors either, the cause is unknown.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _LOST = (ErrorCode.LOST, ErrorCode.LOST_BEFORE_START)
 
 
 def says_only_step_failed(error: FlowError) -> bool:
-    """Return whether an error only reports that a step failed."""
+    """Return whether an error says nothing except that a step failed."""
     return error.message == NO_REASON or FAILED_STEP.match(error.message) is not None
 
 
@@ -47,15 +47,15 @@ class ItemRecord:
     status: ExecutionStatus
     """The item's status, or the run's status if the item never finished."""
     error: FlowError | None
-    """The error the server reports for this item."""
+    """The error that the server reports for this item."""
     steps: Sequence[StepDetails]
-    """The steps the server lists for this item."""
+    """The steps that the server lists for this item."""
     input: Any = NOT_KNOWN
     variables: Any = NOT_KNOWN
     has_steps: bool = True
-    """Whether the server lists this item's steps. If so, unlisted steps were never started."""
+    """Whether the server lists this item's steps. If it does, unlisted steps were never started."""
     flow_steps: FlowSteps | None = None
-    """The flow's steps, if already collected."""
+    """The flow's steps, if they have already been collected."""
     kept: Collection[str] = ()
     """Steps whose outputs a rerun kept. The server lists such a step only if another step or the output needs it."""
 
@@ -82,7 +82,7 @@ class ItemRecord:
         return self.status is ExecutionStatus.COMPLETED or (self.status in FAILED_STATUSES and not is_lost)
 
     def _find_evaluation_failures(self, expression: Any) -> list[Failure] | None:
-        """Return an expression's failures. Empty if it has a value, and None if that can't be determined."""
+        """Evaluate an expression and return its failures: empty if it has a value, None if we can't tell."""
         try:
             self.evaluation.evaluate(expression)
         except Failure as failure:
@@ -92,7 +92,7 @@ class ItemRecord:
         return []
 
     def _find_failed_dependencies(self, reader: str | None) -> list[str]:
-        """Return the failed steps that may have caused a step (or the output, if None) to fail, ignoring conditions."""
+        """Return the failed steps that may have made a step (or the output, if it's None) fail, ignoring conditions."""
         steps = self._flow_steps
         reads = steps.output_reads if reader is None else steps.by_id[reader].reads if reader in steps.by_id else ()
         names = [read.step for read in reads if read.step and not read.is_in_condition and not read.is_in_default]
@@ -106,7 +106,7 @@ class ItemRecord:
         return _get_error_key(self.listed[step_id].error)
 
     def find_step_failure_cause(self, step_id: str) -> str | None:
-        """Return the step that made a step fail: the step itself, a failed step it reads, or None if unknown."""
+        """Return the step that caused a step to fail: the step itself, a failed step it reads, or None if unknown."""
         if step_id not in self._sources:
             self._sources[step_id] = self._compute_step_failure_cause(step_id)
         return self._sources[step_id]
@@ -114,7 +114,7 @@ class ItemRecord:
     def _compute_step_failure_cause(self, step_id: str) -> str | None:
         error = self.listed[step_id].error
         if step_id not in self.definitions:
-            # Without the flow, the message is the only clue to the step it may have read.
+            # Without the flow, the message is the only clue as to which step it may have read.
             named = FAILED_STEP.match(error.message) if error is not None else None
             if named is None:
                 return None
@@ -138,7 +138,7 @@ class ItemRecord:
         return next((name for name in failed if self._get_step_error_key(name) in (key, None)), step_id)
 
     def find_root_cause(self, step_id: str) -> str:
-        """Trace a step's failure to the step where it began, as far as possible."""
+        """Trace a step's failure back to the step where it began, as far as that's possible."""
         seen = [step_id]
         while (source := self.find_step_failure_cause(seen[-1])) is not None and source not in seen:
             seen.append(source)
@@ -221,7 +221,7 @@ class ItemRecord:
         return name if name in self.definitions and name not in self.listed else None
 
     def _find_cause_by_errors(self, error: FlowError) -> Cause:
-        """Find the cause without the flow: the first step with the item's error."""
+        """Find the cause without knowing the flow: the first step that has the same error as the item."""
         key = _get_error_key(error)
         failed = [name for name in self.listed if self._has_step_failed(name)]
         named = FAILED_STEP.match(error.message)

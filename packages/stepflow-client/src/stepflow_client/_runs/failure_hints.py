@@ -39,7 +39,7 @@ def resolve_step_input(item: ItemRecord, step_id: str) -> ResolvedInput:
     not_known, failures = dict[str, None](), dict[str, None]()
 
     def resolve(expression: Any) -> Any:
-        """Resolve an expression part by part, so that one unknown part doesn't hide the rest."""
+        """Resolve an expression part by part, so that one unknown part doesn't hide the other parts."""
         try:
             return item.evaluation.evaluate(expression)
         except (Failure, NotKnownError, *BROKEN) as error:
@@ -68,7 +68,7 @@ def may_component_return(component: str, value: Any) -> bool:
 
 
 def find_run_error_hint(error: FlowError, flow: Mapping[str, Any], input: Any, variables: Any) -> str | None:
-    """Suggest what to change after a run has failed, based on its flow, arguments and error, or return None.
+    """Suggest what to change after a run has failed, or return None if we don't know of a fix.
 
     Args:
         error: The run's error.

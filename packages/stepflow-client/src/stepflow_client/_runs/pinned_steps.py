@@ -9,9 +9,9 @@ Pinning is used by reruns, and by tests to skip slow or paid steps. There are tw
   clients.
 
 A step pinned to a failure keeps its error handling, and steps that read it fail as they normally would. The pinned step
-uses `/builtin/iterate` with a single turn that fails immediately, because its output is a missing input field. Servers
-of every release quote the field's name in the error message, so the name can carry the desired code and message to
-anyone who reads the run (see `parse_mocked_failure_message`).
+uses `/builtin/iterate` with a single turn that fails immediately, because its output refers to an input field that
+doesn't exist. Servers of every release quote the field's name in the error message, so the name can carry the desired
+code and message to anyone who reads the run (see `parse_mocked_failure_message`).
 
 Only the flow's own steps can be pinned, not those in the sub-flows that `map` and `iterate` run.
 """
@@ -28,7 +28,8 @@ from ..errors import InvalidArgumentError
 from ..types.statuses import ErrorCode
 
 PIN_COMPONENT = "/builtin/create_messages"
-"""Component used by steps pinned with `pinned_flow`. It exists on every release and fails immediately without input."""
+"""Component used by steps pinned with `pinned_flow`. It exists on every release and fails immediately if it gets no
+input."""
 _FAILING = "/builtin/iterate"
 _MOCKED = re.compile(r"Input path \$\.mocked ([A-Z_]+): (.*) not found", re.DOTALL)
 _NOT_CAUGHT = "orchestrator"
@@ -102,7 +103,7 @@ def pin_overrides(outputs: Mapping[str, Any], *, component: str = "/builtin/noop
 
 
 def pinned_flow(flow: Mapping[str, Any], outputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a flow whose steps return these outputs. Works on every server.
+    """Return a flow whose steps return these outputs. This works on every server.
 
     Be sure to store it with the client's own methods, which preserve integers. The server configuration must route
     `/builtin`.

@@ -25,7 +25,7 @@ def _index_comparable_items(snapshot: RunSnapshot) -> dict[int, dict[str, Any]]:
     """Return what to compare for each item: its status, output and error, and its steps by ID.
 
     A step that didn't run because another step failed gets the status `not_run` and no error. Steps kept by a rerun are
-    added, because servers don't list them unless other steps read them.
+    added, since servers only list them if other steps read them.
     """
     origin = parse_rerun_origin(snapshot._stored or {})
     pinned: Mapping[str, Any] = {} if origin is None else origin.kept
@@ -44,7 +44,7 @@ def _index_comparable_items(snapshot: RunSnapshot) -> dict[int, dict[str, Any]]:
 
 
 def reduce_to_item(snapshot: RunSnapshot, index: int) -> RunSnapshot:
-    """Reduce a run to one of its items, as if it were the only one.
+    """Reduce a run to one of its items, as if the run had no others.
 
     Raises:
         InvalidArgumentError: If the run has no such item.
@@ -58,9 +58,10 @@ def reduce_to_item(snapshot: RunSnapshot, index: int) -> RunSnapshot:
 
 
 def find_run_differences(a: RunSnapshot, b: RunSnapshot, ignored: Sequence[Path] = ()) -> list[RunDifference]:
-    """Compare two runs: first their status and flow, then each item. Ignored paths are skipped.
+    """Compare two runs, skipping ignored paths: first their status and flow, then each item.
 
-    Secrets from both flows are masked. If a difference repeats one in an upstream step's output, it links to that one.
+    Secrets from both flows are masked. A difference that merely repeats one in an upstream step's output links to the
+    earlier difference.
     """
     flows = [snapshot.flow or {} for snapshot in (a, b)]
     masked_flows = [{"flow": _index_flow_steps(hide_flow_secrets(flow))} for flow in flows]
@@ -83,9 +84,10 @@ def find_run_differences(a: RunSnapshot, b: RunSnapshot, ignored: Sequence[Path]
     items = [_index_comparable_items(snapshot) for snapshot in (a, b)]
     is_batch = any(len(item) > 1 for item in items)
     for item in () if is_batch else (*items[0].values(), *items[1].values()):
-        # Skip the only item's status, because it's the same as the run's.
+        # A run's only item has the same status as the run, so don't compare it twice.
         item.pop("status", None)
-    # Direct and indirect dependencies of each step. None stands for the item, which depends on all steps.
+    # Direct and indirect dependencies of each step. The key None stands for the item itself, which depends on all
+    # steps.
     direct: dict[str, set[str]] = {}
     for flow in flows:
         for name, names in FlowSteps(flow).dependencies_by_step.items():
@@ -136,7 +138,7 @@ def _get_value_at_path_or_mask(value: Any, path: Path) -> Any:
 
 
 ABSENT: Any = object()
-"""Stands for a value that only exists on the other side."""
+"""Stands in for a value that exists only on the other side."""
 
 
 class Change(NamedTuple):
@@ -150,7 +152,7 @@ class Change(NamedTuple):
 def find_value_changes(a: Any, b: Any, path: Path = (), ignored: Sequence[Path] = ()) -> Iterator[Change]:
     """Yield the innermost paths at which two JSON values differ, except those that match an ignored path.
 
-    Objects are compared key by key in any order, and lists element by element. `3` equals `3.0`.
+    Objects are compared key by key (in any order), lists element by element. `3` equals `3.0`.
     """
     if _is_ignored_path(path, ignored):
         return

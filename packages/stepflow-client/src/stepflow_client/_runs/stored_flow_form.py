@@ -35,13 +35,13 @@ class RerunOrigin(NamedTuple):
     kept: Mapping[str, Any]
     """Outputs of the steps that aren't executed again, by step ID."""
     items: Sequence[int] = (0,)
-    """Indexes of the items to run again, in the earlier run. These aren't stored in the flow."""
+    """The items to run again, by their index in the earlier run. They aren't stored in the flow."""
 
 
 def add_tag_to_flow(flow: dict[str, Any], tag: str, origin: RerunOrigin | None = None) -> dict[str, Any]:
     """Return a copy of a flow with a tag in its metadata, which gives the copy a different flow ID.
 
-    For a rerun, the steps kept from `origin` are pinned.
+    If `origin` is set (for a rerun), the steps it keeps are pinned.
     """
     metadata = flow.get("metadata")
     if metadata is not None and not isinstance(metadata, dict):
@@ -109,10 +109,10 @@ def remove_cases(flow: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def collect_examples(flow: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Collect a flow's named inputs from its examples and test cases (in that order), as examples.
+    """Collect a flow's named inputs as examples: the inputs of its own examples first, then those of its test cases.
 
     Each has a name, an input and possibly a description. If several share a name, only the first is returned. Malformed
-    ones are skipped.
+    entries are skipped.
     """
     test = flow.get("test")
     groups = (flow.get("examples"), test.get("cases") if isinstance(test, Mapping) else None)
