@@ -80,7 +80,7 @@ def test_file_that_another_program_writes_is_unchanged(stepflow: Stepflow, big: 
         done = stepflow(*line.split())
         opened.write("# more\n")
     assert done.code == 2
-    assert "big.yaml cannot be written: it has changed since it was read, or another program is writing it" in (
+    assert "big.yaml cannot be written: it has changed since it was read, or another program is writing to it" in (
         done.stderr
     )
     assert "run the command again" in done.stderr

@@ -243,7 +243,7 @@ def test_an_edit_at_the_last_moment_is_preserved(
 @pytest.mark.skipif(sys.platform != "linux", reason="no other system tells whether a file is open")
 def test_a_file_open_for_writing_is_not_replaced(file: Path) -> None:
     with file.open("ab") as opened:
-        with pytest.raises(FileChangedError, match="another program is writing it"):
+        with pytest.raises(FileChangedError, match="another program is writing to it"):
             write_file(file, NEW, expected_content=OLD)
         opened.write(b"more\n")
     assert file.read_bytes() == OLD + b"more\n"

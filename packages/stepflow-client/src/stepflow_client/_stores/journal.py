@@ -1,11 +1,11 @@
-"""A batch's journal, an on-disk record of its requests to the server, written before and after each one.
+"""A batch's journal, an on-disk record of its requests to the server, updated before and after each request.
 
 It is an SQLite file (WAL, mode 0600) that only one process can open at a time. It stores digests of the flow and of
 each chunk's inputs, each chunk's tag and run, and the outcomes of finished chunks, but not the inputs themselves. Each
-entry has its own digest, so a damaged file raises an error instead of producing a wrong outcome.
+entry has its own digest, so a damaged file causes an error rather than a wrong outcome.
 
 If some of a chunk's inputs are rerun, or dropped because the server rejects them, a `repeated` entry records the
-attempt number and the final outcomes so far. The same transaction removes the previous run's `created` entry.
+attempt number and the final outcomes so far. The same transaction deletes the `created` entry of the previous run.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from ..types import ExecutionStatus, FlowError
 from ..types.results import Outcome
 from .shared_sqlite_file import DATABASE_ERRORS, LOCK_EXCLUSIVELY, open_private_database
 
-# Use a single b-tree without a separate index, so that an entry is either there or it isn't.
+# Use a single b-tree without a separate index, so that the two can't disagree about whether an entry exists.
 _TABLE = """
 CREATE TABLE IF NOT EXISTS entry (
     kind TEXT NOT NULL, number INTEGER NOT NULL, content BLOB NOT NULL, digest BLOB NOT NULL, PRIMARY KEY (kind, number)
 ) WITHOUT ROWID
 """
 _Kind = Literal["batch", "since", "first", "complete", "begun", "repeated", "created", "ended"]
-# Content types of entries that aren't objects.
+# The types of the entries whose content isn't an object.
 _CONTENTS: dict[_Kind, Any] = {"since": (int, float), "first": str, "complete": bool, "created": str, "ended": list}
 # The number stored in entries about the whole batch. Entries about a chunk store the chunk's number.
 _BATCH = 0
@@ -47,7 +47,7 @@ class Journal:
     """The journal of a single batch.
 
     Args:
-        path: The file's path. Created if it doesn't exist.
+        path: The file's path. The file is created if it doesn't exist.
 
     Raises:
         InvalidArgumentError: If the path isn't a valid file path.
@@ -136,7 +136,7 @@ class Journal:
                 file.execute("DELETE FROM entry WHERE kind = ? AND number = ?", (replaces, number))
 
     def begin_or_resume_batch(self, settings: Mapping[str, str]) -> str:
-        """Return the batch's tag (a new tag for a new journal). For an existing journal, the settings must match.
+        """Return the batch's tag (a new tag for a new journal). If the journal already exists, the settings must match.
 
         Args:
             settings: Values that must stay the same when the batch is resumed, by name.
@@ -168,7 +168,10 @@ class Journal:
         return float(stored)
 
     def get_or_set_first_run(self, run_id: str | None = None) -> str | None:
-        """Return the batch's first run, which identifies the batch in the history. Store `run_id` first, if passed."""
+        """Return the batch's first run, which identifies the batch in the history.
+
+        If `run_id` is passed, store it first.
+        """
         if run_id is not None:
             self._write_entry("first", run_id)
             return run_id
@@ -176,7 +179,7 @@ class Journal:
         return None if stored is None else str(stored)
 
     def record_batch_end(self) -> None:
-        """Record that all inputs have been read, and that their items have ended."""
+        """Record that all inputs have been read and all their items have ended."""
         self._write_entry("complete", True)
 
     def has_begun_any_chunk(self) -> bool:
@@ -188,7 +191,7 @@ class Journal:
         return self._read_entry("complete") is not None
 
     def find_chunk(self, number: int, first: int) -> Chunk | None:
-        """Return a chunk without its inputs, or None if it never started.
+        """Return a chunk without its inputs, or None if it never began.
 
         Args:
             number: The chunk's number.
@@ -213,7 +216,7 @@ class Journal:
         return chunk
 
     def has_lost_run(self) -> bool:
-        """Return whether any chunk has begun but has no recorded run."""
+        """Return whether there is a chunk that began but has no recorded run."""
         with self._locked_file() as file:
             with_run = "SELECT number FROM entry WHERE kind IN ('created', 'ended')"
             lost = f"SELECT 1 FROM entry WHERE kind = 'begun' AND number NOT IN ({with_run}) LIMIT 1"  # noqa: S608

@@ -66,27 +66,28 @@ class FailureReporter:
 
 Result = TypeVar("Result")
 
-# Seconds to wait for other processes to finish writing.
+# How long to wait for other processes to finish writing, in seconds.
 _LOCK_WAIT = 5.0
-# After a wait in vain, seconds to wait each time for the same file, and seconds until the next full wait. Otherwise a
-# call that makes several changes would wait for each of them, long past its deadline.
+# Once a process has waited in vain for a file: how long each further wait for that file lasts, and how long until the
+# next full wait, in seconds. Otherwise, a call that makes several changes would wait for each one, long past its
+# deadline.
 _SHORT_LOCK_WAIT, _IMPATIENCE = 0.1, 30.0
 
 DATABASE_ERRORS = (sqlite3.Error, UnicodeError, MemoryError, OverflowError)
-"""Exceptions `sqlite3` raises for unusable files. When a file is damaged, messages may quote bytes that aren't UTF-8,
-and sizes and numbers may be too large."""
+"""Exceptions that `sqlite3` raises for unusable files. When a file is damaged, messages may quote bytes that aren't
+UTF-8, and sizes and numbers may be too large."""
 
 # Held while creating a file.
 _creating = threading.Lock()
 _all: weakref.WeakSet[SharedFile] = weakref.WeakSet()
 _forking = threading.Lock()
 _held: list[threading.Lock] = []
-# Seconds a fork waits for each thread that is using a file.
+# How long a fork waits for each thread that is using a file, in seconds.
 _FORK_WAIT = 2.0
 
 
 def _hold_locks() -> None:
-    """Before a fork, wait until no thread is inside SQLite: its locks would never be released in the child."""
+    """Before a fork, wait until no thread is inside SQLite, whose locks would never be released in the child."""
     _forking.acquire()
     with _creating:
         locks = [file._lock for file in _all]
@@ -112,9 +113,8 @@ if hasattr(os, "register_at_fork"):
 
 
 LOCK_EXCLUSIVELY = "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; BEGIN EXCLUSIVE; COMMIT;"
-"""The statements that lock a file, so that no other process can use it until this one closes it.
-
-Exclusive mode needs no shared-memory file.
+"""Statements that lock a file, so that no other process can use it until this one closes it. Exclusive mode doesn't
+need a shared-memory file.
 """
 
 
@@ -137,7 +137,7 @@ def open_private_database(path: Path, *, timeout: float) -> sqlite3.Connection:
 class SharedFile(FailureReporter):
     """An SQLite file for concurrent use by threads and processes, such as the history or the result cache.
 
-    Can be pickled: the settings are included, the connection isn't. The file is created on first write.
+    It can be pickled; the pickle contains the settings but not the connection. The file is created on the first write.
 
     Args:
         name: The store's name in messages.
@@ -223,12 +223,16 @@ class SharedFile(FailureReporter):
 
     @contextmanager
     def _limit_lock_waits(self) -> Iterator[float]:
-        """Yield the seconds to wait for other processes: few if the file was locked for the whole of a recent wait."""
+        """Yield how many seconds to wait for other processes.
+
+        Don't wait long if a recent wait ended with the file still locked.
+        """
         began = time.monotonic()
         try:
             yield _LOCK_WAIT if began >= self._impatient_until else _SHORT_LOCK_WAIT
         except sqlite3.OperationalError as error:
-            # SQLite also reports some conflicts between writers at once: these don't last.
+            # SQLite reports some conflicts between writers without waiting at all. Those don't last, so they don't
+            # count.
             if "locked" in str(error) and time.monotonic() - began > 0.9 * _LOCK_WAIT:
                 self._impatient_until = time.monotonic() + _IMPATIENCE
             raise
@@ -238,7 +242,7 @@ class SharedFile(FailureReporter):
         return f"the {self._folder} folder" if self._path is None else str(self._path)
 
     def change(self, what: str, change: Callable[[sqlite3.Connection], object], **_: object) -> None:
-        """Change the file. Only the first error is reported."""
+        """Change the file, reporting only the first error."""
         with self.warn_on_failure(what), self.locked_connection() as connection:
             change(connection)
 

@@ -4,10 +4,10 @@ The new content is written to a temporary file in the same folder, synced, and r
 links are preserved, but other hard links to the file keep the old content. If no file can be created in the folder,
 nothing is written, since overwriting in place could truncate the file.
 
-An edit passes the content it is based on. It is rejected if another program has since changed the file, or has it open
-for writing. On Linux, check and rename are atomic: the two files swap names, the old one is checked once nobody can
-open it anymore, and if it has changed, the names are swapped back. On other systems, and on file systems that can't
-swap names, a change in the microseconds between check and rename is lost.
+An edit passes the content it is based on. The edit is rejected if another program has changed the file in the meantime
+or has it open for writing. On Linux, check and rename are atomic: the two files swap names, the old one is checked once
+nobody can open it anymore, and if it has changed, the names are swapped back. On other systems, and on file systems
+that can't swap names, a change in the microseconds between check and rename is lost.
 
 Devices, pipes and open files (/dev/stdout) are written to directly.
 """
@@ -27,7 +27,7 @@ from .._data.arguments import file_path
 from ..errors import FlowFileError, StepflowClientError
 
 _MAX_LINKS = 40
-# The folders that contain the user's folder on Linux, by kind, below the user's home folder.
+# The parents of the user's `stepflow` folders on Linux, by kind, relative to the home folder.
 _LINUX_FOLDERS = {"cache": ".cache", "config": ".config", "state": ".local/state"}
 _BINARY = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
@@ -64,7 +64,7 @@ class FileChangedError(OSError):
     """The file no longer has the content that an edit was based on."""
 
     def __init__(self) -> None:
-        super().__init__(errno.ESTALE, "it has changed since it was read, or another program is writing it")
+        super().__init__(errno.ESTALE, "it has changed since it was read, or another program is writing to it")
 
 
 def write_text(path: str | os.PathLike[str], text: str, *, expected_content: bytes | None = NOT_GIVEN) -> None:
@@ -93,12 +93,12 @@ def write_file(
 def replace_atomically(
     path: str | os.PathLike[str], *, expected_content: bytes | None = NOT_GIVEN, mode: int | None = None
 ) -> Iterator[str]:
-    """Yield a path to append a file's new content to. It replaces the old content unless the block raises.
+    """Yield a path to append a file's new content to. Unless the block raises, this replaces the old content.
 
     Args:
         path: The file.
-        expected_content: The content the file must still have, or None if it must not exist. By default, it isn't
-            checked.
+        expected_content: The content that the file must still have, or None if the file must not exist. By default, the
+            content isn't checked.
         mode: The file's permissions. Defaults to None, which keeps an existing file's permissions and applies the umask
             to a new file's.
 
@@ -134,7 +134,7 @@ def replace_atomically(
         with suppress(OSError):
             os.unlink(beside)
     with suppress(OSError):
-        # Not supported on Windows or on every file system.
+        # Windows and some file systems don't support this.
         folder = os.open(os.path.dirname(target), os.O_RDONLY)
         try:
             os.fsync(folder)
@@ -173,7 +173,7 @@ def _resolve_target(path: str | os.PathLike[str]) -> tuple[str, os.stat_result |
         status = os.stat(name)
     except FileNotFoundError:
         status = None
-        # Raises if the folder doesn't exist.
+        # This raises if the folder doesn't exist.
         os.stat(folder)
     if status is not None and not _has_access(name, os.W_OK):
         raise _build_access_error(folder, "")
@@ -194,7 +194,7 @@ def _build_access_error(folder: str, what: str) -> OSError:
 
 
 def _copy_permissions(source: str, status: os.stat_result, target: str) -> None:
-    """Copy a file's owner, permissions and extended attributes to a new file, as far as permitted."""
+    """Copy a file's owner, permissions and extended attributes to a new file, as far as permissions allow."""
     import shutil
 
     has_group = not hasattr(os, "chown")
@@ -241,7 +241,7 @@ def _replace_if_unchanged(temp_path: str, target: str, before: bytes) -> None:
 
 
 def _read_content(path: str, *, if_closed: bool = False) -> bytes | None:
-    """Return a regular file's content, or None if it can't be read (or, with `if_closed`, is open for writing)."""
+    """Return a regular file's content, or None if it can't be read (or is open for writing, if `if_closed` is set)."""
     flags = os.O_RDONLY | _BINARY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     try:
         with open(os.open(path, flags), "rb") as file:
@@ -280,7 +280,7 @@ def _is_being_written(descriptor: int) -> bool:
     import signal
 
     try:
-        # By default, the signal for a broken lease would kill this process. SIGURG is ignored.
+        # By default, the signal for a broken lease would kill this process, so use SIGURG, which is ignored.
         fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
