@@ -28,7 +28,7 @@ Result = TypeVar("Result")
 _MAX_ENTRIES = 100_000
 # Labels for the runs created by the current call.
 _labels: ContextVar[Mapping[str, str] | None] = ContextVar("stepflow_labels", default=None)
-# Seconds within which a run's creation should be confirmed.
+# How soon a run's creation should be confirmed, in seconds.
 _MAX_CREATION = 60.0
 
 
@@ -38,7 +38,7 @@ class CreatedRun(NamedTuple):
     flow_id: str
     arguments: RunArguments
     source: Any = None
-    """The flow as passed by the caller. If it is a path, the path is recorded."""
+    """The flow that the caller passed. If it is a path, the path is recorded."""
     flow: Any = None
     """The flow's content as its author wrote it, if known."""
     origin: RerunOrigin | None = None
@@ -67,7 +67,7 @@ class LabeledRuns(NamedTuple):
 
 
 class Recorder:
-    """Records the runs a client creates, and their final status.
+    """Records the runs that a client creates, along with their final status.
 
     Without a history, it only counts finished runs, and only if the application uses OpenTelemetry.
 
@@ -91,7 +91,7 @@ class Recorder:
 
     @contextmanager
     def label_runs(self, labels: Mapping[str, str] | None) -> Iterator[None]:
-        """Record runs created in the block with these labels.
+        """Record the runs that are created in the block under these labels.
 
         Raises:
             InvalidArgumentError: If the labels are invalid, or there is no history.
@@ -106,7 +106,7 @@ class Recorder:
             _labels.reset(token)
 
     def find_labeled_runs(self, labels: Mapping[str, str]) -> LabeledRuns:
-        """Return the runs recorded with these labels. Includes all servers, since several may share a store.
+        """Return the runs recorded with these labels on any server, since several servers may share a store.
 
         Raises:
             InvalidArgumentError: If the labels are invalid, or there is no history.
@@ -141,10 +141,10 @@ class Recorder:
             self.history.confirm(entry_id, run_id)
 
     def record_run(self, run_id: str | None, run: CreatedRun) -> str | None:
-        """Record a run and return the entry's ID, or None without a history.
+        """Record a run and return the entry's ID, or None if there is no history.
 
-        For a run about to be created, pass None as `run_id` and call `confirm_or_remove_entry` afterward. That way, the
-        run leaves a trace even if the process exits.
+        For a run that is about to be created, pass None as `run_id` and call `confirm_or_remove_entry` afterward. That
+        way, the run leaves a trace even if the process exits.
         """
         if self.history is None:
             return None
@@ -169,7 +169,7 @@ class Recorder:
         )
 
     def add_current_labels(self, entry: HistoryEntry) -> None:
-        """Add the current call's labels to a run already recorded, without changing existing labels."""
+        """Add the current call's labels to a run that is already recorded, without changing existing labels."""
         if self.history is not None and (labels := _labels.get()) and not labels.keys() <= entry.labels.keys():
             self.history.annotate(entry.run_id, labels={**labels, **entry.labels})
 
@@ -205,13 +205,13 @@ class Recorder:
 
 
 class BatchRecorder:
-    """Records a batch's runs as a single entry: the first run, plus its inputs or a mark that more runs follow.
+    """Records a batch's runs as a single entry: the first run, plus either its inputs or a note that more runs follow.
 
     Args:
         recorder: The client's recorder.
         flow: The flow's content.
-        arguments: The batch's arguments, without inputs.
-        source: The flow as passed by the caller. If it is a path, the path is recorded.
+        arguments: The batch's arguments, without its inputs.
+        source: The flow that the caller passed. If it is a path, the path is recorded.
     """
 
     def __init__(self, recorder: Recorder, flow: Mapping[str, Any], arguments: RunArguments, source: Any) -> None:
@@ -230,7 +230,7 @@ class BatchRecorder:
         self._record_entry(run_id)
 
     def record_created(self, run_id: str, inputs: list[Any]) -> bool:
-        """Record a run that the batch created, or resumed after a crash. Return whether it is the first one."""
+        """Record a run that the batch created, or resumed after a crash. Return whether it is the batch's first run."""
         with self._lock:
             is_first = self._first is None
             if is_first or not (self._has_more or run_id == self._first):

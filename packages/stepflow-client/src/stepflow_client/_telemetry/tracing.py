@@ -1,4 +1,4 @@
-"""OpenTelemetry spans, metrics and trace context for requests, for applications that use OpenTelemetry.
+"""Adds OpenTelemetry spans, metrics and trace context to requests, if the application uses OpenTelemetry.
 
 This module does nothing unless the application has already imported the OpenTelemetry API.
 
@@ -48,7 +48,7 @@ _METRIC_ATTRIBUTES = ("stepflow.operation", "server.address", "server.port", "ht
 
 
 class OperationSpan:
-    """A client operation. This base class does nothing, and is used if an application doesn't use OpenTelemetry."""
+    """The span of a client operation. This base class does nothing, for applications that don't use OpenTelemetry."""
 
     __slots__ = ()
 
@@ -61,7 +61,8 @@ class OperationSpan:
     def make_current(self) -> AbstractContextManager[object]:
         """Return a context manager in which new spans become children of this one, even if it isn't the current span.
 
-        Use it for each step of a generator, to keep the span out of the code that iterates over it.
+        Use it around each step of a generator, so that the span isn't current in the code that iterates over the
+        generator.
         """
         return _NO_MEASUREMENT
 
@@ -76,7 +77,10 @@ class OperationSpan:
         return request
 
     def record_attributes(self, **attributes: object) -> None:
-        """Record string and integer attributes, using the keys of `_ATTRIBUTE_NAMES` as names. Ignores other values."""
+        """Record string and integer attributes, using the keys of `_ATTRIBUTE_NAMES` as names.
+
+        Other values are ignored.
+        """
 
 
 Kind = Literal["CLIENT", "INTERNAL"]
@@ -274,10 +278,10 @@ class _Instruments:
         self.duration = histogram("operation.duration", "Duration of Stepflow client operations, including retries")
         self.retries = meter.create_counter(f"{_NAME}.operation.retries", "{retry}", "Retried requests")
         self.run_started = meter.create_counter(f"{_NAME}.run.started", "{run}", "Runs created")
-        self.run_ended = meter.create_counter(f"{_NAME}.run.ended", "{run}", "Runs seen to end")
-        self.run_duration = histogram("run.duration", "Time from a run's creation until it was seen to end")
+        self.run_ended = meter.create_counter(f"{_NAME}.run.ended", "{run}", "Runs that the client saw end")
+        self.run_duration = histogram("run.duration", "Time from a run's creation until the client saw it end")
         self.inputs_in_flight = meter.create_up_down_counter(
-            f"{_NAME}.map.inputs_in_flight", "{input}", "Inputs of map whose runs have not ended"
+            f"{_NAME}.map.inputs_in_flight", "{input}", "Inputs passed to map whose runs have not ended"
         )
         self.chunk_duration = histogram("map.chunk.duration", "Duration of map chunks, from creation to outcomes")
 
