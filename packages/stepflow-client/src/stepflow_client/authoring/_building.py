@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 @dataclass
 class ItemResult(Generic[T]):
-    """The outcome for a single element."""
+    """The outcome of a single element."""
 
     outcome: Literal["success", "failed"]
     """Whether the sub-flow succeeded for this element."""
@@ -100,7 +100,7 @@ def parse_signature(function: Callable[..., Any], local_names: Mapping[str, Any]
         elif input is None and parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
             input = name
         else:
-            message = f"the flow function {function.__name__} accepts one input, and {name!r} is a second one"
+            message = f"the flow function {function.__name__} accepts only one input, but {name!r} is a second one"
             hint = "put the fields of the input into one class; variables come after *"
             raise InvalidArgumentError(message, hint=hint)
     return FlowSignature(function, input, variables, names, hints)
@@ -113,7 +113,7 @@ def build_flow(name: str, parts: FlowSignature, call: Call, options: Mapping[str
         name: The flow's name.
         parts: The function's parsed signature.
         call: Calls the function with its input and variables.
-        options: The remaining parts of the flow, by argument name of `flow`.
+        options: The other parts of the flow, by the names of `flow`'s arguments.
 
     Raises:
         AuthoringError: If the function does something a flow can't do.
@@ -207,9 +207,9 @@ def _make_flow_schemas(parts: FlowSignature) -> dict[str, Any]:
 
 
 def _name_steps(scope: Scope) -> None:
-    """Assign each step an ID: its explicit ID, else the name its output is assigned to, else its component's name.
+    """Assign each step an ID: its explicit ID, or the name that its output is assigned to, or its component's name.
 
-    IDs are assigned in this order, so that adding a step never changes an ID that came from an earlier source.
+    IDs are assigned source by source in this order, so that adding a step never changes an ID from an earlier source.
     """
     # Ignore case, because servers reject IDs that differ only in case.
     taken = {step_id.casefold() for step_id in scope.explicit_ids}
@@ -235,7 +235,7 @@ def _make_unique_id(name: str, taken: set[str]) -> str:
 
 
 def _render_steps(scope: Scope) -> list[dict[str, Any]]:
-    """Render a flow's steps as in a flow file. IDs must have been assigned with `_name_steps`."""
+    """Render a flow's steps in the format of a flow file. `_name_steps` must have assigned their IDs already."""
     steps = []
     for step in scope.steps:
         input = {} if step.input is NOT_GIVEN else {"input": _render_value(step.input)}
@@ -244,7 +244,7 @@ def _render_steps(scope: Scope) -> list[dict[str, Any]]:
 
 
 def _render_value(value: Any) -> Any:
-    """Render a result of `Scope.encode_value` as in a flow file."""
+    """Render a result of `Scope.encode_value` in the format of a flow file."""
     match value:
         case Read(source=Step() as step, path=path):
             return {"$step": step.step_id, **({"path": expressions.format_path(path)} if path else {})}

@@ -23,7 +23,7 @@ def when(condition: bool | None, then: T1) -> T1 | None: ...
 @overload
 def when(condition: bool | None, then: T1, otherwise: T2) -> T1 | T2: ...
 def when(condition: Any, then: Any, otherwise: Any = NOT_GIVEN) -> Any:
-    """Choose between two values, like Python's `then if condition else otherwise`. Becomes an `$if` expression.
+    """Choose between two values, like Python's `then if condition else otherwise`. This becomes an `$if` expression.
 
     The steps in a branch only run if the branch is taken.
 
@@ -45,7 +45,7 @@ def when(condition: Any, then: Any, otherwise: Any = NOT_GIVEN) -> Any:
     is_known = type(condition) is not Value
     if is_known and not isinstance(condition, bool):
         message = f"the condition of when() must be a value of the flow, not {arguments.short_repr(condition)}"
-        raise authoring_error(message, "use Python's if for others")
+        raise authoring_error(message, "for other values, use Python's if")
     read = None if is_known else condition.__stepflow__
     if isinstance(read, Read) and not all(
         alternative in (bool, type(None)) or field_types.allows_any_value(alternative)
@@ -85,7 +85,7 @@ def coalesce(first: T1 | None, second: T2 | None, third: T3 | None, fourth: T4, 
 @overload
 def coalesce(first: T | None, /, *others: T | None) -> T | None: ...
 def coalesce(*alternatives: Any) -> Any:
-    """Return the first value that isn't null. Becomes a `$coalesce` expression.
+    """Return the first value that isn't null. This becomes a `$coalesce` expression.
 
     Note that a failed step or a path that leads nowhere is an error, not null. To handle those, use `exists`.
 
@@ -113,14 +113,14 @@ def item(value: Any, key: int | str, /, *more: int | str) -> Any:
     Args:
         value: A flow value.
         key: A 0-based index, or a field name.
-        more: Further keys and indexes.
+        more: More keys and indexes, for nested elements.
 
     Raises:
         AuthoringError: If there is no such element, or `value` is not a flow value.
     """
     if type(value) is not Value:
         message = f"item() reads a value of the flow, not {type(value).__name__}"
-        raise authoring_error(message, "use Python's own [0] for others")
+        raise authoring_error(message, "for other values, use Python's own [0]")
     expression = value.__stepflow__
     for part in (key, *more):
         expression = make_element_expression(expression, part)
@@ -128,10 +128,10 @@ def item(value: Any, key: int | str, /, *more: int | str) -> Any:
 
 
 def literal(value: T) -> T:
-    """Mark data that servers should not evaluate. Becomes a `$literal` expression.
+    """Mark data that servers should not evaluate. This becomes a `$literal` expression.
 
     You only need it for data with keys such as `$step`, which would otherwise be treated as expressions, and to pass
-    None for an argument that would otherwise be left out.
+    None for an argument that would otherwise be omitted.
 
     Args:
         value: The data, which must not contain flow values.

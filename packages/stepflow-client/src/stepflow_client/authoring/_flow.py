@@ -196,7 +196,7 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
         return {path: component.schemas for path, component in self._built_flow.components.items()}
 
     def variables(self, *arguments: P.args, **variables: P.kwargs) -> FlowValues[P]:
-        """Return values to pass as `variables=` when running the flow, checked by type checkers.
+        """Return values to pass as `variables=` when running the flow. Type checkers can check them.
 
         Example:
             ```python

@@ -132,7 +132,7 @@ def find_error_place(error: BaseException) -> Place | None:
 
 
 class _ParsedSource(NamedTuple):
-    """A file's source, along with everything looked up in it."""
+    """A file's source, along with everything that has been looked up in it."""
 
     lines: list[str]
     assigned: dict[tuple[int, int], str]

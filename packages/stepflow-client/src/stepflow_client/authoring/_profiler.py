@@ -95,7 +95,7 @@ def _evaluate_operand(operand: CodeType, frame: FrameType, names: Mapping[str, A
 
 
 def _iter_flow_values(value: Any) -> Iterator[Value]:
-    """Yield the object itself if it is a flow value, or all flow values in a collection."""
+    """Yield the object itself if it is a flow value, or every flow value in it if it is a collection."""
     if type(value) is Value:
         yield value
     elif isinstance(value, (list, tuple, ValuesView, ItemsView)):

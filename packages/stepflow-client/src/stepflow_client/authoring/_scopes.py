@@ -25,7 +25,7 @@ class Step:
     __slots__ = ("component", "explicit_id", "input", "name", "options", "place", "scope", "step_id")
 
     def __init__(self, scope: Scope, component: str, input: Any, explicit_id: str | None, name: str) -> None:
-        """Create a step. Its input is NOT_GIVEN if it has none. `name` is its component's name."""
+        """Create a step. `input` is NOT_GIVEN if the step has no input. `name` is the name of its component."""
         self.scope, self.component, self.input, self.explicit_id = scope, component, input, explicit_id
         self.place: Place = find_call_place()
         self.name = name
@@ -204,9 +204,9 @@ def encode_object(value: Any) -> Any:
 
 
 def encode_fields(kind: Any, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an object's fields by JSON name, leaving out optional fields that are None.
+    """Return an object's fields by JSON name, omitting optional fields that are None.
 
-    Without a class, the fields are returned unchanged.
+    If no class is given, return the fields unchanged.
     """
     if kind is None:
         return dict(fields)
@@ -219,7 +219,7 @@ def _get_json_names(kind: Any) -> dict[str, str]:
 
 
 def encode_data(value: Any, what: str) -> Any:
-    """Convert data to JSON, leaving out objects' optional fields that are None.
+    """Convert data to JSON, omitting objects' optional fields that are None.
 
     Raises:
         AuthoringError: If the data contains flow values, or can't be represented in JSON.

@@ -34,11 +34,11 @@ class _ComponentSignature(NamedTuple):
 
     signature: Any
     hints: dict[str, Any]
-    """The types of the arguments, and of the output as `return`."""
+    """The types of the arguments by name, plus the output's type under `return`."""
     names: dict[str, str]
     """Maps argument names to the JSON names of the input fields."""
     input: str | None
-    """The argument that holds the whole input, or None if the input is an object made of all arguments."""
+    """The argument that stands for the whole input, or None if the arguments together make up the input object."""
 
 
 class Component:
@@ -105,7 +105,7 @@ class Component:
 
     @cached_property
     def _parsed_signature(self) -> _ComponentSignature:
-        # Don't inspect the function until it's used: stub modules can have lots of functions.
+        # Don't inspect the function until it's used, because stub modules can contain lots of functions.
         signature = inspect.signature(self.function)
         hints = fields.get_hints(self.function)
         names, input_name = {}, None
@@ -128,7 +128,7 @@ def _make_schema(kind: Any) -> dict[str, Any]:
 def component(path: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Declare a component with a function that describes its input and output. The function's body is never executed.
 
-    The function's arguments are the input fields. A field that defaults to None is left out if it is None. If a field's
+    The function's arguments are the input fields. A field that defaults to None is omitted if it is None. If a field's
     name isn't a valid Python name, set it with `Annotated[..., Name("vat-rate")]`. A single positional-only argument
     stands for the whole input. The arguments `step`, `on_error`, `must_execute` and `metadata` configure the step.
 
@@ -195,7 +195,7 @@ def add_step(
     scope.steps.append(new_step)
     if on_error is not None:
         if not isinstance(on_error, OnError):
-            message = f"on_error must be created with the functions of on_error, not {arguments.short_repr(on_error)}"
+            message = f"on_error must come from a function like on_error.retry(), not {arguments.short_repr(on_error)}"
             raise authoring_error(message, "on_error.retry(3)")
         new_step.options["onError"] = on_error.to_dict()
     if must_execute is not False:

@@ -198,12 +198,12 @@ def make_element_expression(expression: Expression, key: Any) -> Expression:
         raise authoring_error(f"{expression.label}[...] needs a key or a position that is known when the flow is built",
                      "paths in a flow are fixed; use a component to choose an element")  # fmt: skip
     if isinstance(key, slice):
-        raise authoring_error(f"a slice of {expression.label} cannot be read", "paths lead to one element: [0]")
+        raise authoring_error(f"a slice of {expression.label} cannot be read", "a path reads one element: [0]")
     if isinstance(key, bool) or not isinstance(key, (int, str)):
         message = f"{expression.label}[{arguments.short_repr(key)}] is not a path"
         raise authoring_error(message, "a path has keys (text) and positions from 0")
     if isinstance(key, int) and key < 0:
-        raise authoring_error(f"{expression.label}[{key}] counts from the end", "paths count from the beginning only")
+        raise authoring_error(f"{expression.label}[{key}] counts from the end", "paths only count from the beginning")
     return _make_part_expression(expression, key, fields.find_element, AuthoringError)
 
 
@@ -242,11 +242,11 @@ _COMPUTE = "flows cannot compute; call a component that does"
 _TEXT = "flows cannot concatenate strings; pass the parts to a component that does"
 _EACH = "use each(values, function) to run a sub-flow for each element, and [0] or item(value, 0) to read one"
 _COMPARE = "flows cannot compare; call a component that does, and use when() on its output"
-_NUMBER = "it can be passed on as it is, and read with when() and coalesce()"
+_NUMBER = "you can still pass it on, or read it with when() and coalesce()"
 
 # Operations that would otherwise fail obscurely or silently do the wrong thing, with suggested alternatives.
 _REJECTED_OPERATIONS = {
-    ("has no truth yet: if, and, or, not and assert cannot use it", _CHOICE): ["bool"],
+    ("has no truth value yet: if, and, or, not and assert cannot use it", _CHOICE): ["bool"],
     ("has no text yet: str(), print() and f-strings cannot use it", _TEXT): ["str", "format", "bytes", "fspath"],
     ("has no length yet", "call a component that counts"): ["len", "length_hint"],
     ("has no elements yet: for, in, unpacking, list() and sorted() cannot use it", _EACH): [
@@ -254,8 +254,8 @@ _REJECTED_OPERATIONS = {
     ],
     ("cannot be compared yet", _COMPARE): ["eq", "ne", "lt", "le", "gt", "ge"],
     ("cannot be a key of a dict or an element of a set", "use a list, or keys that are known"): ["hash"],
-    ("has no number yet", _NUMBER): ["int", "float", "complex", "index", "round", "trunc", "floor", "ceil"],
-    ("cannot be computed with", _COMPUTE): [
+    ("is not a number yet", _NUMBER): ["int", "float", "complex", "index", "round", "trunc", "floor", "ceil"],
+    ("cannot be used in a calculation", _COMPUTE): [
         *(f"{side}{name}" for side in ("", "r", "i") for name in (
             "add", "sub", "mul", "matmul", "truediv", "floordiv", "mod", "pow", "lshift", "rshift", "and", "xor", "or",
         )),
