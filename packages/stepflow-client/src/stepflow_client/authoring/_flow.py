@@ -78,7 +78,7 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
     def __call__(self, given: InputT = NOT_GIVEN, /, *arguments: P.args, **variables: P.kwargs) -> OutputT:
         """Add this flow's steps to the flow being written, and return the function's result.
 
-        The steps get unique IDs in the other flow. Keyword arguments set this flow's variables.
+        In that flow, the steps get unique IDs. Keyword arguments set this flow's variables.
 
         Raises:
             AuthoringError: If no flow is being written, or a variable without a default isn't passed.

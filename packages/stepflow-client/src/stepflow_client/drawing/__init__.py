@@ -35,7 +35,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Drawing:
-    """A drawing of a flow. Notebooks display it as is."""
+    """A drawing of a flow. Notebooks display it directly."""
 
     _graph: FlowGraph
     statuses: Mapping[str, str] = field(default_factory=dict)
