@@ -395,7 +395,7 @@ def test_definitions_of_fields_and_uses_of_components(editor: Editor) -> None:
     assert texts_of_ranges(TESTED, [each["range"] for each in references]) == ["sku"] * 4
     references = editor.request_at("references", "map.yaml", "/builtin/noop", context={"includeDeclaration": True})
     assert texts_of_ranges(MAP, [each["range"] for each in references]) == ["/builtin/noop"] * 2
-    with pytest.raises(ResponseError, match="the step around this flow creates its input"):
+    with pytest.raises(ResponseError, match="this flow gets its input from the step around it"):
         editor.request_at("rename", "map.yaml", MAP.index("$.name}") + 2, newName="x")
 
 

@@ -1,4 +1,4 @@
-"""Findings as diagnostics, and code actions that fix them."""
+"""Shows findings as diagnostics, with code actions to fix them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MAX_TITLE = 40
 
 
 def build_diagnostics(analysis: Analysis) -> list[types.Diagnostic]:
-    """Return the diagnostics for offline findings, followed by the server's findings."""
+    """Return diagnostics for the offline findings, followed by those for the server's findings."""
     text, diagnostics = analysis.text, [_build_diagnostic(finding, analysis) for finding in analysis.findings]
     for record in analysis.server_findings:
         diagnostics.append(
@@ -37,7 +37,7 @@ def build_diagnostics(analysis: Analysis) -> list[types.Diagnostic]:
 
 
 def _build_diagnostic(finding: Finding, analysis: Analysis) -> types.Diagnostic:
-    # Types are always checked, but type findings are only notes unless the settings enable type checks.
+    # Types are always checked, but type findings are only shown as information unless the settings enable type checks.
     is_note = finding.is_type_finding and not analysis.rules.type_check
     return types.Diagnostic(
         range=analysis.text.to_range(*_get_finding_span(finding, analysis.text)),
@@ -58,14 +58,14 @@ def _get_severity(level: str) -> types.DiagnosticSeverity:
 
 
 def _get_finding_span(finding: Finding, text: DocumentText) -> tuple[int, int]:
-    """Return a finding's start and end offsets, limited to its first line."""
+    """Return the offsets at which a finding starts and ends, cutting it off at the end of its first line."""
     if finding.start < 0:
         return text.get_span_to_line_end(finding.line, finding.column)
     return finding.start, max(finding.start, min(finding.end, text.get_line_end(finding.start)))
 
 
 def list_code_actions(analysis: Analysis, params: types.CodeActionParams) -> list[types.CodeAction]:
-    """Return a fix for each finding in a range and, if requested, one fix for all findings."""
+    """Return a fix for each finding in a range and, if requested, an action that fixes all findings in the file."""
     text, uri, kinds = analysis.text, params.text_document.uri, params.context.only
     start, end = text.to_offset(params.range.start), text.to_offset(params.range.end)
     actions: list[types.CodeAction] = []
@@ -74,7 +74,7 @@ def list_code_actions(analysis: Analysis, params: types.CodeActionParams) -> lis
             first, last = _get_finding_span(finding, text)
             if first <= end and start <= last:
                 actions.extend(_build_quick_fix(analysis, uri, finding))
-    # Only offer to fix everything if requested, because the whole flow has to be rechecked for it.
+    # Building the "fix all" action means rechecking the whole flow, so only do it if the editor asks for one.
     if kinds is not None and _is_kind_requested(FIX_ALL, kinds) and analysis.kind == "flow":
         actions.extend(_build_fix_all_action(analysis, uri))
     return actions
@@ -112,7 +112,7 @@ def _build_fix_all_action(analysis: Analysis, uri: str) -> Iterator[types.CodeAc
     new = correct_flow(FlowText(old, analysis.name), lambda flow: find_offline_findings(flow, analysis.rules)).flow.text
     if new == old:
         return
-    # Only replace the part that differs, so that editors keep the cursor and folds elsewhere.
+    # Only replace the part that differs, so that editors don't move the cursor or open folds elsewhere.
     start = _common_prefix_length(old, new)
     tail = _common_prefix_length(old[start:][::-1], new[start:][::-1])
     change = types.TextEdit(analysis.text.to_range(start, len(old) - tail), new[start : len(new) - tail])

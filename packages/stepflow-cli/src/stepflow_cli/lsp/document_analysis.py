@@ -1,4 +1,7 @@
-"""The open documents and their analyses. A thread analyzes each version, so requests only wait for what they need."""
+"""The documents open in the editor and their analyses.
+
+A background thread analyzes each version, so a request only waits for the analysis that it needs.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +52,7 @@ from .cursor import DocumentText, blank_invalid_lines
 from .mentions import Mention, find_mentions
 
 MAX_LENGTH = 2**20
-"""Maximum document length in characters. At this length, an analysis takes a few seconds."""
+"""Maximum length in characters of a document that is checked. Analyzing one of this length takes a few seconds."""
 
 _FLOW_KEYS = {*get_fields(schema()["$defs"]["flow"])[0]}
 # The start of an unindented YAML line that isn't a key and can't become a key.
@@ -59,7 +62,7 @@ Kind = Literal["flow", "config"]
 
 
 def is_completable_document(analysis: Analysis, text: DocumentText) -> bool:
-    """Return whether to offer completions: in flows, configurations, and text that may become a flow.
+    """Return whether to offer completions in a document: a flow, a configuration, or text that may become a flow.
 
     Text may become a flow if it is empty or all of its keys are flow keys.
     """
@@ -78,12 +81,12 @@ class Analysis:
     rules: CheckRules
     findings: Sequence[Finding] = ()
     root: Node | None = None
-    """The tree, without invalid lines. None if the text can't be parsed."""
+    """The syntax tree without any invalid lines, or None if the text can't be parsed."""
     has_skipped_lines: bool = False
-    """Whether the tree leaves out invalid lines."""
+    """Whether any invalid lines were left out of the tree."""
     types: FlowTypes | None = None
     server_findings: Sequence[Mapping[str, Any]] = ()
-    """The server's findings, once it has checked this version."""
+    """The server's findings. Empty until the server has checked this version."""
 
     @cached_property
     def catalog(self) -> ComponentCatalog:
@@ -102,13 +105,13 @@ class Analysis:
 
     @pause_garbage_collector()
     def infer_types(self) -> Analysis:
-        """Infer the flow's types, and return the analysis itself."""
+        """Infer the flow's types and store them in the analysis, which is also returned."""
         if self.kind == "flow" and self.root is not None and isinstance(self.root.value, dict):
             self.types = infer_flow_types(self.root, UNKNOWN, self.catalog)
         return self
 
     def is_complete_enough_for_completions(self, other: Analysis | None) -> bool:
-        """Return False if a syntax error hides some steps, in which case completions keep using the last analysis."""
+        """Return False if a syntax error hides some steps, so that completions keep using the previous analysis."""
         if self.types is None or other is None or other.types is None:
             return self.types is not None or self.kind != "flow"
         return not self.has_skipped_lines or len(self.types.steps) >= len(other.types.steps)
@@ -121,7 +124,7 @@ class Analysis:
 
 @pause_garbage_collector()
 def analyze_document(name: str, text: DocumentText, rules: CheckRules) -> Analysis:
-    """Parse and check a version of a document. Call `infer_types` on the result to add types.
+    """Parse and check one version of a document. Call `infer_types` on the result to add types.
 
     Args:
         name: The file's path.
@@ -147,7 +150,7 @@ def analyze_document(name: str, text: DocumentText, rules: CheckRules) -> Analys
     if kind == "config":
         analysis.findings = _check_server_config(flow)
     else:
-        # Always check types, but report the findings only as notes unless the settings enable type checks.
+        # Always check types. Type findings are only shown as information unless the settings enable type checks.
         omitted = () if rules.type_check else ("untyped-output",)
         findings = find_offline_findings(flow, replace(rules, type_check=True))
         analysis.findings = [
@@ -160,10 +163,10 @@ log = logging.getLogger(__name__)
 
 
 class ProjectRulesCache:
-    """Caches each project's rules. They are only reloaded if the project file or its components change.
+    """Caches each project's rules, reloading them only if the project file or its component list changes.
 
     Args:
-        components: The file passed with `--components`, which takes precedence over the project's.
+        components: The file passed with `--components`, which is used instead of the project's own.
         type_check: Whether to check types even if the project doesn't enable it.
     """
 
@@ -172,7 +175,7 @@ class ProjectRulesCache:
         self._cache: dict[Path | None, tuple[object, CheckRules]] = {}
 
     def get_rules(self, path: str) -> CheckRules:
-        """Return the rules for a file. Invalid project settings are logged, then ignored."""
+        """Return the rules for a file. Settings that can't be used are logged and then ignored."""
         try:
             project = load_project_settings(path)
         except StepflowClientError as error:
@@ -196,7 +199,7 @@ class ProjectRulesCache:
 
 
 class ServerChecker:
-    """Checks flows on the server from the environment, a profile or the editor's settings (never from a project)."""
+    """Checks flows on the server set in the environment, a profile or the editor's settings (never in a project)."""
 
     def __init__(self) -> None:
         self.url: str | None = None
@@ -204,16 +207,16 @@ class ServerChecker:
         self._is_stopped = False
         self._clients: set[SyncStepflowClient] = set()
         self._failure = ""
-        """The last message logged, so that it isn't repeated on every save."""
+        """The last failure that was logged, remembered so that it isn't logged again on every save."""
 
     def check_flow(self, analysis: Analysis) -> CheckedFlow | None:
-        """Return a flow with the server's findings, or None if there is no server or no response (which is logged).
+        """Return a flow with the server's findings, or None if there is no server or the check fails (which is logged).
 
         Blocks until the server responds, so call it in a thread.
         """
         if analysis.kind != "flow" or analysis.root is None:
             return None
-        # Parse again, since other threads are using the analysis's tree.
+        # Parse the text again, because other threads are using the analysis's tree.
         flow = FlowText(analysis.text.text, analysis.name)
         checked = CheckedFlow(analysis.name, analysis.rules, flow, list(analysis.findings))
         try:
@@ -260,26 +263,26 @@ class Document:
         self.name = to_fs_path(uri) or uri.rpartition("/")[2]
         self.latest: Analysis | None = None
         self.typed: Analysis | None = None
-        """The latest analysis with types. (A syntax error can hide the flow, and with it all types.)"""
+        """The latest analysis that has types. (A syntax error can hide the flow, and all types with it.)"""
         self.task: asyncio.Task[None] | None = None
         self.is_being_checked = False
         self.is_pausing = False
-        """Whether the next check is waiting for the user to pause typing."""
+        """Whether the next analysis is waiting for the user to stop typing."""
         self.is_published = False
-        """Whether the client is showing diagnostics for the document."""
+        """Whether the editor is currently showing diagnostics for the document."""
         self.saved: DocumentText | None = None
-        """The last saved text."""
+        """The text that was last saved."""
         self.server_task: asyncio.Task[None] | None = None
-        """The task waiting for the server to check the saved text."""
+        """The task that waits while the server checks the saved text."""
 
 
 class OpenDocuments:
-    """The open documents.
+    """The documents that are open in the editor.
 
     Args:
-        projects: Provides the rules to check files with.
-        publish: Called with a document and its analysis as soon as the diagnostics are ready.
-        server: Checks saved documents.
+        projects: Provides the rules for checking files.
+        publish: Called with a document and its analysis as soon as its diagnostics are ready.
+        server: Checks documents when they are saved.
     """
 
     def __init__(self, projects: ProjectRulesCache, publish: Publish, server: ServerChecker) -> None:
@@ -293,7 +296,7 @@ class OpenDocuments:
         self._schedule_analysis(document)
 
     def change(self, uri: str, changes: Iterable[types.TextDocumentContentChangeEvent], version: int) -> None:
-        """Change a document's text. It is analyzed once there have been no further changes for a moment."""
+        """Change a document's text. It is analyzed once the user has stopped typing for a moment."""
         document = self._documents.get(uri)
         if document is not None:
             document.text, document.version = document.text.apply_changes(changes), version
@@ -302,7 +305,7 @@ class OpenDocuments:
     def check_saved_on_server(self, uri: str) -> None:
         """Check a saved document on the server.
 
-        All documents are reanalyzed as well, because the saved document could be a settings file.
+        This also reanalyzes all documents, because the saved one could be a settings file.
         """
         self.reanalyze_all()
         document = self._documents.get(uri)
@@ -310,9 +313,9 @@ class OpenDocuments:
             document.saved = document.text
 
     def reanalyze_all(self) -> None:
-        """Reanalyze every document, because files they depend on have changed."""
+        """Reanalyze every document, for example because a file that they depend on has changed."""
         for document in self._documents.values():
-            # A new text object makes the current analysis outdated.
+            # Replacing the text object marks the current analysis as outdated.
             document.text = DocumentText(document.text.text, document.text.encoding)
             self._schedule_analysis(document)
 
@@ -336,14 +339,14 @@ class OpenDocuments:
             if document.latest is not None and document.latest.text is document.text:
                 return document.latest
             if document.is_pausing:
-                # Don't make the request wait for the user to pause typing.
+                # Start right away, so that the request doesn't wait for the user to stop typing.
                 self._schedule_analysis(document)
             if document.task is not None:
                 await asyncio.wait([document.task])
         return None
 
     async def get_recent_analysis(self, uri: str) -> tuple[Analysis, DocumentText] | None:
-        """Return the latest analysis with types (possibly of an older text) along with the current text."""
+        """Return the latest analysis with types (possibly of an older version), along with the current text."""
         while (document := self._documents.get(uri)) is not None:
             if document.latest is not None:
                 return document.typed or document.latest, document.text
@@ -353,8 +356,8 @@ class OpenDocuments:
 
     def _schedule_analysis(self, document: Document, pause: float = 0) -> None:
         if document.is_being_checked:
-            # Don't cancel the check, or completions wouldn't get new types while the user is typing. Once the check is
-            # done, it picks up the new text.
+            # Let the running analysis finish, or completions would get no new types while the user keeps typing. It
+            # continues with the new text afterwards.
             return
         if document.task is not None:
             document.task.cancel()
@@ -406,7 +409,7 @@ def _check_server_config(config: FlowText) -> list[Finding]:
     """Check a server configuration against its schema."""
     error = config.error
     if error is not None:
-        # Servers are more lenient. They accept duplicate keys, and objects as keys (used for mock inputs).
+        # Servers are more lenient: they accept duplicate keys, as well as objects as keys (used for mock inputs).
         is_accepted = "a key must be a string" in error.message or "appears twice" in error.message
         return [] if is_accepted else [make_syntax_finding(config.name, error)]
     config_schema, findings = schema("config"), Findings()

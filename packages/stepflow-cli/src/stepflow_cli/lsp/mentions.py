@@ -1,4 +1,4 @@
-"""The definitions and uses of a flow's steps, variables, input fields and components."""
+"""Finds where a flow's steps, variables, input fields and components are defined and used."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stepflow_client.flows.json_schema import parse_ref_name
 from stepflow_client.flows.syntax_tree import Key, Node
 
 _TOKEN = re.compile(r"""\.([^.\[]+)|\[\s*'([^']*)'\s*\]|\[\s*"([^"]*)"\s*\]|\[\s*\+?(\d+)\s*\]""")
-# Names that can follow a dot in a path.
+# A name that can follow a dot in a path.
 _SIMPLE = re.compile(r"[^\W\d][\w-]*")
 
 Kind = Literal["step", "variable", "field", "component"]
@@ -22,7 +22,7 @@ Reads = Literal["input", "variable"]
 
 
 class Mention(NamedTuple):
-    """A name in a flow, either its definition or a use."""
+    """A place where a flow defines or uses a name."""
 
     kind: Kind
     name: str
@@ -30,13 +30,13 @@ class Mention(NamedTuple):
     """Mentions with the same scope and name refer to the same thing."""
     start: int
     end: int
-    """The name's range in the file, or the whole value's range if the value contains escapes."""
+    """`start` and `end` are the name's range in the file, or that of the whole value if the value contains escapes."""
     node: Node | Key
     """The value or key containing the name."""
     text: str
-    """The value's text, which is the name or a path."""
+    """The text of the value, either the name alone or a path."""
     span: tuple[int, int]
-    """The name's range within the value. In paths, the range includes the dot or brackets."""
+    """The range within `text` that contains the name, including its dot or brackets in a path."""
     flow: Node
     is_definition: bool = False
     user: str | None = None
@@ -47,7 +47,7 @@ class Mention(NamedTuple):
 def find_mentions(model: FlowAnalysis, text: str) -> Iterator[Mention]:
     """Yield all mentions in a flow and its nested flows."""
     for flow in model.all_flows:
-        # Skip merged values, since they are elsewhere in the text.
+        # Skip values merged from a YAML anchor, because they are written elsewhere in the text.
         collector = _MentionCollector(flow, text, model.cases)
         mentions = [mention for mention in collector.iter_mentions() if mention.start >= 0]
         yield from {(mention.start, mention.end): mention for mention in mentions}.values()
@@ -72,7 +72,7 @@ class _MentionCollector:
         for schema in (self.input, self.variables, *self.shared.values()):
             yield from self.iter_declared_fields(schema, is_top=schema is self.variables)
         yield from self.iter_step_key_mentions(self.model.find_schema("steps", "properties"))
-        # A mock replaces all steps with its ID, in the outermost flow and in all flows inside its steps.
+        # A mock replaces every step with its ID, both in the outermost flow and in all flows nested in its steps.
         for case in self.mocking_cases:
             yield from self.iter_step_key_mentions(case.get("mocks"))
         examples = self.flow.get("examples")
@@ -84,7 +84,7 @@ class _MentionCollector:
         self, kind: Kind, node: Node | Key, text: str, span: tuple[int, int] | None = None, name: str | None = None,
         scope: Hashable = None, **more: Any,
     ) -> Mention:  # fmt: skip
-        """Create a mention. Without `span`, the name is the whole value."""
+        """Create a mention. If `span` is omitted, the name is the whole value."""
         span, name = span or (0, len(text)), text if name is None else name
         quoted = self.text[node.start : node.start + 1] in ("'", '"')
         begin = node.start + quoted + span[0] + self.text[node.start + quoted + span[0] : node.end].find(name)
@@ -112,7 +112,7 @@ class _MentionCollector:
                 schema, path = self.get_property_or_element_schema(schema, part), (*path, part)
 
     def iter_declared_fields(self, schema: Node | None, *, is_top: bool = False) -> Iterator[Mention]:
-        """Yield the fields declared in a schema. At the top of the variables schema, the fields are variables."""
+        """Yield the fields declared in a schema. Top-level fields of the variables schema are variables."""
         if schema is None:
             return
         kind: Kind = "variable" if is_top else "field"
@@ -146,7 +146,10 @@ class _MentionCollector:
             )
 
     def get_field_scope(self, schema: Node | None, path: Path, reads: str) -> Hashable:
-        """Return the scope for fields of a schema. Undeclared fields have no schema, so their scope is the path."""
+        """Return the scope for fields of a schema.
+
+        If the fields aren't declared in a schema, use their path as the scope.
+        """
         schema = self.resolve_schema_reference(schema)
         properties = schema.get("properties") if schema is not None else None
         return (reads, id(self.flow), path) if properties is None else _make_fields_scope_key(properties)
@@ -171,7 +174,7 @@ def _make_fields_scope_key(properties: Node) -> Hashable:
 
 
 def _split_path_with_ranges(path: str) -> list[tuple[str | int, tuple[int, int]]]:
-    """Return a path's parts with their ranges, or an empty list if `_TOKEN` doesn't cover its syntax."""
+    """Return a path's parts along with their ranges, or an empty list if `_TOKEN` doesn't support its syntax."""
     try:
         parts = parse_path(path)
     except PathError:
@@ -191,7 +194,7 @@ def find_mention_at(mentions: Iterable[Mention], offset: int) -> Mention | None:
 
 
 def find_same_mentions(mentions: Sequence[Mention], *starts: Mention) -> list[Mention]:
-    """Return every mention of the things that the given mentions refer to. A mock can refer to several steps."""
+    """Return all mentions of whatever the given mentions refer to. A mock can refer to several steps."""
     names = {(other.scope, other.name) for other in _find_at_same_ranges(mentions, starts)}
     same = (other for other in mentions if (other.scope, other.name) in names)
     return [*{(other.start, other.end): other for other in same}.values()]
@@ -203,10 +206,10 @@ def _find_at_same_ranges(mentions: Iterable[Mention], starts: Iterable[Mention])
 
 
 def list_rename_edits(text: str, mentions: Sequence[Mention], mention: Mention, name: str) -> list[Edit]:
-    """Return the edits that rename the target of a mention, and any other steps with the same mock.
+    """Return the edits that rename what a mention refers to, as well as any other steps that share its mock.
 
     Raises:
-        ValueError: If the name is invalid or taken, or a mention can't be edited. The message gives the reason.
+        ValueError: If the name is invalid or already taken, or a mention can't be edited. The message says why.
     """
     same = find_same_mentions(mentions, *find_same_mentions(mentions, mention))
     scopes = {other.scope for other in _find_at_same_ranges(mentions, same)}
@@ -218,7 +221,7 @@ def list_rename_edits(text: str, mentions: Sequence[Mention], mention: Mention, 
     elif name != mention.name and any(other.scope in scopes and other.name == name for other in mentions):
         raise ValueError(f"there is already a {mention.kind} {name!r}")
     if mention.kind == "field" and mention.flow.parent is not None and not any(other.is_definition for other in same):
-        raise ValueError("the step around this flow creates its input, which has no schema")
+        raise ValueError("this flow gets its input from the step around it, and the input has no schema")
     return [_build_mention_rename_edit(text, other, name) for other in same]
 
 
@@ -226,7 +229,7 @@ def _build_mention_rename_edit(text: str, mention: Mention, name: str) -> Edit:
     whole, written = mention.node, text[mention.node.start : mention.node.end]
     quote = written[:1] if written[:1] in ("'", '"') and len(written) > 1 else ""
     if written != f"{quote}{mention.text}{quote}":
-        # Only JSON escapes are accepted, and values with JSON escapes are replaced completely anyway.
+        # JSON escapes are fine, because a value that contains them is replaced as a whole. Others can't be edited.
         try:
             is_same_value = quote == '"' and json.loads(written) == mention.text
         except ValueError:
@@ -235,7 +238,7 @@ def _build_mention_rename_edit(text: str, mention: Mention, name: str) -> Edit:
             raise ValueError(f"the name is written with escapes or as an alias: {written}")
     if _SIMPLE.fullmatch(name) and mention.start > whole.start + len(quote):
         return mention.start, mention.end, name
-    # Prefer single quotes in paths, because double quotes could need escaping.
+    # Prefer single quotes in paths, because double quotes might have to be escaped.
     part = format_path_part(name)
     part = f"['{name}']" if part[0] == "[" and "'" not in name else part
     begin, end = mention.span

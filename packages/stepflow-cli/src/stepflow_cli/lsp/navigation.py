@@ -1,4 +1,4 @@
-"""Hover, go to definition, find references, rename, document symbols, and test case lenses."""
+"""Implements hover, go to definition, find references, rename, document symbols, and test case lenses."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _describe_mention(analysis: Analysis, place: NodeContext, mention: Mention) 
     definition = next((other for other in same if other.is_definition), None)
     step = None
     if mention.kind == "step" and definition is not None and isinstance(definition.node, Node):
-        # A mocked step may be in an inner flow.
+        # If a mock names the step, the step may be in an inner flow.
         types = build_node_context(analysis, definition.node).types
         step = types.steps.get(mention.name) if types is not None else None
     if step is not None:
@@ -127,7 +127,7 @@ def _describe_value(place: NodeContext) -> list[str]:
     node, holder = place.node, place.node.parent
     word = get_keyword(holder.items) if holder is not None else None
     if holder is None or word not in ("$step", "$input", "$variable") or node.part not in (word, "path"):
-        # A value listed in a schema, e.g. an onError action.
+        # The value may be one that a schema lists, such as an onError action.
         listing = (schema for schema in place.applicable_schemas if "enum" in schema)
         return next(filter(None, (_escape_markdown(schema.get("description")) for schema in listing)), [])
     if not place.allows_expressions or place.reads is None:
@@ -137,7 +137,7 @@ def _describe_value(place: NodeContext) -> list[str]:
         return _escape_markdown(result.problem)
     type, path = result.type, parse_unambiguous_path(node.value)
     if word == "$input" and is_unknown(type) and path is not None:
-        # Without an input schema, use the type expected by the flow's steps.
+        # If the flow has no input schema, use the type that its steps expect.
         type = look_up_path(place.flow_input_type, path).type
     return [f"type: {_format_type(type)}"]
 
@@ -155,13 +155,13 @@ def _format_inline_code(text: str) -> str:
 
 
 def _escape_markdown(text: object) -> list[str]:
-    """Escape all Markdown in a text, because text from a server could contain links or images."""
+    """Escape all Markdown in a text. Otherwise, text from a server could add links or images."""
     return [re.sub(r"([\\`*_{}\[\]<>()#+!|~])", r"\\\1", text)] if isinstance(text, str) and text else []
 
 
 Kind = types.SymbolKind
 RUN_CASE = "stepflow.runCase"
-"""The editor command that runs a test case."""
+"""The name of the editor command that runs a test case."""
 
 
 def find_definition(analysis: Analysis, params: types.DefinitionParams) -> list[types.Location]:
@@ -196,7 +196,7 @@ def build_rename(analysis: Analysis, params: types.RenameParams) -> types.Worksp
     """Return the edits that rename the name at a position.
 
     Raises:
-        JsonRpcInvalidParams: If the name can't be changed. The message gives the reason.
+        JsonRpcInvalidParams: If the name can't be changed. The message says why.
     """
     mention = find_mention_at(analysis.mentions, analysis.text.to_offset(params.position))
     if mention is None:
@@ -210,7 +210,7 @@ def build_rename(analysis: Analysis, params: types.RenameParams) -> types.Worksp
 
 
 def list_test_case_lenses(analysis: Analysis) -> list[types.CodeLens]:
-    """Return a "run this case" lens for each test case. The editor's command receives arguments for `stepflow test`."""
+    """Return a "run this case" lens for each test case. The editor command gets the arguments for `stepflow test`."""
     result = []
     for case in analysis.model.cases if analysis.model is not None else ():
         name = case.get("name")
@@ -231,7 +231,10 @@ def _build_outline(model: FlowAnalysis, text: DocumentText) -> list[types.Docume
     def add_symbol(
         name: str, kind: types.SymbolKind, node: Node, label: Node | Key, detail: str | None = None
     ) -> types.DocumentSymbol | None:
-        """Add a symbol. Skip merged nodes (they are elsewhere in the text) and empty names (editors reject them)."""
+        """Add a symbol.
+
+        Merged nodes are skipped (they are elsewhere in the text), and so are empty names (editors reject them).
+        """
         if label.start < 0 or node.start < 0 or not name.strip():
             return None
         whole = text.to_range(min(label.start, node.start), max(label.end, node.end))

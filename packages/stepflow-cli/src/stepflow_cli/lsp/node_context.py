@@ -1,4 +1,4 @@
-"""The context of a key or value, i.e. its flow and step, the values it can read and the schemas that apply."""
+"""The context of a key or value: its flow and step, the values it can read, and the schemas that apply to it."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ Schemas = list[Mapping[str, Any]]
 
 @dataclass
 class NodeContext:
-    """A place in a flow.
+    """The place of a key or value in a flow.
 
-    The tree can cover just part of the text, but types and schemas come from an analysis of the whole text.
+    The node's tree may cover only part of the text, but types and schemas come from an analysis of the whole text.
     """
 
     analysis: Analysis
@@ -35,9 +35,9 @@ class NodeContext:
     path: Path
     """The node's path within the flow."""
     types: FlowTypes | None
-    """The types in the flow."""
+    """The types inferred for `flow`."""
     reads: FlowTypes | None
-    """The types of the flow whose steps and input are available to expressions here."""
+    """The types of the flow whose steps and input can be used in expressions here."""
     first_step: int = 0
 
     @property
@@ -49,13 +49,13 @@ class NodeContext:
 
     @property
     def allows_expressions(self) -> bool:
-        """Whether the value is evaluated, i.e. part of a step's input or the flow's output."""
+        """Whether the value is evaluated, that is, whether it's part of a step's input or the flow's output."""
         is_evaluated = self.path[:1] == ("output",) or (self.path[:1] == ("steps",) and self.path[2:3] == ("input",))
         return is_evaluated and "$literal" not in self.path
 
     @cached_property
     def readable_steps(self) -> list[StepTypes]:
-        """The steps that can be read from here, i.e. the steps before the node's own step."""
+        """The steps that can be read from here: those before the node's own step, or all steps outside of one."""
         if self.reads is None:
             return []
         steps = list(self.reads.steps.values())
@@ -68,7 +68,7 @@ class NodeContext:
 
     @cached_property
     def flow_input_type(self) -> Type:
-        """The type of the flow's input according to its schema or, failing that, to the steps that read it."""
+        """The type of the flow's input, either declared by its schema or inferred from the steps that read it."""
         if self.reads is None:
             return UNKNOWN
         declared = self.reads.input
@@ -81,14 +81,14 @@ class NodeContext:
 
     @property
     def _path_in_case_or_example(self) -> Path:
-        """The path within a test case or example. Empty elsewhere."""
+        """The node's path within its test case or example. Empty outside of them."""
         if self.path[:2] == ("test", "cases"):
             return self.path[3:]
         return self.path[2:] if self.path[:1] == ("examples",) else ()
 
     @property
     def test_data_type(self) -> Type:
-        """The type at this place in a test case's input, mocked result or expected result. Unknown elsewhere."""
+        """The type expected here in a test case's input, mocked result or expected result. Unknown anywhere else."""
         path = self._path_in_case_or_example
         if self.types is None:
             return UNKNOWN
@@ -103,7 +103,7 @@ class NodeContext:
 
     @cached_property
     def applicable_schemas(self) -> Schemas:
-        """The schemas that apply to the value, from the flow file, the component and the flow's own input."""
+        """The schemas that apply to the value: those of the flow file, the component and the flow's own input."""
         whole = self.analysis.schema
         schemas = find_schemas_at_path(whole, self.path, self.flow.value, whole.get("$defs", {}))
         if self.step is not None and self.path[2:3] == ("input",):
@@ -121,7 +121,7 @@ class NodeContext:
 
 
 def _get_path_without_expressions(node: Node | None, path: Sequence[str | int]) -> Path | None:
-    """Return the path that a value has after evaluation of expressions, or None inside a reference or condition."""
+    """Return the path of a value once expressions have been evaluated, or None inside a reference or condition."""
     result: list[str | int] = []
     is_alternative = False
     for part in path:
@@ -139,12 +139,12 @@ def _get_path_without_expressions(node: Node | None, path: Sequence[str | int]) 
 
 
 def build_node_context(analysis: Analysis, node: Node, first_step: int = 0) -> NodeContext:
-    """Return the context of a node, in the tree of a whole document or of a part.
+    """Return the context of a node in the tree of a document, or of part of one.
 
     Args:
         analysis: The document's analysis.
         node: The value, or the mapping if the place is a key.
-        first_step: The number of steps that are missing at the start of the tree.
+        first_step: The number of steps left out at the start of the tree.
     """
     chain = [node]
     while chain[-1].parent is not None:
@@ -164,7 +164,7 @@ def build_node_context(analysis: Analysis, node: Node, first_step: int = 0) -> N
             break
         rest = place.path[2 + len(inner.at) :]
         if rest and rest[0] in inner.escaped:
-            # Skip the $literal under the key.
+            # Skip the $literal that escapes the value.
             rest = (rest[0], *rest[2:])
         step_id = step.get("id")
         outer = place.types.steps.get(str(step_id.value)) if place.types is not None and step_id is not None else None
@@ -174,9 +174,9 @@ def build_node_context(analysis: Analysis, node: Node, first_step: int = 0) -> N
 
 
 def find_schemas_at_path(schema: Any, path: Iterable[str | int], value: Any, defs: Mapping[str, Any]) -> Schemas:
-    """Return the schemas that apply at a path within a value, including their subschemas for the same part.
+    """Return the schemas that apply at a path within a value, including any subschemas that apply there.
 
-    All alternatives are included, but only the branch of a condition that matches the value.
+    This includes every alternative, but only the branch of a condition that applies to the value.
     """
     schemas = _add_applicable_subschemas([schema], value, defs)
     current: Any = value

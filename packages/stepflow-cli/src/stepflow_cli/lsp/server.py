@@ -1,4 +1,4 @@
-"""The language server, which dispatches an editor's requests to the code that handles them."""
+"""The language server, which passes an editor's requests on to the code that handles them."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ log = logging.getLogger(__name__)
 
 
 class _DocumentlessProtocol(LanguageServerProtocol):
-    """The protocol without pygls's own copy of the documents.
+    """The protocol without the copy of each document that pygls keeps.
 
-    pygls splits lines at more characters than the protocol does, so edits would end up in the wrong place.
+    pygls splits lines at more characters than the protocol does, so it would apply edits in the wrong place.
     """
 
     @lsp_method(types.TEXT_DOCUMENT_DID_CHANGE)
@@ -58,7 +58,7 @@ class StepflowLanguageServer(LanguageServer):
 
     def _publish_analysis(self, document: Document, analysis: Analysis) -> None:
         diagnostics = build_diagnostics(analysis)
-        # For files that are neither flows nor configurations, only publish to clear old diagnostics.
+        # For a file that is neither a flow nor a configuration, publish only if there are old diagnostics to clear.
         if diagnostics or document.is_published or analysis.kind is not None:
             self.publish_diagnostics(document.uri, diagnostics, document.version)
         document.is_published = bool(diagnostics)
@@ -70,17 +70,18 @@ class StepflowLanguageServer(LanguageServer):
 
 
 def serve_editor(components: str | None = None, *, type_check: bool = False) -> None:
-    """Serve an editor over stdin and stdout until it ends the session.
+    """Serve an editor over stdin and stdout until the editor ends the session.
 
     Args:
-        components: A file listing the components that flows may use. Defaults to the one from each flow's project.
-        type_check: Whether to check types even if the settings don't.
+        components: A file listing the components that flows may use. By default, each flow's project says which file to
+            use.
+        type_check: Whether to check types even if the settings don't enable type checks.
     """
     server = StepflowLanguageServer(ProjectRulesCache(components, type_check=type_check))
-    # Checks run in other threads while requests are handled. With the default of 5 ms, thread switches are
-    # noticeable.
+    # Checks run in other threads while this one handles requests. At the default switch interval of 5 ms, users would
+    # notice the delay.
     sys.setswitchinterval(0.001)
-    # Rejected requests aren't server errors, so don't log them.
+    # A rejected request isn't a server error, so don't log it as one.
     logging.getLogger("pygls.protocol.json_rpc").addFilter(
         lambda record: record.exc_info is None or not isinstance(record.exc_info[1], JsonRpcInvalidParams)
     )
@@ -136,7 +137,7 @@ def _add_request_handlers(server: StepflowLanguageServer) -> None:
     documents = server.documents
 
     def register_handler(method: str, respond: Callable[[Analysis, Any], Any], options: Any = None) -> None:
-        """Handle a request with the analysis of the document's current text. Respond with null if it isn't open."""
+        """Respond to requests based on the document's current text, or with null if the document isn't open."""
 
         @server.feature(method, options)
         async def handle(params: Any) -> Any:
