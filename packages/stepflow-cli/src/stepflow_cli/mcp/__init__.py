@@ -1,1 +1,1 @@
-"""The MCP server, which offers flows and runs to agents as tools. It is only imported by `commands/mcp.py`."""
+"""The MCP server, which lets agents use flows and runs as tools. Only `commands/mcp.py` imports it."""

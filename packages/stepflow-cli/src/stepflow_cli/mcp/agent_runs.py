@@ -1,4 +1,4 @@
-"""Start and track runs for agents, including repeated requests, waiting for results and concurrency limits."""
+"""Starts and tracks runs for agents: recognizes repeated requests, waits for results, and limits concurrent runs."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from stepflow_client import FlowResult, Progress, RunHandle, StepflowClient
 
 MAX_ARGUMENT_BYTES = 4 * 2**20
-"""Maximum size of a call's arguments as JSON."""
+"""Maximum length of a call's arguments in characters of JSON. HTTP request bodies may have twice as many bytes."""
 MAX_ANSWER_LENGTH = 40_000
-"""Maximum length of an output in a response, in characters of JSON. Hosts truncate responses at around this length."""
+"""Maximum number of characters of JSON output in a response. Hosts truncate responses at around this length."""
 
 
 @dataclass(frozen=True)
@@ -30,16 +30,16 @@ class AgentLimits:
     runs: int = 20
     """Maximum number of concurrent runs."""
     rate: float = 20.0
-    """Average calls per second."""
+    """Average number of calls per second."""
     max_wait: float = 50.0
-    """Seconds that a call waits for a run. Hosts give up on a call after 60 seconds."""
+    """Number of seconds that a call waits for a run. Hosts give up on a call after 60 seconds."""
 
 
 class RateLimiter:
-    """Limits the rate of calls, but allows bursts of up to ten seconds' worth of calls.
+    """Limits the rate of calls. A burst may use up to ten seconds' worth of calls at once.
 
     Args:
-        per_second: Calls per second.
+        per_second: Average number of calls allowed per second.
         clock: Returns the time in seconds.
     """
 
@@ -51,7 +51,7 @@ class RateLimiter:
         self._updated = clock()
 
     def acquire_or_get_delay(self) -> float:
-        """Count a call. Return 0 if it's allowed, or the number of seconds to wait."""
+        """Count a call and return 0 if it's allowed. Otherwise, return how many seconds to wait before trying again."""
         now = self._clock()
         self._available = min(self._capacity, self._available + (now - self._updated) * self._per_second)
         self._updated = now
@@ -69,11 +69,11 @@ Report = Callable[["Progress"], Awaitable[None]]
 
 
 class AgentRuns:
-    """Starts runs and tracks the runs it has started.
+    """Starts runs for agents and keeps track of them.
 
     Args:
         client: The client.
-        history: The history, which stores the runs' labels.
+        history: The run history, which stores each run's labels.
         bounds: The limits.
         all_runs: Whether agents may also see and change runs that no agent started.
     """
@@ -96,19 +96,19 @@ class AgentRuns:
         return entry is not None and entry.labels.items() >= AGENT_LABEL.items()
 
     def find_tool_name(self, run_id: str) -> str | None:
-        """Return the name of the tool that started a run, or None if unknown."""
+        """Return the name of the tool that started a run, or None if it isn't known."""
         entry = self._history.get(run_id)
         return None if entry is None else entry.labels.get("tool")
 
     async def start_run(self, names: list[Any], create: Callable[[], Awaitable[str]]) -> str:
-        """Start a run and return its ID. If the request is a repeat, return the original run's ID.
+        """Start a run and return its ID. For a repeated request, return the ID of the original run instead.
 
         Args:
-            names: The request's IDs. A repeated request shares at least one of them.
+            names: The IDs that identify the request. A repeated request has at least one of them in common.
             create: Starts the run.
 
         Raises:
-            RateLimitError: If the maximum number of concurrent runs is reached.
+            RateLimitError: If the maximum number of runs are already in progress.
             StepflowClientError: If the run can't be started.
         """
         if self._find_original_request(names) is None and not await self._can_start_run():
@@ -119,7 +119,7 @@ class AgentRuns:
             self._requests.update(dict.fromkeys(names or [creation], creation))
             while len(self._requests) > _MAX_REQUESTS:
                 self._requests.popitem(last=False)
-        # Even if the agent stops waiting, the run has to be tracked and labeled.
+        # The run has to be tracked and labeled even if the agent stops waiting for it.
         try:
             return await asyncio.shield(creation)
         except StepflowClientError:
@@ -134,7 +134,8 @@ class AgentRuns:
         try:
             run_id = await create()
         except TimeoutError as error:
-            # Some servers don't respond until the run has ended. In that case, the run ID is in the error.
+            # Some servers don't respond until the run has ended, so the request may time out. The error then has the
+            # run ID.
             run_id = getattr(error, "run_id", None) or ""
             if not run_id:
                 raise
@@ -142,7 +143,7 @@ class AgentRuns:
         return run_id
 
     def track_run(self, run_id: str) -> None:
-        """Track a run started by an agent."""
+        """Keep track of a run that an agent started."""
         self._own.add(run_id)
         self._unfinished.add(run_id)
 
@@ -157,11 +158,11 @@ class AgentRuns:
         return len(self._unfinished) + starting < self.bounds.runs
 
     async def wait_for_result(self, run_id: str, seconds: float, report: Report | None = None) -> FlowResult | None:
-        """Wait for a single-item run and return its result, or None if it hasn't ended in time.
+        """Wait for a single-item run and return its result, or None if it doesn't end in time.
 
         Args:
-            run_id: The run.
-            seconds: How long to wait.
+            run_id: The run's ID.
+            seconds: How many seconds to wait.
             report: Called with the run's progress.
 
         Raises:
@@ -183,13 +184,13 @@ class AgentRuns:
         return await add_explanation_hint(self.client, result)
 
     async def wait_for_starting_runs(self) -> None:
-        """Wait until all runs that are currently starting have been labeled."""
+        """Wait until every run that is still being started has been labeled."""
         if self._requests:
             await asyncio.wait(set(self._requests.values()), timeout=10)
 
 
 async def _wait_reporting_progress(handle: RunHandle[Any], seconds: float, report: Report) -> FlowResult:
-    """Wait for a run and report its latest progress. A slow receiver gets fewer reports."""
+    """Wait for a run and report its latest progress. If `report` is slow, it is called less often."""
     newest: list[Progress] = []
     changed = asyncio.Event()
 

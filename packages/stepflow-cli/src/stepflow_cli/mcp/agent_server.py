@@ -36,20 +36,20 @@ if TYPE_CHECKING:
     Context = ServerRequestContext[Any, Any]
 
 IDEMPOTENCY_META = "org.stepflow/idempotency-key"
-"""The `_meta` field for an agent's idempotency key. A repeated call with the same key doesn't start a second run."""
+"""The `_meta` field for an agent's idempotency key. Repeating a call with the same key doesn't start another run."""
 CLOSED = "stepflow.closed"
 """The ASGI scope key for an event that is set once the response has been sent or the client closes the stream."""
-# Minimum seconds between checks for changed files.
+# Minimum number of seconds between checks for changed files.
 _MIN_INTERVAL = 1.0
-# The interval is also at least this many times the duration of a check.
+# After a check, wait at least this many times as long as the check took.
 _INTERVAL_FACTOR = 20
-# Maximum number of seconds for a connection to accept a notification.
+# Maximum number of seconds that a connection may take to accept a notification.
 _NOTIFICATION_TIMEOUT = 1.0
 _MAX_LABEL_LENGTH = 60
 
 
 class _ChangeAdvertisingServer(Server[Any]):
-    """A server that advertises that its lists of tools and prompts may change."""
+    """A server that tells clients that its lists of tools and prompts may change."""
 
     def create_initialization_options(self, *args: Any, **more: Any) -> InitializationOptions:
         return super().create_initialization_options(NotificationOptions(tools_changed=True, prompts_changed=True))
@@ -59,9 +59,9 @@ class AgentServer:
     """Handles requests from agents.
 
     Args:
-        runs: The agents' runs.
-        offer: The tools.
-        target: The server, for use in threads.
+        runs: The runs that agents have started.
+        offer: The tools to offer.
+        target: The Stepflow server, for tools that run in threads.
     """
 
     def __init__(self, runs: AgentRuns, offer: OfferedTools, target: Target) -> None:
@@ -73,7 +73,7 @@ class AgentServer:
         self._rate = RateLimiter(runs.bounds.rate)
         self._bus = InMemorySubscriptionBus()
         self._listening: dict[Any, Any] = {}
-        """Sessions that use older protocol versions, in which clients must be notified of changes."""
+        """Sessions whose (older) protocol version requires the server to notify clients of changes."""
         self._resources = ResourceHandlers(runs, catalog, target.client)
         self._prompts = PromptHandlers(catalog)
         self.protocol: Server[Any] = _ChangeAdvertisingServer(
@@ -95,7 +95,7 @@ class AgentServer:
 
     @asynccontextmanager
     async def watching_flow_files(self) -> AsyncIterator[None]:
-        """Watch the flow files for changes while the block runs."""
+        """Watch the flow files for changes as long as the block is running."""
         watching = asyncio.ensure_future(self._poll_flow_files())
         try:
             yield
@@ -130,7 +130,7 @@ class AgentServer:
                     self._listening.pop(name, None)
 
     async def _remember_session(self, ctx: Context, call_next: CallNext) -> HandlerResult:
-        """Keep the session, so that clients that use older protocol versions can be notified of changes."""
+        """Remember the session if its (older) protocol version requires the server to notify clients of changes."""
         if ctx.method == "notifications/initialized":
             self._listening[_get_connection_name(ctx)] = ctx.session
         return await call_next(ctx)
@@ -199,7 +199,7 @@ class AgentServer:
 
 
 async def _await_call_until_stream_closes(ctx: Context, work: Awaitable[types.CallToolResult]) -> types.CallToolResult:
-    """Await a call, but give up if the client closes the stream. This drops the response, but the run continues."""
+    """Await a call, but give up if the client closes the stream. The run continues, but its response is dropped."""
     closed = None if ctx.request is None else ctx.request.scope.get(CLOSED)
     if closed is None:
         return await work
@@ -216,12 +216,12 @@ async def _await_call_until_stream_closes(ctx: Context, work: Awaitable[types.Ca
 
 @asynccontextmanager
 async def _create_connection_name(_: Server[Any]) -> AsyncIterator[str]:
-    """Yield a name for a connection over stdio. HTTP connections use their session IDs instead."""
+    """Yield a name for a stdio connection. HTTP connections are named after their session IDs instead."""
     yield uuid4().hex[:12]
 
 
 def _get_connection_name(ctx: Context) -> str | None:
-    """Return the name of a request's connection, or None if the protocol version has no connections."""
+    """Return the name of a request's connection, or None if the protocol version doesn't have connections."""
     if ctx.request is None:
         return str(ctx.lifespan_context)
     session: str | None = ctx.request.headers.get("mcp-session-id")
@@ -233,7 +233,7 @@ def _sanitize_label_value(text: str) -> str:
 
 
 class _ProgressReporter:
-    """Reports progress with a value that increases every time, as the protocol requires."""
+    """Reports progress, increasing the value with every report as the protocol requires."""
 
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx

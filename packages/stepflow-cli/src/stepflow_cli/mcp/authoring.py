@@ -65,7 +65,7 @@ async def list_components(call: ToolCall) -> ToolResult:
         if any(path.startswith(_UNKNOWN_ROUTE) for path in components):
             lines.append(f"The server does not report its routes: replace {_UNKNOWN_ROUTE} with the plugin's route.")
         return ToolResult("\n".join(lines), {"components": list(components)})
-    # Accept the name without its route, which models don't always know.
+    # Also accept the name without its route, because models don't always know the route.
     path = next((path for path in components if path == name or path.endswith(f"/{name}")), None)
     if path is None:
         hint = suggest_nearest(name.rpartition("/")[2], [path.rpartition("/")[2] for path in components])
@@ -82,8 +82,8 @@ _UNKNOWN_ROUTE = "/ROUTE"
 def _infer_component_path(component: ComponentInfo, catalog: FlowCatalog) -> str:
     """Return the path that steps use to refer to a component.
 
-    Servers don't report their routes. The routes of an embedded server are in its configuration, and the routes of any
-    other server are inferred from the served flows.
+    Servers don't report their routes, so take them from the configuration of an embedded server, or infer them from the
+    served flows for any other server.
     """
     if component.path:
         return component.path

@@ -1,4 +1,4 @@
-"""The builtin tools, which manage runs, diagnose failures and edit flows."""
+"""The builtin tools, which agents use to manage runs, diagnose failures and write flows."""
 
 from __future__ import annotations
 
@@ -39,7 +39,10 @@ Handler = Callable[[ToolCall], Awaitable["ToolResult"]]
 
 
 def _make_lazy_handler(module: str, name: str) -> Handler:
-    """Return a handler that imports its module on the first call, to keep reports and checks out of startup."""
+    """Return a handler that imports its module on the first call.
+
+    This way, the report and check modules aren't loaded at startup.
+    """
 
     async def import_and_handle(call: ToolCall) -> ToolResult:
         handler: Handler = getattr(import_module(f".{module}", __package__), name)
@@ -65,7 +68,7 @@ class BuiltinTool:
 
     @cached_property
     def spec(self) -> FlowToolSpec:
-        """The tool's spec, which has the schema for its arguments and validates them."""
+        """The tool's spec, which contains the schema of its arguments and validates them."""
         return make_tool_without_flow(self.name, self.description, self.properties, self.required)
 
 
@@ -90,11 +93,11 @@ async def _get_run(call: ToolCall) -> ToolResult:
 
 
 PAGE_LENGTH = 20_000
-"""Page size for outputs, in characters."""
+"""Number of characters of an output in each page."""
 
 
 async def read_output_text(runs: AgentRuns, catalog: FlowCatalog, run_id: str, item: int) -> str:
-    """Return an item's output as JSON, or its error, with secrets hidden.
+    """Return an item's output (or its error) as JSON, with secrets hidden.
 
     Raises:
         InvalidArgumentError: If the run has no such item.
@@ -205,7 +208,7 @@ TOOLS = (
     BuiltinTool(
         "list_components",
         "author",
-        "List the components that steps of flows may name, or show the schemas of one.",
+        "List the components that flow steps can use, or show the schemas of one of them.",
         {"component": {"type": "string", "description": "The component whose schemas to show."}},
         _make_lazy_handler("authoring", "list_components"),
     ),

@@ -30,7 +30,7 @@ _MAX_LINES = 20
 _MAX_TRACEBACK_LINES = 8
 _MAX_INPUT = 4_000
 _MAX_LINE = 300
-# The prefix of log lines in which workers report durations.
+# Workers report durations in log lines that start with this prefix.
 _TIMING_PREFIX = "TIMING: "
 
 
@@ -45,14 +45,14 @@ async def diagnose_run(call: ToolCall) -> ToolResult:
     account = snapshot.account
     assert account is not None
     lines, mask = await asyncio.to_thread(read_run_log_lines, run_id), call.catalog.hide_secrets
-    # Hide secrets before truncating lines, because part of a secret wouldn't be recognized.
+    # Hide secrets before truncating lines, because a secret that is cut off would no longer be recognized.
     log = list(_select_relevant_log_lines(lines, mask))
     text = "\n".join(map(mask, _explain_run(account, RunReport(mask_snapshot(snapshot)), log, mask)))
     return ToolResult(visible_lines(text), mask(snapshot.details.to_dict()), run_id)
 
 
 def _select_relevant_log_lines(lines: Iterable[KeptLogLine], mask: Callable[[Any], Any]) -> Iterator[str]:
-    """Yield worker output and server warnings. Routine lines don't explain a failure."""
+    """Yield worker output and server warnings, without the routine lines that don't explain a failure."""
     for line in lines:
         if (not line.target or line.level != "info") and not line.message.startswith(_TIMING_PREFIX):
             yield f"{line.time} {line.level} {mask(line.message)}"
@@ -89,7 +89,7 @@ def _explain_run(account: RunAccount, report: RunReport, log: list[str], mask: C
 
 
 async def rerun(call: ToolCall) -> ToolResult:
-    """Rerun a run and wait for the result."""
+    """Rerun a run and wait for its result."""
     run_id = call.get_run_id()
     options: dict[str, Any] = {}
     if "overrides" in call.arguments:
@@ -104,7 +104,7 @@ async def rerun(call: ToolCall) -> ToolResult:
         if tool is not None:
             spec = tool
             if "overrides" in options:
-                # The overridden step could read different fields.
+                # With the overrides, the flow may read different input fields.
                 spec = make_tool_spec(apply_overrides_if_valid(tool.flow, options["overrides"]), tool.name)
             await async_compute(partial(spec.check_input, value))
     if tool is not None:

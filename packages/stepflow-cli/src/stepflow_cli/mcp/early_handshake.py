@@ -1,4 +1,4 @@
-"""Answer the first requests over stdin without the MCP package, because importing the package takes a second."""
+"""Answers the first requests on stdin without the MCP package, because importing that package takes a second."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .flow_catalog import FlowCatalog
 
 VERSIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
-"""Protocol versions whose handshake can be answered here."""
+"""Protocol versions whose handshake can be answered without the MCP package."""
 _CAPABILITIES = {
     "prompts": {"listChanged": True},
     "resources": {"listChanged": False, "subscribe": False},
@@ -30,7 +30,7 @@ _MAX_READ_AHEAD = 10
 
 
 class OfferedTools:
-    """The offered tools, and their descriptions as JSON.
+    """The tools offered to agents, along with their JSON descriptions.
 
     Args:
         catalog: The flows.
@@ -45,7 +45,7 @@ class OfferedTools:
 
     @property
     def instructions(self) -> str:
-        """Instructions for the model that cover all tools."""
+        """Instructions that tell the model how to use the tools as a whole."""
         text = (
             "Each tool runs a flow on a Stepflow server. A run continues if its call times out, is cancelled or "
             "loses its connection"
@@ -56,11 +56,11 @@ class OfferedTools:
         return f"{text}, and wait_run gets the result." if "wait_run" in self.run_tools else f"{text}."
 
     def describe_tools(self) -> list[dict[str, Any]]:
-        """Return the tools in the protocol's format."""
+        """Return descriptions of the tools in the format defined by the protocol."""
         tools = []
         for spec in self.catalog.tools.values():
             is_read_only = not self._read_only.isdisjoint((spec.name, self.catalog.get_flow_file(spec.name)))
-            # Assume that flows are destructive unless the user says otherwise: we can't tell from the steps.
+            # Assume that a flow is destructive unless the user says otherwise, because its steps don't reveal it.
             tools.append(_describe_tool(spec, is_read_only=is_read_only, is_destructive=not is_read_only))
         for tool in self.run_tools.values():
             description = _describe_tool(tool.spec, is_read_only=tool.is_read_only, is_destructive=tool.is_destructive)
@@ -81,9 +81,9 @@ def _describe_tool(spec: FlowToolSpec, *, is_read_only: bool, is_destructive: bo
 
 
 class ThreadedLineReader:
-    """Reads lines from a file in a thread until the file ends or `close` is called.
+    """Reads lines from a file in a background thread until the file ends or `close` is called.
 
-    Signals don't interrupt a thread that is waiting for a line, so a separate thread does the waiting.
+    Signals can't interrupt a thread that is waiting for a line, so a separate thread does the waiting.
 
     Args:
         source: The file.
@@ -94,7 +94,7 @@ class ThreadedLineReader:
         self._loop = asyncio.get_running_loop()
         self._lines: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._room = threading.Semaphore(_MAX_READ_AHEAD)
-        # A daemon thread, because it may still be waiting for a line when the interpreter exits.
+        # Use a daemon thread, because it may still be waiting for a line when the interpreter exits.
         threading.Thread(target=self._read_lines, name="standard input", daemon=True).start()
 
     def _read_lines(self) -> None:
@@ -104,16 +104,16 @@ class ThreadedLineReader:
         self.close()
 
     def close(self, *_: object) -> None:
-        """End the input after the lines already read. Safe to call from any thread and from signal handlers."""
+        """End the input after the lines already read. This can be called from any thread and from signal handlers."""
         self._enqueue_line(None)
 
     def _enqueue_line(self, line: bytes | None) -> None:
-        # If the loop is closed, the line is no longer needed.
+        # If the event loop has been closed, the line is no longer needed.
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._lines.put_nowait, line)
 
     async def read_nonblank_line(self) -> str | None:
-        """Return the next line that isn't blank, or None at the end."""
+        """Return the next line that isn't blank, or None at the end of the input."""
         while (line := await self._lines.get()) is not None:
             self._room.release()
             if line.strip():
@@ -123,7 +123,7 @@ class ThreadedLineReader:
 
 
 class EarlyHandshake:
-    """Answers a handshake and the first `tools/list` requests.
+    """Answers the handshake and any `tools/list` requests that arrive while the MCP package is being imported.
 
     Args:
         lines: The lines sent by the host.
@@ -135,10 +135,10 @@ class EarlyHandshake:
         self._offer = offer
         self._replayed: list[str] = []
         self.answered_id: Any = None
-        """The ID of the handshake that was answered, if any."""
+        """The request ID of the handshake, or None if none was answered."""
 
     async def answer_until_imported(self, importing: asyncio.Future[Any]) -> None:
-        """Answer lines until a line requires the MCP package or the import is complete."""
+        """Answer each line until one requires the MCP package or the import is complete."""
         while not importing.done():
             waiting = asyncio.ensure_future(self._lines.read_nonblank_line())
             await asyncio.wait((waiting, importing), return_when=asyncio.FIRST_COMPLETED)
@@ -151,7 +151,7 @@ class EarlyHandshake:
                 return
 
     async def iter_lines_for_mcp_package(self) -> AsyncIterator[str]:
-        """Yield the remaining lines, starting with the handshake, which the MCP package also has to process."""
+        """Yield the handshake again, because the MCP package has to process it too, and then the remaining lines."""
         for replayed in self._replayed:
             yield replayed
         while (line := await self._lines.read_nonblank_line()) is not None:
@@ -188,7 +188,7 @@ def _parse_jsonrpc_message(line: str) -> dict[str, Any]:
 
 
 def _is_valid_handshake(params: Any) -> bool:
-    """Return whether a handshake is valid. Be as strict as the MCP package, which also processes the handshake."""
+    """Return whether a handshake is valid. This has to be as strict as the MCP package, which processes it later."""
     if not isinstance(params, dict) or params.get("protocolVersion") not in VERSIONS:
         return False
     client = params.get("clientInfo")

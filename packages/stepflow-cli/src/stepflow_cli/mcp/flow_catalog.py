@@ -1,4 +1,4 @@
-"""The served flows as tools, reloaded when their files change."""
+"""The flows that are served as tools, which are reloaded when their files change."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ _Version = tuple[int, int] | None
 
 
 class FlowCatalog:
-    """The flows in files and folders, as tools.
+    """Offers the flows in files and folders as tools.
 
     Args:
         sources: Flow files, or folders of flow files.
-        values: Variable values. Each flow gets the values of the variables it declares.
-        reserved: Names already taken by other tools.
+        values: Values for variables. Each flow gets the values of the variables that it declares.
+        reserved: Names that are already taken by other tools.
 
     Raises:
-        Problem, FlowFileError, InvalidArgumentError: If a file that was passed explicitly can't be read or used as a
-            tool. In folders, such files are skipped with a note.
+        Problem, FlowFileError, InvalidArgumentError: If a file in `sources` can't be read or used as a tool. If the
+        file was found in a folder, it is skipped with a note instead.
     """
 
     def __init__(self, sources: Sequence[str], values: RunValues | None = None, reserved: Collection[str] = ()) -> None:
@@ -113,13 +113,16 @@ class FlowCatalog:
                 flow = check_json(load_flow_argument(path), path)
             except (FlowFileError, InvalidArgumentError, Problem) as error:
                 self._skip_or_raise(path, error)
-                # The file could be incomplete, so keep serving the previous version.
+                # The file may have been read while it was being written, so keep serving the previous version.
                 flow = read[1] if read is not None and version is not None else None
             read = self._read[path] = (version, flow)
         return read[1]
 
     def _skip_or_raise(self, path: str, error: FlowFileError | InvalidArgumentError | Problem) -> None:
-        """Print a note about a file that isn't served. During startup, raise the error if it was passed explicitly."""
+        """Print a note that a file isn't served.
+
+        During startup, raise the error instead if the file is in `sources`.
+        """
         if self._is_starting and path in self._sources:
             raise error
         about = "" if path in error.message else f"{path}: "

@@ -1,4 +1,4 @@
-"""Resources (flows, runs, outputs and reports) and prompts (examples from flows)."""
+"""Handles requests for resources (flows, runs, outputs and reports) and prompts (based on the flows' examples)."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class PromptHandlers:
         raise MCPError(INVALID_PARAMS, "unknown prompt")
 
     def _iter_example_prompts(self) -> Iterator[tuple[str, str | None, FlowToolSpec, Any]]:
-        """Yield each prompt's name, description, tool and flow input."""
+        """Yield the name, description, tool and flow input of each prompt."""
         for spec in self._catalog.tools.values():
             for example in collect_examples(spec.flow):
                 description = example.get("description")
@@ -88,9 +88,9 @@ class ResourceHandlers:
     """Handles resource requests.
 
     Args:
-        runs: The agents' runs.
+        runs: The runs that agents have started.
         catalog: The flows.
-        reader: A client for use in threads.
+        reader: A client for code that runs in threads.
     """
 
     def __init__(self, runs: AgentRuns, catalog: FlowCatalog, reader: SyncStepflowClient) -> None:
@@ -99,7 +99,7 @@ class ResourceHandlers:
         self._reader = reader
 
     async def list_resources(self, _: Any, params: PaginatedRequestParams | None) -> ListResourcesResult:
-        """List the flows, and the most recent runs started by agents."""
+        """List the flows and the most recent runs that agents have started."""
         resources = [
             Resource(name=spec.name, uri=f"stepflow://flows/{spec.name}", description=spec.description, mime_type=_JSON)
             for spec in self._catalog.tools.values()
@@ -107,7 +107,7 @@ class ResourceHandlers:
         try:
             listed = await self._runs.client.list_runs(limit=_MAX_RUNS, labels=AGENT_LABEL)
         except StepflowClientError:
-            # Flows are available even if the server isn't.
+            # The flows can be read even if the server is unavailable.
             return ListResourcesResult(resources=resources)
         resources += [
             Resource(
@@ -170,7 +170,8 @@ class ResourceHandlers:
         from stepflow_client.drawing.report_data import mask_snapshot
 
         report = gather(self._reader, run_id)
-        # Mask secrets before rendering. The page truncates and escapes values, so they might not be recognized later.
+        # Mask secrets before rendering: the page truncates and escapes values, so some secrets would no longer be
+        # recognized.
         for secret in self._catalog.secrets:
             report = replace(report, snapshot=mask_snapshot(report.snapshot, secret))
         html = report.html()

@@ -1,4 +1,4 @@
-"""A tool call and its response. Large outputs are truncated, with a link to the rest."""
+"""A tool call and its response. A large output is truncated and followed by a link to the rest of it."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from ..server.connect import Target
     from .flow_catalog import FlowCatalog
 
-# Number of characters of a truncated output to include in the response.
+# Number of characters to keep when truncating an output for a response.
 _TRUNCATED_LENGTH = 4_000
 _OUTPUTS = ("output", "unexpected_output")
 
 
 def build_output_uri(run_id: str, item: int, offset: int = 0) -> str:
-    """Return the URI of an item's output, starting at `offset` in its JSON text."""
+    """Return the URI of an item's output, starting at the character `offset` of its JSON text."""
     return f"stepflow://runs/{run_id}/items/{item}/output{f'?offset={offset}' if offset else ''}"
 
 
@@ -66,27 +66,27 @@ def build_tool_response(result: ToolResult, item: int = 0) -> CallToolResult:
 
 @dataclass
 class ToolCall:
-    """A tool call."""
+    """An agent's call to a tool."""
 
     arguments: Mapping[str, Any]
     runs: AgentRuns
     catalog: FlowCatalog
     target: Target
-    """The server, for use in threads."""
+    """The Stepflow server, for code that runs in threads."""
     offered: Collection[str]
-    """The names of the offered builtin tools. Responses only mention tools that are offered."""
+    """The names of the builtin tools on offer. Responses never mention any others."""
     labels: Mapping[str, str]
     key: str | None = None
     """The idempotency key sent by the agent."""
     request_ids: list[Any] = field(default_factory=list)
-    """The request's IDs. A repeated request shares at least one of them."""
+    """The IDs that identify the request. A repeated request has at least one of them in common."""
     report: Report | None = None
 
     def get_run_id(self) -> str:
         """Return the run ID passed to the call.
 
         Raises:
-            InvalidArgumentError: If the ID is invalid, or no agent started the run.
+            InvalidArgumentError: If the ID is invalid, or the run wasn't started by an agent.
         """
         try:
             run_id = check_run_id(self.arguments["run_id"])
@@ -99,13 +99,13 @@ class ToolCall:
         return run_id
 
     def suggest_offered_tools(self, **purposes: str) -> str | None:
-        """Return a sentence that suggests the tools, or None if none of them are offered."""
+        """Return a sentence that suggests whichever of the tools are offered, or None if none are."""
         offered = [f"{name} {purpose}" for name, purpose in purposes.items() if name in self.offered]
         return f"Call {', or '.join(offered)}." if offered else None
 
     @property
     def idempotency_key(self) -> str | None:
-        """The idempotency key for the run to start."""
+        """The idempotency key for the run that the call starts."""
         return None if self.key is None else f"mcp:{self.key}"
 
     async def start_run(self, create: Callable[[], Awaitable[str]]) -> str:
@@ -121,21 +121,21 @@ class ToolCall:
             elif isinstance(error, ConflictError) and error.run_id is not None:
                 advice = self.suggest_offered_tools(wait_run=f"with run_id {error.run_id} first")
             elif isinstance(error, (TransportError, ServerFaultError)) and error.run_id is None:
-                # Without a run ID, these errors mean that no run can have been created.
+                # If these errors have no run ID, no run can have been created.
                 advice = "No run was started: you may repeat the call."
             if advice is not None:
                 error.hint = advice if error.hint is None else f"{error.hint.rstrip('.')}. {advice}"
             raise
 
     def suggest_tools_for_unfinished_run(self, run_id: str) -> str:
-        """Return a suggestion for how to continue with a run that hasn't ended."""
+        """Suggest how the agent can continue with a run that hasn't ended."""
         purposes = {"wait_run": f"with run_id {run_id} for its result", "cancel_run": "to cancel it"}
         if "wait_run" not in self.offered:
             purposes = {"get_run": f"with run_id {run_id} for its state", "cancel_run": "to cancel it"}
         return self.suggest_offered_tools(**purposes) or "You can use this ID to read its result later."
 
     async def wait_for_outcome(self, run_id: str, seconds: float, spec: FlowToolSpec | None = None) -> ToolResult:
-        """Wait up to `seconds` for a run, and return its result or current state."""
+        """Wait up to `seconds` for a run, then return its result or, if it hasn't ended, its current state."""
         try:
             result = await self.runs.wait_for_result(run_id, seconds, self.report)
         except (TransportError, ServerFaultError) as error:

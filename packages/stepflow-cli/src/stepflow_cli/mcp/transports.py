@@ -1,4 +1,4 @@
-"""Serve agents over stdio, or over HTTP with token authentication."""
+"""Serves agents over stdio, or over HTTP with token authentication."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ if TYPE_CHECKING:
 
     from .agent_server import AgentServer
 
-# Maximum number of digits to parse when looking for the ID of an invalid request.
+# Maximum number of digits to parse in a number when looking for the ID of an invalid request.
 _MAX_DIGITS = 20
 
 
 async def _filter_valid_messages(messages: Any, responses: Any) -> AsyncIterator[SessionMessage]:
-    """Yield an agent's valid messages, and respond to all other lines with an error."""
+    """Yield an agent's valid messages, responding with an error to any line that isn't one."""
     try:
         async for message in messages:
             if isinstance(message, SessionMessage):
@@ -58,13 +58,13 @@ async def _filter_valid_messages(messages: Any, responses: Any) -> AsyncIterator
 
 
 def _build_error_response(failure: ValidationError) -> JSONRPCError:
-    """Return the error response, with the request's ID if it can be determined."""
+    """Return an error response that includes the request's ID if it can be determined."""
     first, *more = failure.errors(include_url=False)
-    # An object without a result is reported as an incomplete response.
+    # The parser reports an object that isn't a valid request as a response that lacks fields.
     code, line = INVALID_REQUEST, next((error["input"] for error in more if error["type"] == "missing"), None)
     if first["type"] == "json_invalid":
         code = PARSE_ERROR
-        # Python accepts some lines that the protocol's parser rejects (e.g. if they contain a lone surrogate).
+        # Python accepts some lines that the protocol's parser rejects, such as those with a lone surrogate.
         with suppress(ValueError, RecursionError):
             line = json.loads(first["input"], parse_int=lambda digits: int(digits[:_MAX_DIGITS]))
     request_id = line.get("id") if isinstance(line, dict) and "method" in line else None
@@ -75,11 +75,11 @@ def _build_error_response(failure: ValidationError) -> JSONRPCError:
 
 
 class _HandshakeResponseFilter:
-    """A response stream that drops the response to the handshake if the handshake was already answered.
+    """A response stream that drops the response to the handshake if it has already been answered.
 
     Args:
         responses: The underlying stream.
-        handshake: The handshake's ID, or None if there was none.
+        handshake: The request ID of the answered handshake, or None if none was answered.
     """
 
     def __init__(self, responses: Any, handshake: Any) -> None:
@@ -104,7 +104,7 @@ class _HandshakeResponseFilter:
 
 @asynccontextmanager
 async def open_streams(handshake: EarlyHandshake) -> AsyncIterator[tuple[Any, Any]]:
-    """Yield the message streams for reading and writing, which continue after the handshake."""
+    """Yield the streams for reading and writing messages. They continue where the early handshake left off."""
     async with stdio_server(stdin=cast("Any", handshake.iter_lines_for_mcp_package())) as (messages, responses):
         yield _filter_valid_messages(messages, responses), _HandshakeResponseFilter(responses, handshake.answered_id)
 
@@ -116,7 +116,10 @@ AgentServerContext = AbstractAsyncContextManager["AgentServer"]
 
 
 def build_http_app(open_server: Callable[[], AgentServerContext], addresses: AcceptedAddresses, token: str) -> ASGIApp:
-    """Return the ASGI application. `open_server` creates the agent server. Agents must send the token."""
+    """Return the ASGI application.
+
+    It opens the agent server with `open_server` and requires agents to send the token.
+    """
     managers: list[StreamableHTTPSessionManager] = []
 
     @asynccontextmanager
@@ -151,7 +154,8 @@ def build_http_app(open_server: Callable[[], AgentServerContext], addresses: Acc
         return None
 
     async def guard_requests(scope: Scope, receive: Receive, send: Send) -> None:
-        # Don't mount `handle_mcp_request`: mounted applications redirect requests without a trailing slash.
+        # Don't mount `handle_mcp_request`, because Starlette redirects requests to a mounted app without a trailing
+        # slash.
         if scope["type"] == "http":
             await (build_refusal(scope) or handle_mcp_request)(scope, receive, send)
         else:
@@ -170,7 +174,7 @@ class ServiceOptions:
     flows: Sequence[str]
     """Flow files, or folders of flow files."""
     values: RunValues = field(default_factory=RunValues)
-    """The values for flow variables."""
+    """Values for the variables of flows."""
     read_only: Sequence[str] = ()
     tools: Sequence[str] = ("runs",)
     """Groups or names of the tools to offer in addition to the flows."""
@@ -197,7 +201,7 @@ class ServiceOptions:
 async def open_agent_server(
     target: Target, service: ServiceOptions, catalog: FlowCatalog
 ) -> AsyncIterator[AgentServer]:
-    """Yield the agent server. Its client is closed at the end of the block.
+    """Yield the agent server, whose client is closed at the end of the block.
 
     Args:
         target: The Stepflow server.
@@ -230,9 +234,9 @@ def load_flow_catalog(service: ServiceOptions) -> FlowCatalog:
 
 
 def _import_mcp_package_without_gc() -> None:
-    """Import the MCP package, which is the slowest part of startup."""
+    """Import the MCP package without garbage collection, because the import is the slowest part of startup."""
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    # Garbage collection would only slow this down, because the import creates many objects that all stay alive.
+    # Garbage collection would only slow this down: the import creates many objects, and they all stay alive.
     gc.disable()
     try:
         from . import agent_server  # noqa: F401 - imported for its time
@@ -242,15 +246,16 @@ def _import_mcp_package_without_gc() -> None:
 
 
 def serve_stdio(target: Target, service: ServiceOptions) -> None:
-    """Serve an agent over stdio until it closes the streams, or until SIGINT, SIGTERM or SIGHUP."""
+    """Serve an agent over stdio until it closes the streams or this process receives SIGINT, SIGTERM or SIGHUP."""
     catalog = load_flow_catalog(service)
     if is_terminal(sys.stdin):
         note("waiting for an agent on standard input; to configure its host, run 'stepflow mcp config'")
 
     async def serve_until_closed() -> None:
-        # Open stdin separately: at exit, the interpreter can't close `sys.stdin` while a thread is reading it.
+        # Open stdin a second time, because the interpreter can't close `sys.stdin` at exit while a thread is reading
+        # it.
         lines = ThreadedLineReader(open(0, "rb", closefd=False))  # noqa: SIM115, ASYNC230 - it is read by the thread
-        # A stop signal ends the messages, just as if the agent had closed stdin.
+        # Treat a stop signal as if the agent had closed stdin.
         with using_stop_signal_handler(lines.close):
             importing = asyncio.ensure_future(asyncio.to_thread(_import_mcp_package_without_gc))
             opening = EarlyHandshake(lines, service.build_offered_tools(catalog))
@@ -265,7 +270,7 @@ def serve_stdio(target: Target, service: ServiceOptions) -> None:
 
 
 def serve_http(target: Target, service: ServiceOptions, host: str, port: int) -> None:
-    """Serve agents over HTTP until SIGINT, SIGTERM or SIGHUP.
+    """Serve agents over HTTP until this process receives SIGINT, SIGTERM or SIGHUP.
 
     Raises:
         Problem: If the port can't be used.
