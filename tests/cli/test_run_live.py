@@ -163,5 +163,5 @@ def test_hint_for_nested_paths_without_dollar(stepflow: Stepflow, server: str) -
     (stepflow.folder / "path.json").write_text(json.dumps({"steps": [step], "output": {"$step": "a"}}))
     done = stepflow("run", "path.json", "--no-check", "--url", server, "--input-json", '{"numbers": {"a": 1}}')
     assert done.stderr.endswith(
-        "hint: a path without $ names one field: numbers.a is a single key, $.numbers.a is a field within a field\n"
+        "hint: without $, a path is one field name: numbers.a is a single key, but $.numbers.a is a nested field\n"
     )

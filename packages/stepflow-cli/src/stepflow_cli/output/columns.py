@@ -1,4 +1,4 @@
-"""Describe the fields of records and the columns of their tables."""
+"""Describes the fields of records and the columns that tables show for them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Kind = Literal["text", "words", "id", "status", "time", "number"]
 
 
 def format_json_cell(value: Any) -> str:
-    """Format a JSON value for a table cell. Strings aren't quoted, and null is shown as `-`."""
+    """Format a JSON value for a table cell. Strings aren't quoted (unless they are blank), and null is shown as `-`."""
     if value is None:
         return "-"
     is_plain = isinstance(value, str) and value.strip()
@@ -25,16 +25,16 @@ class Column(NamedTuple):
     field: str
     """The field's dotted name."""
     title: str = ""
-    """The heading. Defaults to the last part of the field's name."""
+    """The heading. If empty, the last part of the field's name is used."""
     kind: Kind = "text"
-    """Statuses are colored, times are shown as local time plus an age, and numbers are right-aligned. On a narrow
-    terminal, `text` is truncated, and `words` only as a last resort."""
+    """Statuses are colored, times are shown in local time along with their age, and numbers are right-aligned. On a
+    narrow terminal, `text` is truncated first, and `words` only as a last resort."""
     show: Callable[[Any], str] | None = None
-    """Converts the value to text if the default conversion isn't readable enough."""
+    """Converts the value to text. Set this if the default conversion isn't readable enough."""
     row: Callable[[Mapping[str, Any]], str] | None = None
-    """Converts the whole record to text, for cells that depend on several fields."""
+    """Converts the whole record to text. Set this if the cell depends on several fields."""
     optional: bool = False
-    """Whether the column may be left out on a narrow terminal. Such columns are dropped from right to left."""
+    """Whether the column may be dropped on a narrow terminal. Optional columns are dropped from right to left."""
 
     @property
     def heading(self) -> str:
@@ -59,18 +59,18 @@ def columns(*written: str | Column) -> tuple[Column, ...]:
 
 
 class View(NamedTuple):
-    """The fields and table columns for a kind of record."""
+    """The fields and table columns of one kind of record."""
 
     columns: tuple[Column, ...]
-    """The table's columns, unless overridden with `--fields`."""
+    """The columns of the table, unless the user selects others with `--fields`."""
     name: str = "run_id"
     """The field printed by `-o name`."""
     fields: tuple[str, ...] = ()
-    """Additional fields. Like column fields, they can be selected even if there are no records."""
+    """Other fields that can be selected, even if there are no records."""
     folds: bool = False
-    """Whether to wrap long text instead of truncating it, for sentences that people need to read in full."""
+    """Whether to wrap long text instead of truncating it, so that people can read whole sentences."""
     open_fields: tuple[str, ...] = ()
-    """Fields that contain arbitrary JSON, whose nested fields aren't known in advance."""
+    """Fields that contain arbitrary JSON, so their nested fields aren't known in advance."""
 
     @property
     def known_fields(self) -> tuple[str, ...]:
@@ -78,8 +78,8 @@ class View(NamedTuple):
         return tuple(dict.fromkeys([*(column.field for column in self.columns), self.name, *self.fields]))
 
     def with_selected_columns(self, fields: Sequence[str]) -> View:
-        """Return the view with just these fields, in this order, as its columns."""
-        # Never leave out a field the user asked for.
+        """Return a view whose columns are just these fields, in this order."""
+        # Never drop a field that the user asked for.
         known = {column.field: column._replace(optional=False) for column in self.columns}
         columns = []
         for name in fields:
@@ -94,7 +94,7 @@ _MISSING = object()
 def select_record_fields(
     records: Sequence[Mapping[str, Any]], fields: Sequence[str], view: View
 ) -> Iterator[dict[str, Any]]:
-    """Yield each record with only the selected fields, in the order selected, preserving the nesting.
+    """Yield each record with only the selected fields, in the order they were selected. Nested fields stay nested.
 
     Args:
         records: The records.
@@ -136,14 +136,14 @@ def _check_field_exists(name: str, records: Sequence[Mapping[str, Any]], view: V
     if name in view.known_fields or any(get_nested_field(record, name, _MISSING) is not _MISSING for record in records):
         return
     if any(name.startswith(f"{field}.") for field in view.open_fields):
-        # The content (e.g. an output) is up to the user, so a missing field is just null.
+        # The content (such as an output) is up to the user, so treat a missing field as null.
         return
     parent = name.rpartition(".")[0]
     if parent and any(get_nested_field(record, parent, _MISSING) is None for record in records):
-        # The parent is null, so its fields are unknown.
+        # The parent is null, so we can't tell which fields it has.
         return
     if not records and name.partition(".")[0] in {field.partition(".")[0] for field in view.known_fields}:
-        # Nested fields are unknown until there's a record.
+        # Without a record, we can't tell which nested fields exist.
         return
     known = {*view.known_fields, *(path for record in records for path in _iter_nested_field_names(record))}
     top = sorted({path for path in known if "." not in path})

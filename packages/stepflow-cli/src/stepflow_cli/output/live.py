@@ -27,13 +27,14 @@ if TYPE_CHECKING:
 
 @contextmanager
 def restoring_cursor(stream: TextIO) -> Iterator[None]:
-    """Show the cursor again if an unhandled signal ends the process. Only works in the main thread."""
+    """Show the cursor again if an unhandled signal ends the process. This only works in the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def show_cursor_and_exit(number: int, frame: Any) -> None:
-        # Bypass the stream: the signal could have interrupted a write, and writes can't be nested.
+        # Write directly to the file descriptor: the signal may have interrupted a write to the stream, and such writes
+        # can't be nested.
         with suppress(OSError, ValueError):
             os.write(stream.fileno(), b"\x1b[?25h")
         signal.signal(number, signal.SIG_DFL)
@@ -51,9 +52,9 @@ def restoring_cursor(stream: TextIO) -> Iterator[None]:
 
 
 class _FlickerFreeStream:
-    """A terminal stream that uses synchronized output, so that redrawing doesn't flicker.
+    """A terminal stream that uses synchronized output so that the display doesn't flicker when it is redrawn.
 
-    Terminals without support for it ignore the escape sequences.
+    Terminals that don't support synchronized output ignore its escape sequences.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -74,14 +75,15 @@ def live_display(
     color: str | None = None,
     stays: bool = True,
 ) -> Iterator[Callable[[], None]]:
-    """Yield a function that redraws the display. The cursor is always restored afterward.
+    """Yield a function that redraws the display. At the end of the block, the cursor is always shown again.
 
     Args:
-        draw: Returns the current display. Its argument is the maximum number of lines (a terminal can't erase lines
-            that have scrolled away), or None for the full display.
+        draw: Returns what to display now. Its argument is the maximum number of lines (because a terminal can't erase
+            lines that have scrolled away), or None if there is no limit.
         stream: The terminal. Defaults to stdout.
-        color: `auto`, `always` or `never`. Defaults to the command line's setting (only available in the main thread).
-        stays: Whether to leave the final display on screen, in full.
+        color: `auto`, `always` or `never`. Defaults to the setting from the command line, which is only available in
+            the main thread.
+        stays: Whether to leave the final display on the screen, printed in full.
     """
     from rich.console import Console
     from rich.live import Live
@@ -89,7 +91,7 @@ def live_display(
     screen: TextIO = sys.stdout if stream is None else stream
     colored = uses_color(screen, color or current_session().color)
     console = Console(
-        # Write each frame in one go, including the codes that erase the previous one.
+        # Write each frame together with the codes that erase the previous one.
         file=cast("TextIO", _FlickerFreeStream(screen)),
         no_color=not colored,
         color_system="standard" if colored else None,
@@ -106,12 +108,12 @@ def live_display(
             console.print(draw(None))
 
 
-# Seconds between updates.
+# Number of seconds between updates.
 _SECONDS = 2.0
 
 
 def check_redrawable(output: Output) -> None:
-    """Check that the output can be redrawn.
+    """Check that the output can be redrawn in place.
 
     Raises:
         Problem: If stdout isn't a terminal or the requested format isn't a table.
@@ -124,12 +126,12 @@ def check_redrawable(output: Output) -> None:
 
 
 def show_live_table(fetch: Callable[[], Sequence[Mapping[str, Any]]], view: View, output: Output) -> None:
-    """Show a live table of records until Ctrl-C, which counts as success. The final table stays on screen.
+    """Show a live table of records until the user presses Ctrl-C, then return. The final table stays on the screen.
 
     Args:
-        fetch: Fetches the records. Once it has succeeded, it is retried while the server is unreachable.
+        fetch: Fetches the records. After the first success, it is retried whenever the server can't be reached.
         view: The fields and columns of the records.
-        output: The fields to show and how to show them.
+        output: Which fields to show, and how to show them.
     """
     with suppress(KeyboardInterrupt):
         records, away = fetch(), False
@@ -144,7 +146,7 @@ def show_live_table(fetch: Callable[[], Sequence[Mapping[str, Any]]], view: View
                     hidden = len(lines) - room + 1
                     lines = [*lines[: room - 1], f"... and {hidden} more lines"]
                 lines.append("server unreachable; retrying" if away else f"every {_SECONDS:g} s; Ctrl-C stops")
-            # The cells already have their final width.
+            # The cells already have their final width, so don't wrap them again.
             return Text("\n", no_wrap=True, overflow="crop").join([Text.from_ansi(line) for line in lines])
 
         with live_display(draw_table) as refresh:
@@ -160,7 +162,7 @@ def show_live_table(fetch: Callable[[], Sequence[Mapping[str, Any]]], view: View
 
 @contextmanager
 def _delaying_interrupt() -> Iterator[None]:
-    """Delay Ctrl-C until the end of the block, since a partially drawn table couldn't be erased."""
+    """Delay Ctrl-C until the end of the block, because a partially drawn table can't be erased."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

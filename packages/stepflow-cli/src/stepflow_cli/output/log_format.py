@@ -1,4 +1,4 @@
-"""Log formatting, with one line per record regardless of what servers and workers write."""
+"""Formats log records on one line each, no matter what servers and workers write."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .terminal import escape, escape_traceback
 
 
 class OneLineFormatter(logging.Formatter):
-    """Writes time, level, logger and message on one line. In tracebacks, each exception message takes up one line."""
+    """Writes the time, level, logger and message on one line. In a traceback, each exception's message is one line."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")

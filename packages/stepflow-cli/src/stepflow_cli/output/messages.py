@@ -1,4 +1,4 @@
-"""Print messages to stderr, and show a spinner while a command is waiting."""
+"""Prints messages to stderr, and shows a spinner while a command is waiting."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from .terminal import is_terminal, uses_color
 
 
 def note(text: str) -> None:
-    """Print a note to stderr, unless JSON or quiet output was requested, in which case only errors go there."""
+    """Print a note to stderr. This does nothing if JSON or quiet output was requested."""
     session = current_session()
     if not session.json_errors and not session.quiet:
         click.echo(f"stepflow: {escape(text)}", err=True)
 
 
 def print_problem(problem: Problem, session: Session | None = None) -> None:
-    """Print a problem to stderr, either as a line of JSON or as a sentence with the server and a hint.
+    """Print a problem to stderr, either as a line of JSON or as a message followed by the server and a hint.
 
     Args:
         problem: The problem. On a terminal, its lines are wrapped.
-        session: The session, if its command has already ended. Defaults to the running command's session.
+        session: The session. Defaults to the running command's session, so it's only needed once the command has ended.
     """
     session = session or current_session()
     if problem.kind in SERVER_FAILURES:
@@ -47,23 +47,23 @@ def print_problem(problem: Problem, session: Session | None = None) -> None:
             import textwrap
 
             width = max(shutil.get_terminal_size().columns, 20)
-            # Indent continuation lines so that text from a server can't pass for the command's own output.
+            # Indent continuation lines so that text from a server can't look like the command's own output.
             text = textwrap.fill(text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
         if uses_color(sys.stderr, session.color):
             text = f"\x1b[1;{style}m{title}\x1b[0m{text[len(title) :]}"
         print(text, file=sys.stderr, flush=True)
 
 
-# Seconds before the spinner appears. Fast commands don't need one.
+# Number of seconds before the spinner appears. Commands that finish sooner don't need one.
 _QUIET = 1.0
 
 
 class Spinner:
-    """A line showing what the command is doing. Created by `show_spinner`."""
+    """A line that shows what the command is doing. Use `show_spinner` to create one."""
 
     def __init__(self, text: str, *, is_shown: bool = True) -> None:
         self.is_shown = is_shown
-        """Whether the line is shown if the command takes long enough."""
+        """Whether the spinner may appear at all. It only does so if the command takes long enough."""
         self._text = text
         self._status: Any = None
         self._lock = threading.Lock()
@@ -76,7 +76,7 @@ class Spinner:
                 self._status.update(_to_rich_text(text))
 
     def print_above(self, text: str) -> None:
-        """Print a line above the spinner, or in its place if it isn't visible."""
+        """Print a line above the spinner. If the spinner isn't visible, just print the line."""
         with self._lock:
             if self._status is not None:
                 self._status.console.print(_to_rich_text(text))
@@ -84,10 +84,10 @@ class Spinner:
         print(escape(text), file=sys.stderr, flush=True)
 
     def show_after_delay(self, color: bool, ended: threading.Event) -> None:
-        """Show the spinner after a second, unless the command has ended by then."""
+        """Show the spinner after a second unless the command has ended by then."""
         if ended.wait(_QUIET):
             return
-        # Import rich late: most commands finish before they need it.
+        # Import rich only now, because most commands finish before they need it.
         from rich.console import Console
 
         console = Console(stderr=True, no_color=not color, highlight=False, markup=False)
@@ -114,7 +114,7 @@ def _to_rich_text(text: str) -> Any:
 
 @contextmanager
 def show_spinner(text: str) -> Iterator[Spinner]:
-    """Show a spinner if the block takes longer than a second and stderr is a terminal.
+    """Show a spinner on stderr if that is a terminal and the block takes longer than a second.
 
     Args:
         text: What the command is doing, e.g. `waiting for run ...`.
@@ -137,9 +137,9 @@ def show_spinner(text: str) -> Iterator[Spinner]:
 
 @contextmanager
 def reporting_outages() -> Iterator[None]:
-    """Print client warnings, for example about outages, during the block.
+    """Print the client's warnings (for example about outages) while the block is running.
 
-    Does nothing if JSON or quiet output was requested, or if the warnings are being logged.
+    This does nothing if JSON or quiet output was requested, or if warnings already go to a log.
     """
     from stepflow_client._command import listen_to_warnings
 
@@ -162,7 +162,7 @@ def reporting_outages() -> Iterator[None]:
 
 @contextmanager
 def redirecting_outage_messages(report: Callable[[str], None]) -> Iterator[None]:
-    """Pass outage messages to a different function during the block.
+    """Pass messages about outages to another function while the block is running.
 
     Args:
         report: Called with each message.
@@ -177,7 +177,7 @@ def redirecting_outage_messages(report: Callable[[str], None]) -> Iterator[None]
 
 @contextmanager
 def noting_worker_warnings() -> Iterator[None]:
-    """Print warnings about embedded servers' workers during the block, unless the warnings are being logged."""
+    """Print warnings about embedded servers' workers while the block is running, unless they already go to a log."""
     import logging
 
     from stepflow_client._command import get_logger

@@ -1,4 +1,4 @@
-"""Write a command's output: records in the requested format, documents and generated files."""
+"""Writes a command's output: records (in the requested format), documents and generated files."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ class Output(NamedTuple):
     """How and where a command prints its data."""
 
     format: str | None = None
-    """One of `FORMATS`, or None if not specified."""
+    """One of `FORMATS`, or None if the user didn't specify one."""
     fields: Sequence[str] = ()
-    """Dotted names of the fields to print. If empty, all fields are printed."""
+    """The dotted names of the fields to print. If there are none, all fields are printed."""
     value_format: str | None = None
-    """The format to use if `format` isn't set, except for `print_record`. If None, each method has its own default."""
+    """The format to use without `format` (not in `print_record`). None means that each method has its own default."""
     path: str | None = None
     """The file to write to. None or `-` means stdout."""
     wide: bool = False
-    """Whether to let tables exceed the terminal's width instead of truncating them."""
+    """Whether tables may be wider than the terminal. Otherwise, they are truncated to fit."""
 
     def check_file_writable(self) -> None:
-        """Check that the file can be written, before doing any work.
+        """Check that the file can be written. Call this before doing any work.
 
         Raises:
             Problem: If the file can't be written.
@@ -60,11 +60,14 @@ class Output(NamedTuple):
 
     @property
     def document_format(self) -> str:
-        """The format for documents such as flows. By default, JSON for a `.json` file and YAML otherwise."""
+        """The format for documents such as flows.
+
+        Defaults to JSON if the file's name ends in `.json` and to YAML otherwise.
+        """
         return self.value_format or ("json" if (self.path or "").lower().endswith(".json") else "yaml")
 
     def print_record(self, record: Record, view: View, default: str = "table") -> None:
-        """Print a record as an object, or as a table with one field per line.
+        """Print a record either as an object or as a table with one field per line.
 
         Args:
             record: The record.
@@ -88,7 +91,7 @@ class Output(NamedTuple):
             records: The records. With `jsonl` and `name`, each one is printed before the next is requested.
             view: The records' fields and columns.
             default: The format to use if none was specified.
-            flush: Whether to flush after each line, for records that arrive over time.
+            flush: Whether to flush after each line. Use this for records that arrive over time.
         """
         form = self.format or self.value_format or default
         if form in ("jsonl", "name"):
@@ -102,7 +105,10 @@ class Output(NamedTuple):
         self.write(format_safe_json(selected, indent=2) + "\n" if form == "json" else _format_yaml(selected))
 
     def format_table(self, records: Sequence[Record], view: View, *, vertical: bool = False) -> str:
-        """Format records as a table of the selected fields. If `vertical`, show just the first, one field per line."""
+        """Format records as a table of the selected fields.
+
+        If `vertical`, show only the first record, one field per line.
+        """
         from . import tables
 
         if self.fields:
@@ -116,7 +122,7 @@ class Output(NamedTuple):
         return tables.format_plain_table(records, view, vertical=vertical)
 
     def print_value(self, value: Any) -> None:
-        """Print a JSON value in the specified format, indented by default. With `jsonl`, it's a single line."""
+        """Print a JSON value in the requested format. JSON is indented, except that `jsonl` prints a single line."""
         form = self.format or self.value_format
         if form == "yaml":
             self.write(_format_yaml(value))
@@ -128,7 +134,7 @@ class Output(NamedTuple):
         self.write_texts([text])
 
     def write_texts(self, texts: Iterable[str], flush: bool = False) -> None:
-        """Write several strings to the output. A file is written all at once.
+        """Write several strings to the output. If the output is a file, write them all at once.
 
         Args:
             texts: The strings to write.
@@ -139,14 +145,14 @@ class Output(NamedTuple):
             return
         for text in texts:
             print(text, end="", flush=flush)
-        # Messages on stderr can go to the same pipe or file, and should come after this output.
+        # Flush now, because stderr may go to the same pipe or file, and later messages should come after this output.
         sys.stdout.flush()
 
     def _select_fields(self, record: Record, view: View) -> Record:
         return next(select_record_fields([record], self.fields, view)) if self.fields else record
 
     def _format_record_line(self, form: str, record: Record, view: View) -> str:
-        """Format a record for a format that prints records one after another."""
+        """Format a record in a format that prints records one after another."""
         selected = self._select_fields(record, view)
         if form == "jsonl":
             return format_safe_json(selected) + "\n"
@@ -163,7 +169,7 @@ def _list_leaf_values(value: Any) -> list[Any]:
 
 
 def format_safe_json(value: Any, *, indent: int | None = None) -> str:
-    """Format a value as JSON, escaping anything a terminal would interpret or stdout can't encode."""
+    """Format a value as JSON, escaping anything that a terminal would interpret or that stdout can't encode."""
     text = escape_json_for_terminal(json.dumps(value, ensure_ascii=False, indent=indent))
     try:
         text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
@@ -173,7 +179,7 @@ def format_safe_json(value: Any, *, indent: int | None = None) -> str:
 
 
 def _format_yaml(value: Any) -> str:
-    # Import PyYAML late: it is slow to import and rarely needed.
+    # Import PyYAML only when it's needed, because importing it is slow.
     from stepflow_client._command import write_yaml
 
     return write_yaml(value)
@@ -197,10 +203,10 @@ def write_document(content: bytes, path: str | None) -> None:
 
 
 def open_in_browser(path: str) -> None:
-    """Open a file in the browser.
+    """Open a file in the user's browser.
 
     Raises:
-        Problem: If there is no browser.
+        Problem: If no browser could be started.
     """
     import webbrowser
 
@@ -210,11 +216,11 @@ def open_in_browser(path: str) -> None:
 
 
 class GeneratedFile:
-    """A generated text file whose content is reproducible.
+    """A generated text file. Generating it again produces the same text.
 
     Args:
         output: The file. None or `-` means stdout.
-        check: Whether to compare the file with the generated text instead of writing it.
+        check: Whether to compare the existing file with the generated text instead of writing it.
 
     Raises:
         Problem: If the path is a folder or can't be written.
@@ -229,14 +235,14 @@ class GeneratedFile:
             Output(path=output).check_file_writable()
 
     def write_or_compare(self, text: str, again: str) -> None:
-        """Write the file, or compare it with the generated text.
+        """Write the generated text to the file or, with `check`, compare it with the file.
 
         Args:
             text: The generated text.
             again: The command to suggest if the file is out of date.
 
         Raises:
-            Problem: If the file differs or can't be written.
+            Problem: If the file is out of date or can't be written.
         """
         content = text.encode()
         if not self._is_compared:

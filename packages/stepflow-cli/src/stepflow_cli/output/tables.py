@@ -1,4 +1,4 @@
-"""Format tables, with rich on a terminal and as plain aligned columns otherwise."""
+"""Formats tables, using rich on a terminal and plain aligned columns otherwise."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ STATUS_STYLES = {
     "worse": "red",
     "fatal": "red",
 }
-"""Terminal colors for statuses. The word itself is always shown as well."""
+"""The terminal color for each status. The status itself is always shown too."""
 
 
 def format_plain_table(records: Sequence[Mapping[str, Any]], view: View, *, vertical: bool = False) -> str:
-    """Format a table as aligned columns, one line per record, without truncating anything.
+    """Format a table as aligned columns with one line per record. Nothing is truncated.
 
     Args:
         records: The rows.
@@ -62,14 +62,14 @@ def _format_aligned_rows(rows: Sequence[Sequence[str]], right: set[int]) -> str:
 def format_terminal_table(
     records: Sequence[Mapping[str, Any]], view: View, *, vertical: bool = False, color: bool = True, wide: bool = False
 ) -> str:
-    """Format a table to fit the terminal's width, one line per record, with colored statuses.
+    """Format a table with one line per record and colored statuses, fitting it into the terminal's width.
 
     Args:
         records: The rows.
         view: The columns.
         vertical: Whether to show just the first record, one field per line. Long values are wrapped.
         color: Whether to use colors.
-        wide: Whether to avoid truncation, even if lines get longer than the terminal.
+        wide: Whether lines may be wider than the terminal. Otherwise, they are truncated to fit.
     """
     import shutil
 
@@ -90,7 +90,7 @@ def format_terminal_table(
     else:
         columns = _fit_columns_to_width(records, view, width)
     for column, texts in columns:
-        # People copy IDs, so avoid truncating them as long as there's room for the remaining columns.
+        # People copy IDs, so don't truncate them as long as there's room for the other columns.
         shrinks = column.kind == "text" or (column.kind == "id" and _compute_column_width(column, texts) > width - 24)
         folds = view.folds and not wide and column.kind in ("text", "time", "id")
         table.add_column(
@@ -107,17 +107,17 @@ def format_terminal_table(
 
 
 _RUN_ID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-# The minimum width of a text column. Anything beyond it can be truncated.
+# The minimum width of a text column. Wider columns can be truncated to this width.
 _TEXT_WIDTH = 12
 
 _Cells = list[tuple[str, str]]
 
 
 def _fit_columns_to_width(records: Sequence[Mapping[str, Any]], view: View, width: int) -> list[tuple[Column, _Cells]]:
-    """Return the columns that fit the terminal, with their text and styles.
+    """Return the columns that fit the terminal, along with the text and style of each cell.
 
-    On a narrow terminal, times are first reduced to an age, then run IDs are shortened, and finally optional columns
-    are left out.
+    If the terminal is too narrow, first show times only as an age, then shorten run IDs, and finally drop optional
+    columns.
     """
     cell = _format_styled_cell if view.folds else _format_one_line_cell
     fitting = [(column, [cell(record, column) for record in records]) for column in view.columns]
@@ -155,7 +155,7 @@ def _compute_column_width(column: Column, texts: _Cells) -> int:
 
 
 def _render_table(table: Any, color: bool, width: int) -> str:
-    """Render a table to a string. The caller writes it, because rich would exit the process on a broken pipe."""
+    """Render a table to a string for the caller to write. (rich would exit the process on a broken pipe.)"""
     from io import StringIO
 
     from rich.console import Console
@@ -172,7 +172,7 @@ def _render_table(table: Any, color: bool, width: int) -> str:
     with console.capture() as captured:
         console.print(table)
     text = captured.get()
-    # Without colors, strip all escape sequences, even bold.
+    # If colors are off, strip all escape sequences, including those for bold text.
     return text if color else re.sub("\x1b\\[[0-9;]*m", "", text)
 
 
@@ -180,8 +180,9 @@ def format_local_time(text: str, *, relative: bool = True) -> str:
     """Format an RFC 3339 time in the local timezone.
 
     Args:
-        text: The time. Any other text is returned unchanged.
-        relative: Whether to add how long ago it was. If not, return RFC 3339 with the local offset, for programs.
+        text: The time. If this isn't a valid time, it is returned unchanged.
+        relative: Whether to add how long ago that was. If False, return an RFC 3339 time with the local UTC offset,
+            which programs can parse.
     """
     try:
         time = datetime.fromisoformat(text).astimezone()
@@ -191,7 +192,7 @@ def format_local_time(text: str, *, relative: bool = True) -> str:
 
 
 def format_log_line_time(text: str) -> str:
-    """Format an RFC 3339 time as date and time on a terminal, or with the local UTC offset otherwise."""
+    """Format an RFC 3339 time in local time. Unless stdout is a terminal, keep the RFC 3339 format."""
     if is_terminal(sys.stdout):
         return format_local_time(text).partition(" (")[0]
     return format_local_time(text, relative=False)
@@ -219,7 +220,7 @@ def _format_cell_value(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping) and value and all(isinstance(flag, bool) for flag in value.values()):
-        # This is a set of flags, so list the enabled ones.
+        # The value is a set of flags, so list those that are enabled.
         return ", ".join(name for name, on in value.items() if on) or "-"
     if isinstance(value, list) and all(isinstance(part, str) for part in value):
         return ", ".join(value) or "-"
@@ -242,7 +243,7 @@ def _format_styled_cell(record: Mapping[str, Any], column: Column, *, short: boo
     if column.kind == "time" and isinstance(value, str):
         return escape(_format_age(value) if short else format_local_time(value)), ""
     shown = escape(_format_cell(record, column, value))
-    # Color a combined cell only if its text is exactly a status, unlike "not run (a failed)".
+    # Only color the text of a combined cell if it is exactly a status, not text such as "not run (a failed)".
     status = str(value) if column.row is None else shown
     return shown, STATUS_STYLES.get(status, "") if column.kind == "status" else ""
 
@@ -253,7 +254,8 @@ _MIN_LENGTH = 8
 
 def get_display_width(text: str) -> int:
     """Return the text's width in terminal columns. Some characters take up two columns, others none."""
-    # Characters below U+0300, such as the µ in durations, take up one column. Importing rich would take 3 ms.
+    # Characters below U+0300, such as the µ in durations, take up one column. Avoid importing rich for them, which
+    # takes 3 ms.
     if text.isascii() or max(text) < "\u0300":
         return len(text)
     from rich.cells import cell_len
@@ -271,7 +273,7 @@ def truncate_to_width(text: str, width: int) -> str:
 
 
 def shorten_run_ids(ids: Sequence[str]) -> dict[str, str]:
-    """Map each ID to a prefix that no other ID starts with. All prefixes have the same length."""
+    """Map each ID to a prefix that no other ID starts with. The prefixes are all equally long."""
     for length in range(_MIN_LENGTH, max(map(len, ids), default=0)):
         short = {run_id: run_id[:length].rstrip("-") for run_id in ids}
         if len(set(short.values())) == len(set(ids)):

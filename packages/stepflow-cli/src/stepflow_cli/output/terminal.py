@@ -1,4 +1,4 @@
-"""Colors for terminals, and escaping for text from servers, workers and files."""
+"""Colors text for terminals, and escapes text from servers, workers and files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def uses_color(stream: TextIO, when: str = "auto") -> bool:
 
 
 def format_diff_line(line: str, stream: TextIO, when: str = "auto") -> str:
-    """Format a line of a unified diff, with colors if enabled.
+    """Format a line of a unified diff, in color if colors are enabled.
 
     Args:
         line: The line, without its newline.
@@ -45,20 +45,20 @@ _SHORT = {"\n": "\\n", "\r": "\\r"}
 
 
 def escape(text: str) -> str:
-    """Return text as a single line, escaping anything a terminal would interpret except tabs."""
+    """Return text as a single line, escaping everything that a terminal would interpret except tabs."""
     return text if _is_printable_ascii(text) else re.sub(_UNSAFE, _escape_match, text)
 
 
 def escape_lines_for_terminal(text: str) -> str:
-    """Return multi-line text, escaping anything a terminal would interpret except tabs and line feeds."""
+    """Return text with its line breaks, escaping everything else that a terminal would interpret except tabs."""
     return "\n".join(map(escape, text.split("\n")))
 
 
 def escape_traceback(chunks: Iterable[str]) -> str:
-    """Format a traceback, keeping each exception message on one line.
+    """Format a traceback, escaping line breaks so that each exception's message stays on one line.
 
     Args:
-        chunks: The output of `traceback.format_exception`, where frames are indented and messages aren't.
+        chunks: The output of `traceback.format_exception`, in which frames are indented but messages aren't.
     """
     return "".join(
         escape_lines_for_terminal(chunk) if chunk[:1].isspace() else f"{escape(chunk.removesuffix(chr(10)))}\n"
@@ -74,7 +74,7 @@ def escape_json_for_terminal(document: str) -> str:
 
 
 def _is_printable_ascii(text: str) -> bool:
-    """Return whether text is printable ASCII. Most text is, so this usually avoids compiling a pattern."""
+    """Return whether text is printable ASCII. Most text is, so we rarely have to compile a pattern."""
     return text.isascii() and text.isprintable()
 
 

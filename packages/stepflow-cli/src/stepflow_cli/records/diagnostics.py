@@ -1,4 +1,4 @@
-"""Flow diagnostics, as records or as text for people, GitHub and other tools."""
+"""Formats a flow's diagnostics as records, or as text for people, GitHub and other tools."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ DIAGNOSTICS = View(
     folds=True,
     fields=("flow", "code", "data", "is_experimental", "rule", "file", "line", "column", "excerpt", "hint"),
 )
-"""Diagnostics for several flows."""
+"""The diagnostics of one or more flows."""
 
 
 class InvalidFlow(Problem):
-    """Flows are invalid or rejected by the server (exit code 3).
+    """One or more flows are invalid, or the server rejected them (exit code 3).
 
     Args:
-        message: One sentence, without a period.
-        records: All diagnostics, included in the problem's JSON form.
+        message: One sentence without a period.
+        records: All diagnostics, which are included if the problem is printed as JSON.
         hint: How to fix the problem.
     """
 
@@ -40,7 +40,7 @@ class InvalidFlow(Problem):
         self.records = records
 
     def to_record(self) -> dict[str, Any]:
-        """Return the problem as a JSON object with `diagnostics`."""
+        """Return the problem as a JSON object that includes any `diagnostics`."""
         return {**super().to_record(), "diagnostics": list(self.records)} if self.records else super().to_record()
 
 
@@ -48,13 +48,13 @@ def diagnostic_records(flow: str, diagnostics: Iterable[Diagnostic]) -> list[dic
     """Return a flow's diagnostics as records.
 
     Args:
-        flow: The flow's name, i.e. its file.
+        flow: The flow's name, which is the name of its file.
         diagnostics: The diagnostics.
     """
     records = [diagnostic.to_dict() | {"flow": flow} for diagnostic in diagnostics]
     for record in records:
         if isinstance(record["data"], dict):
-            # Sort keys because servers return them in a different order each time.
+            # Sort the keys, because servers return them in a different order each time.
             record["data"] = dict(sorted(record["data"].items()))
     return records
 
@@ -73,7 +73,7 @@ def flow_label(flow: str) -> str:
 
 
 def format_counts(records: Iterable[Mapping[str, Any]]) -> str:
-    """Return diagnostic counts by level, e.g. `1 fatal error, 2 warnings`, or ""."""
+    """Return the number of diagnostics at each level, such as `1 fatal error, 2 warnings`, or "" if there are none."""
     words = []
     for level, number in Counter(record["level"] for record in records).items():
         noun = level if level in ("error", "warning") else f"{level} error"
@@ -93,7 +93,7 @@ _SEVERITIES = {"fatal": "error", "error": "error", "warning": "warning"}
 
 
 def format_like_compiler(records: Iterable[Record]) -> str:
-    """Format diagnostics like a compiler, with the position, message, marked line and suggested fix."""
+    """Format diagnostics like a compiler does, with the position, the message, the marked line and a suggested fix."""
     blocks = []
     for record in records:
         line, column = record.get("line"), record.get("column")
@@ -111,7 +111,7 @@ def format_like_compiler(records: Iterable[Record]) -> str:
 
 
 def _get_diagnostic_file(record: Record) -> str:
-    """Return the path of a diagnostic's file. (A Python flow's name is `module:function` rather than the path.)"""
+    """Return the path of a diagnostic's file. (The name of a Python flow is `module:function`, not its path.)"""
     return str(record.get("file") or record["flow"])
 
 

@@ -1,4 +1,4 @@
-"""Flows and their inferred types, as records or as an outline."""
+"""Formats flows and their inferred types, as records or as an outline."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _FLOW = View(columns("flow_id:id", "name", "description", "steps", "variables", 
 
 
 def print_flow(flow: Mapping[str, Any], output: Output, flow_id: str | None) -> None:
-    """Print a flow as runnable YAML or JSON, or as an outline for tables.
+    """Print a flow as YAML or JSON that can be run, or as an outline in a table.
 
     Args:
         flow: The flow.
         output: Where to print it.
-        flow_id: The flow's ID on a server, or None for a flow in a file.
+        flow_id: The flow's ID on a server, or None if the flow is in a file.
     """
     if output.format == "name" and flow_id is None:
         hint = "'stepflow flows store' prints it"
@@ -53,10 +53,10 @@ _TYPES = View(
 
 
 def get_inferred_types_view(*, has_inputs: bool) -> View:
-    """Return the view for type records.
+    """Return the view for records of inferred types.
 
     Args:
-        has_inputs: Whether to include step inputs in the table.
+        has_inputs: Whether the table includes the types of step inputs.
     """
     if not has_inputs:
         return _TYPES
@@ -89,7 +89,7 @@ def list_inferred_type_records(flow: InferredFlow) -> list[dict[str, Any]]:
 
 
 def build_types_object(name: str, flow: InferredFlow, diagnostics: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return a flow's types (as schemas) and diagnostics as a single object."""
+    """Return a single object with a flow's types (as schemas) and its diagnostics."""
     fields = ("id", "component", "input", "takes", "output", "source", "line")
     steps = [{field: getattr(step, field) for field in fields} for step in flow.steps]
     return {"flow": name, "input": flow.input, "output": flow.output, "steps": steps, "diagnostics": diagnostics}

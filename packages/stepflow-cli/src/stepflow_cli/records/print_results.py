@@ -1,4 +1,4 @@
-"""Run results as printed, and batch failures grouped by cause."""
+"""Prints the results of runs, and the failures of batches grouped by cause."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 RESULT = View(columns("run_id:id", "status:status", OUTPUT, "error.message=ERROR"))
 """The result of a run with one input. `cached_at` is present if it came from the cache."""
 
-# The message that servers return for an invalid path with several parts.
+# The message that servers return if a path with several parts is invalid.
 _PATH = re.compile(r"[Pp]ath (\$\.(?:[^\s.\[\]$]+\.)+[^\s.\[\]$]+) not found")
 
 BATCH_RESULT = View(columns("index:number", "status:status", OUTPUT, "error.message=ERROR"))
@@ -29,7 +29,7 @@ BATCH_RESULT = View(columns("index:number", "status:status", OUTPUT, "error.mess
 
 
 def print_run_result(result: FlowResult, output: Output) -> None:
-    """Print just the output of a successful run, or the full result if a format is set.
+    """Print only the output of a successful run, or the full result of any run if the user asked for a format.
 
     Raises:
         Problem: If the run did not succeed.
@@ -47,14 +47,17 @@ def print_run_result(result: FlowResult, output: Output) -> None:
 
 
 def build_cancelled_run_problem(run_id: str) -> Problem:
-    """Return the problem for a cancelled run. The hint mentions steps, because servers don't stop them."""
+    """Return the problem for a cancelled run.
+
+    The hint mentions steps, because servers don't stop steps that have started.
+    """
     hint = f"steps may still be executing; to see which, run 'stepflow runs get {run_id}'"
     exit_code = ExitCode.CANCELLED
     return Problem(f"run {run_id} is cancelled", kind="run_cancelled", exit_code=exit_code, run_id=run_id, hint=hint)
 
 
 def build_result_problem(result: FlowResult) -> Problem | None:
-    """Return the problem for an unsuccessful result, or None if it succeeded."""
+    """Return the problem for the result of a run that did not succeed, or None if it did."""
     if result.is_success:
         return None
     if result.is_cancelled:
@@ -63,16 +66,16 @@ def build_result_problem(result: FlowResult) -> Problem | None:
         result.raise_for_failure()
     except RunFailedError as error:
         hint = None
-        # Servers treat a path without `$` as a single field name.
+        # Servers treat a path that doesn't start with `$` as the name of a single field.
         if match := _PATH.search(error.message):
             path = match[1]
-            hint = f"a path without $ names one field: {path[2:]} is a single key, {path} is a field within a field"
+            hint = f"without $, a path is one field name: {path[2:]} is a single key, but {path} is a nested field"
         return Problem(error.message, kind="run_failed", run_id=result.run_id, hint=hint)
     return None
 
 
 def convert_results_to_outcomes(results: Iterable[FlowResult]) -> list[Outcome]:
-    """Convert results to batch outcomes. There are no keys because the inputs are unknown."""
+    """Convert results to batch outcomes. The outcomes have no keys, because the inputs aren't known."""
     from stepflow_client.types import Outcome
 
     return [
@@ -85,8 +88,8 @@ def print_batch_results(run_ids: Sequence[str], results: Sequence[Outcome], outp
     """Print a record for each item in a batch.
 
     Args:
-        run_ids: The batch's runs, whose IDs are printed by the `name` format.
-        results: The items' outcomes.
+        run_ids: The IDs of the batch's runs, which the `name` format prints.
+        results: The outcomes of the items.
         output: Where to print them.
 
     Raises:
@@ -109,12 +112,12 @@ def print_batch_results(run_ids: Sequence[str], results: Sequence[Outcome], outp
 
 
 def failed_batch_problem(failed: int, total: int, runs: Collection[str | None], hint: str | None = None) -> Problem:
-    """Return the problem for a batch's failed inputs, including their run if there is only one.
+    """Return the problem for the failed inputs of a batch. If they all belong to one run, the problem includes its ID.
 
     Args:
-        failed: Number of failed inputs.
-        total: Number of inputs.
-        runs: The failed inputs' runs, with None for inputs that were not sent.
+        failed: The number of failed inputs.
+        total: The number of inputs in the batch.
+        runs: The IDs of the runs with failed inputs, and None if any of these inputs were not sent.
         hint: A hint about the first failure.
     """
     run_id = next(iter(runs)) if len(runs) == 1 else None

@@ -1,4 +1,4 @@
-"""Runs, items, steps, events and differences as records, including runs from the history."""
+"""Formats runs (from a server or the history), items, steps, events and differences as records."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["duration_text"]
 
 STATUSES = ("running", "completed", "failed", "cancelled", "paused", "recovery_failed")
-"""All server statuses, as strings because the client's enum is slow to import."""
+"""All statuses that servers use. They are strings because the client's enum is slow to import."""
 
 
 def _format_item_counts(items: object) -> str:
@@ -38,10 +38,10 @@ _ITEMS = Column("items", kind="number", show=_format_item_counts)
 
 
 def get_run_seconds_so_far(record: Mapping[str, Any]) -> float | None:
-    """Return a run's duration in seconds, or the time since its creation if it hasn't ended."""
+    """Return a run's duration in seconds or, if it hasn't ended, the number of seconds since it was created."""
     if record["duration"] is not None or record["created_at"] is None or record["status"] in _ENDED:
         return record["duration"]  # type: ignore[no-any-return]
-    # Clamp at 0, since clocks can differ between machines.
+    # Don't return less than 0, because clocks can differ between machines.
     return max(0.0, (datetime.now(UTC) - datetime.fromisoformat(record["created_at"])).total_seconds())
 
 
@@ -54,13 +54,13 @@ _COUNTS = tuple(f"items.{name}" for name in ("total", "completed", "running", "f
 _EXPLAINED = ("failed_in_sub_runs", "account", "failures")
 _OPTIONAL = _ITEMS._replace(optional=True), "created_at?:time=CREATED", _TOOK._replace(optional=True)
 RUN = View(columns("run_id:id", _RUN_STATUS, "flow_name=FLOW", *_OPTIONAL), fields=(*_MORE, *_COUNTS, *_EXPLAINED))
-"""A run as a table row."""
+"""A run as a row of a table."""
 
 WATCHED_RUN = View(
     columns("run_id:id", _RUN_STATUS, "flow_name=FLOW", "progress:words", "created_at?:time=CREATED"),
     fields=(*_MORE, *_COUNTS, "items", "duration", *_EXPLAINED),
 )
-"""A run as a row in a live table."""
+"""A run as a row of a live table."""
 
 RUN_IN_FULL = View(
     columns=(
@@ -69,7 +69,7 @@ RUN_IN_FULL = View(
     ),
     fields=(*_COUNTS, *_EXPLAINED),
 )
-"""A single run."""
+"""A single run with all of its fields."""
 
 
 def _format_failure_cause(record: Mapping[str, Any]) -> str:
@@ -84,7 +84,7 @@ def _format_skipped_steps(not_run: object) -> str:
     return ", ".join(f"{step} ({cause} failed)" if cause else str(step) for step, cause in not_run.items()) or "-"
 
 
-# Columns for unsuccessful runs, keyed by the part of the account they show.
+# Columns that explain why a run did not succeed, keyed by the part of the account that they show.
 _REASONS = {
     "cause": Column("account", title="CAUSE", row=_format_failure_cause),
     "not_run": Column("account.not_run", title="NOT RUN", show=_format_skipped_steps),
@@ -100,7 +100,7 @@ def _format_rerun_origin(record: Mapping[str, Any]) -> str:
 
 
 _MAX_NUMBERS = 20
-# Columns for a run that is a rerun or has reruns.
+# Columns that link a rerun to its original, and a run to its reruns.
 _LINKS = {
     "rerun_of": Column("rerun_of", title="RERUN OF", row=_format_rerun_origin),
     "reruns": Column("reruns", title="RERUNS", show=lambda value: ", ".join(value)),
@@ -111,8 +111,8 @@ def get_single_run_view(account: RunAccount | None, links: Collection[str] = ())
     """Return the view for a single run.
 
     Args:
-        account: The run's account, or None if it did not fail.
-        links: Fields in the record that refer to other attempts.
+        account: The account that explains the run's failure, or None if the run did not fail.
+        links: The record's fields that refer to other attempts of the run.
     """
     shown = [column for name, column in _LINKS.items() if name in links]
     if account is not None:
@@ -135,7 +135,7 @@ ITEM = View(
 
 
 def _format_step_status(record: Mapping[str, Any]) -> str:
-    """Describe a step's status, e.g. `not run (a failed)` if servers blame it on step a, or `kept` in a rerun."""
+    """Describe a step's status, such as `not run (a failed)` if it needs step a, which failed, or `kept` in a rerun."""
     from stepflow_client.types.run_explanation import format_state
 
     marks = {name: record[name] for name in ("is_kept", "is_default", "status")}
@@ -143,7 +143,7 @@ def _format_step_status(record: Mapping[str, Any]) -> str:
 
 
 def _format_step_error(record: Mapping[str, Any]) -> str:
-    """Return a step's own error. (A skipped step repeats the error of the step that it reads from.)"""
+    """Return a step's own error. (A skipped step only repeats the error of the step that it reads from.)"""
     error = record.get("error")
     return str(error["message"]) if error and record["state"] != "not_run" else "-"
 
@@ -164,7 +164,7 @@ STEP = View(
 _DURATION = Column("duration", kind="number", show=duration_text)
 _MEASURED = columns("started_at?:time=STARTED", _DURATION, "attempts:number")
 TIMED_STEP = STEP._replace(columns=(*STEP.columns[:4], *_MEASURED, *STEP.columns[4:]))
-"""A step of an item, with times."""
+"""A step of an item, with its times."""
 
 
 EVENT = View(
@@ -181,7 +181,7 @@ def build_event_record(event: RunEvent, *, with_output: bool = False) -> dict[st
 
     Args:
         event: The event.
-        with_output: Whether step outputs were requested. Otherwise the record has none.
+        with_output: Whether step outputs were requested. If not, leave out the output.
     """
     record = event.to_dict()
     if not with_output:
@@ -216,7 +216,7 @@ ENTRY = View(
     fields=("server", "flow_id", "flow_file"),
     open_fields=("labels",),
 )
-"""A recorded run as a table row."""
+"""A run in the history as a row of a table."""
 
 ENTRY_IN_FULL = View(
     columns(
@@ -227,11 +227,11 @@ ENTRY_IN_FULL = View(
     ),
     folds=True,
 )
-"""A single recorded run."""
+"""A single run in the history with all of its fields."""
 
 
 def build_history_record(entry: HistoryEntry, *, full: bool = False) -> dict[str, Any]:
-    """Return a recorded run as a record.
+    """Return a run in the history as a record.
 
     Args:
         entry: The run.
