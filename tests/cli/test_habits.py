@@ -156,7 +156,7 @@ OPTIONS = [
     ("run hello.yaml --save-intermediate", "to see step outputs, use 'stepflow runs steps RUN'"),
     ("test hello.yaml --max-concurrency 4", "use --jobs N to set how many files run at once"),
     ("validate hello.yaml --show-step-inputs", "use it with stepflow infer"),
-    ("visualize hello.yaml --config x.yml", "no server is used: a component's path tells its plugin"),
+    ("visualize hello.yaml --config x.yml", "no server is used: the path of a component names its plugin"),
     ("codegen --components", "to write functions for components, use 'stepflow components stubs --from FILE'"),
     ("components stubs --components a.json", "use --from FILE to name the file that 'components lock' wrote"),
     ("run-batch --flow hello.yaml", "to run a batch, use 'stepflow batch FLOW INPUTS'"),

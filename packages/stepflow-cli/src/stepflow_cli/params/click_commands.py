@@ -1,4 +1,4 @@
-"""Command-line parsing: groups that import commands lazily, and the options every command accepts."""
+"""Parses the command line: groups that import their commands lazily, and the options that every command accepts."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 _ORDER = "stepflow_cli.order"
 _WHOLE = "stepflow_cli.whole_help"
 _RUN_HELP = "RUN is a run's ID or its first digits. @last is the newest recorded run, and @2 is the one before it."
-# The heading for options that every command accepts.
+# The help heading of the options that every command accepts.
 _MESSAGES = Section("Messages")
 _SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
 def list_common_options() -> list[click.Parameter]:
-    """Return the options that every command accepts, and that `stepflow` itself accepts before the command."""
+    """Return the options that every command accepts, and that `stepflow` also accepts before the command."""
 
     def store_in_session(ctx: click.Context, param: click.Parameter, value: Any) -> None:
         session = ctx.find_root().obj
@@ -57,11 +57,11 @@ def list_common_options() -> list[click.Parameter]:
 
 
 class Command(click.Command):
-    """A command that also accepts the session options and records the order of its options.
+    """A command that also accepts the common options and records the order in which options were passed.
 
     Args:
-        main_options: The options shown by `--help`, in order and separated by spaces. Defaults to all except those
-            every command accepts. `--help-all` shows everything.
+        main_options: The options that `--help` shows, in this order and separated by spaces. By default, it shows all
+            except the common options. `--help-all` shows every option.
         conflicts: Options that exclude or require each other.
     """
 
@@ -73,7 +73,7 @@ class Command(click.Command):
         self.params.extend([_build_help_all_option(), *list_common_options()])
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the arguments, check for conflicts, and record the options' order, which click discards."""
+        """Parse the arguments, check for conflicts, and record the order of the options, which click discards."""
         given = list(args)
         try:
             if not ctx.resilient_parsing:
@@ -87,7 +87,7 @@ class Command(click.Command):
             hint = next((f"use {' or '.join(names)}" for names in both if error.option_name in names), None)
             if hint is not None:
                 raise usage(f"{error.option_name} does not accept a value", hint) from None
-            # click sets this only while reading parameter values.
+            # click only sets the context while it reads parameter values.
             error.ctx = error.ctx or ctx
             raise
         except click.UsageError as error:
@@ -101,14 +101,14 @@ class Command(click.Command):
             raise usage(error.message[:1].lower() + error.message[1:], hint) from None
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command with logging set up."""
+        """Set up logging, then run the command."""
         session = ctx.find_root().obj
         if isinstance(session, Session):
             session.start_logging()
         return super().invoke(ctx)
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the examples, then the description (just its first two paragraphs on a short page)."""
+        """Write the examples and then the description. A short help page only gets the first two paragraphs."""
         _write_examples(ctx, formatter)
         whole = self.help
         try:
@@ -123,7 +123,7 @@ class Command(click.Command):
                 formatter.write_text(_RUN_HELP)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options under their headings, or only the main ones on a short page."""
+        """Write the options under their headings. A short help page only gets the main options."""
         params = {param: getattr(param, "section", "Options") for param in self.get_params(ctx)}
         if self._shows_short_help(ctx):
             named = {name: param for param in params for name in param.opts}
@@ -155,7 +155,7 @@ def _build_help_all_option() -> SectionedOption:
 
 
 def get_full_help(ctx: click.Context) -> str:
-    """Return the full help for a context's command, with all its options."""
+    """Return the full help for a context's command, including all of its options."""
     ctx.meta[_WHOLE] = True
     return ctx.get_help()
 
@@ -167,38 +167,38 @@ def _write_examples(ctx: click.Context, formatter: click.HelpFormatter) -> None:
     if lines:
         with formatter.section("Examples"):
             for line in lines:
-                # Don't wrap, so that examples can be copied.
+                # Don't wrap the lines, so that examples can be copied.
                 formatter.write(f"  {line}\n")
 
 
 def list_parameters_in_command_line_order(ctx: click.Context, names: Sequence[str]) -> list[str]:
-    """Return the names of these parameters in command-line order, including repeats."""
+    """Return the names of these parameters in the order in which they were passed, including repeats."""
     return [param.name for param in ctx.meta.get(_ORDER, ()) if param.name in names]
 
 
-# Command aliases used by other tools.
+# Names that other tools use for these commands.
 _ALIASES = {"ls": "list", "rm": "delete", "show": "get", "describe": "get"}
 
 
 class LazyGroup(click.Group):
-    """A group that imports a command's module only when it's called, so showing the group's help imports none.
+    """A group that doesn't import a command's module until the command is called, so the group's help needs no imports.
 
-    For a lazily imported command, the summary is in `summaries` and the rest of the help in its docstring. A command
-    added with `@group.command()` has both in its docstring.
+    The summary of a lazily imported command comes from `summaries`, and the rest of its help from its docstring. For a
+    command added with `@group.command()`, both come from the docstring.
 
     Args:
         name: The group's name.
-        summaries: A one-sentence summary for each lazily imported command, by name.
+        summaries: A one-sentence summary of each lazily imported command, by name.
         package: The package that contains the commands' modules. The module for the command `name` is called `name`
             (with `_` for `-`) and defines the command as `command`.
-        shared: Modules that define several commands, keyed by command name. Such a module defines the command `name` as
-            `name_command`.
-        groups: The names of commands that are themselves groups.
+        shared: For commands that share a module with others, the name of that module, by command name. It defines the
+            command `name` as `name_command`.
+        groups: The names of the commands that are groups themselves.
         aliases: Additional names for this group's commands. `ls`, `rm`, `show` and `describe` are always accepted if
             the group has a matching command.
-        sections: The help's headings and the commands under each. Commands not listed here still work, but don't appear
-            in help or completion.
-        more_help: Prints additional text after the help if the group is called without a command.
+        sections: The headings of the help and the commands under each of them. Commands that aren't listed here still
+            work, but help and completion don't show them.
+        more_help: Called to print additional text after the help if the group is called without a command.
     """
 
     command_class = Command
@@ -229,28 +229,28 @@ class LazyGroup(click.Group):
 
     @property
     def summaries(self) -> Mapping[str, str]:
-        """One-sentence command summaries by name, in help order."""
+        """A one-sentence summary of each command by name, in the order of the help."""
         own = {name: get_summary(command) for name, command in self.commands.items() if name not in self._summaries}
         return {**self._summaries, **own}
 
     @property
     def shown_commands(self) -> list[str]:
-        """The names of the commands shown in help and completion."""
+        """The names of the commands that help and completion show."""
         shown = None if self._sections is None else {name for names in self._sections.values() for name in names}
         return [name for name in self.summaries if shown is None or name in shown]
 
     @property
     def aliases(self) -> Mapping[str, str]:
-        """Command aliases, mapped to command names."""
+        """The names of commands, by alias."""
         known = {word: command for word, command in _ALIASES.items() if command in self.summaries}
         return {**known, **self._aliases}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the command names in help order."""
+        """Return the names of the commands in the order of the help."""
         return list(self.summaries)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import and return a command by name or alias, or None if unknown."""
+        """Import a command by name or alias and return it, or return None if there is no such command."""
         cmd_name = self.aliases.get(cmd_name, cmd_name)
         if cmd_name not in self.commands and cmd_name in self._summaries:
             attribute = cmd_name.replace("-", "_")
@@ -304,7 +304,7 @@ class LazyGroup(click.Group):
         super().format_help_text(ctx, formatter)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the commands before the options, since most readers are looking for a command."""
+        """Write the commands before the options, because most people who read the help are looking for a command."""
         self.format_commands(ctx, formatter)
         click.Command.format_options(self, ctx, formatter)
 
@@ -323,19 +323,19 @@ def get_summary(command: click.Command) -> str:
 
 
 def _suggest_command(word: str, ctx: click.Context) -> str | None:
-    """Return a `did you mean ...?` hint for an unknown command, or None if nothing is close.
+    """Return a `did you mean ...?` hint for an unknown command, or None if no command has a similar name.
 
-    Commands in the same group are suggested by name, and others with their full path.
+    The hint names a command in the same group alone, and any other command with its full path.
 
     Args:
-        word: The word that was typed.
+        word: The word that the user typed.
         ctx: The context of the group that doesn't have this command.
     """
     from difflib import SequenceMatcher
 
     here, root = ctx.command_path, ctx.find_root()
     cli: Any = root.command
-    # Import only the groups, not their commands.
+    # Import only the groups and not their commands.
     groups = [(cli, root.command_path)]
     groups += [(cli.get_command(root, name), f"{root.command_path} {name}".strip()) for name in cli.groups]
     ranks: dict[str, tuple[bool, bool, bool, float]] = {}
@@ -343,8 +343,8 @@ def _suggest_command(word: str, ctx: click.Context) -> str | None:
         for name in (*group.summaries, *group.aliases):
             match = SequenceMatcher(None, word.lower(), name).ratio()
             if match > 0.6:
-                # Prefer the same word in another group, then words in this group, then words with the same first
-                # letter.
+                # Prefer the same (or almost the same) word in any group, then words in this group, then words with the
+                # same first letter.
                 rank = match >= 0.9, path == here, name[:1] == word[:1], round(match, 1)
                 command = group.aliases.get(name, name)
                 full = command if path == here else f"{path} {command}".strip()

@@ -1,4 +1,4 @@
-"""Options for commands that run a flow: the flow, its input, variables and overrides."""
+"""Options for commands that run a flow: the flow itself, its input, variables and overrides."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ from .options import (
 from .runs import RUN_ID
 
 INPUT_FORMATS = ["jsonl", "csv", "json", "yaml", "parquet"]
-"""File formats for many inputs."""
+"""Formats of files that contain many inputs."""
 RETRY_CODES = [
     "timeout", "invalid_input", "component_failed", "cancelled", "unreachable", "component_not_found",
     "resource_unavailable", "expression_failed", "orchestrator", "worker", "lost", "lost_before_start",
 ]  # fmt: skip
-"""Run error codes, listed here because the client's enum is slow to import."""
+"""The error codes of runs. They are listed here because the client's enum is slow to import."""
 
 retry_options = (
     BATCH.option(
         "--retry N",
-        "Rerun inputs within the batch, up to N times, after transient failures: a timeout, a missing worker or "
-        "resource, a run lost before it started. All their steps run again. [default: 0]",
+        "Rerun inputs up to N times after transient failures: a timeout, a missing worker or "
+        "resource, or a run lost before it started. All steps run again. [default: 0]",
         to="retries",
         type=click.IntRange(min=0),
     ),
@@ -61,7 +61,7 @@ retry_options = (
         type=Choice(RETRY_CODES),
     ),
 )
-"""Options that make up a `RetryOptions`."""
+"""Options that the command receives as a `RetryOptions`."""
 
 stream_options = (
     BATCH.option(
@@ -88,12 +88,12 @@ stream_options = (
         default=None,
     ),
 )
-"""Options for selecting a batch's inputs and writing its records."""
+"""Options that select the inputs of a batch and control how they are read and recorded."""
 
 
 def _choose_flow_argument_or_option(flow: str | None, flow_option: str | None) -> str:
     if flow is not None and flow_option is not None:
-        raise usage("pass only one flow", f"the argument is {flow}, --flow names {flow_option}")
+        raise usage("pass only one flow", f"the argument is {flow}, but --flow is {flow_option}")
     if flow is None and flow_option is None:
         raise usage("pass a flow as FLOW", ARGUMENTS["FLOW"])
     return flow or flow_option or ""
@@ -103,7 +103,7 @@ flow_argument = as_one_argument(
     "flow",
     _choose_flow_argument_or_option,
     click.argument("flow", required=False, metavar="FLOW", shell_complete=lazy_complete("flow_files")),
-    # Accepted because the upstream command has this option.
+    # Accept this option because the upstream command has it.
     FLOW.option(
         "--flow FILE",
         "Run this flow, instead of FLOW.",
@@ -115,14 +115,14 @@ flow_argument = as_one_argument(
 """Adds `FLOW` and a hidden `--flow FILE`, passed as `flow`: a file name, `-` or a flow ID."""
 
 NO_FLOW = "pass at least one flow file as FLOW"
-"""The error if FLOW is missing and the command doesn't fall back to the project's flows."""
+"""The error if FLOW is missing and the command doesn't use the project's flows instead."""
 
 
 def flows_argument(*, of_project: bool) -> ParameterDecorator:
-    """Return a decorator that adds `FLOW...` and a hidden `--flow FILE`, passed to the command as a list, `flows`.
+    """Return a decorator that adds `FLOW...` and a hidden `--flow FILE`, which the command receives as a list, `flows`.
 
     Args:
-        of_project: Whether to default to the project's flows. `-` is standard input.
+        of_project: Whether to use the project's flows if none are passed. A flow of `-` is read from standard input.
     """
 
     def choose_flows(flows: tuple[str, ...], flow_option: tuple[str, ...]) -> list[str]:
@@ -152,7 +152,7 @@ def flows_argument(*, of_project: bool) -> ParameterDecorator:
 _INPUT = (
     INPUT.option("--input FILE", "Read the input from a file, or - for standard input.", type=FILE),
     INPUT.option("--input-json JSON", "Pass the input as JSON or block-style YAML."),
-    # Accepted because the upstream command has this option, as well as --variables-yaml and --overrides-yaml.
+    # Accept this option (and --variables-yaml and --overrides-yaml) because the upstream command has it.
     INPUT.option("--input-yaml YAML", "Pass the input as YAML.", hidden=True),
 )
 _EXAMPLE = INPUT.option(
@@ -168,7 +168,7 @@ _STDIN = (
     ),
     INPUT.option(
         "--no-stdin",
-        "Do not read standard input, for example in a loop. By default it is the input if it is a pipe or a file and "
+        "Do not read standard input, for example in a loop. By default, a pipe or file there is the input if "
         "no option sets one.",
     ),
 )
@@ -244,7 +244,7 @@ def no_check_option(section: Section) -> ParameterDecorator:
     """Return an option that skips the checks before a run, passed to the command as `check`."""
     return section.option(
         "--no-check",
-        "Also send flows with errors, and inputs and variables that do not fit the flow's schemas.",
+        "Send flows even if they have errors, or if inputs or variables do not match the flow's schemas.",
         to="check",
         flag_value=False,
         default=True,
@@ -269,11 +269,11 @@ run_conflicts = (
     excludes("--detach", "--cache", "a result is cached by the command that waits for it"),
     _no_embedded,
     needs("--refresh --max-age", "--cache"),
-    excludes("--cache", "--idempotency-key", "a cached result is of a run without the key"),
-    excludes("--ui", "--detach --dry-run --cache", "it opens the page of a run"),
+    excludes("--cache", "--idempotency-key", "a cached result comes from a run without the key"),
+    excludes("--ui", "--detach --dry-run --cache", "--ui opens the page of a run"),
     excludes("--watch", "--detach --ui"),
 )
-"""Conflicts between options of `run` and `submit`."""
+"""Conflicts between the options of `run` and `submit`."""
 _CHOOSING = "--resume --retry-failed --skip --limit --sample --on-bad-line"
 batch_conflicts = (
     one_mapping,
@@ -281,20 +281,20 @@ batch_conflicts = (
     needs("--seed", "--sample"),
     excludes("--resume --retry-failed"),
     needs("--resume", "--output", "the journal is kept next to it"),
-    needs("--retry-failed", "--output", "it lists the failed inputs"),
-    excludes("--retry-failed", "--skip --limit --sample", "the failed inputs are the ones that run"),
-    excludes("--detach", f"--retry --output {_CHOOSING}", "it starts one run of all inputs"),
-    excludes("--dry-run", _CHOOSING, "it checks all inputs"),
+    needs("--retry-failed", "--output", "the output lists the failed inputs"),
+    excludes("--retry-failed", "--skip --limit --sample", "--retry-failed runs all failed inputs"),
+    excludes("--detach", f"--retry --output {_CHOOSING}", "--detach starts one run with all inputs"),
+    excludes("--dry-run", _CHOOSING, "--dry-run checks all inputs"),
     _no_embedded,
 )
-"""Conflicts between options of `batch`."""
+"""Conflicts between the options of `batch`."""
 
 
 def _build_history_data(**given: Any) -> dict[str, Any]:
     about = {name: value for name, value in given.items() if value}
     if about and (setting := get_history_setting()).value == "off":
         hint = f"unset {HISTORY_VARIABLE}" if HISTORY_VARIABLE in setting.origin else "stepflow config set history on"
-        raise usage("--label and --note are kept in the history, which is off", hint)
+        raise usage("--label and --note are stored in the history, which is off", hint)
     return about
 
 
@@ -308,8 +308,8 @@ history_options = as_one_argument(
 _REUSE = (
     REUSE.option(
         "--reuse RUN",
-        "Execute only steps that changed since this run or did not complete, and steps that depend on these; the "
-        "others return their earlier output. @last, @2 and so on count the runs of this flow. If you pass no input, "
+        "Execute only steps that changed since this run or did not complete, and steps that depend on them; the "
+        "others return their earlier output. @last, @2 and so on count only this flow's runs. If you pass no input, "
         "the input and missing variables and overrides come from RUN. To repeat a run, use 'stepflow runs rerun'.",
         to="run",
         type=RUN_ID,
@@ -322,7 +322,7 @@ _REUSE = (
     ),
     REUSE.option(
         "--step STEP",
-        "Execute only this step and print its output. The outputs it reads come from the run of --reuse, by default "
+        "Execute only this step and print its output. The outputs it reads come from the --reuse run, by default "
         "@last. If you pass an input, it becomes the step's input, and no run is needed.",
         to="only_step",
         shell_complete=lazy_complete("steps"),
@@ -359,7 +359,7 @@ run_options = (
     as_one_argument("reuse", ReuseOptions, *_REUSE),
     history_options,
 )
-"""Options for `run` and `submit` that make up `RunOptions`, except for the cache options."""
+"""The options of `run` and `submit` that make up `RunOptions`, except for the cache options."""
 batch_options = (
     click.argument("flow", metavar="FLOW", shell_complete=lazy_complete("flow_files")),
     click.argument("inputs", metavar="INPUTS", type=FILE),
@@ -372,7 +372,7 @@ batch_options = (
     no_check_option(FLOW),
     history_options,
 )
-"""Arguments and options for `batch` that make up `RunOptions`."""
+"""The arguments and options of `batch` that make up `RunOptions`."""
 
 rounds_option = OUTPUT.option(
     "--watch",

@@ -1,7 +1,7 @@
-"""The examples at the top of each command's help page, imported only for help.
+"""The examples at the top of each command's help page.
 
-Tests run them all. Lines must fit a 60-column terminal, so use run ID prefixes, and shell variables for flow and blob
-IDs.
+They are only imported to show help, and tests run all of them. Lines must fit on a 60-column terminal, so shorten run
+IDs to a prefix, and use shell variables for flow and blob IDs.
 """
 
 from __future__ import annotations
@@ -238,7 +238,7 @@ EXAMPLES = {
     name.strip(): tuple(lines)
     for name, *lines in (block.splitlines() for block in _TEXT.removeprefix("\n#").split("\n#"))
 }
-"""Two to five lines per command, keyed by the words after `stepflow`."""
+"""Two to five lines for each command, keyed by the words that follow `stepflow`."""
 
 
 def get_command_examples(ctx: click.Context) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Options shared by commands, and parsing of human-readable times such as `90s`, `2 hours ago` and `yesterday`."""
+"""Options that commands share, and the parsing of times such as `90s`, `2 hours ago` and `yesterday`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from click.types import OptionHelpExtra
 
 FILE = click.Path(readable=False)
-"""A file name that the shell can complete. Errors are reported by the code that opens the file."""
+"""A file name that the shell can complete. The code that opens the file reports any errors."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -39,10 +39,10 @@ class ParameterDecorator(Protocol):
 
 
 class ParsedText(click.ParamType):  # type: ignore[type-arg]  # The first releases of click 8 have no type arguments.
-    """A value parsed from text.
+    """A value that is parsed from text.
 
     Args:
-        parse: Called with the text, and the parameter's name for messages.
+        parse: Called with the text and the name of the parameter (for messages).
     """
 
     name = "text"
@@ -56,7 +56,7 @@ class ParsedText(click.ParamType):  # type: ignore[type-arg]  # The first releas
 
 
 class Choice(click.Choice[str]):
-    """One of several words, ignoring case. If the word is misspelled, the error suggests the closest one."""
+    """One of several words, in upper or lower case. If the word is misspelled, the error suggests the closest one."""
 
     def __init__(self, choices: Sequence[str]) -> None:
         super().__init__(choices, case_sensitive=False)
@@ -76,7 +76,7 @@ class SectionedOption(click.Option):
 
     Args:
         section: The heading.
-        is_risky: Whether it overwrites or deletes things. If so, it's never suggested in place of an unknown option.
+        is_risky: Whether the option overwrites or deletes things. If so, it is never suggested for a misspelled option.
     """
 
     def __init__(self, *args: Any, section: str = "Options", is_risky: bool = False, **kwargs: Any) -> None:
@@ -85,7 +85,7 @@ class SectionedOption(click.Option):
         self.is_risky = is_risky
 
     def get_help_extra(self, ctx: click.Context) -> OptionHelpExtra:
-        """Return the details that the help adds in brackets. A range is only included if it has a maximum."""
+        """Return the details that the help adds in brackets. They only include a range if it has a maximum."""
         extra = super().get_help_extra(ctx)
         if isinstance(self.type, click.IntRange | click.FloatRange):
             extra.pop("range", None)
@@ -95,24 +95,24 @@ class SectionedOption(click.Option):
 
 
 class Section:
-    """A `--help` heading."""
+    """A heading in the output of `--help`."""
 
     def __init__(self, heading: str) -> None:
         self.heading = heading
 
     def option(self, usage: str, help: str, to: str | None = None, **settings: Any) -> ParameterDecorator:
-        """Return a decorator that adds an option to a command, with the same arguments as `build_option`."""
-        # Give each command its own option.
+        """Return a decorator that adds an option to a command. It takes the same arguments as `build_option`."""
+        # Give each command its own option object.
         return click.option(cls=lambda _: self.build_option(usage, help, to, **settings))  # type: ignore[arg-type]
 
     def build_option(self, usage: str, help: str, to: str | None = None, **settings: Any) -> SectionedOption:
         """Return an option under this heading.
 
         Args:
-            usage: The option's spellings and value placeholder, such as `-O, --output FILE`. Without a placeholder,
-                `type` or `count`, the option is a flag.
+            usage: The spellings of the option and a placeholder for its value, such as `-O, --output FILE`. If there is
+                no placeholder, `type` or `count`, the option is a flag.
             help: The description.
-            to: The command's argument that receives the value. Defaults to the first long spelling.
+            to: The name of the argument in which the command receives the value. Defaults to the first long spelling.
             **settings: Additional arguments for `SectionedOption`.
         """
         *names, last = usage.split(", ")
@@ -126,7 +126,10 @@ class Section:
 
 
 def lazy_complete(name: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
-    """Return the `complete_NAME` function from `shell_completion`, imported only once a shell asks for completions."""
+    """Return the `complete_NAME` function from `shell_completion`.
+
+    It's only imported if a shell asks for completions.
+    """
 
     def import_and_complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         from .. import shell_completion
@@ -145,7 +148,10 @@ HISTORY, WAITING, SERVER, OUTPUT = map(Section, ("History", "Waiting", "Server",
 
 
 class Conflict(NamedTuple):
-    """Options that exclude or require others. Commands can share a rule, since it ignores options they don't have."""
+    """Options that exclude or require others.
+
+    Options that a command doesn't have are ignored, so commands can share rules.
+    """
 
     options: str
     """Long option names, separated by spaces."""
@@ -155,20 +161,23 @@ class Conflict(NamedTuple):
 
 
 def excludes(options: str, others: str = "", hint: str | None = None) -> Conflict:
-    """Return the rule that `options` can't be used with `others`. By default, the options exclude each other."""
+    """Return the rule that none of `options` can be used with any of `others`.
+
+    By default, `options` exclude each other.
+    """
     return Conflict(options, others or options, False, hint)
 
 
 def needs(options: str, other: str, hint: str | None = None) -> Conflict:
-    """Return the rule that each of the options can only be used together with `other`."""
+    """Return the rule that each of `options` can only be used together with `other`."""
     return Conflict(options, other, True, hint)
 
 
 def check_option_conflicts(ctx: click.Context, conflicts: Sequence[Conflict]) -> None:
-    """Check the command line for options that can't be used together or that require a missing option.
+    """Check that no options on the command line exclude each other or require an option that is missing.
 
     Raises:
-        Problem: If there is a conflict.
+        Problem: If an option conflicts with another or requires one that is missing.
     """
     params = {name: param for param in ctx.command.params for name in param.opts}
     given = {
@@ -197,7 +206,7 @@ _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday",
 
 
 def parse_duration(text: str) -> timedelta | None:
-    """Parse a duration such as `90s`, `15m`, `1h`, `2d`, `1w`, `1h30m` or `2 hours`, or return None."""
+    """Parse a duration such as `90s`, `15m`, `1h`, `2d`, `1w`, `1h30m` or `2 hours`. Return None if it isn't valid."""
     text = " ".join(text.lower().split())
     parts = list(re.finditer(_PART, text))
     if not parts or "".join(part[0] for part in parts) != text:
@@ -209,10 +218,10 @@ def parse_duration(text: str) -> timedelta | None:
 
 
 def parse_time(text: str) -> str:
-    """Return a point in time as ISO 8601, from a duration before now, a day, or an ISO time (returned as is).
+    """Parse a point in time (a day, or how long ago it was) and return it as ISO 8601. An ISO time is returned as is.
 
     Raises:
-        Problem: If it is none of these, or too early for a datetime.
+        Problem: If the text is none of these, or the time is too far in the past.
     """
     word = text.strip().lower()
     if word in _DAYS_BEFORE:
@@ -238,7 +247,7 @@ def _format_midnight_days_ago(before: int | None) -> str:
     now = datetime.now().astimezone()
     if before is None:
         return now.isoformat()
-    # Use local midnight, even if the day has 23 or 25 hours.
+    # Use midnight in local time, even on a day that has 23 or 25 hours.
     return datetime.combine(now.date() - timedelta(days=before), datetime.min.time()).astimezone().isoformat()
 
 
@@ -263,9 +272,9 @@ def _parse_seconds_option(text: str, name: str) -> float:
 TIME = ParsedText(lambda text, name: parse_time(text))
 """A point in time, as ISO 8601."""
 DURATION = ParsedText(_parse_duration_option)
-"""Seconds, from a duration with a unit."""
+"""A duration that must have a unit, converted to seconds."""
 SECONDS = ParsedText(_parse_seconds_option)
-"""Seconds, from a plain number or a duration with a unit."""
+"""A duration with a unit, or a plain number of seconds, converted to seconds."""
 
 
 class _GroupedParameters:
@@ -294,12 +303,12 @@ class _GroupedParameters:
 
 
 def as_one_argument(argument: str, build: Callable[..., Any], *decorators: ParameterDecorator) -> ParameterDecorator:
-    """Return a decorator that adds parameters and passes the command the result of calling `build` with their values.
+    """Return a decorator that adds parameters. It calls `build` with their values and passes the result to the command.
 
     Args:
         argument: The command's argument.
         build: Called with the values as keyword arguments.
-        decorators: The decorators that add the parameters. They can be groups themselves.
+        decorators: The decorators that add the parameters. They can come from this function too.
     """
     return _GroupedParameters(argument, build, decorators)
 
@@ -323,7 +332,7 @@ def _url_and_profile_options(default: str, *, is_needed: bool = True) -> tuple[P
 running_server_options = as_one_argument(
     "server", partial(ServerOptions, default="server", may_stop_on_exit=False), *_url_and_profile_options(DEFAULT_URL)
 )
-"""Adds --url and --profile for commands about a server's contents, passed as `server`, a `ServerOptions`."""
+"""Adds --url and --profile for commands that work with what is on a server, passed as `server`, a `ServerOptions`."""
 
 
 def server_options(
@@ -332,10 +341,10 @@ def server_options(
     """Add --url, --profile, --local and --config, passed as `server`, a `ServerOptions` for `connect`.
 
     Args:
-        default: Where the command runs by default: `embedded`, or `server` for the server on localhost.
-        is_needed: Whether the command contacts a server even if no option names one.
+        default: Which server the command uses by default: `embedded`, or `server` for the one on localhost.
+        is_needed: Whether the command contacts a server even if no option selects one.
         reads_project: Whether an embedded server may use the project's configuration.
-        has_config_default: Whether the help should name the usual default configuration.
+        has_config_default: Whether the help says which configuration is used by default.
     """
     config_help = "Configure the embedded server with this file; implies --local."
     if has_config_default:
@@ -357,7 +366,7 @@ changed_profile_option = SERVER.option(
 
 
 def _set_json_errors(ctx: click.Context, param: click.Parameter, value: str | bool | None) -> str | bool | None:
-    """Also print errors as JSON if the output is JSON, since a program is likely to read both."""
+    """Print errors as JSON too if the output is JSON, because a program is likely to read both."""
     if value not in (None, False):
         current_session().json_errors = param.name == "json" or value in ("json", "jsonl")
     return value
@@ -381,7 +390,7 @@ def output_format_option(names: Sequence[str], help: str, **more: Any) -> Parame
 
 
 class _FormatChoice(Choice):
-    """A format name. If it looks like a file name, the error says which option to use."""
+    """The name of a format. If it looks like a file name, the error says which option to use for the file."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the matching word."""
@@ -418,7 +427,7 @@ def _output_options(
         format = "json" if is_json else (aliases or {}).get(format or "", format)
         names = json or more.get("fields")
         selected = [name.strip() for name in names.split(",")] if isinstance(names, str) else []
-        # Without --format, a file still contains just the value. The extension only decides how it's written.
+        # Without --format, the file still contains just the value. Its extension only decides how the value is written.
         by_ending = {"yaml": "yaml", "yml": "yaml", "jsonl": "jsonl"}.get((to_file or "").lower().rpartition(".")[2])
         output = Output(format, selected, None if format else by_ending, to_file, bool(more.get("wide")))
         output.check_file_writable()
@@ -430,7 +439,7 @@ def _output_options(
     if file:
         decorators.insert(0, output_file_option("Write the result to this file, or - for standard output.", "to_file"))
     if table:
-        # As in other commands, a word after --json names fields.
+        # A word after --json names fields, as in other programs.
         json_option: dict[str, Any] = {"callback": _set_json_errors, "hidden": True, "is_flag": False, "flag_value": ""}
         decorators += [
             OUTPUT.option("--fields A,B.C", "Print only these fields."),
@@ -497,8 +506,8 @@ def limit_option(what: str, *, default: int | None = None, section: Section = OP
     """Return a decorator that adds -n/--limit, passed as `limit`, the number or None.
 
     Args:
-        what: The objects to limit, as named in the help.
-        default: The default limit. Only shown in the help, not passed to the command.
+        what: What to call the objects in the help.
+        default: The default limit to show in the help. It isn't passed to the command.
         section: The help heading.
     """
     shown_default = f" [default: {default}]" if default else ""
@@ -523,13 +532,13 @@ class WaitOptions(NamedTuple):
     """How a command waits for a run."""
 
     timeout: float | None = None
-    """Timeout in seconds, or None for no limit."""
+    """Maximum number of seconds to wait, or None for no limit."""
     on_interrupt: Literal["detach", "cancel"] = "detach"
     """Whether Ctrl-C leaves the run running or cancels it."""
 
 
 timeout_option = as_one_argument("wait", WaitOptions, _TIMEOUT)
-"""Adds --timeout, passed as `wait`, a `WaitOptions`. Ctrl-C stops the wait but not the run."""
+"""Adds --timeout, passed as `wait`, a `WaitOptions`. Ctrl-C makes the command stop waiting, but the run continues."""
 wait_options = as_one_argument(
     "wait",
     WaitOptions,
@@ -552,14 +561,14 @@ def _confirm_or_raise(yes: bool, deed: str) -> None:
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise usage(f"refusing to {deed} without confirmation", "add --yes")
-    # Not `click.confirm`, which would write to standard output.
+    # Don't use `click.confirm`, because it would write to standard output.
     click.echo(f"{escape(deed[:1].upper() + deed[1:])}? [y/N] ", nl=False, err=True)
     answer = ""
     try:
         answer = sys.stdin.readline()
     finally:
         if not answer.endswith("\n"):
-            # After Ctrl-C or Ctrl-D, the cursor is still on the prompt's line.
+            # After Ctrl-C or Ctrl-D, the cursor is still on the line of the prompt.
             click.echo(err=True)
     if answer.strip().lower() not in ("y", "yes"):
         raise usage(f"not confirmed: did not {deed}")

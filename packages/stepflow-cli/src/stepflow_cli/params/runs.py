@@ -1,4 +1,4 @@
-"""Runs named on a command line: RUN, RUN... (where `-` reads IDs from standard input) and QUERY."""
+"""Parameters that name runs on a command line: RUN, RUN... (where `-` reads IDs from standard input) and QUERY."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ class _RunIdType(ParsedText):
     """A run ID in the server's format, an ID prefix, or `@N`."""
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Return the server's newest runs."""
+        """Complete the IDs of the server's newest runs."""
         return lazy_complete("run_ids")(ctx, param, incomplete)
 
 
 def _parse_one_run_id(text: str, listing: str) -> str:
-    # Where a single run is expected, `-` means the last run (as in `cd -`) rather than standard input.
+    # If the command expects a single run, `-` means the last run (as in `cd -`), not standard input.
     return "@last" if text == "-" else parse_run_id(text, listing=listing)
 
 
 RUN_ID = _RunIdType(lambda text, _: _parse_one_run_id(text, "runs list"))
-# Also accepts unconfirmed history entries.
+# This type also accepts history entries of runs that the server hasn't confirmed.
 _RECORDED = ParsedText(lambda text, _: text if text.startswith("pending:") else _parse_one_run_id(text, "history list"))
 
 
 def flow_or_blob_id_type(what: str, hint: str) -> ParsedText:
-    """Return the parameter type for the ID of a stored flow or blob, which is a content digest."""
+    """Return the parameter type for the ID of a stored flow or blob. The ID is a digest of its content."""
 
     def parse_stored_id(text: str, name: str) -> str:
         if re.fullmatch("[0-9a-fA-F]{64}", text) is None:
@@ -50,15 +50,15 @@ def flow_or_blob_id_type(what: str, hint: str) -> ParsedText:
 
 
 def parse_run_id(text: str, where: str = "", listing: str = "runs list") -> str:
-    """Parse a run ID into the server's format, or accept an ID prefix or `@N`.
+    """Parse a run ID, converting a complete ID into the server's format. An ID prefix or `@N` is accepted as well.
 
     Args:
         text: The text to parse.
-        where: A prefix for the message.
-        listing: The command that lists IDs, for a hint.
+        where: Text to put in front of the error message.
+        listing: The command that lists run IDs, which the hint suggests.
 
     Raises:
-        Problem: If the text is none of these.
+        Problem: If the text is not a run ID, an ID prefix or `@N`.
     """
     try:
         return str(UUID(text))
@@ -78,16 +78,16 @@ run_argument = click.argument("run_id", metavar="RUN", type=RUN_ID)
 """Adds RUN, passed as `run_id`: an ID in the server's format, an ID prefix, or `@N`."""
 _recorded = partial(click.argument, "run_id", type=_RECORDED, shell_complete=lazy_complete("recorded_runs"))
 recorded_run_argument = _recorded(metavar="RUN")
-"""Adds RUN like `run_argument`, but the shell completes it from the history."""
+"""Adds RUN like `run_argument`, except that the shell completes it from the history."""
 optional_recorded_run_argument = _recorded(metavar="[RUN]", required=False)
-"""Adds an optional RUN. If missing, `run_id` is None."""
+"""Adds an optional RUN. If it is missing, `run_id` is None."""
 
 
 def status_option(what: str) -> ParameterDecorator:
     """Return a decorator that adds -s/--status, passed as `status`, a tuple.
 
     Args:
-        what: The objects that have the status, as named in the help.
+        what: What to call the objects in the help.
     """
     from ..records.runs import STATUSES
 
@@ -96,7 +96,7 @@ def status_option(what: str) -> ParameterDecorator:
 
 
 class _StatusListChoice(Choice):
-    """Comma-separated statuses, ignoring case."""
+    """A list of statuses, separated by commas, in upper or lower case."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the statuses as a tuple without duplicates."""
@@ -107,7 +107,7 @@ class _StatusListChoice(Choice):
         return tuple(dict.fromkeys(single(word, param, ctx) for word in words))
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
-        """Complete the last status in the list."""
+        """Complete the last status of the list."""
         before, comma, last = incomplete.rpartition(",")
         items = super().shell_complete(ctx, param, last)
         for item in items:
@@ -132,19 +132,19 @@ runs_argument = as_one_argument(
     _parse_run_ids,
     click.argument("runs", metavar="RUN...", nargs=-1, required=True, shell_complete=lazy_complete("run_ids")),
 )
-"""Adds RUN..., passed as `ids`, without duplicates. `-` reads them from standard input."""
+"""Adds RUN..., passed as `ids` without duplicates. `-` reads IDs from standard input."""
 
 
 def describe_runs(ids: Sequence[str]) -> str:
-    """Describe the runs for use in a sentence."""
+    """Describe runs for use in a sentence, such as `run ID` or `3 runs`."""
     return f"run {ids[0]}" if len(ids) == 1 else f"{len(ids)} runs"
 
 
 def parse_user_query(text: str) -> RunQuery:
-    """Parse a user's query, converting times to ISO 8601.
+    """Parse a query that a user typed, converting its times to ISO 8601.
 
     Raises:
-        Problem: If a field's value is invalid.
+        Problem: If the value of a field is invalid.
     """
     from stepflow_client._command import RunQuery, parse_run_query
 

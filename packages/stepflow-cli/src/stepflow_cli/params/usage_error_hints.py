@@ -1,6 +1,6 @@
-"""Hints for words and options that don't exist here, but do in other commands or the server's own documentation.
+"""Hints for words and options that don't exist here, but that other commands or the server's documentation use.
 
-Only words that don't resemble an existing name need a hint here. For the rest, the closest name is suggested.
+Only list words here that don't resemble an existing name. For all others, the error suggests the closest name.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _EMPTY = "an embedded server would be empty here; to name a different server, us
 _EMBEDDED = "to start an embedded server, use 'stepflow run'"
 _LIST = "use 'stepflow runs list', 'stepflow flows list' or 'stepflow components list'"
 
-# Options, preceded by the command if specific to one, and optionally followed by a value.
+# Options, with the command in front if the hint only applies there, and with a value if it only applies to that value.
 _OPTIONS = {
     "--log-destination": "logs go to standard error, or to the file that --log-file names",
     "--log-format": "logs are for people; for results and errors that programs can read, use -o json",
@@ -25,14 +25,14 @@ _OPTIONS = {
     "--metrics-enabled": "there is no equivalent: the command exports no metrics",
     "--otlp-endpoint": _TRACING,
     "--exclude-tags": "use --tag TAG to select cases; there is no option to exclude cases",
-    "--environment": "there are no environments: use --config FILE for a configuration, --profile NAME for a server",
+    "--environment": "there are no environments: use --config FILE for a configuration or --profile NAME for a server",
     "--save-intermediate": "to see step outputs, use 'stepflow runs steps RUN'",
     "--env-variables": "use --variables-from-env",
     "--max-concurrency": "use --jobs N to set how many files run at once; the cases of a file are one batch",
     "codegen --components": "to write functions for components, use 'stepflow components stubs --from FILE'",
     "stubs --components": "use --from FILE to name the file that 'components lock' wrote",
     "--show-step-inputs": "use it with stepflow infer; to check the types, use validate --type-check",
-    "visualize --config": "no server is used: a component's path tells its plugin",
+    "visualize --config": "no server is used: the path of a component names its plugin",
     "--format junit": "use --junit FILE to write a JUnit report in addition to the output",
     "--debug": "use --log-level debug to see the logs of the client and the server, or -vv to see tracebacks too",
     "submit --local": _EMBEDDED,
@@ -54,7 +54,7 @@ _OPTIONS |= {
     "batch --output-format": "use -o FORMAT to set the format of the records",
 }
 
-# Commands, without the leading `stepflow`.
+# Commands without the leading `stepflow`.
 _COMMANDS = {
     "run-batch": "to run a batch, use 'stepflow batch FLOW INPUTS'",
     "submit-batch": "to run a batch, use 'stepflow batch FLOW INPUTS --url URL'",
